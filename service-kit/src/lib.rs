@@ -1,1 +1,24 @@
-//! To be written.
+//! What each process of the pipeline needs and none owns.
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`config`] | settings from flags, environment and `NAME_FILE`, checked once; [`Secret`] |
+//! | [`process`] | the frame of a `main`: telemetry, signals, exit codes |
+//! | [`telemetry`] | logs to stderr, metrics for the operations port |
+//! | [`health`], [`ops`] | which dependency is up, and the port that tells: `/livez`, `/readyz`, `/metrics` |
+//! | [`backoff`] | waiting between attempts, exponential with jitter |
+//! | [`postgres`] | connections with TLS, a pool that sheds load, migrations |
+//! | [`broker`] | a RabbitMQ connection |
+//! | [`http`] | problem+json, request ids, bodies whose faults are reported all at once |
+
+pub mod backoff;
+pub mod broker;
+pub mod config;
+pub mod health;
+pub mod http;
+pub mod ops;
+pub mod postgres;
+pub mod process;
+pub mod telemetry;
+
+pub use config::Secret;

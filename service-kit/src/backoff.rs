@@ -1,0 +1,84 @@
+//! Waiting between attempts.
+
+use std::time::Duration;
+
+/// Exponential waiting times with jitter, so that many clients of one server that comes back do not
+/// all knock at once. Each wait is drawn from the upper half of a bound that doubles from `first` to `longest`.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    first: Duration,
+    longest: Duration,
+    tries: u32,
+}
+
+impl Backoff {
+    /// Starts at `first` and never waits longer than `longest`.
+    #[must_use]
+    pub const fn new(first: Duration, longest: Duration) -> Self {
+        Self {
+            first,
+            longest,
+            tries: 0,
+        }
+    }
+
+    /// For reconnecting to a server: 100 ms to 5 s.
+    #[must_use]
+    pub const fn reconnect() -> Self {
+        Self::new(Duration::from_millis(100), Duration::from_secs(5))
+    }
+
+    /// How long to wait now; the next wait will be about twice as long.
+    pub fn next_delay(&mut self) -> Duration {
+        let delay = delay_after(self.tries, self.first, self.longest);
+        self.tries = self.tries.saturating_add(1);
+        delay
+    }
+
+    /// After a success: the next wait is short again.
+    pub const fn reset(&mut self) {
+        self.tries = 0;
+    }
+}
+
+/// The wait after `failures` earlier failures: between half of `first * 2^failures` and all of it, at most `longest`.
+#[must_use]
+pub fn delay_after(failures: u32, first: Duration, longest: Duration) -> Duration {
+    let bound = first
+        .saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX))
+        .min(longest);
+    bound.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest_and_start_again_after_a_reset() {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+        for bound in [100, 200, 400, 800, 1000, 1000] {
+            let delay = backoff.next_delay();
+            assert!(
+                delay <= Duration::from_millis(bound),
+                "{delay:?} is over {bound} ms"
+            );
+            assert!(
+                delay >= Duration::from_millis(bound / 2),
+                "{delay:?} is under half of {bound} ms"
+            );
+        }
+        backoff.reset();
+        assert!(backoff.next_delay() <= Duration::from_millis(100));
+    }
+
+    #[test]
+    fn any_number_of_failures_stays_within_the_longest() {
+        for failures in [31, 32, 33, 1000, u32::MAX] {
+            assert!(
+                delay_after(failures, Duration::from_secs(1), Duration::from_secs(60))
+                    <= Duration::from_secs(60)
+            );
+        }
+    }
+}

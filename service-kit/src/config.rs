@@ -1,0 +1,252 @@
+//! Settings: one [`clap::Parser`] struct per process, read from flags and environment, checked once at start.
+//!
+//! A wrong value ends the process with one sentence that names the variable and exit status 64
+//! (`EX_USAGE` of BSD's sysexits.h), and never shows a secret.
+
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::fmt;
+use std::str::FromStr;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, Parser};
+
+/// The exit status for settings or arguments that are wrong.
+pub const EXIT_USAGE: u8 = 64;
+
+/// A string that must not be seen: its `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(value)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
+
+/// Reads the settings of this process. Prints help or version and ends the process when they are asked
+/// for; ends it with [`EXIT_USAGE`] when a setting is wrong.
+#[must_use]
+pub fn parse<C: Parser>() -> C {
+    match try_parse_from(std::env::args_os()) {
+        Ok(config) => config,
+        Err(Refusal::Clap(error)) => {
+            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
+            if error.print().is_err() {
+                // Nobody reads us any more; the exit status still tells.
+            }
+            std::process::exit(i32::from(code));
+        }
+        Err(Refusal::Setting(sentence)) => exit_with(&sentence),
+    }
+}
+
+/// Ends the process with `sentence`, which names the setting at fault.
+#[allow(
+    clippy::print_stderr,
+    reason = "the logs are not set up before the settings are read"
+)]
+pub fn exit_with(sentence: &str) -> ! {
+    eprintln!("error: {sentence}");
+    std::process::exit(i32::from(EXIT_USAGE));
+}
+
+/// Why settings were refused.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Help, version, or an argument that does not exist: clap says it best.
+    Clap(clap::Error),
+    /// One sentence that names the variable.
+    Setting(String),
+}
+
+/// Reads settings from `args` and the environment.
+///
+/// # Errors
+/// When help or version is asked for, and when anything is missing or wrong.
+pub fn try_parse_from<C: Parser>(
+    args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<C, Refusal> {
+    C::try_parse_from(args).map_err(|error| {
+        sentence(&C::command(), &error).map_or_else(|| Refusal::Clap(error), Refusal::Setting)
+    })
+}
+
+/// A `value_parser` for `NAME_FILE`: the value is what the file holds, less the line's end.
+///
+/// # Errors
+/// When the file can't be read, or what it holds is no valid `T`.
+pub fn read_file<T>(path: &str) -> Result<T, String>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("the file {path} can't be read: {error}"))?;
+    text.trim_end_matches(['\r', '\n'])
+        .parse()
+        .map_err(|error| format!("in the file {path}: {error}"))
+}
+
+/// A `value_parser` for times such as `5ms`, `30s` or `7d`.
+///
+/// # Errors
+/// When `text` is no duration.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{text:?} is no duration such as 5ms, 30s or 7d: {error}"))
+}
+
+/// Clap's error in words that name the environment variable, or nothing where clap's own are fine.
+fn sentence(command: &Command, error: &clap::Error) -> Option<String> {
+    let shown = match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(shown) => vec![shown.clone()],
+        ContextValue::Strings(shown) => shown.clone(),
+        _ => return None,
+    };
+    let args: Vec<&Arg> = shown
+        .iter()
+        .filter_map(|shown| find(command, shown))
+        .collect();
+    let arg = *args.first()?;
+    let name = describe(arg);
+    match error.kind() {
+        ErrorKind::MissingRequiredArgument => Some(format!("{name} is not set; see --help")),
+        ErrorKind::ArgumentConflict => {
+            let other = match error.get(ContextKind::PriorArg) {
+                Some(ContextValue::String(other)) => find(command, other),
+                Some(ContextValue::Strings(others)) => {
+                    others.first().and_then(|other| find(command, other))
+                }
+                _ => None,
+            };
+            Some(format!(
+                "{name} and {} can't both be set",
+                other.map_or_else(|| "another one".to_owned(), describe)
+            ))
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            let value = match error.get(ContextKind::InvalidValue) {
+                Some(ContextValue::String(value)) => value.as_str(),
+                _ => "",
+            };
+            if value.is_empty() {
+                return Some(format!("{name} is empty; give it a value or unset it"));
+            }
+            let value = if arg.is_hide_env_values_set() {
+                "its value".to_owned()
+            } else {
+                format!("{value:?}")
+            };
+            Some(match (error.source(), error.get(ContextKind::ValidValue)) {
+                (Some(source), _) => format!("{name}: {value} is refused: {source}"),
+                (None, Some(ContextValue::Strings(valid))) => {
+                    format!(
+                        "{name}: {value} is refused: it must be one of {}",
+                        valid.join(", ")
+                    )
+                }
+                _ => format!("{name}: {value} is refused"),
+            })
+        }
+        _ => None,
+    }
+}
+
+fn find<'a>(command: &'a Command, shown: &str) -> Option<&'a Arg> {
+    command
+        .get_arguments()
+        .find(|arg| arg.to_string() == shown)
+        .or_else(|| command.get_subcommands().find_map(|sub| find(sub, shown)))
+}
+
+fn describe(arg: &Arg) -> String {
+    match (arg.get_env(), arg.get_long()) {
+        (Some(env), _) => env.to_string_lossy().into_owned(),
+        (None, Some(long)) => format!("--{long}"),
+        (None, None) => arg.get_id().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process of the tests.
+    #[derive(Debug, Parser)]
+    struct Settings {
+        #[arg(long, env = "KIT_TEST_URL", hide_env_values = true)]
+        url: String,
+        #[arg(long, env = "KIT_TEST_TRIES", default_value_t = 3)]
+        tries: u32,
+        #[arg(long, env = "KIT_TEST_PAUSE", value_parser = duration, default_value = "5ms")]
+        pause: std::time::Duration,
+        #[arg(long, env = "KIT_TEST_TOKEN", hide_env_values = true, value_parser = secret_number)]
+        token: Option<u32>,
+    }
+
+    fn secret_number(text: &str) -> Result<u32, String> {
+        text.parse().map_err(|_| "it must be a number".to_owned())
+    }
+
+    fn refusal(args: &[&str]) -> String {
+        match try_parse_from::<Settings>([&["test"], args].concat()) {
+            Err(Refusal::Setting(sentence)) => sentence,
+            other => panic!("no sentence: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn right_settings_are_read_with_their_defaults() {
+        let settings: Settings =
+            try_parse_from(["test", "--url", "x", "--token", "7"]).expect("all is set");
+        assert_eq!(settings.url, "x");
+        assert_eq!(settings.tries, 3);
+        assert_eq!(settings.pause, std::time::Duration::from_millis(5));
+        assert_eq!(settings.token, Some(7));
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named_by_its_variable() {
+        assert_eq!(refusal(&[]), "KIT_TEST_URL is not set; see --help");
+        assert!(
+            refusal(&["--url", "x", "--tries", "many"])
+                .starts_with("KIT_TEST_TRIES: \"many\" is refused: ")
+        );
+        assert!(
+            refusal(&["--url", "x", "--pause", "soon"])
+                .starts_with("KIT_TEST_PAUSE: \"soon\" is refused: ")
+        );
+    }
+
+    #[test]
+    fn a_wrong_secret_is_not_shown() {
+        let sentence = refusal(&["--url", "x", "--token", "hunter2"]);
+        assert_eq!(
+            sentence,
+            "KIT_TEST_TOKEN: its value is refused: it must be a number"
+        );
+    }
+
+    #[test]
+    fn a_secret_hides_from_debug() {
+        assert_eq!(
+            format!("{:?}", Secret::from("hunter2".to_owned())),
+            "[hidden]"
+        );
+    }
+}

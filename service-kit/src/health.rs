@@ -1,0 +1,150 @@
+//! Which of its dependencies a process can reach.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+/// What a missing dependency means for `/readyz`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Need {
+    /// The process can't do its work without it.
+    Required,
+    /// The process works without it: its state is reported and never makes the process unready.
+    Optional,
+}
+
+/// One dependency, as `/readyz` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Whether the process can do its work without it.
+    pub need: Need,
+    /// Whether it answered when it was last used.
+    pub up: bool,
+    /// Why it is not up: a sentence without secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The dependencies of a process. Clones share one state.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    dependencies: Arc<Mutex<BTreeMap<&'static str, Status>>>,
+}
+
+impl Health {
+    /// Adds a dependency, not up until [`Dependency::up`] is called.
+    #[must_use]
+    pub fn dependency(&self, name: &'static str, need: Need) -> Dependency {
+        let status = Status {
+            need,
+            up: false,
+            reason: Some("not connected yet".to_owned()),
+        };
+        self.lock().insert(name, status);
+        Dependency {
+            name,
+            health: self.clone(),
+        }
+    }
+
+    /// Every dependency by name.
+    #[must_use]
+    pub fn statuses(&self) -> BTreeMap<&'static str, Status> {
+        self.lock().clone()
+    }
+
+    /// Whether every required dependency is up.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.lock()
+            .values()
+            .all(|status| status.up || status.need == Need::Optional)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Status>> {
+        // Each change is a single assignment, so the map is whole even after a panic elsewhere.
+        self.dependencies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A dependency whose state its user reports. A change is logged once, however often it is reported.
+#[derive(Debug, Clone)]
+pub struct Dependency {
+    name: &'static str,
+    health: Health,
+}
+
+impl Dependency {
+    /// It answers.
+    pub fn up(&self) {
+        if self.change(true, None) {
+            tracing::info!(dependency = self.name, "{} is reachable", self.name);
+        }
+    }
+
+    /// It does not answer, or not as it must; `reason` is a sentence without secrets.
+    pub fn down(&self, reason: impl Into<String>) {
+        let reason = reason.into();
+        if self.change(false, Some(reason.clone())) {
+            tracing::warn!(
+                dependency = self.name,
+                reason,
+                "{} is not reachable: trying again until it is",
+                self.name
+            );
+        }
+    }
+
+    /// Whether it answered when it was last used.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.health
+            .lock()
+            .get(self.name)
+            .is_some_and(|status| status.up)
+    }
+
+    /// Stores the state; says whether people should hear of it.
+    fn change(&self, up: bool, reason: Option<String>) -> bool {
+        let mut dependencies = self.health.lock();
+        let Some(status) = dependencies.get_mut(self.name) else {
+            return false;
+        };
+        let news = status.up != up || status.reason != reason;
+        status.up = up;
+        status.reason = reason;
+        drop(dependencies);
+        if news && up {
+            metrics::counter!("dependency_connects_total", "dependency" => self.name).increment(1);
+        }
+        metrics::gauge!("dependency_up", "dependency" => self.name).set(if up { 1.0 } else { 0.0 });
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_required_dependency_decides_and_an_optional_one_does_not() {
+        let health = Health::default();
+        let database = health.dependency("postgresql", Need::Required);
+        let neighbour = health.dependency("customer-service", Need::Optional);
+        assert!(!health.is_ready());
+        database.up();
+        assert!(health.is_ready());
+        neighbour.down("connection refused");
+        assert!(health.is_ready());
+        database.down("connection refused");
+        assert!(!health.is_ready());
+        assert_eq!(
+            health.statuses()["postgresql"].reason.as_deref(),
+            Some("connection refused")
+        );
+    }
+}

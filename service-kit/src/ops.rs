@@ -1,0 +1,97 @@
+//! The operations port of a process: `/livez`, `/readyz`, `/metrics`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use poem::http::StatusCode;
+use poem::listener::TcpAcceptor;
+use poem::web::{Data, Json};
+use poem::{EndpointExt as _, IntoResponse, Route, Server, get, handler};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::health::{Health, Status};
+use crate::telemetry;
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    dependencies: BTreeMap<&'static str, Status>,
+}
+
+#[handler]
+fn livez() -> &'static str {
+    "alive\n"
+}
+
+#[handler]
+fn readyz(health: Data<&Health>) -> impl IntoResponse {
+    let ready = health.is_ready();
+    let code = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        code,
+        Json(Readiness {
+            ready,
+            dependencies: health.statuses(),
+        }),
+    )
+}
+
+#[handler]
+fn metrics() -> impl IntoResponse {
+    telemetry::prometheus()
+        .render()
+        .with_content_type("text/plain; version=0.0.4; charset=utf-8")
+}
+
+/// Opens the port, so that a taken one is reported before anything else starts.
+///
+/// # Errors
+/// When the address can't be listened on; the sentence names `variable`.
+pub async fn bind(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("{variable}: can't listen on {address}; is another process using the port?")
+    })
+}
+
+/// Answers on the operations port until `shutdown`.
+///
+/// # Errors
+/// When the port fails.
+pub async fn serve(
+    listener: TcpListener,
+    health: Health,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    tracing::info!(address = %listener.local_addr()?, "operations port is open");
+    let app = Route::new()
+        .at("/livez", get(livez))
+        .at("/readyz", get(readyz))
+        .at("/metrics", get(metrics))
+        .data(health);
+    // Histograms keep their samples until they are folded into buckets: do so also when nobody scrapes.
+    let upkeep = async {
+        let mut ticks = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            ticks.tick().await;
+            telemetry::prometheus().run_upkeep();
+        }
+    };
+    let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
+        .run_with_graceful_shutdown(
+            app,
+            shutdown.cancelled_owned(),
+            Some(Duration::from_secs(1)),
+        );
+    tokio::select! {
+        result = server => result.context("the operations port failed"),
+        () = upkeep => unreachable!("the upkeep never ends"),
+    }
+}

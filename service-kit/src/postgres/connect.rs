@@ -1,0 +1,73 @@
+//! One connection to PostgreSQL.
+
+use std::error::Error as _;
+
+use anyhow::Context as _;
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+
+use super::tls::connector;
+use super::url::DatabaseUrl;
+
+/// A connection with the task that drives it. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Session {
+    /// What statements are sent through.
+    pub client: Client,
+    driver: JoinHandle<()>,
+}
+
+impl Session {
+    /// Completes when the connection is gone.
+    pub async fn closed(&mut self) {
+        // However the driver ended, the connection is closed.
+        if (&mut self.driver).await.is_err() {
+            tracing::debug!("the connection's driver was ended");
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Connects to `url` under `application_name`, which `pg_stat_activity` shows.
+///
+/// # Errors
+/// When the server can't be reached or refuses; see [`reason`] for a sentence that holds no secret.
+pub async fn connect(url: &DatabaseUrl, application_name: &str) -> anyhow::Result<Session> {
+    let mut config = url.config.clone();
+    config.application_name(application_name);
+    let (client, connection) = config
+        .connect(connector(url)?)
+        .await
+        .map_err(|error| anyhow::anyhow!(reason(&error)))?;
+    let driver = tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error = reason(&error), "the connection to PostgreSQL ended");
+        }
+    });
+    Ok(Session { client, driver })
+}
+
+/// An error of the driver in words that may be logged: no SQL values, no password.
+#[must_use]
+pub fn reason(error: &tokio_postgres::Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        return format!("{} ({})", db.message(), db.code().code());
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Fails with what `url` lacks for a TLS connection, before anything is connected.
+pub(super) fn check_tls(url: &DatabaseUrl) -> anyhow::Result<()> {
+    connector(url).map(drop).context("DATABASE_URL")
+}

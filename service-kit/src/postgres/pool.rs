@@ -1,0 +1,176 @@
+//! A pool that sheds load: whoever can't have a connection soon is told so, instead of queueing without bound.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime, Timeouts};
+use tokio_util::sync::CancellationToken;
+
+use super::connect::{check_tls, reason};
+use super::tls::connector;
+use super::url::DatabaseUrl;
+use crate::config::duration;
+use crate::health::Dependency;
+
+/// Settings of a pool.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "PostgreSQL")]
+pub struct PoolArgs {
+    /// Connections to the database at the most
+    #[arg(long, env = "DATABASE_POOL_SIZE", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000), value_name = "N")]
+    pub database_pool_size: u16,
+
+    /// How long a request waits for a free connection, and how many times the pool's size may wait at once is 16
+    #[arg(long, env = "DATABASE_POOL_WAIT", default_value = "1s", value_parser = duration, value_name = "DURATION")]
+    pub database_pool_wait: Duration,
+
+    /// How long the database may take for one statement
+    #[arg(long, env = "DATABASE_STATEMENT_TIMEOUT", default_value = "5s", value_parser = duration, value_name = "DURATION")]
+    pub database_statement_timeout: Duration,
+}
+
+/// Why there is no connection to be had.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PoolError {
+    /// All connections are in use and enough others wait for one.
+    #[error("every connection to the database is in use")]
+    Busy,
+    /// The database does not answer.
+    #[error("the database does not answer: {0}")]
+    Down(String),
+}
+
+/// A pool of connections. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    pool: deadpool_postgres::Pool,
+    waiting: Arc<AtomicUsize>,
+    max_waiting: usize,
+}
+
+impl Pool {
+    /// A pool of connections to `url`, each made when it is needed.
+    ///
+    /// # Errors
+    /// When the certificates that the URL names can't be used.
+    pub fn new(url: &DatabaseUrl, args: &PoolArgs, application_name: &str) -> anyhow::Result<Self> {
+        check_tls(url)?;
+        let mut config = url.config.clone();
+        config.application_name(application_name);
+        let limit = args.database_statement_timeout.as_millis();
+        let options = config
+            .get_options()
+            .map_or_else(String::new, |given| format!("{given} "));
+        config.options(format!(
+            "{options}-c statement_timeout={limit} -c idle_in_transaction_session_timeout={limit}"
+        ));
+        let manager = Manager::from_config(
+            config,
+            connector(url)?,
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Fast,
+            },
+        );
+        let size = usize::from(args.database_pool_size);
+        let pool = deadpool_postgres::Pool::builder(manager)
+            .max_size(size)
+            .runtime(Runtime::Tokio1)
+            .timeouts(Timeouts {
+                wait: Some(args.database_pool_wait),
+                create: Some(Duration::from_secs(5)),
+                recycle: Some(Duration::from_secs(1)),
+            })
+            .build()?;
+        Ok(Self {
+            pool,
+            waiting: Arc::default(),
+            max_waiting: size * 16,
+        })
+    }
+
+    /// A connection for one piece of work.
+    ///
+    /// # Errors
+    /// [`PoolError::Busy`] when too many wait already or none came free in time, [`PoolError::Down`] when the
+    /// database can't be reached.
+    pub async fn get(&self) -> Result<Object, PoolError> {
+        let place = Place::take(&self.waiting);
+        if place.taken > self.max_waiting {
+            return Err(PoolError::Busy);
+        }
+        self.pool.get().await.map_err(|error| match error {
+            deadpool_postgres::PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => {
+                PoolError::Busy
+            }
+            deadpool_postgres::PoolError::Backend(error) => PoolError::Down(reason(&error)),
+            other => PoolError::Down(other.to_string()),
+        })
+    }
+
+    /// Connections in use, and requests that wait for one.
+    #[must_use]
+    pub fn load(&self) -> (usize, usize) {
+        let status = self.pool.status();
+        (status.size.saturating_sub(status.available), status.waiting)
+    }
+
+    /// Gives the connections back to the server; whoever asks for one from now on is refused.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}
+
+/// A place in the queue for a connection, given up when dropped.
+struct Place<'a> {
+    waiting: &'a AtomicUsize,
+    taken: usize,
+}
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize) -> Self {
+        Self {
+            waiting,
+            taken: waiting.fetch_add(1, Ordering::Relaxed) + 1,
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Asks the database every second whether it answers, and reports it as `dependency`, until `shutdown`.
+pub async fn watch(pool: Pool, dependency: Dependency, shutdown: CancellationToken) {
+    let limit = Duration::from_secs(3);
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => (),
+        }
+        match tokio::time::timeout(limit, ask(&pool)).await {
+            // A pool that is busy shows that the database is at work.
+            Ok(Ok(()) | Err(PoolError::Busy)) => dependency.up(),
+            Ok(Err(PoolError::Down(reason))) => dependency.down(reason),
+            Err(_) => dependency.down("the database takes longer than 3 s to answer"),
+        }
+        let (in_use, waiting) = pool.load();
+        metrics::gauge!("database_pool_connections_in_use")
+            .set(u32::try_from(in_use).unwrap_or(u32::MAX));
+        metrics::gauge!("database_pool_waiting").set(u32::try_from(waiting).unwrap_or(u32::MAX));
+    }
+}
+
+async fn ask(pool: &Pool) -> Result<(), PoolError> {
+    let client = pool.get().await?;
+    client
+        .simple_query("")
+        .await
+        .map(drop)
+        .map_err(|error| PoolError::Down(reason(&error)))
+}

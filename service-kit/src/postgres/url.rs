@@ -1,0 +1,215 @@
+//! `DATABASE_URL`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use tokio_postgres::Config;
+
+use crate::config::read_file;
+
+/// Settings that say where the database is.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "PostgreSQL")]
+pub struct DatabaseArgs {
+    /// The database: postgres://user:password@host:5432/name, with sslmode (disable, prefer, require, verify-ca,
+    /// verify-full), sslrootcert, sslcert and sslkey as libpq knows them
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        required_unless_present = "database_url_file"
+    )]
+    database_url: Option<DatabaseUrl>,
+
+    /// A file that holds `DATABASE_URL`
+    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", value_parser = read_file::<DatabaseUrl>, conflicts_with = "database_url")]
+    database_url_file: Option<DatabaseUrl>,
+}
+
+impl DatabaseArgs {
+    /// The database's address, whichever way it was given.
+    #[must_use]
+    pub fn url(&self) -> &DatabaseUrl {
+        self.database_url
+            .as_ref()
+            .or(self.database_url_file.as_ref())
+            .expect("clap requires one of the two")
+    }
+}
+
+/// How the server is to be trusted: libpq's `sslmode`
+/// (<https://www.postgresql.org/docs/current/libpq-ssl.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SslMode {
+    /// No TLS.
+    Disable,
+    /// TLS when the server offers it; any certificate.
+    Prefer,
+    /// TLS; any certificate, or as `VerifyCa` when a root certificate is given.
+    Require,
+    /// TLS; the certificate must come from a known authority.
+    VerifyCa,
+    /// TLS; the certificate must come from a known authority and name the host.
+    VerifyFull,
+}
+
+/// A parsed `DATABASE_URL`. Its `Debug` shows no password.
+#[derive(Clone)]
+pub struct DatabaseUrl {
+    pub(super) config: Config,
+    pub(super) ssl_mode: SslMode,
+    pub(super) root_cert: Option<PathBuf>,
+    pub(super) client_cert: Option<PathBuf>,
+    pub(super) client_key: Option<PathBuf>,
+}
+
+impl DatabaseUrl {
+    /// The driver's settings, for adding an `application_name` or server options.
+    pub const fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    /// How the server is trusted.
+    #[must_use]
+    pub const fn ssl_mode(&self) -> SslMode {
+        self.ssl_mode
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseUrl")
+            .field("hosts", &self.config.get_hosts())
+            .field("dbname", &self.config.get_dbname())
+            .field("user", &self.config.get_user())
+            .field("ssl_mode", &self.ssl_mode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    /// The driver knows neither `verify-ca`, `verify-full` nor the certificates: they are taken out before it reads the rest.
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str = "it must look like postgres://user:password@host:5432/name";
+        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+            return Err(FORM.to_owned());
+        }
+        let (base, query) = text.split_once('?').unwrap_or((text, ""));
+        let (mut mode, mut root_cert, mut client_cert, mut client_key) = (None, None, None, None);
+        let mut rest = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = ::url::form_urlencoded::parse(pair.as_bytes())
+                .next()
+                .unwrap_or_default();
+            match &*name {
+                "sslmode" => mode = Some(ssl_mode(&value)?),
+                "sslrootcert" => root_cert = Some(PathBuf::from(&*value)),
+                "sslcert" => client_cert = Some(PathBuf::from(&*value)),
+                "sslkey" => client_key = Some(PathBuf::from(&*value)),
+                _ => rest.push(pair),
+            }
+        }
+        if client_cert.is_some() != client_key.is_some() {
+            return Err("sslcert and sslkey go together".to_owned());
+        }
+        let plain = if rest.is_empty() {
+            base.to_owned()
+        } else {
+            format!("{base}?{}", rest.join("&"))
+        };
+        // The driver's error text may quote the URL's parts: only its kind is told.
+        let mut config: Config = plain
+            .parse()
+            .map_err(|_| format!("{FORM}, with parameters that libpq knows"))?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(format!("it names no host; {FORM}"));
+        }
+        let ssl_mode = mode.unwrap_or(SslMode::Prefer);
+        config.ssl_mode(match ssl_mode {
+            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+            SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
+                tokio_postgres::config::SslMode::Require
+            }
+        });
+        bound_waiting(&mut config);
+        Ok(Self {
+            config,
+            ssl_mode,
+            root_cert,
+            client_cert,
+            client_key,
+        })
+    }
+}
+
+/// A server that vanished must be noticed: connecting and silence on the line have limits, unless the URL set its own.
+fn bound_waiting(config: &mut Config) {
+    use std::time::Duration;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(Duration::from_secs(5));
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(Duration::from_secs(15));
+    }
+    config.keepalives_idle(Duration::from_secs(10));
+    config.keepalives_interval(Duration::from_secs(5));
+    config.keepalives_retries(2);
+}
+
+fn ssl_mode(text: &str) -> Result<SslMode, String> {
+    match text {
+        "disable" => Ok(SslMode::Disable),
+        "allow" | "prefer" => Ok(SslMode::Prefer),
+        "require" => Ok(SslMode::Require),
+        "verify-ca" => Ok(SslMode::VerifyCa),
+        "verify-full" => Ok(SslMode::VerifyFull),
+        other => Err(format!(
+            "sslmode {other:?} is not one of disable, prefer, require, verify-ca, verify-full"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parameters_of_libpq_that_the_driver_does_not_know_are_read() {
+        let url: DatabaseUrl =
+            "postgres://u:p%40ss@db:5433/shop?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&application_name=x"
+                .parse()
+                .expect("a good URL");
+        assert_eq!(url.ssl_mode, SslMode::VerifyFull);
+        assert_eq!(url.root_cert, Some(PathBuf::from("/etc/ca.pem")));
+        assert_eq!(url.config.get_application_name(), Some("x"));
+        assert_eq!(url.config.get_password(), Some(&b"p@ss"[..]));
+    }
+
+    #[test]
+    fn a_bad_url_is_refused_without_showing_it() {
+        for bad in [
+            "",
+            "mysql://u:hunter2@h/d",
+            "postgres://u:hunter2@h/d?sslmode=maybe",
+            "postgres://u:hunter2@h/d?hunter2=1",
+            "postgres://u:hunter2@h:port/d",
+            "postgres:///d",
+            "postgres://u:hunter2@h/d?sslcert=a",
+        ] {
+            let error = bad.parse::<DatabaseUrl>().expect_err(bad);
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        let url: DatabaseUrl = "postgres://u:hunter2@h/d".parse().expect("a good URL");
+        assert!(!format!("{url:?}").contains("hunter2"));
+    }
+}

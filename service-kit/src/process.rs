@@ -1,0 +1,95 @@
+//! The frame of a `main`: telemetry, signals, the limit on stopping, the exit code.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::duration;
+use crate::telemetry::{self, LogArgs};
+
+/// Settings that each process has.
+#[derive(Debug, Clone, Args)]
+pub struct ProcessArgs {
+    /// How long to finish what is in flight after SIGTERM or SIGINT before giving up
+    #[arg(long, env = "SHUTDOWN_GRACE", value_parser = duration, default_value = "25s", value_name = "DURATION")]
+    pub shutdown_grace: Duration,
+
+    /// Settings of the logs.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Runs `service` until it ends by itself or, after SIGTERM or SIGINT cancelled the token it was handed, within the
+/// grace time. Exit codes: 0 when it ended well, 1 when it failed or was still busy when the grace time was over.
+pub fn run<S, F>(args: &ProcessArgs, service: S) -> ExitCode
+where
+    S: FnOnce(CancellationToken) -> F,
+    F: Future<Output = anyhow::Result<()>>,
+{
+    telemetry::init(&args.log);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "can't start the runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(supervise(args.shutdown_grace, service));
+    // What is still blocked in a thread (a name look-up, say) must not hold the exit up.
+    runtime.shutdown_background();
+    code
+}
+
+async fn supervise<S, F>(grace: Duration, service: S) -> ExitCode
+where
+    S: FnOnce(CancellationToken) -> F,
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let shutdown = CancellationToken::new();
+    let (mut terminate, mut interrupt) = match (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) {
+        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!(%error, "can't listen for signals");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut running = std::pin::pin!(service(shutdown.clone()));
+
+    let signal = tokio::select! {
+        result = &mut running => return report(result),
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!(signal, grace = %humantime::format_duration(grace), "stopping");
+    shutdown.cancel();
+    tokio::select! {
+        result = &mut running => report(result),
+        () = tokio::time::sleep(grace) => {
+            tracing::error!("still busy after the grace time: stopping anyway; what was in flight will be done again");
+            ExitCode::FAILURE
+        }
+        _ = async { tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () } } => {
+            tracing::warn!("told to stop a second time: stopping at once");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
