@@ -82,7 +82,10 @@ pub fn try_parse_from<C: Parser>(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<C, Refusal> {
     C::try_parse_from(args).map_err(|error| {
-        sentence(&C::command(), &error).map_or_else(|| Refusal::Clap(error), Refusal::Setting)
+        // Built, so that each argument knows its name as the error shows it.
+        let mut command = C::command();
+        command.build();
+        sentence(&command, &error).map_or_else(|| Refusal::Clap(error), Refusal::Setting)
     })
 }
 

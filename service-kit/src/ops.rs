@@ -28,7 +28,7 @@ fn livez() -> &'static str {
 }
 
 #[handler]
-fn readyz(health: Data<&Health>) -> impl IntoResponse {
+fn readyz(Data(health): Data<&Health>) -> impl IntoResponse {
     let ready = health.is_ready();
     let code = if ready {
         StatusCode::OK
