@@ -1,1 +1,65 @@
-//! To be written.
+//! Starts real PostgreSQL and RabbitMQ servers that touch nothing of the system's, and the
+//! pipeline's services as real processes.
+//!
+//! For tests, which need nothing but the two servers installed:
+//!
+//! - [`shared()`]: the servers of this test run, and from them a fresh [`Database`] and [`Vhost`]
+//!   for each test.
+//! - [`PostgresServer::start_temporary`], [`RabbitServer::start_temporary`]: servers of one test's
+//!   own, to be stopped, killed and started again.
+//! - [`binary()`] and [`Service`]: the services' real programs, to be killed at the worst moment.
+//!
+//! ```no_run
+//! # async fn test() -> anyhow::Result<()> {
+//! let servers = stack::shared().await?;
+//! let orders = servers.database("orders").await?;
+//! let broker = servers.vhost("relay").await?;
+//! let relay = stack::Service::spawn(
+//!     stack::binary("outbox-relay").await?,
+//!     ["run"],
+//!     [("DATABASE_URL", &orders.url), ("RABBITMQ_URL", &broker.amqp_url)],
+//! )
+//! .await?;
+//! relay.sigkill()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Nothing outlives the tests: see `shared` and `scratch` for how. The local stack of
+//! `cargo xtask up` is made of the same servers, kept in the checkout's `.stack` folder.
+
+mod cargo;
+mod checkout;
+mod database;
+mod garbage;
+mod install;
+mod keeper;
+mod locate;
+mod management;
+mod ports;
+mod postgres;
+mod process;
+mod rabbitmq;
+mod readiness;
+mod scratch;
+mod secret;
+mod service;
+mod shared;
+mod vhost;
+
+pub use cargo::{SERVICES, binary, build, cargo};
+pub use checkout::{root, stack_dir};
+pub use database::{Database, PostgresAccess};
+pub use install::{install, missing};
+#[doc(hidden)]
+pub use keeper::keeper_main;
+pub use management::{Management, http_client};
+pub use ports::{free_port, is_free, next_free};
+pub use postgres::PostgresServer;
+pub use process::ProcessId;
+pub use rabbitmq::{Ports, RabbitServer};
+pub use readiness::last_lines_of;
+pub use secret::write_private;
+pub use service::Service;
+pub use shared::{Servers, shared};
+pub use vhost::{RabbitAccess, Vhost};

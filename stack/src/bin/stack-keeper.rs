@@ -1,0 +1,7 @@
+//! Keeps the servers that tests share, and clears away after test processes. Not run by hand.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    stack::keeper_main(&arguments).await
+}

@@ -1,0 +1,91 @@
+//! Where things lie: the checkout, its `.stack` folder, and a home for PostgreSQL's data.
+
+use std::fs::{DirBuilder, Permissions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use nix::unistd::User;
+
+/// The checkout that this program was built from.
+#[must_use]
+pub fn root() -> &'static Path {
+    let this_crate = Path::new(env!("CARGO_MANIFEST_DIR"));
+    this_crate.parent().unwrap_or(this_crate)
+}
+
+/// The checkout's `.stack` folder, made when it is missing. Everything that runs locally is in it.
+///
+/// # Errors
+/// When it can't be made.
+pub fn stack_dir() -> anyhow::Result<PathBuf> {
+    let dir = root().join(".stack");
+    open_folder(&dir)?;
+    Ok(dir)
+}
+
+/// The user that PostgreSQL runs as: none when that is ourselves, since only root may not run it.
+pub(crate) fn postgres_user() -> anyhow::Result<Option<User>> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(None);
+    }
+    for name in ["postgres", "nobody"] {
+        if let Some(user) = User::from_name(name)? {
+            return Ok(Some(user));
+        }
+    }
+    anyhow::bail!("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
+}
+
+/// A folder in which PostgreSQL's user may work: `.stack`, or one in /var/tmp when root's checkout
+/// lies where that user may not go.
+pub(crate) fn data_home() -> anyhow::Result<PathBuf> {
+    let stack = stack_dir()?;
+    match postgres_user()? {
+        Some(user) if !may_enter(&user, &stack) => {
+            let mut hasher = DefaultHasher::new();
+            stack.hash(&mut hasher);
+            let home = PathBuf::from(format!("/var/tmp/outbox-stack-{:016x}", hasher.finish()));
+            open_folder(&home)?;
+            Ok(home)
+        }
+        _ => Ok(stack),
+    }
+}
+
+/// Makes a folder that others may pass through but not list. One that someone else made is refused.
+pub(crate) fn open_folder(dir: &Path) -> anyhow::Result<()> {
+    match DirBuilder::new().mode(0o711).create(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(error).with_context(|| format!("cannot make the folder {}", dir.display()));
+        }
+        _ => {}
+    }
+    let found = dir.symlink_metadata()?;
+    ensure!(
+        found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw(),
+        "{} is not a folder of ours; remove it",
+        dir.display()
+    );
+    if found.permissions().mode() & 0o011 != 0o011 {
+        std::fs::set_permissions(dir, Permissions::from_mode(found.mode() | 0o711))?;
+    }
+    Ok(())
+}
+
+fn may_enter(user: &User, dir: &Path) -> bool {
+    dir.ancestors().all(|dir| {
+        let Ok(found) = dir.metadata() else {
+            return dir.as_os_str().is_empty();
+        };
+        let mode = found.mode();
+        if found.uid() == user.uid.as_raw() {
+            mode & 0o100 != 0
+        } else if found.gid() == user.gid.as_raw() {
+            mode & 0o010 != 0
+        } else {
+            mode & 0o001 != 0
+        }
+    })
+}

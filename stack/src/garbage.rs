@@ -1,0 +1,49 @@
+//! Notes to the keeper about databases and virtual hosts that nobody needs any more: written in
+//! `Drop`, where no server can be asked.
+
+use std::path::{Path, PathBuf};
+
+use crate::database::PostgresAccess;
+use crate::vhost::RabbitAccess;
+
+/// The folder of notes: one empty file for each thing to remove.
+#[derive(Clone, Debug)]
+pub(crate) struct Garbage {
+    dir: PathBuf,
+}
+
+impl Garbage {
+    pub(crate) fn in_folder(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+        }
+    }
+
+    pub(crate) fn database(&self, name: &str) {
+        self.note("database", name);
+    }
+
+    pub(crate) fn vhost(&self, name: &str) {
+        self.note("vhost", name);
+    }
+
+    fn note(&self, kind: &str, name: &str) {
+        // Without a note it goes with the server.
+        std::fs::write(self.dir.join(format!("{kind}.{name}")), "").ok();
+    }
+
+    /// Removes what the notes name. One that fails is tried again at the next collection.
+    pub(crate) async fn collect(&self, postgres: &PostgresAccess, rabbitmq: &RabbitAccess) {
+        for entry in self.dir.read_dir().into_iter().flatten().flatten() {
+            let file_name = entry.file_name();
+            let removed = match file_name.to_str().and_then(|name| name.split_once('.')) {
+                Some(("database", name)) => postgres.drop(name).await,
+                Some(("vhost", name)) => rabbitmq.delete(name).await,
+                _ => Ok(()),
+            };
+            if removed.is_ok() {
+                std::fs::remove_file(entry.path()).ok();
+            }
+        }
+    }
+}

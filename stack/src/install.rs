@@ -1,0 +1,96 @@
+//! Puts PostgreSQL and RabbitMQ onto a Debian or Ubuntu machine, or says how to do it elsewhere.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::locate;
+
+const SCRIPT: &str = include_str!("install.sh");
+
+/// The servers that are not on this machine, as the names of their Debian packages.
+#[must_use]
+pub fn missing() -> Vec<&'static str> {
+    let mut packages = Vec::new();
+    if locate::postgres_bin().is_none() {
+        packages.push("postgresql");
+    }
+    if locate::rabbitmq_server().is_none() || locate::epmd().is_none() {
+        packages.push("rabbitmq-server");
+    }
+    packages
+}
+
+/// Installs packages with apt-get, as root or through sudo without a password. No service is
+/// started or enabled and no default database cluster is made. Says through `say` what it does.
+///
+/// # Errors
+/// When it may not install on this machine, with the command to type; or when apt-get fails.
+pub fn install(packages: &[&str], say: impl Fn(&str)) -> anyhow::Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let names = packages.join(" and ");
+    let mut command = if locate::from_path("apt-get").is_none() {
+        bail!(
+            "{names} must be installed first; type: {}",
+            command_for_people()
+        );
+    } else if nix::unistd::geteuid().is_root() {
+        Command::new("sh")
+    } else if sudo_asks_nothing() {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "sh"]);
+        sudo
+    } else {
+        bail!(
+            "{names} must be installed first, which needs root's rights; type: {}",
+            command_for_people()
+        );
+    };
+    say(&format!(
+        "Installing {names} with apt-get; the system's services are neither started nor enabled …"
+    ));
+    let status = command
+        .args(["-c", SCRIPT, "install"])
+        .args(packages)
+        .stdin(Stdio::null());
+    let status = status
+        .status()
+        .context("cannot start a shell for apt-get")?;
+    ensure!(
+        status.success(),
+        "apt-get could not install {names} ({status}); its output is above. By hand: {}",
+        command_for_people()
+    );
+    let still = missing();
+    ensure!(
+        !packages.iter().any(|package| still.contains(package)),
+        "apt-get has installed {names}, but the programs are not where they are looked for"
+    );
+    Ok(())
+}
+
+fn sudo_asks_nothing() -> bool {
+    let sudo = Command::new("sudo")
+        .args(["-n", "true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    sudo.is_ok_and(|status| status.success())
+}
+
+/// The command that installs both servers on this kind of machine.
+#[must_use]
+pub(crate) fn command_for_people() -> String {
+    let debian = "sudo apt-get update && sudo apt-get install postgresql rabbitmq-server";
+    let fedora = "sudo dnf install postgresql-server rabbitmq-server";
+    let homebrew = "brew install postgresql@17 rabbitmq";
+    for (program, command) in [("apt-get", debian), ("dnf", fedora), ("brew", homebrew)] {
+        if locate::from_path(program).is_some() {
+            return command.to_owned();
+        }
+    }
+    format!("{debian} (Debian, Ubuntu), {fedora} (Fedora) or {homebrew} (Homebrew)")
+}

@@ -1,0 +1,106 @@
+//! The keeper: owns the shared servers while tests use them.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::postgres::PostgresServer;
+use crate::process::ProcessId;
+use crate::rabbitmq::RabbitServer;
+use crate::scratch;
+use crate::shared::{Meeting, Phase, Status};
+
+/// Between two test binaries of `cargo test` nobody uses the servers for a moment.
+const LINGER: Duration = Duration::from_secs(5);
+const LINGER_AFTER_FAILURE: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(250);
+
+/// The program `stack-keeper`: `keep` or `reap FOLDER`, both started by [`shared`](crate::shared)
+/// and the temporary servers.
+///
+/// # Errors
+/// When it is started by hand with other arguments, or its folder can't be used.
+pub async fn keeper_main(arguments: &[String]) -> anyhow::Result<()> {
+    match arguments {
+        [verb] if verb == "keep" => keep().await,
+        [verb, folder] if verb == "reap" => scratch::reap(Path::new(folder)),
+        _ => bail!("stack-keeper is started by tests that need servers, not by hand"),
+    }
+}
+
+async fn keep() -> anyhow::Result<()> {
+    let meeting = Meeting::open()?;
+    let only_one = meeting.lock_file("keeper.lock")?;
+    only_one.lock()?;
+    let users = meeting.lock_file("users.lock")?;
+
+    let started = tokio::try_join!(
+        Box::pin(PostgresServer::start_temporary()),
+        Box::pin(RabbitServer::start_temporary())
+    );
+    let phase = match &started {
+        Ok((postgres, rabbitmq)) => Phase::Ready {
+            postgres: postgres.access().clone(),
+            rabbitmq: rabbitmq.access().clone(),
+        },
+        Err(error) => Phase::Failed {
+            error: format!("{error:#}"),
+        },
+    };
+    let linger = if started.is_ok() {
+        LINGER
+    } else {
+        LINGER_AFTER_FAILURE
+    };
+    meeting.write(&Status {
+        keeper: ProcessId::own(),
+        phase,
+    })?;
+
+    let servers = started.as_ref().ok();
+    tokio::select! {
+        () = until_unused(&users, linger) => {}
+        () = collect_garbage(&meeting, servers) => {}
+        result = until_signalled() => result?,
+    }
+    // Newcomers wait for `users.lock`, which `until_unused` has taken, and then start afresh.
+    drop(started);
+    meeting.clear();
+    Ok(())
+}
+
+/// Returns, with the exclusive lock held, when nobody has held a shared one for the whole time.
+async fn until_unused(users: &File, linger: Duration) {
+    let mut unused_since = None;
+    loop {
+        match users.try_lock() {
+            Ok(()) if unused_since.get_or_insert_with(Instant::now).elapsed() >= linger => return,
+            Ok(()) => drop(users.unlock()),
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => unused_since = None,
+        }
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+async fn collect_garbage(meeting: &Meeting, servers: Option<&(PostgresServer, RabbitServer)>) {
+    let garbage = meeting.garbage();
+    loop {
+        tokio::time::sleep(TICK).await;
+        if let Some((postgres, rabbitmq)) = servers {
+            garbage.collect(postgres.access(), rabbitmq.access()).await;
+        }
+    }
+}
+
+async fn until_signalled() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

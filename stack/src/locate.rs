@@ -1,0 +1,120 @@
+//! Finds the servers' programs: in PATH, and where distributions keep what they leave out of it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+/// The folder of PostgreSQL's server programs (`initdb`, `postgres`); the newest when several.
+pub(crate) fn postgres_bin() -> Option<PathBuf> {
+    let in_path = from_path("postgres").and_then(|program| Some(program.parent()?.to_owned()));
+    let known = [
+        "/usr/lib/postgresql/*/bin", // Debian, Ubuntu
+        "/usr/pgsql-*/bin",          // the PostgreSQL project's RPMs
+        "/usr/bin",                  // Fedora, Arch
+        "/opt/homebrew/opt/postgresql@*/bin",
+        "/opt/homebrew/opt/postgresql/bin",
+        "/usr/local/opt/postgresql@*/bin",
+        "/usr/local/pgsql/bin",
+    ];
+    in_path
+        .into_iter()
+        .chain(known.iter().flat_map(|pattern| newest_first(pattern)))
+        .find(|bin| bin.join("initdb").is_file() && bin.join("postgres").is_file())
+}
+
+/// RabbitMQ's own start script, not the wrapper that Debian puts into PATH: that one changes the
+/// user and uses the system's node.
+pub(crate) fn rabbitmq_server() -> Option<PathBuf> {
+    let in_path =
+        from_path("rabbitmq-server").and_then(|program| Some(program.parent()?.to_owned()));
+    let known = [
+        "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin", // Debian, Ubuntu, Fedora
+        "/opt/homebrew/opt/rabbitmq/sbin",
+        "/usr/local/opt/rabbitmq/sbin",
+        "/opt/rabbitmq/sbin",
+        "/opt/rabbitmq_server-*/sbin",
+    ];
+    in_path
+        .into_iter()
+        .chain(known.iter().flat_map(|pattern| newest_first(pattern)))
+        .find(|sbin| sbin.join("rabbitmq-env").is_file())
+        .map(|sbin| sbin.join("rabbitmq-server"))
+}
+
+/// Erlang's port mapper.
+pub(crate) fn epmd() -> Option<PathBuf> {
+    let known = [
+        "/usr/lib/erlang/erts-*/bin",
+        "/usr/lib64/erlang/erts-*/bin",
+        "/usr/local/lib/erlang/erts-*/bin",
+        "/opt/homebrew/opt/erlang/lib/erlang/erts-*/bin",
+        "/usr/local/opt/erlang/lib/erlang/erts-*/bin",
+        "/opt/erlang/lib/erlang/erts-*/bin",
+    ];
+    from_path("epmd").or_else(|| {
+        known
+            .iter()
+            .flat_map(|pattern| newest_first(pattern))
+            .map(|bin| bin.join("epmd"))
+            .find(|program| program.is_file())
+    })
+}
+
+/// Says that a server is missing and how it comes onto the machine.
+pub(crate) fn or_missing<T>(found: Option<T>, name: &str) -> anyhow::Result<T> {
+    found.with_context(|| {
+        format!(
+            "{name} is not installed: run `cargo xtask test` or `cargo xtask up`, which install it \
+             where they may, or install it yourself: {}",
+            crate::install::command_for_people()
+        )
+    })
+}
+
+/// The program that PATH leads to, with symbolic links followed: its neighbours are beside it.
+pub(crate) fn from_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let found = std::env::split_paths(&path)
+        .map(|dir| dir.join(program))
+        .find(|p| p.is_file())?;
+    found.canonicalize().ok()
+}
+
+/// The folders that match a path in which one component may hold `*`; the highest version first.
+fn newest_first(pattern: &str) -> Vec<PathBuf> {
+    let Some((before, after)) = pattern.split_once('*') else {
+        return vec![PathBuf::from(pattern)];
+    };
+    let (parent, prefix) = before.rsplit_once('/').unwrap_or(("", before));
+    let rest = after.trim_start_matches('/');
+    let Ok(entries) = Path::new(parent).read_dir() else {
+        return Vec::new();
+    };
+
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with(prefix))
+        .collect();
+    names.sort_by_key(|name| std::cmp::Reverse(version(&name[prefix.len()..])));
+    names
+        .iter()
+        .map(|name| Path::new(parent).join(name).join(rest))
+        .collect()
+}
+
+fn version(text: &str) -> Vec<u32> {
+    text.split(|c: char| !c.is_ascii_digit())
+        .filter_map(|number| number.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(version("15") > version("9.6"));
+        assert!(version("4.0.10") > version("4.0.9"));
+    }
+}

@@ -1,0 +1,99 @@
+//! The few calls of RabbitMQ's management API that the stack needs.
+//! See <https://www.rabbitmq.com/docs/http-api-reference>.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+/// A client of one node's management API.
+#[derive(Debug)]
+pub struct Management {
+    base: String,
+    http: reqwest::Client,
+}
+
+impl Management {
+    /// For a base URL such as `http://user:password@127.0.0.1:15672`.
+    ///
+    /// # Errors
+    /// When the HTTP client can't be built.
+    pub fn new(base: &str) -> anyhow::Result<Self> {
+        Ok(Self {
+            base: base.trim_end_matches('/').to_owned(),
+            http: http_client()?,
+        })
+    }
+
+    /// The answer's JSON; none for 404.
+    ///
+    /// # Errors
+    /// When the node does not answer or refuses.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Option<Value>> {
+        let (status, body) = self.call(Method::GET, path, None).await?;
+        if status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        ensure!(
+            status.is_success(),
+            "RabbitMQ answered GET {path} with {status}: {body}"
+        );
+        Ok(Some(serde_json::from_str(&body)?))
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<()> {
+        let (status, answer) = self.call(Method::PUT, path, Some(body)).await?;
+        ensure!(
+            status.is_success(),
+            "RabbitMQ answered PUT {path} with {status}: {answer}"
+        );
+        Ok(())
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        let (status, answer) = self.call(Method::DELETE, path, None).await?;
+        let gone = status.is_success() || status == StatusCode::NOT_FOUND;
+        ensure!(
+            gone,
+            "RabbitMQ answered DELETE {path} with {status}: {answer}"
+        );
+        Ok(())
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, String)> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        // The URL, which holds the password, stays out of the error.
+        let answer = request.send().await.map_err(reqwest::Error::without_url);
+        let answer = answer.context("RabbitMQ's management API does not answer")?;
+        Ok((answer.status(), answer.text().await?))
+    }
+}
+
+/// A client for plain HTTP on this machine: no proxy, no certificates to load.
+///
+/// # Errors
+/// When the HTTP client can't be built.
+pub fn http_client() -> anyhow::Result<reqwest::Client> {
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()?
+    .with_root_certificates(rustls::RootCertStore::empty())
+    .with_no_client_auth();
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .timeout(Duration::from_secs(20))
+        .build()?;
+    Ok(client)
+}

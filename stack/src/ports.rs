@@ -1,0 +1,37 @@
+//! Free TCP ports on 127.0.0.1.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use anyhow::Context;
+
+/// Below the range that systems hand to outgoing connections: a stopped server finds its port
+/// still free when it starts again, and a client that keeps trying never connects to itself.
+const RANGE: std::ops::Range<u16> = 20_000..30_000;
+
+/// Whether nobody listens on this port of 127.0.0.1.
+#[must_use]
+pub fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// A free port, chosen at random so that tests which run at once do not meet.
+///
+/// # Errors
+/// When a thousand tries hit ports in use.
+pub fn free_port() -> anyhow::Result<u16> {
+    (0..1000)
+        .map(|_| rand::random_range(RANGE))
+        .find(|port| is_free(*port))
+        .context("no free TCP port between 20000 and 30000")
+}
+
+/// The first free port from `first` on.
+///
+/// # Errors
+/// When none of the hundred from there is free.
+pub fn next_free(first: u16) -> anyhow::Result<u16> {
+    let last = first.saturating_add(100);
+    (first..last)
+        .find(|port| is_free(*port))
+        .with_context(|| format!("no free TCP port between {first} and {last}"))
+}

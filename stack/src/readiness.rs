@@ -1,0 +1,53 @@
+//! Waiting until a process answers, and saying why when it never does.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use crate::process::Running;
+
+/// Asks `probe` until it says yes. Fails at once when the process ends, with the log's last lines.
+pub(crate) async fn wait_until_ready(
+    name: &str,
+    running: &Running,
+    log: &Path,
+    patience: Duration,
+    probe: impl AsyncFn() -> bool,
+) -> anyhow::Result<()> {
+    let end = Instant::now() + patience;
+    loop {
+        if !running.is_alive() {
+            let how = running.exit_status().map(|status| format!(" ({status})"));
+            let how = how.unwrap_or_default();
+            bail!("{name} ended while it started{how}; {}", last_lines_of(log));
+        }
+        if probe().await {
+            return Ok(());
+        }
+        if Instant::now() >= end {
+            let seconds = patience.as_secs();
+            bail!(
+                "{name} was not ready within {seconds} s; {}",
+                last_lines_of(log)
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// "the last lines of PATH:" and those lines, for an error message.
+#[must_use]
+pub fn last_lines_of(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    if lines.is_empty() {
+        return format!("its log {} is empty", log.display());
+    }
+    let last = lines[lines.len().saturating_sub(15)..].join("\n  ");
+    format!("the last lines of {}:\n  {last}", log.display())
+}

@@ -1,0 +1,207 @@
+//! The servers that all tests of a run share.
+//!
+//! Every test process holds a shared lock on `users.lock` for as long as it lives; the system
+//! lets go of it however the process ends. The first one starts the keeper, which starts the
+//! servers and stops them when nobody has held the lock for a while.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
+
+use crate::cargo::keeper_binary;
+use crate::checkout::{open_folder, root, stack_dir};
+use crate::database::{Database, PostgresAccess};
+use crate::garbage::Garbage;
+use crate::process::{ProcessId, Running};
+use crate::readiness::last_lines_of;
+use crate::secret::write_private;
+use crate::vhost::{RabbitAccess, Vhost};
+
+/// A PostgreSQL and a RabbitMQ that run for as long as tests use them.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    /// Where PostgreSQL listens.
+    pub postgres: PostgresAccess,
+    /// Where RabbitMQ listens.
+    pub rabbitmq: RabbitAccess,
+    garbage: Garbage,
+}
+
+impl Servers {
+    /// A new, empty database with a name of its own that begins with `hint`.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn database(&self, hint: &str) -> anyhow::Result<Database> {
+        let mut database = self.postgres.create_unique(hint).await?;
+        database.garbage = Some(self.garbage.clone());
+        Ok(database)
+    }
+
+    /// A new virtual host with a name of its own that begins with `hint`.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn vhost(&self, hint: &str) -> anyhow::Result<Vhost> {
+        let mut vhost = self.rabbitmq.create_unique(hint).await?;
+        vhost.garbage = Some(self.garbage.clone());
+        Ok(vhost)
+    }
+}
+
+/// The servers of this test run: started by the first test that asks, in whatever process it is,
+/// and stopped and removed a few seconds after the last one ended, also after a failure, Ctrl-C
+/// or SIGKILL.
+///
+/// # Errors
+/// When PostgreSQL or RabbitMQ is not installed or does not start. Every test of the run gets the
+/// same text, without trying again.
+pub async fn shared() -> anyhow::Result<Servers> {
+    static SHARED: OnceCell<Result<Servers, String>> = OnceCell::const_new();
+    let shared = SHARED.get_or_init(async || {
+        let joined = tokio::task::spawn_blocking(join).await;
+        joined
+            .map_err(anyhow::Error::from)
+            .flatten()
+            .map_err(|error| format!("{error:#}"))
+    });
+    shared.await.clone().map_err(|error| anyhow!(error))
+}
+
+/// What the keeper has come to.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) keeper: ProcessId,
+    pub(crate) phase: Phase,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) enum Phase {
+    Starting,
+    Ready {
+        postgres: PostgresAccess,
+        rabbitmq: RabbitAccess,
+    },
+    Failed {
+        error: String,
+    },
+}
+
+/// The files by which test processes and keeper meet, in `.stack/test`.
+pub(crate) struct Meeting {
+    dir: PathBuf,
+}
+
+impl Meeting {
+    pub(crate) fn open() -> anyhow::Result<Self> {
+        let dir = stack_dir()?.join("test");
+        open_folder(&dir)?;
+        open_folder(&dir.join("garbage"))?;
+        Ok(Self { dir })
+    }
+
+    pub(crate) fn lock_file(&self, name: &str) -> anyhow::Result<File> {
+        let path = self.dir.join(name);
+        Ok(File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)?)
+    }
+
+    pub(crate) fn garbage(&self) -> Garbage {
+        Garbage::in_folder(&self.dir.join("garbage"))
+    }
+
+    pub(crate) fn write(&self, status: &Status) -> anyhow::Result<()> {
+        write_private(&self.status_file(), &serde_json::to_string(status)?)
+    }
+
+    /// The status of a keeper that is alive.
+    fn read(&self) -> Option<Status> {
+        let json = std::fs::read(self.status_file()).ok()?;
+        let status: Status = serde_json::from_slice(&json).ok()?;
+        status.keeper.is_alive().then_some(status)
+    }
+
+    fn status_file(&self) -> PathBuf {
+        self.dir.join("keeper.json")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join("keeper.log")
+    }
+
+    /// Called by a keeper that has stopped its servers.
+    pub(crate) fn clear(&self) {
+        for file in [self.status_file(), self.log()] {
+            std::fs::remove_file(file).ok();
+        }
+        std::fs::remove_dir_all(self.dir.join("garbage")).ok();
+    }
+
+    fn start_keeper(&self) -> anyhow::Result<()> {
+        let mut command = Command::new(keeper_binary()?);
+        command.arg("keep").current_dir(root());
+        let keeper = Running::spawn(&mut command, &self.log())?;
+        self.write(&Status {
+            keeper: keeper.id,
+            phase: Phase::Starting,
+        })
+    }
+}
+
+fn join() -> anyhow::Result<Servers> {
+    /// Never closed before this process ends.
+    static USER: OnceLock<File> = OnceLock::new();
+
+    let user = Meeting::open()?.lock_file("users.lock")?;
+    // Waits while a keeper is stopping.
+    user.lock_shared()?;
+    // The keeper that stopped may have removed the folder for notes.
+    let meeting = Meeting::open()?;
+
+    let phase = {
+        let one_at_a_time = meeting.lock_file("start.lock")?;
+        one_at_a_time.lock()?;
+        if meeting.read().is_none() {
+            meeting.start_keeper()?;
+        }
+        wait_for_phase(&meeting, &meeting.log())?
+    };
+    let (postgres, rabbitmq) = match phase {
+        Phase::Ready { postgres, rabbitmq } => (postgres, rabbitmq),
+        Phase::Failed { error } => bail!("{error}"),
+        Phase::Starting => bail!("the test servers are still starting"),
+    };
+    USER.get_or_init(|| user);
+    Ok(Servers {
+        postgres,
+        rabbitmq,
+        garbage: meeting.garbage(),
+    })
+}
+
+fn wait_for_phase(meeting: &Meeting, log: &Path) -> anyhow::Result<Phase> {
+    loop {
+        match meeting.read() {
+            None => bail!(
+                "the test servers' keeper ended early; {}",
+                last_lines_of(log)
+            ),
+            Some(Status {
+                phase: Phase::Starting,
+                ..
+            }) => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Some(Status { phase, .. }) => return Ok(phase),
+        }
+    }
+}
