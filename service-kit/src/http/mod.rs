@@ -1,1 +1,87 @@
-//! What both HTTP APIs share.
+//! What both HTTP APIs share. [`app`] puts an API into its frame and [`serve`] runs it on a listener.
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`problem`] | RFC 9457 problems, and which of them an operation documents |
+//! | [`frame`](app) | around everything: request id, log span, metrics, panics and foreign errors as problems |
+//! | [`json`], [`fields`], [`payload`] | bodies read with their limits, whose faults are all reported at once |
+//! | [`parameters`], [`page`] | query parameters the same way; keyset pages and their `Link` |
+//! | [`documents`] | Swagger UI and the OpenAPI document |
+//! | [`serve`] | the listener: bounded connections, time limits, graceful stop |
+//!
+//! An operation takes [`JsonBody<T>`](JsonBody), [`Parameters`] or [`Unparsed`](parameters::Unparsed) parameters, and
+//! answers `Result<_, Refused<S>>`, where `S` lists the statuses that its document shall name:
+//!
+//! ```
+//! use poem_openapi::{Object, OpenApi, payload::Json};
+//! use service_kit::http::{self, Fields, FromBody, FromJson, JsonBody, Problem, Refused, Statuses, Up};
+//!
+//! struct Name(String);
+//!
+//! impl FromJson for Name {
+//!     fn from_json(value: http::Json<'_>) -> Result<Self, Vec<String>> {
+//!         http::json::line(value, 255).map(Self)
+//!     }
+//! }
+//!
+//! /// What the document shows of the body.
+//! #[derive(Object)]
+//! struct Body {
+//!     /// Whom to greet
+//!     name: String,
+//! }
+//!
+//! impl FromBody for Name {
+//!     type Document = Body;
+//!
+//!     fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
+//!         fields.required("name")
+//!     }
+//! }
+//!
+//! struct Refusals;
+//!
+//! impl Statuses for Refusals {
+//!     const ALL: &'static [(u16, &'static str)] = &[(422, "The body breaks rules")];
+//! }
+//!
+//! struct Greetings;
+//!
+//! #[OpenApi]
+//! impl Greetings {
+//!     #[oai(path = "/greetings", method = "post", operation_id = "greet")]
+//!     async fn greet(&self, body: JsonBody<Name>) -> Result<Json<String>, Refused<Refusals>> {
+//!         let JsonBody(Name(name)) = body;
+//!         if name == "nobody" {
+//!             return Err(Problem::invalid(vec!["name must be somebody's".to_owned()]).into());
+//!         }
+//!         Ok(Json(name))
+//!     }
+//! }
+//!
+//! let app = http::app(http::api((Greetings, Up), "Greetings", "1.0.0"));
+//! ```
+
+mod app;
+mod body;
+pub mod documents;
+pub mod fields;
+mod frame;
+pub mod json;
+pub mod page;
+pub mod parameters;
+pub mod payload;
+pub mod problem;
+mod request_id;
+mod serve;
+mod up;
+
+pub use app::{api, app};
+pub use fields::Fields;
+pub use json::{FromJson, Json};
+pub use parameters::Parameters;
+pub use payload::{FromBody, JsonBody};
+pub use problem::{Problem, Refused, Statuses};
+pub use request_id::RequestId;
+pub use serve::{ServeArgs, serve};
+pub use up::Up;

@@ -1,0 +1,171 @@
+//! Reading a request's body within its limits.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
+use poem::{Body, Request};
+
+use super::problem::Problem;
+
+/// The largest body that is read, in bytes.
+pub(super) const LIMIT: usize = 64 * 1024;
+
+/// How much of a body that is too large is still read and thrown away: a client that is sending gets to see the
+/// answer only when it is done, else it sees its connection reset.
+const DRAIN: usize = 1024 * 1024;
+
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The body of a request that must be JSON.
+pub(super) async fn read_json(request: &Request, body: Body) -> Result<Vec<u8>, Problem> {
+    check_type(request.headers())?;
+    let announced = request
+        .header(header::CONTENT_LENGTH)
+        .and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > (LIMIT + DRAIN) as u64) {
+        return Err(too_large().header(header::CONNECTION, HeaderValue::from_static("close")));
+    }
+    within(PATIENCE, collect(body)).await
+}
+
+/// A body that drips in slower must not hold its connection for ever.
+async fn within(
+    patience: Duration,
+    reading: impl Future<Output = Result<Vec<u8>, Problem>>,
+) -> Result<Vec<u8>, Problem> {
+    tokio::time::timeout(patience, reading)
+        .await
+        .unwrap_or_else(|_| {
+            let detail = format!("The body took longer than {} s.", patience.as_secs());
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+                .header(header::CONNECTION, HeaderValue::from_static("close")))
+        })
+}
+
+/// Counts while it reads: what the client announced may be wrong or, with chunks, missing.
+async fn collect(body: Body) -> Result<Vec<u8>, Problem> {
+    let mut stream = std::pin::pin!(body.into_bytes_stream());
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk =
+            chunk.map_err(|_| bad_request("The body ended before it was complete.".to_owned()))?;
+        if bytes.len() + chunk.len() > LIMIT {
+            let mut rest = bytes.len() + chunk.len();
+            while let Ok(Some(chunk)) = stream.try_next().await {
+                rest += chunk.len();
+                if rest > LIMIT + DRAIN {
+                    break;
+                }
+            }
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+pub(super) fn bad_request(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, detail)
+}
+
+fn too_large() -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "The body is larger than 64 KiB.",
+    )
+}
+
+fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let unsupported = |detail| {
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+            .header(header::ACCEPT, HeaderValue::from_static("application/json"))
+    };
+    let coded = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|coding| coding != "identity");
+    if coded {
+        return Err(unsupported("The body must not be compressed."));
+    }
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    match (types.next(), types.next()) {
+        (Some(only), None) if only.to_str().is_ok_and(is_json) => Ok(()),
+        _ => Err(unsupported("The Content-Type must be application/json.")),
+    }
+}
+
+/// `application/json`, also with the parameter `charset=utf-8`, which means nothing more.
+fn is_json(text: &str) -> bool {
+    let mut parts = text.split(';').map(str::trim);
+    let named = parts
+        .next()
+        .is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
+    named
+        && parts.all(|parameter| match parameter.split_once('=') {
+            Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+                value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            Some(_) => true,
+            None => parameter.is_empty(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_in_utf_8_is_the_only_type() {
+        for good in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+            "application/json;",
+        ] {
+            assert!(is_json(good), "{good}");
+        }
+        for bad in [
+            "",
+            "text/plain",
+            "application/jsonp",
+            "application/json; charset=latin1",
+            "application/x-www-form-urlencoded",
+        ] {
+            assert!(!is_json(bad), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_given_up() {
+        let first = futures_util::stream::once(async { Ok::<_, std::io::Error>("x") });
+        let silent = first.chain(futures_util::stream::pending());
+        let body = collect(Body::from_bytes_stream(silent));
+        let problem = within(Duration::from_millis(20), body)
+            .await
+            .expect_err("the body never ends");
+        assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn a_body_is_counted_while_it_is_read() {
+        let chunks = |count: usize| {
+            let chunk = |_| Ok::<_, std::io::Error>(vec![b' '; 1024]);
+            Body::from_bytes_stream(futures_util::stream::iter((0..count).map(chunk)))
+        };
+        let request = Request::builder()
+            .content_type("application/json")
+            .header("content-length", 5)
+            .finish();
+        let read = read_json(&request, chunks(64))
+            .await
+            .expect("64 KiB are fine");
+        assert_eq!(read.len(), LIMIT);
+        let problem = read_json(&request, chunks(65))
+            .await
+            .expect_err("too large");
+        assert_eq!(problem.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+}

@@ -1,0 +1,297 @@
+//! JSON values read one level at a time, so that numbers keep their digits and depth costs no stack.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use serde::Deserializer as _;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+/// One JSON value; what an object holds is read when it is asked for.
+#[derive(Debug)]
+pub enum Json<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool,
+    /// A number as it was written.
+    Number(&'a str),
+    /// A string.
+    Text(String),
+    /// An array.
+    Array,
+    /// An object's members in their order, repeated names too.
+    Object(Vec<(String, &'a RawValue)>),
+}
+
+impl<'a> Json<'a> {
+    /// Reads one level of `raw`, whose syntax was checked when it became a [`RawValue`].
+    ///
+    /// # Errors
+    /// When a string holds an escape that is no character, such as half a surrogate pair.
+    pub fn read(raw: &'a RawValue) -> Result<Self, serde_json::Error> {
+        let text = raw.get();
+        Ok(match text.as_bytes().first() {
+            Some(b'{') => {
+                let mut reader = serde_json::Deserializer::from_str(text);
+                Self::Object(reader.deserialize_map(Members)?)
+            }
+            Some(b'[') => Self::Array,
+            Some(b'"') => Self::Text(serde_json::from_str(text)?),
+            Some(b't' | b'f') => Self::Bool,
+            Some(b'n') => Self::Null,
+            _ => Self::Number(text),
+        })
+    }
+
+    /// What it is, as a sentence names it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a string",
+            Self::Array => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(members)
+    }
+}
+
+/// What a JSON value is parsed into. Each fault is the end of a sentence that begins with the member's name:
+/// `must be a string, not null`.
+pub trait FromJson: Sized {
+    /// Parses `value`.
+    ///
+    /// # Errors
+    /// With every rule that it breaks.
+    fn from_json(value: Json<'_>) -> Result<Self, Vec<String>>;
+}
+
+/// One line of text: not blank, at most `max` characters, no control characters.
+///
+/// # Errors
+/// With every rule that `value` breaks.
+pub fn line(value: Json<'_>, max: usize) -> Result<String, Vec<String>> {
+    let text = match value {
+        Json::Text(text) => text,
+        other => return Err(vec![format!("must be a string, not {}", other.kind())]),
+    };
+    let mut faults = Vec::new();
+    if text.trim().is_empty() {
+        faults.push("must not be blank".to_owned());
+    }
+    let length = text.chars().count();
+    if length > max {
+        faults.push(format!("must have at most {max} characters, not {length}"));
+    }
+    if text.chars().any(char::is_control) {
+        faults.push("must not contain control characters".to_owned());
+    }
+    if faults.is_empty() {
+        Ok(text)
+    } else {
+        Err(faults)
+    }
+}
+
+/// A whole number within `range`.
+///
+/// # Errors
+/// When `value` is anything else.
+pub fn integer(value: &Json<'_>, range: RangeInclusive<i32>) -> Result<i32, Vec<String>> {
+    let rule = format!(
+        "must be an integer from {} to {}",
+        range.start(),
+        range.end()
+    );
+    match value {
+        Json::Number(text) => plain(text)
+            .and_then(|text| text.parse().ok())
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| vec![rule]),
+        other => Err(vec![format!("{rule}, not {}", other.kind())]),
+    }
+}
+
+/// A UUID in its usual form of 36 characters.
+///
+/// # Errors
+/// When `value` is anything else.
+pub fn uuid(value: &Json<'_>) -> Result<Uuid, Vec<String>> {
+    match value {
+        Json::Text(text) => parse_uuid(text).ok_or_else(|| vec!["must be a UUID".to_owned()]),
+        other => Err(vec![format!("must be a UUID, not {}", other.kind())]),
+    }
+}
+
+/// Parses the usual form of a UUID, and none of the others: ids are compared as strings elsewhere.
+#[must_use]
+pub fn parse_uuid(text: &str) -> Option<Uuid> {
+    (text.len() == 36)
+        .then(|| Uuid::try_parse(text).ok())
+        .flatten()
+}
+
+/// The digits of a JSON number without exponent and needless zeros: `1.50e2` is `150`. Nothing when `text` is no JSON
+/// number, or one of more than 40 digits.
+#[must_use]
+pub fn plain(text: &str) -> Option<String> {
+    let (negative, rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, signed(exponent)?),
+        None => (rest, 0),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((_, "")) => return None,
+        Some(parts) => parts,
+        None => (mantissa, ""),
+    };
+    let digits = format!("{whole}{fraction}");
+    let leading_zero = whole.len() > 1 && whole.starts_with('0');
+    if whole.is_empty() || leading_zero || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    // Where the point stands, counted from the first digit that is not zero.
+    let significant = digits.trim_start_matches('0');
+    if significant.is_empty() {
+        return Some("0".to_owned());
+    }
+    let point = i64::try_from(significant.len()).ok()? - i64::try_from(fraction.len()).ok()?;
+    let point = point.checked_add(exponent)?;
+    let significant = significant.trim_end_matches('0');
+    if !(-40..=40).contains(&point) || significant.len() > 40 {
+        return None;
+    }
+    let sign = if negative { "-" } else { "" };
+    let places = usize::try_from(point.unsigned_abs()).ok()?;
+    Some(if point <= 0 {
+        format!("{sign}0.{}{significant}", "0".repeat(places))
+    } else if places >= significant.len() {
+        format!(
+            "{sign}{significant}{}",
+            "0".repeat(places - significant.len())
+        )
+    } else {
+        let (whole, fraction) = significant.split_at(places);
+        format!("{sign}{whole}.{fraction}")
+    })
+}
+
+fn signed(exponent: &str) -> Option<i64> {
+    let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    exponent.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        for (text, digits) in [
+            ("0", "0"),
+            ("-0.0e5", "0"),
+            ("1200", "1200"),
+            ("0.1", "0.1"),
+            ("1e2", "100"),
+            ("1.50E+2", "150"),
+            ("15e-1", "1.5"),
+            ("1e-3", "0.001"),
+            ("12.34e1", "123.4"),
+            ("99999999.99", "99999999.99"),
+            ("-12.500", "-12.5"),
+            (
+                "0.1000000000000000055511151231257827",
+                "0.1000000000000000055511151231257827",
+            ),
+        ] {
+            assert_eq!(plain(text).as_deref(), Some(digits), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_number_or_absurd_is_refused() {
+        for text in [
+            "",
+            "-",
+            "+1",
+            "01",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "0x1",
+            " 1",
+            "1,5",
+            "NaN",
+            "1e99999999999999999999",
+            "1e1000",
+            "1e-1000",
+            "١",
+        ] {
+            assert_eq!(plain(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_integer_may_be_written_with_a_point() {
+        let read = |text| integer(&Json::Number(text), 1..=1_000_000);
+        assert_eq!(read("5.0"), Ok(5));
+        assert_eq!(read("1e6"), Ok(1_000_000));
+        for wrong in ["0", "-1", "1.5", "1000001", "1e300", "99999999999999999999"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_line_breaks_several_rules_at_once() {
+        let faults = line(Json::Text(format!("{}\0", "é".repeat(255))), 255).expect_err("faults");
+        assert_eq!(
+            faults,
+            [
+                "must have at most 255 characters, not 256",
+                "must not contain control characters"
+            ]
+        );
+        assert!(line(Json::Text("é".repeat(255)), 255).is_ok());
+        assert!(line(Json::Text(" \u{a0}\u{3000}".to_owned()), 255).is_err());
+    }
+
+    #[test]
+    fn only_the_usual_form_of_a_uuid_is_one() {
+        assert!(parse_uuid("11111111-1111-1111-1111-111111111111").is_some());
+        for other in [
+            "11111111111111111111111111111111",
+            "{11111111-1111-1111-1111-111111111111}",
+            "",
+        ] {
+            assert_eq!(parse_uuid(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Query parameters, read one by one while every fault is collected.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use poem::{FromRequest, Request, RequestBody};
+use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
+
+use super::fields::shown;
+use super::problem::Problem;
+
+/// The query parameters that nobody has asked for yet.
+#[derive(Debug)]
+pub struct Parameters {
+    pairs: Vec<(String, String)>,
+    faults: Vec<String>,
+}
+
+impl Parameters {
+    /// Splits a query such as `limit=5&status=created`.
+    #[must_use]
+    pub fn new(query: &str) -> Self {
+        Self {
+            pairs: url::form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// The parameter `name`, when it is there. `parse` fails with the end of a sentence that begins with the name.
+    pub fn optional<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let (mine, rest) = std::mem::take(&mut self.pairs)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(given, _)| given == name);
+        self.pairs = rest;
+        if mine.len() > 1 {
+            self.faults.push(format!("{name} is given more than once"));
+        }
+        let (_, text) = mine.first()?;
+        parse(text)
+            .map_err(|fault| self.faults.push(format!("{name} {fault}")))
+            .ok()
+    }
+
+    /// Refuses with every fault; a parameter that nobody asked for is one.
+    ///
+    /// # Errors
+    /// 422 with all faults.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        let unknown = self
+            .pairs
+            .iter()
+            .map(|(name, _)| format!("the query parameter {} is unknown", shown(name)));
+        self.faults.extend(unknown);
+        if self.faults.is_empty() {
+            Ok(())
+        } else {
+            Err(Problem::invalid(self.faults))
+        }
+    }
+}
+
+impl<'a> FromRequest<'a> for Parameters {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
+        Ok(Self::new(request.uri().query().unwrap_or_default()))
+    }
+}
+
+/// A parameter that the OpenAPI document shows as a `T`, and that arrives as it was sent: the framework
+/// would stop at the first one that is wrong.
+#[derive(Debug, Clone)]
+pub struct Unparsed<T> {
+    /// What the client sent.
+    pub text: String,
+    shown_as: PhantomData<fn() -> T>,
+}
+
+impl<T: Type> Type for Unparsed<T> {
+    const IS_REQUIRED: bool = T::IS_REQUIRED;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        T::name()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl<T: Type> ParseFromParameter for Unparsed<T> {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        Ok(Self {
+            text: value.to_owned(),
+            shown_as: PhantomData,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(text: &str) -> Result<u8, String> {
+        text.parse().map_err(|_| "must be a number".to_owned())
+    }
+
+    #[test]
+    fn parameters_are_read_and_all_faults_come_at_once() {
+        let mut good = Parameters::new("b=2&a=%31");
+        assert_eq!(good.optional("a", number), Some(1));
+        assert_eq!(good.optional("b", number), Some(2));
+        assert_eq!(good.optional("c", number), None);
+        good.finish().expect("no faults");
+
+        let mut bad = Parameters::new("a=x&b=1&b=2&colour=red&a%20b=");
+        bad.optional("a", number);
+        bad.optional("b", number);
+        assert_eq!(
+            bad.finish().expect_err("faults").errors(),
+            [
+                "a must be a number",
+                "b is given more than once",
+                "the query parameter colour is unknown",
+                "the query parameter \"a b\" is unknown",
+            ]
+        );
+    }
+}

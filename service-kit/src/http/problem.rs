@@ -1,0 +1,266 @@
+//! Errors as clients see them: `application/problem+json`, [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem::http::{HeaderName, HeaderValue, StatusCode, header};
+use poem::{IntoResponse, Response};
+use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiResponse, Object};
+use serde::Serialize;
+
+/// The media type of a problem.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// How many faults a problem lists; the rest is only counted.
+const MAX_ERRORS: usize = 100;
+
+/// An error for a client. It holds no SQL, path or driver's words: what went wrong inside is its `cause`, which only
+/// the log shows.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    detail: Cow<'static, str>,
+    errors: Vec<String>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    cause: Option<Arc<str>>,
+}
+
+/// A problem as it stands in the body.
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "Problem")]
+pub struct ProblemBody {
+    /// What kind of problem it is; about:blank: the status says it all
+    #[serde(rename = "type")]
+    #[oai(rename = "type")]
+    kind: String,
+    /// The meaning of the status
+    title: String,
+    /// The HTTP status
+    status: u16,
+    /// What went wrong this time
+    detail: String,
+    /// One readable sentence per fault of the request
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[oai(skip_serializing_if_is_empty, default)]
+    errors: Vec<String>,
+}
+
+/// What went wrong inside; travels with the response to where it is logged.
+#[derive(Debug, Clone)]
+pub(super) struct Cause(pub(super) Arc<str>);
+
+impl Problem {
+    /// A problem with `status`; `detail` is a sentence for the client.
+    #[must_use]
+    pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            headers: Vec::new(),
+            cause: None,
+        }
+    }
+
+    /// 422: what is wrong with the request, one sentence per fault.
+    #[must_use]
+    pub fn invalid(mut errors: Vec<String>) -> Self {
+        if errors.len() > MAX_ERRORS {
+            let more = errors.len() - MAX_ERRORS;
+            errors.truncate(MAX_ERRORS);
+            errors.push(format!("and {more} more"));
+        }
+        let mut problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "The request breaks the rules listed in errors.",
+        );
+        problem.errors = errors;
+        problem
+    }
+
+    /// 500; `cause` is for the log alone.
+    #[must_use]
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Something went wrong here; the log knows more under the request's id.",
+        )
+        .caused_by(cause)
+    }
+
+    /// 503, try again soon; `cause` is for the log alone.
+    #[must_use]
+    pub fn unavailable(detail: impl Into<Cow<'static, str>>, cause: impl fmt::Display) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            .retry_after(Duration::from_secs(1))
+            .caused_by(cause)
+    }
+
+    /// Adds what the log shall say.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl fmt::Display) -> Self {
+        self.cause = Some(cause.to_string().into());
+        self
+    }
+
+    /// Adds `Retry-After`, in whole seconds.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs().max(1);
+        self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// Adds a header to the response.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// One sentence per fault of the request.
+    #[must_use]
+    pub fn errors(&self) -> &[String] {
+        &self.errors
+    }
+
+    fn response(&self) -> Response {
+        let body = ProblemBody {
+            kind: "about:blank".to_owned(),
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone().into_owned(),
+            errors: self.errors.clone(),
+        };
+        let text = serde_json::to_string(&body).expect("strings and numbers have a JSON form");
+        let mut response = Response::builder()
+            .status(self.status)
+            .content_type(CONTENT_TYPE)
+            .body(text);
+        for (name, value) in &self.headers {
+            response.headers_mut().insert(name, value.clone());
+        }
+        if let Some(cause) = &self.cause {
+            response.set_data(Cause(Arc::clone(cause)));
+        }
+        response
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.status, self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl From<Problem> for poem::Error {
+    fn from(problem: Problem) -> Self {
+        let mut error = Self::from_response(problem.response());
+        // An error's own extensions replace those of its response.
+        if let Some(cause) = problem.cause {
+            error.set_data(Cause(cause));
+        }
+        error
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.response()
+    }
+}
+
+/// Which statuses an operation refuses with, and what each means there.
+pub trait Statuses: Send + Sync + 'static {
+    /// Status and meaning.
+    const ALL: &'static [(u16, &'static str)];
+}
+
+/// A [`Problem`] of an operation whose document lists the statuses of `S`.
+#[derive(Debug)]
+pub struct Refused<S>(Problem, PhantomData<S>);
+
+impl<S> From<Problem> for Refused<S> {
+    fn from(problem: Problem) -> Self {
+        Self(problem, PhantomData)
+    }
+}
+
+impl<S: Statuses> From<Refused<S>> for poem::Error {
+    fn from(refused: Refused<S>) -> Self {
+        refused.0.into()
+    }
+}
+
+impl<S: Statuses> ApiResponse for Refused<S> {
+    fn meta() -> MetaResponses {
+        let responses = S::ALL.iter().map(|&(status, description)| MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content: vec![MetaMediaType {
+                content_type: CONTENT_TYPE,
+                schema: ProblemBody::schema_ref(),
+            }],
+            headers: retry_after_of(status),
+        });
+        MetaResponses {
+            responses: responses.collect(),
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        ProblemBody::register(registry);
+    }
+}
+
+fn retry_after_of(status: u16) -> Vec<MetaHeader> {
+    if status != StatusCode::SERVICE_UNAVAILABLE.as_u16() {
+        return Vec::new();
+    }
+    vec![MetaHeader {
+        name: "Retry-After".to_owned(),
+        description: Some("Seconds to wait before the next try".to_owned()),
+        required: true,
+        deprecated: false,
+        schema: u32::schema_ref(),
+    }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_problem_says_what_is_wrong_and_hides_its_cause() {
+        let response =
+            Problem::unavailable("Try again.", "password authentication failed").into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.content_type(), Some(CONTENT_TYPE));
+        assert_eq!(response.header("retry-after"), Some("1"));
+        let body = response.into_body().into_string().await.expect("a body");
+        assert_eq!(
+            body,
+            r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"Try again."}"#
+        );
+    }
+
+    #[test]
+    fn a_flood_of_faults_is_cut() {
+        let problem = Problem::invalid(vec!["x".to_owned(); 1_000]);
+        assert_eq!(problem.errors().len(), 101);
+        assert_eq!(problem.errors()[100], "and 900 more");
+    }
+}

@@ -1,0 +1,81 @@
+//! One id per request: in every response and in every line of the log.
+
+use std::fmt;
+use std::sync::Arc;
+
+use poem::Request;
+use poem::http::{HeaderName, HeaderValue};
+use uuid::Uuid;
+
+/// The header that carries it, both ways.
+pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of a request: the client's own when it is sane, else a new one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// The id that `request` brings, or a new one.
+    pub(super) fn of(request: &Request) -> Self {
+        let mut given = request.headers().get_all(HEADER).iter();
+        match (given.next(), given.next()) {
+            (Some(only), None) => Self::sane(only),
+            _ => None,
+        }
+        .unwrap_or_else(|| Self(Uuid::now_v7().to_string().into()))
+    }
+
+    /// An id that harms neither logs nor headers nor whoever puts it into a URL.
+    fn sane(value: &HeaderValue) -> Option<Self> {
+        let text = value.to_str().ok()?;
+        let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        ((1..=128).contains(&text.len()) && text.bytes().all(harmless)).then(|| Self(text.into()))
+    }
+
+    /// The id as a header's value.
+    pub(super) fn header(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.0).expect("an id consists of letters, digits, '.', '_' and '-'")
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id_of(values: &[&str]) -> String {
+        let mut request = Request::builder().finish();
+        for value in values {
+            let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header's value");
+            request.headers_mut().append(HEADER, value);
+        }
+        RequestId::of(&request).to_string()
+    }
+
+    #[test]
+    fn a_sane_id_is_kept() {
+        assert_eq!(id_of(&["Job-7_a.b"]), "Job-7_a.b");
+        assert_eq!(id_of(&[&"x".repeat(128)]), "x".repeat(128));
+    }
+
+    #[test]
+    fn any_other_id_is_replaced() {
+        for values in [
+            &[][..],
+            &[""],
+            &["a b"],
+            &["a\"b"],
+            &["é"],
+            &["a", "b"],
+            &[&"x".repeat(129)],
+        ] {
+            let id = id_of(values);
+            assert!(Uuid::try_parse(&id).is_ok(), "{values:?} gave {id}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The listener of an API: bounded connections, time limits, graceful stop.
+//!
+//! The framework's own server sets no limit on reading headers, none on connections, and spins when the process runs
+//! out of file descriptors; so the connections are driven here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use poem::http::uri::Scheme;
+use poem::http::{HeaderValue, header};
+use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Endpoint, IntoResponse as _, Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::problem::Problem;
+
+/// How long a connection may take to send the next request's headers, silence between two requests included. Longer than
+/// what proxies usually keep an idle connection for, so that it is they who close it.
+const HEADERS: Duration = Duration::from_secs(75);
+
+/// How many connections over the limit are told so at once; any more are closed without a word.
+const TURNED_AWAY: usize = 32;
+
+/// How long a connection that is turned away may take to send its request.
+const TURNED_AWAY_HEADERS: Duration = Duration::from_secs(2);
+
+/// How long a connection that has sent nothing yet may still do so after the stop.
+const LAST_CALL: Duration = Duration::from_millis(500);
+
+/// Settings of the listener.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "HTTP")]
+pub struct ServeArgs {
+    /// Connections at the most; whoever comes on top is answered 503. Each needs a file descriptor
+    #[arg(long, env = "HTTP_MAX_CONNECTIONS", default_value_t = 800, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
+    pub http_max_connections: u32,
+}
+
+/// Runs `app` on `listener` until `shutdown`; then finishes the requests in flight, for at most `grace`.
+///
+/// # Errors
+/// When the listener has no address.
+pub async fn serve(
+    listener: TcpListener,
+    app: impl Endpoint<Output = Response> + 'static,
+    args: &ServeArgs,
+    grace: Duration,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let local = listener.local_addr()?;
+    tracing::info!(address = %local, "HTTP port is open");
+    let app = Arc::new(app);
+    let limit = usize::try_from(args.http_max_connections)?;
+    let (places, turned_away) = (
+        Arc::new(Semaphore::new(limit)),
+        Arc::new(Semaphore::new(TURNED_AWAY)),
+    );
+    let connections = TaskTracker::new();
+    let end = CancellationToken::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection");
+                // Out of file descriptors, most likely: give others time to close.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let place = match Arc::clone(&places).try_acquire_owned() {
+            Ok(permit) => Place::Served(permit),
+            Err(_) => match Arc::clone(&turned_away).try_acquire_owned() {
+                Ok(permit) => Place::TurnedAway(permit),
+                Err(_) => continue,
+            },
+        };
+        let connection = Connection {
+            app: Arc::clone(&app),
+            place,
+            addresses: (LocalAddr(local.into()), RemoteAddr(remote.into())),
+            in_flight: AtomicUsize::new(0),
+        };
+        let (shutdown, end) = (shutdown.clone(), end.clone());
+        connections.spawn(async move {
+            tokio::select! {
+                () = connection.drive(stream, shutdown) => (),
+                () = end.cancelled() => (),
+            }
+        });
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(grace, connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            connections = connections.len(),
+            "requests were still in flight after the grace time: closing their connections"
+        );
+        end.cancel();
+        connections.wait().await;
+    }
+    Ok(())
+}
+
+/// What a connection may do.
+enum Place {
+    Served(#[expect(dead_code, reason = "held while the connection lives")] OwnedSemaphorePermit),
+    TurnedAway(
+        #[expect(dead_code, reason = "held while the connection lives")] OwnedSemaphorePermit,
+    ),
+}
+
+struct Connection<E> {
+    app: Arc<E>,
+    place: Place,
+    addresses: (LocalAddr, RemoteAddr),
+    in_flight: AtomicUsize,
+}
+
+impl<E: Endpoint<Output = Response>> Connection<E> {
+    async fn drive(&self, stream: TcpStream, shutdown: CancellationToken) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "can't switch Nagle's algorithm off");
+        }
+        let patience = match self.place {
+            Place::Served(_) => HEADERS,
+            Place::TurnedAway(_) => TURNED_AWAY_HEADERS,
+        };
+        let service = service_fn(|request| async {
+            self.in_flight.fetch_add(1, Ordering::Relaxed);
+            let (local, remote) = self.addresses.clone();
+            let response = self
+                .answer((request, local, remote, Scheme::HTTP).into())
+                .await;
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            Ok::<_, std::convert::Infallible>(hyper::Response::from(response))
+        });
+        let mut connection = std::pin::pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(patience)
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    // A connection that has sent nothing yet would be waited for until its headers' limit.
+                    () = self.unused() => return,
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+
+    async fn unused(&self) {
+        tokio::time::sleep(LAST_CALL).await;
+        if self.in_flight.load(Ordering::Relaxed) > 0 {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        match self.place {
+            Place::Served(_) => self.app.get_response(request).await,
+            Place::TurnedAway(_) => {
+                metrics::counter!("http_connections_turned_away_total").increment(1);
+                Problem::unavailable(
+                    "Too many connections are open; try again soon.",
+                    "the limit on connections",
+                )
+                .header(header::CONNECTION, HeaderValue::from_static("close"))
+                .into_response()
+            }
+        }
+    }
+}
