@@ -1,2 +1,17 @@
-//! To be written.
-fn main() {}
+//! Publishes the rows of a PostgreSQL `outbox` table to RabbitMQ.
+
+use std::process::ExitCode;
+
+use outbox_relay::Cli;
+use service_kit::{config, ops, process};
+
+fn main() -> ExitCode {
+    let config = match config::parse::<Cli>().into_config() {
+        Ok(config) => config,
+        Err(sentence) => config::exit_with(&sentence),
+    };
+    process::run(&config.process.clone(), |shutdown| async move {
+        let listener = ops::bind(config.ops_addr, "OPS_ADDR").await?;
+        outbox_relay::run(config, listener, shutdown).await
+    })
+}

@@ -31,6 +31,7 @@ pub struct Status {
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     dependencies: Arc<Mutex<BTreeMap<&'static str, Status>>>,
+    notes: Arc<Mutex<BTreeMap<&'static str, String>>>,
 }
 
 impl Health {
@@ -53,6 +54,23 @@ impl Health {
     #[must_use]
     pub fn statuses(&self) -> BTreeMap<&'static str, Status> {
         self.lock().clone()
+    }
+
+    /// Something that `/readyz` tells besides and that does not change readiness, such as the role the process has now.
+    pub fn note(&self, name: &'static str, text: impl Into<String>) {
+        self.notes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name, text.into());
+    }
+
+    /// Every note by name.
+    #[must_use]
+    pub fn notes(&self) -> BTreeMap<&'static str, String> {
+        self.notes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Whether every required dependency is up.

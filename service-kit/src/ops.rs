@@ -20,6 +20,8 @@ use crate::telemetry;
 struct Readiness {
     ready: bool,
     dependencies: BTreeMap<&'static str, Status>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    notes: BTreeMap<&'static str, String>,
 }
 
 #[handler]
@@ -40,6 +42,7 @@ fn readyz(Data(health): Data<&Health>) -> impl IntoResponse {
         Json(Readiness {
             ready,
             dependencies: health.statuses(),
+            notes: health.notes(),
         }),
     )
 }

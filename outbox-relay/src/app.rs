@@ -1,0 +1,32 @@
+//! Puts the relay together.
+
+use service_kit::health::Health;
+use service_kit::ops;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::relay::{self, Relay};
+
+/// Publishes events until `shutdown`, and answers on the operations port meanwhile.
+///
+/// # Errors
+/// When the operations port fails. A database or a broker that can't be used is waited for.
+pub async fn run(
+    config: Config,
+    ops_listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let health = Health::default();
+    let relay = Relay::new(config, &health, shutdown);
+    // The port answers until the last event is settled.
+    let ops_stop = CancellationToken::new();
+    let ops = ops::serve(ops_listener, health, ops_stop.clone());
+    let work = async {
+        // Pinned on the heap: the future holds whole batches.
+        Box::pin(relay::run(relay)).await;
+        ops_stop.cancel();
+        Ok(())
+    };
+    tokio::try_join!(work, ops).map(drop)
+}

@@ -1,0 +1,228 @@
+//! Settings.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use lapin::types::ShortString;
+use service_kit::broker::BrokerArgs;
+use service_kit::config::duration;
+use service_kit::postgres::DatabaseArgs;
+use service_kit::process::ProcessArgs;
+
+/// Publishes the rows of a PostgreSQL outbox table to RabbitMQ, at least once and in the order of each aggregate.
+#[derive(Debug, Parser)]
+#[command(
+    name = "outbox-relay",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Publish events until told to stop (what happens without a command)
+    Run(Box<Config>),
+}
+
+impl Cli {
+    /// The settings, whether `run` was typed or not.
+    ///
+    /// # Errors
+    /// One sentence naming the variable, when two settings contradict each other.
+    pub fn into_config(self) -> Result<Config, String> {
+        let config = match self.command {
+            Some(Command::Run(config)) => *config,
+            None => self.config,
+        };
+        config.relay.check().map(|()| config)
+    }
+}
+
+/// Settings of `outbox-relay run`.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Where the outbox is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Where the messages go.
+    #[command(flatten)]
+    pub broker: BrokerArgs,
+    /// How they go there.
+    #[command(flatten)]
+    pub relay: RelayArgs,
+    /// Where /livez, /readyz and /metrics answer; port 0 takes a free one
+    #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9001", value_name = "ADDR")]
+    pub ops_addr: SocketAddr,
+    /// What each process has.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+/// Settings of publishing.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Relay")]
+pub struct RelayArgs {
+    /// The exchange that events are published to; an event's type is its routing key
+    #[arg(long, env = "RELAY_EXCHANGE", default_value = "orders.events", value_name = "NAME")]
+    pub relay_exchange: Name,
+
+    /// Declare the exchange (topic, durable); false: only check that it exists
+    #[arg(long, env = "RELAY_DECLARE", action = ArgAction::Set, default_value_t = true, value_name = "BOOL")]
+    pub relay_declare: bool,
+
+    /// How a message's body looks
+    #[arg(long, env = "RELAY_ENVELOPE", value_enum, default_value = "default")]
+    pub relay_envelope: Envelope,
+
+    /// The `app_id` of messages, and the source of CloudEvents
+    #[arg(long, env = "RELAY_APP_ID", default_value = "outbox-relay", value_name = "NAME")]
+    pub relay_app_id: Name,
+
+    /// Events taken from the table at a time, and messages in flight at the most
+    #[arg(long, env = "RELAY_BATCH", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000), value_name = "N")]
+    pub relay_batch: u32,
+
+    /// First wait before looking for new events again; each empty look doubles it
+    #[arg(long, env = "RELAY_POLL_MIN", value_parser = pause, default_value = "5ms", value_name = "DURATION")]
+    pub relay_poll_min: Duration,
+
+    /// Longest wait before looking for new events again
+    #[arg(long, env = "RELAY_POLL_MAX", value_parser = pause, default_value = "100ms", value_name = "DURATION")]
+    pub relay_poll_max: Duration,
+
+    /// How long the broker may take to confirm a window; then its outcome is unknown and it is sent again
+    #[arg(long, env = "RELAY_CONFIRM_TIMEOUT", value_parser = pause, default_value = "30s", value_name = "DURATION")]
+    pub relay_confirm_timeout: Duration,
+
+    /// Wait before an event that failed is tried again; each failure doubles it
+    #[arg(long, env = "RELAY_BACKOFF_MIN", value_parser = pause, default_value = "1s", value_name = "DURATION")]
+    pub relay_backoff_min: Duration,
+
+    /// Longest wait before an event that failed is tried again
+    #[arg(long, env = "RELAY_BACKOFF_MAX", value_parser = pause, default_value = "5m", value_name = "DURATION")]
+    pub relay_backoff_max: Duration,
+}
+
+impl RelayArgs {
+    fn check(&self) -> Result<(), String> {
+        if self.relay_poll_min > self.relay_poll_max {
+            return Err("RELAY_POLL_MIN is longer than RELAY_POLL_MAX".to_owned());
+        }
+        if self.relay_backoff_min > self.relay_backoff_max {
+            return Err("RELAY_BACKOFF_MIN is longer than RELAY_BACKOFF_MAX".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// How a message's body looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Envelope {
+    /// {"event_id", "event", "occurred_at", "data"}, data being the payload
+    Default,
+    /// CloudEvents 1.0, structured JSON
+    Cloudevents,
+    /// The payload as it is
+    None,
+}
+
+/// A name that AMQP can carry: 1 to 255 bytes, no control characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(ShortString);
+
+impl Name {
+    /// The name as AMQP sends it.
+    #[must_use]
+    pub fn short(&self) -> ShortString {
+        self.0.clone()
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() || text.chars().any(char::is_control) {
+            return Err("it must not be empty or hold control characters".to_owned());
+        }
+        ShortString::try_new(text).map(Self).map_err(|_| "it is longer than 255 bytes".to_owned())
+    }
+}
+
+fn pause(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it must be longer than zero".to_owned()),
+        // What waits longer than this is no wait but a mistake, and would overflow a deadline.
+        long if long > Duration::from_hours(24 * 365) => {
+            Err("it must not be longer than a year".to_owned())
+        }
+        pause => Ok(pause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use service_kit::config::{Refusal, try_parse_from};
+
+    use super::*;
+
+    const URLS: [&str; 4] = ["--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
+
+    fn parse(before: &[&str], after: &[&str]) -> Result<Config, String> {
+        match try_parse_from::<Cli>([&["outbox-relay"], before, &URLS, after].concat()) {
+            Ok(cli) => cli.into_config(),
+            Err(Refusal::Setting(sentence)) => Err(sentence),
+            Err(Refusal::Clap(error)) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn run_is_what_happens_without_a_command() {
+        for before in [&[][..], &["run"]] {
+            let config = parse(before, &["--relay-batch", "7"]).expect("good settings");
+            assert_eq!(config.relay.relay_batch, 7);
+            assert_eq!(config.relay.relay_exchange.as_str(), "orders.events");
+            assert_eq!(config.ops_addr.port(), 9001);
+        }
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        let long = "x".repeat(256);
+        for (flag, value, variable) in [
+            ("--relay-batch", "0", "RELAY_BATCH"),
+            ("--relay-envelope", "xml", "RELAY_ENVELOPE"),
+            ("--relay-poll-min", "0s", "RELAY_POLL_MIN"),
+            ("--relay-poll-min", "200ms", "RELAY_POLL_MIN"),
+            ("--relay-backoff-min", "6m", "RELAY_BACKOFF_MIN"),
+            ("--relay-exchange", "", "RELAY_EXCHANGE"),
+            ("--relay-app-id", &long, "RELAY_APP_ID"),
+            ("--relay-declare", "maybe", "RELAY_DECLARE"),
+        ] {
+            for before in [&[][..], &["run"]] {
+                let sentence = parse(before, &[flag, value]).expect_err(flag);
+                assert!(sentence.starts_with(variable), "{flag}: {sentence}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

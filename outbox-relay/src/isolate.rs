@@ -1,0 +1,42 @@
+//! Finds the message over which the broker closes the channel, by sending each one alone.
+
+use crate::broker::Broker;
+use crate::message::Message;
+use crate::verdict::Verdict;
+use crate::window::{self, End, Patience};
+
+/// Sends each of `messages` of which `verdicts` knows nothing by itself. The one over which the broker closes the
+/// channel again is charged with it; the others get through.
+///
+/// # Errors
+/// Why the broker is lost; what was not sent stays unknown.
+pub(crate) async fn isolate(
+    broker: &mut Broker,
+    messages: &[Message],
+    verdicts: &mut [Verdict],
+    patience: &Patience,
+    go_on: impl Fn() -> bool,
+) -> Result<(), String> {
+    for (message, verdict) in messages.iter().zip(verdicts) {
+        if *verdict != Verdict::Unknown || !go_on() {
+            continue;
+        }
+        reopen(broker).await?;
+        let (mut alone, end) = window::send(broker, std::slice::from_ref(message), patience).await;
+        *verdict = match end {
+            End::Whole => alone.pop().unwrap_or(Verdict::Unknown),
+            End::ChannelClosed(said) => {
+                Verdict::Failed(format!("the broker closed the channel over the message: {said}"))
+            }
+            End::Lost(reason) => return Err(reason),
+        };
+    }
+    reopen(broker).await
+}
+
+async fn reopen(broker: &mut Broker) -> Result<(), String> {
+    if broker.is_open() {
+        return Ok(());
+    }
+    broker.reopen().await.map_err(|error| format!("{error:#}"))
+}

@@ -1,0 +1,156 @@
+//! A row as an AMQP message.
+
+use lapin::BasicProperties;
+use lapin::types::ShortString;
+
+use crate::claim::Event;
+use crate::config::{Envelope, RelayArgs};
+use crate::{envelope, headers};
+
+/// Survives a restart of the broker (`delivery_mode`).
+const PERSISTENT: u8 = 2;
+
+/// Room in a frame for all properties but the headers: five texts of at most 256 bytes, fixed fields, framing.
+const OTHER_PROPERTIES: usize = 2048;
+
+/// What all messages of a relay have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Form {
+    envelope: Envelope,
+    app_id: ShortString,
+    source: String,
+}
+
+impl Form {
+    pub(crate) fn new(args: &RelayArgs) -> Self {
+        Self {
+            envelope: args.relay_envelope,
+            app_id: args.relay_app_id.short(),
+            source: envelope::source(args.relay_app_id.as_str()),
+        }
+    }
+
+    /// The message of `event`, for a connection whose frames hold `frame_max` bytes.
+    ///
+    /// # Errors
+    /// A sentence that says why the row can't be a message.
+    pub(crate) fn message(&self, event: &Event, frame_max: usize) -> Result<Message, String> {
+        if !event.utf8 {
+            return Err("the row's text is not UTF-8".to_owned());
+        }
+        let routing_key = ShortString::try_new(event.event_type.as_str()).map_err(|_| {
+            format!(
+                "event_type is the routing key and {} bytes long, AMQP allows 255",
+                event.event_type.len()
+            )
+        })?;
+        let Some(created) = &event.created else {
+            return Err("created_at is not a time from 1970 to 9999".to_owned());
+        };
+        let headers = headers::table(&event.headers, &event.aggregate_type, &event.aggregate_id)?;
+        // The broker closes the whole connection over properties that do not fit into one frame.
+        let (size, room) = (headers::size(&headers), frame_max.saturating_sub(OTHER_PROPERTIES));
+        if size > room {
+            return Err(format!(
+                "the headers and the aggregate's name take {size} bytes, the broker allows {room}"
+            ));
+        }
+        let properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_content_type(self.envelope.content_type().into())
+            .with_message_id(event.event_id.to_string().into())
+            .with_type(routing_key.clone())
+            .with_timestamp(created.seconds)
+            .with_app_id(self.app_id.clone())
+            .with_headers(headers);
+        Ok(Message {
+            message_id: event.event_id.to_string(),
+            routing_key,
+            properties,
+            body: self.envelope.body(event, created, &self.source),
+        })
+    }
+}
+
+/// A message, ready to be published.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// By which a returned message is recognised.
+    pub(crate) message_id: String,
+    pub(crate) routing_key: ShortString,
+    pub(crate) properties: BasicProperties,
+    pub(crate) body: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::types::AMQPValue;
+    use service_kit::config::try_parse_from;
+
+    use super::*;
+    use crate::claim::tests::event;
+    use crate::config::Cli;
+
+    const FRAME: usize = 131_072;
+
+    fn form(args: &[&str]) -> Form {
+        let given =
+            ["outbox-relay", "--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
+        let cli: Cli = try_parse_from([&given, args].concat()).expect("good settings");
+        Form::new(&cli.into_config().expect("good settings").relay)
+    }
+
+    #[test]
+    fn the_properties_are_the_contracts() {
+        let message =
+            form(&["--relay-app-id", "shop"]).message(&event(), FRAME).expect("a message");
+        assert_eq!(message.routing_key.as_str(), "order.created");
+        let properties = message.properties;
+        assert_eq!(properties.delivery_mode(), &Some(2));
+        assert_eq!(properties.content_type().as_ref().expect("set").as_str(), "application/json");
+        assert_eq!(
+            properties.message_id().as_ref().expect("set").as_str(),
+            "0190163d-8694-739b-aea5-966c26f8ad91"
+        );
+        assert_eq!(properties.kind().as_ref().expect("set").as_str(), "order.created");
+        assert_eq!(properties.timestamp(), &Some(1_769_984_731));
+        assert_eq!(properties.app_id().as_ref().expect("set").as_str(), "shop");
+        let headers = properties.headers().as_ref().expect("set").inner();
+        assert_eq!(headers.len(), 3);
+        assert!(matches!(headers.get("traceparent"), Some(AMQPValue::LongString(_))));
+    }
+
+    #[test]
+    fn a_row_that_can_not_be_a_message_says_why() {
+        let form = form(&[]);
+        let refusal = |change: &dyn Fn(&mut Event)| {
+            let mut event = event();
+            change(&mut event);
+            form.message(&event, FRAME).expect_err("no message")
+        };
+        assert_eq!(
+            refusal(&|event| event.event_type = "x".repeat(256)),
+            "event_type is the routing key and 256 bytes long, AMQP allows 255"
+        );
+        assert_eq!(
+            refusal(&|event| event.created = None),
+            "created_at is not a time from 1970 to 9999"
+        );
+        assert_eq!(refusal(&|event| event.utf8 = false), "the row's text is not UTF-8");
+        assert!(
+            refusal(&|event| event.aggregate_id = "x".repeat(FRAME)).starts_with("the headers and")
+        );
+        assert!(
+            refusal(&|event| event.headers = "7".to_owned())
+                .starts_with("the headers are a number")
+        );
+    }
+
+    #[test]
+    fn the_longest_routing_key_and_a_long_aggregate_are_fine() {
+        let mut event = event();
+        event.event_type = "x".repeat(255);
+        event.aggregate_type = "y".repeat(300);
+        assert!(form(&[]).message(&event, FRAME).is_ok());
+    }
+}

@@ -1,0 +1,14 @@
+-- prepare_session: limits and plans of the relay's session
+-- A statement that waits for somebody's row lock, and a relay whose host vanished, are given up by the server.
+SET statement_timeout = '10s';
+SET tcp_keepalives_idle = 5;
+SET tcp_keepalives_interval = 3;
+SET tcp_keepalives_count = 3;
+-- The queue is read through its indexes, whatever the statistics say that a burst has just made wrong; planned once.
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET enable_sort = off;
+SET plan_cache_mode = force_generic_plan;
+SET jit = off;
+-- Room for the look-up of held-back aggregates, however many there are; taken only when needed.
+SET work_mem = '64MB';
