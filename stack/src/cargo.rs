@@ -21,13 +21,8 @@ pub const SERVICES: [&str; 3] = ["order-service", "outbox-relay", "customer-serv
 #[must_use]
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let described = [
-        "CARGO_PKG_",
-        "CARGO_MANIFEST_",
-        "CARGO_BIN_",
-        "CARGO_CRATE_",
-        "CARGO_PRIMARY_",
-    ];
+    let described =
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text == "OUT_DIR" || described.iter().any(|prefix| text.starts_with(prefix)) {
@@ -45,25 +40,12 @@ pub fn cargo() -> Command {
 /// When they do not compile.
 pub fn build(packages: &[&str], options: &[String]) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let mut command = cargo();
-    command
-        .args([
-            "build",
-            "--bins",
-            "--message-format=json-render-diagnostics",
-        ])
-        .args(options);
+    command.args(["build", "--bins", "--message-format=json-render-diagnostics"]).args(options);
     for package in packages {
         command.args(["-p", package]);
     }
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot start cargo")?;
-    ensure!(
-        output.status.success(),
-        "cargo could not build {}",
-        packages.join(", ")
-    );
+    let output = command.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
+    ensure!(output.status.success(), "cargo could not build {}", packages.join(", "));
 
     let messages = String::from_utf8_lossy(&output.stdout);
     let artifacts = messages.lines().filter_map(|line| {
@@ -85,18 +67,11 @@ pub fn build(packages: &[&str], options: &[String]) -> anyhow::Result<BTreeMap<S
 pub async fn binary(name: &str) -> anyhow::Result<PathBuf> {
     if let Some(dir) = bin_dir() {
         let path = dir.join(name);
-        ensure!(
-            path.is_file(),
-            "STACK_BIN_DIR has no {name}: {}",
-            path.display()
-        );
+        ensure!(path.is_file(), "STACK_BIN_DIR has no {name}: {}", path.display());
         return Ok(path);
     }
     let built = tokio::task::spawn_blocking(built_services).await??;
-    built
-        .get(name)
-        .cloned()
-        .with_context(|| format!("no package has a program named {name}"))
+    built.get(name).cloned().with_context(|| format!("no package has a program named {name}"))
 }
 
 /// What was built for which run of nextest.
@@ -121,23 +96,17 @@ fn built_services() -> anyhow::Result<BTreeMap<String, PathBuf>> {
     lock.lock()?;
     let note = dir.join("built.json");
     let run = std::env::var("NEXTEST_RUN_ID").ok();
-    let known = std::fs::read(&note)
-        .ok()
-        .and_then(|json| serde_json::from_slice(&json).ok());
+    let known = std::fs::read(&note).ok().and_then(|json| serde_json::from_slice(&json).ok());
     let programs = match known {
-        Some(Built {
-            run: known,
-            options: same,
-            programs,
-        }) if Some(&known) == run.as_ref() && same == options => programs,
+        Some(Built { run: known, options: same, programs })
+            if Some(&known) == run.as_ref() && same == options =>
+        {
+            programs
+        }
         _ => build(&SERVICES, &options)?,
     };
     if let Some(run) = run {
-        let note_text = Built {
-            run,
-            options,
-            programs: programs.clone(),
-        };
+        let note_text = Built { run, options, programs: programs.clone() };
         write_private(&note, &serde_json::to_string(&note_text)?)?;
     }
     *built = Some(programs.clone());
@@ -170,9 +139,7 @@ pub(crate) fn keeper_binary() -> anyhow::Result<PathBuf> {
 }
 
 fn bin_dir() -> Option<PathBuf> {
-    std::env::var_os("STACK_BIN_DIR")
-        .filter(|dir| !dir.is_empty())
-        .map(PathBuf::from)
+    std::env::var_os("STACK_BIN_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from)
 }
 
 fn is_newer_than_source(program: &Path) -> bool {
@@ -193,10 +160,7 @@ fn options_of_this_build() -> anyhow::Result<Vec<String>> {
     let Some(profile_dir) = profile_dir(&this) else {
         return Ok(Vec::new());
     };
-    let name = |dir: &Path| {
-        dir.file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-    };
+    let name = |dir: &Path| dir.file_name().map(|name| name.to_string_lossy().into_owned());
     let profile = match name(profile_dir).unwrap_or_default() {
         debug if debug == "debug" => "dev".to_owned(),
         other => other,
@@ -215,10 +179,7 @@ fn options_of_this_build() -> anyhow::Result<Vec<String>> {
         options.extend(["--target".to_owned(), name(above).unwrap_or_default()]);
         target_dir
     };
-    options.extend([
-        "--target-dir".to_owned(),
-        target_dir.to_string_lossy().into_owned(),
-    ]);
+    options.extend(["--target-dir".to_owned(), target_dir.to_string_lossy().into_owned()]);
     Ok(options)
 }
 
@@ -226,9 +187,5 @@ fn options_of_this_build() -> anyhow::Result<Vec<String>> {
 fn profile_dir(program: &Path) -> Option<&Path> {
     let dir = program.parent()?;
     let in_own_folder = dir.ends_with("deps") || dir.ends_with("examples");
-    if in_own_folder {
-        dir.parent()
-    } else {
-        Some(dir)
-    }
+    if in_own_folder { dir.parent() } else { Some(dir) }
 }

@@ -54,6 +54,36 @@ pub(crate) fn data_home() -> anyhow::Result<PathBuf> {
     }
 }
 
+/// Where the local stack's PostgreSQL lives: `.stack/postgres`, which is a symbolic link when the
+/// folder has to lie elsewhere.
+///
+/// # Errors
+/// When it can't be made.
+pub fn postgres_dir() -> anyhow::Result<PathBuf> {
+    let name = stack_dir()?.join("postgres");
+    let dir = data_home()?.join("postgres");
+    if dir != name && name.read_link().ok().as_ref() != Some(&dir) {
+        std::fs::remove_file(&name).ok();
+        std::os::unix::fs::symlink(&dir, &name)
+            .with_context(|| format!("cannot make the link {}; remove it", name.display()))?;
+    }
+    open_folder(&dir)?;
+    Ok(dir)
+}
+
+/// Removes the local stack's PostgreSQL data, wherever they lie.
+///
+/// # Errors
+/// When something in there can't be removed.
+pub fn remove_postgres_dir() -> anyhow::Result<()> {
+    let dir = postgres_dir()?;
+    std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    // The link, and the folder around the data when nothing else is in it.
+    std::fs::remove_file(stack_dir()?.join("postgres")).ok();
+    std::fs::remove_dir(data_home()?).ok();
+    Ok(())
+}
+
 /// Makes a folder that others may pass through but not list. One that someone else made is refused.
 pub(crate) fn open_folder(dir: &Path) -> anyhow::Result<()> {
     match DirBuilder::new().mode(0o711).create(dir) {

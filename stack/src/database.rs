@@ -18,9 +18,7 @@ pub struct PostgresAccess {
 
 impl std::fmt::Debug for PostgresAccess {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PostgresAccess")
-            .field("port", &self.port)
-            .finish_non_exhaustive()
+        f.debug_struct("PostgresAccess").field("port", &self.port).finish_non_exhaustive()
     }
 }
 
@@ -41,10 +39,7 @@ impl PostgresAccess {
     /// `postgres://…` for one of the server's databases.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!(
-            "postgres://postgres:{}@127.0.0.1:{}/{database}",
-            self.password, self.port
-        )
+        format!("postgres://postgres:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
     /// Creates a database unless it is there already.
@@ -55,9 +50,7 @@ impl PostgresAccess {
         let client = self.connect("postgres").await?;
         let find = "SELECT FROM pg_database WHERE datname = $1";
         if client.query_opt(find, &[&name]).await?.is_none() {
-            client
-                .batch_execute(&format!("CREATE DATABASE \"{name}\""))
-                .await?;
+            client.batch_execute(&format!("CREATE DATABASE \"{name}\"")).await?;
         }
         Ok(())
     }
@@ -66,22 +59,13 @@ impl PostgresAccess {
         let name = unique_name(hint);
         let client = self.connect("postgres").await?;
         let create = format!("CREATE DATABASE \"{name}\"");
-        client
-            .batch_execute(&create)
-            .await
-            .with_context(|| format!("cannot create {name}"))?;
-        Ok(Database {
-            url: self.url(&name),
-            name,
-            garbage: None,
-        })
+        client.batch_execute(&create).await.with_context(|| format!("cannot create {name}"))?;
+        Ok(Database { url: self.url(&name), name, garbage: None })
     }
 
     pub(crate) async fn drop(&self, name: &str) -> anyhow::Result<()> {
         let client = self.connect("postgres").await?;
-        client
-            .batch_execute(&format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"))
-            .await?;
+        client.batch_execute(&format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)")).await?;
         Ok(())
     }
 

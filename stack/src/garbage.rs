@@ -14,9 +14,7 @@ pub(crate) struct Garbage {
 
 impl Garbage {
     pub(crate) fn in_folder(dir: &Path) -> Self {
-        Self {
-            dir: dir.to_owned(),
-        }
+        Self { dir: dir.to_owned() }
     }
 
     pub(crate) fn database(&self, name: &str) {

@@ -32,10 +32,7 @@ pub fn install(packages: &[&str], say: impl Fn(&str)) -> anyhow::Result<()> {
     }
     let names = packages.join(" and ");
     let mut command = if locate::from_path("apt-get").is_none() {
-        bail!(
-            "{names} must be installed first; type: {}",
-            command_for_people()
-        );
+        bail!("{names} must be installed first; type: {}", command_for_people());
     } else if nix::unistd::geteuid().is_root() {
         Command::new("sh")
     } else if sudo_asks_nothing() {
@@ -51,13 +48,8 @@ pub fn install(packages: &[&str], say: impl Fn(&str)) -> anyhow::Result<()> {
     say(&format!(
         "Installing {names} with apt-get; the system's services are neither started nor enabled …"
     ));
-    let status = command
-        .args(["-c", SCRIPT, "install"])
-        .args(packages)
-        .stdin(Stdio::null());
-    let status = status
-        .status()
-        .context("cannot start a shell for apt-get")?;
+    let status = command.args(["-c", SCRIPT, "install"]).args(packages).stdin(Stdio::null());
+    let status = status.status().context("cannot start a shell for apt-get")?;
     ensure!(
         status.success(),
         "apt-get could not install {names} ({status}); its output is above. By hand: {}",

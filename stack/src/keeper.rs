@@ -46,19 +46,10 @@ async fn keep() -> anyhow::Result<()> {
             postgres: postgres.access().clone(),
             rabbitmq: rabbitmq.access().clone(),
         },
-        Err(error) => Phase::Failed {
-            error: format!("{error:#}"),
-        },
+        Err(error) => Phase::Failed { error: format!("{error:#}") },
     };
-    let linger = if started.is_ok() {
-        LINGER
-    } else {
-        LINGER_AFTER_FAILURE
-    };
-    meeting.write(&Status {
-        keeper: ProcessId::own(),
-        phase,
-    })?;
+    let linger = if started.is_ok() { LINGER } else { LINGER_AFTER_FAILURE };
+    meeting.write(&Status { keeper: ProcessId::own(), phase })?;
 
     let servers = started.as_ref().ok();
     tokio::select! {

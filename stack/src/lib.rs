@@ -48,17 +48,19 @@ mod shared;
 mod vhost;
 
 pub use cargo::{SERVICES, binary, build, cargo};
-pub use checkout::{root, stack_dir};
+pub use checkout::{postgres_dir, remove_postgres_dir, root, stack_dir};
 pub use database::{Database, PostgresAccess};
 pub use install::{install, missing};
 #[doc(hidden)]
 pub use keeper::keeper_main;
+pub use locate::psql;
 pub use management::{Management, http_client};
+pub use nix::sys::signal::Signal;
 pub use ports::{free_port, is_free, next_free};
 pub use postgres::PostgresServer;
-pub use process::ProcessId;
+pub use process::{Process, ProcessId};
 pub use rabbitmq::{Ports, RabbitServer};
-pub use readiness::last_lines_of;
+pub use readiness::{last_lines_of, wait_until_ready};
 pub use secret::write_private;
 pub use service::Service;
 pub use shared::{Servers, shared};

@@ -41,6 +41,15 @@ pub(crate) fn rabbitmq_server() -> Option<PathBuf> {
         .map(|sbin| sbin.join("rabbitmq-server"))
 }
 
+/// PostgreSQL's interactive terminal.
+///
+/// # Errors
+/// When it is not installed.
+pub fn psql() -> anyhow::Result<PathBuf> {
+    let beside = postgres_bin().map(|bin| bin.join("psql")).filter(|program| program.is_file());
+    or_missing(beside.or_else(|| from_path("psql")), "PostgreSQL")
+}
+
 /// Erlang's port mapper.
 pub(crate) fn epmd() -> Option<PathBuf> {
     let known = [
@@ -74,9 +83,7 @@ pub(crate) fn or_missing<T>(found: Option<T>, name: &str) -> anyhow::Result<T> {
 /// The program that PATH leads to, with symbolic links followed: its neighbours are beside it.
 pub(crate) fn from_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&path)
-        .map(|dir| dir.join(program))
-        .find(|p| p.is_file())?;
+    let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|p| p.is_file())?;
     found.canonicalize().ok()
 }
 
@@ -96,16 +103,11 @@ fn newest_first(pattern: &str) -> Vec<PathBuf> {
         .filter(|name| name.starts_with(prefix))
         .collect();
     names.sort_by_key(|name| std::cmp::Reverse(version(&name[prefix.len()..])));
-    names
-        .iter()
-        .map(|name| Path::new(parent).join(name).join(rest))
-        .collect()
+    names.iter().map(|name| Path::new(parent).join(name).join(rest)).collect()
 }
 
 fn version(text: &str) -> Vec<u32> {
-    text.split(|c: char| !c.is_ascii_digit())
-        .filter_map(|number| number.parse().ok())
-        .collect()
+    text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
 #[cfg(test)]

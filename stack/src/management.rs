@@ -21,10 +21,7 @@ impl Management {
     /// # Errors
     /// When the HTTP client can't be built.
     pub fn new(base: &str) -> anyhow::Result<Self> {
-        Ok(Self {
-            base: base.trim_end_matches('/').to_owned(),
-            http: http_client()?,
-        })
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), http: http_client()? })
     }
 
     /// The answer's JSON; none for 404.
@@ -36,29 +33,20 @@ impl Management {
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        ensure!(
-            status.is_success(),
-            "RabbitMQ answered GET {path} with {status}: {body}"
-        );
+        ensure!(status.is_success(), "RabbitMQ answered GET {path} with {status}: {body}");
         Ok(Some(serde_json::from_str(&body)?))
     }
 
     pub(crate) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<()> {
         let (status, answer) = self.call(Method::PUT, path, Some(body)).await?;
-        ensure!(
-            status.is_success(),
-            "RabbitMQ answered PUT {path} with {status}: {answer}"
-        );
+        ensure!(status.is_success(), "RabbitMQ answered PUT {path} with {status}: {answer}");
         Ok(())
     }
 
     pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<()> {
         let (status, answer) = self.call(Method::DELETE, path, None).await?;
         let gone = status.is_success() || status == StatusCode::NOT_FOUND;
-        ensure!(
-            gone,
-            "RabbitMQ answered DELETE {path} with {status}: {answer}"
-        );
+        ensure!(gone, "RabbitMQ answered DELETE {path} with {status}: {answer}");
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkout::{open_folder, postgres_user};
 use crate::database::{Database, PostgresAccess};
-use crate::process::{ProcessId, Running};
+use crate::process::{Process, ProcessId};
 use crate::readiness::wait_until_ready;
 use crate::scratch::{Scratch, end_and_remove};
 use crate::secret::{password, write_private};
@@ -33,7 +33,7 @@ pub struct PostgresServer {
     dir: PathBuf,
     log: PathBuf,
     settings: Settings,
-    running: Option<Running>,
+    running: Option<Process>,
     temporary: bool,
 }
 
@@ -68,30 +68,17 @@ impl PostgresServer {
         let known = std::fs::read(dir.join("server.json")).ok();
         let known: Option<Settings> = known.and_then(|json| serde_json::from_slice(&json).ok());
         let mut settings = known.unwrap_or_else(|| Settings {
-            access: PostgresAccess {
-                port: 0,
-                password: password(),
-            },
+            access: PostgresAccess { port: 0, password: password() },
             process: None,
         });
 
-        let running = settings
-            .process
-            .clone()
-            .filter(ProcessId::is_alive)
-            .map(Running::adopt);
+        let running = settings.process.clone().filter(ProcessId::is_alive).map(Process::adopt);
         if running.is_none() && (settings.access.port == 0 || !ports::is_free(settings.access.port))
         {
             settings.access.port = first_port.map_or_else(ports::free_port, ports::next_free)?;
         }
         let (dir, log) = (dir.to_owned(), log.to_owned());
-        Ok(Self {
-            dir,
-            log,
-            settings,
-            running,
-            temporary: false,
-        })
+        Ok(Self { dir, log, settings, running, temporary: false })
     }
 
     /// Where it listens, and the password.
@@ -117,10 +104,7 @@ impl PostgresServer {
     /// The postmaster, while it runs.
     #[must_use]
     pub fn process(&self) -> Option<&ProcessId> {
-        self.running
-            .as_ref()
-            .filter(|running| running.is_alive())
-            .map(|running| &running.id)
+        self.running.as_ref().filter(|running| running.is_alive()).map(|running| &running.id)
     }
 
     /// The server's log.
@@ -165,23 +149,16 @@ impl PostgresServer {
         ] {
             postgres.args(["-c", setting]);
         }
-        let running = self
-            .running
-            .insert(Running::spawn(&mut postgres, &self.log)?);
+        let running = self.running.insert(Process::spawn(&mut postgres, &self.log)?);
         self.settings.process = Some(running.id.clone());
         if self.temporary {
-            Scratch::of_this_process()
-                .await?
-                .register(&running.id, true)?;
+            Scratch::of_this_process().await?.register(&running.id, true)?;
         }
         self.save()?;
 
         let access = &self.settings.access;
         let answers = async || access.connect("postgres").await.is_ok();
-        let running = self
-            .running
-            .as_ref()
-            .context("PostgreSQL was just started")?;
+        let running = self.running.as_ref().context("PostgreSQL was just started")?;
         wait_until_ready("PostgreSQL", running, &self.log, READY, answers).await
     }
 
@@ -221,10 +198,7 @@ impl PostgresServer {
     }
 
     fn save(&self) -> anyhow::Result<()> {
-        write_private(
-            &self.dir.join("server.json"),
-            &serde_json::to_string(&self.settings)?,
-        )
+        write_private(&self.dir.join("server.json"), &serde_json::to_string(&self.settings)?)
     }
 
     fn create_data(&self, bin: &Path) -> anyhow::Result<()> {
@@ -244,19 +218,10 @@ impl PostgresServer {
 
         // Passwords in clear text over loopback for temporary servers: a SCRAM exchange costs
         // unoptimised test binaries 50 ms of CPU for each connection.
-        let auth = if self.temporary {
-            "password"
-        } else {
-            "scram-sha-256"
-        };
+        let auth = if self.temporary { "password" } else { "scram-sha-256" };
         let output = self
             .command(&bin.join("initdb"))?
-            .args([
-                "--username=postgres",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-instructions",
-            ])
+            .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--no-instructions"])
             .arg(format!("--auth={auth}"))
             .arg(format!("--pwfile={}", password.display()))
             .arg("--pgdata")
@@ -266,11 +231,7 @@ impl PostgresServer {
         std::fs::remove_file(&password)?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            bail!(
-                "initdb could not create {}: {}",
-                data.display(),
-                said.trim()
-            );
+            bail!("initdb could not create {}: {}", data.display(), said.trim());
         }
         Ok(())
     }
@@ -278,11 +239,7 @@ impl PostgresServer {
     /// A command with a clean environment, run by the user that PostgreSQL accepts.
     fn command(&self, program: &Path) -> anyhow::Result<Command> {
         let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("LC_ALL", "C")
-            .env("TZ", "UTC")
-            .current_dir(self.data());
+        command.env_clear().env("LC_ALL", "C").env("TZ", "UTC").current_dir(self.data());
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
@@ -301,10 +258,7 @@ impl PostgresServer {
 impl Drop for PostgresServer {
     fn drop(&mut self) {
         if self.temporary {
-            let processes = self
-                .running
-                .iter()
-                .map(|running| (running.id.clone(), true));
+            let processes = self.running.iter().map(|running| (running.id.clone(), true));
             end_and_remove(&self.dir, &processes.collect::<Vec<_>>());
         }
     }

@@ -33,10 +33,7 @@ impl ProcessId {
     #[must_use]
     pub fn own() -> Self {
         let pid = std::process::id();
-        Self {
-            pid,
-            started: start_time(pid).unwrap_or_default(),
-        }
+        Self { pid, started: start_time(pid).unwrap_or_default() }
     }
 
     /// Whether it still runs. One that has ended and was not waited for is not alive.
@@ -88,10 +85,8 @@ fn start_time(pid: u32) -> Option<String> {
 /// When the process started, in the system's own words; none when it has ended.
 #[cfg(not(target_os = "linux"))]
 fn start_time(pid: u32) -> Option<String> {
-    let output = Command::new("ps")
-        .args(["-o", "stat=,lstart=", "-p", &pid.to_string()])
-        .output()
-        .ok()?;
+    let output =
+        Command::new("ps").args(["-o", "stat=,lstart=", "-p", &pid.to_string()]).output().ok()?;
     let line = String::from_utf8(output.stdout).ok()?;
     let (state, started) = line.trim().split_once(char::is_whitespace)?;
     (!state.starts_with('Z')).then(|| started.trim().to_owned())
@@ -99,15 +94,18 @@ fn start_time(pid: u32) -> Option<String> {
 
 /// A process that we started, or found again by its [`ProcessId`].
 #[derive(Debug)]
-pub(crate) struct Running {
+pub struct Process {
     pub(crate) id: ProcessId,
     exit: Arc<OnceLock<ExitStatus>>,
 }
 
-impl Running {
+impl Process {
     /// Starts the command in a process group of its own (Ctrl-C in our terminal does not reach
-    /// it) with its output appended to `log`.
-    pub(crate) fn spawn(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
+    /// it) with its output appended to `log`. It goes on when this value is dropped.
+    ///
+    /// # Errors
+    /// When the program is not there or the log can't be written.
+    pub fn spawn(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let output = OpenOptions::new()
             .create(true)
@@ -123,10 +121,7 @@ impl Running {
             .with_context(|| format!("cannot start {name}"))?;
 
         let pid = child.id();
-        let id = ProcessId {
-            pid,
-            started: start_time(pid).unwrap_or_default(),
-        };
+        let id = ProcessId { pid, started: start_time(pid).unwrap_or_default() };
         let exit = Arc::new(OnceLock::new());
         let exit_seen = Arc::clone(&exit);
         // Waits from the first moment, so that an ended child never stays behind as a zombie.
@@ -139,23 +134,34 @@ impl Running {
     }
 
     /// Takes charge of a process that someone else started.
-    pub(crate) fn adopt(id: ProcessId) -> Self {
-        Self {
-            id,
-            exit: Arc::default(),
-        }
+    #[must_use]
+    pub fn adopt(id: ProcessId) -> Self {
+        Self { id, exit: Arc::default() }
     }
 
-    pub(crate) fn is_alive(&self) -> bool {
+    /// Which one it is.
+    #[must_use]
+    pub fn id(&self) -> &ProcessId {
+        &self.id
+    }
+
+    /// Whether it still runs.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
         self.exit.get().is_none() && self.id.is_alive()
     }
 
-    pub(crate) fn exit_status(&self) -> Option<ExitStatus> {
+    /// How it ended, if it did and we started it.
+    #[must_use]
+    pub fn exit_status(&self) -> Option<ExitStatus> {
         self.exit.get().copied()
     }
 
     /// Signals, waits, and kills what has not ended by then; false when it had to be killed.
-    pub(crate) async fn stop(&self, signal: Signal, patience: Duration) -> anyhow::Result<bool> {
+    ///
+    /// # Errors
+    /// When it can't be signalled.
+    pub async fn stop(&self, signal: Signal, patience: Duration) -> anyhow::Result<bool> {
         self.id.signal(signal)?;
         if self.id.wait_gone(patience).await {
             return Ok(true);
@@ -179,12 +185,6 @@ mod tests {
         let own = ProcessId::own();
         assert!(own.is_alive());
         assert_eq!(ProcessId::of(own.pid), Some(own.clone()));
-        assert!(
-            !ProcessId {
-                started: "another time".to_owned(),
-                ..own
-            }
-            .is_alive()
-        );
+        assert!(!ProcessId { started: "another time".to_owned(), ..own }.is_alive());
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkout::open_folder;
 use crate::management::Management;
-use crate::process::{ProcessId, Running};
+use crate::process::{Process, ProcessId};
 use crate::readiness::wait_until_ready;
 use crate::scratch::{Scratch, end_and_remove};
 use crate::secret::{password, write_private};
@@ -32,8 +32,8 @@ pub struct RabbitServer {
     dir: PathBuf,
     log: PathBuf,
     settings: Settings,
-    running: Option<Running>,
-    epmd: Option<Running>,
+    running: Option<Process>,
+    epmd: Option<Process>,
     temporary: bool,
 }
 
@@ -85,16 +85,8 @@ impl RabbitServer {
             epmd_process: None,
         });
 
-        let running = settings
-            .process
-            .clone()
-            .filter(ProcessId::is_alive)
-            .map(Running::adopt);
-        let epmd = settings
-            .epmd_process
-            .clone()
-            .filter(ProcessId::is_alive)
-            .map(Running::adopt);
+        let running = settings.process.clone().filter(ProcessId::is_alive).map(Process::adopt);
+        let epmd = settings.epmd_process.clone().filter(ProcessId::is_alive).map(Process::adopt);
         let keep = |port: u16| port != 0 && ports::is_free(port);
         if running.is_none() {
             let access = &mut settings.access;
@@ -110,14 +102,7 @@ impl RabbitServer {
             }
         }
         let (dir, log) = (dir.to_owned(), log.to_owned());
-        Ok(Self {
-            dir,
-            log,
-            settings,
-            running,
-            epmd,
-            temporary: false,
-        })
+        Ok(Self { dir, log, settings, running, epmd, temporary: false })
     }
 
     /// Where it listens, and its administrator.
@@ -137,10 +122,7 @@ impl RabbitServer {
     /// The Erlang machine that is the broker, while it runs.
     #[must_use]
     pub fn process(&self) -> Option<&ProcessId> {
-        self.running
-            .as_ref()
-            .filter(|running| running.is_alive())
-            .map(|running| &running.id)
+        self.running.as_ref().filter(|running| running.is_alive()).map(|running| &running.id)
     }
 
     /// The node's log.
@@ -163,21 +145,17 @@ impl RabbitServer {
         self.start_epmd().await?;
 
         let mut server = self.command(&program);
-        let running = self.running.insert(Running::spawn(&mut server, &self.log)?);
+        let running = self.running.insert(Process::spawn(&mut server, &self.log)?);
         self.settings.process = Some(running.id.clone());
         if self.temporary {
-            Scratch::of_this_process()
-                .await?
-                .register(&running.id, false)?;
+            Scratch::of_this_process().await?.register(&running.id, false)?;
         }
         self.save()?;
 
         let access = self.settings.access.clone();
         let management = Management::new(&access.management_url())?;
         let answers = async || {
-            tokio::net::TcpStream::connect(("127.0.0.1", access.amqp_port))
-                .await
-                .is_ok()
+            tokio::net::TcpStream::connect(("127.0.0.1", access.amqp_port)).await.is_ok()
                 && management.get("/api/overview").await.is_ok()
         };
         let running = self.running.as_ref().context("RabbitMQ was just started")?;
@@ -214,46 +192,30 @@ impl RabbitServer {
     /// Erlang's port mapper in the foreground: started by the node itself it would be a daemon
     /// that outlives everyone.
     async fn start_epmd(&mut self) -> anyhow::Result<()> {
-        if self.epmd.as_ref().is_some_and(Running::is_alive) {
+        if self.epmd.as_ref().is_some_and(Process::is_alive) {
             return Ok(());
         }
         let program = locate::or_missing(locate::epmd(), "Erlang's epmd")?;
         let mut epmd = Command::new(program);
-        epmd.args([
-            "-port",
-            &self.settings.epmd_port.to_string(),
-            "-address",
-            "127.0.0.1",
-        ])
-        .env_clear()
-        .current_dir(&self.dir);
-        let running = Running::spawn(&mut epmd, &self.log)?;
+        epmd.args(["-port", &self.settings.epmd_port.to_string(), "-address", "127.0.0.1"])
+            .env_clear()
+            .current_dir(&self.dir);
+        let running = Process::spawn(&mut epmd, &self.log)?;
         self.settings.epmd_process = Some(running.id.clone());
         if self.temporary {
-            Scratch::of_this_process()
-                .await?
-                .register(&running.id, false)?;
+            Scratch::of_this_process().await?.register(&running.id, false)?;
         }
         self.save()?;
 
         let port = self.settings.epmd_port;
-        let answers = async || {
-            tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .is_ok()
-        };
+        let answers = async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok();
         wait_until_ready("Erlang's epmd", &running, &self.log, STOPPED, answers).await?;
         self.epmd = Some(running);
         Ok(())
     }
 
     fn write_configuration(&self) -> anyhow::Result<()> {
-        let RabbitAccess {
-            amqp_port,
-            management_port,
-            user,
-            password,
-        } = &self.settings.access;
+        let RabbitAccess { amqp_port, management_port, user, password } = &self.settings.access;
         // The write-ahead log of quorum queues is kept in memory too: 512 MiB is a data centre's.
         let configuration = format!(
             "listeners.tcp.1 = 127.0.0.1:{amqp_port}\n\
@@ -266,10 +228,7 @@ impl RabbitServer {
              raft.wal_max_size_bytes = 67108864\n"
         );
         write_private(&self.dir.join("rabbitmq.conf"), &configuration)?;
-        write_private(
-            &self.dir.join("enabled_plugins"),
-            "[rabbitmq_management].\n",
-        )?;
+        write_private(&self.dir.join("enabled_plugins"), "[rabbitmq_management].\n")?;
         let cookie = self.dir.join(".erlang.cookie");
         if !cookie.exists() {
             write_private(&cookie, &crate::secret::password())?;
@@ -279,10 +238,7 @@ impl RabbitServer {
     }
 
     fn save(&self) -> anyhow::Result<()> {
-        write_private(
-            &self.dir.join("server.json"),
-            &serde_json::to_string(&self.settings)?,
-        )
+        write_private(&self.dir.join("server.json"), &serde_json::to_string(&self.settings)?)
     }
 
     fn command(&self, program: &Path) -> Command {
@@ -354,12 +310,7 @@ impl Ports {
                 free.push(port);
             }
         }
-        Ok(Self {
-            amqp: free[0],
-            management: free[1],
-            epmd: free[2],
-            dist: free[3],
-        })
+        Ok(Self { amqp: free[0], management: free[1], epmd: free[2], dist: free[3] })
     }
 
     /// RabbitMQ's usual ports, or the next free ones; the port mapper keeps off the usual 4369,

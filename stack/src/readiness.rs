@@ -5,20 +5,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::process::Running;
+use crate::process::Process;
 
 /// Asks `probe` until it says yes. Fails at once when the process ends, with the log's last lines.
-pub(crate) async fn wait_until_ready(
+///
+/// # Errors
+/// When the process ended, or the time is up.
+pub async fn wait_until_ready(
     name: &str,
-    running: &Running,
+    process: &Process,
     log: &Path,
     patience: Duration,
     probe: impl AsyncFn() -> bool,
 ) -> anyhow::Result<()> {
     let end = Instant::now() + patience;
     loop {
-        if !running.is_alive() {
-            let how = running.exit_status().map(|status| format!(" ({status})"));
+        if !process.is_alive() {
+            let how = process.exit_status().map(|status| format!(" ({status})"));
             let how = how.unwrap_or_default();
             bail!("{name} ended while it started{how}; {}", last_lines_of(log));
         }
@@ -27,10 +30,7 @@ pub(crate) async fn wait_until_ready(
         }
         if Instant::now() >= end {
             let seconds = patience.as_secs();
-            bail!(
-                "{name} was not ready within {seconds} s; {}",
-                last_lines_of(log)
-            );
+            bail!("{name} was not ready within {seconds} s; {}", last_lines_of(log));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -41,10 +41,7 @@ pub(crate) async fn wait_until_ready(
 pub fn last_lines_of(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     if lines.is_empty() {
         return format!("its log {} is empty", log.display());
     }

@@ -41,14 +41,9 @@ impl Scratch {
         static SCRATCH: OnceCell<Result<Scratch, String>> = OnceCell::const_new();
         let scratch = SCRATCH.get_or_init(async || {
             let made = tokio::task::spawn_blocking(Self::make).await;
-            made.map_err(anyhow::Error::from)
-                .flatten()
-                .map_err(|error| format!("{error:#}"))
+            made.map_err(anyhow::Error::from).flatten().map_err(|error| format!("{error:#}"))
         });
-        scratch
-            .await
-            .as_ref()
-            .map_err(|error| anyhow!(error.clone()))
+        scratch.await.as_ref().map_err(|error| anyhow!(error.clone()))
     }
 
     fn make() -> anyhow::Result<Self> {
@@ -69,15 +64,8 @@ impl Scratch {
             .process_group(0)
             .spawn()
             .context("cannot start the reaper")?;
-        let pipe = reaper
-            .stdin
-            .take()
-            .context("the reaper was started with a pipe")?;
-        Ok(Self {
-            dir,
-            folders: AtomicUsize::new(1),
-            _reaper: pipe,
-        })
+        let pipe = reaper.stdin.take().context("the reaper was started with a pipe")?;
+        Ok(Self { dir, folders: AtomicUsize::new(1), _reaper: pipe })
     }
 
     /// A new folder in it.
@@ -90,15 +78,10 @@ impl Scratch {
 
     /// Names a process that must not outlive this one.
     pub(crate) fn register(&self, process: &ProcessId, quits: bool) -> anyhow::Result<()> {
-        let mut line = serde_json::to_string(&Registered {
-            process: process.clone(),
-            quits,
-        })?;
+        let mut line = serde_json::to_string(&Registered { process: process.clone(), quits })?;
         line.push('\n');
-        let mut list = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.dir.join("started"))?;
+        let mut list =
+            OpenOptions::new().create(true).append(true).open(self.dir.join("started"))?;
         list.write_all(line.as_bytes())?;
         Ok(())
     }
@@ -109,13 +92,7 @@ impl Scratch {
 pub(crate) fn end_and_remove(dir: &Path, processes: &[(ProcessId, bool)]) {
     for (process, quits) in processes {
         // A process that can't be signalled is not ours any more.
-        process
-            .signal(if *quits {
-                Signal::SIGQUIT
-            } else {
-                Signal::SIGKILL
-            })
-            .ok();
+        process.signal(if *quits { Signal::SIGQUIT } else { Signal::SIGKILL }).ok();
     }
     let patience = Instant::now() + Duration::from_secs(5);
     for (process, _) in processes {
@@ -152,12 +129,8 @@ pub(crate) fn reap(dir: &Path) -> anyhow::Result<()> {
 
 fn remove_with_processes(dir: &Path) {
     let list = std::fs::read_to_string(dir.join("started")).unwrap_or_default();
-    let registered = list
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Registered>(line).ok());
-    let processes: Vec<_> = registered
-        .map(|entry| (entry.process, entry.quits))
-        .collect();
+    let registered = list.lines().filter_map(|line| serde_json::from_str::<Registered>(line).ok());
+    let processes: Vec<_> = registered.map(|entry| (entry.process, entry.quits)).collect();
     end_and_remove(dir, &processes);
 }
 

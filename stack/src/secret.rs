@@ -16,13 +16,7 @@ pub(crate) fn password() -> String {
 pub(crate) fn unique_name(hint: &str) -> String {
     let hint: String = hint
         .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_lowercase()
-            } else {
-                '_'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
         .take(40)
         .collect();
     format!("{hint}_{:08x}", rand::random::<u32>())
@@ -35,12 +29,8 @@ pub(crate) fn unique_name(hint: &str) -> String {
 pub fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
     let next = path.with_extension(format!("{}.new", std::process::id()));
     let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&next)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
         file.write_all(content.as_bytes())?;
         std::fs::rename(&next, path)
     };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 
-use crate::process::Running;
+use crate::process::Process;
 use crate::readiness::last_lines_of;
 use crate::scratch::Scratch;
 
@@ -32,7 +32,7 @@ const INHERITED: [&str; 10] = [
 #[derive(Debug)]
 pub struct Service {
     name: String,
-    running: Running,
+    running: Process,
     log: PathBuf,
 }
 
@@ -53,11 +53,8 @@ impl Service {
         V: AsRef<OsStr>,
     {
         let program = program.as_ref();
-        let name = program
-            .file_name()
-            .unwrap_or(program.as_os_str())
-            .to_string_lossy()
-            .into_owned();
+        let name =
+            program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
         let mut command = Command::new(program);
         command.args(arguments).env_clear();
         for variable in INHERITED {
@@ -69,7 +66,7 @@ impl Service {
 
         let scratch = Scratch::of_this_process().await?;
         let log = scratch.folder(&name)?.join("log");
-        let running = Running::spawn(&mut command, &log)?;
+        let running = Process::spawn(&mut command, &log)?;
         scratch.register(&running.id, false)?;
         Ok(Self { name, running, log })
     }
@@ -110,9 +107,7 @@ impl Service {
             // Asked before reading, so that the last words of an ended process count.
             let ended = !self.running.is_alive();
             let log = self.log();
-            let mut lines = log
-                .split_inclusive('\n')
-                .filter(|line| line.ends_with('\n'));
+            let mut lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
             if let Some(line) = lines.find(|line| line.contains(text)) {
                 return Ok(line.trim_end().to_owned());
             }
@@ -124,11 +119,7 @@ impl Service {
                     continue;
                 }
             };
-            bail!(
-                "{} {why} a line with {text:?}; {}",
-                self.name,
-                self.last_lines()
-            );
+            bail!("{} {why} a line with {text:?}; {}", self.name, self.last_lines());
         }
     }
 
@@ -177,11 +168,7 @@ impl Service {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.running.exit_status().with_context(|| {
-            format!(
-                "{} still runs after {timeout:?}; {}",
-                self.name,
-                self.last_lines()
-            )
+            format!("{} still runs after {timeout:?}; {}", self.name, self.last_lines())
         })
     }
 }

@@ -18,7 +18,7 @@ use crate::cargo::keeper_binary;
 use crate::checkout::{open_folder, root, stack_dir};
 use crate::database::{Database, PostgresAccess};
 use crate::garbage::Garbage;
-use crate::process::{ProcessId, Running};
+use crate::process::{Process, ProcessId};
 use crate::readiness::last_lines_of;
 use crate::secret::write_private;
 use crate::vhost::{RabbitAccess, Vhost};
@@ -66,10 +66,7 @@ pub async fn shared() -> anyhow::Result<Servers> {
     static SHARED: OnceCell<Result<Servers, String>> = OnceCell::const_new();
     let shared = SHARED.get_or_init(async || {
         let joined = tokio::task::spawn_blocking(join).await;
-        joined
-            .map_err(anyhow::Error::from)
-            .flatten()
-            .map_err(|error| format!("{error:#}"))
+        joined.map_err(anyhow::Error::from).flatten().map_err(|error| format!("{error:#}"))
     });
     shared.await.clone().map_err(|error| anyhow!(error))
 }
@@ -84,13 +81,8 @@ pub(crate) struct Status {
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum Phase {
     Starting,
-    Ready {
-        postgres: PostgresAccess,
-        rabbitmq: RabbitAccess,
-    },
-    Failed {
-        error: String,
-    },
+    Ready { postgres: PostgresAccess, rabbitmq: RabbitAccess },
+    Failed { error: String },
 }
 
 /// The files by which test processes and keeper meet, in `.stack/test`.
@@ -108,11 +100,7 @@ impl Meeting {
 
     pub(crate) fn lock_file(&self, name: &str) -> anyhow::Result<File> {
         let path = self.dir.join(name);
-        Ok(File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)?)
+        Ok(File::options().create(true).truncate(false).write(true).open(path)?)
     }
 
     pub(crate) fn garbage(&self) -> Garbage {
@@ -149,11 +137,8 @@ impl Meeting {
     fn start_keeper(&self) -> anyhow::Result<()> {
         let mut command = Command::new(keeper_binary()?);
         command.arg("keep").current_dir(root());
-        let keeper = Running::spawn(&mut command, &self.log())?;
-        self.write(&Status {
-            keeper: keeper.id,
-            phase: Phase::Starting,
-        })
+        let keeper = Process::spawn(&mut command, &self.log())?;
+        self.write(&Status { keeper: keeper.id, phase: Phase::Starting })
     }
 }
 
@@ -181,24 +166,14 @@ fn join() -> anyhow::Result<Servers> {
         Phase::Starting => bail!("the test servers are still starting"),
     };
     USER.get_or_init(|| user);
-    Ok(Servers {
-        postgres,
-        rabbitmq,
-        garbage: meeting.garbage(),
-    })
+    Ok(Servers { postgres, rabbitmq, garbage: meeting.garbage() })
 }
 
 fn wait_for_phase(meeting: &Meeting, log: &Path) -> anyhow::Result<Phase> {
     loop {
         match meeting.read() {
-            None => bail!(
-                "the test servers' keeper ended early; {}",
-                last_lines_of(log)
-            ),
-            Some(Status {
-                phase: Phase::Starting,
-                ..
-            }) => {
+            None => bail!("the test servers' keeper ended early; {}", last_lines_of(log)),
+            Some(Status { phase: Phase::Starting, .. }) => {
                 std::thread::sleep(Duration::from_millis(50));
             }
             Some(Status { phase, .. }) => return Ok(phase),

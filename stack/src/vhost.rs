@@ -48,40 +48,23 @@ impl RabbitAccess {
     /// `amqp://…` for one of the node's virtual hosts; `%2f` is the default one.
     #[must_use]
     pub fn amqp_url(&self, vhost: &str) -> String {
-        let Self {
-            amqp_port,
-            user,
-            password,
-            ..
-        } = self;
+        let Self { amqp_port, user, password, .. } = self;
         format!("amqp://{user}:{password}@127.0.0.1:{amqp_port}/{vhost}")
     }
 
     /// `http://user:password@127.0.0.1:port`: the API is at `/api/…` below it.
     #[must_use]
     pub fn management_url(&self) -> String {
-        let Self {
-            management_port,
-            user,
-            password,
-            ..
-        } = self;
+        let Self { management_port, user, password, .. } = self;
         format!("http://{user}:{password}@127.0.0.1:{management_port}")
     }
 
     pub(crate) async fn create_unique(&self, hint: &str) -> anyhow::Result<Vhost> {
         let name = unique_name(hint);
         let management = Management::new(&self.management_url())?;
-        management
-            .put(&format!("/api/vhosts/{name}"), &serde_json::json!({}))
-            .await?;
+        management.put(&format!("/api/vhosts/{name}"), &serde_json::json!({})).await?;
         let everything = serde_json::json!({ "configure": ".*", "write": ".*", "read": ".*" });
-        management
-            .put(
-                &format!("/api/permissions/{name}/{}", self.user),
-                &everything,
-            )
-            .await?;
+        management.put(&format!("/api/permissions/{name}/{}", self.user), &everything).await?;
         Ok(Vhost {
             amqp_url: self.amqp_url(&name),
             management_url: self.management_url(),
@@ -91,9 +74,7 @@ impl RabbitAccess {
     }
 
     pub(crate) async fn delete(&self, vhost: &str) -> anyhow::Result<()> {
-        Management::new(&self.management_url())?
-            .delete(&format!("/api/vhosts/{vhost}"))
-            .await
+        Management::new(&self.management_url())?.delete(&format!("/api/vhosts/{vhost}")).await
     }
 }
 

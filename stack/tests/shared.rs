@@ -3,9 +3,8 @@
 use tokio_postgres::NoTls;
 
 async fn connect(url: &str) -> tokio_postgres::Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
-        .await
-        .expect("the URL was just handed out");
+    let (client, connection) =
+        tokio_postgres::connect(url, NoTls).await.expect("the URL was just handed out");
     tokio::spawn(connection);
     client
 }
@@ -16,10 +15,7 @@ async fn two_databases_of_one_hint_are_distinct_and_empty() -> anyhow::Result<()
     let (one, two) = tokio::try_join!(servers.database("orders"), servers.database("orders"))?;
     assert_ne!(one.url, two.url);
 
-    connect(&one.url)
-        .await
-        .batch_execute("CREATE TABLE only_here ()")
-        .await?;
+    connect(&one.url).await.batch_execute("CREATE TABLE only_here ()").await?;
     let tables = "SELECT count(*) FROM pg_tables WHERE tablename = 'only_here'";
     let in_two: i64 = connect(&two.url).await.query_one(tables, &[]).await?.get(0);
     assert_eq!(in_two, 0);
@@ -29,10 +25,7 @@ async fn two_databases_of_one_hint_are_distinct_and_empty() -> anyhow::Result<()
 #[tokio::test]
 async fn a_dropped_database_is_gone_soon_even_while_someone_is_connected() -> anyhow::Result<()> {
     let servers = stack::shared().await?;
-    let (kept, dropped) = (
-        servers.database("kept").await?,
-        servers.database("dropped").await?,
-    );
+    let (kept, dropped) = (servers.database("kept").await?, servers.database("dropped").await?);
     let _connected = connect(&dropped.url).await;
     let name = dropped.name.clone();
     drop(dropped);
@@ -54,10 +47,7 @@ async fn durability_settings_have_their_defaults() -> anyhow::Result<()> {
     let database = servers.database("settings").await?;
     let client = connect(&database.url).await;
     for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
-        let value: String = client
-            .query_one(&format!("SHOW {setting}"), &[])
-            .await?
-            .get(0);
+        let value: String = client.query_one(&format!("SHOW {setting}"), &[]).await?.get(0);
         assert_eq!(value, "on", "{setting}");
     }
     Ok(())

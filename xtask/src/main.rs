@@ -1,2 +1,38 @@
-//! To be written.
-fn main() {}
+//! `cargo xtask`: the local stack, the tests and the generated documents.
+//!
+//! `up` → [`plan`] (ports, addresses, settings) → [`servers`] → [`services`] → [`announce`], then
+//! [`follow`] in the foreground. What runs is written down in [`state`], so that `restart`,
+//! `status` and `down` work from any terminal.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
+
+mod announce;
+mod cli;
+mod documents;
+mod down;
+mod follow;
+mod plan;
+mod port_owner;
+mod ready;
+mod restart;
+mod servers;
+mod services;
+mod state;
+mod status;
+mod style;
+mod suite;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match cli::Cli::parse().run().await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{} {error:#}", style::red("error:"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What to do with a stack that is ready.
+
+use url::Url;
+
+use crate::plan::Addresses;
+use crate::state::{env_file, relative};
+use crate::style::bold;
+
+pub(crate) fn announce(at: &Addresses, detached: bool) -> anyhow::Result<()> {
+    let orders = &at.order_service;
+    let customers = &at.customer_service;
+    println!("\n{}\n", bold("The pipeline is ready."));
+    println!("  Orders      {orders}/api/orders      docs: {orders}/docs");
+    println!("  Customers   {customers}/api/customers   docs: {customers}/docs");
+    if let Some(management) = at.rabbitmq_management.as_deref().and_then(|u| Url::parse(u).ok()) {
+        let host = management.host_str().unwrap_or_default();
+        let port = management.port().unwrap_or(80);
+        let user = management.username();
+        let password = management.password().unwrap_or_default();
+        println!("  RabbitMQ    http://{host}:{port}/   user: {user}   password: {password}");
+    }
+    println!("\nPost an order:");
+    println!("  curl -sS {orders}/api/orders -H 'content-type: application/json' -d '{ORDER}'");
+    println!("See it counted:");
+    println!("  curl -sS {customers}/api/customers/11111111-1111-1111-1111-111111111111");
+    println!("Look into the outbox:");
+    println!("  psql '{}' -c '{OUTBOX}'", at.order_database);
+    println!("\nThese addresses as shell variables: . {}", relative(&env_file()?));
+    if detached {
+        println!("Show what runs: cargo xtask status. Stop it: cargo xtask down.");
+    } else {
+        println!("Ctrl-C stops it. The services' logs follow.");
+    }
+    println!();
+    Ok(())
+}
+
+const ORDER: &str = r#"{"order":{"customer_public_id":"11111111-1111-1111-1111-111111111111","product_name":"Laptop","quantity":1,"price":"1200.00","delivery_address":"Cra 7 #12-34, Bogotá"}}"#;
+
+const OUTBOX: &str =
+    "SELECT id, event_type, created_at, published_at FROM outbox ORDER BY id DESC LIMIT 10";

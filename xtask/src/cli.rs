@@ -1,0 +1,81 @@
+//! What can be typed after `cargo xtask`; the comments here are the help texts.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::state::Name;
+use crate::{documents, down, restart, status, suite, up};
+
+/// Runs the pipeline on this machine: real PostgreSQL and RabbitMQ, private to this checkout, and
+/// the four processes of the pipeline.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build and start everything, then follow the services' logs until Ctrl-C
+    ///
+    /// PostgreSQL and RabbitMQ are looked for on this machine, installed with apt-get when they
+    /// are missing and that is possible, and started as private servers below .stack/ without
+    /// touching the system's. ORDER_DATABASE_URL, CUSTOMER_DATABASE_URL and RABBITMQ_URL, when
+    /// set, name servers to use instead. Other settings of the services (RELAY_BATCH, RUST_LOG, …)
+    /// are passed on to them from the environment.
+    ///
+    /// Afterwards `. .stack/env` sets the addresses as shell variables, .stack/pids/ holds the
+    /// process ids and .stack/logs/ the logs.
+    Up(up::Options),
+    /// Start one process again, after it was killed or while it runs
+    ///
+    /// Waits until it is ready. It gets the settings it had, overridden by those in this shell's
+    /// environment.
+    Restart {
+        /// Which one
+        name: Name,
+    },
+    /// Stop everything, in order
+    Down {
+        /// Remove the data, the logs and the passwords as well
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// Show each process with its port and health, and the backlog
+    ///
+    /// Exit status 0 when all is ready, 1 otherwise.
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run every test of the workspace, installing PostgreSQL and RabbitMQ when they are missing
+    ///
+    /// Uses cargo-nextest when it is installed, `cargo test` otherwise.
+    Test {
+        /// Passed on to the test runner
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        args: Vec<String>,
+    },
+    /// Write openapi/order-service.yaml and openapi/customer-service.yaml from the code
+    Openapi {
+        /// Write nothing; exit status 1 when a document is stale
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+impl Cli {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Up(options) => up::up(&options).await,
+            Command::Restart { name } => restart::restart(name).await,
+            Command::Down { wipe } => down::down(wipe).await,
+            Command::Status { json } => status::status(json).await,
+            Command::Test { args } => suite::run(&args),
+            Command::Openapi { check } => documents::openapi(check),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Asks a service's operations port whether it is ready.
+
+/// The answer of `/readyz`.
+pub(crate) enum Health {
+    Ready,
+    /// It answers, and says what it is missing.
+    NotReady(String),
+    NoAnswer,
+}
+
+pub(crate) async fn health(http: &reqwest::Client, ops: &str) -> Health {
+    let Ok(answer) = http.get(format!("{ops}/readyz")).send().await else {
+        return Health::NoAnswer;
+    };
+    if answer.status().is_success() {
+        return Health::Ready;
+    }
+    let body = answer.text().await.unwrap_or_default();
+    Health::NotReady(body.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Waits until it says that it is ready.
+pub(crate) async fn wait_until_healthy(
+    name: &str,
+    process: &stack::Process,
+    log: &std::path::Path,
+    ops: &str,
+) -> anyhow::Result<()> {
+    let http = stack::http_client()?;
+    let answers = async || matches!(health(&http, ops).await, Health::Ready);
+    let patience = std::time::Duration::from_secs(90);
+    stack::wait_until_ready(name, process, log, patience, answers).await
+}

@@ -1,0 +1,100 @@
+//! PostgreSQL and RabbitMQ of the stack: our own, or those named in the environment.
+
+use anyhow::Context;
+use url::Url;
+
+use crate::plan::ServerAddresses;
+use crate::state::{Name, State, given, own_postgres, own_rabbitmq, write_pid};
+use crate::style::say;
+
+/// The servers that the environment names instead of ours.
+pub(crate) struct Given {
+    order_database: Option<String>,
+    customer_database: Option<String>,
+    rabbitmq: Option<String>,
+}
+
+impl Given {
+    pub(crate) fn from_environment() -> Self {
+        Self {
+            order_database: given("ORDER_DATABASE_URL"),
+            customer_database: given("CUSTOMER_DATABASE_URL"),
+            rabbitmq: given("RABBITMQ_URL"),
+        }
+    }
+
+    pub(crate) fn needs_postgres(&self) -> bool {
+        self.order_database.is_none() || self.customer_database.is_none()
+    }
+
+    pub(crate) fn needs_rabbitmq(&self) -> bool {
+        self.rabbitmq.is_none()
+    }
+}
+
+/// Installs what the stack needs and this machine lacks. Blocks.
+pub(crate) fn install(given: &Given) -> anyhow::Result<()> {
+    let mut missing = stack::missing();
+    missing.retain(|package| match *package {
+        "postgresql" => given.needs_postgres(),
+        _ => given.needs_rabbitmq(),
+    });
+    stack::install(&missing, say)
+}
+
+/// Starts our own servers, both at once, and creates the databases.
+pub(crate) async fn start(state: &State, given: &Given) -> anyhow::Result<ServerAddresses> {
+    let ((order_database, customer_database), (rabbitmq, rabbitmq_management)) = tokio::try_join!(
+        Box::pin(start_postgres(state, given)),
+        Box::pin(start_rabbitmq(state, given))
+    )?;
+    Ok(ServerAddresses { order_database, customer_database, rabbitmq, rabbitmq_management })
+}
+
+async fn start_postgres(state: &State, given: &Given) -> anyhow::Result<(String, String)> {
+    let mut urls = [("orders", &given.order_database), ("customers", &given.customer_database)]
+        .map(|(database, given)| (database, given.clone()));
+    if state.own_postgres {
+        say("Starting PostgreSQL …");
+        let mut server = own_postgres()?;
+        truncate(server.log())?;
+        server.start().await?;
+        write_pid(Name::Postgres, server.process().context("PostgreSQL has ended again")?)?;
+        for (database, url) in urls.iter_mut().filter(|(_, given)| given.is_none()) {
+            server.access().create_if_missing(database).await?;
+            *url = Some(server.url(database));
+        }
+    }
+    let [(_, orders), (_, customers)] = urls;
+    Ok((orders.unwrap_or_default(), customers.unwrap_or_default()))
+}
+
+async fn start_rabbitmq(state: &State, given: &Given) -> anyhow::Result<(String, Option<String>)> {
+    if !state.own_rabbitmq {
+        let url = given.rabbitmq.clone().unwrap_or_default();
+        let management = self::given("RABBITMQ_MANAGEMENT_URL").or_else(|| usual_management(&url));
+        return Ok((url, management));
+    }
+    say("Starting RabbitMQ, which takes about ten seconds …");
+    let mut server = own_rabbitmq()?;
+    truncate(server.log())?;
+    server.start().await?;
+    write_pid(Name::Rabbitmq, server.process().context("RabbitMQ has ended again")?)?;
+    Ok((server.access().amqp_url("%2f"), Some(server.access().management_url())))
+}
+
+/// Where a broker's management API usually is: same host, same user, port 15672.
+fn usual_management(amqp: &str) -> Option<String> {
+    let amqp = Url::parse(amqp).ok()?;
+    let mut management = Url::parse("http://localhost:15672").ok()?;
+    management.set_host(amqp.host_str()).ok()?;
+    management.set_username(amqp.username()).ok()?;
+    management.set_password(amqp.password()).ok()?;
+    Some(management.as_str().trim_end_matches('/').to_owned())
+}
+
+/// A new stack begins with empty logs; `restart` appends.
+pub(crate) fn truncate(log: &std::path::Path) -> anyhow::Result<()> {
+    std::fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! What runs, written down in `.stack/` for the other commands and for people's scripts.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use stack::{PostgresServer, ProcessId, RabbitServer};
+
+use crate::plan::{Addresses, Command};
+
+/// The processes of a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Name {
+    Postgres,
+    Rabbitmq,
+    OrderService,
+    OutboxRelay,
+    CustomerService,
+    CustomerConsumer,
+}
+
+impl Name {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Rabbitmq => "rabbitmq",
+            Self::OrderService => "order-service",
+            Self::OutboxRelay => "outbox-relay",
+            Self::CustomerService => "customer-service",
+            Self::CustomerConsumer => "customer-consumer",
+        }
+    }
+}
+
+/// A stack that was started and not yet stopped.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) port_base: Option<u16>,
+    pub(crate) release: bool,
+    /// Whether PostgreSQL and RabbitMQ are ours to stop.
+    pub(crate) own_postgres: bool,
+    pub(crate) own_rabbitmq: bool,
+    pub(crate) bin_dir: PathBuf,
+    /// Settings of the services that were in the environment of `up`.
+    pub(crate) settings: Vec<(String, String)>,
+    /// Known once the servers run.
+    pub(crate) addresses: Option<Addresses>,
+    /// In the order in which they are started.
+    pub(crate) services: Vec<Service>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Service {
+    pub(crate) name: Name,
+    pub(crate) command: Command,
+    pub(crate) process: Option<ProcessId>,
+}
+
+impl Service {
+    /// Its process, while that lives.
+    pub(crate) fn alive(&self) -> Option<&ProcessId> {
+        self.process.as_ref().filter(|process| process.is_alive())
+    }
+}
+
+impl State {
+    pub(crate) fn load() -> anyhow::Result<Option<Self>> {
+        let path = file()?;
+        match std::fs::read(&path) {
+            Ok(json) => {
+                let state = serde_json::from_slice(&json);
+                let state = state.with_context(|| {
+                    format!("{} was not written by this version; remove it", path.display())
+                })?;
+                Ok(Some(state))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// The stack that is up, or a sentence that says how to start one.
+    pub(crate) fn of_running_stack() -> anyhow::Result<Self> {
+        Self::load()?.context("the stack is not up; `cargo xtask up` starts it")
+    }
+
+    pub(crate) fn save(&self) -> anyhow::Result<()> {
+        stack::write_private(&file()?, &serde_json::to_string_pretty(self)?)
+    }
+
+    pub(crate) fn remove() -> anyhow::Result<()> {
+        for leftover in [file()?, folder()?.join("env")] {
+            std::fs::remove_file(leftover).ok();
+        }
+        std::fs::remove_dir_all(folder()?.join("pids")).ok();
+        Ok(())
+    }
+
+    pub(crate) fn service_mut(&mut self, name: Name) -> anyhow::Result<&mut Service> {
+        let service = self.services.iter_mut().find(|service| service.name == name);
+        service.with_context(|| format!("{} was never started", name.text()))
+    }
+}
+
+/// The checkout's `.stack` folder.
+pub(crate) fn folder() -> anyhow::Result<PathBuf> {
+    stack::stack_dir()
+}
+
+fn file() -> anyhow::Result<PathBuf> {
+    Ok(folder()?.join("state.json"))
+}
+
+/// Held while a command changes what runs.
+pub(crate) fn lock() -> anyhow::Result<File> {
+    let file = File::create(folder()?.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            bail!("another `cargo xtask` command is starting or stopping the stack; wait for it")
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+pub(crate) fn log(name: Name) -> anyhow::Result<PathBuf> {
+    let dir = folder()?.join("logs");
+    std::fs::create_dir_all(&dir)?;
+    Ok(dir.join(format!("{}.log", name.text())))
+}
+
+/// `.stack/pids/NAME`, for `kill -9 $(cat .stack/pids/rabbitmq)`.
+pub(crate) fn write_pid(name: Name, process: &ProcessId) -> anyhow::Result<()> {
+    let dir = folder()?.join("pids");
+    std::fs::create_dir_all(&dir)?;
+    std::fs::write(dir.join(name.text()), format!("{}\n", process.pid))?;
+    Ok(())
+}
+
+/// The stack's own PostgreSQL, whether it runs or not.
+pub(crate) fn own_postgres() -> anyhow::Result<PostgresServer> {
+    PostgresServer::in_folder(&stack::postgres_dir()?, &log(Name::Postgres)?, Some(5432))
+}
+
+/// The stack's own RabbitMQ, whether it runs or not.
+pub(crate) fn own_rabbitmq() -> anyhow::Result<RabbitServer> {
+    let dir = folder()?.join("rabbitmq");
+    RabbitServer::in_folder(&dir, &log(Name::Rabbitmq)?, stack::Ports::usual()?)
+}
+
+/// `.stack/env`: shell lines to be sourced.
+pub(crate) fn write_env(at: &Addresses) -> anyhow::Result<()> {
+    let urls = [&at.order_database, &at.customer_database, &at.rabbitmq];
+    let own = urls.map(String::as_str).join(" ");
+    let lines = [
+        ("ORDER_SERVICE_URL", at.order_service.as_str()),
+        ("CUSTOMER_SERVICE_URL", &at.customer_service),
+        ("ORDER_DATABASE_URL", &at.order_database),
+        ("CUSTOMER_DATABASE_URL", &at.customer_database),
+        ("RABBITMQ_URL", &at.rabbitmq),
+        ("RABBITMQ_MANAGEMENT_URL", at.rabbitmq_management.as_deref().unwrap_or_default()),
+        ("ORDER_SERVICE_OPS_URL", &at.order_service_ops),
+        ("RELAY_OPS_URL", &at.relay_ops),
+        ("CUSTOMER_SERVICE_OPS_URL", &at.customer_service_ops),
+        ("CUSTOMER_CONSUMER_OPS_URL", &at.customer_consumer_ops),
+        // By this the next `up` from such a shell knows these servers as its own.
+        (SOURCED, &own),
+    ];
+    let quoted = |value: &str| format!("'{}'", value.replace('\'', r"'\''"));
+    let text: String =
+        lines.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value))).collect();
+    stack::write_private(&env_file()?, &text)
+}
+
+pub(crate) fn env_file() -> anyhow::Result<PathBuf> {
+    Ok(folder()?.join("env"))
+}
+
+const SOURCED: &str = "LOCAL_STACK_SERVERS";
+
+/// A server's URL from the environment, unless it came there by sourcing `.stack/env`.
+pub(crate) fn given(name: &str) -> Option<String> {
+    let url = std::env::var(name).ok().filter(|url| !url.is_empty())?;
+    let sourced = std::env::var(SOURCED).unwrap_or_default();
+    (!sourced.split(' ').any(|own| own == url)).then_some(url)
+}
+
+/// The path as people type it in the checkout.
+pub(crate) fn relative(path: &Path) -> String {
+    path.strip_prefix(stack::root()).unwrap_or(path).display().to_string()
+}

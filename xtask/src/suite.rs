@@ -1,0 +1,35 @@
+//! `test`: every test of the workspace.
+
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::Context;
+
+use crate::style::say;
+
+pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
+    stack::install(&stack::missing(), say)?;
+
+    say("Building the programs that the tests start …");
+    let release = args.iter().find(|arg| *arg == "--release" || *arg == "-r").cloned();
+    let packages: Vec<&str> = stack::SERVICES.into_iter().chain(["stack"]).collect();
+    let built = stack::build(&packages, release.as_slice())?;
+    let program = built.values().next().context("cargo built no programs")?;
+    let bin_dir = program.parent().context("a program lies in a folder")?;
+
+    let mut tests = stack::cargo();
+    if has_nextest() {
+        tests.args(["nextest", "run", "--workspace"]);
+    } else {
+        tests.args(["test", "--workspace"]);
+    }
+    let status = tests.args(args).env("STACK_BIN_DIR", bin_dir).status();
+    let status = status.context("cannot start cargo")?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+fn has_nextest() -> bool {
+    let mut version: Command = stack::cargo();
+    version.args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    version.status().is_ok_and(|status| status.success())
+}

@@ -1,0 +1,176 @@
+//! `up`: from nothing to a pipeline that answers.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::plan::{Addresses, ServicePorts, commands, settings_from_environment};
+use crate::servers::{self, Given, truncate};
+use crate::state::{self, Name, Service, State, own_postgres, own_rabbitmq};
+use crate::style::{red, say};
+use crate::{announce, down, follow, services};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Return once all is ready and leave it running
+    #[arg(long)]
+    detach: bool,
+    /// Build and run optimised programs
+    #[arg(long)]
+    release: bool,
+    /// Give the services the six ports from here on: order-service, customer-service, then the
+    /// operations ports of order-service, outbox-relay, customer-service and customer-consumer
+    /// [default: 3000, 3001 and 9000 to 9003]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port_base: Option<u16>,
+}
+
+pub(crate) async fn up(options: &Options) -> anyhow::Result<ExitCode> {
+    let lock = state::lock()?;
+    if let Some(state) = State::load()? {
+        if let Some(code) = already_up(&state, options)? {
+            return Ok(code);
+        }
+        // A start that was killed, or a machine that was switched off.
+        down::stop(&state).await?;
+    }
+
+    let started = tokio::select! {
+        result = Box::pin(start(options)) => result,
+        signal = stop_signal() => signal.and_then(|()| bail!("interrupted while starting")),
+    };
+    let addresses = match started {
+        Ok(addresses) => addresses,
+        Err(error) => {
+            eprintln!("{} {error:#}", red("error:"));
+            if let Some(state) = State::load()? {
+                down::stop(&state).await?;
+            }
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    announce::announce(&addresses, options.detach)?;
+    drop(lock);
+    if options.detach {
+        return Ok(ExitCode::SUCCESS);
+    }
+
+    tokio::select! {
+        result = follow::follow() => {
+            result?;
+            say("The stack was stopped from elsewhere.");
+            return Ok(ExitCode::SUCCESS);
+        }
+        signal = stop_signal() => signal?,
+    }
+    println!();
+    down::down(false).await
+}
+
+/// What to answer when a stack is up; none when nothing of it runs any more.
+fn already_up(state: &State, options: &Options) -> anyhow::Result<Option<ExitCode>> {
+    let mut dead: Vec<&str> = Vec::new();
+    for service in &state.services {
+        if service.alive().is_none() {
+            dead.push(service.name.text());
+        }
+    }
+    if state.own_postgres && own_postgres()?.process().is_none() {
+        dead.push(Name::Postgres.text());
+    }
+    if state.own_rabbitmq && own_rabbitmq()?.process().is_none() {
+        dead.push(Name::Rabbitmq.text());
+    }
+    let all =
+        state.services.len() + usize::from(state.own_postgres) + usize::from(state.own_rabbitmq);
+    if dead.len() == all {
+        return Ok(None);
+    }
+    if let Some(first) = dead.first() {
+        bail!(
+            "the stack is up, but without {}; `cargo xtask restart {first}` starts that again, \
+             `cargo xtask down` stops the rest",
+            dead.join(", ")
+        );
+    }
+    let same = state.port_base == options.port_base && state.release == options.release;
+    let Some(addresses) = state.addresses.as_ref().filter(|_| same && options.detach) else {
+        bail!(
+            "the stack is already up; `cargo xtask status` shows it, `cargo xtask down` stops it"
+        );
+    };
+    say("The stack is already up.");
+    announce::announce(addresses, true)?;
+    Ok(Some(ExitCode::SUCCESS))
+}
+
+async fn start(options: &Options) -> anyhow::Result<Addresses> {
+    let ports = ServicePorts::new(options.port_base)?;
+    ports.check_free()?;
+    let given = Given::from_environment();
+    let release = options.release;
+    let (given, bin_dir) = tokio::task::spawn_blocking(move || {
+        servers::install(&given)?;
+        anyhow::Ok((given, build(release)?))
+    })
+    .await??;
+
+    let mut state = State {
+        port_base: options.port_base,
+        release,
+        own_postgres: given.needs_postgres(),
+        own_rabbitmq: given.needs_rabbitmq(),
+        bin_dir,
+        settings: settings_from_environment(),
+        addresses: None,
+        services: Vec::new(),
+    };
+    state.save()?;
+    let addresses = Addresses::new(&ports, servers::start(&state, &given).await?);
+    state.addresses = Some(addresses.clone());
+    start_services(&mut state, &ports, &addresses).await?;
+    state::write_env(&addresses)?;
+    Ok(addresses)
+}
+
+fn build(release: bool) -> anyhow::Result<PathBuf> {
+    say("Building the services …");
+    let profile = release.then(|| "--release".to_owned());
+    let built = stack::build(&stack::SERVICES, profile.as_slice())?;
+    let program = built.get(stack::SERVICES[0]).context("cargo built no order-service")?;
+    Ok(program.parent().context("a program lies in a folder")?.to_owned())
+}
+
+async fn start_services(
+    state: &mut State,
+    ports: &ServicePorts,
+    addresses: &Addresses,
+) -> anyhow::Result<()> {
+    say("Starting the services …");
+    let mut started = Vec::new();
+    for (name, command) in commands(ports, addresses) {
+        truncate(&state::log(name)?)?;
+        state.services.push(Service { name, command, process: None });
+        started.push(services::start(state, name)?);
+    }
+    for (service, process) in state.services.iter().zip(&started) {
+        services::wait(service, process).await?;
+    }
+    Ok(())
+}
+
+/// Ctrl-C, `kill`, or the end of the terminal.
+async fn stop_signal() -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
+}
