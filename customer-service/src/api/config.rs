@@ -1,0 +1,44 @@
+//! The API's settings.
+
+use std::net::SocketAddr;
+
+use clap::{ArgAction, Args};
+use service_kit::http::ServeArgs;
+use service_kit::postgres::{DatabaseArgs, MigrateArgs, PoolArgs};
+use service_kit::process::ProcessArgs;
+
+/// Settings of the `api` command.
+#[derive(Debug, Clone, Args)]
+pub struct ApiConfig {
+    /// Where the API is served
+    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:3001", value_name = "HOST:PORT")]
+    pub listen_addr: SocketAddr,
+
+    /// Where /livez, /readyz and /metrics are served
+    #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9002", value_name = "HOST:PORT")]
+    pub ops_addr: SocketAddr,
+
+    /// Load the three customers of development at start; those that are there already stay as they are
+    #[arg(long, env = "SEED_CUSTOMERS", action = ArgAction::Set, default_value_t = false, value_name = "BOOL")]
+    pub seed_customers: bool,
+
+    /// How connections are served.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+
+    /// Where the customers are.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+
+    /// How many connections to it.
+    #[command(flatten)]
+    pub pool: PoolArgs,
+
+    /// When the schema is brought up to date.
+    #[command(flatten)]
+    pub migrate: MigrateArgs,
+
+    /// What each process has.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}

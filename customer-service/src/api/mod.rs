@@ -1,0 +1,113 @@
+//! The HTTP API over the customers.
+
+mod config;
+mod customer;
+mod customers;
+mod refusals;
+mod store;
+
+use std::time::Duration;
+
+use service_kit::backoff::Backoff;
+use service_kit::health::{Dependency, Health, Need};
+use service_kit::http::documents::{self, Format};
+use service_kit::http::{self, Up};
+use service_kit::ops;
+use service_kit::postgres::{DatabaseUrl, Pool, PoolArgs, watch};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::schema::migrate_at_start;
+use customers::Customers;
+use store::Store;
+
+pub use config::ApiConfig;
+
+const TITLE: &str = "Customers";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Opens both ports and serves the API until `shutdown`.
+///
+/// # Errors
+/// As [`run`], and when a port can't be listened on.
+pub async fn start(config: ApiConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let listener = ops::bind(config.listen_addr, "LISTEN_ADDR").await?;
+    let ops = ops::bind(config.ops_addr, "OPS_ADDR").await?;
+    run(config, listener, ops, shutdown).await
+}
+
+/// Serves the API on `listener` until `shutdown`, then finishes the requests in flight. While the database does not answer,
+/// neither do the calls that need it: 503.
+///
+/// # Errors
+/// When a migration was changed or fails, or when a port fails.
+pub async fn run(
+    config: ApiConfig,
+    listener: TcpListener,
+    ops: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let health = Health::default();
+    let database = health.dependency("postgresql", Need::Required);
+    let pool = Pool::new(config.database.url(), &config.pool, "customer-service api")?;
+    let store = Store::new(pool.clone(), config.pool.database_statement_timeout);
+
+    let done = CancellationToken::new();
+    let serve = async {
+        let _done = done.clone().drop_guard();
+        let app = http::app(http::api((Customers { store: store.clone() }, Up), TITLE, VERSION));
+        let grace = config.process.shutdown_grace;
+        http::serve(listener, app, &config.serve, grace, shutdown.clone()).await
+    };
+    let prepare = async {
+        prepare(&config, &store, &database, &shutdown).await?;
+        watch(pool.clone(), database.clone(), done.clone()).await;
+        Ok(())
+    };
+    tokio::try_join!(serve, prepare, ops::serve(ops, health, done.clone()))?;
+    pool.close();
+    Ok(())
+}
+
+/// The OpenAPI document.
+///
+/// # Errors
+/// Never in practice: it is made from constants.
+pub fn document(format: Format) -> anyhow::Result<String> {
+    // A pool connects when it is asked for a connection, and nobody asks a document.
+    let nowhere: DatabaseUrl = "postgres://nowhere/none".parse().map_err(anyhow::Error::msg)?;
+    let args = PoolArgs {
+        database_pool_size: 1,
+        database_pool_wait: Duration::ZERO,
+        database_statement_timeout: Duration::ZERO,
+    };
+    let store = Store::new(Pool::new(&nowhere, &args, "document")?, Duration::ZERO);
+    Ok(documents::document(&http::api((Customers { store }, Up), TITLE, VERSION), format))
+}
+
+/// Brings the schema up to date and loads the customers of development, as the settings say.
+async fn prepare(
+    config: &ApiConfig,
+    store: &Store,
+    database: &Dependency,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    migrate_at_start(&config.migrate, config.database.url(), database, shutdown).await?;
+    let mut backoff = Backoff::reconnect();
+    while config.seed_customers && !shutdown.is_cancelled() {
+        match store.seed().await {
+            Ok(new) => {
+                tracing::info!(new, "the customers of development are there");
+                break;
+            }
+            Err(problem) => {
+                tracing::debug!(%problem, "the customers of development can't be loaded yet");
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => (),
+            () = tokio::time::sleep(backoff.next_delay()) => (),
+        }
+    }
+    Ok(())
+}

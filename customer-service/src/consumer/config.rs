@@ -1,0 +1,59 @@
+//! The consumer's settings.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use service_kit::broker::BrokerArgs;
+use service_kit::config::duration;
+use service_kit::postgres::{DatabaseArgs, MigrateArgs};
+use service_kit::process::ProcessArgs;
+
+/// Settings of the `consumer` command.
+#[derive(Debug, Clone, Args)]
+pub struct ConsumerConfig {
+    /// Where /livez, /readyz and /metrics are served
+    #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9003", value_name = "HOST:PORT")]
+    pub ops_addr: SocketAddr,
+
+    /// Where the customers are.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+
+    /// How long the database may take for one statement
+    #[arg(long, env = "DATABASE_STATEMENT_TIMEOUT", default_value = "5s", value_parser = duration, value_name = "DURATION", help_heading = "PostgreSQL")]
+    pub database_statement_timeout: Duration,
+
+    /// When the schema is brought up to date.
+    #[command(flatten)]
+    pub migrate: MigrateArgs,
+
+    /// Where the events come from.
+    #[command(flatten)]
+    pub broker: BrokerArgs,
+
+    /// How events are taken and retried.
+    #[command(flatten)]
+    pub intake: IntakeArgs,
+
+    /// What each process has.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+/// Settings of how events are taken and retried.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "RabbitMQ")]
+pub struct IntakeArgs {
+    /// How many messages may be on their way to this process; what has arrived is applied in one transaction
+    #[arg(long, env = "CONSUMER_PREFETCH", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
+    pub consumer_prefetch: u16,
+
+    /// How many times an event is tried again after its first try, before it goes to the dead-letter queue
+    #[arg(long, env = "RABBITMQ_MAX_RETRIES", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1_000_000), value_name = "N")]
+    pub rabbitmq_max_retries: u32,
+
+    /// How long an event waits before it is tried again, in milliseconds
+    #[arg(long, env = "RABBITMQ_RETRY_TTL_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=604_800_000), value_name = "MS")]
+    pub rabbitmq_retry_ttl_ms: u32,
+}

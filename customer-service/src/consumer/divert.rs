@@ -1,0 +1,160 @@
+//! Moves messages to the retry or the dead-letter queue: published with confirm and `mandatory`, all at once, before the originals are
+//! acknowledged. A crash in between gives duplicates, never a loss.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use lapin::message::Delivery;
+use lapin::options::BasicPublishOptions;
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation};
+use service_kit::broker::reason;
+use time::OffsetDateTime;
+use tokio::time::timeout;
+
+use super::config::IntakeArgs;
+use super::headers::{self, RETRY_COUNT, TRIES};
+use super::topology::{DEAD_LETTER_EXCHANGE, QUEUE, RETRY_EXCHANGE};
+
+/// How long the broker may take to confirm a batch of moves.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a frame needs besides the headers: other properties, each at most 255 bytes.
+const FRAME_OVERHEAD: usize = 4096;
+
+/// Whether another try may help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hope {
+    /// It may: the message is tried again as many times as the settings say.
+    Later,
+    /// It can't: the message can never be processed.
+    Never,
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// To wait, and to be tried for the time after `count` retries.
+    Retry { count: u32 },
+    /// To a person, after so many tries.
+    DeadLetter { tries: u32 },
+}
+
+/// A message to be moved.
+pub(super) struct Move<'a> {
+    pub(super) delivery: &'a Delivery,
+    pub(super) reason: String,
+    pub(super) destination: Destination,
+}
+
+impl<'a> Move<'a> {
+    pub(super) fn new(
+        delivery: &'a Delivery,
+        reason: String,
+        hope: Hope,
+        max_retries: u32,
+    ) -> Self {
+        let retries = headers::retry_count(delivery);
+        let destination = if hope == Hope::Later && retries < max_retries {
+            Destination::Retry { count: retries + 1 }
+        } else {
+            Destination::DeadLetter { tries: retries.saturating_add(1) }
+        };
+        Self { delivery, reason, destination }
+    }
+}
+
+/// Publishes all `moves` and waits until the broker has confirmed each of them and returned none.
+///
+/// # Errors
+/// With the reason; which of them arrived is unknown then, and no original may be acknowledged.
+pub(super) async fn divert(
+    channel: &Channel,
+    moves: &[Move<'_>],
+    args: &IntakeArgs,
+    frame_max: u32,
+) -> Result<(), String> {
+    if moves.is_empty() {
+        return Ok(());
+    }
+    let now = OffsetDateTime::now_utc();
+    let room = (frame_max as usize).saturating_sub(FRAME_OVERHEAD);
+    let all = async {
+        let sent = try_join_all(moves.iter().map(|one| {
+            let exchange = match one.destination {
+                Destination::Retry { .. } => RETRY_EXCHANGE,
+                Destination::DeadLetter { .. } => DEAD_LETTER_EXCHANGE,
+            };
+            channel.basic_publish(
+                exchange.into(),
+                QUEUE.into(),
+                BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
+                &one.delivery.data,
+                properties(one, now, args, room),
+            )
+        }))
+        .await?;
+        try_join_all(sent).await
+    };
+    let confirmations = timeout(CONFIRM_LIMIT, all)
+        .await
+        .map_err(|_| format!("the broker takes longer than {CONFIRM_LIMIT:?} to confirm"))?
+        .map_err(|error| reason(&error))?;
+    // The driver may hang a returned message on the wrong confirm: one return makes all of them doubtful.
+    for confirmation in confirmations {
+        match confirmation {
+            Confirmation::Ack(None) => (),
+            Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
+                return Err(format!(
+                    "the exchange {} leads to no queue: {}",
+                    returned.exchange, returned.reply_text
+                ));
+            }
+            Confirmation::Nack(None) | Confirmation::NotRequested => {
+                return Err(
+                    "the broker refused a message for a retry or dead-letter queue".to_owned()
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The original's properties, with our headers. The user goes: the broker accepts none but our own.
+fn properties(
+    one: &Move<'_>,
+    now: OffsetDateTime,
+    args: &IntakeArgs,
+    room: usize,
+) -> BasicProperties {
+    const PERSISTENT: u8 = 2;
+    let original = &one.delivery.properties;
+    let copied = |value: &Option<ShortString>,
+                  with: fn(BasicProperties, ShortString) -> BasicProperties,
+                  to| match value {
+        Some(value) => with(to, value.clone()),
+        None => to,
+    };
+    let mut copy = BasicProperties::default().with_delivery_mode(PERSISTENT);
+    copy = copied(original.content_type(), BasicProperties::with_content_type, copy);
+    copy = copied(original.content_encoding(), BasicProperties::with_content_encoding, copy);
+    copy = copied(original.correlation_id(), BasicProperties::with_correlation_id, copy);
+    copy = copied(original.reply_to(), BasicProperties::with_reply_to, copy);
+    copy = copied(original.message_id(), BasicProperties::with_message_id, copy);
+    copy = copied(original.kind(), BasicProperties::with_type, copy);
+    copy = copied(original.app_id(), BasicProperties::with_app_id, copy);
+    if let Some(priority) = original.priority() {
+        copy = copy.with_priority(*priority);
+    }
+    if let Some(timestamp) = original.timestamp() {
+        copy = copy.with_timestamp(*timestamp);
+    }
+    let own = match one.destination {
+        Destination::Retry { count } => {
+            copy = copy.with_expiration(args.rabbitmq_retry_ttl_ms.to_string().into());
+            vec![(RETRY_COUNT, count)]
+        }
+        Destination::DeadLetter { tries } => vec![(RETRY_COUNT, tries - 1), (TRIES, tries)],
+    };
+    copy.with_headers(headers::of_copy(one.delivery, &one.reason, now, &own, room))
+}

@@ -1,0 +1,140 @@
+//! The headers of a message that is moved to the retry or the dead-letter queue.
+//!
+//! | header | meaning |
+//! |---|---|
+//! | `x-retry-count` | how many times it was sent to be tried again |
+//! | `x-reason` | why it was moved, the latest time |
+//! | `x-first-failed-at`, `x-last-failed-at` | when a try failed first and last (RFC 3339, UTC) |
+//! | `x-original-exchange`, `x-original-routing-key` | how it came to the queue first |
+//! | `x-tries` | in the dead-letter queue only: how many tries it had. A message that comes back with it, since a person moved it back, starts afresh |
+//!
+//! Whatever other headers it had it keeps, except those that the broker owns or obeys.
+
+use lapin::message::Delivery;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+pub(super) const RETRY_COUNT: &str = "x-retry-count";
+pub(super) const TRIES: &str = "x-tries";
+const REASON: &str = "x-reason";
+const FIRST_FAILED_AT: &str = "x-first-failed-at";
+const LAST_FAILED_AT: &str = "x-last-failed-at";
+const ORIGINAL_EXCHANGE: &str = "x-original-exchange";
+const ORIGINAL_ROUTING_KEY: &str = "x-original-routing-key";
+
+/// What the broker writes itself, and what it would send the copy elsewhere for.
+const NOT_KEPT: [&str; 5] = ["x-death", "x-delivery-count", "x-opt-delivery-count", "CC", "BCC"];
+const NOT_KEPT_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
+
+/// A reason is for people: no longer than they read.
+const LONGEST_REASON: usize = 500;
+
+/// How many times `delivery` was sent to be tried again, as its header says. A header that is no count, or negative, counts as
+/// none; a person who moves a message back from the dead-letter queue gives it all its tries again.
+pub(super) fn retry_count(delivery: &Delivery) -> u32 {
+    if header(delivery, TRIES).is_some() {
+        return 0;
+    }
+    let count = match header(delivery, RETRY_COUNT) {
+        Some(AMQPValue::ShortShortInt(count)) => i64::from(*count),
+        Some(AMQPValue::ShortShortUInt(count)) => i64::from(*count),
+        Some(AMQPValue::ShortInt(count)) => i64::from(*count),
+        Some(AMQPValue::ShortUInt(count)) => i64::from(*count),
+        Some(AMQPValue::LongInt(count)) => i64::from(*count),
+        Some(AMQPValue::LongUInt(count)) => i64::from(*count),
+        Some(AMQPValue::LongLongInt(count)) => *count,
+        _ => 0,
+    };
+    u32::try_from(count.max(0)).unwrap_or(u32::MAX)
+}
+
+/// The headers of a copy of `delivery` that is moved because of `reason`; `own` come on top.
+///
+/// A frame holds all headers and can't be split: when they would take more than `room` bytes only ours remain.
+pub(super) fn of_copy(
+    delivery: &Delivery,
+    reason: &str,
+    now: OffsetDateTime,
+    own: &[(&str, u32)],
+    room: usize,
+) -> FieldTable {
+    let now = now.format(&Rfc3339).unwrap_or_default();
+    let first_failed_at = string(delivery, FIRST_FAILED_AT)
+        .filter(|text| OffsetDateTime::parse(text, &Rfc3339).is_ok())
+        .unwrap_or_else(|| now.clone());
+    let original = |name, here: &ShortString| {
+        // A string of the usual length only: it may have been set outside.
+        let before = string(delivery, name).filter(|text| text.len() <= usize::from(u8::MAX));
+        before.unwrap_or_else(|| here.to_string())
+    };
+
+    let mut ours = FieldTable::default();
+    for (name, value) in [
+        (REASON, shortened(reason)),
+        (FIRST_FAILED_AT, first_failed_at),
+        (LAST_FAILED_AT, now),
+        (ORIGINAL_EXCHANGE, original(ORIGINAL_EXCHANGE, &delivery.exchange)),
+        (ORIGINAL_ROUTING_KEY, original(ORIGINAL_ROUTING_KEY, &delivery.routing_key)),
+    ] {
+        ours.insert(name.into(), AMQPValue::LongString(value.into()));
+    }
+    for (name, count) in own {
+        ours.insert((*name).into(), AMQPValue::LongLongInt(i64::from(*count)));
+    }
+
+    let mut all = FieldTable::default();
+    for (name, value) in delivery.properties.headers().iter().flatten() {
+        if is_kept(name.as_str()) {
+            all.insert(name.clone(), value.clone());
+        }
+    }
+    for (name, value) in &ours {
+        all.insert(name.clone(), value.clone());
+    }
+    if size(&all) > room { ours } else { all }
+}
+
+fn is_kept(name: &str) -> bool {
+    // The count of tries belongs to the dead-letter queue.
+    name != TRIES
+        && !NOT_KEPT.contains(&name)
+        && !NOT_KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn header<'a>(delivery: &'a Delivery, name: &str) -> Option<&'a AMQPValue> {
+    delivery.properties.headers().as_ref()?.inner().get(name)
+}
+
+fn string(delivery: &Delivery, name: &str) -> Option<String> {
+    match header(delivery, name)? {
+        AMQPValue::LongString(text) => String::from_utf8(text.as_bytes().to_vec()).ok(),
+        _ => None,
+    }
+}
+
+fn shortened(reason: &str) -> String {
+    reason.chars().take(LONGEST_REASON).collect()
+}
+
+/// How many bytes `table` takes on the wire, at the most.
+fn size(table: &FieldTable) -> usize {
+    let entries = table.inner().iter();
+    4 + entries.map(|(name, value)| 1 + name.as_str().len() + value_size(value)).sum::<usize>()
+}
+
+fn value_size(value: &AMQPValue) -> usize {
+    1 + match value {
+        AMQPValue::LongString(text) => 4 + text.len(),
+        AMQPValue::ByteArray(bytes) => 4 + bytes.len(),
+        AMQPValue::ShortString(text) => 1 + text.as_str().len(),
+        AMQPValue::FieldArray(values) => {
+            4 + values.as_slice().iter().map(value_size).sum::<usize>()
+        }
+        AMQPValue::FieldTable(table) => size(table),
+        _ => 8,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! The consumer's metrics.
+
+use metrics::{counter, describe_counter, describe_histogram, histogram};
+use time::Duration;
+
+const EVENTS: &str = "consumer_events_total";
+const BATCHES: &str = "consumer_batches_total";
+const REDELIVERIES: &str = "consumer_redeliveries_total";
+const LAG: &str = "consumer_lag_seconds";
+
+/// What each metric means; every outcome is there from the start, so that a rate of zero can be seen.
+pub(super) fn describe() {
+    describe_counter!(
+        EVENTS,
+        "Messages by what became of them: counted, duplicate, ignored, retried, dead_lettered"
+    );
+    describe_counter!(
+        BATCHES,
+        "Batches of messages that were finished; events by batches is the mean size"
+    );
+    describe_counter!(REDELIVERIES, "Messages that had been delivered before");
+    describe_histogram!(LAG, "From the event's occurrence to its count");
+    for outcome in ["counted", "duplicate", "ignored", "retried", "dead_lettered"] {
+        events(outcome, 0);
+    }
+    counter!(BATCHES).increment(0);
+    counter!(REDELIVERIES).increment(0);
+}
+
+/// `number` messages had this `outcome`.
+pub(super) fn events(outcome: &'static str, number: usize) {
+    counter!(EVENTS, "outcome" => outcome).increment(number as u64);
+}
+
+/// A batch was finished.
+pub(super) fn batch(redelivered: usize) {
+    counter!(BATCHES).increment(1);
+    counter!(REDELIVERIES).increment(redelivered as u64);
+}
+
+/// An event was counted `lag` after it had occurred; clocks may differ a little.
+pub(super) fn lag(lag: Duration) {
+    histogram!(LAG).record(lag.as_seconds_f64().max(0.0));
+}

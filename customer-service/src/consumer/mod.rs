@@ -1,0 +1,72 @@
+//! The consumer: counts each `order.created` event once.
+//!
+//! | file | step |
+//! |---|---|
+//! | `work` | the loop: open, finish batch after batch, begin anew after an interruption |
+//! | `broker`, `topology` | the connection; which exchanges and queues there are |
+//! | `intake` | take the messages that have arrived, acknowledge them together |
+//! | `batch` | one batch from reading to acknowledging |
+//! | `event` | read a message |
+//! | `apply`, `ledger`, `fault` | apply a batch in one transaction; in parts when the database refuses it |
+//! | `divert`, `headers` | move a message to the retry or the dead-letter queue |
+
+mod apply;
+mod batch;
+mod broker;
+mod config;
+mod divert;
+mod event;
+mod fault;
+mod headers;
+mod intake;
+mod ledger;
+mod metrics;
+mod topology;
+mod work;
+
+use service_kit::health::{Health, Need};
+use service_kit::ops;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::schema::migrate_at_start;
+use work::{Dependencies, work};
+
+pub use config::{ConsumerConfig, IntakeArgs};
+
+/// Opens the operations port and runs the consumer until `shutdown`.
+///
+/// # Errors
+/// As [`run`], and when the port can't be listened on.
+pub async fn start(config: ConsumerConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let ops = ops::bind(config.ops_addr, "OPS_ADDR").await?;
+    run(config, ops, shutdown).await
+}
+
+/// Consumes until `shutdown`, then finishes the batch in flight. Waits for the database and the broker for as long as they take.
+///
+/// # Errors
+/// When a migration was changed or fails, or when the operations port fails.
+pub async fn run(
+    config: ConsumerConfig,
+    ops: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    metrics::describe();
+    let health = Health::default();
+    let dependencies = Dependencies {
+        database: health.dependency("postgresql", Need::Required),
+        broker: health.dependency("rabbitmq", Need::Required),
+    };
+    // The port tells how things are until the last message is done.
+    let done = CancellationToken::new();
+    let consume = async {
+        let _done = done.clone().drop_guard();
+        let url = config.database.url();
+        migrate_at_start(&config.migrate, url, &dependencies.database, &shutdown).await?;
+        work(&config, &dependencies, &shutdown).await;
+        anyhow::Ok(())
+    };
+    tokio::try_join!(consume, ops::serve(ops, health, done.clone()))?;
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! The loop: open the database and the queue, finish batch after batch, and begin anew after an interruption.
+
+use std::time::Duration;
+
+use service_kit::backoff::Backoff;
+use service_kit::health::Dependency;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::batch::{Interruption, finish};
+use super::broker::Broker;
+use super::config::ConsumerConfig;
+use super::intake::Intake;
+use super::ledger::Ledger;
+
+/// A spell of work that lasted this long was no failure to start: the next pause is short again.
+const LASTING: Duration = Duration::from_secs(10);
+
+/// How often the database is asked while no messages come.
+const IDLE_CHECK: Duration = Duration::from_secs(5);
+
+/// What the consumer needs, and who hears how it is.
+pub(super) struct Dependencies {
+    pub(super) database: Dependency,
+    pub(super) broker: Dependency,
+}
+
+/// Counts events until `shutdown`. While the database can't be used no channel is open: nothing is taken from the queue, and
+/// no message is charged for it.
+pub(super) async fn work(
+    config: &ConsumerConfig,
+    dependencies: &Dependencies,
+    shutdown: &CancellationToken,
+) {
+    let mut broker = Broker::new(config.broker.url());
+    let mut pause = Backoff::reconnect();
+    loop {
+        let open =
+            async || Ledger::open(config.database.url(), config.database_statement_timeout).await;
+        let Some(mut ledger) = until_open(open, &dependencies.database, shutdown).await else {
+            break;
+        };
+        let open = async || Intake::open(&mut broker, &config.intake).await;
+        let Some(mut intake) = until_open(open, &dependencies.broker, shutdown).await else {
+            break;
+        };
+
+        let begun = Instant::now();
+        let end = spell(config, &mut ledger, &mut intake, shutdown).await;
+        intake.close().await;
+        match end {
+            Ok(()) => break,
+            Err(Interruption::Database(reason)) => dependencies.database.down(reason),
+            Err(Interruption::Broker(reason)) => dependencies.broker.down(reason),
+        }
+        if begun.elapsed() > LASTING {
+            pause.reset();
+        }
+        if !wait(pause.next_delay(), shutdown).await {
+            break;
+        }
+    }
+    broker.close().await;
+}
+
+/// Finishes batch after batch. A batch that was taken is finished also when `shutdown` comes.
+async fn spell(
+    config: &ConsumerConfig,
+    ledger: &mut Ledger,
+    intake: &mut Intake,
+    shutdown: &CancellationToken,
+) -> Result<(), Interruption> {
+    loop {
+        let batch = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(()),
+            () = ledger.closed() => {
+                return Err(Interruption::Database("the database closed the connection".to_owned()));
+            }
+            batch = intake.take() => batch.map_err(Interruption::Broker)?,
+            () = tokio::time::sleep(IDLE_CHECK) => Vec::new(),
+        };
+        finish(&batch, ledger, intake, config.intake.rabbitmq_max_retries).await?;
+    }
+}
+
+/// Opens something, trying again for as long as it takes. `None` when told to stop.
+async fn until_open<T>(
+    mut open: impl AsyncFnMut() -> Result<T, String>,
+    dependency: &Dependency,
+    shutdown: &CancellationToken,
+) -> Option<T> {
+    let mut backoff = Backoff::reconnect();
+    loop {
+        let opened = tokio::select! {
+            () = shutdown.cancelled() => return None,
+            opened = open() => opened,
+        };
+        match opened {
+            Ok(opened) => {
+                dependency.up();
+                return Some(opened);
+            }
+            Err(reason) => dependency.down(reason),
+        }
+        if !wait(backoff.next_delay(), shutdown).await {
+            return None;
+        }
+    }
+}
+
+/// Waits; says whether to go on.
+async fn wait(pause: Duration, shutdown: &CancellationToken) -> bool {
+    tokio::select! {
+        () = shutdown.cancelled() => false,
+        () = tokio::time::sleep(pause) => true,
+    }
+}

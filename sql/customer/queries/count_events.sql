@@ -1,0 +1,27 @@
+-- count_events: remembers the events that are new and adds them to their customers' counters; says what became of each
+WITH incoming AS MATERIALIZED (
+    SELECT event_id, customer_id, EXISTS (SELECT FROM customers WHERE id = customer_id) AS known
+    FROM unnest($1::uuid[], $2::uuid[]) AS batch (event_id, customer_id)
+),
+counted AS (
+    -- In order of their keys: another consumer with the same events waits at the first of them instead of meeting us half-way.
+    INSERT INTO processed_events (event_id)
+    SELECT event_id FROM incoming WHERE known ORDER BY event_id
+    ON CONFLICT DO NOTHING
+    RETURNING event_id
+),
+added AS (
+    UPDATE customers
+    SET orders_count = orders_count + fresh.events
+    FROM (SELECT customer_id, count(*) AS events FROM counted JOIN incoming USING (event_id) GROUP BY customer_id) AS fresh
+    WHERE customers.id = fresh.customer_id
+)
+SELECT event_id,
+       CASE
+           WHEN counted.event_id IS NOT NULL THEN 'counted'
+           WHEN known THEN 'duplicate'
+           WHEN EXISTS (SELECT FROM processed_events AS processed WHERE processed.event_id = incoming.event_id) THEN 'duplicate'
+           ELSE 'customer_unknown'
+       END AS outcome
+FROM incoming
+LEFT JOIN counted USING (event_id)
