@@ -37,13 +37,21 @@ impl Management {
         Ok(Some(serde_json::from_str(&body)?))
     }
 
-    pub(crate) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<()> {
+    /// Creates or changes something.
+    ///
+    /// # Errors
+    /// When the node does not answer or refuses.
+    pub async fn put(&self, path: &str, body: &Value) -> anyhow::Result<()> {
         let (status, answer) = self.call(Method::PUT, path, Some(body)).await?;
         ensure!(status.is_success(), "RabbitMQ answered PUT {path} with {status}: {answer}");
         Ok(())
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<()> {
+    /// Deletes something; what is not there is none the worse for it.
+    ///
+    /// # Errors
+    /// When the node does not answer or refuses.
+    pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
         let (status, answer) = self.call(Method::DELETE, path, None).await?;
         let gone = status.is_success() || status == StatusCode::NOT_FOUND;
         ensure!(gone, "RabbitMQ answered DELETE {path} with {status}: {answer}");
