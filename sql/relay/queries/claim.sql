@@ -1,9 +1,9 @@
--- claim: the next pending events in order, leaving out whatever stands behind an event that waits or is stuck
+-- claim: the next pending events in order, leaving out whatever stands behind an event that failed, until that one is published
 -- $1: how many at the most; $2: how many bytes of stored payload may be taken before another one is taken
 WITH held_back AS MATERIALIZED (
     SELECT aggregate_type, aggregate_id, min(id) AS first_id
     FROM outbox
-    WHERE published_at IS NULL AND next_attempt_at > now()
+    WHERE published_at IS NULL AND next_attempt_at IS NOT NULL
     GROUP BY aggregate_type, aggregate_id
 ),
 ready AS (
@@ -18,12 +18,17 @@ ready AS (
           AND (
               -- A look-up in a hash table for each row, so that the rows are still read in the order of the index.
               (aggregate_type, aggregate_id) NOT IN (SELECT aggregate_type, aggregate_id FROM held_back)
-              -- A lower id that was committed late is ahead of the one that waits.
-              OR id < (
-                  SELECT held_back.first_id
-                  FROM held_back
-                  WHERE held_back.aggregate_type = outbox.aggregate_type
-                    AND held_back.aggregate_id = outbox.aggregate_id
+              -- The one that failed, when it is due: alone, as those behind it would fill the batch for nothing if it
+              -- failed again. And a lower id that was committed late, which is ahead of it. Most rows that come here
+              -- stand behind, and fail the first comparison; the second is a look-up by key in a sorted object.
+              OR (
+                  id <= (SELECT max(first_id) FROM held_back)
+                  AND id <= (
+                      (
+                          SELECT jsonb_object_agg(length(aggregate_type) || ':' || aggregate_type || aggregate_id, first_id)
+                          FROM held_back
+                      ) ->> (length(aggregate_type) || ':' || aggregate_type || aggregate_id)
+                  )::bigint
               )
           )
         ORDER BY id
