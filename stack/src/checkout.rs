@@ -4,15 +4,26 @@ use std::fs::{DirBuilder, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
 use nix::unistd::User;
 
+static ROOT: OnceLock<PathBuf> = OnceLock::new();
+
 /// The checkout that this program was built from.
 #[must_use]
 pub fn root() -> &'static Path {
-    let this_crate = Path::new(env!("CARGO_MANIFEST_DIR"));
-    this_crate.parent().unwrap_or(this_crate)
+    ROOT.get_or_init(|| {
+        let this_crate = Path::new(env!("CARGO_MANIFEST_DIR"));
+        this_crate.parent().unwrap_or(this_crate).to_owned()
+    })
+}
+
+/// Works for the checkout of whoever started this program: with a target folder that several
+/// checkouts share, it may have been built in another one.
+pub(crate) fn work_for(root: &Path) {
+    ROOT.get_or_init(|| root.to_owned());
 }
 
 /// The checkout's `.stack` folder, made when it is missing. Everything that runs locally is in it.

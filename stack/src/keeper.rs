@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::checkout::work_for;
 use crate::postgres::PostgresServer;
 use crate::process::ProcessId;
 use crate::rabbitmq::RabbitServer;
@@ -18,14 +19,17 @@ const LINGER: Duration = Duration::from_secs(5);
 const LINGER_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(250);
 
-/// The program `stack-keeper`: `keep` or `reap FOLDER`, both started by [`shared`](crate::shared)
+/// The program `stack-keeper`: `keep CHECKOUT` or `reap FOLDER`, both started by [`shared`](crate::shared)
 /// and the temporary servers.
 ///
 /// # Errors
 /// When it is started by hand with other arguments, or its folder can't be used.
 pub async fn keeper_main(arguments: &[String]) -> anyhow::Result<()> {
     match arguments {
-        [verb] if verb == "keep" => keep().await,
+        [verb, checkout] if verb == "keep" => {
+            work_for(Path::new(checkout));
+            keep().await
+        }
         [verb, folder] if verb == "reap" => scratch::reap(Path::new(folder)),
         _ => bail!("stack-keeper is started by tests that need servers, not by hand"),
     }

@@ -136,7 +136,7 @@ impl Meeting {
 
     fn start_keeper(&self) -> anyhow::Result<()> {
         let mut command = Command::new(keeper_binary()?);
-        command.arg("keep").current_dir(root());
+        command.arg("keep").arg(root()).current_dir(root());
         let keeper = Process::spawn(&mut command, &self.log())?;
         self.write(&Status { keeper: keeper.id, phase: Phase::Starting })
     }
