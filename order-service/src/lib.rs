@@ -1,1 +1,27 @@
-//! To be written.
+//! Accepts orders over HTTP; an order and its event are written in one PostgreSQL transaction.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`config`] | the settings |
+//! | [`app`] | builds, starts and stops the process |
+//! | [`api`] | the operations over HTTP, and their OpenAPI document |
+//! | [`domain`] | what an order is made of |
+//! | `orders`, `queries`, [`database`] | what is done with orders, one statement each, in bounded time |
+//! | [`idempotency`], [`trace_context`] | `Idempotency-Key`; the request's trace handed on with the event |
+//! | [`customers`] | the customer service: client, cache, circuit breaker, check |
+//! | [`migrations`] | the database's schema |
+
+pub mod api;
+pub mod app;
+pub mod config;
+pub mod customers;
+pub mod database;
+pub mod domain;
+pub mod idempotency;
+pub mod migrations;
+mod orders;
+mod queries;
+pub mod trace_context;
+
+pub use app::{Listeners, run};
+pub use config::{Cli, Command, Config};

@@ -1,2 +1,27 @@
-//! To be written.
-fn main() {}
+//! The order service's process.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use order_service::{Cli, Command, api, app};
+use service_kit::{config, process};
+
+fn main() -> ExitCode {
+    match config::parse::<Cli>().into_command() {
+        Command::Serve(config) => {
+            let process = config.process.clone();
+            process::run(&process, |shutdown| app::serve(*config, shutdown))
+        }
+        Command::Migrate(config) => {
+            let process = config.process.clone();
+            process::run(&process, |shutdown| app::migrate(*config, shutdown))
+        }
+        Command::Openapi { format } => {
+            let text = api::document(format);
+            match std::io::stdout().write_all(text.as_bytes()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}

@@ -24,14 +24,8 @@ pub fn app<T: OpenApi + 'static>(
     let allowed = allowed::<T>();
     let routes = Route::new()
         .at("/docs", get(service.swagger_ui()))
-        .at(
-            "/openapi.json",
-            get(documents::endpoint(&service, Format::Json)),
-        )
-        .at(
-            "/openapi.yaml",
-            get(documents::endpoint(&service, Format::Yaml)),
-        )
+        .at("/openapi.json", get(documents::endpoint(&service, Format::Json)))
+        .at("/openapi.yaml", get(documents::endpoint(&service, Format::Yaml)))
         .nest("/", service);
     Frame::new(routes, allowed)
 }
@@ -42,11 +36,8 @@ fn allowed<T: OpenApi>() -> HashMap<String, String> {
     paths
         .map(|path| {
             let route = path.path.replace('{', ":").replace('}', "");
-            let mut methods: Vec<Method> = path
-                .operations
-                .into_iter()
-                .map(|operation| operation.method)
-                .collect();
+            let mut methods: Vec<Method> =
+                path.operations.into_iter().map(|operation| operation.method).collect();
             if methods.contains(&Method::GET) {
                 methods.push(Method::HEAD);
             }

@@ -21,9 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The body of a request that must be JSON.
 pub(super) async fn read_json(request: &Request, body: Body) -> Result<Vec<u8>, Problem> {
     check_type(request.headers())?;
-    let announced = request
-        .header(header::CONTENT_LENGTH)
-        .and_then(|length| length.parse::<u64>().ok());
+    let announced =
+        request.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| length > (LIMIT + DRAIN) as u64) {
         return Err(too_large().header(header::CONNECTION, HeaderValue::from_static("close")));
     }
@@ -35,13 +34,11 @@ async fn within(
     patience: Duration,
     reading: impl Future<Output = Result<Vec<u8>, Problem>>,
 ) -> Result<Vec<u8>, Problem> {
-    tokio::time::timeout(patience, reading)
-        .await
-        .unwrap_or_else(|_| {
-            let detail = format!("The body took longer than {} s.", patience.as_secs());
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
-                .header(header::CONNECTION, HeaderValue::from_static("close")))
-        })
+    tokio::time::timeout(patience, reading).await.unwrap_or_else(|_| {
+        let detail = format!("The body took longer than {} s.", patience.as_secs());
+        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+            .header(header::CONNECTION, HeaderValue::from_static("close")))
+    })
 }
 
 /// Counts while it reads: what the client announced may be wrong or, with chunks, missing.
@@ -71,10 +68,7 @@ pub(super) fn bad_request(detail: String) -> Problem {
 }
 
 fn too_large() -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "The body is larger than 64 KiB.",
-    )
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB.")
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
@@ -82,10 +76,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
             .header(header::ACCEPT, HeaderValue::from_static("application/json"))
     };
-    let coded = headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .any(|coding| coding != "identity");
+    let coded = headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity");
     if coded {
         return Err(unsupported("The body must not be compressed."));
     }
@@ -99,9 +90,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 /// `application/json`, also with the parameter `charset=utf-8`, which means nothing more.
 fn is_json(text: &str) -> bool {
     let mut parts = text.split(';').map(str::trim);
-    let named = parts
-        .next()
-        .is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
+    let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
     named
         && parts.all(|parameter| match parameter.split_once('=') {
             Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
@@ -143,9 +132,8 @@ mod tests {
         let first = futures_util::stream::once(async { Ok::<_, std::io::Error>("x") });
         let silent = first.chain(futures_util::stream::pending());
         let body = collect(Body::from_bytes_stream(silent));
-        let problem = within(Duration::from_millis(20), body)
-            .await
-            .expect_err("the body never ends");
+        let problem =
+            within(Duration::from_millis(20), body).await.expect_err("the body never ends");
         assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);
     }
 
@@ -159,13 +147,9 @@ mod tests {
             .content_type("application/json")
             .header("content-length", 5)
             .finish();
-        let read = read_json(&request, chunks(64))
-            .await
-            .expect("64 KiB are fine");
+        let read = read_json(&request, chunks(64)).await.expect("64 KiB are fine");
         assert_eq!(read.len(), LIMIT);
-        let problem = read_json(&request, chunks(65))
-            .await
-            .expect_err("too large");
+        let problem = read_json(&request, chunks(65)).await.expect_err("too large");
         assert_eq!(problem.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 }

@@ -1,8 +1,13 @@
 //! Swagger UI and the OpenAPI document.
 
+use std::collections::HashMap;
+use std::marker::PhantomData;
+
 use clap::ValueEnum;
-use poem::http::header;
-use poem::{Endpoint, Response, endpoint::make_sync};
+use poem::endpoint::{BoxEndpoint, make_sync};
+use poem::http::{Method, header};
+use poem::{Endpoint, Response};
+use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
 
 /// How the document is written.
@@ -40,4 +45,26 @@ pub(super) fn endpoint<T: OpenApi>(
             .header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")
             .body(text.clone())
     })
+}
+
+/// An API of which only the description is wanted: it has none of what the API's calls work with, and answers nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Described<T>(PhantomData<fn() -> T>);
+
+impl<T> Default for Described<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: OpenApi> OpenApi for Described<T> {
+    fn meta() -> Vec<MetaApi> {
+        T::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn add_routes(self, _: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
 }

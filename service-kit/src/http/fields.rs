@@ -21,20 +21,14 @@ impl<'a, 'f> Fields<'a, 'f> {
         members: Vec<(String, &'a RawValue)>,
         faults: &'f mut Vec<String>,
     ) -> Self {
-        let mut fields = Self {
-            path,
-            members: Vec::with_capacity(members.len()),
-            faults,
-        };
+        let mut fields = Self { path, members: Vec::with_capacity(members.len()), faults };
         let mut names = HashSet::new();
         for (name, value) in members {
             if names.insert(name.clone()) {
                 fields.members.push((name, value));
             } else {
                 let full = fields.full(&name);
-                fields
-                    .faults
-                    .push(format!("{full} is given more than once"));
+                fields.faults.push(format!("{full} is given more than once"));
             }
         }
         fields
@@ -69,8 +63,7 @@ impl<'a, 'f> Fields<'a, 'f> {
                 parsed
             }
             other => {
-                self.faults
-                    .push(format!("{full} must be an object, not {}", other.kind()));
+                self.faults.push(format!("{full} must be an object, not {}", other.kind()));
                 None
             }
         }
@@ -93,19 +86,14 @@ impl<'a, 'f> Fields<'a, 'f> {
         let (_, raw) = self.members.remove(at);
         let read = Json::read(raw);
         if read.is_err() {
-            self.faults
-                .push(format!("{full} holds an escape that is no character"));
+            self.faults.push(format!("{full} holds an escape that is no character"));
         }
         read.ok()
     }
 
     fn full(&self, name: &str) -> String {
         let name = shown(name);
-        if self.path.is_empty() {
-            name
-        } else {
-            format!("{}.{name}", self.path)
-        }
+        if self.path.is_empty() { name } else { format!("{}.{name}", self.path) }
     }
 }
 

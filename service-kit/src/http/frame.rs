@@ -59,10 +59,7 @@ impl<E: Endpoint<Output = Response>> Frame<E> {
             return Problem::new(StatusCode::BAD_REQUEST, "The request names no path.")
                 .into_response();
         }
-        let mut response = match AssertUnwindSafe(self.inner.call(request))
-            .catch_unwind()
-            .await
-        {
+        let mut response = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => error.into_response(),
             Err(panic) => Problem::internal(words(panic.as_ref())).into_response(),
@@ -106,9 +103,7 @@ fn log(response: &Response) {
     if !status.is_server_error() {
         return;
     }
-    let cause = response
-        .data::<Cause>()
-        .map_or("unknown", |cause| cause.0.as_ref());
+    let cause = response.data::<Cause>().map_or("unknown", |cause| cause.0.as_ref());
     if status == StatusCode::SERVICE_UNAVAILABLE {
         tracing::warn!(status = status.as_u16(), cause, "a request was put off");
     } else {

@@ -107,11 +107,7 @@ pub fn line(value: Json<'_>, max: usize) -> Result<String, Vec<String>> {
     if text.chars().any(char::is_control) {
         faults.push("must not contain control characters".to_owned());
     }
-    if faults.is_empty() {
-        Ok(text)
-    } else {
-        Err(faults)
-    }
+    if faults.is_empty() { Ok(text) } else { Err(faults) }
 }
 
 /// A whole number within `range`.
@@ -119,11 +115,7 @@ pub fn line(value: Json<'_>, max: usize) -> Result<String, Vec<String>> {
 /// # Errors
 /// When `value` is anything else.
 pub fn integer(value: &Json<'_>, range: RangeInclusive<i32>) -> Result<i32, Vec<String>> {
-    let rule = format!(
-        "must be an integer from {} to {}",
-        range.start(),
-        range.end()
-    );
+    let rule = format!("must be an integer from {} to {}", range.start(), range.end());
     match value {
         Json::Number(text) => plain(text)
             .and_then(|text| text.parse().ok())
@@ -147,9 +139,7 @@ pub fn uuid(value: &Json<'_>) -> Result<Uuid, Vec<String>> {
 /// Parses the usual form of a UUID, and none of the others: ids are compared as strings elsewhere.
 #[must_use]
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
-    (text.len() == 36)
-        .then(|| Uuid::try_parse(text).ok())
-        .flatten()
+    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
 /// The digits of a JSON number without exponent and needless zeros: `1.50e2` is `150`. Nothing when `text` is no JSON
@@ -190,10 +180,7 @@ pub fn plain(text: &str) -> Option<String> {
     Some(if point <= 0 {
         format!("{sign}0.{}{significant}", "0".repeat(places))
     } else if places >= significant.len() {
-        format!(
-            "{sign}{significant}{}",
-            "0".repeat(places - significant.len())
-        )
+        format!("{sign}{significant}{}", "0".repeat(places - significant.len()))
     } else {
         let (whole, fraction) = significant.split_at(places);
         format!("{sign}{whole}.{fraction}")
@@ -226,10 +213,7 @@ mod tests {
             ("12.34e1", "123.4"),
             ("99999999.99", "99999999.99"),
             ("-12.500", "-12.5"),
-            (
-                "0.1000000000000000055511151231257827",
-                "0.1000000000000000055511151231257827",
-            ),
+            ("0.1000000000000000055511151231257827", "0.1000000000000000055511151231257827"),
         ] {
             assert_eq!(plain(text).as_deref(), Some(digits), "{text}");
         }
@@ -274,10 +258,7 @@ mod tests {
         let faults = line(Json::Text(format!("{}\0", "é".repeat(255))), 255).expect_err("faults");
         assert_eq!(
             faults,
-            [
-                "must have at most 255 characters, not 256",
-                "must not contain control characters"
-            ]
+            ["must have at most 255 characters, not 256", "must not contain control characters"]
         );
         assert!(line(Json::Text("é".repeat(255)), 255).is_ok());
         assert!(line(Json::Text(" \u{a0}\u{3000}".to_owned()), 255).is_err());
@@ -286,11 +267,9 @@ mod tests {
     #[test]
     fn only_the_usual_form_of_a_uuid_is_one() {
         assert!(parse_uuid("11111111-1111-1111-1111-111111111111").is_some());
-        for other in [
-            "11111111111111111111111111111111",
-            "{11111111-1111-1111-1111-111111111111}",
-            "",
-        ] {
+        for other in
+            ["11111111111111111111111111111111", "{11111111-1111-1111-1111-111111111111}", ""]
+        {
             assert_eq!(parse_uuid(other), None, "{other}");
         }
     }

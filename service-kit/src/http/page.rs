@@ -37,10 +37,7 @@ impl Page {
                 .flatten()
                 .ok_or_else(|| "must be one that a Link header gave".to_owned())
         });
-        Self {
-            limit: limit.unwrap_or(DEFAULT),
-            after,
-        }
+        Self { limit: limit.unwrap_or(DEFAULT), after }
     }
 
     /// How many rows to read: one more than asked for tells whether there is a next page.
@@ -67,11 +64,7 @@ impl Page {
         );
         query.append_pair("cursor", &id(rows.last()?).simple().to_string());
         // Relative to the request: whatever host and prefix a proxy in front of us uses stays right.
-        Some(format!(
-            "<{}?{}>; rel=\"next\"",
-            request.uri().path(),
-            query.finish()
-        ))
+        Some(format!("<{}?{}>; rel=\"next\"", request.uri().path(), query.finish()))
     }
 }
 
@@ -160,10 +153,7 @@ mod tests {
         let request = Request::builder()
             .uri_str("/things?limit=2&status=a%26b&cursor=ffffffffffffffffffffffffffffffff")
             .finish();
-        let read = Page {
-            limit: 2,
-            after: None,
-        };
+        let read = Page { limit: 2, after: None };
         let mut rows: Vec<Uuid> = (1..=3).map(Uuid::from_u128).collect();
         let link = read.cut(&mut rows, &request, |row| *row).expect("a link");
         assert_eq!(rows.len(), 2);

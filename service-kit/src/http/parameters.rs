@@ -22,9 +22,7 @@ impl Parameters {
     #[must_use]
     pub fn new(query: &str) -> Self {
         Self {
-            pairs: url::form_urlencoded::parse(query.as_bytes())
-                .into_owned()
-                .collect(),
+            pairs: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
             faults: Vec::new(),
         }
     }
@@ -43,9 +41,7 @@ impl Parameters {
             self.faults.push(format!("{name} is given more than once"));
         }
         let (_, text) = mine.first()?;
-        parse(text)
-            .map_err(|fault| self.faults.push(format!("{name} {fault}")))
-            .ok()
+        parse(text).map_err(|fault| self.faults.push(format!("{name} {fault}"))).ok()
     }
 
     /// Refuses with every fault; a parameter that nobody asked for is one.
@@ -58,11 +54,7 @@ impl Parameters {
             .iter()
             .map(|(name, _)| format!("the query parameter {} is unknown", shown(name)));
         self.faults.extend(unknown);
-        if self.faults.is_empty() {
-            Ok(())
-        } else {
-            Err(Problem::invalid(self.faults))
-        }
+        if self.faults.is_empty() { Ok(()) } else { Err(Problem::invalid(self.faults)) }
     }
 }
 
@@ -109,10 +101,7 @@ impl<T: Type> Type for Unparsed<T> {
 
 impl<T: Type> ParseFromParameter for Unparsed<T> {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
-        Ok(Self {
-            text: value.to_owned(),
-            shown_as: PhantomData,
-        })
+        Ok(Self { text: value.to_owned(), shown_as: PhantomData })
     }
 }
 

@@ -148,16 +148,10 @@ mod tests {
         );
         assert_eq!(
             faults(r#"{"thing":{"name":null}}"#),
-            [
-                "thing.name must be a string, not null",
-                "thing.count is missing"
-            ]
+            ["thing.name must be a string, not null", "thing.count is missing"]
         );
         assert_eq!(faults("{}"), ["thing is missing"]);
-        assert_eq!(
-            faults(r#"{"thing":[]}"#),
-            ["thing must be an object, not an array"]
-        );
+        assert_eq!(faults(r#"{"thing":[]}"#), ["thing must be an object, not an array"]);
         assert_eq!(faults("[]"), ["the body must be an object, not an array"]);
         assert_eq!(faults("7"), ["the body must be an object, not a number"]);
         assert_eq!(

@@ -58,13 +58,7 @@ impl Problem {
     /// A problem with `status`; `detail` is a sentence for the client.
     #[must_use]
     pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status,
-            detail: detail.into(),
-            errors: Vec::new(),
-            headers: Vec::new(),
-            cause: None,
-        }
+        Self { status, detail: detail.into(), errors: Vec::new(), headers: Vec::new(), cause: None }
     }
 
     /// 422: what is wrong with the request, one sentence per fault.
@@ -143,10 +137,8 @@ impl Problem {
             errors: self.errors.clone(),
         };
         let text = serde_json::to_string(&body).expect("strings and numbers have a JSON form");
-        let mut response = Response::builder()
-            .status(self.status)
-            .content_type(CONTENT_TYPE)
-            .body(text);
+        let mut response =
+            Response::builder().status(self.status).content_type(CONTENT_TYPE).body(text);
         for (name, value) in &self.headers {
             response.headers_mut().insert(name, value.clone());
         }
@@ -216,9 +208,7 @@ impl<S: Statuses> ApiResponse for Refused<S> {
             }],
             headers: retry_after_of(status),
         });
-        MetaResponses {
-            responses: responses.collect(),
-        }
+        MetaResponses { responses: responses.collect() }
     }
 
     fn register(registry: &mut Registry) {

@@ -65,15 +65,9 @@ mod tests {
 
     #[test]
     fn any_other_id_is_replaced() {
-        for values in [
-            &[][..],
-            &[""],
-            &["a b"],
-            &["a\"b"],
-            &["é"],
-            &["a", "b"],
-            &[&"x".repeat(129)],
-        ] {
+        for values in
+            [&[][..], &[""], &["a b"], &["a\"b"], &["é"], &["a", "b"], &[&"x".repeat(129)]]
+        {
             let id = id_of(values);
             assert!(Uuid::try_parse(&id).is_ok(), "{values:?} gave {id}");
         }

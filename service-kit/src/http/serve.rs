@@ -59,10 +59,8 @@ pub async fn serve(
     tracing::info!(address = %local, "HTTP port is open");
     let app = Arc::new(app);
     let limit = usize::try_from(args.http_max_connections)?;
-    let (places, turned_away) = (
-        Arc::new(Semaphore::new(limit)),
-        Arc::new(Semaphore::new(TURNED_AWAY)),
-    );
+    let (places, turned_away) =
+        (Arc::new(Semaphore::new(limit)), Arc::new(Semaphore::new(TURNED_AWAY)));
     let connections = TaskTracker::new();
     let end = CancellationToken::new();
     loop {
@@ -102,10 +100,7 @@ pub async fn serve(
     }
     drop(listener);
     connections.close();
-    if tokio::time::timeout(grace, connections.wait())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(grace, connections.wait()).await.is_err() {
         tracing::warn!(
             connections = connections.len(),
             "requests were still in flight after the grace time: closing their connections"
@@ -143,9 +138,7 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
         let service = service_fn(|request| async {
             self.in_flight.fetch_add(1, Ordering::Relaxed);
             let (local, remote) = self.addresses.clone();
-            let response = self
-                .answer((request, local, remote, Scheme::HTTP).into())
-                .await;
+            let response = self.answer((request, local, remote, Scheme::HTTP).into()).await;
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
             Ok::<_, std::convert::Infallible>(hyper::Response::from(response))
         });

@@ -1,0 +1,140 @@
+//! The operations as HTTP shows them.
+
+use poem::Request;
+use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, OpenApi, Tags};
+use service_kit::http::page::{Cursor, Limit};
+use service_kit::http::parameters::Unparsed;
+use service_kit::http::{JsonBody, Parameters, Refused};
+use uuid::Uuid;
+
+use super::order::OrderBody;
+use super::request::{ChangeStatus, IdempotencyKeyText};
+use super::{change_status, create, get, list, refusals};
+use crate::customers::{Check, Lookups};
+use crate::database::Database;
+use crate::domain::{NewOrder, Status};
+
+/// What the operations work with.
+#[derive(Debug, Clone)]
+pub(crate) struct Orders {
+    pub(crate) database: Database,
+    pub(crate) check: Check,
+    pub(crate) lookups: Lookups,
+}
+
+#[derive(Tags)]
+enum Tag {
+    /// Accept orders, look at them, move them on
+    Orders,
+}
+
+#[derive(ApiResponse)]
+pub(super) enum Created {
+    /// The order was accepted, or had been: the first answer to this Idempotency-Key again
+    #[oai(status = 201)]
+    Order(
+        Json<OrderBody>,
+        /// Where the order is
+        #[oai(header = "Location")]
+        String,
+        /// true: the Idempotency-Key had made the order before
+        #[oai(header = "Idempotency-Replayed")]
+        Option<bool>,
+    ),
+}
+
+#[derive(ApiResponse)]
+pub(super) enum Listed {
+    /// A page of orders, newest first
+    #[oai(status = 200)]
+    Page(
+        Json<Vec<OrderBody>>,
+        /// Where the next page is, when there is one: `<…>; rel="next"` (RFC 8288)
+        #[oai(header = "Link")]
+        Option<String>,
+    ),
+}
+
+#[derive(ApiResponse)]
+pub(super) enum Found {
+    /// The order; with its customer unless the customer is unknown or the customer service does not answer in time
+    #[oai(status = 200)]
+    Order(Json<OrderBody>),
+}
+
+#[derive(ApiResponse)]
+pub(super) enum Changed {
+    /// The order as it is now
+    #[oai(status = 200)]
+    Order(Json<OrderBody>),
+}
+
+#[OpenApi(tag = "Tag::Orders")]
+impl Orders {
+    /// Accept an order
+    ///
+    /// The order and its event `order.created` are written in one transaction. Send an `Idempotency-Key` to be able to
+    /// repeat the request safely, above all after a 503 or a lost connection, which do not tell whether the order was
+    /// accepted: for 24 hours the same key with the same body gives the first answer again and makes no second
+    /// order, also when both arrive at once; with another body it gives 422. Only accepted orders are remembered.
+    #[oai(path = "/api/orders", method = "post", operation_id = "createOrder")]
+    #[expect(unused_variables, reason = "it stands for the header in the document")]
+    async fn create(
+        &self,
+        request: &Request,
+        /// Your name for this request, to be sent again with each repetition of it: 1 to 255 visible ASCII characters
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<Unparsed<IdempotencyKeyText>>>,
+        body: JsonBody<NewOrder>,
+    ) -> Result<Created, Refused<refusals::Create>> {
+        Ok(create::create(self, request.headers(), &body.0).await?)
+    }
+
+    /// List orders, newest first
+    ///
+    /// Follow the `Link` header with `rel="next"` until there is none.
+    #[oai(path = "/api/orders", method = "get", operation_id = "listOrders")]
+    #[expect(unused_variables, reason = "they stand for the parameters in the document")]
+    async fn list(
+        &self,
+        request: &Request,
+        parameters: Parameters,
+        /// How many orders at the most
+        limit: Query<Option<Unparsed<Limit>>>,
+        /// Which page: taken from the Link of the page before
+        cursor: Query<Option<Unparsed<Cursor>>>,
+        /// Only orders of this customer
+        customer_public_id: Query<Option<Unparsed<Uuid>>>,
+        /// Only orders in this status
+        status: Query<Option<Unparsed<Status>>>,
+    ) -> Result<Listed, Refused<refusals::List>> {
+        Ok(list::list(self, request, parameters).await?)
+    }
+
+    /// Look at an order
+    #[oai(path = "/api/orders/:id", method = "get", operation_id = "getOrder")]
+    async fn get(
+        &self,
+        /// The order's id
+        id: Path<Unparsed<Uuid>>,
+    ) -> Result<Found, Refused<refusals::Get>> {
+        Ok(get::get(self, &id.text).await?)
+    }
+
+    /// Move an order on
+    ///
+    /// created → processing → shipped → delivered; created or processing → cancelled. The change and its event
+    /// `order.<status>` are written in one transaction.
+    #[oai(path = "/api/orders/:id", method = "patch", operation_id = "changeOrderStatus")]
+    async fn change_status(
+        &self,
+        request: &Request,
+        /// The order's id
+        id: Path<Unparsed<Uuid>>,
+        body: JsonBody<ChangeStatus>,
+    ) -> Result<Changed, Refused<refusals::ChangeStatus>> {
+        Ok(change_status::change_status(self, request.headers(), &id.text, body.0.status).await?)
+    }
+}

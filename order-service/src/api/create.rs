@@ -1,0 +1,59 @@
+//! `POST /api/orders`
+
+use poem::http::{HeaderMap, StatusCode};
+use poem_openapi::payload::Json;
+use service_kit::http::Problem;
+
+use super::calls::{Created, Orders};
+use super::order::OrderBody;
+use crate::domain::{NewOrder, Order};
+use crate::idempotency::IdempotencyKey;
+use crate::orders::{self, Once};
+use crate::trace_context::event_headers;
+
+pub(super) async fn create(
+    api: &Orders,
+    headers: &HeaderMap,
+    new: &NewOrder,
+) -> Result<Created, Problem> {
+    let key =
+        IdempotencyKey::from_headers(headers).map_err(|fault| Problem::invalid(vec![fault]))?;
+    let trace = event_headers(headers);
+    let Some(key) = key else {
+        api.check.pass(new.customer).await?;
+        return Ok(created(orders::create(&api.database, new, &trace).await?));
+    };
+    // Before the customer is checked: what was accepted stays accepted, whatever became of the customer.
+    if let Some(once) = orders::find_by_key(&api.database, new, &key).await? {
+        return told(once);
+    }
+    api.check.pass(new.customer).await?;
+    told(orders::create_once(&api.database, new, &trace, &key).await?)
+}
+
+fn told(once: Once) -> Result<Created, Problem> {
+    match once {
+        Once::Created(order) => Ok(created(order)),
+        Once::Replayed(order) => {
+            metrics::counter!("orders_replayed_total").increment(1);
+            Ok(answer(order, Some(true)))
+        }
+        Once::OtherBody => Err(Problem::invalid(vec![
+            "Idempotency-Key was used before with another body".to_owned(),
+        ])),
+        Once::OrderGone => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "The order that this Idempotency-Key made is not there any more.",
+        )),
+    }
+}
+
+fn created(order: Order) -> Created {
+    metrics::counter!("orders_created_total").increment(1);
+    answer(order, None)
+}
+
+fn answer(order: Order, replayed: Option<bool>) -> Created {
+    let location = format!("/api/orders/{}", order.id.0);
+    Created::Order(Json(OrderBody::from(order)), location, replayed)
+}

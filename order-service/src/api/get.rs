@@ -1,0 +1,29 @@
+//! `GET /api/orders/{id}`
+
+use poem::http::StatusCode;
+use poem_openapi::payload::Json;
+use service_kit::http::Problem;
+use service_kit::http::json::parse_uuid;
+
+use super::calls::{Found, Orders};
+use super::order::{CustomerBody, OrderBody};
+use crate::customers::Lookup;
+use crate::domain::OrderId;
+use crate::orders;
+
+pub(super) async fn get(api: &Orders, id: &str) -> Result<Found, Problem> {
+    let id = parse_uuid(id).map(OrderId).ok_or_else(not_found)?;
+    let order = orders::find(&api.database, id).await?;
+    let order = order.ok_or_else(not_found)?;
+    let customer = order.ordered.customer;
+    let mut body = OrderBody::from(order);
+    if let Lookup::Known(known) = api.lookups.find(customer).await {
+        body.customer = Some(CustomerBody::new(customer, known));
+    }
+    Ok(Found::Order(Json(body)))
+}
+
+/// For an id that is no UUID too: there is no such order.
+pub(super) fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "There is no such order.")
+}

@@ -1,0 +1,97 @@
+//! An order as clients see it.
+
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+use time::OffsetDateTime;
+use time::macros::datetime;
+use uuid::Uuid;
+
+use crate::customers::Customer;
+use crate::domain::{CustomerId, Order, Status};
+
+/// An order
+#[derive(Debug, Object)]
+#[oai(rename = "Order", example)]
+pub(super) struct OrderBody {
+    /// Its id, a UUIDv7: a later order has a greater one
+    pub(super) id: Uuid,
+    /// Whose order it is
+    pub(super) customer_public_id: Uuid,
+    /// What was ordered
+    pub(super) product_name: String,
+    /// How many
+    #[oai(validator(minimum(value = "1"), maximum(value = "1000000")))]
+    pub(super) quantity: i32,
+    /// What one piece costs, with two decimals
+    #[oai(validator(pattern = r"^\d{1,8}\.\d{2}$"))]
+    pub(super) price: String,
+    /// Where it goes
+    pub(super) delivery_address: String,
+    /// How far it is
+    pub(super) status: Status,
+    /// When it was accepted, in UTC
+    pub(super) created_at: OffsetDateTime,
+    /// When its status changed last, in UTC
+    pub(super) updated_at: OffsetDateTime,
+    /// The customer, when a single order is asked for and the customer service told of it in time
+    #[oai(skip_serializing_if_is_none)]
+    pub(super) customer: Option<CustomerBody>,
+}
+
+/// A customer as the customer service tells of it
+#[derive(Debug, Object)]
+#[oai(rename = "OrderCustomer")]
+pub(super) struct CustomerBody {
+    /// The customer's public id
+    id: Uuid,
+    /// The name
+    name: String,
+    /// The address
+    address: String,
+}
+
+impl CustomerBody {
+    pub(super) fn new(id: CustomerId, customer: Customer) -> Self {
+        Self { id: id.0, name: customer.name, address: customer.address }
+    }
+}
+
+impl From<Order> for OrderBody {
+    fn from(order: Order) -> Self {
+        let ordered = order.ordered;
+        Self {
+            id: order.id.0,
+            customer_public_id: ordered.customer.0,
+            product_name: ordered.product_name.0,
+            quantity: ordered.quantity.0,
+            price: ordered.price.to_string(),
+            delivery_address: ordered.delivery_address.0,
+            status: order.status,
+            created_at: order.created_at,
+            updated_at: order.updated_at,
+            customer: None,
+        }
+    }
+}
+
+impl Example for OrderBody {
+    fn example() -> Self {
+        let customer = CustomerId(Uuid::from_u128(0x1111_1111_1111_1111_1111_1111_1111_1111));
+        Self {
+            id: Uuid::from_u128(0x019c_1b27_3a4c_7d10_9f6e_5b1d_2c8a_4e37),
+            customer_public_id: customer.0,
+            product_name: "Laptop".to_owned(),
+            quantity: 2,
+            price: "1200.00".to_owned(),
+            delivery_address: "Cra 7 #12-34, Bogotá".to_owned(),
+            status: Status::Created,
+            created_at: datetime!(2026-02-01 22:25:31.123456 UTC),
+            updated_at: datetime!(2026-02-01 22:25:31.123456 UTC),
+            customer: Some(CustomerBody {
+                id: customer.0,
+                name: "Juan Perez".to_owned(),
+                address: "Cra 7 #12-34, Bogotá".to_owned(),
+            }),
+        }
+    }
+}

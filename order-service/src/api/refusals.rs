@@ -1,0 +1,70 @@
+//! Which statuses the operations refuse with.
+
+use service_kit::http::Statuses;
+
+const NO_JSON: (u16, &str) = (400, "The body is not JSON");
+const TOO_SLOW: (u16, &str) = (408, "The body took too long to arrive");
+const TOO_LARGE: (u16, &str) = (413, "The body is larger than 64 KiB");
+const NOT_JSON_TYPE: (u16, &str) = (415, "The Content-Type is not application/json");
+const NOT_FOUND: (u16, &str) = (404, "There is no such order, or the id is no UUID");
+const FAILED: (u16, &str) = (500, "Something went wrong here");
+const UNAVAILABLE: (u16, &str) = (
+    503,
+    "The database does not answer or too many requests wait for it; what was asked for may have been done or not",
+);
+
+pub(super) struct Create;
+
+impl Statuses for Create {
+    const ALL: &'static [(u16, &'static str)] = &[
+        NO_JSON,
+        TOO_SLOW,
+        (409, "The order that the Idempotency-Key made is not there any more"),
+        TOO_LARGE,
+        NOT_JSON_TYPE,
+        (
+            422,
+            "The order breaks rules, all of which are listed; its customer is unknown; the Idempotency-Key is none, or was \
+             used before with another body",
+        ),
+        FAILED,
+        (
+            503,
+            "The database does not answer, too many requests wait for it, or the customer must be checked and the customer \
+             service does not answer. The order may have been accepted or not: repeat the request with the same \
+             Idempotency-Key",
+        ),
+    ];
+}
+
+pub(super) struct List;
+
+impl Statuses for List {
+    const ALL: &'static [(u16, &'static str)] = &[
+        (422, "Query parameters are wrong or unknown, all of which are listed"),
+        FAILED,
+        UNAVAILABLE,
+    ];
+}
+
+pub(super) struct Get;
+
+impl Statuses for Get {
+    const ALL: &'static [(u16, &'static str)] = &[NOT_FOUND, FAILED, UNAVAILABLE];
+}
+
+pub(super) struct ChangeStatus;
+
+impl Statuses for ChangeStatus {
+    const ALL: &'static [(u16, &'static str)] = &[
+        NO_JSON,
+        NOT_FOUND,
+        TOO_SLOW,
+        (409, "The order can't become this from the status that it is in"),
+        TOO_LARGE,
+        NOT_JSON_TYPE,
+        (422, "The body breaks rules, all of which are listed"),
+        FAILED,
+        UNAVAILABLE,
+    ];
+}

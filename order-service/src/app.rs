@@ -1,0 +1,121 @@
+//! The process: what it is built of, and the order in which it starts and stops.
+
+use std::time::Duration;
+
+use service_kit::health::{Dependency, Health, Need};
+use service_kit::http::{self, Up};
+use service_kit::postgres::{self, Pool, migrate_until_done};
+use service_kit::{ops, telemetry};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{Orders, described};
+use crate::config::{Config, MigrateConfig};
+use crate::customers::{self, Check, CheckMode, Client, Lookups};
+use crate::database::Database;
+use crate::{idempotency, migrations};
+
+/// The ports of the process, opened.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Where the API is.
+    pub http: TcpListener,
+    /// Where the operations port is.
+    pub ops: TcpListener,
+}
+
+/// What is left of the grace time for everything after the last request.
+const LAST_STEPS: Duration = Duration::from_secs(1);
+
+/// Opens the ports and serves until `shutdown`.
+///
+/// # Errors
+/// As [`run`], and when a port is taken.
+pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let listeners = Listeners {
+        http: ops::bind(config.listen_addr, "LISTEN_ADDR").await?,
+        ops: ops::bind(config.ops_addr, "OPS_ADDR").await?,
+    };
+    run(config, listeners, shutdown).await
+}
+
+/// Serves until `shutdown`. The API answers from the beginning, with 503 until the database is there.
+///
+/// # Errors
+/// When settings can't be used, a migration fails or was changed, or a port fails.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    telemetry::install_tls();
+    let health = Health::default();
+    let postgresql = health.dependency("postgresql", Need::Required);
+    let pool = Pool::new(config.database.url(), &config.pool, "order-service")?;
+    let database = Database::new(pool.clone(), config.pool.database_statement_timeout);
+    let settings = &config.customers;
+    let client = Client::new(
+        settings.customer_service_url.clone(),
+        settings.customer_connect_timeout,
+        settings.customer_timeout,
+    )?;
+    let lookups = Lookups::new(client.clone(), settings.customer_cache_ttl);
+    let orders = Orders {
+        database: database.clone(),
+        check: Check::new(settings.customer_check, lookups.clone()),
+        lookups,
+    };
+
+    // Everything but the requests goes on until the last of them is answered.
+    let rest = CancellationToken::new();
+    let api = async {
+        let _last = rest.clone().drop_guard();
+        let app = http::app(described((orders, Up)));
+        let grace = config.process.shutdown_grace.saturating_sub(LAST_STEPS);
+        http::serve(listeners.http, app, &config.http, grace, shutdown.clone()).await
+    };
+    let background = async {
+        prepare(&config, &postgresql, &shutdown).await?;
+        tokio::join!(
+            postgres::watch(pool.clone(), postgresql.clone(), rest.clone()),
+            idempotency::prune(database, rest.clone()),
+        );
+        anyhow::Ok(())
+    };
+    let neighbour = async {
+        if settings.customer_check != CheckMode::Off {
+            let dependency = health.dependency("customer-service", Need::Optional);
+            customers::watch(client, dependency, rest.clone()).await;
+        }
+        anyhow::Ok(())
+    };
+    let operations = ops::serve(listeners.ops, health.clone(), rest.clone());
+    tokio::try_join!(api, background, neighbour, operations)?;
+    pool.close();
+    Ok(())
+}
+
+/// Brings the schema up to date, if that is this process's job.
+async fn prepare(
+    config: &Config,
+    postgresql: &Dependency,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    if config.migrate.migrate_on_start {
+        let url = config.database.url();
+        migrate_until_done(url, migrations::runner, postgresql, shutdown).await?;
+    }
+    Ok(())
+}
+
+/// Brings the schema up to date and ends.
+///
+/// # Errors
+/// When the database can't be reached, or a migration fails or was changed.
+pub async fn migrate(config: MigrateConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
+    tokio::select! {
+        done = postgres::migrate(config.database.url(), migrations::runner()) => done.map(drop)?,
+        () = shutdown.cancelled() => anyhow::bail!("stopped before the schema was up to date"),
+    }
+    Ok(())
+}

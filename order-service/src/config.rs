@@ -1,0 +1,184 @@
+//! The settings.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use service_kit::config::duration;
+use service_kit::http::ServeArgs;
+use service_kit::http::documents::Format;
+use service_kit::postgres::{DatabaseArgs, MigrateArgs, PoolArgs};
+use service_kit::process::ProcessArgs;
+
+use crate::customers::{BaseUrl, CheckMode};
+
+/// Accepts orders over HTTP and writes each with its event in one PostgreSQL transaction
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    serve: Config,
+}
+
+/// What the process does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API (the default)
+    Serve(Box<Config>),
+    /// Bring the database's schema up to date and end
+    Migrate(Box<MigrateConfig>),
+    /// Print the OpenAPI document and end
+    Openapi {
+        /// How it is written
+        #[arg(long, value_enum, default_value = "yaml")]
+        format: Format,
+    },
+}
+
+impl Cli {
+    /// What to do: serving, when nothing else is said.
+    #[must_use]
+    pub fn into_command(self) -> Command {
+        self.command.unwrap_or_else(|| Command::Serve(Box::new(self.serve)))
+    }
+}
+
+/// Settings of `migrate`.
+#[derive(Debug, Clone, Args)]
+pub struct MigrateConfig {
+    /// What each process has.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+
+    /// Where the database is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// Settings of `serve`.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Where the API listens
+    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:3000", value_name = "IP:PORT")]
+    pub listen_addr: SocketAddr,
+
+    /// Where /livez, /readyz and /metrics are
+    #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9000", value_name = "IP:PORT")]
+    pub ops_addr: SocketAddr,
+
+    /// Bounds of the API's port.
+    #[command(flatten)]
+    pub http: ServeArgs,
+
+    /// What each process has.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+
+    /// Where the database is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+
+    /// How many connections to it there are.
+    #[command(flatten)]
+    pub pool: PoolArgs,
+
+    /// Who migrates it.
+    #[command(flatten)]
+    pub migrate: MigrateArgs,
+
+    /// How customers are checked.
+    #[command(flatten)]
+    pub customers: CustomerArgs,
+}
+
+/// Settings of the calls to the customer service.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Customer service")]
+pub struct CustomerArgs {
+    /// Where the customer service is
+    #[arg(
+        long,
+        env = "CUSTOMER_SERVICE_URL",
+        default_value = "http://127.0.0.1:3001",
+        value_name = "URL"
+    )]
+    pub customer_service_url: BaseUrl,
+
+    /// What an order's customer must be
+    #[arg(long, env = "CUSTOMER_CHECK", value_enum, default_value = "prefer", value_name = "MODE")]
+    pub customer_check: CheckMode,
+
+    /// How long connecting to the customer service may take
+    #[arg(long, env = "CUSTOMER_CONNECT_TIMEOUT", default_value = "300ms", value_parser = duration, value_name = "DURATION")]
+    pub customer_connect_timeout: Duration,
+
+    /// How long a whole call to the customer service may take
+    #[arg(long, env = "CUSTOMER_TIMEOUT", default_value = "1s", value_parser = duration, value_name = "DURATION")]
+    pub customer_timeout: Duration,
+
+    /// How long a customer that was found is taken to be known
+    #[arg(long, env = "CUSTOMER_CACHE_TTL", default_value = "30s", value_parser = duration, value_name = "DURATION")]
+    pub customer_cache_ttl: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use service_kit::config::{Refusal, try_parse_from};
+
+    use super::*;
+
+    const URL: &str = "postgres://u@h/d";
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_is_the_default() {
+        for args in [
+            &["order-service", "--database-url", URL][..],
+            &["order-service", "serve", "--database-url", URL],
+        ] {
+            let cli: Cli = try_parse_from(args).expect("good settings");
+            let Command::Serve(config) = cli.into_command() else {
+                panic!("{args:?} does not serve");
+            };
+            assert_eq!(config.listen_addr.to_string(), "127.0.0.1:3000");
+            assert_eq!(config.customers.customer_check, CheckMode::Prefer);
+        }
+    }
+
+    #[test]
+    fn printing_the_document_needs_no_settings() {
+        let cli: Cli = try_parse_from(["order-service", "openapi"]).expect("good settings");
+        assert!(matches!(cli.into_command(), Command::Openapi { format: Format::Yaml }));
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        for (args, name) in [
+            (&["order-service"][..], "DATABASE_URL"),
+            (&["order-service", "migrate"], "DATABASE_URL"),
+            (
+                &["order-service", "--database-url", URL, "--customer-check", "maybe"],
+                "CUSTOMER_CHECK",
+            ),
+            (
+                &["order-service", "serve", "--database-url", URL, "--customer-service-url", "x"],
+                "CUSTOMER_SERVICE_URL",
+            ),
+        ] {
+            match try_parse_from::<Cli>(args) {
+                Err(Refusal::Setting(sentence)) => {
+                    assert!(sentence.starts_with(name), "{sentence}");
+                }
+                other => panic!("{args:?}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What can be done with orders, each in one statement and so in one transaction with its event.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::database::{Database, DatabaseError};
+use crate::domain::{NewOrder, Order, OrderId, Status};
+use crate::idempotency::IdempotencyKey;
+use crate::queries::{self, Filter};
+
+/// How a request with a key ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Once {
+    /// It made the order.
+    Created(Order),
+    /// The key made this order before, from the same body.
+    Replayed(Order),
+    /// The key made another order before.
+    OtherBody,
+    /// The key is held by an order that is not there.
+    OrderGone,
+}
+
+/// How a status change ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The order as it is now.
+    Done(Order),
+    /// There is no such order.
+    NotFound,
+    /// The order can't go there from this status.
+    NotFrom(Status),
+}
+
+/// How often a statement that lost a race is tried again before the last outcome is told as it is.
+const TRIES: usize = 3;
+
+/// Writes an order and its event.
+pub(crate) async fn create(
+    database: &Database,
+    new: &NewOrder,
+    headers: &Value,
+) -> Result<Order, DatabaseError> {
+    let id = OrderId(Uuid::now_v7());
+    database.with(async |client| queries::create_order(client, id, new, headers).await).await
+}
+
+/// What the key has made, if it has; told apart by whether `new` is the same body.
+pub(crate) async fn find_by_key(
+    database: &Database,
+    new: &NewOrder,
+    key: &IdempotencyKey,
+) -> Result<Option<Once>, DatabaseError> {
+    let found = database.with(async |client| queries::find_order_by_key(client, key).await).await?;
+    Ok(found.map(|order| {
+        if order.ordered == *new { Once::Replayed(order.as_created()) } else { Once::OtherBody }
+    }))
+}
+
+/// Writes an order, its event and its key; of several at once with the same key, one does and the others wait for it.
+pub(crate) async fn create_once(
+    database: &Database,
+    new: &NewOrder,
+    headers: &Value,
+    key: &IdempotencyKey,
+) -> Result<Once, DatabaseError> {
+    let id = OrderId(Uuid::now_v7());
+    // A key may grow too old between the two statements: then the next try takes it.
+    for _ in 0..TRIES {
+        let created = database
+            .with(async |client| queries::create_order_once(client, id, new, headers, key).await)
+            .await?;
+        if let Some(order) = created {
+            return Ok(Once::Created(order));
+        }
+        if let Some(once) = find_by_key(database, new, key).await? {
+            return Ok(once);
+        }
+    }
+    Ok(Once::OrderGone)
+}
+
+/// One order.
+pub(crate) async fn find(database: &Database, id: OrderId) -> Result<Option<Order>, DatabaseError> {
+    database.with(async |client| queries::find_order(client, id).await).await
+}
+
+/// At most `rows` orders, those after `cursor`, newest first.
+pub(crate) async fn list(
+    database: &Database,
+    filter: Filter,
+    cursor: Option<Uuid>,
+    rows: i64,
+) -> Result<Vec<Order>, DatabaseError> {
+    let before = cursor.unwrap_or(Uuid::max());
+    database.with(async |client| queries::list_orders(client, filter, before, rows).await).await
+}
+
+/// Moves an order to `status` and writes the event.
+pub(crate) async fn change_status(
+    database: &Database,
+    id: OrderId,
+    status: Status,
+    headers: &Value,
+) -> Result<Change, DatabaseError> {
+    let mut last = Change::NotFound;
+    // Between the two statements the order may come to where the change is allowed: then the next try makes it.
+    for _ in 0..TRIES {
+        let changed = database
+            .with(async |client| queries::change_status(client, id, status, headers).await)
+            .await?;
+        if let Some(order) = changed {
+            return Ok(Change::Done(order));
+        }
+        match find(database, id).await? {
+            None => return Ok(Change::NotFound),
+            Some(order) => last = Change::NotFrom(order.status),
+        }
+        if !matches!(last, Change::NotFrom(from) if from.next().contains(&status)) {
+            break;
+        }
+    }
+    Ok(last)
+}
