@@ -5,7 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use nix::sys::signal::Signal;
@@ -126,6 +126,7 @@ impl PostgresServer {
         if !self.data().join("PG_VERSION").is_file() {
             self.create_data(&bin)?;
         }
+        self.remove_stale_lock().await?;
         let mut tries = 1;
         while let Err(error) = self.try_start(&bin).await {
             // The children of a killed postmaster need a moment to notice and let go.
@@ -135,6 +136,26 @@ impl PostgresServer {
             tries += 1;
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+        Ok(())
+    }
+
+    /// Where process 1 waits for nobody, as in many containers, a killed postmaster remains as a
+    /// zombie, and the next one takes it for alive. Removes its lock file once the last process
+    /// that worked on the data has ended.
+    async fn remove_stale_lock(&self) -> anyhow::Result<()> {
+        let lock = self.data().join("postmaster.pid");
+        let Ok(content) = std::fs::read_to_string(&lock) else { return Ok(()) };
+        let pid = content.lines().next().and_then(|line| line.parse::<u32>().ok());
+        let Some(last) = &self.settings.process else { return Ok(()) };
+        if Some(last.pid) != pid || last.is_alive() || !Path::new("/proc/self/cwd").exists() {
+            return Ok(());
+        }
+        let end = Instant::now() + STOPPED;
+        while works_in(&self.data())? {
+            ensure!(Instant::now() < end, "a process of the killed PostgreSQL does not end");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        std::fs::remove_file(&lock)?;
         Ok(())
     }
 
@@ -253,6 +274,14 @@ impl PostgresServer {
         }
         Ok(command)
     }
+}
+
+/// Whether any process has this as its working folder, as every process of PostgreSQL has its data.
+fn works_in(dir: &Path) -> anyhow::Result<bool> {
+    let dir = dir.canonicalize()?;
+    let processes = std::fs::read_dir("/proc")?.flatten();
+    let mut folders = processes.filter_map(|entry| entry.path().join("cwd").read_link().ok());
+    Ok(folders.any(|folder| folder == dir))
 }
 
 impl Drop for PostgresServer {
