@@ -1,0 +1,223 @@
+//! Crashes and outages: nothing is lost, whatever dies in the middle of a window.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use outbox_relay::Outcome;
+use pipeline_tests::outbox::{Outbox, PATIENCE, connect, event_id, eventually};
+use uuid::Uuid;
+
+const ADD_2000: &str = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
+     SELECT 'order', (n % 500)::text, 'order.created', '{}' FROM generate_series(1, 2000) AS n";
+
+/// Which events a queue got, and how many messages that took.
+async fn delivered(outbox: &Outbox) -> anyhow::Result<(HashSet<Uuid>, usize)> {
+    let messages = outbox.take_all("all").await?;
+    let ids = messages.iter().map(event_id).collect::<Result<_, _>>()?;
+    Ok((ids, messages.len()))
+}
+
+#[tokio::test]
+async fn a_relay_killed_between_confirm_and_settle_loses_nothing() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    outbox.sql.batch_execute(ADD_2000).await?;
+    let mut holder = connect(&outbox.database.url).await?;
+    let hold = holder.transaction().await?;
+    hold.query("SELECT FROM outbox FOR UPDATE", &[]).await?;
+    let relay = outbox.relay_process(&[("RELAY_BATCH", "100")]).await?;
+    // The window is in the queue, and its settling waits for the lock on the rows.
+    eventually("the settling waits", async || {
+        let waits = "SELECT count(*) FROM pg_stat_activity
+                     WHERE application_name = 'outbox-relay' AND datname = current_database()
+                       AND wait_event_type = 'Lock' AND query LIKE '%settle_published%'";
+        Ok(outbox.count(waits, &[]).await? == 1)
+    })
+    .await?;
+    assert_eq!(outbox.depth("all").await?, 100, "confirmed and in the queue");
+    relay.sigkill()?;
+    relay.wait_exit(PATIENCE).await?;
+    // While its statement still waits: what it held is given up without a person's help.
+    eventually("the server noticed that the relay is gone", async || {
+        let sessions = "SELECT count(*) FROM pg_stat_activity
+                        WHERE application_name = 'outbox-relay' AND datname = current_database()";
+        Ok(outbox.count(sessions, &[]).await? == 0)
+    })
+    .await?;
+    hold.rollback().await?;
+    assert_eq!(outbox.pending().await?, 2000, "the crash came before the settling");
+
+    let _relay = outbox.relay_process(&[("RELAY_BATCH", "100")]).await?;
+    outbox.all_published().await?;
+    let (ids, messages) = delivered(&outbox).await?;
+    assert_eq!(ids, outbox.event_ids().await?, "each event at least once");
+    assert_eq!(messages, 2100, "and what had been confirmed once more");
+    Ok(())
+}
+
+#[tokio::test]
+async fn relays_killed_again_and_again_lose_nothing_and_mark_all() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    let mut killed = 0;
+    for round in 0..8 {
+        outbox.sql.batch_execute(ADD_2000).await?;
+        let relay = outbox.relay_process(&[("RELAY_BATCH", "70")]).await?;
+        eventually("the relay is at work", async || {
+            Ok(outbox.pending().await? < 2000 - 200 * (round % 4))
+        })
+        .await?;
+        killed += i32::from(outbox.pending().await? > 0);
+        relay.sigkill()?;
+        relay.wait_exit(PATIENCE).await?;
+    }
+    assert!(killed > 0, "some were killed at work");
+    let _relay = outbox.relay_process(&[]).await?;
+    outbox.all_published().await?;
+    let (ids, _) = delivered(&outbox).await?;
+    assert_eq!(ids, outbox.event_ids().await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_broker_restarted_in_mid_window_loses_nothing() -> anyhow::Result<()> {
+    let mut broker = stack::RabbitServer::start_temporary().await?;
+    let database = stack::shared().await?.database("outbox").await?;
+    let vhost = broker.vhost("outbox").await?;
+    let mut outbox = Outbox::on(database, vhost).await?;
+    outbox.queue("all", "#").await?;
+    outbox.sql.batch_execute(ADD_2000).await?;
+    outbox.sql.batch_execute(ADD_2000).await?;
+    let relay = outbox.relay_process(&[("RELAY_BATCH", "50")]).await?;
+    eventually("the relay is at work", async || Ok(outbox.pending().await? < 3800)).await?;
+    broker.kill().await?;
+    let left = outbox.pending().await?;
+    assert!(left > 0, "the broker was killed while there was work");
+    relay.wait_for_line("rabbitmq is not reachable", PATIENCE).await?;
+    assert!(relay.is_running(), "{}", relay.last_lines());
+    broker.start().await?;
+    outbox.reconnect().await?;
+    outbox.all_published().await?;
+    let charged = "SELECT count(*) FROM outbox WHERE attempts > 0";
+    assert_eq!(outbox.count(charged, &[]).await?, 0, "an outage is no event's fault");
+    let (ids, _) = delivered(&outbox).await?;
+    assert_eq!(ids, outbox.event_ids().await?);
+    let downs = relay.log().matches("rabbitmq is not reachable").count();
+    assert!(downs < 12, "one line per change, not per try: {}", relay.log());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_stopped_immediately_in_mid_batch_loses_nothing() -> anyhow::Result<()> {
+    let mut server = stack::PostgresServer::start_temporary().await?;
+    let vhost = stack::shared().await?.vhost("outbox").await?;
+    let mut outbox = Outbox::on(server.database("outbox").await?, vhost).await?;
+    outbox.queue("all", "#").await?;
+    outbox.sql.batch_execute(ADD_2000).await?;
+    outbox.sql.batch_execute(ADD_2000).await?;
+    let relay = outbox.relay_process(&[("RELAY_BATCH", "50")]).await?;
+    eventually("the relay is at work", async || Ok(outbox.pending().await? < 3800)).await?;
+    server.stop_immediately().await?;
+    relay.wait_for_line("postgresql is not reachable", PATIENCE).await?;
+    server.start().await?;
+    outbox.reconnect().await?;
+    assert!(outbox.pending().await? > 0, "the server was stopped while there was work");
+    outbox.all_published().await?;
+    let (ids, messages) = delivered(&outbox).await?;
+    assert_eq!(ids, outbox.event_ids().await?);
+    assert!(messages <= 4000 + 50, "at most one batch was sent twice: {messages}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_confirmed_is_settled_after_the_session_was_lost() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    outbox.add("7", "order.created").await?;
+    let mut holder = connect(&outbox.database.url).await?;
+    let hold = holder.transaction().await?;
+    hold.query("SELECT FROM outbox FOR UPDATE", &[]).await?;
+    let mut relay = outbox.relay(&[])?;
+    let killer = async {
+        eventually("the settling waits, and its session is ended", async || {
+            let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                       WHERE application_name = 'outbox-relay' AND datname = current_database()
+                         AND wait_event_type = 'Lock' AND query LIKE '%settle_published%'";
+            Ok(outbox.count(end, &[]).await? == 1)
+        })
+        .await
+    };
+    let step = async {
+        // Connects, publishes, and fails to settle.
+        while outbox.depth("all").await? == 0 {
+            relay.relay.run_once().await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(killer, step)?;
+    hold.rollback().await?;
+    relay.until_idle().await?;
+    assert_eq!(outbox.pending().await?, 0);
+    assert_eq!(outbox.depth("all").await?, 1, "it was not sent again");
+    Ok(())
+}
+
+#[tokio::test]
+async fn sigterm_drains_what_is_in_flight_and_exits_well() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    outbox.sql.batch_execute(ADD_2000).await?;
+    let relay = outbox.relay_process(&[("RELAY_BATCH", "50")]).await?;
+    eventually("the relay is at work", async || Ok(outbox.pending().await? < 1900)).await?;
+    relay.sigterm()?;
+    let status = relay.wait_exit(PATIENCE).await?;
+    assert!(status.success(), "{status:?}: {}", relay.last_lines());
+    let published = 2000 - outbox.pending().await?;
+    let (ids, messages) = delivered(&outbox).await?;
+    assert_eq!(i64::try_from(ids.len())?, published, "what was sent is settled");
+    assert_eq!(messages, ids.len(), "nothing was sent twice");
+    Ok(())
+}
+
+#[tokio::test]
+async fn sigterm_ends_a_relay_promptly_that_reaches_neither_server() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    let unused = stack::free_port()?;
+    let nowhere = format!("amqp://127.0.0.1:{unused}");
+    for settings in [
+        vec![("RABBITMQ_URL", nowhere.as_str())],
+        vec![("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")],
+        // Packets to this network go nowhere.
+        vec![("RABBITMQ_URL", "amqp://192.0.2.1"), ("DATABASE_URL", "postgres://x@192.0.2.1/x")],
+    ] {
+        let relay = outbox.relay_process(&settings).await?;
+        relay.wait_for_line("operations port is open", PATIENCE).await?;
+        relay.sigterm()?;
+        let told = Instant::now();
+        let status = relay.wait_exit(PATIENCE).await?;
+        assert!(status.success(), "{status:?}: {}", relay.last_lines());
+        assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_without_an_outbox_is_waited_for() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    outbox.sql.batch_execute("ALTER TABLE outbox RENAME TO elsewhere").await?;
+    let mut relay = outbox.relay(&[])?;
+    relay.until(Outcome::Unavailable).await?;
+    eventually("the reason is told", async || {
+        relay.relay.run_once().await;
+        let statuses = relay.health.statuses();
+        let reason = statuses["postgresql"].reason.clone().unwrap_or_default();
+        Ok(reason.starts_with("the table outbox does not exist"))
+    })
+    .await?;
+    outbox.sql.batch_execute("ALTER TABLE elsewhere RENAME TO outbox").await?;
+    outbox.add("7", "order.created").await?;
+    relay.until_idle().await?;
+    assert_eq!(outbox.pending().await?, 0);
+    Ok(())
+}
