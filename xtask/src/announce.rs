@@ -4,34 +4,36 @@ use url::Url;
 
 use crate::plan::Addresses;
 use crate::state::{env_file, relative};
-use crate::style::bold;
+use crate::style::{bold, line};
 
 pub(crate) fn announce(at: &Addresses, detached: bool) -> anyhow::Result<()> {
     let orders = &at.order_service;
     let customers = &at.customer_service;
-    println!("\n{}\n", bold("The pipeline is ready."));
-    println!("  Orders      {orders}/api/orders      docs: {orders}/docs");
-    println!("  Customers   {customers}/api/customers   docs: {customers}/docs");
+    line(&format!("\n{}\n", bold("The pipeline is ready.")));
+    line(&format!("  Orders      {orders}/api/orders      docs: {orders}/docs"));
+    line(&format!("  Customers   {customers}/api/customers   docs: {customers}/docs"));
     if let Some(management) = at.rabbitmq_management.as_deref().and_then(|u| Url::parse(u).ok()) {
         let host = management.host_str().unwrap_or_default();
         let port = management.port().unwrap_or(80);
         let user = management.username();
         let password = management.password().unwrap_or_default();
-        println!("  RabbitMQ    http://{host}:{port}/   user: {user}   password: {password}");
+        line(&format!("  RabbitMQ    http://{host}:{port}/   user: {user}   password: {password}"));
     }
-    println!("\nPost an order:");
-    println!("  curl -sS {orders}/api/orders -H 'content-type: application/json' -d '{ORDER}'");
-    println!("See it counted:");
-    println!("  curl -sS {customers}/api/customers/11111111-1111-1111-1111-111111111111");
-    println!("Look into the outbox:");
-    println!("  psql '{}' -c '{OUTBOX}'", at.order_database);
-    println!("\nThese addresses as shell variables: . {}", relative(&env_file()?));
+    line("\nPost an order:");
+    line(&format!(
+        "  curl -sS {orders}/api/orders -H 'content-type: application/json' -d '{ORDER}'"
+    ));
+    line("See it counted:");
+    line(&format!("  curl -sS {customers}/api/customers/11111111-1111-1111-1111-111111111111"));
+    line("Look into the outbox:");
+    line(&format!("  psql '{}' -c '{OUTBOX}'", at.order_database));
+    line(&format!("\nThese addresses as shell variables: . {}", relative(&env_file()?)));
     if detached {
-        println!("Show what runs: cargo xtask status. Stop it: cargo xtask down.");
+        line("Show what runs: cargo xtask status. Stop it: cargo xtask down.");
     } else {
-        println!("Ctrl-C stops it. The services' logs follow.");
+        line("Ctrl-C stops it. The services' logs follow.");
     }
-    println!();
+    line("");
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::process::{ExitCode, Stdio};
 use anyhow::{Context, ensure};
 
 use crate::state::relative;
-use crate::style::{red, say};
+use crate::style::{complain, say};
 
 pub(crate) fn openapi(check: bool) -> anyhow::Result<ExitCode> {
     let mut stale = false;
@@ -16,7 +16,7 @@ pub(crate) fn openapi(check: bool) -> anyhow::Result<ExitCode> {
             say(&format!("{} is up to date.", relative(&path)));
         } else if check {
             let path = relative(&path);
-            eprintln!("{} {path} is stale; `cargo xtask openapi` writes it", red("error:"));
+            complain(&format!("{path} is stale; `cargo xtask openapi` writes it"));
             stale = true;
         } else {
             let next = path.with_extension("yaml.new");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stack::ProcessId;
 
 use crate::state::{self, Name, State};
-use crate::style::{nth_colour, red};
+use crate::style::{line, nth_colour, red};
 
 const SERVICES: [Name; 4] =
     [Name::OrderService, Name::OutboxRelay, Name::CustomerService, Name::CustomerConsumer];
@@ -65,11 +65,11 @@ fn report_ended(state: &State, ended: &mut Vec<ProcessId>) {
         let Some(process) = &service.process else { continue };
         if !process.is_alive() && !ended.contains(process) {
             let name = service.name.text();
-            println!(
+            line(&format!(
                 "{} {name} has ended (process {}); `cargo xtask restart {name}` starts it again",
                 red("!"),
                 process.pid
-            );
+            ));
             ended.push(process.clone());
         }
     }

@@ -3,8 +3,6 @@
 //! `up` → [`plan`] (ports, addresses, settings) → [`servers`] → [`services`] → [`announce`], then
 //! [`follow`] in the foreground. What runs is written down in [`state`], so that `restart`,
 //! `status` and `down` work from any terminal.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
-
 mod announce;
 mod cli;
 mod documents;
@@ -31,7 +29,7 @@ async fn main() -> ExitCode {
     match cli::Cli::parse().run().await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{} {error:#}", style::red("error:"));
+            style::complain(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

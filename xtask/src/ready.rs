@@ -1,5 +1,7 @@
 //! Asks a service's operations port whether it is ready.
 
+use serde_json::Value;
+
 /// The answer of `/readyz`.
 pub(crate) enum Health {
     Ready,
@@ -16,7 +18,21 @@ pub(crate) async fn health(http: &reqwest::Client, ops: &str) -> Health {
         return Health::Ready;
     }
     let body = answer.text().await.unwrap_or_default();
-    Health::NotReady(body.split_whitespace().collect::<Vec<_>>().join(" "))
+    Health::NotReady(what_is_missing(&body).unwrap_or(body))
+}
+
+/// "rabbitmq (Connection refused)" from the answer's dependencies.
+fn what_is_missing(body: &str) -> Option<String> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    let dependencies = body["dependencies"].as_object()?.iter();
+    let missing: Vec<String> = dependencies
+        .filter(|(_, dependency)| dependency["up"] == false)
+        .map(|(name, dependency)| match dependency["reason"].as_str() {
+            Some(reason) => format!("{name} ({reason})"),
+            None => name.clone(),
+        })
+        .collect();
+    (!missing.is_empty()).then(|| missing.join(", "))
 }
 
 /// Waits until it says that it is ready.

@@ -8,7 +8,7 @@ use url::Url;
 use crate::plan::Addresses;
 use crate::ready::{Health, health};
 use crate::state::{Name, State, own_postgres, own_rabbitmq};
-use crate::style::{bold, green, red};
+use crate::style::{bold, green, line, red};
 
 #[derive(Serialize)]
 struct Status {
@@ -41,7 +41,7 @@ pub(crate) async fn status(json: bool) -> anyhow::Result<ExitCode> {
     let status =
         Status { processes: rows(&state).await?, backlog: backlog(state.addresses.as_ref()).await };
     if json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        line(&serde_json::to_string_pretty(&status)?);
     } else {
         show(&status);
     }
@@ -121,18 +121,16 @@ async fn connect(url: &str) -> Option<tokio_postgres::Client> {
 }
 
 fn show(status: &Status) {
-    println!("{}", bold(&format!("{:19} {:>8} {:>6}  HEALTH", "PROCESS", "PID", "PORT")));
+    line(&bold(&format!("{:19} {:>8} {:>6}  HEALTH", "PROCESS", "PID", "PORT")));
     for row in &status.processes {
         let pid = row.pid.map_or("-".to_owned(), |pid| pid.to_string());
         let health = if row.health == READY { green(&row.health) } else { red(&row.health) };
-        println!("{:19} {pid:>8} {:>6}  {health}", row.process, row.port);
+        line(&format!("{:19} {pid:>8} {:>6}  {health}", row.process, row.port));
     }
     let number = |count: Option<String>| count.unwrap_or_else(|| "unknown".to_owned());
-    let Backlog { outbox_pending, customer_orders_count } = &status.backlog;
-    println!("\n{}", bold("BACKLOG"));
-    println!("outbox, not yet published:   {}", number(outbox_pending.map(|n| n.to_string())));
-    println!(
-        "queue customer.orders_count: {}",
-        number(customer_orders_count.map(|n| n.to_string()))
-    );
+    let pending = number(status.backlog.outbox_pending.map(|n| n.to_string()));
+    let depth = number(status.backlog.customer_orders_count.map(|n| n.to_string()));
+    line(&format!("\n{}", bold("BACKLOG")));
+    line(&format!("outbox, not yet published:   {pending}"));
+    line(&format!("queue customer.orders_count: {depth}"));
 }

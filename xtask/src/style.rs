@@ -1,10 +1,21 @@
-//! Progress and colours; colours only for people, who may switch them off (<https://no-color.org>).
+//! Output: lines, progress and colours; colours only for people, who may switch them off
+//! (<https://no-color.org>).
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+
+/// One line on standard output. That nobody reads it, as in `… | head`, stops nothing.
+pub(crate) fn line(text: &str) {
+    writeln!(std::io::stdout(), "{text}").ok();
+}
 
 /// One line about what is being done.
 pub(crate) fn say(text: &str) {
-    println!("{} {text}", paint("1;34", "·"));
+    line(&format!("{} {text}", paint("1;34", "·")));
+}
+
+/// One sentence about what went wrong, on standard error.
+pub(crate) fn complain(text: &str) {
+    writeln!(std::io::stderr(), "{} {text}", red("error:")).ok();
 }
 
 pub(crate) fn red(text: &str) -> String {

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::plan::{Addresses, ServicePorts, commands, settings_from_environment};
 use crate::servers::{self, Given, truncate};
 use crate::state::{self, Name, Service, State, own_postgres, own_rabbitmq};
-use crate::style::{red, say};
+use crate::style::{complain, line, say};
 use crate::{announce, down, follow, services};
 
 #[derive(Args)]
@@ -45,7 +45,7 @@ pub(crate) async fn up(options: &Options) -> anyhow::Result<ExitCode> {
     let addresses = match started {
         Ok(addresses) => addresses,
         Err(error) => {
-            eprintln!("{} {error:#}", red("error:"));
+            complain(&format!("{error:#}"));
             if let Some(state) = State::load()? {
                 down::stop(&state).await?;
             }
@@ -58,16 +58,17 @@ pub(crate) async fn up(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
 
-    tokio::select! {
-        result = follow::follow() => {
-            result?;
-            say("The stack was stopped from elsewhere.");
-            return Ok(ExitCode::SUCCESS);
-        }
-        signal = stop_signal() => signal?,
+    let stopped_from_elsewhere = tokio::select! {
+        result = follow::follow() => result.map(|()| true),
+        signal = stop_signal() => signal.map(|()| false),
+    };
+    if matches!(stopped_from_elsewhere, Ok(true)) {
+        say("The stack was stopped from elsewhere.");
+        return Ok(ExitCode::SUCCESS);
     }
-    println!();
-    down::down(false).await
+    line("");
+    down::down(false).await?;
+    stopped_from_elsewhere.map(|_| ExitCode::SUCCESS)
 }
 
 /// What to answer when a stack is up; none when nothing of it runs any more.
