@@ -15,11 +15,7 @@ impl Backoff {
     /// Starts at `first` and never waits longer than `longest`.
     #[must_use]
     pub const fn new(first: Duration, longest: Duration) -> Self {
-        Self {
-            first,
-            longest,
-            tries: 0,
-        }
+        Self { first, longest, tries: 0 }
     }
 
     /// For reconnecting to a server: 100 ms to 5 s.
@@ -44,9 +40,7 @@ impl Backoff {
 /// The wait after `failures` earlier failures: between half of `first * 2^failures` and all of it, at most `longest`.
 #[must_use]
 pub fn delay_after(failures: u32, first: Duration, longest: Duration) -> Duration {
-    let bound = first
-        .saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX))
-        .min(longest);
+    let bound = first.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(longest);
     bound.mul_f64(rand::random_range(0.5..=1.0))
 }
 
@@ -59,10 +53,7 @@ mod tests {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
         for bound in [100, 200, 400, 800, 1000, 1000] {
             let delay = backoff.next_delay();
-            assert!(
-                delay <= Duration::from_millis(bound),
-                "{delay:?} is over {bound} ms"
-            );
+            assert!(delay <= Duration::from_millis(bound), "{delay:?} is over {bound} ms");
             assert!(
                 delay >= Duration::from_millis(bound / 2),
                 "{delay:?} is under half of {bound} ms"

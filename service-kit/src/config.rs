@@ -56,10 +56,7 @@ pub fn parse<C: Parser>() -> C {
 }
 
 /// Ends the process with `sentence`, which names the setting at fault.
-#[allow(
-    clippy::print_stderr,
-    reason = "the logs are not set up before the settings are read"
-)]
+#[allow(clippy::print_stderr, reason = "the logs are not set up before the settings are read")]
 pub fn exit_with(sentence: &str) -> ! {
     eprintln!("error: {sentence}");
     std::process::exit(i32::from(EXIT_USAGE));
@@ -121,10 +118,7 @@ fn sentence(command: &Command, error: &clap::Error) -> Option<String> {
         ContextValue::Strings(shown) => shown.clone(),
         _ => return None,
     };
-    let args: Vec<&Arg> = shown
-        .iter()
-        .filter_map(|shown| find(command, shown))
-        .collect();
+    let args: Vec<&Arg> = shown.iter().filter_map(|shown| find(command, shown)).collect();
     let arg = *args.first()?;
     let name = describe(arg);
     match error.kind() {
@@ -158,10 +152,7 @@ fn sentence(command: &Command, error: &clap::Error) -> Option<String> {
             Some(match (error.source(), error.get(ContextKind::ValidValue)) {
                 (Some(source), _) => format!("{name}: {value} is refused: {source}"),
                 (None, Some(ContextValue::Strings(valid))) => {
-                    format!(
-                        "{name}: {value} is refused: it must be one of {}",
-                        valid.join(", ")
-                    )
+                    format!("{name}: {value} is refused: it must be one of {}", valid.join(", "))
                 }
                 _ => format!("{name}: {value} is refused"),
             })
@@ -239,17 +230,11 @@ mod tests {
     #[test]
     fn a_wrong_secret_is_not_shown() {
         let sentence = refusal(&["--url", "x", "--token", "hunter2"]);
-        assert_eq!(
-            sentence,
-            "KIT_TEST_TOKEN: its value is refused: it must be a number"
-        );
+        assert_eq!(sentence, "KIT_TEST_TOKEN: its value is refused: it must be a number");
     }
 
     #[test]
     fn a_secret_hides_from_debug() {
-        assert_eq!(
-            format!("{:?}", Secret::from("hunter2".to_owned())),
-            "[hidden]"
-        );
+        assert_eq!(format!("{:?}", Secret::from("hunter2".to_owned())), "[hidden]");
     }
 }

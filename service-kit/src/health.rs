@@ -38,16 +38,9 @@ impl Health {
     /// Adds a dependency, not up until [`Dependency::up`] is called.
     #[must_use]
     pub fn dependency(&self, name: &'static str, need: Need) -> Dependency {
-        let status = Status {
-            need,
-            up: false,
-            reason: Some("not connected yet".to_owned()),
-        };
+        let status = Status { need, up: false, reason: Some("not connected yet".to_owned()) };
         self.lock().insert(name, status);
-        Dependency {
-            name,
-            health: self.clone(),
-        }
+        Dependency { name, health: self.clone() }
     }
 
     /// Every dependency by name.
@@ -58,34 +51,24 @@ impl Health {
 
     /// Something that `/readyz` tells besides and that does not change readiness, such as the role the process has now.
     pub fn note(&self, name: &'static str, text: impl Into<String>) {
-        self.notes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name, text.into());
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(name, text.into());
     }
 
     /// Every note by name.
     #[must_use]
     pub fn notes(&self) -> BTreeMap<&'static str, String> {
-        self.notes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether every required dependency is up.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.lock()
-            .values()
-            .all(|status| status.up || status.need == Need::Optional)
+        self.lock().values().all(|status| status.up || status.need == Need::Optional)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Status>> {
         // Each change is a single assignment, so the map is whole even after a panic elsewhere.
-        self.dependencies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.dependencies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,10 +103,7 @@ impl Dependency {
     /// Whether it answered when it was last used.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.health
-            .lock()
-            .get(self.name)
-            .is_some_and(|status| status.up)
+        self.health.lock().get(self.name).is_some_and(|status| status.up)
     }
 
     /// Stores the state; says whether people should hear of it.
@@ -160,9 +140,6 @@ mod tests {
         assert!(health.is_ready());
         database.down("connection refused");
         assert!(!health.is_ready());
-        assert_eq!(
-            health.statuses()["postgresql"].reason.as_deref(),
-            Some("connection refused")
-        );
+        assert_eq!(health.statuses()["postgresql"].reason.as_deref(), Some("connection refused"));
     }
 }

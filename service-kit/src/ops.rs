@@ -32,26 +32,13 @@ fn livez() -> &'static str {
 #[handler]
 fn readyz(Data(health): Data<&Health>) -> impl IntoResponse {
     let ready = health.is_ready();
-    let code = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (
-        code,
-        Json(Readiness {
-            ready,
-            dependencies: health.statuses(),
-            notes: health.notes(),
-        }),
-    )
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(Readiness { ready, dependencies: health.statuses(), notes: health.notes() }))
 }
 
 #[handler]
 fn metrics() -> impl IntoResponse {
-    telemetry::prometheus()
-        .render()
-        .with_content_type("text/plain; version=0.0.4; charset=utf-8")
+    telemetry::prometheus().render().with_content_type("text/plain; version=0.0.4; charset=utf-8")
 }
 
 /// Opens the port, so that a taken one is reported before anything else starts.
@@ -88,11 +75,7 @@ pub async fn serve(
         }
     };
     let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
-        .run_with_graceful_shutdown(
-            app,
-            shutdown.cancelled_owned(),
-            Some(Duration::from_secs(1)),
-        );
+        .run_with_graceful_shutdown(app, shutdown.cancelled_owned(), Some(Duration::from_secs(1)));
     tokio::select! {
         result = server => result.context("the operations port failed"),
         () = upkeep => unreachable!("the upkeep never ends"),

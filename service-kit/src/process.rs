@@ -49,16 +49,14 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     let shutdown = CancellationToken::new();
-    let (mut terminate, mut interrupt) = match (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "can't listen for signals");
-            return ExitCode::FAILURE;
-        }
-    };
+    let (mut terminate, mut interrupt) =
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(%error, "can't listen for signals");
+                return ExitCode::FAILURE;
+            }
+        };
     let mut running = std::pin::pin!(service(shutdown.clone()));
 
     let signal = tokio::select! {

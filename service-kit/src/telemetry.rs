@@ -30,9 +30,7 @@ pub struct LogArgs {
 }
 
 fn directives(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text)
-        .map(|_| text.to_owned())
-        .map_err(|error| error.to_string())
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Sets up logs, metrics and the TLS provider of this process. A second call changes nothing.
@@ -49,11 +47,7 @@ pub fn init(args: &LogArgs) {
         .with_ansi(colours);
     let set = match args.log_format {
         LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
     };
     if set.is_err() {
         tracing::debug!("the logs were set up before");
@@ -62,10 +56,7 @@ pub fn init(args: &LogArgs) {
 
 /// Makes ring the cryptography of every TLS connection. A second call changes nothing.
 pub fn install_tls() {
-    if rustls::crypto::ring::default_provider()
-        .install_default()
-        .is_err()
-    {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::trace!("the TLS provider was installed before");
     }
 }
@@ -87,6 +78,5 @@ pub fn prometheus() -> &'static PrometheusHandle {
 }
 
 /// Upper bounds of every histogram's buckets, in seconds.
-const SECONDS: [f64; 14] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
-];
+const SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];

@@ -16,13 +16,10 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// When the broker can't be reached, refuses, or does not answer within 10 s.
 pub async fn connect(url: &BrokerUrl, name: &str) -> anyhow::Result<Connection> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    tokio::time::timeout(
-        CONNECT_LIMIT,
-        Connection::connect_uri(url.uri.clone(), properties),
-    )
-    .await
-    .context("the broker does not answer within 10 s")?
-    .map_err(|error| anyhow::anyhow!(reason(&error)))
+    tokio::time::timeout(CONNECT_LIMIT, Connection::connect_uri(url.uri.clone(), properties))
+        .await
+        .context("the broker does not answer within 10 s")?
+        .map_err(|error| anyhow::anyhow!(reason(&error)))
 }
 
 /// An error of the driver in words that may be logged.

@@ -83,14 +83,10 @@ mod tests {
 
     #[test]
     fn a_url_is_read_and_its_password_hidden() {
-        let url: BrokerUrl = "amqp://u:hunter2@broker:5673/shop"
-            .parse()
-            .expect("a good URL");
+        let url: BrokerUrl = "amqp://u:hunter2@broker:5673/shop".parse().expect("a good URL");
         assert_eq!(url.vhost(), "shop");
         assert!(!format!("{url:?}").contains("hunter2"));
-        let error = "http://u:hunter2@broker/"
-            .parse::<BrokerUrl>()
-            .expect_err("no AMQP URL");
+        let error = "http://u:hunter2@broker/".parse::<BrokerUrl>().expect_err("no AMQP URL");
         assert!(!error.contains("hunter2"), "{error}");
     }
 }

@@ -40,10 +40,8 @@ impl Drop for Session {
 pub async fn connect(url: &DatabaseUrl, application_name: &str) -> anyhow::Result<Session> {
     let mut config = url.config.clone();
     config.application_name(application_name);
-    let (client, connection) = config
-        .connect(connector(url)?)
-        .await
-        .map_err(|error| anyhow::anyhow!(reason(&error)))?;
+    let (client, connection) =
+        config.connect(connector(url)?).await.map_err(|error| anyhow::anyhow!(reason(&error)))?;
     let driver = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = reason(&error), "the connection to PostgreSQL ended");

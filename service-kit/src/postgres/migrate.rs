@@ -50,26 +50,16 @@ pub async fn migrate(url: &DatabaseUrl, runner: Runner) -> Result<Report, Migrat
         .map_err(|error| MigrateError::Unreachable(format!("{error:#}")))?;
     lock(&session).await?;
     let runner = runner.set_abort_missing(false).set_abort_divergent(true);
-    let known = runner
-        .get_migrations()
-        .iter()
-        .map(refinery::Migration::version)
-        .max();
-    let report = runner
-        .run_async(&mut session.client)
-        .await
-        .map_err(|error| match error.kind() {
+    let known = runner.get_migrations().iter().map(refinery::Migration::version).max();
+    let report =
+        runner.run_async(&mut session.client).await.map_err(|error| match error.kind() {
             Kind::DivergentVersion(_, applied) => MigrateError::Changed(applied.to_string()),
             _ => MigrateError::Failed(chain(&error)),
         })?;
     for migration in report.applied_migrations() {
         tracing::info!(%migration, "applied a migration");
     }
-    let applied = runner
-        .get_last_applied_migration_async(&mut session.client)
-        .await
-        .ok()
-        .flatten();
+    let applied = runner.get_last_applied_migration_async(&mut session.client).await.ok().flatten();
     if let Some(newest) = applied.filter(|newest| Some(newest.version()) > known) {
         tracing::warn!(schema = %newest, "the database's schema is newer than this program; going on with it");
     }

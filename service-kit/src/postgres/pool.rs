@@ -60,18 +60,14 @@ impl Pool {
         let mut config = url.config.clone();
         config.application_name(application_name);
         let limit = args.database_statement_timeout.as_millis();
-        let options = config
-            .get_options()
-            .map_or_else(String::new, |given| format!("{given} "));
+        let options = config.get_options().map_or_else(String::new, |given| format!("{given} "));
         config.options(format!(
             "{options}-c statement_timeout={limit} -c idle_in_transaction_session_timeout={limit}"
         ));
         let manager = Manager::from_config(
             config,
             connector(url)?,
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
-            },
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let size = usize::from(args.database_pool_size);
         let pool = deadpool_postgres::Pool::builder(manager)
@@ -83,11 +79,7 @@ impl Pool {
                 recycle: Some(Duration::from_secs(1)),
             })
             .build()?;
-        Ok(Self {
-            pool,
-            waiting: Arc::default(),
-            max_waiting: size * 16,
-        })
+        Ok(Self { pool, waiting: Arc::default(), max_waiting: size * 16 })
     }
 
     /// A connection for one piece of work.
@@ -130,10 +122,7 @@ struct Place<'a> {
 
 impl<'a> Place<'a> {
     fn take(waiting: &'a AtomicUsize) -> Self {
-        Self {
-            waiting,
-            taken: waiting.fetch_add(1, Ordering::Relaxed) + 1,
-        }
+        Self { waiting, taken: waiting.fetch_add(1, Ordering::Relaxed) + 1 }
     }
 }
 
@@ -168,9 +157,5 @@ pub async fn watch(pool: Pool, dependency: Dependency, shutdown: CancellationTok
 
 async fn ask(pool: &Pool) -> Result<(), PoolError> {
     let client = pool.get().await?;
-    client
-        .simple_query("")
-        .await
-        .map(drop)
-        .map_err(|error| PoolError::Down(reason(&error)))
+    client.simple_query("").await.map(drop).map_err(|error| PoolError::Down(reason(&error)))
 }

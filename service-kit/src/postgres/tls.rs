@@ -29,9 +29,7 @@ pub(super) fn connector(url: &DatabaseUrl) -> anyhow::Result<MakeRustlsConnect> 
         (SslMode::Require | SslMode::VerifyCa, root) => {
             let roots = Arc::new(roots(root.as_deref())?);
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build()?;
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyName { verifier }))
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { verifier }))
         }
         (SslMode::VerifyFull, root) => builder.with_root_certificates(roots(root.as_deref())?),
     };
@@ -55,10 +53,7 @@ fn roots(file: Option<&Path>) -> anyhow::Result<RootCertStore> {
         None => rustls_native_certs::load_native_certs().certs,
     };
     store.add_parsable_certificates(known);
-    anyhow::ensure!(
-        !store.is_empty(),
-        "no certificate authority is known: set sslrootcert"
-    );
+    anyhow::ensure!(!store.is_empty(), "no certificate authority is known: set sslrootcert");
     Ok(store)
 }
 
@@ -115,9 +110,7 @@ impl ServerCertVerifier for AnyCertificate {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -136,10 +129,7 @@ impl ServerCertVerifier for AnyName {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self
-            .verifier
-            .verify_server_cert(end_entity, intermediates, name, ocsp, now)
-        {
+        match self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
             // The name is checked last, after the chain.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -154,8 +144,7 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier
-            .verify_tls12_signature(message, cert, signature)
+        self.verifier.verify_tls12_signature(message, cert, signature)
     }
 
     fn verify_tls13_signature(
@@ -164,8 +153,7 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier
-            .verify_tls13_signature(message, cert, signature)
+        self.verifier.verify_tls13_signature(message, cert, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

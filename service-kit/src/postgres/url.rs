@@ -103,9 +103,8 @@ impl FromStr for DatabaseUrl {
         let (mut mode, mut root_cert, mut client_cert, mut client_key) = (None, None, None, None);
         let mut rest = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = ::url::form_urlencoded::parse(pair.as_bytes())
-                .next()
-                .unwrap_or_default();
+            let (name, value) =
+                ::url::form_urlencoded::parse(pair.as_bytes()).next().unwrap_or_default();
             match &*name {
                 "sslmode" => mode = Some(ssl_mode(&value)?),
                 "sslrootcert" => root_cert = Some(PathBuf::from(&*value)),
@@ -117,15 +116,11 @@ impl FromStr for DatabaseUrl {
         if client_cert.is_some() != client_key.is_some() {
             return Err("sslcert and sslkey go together".to_owned());
         }
-        let plain = if rest.is_empty() {
-            base.to_owned()
-        } else {
-            format!("{base}?{}", rest.join("&"))
-        };
+        let plain =
+            if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
         // The driver's error text may quote the URL's parts: only its kind is told.
-        let mut config: Config = plain
-            .parse()
-            .map_err(|_| format!("{FORM}, with parameters that libpq knows"))?;
+        let mut config: Config =
+            plain.parse().map_err(|_| format!("{FORM}, with parameters that libpq knows"))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(format!("it names no host; {FORM}"));
         }
@@ -138,13 +133,7 @@ impl FromStr for DatabaseUrl {
             }
         });
         bound_waiting(&mut config);
-        Ok(Self {
-            config,
-            ssl_mode,
-            root_cert,
-            client_cert,
-            client_key,
-        })
+        Ok(Self { config, ssl_mode, root_cert, client_cert, client_key })
     }
 }
 
