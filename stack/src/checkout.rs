@@ -1,7 +1,7 @@
 //! Where things lie: the checkout, its `.stack` folder, and a home for PostgreSQL's data.
 
 use std::fs::{DirBuilder, Permissions};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -55,9 +55,8 @@ pub(crate) fn data_home() -> anyhow::Result<PathBuf> {
     let stack = stack_dir()?;
     match postgres_user()? {
         Some(user) if !may_enter(&user, &stack) => {
-            let mut hasher = DefaultHasher::new();
-            stack.hash(&mut hasher);
-            let home = PathBuf::from(format!("/var/tmp/outbox-stack-{:016x}", hasher.finish()));
+            let home = format!("/var/tmp/outbox-stack-{:016x}", fnv(stack.as_os_str().as_bytes()));
+            let home = PathBuf::from(home);
             open_folder(&home)?;
             Ok(home)
         }
@@ -113,6 +112,13 @@ pub(crate) fn open_folder(dir: &Path) -> anyhow::Result<()> {
         std::fs::set_permissions(dir, Permissions::from_mode(found.mode() | 0o711))?;
     }
     Ok(())
+}
+
+/// FNV-1a: the same in every version of Rust, so that an upgrade still finds the data.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn may_enter(user: &User, dir: &Path) -> bool {
