@@ -1,5 +1,7 @@
 //! Set-up that the suites in `tests/` share.
 
-pub mod outbox;
 pub mod counting;
+pub mod customer_stub;
+pub mod order_api;
+pub mod outbox;
 pub mod pipeline;

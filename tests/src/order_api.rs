@@ -1,0 +1,222 @@
+//! An order service in the test's own process, on free ports.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use order_service::{Cli, Command, Listeners};
+use reqwest::{RequestBuilder, Response};
+use serde_json::{Value, json};
+use service_kit::config::try_parse_from;
+use stack::Database;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::pipeline::{PATIENCE, connect};
+
+/// A customer that every stub of the customer service knows.
+pub const CUSTOMER: &str = "11111111-1111-1111-1111-111111111111";
+
+/// A running order service. Dropping it stops it.
+#[derive(Debug)]
+pub struct OrderApi {
+    /// `http://127.0.0.1:port` of the API.
+    pub url: String,
+    /// `http://127.0.0.1:port` of the operations port.
+    pub ops_url: String,
+    /// For requests.
+    pub http: reqwest::Client,
+    shutdown: CancellationToken,
+    running: JoinHandle<anyhow::Result<()>>,
+    database: Option<Database>,
+}
+
+impl OrderApi {
+    /// Starts one on a fresh database, with customers unchecked, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&["--customer-check", "off"]).await
+    }
+
+    /// Starts one on a fresh database with further settings, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start_with(settings: &[&str]) -> anyhow::Result<Self> {
+        let database = stack::shared().await?.database("orders").await?;
+        let mut api = Self::launch(&database.url, settings).await?;
+        api.database = Some(database);
+        api.ready().await?;
+        Ok(api)
+    }
+
+    /// Starts one on the database at `url`, and does not wait.
+    ///
+    /// # Errors
+    /// When the settings are wrong.
+    pub async fn launch(url: &str, settings: &[&str]) -> anyhow::Result<Self> {
+        let args = ["order-service", "serve", "--database-url", url];
+        let cli: Cli = match try_parse_from([&args, settings].concat()) {
+            Ok(cli) => cli,
+            Err(refusal) => bail!("{refusal:?}"),
+        };
+        let Command::Serve(config) = cli.into_command() else {
+            bail!("serve was asked for");
+        };
+        let listeners = Listeners {
+            http: TcpListener::bind("127.0.0.1:0").await?,
+            ops: TcpListener::bind("127.0.0.1:0").await?,
+        };
+        let address = format!("http://{}", listeners.http.local_addr()?);
+        let ops_url = format!("http://{}", listeners.ops.local_addr()?);
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(order_service::run(*config, listeners, shutdown.clone()));
+        let http = stack::http_client()?;
+        Ok(Self { url: address, ops_url, http, shutdown, running, database: None })
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let url = format!("{}/readyz", self.ops_url);
+        while !self.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            ensure!(!self.running.is_finished(), "the order service ended");
+            ensure!(Instant::now() < deadline, "the order service did not become ready");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// A connection to its database.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sql(&self) -> anyhow::Result<Client> {
+        connect(&self.database.as_ref().context("no database of its own")?.url).await
+    }
+
+    /// `POST /api/orders`, to be sent.
+    #[must_use]
+    pub fn post(&self, body: &Value) -> RequestBuilder {
+        self.http.post(format!("{}/api/orders", self.url)).json(body)
+    }
+
+    /// `GET path`.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Response> {
+        Ok(self.http.get(format!("{}{path}", self.url)).send().await?)
+    }
+
+    /// `PATCH /api/orders/{id}` with a new status.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn patch(&self, id: &str, status: &str) -> anyhow::Result<Response> {
+        let url = format!("{}/api/orders/{id}", self.url);
+        Ok(self.http.patch(url).json(&json!({"order": {"status": status}})).send().await?)
+    }
+
+    /// Makes an order; its id.
+    ///
+    /// # Errors
+    /// When it is not accepted.
+    pub async fn create(&self) -> anyhow::Result<String> {
+        let order = accepted(self.post(&order()).send().await?).await?;
+        Ok(order["id"].as_str().context("an id")?.to_owned())
+    }
+
+    /// Stops it and waits for its end.
+    ///
+    /// # Errors
+    /// With the error that it ended with.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        (&mut self.running).await?
+    }
+
+    /// Waits for its end, without a stop.
+    ///
+    /// # Errors
+    /// With the error that it ended with.
+    pub async fn end(mut self) -> anyhow::Result<()> {
+        (&mut self.running).await?
+    }
+}
+
+impl Drop for OrderApi {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        self.running.abort();
+    }
+}
+
+/// A good order.
+#[must_use]
+pub fn order() -> Value {
+    json!({"order": {
+        "customer_public_id": CUSTOMER,
+        "product_name": "Laptop",
+        "quantity": 2,
+        "price": "1200.00",
+        "delivery_address": "Cra 7 #12-34, Bogotá",
+    }})
+}
+
+/// The order of a 201.
+///
+/// # Errors
+/// When it is another answer.
+pub async fn accepted(answer: Response) -> anyhow::Result<Value> {
+    let status = answer.status();
+    let body = answer.text().await?;
+    ensure!(status == 201, "{status}: {body}");
+    Ok(serde_json::from_str(&body)?)
+}
+
+/// The problem of an answer with this status: media type and members are checked, no driver's words are in it.
+///
+/// # Errors
+/// When it is another answer, or no proper problem.
+pub async fn problem(answer: Response, status: u16) -> anyhow::Result<Value> {
+    let (given, headers) = (answer.status(), answer.headers().clone());
+    let text = answer.text().await?;
+    ensure!(given == status, "{given} instead of {status}: {text}");
+    let media_type = headers.get("content-type").context("no content type")?;
+    ensure!(media_type == "application/problem+json", "{media_type:?}: {text}");
+    ensure!(headers.contains_key("x-request-id"), "no request id");
+    ensure!(status != 503 || headers.contains_key("retry-after"), "no Retry-After: {text}");
+    let problem: Value = serde_json::from_str(&text)?;
+    for member in ["type", "title", "detail"] {
+        ensure!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {text}");
+    }
+    ensure!(problem["status"] == status, "{text}");
+    for secret in ["SELECT", "INSERT", "UPDATE", "/src/", ".rs", "postgres", "panicked"] {
+        ensure!(!text.contains(secret), "shows {secret:?}: {text}");
+    }
+    Ok(problem)
+}
+
+/// The faults that a 422 lists.
+///
+/// # Errors
+/// When it is another answer.
+pub async fn faults(answer: Response) -> anyhow::Result<Vec<String>> {
+    let problem = problem(answer, 422).await?;
+    Ok(serde_json::from_value(problem["errors"].clone())?)
+}
+
+/// How many rows a table has.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count(sql: &Client, table: &str) -> anyhow::Result<i64> {
+    Ok(sql.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await?.get(0))
+}

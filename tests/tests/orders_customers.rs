@@ -1,0 +1,164 @@
+//! The customer service as a neighbour: asked, believed for a while, and no condition for living.
+
+use std::time::{Duration, Instant};
+
+use pipeline_tests::customer_stub::{Behaviour, CustomerStub};
+use pipeline_tests::order_api::{OrderApi, accepted, count, faults, order, problem};
+use pipeline_tests::pipeline::PATIENCE;
+use serde_json::{Value, json};
+
+/// Everything that is no answer.
+const NO_ANSWERS: [Behaviour; 6] = [
+    Behaviour::Silent,
+    Behaviour::Garbage,
+    Behaviour::Endless,
+    Behaviour::Status(500),
+    Behaviour::Status(503),
+    Behaviour::Status(302),
+];
+
+async fn start(stub: &CustomerStub, mode: &str) -> anyhow::Result<OrderApi> {
+    let limits = ["--customer-timeout", "200ms"];
+    let check = ["--customer-service-url", &stub.url, "--customer-check", mode];
+    OrderApi::start_with(&[&limits[..], &check].concat()).await
+}
+
+fn strangers_order() -> Value {
+    let mut body = order();
+    body["order"]["customer_public_id"] = json!("99999999-9999-9999-9999-999999999999");
+    body
+}
+
+#[tokio::test]
+async fn an_unknown_customers_order_is_refused_and_a_known_ones_accepted() -> anyhow::Result<()> {
+    for mode in ["prefer", "require"] {
+        let stub = CustomerStub::start(Behaviour::Healthy).await?;
+        let api = start(&stub, mode).await?;
+        let told = faults(api.post(&strangers_order()).send().await?).await?;
+        assert_eq!(
+            told,
+            ["order.customer_public_id 99999999-9999-9999-9999-999999999999 is no customer's"]
+        );
+        accepted(api.post(&order()).send().await?).await?;
+        assert_eq!(count(&api.sql().await?, "orders").await?, 1);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn prefer_sells_and_require_waits_while_there_is_no_answer() -> anyhow::Result<()> {
+    for behaviour in NO_ANSWERS {
+        let stub = CustomerStub::start(behaviour).await?;
+        accepted(start(&stub, "prefer").await?.post(&order()).send().await?).await?;
+        let api = start(&stub, "require").await?;
+        problem(api.post(&order()).send().await?, 503).await?;
+        assert_eq!(count(&api.sql().await?, "orders").await?, 0, "{behaviour:?}");
+        assert_eq!(stub.questions(), 2, "{behaviour:?}");
+    }
+    // Nobody listens at all.
+    let nowhere = format!("http://127.0.0.1:{}", stack::free_port()?);
+    let settings = ["--customer-service-url", &nowhere, "--customer-check"];
+    let prefer = OrderApi::start_with(&[&settings[..], &["prefer"]].concat()).await?;
+    accepted(prefer.post(&order()).send().await?).await?;
+    let require = OrderApi::start_with(&[&settings[..], &["require"]].concat()).await?;
+    problem(require.post(&order()).send().await?, 503).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn off_never_asks() -> anyhow::Result<()> {
+    let stub = CustomerStub::start(Behaviour::Status(404)).await?;
+    let api = start(&stub, "off").await?;
+    accepted(api.post(&strangers_order()).send().await?).await?;
+    assert_eq!(stub.questions(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_service_that_keeps_failing_is_left_alone_and_found_again() -> anyhow::Result<()> {
+    let stub = CustomerStub::start(Behaviour::Silent).await?;
+    let api = start(&stub, "require").await?;
+    for _ in 0..5 {
+        problem(api.post(&order()).send().await?, 503).await?;
+    }
+    assert_eq!(stub.questions(), 5);
+    let begun = Instant::now();
+    problem(api.post(&order()).send().await?, 503).await?;
+    assert!(begun.elapsed() < Duration::from_millis(150), "{:?}", begun.elapsed());
+    assert_eq!(stub.questions(), 5);
+
+    stub.behave(Behaviour::Healthy);
+    while api.post(&order()).send().await?.status() != 201 {
+        assert!(begun.elapsed() < PATIENCE, "never asked again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_known_customer_is_remembered_for_a_while_and_an_unknown_one_is_not() -> anyhow::Result<()>
+{
+    let stub = CustomerStub::start(Behaviour::Healthy).await?;
+    let api = start(&stub, "require").await?;
+    for _ in 0..3 {
+        accepted(api.post(&order()).send().await?).await?;
+    }
+    assert_eq!(stub.questions(), 1);
+    stub.behave(Behaviour::Status(500));
+    accepted(api.post(&order()).send().await?).await?;
+    stub.behave(Behaviour::Healthy);
+    for _ in 0..2 {
+        faults(api.post(&strangers_order()).send().await?).await?;
+    }
+    assert_eq!(stub.questions(), 3);
+
+    let forgetful = ["--customer-service-url", &stub.url, "--customer-cache-ttl", "1ms"];
+    let api = OrderApi::start_with(&forgetful).await?;
+    let begun = Instant::now();
+    while stub.questions() < 5 {
+        accepted(api.post(&order()).send().await?).await?;
+        assert!(begun.elapsed() < PATIENCE, "remembered for ever");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_single_order_shows_its_customer_when_there_is_an_answer_in_time() -> anyhow::Result<()> {
+    let stub = CustomerStub::start(Behaviour::Healthy).await?;
+    let api = start(&stub, "prefer").await?;
+    let path = format!("/api/orders/{}", api.create().await?);
+    let shown: Value = api.get(&path).await?.json().await?;
+    assert_eq!(
+        shown["customer"],
+        json!({
+            "id": "11111111-1111-1111-1111-111111111111", "name": "Juan Perez",
+            "address": "Cra 7 #12-34, Bogotá",
+        })
+    );
+    let listed: Vec<Value> = api.get("/api/orders").await?.json().await?;
+    assert!(listed[0].get("customer").is_none());
+
+    for behaviour in [&NO_ANSWERS[..], &[Behaviour::Status(404)]].concat() {
+        let stub = CustomerStub::start(behaviour).await?;
+        let api = start(&stub, "off").await?;
+        let path = format!("/api/orders/{}", api.create().await?);
+        let answer = api.get(&path).await?;
+        assert_eq!(answer.status(), 200);
+        let shown: Value = answer.json().await?;
+        assert!(shown.get("customer").is_none(), "{behaviour:?}: {shown}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn readiness_reports_the_neighbour_and_does_not_need_it() -> anyhow::Result<()> {
+    let nowhere = format!("http://127.0.0.1:{}", stack::free_port()?);
+    let api = OrderApi::start_with(&["--customer-service-url", &nowhere]).await?;
+    let answer = api.http.get(format!("{}/readyz", api.ops_url)).send().await?;
+    assert_eq!(answer.status(), 200);
+    let told: Value = answer.json().await?;
+    assert_eq!(told["dependencies"]["postgresql"]["up"], true);
+    assert_eq!(told["dependencies"]["customer-service"]["up"], false);
+    assert_eq!(told["dependencies"]["customer-service"]["need"], "optional");
+    Ok(())
+}
