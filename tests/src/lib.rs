@@ -1,6 +1,7 @@
 //! Set-up that the suites in `tests/` share.
 
 pub mod counting;
+pub mod customer_api;
 pub mod customer_stub;
 pub mod order_api;
 pub mod outbox;

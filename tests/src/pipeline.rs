@@ -1,0 +1,192 @@
+//! The whole pipeline as real processes, with databases and a virtual host of its own.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use stack::{Database, Service, Vhost};
+use tokio_postgres::{Client, NoTls};
+
+/// How long anything may take here before it counts as hanging; debug builds on a busy machine are slow.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running pipeline. Dropping it kills the services.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// The order database.
+    pub orders: Database,
+    /// The customer database.
+    pub customers: Database,
+    /// Where messages go.
+    pub broker: Vhost,
+    /// `http://127.0.0.1:port` of the order service.
+    pub order_url: String,
+    /// `http://127.0.0.1:port` of the customer service.
+    pub customer_url: String,
+    /// The order service.
+    pub order_service: Service,
+    /// The relay.
+    pub relay: Service,
+    /// The customer service's API.
+    pub customer_api: Service,
+    /// The customer service's consumer.
+    pub consumer: Service,
+}
+
+impl Pipeline {
+    /// Starts all four processes and waits until they are ready.
+    ///
+    /// # Errors
+    /// When one of them does not become ready.
+    pub async fn start() -> anyhow::Result<Self> {
+        let servers = stack::shared().await?;
+        let orders = servers.database("orders").await?;
+        let customers = servers.database("customers").await?;
+        let broker = servers.vhost("pipeline").await?;
+
+        let customer_api = start_customer_api(&customers.url).await?;
+        let customer_url = address(&customer_api, "HTTP port is open").await?;
+        let order_service = start_order_service(&orders.url, &customer_url).await?;
+        let order_url = address(&order_service, "HTTP port is open").await?;
+        ready(&customer_api).await?;
+        ready(&order_service).await?;
+        let relay = start_relay(&orders.url, &broker.amqp_url).await?;
+        let consumer = start_consumer(&customers.url, &broker.amqp_url).await?;
+        // The consumer declares the queue; until then the relay's messages are returned and wait for their retry.
+        ready(&consumer).await?;
+        ready(&relay).await?;
+        Ok(Self {
+            orders,
+            customers,
+            broker,
+            order_url,
+            customer_url,
+            order_service,
+            relay,
+            customer_api,
+            consumer,
+        })
+    }
+
+    /// Kills the relay as a crash would, and starts another.
+    ///
+    /// # Errors
+    /// When it can't be killed or started.
+    pub async fn crash_relay(&mut self) -> anyhow::Result<()> {
+        self.relay.sigkill()?;
+        self.relay.wait_exit(PATIENCE).await?;
+        self.relay = start_relay(&self.orders.url, &self.broker.amqp_url).await?;
+        Ok(())
+    }
+
+    /// Kills the consumer as a crash would, and starts another.
+    ///
+    /// # Errors
+    /// When it can't be killed or started.
+    pub async fn crash_consumer(&mut self) -> anyhow::Result<()> {
+        self.consumer.sigkill()?;
+        self.consumer.wait_exit(PATIENCE).await?;
+        self.consumer = start_consumer(&self.customers.url, &self.broker.amqp_url).await?;
+        Ok(())
+    }
+}
+
+/// Starts the order service on free ports, asking the customer service at `customer_url`.
+///
+/// # Errors
+/// When it can't be started.
+pub async fn start_order_service(database: &str, customer_url: &str) -> anyhow::Result<Service> {
+    let settings = [
+        ("DATABASE_URL", database),
+        ("CUSTOMER_SERVICE_URL", customer_url),
+        ("LISTEN_ADDR", "127.0.0.1:0"),
+        ("OPS_ADDR", "127.0.0.1:0"),
+    ];
+    Service::spawn(stack::binary("order-service").await?, ["serve"], settings).await
+}
+
+/// Starts the customer service's API on free ports, with the three development customers.
+///
+/// # Errors
+/// When it can't be started.
+pub async fn start_customer_api(database: &str) -> anyhow::Result<Service> {
+    let settings = [
+        ("DATABASE_URL", database),
+        ("SEED_CUSTOMERS", "true"),
+        ("LISTEN_ADDR", "127.0.0.1:0"),
+        ("OPS_ADDR", "127.0.0.1:0"),
+    ];
+    Service::spawn(stack::binary("customer-service").await?, ["api"], settings).await
+}
+
+/// Starts a relay.
+///
+/// # Errors
+/// When it can't be started.
+pub async fn start_relay(database: &str, broker: &str) -> anyhow::Result<Service> {
+    let settings =
+        [("DATABASE_URL", database), ("RABBITMQ_URL", broker), ("OPS_ADDR", "127.0.0.1:0")];
+    Service::spawn(stack::binary("outbox-relay").await?, ["run"], settings).await
+}
+
+/// Starts a consumer.
+///
+/// # Errors
+/// When it can't be started.
+pub async fn start_consumer(database: &str, broker: &str) -> anyhow::Result<Service> {
+    let settings =
+        [("DATABASE_URL", database), ("RABBITMQ_URL", broker), ("OPS_ADDR", "127.0.0.1:0")];
+    Service::spawn(stack::binary("customer-service").await?, ["consumer"], settings).await
+}
+
+/// The address in the log line that says `event`, as a URL.
+///
+/// # Errors
+/// When the service does not log it in time.
+pub async fn address(service: &Service, event: &str) -> anyhow::Result<String> {
+    let line = service.wait_for_line(event, PATIENCE).await?;
+    let (_, rest) =
+        line.split_once("address=").with_context(|| format!("no address in {line:?}"))?;
+    let address = rest.split_whitespace().next().unwrap_or_default();
+    Ok(format!("http://{address}"))
+}
+
+/// Waits until the service says that it is ready.
+///
+/// # Errors
+/// When it does not in time.
+pub async fn ready(service: &Service) -> anyhow::Result<()> {
+    let url = format!("{}/readyz", address(service, "operations port is open").await?);
+    let http = stack::http_client()?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = http.get(&url).send().await;
+        if answer.is_ok_and(|answer| answer.status().is_success()) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "never ready: {}", service.last_lines());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Connects to a test's database.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn connect(url: &str) -> anyhow::Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    // Ends when the client is dropped; an error shows up in the client's next call.
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// A customer's `orders_count`, as the customer service tells it.
+///
+/// # Errors
+/// When the service does not answer with a customer.
+pub async fn orders_count(customer_url: &str, customer: &str) -> anyhow::Result<i64> {
+    let url = format!("{customer_url}/api/customers/{customer}");
+    let customer: Value =
+        stack::http_client()?.get(url).send().await?.error_for_status()?.json().await?;
+    customer["orders_count"].as_i64().with_context(|| format!("no count in {customer}"))
+}
