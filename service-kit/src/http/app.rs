@@ -7,7 +7,7 @@ use poem::{Endpoint, Response, Route, get};
 use poem_openapi::{ExtraHeader, OpenApi, OpenApiService};
 
 use super::documents::{self, Format};
-use super::frame::Frame;
+use super::frame::{Call, Frame};
 
 /// Describes `api`, with what every answer has.
 pub fn api<T: OpenApi>(api: T, title: &str, version: &str) -> OpenApiService<T, ()> {
@@ -21,28 +21,35 @@ pub fn api<T: OpenApi>(api: T, title: &str, version: &str) -> OpenApiService<T, 
 pub fn app<T: OpenApi + 'static>(
     service: OpenApiService<T, ()>,
 ) -> impl Endpoint<Output = Response> {
-    let allowed = allowed::<T>();
     let routes = Route::new()
-        .at("/docs", get(service.swagger_ui()))
+        .at("/docs", get(documents::ui(&service)))
         .at("/openapi.json", get(documents::endpoint(&service, Format::Json)))
         .at("/openapi.yaml", get(documents::endpoint(&service, Format::Yaml)))
         .nest("/", service);
-    Frame::new(routes, allowed)
+    Frame::new(routes, calls::<T>())
 }
 
-/// The methods of each route, for the `Allow` that a 405 must have and the framework does not send.
-fn allowed<T: OpenApi>() -> HashMap<String, String> {
-    let paths = T::meta().into_iter().flat_map(|api| api.paths);
-    paths
-        .map(|path| {
-            let route = path.path.replace('{', ":").replace('}', "");
-            let mut methods: Vec<Method> =
-                path.operations.into_iter().map(|operation| operation.method).collect();
-            if methods.contains(&Method::GET) {
-                methods.push(Method::HEAD);
+/// The calls of an API by their routes: the framework names the parameters of its routes `:param0`, `:param1` and so on.
+fn calls<T: OpenApi>() -> HashMap<String, Call> {
+    let mut calls: HashMap<String, Call> = HashMap::new();
+    for path in T::meta().into_iter().flat_map(|api| api.paths) {
+        let mut parameters = 0;
+        let segments = path.path.split('/').map(|segment| {
+            if segment.starts_with('{') {
+                parameters += 1;
+                format!(":param{}", parameters - 1)
+            } else {
+                segment.to_owned()
             }
-            let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-            (route, names.join(", "))
-        })
-        .collect()
+        });
+        let route = segments.collect::<Vec<_>>().join("/");
+        let call = calls.entry(route).or_insert_with(|| Call::new(path.path.clone()));
+        for operation in path.operations {
+            call.allow(&operation.method);
+            if operation.method == Method::GET {
+                call.allow(&Method::HEAD);
+            }
+        }
+    }
+    calls
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 
 use clap::ValueEnum;
+use hyper::body::Bytes;
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::http::{Method, header};
 use poem::{Endpoint, Response};
@@ -44,6 +45,27 @@ pub(super) fn endpoint<T: OpenApi>(
             // Documents are read by tools that run in a browser elsewhere.
             .header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")
             .body(text.clone())
+    })
+}
+
+/// Answers with Swagger UI, which needs nothing from elsewhere.
+pub(super) fn ui<T: OpenApi>(
+    service: &OpenApiService<T, ()>,
+) -> impl Endpoint<Output = Response> + use<T> {
+    let page = Bytes::from(service.swagger_ui_html());
+    make_sync(move |_| {
+        Response::builder().content_type("text/html; charset=utf-8").body(page.clone())
+    })
+}
+
+/// Answers with Swagger UI, whole in one page.
+pub(super) fn swagger_ui<T: OpenApi>(
+    service: &OpenApiService<T, ()>,
+) -> impl Endpoint<Output = Response> + use<T> {
+    // The framework's own endpoint is a router, which finds its page at `/` alone.
+    let page = service.swagger_ui_html();
+    make_sync(move |_| {
+        Response::builder().content_type("text/html; charset=utf-8").body(page.clone())
     })
 }
 
