@@ -58,17 +58,6 @@ pub(super) fn ui<T: OpenApi>(
     })
 }
 
-/// Answers with Swagger UI, whole in one page.
-pub(super) fn swagger_ui<T: OpenApi>(
-    service: &OpenApiService<T, ()>,
-) -> impl Endpoint<Output = Response> + use<T> {
-    // The framework's own endpoint is a router, which finds its page at `/` alone.
-    let page = service.swagger_ui_html();
-    make_sync(move |_| {
-        Response::builder().content_type("text/html; charset=utf-8").body(page.clone())
-    })
-}
-
 /// An API of which only the description is wanted: it has none of what the API's calls work with, and answers nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Described<T>(PhantomData<fn() -> T>);
