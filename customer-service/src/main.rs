@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use customer_service::config::{Cli, Command};
 use customer_service::{api, consumer, schema};
-use service_kit::{config, postgres, process};
+use service_kit::{config, process};
 
 fn main() -> ExitCode {
     match config::parse::<Cli>().command {
@@ -17,13 +17,11 @@ fn main() -> ExitCode {
             let process = config.process.clone();
             process::run(&process, |shutdown| consumer::start(*config, shutdown))
         }
-        Command::Migrate(config) => process::run(&config.process, async |_| {
-            postgres::migrate(config.database.url(), schema::migrations()).await?;
-            Ok(())
-        }),
+        Command::Migrate(config) => {
+            process::run(&config.process, |shutdown| schema::migrate(&config, shutdown))
+        }
         Command::Openapi { format } => {
-            let printed = api::document(format)
-                .and_then(|text| Ok(std::io::stdout().write_all(text.as_bytes())?));
+            let printed = std::io::stdout().write_all(api::document(format).as_bytes());
             printed.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
         }
     }

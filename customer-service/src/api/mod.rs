@@ -3,6 +3,7 @@
 mod config;
 mod customer;
 mod customers;
+mod document;
 mod refusals;
 mod store;
 
@@ -10,21 +11,22 @@ use std::time::Duration;
 
 use service_kit::backoff::Backoff;
 use service_kit::health::{Dependency, Health, Need};
-use service_kit::http::documents::{self, Format};
 use service_kit::http::{self, Up};
 use service_kit::ops;
-use service_kit::postgres::{DatabaseUrl, Pool, PoolArgs, watch};
+use service_kit::postgres::{Pool, watch};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::schema::migrate_at_start;
 use customers::Customers;
+use document::described;
 use store::Store;
 
 pub use config::ApiConfig;
+pub use document::document;
 
-const TITLE: &str = "Customers";
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What is left of the grace time for everything after the last request.
+const LAST_STEPS: Duration = Duration::from_secs(1);
 
 /// Opens both ports and serves the API until `shutdown`.
 ///
@@ -55,8 +57,8 @@ pub async fn run(
     let done = CancellationToken::new();
     let serve = async {
         let _done = done.clone().drop_guard();
-        let app = http::app(http::api((Customers { store: store.clone() }, Up), TITLE, VERSION));
-        let grace = config.process.shutdown_grace;
+        let app = http::app(described((Customers { store: store.clone() }, Up)));
+        let grace = config.process.shutdown_grace.saturating_sub(LAST_STEPS);
         http::serve(listener, app, &config.serve, grace, shutdown.clone()).await
     };
     let prepare = async {
@@ -67,22 +69,6 @@ pub async fn run(
     tokio::try_join!(serve, prepare, ops::serve(ops, health, done.clone()))?;
     pool.close();
     Ok(())
-}
-
-/// The OpenAPI document.
-///
-/// # Errors
-/// Never in practice: it is made from constants.
-pub fn document(format: Format) -> anyhow::Result<String> {
-    // A pool connects when it is asked for a connection, and nobody asks a document.
-    let nowhere: DatabaseUrl = "postgres://nowhere/none".parse().map_err(anyhow::Error::msg)?;
-    let args = PoolArgs {
-        database_pool_size: 1,
-        database_pool_wait: Duration::ZERO,
-        database_statement_timeout: Duration::ZERO,
-    };
-    let store = Store::new(Pool::new(&nowhere, &args, "document")?, Duration::ZERO);
-    Ok(documents::document(&http::api((Customers { store }, Up), TITLE, VERSION), format))
 }
 
 /// Brings the schema up to date and loads the customers of development, as the settings say.

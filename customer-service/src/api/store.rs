@@ -2,28 +2,29 @@
 
 use std::time::Duration;
 
+use deadpool_postgres::Object;
 use service_kit::http::Problem;
 use service_kit::postgres::{Pool, PoolError, reason};
-use tokio::time::timeout;
-use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::customer::{Customer, NewCustomer};
 use crate::queries;
 
+/// How much longer than the server's own limit a statement is waited for: only one that hangs gets here.
+const MARGIN: Duration = Duration::from_secs(1);
+
 /// The customers.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     pool: Pool,
-    limit: Duration,
+    patience: Duration,
 }
 
 impl Store {
-    /// Customers behind `pool`. A statement that takes longer than the server allows, and as long again, is given up: the
-    /// server itself does not answer then.
-    pub(super) fn new(pool: Pool, statement_timeout: Duration) -> Self {
-        Self { pool, limit: statement_timeout * 2 }
+    /// Customers behind `pool`, whose server ends statements after `statement_timeout`.
+    pub(super) const fn new(pool: Pool, statement_timeout: Duration) -> Self {
+        Self { pool, patience: statement_timeout.saturating_add(MARGIN) }
     }
 
     pub(super) async fn list(
@@ -31,85 +32,75 @@ impl Store {
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Customer>, Problem> {
-        let query = async {
-            let client = self.pool.get().await?;
-            let rows = queries::list_customers(&client, after, limit).await?;
-            let customers: Result<Vec<Customer>, _> = rows.iter().map(Customer::try_from).collect();
-            Ok(customers?)
-        };
-        self.within_limit(query).await
+        self.with(async |client| {
+            let rows = queries::list_customers(client, after, limit).await?;
+            rows.iter().map(Customer::try_from).collect()
+        })
+        .await
     }
 
     pub(super) async fn get(&self, id: Uuid) -> Result<Option<Customer>, Problem> {
-        let query = async {
-            let client = self.pool.get().await?;
-            let row: Option<Row> = queries::get_customer(&client, id).await?;
-            Ok(row.as_ref().map(Customer::try_from).transpose()?)
-        };
-        self.within_limit(query).await
+        self.with(async |client| {
+            let row = queries::get_customer(client, id).await?;
+            row.as_ref().map(Customer::try_from).transpose()
+        })
+        .await
     }
 
     pub(super) async fn create(&self, new: &NewCustomer) -> Result<Customer, Problem> {
-        let query = async {
-            let client = self.pool.get().await?;
+        self.with(async |client| {
             let (name, address) = (&new.name.0, &new.address.0);
-            let row = queries::insert_customer(&client, Uuid::now_v7(), name, address).await?;
-            Ok(Customer::try_from(&row)?)
-        };
-        self.within_limit(query).await
+            let row = queries::insert_customer(client, Uuid::now_v7(), name, address).await?;
+            Customer::try_from(&row)
+        })
+        .await
     }
 
+    /// Loads the customers of development; says how many of them were new.
     pub(super) async fn seed(&self) -> Result<u64, Problem> {
-        let query = async {
-            let client = self.pool.get().await?;
-            Ok(queries::seed_customers(&client).await?)
-        };
-        self.within_limit(query).await
+        self.with(async |client| queries::seed_customers(client).await).await
     }
 
-    async fn within_limit<T>(
+    /// Does `work` with a connection of its own, for a bounded time.
+    async fn with<T>(
         &self,
-        query: impl Future<Output = Result<T, StoreError>>,
+        work: impl AsyncFnOnce(&Object) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, Problem> {
-        match timeout(self.limit, query).await {
-            Ok(result) => result.map_err(StoreError::into_problem),
-            Err(_) => Err(unavailable("the database takes too long to answer")),
-        }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum StoreError {
-    #[error(transparent)]
-    Pool(#[from] PoolError),
-    #[error(transparent)]
-    Query(#[from] tokio_postgres::Error),
-}
-
-impl StoreError {
-    fn into_problem(self) -> Problem {
-        match self {
-            Self::Pool(error @ PoolError::Busy) => {
-                Problem::unavailable("Too many requests are waiting; try again soon.", error)
+        let client = self.pool.get().await.map_err(|error| match error {
+            PoolError::Busy => {
+                Problem::unavailable("Too many requests at once; try again soon.", error)
             }
-            Self::Pool(error) => unavailable(error),
-            Self::Query(error) if is_passing(&error) => unavailable(reason(&error)),
-            Self::Query(error) => Problem::internal(reason(&error)),
+            PoolError::Down(_) => unavailable(error),
+        })?;
+        match tokio::time::timeout(self.patience, work(&client)).await {
+            Ok(Err(error)) if is_passing(&error) => Err(unavailable(reason(&error))),
+            Ok(result) => result.map_err(|error| Problem::internal(reason(&error))),
+            Err(_) => {
+                // Whoever got this connection next would wait behind the statement: close it.
+                drop(Object::take(client));
+                Err(unavailable("a statement got no answer in time"))
+            }
         }
     }
 }
 
 fn unavailable(cause: impl std::fmt::Display) -> Problem {
-    Problem::unavailable("The database does not answer; try again soon.", cause)
+    Problem::unavailable(
+        "The database does not answer; try again soon. A change that was asked for may have been made all the same.",
+        cause,
+    )
 }
 
-/// Whether the database rather than the statement is to blame: the connection, its resources, an operator, a standby, or a
-/// schema that is still being made.
+/// Whether another try may succeed: the line broke, resources are short, an operator stopped something, the server is a
+/// standby, or the schema is still being made (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 fn is_passing(error: &tokio_postgres::Error) -> bool {
-    const CLASSES: [&str; 5] = ["08", "53", "55", "57", "58"];
     error.code().is_none_or(|code| {
-        *code == SqlState::UNDEFINED_TABLE
-            || *code == SqlState::READ_ONLY_SQL_TRANSACTION
-            || CLASSES.iter().any(|class| code.code().starts_with(class))
+        ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.code().starts_with(class))
+            || [
+                SqlState::READ_ONLY_SQL_TRANSACTION,
+                SqlState::UNDEFINED_TABLE,
+                SqlState::UNDEFINED_COLUMN,
+            ]
+            .contains(code)
     })
 }

@@ -1,5 +1,6 @@
 //! The loop: open the database and the queue, finish batch after batch, and begin anew after an interruption.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use service_kit::backoff::Backoff;
@@ -35,13 +36,11 @@ pub(super) async fn work(
     let mut broker = Broker::new(config.broker.url());
     let mut pause = Backoff::reconnect();
     loop {
-        let open =
-            async || Ledger::open(config.database.url(), config.database_statement_timeout).await;
-        let Some(mut ledger) = until_open(open, &dependencies.database, shutdown).await else {
+        let Some(mut ledger) = open_ledger(config, dependencies, shutdown).await else {
             break;
         };
-        let open = async || Intake::open(&mut broker, &config.intake).await;
-        let Some(mut intake) = until_open(open, &dependencies.broker, shutdown).await else {
+        let opened = open_intake(config, &mut broker, dependencies, shutdown).await;
+        let Some(mut intake) = opened else {
             break;
         };
 
@@ -84,28 +83,62 @@ async fn spell(
     }
 }
 
-/// Opens something, trying again for as long as it takes. `None` when told to stop.
-async fn until_open<T>(
-    mut open: impl AsyncFnMut() -> Result<T, String>,
-    dependency: &Dependency,
+/// Opens the ledger, trying again for as long as it takes. `None` when told to stop.
+async fn open_ledger(
+    config: &ConsumerConfig,
+    dependencies: &Dependencies,
     shutdown: &CancellationToken,
-) -> Option<T> {
+) -> Option<Ledger> {
     let mut backoff = Backoff::reconnect();
     loop {
-        let opened = tokio::select! {
-            () = shutdown.cancelled() => return None,
-            opened = open() => opened,
-        };
-        match opened {
-            Ok(opened) => {
-                dependency.up();
-                return Some(opened);
-            }
-            Err(reason) => dependency.down(reason),
+        let opening = Ledger::open(config.database.url(), config.database_statement_timeout);
+        match attempt(opening, &dependencies.database, &mut backoff, shutdown).await {
+            ControlFlow::Break(end) => return end,
+            ControlFlow::Continue(()) => (),
         }
-        if !wait(backoff.next_delay(), shutdown).await {
-            return None;
+    }
+}
+
+/// Opens the intake, trying again for as long as it takes. `None` when told to stop.
+async fn open_intake(
+    config: &ConsumerConfig,
+    broker: &mut Broker,
+    dependencies: &Dependencies,
+    shutdown: &CancellationToken,
+) -> Option<Intake> {
+    let mut backoff = Backoff::reconnect();
+    loop {
+        let opening = Intake::open(broker, &config.intake);
+        match attempt(opening, &dependencies.broker, &mut backoff, shutdown).await {
+            ControlFlow::Break(end) => return end,
+            ControlFlow::Continue(()) => (),
         }
+    }
+}
+
+/// One attempt to open something, with the pause after one that failed. Ends with what was opened, or with nothing when told
+/// to stop.
+async fn attempt<T>(
+    opening: impl Future<Output = Result<T, String>>,
+    dependency: &Dependency,
+    backoff: &mut Backoff,
+    shutdown: &CancellationToken,
+) -> ControlFlow<Option<T>> {
+    let opened = tokio::select! {
+        () = shutdown.cancelled() => return ControlFlow::Break(None),
+        opened = opening => opened,
+    };
+    match opened {
+        Ok(opened) => {
+            dependency.up();
+            return ControlFlow::Break(Some(opened));
+        }
+        Err(reason) => dependency.down(reason),
+    }
+    if wait(backoff.next_delay(), shutdown).await {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(None)
     }
 }
 

@@ -1,0 +1,219 @@
+//! What the consumer does with events that it can read, of customers that it knows.
+
+use anyhow::ensure;
+use futures_util::StreamExt as _;
+use lapin::BasicProperties;
+use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, RETRY_QUEUE, order_created, until};
+use serde_json::json;
+use uuid::Uuid;
+
+type Tested = anyhow::Result<()>;
+
+#[tokio::test]
+async fn a_new_event_is_counted_and_its_message_is_done() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let consumer = counting.consumer(&[]).await?;
+    let event = Uuid::now_v7();
+
+    counting.publish(&order_created(event, customer)).await?;
+
+    counting.counted(customer, 1).await?;
+    counting.finished(consumer).await?;
+    let remembered =
+        counting.sql.query("SELECT FROM processed_events WHERE event_id = $1", &[&event]).await?;
+    assert_eq!(remembered.len(), 1);
+    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_comes_five_times_counts_once() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let event = order_created(Uuid::now_v7(), customer);
+    let consumer = counting.consumer(&[]).await?;
+
+    counting.publish(&event).await?;
+    counting.counted(customer, 1).await?;
+    for _ in 0..4 {
+        counting.publish(&event).await?;
+    }
+    // What follows them is counted, so they were seen.
+    counting.publish(&order_created(Uuid::now_v7(), customer)).await?;
+    counting.counted(customer, 2).await?;
+    counting.finished(consumer).await?;
+    assert_eq!(counting.count(customer).await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn copies_of_an_event_in_one_batch_count_once_and_the_first_of_them_decides() -> Tested {
+    let counting = Counting::start().await?;
+    let (first, other) = (counting.customer().await?, counting.customer().await?);
+    // The queue is declared by a consumer that ends; the next one finds all of it waiting.
+    counting.consumer(&[]).await?.stop().await?;
+    let event = Uuid::now_v7();
+    let mut bodies = vec![order_created(event, first); 4];
+    bodies.push(order_created(event, other));
+    bodies.push(order_created(Uuid::now_v7(), other));
+    counting.publish_all(bodies.iter().map(|body| body.to_string().into_bytes())).await?;
+
+    let consumer = counting.consumer(&[]).await?;
+    counting.counted(first, 1).await?;
+    counting.counted(other, 1).await?;
+    counting.finished(consumer).await?;
+    assert_eq!((counting.count(first).await?, counting.count(other).await?), (1, 1));
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_of_a_foreign_client_in_the_contracts_format_is_counted() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let consumer = counting.consumer(&[]).await?;
+    let event = Uuid::now_v7();
+    let body = format!(
+        r#"{{"event_id":"{event}","event":"order.created","occurred_at":"2026-02-01T22:25:31.123456Z",
+            "data":{{"order_public_id":"{}","customer_public_id":"{customer}","price":12345678901234567890.50}},
+            "and":["more"]}}"#,
+        Uuid::new_v4()
+    );
+    let mut headers = FieldTable::default();
+    headers.insert("aggregate-type".into(), lapin::types::AMQPValue::LongString("order".into()));
+    headers.insert("traceparent".into(), lapin::types::AMQPValue::LongString("00-ab-cd-01".into()));
+    let properties = BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_content_type("application/json".into())
+        .with_message_id(event.to_string().into())
+        .with_type("order.created".into())
+        .with_timestamp(1_769_984_731)
+        .with_app_id("order-service".into())
+        .with_headers(headers);
+    counting.publish_as("order.created", body.as_bytes(), properties).await?;
+    counting.counted(customer, 1).await?;
+
+    // And one that sets nothing at all.
+    let bare = order_created(Uuid::now_v7(), customer).to_string();
+    counting.publish_as("order.created", bare.as_bytes(), BasicProperties::default()).await?;
+    counting.counted(customer, 2).await?;
+    consumer.stop().await
+}
+
+#[tokio::test]
+async fn a_cloud_event_is_counted() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let consumer = counting.consumer(&[]).await?;
+    let body = json!({
+        "specversion": "1.0", "id": Uuid::now_v7(), "source": "/orders", "type": "order.created",
+        "time": "2026-02-01T22:25:31Z", "subject": "7", "datacontenttype": "application/json",
+        "data": {"customer_public_id": customer},
+    });
+    let content_type = "application/cloudevents+json; charset=utf-8";
+    let properties = BasicProperties::default().with_content_type(content_type.into());
+    for _ in 0..2 {
+        counting
+            .publish_as("order.created", body.to_string().as_bytes(), properties.clone())
+            .await?;
+    }
+    counting.counted(customer, 1).await?;
+    counting.finished(consumer).await?;
+    assert_eq!(counting.count(customer).await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_type_that_it_does_not_handle_is_done_and_told_in_the_metrics() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let consumer = counting.consumer(&[]).await?;
+    let mut body = order_created(Uuid::now_v7(), customer);
+    body["event"] = json!("order.shipped");
+    for _ in 0..3 {
+        let body = body.to_string();
+        counting.publish_as("order.shipped", body.as_bytes(), BasicProperties::default()).await?;
+    }
+    let metric = "consumer_events_total{outcome=\"ignored\"} 3";
+    until(async || {
+        let metrics = stack::http_client()?.get(format!("{}/metrics", consumer.ops_url)).send();
+        Ok(metrics.await?.text().await?.contains(metric).then_some(()))
+    })
+    .await?;
+    counting.finished(consumer).await?;
+    assert_eq!(counting.count(customer).await?, 0);
+    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    Ok(())
+}
+
+/// Few customers, so that both consumers want the same rows all the time; every event twice, so that both meet it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_consumers_at_once_count_right() -> Tested {
+    const EVENTS: usize = 6_000;
+    let counting = Counting::start().await?;
+    let mut customers = Vec::new();
+    for _ in 0..5 {
+        customers.push(counting.customer().await?);
+    }
+    counting.consumer(&[]).await?.stop().await?;
+    let ids: Vec<Uuid> = (0..EVENTS).map(|_| Uuid::new_v4()).collect();
+    // The second copies go the other way round: the two consumers meet the same events in opposite order.
+    let order = (0..EVENTS / 2).flat_map(|at| [at, EVENTS - 1 - at]);
+    let again = (0..EVENTS / 2).flat_map(|at| [EVENTS - 1 - at, at]);
+    let body = |at: usize| order_created(ids[at], customers[at % 5]).to_string().into_bytes();
+    counting.publish_all(order.zip(again).flat_map(|(one, two)| [body(one), body(two)])).await?;
+
+    let one = counting.consumer(&["--consumer-prefetch", "90"]).await?;
+    let two = counting.consumer(&["--consumer-prefetch", "110"]).await?;
+    for customer in &customers {
+        counting.counted(*customer, i64::try_from(EVENTS / 5)?).await?;
+    }
+    one.stop().await?;
+    counting.finished(two).await?;
+    for customer in &customers {
+        assert_eq!(counting.count(*customer).await?, i64::try_from(EVENTS / 5)?);
+    }
+    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_subscriber_sees_each_event_once_however_often_it_is_retried_here() -> Tested {
+    let counting = Counting::start().await?;
+    let consumer = counting
+        .consumer(&["--rabbitmq-retry-ttl-ms", "50", "--rabbitmq-max-retries", "4"])
+        .await?;
+    let channel = &counting.channel;
+    let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    let queue = channel.queue_declare("".into(), options, FieldTable::default()).await?;
+    let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+    let (name, events) = (queue.name().clone(), "orders.events".into());
+    channel.queue_bind(name, events, "#".into(), options, none).await?;
+    let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+    let mut other = channel
+        .basic_consume(queue.name().clone(), "".into(), options, FieldTable::default())
+        .await?;
+
+    let stranger = Uuid::new_v4();
+    counting.publish(&order_created(Uuid::now_v7(), stranger)).await?;
+    counting.take(DEAD_LETTER_QUEUE).await?;
+    let last = order_created(Uuid::now_v7(), counting.customer().await?);
+    counting.publish(&last).await?;
+
+    let mut seen = Vec::new();
+    while let Some(delivery) = other.next().await {
+        let delivery = delivery?;
+        ensure!(seen.len() < 3, "too many copies");
+        seen.push(delivery.routing_key.to_string());
+        if delivery.data == last.to_string().into_bytes() {
+            break;
+        }
+    }
+    assert_eq!(seen, ["order.created", "order.created"]);
+    consumer.stop().await
+}

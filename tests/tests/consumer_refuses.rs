@@ -1,0 +1,171 @@
+//! What the consumer does with messages that are no events, and with events that the database refuses.
+
+use anyhow::Context as _;
+use lapin::BasicProperties;
+use lapin::message::Delivery;
+use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, RETRY_QUEUE, order_created};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+type Tested = anyhow::Result<()>;
+
+fn reason(delivery: &Delivery) -> anyhow::Result<String> {
+    let headers = delivery.properties.headers().as_ref().context("no headers")?;
+    let reason = headers.inner().get("x-reason").context("no reason")?;
+    Ok(reason.as_long_string().context("no string")?.to_string())
+}
+
+fn tries(delivery: &Delivery) -> Option<i64> {
+    delivery.properties.headers().as_ref()?.inner().get("x-tries")?.as_long_long_int()
+}
+
+fn without(member: &str) -> Vec<u8> {
+    let mut body = order_created(Uuid::now_v7(), Uuid::new_v4());
+    body.as_object_mut().expect("an object").remove(member);
+    body.to_string().into_bytes()
+}
+
+fn with(member: &str, value: Value) -> Vec<u8> {
+    let mut body = order_created(Uuid::now_v7(), Uuid::new_v4());
+    body[member] = value;
+    body.to_string().into_bytes()
+}
+
+#[tokio::test]
+async fn what_is_no_event_goes_to_the_dead_letter_queue_at_once_and_stops_nothing() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let consumer = counting.consumer(&[]).await?;
+    let deep = [vec![b'['; 200_000], vec![b']'; 200_000]].concat();
+    let deep_member = format!(r#"{{"event":"order.created","event_id":{}1"#, "[".repeat(200_000));
+    let bodies: Vec<(Vec<u8>, &str)> = vec![
+        (b"".to_vec(), "not JSON"),
+        (b"order".to_vec(), "not JSON"),
+        (b"{\"event_id\":".to_vec(), "not JSON"),
+        (vec![0, 255, 254, 7], "not JSON"),
+        (b"\xef\xbb\xbf{}".to_vec(), "not JSON"),
+        (b"{} {}".to_vec(), "not JSON"),
+        (b"null".to_vec(), "no event"),
+        (b"17".to_vec(), "no event"),
+        (b"[1,2,3]".to_vec(), "no JSON object"),
+        (deep, "no JSON object"),
+        (deep_member.into_bytes(), "recursion limit"),
+        (vec![b' '; 2 * 1024 * 1024], "larger than"),
+        (b"{}".to_vec(), "event is missing"),
+        (without("event_id"), "event_id is missing"),
+        (with("event_id", json!("seventeen")), "event_id is no UUID"),
+        (with("event_id", json!({"a": 1})), "event_id is no UUID"),
+        (without("event"), "event is missing"),
+        (with("event", json!(1)), "event is no string"),
+        (without("data"), "data is missing"),
+        (with("data", json!([])), "data is no JSON object"),
+        (with("data", json!({})), "data.customer_public_id is missing"),
+        (with("data", json!({"customer_public_id": "1"})), "data.customer_public_id is no UUID"),
+        (with("data", json!({"customer_public_id": 1})), "data.customer_public_id is no UUID"),
+        (with("specversion", json!("1.0")), "type is missing"),
+    ];
+    for (body, expected) in &bodies {
+        counting.publish_as("order.created", body, BasicProperties::default()).await?;
+        let dead = counting.take(DEAD_LETTER_QUEUE).await?;
+        let reason = reason(&dead)?;
+        assert!(reason.contains(expected), "{reason:?} does not say {expected:?}");
+        assert!(reason.chars().count() <= 500);
+        assert_eq!(dead.data, *body);
+        assert_eq!(tries(&dead), Some(1));
+    }
+    // In one batch with good ones, too.
+    let good = (0..bodies.len()).map(|_| order_created(Uuid::now_v7(), customer).to_string());
+    let good: Vec<Vec<u8>> = good.map(String::into_bytes).collect();
+    let mixed = good.into_iter().zip(&bodies).flat_map(|(good, (bad, _))| [good, bad.clone()]);
+    counting.publish_all(mixed).await?;
+    counting.counted(customer, i64::try_from(bodies.len())?).await?;
+    for _ in &bodies {
+        counting.take(DEAD_LETTER_QUEUE).await?;
+    }
+    counting.finished(consumer).await?;
+    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_the_event_that_the_database_refuses_is_diverted() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    let events: Vec<Uuid> = (0..300).map(|_| Uuid::new_v4()).collect();
+    let guilty = [events[0], events[137], events[299]];
+    counting
+        .sql
+        .batch_execute(&format!(
+            "ALTER TABLE processed_events ADD CONSTRAINT not_these
+                 CHECK (event_id NOT IN ('{}', '{}'));
+             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+                 AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON processed_events
+                 FOR EACH ROW WHEN (NEW.event_id = '{}') EXECUTE FUNCTION refuse()",
+            guilty[0], guilty[1], guilty[2]
+        ))
+        .await?;
+    let bodies = events.iter().map(|event| order_created(*event, customer).to_string());
+    counting.publish_all(bodies.map(String::into_bytes)).await?;
+
+    let settings = ["--rabbitmq-retry-ttl-ms", "50", "--rabbitmq-max-retries", "2"];
+    let consumer = counting.consumer(&settings).await?;
+    counting.counted(customer, 297).await?;
+    let mut dead = Vec::new();
+    let mut reasons = Vec::new();
+    for _ in guilty {
+        let message = counting.take(DEAD_LETTER_QUEUE).await?;
+        let body: Value = serde_json::from_slice(&message.data)?;
+        dead.push(body["event_id"].as_str().context("an id")?.parse::<Uuid>()?);
+        reasons.push(reason(&message)?);
+        assert_eq!(tries(&message), Some(3));
+    }
+    dead.sort();
+    let mut guilty = guilty;
+    guilty.sort();
+    assert_eq!(dead, guilty);
+    assert_eq!(reasons.iter().filter(|reason| reason.contains("not this one (P0001)")).count(), 1);
+    assert_eq!(reasons.iter().filter(|reason| reason.contains("(23514)")).count(), 2);
+    assert_eq!(counting.count(customer).await?, 297);
+    counting.finished(consumer).await
+}
+
+/// A transaction of someone else that takes the same rows in another order.
+#[tokio::test]
+async fn a_deadlock_with_someone_elses_transaction_charges_no_message() -> Tested {
+    let counting = Counting::start().await?;
+    let mut customers = [counting.customer().await?, counting.customer().await?];
+    customers.sort();
+    counting.consumer(&[]).await?.stop().await?;
+    let bodies = customers.map(|customer| order_created(Uuid::now_v7(), customer).to_string());
+    counting.publish_all(bodies.map(String::into_bytes)).await?;
+
+    // Whoever waits longer than this looks for a deadlock and is its victim: the consumer, who waits first.
+    let other = &counting.sql;
+    other.batch_execute("SET deadlock_timeout = '20s'; BEGIN").await?;
+    let lock = "SELECT FROM customers WHERE id = $1 FOR UPDATE";
+    other.query(lock, &[&customers[1]]).await?;
+    let consumer = counting.consumer(&["--rabbitmq-max-retries", "0"]).await?;
+    let watcher = pipeline_tests::pipeline::connect(&counting.database.url).await?;
+    pipeline_tests::counting::until(async || {
+        let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database()
+                       AND application_name = 'customer-service consumer' AND wait_event_type = 'Lock'";
+        Ok(watcher.query_opt(waiting, &[]).await?.map(drop))
+    })
+    .await?;
+    other.query(lock, &[&customers[0]]).await?;
+    other.batch_execute("COMMIT").await?;
+
+    for customer in customers {
+        counting.counted(customer, 1).await?;
+    }
+    counting.finished(consumer).await?;
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    pipeline_tests::counting::until(async || {
+        let seen: i64 = watcher.query_one(deadlocks, &[]).await?.get(0);
+        Ok((seen > 0).then_some(()))
+    })
+    .await
+}

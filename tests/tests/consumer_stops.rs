@@ -1,0 +1,221 @@
+//! The consumer as a process: how it starts, stops, and dies.
+
+use std::time::Duration;
+
+use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, order_created, until};
+use pipeline_tests::pipeline::{PATIENCE, connect, ready};
+use stack::Service;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+type Tested = anyhow::Result<()>;
+
+/// Waits until a consumer waits for a row that someone else has locked.
+async fn consumer_waits_for_a_lock(sql: &Client) -> Tested {
+    let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database()
+                   AND application_name = 'customer-service consumer' AND wait_event_type = 'Lock'";
+    until(async || Ok(sql.query(waiting, &[]).await?.pop().map(drop))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_on_which_25_consumers_die_is_still_there_and_counts_once() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    counting.publish(&order_created(Uuid::now_v7(), customer)).await?;
+
+    let other = connect(&counting.database.url).await?;
+    other.batch_execute("BEGIN; SELECT FROM customers FOR UPDATE").await?;
+    for _ in 0..25 {
+        let settings = [("DATABASE_STATEMENT_TIMEOUT", "60s"), ("RABBITMQ_MAX_RETRIES", "0")];
+        let service = counting.consumer_process(&settings).await?;
+        consumer_waits_for_a_lock(&counting.sql).await?;
+        service.sigkill()?;
+        service.wait_exit(PATIENCE).await?;
+        // Back in the queue, and its database session out of the way of the next one's.
+        until(async || Ok((counting.waiting(QUEUE).await? == 1).then_some(()))).await?;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = 'customer-service consumer'";
+        counting.sql.query(end, &[]).await?;
+        let left = "SELECT FROM pg_stat_activity WHERE datname = current_database()
+                    AND application_name = 'customer-service consumer'";
+        until(async || Ok(counting.sql.query(left, &[]).await?.is_empty().then_some(()))).await?;
+    }
+    assert_eq!(counting.waiting(QUEUE).await?, 1);
+    other.batch_execute("COMMIT").await?;
+    assert_eq!(counting.count(customer).await?, 0);
+
+    let consumer = counting.consumer(&[]).await?;
+    counting.counted(customer, 1).await?;
+    counting.finished(consumer).await?;
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consumers_killed_in_the_middle_of_their_batches_leave_exact_counts() -> Tested {
+    const EVENTS: u16 = 3_000;
+    let counting = Counting::start().await?;
+    let customers =
+        [counting.customer().await?, counting.customer().await?, counting.customer().await?];
+    counting.consumer(&[]).await?.stop().await?;
+    let body = |at: u16| {
+        order_created(Uuid::now_v7(), customers[usize::from(at) % 3]).to_string().into_bytes()
+    };
+    counting.publish_all((0..EVENTS).map(body)).await?;
+    let total = async || {
+        let sum = "SELECT sum(orders_count)::bigint FROM customers";
+        let sum: i64 = counting.sql.query_one(sum, &[]).await?.get(0);
+        anyhow::Ok(sum)
+    };
+
+    let settings = [("CONSUMER_PREFETCH", "50"), ("RABBITMQ_MAX_RETRIES", "0")];
+    for _ in 0..8 {
+        let before = total().await?;
+        let service = counting.consumer_process(&settings).await?;
+        until(async || Ok((total().await? > before).then_some(()))).await?;
+        service.sigkill()?;
+        service.wait_exit(PATIENCE).await?;
+        assert!(total().await? < i64::from(EVENTS), "killed too late to mean anything");
+    }
+    let consumer = counting.consumer(&["--rabbitmq-max-retries", "0"]).await?;
+    for customer in customers {
+        counting.counted(customer, i64::from(EVENTS) / 3).await?;
+    }
+    counting.finished(consumer).await?;
+    assert_eq!(total().await?, i64::from(EVENTS));
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn told_to_stop_it_finishes_the_batch_in_flight_and_takes_no_other() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    let body = |_| order_created(Uuid::now_v7(), customer).to_string().into_bytes();
+    counting.publish_all((0..30).map(body)).await?;
+    let other = connect(&counting.database.url).await?;
+    other.batch_execute("BEGIN; SELECT FROM customers FOR UPDATE").await?;
+    // Ten are in flight, ten at the most in the next batch.
+    let settings = [("DATABASE_STATEMENT_TIMEOUT", "60s"), ("CONSUMER_PREFETCH", "10")];
+    let service = counting.consumer_process(&settings).await?;
+    consumer_waits_for_a_lock(&counting.sql).await?;
+
+    service.sigterm()?;
+    service.wait_for_line("stopping", PATIENCE).await?;
+    assert!(service.is_running());
+    other.batch_execute("COMMIT").await?;
+    let status = service.wait_exit(PATIENCE).await?;
+    assert_eq!(status.code(), Some(0), "{}", service.last_lines());
+    let counted = counting.count(customer).await?;
+    assert!((1..=10).contains(&counted), "{counted}");
+    // What it counted it has acknowledged, and nothing else.
+    assert_eq!(i64::from(counting.waiting(QUEUE).await?), 30 - counted);
+    Ok(())
+}
+
+#[tokio::test]
+async fn told_to_stop_it_ends_at_once_when_it_is_idle_or_waits_for_a_server() -> Tested {
+    let counting = Counting::start().await?;
+    let nowhere = "127.0.0.1:1";
+    let no_database = format!("postgres://u:p@{nowhere}/d");
+    let no_broker = format!("amqp://u:p@{nowhere}/v");
+    for (settings, line) in [
+        (vec![], "rabbitmq is reachable"),
+        (vec![("DATABASE_URL", no_database.as_str())], "postgresql is not reachable"),
+        (vec![("RABBITMQ_URL", no_broker.as_str())], "rabbitmq is not reachable"),
+    ] {
+        let service = counting.consumer_process(&settings).await?;
+        service.wait_for_line(line, PATIENCE).await?;
+        service.sigterm()?;
+        let status = service.wait_exit(Duration::from_secs(5)).await?;
+        assert_eq!(status.code(), Some(0), "{}", service.last_lines());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wrong_setting_is_named_and_ends_it_with_64() -> Tested {
+    let good = [("DATABASE_URL", "postgres://u:p@h/d"), ("RABBITMQ_URL", "amqp://u:p@h/v")];
+    for (name, value) in [
+        ("DATABASE_URL", "mysql://u:hunter2@h/d"),
+        ("DATABASE_URL", ""),
+        ("RABBITMQ_URL", "http://u:hunter2@h/v"),
+        ("RABBITMQ_MAX_RETRIES", "many"),
+        ("RABBITMQ_MAX_RETRIES", "-1"),
+        ("RABBITMQ_RETRY_TTL_MS", "10s"),
+        ("RABBITMQ_RETRY_TTL_MS", "0"),
+        ("CONSUMER_PREFETCH", "0"),
+        ("CONSUMER_PREFETCH", "65536"),
+        ("DATABASE_STATEMENT_TIMEOUT", "soon"),
+        ("OPS_ADDR", "9003"),
+        ("LOG_FORMAT", "xml"),
+        ("RUST_LOG", "=="),
+        ("MIGRATE_ON_START", "perhaps"),
+        ("SHUTDOWN_GRACE", "-1s"),
+    ] {
+        let settings = good.into_iter().filter(|(other, _)| *other != name);
+        let settings = settings.chain([(name, value)]);
+        let program = stack::binary("customer-service").await?;
+        let service = Service::spawn(program, ["consumer"], settings).await?;
+        let status = service.wait_exit(PATIENCE).await?;
+        let log = service.log();
+        assert_eq!(status.code(), Some(64), "{name}={value:?}: {log}");
+        assert_eq!(log.lines().count(), 1, "{log}");
+        assert!(log.contains(name) && !log.contains("hunter2"), "{log}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_that_start_at_once_on_an_empty_database_all_become_ready() -> Tested {
+    let servers = stack::shared().await?;
+    let (database, broker) = (servers.database("empty").await?, servers.vhost("consumer").await?);
+    let mut services = Vec::new();
+    for role in ["consumer", "api", "consumer", "api", "consumer"] {
+        let settings = [
+            ("DATABASE_URL", database.url.as_str()),
+            ("RABBITMQ_URL", &broker.amqp_url),
+            ("OPS_ADDR", "127.0.0.1:0"),
+            ("LISTEN_ADDR", "127.0.0.1:0"),
+        ];
+        let program = stack::binary("customer-service").await?;
+        services.push(Service::spawn(program, [role], settings).await?);
+    }
+    for service in &services {
+        ready(service).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_migration_that_was_changed_after_it_had_landed_ends_it_with_a_clear_sentence() -> Tested
+{
+    let counting = Counting::start().await?;
+    counting.sql.execute("UPDATE refinery_schema_history SET checksum = '1'", &[]).await?;
+    let service = counting.consumer_process(&[]).await?;
+    let status = service.wait_exit(PATIENCE).await?;
+    assert_eq!(status.code(), Some(1), "{}", service.last_lines());
+    let log = service.log();
+    assert!(log.contains("migration V1__customers was changed after it had been applied"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn told_not_to_migrate_it_waits_until_the_migrate_command_has_done_so() -> Tested {
+    let servers = stack::shared().await?;
+    let (database, broker) = (servers.database("empty").await?, servers.vhost("consumer").await?);
+    let settings = [
+        ("DATABASE_URL", database.url.as_str()),
+        ("RABBITMQ_URL", &broker.amqp_url),
+        ("OPS_ADDR", "127.0.0.1:0"),
+        ("MIGRATE_ON_START", "false"),
+    ];
+    let program = stack::binary("customer-service").await?;
+    let service = Service::spawn(&program, ["consumer"], settings).await?;
+    service.wait_for_line("relation \\\"customers\\\" does not exist", PATIENCE).await?;
+    let migrate = Service::spawn(&program, ["migrate"], [settings[0]]).await?;
+    assert_eq!(migrate.wait_exit(PATIENCE).await?.code(), Some(0), "{}", migrate.last_lines());
+    ready(&service).await
+}
