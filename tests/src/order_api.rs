@@ -58,8 +58,13 @@ impl OrderApi {
     /// # Errors
     /// When the settings are wrong.
     pub async fn launch(url: &str, settings: &[&str]) -> anyhow::Result<Self> {
-        let args = ["order-service", "serve", "--database-url", url];
-        let cli: Cli = match try_parse_from([&args, settings].concat()) {
+        // Unless a test has one, there is no customer service, whatever else runs on this machine.
+        let nowhere = format!("http://127.0.0.1:{}", stack::free_port()?);
+        let mut args = vec!["order-service", "serve", "--database-url", url];
+        if !settings.contains(&"--customer-service-url") {
+            args.extend(["--customer-service-url", &nowhere]);
+        }
+        let cli: Cli = match try_parse_from([&args[..], settings].concat()) {
             Ok(cli) => cli,
             Err(refusal) => bail!("{refusal:?}"),
         };

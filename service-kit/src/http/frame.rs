@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
@@ -14,16 +13,43 @@ use tracing::Instrument as _;
 use super::problem::{CONTENT_TYPE, Cause, Problem};
 use super::request_id::{HEADER, RequestId};
 
+/// What is known about a route.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Its path as the document shows it: `/api/orders/{id}`.
+    path: String,
+    /// The `Allow` that a 405 must have, and that the framework does not send.
+    allow: String,
+}
+
+impl Call {
+    pub(super) const fn new(path: String) -> Self {
+        Self { path, allow: String::new() }
+    }
+
+    /// It answers to `method` too.
+    pub(super) fn allow(&mut self, method: &Method) {
+        if !self.allow.is_empty() {
+            self.allow.push_str(", ");
+        }
+        self.allow.push_str(method.as_str());
+    }
+}
+
 /// An endpoint in its frame.
 pub(super) struct Frame<E> {
     inner: E,
-    /// Routes with the methods that they answer to.
-    allowed: HashMap<String, String>,
+    /// The calls of the API by their routes.
+    calls: HashMap<String, Call>,
 }
 
 impl<E> Frame<E> {
-    pub(super) const fn new(inner: E, allowed: HashMap<String, String>) -> Self {
-        Self { inner, allowed }
+    pub(super) const fn new(inner: E, calls: HashMap<String, Call>) -> Self {
+        Self { inner, calls }
+    }
+
+    fn call_of(&self, pattern: &PathPattern) -> Option<&Call> {
+        self.calls.get(&*pattern.0)
     }
 }
 
@@ -40,13 +66,19 @@ impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
         response.headers_mut().insert(HEADER, id.header());
 
         // The route's pattern, never the path: clients must not be able to make new time series.
-        let route = response
-            .data::<PathPattern>()
-            .map_or_else(|| Arc::from("none"), |pattern| Arc::clone(&pattern.0));
+        let route = match response.data::<PathPattern>() {
+            Some(pattern) => match self.call_of(pattern) {
+                Some(call) => call.path.clone(),
+                // The root, under which everything is, is no call.
+                None if pattern.0.is_empty() => "none".to_owned(),
+                None => pattern.0.to_string(),
+            },
+            None => "none".to_owned(),
+        };
         let status = response.status().as_str().to_owned();
-        metrics::counter!("http_requests_total", "method" => method, "route" => route.to_string(), "status" => status)
+        metrics::counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
             .increment(1);
-        metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route.to_string())
+        metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route)
             .record(started.elapsed());
         Ok(response)
     }
@@ -57,6 +89,10 @@ impl<E: Endpoint<Output = Response>> Frame<E> {
         // The routes expect a path; `OPTIONS *` and `CONNECT host:port` have none.
         if !request.uri().path().starts_with('/') || request.method() == Method::CONNECT {
             return Problem::new(StatusCode::BAD_REQUEST, "The request names no path.")
+                .into_response();
+        }
+        if !is_utf8(request.uri().path()) {
+            return Problem::new(StatusCode::NOT_FOUND, detail(StatusCode::NOT_FOUND))
                 .into_response();
         }
         let mut response = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
@@ -79,8 +115,8 @@ impl<E: Endpoint<Output = Response>> Frame<E> {
         if status == StatusCode::METHOD_NOT_ALLOWED {
             let allow = pattern
                 .as_ref()
-                .and_then(|pattern| self.allowed.get(&*pattern.0))
-                .map_or("GET, HEAD", String::as_str);
+                .and_then(|pattern| self.call_of(pattern))
+                .map_or("GET, HEAD", |call| call.allow.as_str());
             if let Ok(allow) = HeaderValue::from_str(allow) {
                 problem = problem.header(header::ALLOW, allow);
             }
@@ -95,6 +131,22 @@ impl<E: Endpoint<Output = Response>> Frame<E> {
         }
         response
     }
+}
+
+/// Whether what a path means, its escapes resolved, is text. The framework takes all else for a mistake in the request,
+/// while for the client there is just nothing of that name.
+fn is_utf8(path: &str) -> bool {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = (byte == b'%')
+            .then(|| after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()))
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(escaped.unwrap_or(byte));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    std::str::from_utf8(&bytes).is_ok()
 }
 
 /// A 5xx says once, here, why.
@@ -144,5 +196,52 @@ fn label(method: &Method) -> &'static str {
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::{Route, get, handler};
+
+    use super::*;
+
+    #[handler]
+    fn panics() -> String {
+        panic!("a secret of ours")
+    }
+
+    #[handler]
+    fn fails() -> poem::Result<String> {
+        Err(poem::error::InternalServerError(std::io::Error::other("a secret of ours")))
+    }
+
+    async fn answer(path: &str) -> (Response, String) {
+        let routes = Route::new().at("/panics", get(panics)).at("/fails", get(fails));
+        let frame = Frame::new(routes, HashMap::new());
+        let request = Request::builder().uri_str(path).finish();
+        let mut response = frame.call(request).await.expect("errors are answers here");
+        let body = response.take_body().into_string().await.expect("a body");
+        (response, body)
+    }
+
+    #[tokio::test]
+    async fn a_panic_and_a_foreign_error_are_problems_that_tell_nothing() {
+        for path in ["/panics", "/fails"] {
+            let (response, body) = answer(path).await;
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(response.content_type(), Some(CONTENT_TYPE));
+            assert!(response.headers().contains_key(HEADER));
+            assert!(!body.contains("secret"), "{body}");
+            let cause = response.data::<Cause>().expect("a cause for the log");
+            assert!(cause.0.contains("secret"), "{cause:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_path_that_is_no_text_is_not_found() {
+        for path in ["/%ff", "/%c3", "/nowhere", "/%", "/%zz"] {
+            assert_eq!(answer(path).await.0.status(), StatusCode::NOT_FOUND, "{path}");
+        }
+        assert!(is_utf8("/caf%C3%A9/100%/%4"));
     }
 }

@@ -1,0 +1,141 @@
+//! The database as it is on bad days: away, coming back, too slow, hung, full.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use pipeline_tests::order_api::{OrderApi, accepted, count, order, problem};
+use pipeline_tests::pipeline::{PATIENCE, connect};
+use stack::{PostgresServer, ProcessId, Signal};
+
+/// Posts until an order is accepted.
+async fn until_accepted(api: &OrderApi) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let answer = api.post(&order()).send().await?;
+        if answer.status() == 201 {
+            return Ok(());
+        }
+        problem(answer, 503).await?;
+        anyhow::ensure!(begun.elapsed() < PATIENCE, "never accepted again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn while_the_database_is_down_calls_are_put_off_and_then_it_goes_on() -> anyhow::Result<()> {
+    let mut server = PostgresServer::start_temporary().await?;
+    let database = server.database("orders").await?;
+    let api = OrderApi::launch(&database.url, &["--customer-check", "off"]).await?;
+    api.ready().await?;
+    let id = api.create().await?;
+
+    for round in 0..2 {
+        if round == 0 {
+            server.stop_immediately().await?;
+        } else {
+            server.kill().await?;
+        }
+        for _ in 0..2 {
+            problem(api.post(&order()).send().await?, 503).await?;
+            problem(api.post(&order()).header("Idempotency-Key", "k").send().await?, 503).await?;
+            problem(api.patch(&id, "processing").await?, 503).await?;
+            problem(api.get(&format!("/api/orders/{id}")).await?, 503).await?;
+            problem(api.get("/api/orders").await?, 503).await?;
+        }
+        assert_eq!(api.get("/up").await?.status(), 200);
+        server.start().await?;
+        until_accepted(&api).await?;
+        api.ready().await?;
+    }
+    api.stop().await
+}
+
+#[tokio::test]
+async fn a_service_that_starts_before_its_database_waits_for_it() -> anyhow::Result<()> {
+    let mut server = PostgresServer::start_temporary().await?;
+    let database = server.database("orders").await?;
+    server.stop_gracefully().await?;
+    let api = OrderApi::launch(&database.url, &["--customer-check", "off"]).await?;
+    problem(api.post(&order()).send().await?, 503).await?;
+    let ready = api.http.get(format!("{}/readyz", api.ops_url)).send().await?;
+    assert_eq!(ready.status(), 503);
+    assert!(ready.text().await?.contains("postgresql"));
+
+    server.start().await?;
+    api.ready().await?;
+    accepted(api.post(&order()).send().await?).await?;
+    api.stop().await
+}
+
+#[tokio::test]
+async fn a_service_that_waits_for_its_database_can_be_stopped() -> anyhow::Result<()> {
+    let url = format!("postgres://u@127.0.0.1:{}/none", stack::free_port()?);
+    let api = OrderApi::launch(&url, &["--customer-check", "off"]).await?;
+    problem(api.post(&order()).send().await?, 503).await?;
+    tokio::time::timeout(Duration::from_secs(10), api.stop()).await?
+}
+
+#[tokio::test]
+async fn more_requests_than_the_pool_can_serve_are_put_off_at_once() -> anyhow::Result<()> {
+    let settings = [
+        "--customer-check",
+        "off",
+        "--database-pool-size",
+        "2",
+        "--database-pool-wait",
+        "200ms",
+        "--database-statement-timeout",
+        "2s",
+    ];
+    let api = OrderApi::start_with(&settings).await?;
+    let mut sql = api.sql().await?;
+    let lock = sql.transaction().await?;
+    lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
+    let begun = Instant::now();
+    let answers = join_all((0..100).map(|_| api.post(&order()).send())).await;
+    // Two wait for the lock until the statement's limit; nobody else is kept longer than the pool's.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    for answer in answers {
+        problem(answer?, 503).await?;
+    }
+    lock.rollback().await?;
+    until_accepted(&api).await?;
+    assert_eq!(count(&sql, "orders").await?, 1);
+    assert_eq!(count(&sql, "outbox").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_hangs_is_given_up_and_replaced() -> anyhow::Result<()> {
+    let server = PostgresServer::start_temporary().await?;
+    let database = server.database("orders").await?;
+    let settings = [
+        "--customer-check",
+        "off",
+        "--database-pool-size",
+        "1",
+        "--database-statement-timeout",
+        "500ms",
+    ];
+    let api = OrderApi::launch(&database.url, &settings).await?;
+    api.ready().await?;
+    api.create().await?;
+    let sql = connect(&database.url).await?;
+    let backends = "SELECT pid FROM pg_stat_activity WHERE application_name = 'order-service'";
+    let mut frozen = Vec::new();
+    for row in sql.query(backends, &[]).await? {
+        let pid = u32::try_from(row.get::<_, i32>(0))?;
+        let backend = ProcessId::of(pid).expect("a backend lives");
+        backend.signal(Signal::SIGSTOP)?;
+        frozen.push(backend);
+    }
+    assert!(!frozen.is_empty());
+    let begun = Instant::now();
+    problem(api.post(&order()).send().await?, 503).await?;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    until_accepted(&api).await?;
+    for backend in frozen {
+        backend.signal(Signal::SIGCONT)?;
+    }
+    api.stop().await
+}
