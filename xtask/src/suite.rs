@@ -17,10 +17,10 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
     let bin_dir = program.parent().context("a program lies in a folder")?;
 
     let mut tests = stack::cargo();
-    if has_nextest() {
-        tests.args(["nextest", "run", "--workspace"]);
-    } else {
-        tests.args(["test", "--workspace"]);
+    tests.args(if has_nextest() { ["nextest", "run"].as_slice() } else { &["test"] });
+    let names_packages = |arg: &String| arg.starts_with("-p") || arg.starts_with("--package");
+    if !args.iter().any(names_packages) {
+        tests.arg("--workspace");
     }
     let status = tests.args(args).env("STACK_BIN_DIR", bin_dir).status();
     let status = status.context("cannot start cargo")?;
