@@ -11,17 +11,22 @@ use nix::unistd::User;
 
 static ROOT: OnceLock<PathBuf> = OnceLock::new();
 
-/// The checkout that this program was built from.
+/// The checkout: the one in which cargo started this program, else the one it was built from.
 #[must_use]
 pub fn root() -> &'static Path {
     ROOT.get_or_init(|| {
-        let this_crate = Path::new(env!("CARGO_MANIFEST_DIR"));
-        this_crate.parent().unwrap_or(this_crate).to_owned()
+        // Set by `cargo run`, `cargo test` and nextest. With a target folder that several
+        // checkouts share, the program may have been built in another one.
+        let of_cargo = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let of_cargo = of_cargo.and_then(|package| Some(package.parent()?.to_owned()));
+        let built_from = Path::new(env!("CARGO_MANIFEST_DIR"));
+        of_cargo
+            .filter(|root| root.join("stack/src/checkout.rs").is_file())
+            .unwrap_or_else(|| built_from.parent().unwrap_or(built_from).to_owned())
     })
 }
 
-/// Works for the checkout of whoever started this program: with a target folder that several
-/// checkouts share, it may have been built in another one.
+/// Works for the checkout of whoever started this program.
 pub(crate) fn work_for(root: &Path) {
     ROOT.get_or_init(|| root.to_owned());
 }
