@@ -22,7 +22,7 @@ pub struct PoolArgs {
     #[arg(long, env = "DATABASE_POOL_SIZE", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000), value_name = "N")]
     pub database_pool_size: u16,
 
-    /// How long a request waits for a free connection, and how many times the pool's size may wait at once is 16
+    /// How long a request waits for a free connection; more than 16 times the pool's size never wait at once
     #[arg(long, env = "DATABASE_POOL_WAIT", default_value = "1s", value_parser = duration, value_name = "DURATION")]
     pub database_pool_wait: Duration,
 
