@@ -16,8 +16,9 @@ use super::config::IntakeArgs;
 use super::headers::{self, RETRY_COUNT, TRIES};
 use super::topology::{DEAD_LETTER_EXCHANGE, QUEUE, RETRY_EXCHANGE};
 
-/// How long the broker may take to confirm a batch of moves.
-const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
+/// How long the broker may take to confirm a batch of moves. Long, since a broker that is short of memory or disk reads nothing
+/// for a while, and later all that was sent: each new try would be one more copy. A broker that is gone is noticed by its heartbeats.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a frame needs besides the headers: other properties, each at most 255 bytes.
 const FRAME_OVERHEAD: usize = 4096;

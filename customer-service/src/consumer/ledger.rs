@@ -34,7 +34,8 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Connects, and counts nothing once, so that what would hinder counting (a missing table or right, a read-only server) shows here.
+    /// Connects and [probes](Self::probe), so that what would hinder counting (a missing table or right, a read-only server)
+    /// shows here.
     ///
     /// # Errors
     /// With the reason why the database can't be used.
@@ -61,12 +62,7 @@ impl Ledger {
             };
             let (lock, count) = (prepare(LOCK_CUSTOMERS).await?, prepare(COUNT_EVENTS).await?);
             let ledger = Self { session, lock, count, limit };
-            match ledger.count(&[]).await {
-                Ok(_) => Ok(ledger),
-                Err(Fault::Database(reason) | Fault::Conflict(reason) | Fault::Message(reason)) => {
-                    Err(reason)
-                }
-            }
+            ledger.probe().await.map(|()| ledger)
         })
         .await
         .unwrap_or_else(|_| Err(silence(limit)))
@@ -98,6 +94,19 @@ impl Ledger {
         let rows = counted?;
         committed?;
         rows.iter().map(|row| Ok((row.try_get(0)?, outcome(row.try_get(1)?)))).collect()
+    }
+
+    /// Counts nothing, by the same statements as ever.
+    ///
+    /// # Errors
+    /// With the reason why the database can't be used.
+    pub(super) async fn probe(&self) -> Result<(), String> {
+        match self.count(&[]).await {
+            Ok(_) => Ok(()),
+            Err(Fault::Database(reason) | Fault::Conflict(reason) | Fault::Message(reason)) => {
+                Err(reason)
+            }
+        }
     }
 
     /// Completes when the connection is gone.

@@ -77,7 +77,10 @@ async fn spell(
                 return Err(Interruption::Database("the database closed the connection".to_owned()));
             }
             batch = intake.take() => batch.map_err(Interruption::Broker)?,
-            () = tokio::time::sleep(IDLE_CHECK) => Vec::new(),
+            () = tokio::time::sleep(IDLE_CHECK) => {
+                ledger.probe().await.map_err(Interruption::Database)?;
+                continue;
+            }
         };
         finish(&batch, ledger, intake, config.intake.rabbitmq_max_retries).await?;
     }
