@@ -24,7 +24,7 @@ impl std::fmt::Debug for PostgresAccess {
 
 /// A database of one test's own.
 ///
-/// One of the [shared](crate::shared) server is dropped, and its connections with it, soon after
+/// One of the [shared](crate::shared()) server is dropped, and its connections with it, soon after
 /// this value is; one of a temporary server goes with the server.
 #[derive(Debug)]
 pub struct Database {

@@ -19,7 +19,7 @@ const LINGER: Duration = Duration::from_secs(5);
 const LINGER_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(250);
 
-/// The program `stack-keeper`: `keep CHECKOUT` or `reap FOLDER`, both started by [`shared`](crate::shared)
+/// The program `stack-keeper`: `keep CHECKOUT` or `reap FOLDER`, both started by [`shared`](crate::shared())
 /// and the temporary servers.
 ///
 /// # Errors

@@ -30,7 +30,7 @@ impl std::fmt::Debug for RabbitAccess {
 
 /// A virtual host of one test's own, in which the administrator may do everything.
 ///
-/// One of the [shared](crate::shared) server is deleted, and its connections with it, soon after
+/// One of the [shared](crate::shared()) server is deleted, and its connections with it, soon after
 /// this value is dropped; one of a temporary server goes with the server.
 #[derive(Debug)]
 pub struct Vhost {
