@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use service_kit::health::{Dependency, Health, Need};
+use service_kit::health::{Health, Need};
 use service_kit::http::{self, Up};
-use service_kit::postgres::{self, Pool, migrate_until_done};
+use service_kit::postgres::{self, Pool};
 use service_kit::{ops, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,7 @@ use crate::api::{Orders, described};
 use crate::config::{Config, MigrateConfig};
 use crate::customers::{self, Check, CheckMode, Client, Lookups};
 use crate::database::Database;
-use crate::{idempotency, migrations};
+use crate::{idempotency, schema};
 
 /// The ports of the process, opened.
 #[derive(Debug)]
@@ -75,7 +75,8 @@ pub async fn run(
         http::serve(listeners.http, app, &config.http, grace, shutdown.clone()).await
     };
     let background = async {
-        prepare(&config, &postgresql, &shutdown).await?;
+        let url = config.database.url();
+        schema::prepare(&config.migrate, url, &database, &postgresql, &shutdown).await?;
         tokio::join!(
             postgres::watch(pool.clone(), postgresql.clone(), rest.clone()),
             idempotency::prune(database, rest.clone()),
@@ -95,26 +96,13 @@ pub async fn run(
     Ok(())
 }
 
-/// Brings the schema up to date, if that is this process's job.
-async fn prepare(
-    config: &Config,
-    postgresql: &Dependency,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
-    if config.migrate.migrate_on_start {
-        let url = config.database.url();
-        migrate_until_done(url, migrations::runner, postgresql, shutdown).await?;
-    }
-    Ok(())
-}
-
 /// Brings the schema up to date and ends.
 ///
 /// # Errors
 /// When the database can't be reached, or a migration fails or was changed.
 pub async fn migrate(config: MigrateConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
     tokio::select! {
-        done = postgres::migrate(config.database.url(), migrations::runner()) => done.map(drop)?,
+        done = postgres::migrate(config.database.url(), schema::migrations()) => done.map(drop)?,
         () = shutdown.cancelled() => anyhow::bail!("stopped before the schema was up to date"),
     }
     Ok(())

@@ -9,7 +9,7 @@
 //! | `orders`, `queries`, [`database`] | what is done with orders, one statement each, in bounded time |
 //! | [`idempotency`], [`trace_context`] | `Idempotency-Key`; the request's trace handed on with the event |
 //! | [`customers`] | the customer service: client, cache, circuit breaker, check |
-//! | [`migrations`] | the database's schema |
+//! | [`schema`] | the database's schema |
 
 pub mod api;
 pub mod app;
@@ -18,9 +18,9 @@ pub mod customers;
 pub mod database;
 pub mod domain;
 pub mod idempotency;
-pub mod migrations;
 mod orders;
 mod queries;
+pub mod schema;
 pub mod trace_context;
 
 pub use app::{Listeners, run};

@@ -139,3 +139,38 @@ async fn a_connection_that_hangs_is_given_up_and_replaced() -> anyhow::Result<()
     }
     api.stop().await
 }
+
+#[tokio::test]
+async fn an_order_whose_fate_is_unknown_is_made_once_when_it_is_sent_again() -> anyhow::Result<()> {
+    let mut server = PostgresServer::start_temporary().await?;
+    let database = server.database("orders").await?;
+    let api = OrderApi::launch(&database.url, &["--customer-check", "off"]).await?;
+    api.ready().await?;
+    let mut sql = connect(&database.url).await?;
+    let lock = sql.transaction().await?;
+    lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
+    let send = || api.post(&order()).header("Idempotency-Key", "k").send();
+    let in_flight = tokio::spawn(send());
+    let begun = Instant::now();
+    let waiting =
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass";
+    while lock.query_one(waiting, &[]).await?.get::<_, i64>(0) == 0 {
+        anyhow::ensure!(begun.elapsed() < PATIENCE, "the request never got to the database");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    server.stop_immediately().await?;
+    problem(in_flight.await??, 503).await?;
+
+    server.start().await?;
+    for _ in 0..2 {
+        while send().await?.status() != 201 {
+            anyhow::ensure!(begun.elapsed() < PATIENCE, "never accepted again");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let sql = connect(&database.url).await?;
+    for table in ["orders", "outbox", "idempotency_keys"] {
+        assert_eq!(count(&sql, table).await?, 1, "{table}");
+    }
+    api.stop().await
+}

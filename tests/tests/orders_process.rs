@@ -44,11 +44,13 @@ async fn the_schema_can_be_left_to_the_migrate_command() -> anyhow::Result<()> {
     let service = spawn(&database.url, "serve", &[("MIGRATE_ON_START", "false")]).await?;
     let url = address(&service, "HTTP port is open").await?;
     problem(post(url.clone()).await?, 503).await?;
+    service.wait_for_line("run order-service migrate", PATIENCE).await?;
 
     for _ in 0..2 {
         let migrate = spawn(&database.url, "migrate", &[]).await?;
         assert!(migrate.wait_exit(PATIENCE).await?.success(), "{}", migrate.last_lines());
     }
+    ready(&service).await?;
     accepted(post(url).await?).await?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! | module | what it gives |
 //! |---|---|
-//! | [`problem`] | RFC 9457 problems, and which of them an operation documents |
+//! | [`problem`], [`refused`](Refused) | RFC 9457 problems, and which of them an operation documents |
 //! | [`frame`](app) | around everything: request id, log span, metrics, panics and foreign errors as problems |
 //! | [`json`], [`fields`], [`payload`] | bodies read with their limits, whose faults are all reported at once |
 //! | [`parameters`], [`page`] | query parameters the same way; keyset pages and their `Link` |
@@ -68,10 +68,12 @@ pub mod documents;
 pub mod fields;
 mod frame;
 pub mod json;
+mod number;
 pub mod page;
 pub mod parameters;
 pub mod payload;
 pub mod problem;
+mod refused;
 mod request_id;
 mod serve;
 mod up;
@@ -81,7 +83,8 @@ pub use fields::Fields;
 pub use json::{FromJson, Json};
 pub use parameters::Parameters;
 pub use payload::{FromBody, JsonBody};
-pub use problem::{Problem, Refused, Statuses};
+pub use problem::Problem;
+pub use refused::{Refused, Statuses};
 pub use request_id::RequestId;
 pub use serve::{ServeArgs, serve};
 pub use up::Up;
