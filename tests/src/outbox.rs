@@ -227,7 +227,8 @@ impl Stepped {
     pub async fn until(&mut self, outcome: Outcome) -> anyhow::Result<()> {
         let end = Instant::now() + PATIENCE;
         loop {
-            let now = self.relay.run_once().await;
+            // On the heap: the future of a step holds a whole batch.
+            let now = Box::pin(self.relay.run_once()).await;
             if now == outcome {
                 return Ok(());
             }
