@@ -6,6 +6,7 @@ use lapin::BasicProperties;
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, RETRY_QUEUE, order_created, until};
+use pipeline_tests::pipeline::address;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -216,4 +217,38 @@ async fn another_subscriber_sees_each_event_once_however_often_it_is_retried_her
     }
     assert_eq!(seen, ["order.created", "order.created"]);
     consumer.stop().await
+}
+
+#[tokio::test]
+async fn the_metrics_tell_what_became_of_each_message() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    let event = order_created(Uuid::now_v7(), customer);
+    let mut shipped = event.clone();
+    shipped["event"] = json!("order.shipped");
+    let unknown = order_created(Uuid::now_v7(), Uuid::new_v4());
+    let bodies = [&event, &event, &event, &shipped, &unknown].map(ToString::to_string);
+    counting
+        .publish_all(bodies.into_iter().chain(["?".to_owned()]).map(String::into_bytes))
+        .await?;
+
+    // In a process of its own: metrics belong to the process.
+    let settings = [("RABBITMQ_MAX_RETRIES", "1"), ("RABBITMQ_RETRY_TTL_MS", "50")];
+    let service = counting.consumer_process(&settings).await?;
+    let url = format!("{}/metrics", address(&service, "operations port is open").await?);
+    let expected = [
+        "consumer_events_total{outcome=\"counted\"} 1",
+        "consumer_events_total{outcome=\"duplicate\"} 2",
+        "consumer_events_total{outcome=\"ignored\"} 1",
+        "consumer_events_total{outcome=\"retried\"} 1",
+        "consumer_events_total{outcome=\"dead_lettered\"} 2",
+        "consumer_redeliveries_total 0",
+        "consumer_lag_seconds_count 1",
+    ];
+    until(async || {
+        let metrics = stack::http_client()?.get(&url).send().await?.text().await?;
+        Ok(expected.iter().all(|line| metrics.contains(line)).then_some(()))
+    })
+    .await
 }
