@@ -25,7 +25,7 @@ pub struct LogArgs {
     pub log_format: LogFormat,
 
     /// What to log: a level, or directives such as info,outbox_relay=debug
-    #[arg(long, env = "RUST_LOG", value_parser = directives, default_value = "info,lapin=off", value_name = "FILTER")]
+    #[arg(long, env = "RUST_LOG", value_parser = directives, default_value = "info,lapin=off,poem=warn", value_name = "FILTER")]
     pub log_filter: String,
 }
 
