@@ -107,7 +107,6 @@ impl OrderApi {
     }
 
     /// `POST /api/orders`, to be sent.
-    #[must_use]
     pub fn post(&self, body: &Value) -> RequestBuilder {
         self.http.post(format!("{}/api/orders", self.url)).json(body)
     }

@@ -79,8 +79,10 @@ async fn a_stop_lets_the_request_in_flight_finish() -> anyhow::Result<()> {
     let service = spawn(&database.url, "serve", &[]).await?;
     ready(&service).await?;
     let url = address(&service, "HTTP port is open").await?;
-    // One that never sends anything must not hold the stop up.
+    // Those that send nothing, or stop halfway, must not hold the stop up.
     let _silent = TcpStream::connect(url.trim_start_matches("http://")).await?;
+    let mut halfway = TcpStream::connect(url.trim_start_matches("http://")).await?;
+    halfway.write_all(b"GET /up HTTP/1.1\r\nHo").await?;
     let mut sql = connect(&database.url).await?;
     let lock = sql.transaction().await?;
     lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
