@@ -18,7 +18,9 @@ async fn a_mixed_window_marks_exactly_the_events_that_were_routed() -> anyhow::R
     let transient = QueueDeclareOptions { exclusive: true, ..Default::default() };
     outbox.channel.queue_declare("transient".into(), transient, FieldTable::default()).await?;
     outbox.bind("transient", "order.fast").await?;
-    let mut relay = outbox.relay(&[])?;
+    // Long waits, so that the failed ones still wait when they are looked at, however busy the machine is.
+    let waits = ["--relay-backoff-min", "1h", "--relay-backoff-max", "1h"];
+    let mut relay = outbox.relay(&waits)?;
     for round in 0..20 {
         let (queue, routed) = [("quorum", "order.created"), ("transient", "order.fast")][round % 2];
         outbox.sql.batch_execute("TRUNCATE outbox").await?;
