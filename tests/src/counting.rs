@@ -251,11 +251,14 @@ impl Counting {
         Ok(declared.message_count())
     }
 
-    /// Stops a consumer; every message must be done then, for what is not returns to the queue.
+    /// Stops a consumer when it has done all that was published before; nothing may return to the queue then.
     ///
     /// # Errors
     /// When the consumer fails, or left something.
     pub async fn finished(&self, consumer: Consumer) -> anyhow::Result<()> {
+        let last = self.customer().await?;
+        self.publish(&order_created(Uuid::now_v7(), last)).await?;
+        self.counted(last, 1).await?;
         consumer.stop().await?;
         let left = self.waiting(QUEUE).await?;
         ensure!(left == 0, "{left} messages were not acknowledged");
