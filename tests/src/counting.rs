@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
-use customer_service::config::{Cli, Command};
-use customer_service::consumer;
+use anyhow::{Context as _, ensure};
 use lapin::message::Delivery;
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
@@ -13,12 +11,10 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use serde_json::{Value, json};
 use stack::{Database, Service, Vhost};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_postgres::Client;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::consumer::Consumer;
 use crate::pipeline::{PATIENCE, connect};
 
 /// The queue that the consumer reads.
@@ -128,21 +124,7 @@ impl Counting {
     /// # Errors
     /// When its settings are wrong.
     pub async fn unready_consumer(&self, settings: &[&str]) -> anyhow::Result<Consumer> {
-        let addresses =
-            [["--database-url", &self.database.url], ["--rabbitmq-url", &self.broker.amqp_url]];
-        let args = ["customer-service", "consumer"].into_iter();
-        let args = args.chain(addresses.into_iter().flatten()).chain(settings.iter().copied());
-        let cli: Cli = match service_kit::config::try_parse_from(args) {
-            Ok(cli) => cli,
-            Err(refusal) => bail!("{refusal:?}"),
-        };
-        let Command::Consumer(config) = cli.command else { bail!("not the consumer") };
-        service_kit::telemetry::init(&config.process.log);
-        let ops = TcpListener::bind("127.0.0.1:0").await?;
-        let ops_url = format!("http://{}", ops.local_addr()?);
-        let shutdown = CancellationToken::new();
-        let running = tokio::spawn(consumer::run(*config, ops, shutdown.clone()));
-        Ok(Consumer { ops_url, shutdown, running })
+        Consumer::launch(&self.database.url, &self.broker.amqp_url, settings).await
     }
 
     /// A consumer as a process of its own.
@@ -287,60 +269,6 @@ async fn open(broker: &Vhost) -> anyhow::Result<(Connection, Channel)> {
     Ok((connection, channel))
 }
 
-/// A consumer that runs in this process.
-#[derive(Debug)]
-pub struct Consumer {
-    /// Its operations port.
-    pub ops_url: String,
-    shutdown: CancellationToken,
-    running: JoinHandle<anyhow::Result<()>>,
-}
-
-impl Consumer {
-    /// Waits until it is ready.
-    ///
-    /// # Errors
-    /// When it is not in time.
-    pub async fn ready(&self) -> anyhow::Result<()> {
-        until(async || Ok(self.readiness().await?["ready"].as_bool().filter(|ready| *ready)))
-            .await
-            .context("the consumer is ready")?;
-        Ok(())
-    }
-
-    /// What `/readyz` says.
-    ///
-    /// # Errors
-    /// When the port does not answer.
-    pub async fn readiness(&self) -> anyhow::Result<Value> {
-        let url = format!("{}/readyz", self.ops_url);
-        Ok(stack::http_client()?.get(url).send().await?.json().await?)
-    }
-
-    /// Waits until a dependency is down, and says why it is.
-    ///
-    /// # Errors
-    /// When that does not happen in time.
-    pub async fn down(&self, dependency: &str) -> anyhow::Result<String> {
-        until(async || {
-            let status = self.readiness().await?["dependencies"][dependency].clone();
-            let down = status["up"] == false;
-            Ok(down.then(|| status["reason"].as_str().unwrap_or_default().to_owned()))
-        })
-        .await
-        .with_context(|| format!("{dependency} is down"))
-    }
-
-    /// Stops it in the orderly way.
-    ///
-    /// # Errors
-    /// When it fails.
-    pub async fn stop(self) -> anyhow::Result<()> {
-        self.shutdown.cancel();
-        tokio::time::timeout(PATIENCE, self.running).await??
-    }
-}
-
 /// The body of an `order.created` as the contract has it.
 #[must_use]
 pub fn order_created(event_id: Uuid, customer: Uuid) -> Value {
@@ -350,6 +278,13 @@ pub fn order_created(event_id: Uuid, customer: Uuid) -> Value {
         "occurred_at": "2026-02-01T22:25:31.123456Z",
         "data": {"order_public_id": Uuid::new_v4(), "customer_public_id": customer},
     })
+}
+
+/// The bodies of so many events of one customer.
+#[must_use]
+pub fn orders_of(number: usize, customer: Uuid) -> Vec<Vec<u8>> {
+    let body = |_| order_created(Uuid::now_v7(), customer).to_string().into_bytes();
+    (0..number).map(body).collect()
 }
 
 /// Asks `probe` until it gives something.

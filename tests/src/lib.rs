@@ -1,5 +1,6 @@
 //! Set-up that the suites in `tests/` share.
 
+pub mod consumer;
 pub mod counting;
 pub mod customer_api;
 pub mod customer_stub;

@@ -1,0 +1,167 @@
+//! The queues and exchanges of the consumer: what they are, and what happens when they are otherwise or missing.
+
+use lapin::ExchangeKind;
+use lapin::options::{
+    ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until};
+use pipeline_tests::pipeline::{PATIENCE, ready};
+use uuid::Uuid;
+
+type Tested = anyhow::Result<()>;
+
+#[tokio::test]
+async fn a_queue_that_is_deleted_under_the_consumer_is_declared_anew() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let consumer = counting.consumer(&[]).await?;
+    counting.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
+    consumer.down("rabbitmq").await?;
+    consumer.ready().await?;
+    counting.publish_all(orders_of(1, customer)).await?;
+    counting.counted(customer, 1).await?;
+    counting.finished(consumer).await
+}
+
+/// The move is returned by the broker: the original must stay.
+#[tokio::test]
+async fn a_message_is_not_lost_when_the_queue_that_it_has_to_go_to_is_missing() -> Tested {
+    let counting = Counting::start().await?;
+    let consumer = counting.consumer(&[]).await?;
+    for queue in [RETRY_QUEUE, DEAD_LETTER_QUEUE] {
+        counting.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;
+    }
+    counting.publish_all(orders_of(20, Uuid::new_v4())).await?;
+    let broken = std::iter::repeat_n(b"broken".to_vec(), 20);
+    counting.publish_all(broken).await?;
+    let there = async |queue: &str| {
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let (connection, channel) = counting.another_channel().await?;
+        let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
+        drop(connection);
+        anyhow::Ok(declared.map_or(0, |queue| queue.message_count()))
+    };
+    until(async || {
+        let moved = (there(RETRY_QUEUE).await?, there(DEAD_LETTER_QUEUE).await?);
+        Ok((moved.0 >= 20 && moved.1 >= 20).then_some(()))
+    })
+    .await?;
+    counting.finished(consumer).await
+}
+
+#[tokio::test]
+async fn a_queue_with_other_arguments_is_named_with_what_differs_and_mended_without_a_restart()
+-> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    counting.channel.queue_declare(QUEUE.into(), durable, FieldTable::default()).await?;
+
+    let service = counting.consumer_process(&[]).await?;
+    let line = service.wait_for_line("rabbitmq is not reachable", PATIENCE).await?;
+    for part in
+        ["queue customer.orders_count exists already", "x-queue-type", "'quorum'", "delete it"]
+    {
+        assert!(line.contains(part), "{line:?} does not say {part:?}");
+    }
+    // Mended, but not well: the next try says what differs now.
+    counting.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
+    let mut quorum = FieldTable::default();
+    quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    counting.channel.queue_declare(QUEUE.into(), durable, quorum).await?;
+    service.wait_for_line("inequivalent arg 'x-delivery-limit'", PATIENCE).await?;
+    let log = service.log();
+    for difference in ["'x-queue-type'", "'x-delivery-limit'"] {
+        assert_eq!(log.matches(difference).count(), 1, "one line per state, not per try: {log}");
+    }
+
+    counting.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
+    ready(&service).await?;
+    counting.publish_all(orders_of(1, customer)).await?;
+    counting.counted(customer, 1).await
+}
+
+#[tokio::test]
+async fn an_exchange_of_another_type_is_named_with_what_differs_and_mended_without_a_restart()
+-> Tested {
+    let counting = Counting::start().await?;
+    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    let name = "orders.events";
+    counting
+        .channel
+        .exchange_declare(name.into(), ExchangeKind::Direct, durable, FieldTable::default())
+        .await?;
+    let consumer = counting.unready_consumer(&[]).await?;
+    let reason = until(async || {
+        let reason = consumer.down("rabbitmq").await?;
+        Ok(reason.contains("exchange orders.events exists already").then_some(reason))
+    })
+    .await?;
+    assert!(reason.contains("'topic'") && reason.contains("'direct'"), "{reason}");
+    counting.channel.exchange_delete(name.into(), ExchangeDeleteOptions::default()).await?;
+    consumer.ready().await?;
+    consumer.stop().await
+}
+
+/// An upgrade of the broker, or another version of this program, must not change what was declared before.
+#[tokio::test]
+async fn the_topology_is_the_contracts() -> Tested {
+    let counting = Counting::start().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    let quorum = [("x-queue-type", AMQPValue::LongString("quorum".into()))];
+    let text = |value: &str| AMQPValue::LongString(value.into());
+    let work = [("x-delivery-limit", AMQPValue::LongLongInt(2_147_483_647))];
+    let retry = [
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text(QUEUE)),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+    ];
+    let declarations = [(QUEUE, &work[..]), (RETRY_QUEUE, &retry[..]), (DEAD_LETTER_QUEUE, &[])];
+    for (queue, arguments) in declarations {
+        let mut table = FieldTable::default();
+        for (name, value) in quorum.iter().chain(arguments) {
+            table.insert((*name).into(), value.clone());
+        }
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        // Refused by the broker if anything differed.
+        counting.channel.queue_declare(queue.into(), durable, table).await?;
+    }
+    Ok(())
+}
+
+/// The broker drops what was returned too often, unless told otherwise: RabbitMQ 4 after 20 times.
+#[tokio::test]
+async fn a_message_that_is_returned_a_hundred_times_is_still_there() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    counting.publish_all(orders_of(1, customer)).await?;
+    for _ in 0..100 {
+        let message = until(async || {
+            let got = counting.channel.basic_get(QUEUE.into(), Default::default()).await?;
+            Ok(got)
+        });
+        let options = lapin::options::BasicNackOptions { requeue: true, multiple: false };
+        message.await?.nack(options).await?;
+    }
+    let consumer = counting.consumer(&[]).await?;
+    counting.counted(customer, 1).await?;
+    counting.finished(consumer).await
+}
+
+#[tokio::test]
+async fn the_retry_time_may_change_while_messages_wait() -> Tested {
+    let counting = Counting::start().await?;
+    let consumer = counting.consumer(&["--rabbitmq-retry-ttl-ms", "50"]).await?;
+    let late = Uuid::new_v4();
+    counting.publish_all(orders_of(1, late)).await?;
+    until(async || Ok((counting.waiting(RETRY_QUEUE).await? > 0).then_some(()))).await?;
+    consumer.stop().await?;
+    // Another time, the same queue: it is declared without one.
+    let consumer = counting.consumer(&["--rabbitmq-retry-ttl-ms", "100"]).await?;
+    counting.add_customer(late).await?;
+    counting.counted(late, 1).await?;
+    counting.finished(consumer).await
+}
