@@ -131,6 +131,12 @@ async fn a_broker_that_restarts_while_events_are_consumed_loses_none() -> Tested
     let customer = counting.customer().await?;
     let settings = [&CHARGED_IS_DEAD[..], &["--consumer-prefetch", "20"]].concat();
     let consumer = counting.consumer(&settings).await?;
+    // RabbitMQ 3.10 writes a new quorum queue's registration after half a second without others: a crash before that
+    // loses the queue itself, which is not what is tried here. A stop writes it.
+    rabbitmq.stop_gracefully().await?;
+    consumer.down("rabbitmq").await?;
+    rabbitmq.start().await?;
+    counting.reconnect().await?;
     counting.publish_all(orders_of(2_000, customer)).await?;
     until(async || Ok((counting.count(customer).await? > 100).then_some(()))).await?;
 

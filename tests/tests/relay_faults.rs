@@ -1,5 +1,6 @@
 //! Crashes and outages: nothing is lost, whatever dies in the middle of a window.
 
+use anyhow::Context as _;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -86,6 +87,11 @@ async fn a_broker_restarted_in_mid_window_loses_nothing() -> anyhow::Result<()> 
     let vhost = broker.vhost("outbox").await?;
     let mut outbox = Outbox::on(database, vhost).await?;
     outbox.queue("all", "#").await?;
+    // RabbitMQ 3.10 writes a new quorum queue's registration after half a second without others: a crash before that
+    // loses the queue itself, which is not what is tried here. A stop writes it.
+    broker.stop_gracefully().await?;
+    broker.start().await?;
+    outbox.reconnect().await?;
     outbox.sql.batch_execute(ADD_2000).await?;
     outbox.sql.batch_execute(ADD_2000).await?;
     let relay = outbox.relay_process(&[("RELAY_BATCH", "50")]).await?;
@@ -97,7 +103,7 @@ async fn a_broker_restarted_in_mid_window_loses_nothing() -> anyhow::Result<()> 
     assert!(relay.is_running(), "{}", relay.last_lines());
     broker.start().await?;
     outbox.reconnect().await?;
-    outbox.all_published().await?;
+    outbox.all_published().await.with_context(|| relay.log())?;
     let charged = "SELECT count(*) FROM outbox WHERE attempts > 0";
     assert_eq!(outbox.count(charged, &[]).await?, 0, "an outage is no event's fault");
     let (ids, _) = delivered(&outbox).await?;
