@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use service_kit::health::{Health, Need};
 use service_kit::http::{self, Up};
-use service_kit::postgres::{self, Pool};
+use service_kit::postgres::{self, Database, Pool};
 use service_kit::{ops, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{Orders, described};
 use crate::config::{Config, MigrateConfig};
 use crate::customers::{self, Check, CheckMode, Client, Lookups};
-use crate::database::Database;
 use crate::{idempotency, schema};
 
 /// The ports of the process, opened.

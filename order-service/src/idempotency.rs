@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use poem::http::HeaderMap;
+use service_kit::postgres::{Database, DatabaseError};
 use tokio_util::sync::CancellationToken;
 
-use crate::database::{Database, DatabaseError};
 use crate::queries;
 
 /// The header that carries it.

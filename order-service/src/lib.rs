@@ -6,7 +6,7 @@
 //! | [`app`] | builds, starts and stops the process |
 //! | [`api`] | the operations over HTTP, and their OpenAPI document |
 //! | [`domain`] | what an order is made of |
-//! | `orders`, `queries`, [`database`] | what is done with orders, one statement each, in bounded time |
+//! | `orders`, `queries` | what is done with orders, one statement each |
 //! | [`idempotency`], [`trace_context`] | `Idempotency-Key`; the request's trace handed on with the event |
 //! | [`customers`] | the customer service: client, cache, circuit breaker, check |
 //! | [`schema`] | the database's schema |
@@ -15,7 +15,6 @@ pub mod api;
 pub mod app;
 pub mod config;
 pub mod customers;
-pub mod database;
 pub mod domain;
 pub mod idempotency;
 mod orders;

@@ -1,9 +1,9 @@
 //! What can be done with orders, each in one statement and so in one transaction with its event.
 
 use serde_json::Value;
+use service_kit::postgres::{Database, DatabaseError};
 use uuid::Uuid;
 
-use crate::database::{Database, DatabaseError};
 use crate::domain::{NewOrder, Order, OrderId, Status};
 use crate::idempotency::IdempotencyKey;
 use crate::queries::{self, Filter};

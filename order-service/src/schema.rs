@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use service_kit::health::Dependency;
-use service_kit::postgres::{DatabaseUrl, MigrateArgs, MigrateError, migrate_until_done};
+use service_kit::postgres::{Database, DatabaseUrl, MigrateArgs, MigrateError, migrate_until_done};
 use tokio_util::sync::CancellationToken;
 
-use crate::database::Database;
 use crate::queries;
 
 mod embedded {

@@ -1,12 +1,12 @@
 //! `Idempotency-Key`: a request that is sent again makes no second order.
 
 use futures_util::future::join_all;
-use order_service::database::Database;
 use order_service::idempotency::{Pruned, prune_once};
 use pipeline_tests::customer_stub::{Behaviour, CustomerStub};
 use pipeline_tests::order_api::{OrderApi, accepted, count, faults, order};
 use reqwest::Response;
 use serde_json::{Value, json};
+use service_kit::postgres::Database;
 use service_kit::postgres::{Pool, PoolArgs};
 use std::time::Duration;
 

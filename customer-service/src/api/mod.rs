@@ -13,7 +13,7 @@ use service_kit::backoff::Backoff;
 use service_kit::health::{Dependency, Health, Need};
 use service_kit::http::{self, Up};
 use service_kit::ops;
-use service_kit::postgres::{Pool, watch};
+use service_kit::postgres::{Database, Pool, watch};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -52,7 +52,7 @@ pub async fn run(
     let health = Health::default();
     let database = health.dependency("postgresql", Need::Required);
     let pool = Pool::new(config.database.url(), &config.pool, "customer-service api")?;
-    let store = Store::new(pool.clone(), config.pool.database_statement_timeout);
+    let store = Store::new(Database::new(pool.clone(), config.pool.database_statement_timeout));
 
     let done = CancellationToken::new();
     let serve = async {

@@ -7,13 +7,13 @@ use poem_openapi::{ApiResponse, OpenApi, Tags};
 use service_kit::http::page::{Cursor, Limit};
 use service_kit::http::parameters::Unparsed;
 use service_kit::http::{JsonBody, Parameters, Refused};
+use service_kit::postgres::Database;
 use uuid::Uuid;
 
 use super::order::OrderBody;
 use super::request::{ChangeStatus, IdempotencyKeyText};
 use super::{change_status, create, get, list, refusals};
 use crate::customers::{Check, Lookups};
-use crate::database::Database;
 use crate::domain::{NewOrder, Status};
 
 /// What the operations work with.

@@ -1,7 +1,5 @@
 //! One connection to PostgreSQL.
 
-use std::error::Error as _;
-
 use anyhow::Context as _;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -56,6 +54,11 @@ pub fn reason(error: &tokio_postgres::Error) -> String {
     if let Some(db) = error.as_db_error() {
         return format!("{} ({})", db.message(), db.code().code());
     }
+    chain(error)
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

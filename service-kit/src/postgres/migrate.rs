@@ -5,7 +5,7 @@ use refinery::error::Kind;
 use refinery::{Report, Runner};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{Session, connect, reason};
+use super::connect::{Session, chain, connect, reason};
 use super::url::DatabaseUrl;
 use crate::backoff::Backoff;
 use crate::health::Dependency;
@@ -113,14 +113,4 @@ async fn lock(session: &Session) -> Result<(), MigrateError> {
         tokio::time::sleep(backoff.next_delay()).await;
     }
     Ok(())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

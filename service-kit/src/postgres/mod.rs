@@ -1,12 +1,14 @@
 //! PostgreSQL: the URL and its TLS settings, single connections, a pool that sheds load, migrations.
 
 mod connect;
+mod database;
 mod migrate;
 mod pool;
 mod tls;
 mod url;
 
 pub use connect::{Session, connect, reason};
+pub use database::{Database, DatabaseError};
 pub use migrate::{MigrateArgs, MigrateError, migrate, migrate_until_done};
 pub use pool::{Pool, PoolArgs, PoolError, watch};
 pub use url::{DatabaseArgs, DatabaseUrl, SslMode};

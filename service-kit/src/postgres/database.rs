@@ -1,17 +1,19 @@
-//! The order database as requests use it: bounded waiting, and failures sorted into what a client can do about them.
+//! A database as requests use it: bounded waiting, and failures sorted into what a client can do about them.
 
 use std::time::Duration;
 
 use deadpool_postgres::Object;
-use service_kit::http::Problem;
-use service_kit::postgres::{Pool, PoolError, reason};
 use tokio_postgres::error::SqlState;
+
+use super::connect::reason;
+use super::pool::{Pool, PoolError};
+use crate::http::{Problem, Refused};
 
 /// How much longer than the server's own limit a statement is waited for. The server ends a slow statement by itself;
 /// only one that hangs, or whose line is cut, gets here.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// The order database. Clones share the pool.
+/// A database behind a pool. Clones share the pool.
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: Pool,
@@ -102,5 +104,11 @@ impl From<DatabaseError> for Problem {
             ),
             DatabaseError::Refused(_) => Self::internal(&error),
         }
+    }
+}
+
+impl<S> From<DatabaseError> for Refused<S> {
+    fn from(error: DatabaseError) -> Self {
+        Problem::from(error).into()
     }
 }
