@@ -51,7 +51,7 @@ SELECT id,
            WHEN next_attempt_at > now() THEN 'waiting'
            ELSE 'ready'
        END AS state,
-       now() - created_at AS age,
+       CASE WHEN isfinite(created_at) THEN now() - created_at END AS age,
        attempts,
        next_attempt_at,
        last_error
@@ -61,7 +61,8 @@ ORDER BY id;
 
 -- What no relay will try again by itself, and why.
 CREATE VIEW outbox_stuck AS
-SELECT id, event_id, aggregate_type, aggregate_id, event_type, now() - created_at AS age, attempts, last_error
+SELECT id, event_id, aggregate_type, aggregate_id, event_type,
+       CASE WHEN isfinite(created_at) THEN now() - created_at END AS age, attempts, last_error
 FROM outbox
 WHERE published_at IS NULL AND next_attempt_at = 'infinity'
 ORDER BY id;
@@ -71,7 +72,7 @@ CREATE VIEW outbox_lag AS
 SELECT count(*) AS pending,
        count(*) FILTER (WHERE next_attempt_at > now() AND next_attempt_at < 'infinity') AS waiting,
        count(*) FILTER (WHERE next_attempt_at = 'infinity') AS stuck,
-       min(created_at) AS oldest_pending_at,
-       now() - min(created_at) AS oldest_pending_age
+       min(created_at) FILTER (WHERE isfinite(created_at)) AS oldest_pending_at,
+       now() - min(created_at) FILTER (WHERE isfinite(created_at)) AS oldest_pending_age
 FROM outbox
 WHERE published_at IS NULL;

@@ -126,7 +126,8 @@ async fn a_person_sees_what_is_ready_waiting_and_stuck() -> anyhow::Result<()> {
              VALUES ('order', 'a', 'order.created', '{}', now() - interval '1 hour', now(), NULL, NULL),
                     ('order', 'b', 'order.created', '{}', now() - interval '2 minutes', NULL, NULL, NULL),
                     ('order', 'c', 'order.created', '{}', now(), NULL, now() + interval '1 hour', 'no queue'),
-                    ('order', 'd', 'order.created', '{}', now(), NULL, 'infinity', 'no object')",
+                    ('order', 'd', 'order.created', '{}', now(), NULL, 'infinity', 'no object'),
+                    ('order', 'e', 'order.created', '{}', 'infinity', NULL, 'infinity', 'no time')",
         )
         .await?;
     let pending: Vec<(String, String)> = client
@@ -135,16 +136,18 @@ async fn a_person_sees_what_is_ready_waiting_and_stuck() -> anyhow::Result<()> {
         .into_iter()
         .map(|row| (row.get(0), row.get(1)))
         .collect();
-    let expected = [("b", "ready"), ("c", "waiting"), ("d", "stuck")];
+    let expected = [("b", "ready"), ("c", "waiting"), ("d", "stuck"), ("e", "stuck")];
     assert_eq!(pending, expected.map(|(id, state)| (id.to_owned(), state.to_owned())));
 
-    let stuck = client.query_one("SELECT aggregate_id, last_error FROM outbox_stuck", &[]).await?;
-    assert_eq!((stuck.get::<_, &str>(0), stuck.get::<_, &str>(1)), ("d", "no object"));
+    let stuck = client.query("SELECT aggregate_id, last_error FROM outbox_stuck", &[]).await?;
+    assert_eq!((stuck[0].get::<_, &str>(0), stuck[0].get::<_, &str>(1)), ("d", "no object"));
+    assert_eq!((stuck[1].get::<_, &str>(0), stuck[1].get::<_, &str>(1)), ("e", "no time"));
+    assert_eq!(stuck.len(), 2);
 
     let lag = client
         .query_one("SELECT pending, waiting, stuck, oldest_pending_age >= interval '2 minutes' FROM outbox_lag", &[])
         .await?;
-    assert_eq!((lag.get::<_, i64>(0), lag.get::<_, i64>(1), lag.get::<_, i64>(2)), (3, 1, 1));
+    assert_eq!((lag.get::<_, i64>(0), lag.get::<_, i64>(1), lag.get::<_, i64>(2)), (4, 1, 2));
     assert!(lag.get::<_, bool>(3), "the oldest pending event is two minutes old");
     Ok(())
 }
