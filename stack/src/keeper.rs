@@ -41,6 +41,8 @@ async fn keep() -> anyhow::Result<()> {
     only_one.lock()?;
     let users = meeting.lock_file("users.lock")?;
 
+    let keeper = ProcessId::own();
+    meeting.write(&Status { keeper: keeper.clone(), phase: Phase::Starting })?;
     let started = tokio::try_join!(
         Box::pin(PostgresServer::start_temporary()),
         Box::pin(RabbitServer::start_temporary())
@@ -53,7 +55,7 @@ async fn keep() -> anyhow::Result<()> {
         Err(error) => Phase::Failed { error: format!("{error:#}") },
     };
     let linger = if started.is_ok() { LINGER } else { LINGER_AFTER_FAILURE };
-    meeting.write(&Status { keeper: ProcessId::own(), phase })?;
+    meeting.write(&Status { keeper, phase })?;
 
     let servers = started.as_ref().ok();
     tokio::select! {

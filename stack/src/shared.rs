@@ -5,12 +5,12 @@
 //! servers and stops them when nobody has held the lock for a while.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, bail};
+use anyhow::{anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
@@ -71,7 +71,10 @@ pub async fn shared() -> anyhow::Result<Servers> {
     shared.await.clone().map_err(|error| anyhow!(error))
 }
 
-/// What the keeper has come to.
+/// More than the servers may take to start, each of which has a limit of its own.
+const STARTED: Duration = Duration::from_secs(180);
+
+/// What the keeper has come to. Written by the keeper alone.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Status {
     pub(crate) keeper: ProcessId,
@@ -134,11 +137,10 @@ impl Meeting {
         std::fs::remove_dir_all(self.dir.join("garbage")).ok();
     }
 
-    fn start_keeper(&self) -> anyhow::Result<()> {
+    fn start_keeper(&self) -> anyhow::Result<Process> {
         let mut command = Command::new(keeper_binary()?);
         command.arg("keep").arg(root()).current_dir(root());
-        let keeper = Process::spawn(&mut command, &self.log())?;
-        self.write(&Status { keeper: keeper.id, phase: Phase::Starting })
+        Process::spawn(&mut command, &self.log())
     }
 }
 
@@ -152,31 +154,43 @@ fn join() -> anyhow::Result<Servers> {
     // The keeper that stopped may have removed the folder for notes.
     let meeting = Meeting::open()?;
 
-    let phase = {
+    let (postgres, rabbitmq) = {
         let one_at_a_time = meeting.lock_file("start.lock")?;
         one_at_a_time.lock()?;
-        if meeting.read().is_none() {
-            meeting.start_keeper()?;
-        }
-        wait_for_phase(&meeting, &meeting.log())?
-    };
-    let (postgres, rabbitmq) = match phase {
-        Phase::Ready { postgres, rabbitmq } => (postgres, rabbitmq),
-        Phase::Failed { error } => bail!("{error}"),
-        Phase::Starting => bail!("the test servers are still starting"),
+        let started = match meeting.read() {
+            Some(_) => None,
+            None => Some(meeting.start_keeper()?),
+        };
+        wait_for_servers(&meeting, started.as_ref())?
     };
     USER.get_or_init(|| user);
     Ok(Servers { postgres, rabbitmq, garbage: meeting.garbage() })
 }
 
-fn wait_for_phase(meeting: &Meeting, log: &Path) -> anyhow::Result<Phase> {
+/// `started` is the keeper that this process has just started, and that may not have written its
+/// status yet; none when one was there.
+fn wait_for_servers(
+    meeting: &Meeting,
+    started: Option<&Process>,
+) -> anyhow::Result<(PostgresAccess, RabbitAccess)> {
+    let end = Instant::now() + STARTED;
     loop {
-        match meeting.read() {
-            None => bail!("the test servers' keeper ended early; {}", last_lines_of(log)),
-            Some(Status { phase: Phase::Starting, .. }) => {
-                std::thread::sleep(Duration::from_millis(50));
+        // Asked before reading, so that the last words of an ended keeper count.
+        let may_still_write = started.is_some_and(Process::is_alive);
+        match meeting.read().map(|status| status.phase) {
+            Some(Phase::Ready { postgres, rabbitmq }) => return Ok((postgres, rabbitmq)),
+            Some(Phase::Failed { error }) => bail!("{error}"),
+            None if !may_still_write => {
+                bail!("the test servers' keeper ended early; {}", last_lines_of(&meeting.log()))
             }
-            Some(Status { phase, .. }) => return Ok(phase),
+            Some(Phase::Starting) | None => {}
         }
+        ensure!(
+            Instant::now() < end,
+            "the test servers' keeper has neither started them nor failed within {} s; {}",
+            STARTED.as_secs(),
+            last_lines_of(&meeting.log())
+        );
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
