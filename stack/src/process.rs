@@ -85,8 +85,10 @@ fn start_time(pid: u32) -> Option<String> {
 /// When the process started, in the system's own words; none when it has ended.
 #[cfg(not(target_os = "linux"))]
 fn start_time(pid: u32) -> Option<String> {
-    let output =
-        Command::new("ps").args(["-o", "stat=,lstart=", "-p", &pid.to_string()]).output().ok()?;
+    let mut ps = Command::new("ps");
+    ps.args(["-o", "stat=,lstart=", "-p", &pid.to_string()]);
+    // The same words in every shell from which a command of the stack may be started.
+    let output = ps.env("LC_ALL", "C").env("TZ", "UTC").output().ok()?;
     let line = String::from_utf8(output.stdout).ok()?;
     let (state, started) = line.trim().split_once(char::is_whitespace)?;
     (!state.starts_with('Z')).then(|| started.trim().to_owned())
