@@ -26,7 +26,7 @@ pub(crate) fn announce(at: &Addresses, detached: bool) -> anyhow::Result<()> {
     line("See it counted:");
     line(&format!("  curl -sS {customers}/api/customers/11111111-1111-1111-1111-111111111111"));
     line("Look into the outbox:");
-    line(&format!("  psql '{}' -c '{OUTBOX}'", at.order_database));
+    line(&format!("  {} '{}' -c '{OUTBOX}'", psql(), at.order_database));
     line(&format!("\nThese addresses as shell variables: . {}", relative(&env_file()?)));
     if detached {
         line("Show what runs: cargo xtask status. Stop it: cargo xtask down.");
@@ -35,6 +35,15 @@ pub(crate) fn announce(at: &Addresses, detached: bool) -> anyhow::Result<()> {
     }
     line("");
     Ok(())
+}
+
+/// `psql` as it can be typed: Homebrew and some distributions leave it out of PATH.
+fn psql() -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|dir| dir.join("psql").is_file()) {
+        return "psql".to_owned();
+    }
+    stack::psql().map_or("psql".to_owned(), |program| program.display().to_string())
 }
 
 const ORDER: &str = r#"{"order":{"customer_public_id":"11111111-1111-1111-1111-111111111111","product_name":"Laptop","quantity":1,"price":"1200.00","delivery_address":"Cra 7 #12-34, Bogotá"}}"#;

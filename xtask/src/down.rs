@@ -2,15 +2,21 @@
 
 use std::process::ExitCode;
 
-use crate::services;
-use crate::state::{self, Name, State, own_postgres, own_rabbitmq};
+use crate::plan::settings_from_environment;
+use crate::services::{self, patience};
+use crate::state::{self, Name, Service, State, own_postgres, own_rabbitmq};
 use crate::style::say;
 
 pub(crate) async fn down(wipe: bool) -> anyhow::Result<ExitCode> {
     let _lock = state::lock()?;
-    match State::load()? {
-        Some(state) => stop(&state).await?,
-        None => say("The stack is not up."),
+    match State::load() {
+        Ok(Some(state)) => stop(&state).await?,
+        // Nobody knows any more what was started, but it may still run.
+        Ok(None) => stop_without_state().await?,
+        Err(_) => {
+            say("What was started can't be read; stopping what is found running …");
+            stop_without_state().await?;
+        }
     }
     if wipe {
         self::wipe()?;
@@ -18,28 +24,74 @@ pub(crate) async fn down(wipe: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writers before readers, services before servers: nothing is cut off from what it still needs.
 pub(crate) async fn stop(state: &State) -> anyhow::Result<()> {
-    let order =
-        [Name::OrderService, Name::OutboxRelay, Name::CustomerConsumer, Name::CustomerService];
-    for name in order {
+    let patience = patience(&state.settings);
+    for name in Name::IN_STOPPING_ORDER {
         let service = state.services.iter().find(|service| service.name == name);
-        if let Some(service) = service.filter(|service| service.alive().is_some()) {
+        if let Some(process) = service.and_then(Service::alive) {
             say(&format!("Stopping {} …", name.text()));
-            services::stop(service).await?;
+            services::stop(name, process, patience).await?;
         }
     }
     if state.own_rabbitmq {
-        say("Stopping RabbitMQ …");
-        own_rabbitmq()?.stop_gracefully().await?;
+        stop_rabbitmq().await?;
     }
     if state.own_postgres {
-        say("Stopping PostgreSQL …");
-        own_postgres()?.stop_gracefully().await?;
+        stop_postgres().await?;
     }
     State::remove()?;
     say("Stopped.");
     Ok(())
+}
+
+/// Stops what `.stack/started` and the servers' own notes name. A pid that a stranger has by now is
+/// left alone: each note holds the time at which its process started.
+async fn stop_without_state() -> anyhow::Result<()> {
+    let patience = patience(&settings_from_environment());
+    let mut found = false;
+    for name in Name::IN_STOPPING_ORDER {
+        found |= match name {
+            Name::Rabbitmq => stop_rabbitmq().await?,
+            Name::Postgres => stop_postgres().await?,
+            _ => false,
+        };
+        if let Some(process) = state::started(name)? {
+            found = true;
+            say(&format!("Stopping {} …", name.text()));
+            services::stop(name, &process, patience).await?;
+        }
+    }
+    State::remove()?;
+    say(if found { "Stopped." } else { "The stack is not up." });
+    Ok(())
+}
+
+/// Whether it ran. Its port mapper may be left when it did not.
+async fn stop_rabbitmq() -> anyhow::Result<bool> {
+    if !state::folder()?.join("rabbitmq").exists() {
+        return Ok(false);
+    }
+    let mut server = own_rabbitmq()?;
+    let runs = server.process().is_some();
+    if runs {
+        say("Stopping RabbitMQ …");
+    }
+    server.stop_gracefully().await?;
+    Ok(runs)
+}
+
+/// Whether it ran.
+async fn stop_postgres() -> anyhow::Result<bool> {
+    if !state::folder()?.join("postgres").exists() {
+        return Ok(false);
+    }
+    let mut server = own_postgres()?;
+    let runs = server.process().is_some();
+    if runs {
+        say("Stopping PostgreSQL …");
+    }
+    server.stop_gracefully().await?;
+    Ok(runs)
 }
 
 fn wipe() -> anyhow::Result<()> {

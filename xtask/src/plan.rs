@@ -1,5 +1,6 @@
 //! What a stack consists of: ports, addresses, and each service's command and settings.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -33,15 +34,7 @@ impl ServicePorts {
 
     /// Fails with one sentence for the first port that someone else has.
     pub(crate) fn check_free(&self) -> anyhow::Result<()> {
-        let named = [
-            (self.order_api, "order-service"),
-            (self.customer_api, "customer-service"),
-            (self.ops[0], "the operations port of order-service"),
-            (self.ops[1], "the operations port of outbox-relay"),
-            (self.ops[2], "the operations port of customer-service"),
-            (self.ops[3], "the operations port of customer-consumer"),
-        ];
-        for (port, name) in named {
+        for (port, name) in self.named() {
             if !stack::is_free(port) {
                 let owner = port_owner(port).unwrap_or_else(|| "another process".to_owned());
                 bail!(
@@ -51,6 +44,23 @@ impl ServicePorts {
             }
         }
         Ok(())
+    }
+
+    /// Occupies the ports until the result is dropped, so that nothing else finds them free.
+    pub(crate) fn occupy(&self) -> Vec<TcpListener> {
+        let listen = |(port, _)| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
+        self.named().into_iter().filter_map(listen).collect()
+    }
+
+    fn named(&self) -> [(u16, &'static str); 6] {
+        [
+            (self.order_api, "order-service"),
+            (self.customer_api, "customer-service"),
+            (self.ops[0], "the operations port of order-service"),
+            (self.ops[1], "the operations port of outbox-relay"),
+            (self.ops[2], "the operations port of customer-service"),
+            (self.ops[3], "the operations port of customer-consumer"),
+        ]
     }
 }
 

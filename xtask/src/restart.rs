@@ -23,7 +23,10 @@ pub(crate) async fn restart(name: Name) -> anyhow::Result<ExitCode> {
 }
 
 async fn restart_service(state: &mut State, name: Name) -> anyhow::Result<()> {
-    services::stop(state.service_mut(name)?).await?;
+    let patience = services::patience(&state.settings);
+    if let Some(process) = state.service_mut(name)?.alive() {
+        services::stop(name, process, patience).await?;
+    }
     // Later entries win when the process is started.
     state.settings.extend(settings_from_environment());
     let process = services::start(state, name)?;

@@ -1,9 +1,10 @@
 //! PostgreSQL and RabbitMQ of the stack: our own, or those named in the environment.
 
 use anyhow::Context;
+use stack::{PostgresServer, RabbitServer};
 use url::Url;
 
-use crate::plan::ServerAddresses;
+use crate::plan::{ServerAddresses, ServicePorts};
 use crate::state::{Name, State, given, own_postgres, own_rabbitmq, write_pid};
 use crate::style::say;
 
@@ -43,20 +44,32 @@ pub(crate) fn install(given: &Given) -> anyhow::Result<()> {
 }
 
 /// Starts our own servers, both at once, and creates the databases.
-pub(crate) async fn start(state: &State, given: &Given) -> anyhow::Result<ServerAddresses> {
+pub(crate) async fn start(
+    state: &State,
+    given: &Given,
+    ports: &ServicePorts,
+) -> anyhow::Result<ServerAddresses> {
+    // The servers choose their ports, or find those they had, without the services' ones.
+    let services_ports = ports.occupy();
+    let postgres = state.own_postgres.then(own_postgres).transpose()?;
+    let rabbitmq = state.own_rabbitmq.then(own_rabbitmq).transpose()?;
+    drop(services_ports);
+
     let ((order_database, customer_database), (rabbitmq, rabbitmq_management)) = tokio::try_join!(
-        Box::pin(start_postgres(state, given)),
-        Box::pin(start_rabbitmq(state, given))
+        Box::pin(start_postgres(postgres, given)),
+        Box::pin(start_rabbitmq(rabbitmq, given))
     )?;
     Ok(ServerAddresses { order_database, customer_database, rabbitmq, rabbitmq_management })
 }
 
-async fn start_postgres(state: &State, given: &Given) -> anyhow::Result<(String, String)> {
+async fn start_postgres(
+    own: Option<PostgresServer>,
+    given: &Given,
+) -> anyhow::Result<(String, String)> {
     let mut urls = [("orders", &given.order_database), ("customers", &given.customer_database)]
         .map(|(database, given)| (database, given.clone()));
-    if state.own_postgres {
+    if let Some(mut server) = own {
         say("Starting PostgreSQL …");
-        let mut server = own_postgres()?;
         truncate(server.log())?;
         server.start().await?;
         write_pid(Name::Postgres, server.process().context("PostgreSQL has ended again")?)?;
@@ -69,14 +82,16 @@ async fn start_postgres(state: &State, given: &Given) -> anyhow::Result<(String,
     Ok((orders.unwrap_or_default(), customers.unwrap_or_default()))
 }
 
-async fn start_rabbitmq(state: &State, given: &Given) -> anyhow::Result<(String, Option<String>)> {
-    if !state.own_rabbitmq {
+async fn start_rabbitmq(
+    own: Option<RabbitServer>,
+    given: &Given,
+) -> anyhow::Result<(String, Option<String>)> {
+    let Some(mut server) = own else {
         let url = given.rabbitmq.clone().unwrap_or_default();
         let management = self::given("RABBITMQ_MANAGEMENT_URL").or_else(|| usual_management(&url));
         return Ok((url, management));
-    }
+    };
     say("Starting RabbitMQ, which takes about ten seconds …");
-    let mut server = own_rabbitmq()?;
     truncate(server.log())?;
     server.start().await?;
     write_pid(Name::Rabbitmq, server.process().context("RabbitMQ has ended again")?)?;

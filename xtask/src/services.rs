@@ -3,15 +3,27 @@
 use std::process::Command;
 use std::time::Duration;
 
-use stack::{Process, Signal};
+use stack::{Process, ProcessId, Signal};
 
 use crate::plan::{self, is_ours};
 use crate::ready::wait_until_healthy;
 use crate::state::{self, Name, Service, State, write_pid};
 use crate::style::say;
 
-/// More than the 25 s that a service gives itself (`SHUTDOWN_GRACE`).
-const PATIENCE: Duration = Duration::from_secs(30);
+/// What a service gives itself to end, unless it is told otherwise.
+const GRACE: (&str, Duration) = ("SHUTDOWN_GRACE", Duration::from_secs(25));
+
+/// From the end of a service's grace to the end of ours.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// How long a service that was started with these settings may take to end.
+pub(crate) fn patience(settings: &[(String, String)]) -> Duration {
+    let (name, default) = GRACE;
+    // The last one counts when the service is started.
+    let setting = settings.iter().rev().find(|(setting, _)| setting == name);
+    let grace = setting.and_then(|(_, value)| humantime::parse_duration(value).ok());
+    grace.unwrap_or(default).saturating_add(MARGIN)
+}
 
 /// Starts one service and writes down its process; does not wait for it.
 pub(crate) fn start(state: &mut State, name: Name) -> anyhow::Result<Process> {
@@ -44,12 +56,30 @@ pub(crate) async fn wait(service: &Service, process: &Process) -> anyhow::Result
 }
 
 /// Asks a service to end and waits for it; kills it when it does not.
-pub(crate) async fn stop(service: &Service) -> anyhow::Result<()> {
-    let Some(process) = service.alive() else { return Ok(()) };
-    let name = service.name.text();
-    let in_time = Process::adopt(process.clone()).stop(Signal::SIGTERM, PATIENCE).await?;
-    if !in_time {
-        say(&format!("{name} did not end within {} s and was killed", PATIENCE.as_secs()));
+pub(crate) async fn stop(
+    name: Name,
+    process: &ProcessId,
+    patience: Duration,
+) -> anyhow::Result<()> {
+    // PostgreSQL takes SIGTERM as "when all clients have gone".
+    let signal = if name == Name::Postgres { Signal::SIGINT } else { Signal::SIGTERM };
+    if !Process::adopt(process.clone()).stop(signal, patience).await? {
+        let (name, seconds) = (name.text(), patience.as_secs());
+        say(&format!("{name} did not end within {seconds} s and was killed"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, patience};
+
+    #[test]
+    fn a_service_gets_a_little_more_time_than_it_gives_itself() {
+        let settings = |values: &[&str]| -> Vec<_> {
+            values.iter().map(|value| ("SHUTDOWN_GRACE".to_owned(), (*value).to_owned())).collect()
+        };
+        assert_eq!(patience(&[]), Duration::from_secs(30));
+        assert_eq!(patience(&settings(&["5s", "2m"])), Duration::from_secs(125));
+    }
 }

@@ -23,6 +23,16 @@ pub(crate) enum Name {
 }
 
 impl Name {
+    /// Writers before readers, services before servers: nothing is cut off from what it still needs.
+    pub(crate) const IN_STOPPING_ORDER: [Self; 6] = [
+        Self::OrderService,
+        Self::OutboxRelay,
+        Self::CustomerConsumer,
+        Self::CustomerService,
+        Self::Rabbitmq,
+        Self::Postgres,
+    ];
+
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
@@ -73,7 +83,7 @@ impl State {
             Ok(json) => {
                 let state = serde_json::from_slice(&json);
                 let state = state.with_context(|| {
-                    format!("{} was not written by this version; remove it", path.display())
+                    format!("{} can't be understood; `cargo xtask down` clears it", relative(&path))
                 })?;
                 Ok(Some(state))
             }
@@ -95,7 +105,9 @@ impl State {
         for leftover in [file()?, folder()?.join("env")] {
             std::fs::remove_file(leftover).ok();
         }
-        std::fs::remove_dir_all(folder()?.join("pids")).ok();
+        for leftover in [folder()?.join("pids"), started_dir()?] {
+            std::fs::remove_dir_all(leftover).ok();
+        }
         Ok(())
     }
 
@@ -132,12 +144,26 @@ pub(crate) fn log(name: Name) -> anyhow::Result<PathBuf> {
     Ok(dir.join(format!("{}.log", name.text())))
 }
 
-/// `.stack/pids/NAME`, for `kill -9 $(cat .stack/pids/rabbitmq)`.
+/// `.stack/pids/NAME`, for `kill -9 $(cat .stack/pids/rabbitmq)`; and the same with the start time,
+/// by which `down` knows the process even when nothing else is readable.
 pub(crate) fn write_pid(name: Name, process: &ProcessId) -> anyhow::Result<()> {
     let dir = folder()?.join("pids");
     std::fs::create_dir_all(&dir)?;
     std::fs::write(dir.join(name.text()), format!("{}\n", process.pid))?;
-    Ok(())
+    let dir = started_dir()?;
+    std::fs::create_dir_all(&dir)?;
+    stack::write_private(&dir.join(name.text()), &serde_json::to_string(process)?)
+}
+
+/// The process that was last started under this name, while it lives.
+pub(crate) fn started(name: Name) -> anyhow::Result<Option<ProcessId>> {
+    let json = std::fs::read(started_dir()?.join(name.text())).ok();
+    let process: Option<ProcessId> = json.and_then(|json| serde_json::from_slice(&json).ok());
+    Ok(process.filter(ProcessId::is_alive))
+}
+
+fn started_dir() -> anyhow::Result<PathBuf> {
+    Ok(folder()?.join("started"))
 }
 
 /// The stack's own PostgreSQL, whether it runs or not.

@@ -130,7 +130,7 @@ async fn start(options: &Options) -> anyhow::Result<Addresses> {
         services: Vec::new(),
     };
     state.save()?;
-    let addresses = Addresses::new(&ports, servers::start(&state, &given).await?);
+    let addresses = Addresses::new(&ports, servers::start(&state, &given, &ports).await?);
     state.addresses = Some(addresses.clone());
     start_services(&mut state, &ports, &addresses).await?;
     state::write_env(&addresses)?;
