@@ -6,27 +6,30 @@ use std::time::Duration;
 
 use stack::{PostgresServer, ProcessId, Service};
 
-/// Not a test of its own: the process that the test below kills.
-#[tokio::test]
-#[ignore = "the victim of a_killed_test_process_leaves_no_process_and_no_folder"]
-async fn victim() -> anyhow::Result<()> {
-    let Ok(file) = std::env::var("STACK_VICTIM_SAYS") else { return Ok(()) };
+/// Makes the process that runs the test its victim, and names the file for what the victim has started.
+const VICTIM_SAYS: &str = "STACK_VICTIM_SAYS";
+
+/// The process that the test kills.
+async fn victim(file: &Path) -> anyhow::Result<()> {
     let server = PostgresServer::start_temporary().await?;
     let service = Service::spawn("/bin/sh", ["-c", "sleep 1000"], [("A", "b")]).await?;
     let server_pid = server.process().map_or(0, |process| process.pid);
     let folder = server.log().parent().map(Path::display).map(|folder| folder.to_string());
     let said = format!("{server_pid}\n{}\n{}\n", service.pid(), folder.unwrap_or_default());
-    stack::write_private(Path::new(&file), &said)?;
+    stack::write_private(file, &said)?;
     tokio::time::sleep(Duration::from_secs(1000)).await;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_killed_test_process_leaves_no_process_and_no_folder() -> anyhow::Result<()> {
+    if let Some(file) = std::env::var_os(VICTIM_SAYS) {
+        return victim(Path::new(&file)).await;
+    }
     let says = stack::stack_dir()?.join(format!("victim-{}", std::process::id()));
     let mut victim = Command::new(std::env::current_exe()?)
-        .args(["--ignored", "--exact", "victim"])
-        .env("STACK_VICTIM_SAYS", &says)
+        .args(["--exact", "a_killed_test_process_leaves_no_process_and_no_folder"])
+        .env(VICTIM_SAYS, &says)
         .stdout(Stdio::null())
         .spawn()?;
     let said = loop {
