@@ -5,7 +5,11 @@ use std::sync::OnceLock;
 
 use clap::{Args, ValueEnum};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing::{Dispatch, Level, Metadata};
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -25,7 +29,7 @@ pub struct LogArgs {
     pub log_format: LogFormat,
 
     /// What to log: a level, or directives such as info,outbox_relay=debug
-    #[arg(long, env = "RUST_LOG", value_parser = directives, default_value = "info,lapin=off,poem=warn", value_name = "FILTER")]
+    #[arg(long, env = "RUST_LOG", value_parser = directives, default_value = "info,poem=warn", value_name = "FILTER")]
     pub log_filter: String,
 }
 
@@ -37,21 +41,42 @@ fn directives(text: &str) -> Result<String, String> {
 pub fn init(args: &LogArgs) {
     install_tls();
     prometheus();
-    let filter = EnvFilter::try_new(&args.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let stderr = std::io::stderr();
     let colours =
         stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colours);
-    let set = match args.log_format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
-    };
-    if set.is_err() {
+    if logs(args, std::io::stderr, colours).try_init().is_err() {
         tracing::debug!("the logs were set up before");
     }
+}
+
+/// Where log lines go, and which of them.
+fn logs<W>(args: &LogArgs, writer: W, colours: bool) -> Dispatch
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(&args.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colours);
+    match args.log_format {
+        LogFormat::Text => builder.with_target(false).finish().with(filter_fn(discreet)).into(),
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .finish()
+            .with(filter_fn(discreet))
+            .into(),
+    }
+}
+
+/// What may be logged whatever the settings say. The driver of RabbitMQ logs whole messages, bodies included, and at finer levels
+/// the URL and the login with their password; that of PostgreSQL logs statements with the values in them.
+fn discreet(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let from = |library: &str| target.starts_with(library);
+    !from("lapin")
+        && !from("amq_protocol")
+        && (!from("tokio_postgres") || *metadata.level() <= Level::INFO)
 }
 
 /// Makes ring the cryptography of every TLS connection. A second call changes nothing.
@@ -80,3 +105,53 @@ pub fn prometheus() -> &'static PrometheusHandle {
 /// Upper bounds of every histogram's buckets, in seconds.
 const SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no test panics in here").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(filter: &str, log_format: LogFormat) -> String {
+        let lines = Lines::default();
+        let args = LogArgs { log_format, log_filter: filter.to_owned() };
+        let writer = lines.clone();
+        let dispatch = logs(&args, move || writer.clone(), false);
+        tracing::dispatcher::with_default(&dispatch, || {
+            tracing::trace!(target: "lapin::frames", "hunter2");
+            tracing::error!(target: "lapin::channel", "hunter2");
+            tracing::trace!(target: "amq_protocol_tcp", "hunter2");
+            tracing::debug!(target: "tokio_postgres::prepare", "hunter2");
+            tracing::info!(target: "tokio_postgres::connection", "a notice");
+            tracing::info!("a word of our own");
+        });
+        let bytes = lines.0.lock().expect("no test panics in here").clone();
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn no_filter_makes_the_drivers_tell_bodies_or_passwords() {
+        for filter in ["info", "trace", "trace,lapin::frames=trace,amq_protocol_tcp=trace"] {
+            for format in [LogFormat::Text, LogFormat::Json] {
+                let log = logged(filter, format);
+                assert!(!log.contains("hunter2"), "{filter}: {log}");
+                assert!(log.contains("a notice") && log.contains("a word of our own"), "{log}");
+            }
+        }
+        assert!(!logged("warn", LogFormat::Text).contains("our own"));
+    }
+}
