@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use service_kit::config::duration;
+use service_kit::config::{limit, limit_or_none};
 use service_kit::http::ServeArgs;
 use service_kit::http::documents::Format;
 use service_kit::postgres::{DatabaseArgs, MigrateArgs, PoolArgs};
@@ -112,15 +112,15 @@ pub struct CustomerArgs {
     pub customer_check: CheckMode,
 
     /// How long connecting to the customer service may take
-    #[arg(long, env = "CUSTOMER_CONNECT_TIMEOUT", default_value = "300ms", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, env = "CUSTOMER_CONNECT_TIMEOUT", default_value = "300ms", value_parser = limit, value_name = "DURATION")]
     pub customer_connect_timeout: Duration,
 
     /// How long a whole call to the customer service may take
-    #[arg(long, env = "CUSTOMER_TIMEOUT", default_value = "1s", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, env = "CUSTOMER_TIMEOUT", default_value = "1s", value_parser = limit, value_name = "DURATION")]
     pub customer_timeout: Duration,
 
     /// How long a customer that was found is taken to be known
-    #[arg(long, env = "CUSTOMER_CACHE_TTL", default_value = "30s", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, env = "CUSTOMER_CACHE_TTL", default_value = "30s", value_parser = limit_or_none, value_name = "DURATION")]
     pub customer_cache_ttl: Duration,
 }
 
@@ -157,6 +157,28 @@ mod tests {
     fn printing_the_document_needs_no_settings() {
         let cli: Cli = try_parse_from(["order-service", "openapi"]).expect("good settings");
         assert!(matches!(cli.into_command(), Command::Openapi { format: Format::Yaml }));
+    }
+
+    #[test]
+    fn each_time_has_bounds() {
+        for (flag, name, worst) in [
+            ("--database-statement-timeout", "DATABASE_STATEMENT_TIMEOUT", "0s"),
+            ("--database-statement-timeout", "DATABASE_STATEMENT_TIMEOUT", "500us"),
+            ("--database-statement-timeout", "DATABASE_STATEMENT_TIMEOUT", "30d"),
+            ("--database-pool-wait", "DATABASE_POOL_WAIT", "30d"),
+            ("--customer-connect-timeout", "CUSTOMER_CONNECT_TIMEOUT", "0s"),
+            ("--customer-timeout", "CUSTOMER_TIMEOUT", "0s"),
+            ("--customer-cache-ttl", "CUSTOMER_CACHE_TTL", "2000y"),
+            ("--shutdown-grace", "SHUTDOWN_GRACE", "500000000000y"),
+        ] {
+            match try_parse_from::<Cli>(["order-service", "--database-url", URL, flag, worst]) {
+                Err(Refusal::Setting(sentence)) => {
+                    assert!(sentence.starts_with(name), "{sentence}");
+                    assert!(sentence.contains("it must be from"), "{sentence}");
+                }
+                other => panic!("{flag} {worst}: {other:?}"),
+            }
+        }
     }
 
     #[test]

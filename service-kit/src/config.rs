@@ -7,12 +7,16 @@ use std::error::Error as _;
 use std::ffi::OsString;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Parser};
 
 /// The exit status for settings or arguments that are wrong.
 pub const EXIT_USAGE: u8 = 64;
+
+/// What is longer than this is a mistake.
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// A string that must not be seen: its `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
@@ -106,9 +110,42 @@ where
 ///
 /// # Errors
 /// When `text` is no duration.
-pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{text:?} is no duration such as 5ms, 30s or 7d: {error}"))
+}
+
+/// A `value_parser` for times from `shortest` to `longest`. Without bounds a limit of 0 s may mean "no limit" to whoever
+/// enforces it, and a very long one is too large for a number of milliseconds or a point in time.
+pub fn duration_between(
+    shortest: Duration,
+    longest: Duration,
+) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let given = duration(text)?;
+        if (shortest..=longest).contains(&given) {
+            return Ok(given);
+        }
+        let (shortest, longest) =
+            (humantime::format_duration(shortest), humantime::format_duration(longest));
+        Err(format!("it must be from {shortest} to {longest}"))
+    }
+}
+
+/// A `value_parser` for limits and pauses: 1 ms to a day.
+///
+/// # Errors
+/// When `text` is no duration, or one outside the bounds.
+pub fn limit(text: &str) -> Result<Duration, String> {
+    duration_between(Duration::from_millis(1), LONGEST)(text)
+}
+
+/// A `value_parser` for times that may also be nothing: 0 s to a day.
+///
+/// # Errors
+/// When `text` is no duration, or one outside the bounds.
+pub fn limit_or_none(text: &str) -> Result<Duration, String> {
+    duration_between(Duration::ZERO, LONGEST)(text)
 }
 
 /// Clap's error in words that name the environment variable, or nothing where clap's own are fine.
@@ -225,6 +262,19 @@ mod tests {
             refusal(&["--url", "x", "--pause", "soon"])
                 .starts_with("KIT_TEST_PAUSE: \"soon\" is refused: ")
         );
+    }
+
+    #[test]
+    fn times_have_bounds() {
+        assert_eq!(limit("1ms"), Ok(Duration::from_millis(1)));
+        assert_eq!(limit("24h"), Ok(LONGEST));
+        assert_eq!(limit_or_none("0s"), Ok(Duration::ZERO));
+        for wrong in ["0s", "500us", "24h 1ns", "30d", "500000000000y"] {
+            assert!(limit(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["30d", "2000y"] {
+            assert_eq!(limit_or_none(wrong), Err("it must be from 0s to 1day".to_owned()));
+        }
     }
 
     #[test]

@@ -7,14 +7,14 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::duration;
+use crate::config::limit_or_none;
 use crate::telemetry::{self, LogArgs};
 
 /// Settings that each process has.
 #[derive(Debug, Clone, Args)]
 pub struct ProcessArgs {
     /// How long to finish what is in flight after SIGTERM or SIGINT before giving up
-    #[arg(long, env = "SHUTDOWN_GRACE", value_parser = duration, default_value = "25s", value_name = "DURATION")]
+    #[arg(long, env = "SHUTDOWN_GRACE", value_parser = limit_or_none, default_value = "25s", value_name = "DURATION")]
     pub shutdown_grace: Duration,
 
     /// Settings of the logs.

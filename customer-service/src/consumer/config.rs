@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use service_kit::broker::BrokerArgs;
-use service_kit::config::duration;
+use service_kit::config::limit;
 use service_kit::postgres::{DatabaseArgs, MigrateArgs};
 use service_kit::process::ProcessArgs;
 
@@ -21,7 +21,7 @@ pub struct ConsumerConfig {
     pub database: DatabaseArgs,
 
     /// How long the database may take for one statement
-    #[arg(long, env = "DATABASE_STATEMENT_TIMEOUT", default_value = "5s", value_parser = duration, value_name = "DURATION", help_heading = "PostgreSQL")]
+    #[arg(long, env = "DATABASE_STATEMENT_TIMEOUT", default_value = "5s", value_parser = limit, value_name = "DURATION", help_heading = "PostgreSQL")]
     pub database_statement_timeout: Duration,
 
     /// When the schema is brought up to date.

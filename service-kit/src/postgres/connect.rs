@@ -1,6 +1,5 @@
 //! One connection to PostgreSQL.
 
-use anyhow::Context as _;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
@@ -66,9 +65,4 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Fails with what `url` lacks for a TLS connection, before anything is connected.
-pub(super) fn check_tls(url: &DatabaseUrl) -> anyhow::Result<()> {
-    connector(url).map(drop).context("DATABASE_URL")
 }

@@ -8,10 +8,10 @@ use clap::Args;
 use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime, Timeouts};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{check_tls, reason};
+use super::connect::reason;
 use super::tls::connector;
 use super::url::DatabaseUrl;
-use crate::config::duration;
+use crate::config::{limit, limit_or_none};
 use crate::health::Dependency;
 
 /// Settings of a pool.
@@ -23,11 +23,11 @@ pub struct PoolArgs {
     pub database_pool_size: u16,
 
     /// How long a request waits for a free connection; more than 16 times the pool's size never wait at once
-    #[arg(long, env = "DATABASE_POOL_WAIT", default_value = "1s", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, env = "DATABASE_POOL_WAIT", default_value = "1s", value_parser = limit_or_none, value_name = "DURATION")]
     pub database_pool_wait: Duration,
 
     /// How long the database may take for one statement
-    #[arg(long, env = "DATABASE_STATEMENT_TIMEOUT", default_value = "5s", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, env = "DATABASE_STATEMENT_TIMEOUT", default_value = "5s", value_parser = limit, value_name = "DURATION")]
     pub database_statement_timeout: Duration,
 }
 
@@ -54,9 +54,8 @@ impl Pool {
     /// A pool of connections to `url`, each made when it is needed.
     ///
     /// # Errors
-    /// When the certificates that the URL names can't be used.
+    /// When TLS can't be set up.
     pub fn new(url: &DatabaseUrl, args: &PoolArgs, application_name: &str) -> anyhow::Result<Self> {
-        check_tls(url)?;
         let mut config = url.config.clone();
         config.application_name(application_name);
         let limit = args.database_statement_timeout.as_millis();

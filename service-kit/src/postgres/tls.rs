@@ -46,6 +46,15 @@ pub(super) fn connector(url: &DatabaseUrl) -> anyhow::Result<MakeRustlsConnect> 
     Ok(MakeRustlsConnect::new(config))
 }
 
+/// Fails with what is wrong with the files that `url` names, also where `sslmode` makes no use of them: whoever names an
+/// authority does not want to go without it unawares.
+pub(super) fn check(url: &DatabaseUrl) -> anyhow::Result<()> {
+    if let Some(file) = &url.root_cert {
+        roots(Some(file))?;
+    }
+    connector(url).map(drop)
+}
+
 fn roots(file: Option<&Path>) -> anyhow::Result<RootCertStore> {
     let mut store = RootCertStore::empty();
     let known = match file {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::Args;
 use tokio_postgres::Config;
 
+use super::tls;
 use crate::config::read_file;
 
 /// Settings that say where the database is.
@@ -71,12 +72,6 @@ impl DatabaseUrl {
     pub const fn config_mut(&mut self) -> &mut Config {
         &mut self.config
     }
-
-    /// How the server is trusted.
-    #[must_use]
-    pub const fn ssl_mode(&self) -> SslMode {
-        self.ssl_mode
-    }
 }
 
 impl fmt::Debug for DatabaseUrl {
@@ -93,8 +88,17 @@ impl fmt::Debug for DatabaseUrl {
 impl FromStr for DatabaseUrl {
     type Err = String;
 
-    /// The driver knows neither `verify-ca`, `verify-full` nor the certificates: they are taken out before it reads the rest.
+    /// Reads the URL, and the files that it names.
     fn from_str(text: &str) -> Result<Self, String> {
+        let url = Self::read(text)?;
+        tls::check(&url).map_err(|error| format!("{error:#}"))?;
+        Ok(url)
+    }
+}
+
+impl DatabaseUrl {
+    /// The driver knows neither `verify-ca`, `verify-full` nor the certificates: they are taken out before it reads the rest.
+    fn read(text: &str) -> Result<Self, String> {
         const FORM: &str = "it must look like postgres://user:password@host:5432/name";
         if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
             return Err(FORM.to_owned());
@@ -170,10 +174,10 @@ mod tests {
 
     #[test]
     fn the_parameters_of_libpq_that_the_driver_does_not_know_are_read() {
-        let url: DatabaseUrl =
-            "postgres://u:p%40ss@db:5433/shop?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&application_name=x"
-                .parse()
-                .expect("a good URL");
+        let url = DatabaseUrl::read(
+            "postgres://u:p%40ss@db:5433/shop?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&application_name=x",
+        )
+        .expect("a good URL");
         assert_eq!(url.ssl_mode, SslMode::VerifyFull);
         assert_eq!(url.root_cert, Some(PathBuf::from("/etc/ca.pem")));
         assert_eq!(url.config.get_application_name(), Some("x"));
@@ -192,6 +196,21 @@ mod tests {
             "postgres://u:hunter2@h/d?sslcert=a",
         ] {
             let error = bad.parse::<DatabaseUrl>().expect_err(bad);
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_not_there_are_noticed_at_once() {
+        for parameters in [
+            "sslrootcert=/nowhere",
+            "sslmode=disable&sslrootcert=/nowhere",
+            "sslmode=verify-full&sslrootcert=/nowhere",
+            "sslcert=/nowhere&sslkey=/nowhere",
+        ] {
+            let url = format!("postgres://u:hunter2@h/d?{parameters}");
+            let error = url.parse::<DatabaseUrl>().expect_err(parameters);
+            assert!(error.contains("/nowhere can't be read"), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
     }
