@@ -32,6 +32,11 @@ pub(crate) enum DatabaseError {
         "the table outbox does not exist: start the service that owns it, or apply sql/outbox/schema.sql"
     )]
     NoOutbox,
+    /// It says that it changed nothing, and the event is as pending as before.
+    #[error(
+        "the outbox does not keep what is noted of its events: a trigger or a row-level policy keeps the relay from updating them"
+    )]
+    Unmoved,
 }
 
 /// A session whose statements are prepared. Everything that it holds, the lock above all, ends with it.
@@ -72,14 +77,6 @@ impl Database {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, DatabaseError> {
         bounded(self.session.client.query_one(statement, params)).await
-    }
-
-    pub(crate) async fn execute(
-        &self,
-        statement: &Statement,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, DatabaseError> {
-        bounded(self.session.client.execute(statement, params)).await
     }
 }
 

@@ -14,11 +14,19 @@ pub(crate) struct Link<T> {
     dependency: Dependency,
     backoff: Backoff,
     not_before: Instant,
+    /// It could be opened and yet did not do what it is for: opening it again proves nothing.
+    doubtful: bool,
 }
 
 impl<T> Link<T> {
     pub(crate) fn new(dependency: Dependency) -> Self {
-        Self { open: None, dependency, backoff: Backoff::reconnect(), not_before: Instant::now() }
+        Self {
+            open: None,
+            dependency,
+            backoff: Backoff::reconnect(),
+            not_before: Instant::now(),
+            doubtful: false,
+        }
     }
 
     pub(crate) const fn get(&mut self) -> Option<&mut T> {
@@ -46,7 +54,9 @@ impl<T> Link<T> {
         match connected {
             Ok(connection) => {
                 self.open = Some(connection);
-                self.dependency.up();
+                if !self.doubtful {
+                    self.dependency.up();
+                }
             }
             Err(reason) => self.lost(&format!("{reason:#}")),
         }
@@ -56,6 +66,7 @@ impl<T> Link<T> {
     /// a server that accepts connections and then fails must not be knocked at without pause.
     pub(crate) fn works(&mut self) {
         self.backoff.reset();
+        self.doubtful = false;
         self.dependency.up();
     }
 
@@ -64,6 +75,13 @@ impl<T> Link<T> {
         self.open = None;
         self.not_before = Instant::now() + self.backoff.next_delay();
         self.dependency.down(reason);
+    }
+
+    /// The connection was open and did not do what it is for: as [`lost`](Self::lost), and it counts as down until it
+    /// [`works`](Self::works).
+    pub(crate) fn failed(&mut self, reason: &str) {
+        self.doubtful = true;
+        self.lost(reason);
     }
 
     /// The connection is open but can't be used for now.

@@ -1,6 +1,7 @@
 //! One function per statement of `sql/relay/queries`.
 
 use tokio_postgres::{Client, Error, Row, Statement};
+use uuid::Uuid;
 
 use crate::database::{Database, DatabaseError};
 
@@ -53,17 +54,20 @@ pub(crate) async fn claim(
 pub(crate) async fn settle_published(
     database: &Database,
     ids: &[i64],
-) -> Result<u64, DatabaseError> {
-    database.execute(&database.statements.settle_published, &[&ids]).await
+    event_ids: &[Uuid],
+) -> Result<Vec<Row>, DatabaseError> {
+    database.query(&database.statements.settle_published, &[&ids, &event_ids]).await
 }
 
 pub(crate) async fn settle_failed(
     database: &Database,
     ids: &[i64],
+    event_ids: &[Uuid],
     reasons: &[&str],
     delays_seconds: &[Option<f64>],
-) -> Result<u64, DatabaseError> {
-    database.execute(&database.statements.settle_failed, &[&ids, &reasons, &delays_seconds]).await
+) -> Result<Vec<Row>, DatabaseError> {
+    let statement = &database.statements.settle_failed;
+    database.query(statement, &[&ids, &event_ids, &reasons, &delays_seconds]).await
 }
 
 pub(crate) async fn take_lock(database: &Database, lock: i32) -> Result<bool, DatabaseError> {

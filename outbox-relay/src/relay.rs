@@ -17,7 +17,7 @@ use crate::message::Form;
 use crate::publish::publish;
 use crate::settle::{Settlement, settle};
 use crate::topology::Topology;
-use crate::window::Patience;
+use crate::window::{BLOCKED, Patience};
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Relay {
     backlog: Backlog,
     /// What is known of events and could not be noted yet, as the database was lost; at most one batch.
     unsettled: Settlement,
+    /// What changed no row when it was noted: if an event of it is claimed again, it must not be sent again.
+    unmoved: Settlement,
 }
 
 impl Relay {
@@ -53,6 +55,7 @@ impl Relay {
     #[must_use]
     pub fn new(config: Config, health: &Health, stop: CancellationToken) -> Self {
         measure::describe();
+        let broker = health.dependency("rabbitmq", Need::Required);
         Self {
             form: Form::new(&config.relay),
             topology: Topology::new(&config.relay),
@@ -60,13 +63,15 @@ impl Relay {
                 confirm: config.relay.relay_confirm_timeout,
                 stop: stop.clone(),
                 drain: config.process.shutdown_grace / 2,
+                broker: broker.clone(),
             },
             stop,
             health: health.clone(),
             database: Link::new(health.dependency("postgresql", Need::Required)),
-            broker: Link::new(health.dependency("rabbitmq", Need::Required)),
+            broker: Link::new(broker),
             backlog: Backlog::default(),
             unsettled: Settlement::default(),
+            unmoved: Settlement::default(),
             config,
         }
     }
@@ -76,8 +81,13 @@ impl Relay {
         self.connect().await;
         match self.step().await {
             Ok(outcome) => outcome,
+            // The session is as good as any other, and holds the lock that keeps other relays from sending it all again.
+            Err(error @ DatabaseError::Unmoved) => {
+                self.database.hindered(&error.to_string());
+                Outcome::Unavailable
+            }
             Err(error) => {
-                self.database.lost(&error.to_string());
+                self.database.failed(&error.to_string());
                 Outcome::Unavailable
             }
         }
@@ -104,19 +114,22 @@ impl Relay {
             );
         };
         // Before anything else is taken, so that nothing is sent again whose outcome is known.
-        settle(database, &mut self.unsettled).await?;
+        self.unmoved.append(settle(database, &mut self.unsettled).await?);
         let Some(broker) = self.broker.get() else {
             // Another relay may be able to reach the broker.
             lock::release(database).await?;
+            self.database.works();
             return Ok(
                 self.stands("can't publish: the broker can't be reached", Outcome::Unavailable)
             );
         };
         if broker.is_blocked() {
-            self.broker.hindered("the broker has told publishers to wait (memory or disk alarm)");
+            self.broker.hindered(BLOCKED);
+            self.database.works();
             return Ok(Outcome::Unavailable);
         }
         if !lock::take(database).await? {
+            self.unmoved = Settlement::default();
             self.database.works();
             return Ok(self.stands("standing by: another relay publishes", Outcome::StandingBy));
         }
@@ -126,6 +139,13 @@ impl Relay {
         let begun = Instant::now();
         let events = claim(database, self.config.relay.relay_batch).await?;
         measure::polled(begun.elapsed(), &events);
+        let mut unmoved = std::mem::take(&mut self.unmoved);
+        unmoved.retain(&events);
+        if !unmoved.is_empty() {
+            // To be noted again after a pause, and not to be sent again meanwhile.
+            self.unsettled = unmoved;
+            return Err(DatabaseError::Unmoved);
+        }
         self.database.works();
         if events.is_empty() {
             self.broker.works();
@@ -152,7 +172,7 @@ impl Relay {
         let outcome =
             if self.unsettled.is_empty() { Outcome::Unavailable } else { Outcome::Worked };
         let begun = Instant::now();
-        settle(database, &mut self.unsettled).await?;
+        self.unmoved = settle(database, &mut self.unsettled).await?;
         measure::settled(begun.elapsed());
         Ok(outcome)
     }

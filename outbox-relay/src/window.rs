@@ -10,6 +10,8 @@ use lapin::options::BasicPublishOptions;
 use lapin::protocol::AMQPErrorKind;
 use lapin::{Confirmation, ErrorKind};
 use service_kit::broker::reason;
+use service_kit::health::Dependency;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
@@ -19,27 +21,48 @@ use crate::verdict::Verdict;
 /// How often to look whether the channel still lives while confirms are awaited.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// Why nothing is confirmed, when the broker has said so.
+pub(crate) const BLOCKED: &str = "the broker has told publishers to wait (memory or disk alarm)";
+
 /// How long to wait for confirms.
 #[derive(Debug, Clone)]
 pub(crate) struct Patience {
-    /// Longest wait for a window's confirms.
+    /// Longest wait for a window's confirms, not counting the time for which the broker has publishers wait.
     pub(crate) confirm: Duration,
     /// Cancelled when the relay is told to stop.
     pub(crate) stop: CancellationToken,
     /// Longest wait from that moment on.
     pub(crate) drain: Duration,
+    /// Where it is told that the broker has publishers wait.
+    pub(crate) broker: Dependency,
 }
 
 impl Patience {
-    async fn ends(&self) -> String {
-        let limit = self.confirm;
+    async fn ends(&self, broker: &Broker) -> String {
         tokio::select! {
-            () = tokio::time::sleep(limit) => {
-                format!("the broker did not confirm a window within {}", humantime::format_duration(limit))
+            () = self.runs_out(broker) => {
+                let limit = humantime::format_duration(self.confirm);
+                format!("the broker did not confirm a window within {limit}")
             }
             () = async { self.stop.cancelled().await; tokio::time::sleep(self.drain).await } => {
                 "the broker did not confirm the last window in time".to_owned()
             }
+        }
+    }
+
+    /// Completes when the broker could have confirmed and did not. While it blocks the connection nothing is written to
+    /// it, not even a goodbye: a new connection would leave the old one behind, and send its messages besides.
+    async fn runs_out(&self, broker: &Broker) {
+        let mut end = Instant::now() + self.confirm;
+        loop {
+            let now = Instant::now();
+            if broker.is_blocked() {
+                self.broker.down(BLOCKED);
+                end = now + self.confirm;
+            } else if now >= end {
+                return;
+            }
+            tokio::time::sleep_until(end.min(now + LOOK)).await;
         }
     }
 }
@@ -72,7 +95,7 @@ pub(crate) async fn send(
         .enumerate()
         .map(|(index, message)| async move { (index, publish(broker, message).await) })
         .collect();
-    let mut impatience = std::pin::pin!(patience.ends());
+    let mut impatience = std::pin::pin!(patience.ends(broker));
     let mut looks = tokio::time::interval(LOOK);
     let mut looks_at_a_closed_channel = 0;
     let late = loop {

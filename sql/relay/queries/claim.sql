@@ -1,46 +1,61 @@
 -- claim: the next pending events in order, leaving out whatever stands behind an event that failed, until that one is published
--- $1: how many at the most; $2: how many bytes of stored payload may be taken before another one is taken
+-- $1: how many at the most; $2: how many bytes of payload may be taken before another event is taken
 WITH held_back AS MATERIALIZED (
-    SELECT aggregate_type, aggregate_id, min(id) AS first_id
+    -- A map from an aggregate to its first event that failed, as two arrays in the order of the keys: of any size, and
+    -- searched by halving. Two aggregates with one key, should there ever be any, wait for the earlier event of both.
+    SELECT array_agg(key ORDER BY key) AS keys, array_agg(first_id ORDER BY key) AS first_ids
+    FROM (
+        SELECT hashtextextended(length(aggregate_type) || ':' || aggregate_type || aggregate_id, 0) AS key,
+               min(id) AS first_id
+        FROM outbox
+        WHERE published_at IS NULL AND next_attempt_at IS NOT NULL
+        GROUP BY 1
+    ) AS aggregate
+),
+next AS (
+    SELECT id, event_id, aggregate_type, aggregate_id, event_type, payload, headers, created_at, attempts
     FROM outbox
-    WHERE published_at IS NULL AND next_attempt_at IS NOT NULL
-    GROUP BY aggregate_type, aggregate_id
+    WHERE published_at IS NULL
+      AND (next_attempt_at IS NULL OR next_attempt_at <= now())
+      -- Computed for each row as it is read, so that the rows are still read in the order of the index.
+      AND (
+          (SELECT keys FROM held_back) IS NULL
+          -- Those behind the event that failed stay out also when it is due, as they would fill the batch for nothing if
+          -- it failed again. A lower id that was committed late goes ahead of it.
+          OR (
+              SELECT (
+                  (SELECT keys FROM held_back)[place] = key AND (SELECT first_ids FROM held_back)[place] < outbox.id
+              ) IS NOT TRUE
+              FROM (
+                  SELECT hashtextextended(length(aggregate_type) || ':' || aggregate_type || aggregate_id, 0) AS key OFFSET 0
+              ) AS own
+              CROSS JOIN LATERAL (SELECT width_bucket(key, (SELECT keys FROM held_back)) AS place OFFSET 0) AS found
+          )
+      )
+    ORDER BY id
+    LIMIT $1::bigint
+),
+-- A first cut by what is stored, which costs no decompression: thousands of big payloads are not unpacked to take a few.
+likely AS (
+    SELECT next.*, sum(stored) OVER (ORDER BY id) - stored AS stored_before
+    FROM next
+    CROSS JOIN LATERAL (
+        SELECT pg_column_size(payload) * CASE WHEN pg_column_compression(payload) IS NULL THEN 1 ELSE 16 END::bigint AS stored
+        OFFSET 0
+    ) AS estimate
 ),
 ready AS (
-    SELECT event.*,
-           pg_column_size(event.payload) AS size,
-           sum(pg_column_size(event.payload)) OVER (ORDER BY event.id) AS size_so_far
-    FROM (
-        SELECT id, event_id, aggregate_type, aggregate_id, event_type, payload, headers, created_at, attempts
-        FROM outbox
-        WHERE published_at IS NULL
-          AND (next_attempt_at IS NULL OR next_attempt_at <= now())
-          AND (
-              -- A look-up in a hash table for each row, so that the rows are still read in the order of the index.
-              (aggregate_type, aggregate_id) NOT IN (SELECT aggregate_type, aggregate_id FROM held_back)
-              -- The one that failed, when it is due: alone, as those behind it would fill the batch for nothing if it
-              -- failed again. And a lower id that was committed late, which is ahead of it. Most rows that come here
-              -- stand behind, and fail the first comparison; the second is a look-up by key in a sorted object.
-              OR (
-                  id <= (SELECT max(first_id) FROM held_back)
-                  AND id <= (
-                      (
-                          SELECT jsonb_object_agg(length(aggregate_type) || ':' || aggregate_type || aggregate_id, first_id)
-                          FROM held_back
-                      ) ->> (length(aggregate_type) || ':' || aggregate_type || aggregate_id)
-                  )::bigint
-              )
-          )
-        ORDER BY id
-        LIMIT $1::bigint
-    ) AS event
+    SELECT likely.*, body, sum(octet_length(body)) OVER (ORDER BY id) - octet_length(body) AS size_before
+    FROM likely
+    CROSS JOIN LATERAL (SELECT payload::text AS body OFFSET 0) AS unpacked
+    WHERE stored_before < 4 * $2::bigint
 )
 SELECT id,
        event_id,
        aggregate_type,
        aggregate_id,
        event_type,
-       payload::text,
+       body AS payload,
        headers::text,
        attempts,
        -- NULL for a time that RFC 3339 or the message's timestamp can't say.
@@ -49,5 +64,5 @@ SELECT id,
        CASE WHEN sayable THEN extract(epoch FROM clock_timestamp() - created_at)::double precision END AS age_seconds
 FROM ready
 CROSS JOIN LATERAL (SELECT created_at >= 'epoch' AND created_at < '10000-01-01 00:00:00Z' AS sayable) AS time
-WHERE size_so_far - size < $2::bigint
+WHERE size_before < $2::bigint
 ORDER BY id

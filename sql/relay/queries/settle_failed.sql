@@ -1,11 +1,16 @@
--- settle_failed: notes failed attempts: when to try again, and why the last one failed
--- $1: ids; $2: reasons; $3: seconds until the next attempt, NULL for stuck
+-- settle_failed: notes failed attempts, when to try again and why the last one failed; returns the ids of those that were pending
+-- $1: ids; $2: event_ids; $3: reasons; $4: seconds until the next attempt, NULL for stuck
 UPDATE outbox
-SET attempts = outbox.attempts + 1,
+SET attempts = LEAST(outbox.attempts, 2147483646) + 1,
     last_error = failure.reason,
     next_attempt_at = CASE
         WHEN failure.delay_seconds IS NULL THEN 'infinity'
         ELSE now() + failure.delay_seconds * interval '1 second'
     END
-FROM unnest($1::bigint[], $2::text[], $3::double precision[]) AS failure (id, reason, delay_seconds)
-WHERE outbox.id = failure.id AND outbox.published_at IS NULL
+FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::double precision[]) AS failure (id, event_id, reason, delay_seconds)
+-- The array besides, so that no plan reads all that is pending.
+WHERE outbox.id = ANY ($1::bigint[])
+    AND outbox.id = failure.id
+    AND outbox.event_id = failure.event_id
+    AND outbox.published_at IS NULL
+RETURNING outbox.id

@@ -1,0 +1,140 @@
+//! Faults that nobody plans for: ids given out twice, updates that the database refuses or swallows, huge payloads.
+
+use outbox_relay::Outcome;
+use pipeline_tests::outbox::{Outbox, Stepped, connect, eventually};
+
+/// Settings with which nothing that failed is due again within a test.
+const NEVER_AGAIN: [&str; 4] = ["--relay-backoff-min", "1h", "--relay-backoff-max", "1h"];
+
+/// Counts the attempts to settle, also those that are rolled back, and then does `what`.
+fn trigger(what: &str) -> String {
+    format!(
+        "CREATE SEQUENCE attempts START 1;
+         CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN PERFORM nextval('attempts'); {what} END $$;
+         CREATE TRIGGER meddle BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION meddle()"
+    )
+}
+
+/// Steps until settling was tried `times` times; after the first time the database must stay reported as down.
+async fn stays_down(outbox: &Outbox, relay: &mut Stepped, times: i64) -> anyhow::Result<String> {
+    let mut reason = String::new();
+    eventually("settling was tried several times", async || {
+        Box::pin(relay.relay.run_once()).await;
+        let tried = outbox.count("SELECT last_value FROM attempts WHERE is_called", &[]).await;
+        let database = relay.health.statuses()["postgresql"].clone();
+        match database.reason {
+            Some(said) if said != "not connected yet" => reason = said,
+            _ => assert!(reason.is_empty(), "it recovered by itself from {reason}"),
+        }
+        Ok(tried? >= times && !reason.is_empty())
+    })
+    .await?;
+    Ok(reason)
+}
+
+#[tokio::test]
+async fn an_event_that_got_the_id_of_a_lost_one_is_sent_and_not_taken_for_it() -> anyhow::Result<()>
+{
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "order.created").await?;
+    let first = outbox.add("7", "order.created").await?;
+    outbox.add("8", "order.unheard").await?;
+    let mut holder = connect(&outbox.database.url).await?;
+    let hold = holder.transaction().await?;
+    hold.query("SELECT FROM outbox FOR UPDATE", &[]).await?;
+    let mut relay = outbox.relay(&NEVER_AGAIN)?;
+    let killer = async {
+        eventually("the settling waits, and its session is ended", async || {
+            let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                       WHERE application_name = 'outbox-relay' AND datname = current_database()
+                         AND wait_event_type = 'Lock' AND query LIKE '%settle_published%'";
+            Ok(outbox.count(end, &[]).await? == 1)
+        })
+        .await
+    };
+    let step = async {
+        while outbox.depth("all").await? == 0 {
+            Box::pin(relay.relay.run_once()).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(killer, step)?;
+    // As after a failover to a server that had not got the latest rows.
+    hold.batch_execute("TRUNCATE outbox RESTART IDENTITY").await?;
+    hold.commit().await?;
+    assert_eq!(outbox.add("9", "order.created").await?, first);
+    outbox.add("10", "order.created").await?;
+    relay.until_idle().await?;
+    assert_eq!(outbox.pending().await?, 0);
+    assert_eq!(outbox.depth("all").await?, 3, "both new events were sent");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_row_with_the_highest_count_of_attempts_fails_as_any_other() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "order.created").await?;
+    let unheard = outbox.add("7", "order.unheard").await?;
+    outbox.sql.execute("UPDATE outbox SET attempts = 2147483647", &[]).await?;
+    outbox.add("8", "order.created").await?;
+    outbox.relay(&NEVER_AGAIN)?.until_idle().await?;
+    assert_eq!(outbox.pending().await?, 1);
+    let waits = "SELECT count(*) FROM outbox
+                 WHERE id = $1 AND attempts = 2147483647 AND next_attempt_at > now()";
+    assert_eq!(outbox.count(waits, &[&unheard]).await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_refuses_to_settle_is_reported_and_nothing_is_sent_again()
+-> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    outbox.sql.batch_execute(&trigger("RAISE 'not today';")).await?;
+    outbox.add("7", "order.created").await?;
+    let mut relay = outbox.relay(&[])?;
+    let reason = stays_down(&outbox, &mut relay, 4).await?;
+    assert!(reason.starts_with("not today"), "{reason}");
+    assert_eq!(outbox.depth("all").await?, 1);
+    outbox.sql.batch_execute("DROP TRIGGER meddle ON outbox").await?;
+    relay.until_idle().await?;
+    assert!(relay.health.is_ready(), "{:?}", relay.health.statuses());
+    assert_eq!((outbox.pending().await?, outbox.depth("all").await?), (0, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_swallows_the_settling_is_reported_and_nothing_is_sent_again()
+-> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "order.created").await?;
+    outbox.sql.batch_execute(&trigger("RETURN NULL;")).await?;
+    outbox.add("7", "order.created").await?;
+    outbox.add("8", "order.unheard").await?;
+    let mut relay = outbox.relay(&NEVER_AGAIN)?;
+    let reason = stays_down(&outbox, &mut relay, 8).await?;
+    assert!(reason.starts_with("the outbox does not keep what is noted"), "{reason}");
+    assert_eq!(outbox.depth("all").await?, 1);
+    outbox.sql.batch_execute("DROP TRIGGER meddle ON outbox").await?;
+    relay.until_idle().await?;
+    assert!(relay.health.is_ready(), "{:?}", relay.health.statuses());
+    assert_eq!((outbox.pending().await?, outbox.depth("all").await?), (1, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_batch_of_payloads_that_compress_well_is_bounded_by_their_real_size() -> anyhow::Result<()>
+{
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    let add = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
+               SELECT 'order', n::text, 'order.created', jsonb_build_object('note', repeat('x', 1000000))
+               FROM generate_series(1, 100) AS n";
+    outbox.sql.batch_execute(add).await?;
+    let mut relay = outbox.relay(&[])?;
+    relay.until(Outcome::Worked).await?;
+    let sent = 100 - outbox.pending().await?;
+    assert!((8..=9).contains(&sent), "a batch of {sent} MB");
+    Ok(())
+}
