@@ -141,11 +141,15 @@ async fn a_deadlock_with_someone_elses_transaction_charges_no_message() -> Teste
     counting.consumer(&[]).await?.stop().await?;
     counting.publish(&order_created(event, customer)).await?;
 
-    // Whoever waits longer than this looks for a deadlock and is its victim: the consumer, after a second.
+    // Whoever has waited for so long looks once for a deadlock, and is its victim. The consumer does so long after it was
+    // seen to wait, which makes the deadlock, and long before the other side.
     let other = &counting.sql;
-    other.batch_execute("SET deadlock_timeout = '20s'; BEGIN").await?;
+    let name = &counting.database.name;
+    other.batch_execute(&format!("ALTER DATABASE {name} SET deadlock_timeout = '8s'")).await?;
+    other.batch_execute("SET deadlock_timeout = '50s'; BEGIN").await?;
     other.execute("INSERT INTO processed_events (event_id) VALUES ($1)", &[&event]).await?;
-    let consumer = counting.consumer(&["--rabbitmq-max-retries", "0"]).await?;
+    let settings = ["--rabbitmq-max-retries", "0", "--database-statement-timeout", "60s"];
+    let consumer = counting.consumer(&settings).await?;
     let watcher = connect(&counting.database.url).await?;
     until(async || {
         let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database()

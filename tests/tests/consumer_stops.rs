@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, order_created, until};
+use pipeline_tests::counting::{
+    Counting, DEAD_LETTER_QUEUE, QUEUE, order_created, orders_of, until,
+};
 use pipeline_tests::pipeline::{PATIENCE, connect, ready};
 use stack::Service;
 use tokio_postgres::Client;
@@ -15,6 +17,13 @@ async fn consumer_waits_for_a_lock(sql: &Client) -> Tested {
     let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database()
                    AND application_name = 'customer-service consumer' AND wait_event_type = 'Lock'";
     until(async || Ok(sql.query(waiting, &[]).await?.pop().map(drop))).await
+}
+
+/// How many database sessions consumers have, dead ones included that the server has not noticed.
+async fn consumer_sessions(sql: &Client) -> anyhow::Result<i64> {
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                    AND application_name = 'customer-service consumer'";
+    Ok(sql.query_one(sessions, &[]).await?.get(0))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -37,9 +46,7 @@ async fn a_message_on_which_25_consumers_die_is_still_there_and_counts_once() ->
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                    WHERE datname = current_database() AND application_name = 'customer-service consumer'";
         counting.sql.query(end, &[]).await?;
-        let left = "SELECT FROM pg_stat_activity WHERE datname = current_database()
-                    AND application_name = 'customer-service consumer'";
-        until(async || Ok(counting.sql.query(left, &[]).await?.is_empty().then_some(()))).await?;
+        until(async || Ok((consumer_sessions(&counting.sql).await? == 0).then_some(()))).await?;
     }
     assert_eq!(counting.waiting(QUEUE).await?, 1);
     other.batch_execute("COMMIT").await?;
@@ -54,36 +61,53 @@ async fn a_message_on_which_25_consumers_die_is_still_there_and_counts_once() ->
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn consumers_killed_in_the_middle_of_their_batches_leave_exact_counts() -> Tested {
-    const EVENTS: u16 = 3_000;
     let counting = Counting::start().await?;
     let customers =
         [counting.customer().await?, counting.customer().await?, counting.customer().await?];
     counting.consumer(&[]).await?.stop().await?;
-    let body = |at: u16| {
-        order_created(Uuid::now_v7(), customers[usize::from(at) % 3]).to_string().into_bytes()
-    };
-    counting.publish_all((0..EVENTS).map(body)).await?;
     let total = async || {
         let sum = "SELECT sum(orders_count)::bigint FROM customers WHERE id = ANY($1)";
         let sum: i64 = counting.sql.query_one(sum, &[&&customers[..]]).await?.get(0);
         anyhow::Ok(sum)
     };
 
-    let settings = [("CONSUMER_PREFETCH", "50"), ("RABBITMQ_MAX_RETRIES", "0")];
+    let settings = [
+        ("CONSUMER_PREFETCH", "50"),
+        ("RABBITMQ_MAX_RETRIES", "0"),
+        ("DATABASE_STATEMENT_TIMEOUT", "60s"),
+    ];
+    let mut held = Vec::new();
     for _ in 0..8 {
+        for customer in customers {
+            counting.publish_all(orders_of(100, customer)).await?;
+        }
+        // Behind them one that can't be counted yet: however late the consumer is killed, it is at work.
+        let last = counting.customer().await?;
+        let other = connect(&counting.database.url).await?;
+        other.batch_execute("BEGIN").await?;
+        other.query("SELECT FROM customers WHERE id = $1 FOR UPDATE", &[&last]).await?;
+        counting.publish_all(orders_of(1, last)).await?;
+        held.push(last);
+
         let before = total().await?;
         let service = counting.consumer_process(&settings).await?;
         until(async || Ok((total().await? > before).then_some(()))).await?;
         service.sigkill()?;
         service.wait_exit(PATIENCE).await?;
-        assert!(total().await? < i64::from(EVENTS), "killed too late to mean anything");
+        assert_eq!(counting.count(last).await?, 0, "killed too late to mean anything");
+        other.batch_execute("ROLLBACK").await?;
+        // What the next one counts shall be its own.
+        until(async || Ok((consumer_sessions(&counting.sql).await? == 0).then_some(()))).await?;
     }
     let consumer = counting.consumer(&["--rabbitmq-max-retries", "0"]).await?;
     for customer in customers {
-        counting.counted(customer, i64::from(EVENTS) / 3).await?;
+        counting.counted(customer, 800).await?;
+    }
+    for last in held {
+        counting.counted(last, 1).await?;
     }
     counting.finished(consumer).await?;
-    assert_eq!(total().await?, i64::from(EVENTS));
+    assert_eq!(total().await?, 2_400);
     assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
     Ok(())
 }

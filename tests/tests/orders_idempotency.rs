@@ -16,9 +16,14 @@ fn is_replay(answer: &Response) -> bool {
     answer.headers().get("idempotency-replayed").is_some_and(|value| value == "true")
 }
 
+/// One that lets many requests at once wait for its few connections, instead of putting them off.
+async fn patient() -> anyhow::Result<OrderApi> {
+    OrderApi::start_with(&["--customer-check", "off", "--database-pool-wait", "30s"]).await
+}
+
 #[tokio::test]
 async fn fifty_requests_at_once_with_one_key_make_one_order_and_one_event() -> anyhow::Result<()> {
-    let api = OrderApi::start().await?;
+    let api = patient().await?;
     let sql = api.sql().await?;
     for round in 1..=3 {
         let key = format!("round-{round}");
@@ -112,7 +117,7 @@ async fn a_key_is_looked_up_before_the_customer_is_checked() -> anyhow::Result<(
 
 #[tokio::test]
 async fn a_key_serves_again_after_a_day_and_old_ones_are_forgotten() -> anyhow::Result<()> {
-    let api = OrderApi::start().await?;
+    let api = patient().await?;
     let sql = api.sql().await?;
     let first = accepted(api.post(&order()).header(KEY, "k").send().await?).await?;
     let age = "UPDATE idempotency_keys SET created_at = now() - $1::text::interval";
