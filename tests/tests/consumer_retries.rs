@@ -7,6 +7,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use pipeline_tests::counting::{
     Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, order_created, until,
 };
+use pipeline_tests::pipeline::{PATIENCE, address, ready};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
@@ -43,16 +44,17 @@ fn with_header(name: &str, value: AMQPValue) -> BasicProperties {
 #[tokio::test]
 async fn an_event_of_a_customer_who_is_made_later_is_counted_by_a_retry() -> Tested {
     let counting = Counting::start().await?;
-    let consumer = counting
-        .consumer(&["--rabbitmq-retry-ttl-ms", "100", "--rabbitmq-max-retries", "1000"])
-        .await?;
+    // In a process of its own: metrics belong to the process.
+    let settings = [("RABBITMQ_RETRY_TTL_MS", "100"), ("RABBITMQ_MAX_RETRIES", "1000")];
+    let service = counting.consumer_process(&settings).await?;
+    ready(&service).await?;
+    let url = format!("{}/metrics", address(&service, "operations port is open").await?);
     let late = Uuid::new_v4();
     let event = Uuid::now_v7();
     counting.publish(&order_created(event, late)).await?;
     // Seen twice at least: retries return.
     until(async || {
-        let metrics = stack::http_client()?.get(format!("{}/metrics", consumer.ops_url)).send();
-        let metrics = metrics.await?.text().await?;
+        let metrics = stack::http_client()?.get(&url).send().await?.text().await?;
         let retried = metrics
             .lines()
             .find_map(|line| line.strip_prefix("consumer_events_total{outcome=\"retried\"} "));
@@ -62,9 +64,11 @@ async fn an_event_of_a_customer_who_is_made_later_is_counted_by_a_retry() -> Tes
 
     counting.add_customer(late).await?;
     counting.counted(late, 1).await?;
-    counting.finished(consumer).await?;
-    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
-    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    service.sigterm()?;
+    assert_eq!(service.wait_exit(PATIENCE).await?.code(), Some(0), "{}", service.last_lines());
+    for queue in [QUEUE, RETRY_QUEUE, DEAD_LETTER_QUEUE] {
+        assert_eq!(counting.waiting(queue).await?, 0, "{queue}");
+    }
     Ok(())
 }
 

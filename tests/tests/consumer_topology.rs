@@ -1,5 +1,6 @@
 //! The queues and exchanges of the consumer: what they are, and what happens when they are otherwise or missing.
 
+use anyhow::Context as _;
 use lapin::ExchangeKind;
 use lapin::options::{
     ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
@@ -7,6 +8,8 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until};
 use pipeline_tests::pipeline::{PATIENCE, ready};
+use serde_json::Value;
+use stack::Management;
 use uuid::Uuid;
 
 type Tested = anyhow::Result<()>;
@@ -17,10 +20,10 @@ async fn a_queue_that_is_deleted_under_the_consumer_is_declared_anew() -> Tested
     let customer = counting.customer().await?;
     let consumer = counting.consumer(&[]).await?;
     counting.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
-    consumer.down("rabbitmq").await?;
-    consumer.ready().await?;
-    counting.publish_all(orders_of(1, customer)).await?;
+    // Its being down may be too short to be seen. What no queue takes, the broker returns.
+    until(async || Ok(counting.publish_all(orders_of(1, customer)).await.ok())).await?;
     counting.counted(customer, 1).await?;
+    consumer.ready().await?;
     counting.finished(consumer).await
 }
 
@@ -28,7 +31,8 @@ async fn a_queue_that_is_deleted_under_the_consumer_is_declared_anew() -> Tested
 #[tokio::test]
 async fn a_message_is_not_lost_when_the_queue_that_it_has_to_go_to_is_missing() -> Tested {
     let counting = Counting::start().await?;
-    let consumer = counting.consumer(&[]).await?;
+    // None returns to the work queue while they are looked for.
+    let consumer = counting.consumer(&["--rabbitmq-retry-ttl-ms", "600000"]).await?;
     for queue in [RETRY_QUEUE, DEAD_LETTER_QUEUE] {
         counting.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;
     }
@@ -128,7 +132,41 @@ async fn the_topology_is_the_contracts() -> Tested {
         // Refused by the broker if anything differed.
         counting.channel.queue_declare(queue.into(), durable, table).await?;
     }
+
+    let management = Management::new(&counting.broker.management_url)?;
+    let vhost = &counting.broker.name;
+    let ask = async |path: String| management.get(&path).await?.context(path);
+    for (exchange, kind, queue, key) in [
+        ("orders.events", "topic", QUEUE, "order.*"),
+        ("orders.retry", "direct", RETRY_QUEUE, QUEUE),
+        ("orders.dlx", "direct", DEAD_LETTER_QUEUE, QUEUE),
+    ] {
+        let path = format!("/api/exchanges/{vhost}/{exchange}");
+        let declared = ask(path.clone()).await?;
+        assert_eq!(declared["type"], kind, "{exchange}");
+        assert_eq!(declared["durable"], true, "{exchange}");
+        assert_eq!(declared["auto_delete"], false, "{exchange}");
+        assert_eq!(declared["internal"], false, "{exchange}");
+        let bound = ask(format!("{path}/bindings/source")).await?;
+        assert_eq!(bindings(&bound), [[exchange, queue, key]], "from {exchange}");
+        // Besides the default exchange's, by the queue's own name, which every queue has.
+        let bound = ask(format!("/api/queues/{vhost}/{queue}/bindings")).await?;
+        let mut bound = bindings(&bound);
+        bound.sort_unstable();
+        assert_eq!(bound, [["", queue, queue], [exchange, queue, key]], "to {queue}");
+    }
     Ok(())
+}
+
+/// From where, to where, and with which key.
+fn bindings(told: &Value) -> Vec<[&str; 3]> {
+    let parts =
+        |binding| ["source", "destination", "routing_key"].map(|part| text_of(binding, part));
+    told.as_array().into_iter().flatten().map(parts).collect()
+}
+
+fn text_of<'a>(binding: &'a Value, part: &str) -> &'a str {
+    binding[part].as_str().unwrap_or("nothing")
 }
 
 /// The broker drops what was returned too often, unless told otherwise: RabbitMQ 4 after 20 times.
@@ -154,14 +192,15 @@ async fn a_message_that_is_returned_a_hundred_times_is_still_there() -> Tested {
 #[tokio::test]
 async fn the_retry_time_may_change_while_messages_wait() -> Tested {
     let counting = Counting::start().await?;
-    let consumer = counting.consumer(&["--rabbitmq-retry-ttl-ms", "50"]).await?;
+    let many = ["--rabbitmq-max-retries", "1000", "--rabbitmq-retry-ttl-ms"];
+    let consumer = counting.consumer(&[&many[..], &["50"]].concat()).await?;
     let late = Uuid::new_v4();
     counting.publish_all(orders_of(1, late)).await?;
     until(async || Ok((counting.waiting(RETRY_QUEUE).await? > 0).then_some(()))).await?;
     consumer.stop().await?;
     // Another time, the same queue: it is declared without one.
-    let consumer = counting.consumer(&["--rabbitmq-retry-ttl-ms", "100"]).await?;
     counting.add_customer(late).await?;
+    let consumer = counting.consumer(&[&many[..], &["100"]].concat()).await?;
     counting.counted(late, 1).await?;
     counting.finished(consumer).await
 }
