@@ -1,0 +1,51 @@
+//! What the operations ports of relay and consumer say while there is no broker.
+
+use pipeline_tests::counting::until;
+use pipeline_tests::pipeline::{address, start_consumer, start_relay};
+use serde_json::Value;
+use stack::Service;
+
+/// Waits until the database is up and the broker was tried in vain, and looks at what is said then.
+async fn names_the_broker_alone(service: &Service) -> anyhow::Result<()> {
+    let url = address(service, "operations port is open").await?;
+    let http = stack::http_client()?;
+    let (status, told) = until(async || {
+        let answer = http.get(format!("{url}/readyz")).send().await?;
+        let (status, told) = (answer.status(), answer.json::<Value>().await?);
+        let dependencies = &told["dependencies"];
+        let tried = dependencies["rabbitmq"]["reason"] != "not connected yet";
+        Ok((tried && dependencies["postgresql"]["up"] == true).then_some((status, told)))
+    })
+    .await?;
+    assert_eq!(status, 503, "{told}");
+    assert_eq!(told["ready"], false, "{told}");
+    let rabbitmq = &told["dependencies"]["rabbitmq"];
+    assert_eq!(rabbitmq["up"], false, "{told}");
+    assert_eq!(rabbitmq["need"], "required", "{told}");
+    let reason = rabbitmq["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("refused"), "{told}");
+
+    // The process itself is well: a restart would mend nothing.
+    let alive = http.get(format!("{url}/livez")).send().await?;
+    assert_eq!(alive.status(), 200);
+    assert!(service.is_running());
+    Ok(())
+}
+
+fn nowhere() -> anyhow::Result<String> {
+    Ok(format!("amqp://127.0.0.1:{}", stack::free_port()?))
+}
+
+#[tokio::test]
+async fn a_relay_without_a_broker_is_alive_and_names_what_is_missing() -> anyhow::Result<()> {
+    let database = stack::shared().await?.database("outbox").await?;
+    let sql = pipeline_tests::pipeline::connect(&database.url).await?;
+    sql.batch_execute(include_str!("../../sql/outbox/schema.sql")).await?;
+    names_the_broker_alone(&start_relay(&database.url, &nowhere()?).await?).await
+}
+
+#[tokio::test]
+async fn a_consumer_without_a_broker_is_alive_and_names_what_is_missing() -> anyhow::Result<()> {
+    let database = stack::shared().await?.database("customers").await?;
+    names_the_broker_alone(&start_consumer(&database.url, &nowhere()?).await?).await
+}
