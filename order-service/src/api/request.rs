@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use poem::http::HeaderMap;
 use poem_openapi::Object;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{Example, ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
@@ -10,6 +11,7 @@ use service_kit::http::{Fields, FromBody};
 use uuid::Uuid;
 
 use crate::domain::{NewOrder, Status};
+use crate::idempotency::IdempotencyKey;
 
 /// An order to accept
 #[derive(Debug, Object)]
@@ -53,6 +55,10 @@ impl Example for CreateOrderBody {
 
 impl FromBody for NewOrder {
     type Document = CreateOrderBody;
+
+    fn header_faults(headers: &HeaderMap) -> Vec<String> {
+        IdempotencyKey::from_headers(headers).err().into_iter().collect()
+    }
 
     fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
         fields.object("order", |order| {

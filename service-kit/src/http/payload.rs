@@ -1,5 +1,6 @@
 //! A JSON body as an operation takes it: parsed, or refused with all its faults at once.
 
+use poem::http::HeaderMap;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::Type;
@@ -15,6 +16,11 @@ use super::problem::Problem;
 pub trait FromBody: Sized + Send {
     /// How the OpenAPI document describes the body.
     type Document: Type;
+
+    /// What is wrong with the headers that belong to the body; told together with the body's faults.
+    fn header_faults(_headers: &HeaderMap) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Reads the members of the body. Nothing when there were faults; those are collected by `fields`.
     fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self>;
@@ -52,15 +58,15 @@ impl<'a, T: FromBody> ApiExtractor<'a> for JsonBody<T> {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let bytes = read_json(request, body.take()?).await?;
-        Ok(Self(parse(&bytes)?))
+        Ok(Self(parse(&bytes, T::header_faults(request.headers()))?))
     }
 }
 
-/// Parses a body.
+/// Parses a body; `faults` are those that the request has besides.
 ///
 /// # Errors
 /// 400 when it is no JSON, 422 when it breaks rules.
-pub fn parse<T: FromBody>(bytes: &[u8]) -> Result<T, Problem> {
+pub fn parse<T: FromBody>(bytes: &[u8], mut faults: Vec<String>) -> Result<T, Problem> {
     let malformed = |reason: &str| bad_request(format!("The body is not JSON: {reason}."));
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8"))?;
     let raw: &RawValue =
@@ -68,11 +74,10 @@ pub fn parse<T: FromBody>(bytes: &[u8]) -> Result<T, Problem> {
     let members = match Json::read(raw).map_err(|error| malformed(&error.to_string()))? {
         Json::Object(members) => members,
         other => {
-            let fault = format!("the body must be an object, not {}", other.kind());
-            return Err(Problem::invalid(vec![fault]));
+            faults.push(format!("the body must be an object, not {}", other.kind()));
+            return Err(Problem::invalid(faults));
         }
     };
-    let mut faults = Vec::new();
     let mut fields = Fields::new(String::new(), members, &mut faults);
     let parsed = T::from_fields(&mut fields);
     fields.finish();
@@ -122,7 +127,7 @@ mod tests {
     }
 
     fn faults(body: &str) -> Vec<String> {
-        let problem = parse::<Thing>(body.as_bytes()).expect_err(body);
+        let problem = parse::<Thing>(body.as_bytes(), Vec::new()).expect_err(body);
         assert_eq!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY, "{body}");
         problem.errors().to_vec()
     }
@@ -130,7 +135,8 @@ mod tests {
     #[test]
     fn a_good_body_is_parsed() {
         let Thing(name, count) =
-            parse(br#" {"thing":{"count":3,"name":"caf\u00e9"}} "#).expect("a good body");
+            parse(br#" {"thing":{"count":3,"name":"caf\u00e9"}} "#, Vec::new())
+                .expect("a good body");
         assert_eq!((name.0.as_str(), count.0), ("café", 3));
     }
 
@@ -152,6 +158,13 @@ mod tests {
         );
         assert_eq!(faults("{}"), ["thing is missing"]);
         assert_eq!(faults(r#"{"thing":[]}"#), ["thing must be an object, not an array"]);
+        for (body, fault) in
+            [("7", "the body must be an object, not a number"), ("{}", "thing is missing")]
+        {
+            let problem = parse::<Thing>(body.as_bytes(), vec!["a header is wrong".to_owned()])
+                .expect_err(body);
+            assert_eq!(problem.errors(), ["a header is wrong", fault]);
+        }
         assert_eq!(faults("[]"), ["the body must be an object, not an array"]);
         assert_eq!(faults("7"), ["the body must be an object, not a number"]);
         assert_eq!(
@@ -174,7 +187,7 @@ mod tests {
             b"\xef\xbb\xbf{}",
             deep.as_bytes(),
         ] {
-            let problem = parse::<Thing>(bad).expect_err("no JSON");
+            let problem = parse::<Thing>(bad, Vec::new()).expect_err("no JSON");
             assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
         }
     }
