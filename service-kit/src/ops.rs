@@ -6,15 +6,21 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use poem::http::StatusCode;
-use poem::listener::TcpAcceptor;
 use poem::web::{Data, Json};
-use poem::{EndpointExt as _, IntoResponse, Route, Server, get, handler};
+use poem::{EndpointExt as _, IntoResponse, Route, get, handler};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{Health, Status};
+use crate::http::{Limits, serve_within};
 use crate::telemetry;
+
+/// Few ask here, and none of them for long.
+const LIMITS: Limits = Limits { connections: 64, headers: Duration::from_secs(75) };
+
+/// How long a request may still take after the stop.
+const GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
 struct Readiness {
@@ -65,7 +71,8 @@ pub async fn serve(
         .at("/livez", get(livez))
         .at("/readyz", get(readyz))
         .at("/metrics", get(metrics))
-        .data(health);
+        .data(health)
+        .map_to_response();
     // Histograms keep their samples until they are folded into buckets: do so also when nobody scrapes.
     let upkeep = async {
         let mut ticks = tokio::time::interval(Duration::from_secs(5));
@@ -74,10 +81,8 @@ pub async fn serve(
             telemetry::prometheus().run_upkeep();
         }
     };
-    let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
-        .run_with_graceful_shutdown(app, shutdown.cancelled_owned(), Some(Duration::from_secs(1)));
     tokio::select! {
-        result = server => result.context("the operations port failed"),
+        result = serve_within(LIMITS, listener, app, GRACE, shutdown) => result.context("the operations port failed"),
         () = upkeep => unreachable!("the upkeep never ends"),
     }
 }

@@ -86,5 +86,6 @@ pub use payload::{FromBody, JsonBody};
 pub use problem::Problem;
 pub use refused::{Refused, Statuses};
 pub use request_id::RequestId;
+pub(crate) use serve::{Limits, serve_within};
 pub use serve::{ServeArgs, serve};
 pub use up::Up;

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::problem::Problem;
+use super::request_id::{HEADER, RequestId};
 
 /// How long a connection may take to send the next request's headers, silence between two requests included. Longer than
 /// what proxies usually keep an idle connection for, so that it is they who close it.
@@ -44,6 +45,15 @@ pub struct ServeArgs {
     pub http_max_connections: u32,
 }
 
+/// How much a listener puts up with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Connections at the most.
+    pub(crate) connections: usize,
+    /// How long a connection may take to send the next request's headers.
+    pub(crate) headers: Duration,
+}
+
 /// Runs `app` on `listener` until `shutdown`; then finishes the requests in flight, for at most `grace`.
 ///
 /// # Errors
@@ -55,12 +65,24 @@ pub async fn serve(
     grace: Duration,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    tracing::info!(address = %listener.local_addr()?, "HTTP port is open");
+    let limits =
+        Limits { connections: usize::try_from(args.http_max_connections)?, headers: HEADERS };
+    serve_within(limits, listener, app, grace, shutdown).await
+}
+
+/// [`serve`] for any port, with limits of its own.
+pub(crate) async fn serve_within(
+    limits: Limits,
+    listener: TcpListener,
+    app: impl Endpoint<Output = Response> + 'static,
+    grace: Duration,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let local = listener.local_addr()?;
-    tracing::info!(address = %local, "HTTP port is open");
     let app = Arc::new(app);
-    let limit = usize::try_from(args.http_max_connections)?;
     let (places, turned_away) =
-        (Arc::new(Semaphore::new(limit)), Arc::new(Semaphore::new(TURNED_AWAY)));
+        (Arc::new(Semaphore::new(limits.connections)), Arc::new(Semaphore::new(TURNED_AWAY)));
     let connections = TaskTracker::new();
     let end = CancellationToken::new();
     loop {
@@ -87,6 +109,7 @@ pub async fn serve(
         let connection = Connection {
             app: Arc::clone(&app),
             place,
+            headers: limits.headers,
             addresses: (LocalAddr(local.into()), RemoteAddr(remote.into())),
             in_flight: AtomicUsize::new(0),
         };
@@ -122,6 +145,7 @@ enum Place {
 struct Connection<E> {
     app: Arc<E>,
     place: Place,
+    headers: Duration,
     addresses: (LocalAddr, RemoteAddr),
     in_flight: AtomicUsize,
 }
@@ -132,8 +156,8 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
             tracing::debug!(%error, "can't switch Nagle's algorithm off");
         }
         let patience = match self.place {
-            Place::Served(_) => HEADERS,
-            Place::TurnedAway(_) => TURNED_AWAY_HEADERS,
+            Place::Served(_) => self.headers,
+            Place::TurnedAway(_) => self.headers.min(TURNED_AWAY_HEADERS),
         };
         let service = service_fn(|request| async {
             self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -176,13 +200,63 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
             Place::Served(_) => self.app.get_response(request).await,
             Place::TurnedAway(_) => {
                 metrics::counter!("http_connections_turned_away_total").increment(1);
+                let id = RequestId::of(&request);
                 Problem::unavailable(
                     "Too many connections are open; try again soon.",
                     "the limit on connections",
                 )
                 .header(header::CONNECTION, HeaderValue::from_static("close"))
+                .header(HEADER, id.header())
                 .into_response()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::EndpointExt as _;
+    use poem::endpoint::make_sync;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// A port with one place, and the task that serves it.
+    async fn narrow(headers: Duration) -> std::net::SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let app = make_sync(|_| "here").map_to_response();
+        let limits = Limits { connections: 1, headers };
+        tokio::spawn(serve_within(limits, listener, app, Duration::ZERO, CancellationToken::new()));
+        address
+    }
+
+    async fn exchange(stream: &mut TcpStream) -> String {
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: h\r\nx-request-id: mine\r\n\r\n")
+            .await
+            .expect("sent");
+        let mut bytes = [0; 2048];
+        let length = stream.read(&mut bytes).await.expect("an answer");
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn whoever_is_turned_away_gets_a_request_id_too() {
+        let address = narrow(HEADERS).await;
+        let mut first = TcpStream::connect(address).await.expect("connected");
+        assert!(exchange(&mut first).await.starts_with("HTTP/1.1 200"));
+        let mut second = TcpStream::connect(address).await.expect("connected");
+        let answer = exchange(&mut second).await;
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(answer.contains("x-request-id: mine"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_sends_nothing_gives_its_place_up() {
+        let address = narrow(Duration::from_millis(200)).await;
+        let mut silent = TcpStream::connect(address).await.expect("connected");
+        let closed = tokio::time::timeout(Duration::from_secs(30), silent.read(&mut [0])).await;
+        assert_eq!(closed.expect("closed in time").expect("closed in good order"), 0);
     }
 }
