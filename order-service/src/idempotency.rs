@@ -72,7 +72,11 @@ pub async fn prune_once(database: &Database) -> Result<Pruned, DatabaseError> {
 /// Forgets old keys, batch by batch, until `shutdown`.
 pub async fn prune(database: Database, shutdown: CancellationToken) {
     loop {
-        let pause = match prune_once(&database).await {
+        let pruned = tokio::select! {
+            () = shutdown.cancelled() => return,
+            pruned = prune_once(&database) => pruned,
+        };
+        let pause = match pruned {
             Ok(Pruned::Batch) => Duration::from_millis(100),
             Ok(Pruned::All) => Duration::from_secs(60),
             Err(error) => {

@@ -10,7 +10,11 @@ use super::client::Client;
 /// Asks every few seconds until `shutdown`.
 pub(crate) async fn watch(client: Client, dependency: Dependency, shutdown: CancellationToken) {
     loop {
-        match client.ping().await {
+        let answer = tokio::select! {
+            () = shutdown.cancelled() => return,
+            answer = client.ping() => answer,
+        };
+        match answer {
             Ok(()) => dependency.up(),
             Err(reason) => dependency.down(reason),
         }

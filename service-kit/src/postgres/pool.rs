@@ -141,12 +141,11 @@ pub async fn watch(pool: Pool, dependency: Dependency, shutdown: CancellationTok
             () = shutdown.cancelled() => return,
             _ = ticks.tick() => (),
         }
-        match tokio::time::timeout(limit, ask(&pool)).await {
-            // A pool that is busy shows that the database is at work.
-            Ok(Ok(()) | Err(PoolError::Busy)) => dependency.up(),
-            Ok(Err(PoolError::Down(reason))) => dependency.down(reason),
-            Err(_) => dependency.down("the database takes longer than 3 s to answer"),
-        }
+        let answer = tokio::select! {
+            () = shutdown.cancelled() => return,
+            answer = tokio::time::timeout(limit, ask(&pool)) => answer,
+        };
+        report(&dependency, answer.ok());
         let (in_use, waiting) = pool.load();
         metrics::gauge!("database_pool_connections_in_use")
             .set(u32::try_from(in_use).unwrap_or(u32::MAX));
@@ -154,7 +153,42 @@ pub async fn watch(pool: Pool, dependency: Dependency, shutdown: CancellationTok
     }
 }
 
+/// Reports what the database answered, or nothing when it did not in time.
+fn report(dependency: &Dependency, answer: Option<Result<(), PoolError>>) {
+    match answer {
+        Some(Ok(())) => dependency.up(),
+        // A pool may be busy because of much work, or because each of its connections waits for a dead server.
+        Some(Err(PoolError::Busy)) => (),
+        Some(Err(PoolError::Down(reason))) => dependency.down(reason),
+        None => dependency.down("the database takes longer than 3 s to answer"),
+    }
+}
+
 async fn ask(pool: &Pool) -> Result<(), PoolError> {
     let client = pool.get().await?;
     client.simple_query("").await.map(drop).map_err(|error| PoolError::Down(reason(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::{Health, Need};
+
+    #[test]
+    fn a_busy_pool_tells_nothing_about_the_database() {
+        let health = Health::default();
+        let dependency = health.dependency("postgresql", Need::Required);
+        for (answer, ready) in [
+            (Some(Err(PoolError::Busy)), false),
+            (Some(Ok(())), true),
+            (Some(Err(PoolError::Busy)), true),
+            (Some(Err(PoolError::Down("gone".to_owned()))), false),
+            (Some(Err(PoolError::Busy)), false),
+            (Some(Ok(())), true),
+            (None, false),
+        ] {
+            report(&dependency, answer);
+            assert_eq!(health.is_ready(), ready);
+        }
+    }
 }
