@@ -88,6 +88,15 @@ fn sort(error: &tokio_postgres::Error) -> DatabaseError {
     if passing { DatabaseError::Unavailable(words) } else { DatabaseError::Refused(words) }
 }
 
+/// Whether the connection or the server went away; the statement is not to blame.
+pub(super) fn is_gone(error: &tokio_postgres::Error) -> bool {
+    let Some(code) = error.code() else {
+        return error.is_closed() || is_io(error);
+    };
+    // What was canceled, by hand or by its time limit, would be canceled again.
+    *code != SqlState::QUERY_CANCELED && matches!(code.code().get(..2), Some("08" | "57"))
+}
+
 fn is_io(error: &tokio_postgres::Error) -> bool {
     std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }

@@ -6,6 +6,7 @@ use refinery::{Report, Runner};
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Session, chain, connect, reason};
+use super::database::is_gone;
 use super::url::DatabaseUrl;
 use crate::backoff::Backoff;
 use crate::health::Dependency;
@@ -54,6 +55,7 @@ pub async fn migrate(url: &DatabaseUrl, runner: Runner) -> Result<Report, Migrat
     let report =
         runner.run_async(&mut session.client).await.map_err(|error| match error.kind() {
             Kind::DivergentVersion(_, applied) => MigrateError::Changed(applied.to_string()),
+            _ if is_interrupted(&error) => MigrateError::Unreachable(chain(&error)),
             _ => MigrateError::Failed(chain(&error)),
         })?;
     for migration in report.applied_migrations() {
@@ -92,6 +94,18 @@ pub async fn migrate_until_done(
             () = tokio::time::sleep(backoff.next_delay()) => (),
         }
     }
+}
+
+/// Whether the connection was lost in the middle: nothing is wrong with the migration then, and nothing of it was kept.
+fn is_interrupted(error: &refinery::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<tokio_postgres::Error>() {
+            return is_gone(error);
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// Waits for its turn without holding a snapshot open, which a `CREATE INDEX CONCURRENTLY` of the one ahead would wait for.

@@ -1,0 +1,81 @@
+//! What happens to the services on bad days: settings that are slips, servers that go away in the middle of something.
+
+use std::process::Command;
+
+use pipeline_tests::order_api::{OrderApi, order, problem};
+use pipeline_tests::pipeline::{PATIENCE, connect, ready};
+use stack::Service;
+
+#[tokio::test]
+async fn a_certificate_file_that_is_not_there_ends_each_start_of_each_process() -> anyhow::Result<()>
+{
+    let broker = ("RABBITMQ_URL", "amqp://127.0.0.1:1");
+    for (service, command) in [
+        ("order-service", "serve"),
+        ("order-service", "migrate"),
+        ("outbox-relay", "run"),
+        ("customer-service", "api"),
+        ("customer-service", "consumer"),
+        ("customer-service", "migrate"),
+    ] {
+        let url = ("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d?sslrootcert=/nowhere");
+        let output = Command::new(stack::binary(service).await?)
+            .arg(command)
+            .env_clear()
+            .envs([url, broker])
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{service} {command}: {said}");
+        assert!(said.contains("DATABASE_URL: ") && said.contains("/nowhere"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bad_key_and_a_bad_body_are_told_together() -> anyhow::Result<()> {
+    let api = OrderApi::start().await?;
+    let mut body = order();
+    body["order"]["quantity"] = 0.into();
+    let request = api.http.post(format!("{}/api/orders", api.url)).json(&body);
+    let answer = request.header("Idempotency-Key", "a b").send().await?;
+    let told = problem(answer, 422).await?;
+    let errors = told["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let names =
+        |name: &str| errors.iter().any(|error| error.as_str().is_some_and(|e| e.starts_with(name)));
+    assert!(names("Idempotency-Key") && names("order.quantity"), "{told}");
+    assert_eq!(errors.len(), 2, "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_migration_whose_connection_is_cut_is_tried_again() -> anyhow::Result<()> {
+    let database = stack::shared().await?.database("orders").await?;
+    let mut ahead = connect(&database.url).await?;
+    let observer = connect(&database.url).await?;
+    // The migration has to wait until it is known whether this table will be.
+    let in_the_way = ahead.transaction().await?;
+    in_the_way.batch_execute("CREATE TABLE orders ()").await?;
+
+    let settings = [
+        ("DATABASE_URL", database.url.as_str()),
+        ("CUSTOMER_CHECK", "off"),
+        ("LISTEN_ADDR", "127.0.0.1:0"),
+        ("OPS_ADDR", "127.0.0.1:0"),
+    ];
+    let service =
+        Service::spawn(stack::binary("order-service").await?, ["serve"], settings).await?;
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+               AND application_name = 'migrate' AND wait_event_type = 'Lock'";
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while observer.query(cut, &[]).await?.is_empty() {
+        anyhow::ensure!(
+            std::time::Instant::now() < deadline,
+            "no migration: {}",
+            service.last_lines()
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    in_the_way.rollback().await?;
+    ready(&service).await
+}
