@@ -1,5 +1,10 @@
 //! Faults that nobody plans for: ids given out twice, updates that the database refuses or swallows, huge payloads.
 
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
 use outbox_relay::Outcome;
 use pipeline_tests::outbox::{Outbox, Stepped, connect, eventually};
 
@@ -136,5 +141,66 @@ async fn a_batch_of_payloads_that_compress_well_is_bounded_by_their_real_size() 
     relay.until(Outcome::Worked).await?;
     let sent = 100 - outbox.pending().await?;
     assert!((8..=9).contains(&sent), "a batch of {sent} MB");
+    Ok(())
+}
+
+/// Runs `rabbitmqctl` for a server of this test's own.
+fn control(server: &stack::RabbitServer, arguments: &[&str]) -> anyhow::Result<()> {
+    let dir = server.log().parent().context("the log is in the server's folder")?;
+    let settings: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(dir.join("server.json"))?)?;
+    let pid = server.process().context("it runs")?.pid;
+    // The program of the installation that runs, not a wrapper that takes on another user.
+    let environment = std::fs::read_to_string(format!("/proc/{pid}/environ"))?;
+    let plugins = environment.split('\0').find_map(|variable| variable.strip_prefix("ERL_LIBS="));
+    let plugins = plugins.and_then(|paths| paths.split(':').next()).context("where it lies")?;
+    let program = Path::new(plugins).with_file_name("sbin").join("rabbitmqctl");
+    let done = Command::new(program)
+        .args(["-n", settings["node"].as_str().context("a node")?])
+        .args(arguments)
+        .env("HOME", dir)
+        .env("ERL_EPMD_PORT", settings["epmd_port"].to_string())
+        .output()?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_alarm_of_the_broker_is_sat_out_on_one_connection_and_nothing_is_sent_again()
+-> anyhow::Result<()> {
+    let server = stack::RabbitServer::start_temporary().await?;
+    let database = stack::shared().await?.database("outbox").await?;
+    let outbox = Outbox::on(database, server.vhost("outbox").await?).await?;
+    outbox.queue("all", "#").await?;
+    let mut relay = outbox.relay(&["--relay-confirm-timeout", "500ms"])?;
+    relay.until_idle().await?;
+    control(&server, &["set_vm_memory_high_watermark", "0.0000001"])?;
+    for n in 0..20 {
+        outbox.add(&n.to_string(), "order.created").await?;
+    }
+    let health = relay.health.clone();
+    let reason = || health.statuses()["rabbitmq"].reason.clone().unwrap_or_default();
+    let blocked = || reason().starts_with("the broker has told publishers to wait");
+    let step = async {
+        let outcome = Box::pin(relay.relay.run_once()).await;
+        anyhow::Ok((outcome, relay))
+    };
+    let alarm = async {
+        eventually("the alarm is told", async || Ok(blocked())).await?;
+        // Several times the time in which a broker without an alarm has to confirm.
+        let waited = tokio::time::timeout(Duration::from_secs(3), async {
+            while blocked() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        ensure!(waited.await.is_err(), "it gave up: {}", reason());
+        control(&server, &["set_vm_memory_high_watermark", "0.9"])
+    };
+    let ((outcome, mut relay), ()) = tokio::try_join!(step, alarm)?;
+    assert_eq!(outcome, Outcome::Worked, "{:?}", relay.health.statuses());
+    relay.until_idle().await?;
+    assert!(relay.health.is_ready(), "{:?}", relay.health.statuses());
+    assert_eq!(outbox.pending().await?, 0);
+    assert_eq!(outbox.take_all("all").await?.len(), 20, "nothing was sent twice");
     Ok(())
 }
