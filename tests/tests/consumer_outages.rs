@@ -3,8 +3,9 @@
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until};
+use pipeline_tests::frozen::Frozen;
 use pipeline_tests::pipeline::{PATIENCE, connect, ready};
-use stack::{PostgresServer, ProcessId, RabbitServer, Signal};
+use stack::{PostgresServer, ProcessId, RabbitServer};
 
 type Tested = anyhow::Result<()>;
 
@@ -88,17 +89,15 @@ async fn a_database_that_is_frozen_is_given_up_and_the_event_counted_once_when_i
                    WHERE datname = current_database() AND application_name = 'customer-service consumer'";
     let backend: i32 = counting.sql.query_one(backend, &[]).await?.get(0);
     let Some(backend) = ProcessId::of(u32::try_from(backend)?) else { panic!("no backend") };
-    backend.signal(Signal::SIGSTOP)?;
+    let backend = Frozen::new(backend)?;
 
     counting.publish_all(orders_of(5, customer)).await?;
     // A new connection gets a backend that answers.
-    let counted = counting.counted(customer, 5).await;
-    let reason = consumer.readiness().await?;
-    backend.signal(Signal::SIGCONT)?;
-    counted?;
-    assert_eq!(reason["ready"], true);
+    counting.counted(customer, 5).await?;
+    consumer.ready().await?;
+    let backend = backend.thaw()?;
     // The thawed one finds the same statements in its socket, if anything.
-    backend.wait_gone(PATIENCE).await;
+    assert!(backend.wait_gone(PATIENCE).await, "the thawed backend never ended");
     assert_eq!(counting.count(customer).await?, 5);
     counting.finished(consumer).await?;
     assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
