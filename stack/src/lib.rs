@@ -45,6 +45,7 @@ mod scratch;
 mod secret;
 mod service;
 mod shared;
+mod version;
 mod vhost;
 
 pub use cargo::{SERVICES, binary, build, cargo};
@@ -64,4 +65,5 @@ pub use readiness::{last_lines_of, wait_until_ready};
 pub use secret::write_private;
 pub use service::Service;
 pub use shared::{Servers, shared};
+pub use version::check_versions;
 pub use vhost::{RabbitAccess, Vhost};

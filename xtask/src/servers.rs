@@ -33,14 +33,18 @@ impl Given {
     }
 }
 
-/// Installs what the stack needs and this machine lacks. Blocks.
+/// Installs what the stack needs and this machine lacks; fails when what is there is too old. Blocks.
 pub(crate) fn install(given: &Given) -> anyhow::Result<()> {
     let mut missing = stack::missing();
     missing.retain(|package| match *package {
         "postgresql" => given.needs_postgres(),
         _ => given.needs_rabbitmq(),
     });
-    stack::install(&missing, say)
+    stack::install(&missing, say)?;
+    let needed =
+        [("postgresql", given.needs_postgres()), ("rabbitmq-server", given.needs_rabbitmq())];
+    let needed = needed.into_iter().filter_map(|(package, needs)| needs.then_some(package));
+    stack::check_versions(&needed.collect::<Vec<_>>())
 }
 
 /// Starts our own servers, both at once, and creates the databases.

@@ -8,6 +8,7 @@ use crate::style::say;
 
 pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
     stack::install(&stack::missing(), say)?;
+    stack::check_versions(&["postgresql", "rabbitmq-server"])?;
 
     say("Building the programs that the tests start …");
     let release = args.iter().find(|arg| *arg == "--release" || *arg == "-r").cloned();
