@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use customer_service::config::{Cli, Command};
-use customer_service::{api, consumer, schema};
+use customer_service::schema::SCHEMA;
+use customer_service::{api, consumer};
 use service_kit::{config, process};
 
 fn main() -> ExitCode {
@@ -17,9 +18,9 @@ fn main() -> ExitCode {
             let process = config.process.clone();
             process::run(&process, |shutdown| consumer::start(*config, shutdown))
         }
-        Command::Migrate(config) => {
-            process::run(&config.process, |shutdown| schema::migrate(&config, shutdown))
-        }
+        Command::Migrate(config) => process::run(&config.process, |shutdown| {
+            SCHEMA.migrate(config.database.url(), shutdown)
+        }),
         Command::Openapi { format } => {
             let printed = std::io::stdout().write_all(api::document(format).as_bytes());
             printed.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)

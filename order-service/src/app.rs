@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{Orders, described};
 use crate::config::{Config, MigrateConfig};
 use crate::customers::{self, Check, CheckMode, Client, Lookups};
-use crate::{idempotency, schema};
+use crate::idempotency;
+use crate::schema::SCHEMA;
 
 /// The ports of the process, opened.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ pub async fn run(
     };
     let background = async {
         let url = config.database.url();
-        schema::prepare(&config.migrate, url, &database, &postgresql, &shutdown).await?;
+        SCHEMA.prepare(&config.migrate, url, &postgresql, &shutdown).await?;
         tokio::join!(
             postgres::watch(pool.clone(), postgresql.clone(), rest.clone()),
             idempotency::prune(database, rest.clone()),
@@ -100,9 +101,5 @@ pub async fn run(
 /// # Errors
 /// When the database can't be reached, or a migration fails or was changed.
 pub async fn migrate(config: MigrateConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
-    tokio::select! {
-        done = postgres::migrate(config.database.url(), schema::migrations()) => done.map(drop)?,
-        () = shutdown.cancelled() => anyhow::bail!("stopped before the schema was up to date"),
-    }
-    Ok(())
+    SCHEMA.migrate(config.database.url(), shutdown).await
 }

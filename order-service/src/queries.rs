@@ -22,7 +22,6 @@ const LIST_BY_STATUS: &str = include_str!("../../sql/order/queries/list_orders_b
 const LIST_BY_BOTH: &str =
     include_str!("../../sql/order/queries/list_orders_by_customer_and_status.sql");
 const PRUNE_KEYS: &str = include_str!("../../sql/order/queries/prune_idempotency_keys.sql");
-const FIND_SCHEMA: &str = include_str!("../../sql/order/queries/find_schema.sql");
 
 /// Which orders a list shows.
 #[derive(Debug, Clone, Copy, Default)]
@@ -135,11 +134,6 @@ pub(crate) async fn list_orders(
 pub(crate) async fn prune_idempotency_keys(client: &Object, batch: i64) -> Result<u64, Error> {
     let statement = client.prepare_cached(PRUNE_KEYS).await?;
     client.execute(&statement, &[&batch]).await
-}
-
-/// Whether the tables are there.
-pub(crate) async fn find_schema(client: &Object) -> Result<bool, Error> {
-    client.query_one(FIND_SCHEMA, &[]).await?.try_get(0)
 }
 
 async fn optional(

@@ -17,7 +17,7 @@ use service_kit::postgres::{Database, Pool, watch};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::schema::migrate_at_start;
+use crate::schema::SCHEMA;
 use customers::Customers;
 use document::described;
 use store::Store;
@@ -78,7 +78,7 @@ async fn prepare(
     database: &Dependency,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    migrate_at_start(&config.migrate, config.database.url(), database, shutdown).await?;
+    SCHEMA.prepare(&config.migrate, config.database.url(), database, shutdown).await?;
     let mut backoff = Backoff::reconnect();
     while config.seed_customers && !shutdown.is_cancelled() {
         match store.seed().await {

@@ -30,7 +30,7 @@ pub(super) enum Interruption {
 pub(super) async fn finish(
     batch: &[Delivery],
     ledger: &Ledger,
-    intake: &Intake,
+    intake: &mut Intake,
     max_retries: u32,
 ) -> Result<(), Interruption> {
     let readings: Vec<Reading> = batch.iter().map(read_delivery).collect();

@@ -12,12 +12,19 @@ pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// A connection that is made when it is needed.
 pub(super) struct Broker {
     url: BrokerUrl,
+    name: &'static str,
     connection: Option<Connection>,
 }
 
 impl Broker {
-    pub(super) fn new(url: &BrokerUrl) -> Self {
-        Self { url: url.clone(), connection: None }
+    /// The management UI shows `name`.
+    pub(super) fn new(url: &BrokerUrl, name: &'static str) -> Self {
+        Self { url: url.clone(), name, connection: None }
+    }
+
+    /// Another connection to the same broker, made when it is needed.
+    pub(super) fn sibling(&self, name: &'static str) -> Self {
+        Self::new(&self.url, name)
     }
 
     /// A new channel, and how large a frame may be on it; connects first when there is no connection.
@@ -27,9 +34,7 @@ impl Broker {
     pub(super) async fn channel(&mut self) -> Result<(Channel, u32), String> {
         let connection = match self.connection.take() {
             Some(connection) if connection.status().connected() => connection,
-            _ => connect(&self.url, "customer-service consumer")
-                .await
-                .map_err(|error| format!("{error:#}"))?,
+            _ => connect(&self.url, self.name).await.map_err(|error| format!("{error:#}"))?,
         };
         let channel = timeout(ANSWER_LIMIT, connection.create_channel())
             .await

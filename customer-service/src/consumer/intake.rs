@@ -2,22 +2,23 @@
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Consumer};
+use lapin::{Channel, Consumer, ErrorKind};
 use service_kit::broker::reason;
 use tokio::time::timeout;
 
 use super::broker::{ANSWER_LIMIT, Broker};
 use super::config::IntakeArgs;
-use super::divert::{Move, divert};
+use super::divert::Move;
+use super::mover::Mover;
 use super::topology::{QUEUE, declare};
 
 /// A channel on which the queue is consumed.
 pub(super) struct Intake {
     channel: Channel,
-    frame_max: u32,
     consumer: Consumer,
+    mover: Mover,
     args: IntakeArgs,
 }
 
@@ -27,7 +28,7 @@ impl Intake {
     /// # Errors
     /// With the reason why that can't be done now.
     pub(super) async fn open(broker: &mut Broker, args: &IntakeArgs) -> Result<Self, String> {
-        let (channel, frame_max) = broker.channel().await?;
+        let (channel, _) = broker.channel().await?;
         let consumer = timeout(ANSWER_LIMIT, async {
             declare(&channel).await?;
             consume(&channel, args.consumer_prefetch)
@@ -38,7 +39,8 @@ impl Intake {
         .unwrap_or_else(|_| {
             Err(format!("the broker takes longer than {ANSWER_LIMIT:?} to answer"))
         })?;
-        Ok(Self { channel, frame_max, consumer, args: args.clone() })
+        let mover = Mover::new(broker.sibling("customer-service consumer: retries"));
+        Ok(Self { channel, consumer, mover, args: args.clone() })
     }
 
     /// Waits for a message, then takes all that have arrived. What was taken returns to the queue when the channel is closed.
@@ -56,12 +58,12 @@ impl Intake {
         Ok(batch)
     }
 
-    /// Moves messages of a batch elsewhere, as [`divert`] does.
+    /// Moves messages of a batch elsewhere.
     ///
     /// # Errors
     /// With the reason when it is not certain that all of them arrived.
-    pub(super) async fn divert(&self, moves: &[Move<'_>]) -> Result<(), String> {
-        divert(&self.channel, moves, &self.args, self.frame_max).await
+    pub(super) async fn divert(&mut self, moves: &[Move<'_>]) -> Result<(), String> {
+        self.mover.divert(moves, &self.args).await
     }
 
     /// Acknowledges everything that was taken so far. Each of those messages must have had its effect or be stored elsewhere.
@@ -83,7 +85,9 @@ impl Intake {
 
     /// Closes the channel: whatever is not acknowledged returns to the queue at once.
     pub(super) async fn close(self) {
-        match timeout(ANSWER_LIMIT, self.channel.close(200, "stopping".into())).await {
+        let closing = timeout(ANSWER_LIMIT, self.channel.close(200, "stopping".into()));
+        let ((), closed) = tokio::join!(self.mover.close(), closing);
+        match closed {
             Ok(Ok(())) => (),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "the channel was closed already");
@@ -96,7 +100,6 @@ impl Intake {
 }
 
 async fn consume(channel: &Channel, prefetch: u16) -> lapin::Result<Consumer> {
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     channel
         .basic_consume(
@@ -111,7 +114,19 @@ async fn consume(channel: &Channel, prefetch: u16) -> lapin::Result<Consumer> {
 fn delivery(next: Option<lapin::Result<Delivery>>) -> Result<Delivery, String> {
     match next {
         Some(Ok(delivery)) => Ok(delivery),
-        Some(Err(error)) => Err(reason(&error)),
+        Some(Err(error)) => Err(explain(&error)),
         None => Err(format!("the broker ended the consumer of {QUEUE}: was the queue deleted?")),
+    }
+}
+
+/// The broker hands on headers of kinds that the driver can't read, and hands them out anew after each new connection.
+fn explain(error: &lapin::Error) -> String {
+    let words = reason(error);
+    match error.kind() {
+        ErrorKind::ParsingError(_) => format!(
+            "a message at the head of {QUEUE} can't be read, most likely because of its headers: stop the consumer and remove it \
+             with Get messages of the management UI, Ack mode Automatic ack ({words})"
+        ),
+        _ => words,
     }
 }

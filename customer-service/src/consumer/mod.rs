@@ -8,7 +8,7 @@
 //! | `batch` | one batch from reading to acknowledging |
 //! | `event` | read a message |
 //! | `apply`, `ledger`, `fault` | apply a batch in one transaction; in parts when the database refuses it |
-//! | `divert`, `headers` | move a message to the retry or the dead-letter queue |
+//! | `divert`, `headers`, `mover` | move a message to the retry or the dead-letter queue, over a connection of its own |
 
 mod apply;
 mod batch;
@@ -21,6 +21,7 @@ mod headers;
 mod intake;
 mod ledger;
 mod metrics;
+mod mover;
 mod topology;
 mod work;
 
@@ -29,7 +30,7 @@ use service_kit::ops;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::schema::migrate_at_start;
+use crate::schema::SCHEMA;
 use work::{Dependencies, work};
 
 pub use config::{ConsumerConfig, IntakeArgs};
@@ -63,7 +64,7 @@ pub async fn run(
     let consume = async {
         let _done = done.clone().drop_guard();
         let url = config.database.url();
-        migrate_at_start(&config.migrate, url, &dependencies.database, &shutdown).await?;
+        SCHEMA.prepare(&config.migrate, url, &dependencies.database, &shutdown).await?;
         work(&config, &dependencies, &shutdown).await;
         anyhow::Ok(())
     };

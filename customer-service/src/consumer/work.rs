@@ -20,6 +20,9 @@ const LASTING: Duration = Duration::from_secs(10);
 /// How often the database is asked while no messages come.
 const IDLE_CHECK: Duration = Duration::from_secs(5);
 
+/// What is left of the grace time for everything after the last batch.
+const LAST_STEPS: Duration = Duration::from_secs(2);
+
 /// What the consumer needs, and who hears how it is.
 pub(super) struct Dependencies {
     pub(super) database: Dependency,
@@ -33,7 +36,7 @@ pub(super) async fn work(
     dependencies: &Dependencies,
     shutdown: &CancellationToken,
 ) {
-    let mut broker = Broker::new(config.broker.url());
+    let mut broker = Broker::new(config.broker.url(), "customer-service consumer");
     let mut pause = Backoff::reconnect();
     loop {
         let Some(mut ledger) = open_ledger(config, dependencies, shutdown).await else {
@@ -62,7 +65,8 @@ pub(super) async fn work(
     broker.close().await;
 }
 
-/// Finishes batch after batch. A batch that was taken is finished also when `shutdown` comes.
+/// Finishes batch after batch. A batch that was taken is finished also when `shutdown` comes, unless the grace time is too
+/// short; nothing of it is acknowledged then.
 async fn spell(
     config: &ConsumerConfig,
     ledger: &mut Ledger,
@@ -82,8 +86,23 @@ async fn spell(
                 continue;
             }
         };
-        finish(&batch, ledger, intake, config.intake.rabbitmq_max_retries).await?;
+        tokio::select! {
+            finished = finish(&batch, ledger, intake, config.intake.rabbitmq_max_retries) => finished?,
+            () = too_late(config.process.shutdown_grace, shutdown) => {
+                tracing::warn!(
+                    messages = batch.len(),
+                    "a batch was still in the works at the end of the grace time: its messages return to the queue"
+                );
+                return Ok(());
+            }
+        }
     }
+}
+
+/// Completes when a batch must be given up, so that there is time left for a farewell.
+async fn too_late(grace: Duration, shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(grace.saturating_sub(LAST_STEPS)).await;
 }
 
 /// Opens the ledger, trying again for as long as it takes. `None` when told to stop.

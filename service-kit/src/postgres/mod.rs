@@ -4,6 +4,7 @@ mod connect;
 mod database;
 mod migrate;
 mod pool;
+mod schema;
 mod tls;
 mod url;
 
@@ -11,4 +12,5 @@ pub use connect::{Session, connect, reason};
 pub use database::{Database, DatabaseError};
 pub use migrate::{MigrateArgs, MigrateError, migrate, migrate_until_done};
 pub use pool::{Pool, PoolArgs, PoolError, watch};
+pub use schema::Schema;
 pub use url::{DatabaseArgs, DatabaseUrl, SslMode};

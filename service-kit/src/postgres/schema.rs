@@ -1,0 +1,89 @@
+//! A service's schema: who brings it up to date, and what a process does until then.
+
+use std::time::Duration;
+
+use refinery::Runner;
+use tokio_util::sync::CancellationToken;
+
+use super::connect::{connect, reason};
+use super::migrate::{MigrateArgs, MigrateError, migrate, migrate_until_done};
+use super::url::DatabaseUrl;
+use crate::health::Dependency;
+
+/// How long the database may take to say whether the tables are there.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The schema of a service's database.
+#[derive(Debug, Clone, Copy)]
+pub struct Schema {
+    /// The migrations, in order.
+    pub migrations: fn() -> Runner,
+    /// A statement whose one value says whether the tables are there.
+    pub find: &'static str,
+    /// The command that makes them, for people.
+    pub command: &'static str,
+}
+
+impl Schema {
+    /// Brings the schema up to date, or waits until the `migrate` command has made it; `database` is down until then. Returns
+    /// early on `shutdown`.
+    ///
+    /// # Errors
+    /// When a migration that was applied has been changed since, or when one fails.
+    pub async fn prepare(
+        &self,
+        args: &MigrateArgs,
+        url: &DatabaseUrl,
+        database: &Dependency,
+        shutdown: &CancellationToken,
+    ) -> Result<(), MigrateError> {
+        if args.migrate_on_start {
+            return migrate_until_done(url, self.migrations, database, shutdown).await.map(drop);
+        }
+        loop {
+            let found = tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                found = self.is_there(url) => found,
+            };
+            match found {
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    database.down(format!("its tables are missing: run {}", self.command));
+                }
+                Err(reason) => database.down(reason),
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = tokio::time::sleep(Duration::from_secs(1)) => (),
+            }
+        }
+    }
+
+    /// Brings the schema up to date and ends.
+    ///
+    /// # Errors
+    /// When the database can't be reached, when a migration fails or was changed, or when told to stop before.
+    pub async fn migrate(
+        &self,
+        url: &DatabaseUrl,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        tokio::select! {
+            done = migrate(url, (self.migrations)()) => done.map(drop)?,
+            () = shutdown.cancelled() => anyhow::bail!("stopped before the schema was up to date"),
+        }
+        Ok(())
+    }
+
+    async fn is_there(&self, url: &DatabaseUrl) -> Result<bool, String> {
+        let asking = async {
+            let session =
+                connect(url, "schema check").await.map_err(|error| format!("{error:#}"))?;
+            let row = session.client.query_one(self.find, &[]).await;
+            row.and_then(|row| row.try_get(0)).map_err(|error| reason(&error))
+        };
+        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| {
+            Err(format!("the database takes longer than {PATIENCE:?} to answer"))
+        })
+    }
+}

@@ -1,0 +1,3 @@
+-- name: whether the tables are there
+SELECT bool_and(to_regclass(name) IS NOT NULL)
+FROM (VALUES ('customers'), ('processed_events')) AS needed (name)
