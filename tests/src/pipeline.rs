@@ -91,7 +91,8 @@ impl Pipeline {
     }
 }
 
-/// Starts the order service on free ports, asking the customer service at `customer_url`.
+/// Starts the order service on free ports, asking the customer service at `customer_url`. Under a load that its database
+/// can't keep up with, it lets requests wait instead of putting them off.
 ///
 /// # Errors
 /// When it can't be started.
@@ -99,6 +100,7 @@ pub async fn start_order_service(database: &str, customer_url: &str) -> anyhow::
     let settings = [
         ("DATABASE_URL", database),
         ("CUSTOMER_SERVICE_URL", customer_url),
+        ("DATABASE_POOL_WAIT", "30s"),
         ("LISTEN_ADDR", "127.0.0.1:0"),
         ("OPS_ADDR", "127.0.0.1:0"),
     ];

@@ -21,8 +21,13 @@ async fn while_its_database_is_down_the_consumer_stops_and_no_retry_is_burnt() -
     let settings = [&CHARGED_IS_DEAD[..], &["--consumer-prefetch", "20"]].concat();
     let consumer = counting.consumer(&settings).await?;
 
-    // In the middle of its work.
+    // In the middle of its work, at the end of which is one that can't be counted before the database stops.
+    let last = counting.customer().await?;
+    let other = connect(&counting.database.url).await?;
+    other.batch_execute("BEGIN").await?;
+    other.query("SELECT FROM customers WHERE id = $1 FOR UPDATE", &[&last]).await?;
     counting.publish_all(orders_of(2_000, customer)).await?;
+    counting.publish_all(orders_of(1, last)).await?;
     until(async || Ok((counting.count(customer).await? > 100).then_some(()))).await?;
     postgres.stop_immediately().await?;
     consumer.down("postgresql").await?;
@@ -45,6 +50,7 @@ async fn while_its_database_is_down_the_consumer_stops_and_no_retry_is_burnt() -
     postgres.start().await?;
     counting.sql = connect(&counting.database.url).await?;
     counting.counted(customer, 2_500).await?;
+    counting.counted(last, 1).await?;
     counting.finished(consumer).await?;
     assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
     assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
