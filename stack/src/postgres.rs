@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::checkout::{open_folder, postgres_user};
 use crate::database::{Database, PostgresAccess};
 use crate::process::{Process, ProcessId};
-use crate::readiness::wait_until_ready;
+use crate::readiness::{says_address_in_use, wait_until_ready};
 use crate::scratch::{Scratch, end_and_remove};
 use crate::secret::{password, write_private};
-use crate::{locate, ports};
+use crate::{locate, ports, version};
 
 const READY: Duration = Duration::from_secs(60);
 const STOPPED: Duration = Duration::from_secs(60);
@@ -49,11 +49,26 @@ impl PostgresServer {
     /// # Errors
     /// When PostgreSQL is not installed or does not start.
     pub async fn start_temporary() -> anyhow::Result<Self> {
+        Self::new_temporary().await?.start_or_replace().await
+    }
+
+    /// Another one in its place when someone took the port between our choosing it and the server's
+    /// listening on it.
+    async fn start_or_replace(mut self) -> anyhow::Result<Self> {
+        match self.start().await {
+            Err(_) if says_address_in_use(&self.log) => {
+                self = Self::new_temporary().await?;
+                self.start().await?;
+            }
+            result => result?,
+        }
+        Ok(self)
+    }
+
+    async fn new_temporary() -> anyhow::Result<Self> {
         let dir = Scratch::of_this_process().await?.folder("postgres")?;
-        let log = dir.join("postgres.log");
-        let mut server = Self::in_folder(&dir, &log, None)?;
+        let mut server = Self::in_folder(&dir, &dir.join("postgres.log"), None)?;
         server.temporary = true;
-        server.start().await?;
         Ok(server)
     }
 
@@ -123,6 +138,7 @@ impl PostgresServer {
             return Ok(());
         }
         let bin = locate::or_missing(locate::postgres_bin(), "PostgreSQL")?;
+        version::check_postgres(&bin)?;
         if !self.data().join("PG_VERSION").is_file() {
             self.create_data(&bin)?;
         }
@@ -290,5 +306,23 @@ impl Drop for PostgresServer {
             let processes = self.running.iter().map(|running| (running.id.clone(), true));
             end_and_remove(&self.dir, &processes.collect::<Vec<_>>());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::PostgresServer;
+
+    #[tokio::test]
+    async fn a_port_that_was_taken_meanwhile_is_replaced_by_another() -> anyhow::Result<()> {
+        let server = PostgresServer::new_temporary().await?;
+        let port = server.access().port;
+        let _faster = TcpListener::bind(("127.0.0.1", port))?;
+        let server = server.start_or_replace().await?;
+        assert_ne!(server.access().port, port);
+        assert!(server.database("moved").await.is_ok());
+        Ok(())
     }
 }

@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::checkout::open_folder;
 use crate::management::Management;
 use crate::process::{Process, ProcessId};
-use crate::readiness::wait_until_ready;
+use crate::readiness::{says_address_in_use, wait_until_ready};
 use crate::scratch::{Scratch, end_and_remove};
 use crate::secret::{password, write_private};
 use crate::vhost::{RabbitAccess, Vhost};
-use crate::{locate, ports};
+use crate::{locate, ports, version};
 
 const READY: Duration = Duration::from_secs(120);
 const STOPPED: Duration = Duration::from_secs(60);
@@ -54,11 +54,26 @@ impl RabbitServer {
     /// # Errors
     /// When RabbitMQ is not installed or does not start.
     pub async fn start_temporary() -> anyhow::Result<Self> {
+        Self::new_temporary().await?.start_or_replace().await
+    }
+
+    /// Another one in its place when someone took a port between our choosing it and the node's
+    /// listening on it.
+    async fn start_or_replace(mut self) -> anyhow::Result<Self> {
+        match self.start().await {
+            Err(_) if says_address_in_use(&self.log) => {
+                self = Self::new_temporary().await?;
+                self.start().await?;
+            }
+            result => result?,
+        }
+        Ok(self)
+    }
+
+    async fn new_temporary() -> anyhow::Result<Self> {
         let dir = Scratch::of_this_process().await?.folder("rabbitmq")?;
-        let log = dir.join("rabbitmq.log");
-        let mut server = Self::in_folder(&dir, &log, Ports::any()?)?;
+        let mut server = Self::in_folder(&dir, &dir.join("rabbitmq.log"), Ports::any()?)?;
         server.temporary = true;
-        server.start().await?;
         Ok(server)
     }
 
@@ -141,6 +156,7 @@ impl RabbitServer {
             return Ok(());
         }
         let program = locate::or_missing(locate::rabbitmq_server(), "RabbitMQ")?;
+        version::check_rabbitmq(&program)?;
         self.write_configuration()?;
         self.start_epmd().await?;
 
@@ -159,7 +175,9 @@ impl RabbitServer {
                 && management.get("/api/overview").await.is_ok()
         };
         let running = self.running.as_ref().context("RabbitMQ was just started")?;
-        wait_until_ready("RabbitMQ", running, &self.log, READY, answers).await
+        wait_until_ready("RabbitMQ", running, &self.log, READY, answers).await?;
+        let overview = management.get("/api/overview").await?;
+        version::check_running_rabbitmq(&overview.unwrap_or_default())
     }
 
     /// Stops the node in the orderly way, then its port mapper.
@@ -325,5 +343,34 @@ impl Ports {
             epmd: ports::next_free(14369)?,
             dist: ports::next_free(25672)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::RabbitServer;
+
+    async fn starts_elsewhere_when_taken(
+        port_of: impl Fn(&RabbitServer) -> u16,
+    ) -> anyhow::Result<()> {
+        let server = RabbitServer::new_temporary().await?;
+        let port = port_of(&server);
+        let _faster = TcpListener::bind(("127.0.0.1", port))?;
+        let server = server.start_or_replace().await?;
+        assert_ne!(port_of(&server), port);
+        assert!(server.vhost("moved").await.is_ok());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_amqp_port_that_was_taken_meanwhile_is_replaced_by_another() -> anyhow::Result<()> {
+        starts_elsewhere_when_taken(|server| server.access().amqp_port).await
+    }
+
+    #[tokio::test]
+    async fn a_port_between_nodes_that_was_taken_meanwhile_is_replaced() -> anyhow::Result<()> {
+        starts_elsewhere_when_taken(|server| server.settings.dist_port).await
     }
 }

@@ -7,6 +7,9 @@ use anyhow::bail;
 
 use crate::process::Process;
 
+/// How long one question may take.
+const PROBE: Duration = Duration::from_secs(5);
+
 /// Asks `probe` until it says yes. Fails at once when the process ends, with the log's last lines.
 ///
 /// # Errors
@@ -25,7 +28,8 @@ pub async fn wait_until_ready(
             let how = how.unwrap_or_default();
             bail!("{name} ended while it started{how}; {}", last_lines_of(log));
         }
-        if probe().await {
+        // A stranger on the port may take the question and never answer.
+        if tokio::time::timeout(PROBE, probe()).await.unwrap_or(false) {
             return Ok(());
         }
         if Instant::now() >= end {
@@ -47,4 +51,14 @@ pub fn last_lines_of(log: &Path) -> String {
     }
     let last = lines[lines.len().saturating_sub(15)..].join("\n  ");
     format!("the last lines of {}:\n  {last}", log.display())
+}
+
+/// Whether the server says in its log that it could not have its port: in the system's words,
+/// Erlang's or RabbitMQ's.
+pub(crate) fn says_address_in_use(log: &Path) -> bool {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
+    ["address already in use", "eaddrinuse", "dist_port_already_used"]
+        .iter()
+        .any(|in_use| text.contains(in_use))
 }
