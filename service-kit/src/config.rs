@@ -18,30 +18,6 @@ pub const EXIT_USAGE: u8 = 64;
 /// What is longer than this is a mistake.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// A string that must not be seen: its `Debug` hides it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The secret itself, for the one place that needs it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(value: String) -> Self {
-        Self(value)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hidden]")
-    }
-}
-
 /// Reads the settings of this process. Prints help or version and ends the process when they are asked
 /// for; ends it with [`EXIT_USAGE`] when a setting is wrong.
 #[must_use]
@@ -281,10 +257,5 @@ mod tests {
     fn a_wrong_secret_is_not_shown() {
         let sentence = refusal(&["--url", "x", "--token", "hunter2"]);
         assert_eq!(sentence, "KIT_TEST_TOKEN: its value is refused: it must be a number");
-    }
-
-    #[test]
-    fn a_secret_hides_from_debug() {
-        assert_eq!(format!("{:?}", Secret::from("hunter2".to_owned())), "[hidden]");
     }
 }

@@ -100,12 +100,6 @@ impl Dependency {
         }
     }
 
-    /// Whether it answered when it was last used.
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        self.health.lock().get(self.name).is_some_and(|status| status.up)
-    }
-
     /// Stores the state; says whether people should hear of it.
     fn change(&self, up: bool, reason: Option<String>) -> bool {
         let mut dependencies = self.health.lock();

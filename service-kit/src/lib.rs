@@ -2,7 +2,7 @@
 //!
 //! | module | what it gives |
 //! |---|---|
-//! | [`config`] | settings from flags, environment and `NAME_FILE`, checked once; [`Secret`] |
+//! | [`config`] | settings from flags, environment and `NAME_FILE`, checked once |
 //! | [`process`] | the frame of a `main`: telemetry, signals, exit codes |
 //! | [`telemetry`] | logs to stderr, metrics for the operations port |
 //! | [`health`], [`ops`] | which dependency is up, and the port that tells: `/livez`, `/readyz`, `/metrics` |
@@ -20,5 +20,3 @@ pub mod ops;
 pub mod postgres;
 pub mod process;
 pub mod telemetry;
-
-pub use config::Secret;

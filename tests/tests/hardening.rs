@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
+use pipeline_tests::counting::{Counting, orders_of, until};
 use pipeline_tests::order_api::{OrderApi, order, problem};
-use pipeline_tests::pipeline::{PATIENCE, connect, ready};
+use pipeline_tests::pipeline::{PATIENCE, address, connect, ready};
 use stack::Service;
 
 #[tokio::test]
@@ -78,4 +79,61 @@ async fn a_migration_whose_connection_is_cut_is_tried_again() -> anyhow::Result<
     }
     in_the_way.rollback().await?;
     ready(&service).await
+}
+
+#[tokio::test]
+async fn each_role_waits_for_the_tables_that_the_migrate_command_makes() -> anyhow::Result<()> {
+    let servers = stack::shared().await?;
+    let (database, broker) = (servers.database("customers").await?, servers.vhost("tables").await?);
+    let settings = [
+        ("DATABASE_URL", database.url.as_str()),
+        ("RABBITMQ_URL", broker.amqp_url.as_str()),
+        ("MIGRATE_ON_START", "false"),
+        ("LISTEN_ADDR", "127.0.0.1:0"),
+        ("OPS_ADDR", "127.0.0.1:0"),
+    ];
+    let spawn = async |command| {
+        Service::spawn(stack::binary("customer-service").await?, [command], settings).await
+    };
+    let roles = [spawn("api").await?, spawn("consumer").await?];
+    for role in &roles {
+        role.wait_for_line("run customer-service migrate", PATIENCE).await?;
+        let url = format!("{}/readyz", address(role, "operations port is open").await?);
+        let answer = stack::http_client()?.get(url).send().await?;
+        assert_eq!(answer.status(), 503, "{}", role.last_lines());
+    }
+    let migrate = Service::spawn(
+        stack::binary("customer-service").await?,
+        ["migrate"],
+        [("DATABASE_URL", database.url.as_str())],
+    )
+    .await?;
+    assert!(migrate.wait_exit(PATIENCE).await?.success(), "{}", migrate.last_lines());
+    for role in &roles {
+        ready(role).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_hangs_is_given_back_when_the_consumer_has_to_stop() -> anyhow::Result<()> {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let other = connect(&counting.database.url).await?;
+    other.batch_execute("BEGIN").await?;
+    other.query("SELECT FROM customers WHERE id = $1 FOR UPDATE", &[&customer]).await?;
+    let settings = [("DATABASE_STATEMENT_TIMEOUT", "10m"), ("SHUTDOWN_GRACE", "4s")];
+    let service = counting.consumer_process(&settings).await?;
+    ready(&service).await?;
+    counting.publish_all(orders_of(1, customer)).await?;
+    let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() \
+                   AND application_name = 'customer-service consumer' AND wait_event_type = 'Lock'";
+    until(async || Ok(counting.sql.query(waiting, &[]).await?.pop().map(drop))).await?;
+    service.sigterm()?;
+    assert!(service.wait_exit(PATIENCE).await?.success(), "{}", service.last_lines());
+    assert!(service.log().contains("its messages return to the queue"), "{}", service.log());
+    other.batch_execute("ROLLBACK").await?;
+    let consumer = counting.consumer(&[]).await?;
+    counting.counted(customer, 1).await?;
+    counting.finished(consumer).await
 }

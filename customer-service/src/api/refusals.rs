@@ -1,31 +1,34 @@
 //! Which statuses the operations refuse with.
 
 use service_kit::http::Statuses;
-
-const UNAVAILABLE: (u16, &str) =
-    (503, "The database does not answer, or too many requests wait for it");
+use service_kit::http::meaning::{
+    FAILED, NO_JSON, NOT_JSON_TYPE, TOO_LARGE, TOO_SLOW, UNAVAILABLE,
+};
 
 pub(super) struct List;
 
 impl Statuses for List {
     const ALL: &'static [(u16, &'static str)] =
-        &[(422, "A query parameter is wrong or unknown; all faults at once"), UNAVAILABLE];
+        &[(422, "A query parameter is wrong or unknown; all faults at once"), FAILED, UNAVAILABLE];
 }
 
 pub(super) struct Get;
 
 impl Statuses for Get {
-    const ALL: &'static [(u16, &'static str)] = &[(404, "There is no such customer"), UNAVAILABLE];
+    const ALL: &'static [(u16, &'static str)] =
+        &[(404, "There is no such customer"), FAILED, UNAVAILABLE];
 }
 
 pub(super) struct Create;
 
 impl Statuses for Create {
     const ALL: &'static [(u16, &'static str)] = &[
-        (400, "The body is not JSON"),
-        (413, "The body is larger than 64 KiB"),
-        (415, "The Content-Type is not application/json"),
+        NO_JSON,
+        TOO_SLOW,
+        TOO_LARGE,
+        NOT_JSON_TYPE,
         (422, "The body breaks rules; all faults at once"),
+        FAILED,
         UNAVAILABLE,
     ];
 }

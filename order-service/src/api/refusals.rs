@@ -1,17 +1,11 @@
 //! Which statuses the operations refuse with.
 
 use service_kit::http::Statuses;
+use service_kit::http::meaning::{
+    FAILED, NO_JSON, NOT_JSON_TYPE, TOO_LARGE, TOO_SLOW, UNAVAILABLE,
+};
 
-const NO_JSON: (u16, &str) = (400, "The body is not JSON");
-const TOO_SLOW: (u16, &str) = (408, "The body took too long to arrive");
-const TOO_LARGE: (u16, &str) = (413, "The body is larger than 64 KiB");
-const NOT_JSON_TYPE: (u16, &str) = (415, "The Content-Type is not application/json");
 const NOT_FOUND: (u16, &str) = (404, "There is no such order, or the id is no UUID");
-const FAILED: (u16, &str) = (500, "Something went wrong here");
-const UNAVAILABLE: (u16, &str) = (
-    503,
-    "The database does not answer or too many requests wait for it; what was asked for may have been done or not",
-);
 
 pub(super) struct Create;
 

@@ -44,14 +44,6 @@ pub struct BrokerUrl {
     pub(super) uri: AMQPUri,
 }
 
-impl BrokerUrl {
-    /// The virtual host.
-    #[must_use]
-    pub fn vhost(&self) -> &str {
-        &self.uri.vhost
-    }
-}
-
 impl fmt::Debug for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BrokerUrl")
@@ -84,7 +76,7 @@ mod tests {
     #[test]
     fn a_url_is_read_and_its_password_hidden() {
         let url: BrokerUrl = "amqp://u:hunter2@broker:5673/shop".parse().expect("a good URL");
-        assert_eq!(url.vhost(), "shop");
+        assert_eq!(url.uri.vhost, "shop");
         assert!(!format!("{url:?}").contains("hunter2"));
         let error = "http://u:hunter2@broker/".parse::<BrokerUrl>().expect_err("no AMQP URL");
         assert!(!error.contains("hunter2"), "{error}");

@@ -84,7 +84,7 @@ pub use json::{FromJson, Json};
 pub use parameters::Parameters;
 pub use payload::{FromBody, JsonBody};
 pub use problem::Problem;
-pub use refused::{Refused, Statuses};
+pub use refused::{Refused, Statuses, meaning};
 pub use request_id::RequestId;
 pub(crate) use serve::{Limits, serve_within};
 pub use serve::{ServeArgs, serve};

@@ -15,6 +15,25 @@ pub trait Statuses: Send + Sync + 'static {
     const ALL: &'static [(u16, &'static str)];
 }
 
+/// What operations that take a body refuse with.
+pub mod meaning {
+    /// No JSON.
+    pub const NO_JSON: (u16, &str) = (400, "The body is not JSON");
+    /// A body that drips in.
+    pub const TOO_SLOW: (u16, &str) = (408, "The body took too long to arrive");
+    /// A body over the limit.
+    pub const TOO_LARGE: (u16, &str) = (413, "The body is larger than 64 KiB");
+    /// Another media type.
+    pub const NOT_JSON_TYPE: (u16, &str) = (415, "The Content-Type is not application/json");
+    /// Whatever nobody thought of.
+    pub const FAILED: (u16, &str) = (500, "Something went wrong here");
+    /// No database.
+    pub const UNAVAILABLE: (u16, &str) = (
+        503,
+        "The database does not answer or too many requests wait for it; what was asked for may have been done or not",
+    );
+}
+
 /// A [`Problem`] of an operation whose document lists the statuses of `S`.
 #[derive(Debug)]
 pub struct Refused<S>(Problem, PhantomData<S>);
