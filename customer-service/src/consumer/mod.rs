@@ -41,7 +41,7 @@ pub use config::{ConsumerConfig, IntakeArgs};
 /// As [`run`], and when the port can't be listened on.
 pub async fn start(config: ConsumerConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
     let ops = ops::bind(config.ops_addr, "OPS_ADDR").await?;
-    run(config, ops, shutdown).await
+    Box::pin(run(config, ops, shutdown)).await
 }
 
 /// Consumes until `shutdown`, then finishes the batch in flight. Waits for the database and the broker for as long as they take.
