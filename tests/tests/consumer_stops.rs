@@ -238,7 +238,8 @@ async fn told_not_to_migrate_it_waits_until_the_migrate_command_has_done_so() ->
     ];
     let program = stack::binary("customer-service").await?;
     let service = Service::spawn(&program, ["consumer"], settings).await?;
-    service.wait_for_line("relation \\\"customers\\\" does not exist", PATIENCE).await?;
+    let wanted = "its tables are missing: run customer-service migrate";
+    service.wait_for_line(wanted, PATIENCE).await?;
     let migrate = Service::spawn(&program, ["migrate"], [settings[0]]).await?;
     assert_eq!(migrate.wait_exit(PATIENCE).await?.code(), Some(0), "{}", migrate.last_lines());
     ready(&service).await
