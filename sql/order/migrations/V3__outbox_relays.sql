@@ -1,0 +1,61 @@
+-- What several relays on one outbox need, and what people did to its events. Makes the outbox equal to sql/outbox/schema.sql.
+-- What waits behind an event of the same aggregate, in order. The aggregate is the hash by which relays share the work;
+-- two aggregates with one hash, should there ever be any, take turns.
+CREATE INDEX outbox_pending_by_aggregate
+    ON outbox (hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)), id)
+    WHERE published_at IS NULL;
+
+-- Whether an event of an aggregate failed. Empty while all goes well.
+CREATE INDEX outbox_held_back_by_aggregate
+    ON outbox (hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)))
+    WHERE published_at IS NULL AND next_attempt_at IS NOT NULL;
+
+-- Which relay works on which lanes. A relay holds an advisory lock for each lane it owns: the first half of the key is
+-- 1869968384 + the lane (0 to 63), the second half the table's oid. Number 64 is held by every relay that is at work.
+CREATE VIEW outbox_relays AS
+SELECT lock.pid,
+       activity.application_name AS relay,
+       activity.client_addr,
+       count(*) FILTER (WHERE lock.classid::bigint < 1869968448) AS lanes,
+       array_agg(lock.classid::bigint - 1869968384 ORDER BY lock.classid::bigint)
+           FILTER (WHERE lock.classid::bigint < 1869968448) AS lane_numbers,
+       activity.backend_start AS connected_at
+FROM pg_locks AS lock
+LEFT JOIN pg_stat_activity AS activity ON activity.pid = lock.pid
+WHERE lock.locktype = 'advisory'
+  AND lock.objsubid = 2
+  AND lock.granted
+  AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND lock.classid::bigint BETWEEN 1869968384 AND 1869968448
+  AND lock.objid = 'outbox'::regclass
+GROUP BY lock.pid, activity.application_name, activity.client_addr, activity.backend_start
+ORDER BY lock.pid;
+
+-- What was published in the last minute, by type. Looks at the newest 100,000 rows only, so that it stays fast however
+-- long the history is.
+CREATE VIEW outbox_published_last_minute AS
+SELECT event_type,
+       count(*) AS published,
+       avg(published_at - created_at) FILTER (WHERE isfinite(created_at)) AS average_delay,
+       max(published_at) AS latest
+FROM (SELECT event_type, created_at, published_at FROM outbox ORDER BY id DESC LIMIT 100000) AS newest
+WHERE published_at > now() - interval '1 minute'
+GROUP BY event_type
+ORDER BY published DESC;
+
+-- What people did to events: who, when, what and why. A discarded event lives on here.
+CREATE TABLE outbox_audit (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    happened_at timestamptz NOT NULL DEFAULT now(),
+    actor       text        NOT NULL,                      -- the person, as the command knows them
+    db_user     text        NOT NULL DEFAULT session_user, -- the role that the command used
+    action      text        NOT NULL CHECK (action IN ('retry', 'discard', 'replay')),
+    reason      text,
+    event_id    uuid,                                      -- NULL: many events at once, see detail
+    event       jsonb,                                     -- the row as it was when it was discarded
+    detail      jsonb                                      -- what was asked for, and how many events it was
+);
+
+CREATE INDEX outbox_audit_event_id ON outbox_audit (event_id);
+
+COMMENT ON TABLE outbox_audit IS 'What people did to events of the outbox; a relay looks again when a row is added';
