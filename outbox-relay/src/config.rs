@@ -4,47 +4,12 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use lapin::types::ShortString;
 use service_kit::broker::BrokerArgs;
 use service_kit::config::duration;
 use service_kit::postgres::DatabaseArgs;
 use service_kit::process::ProcessArgs;
-
-/// Publishes the rows of a PostgreSQL outbox table to RabbitMQ, at least once and in the order of each aggregate.
-#[derive(Debug, Parser)]
-#[command(
-    name = "outbox-relay",
-    version,
-    args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true
-)]
-pub struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    config: Config,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Publish events until told to stop (what happens without a command)
-    Run(Box<Config>),
-}
-
-impl Cli {
-    /// The settings, whether `run` was typed or not.
-    ///
-    /// # Errors
-    /// One sentence naming the variable, when two settings contradict each other.
-    pub fn into_config(self) -> Result<Config, String> {
-        let config = match self.command {
-            Some(Command::Run(config)) => *config,
-            None => self.config,
-        };
-        config.relay.check().map(|()| config)
-    }
-}
 
 /// Settings of `outbox-relay run`.
 #[derive(Debug, Clone, Args)]
@@ -112,7 +77,7 @@ pub struct RelayArgs {
 }
 
 impl RelayArgs {
-    fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         if self.relay_poll_min > self.relay_poll_max {
             return Err("RELAY_POLL_MIN is longer than RELAY_POLL_MAX".to_owned());
         }
@@ -179,6 +144,7 @@ mod tests {
     use service_kit::config::{Refusal, try_parse_from};
 
     use super::*;
+    use crate::cli::Cli;
 
     const URLS: [&str; 4] = ["--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
 
@@ -218,11 +184,5 @@ mod tests {
                 assert!(sentence.starts_with(variable), "{flag}: {sentence}");
             }
         }
-    }
-
-    #[test]
-    fn the_arguments_are_consistent() {
-        use clap::CommandFactory as _;
-        Cli::command().debug_assert();
     }
 }

@@ -10,12 +10,14 @@
 //!
 //! Around them: `relay` (one step and the loop that repeats it), `lock` (which relay publishes), `message` with
 //! `headers` and `envelope` (a row as an AMQP message), `database` with `queries` and `broker` with `topology` (the two
-//! connections), `link` (keeping a connection open), `backlog` and `measure` (metrics), `config`, `app` (puts it together).
+//! connections), `link` (keeping a connection open), `backlog` and `measure` (metrics), `config`, `cli` (what can be
+//! typed), `app` (puts it together).
 
 mod app;
 mod backlog;
 mod broker;
 mod claim;
+mod cli;
 mod config;
 mod database;
 mod envelope;
@@ -35,6 +37,7 @@ mod verdict;
 mod window;
 
 pub use app::run;
-pub use config::{Cli, Config};
+pub use cli::{Cli, Command};
+pub use config::Config;
 pub use relay::{Outcome, Relay};
 pub use table::OutboxTable;

@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
     use crate::claim::tests::event;
-    use crate::config::Cli;
+    use crate::cli::Cli;
 
     const FRAME: usize = 131_072;
 
