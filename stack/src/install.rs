@@ -1,10 +1,10 @@
-//! Puts PostgreSQL and RabbitMQ onto a Debian or Ubuntu machine, or says how to do it elsewhere.
+//! Puts PostgreSQL, RabbitMQ and Python onto a Debian or Ubuntu machine, or says how to do it elsewhere.
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
-use crate::locate;
+use crate::{locate, python};
 
 const SCRIPT: &str = include_str!("install.sh");
 
@@ -21,6 +21,12 @@ pub fn missing() -> Vec<&'static str> {
     packages
 }
 
+/// What the tests of the examples in other languages lack on this machine, as the names of Debian packages.
+#[must_use]
+pub fn missing_for_examples() -> Vec<&'static str> {
+    if python::found().is_some() { Vec::new() } else { vec![python::PACKAGE] }
+}
+
 /// Installs packages with apt-get, as root or through sudo without a password. No service is
 /// started or enabled and no default database cluster is made. Says through `say` what it does.
 ///
@@ -32,7 +38,7 @@ pub fn install(packages: &[&str], say: impl Fn(&str)) -> anyhow::Result<()> {
     }
     let names = packages.join(" and ");
     let mut command = if locate::from_path("apt-get").is_none() {
-        bail!("{names} must be installed first; type: {}", command_for_people());
+        bail!("{names} must be installed first; type: {}", command_for_people(packages));
     } else if nix::unistd::geteuid().is_root() {
         Command::new("sh")
     } else if sudo_asks_nothing() {
@@ -42,7 +48,7 @@ pub fn install(packages: &[&str], say: impl Fn(&str)) -> anyhow::Result<()> {
     } else {
         bail!(
             "{names} must be installed first, which needs root's rights; type: {}",
-            command_for_people()
+            command_for_people(packages)
         );
     };
     say(&format!(
@@ -53,9 +59,9 @@ pub fn install(packages: &[&str], say: impl Fn(&str)) -> anyhow::Result<()> {
     ensure!(
         status.success(),
         "apt-get could not install {names} ({status}); its output is above. By hand: {}",
-        command_for_people()
+        command_for_people(packages)
     );
-    let still = missing();
+    let still = [missing(), missing_for_examples()].concat();
     ensure!(
         !packages.iter().any(|package| still.contains(package)),
         "apt-get has installed {names}, but the programs are not where they are looked for"
@@ -73,15 +79,26 @@ fn sudo_asks_nothing() -> bool {
     sudo.is_ok_and(|status| status.success())
 }
 
-/// The command that installs both servers on this kind of machine.
+/// What a package is called on Debian and Ubuntu, on Fedora, and in Homebrew.
+const NAMES: [[&str; 3]; 3] = [
+    ["postgresql", "postgresql-server", "postgresql@17"],
+    ["rabbitmq-server", "rabbitmq-server", "rabbitmq"],
+    [python::PACKAGE, "python3", "python3"],
+];
+
+/// The command that installs packages, named as on Debian, on this kind of machine.
 #[must_use]
-pub(crate) fn command_for_people() -> String {
-    let debian = "sudo apt-get update && sudo apt-get install postgresql rabbitmq-server";
-    let fedora = "sudo dnf install postgresql-server rabbitmq-server";
-    let homebrew = "brew install postgresql@17 rabbitmq";
-    for (program, command) in [("apt-get", debian), ("dnf", fedora), ("brew", homebrew)] {
+pub(crate) fn command_for_people(packages: &[&str]) -> String {
+    let named = |system: usize| {
+        let rows = NAMES.iter().filter(|names| packages.contains(&names[0]));
+        rows.map(|names| names[system]).collect::<Vec<_>>().join(" ")
+    };
+    let debian = format!("sudo apt-get update && sudo apt-get install {}", named(0));
+    let fedora = format!("sudo dnf install {}", named(1));
+    let homebrew = format!("brew install {}", named(2));
+    for (program, command) in [("apt-get", &debian), ("dnf", &fedora), ("brew", &homebrew)] {
         if locate::from_path(program).is_some() {
-            return command.to_owned();
+            return command.clone();
         }
     }
     format!("{debian} (Debian, Ubuntu), {fedora} (Fedora) or {homebrew} (Homebrew)")

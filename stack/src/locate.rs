@@ -75,7 +75,7 @@ pub(crate) fn or_missing<T>(found: Option<T>, name: &str) -> anyhow::Result<T> {
         format!(
             "{name} is not installed: run `cargo xtask test` or `cargo xtask up`, which install it \
              where they may, or install it yourself: {}",
-            crate::install::command_for_people()
+            crate::install::command_for_people(&["postgresql", "rabbitmq-server"])
         )
     })
 }

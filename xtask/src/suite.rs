@@ -9,6 +9,10 @@ use crate::style::say;
 pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
     stack::install(&stack::missing(), say)?;
     stack::check_versions(&["postgresql", "rabbitmq-server"])?;
+    // Only the tests of the examples in other languages need it: the others run without.
+    if let Err(error) = stack::install(&stack::missing_for_examples(), say) {
+        say(&format!("{error:#}. Without it the tests of the examples fail."));
+    }
 
     say("Building the programs that the tests start …");
     let release = args.iter().find(|arg| *arg == "--release" || *arg == "-r").cloned();
