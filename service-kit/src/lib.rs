@@ -7,8 +7,8 @@
 //! | [`telemetry`] | logs to stderr, metrics for the operations port |
 //! | [`health`], [`ops`] | which dependency is up, and the port that tells: `/livez`, `/readyz`, `/metrics` |
 //! | [`backoff`] | waiting between attempts, exponential with jitter |
-//! | [`postgres`] | connections with TLS, a pool that sheds load, migrations |
-//! | [`broker`] | a RabbitMQ connection |
+//! | [`postgres`] | connections with TLS to one of several hosts, a pool that sheds load, migrations |
+//! | [`broker`] | a connection with TLS to one of several RabbitMQ brokers |
 //! | [`http`] | problem+json, request ids, bodies whose faults are reported all at once |
 
 pub mod backoff;
@@ -20,3 +20,5 @@ pub mod ops;
 pub mod postgres;
 pub mod process;
 pub mod telemetry;
+mod tls;
+mod turn;

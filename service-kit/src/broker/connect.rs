@@ -3,22 +3,77 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lapin::{Connection, ConnectionProperties};
+use lapin::runtime::default_runtime;
+use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
+use tokio::time::timeout;
 
+use super::address::Address;
 use super::url::BrokerUrl;
 
 /// How long connecting may take, from the first packet to the broker's `open-ok`.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Connects to `url` under `name`, which the management UI shows.
+/// The same where there is another broker to turn to.
+const CONNECT_LIMIT_OF_SEVERAL: Duration = Duration::from_secs(5);
+
+/// Connects to `url` under `name`, which the management UI shows: of several brokers to the first one that answers, beginning
+/// with the one in use, or with the next one when the connection to that was lost.
 ///
 /// # Errors
-/// When the broker can't be reached, refuses, or does not answer within 10 s.
+/// When no broker can be reached, or all refuse or don't answer within 10 s (5 s each when there are several, unless
+/// `connection_timeout` says otherwise); says why of each, without secrets.
 pub async fn connect(url: &BrokerUrl, name: &str) -> anyhow::Result<Connection> {
+    let alone = url.addresses.len() == 1;
+    let default = if alone { CONNECT_LIMIT } else { CONNECT_LIMIT_OF_SEVERAL };
+    let mut failures = Vec::new();
+    for place in url.order() {
+        let address = &url.addresses[place];
+        let limit = address.connect_limit().unwrap_or(default);
+        match connect_to(address, name, limit).await {
+            Ok(connection) => {
+                url.works(place, &connection);
+                return Ok(connection);
+            }
+            Err(error) => {
+                url.failed(place);
+                failures.push(if alone {
+                    format!("{error:#}")
+                } else {
+                    format!("{address}: {error:#}")
+                });
+            }
+        }
+    }
+    anyhow::bail!(failures.join("; "))
+}
+
+async fn connect_to(address: &Address, name: &str, limit: Duration) -> anyhow::Result<Connection> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    tokio::time::timeout(CONNECT_LIMIT, Connection::connect_uri(url.uri.clone(), properties))
+    let (host, port) = (address.uri.authority.host.clone(), address.uri.authority.port);
+    let tls = match &address.tls {
+        Some(tls) => Some((tls.connector()?, tls.server_name(&host))),
+        None => None,
+    };
+    let open = Connection::connector(
+        address.uri.clone(),
+        default_runtime()?,
+        async move |_, runtime| {
+            let opened = timeout(limit, async {
+                let to = runtime.to_socket_addrs((host.clone(), port));
+                let stream = AsyncTcpStream::connect(&runtime, to).await?;
+                match &tls {
+                    Some((connector, name)) => stream.into_rustls(connector, name).await,
+                    None => Ok(stream),
+                }
+            });
+            // The driver's thread ends with this, and not when the system gives up.
+            Ok(opened.await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?)
+        },
+        properties,
+    );
+    timeout(limit, open)
         .await
-        .context("the broker does not answer within 10 s")?
+        .with_context(|| format!("the broker does not answer within {limit:?}"))?
         .map_err(|error| anyhow::anyhow!(reason(&error)))
 }
 

@@ -2,17 +2,22 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
-use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionStatus};
 
+use super::address::Address;
 use crate::config::read_file;
+use crate::turn::Turn;
 
 /// Settings that say where the broker is.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "RabbitMQ")]
 pub struct BrokerArgs {
-    /// The broker: amqp://user:password@host:5672/vhost, or amqps:// for TLS
+    /// The broker: amqp://user:password@host:5672/vhost, or amqps:// for TLS with cacertfile, certfile, keyfile, verify
+    /// (verify_peer, verify_none) and server_name_indication as RabbitMQ's URIs have them. Of several URLs, separated by
+    /// commas, the first one that answers is used, and the next one when it fails
     #[arg(
         long,
         env = "RABBITMQ_URL",
@@ -38,47 +43,155 @@ impl BrokerArgs {
     }
 }
 
-/// A parsed `RABBITMQ_URL` (<https://www.rabbitmq.com/docs/uri-spec>). Its `Debug` shows no password.
+/// A parsed `RABBITMQ_URL`: one broker, or several of which one is used. Its `Debug` shows no password. Clones share which
+/// one that is.
 #[derive(Clone)]
 pub struct BrokerUrl {
-    pub(super) uri: AMQPUri,
+    pub(super) addresses: Vec<Address>,
+    turn: Turn,
+    latest: Arc<Mutex<Option<(usize, ConnectionStatus)>>>,
+}
+
+impl BrokerUrl {
+    /// Each broker once, in the order in which to try them: the one that is in use, or the next one when the connection to
+    /// that was lost, as a broker that takes connections may still be unable to do its work.
+    pub(super) fn order(&self) -> impl Iterator<Item = usize> + use<> {
+        let count = self.addresses.len();
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((place, _)) = latest.take_if(|(_, status)| !status.connected()) {
+            self.turn.failed(place, count);
+        }
+        self.turn.order(count)
+    }
+
+    /// This one is in use from now on.
+    pub(super) fn works(&self, place: usize, connection: &Connection) {
+        let count = self.addresses.len();
+        let status = connection.status().clone();
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((place, status));
+        if self.turn.works(place) && count > 1 {
+            let broker = &self.addresses[place];
+            tracing::info!(%broker, "connected to {broker}, one of {count} brokers");
+        }
+    }
+
+    /// This one can't be used now.
+    pub(super) fn failed(&self, place: usize) {
+        self.turn.failed(place, self.addresses.len());
+    }
 }
 
 impl fmt::Debug for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BrokerUrl")
-            .field("host", &self.uri.authority.host)
-            .field("port", &self.uri.authority.port)
-            .field("vhost", &self.uri.vhost)
-            .finish_non_exhaustive()
+        f.debug_struct("BrokerUrl").field("brokers", &self.addresses).finish_non_exhaustive()
     }
 }
 
 impl FromStr for BrokerUrl {
     type Err = String;
 
+    /// Reads the URLs, and the files that they name.
     fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str =
-            "it must look like amqp://user:password@host:5672/vhost (amqps:// for TLS)";
-        // The parser's error text may quote the URL: only the form is told.
-        let mut uri: AMQPUri = text.parse().map_err(|_| FORM.to_owned())?;
-        if uri.query.heartbeat.is_none() {
-            uri.query.heartbeat = Some(15);
-        }
-        Ok(Self { uri })
+        let urls = split(text);
+        let count = urls.len();
+        let read = |(place, url): (usize, &&str)| {
+            url.parse().map_err(|error| match count {
+                1 => error,
+                _ => format!("URL {} of {count}: {error}", place + 1),
+            })
+        };
+        let addresses = urls.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+        Ok(Self { addresses, turn: Turn::default(), latest: Arc::default() })
     }
+}
+
+/// The URLs in a list. A comma divides it only in front of another URL: passwords may hold commas.
+fn split(text: &str) -> Vec<&str> {
+    let begins = |rest: &str| rest.starts_with("amqp://") || rest.starts_with("amqps://");
+    let mut urls = Vec::new();
+    let mut start = 0;
+    for (comma, _) in text.match_indices(',') {
+        if begins(text[comma + 1..].trim_start()) {
+            urls.push(text[start..comma].trim());
+            start = comma + 1;
+        }
+    }
+    urls.push(text[start..].trim());
+    urls
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn hosts(text: &str) -> Result<Vec<String>, String> {
+        let url: BrokerUrl = text.parse()?;
+        Ok(url.addresses.iter().map(ToString::to_string).collect())
+    }
+
+    fn refusal(text: &str) -> String {
+        text.parse::<BrokerUrl>().expect_err(text)
+    }
+
     #[test]
     fn a_url_is_read_and_its_password_hidden() {
         let url: BrokerUrl = "amqp://u:hunter2@broker:5673/shop".parse().expect("a good URL");
-        assert_eq!(url.uri.vhost, "shop");
+        assert_eq!(url.addresses[0].uri.vhost, "shop");
         assert!(!format!("{url:?}").contains("hunter2"));
-        let error = "http://u:hunter2@broker/".parse::<BrokerUrl>().expect_err("no AMQP URL");
-        assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn several_urls_are_read() {
+        for (text, expected) in [
+            ("amqp://a", &["a:5672"][..]),
+            ("amqp://a,amqps://b/v", &["a:5672", "b:5671"]),
+            ("amqp://u:p,q@a:1/v ,\n amqp://u:p@[::1]:2/v\n", &["a:1", "[::1]:2"]),
+        ] {
+            assert_eq!(hosts(text).expect(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_bad_url_is_refused_without_showing_it() {
+        for bad in [
+            "",
+            "http://u:hunter2@broker/",
+            "amqp://u:hunter2@broker:port/",
+            "amqp://u:hunter2@a,b/v",
+            "amqp://u:hunter2@a:1,b:2/v",
+            "amqp://u:hunter2@a/v,",
+            "amqp://u:p?hunter2@a/v",
+            "amqp://u:hunter2@a/v?verify=perhaps",
+            "amqps://u:hunter2@a/v?verify=perhaps",
+            "amqp://u:hunter2@a/v?verify=verify_peer",
+            "amqp://u:hunter2@a/v?heartbeat=soon",
+            "amqps://u:hunter2@a/v?certfile=/nowhere",
+        ] {
+            let error = refusal(bad);
+            assert!(!error.contains("hunter2"), "{bad}: {error}");
+        }
+        let second = refusal("amqp://u:hunter2@a/v,amqp://u:hunter2@b:port/v");
+        assert!(second.starts_with("URL 2 of 2: it must look like"), "{second}");
+    }
+
+    #[test]
+    fn files_that_are_not_there_are_noticed_at_once() {
+        for parameters in [
+            "cacertfile=/nowhere",
+            "verify=verify_none&cacertfile=/nowhere",
+            "verify=verify_none&certfile=/nowhere&keyfile=/nowhere",
+        ] {
+            let error = refusal(&format!("amqps://u:hunter2@a/v?{parameters}"));
+            assert!(error.contains("/nowhere can't be read"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_next_broker_is_tried_after_one_that_failed() {
+        let url: BrokerUrl = "amqp://a,amqp://b".parse().expect("good URLs");
+        assert_eq!(url.order().collect::<Vec<_>>(), [0, 1]);
+        url.clone().failed(0);
+        assert_eq!(url.order().collect::<Vec<_>>(), [1, 0]);
     }
 }

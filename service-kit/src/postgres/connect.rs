@@ -1,8 +1,10 @@
 //! One connection to PostgreSQL.
 
 use tokio::task::JoinHandle;
-use tokio_postgres::Client;
+use tokio_postgres::tls::TlsStream;
+use tokio_postgres::{Client, Connection, Socket};
 
+use super::open::open;
 use super::tls::connector;
 use super::url::DatabaseUrl;
 
@@ -30,21 +32,30 @@ impl Drop for Session {
     }
 }
 
-/// Connects to `url` under `application_name`, which `pg_stat_activity` shows.
+/// Connects to `url` under `application_name`, which `pg_stat_activity` shows: of several hosts to the first one that answers
+/// and is as `target_session_attrs` demands.
 ///
 /// # Errors
-/// When the server can't be reached or refuses; see [`reason`] for a sentence that holds no secret.
+/// When no server can be reached, or all refuse; says why of each, without secrets.
 pub async fn connect(url: &DatabaseUrl, application_name: &str) -> anyhow::Result<Session> {
     let mut config = url.config.clone();
     config.application_name(application_name);
-    let (client, connection) =
-        config.connect(connector(url)?).await.map_err(|error| anyhow::anyhow!(reason(&error)))?;
-    let driver = tokio::spawn(async move {
+    let (client, connection) = open(url, &config, &connector(url)?)
+        .await
+        .map_err(|unreached| anyhow::anyhow!(unreached.to_string()))?;
+    Ok(Session { client, driver: drive(connection) })
+}
+
+/// Runs a connection until it ends; its client learns of that by itself.
+pub(super) fn drive<T>(connection: Connection<Socket, T>) -> JoinHandle<()>
+where
+    T: TlsStream + Unpin + Send + 'static,
+{
+    tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = reason(&error), "the connection to PostgreSQL ended");
         }
-    });
-    Ok(Session { client, driver })
+    })
 }
 
 /// An error of the driver in words that may be logged: no SQL values, no password.

@@ -55,6 +55,10 @@ impl Database {
         })?;
         let done = tokio::time::timeout(self.patience, work(&client)).await;
         if let Ok(result) = done {
+            if result.as_ref().is_err_and(is_read_only) {
+                // The server may have been demoted: the next one may get a connection to the server that took over.
+                drop(Object::take(client));
+            }
             return result.map_err(|error| sort(&error));
         }
         // Whoever got this connection next would wait behind the statement: close it.
@@ -86,6 +90,10 @@ fn sort(error: &tokio_postgres::Error) -> DatabaseError {
         ]
         .contains(code);
     if passing { DatabaseError::Unavailable(words) } else { DatabaseError::Refused(words) }
+}
+
+fn is_read_only(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
 }
 
 /// Whether the connection or the server went away; the statement is not to blame.

@@ -1,8 +1,11 @@
-//! PostgreSQL: the URL and its TLS settings, single connections, a pool that sheds load, migrations.
+//! PostgreSQL: the URL with its hosts and TLS settings, single connections, a pool that sheds load, migrations.
 
 mod connect;
 mod database;
+mod host;
+mod hosts;
 mod migrate;
+mod open;
 mod pool;
 mod schema;
 mod tls;

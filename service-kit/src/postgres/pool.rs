@@ -9,7 +9,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime
 use tokio_util::sync::CancellationToken;
 
 use super::connect::reason;
-use super::tls::connector;
+use super::hosts::Hosts;
 use super::url::DatabaseUrl;
 use crate::config::{limit, limit_or_none};
 use crate::health::Dependency;
@@ -46,6 +46,7 @@ pub enum PoolError {
 #[derive(Debug, Clone)]
 pub struct Pool {
     pool: deadpool_postgres::Pool,
+    hosts: Hosts,
     waiting: Arc<AtomicUsize>,
     max_waiting: usize,
 }
@@ -63,9 +64,10 @@ impl Pool {
         config.options(format!(
             "{options}-c statement_timeout={limit} -c idle_in_transaction_session_timeout={limit}"
         ));
-        let manager = Manager::from_config(
+        let hosts = Hosts::new(url)?;
+        let manager = Manager::from_connect(
             config,
-            connector(url)?,
+            hosts.clone(),
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let size = usize::from(args.database_pool_size);
@@ -74,11 +76,11 @@ impl Pool {
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
                 wait: Some(args.database_pool_wait),
-                create: Some(Duration::from_secs(5)),
+                create: Some(url.patience() + Duration::from_millis(100)),
                 recycle: Some(Duration::from_secs(1)),
             })
             .build()?;
-        Ok(Self { pool, waiting: Arc::default(), max_waiting: size * 16 })
+        Ok(Self { pool, hosts, waiting: Arc::default(), max_waiting: size * 16 })
     }
 
     /// A connection for one piece of work.
@@ -95,7 +97,10 @@ impl Pool {
             deadpool_postgres::PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => {
                 PoolError::Busy
             }
-            deadpool_postgres::PoolError::Backend(error) => PoolError::Down(reason(&error)),
+            error @ (deadpool_postgres::PoolError::Backend(_)
+            | deadpool_postgres::PoolError::Timeout(_)) => {
+                PoolError::Down(self.hosts.unreached().unwrap_or_else(|| error.to_string()))
+            }
             other => PoolError::Down(other.to_string()),
         })
     }

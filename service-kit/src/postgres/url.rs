@@ -3,19 +3,24 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 use tokio_postgres::Config;
 
+use super::host::{Host, hosts, without_hosts};
 use super::tls;
 use crate::config::read_file;
+use crate::tls::{Files, Parameters};
+use crate::turn::Turn;
 
 /// Settings that say where the database is.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "PostgreSQL")]
 pub struct DatabaseArgs {
     /// The database: postgres://user:password@host:5432/name, with sslmode (disable, prefer, require, verify-ca,
-    /// verify-full), sslrootcert, sslcert and sslkey as libpq knows them
+    /// verify-full), sslrootcert, sslcert and sslkey as libpq knows them. Of several hosts (host1:5432,host2:5432) the
+    /// first one that answers is used, with target_session_attrs=read-write the first one that can be written to
     #[arg(
         long,
         env = "DATABASE_URL",
@@ -57,27 +62,38 @@ pub enum SslMode {
     VerifyFull,
 }
 
-/// A parsed `DATABASE_URL`. Its `Debug` shows no password.
+/// A parsed `DATABASE_URL`. Its `Debug` shows no password. Clones share which host is tried first.
 #[derive(Clone)]
 pub struct DatabaseUrl {
+    /// All but the hosts.
     pub(super) config: Config,
+    pub(super) hosts: Vec<Host>,
+    pub(super) turn: Turn,
     pub(super) ssl_mode: SslMode,
-    pub(super) root_cert: Option<PathBuf>,
-    pub(super) client_cert: Option<PathBuf>,
-    pub(super) client_key: Option<PathBuf>,
+    pub(super) files: Files,
 }
 
 impl DatabaseUrl {
-    /// The driver's settings, for adding an `application_name` or server options.
+    /// The driver's settings, for adding an `application_name` or server options. The hosts are not among them.
     pub const fn config_mut(&mut self) -> &mut Config {
         &mut self.config
+    }
+
+    /// How long one host may take, from the first packet to a session.
+    pub(super) fn connect_limit(&self) -> Duration {
+        self.config.get_connect_timeout().copied().unwrap_or(CONNECT_LIMIT)
+    }
+
+    /// How long all hosts together may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.connect_limit() * u32::try_from(self.hosts.len()).unwrap_or(u32::MAX)
     }
 }
 
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DatabaseUrl")
-            .field("hosts", &self.config.get_hosts())
+            .field("hosts", &self.hosts)
             .field("dbname", &self.config.get_dbname())
             .field("user", &self.config.get_user())
             .field("ssl_mode", &self.ssl_mode)
@@ -96,38 +112,32 @@ impl FromStr for DatabaseUrl {
     }
 }
 
+const PARAMETERS: Parameters =
+    Parameters { authority: "sslrootcert", certificate: "sslcert", key: "sslkey" };
+
+const FORM: &str = "it must look like postgres://user:password@host:5432/name";
+
 impl DatabaseUrl {
     /// The driver knows neither `verify-ca`, `verify-full` nor the certificates: they are taken out before it reads the rest.
     fn read(text: &str) -> Result<Self, String> {
-        const FORM: &str = "it must look like postgres://user:password@host:5432/name";
-        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
-            return Err(FORM.to_owned());
-        }
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
-        let (mut mode, mut root_cert, mut client_cert, mut client_key) = (None, None, None, None);
-        let mut rest = Vec::new();
+        let mut mode = None;
+        let mut files = Files::none(PARAMETERS);
+        let (mut rest, mut of_hosts) = (Vec::new(), Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) =
                 ::url::form_urlencoded::parse(pair.as_bytes()).next().unwrap_or_default();
             match &*name {
                 "sslmode" => mode = Some(ssl_mode(&value)?),
-                "sslrootcert" => root_cert = Some(PathBuf::from(&*value)),
-                "sslcert" => client_cert = Some(PathBuf::from(&*value)),
-                "sslkey" => client_key = Some(PathBuf::from(&*value)),
+                "sslrootcert" => files.authority = Some(PathBuf::from(&*value)),
+                "sslcert" => files.certificate = Some(PathBuf::from(&*value)),
+                "sslkey" => files.key = Some(PathBuf::from(&*value)),
+                "host" | "hostaddr" | "port" => of_hosts.push(pair),
                 _ => rest.push(pair),
             }
         }
-        if client_cert.is_some() != client_key.is_some() {
-            return Err("sslcert and sslkey go together".to_owned());
-        }
-        let plain =
-            if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
-        // The driver's error text may quote the URL's parts: only its kind is told.
-        let mut config: Config =
-            plain.parse().map_err(|_| format!("{FORM}, with parameters that libpq knows"))?;
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(format!("it names no host; {FORM}"));
-        }
+        let hosts = hosts(&parse(base, &of_hosts)?).map_err(|error| format!("{error}; {FORM}"))?;
+        let mut config = parse(&without_hosts(base).ok_or(FORM)?, &rest)?;
         let ssl_mode = mode.unwrap_or(SslMode::Prefer);
         config.ssl_mode(match ssl_mode {
             SslMode::Disable => tokio_postgres::config::SslMode::Disable,
@@ -136,16 +146,32 @@ impl DatabaseUrl {
                 tokio_postgres::config::SslMode::Require
             }
         });
-        bound_waiting(&mut config);
-        Ok(Self { config, ssl_mode, root_cert, client_cert, client_key })
+        bound_waiting(&mut config, hosts.len());
+        Ok(Self { config, hosts, turn: Turn::default(), ssl_mode, files })
     }
 }
 
+/// The driver's error text may quote the URL's parts: only its kind is told.
+fn parse(base: &str, query: &[&str]) -> Result<Config, String> {
+    if !base.starts_with("postgres://") && !base.starts_with("postgresql://") {
+        return Err(FORM.to_owned());
+    }
+    format!("{base}?{}", query.join("&"))
+        .parse()
+        .map_err(|_| format!("{FORM}, with parameters that libpq knows"))
+}
+
+/// How long a server may take to let us in.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// The same where there is another one to turn to.
+const CONNECT_LIMIT_OF_SEVERAL: Duration = Duration::from_secs(3);
+
 /// A server that vanished must be noticed: connecting and silence on the line have limits, unless the URL set its own.
-fn bound_waiting(config: &mut Config) {
-    use std::time::Duration;
+fn bound_waiting(config: &mut Config, hosts: usize) {
     if config.get_connect_timeout().is_none() {
-        config.connect_timeout(Duration::from_secs(5));
+        let limit = if hosts > 1 { CONNECT_LIMIT_OF_SEVERAL } else { CONNECT_LIMIT };
+        config.connect_timeout(limit);
     }
     if config.get_tcp_user_timeout().is_none() {
         config.tcp_user_timeout(Duration::from_secs(15));
@@ -179,7 +205,7 @@ mod tests {
         )
         .expect("a good URL");
         assert_eq!(url.ssl_mode, SslMode::VerifyFull);
-        assert_eq!(url.root_cert, Some(PathBuf::from("/etc/ca.pem")));
+        assert_eq!(url.files.authority, Some(PathBuf::from("/etc/ca.pem")));
         assert_eq!(url.config.get_application_name(), Some("x"));
         assert_eq!(url.config.get_password(), Some(&b"p@ss"[..]));
     }

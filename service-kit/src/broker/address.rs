@@ -1,0 +1,100 @@
+//! One broker of `RABBITMQ_URL` (<https://www.rabbitmq.com/docs/uri-spec>).
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ::url::Host;
+use ::url::form_urlencoded::parse;
+use lapin::uri::{AMQPScheme, AMQPUri};
+
+use super::tls::TlsSettings;
+
+/// Seconds between signs of life, unless the URL says otherwise.
+const HEARTBEAT: u16 = 15;
+
+/// What the driver reads itself.
+const PARAMETERS: [&str; 5] =
+    ["auth_mechanism", "channel_max", "connection_timeout", "frame_max", "heartbeat"];
+
+/// Where a broker is and how to log in. Its `Debug` and `Display` show no password.
+#[derive(Clone)]
+pub(super) struct Address {
+    pub(super) uri: AMQPUri,
+    /// `None`: in clear text.
+    pub(super) tls: Option<TlsSettings>,
+}
+
+impl Address {
+    /// How long connecting may take, when the URL says so.
+    pub(super) fn connect_limit(&self) -> Option<Duration> {
+        self.uri.query.connection_timeout.filter(|limit| *limit > 0).map(Duration::from_millis)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, port) = (&self.uri.authority.host, self.uri.authority.port);
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Address")
+            .field("host", &self.uri.authority.host)
+            .field("port", &self.uri.authority.port)
+            .field("vhost", &self.uri.vhost)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    /// Reads the URL, and the files that it names.
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str = "it must look like amqp://user:password@host:5672/vhost (amqps:// for TLS); several are separated by commas";
+        let (base, query) = text.split_once('?').unwrap_or((text, ""));
+        let mut tls = TlsSettings::default();
+        let mut rest = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = parse(pair.as_bytes()).next().unwrap_or_default();
+            if tls.take(&name, &value)? {
+                continue;
+            }
+            // Not quoted: what stands there may be the end of a password that was not escaped.
+            if !PARAMETERS.contains(&&*name) {
+                return Err(format!(
+                    "it has a parameter that is none of cacertfile, certfile, keyfile, verify, server_name_indication, {}",
+                    PARAMETERS.join(", ")
+                ));
+            }
+            rest.push(pair);
+        }
+        // The parser's error text may quote the URL: only the form is told.
+        let plain = format!("{base}?{}", rest.join("&"));
+        let mut uri: AMQPUri = plain.parse().map_err(|_| FORM.to_owned())?;
+        let host = ::url::Url::parse(&plain).map_err(|_| FORM.to_owned())?;
+        if let Some(Host::Ipv6(address)) = host.host() {
+            // The driver takes it for localhost.
+            uri.authority.host = address.to_string();
+        }
+        if uri.authority.host.contains(',') || uri.vhost.ends_with(',') {
+            return Err(FORM.to_owned());
+        }
+        uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
+        let tls = match uri.scheme {
+            AMQPScheme::AMQPS => Some(tls),
+            AMQPScheme::AMQP if tls.are_given() => {
+                return Err("it has parameters of TLS, which takes amqps://".to_owned());
+            }
+            AMQPScheme::AMQP => None,
+        };
+        if let Some(tls) = &tls {
+            tls.check().map_err(|error| format!("{error:#}"))?;
+        }
+        Ok(Self { uri, tls })
+    }
+}

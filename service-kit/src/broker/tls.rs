@@ -1,0 +1,99 @@
+//! TLS to RabbitMQ with the parameters of its URIs (<https://www.rabbitmq.com/docs/uri-query-parameters>).
+
+use std::path::PathBuf;
+
+use lapin::tcp::RustlsConnector;
+
+use crate::tls::{self, Files, Parameters, Trust};
+
+const PARAMETERS: Parameters =
+    Parameters { authority: "cacertfile", certificate: "certfile", key: "keyfile" };
+
+/// What the server's certificate must name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Name {
+    /// The host of the URL.
+    Host,
+    /// Another name.
+    Other(String),
+    /// Nothing, and no name is sent.
+    Disabled,
+}
+
+/// The TLS settings of one broker.
+#[derive(Debug, Clone)]
+pub(super) struct TlsSettings {
+    verify: bool,
+    name: Name,
+    files: Files,
+    given: bool,
+}
+
+impl Default for TlsSettings {
+    fn default() -> Self {
+        Self { verify: true, name: Name::Host, files: Files::none(PARAMETERS), given: false }
+    }
+}
+
+impl TlsSettings {
+    /// Takes a parameter of the URL; says whether it is one of these.
+    pub(super) fn take(&mut self, parameter: &str, value: &str) -> Result<bool, String> {
+        match parameter {
+            "cacertfile" => self.files.authority = Some(PathBuf::from(value)),
+            "certfile" => self.files.certificate = Some(PathBuf::from(value)),
+            "keyfile" => self.files.key = Some(PathBuf::from(value)),
+            "verify" => {
+                self.verify = match value {
+                    "verify_peer" => true,
+                    "verify_none" => false,
+                    other => {
+                        return Err(format!(
+                            "verify {other:?} is not one of verify_peer, verify_none"
+                        ));
+                    }
+                }
+            }
+            "server_name_indication" => {
+                self.name = match value {
+                    "disable" => Name::Disabled,
+                    name => Name::Other(name.to_owned()),
+                }
+            }
+            _ => return Ok(false),
+        }
+        self.given = true;
+        Ok(true)
+    }
+
+    /// Whether the URL has any of these parameters.
+    pub(super) const fn are_given(&self) -> bool {
+        self.given
+    }
+
+    /// Fails with what is wrong with the files.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        tls::check(self.trust(), &self.files)
+    }
+
+    pub(super) fn connector(&self) -> anyhow::Result<RustlsConnector> {
+        let mut config = tls::client_config(self.trust(), &self.files)?;
+        config.enable_sni = self.name != Name::Disabled;
+        Ok(config.into())
+    }
+
+    /// What TLS calls the broker at `host`.
+    pub(super) fn server_name(&self, host: &str) -> String {
+        match &self.name {
+            Name::Other(name) => name.clone(),
+            Name::Host | Name::Disabled => host.to_owned(),
+        }
+    }
+
+    fn trust(&self) -> Trust {
+        match (self.verify, &self.name) {
+            (false, _) => Trust::Anyone,
+            (true, Name::Disabled) => Trust::Authority,
+            (true, Name::Host | Name::Other(_)) => Trust::AuthorityAndName,
+        }
+    }
+}
