@@ -4,6 +4,7 @@ pub mod consumer;
 pub mod counting;
 pub mod customer_api;
 pub mod customer_stub;
+pub mod example;
 pub mod frozen;
 pub mod order_api;
 pub mod outbox;

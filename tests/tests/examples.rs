@@ -1,0 +1,155 @@
+//! Services in other languages take part with one INSERT: the examples of `examples/`, run as a person would.
+
+use std::process::Output;
+
+use anyhow::{Context as _, ensure};
+use lapin::message::BasicGetMessage;
+use pipeline_tests::example::Example;
+use pipeline_tests::outbox::{Outbox, connect, eventually};
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+
+/// An outbox with a queue for `key`, and a user who may write events and what `grants` says, and nothing else.
+async fn outbox_for(key: &str, tables: &str, grants: &str) -> anyhow::Result<(Outbox, String)> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", key).await?;
+    let path = stack::root().join("examples").join(tables);
+    outbox.sql.batch_execute(&std::fs::read_to_string(&path)?).await?;
+    let writer = format!("writer_{}", outbox.database.name);
+    let rights = format!(
+        "CREATE ROLE \"{writer}\" LOGIN PASSWORD '{writer}' IN ROLE outbox_writer; \
+         GRANT {grants} TO \"{writer}\""
+    );
+    outbox.sql.batch_execute(include_str!("../../sql/roles.sql")).await?;
+    outbox.sql.batch_execute(&rights).await?;
+    let (_, server) = outbox.database.url.split_once('@').context("a URL with a user")?;
+    let url = format!("postgres://{writer}:{writer}@{server}");
+    Ok((outbox, url))
+}
+
+fn succeeded(output: &Output) -> anyhow::Result<()> {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {errors}", output.status);
+    Ok(())
+}
+
+/// The example refused, said so, and its event had been written before that.
+async fn refused(outbox: &Outbox, output: &Output, why: &str) -> anyhow::Result<()> {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("nothing was saved") && said.contains(why), "{said}");
+    // A number that was drawn is not given back: only an event that was written and taken back leaves a gap.
+    let gap = "SELECT s.last_value - (SELECT max(id) FROM outbox) FROM pg_sequences AS s \
+               WHERE s.sequencename = 'outbox_id_seq'";
+    assert_eq!(outbox.count(gap, &[]).await?, 1, "the event was written and taken back");
+    Ok(())
+}
+
+/// While somebody else holds the aggregate's row, by `lock`, the example waits and has not written its event yet.
+async fn waits_its_turn<const N: usize>(
+    outbox: &Outbox,
+    lock: &str,
+    example: &Example,
+    url: &str,
+    arguments: [&'static str; N],
+) -> anyhow::Result<()> {
+    let drawn = "SELECT last_value FROM pg_sequences WHERE sequencename = 'outbox_id_seq'";
+    let before = outbox.count(drawn, &[]).await?;
+    let other = connect(&outbox.database.url).await?;
+    other.batch_execute(&format!("BEGIN; {lock}")).await?;
+    let (example, url) = (example.clone(), url.to_owned());
+    let running = spawn_blocking(move || example.run(&url, &arguments));
+    let waiting = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND usename LIKE 'writer%' AND wait_event_type = 'Lock'";
+    eventually("the example waits", async || Ok(outbox.count(waiting, &[]).await? == 1)).await?;
+    assert_eq!(outbox.count(drawn, &[]).await?, before, "its event has to come after the other's");
+    other.batch_execute("COMMIT").await?;
+    succeeded(&running.await??)
+}
+
+/// Waits for `count` messages; each as its routing key, its aggregate and its data.
+async fn arrived(outbox: &Outbox, count: usize) -> anyhow::Result<Vec<(String, String, Value)>> {
+    let mut messages = Vec::new();
+    eventually("all events have arrived", async || {
+        messages.extend(outbox.take_all("all").await?);
+        Ok(messages.len() >= count && outbox.pending().await? == 0)
+    })
+    .await?;
+    messages.iter().map(described).collect()
+}
+
+fn described(message: &BasicGetMessage) -> anyhow::Result<(String, String, Value)> {
+    let body: Value = serde_json::from_slice(&message.delivery.data)?;
+    let aggregate = pipeline_tests::outbox::aggregate_id(message)?;
+    Ok((message.delivery.routing_key.to_string(), aggregate, body["data"].clone()))
+}
+
+#[tokio::test]
+async fn a_python_service_saves_an_invoice_with_its_event_or_neither() -> anyhow::Result<()> {
+    let example = Example::python(env!("CARGO_TARGET_TMPDIR"))?;
+    let grants = "SELECT, INSERT, UPDATE ON invoices";
+    let (outbox, url) = outbox_for("invoice.*", "python/invoices.sql", grants).await?;
+    let relay = outbox.relay_process(&[]).await?;
+
+    succeeded(&example.run(&url, &["issue", "4711", "100.00"])?)?;
+    succeeded(&example.run(&url, &["pay", "4711", "60.00"])?)?;
+    let too_much = example.run(&url, &["pay", "4711", "60.01"])?;
+    refused(&outbox, &too_much, "violates check constraint").await?;
+    let unknown = example.run(&url, &["pay", "4712", "1.00"])?;
+    assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
+    let lock = "SELECT FROM invoices WHERE number = 4711 FOR UPDATE";
+    waits_its_turn(&outbox, lock, &example, &url, ["pay", "4711", "40.00"]).await?;
+
+    let event = |kind: &str, amount: &str| {
+        let data = json!({"amount": amount, "invoice": "4711"});
+        (kind.to_owned(), "4711".to_owned(), data)
+    };
+    assert_eq!(
+        arrived(&outbox, 3).await?,
+        [
+            event("invoice.issued", "100.00"),
+            event("invoice.paid", "60.00"),
+            event("invoice.paid", "40.00")
+        ],
+        "{}",
+        relay.last_lines()
+    );
+    let paid = "SELECT count(*) FROM invoices WHERE number = 4711 AND paid = 100.00";
+    assert_eq!(outbox.count(paid, &[]).await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_node_service_saves_a_change_of_stock_with_its_event_or_neither() -> anyhow::Result<()> {
+    let example = Example::node(env!("CARGO_TARGET_TMPDIR"))?;
+    let grants = "SELECT, INSERT, UPDATE ON stock, picks";
+    let (outbox, url) = outbox_for("stock.*", "node/stock.sql", grants).await?;
+    let relay = outbox.relay_process(&[]).await?;
+
+    succeeded(&example.run(&url, &["receive", "chair", "5"])?)?;
+    succeeded(&example.run(&url, &["pick", "chair", "2", "order-1"])?)?;
+    let picked_before = example.run(&url, &["pick", "chair", "1", "order-1"])?;
+    refused(&outbox, &picked_before, "duplicate key").await?;
+    let too_many = example.run(&url, &["pick", "chair", "4", "order-2"])?;
+    assert_eq!(too_many.status.code(), Some(1), "{too_many:?}");
+    let lock = "SELECT FROM stock WHERE item = 'chair' FOR UPDATE";
+    waits_its_turn(&outbox, lock, &example, &url, ["receive", "chair", "1"]).await?;
+    waits_its_turn(&outbox, lock, &example, &url, ["pick", "chair", "3", "order-3"]).await?;
+
+    let event = |kind: &str, data: Value| (kind.to_owned(), "chair".to_owned(), data);
+    assert_eq!(
+        arrived(&outbox, 4).await?,
+        [
+            event("stock.received", json!({"item": "chair", "quantity": 5})),
+            event("stock.picked", json!({"item": "chair", "quantity": 2, "order": "order-1"})),
+            event("stock.received", json!({"item": "chair", "quantity": 1})),
+            event("stock.picked", json!({"item": "chair", "quantity": 3, "order": "order-3"}))
+        ],
+        "{}",
+        relay.last_lines()
+    );
+    let left = "SELECT on_hand::bigint FROM stock WHERE item = 'chair'";
+    assert_eq!(outbox.count(left, &[]).await?, 1);
+    assert_eq!(outbox.count("SELECT count(*) FROM picks", &[]).await?, 2);
+    Ok(())
+}
