@@ -1,189 +1,122 @@
-//! The relay drains a backlog.
-
-use std::time::{Duration, Instant};
+//! The relay works off a backlog.
 
 use anyhow::ensure;
 use clap::Args;
-use lapin::options::{
-    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueuePurgeOptions,
-};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Connection, ConnectionProperties, ExchangeKind};
 use serde_json::json;
-use stack::{PostgresServer, RabbitServer, Service};
-use tokio_postgres::{Client, NoTls};
 
-use crate::bare;
-
-const EXCHANGE: &str = "orders.events";
-const QUEUE: &str = "bench";
-
-/// A data member that makes a message of about 350 bytes.
-const PAYLOAD: &str = r#"{"order_public_id": "0190163d-8694-739b-aea5-966c26f8ad91", "customer_public_id": "11111111-1111-1111-1111-111111111111", "product_name": "a bicycle bell", "quantity": 1, "price": "12.50"}"#;
+use crate::bare::{self, Bare, Published};
+use crate::result::result;
+use crate::setup::{Drained, Draining, Events, Outbox, Queue, RelayArgs, Servers};
+use crate::spread::{Spread, short};
 
 #[derive(Debug, Args)]
 pub(crate) struct Drain {
     /// Events in the backlog, each of an aggregate of its own
-    #[arg(long, default_value_t = 50_000)]
+    #[arg(long, default_value_t = 200_000)]
     events: usize,
-    /// Messages in flight, of the relay and of the bare publisher
-    #[arg(long, default_value_t = 1_000)]
-    window: usize,
-    /// How many times both are measured, in turn; the median counts
+    /// How many times all are measured, in turn
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Of each hundred events, how many no queue is bound for
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    unroutable_percent: u32,
+    /// Connections of the bare publisher; several numbers are several limits, each with a result of its own
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    connections: Vec<usize>,
+    #[command(flatten)]
+    relay: RelayArgs,
+}
+
+/// What a limit came to, round by round, and the relay in the same round.
+#[derive(Debug, Default)]
+struct Limit {
+    bare: Vec<Published>,
+    ratios: Vec<f64>,
 }
 
 impl Drain {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        ensure!(
-            self.events > 0 && self.window > 0 && self.rounds > 0,
-            "there is nothing to measure"
-        );
-        eprintln!("starting PostgreSQL and RabbitMQ");
-        let postgres = PostgresServer::start_temporary().await?;
-        let rabbit = RabbitServer::start_temporary().await?;
-        let database = postgres.database("bench").await?;
-        let vhost = rabbit.vhost("bench").await?;
-        let client = connect(&database.url).await?;
-        client.batch_execute(include_str!("../../sql/outbox/schema.sql")).await?;
-        let connection =
-            Connection::connect(&vhost.amqp_url, ConnectionProperties::default()).await?;
-        declare(&connection).await?;
-        let programs = stack::build(&["outbox-relay"], &["--release".to_owned()])?;
-        let relay = &programs["outbox-relay"];
+        ensure!(self.events > 0 && self.rounds > 0, "there is nothing to measure");
+        ensure!(!self.connections.contains(&0), "a publisher without a connection is none");
+        let program = self.relay.program()?;
+        let servers = Servers::start().await?;
+        let (outbox, queue) = tokio::try_join!(Outbox::new(&servers), Queue::new(&servers))?;
+        let events =
+            Events { unroutable_percent: self.unroutable_percent, ..Events::distinct(self.events) };
+        let unroutable = events.unroutable();
+        let draining =
+            Draining { servers: &servers, outbox: &outbox, queue: &queue, relay: &program };
 
-        let (mut bare_rates, mut relay_rates, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-        for round in 1..=self.rounds {
-            eprintln!("round {round} of {}: bare publisher", self.rounds);
-            let body = message();
-            let bare =
-                bare::publish(&vhost.amqp_url, EXCHANGE, body.as_bytes(), self.events, self.window)
-                    .await?;
-            self.purge(&connection).await?;
-
-            eprintln!("round {round} of {}: relay", self.rounds);
-            self.fill(&client).await?;
-            let batch = self.window.to_string();
-            let service = Service::spawn(
-                relay,
-                ["run"],
-                [
-                    ("DATABASE_URL", database.url.as_str()),
-                    ("RABBITMQ_URL", &vhost.amqp_url),
-                    ("OPS_ADDR", "127.0.0.1:0"),
-                    ("RELAY_BATCH", &batch),
-                ],
-            )
-            .await?;
-            let drained = self.drain(&client).await?;
-            drop(service);
-            self.purge(&connection).await?;
-            bare_rates.push(bare);
-            relay_rates.push(drained);
-            ratios.push(drained / bare);
+        let mut limits: Vec<Limit> = self.connections.iter().map(|_| Limit::default()).collect();
+        let mut drained: Vec<Drained> = Vec::new();
+        for round in 0..self.rounds {
+            // Each comes first as often as the other, as what comes second may pay for the first.
+            for relay_is_next in if round % 2 == 0 { [false, true] } else { [true, false] } {
+                if relay_is_next {
+                    eprintln!("round {} of {}: relay", round + 1, self.rounds);
+                    outbox.clear().await?;
+                    outbox.fill(events).await?;
+                    outbox.calm().await?;
+                    drained.push(draining.run(self.events - unroutable, unroutable, 0).await?);
+                    continue;
+                }
+                for (limit, &connections) in limits.iter_mut().zip(&self.connections) {
+                    eprintln!("round {} of {}: bare publisher", round + 1, self.rounds);
+                    let bare = self.bare(connections);
+                    let percent = self.unroutable_percent;
+                    limit.bare.push(bare::publish(&queue.url, bare, self.events, percent).await?);
+                    queue.purge(self.events - unroutable).await?;
+                }
+            }
+            for limit in &mut limits {
+                limit.ratios.push(drained[round].per_second / limit.bare[round].per_second);
+            }
         }
-        let (bare, relay, ratio) =
-            (median(&mut bare_rates), median(&mut relay_rates), median(&mut ratios));
-        println!(
-            "{}",
-            json!({
+
+        for (limit, &connections) in limits.iter().zip(&self.connections) {
+            let Bare { connections, channels, window } = self.bare(connections);
+            let ratios: Spread = limit.ratios.iter().copied().collect();
+            let bare: Spread = limit.bare.iter().map(|bare| bare.per_second).collect();
+            let bare_cpu: Spread =
+                limit.bare.iter().map(|bare| self.each(bare.cpu.as_micros() as f64)).collect();
+            let each = |of: fn(&Drained) -> std::time::Duration| {
+                let values = drained.iter().map(|run| self.each(of(run).as_micros() as f64));
+                values.collect::<Spread>().json()
+            };
+            result(&json!({
                 "measure": "drain",
+                "ratio": ratios.json(),
                 "events": self.events,
-                "window": self.window,
+                "unroutable_percent": self.unroutable_percent,
                 "rounds": self.rounds,
-                "bare_publisher_per_second": bare.round(),
-                "relay_per_second": relay.round(),
-                "ratio": (ratio * 100.0).round() / 100.0,
-                "ratio_min": (ratios[0] * 100.0).round() / 100.0,
-                "ratio_max": (ratios[ratios.len() - 1] * 100.0).round() / 100.0,
-            })
-        );
-        Ok(())
-    }
-
-    /// Makes the backlog.
-    async fn fill(&self, client: &Client) -> anyhow::Result<()> {
-        client.batch_execute("TRUNCATE outbox").await?;
-        client
-            .execute(
-                "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
-                 SELECT 'order', gen_random_uuid()::text, 'order.created', $1::text::jsonb FROM generate_series(1, $2::bigint)",
-                &[&PAYLOAD, &i64::try_from(self.events)?],
-            )
-            .await?;
-        client.batch_execute("VACUUM ANALYZE outbox").await?;
-        Ok(())
-    }
-
-    /// Events per second from the first that is published to the last.
-    async fn drain(&self, client: &Client) -> anyhow::Result<f64> {
-        let deadline = Instant::now() + Duration::from_secs(300);
-        let first = "SELECT pending < $1 FROM (SELECT count(*) AS pending FROM outbox WHERE published_at IS NULL) AS backlog";
-        let total = i64::try_from(self.events)?;
-        while !client.query_one(first, &[&total]).await?.get::<_, bool>(0) {
-            ensure!(Instant::now() < deadline, "the relay does not begin");
-            tokio::time::sleep(Duration::from_millis(1)).await;
+                "bare": { "connections": connections, "channels": channels, "window": window },
+                "relay": program.settings(),
+                "bare_per_second": bare.json(),
+                "relay_per_second":
+                    drained.iter().map(|run| run.per_second).collect::<Spread>().json(),
+                "relay_cpu_us_per_message": each(|run| run.relay_cpu),
+                "bare_cpu_us_per_message": bare_cpu.json(),
+                "postgres_cpu_us_per_message": each(|run| run.postgres_cpu),
+                "rabbitmq_cpu_us_per_message": each(|run| run.rabbit_cpu),
+                "relay_peak_mb": short(
+                    drained.iter().map(|run| run.peak_memory).max().unwrap_or(0) as f64 / 1e6
+                ),
+                "duplicates": drained.iter().map(|run| run.duplicates).sum::<usize>(),
+            }));
         }
-        let started = Instant::now();
-        let pending: i64 = client
-            .query_one("SELECT count(*) FROM outbox WHERE published_at IS NULL", &[])
-            .await?
-            .get(0);
-        let last = "SELECT EXISTS (SELECT FROM outbox WHERE published_at IS NULL ORDER BY id DESC LIMIT 1)";
-        while client.query_one(last, &[]).await?.get::<_, bool>(0) {
-            ensure!(Instant::now() < deadline, "the relay does not end");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Ok(pending as f64 / started.elapsed().as_secs_f64())
-    }
-
-    /// Empties the queue, having seen that every message is in it.
-    async fn purge(&self, connection: &Connection) -> anyhow::Result<()> {
-        let channel = connection.create_channel().await?;
-        let purged = channel.queue_purge(QUEUE.into(), QueuePurgeOptions::default()).await?;
-        ensure!(
-            usize::try_from(purged)? >= self.events,
-            "{purged} messages arrived of {}: this run has no result",
-            self.events
-        );
         Ok(())
     }
-}
 
-async fn declare(connection: &Connection) -> anyhow::Result<()> {
-    let channel = connection.create_channel().await?;
-    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
-    channel
-        .exchange_declare(EXCHANGE.into(), ExchangeKind::Topic, durable, FieldTable::default())
-        .await?;
-    let mut quorum = FieldTable::default();
-    quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-    let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-    channel.queue_declare(QUEUE.into(), durable, quorum).await?;
-    let options = QueueBindOptions::default();
-    channel
-        .queue_bind(QUEUE.into(), EXCHANGE.into(), "order.*".into(), options, FieldTable::default())
-        .await?;
-    Ok(())
-}
+    /// The same windows as the relay's, as far as they are given.
+    fn bare(&self, connections: usize) -> Bare {
+        Bare {
+            connections,
+            channels: self.relay.channels.unwrap_or(1),
+            window: self.relay.window.unwrap_or(1_000),
+        }
+    }
 
-/// What the relay makes of a row, near enough in size.
-fn message() -> String {
-    format!(
-        r#"{{"event_id":"0190163d-8694-739b-aea5-966c26f8ad91","event":"order.created","occurred_at":"2026-02-01T22:25:31.123456Z","data":{PAYLOAD}}}"#
-    )
-}
-
-async fn connect(url: &str) -> anyhow::Result<Client> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    // Ends when the client is dropped; an error shows up in the client's next call.
-    tokio::spawn(connection);
-    Ok(client)
-}
-
-/// Sorts the values.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    fn each(&self, total: f64) -> f64 {
+        total / self.events as f64
+    }
 }

@@ -1,14 +1,37 @@
 //! How fast the pipeline is, as ratios to limits measured in the same run on servers started for it: absolute numbers
 //! from a shared machine prove nothing. Prints one JSON line per result.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "results are what it prints")]
+//!
+//! A measure is a file that is named after its subcommand. `bare` publishes `message`s without an outbox and is the limit;
+//! `setup` holds what measures stand on, `pass` and `passing` what two of them share; `usage`, `spread` and `result` are
+//! for the numbers.
+#![allow(clippy::print_stderr, reason = "progress goes there")]
 
 mod bare;
 mod drain;
+mod footprint;
+mod held;
+mod history;
+mod hot;
+mod message;
+mod notify;
+mod pass;
+mod passing;
+mod result;
+mod setup;
+mod snapshot;
+mod spread;
+mod trickle;
+mod usage;
+mod wal;
+mod writer;
 
 use anyhow::ensure;
 use clap::{Parser, Subcommand};
 
 /// Measures the pipeline against limits, on private servers with their durable defaults.
+///
+/// Each result is one line of JSON with a ratio; a run in which an event was lost has none. The times are those of a
+/// machine with two cores; every size can be chosen.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Bench {
@@ -18,8 +41,26 @@ struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum Measure {
-    /// The relay drains a backlog; the limit is a bare publisher of the same messages, window by window
+    /// The relay drains a backlog; the limit is a bare publisher of the same messages (4 minutes)
     Drain(drain::Drain),
+    /// One aggregate with a long backlog; the limit is a bare publisher that sends one message at a time (4 minutes)
+    Hot(hot::Hot),
+    /// From commit to confirm, with events coming in at a steady pace; the floor is a bare publisher (1 minute)
+    Trickle(trickle::Trickle),
+    /// What other aggregates lose while a failing one has a long backlog (2 minutes)
+    Held(held::Held),
+    /// What published rows in the table cost a drain and an idle relay's polls (10 minutes)
+    History(history::History),
+    /// Events pass through while another session holds a snapshot: the last tenth's rate to the first's (4 minutes)
+    Snapshot(snapshot::Snapshot),
+    /// The same beside a transaction that has written an event, which must not be lost (4 minutes)
+    Writer(writer::Writer),
+    /// Write-ahead log, dead rows and CPU time of PostgreSQL for each event (2 minutes)
+    Wal(wal::Wal),
+    /// Memory, CPU time and statements of a relay, idle and with much to do (5 minutes)
+    Footprint(footprint::Footprint),
+    /// What LISTEN/NOTIFY would cost the writers and gain over polling (5 minutes)
+    Notify(notify::Notify),
 }
 
 #[tokio::main]
@@ -30,5 +71,14 @@ async fn main() -> anyhow::Result<()> {
     );
     match Bench::parse().measure {
         Measure::Drain(drain) => drain.run().await,
+        Measure::Hot(hot) => hot.run().await,
+        Measure::Trickle(trickle) => trickle.run().await,
+        Measure::Held(held) => held.run().await,
+        Measure::History(history) => history.run().await,
+        Measure::Snapshot(snapshot) => snapshot.run().await,
+        Measure::Writer(writer) => writer.run().await,
+        Measure::Wal(wal) => wal.run().await,
+        Measure::Footprint(footprint) => footprint.run().await,
+        Measure::Notify(notify) => notify.run().await,
     }
 }

@@ -1,0 +1,3 @@
+-- add_random_event: what pgbench's clients write, each in a transaction of its own
+INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
+VALUES ('order', gen_random_uuid()::text, 'order.created', '{"product_name": "a bicycle bell", "quantity": 1, "price": "12.50"}');

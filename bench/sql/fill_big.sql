@@ -1,0 +1,11 @@
+-- fill_big: adds pending events with payloads of random hexadecimal digits, which hardly compress
+-- $1: how many; $2: bytes of each payload
+INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
+SELECT 'order',
+       gen_random_uuid()::text,
+       'order.created',
+       jsonb_build_object(
+           'digits',
+           (SELECT string_agg(md5(random()::text || event), '') FROM generate_series(1, $2::bigint / 32))
+       )
+FROM generate_series(1, $1::bigint) AS event

@@ -1,0 +1,65 @@
+//! How much sooner a listener hears of an event than a poller finds it. Both watch the same events at the same time.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::listener::Listener;
+use super::poller::Poller;
+use crate::result::result;
+use crate::setup::{Inserts, Outbox};
+use crate::spread::{Spread, short};
+
+pub(super) async fn measure(outbox: &Outbox, events: u32) -> anyhow::Result<()> {
+    outbox.sql.batch_execute("ALTER TABLE outbox ENABLE TRIGGER outbox_tell").await?;
+    // One about every 10 ms keeps the poller at its shortest waits; after 400 ms and more it is at its longest. The pauses
+    // differ, so that they don't keep step with the poller's.
+    for (pace, pause, spread) in [("busy", 7, 7), ("idle", 400, 200)] {
+        let count = usize::try_from(events)?;
+        eprintln!("latency of {events} events, {pace}");
+        outbox.clear().await?;
+        let (listener, poller) =
+            (Listener::connect(outbox.url()).await?, Poller::start(outbox).await?);
+        let inserts = Inserts::new(outbox).await?;
+        let mut committed = Vec::with_capacity(count);
+        for number in 0..u64::from(events) {
+            let pause = pause + (number * 37) % spread;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let event_id = Uuid::now_v7();
+            inserts.add(event_id).await?;
+            committed.push((event_id, Instant::now()));
+        }
+        // One writer: notifications come in the order of its commits.
+        let heard = listener.take(count).await?;
+        let found = poller.until(count).await?;
+        let listening: Spread =
+            committed.iter().zip(heard).map(|((_, at), heard)| milliseconds(heard, *at)).collect();
+        let polling = committed.iter().map(|(event_id, at)| {
+            Ok(milliseconds(*found.get(event_id).context("an event was not found")?, *at))
+        });
+        let polling = polling.collect::<anyhow::Result<Spread>>()?;
+        let percentiles = |spread: &Spread| {
+            json!({
+                "p50": short(spread.median()),
+                "p99": short(spread.percentile(99)),
+                "max": short(spread.max()),
+            })
+        };
+        result(&json!({
+            "measure": "notify: latency",
+            "ratio": short(listening.median() / polling.median()),
+            "gained_ms_p50": short(polling.median() - listening.median()),
+            "pace": pace,
+            "events": events,
+            "commit_to_notification_ms": percentiles(&listening),
+            "commit_to_poll_ms": percentiles(&polling),
+        }));
+    }
+    Ok(())
+}
+
+fn milliseconds(seen: Instant, committed: Instant) -> f64 {
+    seen.saturating_duration_since(committed).as_secs_f64() * 1000.0
+}

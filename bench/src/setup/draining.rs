@@ -1,0 +1,94 @@
+//! A relay is started on a backlog, works it off, and is stopped.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use tokio_postgres::Statement;
+
+use super::outbox::Outbox;
+use super::queue::Queue;
+use super::relay::{Relay, RelayProgram};
+use super::servers::Servers;
+use crate::usage::{cpu, cpu_with_children, peak_memory};
+
+/// How often to look whether the relay is through.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What a relay works on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Draining<'a> {
+    pub(crate) servers: &'a Servers,
+    pub(crate) outbox: &'a Outbox,
+    pub(crate) queue: &'a Queue,
+    pub(crate) relay: &'a RelayProgram,
+}
+
+/// How it went.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drained {
+    /// Events per second, from the start of the relay's process until the last one is settled.
+    pub(crate) per_second: f64,
+    /// CPU time of the relay, from its start on.
+    pub(crate) relay_cpu: Duration,
+    /// CPU time of PostgreSQL, its clean-up in the background included.
+    pub(crate) postgres_cpu: Duration,
+    pub(crate) rabbit_cpu: Duration,
+    /// The most memory that the relay's process had resident, in bytes.
+    pub(crate) peak_memory: u64,
+    /// Messages that were sent more than once.
+    pub(crate) duplicates: usize,
+}
+
+impl Draining<'_> {
+    /// Lets a relay publish `routable` events and try `others` that fail. Fails when one is lost.
+    pub(crate) async fn run(
+        &self,
+        routable: usize,
+        others: usize,
+        left_pending: usize,
+    ) -> anyhow::Result<Drained> {
+        let postgres = cpu_with_children(self.servers.postgres_pid()?)?;
+        let rabbit = cpu(self.servers.rabbit_pid()?)?;
+        let events = routable + others;
+        let begun = Instant::now();
+        let relay = self.relay.start(self.outbox, self.queue).await?;
+        // 100 events a second is nothing that anyone would want to measure to the end.
+        let patience = Duration::from_secs(60) + Duration::from_millis(10) * u32::try_from(events)?;
+        self.until_settled(&relay, patience).await?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let relay_cpu = cpu(relay.pid())?;
+        let peak_memory = peak_memory(relay.pid())?;
+        let postgres_cpu = cpu_with_children(self.servers.postgres_pid()?)? - postgres;
+        let rabbit_cpu = cpu(self.servers.rabbit_pid()?)? - rabbit;
+        relay.stop().await?;
+        self.outbox.check_pending(others + left_pending).await?;
+        let duplicates = self.queue.purge(routable).await?;
+        Ok(Drained {
+            per_second: events as f64 / seconds,
+            relay_cpu,
+            postgres_cpu,
+            rabbit_cpu,
+            peak_memory,
+            duplicates,
+        })
+    }
+
+    /// Waits until each event was published or has failed once, those of the failing aggregate excepted.
+    async fn until_settled(&self, relay: &Relay, patience: Duration) -> anyhow::Result<()> {
+        let end = Instant::now() + patience;
+        let statement: Statement =
+            self.outbox.sql.prepare(include_str!("../../sql/highest_unsettled.sql")).await?;
+        let mut highest = i64::MAX;
+        while let Some(row) = self.outbox.sql.query_opt(&statement, &[&highest]).await? {
+            highest = row.try_get(0)?;
+            relay.check()?;
+            ensure!(
+                Instant::now() < end,
+                "the relay is not through after {patience:?}; {}",
+                relay.last_lines()
+            );
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! PostgreSQL and RabbitMQ of this run alone, with the durable settings that they ship with.
+
+use anyhow::Context as _;
+use stack::{PostgresServer, RabbitServer};
+use tokio_postgres::{Client, NoTls};
+
+/// The role that relays work as, so that what they ask can be told from what the measure asks.
+pub(super) const ROLE: &str = "bench_relay";
+
+/// Both servers. They end with this value.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    pub(crate) postgres: PostgresServer,
+    pub(crate) rabbit: RabbitServer,
+}
+
+impl Servers {
+    /// Starts both: 10 seconds.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        eprintln!("starting PostgreSQL and RabbitMQ");
+        let (postgres, rabbit) =
+            tokio::try_join!(PostgresServer::start_temporary(), RabbitServer::start_temporary())?;
+        let password = &postgres.access().password;
+        connect(&postgres.url("postgres"))
+            .await?
+            .batch_execute(&format!("CREATE ROLE {ROLE} LOGIN SUPERUSER PASSWORD '{password}'"))
+            .await?;
+        Ok(Self { postgres, rabbit })
+    }
+
+    /// The same, and PostgreSQL counts statements if this machine has the library for that.
+    pub(crate) async fn start_counting() -> anyhow::Result<Self> {
+        let mut servers = Self::start().await?;
+        let sql = connect(&servers.postgres.url("postgres")).await?;
+        let find = "SELECT FROM pg_available_extensions WHERE name = 'pg_stat_statements'";
+        if sql.query_opt(find, &[]).await?.is_some() {
+            sql.batch_execute("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'")
+                .await?;
+            drop(sql);
+            servers.postgres.stop_gracefully().await?;
+            servers.postgres.start().await?;
+        }
+        Ok(servers)
+    }
+
+    /// The postmaster, whose children are all other processes of PostgreSQL.
+    pub(crate) fn postgres_pid(&self) -> anyhow::Result<u32> {
+        Ok(self.postgres.process().context("PostgreSQL has ended")?.pid)
+    }
+
+    /// The Erlang machine.
+    pub(crate) fn rabbit_pid(&self) -> anyhow::Result<u32> {
+        Ok(self.rabbit.process().context("RabbitMQ has ended")?.pid)
+    }
+}
+
+/// A session with a database.
+pub(super) async fn connect(url: &str) -> anyhow::Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    // Ends when the client is dropped; an error shows up in the client's next call.
+    tokio::spawn(connection);
+    Ok(client)
+}

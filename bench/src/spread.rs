@@ -1,0 +1,81 @@
+//! Values of repeated runs, and what is told of them.
+
+use serde_json::{Value, json};
+
+/// Some values, in order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Spread(Vec<f64>);
+
+impl Spread {
+    pub(crate) fn median(&self) -> f64 {
+        let (values, middle) = (&self.0, self.0.len() / 2);
+        match values.len() {
+            0 => f64::NAN,
+            odd if odd % 2 == 1 => values[middle],
+            _ => f64::midpoint(values[middle - 1], values[middle]),
+        }
+    }
+
+    /// The smallest value that at least so many percent of all do not exceed.
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
+        let rank = (self.0.len() * percent).div_ceil(100).max(1);
+        self.0.get(rank - 1).copied().unwrap_or(f64::NAN)
+    }
+
+    pub(crate) fn min(&self) -> f64 {
+        self.percentile(0)
+    }
+
+    pub(crate) fn max(&self) -> f64 {
+        self.percentile(100)
+    }
+
+    /// Median, least and greatest.
+    pub(crate) fn json(&self) -> Value {
+        json!({ "median": short(self.median()), "min": short(self.min()), "max": short(self.max()) })
+    }
+}
+
+impl FromIterator<f64> for Spread {
+    fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_unstable_by(f64::total_cmp);
+        Self(values)
+    }
+}
+
+/// As many digits as mean something: none behind the point from 100 on, else two significant ones or more.
+pub(crate) fn short(value: f64) -> f64 {
+    let unit = match value.abs() {
+        large if large >= 100.0 => 1.0,
+        medium if medium >= 10.0 => 10.0,
+        small if small >= 0.1 => 100.0,
+        _ => 10_000.0,
+    };
+    (value * unit).round() / unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_were_measured() {
+        let spread: Spread = (1..=200).rev().map(f64::from).collect();
+        assert_eq!(spread.percentile(50), 100.0);
+        assert_eq!(spread.percentile(99), 198.0);
+        assert_eq!((spread.min(), spread.max()), (1.0, 200.0));
+        assert_eq!(spread.median(), 100.5);
+        let one: Spread = [7.0].into_iter().collect();
+        assert_eq!([one.min(), one.median(), one.percentile(99), one.max()], [7.0; 4]);
+        assert!(Spread::default().median().is_nan());
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!(short(12345.6), 12346.0);
+        assert_eq!(short(12.345), 12.3);
+        assert_eq!(short(0.98765), 0.99);
+        assert_eq!(short(0.012345), 0.0123);
+    }
+}

@@ -1,0 +1,134 @@
+//! Events come in at a steady pace: how long from the commit to the confirm?
+//!
+//! The confirm is seen as the message's arrival at a consumer: a quorum queue hands a message on, and confirms it, when
+//! it is safe with the majority. So one clock, that of this process, tells both ends, and nothing depends on what the
+//! relay says of itself. How far arrival and confirm are apart, the bare publisher shows in the same run.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
+
+use crate::bare::{Confirmed, Single};
+use crate::result::result;
+use crate::setup::{Arrivals, Inserts, Outbox, Queue, RelayArgs, Servers};
+use crate::spread::{Spread, short};
+
+/// Sessions that write in turn, so that a slow commit does not hold up the next one.
+const SESSIONS: usize = 8;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Args)]
+pub(crate) struct Trickle {
+    /// Events a second, whatever becomes of those before
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+    /// For how long
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    #[command(flatten)]
+    relay: RelayArgs,
+}
+
+impl Trickle {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let program = self.relay.program()?;
+        let servers = Servers::start().await?;
+        let (outbox, queue) = tokio::try_join!(Outbox::new(&servers), Queue::new(&servers))?;
+        let arrivals = Arrivals::watch(&queue).await?;
+        let count = usize::try_from(self.rate * self.seconds)?;
+
+        eprintln!("bare publisher");
+        let mut floor = self.floor(&queue, count / 4).await?;
+        eprintln!("relay");
+        let relay = program.start(&outbox, &queue).await?;
+        Inserts::new(&outbox).await?.add(Uuid::now_v7()).await?;
+        arrivals.until(floor.len() + 1, PATIENCE).await?;
+        let committed = self.commit(&outbox, count).await?;
+        arrivals.until(floor.len() + 1 + count, PATIENCE).await?;
+        relay.stop().await?;
+        outbox.check_pending(0).await?;
+        eprintln!("bare publisher");
+        floor.extend(self.floor(&queue, count / 4).await?);
+        arrivals.until(floor.len() + 1 + count, PATIENCE).await?;
+
+        let arrival = |event_id| arrivals.of(event_id).context("a message did not arrive");
+        let latencies = committed.iter().map(|&(event_id, committed)| {
+            anyhow::Ok(milliseconds(arrival(event_id)?.saturating_duration_since(committed)))
+        });
+        let latencies = latencies.collect::<anyhow::Result<Spread>>()?;
+        let confirms: Spread =
+            floor.iter().map(|one| milliseconds(one.confirmed - one.sent)).collect();
+        let arrived = floor.iter().map(|one| {
+            anyhow::Ok(milliseconds(arrival(one.event_id)?.saturating_duration_since(one.sent)))
+        });
+        let arrived = arrived.collect::<anyhow::Result<Spread>>()?;
+        result(&json!({
+            "measure": "trickle",
+            "ratio": {
+                "p50": short(latencies.median() / confirms.median()),
+                "p99": short(latencies.percentile(99) / confirms.percentile(99)),
+            },
+            "events": count,
+            "per_second": self.rate,
+            "relay": program.settings(),
+            "commit_to_arrival_ms": percentiles(&latencies),
+            "bare_publish_to_confirm_ms": percentiles(&confirms),
+            "bare_publish_to_arrival_ms": percentiles(&arrived),
+        }));
+        Ok(())
+    }
+
+    /// One message at a time, at the pace of the events.
+    async fn floor(&self, queue: &Queue, count: usize) -> anyhow::Result<Vec<Confirmed>> {
+        let single = Single::connect(&queue.url).await?;
+        let mut pace = interval(Duration::from_secs(1) / self.rate);
+        let mut confirmed = Vec::with_capacity(count);
+        for _ in 0..count {
+            pace.tick().await;
+            confirmed.push(single.publish().await?);
+        }
+        Ok(confirmed)
+    }
+
+    /// Commits events, each when its time has come. Returns when the writer heard of the commit.
+    async fn commit(&self, outbox: &Outbox, count: usize) -> anyhow::Result<Vec<(Uuid, Instant)>> {
+        let mut sessions = Vec::with_capacity(SESSIONS);
+        for _ in 0..SESSIONS {
+            sessions.push(std::sync::Arc::new(Inserts::new(outbox).await?));
+        }
+        let mut pace = interval(Duration::from_secs(1) / self.rate);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let mut commits = JoinSet::new();
+        for number in 0..count {
+            pace.tick().await;
+            let session = std::sync::Arc::clone(&sessions[number % SESSIONS]);
+            commits.spawn(async move {
+                let event_id = Uuid::now_v7();
+                session.add(event_id).await?;
+                anyhow::Ok((event_id, Instant::now()))
+            });
+        }
+        let committed = commits.join_all().await;
+        let committed = committed.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        ensure!(committed.len() == count, "an event was not committed");
+        Ok(committed)
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn percentiles(spread: &Spread) -> serde_json::Value {
+    json!({
+        "p50": short(spread.median()),
+        "p99": short(spread.percentile(99)),
+        "max": short(spread.max()),
+    })
+}

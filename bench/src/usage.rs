@@ -1,0 +1,91 @@
+//! What a process has used, as Linux tells in `/proc`
+//! (<https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>).
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+/// Length of a tick in `/proc`: `USER_HZ` is 100 on every architecture that the pipeline runs on.
+const TICK: Duration = Duration::from_millis(10);
+
+/// CPU time of a process in user and system mode.
+pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    Ok(Stat::read(pid)?.own)
+}
+
+/// CPU time of a process, of its living children and of all that have ended.
+pub(crate) fn cpu_with_children(pid: u32) -> anyhow::Result<Duration> {
+    let stat = Stat::read(pid)?;
+    let processes = std::fs::read_dir("/proc")?.flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    // One that has ended meanwhile is missing, for an instant.
+    let living =
+        pids.filter_map(|child| Stat::read(child).ok()).filter(|child| child.parent == pid);
+    Ok(stat.own + stat.ended_children + living.map(|child| child.own).sum::<Duration>())
+}
+
+/// Memory that a process has resident, in bytes.
+pub(crate) fn memory(pid: u32) -> anyhow::Result<u64> {
+    status(pid, "VmRSS:")
+}
+
+/// The most memory that a process ever had resident, in bytes.
+pub(crate) fn peak_memory(pid: u32) -> anyhow::Result<u64> {
+    status(pid, "VmHWM:")
+}
+
+struct Stat {
+    parent: u32,
+    own: Duration,
+    ended_children: Duration,
+}
+
+impl Stat {
+    fn read(pid: u32) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .with_context(|| format!("process {pid} has ended"))?;
+        Self::parse(&text).with_context(|| format!("/proc/{pid}/stat is not understood"))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        // "pid (name) state ppid …": the name may hold blanks and brackets, so count from its end.
+        let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
+        let ticks = |index: usize| Some(TICK * fields.get(index)?.parse::<u32>().ok()?);
+        Some(Self {
+            parent: fields.get(1)?.parse().ok()?,
+            own: ticks(11)? + ticks(12)?,
+            ended_children: ticks(13)? + ticks(14)?,
+        })
+    }
+}
+
+fn status(pid: u32, name: &str) -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status"))
+        .with_context(|| format!("process {pid} has ended"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB"));
+    let kilobytes: u64 = kilobytes.context("the process has no memory")?.trim().parse()?;
+    Ok(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_shifts_nothing() {
+        let text = "7 (a) b) S 42 7 7 0 -1 4194304 100 200 0 0 150 50 30 20 20 0 5 0 1000";
+        let stat = Stat::parse(text).expect("a line");
+        assert_eq!(stat.parent, 42);
+        assert_eq!(stat.own, Duration::from_secs(2));
+        assert_eq!(stat.ended_children, Duration::from_millis(500));
+    }
+
+    #[test]
+    fn this_process_has_memory() {
+        let own = std::process::id();
+        assert!(memory(own).expect("memory") > 0);
+        assert!(peak_memory(own).expect("memory") >= memory(own).expect("memory") / 2);
+        assert!(cpu_with_children(own).is_ok());
+    }
+}
