@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -52,6 +52,14 @@ pub(crate) fn postgres_user() -> anyhow::Result<Option<User>> {
         }
     }
     anyhow::bail!("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
+}
+
+/// Makes a file or a folder that of the user that PostgreSQL runs as.
+pub(crate) fn give_to_postgres(path: &Path) -> anyhow::Result<()> {
+    if let Some(user) = postgres_user()? {
+        chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+    }
+    Ok(())
 }
 
 /// A folder in which PostgreSQL's user may work: `.stack`, or one in /var/tmp when root's checkout

@@ -32,6 +32,7 @@ pub struct Database {
     pub url: String,
     /// Its name.
     pub name: String,
+    pub(crate) access: PostgresAccess,
     pub(crate) garbage: Option<Garbage>,
 }
 
@@ -60,7 +61,7 @@ impl PostgresAccess {
         let client = self.connect("postgres").await?;
         let create = format!("CREATE DATABASE \"{name}\"");
         client.batch_execute(&create).await.with_context(|| format!("cannot create {name}"))?;
-        Ok(Database { url: self.url(&name), name, garbage: None })
+        Ok(Database { url: self.url(&name), name, access: self.clone(), garbage: None })
     }
 
     pub(crate) async fn drop(&self, name: &str) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! A PostgreSQL server of our own: own data, own port on 127.0.0.1, everything else as shipped.
 
 use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,12 +11,13 @@ use anyhow::{Context, bail, ensure};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use crate::checkout::{open_folder, postgres_user};
+use crate::checkout::{give_to_postgres, open_folder, postgres_user};
 use crate::database::{Database, PostgresAccess};
 use crate::process::{Process, ProcessId};
 use crate::readiness::{says_address_in_use, wait_until_ready};
 use crate::scratch::{Scratch, end_and_remove};
 use crate::secret::{password, write_private};
+use crate::tls::ServerTls;
 use crate::{locate, ports, version};
 
 const READY: Duration = Duration::from_secs(60);
@@ -32,14 +33,15 @@ const STOPPED: Duration = Duration::from_secs(60);
 pub struct PostgresServer {
     dir: PathBuf,
     log: PathBuf,
-    settings: Settings,
+    pub(crate) settings: Settings,
     running: Option<Process>,
     temporary: bool,
+    tls: Option<ServerTls>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Settings {
-    access: PostgresAccess,
+pub(crate) struct Settings {
+    pub(crate) access: PostgresAccess,
     process: Option<ProcessId>,
 }
 
@@ -52,12 +54,24 @@ impl PostgresServer {
         Self::new_temporary().await?.start_or_replace().await
     }
 
+    /// The same with TLS, without which only the superuser is let in.
+    ///
+    /// # Errors
+    /// When PostgreSQL is not installed or does not start.
+    pub async fn start_temporary_with_tls(tls: ServerTls) -> anyhow::Result<Self> {
+        let mut server = Self::new_temporary().await?;
+        server.tls = Some(tls);
+        server.start_or_replace().await
+    }
+
     /// Another one in its place when someone took the port between our choosing it and the server's
     /// listening on it.
     async fn start_or_replace(mut self) -> anyhow::Result<Self> {
         match self.start().await {
             Err(_) if says_address_in_use(&self.log) => {
+                let tls = self.tls.take();
                 self = Self::new_temporary().await?;
+                self.tls = tls;
                 self.start().await?;
             }
             result => result?,
@@ -65,7 +79,7 @@ impl PostgresServer {
         Ok(self)
     }
 
-    async fn new_temporary() -> anyhow::Result<Self> {
+    pub(crate) async fn new_temporary() -> anyhow::Result<Self> {
         let dir = Scratch::of_this_process().await?.folder("postgres")?;
         let mut server = Self::in_folder(&dir, &dir.join("postgres.log"), None)?;
         server.temporary = true;
@@ -93,7 +107,7 @@ impl PostgresServer {
             settings.access.port = first_port.map_or_else(ports::free_port, ports::next_free)?;
         }
         let (dir, log) = (dir.to_owned(), log.to_owned());
-        Ok(Self { dir, log, settings, running, temporary: false })
+        Ok(Self { dir, log, settings, running, temporary: false, tls: None })
     }
 
     /// Where it listens, and the password.
@@ -186,6 +200,11 @@ impl PostgresServer {
         ] {
             postgres.args(["-c", setting]);
         }
+        if let Some(tls) = &self.tls {
+            for setting in tls.for_postgres(&self.dir)? {
+                postgres.args(["-c", &setting]);
+            }
+        }
         let running = self.running.insert(Process::spawn(&mut postgres, &self.log)?);
         self.settings.process = Some(running.id.clone());
         if self.temporary {
@@ -230,7 +249,7 @@ impl PostgresServer {
         Ok(())
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.dir.join("data")
     }
 
@@ -238,20 +257,23 @@ impl PostgresServer {
         write_private(&self.dir.join("server.json"), &serde_json::to_string(&self.settings)?)
     }
 
-    fn create_data(&self, bin: &Path) -> anyhow::Result<()> {
+    /// An empty folder for the data.
+    pub(crate) fn make_data_folder(&self) -> anyhow::Result<PathBuf> {
         let data = self.data();
         if data.exists() {
             // An initdb that was interrupted leaves a folder without PG_VERSION, or a partial one.
             std::fs::remove_dir_all(&data)?;
         }
         DirBuilder::new().mode(0o700).create(&data)?;
+        give_to_postgres(&data)?;
+        Ok(data)
+    }
+
+    fn create_data(&self, bin: &Path) -> anyhow::Result<()> {
+        let data = self.make_data_folder()?;
         let password = self.dir.join("password");
         write_private(&password, &self.settings.access.password)?;
-        if let Some(user) = postgres_user()? {
-            for path in [&data, &password] {
-                chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
-            }
-        }
+        give_to_postgres(&password)?;
 
         // Passwords in clear text over loopback for temporary servers: a SCRAM exchange costs
         // unoptimised test binaries 50 ms of CPU for each connection.
@@ -274,7 +296,7 @@ impl PostgresServer {
     }
 
     /// A command with a clean environment, run by the user that PostgreSQL accepts.
-    fn command(&self, program: &Path) -> anyhow::Result<Command> {
+    pub(crate) fn command(&self, program: &Path) -> anyhow::Result<Command> {
         let mut command = Command::new(program);
         command.env_clear().env("LC_ALL", "C").env("TZ", "UTC").current_dir(self.data());
         if let Some(path) = std::env::var_os("PATH") {

@@ -16,6 +16,7 @@ use crate::process::{Process, ProcessId};
 use crate::readiness::{says_address_in_use, wait_until_ready};
 use crate::scratch::{Scratch, end_and_remove};
 use crate::secret::{password, write_private};
+use crate::tls::ServerTls;
 use crate::vhost::{RabbitAccess, Vhost};
 use crate::{locate, ports, version};
 
@@ -35,6 +36,7 @@ pub struct RabbitServer {
     running: Option<Process>,
     epmd: Option<Process>,
     temporary: bool,
+    tls: Option<(u16, ServerTls)>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -57,12 +59,26 @@ impl RabbitServer {
         Self::new_temporary().await?.start_or_replace().await
     }
 
+    /// The same with TLS on a port of its own, [`tls_port`](Self::tls_port).
+    ///
+    /// # Errors
+    /// When RabbitMQ is not installed or does not start.
+    pub async fn start_temporary_with_tls(tls: ServerTls) -> anyhow::Result<Self> {
+        let mut server = Self::new_temporary().await?;
+        server.tls = Some((ports::free_port()?, tls));
+        server.start_or_replace().await
+    }
+
     /// Another one in its place when someone took a port between our choosing it and the node's
     /// listening on it.
     async fn start_or_replace(mut self) -> anyhow::Result<Self> {
         match self.start().await {
             Err(_) if says_address_in_use(&self.log) => {
+                let tls = self.tls.take().map(|(_, tls)| tls);
                 self = Self::new_temporary().await?;
+                self.tls = tls
+                    .map(|tls| Ok::<_, anyhow::Error>((ports::free_port()?, tls)))
+                    .transpose()?;
                 self.start().await?;
             }
             result => result?,
@@ -117,13 +133,19 @@ impl RabbitServer {
             }
         }
         let (dir, log) = (dir.to_owned(), log.to_owned());
-        Ok(Self { dir, log, settings, running, epmd, temporary: false })
+        Ok(Self { dir, log, settings, running, epmd, temporary: false, tls: None })
     }
 
     /// Where it listens, and its administrator.
     #[must_use]
     pub fn access(&self) -> &RabbitAccess {
         &self.settings.access
+    }
+
+    /// The port for AMQP over TLS, when it speaks that.
+    #[must_use]
+    pub fn tls_port(&self) -> Option<u16> {
+        self.tls.as_ref().map(|(port, _)| *port)
     }
 
     /// A new virtual host with a name of its own that begins with `hint`.
@@ -235,7 +257,7 @@ impl RabbitServer {
     fn write_configuration(&self) -> anyhow::Result<()> {
         let RabbitAccess { amqp_port, management_port, user, password } = &self.settings.access;
         // The write-ahead log of quorum queues is kept in memory too: 512 MiB is a data centre's.
-        let configuration = format!(
+        let mut configuration = format!(
             "listeners.tcp.1 = 127.0.0.1:{amqp_port}\n\
              management.tcp.ip = 127.0.0.1\n\
              management.tcp.port = {management_port}\n\
@@ -245,6 +267,9 @@ impl RabbitServer {
              log.file = false\n\
              raft.wal_max_size_bytes = 67108864\n"
         );
+        if let Some((port, tls)) = &self.tls {
+            configuration += &tls.for_rabbitmq(&self.dir, *port)?;
+        }
         write_private(&self.dir.join("rabbitmq.conf"), &configuration)?;
         write_private(&self.dir.join("enabled_plugins"), "[rabbitmq_management].\n")?;
         let cookie = self.dir.join(".erlang.cookie");

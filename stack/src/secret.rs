@@ -8,7 +8,8 @@ use std::path::Path;
 use anyhow::Context;
 
 /// 128 random bits in hexadecimal.
-pub(crate) fn password() -> String {
+#[must_use]
+pub fn password() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
