@@ -9,3 +9,4 @@ pub mod frozen;
 pub mod order_api;
 pub mod outbox;
 pub mod pipeline;
+pub mod relay_role;

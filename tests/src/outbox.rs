@@ -19,6 +19,8 @@ use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::relay_role::relay_url;
+
 /// The exchange that the relay publishes to by default.
 pub const EXCHANGE: &str = "orders.events";
 
@@ -30,9 +32,11 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Outbox {
     /// The database.
     pub database: Database,
+    /// `postgres://…` for relays, which may do no more than they need.
+    pub relay_url: String,
     /// The virtual host.
     pub vhost: Vhost,
-    /// A session with the database.
+    /// A session with the database, as its owner.
     pub sql: Client,
     broker: Connection,
     /// A channel in the virtual host.
@@ -58,8 +62,9 @@ impl Outbox {
     pub async fn on(database: Database, vhost: Vhost) -> anyhow::Result<Self> {
         let sql = connect(&database.url).await?;
         sql.batch_execute(include_str!("../../sql/outbox/schema.sql")).await?;
+        let relay_url = relay_url(&database, &sql).await?;
         let (broker, channel) = connect_broker(&vhost.amqp_url).await?;
-        Ok(Self { database, vhost, sql, broker, channel })
+        Ok(Self { database, relay_url, vhost, sql, broker, channel })
     }
 
     /// Connects again, after a server was down.
@@ -182,7 +187,7 @@ impl Outbox {
     /// # Errors
     /// When the settings are refused.
     pub fn relay(&self, settings: &[&str]) -> anyhow::Result<Stepped> {
-        let urls = ["--database-url", &self.database.url, "--rabbitmq-url", &self.vhost.amqp_url];
+        let urls = ["--database-url", &self.relay_url, "--rabbitmq-url", &self.vhost.amqp_url];
         let cli = try_parse_from::<Cli>([&["outbox-relay"], &urls[..], settings].concat());
         let Ok(Ok(config)) = cli.map(Cli::into_config) else {
             bail!("the settings {settings:?} are refused");
@@ -199,7 +204,7 @@ impl Outbox {
     /// When it can't be started.
     pub async fn relay_process(&self, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
         let own = [
-            ("DATABASE_URL", self.database.url.as_str()),
+            ("DATABASE_URL", self.relay_url.as_str()),
             ("RABBITMQ_URL", self.vhost.amqp_url.as_str()),
             ("OPS_ADDR", "127.0.0.1:0"),
         ];
@@ -239,6 +244,15 @@ impl Stepped {
             );
             if now != Outcome::Worked {
                 tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
+    /// Steps without end, as a running relay does.
+    pub async fn on_and_on(&mut self) {
+        loop {
+            if Box::pin(self.relay.run_once()).await != Outcome::Worked {
+                tokio::time::sleep(Duration::from_millis(2)).await;
             }
         }
     }

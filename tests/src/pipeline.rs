@@ -7,6 +7,8 @@ use serde_json::Value;
 use stack::{Database, Service, Vhost};
 use tokio_postgres::{Client, NoTls};
 
+use crate::relay_role::relay_url;
+
 /// How long anything may take here before it counts as hanging; debug builds on a busy machine are slow.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -15,6 +17,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Pipeline {
     /// The order database.
     pub orders: Database,
+    /// `postgres://…` of the same for relays.
+    pub relay_url: String,
     /// The customer database.
     pub customers: Database,
     /// Where messages go.
@@ -50,13 +54,15 @@ impl Pipeline {
         let order_url = address(&order_service, "HTTP port is open").await?;
         ready(&customer_api).await?;
         ready(&order_service).await?;
-        let relay = start_relay(&orders.url, &broker.amqp_url).await?;
+        let relay_url = relay_url(&orders, &connect(&orders.url).await?).await?;
+        let relay = start_relay(&relay_url, &broker.amqp_url).await?;
         let consumer = start_consumer(&customers.url, &broker.amqp_url).await?;
         // The consumer declares the queue; until then the relay's messages are returned and wait for their retry.
         ready(&consumer).await?;
         ready(&relay).await?;
         Ok(Self {
             orders,
+            relay_url,
             customers,
             broker,
             order_url,
@@ -75,7 +81,7 @@ impl Pipeline {
     pub async fn crash_relay(&mut self) -> anyhow::Result<()> {
         self.relay.sigkill()?;
         self.relay.wait_exit(PATIENCE).await?;
-        self.relay = start_relay(&self.orders.url, &self.broker.amqp_url).await?;
+        self.relay = start_relay(&self.relay_url, &self.broker.amqp_url).await?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use pipeline_tests::counting::until;
 use pipeline_tests::pipeline::{address, start_consumer, start_relay};
+use pipeline_tests::relay_role::relay_url;
 use serde_json::Value;
 use stack::Service;
 
@@ -41,7 +42,8 @@ async fn a_relay_without_a_broker_is_alive_and_names_what_is_missing() -> anyhow
     let database = stack::shared().await?.database("outbox").await?;
     let sql = pipeline_tests::pipeline::connect(&database.url).await?;
     sql.batch_execute(include_str!("../../sql/outbox/schema.sql")).await?;
-    names_the_broker_alone(&start_relay(&database.url, &nowhere()?).await?).await
+    let url = relay_url(&database, &sql).await?;
+    names_the_broker_alone(&start_relay(&url, &nowhere()?).await?).await
 }
 
 #[tokio::test]
