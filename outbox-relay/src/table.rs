@@ -35,9 +35,15 @@ impl OutboxTable {
         &self.name
     }
 
-    fn quoted(&self, suffix: &str) -> String {
-        let name = format!("\"{}{suffix}\"", self.name);
+    /// The name with `suffix`, as it stands in SQL.
+    pub(crate) fn quoted(&self, suffix: &str) -> String {
+        let name = self.quoted_name(suffix);
         self.schema.as_ref().map_or_else(|| name.clone(), |schema| format!("\"{schema}\".{name}"))
+    }
+
+    /// The name with `suffix` and without its schema, as it stands in SQL.
+    pub(crate) fn quoted_name(&self, suffix: &str) -> String {
+        format!("\"{}{suffix}\"", self.name)
     }
 }
 

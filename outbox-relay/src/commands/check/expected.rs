@@ -1,0 +1,126 @@
+//! What `sql/outbox/schema.sql` makes, read from its text, so that it has no second home.
+
+use crate::commands::schema::{SCHEMA, for_table};
+use crate::table::OutboxTable;
+
+/// A column as it must be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    /// As `format_type` says it.
+    pub(super) kind: &'static str,
+    /// What stands behind the name in CREATE TABLE.
+    pub(super) definition: String,
+}
+
+/// An index as it must be.
+#[derive(Debug)]
+pub(super) struct Index {
+    pub(super) name: &'static str,
+    /// On the audit table instead of the outbox.
+    pub(super) of_audit: bool,
+    /// What is indexed, as [`normal`] writes it.
+    pub(super) definition: String,
+    statement: &'static str,
+}
+
+impl Index {
+    /// The statement that makes it while others write.
+    pub(super) fn statement(&self, table: &OutboxTable) -> String {
+        let statement = self.statement.replacen("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1);
+        // CONCURRENTLY stands between the word INDEX and the name.
+        for_table(&statement, table)
+    }
+}
+
+/// The columns of `outbox` or `outbox_audit`.
+pub(super) fn columns(table: &str) -> Vec<Column> {
+    let Some(statement) = statement(&format!("CREATE TABLE {table} (")) else {
+        return Vec::new();
+    };
+    statement.lines().skip(1).filter_map(column).collect()
+}
+
+fn column(line: &'static str) -> Option<Column> {
+    let code = line.split("--").next()?.trim().trim_end_matches(',');
+    let (name, definition) = code.split_once(' ')?;
+    let kind = match definition.split_whitespace().next()? {
+        "timestamptz" => "timestamp with time zone",
+        kind => kind,
+    };
+    let definition = definition.split_whitespace().collect::<Vec<_>>().join(" ");
+    Some(Column { name, kind, definition })
+}
+
+/// The indexes, but those of the primary keys and of uniqueness.
+pub(super) fn indexes() -> Vec<Index> {
+    statements().filter_map(index).collect()
+}
+
+fn index(statement: &'static str) -> Option<Index> {
+    let rest = statement.strip_prefix("CREATE INDEX ")?;
+    let (name, rest) = rest.split_once(char::is_whitespace)?;
+    let (table, rest) = rest.trim_start().strip_prefix("ON ")?.split_once(' ')?;
+    Some(Index { name, of_audit: table == "outbox_audit", definition: normal(rest), statement })
+}
+
+/// The statement that begins with `beginning`.
+pub(super) fn statement(beginning: &str) -> Option<&'static str> {
+    statements().find(|statement| statement.starts_with(beginning))
+}
+
+/// Each statement from its first word to its semicolon.
+fn statements() -> impl Iterator<Item = &'static str> {
+    SCHEMA.split_inclusive(";\n").map(|text| {
+        let mut rest = text.trim();
+        while rest.starts_with("--") {
+            rest = rest.split_once('\n').map_or("", |(_, behind)| behind).trim_start();
+        }
+        rest
+    })
+}
+
+/// What is indexed, without what PostgreSQL writes differently from people: brackets, blanks, casts.
+pub(super) fn normal(definition: &str) -> String {
+    let bare: String = definition
+        .chars()
+        .filter(|c| !c.is_whitespace() && !matches!(c, '(' | ')' | ';'))
+        .collect();
+    bare.replace("::bigint", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_are_read_from_the_schema() {
+        let outbox = columns("outbox");
+        assert_eq!(outbox.len(), 12);
+        assert_eq!(outbox[0].definition, "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY");
+        assert_eq!((outbox[8].name, outbox[8].kind), ("published_at", "timestamp with time zone"));
+        assert_eq!(outbox[6].definition, "jsonb NOT NULL DEFAULT '{}'");
+        let audit = columns("outbox_audit");
+        assert!(audit.iter().any(|column| column.name == "detail" && column.kind == "jsonb"));
+    }
+
+    #[test]
+    fn the_indexes_are_read_from_the_schema() {
+        let indexes = indexes();
+        let one = indexes.iter().find(|index| index.name == "outbox_held_back").expect("there");
+        let told = "CREATE INDEX x ON public.outbox USING btree (next_attempt_at) \
+                    WHERE ((published_at IS NULL) AND (next_attempt_at IS NOT NULL))";
+        let (_, told) = told.split_once(" USING btree ").expect("a definition");
+        assert_eq!(one.definition, normal(told));
+        assert!(!one.of_audit);
+        let table = "shop.events".parse().expect("a name");
+        assert!(
+            one.statement(&table).starts_with(
+                r#"CREATE INDEX CONCURRENTLY "events_held_back" ON "shop"."events" (next_attempt_at)"#
+            ),
+            "{}",
+            one.statement(&table)
+        );
+        assert!(indexes.iter().any(|index| index.of_audit));
+    }
+}

@@ -1,0 +1,103 @@
+//! `check`: whether a relay could work here.
+//!
+//! | module | what it looks at |
+//! |---|---|
+//! | `server` | the database: reachable, recent enough, writable |
+//! | `pooler` | whether all statements of a session reach the same server process |
+//! | `table`, `indexes`, `sequence` | whether the outbox is as `sql/outbox/schema.sql` makes it (`expected`) |
+//! | `privileges` | whether the role may do what a relay does |
+//! | `broker` | the broker and the exchange |
+
+mod broker;
+mod expected;
+mod finding;
+mod indexes;
+mod pooler;
+mod privileges;
+mod queries;
+mod sequence;
+mod server;
+mod table;
+
+use clap::Args;
+use serde::Serialize;
+use service_kit::broker::BrokerArgs;
+
+use super::session::Purpose;
+use super::target::Target;
+use super::{End, print};
+use crate::config::{RelayArgs, Retention, RetentionArgs};
+use finding::{Check, Finding};
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "It changes nothing. The exit status is 1 when something is wrong.")]
+pub struct CheckArgs {
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    retention: RetentionArgs,
+    #[command(flatten)]
+    broker: BrokerArgs,
+    #[command(flatten)]
+    relay: RelayArgs,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    well: bool,
+    checks: &'a [Check],
+}
+
+impl CheckArgs {
+    pub(in crate::commands) async fn run(self) -> anyhow::Result<End> {
+        let mut checks = self.database().await;
+        checks.extend(broker::check(self.broker.url(), &self.relay).await);
+        let findings: usize = checks.iter().map(|check| check.findings.len()).sum();
+        if self.json {
+            print::document(&Document { well: findings == 0, checks: &checks })?;
+        } else {
+            print::text(&finding::page(&checks, findings))?;
+        }
+        Ok(if findings == 0 { End::Well } else { End::Findings })
+    }
+
+    async fn database(&self) -> Vec<Check> {
+        const BEHIND: [&str; 6] =
+            ["pooler", "table", "audit table", "indexes", "sequence", "privileges"];
+        let session = match self.target.open("check", Purpose::Look).await {
+            Ok(session) => session,
+            Err(error) => {
+                // A pooler may be the reason; it is looked for with the simplest of statements.
+                let pooler = pooler::check(self.target.database.url()).await;
+                let mut checks = vec![Check::wrong(
+                    "database",
+                    Finding::new(format!("{error:#}"), server::REACH.to_owned()),
+                )];
+                checks.push(pooler);
+                checks.extend(BEHIND[1..].iter().map(|name| Check::skipped(name)));
+                return checks;
+            }
+        };
+        let mut checks = vec![server::check(&session).await];
+        checks.push(pooler::check(self.target.database.url()).await);
+        let table = match table::find(&session).await {
+            Ok(table) => table,
+            Err(check) => {
+                checks.push(check);
+                checks.extend(BEHIND[2..].iter().map(|name| Check::skipped(name)));
+                return checks;
+            }
+        };
+        let prunes = self.retention.outbox_retention != Retention::Unlimited;
+        checks.push(table::check(&session, &table).await);
+        checks.push(table::check_audit(&session, &table).await);
+        checks.push(indexes::check(&session, &table).await);
+        checks.push(sequence::check(&session, &table).await);
+        checks.push(privileges::check(&session, &table, prunes).await);
+        checks
+    }
+}

@@ -1,0 +1,45 @@
+//! The database: reachable, recent enough, writable.
+
+use super::finding::{Check, Finding};
+use super::queries;
+use crate::commands::session::Session;
+
+/// The oldest version that is supported, as `server_version_num` says it.
+const OLDEST: i32 = 140_000;
+
+/// What to do when it can't be reached.
+pub(super) const REACH: &str =
+    "see that the server runs and that DATABASE_URL is right: psql \"$DATABASE_URL\" -c 'SELECT 1'";
+
+/// What the server says of itself.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) version_number: i32,
+    pub(super) version: String,
+    pub(super) is_standby: bool,
+    pub(super) database: String,
+}
+
+pub(super) async fn check(session: &Session) -> Check {
+    let server = match queries::check_server(session).await {
+        Ok(server) => server,
+        Err(error) => return Check::failed("database", &error),
+    };
+    let Server { version, database, .. } = &server;
+    let mut findings = Vec::new();
+    if server.version_number < OLDEST {
+        findings.push(Finding::new(
+            format!("the server is PostgreSQL {version}, 14 at least is needed"),
+            "upgrade it, or use another server".to_owned(),
+        ));
+    }
+    if server.is_standby {
+        findings.push(Finding::new(
+            "the server is a standby, on which nothing can be noted".to_owned(),
+            "name the primary in DATABASE_URL, or all hosts with target_session_attrs=read-write"
+                .to_owned(),
+        ));
+    }
+    let note = format!("PostgreSQL {version}, database {database}, role {}", session.role);
+    Check::of("database", findings, note)
+}

@@ -1,0 +1,71 @@
+//! `prune`: deletes what was published long enough ago.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::moment::Moment;
+use super::session::Purpose;
+use super::target::Target;
+use super::{End, Misuse, print, queries};
+use crate::config::{Retention, RetentionArgs};
+
+/// Rows that a statement looks at, so that none holds the relays up.
+const ROWS: i64 = 2000;
+
+/// Arguments of `prune`.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Delete what was published longer ago than this; without it, than OUTBOX_RETENTION
+    #[arg(long, value_name = "DURATION")]
+    older_than: Option<Retention>,
+    /// Only say how many events it would be
+    #[arg(long)]
+    dry_run: bool,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    retention: RetentionArgs,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Serialize)]
+struct Document {
+    pruned: i64,
+    dry_run: bool,
+}
+
+impl PruneArgs {
+    pub(super) async fn run(self) -> anyhow::Result<End> {
+        let span = match self.older_than.unwrap_or(self.retention.outbox_retention) {
+            Retention::For(span) => span,
+            Retention::None => Duration::ZERO,
+            Retention::Unlimited => {
+                let sentence = "OUTBOX_RETENTION is off, so that nothing grows too old: say --older-than";
+                return Err(Misuse(sentence.to_owned()).into());
+            }
+        };
+        let session = self.target.open("prune", Purpose::Change).await?;
+        let before = Moment::Ago(span).resolve(&session).await?;
+        let (mut pruned, mut above) = (0, 0);
+        loop {
+            let page = queries::prune(&session, above, ROWS, before, self.dry_run).await?;
+            pruned += page.old;
+            match page.highest {
+                Some(highest) if page.looked_at == ROWS => above = highest,
+                _ => break,
+            }
+        }
+        if self.json {
+            print::document(&Document { pruned, dry_run: self.dry_run })?;
+        } else {
+            let plural = if pruned == 1 { "event" } else { "events" };
+            let done = if self.dry_run { "would be pruned" } else { "pruned" };
+            print::text(&format!("{pruned} {plural} {done}.\n"))?;
+        }
+        Ok(End::Well)
+    }
+}

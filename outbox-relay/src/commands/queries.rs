@@ -1,0 +1,279 @@
+//! One function per statement of `sql/relay/commands`.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, ToSql, Type};
+use uuid::Uuid;
+
+use super::replay::Extent;
+use super::selection::Filter;
+use super::session::{Purpose, Session};
+use super::signature::Signature;
+
+type Param<'a> = &'a (dyn ToSql + Sync);
+
+pub(super) async fn prepare_session(
+    session: &Session,
+    limit: Duration,
+    purpose: Purpose,
+) -> anyhow::Result<String> {
+    let sql = include_str!("../../../sql/relay/commands/prepare_session.sql");
+    let milliseconds = limit.as_millis().to_string();
+    let row = session.query_one(sql, &[&milliseconds, &(purpose == Purpose::Look)]).await?;
+    text(&row, "role")
+}
+
+pub(super) async fn ago(session: &Session, span: Duration) -> anyhow::Result<OffsetDateTime> {
+    let sql = include_str!("../../../sql/relay/commands/ago.sql");
+    Ok(session.query_one(sql, &[&span.as_secs_f64()]).await?.try_get(0)?)
+}
+
+pub(super) async fn list_events<T: DeserializeOwned>(
+    session: &Session,
+    only_published: bool,
+    filter: &Filter,
+    most: u32,
+) -> anyhow::Result<Vec<T>> {
+    let sql = include_str!("../../../sql/relay/commands/list_events.sql");
+    let Filter { aggregate, event_type, since, .. } = filter;
+    let most = i64::from(most);
+    let rows =
+        session.query(sql, &[&only_published, aggregate, event_type, since, &most]).await?;
+    rows.iter().map(json).collect()
+}
+
+pub(super) async fn list_pending<T: DeserializeOwned>(
+    session: &Session,
+    only_stuck: bool,
+    filter: &Filter,
+    most: u32,
+) -> anyhow::Result<Vec<T>> {
+    let sql = include_str!("../../../sql/relay/commands/list_pending.sql");
+    let Filter { aggregate, event_type, since, .. } = filter;
+    let most = i64::from(most);
+    let rows = session.query(sql, &[&only_stuck, aggregate, event_type, since, &most]).await?;
+    rows.iter().map(json).collect()
+}
+
+pub(super) async fn find_event<T: DeserializeOwned>(
+    session: &Session,
+    event_id: Uuid,
+) -> anyhow::Result<Option<T>> {
+    let sql = include_str!("../../../sql/relay/commands/find_event.sql");
+    session.query(sql, &[&event_id]).await?.first().map(json).transpose()
+}
+
+/// A payload as the database wrote it.
+#[derive(Debug)]
+pub(super) struct Payload {
+    pub(super) text: String,
+    /// Whether there is more of it.
+    pub(super) cut: bool,
+    /// How long all of it is.
+    pub(super) bytes: i64,
+}
+
+impl Payload {
+    fn of(row: &Row) -> anyhow::Result<Self> {
+        Ok(Self {
+            text: text(row, "payload")?,
+            cut: row.try_get("cut")?,
+            bytes: row.try_get("bytes")?,
+        })
+    }
+}
+
+pub(super) async fn find_payload(
+    session: &Session,
+    event_id: Uuid,
+    laid_out: Option<i32>,
+) -> anyhow::Result<Option<Payload>> {
+    let sql = include_str!("../../../sql/relay/commands/find_payload.sql");
+    session.query(sql, &[&event_id, &laid_out]).await?.first().map(Payload::of).transpose()
+}
+
+pub(super) async fn find_discarded<T: DeserializeOwned>(
+    session: &Session,
+    event_id: Uuid,
+    laid_out: Option<i32>,
+) -> anyhow::Result<Option<(T, Payload)>> {
+    let sql = include_str!("../../../sql/relay/commands/find_discarded.sql");
+    let rows = session.query(sql, &[&event_id, &laid_out]).await?;
+    rows.first().map(|row| Ok((json(row)?, Payload::of(row)?))).transpose()
+}
+
+pub(super) async fn find_audit<T: DeserializeOwned>(
+    session: &Session,
+    event_id: Uuid,
+    most: i64,
+) -> anyhow::Result<Vec<T>> {
+    let sql = include_str!("../../../sql/relay/commands/find_audit.sql");
+    session.query(sql, &[&event_id, &most]).await?.iter().map(json).collect()
+}
+
+pub(super) async fn backlog<T: DeserializeOwned>(session: &Session, most: i64) -> anyhow::Result<T> {
+    let sql = include_str!("../../../sql/relay/commands/backlog.sql");
+    json(&session.query_one(sql, &[&most]).await?)
+}
+
+pub(super) async fn rate<T: DeserializeOwned>(
+    session: &Session,
+    below: Option<i64>,
+    rows: i64,
+) -> anyhow::Result<T> {
+    let sql = include_str!("../../../sql/relay/commands/rate.sql");
+    json(&session.query_one(sql, &[&below, &rows]).await?)
+}
+
+pub(super) async fn relays<T: DeserializeOwned>(session: &Session) -> anyhow::Result<Vec<T>> {
+    let sql = include_str!("../../../sql/relay/commands/relays.sql");
+    session.query(sql, &[]).await?.iter().map(json).collect()
+}
+
+pub(super) async fn retry_events(
+    session: &Session,
+    event_ids: &[Uuid],
+    signature: &Signature,
+) -> anyhow::Result<Vec<Uuid>> {
+    let sql = include_str!("../../../sql/relay/commands/retry_events.sql");
+    let Signature { actor, reason } = signature;
+    ids(&session.query(sql, &[&event_ids, actor, reason]).await?)
+}
+
+/// Returns how many, and the highest id.
+pub(super) async fn retry_matching(
+    session: &Session,
+    above: i64,
+    most: i64,
+    only_stuck: bool,
+    filter: &Filter,
+    signature: &Signature,
+) -> anyhow::Result<(i64, Option<i64>)> {
+    let sql = include_str!("../../../sql/relay/commands/retry_matching.sql");
+    let Filter { aggregate, event_type, .. } = filter;
+    let Signature { actor, reason } = signature;
+    let row = session
+        .query_one(sql, &[&above, &most, &only_stuck, aggregate, event_type, actor, reason])
+        .await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+/// For each event that is there, when it was published, if it was.
+pub(super) async fn find_states(
+    session: &Session,
+    event_ids: &[Uuid],
+) -> anyhow::Result<Vec<(Uuid, Option<String>)>> {
+    let sql = include_str!("../../../sql/relay/commands/find_states.sql");
+    let rows = session.query(sql, &[&event_ids]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+pub(super) async fn discard(
+    session: &Session,
+    event_ids: &[Uuid],
+    signature: &Signature,
+) -> anyhow::Result<Vec<Uuid>> {
+    let sql = include_str!("../../../sql/relay/commands/discard.sql");
+    let Signature { actor, reason } = signature;
+    ids(&session.query(sql, &[&event_ids, actor, reason]).await?)
+}
+
+pub(super) async fn find_published(
+    session: &Session,
+    event_ids: &[Uuid],
+) -> anyhow::Result<Vec<Uuid>> {
+    let sql = include_str!("../../../sql/relay/commands/find_published.sql");
+    ids(&session.query(sql, &[&event_ids]).await?)
+}
+
+/// Returns how many, and the highest id.
+pub(super) async fn count_published(
+    session: &Session,
+    extent: &Extent,
+) -> anyhow::Result<(i64, i64)> {
+    let sql = include_str!("../../../sql/relay/commands/count_published.sql");
+    let row = session.query_one(sql, &extent_params(&extent.above, extent)).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+/// `limits`: events, bytes of payload of all, bytes of one payload.
+pub(super) async fn load_published(
+    session: &Session,
+    extent: &Extent,
+    above: i64,
+    limits: [i64; 3],
+) -> anyhow::Result<Vec<Row>> {
+    let sql = include_str!("../../../sql/relay/commands/load_published.sql");
+    let mut params = extent_params(&above, extent).to_vec();
+    params.push(&extent.highest);
+    params.extend(limits.iter().map(|limit| limit as Param<'_>));
+    session.query(sql, &params).await
+}
+
+fn extent_params<'a>(above: &'a i64, extent: &'a Extent) -> [Param<'a>; 6] {
+    let Filter { aggregate, event_type, since, until } = &extent.filter;
+    [above, &extent.event_ids, aggregate, event_type, since, until]
+}
+
+pub(super) async fn note_replay(
+    session: &Session,
+    signature: &Signature,
+    event_id: Option<Uuid>,
+    detail: &str,
+) -> anyhow::Result<()> {
+    let sql = include_str!("../../../sql/relay/commands/note_replay.sql");
+    let Signature { actor, reason } = signature;
+    session.query(sql, &[actor, reason, &event_id, &detail]).await.map(drop)
+}
+
+/// What a statement of pruning did.
+#[derive(Debug)]
+pub(super) struct Pruned {
+    pub(super) looked_at: i64,
+    pub(super) old: i64,
+    pub(super) highest: Option<i64>,
+}
+
+pub(super) async fn prune(
+    session: &Session,
+    above: i64,
+    rows: i64,
+    before: OffsetDateTime,
+    only_count: bool,
+) -> anyhow::Result<Pruned> {
+    let sql = include_str!("../../../sql/relay/commands/prune.sql");
+    let row = session.query_one(sql, &[&above, &rows, &before, &only_count]).await?;
+    Ok(Pruned { looked_at: row.try_get(0)?, old: row.try_get(1)?, highest: row.try_get(2)? })
+}
+
+fn ids(rows: &[Row]) -> anyhow::Result<Vec<Uuid>> {
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// The JSON that a row consists of, or begins with.
+fn json<T: DeserializeOwned>(row: &Row) -> anyhow::Result<T> {
+    let Lossy(text) = row.try_get(0)?;
+    serde_json::from_str(&text).context("the database answered with JSON that can't be read")
+}
+
+fn text(row: &Row, column: &str) -> anyhow::Result<String> {
+    let Lossy(text) = row.try_get(column)?;
+    Ok(text)
+}
+
+/// A text whose bytes need not be UTF-8, as in a database in `SQL_ASCII`: people must be able to look at such events too.
+struct Lossy(String);
+
+impl<'a> FromSql<'a> for Lossy {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(String::from_utf8_lossy(raw).into_owned()))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::TEXT
+    }
+}

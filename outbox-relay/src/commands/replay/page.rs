@@ -1,0 +1,31 @@
+//! Reads events that were published, a page at a time.
+
+use std::time::Instant;
+
+use super::extent::Extent;
+use crate::claim::{self, Event};
+use crate::commands::queries;
+use crate::commands::session::Session;
+use crate::config::RelayArgs;
+use crate::queue::Place;
+
+/// Bytes of payload, about, after which a page takes no further event.
+const BYTES: i64 = 8 << 20;
+
+/// The next events above `above`, in the order of their ids: a window of them at the most.
+pub(super) async fn read(
+    session: &Session,
+    extent: &Extent,
+    above: i64,
+    relay: &RelayArgs,
+) -> anyhow::Result<Vec<Event>> {
+    let (most, longest) = (i64::from(relay.relay_window), i64::from(relay.relay_max_message_bytes));
+    let rows = queries::load_published(session, extent, above, [most, BYTES, longest]).await?;
+    let now = Instant::now();
+    let mut events = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let place = Place { id: row.try_get("id")?, key: 0, size: 0 };
+        events.extend(claim::event(row, place, now)?);
+    }
+    Ok(events)
+}

@@ -1,0 +1,167 @@
+//! Publishes windows of events to a broker that may go away meanwhile.
+
+use lapin::types::AMQPValue;
+use serde::Serialize;
+use service_kit::backoff::Backoff;
+use service_kit::broker::BrokerUrl;
+use service_kit::health::{Health, Need};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::DRAIN;
+use super::progress::Progress;
+use crate::broker::{Broker, Publisher};
+use crate::claim::Event;
+use crate::config::RelayArgs;
+use crate::isolate::isolate;
+use crate::message::{Form, Message};
+use crate::topology::Topology;
+use crate::verdict::Verdict;
+use crate::window::{self, End, Patience};
+
+/// A header that tells a message that was published again from one that is published first.
+const REPLAYED: &str = "x-replayed";
+
+/// Times that a window is sent again of which nobody knows what became of it.
+const TRIES: u32 = 8;
+
+/// An event that could not be published again.
+#[derive(Debug, Serialize)]
+pub(super) struct Failure {
+    pub(super) event_id: Uuid,
+    pub(super) reason: String,
+}
+
+/// A connection that publishes one window at a time.
+#[derive(Debug)]
+pub(super) struct Sender {
+    url: BrokerUrl,
+    topology: Topology,
+    form: Form,
+    patience: Patience,
+    link: Option<(Broker, Publisher)>,
+}
+
+impl Sender {
+    pub(super) async fn connect(
+        url: &BrokerUrl,
+        relay: &RelayArgs,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let mut sender = Self {
+            url: url.clone(),
+            topology: Topology::new(relay),
+            form: Form::new(relay),
+            patience: Patience {
+                confirm: relay.relay_confirm_timeout,
+                stop,
+                drain: DRAIN,
+                broker: Health::default().dependency("rabbitmq", Need::Required),
+            },
+            link: None,
+        };
+        let connected = sender.open().await;
+        connected.map_err(|error| anyhow::anyhow!("the broker can't be used: {error:#}"))?;
+        Ok(sender)
+    }
+
+    pub(super) fn is_told_to_stop(&self) -> bool {
+        self.patience.stop.is_cancelled()
+    }
+
+    /// Publishes `events`; returns those that failed. What is lost with a connection is sent again with the next one.
+    pub(super) async fn send(
+        &mut self,
+        events: &[Event],
+        progress: &Progress,
+    ) -> anyhow::Result<Vec<Failure>> {
+        let mut failed = Vec::new();
+        let mut left: Vec<&Event> = events.iter().collect();
+        let mut backoff = Backoff::reconnect();
+        let mut lost = String::new();
+        for _ in 0..TRIES {
+            match self.try_once(&mut left, &mut failed).await {
+                Ok(()) if left.is_empty() => return Ok(failed),
+                Ok(()) => "not every message was confirmed".clone_into(&mut lost),
+                Err(reason) => lost = reason,
+            }
+            if self.is_told_to_stop() {
+                break;
+            }
+            progress.waits(&lost);
+            sleep(backoff.next_delay()).await;
+        }
+        Err(anyhow::anyhow!("the broker is lost: {lost}"))
+    }
+
+    /// Sends what is `left`, and leaves in it what became of which nobody knows.
+    async fn try_once(
+        &mut self,
+        left: &mut Vec<&Event>,
+        failed: &mut Vec<Failure>,
+    ) -> Result<(), String> {
+        self.open().await.map_err(|error| format!("{error:#}"))?;
+        let Some((_, publisher)) = &mut self.link else {
+            return Err("it is not connected".to_owned());
+        };
+        let (mut sent, mut messages) = (Vec::new(), Vec::new());
+        for event in left.drain(..) {
+            match self.form.message(event, publisher.frame_max()) {
+                Ok(message) => {
+                    sent.push(event);
+                    messages.push(marked(message));
+                }
+                Err(reason) => failed.push(Failure { event_id: event.event_id, reason }),
+            }
+        }
+        let (mut verdicts, end) = window::send(publisher, &messages, &self.patience).await;
+        let lost = match end {
+            End::Whole => None,
+            End::Lost(reason) => Some(reason),
+            End::ChannelClosed(_) => {
+                let go_on = || !self.patience.stop.is_cancelled();
+                isolate(publisher, &messages, &mut verdicts, &self.patience, go_on).await.err()
+            }
+        };
+        for (event, verdict) in sent.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Published => {}
+                Verdict::Failed(reason) | Verdict::Impossible(reason) => {
+                    failed.push(Failure { event_id: event.event_id, reason });
+                }
+                Verdict::Unknown => left.push(event),
+            }
+        }
+        match lost {
+            None => Ok(()),
+            Some(reason) => {
+                self.link = None;
+                Err(reason)
+            }
+        }
+    }
+
+    async fn open(&mut self) -> anyhow::Result<()> {
+        if self.link.as_ref().is_some_and(|(_, publisher)| publisher.is_open()) {
+            return Ok(());
+        }
+        self.link = None;
+        let mut broker = Broker::connect(&self.url, self.topology.clone(), 1).await?;
+        self.link = broker.take().map(|publisher| (broker, publisher));
+        Ok(())
+    }
+
+    pub(super) async fn close(self) {
+        if let Some((broker, _)) = self.link {
+            broker.close().await;
+        }
+    }
+}
+
+fn marked(mut message: Message) -> Message {
+    let mut headers = message.properties.headers().clone().unwrap_or_default();
+    headers.insert(REPLAYED.into(), AMQPValue::Boolean(true));
+    message.properties = message.properties.with_headers(headers);
+    message
+}

@@ -1,0 +1,125 @@
+//! `schema`: the SQL that adds the outbox to a database.
+
+use clap::Args;
+
+use super::{End, print};
+use crate::config::OutboxArgs;
+use crate::table::OutboxTable;
+
+/// The outbox, its views and its audit table.
+pub(super) const SCHEMA: &str = include_str!("../../../sql/outbox/schema.sql");
+
+/// The roles of relay and writers.
+const ROLES: &str = include_str!("../../../sql/roles.sql");
+
+/// What bears a name like the table's and is none of its: roles belong to the whole server.
+const ROLE_NAMES: [&str; 2] = ["outbox_relay", "outbox_writer"];
+
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outbox-relay schema | psql \"$DATABASE_URL\" -v ON_ERROR_STOP=1 --single-transaction")]
+pub struct SchemaArgs {
+    /// Print the least-privilege roles of relay and writers instead; to be run after the outbox is there
+    #[arg(long)]
+    roles: bool,
+    #[command(flatten)]
+    outbox: OutboxArgs,
+}
+
+impl SchemaArgs {
+    pub(super) fn run(self) -> anyhow::Result<End> {
+        let sql = if self.roles { ROLES } else { SCHEMA };
+        print::text(&for_table(sql, &self.outbox.outbox_table))?;
+        Ok(End::Well)
+    }
+}
+
+/// `sql`, written for the table `outbox`, for the one with this name. Comments and sentences stay as they are.
+pub(super) fn for_table(sql: &str, table: &OutboxTable) -> String {
+    if table.schema().is_none() && table.name() == "outbox" {
+        return sql.to_owned();
+    }
+    let mut renamed = String::with_capacity(sql.len() + 1024);
+    let mut rest = sql;
+    // An index is made in its table's schema, and its name must not say which.
+    let mut names_an_index = false;
+    while let Some(first) = rest.chars().next() {
+        let length = if rest.starts_with("--") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if first == '\'' {
+            rest[1..].find('\'').map_or(rest.len(), |end| end + 2)
+        } else if is_of_a_word(first) {
+            rest.find(|c| !is_of_a_word(c)).unwrap_or(rest.len())
+        } else {
+            first.len_utf8()
+        };
+        let (token, behind) = rest.split_at(length);
+        match suffix(token) {
+            Some(suffix) if names_an_index => renamed.push_str(&table.quoted_name(suffix)),
+            Some(suffix) => renamed.push_str(&table.quoted(suffix)),
+            None if token == "'outbox'" => renamed.push_str(&format!("'{}'", table.quoted(""))),
+            None => renamed.push_str(token),
+        }
+        if !token.trim().is_empty() {
+            names_an_index = token == "INDEX";
+        }
+        rest = behind;
+    }
+    renamed
+}
+
+fn is_of_a_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// What follows the table's name in the name of something that belongs to it.
+fn suffix(word: &str) -> Option<&str> {
+    let suffix = word.strip_prefix("outbox")?;
+    let belongs = suffix.is_empty() || suffix.starts_with('_');
+    (belongs && !ROLE_NAMES.contains(&word)).then_some(suffix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn renamed(sql: &str, table: &str) -> String {
+        for_table(sql, &table.parse().expect("a table's name"))
+    }
+
+    #[test]
+    fn names_are_adapted_and_sentences_are_not() {
+        assert_eq!(
+            renamed("CREATE INDEX outbox_by_id ON outbox (id); -- the outbox", "shop.events"),
+            r#"CREATE INDEX "events_by_id" ON "shop"."events" (id); -- the outbox"#
+        );
+        assert_eq!(
+            renamed("COMMENT ON TABLE outbox_audit IS 'of the outbox'", "events"),
+            r#"COMMENT ON TABLE "events_audit" IS 'of the outbox'"#
+        );
+        assert_eq!(
+            renamed("WHERE x = 'outbox'::regclass", "shop.outbox"),
+            r#"WHERE x = '"shop"."outbox"'::regclass"#
+        );
+        assert_eq!(
+            renamed("GRANT SELECT ON outbox_relays, outbox TO outbox_relay", "e"),
+            r#"GRANT SELECT ON "e_relays", "e" TO outbox_relay"#
+        );
+        assert_eq!(renamed("SELECT outbox.id, myoutbox", "e"), r#"SELECT "e".id, myoutbox"#);
+    }
+
+    #[test]
+    fn the_usual_name_changes_nothing() {
+        assert_eq!(renamed(SCHEMA, "outbox"), SCHEMA);
+        assert_eq!(renamed(ROLES, "outbox"), ROLES);
+    }
+
+    #[test]
+    fn nothing_of_the_usual_name_is_left() {
+        for line in renamed(&format!("{SCHEMA}{ROLES}"), "shop.events").lines() {
+            let code = line.split("--").next().unwrap_or_default();
+            let left = code.replace("outbox_relay", "").replace("outbox_writer", "");
+            assert!(!left.contains("outbox") || left.contains("COMMENT ON"), "{line}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A command's session with the database: limits on every statement, errors as sentences that say what to do.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use service_kit::postgres::{self, DatabaseUrl, connect};
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Row};
+
+use super::queries;
+use crate::table::OutboxTable;
+
+/// How much longer than the server's own limit an answer is waited for: a server that answers can say why.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Looking: the server refuses to change anything.
+    Look,
+    /// Changing something.
+    Change,
+}
+
+/// A session with the database that has the outbox.
+#[derive(Debug)]
+pub(super) struct Session {
+    session: postgres::Session,
+    table: OutboxTable,
+    limit: Duration,
+    /// The role that the session began with.
+    pub(super) role: String,
+}
+
+impl Session {
+    pub(super) async fn open(
+        url: &DatabaseUrl,
+        table: OutboxTable,
+        limit: Duration,
+        name: &str,
+        purpose: Purpose,
+    ) -> anyhow::Result<Self> {
+        // Not the relays' own name, by which people count them.
+        let session = timeout(limit + MARGIN, connect(url, &format!("outbox command {name}")))
+            .await
+            .unwrap_or_else(|_| Err(anyhow!("it does not answer within {limit:?}")))
+            .map_err(|error| anyhow!("the database can't be reached: {error:#}"))?;
+        let mut session = Self { session, table, limit, role: String::new() };
+        session.role = queries::prepare_session(&session, limit, purpose).await?;
+        Ok(session)
+    }
+
+    /// The outbox's name, for people.
+    pub(super) const fn table(&self) -> &OutboxTable {
+        &self.table
+    }
+
+    /// The rows of `sql`, in which `{outbox}` and `{audit}` stand for the tables.
+    pub(super) async fn query(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> anyhow::Result<Vec<Row>> {
+        let sql = self.table.fill_in(sql);
+        timeout(self.limit + MARGIN, self.session.client.query(&sql, params))
+            .await
+            .map_err(|_| self.too_slow())?
+            .map_err(|error| self.explain(&error))
+    }
+
+    /// The one row of `sql`.
+    pub(super) async fn query_one(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> anyhow::Result<Row> {
+        let rows = self.query(sql, params).await?;
+        rows.into_iter().next().ok_or_else(|| anyhow!("the database answered without a row"))
+    }
+
+    fn too_slow(&self) -> anyhow::Error {
+        let limit = humantime::format_duration(self.limit);
+        anyhow!("the database took longer than {limit}: ask for less, or raise --timeout")
+    }
+
+    fn explain(&self, error: &Error) -> anyhow::Error {
+        let said = postgres::reason(error);
+        let table = &self.table;
+        let Some(code) = error.code() else {
+            return anyhow!("the database does not answer: {said}");
+        };
+        match *code {
+            SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => anyhow!(
+                "{said}: add the outbox with `outbox-relay schema | psql \"$DATABASE_URL\"`, or name it in OUTBOX_TABLE \
+                 (it is {table} now)"
+            ),
+            SqlState::UNDEFINED_COLUMN | SqlState::DATATYPE_MISMATCH => {
+                anyhow!("{table} is no outbox ({said}): `outbox-relay check` says what is wrong")
+            }
+            SqlState::INSUFFICIENT_PRIVILEGE => anyhow!(
+                "{said}: `outbox-relay check` says what to grant, or use a role that may do more"
+            ),
+            SqlState::QUERY_CANCELED => self.too_slow(),
+            SqlState::LOCK_NOT_AVAILABLE => {
+                anyhow!("somebody else holds what is to be changed for over 10 s: try again")
+            }
+            SqlState::READ_ONLY_SQL_TRANSACTION => anyhow!(
+                "the server is a standby ({said}): name the primary in DATABASE_URL, or all hosts with \
+                 target_session_attrs=read-write"
+            ),
+            _ => anyhow!("the database refuses: {said}"),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The status for people.
+
+use std::fmt::Write as _;
+
+use super::{Backlog, MOST, Relay, Status};
+use crate::commands::event::{self, aggregate};
+use crate::commands::plain;
+use crate::commands::print::BOLD;
+use crate::commands::span::{age, from_seconds};
+use crate::commands::table::{Align, Columns};
+
+/// Types of events whose rate is shown.
+const TYPES_SHOWN: usize = 10;
+
+pub(super) fn of(status: &Status) -> String {
+    let mut page = String::new();
+    let mut field = |name: &str, value: &str| {
+        // Writing to a string does not fail.
+        let _infallible = writeln!(page, "{BOLD}{name:<9}{BOLD:#}{}", plain::line(value));
+    };
+    field("outbox", &status.table);
+    field("backlog", &backlog(&status.backlog));
+    if let Some(oldest) = &status.backlog.oldest {
+        field(
+            "oldest",
+            &format!(
+                "{} old: {} of {}, {}",
+                age(oldest.age_seconds),
+                oldest.event_type,
+                aggregate(&oldest.aggregate_type, &oldest.aggregate_id),
+                oldest.event_id
+            ),
+        );
+    }
+    let rate = &status.published_last_minute;
+    let least = if rate.at_least { "at least " } else { "" };
+    field("rate", &format!("{least}{} published in the last minute", number(rate.events)));
+    let (owned, relays) = (status.lanes.owned, status.relays.len());
+    field(
+        "lanes",
+        &match relays {
+            0 => "no relay is at work: start one with outbox-relay run".to_owned(),
+            1 => format!("{owned} of {} owned by 1 relay", status.lanes.of),
+            _ => format!("{owned} of {} owned by {relays} relays", status.lanes.of),
+        },
+    );
+    if !rate.by_type.is_empty() {
+        let mut columns = Columns::new([
+            ("TYPE", Align::Left),
+            ("LAST MINUTE", Align::Right),
+            ("AVERAGE DELAY", Align::Right),
+        ]);
+        for of_type in rate.by_type.iter().take(TYPES_SHOWN) {
+            let delay = of_type.average_delay_seconds.map_or_else(String::new, from_seconds);
+            columns.row([&of_type.event_type, &number(of_type.events), &delay]);
+        }
+        page.push_str(&format!("\n{}", columns.render()));
+    }
+    if !status.relays.is_empty() {
+        page.push_str(&format!("\n{}", table(&status.relays)));
+    }
+    if !status.stuck.is_empty() {
+        page.push_str(&format!("\n{BOLD}Stuck{BOLD:#} (see retry and discard)\n"));
+        page.push_str(&event::table(&status.stuck));
+        if usize::try_from(status.backlog.stuck).is_ok_and(|stuck| stuck > status.stuck.len()) {
+            page.push_str("… (outbox-relay events --stuck lists more)\n");
+        }
+    }
+    page
+}
+
+fn backlog(backlog: &Backlog) -> String {
+    let Backlog { pending, waiting, stuck, .. } = backlog;
+    format!(
+        "{} pending, of which {} wait for their next attempt and {} are stuck",
+        bounded(*pending),
+        bounded(*waiting),
+        bounded(*stuck)
+    )
+}
+
+fn table(relays: &[Relay]) -> String {
+    let mut columns = Columns::new([
+        ("PID", Align::Right),
+        ("RELAY", Align::Left),
+        ("FROM", Align::Left),
+        ("CONNECTED", Align::Left),
+        ("LANES", Align::Right),
+        ("WHICH", Align::Left),
+    ]);
+    for relay in relays {
+        columns.row([
+            &relay.pid.to_string(),
+            relay.name.as_deref().unwrap_or_default(),
+            relay.address.as_deref().unwrap_or_default(),
+            relay.connected_at.as_deref().unwrap_or_default(),
+            &relay.lanes.len().to_string(),
+            &ranges(&relay.lanes),
+        ]);
+    }
+    columns.render()
+}
+
+/// Ascending numbers as ranges: `0-15,17`.
+fn ranges(numbers: &[u8]) -> String {
+    let mut ranges: Vec<(u8, u8)> = Vec::new();
+    for &number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if number == last.saturating_add(1) => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    let texts: Vec<String> = ranges
+        .into_iter()
+        .map(|(first, last)| {
+            if first == last { first.to_string() } else { format!("{first}-{last}") }
+        })
+        .collect();
+    texts.join(",")
+}
+
+fn bounded(count: i64) -> String {
+    if count >= MOST { format!("at least {}", number(count)) } else { number(count) }
+}
+
+/// A number with commas between its thousands.
+fn number(count: i64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_are_shown_as_ranges() {
+        assert_eq!(ranges(&[]), "");
+        assert_eq!(ranges(&[0, 1, 2, 5, 62, 63]), "0-2,5,62-63");
+    }
+
+    #[test]
+    fn thousands_are_parted() {
+        for (count, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(number(count), text);
+        }
+        assert_eq!(bounded(MOST), "at least 1,000,000");
+    }
+}

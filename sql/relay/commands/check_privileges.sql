@@ -1,0 +1,22 @@
+-- check_privileges: what the role lacks, in the order in which people read it, and whether policies hide rows from it
+-- $1: the outbox's oid; $2: the audit table's, NULL: there is none; $3: whether it has to delete
+SELECT ARRAY(
+           SELECT privilege
+           FROM (
+               VALUES (1, 'SELECT', has_table_privilege($1::oid, 'SELECT')),
+                      (2, 'UPDATE (published_at)', has_column_privilege($1::oid, 'published_at', 'UPDATE')),
+                      (3, 'UPDATE (attempts)', has_column_privilege($1::oid, 'attempts', 'UPDATE')),
+                      (4, 'UPDATE (next_attempt_at)', has_column_privilege($1::oid, 'next_attempt_at', 'UPDATE')),
+                      (5, 'UPDATE (last_error)', has_column_privilege($1::oid, 'last_error', 'UPDATE')),
+                      (6, 'DELETE', NOT $3::boolean OR has_table_privilege($1::oid, 'DELETE'))
+           ) AS needed (place, privilege, granted)
+           WHERE NOT granted
+           ORDER BY place
+       ) AS lacks,
+       ARRAY(
+           SELECT privilege
+           FROM (VALUES (1, 'SELECT'), (2, 'INSERT')) AS needed (place, privilege)
+           WHERE NOT has_table_privilege($2::oid, privilege)
+           ORDER BY place
+       ) AS lacks_on_audit,
+       row_security_active($1::oid) AS sees_some_rows

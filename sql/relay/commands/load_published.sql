@@ -1,0 +1,42 @@
+-- load_published: the contents of published events that were asked for, in order; a page ends when enough is loaded
+-- $1: above which id; $2: event_ids; $3: aggregate_id; $4: event_type; $5: published at or after; $6: published before; NULL: any;
+-- $7: up to which id; $8: how many at the most; $9: bytes of payload after which no further event is loaded; $10: bytes of a payload
+-- at the most, a longer one is left out
+SELECT id,
+       event_id,
+       aggregate_type,
+       aggregate_id,
+       event_type,
+       headers::text AS headers,
+       attempts,
+       octet_length(body)::bigint AS size,
+       octet_length(body) > $10::bigint AS too_long,
+       CASE WHEN octet_length(body) <= $10::bigint THEN body END AS payload,
+       -- NULL for a time that RFC 3339 or the message's timestamp can't say.
+       CASE WHEN sayable THEN to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END AS occurred_at,
+       CASE WHEN sayable THEN floor(extract(epoch FROM created_at))::bigint END AS created_at_seconds,
+       CASE WHEN sayable THEN extract(epoch FROM clock_timestamp() - created_at)::double precision END AS age_seconds
+FROM (
+    -- By what is stored, so that a page of big payloads is not unpacked to take a few; compressed ones may be 16 times as long.
+    SELECT page.*,
+           sum(pg_column_size(payload) * CASE WHEN pg_column_compression(payload) IS NULL THEN 1 ELSE 16 END)
+               OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS loaded_before
+    FROM (
+        SELECT id, event_id, aggregate_type, aggregate_id, event_type, headers, attempts, created_at, payload
+        FROM {outbox}
+        WHERE published_at IS NOT NULL
+          AND id > $1::bigint
+          AND id <= $7::bigint
+          AND ($2::uuid[] IS NULL OR event_id = ANY ($2))
+          AND ($3::text IS NULL OR aggregate_id = $3)
+          AND ($4::text IS NULL OR event_type = $4)
+          AND ($5::timestamptz IS NULL OR published_at >= $5)
+          AND ($6::timestamptz IS NULL OR published_at < $6)
+        ORDER BY id
+        LIMIT $8::bigint
+    ) AS page
+) AS measured
+CROSS JOIN LATERAL (SELECT created_at >= 'epoch' AND created_at < '10000-01-01 00:00:00Z' AS sayable) AS time
+CROSS JOIN LATERAL (SELECT payload::text AS body OFFSET 0) AS unpacked
+WHERE coalesce(loaded_before, 0) < $9::bigint
+ORDER BY id

@@ -1,0 +1,34 @@
+-- retry_matching: makes events due that wait for their next attempt or are stuck, as many as a statement should change, and notes
+-- who wanted it; returns how many, and the highest id
+-- $1: above which id; $2: how many at the most; $3: only stuck ones; $4: aggregate_id; $5: event_type; NULL: any; $6: who; $7: why
+WITH held_back AS (
+    SELECT id, event_id, attempts, next_attempt_at, last_error
+    FROM {outbox}
+    WHERE id > $1::bigint
+      AND published_at IS NULL
+      AND next_attempt_at > now()
+      AND (NOT $3::boolean OR next_attempt_at = 'infinity')
+      AND ($4::text IS NULL OR aggregate_id = $4)
+      AND ($5::text IS NULL OR event_type = $5)
+    ORDER BY id
+    LIMIT $2::bigint
+    FOR UPDATE
+),
+due AS (
+    UPDATE {outbox} AS event
+    SET next_attempt_at = now()
+    FROM held_back
+    WHERE event.id = held_back.id
+    RETURNING held_back.*
+),
+noted AS (
+    INSERT INTO {audit} (actor, action, reason, event_id, detail)
+    SELECT $6::text,
+           'retry',
+           $7::text,
+           event_id,
+           json_build_object('attempts', attempts, 'next_attempt_at', next_attempt_at, 'last_error', last_error)
+    FROM due
+    ORDER BY id
+)
+SELECT count(*), max(id) FROM due
