@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use lapin::message::BasicGetMessage;
 use pipeline_tests::example::Example;
 use pipeline_tests::outbox::{Outbox, connect, eventually};
@@ -15,15 +15,8 @@ async fn outbox_for(key: &str, tables: &str, grants: &str) -> anyhow::Result<(Ou
     outbox.queue("all", key).await?;
     let path = stack::root().join("examples").join(tables);
     outbox.sql.batch_execute(&std::fs::read_to_string(&path)?).await?;
-    let writer = format!("writer_{}", outbox.database.name);
-    let rights = format!(
-        "CREATE ROLE \"{writer}\" LOGIN PASSWORD '{writer}' IN ROLE outbox_writer; \
-         GRANT {grants} TO \"{writer}\""
-    );
-    outbox.sql.batch_execute(include_str!("../../sql/roles.sql")).await?;
-    outbox.sql.batch_execute(&rights).await?;
-    let (_, server) = outbox.database.url.split_once('@').context("a URL with a user")?;
-    let url = format!("postgres://{writer}:{writer}@{server}");
+    outbox.sql.batch_execute(&format!("GRANT {grants} TO outbox_writer")).await?;
+    let url = outbox.database.url_as("outbox_writer").await?;
     Ok((outbox, url))
 }
 
@@ -60,7 +53,7 @@ async fn waits_its_turn<const N: usize>(
     let (example, url) = (example.clone(), url.to_owned());
     let running = spawn_blocking(move || example.run(&url, &arguments));
     let waiting = "SELECT count(*) FROM pg_stat_activity \
-                   WHERE datname = current_database() AND usename LIKE 'writer%' AND wait_event_type = 'Lock'";
+                   WHERE datname = current_database() AND usename = 'outbox_writer' AND wait_event_type = 'Lock'";
     eventually("the example waits", async || Ok(outbox.count(waiting, &[]).await? == 1)).await?;
     assert_eq!(outbox.count(drawn, &[]).await?, before, "its event has to come after the other's");
     other.batch_execute("COMMIT").await?;
