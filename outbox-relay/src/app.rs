@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::prune;
 use crate::relay::{self, Relay};
 
 /// Publishes events until `shutdown`, and answers on the operations port meanwhile.
@@ -18,13 +19,12 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let health = Health::default();
-    let relay = Relay::new(config, &health, shutdown);
+    let relay = Relay::new(config.clone(), &health, shutdown.clone());
     // The port answers until the last event is settled.
     let ops_stop = CancellationToken::new();
     let ops = ops::serve(ops_listener, health, ops_stop.clone());
     let work = async {
-        // Pinned on the heap: the future holds whole batches.
-        Box::pin(relay::run(relay)).await;
+        tokio::join!(Box::pin(relay::run(relay)), prune::run(&config, shutdown));
         ops_stop.cancel();
         Ok(())
     };

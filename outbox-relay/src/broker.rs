@@ -1,5 +1,6 @@
-//! The relay's connection to RabbitMQ and its one channel with publisher confirms.
+//! The relay's connections to RabbitMQ and its channels with publisher confirms.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,25 +17,94 @@ const OPEN_LIMIT: Duration = Duration::from_secs(10);
 /// How long the broker may take to say goodbye.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// A connection that publishes to an exchange that is known to exist.
+/// The broker reads each connection in a process of its own: two keep it busier than one.
+const CONNECTIONS: u32 = 2;
+
+/// The connections, and the channels on which nothing is in flight.
 #[derive(Debug)]
 pub(crate) struct Broker {
-    connection: Connection,
+    connections: Vec<Arc<Connection>>,
+    free: Vec<Publisher>,
+}
+
+impl Broker {
+    /// Opens `channels` channels that publish to an exchange that is known to exist.
+    pub(crate) async fn connect(
+        url: &BrokerUrl,
+        topology: Topology,
+        channels: u32,
+    ) -> anyhow::Result<Self> {
+        let mut broker = Self { connections: Vec::new(), free: Vec::new() };
+        for _ in 0..CONNECTIONS.min(channels) {
+            let connection = Arc::new(connect(url, "outbox-relay").await?);
+            if broker.connections.is_empty() {
+                ensure(&connection, &topology).await?;
+            }
+            broker.connections.push(connection);
+        }
+        let connections = broker.connections.iter().cycle();
+        for connection in connections.take(usize::try_from(channels)?) {
+            let channel = open(connection).await?;
+            let topology = topology.clone();
+            broker.free.push(Publisher { connection: Arc::clone(connection), channel, topology });
+        }
+        Ok(broker)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.connections.iter().all(|connection| connection.status().connected())
+    }
+
+    /// Whether the broker has told publishers to wait (<https://www.rabbitmq.com/docs/alarms>).
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.connections.iter().any(|connection| connection.status().blocked())
+    }
+
+    /// Whether a channel is free.
+    pub(crate) const fn has_free(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// A free channel.
+    pub(crate) fn take(&mut self) -> Option<Publisher> {
+        self.free.pop()
+    }
+
+    /// A channel is free again, if it is one of these connections'.
+    pub(crate) fn give_back(&mut self, publisher: Publisher) {
+        if self.connections.iter().any(|own| Arc::ptr_eq(own, &publisher.connection)) {
+            self.free.push(publisher);
+        }
+    }
+
+    /// Says goodbye, if the broker still listens.
+    pub(crate) async fn close(self) {
+        let closed = timeout(CLOSE_LIMIT, async {
+            for connection in &self.connections {
+                connection.close(200, "OK".into()).await?;
+            }
+            Ok::<_, lapin::Error>(())
+        });
+        if !matches!(closed.await, Ok(Ok(()))) {
+            tracing::debug!("a connection to RabbitMQ was dropped without a goodbye");
+        }
+    }
+}
+
+/// A channel with publisher confirms on which one window at a time is in flight.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    connection: Arc<Connection>,
     pub(crate) channel: Channel,
     pub(crate) topology: Topology,
 }
 
-impl Broker {
-    pub(crate) async fn connect(url: &BrokerUrl, topology: Topology) -> anyhow::Result<Self> {
-        let connection = connect(url, "outbox-relay").await?;
-        let channel = open(&connection, &topology).await?;
-        Ok(Self { connection, channel, topology })
-    }
-
+impl Publisher {
     /// Opens a new channel after the broker closed the last one. The exchange is looked at again, as its absence is
     /// one of the reasons for which the broker does so.
     pub(crate) async fn reopen(&mut self) -> anyhow::Result<()> {
-        self.channel = open(&self.connection, &self.topology).await?;
+        ensure(&self.connection, &self.topology).await?;
+        self.channel = open(&self.connection).await?;
         Ok(())
     }
 
@@ -55,32 +125,23 @@ impl Broker {
     pub(crate) fn frame_max(&self) -> usize {
         usize::try_from(self.connection.configuration().frame_max()).unwrap_or(usize::MAX)
     }
-
-    /// Says goodbye, if the broker still listens.
-    pub(crate) async fn close(self) {
-        let closed = timeout(CLOSE_LIMIT, async {
-            self.channel.close(200, "OK".into()).await?;
-            self.connection.close(200, "OK".into()).await
-        });
-        if !matches!(closed.await, Ok(Ok(()))) {
-            tracing::debug!("the connection to RabbitMQ was dropped without a goodbye");
-        }
-    }
 }
 
-async fn open(connection: &Connection, topology: &Topology) -> anyhow::Result<Channel> {
+async fn ensure(connection: &Connection, topology: &Topology) -> anyhow::Result<()> {
+    timeout(OPEN_LIMIT, topology.ensure(connection)).await.with_context(|| {
+        format!("the broker does not declare the exchange within {} s", OPEN_LIMIT.as_secs())
+    })?
+}
+
+async fn open(connection: &Connection) -> anyhow::Result<Channel> {
     timeout(OPEN_LIMIT, async {
-        topology.ensure(connection).await?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok::<_, anyhow::Error>(channel)
+        Ok::<_, lapin::Error>(channel)
     })
     .await
     .with_context(|| {
         format!("the broker does not open a channel within {} s", OPEN_LIMIT.as_secs())
     })?
-    .map_err(|error| match error.downcast_ref::<lapin::Error>() {
-        Some(error) => anyhow::anyhow!(reason(error)),
-        None => error,
-    })
+    .map_err(|error| anyhow::anyhow!(reason(&error)))
 }

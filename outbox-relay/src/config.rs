@@ -11,6 +11,8 @@ use service_kit::config::duration;
 use service_kit::postgres::DatabaseArgs;
 use service_kit::process::ProcessArgs;
 
+use crate::table::OutboxTable;
+
 /// Settings of `outbox-relay run`.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
@@ -20,7 +22,13 @@ pub struct Config {
     /// Where the messages go.
     #[command(flatten)]
     pub broker: BrokerArgs,
-    /// How they go there.
+    /// Which table it is.
+    #[command(flatten)]
+    pub outbox: OutboxArgs,
+    /// How long it keeps what is published.
+    #[command(flatten)]
+    pub retention: RetentionArgs,
+    /// How messages go there.
     #[command(flatten)]
     pub relay: RelayArgs,
     /// Where /livez, /readyz and /metrics answer; port 0 takes a free one
@@ -51,9 +59,21 @@ pub struct RelayArgs {
     #[arg(long, env = "RELAY_APP_ID", default_value = "outbox-relay", value_name = "NAME")]
     pub relay_app_id: Name,
 
-    /// Events taken from the table at a time, and messages in flight at the most
-    #[arg(long, env = "RELAY_BATCH", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000), value_name = "N")]
-    pub relay_batch: u32,
+    /// Whether an aggregate's events are published one after the other
+    #[arg(long, env = "RELAY_ORDERING", value_enum, default_value = "strict")]
+    pub relay_ordering: Ordering,
+
+    /// Messages that are sent before their confirms are awaited
+    #[arg(long, env = "RELAY_WINDOW", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "N")]
+    pub relay_window: u32,
+
+    /// Windows in flight at the most, each on a channel of its own
+    #[arg(long, env = "RELAY_CHANNELS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64), value_name = "N")]
+    pub relay_channels: u32,
+
+    /// A payload that is longer, in bytes, is not loaded: its event is stuck
+    #[arg(long, env = "RELAY_MAX_MESSAGE_BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u32).range(1..=(128 << 20)), value_name = "BYTES")]
+    pub relay_max_message_bytes: u32,
 
     /// First wait before looking for new events again; each empty look doubles it
     #[arg(long, env = "RELAY_POLL_MIN", value_parser = pause, default_value = "5ms", value_name = "DURATION")]
@@ -74,6 +94,20 @@ pub struct RelayArgs {
     /// Longest wait before an event that failed is tried again
     #[arg(long, env = "RELAY_BACKOFF_MAX", value_parser = pause, default_value = "5m", value_name = "DURATION")]
     pub relay_backoff_max: Duration,
+
+    /// After how many failed attempts an event is stuck; 0: never
+    #[arg(
+        long,
+        env = "RELAY_MAX_ATTEMPTS",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(0..=1_000_000),
+        value_name = "N"
+    )]
+    pub relay_max_attempts: u32,
+
+    /// What becomes of the events behind one that is stuck
+    #[arg(long, env = "RELAY_WHEN_STUCK", value_enum, default_value = "hold")]
+    pub relay_when_stuck: WhenStuck,
 }
 
 impl RelayArgs {
@@ -86,6 +120,73 @@ impl RelayArgs {
         }
         Ok(())
     }
+}
+
+/// Where the outbox is in the database.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Outbox")]
+pub struct OutboxArgs {
+    /// The outbox's table; with its schema if that is not on the search path, as in shop.outbox
+    #[arg(long, env = "OUTBOX_TABLE", default_value = "outbox", value_name = "NAME")]
+    pub outbox_table: OutboxTable,
+}
+
+/// How long published events are kept.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Outbox")]
+pub struct RetentionArgs {
+    /// How long published events are kept; 0: not at all; off: for ever
+    #[arg(long, env = "OUTBOX_RETENTION", default_value = "7d", value_name = "DURATION")]
+    pub outbox_retention: Retention,
+}
+
+/// How long published events are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// They are deleted instead of being marked as published.
+    None,
+    /// For this long.
+    For(Duration),
+    /// For ever.
+    Unlimited,
+}
+
+impl FromStr for Retention {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Unlimited),
+            "0" => Ok(Self::None),
+            _ => match duration(text)? {
+                Duration::ZERO => Ok(Self::None),
+                // What PostgreSQL's timestamps can be counted back by.
+                long if long > Duration::from_hours(24 * 365 * 1000) => {
+                    Err("it must not be longer than 1000 years; off keeps events for ever"
+                        .to_owned())
+                }
+                long => Ok(Self::For(long)),
+            },
+        }
+    }
+}
+
+/// Whether an aggregate's events are published one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Ordering {
+    /// The next one is sent when the one ahead of it is confirmed; one that fails holds back those behind it
+    Strict,
+    /// All are sent as they come, in no order
+    None,
+}
+
+/// What becomes of the events behind one that is stuck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WhenStuck {
+    /// They wait until a person has retried or discarded it
+    Hold,
+    /// They are published without it
+    Skip,
 }
 
 /// How a message's body looks.
@@ -159,8 +260,8 @@ mod tests {
     #[test]
     fn run_is_what_happens_without_a_command() {
         for before in [&[][..], &["run"]] {
-            let config = parse(before, &["--relay-batch", "7"]).expect("good settings");
-            assert_eq!(config.relay.relay_batch, 7);
+            let config = parse(before, &["--relay-window", "7"]).expect("good settings");
+            assert_eq!(config.relay.relay_window, 7);
             assert_eq!(config.relay.relay_exchange.as_str(), "orders.events");
             assert_eq!(config.ops_addr.port(), 9001);
         }
@@ -170,7 +271,10 @@ mod tests {
     fn a_wrong_setting_is_named() {
         let long = "x".repeat(256);
         for (flag, value, variable) in [
-            ("--relay-batch", "0", "RELAY_BATCH"),
+            ("--relay-window", "0", "RELAY_WINDOW"),
+            ("--relay-ordering", "loose", "RELAY_ORDERING"),
+            ("--outbox-table", "a b", "OUTBOX_TABLE"),
+            ("--outbox-retention", "soon", "OUTBOX_RETENTION"),
             ("--relay-envelope", "xml", "RELAY_ENVELOPE"),
             ("--relay-poll-min", "0s", "RELAY_POLL_MIN"),
             ("--relay-poll-min", "200ms", "RELAY_POLL_MIN"),

@@ -1,19 +1,25 @@
-//! The relay's one session with PostgreSQL.
+//! The relay's two sessions with PostgreSQL: one that holds its lanes and claims, and one that settles, so that what comes next is
+//! claimed while a commit is under way.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use service_kit::postgres::{DatabaseUrl, Session, connect, reason};
+use service_kit::postgres::{self, DatabaseUrl, reason};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, Statement};
+use tokio_postgres::{Client, Row, Statement};
 
-use crate::lock::Lock;
-use crate::queries::{self, Statements};
+use crate::queries::{self, ClaimStatements, SettleStatements};
+use crate::table::OutboxTable;
 
 /// How long a statement may take before the session is given up: a little longer than the server's own limit, so
 /// that a server that answers can say why.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(15);
+
+/// After this long without an answer the lanes count as lost: well before the server ends a session that is silent.
+const LEASE: Duration = Duration::from_secs(6);
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -27,35 +33,43 @@ pub(crate) enum DatabaseError {
     /// It says nothing at all.
     #[error("the database does not answer within {} s", STATEMENT_LIMIT.as_secs())]
     Silent,
-    /// The service that owns the database has not made the outbox yet.
+    /// The service that owns the database has not made the outbox yet, or made an older one.
     #[error(
-        "the table outbox does not exist: start the service that owns it, or apply sql/outbox/schema.sql"
+        "the outbox is not there or not complete ({0}): start the service that owns it, or apply what `outbox-relay schema` prints"
     )]
-    NoOutbox,
+    NoOutbox(String),
     /// It says that it changed nothing, and the event is as pending as before.
     #[error(
         "the outbox does not keep what is noted of its events: a trigger or a row-level policy keeps the relay from updating them"
     )]
     Unmoved,
+    /// The session's locks are not there.
+    #[error(
+        "the database does not keep the session's locks: a pooler in transaction mode stands before it; connect directly, or by a pooler in session mode"
+    )]
+    LocksNotKept,
 }
 
-/// A session whose statements are prepared. Everything that it holds, the lock above all, ends with it.
+/// One session, whose statements have a limit.
 #[derive(Debug)]
-pub(crate) struct Database {
-    session: Session,
-    pub(crate) statements: Statements,
-    pub(crate) lock: Lock,
+pub(crate) struct Session {
+    session: postgres::Session,
+    begun: Instant,
+    /// Milliseconds from `begun` to the latest answer's question.
+    answered: AtomicU64,
 }
 
-impl Database {
+impl Session {
     pub(crate) async fn connect(url: &DatabaseUrl) -> Result<Self, DatabaseError> {
-        let connected = timeout(STATEMENT_LIMIT, async {
-            let session = connect(url, "outbox-relay").await.map_err(DatabaseError::Unreachable)?;
-            queries::prepare_session(&session.client).await?;
-            let statements = Statements::prepare(&session.client).await.map_err(explain)?;
-            Ok(Self { session, statements, lock: Lock::default() })
-        });
-        connected.await.unwrap_or(Err(DatabaseError::Silent))
+        let session =
+            postgres::connect(url, "outbox-relay").await.map_err(DatabaseError::Unreachable)?;
+        queries::prepare_session(&session.client).await?;
+        Ok(Self { session, begun: Instant::now(), answered: AtomicU64::new(0) })
+    }
+
+    /// What statements are prepared with.
+    pub(crate) const fn client(&self) -> &Client {
+        &self.session.client
     }
 
     /// Whether the session is known to be gone.
@@ -63,12 +77,18 @@ impl Database {
         self.session.client.is_closed()
     }
 
+    /// Whether the server has answered lately, so that it has not given the session up.
+    pub(crate) fn is_alive(&self) -> bool {
+        let answered = Duration::from_millis(self.answered.load(Ordering::Relaxed));
+        !self.is_closed() && self.begun.elapsed().saturating_sub(answered) < LEASE
+    }
+
     pub(crate) async fn query(
         &self,
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, DatabaseError> {
-        bounded(self.session.client.query(statement, params)).await
+        self.bounded(self.session.client.query(statement, params)).await
     }
 
     pub(crate) async fn query_one(
@@ -76,23 +96,76 @@ impl Database {
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, DatabaseError> {
-        bounded(self.session.client.query_one(statement, params)).await
+        self.bounded(self.session.client.query_one(statement, params)).await
+    }
+
+    async fn bounded<T>(
+        &self,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, DatabaseError> {
+        // The question's time, as the server counts its silence from there.
+        let asked = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let answer = timeout(STATEMENT_LIMIT, answer).await.map_err(|_| DatabaseError::Silent)?;
+        let answer = answer.map_err(explain)?;
+        self.answered.fetch_max(asked, Ordering::Relaxed);
+        Ok(answer)
     }
 }
 
-async fn bounded<T>(
-    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, DatabaseError> {
-    match timeout(STATEMENT_LIMIT, answer).await {
-        Ok(answer) => answer.map_err(explain),
-        Err(_) => Err(DatabaseError::Silent),
+/// Both sessions. The lanes end with the first.
+#[derive(Debug)]
+pub(crate) struct Database {
+    pub(crate) claim: Session,
+    pub(crate) claims: ClaimStatements,
+    pub(crate) settle: Arc<SettleSession>,
+}
+
+/// The session that settles, shared with the task that does it.
+#[derive(Debug)]
+pub(crate) struct SettleSession {
+    pub(crate) session: Session,
+    pub(crate) statements: SettleStatements,
+}
+
+impl Database {
+    pub(crate) async fn connect(
+        url: &DatabaseUrl,
+        table: &OutboxTable,
+    ) -> Result<Self, DatabaseError> {
+        let connected = timeout(STATEMENT_LIMIT, async {
+            let claim = Session::connect(url).await?;
+            queries::limit_silence(&claim.session.client).await?;
+            let claims =
+                ClaimStatements::prepare(&claim.session.client, table).await.map_err(explain)?;
+            let settle = Arc::new(SettleSession::connect(url, table).await?);
+            Ok(Self { claim, claims, settle })
+        });
+        connected.await.unwrap_or(Err(DatabaseError::Silent))
+    }
+
+    /// Whether one of the sessions is known to be gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.claim.is_closed() || self.settle.session.is_closed()
+    }
+}
+
+impl SettleSession {
+    pub(crate) async fn connect(
+        url: &DatabaseUrl,
+        table: &OutboxTable,
+    ) -> Result<Self, DatabaseError> {
+        let session = Session::connect(url).await?;
+        let statements =
+            SettleStatements::prepare(&session.session.client, table).await.map_err(explain)?;
+        Ok(Self { session, statements })
     }
 }
 
 fn explain(error: tokio_postgres::Error) -> DatabaseError {
-    if error.code() == Some(&SqlState::UNDEFINED_TABLE) {
-        DatabaseError::NoOutbox
-    } else {
-        DatabaseError::Refused(error)
+    let missing =
+        [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::INVALID_SCHEMA_NAME];
+    match error.as_db_error() {
+        Some(db) if missing.contains(db.code()) => DatabaseError::NoOutbox(db.message().to_owned()),
+        _ => DatabaseError::Refused(error),
     }
 }

@@ -1,6 +1,6 @@
 //! Finds the message over which the broker closes the channel, by sending each one alone.
 
-use crate::broker::Broker;
+use crate::broker::Publisher;
 use crate::message::Message;
 use crate::verdict::Verdict;
 use crate::window::{self, End, Patience};
@@ -11,7 +11,7 @@ use crate::window::{self, End, Patience};
 /// # Errors
 /// Why the broker is lost; what was not sent stays unknown.
 pub(crate) async fn isolate(
-    broker: &mut Broker,
+    publisher: &mut Publisher,
     messages: &[Message],
     verdicts: &mut [Verdict],
     patience: &Patience,
@@ -21,8 +21,9 @@ pub(crate) async fn isolate(
         if *verdict != Verdict::Unknown || !go_on() {
             continue;
         }
-        reopen(broker).await?;
-        let (mut alone, end) = window::send(broker, std::slice::from_ref(message), patience).await;
+        reopen(publisher).await?;
+        let (mut alone, end) =
+            window::send(publisher, std::slice::from_ref(message), patience).await;
         *verdict = match end {
             End::Whole => alone.pop().unwrap_or(Verdict::Unknown),
             End::ChannelClosed(said) => {
@@ -31,12 +32,12 @@ pub(crate) async fn isolate(
             End::Lost(reason) => return Err(reason),
         };
     }
-    reopen(broker).await
+    reopen(publisher).await
 }
 
-async fn reopen(broker: &mut Broker) -> Result<(), String> {
-    if broker.is_open() {
+async fn reopen(publisher: &mut Publisher) -> Result<(), String> {
+    if publisher.is_open() {
         return Ok(());
     }
-    broker.reopen().await.map_err(|error| format!("{error:#}"))
+    publisher.reopen().await.map_err(|error| format!("{error:#}"))
 }

@@ -1,17 +1,19 @@
 //! Publishes the rows of a PostgreSQL `outbox` table to RabbitMQ: at least once, an aggregate's events in order.
 //!
-//! An event passes through three files, in this order:
+//! An event passes through these files, in this order:
 //!
 //! | file | step |
 //! |---|---|
-//! | `claim` | which rows are next |
-//! | `publish` | rounds of one event per aggregate (`window`), one verdict per event; `isolate` finds a message that makes the broker close the channel |
+//! | `lookout` | where and when to look for pending rows: `horizon` (which ids may still appear), `pace` (how often) |
+//! | `queue` | which of them may be sent now, and which wait behind another of their aggregate |
+//! | `claim` | their contents |
+//! | `publish` | a `window` of them, sent and then confirmed, one `verdict` each; `isolate` finds a message that makes the broker close the channel |
 //! | `settle` | one statement for the published, one for the failed |
 //!
-//! Around them: `relay` (one step and the loop that repeats it), `lock` (which relay publishes), `message` with
-//! `headers` and `envelope` (a row as an AMQP message), `database` with `queries` and `broker` with `topology` (the two
-//! connections), `link` (keeping a connection open), `backlog` and `measure` (metrics), `config`, `cli` (what can be
-//! typed), `app` (puts it together).
+//! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share), `prune`
+//! (old published rows), `message` with `headers` and `envelope` (a row as an AMQP message), `database` with `queries` and
+//! `table`, `broker` with `topology` (the connections), `link` (keeping them open), `backlog` and `measure` (metrics), `config`,
+//! `cli` with `commands` (what can be typed), `app` (puts it together).
 
 mod app;
 mod backlog;
@@ -22,13 +24,18 @@ mod config;
 mod database;
 mod envelope;
 mod headers;
+mod horizon;
 mod isolate;
+mod lanes;
 mod link;
-mod lock;
+mod lookout;
 mod measure;
 mod message;
+mod pace;
+mod prune;
 mod publish;
 mod queries;
+mod queue;
 mod relay;
 mod settle;
 mod table;

@@ -11,11 +11,12 @@ const PUBLISHED: &str = "outbox_relay_published_total";
 const FAILED: &str = "outbox_relay_failed_total";
 const STUCK: &str = "outbox_relay_stuck_total";
 const UNKNOWN: &str = "outbox_relay_unknown_total";
+const PRUNED: &str = "outbox_relay_pruned_total";
 const LATENCY: &str = "outbox_relay_publish_latency_seconds";
 const POLL: &str = "outbox_relay_poll_duration_seconds";
 const SETTLE: &str = "outbox_relay_settle_duration_seconds";
-const BATCH: &str = "outbox_relay_batch_events";
-const ACTIVE: &str = "outbox_relay_publishing";
+const WINDOW: &str = "outbox_relay_window_events";
+const LANES: &str = "outbox_relay_lanes";
 
 /// Names the metrics, so that they are there from the start.
 pub(crate) fn describe() {
@@ -23,6 +24,7 @@ pub(crate) fn describe() {
         (PUBLISHED, "Events that the broker confirmed"),
         (FAILED, "Attempts that the broker returned or refused"),
         (STUCK, "Rows that can't be a message"),
+        (PRUNED, "Published events that were deleted after their time"),
         (UNKNOWN, "Messages whose confirm never came; they are sent again"),
     ] {
         describe_counter!(name, what);
@@ -31,21 +33,28 @@ pub(crate) fn describe() {
     describe_histogram!(LATENCY, "From an event's created_at to its confirm");
     describe_histogram!(POLL, "How long a look for pending events took");
     describe_histogram!(SETTLE, "How long it took to note a batch's outcome");
-    describe_gauge!(BATCH, "Events in the latest batch that held any");
-    describe_gauge!(ACTIVE, "1: this relay publishes; 0: it stands by, or can't");
+    describe_histogram!(WINDOW, "Events that were sent before their confirms were awaited");
+    describe_gauge!(LANES, "Lanes that this relay owns, of 64");
 }
 
-/// Whether this relay is the one that publishes.
-pub(crate) fn publishing(publishes: bool) {
-    gauge!(ACTIVE).set(if publishes { 1.0 } else { 0.0 });
+/// This relay owns so many lanes.
+pub(crate) fn lanes(lanes: u32) {
+    gauge!(LANES).set(lanes);
 }
 
-/// A look for pending events took `duration` and found `events`.
-pub(crate) fn polled(duration: Duration, events: &[Event]) {
+/// Looking for pending events took `duration`.
+pub(crate) fn polled(duration: Duration) {
     histogram!(POLL).record(duration);
-    if !events.is_empty() {
-        gauge!(BATCH).set(u32::try_from(events.len()).unwrap_or(u32::MAX));
-    }
+}
+
+/// A window of so many events was begun.
+pub(crate) fn window(events: usize) {
+    histogram!(WINDOW).record(u32::try_from(events).unwrap_or(u32::MAX));
+}
+
+/// So many published events were deleted.
+pub(crate) fn pruned(events: u64) {
+    counter!(PRUNED).increment(events);
 }
 
 /// Noting a batch's outcome took `duration`.
@@ -54,21 +63,20 @@ pub(crate) fn settled(duration: Duration) {
 }
 
 /// What became of `events`.
-pub(crate) fn decided(events: &[Event], verdicts: &[Option<Verdict>]) {
+pub(crate) fn decided(events: &[Event], verdicts: &[Verdict]) {
     let (mut published, mut failed, mut stuck, mut unknown) = (0, 0, 0, 0);
     let latency = histogram!(LATENCY);
     for (event, verdict) in events.iter().zip(verdicts) {
         match verdict {
-            Some(Verdict::Published) => {
+            Verdict::Published => {
                 published += 1;
                 if let Some(created) = &event.created {
                     latency.record(created.age());
                 }
             }
-            Some(Verdict::Failed(_)) => failed += 1,
-            Some(Verdict::Impossible(_)) => stuck += 1,
-            Some(Verdict::Unknown) => unknown += 1,
-            None => (),
+            Verdict::Failed(_) => failed += 1,
+            Verdict::Impossible(_) => stuck += 1,
+            Verdict::Unknown => unknown += 1,
         }
     }
     counter!(PUBLISHED).increment(published);

@@ -3,7 +3,7 @@
 use lapin::BasicProperties;
 use lapin::types::ShortString;
 
-use crate::claim::Event;
+use crate::claim::{Event, Payload};
 use crate::config::{Envelope, RelayArgs};
 use crate::{envelope, headers};
 
@@ -19,6 +19,7 @@ pub(crate) struct Form {
     envelope: Envelope,
     app_id: ShortString,
     source: String,
+    longest: u32,
 }
 
 impl Form {
@@ -27,6 +28,7 @@ impl Form {
             envelope: args.relay_envelope,
             app_id: args.relay_app_id.short(),
             source: envelope::source(args.relay_app_id.as_str()),
+            longest: args.relay_max_message_bytes,
         }
     }
 
@@ -48,6 +50,15 @@ impl Form {
             return Err("created_at is not a time from 1970 to 9999".to_owned());
         };
         let headers = headers::table(&event.headers, &event.aggregate_type, &event.aggregate_id)?;
+        let payload = match &event.payload {
+            Payload::Text(payload) => payload,
+            Payload::TooLong(size) => {
+                return Err(format!(
+                    "the payload is {size} bytes long, RELAY_MAX_MESSAGE_BYTES allows {}",
+                    self.longest
+                ));
+            }
+        };
         // The broker closes the whole connection over properties that do not fit into one frame.
         let (size, room) = (headers::size(&headers), frame_max.saturating_sub(OTHER_PROPERTIES));
         if size > room {
@@ -67,7 +78,7 @@ impl Form {
             message_id: event.event_id.to_string(),
             routing_key,
             properties,
-            body: self.envelope.body(event, created, &self.source),
+            body: self.envelope.body(event, payload, created, &self.source),
         })
     }
 }
@@ -135,6 +146,10 @@ mod tests {
         assert_eq!(
             refusal(&|event| event.created = None),
             "created_at is not a time from 1970 to 9999"
+        );
+        assert_eq!(
+            refusal(&|event| event.payload = Payload::TooLong(20_000_000)),
+            "the payload is 20000000 bytes long, RELAY_MAX_MESSAGE_BYTES allows 16777216"
         );
         assert_eq!(refusal(&|event| event.utf8 = false), "the row's text is not UTF-8");
         assert!(

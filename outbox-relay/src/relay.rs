@@ -1,242 +1,452 @@
-//! One step of the relay, and the loop that repeats it.
+//! The relay: what happens in one turn, and the loop that repeats it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use service_kit::health::{Health, Need};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::backlog::Backlog;
 use crate::broker::Broker;
-use crate::claim::{Event, claim};
-use crate::config::Config;
+use crate::claim::{Claimed, claim};
+use crate::config::{Config, Ordering, Retention, WhenStuck};
 use crate::database::{Database, DatabaseError};
+use crate::lanes::{LaneSet, Lanes, lane};
 use crate::link::Link;
-use crate::lock;
+use crate::lookout::Lookout;
 use crate::measure;
 use crate::message::Form;
-use crate::publish::publish;
-use crate::settle::{Settlement, settle};
+use crate::publish::{Published, publish};
+use crate::queries::Holding;
+use crate::queue::Queue;
+use crate::settle::{Failed, Settled, Settlement, settle};
 use crate::topology::Topology;
+use crate::verdict::Verdict;
 use crate::window::{BLOCKED, Patience};
 
-/// What a step did.
+/// Bytes of payload, as text, after which a window takes no further event; one big event still goes.
+const WINDOW_BYTES: i64 = 1 << 20;
+
+/// Bytes of payload in flight after which no window is begun.
+const FLIGHT_BYTES: i64 = 4 << 20;
+
+/// Outcomes that wait to be noted after which no window is begun.
+const UNSETTLED: usize = 20_000;
+
+/// What a turn did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Events were published or failed; there may be more.
+    /// What became of events was noted; there may be more.
     Worked,
+    /// Events are on their way.
+    Busy,
     /// Nothing is due.
     Idle,
-    /// Another relay publishes.
+    /// Other relays own all lanes.
     StandingBy,
     /// The database or the broker can't be used for now.
     Unavailable,
 }
 
-/// A relay with its two connections.
+/// What runs beside the turns.
+#[derive(Debug)]
+enum Done {
+    Published(Published),
+    Settled(Settled),
+}
+
+/// A relay with its connections.
 #[derive(Debug)]
 pub struct Relay {
     config: Config,
-    form: Form,
+    form: Arc<Form>,
     topology: Topology,
     patience: Patience,
     stop: CancellationToken,
     health: Health,
     database: Link<Database>,
     broker: Link<Broker>,
+    lanes: Lanes,
+    lookout: Lookout,
+    queue: Queue,
     backlog: Backlog,
-    /// What is known of events and could not be noted yet, as the database was lost; at most one batch.
-    unsettled: Settlement,
-    /// What changed no row when it was noted: if an event of it is claimed again, it must not be sent again.
-    unmoved: Settlement,
+    tasks: JoinSet<Done>,
+    /// Cancelled when the lanes are lost.
+    lost: CancellationToken,
+    flight_bytes: i64,
+    /// What is known of events and is yet to be noted.
+    settlement: Settlement,
+    is_settling: bool,
+    /// The database did not note what it was told last.
+    settling_fails: bool,
+    /// The session is new, and outcomes of an earlier one are yet to be noted.
+    is_catching_up: bool,
 }
 
 impl Relay {
-    /// A relay that is not connected yet. It begins no further round once `stop` is cancelled.
+    /// A relay that is not connected yet. It begins no further window once `stop` is cancelled.
     #[must_use]
     pub fn new(config: Config, health: &Health, stop: CancellationToken) -> Self {
         measure::describe();
         let broker = health.dependency("rabbitmq", Need::Required);
+        let args = &config.relay;
+        let ordered = args.relay_ordering == Ordering::Strict;
+        let holding = Holding { ordered, stuck_holds: args.relay_when_stuck == WhenStuck::Hold };
         Self {
-            form: Form::new(&config.relay),
-            topology: Topology::new(&config.relay),
+            form: Arc::new(Form::new(args)),
+            topology: Topology::new(args),
             patience: Patience {
-                confirm: config.relay.relay_confirm_timeout,
+                confirm: args.relay_confirm_timeout,
                 stop: stop.clone(),
                 drain: config.process.shutdown_grace / 2,
                 broker: broker.clone(),
             },
+            lost: stop.child_token(),
             stop,
             health: health.clone(),
             database: Link::new(health.dependency("postgresql", Need::Required)),
             broker: Link::new(broker),
+            lanes: Lanes::default(),
+            lookout: Lookout::new(args, holding),
+            queue: Queue::new(ordered),
             backlog: Backlog::default(),
-            unsettled: Settlement::default(),
-            unmoved: Settlement::default(),
+            tasks: JoinSet::new(),
+            flight_bytes: 0,
+            settlement: Settlement::default(),
+            is_settling: false,
+            settling_fails: false,
+            is_catching_up: false,
             config,
         }
     }
 
-    /// Publishes and settles one batch, as far as the two servers allow. Never waits for anything to become due.
+    /// Takes up what has ended, and begins what can begin. Waits for the database's answers, but never for the broker's
+    /// or for anything to become due.
     pub async fn run_once(&mut self) -> Outcome {
-        self.connect().await;
-        match self.step().await {
+        let settled = self.take_up();
+        self.notice_losses();
+        if self.database.get().is_none() || self.broker.get().is_none() {
+            // On the heap: it is large, and seldom needed.
+            Box::pin(self.connect()).await;
+        }
+        self.begin_settling();
+        match self.turn().await {
+            _ if settled => Outcome::Worked,
             Ok(outcome) => outcome,
-            // The session is as good as any other, and holds the lock that keeps other relays from sending it all again.
-            Err(error @ DatabaseError::Unmoved) => {
-                self.database.hindered(&error.to_string());
-                Outcome::Unavailable
-            }
             Err(error) => {
-                self.database.failed(&error.to_string());
+                self.lose_database(&error.to_string());
                 Outcome::Unavailable
             }
         }
     }
 
-    async fn connect(&mut self) {
+    fn notice_losses(&mut self) {
         if self.database.get().is_some_and(|database| database.is_closed()) {
-            self.database.lost("the server closed the connection");
+            self.lose_database("the server closed the connection");
         }
         if self.broker.get().is_some_and(|broker| !broker.is_open()) {
             self.broker.lost("the broker closed the connection");
         }
+    }
+
+    async fn connect(&mut self) {
+        let url = self.config.database.url();
+        let database = Database::connect(url, &self.config.outbox.outbox_table);
+        let channels = self.config.relay.relay_channels;
+        let broker = Broker::connect(self.config.broker.url(), self.topology.clone(), channels);
         tokio::join!(
-            self.database.open(Database::connect(self.config.database.url()), &self.stop),
-            self.broker
-                .open(Broker::connect(self.config.broker.url(), self.topology.clone()), &self.stop),
+            self.database.open(database, &self.stop),
+            self.broker.open(broker, &self.stop),
         );
     }
 
-    async fn step(&mut self) -> Result<Outcome, DatabaseError> {
+    /// The session is gone, and the lanes with it. What is in flight may still be settled.
+    fn lose_database(&mut self, reason: &str) {
+        self.database.failed(reason);
+        self.lost.cancel();
+        self.lost = self.stop.child_token();
+        self.lanes = Lanes::default();
+        self.queue.keep(LaneSet::default());
+        self.lookout.forget();
+        self.is_catching_up = true;
+    }
+
+    /// Takes up what has ended meanwhile. Says whether the outcome of events was noted.
+    fn take_up(&mut self) -> bool {
+        let mut settled = false;
+        while let Some(done) = self.tasks.try_join_next() {
+            settled |= self.take_up_one(done);
+        }
+        settled
+    }
+
+    fn take_up_one(&mut self, done: Result<Done, tokio::task::JoinError>) -> bool {
+        match done {
+            Ok(Done::Published(published)) => {
+                self.published(published);
+                false
+            }
+            Ok(Done::Settled(settled)) => self.settled(settled),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn published(&mut self, Published { publisher, events, verdicts, lost }: Published) {
+        measure::decided(&events, &verdicts);
+        for (event, verdict) in events.iter().zip(&verdicts) {
+            self.flight_bytes -= event.place.size;
+            match verdict {
+                Verdict::Published => {
+                    self.queue.published(&event.place);
+                    self.settlement.published(event);
+                }
+                Verdict::Failed(_) | Verdict::Impossible(_) => {
+                    let failed = self.settlement.failed(event, verdict, &self.config.relay);
+                    let skips = self.config.relay.relay_when_stuck == WhenStuck::Skip;
+                    if failed == Failed::Stuck && skips {
+                        self.queue.published(&event.place);
+                    } else {
+                        self.queue.failed(&event.place);
+                    }
+                }
+                Verdict::Unknown if self.lanes.open().has(lane(event.place.key)) => {
+                    self.queue.put_back(event.place);
+                }
+                Verdict::Unknown => self.queue.let_go(&event.place),
+            }
+        }
+        match lost {
+            Some(reason) => self.broker.lost(&reason),
+            None => {
+                if let Some(broker) = self.broker.get() {
+                    broker.give_back(publisher);
+                    self.broker.works();
+                }
+            }
+        }
+    }
+
+    fn settled(&mut self, Settled { places, left, result }: Settled) -> bool {
+        self.is_settling = false;
+        self.settlement.append(left);
+        for place in &places {
+            self.queue.settled(place);
+        }
+        self.settling_fails = result.is_err();
+        match result {
+            Ok(()) => (),
+            // The session is as good as any other. What it did not note is not sent again meanwhile.
+            Err(error @ DatabaseError::Unmoved) => self.database.hindered(&error.to_string()),
+            Err(error) => self.lose_database(&error.to_string()),
+        }
+        !places.is_empty()
+    }
+
+    /// While one commit is under way the next outcomes gather.
+    fn begin_settling(&mut self) {
+        let Some(database) = self.database.get() else {
+            return;
+        };
+        if self.is_settling || self.settlement.is_empty() {
+            return;
+        }
+        let session = Arc::clone(&database.settle);
+        let settlement = std::mem::take(&mut self.settlement);
+        let keep = self.config.retention.outbox_retention != Retention::None;
+        self.tasks.spawn(async move {
+            let begun = Instant::now();
+            let settled = settle(session, settlement, keep).await;
+            measure::settled(begun.elapsed());
+            Done::Settled(settled)
+        });
+        self.is_settling = true;
+    }
+
+    async fn turn(&mut self) -> Result<Outcome, DatabaseError> {
+        let busy = self.queue.busy();
         let Some(database) = self.database.get() else {
             return Ok(
                 self.stands("can't publish: the database can't be reached", Outcome::Unavailable)
             );
         };
-        // Before anything else is taken, so that nothing is sent again whose outcome is known.
-        self.unmoved.append(settle(database, &mut self.unsettled).await?);
         let Some(broker) = self.broker.get() else {
             // Another relay may be able to reach the broker.
-            lock::release(database).await?;
-            self.database.works();
+            self.queue.keep(LaneSet::default());
+            self.lanes.leave(database, busy).await?;
+            self.lookout.forget();
+            self.works();
             return Ok(
                 self.stands("can't publish: the broker can't be reached", Outcome::Unavailable)
             );
         };
-        if broker.is_blocked() {
+        let is_blocked = broker.is_blocked();
+        if !self.lanes.share(database).await?.is_empty() {
+            self.lookout.start_over();
+        }
+        self.queue.keep(self.lanes.open());
+        self.lanes.hand_over(database, busy).await?;
+        if is_blocked {
             self.broker.hindered(BLOCKED);
-            self.database.works();
+            self.works();
             return Ok(Outcome::Unavailable);
         }
-        if !lock::take(database).await? {
-            self.unmoved = Settlement::default();
-            self.database.works();
-            return Ok(self.stands("standing by: another relay publishes", Outcome::StandingBy));
+        if self.lanes.open().is_empty() {
+            self.works();
+            return Ok(self.stands("standing by: other relays own all lanes", Outcome::StandingBy));
         }
-        measure::publishing(true);
-        self.health.note("relay", "publishing");
+        // Before anything else is taken, so that nothing is sent again whose outcome is known.
+        self.is_catching_up &= self.is_settling || !self.settlement.is_empty();
+        if self.settling_fails || self.is_catching_up {
+            self.works();
+            return Ok(Outcome::Unavailable);
+        }
+        let lanes = self.lanes.open().len();
+        measure::lanes(lanes);
+        self.health.note("relay", format!("publishing, {lanes} of 64 lanes"));
         self.backlog.measure(database).await?;
         let begun = Instant::now();
-        let events = claim(database, self.config.relay.relay_batch).await?;
-        measure::polled(begun.elapsed(), &events);
-        let mut unmoved = std::mem::take(&mut self.unmoved);
-        unmoved.retain(&events);
-        if !unmoved.is_empty() {
-            // To be noted again after a pause, and not to be sent again meanwhile.
-            self.unsettled = unmoved;
-            return Err(DatabaseError::Unmoved);
-        }
-        self.database.works();
-        if events.is_empty() {
+        let is_all = self.lookout.look(database, self.lanes.open(), &mut self.queue).await?;
+        measure::polled(begun.elapsed());
+        self.works();
+        self.begin_windows().await?;
+        if self.queue.is_empty() && self.settlement.is_empty() && !self.is_settling && is_all {
             self.broker.works();
             return Ok(Outcome::Idle);
         }
-        self.relay(&events).await
+        Ok(Outcome::Busy)
     }
 
-    /// Publishes `events` and settles them. No transaction is open meanwhile.
-    async fn relay(&mut self, events: &[Event]) -> Result<Outcome, DatabaseError> {
-        let (Some(database), Some(broker)) = (self.database.get(), self.broker.get()) else {
-            return Ok(Outcome::Unavailable);
-        };
-        let stop = &self.stop;
-        // A session that is gone has lost the lock: no further round is begun under it.
-        let go_on = || !stop.is_cancelled() && !database.is_closed();
-        let published = publish(broker, &self.form, events, &self.patience, go_on).await;
-        measure::decided(events, &published.verdicts);
-        self.unsettled = Settlement::of(events, &published.verdicts, &self.config.relay);
-        match published.lost {
-            Some(reason) => self.broker.lost(&reason),
-            None => self.broker.works(),
+    fn works(&mut self) {
+        if !self.settling_fails {
+            self.database.works();
         }
-        let outcome =
-            if self.unsettled.is_empty() { Outcome::Unavailable } else { Outcome::Worked };
-        let begun = Instant::now();
-        self.unmoved = settle(database, &mut self.unsettled).await?;
-        measure::settled(begun.elapsed());
-        Ok(outcome)
+    }
+
+    /// Begins windows while there are events, free channels and room for their bytes.
+    async fn begin_windows(&mut self) -> Result<(), DatabaseError> {
+        let (Some(database), Some(broker)) = (self.database.get(), self.broker.get()) else {
+            return Ok(());
+        };
+        let window = usize::try_from(self.config.relay.relay_window).unwrap_or(usize::MAX);
+        let longest = i64::from(self.config.relay.relay_max_message_bytes);
+        while self.queue.ready() > 0
+            && broker.has_free()
+            && self.flight_bytes < FLIGHT_BYTES
+            && self.settlement.len() < UNSETTLED
+        {
+            let places = self.queue.take(window, WINDOW_BYTES);
+            let Claimed { events, left, gone } =
+                match claim(database, &places, WINDOW_BYTES, longest).await {
+                    Ok(claimed) => claimed,
+                    Err(error) => {
+                        for place in places {
+                            self.queue.put_back(place);
+                        }
+                        return Err(error);
+                    }
+                };
+            for place in left.into_iter().rev() {
+                self.queue.put_back(place);
+            }
+            for place in &gone {
+                self.queue.gone(place);
+            }
+            // A relay that was frozen does not know for how long: whether the lanes are still its own is asked again first.
+            if self.stop.is_cancelled() || !database.claim.is_alive() {
+                for event in events {
+                    self.queue.put_back(event.place);
+                }
+                return Ok(());
+            }
+            if events.is_empty() {
+                continue;
+            }
+            if let Some(publisher) = broker.take() {
+                self.flight_bytes += events.iter().map(|event| event.place.size).sum::<i64>();
+                measure::window(events.len());
+                let (form, patience) = (Arc::clone(&self.form), self.patience.clone());
+                let lost = self.lost.clone();
+                self.tasks.spawn(async move {
+                    Done::Published(publish(publisher, form, events, patience, lost).await)
+                });
+            }
+        }
+        Ok(())
     }
 
     fn stands(&self, note: &str, outcome: Outcome) -> Outcome {
-        measure::publishing(false);
+        measure::lanes(0);
         self.health.note("relay", note);
         outcome
     }
+}
 
-    /// Notes what is known, within `limit`, and closes both connections.
+/// Repeats the turn until told to stop.
+pub(crate) async fn run(mut relay: Relay) {
+    let stop = relay.stop.clone();
+    while !stop.is_cancelled() {
+        let outcome = relay.run_once().await;
+        relay.pause(outcome, &stop).await;
+    }
+    let limit = relay.config.process.shutdown_grace / 4;
+    Box::pin(relay.close(limit)).await;
+}
+
+impl Relay {
+    /// Waits until something has ended or is due.
+    async fn pause(&mut self, outcome: Outcome, stop: &CancellationToken) {
+        let next = match outcome {
+            Outcome::Worked => return,
+            Outcome::Busy | Outcome::Idle => {
+                let look = self.lookout.next(&self.queue);
+                self.lanes.next_watch().map_or(look, |watch| watch.min(look))
+            }
+            Outcome::StandingBy | Outcome::Unavailable => {
+                Instant::now() + self.config.relay.relay_poll_max
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => (),
+            () = tokio::time::sleep_until(next.into()) => (),
+            Some(done) = self.tasks.join_next() => {
+                self.take_up_one(done);
+            }
+        }
+    }
+
+    /// Awaits what is in flight, notes what is known, within `limit`, and closes the connections.
     pub async fn close(mut self, limit: Duration) {
+        // A window waits no longer than its patience allows.
+        while let Some(done) = self.tasks.join_next().await {
+            self.take_up_one(done);
+            self.begin_settling();
+        }
         let settled = tokio::time::timeout(limit, async {
-            while !self.unsettled.is_empty() {
+            while !self.settlement.is_empty() {
                 // The token is cancelled: a fresh one lets the database be reached once more.
                 let go_on = CancellationToken::new();
-                let url = self.config.database.url();
-                self.database.open(Database::connect(url), &go_on).await;
-                if let Some(database) = self.database.get()
-                    && let Err(error) = settle(database, &mut self.unsettled).await
-                {
-                    self.database.lost(&error.to_string());
+                let (url, table) = (self.config.database.url(), &self.config.outbox.outbox_table);
+                self.database.open(Database::connect(url, table), &go_on).await;
+                self.begin_settling();
+                while let Some(done) = self.tasks.join_next().await {
+                    self.take_up_one(done);
                 }
-                if !self.unsettled.is_empty() {
+                if !self.settlement.is_empty() {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
         });
         if settled.await.is_err() {
             tracing::warn!(
-                events = self.unsettled.len(),
-                "the outcome of the last batch could not be noted: what was published will be published again"
+                events = self.settlement.len(),
+                "the outcome of the last windows could not be noted: what was published will be published again"
             );
         }
+        // The lanes are free as soon as the session is closed.
+        drop(self.database.take());
         if let Some(broker) = self.broker.take() {
             broker.close().await;
         }
     }
-}
-
-/// Repeats the step until told to stop.
-pub(crate) async fn run(mut relay: Relay) {
-    let stop = relay.stop.clone();
-    let (shortest, longest) =
-        (relay.config.relay.relay_poll_min, relay.config.relay.relay_poll_max);
-    let mut idle_wait = shortest;
-    while !stop.is_cancelled() {
-        let wait = match relay.run_once().await {
-            Outcome::Worked => {
-                idle_wait = shortest;
-                continue;
-            }
-            Outcome::Idle => {
-                let wait = idle_wait;
-                idle_wait = (wait * 2).min(longest);
-                wait
-            }
-            Outcome::StandingBy | Outcome::Unavailable => longest,
-        };
-        tokio::select! {
-            () = stop.cancelled() => (),
-            () = tokio::time::sleep(wait) => (),
-        }
-    }
-    let limit = relay.config.process.shutdown_grace / 4;
-    relay.close(limit).await;
 }

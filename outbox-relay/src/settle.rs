@@ -1,23 +1,23 @@
-//! Notes in the outbox what became of a batch: one statement for the published, one for the failed.
+//! Notes in the outbox what became of events: one statement for the published, one for the failed.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::backoff::delay_after;
-use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::claim::Event;
 use crate::config::RelayArgs;
-use crate::database::{Database, DatabaseError};
+use crate::database::{DatabaseError, SettleSession};
 use crate::queries;
+use crate::queue::Place;
 use crate::verdict::Verdict;
 
 /// Characters of a reason that are kept.
 const REASON_LIMIT: usize = 1000;
 
 /// What is to be noted. What the broker confirmed may be noted at any later time, also by a relay that has
-/// lost its lock meanwhile: both statements pass over rows that are published already, and over other events that got
+/// lost its lanes meanwhile: the statements pass over rows that are published already, and over other events that got
 /// the ids of these from a server that knows nothing of them.
 #[derive(Debug, Default)]
 pub(crate) struct Settlement {
@@ -27,7 +27,7 @@ pub(crate) struct Settlement {
 
 #[derive(Debug, Clone, Copy)]
 struct Key {
-    id: i64,
+    place: Place,
     event_id: Uuid,
 }
 
@@ -39,40 +39,41 @@ struct Failure {
     retry_in: Option<Duration>,
 }
 
+/// What a failed attempt means for the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// It is tried again.
+    Waits,
+    /// A person has to look.
+    Stuck,
+}
+
 impl Settlement {
-    pub(crate) fn of(events: &[Event], verdicts: &[Option<Verdict>], args: &RelayArgs) -> Self {
-        let mut settlement = Self::default();
-        for (event, verdict) in events.iter().zip(verdicts) {
-            let key = Key { id: event.id, event_id: event.event_id };
-            let (reason, retry_in) = match verdict {
-                Some(Verdict::Published) => {
-                    settlement.published.push(key);
-                    continue;
-                }
-                Some(Verdict::Failed(reason)) => {
-                    let (first, longest) = (args.relay_backoff_min, args.relay_backoff_max);
-                    (reason, Some(delay_after(event.attempts, first, longest)))
-                }
-                Some(Verdict::Impossible(reason)) => (reason, None),
-                Some(Verdict::Unknown) | None => continue,
-            };
-            settlement.failed.push(Failure { key, reason: storable(reason), retry_in });
-        }
-        settlement
+    pub(crate) fn published(&mut self, event: &Event) {
+        self.published.push(Key { place: event.place, event_id: event.event_id });
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Adds a failed attempt, by its `verdict`; says what it means for the event.
+    pub(crate) fn failed(&mut self, event: &Event, verdict: &Verdict, args: &RelayArgs) -> Failed {
+        let made = event.attempts.saturating_add(1);
+        let (reason, retry_in) = match verdict {
+            Verdict::Impossible(reason) => (storable(reason), None),
+            Verdict::Failed(reason) if (1..=made).contains(&args.relay_max_attempts) => {
+                (format!("given up after {made} attempts: {}", storable(reason)), None)
+            }
+            Verdict::Failed(reason) => {
+                let (first, longest) = (args.relay_backoff_min, args.relay_backoff_max);
+                (storable(reason), Some(delay_after(event.attempts, first, longest)))
+            }
+            Verdict::Published | Verdict::Unknown => return Failed::Waits,
+        };
+        let key = Key { place: event.place, event_id: event.event_id };
+        self.failed.push(Failure { key, reason, retry_in });
+        if retry_in.is_some() { Failed::Waits } else { Failed::Stuck }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
         self.published.is_empty() && self.failed.is_empty()
-    }
-
-    /// Leaves those that are among `events`.
-    pub(crate) fn retain(&mut self, events: &[Event]) {
-        if self.is_empty() {
-            return;
-        }
-        let pending: HashSet<Uuid> = events.iter().map(|event| event.event_id).collect();
-        self.published.retain(|key| pending.contains(&key.event_id));
-        self.failed.retain(|failure| pending.contains(&failure.key.event_id));
     }
 
     /// Adds what `other` holds.
@@ -82,56 +83,94 @@ impl Settlement {
     }
 
     /// Events whose outcome is to be noted.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.published.len() + self.failed.len()
     }
 }
 
-/// Notes `settlement` and empties it; what could not be noted stays in it. Returns what changed no row: those were
-/// deleted, or settled by somebody else, or something keeps the relay from updating them.
+/// What came of noting a settlement.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    /// Events of which nothing has to be noted any more.
+    pub(crate) places: Vec<Place>,
+    /// What could not be noted.
+    pub(crate) left: Settlement,
+    pub(crate) result: Result<(), DatabaseError>,
+}
+
+/// Notes `settlement`; `keep`: published events stay in the table.
 pub(crate) async fn settle(
-    database: &Database,
-    settlement: &mut Settlement,
-) -> Result<Settlement, DatabaseError> {
+    session: Arc<SettleSession>,
+    settlement: Settlement,
+    keep: bool,
+) -> Settled {
+    let mut settled =
+        Settled { places: Vec::with_capacity(settlement.len()), left: settlement, result: Ok(()) };
+    settled.result = note(&session, &mut settled.left, &mut settled.places, keep).await;
+    settled
+}
+
+async fn note(
+    SettleSession { session, statements }: &SettleSession,
+    left: &mut Settlement,
+    places: &mut Vec<Place>,
+    keep: bool,
+) -> Result<(), DatabaseError> {
     let mut unmoved = Settlement::default();
-    if !settlement.published.is_empty() {
-        let (ids, event_ids) = columns(settlement.published.iter().copied());
-        let rows = queries::settle_published(database, &ids, &event_ids).await?;
-        unmoved.published =
-            unchanged(std::mem::take(&mut settlement.published), |key| *key, &rows)?;
+    if !left.published.is_empty() {
+        let (ids, event_ids) = columns(left.published.iter());
+        let changed = if keep {
+            queries::settle_published(session, statements, &ids, &event_ids).await?
+        } else {
+            queries::settle_deleted(session, statements, &ids, &event_ids).await?
+        };
+        let published = std::mem::take(&mut left.published);
+        unmoved.published = sort_out(published, |key| *key, |id| changed.contains(&id), places);
     }
-    if !settlement.failed.is_empty() {
-        let failed = &settlement.failed;
-        let (ids, event_ids) = columns(failed.iter().map(|failure| failure.key));
+    if !left.failed.is_empty() {
+        let failed = &left.failed;
+        let (ids, event_ids) = columns(failed.iter().map(|failure| &failure.key));
         let reasons: Vec<&str> = failed.iter().map(|failure| failure.reason.as_str()).collect();
         let delays: Vec<Option<f64>> = failed
             .iter()
             .map(|failure| failure.retry_in.map(|delay| delay.as_secs_f64()))
             .collect();
-        let rows = queries::settle_failed(database, &ids, &event_ids, &reasons, &delays).await?;
-        let failed = std::mem::take(&mut settlement.failed);
-        unmoved.failed = unchanged(failed, |failure| failure.key, &rows)?;
+        let changed =
+            queries::settle_failed(session, statements, &ids, &event_ids, &reasons, &delays)
+                .await?;
+        let failed = std::mem::take(&mut left.failed);
+        unmoved.failed =
+            sort_out(failed, |failure| failure.key, |id| changed.contains(&id), places);
     }
-    Ok(unmoved)
+    left.append(unmoved);
+    if left.is_empty() {
+        return Ok(());
+    }
+    // Deleted or settled by somebody else, in most cases; but what is pending all the same must not be sent again and again.
+    let keys = left.published.iter().chain(left.failed.iter().map(|failure| &failure.key));
+    let (ids, event_ids) = columns(keys);
+    let pending = queries::still_pending(session, statements, &ids, &event_ids).await?;
+    let gone = |id| !pending.contains(&id);
+    left.published = sort_out(std::mem::take(&mut left.published), |key| *key, gone, places);
+    left.failed = sort_out(std::mem::take(&mut left.failed), |one| one.key, gone, places);
+    if left.is_empty() { Ok(()) } else { Err(DatabaseError::Unmoved) }
 }
 
-fn columns(keys: impl Iterator<Item = Key>) -> (Vec<i64>, Vec<Uuid>) {
-    keys.map(|key| (key.id, key.event_id)).unzip()
+fn columns<'a>(keys: impl Iterator<Item = &'a Key>) -> (Vec<i64>, Vec<Uuid>) {
+    keys.map(|key| (key.place.id, key.event_id)).unzip()
 }
 
-/// Those of `settled` whose id is not among the `rows` that a statement changed.
-fn unchanged<T>(
-    mut settled: Vec<T>,
+/// Adds the places of those that are done to `places`, by their ids, and returns the others.
+fn sort_out<T>(
+    settled: Vec<T>,
     key: impl Fn(&T) -> Key,
-    rows: &[Row],
-) -> Result<Vec<T>, DatabaseError> {
-    if rows.len() == settled.len() {
-        return Ok(Vec::new());
-    }
-    let changed: HashSet<i64> =
-        rows.iter().map(|row| row.try_get(0)).collect::<Result<_, tokio_postgres::Error>>()?;
-    settled.retain(|one| !changed.contains(&key(one).id));
-    Ok(settled)
+    done: impl Fn(i64) -> bool,
+    places: &mut Vec<Place>,
+) -> Vec<T> {
+    let (settled, left): (Vec<T>, Vec<T>) =
+        settled.into_iter().partition(|one| done(key(one).place.id));
+    places.extend(settled.iter().map(|one| key(one).place));
+    left
 }
 
 /// PostgreSQL's text holds no NUL, and nobody reads more than a screen of a reason.

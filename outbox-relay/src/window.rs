@@ -14,7 +14,7 @@ use service_kit::health::Dependency;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::Broker;
+use crate::broker::Publisher;
 use crate::message::Message;
 use crate::verdict::Verdict;
 
@@ -38,9 +38,9 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    async fn ends(&self, broker: &Broker) -> String {
+    async fn ends(&self, publisher: &Publisher) -> String {
         tokio::select! {
-            () = self.runs_out(broker) => {
+            () = self.runs_out(publisher) => {
                 let limit = humantime::format_duration(self.confirm);
                 format!("the broker did not confirm a window within {limit}")
             }
@@ -52,11 +52,11 @@ impl Patience {
 
     /// Completes when the broker could have confirmed and did not. While it blocks the connection nothing is written to
     /// it, not even a goodbye: a new connection would leave the old one behind, and send its messages besides.
-    async fn runs_out(&self, broker: &Broker) {
+    async fn runs_out(&self, publisher: &Publisher) {
         let mut end = Instant::now() + self.confirm;
         loop {
             let now = Instant::now();
-            if broker.is_blocked() {
+            if publisher.is_blocked() {
                 self.broker.down(BLOCKED);
                 end = now + self.confirm;
             } else if now >= end {
@@ -84,7 +84,7 @@ type Confirm = Result<Confirmation, lapin::Error>;
 /// a returned message to whichever confirm comes next, so that only the returns of the whole window, matched by
 /// `message_id`, tell which messages were returned.
 pub(crate) async fn send(
-    broker: &Broker,
+    publisher: &Publisher,
     messages: &[Message],
     patience: &Patience,
 ) -> (Vec<Verdict>, End) {
@@ -93,9 +93,9 @@ pub(crate) async fn send(
     let mut pending: FuturesUnordered<_> = messages
         .iter()
         .enumerate()
-        .map(|(index, message)| async move { (index, publish(broker, message).await) })
+        .map(|(index, message)| async move { (index, publish(publisher, message).await) })
         .collect();
-    let mut impatience = std::pin::pin!(patience.ends(broker));
+    let mut impatience = std::pin::pin!(patience.ends(publisher));
     let mut looks = tokio::time::interval(LOOK);
     let mut looks_at_a_closed_channel = 0;
     let late = loop {
@@ -107,7 +107,7 @@ pub(crate) async fn send(
             late = &mut impatience => break Some(late),
             // A message that was handed over while the channel closed may never hear of it.
             _ = looks.tick(), if looks_at_a_closed_channel < 3 => {
-                if !broker.is_open() {
+                if !publisher.is_open() {
                     looks_at_a_closed_channel += 1;
                 }
                 if looks_at_a_closed_channel == 3 {
@@ -117,16 +117,16 @@ pub(crate) async fn send(
         }
     };
     drop(pending);
-    let end = end(broker, &confirms, late);
-    (verdicts(broker, messages, confirms, end == End::Whole), end)
+    let end = end(publisher, &confirms, late);
+    (verdicts(publisher, messages, confirms, end == End::Whole), end)
 }
 
-async fn publish(broker: &Broker, message: &Message) -> Confirm {
+async fn publish(publisher: &Publisher, message: &Message) -> Confirm {
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    broker
+    publisher
         .channel
         .basic_publish(
-            broker.topology.exchange.clone(),
+            publisher.topology.exchange.clone(),
             message.routing_key.clone(),
             options,
             &message.body,
@@ -136,7 +136,7 @@ async fn publish(broker: &Broker, message: &Message) -> Confirm {
         .await
 }
 
-fn end(broker: &Broker, confirms: &[Option<Confirm>], late: Option<String>) -> End {
+fn end(publisher: &Publisher, confirms: &[Option<Confirm>], late: Option<String>) -> End {
     if let Some(late) = late {
         return End::Lost(late);
     }
@@ -152,7 +152,7 @@ fn end(broker: &Broker, confirms: &[Option<Confirm>], late: Option<String>) -> E
     });
     match refusal {
         Some(said) => End::ChannelClosed(said),
-        None if broker.is_connected() => End::ChannelClosed("without a reason".to_owned()),
+        None if publisher.is_connected() => End::ChannelClosed("without a reason".to_owned()),
         None => {
             End::Lost(errors().next().map_or_else(|| "the connection ended".to_owned(), reason))
         }
@@ -160,12 +160,12 @@ fn end(broker: &Broker, confirms: &[Option<Confirm>], late: Option<String>) -> E
 }
 
 fn verdicts(
-    broker: &Broker,
+    publisher: &Publisher,
     messages: &[Message],
     confirms: Vec<Option<Confirm>>,
     whole: bool,
 ) -> Vec<Verdict> {
-    let exchange = broker.topology.exchange.as_str();
+    let exchange = publisher.topology.exchange.as_str();
     let returned: HashMap<String, String> = confirms
         .iter()
         .flatten()

@@ -35,7 +35,7 @@ async fn a_relay_killed_between_confirm_and_settle_loses_nothing() -> anyhow::Re
     let mut holder = connect(&outbox.database.url).await?;
     let hold = holder.transaction().await?;
     hold.query("SELECT FROM outbox FOR UPDATE", &[]).await?;
-    let relay = outbox.relay_process(&[("RELAY_BATCH", "100")]).await?;
+    let relay = outbox.relay_process(&[("RELAY_WINDOW", "100")]).await?;
     // The window is in the queue, and its settling waits for the lock on the rows.
     eventually("the settling waits", async || {
         let waits = "SELECT count(*) FROM pg_stat_activity
@@ -44,7 +44,8 @@ async fn a_relay_killed_between_confirm_and_settle_loses_nothing() -> anyhow::Re
         Ok(outbox.count(waits, &[]).await? == 1)
     })
     .await?;
-    assert_eq!(outbox.depth("all").await?, 100, "confirmed and in the queue");
+    let sent = outbox.depth("all").await?;
+    assert!(sent >= 100, "confirmed and in the queue: {sent}");
     relay.sigkill()?;
     relay.wait_exit(PATIENCE).await?;
     // While its statement still waits: what it held is given up without a person's help.
@@ -57,11 +58,11 @@ async fn a_relay_killed_between_confirm_and_settle_loses_nothing() -> anyhow::Re
     hold.rollback().await?;
     assert_eq!(outbox.pending().await?, 2000, "the crash came before the settling");
 
-    let _relay = outbox.relay_process(&[("RELAY_BATCH", "100")]).await?;
+    let _relay = outbox.relay_process(&[("RELAY_WINDOW", "100")]).await?;
     outbox.all_published().await?;
     let (ids, messages) = delivered(&outbox).await?;
     assert_eq!(ids, outbox.event_ids().await?, "each event at least once");
-    assert_eq!(messages, 2100, "and what had been confirmed once more");
+    assert!(messages >= 2100, "and what had been confirmed once more: {messages}");
     Ok(())
 }
 
@@ -72,7 +73,7 @@ async fn relays_killed_again_and_again_lose_nothing_and_mark_all() -> anyhow::Re
     for round in 0..8 {
         outbox.sql.batch_execute(ADD_2000).await?;
         let holder = work_is_left(&outbox).await?;
-        let relay = outbox.relay_process(&[("RELAY_BATCH", "70")]).await?;
+        let relay = outbox.relay_process(&[("RELAY_WINDOW", "70")]).await?;
         eventually("the relay is at work", async || {
             Ok(outbox.pending().await? < 2000 - 200 * (round % 4))
         })
@@ -104,7 +105,7 @@ async fn a_broker_restarted_in_mid_window_loses_nothing() -> anyhow::Result<()> 
     outbox.sql.batch_execute(ADD_2000).await?;
     outbox.sql.batch_execute(ADD_2000).await?;
     let holder = work_is_left(&outbox).await?;
-    let relay = outbox.relay_process(&[("RELAY_BATCH", "50")]).await?;
+    let relay = outbox.relay_process(&[("RELAY_WINDOW", "50")]).await?;
     eventually("the relay is at work", async || Ok(outbox.pending().await? < 3800)).await?;
     broker.kill().await?;
     let left = outbox.pending().await?;
@@ -133,17 +134,17 @@ async fn a_database_stopped_immediately_in_mid_batch_loses_nothing() -> anyhow::
     outbox.sql.batch_execute(ADD_2000).await?;
     outbox.sql.batch_execute(ADD_2000).await?;
     let _holder = work_is_left(&outbox).await?;
-    let relay = outbox.relay_process(&[("RELAY_BATCH", "50")]).await?;
+    let relay = outbox.relay_process(&[("RELAY_WINDOW", "50")]).await?;
     eventually("the relay is at work", async || Ok(outbox.pending().await? < 3800)).await?;
     assert!(outbox.pending().await? > 0, "the server is stopped while there is work");
     server.stop_immediately().await?;
     relay.wait_for_line("postgresql is not reachable", PATIENCE).await?;
     server.start().await?;
     outbox.reconnect().await?;
-    outbox.all_published().await?;
+    outbox.all_published().await.with_context(|| relay.log())?;
     let (ids, messages) = delivered(&outbox).await?;
     assert_eq!(ids, outbox.event_ids().await?);
-    assert!(messages <= 4000 + 50, "at most one batch was sent twice: {messages}");
+    assert!(messages <= 4000 + 4 * 50, "at most what was in flight was sent twice: {messages}");
     Ok(())
 }
 
@@ -165,14 +166,10 @@ async fn what_was_confirmed_is_settled_after_the_session_was_lost() -> anyhow::R
         })
         .await
     };
-    let step = async {
-        // Connects, publishes, and fails to settle.
-        while outbox.depth("all").await? == 0 {
-            relay.relay.run_once().await;
-        }
-        anyhow::Ok(())
-    };
-    tokio::try_join!(killer, step)?;
+    tokio::select! {
+        killed = killer => killed?,
+        () = relay.on_and_on() => (),
+    }
     hold.rollback().await?;
     relay.until_idle().await?;
     assert_eq!(outbox.pending().await?, 0);
@@ -185,7 +182,7 @@ async fn sigterm_drains_what_is_in_flight_and_exits_well() -> anyhow::Result<()>
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     outbox.sql.batch_execute(ADD_2000).await?;
-    let relay = outbox.relay_process(&[("RELAY_BATCH", "50")]).await?;
+    let relay = outbox.relay_process(&[("RELAY_WINDOW", "50")]).await?;
     eventually("the relay is at work", async || Ok(outbox.pending().await? < 1900)).await?;
     relay.sigterm()?;
     let status = relay.wait_exit(PATIENCE).await?;
@@ -230,7 +227,9 @@ async fn a_database_without_an_outbox_is_waited_for() -> anyhow::Result<()> {
         relay.relay.run_once().await;
         let statuses = relay.health.statuses();
         let reason = statuses["postgresql"].reason.clone().unwrap_or_default();
-        Ok(reason.starts_with("the table outbox does not exist"))
+        Ok(reason.starts_with(
+            "the outbox is not there or not complete (relation \"outbox\" does not exist)",
+        ))
     })
     .await?;
     outbox.sql.batch_execute("ALTER TABLE elsewhere RENAME TO outbox").await?;

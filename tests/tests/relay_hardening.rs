@@ -15,7 +15,7 @@ const NEVER_AGAIN: [&str; 4] = ["--relay-backoff-min", "1h", "--relay-backoff-ma
 fn trigger(what: &str) -> String {
     format!(
         "CREATE SEQUENCE attempts START 1;
-         CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
+         CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
          BEGIN PERFORM nextval('attempts'); {what} END $$;
          CREATE TRIGGER meddle BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION meddle()"
     )
@@ -58,13 +58,10 @@ async fn an_event_that_got_the_id_of_a_lost_one_is_sent_and_not_taken_for_it() -
         })
         .await
     };
-    let step = async {
-        while outbox.depth("all").await? == 0 {
-            Box::pin(relay.relay.run_once()).await;
-        }
-        anyhow::Ok(())
-    };
-    tokio::try_join!(killer, step)?;
+    tokio::select! {
+        killed = killer => killed?,
+        () = relay.on_and_on() => (),
+    }
     // As after a failover to a server that had not got the latest rows.
     hold.batch_execute("TRUNCATE outbox RESTART IDENTITY").await?;
     hold.commit().await?;
@@ -129,8 +126,8 @@ async fn a_database_that_swallows_the_settling_is_reported_and_nothing_is_sent_a
 }
 
 #[tokio::test]
-async fn a_batch_of_payloads_that_compress_well_is_bounded_by_their_real_size() -> anyhow::Result<()>
-{
+async fn payloads_in_flight_are_bounded_by_their_real_size_however_well_they_compress()
+-> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     let add = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
@@ -140,7 +137,7 @@ async fn a_batch_of_payloads_that_compress_well_is_bounded_by_their_real_size() 
     let mut relay = outbox.relay(&[])?;
     relay.until(Outcome::Worked).await?;
     let sent = 100 - outbox.pending().await?;
-    assert!((8..=9).contains(&sent), "a batch of {sent} MB");
+    assert!((1..=8).contains(&sent), "{sent} MB were in flight");
     Ok(())
 }
 
@@ -172,7 +169,7 @@ async fn an_alarm_of_the_broker_is_sat_out_on_one_connection_and_nothing_is_sent
     let database = stack::shared().await?.database("outbox").await?;
     let outbox = Outbox::on(database, server.vhost("outbox").await?).await?;
     outbox.queue("all", "#").await?;
-    let mut relay = outbox.relay(&["--relay-confirm-timeout", "500ms"])?;
+    let mut relay = outbox.relay(&["--relay-confirm-timeout", "2s"])?;
     relay.until_idle().await?;
     control(&server, &["set_vm_memory_high_watermark", "0.0000001"])?;
     for n in 0..20 {
@@ -182,13 +179,13 @@ async fn an_alarm_of_the_broker_is_sat_out_on_one_connection_and_nothing_is_sent
     let reason = || health.statuses()["rabbitmq"].reason.clone().unwrap_or_default();
     let blocked = || reason().starts_with("the broker has told publishers to wait");
     let step = async {
-        let outcome = Box::pin(relay.relay.run_once()).await;
-        anyhow::Ok((outcome, relay))
+        relay.until(Outcome::Worked).await?;
+        anyhow::Ok(relay)
     };
     let alarm = async {
         eventually("the alarm is told", async || Ok(blocked())).await?;
         // Several times the time in which a broker without an alarm has to confirm.
-        let waited = tokio::time::timeout(Duration::from_secs(3), async {
+        let waited = tokio::time::timeout(Duration::from_secs(6), async {
             while blocked() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -196,8 +193,7 @@ async fn an_alarm_of_the_broker_is_sat_out_on_one_connection_and_nothing_is_sent
         ensure!(waited.await.is_err(), "it gave up: {}", reason());
         control(&server, &["set_vm_memory_high_watermark", "0.9"])
     };
-    let ((outcome, mut relay), ()) = tokio::try_join!(step, alarm)?;
-    assert_eq!(outcome, Outcome::Worked, "{:?}", relay.health.statuses());
+    let (mut relay, ()) = tokio::try_join!(step, alarm)?;
     relay.until_idle().await?;
     assert!(relay.health.is_ready(), "{:?}", relay.health.statuses());
     assert_eq!(outbox.pending().await?, 0);

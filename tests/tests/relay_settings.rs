@@ -13,7 +13,7 @@ async fn a_wrong_setting_ends_the_relay_with_64_and_names_the_variable() -> anyh
     for (variable, value) in [
         ("DATABASE_URL", "mysql://u:hunter2@h/d"),
         ("RABBITMQ_URL", "http://u:hunter2@h"),
-        ("RELAY_BATCH", "none"),
+        ("RELAY_WINDOW", "none"),
         ("RELAY_ENVELOPE", "xml"),
         ("RELAY_POLL_MIN", "soon"),
         ("RELAY_POLL_MIN", "2h"),

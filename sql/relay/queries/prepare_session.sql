@@ -1,11 +1,12 @@
--- prepare_session: limits and plans of the relay's session
--- A statement that waits for somebody's row lock, and a relay whose host vanished, are given up by the server.
+-- prepare_session: limits and plans of the relay's sessions
+-- A statement that waits for somebody's row lock, and a relay whose host vanished or that reads no more, are given up by the server.
 SET statement_timeout = '10s';
 SET tcp_keepalives_idle = 5;
 SET tcp_keepalives_interval = 3;
 SET tcp_keepalives_count = 3;
--- The lock of a relay that was killed comes free at once, also while one of its statements waits for somebody's row lock.
--- A server whose system can't tell refuses the setting: there it comes free at the statement's limit.
+SET tcp_user_timeout = '12s';
+-- The locks of a relay that was killed come free at once, also while one of its statements waits for somebody's row lock.
+-- A server whose system can't tell refuses the setting: there they come free at the statement's limit.
 DO $$
 BEGIN
     PERFORM set_config('client_connection_check_interval', '500ms', false);
@@ -19,5 +20,3 @@ SET enable_bitmapscan = off;
 SET enable_sort = off;
 SET plan_cache_mode = force_generic_plan;
 SET jit = off;
--- Room for the look-up of held-back aggregates, however many there are; taken only when needed.
-SET work_mem = '64MB';

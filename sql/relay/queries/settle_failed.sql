@@ -1,6 +1,6 @@
 -- settle_failed: notes failed attempts, when to try again and why the last one failed; returns the ids of those that were pending
 -- $1: ids; $2: event_ids; $3: reasons; $4: seconds until the next attempt, NULL for stuck
-UPDATE outbox
+UPDATE {outbox} AS outbox
 SET attempts = LEAST(outbox.attempts, 2147483646) + 1,
     last_error = failure.reason,
     next_attempt_at = CASE

@@ -1,0 +1,273 @@
+//! How relays share the work. An aggregate belongs to one of 64 lanes, and a lane to one relay at a time.
+//!
+//! A relay owns a lane by a lock of its session, not of a transaction: the server gives it up the moment the session ends,
+//! however it ends, and no transaction is open while the relay talks to the broker
+//! (<https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS>).
+
+use std::time::{Duration, Instant};
+
+use crate::database::{Database, DatabaseError};
+use crate::queries;
+
+/// How often a relay looks who is at work.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Lanes there are: one for each bit of a set.
+const LANES: u32 = 64;
+
+/// A set of lanes, one bit each.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LaneSet(pub(crate) u64);
+
+impl LaneSet {
+    pub(crate) const fn has(self, lane: u8) -> bool {
+        self.0 & (1 << lane) != 0
+    }
+
+    pub(crate) const fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    fn numbers(self) -> Vec<i32> {
+        (0..64).filter(|lane| self.0 & (1 << lane) != 0).collect()
+    }
+
+    fn of(numbers: &[i32]) -> Self {
+        Self(numbers.iter().fold(0, |set, lane| set | 1 << (lane & 63)))
+    }
+}
+
+/// The lane of an aggregate, by the hash that the database makes of it.
+pub(crate) const fn lane(key: i64) -> u8 {
+    key.to_le_bytes()[0] & 63
+}
+
+/// A relay at work, as the others see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// The process of its session at the server.
+    pub(crate) pid: i32,
+    pub(crate) lanes: LaneSet,
+    /// Whether it wants a share; one that leaves still owns what it has to finish.
+    pub(crate) at_work: bool,
+}
+
+/// What a relay should do to own its share.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Plan {
+    take: LaneSet,
+    give: LaneSet,
+}
+
+/// The share of `own` among `members`, which hold it. The shares of all add up to 64 and differ by one at the most.
+fn plan(own: i32, members: &[Member]) -> Plan {
+    let mut pids: Vec<i32> =
+        members.iter().filter(|member| member.at_work).map(|member| member.pid).collect();
+    pids.sort_unstable();
+    let Ok(rank) = pids.binary_search(&own) else {
+        return Plan::default();
+    };
+    let (rank, relays) =
+        (u32::try_from(rank).unwrap_or(u32::MAX), u32::try_from(pids.len()).unwrap_or(u32::MAX));
+    let share = LANES / relays + u32::from(rank < LANES % relays);
+    let taken = members.iter().fold(0, |set, member| set | member.lanes.0);
+    let mine = members.iter().find(|member| member.pid == own).map_or(0, |member| member.lanes.0);
+    let held = mine.count_ones();
+    // Each begins elsewhere, so that two relays seldom try the same lane at once.
+    let first = u32::try_from(u64::from(rank) * u64::from(LANES) / u64::from(relays)).unwrap_or(0);
+    Plan {
+        take: LaneSet(some(!taken, share.saturating_sub(held), first)),
+        give: LaneSet(some(mine, held.saturating_sub(share), first)),
+    }
+}
+
+/// At most `count` bits of `set`, beginning with bit `first`.
+fn some(set: u64, count: u32, first: u32) -> u64 {
+    let mut left = set.rotate_right(first);
+    let mut kept = 0;
+    for _ in 0..count.min(left.count_ones()) {
+        kept |= left & left.wrapping_neg();
+        left &= left - 1;
+    }
+    kept.rotate_left(first)
+}
+
+/// The lanes of this relay.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    /// Those that the session owns.
+    owned: LaneSet,
+    /// Those of them that go to another relay as soon as nothing of theirs is in flight.
+    leaving: LaneSet,
+    watched: Option<Instant>,
+}
+
+impl Lanes {
+    /// Those from which events may be taken.
+    pub(crate) const fn open(&self) -> LaneSet {
+        LaneSet(self.owned.0 & !self.leaving.0)
+    }
+
+    /// Looks now and then who is at work, and takes or offers lanes. Returns those that were taken.
+    pub(crate) async fn share(&mut self, database: &Database) -> Result<LaneSet, DatabaseError> {
+        if self.watched.is_some_and(|watched| watched.elapsed() < EVERY) {
+            return Ok(LaneSet::default());
+        }
+        let first = self.watched.is_none();
+        if first {
+            queries::join_relays(database).await?;
+        }
+        let (own, members) = queries::watch_lanes(database).await?;
+        self.watched = Some(Instant::now());
+        let kept = members.iter().find(|member| Some(member.pid) == own);
+        if kept.is_none_or(|kept| kept.lanes != self.owned) {
+            return Err(DatabaseError::LocksNotKept);
+        }
+        // What is leaving already is given away whatever the others do meanwhile: its events have been put aside.
+        let members: Vec<Member> = members
+            .iter()
+            .map(|member| {
+                let leaving = if Some(member.pid) == own { self.leaving.0 } else { 0 };
+                Member { lanes: LaneSet(member.lanes.0 & !leaving), ..*member }
+            })
+            .collect();
+        let Plan { take, give } = plan(own.unwrap_or_default(), &members);
+        self.leaving.0 |= give.0;
+        let wanted = LaneSet(take.0 & !self.leaving.0);
+        if wanted.is_empty() {
+            return Ok(LaneSet::default());
+        }
+        let taken = LaneSet::of(&queries::take_lanes(database, &wanted.numbers()).await?);
+        self.owned.0 |= taken.0;
+        if !taken.is_empty() {
+            tracing::info!(
+                taken = taken.len(),
+                lanes = self.owned.len(),
+                relays = members.len(),
+                "took lanes"
+            );
+        }
+        Ok(taken)
+    }
+
+    /// Gives lanes to the relays that wait for them, as far as they are not `busy`.
+    pub(crate) async fn hand_over(
+        &mut self,
+        database: &Database,
+        busy: LaneSet,
+    ) -> Result<(), DatabaseError> {
+        let ready = LaneSet(self.leaving.0 & !busy.0);
+        if ready.is_empty() {
+            return Ok(());
+        }
+        queries::give_lanes(database, &ready.numbers()).await?;
+        self.owned.0 &= !ready.0;
+        self.leaving.0 &= !ready.0;
+        tracing::info!(given = ready.len(), lanes = self.owned.len(), "gave lanes to other relays");
+        Ok(())
+    }
+
+    /// Leaves all to the other relays, once nothing is `busy`. Returns whether that is done.
+    pub(crate) async fn leave(
+        &mut self,
+        database: &Database,
+        busy: LaneSet,
+    ) -> Result<bool, DatabaseError> {
+        self.leaving = self.owned;
+        self.hand_over(database, busy).await?;
+        if !self.owned.is_empty() {
+            return Ok(false);
+        }
+        if self.watched.take().is_some() {
+            queries::leave_relays(database).await?;
+        }
+        Ok(true)
+    }
+
+    /// When to look again who is at work.
+    pub(crate) fn next_watch(&self) -> Option<Instant> {
+        self.watched.map(|watched| watched + EVERY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Lets every relay act on its plan, as the server would: a lane goes to the first who asks.
+    fn turn(members: &mut [Member]) {
+        for index in 0..members.len() {
+            let Plan { take, give } = plan(members[index].pid, members);
+            assert_eq!(take.0 & members.iter().fold(0, |set, m| set | m.lanes.0), 0);
+            assert_eq!(give.0 & !members[index].lanes.0, 0);
+            members[index].lanes.0 = (members[index].lanes.0 | take.0) & !give.0;
+        }
+    }
+
+    /// Relays with distinct pids that own distinct lanes, some lanes owned by none.
+    fn relays() -> impl Strategy<Value = Vec<Member>> {
+        (
+            prop::collection::btree_set(1..100_000_i32, 1..80),
+            prop::collection::vec(0..100_usize, 64),
+        )
+            .prop_map(|(pids, owners)| {
+                let mut members: Vec<Member> = pids
+                    .into_iter()
+                    .map(|pid| Member { pid, lanes: LaneSet::default(), at_work: true })
+                    .collect();
+                for (lane, owner) in owners.into_iter().enumerate() {
+                    if let Some(member) = members.get_mut(owner) {
+                        member.lanes.0 |= 1 << lane;
+                    }
+                }
+                members
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn two_turns_leave_every_lane_owned_once_and_the_shares_even(mut members in relays()) {
+            turn(&mut members);
+            turn(&mut members);
+            let lanes: Vec<u64> = members.iter().map(|member| member.lanes.0).collect();
+            prop_assert_eq!(lanes.iter().fold(0, |set, lanes| set | lanes), u64::MAX);
+            prop_assert_eq!(lanes.iter().map(|lanes| lanes.count_ones()).sum::<u32>(), LANES);
+            let (least, most) = (
+                lanes.iter().map(|lanes| lanes.count_ones()).min().expect("one at least"),
+                lanes.iter().map(|lanes| lanes.count_ones()).max().expect("one at least"),
+            );
+            prop_assert!(most - least <= 1, "{least} to {most}");
+            // And then nothing moves any more.
+            let settled = members.clone();
+            turn(&mut members);
+            prop_assert_eq!(members, settled);
+        }
+
+        #[test]
+        fn a_relay_that_is_not_at_work_does_nothing(members in relays()) {
+            prop_assert_eq!(plan(0, &members), Plan::default());
+        }
+
+        #[test]
+        fn some_bits_are_as_many_as_wanted_and_of_the_set(set: u64, count in 0..100_u32, first in 0..64_u32) {
+            let kept = some(set, count, first);
+            prop_assert_eq!(kept & !set, 0);
+            prop_assert_eq!(kept.count_ones(), count.min(set.count_ones()));
+        }
+    }
+
+    #[test]
+    fn a_set_and_its_numbers_are_the_same() {
+        let set = LaneSet(1 | 1 << 5 | 1 << 63);
+        assert_eq!(set.numbers(), [0, 5, 63]);
+        assert_eq!(LaneSet::of(&set.numbers()), set);
+        assert_eq!((lane(-1), lane(64), lane(5)), (63, 0, 5));
+        assert!(set.has(63) && !set.has(62));
+    }
+}

@@ -1,0 +1,42 @@
+-- look_ahead: the pending events above an id that nobody has tried yet and nothing holds back; and how far it looked
+-- $1: the id; $2, $3: transactions that were open when last looked, and for each the id that its rows are above; $4: lanes, one
+-- bit each; $5: rows to look at; $6: whether an event that failed holds back those behind it; $7: also one that is stuck
+WITH start AS MATERIALIZED (
+    -- Of one snapshot with the rows: what one of those transactions has committed by now is looked at as well.
+    SELECT least($1::bigint, min(above)) AS id
+    FROM unnest($2::bigint[], $3::bigint[]) AS writer (xid, above)
+    WHERE pg_visible_in_snapshot(xid::text::xid8, pg_current_snapshot())
+),
+seen AS MATERIALIZED (
+    SELECT id,
+           hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) AS key,
+           pg_column_size(payload) * CASE WHEN pg_column_compression(payload) IS NULL THEN 1 ELSE 16 END AS size,
+           next_attempt_at
+    FROM {outbox}
+    WHERE published_at IS NULL AND id > (SELECT id FROM start)
+    ORDER BY id
+    LIMIT $5::bigint
+),
+summary AS (
+    SELECT count(*) AS rows, max(id) AS reached, (SELECT max(id) FROM {audit}) AS audited FROM seen
+)
+SELECT summary.rows, summary.reached, summary.audited, next.id, next.key, next.size
+FROM summary
+LEFT JOIN (
+    SELECT id, key, size
+    FROM seen
+    WHERE next_attempt_at IS NULL
+      AND (1::bigint << (key & 63)::integer) & $4::bigint <> 0
+      AND NOT (
+          $6::boolean
+          AND EXISTS (
+              SELECT FROM {outbox} AS ahead
+              WHERE ahead.published_at IS NULL
+                AND ahead.next_attempt_at IS NOT NULL
+                AND hashtextextended(ahead.aggregate_id, hashtextextended(ahead.aggregate_type, 0)) = seen.key
+                AND ahead.id < seen.id
+                AND ($7::boolean OR ahead.next_attempt_at < 'infinity')
+          )
+      )
+) AS next ON true
+ORDER BY next.id

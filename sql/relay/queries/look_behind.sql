@@ -1,0 +1,25 @@
+-- look_behind: what comes next in some aggregates
+-- $1: the aggregates' keys; $2: for each, the id behind which to look; $3: how many of each at the most; $4: whether a stuck event holds
+-- back those behind it
+SELECT line.key, next.id, next.size
+FROM unnest($1::bigint[], $2::bigint[]) AS line (key, id)
+CROSS JOIN LATERAL (
+    SELECT behind.id,
+           pg_column_size(behind.payload) * CASE WHEN pg_column_compression(behind.payload) IS NULL THEN 1 ELSE 16 END AS size
+    FROM {outbox} AS behind
+    WHERE behind.published_at IS NULL
+      AND behind.next_attempt_at IS NULL
+      AND hashtextextended(behind.aggregate_id, hashtextextended(behind.aggregate_type, 0)) = line.key
+      AND behind.id > line.id
+      AND NOT EXISTS (
+          SELECT FROM {outbox} AS ahead
+          WHERE ahead.published_at IS NULL
+            AND ahead.next_attempt_at IS NOT NULL
+            AND hashtextextended(ahead.aggregate_id, hashtextextended(ahead.aggregate_type, 0)) = line.key
+            AND ahead.id < behind.id
+            AND ($4::boolean OR ahead.next_attempt_at < 'infinity')
+      )
+    ORDER BY behind.id
+    LIMIT $3::bigint
+) AS next
+ORDER BY line.key, next.id

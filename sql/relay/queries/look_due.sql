@@ -1,0 +1,25 @@
+-- look_due: events that failed and are due again, those first that are due longest
+-- $1: lanes, one bit each; $2: how many at the most; $3: whether an event that failed holds back those behind it; $4: also one that is stuck
+SELECT due.id, due.key, due.size
+FROM (
+    SELECT id,
+           hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) AS key,
+           pg_column_size(payload) * CASE WHEN pg_column_compression(payload) IS NULL THEN 1 ELSE 16 END AS size,
+           next_attempt_at
+    FROM {outbox}
+    WHERE published_at IS NULL AND next_attempt_at IS NOT NULL AND next_attempt_at <= now()
+) AS due
+WHERE (1::bigint << (due.key & 63)::integer) & $1::bigint <> 0
+  AND NOT (
+      $3::boolean
+      AND EXISTS (
+          SELECT FROM {outbox} AS ahead
+          WHERE ahead.published_at IS NULL
+            AND ahead.next_attempt_at IS NOT NULL
+            AND hashtextextended(ahead.aggregate_id, hashtextextended(ahead.aggregate_type, 0)) = due.key
+            AND ahead.id < due.id
+            AND ($4::boolean OR ahead.next_attempt_at < 'infinity')
+      )
+  )
+ORDER BY due.next_attempt_at
+LIMIT $2::bigint

@@ -1,0 +1,4 @@
+-- still_pending: those of some events that are pending, whatever was noted of them
+-- $1: their ids; $2: their event_ids
+SELECT id FROM {outbox}
+WHERE id = ANY ($1::bigint[]) AND event_id = ANY ($2::uuid[]) AND published_at IS NULL
