@@ -1,5 +1,6 @@
 //! Set-up that the suites in `tests/` share.
 
+pub mod authority;
 pub mod consumer;
 pub mod counting;
 pub mod customer_api;
