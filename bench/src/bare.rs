@@ -12,7 +12,7 @@ use lapin::{Channel, Connection, ConnectionProperties, PublisherConfirm};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::message::Message;
+use crate::message::{Message, Messages};
 use crate::setup::EXCHANGE;
 use crate::usage::cpu;
 
@@ -58,7 +58,7 @@ pub(crate) async fn publish(
     let unroutable_percent = usize::try_from(unroutable_percent)?;
     let cpu_before = cpu(std::process::id())?;
     let begun = Instant::now();
-    let next = Arc::new(AtomicUsize::new(0));
+    let (next, messages) = (Arc::new(AtomicUsize::new(0)), Messages::new());
     let mut publishers = JoinSet::new();
     for channel in channels {
         let next = Arc::clone(&next);
@@ -66,22 +66,22 @@ pub(crate) async fn publish(
             loop {
                 let first = next.fetch_add(bare.window, Ordering::Relaxed);
                 if first >= count {
-                    return Ok(());
+                    return Ok(channel);
                 }
                 let last = (first + bare.window).min(count);
-                send_window(&channel, first..last, unroutable_percent).await?;
+                send_window(&channel, messages, first..last, unroutable_percent).await?;
             }
         });
     }
-    while let Some(publisher) = publishers.join_next().await {
-        let published: anyhow::Result<()> = publisher?;
-        published?;
-    }
+    // A channel that is dropped is closed, which must not cross the connection's goodbye.
+    let channels: anyhow::Result<Vec<Channel>> = publishers.join_all().await.into_iter().collect();
     let per_second = count as f64 / begun.elapsed().as_secs_f64();
     let cpu = cpu(std::process::id())? - cpu_before;
+    let channels = channels?;
     for connection in connections {
         connection.close(200, "done".into()).await?;
     }
+    drop(channels);
     Ok(Published { per_second, cpu })
 }
 
@@ -93,33 +93,37 @@ async fn open(connection: &Connection) -> anyhow::Result<Channel> {
 
 async fn send_window(
     channel: &Channel,
+    messages: Messages,
     window: std::ops::Range<usize>,
     unroutable_percent: usize,
 ) -> anyhow::Result<()> {
-    let mut confirms = Vec::with_capacity(window.len());
-    for number in window {
-        let unroutable = number % 100 < unroutable_percent;
-        let key = if unroutable { "nobody.listens" } else { "order.created" };
-        confirms.push(send(channel, Message::new(key)).await?);
-    }
+    // Made before the first is sent: with pauses in between, the connection would write each by itself.
+    let window: Vec<Message> = window
+        .map(|number| {
+            let unroutable = number % 100 < unroutable_percent;
+            messages.message(number, if unroutable { "nobody.listens" } else { "order.created" })
+        })
+        .collect();
+    // All at once: lapin answers a publish when it is written, and one at a time would be written one at a time.
+    let confirms = window.into_iter().map(|message| async { send(channel, message).await?.await });
     for confirm in try_join_all(confirms).await? {
         ensure!(confirm.is_ack(), "a message was refused");
     }
     Ok(())
 }
 
-async fn send(channel: &Channel, message: Message) -> anyhow::Result<PublisherConfirm> {
+async fn send(channel: &Channel, message: Message) -> Result<PublisherConfirm, lapin::Error> {
     let options = BasicPublishOptions { mandatory: true, immediate: false };
     let key = message.routing_key.into();
-    Ok(channel
-        .basic_publish(EXCHANGE.into(), key, options, &message.body, message.properties)
-        .await?)
+    channel.basic_publish(EXCHANGE.into(), key, options, &message.body, message.properties).await
 }
 
 /// A publisher that is asked for one message at a time.
 #[derive(Debug)]
 pub(crate) struct Single {
     channel: Channel,
+    messages: Messages,
+    sent: AtomicUsize,
     /// Closed when the last one who knows it is gone.
     _connection: Connection,
 }
@@ -135,11 +139,14 @@ pub(crate) struct Confirmed {
 impl Single {
     pub(crate) async fn connect(broker: &str) -> anyhow::Result<Self> {
         let connection = Connection::connect(broker, ConnectionProperties::default()).await?;
-        Ok(Self { channel: open(&connection).await?, _connection: connection })
+        let channel = open(&connection).await?;
+        let (messages, sent) = (Messages::new(), AtomicUsize::new(0));
+        Ok(Self { channel, messages, sent, _connection: connection })
     }
 
     pub(crate) async fn publish(&self) -> anyhow::Result<Confirmed> {
-        let message = Message::new("order.created");
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
+        let message = self.messages.message(number, "order.created");
         let (event_id, sent) = (message.event_id, Instant::now());
         let confirm = send(&self.channel, message).await?.await?;
         ensure!(confirm.is_ack(), "a message was refused");

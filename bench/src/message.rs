@@ -15,18 +15,27 @@ pub(crate) struct Message {
     pub(crate) body: Vec<u8>,
 }
 
-impl Message {
+/// Makes messages whose ids count on from one that nobody else has: random numbers for each would cost a system call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Messages {
+    first: u128,
+}
+
+impl Messages {
+    pub(crate) fn new() -> Self {
+        Self { first: Uuid::now_v7().as_u128() }
+    }
+
     /// One with an aggregate of its own.
-    pub(crate) fn new(routing_key: &'static str) -> Self {
-        let event_id = Uuid::now_v7();
+    pub(crate) fn message(&self, number: usize, routing_key: &'static str) -> Message {
+        let event_id = Uuid::from_u128(self.first.wrapping_add(number as u128));
         let id = event_id.to_string();
         let body = format!(
             r#"{{"event_id":"{id}","event":"{routing_key}","occurred_at":"2026-02-01T22:25:31.123456Z","data":{PAYLOAD}}}"#
         );
         let mut headers = FieldTable::default();
-        let aggregate = Uuid::new_v4().to_string();
         headers.insert("aggregate-type".into(), AMQPValue::LongString("order".into()));
-        headers.insert("aggregate-id".into(), AMQPValue::LongString(aggregate.into()));
+        headers.insert("aggregate-id".into(), AMQPValue::LongString(id.clone().into()));
         let properties = BasicProperties::default()
             .with_delivery_mode(2)
             .with_content_type("application/json".into())
@@ -35,6 +44,20 @@ impl Message {
             .with_timestamp(1_769_984_731)
             .with_app_id("outbox-relay".into())
             .with_headers(headers);
-        Self { event_id, routing_key, properties, body: body.into_bytes() }
+        Message { event_id, routing_key, properties, body: body.into_bytes() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_as_long_as_it_is_said_to_be() {
+        let messages = Messages::new();
+        let (one, other) =
+            (messages.message(0, "order.created"), messages.message(1, "order.created"));
+        assert_ne!(one.event_id, other.event_id);
+        assert!((330..370).contains(&one.body.len()), "{} bytes", one.body.len());
     }
 }
