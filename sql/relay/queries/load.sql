@@ -16,12 +16,13 @@ SELECT id,
        CASE WHEN sayable THEN extract(epoch FROM clock_timestamp() - created_at)::double precision END AS age_seconds
 FROM (
     SELECT text.*,
-           sum(CASE WHEN size <= $3::bigint THEN size + octet_length(headers) ELSE 0 END)
-               OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW) AS before,
+           -- What was loaded up to this one, less this one: a frame that leaves it out is computed anew for each row.
+           sum(weight) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - weight AS loaded_before,
            created_at >= 'epoch' AND created_at < '10000-01-01 00:00:00Z' AS sayable
     FROM (
-        SELECT id, event_id, aggregate_type, aggregate_id, event_type, attempts, created_at, headers, payload,
-               octet_length(payload)::bigint AS size
+        SELECT pending.*,
+               octet_length(payload)::bigint AS size,
+               CASE WHEN octet_length(payload) <= $3::bigint THEN octet_length(payload) + octet_length(headers) ELSE 0 END AS weight
         FROM (
             SELECT id, event_id, aggregate_type, aggregate_id, event_type, attempts, created_at,
                    headers::text AS headers, payload::text AS payload
@@ -29,7 +30,7 @@ FROM (
             WHERE id = ANY ($1::bigint[]) AND published_at IS NULL
             OFFSET 0
         ) AS pending
+        OFFSET 0
     ) AS text
 ) AS measured
-CROSS JOIN LATERAL (SELECT coalesce(before, 0) AS loaded_before) AS so_far
 ORDER BY id
