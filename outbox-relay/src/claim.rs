@@ -98,7 +98,11 @@ pub(crate) async fn claim(
     Ok(claimed)
 }
 
-fn event(row: &Row, place: Place, claimed: Instant) -> Result<Option<Event>, DatabaseError> {
+pub(crate) fn event(
+    row: &Row,
+    place: Place,
+    claimed: Instant,
+) -> Result<Option<Event>, DatabaseError> {
     let mut utf8 = true;
     let mut text = |column: &str| -> Result<Option<String>, tokio_postgres::Error> {
         let Some(Bytes(bytes)) = row.try_get(column)? else {

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use clap::error::Error;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::commands::Errand;
 use crate::config::Config;
+use crate::help;
 
 /// What was typed. Without a command it is `run`, so that a container needs nothing but its environment.
 #[derive(Debug)]
@@ -25,18 +27,23 @@ struct Typed {
 /// What the program is to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Publish events until told to stop (what happens without a command)
+    /// Publish events until told to stop; this is what happens without a command
     Run(Box<Config>),
+    /// Do one thing and end.
+    #[command(flatten)]
+    Errand(Errand),
 }
 
 impl Cli {
     /// The settings of `run`.
     ///
     /// # Errors
-    /// One sentence naming the variable, when two settings contradict each other.
+    /// One sentence naming the variable, when two settings contradict each other, or when another command was typed.
     pub fn into_config(self) -> Result<Config, String> {
-        let Command::Run(config) = self.command;
-        config.relay.check().map(|()| *config)
+        match self.command {
+            Command::Run(config) => config.relay.check().map(|()| *config),
+            Command::Errand(_) => Err("the command is not run".to_owned()),
+        }
     }
 }
 
@@ -46,8 +53,9 @@ impl Parser for Cli {
         I: IntoIterator<Item = T>,
         T: Into<OsString> + Clone,
     {
-        let typed = Typed::try_parse_from(with_run(args.into_iter().map(Into::into).collect()))?;
-        Ok(Self { command: typed.command })
+        let args = with_run(args.into_iter().map(Into::into).collect());
+        let mut matches = Self::command().try_get_matches_from(args)?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut Self::command()))
     }
 }
 
@@ -63,11 +71,11 @@ fn with_run(mut args: Vec<OsString>) -> Vec<OsString> {
 
 impl CommandFactory for Cli {
     fn command() -> clap::Command {
-        Typed::command()
+        help::arranged(Typed::command())
     }
 
     fn command_for_update() -> clap::Command {
-        Typed::command_for_update()
+        Self::command()
     }
 }
 

@@ -13,17 +13,19 @@
 //! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share), `prune`
 //! (old published rows), `message` with `headers` and `envelope` (a row as an AMQP message), `database` with `queries` and
 //! `table`, `broker` with `topology` (the connections), `link` (keeping them open), `backlog` and `measure` (metrics), `config`,
-//! `cli` with `commands` (what can be typed), `app` (puts it together).
+//! `cli` with `commands` and `help` (what can be typed), `app` (puts it together).
 
 mod app;
 mod backlog;
 mod broker;
 mod claim;
 mod cli;
+mod commands;
 mod config;
 mod database;
 mod envelope;
 mod headers;
+mod help;
 mod horizon;
 mod isolate;
 mod lanes;
@@ -45,6 +47,7 @@ mod window;
 
 pub use app::run;
 pub use cli::{Cli, Command};
+pub use commands::Errand;
 pub use config::Config;
 pub use relay::{Outcome, Relay};
 pub use table::OutboxTable;

@@ -2,11 +2,15 @@
 
 use std::process::ExitCode;
 
-use outbox_relay::Cli;
+use outbox_relay::{Cli, Command};
 use service_kit::{config, ops, process};
 
 fn main() -> ExitCode {
-    let config = match config::parse::<Cli>().into_config() {
+    let cli = config::parse::<Cli>();
+    if let Command::Errand(errand) = cli.command {
+        return errand.carry_out();
+    }
+    let config = match cli.into_config() {
         Ok(config) => config,
         Err(sentence) => config::exit_with(&sentence),
     };

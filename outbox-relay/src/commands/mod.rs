@@ -81,12 +81,13 @@ impl Errand {
     #[must_use]
     pub fn carry_out(self) -> ExitCode {
         telemetry::install_tls();
-        let done = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
-            let done = runtime.block_on(self.run());
-            // What is still blocked in a thread (a name look-up, say) must not hold the exit up.
-            runtime.shutdown_background();
-            done
-        });
+        let done =
+            tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
+                let done = runtime.block_on(self.run());
+                // What is still blocked in a thread (a name look-up, say) must not hold the exit up.
+                runtime.shutdown_background();
+                done
+            });
         match done {
             Ok(End::Well) => ExitCode::SUCCESS,
             Ok(End::Findings) => ExitCode::FAILURE,

@@ -44,7 +44,8 @@ impl PruneArgs {
             Retention::For(span) => span,
             Retention::None => Duration::ZERO,
             Retention::Unlimited => {
-                let sentence = "OUTBOX_RETENTION is off, so that nothing grows too old: say --older-than";
+                let sentence =
+                    "OUTBOX_RETENTION is off, so that nothing grows too old: say --older-than";
                 return Err(Misuse(sentence.to_owned()).into());
             }
         };

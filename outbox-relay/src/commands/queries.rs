@@ -41,8 +41,7 @@ pub(super) async fn list_events<T: DeserializeOwned>(
     let sql = include_str!("../../../sql/relay/commands/list_events.sql");
     let Filter { aggregate, event_type, since, .. } = filter;
     let most = i64::from(most);
-    let rows =
-        session.query(sql, &[&only_published, aggregate, event_type, since, &most]).await?;
+    let rows = session.query(sql, &[&only_published, aggregate, event_type, since, &most]).await?;
     rows.iter().map(json).collect()
 }
 
@@ -115,7 +114,10 @@ pub(super) async fn find_audit<T: DeserializeOwned>(
     session.query(sql, &[&event_id, &most]).await?.iter().map(json).collect()
 }
 
-pub(super) async fn backlog<T: DeserializeOwned>(session: &Session, most: i64) -> anyhow::Result<T> {
+pub(super) async fn backlog<T: DeserializeOwned>(
+    session: &Session,
+    most: i64,
+) -> anyhow::Result<T> {
     let sql = include_str!("../../../sql/relay/commands/backlog.sql");
     json(&session.query_one(sql, &[&most]).await?)
 }

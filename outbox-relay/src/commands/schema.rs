@@ -17,7 +17,9 @@ const ROLE_NAMES: [&str; 2] = ["outbox_relay", "outbox_writer"];
 
 /// Arguments of `schema`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  outbox-relay schema | psql \"$DATABASE_URL\" -v ON_ERROR_STOP=1 --single-transaction")]
+#[command(
+    after_help = "Example:\n  outbox-relay schema | psql \"$DATABASE_URL\" -v ON_ERROR_STOP=1 --single-transaction"
+)]
 pub struct SchemaArgs {
     /// Print the least-privilege roles of relay and writers instead; to be run after the outbox is there
     #[arg(long)]
@@ -60,7 +62,7 @@ pub(super) fn for_table(sql: &str, table: &OutboxTable) -> String {
             None if token == "'outbox'" => renamed.push_str(&format!("'{}'", table.quoted(""))),
             None => renamed.push_str(token),
         }
-        if !token.trim().is_empty() {
+        if !token.trim().is_empty() && token != "CONCURRENTLY" {
             names_an_index = token == "INDEX";
         }
         rest = behind;
@@ -92,6 +94,10 @@ mod tests {
         assert_eq!(
             renamed("CREATE INDEX outbox_by_id ON outbox (id); -- the outbox", "shop.events"),
             r#"CREATE INDEX "events_by_id" ON "shop"."events" (id); -- the outbox"#
+        );
+        assert_eq!(
+            renamed("CREATE INDEX CONCURRENTLY outbox_by_id ON outbox", "e"),
+            r#"CREATE INDEX CONCURRENTLY "e_by_id" ON "e""#
         );
         assert_eq!(
             renamed("COMMENT ON TABLE outbox_audit IS 'of the outbox'", "events"),

@@ -1,6 +1,11 @@
 //! Columns for people.
 
-use comfy_table::{CellAlignment, Column, ContentArrangement, Table};
+use std::fmt::Write as _;
+use std::io::stdout;
+
+use comfy_table::{CellAlignment, Column, ColumnConstraint, ContentArrangement, Row, Table};
+
+use terminal_size::terminal_size_of;
 
 use super::plain;
 use super::print::BOLD;
@@ -25,7 +30,6 @@ impl Columns {
     pub(super) fn new<const N: usize>(heads: [(&str, Align); N]) -> Self {
         let mut table = Table::new();
         table.load_style(comfy_table::presets::NOTHING);
-        table.set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(heads.map(|(head, _)| head));
         for (column, (_, align)) in table.column_iter_mut().zip(heads) {
             lay_out(column, align);
@@ -35,26 +39,44 @@ impl Columns {
 
     /// Adds a row; what a terminal would obey is written out.
     pub(super) fn row<const N: usize>(&mut self, cells: [&str; N]) {
-        self.table.add_row(cells.map(|cell| plain::line(cell).into_owned()));
+        let mut row = Row::from(cells.map(|cell| plain::line(cell).into_owned()));
+        row.max_height(1);
+        self.table.add_row(row);
     }
 
-    /// The lines, the heading first.
-    pub(super) fn render(&self) -> String {
+    /// The lines, the heading first. On a terminal the last column is cut where the line ends.
+    pub(super) fn render(self) -> String {
+        self.as_wide_as(terminal_size_of(stdout()).map(|(width, _)| width.0))
+    }
+
+    fn as_wide_as(mut self, width: Option<u16>) -> String {
+        match width {
+            Some(width) => {
+                self.table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
+                if let Some(last) = self.table.column_iter_mut().last() {
+                    last.remove_constraint();
+                }
+            }
+            None => {
+                self.table.set_content_arrangement(ContentArrangement::Disabled);
+            }
+        }
         let mut text = String::new();
         for (index, line) in self.table.lines().enumerate() {
             let line = line.trim_end();
-            if index == 0 {
-                text.push_str(&format!("{BOLD}{line}{BOLD:#}\n"));
+            // Writing to a string does not fail.
+            let _infallible = if index == 0 {
+                writeln!(text, "{BOLD}{line}{BOLD:#}")
             } else {
-                text.push_str(line);
-                text.push('\n');
-            }
+                writeln!(text, "{line}")
+            };
         }
         text
     }
 }
 
 fn lay_out(column: &mut Column, align: Align) {
+    column.set_constraint(ColumnConstraint::ContentWidth);
     column.set_padding((0, 2));
     column.set_cell_alignment(match align {
         Align::Left => CellAlignment::Left,
@@ -64,6 +86,8 @@ fn lay_out(column: &mut Column, align: Align) {
 
 #[cfg(test)]
 mod tests {
+    use anstream::adapter::strip_str;
+
     use super::*;
 
     #[test]
@@ -71,14 +95,27 @@ mod tests {
         let mut columns = Columns::new([("NAME", Align::Left), ("COUNT", Align::Right)]);
         columns.row(["ñandú\x1b[2J", "7"]);
         columns.row(["注文", "1,234,567"]);
-        let plain: Vec<String> = anstream::adapter::strip_str(&columns.render())
-            .to_string()
-            .lines()
-            .map(str::to_owned)
-            .collect();
         assert_eq!(
-            plain,
-            ["NAME                   COUNT", r"ñandú\u{1b}[2J              7", "注文             1,234,567"]
+            lines(columns.as_wide_as(None)),
+            [
+                "NAME                COUNT",
+                r"ñandú\u{1b}[2J          7",
+                "注文            1,234,567"
+            ]
         );
+    }
+
+    #[test]
+    fn only_the_last_column_is_cut_where_the_terminal_ends() {
+        let mut columns = Columns::new([("NAME", Align::Left), ("ERROR", Align::Left)]);
+        columns.row(["a long name", "a sentence that goes on and on"]);
+        assert_eq!(
+            lines(columns.as_wide_as(Some(30))),
+            ["NAME         ERROR", "a long name  a sentence tha…"]
+        );
+    }
+
+    fn lines(rendered: String) -> Vec<String> {
+        strip_str(&rendered).to_string().lines().map(str::to_owned).collect()
     }
 }

@@ -49,12 +49,16 @@ async fn exchange(connection: &Connection, relay: &RelayArgs) -> Check {
             Ok(()) => Check::well(CHECK, format!("{name} is there")),
             Err(error) => Check::wrong(
                 CHECK,
-                Finding::new(format!("{error:#}"), "set RELAY_DECLARE=false to use it as it is".to_owned()),
+                Finding::new(
+                    format!("{error:#}"),
+                    "set RELAY_DECLARE=false to use it as it is".to_owned(),
+                ),
             ),
         },
-        (Ok(false), true) => {
-            Check::well(CHECK, format!("{name} is not there yet: the relay declares it when it starts"))
-        }
+        (Ok(false), true) => Check::well(
+            CHECK,
+            format!("{name} is not there yet: the relay declares it when it starts"),
+        ),
         (Ok(false), false) => Check::wrong(
             CHECK,
             Finding::new(

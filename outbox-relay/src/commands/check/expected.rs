@@ -28,7 +28,6 @@ impl Index {
     /// The statement that makes it while others write.
     pub(super) fn statement(&self, table: &OutboxTable) -> String {
         let statement = self.statement.replacen("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1);
-        // CONCURRENTLY stands between the word INDEX and the name.
         for_table(&statement, table)
     }
 }
@@ -114,13 +113,10 @@ mod tests {
         assert_eq!(one.definition, normal(told));
         assert!(!one.of_audit);
         let table = "shop.events".parse().expect("a name");
-        assert!(
-            one.statement(&table).starts_with(
-                r#"CREATE INDEX CONCURRENTLY "events_held_back" ON "shop"."events" (next_attempt_at)"#
-            ),
-            "{}",
-            one.statement(&table)
-        );
+        let statement = one.statement(&table);
+        let begin =
+            r#"CREATE INDEX CONCURRENTLY "events_held_back" ON "shop"."events" (next_attempt_at)"#;
+        assert!(statement.starts_with(begin), "{statement}");
         assert!(indexes.iter().any(|index| index.of_audit));
     }
 }

@@ -2,8 +2,8 @@
 
 use super::expected::{self, normal};
 use super::finding::{Check, Finding};
-use super::table::Found;
 use super::queries;
+use super::table::Found;
 use crate::commands::session::Session;
 
 /// What must be unique: what is indexed, and what to add to the table.
@@ -47,7 +47,9 @@ pub(super) async fn check(session: &Session, found: &Found) -> Check {
         }
         let alike: Vec<&IndexFound> = there
             .iter()
-            .filter(|index| index.of_audit == wanted.of_audit && indexed(index) == wanted.definition)
+            .filter(|index| {
+                index.of_audit == wanted.of_audit && indexed(index) == wanted.definition
+            })
             .collect();
         if alike.iter().any(|index| index.is_valid) {
             continue;

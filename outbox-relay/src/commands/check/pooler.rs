@@ -86,7 +86,8 @@ async fn introduce(session: &Session) -> anyhow::Result<Identity> {
 }
 
 async fn identify(session: &Session) -> Result<Identity, Unanswered> {
-    let sql = format!("SELECT pg_backend_pid()::text, coalesce(current_setting('{SETTING}', true), '')");
+    let sql =
+        format!("SELECT pg_backend_pid()::text, coalesce(current_setting('{SETTING}', true), '')");
     let row = ask(session, &sql).await?;
     let mut cells = row.into_iter();
     Ok(Identity {
@@ -111,9 +112,9 @@ async fn ask(session: &Session, sql: &str) -> Result<Vec<String>, Unanswered> {
         .map_err(|_| Unanswered::Late)?
         .map_err(|error| Unanswered::Refused(reason(&error)))?;
     let last = messages.into_iter().rev().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(
-            (0..row.len()).map(|cell| row.get(cell).unwrap_or_default().to_owned()).collect(),
-        ),
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|cell| row.get(cell).unwrap_or_default().to_owned()).collect())
+        }
         _ => None,
     });
     last.context("no row").map_err(|error| Unanswered::Refused(error.to_string()))

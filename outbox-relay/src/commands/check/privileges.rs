@@ -1,8 +1,8 @@
 //! Whether the role may do what a relay and these commands do.
 
 use super::finding::{Check, Finding};
-use super::table::Found;
 use super::queries;
+use super::table::Found;
 use crate::commands::session::Session;
 
 /// What a role may do.

@@ -1,8 +1,8 @@
 //! The sequence that numbers the events.
 
 use super::finding::{Check, Finding};
-use super::table::Found;
 use super::queries;
+use super::table::Found;
 use crate::commands::session::Session;
 
 /// A sequence as the catalogue knows it.

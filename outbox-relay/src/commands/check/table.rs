@@ -27,7 +27,8 @@ pub(super) async fn find(session: &Session) -> Result<Found, Check> {
         Ok(found) => found,
         Err(error) => return Err(Check::failed("table", &error)),
     };
-    let wrong = |finding: String, mend: String| Err(Check::wrong("table", Finding::new(finding, mend)));
+    let wrong =
+        |finding: String, mend: String| Err(Check::wrong("table", Finding::new(finding, mend)));
     let Some(found) = found else {
         let name = if table.to_string() == "outbox" {
             String::new()

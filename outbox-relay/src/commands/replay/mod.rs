@@ -197,10 +197,8 @@ async fn send_all(
     let mut page = page::read(session, extent, reached, relay).await?;
     while let Some(last) = page.last() {
         let up_to = last.place.id;
-        let (sent, next) = tokio::join!(
-            sender.send(&page, progress),
-            page::read(session, extent, up_to, relay)
-        );
+        let (sent, next) =
+            tokio::join!(sender.send(&page, progress), page::read(session, extent, up_to, relay));
         let failed = sent?;
         document.replayed += i64::try_from(page.len() - failed.len())?;
         document.failed.extend(failed);
