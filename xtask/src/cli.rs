@@ -23,7 +23,8 @@ enum Command {
     /// PostgreSQL and RabbitMQ are looked for on this machine, installed with apt-get when they
     /// are missing and that is possible, and started as private servers below .stack/ without
     /// touching the system's. ORDER_DATABASE_URL, CUSTOMER_DATABASE_URL and RABBITMQ_URL, when
-    /// set, name servers to use instead. Other settings of the services (RELAY_WINDOW, RUST_LOG, …)
+    /// set, name servers to use instead; RELAY_DATABASE_URL is the order database for the relay,
+    /// which uses its own role in ours. Other settings of the services (RELAY_WINDOW, RUST_LOG, …)
     /// are passed on to them from the environment.
     ///
     /// Afterwards `. .stack/env` sets the addresses as shell variables, .stack/pids/ holds the

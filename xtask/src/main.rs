@@ -11,6 +11,7 @@ mod follow;
 mod plan;
 mod port_owner;
 mod ready;
+mod relay_role;
 mod restart;
 mod servers;
 mod services;

@@ -70,6 +70,9 @@ pub(crate) struct Addresses {
     pub(crate) order_service: String,
     pub(crate) customer_service: String,
     pub(crate) order_database: String,
+    /// The same, for the relay.
+    #[serde(default)]
+    pub(crate) relay_database: String,
     pub(crate) customer_database: String,
     pub(crate) rabbitmq: String,
     /// With user and password in it; unknown for some brokers of others.
@@ -83,6 +86,7 @@ pub(crate) struct Addresses {
 /// The servers' part of the addresses.
 pub(crate) struct ServerAddresses {
     pub(crate) order_database: String,
+    pub(crate) relay_database: String,
     pub(crate) customer_database: String,
     pub(crate) rabbitmq: String,
     pub(crate) rabbitmq_management: Option<String>,
@@ -95,6 +99,7 @@ impl Addresses {
             order_service: on(ports.order_api),
             customer_service: on(ports.customer_api),
             order_database: servers.order_database,
+            relay_database: servers.relay_database,
             customer_database: servers.customer_database,
             rabbitmq: servers.rabbitmq,
             rabbitmq_management: servers.rabbitmq_management,
@@ -118,9 +123,11 @@ pub(crate) struct Command {
     pub(crate) port: u16,
 }
 
-/// The four services, in the order in which they are started.
+/// The four services, in the order in which they are started: the relay last, as its role is given rights on tables that the
+/// order service makes.
 pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Command)> {
     let order_db = ("DATABASE_URL", at.order_database.clone());
+    let relay_db = ("DATABASE_URL", at.relay_database.clone());
     let customer_db = ("DATABASE_URL", at.customer_database.clone());
     let broker = ("RABBITMQ_URL", at.rabbitmq.clone());
     let listen = |port: u16| ("LISTEN_ADDR", format!("127.0.0.1:{port}"));
@@ -142,7 +149,7 @@ pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Comma
         ("SEED_CUSTOMERS", "true".to_owned()),
     ];
     let orders = vec![
-        order_db.clone(),
+        order_db,
         listen(ports.order_api),
         ("CUSTOMER_SERVICE_URL", at.customer_service.clone()),
     ];
@@ -163,18 +170,18 @@ pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Comma
             ),
         ),
         (
-            Name::OutboxRelay,
-            command("outbox-relay", "run", None, relay_ops, vec![order_db, broker]),
-        ),
-        (
             Name::OrderService,
             command("order-service", "serve", Some(ports.order_api), order_ops, orders),
+        ),
+        (
+            Name::OutboxRelay,
+            command("outbox-relay", "run", None, relay_ops, vec![relay_db, broker]),
         ),
     ]
 }
 
 /// Variables that would send a service to other servers or ports than the stack's.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "DATABASE_URL",
     "DATABASE_URL_FILE",
     "RABBITMQ_URL",
@@ -182,6 +189,7 @@ const OURS: [&str; 10] = [
     "CUSTOMER_SERVICE_URL",
     "ORDER_SERVICE_URL",
     "ORDER_DATABASE_URL",
+    "RELAY_DATABASE_URL",
     "CUSTOMER_DATABASE_URL",
     "LISTEN_ADDR",
     "OPS_ADDR",
@@ -217,4 +225,29 @@ pub(crate) fn is_ours(name: &str) -> bool {
 /// Where `package`'s program lies in a folder of built programs.
 pub(crate) fn program(bin_dir: &Path, package: &str) -> std::path::PathBuf {
     bin_dir.join(package)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_relay_comes_last_and_is_the_only_one_to_use_its_role() -> anyhow::Result<()> {
+        let ports = ServicePorts::new(None)?;
+        let servers = ServerAddresses {
+            order_database: "postgres://owner@h/orders".to_owned(),
+            relay_database: "postgres://outbox_relay@h/orders".to_owned(),
+            customer_database: "postgres://owner@h/customers".to_owned(),
+            rabbitmq: "amqp://h".to_owned(),
+            rabbitmq_management: None,
+        };
+        let commands = commands(&ports, &Addresses::new(&ports, servers));
+        let uses_role = |command: &Command| {
+            command.environment.iter().any(|(_, value)| value.contains("outbox_relay@"))
+        };
+        let (last, others) = commands.split_last().context("four services")?;
+        assert!(last.0 == Name::OutboxRelay && uses_role(&last.1));
+        assert!(!others.iter().any(|(_, command)| uses_role(command)));
+        Ok(())
+    }
 }

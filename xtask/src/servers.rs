@@ -5,12 +5,14 @@ use stack::{PostgresServer, RabbitServer};
 use url::Url;
 
 use crate::plan::{ServerAddresses, ServicePorts};
+use crate::relay_role::RELAY_ROLE;
 use crate::state::{Name, State, given, own_postgres, own_rabbitmq, write_pid};
 use crate::style::say;
 
 /// The servers that the environment names instead of ours.
 pub(crate) struct Given {
     order_database: Option<String>,
+    relay_database: Option<String>,
     customer_database: Option<String>,
     rabbitmq: Option<String>,
 }
@@ -19,6 +21,7 @@ impl Given {
     pub(crate) fn from_environment() -> Self {
         Self {
             order_database: given("ORDER_DATABASE_URL"),
+            relay_database: given("RELAY_DATABASE_URL"),
             customer_database: given("CUSTOMER_DATABASE_URL"),
             rabbitmq: given("RABBITMQ_URL"),
         }
@@ -26,6 +29,11 @@ impl Given {
 
     pub(crate) fn needs_postgres(&self) -> bool {
         self.order_database.is_none() || self.customer_database.is_none()
+    }
+
+    /// Whether the relay's role in the order database is ours to make.
+    pub(crate) fn makes_relay_role(&self) -> bool {
+        self.order_database.is_none() && self.relay_database.is_none()
     }
 
     pub(crate) fn needs_rabbitmq(&self) -> bool {
@@ -59,17 +67,25 @@ pub(crate) async fn start(
     let rabbitmq = state.own_rabbitmq.then(own_rabbitmq).transpose()?;
     drop(services_ports);
 
-    let ((order_database, customer_database), (rabbitmq, rabbitmq_management)) = tokio::try_join!(
+    let (databases, (rabbitmq, rabbitmq_management)) = tokio::try_join!(
         Box::pin(start_postgres(postgres, given)),
         Box::pin(start_rabbitmq(rabbitmq, given))
     )?;
-    Ok(ServerAddresses { order_database, customer_database, rabbitmq, rabbitmq_management })
+    let (order_database, relay_database, customer_database) = databases;
+    Ok(ServerAddresses {
+        order_database,
+        relay_database,
+        customer_database,
+        rabbitmq,
+        rabbitmq_management,
+    })
 }
 
 async fn start_postgres(
     own: Option<PostgresServer>,
     given: &Given,
-) -> anyhow::Result<(String, String)> {
+) -> anyhow::Result<(String, String, String)> {
+    let mut relay = given.relay_database.clone();
     let mut urls = [("orders", &given.order_database), ("customers", &given.customer_database)]
         .map(|(database, given)| (database, given.clone()));
     if let Some(mut server) = own {
@@ -81,9 +97,14 @@ async fn start_postgres(
             server.access().create_if_missing(database).await?;
             *url = Some(server.url(database));
         }
+        if given.makes_relay_role() {
+            relay = Some(server.access().url_as(RELAY_ROLE, &stack::password(), "orders"));
+        }
     }
     let [(_, orders), (_, customers)] = urls;
-    Ok((orders.unwrap_or_default(), customers.unwrap_or_default()))
+    let orders = orders.unwrap_or_default();
+    // A database of others is theirs to give roles.
+    Ok((orders.clone(), relay.unwrap_or(orders), customers.unwrap_or_default()))
 }
 
 async fn start_rabbitmq(
