@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pipeline_tests::counting::{Counting, QUEUE, orders_of, until};
 use pipeline_tests::pipeline::{PATIENCE, connect};
+use service_kit::broker::{self, BrokerUrl};
 use service_kit::postgres::{Database, DatabaseError, DatabaseUrl, Pool, PoolArgs};
 use stack::{PostgresServer, RabbitServer, Service};
 
@@ -40,6 +41,26 @@ async fn when_its_broker_is_killed_the_consumer_goes_on_with_the_next_one_of_its
     until(async || Ok(next.publish_all(orders_of(1, customer)).await.ok())).await?;
     first.counted(customer, 11).await?;
     assert!(consumer.is_running(), "{}", consumer.last_lines());
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_a_connection_was_lost_the_next_broker_is_tried_first_though_the_other_one_answers()
+-> anyhow::Result<()> {
+    let servers = stack::shared().await?;
+    let (one, two) = tokio::try_join!(servers.vhost("one"), servers.vhost("two"))?;
+    let urls = format!("{},{}", one.amqp_url, two.amqp_url);
+    let urls: BrokerUrl = urls.parse().map_err(anyhow::Error::msg)?;
+    let first = broker::connect(&urls, "test").await?;
+    let second = broker::connect(&urls, "test").await?;
+    for connection in [&first, &second] {
+        assert_eq!(connection.status().vhost().as_str(), one.name, "all to the same one");
+    }
+    for connection in [first, second] {
+        connection.close(200, "OK".into()).await?;
+    }
+    let third = broker::connect(&urls, "test").await?;
+    assert_eq!(third.status().vhost().as_str(), two.name);
     Ok(())
 }
 

@@ -46,7 +46,9 @@ impl Connect for Hosts {
     fn connect(&self, config: &Config) -> Connecting<'_> {
         let config = config.clone();
         Box::pin(async move {
-            let unreached = match open(&self.url, &config, &self.tls).await {
+            // Certificates may have been renewed; while they can't be read, the ones of the start have to do.
+            let tls = connector(&self.url).unwrap_or_else(|_| self.tls.clone());
+            let unreached = match open(&self.url, &config, &tls).await {
                 Ok((client, connection)) => return Ok((client, drive(connection))),
                 Err(unreached) => unreached,
             };
