@@ -112,6 +112,11 @@ impl Lanes {
         LaneSet(self.owned.0 & !self.leaving.0)
     }
 
+    /// Whether some lanes are to be given to other relays.
+    pub(crate) const fn is_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
     /// Looks now and then who is at work, and takes or offers lanes. Returns those that were taken.
     pub(crate) async fn share(&mut self, database: &Database) -> Result<LaneSet, DatabaseError> {
         if self.watched.is_some_and(|watched| watched.elapsed() < EVERY) {

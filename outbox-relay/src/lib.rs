@@ -6,9 +6,9 @@
 //! |---|---|
 //! | `lookout` | where and when to look for pending rows: `horizon` (which ids may still appear), `pace` (how often) |
 //! | `queue` | which of them may be sent now, and which wait behind another of their aggregate |
-//! | `claim` | their contents |
+//! | `flight` | which go into the next window; `claim` loads their contents |
 //! | `publish` | a `window` of them, sent and then confirmed, one `verdict` each; `isolate` finds a message that makes the broker close the channel |
-//! | `settle` | one statement for the published, one for the failed |
+//! | `settling` | when outcomes are noted; `settle`: one statement for the published, one for the failed |
 //!
 //! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share), `prune`
 //! (old published rows), `message` with `headers` and `envelope` (a row as an AMQP message), `database` with `queries` and
@@ -24,6 +24,7 @@ mod commands;
 mod config;
 mod database;
 mod envelope;
+mod flight;
 mod headers;
 mod help;
 mod horizon;
@@ -40,6 +41,7 @@ mod queries;
 mod queue;
 mod relay;
 mod settle;
+mod settling;
 mod table;
 mod topology;
 mod verdict;

@@ -165,6 +165,21 @@ impl Queue {
         taken
     }
 
+    /// At most `count` events that come next behind those in flight, until their sizes add up to `bytes`.
+    pub(crate) fn upcoming(&self, count: usize, bytes: i64) -> Vec<Place> {
+        let mut size = 0;
+        let lines = self.lines.values().filter(|line| line.state == Head::InFlight);
+        // Of few lines several each, of many lines a few of the next.
+        let each = (count / self.lines.len().max(1)).max(1);
+        let behind = lines.flat_map(|line| line.behind.iter().take(each));
+        let fitting = behind.take_while(|place| {
+            let fits = size < bytes;
+            size += place.size;
+            fits
+        });
+        fitting.take(count).copied().collect()
+    }
+
     fn head(&mut self, place: &Place, state: Head) {
         if let Some(line) = self.lines.get_mut(&place.key)
             && line.head == place.id
@@ -322,3 +337,6 @@ impl Queue {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,5 @@
 //! The relay: what happens in one turn, and the loop that repeats it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use service_kit::health::{Health, Need};
@@ -9,30 +8,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backlog::Backlog;
 use crate::broker::Broker;
-use crate::claim::{Claimed, claim};
-use crate::config::{Config, Ordering, Retention, WhenStuck};
+use crate::config::{Config, Ordering, WhenStuck};
 use crate::database::{Database, DatabaseError};
+use crate::flight::Flight;
 use crate::lanes::{LaneSet, Lanes, lane};
 use crate::link::Link;
 use crate::lookout::Lookout;
 use crate::measure;
-use crate::message::Form;
-use crate::publish::{Published, publish};
+use crate::publish::Published;
 use crate::queries::Holding;
 use crate::queue::Queue;
-use crate::settle::{Failed, Settled, Settlement, settle};
+use crate::settle::{Failed, Settled};
+use crate::settling::Settling;
 use crate::topology::Topology;
 use crate::verdict::Verdict;
 use crate::window::{BLOCKED, Patience};
-
-/// Bytes of payload, as text, after which a window takes no further event; one big event still goes.
-const WINDOW_BYTES: i64 = 1 << 20;
-
-/// Bytes of payload in flight after which no window is begun.
-const FLIGHT_BYTES: i64 = 4 << 20;
-
-/// Outcomes that wait to be noted after which no window is begun.
-const UNSETTLED: usize = 20_000;
 
 /// What a turn did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +41,7 @@ pub enum Outcome {
 
 /// What runs beside the turns.
 #[derive(Debug)]
-enum Done {
+pub(crate) enum Done {
     Published(Published),
     Settled(Settled),
 }
@@ -60,9 +50,7 @@ enum Done {
 #[derive(Debug)]
 pub struct Relay {
     config: Config,
-    form: Arc<Form>,
     topology: Topology,
-    patience: Patience,
     stop: CancellationToken,
     health: Health,
     database: Link<Database>,
@@ -72,14 +60,8 @@ pub struct Relay {
     queue: Queue,
     backlog: Backlog,
     tasks: JoinSet<Done>,
-    /// Cancelled when the lanes are lost.
-    lost: CancellationToken,
-    flight_bytes: i64,
-    /// What is known of events and is yet to be noted.
-    settlement: Settlement,
-    is_settling: bool,
-    /// The database did not note what it was told last.
-    settling_fails: bool,
+    flight: Flight,
+    settling: Settling,
     /// The session is new, and outcomes of an earlier one are yet to be noted.
     is_catching_up: bool,
 }
@@ -93,16 +75,14 @@ impl Relay {
         let args = &config.relay;
         let ordered = args.relay_ordering == Ordering::Strict;
         let holding = Holding { ordered, stuck_holds: args.relay_when_stuck == WhenStuck::Hold };
+        let patience = Patience {
+            confirm: args.relay_confirm_timeout,
+            stop: stop.clone(),
+            drain: config.process.shutdown_grace / 2,
+            broker: broker.clone(),
+        };
         Self {
-            form: Arc::new(Form::new(args)),
             topology: Topology::new(args),
-            patience: Patience {
-                confirm: args.relay_confirm_timeout,
-                stop: stop.clone(),
-                drain: config.process.shutdown_grace / 2,
-                broker: broker.clone(),
-            },
-            lost: stop.child_token(),
             stop,
             health: health.clone(),
             database: Link::new(health.dependency("postgresql", Need::Required)),
@@ -112,10 +92,8 @@ impl Relay {
             queue: Queue::new(ordered),
             backlog: Backlog::default(),
             tasks: JoinSet::new(),
-            flight_bytes: 0,
-            settlement: Settlement::default(),
-            is_settling: false,
-            settling_fails: false,
+            flight: Flight::new(args, patience),
+            settling: Settling::new(&config),
             is_catching_up: false,
             config,
         }
@@ -130,7 +108,9 @@ impl Relay {
             // On the heap: it is large, and seldom needed.
             Box::pin(self.connect()).await;
         }
-        self.begin_settling();
+        if let Some(database) = self.database.get() {
+            self.settling.begin(database, &mut self.tasks);
+        }
         match self.turn().await {
             _ if settled => Outcome::Worked,
             Ok(outcome) => outcome,
@@ -164,8 +144,7 @@ impl Relay {
     /// The session is gone, and the lanes with it. What is in flight may still be settled.
     fn lose_database(&mut self, reason: &str) {
         self.database.failed(reason);
-        self.lost.cancel();
-        self.lost = self.stop.child_token();
+        self.flight.lose_lanes();
         self.lanes = Lanes::default();
         self.queue.keep(LaneSet::default());
         self.lookout.forget();
@@ -195,15 +174,16 @@ impl Relay {
     fn published(&mut self, Published { publisher, events, verdicts, lost }: Published) {
         measure::decided(&events, &verdicts);
         for (event, verdict) in events.iter().zip(&verdicts) {
-            self.flight_bytes -= event.place.size;
+            self.flight.landed(event);
             match verdict {
                 Verdict::Published => {
                     self.queue.published(&event.place);
-                    self.settlement.published(event);
+                    self.settling.waiting().published(event);
                 }
                 Verdict::Failed(_) | Verdict::Impossible(_) => {
-                    let failed = self.settlement.failed(event, verdict, &self.config.relay);
-                    let skips = self.config.relay.relay_when_stuck == WhenStuck::Skip;
+                    let args = &self.config.relay;
+                    let failed = self.settling.waiting().failed(event, verdict, args);
+                    let skips = args.relay_when_stuck == WhenStuck::Skip;
                     if failed == Failed::Stuck && skips {
                         self.queue.published(&event.place);
                     } else {
@@ -227,13 +207,11 @@ impl Relay {
         }
     }
 
-    fn settled(&mut self, Settled { places, left, result }: Settled) -> bool {
-        self.is_settling = false;
-        self.settlement.append(left);
+    fn settled(&mut self, settled: Settled) -> bool {
+        let (places, result) = self.settling.ended(settled);
         for place in &places {
             self.queue.settled(place);
         }
-        self.settling_fails = result.is_err();
         match result {
             Ok(()) => (),
             // The session is as good as any other. What it did not note is not sent again meanwhile.
@@ -241,26 +219,6 @@ impl Relay {
             Err(error) => self.lose_database(&error.to_string()),
         }
         !places.is_empty()
-    }
-
-    /// While one commit is under way the next outcomes gather.
-    fn begin_settling(&mut self) {
-        let Some(database) = self.database.get() else {
-            return;
-        };
-        if self.is_settling || self.settlement.is_empty() {
-            return;
-        }
-        let session = Arc::clone(&database.settle);
-        let settlement = std::mem::take(&mut self.settlement);
-        let keep = self.config.retention.outbox_retention != Retention::None;
-        self.tasks.spawn(async move {
-            let begun = Instant::now();
-            let settled = settle(session, settlement, keep).await;
-            measure::settled(begun.elapsed());
-            Done::Settled(settled)
-        });
-        self.is_settling = true;
     }
 
     async fn turn(&mut self) -> Result<Outcome, DatabaseError> {
@@ -284,8 +242,11 @@ impl Relay {
         if !self.lanes.share(database).await?.is_empty() {
             self.lookout.start_over();
         }
-        self.queue.keep(self.lanes.open());
-        self.lanes.hand_over(database, busy).await?;
+        if self.lanes.is_leaving() {
+            self.queue.keep(self.lanes.open());
+            self.flight.forget_ahead();
+            self.lanes.hand_over(database, busy).await?;
+        }
         if is_blocked {
             self.broker.hindered(BLOCKED);
             self.works();
@@ -296,8 +257,8 @@ impl Relay {
             return Ok(self.stands("standing by: other relays own all lanes", Outcome::StandingBy));
         }
         // Before anything else is taken, so that nothing is sent again whose outcome is known.
-        self.is_catching_up &= self.is_settling || !self.settlement.is_empty();
-        if self.settling_fails || self.is_catching_up {
+        self.is_catching_up &= !self.settling.is_done();
+        if self.settling.is_stuck() || self.is_catching_up {
             self.works();
             return Ok(Outcome::Unavailable);
         }
@@ -309,8 +270,10 @@ impl Relay {
         let is_all = self.lookout.look(database, self.lanes.open(), &mut self.queue).await?;
         measure::polled(begun.elapsed());
         self.works();
-        self.begin_windows().await?;
-        if self.queue.is_empty() && self.settlement.is_empty() && !self.is_settling && is_all {
+        if let (Some(database), Some(broker)) = (self.database.get(), self.broker.get()) {
+            self.flight.begin(&mut self.queue, database, broker, &mut self.tasks).await?;
+        }
+        if self.queue.is_empty() && self.settling.is_done() && is_all {
             self.broker.works();
             return Ok(Outcome::Idle);
         }
@@ -318,61 +281,9 @@ impl Relay {
     }
 
     fn works(&mut self) {
-        if !self.settling_fails {
+        if !self.settling.fails() {
             self.database.works();
         }
-    }
-
-    /// Begins windows while there are events, free channels and room for their bytes.
-    async fn begin_windows(&mut self) -> Result<(), DatabaseError> {
-        let (Some(database), Some(broker)) = (self.database.get(), self.broker.get()) else {
-            return Ok(());
-        };
-        let window = usize::try_from(self.config.relay.relay_window).unwrap_or(usize::MAX);
-        let longest = i64::from(self.config.relay.relay_max_message_bytes);
-        while self.queue.ready() > 0
-            && broker.has_free()
-            && self.flight_bytes < FLIGHT_BYTES
-            && self.settlement.len() < UNSETTLED
-        {
-            let places = self.queue.take(window, WINDOW_BYTES);
-            let Claimed { events, left, gone } =
-                match claim(database, &places, WINDOW_BYTES, longest).await {
-                    Ok(claimed) => claimed,
-                    Err(error) => {
-                        for place in places {
-                            self.queue.put_back(place);
-                        }
-                        return Err(error);
-                    }
-                };
-            for place in left.into_iter().rev() {
-                self.queue.put_back(place);
-            }
-            for place in &gone {
-                self.queue.gone(place);
-            }
-            // A relay that was frozen does not know for how long: whether the lanes are still its own is asked again first.
-            if self.stop.is_cancelled() || !database.claim.is_alive() {
-                for event in events {
-                    self.queue.put_back(event.place);
-                }
-                return Ok(());
-            }
-            if events.is_empty() {
-                continue;
-            }
-            if let Some(publisher) = broker.take() {
-                self.flight_bytes += events.iter().map(|event| event.place.size).sum::<i64>();
-                measure::window(events.len());
-                let (form, patience) = (Arc::clone(&self.form), self.patience.clone());
-                let lost = self.lost.clone();
-                self.tasks.spawn(async move {
-                    Done::Published(publish(publisher, form, events, patience, lost).await)
-                });
-            }
-        }
-        Ok(())
     }
 
     fn stands(&self, note: &str, outcome: Outcome) -> Outcome {
@@ -400,7 +311,9 @@ impl Relay {
             Outcome::Worked => return,
             Outcome::Busy | Outcome::Idle => {
                 let look = self.lookout.next(&self.queue);
-                self.lanes.next_watch().map_or(look, |watch| watch.min(look))
+                let watch = self.lanes.next_watch().unwrap_or(look);
+                let settle = self.settling.due().unwrap_or(look);
+                look.min(watch).min(settle)
             }
             Outcome::StandingBy | Outcome::Unavailable => {
                 Instant::now() + self.config.relay.relay_poll_max
@@ -420,26 +333,27 @@ impl Relay {
         // A window waits no longer than its patience allows.
         while let Some(done) = self.tasks.join_next().await {
             self.take_up_one(done);
-            self.begin_settling();
         }
         let settled = tokio::time::timeout(limit, async {
-            while !self.settlement.is_empty() {
+            while !self.settling.is_done() {
                 // The token is cancelled: a fresh one lets the database be reached once more.
                 let go_on = CancellationToken::new();
                 let (url, table) = (self.config.database.url(), &self.config.outbox.outbox_table);
                 self.database.open(Database::connect(url, table), &go_on).await;
-                self.begin_settling();
+                if let Some(database) = self.database.get() {
+                    self.settling.begin(database, &mut self.tasks);
+                }
                 while let Some(done) = self.tasks.join_next().await {
                     self.take_up_one(done);
                 }
-                if !self.settlement.is_empty() {
+                if !self.settling.is_done() {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
         });
         if settled.await.is_err() {
             tracing::warn!(
-                events = self.settlement.len(),
+                events = self.settling.len(),
                 "the outcome of the last windows could not be noted: what was published will be published again"
             );
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// An age in seconds: `3m 12s`, `4d 2h`, `0.35s`.
+/// An age in seconds: `3m 12s`, `4d 2h`, `350ms`.
 pub(super) fn age(seconds: Option<f64>) -> String {
     match seconds {
         Some(seconds) => from_seconds(seconds),
@@ -10,7 +10,7 @@ pub(super) fn age(seconds: Option<f64>) -> String {
     }
 }
 
-/// A time in seconds in at most two units.
+/// A time in seconds, in one unit or in two that follow each other.
 pub(super) fn from_seconds(seconds: f64) -> String {
     // A clock that was set back makes an event come from the future.
     let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
@@ -20,26 +20,17 @@ pub(super) fn from_seconds(seconds: f64) -> String {
     if span < Duration::from_secs(10) {
         return format!("{:.1}s", span.as_secs_f64());
     }
-    let text = humantime::format_duration(Duration::from_secs(span.as_secs())).to_string();
-    let mut parts = text.split(' ').map(short);
-    match (parts.next(), parts.next()) {
-        (Some(first), Some(second)) => format!("{first} {second}"),
-        (first, _) => first.unwrap_or_default(),
+    let seconds = span.as_secs();
+    let units = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
+    let first = units.iter().position(|&(_, length)| seconds >= length).unwrap_or(units.len() - 1);
+    let (unit, length) = units[first];
+    let (count, rest) = (seconds / length, seconds % length);
+    match units.get(first + 1) {
+        Some((smaller, length)) if rest >= *length => {
+            format!("{count}{unit} {}{smaller}", rest / length)
+        }
+        _ => format!("{count}{unit}"),
     }
-}
-
-/// `3days` as `3d`, `2months` as `2mo`.
-fn short(part: &str) -> String {
-    let digits = part.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match part[digits.len()..].trim_end_matches('s') {
-        "year" => "y",
-        "month" => "mo",
-        "day" => "d",
-        // `s` itself is all gone.
-        "" => "s",
-        unit => unit,
-    };
-    format!("{digits}{unit}")
 }
 
 #[cfg(test)]
@@ -57,7 +48,8 @@ mod tests {
             (7200.0, "2h"),
             (90_061.0, "1d 1h"),
             (f64::INFINITY, "0ms"),
-            (40_000_000.0, "1y 3mo"),
+            (172_815.0, "2d"),
+            (40_000_000.0, "462d 23h"),
         ] {
             assert_eq!(from_seconds(seconds), text, "{seconds}");
         }

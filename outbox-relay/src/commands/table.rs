@@ -46,10 +46,10 @@ impl Columns {
 
     /// The lines, the heading first. On a terminal the last column is cut where the line ends.
     pub(super) fn render(self) -> String {
-        self.as_wide_as(terminal_size_of(stdout()).map(|(width, _)| width.0))
+        self.render_within(terminal_size_of(stdout()).map(|(width, _)| width.0))
     }
 
-    fn as_wide_as(mut self, width: Option<u16>) -> String {
+    fn render_within(mut self, width: Option<u16>) -> String {
         match width {
             Some(width) => {
                 self.table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
@@ -96,7 +96,7 @@ mod tests {
         columns.row(["ñandú\x1b[2J", "7"]);
         columns.row(["注文", "1,234,567"]);
         assert_eq!(
-            lines(columns.as_wide_as(None)),
+            lines(&columns.render_within(None)),
             [
                 "NAME                COUNT",
                 r"ñandú\u{1b}[2J          7",
@@ -110,12 +110,12 @@ mod tests {
         let mut columns = Columns::new([("NAME", Align::Left), ("ERROR", Align::Left)]);
         columns.row(["a long name", "a sentence that goes on and on"]);
         assert_eq!(
-            lines(columns.as_wide_as(Some(30))),
+            lines(&columns.render_within(Some(30))),
             ["NAME         ERROR", "a long name  a sentence tha…"]
         );
     }
 
-    fn lines(rendered: String) -> Vec<String> {
-        strip_str(&rendered).to_string().lines().map(str::to_owned).collect()
+    fn lines(rendered: &str) -> Vec<String> {
+        strip_str(rendered).to_string().lines().map(str::to_owned).collect()
     }
 }
