@@ -35,3 +35,43 @@ pub fn next_free(first: u16) -> anyhow::Result<u16> {
         .find(|port| is_free(*port))
         .with_context(|| format!("no free TCP port between {first} and {last}"))
 }
+
+/// The four ports of a RabbitMQ node.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    pub(crate) amqp: u16,
+    pub(crate) management: u16,
+    pub(crate) epmd: u16,
+    pub(crate) dist: u16,
+}
+
+impl Ports {
+    /// Four free ports.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn any() -> anyhow::Result<Self> {
+        let mut free: Vec<u16> = Vec::with_capacity(4);
+        while free.len() < 4 {
+            let port = free_port()?;
+            if !free.contains(&port) {
+                free.push(port);
+            }
+        }
+        Ok(Self { amqp: free[0], management: free[1], epmd: free[2], dist: free[3] })
+    }
+
+    /// RabbitMQ's usual ports, or the next free ones; the port mapper keeps off the usual 4369,
+    /// which belongs to a node of the system.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn usual() -> anyhow::Result<Self> {
+        Ok(Self {
+            amqp: next_free(5672)?,
+            management: next_free(15672)?,
+            epmd: next_free(14369)?,
+            dist: next_free(25672)?,
+        })
+    }
+}

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkout::open_folder;
 use crate::management::Management;
+use crate::ports::Ports;
 use crate::process::{Process, ProcessId};
 use crate::readiness::{says_address_in_use, wait_until_ready};
 use crate::scratch::{Scratch, end_and_remove};
@@ -328,46 +329,6 @@ impl Drop for RabbitServer {
             let processes = processes.map(|running| (running.id.clone(), false));
             end_and_remove(&self.dir, &processes.collect::<Vec<_>>());
         }
-    }
-}
-
-/// The four ports of a node.
-#[derive(Clone, Copy, Debug)]
-pub struct Ports {
-    amqp: u16,
-    management: u16,
-    epmd: u16,
-    dist: u16,
-}
-
-impl Ports {
-    /// Four free ports.
-    ///
-    /// # Errors
-    /// When there are none.
-    pub fn any() -> anyhow::Result<Self> {
-        let mut free: Vec<u16> = Vec::with_capacity(4);
-        while free.len() < 4 {
-            let port = ports::free_port()?;
-            if !free.contains(&port) {
-                free.push(port);
-            }
-        }
-        Ok(Self { amqp: free[0], management: free[1], epmd: free[2], dist: free[3] })
-    }
-
-    /// RabbitMQ's usual ports, or the next free ones; the port mapper keeps off the usual 4369,
-    /// which belongs to a node of the system.
-    ///
-    /// # Errors
-    /// When there are none.
-    pub fn usual() -> anyhow::Result<Self> {
-        Ok(Self {
-            amqp: ports::next_free(5672)?,
-            management: ports::next_free(15672)?,
-            epmd: ports::next_free(14369)?,
-            dist: ports::next_free(25672)?,
-        })
     }
 }
 
