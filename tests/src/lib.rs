@@ -10,4 +10,5 @@ pub mod frozen;
 pub mod order_api;
 pub mod outbox;
 pub mod pipeline;
+pub mod relay_command;
 pub mod relay_role;
