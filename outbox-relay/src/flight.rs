@@ -64,7 +64,7 @@ impl Flight {
         self.ahead.clear();
     }
 
-    /// Some lanes are leaving: what was loaded of them is not needed.
+    /// What was loaded ahead may not be needed, or not as it was.
     pub(crate) fn forget_ahead(&mut self) {
         self.ahead.clear();
     }

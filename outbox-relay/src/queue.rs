@@ -101,10 +101,13 @@ impl Queue {
                 }
                 Entry::Occupied(mut line) => {
                     let line = line.get_mut();
-                    if line.more || line.state == Head::Failed {
+                    if line.state == Head::Failed {
                         return;
                     }
-                    if retried || line.behind.len() >= LINE {
+                    // One that appeared late, below those that are remembered, is not found behind them.
+                    let last = line.behind.back().map_or(line.head, |last| last.id.max(line.head));
+                    let is_late = place.id < last && !retried;
+                    if !is_late && (line.more || retried || line.behind.len() >= LINE) {
                         line.more = true;
                         return;
                     }
@@ -261,6 +264,10 @@ impl Queue {
     /// At most `count` lines of which too few events are remembered: key, and the id behind which the table holds more.
     pub(crate) fn short_lines(&mut self, count: usize) -> (Vec<i64>, Vec<i64>) {
         let (mut keys, mut ids) = (Vec::new(), Vec::new());
+        if self.is_full() {
+            // There is enough to be sent without them.
+            return (keys, ids);
+        }
         let mut later = Vec::new();
         for key in std::mem::take(&mut self.short) {
             let Some(line) = self.lines.get(&key) else {
@@ -314,6 +321,14 @@ impl Queue {
 
     /// How many events [`lengthen`](Self::lengthen) may be given of each line.
     pub(crate) const LINE: usize = LINE;
+
+    /// Lanes were taken, perhaps after they had been lost: behind an event that failed before and is still in flight, the table holds
+    /// back the others until it is settled, so that no look finds them.
+    pub(crate) fn resume(&mut self, taken: LaneSet) {
+        for (key, line) in &mut self.lines {
+            line.more |= line.retried && taken.has(lane(*key));
+        }
+    }
 
     /// Forgets what is not in flight of the lanes that are not among `kept`.
     pub(crate) fn keep(&mut self, kept: LaneSet) {

@@ -189,6 +189,8 @@ impl Relay {
                     } else {
                         self.queue.failed(&event.place);
                     }
+                    // What waits behind it may wait for long, and be changed by people meanwhile.
+                    self.flight.forget_ahead();
                 }
                 Verdict::Unknown if self.lanes.open().has(lane(event.place.key)) => {
                     self.queue.put_back(event.place);
@@ -207,18 +209,22 @@ impl Relay {
         }
     }
 
-    fn settled(&mut self, settled: Settled) -> bool {
-        let (places, result) = self.settling.ended(settled);
-        for place in &places {
+    /// Says whether the outcome of events was noted.
+    fn settled(&mut self, mut settled: Settled) -> bool {
+        self.settling.ended(&mut settled);
+        for place in &settled.places {
             self.queue.settled(place);
         }
-        match result {
+        if settled.freed {
+            self.lookout.start_over();
+        }
+        match settled.result {
             Ok(()) => (),
             // The session is as good as any other. What it did not note is not sent again meanwhile.
             Err(error @ DatabaseError::Unmoved) => self.database.hindered(&error.to_string()),
             Err(error) => self.lose_database(&error.to_string()),
         }
-        !places.is_empty()
+        !settled.places.is_empty()
     }
 
     async fn turn(&mut self) -> Result<Outcome, DatabaseError> {
@@ -231,6 +237,7 @@ impl Relay {
         let Some(broker) = self.broker.get() else {
             // Another relay may be able to reach the broker.
             self.queue.keep(LaneSet::default());
+            self.flight.forget_ahead();
             self.lanes.leave(database, busy).await?;
             self.lookout.forget();
             self.works();
@@ -239,7 +246,9 @@ impl Relay {
             );
         };
         let is_blocked = broker.is_blocked();
-        if !self.lanes.share(database).await?.is_empty() {
+        let taken = self.lanes.share(database).await?;
+        if !taken.is_empty() {
+            self.queue.resume(taken);
             self.lookout.start_over();
         }
         if self.lanes.is_leaving() {

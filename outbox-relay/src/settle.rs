@@ -93,6 +93,8 @@ impl Settlement {
 pub(crate) struct Settled {
     /// Events of which nothing has to be noted any more.
     pub(crate) places: Vec<Place>,
+    /// An event that failed is not pending any more, by somebody else's doing: nothing holds back those behind it.
+    pub(crate) freed: bool,
     /// What could not be noted.
     pub(crate) left: Settlement,
     pub(crate) result: Result<(), DatabaseError>,
@@ -104,16 +106,15 @@ pub(crate) async fn settle(
     settlement: Settlement,
     keep: bool,
 ) -> Settled {
-    let mut settled =
-        Settled { places: Vec::with_capacity(settlement.len()), left: settlement, result: Ok(()) };
-    settled.result = note(&session, &mut settled.left, &mut settled.places, keep).await;
+    let places = Vec::with_capacity(settlement.len());
+    let mut settled = Settled { places, freed: false, left: settlement, result: Ok(()) };
+    settled.result = note(&session, &mut settled, keep).await;
     settled
 }
 
 async fn note(
     SettleSession { session, statements }: &SettleSession,
-    left: &mut Settlement,
-    places: &mut Vec<Place>,
+    Settled { places, freed, left, .. }: &mut Settled,
     keep: bool,
 ) -> Result<(), DatabaseError> {
     let mut unmoved = Settlement::default();
@@ -152,7 +153,9 @@ async fn note(
     let pending = queries::still_pending(session, statements, &ids, &event_ids).await?;
     let gone = |id| !pending.contains(&id);
     left.published = sort_out(std::mem::take(&mut left.published), |key| *key, gone, places);
+    let failed = left.failed.len();
     left.failed = sort_out(std::mem::take(&mut left.failed), |one| one.key, gone, places);
+    *freed = left.failed.len() < failed;
     if left.is_empty() { Ok(()) } else { Err(DatabaseError::Unmoved) }
 }
 

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::config::{Config, Retention};
-use crate::database::{Database, DatabaseError};
+use crate::database::Database;
 use crate::measure;
-use crate::queue::Place;
 use crate::relay::Done;
 use crate::settle::{Settled, Settlement, settle};
 
@@ -92,11 +91,10 @@ impl Settling {
         self.is_under_way = true;
     }
 
-    /// A statement has ended. Returns the events of which nothing has to be noted any more.
-    pub(crate) fn ended(&mut self, settled: Settled) -> (Vec<Place>, Result<(), DatabaseError>) {
+    /// A statement has ended; what it did not note is tried again.
+    pub(crate) fn ended(&mut self, settled: &mut Settled) {
         self.is_under_way = false;
         self.fails = settled.result.is_err();
-        self.waiting().append(settled.left);
-        (settled.places, settled.result)
+        self.waiting().append(std::mem::take(&mut settled.left));
     }
 }
