@@ -1,4 +1,4 @@
--- fill_big: adds pending events with payloads of random hexadecimal digits, which hardly compress
+-- fill_big: adds pending events with payloads of digits without a pattern, which compression hardly makes smaller
 -- $1: how many; $2: bytes of each payload
 INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
 SELECT 'order',
@@ -6,6 +6,6 @@ SELECT 'order',
        'order.created',
        jsonb_build_object(
            'digits',
-           (SELECT string_agg(md5(random()::text || event), '') FROM generate_series(1, $2::bigint / 32))
+           (SELECT string_agg(md5(event || '.' || piece), '') FROM generate_series(1, $2::bigint / 32) AS piece)
        )
 FROM generate_series(1, $1::bigint) AS event

@@ -14,10 +14,10 @@ use crate::setup::{Outbox, Servers};
 #[derive(Debug, Args)]
 pub(crate) struct Notify {
     /// Seconds of each run of pgbench
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
     /// How many times pgbench measures with and without the trigger, in turn
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Clients of pgbench; several numbers are several results
     #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
