@@ -23,7 +23,7 @@ const SLICE: i64 = 2000;
 const LIST_EVERY: Duration = Duration::from_millis(50);
 
 /// How often to look for failed events that are due, and how many to take.
-const DUE_EVERY: Duration = Duration::from_millis(250);
+const DUE_EVERY: Duration = Duration::from_millis(500);
 const DUE: i64 = 1000;
 
 /// Lines to lengthen at a time.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +30,25 @@ where
     S: FnOnce(CancellationToken) -> F,
     F: Future<Output = anyhow::Result<()>>,
 {
+    run_on(&mut Builder::new_multi_thread(), args, service)
+}
+
+/// As [`run`], on one thread: for a process that should be light, and whose work one core can do.
+pub fn run_lightly<S, F>(args: &ProcessArgs, service: S) -> ExitCode
+where
+    S: FnOnce(CancellationToken) -> F,
+    F: Future<Output = anyhow::Result<()>>,
+{
+    run_on(&mut Builder::new_current_thread(), args, service)
+}
+
+fn run_on<S, F>(runtime: &mut Builder, args: &ProcessArgs, service: S) -> ExitCode
+where
+    S: FnOnce(CancellationToken) -> F,
+    F: Future<Output = anyhow::Result<()>>,
+{
     telemetry::init(&args.log);
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "can't start the runtime");

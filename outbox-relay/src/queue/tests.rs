@@ -13,7 +13,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let key = || prop::sample::select(&world::KEYS[..]);
     let step = prop_oneof![
         6 => (key(), 1..6_usize).prop_map(|(key, rows)| Step::Add { key, rows }),
-        2 => (key(), 100..400_usize).prop_map(|(key, rows)| Step::Add { key, rows }),
+        1 => (key(), 100..300_usize).prop_map(|(key, rows)| Step::Add { key, rows }),
         2 => key().prop_map(|key| Step::Begin { key }),
         2 => which().prop_map(Step::Commit),
         10 => (1..500_usize).prop_map(|rows| Step::LookAhead { rows }),
@@ -32,11 +32,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..16_u64).prop_map(|lanes| Step::LoseSession { lanes }),
         2 => (key(), 1..5_usize).prop_map(|(key, rows)| Step::OtherRelay { key, rows }),
     ];
-    prop::collection::vec(step, 1..250)
+    prop::collection::vec(step, 1..200)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn no_event_overtakes_another_of_its_aggregate_and_none_is_forgotten(

@@ -66,29 +66,27 @@ impl CheckArgs {
     }
 
     async fn database(&self) -> Vec<Check> {
-        const BEHIND: [&str; 6] =
-            ["pooler", "table", "audit table", "indexes", "sequence", "privileges"];
+        const OF_THE_TABLE: [&str; 5] =
+            ["table", "audit table", "indexes", "sequence", "privileges"];
+        // First, as a pool may have no more than the connections that this takes.
+        let pooler = pooler::check(self.target.database.url()).await;
         let session = match self.target.open("check", Purpose::Look).await {
             Ok(session) => session,
             Err(error) => {
-                // A pooler may be the reason; it is looked for with the simplest of statements.
-                let pooler = pooler::check(self.target.database.url()).await;
-                let mut checks = vec![Check::wrong(
-                    "database",
-                    Finding::new(format!("{error:#}"), server::REACH.to_owned()),
-                )];
-                checks.push(pooler);
-                checks.extend(BEHIND[1..].iter().map(|name| Check::skipped(name)));
+                let unreached = Finding::new(format!("{error:#}"), server::REACH.to_owned());
+                let mut checks = vec![Check::wrong("database", unreached)];
+                checks.push(pooler.unwrap_or_else(|_| Check::skipped(pooler::CHECK)));
+                checks.extend(OF_THE_TABLE.map(Check::skipped));
                 return checks;
             }
         };
         let mut checks = vec![server::check(&session).await];
-        checks.push(pooler::check(self.target.database.url()).await);
+        checks.push(pooler.unwrap_or_else(|error| Check::failed(pooler::CHECK, &error)));
         let table = match table::find(&session).await {
             Ok(table) => table,
             Err(check) => {
                 checks.push(check);
-                checks.extend(BEHIND[2..].iter().map(|name| Check::skipped(name)));
+                checks.extend(OF_THE_TABLE[1..].iter().map(|name| Check::skipped(name)));
                 return checks;
             }
         };

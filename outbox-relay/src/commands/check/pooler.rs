@@ -27,20 +27,20 @@ struct Identity {
     setting: String,
 }
 
-pub(super) async fn check(url: &DatabaseUrl) -> Check {
-    match keeps_its_session(url).await {
-        Ok(true) => Check::well("pooler", "every statement reaches the same server process".to_owned()),
-        Ok(false) => Check::wrong(
-            "pooler",
-            Finding::new(
-                "DATABASE_URL leads to a pooler that changes the server process between statements: the relay's locks \
-                 would belong to others"
-                    .to_owned(),
-                "name the server itself in DATABASE_URL, or a pool with pool_mode=session".to_owned(),
-            ),
-        ),
-        Err(error) => Check::failed("pooler", &error),
+/// What this is called.
+pub(super) const CHECK: &str = "pooler";
+
+pub(super) async fn check(url: &DatabaseUrl) -> anyhow::Result<Check> {
+    if keeps_its_session(url).await? {
+        return Ok(Check::well(
+            CHECK,
+            "every statement reaches the same server process".to_owned(),
+        ));
     }
+    let finding = "DATABASE_URL leads to a pooler that changes the server process between statements: the relay's locks would \
+                   belong to others";
+    let mend = "name the server itself in DATABASE_URL, or a pool with pool_mode=session";
+    Ok(Check::wrong(CHECK, Finding::new(finding.to_owned(), mend.to_owned())))
 }
 
 async fn keeps_its_session(url: &DatabaseUrl) -> anyhow::Result<bool> {

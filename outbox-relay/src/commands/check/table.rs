@@ -74,7 +74,7 @@ pub(super) async fn check_audit(session: &Session, found: &Found) -> Check {
         return Check::wrong(CHECK, Finding::new(format!("the table {name} does not exist"), mend));
     };
     match columns(session, oid, &name, &expected::columns("outbox_audit")).await {
-        Ok(findings) => Check::of(CHECK, findings, format!("{name} is there")),
+        Ok(findings) => Check::of(CHECK, findings, format!("{}_audit is there", session.table())),
         Err(error) => Check::failed(CHECK, &error),
     }
 }

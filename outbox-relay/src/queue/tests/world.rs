@@ -244,8 +244,10 @@ impl World {
     }
 
     fn looks_further(&self) -> bool {
-        let rows = self.table.values().flatten();
-        rows.into_iter().any(|(id, row)| *id > self.cursor || *row == Row::Due)
+        self.table.iter().any(|(key, rows)| {
+            let held = self.held_behind(*key);
+            rows.iter().any(|(id, row)| *id > self.cursor || *row == Row::Due && *id <= held)
+        })
     }
 
     fn rows(&mut self, key: i64) -> &mut BTreeMap<i64, Row> {
@@ -301,8 +303,10 @@ impl World {
         above.sort_unstable_by_key(|(id, ..)| *id);
         above.truncate(rows);
         self.cursor = above.last().map_or(self.cursor, |(id, ..)| *id);
+        let held = KEYS.map(|key| (key, self.held_behind(key)));
+        let held = BTreeMap::from(held);
         for (id, key, row) in above {
-            if row == Row::New && self.has(key) && id < self.held_behind(key) {
+            if row == Row::New && self.has(key) && id < held[&key] {
                 self.queue.see(sized(id, key));
             }
         }
@@ -313,8 +317,9 @@ impl World {
             return;
         }
         let due = self.table.iter().flat_map(|(key, rows)| {
-            let due = rows.iter().filter(|(_, row)| **row == Row::Due);
-            due.filter(|(id, _)| **id <= self.held_behind(*key)).map(|(id, _)| (*id, *key))
+            let held = self.held_behind(*key);
+            let due = rows.iter().filter(move |(id, row)| **row == Row::Due && **id <= held);
+            due.map(|(id, _)| (*id, *key))
         });
         let due: Vec<_> = due.filter(|(_, key)| self.has(*key)).take(rows).collect();
         for (id, key) in due {
