@@ -273,7 +273,8 @@ impl Queue {
             let Some(line) = self.lines.get(&key) else {
                 continue;
             };
-            let short = line.more && line.behind.len() < LINE / 4;
+            // Behind one that failed, the table is not asked before it knows of that.
+            let short = line.more && line.state != Head::Failed && line.behind.len() < LINE / 4;
             if !short || keys.contains(&key) {
                 continue;
             }
