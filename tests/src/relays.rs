@@ -1,0 +1,59 @@
+//! Several relays at one outbox: who owns which lanes.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use stack::Service;
+
+use crate::outbox::{Outbox, eventually};
+
+/// The lanes that each relay owns, by the pid of its session at the server.
+pub type Shares = BTreeMap<i32, Vec<i64>>;
+
+impl Outbox {
+    /// Who owns which lanes, as a person would see it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn shares(&self) -> anyhow::Result<Shares> {
+        let view = "SELECT pid, coalesce(lane_numbers, '{}') FROM outbox_relays";
+        let rows = self.sql.query(view, &[]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// Waits until so many relays own all lanes, none of them two more than another.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn shared_among(&self, relays: usize) -> anyhow::Result<Shares> {
+        let mut shares = Shares::new();
+        eventually("the relays share the lanes evenly", async || {
+            shares = self.shares().await?;
+            Ok(shares.len() == relays && is_even(&shares))
+        })
+        .await
+        .with_context(|| format!("{shares:?}"))?;
+        Ok(shares)
+    }
+
+    /// Starts a relay beside others, and waits until it has its share. Returns its session's pid too.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub async fn joined_by(&self, settings: &[(&str, &str)]) -> anyhow::Result<(Service, i32)> {
+        let before = self.shares().await?;
+        let relay = self.relay_process(settings).await?;
+        let shares = self.shared_among(before.len() + 1).await.with_context(|| relay.log())?;
+        let pid = shares.into_keys().find(|pid| !before.contains_key(pid));
+        Ok((relay, pid.context("the new one has a session of its own")?))
+    }
+}
+
+/// Whether every lane has one owner, and no owner two more than another.
+fn is_even(shares: &Shares) -> bool {
+    let counts = || shares.values().map(Vec::len);
+    let (Some(least), Some(most)) = (counts().min(), counts().max()) else {
+        return false;
+    };
+    counts().sum::<usize>() == 64 && most - least <= 1
+}

@@ -1,0 +1,14 @@
+//! The seed of a test that goes another way each time.
+
+/// `TEST_SEED`, or a new one; printed, so that a run that failed can be repeated.
+///
+/// # Errors
+/// When the variable is no number.
+pub fn seed() -> anyhow::Result<u64> {
+    let seed = match std::env::var("TEST_SEED") {
+        Ok(given) => given.parse()?,
+        Err(_) => rand::random(),
+    };
+    println!("TEST_SEED={seed}");
+    Ok(seed)
+}

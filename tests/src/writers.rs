@@ -1,0 +1,125 @@
+//! Many writers at once, through outages of the database.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use futures_util::future::try_join_all;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use crate::outbox::{PATIENCE, connect};
+use crate::turn::{Turn, Writer};
+
+/// What some writers do together.
+#[derive(Debug)]
+pub struct Writers {
+    /// Where the outbox and the aggregates are.
+    pub url: String,
+    /// What their doings follow from, but for the moments.
+    pub seed: u64,
+    /// How many there are.
+    pub writers: u64,
+    /// How many aggregates there are.
+    pub aggregates: usize,
+    /// How many events each gets, or a few more.
+    pub events_each: i64,
+    /// The time over which all that is spread.
+    pub spread: Duration,
+    /// How long a transaction stays open at the most.
+    pub longest: Duration,
+}
+
+/// How far they are.
+#[derive(Debug)]
+struct Progress {
+    unfinished: Mutex<Vec<String>>,
+    written: AtomicI64,
+    begun: Instant,
+}
+
+impl Writers {
+    /// Writes until each aggregate has its events.
+    ///
+    /// # Errors
+    /// When the database refuses, or is down for too long.
+    pub async fn write(&self) -> anyhow::Result<()> {
+        let progress = Progress {
+            unfinished: Mutex::new((0..self.aggregates).map(|n| n.to_string()).collect()),
+            written: AtomicI64::new(0),
+            begun: Instant::now(),
+        };
+        let writers = (0..self.writers).map(|number| {
+            let rng = StdRng::seed_from_u64(self.seed.wrapping_add(number));
+            self.write_one(&progress, rng)
+        });
+        try_join_all(writers).await.map(drop)
+    }
+
+    async fn write_one(&self, progress: &Progress, mut rng: StdRng) -> anyhow::Result<()> {
+        let mut writer = self.connect().await?;
+        loop {
+            let turn = {
+                let open = progress.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+                if open.is_empty() {
+                    return Ok(());
+                }
+                // The first ones more often, so that writers meet at them.
+                let some = if rng.random_bool(0.2) { open.len().min(5) } else { open.len() };
+                Turn::any(&mut rng, &open[..some], self.longest)
+            };
+            self.keep_pace(progress).await;
+            match turn.take(&mut writer).await {
+                Ok(numbers) => self.note(progress, &turn, &numbers),
+                // Whether it was committed shows in the next turn.
+                Err(error) if is_outage(&error) => writer = self.connect().await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn note(&self, progress: &Progress, turn: &Turn, numbers: &[(String, i64)]) {
+        let mut open = progress.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        for (aggregate, number) in numbers {
+            progress.written.fetch_add(turn.events, Ordering::Relaxed);
+            if *number >= self.events_each {
+                open.retain(|other| other != aggregate);
+            }
+        }
+    }
+
+    /// Waits while more is written than is due.
+    async fn keep_pace(&self, progress: &Progress) {
+        let all = f64::from(u32::try_from(self.aggregates).unwrap_or(u32::MAX))
+            * f64::from(u32::try_from(self.events_each).unwrap_or(u32::MAX));
+        loop {
+            let due = all * progress.begun.elapsed().div_duration_f64(self.spread);
+            let written = i32::try_from(progress.written.load(Ordering::Relaxed));
+            if f64::from(written.unwrap_or(i32::MAX)) <= due {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn connect(&self) -> anyhow::Result<Writer> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let connected = async { Ok(Writer::new(connect(&self.url).await?).await?) };
+            let error: anyhow::Error = match connected.await {
+                Ok(writer) => return Ok(writer),
+                Err(error) => error,
+            };
+            ensure!(Instant::now() < end, "the database stays down: {error:#}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// Whether the server is gone or going.
+fn is_outage(error: &tokio_postgres::Error) -> bool {
+    // Class 57: operator intervention (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+    error.code().is_none_or(|code| code.code().starts_with("57P"))
+}
