@@ -8,7 +8,7 @@
 //!
 //! All this ends with the session: after a failover ids can be handed out again.
 
-use crate::queries::Writers;
+use crate::queries::{Writer, Writers};
 
 /// Where the next look has to begin.
 #[derive(Debug, Default)]
@@ -19,11 +19,18 @@ pub(crate) struct Horizon {
 }
 
 /// A transaction that may still add rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct OpenTransaction {
-    xid: i64,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OpenTransaction {
+    pub(crate) writer: Writer,
     /// All its rows are above this id.
-    above: i64,
+    pub(crate) above: i64,
+}
+
+impl OpenTransaction {
+    fn is(&self, writer: &Writer) -> bool {
+        self.writer.virtual_id == writer.virtual_id
+            || (writer.xid.is_some() && self.writer.xid == writer.xid)
+    }
 }
 
 impl Horizon {
@@ -32,9 +39,9 @@ impl Horizon {
         self.passed
     }
 
-    /// The transactions that were open, and for each the id that its rows are above.
-    pub(crate) fn open(&self) -> (Vec<i64>, Vec<i64>) {
-        self.open.iter().map(|open| (open.xid, open.above)).unzip()
+    /// The transactions that were open.
+    pub(crate) fn open(&self) -> &[OpenTransaction] {
+        &self.open
     }
 
     /// Whether listing the open transactions would let the next look begin higher.
@@ -43,20 +50,21 @@ impl Horizon {
     }
 
     /// A look that began after `writers` were listed, and where it had to, has reached `reached`.
-    pub(crate) fn looked(&mut self, writers: &Writers, reached: i64) {
-        let before = self.passed;
+    pub(crate) fn looked(&mut self, writers: Writers, reached: i64) {
+        // One that had no id yet and was prepared for a later commit goes on under names that nobody knows.
+        let gone = self.open.iter().filter(|open| {
+            open.writer.xid.is_none() && !writers.open.iter().any(|writer| open.is(writer))
+        });
+        let new = gone.map(|open| open.above).fold(self.passed, i64::min);
         self.open = writers
-            .xids
-            .iter()
-            .map(|&xid| {
-                let known = self.open.iter().find(|open| open.xid == xid);
-                known.copied().unwrap_or(OpenTransaction { xid, above: before })
+            .open
+            .into_iter()
+            .map(|writer| {
+                let known = self.open.iter().find(|open| open.is(&writer));
+                OpenTransaction { above: known.map_or(new, |known| known.above), writer }
             })
             .collect();
-        // One that has no id of its own yet can't be told from others later: what it may write stays ahead.
-        if !writers.anonymous {
-            self.passed = writers.highest.min(reached);
-        }
+        self.passed = writers.highest.min(reached);
     }
 }
 
@@ -64,37 +72,53 @@ impl Horizon {
 mod tests {
     use super::*;
 
-    fn writers(highest: i64, xids: &[i64]) -> Writers {
-        Writers { highest, xids: xids.to_vec(), anonymous: false }
+    fn writers<const N: usize>(highest: i64, open: [(&str, Option<i64>); N]) -> Writers {
+        let open = open.map(|(virtual_id, xid)| Writer { virtual_id: virtual_id.to_owned(), xid });
+        Writers { highest, open: open.to_vec() }
+    }
+
+    fn above(horizon: &Horizon) -> Vec<(&str, i64)> {
+        let open = horizon.open().iter();
+        open.map(|open| (open.writer.virtual_id.as_str(), open.above)).collect()
     }
 
     #[test]
     fn a_transaction_keeps_the_id_that_was_noted_before_it_was_first_listed() {
         let mut horizon = Horizon::default();
-        horizon.looked(&writers(100, &[]), i64::MAX);
-        horizon.looked(&writers(200, &[7]), i64::MAX);
-        horizon.looked(&writers(300, &[7, 8]), i64::MAX);
+        horizon.looked(writers(100, []), i64::MAX);
+        horizon.looked(writers(200, [("3/1", Some(7))]), i64::MAX);
+        horizon.looked(writers(300, [("3/1", Some(7)), ("4/1", Some(8))]), i64::MAX);
         assert_eq!(horizon.passed(), 300);
-        assert_eq!(horizon.open(), (vec![7, 8], vec![100, 200]));
-        horizon.looked(&writers(400, &[8]), i64::MAX);
-        assert_eq!(horizon.open(), (vec![8], vec![200]));
+        assert_eq!(above(&horizon), [("3/1", 100), ("4/1", 200)]);
+        horizon.looked(writers(400, [("4/1", Some(8)), ("3/2", Some(9))]), i64::MAX);
+        assert_eq!(above(&horizon), [("4/1", 200), ("3/2", 300)]);
     }
 
     #[test]
     fn a_look_that_did_not_get_far_passes_no_more_than_it_saw() {
         let mut horizon = Horizon::default();
-        horizon.looked(&writers(1000, &[]), 250);
+        horizon.looked(writers(1000, []), 250);
         assert_eq!(horizon.passed(), 250);
     }
 
     #[test]
-    fn a_transaction_without_an_id_holds_the_bound_until_it_has_one() {
+    fn a_transaction_that_gets_an_id_of_its_own_keeps_what_was_noted_before() {
         let mut horizon = Horizon::default();
-        horizon.looked(&writers(100, &[]), i64::MAX);
-        horizon.looked(&Writers { anonymous: true, ..writers(200, &[]) }, i64::MAX);
-        assert_eq!(horizon.passed(), 100);
-        horizon.looked(&writers(300, &[9]), i64::MAX);
-        assert_eq!(horizon.open(), (vec![9], vec![100]), "it may have written right above 100");
-        assert_eq!(horizon.passed(), 300);
+        horizon.looked(writers(100, []), i64::MAX);
+        horizon.looked(writers(200, [("3/1", None)]), i64::MAX);
+        assert_eq!(horizon.passed(), 200, "it holds nobody up");
+        horizon.looked(writers(300, [("3/1", Some(9))]), i64::MAX);
+        assert_eq!(above(&horizon), [("3/1", 100)], "it may have written right above 100");
+        horizon.looked(writers(400, [("-1/9", Some(9))]), i64::MAX);
+        assert_eq!(above(&horizon), [("-1/9", 100)], "prepared");
+    }
+
+    #[test]
+    fn a_transaction_that_got_its_id_when_it_was_prepared_may_be_any_that_is_new() {
+        let mut horizon = Horizon::default();
+        horizon.looked(writers(100, []), i64::MAX);
+        horizon.looked(writers(200, [("3/1", None), ("4/1", Some(8))]), i64::MAX);
+        horizon.looked(writers(300, [("4/1", Some(8)), ("-1/9", Some(9))]), i64::MAX);
+        assert_eq!(above(&horizon), [("4/1", 100), ("-1/9", 100)]);
     }
 }

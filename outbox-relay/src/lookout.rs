@@ -184,7 +184,7 @@ impl Lookout {
         if let Some(mut writers) = writers {
             // Rows that were there before are ids that were drawn before, though they may be deleted by now.
             writers.highest = writers.highest.max(known);
-            place.horizon.looked(&writers, if place.more { reached } else { i64::MAX });
+            place.horizon.looked(writers, if place.more { reached } else { i64::MAX });
         }
     }
 
@@ -201,8 +201,7 @@ impl Lookout {
         }
         let at = self.sweep.at.unwrap_or(0);
         let end = self.place.cursor.min(self.place.horizon.passed());
-        let none = (Vec::new(), Vec::new());
-        let seen = queries::look_ahead(database, at, none, lanes, SLICE, self.holding).await?;
+        let seen = queries::look_ahead(database, at, &[], lanes, SLICE, self.holding).await?;
         let overlooked = seen.places.iter().filter(|place| place.id <= end && !queue.covers(place));
         let overlooked = overlooked.count();
         if overlooked > 0 {

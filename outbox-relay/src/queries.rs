@@ -7,6 +7,7 @@ use tokio_postgres::{Client, Error, Row, Statement};
 use uuid::Uuid;
 
 use crate::database::{Database, DatabaseError, Session};
+use crate::horizon::OpenTransaction;
 use crate::lanes::{LaneSet, Member};
 use crate::queue::Place;
 use crate::table::OutboxTable;
@@ -42,6 +43,7 @@ statements!(
     watch_lanes,
     join_relays,
     leave_relays,
+    name_session,
     take_lanes,
     give_lanes,
     measure_backlog,
@@ -82,11 +84,14 @@ pub(crate) struct Seen {
 pub(crate) async fn look_ahead(
     database: &Database,
     above: i64,
-    (xids, above_ids): (Vec<i64>, Vec<i64>),
+    open: &[OpenTransaction],
     lanes: LaneSet,
     rows: i64,
     holding: Holding,
 ) -> Result<Seen, DatabaseError> {
+    let xids: Vec<Option<i64>> = open.iter().map(|open| open.writer.xid).collect();
+    let above_ids: Vec<i64> = open.iter().map(|open| open.above).collect();
+    let virtual_ids: Vec<&str> = open.iter().map(|open| open.writer.virtual_id.as_str()).collect();
     let rows = database
         .claim
         .query(
@@ -99,6 +104,7 @@ pub(crate) async fn look_ahead(
                 &rows,
                 &holding.ordered,
                 &holding.stuck_holds,
+                &virtual_ids,
             ],
         )
         .await?;
@@ -171,19 +177,30 @@ pub(crate) async fn load(
 #[derive(Debug)]
 pub(crate) struct Writers {
     pub(crate) highest: i64,
-    pub(crate) xids: Vec<i64>,
-    /// There is one among them that has no id of its own yet.
-    pub(crate) anonymous: bool,
+    pub(crate) open: Vec<Writer>,
+}
+
+/// A transaction that may still add rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Writer {
+    /// What the server knows it by from its begin on; only `PREPARE TRANSACTION` changes it.
+    pub(crate) virtual_id: String,
+    /// `None` for one that has written nothing yet.
+    pub(crate) xid: Option<i64>,
 }
 
 pub(crate) async fn watch_writers(database: &Database) -> Result<Writers, DatabaseError> {
     let row = database.claim.query_one(&database.claims.watch_writers, &[]).await?;
     let next: i64 = row.try_get("next_xid")?;
-    let xids: Vec<Option<i64>> = row.try_get("xids")?;
+    let (virtual_ids, xids): (Vec<String>, Vec<Option<i64>>) =
+        (row.try_get("virtual_ids")?, row.try_get("xids")?);
+    let open = virtual_ids
+        .into_iter()
+        .zip(xids)
+        .map(|(virtual_id, xid)| Writer { virtual_id, xid: xid.map(|xid| wide(xid, next)) });
     Ok(Writers {
         highest: row.try_get::<_, Option<i64>>("highest")?.unwrap_or(0),
-        anonymous: xids.iter().any(Option::is_none),
-        xids: xids.into_iter().flatten().map(|xid| wide(xid, next)).collect(),
+        open: open.collect(),
     })
 }
 
@@ -220,6 +237,10 @@ pub(crate) async fn join_relays(database: &Database) -> Result<(), DatabaseError
 
 pub(crate) async fn leave_relays(database: &Database) -> Result<(), DatabaseError> {
     database.claim.query_one(&database.claims.leave_relays, &[]).await.map(drop)
+}
+
+pub(crate) async fn name_session(database: &Database, name: &str) -> Result<(), DatabaseError> {
+    database.claim.query_one(&database.claims.name_session, &[&name]).await.map(drop)
 }
 
 pub(crate) async fn take_lanes(

@@ -1,11 +1,20 @@
 -- look_ahead: the pending events above an id that nobody has tried yet and nothing holds back; and how far it looked
 -- $1: the id; $2, $3: transactions that were open when last looked, and for each the id that its rows are above; $4: lanes, one
--- bit each; $5: rows to look at; $6: whether an event that failed holds back those behind it; $7: also one that is stuck
+-- bit each; $5: rows to look at; $6: whether an event that failed holds back those behind it; $7: also one that is stuck;
+-- $8: the virtual ids of those transactions; one that had no other has a NULL in $2
 WITH start AS MATERIALIZED (
     -- Of one snapshot with the rows: what one of those transactions has committed by now is looked at as well.
     SELECT least($1::bigint, min(above)) AS id
-    FROM unnest($2::bigint[], $3::bigint[]) AS writer (xid, above)
-    WHERE pg_visible_in_snapshot(xid::text::xid8, pg_current_snapshot())
+    FROM unnest($2::bigint[], $3::bigint[], $8::text[]) AS writer (xid, above, virtual_id)
+    WHERE CASE
+        WHEN xid IS NOT NULL THEN pg_visible_in_snapshot(xid::text::xid8, pg_current_snapshot())
+        -- The locks are newer than the snapshot: who is seen without an id here, and is seen again after that, had committed nothing.
+        -- It takes both looks, in this order: a commit shows before its locks go, and the virtual id's lock goes first.
+        WHEN virtual_id = ANY (
+            ARRAY(SELECT virtualtransaction FROM pg_locks WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock')
+        ) THEN true
+        ELSE virtual_id <> ALL (ARRAY(SELECT virtualtransaction FROM pg_locks WHERE locktype = 'virtualxid'))
+    END
 ),
 seen AS MATERIALIZED (
     SELECT id,

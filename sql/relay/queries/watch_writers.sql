@@ -16,21 +16,22 @@ WITH lock AS MATERIALIZED (
           )
       )
 ),
-writer AS (
-    SELECT DISTINCT virtualtransaction FROM lock WHERE locktype = 'relation'
-)
-SELECT (SELECT max(id) FROM {outbox}) AS highest,
-       pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next_xid,
-       -- As 32 bits; NULL for one that has written nothing yet. The oldest is the transaction's own, the others are of savepoints.
-       ARRAY(
-           SELECT (
+writer AS MATERIALIZED (
+    SELECT relation.virtualtransaction,
+           -- As 32 bits; NULL for one that has written nothing yet. The oldest is the transaction's own, the others are of savepoints.
+           (
                SELECT own.transactionid::text::bigint
                FROM lock AS own
                WHERE own.locktype = 'transactionid'
                  AND own.mode = 'ExclusiveLock'
-                 AND own.virtualtransaction = writer.virtualtransaction
+                 AND own.virtualtransaction = relation.virtualtransaction
                ORDER BY age(own.transactionid) DESC
                LIMIT 1
-           )
-           FROM writer
-       ) AS xids
+           ) AS xid
+    FROM (SELECT DISTINCT virtualtransaction FROM lock WHERE locktype = 'relation') AS relation
+)
+SELECT (SELECT max(id) FROM {outbox}) AS highest,
+       pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next_xid,
+       coalesce(array_agg(virtualtransaction), '{}') AS virtual_ids,
+       coalesce(array_agg(xid), '{}') AS xids
+FROM writer
