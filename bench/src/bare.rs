@@ -1,6 +1,7 @@
 //! The limit of a relay: a publisher that does nothing but publish the same messages, with what the relay promises:
 //! persistent, mandatory, confirmed.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::message::{Message, Messages};
 use crate::setup::EXCHANGE;
 use crate::usage::cpu;
 
-/// How messages are published.
+/// How messages are published. Written as CONNECTIONSxCHANNELSxWINDOW.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bare {
     pub(crate) connections: usize,
@@ -29,6 +30,21 @@ pub(crate) struct Bare {
 impl Bare {
     /// The next message is sent when the last one is confirmed.
     pub(crate) const ONE_AT_A_TIME: Self = Self { connections: 1, channels: 1, window: 1 };
+}
+
+impl FromStr for Bare {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Option<Vec<usize>> = text
+            .split('x')
+            .map(|number| number.parse().ok().filter(|&number| number > 0))
+            .collect();
+        match numbers.as_deref() {
+            Some(&[connections, channels, window]) => Ok(Self { connections, channels, window }),
+            _ => Err("it must be CONNECTIONSxCHANNELSxWINDOW, as in 1x4x500".to_owned()),
+        }
+    }
 }
 
 /// How it went.
@@ -151,5 +167,19 @@ impl Single {
         let confirm = send(&self.channel, message).await?.await?;
         ensure!(confirm.is_ack(), "a message was refused");
         Ok(Confirmed { event_id, sent, confirmed: Instant::now() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bare;
+
+    #[test]
+    fn a_shape_is_three_numbers() {
+        let bare: Bare = "2x4x500".parse().expect("a shape");
+        assert_eq!((bare.connections, bare.channels, bare.window), (2, 4, 500));
+        for wrong in ["", "1", "1x4", "1x4x0", "1x4x500x1", "1x4xmany"] {
+            assert!(wrong.parse::<Bare>().is_err(), "{wrong}");
+        }
     }
 }

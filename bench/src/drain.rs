@@ -9,6 +9,10 @@ use crate::result::result;
 use crate::setup::{Drained, Draining, Events, Outbox, Queue, RelayArgs, Servers};
 use crate::spread::{Spread, short};
 
+/// What the relay does without settings.
+const RELAY_WINDOW: usize = 500;
+const RELAY_CHANNELS: usize = 4;
+
 #[derive(Debug, Args)]
 pub(crate) struct Drain {
     /// Events in the backlog, each of an aggregate of its own
@@ -20,9 +24,13 @@ pub(crate) struct Drain {
     /// Of each hundred events, how many no queue is bound for
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     unroutable_percent: u32,
-    /// Connections of the bare publisher; several numbers are several limits, each with a result of its own
-    #[arg(long, value_delimiter = ',', default_value = "1")]
+    /// Connections of the bare publisher, each with the relay's windows; several numbers are several limits, each with a
+    /// result of its own
+    #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N")]
     connections: Vec<usize>,
+    /// More bare publishers to compare with, as CONNECTIONSxCHANNELSxWINDOW
+    #[arg(long, value_delimiter = ',', value_name = "SHAPE")]
+    bare: Vec<Bare>,
     #[command(flatten)]
     relay: RelayArgs,
 }
@@ -47,7 +55,8 @@ impl Drain {
         let draining =
             Draining { servers: &servers, outbox: &outbox, queue: &queue, relay: &program };
 
-        let mut limits: Vec<Limit> = self.connections.iter().map(|_| Limit::default()).collect();
+        let shapes: Vec<Bare> = self.shapes();
+        let mut limits: Vec<Limit> = shapes.iter().map(|_| Limit::default()).collect();
         let mut drained: Vec<Drained> = Vec::new();
         for round in 0..self.rounds {
             // Each comes first as often as the other, as what comes second may pay for the first.
@@ -60,9 +69,8 @@ impl Drain {
                     drained.push(draining.run(self.events - unroutable, unroutable, 0).await?);
                     continue;
                 }
-                for (limit, &connections) in limits.iter_mut().zip(&self.connections) {
+                for (limit, &bare) in limits.iter_mut().zip(&shapes) {
                     eprintln!("round {} of {}: bare publisher", round + 1, self.rounds);
-                    let bare = self.bare(connections);
                     let percent = self.unroutable_percent;
                     limit.bare.push(bare::publish(&queue.url, bare, self.events, percent).await?);
                     queue.purge(self.events - unroutable).await?;
@@ -73,8 +81,7 @@ impl Drain {
             }
         }
 
-        for (limit, &connections) in limits.iter().zip(&self.connections) {
-            let Bare { connections, channels, window } = self.bare(connections);
+        for (limit, &Bare { connections, channels, window }) in limits.iter().zip(&shapes) {
             let ratios: Spread = limit.ratios.iter().copied().collect();
             let bare: Spread = limit.bare.iter().map(|bare| bare.per_second).collect();
             let bare_cpu: Spread =
@@ -107,13 +114,13 @@ impl Drain {
         Ok(())
     }
 
-    /// The same windows as the relay's, as far as they are given.
-    fn bare(&self, connections: usize) -> Bare {
-        Bare {
-            connections,
-            channels: self.relay.channels.unwrap_or(1),
-            window: self.relay.window.unwrap_or(1_000),
-        }
+    /// The bare publishers: with the relay's windows, then those that were asked for.
+    fn shapes(&self) -> Vec<Bare> {
+        let window = self.relay.window.unwrap_or(RELAY_WINDOW);
+        let channels = self.relay.channels.unwrap_or(RELAY_CHANNELS);
+        let connections = self.connections.iter();
+        let as_the_relay = connections.map(|&connections| Bare { connections, channels, window });
+        as_the_relay.chain(self.bare.iter().copied()).collect()
     }
 
     fn each(&self, total: f64) -> f64 {

@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 
 /// A payload that makes a body of about 350 bytes.
-pub(crate) const PAYLOAD: &str = r#"{"order_public_id": "0190163d-8694-739b-aea5-966c26f8ad91", "customer_public_id": "11111111-1111-1111-1111-111111111111", "product_name": "a bicycle bell", "quantity": 1, "price": "12.50"}"#;
+pub(crate) const PAYLOAD: &str = r#"{"order_public_id": "0190163d-8694-739b-aea5-966c26f8ad91", "customer_public_id": "11111111-1111-1111-1111-111111111111", "product_name": "a bicycle bell", "quantity": 1, "price": "12.50", "delivery_address": "Cra 7 #12-34"}"#;
 
 /// Events that are written at once.
 #[derive(Debug, Clone, Copy)]
