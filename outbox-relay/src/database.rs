@@ -18,6 +18,9 @@ use crate::table::OutboxTable;
 /// that a server that answers can say why.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(15);
 
+/// What the sessions are called at the server.
+const NAME: &str = "outbox-relay";
+
 /// After this long without an answer the lanes count as lost: well before the server ends a session that is silent.
 const LEASE: Duration = Duration::from_secs(6);
 
@@ -61,8 +64,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) async fn connect(url: &DatabaseUrl) -> Result<Self, DatabaseError> {
-        let session =
-            postgres::connect(url, "outbox-relay").await.map_err(DatabaseError::Unreachable)?;
+        let session = postgres::connect(url, NAME).await.map_err(DatabaseError::Unreachable)?;
         queries::prepare_session(&session.client).await?;
         Ok(Self { session, begun: Instant::now(), answered: AtomicU64::new(0) })
     }
@@ -118,6 +120,8 @@ pub(crate) struct Database {
     pub(crate) claim: Session,
     pub(crate) claims: ClaimStatements,
     pub(crate) settle: Arc<SettleSession>,
+    /// What the session's name says.
+    told: Option<String>,
 }
 
 /// The session that settles, shared with the task that does it.
@@ -138,9 +142,19 @@ impl Database {
             let claims =
                 ClaimStatements::prepare(&claim.session.client, table).await.map_err(explain)?;
             let settle = Arc::new(SettleSession::connect(url, table).await?);
-            Ok(Self { claim, claims, settle })
+            Ok(Self { claim, claims, settle, told: None })
         });
         connected.await.unwrap_or(Err(DatabaseError::Silent))
+    }
+
+    /// Tells in the session's name what keeps the relay from publishing, for people who look into the database.
+    pub(crate) async fn tell(&mut self, trouble: Option<&str>) -> Result<(), DatabaseError> {
+        if self.told.as_deref() != trouble {
+            self.told = trouble.map(str::to_owned);
+            let name = trouble.map_or_else(|| NAME.to_owned(), |why| format!("{NAME}: {why}"));
+            queries::name_session(self, &name).await?;
+        }
+        Ok(())
     }
 
     /// Whether one of the sessions is known to be gone.

@@ -16,6 +16,8 @@ pub(crate) struct Link<T> {
     not_before: Instant,
     /// It could be opened and yet did not do what it is for: opening it again proves nothing.
     doubtful: bool,
+    /// Why it is of no use now.
+    trouble: Option<String>,
 }
 
 impl<T> Link<T> {
@@ -26,6 +28,7 @@ impl<T> Link<T> {
             backoff: Backoff::reconnect(),
             not_before: Instant::now(),
             doubtful: false,
+            trouble: None,
         }
     }
 
@@ -55,6 +58,7 @@ impl<T> Link<T> {
             Ok(connection) => {
                 self.open = Some(connection);
                 if !self.doubtful {
+                    self.trouble = None;
                     self.dependency.up();
                 }
             }
@@ -67,6 +71,7 @@ impl<T> Link<T> {
     pub(crate) fn works(&mut self) {
         self.backoff.reset();
         self.doubtful = false;
+        self.trouble = None;
         self.dependency.up();
     }
 
@@ -74,7 +79,7 @@ impl<T> Link<T> {
     pub(crate) fn lost(&mut self, reason: &str) {
         self.open = None;
         self.not_before = Instant::now() + self.backoff.next_delay();
-        self.dependency.down(reason);
+        self.hindered(reason);
     }
 
     /// The connection was open and did not do what it is for: as [`lost`](Self::lost), and it counts as down until it
@@ -85,7 +90,13 @@ impl<T> Link<T> {
     }
 
     /// The connection is open but can't be used for now.
-    pub(crate) fn hindered(&self, reason: &str) {
+    pub(crate) fn hindered(&mut self, reason: &str) {
+        self.trouble = Some(reason.to_owned());
         self.dependency.down(reason);
+    }
+
+    /// Why the connection is of no use now, if it is.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 }

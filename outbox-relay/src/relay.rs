@@ -234,6 +234,7 @@ impl Relay {
                 self.stands("can't publish: the database can't be reached", Outcome::Unavailable)
             );
         };
+        database.tell(self.broker.trouble()).await?;
         let Some(broker) = self.broker.get() else {
             // Another relay may be able to reach the broker.
             self.queue.keep(LaneSet::default());

@@ -184,6 +184,12 @@ async fn an_alarm_of_the_broker_is_sat_out_on_one_connection_and_nothing_is_sent
     };
     let alarm = async {
         eventually("the alarm is told", async || Ok(blocked())).await?;
+        eventually("people who look into the database are told", async || {
+            let told = "SELECT count(*) FROM outbox_relays WHERE relay LIKE
+                        'outbox-relay: the broker has told publishers to wait%'";
+            Ok(outbox.count(told, &[]).await? == 1)
+        })
+        .await?;
         // Several times the time in which a broker without an alarm has to confirm.
         let waited = tokio::time::timeout(Duration::from_secs(6), async {
             while blocked() {

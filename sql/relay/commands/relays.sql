@@ -1,4 +1,4 @@
--- relays: which relay works on which lanes, by the locks that they hold
+-- relays: which relay works on which lanes, by the locks that they hold; also one that tells in its name why it can't work
 SELECT json_build_object(
            'pid', pid,
            'name', name,
@@ -22,5 +22,17 @@ FROM (
       AND lock.classid::bigint BETWEEN 1869968384 AND 1869968448
       AND lock.objid = '{outbox}'::regclass
     GROUP BY lock.pid, activity.application_name, activity.client_addr, activity.backend_start
+    UNION
+    SELECT pid, application_name, host(client_addr), backend_start, NULL
+    FROM pg_stat_activity AS idle
+    WHERE idle.datname = current_database()
+      AND idle.application_name LIKE 'outbox-relay: %'
+      AND NOT EXISTS (
+          SELECT FROM pg_locks AS own
+          WHERE own.pid = idle.pid
+            AND own.locktype = 'advisory'
+            AND own.objsubid = 2
+            AND own.classid::bigint BETWEEN 1869968384 AND 1869968448
+      )
 ) AS relay
 ORDER BY pid
