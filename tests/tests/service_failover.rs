@@ -102,7 +102,7 @@ async fn a_pool_passes_over_servers_that_are_silent_or_read_only_and_follows_a_s
     let ports = [silent.local_addr()?.port(), second.access().port, first.access().port];
     let hosts = ports.map(|port| format!("127.0.0.1:{port}")).join(",");
     let url: DatabaseUrl = format!(
-        "postgres://app:app@{hosts}/postgres?target_session_attrs=read-write&connect_timeout=1"
+        "postgres://app:app@{hosts}/postgres?target_session_attrs=read-write&connect_timeout=3"
     )
     .parse()
     .map_err(anyhow::Error::msg)?;
@@ -132,7 +132,7 @@ async fn a_pool_passes_over_servers_that_are_silent_or_read_only_and_follows_a_s
     set_read_only(&second, "on").await?;
     until(async || match write().await {
         Err(DatabaseError::Unavailable(reason)) => Ok((reason.matches("127.0.0.1:").count() == 3
-            && reason.contains("it does not answer within 1s")
+            && reason.contains("it does not answer within 3s")
             && reason.matches("database does not allow writes").count() == 2)
             .then_some(())),
         other => anyhow::bail!("{other:?}"),

@@ -81,7 +81,7 @@ impl FromStr for Address {
             // The driver takes it for localhost.
             uri.authority.host = address.to_string();
         }
-        if uri.authority.host.contains(',') || uri.vhost.ends_with(',') {
+        if uri.authority.host.contains(',') || base.ends_with(',') {
             return Err(FORM.to_owned());
         }
         uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
@@ -96,5 +96,25 @@ impl FromStr for Address {
             tls.check().map_err(|error| format!("{error:#}"))?;
         }
         Ok(Self { uri, tls })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_driver_knows_is_left_to_it_and_the_rest_is_read() {
+        let address: Address =
+            "amqps://u:p@h/v%2C?verify=verify_none&heartbeat=7&connection_timeout=1500"
+                .parse()
+                .expect("a good URL");
+        assert_eq!(address.uri.vhost, "v,");
+        assert_eq!(address.uri.query.heartbeat, Some(7));
+        assert_eq!(address.connect_limit(), Some(Duration::from_millis(1500)));
+        assert!(address.tls.is_some());
+        let plain: Address = "amqp://h".parse().expect("a good URL");
+        assert_eq!(plain.uri.query.heartbeat, Some(HEARTBEAT));
+        assert!(plain.tls.is_none() && plain.connect_limit().is_none());
     }
 }
