@@ -12,6 +12,7 @@ pub mod load;
 pub mod order_api;
 pub mod outbox;
 pub mod pipeline;
+pub mod pooler;
 pub mod relay_command;
 pub mod relay_role;
 pub mod relays;

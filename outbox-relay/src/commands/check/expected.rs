@@ -25,6 +25,16 @@ pub(super) struct Index {
 }
 
 impl Index {
+    /// What follows the table's name in its own.
+    pub(super) fn suffix(&self) -> &'static str {
+        self.name.strip_prefix("outbox").unwrap_or(self.name)
+    }
+
+    /// Its name where the table is called otherwise.
+    pub(super) fn name_for(&self, table: &OutboxTable) -> String {
+        format!("{}{}", table.name(), self.suffix())
+    }
+
     /// The statement that makes it while others write.
     pub(super) fn statement(&self, table: &OutboxTable) -> String {
         let statement = self.statement.replacen("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1);

@@ -15,6 +15,8 @@ pub(super) struct IndexFound {
     pub(super) of_audit: bool,
     /// With its schema, quoted where needed.
     pub(super) name: String,
+    /// The name alone.
+    pub(super) plain_name: String,
     /// What `pg_get_indexdef` says.
     pub(super) definition: String,
     pub(super) is_unique: bool,
@@ -54,16 +56,18 @@ pub(super) async fn check(session: &Session, found: &Found) -> Check {
         if alike.iter().any(|index| index.is_valid) {
             continue;
         }
-        let name = table.quoted(wanted.name.trim_start_matches("outbox"));
+        let name = table.quoted(wanted.suffix());
+        let namesake = there.iter().any(|index| index.plain_name == wanted.name_for(table));
         findings.push(match alike.first() {
             Some(broken) => Finding::new(
                 format!("the index {} was never finished", broken.name),
                 format!("REINDEX INDEX CONCURRENTLY {};", broken.name),
             ),
-            None => Finding::new(
-                format!("the index {name} is missing, or is another one"),
-                wanted.statement(table),
+            None if namesake => Finding::new(
+                format!("the index {name} is another one than it should be"),
+                format!("DROP INDEX CONCURRENTLY {name};\n{}", wanted.statement(table)),
             ),
+            None => Finding::new(format!("the index {name} is missing"), wanted.statement(table)),
         });
     }
     Check::of(CHECK, findings, "all are there".to_owned())

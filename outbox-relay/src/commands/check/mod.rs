@@ -67,7 +67,7 @@ impl CheckArgs {
 
     async fn database(&self) -> Vec<Check> {
         const OF_THE_TABLE: [&str; 5] =
-            ["table", "audit table", "indexes", "sequence", "privileges"];
+            ["table", "audit table", "sequence", "indexes", "privileges"];
         // First, as a pool may have no more than the connections that this takes.
         let pooler = pooler::check(self.target.database.url()).await;
         let session = match self.target.open("check", Purpose::Look).await {
@@ -91,11 +91,18 @@ impl CheckArgs {
             }
         };
         let prunes = self.retention.outbox_retention != Retention::Unlimited;
-        checks.push(table::check(&session, &table).await);
+        let columns = table::check(&session, &table).await;
+        // What there is to say of indexes and privileges may be due to a wrong column alone.
+        let right = columns.findings.is_empty();
+        checks.push(columns);
         checks.push(table::check_audit(&session, &table).await);
-        checks.push(indexes::check(&session, &table).await);
         checks.push(sequence::check(&session, &table).await);
-        checks.push(privileges::check(&session, &table, prunes).await);
+        if right {
+            checks.push(indexes::check(&session, &table).await);
+            checks.push(privileges::check(&session, &table, prunes).await);
+        } else {
+            checks.extend(["indexes", "privileges"].map(Check::skipped));
+        }
         checks
     }
 }

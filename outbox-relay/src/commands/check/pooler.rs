@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::finding::{Check, Finding};
 
 /// How long a statement may take. Behind a pooler with one connection it waits for the transactions that are open here.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// Transactions that are opened beside the session, one after the other.
 const ROUNDS: u32 = 3;

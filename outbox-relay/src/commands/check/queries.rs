@@ -56,6 +56,7 @@ pub(super) async fn check_indexes(
             Ok(IndexFound {
                 of_audit: row.try_get("of_audit")?,
                 name: row.try_get("name")?,
+                plain_name: row.try_get("plain_name")?,
                 definition: row.try_get("definition")?,
                 is_unique: row.try_get("is_unique")?,
                 is_valid: row.try_get("is_valid")?,

@@ -1,0 +1,136 @@
+//! A pooler in front of PostgreSQL that hands out its connections by transaction, as PgBouncer does with
+//! `pool_mode=transaction`. Clients log in with the server itself; from then on whoever begins a transaction gets the connection
+//! that was given back last.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, ensure};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// `SSLRequest` (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
+const SSL_REQUEST: [u8; 4] = 80_877_103_i32.to_be_bytes();
+
+/// A pooler. Dropping it stops it.
+#[derive(Debug)]
+pub struct Pooler {
+    /// Where it listens.
+    pub address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl Pooler {
+    /// A pooler in front of the server at `server`.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn start(server: SocketAddr) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let idle: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let idle = Arc::clone(&idle);
+                // It ends with its client; what goes wrong is seen by the client.
+                tokio::spawn(async move { serve(client, server, &idle).await });
+            }
+        });
+        Ok(Self { address, accepting })
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn serve(
+    mut client: TcpStream,
+    server: SocketAddr,
+    idle: &Mutex<Vec<TcpStream>>,
+) -> anyhow::Result<()> {
+    let own = log_in(&mut client, server).await?;
+    // Below the others, so that the next transaction gets a connection that was used before.
+    idle.lock().unwrap_or_else(PoisonError::into_inner).insert(0, own);
+    let mut lent: Option<TcpStream> = None;
+    loop {
+        let message = read_message(&mut client).await?;
+        if message[0] == b'X' {
+            return Ok(());
+        }
+        let mut connection = match lent.take() {
+            Some(connection) => connection,
+            None => idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop()
+                .context("every connection is lent")?,
+        };
+        connection.write_all(&message).await?;
+        // The server answers a simple query, and a Sync what came before it.
+        if !matches!(message[0], b'Q' | b'S') {
+            lent = Some(connection);
+            continue;
+        }
+        if pass_answer(&mut connection, &mut client).await? {
+            idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        } else {
+            lent = Some(connection);
+        }
+    }
+}
+
+/// Lets the client log in with the server; returns the connection.
+async fn log_in(client: &mut TcpStream, server: SocketAddr) -> anyhow::Result<TcpStream> {
+    let mut connection = TcpStream::connect(server).await?;
+    let mut startup = read_body(client).await?;
+    if startup[4..8] == SSL_REQUEST {
+        client.write_all(b"N").await?;
+        startup = read_body(client).await?;
+    }
+    connection.write_all(&startup).await?;
+    loop {
+        let message = read_message(&mut connection).await?;
+        client.write_all(&message).await?;
+        match message[0] {
+            b'Z' => return Ok(connection),
+            // An authentication request that wants an answer: neither "ok" nor the last word of SCRAM.
+            b'R' if !matches!(message[5..9], [0, 0, 0, 0 | 12]) => {
+                let answer = read_message(client).await?;
+                connection.write_all(&answer).await?;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Passes on what the server says until it is ready; says whether no transaction is open.
+async fn pass_answer(server: &mut TcpStream, client: &mut TcpStream) -> anyhow::Result<bool> {
+    loop {
+        let message = read_message(server).await?;
+        client.write_all(&message).await?;
+        if message[0] == b'Z' {
+            return Ok(message[5] == b'I');
+        }
+    }
+}
+
+/// A message with its type.
+async fn read_message(stream: &mut TcpStream) -> anyhow::Result<Vec<u8>> {
+    let mut message = vec![stream.read_u8().await?];
+    message.extend(read_body(stream).await?);
+    Ok(message)
+}
+
+/// A length that counts itself, and what it counts.
+async fn read_body(stream: &mut TcpStream) -> anyhow::Result<Vec<u8>> {
+    let length = stream.read_u32().await?;
+    ensure!((4..1 << 20).contains(&length), "a message of {length} bytes");
+    let mut body = length.to_be_bytes().to_vec();
+    body.resize(usize::try_from(length)?, 0);
+    stream.read_exact(&mut body[4..]).await?;
+    Ok(body)
+}
