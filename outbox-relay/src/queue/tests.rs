@@ -68,6 +68,40 @@ fn a_hot_aggregate_takes_no_more_than_its_line() {
 }
 
 #[test]
+fn nothing_is_asked_for_behind_an_event_that_failed_until_the_table_knows_of_it() {
+    let mut queue = Queue::new(true);
+    for id in 1..=200 {
+        queue.see(place(id, 7));
+    }
+    // Until the line is short.
+    for _ in 0..120 {
+        let published = queue.take(1, 1)[0];
+        queue.published(&published);
+        queue.settled(&published);
+    }
+    let failed = queue.take(1, 1)[0];
+    queue.failed(&failed);
+    assert_eq!(queue.short_lines(10), (Vec::new(), Vec::new()));
+    queue.settled(&failed);
+    assert!(queue.is_empty(), "{queue:?}");
+    queue.see_due(failed);
+    assert_eq!(queue.take(10, 10), [failed]);
+}
+
+#[test]
+fn an_event_that_appears_late_in_a_long_line_comes_next() {
+    let mut queue = Queue::new(true);
+    for id in 1001..=1200 {
+        queue.see(place(id, 7));
+    }
+    let first = queue.take(1, 1)[0];
+    assert!(queue.see(place(1, 7)));
+    assert!(!queue.see(place(1201, 7)), "it is looked up when its turn comes");
+    queue.published(&first);
+    assert_eq!(queue.take(10, 10), [place(1, 7)]);
+}
+
+#[test]
 fn many_hot_aggregates_that_failed_do_not_fill_it_beyond_its_bound() {
     let aggregates = 2000;
     let mut queue = Queue::new(true);

@@ -1,0 +1,30 @@
+//! How much memory a process has resident, as Linux tells.
+
+use anyhow::Context as _;
+use stack::Service;
+
+/// Megabytes that a process has resident now, and the most that it ever had.
+#[derive(Debug, Clone, Copy)]
+pub struct Resident {
+    /// Now.
+    pub now: u64,
+    /// At the most.
+    pub most: u64,
+}
+
+impl Resident {
+    /// Of a service that runs.
+    ///
+    /// # Errors
+    /// When it does not run, or the system does not tell.
+    pub fn of(service: &Service) -> anyhow::Result<Self> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid()))?;
+        let megabytes = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
+            let kilobytes = line.and_then(|line| line.split_whitespace().next());
+            let kilobytes: u64 = kilobytes.with_context(|| field.to_owned())?.parse()?;
+            anyhow::Ok(kilobytes >> 10)
+        };
+        Ok(Self { now: megabytes("VmRSS:")?, most: megabytes("VmHWM:")? })
+    }
+}

@@ -1,0 +1,179 @@
+//! How long published events stay in the table.
+
+use std::time::{Duration, Instant};
+
+use pipeline_tests::outbox::{Outbox, PATIENCE, connect, event_id, eventually};
+
+/// Adds events that were published so long ago, as many as several statements of the pruning look at.
+const ADD_PUBLISHED: &str =
+    "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, published_at)
+     SELECT 'order', n::text, 'order.created', '{}', now() - $1::text::interval
+     FROM generate_series(1, 2500) AS n";
+
+/// Adds pending events, of which every third is stuck and every third waits, however old.
+const ADD_PENDING: &str =
+    "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, created_at, next_attempt_at)
+     SELECT 'pending', n::text, 'order.created', '{}', now() - interval '1 year',
+            CASE n % 3 WHEN 0 THEN 'infinity'::timestamptz WHEN 1 THEN now() + interval '1 day' END
+     FROM generate_series(1, 30) AS n";
+
+const EVENTS: &str = "SELECT count(*) FROM outbox";
+
+#[tokio::test]
+async fn published_events_are_pruned_after_their_time_and_pending_ones_never() -> anyhow::Result<()>
+{
+    let outbox = Outbox::new().await?;
+    outbox.queue("unused", "unused").await?;
+    outbox.sql.execute(ADD_PUBLISHED, &[&"2 hours"]).await?;
+    // Unroutable, so that they stay pending.
+    outbox.sql.batch_execute(ADD_PENDING).await?;
+    outbox.sql.execute(ADD_PUBLISHED, &[&"1 minute"]).await?;
+    let relay = outbox.relay_process(&[("OUTBOX_RETENTION", "1h")]).await?;
+    relay.wait_for_line("took lanes", PATIENCE).await?;
+    // The first time after a minute, a tenth of the hour at the most.
+    let pruned = outbox.command(&["prune", "--older-than", "1h"]).await?;
+    assert_eq!((pruned.code, pruned.out.as_str()), (Some(0), "2500 events pruned.\n"));
+    assert_eq!(outbox.count(EVENTS, &[]).await?, 2530);
+
+    let relay = outbox.relay_process(&[("OUTBOX_RETENTION", "2s")]).await?;
+    let young = "SELECT count(*) FROM outbox WHERE published_at IS NOT NULL";
+    eventually("all published ones are pruned", async || Ok(outbox.count(young, &[]).await? == 0))
+        .await?;
+    relay.wait_for_line("pruned published events", PATIENCE).await?;
+    assert_eq!(outbox.count(EVENTS, &[]).await?, 30, "pending, waiting and stuck ones stay");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_is_pruned_some_time_after_it_was_published_and_not_before() -> anyhow::Result<()>
+{
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    let relay = outbox.relay_process(&[("OUTBOX_RETENTION", "3s")]).await?;
+    let begun = Instant::now();
+    outbox.add("7", "order.created").await?;
+    eventually("it is published", async || Ok(outbox.depth("all").await? == 1)).await?;
+    eventually("it is pruned", async || Ok(outbox.count(EVENTS, &[]).await? == 0)).await?;
+    assert!(begun.elapsed() >= Duration::from_secs(3), "too soon: {}", relay.last_lines());
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_nothing_is_to_be_pruned_nothing_is() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    outbox.sql.execute(ADD_PUBLISHED, &[&"100 years"]).await?;
+    let kept = outbox.relay_process(&[("OUTBOX_RETENTION", "off")]).await?;
+    let other = Outbox::new().await?;
+    other.sql.execute(ADD_PUBLISHED, &[&"100 years"]).await?;
+    let pruning = other.relay_process(&[("OUTBOX_RETENTION", "1s")]).await?;
+    // Long after one that prunes has done so.
+    eventually("the other outbox is pruned", async || Ok(other.count(EVENTS, &[]).await? == 0))
+        .await?;
+    assert_eq!(outbox.count(EVENTS, &[]).await?, 2500);
+    let asked = outbox.command(&["prune"]).await?;
+    assert_eq!(asked.out, "2500 events pruned.\n", "a person may, after 7 days by default");
+    assert!(kept.is_running() && pruning.is_running());
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_nothing_is_kept_an_event_is_gone_once_it_is_published() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "order.created").await?;
+    for n in 0..50 {
+        outbox.add(&(n % 5).to_string(), "order.created").await?;
+    }
+    outbox.add("stuck", &"x".repeat(256)).await?;
+    outbox.add("waits", "order.unheard").await?;
+    let mut relay = outbox.relay(&[
+        "--outbox-retention",
+        "0",
+        "--relay-backoff-min",
+        "1h",
+        "--relay-backoff-max",
+        "1h",
+    ])?;
+    relay.until_idle().await?;
+    assert_eq!(outbox.depth("all").await?, 50);
+    assert_eq!(outbox.count(EVENTS, &[]).await?, 2, "what is not published stays");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_relay_killed_between_confirm_and_delete_loses_nothing() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    for n in 0..50 {
+        outbox.add(&n.to_string(), "order.created").await?;
+    }
+    let ids = outbox.event_ids().await?;
+    let mut holder = connect(&outbox.database.url).await?;
+    let hold = holder.transaction().await?;
+    hold.query("SELECT FROM outbox FOR UPDATE", &[]).await?;
+    let at_once = [("OUTBOX_RETENTION", "0")];
+    let relay = outbox.relay_process(&at_once).await?;
+    eventually("the deleting waits for the lock", async || {
+        let waits = "SELECT count(*) FROM pg_stat_activity
+                     WHERE application_name = 'outbox-relay' AND datname = current_database()
+                       AND wait_event_type = 'Lock' AND query LIKE '%settle_deleted%'";
+        Ok(outbox.count(waits, &[]).await? == 1)
+    })
+    .await?;
+    relay.sigkill()?;
+    relay.wait_exit(PATIENCE).await?;
+    eventually("the server noticed that the relay is gone", async || {
+        let sessions = "SELECT count(*) FROM pg_stat_activity
+                        WHERE application_name = 'outbox-relay' AND datname = current_database()";
+        Ok(outbox.count(sessions, &[]).await? == 0)
+    })
+    .await?;
+    hold.rollback().await?;
+    assert_eq!(outbox.pending().await?, 50, "the crash came before the deleting");
+    let _relay = outbox.relay_process(&at_once).await?;
+    eventually("all are gone", async || Ok(outbox.count(EVENTS, &[]).await? == 0)).await?;
+    let messages = outbox.take_all("all").await?;
+    let got = messages.iter().map(event_id).collect::<Result<_, _>>()?;
+    assert_eq!(ids, got, "each event at least once");
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_relay_prunes_at_a_time_and_a_locked_row_holds_up_no_publishing() -> anyhow::Result<()>
+{
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    outbox.sql.execute(ADD_PUBLISHED, &[&"1 day"]).await?;
+    // The pruning waits for the row's lock.
+    let mut holder = connect(&outbox.database.url).await?;
+    let hold = holder.transaction().await?;
+    hold.query("SELECT FROM outbox ORDER BY id LIMIT 1 FOR UPDATE", &[]).await?;
+    let settings = [("OUTBOX_RETENTION", "1s")];
+    let relays = [outbox.relay_process(&settings).await?, outbox.relay_process(&settings).await?];
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE application_name = 'outbox-relay' AND datname = current_database()
+                     AND wait_event_type = 'Lock' AND query LIKE '%prune%'";
+    eventually(
+        "one of them prunes, and waits",
+        async || Ok(outbox.count(waiting, &[]).await? == 1),
+    )
+    .await?;
+    for n in 0..200 {
+        let id = outbox.add(&n.to_string(), "order.created").await?;
+        if n % 20 == 0 {
+            let published =
+                "SELECT count(*) FROM outbox WHERE id = $1 AND published_at IS NOT NULL";
+            eventually("it is published meanwhile", async || {
+                Ok(outbox.count(published, &[&id]).await? == 1)
+            })
+            .await?;
+            assert!(outbox.count(waiting, &[]).await? <= 1, "the other one leaves it alone");
+        }
+    }
+    assert!(outbox.count(EVENTS, &[]).await? >= 2500, "nothing is pruned yet");
+    hold.commit().await?;
+    eventually("all are pruned", async || Ok(outbox.count(EVENTS, &[]).await? == 0)).await?;
+    assert!(relays.iter().all(stack::Service::is_running));
+    assert_eq!(outbox.take_all("all").await?.len(), 200, "each once");
+    Ok(())
+}
