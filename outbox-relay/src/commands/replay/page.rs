@@ -10,7 +10,7 @@ use crate::config::RelayArgs;
 use crate::queue::Place;
 
 /// Bytes of payload, about, after which a page takes no further event.
-const BYTES: i64 = 8 << 20;
+const BYTES: i64 = 2 << 20;
 
 /// The next events above `above`, in the order of their ids: a window of them at the most.
 pub(super) async fn read(

@@ -1,0 +1,327 @@
+//! `outbox-relay replay`: publishes again what was published, and says what it did.
+
+use std::collections::HashSet;
+use std::process::Stdio;
+
+use anyhow::{Context as _, ensure};
+use lapin::message::BasicGetMessage;
+use lapin::types::AMQPValue;
+use pipeline_tests::outbox::{Outbox, PATIENCE, event_id, eventually};
+use pipeline_tests::relay_command::Ended;
+use serde_json::{Value, json};
+use stack::{Management, Service};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+use uuid::Uuid;
+
+/// Adds events of aggregates 1 to `count` that were published `ago`.
+async fn published(outbox: &Outbox, count: i32, event_type: &str, ago: &str) -> anyhow::Result<()> {
+    let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, headers, created_at, published_at)
+                  SELECT 'order', i, $2, jsonb_build_object('n', i), '{\"traceparent\": \"00-1\", \"x-replayed\": \"no\"}',
+                         now() - interval '1 year', now() - $3::text::interval
+                  FROM generate_series(1, $1) AS i";
+    outbox.sql.execute(insert, &[&count, &event_type, &ago]).await?;
+    Ok(())
+}
+
+/// The event_ids in the order of the table.
+async fn ids(outbox: &Outbox, condition: &str) -> anyhow::Result<Vec<Uuid>> {
+    let sql = format!("SELECT event_id FROM outbox WHERE {condition} ORDER BY id");
+    Ok(outbox.sql.query(&sql, &[]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+fn sent(messages: &[BasicGetMessage]) -> anyhow::Result<Vec<Uuid>> {
+    messages.iter().map(event_id).collect()
+}
+
+fn header(message: &BasicGetMessage, name: &str) -> Option<AMQPValue> {
+    message.delivery.properties.headers().as_ref()?.inner().get(name).cloned()
+}
+
+/// Every row as it is, to be compared with what it was.
+async fn rows(outbox: &Outbox) -> anyhow::Result<Vec<Value>> {
+    let rows = outbox.sql.query("SELECT to_jsonb(o) FROM outbox AS o ORDER BY id", &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+#[tokio::test]
+async fn an_event_is_published_again_under_its_id_and_marked() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    published(&outbox, 3, "order.created", "1 hour").await?;
+    let event = ids(&outbox, "aggregate_id = '2'").await?[0].to_string();
+    let before = rows(&outbox).await?;
+
+    let ended = outbox.command(&["replay", &event, "--reason", "the consumer lost it"]).await?;
+    assert_eq!(
+        (ended.code, ended.out.as_str()),
+        (Some(0), "1 event published again.\n"),
+        "{ended:?}"
+    );
+    let messages = outbox.take_all("all").await?;
+    assert_eq!(sent(&messages)?, [event.parse::<Uuid>()?]);
+    assert_eq!(header(&messages[0], "x-replayed"), Some(AMQPValue::Boolean(true)));
+    assert_eq!(header(&messages[0], "traceparent"), Some(AMQPValue::LongString("00-1".into())));
+    let body: Value = serde_json::from_slice(&messages[0].delivery.data)?;
+    assert_eq!((&body["event_id"], &body["data"]["n"]), (&json!(event), &json!(2)));
+    assert_eq!(rows(&outbox).await?, before, "no row is touched");
+
+    let audit = outbox.audit().await?;
+    assert_eq!(audit.len(), 1);
+    assert_eq!((&audit[0]["action"], &audit[0]["actor"]), (&json!("replay"), &json!("alice")));
+    assert_eq!(audit[0]["reason"], "the consumer lost it");
+    assert_eq!(audit[0]["event_id"], event);
+    assert_eq!(audit[0]["detail"], json!({ "filter": { "event_ids": [event] }, "count": 1 }));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_published_is_not_published_by_a_replay() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    published(&outbox, 1, "order.created", "1 hour").await?;
+    outbox.add("7", "order.created").await?;
+    let [done, pending] = ids(&outbox, "true").await?.try_into().ok().context("two")?;
+    let (done, pending, unknown) = (done.to_string(), pending.to_string(), Uuid::nil().to_string());
+    let ended = outbox.command(&["replay", "--json", &done, &pending, &unknown]).await?;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let document = ended.json()?;
+    assert_eq!((&document["matched"], &document["replayed"]), (&json!(1), &json!(1)));
+    assert_eq!(document["not_replayed"][0], json!({ "event_id": pending, "why": "pending" }));
+    assert_eq!(document["not_replayed"][1], json!({ "event_id": unknown, "why": "not_found" }));
+    let ended = outbox.command(&["replay", "--yes", "--type", "order.created"]).await?;
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), "1 event published again.\n"));
+    assert_eq!(outbox.take_all("all").await?.len(), 2);
+    assert_eq!(outbox.pending().await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_what_each_filter_matches_and_publishes_nothing() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    published(&outbox, 5, "order.created", "3 hours").await?;
+    published(&outbox, 4, "order.shipped", "1 hour").await?;
+    outbox.add("1", "order.created").await?;
+    for (arguments, count) in [
+        (&["--type", "order.created"][..], 5),
+        (&["--aggregate", "1"], 2),
+        (&["--aggregate", "1", "--type", "order.shipped"], 1),
+        (&["--since", "2h"], 4),
+        (&["--until", "2h"], 5),
+        (&["--since", "4h", "--until", "30m"], 9),
+        (&["--since", "2020-01-01T00:00:00Z", "--above-id", "7"], 2),
+        (&["--type", "x' OR true --"], 0),
+    ] {
+        let ended =
+            outbox.command(&[&["replay", "--dry-run", "--json"], arguments].concat()).await?;
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
+        let expected = json!({ "matched": count, "replayed": 0, "dry_run": true, "not_replayed": [], "failed": [] });
+        assert_eq!(ended.json()?, expected, "{arguments:?}");
+    }
+    assert_eq!(outbox.depth("all").await?, 0);
+    assert!(outbox.audit().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_filter_is_replayed_page_by_page_in_order() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    published(&outbox, 730, "order.created", "1 hour").await?;
+    published(&outbox, 50, "order.shipped", "1 hour").await?;
+    let arguments =
+        ["replay", "--yes", "--type", "order.created", "--relay-window", "100", "--json"];
+    let ended = outbox.command(&arguments).await?;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.json()?["replayed"], 730);
+    let messages = outbox.take_all("all").await?;
+    assert_eq!(sent(&messages)?, ids(&outbox, "event_type = 'order.created'").await?);
+    let audit = outbox.audit().await?;
+    assert_eq!(audit.len(), 1, "one row for the whole command");
+    assert_eq!(audit[0]["event_id"], Value::Null);
+    assert_eq!(audit[0]["detail"], json!({ "filter": { "type": "order.created" }, "count": 730 }));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_no_queue_takes_is_told_and_the_others_get_through() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("created", "order.created").await?;
+    published(&outbox, 40, "order.created", "1 hour").await?;
+    published(&outbox, 25, "order.lost", "1 hour").await?;
+    published(&outbox, 40, "order.created", "1 hour").await?;
+    let ended = outbox.command(&["replay", "--yes", "--since", "1d"]).await?;
+    assert_eq!((ended.code, ended.out.as_str()), (Some(1), "80 events published again.\n"));
+    assert_eq!(ended.err.matches("no queue is bound").count(), 20, "{}", ended.err);
+    assert!(ended.err.ends_with("… and 5 more that failed\n"), "{}", ended.err);
+    let got = sent(&outbox.take_all("created").await?)?;
+    assert_eq!(got, ids(&outbox, "event_type = 'order.created'").await?);
+
+    // A row that can't be a message harms no other either.
+    outbox.sql.batch_execute("UPDATE outbox SET headers = '[]' WHERE aggregate_id = '3'").await?;
+    let ended = outbox.command(&["replay", "--yes", "--type", "order.created", "--json"]).await?;
+    let document = ended.json()?;
+    assert_eq!((ended.code, &document["replayed"]), (Some(1), &json!(78)));
+    let reason = document["failed"][0]["reason"].as_str().context("a reason")?;
+    assert!(reason.starts_with("the headers are an array"), "{reason}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_filter_is_not_replayed_where_nobody_can_be_asked() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    published(&outbox, 2, "order.created", "1 hour").await?;
+    let ended = outbox.command(&["replay", "--type", "order.created"]).await?;
+    assert_eq!((ended.code, ended.out.as_str()), (Some(64), ""));
+    assert!(ended.err.contains("--yes") && ended.err.contains("--dry-run"), "{}", ended.err);
+    assert_eq!(outbox.depth("all").await?, 0);
+    Ok(())
+}
+
+/// Runs a command on a terminal of its own, and types `typed`.
+async fn on_a_terminal(outbox: &Outbox, arguments: &[&str], typed: &str) -> anyhow::Result<Ended> {
+    let pty = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut command = Command::new(stack::python()?);
+    command.args(["-c", pty]).arg(stack::binary("outbox-relay").await?).args(arguments);
+    command.env("DATABASE_URL", &outbox.relay_url).env("RABBITMQ_URL", &outbox.vhost.amqp_url);
+    command.env("TERM", "xterm").env_remove("NO_COLOR");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn()?;
+    let mut stdin = child.stdin.take().context("a pipe")?;
+    stdin.write_all(typed.as_bytes()).await?;
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await??;
+    // Open until then: its end would be a hangup.
+    drop(stdin);
+    let out = String::from_utf8(output.stdout)?;
+    Ok(Ended { code: output.status.code(), out, err: String::new() })
+}
+
+#[tokio::test]
+async fn on_a_terminal_a_person_is_asked() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    published(&outbox, 12, "order.created", "1 hour").await?;
+    let replay = ["replay", "--type", "order.created"];
+    let ended = on_a_terminal(&outbox, &replay, "n\n").await?;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.out.contains("Publish 12 events of outbox again? [y/N]"), "{ended:?}");
+    assert!(ended.out.contains("nothing was published"), "{ended:?}");
+    assert_eq!((outbox.depth("all").await?, outbox.audit().await?.len()), (0, 0));
+
+    let ended = on_a_terminal(&outbox, &replay, "y\n").await?;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.out.contains("12 events published again."), "{ended:?}");
+    assert_eq!(outbox.take_all("all").await?.len(), 12);
+    // Colours are for terminals alone.
+    let listed = on_a_terminal(&outbox, &["events"], "").await?;
+    assert!(listed.out.contains("\x1b[1m"), "{listed:?}");
+    assert!(!outbox.command(&["events"]).await?.out.contains('\x1b'));
+    Ok(())
+}
+
+/// A replay of many events in small windows, as a process of its own; returns when it has published some.
+async fn long_replay(outbox: &Outbox) -> anyhow::Result<Service> {
+    outbox.queue("all", "#").await?;
+    published(outbox, 1500, "order.created", "1 hour").await?;
+    let settings = [
+        ("DATABASE_URL", outbox.relay_url.as_str()),
+        ("RABBITMQ_URL", outbox.vhost.amqp_url.as_str()),
+    ];
+    let arguments = ["replay", "--yes", "--type", "order.created", "--relay-window", "1"];
+    let program = stack::binary("outbox-relay").await?;
+    let replay = Service::spawn(program, arguments, settings).await?;
+    eventually("something is published again", async || Ok(outbox.depth("all").await? > 0)).await?;
+    Ok(replay)
+}
+
+#[tokio::test]
+async fn a_replay_goes_on_when_the_broker_closes_its_connection() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    let replay = long_replay(&outbox).await?;
+    let management = Management::new(&outbox.vhost.management_url)?;
+    // The management API learns of connections with a delay.
+    eventually("its connection is closed", async || {
+        let path = format!("/api/vhosts/{}/connections", outbox.vhost.name);
+        let connections = management.get(&path).await?.context("connections")?;
+        let own = connections
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|connection| connection["user_provided_name"] == "outbox-relay");
+        let Some(own) = own else {
+            ensure!(replay.is_running(), "it ended before: {}", replay.last_lines());
+            return Ok(false);
+        };
+        let name = own["name"].as_str().context("a name")?.replace(' ', "%20").replace('>', "%3E");
+        management.delete(&format!("/api/connections/{name}")).await?;
+        ensure!(replay.is_running(), "it ended before: {}", replay.last_lines());
+        Ok(true)
+    })
+    .await?;
+    let status = replay.wait_exit(PATIENCE * 2).await?;
+    assert!(status.success(), "{}", replay.last_lines());
+    let log = replay.log();
+    assert!(log.ends_with("1500 events published again.\n"), "{log}");
+    let got: HashSet<Uuid> = sent(&outbox.take_all("all").await?)?.into_iter().collect();
+    assert_eq!(got, outbox.event_ids().await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replay_that_is_stopped_says_how_to_go_on() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    let replay = long_replay(&outbox).await?;
+    replay.sigterm()?;
+    assert_eq!(replay.wait_exit(PATIENCE).await?.code(), Some(1), "{}", replay.last_lines());
+    let log = replay.log();
+    let (said, reached) = log.trim_end().rsplit_once(" --above-id ").context(log.clone())?;
+    assert!(said.starts_with("error: stopped after "), "{said}");
+    let first = sent(&outbox.take_all("all").await?)?;
+    assert!(said.contains(&format!("after {} of 1500", first.len())), "{said}: {}", first.len());
+
+    let on = ["replay", "--yes", "--type", "order.created", "--above-id", reached, "--json"];
+    let ended = outbox.command(&on).await?;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.json()?["replayed"], 1500 - first.len());
+    let rest = sent(&outbox.take_all("all").await?)?;
+    assert_eq!([first, rest].concat(), ids(&outbox, "true").await?, "each once, in order");
+    Ok(())
+}
+
+#[tokio::test]
+async fn big_events_are_replayed_in_little_memory() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    // Such digits can't be compressed much.
+    outbox
+        .sql
+        .batch_execute(
+            "WITH digits AS (SELECT string_agg(md5(j::text), '') AS text FROM generate_series(1, 32768) AS j)
+             INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, published_at)
+             SELECT 'order', i, 'order.created', jsonb_build_object('digits', (SELECT text FROM digits)), now()
+             FROM generate_series(1, 100) AS i",
+        )
+        .await?;
+    let measure = "import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)";
+    let output = Command::new(stack::python()?)
+        .args(["-c", measure])
+        .arg(stack::binary("outbox-relay").await?)
+        .args(["replay", "--yes", "--type", "order.created"])
+        .env("DATABASE_URL", &outbox.relay_url)
+        .env("RABBITMQ_URL", &outbox.vhost.amqp_url)
+        .output()
+        .await?;
+    let out = String::from_utf8(output.stdout)?;
+    assert!(output.status.success(), "{out} {}", String::from_utf8_lossy(&output.stderr));
+    // Kilobytes on Linux, bytes elsewhere.
+    let peak: u64 = out.trim().rsplit('\n').next().context("a number")?.parse()?;
+    let peak = if cfg!(target_os = "linux") { peak * 1024 } else { peak };
+    assert!(peak < 64 << 20, "100 MB were replayed with {} MB in memory", peak >> 20);
+    assert_eq!(outbox.depth("all").await?, 100);
+    Ok(())
+}
