@@ -183,7 +183,85 @@ fn storable(reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use service_kit::config::try_parse_from;
+
     use super::*;
+    use crate::claim::tests::event;
+    use crate::cli::Cli;
+
+    fn args(settings: &[&str]) -> RelayArgs {
+        let urls = ["--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
+        let cli = try_parse_from::<Cli>([&["outbox-relay"], &urls[..], settings].concat());
+        cli.ok().and_then(|cli| cli.into_config().ok()).expect("good settings").relay
+    }
+
+    /// The only failure that is to be noted.
+    fn noted(attempts: u32, verdict: &Verdict, args: &RelayArgs) -> (Failed, Failure) {
+        let mut settlement = Settlement::default();
+        let failed = settlement.failed(&Event { attempts, ..event() }, verdict, args);
+        assert_eq!((settlement.len(), settlement.is_empty()), (1, false));
+        (failed, settlement.failed.remove(0))
+    }
+
+    #[test]
+    fn a_row_that_is_no_message_is_stuck_at_once() {
+        let verdict = Verdict::Impossible("no\0 message".to_owned());
+        let (failed, failure) = noted(0, &verdict, &args(&[]));
+        assert_eq!((failed, failure.retry_in), (Failed::Stuck, None));
+        assert_eq!(failure.reason, "no message");
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_is_given_up_with_its_last_attempt_and_not_before(
+            attempts in prop_oneof![0..30_u32, Just(u32::MAX)],
+            limit in 0..30_u32,
+        ) {
+            let limit_text = limit.to_string();
+            let verdict = Verdict::Failed("no queue".to_owned());
+            let (failed, failure) = noted(attempts, &verdict, &args(&["--relay-max-attempts", &limit_text]));
+            if limit > 0 && attempts.saturating_add(1) >= limit {
+                prop_assert_eq!(failed, Failed::Stuck);
+                prop_assert_eq!(failure.retry_in, None);
+                let made = attempts.saturating_add(1);
+                prop_assert_eq!(failure.reason, format!("given up after {made} attempts: no queue"));
+            } else {
+                prop_assert_eq!(failed, Failed::Waits);
+                let longest = Duration::from_mins(5);
+                prop_assert!(failure.retry_in.is_some_and(|wait| !wait.is_zero() && wait <= longest));
+                prop_assert_eq!(failure.reason, "no queue");
+            }
+        }
+
+        #[test]
+        fn a_reason_can_be_stored_whatever_the_broker_says(said: String) {
+            let reason = storable(&said);
+            prop_assert!(!reason.contains('\0'));
+            prop_assert!(reason.chars().count() <= REASON_LIMIT);
+        }
+
+        #[test]
+        fn what_is_done_and_what_is_left_are_the_whole(ids in prop::collection::btree_set(0..50_i64, 0..20), done: u64) {
+            let key = |id: &i64| Key { place: Place { id: *id, ..event().place }, event_id: Uuid::nil() };
+            let mut places = Vec::new();
+            let is_done = |id: i64| done & 1 << id != 0;
+            let left = sort_out(ids.iter().map(key).collect(), |key| *key, is_done, &mut places);
+            prop_assert!(places.iter().all(|place| is_done(place.id)));
+            prop_assert!(left.iter().all(|key| !is_done(key.place.id)));
+            prop_assert_eq!(places.len() + left.len(), ids.len());
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_noted_is_added_to_what_came_meanwhile() {
+        let (mut settlement, mut left) = (Settlement::default(), Settlement::default());
+        settlement.published(&event());
+        left.published(&event());
+        left.failed(&event(), &Verdict::Failed("no queue".to_owned()), &args(&[]));
+        settlement.append(left);
+        assert_eq!(settlement.len(), 3);
+    }
 
     #[test]
     fn a_reason_is_cut_between_characters() {

@@ -46,7 +46,41 @@ pub fn delay_after(failures: u32, first: Duration, longest: Duration) -> Duratio
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_wait_is_in_the_upper_half_of_a_bound_that_doubles_up_to_the_longest(
+            failures in prop_oneof![0..70_u32, any::<u32>()],
+            first in 1..10_000_u64,
+            longest in 1..1_000_000_u64,
+        ) {
+            let (first, longest) = (Duration::from_millis(first), Duration::from_millis(longest));
+            let doubled = first.as_secs_f64() * 2_f64.powf(f64::from(failures.min(1000)));
+            let bound = doubled.min(longest.as_secs_f64());
+            let wait = delay_after(failures, first, longest).as_secs_f64();
+            // What a double can't say exactly.
+            prop_assert!(wait <= bound * 1.000_001, "{wait} s is over {bound} s");
+            prop_assert!(wait >= bound * 0.499_999, "{wait} s is under half of {bound} s");
+        }
+
+        #[test]
+        fn no_wait_overflows(failures: u32, first: Duration, longest: Duration) {
+            // A year is more than any setting allows.
+            let year = Duration::from_hours(24 * 365);
+            let (first, longest) = (first.min(year), longest.min(year));
+            prop_assert!(delay_after(failures, first, longest) <= longest);
+        }
+    }
+
+    #[test]
+    fn waits_differ_so_that_clients_do_not_knock_all_at_once() {
+        let wait = || delay_after(3, Duration::from_secs(1), Duration::from_secs(60));
+        let first = wait();
+        assert!((0..100).any(|_| wait() != first));
+    }
 
     #[test]
     fn waits_double_up_to_the_longest_and_start_again_after_a_reset() {
