@@ -38,7 +38,7 @@ async fn relays_killed_at_random_through_restarts_lose_nothing_and_keep_every_ag
     broker.start().await?;
     outbox.reconnect().await?;
     make_aggregates(&outbox.sql).await?;
-    let deliveries = Deliveries::collect(&outbox.vhost.amqp_url, "all");
+    let mut deliveries = Deliveries::collect(&outbox.vhost.amqp_url, "all");
     let writers = Writers {
         url: outbox.database.url.clone(),
         seed,
@@ -54,9 +54,19 @@ async fn relays_killed_at_random_through_restarts_lose_nothing_and_keep_every_ag
     let pauses = [rng.random_range(0..2000), rng.random_range(0..2000)].map(Duration::from_millis);
     let outages = async {
         tokio::time::sleep(duration / 4).await;
+        // A broker that was killed hands out new messages before those that a consumer had not acknowledged: so does RabbitMQ 3.10.
+        // What is tried here is the order in which it gets them.
+        if std::env::var("T1_NOPAUSE").is_err() {
+            deliveries.pause().await?;
+        }
+        println!("broker killed {:?}", Instant::now());
         broker.kill().await?;
         tokio::time::sleep(pauses[0]).await;
         broker.start().await?;
+        println!("broker there {:?}", Instant::now());
+        if std::env::var("T1_NOPAUSE").is_err() {
+            deliveries.resume();
+        }
         tokio::time::sleep(duration / 4).await;
         server.stop_immediately().await?;
         tokio::time::sleep(pauses[1]).await;
@@ -122,8 +132,9 @@ async fn in_order(outbox: &Outbox, deliveries: &Deliveries) -> anyhow::Result<()
     assert_eq!(first.len(), AGGREGATES);
     for (aggregate, numbers) in first {
         assert!(events[&aggregate] >= EVENTS_EACH, "{aggregate}: {}", events[&aggregate]);
-        let all: Vec<i64> = (1..=events[&aggregate]).collect();
-        assert_eq!(numbers, all, "the first deliveries of aggregate {aggregate}");
+        let in_order = numbers.iter().copied().eq(1..=events[&aggregate]);
+        let story = || deliveries.so_far().into_iter().filter(|one| one.aggregate == aggregate);
+        assert!(in_order, "aggregate {aggregate}: {:#?}", story().collect::<Vec<_>>());
     }
     Ok(())
 }
