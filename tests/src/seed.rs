@@ -4,6 +4,7 @@
 ///
 /// # Errors
 /// When the variable is no number.
+#[expect(clippy::print_stdout, reason = "the test's runner shows it when the test fails")]
 pub fn seed() -> anyhow::Result<u64> {
     let seed = match std::env::var("TEST_SEED") {
         Ok(given) => given.parse()?,

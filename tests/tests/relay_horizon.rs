@@ -1,5 +1,7 @@
 //! Events that appear late: their ids were drawn long ago, and others with higher ones are published already.
 
+#![expect(clippy::print_stdout, reason = "what was measured belongs to the test's output")]
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};

@@ -1,5 +1,7 @@
 //! Any number of relays share the lanes by themselves, whatever becomes of one of them.
 
+#![expect(clippy::print_stdout, reason = "what was measured belongs to the test's output")]
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
