@@ -75,11 +75,14 @@ impl Broker {
         self.free.pop()
     }
 
-    /// A channel is free again, if it is one of these connections'.
+    /// Whether a channel is one of these connections'.
+    pub(crate) fn owns(&self, publisher: &Publisher) -> bool {
+        self.connections.iter().any(|own| Arc::ptr_eq(own, &publisher.connection))
+    }
+
+    /// A channel is free again.
     pub(crate) fn give_back(&mut self, publisher: Publisher) {
-        if self.connections.iter().any(|own| Arc::ptr_eq(own, &publisher.connection)) {
-            self.free.push(publisher);
-        }
+        self.free.push(publisher);
     }
 
     /// Says goodbye, if the broker still listens.

@@ -104,21 +104,25 @@ impl Relay {
     pub async fn run_once(&mut self) -> Outcome {
         let settled = self.take_up();
         self.notice_losses();
-        if self.database.get().is_none() || self.broker.get().is_none() {
+        if self.database.get().is_none() {
             // On the heap: it is large, and seldom needed.
-            Box::pin(self.connect()).await;
+            Box::pin(self.connect_database()).await;
         }
         if let Some(database) = self.database.get() {
             self.settling.begin(database, &mut self.tasks);
         }
-        match self.turn().await {
-            _ if settled => Outcome::Worked,
+        let outcome = match self.turn().await {
             Ok(outcome) => outcome,
             Err(error) => {
                 self.lose_database(&error.to_string());
                 Outcome::Unavailable
             }
+        };
+        if self.broker.get().is_none() {
+            // After the turn, in which the lanes were left to relays that reach it: it may take long to tell that it is away.
+            Box::pin(self.connect_broker()).await;
         }
+        if settled { Outcome::Worked } else { outcome }
     }
 
     fn notice_losses(&mut self) {
@@ -130,15 +134,16 @@ impl Relay {
         }
     }
 
-    async fn connect(&mut self) {
+    async fn connect_database(&mut self) {
         let url = self.config.database.url();
         let database = Database::connect(url, &self.config.outbox.outbox_table);
+        self.database.open(database, &self.stop).await;
+    }
+
+    async fn connect_broker(&mut self) {
         let channels = self.config.relay.relay_channels;
         let broker = Broker::connect(self.config.broker.url(), self.topology.clone(), channels);
-        tokio::join!(
-            self.database.open(database, &self.stop),
-            self.broker.open(broker, &self.stop),
-        );
+        self.broker.open(broker, &self.stop).await;
     }
 
     /// The session is gone, and the lanes with it. What is in flight may still be settled.
@@ -198,14 +203,15 @@ impl Relay {
                 Verdict::Unknown => self.queue.let_go(&event.place),
             }
         }
-        match lost {
-            Some(reason) => self.broker.lost(&reason),
-            None => {
-                if let Some(broker) = self.broker.get() {
-                    broker.give_back(publisher);
-                    self.broker.works();
-                }
-            }
+        // What ends after the connection was lost says nothing of the one that has taken its place.
+        let Some(broker) = self.broker.get().filter(|broker| broker.owns(&publisher)) else {
+            return;
+        };
+        if let Some(reason) = lost {
+            self.broker.lost(&reason);
+        } else {
+            broker.give_back(publisher);
+            self.broker.works();
         }
     }
 
