@@ -69,3 +69,12 @@ impl Load {
         Ok(())
     }
 }
+
+/// Waits until more messages have come than there were.
+///
+/// # Errors
+/// When none come.
+pub async fn at_work(deliveries: &Deliveries) -> anyhow::Result<()> {
+    let before = deliveries.count();
+    eventually("messages come", async || Ok(deliveries.count() > before + 500)).await
+}

@@ -5,12 +5,42 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use stack::Service;
 
+use crate::deliveries::Deliveries;
 use crate::outbox::{Outbox, eventually};
 
 /// The lanes that each relay owns, by the pid of its session at the server.
 pub type Shares = BTreeMap<i32, Vec<i64>>;
 
 impl Outbox {
+    /// A fresh outbox with a queue, and somebody who listens to it.
+    ///
+    /// # Errors
+    /// When a server does not answer.
+    pub async fn listened_to() -> anyhow::Result<(Self, Deliveries)> {
+        let outbox = Self::new().await?;
+        outbox.queue("all", "#").await?;
+        let deliveries = Deliveries::collect(&outbox.vhost.amqp_url, "all");
+        Ok((outbox, deliveries))
+    }
+
+    /// Adds one event in each lane, and waits until they are published.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn every_lane_is_served(&self) -> anyhow::Result<()> {
+        let add = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, headers)
+                   SELECT 'ping', min(id), 'order.created', '{}', '{\"number\": 1}'
+                   FROM (SELECT gen_random_uuid()::text AS id FROM generate_series(1, 2000)) AS named
+                   GROUP BY hashtextextended(id, hashtextextended('ping', 0)) & 63";
+        self.sql.batch_execute(add).await?;
+        let highest = self.count("SELECT max(id) FROM outbox", &[]).await?;
+        eventually("every lane is served", async || {
+            let pending = "SELECT count(*) FROM outbox WHERE published_at IS NULL AND id <= $1";
+            Ok(self.count(pending, &[&highest]).await? == 0)
+        })
+        .await
+    }
+
     /// Who owns which lanes, as a person would see it.
     ///
     /// # Errors
