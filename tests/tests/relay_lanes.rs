@@ -112,7 +112,8 @@ async fn a_relay_that_is_told_to_stop_hands_over_at_once_and_nothing_is_sent_twi
             at_work(&deliveries).await?;
             second.sigterm()?;
             let told = Instant::now();
-            outbox.every_lane_is_served().await?;
+            // Owned, as a backlog may come first until they are served.
+            outbox.shared_among(1).await?;
             let took = told.elapsed();
             println!("handed over after {took:?}");
             ensure!(took < ON_A_BUSY_MACHINE, "it took {took:?}");
