@@ -16,28 +16,43 @@ const SSL_REQUEST: [u8; 4] = 80_877_103_i32.to_be_bytes();
 /// A pooler. Dropping it stops it.
 #[derive(Debug)]
 pub struct Pooler {
-    /// Where it listens.
-    pub address: SocketAddr,
+    address: SocketAddr,
     accepting: JoinHandle<()>,
+    idle: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Pooler {
-    /// A pooler in front of the server at `server`.
+    /// A pooler in front of the server that `url` names, and the URL that leads through it.
     ///
     /// # Errors
     /// When no port is free.
-    pub async fn start(server: SocketAddr) -> anyhow::Result<Self> {
+    pub async fn before(url: &str) -> anyhow::Result<(Self, String)> {
+        let (_, rest) = url.split_once('@').context("a password")?;
+        let (server, _) = rest.split_once('/').context("a database")?;
+        let pooler = Self::start(server.parse()?).await?;
+        let url = url.replace(server, &pooler.address.to_string());
+        Ok((pooler, url))
+    }
+
+    /// How many connections nobody uses.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    async fn start(server: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let idle: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+        let shared = Arc::clone(&idle);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let idle = Arc::clone(&idle);
+                let idle = Arc::clone(&shared);
                 // It ends with its client; what goes wrong is seen by the client.
                 tokio::spawn(async move { serve(client, server, &idle).await });
             }
         });
-        Ok(Self { address, accepting })
+        Ok(Self { address, accepting, idle })
     }
 }
 

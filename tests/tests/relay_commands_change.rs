@@ -1,9 +1,8 @@
 //! Commands of `outbox-relay` that change the outbox: `retry`, `discard`, `prune`, and what they leave in the audit table.
 
-use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
+use pipeline_tests::outbox::{Outbox, PATIENCE};
 use pipeline_tests::relay_command::outbox_relay;
 use serde_json::{Value, json};
-use stack::Service;
 use uuid::Uuid;
 
 /// Adds an event that failed three times and is tried again at `next`.
@@ -261,38 +260,4 @@ async fn what_was_published_long_ago_is_pruned_and_nothing_else() -> anyhow::Res
     assert_eq!(refused.code, Some(64), "{refused:?}");
     assert!(refused.err.contains("--older-than"), "{refused:?}");
     Ok(())
-}
-
-#[tokio::test]
-async fn a_statement_that_has_to_wait_too_long_is_given_up() -> anyhow::Result<()> {
-    let outbox = Outbox::new().await?;
-    let stuck = held_back(&outbox, "7", "infinity").await?.to_string();
-    outbox.sql.batch_execute("BEGIN; SELECT FROM outbox FOR UPDATE").await?;
-    let ended = outbox.command(&["discard", &stuck, "--reason", "x", "--timeout", "300ms"]).await?;
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(
-        ended.err.contains("longer than 300ms") && ended.err.contains("--timeout"),
-        "{ended:?}"
-    );
-    outbox.sql.batch_execute("ROLLBACK").await?;
-    assert_eq!(outbox.pending().await?, 1);
-    assert!(outbox.audit().await?.is_empty());
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_status_that_is_watched_ends_when_nobody_reads_it() -> anyhow::Result<()> {
-    let outbox = Outbox::new().await?;
-    let program = stack::binary("outbox-relay").await?;
-    // The shell's pipe: `head` ends after a line.
-    let line = format!("{} status --watch 100ms --json | head -n 1 >/dev/null", program.display());
-    let settings = [("DATABASE_URL", outbox.relay_url.as_str())];
-    let shell = Service::spawn("/bin/sh", ["-c", &line], settings).await?;
-    assert!(shell.wait_exit(PATIENCE).await?.success());
-    eventually("the command has ended", async || {
-        let sessions = "SELECT count(*) FROM pg_stat_activity
-                        WHERE application_name = 'outbox command status' AND datname = current_database()";
-        Ok(outbox.count(sessions, &[]).await? == 0)
-    })
-    .await
 }

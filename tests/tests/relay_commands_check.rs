@@ -175,10 +175,7 @@ async fn a_missing_table_is_told_with_the_command_that_adds_it() -> anyhow::Resu
 #[tokio::test]
 async fn a_pooler_that_hands_out_connections_by_transaction_is_found() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
-    let (_, rest) = outbox.relay_url.split_once('@').context("a password")?;
-    let (server, _) = rest.split_once('/').context("a database")?;
-    let pooler = Pooler::start(server.parse()?).await?;
-    let url = outbox.relay_url.replace(server, &pooler.address.to_string());
+    let (_pooler, url) = Pooler::before(&outbox.relay_url).await?;
     let (ended, findings) = check(&outbox, &url, &[]).await?;
     assert_eq!(names(&findings), ["pooler"], "{}", ended.out);
     assert!(mend(&findings[0].1)?.contains("pool_mode=session"), "{}", ended.out);

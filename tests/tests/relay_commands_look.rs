@@ -1,8 +1,7 @@
-//! Commands of `outbox-relay` that look: `status`, `events`, `show`, `schema`, and what is said when something was typed wrong.
+//! Commands of `outbox-relay` that look: `status`, `events` and `show`.
 
 use anyhow::Context as _;
 use pipeline_tests::outbox::{Outbox, eventually};
-use pipeline_tests::relay_command::outbox_relay;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -27,64 +26,6 @@ async fn one_of_each(outbox: &Outbox) -> anyhow::Result<[Uuid; 4]> {
 
 fn aggregates(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["aggregate_id"].as_str().unwrap_or_default()).collect()
-}
-
-#[tokio::test]
-async fn the_help_shows_every_command_and_how_it_ends() -> anyhow::Result<()> {
-    let help = outbox_relay(&["--help"], &[]).await?;
-    assert_eq!(help.code, Some(0));
-    for said in ["check", "replay", "Examples:", "Exit status: 0", "DATABASE_URL"] {
-        assert!(help.out.contains(said), "{said}: {}", help.out);
-    }
-    assert!(help.out.lines().count() < 45 && !help.out.contains('\x1b'), "{}", help.out);
-    // Without a command it is `run`.
-    let run = outbox_relay(&["--relay-window", "7", "--help"], &[]).await?;
-    assert!(run.out.contains("--relay-window") && run.out.contains("--ops-addr"), "{}", run.out);
-    Ok(())
-}
-
-#[tokio::test]
-async fn what_is_typed_wrong_ends_with_64_and_one_that_fails_with_1() -> anyhow::Result<()> {
-    let url = ("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d");
-    for arguments in [
-        &["stauts"][..],
-        &["events", "--limit", "0"],
-        &["events", "--since", "yesterday"],
-        &["events", "--stuck", "--published"],
-        &["show", "7"],
-        &["retry"],
-        &["retry", "--stuck", "0190163d-8694-739b-aea5-966c26f8ad91"],
-        &["discard", "0190163d-8694-739b-aea5-966c26f8ad91"],
-        &["discard", "0190163d-8694-739b-aea5-966c26f8ad91", "--reason", " "],
-        &["replay"],
-        &["prune", "--older-than", "soon"],
-        &["status", "--outbox-table", "a;b"],
-    ] {
-        let ended = outbox_relay(arguments, &[url]).await?;
-        assert_eq!(ended.code, Some(64), "{arguments:?}: {ended:?}");
-        assert!(ended.err.starts_with("error: ") && ended.out.is_empty(), "{ended:?}");
-    }
-    let ended = outbox_relay(&["status"], &[]).await?;
-    assert_eq!(ended.code, Some(64));
-    assert_eq!(ended.err, "error: DATABASE_URL is not set; see --help\n");
-
-    let ended = outbox_relay(&["status"], &[url]).await?;
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.err.starts_with("error: the database can't be reached: "), "{ended:?}");
-    assert!(!ended.err.contains("hunter2") && ended.err.lines().count() == 1, "{ended:?}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_command_says_how_to_add_an_outbox_that_is_not_there() -> anyhow::Result<()> {
-    let database = stack::shared().await?.database("no_outbox").await?;
-    for arguments in [&["status"][..], &["events"], &["retry", "--stuck"], &["prune"]] {
-        let ended = outbox_relay(arguments, &[("DATABASE_URL", &database.url)]).await?;
-        assert_eq!(ended.code, Some(1), "{ended:?}");
-        assert!(ended.err.contains("outbox-relay schema | psql"), "{ended:?}");
-        assert_eq!(ended.err.lines().count(), 1, "{ended:?}");
-    }
-    Ok(())
 }
 
 #[tokio::test]
@@ -264,65 +205,5 @@ async fn the_rate_is_seen_also_under_a_long_backlog() -> anyhow::Result<()> {
     let status = outbox.command(&["status", "--json"]).await?.json()?;
     assert_eq!(status["backlog"]["pending"], 120_000);
     assert_eq!(status["published_last_minute"]["events"], 700);
-    Ok(())
-}
-
-#[tokio::test]
-async fn the_printed_schema_makes_an_outbox_of_any_name_that_every_command_works_on()
--> anyhow::Result<()> {
-    let outbox = Outbox::new().await?;
-    let printed = outbox_relay(&["schema"], &[]).await?;
-    assert_eq!(printed.code, Some(0));
-    assert_eq!(printed.out, include_str!("../../sql/outbox/schema.sql"));
-
-    outbox.sql.batch_execute("CREATE SCHEMA \"Shop\"").await?;
-    let table = ("OUTBOX_TABLE", "Shop.order");
-    let owner = ("DATABASE_URL", outbox.database.url.as_str());
-    for arguments in [&["schema"][..], &["schema", "--roles"]] {
-        let sql = outbox_relay(arguments, &[table]).await?;
-        assert_eq!(sql.code, Some(0), "{sql:?}");
-        outbox.sql.batch_execute(&sql.out).await.with_context(|| sql.out.clone())?;
-    }
-    let there = outbox
-        .count(
-            "SELECT count(*) FROM pg_class
-             WHERE relnamespace = '\"Shop\"'::regnamespace AND relkind IN ('r', 'v', 'i') AND relname LIKE 'order%'",
-            &[],
-        )
-        .await?;
-    let usual = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'i')
-                 AND relname LIKE 'outbox%'";
-    assert_eq!(there, outbox.count(usual, &[]).await?);
-
-    let broker = ("RABBITMQ_URL", outbox.vhost.amqp_url.as_str());
-    let role = ("DATABASE_URL", outbox.relay_url.as_str());
-    let checked = outbox_relay(&["check"], &[role, broker, table]).await?;
-    assert_eq!(checked.code, Some(0), "{}", checked.out);
-    outbox
-        .sql
-        .batch_execute(
-            "INSERT INTO \"Shop\".\"order\" (aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
-             VALUES ('order', '1', 'order.created', '{}', 'infinity')",
-        )
-        .await?;
-    let stuck =
-        outbox_relay(&["events", "--stuck", "--json"], &[role, table]).await?.json_lines()?;
-    let id = stuck[0]["event_id"].as_str().context("an id")?.to_owned();
-    for arguments in [
-        &["status"][..],
-        &["show", &id],
-        &["retry", "--stuck"],
-        &["discard", &id, "--reason", "a test"],
-        &["show", &id],
-        &["prune", "--older-than", "0"],
-    ] {
-        let ended = outbox_relay(arguments, &[role, table]).await?;
-        assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
-    }
-    // The owner sees who did it; the usual outbox is as it was.
-    let usual = outbox_relay(&["events", "--json"], &[owner]).await?;
-    assert_eq!((usual.code, usual.out.as_str()), (Some(0), ""));
-    let noted = "SELECT count(*) FROM \"Shop\".order_audit";
-    assert_eq!(outbox.count(noted, &[]).await?, 2);
     Ok(())
 }

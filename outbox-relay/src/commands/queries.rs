@@ -5,26 +5,24 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
-use tokio_postgres::Row;
-use tokio_postgres::types::{FromSql, ToSql, Type};
+use tokio_postgres::types::{FromSql, Type};
+use tokio_postgres::{Client, Error, Row};
 use uuid::Uuid;
 
-use super::replay::Extent;
 use super::selection::Filter;
-use super::session::{Purpose, Session};
+use super::session::Session;
 use super::signature::Signature;
 
-type Param<'a> = &'a (dyn ToSql + Sync);
+pub(super) async fn prepare_transaction(client: &Client, limit: Duration) -> Result<(), Error> {
+    let sql = include_str!("../../../sql/relay/commands/prepare_transaction.sql");
+    client.query(sql, &[&limit.as_millis().to_string()]).await.map(drop)
+}
 
-pub(super) async fn prepare_session(
-    session: &Session,
-    limit: Duration,
-    purpose: Purpose,
-) -> anyhow::Result<String> {
-    let sql = include_str!("../../../sql/relay/commands/prepare_session.sql");
-    let milliseconds = limit.as_millis().to_string();
-    let row = session.query_one(sql, &[&milliseconds, &(purpose == Purpose::Look)]).await?;
-    text(&row, "role")
+pub(super) async fn role(session: &Session) -> anyhow::Result<String> {
+    text(
+        &session.query_one(include_str!("../../../sql/relay/commands/role.sql"), &[]).await?,
+        "role",
+    )
 }
 
 pub(super) async fn ago(session: &Session, span: Duration) -> anyhow::Result<OffsetDateTime> {
@@ -184,54 +182,6 @@ pub(super) async fn discard(
     ids(&session.query(sql, &[&event_ids, actor, reason]).await?)
 }
 
-pub(super) async fn find_published(
-    session: &Session,
-    event_ids: &[Uuid],
-) -> anyhow::Result<Vec<Uuid>> {
-    let sql = include_str!("../../../sql/relay/commands/find_published.sql");
-    ids(&session.query(sql, &[&event_ids]).await?)
-}
-
-/// Returns how many, and the highest id.
-pub(super) async fn count_published(
-    session: &Session,
-    extent: &Extent,
-) -> anyhow::Result<(i64, i64)> {
-    let sql = include_str!("../../../sql/relay/commands/count_published.sql");
-    let row = session.query_one(sql, &extent_params(&extent.above, extent)).await?;
-    Ok((row.try_get(0)?, row.try_get(1)?))
-}
-
-/// `limits`: events, bytes of payload of all, bytes of one payload.
-pub(super) async fn load_published(
-    session: &Session,
-    extent: &Extent,
-    above: i64,
-    limits: [i64; 3],
-) -> anyhow::Result<Vec<Row>> {
-    let sql = include_str!("../../../sql/relay/commands/load_published.sql");
-    let mut params = extent_params(&above, extent).to_vec();
-    params.push(&extent.highest);
-    params.extend(limits.iter().map(|limit| limit as Param<'_>));
-    session.query(sql, &params).await
-}
-
-fn extent_params<'a>(above: &'a i64, extent: &'a Extent) -> [Param<'a>; 6] {
-    let Filter { aggregate, event_type, since, until } = &extent.filter;
-    [above, &extent.event_ids, aggregate, event_type, since, until]
-}
-
-pub(super) async fn note_replay(
-    session: &Session,
-    signature: &Signature,
-    event_id: Option<Uuid>,
-    detail: &str,
-) -> anyhow::Result<()> {
-    let sql = include_str!("../../../sql/relay/commands/note_replay.sql");
-    let Signature { actor, reason } = signature;
-    session.query(sql, &[actor, reason, &event_id, &detail]).await.map(drop)
-}
-
 /// What a statement of pruning did.
 #[derive(Debug)]
 pub(super) struct Pruned {
@@ -252,7 +202,7 @@ pub(super) async fn prune(
     Ok(Pruned { looked_at: row.try_get(0)?, old: row.try_get(1)?, highest: row.try_get(2)? })
 }
 
-fn ids(rows: &[Row]) -> anyhow::Result<Vec<Uuid>> {
+pub(super) fn ids(rows: &[Row]) -> anyhow::Result<Vec<Uuid>> {
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 

@@ -30,6 +30,7 @@ pub(super) struct Session {
     session: postgres::Session,
     table: OutboxTable,
     limit: Duration,
+    purpose: Purpose,
     /// The role that the session began with.
     pub(super) role: String,
 }
@@ -47,8 +48,8 @@ impl Session {
             .await
             .unwrap_or_else(|_| Err(anyhow!("it does not answer within {limit:?}")))
             .map_err(|error| anyhow!("the database can't be reached: {error:#}"))?;
-        let mut session = Self { session, table, limit, role: String::new() };
-        session.role = queries::prepare_session(&session, limit, purpose).await?;
+        let mut session = Self { session, table, limit, purpose, role: String::new() };
+        session.role = queries::role(&session).await?;
         Ok(session)
     }
 
@@ -64,10 +65,38 @@ impl Session {
         params: &[&(dyn ToSql + Sync)],
     ) -> anyhow::Result<Vec<Row>> {
         let sql = self.table.fill_in(sql);
-        timeout(self.limit + MARGIN, self.session.client.query(&sql, params))
+        timeout(self.limit + MARGIN, self.in_transaction(&sql, params))
             .await
             .map_err(|_| self.too_slow())?
             .map_err(|error| self.explain(&error))
+    }
+
+    /// A transaction of its own keeps the settings to itself: behind a pooler the session is somebody else's a moment later, and
+    /// must not be left unable to write.
+    async fn in_transaction(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let client = &self.session.client;
+        client
+            .batch_execute(match self.purpose {
+                Purpose::Look => "BEGIN READ ONLY",
+                Purpose::Change => "BEGIN",
+            })
+            .await?;
+        let done = async {
+            queries::prepare_transaction(client, self.limit).await?;
+            client.query(sql, params).await
+        };
+        match done.await {
+            Ok(rows) => client.batch_execute("COMMIT").await.map(|()| rows),
+            Err(error) => {
+                // What went wrong before says more than what goes wrong here.
+                client.batch_execute("ROLLBACK").await.ok();
+                Err(error)
+            }
+        }
     }
 
     /// The one row of `sql`.

@@ -5,20 +5,20 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-use crate::commands::queries;
+use super::queries;
 use crate::commands::selection::Filter;
 use crate::commands::session::Session;
 
 /// Published events that were asked for, as many as there were when they were counted.
 #[derive(Debug)]
-pub(in crate::commands) struct Extent {
-    pub(in crate::commands) event_ids: Option<Vec<Uuid>>,
-    pub(in crate::commands) filter: Filter,
+pub(super) struct Extent {
+    pub(super) event_ids: Option<Vec<Uuid>>,
+    pub(super) filter: Filter,
     /// Only ids above this one.
-    pub(in crate::commands) above: i64,
+    pub(super) above: i64,
     /// The highest id: what is published later is not of this replay.
-    pub(in crate::commands) highest: i64,
-    pub(in crate::commands) count: i64,
+    pub(super) highest: i64,
+    pub(super) count: i64,
 }
 
 impl Extent {

@@ -6,6 +6,7 @@ mod confirm;
 mod extent;
 mod page;
 mod progress;
+mod queries;
 mod sender;
 
 use std::time::Duration;
@@ -23,9 +24,9 @@ use super::session::{Purpose, Session};
 use super::signature::{ActorArgs, words};
 use super::target::Target;
 use super::untouched::{self, Untouched};
-use super::{End, print, queries};
+use super::{End, print};
 use crate::config::RelayArgs;
-pub(super) use extent::Extent;
+use extent::Extent;
 use progress::Progress;
 use sender::{Failure, Sender};
 

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::extent::Extent;
+use super::queries;
 use crate::claim::{self, Event};
-use crate::commands::queries;
 use crate::commands::session::Session;
 use crate::config::RelayArgs;
 use crate::queue::Place;

@@ -1,0 +1,35 @@
+//! `outbox-relay` on a terminal, where a person types.
+
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use crate::outbox::{Outbox, PATIENCE};
+use crate::relay_command::Ended;
+
+/// Runs a command on a terminal of its own, and types `typed`.
+///
+/// # Errors
+/// When it can't be started or does not end in time.
+pub async fn on_a_terminal(
+    outbox: &Outbox,
+    arguments: &[&str],
+    typed: &str,
+) -> anyhow::Result<Ended> {
+    let pty = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut command = Command::new(stack::python()?);
+    command.args(["-c", pty]).arg(stack::binary("outbox-relay").await?).args(arguments);
+    command.env("DATABASE_URL", &outbox.relay_url).env("RABBITMQ_URL", &outbox.vhost.amqp_url);
+    command.env("TERM", "xterm").env_remove("NO_COLOR");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn()?;
+    let mut stdin = child.stdin.take().context("a pipe")?;
+    stdin.write_all(typed.as_bytes()).await?;
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await??;
+    // Open until then: its end would be a hangup.
+    drop(stdin);
+    let out = String::from_utf8(output.stdout)?;
+    Ok(Ended { code: output.status.code(), out, err: String::new() })
+}

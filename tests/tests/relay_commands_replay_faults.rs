@@ -1,0 +1,115 @@
+//! `outbox-relay replay` when something comes between, and when there is much to replay.
+
+use std::collections::HashSet;
+
+use anyhow::{Context as _, ensure};
+use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
+use pipeline_tests::published::{ids, published, sent};
+use stack::{Management, Service};
+use tokio::process::Command;
+use uuid::Uuid;
+
+/// A replay of many events in small windows, as a process of its own; returns when it has published some.
+async fn long_replay(outbox: &Outbox) -> anyhow::Result<Service> {
+    outbox.queue("all", "#").await?;
+    published(outbox, 1500, "order.created", "1 hour").await?;
+    let settings = [
+        ("DATABASE_URL", outbox.relay_url.as_str()),
+        ("RABBITMQ_URL", outbox.vhost.amqp_url.as_str()),
+    ];
+    let arguments = ["replay", "--yes", "--type", "order.created", "--relay-window", "1"];
+    let program = stack::binary("outbox-relay").await?;
+    let replay = Service::spawn(program, arguments, settings).await?;
+    eventually("something is published again", async || Ok(outbox.depth("all").await? > 0)).await?;
+    Ok(replay)
+}
+
+#[tokio::test]
+async fn a_replay_goes_on_when_the_broker_closes_its_connection() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    let replay = long_replay(&outbox).await?;
+    let management = Management::new(&outbox.vhost.management_url)?;
+    // The management API learns of connections with a delay.
+    eventually("its connection is closed", async || {
+        let path = format!("/api/vhosts/{}/connections", outbox.vhost.name);
+        let connections = management.get(&path).await?.context("connections")?;
+        let own = connections
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|connection| connection["user_provided_name"] == "outbox-relay");
+        let Some(own) = own else {
+            ensure!(replay.is_running(), "it ended before: {}", replay.last_lines());
+            return Ok(false);
+        };
+        let name = own["name"].as_str().context("a name")?.replace(' ', "%20").replace('>', "%3E");
+        management.delete(&format!("/api/connections/{name}")).await?;
+        ensure!(replay.is_running(), "it ended before: {}", replay.last_lines());
+        Ok(true)
+    })
+    .await?;
+    let status = replay.wait_exit(PATIENCE * 2).await?;
+    assert!(status.success(), "{}", replay.last_lines());
+    let log = replay.log();
+    assert!(log.ends_with("1500 events published again.\n"), "{log}");
+    let got: HashSet<Uuid> = sent(&outbox.take_all("all").await?)?.into_iter().collect();
+    assert_eq!(got, outbox.event_ids().await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replay_that_is_stopped_says_how_to_go_on() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    let replay = long_replay(&outbox).await?;
+    replay.sigterm()?;
+    assert_eq!(replay.wait_exit(PATIENCE).await?.code(), Some(1), "{}", replay.last_lines());
+    let log = replay.log();
+    let (said, reached) = log.trim_end().rsplit_once(" --above-id ").context(log.clone())?;
+    assert!(said.starts_with("error: stopped after "), "{said}");
+    let first = sent(&outbox.take_all("all").await?)?;
+    assert!(said.contains(&format!("after {} of 1500", first.len())), "{said}: {}", first.len());
+
+    let on = ["replay", "--yes", "--type", "order.created", "--above-id", reached, "--json"];
+    let ended = outbox.command(&on).await?;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.json()?["replayed"], 1500 - first.len());
+    let rest = sent(&outbox.take_all("all").await?)?;
+    assert_eq!([first, rest].concat(), ids(&outbox, "true").await?, "each once, in order");
+    Ok(())
+}
+
+#[tokio::test]
+async fn big_events_are_replayed_in_little_memory() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    // Such digits can't be compressed much.
+    outbox
+        .sql
+        .batch_execute(
+            "WITH digits AS (SELECT string_agg(md5(j::text), '') AS text FROM generate_series(1, 32768) AS j)
+             INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, published_at)
+             SELECT 'order', i, 'order.created', jsonb_build_object('digits', (SELECT text FROM digits)), now()
+             FROM generate_series(1, 100) AS i",
+        )
+        .await?;
+    let measure = "import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)";
+    let output = Command::new(stack::python()?)
+        .args(["-c", measure])
+        .arg(stack::binary("outbox-relay").await?)
+        .args(["replay", "--yes", "--type", "order.created"])
+        .env("DATABASE_URL", &outbox.relay_url)
+        .env("RABBITMQ_URL", &outbox.vhost.amqp_url)
+        .output()
+        .await?;
+    let out = String::from_utf8(output.stdout)?;
+    assert!(output.status.success(), "{out} {}", String::from_utf8_lossy(&output.stderr));
+    // Kilobytes on Linux, bytes elsewhere.
+    let peak: u64 = out.trim().rsplit('\n').next().context("a number")?.parse()?;
+    let peak = if cfg!(target_os = "linux") { peak * 1024 } else { peak };
+    assert!(peak < 64 << 20, "100 MB were replayed with {} MB in memory", peak >> 20);
+    assert_eq!(outbox.depth("all").await?, 100);
+    Ok(())
+}
