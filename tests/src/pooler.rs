@@ -101,6 +101,9 @@ async fn serve(
 /// Lets the client log in with the server; returns the connection.
 async fn log_in(client: &mut TcpStream, server: SocketAddr) -> anyhow::Result<TcpStream> {
     let mut connection = TcpStream::connect(server).await?;
+    // Messages go out one by one, and must not wait for each other.
+    connection.set_nodelay(true)?;
+    client.set_nodelay(true)?;
     let mut startup = read_body(client).await?;
     if startup[4..8] == SSL_REQUEST {
         client.write_all(b"N").await?;
