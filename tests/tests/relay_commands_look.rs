@@ -177,7 +177,8 @@ async fn the_status_tells_backlog_rate_relays_and_what_is_stuck() -> anyhow::Res
     let page = outbox.command(&["status"]).await?;
     assert_eq!(page.code, Some(0));
     for said in [
-        "3 pending, of which",
+        "3 pending: ",
+        "1 stuck\n",
         "64 of 64 owned by 2 relays",
         "21 published in the last minute",
         "no object",

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use anyhow::{Context as _, ensure};
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
 use pipeline_tests::published::{ids, published, sent};
+use pipeline_tests::terminal::on_a_terminal;
 use stack::{Management, Service};
 use tokio::process::Command;
 use uuid::Uuid;
@@ -111,5 +112,20 @@ sys.exit(code)";
     let peak = if cfg!(target_os = "linux") { peak * 1024 } else { peak };
     assert!(peak < 64 << 20, "100 MB were replayed with {} MB in memory", peak >> 20);
     assert_eq!(outbox.depth("all").await?, 100);
+    Ok(())
+}
+
+#[tokio::test]
+async fn on_a_terminal_a_long_replay_tells_how_far_it_is() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    published(&outbox, 5000, "order.created", "1 hour").await?;
+    let arguments = ["replay", "--yes", "--type", "order.created", "--relay-window", "1"];
+    let ended = on_a_terminal(&outbox, &arguments, "").await?;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let (progress, result) = ended.out.trim_end().rsplit_once('\r').context("a line")?;
+    assert!(progress.contains(" of 5000 events"), "{progress}");
+    // The line is taken away in the end.
+    assert_eq!(result, "\x1b[K5000 events published again.", "{ended:?}");
     Ok(())
 }

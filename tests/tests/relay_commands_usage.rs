@@ -139,6 +139,10 @@ async fn a_statement_that_has_to_wait_too_long_is_given_up() -> anyhow::Result<(
         ended.err.contains("longer than 300ms") && ended.err.contains("--timeout"),
         "{ended:?}"
     );
+    // By the server, too: nothing of it waits there any more.
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name LIKE 'outbox command%' AND wait_event_type = 'Lock'";
+    assert_eq!(outbox.count(waiting, &[]).await?, 0);
     outbox.sql.batch_execute("ROLLBACK").await?;
     assert_eq!(outbox.pending().await?, 1);
     assert!(outbox.audit().await?.is_empty());

@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 use std::io::stdout;
 
-use comfy_table::{CellAlignment, Column, ColumnConstraint, ContentArrangement, Row, Table};
-
+use comfy_table::{CellAlignment, Column, ColumnConstraint, ContentArrangement, Row, Table, Width};
 use terminal_size::terminal_size_of;
 
 use super::plain;
 use super::print::BOLD;
+
+/// Characters that the last column has also where the terminal is too narrow, which then breaks the lines itself.
+const LAST_AT_LEAST: u16 = 24;
 
 /// Where a column's content stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +56,9 @@ impl Columns {
             Some(width) => {
                 self.table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
                 if let Some(last) = self.table.column_iter_mut().last() {
-                    last.remove_constraint();
+                    last.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(
+                        LAST_AT_LEAST,
+                    )));
                 }
             }
             None => {
@@ -109,10 +113,13 @@ mod tests {
     fn only_the_last_column_is_cut_where_the_terminal_ends() {
         let mut columns = Columns::new([("NAME", Align::Left), ("ERROR", Align::Left)]);
         columns.row(["a long name", "a sentence that goes on and on"]);
+        let narrow = columns.table.clone();
         assert_eq!(
-            lines(&columns.render_within(Some(30))),
-            ["NAME         ERROR", "a long name  a sentence tha…"]
+            lines(&columns.render_within(Some(40))),
+            ["NAME         ERROR", "a long name  a sentence that goes on…"]
         );
+        let narrow = Columns { table: narrow }.render_within(Some(10));
+        assert_eq!(lines(&narrow).len(), 2, "{narrow}");
     }
 
     fn lines(rendered: &str) -> Vec<String> {

@@ -71,9 +71,11 @@ pub(super) fn of(status: &Status) -> String {
 
 fn backlog(backlog: &Backlog) -> String {
     let Backlog { pending, waiting, stuck, .. } = backlog;
+    let ready = (pending - waiting - stuck).max(0);
     format!(
-        "{} pending, of which {} wait for their next attempt and {} are stuck",
+        "{} pending: {} ready, {} waiting for their next attempt, {} stuck",
         bounded(*pending),
+        bounded(ready),
         bounded(*waiting),
         bounded(*stuck)
     )
