@@ -170,7 +170,7 @@ async fn a_status_that_is_watched_ends_when_nobody_reads_it() -> anyhow::Result<
 async fn a_command_through_a_pool_leaves_its_connections_as_they_were() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     let (pooler, url) = Pooler::before(&outbox.relay_url).await?;
-    for arguments in [&["status"][..], &["events"], &["retry", "--stuck"], &["check"]] {
+    for arguments in [&["check"][..], &["status"], &["events"], &["retry", "--stuck"]] {
         let settings =
             [("DATABASE_URL", url.as_str()), ("RABBITMQ_URL", outbox.vhost.amqp_url.as_str())];
         let ended = outbox_relay(arguments, &settings).await?;
