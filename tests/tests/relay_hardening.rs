@@ -1,12 +1,11 @@
 //! Faults that nobody plans for: ids given out twice, updates that the database refuses or swallows, huge payloads.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use outbox_relay::Outcome;
 use pipeline_tests::outbox::{Outbox, Stepped, connect, eventually};
+use pipeline_tests::rabbitmqctl::rabbitmqctl;
 
 /// Settings with which nothing that failed is due again within a test.
 const NEVER_AGAIN: [&str; 4] = ["--relay-backoff-min", "1h", "--relay-backoff-max", "1h"];
@@ -141,27 +140,6 @@ async fn payloads_in_flight_are_bounded_by_their_real_size_however_well_they_com
     Ok(())
 }
 
-/// Runs `rabbitmqctl` for a server of this test's own.
-fn control(server: &stack::RabbitServer, arguments: &[&str]) -> anyhow::Result<()> {
-    let dir = server.log().parent().context("the log is in the server's folder")?;
-    let settings: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(dir.join("server.json"))?)?;
-    let pid = server.process().context("it runs")?.pid;
-    // The program of the installation that runs, not a wrapper that takes on another user.
-    let environment = std::fs::read_to_string(format!("/proc/{pid}/environ"))?;
-    let plugins = environment.split('\0').find_map(|variable| variable.strip_prefix("ERL_LIBS="));
-    let plugins = plugins.and_then(|paths| paths.split(':').next()).context("where it lies")?;
-    let program = Path::new(plugins).with_file_name("sbin").join("rabbitmqctl");
-    let done = Command::new(program)
-        .args(["-n", settings["node"].as_str().context("a node")?])
-        .args(arguments)
-        .env("HOME", dir)
-        .env("ERL_EPMD_PORT", settings["epmd_port"].to_string())
-        .output()?;
-    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    Ok(())
-}
-
 #[tokio::test]
 async fn an_alarm_of_the_broker_is_sat_out_on_one_connection_and_nothing_is_sent_again()
 -> anyhow::Result<()> {
@@ -171,7 +149,7 @@ async fn an_alarm_of_the_broker_is_sat_out_on_one_connection_and_nothing_is_sent
     outbox.queue("all", "#").await?;
     let mut relay = outbox.relay(&["--relay-confirm-timeout", "2s"])?;
     relay.until_idle().await?;
-    control(&server, &["set_vm_memory_high_watermark", "0.0000001"])?;
+    rabbitmqctl(&server, &["set_vm_memory_high_watermark", "0.0000001"])?;
     for n in 0..20 {
         outbox.add(&n.to_string(), "order.created").await?;
     }
@@ -197,7 +175,7 @@ async fn an_alarm_of_the_broker_is_sat_out_on_one_connection_and_nothing_is_sent
             }
         });
         ensure!(waited.await.is_err(), "it gave up: {}", reason());
-        control(&server, &["set_vm_memory_high_watermark", "0.9"])
+        rabbitmqctl(&server, &["set_vm_memory_high_watermark", "0.9"])
     };
     let (mut relay, ()) = tokio::try_join!(step, alarm)?;
     relay.until_idle().await?;
