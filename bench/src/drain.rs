@@ -8,6 +8,7 @@ use crate::bare::{self, Bare, Published};
 use crate::result::result;
 use crate::setup::{Drained, Draining, Events, Outbox, Queue, RelayArgs, Servers};
 use crate::spread::{Spread, short};
+use crate::usage::cpu;
 
 /// What the relay does without settings.
 const RELAY_WINDOW: usize = 500;
@@ -39,6 +40,7 @@ pub(crate) struct Drain {
 #[derive(Debug, Default)]
 struct Limit {
     bare: Vec<Published>,
+    rabbit_cpu: Vec<std::time::Duration>,
     ratios: Vec<f64>,
 }
 
@@ -72,7 +74,9 @@ impl Drain {
                 for (limit, &bare) in limits.iter_mut().zip(&shapes) {
                     eprintln!("round {} of {}: bare publisher", round + 1, self.rounds);
                     let percent = self.unroutable_percent;
+                    let rabbit = cpu(servers.rabbit_pid()?)?;
                     limit.bare.push(bare::publish(&queue.url, bare, self.events, percent).await?);
+                    limit.rabbit_cpu.push(cpu(servers.rabbit_pid()?)? - rabbit);
                     queue.purge(self.events - unroutable).await?;
                 }
             }
@@ -86,6 +90,8 @@ impl Drain {
             let bare: Spread = limit.bare.iter().map(|bare| bare.per_second).collect();
             let bare_cpu: Spread =
                 limit.bare.iter().map(|bare| self.each(bare.cpu.as_micros() as f64)).collect();
+            let bare_rabbit_cpu: Spread =
+                limit.rabbit_cpu.iter().map(|cpu| self.each(cpu.as_micros() as f64)).collect();
             let each = |of: fn(&Drained) -> std::time::Duration| {
                 let values = drained.iter().map(|run| self.each(of(run).as_micros() as f64));
                 values.collect::<Spread>().json()
@@ -103,6 +109,7 @@ impl Drain {
                     drained.iter().map(|run| run.per_second).collect::<Spread>().json(),
                 "relay_cpu_us_per_message": each(|run| run.relay_cpu),
                 "bare_cpu_us_per_message": bare_cpu.json(),
+                "bare_rabbitmq_cpu_us_per_message": bare_rabbit_cpu.json(),
                 "postgres_cpu_us_per_message": each(|run| run.postgres_cpu),
                 "rabbitmq_cpu_us_per_message": each(|run| run.rabbit_cpu),
                 "relay_peak_mb": short(

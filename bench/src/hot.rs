@@ -30,14 +30,16 @@ impl Hot {
         let draining =
             Draining { servers: &servers, outbox: &outbox, queue: &queue, relay: &program };
         let (mut bares, mut relays, mut cpus, mut duplicates) = (vec![], vec![], vec![], 0);
+        let mut bare_cpus = vec![];
         for round in 1..=self.rounds {
             // Half of the bare publisher's messages before and half after, so that a change of the machine's mood counts
             // for both.
             let half = self.events / 2;
-            let bare_half = async || {
+            let mut bare_half = async || {
                 eprintln!("round {round} of {}: bare publisher", self.rounds);
                 let bare = bare::publish(&queue.url, Bare::ONE_AT_A_TIME, half, 0).await?;
                 queue.purge(half).await?;
+                bare_cpus.push(bare.cpu.as_micros() as f64 / half as f64);
                 anyhow::Ok(bare.per_second)
             };
             let before = bare_half().await?;
@@ -62,6 +64,7 @@ impl Hot {
             "relay": program.settings(),
             "bare_one_at_a_time_per_second": bares.into_iter().collect::<Spread>().json(),
             "relay_per_second": relays.into_iter().collect::<Spread>().json(),
+            "bare_cpu_us_per_message": bare_cpus.into_iter().collect::<Spread>().json(),
             "relay_cpu_us_per_message": cpus.into_iter().collect::<Spread>().json(),
             "duplicates": duplicates,
         }));

@@ -1,12 +1,13 @@
 //! The contents of the events that are sent next.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 use uuid::Uuid;
 
+use crate::created::Created;
 use crate::database::{Database, DatabaseError};
 use crate::queries;
 use crate::queue::Place;
@@ -43,24 +44,6 @@ pub(crate) enum Payload {
     Text(String),
     /// It has so many bytes that it was not loaded.
     TooLong(i64),
-}
-
-/// When an event's transaction began.
-#[derive(Debug, Clone)]
-pub(crate) struct Created {
-    /// RFC 3339 in UTC, with microseconds.
-    pub(crate) rfc3339: String,
-    /// Whole seconds since 1970.
-    pub(crate) seconds: u64,
-    /// Its age by the database's clock when it was claimed.
-    age: Duration,
-    claimed: Instant,
-}
-
-impl Created {
-    pub(crate) fn age(&self) -> Duration {
-        self.age + self.claimed.elapsed()
-    }
 }
 
 /// What was found at some places.
@@ -121,19 +104,7 @@ pub(crate) fn event(
     let mut present = |column| Ok::<_, DatabaseError>(text(column)?.unwrap_or_default());
     let (aggregate_type, aggregate_id) = (present("aggregate_type")?, present("aggregate_id")?);
     let (event_type, headers) = (present("event_type")?, present("headers")?);
-    let rfc3339: Option<String> = row.try_get("occurred_at")?;
-    let seconds: Option<i64> = row.try_get("created_at_seconds")?;
-    let age: Option<f64> = row.try_get("age_seconds")?;
-    let created = match (rfc3339, seconds.map(u64::try_from), age) {
-        (Some(rfc3339), Some(Ok(seconds)), Some(age)) => Some(Created {
-            rfc3339,
-            seconds,
-            // A clock that was set back makes an event come from the future.
-            age: Duration::try_from_secs_f64(age).unwrap_or_default(),
-            claimed,
-        }),
-        _ => None,
-    };
+    let created = Created::new(row.try_get("created_at")?, row.try_get("loaded_at")?, claimed);
     Ok(Some(Event {
         place: Place { size: if matches!(payload, Payload::Text(_)) { size } else { 0 }, ..place },
         event_id: row.try_get("event_id")?,
@@ -178,12 +149,7 @@ pub(crate) mod tests {
                 r#"{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}"#
                     .to_owned(),
             attempts: 0,
-            created: Some(Created {
-                rfc3339: "2026-02-01T22:25:31.123456Z".to_owned(),
-                seconds: 1_769_984_731,
-                age: Duration::ZERO,
-                claimed: Instant::now(),
-            }),
+            created: Some(crate::created::tests::created()),
             utf8: true,
         }
     }

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::claim::{Created, Event};
+use crate::claim::Event;
 use crate::config::Envelope;
+use crate::created::Created;
 
 impl Envelope {
     /// The MIME type of a body.

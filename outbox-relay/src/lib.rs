@@ -22,6 +22,7 @@ mod claim;
 mod cli;
 mod commands;
 mod config;
+mod created;
 mod database;
 mod envelope;
 mod flight;

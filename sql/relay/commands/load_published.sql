@@ -12,10 +12,8 @@ SELECT id,
        octet_length(body)::bigint AS size,
        octet_length(body) > $10::bigint AS too_long,
        CASE WHEN octet_length(body) <= $10::bigint THEN body END AS payload,
-       -- NULL for a time that RFC 3339 or the message's timestamp can't say.
-       CASE WHEN sayable THEN to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END AS occurred_at,
-       CASE WHEN sayable THEN floor(extract(epoch FROM created_at))::bigint END AS created_at_seconds,
-       CASE WHEN sayable THEN extract(epoch FROM clock_timestamp() - created_at)::double precision END AS age_seconds
+       created_at,
+       statement_timestamp() AS loaded_at
 FROM (
     -- By what is stored, so that a page of big payloads is not unpacked to take a few; compressed ones may be 16 times as long.
     SELECT page.*,
@@ -36,7 +34,6 @@ FROM (
         LIMIT $8::bigint
     ) AS page
 ) AS measured
-CROSS JOIN LATERAL (SELECT created_at >= 'epoch' AND created_at < '10000-01-01 00:00:00Z' AS sayable) AS time
 CROSS JOIN LATERAL (SELECT payload::text AS body OFFSET 0) AS unpacked
 WHERE coalesce(loaded_before, 0) < $9::bigint
 ORDER BY id

@@ -10,15 +10,12 @@ SELECT id,
        size,
        size > $3::bigint AS too_long,
        CASE WHEN size <= $3::bigint AND loaded_before < $2::bigint THEN payload END AS payload,
-       -- NULL for a time that RFC 3339 or the message's timestamp can't say.
-       CASE WHEN sayable THEN to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END AS occurred_at,
-       CASE WHEN sayable THEN floor(extract(epoch FROM created_at))::bigint END AS created_at_seconds,
-       CASE WHEN sayable THEN extract(epoch FROM clock_timestamp() - created_at)::double precision END AS age_seconds
+       created_at,
+       statement_timestamp() AS loaded_at
 FROM (
     SELECT text.*,
            -- What was loaded up to this one, less this one: a frame that leaves it out is computed anew for each row.
-           sum(weight) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - weight AS loaded_before,
-           created_at >= 'epoch' AND created_at < '10000-01-01 00:00:00Z' AS sayable
+           sum(weight) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - weight AS loaded_before
     FROM (
         SELECT pending.*,
                octet_length(payload)::bigint AS size,
