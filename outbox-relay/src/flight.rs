@@ -12,7 +12,7 @@ use crate::config::RelayArgs;
 use crate::database::{Database, DatabaseError};
 use crate::measure;
 use crate::message::Form;
-use crate::publish::publish;
+use crate::publish::{publish, publish_row};
 use crate::queue::{Place, Queue};
 use crate::relay::Done;
 use crate::window::Patience;
@@ -85,7 +85,7 @@ impl Flight {
     ) -> Result<(), DatabaseError> {
         while queue.ready() > 0 && broker.has_free() && self.bytes < FLIGHT_BYTES {
             let places = queue.take(self.window, WINDOW_BYTES);
-            let events = match self.load(places, queue, database).await {
+            let mut events = match self.load(places, queue, database).await {
                 Ok(events) => events,
                 Err((places, error)) => {
                     put_back(queue, places);
@@ -104,12 +104,22 @@ impl Flight {
                 put_back(queue, events.into_iter().map(|event| event.place).collect());
                 return Ok(());
             };
+            let row = match events.as_slice() {
+                [alone] => self.loaded_behind(&alone.place, queue),
+                _ => Vec::new(),
+            };
+            let is_row = !row.is_empty();
+            events.extend(row);
             self.bytes += events.iter().map(|event| event.place.size).sum::<i64>();
             measure::window(events.len());
             let (form, patience) = (Arc::clone(&self.form), self.patience.clone());
             let lost = self.lost.clone();
             tasks.spawn(async move {
-                Done::Published(publish(publisher, form, events, patience, lost).await)
+                Done::Published(if is_row {
+                    publish_row(publisher, form, events, patience, lost).await
+                } else {
+                    publish(publisher, form, events, patience, lost).await
+                })
             });
         }
         if queue.ready() == 0 && self.ahead.is_empty() {
@@ -144,6 +154,13 @@ impl Flight {
             queue.gone(place);
         }
         Ok(events)
+    }
+
+    /// The events right behind one that goes alone, as far as they were loaded ahead: a busy aggregate waits for its confirms, and not for
+    /// the relay's turn as well.
+    fn loaded_behind(&mut self, place: &Place, queue: &mut Queue) -> Vec<Event> {
+        let places = queue.follow(place, |next| self.ahead.contains_key(&next.id));
+        places.iter().filter_map(|place| self.ahead.remove(&place.id)).collect()
     }
 
     async fn load_ahead(

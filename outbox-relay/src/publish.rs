@@ -1,6 +1,7 @@
-//! Publishes a window of events: one verdict each.
+//! Publishes events: one verdict each.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +12,11 @@ use crate::message::{Form, Message};
 use crate::verdict::Verdict;
 use crate::window::{self, End, Patience};
 
-/// What became of a window.
+/// How long events of one aggregate are sent in a row before the relay looks after them again: whether its lane is still its own, and
+/// that they are settled.
+const ROW: Duration = Duration::from_millis(50);
+
+/// What became of events.
 #[derive(Debug)]
 pub(crate) struct Published {
     /// Where the next window may go.
@@ -19,6 +24,8 @@ pub(crate) struct Published {
     pub(crate) events: Vec<Event>,
     /// One for each event.
     pub(crate) verdicts: Vec<Verdict>,
+    /// Those that come after the last of `events`, and were not sent.
+    pub(crate) unsent: Vec<Event>,
     /// Why the broker is lost, if it is.
     pub(crate) lost: Option<String>,
 }
@@ -48,7 +55,38 @@ pub(crate) async fn publish(
     for (index, verdict) in sent.into_iter().zip(decided) {
         verdicts[index] = verdict;
     }
-    Published { publisher, events, verdicts, lost }
+    Published { publisher, events, verdicts, unsent: Vec::new(), lost }
+}
+
+/// Publishes `events`, which follow each other in one aggregate, one when the one ahead is confirmed. No further one is sent behind
+/// one that is not published, after a while, and once `stop` is cancelled.
+pub(crate) async fn publish_row(
+    mut publisher: Publisher,
+    form: Arc<Form>,
+    events: Vec<Event>,
+    patience: Patience,
+    stop: CancellationToken,
+) -> Published {
+    let begun = Instant::now();
+    let mut published = Vec::with_capacity(events.len());
+    let mut verdicts = Vec::with_capacity(events.len());
+    let mut unsent = events.into_iter();
+    let mut lost = None;
+    for event in unsent.by_ref() {
+        let one =
+            publish(publisher, Arc::clone(&form), vec![event], patience.clone(), stop.clone());
+        let one = one.await;
+        publisher = one.publisher;
+        published.extend(one.events);
+        verdicts.extend(one.verdicts);
+        lost = one.lost;
+        // A relay that was frozen finds here that it took too long.
+        let goes_on = verdicts.last() == Some(&Verdict::Published) && begun.elapsed() < ROW;
+        if !goes_on || stop.is_cancelled() {
+            break;
+        }
+    }
+    Published { publisher, events: published, verdicts, unsent: unsent.collect(), lost }
 }
 
 async fn send(

@@ -9,6 +9,9 @@ use crate::lanes::{LaneSet, lane};
 /// Events of one aggregate that are remembered behind the one that is sent; those further behind stay in the table.
 const LINE: usize = 128;
 
+/// Fewer than these, and more are looked up while they are sent.
+const SHORT: usize = LINE / 2;
+
 /// Events that are remembered before the relay looks no further ahead.
 const FULL: usize = 50_000;
 
@@ -25,7 +28,7 @@ pub(crate) struct Place {
 /// The events of one aggregate, from the moment when one is ready until none is left.
 #[derive(Debug)]
 struct Line {
-    /// The one that is ready, in flight, or published last.
+    /// The one that is ready, in flight (the last of several that go in a row), or published last.
     head: i64,
     state: Head,
     behind: VecDeque<Place>,
@@ -168,6 +171,48 @@ impl Queue {
         taken
     }
 
+    /// Takes the events right behind one that was taken, as far as they are `wanted`, to be sent in a row: each when the one ahead is
+    /// confirmed.
+    pub(crate) fn follow(
+        &mut self,
+        place: &Place,
+        mut wanted: impl FnMut(&Place) -> bool,
+    ) -> Vec<Place> {
+        // Behind one that failed before, the table holds the others back until it is settled.
+        let line = self.lines.get_mut(&place.key);
+        let Some(line) = line.filter(|line| line.head == place.id && !line.retried) else {
+            return Vec::new();
+        };
+        let count = line.behind.iter().take_while(|next| wanted(next)).count();
+        let taken: Vec<Place> = line.behind.drain(..count).collect();
+        line.head = taken.last().map_or(line.head, |last| last.id);
+        if line.more && line.behind.len() < SHORT {
+            self.short.push(place.key);
+        }
+        self.busy[usize::from(lane(place.key))] += taken.len();
+        taken
+    }
+
+    /// A row of events ended before its end: `last` is the last one that was sent. The others go back, or are forgotten with their
+    /// lane unless that is `kept`.
+    pub(crate) fn broke_off(&mut self, last: &Place, unsent: &[Place], kept: bool) {
+        for place in unsent {
+            self.free(place);
+        }
+        let Some(line) = self.lines.get_mut(&last.key) else {
+            return;
+        };
+        line.head = last.id;
+        for place in unsent {
+            if kept {
+                let at = line.behind.partition_point(|other| other.id < place.id);
+                line.behind.insert(at, *place);
+            } else {
+                self.known.remove(&place.id);
+            }
+        }
+    }
+
     /// At most `count` events that come next behind those in flight, until their sizes add up to `bytes`.
     pub(crate) fn upcoming(&self, count: usize, bytes: i64) -> Vec<Place> {
         let mut size = 0;
@@ -205,9 +250,11 @@ impl Queue {
         self.lines.remove(&place.key);
     }
 
-    /// An event that was taken is published, though not settled yet: the next of its aggregate is ready.
+    /// An event that was taken is published, though not settled yet: the next of its aggregate is ready, unless it went in the same
+    /// row.
     pub(crate) fn published(&mut self, place: &Place) {
-        let Some(line) = self.lines.get_mut(&place.key) else {
+        let line = self.lines.get_mut(&place.key);
+        let Some(line) = line.filter(|line| line.head == place.id) else {
             return;
         };
         if let Some(next) = line.behind.pop_front() {
@@ -217,7 +264,7 @@ impl Queue {
         } else {
             line.state = Head::Done;
         }
-        if line.more && line.behind.len() < LINE / 4 {
+        if line.more && line.behind.len() < SHORT {
             self.short.push(place.key);
         } else if line.state == Head::Done {
             self.lines.remove(&place.key);
@@ -274,7 +321,7 @@ impl Queue {
                 continue;
             };
             // Behind one that failed, the table is not asked before it knows of that.
-            let short = line.more && line.state != Head::Failed && line.behind.len() < LINE / 4;
+            let short = line.more && line.state != Head::Failed && line.behind.len() < SHORT;
             if !short || keys.contains(&key) {
                 continue;
             }

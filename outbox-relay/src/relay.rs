@@ -19,7 +19,7 @@ use crate::lookout::Lookout;
 use crate::measure;
 use crate::publish::Published;
 use crate::queries::Holding;
-use crate::queue::Queue;
+use crate::queue::{Place, Queue};
 use crate::settle::{Failed, Settled};
 use crate::settling::Settling;
 use crate::topology::Topology;
@@ -180,8 +180,17 @@ impl Relay {
         }
     }
 
-    fn published(&mut self, Published { publisher, events, verdicts, lost }: Published) {
+    fn published(&mut self, published: Published) {
+        let Published { publisher, events, verdicts, unsent, lost } = published;
         measure::decided(&events, &verdicts);
+        if let (Some(last), false) = (events.last(), unsent.is_empty()) {
+            for event in &unsent {
+                self.flight.landed(event);
+            }
+            let unsent: Vec<Place> = unsent.iter().map(|event| event.place).collect();
+            let kept = self.lanes.open().has(lane(last.place.key));
+            self.queue.broke_off(&last.place, &unsent, kept);
+        }
         for (event, verdict) in events.iter().zip(&verdicts) {
             self.flight.landed(event);
             match verdict {

@@ -6,7 +6,11 @@ mod world;
 use proptest::prelude::*;
 
 use super::*;
-use world::{Step, World};
+use world::{Fate, Step, World};
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop::sample::select(&[Fate::Published, Fate::Failed, Fate::Stuck, Fate::Unknown][..])
+}
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let which = || any::<prop::sample::Index>();
@@ -20,6 +24,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (1..8_usize).prop_map(|rows| Step::LookDue { rows }),
         10 => (1..4_usize).prop_map(|lines| Step::LookBehind { lines }),
         20 => (1..10_usize, 1..40_i64).prop_map(|(count, bytes)| Step::Take { count, bytes }),
+        10 => (1..20_usize).prop_map(|behind| Step::TakeRow { behind }),
+        10 => (which(), fate()).prop_map(|(sent, last)| Step::EndRow { sent, last }),
         20 => (which(), 1..10_usize).prop_map(|(first, count)| Step::Publish { first, count }),
         6 => which().prop_map(Step::Fail),
         2 => which().prop_map(Step::GiveUp),

@@ -35,6 +35,15 @@ pub(super) enum Step {
         count: usize,
         bytes: i64,
     },
+    /// Takes one event, and those behind it that go in a row.
+    TakeRow {
+        behind: usize,
+    },
+    /// So many events of the row were sent, and this became of the last one.
+    EndRow {
+        sent: Index,
+        last: Fate,
+    },
     Publish {
         first: Index,
         count: usize,
@@ -75,10 +84,11 @@ enum Row {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Published,
     Failed,
     Stuck,
+    Unknown,
 }
 
 #[derive(Debug)]
@@ -95,6 +105,8 @@ pub(super) struct World {
     /// Rows that were stuck once: where those behind go on, the order is not promised for them.
     skipped: HashSet<i64>,
     in_flight: Vec<Place>,
+    /// Events of one aggregate that are sent in a row.
+    row: Vec<Place>,
     unsettled: Vec<(Place, Fate)>,
     cursor: i64,
     owned: u64,
@@ -114,6 +126,7 @@ impl World {
             late: HashSet::new(),
             skipped: HashSet::new(),
             in_flight: Vec::new(),
+            row: Vec::new(),
             unsettled: Vec::new(),
             cursor: 0,
             owned: u64::MAX,
@@ -144,25 +157,16 @@ impl World {
             Step::LookDue { rows } => self.look_due(rows),
             Step::LookBehind { lines } => self.look_behind(lines),
             Step::Take { count, bytes } => self.take(count, bytes),
+            Step::TakeRow { behind } => self.take_row(behind),
+            Step::EndRow { sent, last } => self.end_row(sent, last),
             Step::Publish { first, count } => {
                 for _ in 0..count {
-                    if let Some(place) = take_one(&mut self.in_flight, first) {
-                        self.queue.published(&place);
-                        self.unsettled.push((place, Fate::Published));
-                    }
+                    self.end_one(first, Fate::Published);
                 }
             }
-            Step::Fail(index) => self.fail(index, Fate::Failed),
-            Step::GiveUp(index) => self.fail(index, Fate::Stuck),
-            Step::LoseConfirm(index) => {
-                if let Some(place) = take_one(&mut self.in_flight, index) {
-                    if self.has(place.key) {
-                        self.queue.put_back(place);
-                    } else {
-                        self.queue.let_go(&place);
-                    }
-                }
-            }
+            Step::Fail(index) => self.end_one(index, Fate::Failed),
+            Step::GiveUp(index) => self.end_one(index, Fate::Stuck),
+            Step::LoseConfirm(index) => self.end_one(index, Fate::Unknown),
             Step::Settle { count } => self.settle(count),
             Step::BecomeDue => {
                 for row in self.table.values_mut().flat_map(BTreeMap::values_mut) {
@@ -218,11 +222,9 @@ impl World {
             self.step(&Step::LookDue { rows: 1000 });
             self.step(&Step::LookAhead { rows: 2000 });
             self.step(&Step::Take { count: 500, bytes: i64::MAX });
-            let first = self.in_flight.clone();
-            for place in first {
-                self.in_flight.retain(|other| *other != place);
-                self.queue.published(&place);
-                self.unsettled.push((place, Fate::Published));
+            self.end_row_after(self.row.len(), Fate::Published);
+            for place in std::mem::take(&mut self.in_flight) {
+                self.end(place, Fate::Published);
             }
             self.check();
             rounds += 1;
@@ -354,22 +356,73 @@ impl World {
         let but_last = places.iter().rev().skip(1).map(|place| place.size).sum::<i64>();
         assert!(but_last < bytes);
         for place in places {
-            assert!(self.has(place.key), "{place:?} is another relay's");
-            let twice = self.in_flight.iter().chain(self.unsettled.iter().map(|(place, _)| place));
-            for other in twice {
-                assert_ne!(other.id, place.id, "it is taken twice");
-            }
-            let alone = !self.in_flight.iter().any(|other| other.key == place.key);
-            assert!(alone || !self.ordered, "{place:?} is not the only one of its aggregate");
-            let Some(row) = self.table[&place.key].get(&place.id).copied() else {
-                self.queue.gone(&place);
-                continue;
-            };
-            let is_ready = matches!(row, Row::New | Row::Due);
-            assert!(is_ready, "{place:?} is taken while it is {row:?}");
-            self.check_order(&place);
-            self.in_flight.push(place);
+            self.taken(place);
         }
+    }
+
+    /// Says whether the event is still there.
+    fn taken(&mut self, place: Place) -> bool {
+        assert!(self.has(place.key), "{place:?} is another relay's");
+        for other in self.in_flight.iter().chain(&self.row) {
+            assert_ne!(other.id, place.id, "it is taken twice");
+        }
+        assert!(!self.unsettled.iter().any(|(other, _)| other.id == place.id), "it is taken twice");
+        let alone = !self.in_flight.iter().chain(&self.row).any(|other| other.key == place.key);
+        assert!(alone || !self.ordered, "{place:?} is not the only one of its aggregate");
+        let Some(row) = self.table[&place.key].get(&place.id).copied() else {
+            self.queue.gone(&place);
+            return false;
+        };
+        let is_ready = matches!(row, Row::New | Row::Due);
+        assert!(is_ready, "{place:?} is taken while it is {row:?}");
+        self.check_order(&place);
+        self.in_flight.push(place);
+        true
+    }
+
+    fn take_row(&mut self, behind: usize) {
+        if !self.may_look() || !self.row.is_empty() {
+            return;
+        }
+        let Some(&first) = self.queue.take(1, 1).first() else {
+            return;
+        };
+        if !self.taken(first) {
+            return;
+        }
+        let mut wanted = behind;
+        let follow = self.queue.follow(&first, |_| {
+            wanted = wanted.saturating_sub(1);
+            wanted > 0
+        });
+        if !follow.is_empty() {
+            self.in_flight.pop();
+            self.row.push(first);
+            self.row.extend(follow);
+        }
+    }
+
+    fn end_row(&mut self, sent: Index, last: Fate) {
+        if !self.row.is_empty() {
+            self.end_row_after(1 + sent.index(self.row.len()), last);
+        }
+    }
+
+    fn end_row_after(&mut self, sent: usize, last: Fate) {
+        let mut row = std::mem::take(&mut self.row);
+        let unsent = row.split_off(sent);
+        let Some(end) = row.pop() else {
+            return;
+        };
+        if !unsent.is_empty() {
+            self.queue.broke_off(&end, &unsent, self.has(end.key));
+        }
+        for place in row {
+            self.check_order(&place);
+            self.end(place, Fate::Published);
+        }
+        self.check_order(&end);
+        self.end(end, last);
     }
 
     /// All that is ahead of `place` in the table is published, and only that is not noted yet.
@@ -388,17 +441,26 @@ impl World {
         }
     }
 
-    fn fail(&mut self, index: Index, fate: Fate) {
-        let Some(place) = take_one(&mut self.in_flight, index) else {
-            return;
-        };
-        if fate == Fate::Stuck {
-            self.skipped.insert(place.id);
+    fn end_one(&mut self, index: Index, fate: Fate) {
+        if let Some(place) = take_one(&mut self.in_flight, index) {
+            self.end(place, fate);
         }
-        if fate == Fate::Stuck && !self.stuck_holds {
-            self.queue.published(&place);
-        } else {
-            self.queue.failed(&place);
+    }
+
+    fn end(&mut self, place: Place, fate: Fate) {
+        match fate {
+            Fate::Published => self.queue.published(&place),
+            Fate::Failed => self.queue.failed(&place),
+            Fate::Stuck => {
+                self.skipped.insert(place.id);
+                if self.stuck_holds {
+                    self.queue.failed(&place);
+                } else {
+                    self.queue.published(&place);
+                }
+            }
+            Fate::Unknown if self.has(place.key) => return self.queue.put_back(place),
+            Fate::Unknown => return self.queue.let_go(&place),
         }
         self.unsettled.push((place, fate));
     }
@@ -409,7 +471,7 @@ impl World {
             let rows = self.rows(place.key);
             let was = match fate {
                 Fate::Published => rows.remove(&place.id),
-                Fate::Failed | Fate::Stuck => rows.get_mut(&place.id).map(|row| {
+                Fate::Failed | Fate::Stuck | Fate::Unknown => rows.get_mut(&place.id).map(|row| {
                     std::mem::replace(
                         row,
                         if fate == Fate::Failed { Row::Waits } else { Row::Stuck },
@@ -443,7 +505,8 @@ impl World {
     }
 
     fn check(&self) {
-        let of_ours = self.in_flight.iter().chain(self.unsettled.iter().map(|(place, _)| place));
+        let sent = self.in_flight.iter().chain(&self.row);
+        let of_ours = sent.chain(self.unsettled.iter().map(|(place, _)| place));
         let busy = of_ours.fold(0, |set, place| set | 1_u64 << lane(place.key));
         assert_eq!(self.queue.busy(), LaneSet(busy));
         assert!(self.queue.known.len() <= FULL + 64 * LINE);
