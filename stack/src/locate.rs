@@ -47,7 +47,8 @@ pub(crate) fn rabbitmq_server() -> Option<PathBuf> {
 /// When it is not installed.
 pub fn psql() -> anyhow::Result<PathBuf> {
     let beside = postgres_bin().map(|bin| bin.join("psql")).filter(|program| program.is_file());
-    or_missing(beside.or_else(|| from_path("psql")), "PostgreSQL")
+    // Debian's is a link to a script that serves many programs and has to be called by its own name.
+    or_missing(beside.or_else(|| in_path("psql")), "PostgreSQL")
 }
 
 /// Erlang's port mapper.
@@ -82,9 +83,12 @@ pub(crate) fn or_missing<T>(found: Option<T>, name: &str) -> anyhow::Result<T> {
 
 /// The program that PATH leads to, with symbolic links followed: its neighbours are beside it.
 pub(crate) fn from_path(program: &str) -> Option<PathBuf> {
+    in_path(program)?.canonicalize().ok()
+}
+
+fn in_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|p| p.is_file())?;
-    found.canonicalize().ok()
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|found| found.is_file())
 }
 
 /// The folders that match a path in which one component may hold `*`; the highest version first.
