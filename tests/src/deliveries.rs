@@ -10,7 +10,6 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ConnectionProperties};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// What a consumer got.
@@ -31,10 +30,7 @@ pub struct Delivery {
 /// The consumer. Dropping it ends it.
 #[derive(Debug)]
 pub struct Deliveries {
-    url: String,
-    queue: String,
     got: Arc<Mutex<Vec<Delivery>>>,
-    stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -43,24 +39,16 @@ impl Deliveries {
     /// acknowledged then comes again, as at any consumer.
     #[must_use]
     pub fn collect(amqp_url: &str, queue: &str) -> Self {
-        let (got, stop) = (Arc::new(Mutex::new(Vec::new())), CancellationToken::new());
-        let task = spawn(amqp_url, queue, &got, &stop);
-        Self { url: amqp_url.to_owned(), queue: queue.to_owned(), got, stop, task }
-    }
-
-    /// Takes nothing more, and gives back what it has not looked at.
-    ///
-    /// # Errors
-    /// When it ended in a panic.
-    pub async fn pause(&mut self) -> anyhow::Result<()> {
-        self.stop.cancel();
-        Ok((&mut self.task).await?)
-    }
-
-    /// Goes on after a [`pause`](Self::pause).
-    pub fn resume(&mut self) {
-        self.stop = CancellationToken::new();
-        self.task = spawn(&self.url, &self.queue, &self.got, &self.stop);
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let (url, queue, sink) = (amqp_url.to_owned(), queue.to_owned(), Arc::clone(&got));
+        let task = tokio::spawn(async move {
+            loop {
+                // It ends with the connection.
+                consume(&url, &queue, &sink).await.ok();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        Self { got, task }
     }
 
     /// All that was taken so far, in the order of its coming.
@@ -84,14 +72,20 @@ impl Deliveries {
     /// The numbers of each aggregate's events in the order in which they came for the first time.
     #[must_use]
     pub fn first_deliveries(&self) -> HashMap<String, Vec<i64>> {
-        let (mut seen, mut first) = (HashSet::new(), HashMap::<_, Vec<_>>::new());
-        for Delivery { event_id, aggregate, number, .. } in self.so_far() {
-            if seen.insert(event_id) {
-                first.entry(aggregate).or_default().push(number);
-            }
-        }
-        first
+        first_of_each(self.so_far())
     }
+}
+
+/// The numbers of each aggregate's events in the order in which they came for the first time.
+#[must_use]
+pub fn first_of_each(deliveries: impl IntoIterator<Item = Delivery>) -> HashMap<String, Vec<i64>> {
+    let (mut seen, mut first) = (HashSet::new(), HashMap::<_, Vec<_>>::new());
+    for Delivery { event_id, aggregate, number, .. } in deliveries {
+        if seen.insert(event_id) {
+            first.entry(aggregate).or_default().push(number);
+        }
+    }
+    first
 }
 
 impl Drop for Deliveries {
@@ -100,46 +94,23 @@ impl Drop for Deliveries {
     }
 }
 
-fn spawn(
-    url: &str,
-    queue: &str,
-    sink: &Arc<Mutex<Vec<Delivery>>>,
-    stop: &CancellationToken,
-) -> JoinHandle<()> {
-    let (url, queue) = (url.to_owned(), queue.to_owned());
-    let (sink, stop) = (Arc::clone(sink), stop.clone());
-    tokio::spawn(async move {
-        while !stop.is_cancelled() {
-            // It ends with the connection.
-            consume(&url, &queue, &sink, &stop).await.ok();
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-}
-
-async fn consume(
-    url: &str,
-    queue: &str,
-    sink: &Mutex<Vec<Delivery>>,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
+async fn consume(url: &str, queue: &str, sink: &Mutex<Vec<Delivery>>) -> anyhow::Result<()> {
     service_kit::telemetry::install_tls();
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     channel.basic_qos(500, BasicQosOptions::default()).await?;
     let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
     let mut messages = channel.basic_consume(queue.into(), "".into(), options, none).await?;
-    loop {
-        let message = tokio::select! {
-            () = stop.cancelled() => return Ok(connection.close(200, "".into()).await?),
-            message = messages.next() => message.context("the consumer was cancelled")??,
-        };
+    while let Some(message) = messages.next().await {
+        let message = message?;
         sink.lock().unwrap_or_else(PoisonError::into_inner).push(delivery(&message)?);
         message.ack(BasicAckOptions::default()).await?;
     }
+    Ok(())
 }
 
-fn delivery(message: &lapin::message::Delivery) -> anyhow::Result<Delivery> {
+/// What a message says of its event.
+pub(crate) fn delivery(message: &lapin::message::Delivery) -> anyhow::Result<Delivery> {
     let id = message.properties.message_id().as_ref().context("a message without an id")?;
     let headers = message.properties.headers().as_ref().context("no headers")?.inner();
     let Some(AMQPValue::LongString(aggregate)) = headers.get("aggregate-id") else {

@@ -6,6 +6,7 @@ pub mod counting;
 pub mod customer_api;
 pub mod customer_stub;
 pub mod deliveries;
+pub mod enqueued;
 pub mod example;
 pub mod frozen;
 pub mod load;

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use outbox_relay::Outcome;
-use pipeline_tests::outbox::{Outbox, PATIENCE, connect, event_id, eventually};
+use pipeline_tests::enqueued::enqueued;
+use pipeline_tests::outbox::{Outbox, PATIENCE, connect, eventually};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -14,9 +15,8 @@ const ADD_2000: &str = "INSERT INTO outbox (aggregate_type, aggregate_id, event_
 
 /// Which events a queue got, and how many messages that took.
 async fn delivered(outbox: &Outbox) -> anyhow::Result<(HashSet<Uuid>, usize)> {
-    let messages = outbox.take_all("all").await?;
-    let ids = messages.iter().map(event_id).collect::<Result<_, _>>()?;
-    Ok((ids, messages.len()))
+    let messages = enqueued(outbox, "all").await?;
+    Ok((messages.iter().map(|message| message.event_id).collect(), messages.len()))
 }
 
 /// Locks the newest event's row: until the session's end the relay can't be done, however late it is killed.
