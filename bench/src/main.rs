@@ -7,6 +7,7 @@
 #![allow(clippy::print_stderr, reason = "progress goes there")]
 
 mod bare;
+mod consume;
 mod drain;
 mod footprint;
 mod held;
@@ -57,6 +58,8 @@ enum Measure {
     Writer(writer::Writer),
     /// Write-ahead log, dead rows and CPU time of PostgreSQL for each event (2 minutes)
     Wal(wal::Wal),
+    /// The consumer counts what waits in its queue; the limits are a bare consumer, and pgbench with one event at a time (4 minutes)
+    Consume(consume::Consume),
     /// Memory, CPU time and statements of a relay, idle and with much to do (5 minutes)
     Footprint(footprint::Footprint),
     /// What LISTEN/NOTIFY would cost the writers and gain over polling (5 minutes)
@@ -70,6 +73,7 @@ async fn main() -> anyhow::Result<()> {
         "a debug build measures nothing: cargo run --release -p bench -- drain"
     );
     match Bench::parse().measure {
+        Measure::Consume(consume) => consume.run().await,
         Measure::Drain(drain) => drain.run().await,
         Measure::Hot(hot) => hot.run().await,
         Measure::Trickle(trickle) => trickle.run().await,

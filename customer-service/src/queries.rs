@@ -1,5 +1,7 @@
 //! The statements of `sql/customer/queries`, one function each.
 
+use std::time::{Duration, SystemTime};
+
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Client, Error, Row, Statement};
 use uuid::Uuid;
@@ -26,6 +28,39 @@ pub(crate) async fn count_events(
     customer_ids: &[Uuid],
 ) -> Result<Vec<Row>, Error> {
     client.query(statement, &[&event_ids, &customer_ids]).await
+}
+
+/// Keeps other consumers from pruning, for as long as this session lasts.
+pub(crate) async fn lock_pruning(client: &Client) -> Result<bool, Error> {
+    let text = include_str!("../../sql/customer/queries/lock_pruning.sql");
+    client.query_one(text, &[]).await?.try_get(0)
+}
+
+/// Forgets some old events.
+pub(crate) const PRUNE_EVENTS: &str = include_str!("../../sql/customer/queries/prune_events.sql");
+
+/// What a pruning statement did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slice {
+    pub(crate) looked_at: i64,
+    pub(crate) deleted: i64,
+    /// None when there was nothing to look at.
+    pub(crate) latest: Option<SystemTime>,
+}
+
+pub(crate) async fn prune_events(
+    client: &Client,
+    statement: &Statement,
+    retention: Duration,
+    limit: i64,
+    since: Option<SystemTime>,
+) -> Result<Slice, Error> {
+    let row = client.query_one(statement, &[&retention.as_secs_f64(), &limit, &since]).await?;
+    Ok(Slice {
+        looked_at: row.try_get("looked_at")?,
+        deleted: row.try_get("deleted")?,
+        latest: row.try_get("latest")?,
+    })
 }
 
 pub(crate) async fn list_customers(

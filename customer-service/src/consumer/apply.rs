@@ -49,7 +49,7 @@ pub(super) async fn apply(
 async fn count_despite_conflicts(
     ledger: &Ledger,
     part: &[OrderCreated],
-) -> Result<Vec<(Uuid, Outcome)>, Fault> {
+) -> Result<HashMap<Uuid, Outcome>, Fault> {
     let mut pause = Backoff::new(Duration::from_millis(1), Duration::from_millis(100));
     let mut tries = 1;
     loop {

@@ -1,18 +1,18 @@
-//! One batch of messages: read, apply, move what can't be applied, acknowledge.
-
-use std::collections::HashMap;
+//! One batch of messages: collected as they arrive, then applied, moved where that can't be, acknowledged.
 
 use lapin::message::Delivery;
 use lapin::types::ShortString;
-use time::OffsetDateTime;
-use uuid::Uuid;
 
+use super::acknowledge::Acknowledger;
 use super::apply::apply;
-use super::divert::{Destination, Hope, Move};
-use super::event::{OrderCreated, Reading, read};
-use super::intake::Intake;
-use super::ledger::{Ledger, Outcome};
+use super::divert::Move;
+use super::event::{Reading, read};
+use super::ledger::Ledger;
 use super::metrics;
+use super::tally::Tally;
+
+/// A batch that holds so many bytes takes no more messages.
+const ENOUGH_BYTES: usize = 8 * 1024 * 1024;
 
 /// Why a batch was not finished: its messages are to be returned to the queue.
 #[derive(Debug)]
@@ -23,126 +23,92 @@ pub(super) enum Interruption {
     Broker(String),
 }
 
-/// Does all that is to be done with `batch`.
-///
-/// # Errors
-/// When it was not finished. Nothing of it is acknowledged then.
-pub(super) async fn finish(
-    batch: &[Delivery],
-    ledger: &Ledger,
-    intake: &mut Intake,
-    max_retries: u32,
-) -> Result<(), Interruption> {
-    let readings: Vec<Reading> = batch.iter().map(read_delivery).collect();
-    let orders = readings.iter().filter_map(|reading| match reading {
-        Reading::Order(order) => Some(*order),
-        _ => None,
-    });
-    let outcomes = apply(ledger, orders).await.map_err(Interruption::Database)?;
+/// A message, and what it is.
+pub(super) struct Message {
+    pub(super) delivery: Delivery,
+    pub(super) reading: Reading,
+}
 
-    let mut tally = Tally::new(outcomes);
-    let mut moves = Vec::new();
-    for (delivery, reading) in batch.iter().zip(readings) {
-        if let Some((reason, hope)) = tally.verdict(reading) {
-            moves.push(Move::new(delivery, reason, hope, max_retries));
-        }
+/// Messages in the order in which they were delivered.
+pub(super) struct Batch {
+    messages: Vec<Message>,
+    bytes: usize,
+    most: usize,
+}
+
+impl Batch {
+    /// An empty one with room for `most` messages.
+    pub(super) const fn new(most: usize) -> Self {
+        Self { messages: Vec::new(), bytes: 0, most }
     }
-    intake.divert(&moves).await.map_err(Interruption::Broker)?;
-    intake.acknowledge(batch).await.map_err(Interruption::Broker)?;
 
-    tally.report();
-    metrics::batch(batch.iter().filter(|one| one.redelivered).count());
-    moves.iter().for_each(report);
-    Ok(())
+    /// Takes the messages out; room is left for as many again.
+    pub(super) const fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::new(self.most))
+    }
+
+    /// Reads a message and adds it.
+    pub(super) fn push(&mut self, delivery: Delivery) {
+        self.bytes += delivery.data.len();
+        let reading = read_delivery(&delivery);
+        self.messages.push(Message { delivery, reading });
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.messages.len() >= self.most || self.bytes >= ENOUGH_BYTES
+    }
+
+    /// Does all that is to be done with the messages.
+    ///
+    /// # Errors
+    /// When it was not finished. Nothing of it is acknowledged then.
+    pub(super) async fn finish(
+        &self,
+        ledger: &Ledger,
+        acknowledger: &mut Acknowledger,
+        max_retries: u32,
+    ) -> Result<(), Interruption> {
+        let Some(last) = self.messages.last() else {
+            return Ok(());
+        };
+        let orders = self.messages.iter().filter_map(|message| match &message.reading {
+            Reading::Order(order) => Some(*order),
+            _ => None,
+        });
+        let outcomes = apply(ledger, orders).await.map_err(Interruption::Database)?;
+
+        let mut tally = Tally::new(outcomes);
+        let mut moves = Vec::new();
+        for Message { delivery, reading } in &self.messages {
+            if let Some((reason, hope)) = tally.verdict(reading) {
+                moves.push(Move::new(delivery, reason, hope, max_retries));
+            }
+        }
+        acknowledger.divert(&moves).await.map_err(Interruption::Broker)?;
+        // Messages come in the order of their tags, and those of earlier batches are acknowledged.
+        let tag = last.delivery.delivery_tag;
+        acknowledger.acknowledge_up_to(tag).await.map_err(Interruption::Broker)?;
+
+        tally.report();
+        metrics::batch(self.messages.iter().filter(|one| one.delivery.redelivered).count());
+        moves.iter().for_each(Move::report);
+        Ok(())
+    }
 }
 
 fn read_delivery(delivery: &Delivery) -> Reading {
     let properties = &delivery.properties;
-    let text = |value: &'_ Option<ShortString>| value.as_ref().map(ToString::to_string);
     read(
         &delivery.data,
-        text(properties.content_type()).as_deref(),
-        text(properties.kind()).as_deref(),
+        properties.content_type().as_ref().map(ShortString::as_str),
+        properties.kind().as_ref().map(ShortString::as_str),
     )
-}
-
-/// What became of the events of a batch.
-struct Tally {
-    outcomes: HashMap<Uuid, Outcome>,
-    counted: Vec<OrderCreated>,
-    duplicates: usize,
-    ignored: usize,
-}
-
-impl Tally {
-    fn new(outcomes: HashMap<Uuid, Outcome>) -> Self {
-        Self { outcomes, counted: Vec::new(), duplicates: 0, ignored: 0 }
-    }
-
-    /// Why the message is to be moved, and with what hope; nothing when it is done. Copies of one event in a batch share its
-    /// outcome, except that only the first of them was counted.
-    fn verdict(&mut self, reading: Reading) -> Option<(String, Hope)> {
-        let order = match reading {
-            Reading::Ignored => {
-                self.ignored += 1;
-                return None;
-            }
-            Reading::Malformed(reason) => return Some((reason, Hope::Never)),
-            Reading::Order(order) => order,
-        };
-        match self.outcomes.get_mut(&order.event_id) {
-            Some(outcome @ Outcome::Counted) => {
-                self.counted.push(order);
-                *outcome = Outcome::Duplicate;
-                None
-            }
-            Some(Outcome::Duplicate) => {
-                self.duplicates += 1;
-                None
-            }
-            Some(Outcome::Refused(reason)) => {
-                let reason = format!("the database refuses the event: {reason}");
-                Some((reason, Hope::Later))
-            }
-            // Each event that was applied has an outcome; one without is to be tried again rather than lost.
-            Some(Outcome::CustomerUnknown) | None => {
-                let reason = format!("customer {} is unknown", order.customer_id);
-                Some((reason, Hope::Later))
-            }
-        }
-    }
-
-    fn report(&self) {
-        metrics::events("counted", self.counted.len());
-        metrics::events("duplicate", self.duplicates);
-        metrics::events("ignored", self.ignored);
-        let now = OffsetDateTime::now_utc();
-        for occurred_at in self.counted.iter().filter_map(|order| order.occurred_at) {
-            metrics::lag(now - occurred_at);
-        }
-    }
-}
-
-fn report(one: &Move<'_>) {
-    let event_id = one.delivery.properties.message_id().as_ref().map_or("", ShortString::as_str);
-    match one.destination {
-        Destination::Retry { count } => {
-            metrics::events("retried", 1);
-            tracing::debug!(
-                event.id = event_id,
-                retry = count,
-                reason = one.reason,
-                "sent an event to be tried again"
-            );
-        }
-        Destination::DeadLetter { tries } => {
-            metrics::events("dead_lettered", 1);
-            tracing::warn!(
-                event.id = event_id,
-                tries,
-                reason = one.reason,
-                "sent a message to the dead-letter queue"
-            );
-        }
-    }
 }

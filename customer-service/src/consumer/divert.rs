@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::config::IntakeArgs;
 use super::headers::{self, RETRY_COUNT, TRIES};
+use super::metrics;
 use super::topology::{DEAD_LETTER_EXCHANGE, QUEUE, RETRY_EXCHANGE};
 
 /// How long the broker may take to confirm a batch of moves. Long, since a broker that is short of memory or disk reads nothing
@@ -62,6 +63,32 @@ impl<'a> Move<'a> {
             Destination::DeadLetter { tries: retries.saturating_add(1) }
         };
         Self { delivery, reason, destination }
+    }
+
+    /// Tells metrics and log that it was moved.
+    pub(super) fn report(&self) {
+        let event_id =
+            self.delivery.properties.message_id().as_ref().map_or("", ShortString::as_str);
+        match self.destination {
+            Destination::Retry { count } => {
+                metrics::events("retried", 1);
+                tracing::debug!(
+                    event.id = event_id,
+                    retry = count,
+                    reason = self.reason,
+                    "sent an event to be tried again"
+                );
+            }
+            Destination::DeadLetter { tries } => {
+                metrics::events("dead_lettered", 1);
+                tracing::warn!(
+                    event.id = event_id,
+                    tries,
+                    reason = self.reason,
+                    "sent a message to the dead-letter queue"
+                );
+            }
+        }
     }
 }
 

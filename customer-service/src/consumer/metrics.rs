@@ -6,6 +6,7 @@ use time::Duration;
 const EVENTS: &str = "consumer_events_total";
 const BATCHES: &str = "consumer_batches_total";
 const REDELIVERIES: &str = "consumer_redeliveries_total";
+const PRUNED: &str = "consumer_pruned_events_total";
 const LAG: &str = "consumer_lag_seconds";
 
 /// What each metric means; every outcome is there from the start, so that a rate of zero can be seen.
@@ -19,12 +20,19 @@ pub(super) fn describe() {
         "Batches of messages that were finished; events by batches is the mean size"
     );
     describe_counter!(REDELIVERIES, "Messages that had been delivered before");
+    describe_counter!(PRUNED, "Events that were forgotten after PROCESSED_EVENTS_RETENTION");
     describe_histogram!(LAG, "From the event's occurrence to its count");
     for outcome in ["counted", "duplicate", "ignored", "retried", "dead_lettered"] {
         events(outcome, 0);
     }
     counter!(BATCHES).increment(0);
     counter!(REDELIVERIES).increment(0);
+    pruned(0);
+}
+
+/// So many events were forgotten.
+pub(super) fn pruned(number: u64) {
+    counter!(PRUNED).increment(number);
 }
 
 /// `number` messages had this `outcome`.
@@ -38,7 +46,10 @@ pub(super) fn batch(redelivered: usize) {
     counter!(REDELIVERIES).increment(redelivered as u64);
 }
 
-/// An event was counted `lag` after it had occurred; clocks may differ a little.
-pub(super) fn lag(lag: Duration) {
-    histogram!(LAG).record(lag.as_seconds_f64().max(0.0));
+/// Events were counted so long after they had occurred; clocks may differ a little.
+pub(super) fn lags(lags: impl Iterator<Item = Duration>) {
+    let histogram = histogram!(LAG);
+    for lag in lags {
+        histogram.record(lag.as_seconds_f64().max(0.0));
+    }
 }

@@ -2,14 +2,16 @@
 //!
 //! | file | step |
 //! |---|---|
-//! | `work` | the loop: open, finish batch after batch, begin anew after an interruption |
+//! | `work` | the loop: open, finish batch after batch while the next one gathers, begin anew after an interruption |
 //! | `broker`, `topology` | the connection; which exchanges and queues there are |
-//! | `intake` | take the messages that have arrived, acknowledge them together |
-//! | `batch` | one batch from reading to acknowledging |
+//! | `intake`, `acknowledge` | take the messages that have arrived; acknowledge many together |
+//! | `batch`, `tally` | one batch from reading to acknowledging; what became of each event |
 //! | `event` | read a message |
 //! | `apply`, `ledger`, `fault` | apply a batch in one transaction; in parts when the database refuses it |
 //! | `divert`, `headers`, `mover` | move a message to the retry or the dead-letter queue, over a connection of its own |
+//! | `prune` | forget the events that were counted long ago |
 
+mod acknowledge;
 mod apply;
 mod batch;
 mod broker;
@@ -22,6 +24,8 @@ mod intake;
 mod ledger;
 mod metrics;
 mod mover;
+mod prune;
+mod tally;
 mod topology;
 mod work;
 
@@ -31,9 +35,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::schema::SCHEMA;
+use prune::prune_until;
 use work::{Dependencies, work};
 
-pub use config::{ConsumerConfig, IntakeArgs};
+pub use config::{ConsumerConfig, IntakeArgs, Retention};
 
 /// Opens the operations port and runs the consumer until `shutdown`.
 ///
@@ -65,7 +70,7 @@ pub async fn run(
         let _done = done.clone().drop_guard();
         let url = config.database.url();
         SCHEMA.prepare(&config.migrate, url, &dependencies.database, &shutdown).await?;
-        work(&config, &dependencies, &shutdown).await;
+        tokio::join!(work(&config, &dependencies, &shutdown), prune_until(&config, &shutdown),);
         anyhow::Ok(())
     };
     tokio::try_join!(consume, ops::serve(ops, health, done.clone()))?;

@@ -1,6 +1,7 @@
 //! The loop: open the database and the queue, finish batch after batch, and begin anew after an interruption.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::time::Duration;
 
 use service_kit::backoff::Backoff;
@@ -8,7 +9,8 @@ use service_kit::health::Dependency;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{Interruption, finish};
+use super::acknowledge::Acknowledger;
+use super::batch::{Batch, Interruption};
 use super::broker::Broker;
 use super::config::ConsumerConfig;
 use super::intake::Intake;
@@ -43,13 +45,13 @@ pub(super) async fn work(
             break;
         };
         let opened = open_intake(config, &mut broker, dependencies, shutdown).await;
-        let Some(mut intake) = opened else {
+        let Some((mut intake, mut acknowledger)) = opened else {
             break;
         };
 
         let begun = Instant::now();
-        let end = spell(config, &mut ledger, &mut intake, shutdown).await;
-        intake.close().await;
+        let end = spell(config, &mut ledger, &mut intake, &mut acknowledger, shutdown).await;
+        acknowledger.close().await;
         match end {
             Ok(()) => break,
             Err(Interruption::Database(reason)) => dependencies.database.down(reason),
@@ -65,35 +67,66 @@ pub(super) async fn work(
     broker.close().await;
 }
 
-/// Finishes batch after batch. A batch that was taken is finished also when `shutdown` comes, unless the grace time is too
-/// short; nothing of it is acknowledged then.
+/// Finishes batch after batch; while one is in the works the next one gathers. A batch that is in the works is finished also when
+/// `shutdown` comes, unless the grace time is too short; nothing of it is acknowledged then.
 async fn spell(
     config: &ConsumerConfig,
     ledger: &mut Ledger,
     intake: &mut Intake,
+    acknowledger: &mut Acknowledger,
     shutdown: &CancellationToken,
 ) -> Result<(), Interruption> {
+    // The other half of the prefetch is on its way meanwhile.
+    let mut next = Batch::new(usize::from(config.intake.consumer_prefetch).div_ceil(2));
     loop {
-        let batch = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return Ok(()),
-            () = ledger.closed() => {
-                return Err(Interruption::Database("the database closed the connection".to_owned()));
+        while next.is_empty() {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                () = ledger.closed() => {
+                    return Err(Interruption::Database("the database closed the connection".to_owned()));
+                }
+                gathered = intake.gather(&mut next) => gathered.map_err(Interruption::Broker)?,
+                () = tokio::time::sleep(IDLE_CHECK) => {
+                    ledger.probe().await.map_err(Interruption::Database)?;
+                }
             }
-            batch = intake.take() => batch.map_err(Interruption::Broker)?,
-            () = tokio::time::sleep(IDLE_CHECK) => {
-                ledger.probe().await.map_err(Interruption::Database)?;
-                continue;
-            }
-        };
+        }
+        let batch = next.take();
+        let finishing = batch.finish(ledger, acknowledger, config.intake.rabbitmq_max_retries);
         tokio::select! {
-            finished = finish(&batch, ledger, intake, config.intake.rabbitmq_max_retries) => finished?,
+            finished = while_gathering(finishing, intake, &mut next) => finished?,
             () = too_late(config.process.shutdown_grace, shutdown) => {
                 tracing::warn!(
                     messages = batch.len(),
                     "a batch was still in the works at the end of the grace time: its messages return to the queue"
                 );
                 return Ok(());
+            }
+        }
+        if shutdown.is_cancelled() {
+            return Ok(());
+        }
+    }
+}
+
+/// Awaits `finishing` while messages gather in `next`. When no more can come what is in the works is finished nevertheless.
+async fn while_gathering(
+    finishing: impl Future<Output = Result<(), Interruption>>,
+    intake: &mut Intake,
+    next: &mut Batch,
+) -> Result<(), Interruption> {
+    let mut finishing = pin!(finishing);
+    let mut lost = None;
+    loop {
+        tokio::select! {
+            biased;
+            finished = &mut finishing => {
+                finished?;
+                return lost.map_or(Ok(()), |reason| Err(Interruption::Broker(reason)));
+            }
+            gathered = intake.gather(next), if lost.is_none() && !next.is_full() => {
+                lost = gathered.err();
             }
         }
     }
@@ -127,7 +160,7 @@ async fn open_intake(
     broker: &mut Broker,
     dependencies: &Dependencies,
     shutdown: &CancellationToken,
-) -> Option<Intake> {
+) -> Option<(Intake, Acknowledger)> {
     let mut backoff = Backoff::reconnect();
     loop {
         let opening = Intake::open(broker, &config.intake);

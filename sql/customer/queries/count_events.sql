@@ -1,4 +1,4 @@
--- count_events: remembers the events that are new and adds them to their customers' counters; says what became of each
+-- count_events: remembers the events that are new and adds them to their customers' counters; says which were not counted, and why
 WITH incoming AS MATERIALIZED (
     SELECT event_id, customer_id, EXISTS (SELECT FROM customers WHERE id = customer_id) AS known
     FROM unnest($1::uuid[], $2::uuid[]) AS batch (event_id, customer_id)
@@ -17,11 +17,6 @@ added AS (
     WHERE customers.id = fresh.customer_id
 )
 SELECT event_id,
-       CASE
-           WHEN counted.event_id IS NOT NULL THEN 'counted'
-           WHEN known THEN 'duplicate'
-           WHEN EXISTS (SELECT FROM processed_events AS processed WHERE processed.event_id = incoming.event_id) THEN 'duplicate'
-           ELSE 'customer_unknown'
-       END AS outcome
+       known OR EXISTS (SELECT FROM processed_events AS processed WHERE processed.event_id = incoming.event_id) AS duplicate
 FROM incoming
-LEFT JOIN counted USING (event_id)
+WHERE NOT EXISTS (SELECT FROM counted WHERE counted.event_id = incoming.event_id)

@@ -1,0 +1,147 @@
+//! The consumer: the release program as a process, told everything by environment variables.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Map, Value};
+use stack::Service;
+
+use super::customers::Customers;
+use super::orders::Orders;
+use crate::setup::Servers;
+use crate::usage::{cpu, cpu_with_children, peak_memory};
+
+/// How often to look whether the consumer is through.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long it may take to start or stop, or to count nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A `value_parser` for NAME=VALUE.
+pub(super) fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// How it went.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counted {
+    /// From the start of the processes until the last event was counted.
+    pub(super) seconds: f64,
+    pub(super) per_second: f64,
+    /// CPU time of all consumers, from their start on.
+    pub(super) cpu: Duration,
+    /// CPU time of PostgreSQL, its clean-up in the background included.
+    pub(super) postgres_cpu: Duration,
+    pub(super) rabbit_cpu: Duration,
+    /// The most memory that a consumer had resident, in bytes.
+    pub(super) peak_memory: u64,
+}
+
+/// The program and its settings.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    path: PathBuf,
+    settings: Vec<(String, String)>,
+}
+
+impl Program {
+    /// The one at `path`; if none is given the checkout's, which is built.
+    pub(super) fn new(
+        path: Option<PathBuf>,
+        settings: Vec<(String, String)>,
+    ) -> anyhow::Result<Self> {
+        let path = match path {
+            Some(path) => path,
+            None => stack::build(&["customer-service"], &["--release".to_owned()])?
+                .remove("customer-service")
+                .context("cargo built no customer-service")?,
+        };
+        Ok(Self { path, settings })
+    }
+
+    /// The settings, for the result.
+    pub(super) fn settings(&self) -> Value {
+        let settings = self.settings.iter();
+        settings
+            .map(|(name, value)| (name.clone(), value.as_str().into()))
+            .collect::<Map<_, _>>()
+            .into()
+    }
+
+    pub(super) async fn migrate(&self, url: &str) -> anyhow::Result<()> {
+        let migrate = Service::spawn(&self.path, ["migrate"], [("DATABASE_URL", url)]).await?;
+        let status = migrate.wait_exit(PATIENCE).await?;
+        ensure!(status.success(), "migrate ended with {status}; {}", migrate.last_lines());
+        Ok(())
+    }
+
+    async fn start(&self, customers: &Customers, orders: &Orders) -> anyhow::Result<Service> {
+        let own = [
+            ("DATABASE_URL", customers.url.as_str()),
+            ("RABBITMQ_URL", &orders.url),
+            ("OPS_ADDR", "127.0.0.1:0"),
+        ];
+        let settings = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Service::spawn(&self.path, ["consumer"], own.into_iter().chain(settings)).await
+    }
+
+    /// Lets a consumer declare its queues.
+    pub(super) async fn declare(
+        &self,
+        customers: &Customers,
+        orders: &Orders,
+    ) -> anyhow::Result<()> {
+        let service = self.start(customers, orders).await?;
+        service.wait_for_line("rabbitmq is reachable", PATIENCE).await?;
+        stop(&service).await
+    }
+
+    /// Lets so many consumers count until `events` are counted.
+    pub(super) async fn count(
+        &self,
+        servers: &Servers,
+        customers: &Customers,
+        orders: &Orders,
+        consumers: usize,
+        events: usize,
+    ) -> anyhow::Result<Counted> {
+        let postgres = cpu_with_children(servers.postgres_pid()?)?;
+        let rabbit = cpu(servers.rabbit_pid()?)?;
+        let begun = Instant::now();
+        let mut services = Vec::new();
+        for _ in 0..consumers {
+            services.push(self.start(customers, orders).await?);
+        }
+        let (mut counted, mut progress) = (0, Instant::now());
+        while counted < events {
+            let now = customers.counted().await?;
+            if now > counted {
+                (counted, progress) = (now, Instant::now());
+            }
+            let stalled =
+                progress.elapsed() > PATIENCE || !services.iter().all(Service::is_running);
+            ensure!(!stalled, "{counted} of {events} counted; {}", services[0].last_lines());
+            tokio::time::sleep(LOOK).await;
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        let postgres_cpu = cpu_with_children(servers.postgres_pid()?)? - postgres;
+        let rabbit_cpu = cpu(servers.rabbit_pid()?)? - rabbit;
+        let (mut own_cpu, mut peak) = (Duration::ZERO, 0);
+        for service in &services {
+            own_cpu += cpu(service.pid())?;
+            peak = peak.max(peak_memory(service.pid())?);
+            stop(service).await?;
+        }
+        let (per_second, cpu) = (events as f64 / seconds, own_cpu);
+        Ok(Counted { seconds, per_second, cpu, postgres_cpu, rabbit_cpu, peak_memory: peak })
+    }
+}
+
+async fn stop(service: &Service) -> anyhow::Result<()> {
+    service.sigterm()?;
+    let status = service.wait_exit(PATIENCE).await?;
+    ensure!(status.success(), "the consumer ended with {status}; {}", service.last_lines());
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! What became of the events of a batch.
+
+use std::collections::HashMap;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::divert::Hope;
+use super::event::Reading;
+use super::ledger::Outcome;
+use super::metrics;
+
+/// The outcomes of a batch, and what they came to.
+pub(super) struct Tally {
+    outcomes: HashMap<Uuid, Outcome>,
+    counted: usize,
+    occurred_at: Vec<OffsetDateTime>,
+    duplicates: usize,
+    ignored: usize,
+}
+
+impl Tally {
+    pub(super) const fn new(outcomes: HashMap<Uuid, Outcome>) -> Self {
+        Self { outcomes, counted: 0, occurred_at: Vec::new(), duplicates: 0, ignored: 0 }
+    }
+
+    /// Why the message is to be moved, and with what hope; nothing when it is done. Copies of one event in a batch share its
+    /// outcome, except that only the first of them was counted.
+    pub(super) fn verdict(&mut self, reading: &Reading) -> Option<(String, Hope)> {
+        let order = match reading {
+            Reading::Ignored => {
+                self.ignored += 1;
+                return None;
+            }
+            Reading::Malformed(reason) => return Some((reason.clone(), Hope::Never)),
+            Reading::Order(order) => order,
+        };
+        match self.outcomes.get_mut(&order.event_id) {
+            Some(outcome @ Outcome::Counted) => {
+                self.counted += 1;
+                self.occurred_at.extend(order.occurred_at);
+                *outcome = Outcome::Duplicate;
+                None
+            }
+            Some(Outcome::Duplicate) => {
+                self.duplicates += 1;
+                None
+            }
+            Some(Outcome::Refused(reason)) => {
+                let reason = format!("the database refuses the event: {reason}");
+                Some((reason, Hope::Later))
+            }
+            // Each event that was applied has an outcome; one without is to be tried again rather than lost.
+            Some(Outcome::CustomerUnknown) | None => {
+                let reason = format!("customer {} is unknown", order.customer_id);
+                Some((reason, Hope::Later))
+            }
+        }
+    }
+
+    /// Tells the metrics.
+    pub(super) fn report(&self) {
+        metrics::events("counted", self.counted);
+        metrics::events("duplicate", self.duplicates);
+        metrics::events("ignored", self.ignored);
+        let now = OffsetDateTime::now_utc();
+        metrics::lags(self.occurred_at.iter().map(|&occurred_at| now - occurred_at));
+    }
+}

@@ -1,0 +1,196 @@
+//! The consumer applies many messages in one transaction.
+
+use anyhow::ensure;
+use pipeline_tests::counting::{
+    Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, order_created, orders_of, until,
+};
+use pipeline_tests::pipeline::{PATIENCE, address, connect};
+use serde_json::json;
+use uuid::Uuid;
+
+type Tested = anyhow::Result<()>;
+
+/// How many events each transaction counted: all of them have its time.
+async fn batches(counting: &Counting) -> anyhow::Result<Vec<i64>> {
+    let sizes = "SELECT count(*) FROM processed_events GROUP BY processed_at";
+    let rows = counting.sql.query(sizes, &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+#[tokio::test]
+async fn what_waits_is_counted_in_transactions_of_half_the_prefetch() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    counting.publish_all(orders_of(400, customer)).await?;
+
+    let consumer = counting.consumer(&["--consumer-prefetch", "40"]).await?;
+    counting.counted(customer, 400).await?;
+    let sizes = batches(&counting).await?;
+    assert!(sizes.iter().all(|&size| size <= 20), "{sizes:?}");
+    // While one is committed the next ones arrive.
+    assert!(sizes.len() <= 200, "{} transactions for 400 events", sizes.len());
+    counting.finished(consumer).await
+}
+
+#[tokio::test]
+async fn a_transaction_takes_no_more_messages_once_they_are_some_megabytes() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    let big = |_| {
+        let mut body = order_created(Uuid::now_v7(), customer);
+        body["data"]["note"] = json!("x".repeat(900_000));
+        body.to_string().into_bytes()
+    };
+    counting.publish_all((0..30).map(big)).await?;
+
+    // All of them have arrived before the first transaction ends.
+    let other = connect(&counting.database.url).await?;
+    other.batch_execute("BEGIN; SELECT FROM customers FOR UPDATE").await?;
+    let consumer = counting.consumer(&["--database-statement-timeout", "60s"]).await?;
+    until(async || Ok((counting.waiting(QUEUE).await? == 0).then_some(()))).await?;
+    other.batch_execute("COMMIT").await?;
+    counting.counted(customer, 30).await?;
+    let sizes = batches(&counting).await?;
+    assert!(sizes.iter().all(|&size| size <= 10), "{sizes:?}");
+    counting.finished(consumer).await
+}
+
+/// The commit waits for a lock of ours, and goes through when its client is long dead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_was_committed_and_not_acknowledged_counts_once() -> Tested {
+    let counting = Counting::start().await?;
+    let customers = [counting.customer().await?, counting.customer().await?];
+    counting.consumer(&[]).await?.stop().await?;
+    counting
+        .sql
+        .batch_execute(
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql
+                 AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NULL; END $$;
+             CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON processed_events
+                 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()",
+        )
+        .await?;
+    let other = connect(&counting.database.url).await?;
+    other.batch_execute("SELECT pg_advisory_lock(7)").await?;
+    for customer in customers {
+        counting.publish_all(orders_of(50, customer)).await?;
+    }
+    let settings = [("DATABASE_STATEMENT_TIMEOUT", "60s"), ("RABBITMQ_MAX_RETRIES", "0")];
+    let service = counting.consumer_process(&settings).await?;
+    let committing = "SELECT FROM pg_stat_activity WHERE datname = current_database()
+                      AND application_name = 'customer-service consumer' AND wait_event = 'advisory' AND query = 'COMMIT'";
+    until(async || Ok(counting.sql.query_opt(committing, &[]).await?.map(drop))).await?;
+    service.sigkill()?;
+    service.wait_exit(PATIENCE).await?;
+    until(async || Ok((counting.waiting(QUEUE).await? == 100).then_some(()))).await?;
+    let counted = "SELECT sum(orders_count)::bigint FROM customers";
+    let counted = async || anyhow::Ok(counting.sql.query_one(counted, &[]).await?.get::<_, i64>(0));
+    assert_eq!(counted().await?, 0, "killed too late to mean anything");
+    other.batch_execute("SELECT pg_advisory_unlock(7)").await?;
+    until(async || Ok((counted().await? > 0).then_some(()))).await?;
+    let before = counted().await?;
+
+    let service = counting.consumer_process(&settings).await?;
+    let url = format!("{}/metrics", address(&service, "operations port is open").await?);
+    let expected = [
+        format!("consumer_events_total{{outcome=\"duplicate\"}} {before}"),
+        format!("consumer_events_total{{outcome=\"counted\"}} {}", 100 - before),
+        "consumer_redeliveries_total 100".to_owned(),
+    ];
+    until(async || {
+        let metrics = stack::http_client()?.get(&url).send().await?.text().await?;
+        Ok(expected.iter().all(|line| metrics.contains(line)).then_some(()))
+    })
+    .await?;
+    for customer in customers {
+        assert_eq!(counting.count(customer).await?, 50);
+    }
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    Ok(())
+}
+
+/// Every kind of message in one batch: each has the fate that it would have alone.
+#[tokio::test]
+async fn each_message_of_a_batch_has_a_fate_of_its_own() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let consumer = counting.consumer(&[]).await?;
+    let known = order_created(Uuid::now_v7(), customer);
+    counting.publish(&known).await?;
+    counting.counted(customer, 1).await?;
+    consumer.stop().await?;
+
+    let refused = Uuid::now_v7();
+    let refuse = format!(
+        "ALTER TABLE processed_events ADD CONSTRAINT not_this CHECK (event_id <> '{refused}')"
+    );
+    counting.sql.batch_execute(&refuse).await?;
+    let fresh = order_created(Uuid::now_v7(), customer);
+    let mut shipped = order_created(Uuid::now_v7(), customer);
+    shipped["event"] = json!("order.shipped");
+    let unknown = order_created(Uuid::now_v7(), Uuid::new_v4());
+    let mut bodies = orders_of(40, customer);
+    let others = [known, fresh.clone(), shipped, unknown, order_created(refused, customer), fresh];
+    for (at, body) in others.iter().enumerate() {
+        bodies.insert(7 * at, body.to_string().into_bytes());
+    }
+    bodies.insert(20, b"no event".to_vec());
+    counting.publish_all(bodies).await?;
+
+    let settings = ["--rabbitmq-retry-ttl-ms", "3600000"];
+    let consumer = counting.consumer(&settings).await?;
+    counting.counted(customer, 42).await?;
+    counting.finished(consumer).await?;
+    assert_eq!(counting.count(customer).await?, 42);
+    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 2, "the unknown customer, the refused event");
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 1);
+    Ok(())
+}
+
+/// Few customers, so that all want the same rows all the time; every event three times, so that they meet in these, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_consumers_of_few_customers_never_deadlock() -> Tested {
+    const EVENTS: usize = 3_000;
+    const CUSTOMERS: usize = 3;
+    let counting = Counting::start().await?;
+    let mut customers = Vec::new();
+    for _ in 0..CUSTOMERS {
+        customers.push(counting.customer().await?);
+    }
+    counting.consumer(&[]).await?.stop().await?;
+    let ids: Vec<Uuid> = (0..EVENTS).map(|_| Uuid::new_v4()).collect();
+    let body =
+        |at: usize| order_created(ids[at], customers[at % CUSTOMERS]).to_string().into_bytes();
+    let copies = (0..EVENTS).flat_map(|at| [at, EVENTS - 1 - at, (at + EVENTS / 3) % EVENTS]);
+    counting.publish_all(copies.map(body)).await?;
+
+    let mut consumers = Vec::new();
+    for prefetch in ["40", "60", "80", "100"] {
+        consumers.push(counting.unready_consumer(&["--consumer-prefetch", prefetch]).await?);
+    }
+    let expected = i64::try_from(EVENTS / CUSTOMERS)?;
+    for customer in &customers {
+        counting.counted(*customer, expected).await?;
+    }
+    let last = consumers.pop();
+    for consumer in consumers {
+        consumer.stop().await?;
+    }
+    if let Some(last) = last {
+        counting.finished(last).await?;
+    }
+    for customer in &customers {
+        assert_eq!(counting.count(*customer).await?, expected);
+    }
+    // A session tells its statistics at its end at the latest.
+    let sessions = "SELECT FROM pg_stat_activity WHERE datname = current_database()
+                    AND application_name = 'customer-service consumer'";
+    until(async || Ok(counting.sql.query(sessions, &[]).await?.is_empty().then_some(()))).await?;
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let deadlocks: i64 = counting.sql.query_one(deadlocks, &[]).await?.get(0);
+    ensure!(deadlocks == 0, "{deadlocks} deadlocks");
+    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
+    Ok(())
+}
