@@ -8,11 +8,13 @@ use service_kit::postgres::{self, Database, Pool};
 use service_kit::{ops, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::{Orders, described};
 use crate::config::{Config, MigrateConfig};
 use crate::customers::{self, Check, CheckMode, Client, Lookups};
 use crate::idempotency;
+use crate::joined;
 use crate::schema::SCHEMA;
 
 /// The ports of the process, opened.
@@ -60,8 +62,14 @@ pub async fn run(
         settings.customer_timeout,
     )?;
     let lookups = Lookups::new(client.clone(), settings.customer_cache_ttl);
+    let (queue, line) = joined::queue(
+        usize::from(config.order_queue_size),
+        config.pool.database_pool_wait,
+        usize::from(config.pool.database_pool_size),
+    );
     let orders = Orders {
         database: database.clone(),
+        queue,
         check: Check::new(settings.customer_check, lookups.clone()),
         lookups,
     };
@@ -74,6 +82,10 @@ pub async fn run(
         let grace = config.process.shutdown_grace.saturating_sub(LAST_STEPS);
         http::serve(listeners.http, app, &config.http, grace, shutdown.clone()).await
     };
+    // A task of its own, which needs not wait for what else this one has to do.
+    let writing =
+        AbortOnDropHandle::new(tokio::spawn(joined::write(line, database.clone(), rest.clone())));
+    let writing = async { Ok(writing.await?) };
     let background = async {
         let url = config.database.url();
         SCHEMA.prepare(&config.migrate, url, &postgresql, &shutdown).await?;
@@ -91,7 +103,7 @@ pub async fn run(
         anyhow::Ok(())
     };
     let operations = ops::serve(listeners.ops, health.clone(), rest.clone());
-    tokio::try_join!(api, background, neighbour, operations)?;
+    tokio::try_join!(api, writing, background, neighbour, operations)?;
     pool.close();
     Ok(())
 }

@@ -85,6 +85,10 @@ pub struct Config {
     #[command(flatten)]
     pub pool: PoolArgs,
 
+    /// Orders that may wait to be written, each for DATABASE_POOL_WAIT at the most; whoever comes on top is answered 503
+    #[arg(long, env = "ORDER_QUEUE_SIZE", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
+    pub order_queue_size: u16,
+
     /// Who migrates it.
     #[command(flatten)]
     pub migrate: MigrateArgs,

@@ -9,6 +9,7 @@ use poem::http::HeaderMap;
 use service_kit::postgres::{Database, DatabaseError};
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::{NewOrder, Order};
 use crate::queries;
 
 /// The header that carries it.
@@ -18,7 +19,7 @@ pub const HEADER: &str = "Idempotency-Key";
 const BATCH: u16 = 1000;
 
 /// A client's name for one request, however often it is sent: 1 to 255 visible ASCII characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
@@ -45,6 +46,26 @@ impl IdempotencyKey {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// How a request to create an order ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Once {
+    /// It made the order.
+    Created(Order),
+    /// Its key made this order before, from the same body.
+    Replayed(Order),
+    /// Its key made another order before.
+    OtherBody,
+    /// Its key is held by an order that is not there.
+    OrderGone,
+}
+
+impl Once {
+    /// How a request for `new` ends whose key has made `order`.
+    pub(crate) fn again(order: Order, new: &NewOrder) -> Self {
+        if order.ordered == *new { Self::Replayed(order.as_created()) } else { Self::OtherBody }
     }
 }
 

@@ -1,25 +1,14 @@
-//! What can be done with orders, each in one statement and so in one transaction with its event.
+//! What can be done with orders, each in one statement and so in one transaction with its event. New orders that wait at the same
+//! moment share a statement.
 
 use serde_json::Value;
 use service_kit::postgres::{Database, DatabaseError};
 use uuid::Uuid;
 
 use crate::domain::{NewOrder, Order, OrderId, Status};
-use crate::idempotency::IdempotencyKey;
+use crate::idempotency::{IdempotencyKey, Once};
+use crate::joined::{Asked, Queue, WriteError, Written};
 use crate::queries::{self, Filter};
-
-/// How a request with a key ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Once {
-    /// It made the order.
-    Created(Order),
-    /// The key made this order before, from the same body.
-    Replayed(Order),
-    /// The key made another order before.
-    OtherBody,
-    /// The key is held by an order that is not there.
-    OrderGone,
-}
 
 /// How a status change ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,14 +24,30 @@ pub(crate) enum Change {
 /// How often a statement that lost a race is tried again before the last outcome is told as it is.
 const TRIES: usize = 3;
 
-/// Writes an order and its event.
+/// Writes an order, its event and its key together with others that wait at the same moment, or by itself when they can't be
+/// written together.
 pub(crate) async fn create(
     database: &Database,
-    new: &NewOrder,
-    headers: &Value,
-) -> Result<Order, DatabaseError> {
+    queue: &Queue,
+    asked: Asked,
+) -> Result<Once, WriteError> {
+    let asked = match queue.write(asked).await? {
+        Written::Done(once) => return Ok(once),
+        Written::Alone(asked) => asked,
+    };
+    let _turn = queue.alone().await?;
+    Ok(create_alone(database, &asked).await?)
+}
+
+async fn create_alone(database: &Database, asked: &Asked) -> Result<Once, DatabaseError> {
+    let (new, headers) = (&asked.new, &asked.headers);
+    if let Some(key) = &asked.key {
+        return create_once(database, new, headers, key).await;
+    }
     let id = OrderId(Uuid::now_v7());
-    database.with(async |client| queries::create_order(client, id, new, headers).await).await
+    let order =
+        database.with(async |client| queries::create_order(client, id, new, headers).await).await?;
+    Ok(Once::Created(order))
 }
 
 /// What the key has made, if it has; told apart by whether `new` is the same body.
@@ -52,13 +57,11 @@ pub(crate) async fn find_by_key(
     key: &IdempotencyKey,
 ) -> Result<Option<Once>, DatabaseError> {
     let found = database.with(async |client| queries::find_order_by_key(client, key).await).await?;
-    Ok(found.map(|order| {
-        if order.ordered == *new { Once::Replayed(order.as_created()) } else { Once::OtherBody }
-    }))
+    Ok(found.map(|order| Once::again(order, new)))
 }
 
 /// Writes an order, its event and its key; of several at once with the same key, one does and the others wait for it.
-pub(crate) async fn create_once(
+async fn create_once(
     database: &Database,
     new: &NewOrder,
     headers: &Value,

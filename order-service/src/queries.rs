@@ -1,7 +1,11 @@
 //! The statements of the order database, one function each.
 
+use std::collections::HashMap;
+
 use deadpool_postgres::Object;
+use rust_decimal::Decimal;
 use serde_json::Value;
+use time::OffsetDateTime;
 use tokio_postgres::types::{Json, ToSql};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
@@ -13,6 +17,7 @@ use crate::idempotency::IdempotencyKey;
 
 const CREATE_ORDER: &str = include_str!("../../sql/order/queries/create_order.sql");
 const CREATE_ORDER_ONCE: &str = include_str!("../../sql/order/queries/create_order_once.sql");
+const CREATE_ORDERS: &str = include_str!("../../sql/order/queries/create_orders.sql");
 const FIND_ORDER: &str = include_str!("../../sql/order/queries/find_order.sql");
 const FIND_ORDER_BY_KEY: &str = include_str!("../../sql/order/queries/find_order_by_key.sql");
 const CHANGE_STATUS: &str = include_str!("../../sql/order/queries/change_status.sql");
@@ -28,6 +33,15 @@ const PRUNE_KEYS: &str = include_str!("../../sql/order/queries/prune_idempotency
 pub(crate) struct Filter {
     pub(crate) customer: Option<CustomerId>,
     pub(crate) status: Option<Status>,
+}
+
+/// One of several orders to be written together.
+#[derive(Debug)]
+pub(crate) struct NewRow<'a> {
+    pub(crate) id: OrderId,
+    pub(crate) new: &'a NewOrder,
+    pub(crate) headers: &'a Value,
+    pub(crate) key: Option<&'a IdempotencyKey>,
 }
 
 /// Writes an order and its event.
@@ -84,6 +98,45 @@ pub(crate) async fn create_order_once(
         )
         .await?;
     row.as_ref().map(order).transpose()
+}
+
+/// Writes orders, their events and their keys, of which no two may be the same; tells by their ids when each was made. Those whose
+/// key has made an order already are left out.
+pub(crate) async fn create_orders(
+    client: &Object,
+    rows: &[NewRow<'_>],
+) -> Result<HashMap<Uuid, OffsetDateTime>, Error> {
+    let ids: Vec<Uuid> = column(rows, |row| row.id.0);
+    let customers: Vec<Uuid> = column(rows, |row| row.new.customer.0);
+    let products: Vec<&str> = column(rows, |row| row.new.product_name.0.as_str());
+    let quantities: Vec<i32> = column(rows, |row| row.new.quantity.0);
+    let prices: Vec<Decimal> = column(rows, |row| row.new.price.0);
+    let addresses: Vec<&str> = column(rows, |row| row.new.delivery_address.0.as_str());
+    let events: Vec<Uuid> = column(rows, |_| Uuid::now_v7());
+    let headers: Vec<Json<&Value>> = column(rows, |row| Json(row.headers));
+    let keys: Vec<Option<&str>> = column(rows, |row| row.key.map(IdempotencyKey::as_str));
+    let statement = client.prepare_cached(CREATE_ORDERS).await?;
+    let made = client
+        .query(
+            &statement,
+            &[
+                &ids,
+                &customers,
+                &products,
+                &quantities,
+                &prices,
+                &addresses,
+                &events,
+                &headers,
+                &keys,
+            ],
+        )
+        .await?;
+    made.iter().map(|row| Ok((row.try_get("id")?, row.try_get("created_at")?))).collect()
+}
+
+fn column<'a, T>(rows: &[NewRow<'a>], value: impl Fn(&NewRow<'a>) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
 }
 
 /// The order that a key made.

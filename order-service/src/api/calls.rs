@@ -15,11 +15,13 @@ use super::request::{ChangeStatus, IdempotencyKeyText};
 use super::{change_status, create, get, list, refusals};
 use crate::customers::{Check, Lookups};
 use crate::domain::{NewOrder, Status};
+use crate::joined::Queue;
 
 /// What the operations work with.
 #[derive(Debug, Clone)]
 pub(crate) struct Orders {
     pub(crate) database: Database,
+    pub(crate) queue: Queue,
     pub(crate) check: Check,
     pub(crate) lookups: Lookups,
 }
@@ -89,7 +91,7 @@ impl Orders {
         key: Header<Option<Unparsed<IdempotencyKeyText>>>,
         body: JsonBody<NewOrder>,
     ) -> Result<Created, Refused<refusals::Create>> {
-        Ok(create::create(self, request.headers(), &body.0).await?)
+        Ok(create::create(self, request.headers(), body.0).await?)
     }
 
     /// List orders, newest first

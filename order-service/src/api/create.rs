@@ -7,28 +7,27 @@ use service_kit::http::Problem;
 use super::calls::{Created, Orders};
 use super::order::OrderBody;
 use crate::domain::{NewOrder, Order};
-use crate::idempotency::IdempotencyKey;
-use crate::orders::{self, Once};
+use crate::idempotency::{IdempotencyKey, Once};
+use crate::joined::Asked;
+use crate::orders;
 use crate::trace_context::event_headers;
 
 pub(super) async fn create(
     api: &Orders,
     headers: &HeaderMap,
-    new: &NewOrder,
+    new: NewOrder,
 ) -> Result<Created, Problem> {
     let key =
         IdempotencyKey::from_headers(headers).map_err(|fault| Problem::invalid(vec![fault]))?;
-    let trace = event_headers(headers);
-    let Some(key) = key else {
-        api.check.pass(new.customer).await?;
-        return Ok(created(orders::create(&api.database, new, &trace).await?));
-    };
     // Before the customer is checked: what was accepted stays accepted, whatever became of the customer.
-    if let Some(once) = orders::find_by_key(&api.database, new, &key).await? {
+    if let Some(key) = &key
+        && let Some(once) = orders::find_by_key(&api.database, &new, key).await?
+    {
         return told(once);
     }
     api.check.pass(new.customer).await?;
-    told(orders::create_once(&api.database, new, &trace, &key).await?)
+    let asked = Asked { new, headers: event_headers(headers), key };
+    told(orders::create(&api.database, &api.queue, asked).await?)
 }
 
 fn told(once: Once) -> Result<Created, Problem> {

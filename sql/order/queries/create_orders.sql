@@ -1,0 +1,37 @@
+-- name: writes orders, their events and their keys; one row for each order, but none where a key made an order within the last 24 hours
+-- All rows share one fate, so none may wait long for a key that another transaction holds: the limit holds for this statement alone.
+-- Keys are taken in one order everywhere, so that two of these can't wait for each other.
+WITH given AS (
+    SELECT new.*
+    FROM (SELECT set_config('lock_timeout', '250ms', true)) AS patience,
+         unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::numeric[], $6::text[], $7::uuid[], $8::jsonb[], $9::text[])
+             AS new (id, customer_public_id, product_name, quantity, price, delivery_address, event_id, headers, key)
+), claimed AS (
+    INSERT INTO idempotency_keys AS held (key, order_id)
+    SELECT key, id
+    FROM given
+    WHERE key IS NOT NULL
+    ORDER BY key COLLATE "C"
+    ON CONFLICT (key) DO UPDATE SET order_id = excluded.order_id, created_at = excluded.created_at
+    WHERE held.created_at < now() - interval '24 hours'
+    RETURNING order_id
+), accepted AS (
+    SELECT *
+    FROM given
+    WHERE key IS NULL OR id IN (SELECT order_id FROM claimed)
+), new_order AS (
+    INSERT INTO orders (id, customer_public_id, product_name, quantity, price, delivery_address)
+    SELECT id, customer_public_id, product_name, quantity, price, delivery_address
+    FROM accepted
+    RETURNING id, created_at
+), event AS (
+    INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, payload, headers)
+    SELECT event_id, 'order', id::text, 'order.created',
+           jsonb_build_object('order_public_id', id, 'customer_public_id', customer_public_id,
+                              'product_name', product_name, 'quantity', quantity,
+                              'price', price::numeric(10,2)::text, 'status', 'created'),
+           headers
+    FROM accepted
+)
+SELECT id, created_at
+FROM new_order

@@ -1,0 +1,405 @@
+//! Orders that wait at the same moment are written together, and each still has its own fate.
+
+use anyhow::Context as _;
+use futures_util::future::{join_all, try_join_all};
+use pipeline_tests::order_api::{OrderApi, accepted, count, faults, order, problem};
+use pipeline_tests::outbox::{PATIENCE, connect, eventually};
+use reqwest::Response;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+
+const KEY: &str = "Idempotency-Key";
+
+/// One whose orders wait for as long as a test holds them up.
+const PATIENT: [&str; 6] = [
+    "--customer-check",
+    "off",
+    "--database-pool-wait",
+    "60s",
+    "--database-statement-timeout",
+    "60s",
+];
+
+/// Sends orders from tasks of their own, each with its key.
+fn send(
+    api: &OrderApi,
+    orders: &[(Value, Option<&str>)],
+) -> Vec<JoinHandle<anyhow::Result<Response>>> {
+    let posts = orders.iter().map(|(body, key)| match key {
+        Some(key) => api.post(body).header(KEY, *key),
+        None => api.post(body),
+    });
+    posts.map(|post| tokio::spawn(async move { Ok(post.send().await?) })).collect()
+}
+
+async fn metric(api: &OrderApi, name: &str) -> anyhow::Result<i64> {
+    let text = api.http.get(format!("{}/metrics", api.ops_url)).send().await?.text().await?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(line.with_context(|| format!("no {name}"))?.parse()?)
+}
+
+/// Waits until this many orders wait behind the one that is held up.
+async fn waiting(api: &OrderApi, orders: usize) -> anyhow::Result<()> {
+    let orders = i64::try_from(orders)?;
+    eventually("they wait", async || Ok(metric(api, "orders_waiting").await? == orders)).await
+}
+
+/// Sends one order, which is held up, and then `orders`, which gather behind it; then lets them go.
+async fn gathered(
+    api: &OrderApi,
+    sql: &mut Client,
+    orders: &[(Value, Option<&str>)],
+) -> anyhow::Result<Vec<Response>> {
+    let lock = sql.transaction().await?;
+    lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
+    let first = send(api, &[(order(), None)]);
+    held_up(&lock).await?;
+    let rest = send(api, orders);
+    waiting(api, orders.len()).await?;
+    lock.rollback().await?;
+    for answer in try_join_all(first).await? {
+        accepted(answer?).await?;
+    }
+    try_join_all(rest).await?.into_iter().collect()
+}
+
+/// Waits until a statement waits for the lock.
+async fn held_up(sql: &tokio_postgres::Transaction<'_>) -> anyhow::Result<()> {
+    let query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass";
+    eventually("an order is held up", async || {
+        Ok(sql.query_one(query, &[]).await?.get::<_, i64>(0) > 0)
+    })
+    .await
+}
+
+fn quantity(quantity: i32) -> Value {
+    let mut body = order();
+    body["order"]["quantity"] = json!(quantity);
+    body
+}
+
+/// In how many transactions the rows of a table were written.
+async fn transactions(sql: &Client, table: &str) -> anyhow::Result<i64> {
+    let query = format!("SELECT count(DISTINCT xmin::text) FROM {table}");
+    Ok(sql.query_one(&query, &[]).await?.get(0))
+}
+
+#[tokio::test]
+async fn orders_that_wait_at_the_same_moment_share_a_transaction_with_their_events()
+-> anyhow::Result<()> {
+    let api = OrderApi::start_with(&PATIENT).await?;
+    let mut sql = api.sql().await?;
+    let orders: Vec<_> = (1..=40).map(|number| (quantity(number), None)).collect();
+    for answer in gathered(&api, &mut sql, &orders).await? {
+        let location = answer.headers()["location"].to_str()?.to_owned();
+        let told = accepted(answer).await?;
+        let found: Value = api.get(&location).await?.json().await?;
+        assert_eq!(found, told);
+    }
+    for table in ["orders", "outbox"] {
+        assert_eq!(count(&sql, table).await?, 41, "{table}");
+        assert_eq!(transactions(&sql, table).await?, 2, "{table}");
+    }
+    let apart =
+        "SELECT count(*) FROM orders AS o LEFT JOIN outbox AS e ON e.aggregate_id = o.id::text
+                 AND e.xmin = o.xmin AND e.payload = jsonb_build_object('order_public_id', o.id,
+                     'customer_public_id', o.customer_public_id, 'product_name', o.product_name,
+                     'quantity', o.quantity, 'price', o.price::text, 'status', 'created')
+                 WHERE e.id IS NULL";
+    assert_eq!(sql.query_one(apart, &[]).await?.get::<_, i64>(0), 0);
+    for (name, value) in
+        [("orders_joined_total", 41), ("order_batches_total", 2), ("orders_waiting", 0)]
+    {
+        assert_eq!(metric(&api, name).await?, value, "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_order_that_is_alone_waits_for_nobody() -> anyhow::Result<()> {
+    let api = OrderApi::start().await?;
+    let sql = api.sql().await?;
+    for made in 1..=20 {
+        api.create().await?;
+        assert_eq!(transactions(&sql, "orders").await?, made);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_order_that_fails_fails_alone() -> anyhow::Result<()> {
+    // One connection: those that are redone must not crowd each other out.
+    let settings = [&PATIENT[..], &["--database-pool-size", "1"]].concat();
+    let api = OrderApi::start_with(&settings).await?;
+    let mut sql = api.sql().await?;
+    sql.batch_execute("ALTER TABLE orders ADD CONSTRAINT few CHECK (quantity <> 13)").await?;
+    let orders: Vec<_> = (1..=40).map(|number| (quantity(number), None)).collect();
+    for (number, answer) in (1..).zip(gathered(&api, &mut sql, &orders).await?) {
+        if number == 13 {
+            problem(answer, 500).await?;
+        } else {
+            assert_eq!(accepted(answer).await?["quantity"], number);
+        }
+    }
+    for table in ["orders", "outbox"] {
+        assert_eq!(count(&sql, table).await?, 40, "{table}");
+        assert_eq!(transactions(&sql, table).await?, 40, "{table}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_fails_takes_its_own_order_with_it_and_no_other() -> anyhow::Result<()> {
+    let api = OrderApi::start_with(&PATIENT).await?;
+    let mut sql = api.sql().await?;
+    let rule = "ALTER TABLE outbox ADD CONSTRAINT few CHECK (payload->>'quantity' <> '3')";
+    sql.batch_execute(rule).await?;
+    let orders: Vec<_> = (1..=5).map(|number| (quantity(number), None)).collect();
+    for (number, answer) in (1..).zip(gathered(&api, &mut sql, &orders).await?) {
+        assert_eq!(answer.status(), if number == 3 { 500 } else { 201 }, "{number}");
+    }
+    let query = "SELECT array_agg(quantity ORDER BY quantity) FROM orders";
+    let kept: Vec<i32> = sql.query_one(query, &[]).await?.get(0);
+    assert_eq!(kept, [1, 2, 2, 4, 5]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_with_one_key_in_one_batch_make_one_order() -> anyhow::Result<()> {
+    let api = OrderApi::start_with(&PATIENT).await?;
+    let mut sql = api.sql().await?;
+    let orders = [
+        (quantity(1), Some("same")),
+        (quantity(1), Some("same")),
+        (quantity(7), Some("other")),
+        (quantity(1), Some("same")),
+        (quantity(1), None),
+    ];
+    let mut told = Vec::new();
+    let mut replays = 0;
+    for answer in gathered(&api, &mut sql, &orders).await? {
+        replays += usize::from(answer.headers().contains_key("idempotency-replayed"));
+        told.push(accepted(answer).await?);
+    }
+    assert_eq!(replays, 2);
+    assert!(told[0] == told[1] && told[0] == told[3]);
+    assert_ne!(told[0]["id"], told[4]["id"]);
+    assert_eq!(told[2]["quantity"], 7);
+    assert_eq!((count(&sql, "orders").await?, count(&sql, "outbox").await?), (4, 4));
+    assert_eq!(transactions(&sql, "outbox").await?, 2);
+    assert_eq!(count(&sql, "idempotency_keys").await?, 2);
+
+    // They are in the table now.
+    let again = api.post(&quantity(1)).header(KEY, "same").send().await?;
+    assert_eq!(accepted(again).await?, told[0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_body_under_a_key_of_the_same_batch_is_refused() -> anyhow::Result<()> {
+    let api = OrderApi::start_with(&PATIENT).await?;
+    let mut sql = api.sql().await?;
+    let orders = [(quantity(1), Some("k")), (quantity(5), Some("k")), (quantity(6), None)];
+    let [one, other, third] = gathered(&api, &mut sql, &orders).await?.try_into().expect("three");
+    // Whichever came first has the key.
+    let (made, refused) = if one.status() == 201 { (one, other) } else { (other, one) };
+    accepted(made).await?;
+    let told = faults(refused).await?;
+    assert_eq!(told, ["Idempotency-Key was used before with another body"]);
+    accepted(third).await?;
+    assert_eq!(count(&sql, "orders").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_another_service_took_meanwhile_harms_only_its_own_order() -> anyhow::Result<()>
+{
+    let api = OrderApi::start_with(&PATIENT).await?;
+    let mut sql = api.sql().await?;
+    let lock = sql.transaction().await?;
+    lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
+    let first = send(&api, &[(order(), None)]);
+    held_up(&lock).await?;
+    // Looked up before the key is taken, written after it.
+    let orders =
+        [(quantity(1), Some("same")), (quantity(9), Some("different")), (quantity(3), None)];
+    let rest = send(&api, &orders);
+    waiting(&api, 3).await?;
+    lock.batch_execute(
+        "INSERT INTO orders (id, customer_public_id, product_name, quantity, price, delivery_address)
+         SELECT id, '11111111-1111-1111-1111-111111111111', 'Laptop', 1, 1200, 'Cra 7 #12-34, Bogotá'
+         FROM (VALUES ('019c1b27-3a4c-7d10-9f6e-5b1d2c8a4e37'::uuid)) AS one (id);
+         INSERT INTO idempotency_keys (key, order_id)
+         SELECT key, '019c1b27-3a4c-7d10-9f6e-5b1d2c8a4e37' FROM (VALUES ('same'), ('different')) AS keys (key)",
+    )
+    .await?;
+    lock.commit().await?;
+    accepted(first.into_iter().next().expect("one").await??).await?;
+    let answers = try_join_all(rest).await?;
+    let [same, different, free] = <[_; 3]>::try_from(answers).expect("three");
+    let same = same?;
+    assert!(same.headers().contains_key("idempotency-replayed"));
+    assert_eq!(accepted(same).await?["id"], "019c1b27-3a4c-7d10-9f6e-5b1d2c8a4e37");
+    faults(different?).await?;
+    accepted(free?).await?;
+    assert_eq!((count(&sql, "orders").await?, count(&sql, "outbox").await?), (3, 2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_is_held_for_long_holds_only_its_own_order_up() -> anyhow::Result<()> {
+    let api = OrderApi::start_with(&PATIENT).await?;
+    let mut sql = api.sql().await?;
+    let watch = api.sql().await?;
+    let holder = sql.transaction().await?;
+    let take = "INSERT INTO idempotency_keys (key, order_id) VALUES ('held', gen_random_uuid())";
+    holder.batch_execute(take).await?;
+    let held = send(&api, &[(order(), Some("held"))]);
+    let blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
+    eventually("the order waits for the key", async || {
+        Ok(watch.query_one(blocked, &[]).await?.get::<_, i64>(0) > 0)
+    })
+    .await?;
+    // No longer than it takes to find out that the key is held.
+    for answer in try_join_all(send(&api, &vec![(order(), None); 20])).await? {
+        accepted(answer?).await?;
+    }
+    assert!(held.iter().all(|order| !order.is_finished()));
+    holder.rollback().await?;
+    accepted(held.into_iter().next().expect("one").await??).await?;
+    assert_eq!(count(&watch, "orders").await?, 21);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_harms_nobody() -> anyhow::Result<()> {
+    let api = OrderApi::start_with(&PATIENT).await?;
+    let mut sql = api.sql().await?;
+    let lock = sql.transaction().await?;
+    lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
+    let first = send(&api, &[(quantity(100), None)]);
+    held_up(&lock).await?;
+    let orders: Vec<_> = (1..=20).map(|number| (quantity(number), None)).collect();
+    let rest = send(&api, &orders);
+    waiting(&api, 20).await?;
+    // The one that is being written, and every other one that waits.
+    for (place, client) in first.iter().chain(&rest).enumerate() {
+        if place % 2 == 0 {
+            client.abort();
+        }
+    }
+    join_all(first).await;
+    lock.rollback().await?;
+    for (number, answer) in (1..).zip(rest) {
+        if number % 2 == 1 {
+            assert_eq!(accepted(answer.await??).await?["quantity"], number);
+        }
+    }
+    accepted(api.post(&order()).send().await?).await?;
+    let together = "SELECT count(*) FROM orders FULL JOIN outbox ON aggregate_id = orders.id::text
+                    WHERE orders.id IS NULL OR outbox.id IS NULL";
+    assert_eq!(sql.query_one(together, &[]).await?.get::<_, i64>(0), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn more_orders_than_may_wait_are_put_off_at_once() -> anyhow::Result<()> {
+    let settings = [&PATIENT[..], &["--order-queue-size", "5"]].concat();
+    let api = OrderApi::start_with(&settings).await?;
+    let mut sql = api.sql().await?;
+    let lock = sql.transaction().await?;
+    lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
+    let first = send(&api, &[(order(), None)]);
+    held_up(&lock).await?;
+    let rest = send(&api, &vec![(order(), None); 5]);
+    waiting(&api, 5).await?;
+    for _ in 0..10 {
+        let told = problem(api.post(&order()).send().await?, 503).await?;
+        assert_eq!(told["detail"], "Too many orders at once; try again soon.");
+    }
+    // What does not write orders goes on.
+    assert_eq!(api.get("/up").await?.status(), 200);
+    lock.rollback().await?;
+    for answer in try_join_all(first.into_iter().chain(rest)).await? {
+        accepted(answer?).await?;
+    }
+    assert_eq!(count(&sql, "orders").await?, 6);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_order_whose_turn_does_not_come_is_put_off_and_never_written() -> anyhow::Result<()> {
+    let settings = [
+        "--customer-check",
+        "off",
+        "--database-pool-wait",
+        "300ms",
+        "--database-statement-timeout",
+        "60s",
+    ];
+    let api = OrderApi::start_with(&settings).await?;
+    let mut sql = api.sql().await?;
+    let lock = sql.transaction().await?;
+    lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
+    let first = send(&api, &[(order(), None)]);
+    held_up(&lock).await?;
+    for answer in try_join_all(send(&api, &vec![(order(), None); 10])).await? {
+        problem(answer?, 503).await?;
+    }
+    lock.rollback().await?;
+    // The one whose turn had come is waited for.
+    accepted(first.into_iter().next().expect("one").await??).await?;
+    api.create().await?;
+    assert_eq!(count(&sql, "orders").await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_events_of_an_order_stand_in_the_order_in_which_they_happened() -> anyhow::Result<()> {
+    let api = OrderApi::start_with(&PATIENT).await?;
+    let lives = (0..40).map(async |_| {
+        let id = api.create().await?;
+        for status in ["processing", "shipped", "delivered"] {
+            api.patch(&id, status).await?.error_for_status()?;
+        }
+        anyhow::Ok(())
+    });
+    try_join_all(lives).await?;
+    let query = "SELECT array_agg(event_type ORDER BY id) FROM outbox GROUP BY aggregate_id";
+    let rows = api.sql().await?.query(query, &[]).await?;
+    assert_eq!(rows.len(), 40);
+    for row in rows {
+        let events: Vec<String> = row.get(0);
+        let happened = ["order.created", "order.processing", "order.shipped", "order.delivered"];
+        assert_eq!(events, happened);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stop_lets_the_orders_that_wait_be_written() -> anyhow::Result<()> {
+    let database = stack::shared().await?.database("orders").await?;
+    let api = OrderApi::launch(&database.url, &PATIENT).await?;
+    api.ready().await?;
+    let mut sql = connect(&database.url).await?;
+    let lock = sql.transaction().await?;
+    lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
+    let first = send(&api, &[(order(), None)]);
+    held_up(&lock).await?;
+    let rest = send(&api, &vec![(order(), None); 20]);
+    waiting(&api, 20).await?;
+    let url = format!("{}/up", api.url);
+    let stopping = tokio::spawn(api.stop());
+    eventually("no new connection is taken", async || {
+        Ok(stack::http_client()?.get(&url).send().await.is_err())
+    })
+    .await?;
+    lock.rollback().await?;
+    for answer in try_join_all(first.into_iter().chain(rest)).await? {
+        accepted(answer?).await?;
+    }
+    tokio::time::timeout(PATIENCE, stopping).await???;
+    assert_eq!(count(&sql, "orders").await?, 21);
+    Ok(())
+}
