@@ -11,6 +11,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
+use crate::pooler::{self, Unanswered};
 use crate::queries::{self, ClaimStatements, SettleStatements};
 use crate::table::OutboxTable;
 
@@ -48,7 +49,7 @@ pub(crate) enum DatabaseError {
     Unmoved,
     /// The session's locks are not there.
     #[error(
-        "the database does not keep the session's locks: a pooler in transaction mode stands before it; connect directly, or by a pooler in session mode"
+        "the database does not keep the session's locks: a pooler in transaction mode stands before it; name the server itself in DATABASE_URL, or a pool with pool_mode=session"
     )]
     LocksNotKept,
 }
@@ -62,9 +63,27 @@ pub(crate) struct Session {
     answered: AtomicU64,
 }
 
+impl From<Unanswered> for DatabaseError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Refused(error) => Self::Refused(error),
+            Unanswered::Late => Self::Silent,
+        }
+    }
+}
+
 impl Session {
     pub(crate) async fn connect(url: &DatabaseUrl) -> Result<Self, DatabaseError> {
-        let session = postgres::connect(url, NAME).await.map_err(DatabaseError::Unreachable)?;
+        let session = open(url).await?;
+        // It ends with this. Where no further connection is to be had, nothing can be found out.
+        if let Ok(other) = open(url).await {
+            keep_apart(&session, &other).await?;
+        }
+        Self::prepare(session).await
+    }
+
+    /// Behind a pooler its settings would be others' a moment later: that none stands there is known before.
+    async fn prepare(session: postgres::Session) -> Result<Self, DatabaseError> {
         queries::prepare_session(&session.client).await?;
         Ok(Self { session, begun: Instant::now(), answered: AtomicU64::new(0) })
     }
@@ -137,11 +156,14 @@ impl Database {
         table: &OutboxTable,
     ) -> Result<Self, DatabaseError> {
         let connected = timeout(STATEMENT_LIMIT, async {
-            let claim = Session::connect(url).await?;
+            let (claim, settle) = (open(url).await?, open(url).await?);
+            // The one finds out for both, without a connection more.
+            keep_apart(&claim, &settle).await?;
+            let claim = Session::prepare(claim).await?;
             queries::limit_silence(&claim.session.client).await?;
             let claims =
                 ClaimStatements::prepare(&claim.session.client, table).await.map_err(explain)?;
-            let settle = Arc::new(SettleSession::connect(url, table).await?);
+            let settle = Arc::new(SettleSession::prepare(settle, table).await?);
             Ok(Self { claim, claims, settle, told: None })
         });
         connected.await.unwrap_or(Err(DatabaseError::Silent))
@@ -164,14 +186,30 @@ impl Database {
 }
 
 impl SettleSession {
-    pub(crate) async fn connect(
-        url: &DatabaseUrl,
+    async fn prepare(
+        session: postgres::Session,
         table: &OutboxTable,
     ) -> Result<Self, DatabaseError> {
-        let session = Session::connect(url).await?;
+        let session = Session::prepare(session).await?;
         let statements =
             SettleStatements::prepare(&session.session.client, table).await.map_err(explain)?;
         Ok(Self { session, statements })
+    }
+}
+
+async fn open(url: &DatabaseUrl) -> Result<postgres::Session, DatabaseError> {
+    postgres::connect(url, NAME).await.map_err(DatabaseError::Unreachable)
+}
+
+/// Makes sure that no pooler lends one session's connection to the other.
+async fn keep_apart(
+    session: &postgres::Session,
+    other: &postgres::Session,
+) -> Result<(), DatabaseError> {
+    if pooler::keeps_apart(session, other).await? {
+        Ok(())
+    } else {
+        Err(DatabaseError::LocksNotKept)
     }
 }
 

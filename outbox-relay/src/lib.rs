@@ -12,7 +12,7 @@
 //!
 //! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share), `prune`
 //! (old published rows), `message` with `headers` and `envelope` (a row as an AMQP message), `database` with `queries` and
-//! `table`, `broker` with `topology` (the connections), `link` (keeping them open), `backlog` and `measure` (metrics), `config`,
+//! `table` and `pooler`, `broker` with `topology` (the connections), `link` (keeping them open), `backlog` and `measure` (metrics), `config`,
 //! `cli` with `commands` and `help` (what can be typed), `app` (puts it together).
 
 mod app;
@@ -36,6 +36,7 @@ mod lookout;
 mod measure;
 mod message;
 mod pace;
+mod pooler;
 mod prune;
 mod publish;
 mod queries;

@@ -3,11 +3,12 @@
 //! that was given back last.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// `SSLRequest` (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
@@ -18,7 +19,48 @@ const SSL_REQUEST: [u8; 4] = 80_877_103_i32.to_be_bytes();
 pub struct Pooler {
     address: SocketAddr,
     accepting: JoinHandle<()>,
-    idle: Arc<Mutex<Vec<TcpStream>>>,
+    pool: Arc<Pool>,
+}
+
+/// The connections that are not lent.
+#[derive(Debug)]
+struct Pool {
+    idle: Mutex<Vec<TcpStream>>,
+    /// As many permits as there are of them.
+    available: Semaphore,
+    /// How many more the pool may have.
+    room: Semaphore,
+}
+
+impl Pool {
+    fn of(most: usize) -> Self {
+        let (available, room) = (Semaphore::new(0), Semaphore::new(most));
+        Self { idle: Mutex::default(), available, room }
+    }
+
+    /// Takes in a client's own connection, below the others, so that the next transaction gets one that was used before.
+    fn add(&self, connection: TcpStream) {
+        if let Ok(room) = self.room.try_acquire() {
+            room.forget();
+            self.lock().insert(0, connection);
+            self.available.add_permits(1);
+        }
+    }
+
+    fn give_back(&self, connection: TcpStream) {
+        self.lock().push(connection);
+        self.available.add_permits(1);
+    }
+
+    /// The connection that was given back last, as soon as there is one.
+    async fn lend(&self) -> anyhow::Result<TcpStream> {
+        self.available.acquire().await?.forget();
+        self.lock().pop().context("there are as many as permits")
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<TcpStream>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Pooler {
@@ -27,9 +69,21 @@ impl Pooler {
     /// # Errors
     /// When no port is free.
     pub async fn before(url: &str) -> anyhow::Result<(Self, String)> {
+        Self::with_room_for(Semaphore::MAX_PERMITS, url).await
+    }
+
+    /// The same with one connection for all.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn of_one_before(url: &str) -> anyhow::Result<(Self, String)> {
+        Self::with_room_for(1, url).await
+    }
+
+    async fn with_room_for(most: usize, url: &str) -> anyhow::Result<(Self, String)> {
         let (_, rest) = url.split_once('@').context("a password")?;
         let (server, _) = rest.split_once('/').context("a database")?;
-        let pooler = Self::start(server.parse()?).await?;
+        let pooler = Self::start(server.parse()?, most).await?;
         let url = url.replace(server, &pooler.address.to_string());
         Ok((pooler, url))
     }
@@ -37,22 +91,22 @@ impl Pooler {
     /// How many connections nobody uses.
     #[must_use]
     pub fn idle(&self) -> usize {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.pool.lock().len()
     }
 
-    async fn start(server: SocketAddr) -> anyhow::Result<Self> {
+    async fn start(server: SocketAddr, most: usize) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let idle: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
-        let shared = Arc::clone(&idle);
+        let pool = Arc::new(Pool::of(most));
+        let shared = Arc::clone(&pool);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let idle = Arc::clone(&shared);
+                let pool = Arc::clone(&shared);
                 // It ends with its client; what goes wrong is seen by the client.
-                tokio::spawn(async move { serve(client, server, &idle).await });
+                tokio::spawn(async move { serve(client, server, &pool).await });
             }
         });
-        Ok(Self { address, accepting, idle })
+        Ok(Self { address, accepting, pool })
     }
 }
 
@@ -62,14 +116,8 @@ impl Drop for Pooler {
     }
 }
 
-async fn serve(
-    mut client: TcpStream,
-    server: SocketAddr,
-    idle: &Mutex<Vec<TcpStream>>,
-) -> anyhow::Result<()> {
-    let own = log_in(&mut client, server).await?;
-    // Below the others, so that the next transaction gets a connection that was used before.
-    idle.lock().unwrap_or_else(PoisonError::into_inner).insert(0, own);
+async fn serve(mut client: TcpStream, server: SocketAddr, pool: &Pool) -> anyhow::Result<()> {
+    pool.add(log_in(&mut client, server).await?);
     let mut lent: Option<TcpStream> = None;
     loop {
         let message = read_message(&mut client).await?;
@@ -78,11 +126,7 @@ async fn serve(
         }
         let mut connection = match lent.take() {
             Some(connection) => connection,
-            None => idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop()
-                .context("every connection is lent")?,
+            None => pool.lend().await?,
         };
         connection.write_all(&message).await?;
         // The server answers a simple query, and a Sync what came before it.
@@ -91,7 +135,7 @@ async fn serve(
             continue;
         }
         if pass_answer(&mut connection, &mut client).await? {
-            idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            pool.give_back(connection);
         } else {
             lent = Some(connection);
         }

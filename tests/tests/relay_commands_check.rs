@@ -183,6 +183,17 @@ async fn a_pooler_that_hands_out_connections_by_transaction_is_found() -> anyhow
 }
 
 #[tokio::test]
+async fn a_database_that_can_not_be_reached_is_one_finding() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    let unknown = outbox.relay_url.replace(&outbox.database.name, "nowhere");
+    for url in ["postgres://u:p@127.0.0.1:1/d", &unknown] {
+        let (ended, findings) = check(&outbox, url, &[]).await?;
+        assert_eq!(names(&findings), ["database"], "{}", ended.out);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn servers_that_can_not_be_reached_are_told_together() -> anyhow::Result<()> {
     let settings = [
         ("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d"),

@@ -87,7 +87,7 @@ async fn one_event_is_shown_with_payload_headers_and_what_it_waits_for() -> anyh
     assert!(ended.out.contains("123456789012345678901234567890"), "{}", ended.out);
     assert!(ended.out.contains("1.50"), "{}", ended.out);
     let document = ended.json()?;
-    assert_eq!(document["event"]["state"], "ready");
+    assert_eq!(document["event"]["state"], "behind");
     assert_eq!(document["event"]["waits_behind"], stuck.to_string());
 
     let page = outbox.command(&["show", &behind.to_string()]).await?;

@@ -49,8 +49,11 @@ impl DiscardArgs {
             return Ok(end);
         }
         let (count, audit) = (discarded.len(), session.table().quoted("_audit"));
-        let plural = if count == 1 { "event is" } else { "events are" };
-        print::text(&format!("{count} {plural} discarded; {audit} keeps a copy.\n"))?;
+        print::text(&match count {
+            0 => "0 events are discarded.\n".to_owned(),
+            1 => format!("1 event is discarded; {audit} keeps a copy.\n"),
+            _ => format!("{count} events are discarded; {audit} keeps a copy of each.\n"),
+        })?;
         for event in &not_discarded {
             print::aside(&event.sentence("discarded", "somebody changed it meanwhile"));
         }

@@ -16,6 +16,8 @@ const ERROR_LIMIT: usize = 160;
 pub(super) enum State {
     /// Due: a relay takes it as soon as nothing of its aggregate is ahead of it.
     Ready,
+    /// As due, but an event of its aggregate that failed holds it back.
+    Behind,
     /// It failed; its next attempt is yet to come.
     Waiting,
     /// It failed, and no relay tries it again by itself.
@@ -27,13 +29,22 @@ pub(super) enum State {
 }
 
 impl State {
-    pub(super) const fn word(self) -> &'static str {
+    const fn word(self) -> &'static str {
         match self {
             Self::Ready => "ready",
+            Self::Behind => "behind",
             Self::Waiting => "waiting",
             Self::Stuck => "stuck",
             Self::Published => "published",
             Self::Discarded => "discarded",
+        }
+    }
+
+    /// For people; `ahead` is the id of the event that it waits behind.
+    pub(super) fn told(self, ahead: Option<i64>) -> String {
+        match (self, ahead) {
+            (Self::Behind, Some(ahead)) => format!("behind {ahead}"),
+            (state, _) => state.word().to_owned(),
         }
     }
 }
@@ -47,6 +58,11 @@ pub(super) struct Event {
     pub(super) aggregate_id: String,
     pub(super) event_type: String,
     pub(super) state: State,
+    /// The first event of its aggregate that failed, if it is ahead of this one and holds it back, and its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) waits_behind: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) waits_behind_id: Option<i64>,
     /// RFC 3339, or infinity.
     pub(super) created_at: String,
     pub(super) age_seconds: Option<f64>,
@@ -74,7 +90,7 @@ pub(super) fn table(events: &[Event]) -> String {
             &event.event_id.to_string(),
             &event.event_type,
             &aggregate(&event.aggregate_type, &event.aggregate_id),
-            event.state.word(),
+            &event.state.told(event.waits_behind_id),
             &age(event.age_seconds),
             &event.attempts.to_string(),
             &plain::shortened(event.last_error.as_deref().unwrap_or_default(), ERROR_LIMIT),

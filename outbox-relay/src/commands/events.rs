@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::event::{self, Event};
+use super::holding::HoldingArgs;
 use super::moment::Moment;
 use super::selection::{Filter, Selection};
 use super::session::Purpose;
@@ -12,9 +13,10 @@ use super::{End, print, queries};
 /// Arguments of `events`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Pending and stuck events are listed oldest first, all others newest first.",
-    after_long_help = "Pending and stuck events are listed oldest first, all others newest first. With --json each event is \
-                       a JSON object on a line of its own."
+    after_help = "Pending and stuck events are listed oldest first, all others newest first. One that is behind 17 is held back by \
+                  event 17 of its aggregate, which failed.",
+    after_long_help = "Pending and stuck events are listed oldest first, all others newest first. One that is behind 17 is held back \
+                       by event 17 of its aggregate, which failed. With --json each event is a JSON object on a line of its own."
 )]
 pub struct EventsArgs {
     /// Only events that are not published yet, stuck ones among them
@@ -38,6 +40,8 @@ pub struct EventsArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    holding: HoldingArgs,
+    #[command(flatten)]
     target: Target,
 }
 
@@ -49,10 +53,11 @@ impl EventsArgs {
             None => None,
         };
         let filter = Filter { since, ..self.selection.into() };
+        let holding = self.holding.into();
         let events: Vec<Event> = if self.pending || self.stuck {
-            queries::list_pending(&session, self.stuck, &filter, self.limit).await?
+            queries::list_pending(&session, self.stuck, &filter, self.limit, holding).await?
         } else {
-            queries::list_events(&session, self.published, &filter, self.limit).await?
+            queries::list_events(&session, self.published, &filter, self.limit, holding).await?
         };
         if self.json {
             print::json_lines(&events)?;

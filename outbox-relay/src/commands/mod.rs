@@ -6,13 +6,14 @@
 //! | `status`, `events`, `show` | looking |
 //! | `retry`, `discard`, `replay`, `prune` | changing; all but the last leave rows in the audit table |
 //! | `target`, `session`, `queries` | the database that a command works on |
-//! | `selection`, `moment`, `signature` | arguments that several commands have |
+//! | `selection`, `moment`, `holding`, `signature` | arguments that several commands have |
 //! | `event`, `print`, `table`, `plain`, `span` | what people and programs get to read |
 
 mod check;
 mod discard;
 mod event;
 mod events;
+mod holding;
 mod moment;
 mod plain;
 mod print;

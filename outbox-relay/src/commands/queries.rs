@@ -5,13 +5,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
-use tokio_postgres::types::{FromSql, Type};
+use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
 use uuid::Uuid;
 
 use super::selection::Filter;
 use super::session::Session;
 use super::signature::Signature;
+use crate::queries::Holding;
 
 pub(super) async fn prepare_transaction(client: &Client, limit: Duration) -> Result<(), Error> {
     let sql = include_str!("../../../sql/relay/commands/prepare_transaction.sql");
@@ -35,11 +36,15 @@ pub(super) async fn list_events<T: DeserializeOwned>(
     only_published: bool,
     filter: &Filter,
     most: u32,
+    holding: Holding,
 ) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../sql/relay/commands/list_events.sql");
     let Filter { aggregate, event_type, since, .. } = filter;
     let most = i64::from(most);
-    let rows = session.query(sql, &[&only_published, aggregate, event_type, since, &most]).await?;
+    let Holding { ordered, stuck_holds } = holding;
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&only_published, aggregate, event_type, since, &most, &ordered, &stuck_holds];
+    let rows = session.query(sql, &params).await?;
     rows.iter().map(json).collect()
 }
 
@@ -48,20 +53,26 @@ pub(super) async fn list_pending<T: DeserializeOwned>(
     only_stuck: bool,
     filter: &Filter,
     most: u32,
+    holding: Holding,
 ) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../sql/relay/commands/list_pending.sql");
     let Filter { aggregate, event_type, since, .. } = filter;
     let most = i64::from(most);
-    let rows = session.query(sql, &[&only_stuck, aggregate, event_type, since, &most]).await?;
+    let Holding { ordered, stuck_holds } = holding;
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&only_stuck, aggregate, event_type, since, &most, &ordered, &stuck_holds];
+    let rows = session.query(sql, &params).await?;
     rows.iter().map(json).collect()
 }
 
 pub(super) async fn find_event<T: DeserializeOwned>(
     session: &Session,
     event_id: Uuid,
+    holding: Holding,
 ) -> anyhow::Result<Option<T>> {
     let sql = include_str!("../../../sql/relay/commands/find_event.sql");
-    session.query(sql, &[&event_id]).await?.first().map(json).transpose()
+    let Holding { ordered, stuck_holds } = holding;
+    session.query(sql, &[&event_id, &ordered, &stuck_holds]).await?.first().map(json).transpose()
 }
 
 /// A payload as the database wrote it.

@@ -9,12 +9,14 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::event::{State, aggregate};
+use super::holding::HoldingArgs;
 use super::print::BOLD;
 use super::queries::Payload;
 use super::session::{Purpose, Session};
 use super::span::age;
 use super::target::Target;
 use super::{End, plain, print, queries};
+use crate::queries::Holding;
 
 /// Characters of a payload that people are shown.
 const PAYLOAD_LIMIT: i32 = 100_000;
@@ -31,6 +33,8 @@ pub struct ShowArgs {
     /// One JSON document, with the whole payload as the table holds it
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    holding: HoldingArgs,
     #[command(flatten)]
     target: Target,
 }
@@ -52,9 +56,11 @@ struct Event {
     attempts: i32,
     next_attempt_at: Option<String>,
     last_error: Option<String>,
-    /// The first event of its aggregate that failed, if it is ahead of this one.
+    /// The first event of its aggregate that failed, if it is ahead of this one and holds it back, and its id.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_behind: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_behind_id: Option<i64>,
     headers: Box<RawValue>,
 }
 
@@ -80,7 +86,8 @@ impl ShowArgs {
     pub(super) async fn run(self) -> anyhow::Result<End> {
         let session = self.target.open("show", Purpose::Look).await?;
         let laid_out = if self.json { None } else { Some(PAYLOAD_LIMIT) };
-        let Some((event, payload)) = find(&session, self.event_id, laid_out).await? else {
+        let holding = self.holding.into();
+        let Some((event, payload)) = find(&session, self.event_id, laid_out, holding).await? else {
             bail!(
                 "there is no event {} in {}: it was never there, or it was published and pruned",
                 self.event_id,
@@ -103,9 +110,10 @@ async fn find(
     session: &Session,
     event_id: Uuid,
     laid_out: Option<i32>,
+    holding: Holding,
 ) -> anyhow::Result<Option<(Event, Payload)>> {
     // Between the two statements it may have been deleted.
-    if let Some(event) = queries::find_event(session, event_id).await?
+    if let Some(event) = queries::find_event(session, event_id, holding).await?
         && let Some(payload) = queries::find_payload(session, event_id, laid_out).await?
     {
         return Ok(Some((event, payload)));
@@ -122,7 +130,7 @@ fn page(event: &Event, payload: &Payload, audit: &[Deed]) -> String {
     field("event", &event.event_id.to_string());
     field("type", &event.event_type);
     field("aggregate", &aggregate(&event.aggregate_type, &event.aggregate_id));
-    field("state", event.state.word());
+    field("state", &event.state.told(event.waits_behind_id));
     if let Some(ahead) = event.waits_behind {
         field("waits behind", &format!("{ahead}, an event of its aggregate that failed"));
     }

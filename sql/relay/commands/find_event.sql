@@ -1,5 +1,5 @@
 -- find_event: one event with all that is known of it, but its payload; and the event of its aggregate that it waits behind
--- $1: its event_id
+-- $1: its event_id; $2: whether an event that failed holds back those behind it; $3: also one that is stuck
 SELECT json_build_object(
            'id', event.id,
            'event_id', event.event_id,
@@ -10,6 +10,7 @@ SELECT json_build_object(
                WHEN event.published_at IS NOT NULL THEN 'published'
                WHEN event.next_attempt_at = 'infinity' THEN 'stuck'
                WHEN event.next_attempt_at > now() THEN 'waiting'
+               WHEN ahead.id IS NOT NULL THEN 'behind'
                ELSE 'ready'
            END,
            'lane', hashtextextended(event.aggregate_id, hashtextextended(event.aggregate_type, 0)) & 63,
@@ -22,19 +23,23 @@ SELECT json_build_object(
            'next_attempt_at', event.next_attempt_at,
            'last_error', event.last_error,
            'waits_behind', ahead.event_id,
+           'waits_behind_id', ahead.id,
            'headers', event.headers
        )::text
 FROM {outbox} AS event
 LEFT JOIN LATERAL (
-    SELECT failed.event_id
-    FROM {outbox} AS failed
-    WHERE event.published_at IS NULL
-      AND failed.published_at IS NULL
-      AND failed.next_attempt_at IS NOT NULL
-      AND hashtextextended(failed.aggregate_id, hashtextextended(failed.aggregate_type, 0))
-          = hashtextextended(event.aggregate_id, hashtextextended(event.aggregate_type, 0))
-      AND failed.id < event.id
-    ORDER BY failed.id
-    LIMIT 1
+    -- All of them at first: a plan for those ahead, or for the first one alone, might read all that is pending of the aggregate.
+    WITH failed AS MATERIALIZED (
+        SELECT failed.id, failed.event_id
+        FROM {outbox} AS failed
+        WHERE $2::boolean
+          AND event.published_at IS NULL
+          AND failed.published_at IS NULL
+          AND failed.next_attempt_at IS NOT NULL
+          AND hashtextextended(failed.aggregate_id, hashtextextended(failed.aggregate_type, 0))
+              = ANY (ARRAY[hashtextextended(event.aggregate_id, hashtextextended(event.aggregate_type, 0))])
+          AND ($3::boolean OR failed.next_attempt_at < 'infinity')
+    )
+    SELECT id, event_id FROM failed WHERE id < event.id ORDER BY id LIMIT 1
 ) AS ahead ON true
 WHERE event.event_id = $1::uuid

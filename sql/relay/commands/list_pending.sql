@@ -1,16 +1,46 @@
--- list_pending: events that are not published, the oldest first
--- $1: only stuck ones; $2: aggregate_id; $3: event_type; $4: created at or after; $5: how many at the most; NULL: any
+-- list_pending: events that are not published, the oldest first, each with the one of its aggregate that holds it back
+-- $1: only stuck ones; $2: aggregate_id; $3: event_type; $4: created at or after; $5: how many at the most; NULL: any;
+-- $6: whether an event that failed holds back those behind it; $7: also one that is stuck
+WITH listed AS MATERIALIZED (
+    SELECT id, event_id, aggregate_type, aggregate_id, event_type, created_at, published_at, attempts, next_attempt_at, last_error,
+           hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) AS key
+    FROM {outbox}
+    WHERE published_at IS NULL
+      AND (NOT $1::boolean OR next_attempt_at = 'infinity')
+      AND ($2::text IS NULL OR aggregate_id = $2)
+      AND ($3::text IS NULL OR event_type = $3)
+      AND ($4::timestamptz IS NULL OR created_at >= $4)
+    ORDER BY id
+    LIMIT $5::bigint
+),
+-- The first that failed of each aggregate that is listed, from the index of those that did.
+ahead AS MATERIALIZED (
+    SELECT DISTINCT ON (key) key, id, event_id
+    FROM (
+        SELECT hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) AS key, id, event_id
+        FROM {outbox}
+        WHERE $6::boolean
+          AND published_at IS NULL
+          AND next_attempt_at IS NOT NULL
+          AND hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) = ANY (ARRAY(SELECT DISTINCT key FROM listed))
+          AND ($7::boolean OR next_attempt_at < 'infinity')
+    ) AS failed
+    ORDER BY key, id
+)
 SELECT json_build_object(
-           'id', id,
-           'event_id', event_id,
+           'id', listed.id,
+           'event_id', listed.event_id,
            'aggregate_type', aggregate_type,
            'aggregate_id', aggregate_id,
            'event_type', event_type,
            'state', CASE
                WHEN next_attempt_at = 'infinity' THEN 'stuck'
                WHEN next_attempt_at > now() THEN 'waiting'
+               WHEN ahead.id IS NOT NULL THEN 'behind'
                ELSE 'ready'
            END,
+           'waits_behind', ahead.event_id,
+           'waits_behind_id', ahead.id,
            'created_at', created_at,
            'age_seconds', CASE WHEN isfinite(created_at) THEN extract(epoch FROM now() - created_at)::double precision END,
            'published_at', published_at,
@@ -18,11 +48,6 @@ SELECT json_build_object(
            'next_attempt_at', next_attempt_at,
            'last_error', last_error
        )::text
-FROM {outbox}
-WHERE published_at IS NULL
-  AND (NOT $1::boolean OR next_attempt_at = 'infinity')
-  AND ($2::text IS NULL OR aggregate_id = $2)
-  AND ($3::text IS NULL OR event_type = $3)
-  AND ($4::timestamptz IS NULL OR created_at >= $4)
-ORDER BY id
-LIMIT $5::bigint
+FROM listed
+LEFT JOIN ahead ON ahead.key = listed.key AND ahead.id < listed.id
+ORDER BY listed.id

@@ -19,6 +19,8 @@ mod sequence;
 mod server;
 mod table;
 
+use std::iter;
+
 use clap::Args;
 use serde::Serialize;
 use service_kit::broker::BrokerArgs;
@@ -68,19 +70,24 @@ impl CheckArgs {
     async fn database(&self) -> Vec<Check> {
         const OF_THE_TABLE: [&str; 5] =
             ["table", "audit table", "sequence", "indexes", "privileges"];
+        // What else is wrong then has the same cause, or is seen when that is mended.
+        let only = |wrong: Check| {
+            let skipped = [pooler::CHECK].into_iter().chain(OF_THE_TABLE).map(Check::skipped);
+            iter::once(wrong).chain(skipped).collect()
+        };
         // First, as a pool may have no more than the connections that this takes.
         let pooler = pooler::check(self.target.database.url()).await;
         let session = match self.target.open("check", Purpose::Look).await {
             Ok(session) => session,
             Err(error) => {
                 let unreached = Finding::new(format!("{error:#}"), server::REACH.to_owned());
-                let mut checks = vec![Check::wrong("database", unreached)];
-                checks.push(pooler.unwrap_or_else(|_| Check::skipped(pooler::CHECK)));
-                checks.extend(OF_THE_TABLE.map(Check::skipped));
-                return checks;
+                return only(Check::wrong("database", unreached));
             }
         };
-        let mut checks = vec![server::check(&session).await];
+        let mut checks = match server::check(&session).await {
+            Ok(server) => vec![server],
+            Err(failed) => return only(failed),
+        };
         checks.push(pooler.unwrap_or_else(|error| Check::failed(pooler::CHECK, &error)));
         let table = match table::find(&session).await {
             Ok(table) => table,

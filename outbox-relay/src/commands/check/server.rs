@@ -20,11 +20,10 @@ pub(super) struct Server {
     pub(super) database: String,
 }
 
-pub(super) async fn check(session: &Session) -> Check {
-    let server = match queries::check_server(session).await {
-        Ok(server) => server,
-        Err(error) => return Check::failed("database", &error),
-    };
+/// Looks at it, or says why that failed.
+pub(super) async fn check(session: &Session) -> Result<Check, Check> {
+    let server =
+        queries::check_server(session).await.map_err(|error| Check::failed("database", &error))?;
     let Server { version, database, .. } = &server;
     let mut findings = Vec::new();
     if server.version_number < OLDEST {
@@ -41,5 +40,5 @@ pub(super) async fn check(session: &Session) -> Check {
         ));
     }
     let note = format!("PostgreSQL {version}, database {database}, role {}", session.role);
-    Check::of("database", findings, note)
+    Ok(Check::of("database", findings, note))
 }

@@ -16,6 +16,7 @@ use super::selection::Filter;
 use super::session::{Purpose, Session};
 use super::target::Target;
 use super::{End, print, queries};
+use crate::queries::Holding;
 use rate::Rate;
 
 /// Where counting ends.
@@ -120,6 +121,9 @@ impl StatusArgs {
 /// To the upper left corner, and everything below away; left out where no terminal is.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
+/// What is stuck needs a person, whatever is ahead of it: nothing is looked for there.
+const HOLDING: Holding = Holding { ordered: false, stuck_holds: false };
+
 async fn look(session: &Session) -> anyhow::Result<Status> {
     let relays: Vec<Relay> = queries::relays(session).await?;
     let owned = relays.iter().map(|relay| relay.lanes.len()).sum();
@@ -129,6 +133,7 @@ async fn look(session: &Session) -> anyhow::Result<Status> {
         published_last_minute: rate::measure(session).await?,
         lanes: Lanes { owned, of: LANES },
         relays,
-        stuck: queries::list_pending(session, true, &Filter::default(), STUCK_LISTED).await?,
+        stuck: queries::list_pending(session, true, &Filter::default(), STUCK_LISTED, HOLDING)
+            .await?,
     })
 }
