@@ -17,7 +17,7 @@ use crate::message::{Message, Messages};
 use crate::setup::EXCHANGE;
 use crate::usage::cpu;
 
-/// How messages are published. Written as CONNECTIONSxCHANNELSxWINDOW.
+/// How messages are published. Written as CONNECTIONSxCHANNELSxWINDOW, with `-together` behind it where that is meant.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bare {
     pub(crate) connections: usize,
@@ -25,24 +25,51 @@ pub(crate) struct Bare {
     pub(crate) channels: usize,
     /// Messages that are sent before their confirms are awaited.
     pub(crate) window: usize,
+    pub(crate) handover: Handover,
+}
+
+/// How a window's messages are handed to lapin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handover {
+    /// Each when the one before is written, as lapin's own examples do.
+    InTurn,
+    /// All at once, so that lapin writes them together: less work for the publisher.
+    Together,
+}
+
+impl Handover {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::InTurn => "in turn",
+            Self::Together => "together",
+        }
+    }
 }
 
 impl Bare {
     /// The next message is sent when the last one is confirmed.
-    pub(crate) const ONE_AT_A_TIME: Self = Self { connections: 1, channels: 1, window: 1 };
+    pub(crate) const ONE_AT_A_TIME: Self =
+        Self { connections: 1, channels: 1, window: 1, handover: Handover::Together };
 }
 
 impl FromStr for Bare {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let numbers: Option<Vec<usize>> = text
+        let (numbers, handover) = match text.strip_suffix("-together") {
+            Some(numbers) => (numbers, Handover::Together),
+            None => (text, Handover::InTurn),
+        };
+        let numbers: Option<Vec<usize>> = numbers
             .split('x')
             .map(|number| number.parse().ok().filter(|&number| number > 0))
             .collect();
         match numbers.as_deref() {
-            Some(&[connections, channels, window]) => Ok(Self { connections, channels, window }),
-            _ => Err("it must be CONNECTIONSxCHANNELSxWINDOW, as in 1x4x500".to_owned()),
+            Some(&[connections, channels, window]) => {
+                Ok(Self { connections, channels, window, handover })
+            }
+            _ => Err("it must be CONNECTIONSxCHANNELSxWINDOW, as in 1x4x500, or 1x4x500-together"
+                .to_owned()),
         }
     }
 }
@@ -85,7 +112,8 @@ pub(crate) async fn publish(
                     return Ok(channel);
                 }
                 let last = (first + bare.window).min(count);
-                send_window(&channel, messages, first..last, unroutable_percent).await?;
+                let window = first..last;
+                send_window(&channel, bare.handover, messages, window, unroutable_percent).await?;
             }
         });
     }
@@ -109,6 +137,7 @@ async fn open(connection: &Connection) -> anyhow::Result<Channel> {
 
 async fn send_window(
     channel: &Channel,
+    handover: Handover,
     messages: Messages,
     window: std::ops::Range<usize>,
     unroutable_percent: usize,
@@ -120,9 +149,20 @@ async fn send_window(
             messages.message(number, if unroutable { "nobody.listens" } else { "order.created" })
         })
         .collect();
-    // All at once: lapin answers a publish when it is written, and one at a time would be written one at a time.
-    let confirms = window.into_iter().map(|message| async { send(channel, message).await?.await });
-    for confirm in try_join_all(confirms).await? {
+    let mut pending = Vec::with_capacity(window.len());
+    match handover {
+        Handover::InTurn => {
+            for message in window {
+                pending.push(send(channel, message).await?);
+            }
+        }
+        Handover::Together => {
+            // lapin answers a publish when it is written.
+            let sent = window.into_iter().map(|message| send(channel, message));
+            pending = try_join_all(sent).await?;
+        }
+    }
+    for confirm in try_join_all(pending).await? {
         ensure!(confirm.is_ack(), "a message was refused");
     }
     Ok(())
@@ -172,12 +212,15 @@ impl Single {
 
 #[cfg(test)]
 mod tests {
-    use super::Bare;
+    use super::{Bare, Handover};
 
     #[test]
     fn a_shape_is_three_numbers() {
         let bare: Bare = "2x4x500".parse().expect("a shape");
         assert_eq!((bare.connections, bare.channels, bare.window), (2, 4, 500));
+        assert_eq!(bare.handover, Handover::InTurn);
+        let bare: Bare = "1x1x1000-together".parse().expect("a shape");
+        assert_eq!((bare.window, bare.handover), (1000, Handover::Together));
         for wrong in ["", "1", "1x4", "1x4x0", "1x4x500x1", "1x4xmany"] {
             assert!(wrong.parse::<Bare>().is_err(), "{wrong}");
         }

@@ -4,7 +4,7 @@ use anyhow::ensure;
 use clap::Args;
 use serde_json::json;
 
-use crate::bare::{self, Bare, Published};
+use crate::bare::{self, Bare, Handover, Published};
 use crate::result::result;
 use crate::setup::{Drained, Draining, Events, Outbox, Queue, RelayArgs, Servers};
 use crate::spread::{Spread, short};
@@ -25,12 +25,9 @@ pub(crate) struct Drain {
     /// Of each hundred events, how many no queue is bound for
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     unroutable_percent: u32,
-    /// Connections of the bare publisher, each with the relay's windows; several numbers are several limits, each with a
-    /// result of its own
-    #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N")]
-    connections: Vec<usize>,
-    /// More bare publishers to compare with, as CONNECTIONSxCHANNELSxWINDOW
-    #[arg(long, value_delimiter = ',', value_name = "SHAPE")]
+    /// Bare publishers to compare with besides those that have the relay's windows, as CONNECTIONSxCHANNELSxWINDOW or
+    /// CONNECTIONSxCHANNELSxWINDOW-together; each is a limit with a result of its own
+    #[arg(long, value_delimiter = ',', default_value = "1x1x1000", value_name = "SHAPE")]
     bare: Vec<Bare>,
     #[command(flatten)]
     relay: RelayArgs,
@@ -47,7 +44,6 @@ struct Limit {
 impl Drain {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         ensure!(self.events > 0 && self.rounds > 0, "there is nothing to measure");
-        ensure!(!self.connections.contains(&0), "a publisher without a connection is none");
         let program = self.relay.program()?;
         let servers = Servers::start().await?;
         let (outbox, queue) = tokio::try_join!(Outbox::new(&servers), Queue::new(&servers))?;
@@ -85,7 +81,8 @@ impl Drain {
             }
         }
 
-        for (limit, &Bare { connections, channels, window }) in limits.iter().zip(&shapes) {
+        for (limit, &Bare { connections, channels, window, handover }) in limits.iter().zip(&shapes)
+        {
             let ratios: Spread = limit.ratios.iter().copied().collect();
             let bare: Spread = limit.bare.iter().map(|bare| bare.per_second).collect();
             let bare_cpu: Spread =
@@ -102,7 +99,12 @@ impl Drain {
                 "events": self.events,
                 "unroutable_percent": self.unroutable_percent,
                 "rounds": self.rounds,
-                "bare": { "connections": connections, "channels": channels, "window": window },
+                "bare": {
+                    "connections": connections,
+                    "channels": channels,
+                    "window": window,
+                    "handed_over": handover.name(),
+                },
                 "relay": program.settings(),
                 "bare_per_second": bare.json(),
                 "relay_per_second":
@@ -121,13 +123,17 @@ impl Drain {
         Ok(())
     }
 
-    /// The bare publishers: with the relay's windows, then those that were asked for.
+    /// The bare publishers: with the relay's windows, however they are handed over, then those that were asked for.
     fn shapes(&self) -> Vec<Bare> {
         let window = self.relay.window.unwrap_or(RELAY_WINDOW);
         let channels = self.relay.channels.unwrap_or(RELAY_CHANNELS);
-        let connections = self.connections.iter();
-        let as_the_relay = connections.map(|&connections| Bare { connections, channels, window });
-        as_the_relay.chain(self.bare.iter().copied()).collect()
+        let as_the_relay = [Handover::InTurn, Handover::Together].map(|handover| Bare {
+            connections: 1,
+            channels,
+            window,
+            handover,
+        });
+        as_the_relay.into_iter().chain(self.bare.iter().copied()).collect()
     }
 
     fn each(&self, total: f64) -> f64 {

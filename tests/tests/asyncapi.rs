@@ -96,7 +96,7 @@ fn parts(message: &BasicGetMessage) -> anyhow::Result<Parts> {
     let headers: Map<String, Value> = properties
         .headers()
         .iter()
-        .flat_map(|headers| headers.inner())
+        .flat_map(lapin::types::FieldTable::inner)
         .map(|(name, value)| Ok((name.to_string(), plain(value)?)))
         .collect::<anyhow::Result<_>>()?;
     Ok(Parts {
