@@ -193,9 +193,17 @@ impl RabbitServer {
 
         let access = self.settings.access.clone();
         let management = Management::new(&access.management_url())?;
+        // Asked of the node, not of the port: there a stranger may answer who took it first.
+        let listens_on = async |port: u16| {
+            let listens = format!("/api/health/checks/port-listener/{port}");
+            matches!(management.get(&listens).await, Ok(Some(_)))
+        };
         let answers = async || {
-            tokio::net::TcpStream::connect(("127.0.0.1", access.amqp_port)).await.is_ok()
-                && management.get("/api/overview").await.is_ok()
+            let with_tls = match self.tls_port() {
+                Some(port) => listens_on(port).await,
+                None => true,
+            };
+            with_tls && listens_on(access.amqp_port).await
         };
         let running = self.running.as_ref().context("RabbitMQ was just started")?;
         wait_until_ready("RabbitMQ", running, &self.log, READY, answers).await?;
