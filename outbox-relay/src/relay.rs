@@ -1,8 +1,9 @@
-//! The relay: what happens in one turn. The loop that repeats it is in `relay/run.rs`.
+//! The relay: what it has, and a turn of it from the outside. `relay/take_up.rs` is what it does with what has ended, `relay/turn.rs`
+//! what it begins, `relay/run.rs` the loop that repeats the two.
 
 mod run;
-
-use std::time::Instant;
+mod take_up;
+mod turn;
 
 use service_kit::health::{Health, Need};
 use tokio::task::JoinSet;
@@ -11,20 +12,19 @@ use tokio_util::sync::CancellationToken;
 use crate::backlog::Backlog;
 use crate::broker::Broker;
 use crate::config::{Config, Ordering, WhenStuck};
-use crate::database::{Database, DatabaseError};
+use crate::database::Database;
 use crate::flight::Flight;
-use crate::lanes::{LaneSet, Lanes, lane};
+use crate::lanes::{LaneSet, Lanes};
 use crate::link::Link;
 use crate::lookout::Lookout;
 use crate::measure;
 use crate::publish::Published;
 use crate::queries::Holding;
-use crate::queue::{Place, Queue};
-use crate::settle::{Failed, Settled};
+use crate::queue::Queue;
+use crate::settle::Settled;
 use crate::settling::Settling;
 use crate::topology::Topology;
-use crate::verdict::Verdict;
-use crate::window::{BLOCKED, Patience};
+use crate::window::Patience;
 
 pub(crate) use run::run;
 
@@ -158,166 +158,5 @@ impl Relay {
         self.queue.keep(LaneSet::default());
         self.lookout.forget();
         self.is_catching_up = true;
-    }
-
-    /// Takes up what has ended meanwhile. Says whether the outcome of events was noted.
-    fn take_up(&mut self) -> bool {
-        let mut settled = false;
-        while let Some(done) = self.tasks.try_join_next() {
-            settled |= self.take_up_one(done);
-        }
-        settled
-    }
-
-    fn take_up_one(&mut self, done: Result<Done, tokio::task::JoinError>) -> bool {
-        match done {
-            Ok(Done::Published(published)) => {
-                self.published(published);
-                false
-            }
-            Ok(Done::Settled(settled)) => self.settled(settled),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
-    }
-
-    fn published(&mut self, published: Published) {
-        let Published { publisher, events, verdicts, unsent, lost } = published;
-        measure::decided(&events, &verdicts);
-        if let (Some(last), false) = (events.last(), unsent.is_empty()) {
-            for event in &unsent {
-                self.flight.landed(event);
-            }
-            let unsent: Vec<Place> = unsent.iter().map(|event| event.place).collect();
-            let kept = self.lanes.open().has(lane(last.place.key));
-            self.queue.broke_off(&last.place, &unsent, kept);
-        }
-        for (event, verdict) in events.iter().zip(&verdicts) {
-            self.flight.landed(event);
-            match verdict {
-                Verdict::Published => {
-                    self.queue.published(&event.place);
-                    self.settling.waiting().published(event);
-                }
-                Verdict::Failed(_) | Verdict::Impossible(_) => {
-                    let args = &self.config.relay;
-                    let failed = self.settling.waiting().failed(event, verdict, args);
-                    let skips = args.relay_when_stuck == WhenStuck::Skip;
-                    if failed == Failed::Stuck && skips {
-                        self.queue.published(&event.place);
-                    } else {
-                        self.queue.failed(&event.place);
-                    }
-                    // What waits behind it may wait for long, and be changed by people meanwhile.
-                    self.flight.forget_ahead();
-                }
-                Verdict::Unknown if self.lanes.open().has(lane(event.place.key)) => {
-                    self.queue.put_back(event.place);
-                }
-                Verdict::Unknown => self.queue.let_go(&event.place),
-            }
-        }
-        // What ends after the connection was lost says nothing of the one that has taken its place.
-        let Some(broker) = self.broker.get().filter(|broker| broker.owns(&publisher)) else {
-            return;
-        };
-        if let Some(reason) = lost {
-            self.broker.lost(&reason);
-        } else {
-            broker.give_back(publisher);
-            self.broker.works();
-        }
-    }
-
-    /// Says whether the outcome of events was noted.
-    fn settled(&mut self, mut settled: Settled) -> bool {
-        self.settling.ended(&mut settled);
-        for place in &settled.places {
-            self.queue.settled(place);
-        }
-        if settled.freed {
-            self.lookout.start_over();
-        }
-        match settled.result {
-            Ok(()) => (),
-            // The session is as good as any other. What it did not note is not sent again meanwhile.
-            Err(error @ DatabaseError::Unmoved) => self.database.hindered(&error.to_string()),
-            Err(error) => self.lose_database(&error.to_string()),
-        }
-        !settled.places.is_empty()
-    }
-
-    async fn turn(&mut self) -> Result<Outcome, DatabaseError> {
-        let busy = self.queue.busy();
-        let Some(database) = self.database.get() else {
-            return Ok(
-                self.stands("can't publish: the database can't be reached", Outcome::Unavailable)
-            );
-        };
-        database.tell(self.broker.trouble()).await?;
-        let Some(broker) = self.broker.get() else {
-            // Another relay may be able to reach the broker.
-            self.queue.keep(LaneSet::default());
-            self.flight.forget_ahead();
-            self.lanes.leave(database, busy).await?;
-            self.lookout.forget();
-            self.works();
-            return Ok(
-                self.stands("can't publish: the broker can't be reached", Outcome::Unavailable)
-            );
-        };
-        let is_blocked = broker.is_blocked();
-        let taken = self.lanes.share(database).await?;
-        if !taken.is_empty() {
-            self.queue.resume(taken);
-            self.lookout.start_over();
-        }
-        if self.lanes.is_leaving() {
-            self.queue.keep(self.lanes.open());
-            self.flight.forget_ahead();
-            self.lanes.hand_over(database, busy).await?;
-        }
-        if is_blocked {
-            self.broker.hindered(BLOCKED);
-            self.works();
-            return Ok(Outcome::Unavailable);
-        }
-        if self.lanes.open().is_empty() {
-            self.works();
-            return Ok(self.stands("standing by: other relays own all lanes", Outcome::StandingBy));
-        }
-        // Before anything else is taken, so that nothing is sent again whose outcome is known.
-        self.is_catching_up &= !self.settling.is_done();
-        if self.settling.is_stuck() || self.is_catching_up {
-            self.works();
-            return Ok(Outcome::Unavailable);
-        }
-        let lanes = self.lanes.open().len();
-        measure::lanes(lanes);
-        self.health.note("relay", format!("publishing, {lanes} of 64 lanes"));
-        self.backlog.measure(database).await?;
-        let begun = Instant::now();
-        let is_all = self.lookout.look(database, self.lanes.open(), &mut self.queue).await?;
-        measure::polled(begun.elapsed());
-        self.works();
-        if let (Some(database), Some(broker)) = (self.database.get(), self.broker.get()) {
-            self.flight.begin(&mut self.queue, database, broker, &mut self.tasks).await?;
-        }
-        if self.queue.is_empty() && self.settling.is_done() && is_all {
-            self.broker.works();
-            return Ok(Outcome::Idle);
-        }
-        Ok(Outcome::Busy)
-    }
-
-    fn works(&mut self) {
-        if !self.settling.fails() {
-            self.database.works();
-        }
-    }
-
-    fn stands(&self, note: &str, outcome: Outcome) -> Outcome {
-        measure::lanes(0);
-        self.health.note("relay", note);
-        outcome
     }
 }

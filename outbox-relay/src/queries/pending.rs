@@ -1,0 +1,123 @@
+//! The pending events: looking for them, loading them and counting them.
+
+use tokio_postgres::{Error, Row};
+
+use crate::database::{Database, DatabaseError};
+use crate::horizon::OpenTransaction;
+use crate::lanes::LaneSet;
+use crate::queue::Place;
+
+/// Which events hold back those behind them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Holding {
+    pub(crate) ordered: bool,
+    pub(crate) stuck_holds: bool,
+}
+
+/// What a look saw.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) places: Vec<Place>,
+    /// Rows that were looked at, of whichever lane.
+    pub(crate) rows: i64,
+    /// The highest id among them.
+    pub(crate) reached: Option<i64>,
+    /// The latest row of the audit table.
+    pub(crate) audited: Option<i64>,
+}
+
+pub(crate) async fn look_ahead(
+    database: &Database,
+    above: i64,
+    open: &[OpenTransaction],
+    lanes: LaneSet,
+    rows: i64,
+    holding: Holding,
+) -> Result<Seen, DatabaseError> {
+    let xids: Vec<Option<i64>> = open.iter().map(|open| open.writer.xid).collect();
+    let above_ids: Vec<i64> = open.iter().map(|open| open.above).collect();
+    let virtual_ids: Vec<&str> = open.iter().map(|open| open.writer.virtual_id.as_str()).collect();
+    let rows = database
+        .claim
+        .query(
+            &database.claims.look_ahead,
+            &[
+                &above,
+                &xids,
+                &above_ids,
+                &lanes.0.cast_signed(),
+                &rows,
+                &holding.ordered,
+                &holding.stuck_holds,
+                &virtual_ids,
+            ],
+        )
+        .await?;
+    let Some(first) = rows.first() else {
+        return Ok(Seen { places: Vec::new(), rows: 0, reached: None, audited: None });
+    };
+    Ok(Seen {
+        rows: first.try_get("rows")?,
+        reached: first.try_get("reached")?,
+        audited: first.try_get("audited")?,
+        places: rows
+            .iter()
+            .filter_map(|row| match row.try_get::<_, Option<i64>>("id") {
+                Ok(None) => None,
+                Ok(Some(_)) => Some(place(row)),
+                Err(error) => Some(Err(error)),
+            })
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn place(row: &Row) -> Result<Place, Error> {
+    Ok(Place {
+        id: row.try_get("id")?,
+        key: row.try_get("key")?,
+        size: i64::from(row.try_get::<_, i32>("size")?),
+    })
+}
+
+pub(crate) async fn look_due(
+    database: &Database,
+    lanes: LaneSet,
+    most: i64,
+    holding: Holding,
+) -> Result<Vec<Place>, DatabaseError> {
+    let rows = database
+        .claim
+        .query(
+            &database.claims.look_due,
+            &[&lanes.0.cast_signed(), &most, &holding.ordered, &holding.stuck_holds],
+        )
+        .await?;
+    Ok(rows.iter().map(place).collect::<Result<_, _>>()?)
+}
+
+pub(crate) async fn look_behind(
+    database: &Database,
+    keys: &[i64],
+    ids: &[i64],
+    most: i64,
+    stuck_holds: bool,
+) -> Result<Vec<Place>, DatabaseError> {
+    let rows = database
+        .claim
+        .query(&database.claims.look_behind, &[&keys, &ids, &most, &stuck_holds])
+        .await?;
+    Ok(rows.iter().map(place).collect::<Result<_, _>>()?)
+}
+
+pub(crate) async fn load(
+    database: &Database,
+    ids: &[i64],
+    bytes: i64,
+    longest: i64,
+) -> Result<Vec<Row>, DatabaseError> {
+    database.claim.query(&database.claims.load, &[&ids, &bytes, &longest]).await
+}
+
+pub(crate) async fn measure_backlog(database: &Database, most: i64) -> Result<Row, DatabaseError> {
+    database.claim.query_one(&database.claims.measure_backlog, &[&most]).await
+}

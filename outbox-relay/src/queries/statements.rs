@@ -1,0 +1,46 @@
+//! What is prepared once for a session: the text of each statement with the table's name in it.
+
+use tokio_postgres::{Client, Error, Statement};
+
+use crate::table::OutboxTable;
+
+macro_rules! statements {
+    ($name:ident: $($statement:ident),+ $(,)?) => {
+        /// The statements of a session, prepared once.
+        #[derive(Debug)]
+        pub(crate) struct $name {
+            $(pub(super) $statement: Statement),+
+        }
+
+        impl $name {
+            pub(crate) async fn prepare(client: &Client, table: &OutboxTable) -> Result<Self, Error> {
+                Ok(Self {
+                    $($statement: client
+                        .prepare(&table.fill_in(include_str!(concat!(
+                            "../../../sql/relay/queries/", stringify!($statement), ".sql"
+                        ))))
+                        .await?),+
+                })
+            }
+        }
+    };
+}
+
+statements!(
+    ClaimStatements: look_ahead,
+    look_due,
+    look_behind,
+    load,
+    watch_writers,
+    watch_lanes,
+    join_relays,
+    leave_relays,
+    name_session,
+    take_lanes,
+    give_lanes,
+    measure_backlog,
+);
+
+statements!(SettleStatements: settle_published, settle_deleted, settle_failed, still_pending);
+
+statements!(PruneStatements: lock_pruning, prune);

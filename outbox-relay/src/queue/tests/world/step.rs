@@ -1,0 +1,77 @@
+//! What may happen.
+
+use proptest::sample::Index;
+
+/// What may happen.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    Add {
+        key: i64,
+        rows: usize,
+    },
+    /// A transaction draws an id and is not committed yet.
+    Begin {
+        key: i64,
+    },
+    Commit(Index),
+    LookAhead {
+        rows: usize,
+    },
+    LookDue {
+        rows: usize,
+    },
+    LookBehind {
+        lines: usize,
+    },
+    Take {
+        count: usize,
+        bytes: i64,
+    },
+    /// Takes one event, and those behind it that go in a row.
+    TakeRow {
+        behind: usize,
+    },
+    /// So many events of the row were sent, and this became of the last one.
+    EndRow {
+        sent: Index,
+        last: Fate,
+    },
+    Publish {
+        first: Index,
+        count: usize,
+    },
+    Fail(Index),
+    /// It failed, and is stuck.
+    GiveUp(Index),
+    LoseConfirm(Index),
+    Settle {
+        count: usize,
+    },
+    BecomeDue,
+    /// A person makes a failed event due.
+    Retry(Index),
+    /// A person deletes a pending event.
+    Discard(Index),
+    /// Other relays come and go.
+    Share {
+        lanes: u64,
+    },
+    /// The session ends, and a new one owns these lanes.
+    LoseSession {
+        lanes: u64,
+    },
+    /// Another relay publishes the first events of an aggregate of its own.
+    OtherRelay {
+        key: i64,
+        rows: usize,
+    },
+}
+
+/// What becomes of an event that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Published,
+    Failed,
+    Stuck,
+    Unknown,
+}

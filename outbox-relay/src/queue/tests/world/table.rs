@@ -1,0 +1,50 @@
+//! The rows that are pending, and what the database says of them.
+
+use std::collections::BTreeMap;
+
+use proptest::sample::Index;
+
+use super::World;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Row {
+    New,
+    Waits,
+    Due,
+    Stuck,
+}
+
+impl World {
+    pub(super) fn rows(&mut self, key: i64) -> &mut BTreeMap<i64, Row> {
+        self.table.entry(key).or_default()
+    }
+
+    pub(super) fn pick(&self, index: Index, which: impl Fn(Row) -> bool) -> Option<(i64, i64)> {
+        let all = self.table.iter().flat_map(|(key, rows)| {
+            rows.iter().filter(|(_, row)| which(**row)).map(|(id, _)| (*key, *id))
+        });
+        let all: Vec<_> = all.collect();
+        (!all.is_empty()).then(|| *index.get(&all))
+    }
+
+    pub(super) fn commit(&mut self, id: i64, key: i64) {
+        if self.last_id > id {
+            // Whether or not there is one in the table now: it may be published already.
+            self.late.insert(id);
+        }
+        self.rows(key).insert(id, Row::New);
+        // What the horizon promises.
+        self.cursor = self.cursor.min(id - 1);
+    }
+
+    /// The id behind which the table holds back the rows of an aggregate.
+    pub(super) fn held_behind(&self, key: i64) -> i64 {
+        let holds = |row: Row| match row {
+            Row::New => false,
+            Row::Waits | Row::Due => true,
+            Row::Stuck => self.stuck_holds,
+        };
+        let first = self.table[&key].iter().find(|(_, row)| self.ordered && holds(**row));
+        first.map_or(i64::MAX, |(id, _)| *id)
+    }
+}
