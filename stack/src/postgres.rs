@@ -1,24 +1,33 @@
 //! A PostgreSQL server of our own: own data, own port on 127.0.0.1, everything else as shipped.
+//!
+//! | file | what it is about |
+//! |---|---|
+//! | `temporary` | a server of one test's own |
+//! | `settings` | what is kept of a server between its starts |
+//! | `data` | the folder of its data, filled by `initdb` |
+//! | `stale_lock` | what a killed server leaves behind |
+//! | `command` | the environment and the user that its programs run with |
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::process::CommandExt;
+mod command;
+mod data;
+mod settings;
+mod stale_lock;
+mod temporary;
+
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::Context;
 use nix::sys::signal::Signal;
-use serde::{Deserialize, Serialize};
 
-use crate::checkout::{give_to_postgres, open_folder, postgres_user};
+use crate::checkout::open_folder;
 use crate::database::{Database, PostgresAccess};
 use crate::process::{Process, ProcessId};
-use crate::readiness::{says_address_in_use, wait_until_ready};
-use crate::scratch::{Scratch, end_and_remove};
-use crate::secret::{password, write_private};
+use crate::readiness::wait_until_ready;
+use crate::scratch::Scratch;
 use crate::tls::ServerTls;
-use crate::{locate, ports, version};
+use crate::{locate, version};
+use settings::Settings;
 
 const READY: Duration = Duration::from_secs(60);
 const STOPPED: Duration = Duration::from_secs(60);
@@ -39,53 +48,7 @@ pub struct PostgresServer {
     tls: Option<ServerTls>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Settings {
-    pub(crate) access: PostgresAccess,
-    process: Option<ProcessId>,
-}
-
 impl PostgresServer {
-    /// Starts a server for this test alone, for faults that would disturb others: 2 to 3 seconds.
-    ///
-    /// # Errors
-    /// When PostgreSQL is not installed or does not start.
-    pub async fn start_temporary() -> anyhow::Result<Self> {
-        Self::new_temporary().await?.start_or_replace().await
-    }
-
-    /// The same with TLS, without which only the superuser is let in.
-    ///
-    /// # Errors
-    /// When PostgreSQL is not installed or does not start.
-    pub async fn start_temporary_with_tls(tls: ServerTls) -> anyhow::Result<Self> {
-        let mut server = Self::new_temporary().await?;
-        server.tls = Some(tls);
-        server.start_or_replace().await
-    }
-
-    /// Another one in its place when someone took the port between our choosing it and the server's
-    /// listening on it.
-    async fn start_or_replace(mut self) -> anyhow::Result<Self> {
-        match self.start().await {
-            Err(_) if says_address_in_use(&self.log) => {
-                let tls = self.tls.take();
-                self = Self::new_temporary().await?;
-                self.tls = tls;
-                self.start().await?;
-            }
-            result => result?,
-        }
-        Ok(self)
-    }
-
-    pub(crate) async fn new_temporary() -> anyhow::Result<Self> {
-        let dir = Scratch::of_this_process().await?.folder("postgres")?;
-        let mut server = Self::in_folder(&dir, &dir.join("postgres.log"), None)?;
-        server.temporary = true;
-        Ok(server)
-    }
-
     /// The server whose data lie in `dir`, running or not; a new one when there is none yet.
     /// The port is the one it had if that is still free, else the next free one from `first_port`
     /// (any free one without it).
@@ -94,17 +57,10 @@ impl PostgresServer {
     /// When the folder can't be used or no port is free.
     pub fn in_folder(dir: &Path, log: &Path, first_port: Option<u16>) -> anyhow::Result<Self> {
         open_folder(dir)?;
-        let known = std::fs::read(dir.join("server.json")).ok();
-        let known: Option<Settings> = known.and_then(|json| serde_json::from_slice(&json).ok());
-        let mut settings = known.unwrap_or_else(|| Settings {
-            access: PostgresAccess { port: 0, password: password() },
-            process: None,
-        });
-
+        let mut settings = Settings::of(dir);
         let running = settings.process.clone().filter(ProcessId::is_alive).map(Process::adopt);
-        if running.is_none() && (settings.access.port == 0 || !ports::is_free(settings.access.port))
-        {
-            settings.access.port = first_port.map_or_else(ports::free_port, ports::next_free)?;
+        if running.is_none() {
+            settings.choose_port(first_port)?;
         }
         let (dir, log) = (dir.to_owned(), log.to_owned());
         Ok(Self { dir, log, settings, running, temporary: false, tls: None })
@@ -169,26 +125,6 @@ impl PostgresServer {
         Ok(())
     }
 
-    /// Where process 1 waits for nobody, as in many containers, a killed postmaster remains as a
-    /// zombie, and the next one takes it for alive. Removes its lock file once the last process
-    /// that worked on the data has ended.
-    async fn remove_stale_lock(&self) -> anyhow::Result<()> {
-        let lock = self.data().join("postmaster.pid");
-        let Ok(content) = std::fs::read_to_string(&lock) else { return Ok(()) };
-        let pid = content.lines().next().and_then(|line| line.parse::<u32>().ok());
-        let Some(last) = &self.settings.process else { return Ok(()) };
-        if Some(last.pid) != pid || last.is_alive() || !Path::new("/proc/self/cwd").exists() {
-            return Ok(());
-        }
-        let end = Instant::now() + STOPPED;
-        while works_in(&self.data())? {
-            ensure!(Instant::now() < end, "a process of the killed PostgreSQL does not end");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        std::fs::remove_file(&lock)?;
-        Ok(())
-    }
-
     async fn try_start(&mut self, bin: &Path) -> anyhow::Result<()> {
         let mut postgres = self.command(&bin.join("postgres"))?;
         postgres.arg("-D").arg(self.data());
@@ -210,7 +146,7 @@ impl PostgresServer {
         if self.temporary {
             Scratch::of_this_process().await?.register(&running.id, true)?;
         }
-        self.save()?;
+        self.settings.save(&self.dir)?;
 
         let access = &self.settings.access;
         let answers = async || access.connect("postgres").await.is_ok();
@@ -246,105 +182,6 @@ impl PostgresServer {
         if let Some(running) = self.running.take() {
             running.stop(signal, STOPPED).await?;
         }
-        Ok(())
-    }
-
-    pub(crate) fn data(&self) -> PathBuf {
-        self.dir.join("data")
-    }
-
-    fn save(&self) -> anyhow::Result<()> {
-        write_private(&self.dir.join("server.json"), &serde_json::to_string(&self.settings)?)
-    }
-
-    /// An empty folder for the data.
-    pub(crate) fn make_data_folder(&self) -> anyhow::Result<PathBuf> {
-        let data = self.data();
-        if data.exists() {
-            // An initdb that was interrupted leaves a folder without PG_VERSION, or a partial one.
-            std::fs::remove_dir_all(&data)?;
-        }
-        DirBuilder::new().mode(0o700).create(&data)?;
-        give_to_postgres(&data)?;
-        Ok(data)
-    }
-
-    fn create_data(&self, bin: &Path) -> anyhow::Result<()> {
-        let data = self.make_data_folder()?;
-        let password = self.dir.join("password");
-        write_private(&password, &self.settings.access.password)?;
-        give_to_postgres(&password)?;
-
-        // Passwords in clear text over loopback for temporary servers: a SCRAM exchange costs
-        // unoptimised test binaries 50 ms of CPU for each connection.
-        let auth = if self.temporary { "password" } else { "scram-sha-256" };
-        let output = self
-            .command(&bin.join("initdb"))?
-            .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--no-instructions"])
-            .arg(format!("--auth={auth}"))
-            .arg(format!("--pwfile={}", password.display()))
-            .arg("--pgdata")
-            .arg(&data)
-            .output()
-            .context("cannot start initdb")?;
-        std::fs::remove_file(&password)?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!("initdb could not create {}: {}", data.display(), said.trim());
-        }
-        Ok(())
-    }
-
-    /// A command with a clean environment, run by the user that PostgreSQL accepts.
-    pub(crate) fn command(&self, program: &Path) -> anyhow::Result<Command> {
-        let mut command = Command::new(program);
-        command.env_clear().env("LC_ALL", "C").env("TZ", "UTC").current_dir(self.data());
-        if let Some(path) = std::env::var_os("PATH") {
-            command.env("PATH", path);
-        }
-        if let Some(user) = postgres_user()? {
-            ensure!(
-                !user.uid.is_root(),
-                "the user {} is root under another name, which PostgreSQL refuses",
-                user.name
-            );
-            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
-        }
-        Ok(command)
-    }
-}
-
-/// Whether any process has this as its working folder, as every process of PostgreSQL has its data.
-fn works_in(dir: &Path) -> anyhow::Result<bool> {
-    let dir = dir.canonicalize()?;
-    let processes = std::fs::read_dir("/proc")?.flatten();
-    let mut folders = processes.filter_map(|entry| entry.path().join("cwd").read_link().ok());
-    Ok(folders.any(|folder| folder == dir))
-}
-
-impl Drop for PostgresServer {
-    fn drop(&mut self) {
-        if self.temporary {
-            let processes = self.running.iter().map(|running| (running.id.clone(), true));
-            end_and_remove(&self.dir, &processes.collect::<Vec<_>>());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use super::PostgresServer;
-
-    #[tokio::test]
-    async fn a_port_that_was_taken_meanwhile_is_replaced_by_another() -> anyhow::Result<()> {
-        let server = PostgresServer::new_temporary().await?;
-        let port = server.access().port;
-        let _faster = TcpListener::bind(("127.0.0.1", port))?;
-        let server = server.start_or_replace().await?;
-        assert_ne!(server.access().port, port);
-        assert!(server.database("moved").await.is_ok());
         Ok(())
     }
 }

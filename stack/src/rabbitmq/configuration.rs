@@ -1,0 +1,35 @@
+//! The files that a node reads when it starts.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::RabbitServer;
+use crate::secret::write_private;
+use crate::vhost::RabbitAccess;
+
+impl RabbitServer {
+    pub(super) fn write_configuration(&self) -> anyhow::Result<()> {
+        let RabbitAccess { amqp_port, management_port, user, password } = &self.settings.access;
+        // The write-ahead log of quorum queues is kept in memory too: 512 MiB is a data centre's.
+        let mut configuration = format!(
+            "listeners.tcp.1 = 127.0.0.1:{amqp_port}\n\
+             management.tcp.ip = 127.0.0.1\n\
+             management.tcp.port = {management_port}\n\
+             default_user = {user}\n\
+             default_pass = {password}\n\
+             log.console = true\n\
+             log.file = false\n\
+             raft.wal_max_size_bytes = 67108864\n"
+        );
+        if let Some((port, tls)) = &self.tls {
+            configuration += &tls.for_rabbitmq(&self.dir, *port)?;
+        }
+        write_private(&self.dir.join("rabbitmq.conf"), &configuration)?;
+        write_private(&self.dir.join("enabled_plugins"), "[rabbitmq_management].\n")?;
+        let cookie = self.dir.join(".erlang.cookie");
+        if !cookie.exists() {
+            write_private(&cookie, &crate::secret::password())?;
+            std::fs::set_permissions(&cookie, std::fs::Permissions::from_mode(0o400))?;
+        }
+        Ok(())
+    }
+}
