@@ -1,15 +1,20 @@
 //! A consumer under test: its database, its broker, a publisher that shares no code with the relay, and looks at the queues.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `publisher` | events as any service would publish them |
+//! | `queues` | what waits in the consumer's queues |
+//! | `until` | waiting for an answer |
+
+mod publisher;
+mod queues;
+mod until;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use lapin::message::Delivery;
-use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
-};
-use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
-use serde_json::{Value, json};
+use lapin::options::ConfirmSelectOptions;
+use lapin::{Channel, Connection, ConnectionProperties};
 use stack::{Database, Service, Vhost};
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -17,15 +22,9 @@ use uuid::Uuid;
 use crate::consumer::Consumer;
 use crate::pipeline::{PATIENCE, connect};
 
-/// The queue that the consumer reads.
-pub const QUEUE: &str = "customer.orders_count";
-/// Where messages wait for their retry.
-pub const RETRY_QUEUE: &str = "customer.orders_count.retry";
-/// Where messages wait for a person.
-pub const DEAD_LETTER_QUEUE: &str = "customer.orders_count.dlq";
-
-const EVENTS: &str = "orders.events";
-const MANDATORY: BasicPublishOptions = BasicPublishOptions { mandatory: true, immediate: false };
+pub use publisher::{order_created, orders_of};
+pub use queues::{DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE};
+pub use until::until;
 
 /// What a consumer works with.
 #[derive(Debug)]
@@ -141,63 +140,6 @@ impl Counting {
         Service::spawn(stack::binary("customer-service").await?, ["consumer"], settings).await
     }
 
-    /// Publishes an event as any service would, and waits until a queue has it.
-    ///
-    /// # Errors
-    /// When the broker does not take it.
-    pub async fn publish(&self, body: &Value) -> anyhow::Result<()> {
-        self.publish_all([body.to_string().into_bytes()]).await
-    }
-
-    /// Publishes many bodies at once.
-    ///
-    /// # Errors
-    /// When the broker does not take one of them.
-    pub async fn publish_all(
-        &self,
-        bodies: impl IntoIterator<Item = Vec<u8>>,
-    ) -> anyhow::Result<()> {
-        let mut confirms = Vec::new();
-        for body in bodies {
-            let properties = BasicProperties::default()
-                .with_delivery_mode(2)
-                .with_content_type("application/json".into());
-            confirms.push(
-                self.channel
-                    .basic_publish(
-                        EVENTS.into(),
-                        "order.created".into(),
-                        MANDATORY,
-                        &body,
-                        properties,
-                    )
-                    .await?,
-            );
-        }
-        for confirm in confirms {
-            ensure!(confirm.await? == Confirmation::Ack(None), "a message was not taken");
-        }
-        Ok(())
-    }
-
-    /// Publishes one message with these properties, and waits until a queue has it.
-    ///
-    /// # Errors
-    /// When the broker does not take it.
-    pub async fn publish_as(
-        &self,
-        routing_key: &str,
-        body: &[u8],
-        properties: BasicProperties,
-    ) -> anyhow::Result<()> {
-        let confirm = self
-            .channel
-            .basic_publish(EVENTS.into(), routing_key.into(), MANDATORY, body, properties)
-            .await?;
-        ensure!(confirm.await? == Confirmation::Ack(None), "the message was not taken");
-        Ok(())
-    }
-
     /// A customer's count.
     ///
     /// # Errors
@@ -221,18 +163,6 @@ impl Counting {
         .with_context(|| format!("{expected} orders of {customer}"))
     }
 
-    /// How many messages of a queue are not with a consumer.
-    ///
-    /// # Errors
-    /// When there is no such queue.
-    pub async fn waiting(&self, queue: &str) -> anyhow::Result<u32> {
-        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let channel = self.connection.create_channel().await?;
-        let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
-        channel.close(200, "".into()).await?;
-        Ok(declared.message_count())
-    }
-
     /// Stops a consumer when it has done all that was published before; nothing may return to the queue then.
     ///
     /// # Errors
@@ -246,20 +176,6 @@ impl Counting {
         ensure!(left == 0, "{left} messages were not acknowledged");
         Ok(())
     }
-
-    /// Waits for a message in a queue and takes it.
-    ///
-    /// # Errors
-    /// When none comes in time.
-    pub async fn take(&self, queue: &str) -> anyhow::Result<Delivery> {
-        until(async || {
-            let options = BasicGetOptions { no_ack: true };
-            let got = self.channel.basic_get(queue.into(), options).await?;
-            Ok(got.map(|message| message.delivery))
-        })
-        .await
-        .with_context(|| format!("a message in {queue}"))
-    }
 }
 
 async fn open(broker: &Vhost) -> anyhow::Result<(Connection, Channel)> {
@@ -267,37 +183,4 @@ async fn open(broker: &Vhost) -> anyhow::Result<(Connection, Channel)> {
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok((connection, channel))
-}
-
-/// The body of an `order.created` as the contract has it.
-#[must_use]
-pub fn order_created(event_id: Uuid, customer: Uuid) -> Value {
-    json!({
-        "event_id": event_id,
-        "event": "order.created",
-        "occurred_at": "2026-02-01T22:25:31.123456Z",
-        "data": {"order_public_id": Uuid::new_v4(), "customer_public_id": customer},
-    })
-}
-
-/// The bodies of so many events of one customer.
-#[must_use]
-pub fn orders_of(number: usize, customer: Uuid) -> Vec<Vec<u8>> {
-    let body = |_| order_created(Uuid::now_v7(), customer).to_string().into_bytes();
-    (0..number).map(body).collect()
-}
-
-/// Asks `probe` until it gives something.
-///
-/// # Errors
-/// When the time is up, and when the probe fails.
-pub async fn until<T>(probe: impl AsyncFn() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = probe().await? {
-            return Ok(found);
-        }
-        ensure!(Instant::now() < deadline, "it does not happen within {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

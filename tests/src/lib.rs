@@ -9,6 +9,7 @@ pub mod deliveries;
 pub mod enqueued;
 pub mod example;
 pub mod frozen;
+pub mod held_up;
 pub mod load;
 pub mod order_api;
 pub mod outbox;

@@ -1,16 +1,21 @@
 //! An outbox and a broker without any service: what the suites of the relay work on.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `queues` | exchange, queues and messages of its virtual host |
+//! | `stepped` | a relay that does one step at a time |
+//! | `eventually` | waiting for a condition |
+
+mod eventually;
+mod queues;
+mod stepped;
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
-use lapin::message::BasicGetMessage;
-use lapin::options::{
-    BasicGetOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
-};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
-use outbox_relay::{Cli, Outcome, Relay};
+use anyhow::bail;
+use lapin::{Channel, Connection};
+use outbox_relay::{Cli, Relay};
 use service_kit::config::try_parse_from;
 use service_kit::health::Health;
 use stack::{Database, Service, Vhost};
@@ -20,6 +25,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::relay_role::relay_url;
+
+pub use eventually::eventually;
+pub use queues::{aggregate_id, event_id};
+pub use stepped::Stepped;
 
 /// The exchange that the relay publishes to by default.
 pub const EXCHANGE: &str = "orders.events";
@@ -63,7 +72,7 @@ impl Outbox {
         let sql = connect(&database.url).await?;
         sql.batch_execute(include_str!("../../sql/outbox/schema.sql")).await?;
         let relay_url = relay_url(&database, &sql).await?;
-        let (broker, channel) = connect_broker(&vhost.amqp_url).await?;
+        let (broker, channel) = queues::connect(&vhost.amqp_url).await?;
         Ok(Self { database, relay_url, vhost, sql, broker, channel })
     }
 
@@ -73,40 +82,7 @@ impl Outbox {
     /// When a server does not answer.
     pub async fn reconnect(&mut self) -> anyhow::Result<()> {
         self.sql = connect(&self.database.url).await?;
-        (self.broker, self.channel) = connect_broker(&self.vhost.amqp_url).await?;
-        Ok(())
-    }
-
-    /// Makes the exchange and a queue bound to it with `key`.
-    ///
-    /// # Errors
-    /// When the broker refuses.
-    pub async fn queue(&self, name: &str, key: &str) -> anyhow::Result<()> {
-        let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
-        self.channel
-            .exchange_declare(EXCHANGE.into(), ExchangeKind::Topic, durable, FieldTable::default())
-            .await?;
-        let mut quorum = FieldTable::default();
-        quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-        let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-        self.channel.queue_declare(name.into(), durable, quorum).await?;
-        self.bind(name, key).await
-    }
-
-    /// Binds a queue to the exchange.
-    ///
-    /// # Errors
-    /// When the broker refuses.
-    pub async fn bind(&self, queue: &str, key: &str) -> anyhow::Result<()> {
-        self.channel
-            .queue_bind(
-                queue.into(),
-                EXCHANGE.into(),
-                ShortString::try_new(key)?,
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
+        (self.broker, self.channel) = queues::connect(&self.vhost.amqp_url).await?;
         Ok(())
     }
 
@@ -159,29 +135,6 @@ impl Outbox {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// Takes all messages out of a queue.
-    ///
-    /// # Errors
-    /// When the broker refuses.
-    pub async fn take_all(&self, queue: &str) -> anyhow::Result<Vec<BasicGetMessage>> {
-        let no_ack = BasicGetOptions { no_ack: true };
-        let mut messages = Vec::new();
-        while let Some(message) = self.channel.basic_get(queue.into(), no_ack).await? {
-            messages.push(message);
-        }
-        Ok(messages)
-    }
-
-    /// How many messages a queue holds.
-    ///
-    /// # Errors
-    /// When the broker refuses.
-    pub async fn depth(&self, queue: &str) -> anyhow::Result<u32> {
-        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-        let queue = self.channel.queue_declare(queue.into(), passive, FieldTable::default());
-        Ok(queue.await?.message_count())
-    }
-
     /// A relay in this process, to be stepped. `settings` are flags.
     ///
     /// # Errors
@@ -213,59 +166,6 @@ impl Outbox {
     }
 }
 
-/// A relay that does one step at a time.
-#[derive(Debug)]
-pub struct Stepped {
-    /// The relay.
-    pub relay: Relay,
-    /// Cancelled to tell it to stop.
-    pub stop: CancellationToken,
-    /// What it reports.
-    pub health: Health,
-}
-
-impl Stepped {
-    /// Steps until the relay answers with `outcome`.
-    ///
-    /// # Errors
-    /// When it does not in time.
-    pub async fn until(&mut self, outcome: Outcome) -> anyhow::Result<()> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            // On the heap: the future of a step holds a whole batch.
-            let now = Box::pin(self.relay.run_once()).await;
-            if now == outcome {
-                return Ok(());
-            }
-            ensure!(
-                Instant::now() < end,
-                "the relay is {now:?}, not {outcome:?}: {:?}",
-                self.health.statuses()
-            );
-            if now != Outcome::Worked {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        }
-    }
-
-    /// Steps without end, as a running relay does.
-    pub async fn on_and_on(&mut self) {
-        loop {
-            if Box::pin(self.relay.run_once()).await != Outcome::Worked {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        }
-    }
-
-    /// Publishes all that is due.
-    ///
-    /// # Errors
-    /// When that takes too long.
-    pub async fn until_idle(&mut self) -> anyhow::Result<()> {
-        self.until(Outcome::Idle).await
-    }
-}
-
 /// A session with `url`.
 ///
 /// # Errors
@@ -275,54 +175,4 @@ pub async fn connect(url: &str) -> anyhow::Result<Client> {
     // It ends with the client; what goes wrong is seen by the client's next call.
     tokio::spawn(connection);
     Ok(client)
-}
-
-async fn connect_broker(url: &str) -> anyhow::Result<(Connection, Channel)> {
-    service_kit::telemetry::install_tls();
-    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
-    let channel = connection.create_channel().await?;
-    Ok((connection, channel))
-}
-
-/// Waits until `condition` holds; errors of its own count as "not yet".
-///
-/// # Errors
-/// When it does not hold in time.
-pub async fn eventually(
-    what: &str,
-    mut condition: impl AsyncFnMut() -> anyhow::Result<bool>,
-) -> anyhow::Result<()> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let last = condition().await;
-        if matches!(last, Ok(true)) {
-            return Ok(());
-        }
-        if Instant::now() >= end {
-            last.with_context(|| format!("waiting until {what}"))?;
-            bail!("it never came true that {what}");
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// The `message_id` of a message, which is an `event_id`.
-///
-/// # Errors
-/// When it has none or it is no UUID.
-pub fn event_id(message: &BasicGetMessage) -> anyhow::Result<Uuid> {
-    let id = message.delivery.properties.message_id();
-    Ok(id.as_ref().context("a message without an id")?.as_str().parse()?)
-}
-
-/// The header `aggregate-id` of a message.
-///
-/// # Errors
-/// When it has none.
-pub fn aggregate_id(message: &BasicGetMessage) -> anyhow::Result<String> {
-    let headers = message.delivery.properties.headers().as_ref().context("no headers")?;
-    match headers.inner().get("aggregate-id") {
-        Some(AMQPValue::LongString(id)) => Ok(id.to_string()),
-        other => bail!("aggregate-id is {other:?}"),
-    }
 }

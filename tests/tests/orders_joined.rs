@@ -1,83 +1,11 @@
 //! Orders that wait at the same moment are written together, and each still has its own fate.
 
-use anyhow::Context as _;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
+use pipeline_tests::held_up::{KEY, PATIENT, gathered, held_up, metric, quantity, send, waiting};
 use pipeline_tests::order_api::{OrderApi, accepted, count, faults, order, problem};
-use pipeline_tests::outbox::{PATIENCE, connect, eventually};
-use reqwest::Response;
-use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use pipeline_tests::outbox::eventually;
+use serde_json::Value;
 use tokio_postgres::Client;
-
-const KEY: &str = "Idempotency-Key";
-
-/// One whose orders wait for as long as a test holds them up.
-const PATIENT: [&str; 6] = [
-    "--customer-check",
-    "off",
-    "--database-pool-wait",
-    "60s",
-    "--database-statement-timeout",
-    "60s",
-];
-
-/// Sends orders from tasks of their own, each with its key.
-fn send(
-    api: &OrderApi,
-    orders: &[(Value, Option<&str>)],
-) -> Vec<JoinHandle<anyhow::Result<Response>>> {
-    let posts = orders.iter().map(|(body, key)| match key {
-        Some(key) => api.post(body).header(KEY, *key),
-        None => api.post(body),
-    });
-    posts.map(|post| tokio::spawn(async move { Ok(post.send().await?) })).collect()
-}
-
-async fn metric(api: &OrderApi, name: &str) -> anyhow::Result<i64> {
-    let text = api.http.get(format!("{}/metrics", api.ops_url)).send().await?.text().await?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    Ok(line.with_context(|| format!("no {name}"))?.parse()?)
-}
-
-/// Waits until this many orders wait behind the one that is held up.
-async fn waiting(api: &OrderApi, orders: usize) -> anyhow::Result<()> {
-    let orders = i64::try_from(orders)?;
-    eventually("they wait", async || Ok(metric(api, "orders_waiting").await? == orders)).await
-}
-
-/// Sends one order, which is held up, and then `orders`, which gather behind it; then lets them go.
-async fn gathered(
-    api: &OrderApi,
-    sql: &mut Client,
-    orders: &[(Value, Option<&str>)],
-) -> anyhow::Result<Vec<Response>> {
-    let lock = sql.transaction().await?;
-    lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
-    let first = send(api, &[(order(), None)]);
-    held_up(&lock).await?;
-    let rest = send(api, orders);
-    waiting(api, orders.len()).await?;
-    lock.rollback().await?;
-    for answer in try_join_all(first).await? {
-        accepted(answer?).await?;
-    }
-    try_join_all(rest).await?.into_iter().collect()
-}
-
-/// Waits until a statement waits for the lock.
-async fn held_up(sql: &tokio_postgres::Transaction<'_>) -> anyhow::Result<()> {
-    let query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass";
-    eventually("an order is held up", async || {
-        Ok(sql.query_one(query, &[]).await?.get::<_, i64>(0) > 0)
-    })
-    .await
-}
-
-fn quantity(quantity: i32) -> Value {
-    let mut body = order();
-    body["order"]["quantity"] = json!(quantity);
-    body
-}
 
 /// In how many transactions the rows of a table were written.
 async fn transactions(sql: &Client, table: &str) -> anyhow::Result<i64> {
@@ -273,89 +201,6 @@ async fn a_key_that_is_held_for_long_holds_only_its_own_order_up() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_harms_nobody() -> anyhow::Result<()> {
-    let api = OrderApi::start_with(&PATIENT).await?;
-    let mut sql = api.sql().await?;
-    let lock = sql.transaction().await?;
-    lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
-    let first = send(&api, &[(quantity(100), None)]);
-    held_up(&lock).await?;
-    let orders: Vec<_> = (1..=20).map(|number| (quantity(number), None)).collect();
-    let rest = send(&api, &orders);
-    waiting(&api, 20).await?;
-    // The one that is being written, and every other one that waits.
-    for (place, client) in first.iter().chain(&rest).enumerate() {
-        if place % 2 == 0 {
-            client.abort();
-        }
-    }
-    join_all(first).await;
-    lock.rollback().await?;
-    for (number, answer) in (1..).zip(rest) {
-        if number % 2 == 1 {
-            assert_eq!(accepted(answer.await??).await?["quantity"], number);
-        }
-    }
-    accepted(api.post(&order()).send().await?).await?;
-    let together = "SELECT count(*) FROM orders FULL JOIN outbox ON aggregate_id = orders.id::text
-                    WHERE orders.id IS NULL OR outbox.id IS NULL";
-    assert_eq!(sql.query_one(together, &[]).await?.get::<_, i64>(0), 0);
-    Ok(())
-}
-
-#[tokio::test]
-async fn more_orders_than_may_wait_are_put_off_at_once() -> anyhow::Result<()> {
-    let settings = [&PATIENT[..], &["--order-queue-size", "5"]].concat();
-    let api = OrderApi::start_with(&settings).await?;
-    let mut sql = api.sql().await?;
-    let lock = sql.transaction().await?;
-    lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
-    let first = send(&api, &[(order(), None)]);
-    held_up(&lock).await?;
-    let rest = send(&api, &vec![(order(), None); 5]);
-    waiting(&api, 5).await?;
-    for _ in 0..10 {
-        let told = problem(api.post(&order()).send().await?, 503).await?;
-        assert_eq!(told["detail"], "Too many orders at once; try again soon.");
-    }
-    // What does not write orders goes on.
-    assert_eq!(api.get("/up").await?.status(), 200);
-    lock.rollback().await?;
-    for answer in try_join_all(first.into_iter().chain(rest)).await? {
-        accepted(answer?).await?;
-    }
-    assert_eq!(count(&sql, "orders").await?, 6);
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_order_whose_turn_does_not_come_is_put_off_and_never_written() -> anyhow::Result<()> {
-    let settings = [
-        "--customer-check",
-        "off",
-        "--database-pool-wait",
-        "300ms",
-        "--database-statement-timeout",
-        "60s",
-    ];
-    let api = OrderApi::start_with(&settings).await?;
-    let mut sql = api.sql().await?;
-    let lock = sql.transaction().await?;
-    lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
-    let first = send(&api, &[(order(), None)]);
-    held_up(&lock).await?;
-    for answer in try_join_all(send(&api, &vec![(order(), None); 10])).await? {
-        problem(answer?, 503).await?;
-    }
-    lock.rollback().await?;
-    // The one whose turn had come is waited for.
-    accepted(first.into_iter().next().expect("one").await??).await?;
-    api.create().await?;
-    assert_eq!(count(&sql, "orders").await?, 2);
-    Ok(())
-}
-
-#[tokio::test]
 async fn the_events_of_an_order_stand_in_the_order_in_which_they_happened() -> anyhow::Result<()> {
     let api = OrderApi::start_with(&PATIENT).await?;
     let lives = (0..40).map(async |_| {
@@ -374,32 +219,5 @@ async fn the_events_of_an_order_stand_in_the_order_in_which_they_happened() -> a
         let happened = ["order.created", "order.processing", "order.shipped", "order.delivered"];
         assert_eq!(events, happened);
     }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_stop_lets_the_orders_that_wait_be_written() -> anyhow::Result<()> {
-    let database = stack::shared().await?.database("orders").await?;
-    let api = OrderApi::launch(&database.url, &PATIENT).await?;
-    api.ready().await?;
-    let mut sql = connect(&database.url).await?;
-    let lock = sql.transaction().await?;
-    lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
-    let first = send(&api, &[(order(), None)]);
-    held_up(&lock).await?;
-    let rest = send(&api, &vec![(order(), None); 20]);
-    waiting(&api, 20).await?;
-    let url = format!("{}/up", api.url);
-    let stopping = tokio::spawn(api.stop());
-    eventually("no new connection is taken", async || {
-        Ok(stack::http_client()?.get(&url).send().await.is_err())
-    })
-    .await?;
-    lock.rollback().await?;
-    for answer in try_join_all(first.into_iter().chain(rest)).await? {
-        accepted(answer?).await?;
-    }
-    tokio::time::timeout(PATIENCE, stopping).await???;
-    assert_eq!(count(&sql, "orders").await?, 21);
     Ok(())
 }

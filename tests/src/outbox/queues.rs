@@ -1,0 +1,98 @@
+//! The virtual host of an outbox: its exchange and queues, and the messages in them.
+
+use anyhow::{Context as _, bail};
+use lapin::message::BasicGetMessage;
+use lapin::options::{
+    BasicGetOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
+use uuid::Uuid;
+
+use super::{EXCHANGE, Outbox};
+
+impl Outbox {
+    /// Makes the exchange and a queue bound to it with `key`.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn queue(&self, name: &str, key: &str) -> anyhow::Result<()> {
+        let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+        self.channel
+            .exchange_declare(EXCHANGE.into(), ExchangeKind::Topic, durable, FieldTable::default())
+            .await?;
+        let mut quorum = FieldTable::default();
+        quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+        self.channel.queue_declare(name.into(), durable, quorum).await?;
+        self.bind(name, key).await
+    }
+
+    /// Binds a queue to the exchange.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn bind(&self, queue: &str, key: &str) -> anyhow::Result<()> {
+        self.channel
+            .queue_bind(
+                queue.into(),
+                EXCHANGE.into(),
+                ShortString::try_new(key)?,
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Takes all messages out of a queue.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn take_all(&self, queue: &str) -> anyhow::Result<Vec<BasicGetMessage>> {
+        let no_ack = BasicGetOptions { no_ack: true };
+        let mut messages = Vec::new();
+        while let Some(message) = self.channel.basic_get(queue.into(), no_ack).await? {
+            messages.push(message);
+        }
+        Ok(messages)
+    }
+
+    /// How many messages a queue holds.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn depth(&self, queue: &str) -> anyhow::Result<u32> {
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let queue = self.channel.queue_declare(queue.into(), passive, FieldTable::default());
+        Ok(queue.await?.message_count())
+    }
+}
+
+pub(super) async fn connect(url: &str) -> anyhow::Result<(Connection, Channel)> {
+    service_kit::telemetry::install_tls();
+    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    Ok((connection, channel))
+}
+
+/// The `message_id` of a message, which is an `event_id`.
+///
+/// # Errors
+/// When it has none or it is no UUID.
+pub fn event_id(message: &BasicGetMessage) -> anyhow::Result<Uuid> {
+    let id = message.delivery.properties.message_id();
+    Ok(id.as_ref().context("a message without an id")?.as_str().parse()?)
+}
+
+/// The header `aggregate-id` of a message.
+///
+/// # Errors
+/// When it has none.
+pub fn aggregate_id(message: &BasicGetMessage) -> anyhow::Result<String> {
+    let headers = message.delivery.properties.headers().as_ref().context("no headers")?;
+    match headers.inner().get("aggregate-id") {
+        Some(AMQPValue::LongString(id)) => Ok(id.to_string()),
+        other => bail!("aggregate-id is {other:?}"),
+    }
+}

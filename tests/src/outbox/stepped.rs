@@ -1,0 +1,63 @@
+//! A relay in the test's own process that moves when it is told to.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use outbox_relay::{Outcome, Relay};
+use service_kit::health::Health;
+use tokio_util::sync::CancellationToken;
+
+use super::PATIENCE;
+
+/// A relay that does one step at a time.
+#[derive(Debug)]
+pub struct Stepped {
+    /// The relay.
+    pub relay: Relay,
+    /// Cancelled to tell it to stop.
+    pub stop: CancellationToken,
+    /// What it reports.
+    pub health: Health,
+}
+
+impl Stepped {
+    /// Steps until the relay answers with `outcome`.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn until(&mut self, outcome: Outcome) -> anyhow::Result<()> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            // On the heap: the future of a step holds a whole batch.
+            let now = Box::pin(self.relay.run_once()).await;
+            if now == outcome {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < end,
+                "the relay is {now:?}, not {outcome:?}: {:?}",
+                self.health.statuses()
+            );
+            if now != Outcome::Worked {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
+    /// Steps without end, as a running relay does.
+    pub async fn on_and_on(&mut self) {
+        loop {
+            if Box::pin(self.relay.run_once()).await != Outcome::Worked {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    }
+
+    /// Publishes all that is due.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn until_idle(&mut self) -> anyhow::Result<()> {
+        self.until(Outcome::Idle).await
+    }
+}
