@@ -1,4 +1,6 @@
-//! The command line: `api`, `consumer`, `migrate`, `openapi`.
+//! The command line: `api`, `consumer`, `migrate`, `health`, `openapi`.
+
+use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
 use service_kit::http::documents::Format;
@@ -29,6 +31,12 @@ pub enum Command {
     Consumer(Box<ConsumerConfig>),
     /// Bring the database's schema up to date and exit
     Migrate(Box<MigrateConfig>),
+    /// Ask the api or consumer on this machine whether it is ready; the exit status is 0 when it is
+    Health {
+        /// Its operations port: the api's, unless another one is named
+        #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9002", value_name = "HOST:PORT")]
+        ops_addr: SocketAddr,
+    },
     /// Print the HTTP API's OpenAPI document and exit
     Openapi {
         /// How the document is written

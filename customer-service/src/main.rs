@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use customer_service::config::{Cli, Command};
 use customer_service::schema::SCHEMA;
 use customer_service::{api, consumer};
-use service_kit::{config, process};
+use service_kit::{config, probe, process};
 
 fn main() -> ExitCode {
     match config::parse::<Cli>().command {
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Migrate(config) => process::run(&config.process, |shutdown| {
             SCHEMA.migrate(config.database.url(), shutdown)
         }),
+        Command::Health { ops_addr } => probe::health(ops_addr),
         Command::Openapi { format } => {
             let printed = std::io::stdout().write_all(api::document(format).as_bytes());
             printed.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)

@@ -30,6 +30,12 @@ pub enum Command {
     Serve(Box<Config>),
     /// Bring the database's schema up to date and end
     Migrate(Box<MigrateConfig>),
+    /// Ask the service on this machine whether it is ready; the exit status is 0 when it is
+    Health {
+        /// Its operations port
+        #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9000", value_name = "IP:PORT")]
+        ops_addr: SocketAddr,
+    },
     /// Print the OpenAPI document and end
     Openapi {
         /// How it is written

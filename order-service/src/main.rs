@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use order_service::{Cli, Command, api, app};
-use service_kit::{config, process};
+use service_kit::{config, probe, process};
 
 fn main() -> ExitCode {
     match config::parse::<Cli>().into_command() {
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
             let process = config.process.clone();
             process::run(&process, |shutdown| app::migrate(*config, shutdown))
         }
+        Command::Health { ops_addr } => probe::health(ops_addr),
         Command::Openapi { format } => {
             let text = api::document(format);
             match std::io::stdout().write_all(text.as_bytes()) {

@@ -1,6 +1,7 @@
 //! What can be typed after `outbox-relay`; the comments here are the help texts.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 
 use clap::error::Error;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -29,6 +30,12 @@ struct Typed {
 pub enum Command {
     /// Publish events until told to stop; this is what happens without a command
     Run(Box<Config>),
+    /// Ask the relay on this machine whether it is ready
+    Health {
+        /// Its operations port
+        #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9001", value_name = "ADDR")]
+        ops_addr: SocketAddr,
+    },
     /// Do one thing and end.
     #[command(flatten)]
     Errand(Errand),
@@ -42,7 +49,7 @@ impl Cli {
     pub fn into_config(self) -> Result<Config, String> {
         match self.command {
             Command::Run(config) => config.relay.check().map(|()| *config),
-            Command::Errand(_) => Err("the command is not run".to_owned()),
+            Command::Health { .. } | Command::Errand(_) => Err("the command is not run".to_owned()),
         }
     }
 }

@@ -7,7 +7,7 @@ use clap::builder::{StyledStr, Styles};
 
 /// The commands as the help shows them.
 const GROUPS: [(&str, &[&str]); 3] = [
-    ("Relay", &["run", "check", "schema"]),
+    ("Relay", &["run", "health", "check", "schema"]),
     ("Look", &["status", "events", "show"]),
     ("Change", &["retry", "discard", "replay", "prune"]),
 ];
@@ -23,7 +23,7 @@ const EXAMPLES: &str =
 
 const NOTES: &str = "\
 Settings are flags or environment variables, such as DATABASE_URL, RABBITMQ_URL and OUTBOX_TABLE: see
-outbox-relay COMMAND --help. All but run and schema print for people, or JSON with --json.
+outbox-relay COMMAND --help. All but run, health and schema print for people, or JSON with --json.
 
 Exit status: 0 all is well, 1 it failed or found something, 64 what was typed or set is wrong.
 -V, --version prints the version.";

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use outbox_relay::{Cli, Command};
-use service_kit::{config, ops, process};
+use service_kit::{config, ops, probe, process};
 
 /// A window is hundreds of small allocations that are freed together, which glibc's allocator spends more time on than the relay on all
 /// the rest.
@@ -13,8 +13,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = config::parse::<Cli>();
-    if let Command::Errand(errand) = cli.command {
-        return errand.carry_out();
+    match cli.command {
+        Command::Errand(errand) => return errand.carry_out(),
+        Command::Health { ops_addr } => return probe::health(ops_addr),
+        Command::Run(_) => {}
     }
     let config = match cli.into_config() {
         Ok(config) => config,

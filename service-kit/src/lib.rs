@@ -6,6 +6,7 @@
 //! | [`process`] | the frame of a `main`: telemetry, signals, exit codes |
 //! | [`telemetry`] | logs to stderr, metrics for the operations port |
 //! | [`health`], [`ops`] | which dependency is up, and the port that tells: `/livez`, `/readyz`, `/metrics` |
+//! | [`probe`] | asks that port, for health checks |
 //! | [`backoff`] | waiting between attempts, exponential with jitter |
 //! | [`postgres`] | connections with TLS to one of several hosts, a pool that sheds load, migrations |
 //! | [`broker`] | a connection with TLS to one of several RabbitMQ brokers |
@@ -18,6 +19,7 @@ pub mod health;
 pub mod http;
 pub mod ops;
 pub mod postgres;
+pub mod probe;
 pub mod process;
 pub mod telemetry;
 mod tls;

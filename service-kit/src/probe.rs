@@ -1,0 +1,83 @@
+//! Asks a process on this machine whether it is ready: the health check of a container that has no curl.
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::config::exit_with;
+
+/// How long each step may take. It is less than what the image's health check has in all.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// What is longer is no answer of an operations port.
+const LONGEST: u64 = 64 << 10;
+
+/// Prints what `/readyz` says of the process whose `OPS_ADDR` this is. The exit status is 0 when it is ready, 1 when it is not or
+/// does not answer, 64 when the address can't be asked.
+#[allow(clippy::print_stderr, reason = "it is a command's error, and there are no logs")]
+pub fn health(ops_addr: SocketAddr) -> ExitCode {
+    if ops_addr.port() == 0 {
+        exit_with("OPS_ADDR: which port 0 became is not known here; name one");
+    }
+    let address = on_this_machine(ops_addr);
+    match ask(address).with_context(|| format!("no answer from {address}")) {
+        Ok(answer) => {
+            if writeln!(std::io::stdout(), "{}", answer.told).is_err() {
+                // Nobody reads us any more; the exit status still tells.
+            }
+            if answer.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Answer {
+    ready: bool,
+    told: String,
+}
+
+fn ask(address: SocketAddr) -> anyhow::Result<Answer> {
+    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.set_write_timeout(Some(LIMIT))?;
+    // The older protocol: the answer comes in one piece, and its end is the connection's.
+    stream.write_all(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(LONGEST).read_to_string(&mut answer)?;
+    let (head, told) = answer.split_once("\r\n\r\n").context("it is cut off")?;
+    let status = head.split(' ').nth(1).context("it has no status")?;
+    Ok(Answer { ready: status == "200", told: told.to_owned() })
+}
+
+/// Who listens on every address listens on this machine's own.
+fn on_this_machine(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_everywhere_is_asked_here_and_others_where_they_are() {
+        for (listens, asked) in [
+            ("0.0.0.0:9000", "127.0.0.1:9000"),
+            ("[::]:9000", "[::1]:9000"),
+            ("10.1.2.3:9000", "10.1.2.3:9000"),
+        ] {
+            let listens: SocketAddr = listens.parse().expect("an address");
+            assert_eq!(on_this_machine(listens).to_string(), asked);
+        }
+    }
+}
