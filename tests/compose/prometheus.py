@@ -1,0 +1,78 @@
+"""Holds what a Prometheus that scrapes the containers has against what it should have: every replica, each alert evaluated and none firing,
+data for every panel of the dashboards.
+
+Usage: prometheus.py URL JOB=REPLICAS...
+"""
+
+import json
+import sys
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 90
+# What Grafana puts into expressions.
+VARIABLES = {"$__rate_interval": "1m", "$__interval": "15s", "$__range": "5m"}
+
+
+def ask(url, path, **parameters):
+    with urllib.request.urlopen(f"{url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}", timeout=10) as answer:
+        return json.load(answer)["data"]
+
+
+def replicas(url):
+    """How many processes of each job answer."""
+    result = ask(url, "query", query="count by (job) (up == 1)")["result"]
+    return {series["metric"]["job"]: int(series["value"][1]) for series in result}
+
+
+def wrong_alerts(url):
+    """Those that could not be evaluated, were not yet, or fire."""
+    rules = [rule for group in ask(url, "rules")["groups"] for rule in group["rules"]]
+    if not rules:
+        return ["there are no rules"]
+    return [f"{rule['name']}: {rule['health']}, {rule['state']}" for rule in rules if (rule["health"], rule["state"]) == ("ok", "firing") or rule["health"] != "ok"]
+
+
+def panels(dashboard):
+    """All panels, those in rows too."""
+    for panel in dashboard.get("panels", []):
+        yield panel
+        yield from panels(panel)
+
+
+def empty_panels(url):
+    """Expressions of the dashboards that yield nothing."""
+    empty = []
+    for file in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json")):
+        for panel in panels(json.loads(file.read_text())):
+            for target in panel.get("targets", []):
+                expression = target["expr"]
+                for name, value in VARIABLES.items():
+                    expression = expression.replace(name, value)
+                if not ask(url, "query", query=expression)["result"]:
+                    empty.append(f"{file.name}, {panel['title']}: no data for {expression}")
+    return empty
+
+
+def faults(url, wanted):
+    there = replicas(url)
+    if there != wanted:
+        return [f"scraped are {there}, not {wanted}"]
+    return wrong_alerts(url) + empty_panels(url)
+
+
+def main():
+    url, *jobs = sys.argv[1:]
+    wanted = {job: int(count) for job, count in (given.split("=") for given in jobs)}
+    deadline = time.monotonic() + PATIENCE
+    while (found := faults(url, wanted)) and time.monotonic() < deadline:
+        time.sleep(1)
+    print("\n".join(found) or f"Prometheus scrapes {sum(wanted.values())} processes, evaluates all alerts and has data for all panels")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()
