@@ -1,9 +1,10 @@
 //! How fast the pipeline is, as ratios to limits measured in the same run on servers started for it: absolute numbers
 //! from a shared machine prove nothing. Prints one JSON line per result.
 //!
-//! A measure is a file that is named after its subcommand. `bare` publishes `message`s without an outbox and is the limit;
-//! `setup` holds what measures stand on, `pass` and `passing` what two of them share; `usage`, `spread` and `result` are
-//! for the numbers.
+//! A measure is a file that is named after its subcommand; `suite` is all that the whole pipeline is measured by, under a `load` of
+//! HTTP requests. `bare` publishes `message`s without an outbox, `pgbench` commits and `no_database` answers without a service
+//! behind it: they are the limits. `setup` and `pipeline` hold what measures stand on, `pass` and `passing` what two of them
+//! share; `usage`, `spread` and `result` are for the numbers.
 #![allow(clippy::print_stderr, reason = "progress goes there")]
 
 mod bare;
@@ -13,14 +14,19 @@ mod footprint;
 mod held;
 mod history;
 mod hot;
+mod load;
 mod message;
+mod no_database;
 mod notify;
 mod pass;
 mod passing;
+mod pgbench;
+mod pipeline;
 mod result;
 mod setup;
 mod snapshot;
 mod spread;
+mod suite;
 mod trickle;
 mod usage;
 mod wal;
@@ -42,6 +48,8 @@ struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum Measure {
+    /// All of the pipeline beside its limits, as a table with its goals: what `cargo xtask bench` runs (20 minutes; 4 with --quick)
+    Suite(suite::SuiteArgs),
     /// The relay drains a backlog; the limit is a bare publisher of the same messages (4 minutes)
     Drain(drain::Drain),
     /// One aggregate with a long backlog; the limit is a bare publisher that sends one message at a time (4 minutes)
@@ -64,6 +72,9 @@ enum Measure {
     Footprint(footprint::Footprint),
     /// What LISTEN/NOTIFY would cost the writers and gain over polling (5 minutes)
     Notify(notify::Notify),
+    /// The limit of an HTTP service, which the suite starts
+    #[command(hide = true)]
+    NoDatabase(no_database::NoDatabase),
 }
 
 #[tokio::main]
@@ -84,5 +95,7 @@ async fn main() -> anyhow::Result<()> {
         Measure::Wal(wal) => wal.run().await,
         Measure::Footprint(footprint) => footprint.run().await,
         Measure::Notify(notify) => notify.run().await,
+        Measure::Suite(suite) => suite.run().await,
+        Measure::NoDatabase(limit) => limit.run().await,
     }
 }

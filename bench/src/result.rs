@@ -1,9 +1,14 @@
-//! What the program is for: a line of JSON for each result.
+//! What the program is for: a line of JSON for each result, or a table of them.
+#![allow(clippy::print_stdout, reason = "results are what the program prints")]
 
 use serde_json::Value;
 
 /// Prints a result.
-#[allow(clippy::print_stdout, reason = "results are what the program prints")]
 pub(crate) fn result(result: &Value) {
     println!("{result}");
+}
+
+/// Prints results for people.
+pub(crate) fn text(text: &str) {
+    println!("{text}");
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::state::Name;
-use crate::{documents, down, restart, status, suite, up};
+use crate::{bench, documents, down, restart, status, suite, up};
 
 /// Runs the pipeline on this machine: real PostgreSQL and RabbitMQ, private to this checkout, and
 /// the four processes of the pipeline.
@@ -60,6 +60,17 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         args: Vec<String>,
     },
+    /// Measure the pipeline beside the limits of this machine, on servers started for it: 20 minutes
+    ///
+    /// pgbench commits what the pipeline commits, bare clients publish and take the same messages, an HTTP handler answers without a
+    /// database; each in turn with the pipeline, several times. Prints a table of ratios with the goals reached or not, and writes
+    /// the figures and plots to docs/benchmarks/. Run nothing else meanwhile.
+    Bench {
+        /// --quick (four minutes), --full (10 million rows of history), --json, and whatever
+        /// `cargo run --release -p bench -- help suite` lists
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        args: Vec<String>,
+    },
     /// Write openapi/order-service.yaml and openapi/customer-service.yaml from the code
     Openapi {
         /// Write nothing; exit status 1 when a document is stale
@@ -76,6 +87,7 @@ impl Cli {
             Command::Down { wipe } => down::down(wipe).await,
             Command::Status { json } => status::status(json).await,
             Command::Test { args } => suite::run(&args),
+            Command::Bench { args } => bench::run(&args),
             Command::Openapi { check } => documents::openapi(check),
         }
     }

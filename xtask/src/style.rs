@@ -13,6 +13,11 @@ pub(crate) fn say(text: &str) {
     line(&format!("{} {text}", paint("1;34", "·")));
 }
 
+/// One line about what is being done, on standard error.
+pub(crate) fn remark(text: &str) {
+    writeln!(std::io::stderr(), "{text}").ok();
+}
+
 /// One sentence about what went wrong, on standard error.
 pub(crate) fn complain(text: &str) {
     writeln!(std::io::stderr(), "{} {text}", red("error:")).ok();

@@ -13,14 +13,14 @@ use crate::usage::cpu;
 
 /// How it went.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Taken {
-    pub(super) per_second: f64,
+pub(crate) struct Taken {
+    pub(crate) per_second: f64,
     /// CPU time of this process.
-    pub(super) cpu: Duration,
+    pub(crate) cpu: Duration,
 }
 
 /// Takes so many messages.
-pub(super) async fn consume(broker: &str, prefetch: u16, events: usize) -> anyhow::Result<Taken> {
+pub(crate) async fn consume(broker: &str, prefetch: u16, events: usize) -> anyhow::Result<Taken> {
     let cpu_before = cpu(std::process::id())?;
     let begun = Instant::now();
     let connection = Connection::connect(broker, ConnectionProperties::default()).await?;

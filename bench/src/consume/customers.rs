@@ -1,23 +1,26 @@
 //! The customer database.
 
-use anyhow::ensure;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use anyhow::{bail, ensure};
 use tokio_postgres::{Client, NoTls};
+use uuid::Uuid;
 
 use super::run::Program;
 use crate::setup::Servers;
 
 /// Customers, and a session with their database.
 #[derive(Debug)]
-pub(super) struct Customers {
-    pub(super) url: String,
-    pub(super) number: usize,
+pub(crate) struct Customers {
+    pub(crate) url: String,
+    pub(crate) number: usize,
     sql: Client,
-    history: std::sync::atomic::AtomicI64,
+    history: AtomicI64,
 }
 
 impl Customers {
     /// So many who have ordered nothing yet.
-    pub(super) async fn new(
+    pub(crate) async fn new(
         servers: &Servers,
         number: usize,
         program: &Program,
@@ -33,19 +36,23 @@ impl Customers {
     }
 
     /// Adds events that were counted long ago.
-    pub(super) async fn remember(&self, history: usize) -> anyhow::Result<()> {
-        let events = i64::try_from(history)?;
+    pub(crate) async fn remember(&self, events: usize) -> anyhow::Result<()> {
+        let events = i64::try_from(events)?;
         if events > 0 {
-            eprintln!("adding {history} events that were counted before");
             let add = include_str!("../../sql/fill_processed_events.sql");
             self.sql.execute(add, &[&events]).await?;
         }
-        self.history.store(events, std::sync::atomic::Ordering::Relaxed);
+        self.history.fetch_add(events, Ordering::Relaxed);
         Ok(())
     }
 
+    /// How many such events there are.
+    pub(crate) fn remembered(&self) -> i64 {
+        self.history.load(Ordering::Relaxed)
+    }
+
     /// Makes each run begin alike: statistics are true, nothing is left to clean up or to write back.
-    pub(super) async fn calm(&self) -> anyhow::Result<()> {
+    pub(crate) async fn calm(&self) -> anyhow::Result<()> {
         self.sql.batch_execute("VACUUM (ANALYZE) customers").await?;
         self.sql.batch_execute("VACUUM (ANALYZE) processed_events").await?;
         self.sql.batch_execute("CHECKPOINT").await?;
@@ -53,15 +60,57 @@ impl Customers {
     }
 
     /// How many orders are counted.
-    pub(super) async fn counted(&self) -> anyhow::Result<usize> {
+    pub(crate) async fn counted(&self) -> anyhow::Result<usize> {
         let sum = "SELECT sum(orders_count)::bigint FROM customers";
         let sum: i64 = self.sql.query_one(sum, &[]).await?.try_get(0)?;
         Ok(usize::try_from(sum)?)
     }
 
+    /// Each customer's count, by its number from 0.
+    pub(crate) async fn counts(&self) -> anyhow::Result<Vec<i64>> {
+        let rows = self.sql.query(include_str!("../../sql/counts_of_customers.sql"), &[]).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Which of these customers, given by number from 0, have a greater count than the one beside it.
+    pub(crate) async fn grown(&self, than: &[(usize, i64)]) -> anyhow::Result<Vec<usize>> {
+        let mut numbers = Vec::with_capacity(than.len());
+        for &(number, _) in than {
+            numbers.push(i64::try_from(number)?);
+        }
+        let ids: Vec<Uuid> = than.iter().map(|&(number, _)| customer(number + 1)).collect();
+        let counts: Vec<i64> = than.iter().map(|&(_, count)| count).collect();
+        let grown = include_str!("../../sql/counts_that_grew.sql");
+        let rows = self.sql.query(grown, &[&numbers, &ids, &counts]).await?;
+        rows.iter().map(|row| Ok(usize::try_from(row.try_get::<_, i64>(0)?)?)).collect()
+    }
+
+    /// Fails unless each customer has this count, by its number from 0, and as many events are remembered besides the
+    /// history.
+    pub(crate) async fn check_each(&self, expected: &[u64]) -> anyhow::Result<()> {
+        let counts = self.counts().await?;
+        let wrong = counts.iter().enumerate().find_map(|(number, &count)| {
+            let expected = expected.get(number).copied().unwrap_or_default();
+            (u64::try_from(count) != Ok(expected)).then_some((number, count, expected))
+        });
+        if let Some((number, count, expected)) = wrong {
+            bail!(
+                "customer {number} has {count} orders counted instead of {expected}: this run has no result"
+            );
+        }
+        let count = "SELECT count(*) FROM processed_events";
+        let remembered: i64 = self.sql.query_one(count, &[]).await?.try_get(0)?;
+        let expected = i64::try_from(expected.iter().sum::<u64>())? + self.remembered();
+        ensure!(
+            remembered == expected,
+            "{remembered} events are remembered instead of {expected}: this run has no result"
+        );
+        Ok(())
+    }
+
     /// Fails unless `expected` events were counted, each once, and evenly among the customers.
-    pub(super) async fn check(&self, expected: usize) -> anyhow::Result<()> {
-        let history = self.history.load(std::sync::atomic::Ordering::Relaxed);
+    pub(crate) async fn check(&self, expected: usize) -> anyhow::Result<()> {
+        let history = self.remembered();
         let check = include_str!("../../sql/check_counts.sql");
         let row = self.sql.query_one(check, &[&history]).await?;
         let (counted, remembered): (i64, i64) = (row.try_get(0)?, row.try_get(3)?);
@@ -73,5 +122,20 @@ impl Customers {
              for a customer: this run has no result"
         );
         Ok(())
+    }
+}
+
+/// The id of the customer with this number, as `add_customers` makes it.
+fn customer(number: usize) -> Uuid {
+    Uuid::from_u128(
+        format!("{number}").bytes().fold(0, |id, digit| id << 4 | u128::from(digit - b'0')),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_id_tells_the_number() {
+        assert_eq!(super::customer(1024).to_string(), "00000000-0000-0000-0000-000000001024");
     }
 }

@@ -15,9 +15,13 @@ use serde_json::json;
 use crate::result::result;
 use crate::setup::Servers;
 use crate::spread::{Spread, short};
-use customers::Customers;
-use orders::Orders;
-use run::{Counted, Program};
+use run::Counted;
+
+pub(crate) use bare::consume as take;
+pub(crate) use customers::Customers;
+pub(crate) use one_by_one::one_by_one;
+pub(crate) use orders::Orders;
+pub(crate) use run::Program;
 
 #[derive(Debug, Args)]
 pub(crate) struct Consume {
@@ -62,6 +66,7 @@ impl Consume {
         )?;
         program.declare(&customers, &orders).await?;
         orders.bind_bare().await?;
+        eprintln!("adding {} events that were counted before", self.history);
         customers.remember(self.history).await?;
 
         let (mut bare, mut counted) = (Vec::new(), Vec::<Counted>::new());

@@ -16,28 +16,28 @@ const QUEUES: [&str; 3] =
     ["customer.orders_count", "customer.orders_count.retry", "customer.orders_count.dlq"];
 
 /// The queue of the bare consumer.
-pub(super) const BARE_QUEUE: &str = "bench.bare";
+pub(crate) const BARE_QUEUE: &str = "bench.bare";
 
 /// Messages that are sent before their confirms are awaited.
 const WINDOW: usize = 2000;
 
 /// A virtual host.
 #[derive(Debug)]
-pub(super) struct Orders {
+pub(crate) struct Orders {
     /// `amqp://…`, with the virtual host in it.
-    pub(super) url: String,
+    pub(crate) url: String,
     connection: Connection,
 }
 
 impl Orders {
-    pub(super) async fn new(servers: &Servers) -> anyhow::Result<Self> {
+    pub(crate) async fn new(servers: &Servers) -> anyhow::Result<Self> {
         let url = servers.rabbit.vhost("consume").await?.amqp_url.clone();
         let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
         Ok(Self { url, connection })
     }
 
     /// Declares the bare consumer's queue, of the same kind as the other.
-    pub(super) async fn bind_bare(&self) -> anyhow::Result<()> {
+    pub(crate) async fn bind_bare(&self) -> anyhow::Result<()> {
         let channel = self.connection.create_channel().await?;
         let mut quorum = FieldTable::default();
         quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
@@ -52,7 +52,7 @@ impl Orders {
     }
 
     /// Publishes an event for each of so many orders, which the customers make in turn. All are in both queues when this returns.
-    pub(super) async fn publish(&self, events: usize, customers: usize) -> anyhow::Result<()> {
+    pub(crate) async fn publish(&self, events: usize, customers: usize) -> anyhow::Result<()> {
         let channel = self.connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let first = Uuid::now_v7().as_u128();
@@ -71,7 +71,7 @@ impl Orders {
     }
 
     /// Fails when the consumer left a message, or moved one elsewhere.
-    pub(super) async fn check_empty(&self) -> anyhow::Result<()> {
+    pub(crate) async fn check_empty(&self) -> anyhow::Result<()> {
         let channel = self.connection.create_channel().await?;
         for queue in QUEUES {
             let passive = QueueDeclareOptions { passive: true, ..Default::default() };

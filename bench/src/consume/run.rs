@@ -19,36 +19,36 @@ const LOOK: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A `value_parser` for NAME=VALUE.
-pub(super) fn setting(text: &str) -> Result<(String, String), String> {
+pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
 /// How it went.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Counted {
+pub(crate) struct Counted {
     /// From the start of the processes until the last event was counted.
-    pub(super) seconds: f64,
-    pub(super) per_second: f64,
+    pub(crate) seconds: f64,
+    pub(crate) per_second: f64,
     /// CPU time of all consumers, from their start on.
-    pub(super) cpu: Duration,
+    pub(crate) cpu: Duration,
     /// CPU time of PostgreSQL, its clean-up in the background included.
-    pub(super) postgres_cpu: Duration,
-    pub(super) rabbit_cpu: Duration,
+    pub(crate) postgres_cpu: Duration,
+    pub(crate) rabbit_cpu: Duration,
     /// The most memory that a consumer had resident, in bytes.
-    pub(super) peak_memory: u64,
+    pub(crate) peak_memory: u64,
 }
 
 /// The program and its settings.
 #[derive(Debug, Clone)]
-pub(super) struct Program {
+pub(crate) struct Program {
     path: PathBuf,
     settings: Vec<(String, String)>,
 }
 
 impl Program {
     /// The one at `path`; if none is given the checkout's, which is built.
-    pub(super) fn new(
+    pub(crate) fn new(
         path: Option<PathBuf>,
         settings: Vec<(String, String)>,
     ) -> anyhow::Result<Self> {
@@ -62,7 +62,7 @@ impl Program {
     }
 
     /// The settings, for the result.
-    pub(super) fn settings(&self) -> Value {
+    pub(crate) fn settings(&self) -> Value {
         let settings = self.settings.iter();
         settings
             .map(|(name, value)| (name.clone(), value.as_str().into()))
@@ -70,7 +70,7 @@ impl Program {
             .into()
     }
 
-    pub(super) async fn migrate(&self, url: &str) -> anyhow::Result<()> {
+    pub(crate) async fn migrate(&self, url: &str) -> anyhow::Result<()> {
         let migrate = Service::spawn(&self.path, ["migrate"], [("DATABASE_URL", url)]).await?;
         let status = migrate.wait_exit(PATIENCE).await?;
         ensure!(status.success(), "migrate ended with {status}; {}", migrate.last_lines());
@@ -88,7 +88,7 @@ impl Program {
     }
 
     /// Lets a consumer declare its queues.
-    pub(super) async fn declare(
+    pub(crate) async fn declare(
         &self,
         customers: &Customers,
         orders: &Orders,
@@ -99,7 +99,7 @@ impl Program {
     }
 
     /// Lets so many consumers count until `events` are counted.
-    pub(super) async fn count(
+    pub(crate) async fn count(
         &self,
         servers: &Servers,
         customers: &Customers,

@@ -4,7 +4,7 @@ use anyhow::ensure;
 use serde_json::json;
 
 use super::listener::Listener;
-use super::pgbench;
+use crate::pgbench::Pgbench;
 use crate::result::result;
 use crate::setup::Outbox;
 use crate::spread::Spread;
@@ -16,6 +16,8 @@ pub(super) async fn measure(
     rounds: u32,
 ) -> anyhow::Result<()> {
     let listener = Listener::connect(outbox.url()).await?;
+    let script = include_str!("../../sql/add_random_event.sql").to_owned();
+    let pgbench = Pgbench { url: outbox.url().to_owned(), script, customers: 0 };
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         for notify in if round % 2 == 0 { [false, true] } else { [true, false] } {
@@ -26,7 +28,7 @@ pub(super) async fn measure(
             outbox.clear().await?;
             outbox.sql.batch_execute(&switch).await?;
             outbox.calm().await?;
-            let report = pgbench::run(outbox.url(), clients, seconds).await?;
+            let report = pgbench.run(clients, seconds).await?;
             let rows = outbox.count("SELECT count(*) FROM outbox").await?;
             ensure!(
                 rows == report.transactions,

@@ -4,7 +4,6 @@
 mod cost;
 mod latency;
 mod listener;
-mod pgbench;
 mod poller;
 
 use clap::Args;

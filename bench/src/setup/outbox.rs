@@ -4,7 +4,7 @@ use anyhow::ensure;
 use tokio_postgres::Client;
 
 use super::events::Events;
-use super::servers::{ROLE, Servers, connect};
+use super::servers::{Servers, connect};
 
 /// An outbox, and a session with its database.
 #[derive(Debug)]
@@ -19,11 +19,7 @@ impl Outbox {
     /// An empty one.
     pub(crate) async fn new(servers: &Servers) -> anyhow::Result<Self> {
         let database = servers.postgres.database("bench").await?;
-        let access = servers.postgres.access();
-        let relay_url = format!(
-            "postgres://{ROLE}:{}@127.0.0.1:{}/{}",
-            access.password, access.port, database.name
-        );
+        let relay_url = servers.relay_url(&database.name);
         let sql = connect(&database.url).await?;
         sql.batch_execute(include_str!("../../../sql/outbox/schema.sql")).await?;
         // The measure's own look-ups use the index, whatever the statistics say.

@@ -62,6 +62,11 @@ pub(crate) struct RelayProgram {
 }
 
 impl RelayProgram {
+    /// The one at `path`, with its default settings.
+    pub(crate) const fn at(path: PathBuf) -> Self {
+        Self { path, settings: Vec::new() }
+    }
+
     /// The same with one setting more.
     pub(crate) fn with(&self, name: &str, value: &str) -> Self {
         let mut with = self.clone();

@@ -5,7 +5,7 @@ use stack::{PostgresServer, RabbitServer};
 use tokio_postgres::{Client, NoTls};
 
 /// The role that relays work as, so that what they ask can be told from what the measure asks.
-pub(super) const ROLE: &str = "bench_relay";
+const ROLE: &str = "bench_relay";
 
 /// Both servers. They end with this value.
 #[derive(Debug)]
@@ -43,6 +43,12 @@ impl Servers {
         Ok(servers)
     }
 
+    /// `postgres://…` of a database for a relay.
+    pub(crate) fn relay_url(&self, database: &str) -> String {
+        let access = self.postgres.access();
+        format!("postgres://{ROLE}:{}@127.0.0.1:{}/{database}", access.password, access.port)
+    }
+
     /// The postmaster, whose children are all other processes of PostgreSQL.
     pub(crate) fn postgres_pid(&self) -> anyhow::Result<u32> {
         Ok(self.postgres.process().context("PostgreSQL has ended")?.pid)
@@ -55,7 +61,7 @@ impl Servers {
 }
 
 /// A session with a database.
-pub(super) async fn connect(url: &str) -> anyhow::Result<Client> {
+pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     // Ends when the client is dropped; an error shows up in the client's next call.
     tokio::spawn(connection);

@@ -1,32 +1,52 @@
 //! PostgreSQL's own load generator (<https://www.postgresql.org/docs/current/pgbench.html>).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+
+/// What its clients do over and over.
+#[derive(Debug, Clone)]
+pub(crate) struct Pgbench {
+    /// `postgres://…`
+    pub(crate) url: String,
+    /// The text of its script.
+    pub(crate) script: String,
+    /// What the script knows as `:customers`.
+    pub(crate) customers: usize,
+}
 
 /// What it reports.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Report {
-    pub(super) transactions: usize,
-    pub(super) per_second: f64,
+pub(crate) struct Report {
+    pub(crate) transactions: usize,
+    pub(crate) per_second: f64,
 }
 
-/// Lets so many clients add events as fast as they can.
-pub(super) async fn run(url: &str, clients: u32, seconds: u32) -> anyhow::Result<Report> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/add_random_event.sql");
-    let output = Command::new(program()?)
-        .args(["-n", "-M", "prepared", "-j", &clients.min(2).to_string()])
-        .args(["-c", &clients.to_string(), "-T", &seconds.to_string(), "-f"])
-        .arg(script)
-        .arg(url)
-        .kill_on_drop(true)
-        .output()
-        .await?;
-    let (said, complaint) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    ensure!(output.status.success(), "pgbench failed: {}", complaint.trim());
-    parse(&said).with_context(|| format!("pgbench is not understood: {said}"))
+impl Pgbench {
+    /// Lets so many clients work as fast as they can.
+    pub(crate) async fn run(&self, clients: u32, seconds: u32) -> anyhow::Result<Report> {
+        let mut pgbench = Command::new(program()?)
+            .args(["-n", "-M", "prepared", "-j", &clients.min(2).to_string()])
+            .args(["-D", &format!("customers={}", self.customers)])
+            .args(["-c", &clients.to_string(), "-T", &seconds.to_string(), "-f", "-"])
+            .arg(&self.url)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let mut stdin = pgbench.stdin.take().context("pgbench has no standard input")?;
+        stdin.write_all(self.script.as_bytes()).await?;
+        drop(stdin);
+        let output = pgbench.wait_with_output().await?;
+        let (said, complaint) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "pgbench failed: {}", complaint.trim());
+        parse(&said).with_context(|| format!("pgbench is not understood: {said}"))
+    }
 }
 
 fn program() -> anyhow::Result<PathBuf> {

@@ -1,0 +1,13 @@
+-- check_orders: how many orders and events were written besides the history, and how many of the orders have exactly one event
+-- $1: how many orders the history has; their events have the first ids, and their dates are older than any order's of a run
+WITH told AS (
+    SELECT aggregate_id, count(*) AS events
+    FROM outbox
+    WHERE id > $1::bigint
+    GROUP BY aggregate_id
+)
+SELECT count(orders.id) AS orders,
+       coalesce(sum(told.events), 0)::bigint AS events,
+       count(*) FILTER (WHERE orders.id IS NOT NULL AND told.events = 1) AS paired
+FROM (SELECT id FROM orders WHERE created_at > now() - interval '1 day') AS orders
+     FULL JOIN told ON told.aggregate_id = orders.id::text

@@ -1,0 +1,73 @@
+//! What an order costs: CPU time of each process, write-ahead log.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::whole::{Back, Front, Pipeline};
+use crate::spread::short;
+use crate::usage::{cpu, cpu_with_children};
+
+/// What was used up to a moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Used {
+    cpu: Vec<(&'static str, Duration)>,
+    wal: i64,
+}
+
+/// What was used for each order.
+#[derive(Debug, Clone)]
+pub(crate) struct Cost {
+    /// Microseconds of CPU time, by process.
+    pub(crate) cpu: Vec<(&'static str, f64)>,
+    /// Bytes of write-ahead log, of both databases and their clean-up.
+    pub(crate) wal: f64,
+}
+
+impl Used {
+    /// Up to now.
+    pub(crate) async fn by(
+        pipeline: &Pipeline<'_>,
+        front: &Front,
+        back: &Back,
+    ) -> anyhow::Result<Self> {
+        let servers = pipeline.servers;
+        let cpu = vec![
+            ("order-service", cpu(front.order_service.pid())?),
+            ("outbox-relay", cpu(back.relay.pid())?),
+            ("customer-service consumer", cpu(back.consumer.pid())?),
+            ("customer-service api", cpu(front.customer_api.pid())?),
+            ("PostgreSQL", cpu_with_children(servers.postgres_pid()?)?),
+            ("RabbitMQ", cpu(servers.rabbit_pid()?)?),
+            ("load generator", cpu(std::process::id())?),
+        ];
+        let position = "SELECT (pg_current_wal_lsn() - '0/0')::bigint";
+        let wal = pipeline.orders.sql.query_one(position, &[]).await?.try_get(0)?;
+        Ok(Self { cpu, wal })
+    }
+
+    /// From then until `self`, for each of so many orders.
+    pub(crate) fn since(&self, then: &Self, orders: u64) -> Cost {
+        let orders = orders as f64;
+        let cpu = self.cpu.iter().zip(&then.cpu);
+        Cost {
+            cpu: cpu
+                .map(|((name, now), (_, then))| (*name, (*now - *then).as_micros() as f64 / orders))
+                .collect(),
+            wal: (self.wal - then.wal) as f64 / orders,
+        }
+    }
+}
+
+impl Cost {
+    /// Without the load generator.
+    pub(crate) fn cpu_of_the_pipeline(&self) -> f64 {
+        self.cpu.iter().filter(|(name, _)| *name != "load generator").map(|(_, cpu)| cpu).sum()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let cpu: Map<String, Value> =
+            self.cpu.iter().map(|(name, cpu)| ((*name).to_owned(), short(*cpu).into())).collect();
+        json!({ "cpu_us": cpu, "cpu_us_of_the_pipeline": short(self.cpu_of_the_pipeline()), "wal_bytes": short(self.wal) })
+    }
+}

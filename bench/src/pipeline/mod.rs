@@ -1,0 +1,14 @@
+//! The system that is measured: the release programs as processes, told everything by environment variables.
+//!
+//! `programs` builds and starts them; `orders` is the order database; `whole` puts them between two databases and a virtual host, and
+//! sees that each accepted order is counted once; `cost` tells what each of them used.
+
+mod cost;
+mod orders;
+mod programs;
+mod whole;
+
+pub(crate) use cost::{Cost, Used};
+pub(crate) use orders::OrderDatabase;
+pub(crate) use programs::{Api, Programs};
+pub(crate) use whole::{Back, Front, Pipeline};

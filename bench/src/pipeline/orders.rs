@@ -1,0 +1,95 @@
+//! The order database.
+
+use anyhow::ensure;
+use stack::Service;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::programs::Programs;
+use crate::setup::{Servers, connect};
+
+/// Rows of history that are added by one statement.
+const AT_ONCE: i64 = 500_000;
+
+/// Orders and outbox, and a session with them.
+#[derive(Debug)]
+pub(crate) struct OrderDatabase {
+    pub(crate) url: String,
+    /// What a relay connects to.
+    pub(crate) relay_url: String,
+    pub(crate) sql: Client,
+    history: i64,
+}
+
+impl OrderDatabase {
+    /// An empty one.
+    pub(crate) async fn new(servers: &Servers, programs: &Programs) -> anyhow::Result<Self> {
+        let database = servers.postgres.database("orders").await?;
+        let settings = [("DATABASE_URL", &database.url)];
+        let migrate = Service::spawn(&programs.order_service, ["migrate"], settings).await?;
+        let status = migrate.wait_exit(std::time::Duration::from_secs(60)).await?;
+        ensure!(status.success(), "migrate ended with {status}; {}", migrate.last_lines());
+        let url = database.url.clone();
+        let relay_url = servers.relay_url(&database.name);
+        let sql = connect(&url).await?;
+        Ok(Self { url, relay_url, sql, history: 0 })
+    }
+
+    /// Adds orders of the past, whose events were published long ago, until there are so many.
+    pub(crate) async fn remember(
+        &mut self,
+        orders: i64,
+        customers: usize,
+        progress: impl Fn(i64),
+    ) -> anyhow::Result<()> {
+        let (add_orders, add_events) = (
+            include_str!("../../sql/fill_orders.sql"),
+            include_str!("../../sql/fill_published.sql"),
+        );
+        let customers = i64::try_from(customers)?;
+        while self.history < orders {
+            let (first, last) = (self.history + 1, orders.min(self.history + AT_ONCE));
+            self.sql.execute(add_orders, &[&first, &last, &customers]).await?;
+            self.sql.execute(add_events, &[&first, &last, &customers]).await?;
+            self.history = last;
+            progress(last);
+        }
+        Ok(())
+    }
+
+    /// Makes each run begin alike: statistics are true, nothing is left to clean up or to write back.
+    pub(crate) async fn calm(&self) -> anyhow::Result<()> {
+        self.sql.batch_execute("VACUUM (ANALYZE) orders").await?;
+        self.sql.batch_execute("VACUUM (ANALYZE) outbox").await?;
+        self.sql.batch_execute("CHECKPOINT").await?;
+        Ok(())
+    }
+
+    /// The ids of some orders.
+    pub(crate) async fn some_ids(&self, most: i64) -> anyhow::Result<Vec<String>> {
+        let rows = self.sql.query("SELECT id FROM orders LIMIT $1", &[&most]).await?;
+        let ids = rows.iter().map(|row| Ok(row.try_get::<_, Uuid>(0)?.to_string()));
+        ids.collect()
+    }
+
+    /// Fails unless exactly so many orders were written besides the history, each with one event.
+    pub(crate) async fn check(&self, accepted: u64) -> anyhow::Result<()> {
+        let check = include_str!("../../sql/check_orders.sql");
+        let row = self.sql.query_one(check, &[&self.history]).await?;
+        let (orders, events, paired): (i64, i64, i64) =
+            (row.try_get("orders")?, row.try_get("events")?, row.try_get("paired")?);
+        let accepted = i64::try_from(accepted)?;
+        ensure!(
+            [orders, events, paired] == [accepted; 3],
+            "{accepted} orders were accepted, {orders} are written with {events} events, {paired} of them have exactly \
+             one: this run has no result"
+        );
+        Ok(())
+    }
+
+    /// Forgets all orders.
+    pub(crate) async fn clear(&self) -> anyhow::Result<()> {
+        self.sql.batch_execute("TRUNCATE orders, outbox, idempotency_keys").await?;
+        Ok(())
+    }
+}

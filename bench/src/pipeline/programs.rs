@@ -1,0 +1,100 @@
+//! The programs, and an API that one of them serves.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use stack::Service;
+
+/// How long a process may take to start or to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the checkout's release programs are.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    pub(crate) order_service: PathBuf,
+    pub(crate) outbox_relay: PathBuf,
+    pub(crate) customer_service: PathBuf,
+}
+
+impl Programs {
+    /// Those in a folder.
+    pub(crate) fn of(folder: &Path) -> Self {
+        let [order_service, outbox_relay, customer_service] =
+            stack::SERVICES.map(|name| folder.join(name));
+        Self { order_service, outbox_relay, customer_service }
+    }
+
+    /// Builds them.
+    pub(crate) fn build() -> anyhow::Result<Self> {
+        let mut built = stack::build(&stack::SERVICES, &["--release".to_owned()])?;
+        let mut program =
+            |name: &str| built.remove(name).with_context(|| format!("cargo built no {name}"));
+        Ok(Self {
+            order_service: program("order-service")?,
+            outbox_relay: program("outbox-relay")?,
+            customer_service: program("customer-service")?,
+        })
+    }
+}
+
+/// A process that answers HTTP. Killed on drop.
+#[derive(Debug)]
+pub(crate) struct Api {
+    service: Service,
+    pub(crate) address: SocketAddr,
+}
+
+impl Api {
+    /// Starts a program that says in its log where it listens.
+    pub(crate) async fn start(
+        program: &Path,
+        arguments: &[&str],
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let service = Service::spawn(program, arguments, settings.iter().copied()).await?;
+        let address = address(&service, "HTTP port is open").await?;
+        Ok(Self { service, address })
+    }
+
+    /// Waits until its operations port says that it is ready.
+    pub(crate) async fn ready(&self) -> anyhow::Result<()> {
+        ready(&self.service).await
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.service.pid()
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        stop(&self.service).await
+    }
+}
+
+/// Waits until a service's operations port says that it is ready.
+pub(super) async fn ready(service: &Service) -> anyhow::Result<()> {
+    let url = format!("http://{}/readyz", address(service, "operations port is open").await?);
+    let (http, end) = (stack::http_client()?, Instant::now() + PATIENCE);
+    while !http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+        ensure!(Instant::now() < end, "never ready: {}", service.last_lines());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Tells a service to stop, and waits until it has.
+pub(super) async fn stop(service: &Service) -> anyhow::Result<()> {
+    service.sigterm()?;
+    let status = service.wait_exit(PATIENCE).await?;
+    ensure!(status.success(), "a service ended with {status}; {}", service.last_lines());
+    Ok(())
+}
+
+async fn address(service: &Service, event: &str) -> anyhow::Result<SocketAddr> {
+    let line = service.wait_for_line(event, PATIENCE).await?;
+    let (_, rest) =
+        line.split_once("address=").with_context(|| format!("no address in {line:?}"))?;
+    Ok(rest.split_whitespace().next().unwrap_or_default().parse()?)
+}

@@ -1,0 +1,144 @@
+//! What years of orders change: the time of a page, and the cost of an order.
+
+use std::time::Duration;
+
+use super::Suite;
+use super::orders::{CONNECTIONS, CUSTOMERS};
+use super::row::{Goal, Row};
+use super::statements::Statements;
+use crate::load::{Closed, Open, Requests, Tally};
+use crate::pipeline::{Cost, Front, Pipeline, Used};
+use crate::spread::Spread;
+
+/// Orders of a page.
+const PAGE: i64 = 50;
+
+/// Orders a second while their cost is measured.
+const RATE: f64 = 1000.0;
+
+/// What was seen with so many rows of history.
+struct Level {
+    rows: i64,
+    page: Spread,
+    cost: Cost,
+    statements: Option<f64>,
+}
+
+pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
+    let mut small = Pipeline::new(suite.servers, suite.programs, CUSTOMERS).await?;
+    let mut large = Pipeline::new(suite.servers, suite.programs, CUSTOMERS).await?;
+    small.orders.remember(PAGE, CUSTOMERS, |_| ()).await?;
+    let (small_front, large_front) = tokio::try_join!(small.front(), large.front())?;
+    let mut levels = vec![Level { rows: 0, ..cost(suite, &mut large, &large_front, 0).await? }];
+    for rows in suite.sizes.history.clone() {
+        grow(suite, &mut large, rows).await?;
+        let (mut few, mut many) = (Vec::new(), Vec::new());
+        for round in 1..=suite.sizes.rounds {
+            let rounds = suite.sizes.rounds;
+            let say = |of: i64| {
+                suite
+                    .progress
+                    .say(&format!("history: pages of {of} orders, round {round} of {rounds}"));
+            };
+            say(PAGE);
+            few.push(page(suite, &small_front).await?.percentile(50.0));
+            say(rows);
+            many.push(page(suite, &large_front).await?.percentile(50.0));
+        }
+        let row = Row::beside(
+            "history",
+            format!("a page of 50 among {rows} orders, p50"),
+            &many,
+            "ms",
+            ("among 50", &few),
+        );
+        suite.rows.push(row.with_goal(Goal::AtMost(2.0)));
+        let level = cost(suite, &mut large, &large_front, rows).await?;
+        levels.push(Level { page: many.iter().copied().collect(), ..level });
+    }
+    small_front.stop().await?;
+    large_front.stop().await?;
+    tell(suite, &levels);
+    Ok(())
+}
+
+async fn grow(suite: &Suite<'_>, pipeline: &mut Pipeline<'_>, rows: i64) -> anyhow::Result<()> {
+    let say = |added: i64| suite.progress.say(&format!("history: {added} of {rows} orders added"));
+    pipeline.orders.remember(rows, CUSTOMERS, say).await?;
+    let known = pipeline.customers.remembered();
+    pipeline.customers.remember(usize::try_from((rows - known).max(0))?).await?;
+    suite.progress.say("history: clean-up");
+    pipeline.orders.calm().await?;
+    pipeline.customers.calm().await
+}
+
+async fn page(suite: &Suite<'_>, front: &Front) -> anyhow::Result<Tally> {
+    let load = Closed {
+        measured: suite.sizes.short,
+        warm_up: Duration::from_millis(300),
+        ..suite.closed(front.order_service.address, 1)
+    };
+    let tally = load.run(&Requests::Page).await?;
+    anyhow::ensure!(tally.failed() == 0, "pages failed: {:?}", tally.errors);
+    Ok(tally)
+}
+
+/// What an order costs when so many come in a second, whatever the machine could do.
+async fn cost(
+    suite: &mut Suite<'_>,
+    pipeline: &mut Pipeline<'_>,
+    front: &Front,
+    rows: i64,
+) -> anyhow::Result<Level> {
+    suite.progress.say(&format!("history: {RATE} orders a second beside {rows} rows"));
+    let back = pipeline.back().await?;
+    let statements = Statements::begin(suite.servers).await?;
+    let before = Used::by(pipeline, front, &back).await?;
+    let load = Open {
+        address: front.order_service.address,
+        rate: RATE,
+        connections: CONNECTIONS,
+        warm_up: Duration::ZERO,
+        measured: suite.sizes.stretch,
+        gate: None,
+        heard: None,
+    };
+    let tally = load.run(&Requests::NewOrders { customers: CUSTOMERS }).await?;
+    pipeline.accept(&tally.accepted);
+    pipeline.settle().await?;
+    let orders = tally.accepted.total;
+    let cost = Used::by(pipeline, front, &back).await?.since(&before, orders);
+    let statements = statements.end().await?.map(|calls| calls as f64 / orders as f64);
+    back.stop().await?;
+    suite.failures(&format!("history, {rows} rows"), &tally);
+    suite.cost(&format!("{RATE} orders/s"), rows, &cost, statements);
+    Ok(Level { rows, page: Spread::default(), cost, statements })
+}
+
+fn tell(suite: &mut Suite<'_>, levels: &[Level]) {
+    let points = |of: &dyn Fn(&Level) -> f64| -> Vec<(f64, f64)> {
+        levels.iter().map(|level| (level.rows as f64, of(level))).collect()
+    };
+    suite.plots.history("CPU of all processes, µs", points(&|it| it.cost.cpu_of_the_pipeline()));
+    suite.plots.history("write-ahead log, bytes", points(&|it| it.cost.wal));
+    let pages = levels.iter().filter(|level| level.rows > 0);
+    suite.plots.history(
+        "a page of 50, µs",
+        pages.map(|level| (level.rows as f64, level.page.median() * 1000.0)).collect(),
+    );
+    let counted: Vec<_> =
+        levels.iter().filter_map(|it| Some((it.rows as f64, it.statements?))).collect();
+    let [Some(first), Some(last)] = [levels.first(), levels.last()] else { return };
+    let limit = [first.cost.cpu_of_the_pipeline()];
+    suite.rows.push(Row::beside(
+        "history",
+        format!("CPU of an order beside {} rows, all processes", last.rows),
+        &[last.cost.cpu_of_the_pipeline()],
+        "µs",
+        ("beside none", &limit),
+    ));
+    if let Some(&(_, each)) = counted.first() {
+        let each = [each].into_iter().collect();
+        suite.rows.push(Row::alone("history", "statements an order at 1000 orders/s", each, ""));
+    }
+}

@@ -1,0 +1,56 @@
+//! Where it was measured, and with which versions.
+
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+
+use crate::setup::{Servers, connect};
+
+/// What keeps a commit from being lost; switching one off would make every number here a lie.
+const DURABLE: [&str; 3] = ["fsync", "synchronous_commit", "full_page_writes"];
+
+/// Machine, versions and PostgreSQL's durability; fails when that is switched off.
+pub(super) async fn machine(servers: &Servers) -> anyhow::Result<Value> {
+    let sql = connect(&servers.postgres.url("postgres")).await?;
+    let show = async |setting: &str| -> anyhow::Result<String> {
+        Ok(sql.query_one(&format!("SHOW {setting}"), &[]).await?.try_get(0)?)
+    };
+    for setting in DURABLE {
+        let value = show(setting).await?;
+        ensure!(value == "on", "PostgreSQL's {setting} is {value}: no number means anything");
+    }
+    let management = stack::Management::new(&servers.rabbit.access().management_url())?;
+    let overview = management.get("/api/overview").await?.context("RabbitMQ says nothing")?;
+    let cores = std::thread::available_parallelism()?.get();
+    Ok(json!({
+        "cpu": after("/proc/cpuinfo", "model name"),
+        "cores": cores,
+        "memory_kb": after("/proc/meminfo", "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok()),
+        "kernel": line("/proc/sys/kernel/osrelease"),
+        "load_before": line("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse::<f64>().ok()),
+        "postgresql": show("server_version").await?,
+        "durable": DURABLE,
+        "rabbitmq": overview["rabbitmq_version"],
+        "erlang": overview["erlang_version"],
+        "rustc": said("rustc", &["--version"]),
+        "pipeline": env!("CARGO_PKG_VERSION"),
+        "commit": said("git", &["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]),
+    }))
+}
+
+fn line(path: &str) -> Option<String> {
+    Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+/// What stands behind `name:` in a file of Linux.
+fn after(path: &str, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn said(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).current_dir(stack::root()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

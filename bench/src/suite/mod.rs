@@ -1,0 +1,223 @@
+//! `bench suite`: limits and system in one run, a table of ratios, and the goals reached or not. `cargo xtask bench` is this.
+//!
+//! A part is a file that measures one thing: `orders` (with `write_limits`), `reads`, `relay`, `consumer`, `visible`, `sustained`,
+//! `history` (with `statements`). What they find are `row`s of the `table` and `plots`, which `draw` draws; `latest` keeps it all.
+//! `sizes` says how long, `progress` how far, `machine` where.
+
+mod consumer;
+mod costs;
+mod draw;
+mod history;
+mod latest;
+mod machine;
+mod orders;
+mod plots;
+mod progress;
+mod reads;
+mod relay;
+mod row;
+mod sizes;
+mod statements;
+mod sustained;
+mod table;
+mod visible;
+mod write_limits;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::load::{Closed, Tally};
+use crate::pipeline::{Api, Cost, OrderDatabase, Programs};
+use crate::result::{result, text};
+use crate::setup::Servers;
+use crate::spread::Spread;
+use plots::Plots;
+use progress::Progress;
+use row::Row;
+use sizes::Sizes;
+use write_limits::WriteLimit;
+
+#[derive(Debug, Args)]
+pub(crate) struct SuiteArgs {
+    /// Short stretches and little history: under four minutes
+    #[arg(long)]
+    quick: bool,
+    /// More rounds, and ten million rows of history: 12 GB of disk
+    #[arg(long, conflicts_with = "quick")]
+    full: bool,
+    /// Print the figures as JSON instead of the table
+    #[arg(long)]
+    json: bool,
+    /// Measure these parts only, and write no files unless --out is given
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
+    only: Vec<Part>,
+    /// A folder with the release programs to measure instead of the checkout's, say those of an older version
+    #[arg(long, value_name = "FOLDER")]
+    programs: Option<PathBuf>,
+    /// The folder for latest.json and the plots [default: docs/benchmarks]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Orders over HTTP
+    Orders,
+    /// Orders that are read
+    Reads,
+    /// The relay
+    Relay,
+    /// The consumer
+    Consumer,
+    /// From an order to its count, at a small rate
+    Visible,
+    /// The rate that everything can follow
+    Sustained,
+    /// What rows of the past cost
+    History,
+}
+
+/// A run, and what it has found so far.
+#[derive(Debug)]
+struct Suite<'a> {
+    servers: &'a Servers,
+    programs: &'a Programs,
+    sizes: Sizes,
+    progress: Progress,
+    rows: Vec<Row>,
+    plots: Plots,
+    costs: Vec<Value>,
+    failed: Vec<Value>,
+    /// Orders a second of pgbench with two statements, round by round.
+    two_statements: Spread,
+    /// The numbers of pgbench's clients that did best: with two statements, with one.
+    clients: Option<(u32, u32)>,
+}
+
+impl SuiteArgs {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let sizes = match (self.quick, self.full) {
+            (true, _) => Sizes::quick(),
+            (_, true) => Sizes::full(),
+            _ => Sizes::usual(),
+        };
+        let programs = match &self.programs {
+            Some(folder) => Programs::of(folder),
+            None => Programs::build()?,
+        };
+        let servers = Servers::start_counting().await?;
+        let machine = machine::machine(&servers).await?;
+        let mut suite = Suite {
+            servers: &servers,
+            programs: &programs,
+            sizes,
+            progress: Progress::new(),
+            rows: Vec::new(),
+            plots: Plots::new(),
+            costs: Vec::new(),
+            failed: Vec::new(),
+            two_statements: Spread::default(),
+            clients: None,
+        };
+        // Counting costs something even where nobody asks.
+        statements::Statements::begin(&servers).await?.end().await?;
+        self.measure(&mut suite).await?;
+        let figures = latest::json(&suite, &machine);
+        let out = self.out.clone();
+        let out =
+            out.or_else(|| self.only.is_empty().then(|| stack::root().join("docs/benchmarks")));
+        if let Some(out) = &out {
+            latest::write(&suite, &figures, out)?;
+        }
+        let Suite { progress, rows, costs, failed, .. } = suite;
+        drop(progress);
+        if self.json {
+            result(&figures);
+            return Ok(());
+        }
+        text(&format!("{}\n\n{}", table::table(&rows), costs::table(&costs)));
+        for failed in &failed {
+            text(&format!("failed requests: {failed}"));
+        }
+        if let Some(out) = out {
+            text(&format!("\nFigures and plots are in {}.", out.display()));
+        }
+        Ok(())
+    }
+
+    async fn measure(&self, suite: &mut Suite<'_>) -> anyhow::Result<()> {
+        let wanted = |part| self.only.is_empty() || self.only.contains(&part);
+        if wanted(Part::Orders) {
+            Box::pin(orders::measure(suite)).await?;
+        }
+        if wanted(Part::Reads) {
+            Box::pin(reads::measure(suite)).await?;
+        }
+        if wanted(Part::Relay) {
+            Box::pin(relay::measure(suite)).await?;
+        }
+        if wanted(Part::Consumer) {
+            Box::pin(consumer::measure(suite)).await?;
+        }
+        if wanted(Part::Visible) {
+            Box::pin(visible::measure(suite)).await?;
+        }
+        if wanted(Part::Sustained) {
+            Box::pin(sustained::measure(suite)).await?;
+        }
+        if wanted(Part::History) {
+            Box::pin(history::measure(suite)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Suite<'_> {
+    /// A closed loop of the usual length.
+    fn closed(&self, address: SocketAddr, connections: usize) -> Closed {
+        let Sizes { warm_up, stretch: measured, .. } = self.sizes;
+        Closed { address, connections, warm_up, measured, gate: None }
+    }
+
+    /// Starts the limit of an HTTP service.
+    async fn no_database(&self) -> anyhow::Result<Api> {
+        Api::start(&std::env::current_exe()?, &["no-database"], &[]).await
+    }
+
+    /// Orders a second of pgbench with two statements; measured now when they were not before.
+    async fn two_statements(&mut self) -> anyhow::Result<Spread> {
+        if self.clients.is_none() {
+            let database = OrderDatabase::new(self.servers, self.programs).await?;
+            write_limits::prepare(&database).await?;
+            let mut limit = WriteLimit::two_statements(&database, orders::CUSTOMERS);
+            let say = |clients| self.progress.say(&format!("pgbench, {clients} clients"));
+            limit.choose_clients(&database, self.sizes.try_clients, say).await?;
+            let mut rates = Vec::new();
+            for _ in 0..self.sizes.rounds {
+                let seconds = u32::try_from(self.sizes.stretch.as_secs())?;
+                rates.push(limit.measure(&database, seconds).await?);
+            }
+            self.two_statements = rates.into_iter().collect();
+        }
+        Ok(self.two_statements.clone())
+    }
+
+    /// Notes what an order cost.
+    fn cost(&mut self, load: &str, history: i64, cost: &Cost, statements: Option<f64>) {
+        let mut figures = json!({ "load": load, "history": history, "statements": statements.map(crate::spread::short) });
+        if let (Some(figures), Value::Object(cost)) = (figures.as_object_mut(), cost.json()) {
+            figures.extend(cost);
+        }
+        self.costs.push(figures);
+    }
+
+    /// Notes requests that were no success.
+    fn failures(&mut self, what: &str, tally: &Tally) {
+        if tally.failed() > 0 {
+            self.failed.push(json!({ "what": what, "errors": tally.errors }));
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Orders over HTTP, beside what `pgbench` commits and what the framework can do without a database.
+
+use anyhow::Context as _;
+
+use super::Suite;
+use super::row::{Goal, Row};
+use super::write_limits::{self, WriteLimit};
+use crate::load::{Closed, Open, Requests, Tally};
+use crate::pipeline::{Front, OrderDatabase, Pipeline};
+use crate::spread::Spread;
+
+/// Keep-alive connections that saturate the service.
+pub(super) const CONNECTIONS: usize = 64;
+
+/// Customers that order in turn.
+pub(super) const CUSTOMERS: usize = 1000;
+
+/// What was measured in one round.
+#[derive(Debug)]
+struct Round {
+    two_statements: f64,
+    one_statement: f64,
+    saturated: Tally,
+    no_database: f64,
+    alone: Tally,
+    half: Tally,
+}
+
+/// Measures, and returns the pipeline with all the orders that it accepted, which nobody has counted yet.
+pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
+    let limits = OrderDatabase::new(suite.servers, suite.programs).await?;
+    write_limits::prepare(&limits).await?;
+    let mut two = WriteLimit::two_statements(&limits, CUSTOMERS);
+    let mut one = WriteLimit::one_statement(&limits, CUSTOMERS);
+    for (name, limit) in [("two statements", &mut two), ("one statement", &mut one)] {
+        let progress = &suite.progress;
+        let say = |clients| progress.say(&format!("orders: pgbench, {name}, {clients} clients"));
+        limit.choose_clients(&limits, suite.sizes.try_clients, say).await?;
+    }
+
+    let mut pipeline = Pipeline::new(suite.servers, suite.programs, CUSTOMERS).await?;
+    let front = pipeline.front().await?;
+    let no_database = suite.no_database().await?;
+    let mut rounds = Vec::new();
+    for number in 1..=suite.sizes.rounds {
+        let say = |what: &str| {
+            suite
+                .progress
+                .say(&format!("orders: round {number} of {}: {what}", suite.sizes.rounds));
+        };
+        let seconds = u32::try_from(suite.sizes.stretch.as_secs())?;
+        say("pgbench, two statements");
+        let two_statements = two.measure(&limits, seconds).await?;
+        say("order-service, 64 clients");
+        let saturated = saturate(suite, &mut pipeline, &front).await?;
+        say("pgbench, one statement");
+        let one_statement = one.measure(&limits, seconds).await?;
+        say("the framework without a database");
+        let requests = Requests::NewOrders { customers: CUSTOMERS };
+        let without = suite.closed(no_database.address, CONNECTIONS).run(&requests).await?;
+        say("order-service, one client");
+        let alone = one_client(suite, &mut pipeline, &front).await?;
+        say("order-service at half of its rate");
+        let half = half(suite, &mut pipeline, &front, saturated.per_second() / 2.0).await?;
+        let no_database = without.per_second();
+        rounds.push(Round { two_statements, one_statement, saturated, no_database, alone, half });
+    }
+    front.stop().await?;
+    suite.progress.say("orders: relay and consumer count what was accepted");
+    let back = pipeline.back().await?;
+    pipeline.settle().await?;
+    back.stop().await?;
+
+    suite.two_statements = rounds.iter().map(|round| round.two_statements).collect();
+    suite.clients = Some((two.clients, one.clients));
+    tell(suite, &rounds)
+}
+
+async fn saturate(
+    suite: &Suite<'_>,
+    pipeline: &mut Pipeline<'_>,
+    front: &Front,
+) -> anyhow::Result<Tally> {
+    pipeline.orders.calm().await?;
+    let load = suite.closed(front.order_service.address, CONNECTIONS);
+    let tally = load.run(&Requests::NewOrders { customers: CUSTOMERS }).await?;
+    pipeline.accept(&tally.accepted);
+    pipeline.orders.check(pipeline.accepted()).await?;
+    Ok(tally)
+}
+
+async fn one_client(
+    suite: &Suite<'_>,
+    pipeline: &mut Pipeline<'_>,
+    front: &Front,
+) -> anyhow::Result<Tally> {
+    let address = front.order_service.address;
+    let load = Closed { measured: suite.sizes.short, ..suite.closed(address, 1) };
+    let tally = load.run(&Requests::NewOrders { customers: CUSTOMERS }).await?;
+    pipeline.accept(&tally.accepted);
+    Ok(tally)
+}
+
+async fn half(
+    suite: &Suite<'_>,
+    pipeline: &mut Pipeline<'_>,
+    front: &Front,
+    rate: f64,
+) -> anyhow::Result<Tally> {
+    let load = Open {
+        address: front.order_service.address,
+        rate,
+        connections: CONNECTIONS,
+        warm_up: suite.sizes.warm_up,
+        measured: suite.sizes.stretch,
+        gate: None,
+        heard: None,
+    };
+    let tally = load.run(&Requests::NewOrders { customers: CUSTOMERS }).await?;
+    pipeline.accept(&tally.accepted);
+    Ok(tally)
+}
+
+fn tell(suite: &mut Suite<'_>, rounds: &[Round]) -> anyhow::Result<()> {
+    let each = |of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<f64>>();
+    let (a, b) = suite.clients.context("no number of clients was chosen")?;
+    let orders = each(|round| round.saturated.per_second());
+    let part = "orders over HTTP";
+    let what = "accepted by 64 clients";
+    suite.rows.extend([
+        Row::beside(
+            part,
+            what,
+            &orders,
+            "/s",
+            (format!("pgbench (a), {a} clients"), &each(|it| it.two_statements)),
+        )
+        .with_goal(Goal::AtLeast(3.0)),
+        Row::beside(
+            part,
+            what,
+            &orders,
+            "/s",
+            (format!("pgbench (b), {b} clients"), &each(|it| it.one_statement)),
+        )
+        .with_goal(Goal::AtLeast(1.5)),
+        Row::beside(part, what, &orders, "/s", ("without a database", &each(|it| it.no_database))),
+        Row::beside(
+            part,
+            "p99 at half of that rate",
+            &each(|it| it.half.percentile(99.0)),
+            "ms",
+            ("p50 of one client", &each(|it| it.alone.percentile(50.0))),
+        )
+        .with_goal(Goal::AtMost(5.0)),
+        Row::alone(
+            part,
+            "p50 at half of that rate",
+            each(|it| it.half.percentile(50.0)).into_iter().collect::<Spread>(),
+            "ms",
+        ),
+        Row::alone(
+            part,
+            "p99 of 64 clients",
+            each(|it| it.saturated.percentile(99.0)).into_iter().collect::<Spread>(),
+            "ms",
+        ),
+    ]);
+    for round in rounds {
+        for (name, tally) in
+            [("64 clients", &round.saturated), ("one client", &round.alone), ("half", &round.half)]
+        {
+            suite.failures(&format!("orders over HTTP, {name}"), tally);
+        }
+    }
+    let last = rounds.last().context("nothing was measured")?;
+    suite.plots.rate("order-service, 64 clients", &last.saturated);
+    suite.plots.latency("one client", &last.alone);
+    suite.plots.latency("half of the saturation rate", &last.half);
+    suite.plots.latency("64 clients", &last.saturated);
+    Ok(())
+}

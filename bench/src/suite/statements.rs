@@ -1,0 +1,62 @@
+//! How many statements the pipeline asks PostgreSQL, if this machine has the library that counts them. It counts
+//! only here: counting costs those most who ask the most.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use tokio_postgres::Client;
+
+use crate::setup::{Servers, connect};
+
+/// How long sessions may take to hear of a setting.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(super) struct Statements {
+    sql: Option<Client>,
+    before: i64,
+}
+
+impl Statements {
+    /// Switches counting on.
+    pub(super) async fn begin(servers: &Servers) -> anyhow::Result<Self> {
+        let sql = connect(&servers.postgres.url("postgres")).await?;
+        let loaded = "SELECT FROM pg_settings WHERE name = 'pg_stat_statements.track'";
+        if sql.query_opt(loaded, &[]).await?.is_none() {
+            return Ok(Self { sql: None, before: 0 });
+        }
+        sql.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await?;
+        count(&sql, true).await?;
+        let before = calls(&sql).await?;
+        Ok(Self { sql: Some(sql), before })
+    }
+
+    /// How many there were since the beginning, if they were counted.
+    pub(super) async fn end(self) -> anyhow::Result<Option<i64>> {
+        let Some(sql) = self.sql else { return Ok(None) };
+        let calls = calls(&sql).await? - self.before;
+        count(&sql, false).await?;
+        Ok(Some(calls))
+    }
+}
+
+/// Switches counting on or off for all sessions.
+pub(super) async fn count(sql: &Client, counting: bool) -> anyhow::Result<()> {
+    let track = if counting { "top" } else { "none" };
+    sql.batch_execute(&format!("ALTER SYSTEM SET pg_stat_statements.track = '{track}'")).await?;
+    sql.batch_execute("SELECT pg_reload_conf()").await?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let now: String = sql.query_one("SHOW pg_stat_statements.track", &[]).await?.try_get(0)?;
+        if now == track {
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "PostgreSQL does not hear of its settings");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn calls(sql: &Client) -> anyhow::Result<i64> {
+    let calls = include_str!("../../sql/pipeline_statements.sql");
+    Ok(sql.query_one(calls, &[]).await?.try_get(0)?)
+}

@@ -1,0 +1,199 @@
+//! How many orders a second go through everything without piling up anywhere.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use super::Suite;
+use super::orders::{CONNECTIONS, CUSTOMERS};
+use super::row::{Goal, Row};
+use crate::load::{Closed, Gate, Open, Requests, Tally};
+use crate::pipeline::{Back, Front, Pipeline, Used};
+
+/// Orders on their way while the rate is looked for: about a second's.
+const ON_THEIR_WAY: u64 = 4000;
+
+/// How often orders are counted.
+const SAMPLE: Duration = Duration::from_millis(250);
+
+/// What is left of the rate that was found, and of each that was too much.
+const FIRST: f64 = 0.95;
+const NEXT: f64 = 0.93;
+const TRIES: usize = 6;
+
+/// Of the orders that came meanwhile, how many may have piled up: less is the ups and downs of batches.
+const PILED_UP: f64 = 0.01;
+
+/// How far things were at a moment.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    seconds: f64,
+    accepted: f64,
+    counted: f64,
+}
+
+pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
+    let limit = suite.two_statements().await?;
+    let mut pipeline = Pipeline::new(suite.servers, suite.programs, CUSTOMERS).await?;
+    let (front, back) = tokio::try_join!(pipeline.front(), pipeline.back())?;
+    suite.progress.say("end to end: looking for the rate that everything can follow");
+    let mut rate = FIRST * search(suite, &mut pipeline, &front).await?.per_second();
+    for _ in 0..TRIES {
+        suite.progress.say(&format!(
+            "end to end: {rate:.0} orders a second for {} s",
+            suite.sizes.sustained.as_secs()
+        ));
+        let (tally, samples) = hold(suite, &mut pipeline, &front, &back, rate).await?;
+        if piled_up(&samples) || tally.failed() > 0 {
+            rate *= NEXT;
+            continue;
+        }
+        front.stop().await?;
+        back.stop().await?;
+        let limits = vec![limit.median()];
+        let what = format!("orders sustained for {} s", suite.sizes.sustained.as_secs());
+        suite.rows.push(
+            Row::beside(
+                "end to end",
+                what,
+                &[tally.per_second()],
+                "/s",
+                ("pgbench (a), median", &limits),
+            )
+            .with_goal(Goal::AtLeast(1.0)),
+        );
+        suite
+            .plots
+            .sustained(&points(&samples, |it| it.accepted), &points(&samples, |it| it.counted));
+        return Ok(());
+    }
+    bail!("orders pile up at every rate down to {rate:.0} a second")
+}
+
+/// As many as are counted, and no more.
+async fn search(
+    suite: &Suite<'_>,
+    pipeline: &mut Pipeline<'_>,
+    front: &Front,
+) -> anyhow::Result<Tally> {
+    let gate = Arc::new(Gate::new(ON_THEIR_WAY));
+    let load = Closed {
+        gate: Some(Arc::clone(&gate)),
+        measured: suite.sizes.search,
+        // What is on its way at first was not counted yet.
+        warm_up: suite.sizes.search / 4,
+        ..suite.closed(front.order_service.address, CONNECTIONS)
+    };
+    let requests = Requests::NewOrders { customers: CUSTOMERS };
+    let tally = watched(pipeline, &gate, &mut Vec::new(), load.run(&requests)).await?;
+    pipeline.accept(&tally.accepted);
+    pipeline.settle().await?;
+    Ok(tally)
+}
+
+async fn hold(
+    suite: &mut Suite<'_>,
+    pipeline: &mut Pipeline<'_>,
+    front: &Front,
+    back: &Back,
+    rate: f64,
+) -> anyhow::Result<(Tally, Vec<Sample>)> {
+    let gate = Arc::new(Gate::new(u64::MAX));
+    let load = Open {
+        address: front.order_service.address,
+        rate,
+        connections: CONNECTIONS,
+        warm_up: suite.sizes.warm_up,
+        measured: suite.sizes.sustained,
+        gate: Some(Arc::clone(&gate)),
+        heard: None,
+    };
+    let before = Used::by(pipeline, front, back).await?;
+    let (requests, mut samples) = (Requests::NewOrders { customers: CUSTOMERS }, Vec::new());
+    let tally = watched(pipeline, &gate, &mut samples, load.run(&requests)).await?;
+    pipeline.accept(&tally.accepted);
+    pipeline.settle().await?;
+    let cost = Used::by(pipeline, front, back).await?.since(&before, tally.accepted.total);
+    if !piled_up(&samples) {
+        suite.cost(&format!("{rate:.0} orders/s, sustained"), 0, &cost, None);
+    }
+    suite.failures(&format!("end to end, {rate:.0} orders/s"), &tally);
+    Ok((tally, samples))
+}
+
+/// Runs the load, and tells gate and samples meanwhile how much of it is counted.
+async fn watched(
+    pipeline: &Pipeline<'_>,
+    gate: &Gate,
+    samples: &mut Vec<Sample>,
+    load: impl Future<Output = anyhow::Result<Tally>>,
+) -> anyhow::Result<Tally> {
+    tokio::select! {
+        tally = load => tally,
+        failed = count(pipeline, gate, samples) => match failed {
+            Err(error) => Err(error),
+            Ok(never) => match never {},
+        },
+    }
+}
+
+async fn count(
+    pipeline: &Pipeline<'_>,
+    gate: &Gate,
+    samples: &mut Vec<Sample>,
+) -> anyhow::Result<Infallible> {
+    let (begun, before) = (Instant::now(), pipeline.accepted());
+    loop {
+        let counted = u64::try_from(pipeline.customers.counted().await?)?.saturating_sub(before);
+        gate.counted(counted);
+        let (seconds, accepted) = (begun.elapsed().as_secs_f64(), gate.accepted() as f64);
+        samples.push(Sample { seconds, accepted, counted: counted as f64 });
+        tokio::time::sleep(SAMPLE).await;
+    }
+}
+
+/// Whether more orders were on their way in the last quarter of the time than in the second.
+fn piled_up(samples: &[Sample]) -> bool {
+    let quarter = samples.len() / 4;
+    if quarter == 0 {
+        return true;
+    }
+    let mean = |samples: &[Sample], of: fn(&Sample) -> f64| {
+        samples.iter().map(of).sum::<f64>() / samples.len() as f64
+    };
+    let (second, last) = (&samples[quarter..2 * quarter], &samples[samples.len() - quarter..]);
+    let backlog = |samples: &[Sample]| mean(samples, |it| it.accepted - it.counted);
+    let came = mean(last, |it| it.accepted) - mean(second, |it| it.accepted);
+    backlog(last) - backlog(second) > PILED_UP * came
+}
+
+fn points(samples: &[Sample], of: fn(&Sample) -> f64) -> Vec<(f64, f64)> {
+    samples.iter().map(|sample| (sample.seconds, of(sample))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sample, piled_up};
+
+    #[test]
+    fn orders_that_come_faster_than_they_are_counted_pile_up() {
+        let run = |counted_per_second: f64| -> Vec<Sample> {
+            let sample = |n: i32| {
+                let seconds = f64::from(n) / 4.0;
+                let accepted = 1000.0 * seconds;
+                Sample {
+                    seconds,
+                    accepted,
+                    counted: (counted_per_second * seconds - 30.0).max(0.0),
+                }
+            };
+            (0..48).map(sample).collect()
+        };
+        assert!(!piled_up(&run(1000.0)), "always 30 behind");
+        assert!(!piled_up(&run(995.0)), "less than a hundredth");
+        assert!(piled_up(&run(980.0)));
+        assert!(piled_up(&[]));
+    }
+}
