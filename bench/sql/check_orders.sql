@@ -1,9 +1,8 @@
 -- check_orders: how many orders and events were written besides the history, and how many of the orders have exactly one event
--- $1: how many orders the history has; their events have the first ids, and their dates are older than any order's of a run
 WITH told AS (
     SELECT aggregate_id, count(*) AS events
     FROM outbox
-    WHERE id > $1::bigint
+    WHERE created_at > now() - interval '1 day'
     GROUP BY aggregate_id
 )
 SELECT count(orders.id) AS orders,

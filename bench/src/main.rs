@@ -48,7 +48,7 @@ struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum Measure {
-    /// All of the pipeline beside its limits, as a table with its goals: what `cargo xtask bench` runs (20 minutes; 4 with --quick)
+    /// All of the pipeline beside its limits, as a table with its goals: what `cargo xtask bench` runs (half an hour; 4 minutes with --quick)
     Suite(suite::SuiteArgs),
     /// The relay drains a backlog; the limit is a bare publisher of the same messages (4 minutes)
     Drain(drain::Drain),

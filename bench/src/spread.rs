@@ -55,9 +55,27 @@ pub(crate) fn short(value: f64) -> f64 {
     (value * unit).round() / unit
 }
 
+/// A number of things, for people: 10,000,000.
+pub(crate) fn grouped(count: i64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!([0, 999, 1000, 10_000_000].map(grouped), ["0", "999", "1,000", "10,000,000"]);
+    }
 
     #[test]
     fn percentiles_are_values_that_were_measured() {

@@ -60,7 +60,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         args: Vec<String>,
     },
-    /// Measure the pipeline beside the limits of this machine, on servers started for it: 20 minutes
+    /// Measure the pipeline beside the limits of this machine, on servers started for it: half an hour
     ///
     /// pgbench commits what the pipeline commits, bare clients publish and take the same messages, an HTTP handler answers without a
     /// database; each in turn with the pipeline, several times. Prints a table of ratios with the goals reached or not, and writes

@@ -75,7 +75,7 @@ impl OrderDatabase {
     /// Fails unless exactly so many orders were written besides the history, each with one event.
     pub(crate) async fn check(&self, accepted: u64) -> anyhow::Result<()> {
         let check = include_str!("../../sql/check_orders.sql");
-        let row = self.sql.query_one(check, &[&self.history]).await?;
+        let row = self.sql.query_one(check, &[]).await?;
         let (orders, events, paired): (i64, i64, i64) =
             (row.try_get("orders")?, row.try_get("events")?, row.try_get("paired")?);
         let accepted = i64::try_from(accepted)?;

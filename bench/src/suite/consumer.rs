@@ -4,7 +4,7 @@ use super::Suite;
 use super::orders::CUSTOMERS;
 use super::row::{Goal, Row};
 use crate::consume::{Customers, Orders, Program, one_by_one, take};
-use crate::spread::Spread;
+use crate::spread::{Spread, grouped};
 
 /// Of the bare consumer, which acknowledges each quarter of it.
 const PREFETCH: u16 = 2000;
@@ -56,7 +56,7 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     suite.rows.push(
         Row::beside(
             part,
-            format!("with {history} events counted before"),
+            format!("with {} events counted before", grouped(history)),
             &remembered.ours,
             "/s",
             ("with none (median)", &empty),
@@ -80,7 +80,7 @@ async fn rates(
     )?;
     program.declare(&customers, &orders).await?;
     orders.bind_bare().await?;
-    suite.progress.say(&format!("consumer: {history} events of the past"));
+    suite.progress.say(&format!("consumer: {} events of the past", grouped(history)));
     customers.remember(usize::try_from(history)?).await?;
     let mut rates = Rates { ours: Vec::new(), bare: Vec::new(), one_by_one: None };
     for round in 0..suite.sizes.rounds {

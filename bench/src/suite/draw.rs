@@ -7,6 +7,11 @@ use plotters::prelude::*;
 
 const SIZE: (u32, u32) = (900, 480);
 
+/// No history is told from nothing below this.
+const FEW_ROWS: f64 = 100.0;
+
+const TINY: f64 = 1e-6;
+
 const COLOURS: [RGBColor; 6] = [
     RGBColor(31, 119, 180),
     RGBColor(214, 39, 40),
@@ -49,7 +54,20 @@ impl Axis {
         Self { name, scale: |value| value, label: |place| format!("{place}"), whole_steps: false }
     }
 
-    /// A step for each tenfold; 0 stands where 1 does.
+    /// Rows of a table: a step for each tenfold, and nothing at the left end.
+    pub(super) const fn rows(name: &'static str) -> Self {
+        Self {
+            name,
+            scale: |rows| rows.max(FEW_ROWS).log10(),
+            label: |place| match 10_f64.powf(*place).round() {
+                few if few <= FEW_ROWS => "0".to_owned(),
+                rows => format!("{rows}"),
+            },
+            whole_steps: true,
+        }
+    }
+
+    /// A step for each tenfold.
     pub(super) const fn logarithmic(name: &'static str) -> Self {
         Self {
             name,
@@ -79,7 +97,9 @@ impl Axis {
             (least, greatest) = (least.min(value), greatest.max(value));
         }
         if self.whole_steps {
-            let (from, to) = (least.floor(), greatest.ceil().max(least.floor() + 1.0));
+            // What is a whole step but for its last digits is one.
+            let (from, to) = ((least + TINY).floor(), (greatest - TINY).ceil());
+            let to = to.max(from + 1.0);
             let steps = (0..20).filter(|&step| from + f64::from(step) <= to).count();
             return (from..to, steps);
         }
@@ -111,6 +131,7 @@ fn render(plot: &Plot, text: &mut String) -> Result<(), Box<dyn std::error::Erro
     let mut chart = ChartBuilder::on(&root)
         .caption(plot.title, ("sans-serif", 18))
         .margin(12)
+        .margin_right(36)
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d(x, y)?;

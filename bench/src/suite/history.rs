@@ -8,7 +8,7 @@ use super::row::{Goal, Row};
 use super::statements::Statements;
 use crate::load::{Closed, Open, Requests, Tally};
 use crate::pipeline::{Cost, Front, Pipeline, Used};
-use crate::spread::Spread;
+use crate::spread::{Spread, grouped};
 
 /// Orders of a page.
 const PAGE: i64 = 50;
@@ -29,6 +29,7 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     let mut large = Pipeline::new(suite.servers, suite.programs, CUSTOMERS).await?;
     small.orders.remember(PAGE, CUSTOMERS, |_| ()).await?;
     let (small_front, large_front) = tokio::try_join!(small.front(), large.front())?;
+    let mut few_rows = Vec::new();
     let mut levels = vec![Level { rows: 0, ..cost(suite, &mut large, &large_front, 0).await? }];
     for rows in suite.sizes.history.clone() {
         grow(suite, &mut large, rows).await?;
@@ -36,9 +37,10 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
         for round in 1..=suite.sizes.rounds {
             let rounds = suite.sizes.rounds;
             let say = |of: i64| {
-                suite
-                    .progress
-                    .say(&format!("history: pages of {of} orders, round {round} of {rounds}"));
+                suite.progress.say(&format!(
+                    "history: page of {} orders, round {round} of {rounds}",
+                    grouped(of)
+                ));
             };
             say(PAGE);
             few.push(page(suite, &small_front).await?.percentile(50.0));
@@ -47,7 +49,7 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
         }
         let row = Row::beside(
             "history",
-            format!("a page of 50 among {rows} orders, p50"),
+            format!("a page of 50 among {} orders, p50", grouped(rows)),
             &many,
             "ms",
             ("among 50", &few),
@@ -55,21 +57,28 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
         suite.rows.push(row.with_goal(Goal::AtMost(2.0)));
         let level = cost(suite, &mut large, &large_front, rows).await?;
         levels.push(Level { page: many.iter().copied().collect(), ..level });
+        few_rows.extend(few);
     }
     small_front.stop().await?;
     large_front.stop().await?;
+    levels[0].page = few_rows.into_iter().collect();
     tell(suite, &levels);
     Ok(())
 }
 
 async fn grow(suite: &Suite<'_>, pipeline: &mut Pipeline<'_>, rows: i64) -> anyhow::Result<()> {
-    let say = |added: i64| suite.progress.say(&format!("history: {added} of {rows} orders added"));
+    let say = |added: i64| {
+        suite.progress.say(&format!(
+            "history: {} of {} orders added",
+            grouped(added),
+            grouped(rows)
+        ));
+    };
     pipeline.orders.remember(rows, CUSTOMERS, say).await?;
     let known = pipeline.customers.remembered();
     pipeline.customers.remember(usize::try_from((rows - known).max(0))?).await?;
     suite.progress.say("history: clean-up");
-    pipeline.orders.calm().await?;
-    pipeline.customers.calm().await
+    pipeline.orders.calm().await
 }
 
 async fn page(suite: &Suite<'_>, front: &Front) -> anyhow::Result<Tally> {
@@ -90,7 +99,10 @@ async fn cost(
     front: &Front,
     rows: i64,
 ) -> anyhow::Result<Level> {
-    suite.progress.say(&format!("history: {RATE} orders a second beside {rows} rows"));
+    suite.progress.say(&format!("history: {RATE} orders a second beside {} rows", grouped(rows)));
+    // Pages are written in full when they change first after a checkpoint: each level begins with one.
+    pipeline.orders.calm().await?;
+    pipeline.customers.calm().await?;
     let back = pipeline.back().await?;
     let statements = Statements::begin(suite.servers).await?;
     let before = Used::by(pipeline, front, &back).await?;
@@ -110,7 +122,7 @@ async fn cost(
     let cost = Used::by(pipeline, front, &back).await?.since(&before, orders);
     let statements = statements.end().await?.map(|calls| calls as f64 / orders as f64);
     back.stop().await?;
-    suite.failures(&format!("history, {rows} rows"), &tally);
+    suite.failures(&format!("history, {} rows", grouped(rows)), &tally);
     suite.cost(&format!("{RATE} orders/s"), rows, &cost, statements);
     Ok(Level { rows, page: Spread::default(), cost, statements })
 }
@@ -121,18 +133,14 @@ fn tell(suite: &mut Suite<'_>, levels: &[Level]) {
     };
     suite.plots.history("CPU of all processes, µs", points(&|it| it.cost.cpu_of_the_pipeline()));
     suite.plots.history("write-ahead log, bytes", points(&|it| it.cost.wal));
-    let pages = levels.iter().filter(|level| level.rows > 0);
-    suite.plots.history(
-        "a page of 50, µs",
-        pages.map(|level| (level.rows as f64, level.page.median() * 1000.0)).collect(),
-    );
+    suite.plots.history("a page of 50, µs", points(&|it| it.page.median() * 1000.0));
     let counted: Vec<_> =
         levels.iter().filter_map(|it| Some((it.rows as f64, it.statements?))).collect();
     let [Some(first), Some(last)] = [levels.first(), levels.last()] else { return };
     let limit = [first.cost.cpu_of_the_pipeline()];
     suite.rows.push(Row::beside(
         "history",
-        format!("CPU of an order beside {} rows, all processes", last.rows),
+        format!("CPU of an order beside {} rows, all processes", grouped(last.rows)),
         &[last.cost.cpu_of_the_pipeline()],
         "µs",
         ("beside none", &limit),

@@ -10,6 +10,9 @@ use crate::setup::{Servers, connect};
 /// What keeps a commit from being lost; switching one off would make every number here a lie.
 const DURABLE: [&str; 3] = ["fsync", "synchronous_commit", "full_page_writes"];
 
+/// Processes that run or wait, on a machine that is not at rest.
+const BUSY: f64 = 0.5;
+
 /// Machine, versions and PostgreSQL's durability; fails when that is switched off.
 pub(super) async fn machine(servers: &Servers) -> anyhow::Result<Value> {
     let sql = connect(&servers.postgres.url("postgres")).await?;
@@ -37,6 +40,28 @@ pub(super) async fn machine(servers: &Servers) -> anyhow::Result<Value> {
         "pipeline": env!("CARGO_PKG_VERSION"),
         "commit": said("git", &["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]),
     }))
+}
+
+/// The same in a sentence.
+pub(super) fn words(machine: &Value) -> String {
+    let text = |name: &str| match &machine[name] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let gigabytes = machine["memory_kb"].as_u64().unwrap_or_default() / (1 << 20);
+    let mut words = format!(
+        "Measured on {} cores of {}, {gigabytes} GB, Linux {}, PostgreSQL {}, RabbitMQ {}, at {}.",
+        text("cores"),
+        text("cpu"),
+        text("kernel"),
+        text("postgresql"),
+        text("rabbitmq"),
+        text("commit"),
+    );
+    if machine["load_before"].as_f64().is_some_and(|load| load > BUSY) {
+        words.push_str(" Something else was running when it began: the numbers are worth little.");
+    }
+    words
 }
 
 fn line(path: &str) -> Option<String> {

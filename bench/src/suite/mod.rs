@@ -124,26 +124,29 @@ impl SuiteArgs {
         };
         // Counting costs something even where nobody asks.
         statements::Statements::begin(&servers).await?.end().await?;
-        self.measure(&mut suite).await?;
+        let measured = self.measure(&mut suite).await;
         let figures = latest::json(&suite, &machine);
         let out = self.out.clone();
         let out =
             out.or_else(|| self.only.is_empty().then(|| stack::root().join("docs/benchmarks")));
-        if let Some(out) = &out {
+        if let (Some(out), Ok(())) = (&out, &measured) {
             latest::write(&suite, &figures, out)?;
         }
         let Suite { progress, rows, costs, failed, .. } = suite;
         drop(progress);
-        if self.json {
+        if self.json && measured.is_ok() {
             result(&figures);
             return Ok(());
         }
-        text(&format!("{}\n\n{}", table::table(&rows), costs::table(&costs)));
+        // What was measured before something failed may still be worth reading.
+        text(&format!("{}\n\n{}\n", table::table(&rows), costs::table(&costs)));
         for failed in &failed {
             text(&format!("failed requests: {failed}"));
         }
+        text(&machine::words(&machine));
+        measured?;
         if let Some(out) = out {
-            text(&format!("\nFigures and plots are in {}.", out.display()));
+            text(&format!("Figures and plots are in {}.", out.display()));
         }
         Ok(())
     }

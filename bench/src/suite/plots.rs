@@ -49,7 +49,7 @@ impl Plots {
             history: plot(
                 "history.svg",
                 "Cost of an order, and of a page, against history",
-                Axis::logarithmic("rows of history (0 at the left end)"),
+                Axis::rows("rows of history"),
                 Axis::logarithmic("\u{b5}s or bytes"),
             ),
         }

@@ -35,13 +35,13 @@ impl Sizes {
             name: "quick",
             rounds: 3,
             try_clients: 1,
-            stretch: Duration::from_secs(3),
-            warm_up: Duration::from_millis(1000),
+            stretch: Duration::from_secs(2),
+            warm_up: Duration::from_millis(500),
             short: Duration::from_millis(1500),
             drain: 20_000,
             consume: 20_000,
-            sustained: Duration::from_secs(12),
-            search: Duration::from_secs(8),
+            sustained: Duration::from_secs(10),
+            search: Duration::from_secs(6),
             history: vec![100_000],
         }
     }
