@@ -106,6 +106,9 @@ quietly compose --progress plain build
 step "built"
 quietly compose up --detach --wait
 step "all are healthy"
+# Volumes without a name are nobody's when their container is gone.
+unnamed=$(compose ps --all --quiet | xargs docker inspect --format '{{range .Mounts}}{{if eq .Type "volume"}}{{println .Name}}{{end}}{{end}}' | grep --invert-match --extended-regexp "^$|^${project}_") || true
+[ -z "$unnamed" ] || fail "volumes without a name: $unnamed"
 
 . tests/compose/images.sh
 
@@ -140,7 +143,10 @@ all_counted
 
 . tests/compose/metrics.sh
 
-step "down, and up again with the same data"
+step "down with a message in its queue, and up again with the same data"
+compose stop customer-consumer >"$log" 2>&1
+order
+until_so 30 "an empty outbox" answers 0 "SELECT count(*) FROM outbox_pending"
 down
 quietly compose up --detach --wait
 order
