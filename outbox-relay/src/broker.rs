@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lapin::options::ConfirmSelectOptions;
-use lapin::{Channel, Connection};
-use service_kit::broker::{BrokerUrl, connect, reason};
+use service_kit::broker::BrokerUrl;
 use tokio::time::timeout;
 
+use crate::amqp::{Channel, Connection, Failure};
 use crate::topology::Topology;
 
 /// How long the broker may take to open a channel and to declare the exchange.
@@ -20,8 +19,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// The broker reads each connection in a process of its own: two keep it busier than one.
 const CONNECTIONS: u32 = 2;
 
-/// Bytes of a frame: enough for any headers of sense, and little for the room that the driver keeps. Longer bodies take several
-/// frames.
+/// Bytes of a frame: enough for any headers of sense, and little room for a connection to keep. Longer bodies take several frames.
 const FRAME: u32 = 32 << 10;
 
 /// The connections, and the channels on which nothing is in flight.
@@ -41,7 +39,7 @@ impl Broker {
         let url = url.clone().with_frames_of(FRAME);
         let mut broker = Self { connections: Vec::new(), free: Vec::new() };
         for _ in 0..CONNECTIONS.min(channels) {
-            let connection = Arc::new(connect(&url, "outbox-relay").await?);
+            let connection = Arc::new(Connection::open(&url, "outbox-relay").await?);
             if broker.connections.is_empty() {
                 ensure(&connection, &topology).await?;
             }
@@ -57,12 +55,12 @@ impl Broker {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.connections.iter().all(|connection| connection.status().connected())
+        self.connections.iter().all(|connection| connection.is_open())
     }
 
     /// Whether the broker has told publishers to wait (<https://www.rabbitmq.com/docs/alarms>).
     pub(crate) fn is_blocked(&self) -> bool {
-        self.connections.iter().any(|connection| connection.status().blocked())
+        self.connections.iter().any(|connection| connection.is_blocked())
     }
 
     /// Whether a channel is free.
@@ -89,11 +87,10 @@ impl Broker {
     pub(crate) async fn close(self) {
         let closed = timeout(CLOSE_LIMIT, async {
             for connection in &self.connections {
-                connection.close(200, "OK".into()).await?;
+                connection.close().await;
             }
-            Ok::<_, lapin::Error>(())
         });
-        if !matches!(closed.await, Ok(Ok(()))) {
+        if closed.await.is_err() {
             tracing::debug!("a connection to RabbitMQ was dropped without a goodbye");
         }
     }
@@ -116,22 +113,18 @@ impl Publisher {
         Ok(())
     }
 
-    pub(crate) fn is_connected(&self) -> bool {
-        self.connection.status().connected()
-    }
-
     pub(crate) fn is_open(&self) -> bool {
-        self.is_connected() && self.channel.status().connected()
+        self.channel.is_open()
     }
 
     /// Whether the broker has told publishers to wait (<https://www.rabbitmq.com/docs/alarms>).
     pub(crate) fn is_blocked(&self) -> bool {
-        self.connection.status().blocked()
+        self.connection.is_blocked()
     }
 
     /// The longest frame that both sides agreed on, in bytes.
     pub(crate) fn frame_max(&self) -> usize {
-        usize::try_from(self.connection.configuration().frame_max()).unwrap_or(usize::MAX)
+        self.connection.frame_max()
     }
 }
 
@@ -143,13 +136,13 @@ async fn ensure(connection: &Connection, topology: &Topology) -> anyhow::Result<
 
 async fn open(connection: &Connection) -> anyhow::Result<Channel> {
     timeout(OPEN_LIMIT, async {
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok::<_, lapin::Error>(channel)
+        let channel = Channel::open(connection).await?;
+        channel.confirm().await?;
+        Ok::<_, Failure>(channel)
     })
     .await
     .with_context(|| {
         format!("the broker does not open a channel within {} s", OPEN_LIMIT.as_secs())
     })?
-    .map_err(|error| anyhow::anyhow!(reason(&error)))
+    .map_err(|failure| anyhow::anyhow!("{failure}"))
 }

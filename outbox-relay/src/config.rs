@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use amq_protocol::types::ShortString;
 use clap::{ArgAction, Args, ValueEnum};
-use lapin::types::ShortString;
 use service_kit::broker::BrokerArgs;
 use service_kit::config::duration;
 use service_kit::postgres::DatabaseArgs;

@@ -1,6 +1,6 @@
 //! A row's headers as an AMQP table.
 
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use amq_protocol::types::{AMQPValue, FieldTable, ShortString};
 use serde_json::{Map, Number, Value};
 
 /// A message's header that holds the event's aggregate type, whatever the row's headers say.

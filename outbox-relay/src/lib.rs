@@ -12,9 +12,10 @@
 //!
 //! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share), `prune`
 //! (old published rows), `message` with `headers` and `envelope` (a row as an AMQP message), `database` with `queries` and
-//! `table` and `pooler`, `broker` with `topology` (the connections), `link` (keeping them open), `backlog` and `measure` (metrics), `config`,
+//! `table` and `pooler`, `broker` with `topology` (the connections, each an `amqp`), `link` (keeping them open), `backlog` and `measure` (metrics), `config`,
 //! `cli` with `commands` and `help` (what can be typed), `app` (puts it together).
 
+mod amqp;
 mod app;
 mod backlog;
 mod broker;

@@ -1,14 +1,18 @@
 //! A row as an AMQP message.
 
-use lapin::BasicProperties;
-use lapin::types::ShortString;
+use amq_protocol::protocol::BasicProperties;
+use amq_protocol::types::{AMQPValue, ShortString};
 
+use crate::amqp::content_header;
 use crate::claim::{Event, Payload};
 use crate::config::{Envelope, RelayArgs};
 use crate::{envelope, headers};
 
 /// Survives a restart of the broker (`delivery_mode`).
 const PERSISTENT: u8 = 2;
+
+/// A header that tells a message that was published again from one that is published first.
+const REPLAYED: &str = "x-replayed";
 
 /// Room in a frame for all properties but the headers: five texts of at most 256 bytes, fixed fields, framing.
 const OTHER_PROPERTIES: usize = 2048;
@@ -20,6 +24,8 @@ pub(crate) struct Form {
     app_id: ShortString,
     source: String,
     longest: u32,
+    /// The messages were published before.
+    replayed: bool,
 }
 
 impl Form {
@@ -29,7 +35,13 @@ impl Form {
             app_id: args.relay_app_id.short(),
             source: envelope::source(args.relay_app_id.as_str()),
             longest: args.relay_max_message_bytes,
+            replayed: false,
         }
+    }
+
+    /// The form of messages that were published before, which they say.
+    pub(crate) fn replaying(args: &RelayArgs) -> Self {
+        Self { replayed: true, ..Self::new(args) }
     }
 
     /// The message of `event`, for a connection whose frames hold `frame_max` bytes.
@@ -49,7 +61,11 @@ impl Form {
         let Some(created) = &event.created else {
             return Err("created_at is not a time from 1970 to 9999".to_owned());
         };
-        let headers = headers::table(&event.headers, &event.aggregate_type, &event.aggregate_id)?;
+        let mut headers =
+            headers::table(&event.headers, &event.aggregate_type, &event.aggregate_id)?;
+        if self.replayed {
+            headers.insert(REPLAYED.into(), AMQPValue::Boolean(true));
+        }
         let payload = match &event.payload {
             Payload::Text(payload) => payload,
             Payload::TooLong(size) => {
@@ -66,20 +82,18 @@ impl Form {
                 "the headers and the aggregate's name take {size} bytes, the broker allows {room}"
             ));
         }
+        let message_id = event.event_id.to_string();
         let properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
             .with_content_type(self.envelope.content_type().into())
-            .with_message_id(event.event_id.to_string().into())
+            .with_message_id(message_id.as_str().into())
             .with_type(routing_key.clone())
             .with_timestamp(created.seconds)
             .with_app_id(self.app_id.clone())
             .with_headers(headers);
-        Ok(Message {
-            message_id: event.event_id.to_string(),
-            routing_key,
-            properties,
-            body: self.envelope.body(event, payload, created, &self.source),
-        })
+        let body = self.envelope.body(event, payload, created, &self.source);
+        let content_header = content_header(body.len(), &properties);
+        Ok(Message { message_id, routing_key, content_header, body })
     }
 }
 
@@ -89,13 +103,14 @@ pub(crate) struct Message {
     /// By which a returned message is recognised.
     pub(crate) message_id: String,
     pub(crate) routing_key: ShortString,
-    pub(crate) properties: BasicProperties,
+    /// Its properties, as they are sent.
+    pub(crate) content_header: Vec<u8>,
     pub(crate) body: Vec<u8>,
 }
 
 #[cfg(test)]
 mod tests {
-    use lapin::types::AMQPValue;
+    use amq_protocol::frame::parsing::parse_content_header;
     use service_kit::config::try_parse_from;
 
     use super::*;
@@ -116,7 +131,10 @@ mod tests {
         let message =
             form(&["--relay-app-id", "shop"]).message(&event(), FRAME).expect("a message");
         assert_eq!(message.routing_key.as_str(), "order.created");
-        let properties = message.properties;
+        let (rest, header) =
+            parse_content_header(message.content_header.as_slice()).expect("well-formed");
+        assert_eq!((rest.len(), header.body_size), (0, message.body.len() as u64));
+        let properties = header.properties;
         assert_eq!(properties.delivery_mode(), &Some(2));
         assert_eq!(properties.content_type().as_ref().expect("set").as_str(), "application/json");
         assert_eq!(

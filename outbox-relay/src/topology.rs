@@ -1,12 +1,14 @@
 //! The exchange that the relay publishes to.
 
-use lapin::options::ExchangeDeclareOptions;
-use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
-use lapin::types::{FieldTable, ShortString};
-use lapin::{Connection, ErrorKind, ExchangeKind};
-use service_kit::broker::reason;
+use amq_protocol::types::ShortString;
 
+use crate::amqp::{Channel, Connection, Failure, Goodbye};
 use crate::config::RelayArgs;
+
+/// Why a broker refuses (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
+const ACCESS_REFUSED: u16 = 403;
+pub(crate) const NOT_FOUND: u16 = 404;
+const PRECONDITION_FAILED: u16 = 406;
 
 /// The exchange, and whether the relay makes it.
 #[derive(Debug, Clone)]
@@ -26,51 +28,31 @@ impl Topology {
     /// A sentence that says what is wrong with it and what to do.
     pub(crate) async fn ensure(&self, connection: &Connection) -> anyhow::Result<()> {
         // A channel of its own: the broker closes it when it refuses.
-        let channel =
-            connection.create_channel().await.map_err(|error| anyhow::anyhow!(reason(&error)))?;
-        let options = ExchangeDeclareOptions {
-            passive: !self.declare,
-            durable: true,
-            ..ExchangeDeclareOptions::default()
-        };
-        channel
-            .exchange_declare(
-                self.exchange.clone(),
-                ExchangeKind::Topic,
-                options,
-                FieldTable::default(),
-            )
-            .await
-            .map_err(|error| anyhow::anyhow!(self.explain(&error)))?;
-        if let Err(error) = channel.close(200, "OK".into()).await {
-            tracing::debug!(
-                error = reason(&error),
-                "the channel of the exchange's declaration was not closed"
-            );
-        }
-        Ok(())
+        let channel = Channel::open(connection).await.map_err(|failure| self.explain(&failure))?;
+        let declared = channel.declare_exchange(self.exchange.clone(), !self.declare).await;
+        declared.map_err(|failure| self.explain(&failure))?;
+        channel.close().await.map_err(|failure| self.explain(&failure))
     }
 
-    fn explain(&self, error: &lapin::Error) -> String {
+    fn explain(&self, failure: &Failure) -> anyhow::Error {
         let exchange = self.exchange.as_str();
-        let ErrorKind::ProtocolError(refusal) = error.kind() else {
-            return reason(error);
+        let Failure::Refused(Goodbye { code, said }) = failure else {
+            return anyhow::anyhow!("{failure}");
         };
-        let said = refusal.get_message();
-        match refusal.kind() {
-            AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => format!(
+        anyhow::anyhow!(match *code {
+            PRECONDITION_FAILED => format!(
                 "the exchange {exchange} exists, but not as a durable topic exchange ({said}): delete it, name another \
                  one in RELAY_EXCHANGE, or use it as it is with RELAY_DECLARE=false"
             ),
-            AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => format!(
+            NOT_FOUND => format!(
                 "the exchange {exchange} does not exist ({said}): declare it, or let the relay do so with \
                  RELAY_DECLARE=true"
             ),
-            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => format!(
+            ACCESS_REFUSED => format!(
                 "the relay may not declare the exchange {exchange} ({said}): grant its user the configure permission, \
                  or declare the exchange and set RELAY_DECLARE=false"
             ),
             _ => format!("the exchange {exchange} is refused: {said}"),
-        }
+        })
     }
 }

@@ -1,13 +1,17 @@
 //! `outbox-relay` on a terminal, where a person types.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::outbox::{Outbox, PATIENCE};
+use crate::outbox::Outbox;
 use crate::relay_command::Ended;
+
+/// How long a command may take: what is long on an idle machine is very long on a busy one.
+const LIMIT: Duration = Duration::from_secs(240);
 
 /// Runs a command on a terminal of its own, and types `typed`.
 ///
@@ -27,7 +31,7 @@ pub async fn on_a_terminal(
     let mut child = command.spawn()?;
     let mut stdin = child.stdin.take().context("a pipe")?;
     stdin.write_all(typed.as_bytes()).await?;
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await??;
+    let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await??;
     // Open until then: its end would be a hangup.
     drop(stdin);
     let out = String::from_utf8(output.stdout)?;

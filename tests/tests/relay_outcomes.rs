@@ -10,6 +10,9 @@ use pipeline_tests::outbox::{EXCHANGE, Outbox, aggregate_id, event_id, eventuall
 /// Fails are tried again soon.
 const SOON: [&str; 4] = ["--relay-backoff-min", "20ms", "--relay-backoff-max", "20ms"];
 
+/// Long waits: the failed ones still wait when they are looked at, however busy the machine is.
+const LATE: [&str; 4] = ["--relay-backoff-min", "1h", "--relay-backoff-max", "1h"];
+
 #[tokio::test]
 async fn a_mixed_window_marks_exactly_the_events_that_were_routed() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
@@ -18,9 +21,7 @@ async fn a_mixed_window_marks_exactly_the_events_that_were_routed() -> anyhow::R
     let transient = QueueDeclareOptions { exclusive: true, ..Default::default() };
     outbox.channel.queue_declare("transient".into(), transient, FieldTable::default()).await?;
     outbox.bind("transient", "order.fast").await?;
-    // Long waits, so that the failed ones still wait when they are looked at, however busy the machine is.
-    let waits = ["--relay-backoff-min", "1h", "--relay-backoff-max", "1h"];
-    let mut relay = outbox.relay(&waits)?;
+    let mut relay = outbox.relay(&LATE)?;
     for round in 0..20 {
         let (queue, routed) = [("quorum", "order.created"), ("transient", "order.fast")][round % 2];
         outbox.sql.batch_execute("TRUNCATE outbox").await?;
@@ -201,7 +202,7 @@ async fn a_message_over_which_the_broker_closes_the_channel_is_charged_alone() -
             &[],
         )
         .await?;
-    let mut relay = outbox.relay(&[])?;
+    let mut relay = outbox.relay(&LATE)?;
     relay.until_idle().await?;
     let failed = outbox
         .sql

@@ -19,13 +19,19 @@ const PARAMETERS: [&str; 5] =
 
 /// Where a broker is and how to log in. Its `Debug` and `Display` show no password.
 #[derive(Clone)]
-pub(super) struct Address {
+pub struct Address {
     pub(super) uri: AMQPUri,
     /// `None`: in clear text.
     pub(super) tls: Option<TlsSettings>,
 }
 
 impl Address {
+    /// How to log in, and to what.
+    #[must_use]
+    pub const fn uri(&self) -> &AMQPUri {
+        &self.uri
+    }
+
     /// How long connecting may take, when the URL says so.
     pub(super) fn connect_limit(&self) -> Option<Duration> {
         self.uri.query.connection_timeout.filter(|limit| *limit > 0).map(Duration::from_millis)

@@ -2,8 +2,11 @@
 
 mod address;
 mod connect;
+mod stream;
 mod tls;
 mod url;
 
+pub use address::Address;
 pub use connect::{connect, reason};
-pub use url::{BrokerArgs, BrokerUrl};
+pub use stream::{BrokerStream, Stream};
+pub use url::{BrokerArgs, BrokerUrl, Lives};

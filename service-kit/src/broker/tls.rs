@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lapin::tcp::RustlsConnector;
+use rustls::ClientConfig;
 
 use crate::tls::{self, Files, Parameters, Trust};
 
@@ -75,10 +75,10 @@ impl TlsSettings {
         tls::check(self.trust(), &self.files)
     }
 
-    pub(super) fn connector(&self) -> anyhow::Result<RustlsConnector> {
+    pub(super) fn client_config(&self) -> anyhow::Result<ClientConfig> {
         let mut config = tls::client_config(self.trust(), &self.files)?;
         config.enable_sni = self.name != Name::Disabled;
-        Ok(config.into())
+        Ok(config)
     }
 
     /// What TLS calls the broker at `host`.

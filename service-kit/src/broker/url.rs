@@ -5,7 +5,6 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
-use lapin::{Connection, ConnectionStatus};
 
 use super::address::Address;
 use crate::config::read_file;
@@ -49,8 +48,11 @@ impl BrokerArgs {
 pub struct BrokerUrl {
     pub(super) addresses: Vec<Address>,
     turn: Turn,
-    latest: Arc<Mutex<Option<(usize, ConnectionStatus)>>>,
+    latest: Arc<Mutex<Option<(usize, Lives)>>>,
 }
+
+/// Tells whether a connection lives.
+pub type Lives = Box<dyn Fn() -> bool + Send>;
 
 impl BrokerUrl {
     /// Asks for frames of at most `bytes`, unless the URL itself says how long they may be. The driver keeps room for
@@ -68,17 +70,16 @@ impl BrokerUrl {
     pub(super) fn order(&self) -> impl Iterator<Item = usize> + use<> {
         let count = self.addresses.len();
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((place, _)) = latest.take_if(|(_, status)| !status.connected()) {
+        if let Some((place, _)) = latest.take_if(|(_, lives)| !lives()) {
             self.turn.failed(place, count);
         }
         self.turn.order(count)
     }
 
     /// This one is in use from now on.
-    pub(super) fn works(&self, place: usize, connection: &Connection) {
+    pub(super) fn works(&self, place: usize, lives: Lives) {
         let count = self.addresses.len();
-        let status = connection.status().clone();
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((place, status));
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((place, lives));
         if self.turn.works(place) && count > 1 {
             let broker = &self.addresses[place];
             tracing::info!(%broker, "connected to {broker}, one of {count} brokers");

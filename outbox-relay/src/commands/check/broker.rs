@@ -2,23 +2,21 @@
 
 use std::time::Duration;
 
+use amq_protocol::types::ShortString;
 use anyhow::anyhow;
-use lapin::options::ExchangeDeclareOptions;
-use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
-use lapin::types::{FieldTable, ShortString};
-use lapin::{Connection, ErrorKind, ExchangeKind};
-use service_kit::broker::{BrokerUrl, connect, reason};
+use service_kit::broker::BrokerUrl;
 use tokio::time::timeout;
 
 use super::finding::{Check, Finding};
+use crate::amqp::{Channel, Connection, Failure};
 use crate::config::RelayArgs;
-use crate::topology::Topology;
+use crate::topology::{NOT_FOUND, Topology};
 
 /// How long the broker may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn check(url: &BrokerUrl, relay: &RelayArgs) -> Vec<Check> {
-    let connection = match connect(url, "outbox command check").await {
+    let connection = match Connection::open(url, "outbox command check").await {
         Ok(connection) => connection,
         Err(error) => {
             let mend = "see that the broker runs, that RABBITMQ_URL is right, and that its user may use its virtual host: \
@@ -35,7 +33,7 @@ pub(super) async fn check(url: &BrokerUrl, relay: &RelayArgs) -> Vec<Check> {
         Check::failed("exchange", &anyhow!("the broker does not answer within {LIMIT:?}"))
     });
     // Whether the broker hears of the end changes nothing.
-    timeout(LIMIT, connection.close(200, "OK".into())).await.ok();
+    timeout(LIMIT, connection.close()).await.ok();
     vec![Check::well("broker", "it can be reached".to_owned()), exchange]
 }
 
@@ -63,7 +61,11 @@ async fn exchange(connection: &Connection, relay: &RelayArgs) -> Check {
             CHECK,
             Finding::new(
                 format!("{name} does not exist, and the relay is not to declare it"),
-                format!("rabbitmqadmin declare exchange name={name} type=topic durable=true"),
+                // The program of RabbitMQ 4 and the one before it each know one way of saying it.
+                format!(
+                    "rabbitmqadmin declare exchange --name {name} --type topic --durable true   \
+                     # rabbitmqadmin before version 2: declare exchange name={name} type=topic durable=true"
+                ),
             ),
         ),
         (Err(error), _) => Check::failed(CHECK, &error),
@@ -71,21 +73,11 @@ async fn exchange(connection: &Connection, relay: &RelayArgs) -> Check {
 }
 
 async fn is_there(connection: &Connection, name: ShortString) -> anyhow::Result<bool> {
-    let failed = |error: lapin::Error| anyhow!(reason(&error));
-    let channel = connection.create_channel().await.map_err(failed)?;
-    let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
-    let looked =
-        channel.exchange_declare(name, ExchangeKind::Topic, passive, FieldTable::default()).await;
-    match looked {
+    let failed = |failure: Failure| anyhow!("{failure}");
+    let channel = Channel::open(connection).await.map_err(failed)?;
+    match channel.declare_exchange(name, true).await {
         Ok(()) => Ok(true),
-        Err(error) if is_not_found(&error) => Ok(false),
-        Err(error) => Err(failed(error)),
+        Err(Failure::Refused(refusal)) if refusal.code == NOT_FOUND => Ok(false),
+        Err(failure) => Err(failed(failure)),
     }
-}
-
-fn is_not_found(error: &lapin::Error) -> bool {
-    let ErrorKind::ProtocolError(refusal) = error.kind() else {
-        return false;
-    };
-    matches!(refusal.kind(), AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND))
 }

@@ -1,6 +1,5 @@
 //! Publishes windows of events to a broker that may go away meanwhile.
 
-use lapin::types::AMQPValue;
 use serde::Serialize;
 use service_kit::backoff::Backoff;
 use service_kit::broker::BrokerUrl;
@@ -15,13 +14,10 @@ use crate::broker::{Broker, Publisher};
 use crate::claim::Event;
 use crate::config::RelayArgs;
 use crate::isolate::isolate;
-use crate::message::{Form, Message};
+use crate::message::Form;
 use crate::topology::Topology;
 use crate::verdict::Verdict;
 use crate::window::{self, End, Patience};
-
-/// A header that tells a message that was published again from one that is published first.
-const REPLAYED: &str = "x-replayed";
 
 /// Times that a window is sent again of which nobody knows what became of it.
 const TRIES: u32 = 8;
@@ -52,7 +48,7 @@ impl Sender {
         let mut sender = Self {
             url: url.clone(),
             topology: Topology::new(relay),
-            form: Form::new(relay),
+            form: Form::replaying(relay),
             patience: Patience {
                 confirm: relay.relay_confirm_timeout,
                 stop,
@@ -110,7 +106,7 @@ impl Sender {
             match self.form.message(event, publisher.frame_max()) {
                 Ok(message) => {
                     sent.push(event);
-                    messages.push(marked(message));
+                    messages.push(message);
                 }
                 Err(reason) => failed.push(Failure { event_id: event.event_id, reason }),
             }
@@ -157,11 +153,4 @@ impl Sender {
             broker.close().await;
         }
     }
-}
-
-fn marked(mut message: Message) -> Message {
-    let mut headers = message.properties.headers().clone().unwrap_or_default();
-    headers.insert(REPLAYED.into(), AMQPValue::Boolean(true));
-    message.properties = message.properties.with_headers(headers);
-    message
 }

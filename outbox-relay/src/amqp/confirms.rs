@@ -1,0 +1,181 @@
+//! What the broker says of the messages of one window.
+
+use std::collections::HashMap;
+
+use crate::message::Message;
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The broker is responsible for it now.
+    Confirmed,
+    /// The broker could not take it.
+    Nacked,
+    /// No queue takes it, or none that can.
+    Returned(Return),
+}
+
+/// Why a message came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Return {
+    pub(crate) reply_code: u16,
+    pub(crate) reply_text: String,
+    pub(crate) routing_key: String,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Confirms {
+    /// The number of the first message: they are counted from 1 on each channel.
+    first: u64,
+    /// For each message whether it is confirmed (`true`), nacked, or neither yet.
+    told: Vec<Option<bool>>,
+    /// All messages before this one are told of.
+    low: usize,
+    missing: usize,
+    /// By `message_id`. The broker returns a message before it confirms it.
+    returned: HashMap<String, Return>,
+}
+
+impl Confirms {
+    /// Of `count` messages to come.
+    pub(super) fn begin(&mut self, count: usize) {
+        self.first = (self.first + self.told.len() as u64).max(1);
+        self.told.clear();
+        self.told.resize(count, None);
+        self.low = 0;
+        self.missing = count;
+        self.returned.clear();
+    }
+
+    /// Whether all are told of.
+    pub(super) const fn are_complete(&self) -> bool {
+        self.missing == 0
+    }
+
+    /// The broker has told of the message `tag`, or of all up to that.
+    pub(super) fn tell(&mut self, tag: u64, multiple: bool, confirmed: bool) {
+        // All there are, as the specification has it.
+        let tag = if multiple && tag == 0 { u64::MAX } else { tag };
+        let Some(last) = tag.checked_sub(self.first) else {
+            return;
+        };
+        let last = usize::try_from(last).unwrap_or(usize::MAX);
+        let begin = if multiple { self.low } else { last };
+        let end = last.saturating_add(1).min(self.told.len());
+        for told in self.told.get_mut(begin..end).unwrap_or_default() {
+            if told.is_none() {
+                *told = Some(confirmed);
+                self.missing -= 1;
+            }
+        }
+        while self.told.get(self.low).is_some_and(Option::is_some) {
+            self.low += 1;
+        }
+    }
+
+    /// The broker gives the message `message_id` back. Says no when these are more than were sent.
+    pub(super) fn give_back(&mut self, message_id: String, why: Return) -> bool {
+        self.returned.insert(message_id, why);
+        self.returned.len() <= self.told.len()
+    }
+
+    /// What became of `messages`, in their order; none for those of which nothing is known.
+    pub(super) fn outcomes(&mut self, messages: &[Message]) -> Vec<Option<Outcome>> {
+        let outcome = |(message, told): (&Message, &Option<bool>)| {
+            let confirmed = (*told)?;
+            Some(match self.returned.remove(&message.message_id) {
+                Some(why) => Outcome::Returned(why),
+                None if confirmed => Outcome::Confirmed,
+                None => Outcome::Nacked,
+            })
+        };
+        messages.iter().zip(&self.told).map(outcome).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn messages(count: usize) -> Vec<Message> {
+        let message = |n: usize| Message {
+            message_id: n.to_string(),
+            routing_key: "order.created".into(),
+            content_header: Vec::new(),
+            body: Vec::new(),
+        };
+        (0..count).map(message).collect()
+    }
+
+    fn no_route() -> Return {
+        let routing_key = "order.created".to_owned();
+        Return { reply_code: 312, reply_text: "NO_ROUTE".to_owned(), routing_key }
+    }
+
+    #[test]
+    fn a_returned_message_is_neither_confirmed_nor_nacked_whichever_follows() {
+        let mut confirms = Confirms::default();
+        confirms.begin(3);
+        assert!(confirms.give_back("0".to_owned(), no_route()));
+        assert!(confirms.give_back("2".to_owned(), no_route()));
+        confirms.tell(1, false, true);
+        confirms.tell(2, false, false);
+        assert!(!confirms.are_complete());
+        let outcomes = confirms.outcomes(&messages(3));
+        assert_eq!(outcomes, [Some(Outcome::Returned(no_route())), Some(Outcome::Nacked), None]);
+    }
+
+    #[test]
+    fn what_was_returned_in_one_window_is_none_of_the_next_ones_business() {
+        let mut confirms = Confirms::default();
+        confirms.begin(1);
+        assert!(confirms.give_back("0".to_owned(), no_route()));
+        confirms.tell(1, false, true);
+        confirms.begin(1);
+        confirms.tell(1, false, true);
+        assert!(!confirms.are_complete(), "told of the window before");
+        confirms.tell(2, false, true);
+        assert_eq!(confirms.outcomes(&messages(1)), [Some(Outcome::Confirmed)]);
+    }
+
+    #[test]
+    fn a_broker_can_not_return_more_than_was_sent() {
+        let mut confirms = Confirms::default();
+        confirms.begin(1);
+        assert!(confirms.give_back("0".to_owned(), no_route()));
+        assert!(!confirms.give_back("1".to_owned(), no_route()));
+    }
+
+    /// Says of the windows' messages, by number from 1 on: the last one it tells of, whether of all before it too, and what.
+    fn sayings() -> impl Strategy<Value = Vec<(u64, bool, bool)>> {
+        prop::collection::vec((0..40_u64, any::<bool>(), any::<bool>()), 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn each_message_is_what_was_said_of_it_first(windows in prop::collection::vec((0..20_usize, sayings()), 1..4)) {
+            let mut confirms = Confirms::default();
+            let mut before = 0;
+            for (count, sayings) in windows {
+                confirms.begin(count);
+                let own = before + 1..before + 1 + count as u64;
+                let mut expected: Vec<Option<Outcome>> = vec![None; count];
+                for (tag, multiple, confirmed) in sayings {
+                    confirms.tell(tag, multiple, confirmed);
+                    let meant = |own: u64| own == tag || multiple && (own < tag || tag == 0);
+                    for (number, expected) in own.clone().zip(&mut expected) {
+                        if meant(number) && expected.is_none() {
+                            *expected = Some(if confirmed { Outcome::Confirmed } else { Outcome::Nacked });
+                        }
+                    }
+                }
+                prop_assert_eq!(confirms.are_complete(), expected.iter().all(Option::is_some));
+                prop_assert_eq!(confirms.outcomes(&messages(count)), expected);
+                before += count as u64;
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The connection, and what its parts share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use amq_protocol::frame::AMQPFrame;
+use amq_protocol::protocol::{AMQPClass, connection};
+use service_kit::broker::BrokerUrl;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::channel::State;
+use super::writer::Writer;
+use super::{handshake, keeper, reader};
+
+/// Answers that wait for their turn to be sent. The broker asks for one at a time on each channel.
+const ANSWERS: usize = 64;
+
+/// A connection to the broker. It ends when this is dropped, with or without a goodbye.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(super) shared: Arc<Shared>,
+    /// The [`reader`] and the [`keeper`], which end with this.
+    _tasks: JoinSet<()>,
+}
+
+impl Connection {
+    /// Connects to the first broker of `url` that answers, under `name`, which the management UI shows.
+    ///
+    /// # Errors
+    /// Why none does, in words without secrets.
+    pub(crate) async fn open(url: &BrokerUrl, name: &str) -> anyhow::Result<Self> {
+        url.open(
+            |address, _| async move {
+                let stream = address.stream().await?;
+                let agreed = handshake::shake_hands(stream, address.uri(), name).await?;
+                Ok(Self::start(agreed))
+            },
+            |connection| {
+                let over = connection.shared.over.clone();
+                Box::new(move || !over.is_cancelled())
+            },
+        )
+        .await
+    }
+
+    fn start(agreed: handshake::Agreed) -> Self {
+        let handshake::Agreed { stream, received, frame_max, channel_max, heartbeat } = agreed;
+        let (reading, writing) = tokio::io::split(stream);
+        let shared = Arc::new(Shared {
+            writer: AsyncMutex::new(Writer::new(writing, frame_max)),
+            channels: Mutex::default(),
+            blocked: AtomicBool::new(false),
+            ended: OnceLock::new(),
+            over: CancellationToken::new(),
+            frame_max,
+            channel_max,
+        });
+        let (answers, to_answer) = mpsc::channel(ANSWERS);
+        let mut tasks = JoinSet::new();
+        let reader =
+            reader::Reader { shared: Arc::clone(&shared), stream: reading, received, answers };
+        tasks.spawn(reader.read(heartbeat));
+        tasks.spawn(keeper::keep(Arc::clone(&shared), to_answer, heartbeat));
+        Self { shared, _tasks: tasks }
+    }
+
+    /// Whether it lives, as far as is known.
+    pub(crate) fn is_open(&self) -> bool {
+        self.shared.ended().is_none()
+    }
+
+    /// Whether the broker has told publishers to wait (<https://www.rabbitmq.com/docs/alarms>).
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.shared.blocked.load(Ordering::Relaxed)
+    }
+
+    /// The longest frame that both sides agreed on, in bytes.
+    pub(crate) fn frame_max(&self) -> usize {
+        self.shared.frame_max
+    }
+
+    /// Says goodbye, and waits until the broker has heard of it.
+    pub(crate) async fn close(&self) {
+        const SUCCESS: u16 = 200;
+        let goodbye = connection::AMQPMethod::Close(connection::Close {
+            reply_code: SUCCESS,
+            reply_text: "OK".into(),
+            class_id: 0,
+            method_id: 0,
+        });
+        if self.shared.send(0, AMQPClass::Connection(goodbye)).await.is_ok() {
+            self.shared.over.cancelled().await;
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.end("the connection was given up");
+    }
+}
+
+/// What the parts of a connection share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) writer: AsyncMutex<Writer>,
+    /// The channels that are open, or of whose end the broker does not know yet.
+    channels: Mutex<HashMap<u16, Arc<State>>>,
+    pub(super) blocked: AtomicBool,
+    ended: OnceLock<String>,
+    over: CancellationToken,
+    pub(super) frame_max: usize,
+    channel_max: u16,
+}
+
+impl Shared {
+    /// Why the connection has ended, if it has.
+    pub(super) fn ended(&self) -> Option<&str> {
+        self.ended.get().map(String::as_str)
+    }
+
+    /// The connection is over, for this reason unless there was one before it.
+    pub(super) fn end(&self, reason: &str) {
+        self.ended.get_or_init(|| reason.to_owned());
+        self.over.cancel();
+        for state in self.channels().values() {
+            state.wake();
+        }
+    }
+
+    /// Sends a method.
+    ///
+    /// # Errors
+    /// Why the connection is over.
+    pub(super) async fn send(&self, channel: u16, method: AMQPClass) -> Result<(), String> {
+        self.send_frame(&AMQPFrame::Method(channel, method)).await
+    }
+
+    /// Sends a frame that is no message.
+    ///
+    /// # Errors
+    /// Why the connection is over.
+    pub(super) async fn send_frame(&self, frame: &AMQPFrame) -> Result<(), String> {
+        let sent = self.writer.lock().await.send(frame).await;
+        sent.map_err(|error| self.failed(&error))
+    }
+
+    /// What was to be sent was not: the connection is over. Returns why.
+    pub(super) fn failed(&self, error: &std::io::Error) -> String {
+        self.end(&format!("the connection to the broker was lost: {error}"));
+        self.ended().unwrap_or_default().to_owned()
+    }
+
+    /// A number for a new channel.
+    ///
+    /// # Errors
+    /// When as many channels are open as the broker allows.
+    pub(super) fn add_channel(&self, state: &Arc<State>) -> Result<u16, String> {
+        let mut channels = self.channels();
+        let free = (1..=self.channel_max).find(|id| !channels.contains_key(id));
+        let id = free.ok_or_else(|| {
+            format!("the broker allows {} channels, and all are open", self.channel_max)
+        })?;
+        channels.insert(id, Arc::clone(state));
+        Ok(id)
+    }
+
+    pub(super) fn channel(&self, id: u16) -> Option<Arc<State>> {
+        self.channels().get(&id).cloned()
+    }
+
+    /// Both sides know that the channel is closed: its number is free.
+    pub(super) fn remove_channel(&self, id: u16) {
+        self.channels().remove(&id);
+    }
+
+    fn channels(&self) -> MutexGuard<'_, HashMap<u16, Arc<State>>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,267 @@
+//! The methods that a publisher hears from a broker, read from their bytes
+//! (<https://www.rabbitmq.com/amqp-0-9-1-reference>). None of the tables among them is needed: each is stepped over.
+
+/// What the broker says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Of the connection.
+    Start {
+        mechanisms: String,
+    },
+    Tune {
+        channel_max: u16,
+        frame_max: u32,
+        heartbeat: u16,
+    },
+    OpenOk,
+    Close(Goodbye),
+    CloseOk,
+    Blocked,
+    Unblocked,
+    /// Of a channel.
+    ChannelOpenOk,
+    ChannelClose(Goodbye),
+    ChannelCloseOk,
+    DeclareOk,
+    SelectOk,
+    Ack(Saying),
+    Nack(Saying),
+    Return {
+        reply_code: u16,
+        reply_text: String,
+        routing_key: String,
+    },
+    /// Nothing that a publisher expects: class and method.
+    Other(u16, u16),
+}
+
+/// Why the broker closes something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Goodbye {
+    /// See <https://www.rabbitmq.com/amqp-0-9-1-reference#constants>.
+    pub(crate) code: u16,
+    pub(crate) said: String,
+}
+
+/// Of which messages the broker speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Saying {
+    pub(super) tag: u64,
+    /// And all before that one.
+    pub(super) multiple: bool,
+}
+
+/// Reads a method; none when its bytes end too early.
+pub(super) fn method(mut bytes: &[u8]) -> Option<Heard> {
+    let bytes = &mut bytes;
+    Some(match (u16(bytes)?, u16(bytes)?) {
+        (10, 10) => {
+            // The protocol's version.
+            bytes.split_off(..2)?;
+            long_string(bytes)?;
+            Heard::Start { mechanisms: text(long_string(bytes)?) }
+        }
+        (10, 30) => {
+            let (channel_max, frame_max) = (u16(bytes)?, u32(bytes)?);
+            Heard::Tune { channel_max, frame_max, heartbeat: u16(bytes)? }
+        }
+        (10, 41) => Heard::OpenOk,
+        (10, 50) => Heard::Close(goodbye(bytes)?),
+        (10, 51) => Heard::CloseOk,
+        (10, 60) => Heard::Blocked,
+        (10, 61) => Heard::Unblocked,
+        (20, 11) => Heard::ChannelOpenOk,
+        (20, 40) => Heard::ChannelClose(goodbye(bytes)?),
+        (20, 41) => Heard::ChannelCloseOk,
+        (40, 11) => Heard::DeclareOk,
+        (85, 11) => Heard::SelectOk,
+        (60, 80) => Heard::Ack(saying(bytes)?),
+        (60, 120) => Heard::Nack(saying(bytes)?),
+        (60, 50) => {
+            let (reply_code, reply_text) = (u16(bytes)?, text(short_string(bytes)?));
+            let _exchange = short_string(bytes)?;
+            Heard::Return { reply_code, reply_text, routing_key: text(short_string(bytes)?) }
+        }
+        (class, method) => Heard::Other(class, method),
+    })
+}
+
+/// Places of a message's properties in their order.
+const HEADERS: u16 = 2;
+const DELIVERY_MODE: u16 = 3;
+const PRIORITY: u16 = 4;
+const MESSAGE_ID: u16 = 8;
+
+/// The `message_id` among a message's properties, or nothing in its place when there is none; none when their bytes end too early.
+pub(super) fn message_id(mut content_header: &[u8]) -> Option<String> {
+    let bytes = &mut content_header;
+    // Class, weight, size of the body.
+    bytes.split_off(..12)?;
+    let flags = u16(bytes)?;
+    // The highest bit stands for the first.
+    let has = |property: u16| flags & (1 << (15 - property)) != 0;
+    for property in (0..MESSAGE_ID).filter(|property| has(*property)) {
+        match property {
+            HEADERS => long_string(bytes)?,
+            DELIVERY_MODE | PRIORITY => bytes.split_off(..1)?,
+            _ => short_string(bytes)?,
+        };
+    }
+    if has(MESSAGE_ID) { short_string(bytes).map(text) } else { Some(String::new()) }
+}
+
+fn goodbye(bytes: &mut &[u8]) -> Option<Goodbye> {
+    Some(Goodbye { code: u16(bytes)?, said: text(short_string(bytes)?) })
+}
+
+fn saying(bytes: &mut &[u8]) -> Option<Saying> {
+    let tag = u64::from_be_bytes(*bytes.split_off(..8)?.first_chunk()?);
+    Some(Saying { tag, multiple: bytes.split_off_first()? & 1 == 1 })
+}
+
+fn u16(bytes: &mut &[u8]) -> Option<u16> {
+    Some(u16::from_be_bytes(*bytes.split_off(..2)?.first_chunk()?))
+}
+
+fn u32(bytes: &mut &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(*bytes.split_off(..4)?.first_chunk()?))
+}
+
+fn short_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let size = *bytes.split_off_first()?;
+    bytes.split_off(..usize::from(size))
+}
+
+/// A long string, or a table, which looks the same from outside.
+fn long_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let size = u32(bytes)?;
+    bytes.split_off(..usize::try_from(size).ok()?)
+}
+
+/// For people: what is not UTF-8 is shown as such.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use amq_protocol::protocol::basic::{self, AMQPProperties};
+    use amq_protocol::protocol::{AMQPClass, channel, connection, gen_class};
+    use amq_protocol::types::{AMQPValue, FieldTable};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::amqp::content_header;
+
+    fn table() -> FieldTable {
+        let mut table = FieldTable::default();
+        table.insert("n".into(), AMQPValue::LongLongInt(7));
+        table
+    }
+
+    fn bytes_of(method: &AMQPClass) -> Vec<u8> {
+        let written = gen_class(method)(Vec::new().into()).expect("a Vec takes everything");
+        written.into_inner().0
+    }
+
+    /// Read as a whole, and in vain when some of it is missing.
+    fn hears(method: &AMQPClass, expected: &Heard) {
+        let bytes = bytes_of(method);
+        assert_eq!(super::method(&bytes).as_ref(), Some(expected));
+        for end in 0..4 {
+            assert_eq!(super::method(&bytes[..end]), None, "{end} bytes");
+        }
+        for end in 4..bytes.len() {
+            // Whatever is read of a part, it is no more than there is.
+            super::method(&bytes[..end]);
+        }
+    }
+
+    #[test]
+    fn the_handshakes_words_are_understood() {
+        let start = connection::AMQPMethod::Start(connection::Start {
+            version_major: 0,
+            version_minor: 9,
+            server_properties: table(),
+            mechanisms: "PLAIN EXTERNAL".into(),
+            locales: "en_US".into(),
+        });
+        let mechanisms = "PLAIN EXTERNAL".to_owned();
+        hears(&AMQPClass::Connection(start), &Heard::Start { mechanisms });
+        let tune = connection::Tune { channel_max: 2047, frame_max: 131_072, heartbeat: 60 };
+        let tune = connection::AMQPMethod::Tune(tune);
+        let expected = Heard::Tune { channel_max: 2047, frame_max: 131_072, heartbeat: 60 };
+        hears(&AMQPClass::Connection(tune), &expected);
+    }
+
+    #[test]
+    fn goodbyes_and_confirms_are_understood() {
+        let goodbye = Goodbye { code: 404, said: "NOT_FOUND - no exchange".to_owned() };
+        let close = channel::AMQPMethod::Close(channel::Close {
+            reply_code: 404,
+            reply_text: "NOT_FOUND - no exchange".into(),
+            class_id: 60,
+            method_id: 40,
+        });
+        hears(&AMQPClass::Channel(close), &Heard::ChannelClose(goodbye));
+        let ack = basic::AMQPMethod::Ack(basic::Ack { delivery_tag: 1 << 40, multiple: true });
+        hears(&AMQPClass::Basic(ack), &Heard::Ack(Saying { tag: 1 << 40, multiple: true }));
+        let nack = basic::Nack { delivery_tag: 3, multiple: false, requeue: true };
+        let nack = basic::AMQPMethod::Nack(nack);
+        hears(&AMQPClass::Basic(nack), &Heard::Nack(Saying { tag: 3, multiple: false }));
+        let returned = basic::AMQPMethod::Return(basic::Return {
+            reply_code: 312,
+            reply_text: "NO_ROUTE".into(),
+            exchange: "orders.events".into(),
+            routing_key: "order.created".into(),
+        });
+        let expected = Heard::Return {
+            reply_code: 312,
+            reply_text: "NO_ROUTE".to_owned(),
+            routing_key: "order.created".to_owned(),
+        };
+        hears(&AMQPClass::Basic(returned), &expected);
+    }
+
+    #[test]
+    fn the_id_of_a_message_is_found_behind_any_other_properties() {
+        let all = AMQPProperties::default()
+            .with_content_type("application/json".into())
+            .with_content_encoding("utf-8".into())
+            .with_headers(table())
+            .with_delivery_mode(2)
+            .with_priority(1)
+            .with_correlation_id("c".into())
+            .with_reply_to("r".into())
+            .with_expiration("1000".into())
+            .with_timestamp(7)
+            .with_app_id("shop".into());
+        for properties in [AMQPProperties::default(), all] {
+            let none = content_header(5, &properties);
+            assert_eq!(message_id(&none).as_deref(), Some(""));
+            let some = content_header(5, &properties.with_message_id("0190".into()));
+            assert_eq!(message_id(&some).as_deref(), Some("0190"));
+            let id_at = some.windows(4).position(|part| part == b"0190").expect("the id");
+            for end in 0..id_at + 4 {
+                assert_eq!(message_id(&some[..end]), None, "{end} bytes of it");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_something_or_nothing(
+            class in prop_oneof![Just(10_u16), Just(20), Just(40), Just(60), Just(85), any::<u16>()],
+            method in 0..130_u16,
+            rest in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let bytes = [&class.to_be_bytes()[..], &method.to_be_bytes(), &rest].concat();
+            if let Some(Heard::Other(other, number)) = super::method(&bytes) {
+                prop_assert_eq!((other, number), (class, method));
+            }
+            if let Some(id) = message_id(&bytes) {
+                prop_assert!(id.len() <= 255 * 3);
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What is sent without being asked for: answers to the broker, and signs of life.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use amq_protocol::frame::AMQPFrame;
+use amq_protocol::protocol::{AMQPClass, channel, connection};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, interval_at};
+
+use super::connection::Shared;
+
+/// A month: as good as never, for a connection on which no signs of life are wanted.
+const NEVER: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What the broker waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Answer {
+    /// It closed this channel.
+    ChannelClosed(u16),
+    /// It closed the connection.
+    ConnectionClosed,
+}
+
+/// Answers until the connection is over, and shows every half `heartbeat` that this side lives.
+pub(super) async fn keep(
+    shared: Arc<Shared>,
+    mut answers: mpsc::Receiver<Answer>,
+    heartbeat: Option<Duration>,
+) {
+    let period = heartbeat.map_or(NEVER, |heartbeat| heartbeat / 2);
+    let mut beats = interval_at(Instant::now() + period, period);
+    loop {
+        let sent = tokio::select! {
+            answer = answers.recv() => match answer {
+                Some(answer) => send(&shared, answer).await,
+                None => return,
+            },
+            _ = beats.tick() => shared.send_frame(&AMQPFrame::Heartbeat).await,
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+async fn send(shared: &Shared, answer: Answer) -> Result<(), String> {
+    match answer {
+        Answer::ChannelClosed(id) => {
+            let close_ok = channel::AMQPMethod::CloseOk(channel::CloseOk {});
+            shared.send(id, AMQPClass::Channel(close_ok)).await?;
+            // Not before: its number would be used for another one.
+            shared.remove_channel(id);
+            Ok(())
+        }
+        Answer::ConnectionClosed => {
+            let close_ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
+            shared.send(0, AMQPClass::Connection(close_ok)).await
+        }
+    }
+}

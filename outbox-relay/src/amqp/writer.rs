@@ -1,0 +1,66 @@
+//! The bytes on their way to the broker.
+
+use std::io::{Error, ErrorKind};
+
+use amq_protocol::frame::AMQPFrame;
+use service_kit::broker::BrokerStream;
+use tokio::io::{AsyncWriteExt as _, WriteHalf};
+
+use super::wire;
+use crate::message::Message;
+
+/// So much is gathered before it is sent.
+const GATHERED: usize = 64 << 10;
+
+/// What is to be sent, and where to.
+#[derive(Debug)]
+pub(super) struct Writer {
+    stream: WriteHalf<BrokerStream>,
+    gathered: Vec<u8>,
+    /// Bytes of a frame at the most.
+    frame_max: usize,
+    /// Someone who was sending gave up half-way: who knows where in a frame.
+    broken_off: bool,
+}
+
+impl Writer {
+    pub(super) const fn new(stream: WriteHalf<BrokerStream>, frame_max: usize) -> Self {
+        Self { stream, gathered: Vec::new(), frame_max, broken_off: false }
+    }
+
+    /// Sends a frame that is no message.
+    pub(super) async fn send(&mut self, frame: &AMQPFrame) -> Result<(), Error> {
+        wire::put(&mut self.gathered, frame);
+        self.flush().await
+    }
+
+    /// Sends the message, or a part of it and gathers the rest: [`flush`](Self::flush) sends that.
+    pub(super) async fn publish(
+        &mut self,
+        channel: u16,
+        exchange: &str,
+        message: &Message,
+    ) -> Result<(), Error> {
+        let (routing_key, header) = (message.routing_key.as_str(), &message.content_header);
+        wire::put_publish(&mut self.gathered, channel, exchange, routing_key, header);
+        for part in message.body.chunks(self.frame_max - wire::AROUND) {
+            wire::put_body(&mut self.gathered, channel, part);
+            if self.gathered.len() >= GATHERED {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what was gathered.
+    pub(super) async fn flush(&mut self) -> Result<(), Error> {
+        if std::mem::replace(&mut self.broken_off, true) {
+            return Err(Error::new(ErrorKind::BrokenPipe, "a message was broken off"));
+        }
+        self.stream.write_all(&self.gathered).await?;
+        self.stream.flush().await?;
+        self.gathered.clear();
+        self.broken_off = false;
+        Ok(())
+    }
+}

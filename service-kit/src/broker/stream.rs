@@ -1,0 +1,39 @@
+//! The bytes to and from a broker, in clear text or in TLS.
+
+use std::fmt;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::address::Address;
+
+/// Both directions of a connection.
+pub type BrokerStream = Box<dyn Stream>;
+
+/// What a connection reads from and writes to.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug> Stream for S {}
+
+impl Address {
+    /// Opens the connection, as far as TCP and TLS go.
+    ///
+    /// # Errors
+    /// Why the broker can't be reached or is not to be trusted.
+    pub async fn stream(&self) -> anyhow::Result<BrokerStream> {
+        let authority = &self.uri.authority;
+        let stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
+        // What is sent is sent as a whole: to wait for more of it would only delay it.
+        stream.set_nodelay(true)?;
+        let Some(tls) = &self.tls else {
+            return Ok(Box::new(stream));
+        };
+        let name = tls.server_name(&authority.host);
+        let name = name.try_into().context("the broker's name is none that TLS knows")?;
+        let connector = TlsConnector::from(Arc::new(tls.client_config()?));
+        Ok(Box::new(connector.connect(name, stream).await?))
+    }
+}
