@@ -145,6 +145,7 @@ all_counted
 
 step "down with a message in its queue, and up again with the same data"
 compose stop customer-consumer >"$log" 2>&1
+[ "$(docker inspect --format '{{.State.ExitCode}}' "$(container customer-consumer)")" = 0 ] || fail "a consumer does not end well when it is told to"
 order
 until_so 30 "an empty outbox" answers 0 "SELECT count(*) FROM outbox_pending"
 down
