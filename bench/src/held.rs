@@ -14,7 +14,7 @@ pub(crate) struct Held {
     #[arg(long, default_value_t = 200_000)]
     held: usize,
     /// Events of the others, each of an aggregate of its own
-    #[arg(long, default_value_t = 50_000)]
+    #[arg(long, default_value_t = 200_000)]
     events: usize,
     /// Where the failing aggregate's events stand
     #[arg(long, value_enum, default_value_t = Place::Ahead)]

@@ -50,11 +50,12 @@ impl Draining<'_> {
         let postgres = cpu_with_children(self.servers.postgres_pid()?)?;
         let rabbit = cpu(self.servers.rabbit_pid()?)?;
         let events = routable + others;
+        let lowest = self.lowest().await?;
         let begun = Instant::now();
         let relay = self.relay.start(self.outbox, self.queue).await?;
         // 100 events a second is nothing that anyone would want to measure to the end.
         let patience = Duration::from_secs(60) + Duration::from_millis(10) * u32::try_from(events)?;
-        self.until_settled(&relay, patience).await?;
+        self.until_settled(&relay, lowest, patience).await?;
         let seconds = begun.elapsed().as_secs_f64();
         let relay_cpu = cpu(relay.pid())?;
         let peak_memory = peak_memory(relay.pid())?;
@@ -73,13 +74,24 @@ impl Draining<'_> {
         })
     }
 
+    /// The lowest id of those that are waited for: what lies below is passed by each time that it is asked whether all is done.
+    async fn lowest(&self) -> anyhow::Result<i64> {
+        let lowest = "SELECT coalesce(min(id), 0) FROM outbox WHERE aggregate_type <> 'failing'";
+        Ok(self.outbox.sql.query_one(lowest, &[]).await?.try_get(0)?)
+    }
+
     /// Waits until each event was published or has failed once, those of the failing aggregate excepted.
-    async fn until_settled(&self, relay: &Relay, patience: Duration) -> anyhow::Result<()> {
+    async fn until_settled(
+        &self,
+        relay: &Relay,
+        lowest: i64,
+        patience: Duration,
+    ) -> anyhow::Result<()> {
         let end = Instant::now() + patience;
         let statement: Statement =
             self.outbox.sql.prepare(include_str!("../../sql/highest_unsettled.sql")).await?;
         let mut highest = i64::MAX;
-        while let Some(row) = self.outbox.sql.query_opt(&statement, &[&highest]).await? {
+        while let Some(row) = self.outbox.sql.query_opt(&statement, &[&highest, &lowest]).await? {
             highest = row.try_get(0)?;
             relay.check()?;
             ensure!(

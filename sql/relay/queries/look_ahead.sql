@@ -38,14 +38,21 @@ LEFT JOIN (
       AND (1::bigint << (key & 63)::integer) & $4::bigint <> 0
       AND NOT (
           $6::boolean
-          AND EXISTS (
-              SELECT FROM {outbox} AS ahead
+          -- Asked once. While nothing is held back there is no need to ask of each row.
+          AND EXISTS (SELECT FROM {outbox} WHERE published_at IS NULL AND next_attempt_at IS NOT NULL)
+          AND coalesce((
+              -- Put in the order of an index, so that no other one is taken: statistics that know of no failed events yet make any of them
+              -- look as good.
+              SELECT true
+              FROM {outbox} AS ahead
               WHERE ahead.published_at IS NULL
                 AND ahead.next_attempt_at IS NOT NULL
-                AND hashtextextended(ahead.aggregate_id, hashtextextended(ahead.aggregate_type, 0)) = seen.key
+                AND hashtextextended(ahead.aggregate_id, hashtextextended(ahead.aggregate_type, 0)) BETWEEN seen.key AND seen.key
                 AND ahead.id < seen.id
                 AND ($7::boolean OR ahead.next_attempt_at < 'infinity')
-          )
+              ORDER BY hashtextextended(ahead.aggregate_id, hashtextextended(ahead.aggregate_type, 0))
+              LIMIT 1
+          ), false)
       )
 ) AS next ON true
 ORDER BY next.id

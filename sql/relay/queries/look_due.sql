@@ -12,14 +12,19 @@ FROM (
 WHERE (1::bigint << (due.key & 63)::integer) & $1::bigint <> 0
   AND NOT (
       $3::boolean
-      AND EXISTS (
-          SELECT FROM {outbox} AS ahead
+      AND coalesce((
+          -- Put in the order of an index, so that no other one is taken: statistics that know of no failed events yet make any of them
+          -- look as good.
+          SELECT true
+          FROM {outbox} AS ahead
           WHERE ahead.published_at IS NULL
             AND ahead.next_attempt_at IS NOT NULL
-            AND hashtextextended(ahead.aggregate_id, hashtextextended(ahead.aggregate_type, 0)) = due.key
+            AND hashtextextended(ahead.aggregate_id, hashtextextended(ahead.aggregate_type, 0)) BETWEEN due.key AND due.key
             AND ahead.id < due.id
             AND ($4::boolean OR ahead.next_attempt_at < 'infinity')
-      )
+          ORDER BY hashtextextended(ahead.aggregate_id, hashtextextended(ahead.aggregate_type, 0))
+          LIMIT 1
+      ), false)
   )
 ORDER BY due.next_attempt_at
 LIMIT $2::bigint
