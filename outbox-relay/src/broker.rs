@@ -54,8 +54,9 @@ impl Broker {
         Ok(broker)
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        self.connections.iter().all(|connection| connection.is_open())
+    /// Why a connection is over, if one is.
+    pub(crate) fn ended(&self) -> Option<&str> {
+        self.connections.iter().find_map(|connection| connection.ended())
     }
 
     /// Whether the broker has told publishers to wait (<https://www.rabbitmq.com/docs/alarms>).

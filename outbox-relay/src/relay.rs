@@ -133,8 +133,9 @@ impl Relay {
         if self.database.get().is_some_and(|database| database.is_closed()) {
             self.lose_database("the server closed the connection");
         }
-        if self.broker.get().is_some_and(|broker| !broker.is_open()) {
-            self.broker.lost("the broker closed the connection");
+        let ended = self.broker.get().and_then(|broker| broker.ended().map(str::to_owned));
+        if let Some(reason) = ended {
+            self.broker.lost(&reason);
         }
     }
 

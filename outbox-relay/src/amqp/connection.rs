@@ -67,9 +67,9 @@ impl Connection {
         Self { shared, _tasks: tasks }
     }
 
-    /// Whether it lives, as far as is known.
-    pub(crate) fn is_open(&self) -> bool {
-        self.shared.ended().is_none()
+    /// Why it is over, if it is.
+    pub(crate) fn ended(&self) -> Option<&str> {
+        self.shared.ended()
     }
 
     /// Whether the broker has told publishers to wait (<https://www.rabbitmq.com/docs/alarms>).
