@@ -19,9 +19,6 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// The broker reads each connection in a process of its own: two keep it busier than one.
 const CONNECTIONS: u32 = 2;
 
-/// Bytes of a frame: enough for any headers of sense, and little room for a connection to keep. Longer bodies take several frames.
-const FRAME: u32 = 32 << 10;
-
 /// The connections, and the channels on which nothing is in flight.
 #[derive(Debug)]
 pub(crate) struct Broker {
@@ -36,10 +33,9 @@ impl Broker {
         topology: Topology,
         channels: u32,
     ) -> anyhow::Result<Self> {
-        let url = url.clone().with_frames_of(FRAME);
         let mut broker = Self { connections: Vec::new(), free: Vec::new() };
         for _ in 0..CONNECTIONS.min(channels) {
-            let connection = Arc::new(Connection::open(&url, "outbox-relay").await?);
+            let connection = Arc::new(Connection::open(url, "outbox-relay").await?);
             if broker.connections.is_empty() {
                 ensure(&connection, &topology).await?;
             }

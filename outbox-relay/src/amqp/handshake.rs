@@ -21,8 +21,9 @@ const FRAME_MIN: usize = 4096;
 /// Bytes of the first frames at the most: a broker may tell much about itself.
 const FIRST_FRAMES: usize = 128 << 10;
 
-/// Bytes of a frame where neither side sets a limit.
-const FRAME_MAX: u32 = 128 << 10;
+/// Bytes of a frame, unless the URL says otherwise or the broker wants less: enough for any headers of sense, and little room for a
+/// connection to keep. Longer bodies take several frames.
+const FRAME_MAX: u32 = 32 << 10;
 
 const LOST: &str = "the connection to the broker was lost while it was being made";
 
@@ -62,7 +63,7 @@ pub(super) async fn shake_hands(
     };
     let ours = &uri.query;
     let channel_max = stricter(ours.channel_max.unwrap_or(0), channel_max, u16::MAX);
-    let frame_max = stricter(ours.frame_max.unwrap_or(0), frame_max, FRAME_MAX);
+    let frame_max = stricter(ours.frame_max.unwrap_or(FRAME_MAX), frame_max, FRAME_MAX);
     let heartbeat = ours.heartbeat.unwrap_or(heartbeat);
     let terms = connection::TuneOk { channel_max, frame_max, heartbeat };
     talk.say(connection::AMQPMethod::TuneOk(terms)).await?;

@@ -55,16 +55,6 @@ pub struct BrokerUrl {
 pub type Lives = Box<dyn Fn() -> bool + Send>;
 
 impl BrokerUrl {
-    /// Asks for frames of at most `bytes`, unless the URL itself says how long they may be. The driver keeps room for
-    /// 64 frames of each connection.
-    #[must_use]
-    pub fn with_frames_of(mut self, bytes: u32) -> Self {
-        for address in &mut self.addresses {
-            address.uri.query.frame_max.get_or_insert(bytes);
-        }
-        self
-    }
-
     /// Each broker once, in the order in which to try them: the one that is in use, or the next one when the connection to
     /// that was lost, as a broker that takes connections may still be unable to do its work.
     pub(super) fn order(&self) -> impl Iterator<Item = usize> + use<> {
