@@ -6,7 +6,7 @@
 //! - [`shared()`]: the servers of this test run, and from them a fresh [`Database`] and [`Vhost`]
 //!   for each test.
 //! - [`PostgresServer::start_temporary`], [`RabbitServer::start_temporary`]: servers of one test's
-//!   own, to be stopped, killed and started again.
+//!   own, to be stopped, killed and started again; [`RabbitCluster`]: three brokers that are one.
 //! - [`binary()`] and [`Service`]: the services' real programs, to be killed at the worst moment.
 //!
 //! ```no_run
@@ -65,7 +65,7 @@ pub use ports::{Ports, free_port, is_free, next_free};
 pub use postgres::PostgresServer;
 pub use process::{Process, ProcessId};
 pub use python::python;
-pub use rabbitmq::RabbitServer;
+pub use rabbitmq::{RabbitCluster, RabbitServer};
 pub use readiness::{last_lines_of, wait_until_ready};
 pub use secret::{password, write_private};
 pub use service::Service;

@@ -4,10 +4,12 @@
 //! | file | what it is about |
 //! |---|---|
 //! | `temporary` | a node of one test's own |
+//! | `cluster` | three nodes that are one broker |
 //! | `settings` | what is kept of a node between its starts |
 //! | `epmd` | Erlang's port mapper |
 //! | `configuration`, `command` | the files and the environment that a node starts with |
 
+mod cluster;
 mod command;
 mod configuration;
 mod epmd;
@@ -31,6 +33,8 @@ use crate::vhost::{RabbitAccess, Vhost};
 use crate::{locate, version};
 use settings::Settings;
 
+pub use cluster::RabbitCluster;
+
 const READY: Duration = Duration::from_secs(120);
 const STOPPED: Duration = Duration::from_secs(60);
 
@@ -48,6 +52,8 @@ pub struct RabbitServer {
     epmd: Option<Process>,
     temporary: bool,
     tls: Option<(u16, ServerTls)>,
+    /// The nodes of its cluster, itself among them; none for a node on its own.
+    peers: Vec<String>,
 }
 
 impl RabbitServer {
@@ -65,7 +71,14 @@ impl RabbitServer {
             settings.choose_ports(ports, epmd.is_none());
         }
         let (dir, log) = (dir.to_owned(), log.to_owned());
-        Ok(Self { dir, log, settings, running, epmd, temporary: false, tls: None })
+        let (temporary, tls, peers) = (false, None, Vec::new());
+        Ok(Self { dir, log, settings, running, epmd, temporary, tls, peers })
+    }
+
+    /// What the node is called, as in `rabbit@host`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.settings.node
     }
 
     /// Where it listens, and its administrator.

@@ -1,6 +1,7 @@
 //! The files that a node reads when it starts.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use super::RabbitServer;
 use crate::secret::write_private;
@@ -23,13 +24,25 @@ impl RabbitServer {
         if let Some((port, tls)) = &self.tls {
             configuration += &tls.for_rabbitmq(&self.dir, *port)?;
         }
+        // A new node joins the others of this list by itself (https://www.rabbitmq.com/docs/cluster-formation).
+        for (number, peer) in (1..).zip(&self.peers) {
+            configuration += &format!("cluster_formation.classic_config.nodes.{number} = {peer}\n");
+        }
         write_private(&self.dir.join("rabbitmq.conf"), &configuration)?;
         write_private(&self.dir.join("enabled_plugins"), "[rabbitmq_management].\n")?;
-        let cookie = self.dir.join(".erlang.cookie");
-        if !cookie.exists() {
-            write_private(&cookie, &crate::secret::password())?;
-            std::fs::set_permissions(&cookie, std::fs::Permissions::from_mode(0o400))?;
+        if self.cookie().exists() {
+            return Ok(());
         }
-        Ok(())
+        self.write_cookie(&crate::secret::password())
+    }
+
+    /// What lets nodes and tools talk to this one.
+    pub(super) fn write_cookie(&self, cookie: &str) -> anyhow::Result<()> {
+        write_private(&self.cookie(), cookie)?;
+        Ok(std::fs::set_permissions(self.cookie(), std::fs::Permissions::from_mode(0o400))?)
+    }
+
+    fn cookie(&self) -> PathBuf {
+        self.dir.join(".erlang.cookie")
     }
 }

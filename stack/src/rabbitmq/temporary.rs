@@ -42,7 +42,7 @@ impl RabbitServer {
         Ok(self)
     }
 
-    async fn new_temporary() -> anyhow::Result<Self> {
+    pub(super) async fn new_temporary() -> anyhow::Result<Self> {
         let dir = Scratch::of_this_process().await?.folder("rabbitmq")?;
         let mut server = Self::in_folder(&dir, &dir.join("rabbitmq.log"), Ports::any()?)?;
         server.temporary = true;
