@@ -1,4 +1,4 @@
-//! The relay's looks at a table of which the statistics know nothing yet: a burst of failures has only just begun.
+//! The relay's statements on a table of which the statistics know nothing yet: it is new, or a burst of failures has only just begun.
 
 use anyhow::ensure;
 use pipeline_tests::outbox::Outbox;
@@ -7,7 +7,10 @@ use tokio_postgres::SimpleQueryMessage;
 const PREPARE_SESSION: &str = include_str!("../../sql/relay/queries/prepare_session.sql");
 
 /// A name, the statement, its parameters' types and some of their values.
-const LOOKS: [[&str; 4]; 3] = [
+type Statement = [&'static str; 4];
+
+/// Those that look for events.
+const LOOKS: [Statement; 3] = [
     [
         "look_ahead",
         include_str!("../../sql/relay/queries/look_ahead.sql"),
@@ -28,6 +31,56 @@ const LOOKS: [[&str; 4]; 3] = [
     ],
 ];
 
+/// Those that are given the ids of events.
+const BY_ID: [Statement; 5] = [
+    [
+        "load",
+        include_str!("../../sql/relay/queries/load.sql"),
+        "bigint[], bigint, bigint",
+        "'{1}', 1000, 1000",
+    ],
+    [
+        "settle_published",
+        include_str!("../../sql/relay/queries/settle_published.sql"),
+        "bigint[], uuid[]",
+        "'{1}', '{00000000-0000-0000-0000-000000000001}'",
+    ],
+    [
+        "settle_deleted",
+        include_str!("../../sql/relay/queries/settle_deleted.sql"),
+        "bigint[], uuid[]",
+        "'{1}', '{00000000-0000-0000-0000-000000000001}'",
+    ],
+    [
+        "settle_failed",
+        include_str!("../../sql/relay/queries/settle_failed.sql"),
+        "bigint[], uuid[], text[], double precision[]",
+        "'{1}', '{00000000-0000-0000-0000-000000000001}', '{refused}', '{1}'",
+    ],
+    [
+        "still_pending",
+        include_str!("../../sql/relay/queries/still_pending.sql"),
+        "bigint[], uuid[]",
+        "'{1}', '{00000000-0000-0000-0000-000000000001}'",
+    ],
+];
+
+/// The plan that a relay's session makes of it, by lines.
+async fn plan(
+    outbox: &Outbox,
+    [name, statement, types, values]: Statement,
+) -> anyhow::Result<Vec<String>> {
+    let statement = statement.replace("{outbox}", "outbox").replace("{audit}", "outbox_audit");
+    let prepare = format!("PREPARE {name} ({types}) AS {statement}");
+    outbox.sql.batch_execute(&prepare).await?;
+    let plan = outbox.sql.simple_query(&format!("EXPLAIN EXECUTE {name} ({values})")).await?;
+    let lines = plan.iter().filter_map(|line| match line {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    Ok(lines.collect())
+}
+
 #[tokio::test]
 async fn what_holds_an_event_back_is_found_by_its_aggregate_whatever_the_statistics_say()
 -> anyhow::Result<()> {
@@ -42,16 +95,8 @@ async fn what_holds_an_event_back_is_found_by_its_aggregate_whatever_the_statist
         )
         .await?;
     outbox.sql.batch_execute(PREPARE_SESSION).await?;
-    for [name, statement, types, values] in LOOKS {
-        let statement = statement.replace("{outbox}", "outbox").replace("{audit}", "outbox_audit");
-        let prepare = format!("PREPARE {name} ({types}) AS {statement}");
-        outbox.sql.batch_execute(&prepare).await?;
-        let plan = outbox.sql.simple_query(&format!("EXPLAIN EXECUTE {name} ({values})")).await?;
-        let lines = plan.iter().filter_map(|line| match line {
-            SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        });
-        let plan: Vec<&str> = lines.collect();
+    for statement in LOOKS {
+        let (name, plan) = (statement[0], plan(&outbox, statement).await?);
         let scan = plan.iter().position(|line| line.contains(" on outbox ahead "));
         let plan_text = plan.join("\n");
         let Some(scan) = scan else { anyhow::bail!("{name} asks nothing:\n{plan_text}") };
@@ -59,6 +104,26 @@ async fn what_holds_an_event_back_is_found_by_its_aggregate_whatever_the_statist
             plan[scan].contains("outbox_held_back_by_aggregate")
                 && plan[scan + 1].contains("Index Cond: ((hashtextextended"),
             "{name} looks through all that failed, for each event:\n{plan_text}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn events_whose_ids_are_known_are_found_by_them_in_a_table_that_is_new() -> anyhow::Result<()>
+{
+    let outbox = Outbox::new().await?;
+    outbox.sql.batch_execute(PREPARE_SESSION).await?;
+    for statement in BY_ID {
+        let (name, plan) = (statement[0], plan(&outbox, statement).await?);
+        let scans: Vec<&String> = plan.iter().filter(|line| line.contains("Scan using")).collect();
+        ensure!(
+            !scans.is_empty()
+                && scans.iter().all(|scan| {
+                    scan.contains("outbox_pkey") || scan.contains("outbox_event_id_key")
+                }),
+            "{name} reads all that is pending, for each id:\n{}",
+            plan.join("\n")
         );
     }
     Ok(())

@@ -24,7 +24,9 @@ FROM (
             SELECT id, event_id, aggregate_type, aggregate_id, event_type, attempts, created_at,
                    headers::text AS headers, payload::text AS payload
             FROM {outbox}
-            WHERE id = ANY ($1::bigint[]) AND published_at IS NULL
+            WHERE id = ANY ($1::bigint[])
+              -- Put so that no index of pending events fits: one that has the id in second place would be read as a whole for each id.
+              AND CASE WHEN published_at IS NULL THEN true ELSE false END
             OFFSET 0
         ) AS pending
         OFFSET 0

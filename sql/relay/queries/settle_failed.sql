@@ -12,5 +12,6 @@ FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::double precision[]) AS fai
 WHERE outbox.id = ANY ($1::bigint[])
     AND outbox.id = failure.id
     AND outbox.event_id = failure.event_id
-    AND outbox.published_at IS NULL
+    -- Put so that no index of pending events fits: one that has the id in second place would be read as a whole for each id.
+    AND CASE WHEN outbox.published_at IS NULL THEN true ELSE false END
 RETURNING outbox.id

@@ -7,5 +7,6 @@ WHERE id = ANY (ARRAY(
         FROM unnest($1::bigint[], $2::uuid[]) AS confirmed (id, event_id)
         WHERE confirmed.event_id = (SELECT same.event_id FROM {outbox} AS same WHERE same.id = confirmed.id)
     ))
-    AND published_at IS NULL
+    -- Put so that no index of pending events fits: one that has the id in second place would be read as a whole for each id.
+    AND CASE WHEN published_at IS NULL THEN true ELSE false END
 RETURNING id
