@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-
 use super::connection::Connection;
 use super::gate::Gate;
 use super::request::Requests;
+use super::side_by_side::side_by_side;
 use super::tally::Tally;
 
 /// As many requests as so many connections can carry.
@@ -31,24 +30,13 @@ impl Closed {
     }
 
     fn send(&self, requests: &Requests) -> anyhow::Result<Tally> {
-        let connections: Result<Vec<_>, _> =
-            (0..self.connections).map(|_| Connection::open(self.address)).collect();
-        let connections = connections.context("cannot connect to the service")?;
-        let (begun, next) = (Instant::now(), &AtomicUsize::new(0));
-        let mut all = Tally::new(requests.customers(), begun)?;
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = connections
-                .into_iter()
-                .map(|connection| {
-                    scope.spawn(move || self.drive(connection, requests, next, begun))
-                })
-                .collect();
-            for thread in threads {
-                let tally = thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
-                all.merge(&tally)?;
-            }
-            anyhow::Ok(())
-        })?;
+        let next = AtomicUsize::new(0);
+        let mut all = side_by_side(
+            self.address,
+            self.connections,
+            requests.customers(),
+            |connection, begun| self.drive(connection, requests, &next, begun),
+        )?;
         all.seconds = self.measured.as_secs_f64();
         Ok(all)
     }

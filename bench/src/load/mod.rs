@@ -2,14 +2,15 @@
 //! the generator takes is missing elsewhere.
 //!
 //! `closed` sends on each connection when the last answer has come: what the service can carry. `open` sends when the time has
-//! come, whatever became of the requests before: what a client waits at a given rate. `request` says what is sent, `connection` how,
-//! `tally` what came of it; `gate` holds orders back that would only pile up behind the service.
+//! come, whatever became of the requests before: what a client waits at a given rate. `side_by_side` runs many connections, `request` says
+//! what is sent, `connection` how, `tally` what came of it; `gate` holds orders back that would only pile up behind the service.
 
 mod closed;
 mod connection;
 mod gate;
 mod open;
 mod request;
+mod side_by_side;
 mod tally;
 
 pub(crate) use closed::Closed;

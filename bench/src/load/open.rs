@@ -12,6 +12,7 @@ use anyhow::{Context as _, ensure};
 use super::connection::Connection;
 use super::gate::Gate;
 use super::request::Requests;
+use super::side_by_side::side_by_side;
 use super::tally::Tally;
 
 /// Requests at a fixed rate.
@@ -39,25 +40,14 @@ impl Open {
 
     fn send(&self, requests: &Requests) -> anyhow::Result<Tally> {
         ensure!(self.rate > 0.0, "there is nothing to send");
-        let connections: Result<Vec<_>, _> =
-            (0..self.connections).map(|_| Connection::open(self.address)).collect();
-        let connections = connections.context("cannot connect to the service")?;
-        let (begun, next) = (Instant::now(), &AtomicUsize::new(0));
-        let mut all = Tally::new(requests.customers(), begun)?;
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = connections
-                .into_iter()
-                .map(|connection| {
-                    let heard = self.heard.as_ref();
-                    scope.spawn(move || self.drive(connection, requests, next, begun, heard))
-                })
-                .collect();
-            for thread in threads {
-                let tally = thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
-                all.merge(&tally)?;
-            }
-            anyhow::Ok(())
-        })?;
+        let next = AtomicUsize::new(0);
+        let heard = self.heard.as_ref();
+        let mut all = side_by_side(
+            self.address,
+            self.connections,
+            requests.customers(),
+            |connection, begun| self.drive(connection, requests, &next, begun, heard),
+        )?;
         all.seconds = self.measured.as_secs_f64();
         Ok(all)
     }
