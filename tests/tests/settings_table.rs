@@ -1,0 +1,158 @@
+//! `docs/settings.md`: every setting of the three programs, as the code has it.
+
+use std::fmt::Write as _;
+
+use anyhow::ensure;
+use clap::{Arg, Command, CommandFactory};
+
+const REWRITE: &str = "WRITE_SETTINGS=1 cargo test -p pipeline-tests --test settings_table";
+
+/// What runs all the time: each program's command, and how people call the process.
+const PROCESSES: [(&str, &str, &str); 4] = [
+    ("order-service", "serve", "order-service"),
+    ("outbox-relay", "run", "outbox-relay"),
+    ("customer-service", "api", "customer-service api"),
+    ("customer-service", "consumer", "customer-service consumer"),
+];
+
+const HEAD: &str = "# Settings
+
+Written by `tests/tests/settings_table.rs` from what the programs read; not to be changed by hand.
+
+Each setting is an environment variable, and a flag of the same name in lower case with dashes (`RELAY_WINDOW`, `--relay-window`), unless another flag stands
+beside it. The flag wins. Whoever reads `DATABASE_URL` or `RABBITMQ_URL` needs it or the file that holds it; all others have a default or can be left out. Durations are
+written `5ms`, `30s`, `7d`. A wrong value ends the process at start with one sentence that names the variable, and exit status 64.
+
+";
+
+/// A row of the table.
+#[derive(PartialEq, Eq)]
+struct Setting {
+    variable: String,
+    default: String,
+    meaning: String,
+}
+
+fn programs() -> [(&'static str, Command); 3] {
+    [
+        ("order-service", order_service::Cli::command()),
+        ("outbox-relay", outbox_relay::Cli::command()),
+        ("customer-service", customer_service::config::Cli::command()),
+    ]
+}
+
+/// The arguments that can be given as a variable.
+fn variables(command: &Command) -> impl Iterator<Item = (&Arg, &str)> {
+    let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+    shown.filter_map(|argument| Some((argument, argument.get_env()?.to_str()?)))
+}
+
+fn setting(argument: &Arg, variable: &str) -> Setting {
+    let flag = argument.get_long().unwrap_or_default();
+    let own_flag = flag != variable.to_lowercase().replace('_', "-");
+    let default = argument.get_default_values().first().map(|value| value.to_string_lossy());
+    let mut meaning = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    let mut mark = ". ";
+    for value in argument.get_possible_values() {
+        if let Some(help) = value.get_help() {
+            let help = help.to_string();
+            let help = help.trim_end_matches('.');
+            meaning.push_str(&format!("{mark}`{}`: {help}", value.get_name()));
+            mark = "; ";
+        }
+    }
+    Setting {
+        variable: match own_flag {
+            true => format!("`{variable}`, `--{flag}`"),
+            false => format!("`{variable}`"),
+        },
+        default: default.map(|default| format!("`{default}`")).unwrap_or_default(),
+        meaning: meaning.replace('|', "\\|"),
+    }
+}
+
+/// Every setting with who reads it: first what most processes have in common, then each process's own.
+fn settings() -> Vec<(Setting, Vec<&'static str>)> {
+    let programs = programs();
+    let mut rows: Vec<(Setting, Vec<&'static str>)> = Vec::new();
+    let mut add = |setting: Setting, reader: &'static str| match rows
+        .iter_mut()
+        .find(|(known, _)| *known == setting)
+    {
+        Some((_, readers)) => readers.push(reader),
+        None => rows.push((setting, vec![reader])),
+    };
+    for (program, command, process) in PROCESSES {
+        let (_, cli) = programs.iter().find(|(name, _)| *name == program).expect("a program");
+        for (argument, variable) in variables(cli.find_subcommand(command).expect("a command")) {
+            add(setting(argument, variable), process);
+        }
+    }
+    rows.sort_by_key(|(_, readers)| std::cmp::Reverse(readers.len()));
+    // What no process reads, but a person's command.
+    for (_, cli) in &programs {
+        for (argument, variable) in cli.get_subcommands().flat_map(variables) {
+            let own = setting(argument, variable);
+            if !rows.iter().any(|(known, _)| known.variable == own.variable) {
+                rows.push((own, vec!["commands"]));
+            }
+        }
+    }
+    rows
+}
+
+fn page() -> String {
+    let mut page = format!("{HEAD}| variable | default | read by | meaning |\n|---|---|---|---|\n");
+    for (Setting { variable, default, meaning }, readers) in settings() {
+        let readers = match readers.len() {
+            4 => "all processes".to_owned(),
+            _ => readers.join(", "),
+        };
+        writeln!(page, "| {variable} | {default} | {readers} | {meaning} |").expect("memory");
+    }
+    page.push_str("\n## What the other commands read\n\n| command | variables |\n|---|---|\n");
+    for (program, cli) in programs() {
+        for command in cli.get_subcommands() {
+            let name = command.get_name();
+            let names: Vec<String> =
+                variables(command).map(|(_, variable)| format!("`{variable}`")).collect();
+            let runs = PROCESSES.iter().any(|process| (process.0, process.1) == (program, name));
+            if !runs && !names.is_empty() {
+                writeln!(page, "| `{program} {name}` | {} |", names.join(", ")).expect("memory");
+            }
+        }
+    }
+    page
+}
+
+#[test]
+fn the_table_of_settings_is_that_of_the_code() -> anyhow::Result<()> {
+    let (file, page) = (stack::root().join("docs/settings.md"), page());
+    if std::env::var_os("WRITE_SETTINGS").is_some() {
+        std::fs::write(&file, &page)?;
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(kept == page, "docs/settings.md is stale: run {REWRITE}");
+    let runbook = std::fs::read_to_string(stack::root().join("docs/operations.md"))?;
+    assert!(runbook.contains("](settings.md)"), "the runbook leads to it");
+    Ok(())
+}
+
+#[test]
+fn every_secret_can_also_stand_in_a_file() -> anyhow::Result<()> {
+    let page = page();
+    let mut secrets = 0;
+    for (program, cli) in programs() {
+        for command in cli.get_subcommands() {
+            for (_, name) in variables(command).filter(|(arg, _)| arg.is_hide_env_values_set()) {
+                secrets += 1;
+                let file = format!("{name}_FILE");
+                let read = variables(command).any(|(_, other)| other == file);
+                ensure!(read, "{program} {} does not read {file}", command.get_name());
+                ensure!(page.contains(&format!("\n| `{file}` |")), "{file} is not in the table");
+            }
+        }
+    }
+    ensure!(secrets > 5, "these can't be all secrets: {secrets}");
+    Ok(())
+}
