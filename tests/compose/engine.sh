@@ -40,6 +40,8 @@ engine_images() {
     if [ ${#missing[@]} -gt 0 ] && [ -e "$standins" ]; then
         bash "$standins" "${missing[@]}"
     fi
+    # Of all these a build leaves this one out of the engine's images, and its size is asked for.
+    docker image inspect debian:bookworm-slim >/dev/null 2>&1 || docker pull debian:bookworm-slim
     docker compose version
 }
 
