@@ -12,13 +12,13 @@ fn main() -> ExitCode {
     match config::parse::<Cli>().command {
         Command::Api(config) => {
             let process = config.process.clone();
-            process::run(&process, |shutdown| api::start(*config, shutdown))
+            process::run("customer-service", &process, |shutdown| api::start(*config, shutdown))
         }
         Command::Consumer(config) => {
             let process = config.process.clone();
-            process::run(&process, |shutdown| consumer::start(*config, shutdown))
+            process::run("customer-consumer", &process, |shutdown| consumer::start(*config, shutdown))
         }
-        Command::Migrate(config) => process::run(&config.process, |shutdown| {
+        Command::Migrate(config) => process::run("customer-service", &config.process, |shutdown| {
             SCHEMA.migrate(config.database.url(), shutdown)
         }),
         Command::Health { ops_addr } => probe::health(ops_addr),

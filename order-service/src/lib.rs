@@ -8,13 +8,15 @@
 //! | [`domain`] | what an order is made of |
 //! | `orders`, `queries` | what is done with orders, one statement each |
 //! | `joined` | orders that wait at the same moment are written by one statement |
-//! | [`idempotency`], [`trace_context`] | `Idempotency-Key`; the request's trace handed on with the event |
+//! | [`idempotency`] | `Idempotency-Key` |
+//! | `trace_context`, `creation` | the trace handed on with the event; the event's creation as a part of it |
 //! | [`customers`] | the customer service: client, cache, circuit breaker, check |
 //! | [`schema`] | the database's schema |
 
 pub mod api;
 pub mod app;
 pub mod config;
+mod creation;
 pub mod customers;
 pub mod domain;
 pub mod idempotency;
@@ -22,7 +24,7 @@ mod joined;
 mod orders;
 mod queries;
 pub mod schema;
-pub mod trace_context;
+mod trace_context;
 
 pub use app::{Listeners, run};
 pub use config::{Cli, Command, Config};

@@ -10,11 +10,11 @@ fn main() -> ExitCode {
     match config::parse::<Cli>().into_command() {
         Command::Serve(config) => {
             let process = config.process.clone();
-            process::run(&process, |shutdown| app::serve(*config, shutdown))
+            process::run("order-service", &process, |shutdown| app::serve(*config, shutdown))
         }
         Command::Migrate(config) => {
             let process = config.process.clone();
-            process::run(&process, |shutdown| app::migrate(*config, shutdown))
+            process::run("order-service", &process, |shutdown| app::migrate(*config, shutdown))
         }
         Command::Health { ops_addr } => probe::health(ops_addr),
         Command::Openapi { format } => {

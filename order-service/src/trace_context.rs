@@ -1,14 +1,21 @@
-//! The request's trace, handed on with the event: [W3C Trace Context](https://www.w3.org/TR/trace-context/).
+//! The trace, handed on with the event: [W3C Trace Context](https://www.w3.org/TR/trace-context/).
 
 use poem::http::HeaderMap;
 use serde_json::{Map, Value};
 
+use crate::creation::Creation;
+
 /// The longest `tracestate` that is handed on; the specification asks for 512 characters at least.
 const MAX_STATE: usize = 512;
 
-/// `traceparent` and `tracestate` as headers of an event; none when the request has no valid `traceparent`.
-#[must_use]
-pub fn event_headers(headers: &HeaderMap) -> Value {
+/// `traceparent` and `tracestate` as headers of an event: those of its `creation`, or, where no traces are made, those of the
+/// request as it has them.
+pub(crate) fn event_headers(headers: &HeaderMap, creation: &Creation) -> Value {
+    creation.headers().unwrap_or_else(|| handed_on(headers))
+}
+
+/// None when the request has no valid `traceparent`.
+fn handed_on(headers: &HeaderMap) -> Value {
     let mut kept = Map::new();
     let mut parents = headers.get_all("traceparent").iter();
     if let (Some(parent), None) = (parents.next(), parents.next())
@@ -65,7 +72,7 @@ mod tests {
                 HeaderValue::from_str(value).expect("a header's value"),
             );
         }
-        event_headers(&headers)
+        handed_on(&headers)
     }
 
     #[test]

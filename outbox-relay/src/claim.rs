@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use service_kit::trace::TraceId;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 use uuid::Uuid;
@@ -27,6 +28,8 @@ pub(crate) struct Event {
     pub(crate) created: Option<Created>,
     /// Whether every text is UTF-8, as a database in `SQL_ASCII` does not promise.
     pub(crate) utf8: bool,
+    /// Looked up when the event was not published, for the log.
+    pub(crate) trace_id: Option<TraceId>,
 }
 
 impl Event {
@@ -116,6 +119,7 @@ pub(crate) fn event(
         attempts: u32::try_from(row.try_get::<_, i32>("attempts")?).unwrap_or(0),
         created,
         utf8,
+        trace_id: None,
     }))
 }
 
@@ -151,6 +155,7 @@ pub(crate) mod tests {
             attempts: 0,
             created: Some(crate::created::tests::created()),
             utf8: true,
+            trace_id: None,
         }
     }
 }

@@ -11,8 +11,8 @@
 //! | `settling` | when outcomes are noted; `settle`: one statement for the published, one for the failed |
 //!
 //! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share), `prune`
-//! (old published rows), `message` with `headers` and `envelope` (a row as an AMQP message), `database` with `queries` and
-//! `table` and `pooler`, `broker` with `topology` (the connections, each an `amqp`), `link` (keeping them open), `backlog` and `measure` (metrics), `config`,
+//! (old published rows), `message` with `headers` and `envelope` (a row as an AMQP message), `sending` (its part in a trace), `database` with `queries` and
+//! `table` and `pooler`, `broker` with `topology` (the connections, each an `amqp`), `link` (keeping them open), `backlog` and `measure` (metrics), `report` (the log), `config`,
 //! `cli` with `commands` and `help` (what can be typed), `app` (puts it together).
 
 mod amqp;
@@ -43,6 +43,8 @@ mod publish;
 mod queries;
 mod queue;
 mod relay;
+mod report;
+mod sending;
 mod settle;
 mod settling;
 mod table;

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(sentence) => config::exit_with(&sentence),
     };
-    process::run_lightly(&config.process.clone(), |shutdown| async move {
+    process::run_lightly("outbox-relay", &config.process.clone(), |shutdown| async move {
         let listener = ops::bind(config.ops_addr, "OPS_ADDR").await?;
         outbox_relay::run(config, listener, shutdown).await
     })

@@ -3,10 +3,12 @@
 use amq_protocol::protocol::BasicProperties;
 use amq_protocol::types::{AMQPValue, ShortString};
 
+use service_kit::trace::Span;
+
 use crate::amqp::content_header;
 use crate::claim::{Event, Payload};
-use crate::config::{Envelope, RelayArgs};
-use crate::{envelope, headers};
+use crate::config::{Envelope, Name, RelayArgs};
+use crate::{envelope, headers, sending};
 
 /// Survives a restart of the broker (`delivery_mode`).
 const PERSISTENT: u8 = 2;
@@ -21,6 +23,7 @@ const OTHER_PROPERTIES: usize = 2048;
 #[derive(Debug, Clone)]
 pub(crate) struct Form {
     envelope: Envelope,
+    exchange: Name,
     app_id: ShortString,
     source: String,
     longest: u32,
@@ -32,6 +35,7 @@ impl Form {
     pub(crate) fn new(args: &RelayArgs) -> Self {
         Self {
             envelope: args.relay_envelope,
+            exchange: args.relay_exchange.clone(),
             app_id: args.relay_app_id.short(),
             source: envelope::source(args.relay_app_id.as_str()),
             longest: args.relay_max_message_bytes,
@@ -82,6 +86,7 @@ impl Form {
                 "the headers and the aggregate's name take {size} bytes, the broker allows {room}"
             ));
         }
+        let span = sending::begin(event, self.exchange.as_str(), &mut headers);
         let message_id = event.event_id.to_string();
         let properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
@@ -93,7 +98,7 @@ impl Form {
             .with_headers(headers);
         let body = self.envelope.body(event, payload, created, &self.source);
         let content_header = content_header(body.len(), &properties);
-        Ok(Message { message_id, routing_key, content_header, body })
+        Ok(Message { message_id, routing_key, content_header, body, span })
     }
 }
 
@@ -106,6 +111,8 @@ pub(crate) struct Message {
     /// Its properties, as they are sent.
     pub(crate) content_header: Vec<u8>,
     pub(crate) body: Vec<u8>,
+    /// Its sending as a part of a trace, which begins with this and ends with the message.
+    pub(crate) span: Option<Span>,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::broker::Publisher;
 use crate::claim::Event;
 use crate::isolate::isolate;
 use crate::message::{Form, Message};
+use crate::sending;
 use crate::verdict::Verdict;
 use crate::window::{self, End, Patience};
 
@@ -47,12 +48,21 @@ pub(crate) async fn publish(
                 sent.push(index);
                 messages.push(message);
             }
-            Err(reason) => verdicts[index] = Verdict::Impossible(reason),
+            Err(reason) => {
+                event.trace_id = sending::trace_id_of_row(&event.headers);
+                verdicts[index] = Verdict::Impossible(reason);
+            }
         }
         event.forget_contents();
     }
     let (decided, lost) = send(&mut publisher, &messages, &patience, &stop).await;
-    for (index, verdict) in sent.into_iter().zip(decided) {
+    for ((index, verdict), message) in sent.into_iter().zip(decided).zip(&messages) {
+        if let Some(span) = &message.span {
+            sending::end(span, &verdict);
+        }
+        if matches!(verdict, Verdict::Failed(_)) {
+            events[index].trace_id = sending::trace_id(message);
+        }
         verdicts[index] = verdict;
     }
     Published { publisher, events, verdicts, unsent: Vec::new(), lost }

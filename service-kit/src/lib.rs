@@ -5,6 +5,7 @@
 //! | [`config`] | settings from flags, environment and `NAME_FILE`, checked once |
 //! | [`process`] | the frame of a `main`: telemetry, signals, exit codes |
 //! | [`telemetry`] | logs to stderr, metrics for the operations port |
+//! | [`trace`] | traces, when there is a collector to take them |
 //! | [`health`], [`ops`] | which dependency is up, and the port that tells: `/livez`, `/readyz`, `/metrics` |
 //! | [`probe`] | asks that port, for health checks |
 //! | [`backoff`] | waiting between attempts, exponential with jitter |
@@ -23,4 +24,5 @@ pub mod probe;
 pub mod process;
 pub mod telemetry;
 mod tls;
+pub mod trace;
 mod turn;

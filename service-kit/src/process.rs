@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::limit_or_none;
 use crate::telemetry::{self, LogArgs};
+use crate::trace::{Export, TraceArgs};
 
 /// Settings that each process has.
 #[derive(Debug, Clone, Args)]
@@ -21,33 +22,50 @@ pub struct ProcessArgs {
     /// Settings of the logs.
     #[command(flatten)]
     pub log: LogArgs,
+
+    /// Settings of the traces.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 /// Runs `service` until it ends by itself or, after SIGTERM or SIGINT cancelled the token it was handed, within the
-/// grace time. Exit codes: 0 when it ended well, 1 when it failed or was still busy when the grace time was over.
-pub fn run<S, F>(args: &ProcessArgs, service: S) -> ExitCode
+/// grace time. Its traces are found under `name`, unless the settings have another one. Exit codes: 0 when it ended well, 1
+/// when it failed or was still busy when the grace time was over.
+pub fn run<S, F>(name: &'static str, args: &ProcessArgs, service: S) -> ExitCode
 where
     S: FnOnce(CancellationToken) -> F,
     F: Future<Output = anyhow::Result<()>>,
 {
-    run_on(&mut Builder::new_multi_thread(), args, service)
+    run_on(&mut Builder::new_multi_thread(), name, args, service)
 }
 
 /// As [`run`], on one thread: for a process that should be light, and whose work one core can do.
-pub fn run_lightly<S, F>(args: &ProcessArgs, service: S) -> ExitCode
+pub fn run_lightly<S, F>(name: &'static str, args: &ProcessArgs, service: S) -> ExitCode
 where
     S: FnOnce(CancellationToken) -> F,
     F: Future<Output = anyhow::Result<()>>,
 {
-    run_on(&mut Builder::new_current_thread(), args, service)
+    run_on(&mut Builder::new_current_thread(), name, args, service)
 }
 
-fn run_on<S, F>(runtime: &mut Builder, args: &ProcessArgs, service: S) -> ExitCode
+fn run_on<S, F>(
+    runtime: &mut Builder,
+    name: &'static str,
+    args: &ProcessArgs,
+    service: S,
+) -> ExitCode
 where
     S: FnOnce(CancellationToken) -> F,
     F: Future<Output = anyhow::Result<()>>,
 {
     telemetry::init(&args.log);
+    let traces = match Export::begin(&args.trace, name) {
+        Ok(traces) => traces,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
     let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -58,6 +76,9 @@ where
     let code = runtime.block_on(supervise(args.shutdown_grace, service));
     // What is still blocked in a thread (a name look-up, say) must not hold the exit up.
     runtime.shutdown_background();
+    if let Some(traces) = traces {
+        traces.finish();
+    }
     code
 }
 

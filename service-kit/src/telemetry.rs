@@ -1,5 +1,7 @@
 //! Logs to stderr, metrics for the operations port.
 
+mod json_lines;
+
 use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 
@@ -8,8 +10,11 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing::{Dispatch, Level, Metadata};
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+use json_lines::JsonLines;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -60,9 +65,9 @@ where
     match args.log_format {
         LogFormat::Text => builder.with_target(false).finish().with(filter_fn(discreet)).into(),
         LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
+            .with_ansi(false)
+            .fmt_fields(JsonFields::new())
+            .event_format(JsonLines)
             .finish()
             .with(filter_fn(discreet))
             .into(),
@@ -70,13 +75,15 @@ where
 }
 
 /// What may be logged whatever the settings say. The driver of RabbitMQ logs whole messages, bodies included, and at finer levels
-/// the URL and the login with their password; that of PostgreSQL logs statements with the values in them.
+/// the URL and the login with their password; that of PostgreSQL logs statements with the values in them. OpenTelemetry warns
+/// when it drops spans; that spans can't be exported it says with each attempt, and [`trace`](crate::trace) once.
 fn discreet(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     let from = |library: &str| target.starts_with(library);
     !from("lapin")
         && !from("amq_protocol")
         && (!from("tokio_postgres") || *metadata.level() <= Level::INFO)
+        && (!from("opentelemetry") || *metadata.level() == Level::WARN)
 }
 
 /// Makes ring the cryptography of every TLS connection. A second call changes nothing.
@@ -127,18 +134,22 @@ mod tests {
     }
 
     fn logged(filter: &str, log_format: LogFormat) -> String {
-        let lines = Lines::default();
-        let args = LogArgs { log_format, log_filter: filter.to_owned() };
-        let writer = lines.clone();
-        let dispatch = logs(&args, move || writer.clone(), false);
-        tracing::dispatcher::with_default(&dispatch, || {
+        logging(filter, log_format, || {
             tracing::trace!(target: "lapin::frames", "hunter2");
             tracing::error!(target: "lapin::channel", "hunter2");
             tracing::trace!(target: "amq_protocol_tcp", "hunter2");
             tracing::debug!(target: "tokio_postgres::prepare", "hunter2");
             tracing::info!(target: "tokio_postgres::connection", "a notice");
             tracing::info!("a word of our own");
-        });
+        })
+    }
+
+    fn logging(filter: &str, log_format: LogFormat, work: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let args = LogArgs { log_format, log_filter: filter.to_owned() };
+        let writer = lines.clone();
+        let dispatch = logs(&args, move || writer.clone(), false);
+        tracing::dispatcher::with_default(&dispatch, work);
         let bytes = lines.0.lock().expect("no test panics in here").clone();
         String::from_utf8(bytes).expect("text")
     }
@@ -153,5 +164,25 @@ mod tests {
             }
         }
         assert!(!logged("warn", LogFormat::Text).contains("our own"));
+    }
+
+    #[test]
+    fn a_line_for_machines_has_the_fields_of_its_request_beside_its_own() {
+        let line = logging("info", LogFormat::Json, || {
+            let trace_id: Option<&str> = None;
+            let request = tracing::info_span!("request", request_id = %"r-1", trace_id, path = "/x");
+            let _within = request.enter();
+            tracing::warn!(status = 503_u16, seconds = 0.5, cause = %"no \"room\"", "put off");
+        });
+        let line: serde_json::Value = serde_json::from_str(&line).expect("one object");
+        let timestamp = line["timestamp"].as_str().expect("a time");
+        assert!(timestamp.len() == 27 && timestamp.ends_with('Z'), "{timestamp}");
+        let mut rest = line.clone();
+        rest.as_object_mut().expect("an object").remove("timestamp");
+        let expected = serde_json::json!({
+            "level": "WARN", "target": "service_kit::telemetry::tests", "request_id": "r-1", "path": "/x",
+            "status": 503, "seconds": 0.5, "cause": "no \"room\"", "message": "put off",
+        });
+        assert_eq!(rest, expected);
     }
 }

@@ -1,6 +1,7 @@
 //! Set-up that the suites in `tests/` share.
 
 pub mod authority;
+pub mod collector;
 pub mod consumer;
 pub mod counting;
 pub mod customer_api;
@@ -23,5 +24,6 @@ pub mod relays;
 pub mod resident;
 pub mod seed;
 pub mod terminal;
+pub mod traced;
 pub mod turn;
 pub mod writers;

@@ -10,6 +10,7 @@ use super::event::{Reading, read};
 use super::ledger::Ledger;
 use super::metrics;
 use super::tally::Tally;
+use super::traced::Traced;
 
 /// A batch that holds so many bytes takes no more messages.
 const ENOUGH_BYTES: usize = 8 * 1024 * 1024;
@@ -76,6 +77,21 @@ impl Batch {
         acknowledger: &mut Acknowledger,
         max_retries: u32,
     ) -> Result<(), Interruption> {
+        let traced = Traced::begin(&self.messages);
+        let finished = self.carry_out(ledger, acknowledger, max_retries, &traced).await;
+        if finished.is_err() {
+            traced.interrupted();
+        }
+        finished
+    }
+
+    async fn carry_out(
+        &self,
+        ledger: &Ledger,
+        acknowledger: &mut Acknowledger,
+        max_retries: u32,
+        traced: &Traced,
+    ) -> Result<(), Interruption> {
         let Some(last) = self.messages.last() else {
             return Ok(());
         };
@@ -83,12 +99,15 @@ impl Batch {
             Reading::Order(order) => Some(*order),
             _ => None,
         });
+        let transaction = traced.apply(&self.messages);
         let outcomes = apply(ledger, orders).await.map_err(Interruption::Database)?;
+        drop(transaction);
 
         let mut tally = Tally::new(outcomes);
         let mut moves = Vec::new();
-        for Message { delivery, reading } in &self.messages {
+        for (index, Message { delivery, reading }) in self.messages.iter().enumerate() {
             if let Some((reason, hope)) = tally.verdict(reading) {
+                traced.moved(index, &reason);
                 moves.push(Move::new(delivery, reason, hope, max_retries));
             }
         }

@@ -11,11 +11,13 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use service_kit::broker::reason;
 use time::OffsetDateTime;
 use tokio::time::timeout;
+use tracing::field::display;
 
 use super::config::IntakeArgs;
 use super::headers::{self, RETRY_COUNT, TRIES};
 use super::metrics;
 use super::topology::{DEAD_LETTER_EXCHANGE, QUEUE, RETRY_EXCHANGE};
+use super::traced::{event_id, trace_id};
 
 /// How long the broker may take to confirm a batch of moves. Long, since a broker that is short of memory or disk reads nothing
 /// for a while, and later all that was sent: each new try would be one more copy. A broker that is gone is noticed by its heartbeats.
@@ -67,13 +69,14 @@ impl<'a> Move<'a> {
 
     /// Tells metrics and log that it was moved.
     pub(super) fn report(&self) {
-        let event_id =
-            self.delivery.properties.message_id().as_ref().map_or("", ShortString::as_str);
+        let event_id = event_id(self.delivery);
+        let trace_id = trace_id(self.delivery).map(display);
         match self.destination {
             Destination::Retry { count } => {
                 metrics::events("retried", 1);
                 tracing::debug!(
-                    event.id = event_id,
+                    event_id,
+                    trace_id,
                     retry = count,
                     reason = self.reason,
                     "sent an event to be tried again"
@@ -82,7 +85,8 @@ impl<'a> Move<'a> {
             Destination::DeadLetter { tries } => {
                 metrics::events("dead_lettered", 1);
                 tracing::warn!(
-                    event.id = event_id,
+                    event_id,
+                    trace_id,
                     tries,
                     reason = self.reason,
                     "sent a message to the dead-letter queue"

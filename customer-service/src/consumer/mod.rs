@@ -8,6 +8,7 @@
 //! | `batch`, `tally` | one batch from reading to acknowledging; what became of each event |
 //! | `event` | read a message |
 //! | `apply`, `ledger`, `fault` | apply a batch in one transaction; in parts when the database refuses it |
+//! | `traced` | its part in the traces of the events |
 //! | `divert`, `headers`, `mover` | move a message to the retry or the dead-letter queue, over a connection of its own |
 //! | `prune` | forget the events that were counted long ago |
 
@@ -27,6 +28,7 @@ mod mover;
 mod prune;
 mod tally;
 mod topology;
+mod traced;
 mod work;
 
 use service_kit::health::{Health, Need};

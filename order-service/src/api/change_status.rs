@@ -8,6 +8,7 @@ use service_kit::http::json::parse_uuid;
 use super::calls::{Changed, Orders};
 use super::get::not_found;
 use super::order::OrderBody;
+use crate::creation::Creation;
 use crate::domain::{OrderId, Status};
 use crate::orders::{self, Change};
 use crate::trace_context::event_headers;
@@ -19,8 +20,15 @@ pub(super) async fn change_status(
     status: Status,
 ) -> Result<Changed, Problem> {
     let id = parse_uuid(id).map(OrderId).ok_or_else(not_found)?;
-    let trace = event_headers(headers);
-    match orders::change_status(&api.database, id, status, &trace).await? {
+    let creation = Creation::begin(|| format!("order.{}", status.as_str()));
+    let trace = event_headers(headers, &creation);
+    let change = orders::change_status(&api.database, id, status, &trace).await;
+    match &change {
+        Ok(Change::Done(order)) => creation.made(order.id),
+        Ok(_) => creation.failed("the order can't go there"),
+        Err(_) => creation.failed("the change was not written, or not for all that is known"),
+    }
+    match change? {
         Change::Done(order) => {
             metrics::counter!("order_status_changes_total", "status" => status.as_str())
                 .increment(1);

@@ -8,6 +8,7 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 use super::Customer;
+use super::call::Call;
 use crate::domain::CustomerId;
 
 /// The largest answer that is read: far more than a customer needs.
@@ -86,7 +87,17 @@ impl Client {
 
     /// Asks for a customer. Fails with a sentence when the answer does not come in time or is of no use.
     pub(super) async fn find(&self, id: CustomerId) -> Result<Answer, String> {
-        let mut answer = self.get(&format!("api/customers/{}", id.0)).await?;
+        let url = self.url(&format!("api/customers/{}", id.0))?;
+        let call = Call::begin("/api/customers/{id}", &url);
+        let found = self.ask(url, &call).await;
+        if let Err(reason) = &found {
+            call.failed(reason);
+        }
+        found
+    }
+
+    async fn ask(&self, url: Url, call: &Call) -> Result<Answer, String> {
+        let mut answer = self.get(url, call).await?;
         match answer.status() {
             StatusCode::OK => (),
             StatusCode::NOT_FOUND => return Ok(Answer::Unknown),
@@ -106,15 +117,23 @@ impl Client {
 
     /// Whether the service lives.
     pub(super) async fn ping(&self) -> Result<(), String> {
-        match self.get("up").await?.status() {
+        match self.get(self.url("up")?, &Call::untraced()).await?.status() {
             StatusCode::OK => Ok(()),
             other => Err(format!("it answered {other}")),
         }
     }
 
-    async fn get(&self, path: &str) -> Result<reqwest::Response, String> {
-        let url = self.base.0.join(path).map_err(|error| error.to_string())?;
-        self.http.get(url).send().await.map_err(|error| words(&error))
+    fn url(&self, path: &str) -> Result<Url, String> {
+        self.base.0.join(path).map_err(|error| error.to_string())
+    }
+
+    async fn get(&self, url: Url, call: &Call) -> Result<reqwest::Response, String> {
+        let request = call
+            .headers()
+            .fold(self.http.get(url), |request, (name, value)| request.header(name, value));
+        let answer = request.send().await.map_err(|error| words(&error))?;
+        call.answered(answer.status());
+        Ok(answer)
     }
 }
 

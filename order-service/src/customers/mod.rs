@@ -2,6 +2,7 @@
 
 mod breaker;
 mod cache;
+mod call;
 mod check;
 mod client;
 mod lookup;

@@ -106,6 +106,7 @@ mod tests {
             routing_key: "order.created".into(),
             content_header: Vec::new(),
             body: Vec::new(),
+            span: None,
         };
         (0..count).map(message).collect()
     }

@@ -9,6 +9,7 @@ use crate::lanes::lane;
 use crate::measure;
 use crate::publish::Published;
 use crate::queue::Place;
+use crate::report;
 use crate::settle::{Failed, Settled};
 use crate::verdict::Verdict;
 
@@ -54,6 +55,7 @@ impl Relay {
                 Verdict::Failed(_) | Verdict::Impossible(_) => {
                     let args = &self.config.relay;
                     let failed = self.settling.waiting().failed(event, verdict, args);
+                    report::failed(event, verdict, failed);
                     let skips = args.relay_when_stuck == WhenStuck::Skip;
                     if failed == Failed::Stuck && skips {
                         self.queue.published(&event.place);

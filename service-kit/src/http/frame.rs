@@ -12,6 +12,7 @@ use tracing::Instrument as _;
 
 use super::problem::{CONTENT_TYPE, Cause, Problem};
 use super::request_id::{HEADER, RequestId};
+use super::traced::Traced;
 
 /// What is known about a route.
 #[derive(Debug)]
@@ -60,9 +61,12 @@ impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
         let started = Instant::now();
         let id = RequestId::of(&request);
         let method = label(request.method());
-        let span = tracing::info_span!("request", %id, method, path = request.uri().path());
+        let traced = Traced::begin(&request, method);
+        let trace_id = traced.id().map(tracing::field::display);
+        let path = request.uri().path();
+        let span = tracing::info_span!("request", request_id = %id, trace_id, method, path);
         request.set_data(id.clone());
-        let mut response = self.answer(request).instrument(span).await;
+        let mut response = traced.within(self.answer(request)).instrument(span.clone()).await;
         response.headers_mut().insert(HEADER, id.header());
 
         // The route's pattern, never the path: clients must not be able to make new time series.
@@ -75,11 +79,15 @@ impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
             },
             None => "none".to_owned(),
         };
+        let elapsed = started.elapsed();
+        traced.end(method, &route, response.status());
+        let (status, seconds) = (response.status().as_u16(), elapsed.as_secs_f64());
+        tracing::debug!(target: "access", parent: &span, route, status, seconds, "answered");
         let status = response.status().as_str().to_owned();
         metrics::counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
             .increment(1);
         metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route)
-            .record(started.elapsed());
+            .record(elapsed);
         Ok(response)
     }
 }

@@ -3,7 +3,7 @@
 //! | module | what it gives |
 //! |---|---|
 //! | [`problem`], [`refused`](Refused) | RFC 9457 problems, and which of them an operation documents |
-//! | [`frame`](app) | around everything: request id, log span, metrics, panics and foreign errors as problems |
+//! | [`frame`](app), `traced` | around everything: request id, log span, trace, metrics, panics and foreign errors as problems |
 //! | [`json`], [`fields`], [`payload`] | bodies read with their limits, whose faults are all reported at once |
 //! | [`parameters`], [`page`] | query parameters the same way; keyset pages and their `Link` |
 //! | [`documents`] | Swagger UI and the OpenAPI document |
@@ -76,6 +76,7 @@ pub mod problem;
 mod refused;
 mod request_id;
 mod serve;
+mod traced;
 mod up;
 
 pub use app::{api, app};

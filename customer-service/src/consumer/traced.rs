@@ -1,0 +1,106 @@
+//! The processing of messages, as a part of their events' traces (OpenTelemetry's
+//! [conventions for RabbitMQ](https://opentelemetry.io/docs/specs/semconv/messaging/rabbitmq/), operation *process*). A batch is a
+//! part of many traces: each of its messages has spans of its own in the one that it comes from.
+
+use lapin::message::Delivery;
+use lapin::types::{AMQPValue, ShortString};
+use service_kit::trace::{KeyValue, Parent, Span, SpanKind, TraceContext, TraceId, tracer};
+
+use super::batch::Message;
+use super::event::Reading;
+use super::topology::QUEUE;
+
+/// The spans of a batch's messages, in their order; none when no traces are made.
+pub(super) struct Traced(Vec<Span>);
+
+impl Traced {
+    /// The batch is taken up.
+    pub(super) fn begin(messages: &[Message]) -> Self {
+        let Some(tracer) = tracer() else {
+            return Self(Vec::new());
+        };
+        let begin = |message: &Message| {
+            let delivery = &message.delivery;
+            let key = delivery.routing_key.as_str();
+            let mut attributes = vec![
+                KeyValue::new("messaging.system", "rabbitmq"),
+                KeyValue::new("messaging.operation.type", "process"),
+                KeyValue::new("messaging.operation.name", "process"),
+                KeyValue::new("messaging.destination.name", destination(delivery)),
+                KeyValue::new("messaging.rabbitmq.destination.routing_key", key.to_owned()),
+            ];
+            if let Some(id) = event_id(delivery) {
+                attributes.push(KeyValue::new("messaging.message.id", id.to_owned()));
+            }
+            let creation = creation(delivery);
+            let parent = Parent::Remote(creation.as_ref());
+            tracer.start(format!("process {QUEUE}"), SpanKind::Consumer, parent, attributes)
+        };
+        Self(messages.iter().map(begin).collect())
+    }
+
+    /// The transaction begins that all events of the batch are applied in: it is over when what is returned is dropped.
+    pub(super) fn apply(&self, messages: &[Message]) -> Vec<Span> {
+        let Some(tracer) = tracer().filter(|_| !self.0.is_empty()) else {
+            return Vec::new();
+        };
+        let applied = |message: &Message| matches!(message.reading, Reading::Order(_));
+        let size = messages.iter().filter(|one| applied(one)).count();
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        let spans = messages.iter().zip(&self.0).filter(|(message, _)| applied(message));
+        spans
+            .map(|(_, span)| {
+                let attributes = vec![
+                    KeyValue::new("db.system.name", "postgresql"),
+                    KeyValue::new("db.query.summary", STATEMENTS),
+                    KeyValue::new("db.operation.batch.size", size),
+                ];
+                tracer.start(STATEMENTS, SpanKind::Client, Parent::Span(span), attributes)
+            })
+            .collect()
+    }
+
+    /// What became of one of the messages.
+    pub(super) fn moved(&self, index: usize, reason: &str) {
+        if let Some(span) = self.0.get(index) {
+            span.fail("moved", reason.to_owned());
+        }
+    }
+
+    /// The batch was not finished: its messages return to the queue.
+    pub(super) fn interrupted(&self) {
+        for span in &self.0 {
+            span.fail("interrupted", "the batch was not finished: the message returns to the queue");
+        }
+    }
+}
+
+/// What the transaction does.
+const STATEMENTS: &str = "INSERT processed_events UPDATE customers";
+
+/// As the conventions for RabbitMQ have it.
+fn destination(delivery: &Delivery) -> String {
+    let (exchange, key) = (delivery.exchange.as_str(), delivery.routing_key.as_str());
+    let parts = [exchange, key, QUEUE].into_iter().enumerate();
+    // What came by way of the default exchange has the queue's name as its key.
+    let kept = parts.filter(|(place, part)| !part.is_empty() && (*place == 2 || *part != QUEUE));
+    kept.map(|(_, part)| part).collect::<Vec<_>>().join(":")
+}
+
+/// The event's id, as the message's property says it.
+pub(super) fn event_id(delivery: &Delivery) -> Option<&str> {
+    delivery.properties.message_id().as_ref().map(ShortString::as_str)
+}
+
+/// The trace that the message is a part of, if it says so.
+pub(super) fn trace_id(delivery: &Delivery) -> Option<TraceId> {
+    creation(delivery).map(|place| place.trace_id())
+}
+
+fn creation(delivery: &Delivery) -> Option<TraceContext> {
+    let header = |name| match delivery.properties.headers().as_ref()?.inner().get(name)? {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
+        _ => None,
+    };
+    TraceContext::read(header("traceparent")?, header("tracestate"))
+}

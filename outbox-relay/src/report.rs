@@ -1,0 +1,24 @@
+//! What the log is told of events that were not published.
+
+use tracing::field::display;
+
+use crate::claim::Event;
+use crate::settle::Failed;
+use crate::verdict::Verdict;
+
+/// An event was not published. That it is tried again is seen in the outbox and in the metrics; many may be at once.
+pub(crate) fn failed(event: &Event, verdict: &Verdict, means: Failed) {
+    let (Verdict::Failed(reason) | Verdict::Impossible(reason)) = verdict else {
+        return;
+    };
+    let (event_id, trace_id) = (event.event_id, event.trace_id.map(display));
+    let event_type = event.event_type.as_str();
+    match means {
+        Failed::Stuck => {
+            tracing::warn!(%event_id, trace_id, event_type, reason, "an event is stuck until somebody retries or discards it");
+        }
+        Failed::Waits => {
+            tracing::debug!(%event_id, trace_id, event_type, reason, "an event was not published and is tried again");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! A request's part in a trace, by OpenTelemetry's [conventions for HTTP](https://opentelemetry.io/docs/specs/semconv/http/http-spans/).
+
+use poem::Request;
+use poem::http::StatusCode;
+
+use crate::trace::{KeyValue, Parent, Span, SpanKind, TraceContext, TraceId, tracer};
+
+/// Asked every few seconds by whoever watches over the process: traces of that hide the others.
+const UP: &str = "/up";
+
+/// See the [module](self).
+pub(super) struct Traced {
+    span: Option<Span>,
+    caller: Option<TraceContext>,
+}
+
+impl Traced {
+    /// The request has come.
+    pub(super) fn begin(request: &Request, method: &'static str) -> Self {
+        let caller = TraceContext::of_request(request.headers());
+        let path = request.uri().path();
+        let span = tracer().filter(|_| path != UP).map(|tracer| {
+            let attributes = vec![
+                KeyValue::new("http.request.method", known(method)),
+                KeyValue::new("url.scheme", "http"),
+                KeyValue::new("url.path", path.to_owned()),
+            ];
+            tracer.start(method, SpanKind::Server, Parent::Remote(caller.as_ref()), attributes)
+        });
+        Self { span, caller }
+    }
+
+    /// By which the log's lines are found that belong to the same trace: the caller's too, where none are made here.
+    pub(super) fn id(&self) -> Option<TraceId> {
+        let own = self.span.as_ref().map(Span::context);
+        own.as_ref().or(self.caller.as_ref()).map(TraceContext::trace_id)
+    }
+
+    /// Does `work` as a part of the request.
+    pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> T {
+        Span::within(self.span.as_ref(), work).await
+    }
+
+    /// The request is answered.
+    pub(super) fn end(self, method: &'static str, route: &str, status: StatusCode) {
+        let Some(span) = self.span else {
+            return;
+        };
+        if route != "none" {
+            span.rename(format!("{method} {route}"));
+            span.set("http.route", route.to_owned());
+        }
+        span.set("http.response.status_code", i64::from(status.as_u16()));
+        // What the client did wrong is no failure here.
+        if status.is_server_error() {
+            span.fail(status.as_str().to_owned(), "");
+        }
+    }
+}
+
+/// The conventions' word for methods that are none of HTTP's.
+fn known(method: &'static str) -> &'static str {
+    if method == "other" { "_OTHER" } else { method }
+}

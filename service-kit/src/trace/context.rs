@@ -1,0 +1,142 @@
+//! Where in a trace something happens, as processes tell each other.
+
+use std::fmt;
+
+use opentelemetry::Context;
+use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
+use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceId};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use poem::http::HeaderMap;
+
+/// The header that names trace and span.
+pub(super) const TRACEPARENT: &str = "traceparent";
+
+/// The header with what tracing systems add to it.
+pub(super) const TRACESTATE: &str = "tracestate";
+
+/// The longest `tracestate` that is handed on; the specification asks for 512 characters at least.
+const LONGEST_STATE: usize = 512;
+
+/// A place in a trace: [W3C Trace Context](https://www.w3.org/TR/trace-context/).
+#[derive(Debug, Clone, PartialEq)]
+pub struct TraceContext(pub(super) SpanContext);
+
+impl TraceContext {
+    /// What the headers of a request or a message say; nothing when that is no place in a trace.
+    #[must_use]
+    pub fn read(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
+        let told = Told { traceparent, tracestate };
+        let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &told);
+        let place = context.span().span_context().clone();
+        place.is_valid().then_some(Self(place))
+    }
+
+    /// What a request says.
+    pub(crate) fn of_request(headers: &HeaderMap) -> Option<Self> {
+        let mut given = headers.get_all(TRACEPARENT).iter();
+        let (Some(only), None) = (given.next(), given.next()) else {
+            return None;
+        };
+        let states: Result<Vec<&str>, _> =
+            headers.get_all(TRACESTATE).iter().map(|state| state.to_str()).collect();
+        // Several headers are one list; see section 3.3 of the specification.
+        let state = states.ok().map(|states| states.join(","));
+        let state = state.filter(|state| (1..=LONGEST_STATE).contains(&state.len()));
+        Self::read(only.to_str().ok()?, state.as_deref())
+    }
+
+    /// By which all that belongs together is found, in traces and logs alike.
+    #[must_use]
+    pub fn trace_id(&self) -> TraceId {
+        self.0.trace_id()
+    }
+
+    /// It as headers of a request or a message, by their names.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
+        let state = self.0.trace_state().header();
+        let state = (!state.is_empty()).then_some((TRACESTATE, state));
+        [(TRACEPARENT, self.to_string())].into_iter().chain(state)
+    }
+}
+
+impl fmt::Display for TraceContext {
+    /// As in `traceparent`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(place) = self;
+        let flags = u8::from(place.is_sampled());
+        write!(f, "00-{}-{}-{flags:02x}", place.trace_id(), place.span_id())
+    }
+}
+
+struct Told<'a> {
+    traceparent: &'a str,
+    tracestate: Option<&'a str>,
+}
+
+impl Extractor for Told<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        match key {
+            TRACEPARENT => Some(self.traceparent),
+            TRACESTATE => self.tracestate,
+            _ => None,
+        }
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec![TRACEPARENT, TRACESTATE]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn what_was_read_is_told_again() {
+        let read = TraceContext::read(PARENT, Some("a=1,b=2")).expect("a place");
+        assert_eq!(read.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        let told: Vec<_> = read.headers().collect();
+        assert_eq!(
+            told,
+            [("traceparent", PARENT.to_owned()), ("tracestate", "a=1,b=2".to_owned())]
+        );
+        let unsampled = PARENT.replace("-01", "-00");
+        let told: Vec<_> =
+            TraceContext::read(&unsampled, None).expect("a place").headers().collect();
+        assert_eq!(told, [("traceparent", unsampled)]);
+    }
+
+    #[test]
+    fn what_is_no_place_in_a_trace_is_none() {
+        for wrong in ["", "00-1", &PARENT.replace('4', "0").replace('b', "x"), &PARENT[..35]] {
+            assert_eq!(TraceContext::read(wrong, None), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_request_has_one_parent_and_its_states_are_one_list() {
+        let of = |given: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in given {
+                let value = HeaderValue::from_str(value).expect("a header's value");
+                headers.append(HeaderName::from_static(name), value);
+            }
+            let read = TraceContext::of_request(&headers)?;
+            Some(read.headers().map(|(_, value)| value).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("traceparent", PARENT)]), Some(vec![PARENT.to_owned()]));
+        assert_eq!(of(&[("traceparent", PARENT), ("traceparent", PARENT)]), None);
+        assert_eq!(
+            of(&[("traceparent", PARENT), ("tracestate", "a=1"), ("tracestate", "b=2")]),
+            Some(vec![PARENT.to_owned(), "a=1,b=2".to_owned()])
+        );
+        let long = format!("a={}", "x".repeat(LONGEST_STATE));
+        let given = [("traceparent", PARENT), ("tracestate", long.as_str())];
+        assert_eq!(of(&given), Some(vec![PARENT.to_owned()]));
+    }
+}

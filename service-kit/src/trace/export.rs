@@ -1,0 +1,116 @@
+//! Where finished spans go: into a bounded queue, from which a thread of OpenTelemetry's sends them to the collector every few
+//! seconds. Whoever finishes one never waits; when the queue is full it is dropped.
+
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{SpanExporter as OtlpExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use uuid::Uuid;
+
+use super::args::TraceArgs;
+use super::collector::Collector;
+use super::span::install;
+
+/// How long the collector may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long the last spans may take to the collector when the process stops.
+const LAST_SPANS: Duration = Duration::from_secs(2);
+
+/// The export of this process's spans.
+pub(crate) struct Export {
+    provider: SdkTracerProvider,
+    collector: Collector,
+    /// Closed when this is dropped.
+    _watch: Sender<()>,
+}
+
+impl Export {
+    /// Begins it, under the name of `program` unless the settings have another one; nothing when they name no collector. Not to
+    /// be called within an asynchronous runtime.
+    ///
+    /// # Errors
+    /// When no client can be made for the collector.
+    pub(crate) fn begin(args: &TraceArgs, program: &'static str) -> anyhow::Result<Option<Self>> {
+        let Some(url) = args.collector() else {
+            return Ok(None);
+        };
+        let collector = Collector::new(url);
+        let client = reqwest::blocking::Client::builder()
+            .timeout(ANSWER)
+            .default_headers(args.headers().into_map())
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .context("can't export traces")?;
+        let exporter = OtlpExporter::builder()
+            .with_http()
+            .with_http_client(client)
+            .with_endpoint(format!("{}/v1/traces", url.as_str().trim_end_matches('/')))
+            .build()
+            .context("can't export traces")?;
+        let name = args.otel_service_name.as_deref().filter(|name| !name.is_empty());
+        let resource = Resource::builder()
+            .with_service_name(name.unwrap_or(program).to_owned())
+            .with_attributes([
+                KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+                KeyValue::new("service.instance.id", Uuid::new_v4().to_string()),
+            ])
+            .build();
+        let provider = SdkTracerProvider::builder()
+            .with_resource(resource)
+            .with_sampler(args.sampler())
+            .with_batch_exporter(Reported { exporter, collector: collector.clone() })
+            .build();
+        install(provider.tracer("outbox-pipeline"), collector.clone());
+        let (watch, stop) = channel();
+        let watched = collector.clone();
+        std::thread::Builder::new()
+            .name("trace-collector".to_owned())
+            .spawn(move || watched.watch(&stop))
+            .context("can't export traces")?;
+        Ok(Some(Self { provider, collector, _watch: watch }))
+    }
+
+    /// Sends what is left. Not to be called within an asynchronous runtime.
+    pub(crate) fn finish(self) {
+        if !self.collector.is_there() {
+            return;
+        }
+        if let Err(error) = self.provider.shutdown_with_timeout(LAST_SPANS) {
+            tracing::warn!(%error, "the last spans were not exported");
+        }
+    }
+}
+
+/// An exporter that tells whether the collector takes spans.
+#[derive(Debug)]
+struct Reported {
+    exporter: OtlpExporter,
+    collector: Collector,
+}
+
+impl SpanExporter for Reported {
+    async fn export(&self, spans: Vec<SpanData>) -> OTelSdkResult {
+        let exported = self.exporter.export(spans).await;
+        match &exported {
+            Ok(()) => self.collector.took(),
+            Err(error) => self.collector.failed(&error.to_string()),
+        }
+        exported
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}

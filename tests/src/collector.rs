@@ -1,0 +1,164 @@
+//! A collector of traces, which takes OTLP over HTTP as OpenTelemetry's own does.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::trace::v1;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode as SpanStatus;
+use poem::http::StatusCode;
+use poem::listener::TcpAcceptor;
+use poem::{Endpoint, Request, Response, Server};
+use prost::Message as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::counting::until;
+
+/// What the collector does with spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Temper {
+    /// It takes them.
+    Kind,
+    /// It takes the connection and never answers.
+    Silent,
+    /// It answers with this status.
+    Refuses(u16),
+}
+
+/// A span as the collector was sent it.
+#[derive(Debug, Clone)]
+pub struct Collected {
+    /// `service.name` of whoever sent it.
+    pub service: String,
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: SpanKind,
+    /// The trace that it belongs to, as in `traceparent`.
+    pub trace_id: String,
+    /// Its id, as in `traceparent`.
+    pub id: String,
+    /// The span that it is a part of; empty when it is the first one of its trace.
+    pub parent: String,
+    /// Whether it says that it failed.
+    pub failed: bool,
+    /// Its attributes, as text.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// A running collector. Dropping it ends it.
+#[derive(Debug)]
+pub struct TraceCollector {
+    /// `http://127.0.0.1:port`, for `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub url: String,
+    collected: Arc<Mutex<Vec<Collected>>>,
+    running: JoinHandle<std::io::Result<()>>,
+}
+
+impl TraceCollector {
+    /// Starts one on a free port.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub async fn start(temper: Temper) -> anyhow::Result<Self> {
+        Self::start_at("127.0.0.1:0", temper).await
+    }
+
+    /// Starts one at `address`.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub async fn start_at(address: &str, temper: Temper) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let collected = Arc::default();
+        let intake = Intake { temper, collected: Arc::clone(&collected) };
+        let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?).run(intake);
+        Ok(Self { url, collected, running: tokio::spawn(server) })
+    }
+
+    /// All spans so far.
+    #[must_use]
+    pub fn so_far(&self) -> Vec<Collected> {
+        self.collected.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for a span that `is_it`.
+    ///
+    /// # Errors
+    /// When none comes in time; with the spans that did.
+    pub async fn span(&self, is_it: impl Fn(&Collected) -> bool) -> anyhow::Result<Collected> {
+        until(async || Ok(self.so_far().into_iter().find(&is_it)))
+            .await
+            .with_context(|| format!("none of these is it: {:#?}", self.so_far()))
+    }
+}
+
+impl Drop for TraceCollector {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+struct Intake {
+    temper: Temper,
+    collected: Arc<Mutex<Vec<Collected>>>,
+}
+
+impl Endpoint for Intake {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        match self.temper {
+            Temper::Kind => {}
+            Temper::Silent => std::future::pending().await,
+            Temper::Refuses(status) => {
+                let status = StatusCode::from_u16(status).expect("a status");
+                return Ok(Response::builder().status(status).finish());
+            }
+        }
+        let path = request.uri().path().to_owned();
+        let body = request.take_body().into_bytes().await?;
+        let sent = ExportTraceServiceRequest::decode(body);
+        let (true, Ok(sent)) = (path == "/v1/traces", sent) else {
+            return Ok(Response::builder().status(StatusCode::BAD_REQUEST).finish());
+        };
+        let mut collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
+        for resource in sent.resource_spans {
+            let own = texts(resource.resource.unwrap_or_default().attributes);
+            let service = own.get("service.name").cloned().unwrap_or_default();
+            let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
+            collected.extend(spans.map(|span| read(&service, span)));
+        }
+        // An answer without contents says that all was taken.
+        Ok(Response::builder().content_type("application/x-protobuf").finish())
+    }
+}
+
+fn read(service: &str, span: v1::Span) -> Collected {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    Collected {
+        service: service.to_owned(),
+        kind: span.kind(),
+        trace_id: hex(&span.trace_id),
+        id: hex(&span.span_id),
+        parent: hex(&span.parent_span_id),
+        failed: span.status.is_some_and(|status| status.code() == SpanStatus::Error),
+        attributes: texts(span.attributes),
+        name: span.name,
+    }
+}
+
+fn texts(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {
+    let text = |value: Option<AnyValue>| match value.and_then(|value| value.value) {
+        Some(Value::StringValue(text)) => text,
+        Some(Value::IntValue(number)) => number.to_string(),
+        other => format!("{other:?}"),
+    };
+    attributes.into_iter().map(|one| (one.key, text(one.value))).collect()
+}

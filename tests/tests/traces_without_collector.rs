@@ -1,0 +1,106 @@
+//! A collector of traces that is away, or late, or never answers: it is the traces that are lost, and nothing else.
+
+use std::time::{Duration, Instant};
+
+use pipeline_tests::collector::{Temper, TraceCollector};
+use pipeline_tests::order_api::{accepted, order};
+use pipeline_tests::outbox::Outbox;
+use pipeline_tests::pipeline::{PATIENCE, address, ready};
+use stack::Service;
+
+/// More than the queue of spans holds.
+const EVENTS: i32 = 5_000;
+
+/// Far less than it would take to wait for a collector that never answers.
+const PROMPTLY: Duration = Duration::from_secs(8);
+
+async fn publishes_all_and_stops(collector: &str, says: &[&str]) -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", collector);
+    let relay = outbox.relay_process(&[endpoint, ("OTEL_BSP_SCHEDULE_DELAY", "10")]).await?;
+    relay.wait_for_line(says[0], PATIENCE).await?;
+    let add = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
+               SELECT 'order', n::text, 'order.created', '{}' FROM generate_series(1, $1) AS n";
+    outbox.sql.execute(add, &[&EVENTS]).await?;
+    outbox.all_published().await?;
+    assert_eq!(outbox.depth("all").await?, EVENTS.unsigned_abs(), "each of them once");
+    for line in &says[1..] {
+        relay.wait_for_line(line, PATIENCE).await?;
+    }
+
+    relay.sigterm()?;
+    let asked = Instant::now();
+    let status = relay.wait_exit(PATIENCE).await?;
+    assert!(asked.elapsed() < PROMPTLY, "{:?}: {}", asked.elapsed(), relay.last_lines());
+    assert!(status.success(), "{}", relay.last_lines());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_collector_that_never_answers_holds_up_no_event_and_no_stop() -> anyhow::Result<()> {
+    let collector = TraceCollector::start(Temper::Silent).await?;
+    publishes_all_and_stops(&collector.url, &["traces are exported", "dropped a Span"]).await
+}
+
+#[tokio::test]
+async fn a_collector_that_is_away_holds_up_no_event_and_no_stop() -> anyhow::Result<()> {
+    let url = format!("http://127.0.0.1:{}", stack::free_port()?);
+    publishes_all_and_stops(&url, &["no traces are exported until there is a collector"]).await
+}
+
+#[tokio::test]
+async fn a_collector_that_refuses_is_told_of_once_and_harms_no_event() -> anyhow::Result<()> {
+    let collector = TraceCollector::start(Temper::Refuses(404)).await?;
+    publishes_all_and_stops(&collector.url, &["traces are exported", "traces are lost"]).await
+}
+
+async fn order_service(database: &str, collector: &str) -> anyhow::Result<(Service, String)> {
+    let settings = [
+        ("DATABASE_URL", database),
+        ("CUSTOMER_CHECK", "off"),
+        ("LISTEN_ADDR", "127.0.0.1:0"),
+        ("OPS_ADDR", "127.0.0.1:0"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector),
+    ];
+    let program = stack::binary("order-service").await?;
+    let service = Service::spawn(program, ["serve"], settings).await?;
+    let url = format!("{}/api/orders", address(&service, "HTTP port is open").await?);
+    ready(&service).await?;
+    Ok((service, url))
+}
+
+#[tokio::test]
+async fn a_collector_that_comes_late_gets_what_happens_from_then_on() -> anyhow::Result<()> {
+    let database = stack::shared().await?.database("orders").await?;
+    let place = format!("127.0.0.1:{}", stack::free_port()?);
+    let (service, url) = order_service(&database.url, &format!("http://{place}")).await?;
+    service.wait_for_line("no traces are exported until there is a collector", PATIENCE).await?;
+    let http = stack::http_client()?;
+    accepted(http.post(&url).json(&order()).send().await?).await?;
+
+    let collector = TraceCollector::start_at(&place, Temper::Kind).await?;
+    let begun = Instant::now();
+    while collector.so_far().is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "{}", service.last_lines());
+        accepted(http.post(&url).json(&order()).send().await?).await?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    service.wait_for_line("traces are exported", PATIENCE).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_last_spans_leave_before_the_process_ends() -> anyhow::Result<()> {
+    let collector = TraceCollector::start(Temper::Kind).await?;
+    let database = stack::shared().await?.database("orders").await?;
+    let (service, url) = order_service(&database.url, &collector.url).await?;
+    service.wait_for_line("traces are exported", PATIENCE).await?;
+    // Spans leave every five seconds; the stop comes sooner.
+    let answer = stack::http_client()?.post(&url).json(&order()).send().await?;
+    accepted(answer).await?;
+    service.sigterm()?;
+    assert!(service.wait_exit(PATIENCE).await?.success(), "{}", service.last_lines());
+    assert!(collector.so_far().iter().any(|span| span.name == "POST /api/orders"));
+    Ok(())
+}
