@@ -15,6 +15,7 @@ use crate::config::{Config, MigrateConfig};
 use crate::customers::{self, Check, CheckMode, Client, Lookups};
 use crate::idempotency;
 use crate::joined;
+use crate::reads;
 use crate::schema::SCHEMA;
 
 /// The ports of the process, opened.
@@ -67,9 +68,11 @@ pub async fn run(
         config.pool.database_pool_wait,
         usize::from(config.pool.database_pool_size),
     );
+    let (reads, questions) = reads::reads(usize::from(config.order_queue_size));
     let orders = Orders {
         database: database.clone(),
         queue,
+        reads,
         check: Check::new(settings.customer_check, lookups.clone()),
         lookups,
     };
@@ -86,6 +89,9 @@ pub async fn run(
     let writing =
         AbortOnDropHandle::new(tokio::spawn(joined::write(line, database.clone(), rest.clone())));
     let writing = async { Ok(writing.await?) };
+    let reading = reads::read(questions, database.clone(), rest.clone());
+    let reading = AbortOnDropHandle::new(tokio::spawn(reading));
+    let reading = async { Ok(reading.await?) };
     let background = async {
         let url = config.database.url();
         SCHEMA.prepare(&config.migrate, url, &postgresql, &shutdown).await?;
@@ -103,7 +109,7 @@ pub async fn run(
         anyhow::Ok(())
     };
     let operations = ops::serve(listeners.ops, health.clone(), rest.clone());
-    tokio::try_join!(api, writing, background, neighbour, operations)?;
+    tokio::try_join!(api, writing, reading, background, neighbour, operations)?;
     pool.close();
     Ok(())
 }

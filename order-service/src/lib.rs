@@ -8,6 +8,7 @@
 //! | [`domain`] | what an order is made of |
 //! | `orders`, `queries` | what is done with orders, one statement each |
 //! | `joined` | orders that wait at the same moment are written by one statement |
+//! | `reads` | orders that are asked for at the same moment are read by one statement |
 //! | [`idempotency`] | `Idempotency-Key` |
 //! | `trace_context`, `creation` | the trace handed on with the event; the event's creation as a part of it |
 //! | [`customers`] | the customer service: client, cache, circuit breaker, check |
@@ -23,6 +24,7 @@ pub mod idempotency;
 mod joined;
 mod orders;
 mod queries;
+mod reads;
 pub mod schema;
 mod trace_context;
 

@@ -19,6 +19,7 @@ const CREATE_ORDER: &str = include_str!("../../sql/order/queries/create_order.sq
 const CREATE_ORDER_ONCE: &str = include_str!("../../sql/order/queries/create_order_once.sql");
 const CREATE_ORDERS: &str = include_str!("../../sql/order/queries/create_orders.sql");
 const FIND_ORDER: &str = include_str!("../../sql/order/queries/find_order.sql");
+const FIND_ORDERS: &str = include_str!("../../sql/order/queries/find_orders.sql");
 const FIND_ORDER_BY_KEY: &str = include_str!("../../sql/order/queries/find_order_by_key.sql");
 const CHANGE_STATUS: &str = include_str!("../../sql/order/queries/change_status.sql");
 const LIST: &str = include_str!("../../sql/order/queries/list_orders.sql");
@@ -150,6 +151,17 @@ pub(crate) async fn find_order_by_key(
 /// One order.
 pub(crate) async fn find_order(client: &Object, id: OrderId) -> Result<Option<Order>, Error> {
     optional(client, FIND_ORDER, &[&id.0]).await
+}
+
+/// Those of several orders that there are, by their ids.
+pub(crate) async fn find_orders(
+    client: &Object,
+    ids: &[OrderId],
+) -> Result<HashMap<Uuid, Order>, Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let statement = client.prepare_cached(FIND_ORDERS).await?;
+    let rows = client.query(&statement, &[&ids]).await?;
+    rows.iter().map(|row| order(row).map(|order| (order.id.0, order))).collect()
 }
 
 /// Moves an order to `status` when it is in one that leads there, and writes the event; else nothing.

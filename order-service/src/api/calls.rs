@@ -16,12 +16,14 @@ use super::{change_status, create, get, list, refusals};
 use crate::customers::{Check, Lookups};
 use crate::domain::{NewOrder, Status};
 use crate::joined::Queue;
+use crate::reads::Reads;
 
 /// What the operations work with.
 #[derive(Debug, Clone)]
 pub(crate) struct Orders {
     pub(crate) database: Database,
     pub(crate) queue: Queue,
+    pub(crate) reads: Reads,
     pub(crate) check: Check,
     pub(crate) lookups: Lookups,
 }

@@ -9,11 +9,10 @@ use super::calls::{Found, Orders};
 use super::order::{CustomerBody, OrderBody};
 use crate::customers::Lookup;
 use crate::domain::OrderId;
-use crate::orders;
 
 pub(super) async fn get(api: &Orders, id: &str) -> Result<Found, Problem> {
     let id = parse_uuid(id).map(OrderId).ok_or_else(not_found)?;
-    let order = orders::find(&api.database, id).await?;
+    let order = api.reads.find(id).await?;
     let order = order.ok_or_else(not_found)?;
     let customer = order.ordered.customer;
     let mut body = OrderBody::from(order);
