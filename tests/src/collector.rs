@@ -1,6 +1,7 @@
 //! A collector of traces, which takes OTLP over HTTP as OpenTelemetry's own does.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
@@ -57,6 +58,7 @@ pub struct TraceCollector {
     /// `http://127.0.0.1:port`, for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub url: String,
     collected: Arc<Mutex<Vec<Collected>>>,
+    asked: Arc<AtomicUsize>,
     running: JoinHandle<std::io::Result<()>>,
 }
 
@@ -77,15 +79,23 @@ impl TraceCollector {
         let listener = TcpListener::bind(address).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let collected = Arc::default();
-        let intake = Intake { temper, collected: Arc::clone(&collected) };
+        let asked = Arc::default();
+        let intake =
+            Intake { temper, collected: Arc::clone(&collected), asked: Arc::clone(&asked) };
         let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?).run(intake);
-        Ok(Self { url, collected, running: tokio::spawn(server) })
+        Ok(Self { url, collected, asked, running: tokio::spawn(server) })
     }
 
     /// All spans so far.
     #[must_use]
     pub fn so_far(&self) -> Vec<Collected> {
         self.collected.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often it was to take spans.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// Waits for a span that `is_it`.
@@ -107,6 +117,7 @@ impl Drop for TraceCollector {
 
 struct Intake {
     temper: Temper,
+    asked: Arc<AtomicUsize>,
     collected: Arc<Mutex<Vec<Collected>>>,
 }
 
@@ -114,6 +125,7 @@ impl Endpoint for Intake {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         match self.temper {
             Temper::Kind => {}
             Temper::Silent => std::future::pending().await,

@@ -141,7 +141,14 @@ async fn one_trace_leads_from_the_request_to_the_counter() -> anyhow::Result<()>
         collector.span(|span| span.kind == SpanKind::Server && span.parent.is_empty()).await?;
     assert_ne!(first.trace_id, TRACE);
     trace(&collector, &first.trace_id, &ORDERED).await?;
-    // Nobody is told of what happens every few seconds.
+    // Whoever asks every few seconds whether a service lives is no trace.
+    let up = stack::http_client()?.get(format!("{}/up", pipeline.order_url)).send().await?;
+    assert_eq!(up.status(), 200);
+    accepted(post()?.send().await?).await?;
+    let third = |span: &Collected| {
+        span.kind == SpanKind::Server && span.parent.is_empty() && span.trace_id != first.trace_id
+    };
+    collector.span(third).await?;
     assert!(
         collector.so_far().iter().all(|span| !span.attributes.values().any(|value| value == "/up"))
     );

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pipeline_tests::collector::{Temper, TraceCollector};
 use pipeline_tests::order_api::{accepted, order};
-use pipeline_tests::outbox::Outbox;
+use pipeline_tests::outbox::{Outbox, eventually};
 use pipeline_tests::pipeline::{PATIENCE, address, ready};
 use stack::Service;
 
@@ -14,21 +14,25 @@ const EVENTS: i32 = 5_000;
 /// Far less than it would take to wait for a collector that never answers.
 const PROMPTLY: Duration = Duration::from_secs(8);
 
-async fn publishes_all_and_stops(collector: &str, says: &[&str]) -> anyhow::Result<()> {
-    let outbox = Outbox::new().await?;
+/// A relay that exports to `collector`, and has found out by now what its log `says` of it.
+async fn relay(outbox: &Outbox, collector: &str, says: &str) -> anyhow::Result<Service> {
     outbox.queue("all", "#").await?;
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", collector);
     let relay = outbox.relay_process(&[endpoint, ("OTEL_BSP_SCHEDULE_DELAY", "10")]).await?;
-    relay.wait_for_line(says[0], PATIENCE).await?;
+    relay.wait_for_line(says, PATIENCE).await?;
+    Ok(relay)
+}
+
+async fn publishes_all(outbox: &Outbox) -> anyhow::Result<()> {
     let add = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
                SELECT 'order', n::text, 'order.created', '{}' FROM generate_series(1, $1) AS n";
     outbox.sql.execute(add, &[&EVENTS]).await?;
     outbox.all_published().await?;
     assert_eq!(outbox.depth("all").await?, EVENTS.unsigned_abs(), "each of them once");
-    for line in &says[1..] {
-        relay.wait_for_line(line, PATIENCE).await?;
-    }
+    Ok(())
+}
 
+async fn stops(relay: &Service) -> anyhow::Result<()> {
     relay.sigterm()?;
     let asked = Instant::now();
     let status = relay.wait_exit(PATIENCE).await?;
@@ -40,19 +44,39 @@ async fn publishes_all_and_stops(collector: &str, says: &[&str]) -> anyhow::Resu
 #[tokio::test]
 async fn a_collector_that_never_answers_holds_up_no_event_and_no_stop() -> anyhow::Result<()> {
     let collector = TraceCollector::start(Temper::Silent).await?;
-    publishes_all_and_stops(&collector.url, &["traces are exported", "dropped a Span"]).await
+    let outbox = Outbox::new().await?;
+    let relay = relay(&outbox, &collector.url, "traces are exported").await?;
+    publishes_all(&outbox).await?;
+    relay.wait_for_line("dropped a Span", PATIENCE).await?;
+    stops(&relay).await
 }
 
 #[tokio::test]
 async fn a_collector_that_is_away_holds_up_no_event_and_no_stop() -> anyhow::Result<()> {
-    let url = format!("http://127.0.0.1:{}", stack::free_port()?);
-    publishes_all_and_stops(&url, &["no traces are exported until there is a collector"]).await
+    let nowhere = format!("http://127.0.0.1:{}", stack::free_port()?);
+    let outbox = Outbox::new().await?;
+    let relay = relay(&outbox, &nowhere, "no traces are exported until there is one").await?;
+    publishes_all(&outbox).await?;
+    stops(&relay).await
 }
 
 #[tokio::test]
-async fn a_collector_that_refuses_is_told_of_once_and_harms_no_event() -> anyhow::Result<()> {
+async fn a_collector_that_refuses_is_told_of_once_and_holds_up_no_event() -> anyhow::Result<()> {
     let collector = TraceCollector::start(Temper::Refuses(404)).await?;
-    publishes_all_and_stops(&collector.url, &["traces are exported", "traces are lost"]).await
+    let outbox = Outbox::new().await?;
+    let relay = relay(&outbox, &collector.url, "traces are exported").await?;
+    publishes_all(&outbox).await?;
+    // It is tried again and again, and says no each time.
+    eventually("it has refused three times", async || {
+        outbox.add("more", "order.created").await?;
+        Ok(collector.asked() >= 3)
+    })
+    .await?;
+    stops(&relay).await?;
+    let log = relay.log();
+    let told = log.lines().filter(|line| line.contains("traces are lost") || line.contains("404"));
+    assert_eq!(told.count(), 1, "{log}");
+    Ok(())
 }
 
 async fn order_service(database: &str, collector: &str) -> anyhow::Result<(Service, String)> {
@@ -75,7 +99,7 @@ async fn a_collector_that_comes_late_gets_what_happens_from_then_on() -> anyhow:
     let database = stack::shared().await?.database("orders").await?;
     let place = format!("127.0.0.1:{}", stack::free_port()?);
     let (service, url) = order_service(&database.url, &format!("http://{place}")).await?;
-    service.wait_for_line("no traces are exported until there is a collector", PATIENCE).await?;
+    service.wait_for_line("no traces are exported until there is one", PATIENCE).await?;
     let http = stack::http_client()?;
     accepted(http.post(&url).json(&order()).send().await?).await?;
 

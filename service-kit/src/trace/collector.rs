@@ -51,7 +51,7 @@ impl Collector {
         self.is_there.store(false, Ordering::Relaxed);
         match self.told.swap(NOT_EXPORTED, Ordering::Relaxed) {
             NOTHING => {
-                tracing::info!(collector = %self.url, reason, "no traces are exported until there is a collector");
+                tracing::info!(collector = %self.url, reason, "there is no collector: no traces are exported until there is one");
             }
             EXPORTED => {
                 tracing::warn!(collector = %self.url, reason, "traces are lost: the collector does not take them");
