@@ -29,6 +29,8 @@ pub enum Temper {
     Silent,
     /// It answers with this status.
     Refuses(u16),
+    /// It takes them from whoever has this `api-key`.
+    Wants(&'static str),
 }
 
 /// A span as the collector was sent it.
@@ -132,6 +134,11 @@ impl Endpoint for Intake {
             Temper::Refuses(status) => {
                 let status = StatusCode::from_u16(status).expect("a status");
                 return Ok(Response::builder().status(status).finish());
+            }
+            Temper::Wants(key) => {
+                if request.header("api-key") != Some(key) {
+                    return Ok(Response::builder().status(StatusCode::UNAUTHORIZED).finish());
+                }
             }
         }
         let path = request.uri().path().to_owned();

@@ -1,7 +1,8 @@
-//! A collector of traces that is away, or late, or never answers: it is the traces that are lost, and nothing else.
+//! A collector of traces: when it is away, late, silent or unwilling it is the traces that are lost, and nothing else.
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use pipeline_tests::collector::{Temper, TraceCollector};
 use pipeline_tests::order_api::{accepted, order};
 use pipeline_tests::outbox::{Outbox, eventually};
@@ -74,13 +75,18 @@ async fn a_collector_that_refuses_is_told_of_once_and_holds_up_no_event() -> any
     .await?;
     stops(&relay).await?;
     let log = relay.log();
-    let told = log.lines().filter(|line| line.contains("traces are lost") || line.contains("404"));
+    let told =
+        log.lines().filter(|line| line.contains("traces are lost") || line.contains("code: 404"));
     assert_eq!(told.count(), 1, "{log}");
     Ok(())
 }
 
-async fn order_service(database: &str, collector: &str) -> anyhow::Result<(Service, String)> {
-    let settings = [
+async fn order_service(
+    database: &str,
+    collector: &str,
+    more: &[(&str, &str)],
+) -> anyhow::Result<(Service, String)> {
+    let usual = [
         ("DATABASE_URL", database),
         ("CUSTOMER_CHECK", "off"),
         ("LISTEN_ADDR", "127.0.0.1:0"),
@@ -88,6 +94,7 @@ async fn order_service(database: &str, collector: &str) -> anyhow::Result<(Servi
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector),
     ];
     let program = stack::binary("order-service").await?;
+    let settings = usual.iter().chain(more).copied();
     let service = Service::spawn(program, ["serve"], settings).await?;
     let url = format!("{}/api/orders", address(&service, "HTTP port is open").await?);
     ready(&service).await?;
@@ -98,7 +105,7 @@ async fn order_service(database: &str, collector: &str) -> anyhow::Result<(Servi
 async fn a_collector_that_comes_late_gets_what_happens_from_then_on() -> anyhow::Result<()> {
     let database = stack::shared().await?.database("orders").await?;
     let place = format!("127.0.0.1:{}", stack::free_port()?);
-    let (service, url) = order_service(&database.url, &format!("http://{place}")).await?;
+    let (service, url) = order_service(&database.url, &format!("http://{place}"), &[]).await?;
     service.wait_for_line("no traces are exported until there is one", PATIENCE).await?;
     let http = stack::http_client()?;
     accepted(http.post(&url).json(&order()).send().await?).await?;
@@ -118,7 +125,7 @@ async fn a_collector_that_comes_late_gets_what_happens_from_then_on() -> anyhow:
 async fn the_last_spans_leave_before_the_process_ends() -> anyhow::Result<()> {
     let collector = TraceCollector::start(Temper::Kind).await?;
     let database = stack::shared().await?.database("orders").await?;
-    let (service, url) = order_service(&database.url, &collector.url).await?;
+    let (service, url) = order_service(&database.url, &collector.url, &[]).await?;
     service.wait_for_line("traces are exported", PATIENCE).await?;
     // Spans leave every five seconds; the stop comes sooner.
     let answer = stack::http_client()?.post(&url).json(&order()).send().await?;
@@ -126,5 +133,28 @@ async fn the_last_spans_leave_before_the_process_ends() -> anyhow::Result<()> {
     service.sigterm()?;
     assert!(service.wait_exit(PATIENCE).await?.success(), "{}", service.last_lines());
     assert!(collector.so_far().iter().any(|span| span.name == "POST /api/orders"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_collector_is_told_its_key_and_nobody_else_is() -> anyhow::Result<()> {
+    let collector = TraceCollector::start(Temper::Wants("hunter2")).await?;
+    let database = stack::shared().await?.database("orders").await?;
+    let file = stack::stack_dir()?.join(format!("trace-headers-{}", std::process::id()));
+    stack::write_private(&file, "api-key=hunter%32\n")?;
+    for given in [
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter%32"),
+        ("OTEL_EXPORTER_OTLP_HEADERS_FILE", file.to_str().context("a path")?),
+    ] {
+        let before = collector.so_far().len();
+        let settings = [given, ("RUST_LOG", "trace")];
+        let (service, url) = order_service(&database.url, &collector.url, &settings).await?;
+        service.wait_for_line("traces are exported", PATIENCE).await?;
+        accepted(stack::http_client()?.post(&url).json(&order()).send().await?).await?;
+        stops(&service).await?;
+        assert!(collector.so_far().len() > before, "{given:?}: {}", service.last_lines());
+        assert!(!service.log().contains("hunter"), "{given:?}: {}", service.log());
+    }
+    std::fs::remove_file(&file)?;
     Ok(())
 }
