@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::amqp::{Channel, Connection, Failure};
 use crate::topology::Topology;
 
-/// How long the broker may take to open a channel and to declare the exchange.
+/// How long the broker may take to open or close a channel and to declare the exchange.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long the broker may take to say goodbye.
@@ -108,6 +108,15 @@ impl Publisher {
         ensure(&self.connection, &self.topology).await?;
         self.channel = open(&self.connection).await?;
         Ok(())
+    }
+
+    /// Goes on with a new channel in place of one that is open.
+    pub(crate) async fn renew(&mut self) -> anyhow::Result<()> {
+        let last = std::mem::replace(&mut self.channel, open(&self.connection).await?);
+        let closed = timeout(OPEN_LIMIT, last.close()).await.with_context(|| {
+            format!("the broker does not close a channel within {} s", OPEN_LIMIT.as_secs())
+        })?;
+        closed.map_err(|failure| anyhow::anyhow!("{failure}"))
     }
 
     pub(crate) fn is_open(&self) -> bool {

@@ -63,7 +63,7 @@ impl Patience {
 /// How a window ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// Every message was confirmed.
+    /// The broker has told of every message.
     Whole,
     /// The broker closed the channel over one of the messages, and said this.
     ChannelClosed(String),
@@ -71,9 +71,9 @@ pub(crate) enum End {
     Lost(String),
 }
 
-/// Sends `messages` and awaits their confirms.
+/// Sends `messages` and awaits their confirms. When the broker could not take one of them, what comes next goes over another channel.
 pub(crate) async fn send(
-    publisher: &Publisher,
+    publisher: &mut Publisher,
     messages: &[Message],
     patience: &Patience,
 ) -> (Vec<Verdict>, End) {
@@ -87,8 +87,22 @@ pub(crate) async fn send(
         late = patience.ends(publisher) => End::Lost(late),
     };
     let outcomes = publisher.channel.outcomes(messages);
+    let is_refused = outcomes.contains(&Some(Outcome::Nacked));
     let verdict = |outcome| verdict(outcome, exchange.as_str());
-    (outcomes.into_iter().map(verdict).collect(), end)
+    let verdicts = outcomes.into_iter().map(verdict).collect();
+    match end {
+        End::Whole if is_refused => (verdicts, renew(publisher).await),
+        end => (verdicts, end),
+    }
+}
+
+/// A channel over which messages came first while a queue had no leader has a wrong notion of that queue: RabbitMQ 3.10 refuses whatever
+/// comes over it from then on, also when the queue has another leader.
+async fn renew(publisher: &mut Publisher) -> End {
+    match publisher.renew().await {
+        Ok(()) => End::Whole,
+        Err(error) => End::Lost(format!("{error:#}")),
+    }
 }
 
 fn verdict(outcome: Option<Outcome>, exchange: &str) -> Verdict {
