@@ -1,0 +1,127 @@
+//! Three of each on a RabbitMQ cluster of three nodes: what a shop runs that one machine or one process is not enough for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, ensure};
+use pipeline_tests::counting::{DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, until};
+use pipeline_tests::pipeline::PATIENCE;
+use pipeline_tests::scaled_out::{ScaledOut, count};
+use pipeline_tests::shoppers::Shoppers;
+use stack::Service;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+const CUSTOMERS: usize = 24;
+const CLIENTS: usize = 24;
+
+/// Orders between one blow and the next: about 4,000 in all.
+const BETWEEN: usize = 1000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_order_is_counted_once_though_a_broker_and_a_relay_and_a_consumer_are_killed_under_load()
+-> anyhow::Result<()> {
+    let mut shop = ScaledOut::start().await?;
+    for queue in [QUEUE, RETRY_QUEUE, DEAD_LETTER_QUEUE] {
+        assert_eq!(shop.members(queue).await?.len(), 3, "{queue} has a member on each node");
+    }
+    let shoppers = Shoppers::new(&shop.customer_url, CUSTOMERS).await?;
+    let urls = shop.replicas.each_ref().map(|replica| replica.url.clone());
+
+    let blows = async {
+        let result = strike(&mut shop, &shoppers).await;
+        shoppers.enough();
+        result
+    };
+    tokio::try_join!(shoppers.order(&urls, CLIENTS), blows)?;
+
+    all_counted(&shop, &shoppers).await?;
+    // What a consumer has taken and not acknowledged would be back in the queue when it is gone.
+    for consumer in shop.consumers.iter().filter(|consumer| consumer.is_running()) {
+        consumer.sigterm()?;
+        let status = consumer.wait_exit(PATIENCE).await?;
+        assert!(status.success(), "{status}: {}", consumer.last_lines());
+    }
+    for queue in [QUEUE, RETRY_QUEUE, DEAD_LETTER_QUEUE] {
+        assert_eq!(shop.queue(queue).await?.waiting, 0, "{queue} is empty");
+    }
+    Ok(())
+}
+
+/// Kills one of each while orders come in: first the node that leads the queue, as all messages go through it.
+async fn strike(shop: &mut ScaledOut, shoppers: &Shoppers) -> anyhow::Result<()> {
+    shoppers.more(BETWEEN).await?;
+    let leader = shop.members(QUEUE).await?[0];
+    ensure!(processed(shop).await? > 0, "orders are being counted");
+    shop.cluster.nodes[leader].kill().await?;
+
+    // The relay and the consumer that were connected to it go on with the next one.
+    let next = (leader + 1) % 3;
+    let port = shop.cluster.nodes[next].access().amqp_port;
+    let said = format!("connected to 127.0.0.1:{port}, one of 3 brokers");
+    for service in [&shop.replicas[leader].relay, &shop.consumers[leader]] {
+        service.wait_for_line(&said, PATIENCE).await?;
+    }
+    shoppers.more(BETWEEN).await?;
+    kill(&shop.replicas[next].relay).await?;
+    shoppers.more(BETWEEN).await?;
+    kill(&shop.consumers[(leader + 2) % 3]).await?;
+    shoppers.more(BETWEEN).await
+}
+
+async fn kill(service: &Service) -> anyhow::Result<()> {
+    service.sigkill()?;
+    service.wait_exit(PATIENCE).await?;
+    Ok(())
+}
+
+/// Waits until nothing is on its way, and fails unless each accepted order was counted once for its customer.
+async fn all_counted(shop: &ScaledOut, shoppers: &Shoppers) -> anyhow::Result<()> {
+    let accepted = shoppers.orders();
+    let published = until(async || {
+        let pending = count(&shop.orders, "SELECT pending FROM outbox_lag").await?;
+        Ok((pending == 0).then_some(()))
+    });
+    if let Err(error) = published.await {
+        return Err(error.context(what_is_pending(shop).await?));
+    }
+    let stored = ids(&shop.orders, "SELECT id FROM orders").await?;
+    assert!(accepted.keys().copied().eq(stored), "the accepted orders are the stored ones");
+
+    let expected = i64::try_from(accepted.len())?;
+    until(async || {
+        let processed = processed(shop).await?;
+        ensure!(processed <= expected, "{processed} events of {expected} orders");
+        // Duplicates are taken out of the queue as well.
+        let queue = shop.queue(QUEUE).await?;
+        Ok((processed == expected && queue.waiting == 0).then_some(()))
+    })
+    .await
+    .context("all are counted")?;
+    let events = ids(&shop.orders, "SELECT event_id FROM outbox").await?;
+    let counted = ids(&shop.customers, "SELECT event_id FROM processed_events").await?;
+    assert!(events == counted, "the events of these orders were counted");
+    let select = "SELECT id, orders_count FROM customers WHERE name LIKE 'Customer %'";
+    let rows = shop.customers.query(select, &[]).await?;
+    let counted: BTreeMap<Uuid, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(counted, shoppers.counts());
+    Ok(())
+}
+
+/// How many events were counted so far.
+async fn processed(shop: &ScaledOut) -> anyhow::Result<i64> {
+    count(&shop.customers, "SELECT count(*) FROM processed_events").await
+}
+
+async fn ids(sql: &Client, query: &str) -> anyhow::Result<BTreeSet<Uuid>> {
+    Ok(sql.query(query, &[]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+/// Why events still wait, in the words of the outbox and of the relays.
+async fn what_is_pending(shop: &ScaledOut) -> anyhow::Result<String> {
+    let groups = "SELECT concat_ws(', ', count(*), state, attempts, last_error) FROM outbox_pending
+                  GROUP BY state, attempts, last_error";
+    let rows = shop.orders.query(groups, &[]).await?;
+    let groups = rows.iter().map(|row| row.get::<_, String>(0));
+    let logs = shop.replicas.iter().map(|replica| replica.relay.last_lines());
+    Ok(groups.chain(logs).collect::<Vec<_>>().join("\n"))
+}
