@@ -16,7 +16,9 @@ fn main() -> ExitCode {
         }
         Command::Consumer(config) => {
             let process = config.process.clone();
-            process::run("customer-consumer", &process, |shutdown| consumer::start(*config, shutdown))
+            process::run("customer-consumer", &process, |shutdown| {
+                consumer::start(*config, shutdown)
+            })
         }
         Command::Migrate(config) => process::run("customer-service", &config.process, |shutdown| {
             SCHEMA.migrate(config.database.url(), shutdown)

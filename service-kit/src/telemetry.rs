@@ -170,7 +170,8 @@ mod tests {
     fn a_line_for_machines_has_the_fields_of_its_request_beside_its_own() {
         let line = logging("info", LogFormat::Json, || {
             let trace_id: Option<&str> = None;
-            let request = tracing::info_span!("request", request_id = %"r-1", trace_id, path = "/x");
+            let request =
+                tracing::info_span!("request", request_id = %"r-1", trace_id, path = "/x");
             let _within = request.enter();
             tracing::warn!(status = 503_u16, seconds = 0.5, cause = %"no \"room\"", "put off");
         });

@@ -70,7 +70,10 @@ impl Traced {
     /// The batch was not finished: its messages return to the queue.
     pub(super) fn interrupted(&self) {
         for span in &self.0 {
-            span.fail("interrupted", "the batch was not finished: the message returns to the queue");
+            span.fail(
+                "interrupted",
+                "the batch was not finished: the message returns to the queue",
+            );
         }
     }
 }

@@ -56,9 +56,7 @@ impl Tracer {
         let within = match parent {
             Parent::Current => Context::current(),
             Parent::Remote(None) => Context::new(),
-            Parent::Remote(Some(place)) => {
-                Context::new().with_remote_span_context(place.0.clone())
-            }
+            Parent::Remote(Some(place)) => Context::new().with_remote_span_context(place.0.clone()),
             Parent::Span(span) => span.0.clone(),
         };
         let begun = self.0.span_builder(name).with_kind(kind).with_attributes(attributes);
