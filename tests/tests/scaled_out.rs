@@ -50,21 +50,29 @@ async fn every_order_is_counted_once_though_a_broker_and_a_relay_and_a_consumer_
 /// Kills one of each while orders come in: first the node that leads the queue, as all messages go through it.
 async fn strike(shop: &mut ScaledOut, shoppers: &Shoppers) -> anyhow::Result<()> {
     shoppers.more(BETWEEN).await?;
+    until(async || Ok((processed(shop).await? > 0).then_some(())))
+        .await
+        .context("none is counted")?;
     let leader = shop.members(QUEUE).await?[0];
-    ensure!(processed(shop).await? > 0, "orders are being counted");
     shop.cluster.nodes[leader].kill().await?;
+    let (next, last) = ((leader + 1) % 3, (leader + 2) % 3);
 
-    // The relay and the consumer that were connected to it go on with the next one.
-    let next = (leader + 1) % 3;
-    let port = shop.cluster.nodes[next].access().amqp_port;
-    let said = format!("connected to 127.0.0.1:{port}, one of 3 brokers");
+    // The relay and the consumer that were connected to it go on with another one.
+    let others = [next, last].map(|place| {
+        let port = shop.cluster.nodes[place].access().amqp_port;
+        format!("connected to 127.0.0.1:{port}, one of 3 brokers")
+    });
     for service in [&shop.replicas[leader].relay, &shop.consumers[leader]] {
-        service.wait_for_line(&said, PATIENCE).await?;
+        let found = async || {
+            let log = service.log();
+            Ok(others.iter().any(|said| log.contains(said)).then_some(()))
+        };
+        until(found).await.with_context(|| service.last_lines())?;
     }
     shoppers.more(BETWEEN).await?;
     kill(&shop.replicas[next].relay).await?;
     shoppers.more(BETWEEN).await?;
-    kill(&shop.consumers[(leader + 2) % 3]).await?;
+    kill(&shop.consumers[last]).await?;
     shoppers.more(BETWEEN).await
 }
 
@@ -96,7 +104,7 @@ async fn all_counted(shop: &ScaledOut, shoppers: &Shoppers) -> anyhow::Result<()
         Ok((processed == expected && queue.waiting == 0).then_some(()))
     })
     .await
-    .context("all are counted")?;
+    .with_context(|| format!("{expected} orders are counted"))?;
     let events = ids(&shop.orders, "SELECT event_id FROM outbox").await?;
     let counted = ids(&shop.customers, "SELECT event_id FROM processed_events").await?;
     assert!(events == counted, "the events of these orders were counted");
