@@ -1,9 +1,11 @@
-"""Holds what alerts.yml names against what there is: metrics against /metrics of running programs, runbook links against the runbook.
+"""Holds what is written of the metrics against /metrics of running programs: the table in the runbook, which names them all, and alerts.yml. Holds
+the links of alerts.yml against the runbook, and asks promtool, which has to be in PATH, for what it thinks of the metrics.
 
 Usage: check.py OPS_URL...
 """
 
 import re
+import subprocess
 import sys
 import urllib.request
 from pathlib import Path
@@ -11,9 +13,11 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).parent
+RUNBOOK = HERE.parents[1] / "docs/operations.md"
 # What Prometheus says itself about each process that it scrapes.
 OF_PROMETHEUS = {"up"}
 KEYWORDS = {"and", "or", "unless", "by", "without", "on", "ignoring", "group_left", "group_right", "bool", "le"}
+SERIES_OF = {"histogram": ("_bucket", "_sum", "_count")}
 
 
 def metrics_in(expression):
@@ -23,13 +27,35 @@ def metrics_in(expression):
     return set(re.findall(r"\b[a-z_:][a-z0-9_:]*\b(?!\s*\()", bare)) - KEYWORDS - OF_PROMETHEUS
 
 
-def exported(urls):
-    """The names of all series that the programs show."""
-    names = set()
-    for url in urls:
-        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
-            names |= {re.match(r"[a-zA-Z0-9_:]+", line)[0] for line in answer.read().decode().splitlines() if line[:1].isalpha()}
-    return names
+def exported(text):
+    """The metrics that a program shows: for each name its kind and its labels."""
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+    base = {name + ending: name for name, kind in kinds.items() for ending in SERIES_OF.get(kind, ("",))}
+    labels = {name: set() for name in kinds}
+    for series, given in re.findall(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? \S+$", text, re.MULTILINE):
+        labels[base[series]] |= set(re.findall(r'(\w+)="(?:[^"\\]|\\.)*"', given)) - {"le"}
+    return {name: (kind, labels[name]) for name, kind in kinds.items()}
+
+
+def described():
+    """What the runbook says the programs show, in the same form, by program."""
+    section = RUNBOOK.read_text().partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    programs = {}
+    for line in re.findall(r"^\| `.*\|$", section, re.MULTILINE):
+        name, kind, labels, shown_by, _unit, _what = (cell.strip() for cell in line.strip("|").split("|"))
+        for program in shown_by.split(", "):
+            programs.setdefault(program, {})[name.strip("`")] = (kind, set(re.findall(r"`(\w+)`", labels)))
+    return programs
+
+
+def differences(program, shown, table):
+    """Where a program and the table say different things."""
+    faults = [f"{program} exports {name}, which the table of metrics does not name" for name in sorted(shown.keys() - table.keys())]
+    faults += [f"the table of metrics names {name}, which {program} does not export" for name in sorted(table.keys() - shown.keys())]
+    for name in sorted(shown.keys() & table.keys()):
+        if shown[name] != table[name]:
+            faults.append(f"{name} of {program} is {shown[name]}, and {table[name]} in the table of metrics")
+    return faults
 
 
 def anchors(document):
@@ -38,19 +64,41 @@ def anchors(document):
     return {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def main():
-    rules = [rule for group in yaml.safe_load((HERE / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
-    known, runbook, faults = exported(sys.argv[1:]), anchors(HERE.parents[1] / "docs/operations.md"), []
-    named = set()
+def wrong_rules(rules, known):
+    """What the rules name that is not there."""
+    runbook, faults = anchors(RUNBOOK), []
     for rule in rules:
-        named |= metrics_in(rule["expr"])
         faults += [f"{rule['alert']}: nobody exports {name}" for name in sorted(metrics_in(rule["expr"]) - known)]
         document, _, anchor = rule["annotations"]["runbook_url"].partition("#")
         if document != "docs/operations.md" or anchor not in runbook:
             faults.append(f"{rule['alert']}: {document}#{anchor} is not there")
+    return faults
+
+
+def main():
+    table, seen, known, faults = described(), set(), set(), []
+    for url in sys.argv[1:]:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        if not (build := re.search(r'^build_info\{.*?program="([^"]*)"', text, re.MULTILINE)):
+            faults.append(f"{url} does not say which program it is: no build_info")
+            continue
+        program = build[1]
+        shown = exported(text)
+        faults += differences(program, shown, table.get(program, {}))
+        linted = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+        if linted.returncode != 0:
+            faults += [f"{program}: {line}" for line in (linted.stdout + linted.stderr).splitlines()]
+        seen.add(program)
+        known |= {name + ending for name, (kind, _) in shown.items() for ending in SERIES_OF.get(kind, ("",))}
+    faults += [f"the table of metrics names {program}, which was not asked" for program in sorted(table.keys() - seen)]
+    rules = [rule for group in yaml.safe_load((HERE / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
+    named = set().union(*(metrics_in(rule["expr"]) for rule in rules))
+    faults += wrong_rules(rules, known)
     if not named:
         faults.append("the rules name no metric at all")
-    print("\n".join(faults) or f"{len(rules)} alerts name {len(named)} metrics, and all are exported")
+    documented = set().union(*table.values())
+    print("\n".join(faults) or f"{len(seen)} programs export the {len(documented)} metrics of the table, and {len(rules)} alerts name {len(named)} of them")
     sys.exit(bool(faults))
 
 

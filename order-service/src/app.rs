@@ -15,6 +15,7 @@ use crate::config::{Config, MigrateConfig};
 use crate::customers::{self, Check, CheckMode, Client, Lookups};
 use crate::idempotency;
 use crate::joined;
+use crate::metrics;
 use crate::reads;
 use crate::schema::SCHEMA;
 
@@ -52,6 +53,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     telemetry::install_tls();
+    metrics::describe();
     let health = Health::default();
     let postgresql = health.dependency("postgresql", Need::Required);
     let pool = Pool::new(config.database.url(), &config.pool, "order-service")?;

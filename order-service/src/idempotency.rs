@@ -10,6 +10,7 @@ use service_kit::postgres::{Database, DatabaseError};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{NewOrder, Order};
+use crate::metrics;
 use crate::queries;
 
 /// The header that carries it.
@@ -86,7 +87,7 @@ pub async fn prune_once(database: &Database) -> Result<Pruned, DatabaseError> {
     let forgotten = database
         .with(async |client| queries::prune_idempotency_keys(client, BATCH.into()).await)
         .await?;
-    metrics::counter!("idempotency_keys_pruned_total").increment(forgotten);
+    metrics::keys_pruned(forgotten);
     Ok(if forgotten < BATCH.into() { Pruned::All } else { Pruned::Batch })
 }
 

@@ -11,6 +11,7 @@
 //! | `reads` | orders that are asked for at the same moment are read by one statement |
 //! | [`idempotency`] | `Idempotency-Key` |
 //! | `trace_context`, `creation` | the trace handed on with the event; the event's creation as a part of it |
+//! | `metrics` | what is counted of orders, besides what `joined` and `reads` count |
 //! | [`customers`] | the customer service: client, cache, circuit breaker, check |
 //! | [`schema`] | the database's schema |
 
@@ -22,6 +23,7 @@ pub mod customers;
 pub mod domain;
 pub mod idempotency;
 mod joined;
+mod metrics;
 mod orders;
 mod queries;
 mod reads;

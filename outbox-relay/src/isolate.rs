@@ -2,7 +2,7 @@
 
 use crate::broker::Publisher;
 use crate::message::Message;
-use crate::verdict::Verdict;
+use crate::verdict::{Refusal, Verdict};
 use crate::window::{self, End, Patience};
 
 /// Sends each of `messages` of which `verdicts` knows nothing by itself. The one over which the broker closes the
@@ -27,7 +27,8 @@ pub(crate) async fn isolate(
         *verdict = match end {
             End::Whole => alone.pop().unwrap_or(Verdict::Unknown),
             End::ChannelClosed(said) => {
-                Verdict::Failed(format!("the broker closed the channel over the message: {said}"))
+                let reason = format!("the broker closed the channel over the message: {said}");
+                Verdict::Failed(Refusal::Refused, reason)
             }
             End::Lost(reason) => return Err(reason),
         };

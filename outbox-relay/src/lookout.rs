@@ -12,6 +12,7 @@ use crate::config::RelayArgs;
 use crate::database::{Database, DatabaseError};
 use crate::horizon::Horizon;
 use crate::lanes::LaneSet;
+use crate::measure;
 use crate::pace::Pace;
 use crate::queries::{self, Holding, Seen, Writers};
 use crate::queue::Queue;
@@ -105,7 +106,9 @@ impl Lookout {
         let is_due = self.due <= Instant::now();
         if is_due {
             self.due = Instant::now() + DUE_EVERY;
-            for place in queries::look_due(database, lanes, DUE, self.holding).await? {
+            let places = queries::look_due(database, lanes, DUE, self.holding).await?;
+            measure::looked(places.len());
+            for place in places {
                 queue.see_due(place);
             }
         }
@@ -136,6 +139,7 @@ impl Lookout {
         let most = i64::try_from(Queue::LINE).unwrap_or(i64::MAX);
         let stuck_holds = self.holding.stuck_holds;
         let places = queries::look_behind(database, &keys, &ids, most, stuck_holds).await?;
+        measure::looked(places.len());
         queue.lengthen(&keys, places);
         Ok(())
     }
@@ -159,6 +163,7 @@ impl Lookout {
         } else {
             (None, look.await?)
         };
+        measure::looked(seen.rows);
         if self.place.audited.is_some_and(|audited| audited != seen.audited) {
             // What a person retried or discarded may have held back others.
             self.place.audited = Some(seen.audited);
@@ -202,6 +207,7 @@ impl Lookout {
         let at = self.sweep.at.unwrap_or(0);
         let end = self.place.cursor.min(self.place.horizon.passed());
         let seen = queries::look_ahead(database, at, &[], lanes, SLICE, self.holding).await?;
+        measure::looked(seen.rows);
         let overlooked = seen.places.iter().filter(|place| place.id <= end && !queue.covers(place));
         let overlooked = overlooked.count();
         if overlooked > 0 {

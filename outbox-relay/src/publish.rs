@@ -60,7 +60,7 @@ pub(crate) async fn publish(
         if let Some(span) = &message.span {
             sending::end(span, &verdict);
         }
-        if matches!(verdict, Verdict::Failed(_)) {
+        if matches!(verdict, Verdict::Failed(..)) {
             events[index].trace_id = sending::trace_id(message);
         }
         verdicts[index] = verdict;

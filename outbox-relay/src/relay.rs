@@ -9,7 +9,7 @@ use service_kit::health::{Health, Need};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::backlog::Backlog;
+use crate::backlog::{self, Backlog};
 use crate::broker::Broker;
 use crate::config::{Config, Ordering, WhenStuck};
 use crate::database::Database;
@@ -75,6 +75,7 @@ impl Relay {
     #[must_use]
     pub fn new(config: Config, health: &Health, stop: CancellationToken) -> Self {
         measure::describe();
+        backlog::describe();
         let broker = health.dependency("rabbitmq", Need::Required);
         let args = &config.relay;
         let ordered = args.relay_ordering == Ordering::Strict;

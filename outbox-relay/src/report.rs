@@ -8,7 +8,7 @@ use crate::verdict::Verdict;
 
 /// An event was not published. That it is tried again is seen in the outbox and in the metrics; many may be at once.
 pub(crate) fn failed(event: &Event, verdict: &Verdict, means: Failed) {
-    let (Verdict::Failed(reason) | Verdict::Impossible(reason)) = verdict else {
+    let (Verdict::Failed(_, reason) | Verdict::Impossible(reason)) = verdict else {
         return;
     };
     let (event_id, trace_id) = (event.event_id, event.trace_id.map(display));

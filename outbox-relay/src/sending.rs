@@ -42,7 +42,7 @@ pub(crate) fn begin(event: &Event, exchange: &str, headers: &mut FieldTable) -> 
 pub(crate) fn end(span: &Span, verdict: &Verdict) {
     match verdict {
         Verdict::Published => {}
-        Verdict::Failed(reason) | Verdict::Impossible(reason) => {
+        Verdict::Failed(_, reason) | Verdict::Impossible(reason) => {
             span.fail("failed", reason.clone());
         }
         Verdict::Unknown => span.fail("unknown", "no confirm came: the event is sent again"),

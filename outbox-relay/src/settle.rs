@@ -58,10 +58,10 @@ impl Settlement {
         let made = event.attempts.saturating_add(1);
         let (reason, retry_in) = match verdict {
             Verdict::Impossible(reason) => (storable(reason), None),
-            Verdict::Failed(reason) if (1..=made).contains(&args.relay_max_attempts) => {
+            Verdict::Failed(_, reason) if (1..=made).contains(&args.relay_max_attempts) => {
                 (format!("given up after {made} attempts: {}", storable(reason)), None)
             }
-            Verdict::Failed(reason) => {
+            Verdict::Failed(_, reason) => {
                 let (first, longest) = (args.relay_backoff_min, args.relay_backoff_max);
                 (storable(reason), Some(delay_after(event.attempts, first, longest)))
             }
@@ -189,6 +189,7 @@ mod tests {
     use super::*;
     use crate::claim::tests::event;
     use crate::cli::Cli;
+    use crate::verdict::Refusal;
 
     fn args(settings: &[&str]) -> RelayArgs {
         let urls = ["--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
@@ -219,7 +220,7 @@ mod tests {
             limit in 0..30_u32,
         ) {
             let limit_text = limit.to_string();
-            let verdict = Verdict::Failed("no queue".to_owned());
+            let verdict = Verdict::Failed(Refusal::Returned, "no queue".to_owned());
             let (failed, failure) = noted(attempts, &verdict, &args(&["--relay-max-attempts", &limit_text]));
             if limit > 0 && attempts.saturating_add(1) >= limit {
                 prop_assert_eq!(failed, Failed::Stuck);
@@ -258,7 +259,11 @@ mod tests {
         let (mut settlement, mut left) = (Settlement::default(), Settlement::default());
         settlement.published(&event());
         left.published(&event());
-        left.failed(&event(), &Verdict::Failed("no queue".to_owned()), &args(&[]));
+        left.failed(
+            &event(),
+            &Verdict::Failed(Refusal::Returned, "no queue".to_owned()),
+            &args(&[]),
+        );
         settlement.append(left);
         assert_eq!(settlement.len(), 3);
     }

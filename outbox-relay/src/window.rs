@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::amqp::{Failure, Outcome, Return};
 use crate::broker::Publisher;
 use crate::message::Message;
-use crate::verdict::Verdict;
+use crate::verdict::{Refusal, Verdict};
 
 /// How often to look whether the broker has publishers wait, while confirms are awaited.
 const LOOK: Duration = Duration::from_millis(250);
@@ -110,9 +110,10 @@ fn verdict(outcome: Option<Outcome>, exchange: &str) -> Verdict {
         None => Verdict::Unknown,
         Some(Outcome::Confirmed) => Verdict::Published,
         Some(Outcome::Nacked) => {
-            Verdict::Failed("the broker could not take the message (nack)".to_owned())
+            let reason = "the broker could not take the message (nack)".to_owned();
+            Verdict::Failed(Refusal::Nacked, reason)
         }
-        Some(Outcome::Returned(why)) => Verdict::Failed(reason(&why, exchange)),
+        Some(Outcome::Returned(why)) => Verdict::Failed(Refusal::Returned, reason(&why, exchange)),
     }
 }
 

@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
+const UP: &str = "dependency_up";
+const CONNECTS: &str = "dependency_connects_total";
+
 /// What a missing dependency means for `/readyz`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -40,6 +43,13 @@ impl Health {
     pub fn dependency(&self, name: &'static str, need: Need) -> Dependency {
         let status = Status { need, up: false, reason: Some("not connected yet".to_owned()) };
         self.lock().insert(name, status);
+        metrics::describe_gauge!(UP, "1 while the dependency answers, else 0");
+        metrics::describe_counter!(
+            CONNECTS,
+            "How often the dependency came to answer, the first time included"
+        );
+        metrics::gauge!(UP, "dependency" => name).set(0.0);
+        metrics::counter!(CONNECTS, "dependency" => name).increment(0);
         Dependency { name, health: self.clone() }
     }
 
@@ -111,9 +121,9 @@ impl Dependency {
         status.reason = reason;
         drop(dependencies);
         if news && up {
-            metrics::counter!("dependency_connects_total", "dependency" => self.name).increment(1);
+            metrics::counter!(CONNECTS, "dependency" => self.name).increment(1);
         }
-        metrics::gauge!("dependency_up", "dependency" => self.name).set(if up { 1.0 } else { 0.0 });
+        metrics::gauge!(UP, "dependency" => self.name).set(if up { 1.0 } else { 0.0 });
         news
     }
 }

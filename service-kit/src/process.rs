@@ -29,7 +29,7 @@ pub struct ProcessArgs {
 }
 
 /// Runs `service` until it ends by itself or, after SIGTERM or SIGINT cancelled the token it was handed, within the
-/// grace time. Its traces are found under `name`, unless the settings have another one. Exit codes: 0 when it ended well, 1
+/// grace time. Metrics tell its `name`, and its traces are found under it, unless the settings have another one. Exit codes: 0 when it ended well, 1
 /// when it failed or was still busy when the grace time was over.
 pub fn run<S, F>(name: &'static str, args: &ProcessArgs, service: S) -> ExitCode
 where
@@ -59,6 +59,7 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     telemetry::init(&args.log);
+    telemetry::program(name);
     let traces = match Export::begin(&args.trace, name) {
         Ok(traces) => traces,
         Err(error) => {

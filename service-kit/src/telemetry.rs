@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 
 use clap::{Args, ValueEnum};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::{Dispatch, Level, Metadata};
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
@@ -54,6 +54,14 @@ pub fn init(args: &LogArgs) {
     }
 }
 
+/// Tells the metrics which program this is.
+pub(crate) fn program(name: &'static str) {
+    metrics::describe_gauge!("build_info", "1; which program this is, and of which version");
+    // The packages of the workspace have one version.
+    let version = env!("CARGO_PKG_VERSION");
+    metrics::gauge!("build_info", "program" => name, "version" => version).set(1.0);
+}
+
 /// Where log lines go, and which of them.
 fn logs<W>(args: &LogArgs, writer: W, colours: bool) -> Dispatch
 where
@@ -99,7 +107,10 @@ pub fn prometheus() -> &'static PrometheusHandle {
     HANDLE.get_or_init(|| {
         let recorder = PrometheusBuilder::new()
             .set_buckets(&SECONDS)
-            .expect("the list of buckets is not empty")
+            .and_then(|builder| {
+                builder.set_buckets_for_metric(Matcher::Suffix("_events".to_owned()), &EVENTS)
+            })
+            .expect("no list of buckets is empty")
             .build_recorder();
         let handle = recorder.handle();
         if metrics::set_global_recorder(recorder).is_err() {
@@ -109,9 +120,12 @@ pub fn prometheus() -> &'static PrometheusHandle {
     })
 }
 
-/// Upper bounds of every histogram's buckets, in seconds.
+/// Upper bounds of a histogram's buckets, in seconds.
 const SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+
+/// The same where events are counted.
+const EVENTS: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0];
 
 #[cfg(test)]
 mod tests {

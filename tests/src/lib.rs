@@ -12,6 +12,7 @@ pub mod example;
 pub mod frozen;
 pub mod held_up;
 pub mod load;
+pub mod metrics;
 pub mod order_api;
 pub mod outbox;
 pub mod pipeline;

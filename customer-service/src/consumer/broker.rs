@@ -36,15 +36,21 @@ impl Broker {
             Some(connection) if connection.status().connected() => connection,
             _ => connect(&self.url, self.name).await.map_err(|error| format!("{error:#}"))?,
         };
-        let channel = timeout(ANSWER_LIMIT, connection.create_channel())
-            .await
-            .map_err(|_| {
-                format!("the broker takes longer than {ANSWER_LIMIT:?} to open a channel")
-            })?
-            .map_err(|error| reason(&error))?;
+        let channel = open(&connection).await?;
         let frame_max = connection.configuration().frame_max();
         self.connection = Some(connection);
         Ok((channel, frame_max))
+    }
+
+    /// One more channel on the connection that is there.
+    ///
+    /// # Errors
+    /// With the reason why there is none.
+    pub(super) async fn another_channel(&self) -> Result<Channel, String> {
+        match &self.connection {
+            Some(connection) => open(connection).await,
+            None => Err("the broker is not connected".to_owned()),
+        }
     }
 
     /// Closes the connection in an orderly way.
@@ -62,4 +68,11 @@ impl Broker {
             }
         }
     }
+}
+
+async fn open(connection: &Connection) -> Result<Channel, String> {
+    timeout(ANSWER_LIMIT, connection.create_channel())
+        .await
+        .map_err(|_| format!("the broker takes longer than {ANSWER_LIMIT:?} to open a channel"))?
+        .map_err(|error| reason(&error))
 }

@@ -1,12 +1,13 @@
 //! The consumer's metrics.
 
-use metrics::{counter, describe_counter, describe_histogram, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use time::Duration;
 
 const EVENTS: &str = "consumer_events_total";
 const BATCHES: &str = "consumer_batches_total";
 const REDELIVERIES: &str = "consumer_redeliveries_total";
 const PRUNED: &str = "consumer_pruned_events_total";
+const DEAD_LETTERS: &str = "consumer_dead_letter_messages";
 const LAG: &str = "consumer_lag_seconds";
 
 /// What each metric means; every outcome is there from the start, so that a rate of zero can be seen.
@@ -21,6 +22,11 @@ pub(super) fn describe() {
     );
     describe_counter!(REDELIVERIES, "Messages that had been delivered before");
     describe_counter!(PRUNED, "Events that were forgotten after PROCESSED_EVENTS_RETENTION");
+    // Not there before the broker was asked: a zero would be a wrong one.
+    describe_gauge!(
+        DEAD_LETTERS,
+        "Messages that wait in the dead-letter queue; every consumer tells the same figure"
+    );
     describe_histogram!(LAG, "From the event's occurrence to its count");
     for outcome in ["counted", "duplicate", "ignored", "retried", "dead_lettered"] {
         events(outcome, 0);
@@ -44,6 +50,11 @@ pub(super) fn events(outcome: &'static str, number: usize) {
 pub(super) fn batch(redelivered: usize) {
     counter!(BATCHES).increment(1);
     counter!(REDELIVERIES).increment(redelivered as u64);
+}
+
+/// So many messages wait in the dead-letter queue.
+pub(super) fn dead_letters(messages: u32) {
+    gauge!(DEAD_LETTERS).set(messages);
 }
 
 /// Events were counted so long after they had occurred; clocks may differ a little.

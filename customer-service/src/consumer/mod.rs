@@ -10,6 +10,7 @@
 //! | `apply`, `ledger`, `fault` | apply a batch in one transaction; in parts when the database refuses it |
 //! | `traced` | its part in the traces of the events |
 //! | `divert`, `headers`, `mover` | move a message to the retry or the dead-letter queue, over a connection of its own |
+//! | `dead_letters` | count what waits in the dead-letter queue |
 //! | `prune` | forget the events that were counted long ago |
 
 mod acknowledge;
@@ -17,6 +18,7 @@ mod apply;
 mod batch;
 mod broker;
 mod config;
+mod dead_letters;
 mod divert;
 mod event;
 mod fault;

@@ -18,7 +18,8 @@ pub(super) const RETRY_EXCHANGE: &str = "orders.retry";
 pub(super) const DEAD_LETTER_EXCHANGE: &str = "orders.dlx";
 
 const RETRY_QUEUE: &str = "customer.orders_count.retry";
-const DEAD_LETTER_QUEUE: &str = "customer.orders_count.dlq";
+/// Where they wait.
+pub(super) const DEAD_LETTER_QUEUE: &str = "customer.orders_count.dlq";
 
 /// All events of orders; those that change nothing here are counted and left.
 const BINDING: &str = "order.*";

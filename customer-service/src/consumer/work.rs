@@ -13,6 +13,7 @@ use super::acknowledge::Acknowledger;
 use super::batch::{Batch, Interruption};
 use super::broker::Broker;
 use super::config::ConsumerConfig;
+use super::dead_letters;
 use super::intake::Intake;
 use super::ledger::Ledger;
 
@@ -50,7 +51,11 @@ pub(super) async fn work(
         };
 
         let begun = Instant::now();
-        let end = spell(config, &mut ledger, &mut intake, &mut acknowledger, shutdown).await;
+        let end = tokio::select! {
+            biased;
+            end = spell(config, &mut ledger, &mut intake, &mut acknowledger, shutdown) => end,
+            never = dead_letters::watch(&broker) => match never {},
+        };
         acknowledger.close().await;
         match end {
             Ok(()) => break,

@@ -10,6 +10,7 @@ use super::get::not_found;
 use super::order::OrderBody;
 use crate::creation::Creation;
 use crate::domain::{OrderId, Status};
+use crate::metrics;
 use crate::orders::{self, Change};
 use crate::trace_context::event_headers;
 
@@ -30,8 +31,7 @@ pub(super) async fn change_status(
     }
     match change? {
         Change::Done(order) => {
-            metrics::counter!("order_status_changes_total", "status" => status.as_str())
-                .increment(1);
+            metrics::changed(status);
             Ok(Changed::Order(Json(OrderBody::from(order))))
         }
         Change::NotFound => Err(not_found()),

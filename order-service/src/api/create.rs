@@ -10,6 +10,7 @@ use crate::creation::Creation;
 use crate::domain::{NewOrder, Order};
 use crate::idempotency::{IdempotencyKey, Once};
 use crate::joined::Asked;
+use crate::metrics;
 use crate::orders;
 use crate::trace_context::event_headers;
 
@@ -42,7 +43,7 @@ fn told(once: Once) -> Result<Created, Problem> {
     match once {
         Once::Created(order) => Ok(created(order)),
         Once::Replayed(order) => {
-            metrics::counter!("orders_replayed_total").increment(1);
+            metrics::replayed();
             Ok(answer(order, Some(true)))
         }
         Once::OtherBody => Err(Problem::invalid(vec![
@@ -56,7 +57,7 @@ fn told(once: Once) -> Result<Created, Problem> {
 }
 
 fn created(order: Order) -> Created {
-    metrics::counter!("orders_created_total").increment(1);
+    metrics::created();
     answer(order, None)
 }
 

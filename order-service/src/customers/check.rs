@@ -5,6 +5,7 @@ use service_kit::http::Problem;
 
 use super::lookup::{Lookup, Lookups};
 use crate::domain::CustomerId;
+use crate::metrics;
 
 /// What an order's customer must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,7 +52,7 @@ impl Check {
             )),
             (Lookup::Unavailable(reason), CheckMode::Prefer | CheckMode::Off) => {
                 tracing::debug!(reason, "accepting an order whose customer could not be checked");
-                metrics::counter!("orders_accepted_unchecked_total").increment(1);
+                metrics::unchecked();
                 Ok(())
             }
         }

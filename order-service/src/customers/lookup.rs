@@ -10,6 +10,7 @@ use super::breaker::Breaker;
 use super::cache::Cache;
 use super::client::{Answer, Client};
 use crate::domain::CustomerId;
+use crate::metrics;
 
 /// Calls at once at the most; each may hold a connection until its time limit.
 const CALLS: usize = 64;
@@ -49,7 +50,7 @@ impl Lookups {
     /// Looks a customer up, within the client's time limit.
     pub async fn find(&self, id: CustomerId) -> Lookup {
         let (lookup, result) = self.ask(id).await;
-        metrics::counter!("customer_lookups_total", "result" => result).increment(1);
+        metrics::looked_up(result);
         lookup
     }
 

@@ -24,7 +24,8 @@ pub enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 5] =
+    /// Every status.
+    pub const ALL: [Self; 5] =
         [Self::Created, Self::Processing, Self::Shipped, Self::Delivered, Self::Cancelled];
 
     /// The word for it in JSON, in the database and in event types.

@@ -52,7 +52,7 @@ impl Relay {
                     self.queue.published(&event.place);
                     self.settling.waiting().published(event);
                 }
-                Verdict::Failed(_) | Verdict::Impossible(_) => {
+                Verdict::Failed(..) | Verdict::Impossible(_) => {
                     let args = &self.config.relay;
                     let failed = self.settling.waiting().failed(event, verdict, args);
                     report::failed(event, verdict, failed);

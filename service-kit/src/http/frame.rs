@@ -10,6 +10,7 @@ use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse as _, PathPattern, Request, Response};
 use tracing::Instrument as _;
 
+use super::metrics;
 use super::problem::{CONTENT_TYPE, Cause, Problem};
 use super::request_id::{HEADER, RequestId};
 use super::traced::Traced;
@@ -83,11 +84,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
         traced.end(method, &route, response.status());
         let (status, seconds) = (response.status().as_u16(), elapsed.as_secs_f64());
         tracing::debug!(target: "access", parent: &span, route, status, seconds, "answered");
-        let status = response.status().as_str().to_owned();
-        metrics::counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
-            .increment(1);
-        metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route)
-            .record(elapsed);
+        metrics::answered(method, route, response.status(), elapsed);
         Ok(response)
     }
 }

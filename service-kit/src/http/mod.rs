@@ -3,7 +3,7 @@
 //! | module | what it gives |
 //! |---|---|
 //! | [`problem`], [`refused`](Refused) | RFC 9457 problems, and which of them an operation documents |
-//! | [`frame`](app), `traced` | around everything: request id, log span, trace, metrics, panics and foreign errors as problems |
+//! | [`frame`](app), `traced`, `metrics` | around everything: request id, log span, trace, metrics, panics and foreign errors as problems |
 //! | [`json`], [`fields`], [`payload`] | bodies read with their limits, whose faults are all reported at once |
 //! | [`parameters`], [`page`] | query parameters the same way; keyset pages and their `Link` |
 //! | [`documents`] | Swagger UI and the OpenAPI document |
@@ -68,6 +68,7 @@ pub mod documents;
 pub mod fields;
 mod frame;
 pub mod json;
+mod metrics;
 mod number;
 pub mod page;
 pub mod parameters;

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::metrics;
 use super::problem::Problem;
 use super::request_id::{HEADER, RequestId};
 
@@ -66,6 +67,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "HTTP port is open");
+    metrics::describe_requests();
     let limits =
         Limits { connections: usize::try_from(args.http_max_connections)?, headers: HEADERS };
     serve_within(limits, listener, app, grace, shutdown).await
@@ -79,6 +81,7 @@ pub(crate) async fn serve_within(
     grace: Duration,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    metrics::describe_connections();
     let local = listener.local_addr()?;
     let app = Arc::new(app);
     let (places, turned_away) =
@@ -199,7 +202,7 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
         match self.place {
             Place::Served(_) => self.app.get_response(request).await,
             Place::TurnedAway(_) => {
-                metrics::counter!("http_connections_turned_away_total").increment(1);
+                metrics::turned_away();
                 let id = RequestId::of(&request);
                 Problem::unavailable(
                     "Too many connections are open; try again soon.",

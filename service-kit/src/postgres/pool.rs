@@ -14,6 +14,9 @@ use super::url::DatabaseUrl;
 use crate::config::{limit, limit_or_none};
 use crate::health::Dependency;
 
+const IN_USE: &str = "database_pool_connections_in_use";
+const WAITING: &str = "database_pool_waiting";
+
 /// Settings of a pool.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "PostgreSQL")]
@@ -138,6 +141,8 @@ impl Drop for Place<'_> {
 
 /// Asks the database every second whether it answers, and reports it as `dependency`, until `shutdown`.
 pub async fn watch(pool: Pool, dependency: Dependency, shutdown: CancellationToken) {
+    metrics::describe_gauge!(IN_USE, "Connections of the pool that are in use");
+    metrics::describe_gauge!(WAITING, "Requests that wait for a connection of the pool");
     let limit = Duration::from_secs(3);
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -152,9 +157,8 @@ pub async fn watch(pool: Pool, dependency: Dependency, shutdown: CancellationTok
         };
         report(&dependency, answer.ok());
         let (in_use, waiting) = pool.load();
-        metrics::gauge!("database_pool_connections_in_use")
-            .set(u32::try_from(in_use).unwrap_or(u32::MAX));
-        metrics::gauge!("database_pool_waiting").set(u32::try_from(waiting).unwrap_or(u32::MAX));
+        metrics::gauge!(IN_USE).set(u32::try_from(in_use).unwrap_or(u32::MAX));
+        metrics::gauge!(WAITING).set(u32::try_from(waiting).unwrap_or(u32::MAX));
     }
 }
 

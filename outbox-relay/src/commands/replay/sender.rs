@@ -123,7 +123,7 @@ impl Sender {
         for (event, verdict) in sent.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Published => {}
-                Verdict::Failed(reason) | Verdict::Impossible(reason) => {
+                Verdict::Failed(_, reason) | Verdict::Impossible(reason) => {
                     failed.push(Failure { event_id: event.event_id, reason });
                 }
                 Verdict::Unknown => left.push(event),

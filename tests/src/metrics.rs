@@ -1,0 +1,30 @@
+//! What a process shows on `/metrics`. In a process of its own, as metrics belong to the process.
+
+use anyhow::Context as _;
+use stack::Service;
+
+use crate::outbox::eventually;
+use crate::pipeline::address;
+
+/// All that it shows now.
+///
+/// # Errors
+/// When its operations port does not answer.
+pub async fn metrics(service: &Service) -> anyhow::Result<String> {
+    let url = format!("{}/metrics", address(service, "operations port is open").await?);
+    Ok(stack::http_client()?.get(url).send().await?.text().await?)
+}
+
+/// Waits until it shows all of `lines` at once.
+///
+/// # Errors
+/// When that takes too long, with what it shows then.
+pub async fn shows(service: &Service, lines: &[&str]) -> anyhow::Result<()> {
+    let mut shown = String::new();
+    eventually("it shows these lines", async || {
+        shown = metrics(service).await?;
+        Ok(lines.iter().all(|line| shown.lines().any(|given| given == *line)))
+    })
+    .await
+    .with_context(|| format!("{lines:?} are not all in\n{shown}"))
+}
