@@ -24,7 +24,7 @@ use crate::pipeline::{PATIENCE, connect};
 
 pub use publisher::{order_created, orders_of};
 pub use queues::{DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE};
-pub use until::until;
+pub use until::{until, until_within};
 
 /// What a consumer works with.
 #[derive(Debug)]

@@ -11,12 +11,23 @@ use crate::pipeline::PATIENCE;
 /// # Errors
 /// When the time is up, and when the probe fails.
 pub async fn until<T>(probe: impl AsyncFn() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
-    let deadline = Instant::now() + PATIENCE;
+    until_within(PATIENCE, probe).await
+}
+
+/// The same for what may take longer.
+///
+/// # Errors
+/// When the time is up, and when the probe fails.
+pub async fn until_within<T>(
+    patience: Duration,
+    probe: impl AsyncFn() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = probe().await? {
             return Ok(found);
         }
-        ensure!(Instant::now() < deadline, "it does not happen within {PATIENCE:?}");
+        ensure!(Instant::now() < deadline, "it does not happen within {patience:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
