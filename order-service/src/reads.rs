@@ -91,11 +91,11 @@ pub(crate) async fn read(questions: Questions, database: Database, shutdown: Can
 }
 
 async fn answer_all(receiver: Arc<Mutex<Receiver<Question>>>, database: Database) {
-    let mut waiting = Vec::with_capacity(MAX_ROWS);
+    let mut waiting = Vec::new();
     while receiver.lock().await.recv_many(&mut waiting, MAX_ROWS).await > 0 {
         waiting.retain(|question| !question.answer.is_closed());
         if !waiting.is_empty() {
-            answer(&database, waiting.drain(..).collect()).await;
+            answer(&database, std::mem::take(&mut waiting)).await;
         }
     }
 }
