@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         }
         Command::Consumer(config) => {
             let process = config.process.clone();
-            process::run("customer-consumer", &process, |shutdown| {
+            process::run_lightly("customer-consumer", &process, |shutdown| {
                 consumer::start(*config, shutdown)
             })
         }

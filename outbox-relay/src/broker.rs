@@ -7,11 +7,14 @@ use anyhow::Context as _;
 use service_kit::broker::BrokerUrl;
 use tokio::time::timeout;
 
-use crate::amqp::{Channel, Connection, Failure};
 use crate::topology::Topology;
+use service_kit::amqp::{Channel, Connection, Failure};
 
 /// How long the broker may take to open or close a channel and to declare the exchange.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Bytes of a frame: enough for any headers of sense, and little room for a connection to keep.
+pub(crate) const FRAME_MAX: u32 = 32 << 10;
 
 /// How long the broker may take to say goodbye.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -35,7 +38,7 @@ impl Broker {
     ) -> anyhow::Result<Self> {
         let mut broker = Self { connections: Vec::new(), free: Vec::new() };
         for _ in 0..CONNECTIONS.min(channels) {
-            let connection = Arc::new(Connection::open(url, "outbox-relay").await?);
+            let connection = Arc::new(Connection::open(url, "outbox-relay", FRAME_MAX).await?);
             if broker.connections.is_empty() {
                 ensure(&connection, &topology).await?;
             }

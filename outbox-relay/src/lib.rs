@@ -12,10 +12,9 @@
 //!
 //! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share), `prune`
 //! (old published rows), `message` with `headers` and `envelope` (a row as an AMQP message), `sending` (its part in a trace), `database` with `queries` and
-//! `table` and `pooler`, `broker` with `topology` (the connections, each an `amqp`), `link` (keeping them open), `backlog` and `measure` (metrics), `report` (the log), `config`,
+//! `table` and `pooler`, `broker` with `topology` (the connections, each a [`service_kit::amqp`] one), `link` (keeping them open), `backlog` and `measure` (metrics), `report` (the log), `config`,
 //! `cli` with `commands` and `help` (what can be typed), `app` (puts it together).
 
-mod amqp;
 mod app;
 mod backlog;
 mod broker;

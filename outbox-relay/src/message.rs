@@ -3,9 +3,9 @@
 use amq_protocol::protocol::BasicProperties;
 use amq_protocol::types::{AMQPValue, ShortString};
 
+use service_kit::amqp::{self, content_header};
 use service_kit::trace::Span;
 
-use crate::amqp::content_header;
 use crate::claim::{Event, Payload};
 use crate::config::{Envelope, Name, RelayArgs};
 use crate::{envelope, headers, sending};
@@ -98,21 +98,24 @@ impl Form {
             .with_headers(headers);
         let body = self.envelope.body(event, payload, created, &self.source);
         let content_header = content_header(body.len(), &properties);
-        Ok(Message { message_id, routing_key, content_header, body, span })
+        let wire = amqp::Message { message_id, routing_key, content_header, body };
+        Ok(Message { wire, span })
     }
 }
 
 /// A message, ready to be published.
 #[derive(Debug)]
 pub(crate) struct Message {
-    /// By which a returned message is recognised.
-    pub(crate) message_id: String,
-    pub(crate) routing_key: ShortString,
-    /// Its properties, as they are sent.
-    pub(crate) content_header: Vec<u8>,
-    pub(crate) body: Vec<u8>,
+    /// As it is sent.
+    pub(crate) wire: amqp::Message,
     /// Its sending as a part of a trace, which begins with this and ends with the message.
     pub(crate) span: Option<Span>,
+}
+
+impl AsRef<amqp::Message> for Message {
+    fn as_ref(&self) -> &amqp::Message {
+        &self.wire
+    }
 }
 
 #[cfg(test)]
@@ -137,10 +140,10 @@ mod tests {
     fn the_properties_are_the_contracts() {
         let message =
             form(&["--relay-app-id", "shop"]).message(&event(), FRAME).expect("a message");
-        assert_eq!(message.routing_key.as_str(), "order.created");
+        assert_eq!(message.wire.routing_key.as_str(), "order.created");
         let (rest, header) =
-            parse_content_header(message.content_header.as_slice()).expect("well-formed");
-        assert_eq!((rest.len(), header.body_size), (0, message.body.len() as u64));
+            parse_content_header(message.wire.content_header.as_slice()).expect("well-formed");
+        assert_eq!((rest.len(), header.body_size), (0, message.wire.body.len() as u64));
         let properties = header.properties;
         assert_eq!(properties.delivery_mode(), &Some(2));
         assert_eq!(properties.content_type().as_ref().expect("set").as_str(), "application/json");

@@ -51,7 +51,7 @@ pub(crate) fn end(span: &Span, verdict: &Verdict) {
 
 /// The trace of a message that was not published.
 pub(crate) fn trace_id(message: &Message) -> Option<TraceId> {
-    let (_, header) = parse_content_header(message.content_header.as_slice()).ok()?;
+    let (_, header) = parse_content_header(message.wire.content_header.as_slice()).ok()?;
     place(header.properties.headers().as_ref()?).map(|place| place.trace_id())
 }
 

@@ -2,8 +2,8 @@
 
 use amq_protocol::types::ShortString;
 
-use crate::amqp::{Channel, Connection, Failure, Goodbye};
 use crate::config::RelayArgs;
+use service_kit::amqp::{Channel, Connection, Failure, Goodbye};
 
 /// Why a broker refuses (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
 const ACCESS_REFUSED: u16 = 403;
@@ -29,7 +29,8 @@ impl Topology {
     pub(crate) async fn ensure(&self, connection: &Connection) -> anyhow::Result<()> {
         // A channel of its own: the broker closes it when it refuses.
         let channel = Channel::open(connection).await.map_err(|failure| self.explain(&failure))?;
-        let declared = channel.declare_exchange(self.exchange.clone(), !self.declare).await;
+        let declared =
+            channel.declare_exchange(self.exchange.clone(), "topic", !self.declare).await;
         declared.map_err(|failure| self.explain(&failure))?;
         channel.close().await.map_err(|failure| self.explain(&failure))
     }

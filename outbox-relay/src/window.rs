@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use service_kit::amqp::{Failure, Outcome, Return};
 use service_kit::health::Dependency;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::amqp::{Failure, Outcome, Return};
 use crate::broker::Publisher;
 use crate::message::Message;
 use crate::verdict::{Refusal, Verdict};

@@ -11,8 +11,10 @@
 //! | [`backoff`] | waiting between attempts, exponential with jitter |
 //! | [`postgres`] | connections with TLS to one of several hosts, a pool that sheds load, migrations |
 //! | [`broker`] | a connection with TLS to one of several RabbitMQ brokers |
+//! | [`amqp`] | what is published and consumed over such a connection |
 //! | [`http`] | problem+json, request ids, bodies whose faults are reported all at once |
 
+pub mod amqp;
 pub mod backoff;
 pub mod broker;
 pub mod config;

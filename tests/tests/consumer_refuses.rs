@@ -6,6 +6,8 @@ use lapin::message::Delivery;
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, RETRY_QUEUE, order_created, until};
 use pipeline_tests::pipeline::connect;
 use serde_json::{Value, json};
+use service_kit::amqp::{Channel, Connection, Message, content_header};
+use service_kit::broker::BrokerUrl;
 use uuid::Uuid;
 
 type Tested = anyhow::Result<()>;
@@ -169,4 +171,32 @@ async fn a_deadlock_with_someone_elses_transaction_charges_no_message() -> Teste
         Ok((seen > 0).then_some(()))
     })
     .await
+}
+
+/// Brokers hand on what they do not look at, and drivers end the connection over it: each new one would be handed the same message.
+#[tokio::test]
+async fn properties_that_no_driver_reads_stop_nothing() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let consumer = counting.consumer(&[]).await?;
+    let url: BrokerUrl = counting.broker.amqp_url.parse().map_err(anyhow::Error::msg)?;
+    let connection = Connection::open(&url, "a foreign publisher", 128 << 10).await?;
+    let channel =
+        Channel::open(&connection).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+    channel.confirm().await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+
+    let body = order_created(Uuid::now_v7(), customer).to_string().into_bytes();
+    let properties = BasicProperties::default().with_correlation_id("caf\u{e9}s".into());
+    let mut header = content_header(body.len(), &properties);
+    let place =
+        header.windows(2).position(|two| two == "\u{e9}".as_bytes()).context("it is there")?;
+    // Latin-1, twice.
+    header[place..place + 2].fill(0xE9);
+    let routing_key = "order.created".into();
+    let message = Message { message_id: String::new(), routing_key, content_header: header, body };
+    let sent = channel.publish(&"orders.events".into(), &[message]).await;
+    sent.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+
+    counting.counted(customer, 1).await?;
+    counting.finished(consumer).await
 }

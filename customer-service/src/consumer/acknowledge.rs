@@ -1,25 +1,24 @@
 //! Answers the broker: moves messages elsewhere, acknowledges those that are done.
 
-use lapin::Channel;
-use lapin::options::BasicAckOptions;
-use service_kit::broker::reason;
-use tokio::time::timeout;
+use std::sync::Arc;
 
-use super::broker::ANSWER_LIMIT;
+use service_kit::amqp::Channel;
+
+use super::broker::in_time;
 use super::config::IntakeArgs;
 use super::divert::Move;
 use super::mover::Mover;
 
 /// The other end of an [`Intake`](super::intake::Intake).
 pub(super) struct Acknowledger {
-    channel: Channel,
+    channel: Arc<Channel>,
     mover: Mover,
     args: IntakeArgs,
 }
 
 impl Acknowledger {
     /// For what was delivered on `channel`.
-    pub(super) const fn new(channel: Channel, mover: Mover, args: IntakeArgs) -> Self {
+    pub(super) const fn new(channel: Arc<Channel>, mover: Mover, args: IntakeArgs) -> Self {
         Self { channel, mover, args }
     }
 
@@ -37,27 +36,15 @@ impl Acknowledger {
     /// # Errors
     /// With the reason when the channel is gone: the messages will be delivered again.
     pub(super) async fn acknowledge_up_to(&self, delivery_tag: u64) -> Result<(), String> {
-        timeout(
-            ANSWER_LIMIT,
-            self.channel.basic_ack(delivery_tag, BasicAckOptions { multiple: true }),
-        )
-        .await
-        .map_err(|_| format!("the broker takes nothing for longer than {ANSWER_LIMIT:?}"))?
-        .map_err(|error| reason(&error))
+        in_time("take an answer", self.channel.acknowledge_up_to(delivery_tag)).await
     }
 
     /// Closes the channel: whatever is not acknowledged returns to the queue at once.
     pub(super) async fn close(self) {
-        let closing = timeout(ANSWER_LIMIT, self.channel.close(200, "stopping".into()));
+        let closing = in_time("close a channel", self.channel.close());
         let ((), closed) = tokio::join!(self.mover.close(), closing);
-        match closed {
-            Ok(Ok(())) => (),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "the channel was closed already");
-            }
-            Err(_) => {
-                tracing::debug!("the broker does not answer: the channel was left open");
-            }
+        if let Err(reason) = closed {
+            tracing::debug!(reason, "the channel was not closed in an orderly way");
         }
     }
 }

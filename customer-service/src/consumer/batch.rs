@@ -1,7 +1,6 @@
 //! One batch of messages: collected as they arrive, then applied, moved where that can't be, acknowledged.
 
-use lapin::message::Delivery;
-use lapin::types::ShortString;
+use service_kit::amqp::Delivery;
 
 use super::acknowledge::Acknowledger;
 use super::apply::apply;
@@ -50,7 +49,7 @@ impl Batch {
 
     /// Reads a message and adds it.
     pub(super) fn push(&mut self, delivery: Delivery) {
-        self.bytes += delivery.data.len();
+        self.bytes += delivery.body.len();
         let reading = read_delivery(&delivery);
         self.messages.push(Message { delivery, reading });
     }
@@ -61,6 +60,11 @@ impl Batch {
 
     pub(super) const fn is_empty(&self) -> bool {
         self.messages.is_empty()
+    }
+
+    /// How many messages, and how many bytes of them, it still takes.
+    pub(super) const fn room(&self) -> (usize, usize) {
+        (self.most.saturating_sub(self.messages.len()), ENOUGH_BYTES.saturating_sub(self.bytes))
     }
 
     pub(super) const fn is_full(&self) -> bool {
@@ -113,21 +117,18 @@ impl Batch {
         }
         acknowledger.divert(&moves).await.map_err(Interruption::Broker)?;
         // Messages come in the order of their tags, and those of earlier batches are acknowledged.
-        let tag = last.delivery.delivery_tag;
+        let tag = last.delivery.envelope.tag;
         acknowledger.acknowledge_up_to(tag).await.map_err(Interruption::Broker)?;
 
         tally.report();
-        metrics::batch(self.messages.iter().filter(|one| one.delivery.redelivered).count());
+        metrics::batch(
+            self.messages.iter().filter(|one| one.delivery.envelope.redelivered).count(),
+        );
         moves.iter().for_each(Move::report);
         Ok(())
     }
 }
 
 fn read_delivery(delivery: &Delivery) -> Reading {
-    let properties = &delivery.properties;
-    read(
-        &delivery.data,
-        properties.content_type().as_ref().map(ShortString::as_str),
-        properties.kind().as_ref().map(ShortString::as_str),
-    )
+    read(&delivery.body, delivery.content_type(), delivery.kind())
 }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use lapin::{Channel, Connection};
-use service_kit::broker::{BrokerUrl, connect, reason};
+use service_kit::amqp::{Channel, Connection};
+use service_kit::broker::BrokerUrl;
 use tokio::time::timeout;
 
 /// How long the broker may take to open or close something.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Bytes of a frame: as many as brokers allow unless told otherwise, as a message's headers have to fit into one.
+const FRAME_MAX: u32 = 128 << 10;
 
 /// A connection that is made when it is needed.
 pub(super) struct Broker {
@@ -31,13 +34,16 @@ impl Broker {
     ///
     /// # Errors
     /// With the reason why there is none.
-    pub(super) async fn channel(&mut self) -> Result<(Channel, u32), String> {
+    pub(super) async fn channel(&mut self) -> Result<(Channel, usize), String> {
         let connection = match self.connection.take() {
-            Some(connection) if connection.status().connected() => connection,
-            _ => connect(&self.url, self.name).await.map_err(|error| format!("{error:#}"))?,
+            Some(connection) if connection.ended().is_none() => connection,
+            _ => {
+                let connecting = Connection::open(&self.url, self.name, FRAME_MAX);
+                connecting.await.map_err(|error| format!("{error:#}"))?
+            }
         };
         let channel = open(&connection).await?;
-        let frame_max = connection.configuration().frame_max();
+        let frame_max = connection.frame_max();
         self.connection = Some(connection);
         Ok((channel, frame_max))
     }
@@ -58,21 +64,23 @@ impl Broker {
         let Some(connection) = self.connection else {
             return;
         };
-        match timeout(ANSWER_LIMIT, connection.close(200, "stopping".into())).await {
-            Ok(Ok(())) => (),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "the connection to the broker was closed already");
-            }
-            Err(_) => {
-                tracing::debug!("the broker does not answer: left without a farewell");
-            }
+        if timeout(ANSWER_LIMIT, connection.close()).await.is_err() {
+            tracing::debug!("the broker does not answer: left without a farewell");
         }
     }
 }
 
 async fn open(connection: &Connection) -> Result<Channel, String> {
-    timeout(ANSWER_LIMIT, connection.create_channel())
+    in_time("open a channel", Channel::open(connection)).await
+}
+
+/// What the broker was asked for, or why it was not done within [`ANSWER_LIMIT`].
+pub(super) async fn in_time<T, E: ToString>(
+    what: &str,
+    asked: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
+    timeout(ANSWER_LIMIT, asked)
         .await
-        .map_err(|_| format!("the broker takes longer than {ANSWER_LIMIT:?} to open a channel"))?
-        .map_err(|error| reason(&error))
+        .map_err(|_| format!("the broker takes longer than {ANSWER_LIMIT:?} to {what}"))?
+        .map_err(|error| error.to_string())
 }

@@ -3,13 +3,10 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
-use lapin::{Channel, ErrorKind};
-use service_kit::broker::reason;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use service_kit::amqp::{Channel, Failure};
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::broker::{ANSWER_LIMIT, Broker};
+use super::broker::{Broker, in_time};
 use super::metrics;
 use super::topology::DEAD_LETTER_QUEUE;
 
@@ -34,23 +31,21 @@ pub(super) async fn watch(broker: &Broker) -> Infallible {
 /// The messages that wait, none when the queue is not there. The channel is kept for the next time as long as it is good.
 async fn count(broker: &Broker, kept: &mut Option<Channel>) -> Result<u32, String> {
     let channel = match kept.take() {
-        Some(open) if open.status().connected() => open,
+        Some(open) if open.is_open() => open,
         _ => broker.another_channel().await?,
     };
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let asked = channel.queue_declare(DEAD_LETTER_QUEUE.into(), passive, FieldTable::default());
-    match timeout(ANSWER_LIMIT, asked).await {
-        Ok(Ok(queue)) => {
-            *kept = Some(channel);
-            Ok(queue.message_count())
+    in_time("answer", async {
+        match channel.depth(DEAD_LETTER_QUEUE).await {
+            Ok(messages) => {
+                *kept = Some(channel);
+                Ok(messages)
+            }
+            Err(Failure::Refused(refusal)) if refusal.code == NOT_FOUND => Ok(0),
+            Err(failure) => Err(failure),
         }
-        Ok(Err(error)) if is_not_there(&error) => Ok(0),
-        Ok(Err(error)) => Err(reason(&error)),
-        Err(_) => Err(format!("the broker takes longer than {ANSWER_LIMIT:?} to answer")),
-    }
+    })
+    .await
 }
 
-fn is_not_there(error: &lapin::Error) -> bool {
-    const NOT_FOUND: u16 = 404;
-    matches!(error.kind(), ErrorKind::ProtocolError(amqp) if amqp.get_id() == NOT_FOUND)
-}
+/// There is no such queue.
+const NOT_FOUND: u16 = 404;

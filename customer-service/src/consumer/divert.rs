@@ -3,12 +3,9 @@
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
-use lapin::message::Delivery;
-use lapin::options::BasicPublishOptions;
-use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation};
-use service_kit::broker::reason;
+use amq_protocol::protocol::BasicProperties;
+use amq_protocol::types::ShortString;
+use service_kit::amqp::{Channel, Delivery, Message, Outcome, content_header};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 use tracing::field::display;
@@ -67,6 +64,13 @@ impl<'a> Move<'a> {
         Self { delivery, reason, destination }
     }
 
+    const fn exchange(&self) -> &'static str {
+        match self.destination {
+            Destination::Retry { .. } => RETRY_EXCHANGE,
+            Destination::DeadLetter { .. } => DEAD_LETTER_EXCHANGE,
+        }
+    }
+
     /// Tells metrics and log that it was moved.
     pub(super) fn report(&self) {
         let event_id = event_id(self.delivery);
@@ -104,45 +108,37 @@ pub(super) async fn divert(
     channel: &Channel,
     moves: &[Move<'_>],
     args: &IntakeArgs,
-    frame_max: u32,
+    frame_max: usize,
 ) -> Result<(), String> {
     if moves.is_empty() {
         return Ok(());
     }
     let now = OffsetDateTime::now_utc();
-    let room = (frame_max as usize).saturating_sub(FRAME_OVERHEAD);
-    let all = async {
-        let sent = try_join_all(moves.iter().map(|one| {
-            let exchange = match one.destination {
-                Destination::Retry { .. } => RETRY_EXCHANGE,
-                Destination::DeadLetter { .. } => DEAD_LETTER_EXCHANGE,
-            };
-            channel.basic_publish(
-                exchange.into(),
-                QUEUE.into(),
-                BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
-                &one.delivery.data,
-                properties(one, now, args, room),
-            )
-        }))
-        .await?;
-        try_join_all(sent).await
-    };
-    let confirmations = timeout(CONFIRM_LIMIT, all)
+    let room = frame_max.saturating_sub(FRAME_OVERHEAD);
+    for exchange in [RETRY_EXCHANGE, DEAD_LETTER_EXCHANGE] {
+        let there = moves.iter().filter(|one| one.exchange() == exchange);
+        let messages: Vec<Message> = there.map(|one| message(one, now, args, room)).collect();
+        publish(channel, exchange, &messages).await?;
+    }
+    Ok(())
+}
+
+async fn publish(channel: &Channel, exchange: &str, messages: &[Message]) -> Result<(), String> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    timeout(CONFIRM_LIMIT, channel.publish(&exchange.into(), messages))
         .await
         .map_err(|_| format!("the broker takes longer than {CONFIRM_LIMIT:?} to confirm"))?
-        .map_err(|error| reason(&error))?;
-    // The driver may hang a returned message on the wrong confirm: one return makes all of them doubtful.
-    for confirmation in confirmations {
-        match confirmation {
-            Confirmation::Ack(None) => (),
-            Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
-                return Err(format!(
-                    "the exchange {} leads to no queue: {}",
-                    returned.exchange, returned.reply_text
-                ));
+        .map_err(|failure| failure.to_string())?;
+    for outcome in channel.outcomes(messages) {
+        match outcome {
+            Some(Outcome::Confirmed) => (),
+            Some(Outcome::Returned(why)) => {
+                let said = why.reply_text;
+                return Err(format!("the exchange {exchange} leads to no queue: {said}"));
             }
-            Confirmation::Nack(None) | Confirmation::NotRequested => {
+            Some(Outcome::Nacked) | None => {
                 return Err(
                     "the broker refused a message for a retry or dead-letter queue".to_owned()
                 );
@@ -150,6 +146,17 @@ pub(super) async fn divert(
         }
     }
     Ok(())
+}
+
+fn message(one: &Move<'_>, now: OffsetDateTime, args: &IntakeArgs, room: usize) -> Message {
+    let properties = properties(one, now, args, room);
+    let body = &one.delivery.body;
+    Message {
+        message_id: one.delivery.message_id().unwrap_or_default().to_owned(),
+        routing_key: QUEUE.into(),
+        content_header: content_header(body.len(), &properties),
+        body: body.to_vec(),
+    }
 }
 
 /// The original's properties, with our headers. The user goes: the broker accepts none but our own.
@@ -160,7 +167,7 @@ fn properties(
     room: usize,
 ) -> BasicProperties {
     const PERSISTENT: u8 = 2;
-    let original = &one.delivery.properties;
+    let original = one.delivery.properties();
     let copied = |value: &Option<ShortString>,
                   with: fn(BasicProperties, ShortString) -> BasicProperties,
                   to| match value {

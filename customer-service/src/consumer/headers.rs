@@ -10,8 +10,8 @@
 //!
 //! Whatever other headers it had it keeps, except those that the broker owns or obeys.
 
-use lapin::message::Delivery;
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use amq_protocol::types::{AMQPValue, FieldTable};
+use service_kit::amqp::Delivery;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -63,10 +63,10 @@ pub(super) fn of_copy(
     let first_failed_at = string(delivery, FIRST_FAILED_AT)
         .filter(|text| OffsetDateTime::parse(text, &Rfc3339).is_ok())
         .unwrap_or_else(|| now.clone());
-    let original = |name, here: &ShortString| {
+    let original = |name, here: &str| {
         // A string of the usual length only: it may have been set outside.
         let before = string(delivery, name).filter(|text| text.len() <= usize::from(u8::MAX));
-        before.unwrap_or_else(|| here.to_string())
+        before.unwrap_or_else(|| here.to_owned())
     };
 
     let mut ours = FieldTable::default();
@@ -74,8 +74,8 @@ pub(super) fn of_copy(
         (REASON, shortened(reason)),
         (FIRST_FAILED_AT, first_failed_at),
         (LAST_FAILED_AT, now),
-        (ORIGINAL_EXCHANGE, original(ORIGINAL_EXCHANGE, &delivery.exchange)),
-        (ORIGINAL_ROUTING_KEY, original(ORIGINAL_ROUTING_KEY, &delivery.routing_key)),
+        (ORIGINAL_EXCHANGE, original(ORIGINAL_EXCHANGE, &delivery.envelope.exchange)),
+        (ORIGINAL_ROUTING_KEY, original(ORIGINAL_ROUTING_KEY, &delivery.envelope.routing_key)),
     ] {
         ours.insert(name.into(), AMQPValue::LongString(value.into()));
     }
@@ -84,7 +84,7 @@ pub(super) fn of_copy(
     }
 
     let mut all = FieldTable::default();
-    for (name, value) in delivery.properties.headers().iter().flatten() {
+    for (name, value) in delivery.properties().headers().iter().flatten() {
         if is_kept(name.as_str()) {
             all.insert(name.clone(), value.clone());
         }
@@ -103,7 +103,7 @@ fn is_kept(name: &str) -> bool {
 }
 
 fn header<'a>(delivery: &'a Delivery, name: &str) -> Option<&'a AMQPValue> {
-    delivery.properties.headers().as_ref()?.inner().get(name)
+    delivery.properties().headers().as_ref()?.inner().get(name)
 }
 
 fn string(delivery: &Delivery, name: &str) -> Option<String> {

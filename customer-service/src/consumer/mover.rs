@@ -1,19 +1,16 @@
 //! The way to the retry and dead-letter queues: a connection of its own. A broker that is short of memory or disk stops reading
 //! from whoever publishes; acknowledgements on the same connection would be stuck behind.
 
-use lapin::Channel;
-use lapin::options::ConfirmSelectOptions;
-use service_kit::broker::reason;
-use tokio::time::timeout;
+use service_kit::amqp::Channel;
 
-use super::broker::{ANSWER_LIMIT, Broker};
+use super::broker::{Broker, in_time};
 use super::config::IntakeArgs;
 use super::divert::{Move, divert};
 
 /// A channel with confirms, opened when there is something to move: most consumers never need it.
 pub(super) struct Mover {
     broker: Broker,
-    channel: Option<(Channel, u32)>,
+    channel: Option<(Channel, usize)>,
 }
 
 impl Mover {
@@ -34,7 +31,7 @@ impl Mover {
             return Ok(());
         }
         let (channel, frame_max) = match self.channel.take() {
-            Some(open) if open.0.status().connected() => open,
+            Some(open) if open.0.is_open() => open,
             _ => self.open().await?,
         };
         divert(&channel, moves, args, frame_max).await?;
@@ -42,12 +39,9 @@ impl Mover {
         Ok(())
     }
 
-    async fn open(&mut self) -> Result<(Channel, u32), String> {
+    async fn open(&mut self) -> Result<(Channel, usize), String> {
         let (channel, frame_max) = self.broker.channel().await?;
-        timeout(ANSWER_LIMIT, channel.confirm_select(ConfirmSelectOptions::default()))
-            .await
-            .map_err(|_| format!("the broker takes longer than {ANSWER_LIMIT:?} to answer"))?
-            .map_err(|error| reason(&error))?;
+        in_time("answer", channel.confirm()).await?;
         Ok((channel, frame_max))
     }
 

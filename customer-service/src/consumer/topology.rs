@@ -1,9 +1,7 @@
 //! Declares the exchanges and queues that the consumer needs. Their names and kinds are a contract with everybody else.
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, ErrorKind, ExchangeKind};
-use service_kit::broker::reason;
+use amq_protocol::types::{AMQPValue, FieldTable};
+use service_kit::amqp::{Channel, Failure};
 
 /// Where services publish their events; declared here too, so that it does not matter who starts first.
 pub(super) const EVENTS_EXCHANGE: &str = "orders.events";
@@ -34,9 +32,9 @@ const DELIVERY_LIMIT: i32 = i32::MAX;
 /// With a sentence that says which exchange or queue is the matter, what the broker says and what to do. The channel is
 /// closed then.
 pub(super) async fn declare(channel: &Channel) -> Result<(), String> {
-    exchange(channel, EVENTS_EXCHANGE, ExchangeKind::Topic).await?;
-    exchange(channel, RETRY_EXCHANGE, ExchangeKind::Direct).await?;
-    exchange(channel, DEAD_LETTER_EXCHANGE, ExchangeKind::Direct).await?;
+    exchange(channel, EVENTS_EXCHANGE, "topic").await?;
+    exchange(channel, RETRY_EXCHANGE, "direct").await?;
+    exchange(channel, DEAD_LETTER_EXCHANGE, "direct").await?;
 
     let limit = ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT));
     queue(channel, QUEUE, [limit]).await?;
@@ -62,12 +60,9 @@ fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
-async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(), String> {
-    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    channel
-        .exchange_declare(name.into(), kind, options, FieldTable::default())
-        .await
-        .map_err(|error| explain(&format!("exchange {name}"), &error))
+async fn exchange(channel: &Channel, name: &str, kind: &str) -> Result<(), String> {
+    let declared = channel.declare_exchange(name.into(), kind, false).await;
+    declared.map_err(|failure| explain(&format!("exchange {name}"), &failure))
 }
 
 async fn queue<const N: usize>(
@@ -75,44 +70,32 @@ async fn queue<const N: usize>(
     name: &str,
     arguments: [(&str, AMQPValue); N],
 ) -> Result<(), String> {
-    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     let mut table = FieldTable::default();
     table.insert("x-queue-type".into(), text("quorum"));
     for (argument, value) in arguments {
         table.insert(argument.into(), value);
     }
-    channel
-        .queue_declare(name.into(), options, table)
-        .await
-        .map(drop)
-        .map_err(|error| explain(&format!("queue {name}"), &error))
+    let declared = channel.declare_queue(name, table).await;
+    declared.map_err(|failure| explain(&format!("queue {name}"), &failure))
 }
 
 async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Result<(), String> {
-    channel
-        .queue_bind(
-            queue.into(),
-            exchange.into(),
-            key.into(),
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        )
-        .await
-        .map_err(|error| explain(&format!("binding of {queue} to {exchange}"), &error))
+    let bound = channel.bind_queue(queue, exchange, key).await;
+    bound.map_err(|failure| explain(&format!("binding of {queue} to {exchange}"), &failure))
 }
 
 /// The broker names what differs: "inequivalent arg 'x-queue-type' for queue '…' in vhost '…': received … but current is …".
-fn explain(object: &str, error: &lapin::Error) -> String {
+fn explain(object: &str, failure: &Failure) -> String {
     const PRECONDITION_FAILED: u16 = 406;
-    match error.kind() {
-        ErrorKind::ProtocolError(amqp) if amqp.get_id() == PRECONDITION_FAILED => {
-            let text = amqp.get_message().as_str();
+    match failure {
+        Failure::Refused(refusal) if refusal.code == PRECONDITION_FAILED => {
+            let text = refusal.said.as_str();
             let differs = text.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(text);
             format!(
                 "{object} exists already, but otherwise than it has to be: {differs}; empty it and delete it, and it \
                  will be declared anew by itself"
             )
         }
-        _ => format!("{object} can't be declared: {}", reason(error)),
+        _ => format!("{object} can't be declared: {failure}"),
     }
 }

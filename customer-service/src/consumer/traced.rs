@@ -2,8 +2,8 @@
 //! [conventions for RabbitMQ](https://opentelemetry.io/docs/specs/semconv/messaging/rabbitmq/), operation *process*). A batch is a
 //! part of many traces: each of its messages has spans of its own in the one that it comes from.
 
-use lapin::message::Delivery;
-use lapin::types::{AMQPValue, ShortString};
+use amq_protocol::types::AMQPValue;
+use service_kit::amqp::Delivery;
 use service_kit::trace::{KeyValue, Parent, Span, SpanKind, TraceContext, TraceId, tracer};
 
 use super::batch::Message;
@@ -21,7 +21,7 @@ impl Traced {
         };
         let begin = |message: &Message| {
             let delivery = &message.delivery;
-            let key = delivery.routing_key.as_str();
+            let key = delivery.envelope.routing_key.as_str();
             let mut attributes = vec![
                 KeyValue::new("messaging.system", "rabbitmq"),
                 KeyValue::new("messaging.operation.type", "process"),
@@ -83,7 +83,8 @@ const STATEMENTS: &str = "INSERT processed_events UPDATE customers";
 
 /// As the conventions for RabbitMQ have it.
 fn destination(delivery: &Delivery) -> String {
-    let (exchange, key) = (delivery.exchange.as_str(), delivery.routing_key.as_str());
+    let (exchange, key) =
+        (delivery.envelope.exchange.as_str(), delivery.envelope.routing_key.as_str());
     let parts = [exchange, key, QUEUE].into_iter().enumerate();
     // What came by way of the default exchange has the queue's name as its key.
     let kept = parts.filter(|(place, part)| !part.is_empty() && (*place == 2 || *part != QUEUE));
@@ -92,7 +93,7 @@ fn destination(delivery: &Delivery) -> String {
 
 /// The event's id, as the message's property says it.
 pub(super) fn event_id(delivery: &Delivery) -> Option<&str> {
-    delivery.properties.message_id().as_ref().map(ShortString::as_str)
+    delivery.message_id()
 }
 
 /// The trace that the message is a part of, if it says so.
@@ -101,7 +102,7 @@ pub(super) fn trace_id(delivery: &Delivery) -> Option<TraceId> {
 }
 
 fn creation(delivery: &Delivery) -> Option<TraceContext> {
-    let header = |name| match delivery.properties.headers().as_ref()?.inner().get(name)? {
+    let header = |name| match delivery.properties().headers().as_ref()?.inner().get(name)? {
         AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
         _ => None,
     };

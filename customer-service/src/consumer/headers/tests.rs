@@ -1,4 +1,6 @@
-use lapin::BasicProperties;
+use amq_protocol::protocol::BasicProperties;
+use amq_protocol::types::ShortString;
+use service_kit::amqp::{Envelope, content_header};
 
 use super::*;
 
@@ -13,10 +15,14 @@ fn delivery<const N: usize>(headers: [(&str, AMQPValue); N]) -> Delivery {
     for (name, value) in headers {
         table.insert(name.into(), value);
     }
-    let mut delivery =
-        Delivery::mock(1, "orders.events".into(), "order.created".into(), false, Vec::new());
-    delivery.properties = BasicProperties::default().with_headers(table);
-    delivery
+    let envelope = Envelope {
+        tag: 1,
+        redelivered: false,
+        exchange: "orders.events".to_owned(),
+        routing_key: "order.created".to_owned(),
+    };
+    let properties = BasicProperties::default().with_headers(table);
+    Delivery::new(envelope, content_header(0, &properties).into(), Vec::new().into())
 }
 
 fn copied<const N: usize>(headers: [(&str, AMQPValue); N]) -> FieldTable {

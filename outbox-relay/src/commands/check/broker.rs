@@ -8,15 +8,16 @@ use service_kit::broker::BrokerUrl;
 use tokio::time::timeout;
 
 use super::finding::{Check, Finding};
-use crate::amqp::{Channel, Connection, Failure};
+use crate::broker::FRAME_MAX;
 use crate::config::RelayArgs;
 use crate::topology::{NOT_FOUND, Topology};
+use service_kit::amqp::{Channel, Connection, Failure};
 
 /// How long the broker may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn check(url: &BrokerUrl, relay: &RelayArgs) -> Vec<Check> {
-    let connection = match Connection::open(url, "outbox command check").await {
+    let connection = match Connection::open(url, "outbox command check", FRAME_MAX).await {
         Ok(connection) => connection,
         Err(error) => {
             let mend = "see that the broker runs, that RABBITMQ_URL is right, and that its user may use its virtual host: \
@@ -75,7 +76,7 @@ async fn exchange(connection: &Connection, relay: &RelayArgs) -> Check {
 async fn is_there(connection: &Connection, name: ShortString) -> anyhow::Result<bool> {
     let failed = |failure: Failure| anyhow!("{failure}");
     let channel = Channel::open(connection).await.map_err(failed)?;
-    match channel.declare_exchange(name, true).await {
+    match channel.declare_exchange(name, "topic", true).await {
         Ok(()) => Ok(true),
         Err(Failure::Refused(refusal)) if refusal.code == NOT_FOUND => Ok(false),
         Err(failure) => Err(failed(failure)),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::broker::BrokerStream;
 use amq_protocol::auth::Credentials;
 use amq_protocol::frame::{AMQPFrame, ProtocolVersion};
 use amq_protocol::protocol::{AMQPClass, connection};
@@ -9,7 +10,6 @@ use amq_protocol::types::{AMQPValue, FieldTable, ShortString};
 use amq_protocol::uri::AMQPUri;
 use anyhow::{Context as _, bail};
 use bytes::BytesMut;
-use service_kit::broker::BrokerStream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::heard::Heard;
@@ -21,15 +21,16 @@ const FRAME_MIN: usize = 4096;
 /// Bytes of the first frames at the most: a broker may tell much about itself.
 const FIRST_FRAMES: usize = 128 << 10;
 
-/// Bytes of a frame, unless the URL says otherwise or the broker wants less: enough for any headers of sense, and little room for a
-/// connection to keep. Longer bodies take several frames.
-const FRAME_MAX: u32 = 32 << 10;
-
 const LOST: &str = "the connection to the broker was lost while it was being made";
 
-/// What a broker of today can do for a publisher, which it does for those who say that they understand it.
-const CAPABILITIES: [&str; 4] =
-    ["publisher_confirms", "basic.nack", "connection.blocked", "authentication_failure_close"];
+/// What a broker of today can do, which it does for those who say that they understand it.
+const CAPABILITIES: [&str; 5] = [
+    "publisher_confirms",
+    "basic.nack",
+    "connection.blocked",
+    "authentication_failure_close",
+    "consumer_cancel_notify",
+];
 
 /// A connection that may be used, and its terms.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub(super) struct Agreed {
     pub(super) heartbeat: Option<Duration>,
 }
 
-/// Logs in to the virtual host of `uri` under `name`.
+/// Logs in to the virtual host of `uri` under `name`, for frames of `wanted` bytes.
 ///
 /// # Errors
 /// What the broker has against it.
@@ -51,6 +52,7 @@ pub(super) async fn shake_hands(
     stream: BrokerStream,
     uri: &AMQPUri,
     name: &str,
+    wanted: u32,
 ) -> anyhow::Result<Agreed> {
     let mut talk = Talk { stream, received: BytesMut::new() };
     talk.send(&AMQPFrame::ProtocolHeader(ProtocolVersion::amqp_0_9_1())).await?;
@@ -63,7 +65,7 @@ pub(super) async fn shake_hands(
     };
     let ours = &uri.query;
     let channel_max = stricter(ours.channel_max.unwrap_or(0), channel_max, u16::MAX);
-    let frame_max = stricter(ours.frame_max.unwrap_or(FRAME_MAX), frame_max, FRAME_MAX);
+    let frame_max = stricter(ours.frame_max.unwrap_or(wanted), frame_max, wanted);
     let heartbeat = ours.heartbeat.unwrap_or(heartbeat);
     let terms = connection::TuneOk { channel_max, frame_max, heartbeat };
     talk.say(connection::AMQPMethod::TuneOk(terms)).await?;
@@ -111,7 +113,7 @@ fn about_us(name: &str) -> FieldTable {
     let mut properties = FieldTable::default();
     for (property, value) in [
         ("connection_name", name),
-        ("product", env!("CARGO_PKG_NAME")),
+        ("product", "outbox pipeline"),
         ("version", env!("CARGO_PKG_VERSION")),
         ("platform", "Rust"),
     ] {

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use crate::broker::BrokerUrl;
 use amq_protocol::frame::AMQPFrame;
 use amq_protocol::protocol::{AMQPClass, connection};
-use service_kit::broker::BrokerUrl;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -20,22 +20,23 @@ const ANSWERS: usize = 64;
 
 /// A connection to the broker. It ends when this is dropped, with or without a goodbye.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     pub(super) shared: Arc<Shared>,
     /// The [`reader`] and the [`keeper`], which end with this.
     _tasks: JoinSet<()>,
 }
 
 impl Connection {
-    /// Connects to the first broker of `url` that answers, under `name`, which the management UI shows.
+    /// Connects to the first broker of `url` that answers, under `name`, which the management UI shows. Frames are to have `frame_max`
+    /// bytes at the most, unless the URL says otherwise or the broker wants less: headers have to fit into one, bodies take several.
     ///
     /// # Errors
     /// Why none does, in words without secrets.
-    pub(crate) async fn open(url: &BrokerUrl, name: &str) -> anyhow::Result<Self> {
+    pub async fn open(url: &BrokerUrl, name: &str, frame_max: u32) -> anyhow::Result<Self> {
         url.open(
             |address, _| async move {
                 let stream = address.stream().await?;
-                let agreed = handshake::shake_hands(stream, address.uri(), name).await?;
+                let agreed = handshake::shake_hands(stream, address.uri(), name, frame_max).await?;
                 Ok(Self::start(agreed))
             },
             |connection| {
@@ -60,30 +61,36 @@ impl Connection {
         });
         let (answers, to_answer) = mpsc::channel(ANSWERS);
         let mut tasks = JoinSet::new();
-        let reader =
-            reader::Reader { shared: Arc::clone(&shared), stream: reading, received, answers };
+        let reader = reader::Reader {
+            shared: Arc::clone(&shared),
+            stream: reading,
+            received,
+            answers,
+            room: reader::ROOM,
+            arrived: None,
+        };
         tasks.spawn(reader.read(heartbeat));
         tasks.spawn(keeper::keep(Arc::clone(&shared), to_answer, heartbeat));
         Self { shared, _tasks: tasks }
     }
 
     /// Why it is over, if it is.
-    pub(crate) fn ended(&self) -> Option<&str> {
+    pub fn ended(&self) -> Option<&str> {
         self.shared.ended()
     }
 
     /// Whether the broker has told publishers to wait (<https://www.rabbitmq.com/docs/alarms>).
-    pub(crate) fn is_blocked(&self) -> bool {
+    pub fn is_blocked(&self) -> bool {
         self.shared.blocked.load(Ordering::Relaxed)
     }
 
     /// The longest frame that both sides agreed on, in bytes.
-    pub(crate) fn frame_max(&self) -> usize {
+    pub fn frame_max(&self) -> usize {
         self.shared.frame_max
     }
 
     /// Says goodbye, and waits until the broker has heard of it.
-    pub(crate) async fn close(&self) {
+    pub async fn close(&self) {
         const SUCCESS: u16 = 200;
         let goodbye = connection::AMQPMethod::Close(connection::Close {
             reply_code: SUCCESS,
@@ -128,6 +135,16 @@ impl Shared {
         self.over.cancel();
         for state in self.channels().values() {
             state.wake();
+        }
+    }
+
+    /// Waits until enough of a channel's messages are taken, or the connection is over.
+    pub(super) async fn wait_for_room(&self, state: &State) {
+        while !state.lock().deliveries.have_room() {
+            tokio::select! {
+                () = state.room.notified() => (),
+                () = self.over.cancelled() => return,
+            }
         }
     }
 

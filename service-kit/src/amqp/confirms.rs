@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::message::Message;
+use super::message::Message;
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// The broker is responsible for it now.
     Confirmed,
     /// The broker could not take it.
@@ -17,10 +17,13 @@ pub(crate) enum Outcome {
 
 /// Why a message came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Return {
-    pub(crate) reply_code: u16,
-    pub(crate) reply_text: String,
-    pub(crate) routing_key: String,
+pub struct Return {
+    /// See <https://www.rabbitmq.com/amqp-0-9-1-reference#constants>.
+    pub reply_code: u16,
+    /// The same in words.
+    pub reply_text: String,
+    /// With which it was published.
+    pub routing_key: String,
 }
 
 /// See the [module](self).
@@ -81,7 +84,7 @@ impl Confirms {
     }
 
     /// What became of `messages`, in their order; none for those of which nothing is known.
-    pub(super) fn outcomes(&mut self, messages: &[Message]) -> Vec<Option<Outcome>> {
+    pub(super) fn outcomes(&mut self, messages: &[impl AsRef<Message>]) -> Vec<Option<Outcome>> {
         let outcome = |(message, told): (&Message, &Option<bool>)| {
             let confirmed = (*told)?;
             Some(match self.returned.remove(&message.message_id) {
@@ -90,7 +93,7 @@ impl Confirms {
                 None => Outcome::Nacked,
             })
         };
-        messages.iter().zip(&self.told).map(outcome).collect()
+        messages.iter().map(AsRef::as_ref).zip(&self.told).map(outcome).collect()
     }
 }
 
@@ -106,7 +109,6 @@ mod tests {
             routing_key: "order.created".into(),
             content_header: Vec::new(),
             body: Vec::new(),
-            span: None,
         };
         (0..count).map(message).collect()
     }

@@ -1,5 +1,7 @@
-//! The methods that a publisher hears from a broker, read from their bytes
+//! The methods that one who publishes or consumes hears from a broker, read from their bytes
 //! (<https://www.rabbitmq.com/amqp-0-9-1-reference>). None of the tables among them is needed: each is stepped over.
+
+use super::deliveries::Envelope;
 
 /// What the broker says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,11 +21,18 @@ pub(super) enum Heard {
     Blocked,
     Unblocked,
     /// Of a channel.
-    ChannelOpenOk,
+    /// What was asked for.
+    Done,
     ChannelClose(Goodbye),
     ChannelCloseOk,
-    DeclareOk,
-    SelectOk,
+    /// The queue that was asked for, and how many messages wait in it.
+    Queue {
+        messages: u32,
+    },
+    /// A message follows.
+    Deliver(Envelope),
+    /// No more messages follow: their queue is gone.
+    Cancel,
     Ack(Saying),
     Nack(Saying),
     Return {
@@ -31,16 +40,17 @@ pub(super) enum Heard {
         reply_text: String,
         routing_key: String,
     },
-    /// Nothing that a publisher expects: class and method.
+    /// Nothing that is expected: class and method.
     Other(u16, u16),
 }
 
 /// Why the broker closes something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Goodbye {
+pub struct Goodbye {
     /// See <https://www.rabbitmq.com/amqp-0-9-1-reference#constants>.
-    pub(crate) code: u16,
-    pub(crate) said: String,
+    pub code: u16,
+    /// The same in words.
+    pub said: String,
 }
 
 /// Of which messages the broker speaks.
@@ -70,11 +80,13 @@ pub(super) fn method(mut bytes: &[u8]) -> Option<Heard> {
         (10, 51) => Heard::CloseOk,
         (10, 60) => Heard::Blocked,
         (10, 61) => Heard::Unblocked,
-        (20, 11) => Heard::ChannelOpenOk,
+        (20 | 40 | 85, 11) | (50, 21) | (60, 11 | 21) => Heard::Done,
+        (50, 11) => {
+            let _queue = short_string(bytes)?;
+            Heard::Queue { messages: u32(bytes)? }
+        }
         (20, 40) => Heard::ChannelClose(goodbye(bytes)?),
         (20, 41) => Heard::ChannelCloseOk,
-        (40, 11) => Heard::DeclareOk,
-        (85, 11) => Heard::SelectOk,
         (60, 80) => Heard::Ack(saying(bytes)?),
         (60, 120) => Heard::Nack(saying(bytes)?),
         (60, 50) => {
@@ -82,32 +94,17 @@ pub(super) fn method(mut bytes: &[u8]) -> Option<Heard> {
             let _exchange = short_string(bytes)?;
             Heard::Return { reply_code, reply_text, routing_key: text(short_string(bytes)?) }
         }
+        (60, 60) => {
+            let _consumer = short_string(bytes)?;
+            let tag = u64(bytes)?;
+            let redelivered = bytes.split_off_first()? & 1 == 1;
+            let exchange = text(short_string(bytes)?);
+            let routing_key = text(short_string(bytes)?);
+            Heard::Deliver(Envelope { tag, redelivered, exchange, routing_key })
+        }
+        (60, 30) => Heard::Cancel,
         (class, method) => Heard::Other(class, method),
     })
-}
-
-/// Places of a message's properties in their order.
-const HEADERS: u16 = 2;
-const DELIVERY_MODE: u16 = 3;
-const PRIORITY: u16 = 4;
-const MESSAGE_ID: u16 = 8;
-
-/// The `message_id` among a message's properties, or nothing in its place when there is none; none when their bytes end too early.
-pub(super) fn message_id(mut content_header: &[u8]) -> Option<String> {
-    let bytes = &mut content_header;
-    // Class, weight, size of the body.
-    bytes.split_off(..12)?;
-    let flags = u16(bytes)?;
-    // The highest bit stands for the first.
-    let has = |property: u16| flags & (1 << (15 - property)) != 0;
-    for property in (0..MESSAGE_ID).filter(|property| has(*property)) {
-        match property {
-            HEADERS => long_string(bytes)?,
-            DELIVERY_MODE | PRIORITY => bytes.split_off(..1)?,
-            _ => short_string(bytes)?,
-        };
-    }
-    if has(MESSAGE_ID) { short_string(bytes).map(text) } else { Some(String::new()) }
 }
 
 fn goodbye(bytes: &mut &[u8]) -> Option<Goodbye> {
@@ -115,11 +112,14 @@ fn goodbye(bytes: &mut &[u8]) -> Option<Goodbye> {
 }
 
 fn saying(bytes: &mut &[u8]) -> Option<Saying> {
-    let tag = u64::from_be_bytes(*bytes.split_off(..8)?.first_chunk()?);
-    Some(Saying { tag, multiple: bytes.split_off_first()? & 1 == 1 })
+    Some(Saying { tag: u64(bytes)?, multiple: bytes.split_off_first()? & 1 == 1 })
 }
 
-fn u16(bytes: &mut &[u8]) -> Option<u16> {
+fn u64(bytes: &mut &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*bytes.split_off(..8)?.first_chunk()?))
+}
+
+pub(super) fn u16(bytes: &mut &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes(*bytes.split_off(..2)?.first_chunk()?))
 }
 
@@ -127,13 +127,13 @@ fn u32(bytes: &mut &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(*bytes.split_off(..4)?.first_chunk()?))
 }
 
-fn short_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn short_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let size = *bytes.split_off_first()?;
     bytes.split_off(..usize::from(size))
 }
 
 /// A long string, or a table, which looks the same from outside.
-fn long_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn long_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let size = u32(bytes)?;
     bytes.split_off(..usize::try_from(size).ok()?)
 }
@@ -145,13 +145,12 @@ fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use amq_protocol::protocol::basic::{self, AMQPProperties};
+    use amq_protocol::protocol::basic;
     use amq_protocol::protocol::{AMQPClass, channel, connection, gen_class};
     use amq_protocol::types::{AMQPValue, FieldTable};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::amqp::content_header;
 
     fn table() -> FieldTable {
         let mut table = FieldTable::default();
@@ -224,28 +223,23 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_a_message_is_found_behind_any_other_properties() {
-        let all = AMQPProperties::default()
-            .with_content_type("application/json".into())
-            .with_content_encoding("utf-8".into())
-            .with_headers(table())
-            .with_delivery_mode(2)
-            .with_priority(1)
-            .with_correlation_id("c".into())
-            .with_reply_to("r".into())
-            .with_expiration("1000".into())
-            .with_timestamp(7)
-            .with_app_id("shop".into());
-        for properties in [AMQPProperties::default(), all] {
-            let none = content_header(5, &properties);
-            assert_eq!(message_id(&none).as_deref(), Some(""));
-            let some = content_header(5, &properties.with_message_id("0190".into()));
-            assert_eq!(message_id(&some).as_deref(), Some("0190"));
-            let id_at = some.windows(4).position(|part| part == b"0190").expect("the id");
-            for end in 0..id_at + 4 {
-                assert_eq!(message_id(&some[..end]), None, "{end} bytes of it");
-            }
-        }
+    fn messages_are_announced() {
+        let deliver = basic::AMQPMethod::Deliver(basic::Deliver {
+            consumer_tag: "ctag".into(),
+            delivery_tag: 7,
+            redelivered: true,
+            exchange: "orders.events".into(),
+            routing_key: "order.created".into(),
+        });
+        let expected = Heard::Deliver(Envelope {
+            tag: 7,
+            redelivered: true,
+            exchange: "orders.events".to_owned(),
+            routing_key: "order.created".to_owned(),
+        });
+        hears(&AMQPClass::Basic(deliver), &expected);
+        let cancel = basic::Cancel { consumer_tag: "ctag".into(), nowait: true };
+        hears(&AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)), &Heard::Cancel);
     }
 
     proptest! {
@@ -258,9 +252,6 @@ mod tests {
             let bytes = [&class.to_be_bytes()[..], &method.to_be_bytes(), &rest].concat();
             if let Some(Heard::Other(other, number)) = super::method(&bytes) {
                 prop_assert_eq!((other, number), (class, method));
-            }
-            if let Some(id) = message_id(&bytes) {
-                prop_assert!(id.len() <= 255 * 3);
             }
         }
     }

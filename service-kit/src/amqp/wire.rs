@@ -3,7 +3,7 @@
 use amq_protocol::frame::{AMQPFrame, gen_frame};
 use amq_protocol::protocol::basic::{AMQPProperties, gen_properties};
 use amq_protocol::protocol::constants;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::heard::{self, Heard};
 
@@ -25,10 +25,10 @@ const MANDATORY: u8 = 1;
 pub(super) enum Frame {
     /// On this channel, 0 being the connection itself.
     Method(u16, Heard),
-    /// How a returned message begins: its `message_id`, nothing if it has none.
-    Header(u16, String),
-    /// A part of a returned message, of which nothing is needed.
-    Body,
+    /// How a message begins: its length and its properties.
+    Header(u16, Bytes),
+    /// A part of it.
+    Body(u16, Bytes),
     Heartbeat,
 }
 
@@ -53,16 +53,17 @@ pub(super) fn take(buffer: &mut BytesMut, longest: usize) -> Result<Option<Frame
     if buffer.len() < whole {
         return Ok(None);
     }
-    let frame = buffer.split_to(whole);
+    let mut frame = buffer.split_to(whole).freeze();
     if frame.last() != Some(&constants::FRAME_END) {
         return Err(UNREADABLE.to_owned());
     }
     let channel = u16::from_be_bytes([frame[1], frame[2]]);
-    let contents = &frame[HEAD..whole - 1];
+    frame.truncate(whole - 1);
+    let contents = frame.split_off(HEAD);
     let read = match kind {
-        constants::FRAME_METHOD => heard::method(contents).map(|it| Frame::Method(channel, it)),
-        constants::FRAME_HEADER => heard::message_id(contents).map(|id| Frame::Header(channel, id)),
-        constants::FRAME_BODY => Some(Frame::Body),
+        constants::FRAME_METHOD => heard::method(&contents).map(|it| Frame::Method(channel, it)),
+        constants::FRAME_HEADER => Some(Frame::Header(channel, contents)),
+        constants::FRAME_BODY => Some(Frame::Body(channel, contents)),
         constants::FRAME_HEARTBEAT => Some(Frame::Heartbeat),
         _ => None,
     };
@@ -105,7 +106,7 @@ pub(super) fn put_body(buffer: &mut Vec<u8>, channel: u16, part: &[u8]) {
 }
 
 /// How a message with a body of `body_size` bytes begins.
-pub(crate) fn content_header(body_size: usize, properties: &AMQPProperties) -> Vec<u8> {
+pub fn content_header(body_size: usize, properties: &AMQPProperties) -> Vec<u8> {
     let mut header = Vec::with_capacity(256);
     header.extend_from_slice(&BASIC.to_be_bytes());
     header.extend_from_slice(&[0, 0]);

@@ -2,12 +2,12 @@
 
 use std::io::{Error, ErrorKind};
 
+use crate::broker::BrokerStream;
 use amq_protocol::frame::AMQPFrame;
-use service_kit::broker::BrokerStream;
 use tokio::io::{AsyncWriteExt as _, WriteHalf};
 
+use super::message::Message;
 use super::wire;
-use crate::message::Message;
 
 /// So much is gathered before it is sent.
 const GATHERED: usize = 64 << 10;

@@ -1,0 +1,306 @@
+//! A channel, on which one thing at a time is under way: a request, a window of messages, or consuming.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use amq_protocol::protocol::{AMQPClass, basic, channel, confirm, exchange, queue};
+use amq_protocol::types::{FieldTable, ShortString};
+use tokio::sync::Notify;
+
+use super::Connection;
+use super::confirms::{Confirms, Outcome, Return};
+use super::connection::Shared;
+use super::deliveries::{Deliveries, Delivery};
+use super::heard::Goodbye;
+use super::message::Message;
+
+/// Why the broker did not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It closed the channel over it.
+    Refused(Goodbye),
+    /// Nothing can be done over it any more, and this is why.
+    Lost(String),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(Goodbye { said, .. }) | Self::Lost(said) => f.write_str(said),
+        }
+    }
+}
+
+/// What is known of a channel.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    known: Mutex<Known>,
+    /// For the one that uses the channel.
+    news: Notify,
+    /// For the one that reads what the broker delivers.
+    pub(super) room: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The request under way is done.
+    pub(super) answered: bool,
+    /// Those in the queue that was asked for last.
+    pub(super) messages: u32,
+    /// The broker has closed the channel.
+    pub(super) closed: Option<Goodbye>,
+    pub(super) confirms: Confirms,
+    pub(super) deliveries: Deliveries,
+    /// The message that is coming, if it is one that comes back.
+    pub(super) returning: Option<Return>,
+}
+
+impl State {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wake(&self) {
+        self.news.notify_one();
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Channel {
+    shared: Arc<Shared>,
+    state: Arc<State>,
+    id: u16,
+}
+
+impl Channel {
+    /// Opens a channel.
+    pub async fn open(connection: &Connection) -> Result<Self, Failure> {
+        let shared = Arc::clone(&connection.shared);
+        let state = Arc::<State>::default();
+        let id = shared.add_channel(&state).map_err(Failure::Lost)?;
+        let channel = Self { shared, state, id };
+        let open = channel::AMQPMethod::Open(channel::Open {});
+        channel.ask(AMQPClass::Channel(open)).await?;
+        Ok(channel)
+    }
+
+    /// Has the broker confirm messages from now on.
+    pub async fn confirm(&self) -> Result<(), Failure> {
+        let select = confirm::AMQPMethod::Select(confirm::Select { nowait: false });
+        self.ask(AMQPClass::Confirm(select)).await
+    }
+
+    /// Declares a durable exchange, or, `passive`, only asks whether there is one of that name.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn declare_exchange(
+        &self,
+        exchange: ShortString,
+        kind: &str,
+        passive: bool,
+    ) -> Result<(), Failure> {
+        let declare = exchange::AMQPMethod::Declare(exchange::Declare {
+            exchange,
+            kind: kind.into(),
+            passive,
+            durable: true,
+            auto_delete: false,
+            internal: false,
+            nowait: false,
+            arguments: FieldTable::default(),
+        });
+        self.ask(AMQPClass::Exchange(declare)).await
+    }
+
+    /// Declares a durable queue.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn declare_queue(&self, queue: &str, arguments: FieldTable) -> Result<(), Failure> {
+        let declare = queue::AMQPMethod::Declare(queue::Declare {
+            queue: queue.into(),
+            passive: false,
+            durable: true,
+            exclusive: false,
+            auto_delete: false,
+            nowait: false,
+            arguments,
+        });
+        self.ask(AMQPClass::Queue(declare)).await
+    }
+
+    /// How many messages wait in a queue.
+    ///
+    /// # Errors
+    /// See [`Failure`]; the channel is closed when there is no such queue.
+    pub async fn depth(&self, queue: &str) -> Result<u32, Failure> {
+        let declare = queue::AMQPMethod::Declare(queue::Declare {
+            queue: queue.into(),
+            passive: true,
+            durable: false,
+            exclusive: false,
+            auto_delete: false,
+            nowait: false,
+            arguments: FieldTable::default(),
+        });
+        self.ask(AMQPClass::Queue(declare)).await?;
+        Ok(self.state.lock().messages)
+    }
+
+    /// Binds a queue to an exchange.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn bind_queue(
+        &self,
+        queue: &str,
+        exchange: &str,
+        routing_key: &str,
+    ) -> Result<(), Failure> {
+        let bind = queue::AMQPMethod::Bind(queue::Bind {
+            queue: queue.into(),
+            exchange: exchange.into(),
+            routing_key: routing_key.into(),
+            nowait: false,
+            arguments: FieldTable::default(),
+        });
+        self.ask(AMQPClass::Queue(bind)).await
+    }
+
+    /// Has the broker deliver the messages of a queue, `prefetch` that are not acknowledged at the most.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn consume(&self, queue: &str, prefetch: u16) -> Result<(), Failure> {
+        let qos = basic::Qos { prefetch_count: prefetch, global: false };
+        self.ask(AMQPClass::Basic(basic::AMQPMethod::Qos(qos))).await?;
+        let consume = basic::AMQPMethod::Consume(basic::Consume {
+            queue: queue.into(),
+            consumer_tag: "".into(),
+            no_local: false,
+            no_ack: false,
+            exclusive: false,
+            nowait: false,
+            arguments: FieldTable::default(),
+        });
+        self.ask(AMQPClass::Basic(consume)).await
+    }
+
+    /// Waits for messages and takes those that have arrived, in their order: `most` of them, and no further one once they have so many
+    /// `bytes`. None is lost when the wait is given up.
+    ///
+    /// # Errors
+    /// When no more can come: see [`Failure`].
+    pub async fn deliveries(&self, most: usize, bytes: usize) -> Result<Vec<Delivery>, Failure> {
+        self.wait_until(|known| known.deliveries.are_there()).await?;
+        let taken = self.state.lock().deliveries.take(most, bytes);
+        self.state.room.notify_one();
+        Ok(taken)
+    }
+
+    /// Acknowledges the message with this tag and all that were delivered before it.
+    ///
+    /// # Errors
+    /// Why the connection is over.
+    pub async fn acknowledge_up_to(&self, delivery_tag: u64) -> Result<(), String> {
+        let ack = basic::AMQPMethod::Ack(basic::Ack { delivery_tag, multiple: true });
+        self.shared.send(self.id, AMQPClass::Basic(ack)).await
+    }
+
+    /// Closes the channel.
+    pub async fn close(&self) -> Result<(), Failure> {
+        const SUCCESS: u16 = 200;
+        self.give_up_deliveries();
+        let close = channel::AMQPMethod::Close(channel::Close {
+            reply_code: SUCCESS,
+            reply_text: "OK".into(),
+            class_id: 0,
+            method_id: 0,
+        });
+        self.ask(AMQPClass::Channel(close)).await
+    }
+
+    /// Whether it can be used, as far as is known.
+    pub fn is_open(&self) -> bool {
+        self.shared.ended().is_none() && self.state.lock().closed.is_none()
+    }
+
+    /// Sends `messages`, each mandatory, and waits until the broker has told of all of them. Whatever comes of that, and should the wait
+    /// be given up, [`outcomes`](Self::outcomes) tells what is known of each.
+    pub async fn publish(
+        &self,
+        exchange: &ShortString,
+        messages: &[impl AsRef<Message>],
+    ) -> Result<(), Failure> {
+        self.state.lock().confirms.begin(messages.len());
+        self.send(exchange, messages).await.map_err(|error| {
+            let lost = self.shared.failed(&error);
+            self.refusal().map_or(Failure::Lost(lost), Failure::Refused)
+        })?;
+        self.wait_until(|known| known.confirms.are_complete()).await
+    }
+
+    /// What became of the `messages` that were published last; none for those of which nothing is known.
+    pub fn outcomes(&self, messages: &[impl AsRef<Message>]) -> Vec<Option<Outcome>> {
+        self.state.lock().confirms.outcomes(messages)
+    }
+
+    async fn send(
+        &self,
+        exchange: &ShortString,
+        messages: &[impl AsRef<Message>],
+    ) -> Result<(), std::io::Error> {
+        let mut writer = self.shared.writer.lock().await;
+        for message in messages {
+            // The broker takes no notice of what it gets after that.
+            if !self.is_open() {
+                break;
+            }
+            writer.publish(self.id, exchange.as_str(), message.as_ref()).await?;
+        }
+        writer.flush().await
+    }
+
+    async fn ask(&self, request: AMQPClass) -> Result<(), Failure> {
+        self.state.lock().answered = false;
+        self.shared.send(self.id, request).await.map_err(Failure::Lost)?;
+        self.wait_until(|known| known.answered).await
+    }
+
+    async fn wait_until(&self, is_done: impl Fn(&Known) -> bool) -> Result<(), Failure> {
+        loop {
+            let news = self.state.news.notified();
+            if is_done(&self.state.lock()) {
+                return Ok(());
+            }
+            if let Some(refusal) = self.refusal() {
+                return Err(Failure::Refused(refusal));
+            }
+            if let Some(reason) = self.shared.ended() {
+                return Err(Failure::Lost(reason.to_owned()));
+            }
+            if self.state.lock().deliveries.is_cancelled {
+                let reason = "the broker ended the consumer: was the queue deleted?";
+                return Err(Failure::Lost(reason.to_owned()));
+            }
+            news.await;
+        }
+    }
+
+    /// Nobody takes them any more: what the broker says further is read nevertheless.
+    fn give_up_deliveries(&self) {
+        self.state.lock().deliveries.give_up();
+        self.state.room.notify_one();
+    }
+
+    fn refusal(&self) -> Option<Goodbye> {
+        self.state.lock().closed.clone()
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.give_up_deliveries();
+    }
+}

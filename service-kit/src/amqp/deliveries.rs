@@ -1,0 +1,302 @@
+//! Messages that the broker delivers.
+
+use std::collections::VecDeque;
+use std::sync::OnceLock;
+
+use amq_protocol::protocol::basic::{AMQPProperties, parse_properties};
+use bytes::{Bytes, BytesMut};
+
+use super::properties::{self, CONTENT_TYPE, MESSAGE_ID, TYPE};
+
+/// Bytes of messages that wait to be taken, beyond which nothing further is read: the prefetch counts messages only.
+const ROOM: usize = 16 << 20;
+
+/// What a message takes besides its bytes.
+const FIXED: usize = 300;
+
+/// No broker takes longer messages (<https://www.rabbitmq.com/docs/configure>, `max_message_size`).
+const LONGEST: u64 = 512 << 20;
+
+/// What the broker says of a message that it delivers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// Its number on the channel: what it is acknowledged by.
+    pub tag: u64,
+    /// It was delivered before.
+    pub redelivered: bool,
+    /// Where it was published.
+    pub exchange: String,
+    /// With which routing key.
+    pub routing_key: String,
+}
+
+/// A message that the broker delivered.
+#[derive(Debug)]
+pub struct Delivery {
+    /// What the broker says of it.
+    pub envelope: Envelope,
+    /// Its properties as they came.
+    content_header: Bytes,
+    /// The same, as soon as somebody wants all of them.
+    properties: OnceLock<Box<AMQPProperties>>,
+    /// What it says.
+    pub body: Bytes,
+}
+
+impl Delivery {
+    /// A message with these properties, which [`content_header`](super::content_header) writes.
+    #[must_use]
+    pub const fn new(envelope: Envelope, content_header: Bytes, body: Bytes) -> Self {
+        Self { envelope, content_header, properties: OnceLock::new(), body }
+    }
+
+    /// The property `content_type`.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.text(CONTENT_TYPE)
+    }
+
+    /// The property `type`.
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        self.text(TYPE)
+    }
+
+    /// The property `message_id`.
+    #[must_use]
+    pub fn message_id(&self) -> Option<&str> {
+        self.text(MESSAGE_ID)
+    }
+
+    /// All properties; none of them when one of them can't be read: brokers hand on what they do not understand.
+    #[must_use]
+    pub fn properties(&self) -> &AMQPProperties {
+        self.properties.get_or_init(|| {
+            let bytes = self.content_header.get(12..).unwrap_or_default();
+            let parsed = parse_properties(bytes).map(|(_, properties)| properties);
+            Box::new(parsed.unwrap_or_default())
+        })
+    }
+
+    fn text(&self, property: u16) -> Option<&str> {
+        std::str::from_utf8(properties::text(&self.content_header, property)??).ok()
+    }
+
+    fn weight(&self) -> usize {
+        FIXED + self.content_header.len() + self.body.len()
+    }
+}
+
+/// A message of which not all has come yet.
+#[derive(Debug)]
+struct Arriving {
+    envelope: Envelope,
+    content_header: Option<Bytes>,
+    size: usize,
+    body: BytesMut,
+}
+
+/// The messages of a channel, from the first byte of each until somebody takes it.
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    arriving: Option<Arriving>,
+    arrived: VecDeque<Delivery>,
+    weight: usize,
+    /// The broker delivers no more.
+    pub(super) is_cancelled: bool,
+    /// Nobody takes them any more.
+    is_over: bool,
+}
+
+impl Deliveries {
+    /// A message begins.
+    pub(super) fn begin(&mut self, envelope: Envelope) {
+        let body = BytesMut::new();
+        self.arriving = Some(Arriving { envelope, content_header: None, size: 0, body });
+    }
+
+    /// The properties of the message that has begun. Says whether it is there as a whole.
+    ///
+    /// # Errors
+    /// When none has begun, or it is longer than any message.
+    pub(super) fn properties(&mut self, content_header: Bytes) -> Result<bool, String> {
+        let arriving = self.arriving.as_mut().filter(|it| it.content_header.is_none());
+        let arriving = arriving.ok_or("the broker sent properties of no message")?;
+        let size = properties::body_size(&content_header).filter(|size| *size <= LONGEST);
+        let size = size.and_then(|size| usize::try_from(size).ok());
+        arriving.size = size.ok_or("the broker sent a message longer than any")?;
+        arriving.content_header = Some(content_header);
+        Ok(self.complete())
+    }
+
+    /// A part of its body. Says whether it is there as a whole.
+    ///
+    /// # Errors
+    /// When nothing has begun, or this is more than was to come.
+    pub(super) fn body(&mut self, part: Bytes) -> Result<bool, String> {
+        let arriving = self.arriving.as_mut().filter(|it| it.content_header.is_some());
+        let arriving = arriving.ok_or("the broker sent a body of no message")?;
+        if arriving.body.len() + part.len() > arriving.size {
+            return Err("the broker sent more of a message than it had said".to_owned());
+        }
+        if arriving.body.is_empty() {
+            // A body in one part, as nearly all are, stays where it was read.
+            arriving.body = part.try_into_mut().unwrap_or_else(|part| BytesMut::from(&part[..]));
+        } else {
+            arriving.body.extend_from_slice(&part);
+        }
+        Ok(self.complete())
+    }
+
+    fn complete(&mut self) -> bool {
+        let whole = |it: &mut Arriving| it.content_header.is_some() && it.body.len() == it.size;
+        let Some(arriving) = self.arriving.take_if(whole) else {
+            return false;
+        };
+        let content_header = arriving.content_header.unwrap_or_default();
+        let delivery = Delivery::new(arriving.envelope, content_header, arriving.body.freeze());
+        if !self.is_over {
+            self.weight += delivery.weight();
+            self.arrived.push_back(delivery);
+        }
+        true
+    }
+
+    /// Whether any can be taken.
+    pub(super) fn are_there(&self) -> bool {
+        !self.arrived.is_empty()
+    }
+
+    /// Whether there is room for more.
+    pub(super) const fn have_room(&self) -> bool {
+        self.weight < ROOM
+    }
+
+    /// Takes the first ones: as many as `most`, and no further one once they have so many `bytes`.
+    pub(super) fn take(&mut self, most: usize, bytes: usize) -> Vec<Delivery> {
+        let (mut taken, mut weight) = (Vec::new(), 0);
+        while taken.len() < most && weight < bytes {
+            let Some(delivery) = self.arrived.pop_front() else {
+                break;
+            };
+            weight += delivery.weight();
+            taken.push(delivery);
+        }
+        self.weight -= weight;
+        taken
+    }
+
+    /// Nobody takes them any more: they return to their queue.
+    pub(super) fn give_up(&mut self) {
+        self.is_over = true;
+        self.arrived.clear();
+        self.weight = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::content_header;
+
+    fn envelope(tag: u64) -> Envelope {
+        let routing_key = "order.created".to_owned();
+        Envelope { tag, redelivered: false, exchange: "orders.events".to_owned(), routing_key }
+    }
+
+    fn header(size: usize) -> Bytes {
+        let properties = AMQPProperties::default()
+            .with_content_type("application/json".into())
+            .with_message_id("0190".into())
+            .with_type("order.created".into());
+        content_header(size, &properties).into()
+    }
+
+    fn arrive(deliveries: &mut Deliveries, tag: u64, size: usize) {
+        deliveries.begin(envelope(tag));
+        let mut arrived = deliveries.properties(header(size)).expect("properties");
+        for part in vec![b'x'; size].chunks(1000) {
+            assert!(!arrived, "before all of it is there");
+            arrived = deliveries.body(Bytes::copy_from_slice(part)).expect("a part");
+        }
+        assert!(arrived);
+    }
+
+    #[test]
+    fn a_message_is_there_once_all_of_its_body_is() {
+        let mut deliveries = Deliveries::default();
+        for (tag, size) in [(1, 0), (2, 1), (3, 1000), (4, 2500)] {
+            assert!(!deliveries.are_there());
+            arrive(&mut deliveries, tag, size);
+            let taken = deliveries.take(10, usize::MAX);
+            assert_eq!(taken.len(), 1);
+            let delivery = &taken[0];
+            assert_eq!((delivery.envelope.tag, delivery.body.len()), (tag, size));
+            assert_eq!(delivery.content_type(), Some("application/json"));
+            assert_eq!(delivery.message_id(), Some("0190"));
+            assert_eq!(delivery.kind(), Some("order.created"));
+            let id = delivery.properties().message_id().as_ref();
+            assert_eq!(id.map(amq_protocol::types::ShortString::as_str), Some("0190"));
+        }
+    }
+
+    #[test]
+    fn messages_are_taken_in_their_order_by_number_and_by_bytes() {
+        let mut deliveries = Deliveries::default();
+        (1..=10).for_each(|tag| arrive(&mut deliveries, tag, 5000));
+        let mut take = |most, bytes| {
+            let taken = deliveries.take(most, bytes);
+            taken.iter().map(|delivery| delivery.envelope.tag).collect::<Vec<_>>()
+        };
+        assert_eq!(take(3, usize::MAX), [1, 2, 3]);
+        assert_eq!(take(10, 9000), [4, 5]);
+        assert_eq!(take(10, 1), [6], "one at least");
+        assert_eq!(take(10, usize::MAX), [7, 8, 9, 10]);
+        assert_eq!(deliveries.weight, 0);
+    }
+
+    #[test]
+    fn there_is_room_until_some_megabytes_wait() {
+        let mut deliveries = Deliveries::default();
+        for tag in 1.. {
+            let before = deliveries.weight;
+            assert_eq!(deliveries.have_room(), before < ROOM);
+            if before >= ROOM {
+                break;
+            }
+            arrive(&mut deliveries, tag, 1 << 20);
+        }
+        assert!(deliveries.take(1, 1).len() == 1 && deliveries.have_room());
+        deliveries.give_up();
+        assert!(!deliveries.are_there() && deliveries.have_room());
+        arrive(&mut deliveries, 99, 10);
+        assert!(!deliveries.are_there(), "nobody takes them any more");
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        let mut deliveries = Deliveries::default();
+        deliveries.properties(header(1)).expect_err("nothing has begun");
+        deliveries.body(Bytes::from_static(b"x")).expect_err("nothing has begun");
+        deliveries.begin(envelope(1));
+        deliveries.body(Bytes::from_static(b"x")).expect_err("no properties yet");
+        deliveries.properties(Bytes::from_static(b"short")).expect_err("no length");
+        deliveries.begin(envelope(1));
+        assert_eq!(deliveries.properties(header(3)), Ok(false));
+        deliveries.properties(header(3)).expect_err("it has some");
+        deliveries.body(Bytes::from_static(b"four")).expect_err("longer than it said");
+        deliveries.begin(envelope(1));
+        let endless = [&[0, 60, 0, 0][..], &u64::MAX.to_be_bytes(), &[0, 0]].concat();
+        deliveries.properties(endless.into()).expect_err("longer than any");
+    }
+
+    #[test]
+    fn properties_that_can_not_be_read_are_none() {
+        let mut bytes = header(0).to_vec();
+        // A length that leads beyond the end.
+        bytes[14] = 255;
+        let delivery = Delivery::new(envelope(1), bytes.into(), Bytes::new());
+        assert_eq!(delivery.content_type(), None);
+        assert_eq!(*delivery.properties(), AMQPProperties::default());
+    }
+}

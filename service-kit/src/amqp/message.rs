@@ -1,0 +1,22 @@
+//! A message that is to be published.
+
+use amq_protocol::types::ShortString;
+
+/// A message, as it is sent.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// By which a returned message is recognised: that of its properties.
+    pub message_id: String,
+    /// What queues are bound by.
+    pub routing_key: ShortString,
+    /// Its properties, as [`content_header`](super::content_header) writes them.
+    pub content_header: Vec<u8>,
+    /// What it says.
+    pub body: Vec<u8>,
+}
+
+impl AsRef<Self> for Message {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}

@@ -1,0 +1,95 @@
+//! A message's properties in bytes, one at a time: most of them nobody asks for
+//! (AMQP 0-9-1 specification, section 4.2.6.1).
+
+use super::heard::{long_string, short_string, u16};
+
+/// Class, weight, and size of the body, which come before the properties.
+const BEFORE: usize = 12;
+
+/// Places of properties in their order.
+pub(super) const CONTENT_TYPE: u16 = 0;
+const HEADERS: u16 = 2;
+const DELIVERY_MODE: u16 = 3;
+const PRIORITY: u16 = 4;
+pub(super) const MESSAGE_ID: u16 = 8;
+const TIMESTAMP: u16 = 9;
+pub(super) const TYPE: u16 = 10;
+
+/// How long the body is; none when the bytes end too early.
+pub(super) fn body_size(content_header: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*content_header.get(4..BEFORE)?.first_chunk()?))
+}
+
+/// A property that is a short string, or nothing in its place when the message has none; none when the bytes end too early.
+pub(super) fn text(mut content_header: &[u8], wanted: u16) -> Option<Option<&[u8]>> {
+    let bytes = &mut content_header;
+    bytes.split_off(..BEFORE)?;
+    let flags = u16(bytes)?;
+    // The highest bit stands for the first.
+    let has = |property: u16| flags & (1 << (15 - property)) != 0;
+    for property in (0..wanted).filter(|property| has(*property)) {
+        match property {
+            HEADERS => long_string(bytes)?,
+            DELIVERY_MODE | PRIORITY => bytes.split_off(..1)?,
+            TIMESTAMP => bytes.split_off(..8)?,
+            _ => short_string(bytes)?,
+        };
+    }
+    if has(wanted) { short_string(bytes).map(Some) } else { Some(None) }
+}
+
+#[cfg(test)]
+mod tests {
+    use amq_protocol::protocol::basic::AMQPProperties;
+    use amq_protocol::types::{AMQPValue, FieldTable};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::amqp::content_header;
+
+    #[test]
+    fn a_text_is_found_behind_any_other_properties() {
+        let mut table = FieldTable::default();
+        table.insert("n".into(), AMQPValue::LongLongInt(7));
+        let all = AMQPProperties::default()
+            .with_content_type("application/json".into())
+            .with_content_encoding("utf-8".into())
+            .with_headers(table)
+            .with_delivery_mode(2)
+            .with_priority(1)
+            .with_correlation_id("c".into())
+            .with_reply_to("r".into())
+            .with_expiration("1000".into())
+            .with_message_id("0190".into())
+            .with_timestamp(7)
+            .with_type("order.created".into())
+            .with_app_id("shop".into());
+        let expected = [
+            (CONTENT_TYPE, &b"application/json"[..]),
+            (MESSAGE_ID, b"0190"),
+            (TYPE, b"order.created"),
+        ];
+        let (none, all) = (content_header(5, &AMQPProperties::default()), content_header(5, &all));
+        assert_eq!((body_size(&none), body_size(&all)), (Some(5), Some(5)));
+        for (property, value) in expected {
+            assert_eq!(text(&none, property), Some(None));
+            assert_eq!(text(&all, property), Some(Some(value)));
+            let at = all.windows(value.len()).position(|part| part == value).expect("it is there");
+            for end in 0..at + value.len() {
+                assert_eq!(text(&all[..end], property), None, "{end} bytes of it");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_have_a_text_or_none(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            for property in [CONTENT_TYPE, MESSAGE_ID, TYPE] {
+                if let Some(Some(text)) = text(&bytes, property) {
+                    prop_assert!(text.len() <= 255);
+                }
+            }
+            prop_assert_eq!(body_size(&bytes).is_some(), bytes.len() >= BEFORE);
+        }
+    }
+}

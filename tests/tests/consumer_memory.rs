@@ -1,0 +1,45 @@
+//! How much memory a consumer takes, whatever is delivered to it.
+#![cfg(target_os = "linux")]
+
+use anyhow::ensure;
+use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, order_created, until};
+use pipeline_tests::pipeline::connect;
+use pipeline_tests::resident::Resident;
+use serde_json::json;
+use uuid::Uuid;
+
+/// Messages of 900 kB, fewer than the prefetch: 135 MB that the broker may deliver at once.
+const MESSAGES: usize = 150;
+
+/// Megabytes that the consumer may have resident: two batches of 8 MiB, 16 MiB that wait for them, and a debug build's program.
+const MOST: u64 = 90;
+
+#[tokio::test]
+async fn large_messages_wait_at_the_broker_and_not_in_the_consumer() -> anyhow::Result<()> {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    let big = |_| {
+        let mut body = order_created(Uuid::now_v7(), customer);
+        body["data"]["note"] = json!("x".repeat(900_000));
+        body.to_string().into_bytes()
+    };
+    for part in 0..MESSAGES / 30 {
+        counting.publish_all((part * 30..part * 30 + 30).map(big)).await?;
+    }
+
+    let other = connect(&counting.database.url).await?;
+    other.batch_execute("BEGIN; SELECT FROM customers FOR UPDATE").await?;
+    let consumer = counting.consumer_process(&[("DATABASE_STATEMENT_TIMEOUT", "60s")]).await?;
+    // The first batch waits for the customer; the rest is on its way.
+    let held_up = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until(async || Ok(counting.sql.query_opt(held_up, &[]).await?.map(drop))).await?;
+    until(async || Ok((counting.waiting(QUEUE).await? == 0).then_some(()))).await?;
+    other.batch_execute("COMMIT").await?;
+
+    counting.counted(customer, i64::try_from(MESSAGES)?).await?;
+    let resident = Resident::of(&consumer)?;
+    ensure!(resident.most < MOST, "{resident:?} MB: {}", consumer.last_lines());
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    Ok(())
+}
