@@ -1,4 +1,4 @@
-//! A channel, on which one thing at a time is under way: a request, a window of messages, or consuming.
+//! Channels.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -64,7 +64,7 @@ impl State {
     }
 }
 
-/// See the [module](self).
+/// A channel of a [`Connection`], on which one thing at a time is under way: a request, a window of messages, or consuming.
 #[derive(Debug)]
 pub struct Channel {
     shared: Arc<Shared>,

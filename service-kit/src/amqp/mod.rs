@@ -1,8 +1,8 @@
 //! A connection to RabbitMQ of our own: AMQP 0-9-1 (<https://www.rabbitmq.com/amqp-0-9-1-reference>) as far as publishing with
 //! confirms (<https://www.rabbitmq.com/docs/confirms>) and consuming go.
 //!
-//! [`handshake`] logs in, [`reader`] takes what the broker says and [`keeper`] answers it. A [`Channel`] hands over [`message`]s and
-//! learns of their [`confirms`], or is handed [`deliveries`]. [`wire`], [`heard`], [`properties`] and [`writer`] know how all that looks in
+//! `handshake` logs in, `reader` takes what the broker says and `keeper` answers it. A [`Channel`] hands over a `message` and
+//! learns of their `confirms`, or is handed `deliveries`. `wire`, `heard`, `properties` and `writer` know how all that looks in
 //! bytes.
 
 mod channel;
