@@ -113,17 +113,31 @@ async fn answer(database: &Database, questions: Vec<Question>) {
             }
         }
         // It may be one row that can't be read: whoever asked for another one is to have it.
-        Err(DatabaseError::Refused(_)) if questions.len() > 1 => {
-            for question in questions {
-                let id = question.id;
-                let found = database.with(async |client| queries::find_order(client, id).await);
-                question.tell(found.await);
-            }
-        }
+        Err(DatabaseError::Refused(_)) if questions.len() > 1 => alone(database, questions).await,
         Err(error) => {
             for question in questions {
                 question.tell(Err(error.clone()));
             }
         }
+    }
+}
+
+/// Answers one by one, as long as the database answers at all.
+async fn alone(database: &Database, questions: Vec<Question>) {
+    let mut unwell = None;
+    for question in questions {
+        if question.answer.is_closed() {
+            continue;
+        }
+        let found = match &unwell {
+            None => {
+                database.with(async |client| queries::find_order(client, question.id).await).await
+            }
+            Some(error) => Err(DatabaseError::clone(error)),
+        };
+        if let Err(error @ (DatabaseError::Busy | DatabaseError::Unavailable(_))) = &found {
+            unwell = Some(error.clone());
+        }
+        question.tell(found);
     }
 }

@@ -3,10 +3,12 @@
 use anyhow::Context as _;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, RETRY_QUEUE, order_created, until};
 use pipeline_tests::pipeline::connect;
 use serde_json::{Value, json};
-use service_kit::amqp::{Channel, Connection, Message, content_header};
+use service_kit::amqp::{Channel, Connection, Failure, Message, content_header};
 use service_kit::broker::BrokerUrl;
 use uuid::Uuid;
 
@@ -173,30 +175,57 @@ async fn a_deadlock_with_someone_elses_transaction_charges_no_message() -> Teste
     .await
 }
 
-/// Brokers hand on what they do not look at, and drivers end the connection over it: each new one would be handed the same message.
+/// Publishes to the events' exchange with a correlation id that is no UTF-8: brokers hand on what they do not look at.
+async fn publish_foreign(counting: &Counting, body: Vec<u8>) -> Tested {
+    let words = |failure: Failure| anyhow::anyhow!("{failure}");
+    let url: BrokerUrl = counting.broker.amqp_url.parse().map_err(anyhow::Error::msg)?;
+    let connection = Connection::open(&url, "a foreign publisher", 128 << 10).await?;
+    let channel = Channel::open(&connection).await.map_err(words)?;
+    channel.confirm().await.map_err(words)?;
+    let message_id = Uuid::now_v7().to_string();
+    let properties = BasicProperties::default()
+        .with_correlation_id("caf\u{e9}s".into())
+        .with_message_id(message_id.as_str().into());
+    let mut content_header = content_header(body.len(), &properties);
+    let place = content_header.windows(2).position(|two| two == "\u{e9}".as_bytes());
+    let place = place.context("it is there")?;
+    // Latin-1, twice.
+    content_header[place..place + 2].fill(0xE9);
+    let message = Message { message_id, routing_key: "order.created".into(), content_header, body };
+    channel.publish(&"orders.events".into(), &[message]).await.map_err(words)?;
+    connection.close().await;
+    Ok(())
+}
+
+/// A driver ends the connection over them, and each new one would be handed the same message.
 #[tokio::test]
 async fn properties_that_no_driver_reads_stop_nothing() -> Tested {
     let counting = Counting::start().await?;
     let customer = counting.customer().await?;
     let consumer = counting.consumer(&[]).await?;
-    let url: BrokerUrl = counting.broker.amqp_url.parse().map_err(anyhow::Error::msg)?;
-    let connection = Connection::open(&url, "a foreign publisher", 128 << 10).await?;
-    let channel =
-        Channel::open(&connection).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
-    channel.confirm().await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
-
     let body = order_created(Uuid::now_v7(), customer).to_string().into_bytes();
-    let properties = BasicProperties::default().with_correlation_id("caf\u{e9}s".into());
-    let mut header = content_header(body.len(), &properties);
-    let place =
-        header.windows(2).position(|two| two == "\u{e9}".as_bytes()).context("it is there")?;
-    // Latin-1, twice.
-    header[place..place + 2].fill(0xE9);
-    let routing_key = "order.created".into();
-    let message = Message { message_id: String::new(), routing_key, content_header: header, body };
-    let sent = channel.publish(&"orders.events".into(), &[message]).await;
-    sent.map_err(|failure| anyhow::anyhow!("{failure}"))?;
-
+    publish_foreign(&counting, body).await?;
     counting.counted(customer, 1).await?;
     counting.finished(consumer).await
+}
+
+#[tokio::test]
+async fn such_a_message_is_not_lost_when_the_dead_letter_queue_is_not_there_either() -> Tested {
+    let counting = Counting::start().await?;
+    let consumer = counting.consumer(&[]).await?;
+    let (connection, channel) = counting.another_channel().await?;
+    channel.queue_delete(DEAD_LETTER_QUEUE.into(), QueueDeleteOptions::default()).await?;
+    publish_foreign(&counting, b"{}".to_vec()).await?;
+    // The move comes back, so the consumer begins anew and declares the queue.
+    until(async || {
+        let (connection, channel) = counting.another_channel().await?;
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let queue = channel.queue_declare(DEAD_LETTER_QUEUE.into(), passive, FieldTable::default());
+        let there = queue.await.is_ok_and(|queue| queue.message_count() == 1);
+        connection.close(200, "OK".into()).await?;
+        Ok(there.then_some(()))
+    })
+    .await?;
+    connection.close(200, "OK".into()).await?;
+    consumer.stop().await
 }

@@ -49,7 +49,7 @@ impl Batch {
 
     /// Reads a message and adds it.
     pub(super) fn push(&mut self, delivery: Delivery) {
-        self.bytes += delivery.body.len();
+        self.bytes += delivery.weight();
         let reading = read_delivery(&delivery);
         self.messages.push(Message { delivery, reading });
     }

@@ -59,9 +59,14 @@ impl Broker {
         }
     }
 
+    /// Lets go of the connection without a word: whatever the broker still does for it ends with it.
+    pub(super) fn forget(&mut self) {
+        self.connection = None;
+    }
+
     /// Closes the connection in an orderly way.
-    pub(super) async fn close(self) {
-        let Some(connection) = self.connection else {
+    pub(super) async fn close(&mut self) {
+        let Some(connection) = self.connection.take() else {
             return;
         };
         if timeout(ANSWER_LIMIT, connection.close()).await.is_err() {

@@ -151,11 +151,13 @@ async fn publish(channel: &Channel, exchange: &str, messages: &[Message]) -> Res
 fn message(one: &Move<'_>, now: OffsetDateTime, args: &IntakeArgs, room: usize) -> Message {
     let properties = properties(one, now, args, room);
     let body = &one.delivery.body;
+    // That of the copy, not of the original: by it a returned message is recognised.
+    let message_id = properties.message_id().as_ref().map_or("", ShortString::as_str).to_owned();
     Message {
-        message_id: one.delivery.message_id().unwrap_or_default().to_owned(),
+        message_id,
         routing_key: QUEUE.into(),
         content_header: content_header(body.len(), &properties),
-        body: body.to_vec(),
+        body: body.clone(),
     }
 }
 

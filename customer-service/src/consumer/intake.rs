@@ -31,7 +31,11 @@ impl Intake {
             let consuming = channel.consume(QUEUE, args.consumer_prefetch).await;
             consuming.map_err(|failure| format!("queue {QUEUE} can't be consumed: {failure}"))
         };
-        in_time("answer", consuming).await?;
+        if let Err(reason) = in_time("answer", consuming).await {
+            // A consumer that the broker makes after all would be handed messages that nobody takes.
+            broker.forget();
+            return Err(reason);
+        }
         let channel = Arc::new(channel);
         let mover = Mover::new(broker.sibling("customer-service consumer: retries"));
         let acknowledger = Acknowledger::new(Arc::clone(&channel), mover, args.clone());

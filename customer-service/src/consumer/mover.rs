@@ -46,7 +46,7 @@ impl Mover {
     }
 
     /// Closes the connection.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(mut self) {
         self.broker.close().await;
     }
 }

@@ -62,6 +62,8 @@ pub(super) async fn work(
             Err(Interruption::Database(reason)) => dependencies.database.down(reason),
             Err(Interruption::Broker(reason)) => dependencies.broker.down(reason),
         }
+        // With all that was done over it: the next spell begins with nothing left over.
+        broker.close().await;
         if begun.elapsed() > LASTING {
             pause.reset();
         }

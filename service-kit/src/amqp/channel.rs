@@ -202,8 +202,11 @@ impl Channel {
     /// Acknowledges the message with this tag and all that were delivered before it.
     ///
     /// # Errors
-    /// Why the connection is over.
+    /// Why it can't be told any more.
     pub async fn acknowledge_up_to(&self, delivery_tag: u64) -> Result<(), String> {
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal.said);
+        }
         let ack = basic::AMQPMethod::Ack(basic::Ack { delivery_tag, multiple: true });
         self.shared.send(self.id, AMQPClass::Basic(ack)).await
     }
@@ -212,6 +215,9 @@ impl Channel {
     pub async fn close(&self) -> Result<(), Failure> {
         const SUCCESS: u16 = 200;
         self.give_up_deliveries();
+        if let Some(refusal) = self.refusal() {
+            return Err(Failure::Refused(refusal));
+        }
         let close = channel::AMQPMethod::Close(channel::Close {
             reply_code: SUCCESS,
             reply_text: "OK".into(),

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::OnceLock;
 
 use amq_protocol::protocol::basic::{AMQPProperties, parse_properties};
-use bytes::{Bytes, BytesMut};
 
 use super::properties::{self, CONTENT_TYPE, MESSAGE_ID, TYPE};
 
@@ -16,6 +15,9 @@ const FIXED: usize = 300;
 
 /// No broker takes longer messages (<https://www.rabbitmq.com/docs/configure>, `max_message_size`).
 const LONGEST: u64 = 512 << 20;
+
+/// Bytes of a body that there is room for before they have come.
+const RESERVED: usize = 1 << 20;
 
 /// What the broker says of a message that it delivers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,17 +38,17 @@ pub struct Delivery {
     /// What the broker says of it.
     pub envelope: Envelope,
     /// Its properties as they came.
-    content_header: Bytes,
+    content_header: Vec<u8>,
     /// The same, as soon as somebody wants all of them.
     properties: OnceLock<Box<AMQPProperties>>,
     /// What it says.
-    pub body: Bytes,
+    pub body: Vec<u8>,
 }
 
 impl Delivery {
     /// A message with these properties, which [`content_header`](super::content_header) writes.
     #[must_use]
-    pub const fn new(envelope: Envelope, content_header: Bytes, body: Bytes) -> Self {
+    pub const fn new(envelope: Envelope, content_header: Vec<u8>, body: Vec<u8>) -> Self {
         Self { envelope, content_header, properties: OnceLock::new(), body }
     }
 
@@ -72,7 +74,7 @@ impl Delivery {
     #[must_use]
     pub fn properties(&self) -> &AMQPProperties {
         self.properties.get_or_init(|| {
-            let bytes = self.content_header.get(12..).unwrap_or_default();
+            let bytes = properties::that_can_be_parsed(&self.content_header).unwrap_or_default();
             let parsed = parse_properties(bytes).map(|(_, properties)| properties);
             Box::new(parsed.unwrap_or_default())
         })
@@ -82,7 +84,9 @@ impl Delivery {
         std::str::from_utf8(properties::text(&self.content_header, property)??).ok()
     }
 
-    fn weight(&self) -> usize {
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
         FIXED + self.content_header.len() + self.body.len()
     }
 }
@@ -91,9 +95,9 @@ impl Delivery {
 #[derive(Debug)]
 struct Arriving {
     envelope: Envelope,
-    content_header: Option<Bytes>,
+    content_header: Option<Vec<u8>>,
     size: usize,
-    body: BytesMut,
+    body: Vec<u8>,
 }
 
 /// The messages of a channel, from the first byte of each until somebody takes it.
@@ -111,21 +115,23 @@ pub(super) struct Deliveries {
 impl Deliveries {
     /// A message begins.
     pub(super) fn begin(&mut self, envelope: Envelope) {
-        let body = BytesMut::new();
-        self.arriving = Some(Arriving { envelope, content_header: None, size: 0, body });
+        self.arriving =
+            Some(Arriving { envelope, content_header: None, size: 0, body: Vec::new() });
     }
 
     /// The properties of the message that has begun. Says whether it is there as a whole.
     ///
     /// # Errors
     /// When none has begun, or it is longer than any message.
-    pub(super) fn properties(&mut self, content_header: Bytes) -> Result<bool, String> {
+    pub(super) fn properties(&mut self, content_header: &[u8]) -> Result<bool, String> {
         let arriving = self.arriving.as_mut().filter(|it| it.content_header.is_none());
         let arriving = arriving.ok_or("the broker sent properties of no message")?;
-        let size = properties::body_size(&content_header).filter(|size| *size <= LONGEST);
+        let size = properties::body_size(content_header).filter(|size| *size <= LONGEST);
         let size = size.and_then(|size| usize::try_from(size).ok());
         arriving.size = size.ok_or("the broker sent a message longer than any")?;
-        arriving.content_header = Some(content_header);
+        // Copied, like the body: what is read at once is much more than one message, and would be kept as a whole.
+        arriving.content_header = Some(content_header.to_vec());
+        arriving.body.reserve(arriving.size.min(RESERVED));
         Ok(self.complete())
     }
 
@@ -133,18 +139,13 @@ impl Deliveries {
     ///
     /// # Errors
     /// When nothing has begun, or this is more than was to come.
-    pub(super) fn body(&mut self, part: Bytes) -> Result<bool, String> {
+    pub(super) fn body(&mut self, part: &[u8]) -> Result<bool, String> {
         let arriving = self.arriving.as_mut().filter(|it| it.content_header.is_some());
         let arriving = arriving.ok_or("the broker sent a body of no message")?;
         if arriving.body.len() + part.len() > arriving.size {
             return Err("the broker sent more of a message than it had said".to_owned());
         }
-        if arriving.body.is_empty() {
-            // A body in one part, as nearly all are, stays where it was read.
-            arriving.body = part.try_into_mut().unwrap_or_else(|part| BytesMut::from(&part[..]));
-        } else {
-            arriving.body.extend_from_slice(&part);
-        }
+        arriving.body.extend_from_slice(part);
         Ok(self.complete())
     }
 
@@ -154,7 +155,7 @@ impl Deliveries {
             return false;
         };
         let content_header = arriving.content_header.unwrap_or_default();
-        let delivery = Delivery::new(arriving.envelope, content_header, arriving.body.freeze());
+        let delivery = Delivery::new(arriving.envelope, content_header, arriving.body);
         if !self.is_over {
             self.weight += delivery.weight();
             self.arrived.push_back(delivery);
@@ -196,6 +197,8 @@ impl Deliveries {
 
 #[cfg(test)]
 mod tests {
+    use amq_protocol::types::{AMQPValue, FieldTable};
+
     use super::*;
     use crate::amqp::content_header;
 
@@ -204,20 +207,20 @@ mod tests {
         Envelope { tag, redelivered: false, exchange: "orders.events".to_owned(), routing_key }
     }
 
-    fn header(size: usize) -> Bytes {
+    fn header(size: usize) -> Vec<u8> {
         let properties = AMQPProperties::default()
             .with_content_type("application/json".into())
             .with_message_id("0190".into())
             .with_type("order.created".into());
-        content_header(size, &properties).into()
+        content_header(size, &properties)
     }
 
     fn arrive(deliveries: &mut Deliveries, tag: u64, size: usize) {
         deliveries.begin(envelope(tag));
-        let mut arrived = deliveries.properties(header(size)).expect("properties");
+        let mut arrived = deliveries.properties(&header(size)).expect("properties");
         for part in vec![b'x'; size].chunks(1000) {
             assert!(!arrived, "before all of it is there");
-            arrived = deliveries.body(Bytes::copy_from_slice(part)).expect("a part");
+            arrived = deliveries.body(part).expect("a part");
         }
         assert!(arrived);
     }
@@ -276,26 +279,45 @@ mod tests {
     #[test]
     fn what_is_no_message_is_refused() {
         let mut deliveries = Deliveries::default();
-        deliveries.properties(header(1)).expect_err("nothing has begun");
-        deliveries.body(Bytes::from_static(b"x")).expect_err("nothing has begun");
+        deliveries.properties(&header(1)).expect_err("nothing has begun");
+        deliveries.body(b"x").expect_err("nothing has begun");
         deliveries.begin(envelope(1));
-        deliveries.body(Bytes::from_static(b"x")).expect_err("no properties yet");
-        deliveries.properties(Bytes::from_static(b"short")).expect_err("no length");
+        deliveries.body(b"x").expect_err("no properties yet");
+        deliveries.properties(b"short").expect_err("no length");
         deliveries.begin(envelope(1));
-        assert_eq!(deliveries.properties(header(3)), Ok(false));
-        deliveries.properties(header(3)).expect_err("it has some");
-        deliveries.body(Bytes::from_static(b"four")).expect_err("longer than it said");
+        assert_eq!(deliveries.properties(&header(3)), Ok(false));
+        deliveries.properties(&header(3)).expect_err("it has some");
+        deliveries.body(b"four").expect_err("longer than it said");
         deliveries.begin(envelope(1));
         let endless = [&[0, 60, 0, 0][..], &u64::MAX.to_be_bytes(), &[0, 0]].concat();
-        deliveries.properties(endless.into()).expect_err("longer than any");
+        deliveries.properties(&endless).expect_err("longer than any");
+    }
+
+    #[test]
+    fn headers_that_nest_without_end_are_none() {
+        let nested = |levels: usize| {
+            let mut value = AMQPValue::LongLongInt(7);
+            for _ in 0..levels {
+                value = AMQPValue::FieldArray(vec![value].into());
+            }
+            let mut table = FieldTable::default();
+            table.insert("n".into(), value);
+            let properties = AMQPProperties::default().with_headers(table);
+            let header = content_header(0, &properties);
+            (Delivery::new(envelope(1), header, Vec::new()), properties)
+        };
+        let (delivery, properties) = nested(20);
+        assert_eq!(*delivery.properties(), properties);
+        let (delivery, _) = nested(500);
+        assert_eq!(*delivery.properties(), AMQPProperties::default());
     }
 
     #[test]
     fn properties_that_can_not_be_read_are_none() {
-        let mut bytes = header(0).to_vec();
+        let mut bytes = header(0);
         // A length that leads beyond the end.
         bytes[14] = 255;
-        let delivery = Delivery::new(envelope(1), bytes.into(), Bytes::new());
+        let delivery = Delivery::new(envelope(1), bytes, Vec::new());
         assert_eq!(delivery.content_type(), None);
         assert_eq!(*delivery.properties(), AMQPProperties::default());
     }

@@ -20,6 +20,66 @@ pub(super) fn body_size(content_header: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(*content_header.get(4..BEFORE)?.first_chunk()?))
 }
 
+/// Tables and lists in each other, at the most. Whoever parses them does so by calling itself, and a frame has room for many thousands.
+const DEEPEST: usize = 32;
+
+/// The properties in bytes, unless their headers nest too deep to be parsed or can't be read.
+pub(super) fn that_can_be_parsed(content_header: &[u8]) -> Option<&[u8]> {
+    let bytes = content_header.get(BEFORE..)?;
+    let mut rest = bytes;
+    let flags = u16(&mut rest)?;
+    let has = |property: u16| flags & (1 << (15 - property)) != 0;
+    for property in (0..HEADERS).filter(|property| has(*property)) {
+        let _short = (property, short_string(&mut rest)?);
+    }
+    (!has(HEADERS) || is_shallow(long_string(&mut rest)?)?).then_some(bytes)
+}
+
+/// Whether a table has no more than [`DEEPEST`] levels; none when its bytes end too early. The types are those of RabbitMQ
+/// (<https://www.rabbitmq.com/docs/amqp-0-9-1-errata#section_3>).
+fn is_shallow(mut bytes: &[u8]) -> Option<bool> {
+    // Of each level that is open what follows it, and whether its values have names.
+    let mut open: Vec<(&[u8], bool)> = Vec::new();
+    let mut named = true;
+    loop {
+        while bytes.is_empty() {
+            let Some((rest, were_named)) = open.pop() else {
+                return Some(true);
+            };
+            (bytes, named) = (rest, were_named);
+        }
+        if named {
+            short_string(&mut bytes)?;
+        }
+        let kind = *bytes.split_off_first()?;
+        match kind {
+            b'F' | b'A' => {
+                let inner = long_string(&mut bytes)?;
+                if open.len() == DEEPEST {
+                    return Some(false);
+                }
+                open.push((bytes, named));
+                (bytes, named) = (inner, kind == b'F');
+            }
+            b'S' | b'x' => {
+                long_string(&mut bytes)?;
+            }
+            _ => {
+                let size = match kind {
+                    b'V' => 0,
+                    b't' | b'b' | b'B' => 1,
+                    b's' | b'u' => 2,
+                    b'I' | b'i' | b'f' => 4,
+                    b'D' => 5,
+                    b'l' | b'd' | b'T' => 8,
+                    _ => return None,
+                };
+                bytes.split_off(..size)?;
+            }
+        }
+    }
+}
+
 /// A property that is a short string, or nothing in its place when the message has none; none when the bytes end too early.
 pub(super) fn text(mut content_header: &[u8], wanted: u16) -> Option<Option<&[u8]>> {
     let bytes = &mut content_header;
@@ -90,6 +150,9 @@ mod tests {
                 }
             }
             prop_assert_eq!(body_size(&bytes).is_some(), bytes.len() >= BEFORE);
+            if let Some(those) = that_can_be_parsed(&bytes) {
+                prop_assert_eq!(those.len(), bytes.len() - BEFORE);
+            }
         }
     }
 }

@@ -90,7 +90,7 @@ impl Reader {
                 let state = self.shared.channel(id).ok_or(OF_NO_CHANNEL)?;
                 let mut known = state.lock();
                 let Some(why) = known.returning.clone() else {
-                    let arrived = known.deliveries.properties(content_header)?;
+                    let arrived = known.deliveries.properties(&content_header)?;
                     drop(known);
                     self.arrived(arrived, state);
                     return Ok(());
@@ -110,7 +110,7 @@ impl Reader {
                 let mut known = state.lock();
                 // Of what comes back nothing is needed.
                 if known.returning.is_none() {
-                    let arrived = known.deliveries.body(part)?;
+                    let arrived = known.deliveries.body(&part)?;
                     drop(known);
                     self.arrived(arrived, state);
                 }
