@@ -25,14 +25,9 @@ const DEEPEST: usize = 32;
 
 /// The properties in bytes, unless their headers nest too deep to be parsed or can't be read.
 pub(super) fn that_can_be_parsed(content_header: &[u8]) -> Option<&[u8]> {
-    let bytes = content_header.get(BEFORE..)?;
-    let mut rest = bytes;
-    let flags = u16(&mut rest)?;
-    let has = |property: u16| flags & (1 << (15 - property)) != 0;
-    for property in (0..HEADERS).filter(|property| has(*property)) {
-        let _short = (property, short_string(&mut rest)?);
-    }
-    (!has(HEADERS) || is_shallow(long_string(&mut rest)?)?).then_some(bytes)
+    let mut rest = content_header;
+    let is_well = !go_to(&mut rest, HEADERS)? || is_shallow(long_string(&mut rest)?)?;
+    is_well.then_some(content_header.get(BEFORE..)?)
 }
 
 /// Whether a table has no more than [`DEEPEST`] levels; none when its bytes end too early. The types are those of RabbitMQ
@@ -82,7 +77,12 @@ fn is_shallow(mut bytes: &[u8]) -> Option<bool> {
 
 /// A property that is a short string, or nothing in its place when the message has none; none when the bytes end too early.
 pub(super) fn text(mut content_header: &[u8], wanted: u16) -> Option<Option<&[u8]>> {
-    let bytes = &mut content_header;
+    let is_there = go_to(&mut content_header, wanted)?;
+    if is_there { short_string(&mut content_header).map(Some) } else { Some(None) }
+}
+
+/// Steps over all that stands before a property, and says whether that is there; none when the bytes end too early.
+fn go_to(bytes: &mut &[u8], wanted: u16) -> Option<bool> {
     bytes.split_off(..BEFORE)?;
     let flags = u16(bytes)?;
     // The highest bit stands for the first.
@@ -95,7 +95,7 @@ pub(super) fn text(mut content_header: &[u8], wanted: u16) -> Option<Option<&[u8
             _ => short_string(bytes)?,
         };
     }
-    if has(wanted) { short_string(bytes).map(Some) } else { Some(None) }
+    Some(has(wanted))
 }
 
 #[cfg(test)]
