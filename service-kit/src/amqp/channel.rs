@@ -2,14 +2,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use amq_protocol::protocol::{AMQPClass, basic, channel, confirm, exchange, queue};
+use amq_protocol::protocol::{AMQPClass, basic, channel, confirm};
 use amq_protocol::types::{FieldTable, ShortString};
 use tokio::sync::Notify;
 
 use super::Connection;
 use super::confirms::{Confirms, Outcome, Return};
 use super::connection::Shared;
-use super::deliveries::{Deliveries, Delivery};
+use super::deliveries::Deliveries;
+use super::delivery::Delivery;
 use super::heard::Goodbye;
 use super::message::Message;
 
@@ -74,6 +75,9 @@ pub struct Channel {
 
 impl Channel {
     /// Opens a channel.
+    ///
+    /// # Errors
+    /// See [`Failure`].
     pub async fn open(connection: &Connection) -> Result<Self, Failure> {
         let shared = Arc::clone(&connection.shared);
         let state = Arc::<State>::default();
@@ -85,87 +89,12 @@ impl Channel {
     }
 
     /// Has the broker confirm messages from now on.
+    ///
+    /// # Errors
+    /// See [`Failure`].
     pub async fn confirm(&self) -> Result<(), Failure> {
         let select = confirm::AMQPMethod::Select(confirm::Select { nowait: false });
         self.ask(AMQPClass::Confirm(select)).await
-    }
-
-    /// Declares a durable exchange, or, `passive`, only asks whether there is one of that name.
-    ///
-    /// # Errors
-    /// See [`Failure`].
-    pub async fn declare_exchange(
-        &self,
-        exchange: ShortString,
-        kind: &str,
-        passive: bool,
-    ) -> Result<(), Failure> {
-        let declare = exchange::AMQPMethod::Declare(exchange::Declare {
-            exchange,
-            kind: kind.into(),
-            passive,
-            durable: true,
-            auto_delete: false,
-            internal: false,
-            nowait: false,
-            arguments: FieldTable::default(),
-        });
-        self.ask(AMQPClass::Exchange(declare)).await
-    }
-
-    /// Declares a durable queue.
-    ///
-    /// # Errors
-    /// See [`Failure`].
-    pub async fn declare_queue(&self, queue: &str, arguments: FieldTable) -> Result<(), Failure> {
-        let declare = queue::AMQPMethod::Declare(queue::Declare {
-            queue: queue.into(),
-            passive: false,
-            durable: true,
-            exclusive: false,
-            auto_delete: false,
-            nowait: false,
-            arguments,
-        });
-        self.ask(AMQPClass::Queue(declare)).await
-    }
-
-    /// How many messages wait in a queue.
-    ///
-    /// # Errors
-    /// See [`Failure`]; the channel is closed when there is no such queue.
-    pub async fn depth(&self, queue: &str) -> Result<u32, Failure> {
-        let declare = queue::AMQPMethod::Declare(queue::Declare {
-            queue: queue.into(),
-            passive: true,
-            durable: false,
-            exclusive: false,
-            auto_delete: false,
-            nowait: false,
-            arguments: FieldTable::default(),
-        });
-        self.ask(AMQPClass::Queue(declare)).await?;
-        Ok(self.state.lock().messages)
-    }
-
-    /// Binds a queue to an exchange.
-    ///
-    /// # Errors
-    /// See [`Failure`].
-    pub async fn bind_queue(
-        &self,
-        queue: &str,
-        exchange: &str,
-        routing_key: &str,
-    ) -> Result<(), Failure> {
-        let bind = queue::AMQPMethod::Bind(queue::Bind {
-            queue: queue.into(),
-            exchange: exchange.into(),
-            routing_key: routing_key.into(),
-            nowait: false,
-            arguments: FieldTable::default(),
-        });
-        self.ask(AMQPClass::Queue(bind)).await
     }
 
     /// Has the broker deliver the messages of a queue, `prefetch` that are not acknowledged at the most.
@@ -212,6 +141,9 @@ impl Channel {
     }
 
     /// Closes the channel.
+    ///
+    /// # Errors
+    /// See [`Failure`].
     pub async fn close(&self) -> Result<(), Failure> {
         const SUCCESS: u16 = 200;
         self.give_up_deliveries();
@@ -268,10 +200,16 @@ impl Channel {
         writer.flush().await
     }
 
-    async fn ask(&self, request: AMQPClass) -> Result<(), Failure> {
+    /// Sends a request and waits for the answer.
+    pub(super) async fn ask(&self, request: AMQPClass) -> Result<(), Failure> {
         self.state.lock().answered = false;
         self.shared.send(self.id, request).await.map_err(Failure::Lost)?;
         self.wait_until(|known| known.answered).await
+    }
+
+    /// The messages that wait in the queue that was declared last.
+    pub(super) fn messages(&self) -> u32 {
+        self.state.lock().messages
     }
 
     async fn wait_until(&self, is_done: impl Fn(&Known) -> bool) -> Result<(), Failure> {

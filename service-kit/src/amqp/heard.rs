@@ -1,7 +1,7 @@
 //! The methods that one who publishes or consumes hears from a broker, read from their bytes
 //! (<https://www.rabbitmq.com/amqp-0-9-1-reference>). None of the tables among them is needed: each is stepped over.
 
-use super::deliveries::Envelope;
+use super::delivery::Envelope;
 
 /// What the broker says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,14 +1,16 @@
 //! A connection to RabbitMQ of our own: AMQP 0-9-1 (<https://www.rabbitmq.com/amqp-0-9-1-reference>) as far as publishing with
 //! confirms (<https://www.rabbitmq.com/docs/confirms>) and consuming go.
 //!
-//! `handshake` logs in, `reader` takes what the broker says and `keeper` answers it. A [`Channel`] hands over a `message` and
-//! learns of their `confirms`, or is handed `deliveries`. `wire`, `heard`, `properties` and `writer` know how all that looks in
+//! `handshake` logs in, `reader` takes what the broker says and `keeper` answers it. A [`Channel`] hands over each [`Message`] and
+//! learns of their `confirms`, or is handed `deliveries`; it can `declare` what there is to be. `wire`, `heard`, `properties` and `writer` know how all that looks in
 //! bytes.
 
 mod channel;
 mod confirms;
 mod connection;
+mod declare;
 mod deliveries;
+mod delivery;
 mod handshake;
 mod heard;
 mod keeper;
@@ -21,7 +23,7 @@ mod writer;
 pub use channel::{Channel, Failure};
 pub use confirms::{Outcome, Return};
 pub use connection::Connection;
-pub use deliveries::{Delivery, Envelope};
+pub use delivery::{Delivery, Envelope};
 pub use heard::Goodbye;
 pub use message::Message;
 pub use wire::content_header;
