@@ -8,7 +8,7 @@ use service_kit::broker::BrokerUrl;
 use tokio::time::timeout;
 
 use crate::topology::Topology;
-use service_kit::amqp::{Channel, Connection, Failure};
+use service_kit::amqp::{Channel, Connection};
 
 /// How long the broker may take to open or close a channel and to declare the exchange.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
@@ -119,7 +119,7 @@ impl Publisher {
         let closed = timeout(OPEN_LIMIT, last.close()).await.with_context(|| {
             format!("the broker does not close a channel within {} s", OPEN_LIMIT.as_secs())
         })?;
-        closed.map_err(|failure| anyhow::anyhow!("{failure}"))
+        Ok(closed?)
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -147,11 +147,10 @@ async fn open(connection: &Connection) -> anyhow::Result<Channel> {
     timeout(OPEN_LIMIT, async {
         let channel = Channel::open(connection).await?;
         channel.confirm().await?;
-        Ok::<_, Failure>(channel)
+        anyhow::Ok(channel)
     })
     .await
     .with_context(|| {
         format!("the broker does not open a channel within {} s", OPEN_LIMIT.as_secs())
     })?
-    .map_err(|failure| anyhow::anyhow!("{failure}"))
 }

@@ -38,7 +38,7 @@ impl Topology {
     fn explain(&self, failure: &Failure) -> anyhow::Error {
         let exchange = self.exchange.as_str();
         let Failure::Refused(Goodbye { code, said }) = failure else {
-            return anyhow::anyhow!("{failure}");
+            return failure.clone().into();
         };
         anyhow::anyhow!(match *code {
             PRECONDITION_FAILED => format!(

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
-use service_kit::broker::{BrokerUrl, connect as connect_to_broker};
+use lapin::{Connection, ConnectionProperties};
 use stack::{Database, Management, RabbitCluster, Service};
 use tokio_postgres::Client;
 
@@ -126,15 +126,24 @@ impl ScaledOut {
         Ok(std::iter::once(leader).chain(members.filter(|member| *member != leader)).collect())
     }
 
+    /// A connection to the first node that answers.
+    async fn connection(&self) -> anyhow::Result<Connection> {
+        let mut refusal = None;
+        for url in self.cluster.amqp_urls(VHOST, 0).split(',') {
+            match Connection::connect(url, ConnectionProperties::default()).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => refusal = Some(error),
+            }
+        }
+        Err(refusal.context("there is no node")?.into())
+    }
+
     /// What is to be seen of a queue.
     ///
     /// # Errors
     /// When no node answers, or there is no such queue.
     pub async fn queue(&self, name: &str) -> anyhow::Result<Queue> {
-        let urls: BrokerUrl =
-            self.cluster.amqp_urls(VHOST, 0).parse().map_err(anyhow::Error::msg)?;
-        service_kit::telemetry::install_tls();
-        let connection = connect_to_broker(&urls, "test").await?;
+        let connection = self.connection().await?;
         let channel = connection.create_channel().await?;
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declared = channel.queue_declare(name.into(), options, FieldTable::default()).await?;

@@ -8,7 +8,7 @@ use lapin::types::FieldTable;
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, RETRY_QUEUE, order_created, until};
 use pipeline_tests::pipeline::connect;
 use serde_json::{Value, json};
-use service_kit::amqp::{Channel, Connection, Failure, Message, content_header};
+use service_kit::amqp::{Channel, Connection, Message, content_header};
 use service_kit::broker::BrokerUrl;
 use uuid::Uuid;
 
@@ -177,11 +177,10 @@ async fn a_deadlock_with_someone_elses_transaction_charges_no_message() -> Teste
 
 /// Publishes to the events' exchange with a correlation id that is no UTF-8: brokers hand on what they do not look at.
 async fn publish_foreign(counting: &Counting, body: Vec<u8>) -> Tested {
-    let words = |failure: Failure| anyhow::anyhow!("{failure}");
     let url: BrokerUrl = counting.broker.amqp_url.parse().map_err(anyhow::Error::msg)?;
     let connection = Connection::open(&url, "a foreign publisher", 128 << 10).await?;
-    let channel = Channel::open(&connection).await.map_err(words)?;
-    channel.confirm().await.map_err(words)?;
+    let channel = Channel::open(&connection).await?;
+    channel.confirm().await?;
     let message_id = Uuid::now_v7().to_string();
     let properties = BasicProperties::default()
         .with_correlation_id("caf\u{e9}s".into())
@@ -192,7 +191,7 @@ async fn publish_foreign(counting: &Counting, body: Vec<u8>) -> Tested {
     // Latin-1, twice.
     content_header[place..place + 2].fill(0xE9);
     let message = Message { message_id, routing_key: "order.created".into(), content_header, body };
-    channel.publish(&"orders.events".into(), &[message]).await.map_err(words)?;
+    channel.publish(&"orders.events".into(), &[message]).await?;
     connection.close().await;
     Ok(())
 }

@@ -3,7 +3,8 @@
 use anyhow::Context as _;
 use pipeline_tests::authority::Authority;
 use pipeline_tests::outbox::{Outbox, PATIENCE};
-use service_kit::{broker, postgres};
+use service_kit::amqp::Connection;
+use service_kit::postgres;
 use stack::{PostgresServer, RabbitServer, Service};
 
 /// Why connecting fails; nothing when it works.
@@ -14,7 +15,7 @@ async fn postgres_refusal(url: &str) -> anyhow::Result<Option<String>> {
 
 async fn broker_refusal(url: &str) -> anyhow::Result<Option<String>> {
     let url = url.parse().map_err(anyhow::Error::msg)?;
-    Ok(broker::connect(&url, "test").await.err().map(|error| format!("{error:#}")))
+    Ok(Connection::open(&url, "test", 128 << 10).await.err().map(|error| format!("{error:#}")))
 }
 
 /// What should become of an attempt to connect.

@@ -3,9 +3,11 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use lapin::types::FieldTable;
 use pipeline_tests::counting::{Counting, QUEUE, orders_of, until};
 use pipeline_tests::pipeline::{PATIENCE, connect};
-use service_kit::broker::{self, BrokerUrl};
+use service_kit::amqp::{Channel, Connection};
+use service_kit::broker::BrokerUrl;
 use service_kit::postgres::{Database, DatabaseError, DatabaseUrl, Pool, PoolArgs};
 use stack::{PostgresServer, RabbitServer, Service};
 
@@ -49,19 +51,35 @@ async fn after_a_connection_was_lost_the_next_broker_is_tried_first_though_the_o
 -> anyhow::Result<()> {
     let servers = stack::shared().await?;
     let (one, two) = tokio::try_join!(servers.vhost("one"), servers.vhost("two"))?;
+    for vhost in [&one, &two] {
+        let connection = connection(&vhost.amqp_url.parse().map_err(anyhow::Error::msg)?).await?;
+        let channel = channel(&connection).await?;
+        channel.declare_queue(&vhost.name, FieldTable::default()).await?;
+        connection.close().await;
+    }
+
     let urls = format!("{},{}", one.amqp_url, two.amqp_url);
     let urls: BrokerUrl = urls.parse().map_err(anyhow::Error::msg)?;
-    let first = broker::connect(&urls, "test").await?;
-    let second = broker::connect(&urls, "test").await?;
+    let first = connection(&urls).await?;
+    let second = connection(&urls).await?;
     for connection in [&first, &second] {
-        assert_eq!(connection.status().vhost().as_str(), one.name, "all to the same one");
+        let there = channel(connection).await?.depth(&one.name).await;
+        assert_eq!(there, Ok(0), "all to the same one");
     }
     for connection in [first, second] {
-        connection.close(200, "OK".into()).await?;
+        connection.close().await;
     }
-    let third = broker::connect(&urls, "test").await?;
-    assert_eq!(third.status().vhost().as_str(), two.name);
+    let third = connection(&urls).await?;
+    assert_eq!(channel(&third).await?.depth(&two.name).await, Ok(0));
     Ok(())
+}
+
+async fn connection(url: &BrokerUrl) -> anyhow::Result<Connection> {
+    Connection::open(url, "test", 128 << 10).await
+}
+
+async fn channel(connection: &Connection) -> anyhow::Result<Channel> {
+    Ok(Channel::open(connection).await?)
 }
 
 /// A server with the table `written` and a role that writes to it.

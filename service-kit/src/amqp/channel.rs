@@ -31,6 +31,8 @@ impl std::fmt::Display for Failure {
     }
 }
 
+impl std::error::Error for Failure {}
+
 /// What is known of a channel.
 #[derive(Debug, Default)]
 pub(super) struct State {

@@ -34,7 +34,7 @@ impl Connection {
     /// Why none does, in words without secrets.
     pub async fn open(url: &BrokerUrl, name: &str, frame_max: u32) -> anyhow::Result<Self> {
         url.open(
-            |address, _| async move {
+            |address| async move {
                 let stream = address.stream().await?;
                 let agreed = handshake::shake_hands(stream, address.uri(), name, frame_max).await?;
                 Ok(Self::start(agreed))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ::url::Host;
 use ::url::form_urlencoded::parse;
-use lapin::uri::{AMQPScheme, AMQPUri};
+use amq_protocol::uri::{AMQPScheme, AMQPUri};
 
 use super::tls::TlsSettings;
 

@@ -7,6 +7,5 @@ mod tls;
 mod url;
 
 pub use address::Address;
-pub use connect::{connect, reason};
 pub use stream::{BrokerStream, Stream};
 pub use url::{BrokerArgs, BrokerUrl, Lives};

@@ -74,11 +74,10 @@ async fn exchange(connection: &Connection, relay: &RelayArgs) -> Check {
 }
 
 async fn is_there(connection: &Connection, name: ShortString) -> anyhow::Result<bool> {
-    let failed = |failure: Failure| anyhow!("{failure}");
-    let channel = Channel::open(connection).await.map_err(failed)?;
+    let channel = Channel::open(connection).await?;
     match channel.declare_exchange(name, "topic", true).await {
         Ok(()) => Ok(true),
         Err(Failure::Refused(refusal)) if refusal.code == NOT_FOUND => Ok(false),
-        Err(failure) => Err(failed(failure)),
+        Err(failure) => Err(failure.into()),
     }
 }
