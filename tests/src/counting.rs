@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::consumer::Consumer;
 use crate::pipeline::{PATIENCE, connect};
 
-pub use publisher::{order_created, orders_of};
+pub use publisher::{large_orders_of, order_created, orders_of};
 pub use queues::{DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE};
 pub use until::{until, until_within};
 

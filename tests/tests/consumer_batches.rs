@@ -2,7 +2,8 @@
 
 use anyhow::ensure;
 use pipeline_tests::counting::{
-    Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, order_created, orders_of, until,
+    Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, large_orders_of, order_created, orders_of,
+    until,
 };
 use pipeline_tests::pipeline::{PATIENCE, address, connect};
 use serde_json::json;
@@ -38,12 +39,7 @@ async fn a_transaction_takes_no_more_messages_once_they_are_some_megabytes() -> 
     let counting = Counting::start().await?;
     let customer = counting.customer().await?;
     counting.consumer(&[]).await?.stop().await?;
-    let big = |_| {
-        let mut body = order_created(Uuid::now_v7(), customer);
-        body["data"]["note"] = json!("x".repeat(900_000));
-        body.to_string().into_bytes()
-    };
-    counting.publish_all((0..30).map(big)).await?;
+    counting.publish_all(large_orders_of(30, customer)).await?;
 
     // All of them have arrived before the first transaction ends.
     let other = connect(&counting.database.url).await?;

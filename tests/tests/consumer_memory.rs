@@ -2,11 +2,9 @@
 #![cfg(target_os = "linux")]
 
 use anyhow::ensure;
-use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, order_created, until};
+use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, large_orders_of, until};
 use pipeline_tests::pipeline::connect;
 use pipeline_tests::resident::Resident;
-use serde_json::json;
-use uuid::Uuid;
 
 /// Messages of 900 kB, fewer than the prefetch: 135 MB that the broker may deliver at once.
 const MESSAGES: usize = 150;
@@ -19,13 +17,8 @@ async fn large_messages_wait_at_the_broker_and_not_in_the_consumer() -> anyhow::
     let counting = Counting::start().await?;
     let customer = counting.customer().await?;
     counting.consumer(&[]).await?.stop().await?;
-    let big = |_| {
-        let mut body = order_created(Uuid::now_v7(), customer);
-        body["data"]["note"] = json!("x".repeat(900_000));
-        body.to_string().into_bytes()
-    };
-    for part in 0..MESSAGES / 30 {
-        counting.publish_all((part * 30..part * 30 + 30).map(big)).await?;
+    for _ in 0..MESSAGES / 30 {
+        counting.publish_all(large_orders_of(30, customer)).await?;
     }
 
     let other = connect(&counting.database.url).await?;

@@ -7,6 +7,9 @@ use tokio_postgres::{Client, NoTls};
 /// The role that relays work as, so that what they ask can be told from what the measure asks.
 const ROLE: &str = "bench_relay";
 
+/// Files of PostgreSQL's write-ahead log, 1 GB.
+const LOG_FILES: usize = 64;
+
 /// Both servers. They end with this value.
 #[derive(Debug)]
 pub(crate) struct Servers {
@@ -25,7 +28,25 @@ impl Servers {
             .await?
             .batch_execute(&format!("CREATE ROLE {ROLE} LOGIN SUPERUSER PASSWORD '{password}'"))
             .await?;
-        Ok(Self { postgres, rabbit })
+        let servers = Self { postgres, rabbit };
+        servers.write_log_ahead().await?;
+        Ok(servers)
+    }
+
+    /// Leaves PostgreSQL the files of its write-ahead log that a server has which has run for a while: it writes them again and
+    /// again. A new server makes each file first, 16 MB of zeros, while all commits wait
+    /// (<https://www.postgresql.org/docs/current/wal-configuration.html>).
+    async fn write_log_ahead(&self) -> anyhow::Result<()> {
+        let sql = connect(&self.postgres.url("postgres")).await?;
+        sql.batch_execute("ALTER SYSTEM SET min_wal_size = '1GB'").await?;
+        sql.batch_execute("ALTER SYSTEM SET max_wal_size = '2GB'").await?;
+        sql.batch_execute("SELECT pg_reload_conf()").await?;
+        for _ in 0..LOG_FILES {
+            sql.batch_execute("SELECT pg_logical_emit_message(false, 'bench', '')").await?;
+            sql.batch_execute("SELECT pg_switch_wal()").await?;
+        }
+        sql.batch_execute("CHECKPOINT").await?;
+        Ok(())
     }
 
     /// The same, and PostgreSQL counts statements if this machine has the library for that.

@@ -87,3 +87,12 @@ pub fn orders_of(number: usize, customer: Uuid) -> Vec<Vec<u8>> {
     let body = |_| order_created(Uuid::now_v7(), customer).to_string().into_bytes();
     (0..number).map(body).collect()
 }
+
+/// The bodies of so many events of one customer, each of them of 900 kB: a reader steps over members that it does not know.
+pub fn large_orders_of(number: usize, customer: Uuid) -> impl Iterator<Item = Vec<u8>> {
+    (0..number).map(move |_| {
+        let mut body = order_created(Uuid::now_v7(), customer);
+        body["data"]["note"] = json!("x".repeat(900_000));
+        body.to_string().into_bytes()
+    })
+}
