@@ -5,12 +5,6 @@ use std::process::ExitCode;
 use outbox_relay::{Cli, Command};
 use service_kit::{config, ops, probe, process};
 
-/// A window is hundreds of small allocations that are freed together, which glibc's allocator spends more time on than the relay on all
-/// the rest.
-#[cfg(not(target_env = "msvc"))]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> ExitCode {
     let cli = config::parse::<Cli>();
     match cli.command {

@@ -3,6 +3,7 @@
 //! | module | what it gives |
 //! |---|---|
 //! | [`config`] | settings from flags, environment and `NAME_FILE`, checked once |
+//! | `allocator` | the one of each program that uses this crate |
 //! | [`process`] | the frame of a `main`: telemetry, signals, exit codes |
 //! | [`telemetry`] | logs to stderr, metrics for the operations port |
 //! | [`trace`] | traces, when there is a collector to take them |
@@ -14,6 +15,7 @@
 //! | [`amqp`] | what is published and consumed over such a connection |
 //! | [`http`] | problem+json, request ids, bodies whose faults are reported all at once |
 
+mod allocator;
 pub mod amqp;
 pub mod backoff;
 pub mod broker;

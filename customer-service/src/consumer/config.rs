@@ -85,7 +85,7 @@ impl FromStr for Retention {
 #[command(next_help_heading = "RabbitMQ")]
 pub struct IntakeArgs {
     /// How many messages may be on their way to this process; of those that have arrived half of that are applied in one transaction
-    #[arg(long, env = "CONSUMER_PREFETCH", default_value_t = 2000, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
+    #[arg(long, env = "CONSUMER_PREFETCH", default_value_t = 5000, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
     pub consumer_prefetch: u16,
 
     /// How many times an event is tried again after its first try, before it goes to the dead-letter queue
