@@ -61,7 +61,37 @@ pub(super) fn words(machine: &Value) -> String {
     if machine["load_before"].as_f64().is_some_and(|load| load > BUSY) {
         words.push_str(" Something else was running when it began: the numbers are worth little.");
     }
+    if let Some(percent) = machine["stolen_percent"].as_f64() {
+        words.push_str(&format!(
+            " The hypervisor took {percent:.1} % of the processors' time meanwhile."
+        ));
+    }
     words
+}
+
+/// What Linux has counted since it started, in the same unit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Processors {
+    time: u64,
+    /// While something was ready to run, and the hypervisor let others run.
+    stolen: u64,
+}
+
+impl Processors {
+    /// <https://docs.kernel.org/filesystems/proc.html#miscellaneous-kernel-statistics-in-proc-stat>
+    pub(super) fn now() -> Option<Self> {
+        let stat = line("/proc/stat")?;
+        let words = stat.lines().next()?.split_whitespace().skip(1).take(8);
+        let times = words.map(|time| time.parse().ok()).collect::<Option<Vec<u64>>>()?;
+        Some(Self { time: times.iter().sum(), stolen: *times.get(7)? })
+    }
+
+    /// The share of the time since then that was taken away.
+    pub(super) fn stolen_percent(before: Option<Self>) -> Option<f64> {
+        let (before, now) = (before?, Self::now()?);
+        let time = now.time.checked_sub(before.time).filter(|&time| time > 0)?;
+        Some(100.0 * now.stolen.saturating_sub(before.stolen) as f64 / time as f64)
+    }
 }
 
 fn line(path: &str) -> Option<String> {

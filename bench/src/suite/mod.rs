@@ -109,7 +109,8 @@ impl SuiteArgs {
             None => Programs::build()?,
         };
         let servers = Servers::start_counting().await?;
-        let machine = machine::machine(&servers).await?;
+        let mut machine = machine::machine(&servers).await?;
+        let before = machine::Processors::now();
         let mut suite = Suite {
             servers: &servers,
             programs: &programs,
@@ -125,6 +126,7 @@ impl SuiteArgs {
         // Counting costs something even where nobody asks.
         statements::Statements::begin(&servers).await?.end().await?;
         let measured = self.measure(&mut suite).await;
+        machine["stolen_percent"] = machine::Processors::stolen_percent(before).into();
         let figures = latest::json(&suite, &machine);
         let out = self.out.clone();
         let out =
