@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
+use super::connections::{Connections, Next, Success};
 use super::gate::Gate;
 use super::request::Requests;
-use super::side_by_side::side_by_side;
 use super::tally::Tally;
+
+/// How often one that the gate holds back looks again.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// As many requests as so many connections can carry.
 #[derive(Debug, Clone)]
@@ -30,54 +31,28 @@ impl Closed {
     }
 
     fn send(&self, requests: &Requests) -> anyhow::Result<Tally> {
-        let next = AtomicUsize::new(0);
-        let mut all = side_by_side(
-            self.address,
-            self.connections,
-            requests.customers(),
-            |connection, begun| self.drive(connection, requests, &next, begun),
-        )?;
-        all.seconds = self.measured.as_secs_f64();
-        Ok(all)
-    }
-
-    fn drive(
-        &self,
-        mut connection: Connection,
-        requests: &Requests,
-        next: &AtomicUsize,
-        begun: Instant,
-    ) -> anyhow::Result<Tally> {
+        let connections = Connections::open(self.address, self.connections)?;
+        let begun = Instant::now();
         let warm = begun + self.warm_up;
         let end = warm + self.measured;
         let mut tally = Tally::new(requests.customers(), begun)?;
-        let mut request = Vec::new();
-        loop {
-            if let Some(gate) = &self.gate {
-                gate.pass(end);
+        let gate = self.gate.as_deref();
+        let next = |now| match gate {
+            _ if now >= end => Next::Never,
+            Some(gate) if !gate.has_room() => Next::At(now + LOOK),
+            _ => Next::Now { since: now },
+        };
+        connections.run(requests, &mut tally, next, |tally, success| {
+            let Success { number, since, now } = success;
+            // What is answered within the time counts, whenever it was sent.
+            let latency = (warm..end).contains(&now).then(|| now - since);
+            tally.success(requests.customer(number), latency, now);
+            if let Some(gate) = gate {
+                gate.accept();
             }
-            let sent = Instant::now();
-            if sent >= end {
-                return Ok(tally);
-            }
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            requests.write(number, &mut request)?;
-            match connection.exchange(&request) {
-                Ok((status, _)) if status == requests.success() => {
-                    let now = Instant::now();
-                    // What is answered within the time counts, whenever it was sent.
-                    let latency = (warm..end).contains(&now).then(|| now - sent);
-                    tally.success(requests.customer(number), latency, now);
-                    if let Some(gate) = &self.gate {
-                        gate.accept();
-                    }
-                }
-                Ok((status, _)) => tally.error(&status.to_string()),
-                Err(error) => {
-                    tally.error(&format!("connection: {error}"));
-                    connection = Connection::open(self.address)?;
-                }
-            }
-        }
+            Ok(())
+        })?;
+        tally.seconds = self.measured.as_secs_f64();
+        Ok(tally)
     }
 }

@@ -1,11 +1,10 @@
 //! One keep-alive connection that waits for each answer before the next request (HTTP/1.1, RFC 9112).
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::SocketAddr;
 
-/// An answer that takes longer never comes.
-const PATIENCE: Duration = Duration::from_secs(30);
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
 
 /// Headers that an answer may have.
 const HEADERS: usize = 32;
@@ -13,8 +12,10 @@ const HEADERS: usize = 32;
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
-    /// What has arrived of the answer.
     buffer: Vec<u8>,
+    /// Bytes of the answer that have arrived.
+    filled: usize,
+    head: Option<Head>,
 }
 
 /// Where an answer's parts are.
@@ -28,34 +29,44 @@ struct Head {
 }
 
 impl Connection {
-    pub(super) fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+    /// Opens one that `registry` tells of under `token` when something has arrived.
+    pub(super) fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
+        // What comes after this never waits.
+        let stream = std::net::TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, buffer: vec![0; 64 * 1024] })
+        stream.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(stream);
+        registry.register(&mut stream, token, Interest::READABLE)?;
+        Ok(Self { stream, buffer: vec![0; 16 * 1024], filled: 0, head: None })
     }
 
-    /// Sends a request and reads its answer to the end. Returns status and body.
-    pub(super) fn exchange(&mut self, request: &[u8]) -> io::Result<(u16, &[u8])> {
-        self.stream.write_all(request)?;
-        let mut filled = 0;
-        let mut head = None;
+    /// Sends a request, which the socket has room for: the last one was answered.
+    pub(super) fn send(&mut self, request: &[u8]) -> io::Result<()> {
+        self.filled = 0;
+        self.head = None;
+        self.stream.write_all(request)
+    }
+
+    /// Reads what has arrived. Returns the answer's status when all of it is there.
+    pub(super) fn receive(&mut self) -> io::Result<Option<u16>> {
         loop {
-            if filled == self.buffer.len() {
-                self.buffer.resize(filled * 2, 0);
+            if self.filled == self.buffer.len() {
+                self.buffer.resize(self.filled * 2, 0);
             }
-            let read = self.stream.read(&mut self.buffer[filled..])?;
-            if read == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
+            match self.stream.read(&mut self.buffer[self.filled..]) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(read) => self.filled += read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
             }
-            filled += read;
-            if head.is_none() {
-                head = parse(&self.buffer[..filled])?;
+            if self.head.is_none() {
+                self.head = parse(&self.buffer[..self.filled])?;
             }
-            if let Some(Head { status, length, content }) = head
-                && filled >= length + content
+            if let Some(Head { status, length, content }) = self.head
+                && self.filled >= length + content
             {
-                return Ok((status, &self.buffer[length..length + content]));
+                return Ok(Some(status));
             }
         }
     }

@@ -3,16 +3,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-use super::connection::Connection;
+use super::connections::{Connections, Next, Success};
 use super::gate::Gate;
 use super::request::Requests;
-use super::side_by_side::side_by_side;
 use super::tally::Tally;
 
 /// Requests at a fixed rate.
@@ -40,56 +38,36 @@ impl Open {
 
     fn send(&self, requests: &Requests) -> anyhow::Result<Tally> {
         ensure!(self.rate > 0.0, "there is nothing to send");
-        let next = AtomicUsize::new(0);
-        let heard = self.heard.as_ref();
-        let mut all = side_by_side(
-            self.address,
-            self.connections,
-            requests.customers(),
-            |connection, begun| self.drive(connection, requests, &next, begun, heard),
-        )?;
-        all.seconds = self.measured.as_secs_f64();
-        Ok(all)
-    }
-
-    fn drive(
-        &self,
-        mut connection: Connection,
-        requests: &Requests,
-        next: &AtomicUsize,
-        begun: Instant,
-        heard: Option<&Sender<(usize, Instant)>>,
-    ) -> anyhow::Result<Tally> {
+        let connections = Connections::open(self.address, self.connections)?;
+        let begun = Instant::now();
         let warm = begun + self.warm_up;
         let end = warm + self.measured;
         let mut tally = Tally::new(requests.customers(), begun)?;
-        let mut request = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let due = begun + Duration::from_secs_f64(number as f64 / self.rate);
+        let mut sent = 0_u64;
+        let next = |now| {
+            let due = begun + Duration::from_secs_f64(sent as f64 / self.rate);
             if due >= end {
-                return Ok(tally);
+                return Next::Never;
             }
-            requests.write(number, &mut request)?;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            match connection.exchange(&request) {
-                Ok((status, _)) if status == requests.success() => {
-                    let now = Instant::now();
-                    let customer = requests.customer(number);
-                    tally.success(customer, (due >= warm).then(|| now - due), now);
-                    if let Some(gate) = &self.gate {
-                        gate.accept();
-                    }
-                    if let (Some(heard), Some(customer)) = (heard, customer) {
-                        heard.send((customer, now)).context("nobody listens any more")?;
-                    }
-                }
-                Ok((status, _)) => tally.error(&status.to_string()),
-                Err(error) => {
-                    tally.error(&format!("connection: {error}"));
-                    connection = Connection::open(self.address)?;
-                }
+            if due > now {
+                return Next::At(due);
             }
-        }
+            sent += 1;
+            Next::Now { since: due }
+        };
+        connections.run(requests, &mut tally, next, |tally, success| {
+            let Success { number, since: due, now } = success;
+            let customer = requests.customer(number);
+            tally.success(customer, (due >= warm).then(|| now - due), now);
+            if let Some(gate) = &self.gate {
+                gate.accept();
+            }
+            if let (Some(heard), Some(customer)) = (&self.heard, customer) {
+                heard.send((customer, now)).context("nobody listens any more")?;
+            }
+            Ok(())
+        })?;
+        tally.seconds = self.measured.as_secs_f64();
+        Ok(tally)
     }
 }

@@ -78,22 +78,6 @@ impl Tally {
         }
     }
 
-    /// What several threads saw in the same time.
-    pub(super) fn merge(&mut self, other: &Self) -> anyhow::Result<()> {
-        self.latency.add(&other.latency)?;
-        if self.slices.len() < other.slices.len() {
-            self.slices.resize(other.slices.len(), 0);
-        }
-        for (slice, more) in self.slices.iter_mut().zip(&other.slices) {
-            *slice += more;
-        }
-        self.accepted.add(&other.accepted);
-        for (what, more) in &other.errors {
-            *self.errors.entry(what.clone()).or_default() += more;
-        }
-        Ok(())
-    }
-
     /// Successes in a second.
     pub(crate) fn per_second(&self) -> f64 {
         self.latency.len() as f64 / self.seconds
@@ -133,10 +117,8 @@ mod tests {
         let mut tally = Tally::new(2, begun).expect("a tally");
         tally.success(Some(0), None, begun);
         tally.success(Some(1), Some(Duration::from_millis(3)), begun + SLICE * 2);
-        let mut other = Tally::new(2, begun).expect("a tally");
-        other.success(Some(1), Some(Duration::from_millis(5)), begun + SLICE);
-        other.error("503");
-        tally.merge(&other).expect("merged");
+        tally.success(Some(1), Some(Duration::from_millis(5)), begun + SLICE);
+        tally.error("503");
         tally.seconds = 2.0;
         assert_eq!((tally.accepted.total, tally.accepted.by_customer.as_slice()), (3, &[1, 2][..]));
         assert_eq!(tally.slices, [1, 1, 1]);

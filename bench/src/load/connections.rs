@@ -1,0 +1,161 @@
+//! Connections at work at the same time, all of them driven by one thread: it takes less of a shared machine than a thread each.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use mio::{Events, Poll, Token};
+
+use super::connection::Connection;
+use super::request::Requests;
+use super::tally::Tally;
+use super::timer::Timer;
+
+/// An answer that takes longer never comes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is to be sent.
+pub(super) enum Next {
+    /// The next request, whose latency counts from that time.
+    Now { since: Instant },
+    /// Nothing until then.
+    At(Instant),
+    /// Nothing any more.
+    Never,
+}
+
+/// A request that succeeded.
+#[derive(Debug)]
+pub(super) struct Success {
+    pub(super) number: usize,
+    pub(super) since: Instant,
+    /// When its answer was there.
+    pub(super) now: Instant,
+}
+
+/// Connections to one service.
+#[derive(Debug)]
+pub(super) struct Connections {
+    address: SocketAddr,
+    poll: Poll,
+    timer: Timer,
+    places: Vec<Place>,
+    /// Those that wait for no answer, the longest idle one first.
+    idle: VecDeque<usize>,
+}
+
+#[derive(Debug)]
+struct Place {
+    connection: Connection,
+    /// What it waits for an answer to: the request's number, and when its latency began.
+    asked: Option<(usize, Instant)>,
+}
+
+impl Connections {
+    /// Opens so many.
+    pub(super) fn open(address: SocketAddr, number: usize) -> anyhow::Result<Self> {
+        let poll = Poll::new()?;
+        let timer = Timer::new(poll.registry(), Token(number))?;
+        let open = |place| {
+            let connection = Connection::open(address, poll.registry(), Token(place))?;
+            Ok(Place { connection, asked: None })
+        };
+        let places: io::Result<Vec<Place>> = (0..number).map(open).collect();
+        let places = places.context("cannot connect to the service")?;
+        Ok(Self { address, poll, timer, places, idle: (0..number).collect() })
+    }
+
+    /// Sends what `next` says, which is asked whenever a connection is idle, until there is no more and all answers have come.
+    /// `succeeded` is told of each success; what is none goes into the tally.
+    pub(super) fn run(
+        mut self,
+        requests: &Requests,
+        tally: &mut Tally,
+        mut next: impl FnMut(Instant) -> Next,
+        mut succeeded: impl FnMut(&mut Tally, Success) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let (mut number, mut request, mut never) = (0, Vec::new(), false);
+        let mut events = Events::with_capacity(self.places.len() + 1);
+        loop {
+            let mut until = None;
+            while !never && let Some(&place) = self.idle.front() {
+                match next(Instant::now()) {
+                    Next::Now { since } => {
+                        self.idle.pop_front();
+                        requests.write(number, &mut request)?;
+                        self.places[place].asked = Some((number, since));
+                        number += 1;
+                        if let Err(error) = self.places[place].connection.send(&request) {
+                            self.replace(place, tally, &error)?;
+                        }
+                    }
+                    Next::At(time) => {
+                        until = Some(time);
+                        break;
+                    }
+                    Next::Never => never = true,
+                }
+            }
+            if never && self.idle.len() == self.places.len() {
+                return Ok(());
+            }
+            self.wait(&mut events, until)?;
+            for event in &events {
+                let Token(place) = event.token();
+                if place == self.places.len() {
+                    continue;
+                }
+                match self.places[place].connection.receive() {
+                    Ok(None) => (),
+                    Ok(Some(status)) => {
+                        let now = Instant::now();
+                        if let Some((number, since)) = self.places[place].asked.take() {
+                            self.idle.push_back(place);
+                            if status == requests.success() {
+                                succeeded(tally, Success { number, since, now })?;
+                            } else {
+                                tally.error(&status.to_string());
+                            }
+                        }
+                    }
+                    Err(error) => self.replace(place, tally, &error)?,
+                }
+            }
+        }
+    }
+
+    /// Waits for an answer, or until that time.
+    fn wait(&mut self, events: &mut Events, until: Option<Instant>) -> anyhow::Result<()> {
+        if let Some(until) = until {
+            self.timer.set(until.saturating_duration_since(Instant::now()))?;
+        }
+        match self.poll.poll(events, Some(PATIENCE)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
+            polled => {
+                polled?;
+                ensure!(!events.is_empty(), "no answer came in {} s", PATIENCE.as_secs());
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens another connection in place of one that failed.
+    fn replace(
+        &mut self,
+        place: usize,
+        tally: &mut Tally,
+        error: &io::Error,
+    ) -> anyhow::Result<()> {
+        let connection = Connection::open(self.address, self.poll.registry(), Token(place))
+            .with_context(|| format!("cannot connect again after a connection failed: {error}"))?;
+        let failed = std::mem::replace(&mut self.places[place], Place { connection, asked: None });
+        // One that nobody waited at may be closed.
+        if failed.asked.is_some() {
+            self.idle.push_back(place);
+            tally.error(&format!("connection: {error}"));
+        }
+        Ok(())
+    }
+}
