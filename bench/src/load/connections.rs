@@ -107,23 +107,35 @@ impl Connections {
                 if place == self.places.len() {
                     continue;
                 }
-                match self.places[place].connection.receive() {
-                    Ok(None) => (),
-                    Ok(Some(status)) => {
-                        let now = Instant::now();
-                        if let Some((number, since)) = self.places[place].asked.take() {
-                            self.idle.push_back(place);
-                            if status == requests.success() {
-                                succeeded(tally, Success { number, since, now })?;
-                            } else {
-                                tally.error(&status.to_string());
-                            }
-                        }
-                    }
-                    Err(error) => self.replace(place, tally, &error)?,
+                if let Some(success) = self.receive(place, requests, tally)? {
+                    succeeded(tally, success)?;
                 }
             }
         }
+    }
+
+    /// Takes what has arrived over one connection, which is idle again when that is the whole answer.
+    fn receive(
+        &mut self,
+        place: usize,
+        requests: &Requests,
+        tally: &mut Tally,
+    ) -> anyhow::Result<Option<Success>> {
+        let status = match self.places[place].connection.receive() {
+            Ok(Some(status)) => status,
+            Ok(None) => return Ok(None),
+            Err(error) => return self.replace(place, tally, &error).map(|()| None),
+        };
+        let now = Instant::now();
+        let Some((number, since)) = self.places[place].asked.take() else {
+            return Ok(None);
+        };
+        self.idle.push_back(place);
+        if status == requests.success() {
+            return Ok(Some(Success { number, since, now }));
+        }
+        tally.error(&status.to_string());
+        Ok(None)
     }
 
     /// Waits for an answer, or until that time.
