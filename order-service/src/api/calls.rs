@@ -2,11 +2,10 @@
 
 use poem::Request;
 use poem_openapi::param::{Header, Path, Query};
-use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, OpenApi, Tags};
 use service_kit::http::page::{Cursor, Limit};
 use service_kit::http::parameters::Unparsed;
-use service_kit::http::{JsonBody, Parameters, Refused};
+use service_kit::http::{JsonAnswer, JsonBody, Parameters, Refused};
 use service_kit::postgres::Database;
 use uuid::Uuid;
 
@@ -39,7 +38,7 @@ pub(super) enum Created {
     /// The order was accepted, or had been: the first answer to this Idempotency-Key again
     #[oai(status = 201)]
     Order(
-        Json<OrderBody>,
+        JsonAnswer<OrderBody>,
         /// Where the order is
         #[oai(header = "Location")]
         String,
@@ -54,7 +53,7 @@ pub(super) enum Listed {
     /// A page of orders, newest first
     #[oai(status = 200)]
     Page(
-        Json<Vec<OrderBody>>,
+        JsonAnswer<Vec<OrderBody>>,
         /// Where the next page is, when there is one: `<…>; rel="next"` (RFC 8288)
         #[oai(header = "Link")]
         Option<String>,
@@ -65,14 +64,14 @@ pub(super) enum Listed {
 pub(super) enum Found {
     /// The order; with its customer unless the customer is unknown or the customer service does not answer in time
     #[oai(status = 200)]
-    Order(Json<OrderBody>),
+    Order(JsonAnswer<OrderBody>),
 }
 
 #[derive(ApiResponse)]
 pub(super) enum Changed {
     /// The order as it is now
     #[oai(status = 200)]
-    Order(Json<OrderBody>),
+    Order(JsonAnswer<OrderBody>),
 }
 
 #[OpenApi(tag = "Tag::Orders")]

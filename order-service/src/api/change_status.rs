@@ -1,8 +1,7 @@
 //! `PATCH /api/orders/{id}`
 
 use poem::http::{HeaderMap, StatusCode};
-use poem_openapi::payload::Json;
-use service_kit::http::Problem;
+use service_kit::http::{JsonAnswer, Problem};
 use service_kit::http::json::parse_uuid;
 
 use super::calls::{Changed, Orders};
@@ -32,7 +31,7 @@ pub(super) async fn change_status(
     match change? {
         Change::Done(order) => {
             metrics::changed(status);
-            Ok(Changed::Order(Json(OrderBody::from(order))))
+            Ok(Changed::Order(JsonAnswer(OrderBody::from(order))))
         }
         Change::NotFound => Err(not_found()),
         Change::NotFrom(from) => Err(conflict(from, status)),

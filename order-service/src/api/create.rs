@@ -1,8 +1,7 @@
 //! `POST /api/orders`
 
 use poem::http::{HeaderMap, StatusCode};
-use poem_openapi::payload::Json;
-use service_kit::http::Problem;
+use service_kit::http::{JsonAnswer, Problem};
 
 use super::calls::{Created, Orders};
 use super::order::OrderBody;
@@ -63,5 +62,5 @@ fn created(order: Order) -> Created {
 
 fn answer(order: Order, replayed: Option<bool>) -> Created {
     let location = format!("/api/orders/{}", order.id.0);
-    Created::Order(Json(OrderBody::from(order)), location, replayed)
+    Created::Order(JsonAnswer(OrderBody::from(order)), location, replayed)
 }

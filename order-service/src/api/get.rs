@@ -1,8 +1,7 @@
 //! `GET /api/orders/{id}`
 
 use poem::http::StatusCode;
-use poem_openapi::payload::Json;
-use service_kit::http::Problem;
+use service_kit::http::{JsonAnswer, Problem};
 use service_kit::http::json::parse_uuid;
 
 use super::calls::{Found, Orders};
@@ -19,7 +18,7 @@ pub(super) async fn get(api: &Orders, id: &str) -> Result<Found, Problem> {
     if let Lookup::Known(known) = api.lookups.find(customer).await {
         body.customer = Some(CustomerBody::new(customer, known));
     }
-    Ok(Found::Order(Json(body)))
+    Ok(Found::Order(JsonAnswer(body)))
 }
 
 /// For an id that is no UUID too: there is no such order.

@@ -1,10 +1,9 @@
 //! `GET /api/orders`
 
 use poem::Request;
-use poem_openapi::payload::Json;
 use service_kit::http::json::parse_uuid;
 use service_kit::http::page::Page;
-use service_kit::http::{Parameters, Problem};
+use service_kit::http::{JsonAnswer, Parameters, Problem};
 
 use super::calls::{Listed, Orders};
 use super::order::OrderBody;
@@ -29,5 +28,5 @@ pub(super) async fn list(
     let mut found = orders::list(&api.database, filter, page.after, page.rows_to_read()).await?;
     let link = page.cut(&mut found, request, |order| order.id.0);
     let bodies = found.into_iter().map(OrderBody::from).collect();
-    Ok(Listed::Page(Json(bodies), link))
+    Ok(Listed::Page(JsonAnswer(bodies), link))
 }

@@ -2,15 +2,17 @@
 
 use poem_openapi::Object;
 use poem_openapi::types::Example;
+use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::datetime;
+use time::serde::rfc3339;
 use uuid::Uuid;
 
 use crate::customers::Customer;
 use crate::domain::{CustomerId, Order, Status};
 
 /// An order
-#[derive(Debug, Object)]
+#[derive(Debug, Object, Serialize)]
 #[oai(rename = "Order", example)]
 pub(super) struct OrderBody {
     /// Its id, a UUIDv7: a later order has a greater one
@@ -30,16 +32,19 @@ pub(super) struct OrderBody {
     /// How far it is
     pub(super) status: Status,
     /// When it was accepted, in UTC
+    #[serde(with = "rfc3339")]
     pub(super) created_at: OffsetDateTime,
     /// When its status changed last, in UTC
+    #[serde(with = "rfc3339")]
     pub(super) updated_at: OffsetDateTime,
     /// The customer, when a single order is asked for and the customer service told of it in time
     #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) customer: Option<CustomerBody>,
 }
 
 /// A customer as the customer service tells of it
-#[derive(Debug, Object)]
+#[derive(Debug, Object, Serialize)]
 #[oai(rename = "OrderCustomer")]
 pub(super) struct CustomerBody {
     /// The customer's public id
@@ -92,6 +97,23 @@ impl Example for OrderBody {
                 name: "Juan Perez".to_owned(),
                 address: "Cra 7 #12-34, Bogotá".to_owned(),
             }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::ToJSON as _;
+
+    use super::*;
+
+    #[test]
+    fn an_order_is_written_as_the_document_says() {
+        let whole = OrderBody::example();
+        let alone = OrderBody { customer: None, ..OrderBody::example() };
+        for order in [whole, alone] {
+            let written = serde_json::to_string(&order).expect("JSON");
+            assert_eq!(written, order.to_json_string());
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use poem_openapi::Enum;
+use serde::{Serialize, Serializer};
 use service_kit::http::{FromJson, Json};
 use tokio_postgres::types::{FromSql, Type, accepts};
 
@@ -62,6 +63,12 @@ impl Status {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

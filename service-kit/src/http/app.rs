@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
-use poem::{Endpoint, Response, Route, get};
+use poem::{Endpoint, IntoEndpoint as _, Request, Response, Route, get};
 use poem_openapi::{ExtraHeader, OpenApi, OpenApiService};
 
 use super::documents::{self, Format};
@@ -21,12 +22,33 @@ pub fn api<T: OpenApi>(api: T, title: &str, version: &str) -> OpenApiService<T, 
 pub fn app<T: OpenApi + 'static>(
     service: OpenApiService<T, ()>,
 ) -> impl Endpoint<Output = Response> {
-    let routes = Route::new()
-        .at("/docs", get(documents::ui(&service)))
-        .at("/openapi.json", get(documents::endpoint(&service, Format::Json)))
-        .at("/openapi.yaml", get(documents::endpoint(&service, Format::Yaml)))
-        .nest("/", service);
-    Frame::new(routes, calls::<T>())
+    let documents = Route::new()
+        .at(UI, get(documents::ui(&service)))
+        .at(JSON, get(documents::endpoint(&service, Format::Json)))
+        .at(YAML, get(documents::endpoint(&service, Format::Yaml)));
+    let app = App { documents, api: service.into_endpoint() };
+    Frame::new(app, calls::<T>())
+}
+
+const UI: &str = "/docs";
+const JSON: &str = "/openapi.json";
+const YAML: &str = "/openapi.yaml";
+
+/// The documents and the API beside each other. Nesting the API's routes in others would parse each request's path once more.
+struct App {
+    documents: Route,
+    api: BoxEndpoint<'static>,
+}
+
+impl Endpoint for App {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        match request.uri().path() {
+            UI | JSON | YAML => self.documents.call(request).await,
+            _ => self.api.call(request).await,
+        }
+    }
 }
 
 /// The calls of an API by their routes: the framework names the parameters of its routes `:param0`, `:param1` and so on.

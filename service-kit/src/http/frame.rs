@@ -67,15 +67,15 @@ impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
         let path = request.uri().path();
         let span = tracing::info_span!("request", request_id = %id, trace_id, method, path);
         request.set_data(id.clone());
-        let mut response = traced.within(self.answer(request)).instrument(span.clone()).await;
+        // In a box: the framework's future is large, and each of the layers around it would move it.
+        let answer = Box::pin(self.answer(request));
+        let mut response = traced.within(answer).instrument(span.clone()).await;
         response.headers_mut().insert(HEADER, id.header());
 
         // The route's pattern, never the path: clients must not be able to make new time series.
         let route = match response.data::<PathPattern>() {
             Some(pattern) => match self.call_of(pattern) {
                 Some(call) => call.path.clone(),
-                // The root, under which everything is, is no call.
-                None if pattern.0.is_empty() => "none".to_owned(),
                 None => pattern.0.to_string(),
             },
             None => "none".to_owned(),

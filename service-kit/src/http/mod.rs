@@ -5,6 +5,7 @@
 //! | [`problem`], [`refused`](Refused) | RFC 9457 problems, and which of them an operation documents |
 //! | [`frame`](app), `traced`, `metrics` | around everything: request id, log span, trace, metrics, panics and foreign errors as problems |
 //! | [`json`], [`fields`], [`payload`] | bodies read with their limits, whose faults are all reported at once |
+//! | [`answer`](JsonAnswer) | bodies of answers |
 //! | [`parameters`], [`page`] | query parameters the same way; keyset pages and their `Link` |
 //! | [`documents`] | Swagger UI and the OpenAPI document |
 //! | [`serve`] | the listener: bounded connections, time limits, graceful stop |
@@ -62,6 +63,7 @@
 //! let app = http::app(http::api((Greetings, Up), "Greetings", "1.0.0"));
 //! ```
 
+mod answer;
 mod app;
 mod body;
 pub mod documents;
@@ -80,6 +82,7 @@ mod serve;
 mod traced;
 mod up;
 
+pub use answer::JsonAnswer;
 pub use app::{api, app};
 pub use fields::Fields;
 pub use json::{FromJson, Json};

@@ -1,0 +1,42 @@
+//! A JSON body as an operation answers with it.
+
+use poem::http::header::CONTENT_TYPE;
+use poem::{IntoResponse, Response};
+use poem_openapi::payload::{self, Payload};
+use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use serde::Serialize;
+
+use super::problem::Problem;
+
+/// A value that the OpenAPI document describes, as JSON. The framework's own [`Json`](payload::Json) makes a tree of values of each
+/// answer first; this writes the text at once.
+#[derive(Debug)]
+pub struct JsonAnswer<T>(pub T);
+
+impl<T: Type> Payload for JsonAnswer<T> {
+    const CONTENT_TYPE: &'static str = payload::Json::<T>::CONTENT_TYPE;
+
+    fn check_content_type(content_type: &str) -> bool {
+        payload::Json::<T>::check_content_type(content_type)
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Type + Serialize> IntoResponse for JsonAnswer<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => {
+                Response::builder().header(CONTENT_TYPE, Self::CONTENT_TYPE).body(body)
+            }
+            Err(error) => Problem::internal(error.to_string()).into_response(),
+        }
+    }
+}
