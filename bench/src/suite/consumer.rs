@@ -12,6 +12,9 @@ const PREFETCH: u16 = 2000;
 /// pgbench's clients; one of these numbers suits the machine best.
 const CLIENTS: [u32; 3] = [4, 16, 64];
 
+/// Consumers at once.
+const SEVERAL: usize = 3;
+
 /// Events a second, round by round.
 struct Rates {
     ours: Vec<f64>,
@@ -35,6 +38,8 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
                 .with_goal(Goal::AtLeast(5.0)),
         );
     }
+    let several = several(suite).await?;
+    suite.rows.push(several);
     if suite.sizes.name == "quick" {
         return Ok(());
     }
@@ -72,48 +77,98 @@ async fn rates(
     history: i64,
     also_one_by_one: bool,
 ) -> anyhow::Result<Rates> {
-    let events = suite.sizes.consume;
-    let program = Program::new(Some(suite.programs.customer_service.clone()), Vec::new())?;
-    let (customers, orders) = tokio::try_join!(
-        Customers::new(suite.servers, number, &program),
-        Orders::new(suite.servers)
-    )?;
-    program.declare(&customers, &orders).await?;
-    orders.bind_bare().await?;
-    suite.progress.say(&format!("consumer: {} events of the past", grouped(history)));
-    customers.remember(usize::try_from(history)?).await?;
     let mut rates = Rates { ours: Vec::new(), bare: Vec::new(), one_by_one: None };
+    let backlog = Backlog::new(suite, number, history).await?;
+    backlog.orders.bind_bare().await?;
     for round in 0..suite.sizes.rounds {
         let say = |what: &str| {
-            let rounds = suite.sizes.rounds;
             let of = if number == 1 { "one customer" } else { "1,000 customers" };
-            suite.progress.say(&format!("consumer: {of}, round {} of {rounds}: {what}", round + 1));
+            backlog.say(&format!("{of}, round {}: {what}", round + 1));
         };
         say("publishing");
-        orders.publish(events, number).await?;
+        backlog.publish().await?;
         for ours_is_next in if round % 2 == 0 { [false, true] } else { [true, false] } {
-            if !ours_is_next {
+            if ours_is_next {
+                say("consumer");
+                rates.ours.push(backlog.count(1).await?);
+            } else {
                 say("bare consumer");
-                rates.bare.push(take(&orders.url, PREFETCH, events).await?.per_second);
-                continue;
+                let bare = take(&backlog.orders.url, PREFETCH, suite.sizes.consume).await?;
+                rates.bare.push(bare.per_second);
             }
-            say("consumer");
-            customers.calm().await?;
-            let counted = customers.counted().await? + events;
-            let run = program.count(suite.servers, &customers, &orders, 1, counted).await?;
-            customers.check(counted).await?;
-            orders.check_empty().await?;
-            rates.ours.push(events as f64 / run.seconds);
         }
     }
     if also_one_by_one {
         let seconds = suite.sizes.try_clients * 2;
         let mut best: f64 = 0.0;
         for clients in CLIENTS {
-            suite.progress.say(&format!("consumer: pgbench, one event each, {clients} clients"));
-            best = best.max(one_by_one(&customers).run(clients, seconds).await?.per_second);
+            backlog.say(&format!("pgbench, one event each, {clients} clients"));
+            let each = one_by_one(&backlog.customers).run(clients, seconds).await?;
+            best = best.max(each.per_second);
         }
         rates.one_by_one = Some(best);
     }
     Ok(rates)
+}
+
+/// Several consumers beside one. They share a machine that one can fill: more must not make it slower.
+async fn several(suite: &Suite<'_>) -> anyhow::Result<Row> {
+    let backlog = Backlog::new(suite, CUSTOMERS, 0).await?;
+    let (mut one, mut more) = (Vec::new(), Vec::new());
+    for round in 0..suite.sizes.rounds {
+        for consumers in if round % 2 == 0 { [1, SEVERAL] } else { [SEVERAL, 1] } {
+            backlog.say(&format!("round {}: {consumers} at once", round + 1));
+            backlog.publish().await?;
+            let rates = if consumers == 1 { &mut one } else { &mut more };
+            rates.push(backlog.count(consumers).await?);
+        }
+    }
+    let what = format!("events counted by {SEVERAL} consumers at once");
+    let row = Row::beside("consumer", what, &more, "/s", ("by one", &one));
+    Ok(row.with_goal(Goal::AtLeast(0.9)))
+}
+
+/// Messages that wait, and what counts them.
+struct Backlog<'a> {
+    suite: &'a Suite<'a>,
+    program: Program,
+    number: usize,
+    customers: Customers,
+    orders: Orders,
+}
+
+impl<'a> Backlog<'a> {
+    /// Nothing waits yet, and `history` events of as many customers as `number` were counted before.
+    async fn new(suite: &'a Suite<'a>, number: usize, history: i64) -> anyhow::Result<Self> {
+        let program = Program::new(Some(suite.programs.customer_service.clone()), Vec::new())?;
+        let (customers, orders) = tokio::try_join!(
+            Customers::new(suite.servers, number, &program),
+            Orders::new(suite.servers)
+        )?;
+        program.declare(&customers, &orders).await?;
+        let backlog = Self { suite, program, number, customers, orders };
+        backlog.say(&format!("{} events of the past", grouped(history)));
+        backlog.customers.remember(usize::try_from(history)?).await?;
+        Ok(backlog)
+    }
+
+    fn say(&self, what: &str) {
+        self.suite.progress.say(&format!("consumer: {what}"));
+    }
+
+    async fn publish(&self) -> anyhow::Result<()> {
+        self.orders.publish(self.suite.sizes.consume, self.number).await
+    }
+
+    /// So many consumers count all that waits: events a second.
+    async fn count(&self, consumers: usize) -> anyhow::Result<f64> {
+        let Self { suite, customers, orders, .. } = self;
+        let events = suite.sizes.consume;
+        customers.calm().await?;
+        let counted = customers.counted().await? + events;
+        let run = self.program.count(suite.servers, customers, orders, consumers, counted).await?;
+        customers.check(counted).await?;
+        orders.check_empty().await?;
+        Ok(events as f64 / run.seconds)
+    }
 }

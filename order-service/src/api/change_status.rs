@@ -1,8 +1,8 @@
 //! `PATCH /api/orders/{id}`
 
 use poem::http::{HeaderMap, StatusCode};
-use service_kit::http::{JsonAnswer, Problem};
 use service_kit::http::json::parse_uuid;
+use service_kit::http::{JsonAnswer, Problem};
 
 use super::calls::{Changed, Orders};
 use super::get::not_found;

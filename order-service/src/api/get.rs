@@ -1,8 +1,8 @@
 //! `GET /api/orders/{id}`
 
 use poem::http::StatusCode;
-use service_kit::http::{JsonAnswer, Problem};
 use service_kit::http::json::parse_uuid;
+use service_kit::http::{JsonAnswer, Problem};
 
 use super::calls::{Found, Orders};
 use super::order::{CustomerBody, OrderBody};

@@ -33,9 +33,7 @@ impl<T: Type> Payload for JsonAnswer<T> {
 impl<T: Type + Serialize> IntoResponse for JsonAnswer<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
-            Ok(body) => {
-                Response::builder().header(CONTENT_TYPE, Self::CONTENT_TYPE).body(body)
-            }
+            Ok(body) => Response::builder().header(CONTENT_TYPE, Self::CONTENT_TYPE).body(body),
             Err(error) => Problem::internal(error.to_string()).into_response(),
         }
     }
