@@ -21,7 +21,7 @@ const SAMPLE: Duration = Duration::from_millis(250);
 /// What is left of the rate that was found, and of each that was too much.
 const FIRST: f64 = 0.95;
 const NEXT: f64 = 0.93;
-const TRIES: usize = 8;
+const TRIES: usize = 12;
 
 /// No stretch comes before one that is no longer than this.
 const SHORT: Duration = Duration::from_secs(30);
@@ -50,7 +50,7 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
         let seconds = stretch.as_secs();
         suite.progress.say(&format!("end to end: {rate:.0} orders a second for {seconds} s"));
         let (tally, samples) = hold(suite, &mut pipeline, (&front, &back), rate, stretch).await?;
-        if piled_up(&samples) || tally.failed() > 0 {
+        if piled_up(&samples, rate) || tally.failed() > 0 {
             rate *= NEXT;
             continue;
         }
@@ -121,10 +121,13 @@ async fn hold(
     let before = Used::by(pipeline, front, back).await?;
     let (requests, mut samples) = (Requests::NewOrders { customers: CUSTOMERS }, Vec::new());
     let tally = watched(pipeline, &gate, &mut samples, load.run(&requests)).await?;
+    // After that no more orders come, and what is left over is worked off.
+    let end = (load.warm_up + load.measured).as_secs_f64();
+    samples.retain(|sample| sample.seconds <= end);
     pipeline.accept(&tally.accepted);
     pipeline.settle().await?;
     let cost = Used::by(pipeline, front, back).await?.since(&before, tally.accepted.total);
-    if stretch == suite.sizes.sustained && !piled_up(&samples) {
+    if stretch == suite.sizes.sustained && !piled_up(&samples, rate) {
         suite.cost(&format!("{rate:.0} orders/s, sustained"), 0, &cost, None);
     }
     suite.failures(&format!("end to end, {rate:.0} orders/s"), &tally);
@@ -162,18 +165,19 @@ async fn count(
     }
 }
 
-/// Whether more orders were on their way in the last quarter of the time than in the second.
-fn piled_up(samples: &[Sample]) -> bool {
+/// Whether more orders had come and were not counted in the last quarter of the time than in the second. An order has come when its time
+/// has: one that waits for a connection to the service is as late as one that waits behind it.
+fn piled_up(samples: &[Sample], rate: f64) -> bool {
     let quarter = samples.len() / 4;
     if quarter == 0 {
         return true;
     }
-    let mean = |samples: &[Sample], of: fn(&Sample) -> f64| {
+    let mean = |samples: &[Sample], of: &dyn Fn(&Sample) -> f64| {
         samples.iter().map(of).sum::<f64>() / samples.len() as f64
     };
     let (second, last) = (&samples[quarter..2 * quarter], &samples[samples.len() - quarter..]);
-    let backlog = |samples: &[Sample]| mean(samples, |it| it.accepted - it.counted);
-    let came = mean(last, |it| it.accepted) - mean(second, |it| it.accepted);
+    let backlog = |samples: &[Sample]| mean(samples, &|it| rate * it.seconds - it.counted);
+    let came = rate * (mean(last, &|it| it.seconds) - mean(second, &|it| it.seconds));
     backlog(last) - backlog(second) > PILED_UP * came
 }
 
@@ -187,10 +191,10 @@ mod tests {
 
     #[test]
     fn orders_that_come_faster_than_they_are_counted_pile_up() {
-        let run = |counted_per_second: f64| -> Vec<Sample> {
+        let run = |accepted_per_second: f64, counted_per_second: f64| -> Vec<Sample> {
             let sample = |n: i32| {
                 let seconds = f64::from(n) / 4.0;
-                let accepted = 1000.0 * seconds;
+                let accepted = accepted_per_second * seconds;
                 Sample {
                     seconds,
                     accepted,
@@ -199,9 +203,10 @@ mod tests {
             };
             (0..48).map(sample).collect()
         };
-        assert!(!piled_up(&run(1000.0)), "always 30 behind");
-        assert!(!piled_up(&run(995.0)), "less than a hundredth");
-        assert!(piled_up(&run(980.0)));
-        assert!(piled_up(&[]));
+        assert!(!piled_up(&run(1000.0, 1000.0), 1000.0), "always 30 behind");
+        assert!(!piled_up(&run(1000.0, 995.0), 1000.0), "less than a hundredth");
+        assert!(piled_up(&run(1000.0, 980.0), 1000.0));
+        assert!(piled_up(&run(980.0, 980.0), 1000.0), "they wait for the service");
+        assert!(piled_up(&[], 1000.0));
     }
 }
