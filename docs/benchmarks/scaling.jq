@@ -23,7 +23,7 @@ def row: "| " + (map(tostring) | join(" | ")) + " |";
    ["R", "events a second that one relay drained", ($R | figure), "*events drained*"],
    ["C", "events a second that one consumer counted", ($C | figure), "*events of 1,000 customers counted*"],
    ["P", "messages a second that one quorum queue took from a bare publisher", ($P | figure), "the fastest *bare publisher*"],
-   ["T", "messages a second that a bare consumer took from one queue", ($T | figure), "*bare consumer*"],
+   ["T", "messages a second that a bare consumer took from one queue", ($T | figure), "the fastest *bare consumer*"],
    ["U", "µs of CPU an order, of all processes, at rate S", ($order.cpu_us_of_the_pipeline | figure), "*Cost of an order*, sustained"],
    ["", "of these: order service, relay, consumer", ([$cpu["order-service", "outbox-relay", "customer-service consumer"] | figure] | join(", ")), "the same"],
    ["", "PostgreSQL, RabbitMQ", ([$cpu["PostgreSQL", "RabbitMQ"] | figure] | join(", ")), "the same"],

@@ -38,11 +38,11 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
                 .with_goal(Goal::AtLeast(5.0)),
         );
     }
-    let several = several(suite).await?;
-    suite.rows.push(several);
     if suite.sizes.name == "quick" {
         return Ok(());
     }
+    let several = several(suite).await?;
+    suite.rows.push(several);
     let one = rates(suite, 1, 0, false).await?;
     suite.rows.push(
         Row::beside(

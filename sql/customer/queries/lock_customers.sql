@@ -1,5 +1,5 @@
 -- lock_customers: the customers of a batch, locked in one order everywhere, so that two consumers never wait for each other
--- Whoever has waited for a lock looks at each row once more. Joined, that is one comparison; with "= ANY" it sorts the array for each row.
+-- Whoever has waited for a lock looks at each row once more. Joined, that is one comparison; with "= ANY" it goes through the whole array for each row.
 SELECT count(*)
 FROM (
     SELECT
