@@ -7,6 +7,7 @@ use pipeline_tests::counting::{
 };
 use pipeline_tests::pipeline::{PATIENCE, address, connect};
 use serde_json::json;
+use tokio_postgres::SimpleQueryMessage;
 use uuid::Uuid;
 
 type Tested = anyhow::Result<()>;
@@ -188,5 +189,32 @@ async fn several_consumers_of_few_customers_never_deadlock() -> Tested {
     let deadlocks: i64 = counting.sql.query_one(deadlocks, &[]).await?.get(0);
     ensure!(deadlocks == 0, "{deadlocks} deadlocks");
     assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
+    Ok(())
+}
+
+/// PostgreSQL looks at each customer once more, by itself, after it has waited for another consumer. Where the plan hands it all
+/// customers of the batch, that takes so many times as long.
+#[tokio::test]
+async fn a_customer_that_was_waited_for_is_looked_up_by_itself() -> Tested {
+    let statement = include_str!("../../sql/customer/queries/lock_customers.sql");
+    let counting = Counting::start().await?;
+    let customers = "INSERT INTO customers (id, name, address) SELECT gen_random_uuid(), 'A', 'B' FROM generate_series(1, 5000)";
+    counting.sql.batch_execute(customers).await?;
+    for state in ["DELETE FROM pg_statistic", "ANALYZE customers"] {
+        counting.sql.batch_execute(state).await?;
+        let session = connect(&counting.database.url).await?;
+        // As the consumer's session.
+        let settings =
+            "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
+        session.batch_execute(settings).await?;
+        session.batch_execute(&format!("PREPARE lock (uuid[]) AS {statement}")).await?;
+        let plan = session.simple_query("EXPLAIN EXECUTE lock ('{}')").await?;
+        let lines = plan.iter().filter_map(|line| match line {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        let plan = lines.collect::<Vec<_>>().join("\n");
+        assert!(plan.contains("Index Cond: (id = batch.id)"), "{state}:\n{plan}");
+    }
     Ok(())
 }
