@@ -42,6 +42,8 @@ async fn describe(client: &Client) -> anyhow::Result<Vec<String>> {
              FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
              LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
              WHERE c.relname LIKE 'outbox%' AND c.relkind IN ('r', 'v')
+             UNION ALL SELECT 'statistics ' || a.attrelid::regclass || '.' || a.attnum || ' ' || coalesce(a.attstattarget, -1)
+             FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.relname LIKE 'outbox%' AND a.attnum > 0
              UNION ALL SELECT 'index ' || indexdef FROM pg_indexes WHERE tablename LIKE 'outbox%'
              UNION ALL SELECT 'constraint ' || conname || ' ' || pg_get_constraintdef(o.oid)
              FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid WHERE c.relname LIKE 'outbox%'
@@ -71,6 +73,31 @@ async fn the_order_databases_migrations_make_the_outbox_of_schema_sql() -> anyho
     let (alone, migrated) = (describe(&alone).await?, describe(&migrated).await?);
     ensure!(alone.len() > 20, "the description is too short to compare: {alone:#?}");
     assert_eq!(alone, migrated);
+    Ok(())
+}
+
+/// The default sample is ten times as large, and a single column or indexed expression without a number of its own asks for it
+/// (`std_typanalyze` and `do_analyze_rel` in PostgreSQL's analyze.c).
+#[tokio::test]
+async fn an_analysis_of_the_outbox_looks_at_3000_rows() -> anyhow::Result<()> {
+    let database = stack::shared().await?.database("outbox_statistics").await?;
+    let client = connect(&database.url).await?;
+    client.batch_execute(&std::fs::read_to_string(sql("outbox/schema.sql"))?).await?;
+    let targets = client
+        .query(
+            "SELECT a.attrelid::regclass || '.' || a.attname, a.attstattarget::integer
+             FROM pg_attribute a WHERE a.attrelid = 'outbox'::regclass AND a.attnum > 0
+             UNION ALL SELECT a.attrelid::regclass || '.' || a.attname, a.attstattarget::integer
+             FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indexrelid
+             WHERE i.indrelid = 'outbox'::regclass AND a.attnum > 0 AND i.indkey[a.attnum - 1] = 0",
+            &[],
+        )
+        .await?;
+    assert_eq!(targets.len(), 14, "12 columns and the aggregate's hash in two indexes");
+    for target in targets {
+        let (column, rows): (String, Option<i32>) = (target.get(0), target.get(1));
+        assert_eq!(rows.map(|target| target * 300), Some(3000), "{column}");
+    }
     Ok(())
 }
 

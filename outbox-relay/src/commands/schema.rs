@@ -43,8 +43,8 @@ pub(super) fn for_table(sql: &str, table: &OutboxTable) -> String {
     }
     let mut renamed = String::with_capacity(sql.len() + 1024);
     let mut rest = sql;
-    // An index is made in its table's schema, and its name must not say which.
-    let mut names_an_index = false;
+    // A new index is made in its table's schema, and its name must not say which.
+    let (mut creates, mut names_a_new_index) = (false, false);
     while let Some(first) = rest.chars().next() {
         let length = if rest.starts_with("--") {
             rest.find('\n').unwrap_or(rest.len())
@@ -57,13 +57,14 @@ pub(super) fn for_table(sql: &str, table: &OutboxTable) -> String {
         };
         let (token, behind) = rest.split_at(length);
         match suffix(token) {
-            Some(suffix) if names_an_index => renamed.push_str(&table.quoted_name(suffix)),
+            Some(suffix) if names_a_new_index => renamed.push_str(&table.quoted_name(suffix)),
             Some(suffix) => renamed.push_str(&table.quoted(suffix)),
             None if token == "'outbox'" => renamed.push_str(&format!("'{}'", table.quoted(""))),
             None => renamed.push_str(token),
         }
         if !token.trim().is_empty() && token != "CONCURRENTLY" {
-            names_an_index = token == "INDEX";
+            names_a_new_index = creates && token == "INDEX";
+            creates = token == "CREATE";
         }
         rest = behind;
     }
@@ -98,6 +99,10 @@ mod tests {
         assert_eq!(
             renamed("CREATE INDEX CONCURRENTLY outbox_by_id ON outbox", "e"),
             r#"CREATE INDEX CONCURRENTLY "e_by_id" ON "e""#
+        );
+        assert_eq!(
+            renamed("ALTER INDEX outbox_by_id ALTER COLUMN 1", "shop.events"),
+            r#"ALTER INDEX "shop"."events_by_id" ALTER COLUMN 1"#
         );
         assert_eq!(
             renamed("COMMENT ON TABLE outbox_audit IS 'of the outbox'", "events"),
