@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::{bail, ensure};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::run::Program;
-use crate::setup::Servers;
+use crate::setup::{Servers, backend, connect_alone};
 
 /// Customers, and a session with their database.
 #[derive(Debug)]
@@ -27,9 +27,7 @@ impl Customers {
     ) -> anyhow::Result<Self> {
         let url = servers.postgres.database("customers").await?.url.clone();
         program.migrate(&url).await?;
-        let (sql, connection) = tokio_postgres::connect(&url, NoTls).await?;
-        // Ends when the client is dropped; an error shows up in the client's next call.
-        tokio::spawn(connection);
+        let sql = connect_alone(&url).await?;
         let add = include_str!("../../sql/add_customers.sql");
         sql.execute(add, &[&i64::try_from(number)?]).await?;
         Ok(Self { url, number, sql, history: 0.into() })
@@ -57,6 +55,11 @@ impl Customers {
         self.sql.batch_execute("VACUUM (ANALYZE) processed_events").await?;
         self.sql.batch_execute("CHECKPOINT").await?;
         Ok(())
+    }
+
+    /// The process of PostgreSQL that serves this session.
+    pub(crate) async fn backend(&self) -> anyhow::Result<u32> {
+        backend(&self.sql).await
     }
 
     /// How many orders are counted.

@@ -32,12 +32,16 @@ impl Used {
         back: &Back,
     ) -> anyhow::Result<Self> {
         let servers = pipeline.servers;
+        let postgres = cpu_with_children(servers.postgres_pid()?)?;
+        // Whoever looks on and checks is no part of the pipeline.
+        let own: Duration =
+            pipeline.own_sessions().await?.into_iter().map(cpu).sum::<anyhow::Result<_>>()?;
         let cpu = vec![
             ("order-service", cpu(front.order_service.pid())?),
             ("outbox-relay", cpu(back.relay.pid())?),
             ("customer-service consumer", cpu(back.consumer.pid())?),
             ("customer-service api", cpu(front.customer_api.pid())?),
-            ("PostgreSQL", cpu_with_children(servers.postgres_pid()?)?),
+            ("PostgreSQL", postgres.saturating_sub(own)),
             ("RabbitMQ", cpu(servers.rabbit_pid()?)?),
             ("load generator", cpu(std::process::id())?),
         ];

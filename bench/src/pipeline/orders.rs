@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::programs::Programs;
-use crate::setup::{Servers, connect};
+use crate::setup::{Servers, connect_alone};
 
 /// Rows of history that are added by one statement.
 const AT_ONCE: i64 = 500_000;
@@ -31,7 +31,7 @@ impl OrderDatabase {
         ensure!(status.success(), "migrate ended with {status}; {}", migrate.last_lines());
         let url = database.url.clone();
         let relay_url = servers.relay_url(&database.name);
-        let sql = connect(&url).await?;
+        let sql = connect_alone(&url).await?;
         Ok(Self { url, relay_url, sql, history: 0 })
     }
 

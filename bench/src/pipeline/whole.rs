@@ -9,7 +9,7 @@ use super::orders::OrderDatabase;
 use super::programs::{Api, Programs, ready, stop};
 use crate::consume::{Customers, Orders, Program};
 use crate::load::Accepted;
-use crate::setup::Servers;
+use crate::setup::{Servers, backend};
 
 /// How long nothing may be counted while orders are on their way.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -98,6 +98,11 @@ impl<'a> Pipeline<'a> {
     /// How many orders were accepted so far.
     pub(crate) const fn accepted(&self) -> u64 {
         self.accepted.total
+    }
+
+    /// The processes of PostgreSQL that serve the benchmark's own sessions.
+    pub(crate) async fn own_sessions(&self) -> anyhow::Result<[u32; 2]> {
+        tokio::try_join!(backend(&self.orders.sql), self.customers.backend()).map(Into::into)
     }
 
     /// Waits until as many orders are counted as were accepted, and fails unless each was counted once.

@@ -21,5 +21,5 @@ pub(crate) use inserts::Inserts;
 pub(crate) use outbox::Outbox;
 pub(crate) use queue::{EXCHANGE, Queue};
 pub(crate) use relay::{RelayArgs, RelayProgram};
-pub(crate) use servers::{Servers, connect};
+pub(crate) use servers::{Servers, backend, connect, connect_alone};
 pub(crate) use statements::{Statements, Window};

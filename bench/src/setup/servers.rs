@@ -88,3 +88,16 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
     tokio::spawn(connection);
     Ok(client)
 }
+
+/// A session with a database that is served by one process, so that what it takes can be told apart.
+pub(crate) async fn connect_alone(url: &str) -> anyhow::Result<Client> {
+    let client = connect(url).await?;
+    client.batch_execute("SET max_parallel_workers_per_gather = 0").await?;
+    Ok(client)
+}
+
+/// The process of PostgreSQL that serves a session.
+pub(crate) async fn backend(client: &Client) -> anyhow::Result<u32> {
+    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
+    Ok(u32::try_from(pid)?)
+}
