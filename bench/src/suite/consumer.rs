@@ -4,7 +4,7 @@ use super::Suite;
 use super::orders::CUSTOMERS;
 use super::row::{Goal, Row};
 use crate::consume::{Customers, Orders, Program, one_by_one, take};
-use crate::spread::{Spread, grouped};
+use crate::spread::grouped;
 
 /// Of the bare consumer, which acknowledges each quarter of it.
 const PREFETCH: u16 = 2000;
@@ -24,7 +24,7 @@ struct Rates {
 
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     let part = "consumer";
-    let many = rates(suite, CUSTOMERS, 0, true).await?;
+    let many = rates(suite, CUSTOMERS, true).await?;
     let bare = ("bare consumer", many.bare.as_slice());
     suite.rows.push(
         Row::beside(part, "events of 1,000 customers counted", &many.ours, "/s", bare)
@@ -43,7 +43,7 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     }
     let several = several(suite).await?;
     suite.rows.push(several);
-    let one = rates(suite, 1, 0, false).await?;
+    let one = rates(suite, 1, false).await?;
     suite.rows.push(
         Row::beside(
             part,
@@ -54,31 +54,14 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
         )
         .with_goal(Goal::AtLeast(0.8)),
     );
-    let history = suite.sizes.history.last().copied().unwrap_or_default();
-    let remembered = rates(suite, CUSTOMERS, history, false).await?;
-    let empty: Spread = many.ours.iter().copied().collect();
-    let empty = vec![empty.median(); remembered.ours.len()];
-    suite.rows.push(
-        Row::beside(
-            part,
-            format!("with {} events counted before", grouped(history)),
-            &remembered.ours,
-            "/s",
-            ("with none (median)", &empty),
-        )
-        .with_goal(Goal::AtLeast(0.9)),
-    );
+    let remembered = remembered(suite).await?;
+    suite.rows.push(remembered);
     Ok(())
 }
 
-async fn rates(
-    suite: &Suite<'_>,
-    number: usize,
-    history: i64,
-    also_one_by_one: bool,
-) -> anyhow::Result<Rates> {
+async fn rates(suite: &Suite<'_>, number: usize, also_one_by_one: bool) -> anyhow::Result<Rates> {
     let mut rates = Rates { ours: Vec::new(), bare: Vec::new(), one_by_one: None };
-    let backlog = Backlog::new(suite, number, history).await?;
+    let backlog = Backlog::new(suite, number, 0).await?;
     backlog.orders.bind_bare().await?;
     for round in 0..suite.sizes.rounds {
         let say = |what: &str| {
@@ -114,18 +97,38 @@ async fn rates(
 /// Several consumers beside one. They share a machine that one can fill: more must not make it slower.
 async fn several(suite: &Suite<'_>) -> anyhow::Result<Row> {
     let backlog = Backlog::new(suite, CUSTOMERS, 0).await?;
-    let (mut one, mut more) = (Vec::new(), Vec::new());
-    for round in 0..suite.sizes.rounds {
-        for consumers in if round % 2 == 0 { [1, SEVERAL] } else { [SEVERAL, 1] } {
-            backlog.say(&format!("round {}: {consumers} at once", round + 1));
-            backlog.publish().await?;
-            let rates = if consumers == 1 { &mut one } else { &mut more };
-            rates.push(backlog.count(consumers).await?);
-        }
-    }
+    let [one, more] = in_turn(suite, [(&backlog, 1), (&backlog, SEVERAL)]).await?;
     let what = format!("events counted by {SEVERAL} consumers at once");
     let row = Row::beside("consumer", what, &more, "/s", ("by one", &one));
     Ok(row.with_goal(Goal::AtLeast(0.9)))
+}
+
+/// A consumer that remembers many events beside one that remembers hardly any.
+async fn remembered(suite: &Suite<'_>) -> anyhow::Result<Row> {
+    let history = suite.sizes.history.last().copied().unwrap_or_default();
+    let empty = Backlog::new(suite, CUSTOMERS, 0).await?;
+    let full = Backlog::new(suite, CUSTOMERS, history).await?;
+    let [with_none, with_many] = in_turn(suite, [(&empty, 1), (&full, 1)]).await?;
+    let what = format!("with {} events counted before", grouped(history));
+    let row = Row::beside("consumer", what, &with_many, "/s", ("with none", &with_none));
+    Ok(row.with_goal(Goal::AtLeast(0.9)))
+}
+
+/// Two backlogs, or one twice, each counted by so many consumers: events a second, round by round.
+async fn in_turn(
+    suite: &Suite<'_>,
+    ways: [(&Backlog<'_>, usize); 2],
+) -> anyhow::Result<[Vec<f64>; 2]> {
+    let mut rates = [Vec::new(), Vec::new()];
+    for round in 0..suite.sizes.rounds {
+        for way in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
+            let (backlog, consumers) = ways[way];
+            backlog.say(&format!("round {}: counted by {consumers}", round + 1));
+            backlog.publish().await?;
+            rates[way].push(backlog.count(consumers).await?);
+        }
+    }
+    Ok(rates)
 }
 
 /// Messages that wait, and what counts them.

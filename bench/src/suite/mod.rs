@@ -30,15 +30,13 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::load::{Closed, Tally};
-use crate::pipeline::{Api, Cost, OrderDatabase, Programs};
+use crate::pipeline::{Api, Cost, Programs};
 use crate::result::{result, text};
 use crate::setup::Servers;
-use crate::spread::Spread;
 use plots::Plots;
 use progress::Progress;
 use row::Row;
 use sizes::Sizes;
-use write_limits::WriteLimit;
 
 #[derive(Debug, Args)]
 pub(crate) struct SuiteArgs {
@@ -91,8 +89,6 @@ struct Suite<'a> {
     plots: Plots,
     costs: Vec<Value>,
     failed: Vec<Value>,
-    /// Orders a second of pgbench with two statements, round by round.
-    two_statements: Spread,
     /// The numbers of pgbench's clients that did best: with two statements, with one.
     clients: Option<(u32, u32)>,
 }
@@ -120,7 +116,6 @@ impl SuiteArgs {
             plots: Plots::new(),
             costs: Vec::new(),
             failed: Vec::new(),
-            two_statements: Spread::default(),
             clients: None,
         };
         // Counting costs something even where nobody asks.
@@ -190,24 +185,6 @@ impl Suite<'_> {
     /// Starts the limit of an HTTP service.
     async fn no_database(&self) -> anyhow::Result<Api> {
         Api::start(&std::env::current_exe()?, &["no-database"], &[]).await
-    }
-
-    /// Orders a second of pgbench with two statements; measured now when they were not before.
-    async fn two_statements(&mut self) -> anyhow::Result<Spread> {
-        if self.clients.is_none() {
-            let database = OrderDatabase::new(self.servers, self.programs).await?;
-            write_limits::prepare(&database).await?;
-            let mut limit = WriteLimit::two_statements(&database, orders::CUSTOMERS);
-            let say = |clients| self.progress.say(&format!("pgbench, {clients} clients"));
-            limit.choose_clients(&database, self.sizes.try_clients, say).await?;
-            let mut rates = Vec::new();
-            for _ in 0..self.sizes.rounds {
-                let seconds = u32::try_from(self.sizes.stretch.as_secs())?;
-                rates.push(limit.measure(&database, seconds).await?);
-            }
-            self.two_statements = rates.into_iter().collect();
-        }
-        Ok(self.two_statements.clone())
     }
 
     /// Notes what an order cost.

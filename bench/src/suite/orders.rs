@@ -71,7 +71,6 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     pipeline.settle().await?;
     back.stop().await?;
 
-    suite.two_statements = rounds.iter().map(|round| round.two_statements).collect();
     suite.clients = Some((two.clients, one.clients));
     tell(suite, &rounds)
 }

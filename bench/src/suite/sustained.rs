@@ -9,8 +9,9 @@ use anyhow::bail;
 use super::Suite;
 use super::orders::{CONNECTIONS, CUSTOMERS};
 use super::row::{Goal, Row};
+use super::write_limits::{self, WriteLimit};
 use crate::load::{Closed, Gate, Open, Requests, Tally};
-use crate::pipeline::{Back, Front, Pipeline, Used};
+use crate::pipeline::{Back, Front, OrderDatabase, Pipeline, Used};
 
 /// Orders on their way while the rate is looked for: about a second's.
 const ON_THEIR_WAY: u64 = 4000;
@@ -38,7 +39,7 @@ struct Sample {
 }
 
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
-    let limit = suite.two_statements().await?;
+    let limit = Pgbench::new(suite).await?;
     let mut pipeline = Pipeline::new(suite.servers, suite.programs, CUSTOMERS).await?;
     let (front, back) = tokio::try_join!(pipeline.front(), pipeline.back())?;
     suite.progress.say("end to end: looking for the rate that everything can follow");
@@ -49,6 +50,8 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     let mut failed = 0;
     while failed < TRIES {
         let seconds = stretch.as_secs();
+        let all = stretch == suite.sizes.sustained;
+        let mut limits = if all { limit.measure(suite).await? } else { Vec::new() };
         suite.progress.say(&format!("end to end: {rate:.0} orders a second for {seconds} s"));
         let (tally, samples) = hold(suite, &mut pipeline, (&front, &back), rate, stretch).await?;
         if piled_up(&samples, rate) || tally.failed() > 0 {
@@ -56,21 +59,22 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
             rate *= NEXT;
             continue;
         }
-        if stretch < suite.sizes.sustained {
+        if !all {
             stretch = suite.sizes.sustained;
             continue;
         }
         front.stop().await?;
         back.stop().await?;
-        let limits = vec![limit.median()];
+        limits.extend(limit.measure(suite).await?);
+        let measured = vec![tally.per_second(); limits.len()];
         let what = format!("orders sustained for {seconds} s");
         suite.rows.push(
             Row::beside(
                 "end to end",
                 what,
-                &[tally.per_second()],
+                &measured,
                 "/s",
-                ("pgbench (a), median", &limits),
+                ("pgbench (a), before and after", &limits),
             )
             .with_goal(Goal::AtLeast(1.0)),
         );
@@ -80,6 +84,38 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!("orders pile up at every rate down to {:.0} a second", rate / NEXT)
+}
+
+/// The limit, which is measured right before and right after: a machine may have become another one meanwhile.
+struct Pgbench {
+    database: OrderDatabase,
+    limit: WriteLimit,
+}
+
+impl Pgbench {
+    async fn new(suite: &Suite<'_>) -> anyhow::Result<Self> {
+        let database = OrderDatabase::new(suite.servers, suite.programs).await?;
+        write_limits::prepare(&database).await?;
+        let mut limit = WriteLimit::two_statements(&database, CUSTOMERS);
+        if let Some((two_statements, _)) = suite.clients {
+            limit.clients = two_statements;
+        } else {
+            let say = |clients| suite.progress.say(&format!("pgbench, {clients} clients"));
+            limit.choose_clients(&database, suite.sizes.try_clients, say).await?;
+        }
+        Ok(Self { database, limit })
+    }
+
+    /// Orders a second, twice.
+    async fn measure(&self, suite: &Suite<'_>) -> anyhow::Result<Vec<f64>> {
+        let seconds = u32::try_from(suite.sizes.stretch.as_secs())?;
+        let mut rates = Vec::new();
+        for _ in 0..2 {
+            suite.progress.say("end to end: pgbench, two statements");
+            rates.push(self.limit.measure(&self.database, seconds).await?);
+        }
+        Ok(rates)
+    }
 }
 
 /// As many as are counted, and no more.
