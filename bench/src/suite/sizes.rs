@@ -40,7 +40,7 @@ impl Sizes {
             short: Duration::from_millis(1500),
             drain: 20_000,
             // Of fewer the start of the process is a good part.
-            consume: 100_000,
+            consume: 60_000,
             sustained: Duration::from_secs(10),
             search: Duration::from_secs(6),
             history: vec![100_000],

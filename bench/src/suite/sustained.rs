@@ -24,7 +24,7 @@ const FIRST: f64 = 0.95;
 const NEXT: f64 = 0.93;
 const TRIES: usize = 12;
 
-/// No stretch comes before one that is no longer than this.
+/// No stretch comes before one that is no longer than this, and the limit is not measured again after it.
 const SHORT: Duration = Duration::from_secs(30);
 
 /// Of the orders that came meanwhile, how many may have piled up: less is the ups and downs of batches.
@@ -47,11 +47,13 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     // A rate that is too much shows soon, usually: the long stretch is for one that held for a short one.
     let mut stretch =
         if suite.sizes.sustained > SHORT { suite.sizes.search } else { suite.sizes.sustained };
-    let mut failed = 0;
+    let (mut failed, mut before) = (0, Vec::new());
     while failed < TRIES {
         let seconds = stretch.as_secs();
         let all = stretch == suite.sizes.sustained;
-        let mut limits = if all { limit.measure(suite).await? } else { Vec::new() };
+        if all && (before.is_empty() || stretch > SHORT) {
+            before = limit.measure(suite).await?;
+        }
         suite.progress.say(&format!("end to end: {rate:.0} orders a second for {seconds} s"));
         let (tally, samples) = hold(suite, &mut pipeline, (&front, &back), rate, stretch).await?;
         if piled_up(&samples, rate) || tally.failed() > 0 {
@@ -65,7 +67,7 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
         }
         front.stop().await?;
         back.stop().await?;
-        limits.extend(limit.measure(suite).await?);
+        let limits = [before, limit.measure(suite).await?].concat();
         let measured = vec![tally.per_second(); limits.len()];
         let what = format!("orders sustained for {seconds} s");
         suite.rows.push(
