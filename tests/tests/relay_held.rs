@@ -42,7 +42,8 @@ async fn got(deliveries: &Deliveries, count: usize) -> anyhow::Result<()> {
         if before >= count {
             return Ok(());
         }
-        eventually("some more are delivered", async || Ok(deliveries.count() > before)).await?;
+        let more = format!("more than {before} of {count} are delivered");
+        eventually(&more, async || Ok(deliveries.count() > before)).await?;
     }
 }
 
