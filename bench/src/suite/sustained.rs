@@ -39,7 +39,7 @@ struct Sample {
 }
 
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
-    let limit = Pgbench::new(suite).await?;
+    let limit = TwoStatements::new(suite).await?;
     let mut pipeline = Pipeline::new(suite.servers, suite.programs, CUSTOMERS).await?;
     let (front, back) = tokio::try_join!(pipeline.front(), pipeline.back())?;
     suite.progress.say("end to end: looking for the rate that everything can follow");
@@ -89,12 +89,12 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
 }
 
 /// The limit, which is measured right before and right after: a machine may have become another one meanwhile.
-struct Pgbench {
+struct TwoStatements {
     database: OrderDatabase,
     limit: WriteLimit,
 }
 
-impl Pgbench {
+impl TwoStatements {
     async fn new(suite: &Suite<'_>) -> anyhow::Result<Self> {
         let database = OrderDatabase::new(suite.servers, suite.programs).await?;
         write_limits::prepare(&database).await?;
