@@ -106,6 +106,8 @@ impl Relay {
 
     /// Takes up what has ended, and begins what can begin. Waits for the database's answers, but never for the broker's
     /// or for anything to become due.
+    ///
+    /// To be awaited to its end: a turn that is dropped on its way leaves events taken that nobody sends.
     pub async fn run_once(&mut self) -> Outcome {
         let settled = self.take_up();
         self.notice_losses();

@@ -167,10 +167,7 @@ async fn what_was_confirmed_is_settled_after_the_session_was_lost() -> anyhow::R
         })
         .await
     };
-    tokio::select! {
-        killed = killer => killed?,
-        () = relay.on_and_on() => (),
-    }
+    relay.work_until(killer).await?;
     hold.rollback().await?;
     relay.until_idle().await?;
     assert_eq!(outbox.pending().await?, 0);

@@ -71,10 +71,7 @@ async fn an_event_that_fails_holds_back_the_20_000_behind_it_and_nothing_else() 
 
     outbox.bind("fast", "order.unheard").await?;
     // They go one after the other: far more than a relay remembers of one aggregate, and not all that a debug build takes minutes for.
-    tokio::select! {
-        some = got(&deliveries, 900 + 2000) => some?,
-        () = relay.on_and_on() => (),
-    }
+    relay.work_until(got(&deliveries, 900 + 2000)).await?;
     let first = deliveries.first_deliveries();
     let hot = &first["hot"];
     assert_eq!(deliveries.count(), 900 + hot.len(), "each once");
@@ -101,16 +98,10 @@ async fn many_busy_aggregates_at_once_come_in_order_while_some_of_their_events_f
         let count = "SELECT count(*) FROM outbox WHERE attempts > 0 AND published_at IS NULL";
         eventually("one of each fails", async || Ok(outbox.count(count, &[]).await? == 25)).await
     };
-    tokio::select! {
-        some_fail = some_fail => some_fail?,
-        () = relay.on_and_on() => (),
-    }
+    relay.work_until(some_fail).await?;
     assert_eq!(deliveries.count(), 20_000 - held, "those behind them wait");
     outbox.bind("fast", "order.unheard").await?;
-    tokio::select! {
-        all = got(&deliveries, 20_000) => all?,
-        () = relay.on_and_on() => (),
-    }
+    relay.work_until(got(&deliveries, 20_000)).await?;
     assert_eq!(deliveries.count(), 20_000, "each once");
     for (aggregate, numbers) in deliveries.first_deliveries() {
         assert!(numbers.iter().copied().eq(1..=400), "{aggregate}: {numbers:?}");
@@ -131,15 +122,9 @@ async fn an_event_that_is_committed_late_in_a_busy_aggregate_is_published_before
     transaction.execute(insert, &[]).await?;
     add(&outbox, "hot", "order.created", (1, 1200)).await?;
     let mut relay = outbox.relay(&[])?;
-    tokio::select! {
-        some = got(&deliveries, 300) => some?,
-        () = relay.on_and_on() => (),
-    }
+    relay.work_until(got(&deliveries, 300)).await?;
     transaction.commit().await?;
-    tokio::select! {
-        all = got(&deliveries, 1201) => all?,
-        () = relay.on_and_on() => (),
-    }
+    relay.work_until(got(&deliveries, 1201)).await?;
     let numbers = &deliveries.first_deliveries()["hot"];
     let at = numbers.iter().position(|number| *number == 0);
     assert!(at.is_some_and(|at| at < 1100), "it came at {at:?}");
@@ -231,16 +216,10 @@ async fn an_aggregate_goes_on_at_once_when_its_event_is_discarded_while_it_is_in
         })
         .await
     };
-    tokio::select! {
-        failed = failed => failed?,
-        () = relay.on_and_on() => (),
-    }
+    relay.work_until(failed).await?;
     hold.commit().await?;
     let told = Instant::now();
-    tokio::select! {
-        all = outbox.all_published() => all?,
-        () = relay.on_and_on() => (),
-    }
+    relay.work_until(outbox.all_published()).await?;
     assert!(told.elapsed() < AT_ONCE, "{:?}", told.elapsed());
     got(&deliveries, 50).await?;
     assert!(deliveries.first_deliveries()["7"].iter().copied().eq(1..=50), "in order");

@@ -1,5 +1,6 @@
 //! A relay in the test's own process that moves when it is told to.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -44,13 +45,22 @@ impl Stepped {
         }
     }
 
-    /// Steps without end, as a running relay does.
-    pub async fn on_and_on(&mut self) {
-        loop {
-            if Box::pin(self.relay.run_once()).await != Outcome::Worked {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+    /// Steps, as a running relay does, until `done` is. A step that has begun is ended first: what it took would be lost with it.
+    pub async fn work_until<T>(&mut self, done: impl Future<Output = T>) -> T {
+        let is_done = Cell::new(false);
+        let watch = async {
+            let result = done.await;
+            is_done.set(true);
+            result
+        };
+        let work = async {
+            while !is_done.get() {
+                if Box::pin(self.relay.run_once()).await != Outcome::Worked {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
             }
-        }
+        };
+        tokio::join!(watch, work).0
     }
 
     /// Publishes all that is due.
