@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::{Orders, described};
 use crate::config::{Config, MigrateConfig};
-use crate::customers::{self, Check, CheckMode, Client, Lookups};
+use crate::customers::{self, Check, CheckMode, Client};
 use crate::idempotency;
 use crate::joined;
 use crate::metrics;
@@ -64,7 +64,7 @@ pub async fn run(
         settings.customer_connect_timeout,
         settings.customer_timeout,
     )?;
-    let lookups = Lookups::new(client.clone(), settings.customer_cache_ttl);
+    let (lookups, renewals) = customers::lookups(client.clone(), settings.customer_cache_ttl);
     let (queue, line) = joined::queue(
         usize::from(config.order_queue_size),
         config.pool.database_pool_wait,
@@ -76,7 +76,7 @@ pub async fn run(
         queue,
         reads,
         check: Check::new(settings.customer_check, lookups.clone()),
-        lookups,
+        lookups: lookups.clone(),
     };
 
     // Everything but the requests goes on until the last of them is answered.
@@ -103,6 +103,9 @@ pub async fn run(
         );
         anyhow::Ok(())
     };
+    let renewing = customers::renew(renewals, lookups, rest.clone());
+    let renewing = AbortOnDropHandle::new(tokio::spawn(renewing));
+    let renewing = async { Ok(renewing.await?) };
     let neighbour = async {
         if settings.customer_check != CheckMode::Off {
             let dependency = health.dependency("customer-service", Need::Optional);
@@ -111,7 +114,7 @@ pub async fn run(
         anyhow::Ok(())
     };
     let operations = ops::serve(listeners.ops, health.clone(), rest.clone());
-    tokio::try_join!(api, writing, reading, background, neighbour, operations)?;
+    tokio::try_join!(api, writing, reading, background, renewing, neighbour, operations)?;
     pool.close();
     Ok(())
 }

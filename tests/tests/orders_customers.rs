@@ -146,6 +146,30 @@ async fn a_known_customer_is_remembered_for_a_while_and_an_unknown_one_is_not() 
 }
 
 #[tokio::test]
+async fn a_known_customer_is_asked_for_again_before_the_time_is_over_and_nobody_waits_for_that()
+-> anyhow::Result<()> {
+    let stub = CustomerStub::start(Behaviour::Healthy).await?;
+    let life = Duration::from_secs(10);
+    let settings = ["--customer-service-url", &stub.url, "--customer-check", "require"];
+    let limits = ["--customer-cache-ttl", "10s", "--customer-timeout", PATIENT];
+    let api = OrderApi::start_with(&[settings, limits].concat()).await?;
+    let begun = Instant::now();
+    accepted(api.post(&order()).send().await?).await?;
+    assert_eq!(stub.questions(), 1);
+
+    // Whoever waited for this answer would not get one.
+    stub.behave(Behaviour::Silent);
+    while stub.questions() == 1 {
+        accepted(api.post(&order()).send().await?).await?;
+        assert!(begun.elapsed() < life, "nobody asked before the customer was forgotten");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    accepted(api.post(&order()).send().await?).await?;
+    assert_eq!(stub.questions(), 2, "asked for twice");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_single_order_shows_its_customer_when_there_is_an_answer_in_time() -> anyhow::Result<()> {
     let stub = CustomerStub::start(Behaviour::Healthy).await?;
     let api = start(&stub, "prefer", PATIENT).await?;

@@ -101,6 +101,29 @@ async fn an_analysis_of_the_outbox_looks_at_3000_rows() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// They are analyzed beside the outbox.
+#[tokio::test]
+async fn an_analysis_of_the_orders_looks_at_3000_rows() -> anyhow::Result<()> {
+    let database = stack::shared().await?.database("orders_statistics").await?;
+    let client = connect(&database.url).await?;
+    for migration in migrations("order/migrations")? {
+        client.batch_execute(&migration).await?;
+    }
+    let targets = client
+        .query(
+            "SELECT attname::text, attstattarget::integer FROM pg_attribute
+             WHERE attrelid = 'orders'::regclass AND attnum > 0",
+            &[],
+        )
+        .await?;
+    assert_eq!(targets.len(), 9);
+    for target in targets {
+        let (column, rows): (String, Option<i32>) = (target.get(0), target.get(1));
+        assert_eq!(rows.map(|target| target * 300), Some(3000), "{column}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_outboxs_columns_are_those_that_others_bind_to() -> anyhow::Result<()> {
     let database = stack::shared().await?.database("outbox_columns").await?;

@@ -1,6 +1,8 @@
 //! The customers that were found lately.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use moka::future::Cache as Moka;
 
@@ -11,31 +13,88 @@ use crate::domain::CustomerId;
 const CAPACITY: u64 = 4 * 1024 * 1024;
 
 /// What an entry costs on top of its strings.
-const ENTRY: usize = 200;
+const ENTRY: usize = 250;
 
 /// Known customers by id, each for a short while. Unknown ones are not kept: they may be created any moment.
 #[derive(Debug, Clone)]
-pub(super) struct Cache(Moka<CustomerId, Customer>);
+pub(super) struct Cache {
+    entries: Moka<CustomerId, Arc<Entry>>,
+    time_to_live: Duration,
+}
+
+/// A known customer.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) customer: Customer,
+    renewal: Instant,
+    renewing: AtomicBool,
+}
+
+impl Entry {
+    /// It is renewed some time between the half of its life and nine tenths, by chance: customers who were found at the same moment
+    /// are not asked for again at the same moment.
+    fn new(customer: Customer, now: Instant, time_to_live: Duration) -> Self {
+        let renewal = now + time_to_live.mul_f64(rand::random_range(0.5..0.9));
+        Self { customer, renewal, renewing: AtomicBool::new(false) }
+    }
+
+    /// Whether it is time to ask for the customer again, which only one is told.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        now >= self.renewal && !self.renewing.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whoever was told can't ask: let somebody else.
+    pub(super) fn leave(&self) {
+        self.renewing.store(false, Ordering::Relaxed);
+    }
+}
 
 impl Cache {
     /// Keeps what is put in for `time_to_live`.
     pub(super) fn new(time_to_live: Duration) -> Self {
-        let cache = Moka::builder()
+        let entries = Moka::builder()
             .max_capacity(CAPACITY)
-            .weigher(|_, customer: &Customer| {
-                let bytes = ENTRY + customer.name.len() + customer.address.len();
-                u32::try_from(bytes).unwrap_or(u32::MAX)
+            .weigher(|_, entry: &Arc<Entry>| {
+                let Customer { name, address } = &entry.customer;
+                u32::try_from(ENTRY + name.len() + address.len()).unwrap_or(u32::MAX)
             })
             .time_to_live(time_to_live)
             .build();
-        Self(cache)
+        Self { entries, time_to_live }
     }
 
-    pub(super) async fn get(&self, id: CustomerId) -> Option<Customer> {
-        self.0.get(&id).await
+    pub(super) async fn get(&self, id: CustomerId) -> Option<Arc<Entry>> {
+        self.entries.get(&id).await
     }
 
     pub(super) async fn put(&self, id: CustomerId, customer: Customer) {
-        self.0.insert(id, customer).await;
+        let entry = Entry::new(customer, Instant::now(), self.time_to_live);
+        self.entries.insert(id, Arc::new(entry)).await;
+    }
+
+    pub(super) async fn forget(&self, id: CustomerId) {
+        self.entries.invalidate(&id).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_renewed_once_and_before_it_ends() {
+        let (now, life) = (Instant::now(), Duration::from_secs(100));
+        let seconds = |seconds| now + Duration::from_secs(seconds);
+        let customer = Customer { name: "Juan".to_owned(), address: "Bogotá".to_owned() };
+        let entry = || Entry::new(customer.clone(), now, life);
+        let one = entry();
+        assert!(!one.is_due(seconds(49)));
+        assert!(one.is_due(seconds(90)));
+        assert!(!one.is_due(seconds(90)), "two ask");
+        one.leave();
+        assert!(one.is_due(seconds(90)), "nobody asks");
+
+        let half = (0..1000).filter(|_| entry().is_due(seconds(70))).count();
+        assert!((300..700).contains(&half), "{half} of 1000 after the half of the span");
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::Customer;
 use super::breaker::Breaker;
@@ -14,6 +15,9 @@ use crate::metrics;
 
 /// Calls at once at the most; each may hold a connection until its time limit.
 const CALLS: usize = 64;
+
+/// Customers at the most who wait to be asked for again.
+const RENEWALS: usize = 64;
 
 /// What is known about a customer now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,31 +37,48 @@ pub struct Lookups {
     cache: Cache,
     breaker: Breaker,
     places: Arc<Semaphore>,
+    renewals: Sender<CustomerId>,
+}
+
+/// Known customers who are to be asked for again before they are forgotten.
+#[derive(Debug)]
+pub struct Renewals(pub(super) Receiver<CustomerId>);
+
+/// Look-ups that ask `client`, and believe what it said for `time_to_live`; and what they want to have [renewed](super::renew).
+#[must_use]
+pub fn lookups(client: Client, time_to_live: Duration) -> (Lookups, Renewals) {
+    let (renewals, due) = mpsc::channel(RENEWALS);
+    let lookups = Lookups {
+        client,
+        cache: Cache::new(time_to_live),
+        breaker: Breaker::new(),
+        places: Arc::new(Semaphore::new(CALLS)),
+        renewals,
+    };
+    (lookups, Renewals(due))
 }
 
 impl Lookups {
-    /// Asks `client`, and believes what it said for `time_to_live`.
-    #[must_use]
-    pub fn new(client: Client, time_to_live: Duration) -> Self {
-        Self {
-            client,
-            cache: Cache::new(time_to_live),
-            breaker: Breaker::new(),
-            places: Arc::new(Semaphore::new(CALLS)),
-        }
-    }
-
     /// Looks a customer up, within the client's time limit.
     pub async fn find(&self, id: CustomerId) -> Lookup {
+        let Some(entry) = self.cache.get(id).await else {
+            return self.find_anew(id).await;
+        };
+        metrics::looked_up("cached");
+        if entry.is_due(Instant::now()) && self.renewals.try_send(id).is_err() {
+            entry.leave();
+        }
+        Lookup::Known(entry.customer.clone())
+    }
+
+    /// Looks a customer up where the truth is.
+    pub(super) async fn find_anew(&self, id: CustomerId) -> Lookup {
         let (lookup, result) = self.ask(id).await;
         metrics::looked_up(result);
         lookup
     }
 
     async fn ask(&self, id: CustomerId) -> (Lookup, &'static str) {
-        if let Some(customer) = self.cache.get(id).await {
-            return (Lookup::Known(customer), "cached");
-        }
         // Taken before the breaker is asked: a crowd is our doing, not a failure of the customer service.
         let Ok(_place) = self.places.try_acquire() else {
             let reason = format!("{CALLS} calls are waiting for it already");
@@ -75,7 +96,10 @@ impl Lookups {
                         self.cache.put(id, customer.clone()).await;
                         (Lookup::Known(customer), "known")
                     }
-                    Answer::Unknown => (Lookup::Unknown, "unknown"),
+                    Answer::Unknown => {
+                        self.cache.forget(id).await;
+                        (Lookup::Unknown, "unknown")
+                    }
                 }
             }
             Err(reason) => {
@@ -88,6 +112,7 @@ impl Lookups {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use uuid::Uuid;
 
@@ -101,7 +126,7 @@ mod tests {
         let url = format!("http://{}", silent.local_addr().expect("an address"));
         let long = Duration::from_secs(600);
         let client = Client::new(url.parse().expect("a good URL"), long, long).expect("a client");
-        let lookups = Lookups::new(client, Duration::ZERO);
+        let (lookups, _renewals) = lookups(client, Duration::ZERO);
         let find = |lookups: Lookups| async move { lookups.find(CustomerId(Uuid::nil())).await };
         let calls: Vec<_> = (0..CALLS).map(|_| tokio::spawn(find(lookups.clone()))).collect();
         while lookups.places.available_permits() > 0 {
@@ -120,5 +145,29 @@ mod tests {
         while lookups.places.available_permits() < CALLS {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_customer_who_is_gone_when_asked_for_again_is_forgotten_at_once() {
+        service_kit::telemetry::install_tls();
+        let server = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", server.local_addr().expect("an address"));
+        let gone = tokio::spawn(async move {
+            let (mut stream, _) = server.accept().await.expect("a connection");
+            let read = stream.read(&mut [0; 1024]).await.expect("a request");
+            assert!(read > 0);
+            let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.expect("somebody listens");
+        });
+        let long = Duration::from_secs(600);
+        let client = Client::new(url.parse().expect("a good URL"), long, long).expect("a client");
+        let (lookups, _renewals) = lookups(client, long);
+        let (id, name) = (CustomerId(Uuid::nil()), "Juan".to_owned());
+        let juan = Customer { name, address: "Bogotá".to_owned() };
+        lookups.cache.put(id, juan.clone()).await;
+        assert_eq!(lookups.find(id).await, Lookup::Known(juan));
+        assert_eq!(lookups.find_anew(id).await, Lookup::Unknown);
+        assert!(lookups.cache.get(id).await.is_none());
+        gone.await.expect("one answer");
     }
 }

@@ -6,11 +6,13 @@ mod call;
 mod check;
 mod client;
 mod lookup;
+mod renew;
 mod watch;
 
 pub use check::{Check, CheckMode};
 pub use client::{BaseUrl, Client};
-pub use lookup::{Lookup, Lookups};
+pub use lookup::{Lookup, Lookups, Renewals, lookups};
+pub(crate) use renew::renew;
 pub(crate) use watch::watch;
 
 /// What the customer service tells of a customer.
