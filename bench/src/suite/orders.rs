@@ -1,5 +1,7 @@
 //! Orders over HTTP, beside what `pgbench` commits and what the framework can do without a database.
 
+use std::net::SocketAddr;
+
 use anyhow::Context as _;
 
 use super::Suite;
@@ -24,6 +26,7 @@ struct Round {
     no_database: f64,
     alone: Tally,
     half: Tally,
+    half_without: Tally,
 }
 
 /// Measures, and returns the pipeline with all the orders that it accepted, which nobody has counted yet.
@@ -61,9 +64,21 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
         say("order-service, one client");
         let alone = one_client(suite, &mut pipeline, &front).await?;
         say("order-service at half of its rate");
-        let half = half(suite, &mut pipeline, &front, saturated.per_second() / 2.0).await?;
+        let rate = saturated.per_second() / 2.0;
+        let half = at(suite, front.order_service.address, rate).await?;
+        pipeline.accept(&half.accepted);
+        say("the framework at that rate");
+        let half_without = at(suite, no_database.address, rate).await?;
         let no_database = without.per_second();
-        rounds.push(Round { two_statements, one_statement, saturated, no_database, alone, half });
+        rounds.push(Round {
+            two_statements,
+            one_statement,
+            saturated,
+            no_database,
+            alone,
+            half,
+            half_without,
+        });
     }
     front.stop().await?;
     suite.progress.say("orders: relay and consumer count what was accepted");
@@ -100,14 +115,10 @@ async fn one_client(
     Ok(tally)
 }
 
-async fn half(
-    suite: &Suite<'_>,
-    pipeline: &mut Pipeline<'_>,
-    front: &Front,
-    rate: f64,
-) -> anyhow::Result<Tally> {
+/// Orders at a fixed rate.
+async fn at(suite: &Suite<'_>, address: SocketAddr, rate: f64) -> anyhow::Result<Tally> {
     let load = Open {
-        address: front.order_service.address,
+        address,
         rate,
         connections: CONNECTIONS,
         warm_up: suite.sizes.warm_up,
@@ -115,9 +126,7 @@ async fn half(
         gate: None,
         heard: None,
     };
-    let tally = load.run(&Requests::NewOrders { customers: CUSTOMERS }).await?;
-    pipeline.accept(&tally.accepted);
-    Ok(tally)
+    load.run(&Requests::NewOrders { customers: CUSTOMERS }).await
 }
 
 fn tell(suite: &mut Suite<'_>, rounds: &[Round]) -> anyhow::Result<()> {
@@ -152,6 +161,13 @@ fn tell(suite: &mut Suite<'_>, rounds: &[Round]) -> anyhow::Result<()> {
             ("p50 of one client", &each(|it| it.alone.percentile(50.0))),
         )
         .with_goal(Goal::AtMost(5.0)),
+        Row::beside(
+            part,
+            "p99 at half of that rate",
+            &each(|it| it.half.percentile(99.0)),
+            "ms",
+            ("p99 without a database, at that rate", &each(|it| it.half_without.percentile(99.0))),
+        ),
         Row::alone(
             part,
             "p50 at half of that rate",
@@ -166,9 +182,12 @@ fn tell(suite: &mut Suite<'_>, rounds: &[Round]) -> anyhow::Result<()> {
         ),
     ]);
     for round in rounds {
-        for (name, tally) in
-            [("64 clients", &round.saturated), ("one client", &round.alone), ("half", &round.half)]
-        {
+        for (name, tally) in [
+            ("64 clients", &round.saturated),
+            ("one client", &round.alone),
+            ("half", &round.half),
+            ("half, without a database", &round.half_without),
+        ] {
             suite.failures(&format!("orders over HTTP, {name}"), tally);
         }
     }
@@ -177,5 +196,6 @@ fn tell(suite: &mut Suite<'_>, rounds: &[Round]) -> anyhow::Result<()> {
     suite.plots.latency("one client", &last.alone);
     suite.plots.latency("half of the saturation rate", &last.half);
     suite.plots.latency("64 clients", &last.saturated);
+    suite.plots.latency("half, without a database", &last.half_without);
     Ok(())
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, QueueMode, RecyclingMethod, Runtime, Timeouts,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::connect::reason;
@@ -76,6 +78,8 @@ impl Pool {
         let size = usize::from(args.database_pool_size);
         let pool = deadpool_postgres::Pool::builder(manager)
             .max_size(size)
+            // The one used last is the next: its session has what it needs in its caches, and so has the processor.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
                 wait: Some(args.database_pool_wait),
