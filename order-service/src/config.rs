@@ -129,7 +129,7 @@ pub struct CustomerArgs {
     #[arg(long, env = "CUSTOMER_TIMEOUT", default_value = "1s", value_parser = limit, value_name = "DURATION")]
     pub customer_timeout: Duration,
 
-    /// How long a customer that was found is taken to be known; whoever orders before that is over has the customer asked for again, without waiting for it
+    /// How long a customer that was found is taken to be known; one who is in demand is asked for again before that is over, while no request waits
     #[arg(long, env = "CUSTOMER_CACHE_TTL", default_value = "30s", value_parser = limit_or_none, value_name = "DURATION")]
     pub customer_cache_ttl: Duration,
 }

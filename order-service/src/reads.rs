@@ -91,7 +91,7 @@ pub(crate) async fn read(questions: Questions, database: Database, shutdown: Can
 }
 
 async fn answer_all(receiver: Arc<Mutex<Receiver<Question>>>, database: Database) {
-    while let Some(mut waiting) = gather(&mut *receiver.lock().await).await {
+    while let Some(mut waiting) = gather(&receiver).await {
         waiting.retain(|question| !question.answer.is_closed());
         if !waiting.is_empty() {
             answer(&database, waiting).await;
@@ -99,8 +99,9 @@ async fn answer_all(receiver: Arc<Mutex<Receiver<Question>>>, database: Database
     }
 }
 
-/// The questions that wait, one at least.
-async fn gather(receiver: &mut Receiver<Question>) -> Option<Vec<Question>> {
+/// The questions that wait, one at least. The next reader's turn begins when this one has them.
+async fn gather(receiver: &Mutex<Receiver<Question>>) -> Option<Vec<Question>> {
+    let mut receiver = receiver.lock().await;
     let mut waiting = vec![receiver.recv().await?];
     // Requests that have come already put their questions first: that takes no longer when there are none, and saves statements.
     tokio::task::yield_now().await;

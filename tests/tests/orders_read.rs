@@ -65,6 +65,31 @@ async fn orders_that_are_asked_for_at_the_same_moment_share_statements() -> anyh
 }
 
 #[tokio::test]
+async fn a_statement_that_takes_long_holds_up_nobody_who_asks_later() -> anyhow::Result<()> {
+    let api = OrderApi::start_with(&PATIENT).await?;
+    let orders = orders(&api, 2).await?;
+    let (mut sql, watch) = (api.sql().await?, api.sql().await?);
+    let lock = sql.transaction().await?;
+    lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
+    let mut gets = Vec::new();
+    for (number, (location, _)) in (1_i64..).zip(&orders) {
+        let get = api.http.get(format!("{}{location}", api.url));
+        gets.push(tokio::spawn(async move { Ok::<_, anyhow::Error>(get.send().await?) }));
+        eventually("the database has the question", async || {
+            let waiting = "SELECT count(*) FROM pg_stat_activity
+                           WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            Ok(watch.query_one(waiting, &[]).await?.get::<_, i64>(0) == number)
+        })
+        .await?;
+    }
+    lock.rollback().await?;
+    for ((_, order), get) in orders.iter().zip(try_join_all(gets).await?) {
+        assert_eq!(&get?.error_for_status()?.json::<Value>().await?, order);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_order_that_is_alone_is_read_at_once() -> anyhow::Result<()> {
     let api = OrderApi::start_with(&PATIENT).await?;
     let orders = orders(&api, 3).await?;

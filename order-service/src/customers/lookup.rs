@@ -72,10 +72,22 @@ impl Lookups {
     }
 
     /// Looks a customer up where the truth is.
-    pub(super) async fn find_anew(&self, id: CustomerId) -> Lookup {
+    async fn find_anew(&self, id: CustomerId) -> Lookup {
         let (lookup, result) = self.ask(id).await;
         metrics::looked_up(result);
         lookup
+    }
+
+    /// Asks for a known customer again. Returns whether there was an answer; without one, the next request may leave a note again.
+    pub(super) async fn renew(&self, id: CustomerId) -> bool {
+        let Lookup::Unavailable(reason) = self.find_anew(id).await else {
+            return true;
+        };
+        tracing::debug!(reason, "a known customer could not be asked for again");
+        if let Some(entry) = self.cache.get(id).await {
+            entry.leave();
+        }
+        false
     }
 
     async fn ask(&self, id: CustomerId) -> (Lookup, &'static str) {
@@ -147,27 +159,47 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_customer_who_is_gone_when_asked_for_again_is_forgotten_at_once() {
+    /// A customer service that answers one call like this, and who is known to those who look up there.
+    async fn answering(answer: &'static [u8]) -> (Lookups, Customer, tokio::task::JoinHandle<()>) {
         service_kit::telemetry::install_tls();
         let server = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", server.local_addr().expect("an address"));
-        let gone = tokio::spawn(async move {
+        let answered = tokio::spawn(async move {
             let (mut stream, _) = server.accept().await.expect("a connection");
             let read = stream.read(&mut [0; 1024]).await.expect("a request");
             assert!(read > 0);
-            let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
             stream.write_all(answer).await.expect("somebody listens");
         });
         let long = Duration::from_secs(600);
         let client = Client::new(url.parse().expect("a good URL"), long, long).expect("a client");
-        let (lookups, _renewals) = lookups(client, long);
-        let (id, name) = (CustomerId(Uuid::nil()), "Juan".to_owned());
-        let juan = Customer { name, address: "Bogotá".to_owned() };
-        lookups.cache.put(id, juan.clone()).await;
-        assert_eq!(lookups.find(id).await, Lookup::Known(juan));
-        assert_eq!(lookups.find_anew(id).await, Lookup::Unknown);
-        assert!(lookups.cache.get(id).await.is_none());
-        gone.await.expect("one answer");
+        let (lookups, _) = lookups(client, long);
+        let juan = Customer { name: "Juan".to_owned(), address: "Bogotá".to_owned() };
+        lookups.cache.put(JUAN, juan.clone()).await;
+        (lookups, juan, answered)
+    }
+
+    const JUAN: CustomerId = CustomerId(Uuid::nil());
+
+    #[tokio::test]
+    async fn a_customer_who_could_not_be_asked_for_again_is_still_known_and_asked_for_later() {
+        let (lookups, juan, answered) =
+            answering(b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n").await;
+        let entry = lookups.cache.get(JUAN).await.expect("known");
+        let late = Instant::now() + Duration::from_secs(600);
+        assert!(entry.is_due(late));
+        assert!(!lookups.renew(JUAN).await);
+        assert_eq!(lookups.find(JUAN).await, Lookup::Known(juan));
+        assert!(entry.is_due(late), "nobody will ask");
+        answered.await.expect("one answer");
+    }
+
+    #[tokio::test]
+    async fn a_customer_who_is_gone_when_asked_for_again_is_forgotten_at_once() {
+        let (lookups, juan, answered) =
+            answering(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
+        assert_eq!(lookups.find(JUAN).await, Lookup::Known(juan));
+        assert!(lookups.renew(JUAN).await);
+        assert!(lookups.cache.get(JUAN).await.is_none());
+        answered.await.expect("one answer");
     }
 }

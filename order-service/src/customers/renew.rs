@@ -1,19 +1,29 @@
 //! Asks for known customers again before they are forgotten. Without that, customers who came at the same moment are forgotten at the
 //! same moment, and all requests of a busy service wait for the customer service at once.
 
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::poll_fn;
 use tokio_util::sync::CancellationToken;
 
 use super::lookup::{Lookups, Renewals};
 
-/// Asks for one customer after the other, behind the requests, until `shutdown`. Whoever can't be asked for lives out its time.
+/// Calls at once: few of those that there may be, so that requests always find room for theirs.
+const CALLS: usize = 4;
+
+/// How long a call's turn lasts after one that failed.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Asks for those who are due, behind the requests, until `shutdown`.
 pub(crate) async fn renew(mut due: Renewals, lookups: Lookups, shutdown: CancellationToken) {
-    let each = async {
-        while let Some(id) = due.0.recv().await {
-            lookups.find_anew(id).await;
+    let all = poll_fn(|context| due.0.poll_recv(context)).for_each_concurrent(CALLS, async |id| {
+        if !lookups.renew(id).await {
+            tokio::time::sleep(PAUSE).await;
         }
-    };
+    });
     tokio::select! {
-        () = each => (),
+        () = all => (),
         () = shutdown.cancelled() => (),
     }
 }
