@@ -44,7 +44,7 @@ pub struct Lookups {
 #[derive(Debug)]
 pub struct Renewals(pub(super) Receiver<CustomerId>);
 
-/// Look-ups that ask `client`, and believe what it said for `time_to_live`; and what they want to have [renewed](super::renew).
+/// Look-ups that ask `client`, and believe what it said for `time_to_live`; and what they want to have renewed.
 #[must_use]
 pub fn lookups(client: Client, time_to_live: Duration) -> (Lookups, Renewals) {
     let (renewals, due) = mpsc::channel(RENEWALS);
