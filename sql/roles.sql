@@ -40,6 +40,10 @@ GRANT UPDATE (published_at, attempts, next_attempt_at, last_error) ON outbox TO 
 -- It writes down what people do to events with its commands, and looks again when it finds something new there.
 GRANT SELECT, INSERT ON outbox_audit TO outbox_relay;
 
+-- It notes there what it can't write into an event's row.
+GRANT SELECT, INSERT, DELETE ON outbox_unsettled TO outbox_relay;
+GRANT UPDATE (outcome, kind, reason) ON outbox_unsettled TO outbox_relay;
+
 GRANT SELECT ON outbox_pending TO outbox_relay;
 GRANT SELECT ON outbox_stuck TO outbox_relay;
 GRANT SELECT ON outbox_lag TO outbox_relay;

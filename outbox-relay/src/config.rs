@@ -39,6 +39,13 @@ pub struct Config {
     pub process: ProcessArgs,
 }
 
+impl Config {
+    /// Whether the events behind one that is stuck wait.
+    pub(crate) fn stuck_holds(&self) -> bool {
+        self.relay.relay_when_stuck == WhenStuck::Hold
+    }
+}
+
 /// Settings of publishing.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Relay")]

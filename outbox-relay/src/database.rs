@@ -2,17 +2,20 @@
 //! claimed while a commit is under way.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use service_kit::postgres::{self, DatabaseUrl, reason};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Row, Statement};
 
 use crate::pooler::{self, Unanswered};
-use crate::queries::{self, ClaimStatements, SettleStatements};
+use crate::queries::{
+    self, ClaimStatements, ExpiredNotes, Notes, PruneStatements, ReadNotes, SettleStatements,
+    TakeNotes,
+};
 use crate::table::OutboxTable;
 
 /// How long a statement may take before the session is given up: a little longer than the server's own limit, so
@@ -42,16 +45,41 @@ pub(crate) enum DatabaseError {
         "the outbox is not there or not complete ({0}): start the service that owns it, or apply what `outbox-relay schema` prints"
     )]
     NoOutbox(String),
-    /// It says that it changed nothing, and the event is as pending as before.
+    /// No event at all can be settled.
+    #[error("what became of events can't be noted in the outbox: {0}")]
+    CannotSettle(String),
+    /// There is no table for events that can't be settled.
     #[error(
-        "the outbox does not keep what is noted of its events: a trigger or a row-level policy keeps the relay from updating them"
+        "the table outbox_unsettled is missing or may not be used: `outbox-relay check` says what mends that"
     )]
-    Unmoved,
+    NoNotes,
     /// The session's locks are not there.
     #[error(
         "the database does not keep the session's locks: a pooler in transaction mode stands before it; name the server itself in DATABASE_URL, or a pool with pool_mode=session"
     )]
     LocksNotKept,
+}
+
+impl DatabaseError {
+    /// Whether the database answered, and refused.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.as_db_error().is_some())
+    }
+
+    /// Whether the database refused what it may accept of other rows, as far as its answer tells. Its resources, its shutdown and its
+    /// being read-only concern all rows alike.
+    pub(crate) fn is_over_a_row(&self) -> bool {
+        let Self::Refused(error) = self else {
+            return false;
+        };
+        let of_all = ["08", "25", "53", "57P"];
+        error.code().is_some_and(|code| !of_all.iter().any(|class| code.code().starts_with(class)))
+    }
+
+    /// The error, where it keeps every event from being settled. The loss of a session stays what it is.
+    pub(crate) fn of_settling(self) -> Self {
+        if self.is_refusal() { Self::CannotSettle(self.to_string()) } else { self }
+    }
 }
 
 /// One session, whose statements have a limit.
@@ -61,6 +89,7 @@ pub(crate) struct Session {
     begun: Instant,
     /// Milliseconds from `begun` to the latest answer's question.
     answered: AtomicU64,
+    is_given_up: AtomicBool,
 }
 
 impl From<Unanswered> for DatabaseError {
@@ -73,29 +102,25 @@ impl From<Unanswered> for DatabaseError {
 }
 
 impl Session {
-    pub(crate) async fn connect(url: &DatabaseUrl) -> Result<Self, DatabaseError> {
-        let session = open(url).await?;
-        // It ends with this. Where no further connection is to be had, nothing can be found out.
-        if let Ok(other) = open(url).await {
-            keep_apart(&session, &other).await?;
-        }
-        Self::prepare(session).await
-    }
-
     /// Behind a pooler its settings would be others' a moment later: that none stands there is known before.
     async fn prepare(session: postgres::Session) -> Result<Self, DatabaseError> {
         queries::prepare_session(&session.client).await?;
-        Ok(Self { session, begun: Instant::now(), answered: AtomicU64::new(0) })
+        Ok(Self {
+            session,
+            begun: Instant::now(),
+            answered: AtomicU64::new(0),
+            is_given_up: AtomicBool::new(false),
+        })
     }
 
-    /// What statements are prepared with.
-    pub(crate) const fn client(&self) -> &Client {
-        &self.session.client
-    }
-
-    /// Whether the session is known to be gone.
+    /// Whether the session is known to be gone, or was given up.
     pub(crate) fn is_closed(&self) -> bool {
-        self.session.client.is_closed()
+        self.is_given_up.load(Ordering::Relaxed) || self.session.client.is_closed()
+    }
+
+    /// The session is of no use any more, whatever the server says.
+    pub(crate) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Relaxed);
     }
 
     /// Whether the server has answered lately, so that it has not given the session up.
@@ -120,6 +145,21 @@ impl Session {
         self.bounded(self.session.client.query_one(statement, params)).await
     }
 
+    /// Carries out `sql`, which has no parameters.
+    pub(crate) async fn execute(&self, sql: &str) -> Result<(), DatabaseError> {
+        self.bounded(self.session.client.batch_execute(sql)).await
+    }
+
+    /// Begins a transaction, which [`end`](Self::end) ends.
+    pub(crate) async fn begin(&self) -> Result<(), DatabaseError> {
+        self.execute("BEGIN").await
+    }
+
+    /// Ends a transaction: commits it, or rolls it back.
+    pub(crate) async fn end(&self, commit: bool) -> Result<(), DatabaseError> {
+        self.execute(if commit { "COMMIT" } else { "ROLLBACK" }).await
+    }
+
     async fn bounded<T>(
         &self,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
@@ -139,6 +179,8 @@ pub(crate) struct Database {
     pub(crate) claim: Session,
     pub(crate) claims: ClaimStatements,
     pub(crate) settle: Arc<SettleSession>,
+    /// `None`: there is no table for events that can't be settled.
+    pub(crate) notes: Option<ReadNotes>,
     /// What the session's name says.
     told: Option<String>,
 }
@@ -148,6 +190,10 @@ pub(crate) struct Database {
 pub(crate) struct SettleSession {
     pub(crate) session: Session,
     pub(crate) statements: SettleStatements,
+    /// `None`: there is no table for events that can't be settled.
+    pub(crate) notes: Option<TakeNotes>,
+    /// Whether the database can store every character.
+    pub(crate) is_utf8: bool,
 }
 
 impl Database {
@@ -164,7 +210,13 @@ impl Database {
             let claims =
                 ClaimStatements::prepare(&claim.session.client, table).await.map_err(explain)?;
             let settle = Arc::new(SettleSession::prepare(settle, table).await?);
-            Ok(Self { claim, claims, settle, told: None })
+            let notes = match &settle.notes {
+                Some(_) => {
+                    Some(ReadNotes::prepare(&claim.session.client, table).await.map_err(explain)?)
+                }
+                None => None,
+            };
+            Ok(Self { claim, claims, settle, notes, told: None })
         });
         connected.await.unwrap_or(Err(DatabaseError::Silent))
     }
@@ -179,21 +231,73 @@ impl Database {
         Ok(())
     }
 
-    /// Whether one of the sessions is known to be gone.
+    /// Whether the session that holds the lanes is known to be gone.
     pub(crate) fn is_closed(&self) -> bool {
-        self.claim.is_closed() || self.settle.session.is_closed()
+        self.claim.is_closed()
     }
 }
 
 impl SettleSession {
+    /// A session in place of one that was lost, while the lanes are still held by the other.
+    pub(crate) async fn reopen(
+        url: &DatabaseUrl,
+        table: &OutboxTable,
+    ) -> Result<Self, DatabaseError> {
+        let opened =
+            timeout(STATEMENT_LIMIT, async { Self::prepare(open(url).await?, table).await });
+        opened.await.unwrap_or(Err(DatabaseError::Silent))
+    }
+
     async fn prepare(
         session: postgres::Session,
         table: &OutboxTable,
     ) -> Result<Self, DatabaseError> {
         let session = Session::prepare(session).await?;
-        let statements =
-            SettleStatements::prepare(&session.session.client, table).await.map_err(explain)?;
-        Ok(Self { session, statements })
+        let client = &session.session.client;
+        queries::prepare_settling(client).await?;
+        let statements = SettleStatements::prepare(client, table).await.map_err(explain)?;
+        let Notes { are_kept, is_utf8 } = queries::find_notes(client, table).await?;
+        let notes = if are_kept {
+            Some(TakeNotes::prepare(client, table).await.map_err(explain)?)
+        } else {
+            None
+        };
+        Ok(Self { session, statements, notes, is_utf8 })
+    }
+}
+
+/// The session that deletes what was published long ago.
+#[derive(Debug)]
+pub(crate) struct PruneSession {
+    pub(crate) session: Session,
+    pub(crate) statements: PruneStatements,
+    /// `None`: there is no table for events that can't be deleted.
+    pub(crate) notes: Option<(TakeNotes, ExpiredNotes)>,
+    /// Whether the database can store every character.
+    pub(crate) is_utf8: bool,
+}
+
+impl PruneSession {
+    pub(crate) async fn connect(
+        url: &DatabaseUrl,
+        table: &OutboxTable,
+    ) -> Result<Self, DatabaseError> {
+        let session = open(url).await?;
+        // It ends with this. Where no further connection is to be had, nothing can be found out.
+        if let Ok(other) = open(url).await {
+            keep_apart(&session, &other).await?;
+        }
+        let session = Session::prepare(session).await?;
+        let client = &session.session.client;
+        let statements = PruneStatements::prepare(client, table).await.map_err(explain)?;
+        let Notes { are_kept, is_utf8 } = queries::find_notes(client, table).await?;
+        let notes = if are_kept {
+            let take = TakeNotes::prepare(client, table).await.map_err(explain)?;
+            Some((take, ExpiredNotes::prepare(client, table).await.map_err(explain)?))
+        } else {
+            None
+        };
+        Ok(Self { session, statements, notes, is_utf8 })
     }
 }
 

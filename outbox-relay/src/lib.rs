@@ -8,7 +8,7 @@
 //! | `queue` | which of them may be sent now, and which wait behind another of their aggregate |
 //! | `flight` | which go into the next window; `claim` loads their contents |
 //! | `publish` | a `window` of them, sent and then confirmed, one `verdict` each; `isolate` finds a message that makes the broker close the channel |
-//! | `settling` | when outcomes are noted; `settle`: one statement for the published, one for the failed |
+//! | `settling` | when outcomes (a `settlement` of them) are noted; `settle`: one statement for the published, one for the failed; `unsettled`: events whose rows can't be changed for now |
 //!
 //! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share), `prune`
 //! (old published rows), `message` with `headers` and `envelope` (a row as an AMQP message), `sending` (its part in a trace), `database` with `queries` and
@@ -45,9 +45,11 @@ mod relay;
 mod report;
 mod sending;
 mod settle;
+mod settlement;
 mod settling;
 mod table;
 mod topology;
+mod unsettled;
 mod verdict;
 mod window;
 

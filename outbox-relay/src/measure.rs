@@ -13,6 +13,7 @@ const RETRIES: &str = "outbox_relay_retries_total";
 const STUCK: &str = "outbox_relay_stuck_total";
 const UNKNOWN: &str = "outbox_relay_unknown_total";
 const PRUNED: &str = "outbox_relay_pruned_total";
+const UNPRUNABLE: &str = "outbox_relay_unprunable_events";
 const LATENCY: &str = "outbox_relay_publish_latency_seconds";
 const ROWS: &str = "outbox_relay_poll_rows_total";
 const POLL: &str = "outbox_relay_poll_duration_seconds";
@@ -47,6 +48,11 @@ pub(crate) fn describe() {
     describe_histogram!(POLL, "How long a look for pending events took");
     describe_histogram!(SETTLE, "How long it took to note a batch's outcome");
     describe_histogram!(WINDOW, "Events that were sent before their confirms were awaited");
+    describe_gauge!(
+        UNPRUNABLE,
+        "Published events past their retention that the last pass could not delete: locked, or refused by the database"
+    );
+    gauge!(UNPRUNABLE).set(0);
     describe_gauge!(LANES, "Lanes that this relay owns, of 64");
 }
 
@@ -76,8 +82,13 @@ pub(crate) fn window(events: usize) {
 }
 
 /// So many published events were deleted.
-pub(crate) fn pruned(events: u64) {
-    counter!(PRUNED).increment(events);
+pub(crate) fn pruned(events: i64) {
+    counter!(PRUNED).increment(u64::try_from(events).unwrap_or(0));
+}
+
+/// A pass through the table could not delete so many expired events.
+pub(crate) fn unprunable(events: i64) {
+    gauge!(UNPRUNABLE).set(u32::try_from(events).unwrap_or(u32::MAX));
 }
 
 /// Noting a batch's outcome took `duration`.

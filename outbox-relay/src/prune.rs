@@ -1,14 +1,15 @@
 //! Deletes events that were published long enough ago: by one relay at a time, in small batches, on a session of its own, so that
-//! it never holds up the relaying.
+//! it never holds up the relaying. A row that can't be deleted is left where it is, and named.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::config::{Config, Retention};
-use crate::database::{DatabaseError, Session};
+use crate::database::{DatabaseError, PruneSession};
 use crate::measure;
-use crate::queries::{self, PruneStatements};
+use crate::queries;
 
 /// Rows that a statement looks at.
 const SLICE: i64 = 1000;
@@ -16,46 +17,130 @@ const SLICE: i64 = 1000;
 /// The least pause between two statements.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Rows that the database refuses to delete after which a pass ends: so many are no fault of single rows.
+const MOST_REFUSED: i64 = 1000;
+
 /// Prunes now and then until `stop`, if events are to be deleted some time after they were published.
 pub(crate) async fn run(config: &Config, stop: CancellationToken) {
     let Retention::For(retention) = config.retention.outbox_retention else {
         return;
     };
     let every = (retention / 10).clamp(Duration::from_secs(1), Duration::from_mins(1));
+    // Events are published about in the order of their ids, so that a pass ends where all are young. What is old behind those, an
+    // event that was held back for long, say, is found by a pass through the whole table.
+    let whole_every = (retention / 10).clamp(Duration::from_secs(1), Duration::from_hours(1));
+    let mut whole = Instant::now();
+    let mut refused = 0;
     while !pause(every, &stop).await {
-        match Box::pin(prune(config, retention, &stop)).await {
-            Ok(0) => (),
-            Ok(events) => tracing::info!(events, "pruned published events"),
+        let is_whole = Instant::now() >= whole;
+        match Box::pin(Pass::run(config, retention, is_whole, &stop)).await {
+            Ok(None) => continue,
+            Ok(Some(pass)) => {
+                pass.tell(refused);
+                refused = pass.refused;
+            }
             // Whether the database can be reached is told by the relay itself.
             Err(error) => {
                 tracing::warn!(%error, "published events could not be pruned: trying again later");
+                continue;
             }
+        }
+        if is_whole {
+            whole = Instant::now() + whole_every;
         }
     }
 }
 
-/// Deletes all that is old enough, unless another relay is at it. Returns how many events that were.
-async fn prune(
-    config: &Config,
-    retention: Duration,
-    stop: &CancellationToken,
-) -> Result<u64, DatabaseError> {
-    let session = Session::connect(config.database.url()).await?;
-    let statements =
-        PruneStatements::prepare(session.client(), &config.outbox.outbox_table).await?;
-    if !queries::lock_pruning(&session, &statements).await? {
-        return Ok(0);
+/// One way through the table, or as far as there are old events.
+#[derive(Debug, Default)]
+struct Pass {
+    deleted: i64,
+    /// Old enough, and locked by somebody or kept by a trigger.
+    kept: i64,
+    /// Old enough, and not deleted for a reason that the database gave.
+    refused: i64,
+    /// One of these, with the reason.
+    example: Option<(Uuid, String)>,
+}
+
+impl Pass {
+    /// Deletes all that is old enough, unless another relay is at it.
+    async fn run(
+        config: &Config,
+        retention: Duration,
+        is_whole: bool,
+        stop: &CancellationToken,
+    ) -> Result<Option<Self>, DatabaseError> {
+        let (url, table) = (config.database.url(), &config.outbox.outbox_table);
+        let session = PruneSession::connect(url, table).await?;
+        if !queries::lock_pruning(&session).await? {
+            return Ok(None);
+        }
+        let mut pass = Self::default();
+        let (mut above, mut rows) = (i64::MIN, SLICE);
+        loop {
+            let slice = match queries::prune(&session, above, rows, retention).await {
+                Ok(slice) => slice,
+                Err(error) if error.is_over_a_row() && rows > 1 => {
+                    rows = rows.div_euclid(2);
+                    continue;
+                }
+                Err(error) if error.is_over_a_row() => {
+                    above = pass.refuse(&session, above, &error).await?;
+                    if pass.refused >= MOST_REFUSED || pause(PAUSE, stop).await {
+                        break;
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            pass.deleted += slice.deleted;
+            pass.kept += slice.old - slice.deleted;
+            measure::pruned(slice.deleted);
+            let is_last = slice.looked_at < rows;
+            let is_young = rows == SLICE && slice.old == 0 && slice.looked_at > 0;
+            if is_last || (is_young && !is_whole) || pause(PAUSE, stop).await {
+                break;
+            }
+            above = slice.highest;
+            rows = (rows * 2).min(SLICE);
+        }
+        queries::forget_expired(&session).await?;
+        measure::unprunable(pass.kept + pass.refused);
+        Ok(Some(pass))
     }
-    let (mut pruned, mut above) = (0, 0);
-    loop {
-        let slice = queries::prune(&session, &statements, above, SLICE, retention).await?;
-        pruned += slice.deleted;
-        measure::pruned(slice.deleted);
-        above = slice.highest;
-        // Events are published about in the order of their ids: behind one that is too young most are.
-        let is_done = slice.looked_at < SLICE || (slice.young > 0 && slice.deleted == 0);
-        if is_done || pause(PAUSE, stop).await {
-            return Ok(pruned);
+
+    /// Notes that the row behind the id `above` can't be deleted. Returns its id.
+    async fn refuse(
+        &mut self,
+        session: &PruneSession,
+        above: i64,
+        error: &DatabaseError,
+    ) -> Result<i64, DatabaseError> {
+        let Some((id, event_id)) = queries::next_row(session, above).await? else {
+            return Ok(above);
+        };
+        self.refused += 1;
+        let reason = error.to_string();
+        queries::note_expired(session, id, event_id, &reason).await?;
+        self.example.get_or_insert((event_id, reason));
+        Ok(id)
+    }
+
+    /// Logs what was done. What the database refuses as it did in the pass before is known.
+    fn tell(&self, refused_before: i64) {
+        if self.deleted > 0 {
+            tracing::info!(events = self.deleted, "pruned published events");
+        }
+        if let Some((event_id, reason)) = &self.example
+            && self.refused != refused_before
+        {
+            tracing::warn!(
+                events = self.refused,
+                %event_id,
+                reason,
+                "expired events can't be deleted, and are left where they are"
+            );
         }
     }
 }

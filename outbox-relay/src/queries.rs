@@ -6,7 +6,7 @@
 //! | `session` | the session itself |
 //! | `lanes`, `writers` | other relays; transactions that may still add events |
 //! | `pending` | looking for events, and loading them |
-//! | `settle`, `prune` | what became of them; deleting them at last |
+//! | `settle`, `unsettled`, `prune` | what became of them; what could not be noted; deleting them at last |
 
 mod lanes;
 mod pending;
@@ -14,12 +14,18 @@ mod prune;
 mod session;
 mod settle;
 mod statements;
+mod unsettled;
 mod writers;
 
 pub(crate) use lanes::{give_lanes, join_relays, leave_relays, take_lanes, watch_lanes};
 pub(crate) use pending::{Holding, Seen, load, look_ahead, look_behind, look_due, measure_backlog};
-pub(crate) use prune::{lock_pruning, prune};
-pub(crate) use session::{limit_silence, name_session, prepare_session};
-pub(crate) use settle::{settle_deleted, settle_failed, settle_published, still_pending};
-pub(crate) use statements::{ClaimStatements, PruneStatements, SettleStatements};
+pub(crate) use prune::{forget_expired, lock_pruning, next_row, note_expired, prune};
+pub(crate) use session::{
+    Notes, find_notes, limit_silence, name_session, prepare_session, prepare_settling,
+};
+pub(crate) use settle::{Answer, hurry_settling, probe_settling, settle};
+pub(crate) use statements::{
+    ClaimStatements, ExpiredNotes, PruneStatements, ReadNotes, SettleStatements, TakeNotes,
+};
+pub(crate) use unsettled::{forget_unsettled, load_unsettled, note_unsettled};
 pub(crate) use writers::{Writer, Writers, watch_writers};

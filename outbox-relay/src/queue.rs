@@ -8,15 +8,17 @@
 //! | `line` | those of one aggregate stand one behind the other |
 //! | `take` | some are taken to be sent |
 //! | `outcome` | what became of those |
+//! | `aside` | the outcome of some can't be written into the table for now |
 //! | `lengthen` | more of an aggregate's are looked up in the table |
 
+mod aside;
 mod lengthen;
 mod line;
 mod outcome;
 mod take;
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use crate::lanes::{LaneSet, lane};
 use line::{Head, LINE, Line};
@@ -42,6 +44,8 @@ pub(crate) struct Queue {
     lines: HashMap<i64, Line>,
     /// Every event that is ready, waits behind another, is in flight or not settled yet.
     known: HashSet<i64>,
+    /// Those of them that are published and can't be settled for now, by aggregate.
+    aside: HashMap<i64, BTreeSet<i64>>,
     /// Events of each lane that are in flight or not settled yet.
     busy: [usize; 64],
     /// Lines that may have to be looked up behind; also some that need it no more.
@@ -56,6 +60,7 @@ impl Queue {
             ready: VecDeque::new(),
             lines: HashMap::new(),
             known: HashSet::new(),
+            aside: HashMap::new(),
             busy: [0; 64],
             short: Vec::new(),
         }
@@ -90,7 +95,7 @@ impl Queue {
                 }
                 Entry::Occupied(mut line) => {
                     let line = line.get_mut();
-                    if line.state == Head::Failed {
+                    if matches!(line.state, Head::Failed | Head::Held) {
                         return;
                     }
                     // One that appeared late, below those that are remembered, is not found behind them.
@@ -117,7 +122,7 @@ impl Queue {
             || self
                 .lines
                 .get(&place.key)
-                .is_some_and(|line| line.more || line.state == Head::Failed)
+                .is_some_and(|line| line.more || matches!(line.state, Head::Failed | Head::Held))
     }
 
     /// Events that may be sent now.
@@ -130,9 +135,10 @@ impl Queue {
         self.known.len() >= FULL
     }
 
-    /// Whether nothing is left to be sent, awaited or settled.
+    /// Whether nothing is left to be sent, awaited or settled, but for what can't be settled for now.
     pub(crate) fn is_empty(&self) -> bool {
-        self.known.is_empty() && self.lines.is_empty()
+        let aside: usize = self.aside.values().map(BTreeSet::len).sum();
+        self.known.len() == aside && self.lines.values().all(|line| line.state == Head::Held)
     }
 
     /// Lanes of which events are in flight or not settled yet.
@@ -151,6 +157,7 @@ impl Queue {
 
     /// Forgets what is not in flight of the lanes that are not among `kept`.
     pub(crate) fn keep(&mut self, kept: LaneSet) {
+        self.keep_aside(kept);
         let known = &mut self.known;
         self.ready.retain(|place| {
             let keep = kept.has(lane(place.key));

@@ -5,14 +5,15 @@ mod run;
 mod take_up;
 mod turn;
 
+use service_kit::backoff::Backoff;
 use service_kit::health::{Health, Need};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::backlog::{self, Backlog};
 use crate::broker::Broker;
-use crate::config::{Config, Ordering, WhenStuck};
-use crate::database::Database;
+use crate::config::{Config, Ordering};
+use crate::database::{Database, DatabaseError, SettleSession};
 use crate::flight::Flight;
 use crate::lanes::{LaneSet, Lanes};
 use crate::link::Link;
@@ -24,6 +25,7 @@ use crate::queue::Queue;
 use crate::settle::Settled;
 use crate::settling::Settling;
 use crate::topology::Topology;
+use crate::unsettled;
 use crate::window::Patience;
 
 pub(crate) use run::run;
@@ -48,6 +50,9 @@ pub enum Outcome {
 pub(crate) enum Done {
     Published(Published),
     Settled(Settled),
+    /// Events that could not be settled before were tried again.
+    SettledAgain(Settled),
+    SettleSession(Result<SettleSession, DatabaseError>),
 }
 
 /// A relay with its connections.
@@ -66,6 +71,9 @@ pub struct Relay {
     tasks: JoinSet<Done>,
     flight: Flight,
     settling: Settling,
+    /// The session that settles is being opened again.
+    is_reopening: bool,
+    reopening: Backoff,
     /// The session is new, and outcomes of an earlier one are yet to be noted.
     is_catching_up: bool,
 }
@@ -76,10 +84,11 @@ impl Relay {
     pub fn new(config: Config, health: &Health, stop: CancellationToken) -> Self {
         measure::describe();
         backlog::describe();
+        unsettled::describe();
         let broker = health.dependency("rabbitmq", Need::Required);
         let args = &config.relay;
         let ordered = args.relay_ordering == Ordering::Strict;
-        let holding = Holding { ordered, stuck_holds: args.relay_when_stuck == WhenStuck::Hold };
+        let holding = Holding { ordered, stuck_holds: config.stuck_holds() };
         let patience = Patience {
             confirm: args.relay_confirm_timeout,
             stop: stop.clone(),
@@ -99,6 +108,8 @@ impl Relay {
             tasks: JoinSet::new(),
             flight: Flight::new(args, patience),
             settling: Settling::new(&config),
+            is_reopening: false,
+            reopening: Backoff::reconnect(),
             is_catching_up: false,
             config,
         }
@@ -115,6 +126,7 @@ impl Relay {
             // On the heap: it is large, and seldom needed.
             Box::pin(self.connect_database()).await;
         }
+        self.reopen_settling();
         if let Some(database) = self.database.get() {
             self.settling.begin(database, &mut self.tasks);
         }
@@ -142,6 +154,22 @@ impl Relay {
         }
     }
 
+    /// The loss of the session that settles is none of the lanes, which the other session holds.
+    fn reopen_settling(&mut self) {
+        let is_lost = |database: &mut Database| database.settle.session.is_closed();
+        if self.is_reopening || !self.database.get().is_some_and(is_lost) {
+            return;
+        }
+        self.is_reopening = true;
+        let pause = self.reopening.next_delay();
+        let config = self.config.clone();
+        self.tasks.spawn(async move {
+            tokio::time::sleep(pause).await;
+            let (url, table) = (config.database.url(), &config.outbox.outbox_table);
+            Done::SettleSession(SettleSession::reopen(url, table).await)
+        });
+    }
+
     async fn connect_database(&mut self) {
         let url = self.config.database.url();
         let database = Database::connect(url, &self.config.outbox.outbox_table);
@@ -159,8 +187,14 @@ impl Relay {
         self.database.failed(reason);
         self.flight.lose_lanes();
         self.lanes = Lanes::default();
-        self.queue.keep(LaneSet::default());
+        keep_lanes(LaneSet::default(), &mut self.queue, &mut self.settling);
         self.lookout.forget();
         self.is_catching_up = true;
     }
+}
+
+/// Forgets what is not in flight of the lanes that are not among `kept`.
+fn keep_lanes(kept: LaneSet, queue: &mut Queue, settling: &mut Settling) {
+    queue.keep(kept);
+    settling.unsettled.keep(kept);
 }

@@ -3,7 +3,8 @@
 use tracing::field::display;
 
 use crate::claim::Event;
-use crate::settle::Failed;
+use crate::settlement::Failed;
+use crate::unsettled::Unsettled;
 use crate::verdict::Verdict;
 
 /// An event was not published. That it is tried again is seen in the outbox and in the metrics; many may be at once.
@@ -21,4 +22,18 @@ pub(crate) fn failed(event: &Event, verdict: &Verdict, means: Failed) {
             tracing::debug!(%event_id, trace_id, event_type, reason, "an event was not published and is tried again");
         }
     }
+}
+
+/// The outcome of events is known, and can't be written into their rows for now.
+pub(crate) fn unsettled(unsettled: &[Unsettled]) {
+    let Some(first) = unsettled.first() else {
+        return;
+    };
+    tracing::warn!(
+        events = unsettled.len(),
+        event_id = %first.item.event_id,
+        hindrance = first.hindrance.kind(),
+        reason = first.hindrance.reason(),
+        "events can't be settled, and their aggregates wait: trying again"
+    );
 }

@@ -1,92 +1,15 @@
-//! Notes in the outbox what became of events: one statement for the published, one for the failed.
+//! Notes in the outbox what became of events: one statement for the published, one for the failed, each of which takes what it can
+//! get. A row that somebody has locked is left out by the statement. A row that the database refuses to change (a trigger, a foreign
+//! key, an encoding) makes the statement fail, and is found by halving. Both are set aside, so that all others are settled.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use service_kit::backoff::delay_after;
-use uuid::Uuid;
-
-use crate::claim::Event;
-use crate::config::RelayArgs;
 use crate::database::{DatabaseError, SettleSession};
-use crate::queries;
+use crate::queries::{self, Answer};
 use crate::queue::Place;
-use crate::verdict::Verdict;
-
-/// Characters of a reason that are kept.
-const REASON_LIMIT: usize = 1000;
-
-/// What is to be noted. What the broker confirmed may be noted at any later time, also by a relay that has
-/// lost its lanes meanwhile: the statements pass over rows that are published already, and over other events that got
-/// the ids of these from a server that knows nothing of them.
-#[derive(Debug, Default)]
-pub(crate) struct Settlement {
-    published: Vec<Key>,
-    failed: Vec<Failure>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Key {
-    place: Place,
-    event_id: Uuid,
-}
-
-#[derive(Debug)]
-struct Failure {
-    key: Key,
-    reason: String,
-    /// `None`: stuck.
-    retry_in: Option<Duration>,
-}
-
-/// What a failed attempt means for the event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failed {
-    /// It is tried again.
-    Waits,
-    /// A person has to look.
-    Stuck,
-}
-
-impl Settlement {
-    pub(crate) fn published(&mut self, event: &Event) {
-        self.published.push(Key { place: event.place, event_id: event.event_id });
-    }
-
-    /// Adds a failed attempt, by its `verdict`; says what it means for the event.
-    pub(crate) fn failed(&mut self, event: &Event, verdict: &Verdict, args: &RelayArgs) -> Failed {
-        let made = event.attempts.saturating_add(1);
-        let (reason, retry_in) = match verdict {
-            Verdict::Impossible(reason) => (storable(reason), None),
-            Verdict::Failed(_, reason) if (1..=made).contains(&args.relay_max_attempts) => {
-                (format!("given up after {made} attempts: {}", storable(reason)), None)
-            }
-            Verdict::Failed(_, reason) => {
-                let (first, longest) = (args.relay_backoff_min, args.relay_backoff_max);
-                (storable(reason), Some(delay_after(event.attempts, first, longest)))
-            }
-            Verdict::Published | Verdict::Unknown => return Failed::Waits,
-        };
-        let key = Key { place: event.place, event_id: event.event_id };
-        self.failed.push(Failure { key, reason, retry_in });
-        if retry_in.is_some() { Failed::Waits } else { Failed::Stuck }
-    }
-
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.published.is_empty() && self.failed.is_empty()
-    }
-
-    /// Adds what `other` holds.
-    pub(crate) fn append(&mut self, mut other: Self) {
-        self.published.append(&mut other.published);
-        self.failed.append(&mut other.failed);
-    }
-
-    /// Events whose outcome is to be noted.
-    pub(crate) const fn len(&self) -> usize {
-        self.published.len() + self.failed.len()
-    }
-}
+use crate::settlement::{Item, Settlement};
+use crate::unsettled::{self, Hindrance, Unsettled};
 
 /// What came of noting a settlement.
 #[derive(Debug)]
@@ -95,9 +18,24 @@ pub(crate) struct Settled {
     pub(crate) places: Vec<Place>,
     /// An event that failed is not pending any more, by somebody else's doing: nothing holds back those behind it.
     pub(crate) freed: bool,
-    /// What could not be noted.
+    /// Events whose rows can't be changed for now.
+    pub(crate) unsettled: Vec<Unsettled>,
+    /// What was not tried, as nothing can be noted at all.
     pub(crate) left: Settlement,
+    /// The same of events that could not be settled before.
+    pub(crate) untried: Vec<Unsettled>,
     pub(crate) result: Result<(), DatabaseError>,
+}
+
+/// How outcomes are noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Published events are marked.
+    Mark,
+    /// Published events are deleted.
+    Delete,
+    /// Failed attempts are written down.
+    Fail,
 }
 
 /// Notes `settlement`; `keep`: published events stay in the table.
@@ -106,171 +44,190 @@ pub(crate) async fn settle(
     settlement: Settlement,
     keep: bool,
 ) -> Settled {
-    let places = Vec::with_capacity(settlement.len());
-    let mut settled = Settled { places, freed: false, left: settlement, result: Ok(()) };
-    settled.result = note(&session, &mut settled, keep).await;
+    run(&session, settlement, keep, &[]).await
+}
+
+/// Tries again to note the outcome of events that could not be settled, and takes back the notes on those that can.
+pub(crate) async fn settle_again(
+    session: Arc<SettleSession>,
+    hindered: Vec<Unsettled>,
+    keep: bool,
+) -> Settled {
+    let mut settlement = Settlement::default();
+    for one in &hindered {
+        settlement.add(one.item.clone());
+    }
+    let mut settled = run(&session, settlement, keep, &hindered).await;
+    let Settlement { published, failed } = std::mem::take(&mut settled.left);
+    let untried: HashSet<i64> = published.iter().chain(&failed).map(|item| item.place.id).collect();
+    settled.untried =
+        hindered.into_iter().filter(|one| untried.contains(&one.item.place.id)).collect();
     settled
 }
 
-async fn note(
-    SettleSession { session, statements }: &SettleSession,
-    Settled { places, freed, left, .. }: &mut Settled,
+async fn run(
+    session: &SettleSession,
+    settlement: Settlement,
     keep: bool,
-) -> Result<(), DatabaseError> {
-    let mut unmoved = Settlement::default();
-    if !left.published.is_empty() {
-        let (ids, event_ids) = columns(left.published.iter());
-        let changed = if keep {
-            queries::settle_published(session, statements, &ids, &event_ids).await?
-        } else {
-            queries::settle_deleted(session, statements, &ids, &event_ids).await?
+    known: &[Unsettled],
+) -> Settled {
+    let mut settled = Settled {
+        places: Vec::with_capacity(settlement.len()),
+        freed: false,
+        unsettled: Vec::new(),
+        left: Settlement::default(),
+        untried: Vec::new(),
+        result: Ok(()),
+    };
+    let Settlement { published, failed } = settlement;
+    let manner = if keep { Manner::Mark } else { Manner::Delete };
+    let has_notes = known.iter().any(|one| one.is_noted);
+    search(session, manner, published, has_notes, &mut settled).await;
+    search(session, Manner::Fail, failed, has_notes, &mut settled).await;
+    unsettled::note(session, &mut settled.unsettled, known).await;
+    settled
+}
+
+/// Notes the outcomes of `items`. While the database refuses a piece of them, each half is tried by itself.
+async fn search(
+    session: &SettleSession,
+    manner: Manner,
+    items: Vec<Item>,
+    has_notes: bool,
+    settled: &mut Settled,
+) {
+    let mut pieces = vec![items];
+    let mut is_able = false;
+    while let Some(mut piece) = pieces.pop() {
+        if settled.result.is_err() {
+            piece.into_iter().for_each(|item| settled.left.add(item));
+            continue;
+        }
+        if piece.is_empty() {
+            continue;
+        }
+        let error = match attempt(session, manner, &piece, has_notes).await {
+            Ok(answers) => {
+                sort_out(piece, &answers, settled);
+                continue;
+            }
+            Err(error) => error,
         };
-        let published = std::mem::take(&mut left.published);
-        unmoved.published = sort_out(published, |key| *key, |id| changed.contains(&id), places);
+        // Over one row, or over any? Asked once: what is true of one piece is true of the next.
+        if !is_able {
+            settled.result = if error.is_over_a_row() {
+                queries::probe_settling(session, manner).await
+            } else {
+                Err(error.of_settling())
+            };
+            is_able = settled.result.is_ok();
+            // Tried as it is once more, with a shorter limit: it may have been a lock that is gone by now.
+            pieces.push(piece);
+            continue;
+        }
+        if piece.len() > 1 {
+            let half = piece.split_off(piece.len() / 2);
+            pieces.push(half);
+            pieces.push(piece);
+            continue;
+        }
+        refused(session, manner, piece, has_notes, error, settled).await;
     }
-    if !left.failed.is_empty() {
-        let failed = &left.failed;
-        let (ids, event_ids) = columns(failed.iter().map(|failure| &failure.key));
-        let reasons: Vec<&str> = failed.iter().map(|failure| failure.reason.as_str()).collect();
-        let delays: Vec<Option<f64>> = failed
-            .iter()
-            .map(|failure| failure.retry_in.map(|delay| delay.as_secs_f64()))
-            .collect();
-        let changed =
-            queries::settle_failed(session, statements, &ids, &event_ids, &reasons, &delays)
-                .await?;
-        let failed = std::mem::take(&mut left.failed);
-        unmoved.failed =
-            sort_out(failed, |failure| failure.key, |id| changed.contains(&id), places);
+    if is_able && settled.result.is_ok() {
+        settled.result = queries::hurry_settling(session, false).await;
     }
-    left.append(unmoved);
-    if left.is_empty() {
-        return Ok(());
-    }
-    // Deleted or settled by somebody else, in most cases; but what is pending all the same must not be sent again and again.
-    let keys = left.published.iter().chain(left.failed.iter().map(|failure| &failure.key));
-    let (ids, event_ids) = columns(keys);
-    let pending = queries::still_pending(session, statements, &ids, &event_ids).await?;
-    let gone = |id| !pending.contains(&id);
-    left.published = sort_out(std::mem::take(&mut left.published), |key| *key, gone, places);
-    let failed = left.failed.len();
-    left.failed = sort_out(std::mem::take(&mut left.failed), |one| one.key, gone, places);
-    *freed = left.failed.len() < failed;
-    if left.is_empty() { Ok(()) } else { Err(DatabaseError::Unmoved) }
 }
 
-fn columns<'a>(keys: impl Iterator<Item = &'a Key>) -> (Vec<i64>, Vec<Uuid>) {
-    keys.map(|key| (key.place.id, key.event_id)).unzip()
+/// A single event that the database refuses to settle. What can't be deleted may still be marked.
+async fn refused(
+    session: &SettleSession,
+    manner: Manner,
+    piece: Vec<Item>,
+    has_notes: bool,
+    error: DatabaseError,
+    settled: &mut Settled,
+) {
+    if !error.is_refusal() {
+        piece.into_iter().for_each(|item| settled.left.add(item));
+        settled.result = Err(error);
+        return;
+    }
+    if manner == Manner::Delete
+        && let Ok(answers) = attempt(session, Manner::Mark, &piece, has_notes).await
+    {
+        sort_out(piece, &answers, settled);
+        return;
+    }
+    let hindrance = Hindrance::Refused(error.to_string());
+    settled.unsettled.extend(piece.into_iter().map(|item| Unsettled::new(item, hindrance.clone())));
 }
 
-/// Adds the places of those that are done to `places`, by their ids, and returns the others.
-fn sort_out<T>(
-    settled: Vec<T>,
-    key: impl Fn(&T) -> Key,
-    done: impl Fn(i64) -> bool,
-    places: &mut Vec<Place>,
-) -> Vec<T> {
-    let (settled, left): (Vec<T>, Vec<T>) =
-        settled.into_iter().partition(|one| done(key(one).place.id));
-    places.extend(settled.iter().map(|one| key(one).place));
-    left
+async fn attempt(
+    session: &SettleSession,
+    manner: Manner,
+    items: &[Item],
+    has_notes: bool,
+) -> Result<HashMap<i64, Answer>, DatabaseError> {
+    if !has_notes {
+        return queries::settle(session, manner, items).await;
+    }
+    // A note that outlived its event's settling would keep a person from having it published again.
+    session.session.begin().await?;
+    let settled = async {
+        let answers = queries::settle(session, manner, items).await?;
+        let is_done =
+            |item: &&Item| matches!(answers.get(&item.place.id), None | Some(Answer::Gone));
+        let event_ids: Vec<_> = items.iter().filter(is_done).map(|item| item.event_id).collect();
+        queries::forget_unsettled(session, &event_ids).await?;
+        Ok(answers)
+    };
+    let settled = settled.await;
+    session.session.end(settled.is_ok()).await?;
+    settled
 }
 
-/// PostgreSQL's text holds no NUL, and nobody reads more than a screen of a reason.
-fn storable(reason: &str) -> String {
-    reason.chars().filter(|&c| c != '\0').take(REASON_LIMIT).collect()
+fn sort_out(items: Vec<Item>, answers: &HashMap<i64, Answer>, settled: &mut Settled) {
+    for item in items {
+        let hindrance = match answers.get(&item.place.id) {
+            Some(Answer::Locked) => Hindrance::Locked,
+            Some(Answer::Unchanged) => Hindrance::unchanged(),
+            gone => {
+                settled.freed |= gone.is_some() && item.failure.is_some();
+                settled.places.push(item.place);
+                continue;
+            }
+        };
+        settled.unsettled.push(Unsettled::new(item, hindrance));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use service_kit::config::try_parse_from;
+    use uuid::Uuid;
 
     use super::*;
-    use crate::claim::tests::event;
-    use crate::cli::Cli;
-    use crate::verdict::Refusal;
-
-    fn args(settings: &[&str]) -> RelayArgs {
-        let urls = ["--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
-        let cli = try_parse_from::<Cli>([&["outbox-relay"], &urls[..], settings].concat());
-        cli.ok().and_then(|cli| cli.into_config().ok()).expect("good settings").relay
-    }
-
-    /// The only failure that is to be noted.
-    fn noted(attempts: u32, verdict: &Verdict, args: &RelayArgs) -> (Failed, Failure) {
-        let mut settlement = Settlement::default();
-        let failed = settlement.failed(&Event { attempts, ..event() }, verdict, args);
-        assert_eq!((settlement.len(), settlement.is_empty()), (1, false));
-        (failed, settlement.failed.remove(0))
-    }
-
-    #[test]
-    fn a_row_that_is_no_message_is_stuck_at_once() {
-        let verdict = Verdict::Impossible("no\0 message".to_owned());
-        let (failed, failure) = noted(0, &verdict, &args(&[]));
-        assert_eq!((failed, failure.retry_in), (Failed::Stuck, None));
-        assert_eq!(failure.reason, "no message");
-    }
+    use crate::settlement::Failure;
 
     proptest! {
         #[test]
-        fn an_event_is_given_up_with_its_last_attempt_and_not_before(
-            attempts in prop_oneof![0..30_u32, Just(u32::MAX)],
-            limit in 0..30_u32,
-        ) {
-            let limit_text = limit.to_string();
-            let verdict = Verdict::Failed(Refusal::Returned, "no queue".to_owned());
-            let (failed, failure) = noted(attempts, &verdict, &args(&["--relay-max-attempts", &limit_text]));
-            if limit > 0 && attempts.saturating_add(1) >= limit {
-                prop_assert_eq!(failed, Failed::Stuck);
-                prop_assert_eq!(failure.retry_in, None);
-                let made = attempts.saturating_add(1);
-                prop_assert_eq!(failure.reason, format!("given up after {made} attempts: no queue"));
-            } else {
-                prop_assert_eq!(failed, Failed::Waits);
-                let longest = Duration::from_mins(5);
-                prop_assert!(failure.retry_in.is_some_and(|wait| !wait.is_zero() && wait <= longest));
-                prop_assert_eq!(failure.reason, "no queue");
-            }
+        fn every_event_is_settled_or_set_aside(ids in prop::collection::btree_set(0..50_i64, 0..20), answers: [u8; 50], failed: u64) {
+            let items: Vec<Item> = ids.iter().map(|&id| Item {
+                place: Place { id, key: 7, size: 1 },
+                event_id: Uuid::nil(),
+                failure: (failed & 1 << id != 0).then(|| Failure { reason: String::new(), retry_in: None }),
+            }).collect();
+            let kinds = [None, Some(Answer::Gone), Some(Answer::Locked), Some(Answer::Unchanged)];
+            let answer = |id: i64| kinds[usize::from(answers[usize::try_from(id).expect("below 50")] % 4)];
+            let all: HashMap<i64, Answer> = ids.iter().filter_map(|&id| Some((id, answer(id)?))).collect();
+            let mut settled = Settled {
+                places: Vec::new(), freed: false, unsettled: Vec::new(), left: Settlement::default(), untried: Vec::new(), result: Ok(()),
+            };
+            sort_out(items, &all, &mut settled);
+            prop_assert!(settled.places.iter().all(|place| matches!(answer(place.id), None | Some(Answer::Gone))));
+            prop_assert_eq!(settled.places.len() + settled.unsettled.len(), ids.len());
+            let freed = ids.iter().any(|&id| answer(id) == Some(Answer::Gone) && failed & 1 << id != 0);
+            prop_assert_eq!(settled.freed, freed);
         }
-
-        #[test]
-        fn a_reason_can_be_stored_whatever_the_broker_says(said: String) {
-            let reason = storable(&said);
-            prop_assert!(!reason.contains('\0'));
-            prop_assert!(reason.chars().count() <= REASON_LIMIT);
-        }
-
-        #[test]
-        fn what_is_done_and_what_is_left_are_the_whole(ids in prop::collection::btree_set(0..50_i64, 0..20), done: u64) {
-            let key = |id: &i64| Key { place: Place { id: *id, ..event().place }, event_id: Uuid::nil() };
-            let mut places = Vec::new();
-            let is_done = |id: i64| done & 1 << id != 0;
-            let left = sort_out(ids.iter().map(key).collect(), |key| *key, is_done, &mut places);
-            prop_assert!(places.iter().all(|place| is_done(place.id)));
-            prop_assert!(left.iter().all(|key| !is_done(key.place.id)));
-            prop_assert_eq!(places.len() + left.len(), ids.len());
-        }
-    }
-
-    #[test]
-    fn what_could_not_be_noted_is_added_to_what_came_meanwhile() {
-        let (mut settlement, mut left) = (Settlement::default(), Settlement::default());
-        settlement.published(&event());
-        left.published(&event());
-        left.failed(
-            &event(),
-            &Verdict::Failed(Refusal::Returned, "no queue".to_owned()),
-            &args(&[]),
-        );
-        settlement.append(left);
-        assert_eq!(settlement.len(), 3);
-    }
-
-    #[test]
-    fn a_reason_is_cut_between_characters() {
-        let reason = storable(&format!("\0{}", "ñ".repeat(2000)));
-        assert_eq!(reason, "ñ".repeat(1000));
     }
 }

@@ -17,10 +17,12 @@ pub struct OutboxTable {
 }
 
 impl OutboxTable {
-    /// The statement `sql`, with `{outbox}` and `{audit}` replaced by the names of the outbox and its audit table.
+    /// The statement `sql`, with `{outbox}`, `{audit}` and `{unsettled}` replaced by the names of the outbox and the tables beside it.
     #[must_use]
     pub fn fill_in(&self, sql: &str) -> String {
-        sql.replace("{outbox}", &self.quoted("")).replace("{audit}", &self.quoted("_audit"))
+        sql.replace("{outbox}", &self.quoted(""))
+            .replace("{audit}", &self.quoted("_audit"))
+            .replace("{unsettled}", &self.quoted("_unsettled"))
     }
 
     /// The schema, when one was named.

@@ -64,6 +64,11 @@ impl Health {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(name, text.into());
     }
 
+    /// Takes a note back.
+    pub fn forget_note(&self, name: &str) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     /// Every note by name.
     #[must_use]
     pub fn notes(&self) -> BTreeMap<&'static str, String> {

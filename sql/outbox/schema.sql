@@ -68,6 +68,20 @@ COMMENT ON COLUMN outbox.attempts IS 'How many attempts to publish it failed';
 COMMENT ON COLUMN outbox.next_attempt_at IS 'Not before this time again; infinity: stuck, a person has to look';
 COMMENT ON COLUMN outbox.last_error IS 'Why the latest failed attempt failed';
 
+-- Events whose outcome is known and whose rows can't be changed: somebody holds a row's lock, or a trigger, a foreign key or a policy
+-- forbids it. Relays leave a published one alone, which would be published a second time otherwise, and write the outcome into its row
+-- as soon as they can; then it is no more in here.
+CREATE TABLE outbox_unsettled (
+    event_id     uuid        PRIMARY KEY,
+    id           bigint      NOT NULL,
+    outcome      text        NOT NULL CHECK (outcome IN ('published', 'expired')), -- expired: it can't be deleted at the end of its retention
+    kind         text        NOT NULL CHECK (kind IN ('locked', 'refused')),
+    reason       text,                                                             -- what the database said
+    confirmed_at timestamptz NOT NULL DEFAULT now()
+);
+
+COMMENT ON TABLE outbox_unsettled IS 'Events of the outbox whose rows can''t be changed for now; relays keep it';
+
 -- What is not published yet, oldest first, and why.
 CREATE VIEW outbox_pending AS
 SELECT id,
@@ -76,6 +90,7 @@ SELECT id,
        aggregate_id,
        event_type,
        CASE
+           WHEN EXISTS (SELECT FROM outbox_unsettled AS noted WHERE noted.event_id = outbox.event_id) THEN 'unsettled'
            WHEN next_attempt_at = 'infinity' THEN 'stuck'
            WHEN next_attempt_at > now() THEN 'waiting'
            ELSE 'ready'

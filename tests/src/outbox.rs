@@ -2,10 +2,12 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `blocked` | a table that can be read and not changed |
 //! | `queues` | exchange, queues and messages of its virtual host |
 //! | `stepped` | a relay that does one step at a time |
 //! | `eventually` | waiting for a condition |
 
+mod blocked;
 mod eventually;
 mod queues;
 mod stepped;

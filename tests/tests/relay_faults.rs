@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use outbox_relay::Outcome;
 use pipeline_tests::enqueued::enqueued;
-use pipeline_tests::outbox::{Outbox, PATIENCE, connect, eventually};
-use tokio_postgres::Client;
+use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
 use uuid::Uuid;
 
 const ADD_2000: &str = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
      SELECT 'order', (n % 500)::text, 'order.created', '{}' FROM generate_series(1, 2000) AS n";
+
+/// Small windows, so that thousands of events take a while.
+const SLOWLY: [(&str, &str); 2] = [("RELAY_WINDOW", "10"), ("RELAY_CHANNELS", "2")];
 
 /// Which events a queue got, and how many messages that took.
 async fn delivered(outbox: &Outbox) -> anyhow::Result<(HashSet<Uuid>, usize)> {
@@ -19,24 +21,16 @@ async fn delivered(outbox: &Outbox) -> anyhow::Result<(HashSet<Uuid>, usize)> {
     Ok((messages.iter().map(|message| message.event_id).collect(), messages.len()))
 }
 
-/// Locks the newest event's row: until the session's end the relay can't be done, however late it is killed.
-async fn work_is_left(outbox: &Outbox) -> anyhow::Result<Client> {
-    let holder = connect(&outbox.database.url).await?;
-    let lock = "BEGIN; SELECT FROM outbox ORDER BY id DESC LIMIT 1 FOR UPDATE";
-    holder.batch_execute(lock).await?;
-    Ok(holder)
-}
-
 #[tokio::test]
 async fn a_relay_killed_between_confirm_and_settle_loses_nothing() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     outbox.sql.batch_execute(ADD_2000).await?;
-    let mut holder = connect(&outbox.database.url).await?;
-    let hold = holder.transaction().await?;
-    hold.query("SELECT FROM outbox FOR UPDATE", &[]).await?;
+    outbox.put_off().await?;
     let relay = outbox.relay_process(&[("RELAY_WINDOW", "100")]).await?;
-    // The window is in the queue, and its settling waits for the lock on the rows.
+    outbox.shared_among(1).await?;
+    let hold = outbox.lock_table().await?;
+    // The window is in the queue, and its settling waits for the lock on the table.
     eventually("the settling waits", async || {
         let waits = "SELECT count(*) FROM pg_stat_activity
                      WHERE application_name = 'outbox-relay' AND datname = current_database()
@@ -55,7 +49,7 @@ async fn a_relay_killed_between_confirm_and_settle_loses_nothing() -> anyhow::Re
         Ok(outbox.count(sessions, &[]).await? == 0)
     })
     .await?;
-    hold.rollback().await?;
+    hold.batch_execute("ROLLBACK").await?;
     assert_eq!(outbox.pending().await?, 2000, "the crash came before the settling");
 
     let _relay = outbox.relay_process(&[("RELAY_WINDOW", "100")]).await?;
@@ -72,9 +66,8 @@ async fn relays_killed_again_and_again_lose_nothing_and_mark_all() -> anyhow::Re
     outbox.queue("all", "#").await?;
     for round in 0..8 {
         outbox.sql.batch_execute(ADD_2000).await?;
-        let holder = work_is_left(&outbox).await?;
         let before = outbox.depth("all").await?;
-        let relay = outbox.relay_process(&[("RELAY_WINDOW", "70")]).await?;
+        let relay = outbox.relay_process(&SLOWLY).await?;
         eventually("the relay is at work", async || {
             Ok(outbox.depth("all").await? > before + 200 * (round % 4))
         })
@@ -82,7 +75,6 @@ async fn relays_killed_again_and_again_lose_nothing_and_mark_all() -> anyhow::Re
         relay.sigkill()?;
         relay.wait_exit(PATIENCE).await?;
         assert!(outbox.pending().await? > 0, "it was killed at work");
-        holder.batch_execute("ROLLBACK").await?;
     }
     let _relay = outbox.relay_process(&[]).await?;
     outbox.all_published().await?;
@@ -105,13 +97,11 @@ async fn a_broker_restarted_in_mid_window_loses_nothing() -> anyhow::Result<()> 
     outbox.reconnect().await?;
     outbox.sql.batch_execute(ADD_2000).await?;
     outbox.sql.batch_execute(ADD_2000).await?;
-    let holder = work_is_left(&outbox).await?;
-    let relay = outbox.relay_process(&[("RELAY_WINDOW", "50")]).await?;
+    let relay = outbox.relay_process(&SLOWLY).await?;
     eventually("the relay is at work", async || Ok(outbox.depth("all").await? > 200)).await?;
     broker.kill().await?;
     let left = outbox.pending().await?;
     assert!(left > 0, "the broker was killed while there was work");
-    holder.batch_execute("ROLLBACK").await?;
     relay.wait_for_line("rabbitmq is not reachable", PATIENCE).await?;
     assert!(relay.is_running(), "{}", relay.last_lines());
     broker.start().await?;
@@ -134,8 +124,7 @@ async fn a_database_stopped_immediately_in_mid_batch_loses_nothing() -> anyhow::
     outbox.queue("all", "#").await?;
     outbox.sql.batch_execute(ADD_2000).await?;
     outbox.sql.batch_execute(ADD_2000).await?;
-    let _holder = work_is_left(&outbox).await?;
-    let relay = outbox.relay_process(&[("RELAY_WINDOW", "50")]).await?;
+    let relay = outbox.relay_process(&SLOWLY).await?;
     eventually("the relay is at work", async || Ok(outbox.depth("all").await? > 200)).await?;
     assert!(outbox.pending().await? > 0, "the server is stopped while there is work");
     server.stop_immediately().await?;
@@ -145,7 +134,7 @@ async fn a_database_stopped_immediately_in_mid_batch_loses_nothing() -> anyhow::
     outbox.all_published().await.with_context(|| relay.log())?;
     let (ids, messages) = delivered(&outbox).await?;
     assert_eq!(ids, outbox.event_ids().await?);
-    assert!(messages <= 4000 + 4 * 50, "at most what was in flight was sent twice: {messages}");
+    assert!(messages <= 4000 + 2 * 10, "at most what was in flight was sent twice: {messages}");
     Ok(())
 }
 
@@ -154,10 +143,10 @@ async fn what_was_confirmed_is_settled_after_the_session_was_lost() -> anyhow::R
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     outbox.add("7", "order.created").await?;
-    let mut holder = connect(&outbox.database.url).await?;
-    let hold = holder.transaction().await?;
-    hold.query("SELECT FROM outbox FOR UPDATE", &[]).await?;
+    outbox.put_off().await?;
     let mut relay = outbox.relay(&[])?;
+    relay.until_idle().await?;
+    let hold = outbox.lock_table().await?;
     let killer = async {
         eventually("the settling waits, and its session is ended", async || {
             let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -168,7 +157,7 @@ async fn what_was_confirmed_is_settled_after_the_session_was_lost() -> anyhow::R
         .await
     };
     relay.work_until(killer).await?;
-    hold.rollback().await?;
+    hold.batch_execute("ROLLBACK").await?;
     relay.until_idle().await?;
     assert_eq!(outbox.pending().await?, 0);
     assert_eq!(outbox.depth("all").await?, 1, "it was not sent again");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use outbox_relay::Outcome;
-use pipeline_tests::outbox::{Outbox, Stepped, connect, eventually};
+use pipeline_tests::outbox::{Outbox, Stepped, eventually};
 use pipeline_tests::rabbitmqctl::rabbitmqctl;
 
 /// Settings with which nothing that failed is due again within a test.
@@ -20,21 +20,16 @@ fn trigger(what: &str) -> String {
     )
 }
 
-/// Steps until settling was tried `times` times; after the first time the database must stay reported as down.
-async fn stays_down(outbox: &Outbox, relay: &mut Stepped, times: i64) -> anyhow::Result<String> {
-    let mut reason = String::new();
-    eventually("settling was tried several times", async || {
-        Box::pin(relay.relay.run_once()).await;
-        let tried = outbox.count("SELECT last_value FROM attempts WHERE is_called", &[]).await;
-        let database = relay.health.statuses()["postgresql"].clone();
-        match database.reason {
-            Some(said) if said != "not connected yet" => reason = said,
-            _ => assert!(reason.is_empty(), "it recovered by itself from {reason}"),
-        }
-        Ok(tried? >= times && !reason.is_empty())
-    })
-    .await?;
-    Ok(reason)
+/// Steps until settling was tried `times` times, and returns what people are told of the events that can't be settled.
+async fn set_aside(outbox: &Outbox, relay: &mut Stepped, times: i64) -> anyhow::Result<String> {
+    let health = relay.health.clone();
+    let tried = eventually("settling was tried several times", async || {
+        let tried = outbox.count("SELECT last_value FROM attempts WHERE is_called", &[]).await?;
+        Ok(tried >= times && health.notes().contains_key("unsettled"))
+    });
+    relay.work_until(tried).await?;
+    assert!(health.is_ready(), "{:?}", health.statuses());
+    Ok(health.notes().remove("unsettled").unwrap_or_default())
 }
 
 #[tokio::test]
@@ -44,10 +39,10 @@ async fn an_event_that_got_the_id_of_a_lost_one_is_sent_and_not_taken_for_it() -
     outbox.queue("all", "order.created").await?;
     let first = outbox.add("7", "order.created").await?;
     outbox.add("8", "order.unheard").await?;
-    let mut holder = connect(&outbox.database.url).await?;
-    let hold = holder.transaction().await?;
-    hold.query("SELECT FROM outbox FOR UPDATE", &[]).await?;
+    outbox.put_off().await?;
     let mut relay = outbox.relay(&NEVER_AGAIN)?;
+    relay.until_idle().await?;
+    let hold = outbox.lock_table().await?;
     let killer = async {
         eventually("the settling waits, and its session is ended", async || {
             let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -59,8 +54,7 @@ async fn an_event_that_got_the_id_of_a_lost_one_is_sent_and_not_taken_for_it() -
     };
     relay.work_until(killer).await?;
     // As after a failover to a server that had not got the latest rows.
-    hold.batch_execute("TRUNCATE outbox RESTART IDENTITY").await?;
-    hold.commit().await?;
+    hold.batch_execute("TRUNCATE outbox RESTART IDENTITY; COMMIT").await?;
     assert_eq!(outbox.add("9", "order.created").await?, first);
     outbox.add("10", "order.created").await?;
     relay.until_idle().await?;
@@ -85,25 +79,27 @@ async fn a_row_with_the_highest_count_of_attempts_fails_as_any_other() -> anyhow
 }
 
 #[tokio::test]
-async fn a_database_that_refuses_to_settle_is_reported_and_nothing_is_sent_again()
+async fn a_trigger_that_refuses_every_settling_is_reported_and_nothing_is_sent_again()
 -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     outbox.sql.batch_execute(&trigger("RAISE 'not today';")).await?;
     outbox.add("7", "order.created").await?;
     let mut relay = outbox.relay(&[])?;
-    let reason = stays_down(&outbox, &mut relay, 4).await?;
-    assert!(reason.starts_with("not today"), "{reason}");
+    let note = set_aside(&outbox, &mut relay, 4).await?;
+    assert!(note.contains("the database refuses to change the row: not today"), "{note}");
     assert_eq!(outbox.depth("all").await?, 1);
     outbox.sql.batch_execute("DROP TRIGGER meddle ON outbox").await?;
-    relay.until_idle().await?;
+    let health = relay.health.clone();
+    let settled = async || Ok(!health.notes().contains_key("unsettled"));
+    relay.work_until(eventually("all is settled", settled)).await?;
     assert!(relay.health.is_ready(), "{:?}", relay.health.statuses());
     assert_eq!((outbox.pending().await?, outbox.depth("all").await?), (0, 1));
     Ok(())
 }
 
 #[tokio::test]
-async fn a_database_that_swallows_the_settling_is_reported_and_nothing_is_sent_again()
+async fn a_trigger_that_swallows_every_settling_is_reported_and_nothing_is_sent_again()
 -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "order.created").await?;
@@ -111,11 +107,13 @@ async fn a_database_that_swallows_the_settling_is_reported_and_nothing_is_sent_a
     outbox.add("7", "order.created").await?;
     outbox.add("8", "order.unheard").await?;
     let mut relay = outbox.relay(&NEVER_AGAIN)?;
-    let reason = stays_down(&outbox, &mut relay, 8).await?;
-    assert!(reason.starts_with("the outbox does not keep what is noted"), "{reason}");
+    let note = set_aside(&outbox, &mut relay, 8).await?;
+    assert!(note.ends_with("keeps the row from being changed"), "{note}");
     assert_eq!(outbox.depth("all").await?, 1);
     outbox.sql.batch_execute("DROP TRIGGER meddle ON outbox").await?;
-    relay.until_idle().await?;
+    let health = relay.health.clone();
+    let settled = async || Ok(!health.notes().contains_key("unsettled"));
+    relay.work_until(eventually("all is settled", settled)).await?;
     assert!(relay.health.is_ready(), "{:?}", relay.health.statuses());
     assert_eq!((outbox.pending().await?, outbox.depth("all").await?), (1, 1));
     Ok(())

@@ -32,7 +32,7 @@ const LOOKS: [Statement; 3] = [
 ];
 
 /// Those that are given the ids of events.
-const BY_ID: [Statement; 5] = [
+const BY_ID: [Statement; 4] = [
     [
         "load",
         include_str!("../../sql/relay/queries/load.sql"),
@@ -56,12 +56,6 @@ const BY_ID: [Statement; 5] = [
         include_str!("../../sql/relay/queries/settle_failed.sql"),
         "bigint[], uuid[], text[], double precision[]",
         "'{1}', '{00000000-0000-0000-0000-000000000001}', '{refused}', '{1}'",
-    ],
-    [
-        "still_pending",
-        include_str!("../../sql/relay/queries/still_pending.sql"),
-        "bigint[], uuid[]",
-        "'{1}', '{00000000-0000-0000-0000-000000000001}'",
     ],
 ];
 

@@ -1,5 +1,7 @@
 //! How long published events stay in the table.
 
+use anyhow::Context as _;
+use pipeline_tests::metrics::shows;
 use pipeline_tests::outbox::{Outbox, PATIENCE, connect, event_id, eventually};
 
 /// Adds events that were published so long ago, as many as several statements of the pruning look at.
@@ -122,11 +124,11 @@ async fn a_relay_killed_between_confirm_and_delete_loses_nothing() -> anyhow::Re
         outbox.add(&n.to_string(), "order.created").await?;
     }
     let ids = outbox.event_ids().await?;
-    let mut holder = connect(&outbox.database.url).await?;
-    let hold = holder.transaction().await?;
-    hold.query("SELECT FROM outbox FOR UPDATE", &[]).await?;
+    outbox.put_off().await?;
     let at_once = [("OUTBOX_RETENTION", "0")];
     let relay = outbox.relay_process(&at_once).await?;
+    outbox.shared_among(1).await?;
+    let hold = outbox.lock_table().await?;
     eventually("the deleting waits for the lock", async || {
         let waits = "SELECT count(*) FROM pg_stat_activity
                      WHERE application_name = 'outbox-relay' AND datname = current_database()
@@ -142,7 +144,7 @@ async fn a_relay_killed_between_confirm_and_delete_loses_nothing() -> anyhow::Re
         Ok(outbox.count(sessions, &[]).await? == 0)
     })
     .await?;
-    hold.rollback().await?;
+    hold.batch_execute("ROLLBACK").await?;
     assert_eq!(outbox.pending().await?, 50, "the crash came before the deleting");
     let _relay = outbox.relay_process(&at_once).await?;
     eventually("all are gone", async || Ok(outbox.count(EVENTS, &[]).await? == 0)).await?;
@@ -153,15 +155,23 @@ async fn a_relay_killed_between_confirm_and_delete_loses_nothing() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn one_relay_prunes_at_a_time_and_a_locked_row_holds_up_no_publishing() -> anyhow::Result<()>
+async fn one_relay_prunes_at_a_time_and_a_locked_table_holds_up_no_publishing() -> anyhow::Result<()>
 {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     outbox.sql.execute(ADD_PUBLISHED, &[&"1 day"]).await?;
-    // The pruning waits for the row's lock.
+    // What deletes waits for whoever holds this lock on a table that the deleting reads; nothing else does.
+    outbox
+        .sql
+        .batch_execute(
+            "CREATE TABLE gate (); CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+             BEGIN LOCK TABLE gate IN ACCESS SHARE MODE; RETURN old; END $$;
+             CREATE TRIGGER pass BEFORE DELETE ON outbox FOR EACH ROW EXECUTE FUNCTION pass()",
+        )
+        .await?;
     let mut holder = connect(&outbox.database.url).await?;
     let hold = holder.transaction().await?;
-    hold.query("SELECT FROM outbox ORDER BY id LIMIT 1 FOR UPDATE", &[]).await?;
+    hold.batch_execute("LOCK TABLE gate").await?;
     let settings = [("OUTBOX_RETENTION", "1s")];
     let relays = [outbox.relay_process(&settings).await?, outbox.relay_process(&settings).await?];
     let waiting = "SELECT count(*) FROM pg_stat_activity
@@ -190,4 +200,46 @@ async fn one_relay_prunes_at_a_time_and_a_locked_row_holds_up_no_publishing() ->
     assert!(relays.iter().all(stack::Service::is_running));
     assert_eq!(outbox.take_all("all").await?.len(), 200, "each once");
     Ok(())
+}
+
+#[tokio::test]
+async fn pruning_goes_past_what_it_can_not_delete_and_past_young_events() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    // More than a statement looks at, and young, in front of what is old.
+    outbox.sql.execute(ADD_PUBLISHED, &[&"0 days"]).await?;
+    outbox.sql.execute(ADD_PUBLISHED, &[&"1 day"]).await?;
+    let old = "SELECT count(*) FROM outbox WHERE published_at < now() - interval '1 hour'";
+    assert_eq!(outbox.count(old, &[]).await?, 2500);
+    // One is locked, and one may not be deleted.
+    outbox
+        .sql
+        .batch_execute(
+            "CREATE TABLE shipment (event_id uuid NOT NULL REFERENCES outbox (event_id));
+             INSERT INTO shipment SELECT event_id FROM outbox
+             WHERE published_at < now() - interval '1 hour' ORDER BY id OFFSET 700 LIMIT 1",
+        )
+        .await?;
+    let other = connect(&outbox.database.url).await?;
+    other
+        .batch_execute(
+            "BEGIN; SELECT FROM outbox WHERE id = (
+                 SELECT id FROM outbox WHERE published_at < now() - interval '1 hour' ORDER BY id OFFSET 50 LIMIT 1
+             ) FOR UPDATE",
+        )
+        .await?;
+    let relay = outbox.relay_process(&[("OUTBOX_RETENTION", "30s")]).await?;
+    eventually("all others are pruned", async || Ok(outbox.count(old, &[]).await? == 2))
+        .await
+        .with_context(|| relay.log())?;
+    let refused = "SELECT outcome || ' ' || kind || ' ' || reason FROM outbox_unsettled";
+    let refused: String = outbox.sql.query_one(refused, &[]).await?.get(0);
+    assert!(refused.starts_with("expired refused ") && refused.contains("shipment"), "{refused}");
+    shows(&relay, &["outbox_relay_unprunable_events 2"]).await?;
+    other.batch_execute("ROLLBACK").await?;
+    outbox.sql.batch_execute("DROP TABLE shipment").await?;
+    eventually("these too", async || Ok(outbox.count(old, &[]).await? == 0)).await?;
+    eventually("the note is gone", async || {
+        Ok(outbox.count("SELECT count(*) FROM outbox_unsettled", &[]).await? == 0)
+    })
+    .await
 }

@@ -41,6 +41,18 @@ statements!(
     measure_backlog,
 );
 
-statements!(SettleStatements: settle_published, settle_deleted, settle_failed, still_pending);
+statements!(
+    SettleStatements: settle_published,
+    settle_deleted,
+    settle_failed,
+    probe_marking,
+    probe_deleting,
+);
 
-statements!(PruneStatements: lock_pruning, prune);
+statements!(TakeNotes: note_unsettled, forget_unsettled);
+
+statements!(ReadNotes: load_unsettled, forget_gone);
+
+statements!(PruneStatements: lock_pruning, prune, next_row);
+
+statements!(ExpiredNotes: forget_expired);

@@ -22,7 +22,7 @@ impl Queue {
                 continue;
             };
             // Behind one that failed, the table is not asked before it knows of that.
-            let short = line.is_short() && line.state != Head::Failed;
+            let short = line.is_short() && !matches!(line.state, Head::Failed | Head::Held);
             if !short || keys.contains(&key) {
                 continue;
             }

@@ -24,6 +24,11 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// A line behind an event that is set aside.
+    pub(super) const fn held(head: i64) -> Self {
+        Self { head, state: Head::Held, behind: VecDeque::new(), more: true, retried: false }
+    }
+
     /// Whether more are to be looked up.
     pub(super) fn is_short(&self) -> bool {
         self.more && self.behind.len() < SHORT
@@ -38,4 +43,6 @@ pub(super) enum Head {
     Failed,
     /// It is published, and those behind it have yet to be looked up.
     Done,
+    /// It is published, and its row can't be changed: those behind it wait until it can.
+    Held,
 }

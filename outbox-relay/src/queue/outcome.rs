@@ -1,6 +1,6 @@
 //! What became of the events that were taken: each ends in one of these ways.
 
-use super::line::Head;
+use super::line::{Head, Line};
 use super::{Place, Queue};
 use crate::lanes::lane;
 
@@ -8,6 +8,10 @@ impl Queue {
     /// An event that was taken is published, though not settled yet: the next of its aggregate is ready, unless it went in the same
     /// row.
     pub(crate) fn published(&mut self, place: &Place) {
+        if let Some(first) = self.hold_after(place) {
+            self.lines.insert(place.key, Line::held(first));
+            return;
+        }
         let line = self.lines.get_mut(&place.key);
         let Some(line) = line.filter(|line| line.head == place.id) else {
             return;
@@ -44,12 +48,26 @@ impl Queue {
             return;
         };
         match line.state {
-            Head::Failed if line.head == place.id => {
-                self.lines.remove(&place.key);
-            }
+            Head::Failed if line.head == place.id => self.forget_failed(place),
             _ if line.head == place.id => line.retried = false,
             _ => (),
         }
+    }
+
+    /// The table holds back those behind an event that failed from now on.
+    pub(super) fn forget_failed(&mut self, place: &Place) {
+        match self.first_aside(place.key).filter(|_| self.ordered) {
+            Some(first) => self.lines.insert(place.key, Line::held(first)),
+            None => self.lines.remove(&place.key),
+        };
+    }
+
+    /// The event that was set aside meanwhile, when `place` was the last one of its aggregate in flight.
+    fn hold_after(&self, place: &Place) -> Option<i64> {
+        let line = self.lines.get(&place.key)?;
+        (line.head == place.id && self.is_held(place.key))
+            .then(|| self.first_aside(place.key))
+            .flatten()
     }
 
     /// An event that was taken is not pending any more, by somebody else's doing.
@@ -61,6 +79,12 @@ impl Queue {
     /// An event that was taken goes back: nobody knows what became of it, or it was not sent.
     pub(crate) fn put_back(&mut self, place: Place) {
         self.free(&place);
+        if let Some(first) = self.hold_after(&place) {
+            // It is looked up again when its aggregate goes on.
+            self.known.remove(&place.id);
+            self.lines.insert(place.key, Line::held(first));
+            return;
+        }
         self.head(&place, Head::Ready);
         self.ready.push_front(place);
     }

@@ -49,12 +49,13 @@ impl Queue {
         for place in unsent {
             self.free(place);
         }
+        let is_held = self.is_held(last.key);
         let Some(line) = self.lines.get_mut(&last.key) else {
             return;
         };
         line.head = last.id;
         for place in unsent {
-            if kept {
+            if kept && !is_held {
                 let at = line.behind.partition_point(|other| other.id < place.id);
                 line.behind.insert(at, *place);
             } else {

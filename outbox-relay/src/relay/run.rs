@@ -53,6 +53,9 @@ impl Relay {
                 // The token is cancelled: a fresh one lets the database be reached once more.
                 let go_on = CancellationToken::new();
                 let (url, table) = (self.config.database.url(), &self.config.outbox.outbox_table);
+                if self.database.get().is_some_and(|database| database.settle.session.is_closed()) {
+                    drop(self.database.take());
+                }
                 self.database.open(Database::connect(url, table), &go_on).await;
                 if let Some(database) = self.database.get() {
                     self.settling.begin(database, &mut self.tasks);

@@ -1,16 +1,18 @@
 //! What the relay makes of what has ended since its last turn: windows that are published, outcomes that are noted.
 
+use std::sync::Arc;
+
 use tokio::task::JoinError;
 
 use super::{Done, Relay};
-use crate::config::WhenStuck;
-use crate::database::DatabaseError;
+use crate::database::{DatabaseError, SettleSession};
 use crate::lanes::lane;
 use crate::measure;
 use crate::publish::Published;
 use crate::queue::Place;
 use crate::report;
-use crate::settle::{Failed, Settled};
+use crate::settle::Settled;
+use crate::settlement::Failed;
 use crate::verdict::Verdict;
 
 impl Relay {
@@ -30,6 +32,11 @@ impl Relay {
                 false
             }
             Ok(Done::Settled(settled)) => self.settled(settled),
+            Ok(Done::SettledAgain(settled)) => self.settled_again(settled),
+            Ok(Done::SettleSession(session)) => {
+                self.reopened(session);
+                false
+            }
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
@@ -56,8 +63,7 @@ impl Relay {
                     let args = &self.config.relay;
                     let failed = self.settling.waiting().failed(event, verdict, args);
                     report::failed(event, verdict, failed);
-                    let skips = args.relay_when_stuck == WhenStuck::Skip;
-                    if failed == Failed::Stuck && skips {
+                    if failed == Failed::Stuck && !self.config.stuck_holds() {
                         self.queue.published(&event.place);
                     } else {
                         self.queue.failed(&event.place);
@@ -85,19 +91,71 @@ impl Relay {
 
     /// Says whether the outcome of events was noted.
     fn settled(&mut self, mut settled: Settled) -> bool {
-        self.settling.ended(&mut settled);
         for place in &settled.places {
             self.queue.settled(place);
         }
+        for one in &settled.unsettled {
+            let place = &one.item.place;
+            match &one.item.failure {
+                Some(failure) if failure.retry_in.is_some() || self.config.stuck_holds() => {
+                    self.queue.set_failed_aside(place);
+                }
+                // Whoever owns its lane by now leaves it alone, by the note on it.
+                _ if !self.lanes.open().has(lane(place.key)) => self.queue.settled(place),
+                _ => self.queue.set_aside(place),
+            }
+        }
+        report::unsettled(&settled.unsettled);
+        self.settling.unsettled.add(std::mem::take(&mut settled.unsettled));
+        self.settling.unsettled.keep(self.lanes.open());
+        self.ended(settled)
+    }
+
+    /// Says whether the outcome of events was noted.
+    fn settled_again(&mut self, mut settled: Settled) -> bool {
+        for place in &settled.places {
+            self.queue.released(place);
+        }
+        let mut unsettled = std::mem::take(&mut settled.unsettled);
+        // What was not tried waits as it was.
+        unsettled.append(&mut settled.untried);
+        self.settling.unsettled.tried(unsettled);
+        // The lanes may have gone to another relay meanwhile.
+        let open = self.lanes.open();
+        self.settling.unsettled.keep(open);
+        self.ended(settled)
+    }
+
+    fn ended(&mut self, mut settled: Settled) -> bool {
+        self.settling.ended(&mut settled);
         if settled.freed {
             self.lookout.start_over();
         }
         match settled.result {
-            Ok(()) => (),
+            Ok(()) => self.reopening.reset(),
             // The session is as good as any other. What it did not note is not sent again meanwhile.
-            Err(error @ DatabaseError::Unmoved) => self.database.hindered(&error.to_string()),
-            Err(error) => self.lose_database(&error.to_string()),
+            Err(error @ DatabaseError::CannotSettle(_)) => {
+                self.database.hindered(&error.to_string());
+            }
+            Err(error) => {
+                // The lanes are the other session's, and what waits is noted by the next one.
+                tracing::warn!(%error, "the session that notes outcomes is lost: opening another");
+                if let Some(database) = self.database.get() {
+                    database.settle.session.give_up();
+                }
+            }
         }
         !settled.places.is_empty()
+    }
+
+    fn reopened(&mut self, session: Result<SettleSession, DatabaseError>) {
+        self.is_reopening = false;
+        match (session, self.database.get()) {
+            (Ok(session), Some(database)) => database.settle = Arc::new(session),
+            (Ok(_), None) => (),
+            (Err(error), _) => {
+                tracing::warn!(%error, "no session could be opened that notes outcomes: trying again");
+            }
+        }
     }
 }

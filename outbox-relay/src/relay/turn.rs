@@ -2,10 +2,14 @@
 
 use std::time::Instant;
 
-use super::{Outcome, Relay};
+use service_kit::health::Health;
+
+use super::{Outcome, Relay, keep_lanes};
 use crate::database::DatabaseError;
 use crate::lanes::LaneSet;
 use crate::measure;
+use crate::queries;
+use crate::settling::Settling;
 use crate::window::BLOCKED;
 
 impl Relay {
@@ -19,7 +23,7 @@ impl Relay {
         database.tell(self.broker.trouble()).await?;
         let Some(broker) = self.broker.get() else {
             // Another relay may be able to reach the broker.
-            self.queue.keep(LaneSet::default());
+            keep_lanes(LaneSet::default(), &mut self.queue, &mut self.settling);
             self.flight.forget_ahead();
             self.lanes.leave(database, busy).await?;
             self.lookout.forget();
@@ -32,10 +36,16 @@ impl Relay {
         let taken = self.lanes.share(database).await?;
         if !taken.is_empty() {
             self.queue.resume(taken);
+            // Before the first look, so that nothing is sent again that is known to be published.
+            let unsettled = queries::load_unsettled(database, taken).await?;
+            self.settling.unsettled.add(unsettled);
+            for place in self.settling.unsettled.held(taken, self.config.stuck_holds()) {
+                self.queue.hold(&place);
+            }
             self.lookout.start_over();
         }
         if self.lanes.is_leaving() {
-            self.queue.keep(self.lanes.open());
+            keep_lanes(self.lanes.open(), &mut self.queue, &mut self.settling);
             self.flight.forget_ahead();
             self.lanes.hand_over(database, busy).await?;
         }
@@ -48,9 +58,14 @@ impl Relay {
             self.works();
             return Ok(self.stands("standing by: other relays own all lanes", Outcome::StandingBy));
         }
+        tell_unsettled(&self.health, &self.settling);
         // Before anything else is taken, so that nothing is sent again whose outcome is known.
         self.is_catching_up &= !self.settling.is_done();
-        if self.settling.is_stuck() || self.is_catching_up {
+        if let Some(trouble) = self.settling.trouble() {
+            self.database.hindered(&trouble);
+            return Ok(self.stands("can't publish: outcomes can't be noted", Outcome::Unavailable));
+        }
+        if self.is_catching_up {
             self.works();
             return Ok(Outcome::Unavailable);
         }
@@ -73,7 +88,7 @@ impl Relay {
     }
 
     fn works(&mut self) {
-        if !self.settling.fails() {
+        if self.settling.trouble().is_none() {
             self.database.works();
         }
     }
@@ -82,5 +97,13 @@ impl Relay {
         measure::lanes(0);
         self.health.note("relay", note);
         outcome
+    }
+}
+
+/// Tells people of events that can't be settled.
+fn tell_unsettled(health: &Health, settling: &Settling) {
+    match settling.unsettled.note() {
+        Some(note) => health.note("unsettled", note),
+        None => health.forget_note("unsettled"),
     }
 }

@@ -1,11 +1,40 @@
--- settle_deleted: deletes events that the broker has confirmed, where published events are not kept; returns their ids
+-- settle_deleted: deletes events that the broker has confirmed, where published events are not kept; returns those that it did not
+-- delete, and why
 -- $1: their ids; $2: their event_ids, as a server that lost the latest rows gives their ids to other events
-DELETE FROM {outbox}
-WHERE id = ANY (ARRAY(
-        SELECT confirmed.id
-        FROM unnest($1::bigint[], $2::uuid[]) AS confirmed (id, event_id)
-        WHERE confirmed.event_id = (SELECT same.event_id FROM {outbox} AS same WHERE same.id = confirmed.id)
-    ))
-    -- Put so that no index of pending events fits: one that has the id in second place would be read as a whole for each id.
-    AND CASE WHEN published_at IS NULL THEN true ELSE false END
-RETURNING id
+WITH confirmed AS MATERIALIZED (
+    SELECT id, event_id FROM unnest($1::bigint[], $2::uuid[]) AS confirmed (id, event_id)
+),
+free AS MATERIALIZED (
+    -- What somebody has locked is left out instead of waited for.
+    SELECT outbox.id
+    FROM confirmed
+    JOIN {outbox} AS outbox ON outbox.id = confirmed.id
+    WHERE outbox.event_id = confirmed.event_id
+      -- Put so that no index of pending events fits: one that has the id in second place would be read as a whole for each id.
+      AND CASE WHEN outbox.published_at IS NULL THEN true ELSE false END
+    FOR UPDATE OF outbox SKIP LOCKED
+),
+settled AS (
+    DELETE FROM {outbox}
+    WHERE id = ANY (ARRAY(SELECT id FROM free))
+      AND CASE WHEN published_at IS NULL THEN true ELSE false END
+    RETURNING id
+),
+unsettled AS (
+    SELECT id FROM confirmed EXCEPT SELECT id FROM settled
+)
+SELECT unsettled.id,
+       -- In the snapshot that all parts of the statement share.
+       CASE
+           WHEN NOT EXISTS (
+               SELECT
+               FROM confirmed
+               JOIN {outbox} AS outbox ON outbox.id = confirmed.id
+               WHERE confirmed.id = unsettled.id
+                 AND outbox.event_id = confirmed.event_id
+                 AND CASE WHEN outbox.published_at IS NULL THEN true ELSE false END
+           ) THEN 'gone'
+           WHEN unsettled.id = ANY (ARRAY(SELECT id FROM free)) THEN 'unchanged'
+           ELSE 'locked'
+       END AS answer
+FROM unsettled

@@ -43,6 +43,8 @@ pub(super) struct World {
     /// Events of one aggregate that are sent in a row.
     row: Vec<Place>,
     unsettled: Vec<(Place, Fate)>,
+    /// Events whose rows can't be changed, with what became of them.
+    aside: Vec<(Place, Fate)>,
     cursor: i64,
     owned: u64,
     leaving: u64,
@@ -63,6 +65,7 @@ impl World {
             in_flight: Vec::new(),
             row: Vec::new(),
             unsettled: Vec::new(),
+            aside: Vec::new(),
             cursor: 0,
             owned: u64::MAX,
             leaving: 0,
@@ -103,6 +106,8 @@ impl World {
             Step::GiveUp(index) => self.end_one(index, Fate::Stuck),
             Step::LoseConfirm(index) => self.end_one(index, Fate::Unknown),
             Step::Settle { count } => self.settle(count),
+            Step::SettleBlocked(index) => self.settle_blocked(index),
+            Step::Unblock { count } => self.unblock(count),
             Step::BecomeDue => {
                 for row in self.table.values_mut().flat_map(BTreeMap::values_mut) {
                     if *row == Row::Waits {
@@ -151,6 +156,7 @@ impl World {
         let mut rounds = 0;
         while rounds < 3 || !self.queue.is_empty() || self.looks_further() {
             self.step(&Step::Settle { count: usize::MAX });
+            self.step(&Step::Unblock { count: usize::MAX });
             self.share(u64::MAX);
             self.step(&Step::BecomeDue);
             self.step(&Step::LookBehind { lines: 64 });

@@ -1,6 +1,6 @@
 //! The relay's share of the lanes, as other relays come and go.
 
-use super::World;
+use super::{Fate, World};
 use crate::lanes::{LaneSet, lane};
 
 impl World {
@@ -16,7 +16,15 @@ impl World {
         if gained != 0 {
             self.cursor = 0;
         }
+        // By the notes on them, or by the relay's own memory.
+        for (place, fate) in &self.aside {
+            let is_failed = *fate == Fate::Failed || *fate == Fate::Stuck && self.stuck_holds;
+            if LaneSet(gained).has(lane(place.key)) && !is_failed {
+                self.queue.hold(place);
+            }
+        }
         self.queue.keep(LaneSet(self.owned & !self.leaving));
+        self.forget_aside();
         self.hand_over();
     }
 

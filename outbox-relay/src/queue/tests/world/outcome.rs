@@ -57,21 +57,63 @@ impl World {
     pub(super) fn settle(&mut self, count: usize) {
         let count = count.min(self.unsettled.len());
         for (place, fate) in self.unsettled.drain(..count).collect::<Vec<_>>() {
-            let rows = self.rows(place.key);
-            let was = match fate {
-                Fate::Published => rows.remove(&place.id),
-                Fate::Failed | Fate::Stuck | Fate::Unknown => rows.get_mut(&place.id).map(|row| {
-                    std::mem::replace(
-                        row,
-                        if fate == Fate::Failed { Row::Waits } else { Row::Stuck },
-                    )
-                }),
-            };
+            let is_gone = self.note(&place, fate);
             self.queue.settled(&place);
-            if was.is_none() && fate != Fate::Published {
+            if is_gone && fate != Fate::Published {
                 self.cursor = 0;
             }
         }
         self.hand_over();
+    }
+
+    /// The table takes the outcome. Says whether the row was gone.
+    fn note(&mut self, place: &Place, fate: Fate) -> bool {
+        let rows = self.rows(place.key);
+        let was = match fate {
+            Fate::Published => rows.remove(&place.id),
+            Fate::Failed | Fate::Stuck | Fate::Unknown => rows.get_mut(&place.id).map(|row| {
+                std::mem::replace(row, if fate == Fate::Failed { Row::Waits } else { Row::Stuck })
+            }),
+        };
+        was.is_none()
+    }
+
+    pub(super) fn settle_blocked(&mut self, index: Index) {
+        let Some((place, fate)) = take_one(&mut self.unsettled, index) else {
+            return;
+        };
+        if fate == Fate::Failed || fate == Fate::Stuck && self.stuck_holds {
+            self.queue.set_failed_aside(&place);
+        } else if self.has(place.key) {
+            self.queue.set_aside(&place);
+        } else {
+            self.queue.settled(&place);
+        }
+        // Its lane may be on its way to another relay, which leaves the event alone by the note on it.
+        self.aside.push((place, fate));
+        self.forget_aside();
+        self.hand_over();
+    }
+
+    pub(super) fn unblock(&mut self, count: usize) {
+        let count = count.min(self.aside.len());
+        for (place, fate) in self.aside.drain(..count).collect::<Vec<_>>() {
+            let is_gone = self.note(&place, fate);
+            self.queue.released(&place);
+            if is_gone && fate != Fate::Published {
+                self.cursor = 0;
+            }
+        }
+    }
+
+    /// What is noted is left to the relays that own the lanes, and settled by them.
+    pub(super) fn forget_aside(&mut self) {
+        let (kept, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.aside)
+            .into_iter()
+            .partition(|(place, fate)| *fate != Fate::Published || self.has(place.key));
+        self.aside = kept;
+        for (place, fate) in left {
+            self.note(&place, fate);
+        }
     }
 }

@@ -47,6 +47,12 @@ pub(crate) enum Step {
     Settle {
         count: usize,
     },
+    /// The row of an event can't be changed for now.
+    SettleBlocked(Index),
+    /// The rows of some such events can be changed, or are gone.
+    Unblock {
+        count: usize,
+    },
     BecomeDue,
     /// A person makes a failed event due.
     Retry(Index),

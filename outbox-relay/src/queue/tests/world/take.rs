@@ -25,6 +25,7 @@ impl World {
             assert_ne!(other.id, place.id, "it is taken twice");
         }
         assert!(!self.unsettled.iter().any(|(other, _)| other.id == place.id), "it is taken twice");
+        assert!(!self.aside.iter().any(|(other, _)| other.id == place.id), "it is taken twice");
         let alone = !self.in_flight.iter().chain(&self.row).any(|other| other.key == place.key);
         assert!(alone || !self.ordered, "{place:?} is not the only one of its aggregate");
         let Some(row) = self.table[&place.key].get(&place.id).copied() else {
@@ -66,7 +67,7 @@ impl World {
             return;
         }
         for (id, row) in self.table[&place.key].range(..place.id) {
-            let done = self.unsettled.iter().any(|(other, fate)| {
+            let done = self.unsettled.iter().chain(&self.aside).any(|(other, fate)| {
                 let goes_on = *fate == Fate::Stuck && !self.stuck_holds;
                 other.id == *id && (*fate == Fate::Published || goes_on)
             });

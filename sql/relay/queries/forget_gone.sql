@@ -1,0 +1,8 @@
+-- forget_gone: takes back the notes on confirmed events that somebody else settled or deleted, while no relay looked after them
+DELETE FROM {unsettled} AS noted
+WHERE outcome = 'published'
+  AND NOT EXISTS (
+      SELECT FROM {outbox} AS outbox
+      WHERE outbox.id = noted.id AND outbox.event_id = noted.event_id
+        AND CASE WHEN outbox.published_at IS NULL THEN true ELSE false END
+  )
