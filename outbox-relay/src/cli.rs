@@ -67,7 +67,7 @@ impl Parser for Cli {
 }
 
 /// The arguments with `run` put in where no command was typed. Only so do the other commands need none of its settings.
-fn with_run(mut args: Vec<OsString>) -> Vec<OsString> {
+pub(crate) fn with_run(mut args: Vec<OsString>) -> Vec<OsString> {
     let first = args.get(1).map(|arg| arg.to_string_lossy());
     let asks = ["-h", "--help", "-V", "--version"];
     if first.is_none_or(|first| first.starts_with('-') && !asks.contains(&&*first)) {

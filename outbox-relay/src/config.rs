@@ -252,12 +252,13 @@ mod tests {
     use service_kit::config::{Refusal, try_parse_from};
 
     use super::*;
-    use crate::cli::Cli;
+    use crate::cli::{Cli, with_run};
 
     const URLS: [&str; 4] = ["--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
 
     fn parse(before: &[&str], after: &[&str]) -> Result<Config, String> {
-        match try_parse_from::<Cli>([&["outbox-relay"], before, &URLS, after].concat()) {
+        let args = [&["outbox-relay"], before, &URLS, after].concat();
+        match try_parse_from::<Cli>(with_run(args.iter().map(Into::into).collect())) {
             Ok(cli) => cli.into_config(),
             Err(Refusal::Setting(sentence)) => Err(sentence),
             Err(Refusal::Clap(error)) => Err(error.to_string()),

@@ -130,9 +130,9 @@ mod tests {
     const FRAME: usize = 131_072;
 
     fn form(args: &[&str]) -> Form {
-        let given =
-            ["outbox-relay", "--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
-        let cli: Cli = try_parse_from([&given, args].concat()).expect("good settings");
+        let urls = ["--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
+        let cli: Cli = try_parse_from([&["outbox-relay", "run"], &urls[..], args].concat())
+            .expect("good settings");
         Form::new(&cli.into_config().expect("good settings").relay)
     }
 

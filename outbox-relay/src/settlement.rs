@@ -117,7 +117,7 @@ mod tests {
 
     fn args(settings: &[&str]) -> RelayArgs {
         let urls = ["--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
-        let cli = try_parse_from::<Cli>([&["outbox-relay"], &urls[..], settings].concat());
+        let cli = try_parse_from::<Cli>([&["outbox-relay", "run"], &urls[..], settings].concat());
         cli.ok().and_then(|cli| cli.into_config().ok()).expect("good settings").relay
     }
 

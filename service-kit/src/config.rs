@@ -9,6 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Parser};
 
@@ -22,7 +23,7 @@ const LONGEST: Duration = Duration::from_hours(24);
 /// for; ends it with [`EXIT_USAGE`] when a setting is wrong.
 #[must_use]
 pub fn parse<C: Parser>() -> C {
-    match try_parse_from(std::env::args_os()) {
+    match C::try_parse_from(std::env::args_os()).map_err(refusal::<C>) {
         Ok(config) => config,
         Err(Refusal::Clap(error)) => {
             let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
@@ -51,19 +52,30 @@ pub enum Refusal {
     Setting(String),
 }
 
-/// Reads settings from `args` and the environment.
+/// Reads settings from `args` alone: for tests, which must not depend on the shell they are started from.
 ///
 /// # Errors
 /// When help or version is asked for, and when anything is missing or wrong.
 pub fn try_parse_from<C: Parser>(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<C, Refusal> {
-    C::try_parse_from(args).map_err(|error| {
-        // Built, so that each argument knows its name as the error shows it.
-        let mut command = C::command();
-        command.build();
-        sentence(&command, &error).map_or_else(|| Refusal::Clap(error), Refusal::Setting)
-    })
+    let mut command = without_environment(C::command());
+    let matches = command.try_get_matches_from_mut(args);
+    matches
+        .and_then(|mut matches| C::from_arg_matches_mut(&mut matches))
+        .map_err(|error| refusal::<C>(error.format(&mut command)))
+}
+
+/// The same command with settings that no variable can give.
+fn without_environment(command: Command) -> Command {
+    command.mut_args(|arg| arg.env(Resettable::Reset)).mut_subcommands(without_environment)
+}
+
+fn refusal<C: Parser>(error: clap::Error) -> Refusal {
+    // Built, so that each argument knows its name as the error shows it.
+    let mut command = C::command();
+    command.build();
+    sentence(&command, &error).map_or_else(|| Refusal::Clap(error), Refusal::Setting)
 }
 
 /// A `value_parser` for `NAME_FILE`: the value is what the file holds, less the line's end.
@@ -225,6 +237,32 @@ mod tests {
         assert_eq!(settings.tries, 3);
         assert_eq!(settings.pause, std::time::Duration::from_millis(5));
         assert_eq!(settings.token, Some(7));
+    }
+
+    /// Settings of a program with a variable that every shell has set.
+    #[derive(Debug, Parser)]
+    struct Shell {
+        #[arg(long, env = "PATH", default_value = "none", global = true)]
+        path: String,
+        #[command(subcommand)]
+        within: Option<Within>,
+    }
+
+    #[derive(Debug, clap::Subcommand)]
+    enum Within {
+        Command {
+            #[arg(long, env = "PATH", default_value = "none")]
+            other: String,
+        },
+    }
+
+    #[test]
+    fn tests_do_not_see_the_variables_of_their_shell() {
+        let settings: Shell = try_parse_from(["test", "command"]).expect("nothing is needed");
+        let Some(Within::Command { other }) = settings.within else { panic!("{settings:?}") };
+        assert_eq!((settings.path.as_str(), other.as_str()), ("none", "none"));
+        let settings = Shell::try_parse_from(["test"]).expect("nothing is needed");
+        assert_ne!(settings.path, "none", "programs do");
     }
 
     #[test]

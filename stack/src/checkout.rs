@@ -1,4 +1,4 @@
-//! Where things lie: the checkout, its `.stack` folder, and a home for PostgreSQL's data.
+//! Where things lie: the checkout, the stack's folder, and a home for PostgreSQL's data.
 
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::ffi::OsStrExt;
@@ -31,12 +31,14 @@ pub(crate) fn work_for(root: &Path) {
     ROOT.get_or_init(|| root.to_owned());
 }
 
-/// The checkout's `.stack` folder, made when it is missing. Everything that runs locally is in it.
+/// The folder that everything which runs locally is in, made when it is missing: the checkout's `.stack`, or what the variable
+/// `STACK_DIR` names, where a relative path begins in the checkout.
 ///
 /// # Errors
 /// When it can't be made.
 pub fn stack_dir() -> anyhow::Result<PathBuf> {
-    let dir = root().join(".stack");
+    let named = std::env::var_os("STACK_DIR").filter(|dir| !dir.is_empty());
+    let dir = root().join(named.unwrap_or_else(|| ".stack".into()));
     open_folder(&dir)?;
     Ok(dir)
 }

@@ -26,7 +26,8 @@
 //! ```
 //!
 //! Nothing outlives the tests: see `shared` and `scratch` for how. The local stack of
-//! `cargo xtask up` is made of the same servers, kept in the checkout's `.stack` folder.
+//! `cargo xtask up` is made of the same servers, kept in the checkout's `.stack` folder or in what
+//! the variable `STACK_DIR` names.
 
 mod cargo;
 mod checkout;

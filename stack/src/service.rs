@@ -13,14 +13,11 @@ use crate::readiness::last_lines_of;
 use crate::scratch::Scratch;
 
 /// Variables that a service inherits; all others come from the test.
-const INHERITED: [&str; 10] = [
+const INHERITED: [&str; 7] = [
     "PATH",
     "HOME",
-    "LANG",
-    "TZ",
     "TMPDIR",
     "RUST_BACKTRACE",
-    "RUST_LOG",
     "LLVM_PROFILE_FILE",
     "LD_LIBRARY_PATH",
     "DYLD_FALLBACK_LIBRARY_PATH",
@@ -38,7 +35,7 @@ pub struct Service {
 
 impl Service {
     /// Starts a program with these arguments and variables. Of the test's own environment it sees
-    /// only what no pipeline setting is in (`PATH`, `HOME`, `RUST_LOG` and the like).
+    /// only what changes nothing that it does or says (`PATH`, `HOME` and the like).
     ///
     /// # Errors
     /// When it can't be started.

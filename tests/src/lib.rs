@@ -17,6 +17,7 @@ pub mod order_api;
 pub mod outbox;
 pub mod pipeline;
 pub mod pooler;
+pub mod psql;
 pub mod published;
 pub mod rabbitmqctl;
 pub mod relay_command;

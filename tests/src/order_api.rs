@@ -1,24 +1,19 @@
-//! An order service in the test's own process, on free ports.
+//! An order service on free ports, in a process of its own: its metrics are nobody else's.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
-use order_service::{Cli, Command, Listeners};
+use anyhow::{Context as _, ensure};
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
-use service_kit::config::try_parse_from;
-use stack::Database;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use stack::{Database, Service};
 use tokio_postgres::Client;
-use tokio_util::sync::CancellationToken;
 
-use crate::pipeline::{PATIENCE, connect};
+use crate::pipeline::{PATIENCE, address, connect};
 
 /// A customer that every stub of the customer service knows.
 pub const CUSTOMER: &str = "11111111-1111-1111-1111-111111111111";
 
-/// A running order service. Dropping it stops it.
+/// A running order service. Dropping it kills it.
 #[derive(Debug)]
 pub struct OrderApi {
     /// `http://127.0.0.1:port` of the API.
@@ -27,8 +22,7 @@ pub struct OrderApi {
     pub ops_url: String,
     /// For requests.
     pub http: reqwest::Client,
-    shutdown: CancellationToken,
-    running: JoinHandle<anyhow::Result<()>>,
+    service: Service,
     database: Option<Database>,
 }
 
@@ -53,34 +47,27 @@ impl OrderApi {
         Ok(api)
     }
 
-    /// Starts one on the database at `url`, and does not wait.
+    /// Starts one on the database at `url`, and waits for nothing but its ports. `settings` are flags and their values.
     ///
     /// # Errors
     /// When the settings are wrong.
     pub async fn launch(url: &str, settings: &[&str]) -> anyhow::Result<Self> {
         // Unless a test has one, there is no customer service, whatever else runs on this machine.
         let nowhere = format!("http://127.0.0.1:{}", stack::free_port()?);
-        let mut args = vec!["order-service", "serve", "--database-url", url];
+        let mut args = vec!["serve", "--database-url", url];
         if !settings.contains(&"--customer-service-url") {
             args.extend(["--customer-service-url", &nowhere]);
         }
-        let cli: Cli = match try_parse_from([&args[..], settings].concat()) {
-            Ok(cli) => cli,
-            Err(refusal) => bail!("{refusal:?}"),
-        };
-        let Command::Serve(config) = cli.into_command() else {
-            bail!("serve was asked for");
-        };
-        let listeners = Listeners {
-            http: TcpListener::bind("127.0.0.1:0").await?,
-            ops: TcpListener::bind("127.0.0.1:0").await?,
-        };
-        let address = format!("http://{}", listeners.http.local_addr()?);
-        let ops_url = format!("http://{}", listeners.ops.local_addr()?);
-        let shutdown = CancellationToken::new();
-        let running = tokio::spawn(order_service::run(*config, listeners, shutdown.clone()));
-        let http = stack::http_client()?;
-        Ok(Self { url: address, ops_url, http, shutdown, running, database: None })
+        args.extend(settings);
+        let ports = [("LISTEN_ADDR", "127.0.0.1:0"), ("OPS_ADDR", "127.0.0.1:0")];
+        let service = Service::spawn(stack::binary("order-service").await?, args, ports).await?;
+        Ok(Self {
+            url: address(&service, "HTTP port is open").await?,
+            ops_url: address(&service, "operations port is open").await?,
+            http: stack::http_client()?,
+            service,
+            database: None,
+        })
     }
 
     /// Waits until it is ready.
@@ -91,8 +78,9 @@ impl OrderApi {
         let deadline = Instant::now() + PATIENCE;
         let url = format!("{}/readyz", self.ops_url);
         while !self.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            ensure!(!self.running.is_finished(), "the order service ended");
-            ensure!(Instant::now() < deadline, "the order service did not become ready");
+            let last_lines = || self.service.last_lines();
+            ensure!(self.service.is_running(), "the order service ended: {}", last_lines());
+            ensure!(Instant::now() < deadline, "it did not become ready: {}", last_lines());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
@@ -140,25 +128,12 @@ impl OrderApi {
     /// Stops it and waits for its end.
     ///
     /// # Errors
-    /// With the error that it ended with.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
-        self.shutdown.cancel();
-        (&mut self.running).await?
-    }
-
-    /// Waits for its end, without a stop.
-    ///
-    /// # Errors
-    /// With the error that it ended with.
-    pub async fn end(mut self) -> anyhow::Result<()> {
-        (&mut self.running).await?
-    }
-}
-
-impl Drop for OrderApi {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-        self.running.abort();
+    /// When it does not end, or not well.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.service.sigterm()?;
+        let status = self.service.wait_exit(PATIENCE).await?;
+        ensure!(status.success(), "{status}: {}", self.service.last_lines());
+        Ok(())
     }
 }
 

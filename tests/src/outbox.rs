@@ -143,7 +143,7 @@ impl Outbox {
     /// When the settings are refused.
     pub fn relay(&self, settings: &[&str]) -> anyhow::Result<Stepped> {
         let urls = ["--database-url", &self.relay_url, "--rabbitmq-url", &self.vhost.amqp_url];
-        let cli = try_parse_from::<Cli>([&["outbox-relay"], &urls[..], settings].concat());
+        let cli = try_parse_from::<Cli>([&["outbox-relay", "run"], &urls[..], settings].concat());
         let Ok(Ok(config)) = cli.map(Cli::into_config) else {
             bail!("the settings {settings:?} are refused");
         };

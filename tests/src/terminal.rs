@@ -24,9 +24,11 @@ pub async fn on_a_terminal(
 ) -> anyhow::Result<Ended> {
     let pty = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     let mut command = Command::new(stack::python()?);
-    command.args(["-c", pty]).arg(stack::binary("outbox-relay").await?).args(arguments);
-    command.env("DATABASE_URL", &outbox.relay_url).env("RABBITMQ_URL", &outbox.vhost.amqp_url);
-    command.env("TERM", "xterm").env_remove("NO_COLOR");
+    // Python may need variables of this shell; the program gets none of them.
+    command.args(["-c", pty, "env", "-i", "TERM=xterm"]);
+    command.arg(format!("DATABASE_URL={}", outbox.relay_url));
+    command.arg(format!("RABBITMQ_URL={}", outbox.vhost.amqp_url));
+    command.arg(stack::binary("outbox-relay").await?).args(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn()?;
     let mut stdin = child.stdin.take().context("a pipe")?;

@@ -5,7 +5,8 @@ use pipeline_tests::counting::{
     Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, large_orders_of, order_created, orders_of,
     until,
 };
-use pipeline_tests::pipeline::{PATIENCE, address, connect};
+use pipeline_tests::metrics::shows;
+use pipeline_tests::pipeline::{PATIENCE, connect};
 use serde_json::json;
 use tokio_postgres::SimpleQueryMessage;
 use uuid::Uuid;
@@ -90,17 +91,12 @@ async fn a_batch_that_was_committed_and_not_acknowledged_counts_once() -> Tested
     let before = counted().await?;
 
     let service = counting.consumer_process(&settings).await?;
-    let url = format!("{}/metrics", address(&service, "operations port is open").await?);
     let expected = [
         format!("consumer_events_total{{outcome=\"duplicate\"}} {before}"),
         format!("consumer_events_total{{outcome=\"counted\"}} {}", 100 - before),
         "consumer_redeliveries_total 100".to_owned(),
     ];
-    until(async || {
-        let metrics = stack::http_client()?.get(&url).send().await?.text().await?;
-        Ok(expected.iter().all(|line| metrics.contains(line)).then_some(()))
-    })
-    .await?;
+    shows(&service, &expected.each_ref().map(String::as_str)).await?;
     for customer in customers {
         assert_eq!(counting.count(customer).await?, 50);
     }

@@ -5,8 +5,9 @@ use futures_util::StreamExt as _;
 use lapin::BasicProperties;
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, RETRY_QUEUE, order_created, until};
-use pipeline_tests::pipeline::address;
+use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, order_created};
+use pipeline_tests::metrics::shows;
+use pipeline_tests::pipeline::{PATIENCE, ready};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -132,20 +133,19 @@ async fn a_cloud_event_is_counted() -> Tested {
 async fn an_event_type_that_it_does_not_handle_is_done_and_told_in_the_metrics() -> Tested {
     let counting = Counting::start().await?;
     let customer = counting.customer().await?;
-    let consumer = counting.consumer(&[]).await?;
+    let consumer = counting.consumer_process(&[]).await?;
+    // It declares the queues.
+    ready(&consumer).await?;
     let mut body = order_created(Uuid::now_v7(), customer);
     body["event"] = json!("order.shipped");
     for _ in 0..3 {
         let body = body.to_string();
         counting.publish_as("order.shipped", body.as_bytes(), BasicProperties::default()).await?;
     }
-    let metric = "consumer_events_total{outcome=\"ignored\"} 3";
-    until(async || {
-        let metrics = stack::http_client()?.get(format!("{}/metrics", consumer.ops_url)).send();
-        Ok(metrics.await?.text().await?.contains(metric).then_some(()))
-    })
-    .await?;
-    counting.finished(consumer).await?;
+    shows(&consumer, &["consumer_events_total{outcome=\"ignored\"} 3"]).await?;
+    consumer.sigterm()?;
+    consumer.wait_exit(PATIENCE).await?;
+    assert_eq!(counting.waiting(QUEUE).await?, 0, "each is acknowledged");
     assert_eq!(counting.count(customer).await?, 0);
     assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
     assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
@@ -236,7 +236,6 @@ async fn the_metrics_tell_what_became_of_each_message() -> Tested {
     // In a process of its own: metrics belong to the process.
     let settings = [("RABBITMQ_MAX_RETRIES", "1"), ("RABBITMQ_RETRY_TTL_MS", "50")];
     let service = counting.consumer_process(&settings).await?;
-    let url = format!("{}/metrics", address(&service, "operations port is open").await?);
     let expected = [
         "consumer_events_total{outcome=\"counted\"} 1",
         "consumer_events_total{outcome=\"duplicate\"} 2",
@@ -246,9 +245,5 @@ async fn the_metrics_tell_what_became_of_each_message() -> Tested {
         "consumer_redeliveries_total 0",
         "consumer_lag_seconds_count 1",
     ];
-    until(async || {
-        let metrics = stack::http_client()?.get(&url).send().await?.text().await?;
-        Ok(expected.iter().all(|line| metrics.contains(line)).then_some(()))
-    })
-    .await
+    shows(&service, &expected).await
 }

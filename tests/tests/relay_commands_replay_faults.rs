@@ -98,11 +98,11 @@ code = subprocess.run(sys.argv[1:]).returncode
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(code)";
     let output = Command::new(stack::python()?)
-        .args(["-c", measure])
+        .args(["-c", measure, "env", "-i"])
+        .arg(format!("DATABASE_URL={}", outbox.relay_url))
+        .arg(format!("RABBITMQ_URL={}", outbox.vhost.amqp_url))
         .arg(stack::binary("outbox-relay").await?)
         .args(["replay", "--yes", "--type", "order.created"])
-        .env("DATABASE_URL", &outbox.relay_url)
-        .env("RABBITMQ_URL", &outbox.vhost.amqp_url)
         .output()
         .await?;
     let out = String::from_utf8(output.stdout)?;

@@ -1,9 +1,8 @@
 //! What the least-privilege roles of `sql/roles.sql` may do, and what not.
 
-use std::process::Command;
-
 use anyhow::{Context as _, ensure};
 use pipeline_tests::outbox::{Outbox, connect, eventually};
+use pipeline_tests::psql::psql;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
@@ -137,8 +136,8 @@ async fn the_relays_of_these_tests_are_no_more_than_outbox_relay() -> anyhow::Re
 async fn the_roles_may_be_made_by_psql_again_and_again() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     for _ in 0..2 {
-        let output = Command::new(stack::psql()?)
-            .args(["-X", "-v", "ON_ERROR_STOP=1", "--single-transaction", "-f"])
+        let output = psql()?
+            .args(["--single-transaction", "-f"])
             .arg(stack::root().join("sql/roles.sql"))
             .arg(&outbox.database.url)
             .output()?;

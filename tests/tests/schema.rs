@@ -1,9 +1,9 @@
 //! The outbox has one home, `sql/outbox/schema.sql`, and people can look into it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, ensure};
+use pipeline_tests::psql::psql;
 use tokio_postgres::{Client, NoTls};
 
 fn sql(folder: &str) -> PathBuf {
@@ -221,15 +221,8 @@ async fn every_file_of_sql_inspect_runs_in_psql() -> anyhow::Result<()> {
     for file in files {
         let text = std::fs::read_to_string(&file)?;
         let url = if text.contains("(customer database)") { &customers.url } else { &orders.url };
-        let output = Command::new(stack::psql()?)
-            .args([
-                "-X",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-v",
-                "event_id=00000000-0000-7000-8000-000000000000",
-                "-f",
-            ])
+        let output = psql()?
+            .args(["-v", "event_id=00000000-0000-7000-8000-000000000000", "-f"])
             .arg(&file)
             .arg(url)
             .output()?;

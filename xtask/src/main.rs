@@ -9,6 +9,7 @@ mod cli;
 mod documents;
 mod down;
 mod follow;
+mod nextest;
 mod plan;
 mod port_owner;
 mod ready;

@@ -117,7 +117,7 @@ impl State {
     }
 }
 
-/// The checkout's `.stack` folder.
+/// The checkout's `.stack` folder, or another one.
 pub(crate) fn folder() -> anyhow::Result<PathBuf> {
     stack::stack_dir()
 }
