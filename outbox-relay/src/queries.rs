@@ -17,9 +17,13 @@ mod statements;
 mod writers;
 
 pub(crate) use lanes::{give_lanes, join_relays, leave_relays, take_lanes, watch_lanes};
-pub(crate) use pending::{Holding, Seen, load, look_ahead, look_behind, look_due, measure_backlog};
+pub(crate) use pending::{
+    Holding, Seen, load, look_ahead, look_behind, look_due, measure_backlog, sweep,
+};
 pub(crate) use prune::{lock_pruning, prune};
 pub(crate) use session::{limit_silence, name_session, prepare_session};
 pub(crate) use settle::{settle_deleted, settle_failed, settle_published, still_pending};
-pub(crate) use statements::{ClaimStatements, PruneStatements, SettleStatements};
+pub(crate) use statements::{
+    ClaimStatements, InspectStatements, PruneStatements, SettleStatements,
+};
 pub(crate) use writers::{Writer, Writers, watch_writers};

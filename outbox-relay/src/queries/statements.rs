@@ -38,9 +38,10 @@ statements!(
     name_session,
     take_lanes,
     give_lanes,
-    measure_backlog,
 );
 
 statements!(SettleStatements: settle_published, settle_deleted, settle_failed, still_pending);
+
+statements!(InspectStatements: look_ahead, measure_backlog);
 
 statements!(PruneStatements: lock_pruning, prune);

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{Outcome, Relay};
 use crate::database::DatabaseError;
 use crate::lanes::LaneSet;
+use crate::lookout::Looked;
 use crate::measure;
 use crate::window::BLOCKED;
 
@@ -57,15 +58,17 @@ impl Relay {
         let lanes = self.lanes.open().len();
         measure::lanes(lanes);
         self.health.note("relay", format!("publishing, {lanes} of 64 lanes"));
-        self.backlog.measure(database).await?;
         let begun = Instant::now();
-        let is_all = self.lookout.look(database, self.lanes.open(), &mut self.queue).await?;
+        let looked = self.lookout.look(database, self.lanes.open(), &mut self.queue).await?;
         measure::polled(begun.elapsed());
+        if looked == Looked::Replaced {
+            self.flight.forget_ahead();
+        }
         self.works();
         if let (Some(database), Some(broker)) = (self.database.get(), self.broker.get()) {
             self.flight.begin(&mut self.queue, database, broker, &mut self.tasks).await?;
         }
-        if self.queue.is_empty() && self.settling.is_done() && is_all {
+        if self.queue.is_empty() && self.settling.is_done() && looked == Looked::Nothing {
             self.broker.works();
             return Ok(Outcome::Idle);
         }

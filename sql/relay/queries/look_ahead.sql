@@ -1,7 +1,8 @@
--- look_ahead: the pending events above an id that nobody has tried yet and nothing holds back; and how far it looked
--- $1: the id; $2, $3: transactions that were open when last looked, and for each the id that its rows are above; $4: lanes, one
--- bit each; $5: rows to look at; $6: whether an event that failed holds back those behind it; $7: also one that is stuck;
--- $8: the virtual ids of those transactions; one that had no other has a NULL in $2
+-- look_ahead: the pending events above an id that nobody has tried yet and nothing holds back; how far it looked; and in which file the
+-- table is, which TRUNCATE changes
+-- $1: the id, the lowest of all for the whole table; $2, $3: transactions that were open when last looked, and for each the id that its
+-- rows are above; $4: lanes, one bit each; $5: rows to look at; $6: whether an event that failed holds back those behind it; $7: also one
+-- that is stuck; $8: the virtual ids of those transactions; one that had no other has a NULL in $2
 WITH start AS MATERIALIZED (
     -- Of one snapshot with the rows: what one of those transactions has committed by now is looked at as well.
     SELECT least($1::bigint, min(above)) AS id
@@ -24,14 +25,19 @@ seen AS MATERIALIZED (
     FROM {outbox}
     WHERE published_at IS NULL
       AND (published_at IS NULL OR to_tsvector('pg_catalog.simple', last_error) IS NULL)
-      AND id > (SELECT id FROM start)
+      -- There is no id below the lowest one, and none above the highest.
+      AND id >= (SELECT CASE WHEN id IN (-9223372036854775808, 9223372036854775807) THEN id ELSE id + 1 END FROM start)
     ORDER BY id
     LIMIT $5::bigint
 ),
 summary AS (
-    SELECT count(*) AS rows, max(id) AS reached, (SELECT max(id) FROM {audit}) AS audited FROM seen
+    SELECT count(*) AS rows,
+           max(id) AS reached,
+           (SELECT max(id) FROM {audit}) AS audited,
+           pg_relation_filenode('{outbox}'::regclass)::bigint AS filenode
+    FROM seen
 )
-SELECT summary.rows, summary.reached, summary.audited, next.id, next.key, next.size
+SELECT summary.rows, summary.reached, summary.audited, summary.filenode, next.id, next.key, next.size
 FROM summary
 LEFT JOIN (
     SELECT id, key, size
