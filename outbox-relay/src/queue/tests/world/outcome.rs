@@ -58,17 +58,17 @@ impl World {
         let count = count.min(self.unsettled.len());
         for (place, fate) in self.unsettled.drain(..count).collect::<Vec<_>>() {
             let rows = self.rows(place.key);
-            let was = match fate {
-                Fate::Published => rows.remove(&place.id),
-                Fate::Failed | Fate::Stuck | Fate::Unknown => rows.get_mut(&place.id).map(|row| {
-                    std::mem::replace(
-                        row,
-                        if fate == Fate::Failed { Row::Waits } else { Row::Stuck },
-                    )
-                }),
-            };
+            let pending = rows.get_mut(&place.id).filter(|row| row.is_pending());
+            let is_gone = pending.is_none();
+            if let Some(row) = pending {
+                *row = match fate {
+                    Fate::Published => Row::Published,
+                    Fate::Failed => Row::Waits,
+                    Fate::Stuck | Fate::Unknown => Row::Stuck,
+                };
+            }
             self.queue.settled(&place);
-            if was.is_none() && fate != Fate::Published {
+            if is_gone && fate != Fate::Published {
                 self.cursor = 0;
             }
         }
