@@ -54,6 +54,17 @@ pub(crate) enum DatabaseError {
     LocksNotKept,
 }
 
+impl DatabaseError {
+    /// Whether a statement was given up, as it took too long or waited for a lock, or as a person said so: the session goes on.
+    pub(crate) fn is_given_up(&self) -> bool {
+        let given_up = [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE];
+        let Self::Refused(error) = self else {
+            return false;
+        };
+        error.code().is_some_and(|code| given_up.contains(code))
+    }
+}
+
 /// One session, whose statements have a limit.
 #[derive(Debug)]
 pub(crate) struct Session {

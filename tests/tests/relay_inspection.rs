@@ -1,8 +1,9 @@
-//! What the relay reads beside its turns, overlooked events and the backlog, may fail and be slow without anybody's notice.
+//! What the relay reads may fail and be slow: beside its turns, overlooked events and the backlog, without anybody's notice; in a turn
+//! without the loss of its session.
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::metrics::metrics;
-use pipeline_tests::outbox::{Outbox, eventually};
+use pipeline_tests::outbox::{Outbox, connect, eventually};
 use stack::Service;
 
 const BACKLOG: &str = "outbox_relay_backlog_events ";
@@ -63,4 +64,31 @@ async fn a_relay_that_gets_no_connection_for_it_publishes_all_the_same() -> anyh
     ensure!(!tells_the_backlog(&relay).await?, "what was never measured is not shown");
     outbox.sql.batch_execute(&limit(-1)).await?;
     eventually("the backlog is measured again", || tells_the_backlog(&relay)).await
+}
+
+#[tokio::test]
+async fn a_look_that_is_given_up_costs_neither_the_session_nor_its_lanes() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    let (relay, session) = outbox.joined_by(&[]).await?;
+    outbox.add("7", "order.created").await?;
+    outbox.all_published().await?;
+    let locks = connect(&outbox.database.url).await?;
+    locks.batch_execute("BEGIN; LOCK TABLE outbox").await?;
+    for _ in 0..3 {
+        eventually("a look waits, and is given up", async || {
+            let give_up = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
+                           WHERE pid = $1 AND wait_event_type = 'Lock' AND query LIKE '-- look_%'";
+            Ok(outbox.count(give_up, &[&session]).await? == 1)
+        })
+        .await
+        .with_context(|| relay.log())?;
+    }
+    eventually("it says so", async || Ok(relay.log().contains("canceling statement"))).await?;
+    locks.batch_execute("COMMIT").await?;
+    outbox.add("7", "order.created").await?;
+    outbox.all_published().await.with_context(|| relay.log())?;
+    let shares = outbox.shares().await?;
+    ensure!(shares.get(&session).is_some_and(|lanes| lanes.len() == 64), "{shares:?}");
+    Ok(())
 }

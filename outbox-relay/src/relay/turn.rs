@@ -59,7 +59,10 @@ impl Relay {
         measure::lanes(lanes);
         self.health.note("relay", format!("publishing, {lanes} of 64 lanes"));
         let begun = Instant::now();
-        let looked = self.lookout.look(database, self.lanes.open(), &mut self.queue).await?;
+        let looked = match self.lookout.look(database, self.lanes.open(), &mut self.queue).await {
+            Err(error) if error.is_given_up() => return Ok(self.give_up_looking(&error)),
+            looked => looked?,
+        };
         measure::polled(begun.elapsed());
         if looked == Looked::Replaced {
             self.flight.forget_ahead();
@@ -73,6 +76,16 @@ impl Relay {
             return Ok(Outcome::Idle);
         }
         Ok(Outcome::Busy)
+    }
+
+    /// The session and its lanes are as good as before; what was to be looked at is looked at anew.
+    fn give_up_looking(&mut self, error: &DatabaseError) -> Outcome {
+        self.queue.keep(LaneSet::default());
+        self.queue.resume(self.lanes.open());
+        self.flight.forget_ahead();
+        self.lookout.forget();
+        self.database.hindered(&error.to_string());
+        Outcome::Unavailable
     }
 
     fn works(&mut self) {
