@@ -83,7 +83,7 @@ impl<T: Send + 'static> Link<T> {
 
     /// Takes up an attempt that has ended.
     pub(crate) async fn take_up(&mut self) {
-        if self.attempt.as_ref().is_some_and(|attempt| attempt.is_finished()) {
+        if self.attempt.as_ref().is_some_and(AbortOnDropHandle::is_finished) {
             self.attempted().await;
         }
     }
