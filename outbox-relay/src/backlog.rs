@@ -1,11 +1,12 @@
-//! How far behind the relay is, measured now and then by the relay that publishes.
+//! How far behind the relay is, measured now and then beside the turns by the relay that publishes.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::{describe_gauge, gauge};
 
-use crate::database::{Database, DatabaseError};
-use crate::queries;
+use crate::database::{DatabaseError, Session};
+use crate::queries::{self, InspectStatements};
 
 const PENDING: &str = "outbox_relay_backlog_events";
 const HELD_BACK: &str = "outbox_relay_held_back_events";
@@ -23,32 +24,51 @@ pub(crate) fn describe() {
     describe_gauge!(AGE, "Age of the oldest event that is not published yet");
 }
 
-/// How often to measure.
-const EVERY: Duration = Duration::from_secs(5);
-
 /// Rows that are counted at the most, so that a huge backlog costs no more than a big one.
 const COUNTED: i64 = 50_000;
 
-/// When the backlog was measured last.
-#[derive(Debug, Default)]
+/// After this long without a measurement the metrics say that the backlog is not known: what was measured before would pass for the
+/// present. Not sooner, so that a session that is lost and found again leaves no gap in a graph.
+const KNOWN_FOR: Duration = Duration::from_mins(1);
+
+/// When the backlog was measured last, while the metrics show it.
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Backlog {
-    measured: Option<Instant>,
+    measured: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Backlog {
-    /// Measures the backlog when it is time.
-    pub(crate) async fn measure(&mut self, database: &Database) -> Result<(), DatabaseError> {
-        if self.measured.is_some_and(|measured| measured.elapsed() < EVERY) {
-            return Ok(());
-        }
-        let row = queries::measure_backlog(database, COUNTED).await?;
+    /// How often to measure.
+    pub(crate) const EVERY: Duration = Duration::from_secs(5);
+
+    pub(crate) async fn measure(
+        &self,
+        session: &Session,
+        statements: &InspectStatements,
+    ) -> Result<(), DatabaseError> {
+        let row = queries::measure_backlog(session, statements, COUNTED).await?;
         for (name, column) in [(PENDING, "pending"), (HELD_BACK, "held_back"), (STUCK, "stuck")] {
             let count: i64 = row.try_get(column)?;
             gauge!(name).set(u32::try_from(count).unwrap_or(u32::MAX));
         }
         let age: f64 = row.try_get("oldest_pending_age_seconds")?;
         gauge!(AGE).set(age.max(0.0));
-        self.measured = Some(Instant::now());
+        *self.measured() = Some(Instant::now());
         Ok(())
+    }
+
+    /// Shows what was measured long ago no longer: the metrics become NaN, which no comparison holds for.
+    pub(crate) fn expire(&self) {
+        let mut measured = self.measured();
+        if measured.is_some_and(|measured| measured.elapsed() >= KNOWN_FOR) {
+            *measured = None;
+            for name in [PENDING, HELD_BACK, STUCK, AGE] {
+                gauge!(name).set(f64::NAN);
+            }
+        }
+    }
+
+    fn measured(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

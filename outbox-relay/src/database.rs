@@ -9,7 +9,7 @@ use service_kit::postgres::{self, DatabaseUrl, reason};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, Statement};
+use tokio_postgres::{Client, Row, Statement};
 
 use crate::pooler::{self, Unanswered};
 use crate::queries::{
@@ -80,6 +80,15 @@ impl DatabaseError {
     pub(crate) fn of_settling(self) -> Self {
         if self.is_refusal() { Self::CannotSettle(self.to_string()) } else { self }
     }
+
+    /// Whether a statement was given up, as it took too long or waited for a lock, or as a person said so: the session goes on.
+    pub(crate) fn is_given_up(&self) -> bool {
+        let given_up = [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE];
+        let Self::Refused(error) = self else {
+            return false;
+        };
+        error.code().is_some_and(|code| given_up.contains(code))
+    }
 }
 
 /// One session, whose statements have a limit.
@@ -102,6 +111,20 @@ impl From<Unanswered> for DatabaseError {
 }
 
 impl Session {
+    pub(crate) async fn connect(url: &DatabaseUrl) -> Result<Self, DatabaseError> {
+        let session = open(url).await?;
+        // It ends with this. Where no further connection is to be had, nothing can be found out.
+        if let Ok(other) = open(url).await {
+            keep_apart(&session, &other).await?;
+        }
+        Self::prepare(session).await
+    }
+
+    /// What statements are prepared with.
+    pub(crate) const fn client(&self) -> &Client {
+        &self.session.client
+    }
+
     /// Behind a pooler its settings would be others' a moment later: that none stands there is known before.
     async fn prepare(session: postgres::Session) -> Result<Self, DatabaseError> {
         queries::prepare_session(&session.client).await?;
@@ -282,13 +305,8 @@ impl PruneSession {
         url: &DatabaseUrl,
         table: &OutboxTable,
     ) -> Result<Self, DatabaseError> {
-        let session = open(url).await?;
-        // It ends with this. Where no further connection is to be had, nothing can be found out.
-        if let Ok(other) = open(url).await {
-            keep_apart(&session, &other).await?;
-        }
-        let session = Session::prepare(session).await?;
-        let client = &session.session.client;
+        let session = Session::connect(url).await?;
+        let client = session.client();
         let statements = PruneStatements::prepare(client, table).await.map_err(explain)?;
         let Notes { are_kept, is_utf8 } = queries::find_notes(client, table).await?;
         let notes = if are_kept {

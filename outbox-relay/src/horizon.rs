@@ -11,7 +11,7 @@
 use crate::queries::{Writer, Writers};
 
 /// Where the next look has to begin.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Horizon {
     /// Rows up to here that were not there at the last look can only come from one of `open`.
     passed: i64,
@@ -33,6 +33,13 @@ impl OpenTransaction {
     }
 }
 
+impl Default for Horizon {
+    /// Below any id.
+    fn default() -> Self {
+        Self { passed: i64::MIN, open: Vec::new() }
+    }
+}
+
 impl Horizon {
     /// The id above which the next look sees all that may have appeared, unless one of [`open`](Self::open) has ended.
     pub(crate) const fn passed(&self) -> i64 {
@@ -47,6 +54,11 @@ impl Horizon {
     /// Whether listing the open transactions would let the next look begin higher.
     pub(crate) fn is_behind(&self, cursor: i64) -> bool {
         self.passed < cursor || !self.open.is_empty()
+    }
+
+    /// Rows have appeared above `id` that nobody could know of: the next look begins there.
+    pub(crate) fn go_back(&mut self, id: i64) {
+        self.passed = self.passed.min(id);
     }
 
     /// A look that began after `writers` were listed, and where it had to, has reached `reached`.
@@ -92,6 +104,21 @@ mod tests {
         assert_eq!(above(&horizon), [("3/1", 100), ("4/1", 200)]);
         horizon.looked(writers(400, [("4/1", Some(8)), ("3/2", Some(9))]), i64::MAX);
         assert_eq!(above(&horizon), [("4/1", 200), ("3/2", 300)]);
+    }
+
+    #[test]
+    fn what_nobody_could_know_of_is_looked_at_again_with_what_the_open_transactions_add() {
+        let mut horizon = Horizon::default();
+        horizon.looked(writers(100, []), i64::MAX);
+        horizon.looked(writers(200, [("3/1", Some(7))]), i64::MAX);
+        horizon.go_back(-5);
+        assert_eq!(horizon.passed(), -5);
+        assert_eq!(above(&horizon), [("3/1", 100)]);
+        horizon.looked(writers(300, [("3/1", Some(7)), ("4/1", Some(8))]), 50);
+        assert_eq!(horizon.passed(), 50);
+        assert_eq!(above(&horizon), [("3/1", 100), ("4/1", -5)]);
+        horizon.go_back(70);
+        assert_eq!(horizon.passed(), 50, "it begins below that anyway");
     }
 
     #[test]

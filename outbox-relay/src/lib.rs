@@ -11,8 +11,8 @@
 //! | `settling` | when outcomes (a `settlement` of them) are noted; `settle`: one statement for the published, one for the failed; `unsettled`: events whose rows can't be changed for now |
 //!
 //! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share), `prune`
-//! (old published rows), `message` with `headers` and `envelope` (a row as an AMQP message), `sending` (its part in a trace), `database` with `queries` and
-//! `table` and `pooler`, `broker` with `topology` (the connections, each a [`service_kit::amqp`] one), `link` (keeping them open), `backlog` and `measure` (metrics), `report` (the log), `config`,
+//! (old published rows), `inspector` with `sweep` and `backlog` (what reads the table beside the turns: overlooked events, metrics), `message` with `headers` and `envelope` (a row as an AMQP message), `sending` (its part in a trace), `database` with `queries` and
+//! `table` and `pooler`, `broker` with `topology` (the connections, each a [`service_kit::amqp`] one), `link` (keeping them open), `measure` (metrics), `report` (the log), `config`,
 //! `cli` with `commands` and `help` (what can be typed), `app` (puts it together).
 
 mod app;
@@ -29,6 +29,7 @@ mod flight;
 mod headers;
 mod help;
 mod horizon;
+mod inspector;
 mod isolate;
 mod lanes;
 mod link;
@@ -47,6 +48,7 @@ mod sending;
 mod settle;
 mod settlement;
 mod settling;
+mod sweep;
 mod table;
 mod topology;
 mod unsettled;

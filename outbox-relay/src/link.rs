@@ -1,16 +1,19 @@
-//! A connection that is opened again for as long as it takes.
+//! A connection that is opened again for as long as it takes, beside all else: a server that accepts a connection and says nothing
+//! holds up nobody.
 
 use std::fmt::Display;
+use std::time::Instant;
 
 use service_kit::backoff::Backoff;
 use service_kit::health::Dependency;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// A connection that may be down.
 #[derive(Debug)]
 pub(crate) struct Link<T> {
     open: Option<T>,
+    /// The attempt to open it that is under way.
+    attempt: Option<AbortOnDropHandle<Result<T, String>>>,
     dependency: Dependency,
     backoff: Backoff,
     not_before: Instant,
@@ -20,10 +23,11 @@ pub(crate) struct Link<T> {
     trouble: Option<String>,
 }
 
-impl<T> Link<T> {
+impl<T: Send + 'static> Link<T> {
     pub(crate) fn new(dependency: Dependency) -> Self {
         Self {
             open: None,
+            attempt: None,
             dependency,
             backoff: Backoff::reconnect(),
             not_before: Instant::now(),
@@ -41,28 +45,46 @@ impl<T> Link<T> {
         self.open.take()
     }
 
-    /// Opens the connection when it is not open and the time for another try has come.
-    pub(crate) async fn open<E: Display>(
+    /// Begins to open the connection, unless it is open or being opened, or the time for another attempt has not come.
+    pub(crate) fn begin<E: Display>(
         &mut self,
-        connect: impl Future<Output = Result<T, E>>,
-        stop: &CancellationToken,
+        connect: impl Future<Output = Result<T, E>> + Send + 'static,
     ) {
-        if self.open.is_some() || Instant::now() < self.not_before {
-            return;
+        if self.due().is_some_and(|due| due <= Instant::now()) {
+            let attempt = async move { connect.await.map_err(|reason| format!("{reason:#}")) };
+            self.attempt = Some(AbortOnDropHandle::new(tokio::spawn(attempt)));
         }
-        let connected = tokio::select! {
-            () = stop.cancelled() => return,
-            connected = connect => connected,
+    }
+
+    /// When the next attempt is due, if none is under way and the connection is not open.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        (self.open.is_none() && self.attempt.is_none()).then_some(self.not_before)
+    }
+
+    /// Waits for the end of the attempt that is under way; for ever if there is none. May be dropped at any time.
+    pub(crate) async fn attempted(&mut self) {
+        let Some(attempt) = &mut self.attempt else {
+            return std::future::pending().await;
         };
+        let connected = attempt.await;
+        self.attempt = None;
         match connected {
-            Ok(connection) => {
+            Ok(Ok(connection)) => {
                 self.open = Some(connection);
                 if !self.doubtful {
                     self.trouble = None;
                     self.dependency.up();
                 }
             }
-            Err(reason) => self.lost(&format!("{reason:#}")),
+            Ok(Err(reason)) => self.lost(&reason),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// Takes up an attempt that has ended.
+    pub(crate) async fn take_up(&mut self) {
+        if self.attempt.as_ref().is_some_and(AbortOnDropHandle::is_finished) {
+            self.attempted().await;
         }
     }
 

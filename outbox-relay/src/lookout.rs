@@ -4,18 +4,19 @@
 //! appeared late (`horizon`). So an event is found after all those of its aggregate that were committed before it. What failed is found
 //! by its time, what waits behind others of its aggregate by the aggregate. All of this is an optimisation that dies with the
 //! session; looking through the whole table is the guarantee: at the start, when a lane is taken over, when a person changed
-//! something, and every 30 s.
+//! something, and all the time beside the turns (`sweep`).
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::config::RelayArgs;
 use crate::database::{Database, DatabaseError};
 use crate::horizon::Horizon;
-use crate::lanes::LaneSet;
+use crate::lanes::{LaneSet, lane};
 use crate::measure;
 use crate::pace::Pace;
 use crate::queries::{self, Holding, Seen, Writers};
-use crate::queue::Queue;
+use crate::queue::{Place, Queue};
 
 /// Rows that one look looks at.
 const SLICE: i64 = 2000;
@@ -30,9 +31,19 @@ const DUE: i64 = 1000;
 /// Lines to lengthen at a time.
 const LINES: usize = 64;
 
-/// How often to look through the whole table, and the least time between two slices of it.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
-const SLICE_EVERY: Duration = Duration::from_millis(20);
+/// How often the log tells at the most that events were overlooked.
+const TELL_EVERY: Duration = Duration::from_secs(30);
+
+/// What a look came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// It went everywhere and found nothing.
+    Nothing,
+    /// It found something, or there is more to look at.
+    Something,
+    /// The table holds other rows under the same ids: what was loaded of it is void.
+    Replaced,
+}
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -44,11 +55,13 @@ pub(crate) struct Lookout {
     place: Whereabouts,
     listed: Instant,
     due: Instant,
-    sweep: Sweep,
+    /// Events that the sweep has found and nobody waits for, by their ids.
+    suspects: BTreeSet<i64>,
+    told: Option<Instant>,
 }
 
 /// What is known of the table; it ends with the session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Whereabouts {
     horizon: Horizon,
     /// All up to here has been looked at.
@@ -57,13 +70,16 @@ struct Whereabouts {
     more: bool,
     /// The latest row of the audit table, once it is known.
     audited: Option<Option<i64>>,
+    /// The file that the table is in, once it is known.
+    filenode: Option<Option<i64>>,
 }
 
-#[derive(Debug)]
-struct Sweep {
-    next: Instant,
-    /// Where it goes on, while it is under way.
-    at: Option<i64>,
+impl Default for Whereabouts {
+    /// Below any id.
+    fn default() -> Self {
+        let horizon = Horizon::default();
+        Self { horizon, cursor: i64::MIN, more: false, audited: None, filenode: None }
+    }
 }
 
 impl Lookout {
@@ -76,16 +92,18 @@ impl Lookout {
             place: Whereabouts::default(),
             listed: now,
             due: now,
-            sweep: Sweep { next: now + SWEEP_EVERY, at: None },
+            suspects: BTreeSet::new(),
+            told: None,
         }
     }
 
     /// Looks from the beginning of the table next time.
     pub(crate) fn start_over(&mut self) {
         // What people did is looked at from now on: all that they did before is seen on the way.
-        self.place = Whereabouts { audited: self.place.audited, ..Whereabouts::default() };
+        let Whereabouts { audited, filenode, .. } = self.place;
+        self.place = Whereabouts { audited, filenode, ..Whereabouts::default() };
         self.pace.hurry();
-        self.sweep = Sweep { next: Instant::now() + SWEEP_EVERY, at: None };
+        self.suspects.clear();
     }
 
     /// Forgets what was known in a session that is gone.
@@ -94,14 +112,31 @@ impl Lookout {
         self.start_over();
     }
 
-    /// Looks wherever it is time to, and adds to `queue` what belongs to `lanes`. Says whether it looked everywhere and found
-    /// nothing.
+    /// Up to which id all events have been looked at.
+    pub(crate) fn passed(&self) -> i64 {
+        self.place.cursor.min(self.place.horizon.passed())
+    }
+
+    /// The sweep has found `places`. What nobody waits for may have been published meanwhile, or is found by the next look anyway: after
+    /// that the relay makes sure.
+    pub(crate) fn suspect(&mut self, places: &[Place], lanes: LaneSet, queue: &Queue) {
+        if self.suspects.is_empty() {
+            let suspects = places.iter().filter(|place| self.is_overlooked(place, lanes, queue));
+            self.suspects = suspects.map(|place| place.id).collect();
+        }
+    }
+
+    fn is_overlooked(&self, place: &Place, lanes: LaneSet, queue: &Queue) -> bool {
+        place.id <= self.passed() && lanes.has(lane(place.key)) && !queue.covers(place)
+    }
+
+    /// Looks wherever it is time to, and adds to `queue` what belongs to `lanes`.
     pub(crate) async fn look(
         &mut self,
         database: &Database,
         lanes: LaneSet,
         queue: &mut Queue,
-    ) -> Result<bool, DatabaseError> {
+    ) -> Result<Looked, DatabaseError> {
         self.behind(database, queue).await?;
         let is_due = self.due <= Instant::now();
         if is_due {
@@ -112,23 +147,31 @@ impl Lookout {
                 queue.see_due(place);
             }
         }
-        self.sweep(database, lanes, queue).await?;
-        let has_room = queue.ready() < self.enough && !queue.is_full();
-        if has_room && (is_due || self.pace.is_time()) {
-            let found = self.ahead(database, lanes, queue).await?;
-            return Ok(is_due && !found && !self.place.more);
+        if !self.has_room(queue) || !is_due && !self.is_time() {
+            return Ok(Looked::Something);
         }
-        Ok(false)
+        let looked = self.ahead(database, lanes, queue).await?;
+        self.make_sure(database, lanes, queue).await?;
+        Ok(match looked {
+            Looked::Nothing if !is_due || self.place.more => Looked::Something,
+            looked => looked,
+        })
+    }
+
+    fn has_room(&self, queue: &Queue) -> bool {
+        queue.ready() < self.enough && !queue.is_full()
+    }
+
+    fn is_time(&self) -> bool {
+        self.pace.is_time() || !self.suspects.is_empty()
     }
 
     /// When there will be something to look at.
     pub(crate) fn next(&self, queue: &Queue) -> Instant {
-        let sweep = self.sweep.next;
-        let next = self.due.min(sweep);
-        if queue.ready() >= self.enough || queue.is_full() {
-            return next;
+        if !self.has_room(queue) {
+            return self.due;
         }
-        next.min(self.pace.next())
+        if self.is_time() { Instant::now() } else { self.due.min(self.pace.next()) }
     }
 
     async fn behind(&self, database: &Database, queue: &mut Queue) -> Result<(), DatabaseError> {
@@ -149,10 +192,10 @@ impl Lookout {
         database: &Database,
         lanes: LaneSet,
         queue: &mut Queue,
-    ) -> Result<bool, DatabaseError> {
+    ) -> Result<Looked, DatabaseError> {
         let place = &self.place;
         let may_list = place.more || self.listed.elapsed() >= LIST_EVERY;
-        let above = place.cursor.min(place.horizon.passed());
+        let above = self.passed();
         let look =
             queries::look_ahead(database, above, place.horizon.open(), lanes, SLICE, self.holding);
         let (writers, seen) = if may_list && place.horizon.is_behind(place.cursor) {
@@ -164,11 +207,21 @@ impl Lookout {
             (None, look.await?)
         };
         measure::looked(seen.rows);
+        let is_replaced = self.place.filenode.is_some_and(|known| known != seen.filenode);
+        self.place.filenode = Some(seen.filenode);
+        if is_replaced {
+            tracing::info!("the outbox was emptied or rewritten: looking through the whole table");
+            // Emptied, perhaps, and its ids given out anew. What is in flight ends as it ends.
+            queue.keep(LaneSet::default());
+            queue.resume(lanes);
+            self.start_over();
+            return Ok(Looked::Replaced);
+        }
         if self.place.audited.is_some_and(|audited| audited != seen.audited) {
             // What a person retried or discarded may have held back others.
             self.place.audited = Some(seen.audited);
             self.start_over();
-            return Ok(true);
+            return Ok(Looked::Something);
         }
         self.place.audited = Some(seen.audited);
         self.looked(writers, &seen);
@@ -177,7 +230,7 @@ impl Lookout {
             found |= queue.see(place);
         }
         self.pace.looked(found, self.place.more);
-        Ok(found)
+        Ok(if found { Looked::Something } else { Looked::Nothing })
     }
 
     fn looked(&mut self, writers: Option<Writers>, seen: &Seen) {
@@ -189,41 +242,44 @@ impl Lookout {
         if let Some(mut writers) = writers {
             // Rows that were there before are ids that were drawn before, though they may be deleted by now.
             writers.highest = writers.highest.max(known);
-            place.horizon.looked(writers, if place.more { reached } else { i64::MAX });
+            // Nor any further than was looked: one id that is far above all that come next must not pass them.
+            place.horizon.looked(writers, place.cursor);
         }
     }
 
     /// Looks whether something was overlooked: an event that is pending though nobody waits for it.
-    async fn sweep(
+    async fn make_sure(
         &mut self,
         database: &Database,
         lanes: LaneSet,
         queue: &Queue,
     ) -> Result<(), DatabaseError> {
-        let now = Instant::now();
-        if now < self.sweep.next {
+        let suspects = std::mem::take(&mut self.suspects);
+        let Some(first) = suspects.first() else {
             return Ok(());
-        }
-        let at = self.sweep.at.unwrap_or(0);
-        let end = self.place.cursor.min(self.place.horizon.passed());
-        let seen = queries::look_ahead(database, at, &[], lanes, SLICE, self.holding).await?;
-        measure::looked(seen.rows);
-        let overlooked = seen.places.iter().filter(|place| place.id <= end && !queue.covers(place));
-        let overlooked = overlooked.count();
-        if overlooked > 0 {
-            tracing::info!(
-                overlooked,
-                "found pending events below those looked at: looking through the whole table"
-            );
-            self.start_over();
-            return Ok(());
-        }
-        self.sweep = match seen.reached {
-            Some(reached) if seen.rows >= SLICE && reached < end => {
-                Sweep { next: now + SLICE_EVERY, at: Some(reached) }
-            }
-            _ => Sweep { next: now + SWEEP_EVERY, at: None },
         };
+        let above = first.saturating_sub(1);
+        let seen = queries::look_ahead(database, above, &[], lanes, SLICE, self.holding).await?;
+        measure::looked(seen.rows);
+        // What has appeared since they were found is found in its turn.
+        let mut overlooked = seen.places.iter().filter(|place| {
+            suspects.contains(&place.id) && self.is_overlooked(place, lanes, queue)
+        });
+        let Some(lowest) = overlooked.next() else {
+            return Ok(());
+        };
+        let (events, below) = (1 + overlooked.count(), lowest.id.saturating_sub(1));
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            self.told = Some(Instant::now());
+            tracing::info!(
+                events,
+                "found pending events below those looked at: looking again from there"
+            );
+        }
+        // What is below has been swept: the way from the beginning may be long.
+        self.place.cursor = self.place.cursor.min(below);
+        self.place.horizon.go_back(below);
+        self.pace.hurry();
         Ok(())
     }
 }

@@ -18,14 +18,17 @@ mod unsettled;
 mod writers;
 
 pub(crate) use lanes::{give_lanes, join_relays, leave_relays, take_lanes, watch_lanes};
-pub(crate) use pending::{Holding, Seen, load, look_ahead, look_behind, look_due, measure_backlog};
+pub(crate) use pending::{
+    Holding, Seen, load, look_ahead, look_behind, look_due, measure_backlog, sweep,
+};
 pub(crate) use prune::{forget_expired, lock_pruning, next_row, note_expired, prune};
 pub(crate) use session::{
     Notes, find_notes, limit_silence, name_session, prepare_session, prepare_settling,
 };
 pub(crate) use settle::{Answer, hurry_settling, probe_settling, settle};
 pub(crate) use statements::{
-    ClaimStatements, ExpiredNotes, PruneStatements, ReadNotes, SettleStatements, TakeNotes,
+    ClaimStatements, ExpiredNotes, InspectStatements, PruneStatements, ReadNotes, SettleStatements,
+    TakeNotes,
 };
 pub(crate) use unsettled::{forget_unsettled, load_unsettled, note_unsettled};
 pub(crate) use writers::{Writer, Writers, watch_writers};

@@ -10,18 +10,19 @@ use service_kit::health::{Health, Need};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::backlog::{self, Backlog};
+use crate::backlog;
 use crate::broker::Broker;
 use crate::config::{Config, Ordering};
 use crate::database::{Database, DatabaseError, SettleSession};
 use crate::flight::Flight;
+use crate::inspector::{Inspector, Scope};
 use crate::lanes::{LaneSet, Lanes};
 use crate::link::Link;
 use crate::lookout::Lookout;
 use crate::measure;
 use crate::publish::Published;
 use crate::queries::Holding;
-use crate::queue::Queue;
+use crate::queue::{Place, Queue};
 use crate::settle::Settled;
 use crate::settling::Settling;
 use crate::topology::Topology;
@@ -67,7 +68,7 @@ pub struct Relay {
     lanes: Lanes,
     lookout: Lookout,
     queue: Queue,
-    backlog: Backlog,
+    inspector: Inspector,
     tasks: JoinSet<Done>,
     flight: Flight,
     settling: Settling,
@@ -104,7 +105,7 @@ impl Relay {
             lanes: Lanes::default(),
             lookout: Lookout::new(args, holding),
             queue: Queue::new(ordered),
-            backlog: Backlog::default(),
+            inspector: Inspector::new(config.clone(), holding),
             tasks: JoinSet::new(),
             flight: Flight::new(args, patience),
             settling: Settling::new(&config),
@@ -115,17 +116,20 @@ impl Relay {
         }
     }
 
-    /// Takes up what has ended, and begins what can begin. Waits for the database's answers, but never for the broker's
-    /// or for anything to become due.
+    /// Takes up what has ended, and begins what can begin. Waits for the answers of a database that is connected, but never for the
+    /// broker's, for a connection or for anything to become due.
     ///
     /// To be awaited to its end: a turn that is dropped on its way leaves events taken that nobody sends.
     pub async fn run_once(&mut self) -> Outcome {
         let settled = self.take_up();
-        self.notice_losses();
-        if self.database.get().is_none() {
-            // On the heap: it is large, and seldom needed.
-            Box::pin(self.connect_database()).await;
+        self.database.take_up().await;
+        self.broker.take_up().await;
+        if let Some(places) = self.inspector.take_found() {
+            self.suspect(&places);
         }
+        self.notice_losses();
+        self.connect_database();
+        self.connect_broker();
         self.reopen_settling();
         if let Some(database) = self.database.get() {
             self.settling.begin(database, &mut self.tasks);
@@ -137,11 +141,14 @@ impl Relay {
                 Outcome::Unavailable
             }
         };
-        if self.broker.get().is_none() {
-            // After the turn, in which the lanes were left to relays that reach it: it may take long to tell that it is away.
-            Box::pin(self.connect_broker()).await;
-        }
+        let (lanes, end) = (self.lanes.open(), self.lookout.passed());
+        self.inspector.keep_to(Scope { lanes, end });
         if settled { Outcome::Worked } else { outcome }
+    }
+
+    /// The sweep has found these.
+    fn suspect(&mut self, places: &[Place]) {
+        self.lookout.suspect(places, self.lanes.open(), &self.queue);
     }
 
     fn notice_losses(&mut self) {
@@ -162,24 +169,28 @@ impl Relay {
         }
         self.is_reopening = true;
         let pause = self.reopening.next_delay();
-        let config = self.config.clone();
+        let (config, stop) = (self.config.clone(), self.stop.clone());
         self.tasks.spawn(async move {
-            tokio::time::sleep(pause).await;
-            let (url, table) = (config.database.url(), &config.outbox.outbox_table);
-            Done::SettleSession(SettleSession::reopen(url, table).await)
+            let reopen = async {
+                tokio::time::sleep(pause).await;
+                let (url, table) = (config.database.url(), &config.outbox.outbox_table);
+                SettleSession::reopen(url, table).await
+            };
+            let session = stop.run_until_cancelled(reopen).await;
+            Done::SettleSession(session.unwrap_or(Err(DatabaseError::Silent)))
         });
     }
 
-    async fn connect_database(&mut self) {
-        let url = self.config.database.url();
-        let database = Database::connect(url, &self.config.outbox.outbox_table);
-        self.database.open(database, &self.stop).await;
+    fn connect_database(&mut self) {
+        let (url, table) =
+            (self.config.database.url().clone(), self.config.outbox.outbox_table.clone());
+        self.database.begin(async move { Database::connect(&url, &table).await });
     }
 
-    async fn connect_broker(&mut self) {
+    fn connect_broker(&mut self) {
+        let (url, topology) = (self.config.broker.url().clone(), self.topology.clone());
         let channels = self.config.relay.relay_channels;
-        let broker = Broker::connect(self.config.broker.url(), self.topology.clone(), channels);
-        self.broker.open(broker, &self.stop).await;
+        self.broker.begin(async move { Broker::connect(&url, topology, channels).await });
     }
 
     /// The session is gone, and the lanes with it. What is in flight may still be settled.

@@ -27,6 +27,7 @@ pub mod resident;
 pub mod scaled_out;
 pub mod seed;
 pub mod shoppers;
+pub mod silent_server;
 pub mod terminal;
 pub mod traced;
 pub mod turn;

@@ -13,11 +13,11 @@ use pipeline_tests::writers::Writers;
 use stack::Service;
 use tokio_postgres::Client;
 
-/// Within this time a late event is published, also on a busy machine; the sweep would take up to 30 s.
+/// Within this time a late event is published, also on a busy machine; the sweep would find it too.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// What the relay says when its sweep had to help.
-const SWEPT: &str = "looking through the whole table";
+const SWEPT: &str = "looking again from there";
 
 /// A transaction that has run `statements` and stays open.
 async fn open(outbox: &Outbox, statements: &str) -> anyhow::Result<Client> {

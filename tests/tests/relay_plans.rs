@@ -1,6 +1,8 @@
 //! The relay's statements on a table of which the statistics know nothing yet: it is new, or a burst of failures has only just begun.
 
-use anyhow::ensure;
+#![expect(clippy::print_stdout, reason = "what was measured belongs to the test's output")]
+
+use anyhow::{Context as _, ensure};
 use pipeline_tests::outbox::Outbox;
 use tokio_postgres::SimpleQueryMessage;
 
@@ -59,20 +61,43 @@ const BY_ID: [Statement; 4] = [
     ],
 ];
 
-/// The plan that a relay's session makes of it, by lines.
-async fn plan(
+async fn prepare(
     outbox: &Outbox,
-    [name, statement, types, values]: Statement,
-) -> anyhow::Result<Vec<String>> {
+    [name, statement, types, _]: Statement,
+) -> Result<(), tokio_postgres::Error> {
     let statement = statement.replace("{outbox}", "outbox").replace("{audit}", "outbox_audit");
-    let prepare = format!("PREPARE {name} ({types}) AS {statement}");
-    outbox.sql.batch_execute(&prepare).await?;
-    let plan = outbox.sql.simple_query(&format!("EXPLAIN EXECUTE {name} ({values})")).await?;
+    outbox.sql.batch_execute(&format!("PREPARE {name} ({types}) AS {statement}")).await
+}
+
+/// What `EXPLAIN` with these options says, by lines.
+async fn explain(
+    outbox: &Outbox,
+    options: &str,
+    execute: &str,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    let plan = outbox.sql.simple_query(&format!("EXPLAIN ({options}) EXECUTE {execute}")).await?;
     let lines = plan.iter().filter_map(|line| match line {
         SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,
     });
     Ok(lines.collect())
+}
+
+/// The plan that a relay's session makes of it, by lines.
+async fn plan(outbox: &Outbox, statement: Statement) -> anyhow::Result<Vec<String>> {
+    prepare(outbox, statement).await?;
+    let [name, .., values] = statement;
+    Ok(explain(outbox, "COSTS ON", &format!("{name} ({values})")).await?)
+}
+
+/// Pages that were read to execute it, in memory or not.
+async fn pages_read(outbox: &Outbox, execute: &str) -> anyhow::Result<u64> {
+    let plan = explain(outbox, "ANALYZE, BUFFERS, COSTS OFF, TIMING OFF", execute).await?;
+    println!("{execute}: {}", plan.last().map_or("", String::as_str));
+    let buffers = plan.iter().find_map(|line| line.trim().strip_prefix("Buffers: shared "));
+    let buffers = buffers.with_context(|| plan.join("\n"))?;
+    let pages = buffers.split([' ', '=']).filter_map(|word| word.parse::<u64>().ok());
+    Ok(pages.sum())
 }
 
 #[tokio::test]
@@ -119,6 +144,39 @@ async fn events_whose_ids_are_known_are_found_by_them_in_a_table_that_is_new() -
             "{name} reads all that is pending, for each id:\n{}",
             plan.join("\n")
         );
+    }
+    Ok(())
+}
+
+/// One event is stuck; one aggregate has 30,000 pending events, and 200,000 others have one each. No statistics know of any.
+const BACKFILL: &str = "
+    ALTER TABLE outbox SET (autovacuum_enabled = off);
+    INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, attempts, next_attempt_at)
+    VALUES ('order', 'stuck', 'order.created', '{}', 1, 'infinity');
+    INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
+    SELECT 'order', 'busy', 'order.created', '{}' FROM generate_series(1, 30000);
+    INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
+    SELECT 'order', n::text, 'order.created', '{}' FROM generate_series(1, 200000) AS n";
+
+#[tokio::test]
+async fn a_look_reads_a_few_pages_for_each_row_of_a_table_that_was_never_analysed()
+-> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.sql.batch_execute(BACKFILL).await?;
+    outbox.sql.batch_execute(PREPARE_SESSION).await?;
+    for statement in LOOKS {
+        prepare(&outbox, statement).await?;
+    }
+    let busy = "SELECT hashtextextended('busy', hashtextextended('order', 0))";
+    let busy = outbox.count(busy, &[]).await?;
+    for (execute, rows) in [
+        ("look_ahead (0, '{}', '{}', -1, 2000, true, true, '{}')".to_owned(), 2000),
+        ("look_ahead (30001, '{}', '{}', -1, 2000, true, true, '{}')".to_owned(), 2000),
+        ("look_due (-1, 1000, true, true)".to_owned(), 1),
+        (format!("look_behind ('{{{busy}}}', '{{129}}', 128, true)"), 128),
+    ] {
+        let pages = pages_read(&outbox, &execute).await?;
+        ensure!(pages <= 5 * rows + 20, "{pages} pages for {rows} rows: {execute}");
     }
     Ok(())
 }

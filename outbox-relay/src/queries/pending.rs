@@ -1,8 +1,10 @@
 //! The pending events: looking for them, loading them and counting them.
 
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
-use crate::database::{Database, DatabaseError};
+use super::InspectStatements;
+use crate::database::{Database, DatabaseError, Session};
 use crate::horizon::OpenTransaction;
 use crate::lanes::LaneSet;
 use crate::queue::Place;
@@ -24,6 +26,8 @@ pub(crate) struct Seen {
     pub(crate) reached: Option<i64>,
     /// The latest row of the audit table.
     pub(crate) audited: Option<i64>,
+    /// The file that the table is in: another one after `TRUNCATE`.
+    pub(crate) filenode: Option<i64>,
 }
 
 pub(crate) async fn look_ahead(
@@ -37,29 +41,56 @@ pub(crate) async fn look_ahead(
     let xids: Vec<Option<i64>> = open.iter().map(|open| open.writer.xid).collect();
     let above_ids: Vec<i64> = open.iter().map(|open| open.above).collect();
     let virtual_ids: Vec<&str> = open.iter().map(|open| open.writer.virtual_id.as_str()).collect();
-    let rows = database
-        .claim
-        .query(
-            &database.claims.look_ahead,
-            &[
-                &above,
-                &xids,
-                &above_ids,
-                &lanes.0.cast_signed(),
-                &rows,
-                &holding.ordered,
-                &holding.stuck_holds,
-                &virtual_ids,
-            ],
-        )
-        .await?;
+    let params: [&(dyn ToSql + Sync); 8] = [
+        &above,
+        &xids,
+        &above_ids,
+        &lanes.0.cast_signed(),
+        &rows,
+        &holding.ordered,
+        &holding.stuck_holds,
+        &virtual_ids,
+    ];
+    seen(&database.claim.query(&database.claims.look_ahead, &params).await?)
+}
+
+/// The same on another session, whatever transactions are open.
+pub(crate) async fn sweep(
+    session: &Session,
+    statements: &InspectStatements,
+    above: i64,
+    lanes: LaneSet,
+    rows: i64,
+    holding: Holding,
+) -> Result<Seen, DatabaseError> {
+    let params: [&(dyn ToSql + Sync); 8] = [
+        &above,
+        &Vec::<i64>::new(),
+        &Vec::<i64>::new(),
+        &lanes.0.cast_signed(),
+        &rows,
+        &holding.ordered,
+        &holding.stuck_holds,
+        &Vec::<&str>::new(),
+    ];
+    seen(&session.query(&statements.look_ahead, &params).await?)
+}
+
+fn seen(rows: &[Row]) -> Result<Seen, DatabaseError> {
     let Some(first) = rows.first() else {
-        return Ok(Seen { places: Vec::new(), rows: 0, reached: None, audited: None });
+        return Ok(Seen {
+            places: Vec::new(),
+            rows: 0,
+            reached: None,
+            audited: None,
+            filenode: None,
+        });
     };
     Ok(Seen {
         rows: first.try_get("rows")?,
         reached: first.try_get("reached")?,
         audited: first.try_get("audited")?,
+        filenode: first.try_get("filenode")?,
         places: rows
             .iter()
             .filter_map(|row| match row.try_get::<_, Option<i64>>("id") {
@@ -118,6 +149,10 @@ pub(crate) async fn load(
     database.claim.query(&database.claims.load, &[&ids, &bytes, &longest]).await
 }
 
-pub(crate) async fn measure_backlog(database: &Database, most: i64) -> Result<Row, DatabaseError> {
-    database.claim.query_one(&database.claims.measure_backlog, &[&most]).await
+pub(crate) async fn measure_backlog(
+    session: &Session,
+    statements: &InspectStatements,
+    most: i64,
+) -> Result<Row, DatabaseError> {
+    session.query_one(&statements.measure_backlog, &[&most]).await
 }

@@ -38,7 +38,6 @@ statements!(
     name_session,
     take_lanes,
     give_lanes,
-    measure_backlog,
 );
 
 statements!(
@@ -48,6 +47,8 @@ statements!(
     probe_marking,
     probe_deleting,
 );
+
+statements!(InspectStatements: look_ahead, measure_backlog);
 
 statements!(TakeNotes: note_unsettled, forget_unsettled);
 

@@ -28,7 +28,7 @@ pub(crate) async fn watch_writers(database: &Database) -> Result<Writers, Databa
         .zip(xids)
         .map(|(virtual_id, xid)| Writer { virtual_id, xid: xid.map(|xid| wide(xid, next)) });
     Ok(Writers {
-        highest: row.try_get::<_, Option<i64>>("highest")?.unwrap_or(0),
+        highest: row.try_get::<_, Option<i64>>("highest")?.unwrap_or(i64::MIN),
         open: open.collect(),
     })
 }

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{Outcome, Relay};
-use crate::database::Database;
+
+/// How often to look for what nobody tells of while nothing can be published: a broker that takes messages again, another relay's
+/// lanes. Not `RELAY_POLL_MAX`, which may be long: it is about looks for new events alone.
+const RECHECK: Duration = Duration::from_millis(100);
 
 /// Repeats the turn until told to stop.
 pub(crate) async fn run(mut relay: Relay) {
@@ -21,21 +24,20 @@ pub(crate) async fn run(mut relay: Relay) {
 impl Relay {
     /// Waits until something has ended or is due.
     async fn pause(&mut self, outcome: Outcome, stop: &CancellationToken) {
-        let next = match outcome {
+        let own = match outcome {
             Outcome::Worked => return,
-            Outcome::Busy | Outcome::Idle => {
-                let look = self.lookout.next(&self.queue);
-                let watch = self.lanes.next_watch().unwrap_or(look);
-                let settle = self.settling.due().unwrap_or(look);
-                look.min(watch).min(settle)
-            }
-            Outcome::StandingBy | Outcome::Unavailable => {
-                Instant::now() + self.config.relay.relay_poll_max
-            }
+            Outcome::Busy | Outcome::Idle => self.lookout.next(&self.queue),
+            Outcome::StandingBy | Outcome::Unavailable => Instant::now() + RECHECK,
         };
+        let others =
+            [self.lanes.next_watch(), self.settling.due(), self.database.due(), self.broker.due()];
+        let next = others.into_iter().flatten().fold(own, Instant::min);
         tokio::select! {
             () = stop.cancelled() => (),
             () = tokio::time::sleep_until(next.into()) => (),
+            () = self.database.attempted() => (),
+            () = self.broker.attempted() => (),
+            places = self.inspector.found() => self.suspect(&places),
             Some(done) = self.tasks.join_next() => {
                 self.take_up_one(done);
             }
@@ -50,13 +52,10 @@ impl Relay {
         }
         let settled = tokio::time::timeout(limit, async {
             while !self.settling.is_done() {
-                // The token is cancelled: a fresh one lets the database be reached once more.
-                let go_on = CancellationToken::new();
-                let (url, table) = (self.config.database.url(), &self.config.outbox.outbox_table);
                 if self.database.get().is_some_and(|database| database.settle.session.is_closed()) {
                     drop(self.database.take());
                 }
-                self.database.open(Database::connect(url, table), &go_on).await;
+                self.connect_database();
                 if let Some(database) = self.database.get() {
                     self.settling.begin(database, &mut self.tasks);
                 }
@@ -64,7 +63,10 @@ impl Relay {
                     self.take_up_one(done);
                 }
                 if !self.settling.is_done() {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    tokio::select! {
+                        () = self.database.attempted() => (),
+                        () = tokio::time::sleep(Duration::from_millis(50)) => (),
+                    }
                 }
             }
         });

@@ -7,6 +7,7 @@ use service_kit::health::Health;
 use super::{Outcome, Relay, keep_lanes};
 use crate::database::DatabaseError;
 use crate::lanes::LaneSet;
+use crate::lookout::Looked;
 use crate::measure;
 use crate::queries;
 use crate::settling::Settling;
@@ -72,19 +73,34 @@ impl Relay {
         let lanes = self.lanes.open().len();
         measure::lanes(lanes);
         self.health.note("relay", format!("publishing, {lanes} of 64 lanes"));
-        self.backlog.measure(database).await?;
         let begun = Instant::now();
-        let is_all = self.lookout.look(database, self.lanes.open(), &mut self.queue).await?;
+        let looked = match self.lookout.look(database, self.lanes.open(), &mut self.queue).await {
+            Err(error) if error.is_given_up() => return Ok(self.give_up_looking(&error)),
+            looked => looked?,
+        };
         measure::polled(begun.elapsed());
+        if looked == Looked::Replaced {
+            self.flight.forget_ahead();
+        }
         self.works();
         if let (Some(database), Some(broker)) = (self.database.get(), self.broker.get()) {
             self.flight.begin(&mut self.queue, database, broker, &mut self.tasks).await?;
         }
-        if self.queue.is_empty() && self.settling.is_done() && is_all {
+        if self.queue.is_empty() && self.settling.is_done() && looked == Looked::Nothing {
             self.broker.works();
             return Ok(Outcome::Idle);
         }
         Ok(Outcome::Busy)
+    }
+
+    /// The session and its lanes are as good as before; what was to be looked at is looked at anew.
+    fn give_up_looking(&mut self, error: &DatabaseError) -> Outcome {
+        self.queue.keep(LaneSet::default());
+        self.queue.resume(self.lanes.open());
+        self.flight.forget_ahead();
+        self.lookout.forget();
+        self.database.hindered(&error.to_string());
+        Outcome::Unavailable
     }
 
     fn works(&mut self) {

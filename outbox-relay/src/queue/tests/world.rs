@@ -31,7 +31,7 @@ pub(super) struct World {
     ordered: bool,
     stuck_holds: bool,
     queue: Queue,
-    /// The pending rows of each aggregate.
+    /// The rows of each aggregate.
     table: BTreeMap<i64, BTreeMap<i64, Row>>,
     last_id: i64,
     open: Vec<(i64, i64)>,
@@ -116,17 +116,21 @@ impl World {
                 }
             }
             Step::Retry(index) => {
-                if let Some((key, id)) = self.pick(index, |row| row != Row::New) {
+                if let Some((key, id)) = self.pick(index, |row| row.is_pending() && row != Row::New)
+                {
                     self.rows(key).insert(id, Row::Due);
                     self.cursor = 0;
                 }
             }
             Step::Discard(index) => {
-                if let Some((key, id)) = self.pick(index, |_| true) {
+                if let Some((key, id)) = self.pick(index, Row::is_pending) {
                     self.rows(key).remove(&id);
                     self.cursor = 0;
                 }
             }
+            Step::Unpublish(index) => self.unpublish(index),
+            Step::Prune(index) => self.prune(index),
+            Step::Sweep => self.sweep(),
             Step::Share { lanes } => self.share(lanes),
             Step::LoseSession { lanes } => {
                 self.owned = 0;
@@ -138,8 +142,9 @@ impl World {
             }
             Step::OtherRelay { key, rows } => {
                 if self.owned & 1 << lane(key) == 0 {
-                    for _ in 0..rows {
-                        self.rows(key).pop_first();
+                    let pending = self.rows(key).values_mut().filter(|row| row.is_pending());
+                    for row in pending.take(rows) {
+                        *row = Row::Published;
                     }
                 }
             }
@@ -162,6 +167,7 @@ impl World {
             self.step(&Step::LookBehind { lines: 64 });
             self.step(&Step::LookDue { rows: 1000 });
             self.step(&Step::LookAhead { rows: 2000 });
+            self.step(&Step::Sweep);
             self.step(&Step::Take { count: 500, bytes: i64::MAX });
             self.end_row_after(self.row.len(), Fate::Published);
             for place in std::mem::take(&mut self.in_flight) {
@@ -176,10 +182,8 @@ impl World {
             let mut held = false;
             for (id, row) in rows {
                 held |= *row == Row::Stuck && self.ordered && self.stuck_holds;
-                // What the order is not promised for may take until the whole table is looked through.
-                let found_later = self.late.contains(id);
                 assert!(
-                    held || *row == Row::Stuck || found_later,
+                    held || matches!(row, Row::Stuck | Row::Published),
                     "{id} of {key} is forgotten: {row:?}"
                 );
             }

@@ -10,7 +10,9 @@ impl World {
     pub(super) fn looks_further(&self) -> bool {
         self.table.iter().any(|(key, rows)| {
             let held = self.held_behind(*key);
-            rows.iter().any(|(id, row)| *id > self.cursor || *row == Row::Due && *id <= held)
+            rows.iter().any(|(id, row)| {
+                row.is_pending() && (*id > self.cursor || *row == Row::Due && *id <= held)
+            })
         })
     }
 
@@ -24,7 +26,8 @@ impl World {
             return;
         }
         let above = self.table.iter().flat_map(|(key, rows)| {
-            rows.range(self.cursor + 1..).map(|(id, row)| (*id, *key, *row))
+            let above = rows.range(self.cursor + 1..).filter(|(_, row)| row.is_pending());
+            above.map(|(id, row)| (*id, *key, *row))
         });
         let mut above: Vec<_> = above.collect();
         above.sort_unstable_by_key(|(id, ..)| *id);
@@ -36,6 +39,27 @@ impl World {
             if row == Row::New && self.has(key) && id < held[&key] {
                 self.queue.see(sized(id, key));
             }
+        }
+    }
+
+    /// What it finds is late: everything else is found by the looks, or waited for.
+    pub(super) fn sweep(&mut self) {
+        if !self.may_look() {
+            return;
+        }
+        let mut lowest = None;
+        for (key, rows) in &self.table {
+            let held = self.held_behind(*key);
+            for (id, _) in rows.range(..=self.cursor).filter(|(_, row)| **row == Row::New) {
+                let place = sized(*id, *key);
+                if self.has(*key) && *id < held && !self.queue.covers(&place) {
+                    assert!(self.late.contains(id), "{place:?} is overlooked: {:?}", self.queue);
+                    lowest = Some(lowest.map_or(*id, |lowest: i64| lowest.min(*id)));
+                }
+            }
+        }
+        if let Some(lowest) = lowest {
+            self.cursor = lowest - 1;
         }
     }
 

@@ -68,14 +68,16 @@ impl World {
 
     /// The table takes the outcome. Says whether the row was gone.
     fn note(&mut self, place: &Place, fate: Fate) -> bool {
-        let rows = self.rows(place.key);
-        let was = match fate {
-            Fate::Published => rows.remove(&place.id),
-            Fate::Failed | Fate::Stuck | Fate::Unknown => rows.get_mut(&place.id).map(|row| {
-                std::mem::replace(row, if fate == Fate::Failed { Row::Waits } else { Row::Stuck })
-            }),
-        };
-        was.is_none()
+        let pending = self.rows(place.key).get_mut(&place.id).filter(|row| row.is_pending());
+        let is_gone = pending.is_none();
+        if let Some(row) = pending {
+            *row = match fate {
+                Fate::Published => Row::Published,
+                Fate::Failed => Row::Waits,
+                Fate::Stuck | Fate::Unknown => Row::Stuck,
+            };
+        }
+        is_gone
     }
 
     pub(super) fn settle_blocked(&mut self, index: Index) {

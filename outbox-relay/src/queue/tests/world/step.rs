@@ -58,6 +58,12 @@ pub(crate) enum Step {
     Retry(Index),
     /// A person deletes a pending event.
     Discard(Index),
+    /// A person makes a published event pending again.
+    Unpublish(Index),
+    /// Published events are deleted, as far as one of them.
+    Prune(Index),
+    /// The whole table is looked through for what was overlooked.
+    Sweep,
     /// Other relays come and go.
     Share {
         lanes: u64,

@@ -12,6 +12,14 @@ pub(super) enum Row {
     Waits,
     Due,
     Stuck,
+    /// It stays in the table until it is pruned.
+    Published,
+}
+
+impl Row {
+    pub(super) const fn is_pending(self) -> bool {
+        !matches!(self, Self::Published)
+    }
 }
 
 impl World {
@@ -27,6 +35,21 @@ impl World {
         (!all.is_empty()).then(|| *index.get(&all))
     }
 
+    pub(super) fn unpublish(&mut self, index: Index) {
+        if let Some((key, id)) = self.pick(index, |row| !row.is_pending()) {
+            self.late.insert(id);
+            self.rows(key).insert(id, Row::New);
+        }
+    }
+
+    pub(super) fn prune(&mut self, index: Index) {
+        if let Some((_, last)) = self.pick(index, |row| !row.is_pending()) {
+            for rows in self.table.values_mut() {
+                rows.retain(|id, row| row.is_pending() || *id > last);
+            }
+        }
+    }
+
     pub(super) fn commit(&mut self, id: i64, key: i64) {
         if self.last_id > id {
             // Whether or not there is one in the table now: it may be published already.
@@ -40,7 +63,7 @@ impl World {
     /// The id behind which the table holds back the rows of an aggregate.
     pub(super) fn held_behind(&self, key: i64) -> i64 {
         let holds = |row: Row| match row {
-            Row::New => false,
+            Row::New | Row::Published => false,
             Row::Waits | Row::Due => true,
             Row::Stuck => self.stuck_holds,
         };

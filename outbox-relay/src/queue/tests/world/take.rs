@@ -28,7 +28,8 @@ impl World {
         assert!(!self.aside.iter().any(|(other, _)| other.id == place.id), "it is taken twice");
         let alone = !self.in_flight.iter().chain(&self.row).any(|other| other.key == place.key);
         assert!(alone || !self.ordered, "{place:?} is not the only one of its aggregate");
-        let Some(row) = self.table[&place.key].get(&place.id).copied() else {
+        let row = self.table[&place.key].get(&place.id).filter(|row| row.is_pending());
+        let Some(row) = row.copied() else {
             self.queue.gone(&place);
             return false;
         };
@@ -66,7 +67,8 @@ impl World {
         if !self.ordered || self.late.contains(&place.id) || self.skipped.contains(&place.id) {
             return;
         }
-        for (id, row) in self.table[&place.key].range(..place.id) {
+        let ahead = self.table[&place.key].range(..place.id);
+        for (id, row) in ahead.filter(|(_, row)| row.is_pending()) {
             let done = self.unsettled.iter().chain(&self.aside).any(|(other, fate)| {
                 let goes_on = *fate == Fate::Stuck && !self.stuck_holds;
                 other.id == *id && (*fate == Fate::Published || goes_on)
