@@ -9,6 +9,7 @@ use service_kit::health::{Health, Need};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::acknowledge::Acknowledgements;
 use crate::backlog::{self, Backlog};
 use crate::broker::Broker;
 use crate::config::{Config, Ordering, WhenStuck};
@@ -60,6 +61,7 @@ pub struct Relay {
     database: Link<Database>,
     broker: Link<Broker>,
     lanes: Lanes,
+    acknowledgements: Acknowledgements,
     lookout: Lookout,
     queue: Queue,
     backlog: Backlog,
@@ -93,6 +95,7 @@ impl Relay {
             database: Link::new(health.dependency("postgresql", Need::Required)),
             broker: Link::new(broker),
             lanes: Lanes::default(),
+            acknowledgements: Acknowledgements::default(),
             lookout: Lookout::new(args, holding),
             queue: Queue::new(ordered),
             backlog: Backlog::default(),
@@ -159,6 +162,7 @@ impl Relay {
         self.database.failed(reason);
         self.flight.lose_lanes();
         self.lanes = Lanes::default();
+        self.acknowledgements.lose_session();
         self.queue.keep(LaneSet::default());
         self.lookout.forget();
         self.is_catching_up = true;

@@ -29,4 +29,5 @@ pub mod shoppers;
 pub mod terminal;
 pub mod traced;
 pub mod turn;
+pub mod withheld;
 pub mod writers;

@@ -39,6 +39,11 @@ statements!(
     take_lanes,
     give_lanes,
     measure_backlog,
+    watch_audit,
+    find_overtaken,
+    tell_in_flight,
+    untell_in_flight,
+    confirm_audit,
 );
 
 statements!(SettleStatements: settle_published, settle_deleted, settle_failed, still_pending);

@@ -17,6 +17,7 @@ impl Relay {
             );
         };
         database.tell(self.broker.trouble()).await?;
+        self.acknowledgements.look(database, &mut self.flight).await?;
         let Some(broker) = self.broker.get() else {
             // Another relay may be able to reach the broker.
             self.queue.keep(LaneSet::default());
@@ -40,6 +41,8 @@ impl Relay {
             self.lanes.hand_over(database, busy).await?;
         }
         if is_blocked {
+            // It may be for long, and people may change what was loaded.
+            self.flight.forget_ahead();
             self.broker.hindered(BLOCKED);
             self.works();
             return Ok(Outcome::Unavailable);
