@@ -22,6 +22,7 @@ pub mod rabbitmqctl;
 pub mod relay_command;
 pub mod relay_role;
 pub mod relays;
+pub mod release_before;
 pub mod resident;
 pub mod scaled_out;
 pub mod seed;
