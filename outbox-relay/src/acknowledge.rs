@@ -8,6 +8,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use service_kit::postgres::reason;
+
 use crate::database::{Database, DatabaseError};
 use crate::flight::Flight;
 use crate::queries;
@@ -31,6 +33,8 @@ pub(crate) struct Acknowledgements {
     confirmed: Option<i64>,
     /// Audit rows of events that were in flight, and since when commands are told.
     told: VecDeque<(Instant, Vec<i64>)>,
+    /// The one that the database did not let this session confirm.
+    refused: Option<i64>,
 }
 
 impl Acknowledgements {
@@ -40,7 +44,7 @@ impl Acknowledgements {
         self.looked = None;
     }
 
-    /// Looks for changes, if it is time, and confirms them.
+    /// Looks for changes, if it is time, and confirms them. Where the database refuses that, commands name this relay, and it goes on.
     pub(crate) async fn look(
         &mut self,
         database: &Database,
@@ -53,6 +57,30 @@ impl Acknowledgements {
         self.looked = Some(Instant::now());
         if self.confirmed != Some(latest) {
             flight.forget_ahead();
+        }
+        match self.confirm(database, flight, latest).await {
+            Err(DatabaseError::Refused(error)) if error.as_db_error().is_some() => {
+                if self.refused != Some(latest) {
+                    let error = reason(&error);
+                    tracing::warn!(
+                        error,
+                        "a change of events could not be confirmed to the command that made it"
+                    );
+                }
+                self.refused = Some(latest);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    async fn confirm(
+        &mut self,
+        database: &Database,
+        flight: &mut Flight,
+        latest: i64,
+    ) -> Result<(), DatabaseError> {
+        if self.confirmed != Some(latest) {
             self.tell_in_flight(database, flight, latest).await?;
             queries::confirm_audit(database, latest, self.confirmed).await?;
             (self.seen, self.confirmed) = (Some(latest), Some(latest));

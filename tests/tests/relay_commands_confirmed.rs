@@ -6,10 +6,12 @@ use anyhow::{Context as _, ensure};
 use lapin::message::BasicGetMessage;
 use pipeline_tests::frozen::Frozen;
 use pipeline_tests::outbox::{Outbox, PATIENCE, Stepped, connect, eventually};
+use pipeline_tests::relay_command::outbox_relay;
 use pipeline_tests::terminal::on_a_terminal;
 use pipeline_tests::withheld::Withheld;
 use serde_json::{Value, json};
 use stack::ProcessId;
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 /// Adds an event; returns its `event_id`.
@@ -99,6 +101,26 @@ async fn an_event_that_was_published_in_the_moment_of_its_discard_is_told() -> a
     Ok(())
 }
 
+/// A session that is at work at the outbox like a relay, and its pid.
+async fn at_work(outbox: &Outbox) -> anyhow::Result<(Client, i32)> {
+    let relay = connect(&outbox.relay_url).await?;
+    relay
+        .batch_execute(
+            "SET application_name = 'outbox-relay';
+             SELECT pg_advisory_lock_shared(1869968384 + 64, 'outbox'::regclass::oid::integer)",
+        )
+        .await?;
+    let pid = relay.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
+    Ok((relay, pid))
+}
+
+/// One that has confirmed no audit row, and does nothing more: one that was frozen, for as long as the server keeps its session.
+async fn hanging(outbox: &Outbox) -> anyhow::Result<(Client, i32)> {
+    let (relay, pid) = at_work(outbox).await?;
+    relay.batch_execute("SELECT pg_advisory_lock_shared(1869968384 + 67, 0)").await?;
+    Ok((relay, pid))
+}
+
 #[tokio::test]
 async fn each_relay_at_work_confirms_and_one_that_does_not_is_named() -> anyhow::Result<()> {
     for (arguments, done) in
@@ -107,14 +129,14 @@ async fn each_relay_at_work_confirms_and_one_that_does_not_is_named() -> anyhow:
         let outbox = Outbox::new().await?;
         outbox.queue("all", "#").await?;
         let (_first, _) = outbox.joined_by(&[]).await?;
-        let (second, pid) = outbox.joined_by(&[]).await?;
+        let (_second, _) = outbox.joined_by(&[]).await?;
         let stuck = add(&outbox, "1", Some("infinity")).await?;
         let begun = Instant::now();
         let ended = outbox.command(&[arguments, &[&stuck]].concat()).await?;
         assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ended:?}");
         ensure!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
 
-        let _frozen = Frozen::new(ProcessId::of(second.pid()).context("it runs")?)?;
+        let (_third, pid) = hanging(&outbox).await?;
         let stuck = add(&outbox, "2", Some("infinity")).await?;
         let begun = Instant::now();
         let ended = outbox.command(&[arguments, &["--json", &stuck]].concat()).await?;
@@ -133,16 +155,12 @@ async fn each_relay_at_work_confirms_and_one_that_does_not_is_named() -> anyhow:
 #[tokio::test]
 async fn on_a_terminal_it_is_told_whom_a_command_waits_for() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
-    outbox.queue("all", "#").await?;
-    let (relay, pid) = outbox.joined_by(&[]).await?;
+    let (_relay, pid) = hanging(&outbox).await?;
     let stuck = add(&outbox, "1", Some("infinity")).await?;
-    let _frozen = Frozen::new(ProcessId::of(relay.pid()).context("it runs")?)?;
     let ended = on_a_terminal(&outbox, &["discard", "--reason", "x", &stuck], "").await?;
     assert_eq!(ended.code, Some(3), "{ended:?}");
-    assert!(
-        ended.out.contains(&format!("waiting for outbox-relay (pid {pid}) to confirm")),
-        "{ended:?}"
-    );
+    let waits = format!("waiting for outbox-relay (pid {pid}) to confirm");
+    assert!(ended.out.contains(&waits), "{ended:?}");
     assert!(ended.out.contains("did not confirm within 10 s"), "{ended:?}");
     Ok(())
 }
@@ -150,13 +168,8 @@ async fn on_a_terminal_it_is_told_whom_a_command_waits_for() -> anyhow::Result<(
 #[tokio::test]
 async fn a_relay_of_an_older_release_is_named() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
-    // As one that knows nothing of confirming.
-    let old = connect(&outbox.relay_url).await?;
-    old.batch_execute(
-        "SET application_name = 'outbox-relay';
-         SELECT pg_advisory_lock_shared(1869968384 + 64, 'outbox'::regclass::oid::integer)",
-    )
-    .await?;
+    // It knows nothing of confirming.
+    let (_old, _) = at_work(&outbox).await?;
     let stuck = add(&outbox, "1", Some("infinity")).await?;
     let ended = outbox.command(&["discard", "--reason", "x", &stuck]).await?;
     assert_eq!(ended.code, Some(3), "{ended:?}");
@@ -183,6 +196,34 @@ async fn a_relay_that_ends_before_it_confirms_is_named() -> anyhow::Result<()> {
     let document = ended?.json()?;
     let silent = json!([{ "pid": pid, "name": "outbox-relay", "why": "gone" }]);
     assert_eq!(document["not_confirmed_by"], silent, "{document}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_relay_that_may_not_read_what_people_did_is_named_and_goes_on() -> anyhow::Result<()> {
+    let (outbox, broker) = withheld().await?;
+    let relay = outbox.relay_process(&[]).await?;
+    relay.wait_for_line("took lanes", PATIENCE).await?;
+    broker.withhold(true);
+    let sent = add(&outbox, "1", None).await?;
+    eventually("it is in the queue", async || Ok(outbox.depth("all").await? == 1)).await?;
+    outbox
+        .sql
+        .batch_execute(
+            "REVOKE SELECT ON outbox_audit FROM outbox_relay;
+             GRANT SELECT (id) ON outbox_audit TO outbox_relay",
+        )
+        .await?;
+    let settings = [("DATABASE_URL", outbox.database.url.as_str())];
+    let discard = ["discard", "--reason", "x", "--json", sent.as_str()];
+    let ended = outbox_relay(&discard, &settings).await?;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert_eq!(ended.json()?["not_confirmed_by"][0]["why"], "late", "{ended:?}");
+    relay.wait_for_line("could not be confirmed to the command", PATIENCE).await?;
+    broker.withhold(false);
+    add(&outbox, "2", None).await?;
+    outbox.all_published().await?;
+    assert!(!relay.log().contains("postgresql is not reachable"), "{}", relay.log());
     Ok(())
 }
 

@@ -17,6 +17,7 @@ pub(crate) async fn find_overtaken(
     most: i64,
 ) -> Result<Vec<i64>, DatabaseError> {
     let statement = &database.claims.find_overtaken;
+    let sent: Vec<String> = sent.iter().map(i64::to_string).collect();
     let rows = database.claim.query(statement, &[&above, &up_to, &sent, &most]).await?;
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
