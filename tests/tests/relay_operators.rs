@@ -43,7 +43,7 @@ impl Told {
         let (discarded, in_flight) = (ids("discarded")?, ids("in_flight")?);
         let silent = document.get("not_confirmed_by").and_then(Value::as_array);
         ensure!(silent.is_none_or(Vec::is_empty), "every relay confirms: {document}");
-        ensure!((ended.code == Some(3)) == !in_flight.is_empty(), "{arguments:?}: {ended:?}");
+        ensure!((ended.code == Some(3)) != in_flight.is_empty(), "{arguments:?}: {ended:?}");
         self.discarded.extend(discarded);
         self.in_flight.extend(in_flight);
         self.retried += document["retried"].as_i64().unwrap_or(0);
