@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use crate::message::Form;
 use crate::publish::{publish, publish_row};
 use crate::queue::{Place, Queue};
 use crate::relay::Done;
+use crate::sent::Sent;
 use crate::window::Patience;
 
 /// Bytes of payload, as text, after which a window takes no further event; one big event still goes.
@@ -26,6 +28,9 @@ const FLIGHT_BYTES: i64 = 4 << 20;
 /// Events, and bytes of their payload, that are loaded while the one ahead of them is in flight.
 const AHEAD: usize = 32;
 const AHEAD_BYTES: i64 = 256 << 10;
+
+/// How long they are kept: what somebody changes in the table meanwhile is not seen.
+const AHEAD_AGE: Duration = Duration::from_secs(1);
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -40,6 +45,10 @@ pub(crate) struct Flight {
     bytes: i64,
     /// What was loaded ahead, by id.
     ahead: HashMap<i64, Event>,
+    /// When the oldest of it was.
+    loaded_ahead: Instant,
+    /// What is or was with the broker.
+    pub(crate) sent: Sent,
     /// Cancelled when the lanes are lost.
     lost: CancellationToken,
 }
@@ -52,6 +61,8 @@ impl Flight {
             longest: i64::from(args.relay_max_message_bytes),
             bytes: 0,
             ahead: HashMap::new(),
+            loaded_ahead: Instant::now(),
+            sent: Sent::default(),
             lost: patience.stop.child_token(),
             patience,
         }
@@ -83,6 +94,9 @@ impl Flight {
         broker: &mut Broker,
         tasks: &mut JoinSet<Done>,
     ) -> Result<(), DatabaseError> {
+        if self.loaded_ahead.elapsed() >= AHEAD_AGE {
+            self.forget_ahead();
+        }
         while queue.ready() > 0 && broker.has_free() && self.bytes < FLIGHT_BYTES {
             let places = queue.take(self.window, WINDOW_BYTES);
             let mut events = match self.load(places, queue, database).await {
@@ -111,6 +125,7 @@ impl Flight {
             let is_row = !row.is_empty();
             events.extend(row);
             self.bytes += events.iter().map(|event| event.place.size).sum::<i64>();
+            self.sent.begin(&events);
             measure::window(events.len());
             let (form, patience) = (Arc::clone(&self.form), self.patience.clone());
             let lost = self.lost.clone();
@@ -170,6 +185,7 @@ impl Flight {
     ) -> Result<(), DatabaseError> {
         let places = queue.upcoming(AHEAD, AHEAD_BYTES);
         if !places.is_empty() {
+            self.loaded_ahead = Instant::now();
             let claimed = claim(database, &places, AHEAD_BYTES, self.longest).await?;
             self.ahead = claimed.events.into_iter().map(|event| (event.place.id, event)).collect();
         }

@@ -10,11 +10,14 @@
 //! | `publish` | a `window` of them, sent and then confirmed, one `verdict` each; `isolate` finds a message that makes the broker close the channel |
 //! | `settling` | when outcomes (a `settlement` of them) are noted; `settle`: one statement for the published, one for the failed; `unsettled`: events whose rows can't be changed for now |
 //!
-//! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share), `prune`
-//! (old published rows), `inspector` with `sweep` and `backlog` (what reads the table beside the turns: overlooked events, metrics), `message` with `headers` and `envelope` (a row as an AMQP message), `sending` (its part in a trace), `database` with `queries` and
+//! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share),
+//! `acknowledge` (tells commands when a change has come to this relay) with `sent`, `prune` (old published rows), `inspector` with
+//! `sweep` and `backlog` (what reads the table beside the turns: overlooked events, metrics), `message` with `headers` and `envelope`
+//! (a row as an AMQP message), `sending` (its part in a trace), `database` with `queries` and
 //! `table` and `pooler`, `broker` with `topology` (the connections, each a [`service_kit::amqp`] one), `link` (keeping them open), `measure` (metrics), `report` (the log), `config`,
 //! `cli` with `commands` and `help` (what can be typed), `app` (puts it together).
 
+mod acknowledge;
 mod app;
 mod backlog;
 mod broker;
@@ -45,6 +48,7 @@ mod queue;
 mod relay;
 mod report;
 mod sending;
+mod sent;
 mod settle;
 mod settlement;
 mod settling;

@@ -5,9 +5,11 @@
 //! | `statements` | none alone: those that a session prepares once |
 //! | `session` | the session itself |
 //! | `lanes`, `writers` | other relays; transactions that may still add events |
+//! | `audit` | what people do to events, and what this relay says about it |
 //! | `pending` | looking for events, and loading them |
 //! | `settle`, `unsettled`, `prune` | what became of them; what could not be noted; deleting them at last |
 
+mod audit;
 mod lanes;
 mod pending;
 mod prune;
@@ -17,6 +19,9 @@ mod statements;
 mod unsettled;
 mod writers;
 
+pub(crate) use audit::{
+    confirm_audit, find_overtaken, tell_in_flight, untell_in_flight, watch_audit,
+};
 pub(crate) use lanes::{give_lanes, join_relays, leave_relays, take_lanes, watch_lanes};
 pub(crate) use pending::{
     Holding, Seen, load, look_ahead, look_behind, look_due, measure_backlog, sweep,

@@ -10,6 +10,7 @@ use service_kit::health::{Health, Need};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::acknowledge::Acknowledgements;
 use crate::backlog;
 use crate::broker::Broker;
 use crate::config::{Config, Ordering};
@@ -66,6 +67,7 @@ pub struct Relay {
     database: Link<Database>,
     broker: Link<Broker>,
     lanes: Lanes,
+    acknowledgements: Acknowledgements,
     lookout: Lookout,
     queue: Queue,
     inspector: Inspector,
@@ -103,6 +105,7 @@ impl Relay {
             database: Link::new(health.dependency("postgresql", Need::Required)),
             broker: Link::new(broker),
             lanes: Lanes::default(),
+            acknowledgements: Acknowledgements::default(),
             lookout: Lookout::new(args, holding),
             queue: Queue::new(ordered),
             inspector: Inspector::new(config.clone(), holding),
@@ -198,6 +201,7 @@ impl Relay {
         self.database.failed(reason);
         self.flight.lose_lanes();
         self.lanes = Lanes::default();
+        self.acknowledgements.lose_session();
         keep_lanes(LaneSet::default(), &mut self.queue, &mut self.settling);
         self.lookout.forget();
         self.is_catching_up = true;

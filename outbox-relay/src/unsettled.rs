@@ -3,7 +3,7 @@
 //! neither another relay nor this one after a restart publishes it again. A failed attempt needs no note: whoever takes over tries
 //! the event again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use metrics::{describe_gauge, gauge};
@@ -132,9 +132,8 @@ pub(crate) async fn note(
 #[derive(Debug)]
 pub(crate) struct UnsettledEvents {
     waiting: VecDeque<Unsettled>,
-    /// How many are being tried, and one of them.
-    tried: usize,
-    example: Option<Unsettled>,
+    /// Those that are being tried.
+    tried: Vec<Unsettled>,
     due: Instant,
     backoff: Backoff,
 }
@@ -143,8 +142,7 @@ impl Default for UnsettledEvents {
     fn default() -> Self {
         Self {
             waiting: VecDeque::new(),
-            tried: 0,
-            example: None,
+            tried: Vec::new(),
             due: Instant::now(),
             backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
         }
@@ -153,12 +151,12 @@ impl Default for UnsettledEvents {
 
 impl UnsettledEvents {
     pub(crate) fn len(&self) -> usize {
-        self.waiting.len() + self.tried
+        self.waiting.len() + self.tried.len()
     }
 
     /// When to try again, if there is anything to be tried.
     pub(crate) fn due(&self) -> Option<Instant> {
-        (!self.waiting.is_empty() && self.tried == 0).then_some(self.due)
+        (!self.waiting.is_empty() && self.tried.is_empty()).then_some(self.due)
     }
 
     /// Adds events that could not be settled.
@@ -172,21 +170,35 @@ impl UnsettledEvents {
         self.report();
     }
 
+    /// Adds what was noted, by this relay or by another, as far as it is new.
+    pub(crate) fn add_noted(&mut self, mut noted: Vec<Unsettled>) {
+        let known: HashSet<Uuid> = self.all().map(|one| one.item.event_id).collect();
+        noted.retain(|one| !known.contains(&one.item.event_id));
+        self.add(noted);
+    }
+
+    /// Tries again at once.
+    pub(crate) fn hurry(&mut self) {
+        self.due = Instant::now();
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Unsettled> {
+        self.waiting.iter().chain(&self.tried)
+    }
+
     /// Those to be tried now.
     pub(crate) fn take(&mut self) -> Vec<Unsettled> {
         let count = self.waiting.len().min(ROUND);
-        self.tried = count;
-        self.example = self.waiting.front().cloned();
-        self.waiting.drain(..count).collect()
+        self.tried = self.waiting.drain(..count).collect();
+        self.tried.clone()
     }
 
     /// Those that were taken have been tried, and these could not be settled again.
     pub(crate) fn tried(&mut self, unsettled: Vec<Unsettled>) {
-        if unsettled.len() < self.tried {
+        if unsettled.len() < self.tried.len() {
             self.backoff.reset();
         }
-        self.tried = 0;
-        self.example = None;
+        self.tried.clear();
         self.due = Instant::now() + self.backoff.next_delay();
         self.waiting.extend(unsettled);
         self.report();
@@ -199,7 +211,7 @@ impl UnsettledEvents {
             Some(failure) => failure.retry_in.is_none() && !stuck_holds,
             None => true,
         };
-        let of_lanes = self.waiting.iter().filter(|one| lanes.has(lane(one.item.place.key)));
+        let of_lanes = self.all().filter(|one| lanes.has(lane(one.item.place.key)));
         of_lanes.filter(is_held).map(|one| one.item.place).collect()
     }
 
@@ -212,7 +224,7 @@ impl UnsettledEvents {
     /// A sentence for people, when there are any.
     pub(crate) fn note(&self) -> Option<String> {
         let count = self.len();
-        let example = self.waiting.front().or(self.example.as_ref())?;
+        let example = self.all().next()?;
         let why = match &example.hindrance {
             Hindrance::Locked => "another session holds the row's lock".to_owned(),
             Hindrance::Refused(said) => format!("the database refuses to change the row: {said}"),

@@ -26,7 +26,7 @@ use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::relay_role::relay_url;
+use crate::relay_role::ROLES;
 
 pub use eventually::eventually;
 pub use queues::{aggregate_id, event_id};
@@ -71,9 +71,24 @@ impl Outbox {
     /// # Errors
     /// When a server does not answer.
     pub async fn on(database: Database, vhost: Vhost) -> anyhow::Result<Self> {
+        let schema = include_str!("../../sql/outbox/schema.sql");
+        Self::with_schema(database, vhost, schema, ROLES).await
+    }
+
+    /// A fresh outbox in `database`, made by these statements.
+    ///
+    /// # Errors
+    /// When a server does not answer, or refuses the statements.
+    pub async fn with_schema(
+        database: Database,
+        vhost: Vhost,
+        schema: &str,
+        roles: &str,
+    ) -> anyhow::Result<Self> {
         let sql = connect(&database.url).await?;
-        sql.batch_execute(include_str!("../../sql/outbox/schema.sql")).await?;
-        let relay_url = relay_url(&database, &sql).await?;
+        sql.batch_execute(schema).await?;
+        sql.batch_execute(roles).await?;
+        let relay_url = database.url_as("outbox_relay").await?;
         let (broker, channel) = queues::connect(&vhost.amqp_url).await?;
         Ok(Self { database, relay_url, vhost, sql, broker, channel })
     }

@@ -86,7 +86,10 @@ async fn events_are_retried_by_state_aggregate_and_type() -> anyhow::Result<()> 
             .await?;
         let ended = outbox.command(&[&["retry", "--json"], arguments].concat()).await?;
         assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
-        assert_eq!(ended.json()?, json!({ "retried": expected.len(), "not_retried": [] }));
+        assert_eq!(
+            ended.json()?,
+            json!({ "retried": expected.len(), "not_confirmed_by": [], "not_retried": [] })
+        );
         let rows = outbox
             .sql
             .query(
@@ -165,7 +168,10 @@ async fn a_discarded_event_is_never_published_and_lives_on_in_the_audit_table() 
 
     let ended = outbox.command(&["discard", &stuck, "--reason", "a test order", "--json"]).await?;
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert_eq!(ended.json()?, json!({ "discarded": [stuck], "not_discarded": [] }));
+    assert_eq!(
+        ended.json()?,
+        json!({ "discarded": [stuck], "in_flight": [], "not_confirmed_by": [], "not_discarded": [] })
+    );
     // What was behind it goes on by itself.
     outbox.all_published().await?;
     let messages = outbox.take_all("all").await?;

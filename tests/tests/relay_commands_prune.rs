@@ -24,9 +24,12 @@ async fn what_was_published_long_ago_is_pruned_and_nothing_else() -> anyhow::Res
     let left = async |state: &str| {
         outbox.count(&format!("SELECT count(*) FROM outbox WHERE {state}"), &[]).await
     };
-    assert_eq!(prune(&["--dry-run"]).await?, json!({ "pruned": 3000, "dry_run": true }));
+    assert_eq!(
+        prune(&["--dry-run"]).await?,
+        json!({ "pruned": 3000, "dry_run": true, "not_pruned": [] })
+    );
     assert_eq!(left("true").await?, 9000);
-    assert_eq!(prune(&[]).await?, json!({ "pruned": 3000, "dry_run": false }));
+    assert_eq!(prune(&[]).await?, json!({ "pruned": 3000, "dry_run": false, "not_pruned": [] }));
     assert_eq!(left("published_at < now() - interval '7 days'").await?, 0);
     assert_eq!(prune(&["--older-than", "5d"]).await?["pruned"], 3000);
     assert_eq!(left("published_at IS NULL").await?, 3000);

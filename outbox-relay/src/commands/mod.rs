@@ -5,14 +5,17 @@
 //! | `check`, `schema` | adopting the relay |
 //! | `status`, `events`, `show` | looking |
 //! | `retry`, `discard`, `replay`, `prune` | changing; all but the last leave rows in the audit table |
+//! | `acknowledged`, `untouched`, `holders` | what relays say of a change; events that were not changed, and who has them locked |
 //! | `target`, `session`, `queries` | the database that a command works on |
 //! | `selection`, `moment`, `holding`, `signature` | arguments that several commands have |
 //! | `event`, `print`, `table`, `plain`, `span` | what people and programs get to read |
 
+mod acknowledged;
 mod check;
 mod discard;
 mod event;
 mod events;
+mod holders;
 mod holding;
 mod moment;
 mod plain;
@@ -68,7 +71,12 @@ enum End {
     Well,
     /// Not all of it could be done, or something was found; what it was has been printed.
     Findings,
+    /// Done, but a relay may still send some of it as it was before.
+    MayStillArrive,
 }
+
+/// The exit status of [`End::MayStillArrive`].
+const EXIT_MAY_STILL_ARRIVE: u8 = 3;
 
 /// What was typed can't be done, whatever the servers say.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +86,8 @@ struct Misuse(String);
 impl Errand {
     /// Does it, and says on standard error in one sentence why it could not be done.
     ///
-    /// The exit status is 0 when all is well, 1 when it failed or found something, 64 when what was typed can't be done.
+    /// The exit status is 0 when all is well, 1 when it failed or found something, 3 when what was changed may still arrive as it was
+    /// before, 64 when what was typed can't be done.
     #[must_use]
     pub fn carry_out(self) -> ExitCode {
         telemetry::install_tls();
@@ -92,6 +101,7 @@ impl Errand {
         match done {
             Ok(End::Well) => ExitCode::SUCCESS,
             Ok(End::Findings) => ExitCode::FAILURE,
+            Ok(End::MayStillArrive) => ExitCode::from(EXIT_MAY_STILL_ARRIVE),
             // Whoever reads has what it wanted, as `head` does.
             Err(error) if error.is::<print::Hangup>() => ExitCode::SUCCESS,
             Err(error) => {

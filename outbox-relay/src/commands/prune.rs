@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
 
 use super::moment::Moment;
 use super::session::Purpose;
 use super::target::Target;
+use super::untouched::{self, Untouched};
 use super::{End, Misuse, print, queries};
 use crate::config::{Retention, RetentionArgs};
 
@@ -36,6 +38,7 @@ pub struct PruneArgs {
 struct Document {
     pruned: i64,
     dry_run: bool,
+    not_pruned: Vec<Untouched>,
 }
 
 impl PruneArgs {
@@ -51,22 +54,30 @@ impl PruneArgs {
         };
         let session = self.target.open("prune", Purpose::Change).await?;
         let before = Moment::Ago(span).resolve(&session).await?;
-        let (mut pruned, mut above) = (0, 0);
+        let (mut pruned, mut above, mut left_out) = (0, 0, Vec::new());
         loop {
-            let page = queries::prune(&session, above, ROWS, before, self.dry_run).await?;
+            let page = queries::prune(&session, above, ROWS, before, self.dry_run).await;
+            let page = page.map_err(|error| match pruned {
+                0 => error,
+                pruned => anyhow!("{error:#}; {pruned} events were pruned before"),
+            })?;
             pruned += page.old;
+            left_out.extend(page.left_out);
             match page.highest {
                 Some(highest) if page.looked_at == ROWS => above = highest,
                 _ => break,
             }
         }
+        let not_pruned = untouched::locked(&session, &left_out).await?;
+        let end = if not_pruned.is_empty() { End::Well } else { End::Findings };
         if self.json {
-            print::document(&Document { pruned, dry_run: self.dry_run })?;
+            print::document(&Document { pruned, dry_run: self.dry_run, not_pruned })?;
         } else {
             let plural = if pruned == 1 { "event" } else { "events" };
             let done = if self.dry_run { "would be pruned" } else { "pruned" };
             print::text(&format!("{pruned} {plural} {done}.\n"))?;
+            untouched::tell(&not_pruned, "pruned", "");
         }
-        Ok(End::Well)
+        Ok(end)
     }
 }

@@ -24,6 +24,13 @@ pub(super) enum Purpose {
     Change,
 }
 
+/// Whether a transaction waits for those of other commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    None,
+    Taken,
+}
+
 /// A session with the database that has the outbox.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -64,29 +71,56 @@ impl Session {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> anyhow::Result<Vec<Row>> {
+        self.bounded(Turn::None, sql, params).await
+    }
+
+    /// The rows of `sql`, which adds audit rows. No other command does so meanwhile.
+    pub(super) async fn change(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> anyhow::Result<Vec<Row>> {
+        self.bounded(Turn::Taken, sql, params).await
+    }
+
+    async fn bounded(
+        &self,
+        turn: Turn,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> anyhow::Result<Vec<Row>> {
         let sql = self.table.fill_in(sql);
-        timeout(self.limit + MARGIN, self.in_transaction(&sql, params))
-            .await
-            .map_err(|_| self.too_slow())?
-            .map_err(|error| self.explain(&error))
+        let done = timeout(self.limit + MARGIN, self.in_transaction(turn, &sql, params)).await;
+        match done.map_err(|_| self.too_slow())? {
+            Ok(rows) => Ok(rows),
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                // On the heap: it asks by this function.
+                Err(Box::pin(self.locked()).await)
+            }
+            Err(error) => Err(self.explain(&error)),
+        }
     }
 
     /// A transaction of its own keeps the settings to itself: behind a pooler the session is somebody else's a moment later, and
     /// must not be left unable to write.
     async fn in_transaction(
         &self,
+        turn: Turn,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
         let client = &self.session.client;
         client
             .batch_execute(match self.purpose {
-                Purpose::Look => "BEGIN READ ONLY",
-                Purpose::Change => "BEGIN",
+                Purpose::Look => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
+                Purpose::Change => "BEGIN ISOLATION LEVEL READ COMMITTED",
             })
             .await?;
         let done = async {
             queries::prepare_transaction(client, self.limit).await?;
+            if turn == Turn::Taken {
+                queries::take_turn(client, &self.table).await?;
+            }
             client.query(sql, params).await
         };
         match done.await {
@@ -107,6 +141,17 @@ impl Session {
     ) -> anyhow::Result<Row> {
         let rows = self.query(sql, params).await?;
         rows.into_iter().next().ok_or_else(|| anyhow!("the database answered without a row"))
+    }
+
+    /// Somebody held for too long what a statement needs.
+    async fn locked(&self) -> anyhow::Error {
+        let holders = queries::find_table_holders(self).await.unwrap_or_default();
+        let who = match holders.first() {
+            Some((holder, Some(table))) => format!("{holder} has {table} locked"),
+            Some((holder, None)) => format!("{holder} is changing events"),
+            None => "somebody has the outbox locked".to_owned(),
+        };
+        anyhow!("{who}: nothing more was changed, try again when that transaction has ended")
     }
 
     fn too_slow(&self) -> anyhow::Error {
@@ -132,9 +177,6 @@ impl Session {
                 "{said}: `outbox-relay check` says what to grant, or use a role that may do more"
             ),
             SqlState::QUERY_CANCELED => self.too_slow(),
-            SqlState::LOCK_NOT_AVAILABLE => {
-                anyhow!("somebody else holds what is to be changed for over 10 s: try again")
-            }
             SqlState::READ_ONLY_SQL_TRANSACTION => anyhow!(
                 "the server is a standby ({said}): name the primary in DATABASE_URL, or all hosts with \
                  target_session_attrs=read-write"

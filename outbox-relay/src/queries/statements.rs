@@ -38,6 +38,11 @@ statements!(
     name_session,
     take_lanes,
     give_lanes,
+    watch_audit,
+    find_overtaken,
+    tell_in_flight,
+    untell_in_flight,
+    confirm_audit,
 );
 
 statements!(

@@ -44,6 +44,7 @@ impl Relay {
     fn published(&mut self, published: Published) {
         let Published { publisher, events, verdicts, unsent, lost } = published;
         measure::decided(&events, &verdicts);
+        self.flight.sent.ended(&events, &verdicts, &unsent);
         if let (Some(last), false) = (events.last(), unsent.is_empty()) {
             for event in &unsent {
                 self.flight.landed(event);
@@ -91,6 +92,7 @@ impl Relay {
 
     /// Says whether the outcome of events was noted.
     fn settled(&mut self, mut settled: Settled) -> bool {
+        self.flight.sent.settled(&settled.places);
         for place in &settled.places {
             self.queue.settled(place);
         }
@@ -113,6 +115,7 @@ impl Relay {
 
     /// Says whether the outcome of events was noted.
     fn settled_again(&mut self, mut settled: Settled) -> bool {
+        self.flight.sent.settled(&settled.places);
         for place in &settled.places {
             self.queue.released(place);
         }

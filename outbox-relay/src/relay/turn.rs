@@ -5,11 +5,13 @@ use std::time::Instant;
 use service_kit::health::Health;
 
 use super::{Outcome, Relay, keep_lanes};
+use crate::config::Config;
 use crate::database::DatabaseError;
 use crate::lanes::LaneSet;
 use crate::lookout::Looked;
 use crate::measure;
 use crate::queries;
+use crate::queue::Queue;
 use crate::settling::Settling;
 use crate::window::BLOCKED;
 
@@ -22,6 +24,7 @@ impl Relay {
             );
         };
         database.tell(self.broker.trouble()).await?;
+        self.acknowledgements.look(database, &mut self.flight).await?;
         let Some(broker) = self.broker.get() else {
             // Another relay may be able to reach the broker.
             keep_lanes(LaneSet::default(), &mut self.queue, &mut self.settling);
@@ -39,10 +42,8 @@ impl Relay {
             self.queue.resume(taken);
             // Before the first look, so that nothing is sent again that is known to be published.
             let unsettled = queries::load_unsettled(database, taken).await?;
-            self.settling.unsettled.add(unsettled);
-            for place in self.settling.unsettled.held(taken, self.config.stuck_holds()) {
-                self.queue.hold(&place);
-            }
+            self.settling.unsettled.add_noted(unsettled);
+            hold_unsettled(taken, &self.config, &self.settling, &mut self.queue);
             self.lookout.start_over();
         }
         if self.lanes.is_leaving() {
@@ -51,6 +52,8 @@ impl Relay {
             self.lanes.hand_over(database, busy).await?;
         }
         if is_blocked {
+            // It may be for long, and people may change what was loaded.
+            self.flight.forget_ahead();
             self.broker.hindered(BLOCKED);
             self.works();
             return Ok(Outcome::Unavailable);
@@ -81,6 +84,9 @@ impl Relay {
         measure::polled(begun.elapsed());
         if looked == Looked::Replaced {
             self.flight.forget_ahead();
+            // Their rows may be the same in another file, or gone.
+            hold_unsettled(self.lanes.open(), &self.config, &self.settling, &mut self.queue);
+            self.settling.unsettled.hurry();
         }
         self.works();
         if let (Some(database), Some(broker)) = (self.database.get(), self.broker.get()) {
@@ -97,6 +103,7 @@ impl Relay {
     fn give_up_looking(&mut self, error: &DatabaseError) -> Outcome {
         self.queue.keep(LaneSet::default());
         self.queue.resume(self.lanes.open());
+        hold_unsettled(self.lanes.open(), &self.config, &self.settling, &mut self.queue);
         self.flight.forget_ahead();
         self.lookout.forget();
         self.database.hindered(&error.to_string());
@@ -121,5 +128,12 @@ fn tell_unsettled(health: &Health, settling: &Settling) {
     match settling.unsettled.note() {
         Some(note) => health.note("unsettled", note),
         None => health.forget_note("unsettled"),
+    }
+}
+
+/// Has the aggregates of `lanes` wait for those of their events that can't be settled.
+fn hold_unsettled(lanes: LaneSet, config: &Config, settling: &Settling, queue: &mut Queue) {
+    for place in settling.unsettled.held(lanes, config.stuck_holds()) {
+        queue.hold(&place);
     }
 }

@@ -1,11 +1,12 @@
--- retry_events: makes events due that wait for their next attempt or are stuck, and notes who wanted it; returns which
+-- retry_events: makes events due that wait for their next attempt or are stuck, and that nobody has locked, and notes who wanted it;
+-- returns which, and the ids of their audit rows
 -- $1: event_ids; $2: who; $3: why
-WITH held_back AS (
+WITH held_back AS MATERIALIZED (
     SELECT id, event_id, attempts, next_attempt_at, last_error
     FROM {outbox}
     WHERE event_id = ANY ($1::uuid[]) AND published_at IS NULL AND next_attempt_at > now()
     ORDER BY id
-    FOR UPDATE
+    FOR NO KEY UPDATE SKIP LOCKED
 ),
 due AS (
     UPDATE {outbox} AS event
@@ -22,4 +23,4 @@ SELECT $2::text,
        json_build_object('attempts', attempts, 'next_attempt_at', next_attempt_at, 'last_error', last_error)
 FROM due
 ORDER BY id
-RETURNING event_id
+RETURNING event_id, id

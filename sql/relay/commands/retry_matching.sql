@@ -1,8 +1,9 @@
 -- retry_matching: makes events due that wait for their next attempt or are stuck, as many as a statement should change, and notes
--- who wanted it; returns how many, and the highest id
+-- who wanted it; leaves out those that somebody has locked; returns how many, the highest id that was looked at, the latest audit row, and the
+-- event_ids that were left out
 -- $1: above which id; $2: how many at the most; $3: only stuck ones; $4: aggregate_id; $5: event_type; NULL: any; $6: who; $7: why
-WITH held_back AS (
-    SELECT id, event_id, attempts, next_attempt_at, last_error
+WITH wanted AS MATERIALIZED (
+    SELECT id, event_id
     FROM {outbox}
     WHERE id > $1::bigint
       AND published_at IS NULL
@@ -12,7 +13,13 @@ WITH held_back AS (
       AND ($5::text IS NULL OR event_type = $5)
     ORDER BY id
     LIMIT $2::bigint
-    FOR UPDATE
+),
+held_back AS MATERIALIZED (
+    SELECT id, event_id, attempts, next_attempt_at, last_error
+    FROM {outbox}
+    WHERE id = ANY (ARRAY(SELECT id FROM wanted)) AND published_at IS NULL AND next_attempt_at > now()
+    ORDER BY id
+    FOR NO KEY UPDATE SKIP LOCKED
 ),
 due AS (
     UPDATE {outbox} AS event
@@ -30,5 +37,9 @@ noted AS (
            json_build_object('attempts', attempts, 'next_attempt_at', next_attempt_at, 'last_error', last_error)
     FROM due
     ORDER BY id
+    RETURNING id
 )
-SELECT count(*), max(id) FROM due
+SELECT (SELECT count(*) FROM due),
+       (SELECT max(id) FROM wanted),
+       (SELECT max(id) FROM noted),
+       ARRAY(SELECT event_id FROM wanted WHERE id NOT IN (SELECT id FROM due) ORDER BY id)

@@ -98,7 +98,7 @@ impl ReplayArgs {
             Vec::new()
         } else {
             let there = queries::find_published(&session, &self.event_ids).await?;
-            untouched::of(&session, &self.event_ids, &there).await?
+            untouched::of(&session, &self.event_ids, there, |_| false).await?
         };
         let mut document = Document {
             matched: extent.count,
@@ -171,9 +171,7 @@ impl ReplayArgs {
         };
         let plural = if count == 1 { "event" } else { "events" };
         print::text(&format!("{count} {plural} {done}.\n"))?;
-        for event in &document.not_replayed {
-            print::aside(&event.sentence("replayed", "it is not published yet"));
-        }
+        untouched::tell(&document.not_replayed, "replayed", "it is not published yet");
         for failure in document.failed.iter().take(FAILURES_TOLD) {
             print::aside(&super::plain::line(&format!("{}: {}", failure.event_id, failure.reason)));
         }

@@ -57,5 +57,5 @@ pub(super) async fn note_replay(
 ) -> anyhow::Result<()> {
     let sql = include_str!("../../../../sql/relay/commands/note_replay.sql");
     let Signature { actor, reason } = signature;
-    session.query(sql, &[actor, reason, &event_id, &detail]).await.map(drop)
+    session.change(sql, &[actor, reason, &event_id, &detail]).await.map(drop)
 }

@@ -1,0 +1,45 @@
+//! What people do to events, and what this relay says about it.
+
+use crate::database::{Database, DatabaseError};
+
+/// The id of the latest audit row, 0 while there is none.
+pub(crate) async fn watch_audit(database: &Database) -> Result<i64, DatabaseError> {
+    let row = database.claim.query_one(&database.claims.watch_audit, &[]).await?;
+    Ok(row.try_get::<_, Option<i64>>("audited")?.unwrap_or(0))
+}
+
+/// The audit rows in `above..=up_to` that keep one of the `sent` events as it was before.
+pub(crate) async fn find_overtaken(
+    database: &Database,
+    above: i64,
+    up_to: i64,
+    sent: &[i64],
+    most: i64,
+) -> Result<Vec<i64>, DatabaseError> {
+    let statement = &database.claims.find_overtaken;
+    let sent: Vec<String> = sent.iter().map(i64::to_string).collect();
+    let rows = database.claim.query(statement, &[&above, &up_to, &sent, &most]).await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+}
+
+pub(crate) async fn tell_in_flight(
+    database: &Database,
+    audit_ids: &[i64],
+) -> Result<(), DatabaseError> {
+    database.claim.query(&database.claims.tell_in_flight, &[&audit_ids]).await.map(drop)
+}
+
+pub(crate) async fn untell_in_flight(
+    database: &Database,
+    audit_ids: &[i64],
+) -> Result<(), DatabaseError> {
+    database.claim.query(&database.claims.untell_in_flight, &[&audit_ids]).await.map(drop)
+}
+
+pub(crate) async fn confirm_audit(
+    database: &Database,
+    audit_id: i64,
+    before: Option<i64>,
+) -> Result<(), DatabaseError> {
+    database.claim.query_one(&database.claims.confirm_audit, &[&audit_id, &before]).await.map(drop)
+}

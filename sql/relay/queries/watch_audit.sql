@@ -1,0 +1,2 @@
+-- watch_audit: the latest row of the audit table
+SELECT max(id) AS audited FROM {audit}

@@ -1,0 +1,328 @@
+//! A command that changes events ends when no relay will send them as they were before, or says which may.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use lapin::message::BasicGetMessage;
+use pipeline_tests::frozen::Frozen;
+use pipeline_tests::outbox::{Outbox, PATIENCE, Stepped, connect, eventually};
+use pipeline_tests::relay_command::outbox_relay;
+use pipeline_tests::terminal::on_a_terminal;
+use pipeline_tests::withheld::Withheld;
+use serde_json::{Value, json};
+use stack::ProcessId;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+/// Adds an event; returns its `event_id`.
+async fn add(outbox: &Outbox, aggregate: &str, next: Option<&str>) -> anyhow::Result<String> {
+    let insert =
+        "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
+         VALUES ('order', $1, 'order.created', '{\"as\": \"before\"}', $2::text::timestamptz)
+         RETURNING event_id";
+    let row = outbox.sql.query_one(insert, &[&aggregate, &next]).await?;
+    Ok(row.get::<_, Uuid>(0).to_string())
+}
+
+/// An outbox whose relays reach their broker through something that can withhold its answers.
+async fn withheld() -> anyhow::Result<(Outbox, Withheld)> {
+    let mut outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    let (broker, url) = Withheld::before(&outbox.vhost.amqp_url).await?;
+    outbox.vhost.amqp_url = url;
+    Ok((outbox, broker))
+}
+
+#[tokio::test]
+async fn a_discarded_event_that_is_in_flight_is_told_and_no_other() -> anyhow::Result<()> {
+    let (outbox, broker) = withheld().await?;
+    let relay = outbox.relay_process(&[]).await?;
+    relay.wait_for_line("took lanes", PATIENCE).await?;
+    broker.withhold(true);
+    let sent = add(&outbox, "1", None).await?;
+    eventually("it is in the queue", async || Ok(outbox.depth("all").await? == 1)).await?;
+    let [stuck, behind] =
+        [add(&outbox, "2", Some("infinity")).await?, add(&outbox, "1", None).await?];
+
+    let ids = [stuck.as_str(), &behind, &sent];
+    let ended =
+        outbox.command(&[&["discard", "--json", "--reason", "x"], &ids[..]].concat()).await?;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let document = ended.json()?;
+    assert_eq!(document["discarded"].as_array().context("an array")?.len(), 3);
+    assert_eq!(document["in_flight"], json!([sent]), "{document}");
+    assert_eq!(document["not_confirmed_by"], json!([]));
+
+    broker.withhold(false);
+    outbox.all_published().await?;
+    relay.wait_for_line("that had been sent already", PATIENCE).await?;
+    let third = add(&outbox, "1", None).await?;
+    outbox.all_published().await?;
+    let arrived = outbox.take_all("all").await?;
+    let arrived: Vec<String> = arrived.iter().filter_map(message_id).collect();
+    assert_eq!(arrived, [sent.clone(), third], "the others are not sent");
+
+    // What was in flight once is so no more.
+    let later = add(&outbox, "2", Some("infinity")).await?;
+    let ended = outbox.command(&["discard", "--reason", "x", &later]).await?;
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ended:?}");
+    Ok(())
+}
+
+fn message_id(message: &BasicGetMessage) -> Option<String> {
+    message.delivery.properties.message_id().as_ref().map(ToString::to_string)
+}
+
+#[tokio::test]
+async fn an_event_that_was_published_in_the_moment_of_its_discard_is_told() -> anyhow::Result<()> {
+    let (outbox, broker) = withheld().await?;
+    let mut relay = outbox.relay(&[])?;
+    relay.until_idle().await?;
+    broker.withhold(true);
+    let sent: Uuid = add(&outbox, "1", None).await?.parse()?;
+    relay
+        .work_until(eventually("it is sent", async || Ok(outbox.depth("all").await? == 1)))
+        .await?;
+    // Confirmed, and settled as gone, before the relay looks at the audit table again: mostly, as it does ten times a second.
+    let discard = include_str!("../../sql/relay/commands/discard.sql");
+    let discard = discard.replace("{outbox}", "outbox").replace("{audit}", "outbox_audit");
+    let discarded = outbox.sql.query_one(&discard, &[&vec![sent], &"alice", &"x"]).await?;
+    broker.withhold(false);
+    relay.until_idle().await?;
+    let confirmed = "SELECT objid::bigint FROM pg_locks
+                     WHERE locktype = 'advisory' AND classid::bigint = 1869968384 + 67";
+    let audit_id: i64 = discarded.get("id");
+    let confirms = eventually("the relay confirms", async || {
+        Ok(outbox.count(confirmed, &[]).await? == audit_id)
+    });
+    relay.work_until(confirms).await?;
+    let told = confirmed.replace("+ 67", "+ 68");
+    assert_eq!(outbox.count(&told, &[]).await?, audit_id);
+    Ok(())
+}
+
+/// A session that is at work at the outbox like a relay, and its pid.
+async fn at_work(outbox: &Outbox) -> anyhow::Result<(Client, i32)> {
+    let relay = connect(&outbox.relay_url).await?;
+    relay
+        .batch_execute(
+            "SET application_name = 'outbox-relay';
+             SELECT pg_advisory_lock_shared(1869968384 + 64, 'outbox'::regclass::oid::integer)",
+        )
+        .await?;
+    let pid = relay.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
+    Ok((relay, pid))
+}
+
+/// One that has confirmed no audit row, and does nothing more: one that was frozen, for as long as the server keeps its session.
+async fn hanging(outbox: &Outbox) -> anyhow::Result<(Client, i32)> {
+    let (relay, pid) = at_work(outbox).await?;
+    relay.batch_execute("SELECT pg_advisory_lock_shared(1869968384 + 67, 0)").await?;
+    Ok((relay, pid))
+}
+
+#[tokio::test]
+async fn each_relay_at_work_confirms_and_one_that_does_not_is_named() -> anyhow::Result<()> {
+    for (arguments, done) in
+        [(&["discard", "--reason", "x"][..], "discarded"), (&["retry"], "retried")]
+    {
+        let outbox = Outbox::new().await?;
+        outbox.queue("all", "#").await?;
+        let (_first, _) = outbox.joined_by(&[]).await?;
+        let (_second, _) = outbox.joined_by(&[]).await?;
+        let stuck = add(&outbox, "1", Some("infinity")).await?;
+        let begun = Instant::now();
+        let ended = outbox.command(&[arguments, &[&stuck]].concat()).await?;
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ended:?}");
+        ensure!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+
+        let (_third, pid) = hanging(&outbox).await?;
+        let stuck = add(&outbox, "2", Some("infinity")).await?;
+        let begun = Instant::now();
+        let ended = outbox.command(&[arguments, &["--json", &stuck]].concat()).await?;
+        let took = begun.elapsed();
+        let document = ended.json()?;
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        let silent = json!([{ "pid": pid, "name": "outbox-relay", "why": "late" }]);
+        assert_eq!(document["not_confirmed_by"], silent, "{document}");
+        let is_done = document[done] == json!([stuck]) || document[done] == 1;
+        assert!(is_done, "it is done nevertheless: {document}");
+        ensure!(took < Duration::from_secs(14), "it took {took:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn on_a_terminal_it_is_told_whom_a_command_waits_for() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    let (_relay, pid) = hanging(&outbox).await?;
+    let stuck = add(&outbox, "1", Some("infinity")).await?;
+    let ended = on_a_terminal(&outbox, &["discard", "--reason", "x", &stuck], "").await?;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let waits = format!("waiting for outbox-relay (pid {pid}) to confirm");
+    assert!(ended.out.contains(&waits), "{ended:?}");
+    assert!(ended.out.contains("did not confirm within 10 s"), "{ended:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_relay_of_an_older_release_is_named() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    // It knows nothing of confirming.
+    let (_old, _) = at_work(&outbox).await?;
+    let stuck = add(&outbox, "1", Some("infinity")).await?;
+    let ended = outbox.command(&["discard", "--reason", "x", &stuck]).await?;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.err.contains("(an older release?)"), "{ended:?}");
+    assert!(ended.out.starts_with("1 event is discarded"), "{ended:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_relay_that_ends_before_it_confirms_is_named() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    let (relay, pid) = outbox.joined_by(&[]).await?;
+    let stuck = add(&outbox, "1", Some("infinity")).await?;
+    let _frozen = Frozen::new(ProcessId::of(relay.pid()).context("it runs")?)?;
+    let arguments = ["discard", "--json", "--reason", "x", &stuck];
+    let discards = outbox.command(&arguments);
+    let kills = async {
+        eventually("it is discarded", async || Ok(outbox.pending().await? == 0)).await?;
+        relay.sigkill()
+    };
+    let (ended, killed) = tokio::join!(discards, kills);
+    killed?;
+    let document = ended?.json()?;
+    let silent = json!([{ "pid": pid, "name": "outbox-relay", "why": "gone" }]);
+    assert_eq!(document["not_confirmed_by"], silent, "{document}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_relay_that_may_not_read_what_people_did_is_named_and_goes_on() -> anyhow::Result<()> {
+    let (outbox, broker) = withheld().await?;
+    let relay = outbox.relay_process(&[]).await?;
+    relay.wait_for_line("took lanes", PATIENCE).await?;
+    broker.withhold(true);
+    let sent = add(&outbox, "1", None).await?;
+    eventually("it is in the queue", async || Ok(outbox.depth("all").await? == 1)).await?;
+    outbox
+        .sql
+        .batch_execute(
+            "REVOKE SELECT ON outbox_audit FROM outbox_relay;
+             GRANT SELECT (id) ON outbox_audit TO outbox_relay",
+        )
+        .await?;
+    let settings = [("DATABASE_URL", outbox.database.url.as_str())];
+    let discard = ["discard", "--reason", "x", "--json", sent.as_str()];
+    let ended = outbox_relay(&discard, &settings).await?;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert_eq!(ended.json()?["not_confirmed_by"][0]["why"], "late", "{ended:?}");
+    relay.wait_for_line("could not be confirmed to the command", PATIENCE).await?;
+    broker.withhold(false);
+    add(&outbox, "2", None).await?;
+    outbox.all_published().await?;
+    assert!(!relay.log().contains("postgresql is not reachable"), "{}", relay.log());
+    Ok(())
+}
+
+/// A relay that has the first of three events of an aggregate in flight, and the others loaded; the others' ids.
+async fn loaded_ahead(
+    outbox: &Outbox,
+    broker: &Withheld,
+) -> anyhow::Result<(Stepped, [String; 2])> {
+    let mut relay = outbox.relay(&[])?;
+    relay.until_idle().await?;
+    broker.withhold(true);
+    add(outbox, "1", None).await?;
+    let behind = [add(outbox, "1", None).await?, add(outbox, "1", None).await?];
+    // It begins the window and loads ahead in one and the same turn.
+    relay
+        .work_until(eventually("it is sent", async || Ok(outbox.depth("all").await? == 1)))
+        .await?;
+    Ok((relay, behind))
+}
+
+/// What the messages in the queue say.
+async fn arrived(outbox: &Outbox) -> anyhow::Result<Vec<String>> {
+    let messages = outbox.take_all("all").await?;
+    let said = messages.iter().map(|message| {
+        let body: Value = serde_json::from_slice(&message.delivery.data)?;
+        Ok(body["data"]["as"].as_str().context("it says")?.to_owned())
+    });
+    said.collect()
+}
+
+const EDIT: &str =
+    r#"UPDATE outbox SET payload = '{"as": "after"}' WHERE event_id = $1::text::uuid"#;
+
+#[tokio::test]
+async fn an_edit_of_an_event_that_was_loaded_ahead_is_what_is_published_after_a_second()
+-> anyhow::Result<()> {
+    let (outbox, broker) = withheld().await?;
+    let (mut relay, [second, third]) = loaded_ahead(&outbox, &broker).await?;
+    for event in [&second, &third] {
+        outbox.sql.execute(EDIT, &[event]).await?;
+    }
+    // The age after which it is forgotten is what is tried here.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1100) {
+        Box::pin(relay.relay.run_once()).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    broker.withhold(false);
+    relay.until_idle().await?;
+    assert_eq!(arrived(&outbox).await?, ["before", "after", "after"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_edit_is_what_is_published_once_a_command_has_returned() -> anyhow::Result<()> {
+    let (outbox, broker) = withheld().await?;
+    let stuck = add(&outbox, "2", Some("infinity")).await?;
+    let (mut relay, [second, third]) = loaded_ahead(&outbox, &broker).await?;
+    outbox.sql.execute(EDIT, &[&second]).await?;
+    let arguments = ["discard", "--reason", "x", "--json", &stuck, &third];
+    let ended = relay.work_until(outbox.command(&arguments)).await?;
+    broker.withhold(false);
+    assert_eq!((ended.code, &ended.json()?["in_flight"]), (Some(0), &json!([])), "{ended:?}");
+    relay.until_idle().await?;
+    assert_eq!(arrived(&outbox).await?, ["before", "after"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_command_waits_for_the_turn_of_others_and_not_for_long() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    // Built before the time is taken.
+    stack::binary("outbox-relay").await?;
+    let turn = connect(&outbox.relay_url).await?;
+    turn.batch_execute(
+        "SET application_name = 'another command'; BEGIN;
+         SELECT pg_advisory_xact_lock(1869968384 + 66, 'outbox'::regclass::oid::integer)",
+    )
+    .await?;
+    let stuck = add(&outbox, "1", Some("infinity")).await?;
+    for arguments in [&["discard", "--reason", "x"][..], &["retry"]] {
+        let begun = Instant::now();
+        let ended = outbox.command(&[arguments, &[&stuck]].concat()).await?;
+        let took = begun.elapsed();
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.err.contains("another command (pid "), "{ended:?}");
+        assert!(ended.err.contains("is changing events"), "{ended:?}");
+        ensure!(took < Duration::from_secs(10), "it took {took:?}");
+    }
+    let waits = async {
+        let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        eventually("it waits", async || Ok(outbox.count(waits, &[]).await? == 1)).await?;
+        assert!(outbox.audit().await?.is_empty(), "it has drawn no id yet");
+        turn.batch_execute("COMMIT").await?;
+        anyhow::Ok(())
+    };
+    let arguments = ["discard", "--reason", "x", &stuck];
+    let (ended, waited) = tokio::join!(outbox.command(&arguments), waits);
+    waited?;
+    assert_eq!(ended?.code, Some(0));
+    Ok(())
+}

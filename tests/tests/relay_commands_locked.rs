@@ -1,0 +1,214 @@
+//! A person's idle transaction has something locked: a command does what it can for all else, says what is locked and by whom, and ends soon.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use pipeline_tests::outbox::{Outbox, connect};
+use serde_json::{Value, json};
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+/// What somebody has locked, in as many sessions as there are statements.
+const LOCKS: [(&str, &[&str]); 6] = [
+    ("the row", &["SELECT FROM outbox WHERE aggregate_id = 'locked' FOR UPDATE"]),
+    ("a share of the row", &["SELECT FROM outbox WHERE aggregate_id = 'locked' FOR SHARE"]),
+    (
+        "two shares of the row",
+        &[
+            "SELECT FROM outbox WHERE aggregate_id = 'locked' FOR SHARE",
+            "SELECT FROM outbox WHERE aggregate_id = 'locked' FOR SHARE",
+        ],
+    ),
+    ("the row's key", &["SELECT FROM outbox WHERE aggregate_id = 'locked' FOR KEY SHARE"]),
+    ("an uncommitted delete", &["DELETE FROM outbox WHERE aggregate_id = 'locked'"]),
+    ("the table", &["LOCK TABLE outbox IN SHARE MODE"]),
+];
+
+/// What a command does beside a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Does {
+    /// It need not wait for such a lock.
+    All,
+    /// It must not wait for the locked row.
+    AllOthers,
+    /// It can't do anything: it may wait for some seconds.
+    Nothing,
+}
+use Does::{All, AllOthers, Nothing};
+
+/// A command, and what it does beside each of [`LOCKS`].
+struct Case {
+    arguments: &'static [&'static str],
+    /// It takes the events as arguments.
+    is_named: bool,
+    /// What its events are like.
+    events: &'static str,
+    /// In its JSON: what it did, and what not.
+    members: [&'static str; 2],
+    does: [Does; 6],
+}
+
+const STUCK: &str = "NULL, 'infinity'";
+const PUBLISHED: &str = "now() - interval '2 hours', NULL";
+
+async fn events(outbox: &Outbox, columns: &str) -> anyhow::Result<[String; 3]> {
+    let insert = format!(
+        "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, published_at, next_attempt_at)
+         SELECT 'order', name, 'order.created', '{{}}', {columns}
+         FROM unnest(ARRAY['before', 'locked', 'behind']) WITH ORDINALITY AS named (name, n) ORDER BY n
+         RETURNING event_id"
+    );
+    let rows = outbox.sql.query(&insert, &[]).await?;
+    Ok([0, 1, 2].map(|row: usize| rows[row].get::<_, Uuid>(0).to_string()))
+}
+
+/// Sessions that hold the lock, with their pids.
+async fn lock(outbox: &Outbox, statements: &[&str]) -> anyhow::Result<(Vec<Client>, Vec<i32>)> {
+    let (mut sessions, mut pids) = (Vec::new(), Vec::new());
+    for statement in statements {
+        let session = connect(&outbox.database.url).await?;
+        session
+            .batch_execute(&format!("SET application_name = 'psql of bob'; BEGIN; {statement}"))
+            .await?;
+        pids.push(session.query_one("SELECT pg_backend_pid()", &[]).await?.get(0));
+        sessions.push(session);
+    }
+    Ok((sessions, pids))
+}
+
+/// How many events a member of a command's JSON is about.
+fn count(value: &Value) -> u64 {
+    value.as_u64().or_else(|| Some(value.as_array()?.len() as u64)).unwrap_or(0)
+}
+
+async fn try_all(case: Case) -> anyhow::Result<()> {
+    // Built before the time is taken.
+    stack::binary("outbox-relay").await?;
+    for ((name, statements), does) in LOCKS.iter().zip(case.does) {
+        let outbox = Outbox::new().await?;
+        outbox.queue("all", "#").await?;
+        let ids = events(&outbox, case.events).await?;
+        // A role that may not see of other roles what they are called would be told the pid alone.
+        outbox.sql.batch_execute("GRANT pg_read_all_stats TO outbox_relay").await?;
+        let (sessions, pids) = lock(&outbox, statements).await?;
+        let mut arguments = [case.arguments, &["--json"]].concat();
+        if case.is_named {
+            arguments.extend(ids.iter().map(String::as_str));
+        }
+        let begun = Instant::now();
+        let ended = outbox.command(&arguments).await?;
+        let took = begun.elapsed();
+        ensure!(took < Duration::from_secs(10), "{arguments:?} beside {name} took {took:?}");
+        let said = format!("{arguments:?} beside {name}: {ended:?}");
+        match does {
+            All => {
+                let document = ended.json()?;
+                assert_eq!((ended.code, count(&document[case.members[0]])), (Some(0), 3), "{said}");
+            }
+            AllOthers => {
+                ensure!(took < Duration::from_secs(5), "{arguments:?} beside {name} took {took:?}");
+                let document = ended.json()?;
+                assert_eq!((ended.code, count(&document[case.members[0]])), (Some(1), 2), "{said}");
+                let holders: Vec<Value> =
+                    pids.iter().map(|pid| json!({ "pid": pid, "name": "psql of bob" })).collect();
+                let left = json!([{ "event_id": ids[1], "why": "locked", "locked_by": holders }]);
+                assert_eq!(document[case.members[1]], left, "{said}");
+                let text: Vec<&str> =
+                    arguments.iter().copied().filter(|argument| *argument != "--json").collect();
+                let told = outbox.command(&text).await?;
+                let sentence = format!("psql of bob (pid {}) has it locked", pids[0]);
+                assert!(told.err.contains(&sentence) && told.err.contains(&ids[1]), "{told:?}");
+            }
+            Nothing => {
+                assert_eq!(ended.code, Some(1), "{said}");
+                let sentence = format!("psql of bob (pid {}) has \"outbox\" locked", pids[0]);
+                assert!(ended.err.contains(&sentence), "{said}");
+                assert!(outbox.audit().await?.is_empty(), "{said}");
+                assert_eq!(outbox.count("SELECT count(*) FROM outbox", &[]).await?, 3, "{said}");
+            }
+        }
+        // Nothing is in the way any more.
+        drop(sessions);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn discard_goes_past_what_somebody_has_locked() -> anyhow::Result<()> {
+    try_all(Case {
+        arguments: &["discard", "--reason", "x"],
+        is_named: true,
+        events: STUCK,
+        members: ["discarded", "not_discarded"],
+        does: [AllOthers, AllOthers, AllOthers, AllOthers, AllOthers, Nothing],
+    })
+    .await
+}
+
+#[tokio::test]
+async fn retry_goes_past_what_somebody_has_locked() -> anyhow::Result<()> {
+    try_all(Case {
+        arguments: &["retry"],
+        is_named: true,
+        events: STUCK,
+        members: ["retried", "not_retried"],
+        // A foreign key's check does not keep an event from being due.
+        does: [AllOthers, AllOthers, AllOthers, All, AllOthers, Nothing],
+    })
+    .await
+}
+
+#[tokio::test]
+async fn retry_of_all_that_is_stuck_goes_past_what_somebody_has_locked() -> anyhow::Result<()> {
+    try_all(Case {
+        arguments: &["retry", "--stuck"],
+        is_named: false,
+        events: STUCK,
+        members: ["retried", "not_retried"],
+        does: [AllOthers, AllOthers, AllOthers, All, AllOthers, Nothing],
+    })
+    .await
+}
+
+#[tokio::test]
+async fn replay_waits_for_no_lock() -> anyhow::Result<()> {
+    try_all(Case {
+        arguments: &["replay"],
+        is_named: true,
+        events: PUBLISHED,
+        members: ["replayed", "not_replayed"],
+        does: [All; 6],
+    })
+    .await
+}
+
+#[tokio::test]
+async fn prune_goes_past_what_somebody_has_locked() -> anyhow::Result<()> {
+    try_all(Case {
+        arguments: &["prune", "--older-than", "1h"],
+        is_named: false,
+        events: PUBLISHED,
+        members: ["pruned", "not_pruned"],
+        does: [AllOthers, AllOthers, AllOthers, AllOthers, AllOthers, Nothing],
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_locked_audit_table_is_named_and_nothing_is_changed() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    stack::binary("outbox-relay").await?;
+    let [stuck, ..] = events(&outbox, STUCK).await?;
+    let (_sessions, pids) = lock(&outbox, &["LOCK TABLE outbox_audit IN SHARE MODE"]).await?;
+    for arguments in [&["discard", "--reason", "x"][..], &["retry"]] {
+        let begun = Instant::now();
+        let ended = outbox.command(&[arguments, &[&stuck]].concat()).await?;
+        ensure!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let sentence = format!("(pid {}) has \"outbox_audit\" locked", pids[0]);
+        assert!(ended.err.contains(&sentence), "{ended:?}");
+    }
+    let held_back = "SELECT count(*) FROM outbox WHERE next_attempt_at = 'infinity'";
+    assert_eq!(outbox.count(held_back, &[]).await?, 3);
+    Ok(())
+}
