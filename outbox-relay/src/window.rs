@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use service_kit::amqp::{Failure, Outcome, Return};
-use service_kit::health::Dependency;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -26,8 +25,6 @@ pub(crate) struct Patience {
     pub(crate) stop: CancellationToken,
     /// Longest wait from that moment on.
     pub(crate) drain: Duration,
-    /// Where it is told that the broker has publishers wait.
-    pub(crate) broker: Dependency,
 }
 
 impl Patience {
@@ -44,13 +41,13 @@ impl Patience {
     }
 
     /// Completes when the broker could have confirmed and did not. While it blocks the connection nothing is written to
-    /// it, not even a goodbye: a new connection would leave the old one behind, and send its messages besides.
+    /// it, not even a goodbye: a new connection would leave the old one behind, and send its messages besides. A broker that is gone meanwhile
+    /// ends the connection by its missing heartbeats, and the wait with it.
     async fn runs_out(&self, publisher: &Publisher) {
         let mut end = Instant::now() + self.confirm;
         loop {
             let now = Instant::now();
             if publisher.is_blocked() {
-                self.broker.down(BLOCKED);
                 end = now + self.confirm;
             } else if now >= end {
                 return;

@@ -6,7 +6,6 @@ use super::{Outcome, Relay};
 use crate::database::DatabaseError;
 use crate::lanes::LaneSet;
 use crate::measure;
-use crate::window::BLOCKED;
 
 impl Relay {
     pub(super) async fn turn(&mut self) -> Result<Outcome, DatabaseError> {
@@ -40,7 +39,6 @@ impl Relay {
             self.lanes.hand_over(database, busy).await?;
         }
         if is_blocked {
-            self.broker.hindered(BLOCKED);
             self.works();
             return Ok(Outcome::Unavailable);
         }

@@ -45,6 +45,10 @@ pub(super) struct State {
 
 #[derive(Debug, Default)]
 pub(super) struct Known {
+    /// The broker was asked to open the channel.
+    pub(super) is_requested: bool,
+    /// The broker was asked to close the channel.
+    pub(super) is_closing: bool,
     /// The request under way is done.
     pub(super) answered: bool,
     /// Those in the queue that was asked for last.
@@ -85,8 +89,10 @@ impl Channel {
         let state = Arc::<State>::default();
         let id = shared.add_channel(&state).map_err(Failure::Lost)?;
         let channel = Self { shared, state, id };
-        let open = channel::AMQPMethod::Open(channel::Open {});
-        channel.ask(AMQPClass::Channel(open)).await?;
+        let open = AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {}));
+        channel.shared.send(id, open).await.map_err(Failure::Lost)?;
+        channel.state.lock().is_requested = true;
+        channel.wait_until(|known| known.answered).await?;
         Ok(channel)
     }
 
@@ -147,18 +153,13 @@ impl Channel {
     /// # Errors
     /// See [`Failure`].
     pub async fn close(&self) -> Result<(), Failure> {
-        const SUCCESS: u16 = 200;
         self.give_up_deliveries();
         if let Some(refusal) = self.refusal() {
             return Err(Failure::Refused(refusal));
         }
-        let close = channel::AMQPMethod::Close(channel::Close {
-            reply_code: SUCCESS,
-            reply_text: "OK".into(),
-            class_id: 0,
-            method_id: 0,
-        });
-        self.ask(AMQPClass::Channel(close)).await
+        self.state.lock().answered = false;
+        self.shared.close_channel(self.id, &self.state);
+        self.wait_until(|known| known.answered).await
     }
 
     /// Whether it can be used, as far as is known.
@@ -246,7 +247,25 @@ impl Channel {
 }
 
 impl Drop for Channel {
+    /// Has the broker close the channel as well.
     fn drop(&mut self) {
         self.give_up_deliveries();
+        self.shared.close_channel(self.id, &self.state);
     }
+}
+
+/// Says goodbye to a channel.
+pub(super) fn close() -> AMQPClass {
+    const SUCCESS: u16 = 200;
+    AMQPClass::Channel(channel::AMQPMethod::Close(channel::Close {
+        reply_code: SUCCESS,
+        reply_text: "OK".into(),
+        class_id: 0,
+        method_id: 0,
+    }))
+}
+
+/// Answers the broker's goodbye.
+pub(super) fn close_ok() -> AMQPClass {
+    AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {}))
 }

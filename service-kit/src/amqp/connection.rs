@@ -50,16 +50,19 @@ impl Connection {
     fn start(agreed: handshake::Agreed) -> Self {
         let handshake::Agreed { stream, received, frame_max, channel_max, heartbeat } = agreed;
         let (reading, writing) = tokio::io::split(stream);
+        let (answers, to_answer) = mpsc::channel(ANSWERS);
+        let (closing, to_close) = mpsc::unbounded_channel();
+        let over = CancellationToken::new();
         let shared = Arc::new(Shared {
-            writer: AsyncMutex::new(Writer::new(writing, frame_max)),
+            writer: AsyncMutex::new(Writer::new(writing, frame_max, over.clone())),
             channels: Mutex::default(),
+            closing,
             blocked: AtomicBool::new(false),
             ended: OnceLock::new(),
-            over: CancellationToken::new(),
+            over,
             frame_max,
             channel_max,
         });
-        let (answers, to_answer) = mpsc::channel(ANSWERS);
         let mut tasks = JoinSet::new();
         let reader = reader::Reader {
             shared: Arc::clone(&shared),
@@ -70,7 +73,7 @@ impl Connection {
             arrived: None,
         };
         tasks.spawn(reader.read(heartbeat));
-        tasks.spawn(keeper::keep(Arc::clone(&shared), to_answer, heartbeat));
+        tasks.spawn(keeper::keep(Arc::clone(&shared), to_answer, to_close, heartbeat));
         Self { shared, _tasks: tasks }
     }
 
@@ -79,9 +82,9 @@ impl Connection {
         self.shared.ended()
     }
 
-    /// Whether the broker has told publishers to wait (<https://www.rabbitmq.com/docs/alarms>).
+    /// Whether the broker has told publishers to wait (<https://www.rabbitmq.com/docs/alarms>). A connection that has ended is not blocked.
     pub fn is_blocked(&self) -> bool {
-        self.shared.blocked.load(Ordering::Relaxed)
+        self.shared.ended().is_none() && self.shared.blocked.load(Ordering::Relaxed)
     }
 
     /// The longest frame that both sides agreed on, in bytes.
@@ -116,6 +119,8 @@ pub(super) struct Shared {
     pub(super) writer: AsyncMutex<Writer>,
     /// The channels that are open, or of whose end the broker does not know yet.
     channels: Mutex<HashMap<u16, Arc<State>>>,
+    /// Channels that nobody uses any more, for the [`keeper`] to close.
+    closing: mpsc::UnboundedSender<(u16, Arc<State>)>,
     pub(super) blocked: AtomicBool,
     ended: OnceLock<String>,
     over: CancellationToken,
@@ -187,6 +192,16 @@ impl Shared {
 
     pub(super) fn channel(&self, id: u16) -> Option<Arc<State>> {
         self.channels().get(&id).cloned()
+    }
+
+    /// Has the channel closed, unless it is closed already.
+    pub(super) fn close_channel(&self, id: u16, state: &Arc<State>) {
+        if state.lock().is_requested {
+            // Nobody takes it once the connection is over, and its channels with it.
+            self.closing.send((id, Arc::clone(state))).ok();
+        } else {
+            self.remove_channel(id);
+        }
     }
 
     /// Both sides know that the channel is closed: its number is free.

@@ -3,7 +3,6 @@
 use serde::Serialize;
 use service_kit::backoff::Backoff;
 use service_kit::broker::BrokerUrl;
-use service_kit::health::{Health, Need};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -49,12 +48,7 @@ impl Sender {
             url: url.clone(),
             topology: Topology::new(relay),
             form: Form::replaying(relay),
-            patience: Patience {
-                confirm: relay.relay_confirm_timeout,
-                stop,
-                drain: DRAIN,
-                broker: Health::default().dependency("rabbitmq", Need::Required),
-            },
+            patience: Patience { confirm: relay.relay_confirm_timeout, stop, drain: DRAIN },
             link: None,
         };
         let connected = sender.open().await;
