@@ -39,6 +39,8 @@ pub(crate) struct Place {
 pub(crate) struct Queue {
     ordered: bool,
     ready: VecDeque<Place>,
+    /// Those that are ready as well, and are sent by themselves.
+    apart: VecDeque<Place>,
     lines: HashMap<i64, Line>,
     /// Every event that is ready, waits behind another, is in flight or not settled yet.
     known: HashSet<i64>,
@@ -54,6 +56,7 @@ impl Queue {
         Self {
             ordered,
             ready: VecDeque::new(),
+            apart: VecDeque::new(),
             lines: HashMap::new(),
             known: HashSet::new(),
             busy: [0; 64],
@@ -120,7 +123,7 @@ impl Queue {
                 .is_some_and(|line| line.more || line.state == Head::Failed)
     }
 
-    /// Events that may be sent now.
+    /// Events that may be sent now, together with others.
     pub(crate) fn ready(&self) -> usize {
         self.ready.len()
     }
@@ -152,13 +155,15 @@ impl Queue {
     /// Forgets what is not in flight of the lanes that are not among `kept`.
     pub(crate) fn keep(&mut self, kept: LaneSet) {
         let known = &mut self.known;
-        self.ready.retain(|place| {
-            let keep = kept.has(lane(place.key));
-            if !keep {
-                known.remove(&place.id);
-            }
-            keep
-        });
+        for ready in [&mut self.ready, &mut self.apart] {
+            ready.retain(|place| {
+                let keep = kept.has(lane(place.key));
+                if !keep {
+                    known.remove(&place.id);
+                }
+                keep
+            });
+        }
         self.lines.retain(|key, line| {
             if kept.has(lane(*key)) {
                 return true;

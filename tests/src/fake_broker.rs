@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::listening::Listening;
 use session::Session;
 
+/// The type of messages that some manners are about.
+pub const ODD: &str = "order.odd";
+
 /// What it does once it is connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
@@ -21,11 +24,13 @@ pub enum Manner {
     BlocksAndFallsSilent,
     /// It takes every message and confirms none.
     NeverConfirms,
+    /// It takes every message and confirms none of the type [`ODD`], as if the queue of those had no leader.
+    ConfirmsOthers,
     /// From the first message on it reads nothing. It gives signs of life.
     ReadsNothing,
     /// It ends the connection in the midst of the first confirm.
     BreaksOff,
-    /// It closes the channel over every message of the type `order.refused`, with this code.
+    /// It closes the channel over every message of the type [`ODD`], with this code.
     ClosesChannel(u16),
     /// It closes the connection over such a message, with this code.
     ClosesConnection(u16),

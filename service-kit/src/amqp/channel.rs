@@ -19,6 +19,8 @@ use super::message::Message;
 pub enum Failure {
     /// It closed the channel over it.
     Refused(Goodbye),
+    /// It closed the connection, over something that came on any of its channels.
+    Closed(Goodbye),
     /// Nothing can be done over it any more, and this is why.
     Lost(String),
 }
@@ -26,7 +28,9 @@ pub enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Refused(Goodbye { said, .. }) | Self::Lost(said) => f.write_str(said),
+            Self::Refused(Goodbye { said, .. })
+            | Self::Closed(Goodbye { said, .. })
+            | Self::Lost(said) => f.write_str(said),
         }
     }
 }
@@ -47,8 +51,10 @@ pub(super) struct State {
 pub(super) struct Known {
     /// The broker was asked to open the channel.
     pub(super) is_requested: bool,
-    /// The broker was asked to close the channel.
+    /// Nobody uses the channel any more.
     pub(super) is_closing: bool,
+    /// The broker was asked to close it.
+    pub(super) is_close_sent: bool,
     /// The request under way is done.
     pub(super) answered: bool,
     /// Those in the queue that was asked for last.
@@ -59,6 +65,13 @@ pub(super) struct Known {
     pub(super) deliveries: Deliveries,
     /// The message that is coming, if it is one that comes back.
     pub(super) returning: Option<Return>,
+}
+
+impl Known {
+    /// Whether the channel's number will be free before long.
+    pub(super) const fn is_ending(&self) -> bool {
+        self.is_closing || self.closed.is_some()
+    }
 }
 
 impl State {
@@ -87,7 +100,7 @@ impl Channel {
     pub async fn open(connection: &Connection) -> Result<Self, Failure> {
         let shared = Arc::clone(&connection.shared);
         let state = Arc::<State>::default();
-        let id = shared.add_channel(&state).map_err(Failure::Lost)?;
+        let id = shared.add_channel(&state).await.map_err(Failure::Lost)?;
         let channel = Self { shared, state, id };
         let open = AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {}));
         channel.shared.send(id, open).await.map_err(Failure::Lost)?;
@@ -177,7 +190,7 @@ impl Channel {
         self.state.lock().confirms.begin(messages.len());
         self.send(exchange, messages).await.map_err(|error| {
             let lost = self.shared.failed(&error);
-            self.refusal().map_or(Failure::Lost(lost), Failure::Refused)
+            self.refusal().map_or_else(|| self.lost(lost), Failure::Refused)
         })?;
         self.wait_until(|known| known.confirms.are_complete()).await
     }
@@ -225,7 +238,7 @@ impl Channel {
                 return Err(Failure::Refused(refusal));
             }
             if let Some(reason) = self.shared.ended() {
-                return Err(Failure::Lost(reason.to_owned()));
+                return Err(self.lost(reason.to_owned()));
             }
             if self.state.lock().deliveries.is_cancelled {
                 let reason = "the broker ended the consumer: was the queue deleted?";
@@ -239,6 +252,10 @@ impl Channel {
     fn give_up_deliveries(&self) {
         self.state.lock().deliveries.give_up();
         self.state.room.notify_one();
+    }
+
+    fn lost(&self, reason: String) -> Failure {
+        self.shared.closed.get().cloned().map_or(Failure::Lost(reason), Failure::Closed)
     }
 
     fn refusal(&self) -> Option<Goodbye> {

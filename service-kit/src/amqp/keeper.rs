@@ -52,7 +52,7 @@ async fn send(shared: &Shared, answer: Answer) -> Result<(), String> {
         Answer::ChannelClosed(id) => {
             shared.send(id, channel::close_ok()).await?;
             // Not before, and when this side has asked for the same not until that is answered: its number would be used for another one.
-            if shared.channel(id).is_some_and(|state| !state.lock().is_closing) {
+            if shared.channel(id).is_some_and(|state| !state.lock().is_close_sent) {
                 shared.remove_channel(id);
             }
             Ok(())
@@ -67,7 +67,7 @@ async fn send(shared: &Shared, answer: Answer) -> Result<(), String> {
 async fn close(shared: &Shared, id: u16, state: &State) -> Result<(), String> {
     {
         let mut known = state.lock();
-        if known.closed.is_some() || std::mem::replace(&mut known.is_closing, true) {
+        if known.closed.is_some() || std::mem::replace(&mut known.is_close_sent, true) {
             return Ok(());
         }
     }

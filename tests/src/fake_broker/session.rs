@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::{Came, Manner, Seen, lock};
+use super::{Came, Manner, ODD, Seen, lock};
 
 /// How often it shows that it lives.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(200);
@@ -170,29 +170,32 @@ impl Session {
     /// A message is there as a whole.
     async fn came(&mut self, id: u16) -> anyhow::Result<()> {
         let channel = self.channels.get_mut(&id).context("it is open")?;
-        let is_refused = channel.routing_key == "order.refused";
+        let is_odd = channel.routing_key == ODD;
         let ack = basic::Ack { delivery_tag: channel.messages, multiple: false };
         let ack = AMQPFrame::Method(id, AMQPClass::Basic(basic::AMQPMethod::Ack(ack)));
         let reply_text = "REFUSED - a message".into();
         match self.manner() {
             Manner::NeverConfirms => Ok(()),
+            Manner::ConfirmsOthers if is_odd => Ok(()),
             Manner::BreaksOff => {
                 let confirm = bytes(&ack)?;
                 self.stream.write_all(&confirm[..confirm.len() / 2]).await?;
                 bail!("broken off")
             }
-            Manner::ClosesChannel(reply_code) if is_refused => {
+            Manner::ClosesChannel(reply_code) if is_odd => {
                 self.channels.entry(id).and_modify(|channel| channel.is_closing = true);
                 let (class_id, method_id) = (60, 40);
                 let close = channel::Close { reply_code, reply_text, class_id, method_id };
                 self.say(id, AMQPClass::Channel(channel::AMQPMethod::Close(close))).await
             }
-            Manner::ClosesConnection(reply_code) if is_refused => {
+            Manner::ClosesConnection(reply_code) if is_odd => {
                 let (class_id, method_id) = (60, 40);
                 let close = connection::Close { reply_code, reply_text, class_id, method_id };
                 let close = connection::AMQPMethod::Close(close);
                 self.say(0, AMQPClass::Connection(close)).await?;
-                self.hear().await?;
+                let closed = connection::AMQPMethod::CloseOk(connection::CloseOk {});
+                let closed = AMQPFrame::Method(0, AMQPClass::Connection(closed));
+                while self.hear().await? != closed {}
                 bail!("the connection is closed")
             }
             _ => self.send(&ack).await,

@@ -108,7 +108,7 @@ impl Sender {
         let (mut verdicts, end) = window::send(publisher, &messages, &self.patience).await;
         let lost = match end {
             End::Whole => None,
-            End::Lost(reason) => Some(reason),
+            End::Lost(loss) => Some(loss),
             End::ChannelClosed(_) => {
                 let go_on = || !self.patience.stop.is_cancelled();
                 isolate(publisher, &messages, &mut verdicts, &self.patience, go_on).await.err()
@@ -125,9 +125,9 @@ impl Sender {
         }
         match lost {
             None => Ok(()),
-            Some(reason) => {
+            Some(loss) => {
                 self.link = None;
-                Err(reason)
+                Err(loss.reason().to_owned())
             }
         }
     }
