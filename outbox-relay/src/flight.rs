@@ -184,12 +184,15 @@ impl Flight {
     /// becomes of that one.
     fn take(&mut self, queue: &mut Queue) -> Vec<Place> {
         let room = self.slow_start.room(self.events);
-        let may_go_apart = self.apart.is_none() && (room > 1 || room == 1 && queue.ready() == 0);
-        if may_go_apart && let Some(place) = queue.take_apart() {
-            self.apart = Some(place.id);
-            return vec![place];
-        }
         loop {
+            let is_its_turn = room > 1 || room == 1 && queue.ready() == 0;
+            if self.apart.is_none()
+                && is_its_turn
+                && let Some(place) = queue.take_apart()
+            {
+                self.apart = Some(place.id);
+                return vec![place];
+            }
             let taken = queue.take(self.window.min(room), WINDOW_BYTES);
             let (suspects, others): (Vec<_>, Vec<_>) =
                 taken.into_iter().partition(|place| self.suspects.contains(&place.id));

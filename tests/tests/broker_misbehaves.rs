@@ -58,7 +58,7 @@ fn mentions(said: &[String], what: &str) -> bool {
 async fn a_broker_that_blocks_and_falls_silent_is_left_within_the_confirm_timeout()
 -> anyhow::Result<()> {
     // Windows that fit into the socket's buffers, many of them, and one of which the end waits to be written.
-    for (events, bytes) in [(1, 10), (3000, 100), (1, 12_000_000)] {
+    for (events, bytes) in [(1, 10), (3000, 100), (1, 6_000_000)] {
         let broker = FakeBroker::start(Manner::BlocksAndFallsSilent)?;
         let outbox = outbox_behind(&broker.url()).await?;
         add(&outbox, events, bytes).await?;
@@ -81,7 +81,7 @@ async fn a_broker_that_is_blocked_no_more_but_gone_is_not_called_blocked() -> an
     let broker = FakeBroker::start(Manner::BlocksAndFallsSilent)?;
     let mut outbox = Outbox::new().await?;
     outbox.vhost.amqp_url = broker.url();
-    add(&outbox, 4, 12_000_000).await?;
+    add(&outbox, 4, 6_000_000).await?;
     let mut relay = outbox.relay(&[])?;
     let health = relay.health.clone();
     let reason = || health.statuses()["rabbitmq"].reason.clone().unwrap_or_default();
@@ -102,7 +102,7 @@ async fn a_broker_that_never_confirms_is_left_for_the_next_one() -> anyhow::Resu
     for manner in [Manner::NeverConfirms, Manner::ReadsNothing] {
         let broker = FakeBroker::start(manner)?;
         let outbox = outbox_behind(&broker.url()).await?;
-        add(&outbox, 1, 12_000_000).await?;
+        add(&outbox, 1, 6_000_000).await?;
         add(&outbox, 20, 10).await?;
         let mut relay = outbox.relay(&["--relay-confirm-timeout", "2s"])?;
         let said = publish_all(&outbox, &mut relay).await?;

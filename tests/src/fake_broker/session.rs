@@ -10,7 +10,7 @@ use amq_protocol::types::FieldTable;
 use anyhow::{Context as _, bail, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep};
 
 use super::{Came, Manner, ODD, Seen, lock};
 
@@ -54,10 +54,12 @@ impl Session {
             return std::future::pending().await;
         }
         self.shake_hands().await?;
+        let mut signs = interval(SIGN_OF_LIFE);
         loop {
-            match timeout(SIGN_OF_LIFE, self.hear()).await {
-                Err(_) => self.send(&AMQPFrame::Heartbeat).await?,
-                Ok(frame) => self.answer(frame?).await?,
+            tokio::select! {
+                biased;
+                _ = signs.tick() => self.send(&AMQPFrame::Heartbeat).await?,
+                frame = self.hear() => self.answer(frame?).await?,
             }
         }
     }
