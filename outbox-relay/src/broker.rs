@@ -19,8 +19,8 @@ pub(crate) const FRAME_MAX: u32 = 32 << 10;
 /// How long the broker may take to say goodbye.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// The broker reads each connection in a process of its own: two keep it busier than one.
-const CONNECTIONS: u32 = 2;
+/// How long a broker may take to forget a connection that it closed, before another one counts.
+const FORGETS: Duration = Duration::from_millis(500);
 
 /// The connections, and the channels on which nothing is in flight.
 #[derive(Debug)]
@@ -30,27 +30,58 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Opens `channels` channels that publish to an exchange that is known to exist.
+    /// Opens `channels` channels that publish to an exchange that is known to exist, or as many as there may be.
     pub(crate) async fn connect(
         url: &BrokerUrl,
         topology: Topology,
         channels: u32,
     ) -> anyhow::Result<Self> {
-        let mut broker = Self { connections: Vec::new(), free: Vec::new() };
-        for _ in 0..CONNECTIONS.min(channels) {
-            let connection = Arc::new(Connection::open(url, "outbox-relay", FRAME_MAX).await?);
-            if broker.connections.is_empty() {
-                ensure(&connection, &topology).await?;
-            }
-            broker.connections.push(connection);
+        let channels = usize::try_from(channels)?;
+        // One that confirms nothing is connected to as readily as any other, and windows in flight still hold its connections.
+        url.give_up();
+        let mut broker = Self::begin(url, &topology, channels > 1).await?;
+        let Err(error) = broker.add_channels(&topology, channels).await else {
+            return Ok(broker);
+        };
+        let opened = broker.free.len();
+        if opened == 0 {
+            return Err(error);
         }
-        let connections = broker.connections.iter().cycle();
-        for connection in connections.take(usize::try_from(channels)?) {
-            let channel = open(connection).await?;
-            let topology = topology.clone();
-            broker.free.push(Publisher { connection: Arc::clone(connection), channel, topology });
+        tracing::info!(%error, "the broker allows {opened} channels: the relay makes do with them");
+        if broker.ended().is_none() {
+            return Ok(broker);
         }
+        // It closes the connection over one channel too many.
+        broker.close().await;
+        tokio::time::sleep(FORGETS).await;
+        let mut broker = Self::begin(url, &topology, false).await?;
+        broker.add_channels(&topology, opened).await?;
         Ok(broker)
+    }
+
+    /// Connects. The broker reads each connection in a process of its own: two keep it busier than one, where it allows `two`.
+    async fn begin(url: &BrokerUrl, topology: &Topology, two: bool) -> anyhow::Result<Self> {
+        let connection = Connection::open(url, "outbox-relay", FRAME_MAX).await?;
+        ensure(&connection, topology).await?;
+        let mut connections = vec![Arc::new(connection)];
+        if two {
+            match timeout(OPEN_LIMIT, connections[0].another()).await {
+                Ok(Ok(another)) => connections.push(Arc::new(another)),
+                Ok(Err(error)) => {
+                    tracing::info!(%error, "the relay makes do with one connection to the broker");
+                }
+                Err(_) => tracing::info!("the relay makes do with one connection to the broker"),
+            }
+        }
+        Ok(Self { connections, free: Vec::new() })
+    }
+
+    async fn add_channels(&mut self, topology: &Topology, count: usize) -> anyhow::Result<()> {
+        for connection in self.connections.iter().cycle().take(count) {
+            let (channel, topology) = (open(connection).await?, topology.clone());
+            self.free.push(Publisher { connection: Arc::clone(connection), channel, topology });
+        }
+        Ok(())
     }
 
     /// Why a connection is over, if one is.
@@ -113,13 +144,14 @@ impl Publisher {
         Ok(())
     }
 
-    /// Goes on with a new channel in place of one that is open.
+    /// Goes on with a new channel in place of one that is open, and is closed first: the broker may allow no further one.
     pub(crate) async fn renew(&mut self) -> anyhow::Result<()> {
-        let last = std::mem::replace(&mut self.channel, open(&self.connection).await?);
-        let closed = timeout(OPEN_LIMIT, last.close()).await.with_context(|| {
+        let closed = timeout(OPEN_LIMIT, self.channel.close()).await;
+        closed.with_context(|| {
             format!("the broker does not close a channel within {} s", OPEN_LIMIT.as_secs())
-        })?;
-        Ok(closed?)
+        })??;
+        self.channel = open(&self.connection).await?;
+        Ok(())
     }
 
     pub(crate) fn is_open(&self) -> bool {

@@ -12,6 +12,7 @@ use crate::created::Created;
 use crate::database::{Database, DatabaseError};
 use crate::queries;
 use crate::queue::Place;
+use crate::refusals::Refusals;
 
 /// A pending row of the outbox.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub(crate) struct Event {
     pub(crate) payload: Payload,
     pub(crate) headers: String,
     pub(crate) attempts: u32,
+    /// Whether and how the broker refused it before.
+    pub(crate) refusals: Refusals,
     /// `None` when `created_at` is a time that RFC 3339 can't say.
     pub(crate) created: Option<Created>,
     /// Whether every text is UTF-8, as a database in `SQL_ASCII` does not promise.
@@ -76,7 +79,10 @@ pub(crate) async fn claim(
             continue;
         };
         match event(row, place, now)? {
-            Some(event) => claimed.events.push(event),
+            Some(event) => {
+                let refusals = refusals(row)?;
+                claimed.events.push(Event { refusals, ..event });
+            }
             None => claimed.left.push(place),
         }
     }
@@ -117,9 +123,17 @@ pub(crate) fn event(
         payload,
         headers,
         attempts: u32::try_from(row.try_get::<_, i32>("attempts")?).unwrap_or(0),
+        refusals: Refusals::default(),
         created,
         utf8,
         trace_id: None,
+    }))
+}
+
+fn refusals(row: &Row) -> Result<Refusals, DatabaseError> {
+    let last_error: Option<Bytes<'_>> = row.try_get("last_error")?;
+    Ok(last_error.map_or_else(Refusals::default, |Bytes(last_error)| {
+        Refusals::read(&String::from_utf8_lossy(last_error))
     }))
 }
 
@@ -153,6 +167,7 @@ pub(crate) mod tests {
                 r#"{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}"#
                     .to_owned(),
             attempts: 0,
+            refusals: Refusals::default(),
             created: Some(crate::created::tests::created()),
             utf8: true,
             trace_id: None,

@@ -102,7 +102,8 @@ pub struct RelayArgs {
     #[arg(long, env = "RELAY_BACKOFF_MAX", value_parser = pause, default_value = "5m", value_name = "DURATION")]
     pub relay_backoff_max: Duration,
 
-    /// After how many failed attempts an event is stuck; 0: never
+    /// After how many failed attempts an event is stuck; 0: never. One that the broker refuses three times in a row for what it is (its
+    /// size, a header) is stuck in any case
     #[arg(
         long,
         env = "RELAY_MAX_ATTEMPTS",

@@ -1,6 +1,6 @@
 //! The windows in flight: which events go into the next one, and how much may be under way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,18 @@ use crate::publish::{publish, publish_row};
 use crate::queue::{Place, Queue};
 use crate::relay::Done;
 use crate::sent::Sent;
-use crate::window::Patience;
+use crate::slow_start::SlowStart;
+use crate::verdict::{Refusal, Verdict};
+use crate::window::{Loss, Patience};
 
 /// Bytes of payload, as text, after which a window takes no further event; one big event still goes.
 const WINDOW_BYTES: i64 = 1 << 20;
 
 /// Bytes of payload in flight after which no window is begun.
 const FLIGHT_BYTES: i64 = 4 << 20;
+
+/// Suspects that are remembered.
+const SUSPECTS: usize = 100_000;
 
 /// Events, and bytes of their payload, that are loaded while the one ahead of them is in flight.
 const AHEAD: usize = 32;
@@ -43,6 +48,14 @@ pub(crate) struct Flight {
     longest: i64,
     /// Bytes in flight.
     bytes: i64,
+    /// Events in flight.
+    events: usize,
+    slow_start: SlowStart,
+    /// Events, by id, that are sent by themselves: the broker refused them before, or did not confirm them in time. They are known here
+    /// for longer than in the queue, which forgets what is pending whenever the lanes are left to others.
+    suspects: HashSet<i64>,
+    /// The suspect in flight: one at a time, so that those that are never confirmed leave the other channels free.
+    apart: Option<i64>,
     /// What was loaded ahead, by id.
     ahead: HashMap<i64, Event>,
     /// When the oldest of it was.
@@ -55,11 +68,17 @@ pub(crate) struct Flight {
 
 impl Flight {
     pub(crate) fn new(args: &RelayArgs, patience: Patience) -> Self {
+        let window = usize::try_from(args.relay_window).unwrap_or(usize::MAX);
+        let channels = usize::try_from(args.relay_channels).unwrap_or(usize::MAX);
         Self {
             form: Arc::new(Form::new(args)),
-            window: usize::try_from(args.relay_window).unwrap_or(usize::MAX),
+            window,
             longest: i64::from(args.relay_max_message_bytes),
             bytes: 0,
+            events: 0,
+            slow_start: SlowStart::new(window.saturating_mul(channels)),
+            suspects: HashSet::new(),
+            apart: None,
             ahead: HashMap::new(),
             loaded_ahead: Instant::now(),
             sent: Sent::default(),
@@ -81,8 +100,32 @@ impl Flight {
     }
 
     /// What became of the event is known.
-    pub(crate) const fn landed(&mut self, event: &Event) {
+    pub(crate) fn landed(&mut self, event: &Event) {
         self.bytes -= event.place.size;
+        self.events -= 1;
+        self.apart.take_if(|apart| *apart == event.place.id);
+    }
+
+    /// A window has ended.
+    pub(crate) fn ended(&mut self, events: &[Event], verdicts: &[Verdict], lost: Option<&Loss>) {
+        for (event, verdict) in events.iter().zip(verdicts) {
+            let id = event.place.id;
+            match verdict {
+                Verdict::Unknown if lost.is_some_and(Loss::is_over_messages) => self.suspect(id),
+                Verdict::Failed(Refusal::Refused | Refusal::Unacceptable, _) => self.suspect(id),
+                Verdict::Unknown => (),
+                _ => {
+                    self.suspects.remove(&id);
+                }
+            }
+        }
+        match lost {
+            Some(Loss::Unconfirmed(_)) => self.slow_start.unconfirmed(),
+            None if verdicts.iter().all(|verdict| *verdict == Verdict::Published) => {
+                self.slow_start.confirmed();
+            }
+            _ => (),
+        }
     }
 
     /// Begins windows while there are events, free channels and room for their bytes; then, if nothing is left to be sent, loads what
@@ -97,33 +140,42 @@ impl Flight {
         if self.loaded_ahead.elapsed() >= AHEAD_AGE {
             self.forget_ahead();
         }
-        while queue.ready() > 0 && broker.has_free() && self.bytes < FLIGHT_BYTES {
-            let places = queue.take(self.window, WINDOW_BYTES);
+        while broker.has_free() && self.bytes < FLIGHT_BYTES {
+            let places = self.take(queue);
+            if places.is_empty() {
+                break;
+            }
             let mut events = match self.load(places, queue, database).await {
                 Ok(events) => events,
                 Err((places, error)) => {
-                    put_back(queue, places);
+                    self.put_back(queue, places);
                     return Err(error);
                 }
             };
             // A relay that was frozen does not know for how long: whether the lanes are still its own is asked again first.
             if self.lost.is_cancelled() || !database.claim.is_alive() {
-                put_back(queue, events.into_iter().map(|event| event.place).collect());
+                self.put_back(queue, events.into_iter().map(|event| event.place).collect());
                 return Ok(());
+            }
+            if events.len() > 1 {
+                events = self.set_apart(queue, events);
             }
             if events.is_empty() {
                 continue;
             }
             let Some(publisher) = broker.take() else {
-                put_back(queue, events.into_iter().map(|event| event.place).collect());
+                self.put_back(queue, events.into_iter().map(|event| event.place).collect());
                 return Ok(());
             };
             let row = match events.as_slice() {
-                [alone] => self.loaded_behind(&alone.place, queue),
+                [alone] if self.apart.is_none() && !self.slow_start.is_on() => {
+                    self.loaded_behind(&alone.place, queue)
+                }
                 _ => Vec::new(),
             };
             let is_row = !row.is_empty();
             events.extend(row);
+            self.events += events.len();
             self.bytes += events.iter().map(|event| event.place.size).sum::<i64>();
             self.sent.begin(&events);
             measure::window(events.len());
@@ -141,6 +193,62 @@ impl Flight {
             self.load_ahead(queue, database).await?;
         }
         Ok(())
+    }
+
+    /// What goes into the next window: one suspect, or others. After a confirm timeout the others come first, so that they are sent whatever
+    /// becomes of that one.
+    fn take(&mut self, queue: &mut Queue) -> Vec<Place> {
+        let room = self.slow_start.room(self.events);
+        loop {
+            let is_its_turn = room > 1 || room == 1 && queue.ready() == 0;
+            if self.apart.is_none()
+                && is_its_turn
+                && let Some(place) = queue.take_apart()
+            {
+                self.apart = Some(place.id);
+                return vec![place];
+            }
+            let taken = queue.take(self.window.min(room), WINDOW_BYTES);
+            let (suspects, others): (Vec<_>, Vec<_>) =
+                taken.into_iter().partition(|place| self.suspects.contains(&place.id));
+            let is_done = suspects.is_empty() || !others.is_empty();
+            for place in suspects {
+                queue.set_apart(place);
+            }
+            if is_done {
+                return others;
+            }
+        }
+    }
+
+    fn suspect(&mut self, id: i64) {
+        if self.suspects.len() >= SUSPECTS {
+            // Those that other relays have dealt with are never removed one by one.
+            self.suspects.clear();
+        }
+        self.suspects.insert(id);
+    }
+
+    /// Leaves out events that the broker refused before: for them it would close the channel on the others.
+    fn set_apart(&mut self, queue: &mut Queue, events: Vec<Event>) -> Vec<Event> {
+        let (refused, others): (Vec<_>, Vec<_>) =
+            events.into_iter().partition(|event| event.refusals.was_refused);
+        for event in refused {
+            self.suspect(event.place.id);
+            queue.set_apart(event.place);
+        }
+        others
+    }
+
+    /// In their order, to the front.
+    fn put_back(&mut self, queue: &mut Queue, places: Vec<Place>) {
+        for place in places.into_iter().rev() {
+            if self.apart.take_if(|apart| *apart == place.id).is_some() {
+                queue.set_apart(place);
+            } else {
+                queue.put_back(place);
+            }
+        }
     }
 
     /// The events at `places`, as far as they are pending and there is room for them; the others go back to the queue.
@@ -164,8 +272,9 @@ impl Flight {
         let claimed = claim(database, &missing, WINDOW_BYTES, self.longest).await;
         let Claimed { events: loaded, left, gone } = claimed.map_err(|error| (places, error))?;
         events.extend(loaded);
-        put_back(queue, left);
+        self.put_back(queue, left);
         for place in &gone {
+            self.apart.take_if(|apart| *apart == place.id);
             queue.gone(place);
         }
         Ok(events)
@@ -190,12 +299,5 @@ impl Flight {
             self.ahead = claimed.events.into_iter().map(|event| (event.place.id, event)).collect();
         }
         Ok(())
-    }
-}
-
-/// In their order, to the front.
-fn put_back(queue: &mut Queue, places: Vec<Place>) {
-    for place in places.into_iter().rev() {
-        queue.put_back(place);
     }
 }

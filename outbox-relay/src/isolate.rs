@@ -2,8 +2,9 @@
 
 use crate::broker::Publisher;
 use crate::message::Message;
-use crate::verdict::{Refusal, Verdict};
-use crate::window::{self, End, Patience};
+use crate::refusals;
+use crate::verdict::Verdict;
+use crate::window::{self, End, Loss, Patience};
 
 /// Sends each of `messages` of which `verdicts` knows nothing by itself. The one over which the broker closes the
 /// channel again is charged with it; the others get through.
@@ -16,7 +17,7 @@ pub(crate) async fn isolate(
     verdicts: &mut [Verdict],
     patience: &Patience,
     go_on: impl Fn() -> bool,
-) -> Result<(), String> {
+) -> Result<(), Loss> {
     for (message, verdict) in messages.iter().zip(verdicts) {
         if *verdict != Verdict::Unknown || !go_on() {
             continue;
@@ -26,19 +27,25 @@ pub(crate) async fn isolate(
             window::send(publisher, std::slice::from_ref(message), patience).await;
         *verdict = match end {
             End::Whole => alone.pop().unwrap_or(Verdict::Unknown),
-            End::ChannelClosed(said) => {
-                let reason = format!("the broker closed the channel over the message: {said}");
-                Verdict::Failed(Refusal::Refused, reason)
+            End::ChannelClosed(goodbye) => refusals::channel_closed(&goodbye),
+            End::Lost(loss) => {
+                if let Loss::OverMessage(goodbye) = &loss {
+                    *verdict = refusals::connection_closed(goodbye);
+                }
+                return Err(loss);
             }
-            End::Lost(reason) => return Err(reason),
         };
     }
     reopen(publisher).await
 }
 
-async fn reopen(publisher: &mut Publisher) -> Result<(), String> {
+/// Opens a new channel in place of one that the broker closed.
+///
+/// # Errors
+/// Why the broker is lost.
+pub(crate) async fn reopen(publisher: &mut Publisher) -> Result<(), Loss> {
     if publisher.is_open() {
         return Ok(());
     }
-    publisher.reopen().await.map_err(|error| format!("{error:#}"))
+    publisher.reopen().await.map_err(|error| Loss::Connection(format!("{error:#}")))
 }

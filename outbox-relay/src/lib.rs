@@ -6,8 +6,8 @@
 //! |---|---|
 //! | `lookout` | where and when to look for pending rows: `horizon` (which ids may still appear), `pace` (how often) |
 //! | `queue` | which of them may be sent now, and which wait behind another of their aggregate |
-//! | `flight` | which go into the next window; `claim` loads their contents |
-//! | `publish` | a `window` of them, sent and then confirmed, one `verdict` each; `isolate` finds a message that makes the broker close the channel |
+//! | `flight` | which go into the next window (after a confirm timeout few: `slow_start`); `claim` loads their contents |
+//! | `publish` | a `window` of them, sent and then confirmed, one `verdict` each; `isolate` finds a message that makes the broker close the channel, `refusals` says what follows from that |
 //! | `settling` | when outcomes (a `settlement` of them) are noted; `settle`: one statement for the published, one for the failed; `unsettled`: events whose rows can't be changed for now |
 //!
 //! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share),
@@ -45,6 +45,7 @@ mod prune;
 mod publish;
 mod queries;
 mod queue;
+mod refusals;
 mod relay;
 mod report;
 mod sending;
@@ -52,6 +53,7 @@ mod sent;
 mod settle;
 mod settlement;
 mod settling;
+mod slow_start;
 mod sweep;
 mod table;
 mod topology;

@@ -7,11 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::Publisher;
 use crate::claim::Event;
-use crate::isolate::isolate;
+use crate::isolate::{isolate, reopen};
 use crate::message::{Form, Message};
+use crate::refusals;
 use crate::sending;
 use crate::verdict::Verdict;
-use crate::window::{self, End, Patience};
+use crate::window::{self, End, Loss, Patience};
 
 /// How long events of one aggregate are sent in a row before the relay looks after them again: whether its lane is still its own, and
 /// that they are settled.
@@ -27,8 +28,8 @@ pub(crate) struct Published {
     pub(crate) verdicts: Vec<Verdict>,
     /// Those that come after the last of `events`, and were not sent.
     pub(crate) unsent: Vec<Event>,
-    /// Why the broker is lost, if it is.
-    pub(crate) lost: Option<String>,
+    /// Why nothing further can be sent to this broker, if that is so.
+    pub(crate) lost: Option<Loss>,
 }
 
 /// Publishes `events`, at most one of each aggregate where order matters. Should each have to be sent by itself, no further
@@ -104,14 +105,26 @@ async fn send(
     messages: &[Message],
     patience: &Patience,
     stop: &CancellationToken,
-) -> (Vec<Verdict>, Option<String>) {
+) -> (Vec<Verdict>, Option<Loss>) {
     let (mut verdicts, end) = window::send(publisher, messages, patience).await;
     let lost = match end {
         End::Whole => None,
-        End::Lost(reason) => Some(reason),
-        End::ChannelClosed(said) => {
+        End::Lost(loss) => {
+            if let (Loss::OverMessage(goodbye), [verdict @ Verdict::Unknown]) =
+                (&loss, verdicts.as_mut_slice())
+            {
+                *verdict = refusals::connection_closed(goodbye);
+            }
+            Some(loss)
+        }
+        // Nothing is left to be found out: it went by itself.
+        End::ChannelClosed(goodbye) if messages.len() == 1 => {
+            verdicts[0] = refusals::channel_closed(&goodbye);
+            reopen(publisher).await.err()
+        }
+        End::ChannelClosed(goodbye) => {
             tracing::warn!(
-                said,
+                said = goodbye.said,
                 messages = messages.len(),
                 "the broker closed the channel over one of the messages: sending them one at a time"
             );

@@ -41,6 +41,8 @@ pub(crate) struct Place {
 pub(crate) struct Queue {
     ordered: bool,
     ready: VecDeque<Place>,
+    /// Those that are ready as well, and are sent by themselves.
+    apart: VecDeque<Place>,
     lines: HashMap<i64, Line>,
     /// Every event that is ready, waits behind another, is in flight or not settled yet.
     known: HashSet<i64>,
@@ -58,6 +60,7 @@ impl Queue {
         Self {
             ordered,
             ready: VecDeque::new(),
+            apart: VecDeque::new(),
             lines: HashMap::new(),
             known: HashSet::new(),
             aside: HashMap::new(),
@@ -125,7 +128,7 @@ impl Queue {
                 .is_some_and(|line| line.more || matches!(line.state, Head::Failed | Head::Held))
     }
 
-    /// Events that may be sent now.
+    /// Events that may be sent now, together with others.
     pub(crate) fn ready(&self) -> usize {
         self.ready.len()
     }
@@ -159,13 +162,15 @@ impl Queue {
     pub(crate) fn keep(&mut self, kept: LaneSet) {
         self.keep_aside(kept);
         let known = &mut self.known;
-        self.ready.retain(|place| {
-            let keep = kept.has(lane(place.key));
-            if !keep {
-                known.remove(&place.id);
-            }
-            keep
-        });
+        for ready in [&mut self.ready, &mut self.apart] {
+            ready.retain(|place| {
+                let keep = kept.has(lane(place.key));
+                if !keep {
+                    known.remove(&place.id);
+                }
+                keep
+            });
+        }
         self.lines.retain(|key, line| {
             if kept.has(lane(*key)) {
                 return true;

@@ -28,7 +28,7 @@ use crate::settle::Settled;
 use crate::settling::Settling;
 use crate::topology::Topology;
 use crate::unsettled;
-use crate::window::Patience;
+use crate::window::{BLOCKED, Patience};
 
 pub(crate) use run::run;
 
@@ -96,7 +96,6 @@ impl Relay {
             confirm: args.relay_confirm_timeout,
             stop: stop.clone(),
             drain: config.process.shutdown_grace / 2,
-            broker: broker.clone(),
         };
         Self {
             topology: Topology::new(args),
@@ -161,6 +160,10 @@ impl Relay {
         let ended = self.broker.get().and_then(|broker| broker.ended().map(str::to_owned));
         if let Some(reason) = ended {
             self.broker.lost(&reason);
+        }
+        // Here, whatever the database does meanwhile.
+        if self.broker.get().is_some_and(|broker| broker.is_blocked()) {
+            self.broker.hindered(BLOCKED);
         }
     }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::claim::Event;
 use crate::config::RelayArgs;
 use crate::queue::Place;
-use crate::verdict::Verdict;
+use crate::verdict::{Refusal, Verdict};
 
 /// Characters of a reason that are kept.
 const REASON_LIMIT: usize = 1000;
@@ -61,9 +61,13 @@ impl Settlement {
             Verdict::Failed(_, reason) if (1..=made).contains(&args.relay_max_attempts) => {
                 (format!("given up after {made} attempts: {}", storable(reason)), None)
             }
-            Verdict::Failed(_, reason) => {
+            Verdict::Failed(refusal, reason) => {
+                let (reason, is_stuck) = match refusal {
+                    Refusal::Unacceptable => event.refusals.one_more(&storable(reason)),
+                    _ => (storable(reason), false),
+                };
                 let (first, longest) = (args.relay_backoff_min, args.relay_backoff_max);
-                (storable(reason), Some(delay_after(event.attempts, first, longest)))
+                (reason, (!is_stuck).then(|| delay_after(event.attempts, first, longest)))
             }
             Verdict::Published | Verdict::Unknown => return Failed::Waits,
         };
@@ -113,7 +117,6 @@ mod tests {
     use super::*;
     use crate::claim::tests::event;
     use crate::cli::Cli;
-    use crate::verdict::Refusal;
 
     fn args(settings: &[&str]) -> RelayArgs {
         let urls = ["--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];

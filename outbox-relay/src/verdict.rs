@@ -20,11 +20,14 @@ pub(crate) enum Refusal {
     Returned,
     /// It said that it could not take the message: a full queue, or one without a leader.
     Nacked,
-    /// It closed the channel over the message: too large, not allowed, or a header that it can't read.
+    /// It closed the channel over the message: it is not allowed there, for instance.
     Refused,
+    /// The same over what the message is: too large, or a header that it can't read.
+    Unacceptable,
 }
 
 impl Refusal {
+    /// One for each word in the metrics.
     pub(crate) const ALL: [Self; 3] = [Self::Returned, Self::Nacked, Self::Refused];
 
     /// The word for it in the metrics.
@@ -32,7 +35,7 @@ impl Refusal {
         match self {
             Self::Returned => "returned",
             Self::Nacked => "nacked",
-            Self::Refused => "refused",
+            Self::Refused | Self::Unacceptable => "refused",
         }
     }
 }

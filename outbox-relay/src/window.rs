@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use service_kit::amqp::{Failure, Outcome, Return};
-use service_kit::health::Dependency;
+use service_kit::amqp::{Failure, Goodbye, Outcome, Return};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Publisher;
 use crate::message::Message;
+use crate::refusals;
 use crate::verdict::{Refusal, Verdict};
 
 /// How often to look whether the broker has publishers wait, while confirms are awaited.
@@ -26,8 +26,6 @@ pub(crate) struct Patience {
     pub(crate) stop: CancellationToken,
     /// Longest wait from that moment on.
     pub(crate) drain: Duration,
-    /// Where it is told that the broker has publishers wait.
-    pub(crate) broker: Dependency,
 }
 
 impl Patience {
@@ -44,13 +42,13 @@ impl Patience {
     }
 
     /// Completes when the broker could have confirmed and did not. While it blocks the connection nothing is written to
-    /// it, not even a goodbye: a new connection would leave the old one behind, and send its messages besides.
+    /// it, not even a goodbye: a new connection would leave the old one behind, and send its messages besides. A broker that is gone meanwhile
+    /// ends the connection by its missing heartbeats, and the wait with it.
     async fn runs_out(&self, publisher: &Publisher) {
         let mut end = Instant::now() + self.confirm;
         loop {
             let now = Instant::now();
             if publisher.is_blocked() {
-                self.broker.down(BLOCKED);
                 end = now + self.confirm;
             } else if now >= end {
                 return;
@@ -66,9 +64,49 @@ pub(crate) enum End {
     /// The broker has told of every message.
     Whole,
     /// The broker closed the channel over one of the messages, and said this.
-    ChannelClosed(String),
-    /// The connection is lost, or the broker does not answer.
-    Lost(String),
+    ChannelClosed(Goodbye),
+    /// Nothing further can be sent.
+    Lost(Loss),
+}
+
+/// Why nothing further can be sent over a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// It is lost, or the broker does not answer.
+    Connection(String),
+    /// The broker did not confirm in time.
+    Unconfirmed(String),
+    /// The broker closed it over a message, of this window or of another one, and said this.
+    OverMessage(Goodbye),
+}
+
+impl Loss {
+    /// In words.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Connection(reason) | Self::Unconfirmed(reason) => reason,
+            Self::OverMessage(goodbye) => &goodbye.said,
+        }
+    }
+
+    /// Whether the messages that are not confirmed may be the cause.
+    pub(crate) const fn is_over_messages(&self) -> bool {
+        matches!(self, Self::Unconfirmed(_) | Self::OverMessage(_))
+    }
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(goodbye) => Self::ChannelClosed(goodbye),
+            Failure::Closed(goodbye) if refusals::is_over_frames(&goodbye) => {
+                Self::Lost(Loss::OverMessage(goodbye))
+            }
+            Failure::Closed(Goodbye { said, .. }) | Failure::Lost(said) => {
+                Self::Lost(Loss::Connection(said))
+            }
+        }
+    }
 }
 
 /// Sends `messages` and awaits their confirms. When the broker could not take one of them, what comes next goes over another channel.
@@ -79,12 +117,10 @@ pub(crate) async fn send(
 ) -> (Vec<Verdict>, End) {
     let exchange = &publisher.topology.exchange;
     let end = tokio::select! {
-        published = publisher.channel.publish(exchange, messages) => match published {
-            Ok(()) => End::Whole,
-            Err(Failure::Refused(refusal)) => End::ChannelClosed(refusal.said),
-            Err(Failure::Lost(reason)) => End::Lost(reason),
-        },
-        late = patience.ends(publisher) => End::Lost(late),
+        published = publisher.channel.publish(exchange, messages) => {
+            published.map_or_else(End::from, |()| End::Whole)
+        }
+        late = patience.ends(publisher) => End::Lost(Loss::Unconfirmed(late)),
     };
     let outcomes = publisher.channel.outcomes(messages);
     let is_refused = outcomes.contains(&Some(Outcome::Nacked));
@@ -101,7 +137,7 @@ pub(crate) async fn send(
 async fn renew(publisher: &mut Publisher) -> End {
     match publisher.renew().await {
         Ok(()) => End::Whole,
-        Err(error) => End::Lost(format!("{error:#}")),
+        Err(error) => End::Lost(Loss::Connection(format!("{error:#}"))),
     }
 }
 

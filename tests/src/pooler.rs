@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+
+use crate::listening::{Listening, server_of};
 
 /// `SSLRequest` (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
 const SSL_REQUEST: [u8; 4] = 80_877_103_i32.to_be_bytes();
@@ -17,8 +18,7 @@ const SSL_REQUEST: [u8; 4] = 80_877_103_i32.to_be_bytes();
 /// A pooler. Dropping it stops it.
 #[derive(Debug)]
 pub struct Pooler {
-    address: SocketAddr,
-    accepting: JoinHandle<()>,
+    _listening: Listening,
     pool: Arc<Pool>,
 }
 
@@ -81,38 +81,22 @@ impl Pooler {
     }
 
     async fn with_room_for(most: usize, url: &str) -> anyhow::Result<(Self, String)> {
-        let (_, rest) = url.split_once('@').context("a password")?;
-        let (server, _) = rest.split_once('/').context("a database")?;
-        let pooler = Self::start(server.parse()?, most).await?;
-        let url = url.replace(server, &pooler.address.to_string());
-        Ok((pooler, url))
+        let server = server_of(url)?;
+        let address = tokio::net::lookup_host(server).await?.next().context("an address")?;
+        let pool = Arc::new(Pool::of(most));
+        let shared = Arc::clone(&pool);
+        let listening = Listening::start(move |client| {
+            let pool = Arc::clone(&shared);
+            async move { serve(client, address, &pool).await }
+        })?;
+        let url = url.replace(server, &listening.address.to_string());
+        Ok((Self { _listening: listening, pool }, url))
     }
 
     /// How many connections nobody uses.
     #[must_use]
     pub fn idle(&self) -> usize {
         self.pool.lock().len()
-    }
-
-    async fn start(server: SocketAddr, most: usize) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let pool = Arc::new(Pool::of(most));
-        let shared = Arc::clone(&pool);
-        let accepting = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let pool = Arc::clone(&shared);
-                // It ends with its client; what goes wrong is seen by the client.
-                tokio::spawn(async move { serve(client, server, &pool).await });
-            }
-        });
-        Ok(Self { address, accepting, pool })
-    }
-}
-
-impl Drop for Pooler {
-    fn drop(&mut self) {
-        self.accepting.abort();
     }
 }
 

@@ -89,6 +89,13 @@ impl Queue {
         self.ready.push_front(place);
     }
 
+    /// An event that was taken goes back, and is sent by itself next time: what it does to a window is no concern of others.
+    pub(crate) fn set_apart(&mut self, place: Place) {
+        self.free(&place);
+        self.head(&place, Head::Ready);
+        self.apart.push_back(place);
+    }
+
     /// An event that was taken is none of this relay's any more: nobody knows what became of it, and another relay owns its lane.
     pub(crate) fn let_go(&mut self, place: &Place) {
         self.free(place);

@@ -14,11 +14,22 @@ impl Queue {
             && let Some(place) = self.ready.pop_front()
         {
             size += place.size;
-            self.busy[usize::from(lane(place.key))] += 1;
-            self.head(&place, Head::InFlight);
+            self.sent(&place);
             taken.push(place);
         }
         taken
+    }
+
+    /// Takes an event that is sent by itself.
+    pub(crate) fn take_apart(&mut self) -> Option<Place> {
+        let place = self.apart.pop_front()?;
+        self.sent(&place);
+        Some(place)
+    }
+
+    fn sent(&mut self, place: &Place) {
+        self.busy[usize::from(lane(place.key))] += 1;
+        self.head(place, Head::InFlight);
     }
 
     /// Takes the events right behind one that was taken, as far as they are `wanted`, to be sent in a row: each when the one ahead is

@@ -14,6 +14,7 @@ use crate::report;
 use crate::settle::Settled;
 use crate::settlement::Failed;
 use crate::verdict::Verdict;
+use crate::window::Loss;
 
 impl Relay {
     /// Takes up what has ended meanwhile. Says whether the outcome of events was noted.
@@ -45,6 +46,7 @@ impl Relay {
         let Published { publisher, events, verdicts, unsent, lost } = published;
         measure::decided(&events, &verdicts);
         self.flight.sent.ended(&events, &verdicts, &unsent);
+        self.flight.ended(&events, &verdicts, lost.as_ref());
         if let (Some(last), false) = (events.last(), unsent.is_empty()) {
             for event in &unsent {
                 self.flight.landed(event);
@@ -82,11 +84,14 @@ impl Relay {
         let Some(broker) = self.broker.get().filter(|broker| broker.owns(&publisher)) else {
             return;
         };
-        if let Some(reason) = lost {
-            self.broker.lost(&reason);
-        } else {
-            broker.give_back(publisher);
-            self.broker.works();
+        match lost {
+            // That it can be connected to again proves nothing.
+            Some(Loss::Unconfirmed(reason)) => self.broker.failed(&reason),
+            Some(loss) => self.broker.lost(loss.reason()),
+            None => {
+                broker.give_back(publisher);
+                self.broker.works();
+            }
         }
     }
 

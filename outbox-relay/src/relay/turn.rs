@@ -13,7 +13,6 @@ use crate::measure;
 use crate::queries;
 use crate::queue::Queue;
 use crate::settling::Settling;
-use crate::window::BLOCKED;
 
 impl Relay {
     pub(super) async fn turn(&mut self) -> Result<Outcome, DatabaseError> {
@@ -54,7 +53,6 @@ impl Relay {
         if is_blocked {
             // It may be for long, and people may change what was loaded.
             self.flight.forget_ahead();
-            self.broker.hindered(BLOCKED);
             self.works();
             return Ok(Outcome::Unavailable);
         }

@@ -19,6 +19,8 @@ use super::message::Message;
 pub enum Failure {
     /// It closed the channel over it.
     Refused(Goodbye),
+    /// It closed the connection, over something that came on any of its channels.
+    Closed(Goodbye),
     /// Nothing can be done over it any more, and this is why.
     Lost(String),
 }
@@ -26,7 +28,9 @@ pub enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Refused(Goodbye { said, .. }) | Self::Lost(said) => f.write_str(said),
+            Self::Refused(Goodbye { said, .. })
+            | Self::Closed(Goodbye { said, .. })
+            | Self::Lost(said) => f.write_str(said),
         }
     }
 }
@@ -45,6 +49,12 @@ pub(super) struct State {
 
 #[derive(Debug, Default)]
 pub(super) struct Known {
+    /// The broker was asked to open the channel.
+    pub(super) is_requested: bool,
+    /// Nobody uses the channel any more.
+    pub(super) is_closing: bool,
+    /// The broker was asked to close it.
+    pub(super) is_close_sent: bool,
     /// The request under way is done.
     pub(super) answered: bool,
     /// Those in the queue that was asked for last.
@@ -55,6 +65,13 @@ pub(super) struct Known {
     pub(super) deliveries: Deliveries,
     /// The message that is coming, if it is one that comes back.
     pub(super) returning: Option<Return>,
+}
+
+impl Known {
+    /// Whether the channel's number will be free before long.
+    pub(super) const fn is_ending(&self) -> bool {
+        self.is_closing || self.closed.is_some()
+    }
 }
 
 impl State {
@@ -83,10 +100,12 @@ impl Channel {
     pub async fn open(connection: &Connection) -> Result<Self, Failure> {
         let shared = Arc::clone(&connection.shared);
         let state = Arc::<State>::default();
-        let id = shared.add_channel(&state).map_err(Failure::Lost)?;
+        let id = shared.add_channel(&state).await.map_err(Failure::Lost)?;
         let channel = Self { shared, state, id };
-        let open = channel::AMQPMethod::Open(channel::Open {});
-        channel.ask(AMQPClass::Channel(open)).await?;
+        let open = AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {}));
+        channel.shared.send(id, open).await.map_err(Failure::Lost)?;
+        channel.state.lock().is_requested = true;
+        channel.wait_until(|known| known.answered).await?;
         Ok(channel)
     }
 
@@ -147,18 +166,13 @@ impl Channel {
     /// # Errors
     /// See [`Failure`].
     pub async fn close(&self) -> Result<(), Failure> {
-        const SUCCESS: u16 = 200;
         self.give_up_deliveries();
         if let Some(refusal) = self.refusal() {
             return Err(Failure::Refused(refusal));
         }
-        let close = channel::AMQPMethod::Close(channel::Close {
-            reply_code: SUCCESS,
-            reply_text: "OK".into(),
-            class_id: 0,
-            method_id: 0,
-        });
-        self.ask(AMQPClass::Channel(close)).await
+        self.state.lock().answered = false;
+        self.shared.close_channel(self.id, &self.state);
+        self.wait_until(|known| known.answered).await
     }
 
     /// Whether it can be used, as far as is known.
@@ -176,7 +190,7 @@ impl Channel {
         self.state.lock().confirms.begin(messages.len());
         self.send(exchange, messages).await.map_err(|error| {
             let lost = self.shared.failed(&error);
-            self.refusal().map_or(Failure::Lost(lost), Failure::Refused)
+            self.refusal().map_or_else(|| self.lost(lost), Failure::Refused)
         })?;
         self.wait_until(|known| known.confirms.are_complete()).await
     }
@@ -224,7 +238,7 @@ impl Channel {
                 return Err(Failure::Refused(refusal));
             }
             if let Some(reason) = self.shared.ended() {
-                return Err(Failure::Lost(reason.to_owned()));
+                return Err(self.lost(reason.to_owned()));
             }
             if self.state.lock().deliveries.is_cancelled {
                 let reason = "the broker ended the consumer: was the queue deleted?";
@@ -240,13 +254,35 @@ impl Channel {
         self.state.room.notify_one();
     }
 
+    fn lost(&self, reason: String) -> Failure {
+        self.shared.closed.get().cloned().map_or(Failure::Lost(reason), Failure::Closed)
+    }
+
     fn refusal(&self) -> Option<Goodbye> {
         self.state.lock().closed.clone()
     }
 }
 
 impl Drop for Channel {
+    /// Has the broker close the channel as well.
     fn drop(&mut self) {
         self.give_up_deliveries();
+        self.shared.close_channel(self.id, &self.state);
     }
+}
+
+/// Says goodbye to a channel.
+pub(super) fn close() -> AMQPClass {
+    const SUCCESS: u16 = 200;
+    AMQPClass::Channel(channel::AMQPMethod::Close(channel::Close {
+        reply_code: SUCCESS,
+        reply_text: "OK".into(),
+        class_id: 0,
+        method_id: 0,
+    }))
+}
+
+/// Answers the broker's goodbye.
+pub(super) fn close_ok() -> AMQPClass {
+    AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {}))
 }

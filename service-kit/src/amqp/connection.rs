@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::broker::BrokerUrl;
+use crate::broker::{Address, BrokerUrl};
 use amq_protocol::frame::AMQPFrame;
 use amq_protocol::protocol::{AMQPClass, connection};
-use tokio::sync::{Mutex as AsyncMutex, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::channel::State;
+use super::heard::Goodbye;
 use super::writer::Writer;
 use super::{handshake, keeper, reader};
 
@@ -22,6 +23,9 @@ const ANSWERS: usize = 64;
 #[derive(Debug)]
 pub struct Connection {
     pub(super) shared: Arc<Shared>,
+    address: Address,
+    name: String,
+    wanted_frame_max: u32,
     /// The [`reader`] and the [`keeper`], which end with this.
     _tasks: JoinSet<()>,
 }
@@ -34,11 +38,7 @@ impl Connection {
     /// Why none does, in words without secrets.
     pub async fn open(url: &BrokerUrl, name: &str, frame_max: u32) -> anyhow::Result<Self> {
         url.open(
-            |address| async move {
-                let stream = address.stream().await?;
-                let agreed = handshake::shake_hands(stream, address.uri(), name, frame_max).await?;
-                Ok(Self::start(agreed))
-            },
+            |address| Self::at(address, name, frame_max),
             |connection| {
                 let over = connection.shared.over.clone();
                 Box::new(move || !over.is_cancelled())
@@ -47,19 +47,39 @@ impl Connection {
         .await
     }
 
-    fn start(agreed: handshake::Agreed) -> Self {
+    /// One more connection to the same broker, on the same terms.
+    ///
+    /// # Errors
+    /// Why there is none, in words without secrets.
+    pub async fn another(&self) -> anyhow::Result<Self> {
+        Self::at(self.address.clone(), &self.name, self.wanted_frame_max).await
+    }
+
+    async fn at(address: Address, name: &str, wanted_frame_max: u32) -> anyhow::Result<Self> {
+        let stream = address.stream().await?;
+        let agreed = handshake::shake_hands(stream, address.uri(), name, wanted_frame_max).await?;
+        let (shared, _tasks) = Self::start(agreed);
+        Ok(Self { shared, address, name: name.to_owned(), wanted_frame_max, _tasks })
+    }
+
+    fn start(agreed: handshake::Agreed) -> (Arc<Shared>, JoinSet<()>) {
         let handshake::Agreed { stream, received, frame_max, channel_max, heartbeat } = agreed;
         let (reading, writing) = tokio::io::split(stream);
+        let (answers, to_answer) = mpsc::channel(ANSWERS);
+        let (closing, to_close) = mpsc::unbounded_channel();
+        let over = CancellationToken::new();
         let shared = Arc::new(Shared {
-            writer: AsyncMutex::new(Writer::new(writing, frame_max)),
+            writer: AsyncMutex::new(Writer::new(writing, frame_max, over.clone())),
             channels: Mutex::default(),
+            freed: Notify::new(),
+            closing,
             blocked: AtomicBool::new(false),
             ended: OnceLock::new(),
-            over: CancellationToken::new(),
+            closed: OnceLock::new(),
+            over,
             frame_max,
             channel_max,
         });
-        let (answers, to_answer) = mpsc::channel(ANSWERS);
         let mut tasks = JoinSet::new();
         let reader = reader::Reader {
             shared: Arc::clone(&shared),
@@ -70,8 +90,8 @@ impl Connection {
             arrived: None,
         };
         tasks.spawn(reader.read(heartbeat));
-        tasks.spawn(keeper::keep(Arc::clone(&shared), to_answer, heartbeat));
-        Self { shared, _tasks: tasks }
+        tasks.spawn(keeper::keep(Arc::clone(&shared), to_answer, to_close, heartbeat));
+        (shared, tasks)
     }
 
     /// Why it is over, if it is.
@@ -79,9 +99,9 @@ impl Connection {
         self.shared.ended()
     }
 
-    /// Whether the broker has told publishers to wait (<https://www.rabbitmq.com/docs/alarms>).
+    /// Whether the broker has told publishers to wait (<https://www.rabbitmq.com/docs/alarms>). A connection that has ended is not blocked.
     pub fn is_blocked(&self) -> bool {
-        self.shared.blocked.load(Ordering::Relaxed)
+        self.shared.ended().is_none() && self.shared.blocked.load(Ordering::Relaxed)
     }
 
     /// The longest frame that both sides agreed on, in bytes.
@@ -116,8 +136,14 @@ pub(super) struct Shared {
     pub(super) writer: AsyncMutex<Writer>,
     /// The channels that are open, or of whose end the broker does not know yet.
     channels: Mutex<HashMap<u16, Arc<State>>>,
+    /// The number of a channel is free again.
+    freed: Notify,
+    /// Channels that nobody uses any more, for the [`keeper`] to close.
+    closing: mpsc::UnboundedSender<(u16, Arc<State>)>,
     pub(super) blocked: AtomicBool,
     ended: OnceLock<String>,
+    /// What the broker said when it closed the connection.
+    pub(super) closed: OnceLock<Goodbye>,
     over: CancellationToken,
     pub(super) frame_max: usize,
     channel_max: u16,
@@ -171,27 +197,57 @@ impl Shared {
         self.ended().unwrap_or_default().to_owned()
     }
 
-    /// A number for a new channel.
+    /// A number for a new channel. Where as many are open as the broker allows, those that are being closed are waited for.
     ///
     /// # Errors
-    /// When as many channels are open as the broker allows.
-    pub(super) fn add_channel(&self, state: &Arc<State>) -> Result<u16, String> {
-        let mut channels = self.channels();
-        let free = (1..=self.channel_max).find(|id| !channels.contains_key(id));
-        let id = free.ok_or_else(|| {
-            format!("the broker allows {} channels, and all are open", self.channel_max)
-        })?;
-        channels.insert(id, Arc::clone(state));
-        Ok(id)
+    /// When none of them is.
+    pub(super) async fn add_channel(&self, state: &Arc<State>) -> Result<u16, String> {
+        loop {
+            let freed = self.freed.notified();
+            {
+                let mut channels = self.channels();
+                let free = (1..=self.channel_max).find(|id| !channels.contains_key(id));
+                if let Some(id) = free {
+                    channels.insert(id, Arc::clone(state));
+                    return Ok(id);
+                }
+                if !channels.values().any(|channel| channel.lock().is_ending()) {
+                    return Err(format!(
+                        "the broker allows {} channels, and all are open",
+                        self.channel_max
+                    ));
+                }
+            }
+            tokio::select! {
+                () = freed => (),
+                () = self.over.cancelled() => {
+                    return Err(self.ended().unwrap_or_default().to_owned());
+                }
+            }
+        }
     }
 
     pub(super) fn channel(&self, id: u16) -> Option<Arc<State>> {
         self.channels().get(&id).cloned()
     }
 
+    /// Has the channel closed, unless it is closed already.
+    pub(super) fn close_channel(&self, id: u16, state: &Arc<State>) {
+        let mut known = state.lock();
+        if known.is_requested {
+            known.is_closing = true;
+            // Nobody takes it once the connection is over, and its channels with it.
+            self.closing.send((id, Arc::clone(state))).ok();
+        } else {
+            drop(known);
+            self.remove_channel(id);
+        }
+    }
+
     /// Both sides know that the channel is closed: its number is free.
     pub(super) fn remove_channel(&self, id: u16) {
         self.channels().remove(&id);
+        self.freed.notify_waiters();
     }
 
     fn channels(&self) -> MutexGuard<'_, HashMap<u16, Arc<State>>> {

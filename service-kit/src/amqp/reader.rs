@@ -134,6 +134,7 @@ impl Reader {
             Heard::Blocked => self.shared.blocked.store(true, Ordering::Relaxed),
             Heard::Unblocked => self.shared.blocked.store(false, Ordering::Relaxed),
             Heard::Close(goodbye) => {
+                self.shared.closed.get_or_init(|| goodbye.clone());
                 self.answer(Answer::ConnectionClosed)?;
                 return Err(goodbye.said.clone());
             }

@@ -5,6 +5,7 @@ use std::io::{Error, ErrorKind};
 use crate::broker::BrokerStream;
 use amq_protocol::frame::AMQPFrame;
 use tokio::io::{AsyncWriteExt as _, WriteHalf};
+use tokio_util::sync::CancellationToken;
 
 use super::message::Message;
 use super::wire;
@@ -21,11 +22,17 @@ pub(super) struct Writer {
     frame_max: usize,
     /// Someone who was sending gave up half-way: who knows where in a frame.
     broken_off: bool,
+    /// Cancelled when the connection is over.
+    over: CancellationToken,
 }
 
 impl Writer {
-    pub(super) const fn new(stream: WriteHalf<BrokerStream>, frame_max: usize) -> Self {
-        Self { stream, gathered: Vec::new(), frame_max, broken_off: false }
+    pub(super) const fn new(
+        stream: WriteHalf<BrokerStream>,
+        frame_max: usize,
+        over: CancellationToken,
+    ) -> Self {
+        Self { stream, gathered: Vec::new(), frame_max, broken_off: false, over }
     }
 
     /// Sends a frame that is no message.
@@ -52,13 +59,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Sends what was gathered.
+    /// Sends what was gathered. A broker that reads nothing keeps this waiting, and whoever else wants to send, until the connection is
+    /// over.
     pub(super) async fn flush(&mut self) -> Result<(), Error> {
         if std::mem::replace(&mut self.broken_off, true) {
             return Err(Error::new(ErrorKind::BrokenPipe, "a message was broken off"));
         }
-        self.stream.write_all(&self.gathered).await?;
-        self.stream.flush().await?;
+        let Self { stream, gathered, over, .. } = self;
+        tokio::select! {
+            biased;
+            sent = async { stream.write_all(gathered).await?; stream.flush().await } => sent?,
+            () = over.cancelled() => {
+                return Err(Error::new(ErrorKind::ConnectionAborted, "the connection is over"));
+            }
+        }
         self.gathered.clear();
         self.broken_off = false;
         Ok(())

@@ -10,8 +10,8 @@ use amq_protocol::uri::{AMQPScheme, AMQPUri};
 
 use super::tls::TlsSettings;
 
-/// Seconds between signs of life, unless the URL says otherwise.
-const HEARTBEAT: u16 = 15;
+/// Seconds between signs of life, unless the URL says otherwise. A broker that misses two is gone.
+const HEARTBEAT: u16 = 10;
 
 /// What the driver reads itself.
 const PARAMETERS: [&str; 5] =

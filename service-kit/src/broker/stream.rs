@@ -2,13 +2,22 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::address::Address;
+
+/// Keepalive of broker sockets: it ends a connection without heartbeats whose host is gone, and keeps firewalls from forgetting one that is
+/// quiet. `TCP_USER_TIMEOUT` is left alone: a broker in alarm reads nothing for as long as that lasts, and is well.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(30))
+    .with_interval(Duration::from_secs(10))
+    .with_retries(3);
 
 /// Both directions of a connection.
 pub type BrokerStream = Box<dyn Stream>;
@@ -28,6 +37,7 @@ impl Address {
         let stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
         // What is sent is sent as a whole: to wait for more of it would only delay it.
         stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
         let Some(tls) = &self.tls else {
             return Ok(Box::new(stream));
         };

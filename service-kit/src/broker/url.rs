@@ -76,6 +76,14 @@ impl BrokerUrl {
         }
     }
 
+    /// What was connected to is of no use, though the connection, or another one to the same broker, may live: the next one is tried first.
+    pub fn give_up(&self) {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((place, _)) = latest {
+            self.failed(place);
+        }
+    }
+
     /// This one can't be used now.
     pub(super) fn failed(&self, place: usize) {
         self.turn.failed(place, self.addresses.len());
@@ -194,5 +202,9 @@ mod tests {
         assert_eq!(url.order().collect::<Vec<_>>(), [0, 1]);
         url.clone().failed(0);
         assert_eq!(url.order().collect::<Vec<_>>(), [1, 0]);
+        url.works(1, Box::new(|| true));
+        assert_eq!(url.order().collect::<Vec<_>>(), [1, 0]);
+        url.give_up();
+        assert_eq!(url.order().collect::<Vec<_>>(), [0, 1]);
     }
 }

@@ -7,6 +7,7 @@ SELECT id,
        event_type,
        headers,
        attempts,
+       last_error,
        size,
        size > $3::bigint AS too_long,
        CASE WHEN size <= $3::bigint AND loaded_before < $2::bigint THEN payload END AS payload,
@@ -22,6 +23,8 @@ FROM (
                CASE WHEN octet_length(payload) <= $3::bigint THEN octet_length(payload) + octet_length(headers) ELSE 0 END AS weight
         FROM (
             SELECT id, event_id, aggregate_type, aggregate_id, event_type, attempts, created_at,
+                   -- A relay writes no longer ones.
+                   left(last_error, 2000) AS last_error,
                    headers::text AS headers, payload::text AS payload
             FROM {outbox}
             WHERE id = ANY ($1::bigint[])

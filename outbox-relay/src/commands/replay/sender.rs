@@ -3,7 +3,6 @@
 use serde::Serialize;
 use service_kit::backoff::Backoff;
 use service_kit::broker::BrokerUrl;
-use service_kit::health::{Health, Need};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -49,12 +48,7 @@ impl Sender {
             url: url.clone(),
             topology: Topology::new(relay),
             form: Form::replaying(relay),
-            patience: Patience {
-                confirm: relay.relay_confirm_timeout,
-                stop,
-                drain: DRAIN,
-                broker: Health::default().dependency("rabbitmq", Need::Required),
-            },
+            patience: Patience { confirm: relay.relay_confirm_timeout, stop, drain: DRAIN },
             link: None,
         };
         let connected = sender.open().await;
@@ -114,7 +108,7 @@ impl Sender {
         let (mut verdicts, end) = window::send(publisher, &messages, &self.patience).await;
         let lost = match end {
             End::Whole => None,
-            End::Lost(reason) => Some(reason),
+            End::Lost(loss) => Some(loss),
             End::ChannelClosed(_) => {
                 let go_on = || !self.patience.stop.is_cancelled();
                 isolate(publisher, &messages, &mut verdicts, &self.patience, go_on).await.err()
@@ -131,9 +125,9 @@ impl Sender {
         }
         match lost {
             None => Ok(()),
-            Some(reason) => {
+            Some(loss) => {
                 self.link = None;
-                Err(reason)
+                Err(loss.reason().to_owned())
             }
         }
     }

@@ -48,6 +48,9 @@ impl World {
                     self.queue.published(&place);
                 }
             }
+            Fate::Unknown if self.has(place.key) && place.id % 2 == 0 => {
+                return self.queue.set_apart(place);
+            }
             Fate::Unknown if self.has(place.key) => return self.queue.put_back(place),
             Fate::Unknown => return self.queue.let_go(&place),
         }

@@ -9,11 +9,12 @@ impl World {
         if !self.may_look() {
             return;
         }
+        let apart = self.queue.take_apart();
         let places = self.queue.take(count, bytes);
         assert!(places.len() <= count);
         let but_last = places.iter().rev().skip(1).map(|place| place.size).sum::<i64>();
         assert!(but_last < bytes);
-        for place in places {
+        for place in apart.into_iter().chain(places) {
             self.taken(place);
         }
     }

@@ -1,0 +1,58 @@
+//! A server of a test's own that stands before another one, or in its place.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Bytes that the system takes from a client before they are read: few, so that a client notices when nobody reads.
+const RECEIVED: u32 = 64 << 10;
+
+/// A free port, and a task for each connection to it. Dropping it ends them all.
+#[derive(Debug)]
+pub struct Listening {
+    /// Where it listens.
+    pub address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl Listening {
+    /// Has `serve` serve each connection. What goes wrong there is seen by the client.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn start<S: Future<Output = anyhow::Result<()>> + Send + 'static>(
+        serve: impl Fn(TcpStream) -> S + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(RECEIVED)?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let listener = socket.listen(64)?;
+        let address = listener.local_addr()?;
+        let accepting = tokio::spawn(async move {
+            let mut serving = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                serving.spawn(serve(client));
+                while serving.try_join_next().is_some() {}
+            }
+        });
+        Ok(Self { address, accepting })
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// The `host:port` in a URL that has a password and names no other server.
+///
+/// # Errors
+/// When it has none.
+pub fn server_of(url: &str) -> anyhow::Result<&str> {
+    let (_, rest) = url.split_once('@').context("a password")?;
+    let (server, _) = rest.split_once('/').context("a path")?;
+    Ok(server)
+}

@@ -1,0 +1,147 @@
+//! A TCP proxy that misbehaves as it is told.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::watch;
+
+use crate::listening::{Listening, server_of};
+
+/// What is wrong with one direction.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Faults {
+    /// Bytes a second at the most.
+    pub rate: Option<usize>,
+    /// How much later everything arrives.
+    pub delay: Duration,
+    /// After so many more bytes nothing is passed on, and nothing read.
+    pub hold_after: Option<usize>,
+    /// The direction ends, as if its sender had nothing more to say (half-close).
+    pub is_closed: bool,
+}
+
+/// The proxy. Dropping it ends its connections.
+#[derive(Debug)]
+pub struct Proxy {
+    listening: Listening,
+    to_server: watch::Sender<Faults>,
+    to_client: watch::Sender<Faults>,
+    resets: watch::Sender<()>,
+}
+
+impl Proxy {
+    /// A proxy before the server that `url` names, and the URL that leads through it.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn before(url: &str) -> anyhow::Result<(Self, String)> {
+        let server = server_of(url)?;
+        let (to_server, to_client) = (watch::Sender::default(), watch::Sender::default());
+        let resets = watch::Sender::new(());
+        let (sending, receiving, reset) =
+            (to_server.subscribe(), to_client.subscribe(), resets.subscribe());
+        let server_name = server.to_owned();
+        let listening = Listening::start(move |client| {
+            let server_name = server_name.clone();
+            let (sending, receiving, mut reset) =
+                (sending.clone(), receiving.clone(), reset.clone());
+            reset.mark_unchanged();
+            async move { serve(client, &server_name, sending, receiving, reset).await }
+        })?;
+        let url = url.replace(server, &listening.address.to_string());
+        Ok((Self { listening, to_server, to_client, resets }, url))
+    }
+
+    /// What becomes of bytes on their way to the server from now on.
+    pub fn to_server(&self, faults: Faults) {
+        self.to_server.send_replace(faults);
+    }
+
+    /// What becomes of bytes on their way to clients from now on.
+    pub fn to_client(&self, faults: Faults) {
+        self.to_client.send_replace(faults);
+    }
+
+    /// Resets every connection (RST), at both ends.
+    pub fn reset(&self) {
+        self.resets.send_replace(());
+    }
+
+    /// The port that leads to the server.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.listening.address.port()
+    }
+}
+
+async fn serve(
+    mut client: TcpStream,
+    server: &str,
+    to_server: watch::Receiver<Faults>,
+    to_client: watch::Receiver<Faults>,
+    mut reset: watch::Receiver<()>,
+) -> anyhow::Result<()> {
+    let mut server = TcpStream::connect(server).await?;
+    server.set_nodelay(true)?;
+    client.set_nodelay(true)?;
+    let is_reset = {
+        let (from_client, into_client) = client.split();
+        let (from_server, into_server) = server.split();
+        tokio::select! {
+            passed = async {
+                tokio::try_join!(
+                    pass(from_client, into_server, to_server),
+                    pass(from_server, into_client, to_client),
+                )
+            } => {
+                passed?;
+                false
+            }
+            changed = reset.changed() => changed.is_ok(),
+        }
+    };
+    if is_reset {
+        client.set_zero_linger()?;
+        server.set_zero_linger()?;
+    }
+    Ok(())
+}
+
+/// Passes on what comes until that ends.
+async fn pass(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    mut faults: watch::Receiver<Faults>,
+) -> anyhow::Result<()> {
+    let mut buffer = vec![0; 16 << 10];
+    let mut passed = 0;
+    loop {
+        let Faults { rate, delay, hold_after, is_closed } = *faults.borrow_and_update();
+        if is_closed {
+            return Ok(to.shutdown().await?);
+        }
+        // At a limited rate some twenty pieces a second.
+        let piece = rate.map_or(buffer.len(), |rate| rate.div_ceil(20)).min(buffer.len());
+        let room = hold_after.map_or(piece, |most| most.saturating_sub(passed).min(piece));
+        let count = tokio::select! {
+            changed = faults.changed() => {
+                changed?;
+                passed = 0;
+                continue;
+            }
+            read = from.read(&mut buffer[..room]), if room > 0 => read?,
+        };
+        if count == 0 {
+            return Ok(to.shutdown().await?);
+        }
+        passed += count;
+        let pause = rate.map_or(Duration::ZERO, |rate| {
+            Duration::from_secs(1) * u32::try_from(count).unwrap_or(u32::MAX)
+                / u32::try_from(rate).unwrap_or(u32::MAX)
+        });
+        tokio::time::sleep(pause + delay).await;
+        to.write_all(&buffer[..count]).await?;
+    }
+}

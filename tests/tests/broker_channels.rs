@@ -1,0 +1,109 @@
+//! Channels: those that nobody uses are closed, and the relay makes do with few, where a broker allows no more
+//! (<https://www.rabbitmq.com/docs/user-limits>, <https://www.rabbitmq.com/docs/vhosts#limits>).
+
+use anyhow::Context as _;
+use pipeline_tests::fake_broker::{FakeBroker, Manner};
+use pipeline_tests::outbox::{Outbox, eventually};
+use serde_json::json;
+use service_kit::amqp::{Channel, Connection};
+use service_kit::broker::BrokerUrl;
+use stack::Management;
+
+const FRAME_MAX: u32 = 32 << 10;
+
+async fn connect(url: &str) -> anyhow::Result<Connection> {
+    let url: BrokerUrl = url.parse().map_err(anyhow::Error::msg)?;
+    Connection::open(&url, "test", FRAME_MAX).await
+}
+
+#[tokio::test]
+async fn a_channel_that_is_dropped_is_closed_at_the_broker_too() -> anyhow::Result<()> {
+    // Where five may be open at a time, fifty can be one after the other.
+    let vhost = stack::shared().await?.vhost("channels").await?;
+    let connection = connect(&format!("{}?channel_max=5", vhost.amqp_url)).await?;
+    for count in 0..50 {
+        let channel = Channel::open(&connection).await.with_context(|| format!("{count}"))?;
+        channel.confirm().await?;
+    }
+    let kept = Channel::open(&connection).await?;
+    kept.confirm().await?;
+    assert!(connection.ended().is_none() && kept.is_open());
+
+    let broker = FakeBroker::start(Manner::Confirms)?;
+    let connection = connect(&broker.url()).await?;
+    for _ in 0..20 {
+        drop(Channel::open(&connection).await?);
+        // Given up before it is open.
+        tokio::select! {
+            biased;
+            _ = Channel::open(&connection) => (),
+            () = tokio::task::yield_now() => (),
+        }
+    }
+    eventually("all are closed", async || Ok(broker.open_channels() == 0)).await?;
+    assert_eq!((connection.ended(), broker.connections()), (None, 1));
+    Ok(())
+}
+
+/// Publishes some events as a user with these limits, in a virtual host with that one on connections.
+async fn publishes_within(
+    connections: Option<u32>,
+    channels: Option<u32>,
+    in_vhost: Option<u32>,
+    parameters: &str,
+) -> anyhow::Result<()> {
+    let mut outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    let vhost = outbox.vhost.name.clone();
+    let management = Management::new(&outbox.vhost.management_url)?;
+    let user = format!("user-of-{vhost}");
+    let login = json!({ "password": "secret", "tags": "" });
+    management.put(&format!("/api/users/{user}"), &login).await?;
+    let everything = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+    management.put(&format!("/api/permissions/{vhost}/{user}"), &everything).await?;
+    let user_limits = format!("/api/user-limits/{user}");
+    for (limits, name, value) in [
+        (&user_limits, "max-connections", connections),
+        (&user_limits, "max-channels", channels),
+        // The test has one as well.
+        (&format!("/api/vhost-limits/{vhost}"), "max-connections", in_vhost.map(|most| most + 1)),
+    ] {
+        if let Some(value) = value {
+            management.put(&format!("{limits}/{name}"), &json!({ "value": value })).await?;
+        }
+    }
+    let (_, server) = outbox.vhost.amqp_url.split_once('@').context("a user")?;
+    outbox.vhost.amqp_url = format!("amqp://{user}:secret@{server}{parameters}");
+    for n in 0..200 {
+        outbox.add(&n.to_string(), "order.created").await?;
+    }
+    // One that closes its channel, which has to be opened again.
+    outbox
+        .sql
+        .execute(r#"UPDATE outbox SET headers = '{"CC": "x"}' WHERE aggregate_id = '100'"#, &[])
+        .await?;
+    let mut relay = outbox.relay(&["--relay-backoff-min", "1h", "--relay-backoff-max", "1h"])?;
+    let published = eventually("all but one are published", async || {
+        let refused = "SELECT count(*) FROM outbox WHERE published_at IS NULL AND attempts > 0";
+        Ok(outbox.pending().await? == 1 && outbox.count(refused, &[]).await? == 1)
+    });
+    let published = relay.work_until(published).await;
+    let statuses = relay.health.statuses();
+    drop(relay);
+    management.delete(&format!("/api/users/{user}")).await?;
+    published.with_context(|| format!("{statuses:?}"))
+}
+
+#[tokio::test]
+async fn a_relay_that_may_have_one_connection_publishes() -> anyhow::Result<()> {
+    publishes_within(Some(1), None, None, "").await?;
+    publishes_within(None, None, Some(1), "").await
+}
+
+#[tokio::test]
+async fn a_relay_that_may_have_two_channels_publishes() -> anyhow::Result<()> {
+    publishes_within(None, Some(2), None, "").await?;
+    publishes_within(Some(1), Some(2), None, "").await?;
+    publishes_within(Some(1), None, None, "?channel_max=2").await?;
+    publishes_within(None, None, None, "?channel_max=1").await
+}
