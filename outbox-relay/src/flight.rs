@@ -7,9 +7,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
-use crate::claim::{Claimed, Event, claim};
+use crate::claim::{Event, Limits};
 use crate::config::RelayArgs;
 use crate::database::{Database, DatabaseError};
+use crate::load::{Claimed, Loader};
 use crate::measure;
 use crate::message::Form;
 use crate::publish::{publish, publish_row};
@@ -34,8 +35,7 @@ pub(crate) struct Flight {
     patience: Patience,
     /// Events in a window at the most.
     window: usize,
-    /// Bytes of a payload at the most.
-    longest: i64,
+    loader: Loader,
     /// Bytes in flight.
     bytes: i64,
     /// What was loaded ahead, by id.
@@ -49,7 +49,7 @@ impl Flight {
         Self {
             form: Arc::new(Form::new(args)),
             window: usize::try_from(args.relay_window).unwrap_or(usize::MAX),
-            longest: i64::from(args.relay_max_message_bytes),
+            loader: Loader::default(),
             bytes: 0,
             ahead: HashMap::new(),
             lost: patience.stop.child_token(),
@@ -83,9 +83,10 @@ impl Flight {
         broker: &mut Broker,
         tasks: &mut JoinSet<Done>,
     ) -> Result<(), DatabaseError> {
+        let limits = self.form.limits(broker.frame_max());
         while queue.ready() > 0 && broker.has_free() && self.bytes < FLIGHT_BYTES {
             let places = queue.take(self.window, WINDOW_BYTES);
-            let mut events = match self.load(places, queue, database).await {
+            let mut events = match self.load(places, queue, database, limits).await {
                 Ok(events) => events,
                 Err((places, error)) => {
                     put_back(queue, places);
@@ -98,7 +99,8 @@ impl Flight {
                 return Ok(());
             }
             if events.is_empty() {
-                continue;
+                // Whatever goes on there, the next turn looks after the lanes first.
+                return Ok(());
             }
             let Some(publisher) = broker.take() else {
                 put_back(queue, events.into_iter().map(|event| event.place).collect());
@@ -123,7 +125,7 @@ impl Flight {
             });
         }
         if queue.ready() == 0 && self.ahead.is_empty() {
-            self.load_ahead(queue, database).await?;
+            self.load_ahead(queue, database, limits).await?;
         }
         Ok(())
     }
@@ -134,6 +136,7 @@ impl Flight {
         places: Vec<Place>,
         queue: &mut Queue,
         database: &Database,
+        limits: Limits,
     ) -> Result<Vec<Event>, (Vec<Place>, DatabaseError)> {
         let mut events = Vec::with_capacity(places.len());
         let mut missing = Vec::new();
@@ -146,7 +149,7 @@ impl Flight {
         if missing.is_empty() {
             return Ok(events);
         }
-        let claimed = claim(database, &missing, WINDOW_BYTES, self.longest).await;
+        let claimed = self.loader.load(database, &missing, WINDOW_BYTES, limits).await;
         let Claimed { events: loaded, left, gone } = claimed.map_err(|error| (places, error))?;
         events.extend(loaded);
         put_back(queue, left);
@@ -167,10 +170,11 @@ impl Flight {
         &mut self,
         queue: &Queue,
         database: &Database,
+        limits: Limits,
     ) -> Result<(), DatabaseError> {
         let places = queue.upcoming(AHEAD, AHEAD_BYTES);
         if !places.is_empty() {
-            let claimed = claim(database, &places, AHEAD_BYTES, self.longest).await?;
+            let claimed = self.loader.load(database, &places, AHEAD_BYTES, limits).await?;
             self.ahead = claimed.events.into_iter().map(|event| (event.place.id, event)).collect();
         }
         Ok(())

@@ -6,13 +6,13 @@
 //! |---|---|
 //! | `lookout` | where and when to look for pending rows: `horizon` (which ids may still appear), `pace` (how often) |
 //! | `queue` | which of them may be sent now, and which wait behind another of their aggregate |
-//! | `flight` | which go into the next window; `claim` loads their contents |
+//! | `flight` | which go into the next window; `load` gets their contents, each a `claim` |
 //! | `publish` | a `window` of them, sent and then confirmed, one `verdict` each; `isolate` finds a message that makes the broker close the channel |
 //! | `settling` | when outcomes are noted; `settle`: one statement for the published, one for the failed |
 //!
 //! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share), `prune`
 //! (old published rows), `message` with `headers` and `envelope` (a row as an AMQP message), `sending` (its part in a trace), `database` with `queries` and
-//! `table` and `pooler`, `broker` with `topology` (the connections, each a [`service_kit::amqp`] one), `link` (keeping them open), `backlog` and `measure` (metrics), `report` (the log), `config`,
+//! `table` and `columns` and `pooler`, `broker` with `topology` (the connections, each a [`service_kit::amqp`] one), `link` (keeping them open), `backlog` and `measure` (metrics), `report` (the log), `config`,
 //! `cli` with `commands` and `help` (what can be typed), `app` (puts it together).
 
 mod app;
@@ -20,6 +20,7 @@ mod backlog;
 mod broker;
 mod claim;
 mod cli;
+mod columns;
 mod commands;
 mod config;
 mod created;
@@ -32,6 +33,7 @@ mod horizon;
 mod isolate;
 mod lanes;
 mod link;
+mod load;
 mod lookout;
 mod measure;
 mod message;

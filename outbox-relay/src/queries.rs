@@ -5,9 +5,11 @@
 //! | `statements` | none alone: those that a session prepares once |
 //! | `session` | the session itself |
 //! | `lanes`, `writers` | other relays; transactions that may still add events |
-//! | `pending` | looking for events, and loading them |
+//! | `pending` | looking for events |
+//! | `contents` | loading them |
 //! | `settle`, `prune` | what became of them; deleting them at last |
 
+mod contents;
 mod lanes;
 mod pending;
 mod prune;
@@ -16,8 +18,9 @@ mod settle;
 mod statements;
 mod writers;
 
+pub(crate) use contents::{count_digits, identify, load};
 pub(crate) use lanes::{give_lanes, join_relays, leave_relays, take_lanes, watch_lanes};
-pub(crate) use pending::{Holding, Seen, load, look_ahead, look_behind, look_due, measure_backlog};
+pub(crate) use pending::{Holding, Seen, look_ahead, look_behind, look_due, measure_backlog};
 pub(crate) use prune::{lock_pruning, prune};
 pub(crate) use session::{limit_silence, name_session, prepare_session};
 pub(crate) use settle::{settle_deleted, settle_failed, settle_published, still_pending};
