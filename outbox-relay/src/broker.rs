@@ -94,6 +94,11 @@ impl Broker {
         self.connections.iter().any(|connection| connection.is_blocked())
     }
 
+    /// The longest frame that all connections take, in bytes.
+    pub(crate) fn frame_max(&self) -> usize {
+        self.connections.iter().map(|connection| connection.frame_max()).min().unwrap_or(0)
+    }
+
     /// Whether a channel is free.
     pub(crate) const fn has_free(&self) -> bool {
         !self.free.is_empty()

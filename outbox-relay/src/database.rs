@@ -11,6 +11,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
+use crate::columns;
 use crate::pooler::{self, Unanswered};
 use crate::queries::{
     self, ClaimStatements, ExpiredNotes, Notes, PruneStatements, ReadNotes, SettleStatements,
@@ -53,6 +54,9 @@ pub(crate) enum DatabaseError {
         "the table outbox_unsettled is missing or may not be used: `outbox-relay check` says what mends that"
     )]
     NoNotes,
+    /// The service that owns the database made a column otherwise.
+    #[error("{0}: `outbox-relay check` says how to mend it")]
+    WrongColumns(String),
     /// The session's locks are not there.
     #[error(
         "the database does not keep the session's locks: a pooler in transaction mode stands before it; name the server itself in DATABASE_URL, or a pool with pool_mode=session"
@@ -99,6 +103,19 @@ pub(crate) struct Session {
     /// Milliseconds from `begun` to the latest answer's question.
     answered: AtomicU64,
     is_given_up: AtomicBool,
+}
+
+impl DatabaseError {
+    /// Whether what was read can be the cause, and not the session or the server as a whole: a statement that took too long, a limit that
+    /// a value exceeds, one that is damaged or can't be said in UTF-8.
+    pub(crate) fn is_over_contents(&self) -> bool {
+        let Self::Refused(error) = self else {
+            return false;
+        };
+        let code = error.code().map_or("", SqlState::code);
+        code == SqlState::QUERY_CANCELED.code()
+            || ["22", "53", "54", "58", "XX"].iter().any(|class| code.starts_with(class))
+    }
 }
 
 impl From<Unanswered> for DatabaseError {
@@ -183,6 +200,30 @@ impl Session {
         self.execute(if commit { "COMMIT" } else { "ROLLBACK" }).await
     }
 
+    /// As [`query`](Self::query), but the server gives up after `limit`.
+    pub(crate) async fn query_within(
+        &self,
+        limit: Duration,
+        statement: &Statement,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let client = &self.session.client;
+        let begin = format!("BEGIN; SET LOCAL statement_timeout = {}", limit.as_millis());
+        self.bounded(async {
+            // Sent one after the other and answered in one go.
+            let (begun, rows, ended) = tokio::join!(
+                client.batch_execute(&begin),
+                client.query(statement, params),
+                client.batch_execute("COMMIT")
+            );
+            begun?;
+            let rows = rows?;
+            ended?;
+            Ok(rows)
+        })
+        .await
+    }
+
     async fn bounded<T>(
         &self,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
@@ -190,9 +231,11 @@ impl Session {
         // The question's time, as the server counts its silence from there.
         let asked = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let answer = timeout(STATEMENT_LIMIT, answer).await.map_err(|_| DatabaseError::Silent)?;
-        let answer = answer.map_err(explain)?;
-        self.answered.fetch_max(asked, Ordering::Relaxed);
-        Ok(answer)
+        // A refusal is an answer as well.
+        if answer.as_ref().err().is_none_or(|error| error.as_db_error().is_some()) {
+            self.answered.fetch_max(asked, Ordering::Relaxed);
+        }
+        answer.map_err(explain)
     }
 }
 
@@ -230,6 +273,7 @@ impl Database {
             keep_apart(&claim, &settle).await?;
             let claim = Session::prepare(claim).await?;
             queries::limit_silence(&claim.session.client).await?;
+            columns::check(&claim.session.client, table).await?;
             let claims =
                 ClaimStatements::prepare(&claim.session.client, table).await.map_err(explain)?;
             let settle = Arc::new(SettleSession::prepare(settle, table).await?);
@@ -335,7 +379,7 @@ async fn keep_apart(
     }
 }
 
-fn explain(error: tokio_postgres::Error) -> DatabaseError {
+pub(crate) fn explain(error: tokio_postgres::Error) -> DatabaseError {
     let missing =
         [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::INVALID_SCHEMA_NAME];
     match error.as_db_error() {

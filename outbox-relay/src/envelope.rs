@@ -16,13 +16,8 @@ impl Envelope {
     }
 
     /// The body of `event`. The payload is taken over as it stands, so that numbers keep their digits.
-    pub(crate) fn body(
-        self,
-        event: &Event,
-        payload: &str,
-        created: &Created,
-        source: &str,
-    ) -> Vec<u8> {
+    pub(crate) fn body(self, event: &Event, created: &Created, source: &str) -> Vec<u8> {
+        let payload = &event.payload;
         let text = match self {
             Self::Default => format!(
                 r#"{{"event_id":"{}","event":{},"occurred_at":"{}","data":{}}}"#,
@@ -31,15 +26,15 @@ impl Envelope {
                 created.rfc3339,
                 payload,
             ),
-            Self::Cloudevents => cloud_event(event, payload, created, source),
-            Self::None => payload.to_owned(),
+            Self::Cloudevents => cloud_event(event, created, source),
+            Self::None => payload.clone(),
         };
         text.into_bytes()
     }
 }
 
 /// Structured JSON of <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
-fn cloud_event(event: &Event, payload: &str, created: &Created, source: &str) -> String {
+fn cloud_event(event: &Event, created: &Created, source: &str) -> String {
     // An attribute that is present must not be empty.
     let subject = if event.aggregate_id.is_empty() {
         String::new()
@@ -52,7 +47,7 @@ fn cloud_event(event: &Event, payload: &str, created: &Created, source: &str) ->
         json(source),
         json(&event.event_type),
         created.rfc3339,
-        payload,
+        event.payload,
     )
 }
 
@@ -82,14 +77,12 @@ pub(crate) fn source(app_id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claim::Payload;
     use crate::claim::tests::event;
 
     fn body(envelope: Envelope) -> String {
         let event = event();
         let created = event.created.clone().expect("the example has a time");
-        let Payload::Text(payload) = &event.payload else { panic!("the example has a payload") };
-        let body = envelope.body(&event, payload, &created, &source("outbox-relay"));
+        let body = envelope.body(&event, &created, &source("outbox-relay"));
         String::from_utf8(body).expect("text")
     }
 

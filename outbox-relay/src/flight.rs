@@ -8,9 +8,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
-use crate::claim::{Claimed, Event, claim};
+use crate::claim::{Event, Limits};
 use crate::config::RelayArgs;
 use crate::database::{Database, DatabaseError};
+use crate::load::{Claimed, Loader};
 use crate::measure;
 use crate::message::Form;
 use crate::publish::{publish, publish_row};
@@ -44,8 +45,7 @@ pub(crate) struct Flight {
     patience: Patience,
     /// Events in a window at the most.
     window: usize,
-    /// Bytes of a payload at the most.
-    longest: i64,
+    loader: Loader,
     /// Bytes in flight.
     bytes: i64,
     /// Events in flight.
@@ -73,7 +73,7 @@ impl Flight {
         Self {
             form: Arc::new(Form::new(args)),
             window,
-            longest: i64::from(args.relay_max_message_bytes),
+            loader: Loader::default(),
             bytes: 0,
             events: 0,
             slow_start: SlowStart::new(window.saturating_mul(channels)),
@@ -140,12 +140,13 @@ impl Flight {
         if self.loaded_ahead.elapsed() >= AHEAD_AGE {
             self.forget_ahead();
         }
+        let limits = self.form.limits(broker.frame_max());
         while broker.has_free() && self.bytes < FLIGHT_BYTES {
             let places = self.take(queue);
             if places.is_empty() {
                 break;
             }
-            let mut events = match self.load(places, queue, database).await {
+            let mut events = match self.load(places, queue, database, limits).await {
                 Ok(events) => events,
                 Err((places, error)) => {
                     self.put_back(queue, places);
@@ -161,7 +162,8 @@ impl Flight {
                 events = self.set_apart(queue, events);
             }
             if events.is_empty() {
-                continue;
+                // Whatever goes on there, the next turn looks after the lanes first.
+                return Ok(());
             }
             let Some(publisher) = broker.take() else {
                 self.put_back(queue, events.into_iter().map(|event| event.place).collect());
@@ -190,7 +192,7 @@ impl Flight {
             });
         }
         if queue.ready() == 0 && self.ahead.is_empty() {
-            self.load_ahead(queue, database).await?;
+            self.load_ahead(queue, database, limits).await?;
         }
         Ok(())
     }
@@ -257,6 +259,7 @@ impl Flight {
         places: Vec<Place>,
         queue: &mut Queue,
         database: &Database,
+        limits: Limits,
     ) -> Result<Vec<Event>, (Vec<Place>, DatabaseError)> {
         let mut events = Vec::with_capacity(places.len());
         let mut missing = Vec::new();
@@ -269,7 +272,7 @@ impl Flight {
         if missing.is_empty() {
             return Ok(events);
         }
-        let claimed = claim(database, &missing, WINDOW_BYTES, self.longest).await;
+        let claimed = self.loader.load(database, &missing, WINDOW_BYTES, limits).await;
         let Claimed { events: loaded, left, gone } = claimed.map_err(|error| (places, error))?;
         events.extend(loaded);
         self.put_back(queue, left);
@@ -291,11 +294,12 @@ impl Flight {
         &mut self,
         queue: &Queue,
         database: &Database,
+        limits: Limits,
     ) -> Result<(), DatabaseError> {
         let places = queue.upcoming(AHEAD, AHEAD_BYTES);
         if !places.is_empty() {
             self.loaded_ahead = Instant::now();
-            let claimed = claim(database, &places, AHEAD_BYTES, self.longest).await?;
+            let claimed = self.loader.load(database, &places, AHEAD_BYTES, limits).await?;
             self.ahead = claimed.events.into_iter().map(|event| (event.place.id, event)).collect();
         }
         Ok(())

@@ -54,8 +54,13 @@ pub(crate) fn size(table: &FieldTable) -> usize {
 }
 
 fn own(headers: &str) -> Result<Map<String, Value>, String> {
+    // SQL's NULL, and JSON's, which is what an ORM stores for "none".
+    if headers.is_empty() {
+        return Ok(Map::new());
+    }
     match serde_json::from_str(headers) {
         Ok(Value::Object(headers)) => Ok(headers),
+        Ok(Value::Null) => Ok(Map::new()),
         Ok(other) => Err(format!("the headers are {}, but must be an object", kind(&other))),
         Err(error) => Err(format!("the headers can't be read: {error}")),
     }
@@ -119,6 +124,14 @@ mod tests {
         let table = table.expect("plain values");
         assert_eq!(get(&table, "aggregate-id"), AMQPValue::LongString("7".into()));
         assert_eq!(get(&table, "aggregate-type"), AMQPValue::LongString("order".into()));
+    }
+
+    #[test]
+    fn null_is_no_headers() {
+        for none in ["null", "", "{}"] {
+            let table = table(none, "order", "7").expect(none);
+            assert_eq!(table.inner().len(), 2, "{none:?}: the aggregate's name alone");
+        }
     }
 
     #[test]

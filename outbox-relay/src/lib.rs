@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `lookout` | where and when to look for pending rows: `horizon` (which ids may still appear), `pace` (how often) |
 //! | `queue` | which of them may be sent now, and which wait behind another of their aggregate |
-//! | `flight` | which go into the next window (after a confirm timeout few: `slow_start`); `claim` loads their contents |
+//! | `flight` | which go into the next window (after a confirm timeout few: `slow_start`); `load` gets their contents, each a `claim` |
 //! | `publish` | a `window` of them, sent and then confirmed, one `verdict` each; `isolate` finds a message that makes the broker close the channel, `refusals` says what follows from that |
 //! | `settling` | when outcomes (a `settlement` of them) are noted; `settle`: one statement for the published, one for the failed; `unsettled`: events whose rows can't be changed for now |
 //!
@@ -14,7 +14,7 @@
 //! `acknowledge` (tells commands when a change has come to this relay) with `sent`, `prune` (old published rows), `inspector` with
 //! `sweep` and `backlog` (what reads the table beside the turns: overlooked events, metrics), `message` with `headers` and `envelope`
 //! (a row as an AMQP message), `sending` (its part in a trace), `database` with `queries` and
-//! `table` and `pooler`, `broker` with `topology` (the connections, each a [`service_kit::amqp`] one), `link` (keeping them open), `measure` (metrics), `report` (the log), `config`,
+//! `table` and `columns` and `pooler`, `broker` with `topology` (the connections, each a [`service_kit::amqp`] one), `link` (keeping them open), `measure` (metrics), `report` (the log), `config`,
 //! `cli` with `commands` and `help` (what can be typed), `app` (puts it together).
 
 mod acknowledge;
@@ -23,6 +23,7 @@ mod backlog;
 mod broker;
 mod claim;
 mod cli;
+mod columns;
 mod commands;
 mod config;
 mod created;
@@ -36,6 +37,7 @@ mod inspector;
 mod isolate;
 mod lanes;
 mod link;
+mod load;
 mod lookout;
 mod measure;
 mod message;

@@ -6,7 +6,7 @@ use amq_protocol::types::{AMQPValue, ShortString};
 use service_kit::amqp::{self, content_header};
 use service_kit::trace::Span;
 
-use crate::claim::{Event, Payload};
+use crate::claim::{Event, Limits};
 use crate::config::{Envelope, Name, RelayArgs};
 use crate::{envelope, headers, sending};
 
@@ -18,6 +18,11 @@ const REPLAYED: &str = "x-replayed";
 
 /// Room in a frame for all properties but the headers: five texts of at most 256 bytes, fixed fields, framing.
 const OTHER_PROPERTIES: usize = 2048;
+
+/// Bytes for the headers where frames hold `frame_max` bytes.
+const fn room(frame_max: usize) -> usize {
+    frame_max.saturating_sub(OTHER_PROPERTIES)
+}
 
 /// What all messages of a relay have in common.
 #[derive(Debug, Clone)]
@@ -48,13 +53,21 @@ impl Form {
         Self { replayed: true, ..Self::new(args) }
     }
 
+    /// How long the parts of an event may be that goes over a connection whose frames hold `frame_max` bytes.
+    pub(crate) fn limits(&self, frame_max: usize) -> Limits {
+        Limits {
+            payload: i64::from(self.longest),
+            headers: i64::try_from(room(frame_max)).unwrap_or(i64::MAX),
+        }
+    }
+
     /// The message of `event`, for a connection whose frames hold `frame_max` bytes.
     ///
     /// # Errors
     /// A sentence that says why the row can't be a message.
     pub(crate) fn message(&self, event: &Event, frame_max: usize) -> Result<Message, String> {
-        if !event.utf8 {
-            return Err("the row's text is not UTF-8".to_owned());
+        if let Some(reason) = &event.unfit {
+            return Err(reason.clone());
         }
         let routing_key = ShortString::try_new(event.event_type.as_str()).map_err(|_| {
             format!(
@@ -70,17 +83,8 @@ impl Form {
         if self.replayed {
             headers.insert(REPLAYED.into(), AMQPValue::Boolean(true));
         }
-        let payload = match &event.payload {
-            Payload::Text(payload) => payload,
-            Payload::TooLong(size) => {
-                return Err(format!(
-                    "the payload is {size} bytes long, RELAY_MAX_MESSAGE_BYTES allows {}",
-                    self.longest
-                ));
-            }
-        };
         // The broker closes the whole connection over properties that do not fit into one frame.
-        let (size, room) = (headers::size(&headers), frame_max.saturating_sub(OTHER_PROPERTIES));
+        let (size, room) = (headers::size(&headers), room(frame_max));
         if size > room {
             return Err(format!(
                 "the headers and the aggregate's name take {size} bytes, the broker allows {room}"
@@ -96,7 +100,7 @@ impl Form {
             .with_timestamp(created.seconds)
             .with_app_id(self.app_id.clone())
             .with_headers(headers);
-        let body = self.envelope.body(event, payload, created, &self.source);
+        let body = self.envelope.body(event, created, &self.source);
         let content_header = content_header(body.len(), &properties);
         let wire = amqp::Message { message_id, routing_key, content_header, body };
         Ok(Message { wire, span })
@@ -176,10 +180,9 @@ mod tests {
             "created_at is not a time from 1970 to 9999"
         );
         assert_eq!(
-            refusal(&|event| event.payload = Payload::TooLong(20_000_000)),
-            "the payload is 20000000 bytes long, RELAY_MAX_MESSAGE_BYTES allows 16777216"
+            refusal(&|event| event.unfit = Some("its contents can't be read".to_owned())),
+            "its contents can't be read"
         );
-        assert_eq!(refusal(&|event| event.utf8 = false), "the row's text is not UTF-8");
         assert!(
             refusal(&|event| event.aggregate_id = "x".repeat(FRAME)).starts_with("the headers and")
         );

@@ -6,10 +6,12 @@
 //! | `session` | the session itself |
 //! | `lanes`, `writers` | other relays; transactions that may still add events |
 //! | `audit` | what people do to events, and what this relay says about it |
-//! | `pending` | looking for events, and loading them |
+//! | `pending` | looking for events |
+//! | `contents` | loading them |
 //! | `settle`, `unsettled`, `prune` | what became of them; what could not be noted; deleting them at last |
 
 mod audit;
+mod contents;
 mod lanes;
 mod pending;
 mod prune;
@@ -22,9 +24,10 @@ mod writers;
 pub(crate) use audit::{
     confirm_audit, find_overtaken, tell_in_flight, untell_in_flight, watch_audit,
 };
+pub(crate) use contents::{count_digits, identify, load};
 pub(crate) use lanes::{give_lanes, join_relays, leave_relays, take_lanes, watch_lanes};
 pub(crate) use pending::{
-    Holding, Seen, load, look_ahead, look_behind, look_due, measure_backlog, sweep,
+    Holding, Seen, look_ahead, look_behind, look_due, measure_backlog, sweep,
 };
 pub(crate) use prune::{forget_expired, lock_pruning, next_row, note_expired, prune};
 pub(crate) use session::{

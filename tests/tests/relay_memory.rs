@@ -88,9 +88,10 @@ async fn a_payload_that_is_too_long_is_stuck_without_being_loaded() -> anyhow::R
     )
     .await?;
     let reason: String = outbox.sql.query_one(stuck, &[]).await?.get(0);
-    assert_eq!(
-        reason,
-        "the payload is 60000012 bytes long, RELAY_MAX_MESSAGE_BYTES allows 1000000"
+    assert!(
+        reason.starts_with("the payload is 600000")
+            && reason.ends_with(" bytes long, RELAY_MAX_MESSAGE_BYTES allows 1000000"),
+        "{reason}"
     );
     let after = Resident::of(&relay)?;
     assert!(after.most < before.most + 10, "{before:?}, {after:?}");

@@ -34,12 +34,19 @@ const LOOKS: [Statement; 3] = [
 ];
 
 /// Those that are given the ids of events.
-const BY_ID: [Statement; 4] = [
+const BY_ID: [Statement; 6] = [
     [
         "load",
         include_str!("../../sql/relay/queries/load.sql"),
-        "bigint[], bigint, bigint",
-        "'{1}', 1000, 1000",
+        "bigint[], bigint, bigint, bigint",
+        "'{1}', 1000, 1000, 1000",
+    ],
+    ["identify", include_str!("../../sql/relay/queries/identify.sql"), "bigint[]", "'{1}'"],
+    [
+        "count_digits",
+        include_str!("../../sql/relay/queries/count_digits.sql"),
+        "bigint[], bigint",
+        "'{1}', 1000",
     ],
     [
         "settle_published",

@@ -106,7 +106,8 @@ fn place(row: &Row) -> Result<Place, Error> {
     Ok(Place {
         id: row.try_get("id")?,
         key: row.try_get("key")?,
-        size: i64::from(row.try_get::<_, i32>("size")?),
+        // NULL with the payload: it is found out when it is loaded.
+        size: row.try_get::<_, Option<i64>>("size")?.unwrap_or(0),
     })
 }
 
@@ -138,15 +139,6 @@ pub(crate) async fn look_behind(
         .query(&database.claims.look_behind, &[&keys, &ids, &most, &stuck_holds])
         .await?;
     Ok(rows.iter().map(place).collect::<Result<_, _>>()?)
-}
-
-pub(crate) async fn load(
-    database: &Database,
-    ids: &[i64],
-    bytes: i64,
-    longest: i64,
-) -> Result<Vec<Row>, DatabaseError> {
-    database.claim.query(&database.claims.load, &[&ids, &bytes, &longest]).await
 }
 
 pub(crate) async fn measure_backlog(

@@ -31,6 +31,8 @@ statements!(
     look_due,
     look_behind,
     load,
+    identify,
+    count_digits,
     watch_writers,
     watch_lanes,
     join_relays,

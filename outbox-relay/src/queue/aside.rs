@@ -37,7 +37,9 @@ impl Queue {
             Head::Ready => {
                 let head = line.head;
                 *line = Line::held(place.id);
-                self.ready.retain(|ready| ready.id != head);
+                for ready in [&mut self.ready, &mut self.apart] {
+                    ready.retain(|ready| ready.id != head);
+                }
                 self.known.remove(&head);
             }
             Head::Done => *line = Line::held(line.head.min(place.id)),

@@ -78,22 +78,28 @@ impl Queue {
 
     /// An event that was taken goes back: nobody knows what became of it, or it was not sent.
     pub(crate) fn put_back(&mut self, place: Place) {
-        self.free(&place);
-        if let Some(first) = self.hold_after(&place) {
-            // It is looked up again when its aggregate goes on.
-            self.known.remove(&place.id);
-            self.lines.insert(place.key, Line::held(first));
-            return;
+        if self.is_ready_again(&place) {
+            self.ready.push_front(place);
         }
-        self.head(&place, Head::Ready);
-        self.ready.push_front(place);
     }
 
     /// An event that was taken goes back, and is sent by itself next time: what it does to a window is no concern of others.
     pub(crate) fn set_apart(&mut self, place: Place) {
-        self.free(&place);
-        self.head(&place, Head::Ready);
-        self.apart.push_back(place);
+        if self.is_ready_again(&place) {
+            self.apart.push_back(place);
+        }
+    }
+
+    /// Whether an event that goes back may be sent again. If not, it is looked up again when its aggregate goes on.
+    fn is_ready_again(&mut self, place: &Place) -> bool {
+        self.free(place);
+        if let Some(first) = self.hold_after(place) {
+            self.known.remove(&place.id);
+            self.lines.insert(place.key, Line::held(first));
+            return false;
+        }
+        self.head(place, Head::Ready);
+        true
     }
 
     /// An event that was taken is none of this relay's any more: nobody knows what became of it, and another relay owns its lane.

@@ -1,24 +1,30 @@
 -- load_published: the contents of published events that were asked for, in order; a page ends when enough is loaded
 -- $1: above which id; $2: event_ids; $3: aggregate_id; $4: event_type; $5: published at or after; $6: published before; NULL: any;
--- $7: up to which id; $8: how many at the most; $9: bytes of payload after which no further event is loaded; $10: bytes of a payload
--- at the most, a longer one is left out
+-- $7: up to which id; $8: how many at the most; $9: bytes of payload and headers after which no further event is loaded; $10: bytes of a
+-- payload at the most; a longer one is left out, and its size told instead
 SELECT id,
        event_id,
-       aggregate_type,
-       aggregate_id,
-       event_type,
-       headers::text AS headers,
        attempts,
-       octet_length(body)::bigint AS size,
-       octet_length(body) > $10::bigint AS too_long,
-       CASE WHEN octet_length(body) <= $10::bigint THEN body END AS payload,
        created_at,
-       statement_timestamp() AS loaded_at
+       statement_timestamp() AS loaded_at,
+       true AS is_loaded,
+       aggregate_type::text AS aggregate_type,
+       aggregate_id::text AS aggregate_id,
+       event_type::text AS event_type,
+       headers::text AS headers,
+       CASE WHEN octet_length(body) <= $10::bigint THEN body END AS payload,
+       NULL::integer AS aggregate_type_size,
+       NULL::integer AS aggregate_id_size,
+       NULL::integer AS event_type_size,
+       NULL::integer AS headers_size,
+       CASE WHEN octet_length(body) > $10::bigint THEN octet_length(body) END AS payload_size
 FROM (
     -- By what is stored, so that a page of big payloads is not unpacked to take a few; compressed ones may be 16 times as long.
     SELECT page.*,
-           sum(pg_column_size(payload) * CASE WHEN pg_column_compression(payload) IS NULL THEN 1 ELSE 16 END)
-               OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS loaded_before
+           sum(
+               pg_column_size(payload)::bigint * CASE WHEN pg_column_compression(payload) IS NULL THEN 1 ELSE 16 END
+               + coalesce(pg_column_size(headers)::bigint * CASE WHEN pg_column_compression(headers) IS NULL THEN 1 ELSE 16 END, 0)
+           ) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS loaded_before
     FROM (
         SELECT id, event_id, aggregate_type, aggregate_id, event_type, headers, attempts, created_at, payload
         FROM {outbox}

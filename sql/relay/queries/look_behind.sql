@@ -5,7 +5,10 @@ SELECT line.key, next.id, next.size
 FROM unnest($1::bigint[], $2::bigint[]) AS line (key, id)
 CROSS JOIN LATERAL (
     SELECT behind.id,
-           pg_column_size(behind.payload) * CASE WHEN pg_column_compression(behind.payload) IS NULL THEN 1 ELSE 16 END AS size
+           (
+               pg_column_size(behind.payload)::bigint * CASE WHEN pg_column_compression(behind.payload) IS NULL THEN 1 ELSE 16 END
+               + coalesce(pg_column_size(behind.headers)::bigint * CASE WHEN pg_column_compression(behind.headers) IS NULL THEN 1 ELSE 16 END, 0)
+           ) AS size
     FROM {outbox} AS behind
     WHERE behind.published_at IS NULL
       AND behind.next_attempt_at IS NULL

@@ -4,7 +4,10 @@ SELECT due.id, due.key, due.size
 FROM (
     SELECT id,
            hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) AS key,
-           pg_column_size(payload) * CASE WHEN pg_column_compression(payload) IS NULL THEN 1 ELSE 16 END AS size,
+           (
+               pg_column_size(payload)::bigint * CASE WHEN pg_column_compression(payload) IS NULL THEN 1 ELSE 16 END
+               + coalesce(pg_column_size(headers)::bigint * CASE WHEN pg_column_compression(headers) IS NULL THEN 1 ELSE 16 END, 0)
+           ) AS size,
            next_attempt_at
     FROM {outbox}
     WHERE published_at IS NULL AND next_attempt_at IS NOT NULL AND next_attempt_at <= now()

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::extent::Extent;
 use super::queries;
-use crate::claim::{self, Event};
+use crate::claim::{self, Event, Limits};
 use crate::commands::session::Session;
 use crate::config::RelayArgs;
 use crate::queue::Place;
@@ -20,12 +20,14 @@ pub(super) async fn read(
     relay: &RelayArgs,
 ) -> anyhow::Result<Vec<Event>> {
     let (most, longest) = (i64::from(relay.relay_window), i64::from(relay.relay_max_message_bytes));
+    // What is too long for a frame is known to the broker's connection.
+    let limits = Limits { payload: longest, headers: i64::MAX };
     let rows = queries::load_published(session, extent, above, [most, BYTES, longest]).await?;
     let now = Instant::now();
     let mut events = Vec::with_capacity(rows.len());
     for row in &rows {
         let place = Place { id: row.try_get("id")?, key: 0, size: 0 };
-        events.extend(claim::event(row, place, now)?);
+        events.extend(claim::event(row, place, limits, now)?);
     }
     Ok(events)
 }
