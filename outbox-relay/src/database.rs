@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use service_kit::postgres::{self, DatabaseUrl, reason};
+use service_kit::postgres::{self, DatabaseUrl, ReadOnly, reason};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
+use crate::config::{Config, Retention};
+use crate::hidden::HiddenRows;
 use crate::pooler::{self, Unanswered};
 use crate::queries::{self, ClaimStatements, SettleStatements};
 use crate::table::OutboxTable;
@@ -47,6 +49,12 @@ pub(crate) enum DatabaseError {
         "the outbox does not keep what is noted of its events: a trigger or a row-level policy keeps the relay from updating them"
     )]
     Unmoved,
+    /// Nothing that is published could be noted.
+    #[error("{0}")]
+    ReadOnly(ReadOnly),
+    /// Events would be left out, or sent again and again.
+    #[error("{hidden}: {}", hidden.remedy(.table))]
+    HiddenRows { hidden: HiddenRows, table: String },
     /// The session's locks are not there.
     #[error(
         "the database does not keep the session's locks: a pooler in transaction mode stands before it; name the server itself in DATABASE_URL, or a pool with pool_mode=session"
@@ -139,6 +147,9 @@ pub(crate) struct Database {
     pub(crate) claim: Session,
     pub(crate) claims: ClaimStatements,
     pub(crate) settle: Arc<SettleSession>,
+    /// The outbox's name in SQL, and whether the relay deletes published events.
+    table: String,
+    deletes: bool,
     /// What the session's name says.
     told: Option<String>,
 }
@@ -151,22 +162,32 @@ pub(crate) struct SettleSession {
 }
 
 impl Database {
-    pub(crate) async fn connect(
-        url: &DatabaseUrl,
-        table: &OutboxTable,
-    ) -> Result<Self, DatabaseError> {
+    /// Connects to a database that takes writes and shows every row of the outbox.
+    pub(crate) async fn connect(config: &Config) -> Result<Self, DatabaseError> {
+        let (url, table) = (config.database.url(), &config.outbox.outbox_table);
+        let deletes = config.retention.outbox_retention != Retention::Unlimited;
         let connected = timeout(STATEMENT_LIMIT, async {
             let (claim, settle) = (open(url).await?, open(url).await?);
             // The one finds out for both, without a connection more.
             keep_apart(&claim, &settle).await?;
             let claim = Session::prepare(claim).await?;
-            queries::limit_silence(&claim.session.client).await?;
             let claims =
                 ClaimStatements::prepare(&claim.session.client, table).await.map_err(explain)?;
             let settle = Arc::new(SettleSession::prepare(settle, table).await?);
-            Ok(Self { claim, claims, settle, told: None })
+            let database =
+                Self { claim, claims, settle, table: table.quoted(""), deletes, told: None };
+            database.sees_all_rows().await?;
+            Ok(database)
         });
         connected.await.unwrap_or(Err(DatabaseError::Silent))
+    }
+
+    /// Fails when row-level security hides rows from the relay's role.
+    pub(crate) async fn sees_all_rows(&self) -> Result<(), DatabaseError> {
+        match queries::find_hidden_rows(&self.claim, &self.claims, self.deletes).await? {
+            Some(hidden) => Err(DatabaseError::HiddenRows { hidden, table: self.table.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Tells in the session's name what keeps the relay from publishing, for people who look into the database.
@@ -191,6 +212,7 @@ impl SettleSession {
         table: &OutboxTable,
     ) -> Result<Self, DatabaseError> {
         let session = Session::prepare(session).await?;
+        queries::prepare_settle_session(&session.session.client).await?;
         let statements =
             SettleStatements::prepare(&session.session.client, table).await.map_err(explain)?;
         Ok(Self { session, statements })
@@ -198,7 +220,7 @@ impl SettleSession {
 }
 
 async fn open(url: &DatabaseUrl) -> Result<postgres::Session, DatabaseError> {
-    postgres::connect(url, NAME).await.map_err(DatabaseError::Unreachable)
+    postgres::connect_writable(url, NAME).await.map_err(DatabaseError::Unreachable)
 }
 
 /// Makes sure that no pooler lends one session's connection to the other.

@@ -11,8 +11,8 @@
 //! | `settling` | when outcomes are noted; `settle`: one statement for the published, one for the failed |
 //!
 //! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share), `prune`
-//! (old published rows), `message` with `headers` and `envelope` (a row as an AMQP message), `sending` (its part in a trace), `database` with `queries` and
-//! `table` and `pooler`, `broker` with `topology` (the connections, each a [`service_kit::amqp`] one), `link` (keeping them open), `backlog` and `measure` (metrics), `report` (the log), `config`,
+//! (old published rows), `message` with `headers` and `envelope` (a row as an AMQP message), `sending` (its part in a trace), `database` with `queries`,
+//! `table`, `pooler` and `hidden` (rows that the role may not see), `broker` with `topology` (the connections, each a [`service_kit::amqp`] one), `link` (keeping them open), `backlog` and `measure` (metrics), `report` (the log), `config`,
 //! `cli` with `commands` and `help` (what can be typed), `app` (puts it together).
 
 mod app;
@@ -28,6 +28,7 @@ mod envelope;
 mod flight;
 mod headers;
 mod help;
+mod hidden;
 mod horizon;
 mod isolate;
 mod lanes;

@@ -143,9 +143,7 @@ impl Relay {
     }
 
     async fn connect_database(&mut self) {
-        let url = self.config.database.url();
-        let database = Database::connect(url, &self.config.outbox.outbox_table);
-        self.database.open(database, &self.stop).await;
+        self.database.open(Database::connect(&self.config), &self.stop).await;
     }
 
     async fn connect_broker(&mut self) {

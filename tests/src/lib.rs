@@ -19,6 +19,8 @@ pub mod pipeline;
 pub mod pooler;
 pub mod published;
 pub mod rabbitmqctl;
+pub mod readiness;
+pub mod relay_check;
 pub mod relay_command;
 pub mod relay_role;
 pub mod relays;

@@ -33,6 +33,7 @@ statements!(
     load,
     watch_writers,
     watch_lanes,
+    find_hidden_rows,
     join_relays,
     leave_relays,
     name_session,

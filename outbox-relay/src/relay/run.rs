@@ -52,8 +52,7 @@ impl Relay {
             while !self.settling.is_done() {
                 // The token is cancelled: a fresh one lets the database be reached once more.
                 let go_on = CancellationToken::new();
-                let (url, table) = (self.config.database.url(), &self.config.outbox.outbox_table);
-                self.database.open(Database::connect(url, table), &go_on).await;
+                self.database.open(Database::connect(&self.config), &go_on).await;
                 if let Some(database) = self.database.get() {
                     self.settling.begin(database, &mut self.tasks);
                 }
