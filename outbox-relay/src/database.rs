@@ -166,7 +166,8 @@ impl Database {
     pub(crate) async fn connect(config: &Config) -> Result<Self, DatabaseError> {
         let (url, table) = (config.database.url(), &config.outbox.outbox_table);
         let deletes = config.retention.outbox_retention != Retention::Unlimited;
-        let connected = timeout(STATEMENT_LIMIT, async {
+        // On the heap: it is large, and seldom needed.
+        let connected = Box::pin(async {
             let (claim, settle) = (open(url).await?, open(url).await?);
             // The one finds out for both, without a connection more.
             keep_apart(&claim, &settle).await?;
@@ -179,7 +180,7 @@ impl Database {
             database.sees_all_rows().await?;
             Ok(database)
         });
-        connected.await.unwrap_or(Err(DatabaseError::Silent))
+        timeout(STATEMENT_LIMIT, connected).await.unwrap_or(Err(DatabaseError::Silent))
     }
 
     /// Fails when row-level security hides rows from the relay's role.

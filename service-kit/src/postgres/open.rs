@@ -153,7 +153,8 @@ async fn try_host(
             config.hostaddr(address);
         }
         config.port(host.port);
-        last = match timeout(limit, enter(config, tls, purpose)).await {
+        // On the heap: it is large, and part of all that connects.
+        last = match timeout(limit, Box::pin(enter(config, tls, purpose))).await {
             Ok(Ok(opened)) => return Ok(opened),
             Ok(Err(failure)) => failure,
             Err(_) => Failure::Silent(limit),
