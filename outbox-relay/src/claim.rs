@@ -37,12 +37,7 @@ pub(crate) struct Event {
 
 impl Event {
     /// An event whose contents can't be read.
-    pub(crate) fn unreadable(
-        place: Place,
-        event_id: Uuid,
-        attempts: u32,
-        reason: String,
-    ) -> Self {
+    pub(crate) fn unreadable(place: Place, event_id: Uuid, attempts: u32, reason: String) -> Self {
         Self {
             place: Place { size: 0, ..place },
             event_id,

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use service_kit::postgres::{self, DatabaseUrl, reason};
+use service_kit::postgres::{self, DatabaseUrl, ReadOnly, reason};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
 use crate::columns;
+use crate::config::{Config, Retention};
+use crate::hidden::HiddenRows;
 use crate::pooler::{self, Unanswered};
 use crate::queries::{
     self, ClaimStatements, ExpiredNotes, Notes, PruneStatements, ReadNotes, SettleStatements,
@@ -57,6 +59,12 @@ pub(crate) enum DatabaseError {
     /// The service that owns the database made a column otherwise.
     #[error("{0}: `outbox-relay check` says how to mend it")]
     WrongColumns(String),
+    /// Nothing that is published could be noted.
+    #[error("{0}")]
+    ReadOnly(ReadOnly),
+    /// Events would be left out, or sent again and again.
+    #[error("{hidden}: {}", hidden.remedy(.table))]
+    HiddenRows { hidden: HiddenRows, table: String },
     /// The session's locks are not there.
     #[error(
         "the database does not keep the session's locks: a pooler in transaction mode stands before it; name the server itself in DATABASE_URL, or a pool with pool_mode=session"
@@ -247,6 +255,9 @@ pub(crate) struct Database {
     pub(crate) settle: Arc<SettleSession>,
     /// `None`: there is no table for events that can't be settled.
     pub(crate) notes: Option<ReadNotes>,
+    /// The outbox's name in SQL, and whether the relay deletes published events.
+    table: String,
+    deletes: bool,
     /// What the session's name says.
     told: Option<String>,
 }
@@ -263,16 +274,16 @@ pub(crate) struct SettleSession {
 }
 
 impl Database {
-    pub(crate) async fn connect(
-        url: &DatabaseUrl,
-        table: &OutboxTable,
-    ) -> Result<Self, DatabaseError> {
-        let connected = timeout(STATEMENT_LIMIT, async {
+    /// Connects to a database that takes writes and shows every row of the outbox.
+    pub(crate) async fn connect(config: &Config) -> Result<Self, DatabaseError> {
+        let (url, table) = (config.database.url(), &config.outbox.outbox_table);
+        let deletes = config.retention.outbox_retention != Retention::Unlimited;
+        // On the heap: it is large, and seldom needed.
+        let connected = Box::pin(async {
             let (claim, settle) = (open(url).await?, open(url).await?);
             // The one finds out for both, without a connection more.
             keep_apart(&claim, &settle).await?;
             let claim = Session::prepare(claim).await?;
-            queries::limit_silence(&claim.session.client).await?;
             columns::check(&claim.session.client, table).await?;
             let claims =
                 ClaimStatements::prepare(&claim.session.client, table).await.map_err(explain)?;
@@ -283,9 +294,20 @@ impl Database {
                 }
                 None => None,
             };
-            Ok(Self { claim, claims, settle, notes, told: None })
+            let table = table.quoted("");
+            let database = Self { claim, claims, settle, notes, table, deletes, told: None };
+            database.sees_all_rows().await?;
+            Ok(database)
         });
-        connected.await.unwrap_or(Err(DatabaseError::Silent))
+        timeout(STATEMENT_LIMIT, connected).await.unwrap_or(Err(DatabaseError::Silent))
+    }
+
+    /// Fails when row-level security hides rows from the relay's role.
+    pub(crate) async fn sees_all_rows(&self) -> Result<(), DatabaseError> {
+        match queries::find_hidden_rows(&self.claim, &self.claims, self.deletes).await? {
+            Some(hidden) => Err(DatabaseError::HiddenRows { hidden, table: self.table.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Tells in the session's name what keeps the relay from publishing, for people who look into the database.
@@ -321,7 +343,7 @@ impl SettleSession {
     ) -> Result<Self, DatabaseError> {
         let session = Session::prepare(session).await?;
         let client = &session.session.client;
-        queries::prepare_settling(client).await?;
+        queries::prepare_settle_session(client).await?;
         let statements = SettleStatements::prepare(client, table).await.map_err(explain)?;
         let Notes { are_kept, is_utf8 } = queries::find_notes(client, table).await?;
         let notes = if are_kept {
@@ -364,7 +386,7 @@ impl PruneSession {
 }
 
 async fn open(url: &DatabaseUrl) -> Result<postgres::Session, DatabaseError> {
-    postgres::connect(url, NAME).await.map_err(DatabaseError::Unreachable)
+    postgres::connect_writable(url, NAME).await.map_err(DatabaseError::Unreachable)
 }
 
 /// Makes sure that no pooler lends one session's connection to the other.

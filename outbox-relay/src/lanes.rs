@@ -126,12 +126,7 @@ impl Lanes {
         if first {
             queries::join_relays(database).await?;
         }
-        let (own, members) = queries::watch_lanes(database).await?;
-        self.watched = Some(Instant::now());
-        let kept = members.iter().find(|member| Some(member.pid) == own);
-        if kept.is_none_or(|kept| kept.lanes != self.owned) {
-            return Err(DatabaseError::LocksNotKept);
-        }
+        let (own, members) = self.watch(database).await?;
         // What is leaving already is given away whatever the others do meanwhile: its events have been put aside.
         let members: Vec<Member> = members
             .iter()
@@ -157,6 +152,20 @@ impl Lanes {
             );
         }
         Ok(taken)
+    }
+
+    /// The relays at work, and which of them this one is; it must own what it took.
+    async fn watch(
+        &mut self,
+        database: &Database,
+    ) -> Result<(Option<i32>, Vec<Member>), DatabaseError> {
+        let (own, members) = queries::watch_lanes(database).await?;
+        self.watched = Some(Instant::now());
+        let kept = members.iter().find(|member| Some(member.pid) == own);
+        if kept.is_none_or(|kept| kept.lanes != self.owned) {
+            return Err(DatabaseError::LocksNotKept);
+        }
+        Ok((own, members))
     }
 
     /// Gives lanes to the relays that wait for them, as far as they are not `busy`.
@@ -185,6 +194,10 @@ impl Lanes {
         self.leaving = self.owned;
         self.hand_over(database, busy).await?;
         if !self.owned.is_empty() {
+            // What is in flight may take long to end, and the server must hear of the session meanwhile.
+            if self.watched.is_some_and(|watched| watched.elapsed() >= EVERY) {
+                self.watch(database).await?;
+            }
             return Ok(false);
         }
         if self.watched.take().is_some() {

@@ -13,8 +13,8 @@
 //! Around them: `relay` (what happens in one turn, and the loop that repeats it), `lanes` (which relay owns which share),
 //! `acknowledge` (tells commands when a change has come to this relay) with `sent`, `prune` (old published rows), `inspector` with
 //! `sweep` and `backlog` (what reads the table beside the turns: overlooked events, metrics), `message` with `headers` and `envelope`
-//! (a row as an AMQP message), `sending` (its part in a trace), `database` with `queries` and
-//! `table` and `columns` and `pooler`, `broker` with `topology` (the connections, each a [`service_kit::amqp`] one), `link` (keeping them open), `measure` (metrics), `report` (the log), `config`,
+//! (a row as an AMQP message), `sending` (its part in a trace), `database` with `queries`,
+//! `table`, `columns`, `pooler` and `hidden` (rows that the role may not see), `broker` with `topology` (the connections, each a [`service_kit::amqp`] one), `link` (keeping them open), `measure` (metrics), `report` (the log), `config`,
 //! `cli` with `commands` and `help` (what can be typed), `app` (puts it together).
 
 mod acknowledge;
@@ -32,6 +32,7 @@ mod envelope;
 mod flight;
 mod headers;
 mod help;
+mod hidden;
 mod horizon;
 mod inspector;
 mod isolate;

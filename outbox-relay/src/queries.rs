@@ -31,7 +31,7 @@ pub(crate) use pending::{
 };
 pub(crate) use prune::{forget_expired, lock_pruning, next_row, note_expired, prune};
 pub(crate) use session::{
-    Notes, find_notes, limit_silence, name_session, prepare_session, prepare_settling,
+    Notes, find_hidden_rows, find_notes, name_session, prepare_session, prepare_settle_session,
 };
 pub(crate) use settle::{Answer, hurry_settling, probe_settling, settle};
 pub(crate) use statements::{

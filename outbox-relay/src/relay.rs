@@ -188,9 +188,8 @@ impl Relay {
     }
 
     fn connect_database(&mut self) {
-        let (url, table) =
-            (self.config.database.url().clone(), self.config.outbox.outbox_table.clone());
-        self.database.begin(async move { Database::connect(&url, &table).await });
+        let config = self.config.clone();
+        self.database.begin(async move { Database::connect(&config).await });
     }
 
     fn connect_broker(&mut self) {

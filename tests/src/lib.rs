@@ -23,6 +23,8 @@ pub mod proxy;
 pub mod psql;
 pub mod published;
 pub mod rabbitmqctl;
+pub mod readiness;
+pub mod relay_check;
 pub mod relay_command;
 pub mod relay_role;
 pub mod relays;

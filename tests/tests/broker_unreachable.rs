@@ -1,10 +1,16 @@
 //! What the operations ports of relay and consumer say while there is no broker.
 
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
 use pipeline_tests::counting::until;
+use pipeline_tests::metrics::shows;
+use pipeline_tests::outbox::{Outbox, PATIENCE};
 use pipeline_tests::pipeline::{address, start_consumer, start_relay};
+use pipeline_tests::readiness::readiness;
 use pipeline_tests::relay_role::relay_url;
 use serde_json::Value;
-use stack::Service;
+use stack::{RabbitServer, Service};
 
 /// Waits until the database is up and the broker was tried in vain, and looks at what is said then.
 async fn names_the_broker_alone(service: &Service) -> anyhow::Result<()> {
@@ -44,6 +50,33 @@ async fn a_relay_without_a_broker_is_alive_and_names_what_is_missing() -> anyhow
     sql.batch_execute(include_str!("../../sql/outbox/schema.sql")).await?;
     let url = relay_url(&database, &sql).await?;
     names_the_broker_alone(&start_relay(&url, &nowhere()?).await?).await
+}
+
+#[tokio::test]
+async fn an_outage_of_the_broker_is_none_of_the_database() -> anyhow::Result<()> {
+    let mut broker = RabbitServer::start_temporary().await?;
+    let database = stack::shared().await?.database("outbox").await?;
+    let mut outbox = Outbox::on(database, broker.vhost("outbox").await?).await?;
+    outbox.queue("all", "#").await?;
+    let relay = outbox.relay_process(&[]).await?;
+    let connected = "dependency_connects_total{dependency=\"postgresql\"} 1";
+    outbox.add("7", "order.created").await?;
+    outbox.all_published().await.with_context(|| relay.log())?;
+    broker.stop_gracefully().await?;
+    relay.wait_for_line("rabbitmq is not reachable", PATIENCE).await?;
+    // The server ends the session of a relay at work of which it hears nothing for 12 s.
+    let end = Instant::now() + Duration::from_secs(16);
+    while Instant::now() < end {
+        let told = readiness(&relay).await?;
+        assert_eq!(told["dependencies"]["postgresql"]["up"], true, "{told}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    shows(&relay, &[connected]).await?;
+    broker.start().await?;
+    outbox.reconnect().await?;
+    outbox.add("7", "order.shipped").await?;
+    outbox.all_published().await.with_context(|| relay.log())?;
+    shows(&relay, &[connected]).await
 }
 
 #[tokio::test]

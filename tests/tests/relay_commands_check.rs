@@ -6,38 +6,8 @@ use lapin::types::FieldTable;
 use lapin::{ExchangeKind, options::ExchangeDeleteOptions};
 use pipeline_tests::outbox::{EXCHANGE, Outbox};
 use pipeline_tests::pooler::Pooler;
-use pipeline_tests::relay_command::{Ended, outbox_relay};
-use serde_json::Value;
-
-/// Checks as `url`, and returns the findings as pairs of the check's name and the rest.
-async fn check(
-    outbox: &Outbox,
-    url: &str,
-    arguments: &[&str],
-) -> anyhow::Result<(Ended, Vec<(String, Value)>)> {
-    let settings = [("DATABASE_URL", url), ("RABBITMQ_URL", outbox.vhost.amqp_url.as_str())];
-    let ended = outbox_relay(&[&["check", "--json"], arguments].concat(), &settings).await?;
-    let document = ended.json()?;
-    let mut findings = Vec::new();
-    for check in document["checks"].as_array().context("checks")? {
-        let name = check["check"].as_str().context("a name")?;
-        for finding in check["findings"].as_array().into_iter().flatten() {
-            findings.push((name.to_owned(), finding.clone()));
-        }
-    }
-    assert_eq!(document["well"], findings.is_empty());
-    assert_eq!(ended.code, Some(i32::from(!findings.is_empty())), "{ended:?}");
-    Ok((ended, findings))
-}
-
-fn names(findings: &[(String, Value)]) -> Vec<&str> {
-    findings.iter().map(|(name, _)| name.as_str()).collect()
-}
-
-/// The SQL or command that mends a finding.
-fn mend(finding: &Value) -> anyhow::Result<&str> {
-    finding["mend"].as_str().context("each finding says what mends it")
-}
+use pipeline_tests::relay_check::{check, mend, mend_all, names};
+use pipeline_tests::relay_command::outbox_relay;
 
 #[tokio::test]
 async fn a_fresh_outbox_and_the_least_privileged_role_are_well() -> anyhow::Result<()> {
@@ -72,7 +42,7 @@ async fn wrong_columns_and_indexes_are_found_and_mended_by_the_sql_that_is_told(
     for (breaking, expected) in [
         ("ALTER TABLE outbox DROP COLUMN last_error CASCADE", &["table"][..]),
         (
-            "DROP VIEW outbox_pending, outbox_stuck; ALTER TABLE outbox ALTER COLUMN aggregate_id TYPE varchar(10)",
+            "DROP VIEW outbox_pending, outbox_stuck; ALTER TABLE outbox ALTER COLUMN aggregate_id TYPE char(10)",
             &["table"],
         ),
         ("DROP TABLE outbox_audit", &["audit table"]),
@@ -112,28 +82,6 @@ async fn wrong_sequences_and_privileges_are_found_and_mended_by_the_sql_that_is_
         found_and_mended(breaking, expected).await?;
     }
     Ok(())
-}
-
-/// Does what is told until nothing is found any more, which must not take long.
-async fn mend_all(outbox: &Outbox, table: &[&str]) -> anyhow::Result<()> {
-    for _ in 0..4 {
-        let (_, findings) = check(outbox, &outbox.relay_url, table).await?;
-        if findings.is_empty() {
-            return Ok(());
-        }
-        for (_, finding) in &findings {
-            // What is mended by mending something else is no SQL.
-            let sql = mend(finding)?;
-            if sql.ends_with(';') {
-                // As psql does: one statement after the other.
-                for statement in sql.split_inclusive(";\n") {
-                    outbox.sql.batch_execute(statement).await.with_context(|| sql.to_owned())?;
-                }
-            }
-        }
-    }
-    let (ended, _) = check(outbox, &outbox.relay_url, table).await?;
-    anyhow::bail!("still not well: {}", ended.out)
 }
 
 #[tokio::test]

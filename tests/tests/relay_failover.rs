@@ -64,7 +64,7 @@ async fn it_tells_of_each_database_why_it_can_not_be_used() -> anyhow::Result<()
     let said = relay.wait_for_line("postgresql is not reachable", PATIENCE).await?;
     for part in [
         format!("127.0.0.1:{down}: error connecting to server: Connection refused"),
-        format!("127.0.0.1:{port}: error connecting to server: database does not allow writes"),
+        format!("127.0.0.1:{port}: the database is read-only: default_transaction_read_only is on"),
     ] {
         assert!(said.contains(&part), "{said}");
     }

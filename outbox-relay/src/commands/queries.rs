@@ -13,6 +13,7 @@ use super::holders::Holder;
 use super::selection::Filter;
 use super::session::Session;
 use super::signature::Signature;
+use crate::hidden::HiddenRows;
 use crate::queries::Holding;
 use crate::table::OutboxTable;
 
@@ -31,6 +32,15 @@ pub(super) async fn role(session: &Session) -> anyhow::Result<String> {
         &session.query_one(include_str!("../../../sql/relay/commands/role.sql"), &[]).await?,
         "role",
     )
+}
+
+/// `deletes`: whether the role has to delete.
+pub(super) async fn find_hidden_rows(
+    session: &Session,
+    deletes: bool,
+) -> anyhow::Result<Option<HiddenRows>> {
+    let sql = include_str!("../../../sql/relay/queries/find_hidden_rows.sql");
+    Ok(HiddenRows::read(&session.query(sql, &[&deletes]).await?)?)
 }
 
 pub(super) async fn ago(session: &Session, span: Duration) -> anyhow::Result<OffsetDateTime> {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use service_kit::postgres::{self, DatabaseUrl, connect};
+use service_kit::postgres::{self, DatabaseUrl, connect, connect_writable};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, Row};
+use tokio_postgres::{Client, Error, Row};
 
 use super::queries;
 use crate::table::OutboxTable;
@@ -20,6 +21,8 @@ const MARGIN: Duration = Duration::from_secs(5);
 pub(super) enum Purpose {
     /// Looking: the server refuses to change anything.
     Look,
+    /// Looking at the server that a relay would work with: the first one that takes writes, if any does.
+    Check,
     /// Changing something.
     Change,
 }
@@ -34,7 +37,10 @@ enum Turn {
 /// A session with the database that has the outbox.
 #[derive(Debug)]
 pub(super) struct Session {
-    session: postgres::Session,
+    session: Mutex<postgres::Session>,
+    url: DatabaseUrl,
+    /// Not the relays' own, by which people count them.
+    name: String,
     table: OutboxTable,
     limit: Duration,
     purpose: Purpose,
@@ -50,14 +56,21 @@ impl Session {
         name: &str,
         purpose: Purpose,
     ) -> anyhow::Result<Self> {
-        // Not the relays' own name, by which people count them.
-        let session = timeout(limit + MARGIN, connect(url, &format!("outbox command {name}")))
-            .await
-            .unwrap_or_else(|_| Err(anyhow!("it does not answer within {limit:?}")))
-            .map_err(|error| anyhow!("the database can't be reached: {error:#}"))?;
-        let mut session = Self { session, table, limit, purpose, role: String::new() };
+        let name = format!("outbox command {name}");
+        let session = Mutex::new(enter(url, &name, limit, purpose).await?);
+        let (url, role) = (url.clone(), String::new());
+        let mut session = Self { session, url, name, table, limit, purpose, role };
         session.role = queries::role(&session).await?;
         Ok(session)
+    }
+
+    /// Fails when row-level security hides rows from the role: what the command says and does would be wrong.
+    pub(super) async fn sees_all_rows(&self) -> anyhow::Result<()> {
+        let hidden = queries::find_hidden_rows(self, self.purpose == Purpose::Change).await?;
+        match hidden.filter(|hidden| self.purpose == Purpose::Change || hidden.limits("SELECT")) {
+            Some(hidden) => Err(anyhow!("{hidden}: {}", hidden.remedy(&self.table.quoted("")))),
+            None => Ok(()),
+        }
     }
 
     /// The outbox's name, for people.
@@ -90,7 +103,14 @@ impl Session {
         params: &[&(dyn ToSql + Sync)],
     ) -> anyhow::Result<Vec<Row>> {
         let sql = self.table.fill_in(sql);
-        let done = timeout(self.limit + MARGIN, self.in_transaction(turn, &sql, params)).await;
+        let mut session = self.session.lock().await;
+        if session.client.is_closed() {
+            // A server may end a session that is silent, while a person thinks or the broker is busy. Nothing is left in it.
+            *session = enter(&self.url, &self.name, self.limit, self.purpose).await?;
+        }
+        let done = self.in_transaction(&session.client, turn, &sql, params);
+        let done = timeout(self.limit + MARGIN, done).await;
+        drop(session);
         match done.map_err(|_| self.too_slow())? {
             Ok(rows) => Ok(rows),
             Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
@@ -105,14 +125,14 @@ impl Session {
     /// must not be left unable to write.
     async fn in_transaction(
         &self,
+        client: &Client,
         turn: Turn,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        let client = &self.session.client;
         client
             .batch_execute(match self.purpose {
-                Purpose::Look => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
+                Purpose::Look | Purpose::Check => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
                 Purpose::Change => "BEGIN ISOLATION LEVEL READ COMMITTED",
             })
             .await?;
@@ -178,10 +198,31 @@ impl Session {
             ),
             SqlState::QUERY_CANCELED => self.too_slow(),
             SqlState::READ_ONLY_SQL_TRANSACTION => anyhow!(
-                "the server is a standby ({said}): name the primary in DATABASE_URL, or all hosts with \
-                 target_session_attrs=read-write"
+                "the database takes no writes any more ({said}): `outbox-relay check` says why"
             ),
             _ => anyhow!("the database refuses: {said}"),
         }
     }
+}
+
+async fn enter(
+    url: &DatabaseUrl,
+    name: &str,
+    limit: Duration,
+    purpose: Purpose,
+) -> anyhow::Result<postgres::Session> {
+    let connected = timeout(limit + MARGIN, async {
+        match purpose {
+            Purpose::Look => connect(url, name).await,
+            Purpose::Check => match connect_writable(url, name).await {
+                Ok(session) => Ok(session),
+                Err(_) => connect(url, name).await,
+            },
+            Purpose::Change => connect_writable(url, name).await,
+        }
+    });
+    connected
+        .await
+        .unwrap_or_else(|_| Err(anyhow!("it does not answer within {limit:?}")))
+        .map_err(|error| anyhow!("the database can't be reached: {error:#}"))
 }

@@ -28,8 +28,15 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Connects for the command `name`.
+    /// Connects for the command `name`, to a database that shows every row of the outbox.
     pub(super) async fn open(&self, name: &str, purpose: Purpose) -> anyhow::Result<Session> {
+        let session = self.connect(name, purpose).await?;
+        session.sees_all_rows().await?;
+        Ok(session)
+    }
+
+    /// Connects for the command `name`, whatever the database is like.
+    pub(super) async fn connect(&self, name: &str, purpose: Purpose) -> anyhow::Result<Session> {
         let table = self.outbox.outbox_table.clone();
         Session::open(self.database.url(), table, self.timeout, name, purpose).await
     }

@@ -1,13 +1,26 @@
 //! Who relays what: the locks that stand for lanes, and for being at work.
 
+use service_kit::postgres::ReadOnly;
+
 use crate::database::{Database, DatabaseError};
 use crate::lanes::{LaneSet, Member};
 
-/// The relays at work, and which of them this one is.
+/// The relays at work, and which of them this one is. Fails once the session can't note any more what is published, or does not see
+/// every row.
 pub(crate) async fn watch_lanes(
     database: &Database,
 ) -> Result<(Option<i32>, Vec<Member>), DatabaseError> {
     let rows = database.claim.query(&database.claims.watch_lanes, &[]).await?;
+    if let Some(row) = rows.first() {
+        let read_only =
+            ReadOnly::from_server(row.try_get("is_standby")?, row.try_get("is_read_only")?);
+        if let Some(read_only) = read_only {
+            return Err(DatabaseError::ReadOnly(read_only));
+        }
+        if row.try_get("has_policies")? {
+            database.sees_all_rows().await?;
+        }
+    }
     let (mut own, mut members) = (None, Vec::with_capacity(rows.len()));
     for row in &rows {
         let pid = row.try_get("pid")?;

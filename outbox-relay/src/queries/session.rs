@@ -1,22 +1,29 @@
-//! What a session is set to, and what people see of it.
+//! What a session is set to, what it may do, and what people see of it.
 
 use tokio_postgres::{Client, Error};
 
-use crate::database::{Database, DatabaseError};
+use super::ClaimStatements;
+use crate::database::{Database, DatabaseError, Session};
+use crate::hidden::HiddenRows;
 use crate::table::OutboxTable;
 
 pub(crate) async fn prepare_session(client: &Client) -> Result<(), Error> {
     client.batch_execute(include_str!("../../../sql/relay/queries/prepare_session.sql")).await
 }
 
-/// The server ends a session of which it hears nothing for this long, and with it the relay's locks. The relay asks twice a second.
-pub(crate) async fn limit_silence(client: &Client) -> Result<(), Error> {
-    client.batch_execute("SET idle_session_timeout = '12s'").await
+/// What the session that settles needs besides.
+pub(crate) async fn prepare_settle_session(client: &Client) -> Result<(), Error> {
+    let sql = include_str!("../../../sql/relay/queries/prepare_settle_session.sql");
+    client.batch_execute(sql).await
 }
 
-/// Limits of the session that notes outcomes.
-pub(crate) async fn prepare_settling(client: &Client) -> Result<(), Error> {
-    client.batch_execute(include_str!("../../../sql/relay/queries/prepare_settling.sql")).await
+/// `deletes`: whether the relay deletes published events.
+pub(crate) async fn find_hidden_rows(
+    session: &Session,
+    claims: &ClaimStatements,
+    deletes: bool,
+) -> Result<Option<HiddenRows>, DatabaseError> {
+    Ok(HiddenRows::read(&session.query(&claims.find_hidden_rows, &[&deletes]).await?)?)
 }
 
 /// What a session needs to know before it notes anything.

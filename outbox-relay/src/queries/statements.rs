@@ -35,6 +35,7 @@ statements!(
     count_digits,
     watch_writers,
     watch_lanes,
+    find_hidden_rows,
     join_relays,
     leave_relays,
     name_session,

@@ -4,7 +4,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{Client, Connection, Socket};
 
-use super::open::open;
+use super::open::{Purpose, open};
 use super::tls::connector;
 use super::url::DatabaseUrl;
 
@@ -38,9 +38,28 @@ impl Drop for Session {
 /// # Errors
 /// When no server can be reached, or all refuse; says why of each, without secrets.
 pub async fn connect(url: &DatabaseUrl, application_name: &str) -> anyhow::Result<Session> {
+    connect_for(Purpose::AsTheUrlSays, url, application_name).await
+}
+
+/// As [`connect`], but to a host that takes writes, whatever `target_session_attrs` demands.
+///
+/// # Errors
+/// As [`connect`]; a host that takes no writes says so with its [`ReadOnly`](super::ReadOnly).
+pub async fn connect_writable(
+    url: &DatabaseUrl,
+    application_name: &str,
+) -> anyhow::Result<Session> {
+    connect_for(Purpose::Writing, url, application_name).await
+}
+
+async fn connect_for(
+    purpose: Purpose,
+    url: &DatabaseUrl,
+    application_name: &str,
+) -> anyhow::Result<Session> {
     let mut config = url.config.clone();
     config.application_name(application_name);
-    let (client, connection) = open(url, &config, &connector(url)?)
+    let (client, connection) = open(url, &config, &connector(url)?, purpose)
         .await
         .map_err(|unreached| anyhow::anyhow!(unreached.to_string()))?;
     Ok(Session { client, driver: drive(connection) })

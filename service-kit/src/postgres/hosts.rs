@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect::drive;
-use super::open::open;
+use super::open::{Purpose, open};
 use super::tls::connector;
 use super::url::DatabaseUrl;
 
@@ -48,7 +48,7 @@ impl Connect for Hosts {
         Box::pin(async move {
             // Certificates may have been renewed; while they can't be read, the ones of the start have to do.
             let tls = connector(&self.url).unwrap_or_else(|_| self.tls.clone());
-            let unreached = match open(&self.url, &config, &tls).await {
+            let unreached = match open(&self.url, &config, &tls, Purpose::AsTheUrlSays).await {
                 Ok((client, connection)) => return Ok((client, drive(connection))),
                 Err(unreached) => unreached,
             };

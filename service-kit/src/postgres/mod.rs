@@ -10,10 +10,12 @@ mod pool;
 mod schema;
 mod tls;
 mod url;
+mod writable;
 
-pub use connect::{Session, connect, reason};
+pub use connect::{Session, connect, connect_writable, reason};
 pub use database::{Database, DatabaseError};
 pub use migrate::{MigrateArgs, MigrateError, migrate, migrate_until_done};
 pub use pool::{Pool, PoolArgs, PoolError, watch};
 pub use schema::Schema;
 pub use url::{DatabaseArgs, DatabaseUrl, SslMode};
+pub use writable::ReadOnly;

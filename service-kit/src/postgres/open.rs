@@ -15,15 +15,26 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::connect::reason;
 use super::host::Host;
 use super::url::DatabaseUrl;
+use super::writable::{ReadOnly, find_read_only};
 use crate::turn::Turn;
 
 /// A connection that still has to be driven.
 pub(super) type Opened =
     (Client, Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>);
 
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Whatever `target_session_attrs` demands.
+    AsTheUrlSays,
+    /// Writing, whatever the URL says: a server that takes no writes is passed over, and is told why.
+    Writing,
+}
+
 /// Why one host was passed over.
 #[derive(Debug)]
 enum Failure {
+    ReadOnly(ReadOnly),
     Refused(tokio_postgres::Error),
     Unknown(io::Error),
     Silent(Duration),
@@ -32,6 +43,7 @@ enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::ReadOnly(read_only) => read_only.fmt(f),
             Self::Refused(error) => f.write_str(&reason(error)),
             // As the driver says it.
             Self::Unknown(error) => write!(f, "error connecting to server: {error}"),
@@ -52,7 +64,7 @@ impl Unreached {
     pub(super) fn into_error(self) -> Option<tokio_postgres::Error> {
         self.tried.into_iter().rev().find_map(|(_, failure)| match failure {
             Failure::Refused(error) => Some(error),
-            Failure::Unknown(_) | Failure::Silent(_) => None,
+            Failure::ReadOnly(_) | Failure::Unknown(_) | Failure::Silent(_) => None,
         })
     }
 }
@@ -77,12 +89,13 @@ pub(super) async fn open(
     url: &DatabaseUrl,
     config: &Config,
     tls: &MakeRustlsConnect,
+    purpose: Purpose,
 ) -> Result<Opened, Unreached> {
     let count = url.hosts.len();
     let mut unreached = Unreached { hosts: count, tried: Vec::new() };
-    for place in order(&url.turn, config, count) {
+    for place in order(&url.turn, config, count, purpose) {
         let host = &url.hosts[place];
-        match try_host(host, config, tls, url.connect_limit()).await {
+        match try_host(host, config, tls, purpose, url.connect_limit()).await {
             Ok(opened) => {
                 if url.turn.works(place) && count > 1 {
                     tracing::info!(%host, "connected to {host}, one of {count} hosts");
@@ -99,13 +112,14 @@ pub(super) async fn open(
 }
 
 /// Where only one host can be the right one, it is tried first once it is known; elsewhere the URL's order is the user's wish.
-fn order(turn: &Turn, config: &Config, count: usize) -> Vec<usize> {
+fn order(turn: &Turn, config: &Config, count: usize, purpose: Purpose) -> Vec<usize> {
     if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
         let mut order: Vec<usize> = (0..count).collect();
         shuffle(&mut order);
         return order;
     }
-    if config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite {
+    let demands_writes = config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite;
+    if demands_writes || purpose == Purpose::Writing {
         return turn.order(count).collect();
     }
     (0..count).collect()
@@ -120,6 +134,7 @@ async fn try_host(
     host: &Host,
     config: &Config,
     tls: &MakeRustlsConnect,
+    purpose: Purpose,
     limit: Duration,
 ) -> Result<Opened, Failure> {
     let mut last = Failure::Unknown(io::Error::other("the name has no address"));
@@ -138,13 +153,39 @@ async fn try_host(
             config.hostaddr(address);
         }
         config.port(host.port);
-        last = match timeout(limit, config.connect(tls.clone())).await {
+        // On the heap: it is large, and part of all that connects.
+        last = match timeout(limit, Box::pin(enter(config, tls, purpose))).await {
             Ok(Ok(opened)) => return Ok(opened),
-            Ok(Err(error)) => Failure::Refused(error),
+            Ok(Err(failure)) => failure,
             Err(_) => Failure::Silent(limit),
         };
     }
     Err(last)
+}
+
+async fn enter(
+    mut config: Config,
+    tls: &MakeRustlsConnect,
+    purpose: Purpose,
+) -> Result<Opened, Failure> {
+    if purpose == Purpose::AsTheUrlSays {
+        return config.connect(tls.clone()).await.map_err(Failure::Refused);
+    }
+    // The driver would ask as well, and not know why a server takes no writes.
+    config.target_session_attrs(TargetSessionAttrs::Any);
+    let (client, mut connection) = config.connect(tls.clone()).await.map_err(Failure::Refused)?;
+    let asked = tokio::select! {
+        asked = find_read_only(&client) => asked,
+        // It ends while the client is there only when the connection is gone, of which the question tells next.
+        ended = &mut connection => match ended {
+            Err(error) => Err(error),
+            Ok(()) => find_read_only(&client).await,
+        },
+    };
+    match asked.map_err(Failure::Refused)? {
+        Some(read_only) => Err(Failure::ReadOnly(read_only)),
+        None => Ok((client, connection)),
+    }
 }
 
 /// What the host's name stands for, so that each address has the whole limit.

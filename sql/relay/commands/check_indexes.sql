@@ -2,10 +2,8 @@
 -- $1: the outbox's oid; $2: the audit table's
 SELECT index.indrelid <> $1::oid AS of_audit,
        index.indexrelid::regclass::text AS name,
-       class.relname::text AS plain_name,
        pg_get_indexdef(index.indexrelid) AS definition,
        index.indisunique AND index.indpred IS NULL AS is_unique,
        index.indisvalid AND index.indisready AS is_valid
 FROM pg_index AS index
-JOIN pg_class AS class ON class.oid = index.indexrelid
 WHERE index.indrelid IN ($1::oid, $2::oid)

@@ -1,4 +1,4 @@
--- check_privileges: what the role lacks, in the order in which people read it, and whether policies hide rows from it
+-- check_privileges: what the role lacks, in the order in which people read it
 -- $1: the outbox's oid; $2: the audit table's, NULL: there is none; $3: whether it has to delete
 SELECT ARRAY(
            SELECT privilege
@@ -18,5 +18,4 @@ SELECT ARRAY(
            FROM (VALUES (1, 'SELECT'), (2, 'INSERT')) AS needed (place, privilege)
            WHERE NOT has_table_privilege($2::oid, privilege)
            ORDER BY place
-       ) AS lacks_on_audit,
-       row_security_active($1::oid) AS sees_some_rows
+       ) AS lacks_on_audit

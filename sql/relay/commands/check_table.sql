@@ -4,7 +4,8 @@ SELECT outbox.oid,
        audit.oid AS audit_oid,
        schema.nspname::text AS schema,
        has_schema_privilege(schema.oid, 'USAGE') AS may_look,
-       outbox.relkind IN ('r', 'p') AS is_table
+       outbox.relkind IN ('r', 'p') AS is_table,
+       EXISTS (SELECT FROM pg_index WHERE indrelid = outbox.oid AND indisprimary) AS has_primary_key
 FROM pg_class AS outbox
 JOIN pg_namespace AS schema ON schema.oid = outbox.relnamespace
 LEFT JOIN pg_class AS audit

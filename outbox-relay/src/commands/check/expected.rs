@@ -13,6 +13,20 @@ pub(super) struct Column {
     pub(super) definition: String,
 }
 
+impl Column {
+    /// Whether a relay can work with a column of type `kind`.
+    pub(super) fn accepts(&self, kind: &str) -> bool {
+        // What most object-relational mappers make of a text.
+        self.kind == kind || (self.kind == "text" && kind == "character varying")
+    }
+
+    /// The expression of its default.
+    pub(super) fn default(&self) -> Option<&str> {
+        let (_, behind) = self.definition.split_once(" DEFAULT ")?;
+        behind.split_whitespace().next()
+    }
+}
+
 /// An index as it must be.
 #[derive(Debug)]
 pub(super) struct Index {
@@ -35,9 +49,14 @@ impl Index {
         format!("{}{}", table.name(), self.suffix())
     }
 
-    /// The statement that makes it while others write.
-    pub(super) fn statement(&self, table: &OutboxTable) -> String {
-        let statement = self.statement.replacen("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1);
+    /// The statement that makes it while others write, under a name of PostgreSQL's choice where its own `is_taken`.
+    pub(super) fn statement(&self, table: &OutboxTable, is_taken: bool) -> String {
+        let create = if is_taken {
+            format!("CREATE INDEX {}", self.name)
+        } else {
+            "CREATE INDEX".to_owned()
+        };
+        let statement = self.statement.replacen(&create, "CREATE INDEX CONCURRENTLY", 1);
         for_table(&statement, table)
     }
 }
@@ -95,7 +114,8 @@ pub(super) fn normal(definition: &str) -> String {
         .chars()
         .filter(|c| !c.is_whitespace() && !matches!(c, '(' | ')' | ';'))
         .collect();
-    bare.replace("::bigint", "")
+    // A column of another text type is cast.
+    bare.replace("::bigint", "").replace("::text", "")
 }
 
 #[cfg(test)]
@@ -109,6 +129,8 @@ mod tests {
         assert_eq!(outbox[0].definition, "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY");
         assert_eq!((outbox[8].name, outbox[8].kind), ("published_at", "timestamp with time zone"));
         assert_eq!(outbox[6].definition, "jsonb NOT NULL DEFAULT '{}'");
+        assert_eq!((outbox[1].default(), outbox[2].default()), (Some("gen_random_uuid()"), None));
+        assert!(outbox[2].accepts("character varying") && !outbox[2].accepts("character"));
         let audit = columns("outbox_audit");
         assert!(audit.iter().any(|column| column.name == "detail" && column.kind == "jsonb"));
     }
@@ -123,10 +145,12 @@ mod tests {
         assert_eq!(one.definition, normal(told));
         assert!(!one.of_audit);
         let table = "shop.events".parse().expect("a name");
-        let statement = one.statement(&table);
+        let statement = one.statement(&table, false);
         let begin =
             r#"CREATE INDEX CONCURRENTLY "events_held_back" ON "shop"."events" (next_attempt_at)"#;
         assert!(statement.starts_with(begin), "{statement}");
+        let begin = r#"CREATE INDEX CONCURRENTLY ON "shop"."events" (next_attempt_at)"#;
+        assert!(one.statement(&table, true).starts_with(begin));
         assert!(indexes.iter().any(|index| index.of_audit));
     }
 }

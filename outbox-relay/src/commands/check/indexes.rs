@@ -6,8 +6,8 @@ use super::queries;
 use super::table::Found;
 use crate::commands::session::Session;
 
-/// What must be unique: what is indexed, and what to add to the table.
-const UNIQUE: [(&str, &str); 2] = [("id", "PRIMARY KEY (id)"), ("event_id", "UNIQUE (event_id)")];
+/// What must be unique.
+const UNIQUE: [&str; 2] = ["id", "event_id"];
 
 /// An index as the catalogue knows it.
 #[derive(Debug)]
@@ -15,8 +15,6 @@ pub(super) struct IndexFound {
     pub(super) of_audit: bool,
     /// With its schema, quoted where needed.
     pub(super) name: String,
-    /// The name alone.
-    pub(super) plain_name: String,
     /// What `pg_get_indexdef` says.
     pub(super) definition: String,
     pub(super) is_unique: bool,
@@ -32,18 +30,27 @@ pub(super) async fn check(session: &Session, found: &Found) -> Check {
     };
     let table = session.table();
     let mut findings = Vec::new();
-    for (column, constraint) in UNIQUE {
+    for column in UNIQUE {
         let is_unique = there.iter().any(|index| {
             !index.of_audit && index.is_unique && index.is_valid && indexed(index) == column
         });
         if !is_unique {
+            // A table has one primary key, and it may be another column.
+            let is_key = column == "id" && !found.has_primary_key;
+            let constraint = if is_key { "PRIMARY KEY" } else { "UNIQUE" };
             findings.push(Finding::new(
                 format!("no index keeps {column} unique"),
-                format!("ALTER TABLE {} ADD {constraint};", table.quoted("")),
+                format!("ALTER TABLE {} ADD {constraint} ({column});", table.quoted("")),
             ));
         }
     }
-    for wanted in expected::indexes() {
+    let expected = expected::indexes();
+    let names: Vec<String> = expected.iter().map(|wanted| wanted.name_for(table)).collect();
+    let taken = match queries::check_names(session, found.oid, &names).await {
+        Ok(taken) => taken,
+        Err(error) => return Check::failed(CHECK, &error),
+    };
+    for wanted in expected {
         if wanted.of_audit && found.audit_oid.is_none() {
             continue;
         }
@@ -57,17 +64,20 @@ pub(super) async fn check(session: &Session, found: &Found) -> Check {
             continue;
         }
         let name = table.quoted(wanted.suffix());
-        let namesake = there.iter().any(|index| index.plain_name == wanted.name_for(table));
+        let is_taken = taken.contains(&wanted.name_for(table));
         findings.push(match alike.first() {
             Some(broken) => Finding::new(
                 format!("the index {} was never finished", broken.name),
                 format!("REINDEX INDEX CONCURRENTLY {};", broken.name),
             ),
-            None if namesake => Finding::new(
-                format!("the index {name} is another one than it should be"),
-                format!("DROP INDEX CONCURRENTLY {name};\n{}", wanted.statement(table)),
+            // Relays find an index whatever its name. What has this one may serve others.
+            None if is_taken => Finding::new(
+                format!("{name} is something else than the index that it should be"),
+                wanted.statement(table, true),
             ),
-            None => Finding::new(format!("the index {name} is missing"), wanted.statement(table)),
+            None => {
+                Finding::new(format!("the index {name} is missing"), wanted.statement(table, false))
+            }
         });
     }
     Check::of(CHECK, findings, "all are there".to_owned())

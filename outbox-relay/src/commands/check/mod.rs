@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `server` | the database: reachable, recent enough, writable |
 //! | `pooler` | whether all statements of a session reach the same server process |
-//! | `table`, `indexes`, `sequence` | whether the outbox is as `sql/outbox/schema.sql` makes it (`expected`) |
+//! | `settings` | what is set for the database or the role |
+//! | `table` with `columns`, `indexes`, `sequence` | whether the outbox is as `sql/outbox/schema.sql` makes it (`expected`) |
 //! | `privileges` | whether the role may do what a relay does |
 //! | `broker` | the broker and the exchange |
 
 mod broker;
+mod columns;
 mod expected;
 mod finding;
 mod indexes;
@@ -17,6 +19,7 @@ mod privileges;
 mod queries;
 mod sequence;
 mod server;
+mod settings;
 mod table;
 
 use std::iter;
@@ -72,12 +75,13 @@ impl CheckArgs {
             ["table", "audit table", "sequence", "indexes", "privileges"];
         // What else is wrong then has the same cause, or is seen when that is mended.
         let only = |wrong: Check| {
-            let skipped = [pooler::CHECK].into_iter().chain(OF_THE_TABLE).map(Check::skipped);
+            let first = [pooler::CHECK, settings::CHECK];
+            let skipped = first.into_iter().chain(OF_THE_TABLE).map(Check::skipped);
             iter::once(wrong).chain(skipped).collect()
         };
         // First, as a pool may have no more than the connections that this takes.
         let pooler = pooler::check(self.target.database.url()).await;
-        let session = match self.target.open("check", Purpose::Look).await {
+        let session = match self.target.connect("check", Purpose::Check).await {
             Ok(session) => session,
             Err(error) => {
                 let unreached = Finding::new(format!("{error:#}"), server::REACH.to_owned());
@@ -89,6 +93,7 @@ impl CheckArgs {
             Err(failed) => return only(failed),
         };
         checks.push(pooler.unwrap_or_else(|error| Check::failed(pooler::CHECK, &error)));
+        checks.push(settings::check(&session).await);
         let table = match table::find(&session).await {
             Ok(table) => table,
             Err(check) => {
@@ -99,16 +104,16 @@ impl CheckArgs {
         };
         let prunes = self.retention.outbox_retention != Retention::Unlimited;
         let columns = table::check(&session, &table).await;
-        // What there is to say of indexes and privileges may be due to a wrong column alone.
+        // What there is to say of the rest may be due to a wrong column alone.
         let right = columns.findings.is_empty();
         checks.push(columns);
         checks.push(table::check_audit(&session, &table).await);
-        checks.push(sequence::check(&session, &table).await);
         if right {
+            checks.push(sequence::check(&session, &table).await);
             checks.push(indexes::check(&session, &table).await);
             checks.push(privileges::check(&session, &table, prunes).await);
         } else {
-            checks.extend(["indexes", "privileges"].map(Check::skipped));
+            checks.extend(OF_THE_TABLE[2..].iter().map(|name| Check::skipped(name)));
         }
         checks
     }

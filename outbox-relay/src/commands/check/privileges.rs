@@ -3,6 +3,7 @@
 use super::finding::{Check, Finding};
 use super::queries;
 use super::table::Found;
+use crate::commands::queries::find_hidden_rows;
 use crate::commands::session::Session;
 
 /// What a role may do.
@@ -12,8 +13,6 @@ pub(super) struct Privileges {
     pub(super) lacks: Vec<String>,
     /// What it lacks on the audit table.
     pub(super) lacks_on_audit: Vec<String>,
-    /// Whether policies hide rows from it.
-    pub(super) sees_some_rows: bool,
 }
 
 /// `prunes`: whether the relay deletes published events.
@@ -34,15 +33,16 @@ pub(super) async fn check(session: &Session, found: &Found, prunes: bool) -> Che
             let lacks = lacks.join(", ");
             findings.push(Finding::new(
                 format!("the role {role} lacks {lacks} on {name}"),
-                format!("GRANT {lacks} ON {name} TO \"{role}\";"),
+                format!("GRANT {lacks} ON {name} TO \"{role}\";", role = role.replace('"', "\"\"")),
             ));
         }
     }
-    if privileges.sees_some_rows {
-        findings.push(Finding::new(
-            format!("row-level security hides rows of {table} from the role {role}"),
-            format!("ALTER ROLE \"{role}\" BYPASSRLS;"),
-        ));
+    match find_hidden_rows(session, prunes).await {
+        Ok(Some(hidden)) => {
+            findings.push(Finding::new(hidden.to_string(), hidden.remedy(&table.quoted(""))));
+        }
+        Ok(None) => (),
+        Err(error) => return Check::failed(CHECK, &error),
     }
     Check::of(CHECK, findings, format!("the role {role} may do what a relay does"))
 }

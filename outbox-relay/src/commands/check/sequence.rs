@@ -12,6 +12,7 @@ pub(super) struct SequenceFound {
     pub(super) name: String,
     pub(super) cache: i64,
     pub(super) increment: i64,
+    pub(super) highest: i64,
 }
 
 pub(super) async fn check(session: &Session, found: &Found) -> Check {
@@ -20,10 +21,12 @@ pub(super) async fn check(session: &Session, found: &Found) -> Check {
         Ok(sequence) => sequence,
         Err(error) => return Check::failed(CHECK, &error),
     };
-    let Some(SequenceFound { name, cache, increment }) = sequence else {
+    let Some(SequenceFound { name, cache, increment, highest }) = sequence else {
+        let table = session.table().quoted("");
+        // It goes on behind the rows that are there.
         let mend = format!(
-            "ALTER TABLE {} ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;",
-            session.table().quoted("")
+            "ALTER TABLE {table} ALTER COLUMN id DROP DEFAULT, ALTER COLUMN id SET NOT NULL, ALTER COLUMN id ADD GENERATED ALWAYS \
+             AS IDENTITY;\nSELECT setval(pg_get_serial_sequence('{table}', 'id'), greatest(max(id), 1)) FROM {table};"
         );
         let finding = "no sequence of the table gives id its numbers";
         return Check::wrong(CHECK, Finding::new(finding.to_owned(), mend));
@@ -41,6 +44,12 @@ pub(super) async fn check(session: &Session, found: &Found) -> Check {
         findings.push(Finding::new(
             "ids descend: events would be published in the wrong order".to_owned(),
             format!("ALTER SEQUENCE {name} INCREMENT BY 1;"),
+        ));
+    }
+    if increment > 0 && highest < i64::MAX {
+        findings.push(Finding::new(
+            format!("there are no ids above {highest}: INSERTs are refused once they are used up"),
+            format!("ALTER SEQUENCE {name} AS bigint NO MAXVALUE;"),
         ));
     }
     Check::of(CHECK, findings, format!("{name} gives one id at a time"))

@@ -17,6 +17,7 @@ pub(super) struct Server {
     pub(super) version_number: i32,
     pub(super) version: String,
     pub(super) is_standby: bool,
+    pub(super) is_read_only: bool,
     pub(super) database: String,
 }
 
@@ -37,6 +38,17 @@ pub(super) async fn check(session: &Session) -> Result<Check, Check> {
             "the server is a standby, on which nothing can be noted".to_owned(),
             "name the primary in DATABASE_URL, or all hosts with target_session_attrs=read-write"
                 .to_owned(),
+        ));
+    }
+    if server.is_read_only {
+        findings.push(Finding::new(
+            "the database is read-only (default_transaction_read_only is on): nothing can be noted, and no relay publishes"
+                .to_owned(),
+            format!(
+                "find out why: some providers switch it on when a disk fills up. Where it was a person: BEGIN READ WRITE; ALTER \
+                 DATABASE \"{database}\" RESET default_transaction_read_only; COMMIT (or ALTER ROLE, or ALTER SYSTEM, where it \
+                 was set)"
+            ),
         ));
     }
     let note = format!("PostgreSQL {version}, database {database}, role {}", session.role);

@@ -1,8 +1,7 @@
 //! The outbox and its audit table: there, with the right columns.
 
-use std::collections::HashMap;
-
-use super::expected::{self, Column};
+use super::columns::{self, Table};
+use super::expected;
 use super::finding::{Check, Finding};
 use super::queries;
 use crate::commands::schema::for_table;
@@ -18,6 +17,7 @@ pub(super) struct Found {
     pub(super) schema: String,
     pub(super) may_look: bool,
     pub(super) is_table: bool,
+    pub(super) has_primary_key: bool,
 }
 
 /// Finds the outbox, or says what to do.
@@ -59,8 +59,16 @@ pub(super) async fn find(session: &Session) -> Result<Found, Check> {
 
 pub(super) async fn check(session: &Session, found: &Found) -> Check {
     let name = session.table().quoted("");
-    match columns(session, found.oid, &name, &expected::columns("outbox")).await {
-        Ok(findings) => Check::of("table", findings, format!("{} is there", session.table())),
+    let table = Table { oid: found.oid, name: &name, has_primary_key: found.has_primary_key };
+    match columns::check(session, table, &expected::columns("outbox")).await {
+        Ok((findings, without_default)) => {
+            let mut note = format!("{} is there", session.table());
+            if !without_default.is_empty() {
+                let columns = without_default.join(", ");
+                note.push_str(&format!("; each INSERT must name {columns}: there is no default"));
+            }
+            Check::of("table", findings, note)
+        }
         Err(error) => Check::failed("table", &error),
     }
 }
@@ -73,30 +81,12 @@ pub(super) async fn check_audit(session: &Session, found: &Found) -> Check {
         let mend = for_table(statement, session.table());
         return Check::wrong(CHECK, Finding::new(format!("the table {name} does not exist"), mend));
     };
-    match columns(session, oid, &name, &expected::columns("outbox_audit")).await {
-        Ok(findings) => Check::of(CHECK, findings, format!("{}_audit is there", session.table())),
+    // Whatever it is: nobody looks for a row of it by its number.
+    let table = Table { oid, name: &name, has_primary_key: true };
+    match columns::check(session, table, &expected::columns("outbox_audit")).await {
+        Ok((findings, _)) => {
+            Check::of(CHECK, findings, format!("{}_audit is there", session.table()))
+        }
         Err(error) => Check::failed(CHECK, &error),
     }
-}
-
-async fn columns(
-    session: &Session,
-    oid: u32,
-    name: &str,
-    expected: &[Column],
-) -> anyhow::Result<Vec<Finding>> {
-    let there: HashMap<String, String> =
-        queries::check_columns(session, oid).await?.into_iter().collect();
-    let finding = |column: &Column| match there.get(column.name) {
-        None => Some(Finding::new(
-            format!("the column {} is missing", column.name),
-            format!("ALTER TABLE {name} ADD COLUMN {} {};", column.name, column.definition),
-        )),
-        Some(kind) if kind != column.kind => Some(Finding::new(
-            format!("the column {} is of type {kind}, not {}", column.name, column.kind),
-            format!("ALTER TABLE {name} ALTER COLUMN {} TYPE {};", column.name, column.kind),
-        )),
-        Some(_) => None,
-    };
-    Ok(expected.iter().filter_map(finding).collect())
 }

@@ -1,0 +1,25 @@
+//! What a process says on `/readyz`.
+
+use serde_json::Value;
+use stack::Service;
+
+use crate::pipeline::address;
+
+/// All that it says now.
+///
+/// # Errors
+/// When its operations port does not answer.
+pub async fn readiness(service: &Service) -> anyhow::Result<Value> {
+    let url = format!("{}/readyz", address(service, "operations port is open").await?);
+    Ok(stack::http_client()?.get(url).send().await?.json().await?)
+}
+
+/// Whether it is ready, and why PostgreSQL can't be used, as far as it is known.
+///
+/// # Errors
+/// When its operations port does not answer.
+pub async fn of_postgresql(service: &Service) -> anyhow::Result<(bool, String)> {
+    let told = readiness(service).await?;
+    let reason = told["dependencies"]["postgresql"]["reason"].as_str().unwrap_or_default();
+    Ok((told["ready"] == true, reason.to_owned()))
+}

@@ -1,0 +1,73 @@
+//! `outbox-relay check` and the SQL that it prints.
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::outbox::Outbox;
+use crate::relay_command::{Ended, outbox_relay};
+
+/// Checks as `url`, and returns the findings as pairs of the check's name and the rest.
+///
+/// # Errors
+/// When it can't be started, or prints something else.
+///
+/// # Panics
+/// When what it says of the whole is not what it says of the parts.
+pub async fn check(
+    outbox: &Outbox,
+    url: &str,
+    arguments: &[&str],
+) -> anyhow::Result<(Ended, Vec<(String, Value)>)> {
+    let settings = [("DATABASE_URL", url), ("RABBITMQ_URL", outbox.vhost.amqp_url.as_str())];
+    let ended = outbox_relay(&[&["check", "--json"], arguments].concat(), &settings).await?;
+    let document = ended.json()?;
+    let mut findings = Vec::new();
+    for check in document["checks"].as_array().context("checks")? {
+        let name = check["check"].as_str().context("a name")?;
+        for finding in check["findings"].as_array().into_iter().flatten() {
+            findings.push((name.to_owned(), finding.clone()));
+        }
+    }
+    assert_eq!(document["well"], findings.is_empty());
+    assert_eq!(ended.code, Some(i32::from(!findings.is_empty())), "{ended:?}");
+    Ok((ended, findings))
+}
+
+/// The names of the checks that found something, once for each finding.
+#[must_use]
+pub fn names(findings: &[(String, Value)]) -> Vec<&str> {
+    findings.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+/// The SQL or command that mends a finding.
+///
+/// # Errors
+/// When there is none.
+pub fn mend(finding: &Value) -> anyhow::Result<&str> {
+    finding["mend"].as_str().context("each finding says what mends it")
+}
+
+/// Does what is told until nothing is found any more, which must not take long.
+///
+/// # Errors
+/// When PostgreSQL refuses something, or when it never ends.
+pub async fn mend_all(outbox: &Outbox, table: &[&str]) -> anyhow::Result<()> {
+    for _ in 0..4 {
+        let (_, findings) = check(outbox, &outbox.relay_url, table).await?;
+        if findings.is_empty() {
+            return Ok(());
+        }
+        for (_, finding) in &findings {
+            // What is mended by mending something else is no SQL.
+            let sql = mend(finding)?;
+            if sql.ends_with(';') {
+                // As psql does: one statement after the other.
+                for statement in sql.split_inclusive(";\n") {
+                    outbox.sql.batch_execute(statement).await.with_context(|| sql.to_owned())?;
+                }
+            }
+        }
+    }
+    let (ended, _) = check(outbox, &outbox.relay_url, table).await?;
+    anyhow::bail!("still not well: {}", ended.out)
+}
