@@ -90,6 +90,10 @@ impl FromStr for Address {
         if uri.authority.host.contains(',') || base.ends_with(',') {
             return Err(FORM.to_owned());
         }
+        // RabbitMQ's URIs have `/` mean a virtual host without a name, which nobody has: clients take it for the default one.
+        if uri.vhost.is_empty() {
+            "/".clone_into(&mut uri.vhost);
+        }
         uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
         let tls = match uri.scheme {
             AMQPScheme::AMQPS => Some(tls),
@@ -108,6 +112,20 @@ impl FromStr for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_without_a_virtual_host_means_the_default_one() {
+        for url in [
+            "amqp://h",
+            "amqp://h/",
+            "amqp://u:p@h:5673/?heartbeat=7",
+            "amqps://h/",
+            "amqp://h/%2f",
+        ] {
+            let address: Address = url.parse().expect(url);
+            assert_eq!(address.uri.vhost, "/", "{url}");
+        }
+    }
 
     #[test]
     fn what_the_driver_knows_is_left_to_it_and_the_rest_is_read() {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tokio_postgres::config::{Host as Name, LoadBalanceHosts, TargetSessionAttrs};
+use tokio_postgres::config::{Host as Name, LoadBalanceHosts};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -78,6 +78,7 @@ pub(super) async fn open(
     config: &Config,
     tls: &MakeRustlsConnect,
 ) -> Result<Opened, Unreached> {
+    url.tell_ignored();
     let count = url.hosts.len();
     let mut unreached = Unreached { hosts: count, tried: Vec::new() };
     for place in order(&url.turn, config, count) {
@@ -98,17 +99,14 @@ pub(super) async fn open(
     Err(unreached)
 }
 
-/// Where only one host can be the right one, it is tried first once it is known; elsewhere the URL's order is the user's wish.
+/// Only one host can be the right one, and is tried first once it is known, unless the URL asks for chance.
 fn order(turn: &Turn, config: &Config, count: usize) -> Vec<usize> {
     if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
         let mut order: Vec<usize> = (0..count).collect();
         shuffle(&mut order);
         return order;
     }
-    if config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite {
-        return turn.order(count).collect();
-    }
-    (0..count).collect()
+    turn.order(count).collect()
 }
 
 fn shuffle<T>(items: &mut [T]) {
