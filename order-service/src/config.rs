@@ -33,7 +33,7 @@ pub enum Command {
     /// Ask the service on this machine whether it is ready; the exit status is 0 when it is
     Health {
         /// Its operations port
-        #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9000", value_name = "IP:PORT")]
+        #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9000", value_name = "HOST:PORT")]
         ops_addr: HostPort,
     },
     /// Print the OpenAPI document and end
@@ -68,11 +68,11 @@ pub struct MigrateConfig {
 #[derive(Debug, Clone, Args)]
 pub struct Config {
     /// Where the API listens
-    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:3000", value_name = "IP:PORT")]
+    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:3000", value_name = "HOST:PORT")]
     pub listen_addr: HostPort,
 
     /// Where /livez, /readyz and /metrics are
-    #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9000", value_name = "IP:PORT")]
+    #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9000", value_name = "HOST:PORT")]
     pub ops_addr: HostPort,
 
     /// Bounds of the API's port.

@@ -20,7 +20,7 @@ pub(crate) const FRAME_MAX: u32 = 32 << 10;
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The broker reads each connection in a process of its own: two keep it busier than one.
-const CONNECTIONS: u32 = 2;
+pub(crate) const CONNECTIONS: u32 = 2;
 
 /// The connections, and the channels on which nothing is in flight.
 #[derive(Debug)]

@@ -33,7 +33,7 @@ pub enum Command {
     /// Ask the relay on this machine whether it is ready
     Health {
         /// Its operations port
-        #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9001", value_name = "ADDR")]
+        #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9001", value_name = "HOST:PORT")]
         ops_addr: HostPort,
     },
     /// Do one thing and end.

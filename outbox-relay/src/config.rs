@@ -32,7 +32,7 @@ pub struct Config {
     #[command(flatten)]
     pub relay: RelayArgs,
     /// Where /livez, /readyz and /metrics answer; port 0 takes a free one
-    #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9001", value_name = "ADDR")]
+    #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9001", value_name = "HOST:PORT")]
     pub ops_addr: HostPort,
     /// What each process has.
     #[command(flatten)]

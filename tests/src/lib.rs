@@ -1,6 +1,7 @@
 //! Set-up that the suites in `tests/` share.
 
 pub mod authority;
+pub mod broker_user;
 pub mod collector;
 pub mod consumer;
 pub mod counting;
@@ -26,6 +27,7 @@ pub mod resident;
 pub mod scaled_out;
 pub mod seed;
 pub mod shoppers;
+pub mod strict_broker;
 pub mod terminal;
 pub mod traced;
 pub mod turn;

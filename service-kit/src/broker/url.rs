@@ -55,6 +55,18 @@ pub struct BrokerUrl {
 pub type Lives = Box<dyn Fn() -> bool + Send>;
 
 impl BrokerUrl {
+    /// Who logs in, at the first broker.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.addresses.first().map_or("", |address| &address.uri.authority.userinfo.username)
+    }
+
+    /// The virtual host of the first broker.
+    #[must_use]
+    pub fn virtual_host(&self) -> &str {
+        self.addresses.first().map_or("", |address| &address.uri.vhost)
+    }
+
     /// Each broker once, in the order in which to try them: the one that is in use, or the next one when the connection to
     /// that was lost, as a broker that takes connections may still be unable to do its work.
     pub(super) fn order(&self) -> impl Iterator<Item = usize> + use<> {

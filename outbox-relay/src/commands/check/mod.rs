@@ -6,12 +6,14 @@
 //! | `pooler` | whether all statements of a session reach the same server process |
 //! | `table`, `indexes`, `sequence` | whether the outbox is as `sql/outbox/schema.sql` makes it (`expected`) |
 //! | `privileges` | whether the role may do what a relay does |
-//! | `broker` | the broker and the exchange |
+//! | `broker` | the broker: reachable, `exchange` there and written to, `limits` on connections and channels |
 
 mod broker;
+mod exchange;
 mod expected;
 mod finding;
 mod indexes;
+mod limits;
 mod pooler;
 mod privileges;
 mod queries;
