@@ -10,6 +10,7 @@ pub mod customer_stub;
 pub mod deliveries;
 pub mod enqueued;
 pub mod example;
+pub mod foreign;
 pub mod frozen;
 pub mod held_up;
 pub mod load;
