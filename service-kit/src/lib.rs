@@ -25,6 +25,7 @@ pub mod health;
 mod host_port;
 pub mod http;
 pub mod ops;
+mod parameter;
 pub mod postgres;
 pub mod probe;
 pub mod process;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_postgres::Config;
 
 use super::url::{FORM, SslMode};
+use crate::parameter;
 use crate::tls::{Files, Parameters};
 
 const OF_FILES: Parameters =
@@ -189,8 +190,7 @@ fn demands_writes(attributes: &str) -> Result<bool, String> {
 
 /// Names the parameter, unless what stands there may be the end of a password in which `?` was not escaped.
 fn unknown(name: &str, query: &str) -> String {
-    let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if query.contains('@') || !is_word || name.is_empty() {
+    if !parameter::is_name(name, query) {
         return format!(
             "{FORM}, with parameters that libpq knows; a ? in a password is written %3F"
         );
