@@ -1,8 +1,7 @@
 //! The command line: `api`, `consumer`, `migrate`, `health`, `openapi`.
 
-use std::net::SocketAddr;
-
 use clap::{Args, Parser, Subcommand};
+use service_kit::HostPort;
 use service_kit::http::documents::Format;
 use service_kit::postgres::DatabaseArgs;
 use service_kit::process::ProcessArgs;
@@ -35,7 +34,7 @@ pub enum Command {
     Health {
         /// Its operations port: the api's, unless another one is named
         #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9002", value_name = "HOST:PORT")]
-        ops_addr: SocketAddr,
+        ops_addr: HostPort,
     },
     /// Print the HTTP API's OpenAPI document and exit
     Openapi {

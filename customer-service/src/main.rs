@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Command::Migrate(config) => process::run("customer-service", &config.process, |shutdown| {
             SCHEMA.migrate(config.database.url(), shutdown)
         }),
-        Command::Health { ops_addr } => probe::health(ops_addr),
+        Command::Health { ops_addr } => probe::health(&ops_addr),
         Command::Openapi { format } => {
             let printed = std::io::stdout().write_all(api::document(format).as_bytes());
             printed.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)

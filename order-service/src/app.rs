@@ -37,8 +37,8 @@ const LAST_STEPS: Duration = Duration::from_secs(1);
 /// As [`run`], and when a port is taken.
 pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let listeners = Listeners {
-        http: ops::bind(config.listen_addr, "LISTEN_ADDR").await?,
-        ops: ops::bind(config.ops_addr, "OPS_ADDR").await?,
+        http: ops::bind(&config.listen_addr, "LISTEN_ADDR").await?,
+        ops: ops::bind(&config.ops_addr, "OPS_ADDR").await?,
     };
     run(config, listeners, shutdown).await
 }

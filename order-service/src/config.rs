@@ -1,9 +1,9 @@
 //! The settings.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use service_kit::HostPort;
 use service_kit::config::{limit, limit_or_none};
 use service_kit::http::ServeArgs;
 use service_kit::http::documents::Format;
@@ -33,8 +33,8 @@ pub enum Command {
     /// Ask the service on this machine whether it is ready; the exit status is 0 when it is
     Health {
         /// Its operations port
-        #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9000", value_name = "IP:PORT")]
-        ops_addr: SocketAddr,
+        #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9000", value_name = "HOST:PORT")]
+        ops_addr: HostPort,
     },
     /// Print the OpenAPI document and end
     Openapi {
@@ -68,12 +68,12 @@ pub struct MigrateConfig {
 #[derive(Debug, Clone, Args)]
 pub struct Config {
     /// Where the API listens
-    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:3000", value_name = "IP:PORT")]
-    pub listen_addr: SocketAddr,
+    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:3000", value_name = "HOST:PORT")]
+    pub listen_addr: HostPort,
 
     /// Where /livez, /readyz and /metrics are
-    #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9000", value_name = "IP:PORT")]
-    pub ops_addr: SocketAddr,
+    #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9000", value_name = "HOST:PORT")]
+    pub ops_addr: HostPort,
 
     /// Bounds of the API's port.
     #[command(flatten)]

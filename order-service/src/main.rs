@@ -16,7 +16,7 @@ fn main() -> ExitCode {
             let process = config.process.clone();
             process::run("order-service", &process, |shutdown| app::migrate(*config, shutdown))
         }
-        Command::Health { ops_addr } => probe::health(ops_addr),
+        Command::Health { ops_addr } => probe::health(&ops_addr),
         Command::Openapi { format } => {
             let text = api::document(format);
             match std::io::stdout().write_all(text.as_bytes()) {

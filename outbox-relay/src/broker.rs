@@ -19,6 +19,9 @@ pub(crate) const FRAME_MAX: u32 = 32 << 10;
 /// How long the broker may take to say goodbye.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
+/// The broker reads each connection in a process of its own: two keep it busier than one.
+pub(crate) const CONNECTIONS: u32 = 2;
+
 /// How long a broker may take to forget a connection that it closed, before another one counts.
 const FORGETS: Duration = Duration::from_millis(500);
 

@@ -1,10 +1,10 @@
 //! What can be typed after `outbox-relay`; the comments here are the help texts.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 
 use clap::error::Error;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use service_kit::HostPort;
 
 use crate::commands::Errand;
 use crate::config::Config;
@@ -33,8 +33,8 @@ pub enum Command {
     /// Ask the relay on this machine whether it is ready
     Health {
         /// Its operations port
-        #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9001", value_name = "ADDR")]
-        ops_addr: SocketAddr,
+        #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9001", value_name = "HOST:PORT")]
+        ops_addr: HostPort,
     },
     /// Do one thing and end.
     #[command(flatten)]

@@ -1,11 +1,11 @@
 //! Settings.
 
-use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use amq_protocol::types::ShortString;
 use clap::{ArgAction, Args, ValueEnum};
+use service_kit::HostPort;
 use service_kit::broker::BrokerArgs;
 use service_kit::config::duration;
 use service_kit::postgres::DatabaseArgs;
@@ -32,8 +32,8 @@ pub struct Config {
     #[command(flatten)]
     pub relay: RelayArgs,
     /// Where /livez, /readyz and /metrics answer; port 0 takes a free one
-    #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9001", value_name = "ADDR")]
-    pub ops_addr: SocketAddr,
+    #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9001", value_name = "HOST:PORT")]
+    pub ops_addr: HostPort,
     /// What each process has.
     #[command(flatten)]
     pub process: ProcessArgs,

@@ -37,7 +37,6 @@ const UNUSED: [(&str, &[&str]); 2] = [
             "relay_app_id",
             "relay_ordering",
             "relay_window",
-            "relay_channels",
             "relay_max_message_bytes",
             "relay_poll_min",
             "relay_poll_max",

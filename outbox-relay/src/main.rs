@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     let cli = config::parse::<Cli>();
     match cli.command {
         Command::Errand(errand) => return errand.carry_out(),
-        Command::Health { ops_addr } => return probe::health(ops_addr),
+        Command::Health { ops_addr } => return probe::health(&ops_addr),
         Command::Run(_) => {}
     }
     let config = match cli.into_config() {
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         Err(sentence) => config::exit_with(&sentence),
     };
     process::run_lightly("outbox-relay", &config.process.clone(), |shutdown| async move {
-        let listener = ops::bind(config.ops_addr, "OPS_ADDR").await?;
+        let listener = ops::bind(&config.ops_addr, "OPS_ADDR").await?;
         outbox_relay::run(config, listener, shutdown).await
     })
 }

@@ -8,6 +8,7 @@
 //! | [`telemetry`] | logs to stderr, metrics for the operations port |
 //! | [`trace`] | traces, when there is a collector to take them |
 //! | [`health`], [`ops`] | which dependency is up, and the port that tells: `/livez`, `/readyz`, `/metrics` |
+//! | [`HostPort`] | an address to listen on |
 //! | [`probe`] | asks that port, for health checks |
 //! | [`backoff`] | waiting between attempts, exponential with jitter |
 //! | [`postgres`] | connections with TLS to one of several hosts, a pool that sheds load, migrations |
@@ -21,8 +22,10 @@ pub mod backoff;
 pub mod broker;
 pub mod config;
 pub mod health;
+mod host_port;
 pub mod http;
 pub mod ops;
+mod parameter;
 pub mod postgres;
 pub mod probe;
 pub mod process;
@@ -30,3 +33,5 @@ pub mod telemetry;
 mod tls;
 pub mod trace;
 mod turn;
+
+pub use host_port::HostPort;

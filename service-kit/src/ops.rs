@@ -1,7 +1,6 @@
 //! The operations port of a process: `/livez`, `/readyz`, `/metrics`.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,6 +11,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::HostPort;
 use crate::health::{Health, Status};
 use crate::http::{Limits, serve_within};
 use crate::telemetry;
@@ -51,8 +51,8 @@ fn metrics() -> impl IntoResponse {
 ///
 /// # Errors
 /// When the address can't be listened on; the sentence names `variable`.
-pub async fn bind(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
+pub async fn bind(address: &HostPort, variable: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address.addresses()).await.with_context(|| {
         format!("{variable}: can't listen on {address}; is another process using the port?")
     })
 }

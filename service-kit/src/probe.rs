@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::HostPort;
 use crate::config::exit_with;
 
 /// How long each step may take. It is less than what the image's health check has in all.
@@ -18,12 +19,11 @@ const LONGEST: u64 = 64 << 10;
 /// Prints what `/readyz` says of the process whose `OPS_ADDR` this is. The exit status is 0 when it is ready, 1 when it is not or
 /// does not answer, 64 when the address can't be asked.
 #[allow(clippy::print_stderr, reason = "it is a command's error, and there are no logs")]
-pub fn health(ops_addr: SocketAddr) -> ExitCode {
+pub fn health(ops_addr: &HostPort) -> ExitCode {
     if ops_addr.port() == 0 {
         exit_with("OPS_ADDR: which port 0 became is not known here; name one");
     }
-    let address = on_this_machine(ops_addr);
-    match ask(address).with_context(|| format!("no answer from {address}")) {
+    match ask_any(ops_addr) {
         Ok(answer) => {
             if writeln!(std::io::stdout(), "{}", answer.told).is_err() {
                 // Nobody reads us any more; the exit status still tells.
@@ -40,6 +40,19 @@ pub fn health(ops_addr: SocketAddr) -> ExitCode {
 struct Answer {
     ready: bool,
     told: String,
+}
+
+/// The answer of the first address that gives one: the process listens on one of them.
+fn ask_any(ops_addr: &HostPort) -> anyhow::Result<Answer> {
+    let mut answer = Err(anyhow::anyhow!("{ops_addr} stands for no address"));
+    for address in ops_addr.addresses() {
+        let address = on_this_machine(*address);
+        answer = ask(address).with_context(|| format!("no answer from {address}"));
+        if answer.is_ok() {
+            break;
+        }
+    }
+    answer
 }
 
 fn ask(address: SocketAddr) -> anyhow::Result<Answer> {

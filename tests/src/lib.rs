@@ -1,6 +1,7 @@
 //! Set-up that the suites in `tests/` share.
 
 pub mod authority;
+pub mod broker_user;
 pub mod collector;
 pub mod consumer;
 pub mod counting;
@@ -10,6 +11,7 @@ pub mod deliveries;
 pub mod enqueued;
 pub mod example;
 pub mod fake_broker;
+pub mod foreign;
 pub mod frozen;
 pub mod held_up;
 pub mod listening;
@@ -34,6 +36,7 @@ pub mod scaled_out;
 pub mod seed;
 pub mod shoppers;
 pub mod silent_server;
+pub mod strict_broker;
 pub mod terminal;
 pub mod traced;
 pub mod turn;

@@ -6,10 +6,9 @@ use lapin::message::Delivery;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, RETRY_QUEUE, order_created, until};
-use pipeline_tests::pipeline::connect;
+use pipeline_tests::foreign::{Foreign, publish_foreign};
+use pipeline_tests::pipeline::{connect, ready};
 use serde_json::{Value, json};
-use service_kit::amqp::{Channel, Connection, Message, content_header};
-use service_kit::broker::BrokerUrl;
 use uuid::Uuid;
 
 type Tested = anyhow::Result<()>;
@@ -175,24 +174,31 @@ async fn a_deadlock_with_someone_elses_transaction_charges_no_message() -> Teste
     .await
 }
 
-/// Publishes to the events' exchange with a correlation id that is no UTF-8: brokers hand on what they do not look at.
-async fn publish_foreign(counting: &Counting, body: Vec<u8>) -> Tested {
-    let url: BrokerUrl = counting.broker.amqp_url.parse().map_err(anyhow::Error::msg)?;
-    let connection = Connection::open(&url, "a foreign publisher", 128 << 10).await?;
-    let channel = Channel::open(&connection).await?;
-    channel.confirm().await?;
-    let message_id = Uuid::now_v7().to_string();
-    let properties = BasicProperties::default()
-        .with_correlation_id("caf\u{e9}s".into())
-        .with_message_id(message_id.as_str().into());
-    let mut content_header = content_header(body.len(), &properties);
-    let place = content_header.windows(2).position(|two| two == "\u{e9}".as_bytes());
-    let place = place.context("it is there")?;
-    // Latin-1, twice.
-    content_header[place..place + 2].fill(0xE9);
-    let message = Message { message_id, routing_key: "order.created".into(), content_header, body };
-    channel.publish(&"orders.events".into(), &[message]).await?;
-    connection.close().await;
+async fn publish(counting: &Counting, foreign: Foreign, body: Vec<u8>) -> Tested {
+    let url = &counting.broker.amqp_url;
+    publish_foreign(url, "orders.events", "order.created", foreign, body).await
+}
+
+/// It aborts any process that consumes with lapin, and again at each start (`lapin_canary.rs`).
+#[tokio::test]
+async fn a_header_of_nested_arrays_is_counted_or_dead_lettered_like_any_other() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let settings = [("RABBITMQ_RETRY_TTL_MS", "50"), ("RABBITMQ_MAX_RETRIES", "1")];
+    let consumer = counting.consumer_process(&settings).await?;
+    ready(&consumer).await?;
+    let event = |customer| order_created(Uuid::now_v7(), customer).to_string().into_bytes();
+    publish(&counting, Foreign::NestedHeader, event(customer)).await?;
+    counting.counted(customer, 1).await.with_context(|| consumer.log())?;
+    // At once, and after a try more.
+    for (body, expected) in [(b"{}".to_vec(), 1), (event(Uuid::new_v4()), 2)] {
+        publish(&counting, Foreign::NestedHeader, body.clone()).await?;
+        let dead = counting.take(DEAD_LETTER_QUEUE).await.with_context(|| consumer.log())?;
+        assert_eq!((dead.data.as_slice(), tries(&dead)), (body.as_slice(), Some(expected)));
+    }
+    publish(&counting, Foreign::NestedHeader, event(customer)).await?;
+    counting.counted(customer, 2).await.with_context(|| consumer.log())?;
+    assert!(consumer.is_running(), "{}", consumer.last_lines());
     Ok(())
 }
 
@@ -203,7 +209,7 @@ async fn properties_that_no_driver_reads_stop_nothing() -> Tested {
     let customer = counting.customer().await?;
     let consumer = counting.consumer(&[]).await?;
     let body = order_created(Uuid::now_v7(), customer).to_string().into_bytes();
-    publish_foreign(&counting, body).await?;
+    publish(&counting, Foreign::Latin1, body).await?;
     counting.counted(customer, 1).await?;
     counting.finished(consumer).await
 }
@@ -214,7 +220,7 @@ async fn such_a_message_is_not_lost_when_the_dead_letter_queue_is_not_there_eith
     let consumer = counting.consumer(&[]).await?;
     let (connection, channel) = counting.another_channel().await?;
     channel.queue_delete(DEAD_LETTER_QUEUE.into(), QueueDeleteOptions::default()).await?;
-    publish_foreign(&counting, b"{}".to_vec()).await?;
+    publish(&counting, Foreign::Latin1, b"{}".to_vec()).await?;
     // The move comes back, so the consumer begins anew and declares the queue.
     until(async || {
         let (connection, channel) = counting.another_channel().await?;

@@ -1,8 +1,7 @@
 //! The API's settings.
 
-use std::net::SocketAddr;
-
 use clap::{ArgAction, Args};
+use service_kit::HostPort;
 use service_kit::http::ServeArgs;
 use service_kit::postgres::{DatabaseArgs, MigrateArgs, PoolArgs};
 use service_kit::process::ProcessArgs;
@@ -12,11 +11,11 @@ use service_kit::process::ProcessArgs;
 pub struct ApiConfig {
     /// Where the API is served
     #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:3001", value_name = "HOST:PORT")]
-    pub listen_addr: SocketAddr,
+    pub listen_addr: HostPort,
 
     /// Where /livez, /readyz and /metrics are served
     #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9002", value_name = "HOST:PORT")]
-    pub ops_addr: SocketAddr,
+    pub ops_addr: HostPort,
 
     /// Load the three customers of development at start; those that are there already stay as they are
     #[arg(long, env = "SEED_CUSTOMERS", action = ArgAction::Set, default_value_t = false, value_name = "BOOL")]

@@ -33,8 +33,8 @@ const LAST_STEPS: Duration = Duration::from_secs(1);
 /// # Errors
 /// As [`run`], and when a port can't be listened on.
 pub async fn start(config: ApiConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let listener = ops::bind(config.listen_addr, "LISTEN_ADDR").await?;
-    let ops = ops::bind(config.ops_addr, "OPS_ADDR").await?;
+    let listener = ops::bind(&config.listen_addr, "LISTEN_ADDR").await?;
+    let ops = ops::bind(&config.ops_addr, "OPS_ADDR").await?;
     run(config, listener, ops, shutdown).await
 }
 

@@ -1,10 +1,10 @@
 //! The consumer's settings.
 
-use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use service_kit::HostPort;
 use service_kit::broker::BrokerArgs;
 use service_kit::config::{duration, limit};
 use service_kit::postgres::{DatabaseArgs, MigrateArgs};
@@ -15,7 +15,7 @@ use service_kit::process::ProcessArgs;
 pub struct ConsumerConfig {
     /// Where /livez, /readyz and /metrics are served
     #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9003", value_name = "HOST:PORT")]
-    pub ops_addr: SocketAddr,
+    pub ops_addr: HostPort,
 
     /// Where the customers are.
     #[command(flatten)]

@@ -49,7 +49,7 @@ pub use config::{ConsumerConfig, IntakeArgs, Retention};
 /// # Errors
 /// As [`run`], and when the port can't be listened on.
 pub async fn start(config: ConsumerConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let ops = ops::bind(config.ops_addr, "OPS_ADDR").await?;
+    let ops = ops::bind(&config.ops_addr, "OPS_ADDR").await?;
     Box::pin(run(config, ops, shutdown)).await
 }
 

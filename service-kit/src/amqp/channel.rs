@@ -200,7 +200,7 @@ impl Channel {
         self.state.lock().confirms.outcomes(messages)
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         exchange: &ShortString,
         messages: &[impl AsRef<Message>],

@@ -80,7 +80,7 @@ pub(super) fn method(mut bytes: &[u8]) -> Option<Heard> {
         (10, 51) => Heard::CloseOk,
         (10, 60) => Heard::Blocked,
         (10, 61) => Heard::Unblocked,
-        (20 | 40 | 85, 11) | (50, 21) | (60, 11 | 21) => Heard::Done,
+        (20 | 40 | 85 | 90, 11) | (50, 21) | (60, 11 | 21) | (90, 31) => Heard::Done,
         (50, 11) => {
             let _queue = short_string(bytes)?;
             Heard::Queue { messages: u32(bytes)? }

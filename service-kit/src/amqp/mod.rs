@@ -2,7 +2,7 @@
 //! confirms (<https://www.rabbitmq.com/docs/confirms>) and consuming go.
 //!
 //! `handshake` logs in, `reader` takes what the broker says and `keeper` answers it. A [`Channel`] hands over each [`Message`] and
-//! learns of their `confirms`, or is handed `deliveries`; it can `declare` what there is to be. `wire`, `heard`, `properties` and `writer` know how all that looks in
+//! learns of their `confirms`, or is handed `deliveries`; it can `declare` what there is to be, and find out in a `transaction` whether it may publish. `wire`, `heard`, `properties` and `writer` know how all that looks in
 //! bytes.
 
 mod channel;
@@ -17,6 +17,7 @@ mod keeper;
 mod message;
 mod properties;
 mod reader;
+mod transaction;
 mod wire;
 mod writer;
 

@@ -9,6 +9,7 @@ use ::url::form_urlencoded::parse;
 use amq_protocol::uri::{AMQPScheme, AMQPUri};
 
 use super::tls::TlsSettings;
+use crate::parameter::is_name;
 
 /// Seconds between signs of life, unless the URL says otherwise. A broker that misses two is gone.
 const HEARTBEAT: u16 = 10;
@@ -70,10 +71,10 @@ impl FromStr for Address {
             if tls.take(&name, &value)? {
                 continue;
             }
-            // Not quoted: what stands there may be the end of a password that was not escaped.
             if !PARAMETERS.contains(&&*name) {
+                let named = if is_name(&name, query) { format!(" {name}") } else { String::new() };
                 return Err(format!(
-                    "it has a parameter that is none of cacertfile, certfile, keyfile, verify, server_name_indication, {}",
+                    "it has a parameter{named} that is none of cacertfile, certfile, keyfile, verify, server_name_indication, {}",
                     PARAMETERS.join(", ")
                 ));
             }
@@ -89,6 +90,10 @@ impl FromStr for Address {
         }
         if uri.authority.host.contains(',') || base.ends_with(',') {
             return Err(FORM.to_owned());
+        }
+        // RabbitMQ's URIs have `/` mean a virtual host without a name, which nobody has: clients take it for the default one.
+        if uri.vhost.is_empty() {
+            "/".clone_into(&mut uri.vhost);
         }
         uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
         let tls = match uri.scheme {
@@ -108,6 +113,32 @@ impl FromStr for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_without_a_virtual_host_means_the_default_one() {
+        for url in [
+            "amqp://h",
+            "amqp://h/",
+            "amqp://u:p@h:5673/?heartbeat=7",
+            "amqps://h/",
+            "amqp://h/%2f",
+        ] {
+            let address: Address = url.parse().expect(url);
+            assert_eq!(address.uri.vhost, "/", "{url}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_named_and_no_part_of_a_password_is() {
+        let refusal = |url: &str| url.parse::<Address>().expect_err(url);
+        let said = refusal("amqp://u:p@h/v?heartbeat=7&cacert=ca.pem");
+        assert!(
+            said.starts_with("it has a parameter cacert that is none of cacertfile, "),
+            "{said}"
+        );
+        let said = refusal("amqp://u:p?hunter2=1@h/v");
+        assert!(said.starts_with("it has a parameter that is none of cacertfile, "), "{said}");
+    }
 
     #[test]
     fn what_the_driver_knows_is_left_to_it_and_the_rest_is_read() {

@@ -14,7 +14,7 @@ use crate::turn::Turn;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "RabbitMQ")]
 pub struct BrokerArgs {
-    /// The broker: amqp://user:password@host:5672/vhost, or amqps:// for TLS with cacertfile, certfile, keyfile, verify
+    /// The broker: amqp://user:password@host:5672/vhost (without a virtual host, the default one), or amqps:// for TLS with cacertfile, certfile, keyfile, verify
     /// (verify_peer, verify_none) and server_name_indication as RabbitMQ's URIs have them. Of several URLs, separated by
     /// commas, the first one that answers is used, and the next one when it fails
     #[arg(
@@ -55,6 +55,18 @@ pub struct BrokerUrl {
 pub type Lives = Box<dyn Fn() -> bool + Send>;
 
 impl BrokerUrl {
+    /// Who logs in, at the first broker.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.addresses.first().map_or("", |address| &address.uri.authority.userinfo.username)
+    }
+
+    /// The virtual host of the first broker.
+    #[must_use]
+    pub fn virtual_host(&self) -> &str {
+        self.addresses.first().map_or("", |address| &address.uri.vhost)
+    }
+
     /// Each broker once, in the order in which to try them: the one that is in use, or the next one when the connection to
     /// that was lost, as a broker that takes connections may still be unable to do its work.
     pub(super) fn order(&self) -> impl Iterator<Item = usize> + use<> {

@@ -33,7 +33,7 @@ impl Drop for Session {
 }
 
 /// Connects to `url` under `application_name`, which `pg_stat_activity` shows: of several hosts to the first one that answers
-/// and is as `target_session_attrs` demands.
+/// and can be written to.
 ///
 /// # Errors
 /// When no server can be reached, or all refuse; says why of each, without secrets.

@@ -6,6 +6,7 @@ mod host;
 mod hosts;
 mod migrate;
 mod open;
+mod parameters;
 mod pool;
 mod schema;
 mod tls;

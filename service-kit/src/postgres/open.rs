@@ -91,6 +91,7 @@ pub(super) async fn open(
     tls: &MakeRustlsConnect,
     purpose: Purpose,
 ) -> Result<Opened, Unreached> {
+    url.tell_ignored();
     let count = url.hosts.len();
     let mut unreached = Unreached { hosts: count, tried: Vec::new() };
     for place in order(&url.turn, config, count, purpose) {
@@ -111,7 +112,8 @@ pub(super) async fn open(
     Err(unreached)
 }
 
-/// Where only one host can be the right one, it is tried first once it is known; elsewhere the URL's order is the user's wish.
+/// Where only one host can be the right one, it is tried first once it is known, unless the URL asks for chance; elsewhere the URL's
+/// order is the user's wish.
 fn order(turn: &Turn, config: &Config, count: usize, purpose: Purpose) -> Vec<usize> {
     if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
         let mut order: Vec<usize> = (0..count).collect();

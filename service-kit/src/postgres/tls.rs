@@ -7,7 +7,9 @@ use crate::tls::{self, Trust};
 
 /// The TLS side of a connection to `url`.
 pub(super) fn connector(url: &DatabaseUrl) -> anyhow::Result<MakeRustlsConnect> {
-    Ok(MakeRustlsConnect::new(tls::client_config(trust(url), &url.files)?))
+    let mut config = tls::client_config(trust(url), &url.files)?;
+    config.enable_sni = url.sends_name;
+    Ok(MakeRustlsConnect::new(config))
 }
 
 /// Fails with what is wrong with the files that `url` names.

@@ -1,26 +1,29 @@
 //! `DATABASE_URL`.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use clap::Args;
 use tokio_postgres::Config;
+use tokio_postgres::config::TargetSessionAttrs;
 
 use super::host::{Host, hosts, without_hosts};
+use super::parameters::Given;
 use super::tls;
 use crate::config::read_file;
-use crate::tls::{Files, Parameters};
+use crate::tls::Files;
 use crate::turn::Turn;
 
 /// Settings that say where the database is.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "PostgreSQL")]
 pub struct DatabaseArgs {
-    /// The database: postgres://user:password@host:5432/name, with sslmode (disable, prefer, require, verify-ca,
-    /// verify-full), sslrootcert, sslcert and sslkey as libpq knows them. Of several hosts (host1:5432,host2:5432) the
-    /// first one that answers is used, with target_session_attrs=read-write the first one that can be written to
+    /// The database: postgres://user:password@host:5432/name, with libpq's parameters, such as sslmode (disable, prefer,
+    /// require, verify-ca, verify-full), sslrootcert (a file, or system), sslcert and sslkey. Of several hosts
+    /// (host1:5432,host2:5432) the first one that can be written to is used; target_session_attrs may be any, read-write,
+    /// primary or prefer-standby
     #[arg(
         long,
         env = "DATABASE_URL",
@@ -71,12 +74,30 @@ pub struct DatabaseUrl {
     pub(super) turn: Turn,
     pub(super) ssl_mode: SslMode,
     pub(super) files: Files,
+    /// TLS tells the server by which name it was asked for.
+    pub(super) sends_name: bool,
+    /// Parameters that mean nothing here.
+    ignored: Arc<[&'static str]>,
+    /// They were told.
+    told: Arc<Once>,
 }
 
 impl DatabaseUrl {
     /// The driver's settings, for adding an `application_name` or server options. The hosts are not among them.
     pub const fn config_mut(&mut self) -> &mut Config {
         &mut self.config
+    }
+
+    /// Names the parameters that mean nothing here, the first time that the URL is used: the logs are not set up when it is read.
+    pub(super) fn tell_ignored(&self) {
+        if !self.ignored.is_empty() {
+            self.told.call_once(|| {
+                tracing::warn!(
+                    parameters = self.ignored.join(", "),
+                    "DATABASE_URL has parameters that mean nothing to this program: they are ignored"
+                );
+            });
+        }
     }
 
     /// How long one host may take, from the first packet to a session.
@@ -112,53 +133,53 @@ impl FromStr for DatabaseUrl {
     }
 }
 
-const PARAMETERS: Parameters =
-    Parameters { authority: "sslrootcert", certificate: "sslcert", key: "sslkey" };
-
-const FORM: &str = "it must look like postgres://user:password@host:5432/name";
+pub(super) const FORM: &str = "it must look like postgres://user:password@host:5432/name";
 
 impl DatabaseUrl {
-    /// The driver knows neither `verify-ca`, `verify-full` nor the certificates: they are taken out before it reads the rest.
+    /// The driver knows neither all parameters of libpq nor how to turn from one host to another: both are taken out before it reads the rest.
     fn read(text: &str) -> Result<Self, String> {
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
-        let mut mode = None;
-        let mut files = Files::none(PARAMETERS);
-        let (mut rest, mut of_hosts) = (Vec::new(), Vec::new());
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) =
-                ::url::form_urlencoded::parse(pair.as_bytes()).next().unwrap_or_default();
-            match &*name {
-                "sslmode" => mode = Some(ssl_mode(&value)?),
-                "sslrootcert" => files.authority = Some(PathBuf::from(&*value)),
-                "sslcert" => files.certificate = Some(PathBuf::from(&*value)),
-                "sslkey" => files.key = Some(PathBuf::from(&*value)),
-                "host" | "hostaddr" | "port" => of_hosts.push(pair),
-                _ => rest.push(pair),
-            }
+        if !base.starts_with("postgres://") && !base.starts_with("postgresql://") {
+            return Err(FORM.to_owned());
         }
-        let hosts = hosts(&parse(base, &of_hosts)?).map_err(|error| format!("{error}; {FORM}"))?;
-        let mut config = parse(&without_hosts(base).ok_or(FORM)?, &rest)?;
-        let ssl_mode = mode.unwrap_or(SslMode::Prefer);
-        config.ssl_mode(match ssl_mode {
+        let given = Given::read(query)?;
+        let hosts =
+            hosts(&parse(base, &given.of_hosts)?).map_err(|error| format!("{error}; {FORM}"))?;
+        let mut config = parse(&without_hosts(base).ok_or(FORM)?, &given.of_the_driver)?;
+        config.ssl_mode(match given.ssl_mode {
             SslMode::Disable => tokio_postgres::config::SslMode::Disable,
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
                 tokio_postgres::config::SslMode::Require
             }
         });
-        bound_waiting(&mut config, hosts.len());
-        Ok(Self { config, hosts, turn: Turn::default(), ssl_mode, files })
+        // Of several hosts only one can be the right one for a program that writes. A single one is all there is: of what use it is,
+        // the program finds out and says better than the driver.
+        if given.writable || hosts.len() > 1 {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        config.tcp_user_timeout(given.tcp_user_timeout.unwrap_or(SILENCE));
+        if config.get_connect_timeout().is_none() {
+            let limit = if hosts.len() > 1 { CONNECT_LIMIT_OF_SEVERAL } else { CONNECT_LIMIT };
+            config.connect_timeout(limit);
+        }
+        Ok(Self {
+            config,
+            hosts,
+            turn: Turn::default(),
+            ssl_mode: given.ssl_mode,
+            files: given.files,
+            sends_name: given.sends_name,
+            ignored: given.ignored.into(),
+            told: Arc::new(Once::new()),
+        })
     }
 }
 
 /// The driver's error text may quote the URL's parts: only its kind is told.
-fn parse(base: &str, query: &[&str]) -> Result<Config, String> {
-    if !base.starts_with("postgres://") && !base.starts_with("postgresql://") {
-        return Err(FORM.to_owned());
-    }
-    format!("{base}?{}", query.join("&"))
-        .parse()
-        .map_err(|_| format!("{FORM}, with parameters that libpq knows"))
+fn parse(base: &str, query: &[String]) -> Result<Config, String> {
+    let parsed = format!("{base}?{}", query.join("&")).parse();
+    parsed.map_err(|_| format!("{FORM}, with parameters that libpq knows"))
 }
 
 /// How long a server may take to let us in.
@@ -167,46 +188,27 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// The same where there is another one to turn to.
 const CONNECT_LIMIT_OF_SEVERAL: Duration = Duration::from_secs(3);
 
-/// A server that vanished must be noticed: connecting and silence on the line have limits, unless the URL set its own.
-fn bound_waiting(config: &mut Config, hosts: usize) {
-    if config.get_connect_timeout().is_none() {
-        let limit = if hosts > 1 { CONNECT_LIMIT_OF_SEVERAL } else { CONNECT_LIMIT };
-        config.connect_timeout(limit);
-    }
-    if config.get_tcp_user_timeout().is_none() {
-        config.tcp_user_timeout(Duration::from_secs(15));
-    }
-    config.keepalives_idle(Duration::from_secs(10));
-    config.keepalives_interval(Duration::from_secs(5));
-    config.keepalives_retries(2);
-}
-
-fn ssl_mode(text: &str) -> Result<SslMode, String> {
-    match text {
-        "disable" => Ok(SslMode::Disable),
-        "allow" | "prefer" => Ok(SslMode::Prefer),
-        "require" => Ok(SslMode::Require),
-        "verify-ca" => Ok(SslMode::VerifyCa),
-        "verify-full" => Ok(SslMode::VerifyFull),
-        other => Err(format!(
-            "sslmode {other:?} is not one of disable, prefer, require, verify-ca, verify-full"
-        )),
-    }
-}
+/// How long what was sent may stay without an answer from the server's machine.
+const SILENCE: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use tokio_postgres::config::ChannelBinding;
+
     use super::*;
 
     #[test]
     fn the_parameters_of_libpq_that_the_driver_does_not_know_are_read() {
         let url = DatabaseUrl::read(
-            "postgres://u:p%40ss@db:5433/shop?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&application_name=x",
+            "postgres://u:p%40ss@db:5433/shop?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&options=-c%20geqo%3Doff&channel_binding=require",
         )
         .expect("a good URL");
         assert_eq!(url.ssl_mode, SslMode::VerifyFull);
         assert_eq!(url.files.authority, Some(PathBuf::from("/etc/ca.pem")));
-        assert_eq!(url.config.get_application_name(), Some("x"));
+        assert_eq!(url.config.get_options(), Some("-c geqo=off"));
+        assert_eq!(url.config.get_channel_binding(), ChannelBinding::Require);
         assert_eq!(url.config.get_password(), Some(&b"p@ss"[..]));
     }
 
@@ -216,7 +218,9 @@ mod tests {
             "",
             "mysql://u:hunter2@h/d",
             "postgres://u:hunter2@h/d?sslmode=maybe",
-            "postgres://u:hunter2@h/d?hunter2=1",
+            "postgres://u:p?hunter2@h/d",
+            "postgres://u:p?a=1&hunter2=2@h/d",
+            "postgres://u:hunter2@h/d?nothing=hunter2",
             "postgres://u:hunter2@h:port/d",
             "postgres:///d",
             "postgres://u:hunter2@h/d?sslcert=a",
@@ -245,5 +249,41 @@ mod tests {
     fn debug_shows_no_password() {
         let url: DatabaseUrl = "postgres://u:hunter2@h/d".parse().expect("a good URL");
         assert!(!format!("{url:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn silence_has_limits_unless_the_url_sets_its_own() {
+        let limits = |query: &str| {
+            let config = DatabaseUrl::read(&format!("postgres://h/d?{query}")).expect(query).config;
+            (
+                config.get_keepalives_idle().as_secs(),
+                config.get_keepalives_interval().map(|it| it.as_secs()),
+                config.get_keepalives_retries(),
+                config.get_tcp_user_timeout().map(Duration::as_millis),
+            )
+        };
+        assert_eq!(limits(""), (10, Some(5), Some(2), Some(15_000)));
+        let own =
+            "keepalives_idle=30&keepalives_interval=7&keepalives_count=4&tcp_user_timeout=2500";
+        assert_eq!(limits(own), (30, Some(7), Some(4), Some(2_500)));
+        let zero = "keepalives_idle=0&keepalives_interval=0&keepalives_count=0&tcp_user_timeout=0";
+        assert_eq!(limits(zero), limits(""));
+    }
+
+    #[test]
+    fn a_program_that_writes_wants_a_host_that_can_be_written_to() {
+        use TargetSessionAttrs::{Any, ReadWrite};
+        for (query, alone) in [
+            ("", Any),
+            ("target_session_attrs=any", Any),
+            ("target_session_attrs=prefer-standby", Any),
+            ("target_session_attrs=primary", ReadWrite),
+            ("target_session_attrs=read-write", ReadWrite),
+        ] {
+            for (hosts, wanted) in [("h", alone), ("h,i", ReadWrite)] {
+                let url = DatabaseUrl::read(&format!("postgres://{hosts}/d?{query}")).expect(query);
+                assert_eq!(url.config.get_target_session_attrs(), wanted, "{hosts} {query}");
+            }
+        }
     }
 }

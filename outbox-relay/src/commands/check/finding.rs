@@ -68,6 +68,15 @@ impl Check {
     }
 }
 
+/// `word` as one word of a shell's command.
+pub(super) fn shell(word: &str) -> String {
+    let harmless = |letter: char| letter.is_ascii_alphanumeric() || "_-./@%".contains(letter);
+    if !word.is_empty() && word.chars().all(harmless) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 /// The checks for people.
 pub(super) fn page(checks: &[Check], findings: usize) -> String {
     let mut page = String::new();
@@ -100,4 +109,16 @@ pub(super) fn page(checks: &[Check], findings: usize) -> String {
         _ => format!("\n{findings} things are wrong; what mends each is below it.\n"),
     });
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell;
+
+    #[test]
+    fn names_are_one_word_to_a_shell() {
+        assert_eq!(shell("orders.events"), "orders.events");
+        assert_eq!(shell(""), "''");
+        assert_eq!(shell("it's $HOME"), r"'it'\''s $HOME'");
+    }
 }

@@ -7,13 +7,15 @@
 //! | `settings` | what is set for the database or the role |
 //! | `table` with `columns`, `indexes`, `sequence` | whether the outbox is as `sql/outbox/schema.sql` makes it (`expected`) |
 //! | `privileges` | whether the role may do what a relay does |
-//! | `broker` | the broker and the exchange |
+//! | `broker` | the broker: reachable, `exchange` there and written to, `limits` on connections and channels |
 
 mod broker;
 mod columns;
+mod exchange;
 mod expected;
 mod finding;
 mod indexes;
+mod limits;
 mod pooler;
 mod privileges;
 mod queries;
