@@ -11,6 +11,7 @@ use crate::isolate::{isolate, reopen};
 use crate::message::{Form, Message};
 use crate::refusals;
 use crate::sending;
+use crate::topology::NOT_FOUND;
 use crate::verdict::Verdict;
 use crate::window::{self, End, Loss, Patience};
 
@@ -117,8 +118,8 @@ async fn send(
             }
             Some(loss)
         }
-        // Nothing is left to be found out: it went by itself.
-        End::ChannelClosed(goodbye) if messages.len() == 1 => {
+        // Nothing is left to be found out: it went by itself. That the exchange is missing is no message's fault: it is looked at first.
+        End::ChannelClosed(goodbye) if messages.len() == 1 && goodbye.code != NOT_FOUND => {
             verdicts[0] = refusals::channel_closed(&goodbye);
             reopen(publisher).await.err()
         }

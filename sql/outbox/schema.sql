@@ -90,7 +90,7 @@ SELECT id,
        aggregate_id,
        event_type,
        CASE
-           WHEN EXISTS (SELECT FROM outbox_unsettled AS noted WHERE noted.event_id = outbox.event_id) THEN 'unsettled'
+           WHEN id IN (SELECT noted.id FROM outbox_unsettled AS noted WHERE noted.outcome = 'published') THEN 'unsettled'
            WHEN next_attempt_at = 'infinity' THEN 'stuck'
            WHEN next_attempt_at > now() THEN 'waiting'
            ELSE 'ready'

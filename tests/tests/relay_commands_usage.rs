@@ -131,7 +131,7 @@ async fn a_statement_that_has_to_wait_too_long_is_given_up() -> anyhow::Result<(
     outbox.add("7", "order.created").await?;
     let pending = outbox.sql.query_one("SELECT event_id::text FROM outbox", &[]).await?;
     let pending: String = pending.get(0);
-    outbox.sql.batch_execute("BEGIN; SELECT FROM outbox FOR UPDATE").await?;
+    outbox.sql.batch_execute("BEGIN; LOCK TABLE outbox IN SHARE MODE").await?;
     let ended =
         outbox.command(&["discard", &pending, "--reason", "x", "--timeout", "300ms"]).await?;
     assert_eq!(ended.code, Some(1), "{ended:?}");

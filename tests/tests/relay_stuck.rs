@@ -69,7 +69,9 @@ async fn an_event_is_given_up_after_so_many_attempts_and_its_aggregate_waits_for
     outbox.bind("all", "order.unheard").await?;
     let stuck = "SELECT event_id::text FROM outbox WHERE next_attempt_at = 'infinity'";
     let stuck: String = outbox.sql.query_one(stuck, &[]).await?.get(0);
-    assert_eq!(outbox.command(&["retry", &stuck]).await?.code, Some(0));
+    // The command ends when the relay has confirmed the change.
+    let retried = relay.work_until(outbox.command(&["retry", &stuck])).await?;
+    assert_eq!(retried.code, Some(0), "{retried:?}");
     relay.until_idle().await?;
     assert_eq!(delivered(&outbox, "all").await?["7"], ids[1..]);
     Ok(())

@@ -148,6 +148,18 @@ pub(super) async fn backlog<T: DeserializeOwned>(
     json(&session.query_one(sql, &[&most]).await?)
 }
 
+/// None where the schema has no table for them, or the role may not look at it.
+pub(super) async fn list_unsettled<T: DeserializeOwned>(
+    session: &Session,
+) -> anyhow::Result<Vec<T>> {
+    let find = include_str!("../../../sql/relay/commands/find_unsettled.sql");
+    if !session.query_one(find, &[]).await?.try_get::<_, bool>(0)? {
+        return Ok(Vec::new());
+    }
+    let sql = include_str!("../../../sql/relay/commands/list_unsettled.sql");
+    session.query(sql, &[]).await?.iter().map(json).collect()
+}
+
 pub(super) async fn rate<T: DeserializeOwned>(
     session: &Session,
     below: Option<i64>,

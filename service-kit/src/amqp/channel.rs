@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use amq_protocol::frame::AMQPFrame;
 use amq_protocol::protocol::{AMQPClass, basic, channel, confirm};
 use amq_protocol::types::{FieldTable, ShortString};
 use tokio::sync::Notify;
@@ -154,11 +155,8 @@ impl Channel {
     /// # Errors
     /// Why it can't be told any more.
     pub async fn acknowledge_up_to(&self, delivery_tag: u64) -> Result<(), String> {
-        if let Some(refusal) = self.refusal() {
-            return Err(refusal.said);
-        }
         let ack = basic::AMQPMethod::Ack(basic::Ack { delivery_tag, multiple: true });
-        self.shared.send(self.id, AMQPClass::Basic(ack)).await
+        self.tell(AMQPClass::Basic(ack)).await.map_err(|failure| failure.to_string())
     }
 
     /// Closes the channel.
@@ -219,8 +217,23 @@ impl Channel {
     /// Sends a request and waits for the answer.
     pub(super) async fn ask(&self, request: AMQPClass) -> Result<(), Failure> {
         self.state.lock().answered = false;
-        self.shared.send(self.id, request).await.map_err(Failure::Lost)?;
+        self.tell(request).await?;
         self.wait_until(|known| known.answered).await
+    }
+
+    /// Sends a method. The broker ends the whole connection over what comes over a channel whose end was acknowledged; that goes by the
+    /// same lock, after the end is known here.
+    async fn tell(&self, method: AMQPClass) -> Result<(), Failure> {
+        let mut writer = self.shared.writer.lock().await;
+        if let Some(refusal) = self.refusal() {
+            return Err(Failure::Refused(refusal));
+        }
+        let sent = writer.send(&AMQPFrame::Method(self.id, method)).await;
+        drop(writer);
+        sent.map_err(|error| {
+            let lost = self.shared.failed(&error);
+            self.lost(lost)
+        })
     }
 
     /// The messages that wait in the queue that was declared last.

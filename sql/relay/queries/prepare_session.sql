@@ -23,6 +23,8 @@ SET default_transaction_isolation = 'read committed';
 SET default_transaction_deferrable = off;
 -- "off" makes each statement fail where there are policies; whether they hide rows is asked separately.
 SET row_security = on;
+-- Names of types are compared as PostgreSQL writes them.
+SET quote_all_identifiers = off;
 -- Plans are those that the tests see. The server is asked what it knows: versions differ in these settings, and an unknown one is an
 -- error. PostgreSQL 17 has transaction_timeout.
 SELECT count(set_config(name, boot_val, false))

@@ -6,6 +6,7 @@
 //! | `pooler` | whether all statements of a session reach the same server process |
 //! | `settings` | what is set for the database or the role |
 //! | `table` with `columns`, `indexes`, `sequence` | whether the outbox is as `sql/outbox/schema.sql` makes it (`expected`) |
+//! | `unsettled` | the table for events that can't be settled |
 //! | `privileges` | whether the role may do what a relay does |
 //! | `broker` | the broker: reachable, `exchange` there and written to, `limits` on connections and channels |
 
@@ -23,6 +24,7 @@ mod sequence;
 mod server;
 mod settings;
 mod table;
+mod unsettled;
 
 use std::iter;
 
@@ -73,8 +75,8 @@ impl CheckArgs {
     }
 
     async fn database(&self) -> Vec<Check> {
-        const OF_THE_TABLE: [&str; 5] =
-            ["table", "audit table", "sequence", "indexes", "privileges"];
+        const OF_THE_TABLE: [&str; 6] =
+            ["table", "audit table", unsettled::CHECK, "sequence", "indexes", "privileges"];
         // What else is wrong then has the same cause, or is seen when that is mended.
         let only = |wrong: Check| {
             let first = [pooler::CHECK, settings::CHECK];
@@ -110,12 +112,13 @@ impl CheckArgs {
         let right = columns.findings.is_empty();
         checks.push(columns);
         checks.push(table::check_audit(&session, &table).await);
+        checks.push(unsettled::check(&session).await);
         if right {
             checks.push(sequence::check(&session, &table).await);
             checks.push(indexes::check(&session, &table).await);
             checks.push(privileges::check(&session, &table, prunes).await);
         } else {
-            checks.extend(OF_THE_TABLE[2..].iter().map(|name| Check::skipped(name)));
+            checks.extend(OF_THE_TABLE[3..].iter().map(|name| Check::skipped(name)));
         }
         checks
     }

@@ -135,3 +135,10 @@ pub(super) async fn check_privileges(
     let row = session.query_one(sql, &[&oid, &audit_oid, &prunes]).await?;
     Ok(Privileges { lacks: row.try_get("lacks")?, lacks_on_audit: row.try_get("lacks_on_audit")? })
 }
+
+/// Whether the table for events that can't be settled is there, and what the role lacks on it.
+pub(super) async fn check_unsettled(session: &Session) -> anyhow::Result<(bool, Vec<String>)> {
+    let sql = include_str!("../../../../sql/relay/commands/check_unsettled.sql");
+    let row = session.query_one(sql, &[]).await?;
+    Ok((row.try_get("is_there")?, row.try_get("lacks")?))
+}

@@ -57,6 +57,21 @@ struct Status {
     lanes: Lanes,
     /// The first few.
     stuck: Vec<Event>,
+    /// Events whose rows can't be changed.
+    unsettled: Vec<Unsettled>,
+}
+
+/// Events whose rows can't be changed for the same reason, with the longest known as an example.
+#[derive(Debug, Serialize, Deserialize)]
+struct Unsettled {
+    /// `published`, or `expired`: it can't be deleted at the end of its retention.
+    outcome: String,
+    /// `locked` or `refused`.
+    kind: String,
+    events: i64,
+    since: String,
+    event_id: Uuid,
+    reason: Option<String>,
 }
 
 /// What is not published yet; each number ends at [`MOST`].
@@ -133,6 +148,7 @@ async fn look(session: &Session) -> anyhow::Result<Status> {
         published_last_minute: rate::measure(session).await?,
         lanes: Lanes { owned, of: LANES },
         relays,
+        unsettled: queries::list_unsettled(session).await?,
         stuck: queries::list_pending(session, true, &Filter::default(), STUCK_LISTED, HOLDING)
             .await?,
     })

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Backlog, MOST, Relay, Status};
+use super::{Backlog, MOST, Relay, Status, Unsettled};
 use crate::commands::event::{self, aggregate};
 use crate::commands::plain;
 use crate::commands::print::BOLD;
@@ -44,6 +44,9 @@ pub(super) fn of(status: &Status) -> String {
             _ => format!("{owned} of {} owned by {relays} relays", status.lanes.of),
         },
     );
+    for unsettled in &status.unsettled {
+        field("settling", &self::unsettled(unsettled));
+    }
     if !rate.by_type.is_empty() {
         let mut columns = Columns::new([
             ("TYPE", Align::Left),
@@ -79,6 +82,22 @@ fn backlog(backlog: &Backlog) -> String {
         bounded(*waiting),
         bounded(*stuck)
     )
+}
+
+/// Events whose rows can't be changed.
+fn unsettled(unsettled: &Unsettled) -> String {
+    let Unsettled { outcome, kind, events, since, event_id, reason } = unsettled;
+    let what = if outcome == "expired" {
+        "can't be deleted at the end of their retention"
+    } else {
+        "are published and can't be marked"
+    };
+    let why = match (kind.as_str(), reason) {
+        (_, Some(reason)) => reason.as_str(),
+        ("locked", None) => "another session holds the row's lock",
+        (_, None) => "the database refuses it",
+    };
+    format!("{} {what}, {event_id} since {since}: {why}", number(*events))
 }
 
 fn table(relays: &[Relay]) -> String {
