@@ -230,9 +230,9 @@ async fn neither_a_restart_nor_another_relay_publishes_a_noted_event_again() -> 
     outbox.add("hindered", "order.created").await?;
     for kill in [true, false] {
         if kill {
-            relay.sigkill()?
+            relay.sigkill()?;
         } else {
-            relay.sigterm()?
+            relay.sigterm()?;
         }
         relay.wait_exit(PATIENCE).await?;
         relay = outbox.relay_process(&[]).await?;
