@@ -1,11 +1,15 @@
 //! The relay's two sessions with PostgreSQL: one that holds its lanes and claims, and one that settles, so that what comes next is
 //! claimed while a commit is under way.
 
+mod error;
+mod prune_session;
+mod settle_session;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use service_kit::postgres::{self, DatabaseUrl, ReadOnly, reason};
+use service_kit::postgres::{self, DatabaseUrl};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -13,13 +17,12 @@ use tokio_postgres::{Client, Row, Statement};
 
 use crate::columns;
 use crate::config::{Config, Retention};
-use crate::hidden::HiddenRows;
-use crate::pooler::{self, Unanswered};
-use crate::queries::{
-    self, ClaimStatements, ExpiredNotes, Notes, PruneStatements, ReadNotes, SettleStatements,
-    TakeNotes,
-};
-use crate::table::OutboxTable;
+use crate::pooler;
+use crate::queries::{self, ClaimStatements, ReadNotes};
+
+pub(crate) use error::DatabaseError;
+pub(crate) use prune_session::PruneSession;
+pub(crate) use settle_session::SettleSession;
 
 /// How long a statement may take before the session is given up: a little longer than the server's own limit, so
 /// that a server that answers can say why.
@@ -31,78 +34,6 @@ const NAME: &str = "outbox-relay";
 /// After this long without an answer the lanes count as lost: well before the server ends a session that is silent.
 const LEASE: Duration = Duration::from_secs(6);
 
-/// Why the database did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DatabaseError {
-    /// It said so, or the connection ended.
-    #[error("{}", reason(.0))]
-    Refused(#[from] tokio_postgres::Error),
-    /// It can't be reached.
-    #[error("{0:#}")]
-    Unreachable(anyhow::Error),
-    /// It says nothing at all.
-    #[error("the database does not answer within {} s", STATEMENT_LIMIT.as_secs())]
-    Silent,
-    /// The service that owns the database has not made the outbox yet, or made an older one.
-    #[error(
-        "the outbox is not there or not complete ({0}): start the service that owns it, or apply what `outbox-relay schema` prints"
-    )]
-    NoOutbox(String),
-    /// No event at all can be settled.
-    #[error("what became of events can't be noted in the outbox: {0}")]
-    CannotSettle(String),
-    /// There is no table for events that can't be settled.
-    #[error(
-        "the table outbox_unsettled is missing or may not be used: `outbox-relay check` says what mends that"
-    )]
-    NoNotes,
-    /// The service that owns the database made a column otherwise.
-    #[error("{0}: `outbox-relay check` says how to mend it")]
-    WrongColumns(String),
-    /// Nothing that is published could be noted.
-    #[error("{0}")]
-    ReadOnly(ReadOnly),
-    /// Events would be left out, or sent again and again.
-    #[error("{hidden}: {}", hidden.remedy(.table))]
-    HiddenRows { hidden: HiddenRows, table: String },
-    /// The session's locks are not there.
-    #[error(
-        "the database does not keep the session's locks: a pooler in transaction mode stands before it; name the server itself in DATABASE_URL, or a pool with pool_mode=session"
-    )]
-    LocksNotKept,
-}
-
-impl DatabaseError {
-    /// Whether the database answered, and refused.
-    pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(error) if error.as_db_error().is_some())
-    }
-
-    /// Whether the database refused what it may accept of other rows, as far as its answer tells. Its resources, its shutdown and its
-    /// being read-only concern all rows alike.
-    pub(crate) fn is_over_a_row(&self) -> bool {
-        let Self::Refused(error) = self else {
-            return false;
-        };
-        let of_all = ["08", "25", "53", "57P"];
-        error.code().is_some_and(|code| !of_all.iter().any(|class| code.code().starts_with(class)))
-    }
-
-    /// The error, where it keeps every event from being settled. The loss of a session stays what it is.
-    pub(crate) fn of_settling(self) -> Self {
-        if self.is_refusal() { Self::CannotSettle(self.to_string()) } else { self }
-    }
-
-    /// Whether a statement was given up, as it took too long or waited for a lock, or as a person said so: the session goes on.
-    pub(crate) fn is_given_up(&self) -> bool {
-        let given_up = [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE];
-        let Self::Refused(error) = self else {
-            return false;
-        };
-        error.code().is_some_and(|code| given_up.contains(code))
-    }
-}
-
 /// One session, whose statements have a limit.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -111,28 +42,6 @@ pub(crate) struct Session {
     /// Milliseconds from `begun` to the latest answer's question.
     answered: AtomicU64,
     is_given_up: AtomicBool,
-}
-
-impl DatabaseError {
-    /// Whether what was read can be the cause, and not the session or the server as a whole: a statement that took too long, a limit that
-    /// a value exceeds, one that is damaged or can't be said in UTF-8.
-    pub(crate) fn is_over_contents(&self) -> bool {
-        let Self::Refused(error) = self else {
-            return false;
-        };
-        let code = error.code().map_or("", SqlState::code);
-        code == SqlState::QUERY_CANCELED.code()
-            || ["22", "53", "54", "58", "XX"].iter().any(|class| code.starts_with(class))
-    }
-}
-
-impl From<Unanswered> for DatabaseError {
-    fn from(unanswered: Unanswered) -> Self {
-        match unanswered {
-            Unanswered::Refused(error) => Self::Refused(error),
-            Unanswered::Late => Self::Silent,
-        }
-    }
 }
 
 impl Session {
@@ -262,17 +171,6 @@ pub(crate) struct Database {
     told: Option<String>,
 }
 
-/// The session that settles, shared with the task that does it.
-#[derive(Debug)]
-pub(crate) struct SettleSession {
-    pub(crate) session: Session,
-    pub(crate) statements: SettleStatements,
-    /// `None`: there is no table for events that can't be settled.
-    pub(crate) notes: Option<TakeNotes>,
-    /// Whether the database can store every character.
-    pub(crate) is_utf8: bool,
-}
-
 impl Database {
     /// Connects to a database that takes writes and shows every row of the outbox.
     pub(crate) async fn connect(config: &Config) -> Result<Self, DatabaseError> {
@@ -323,65 +221,6 @@ impl Database {
     /// Whether the session that holds the lanes is known to be gone.
     pub(crate) fn is_closed(&self) -> bool {
         self.claim.is_closed()
-    }
-}
-
-impl SettleSession {
-    /// A session in place of one that was lost, while the lanes are still held by the other.
-    pub(crate) async fn reopen(
-        url: &DatabaseUrl,
-        table: &OutboxTable,
-    ) -> Result<Self, DatabaseError> {
-        let opened =
-            timeout(STATEMENT_LIMIT, async { Self::prepare(open(url).await?, table).await });
-        opened.await.unwrap_or(Err(DatabaseError::Silent))
-    }
-
-    async fn prepare(
-        session: postgres::Session,
-        table: &OutboxTable,
-    ) -> Result<Self, DatabaseError> {
-        let session = Session::prepare(session).await?;
-        let client = &session.session.client;
-        queries::prepare_settle_session(client).await?;
-        let statements = SettleStatements::prepare(client, table).await.map_err(explain)?;
-        let Notes { are_kept, is_utf8 } = queries::find_notes(client, table).await?;
-        let notes = if are_kept {
-            Some(TakeNotes::prepare(client, table).await.map_err(explain)?)
-        } else {
-            None
-        };
-        Ok(Self { session, statements, notes, is_utf8 })
-    }
-}
-
-/// The session that deletes what was published long ago.
-#[derive(Debug)]
-pub(crate) struct PruneSession {
-    pub(crate) session: Session,
-    pub(crate) statements: PruneStatements,
-    /// `None`: there is no table for events that can't be deleted.
-    pub(crate) notes: Option<(TakeNotes, ExpiredNotes)>,
-    /// Whether the database can store every character.
-    pub(crate) is_utf8: bool,
-}
-
-impl PruneSession {
-    pub(crate) async fn connect(
-        url: &DatabaseUrl,
-        table: &OutboxTable,
-    ) -> Result<Self, DatabaseError> {
-        let session = Session::connect(url).await?;
-        let client = session.client();
-        let statements = PruneStatements::prepare(client, table).await.map_err(explain)?;
-        let Notes { are_kept, is_utf8 } = queries::find_notes(client, table).await?;
-        let notes = if are_kept {
-            let take = TakeNotes::prepare(client, table).await.map_err(explain)?;
-            Some((take, ExpiredNotes::prepare(client, table).await.map_err(explain)?))
-        } else {
-            None
-        };
-        Ok(Self { session, statements, notes, is_utf8 })
     }
 }
 

@@ -133,8 +133,11 @@ async fn search(
         }
         refused(session, manner, piece, has_notes, error, settled).await;
     }
-    if is_able && settled.result.is_ok() {
-        settled.result = queries::hurry_settling(session, false).await;
+    if is_able {
+        let restored = queries::hurry_settling(session, false).await;
+        if settled.result.is_ok() {
+            settled.result = restored;
+        }
     }
 }
 
