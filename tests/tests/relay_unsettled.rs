@@ -430,3 +430,21 @@ async fn check_finds_a_schema_without_a_place_for_what_can_not_be_settled() -> a
     assert_eq!(findings().await?, []);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_note_that_somebody_has_locked_holds_up_no_relay_that_takes_over() -> anyhow::Result<()> {
+    let outbox = hindered().await?;
+    // Of an event that is gone: a relay removes such notes when it takes lanes.
+    let note = "INSERT INTO outbox_unsettled (event_id, id, outcome, kind)
+                VALUES ('00000000-0000-0000-0000-000000000001', 1000000, 'published', 'locked')";
+    outbox.sql.batch_execute(note).await?;
+    let other = somebody(&outbox, "DELETE FROM outbox_unsettled").await?;
+    let mut relay = outbox.relay(&[])?;
+    others_are_published(&outbox, &mut relay).await?;
+    other.batch_execute("ROLLBACK").await?;
+    drop(relay);
+    let mut relay = outbox.relay(&[])?;
+    relay.until_idle().await?;
+    assert_eq!(outbox.count(NOTED, &[]).await?, 0, "the next relay removes it");
+    Ok(())
+}
