@@ -73,6 +73,15 @@ impl Queue {
         }
     }
 
+    /// The aggregate waits for `first`, which was set aside. Those that stand behind are forgotten: one with a lower id may have
+    /// appeared since, and all of them are looked up again.
+    pub(super) fn hold_line(&mut self, key: i64, first: i64) {
+        let line = self.lines.insert(key, Line::held(first));
+        for behind in line.into_iter().flat_map(|line| line.behind) {
+            self.known.remove(&behind.id);
+        }
+    }
+
     /// Whether the aggregate waits for an event that was set aside.
     pub(super) fn is_held(&self, key: i64) -> bool {
         self.ordered && self.aside.contains_key(&key)

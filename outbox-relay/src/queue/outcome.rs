@@ -1,6 +1,6 @@
 //! What became of the events that were taken: each ends in one of these ways.
 
-use super::line::{Head, Line};
+use super::line::Head;
 use super::{Place, Queue};
 use crate::lanes::lane;
 
@@ -9,7 +9,7 @@ impl Queue {
     /// row.
     pub(crate) fn published(&mut self, place: &Place) {
         if let Some(first) = self.hold_after(place) {
-            self.lines.insert(place.key, Line::held(first));
+            self.hold_line(place.key, first);
             return;
         }
         let line = self.lines.get_mut(&place.key);
@@ -57,9 +57,9 @@ impl Queue {
     /// The table holds back those behind an event that failed from now on.
     pub(super) fn forget_failed(&mut self, place: &Place) {
         match self.first_aside(place.key).filter(|_| self.ordered) {
-            Some(first) => self.lines.insert(place.key, Line::held(first)),
-            None => self.lines.remove(&place.key),
-        };
+            Some(first) => self.hold_line(place.key, first),
+            None => drop(self.lines.remove(&place.key)),
+        }
     }
 
     /// The event that was set aside meanwhile, when `place` was the last one of its aggregate in flight.
@@ -95,7 +95,7 @@ impl Queue {
         self.free(place);
         if let Some(first) = self.hold_after(place) {
             self.known.remove(&place.id);
-            self.lines.insert(place.key, Line::held(first));
+            self.hold_line(place.key, first);
             return false;
         }
         self.head(place, Head::Ready);

@@ -113,6 +113,25 @@ fn an_event_that_appears_late_in_a_long_line_comes_next() {
 }
 
 #[test]
+fn an_event_that_appears_late_is_not_forgotten_while_its_aggregate_is_held() {
+    let mut queue = Queue::new(true);
+    queue.see(place(2, 7));
+    queue.see(place(3, 7));
+    let second = queue.take(1, 1)[0];
+    queue.published(&second);
+    let third = queue.take(1, 1)[0];
+    queue.set_aside(&second);
+    queue.see(place(1, 7));
+    queue.published(&third);
+    queue.settled(&third);
+    queue.released(&second);
+    queue.lengthen(&[7], Vec::new());
+    assert!(queue.is_empty(), "{queue:?}");
+    assert!(queue.see(place(1, 7)), "a look finds it again");
+    assert_eq!(queue.take(10, 10), [place(1, 7)]);
+}
+
+#[test]
 fn many_hot_aggregates_that_failed_do_not_fill_it_beyond_its_bound() {
     let aggregates = 2000;
     let mut queue = Queue::new(true);
