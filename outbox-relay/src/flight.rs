@@ -1,12 +1,13 @@
 //! The windows in flight: which events go into the next one, and how much may be under way.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::apart::Apart;
 use crate::broker::Broker;
 use crate::claim::{Event, Limits};
 use crate::config::RelayArgs;
@@ -19,7 +20,7 @@ use crate::queue::{Place, Queue};
 use crate::relay::Done;
 use crate::sent::Sent;
 use crate::slow_start::SlowStart;
-use crate::verdict::{Refusal, Verdict};
+use crate::verdict::Verdict;
 use crate::window::{Loss, Patience};
 
 /// Bytes of payload, as text, after which a window takes no further event; one big event still goes.
@@ -27,9 +28,6 @@ const WINDOW_BYTES: i64 = 1 << 20;
 
 /// Bytes of payload in flight after which no window is begun.
 const FLIGHT_BYTES: i64 = 4 << 20;
-
-/// Suspects that are remembered.
-const SUSPECTS: usize = 100_000;
 
 /// Events, and bytes of their payload, that are loaded while the one ahead of them is in flight.
 const AHEAD: usize = 32;
@@ -51,11 +49,7 @@ pub(crate) struct Flight {
     /// Events in flight.
     events: usize,
     slow_start: SlowStart,
-    /// Events, by id, that are sent by themselves: the broker refused them before, or did not confirm them in time. They are known here
-    /// for longer than in the queue, which forgets what is pending whenever the lanes are left to others.
-    suspects: HashSet<i64>,
-    /// The suspect in flight: one at a time, so that those that are never confirmed leave the other channels free.
-    apart: Option<i64>,
+    apart: Apart,
     /// What was loaded ahead, by id.
     ahead: HashMap<i64, Event>,
     /// When the oldest of it was.
@@ -77,8 +71,7 @@ impl Flight {
             bytes: 0,
             events: 0,
             slow_start: SlowStart::new(window.saturating_mul(channels)),
-            suspects: HashSet::new(),
-            apart: None,
+            apart: Apart::new(window),
             ahead: HashMap::new(),
             loaded_ahead: Instant::now(),
             sent: Sent::default(),
@@ -103,22 +96,12 @@ impl Flight {
     pub(crate) fn landed(&mut self, event: &Event) {
         self.bytes -= event.place.size;
         self.events -= 1;
-        self.apart.take_if(|apart| *apart == event.place.id);
+        self.apart.landed(event.place.id);
     }
 
     /// A window has ended.
     pub(crate) fn ended(&mut self, events: &[Event], verdicts: &[Verdict], lost: Option<&Loss>) {
-        for (event, verdict) in events.iter().zip(verdicts) {
-            let id = event.place.id;
-            match verdict {
-                Verdict::Unknown if lost.is_some_and(Loss::is_over_messages) => self.suspect(id),
-                Verdict::Failed(Refusal::Refused | Refusal::Unacceptable, _) => self.suspect(id),
-                Verdict::Unknown => (),
-                _ => {
-                    self.suspects.remove(&id);
-                }
-            }
-        }
+        self.apart.ended(events, verdicts, lost);
         match lost {
             Some(Loss::Unconfirmed(_)) => self.slow_start.unconfirmed(),
             None if verdicts.iter().all(|verdict| *verdict == Verdict::Published) => {
@@ -170,7 +153,7 @@ impl Flight {
                 return Ok(());
             };
             let row = match events.as_slice() {
-                [alone] if self.apart.is_none() && !self.slow_start.is_on() => {
+                [alone] if !self.apart.has(alone.place.id) && !self.slow_start.is_on() => {
                     self.loaded_behind(&alone.place, queue)
                 }
                 _ => Vec::new(),
@@ -197,24 +180,21 @@ impl Flight {
         Ok(())
     }
 
-    /// What goes into the next window: one suspect, or others. After a confirm timeout the others come first, so that they are sent whatever
-    /// becomes of that one.
+    /// What goes into the next window: some that go apart, or others. While little may be sent the others come first, so that they are sent
+    /// whatever becomes of those.
     fn take(&mut self, queue: &mut Queue) -> Vec<Place> {
         let room = self.slow_start.room(self.events);
         loop {
-            let is_its_turn = room > 1 || room == 1 && queue.ready() == 0;
-            if self.apart.is_none()
-                && is_its_turn
-                && let Some(place) = queue.take_apart()
-            {
-                self.apart = Some(place.id);
-                return vec![place];
+            let for_others = usize::from(queue.ready() > 0);
+            let apart = self.apart.take(queue, room.saturating_sub(for_others), WINDOW_BYTES);
+            if !apart.is_empty() {
+                return apart;
             }
             let taken = queue.take(self.window.min(room), WINDOW_BYTES);
-            let (suspects, others): (Vec<_>, Vec<_>) =
-                taken.into_iter().partition(|place| self.suspects.contains(&place.id));
-            let is_done = suspects.is_empty() || !others.is_empty();
-            for place in suspects {
+            let (apart, others): (Vec<_>, Vec<_>) =
+                taken.into_iter().partition(|place| self.apart.has(place.id));
+            let is_done = apart.is_empty() || !others.is_empty();
+            for place in apart {
                 queue.set_apart(place);
             }
             if is_done {
@@ -223,20 +203,13 @@ impl Flight {
         }
     }
 
-    fn suspect(&mut self, id: i64) {
-        if self.suspects.len() >= SUSPECTS {
-            // Those that other relays have dealt with are never removed one by one.
-            self.suspects.clear();
-        }
-        self.suspects.insert(id);
-    }
-
     /// Leaves out events that the broker refused before: for them it would close the channel on the others.
     fn set_apart(&mut self, queue: &mut Queue, events: Vec<Event>) -> Vec<Event> {
         let (refused, others): (Vec<_>, Vec<_>) =
             events.into_iter().partition(|event| event.refusals.was_refused);
         for event in refused {
-            self.suspect(event.place.id);
+            self.apart.refused(event.place.id);
+            self.apart.landed(event.place.id);
             queue.set_apart(event.place);
         }
         others
@@ -245,7 +218,7 @@ impl Flight {
     /// In their order, to the front.
     fn put_back(&mut self, queue: &mut Queue, places: Vec<Place>) {
         for place in places.into_iter().rev() {
-            if self.apart.take_if(|apart| *apart == place.id).is_some() {
+            if self.apart.landed(place.id) {
                 queue.set_apart(place);
             } else {
                 queue.put_back(place);
@@ -277,7 +250,7 @@ impl Flight {
         events.extend(loaded);
         self.put_back(queue, left);
         for place in &gone {
-            self.apart.take_if(|apart| *apart == place.id);
+            self.apart.landed(place.id);
             queue.gone(place);
         }
         Ok(events)

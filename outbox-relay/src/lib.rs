@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `lookout` | where and when to look for pending rows: `horizon` (which ids may still appear), `pace` (how often) |
 //! | `queue` | which of them may be sent now, and which wait behind another of their aggregate |
-//! | `flight` | which go into the next window (after a confirm timeout few: `slow_start`); `load` gets their contents, each a `claim` |
+//! | `flight` | which go into the next window (after a confirm timeout few: `slow_start`), and which go `apart`; `load` gets their contents, each a `claim` |
 //! | `publish` | a `window` of them, sent and then confirmed, one `verdict` each; `isolate` finds a message that makes the broker close the channel, `refusals` says what follows from that |
 //! | `settling` | when outcomes (a `settlement` of them) are noted; `settle`: one statement for the published, one for the failed; `unsettled`: events whose rows can't be changed for now |
 //!
@@ -18,6 +18,7 @@
 //! `cli` with `commands` and `help` (what can be typed), `app` (puts it together).
 
 mod acknowledge;
+mod apart;
 mod app;
 mod backlog;
 mod broker;

@@ -41,7 +41,7 @@ pub(crate) struct Place {
 pub(crate) struct Queue {
     ordered: bool,
     ready: VecDeque<Place>,
-    /// Those that are ready as well, and are sent by themselves.
+    /// Those that are ready as well, and are sent apart from the others.
     apart: VecDeque<Place>,
     lines: HashMap<i64, Line>,
     /// Every event that is ready, waits behind another, is in flight or not settled yet.

@@ -88,11 +88,6 @@ impl Loss {
             Self::OverMessage(goodbye) => &goodbye.said,
         }
     }
-
-    /// Whether the messages that are not confirmed may be the cause.
-    pub(crate) const fn is_over_messages(&self) -> bool {
-        matches!(self, Self::Unconfirmed(_) | Self::OverMessage(_))
-    }
 }
 
 impl From<Failure> for End {

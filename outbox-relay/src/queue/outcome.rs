@@ -83,7 +83,7 @@ impl Queue {
         }
     }
 
-    /// An event that was taken goes back, and is sent by itself next time: what it does to a window is no concern of others.
+    /// An event that was taken goes back, and is sent apart from the others next time: what it does to a window is no concern of theirs.
     pub(crate) fn set_apart(&mut self, place: Place) {
         if self.is_ready_again(&place) {
             self.apart.push_back(place);

@@ -20,11 +20,27 @@ impl Queue {
         taken
     }
 
-    /// Takes an event that is sent by itself.
-    pub(crate) fn take_apart(&mut self) -> Option<Place> {
-        let place = self.apart.pop_front()?;
-        self.sent(&place);
-        Some(place)
+    /// Takes events that are sent apart from the others: at most `count`, no further one once their sizes add up to `bytes`, and only
+    /// one if it `goes_alone`.
+    pub(crate) fn take_apart(
+        &mut self,
+        count: usize,
+        bytes: i64,
+        goes_alone: impl Fn(&Place) -> bool,
+    ) -> Vec<Place> {
+        let mut taken: Vec<Place> = Vec::new();
+        let mut size = 0;
+        while taken.len() < count
+            && size < bytes
+            && let Some(next) = self.apart.front()
+            && (taken.is_empty() || !goes_alone(&taken[0]) && !goes_alone(next))
+            && let Some(place) = self.apart.pop_front()
+        {
+            size += place.size;
+            self.sent(&place);
+            taken.push(place);
+        }
+        taken
     }
 
     fn sent(&mut self, place: &Place) {

@@ -9,7 +9,8 @@ impl World {
         if !self.may_look() {
             return;
         }
-        let apart = self.queue.take_apart();
+        let apart = self.queue.take_apart(count, bytes, |place| place.id % 3 == 0);
+        assert!(apart.len() == 1 || apart.iter().all(|place| place.id % 3 != 0));
         let places = self.queue.take(count, bytes);
         assert!(places.len() <= count);
         let but_last = places.iter().rev().skip(1).map(|place| place.size).sum::<i64>();
