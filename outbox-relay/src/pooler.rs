@@ -12,7 +12,7 @@ use uuid::Uuid;
 const LIMIT: Duration = Duration::from_secs(8);
 
 /// How often another session gets in between: a pooler may have lent connections to others meanwhile.
-pub(crate) const ROUNDS: u32 = 3;
+const ROUNDS: u32 = 3;
 
 /// A setting of the session that nobody else knows.
 const SETTING: &str = "outbox_relay.check";
@@ -34,14 +34,13 @@ struct Identity {
 }
 
 /// A session that can be recognised.
-#[derive(Debug)]
-pub(crate) struct Marked<'a> {
+struct Marked<'a> {
     session: &'a Session,
     identity: Identity,
 }
 
 impl<'a> Marked<'a> {
-    pub(crate) async fn mark(session: &'a Session) -> Result<Self, Unanswered> {
+    async fn mark(session: &'a Session) -> Result<Self, Unanswered> {
         let own = Uuid::new_v4().to_string();
         ask(session, &format!("SELECT set_config('{SETTING}', '{own}', false)")).await?;
         // Already this may reach another process.
@@ -50,14 +49,14 @@ impl<'a> Marked<'a> {
     }
 
     /// Whether it still is what it was.
-    pub(crate) async fn is_kept(&self) -> Result<bool, Unanswered> {
+    async fn is_kept(&self) -> Result<bool, Unanswered> {
         Ok(identify(self.session).await? == self.identity)
     }
 }
 
 /// Opens a transaction. A pooler hands out the connection that was given back last: the one that was another session's a moment
 /// ago. Returns false where a pooler that hands them out by statement refuses transactions.
-pub(crate) async fn hold(session: &Session) -> Result<bool, Unanswered> {
+async fn hold(session: &Session) -> Result<bool, Unanswered> {
     match ask(session, "BEGIN").await {
         Ok(_) => Ok(true),
         Err(Unanswered::Refused(error)) if reason(&error).contains("pooling mode") => Ok(false),
