@@ -1,9 +1,9 @@
-//! Acknowledges what people did to events, so that a command knows when no relay will send any of them as it was before.
+//! Confirms to commands what people changed, so that a command returns only when no relay will send an event as it was before.
 //!
-//! Each change leaves a row in the audit table. When the relay has seen one, it forgets the contents that it has loaded ahead, and
-//! then confirms the row's id by an advisory lock of the session that owns its lanes: number 67 of the lanes' numbers, with the id as the
-//! second key. So the latest confirmed id stands for all before it, and the table's own lock (64) of the same session says which table it is about.
-//! Events that were with the broker already are told before, one by one, by lock 68 with the id of their audit row.
+//! Each change leaves a row in the audit table. The relay that sees the row forgets what it has loaded ahead, and then takes an advisory
+//! lock with the row's id: number 67 of the lanes' numbers, in the session that owns its lanes. As ids grow in commit order, the latest one
+//! stands for all before it; the table's own lock (64) of the same session says which table it is about. For an event that had been sent
+//! already the relay first takes lock 68, with the id of its audit row.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -25,7 +25,7 @@ pub(crate) struct Event {
     /// JSON; empty where the row has NULL.
     pub(crate) headers: String,
     pub(crate) attempts: u32,
-    /// Whether and how the broker refused it before.
+    /// The broker's refusals of earlier attempts.
     pub(crate) refusals: Refusals,
     /// `None` when `created_at` is a time that RFC 3339 can't say.
     pub(crate) created: Option<Created>,

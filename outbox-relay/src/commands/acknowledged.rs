@@ -17,7 +17,7 @@ use crate::acknowledge::MOST_TOLD;
 /// How long relays are waited for.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// What is over sooner needs no progress.
+/// How long a command waits before it says for whom.
 const QUIET: Duration = Duration::from_secs(2);
 
 /// How often to look.
@@ -27,11 +27,11 @@ const EVERY: Duration = Duration::from_millis(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Silence {
-    /// It says nothing of changes at all.
+    /// It is of a release that confirms no changes.
     OlderRelease,
-    /// It did not in time.
+    /// It did not confirm within [`LONGEST`].
     Late,
-    /// Its session ended before.
+    /// Its session ended before it confirmed.
     Gone,
 }
 
@@ -60,7 +60,7 @@ impl Silent {
     }
 }
 
-/// What the relays say of a change.
+/// Which relays confirmed a change, and what they had sent before it.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Acknowledged {
     /// Events that were with the broker already.
@@ -69,6 +69,15 @@ pub(super) struct Acknowledged {
 }
 
 impl Acknowledged {
+    /// Adds events that were with the broker before any relay at work now knew of them.
+    pub(super) fn add_in_flight(&mut self, event_ids: impl IntoIterator<Item = Uuid>) {
+        for event_id in event_ids {
+            if !self.in_flight.contains(&event_id) {
+                self.in_flight.push(event_id);
+            }
+        }
+    }
+
     /// How the command ends that would end with `end` otherwise.
     pub(super) fn end(&self, end: End) -> End {
         let all_said = self.in_flight.is_empty() && self.not_confirmed_by.is_empty();
@@ -78,7 +87,9 @@ impl Acknowledged {
     /// Tells of events that were, say, `discarded`, and of relays.
     pub(super) fn tell(&self, done: &str) {
         for event_id in &self.in_flight {
-            print::aside(&format!("{event_id} is {done}, but in flight: it may still arrive"));
+            print::aside(&format!(
+                "{event_id} is {done}, but in flight: it may still arrive, or has arrived"
+            ));
         }
         for silent in &self.not_confirmed_by {
             print::aside(&silent.sentence());

@@ -23,8 +23,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug, Args)]
 #[command(
     after_help = "Events that are published can't be discarded, and none that somebody has locked. The command ends when every relay at \
-                  work has confirmed that it won't send them any more. What a relay had sent at that moment is in flight and may still \
-                  arrive: the exit status is 3 then, as it is when a relay does not confirm within 10 s."
+                  work has confirmed that it won't send them any more. What a relay had sent by then is in flight and may still arrive, or \
+                  has arrived: the exit status is 3 then, as it is when a relay does not confirm within 10 s."
 )]
 pub struct DiscardArgs {
     /// Events by their event_id
@@ -55,11 +55,14 @@ impl DiscardArgs {
         let session = self.target.open("discard", Purpose::Change).await?;
         let signature = self.actor.sign(&session, Some(self.reason));
         let relays = Relays::at_work(&session).await?;
+        // Before their notes are gone with them.
+        let confirmed = queries::find_confirmed(&session, &self.event_ids).await?;
         let changed = discard(&session, &self.event_ids, &signature).await?;
         let discarded: Vec<Uuid> = changed.iter().map(|(event_id, _)| *event_id).collect();
         let not_discarded =
             untouched::of(&session, &self.event_ids, discarded.iter().copied(), |_| true).await?;
-        let acknowledged = relays.acknowledge(&session, &changed).await?;
+        let mut acknowledged = relays.acknowledge(&session, &changed).await?;
+        acknowledged.add_in_flight(confirmed.into_iter().filter(|id| discarded.contains(id)));
         let end = if not_discarded.is_empty() { End::Well } else { End::Findings };
         let end = acknowledged.end(end);
         if self.json {

@@ -1,31 +1,28 @@
-//! One function per statement of `sql/relay/commands`.
+//! One function per statement of `sql/relay/commands`: here those that look at events.
+
+mod changes;
+mod others;
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
+use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql, Type};
-use tokio_postgres::{Client, Error, Row};
 use uuid::Uuid;
 
-use super::holders::Holder;
 use super::selection::Filter;
 use super::session::Session;
-use super::signature::Signature;
 use crate::hidden::HiddenRows;
 use crate::queries::Holding;
-use crate::table::OutboxTable;
 
-pub(super) async fn prepare_transaction(client: &Client, limit: Duration) -> Result<(), Error> {
-    let sql = include_str!("../../../sql/relay/commands/prepare_transaction.sql");
-    client.query(sql, &[&limit.as_millis().to_string()]).await.map(drop)
-}
-
-pub(super) async fn take_turn(client: &Client, table: &OutboxTable) -> Result<(), Error> {
-    let sql = table.fill_in(include_str!("../../../sql/relay/commands/take_turn.sql"));
-    client.query(&sql, &[]).await.map(drop)
-}
+pub(super) use changes::{
+    Changed, discard, prepare_transaction, prune, retry_events, retry_matching, take_turn,
+};
+pub(super) use others::{
+    Acknowledgement, find_holders, find_table_holders, watch_acknowledgements,
+};
 
 pub(super) async fn role(session: &Session) -> anyhow::Result<String> {
     text(
@@ -160,6 +157,19 @@ pub(super) async fn list_unsettled<T: DeserializeOwned>(
     session.query(sql, &[]).await?.iter().map(json).collect()
 }
 
+/// Those of some events that the broker has confirmed though their rows are pending.
+pub(super) async fn find_confirmed(
+    session: &Session,
+    event_ids: &[Uuid],
+) -> anyhow::Result<Vec<Uuid>> {
+    let find = include_str!("../../../sql/relay/commands/find_unsettled.sql");
+    if !session.query_one(find, &[]).await?.try_get::<_, bool>(0)? {
+        return Ok(Vec::new());
+    }
+    let sql = include_str!("../../../sql/relay/commands/find_confirmed.sql");
+    ids(&session.query(sql, &[&event_ids]).await?)
+}
+
 pub(super) async fn rate<T: DeserializeOwned>(
     session: &Session,
     below: Option<i64>,
@@ -172,52 +182,6 @@ pub(super) async fn rate<T: DeserializeOwned>(
 pub(super) async fn relays<T: DeserializeOwned>(session: &Session) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../sql/relay/commands/relays.sql");
     session.query(sql, &[]).await?.iter().map(json).collect()
-}
-
-/// What a person changed: the events, each with the id of its audit row.
-pub(super) type Changed = Vec<(Uuid, i64)>;
-
-pub(super) async fn retry_events(
-    session: &Session,
-    event_ids: &[Uuid],
-    signature: &Signature,
-) -> anyhow::Result<Changed> {
-    let sql = include_str!("../../../sql/relay/commands/retry_events.sql");
-    let Signature { actor, reason } = signature;
-    changed(&session.change(sql, &[&event_ids, actor, reason]).await?)
-}
-
-/// What a statement of retrying did.
-#[derive(Debug)]
-pub(super) struct Retried {
-    pub(super) count: i64,
-    /// The highest id that it looked at.
-    pub(super) highest: Option<i64>,
-    pub(super) audit_id: Option<i64>,
-    pub(super) left_out: Vec<Uuid>,
-}
-
-pub(super) async fn retry_matching(
-    session: &Session,
-    above: i64,
-    most: i64,
-    only_stuck: bool,
-    filter: &Filter,
-    signature: &Signature,
-) -> anyhow::Result<Retried> {
-    let sql = include_str!("../../../sql/relay/commands/retry_matching.sql");
-    let Filter { aggregate, event_type, .. } = filter;
-    let Signature { actor, reason } = signature;
-    let params: [&(dyn ToSql + Sync); 7] =
-        [&above, &most, &only_stuck, aggregate, event_type, actor, reason];
-    let rows = session.change(sql, &params).await?;
-    let row = rows.first().context("the database answered without a row")?;
-    Ok(Retried {
-        count: row.try_get(0)?,
-        highest: row.try_get(1)?,
-        audit_id: row.try_get(2)?,
-        left_out: row.try_get(3)?,
-    })
 }
 
 /// What is known of an event that is there.
@@ -240,103 +204,6 @@ pub(super) async fn find_states(
             Ok((row.try_get(0)?, state))
         })
         .collect()
-}
-
-/// Who has which of some events locked. `groups`: also several at once, see the statement.
-pub(super) async fn find_holders(
-    session: &Session,
-    event_ids: &[Uuid],
-    groups: bool,
-) -> anyhow::Result<Vec<(Uuid, Holder)>> {
-    let sql = include_str!("../../../sql/relay/commands/find_holders.sql");
-    let rows = session.query(sql, &[&event_ids, &groups]).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get(0)?, Holder { pid: row.try_get(1)?, name: row.try_get(2)? })))
-        .collect()
-}
-
-/// Who has which table locked; no table: it has the commands' turn.
-pub(super) async fn find_table_holders(
-    session: &Session,
-) -> anyhow::Result<Vec<(Holder, Option<String>)>> {
-    let sql = include_str!("../../../sql/relay/commands/find_table_holders.sql");
-    let rows = session.query(sql, &[]).await?;
-    rows.iter()
-        .map(|row| Ok((Holder { pid: row.try_get(0)?, name: row.try_get(1)? }, row.try_get(2)?)))
-        .collect()
-}
-
-pub(super) async fn discard(
-    session: &Session,
-    event_ids: &[Uuid],
-    signature: &Signature,
-) -> anyhow::Result<Changed> {
-    let sql = include_str!("../../../sql/relay/commands/discard.sql");
-    let Signature { actor, reason } = signature;
-    changed(&session.change(sql, &[&event_ids, actor, reason]).await?)
-}
-
-fn changed(rows: &[Row]) -> anyhow::Result<Changed> {
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
-}
-
-/// A relay at work, and what it says of an audit row.
-#[derive(Debug)]
-pub(super) struct Acknowledgement {
-    pub(super) pid: i32,
-    pub(super) name: Option<String>,
-    /// Whether it says anything of audit rows.
-    pub(super) has_said: bool,
-    pub(super) confirmed: bool,
-    /// The lower 31 bits of the ids of audit rows whose events it had sent before.
-    pub(super) in_flight: Vec<i64>,
-}
-
-pub(super) async fn watch_acknowledgements(
-    session: &Session,
-    audit_id: i64,
-    known: &[i32],
-) -> anyhow::Result<Vec<Acknowledgement>> {
-    let sql = include_str!("../../../sql/relay/commands/watch_acknowledgements.sql");
-    let rows = session.query(sql, &[&audit_id, &known]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Acknowledgement {
-                pid: row.try_get(0)?,
-                name: row.try_get(1)?,
-                has_said: row.try_get(2)?,
-                confirmed: row.try_get(3)?,
-                in_flight: row.try_get(4)?,
-            })
-        })
-        .collect()
-}
-
-/// What a statement of pruning did.
-#[derive(Debug)]
-pub(super) struct Pruned {
-    pub(super) looked_at: i64,
-    pub(super) old: i64,
-    pub(super) highest: Option<i64>,
-    /// Old ones that are still there.
-    pub(super) left_out: Vec<Uuid>,
-}
-
-pub(super) async fn prune(
-    session: &Session,
-    above: i64,
-    rows: i64,
-    before: OffsetDateTime,
-    only_count: bool,
-) -> anyhow::Result<Pruned> {
-    let sql = include_str!("../../../sql/relay/commands/prune.sql");
-    let row = session.query_one(sql, &[&above, &rows, &before, &only_count]).await?;
-    Ok(Pruned {
-        looked_at: row.try_get(0)?,
-        old: row.try_get(1)?,
-        highest: row.try_get(2)?,
-        left_out: row.try_get(3)?,
-    })
 }
 
 pub(super) fn ids(rows: &[Row]) -> anyhow::Result<Vec<Uuid>> {
