@@ -40,5 +40,4 @@ pub mod strict_broker;
 pub mod terminal;
 pub mod traced;
 pub mod turn;
-pub mod withheld;
 pub mod writers;

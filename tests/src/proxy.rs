@@ -22,10 +22,17 @@ pub struct Faults {
     pub is_closed: bool,
 }
 
+impl Faults {
+    /// Nothing is passed on.
+    pub const HELD: Self =
+        Self { rate: None, delay: Duration::ZERO, hold_after: Some(0), is_closed: false };
+}
+
 /// The proxy. Dropping it ends its connections.
 #[derive(Debug)]
 pub struct Proxy {
-    listening: Listening,
+    /// Listens for as long as the proxy is there.
+    _listening: Listening,
     to_server: watch::Sender<Faults>,
     to_client: watch::Sender<Faults>,
     resets: watch::Sender<()>,
@@ -51,7 +58,7 @@ impl Proxy {
             async move { serve(client, &server_name, sending, receiving, reset).await }
         })?;
         let url = url.replace(server, &listening.address.to_string());
-        Ok((Self { listening, to_server, to_client, resets }, url))
+        Ok((Self { _listening: listening, to_server, to_client, resets }, url))
     }
 
     /// What becomes of bytes on their way to the server from now on.
@@ -67,12 +74,6 @@ impl Proxy {
     /// Resets every connection (RST), at both ends.
     pub fn reset(&self) {
         self.resets.send_replace(());
-    }
-
-    /// The port that leads to the server.
-    #[must_use]
-    pub const fn port(&self) -> u16 {
-        self.listening.address.port()
     }
 }
 
@@ -126,6 +127,7 @@ async fn pass(
         let piece = rate.map_or(buffer.len(), |rate| rate.div_ceil(20)).min(buffer.len());
         let room = hold_after.map_or(piece, |most| most.saturating_sub(passed).min(piece));
         let count = tokio::select! {
+            biased;
             changed = faults.changed() => {
                 changed?;
                 passed = 0;

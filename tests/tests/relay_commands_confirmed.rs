@@ -6,9 +6,9 @@ use anyhow::{Context as _, ensure};
 use lapin::message::BasicGetMessage;
 use pipeline_tests::frozen::Frozen;
 use pipeline_tests::outbox::{Outbox, PATIENCE, Stepped, connect, eventually};
+use pipeline_tests::proxy::{Faults, Proxy};
 use pipeline_tests::relay_command::outbox_relay;
 use pipeline_tests::terminal::on_a_terminal;
-use pipeline_tests::withheld::Withheld;
 use serde_json::{Value, json};
 use stack::ProcessId;
 use tokio_postgres::Client;
@@ -24,21 +24,21 @@ async fn add(outbox: &Outbox, aggregate: &str, next: Option<&str>) -> anyhow::Re
     Ok(row.get::<_, Uuid>(0).to_string())
 }
 
-/// An outbox whose relays reach their broker through something that can withhold its answers.
-async fn withheld() -> anyhow::Result<(Outbox, Withheld)> {
+/// An outbox whose relays reach their broker through a proxy, which can hold its answers.
+async fn before_a_proxy() -> anyhow::Result<(Outbox, Proxy)> {
     let mut outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
-    let (broker, url) = Withheld::before(&outbox.vhost.amqp_url).await?;
+    let (broker, url) = Proxy::before(&outbox.vhost.amqp_url)?;
     outbox.vhost.amqp_url = url;
     Ok((outbox, broker))
 }
 
 #[tokio::test]
 async fn a_discarded_event_that_is_in_flight_is_told_and_no_other() -> anyhow::Result<()> {
-    let (outbox, broker) = withheld().await?;
+    let (outbox, broker) = before_a_proxy().await?;
     let relay = outbox.relay_process(&[]).await?;
     relay.wait_for_line("took lanes", PATIENCE).await?;
-    broker.withhold(true);
+    broker.to_client(Faults::HELD);
     let sent = add(&outbox, "1", None).await?;
     eventually("it is in the queue", async || Ok(outbox.depth("all").await? == 1)).await?;
     let [stuck, behind] =
@@ -53,7 +53,7 @@ async fn a_discarded_event_that_is_in_flight_is_told_and_no_other() -> anyhow::R
     assert_eq!(document["in_flight"], json!([sent]), "{document}");
     assert_eq!(document["not_confirmed_by"], json!([]));
 
-    broker.withhold(false);
+    broker.to_client(Faults::default());
     outbox.all_published().await?;
     relay.wait_for_line("that had been sent already", PATIENCE).await?;
     let third = add(&outbox, "1", None).await?;
@@ -69,16 +69,33 @@ async fn a_discarded_event_that_is_in_flight_is_told_and_no_other() -> anyhow::R
     Ok(())
 }
 
+#[tokio::test]
+async fn a_discarded_event_is_told_that_was_confirmed_long_ago_and_could_not_be_marked()
+-> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    let [confirmed, other] = [add(&outbox, "1", None).await?, add(&outbox, "2", None).await?];
+    // By a relay that has ended since.
+    let note = "INSERT INTO outbox_unsettled (event_id, id, outcome, kind)
+                SELECT event_id, id, 'published', 'locked' FROM outbox WHERE event_id::text = $1";
+    outbox.sql.execute(note, &[&confirmed]).await?;
+    let ended = outbox.command(&["discard", "--json", "--reason", "x", &other, &confirmed]).await?;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let document = ended.json()?;
+    assert_eq!(document["discarded"], json!([confirmed, other]));
+    assert_eq!(document["in_flight"], json!([confirmed]));
+    Ok(())
+}
+
 fn message_id(message: &BasicGetMessage) -> Option<String> {
     message.delivery.properties.message_id().as_ref().map(ToString::to_string)
 }
 
 #[tokio::test]
 async fn an_event_that_was_published_in_the_moment_of_its_discard_is_told() -> anyhow::Result<()> {
-    let (outbox, broker) = withheld().await?;
+    let (outbox, broker) = before_a_proxy().await?;
     let mut relay = outbox.relay(&[])?;
     relay.until_idle().await?;
-    broker.withhold(true);
+    broker.to_client(Faults::HELD);
     let sent: Uuid = add(&outbox, "1", None).await?.parse()?;
     relay
         .work_until(eventually("it is sent", async || Ok(outbox.depth("all").await? == 1)))
@@ -87,7 +104,7 @@ async fn an_event_that_was_published_in_the_moment_of_its_discard_is_told() -> a
     let discard = include_str!("../../sql/relay/commands/discard.sql");
     let discard = discard.replace("{outbox}", "outbox").replace("{audit}", "outbox_audit");
     let discarded = outbox.sql.query_one(&discard, &[&vec![sent], &"alice", &"x"]).await?;
-    broker.withhold(false);
+    broker.to_client(Faults::default());
     relay.until_idle().await?;
     let confirmed = "SELECT objid::bigint FROM pg_locks
                      WHERE locktype = 'advisory' AND classid::bigint = 1869968384 + 67";
@@ -201,10 +218,10 @@ async fn a_relay_that_ends_before_it_confirms_is_named() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_relay_that_may_not_read_what_people_did_is_named_and_goes_on() -> anyhow::Result<()> {
-    let (outbox, broker) = withheld().await?;
+    let (outbox, broker) = before_a_proxy().await?;
     let relay = outbox.relay_process(&[]).await?;
     relay.wait_for_line("took lanes", PATIENCE).await?;
-    broker.withhold(true);
+    broker.to_client(Faults::HELD);
     let sent = add(&outbox, "1", None).await?;
     eventually("it is in the queue", async || Ok(outbox.depth("all").await? == 1)).await?;
     outbox
@@ -220,7 +237,7 @@ async fn a_relay_that_may_not_read_what_people_did_is_named_and_goes_on() -> any
     assert_eq!(ended.code, Some(3), "{ended:?}");
     assert_eq!(ended.json()?["not_confirmed_by"][0]["why"], "late", "{ended:?}");
     relay.wait_for_line("could not be confirmed to the command", PATIENCE).await?;
-    broker.withhold(false);
+    broker.to_client(Faults::default());
     add(&outbox, "2", None).await?;
     outbox.all_published().await?;
     assert!(!relay.log().contains("postgresql is not reachable"), "{}", relay.log());
@@ -228,13 +245,10 @@ async fn a_relay_that_may_not_read_what_people_did_is_named_and_goes_on() -> any
 }
 
 /// A relay that has the first of three events of an aggregate in flight, and the others loaded; the others' ids.
-async fn loaded_ahead(
-    outbox: &Outbox,
-    broker: &Withheld,
-) -> anyhow::Result<(Stepped, [String; 2])> {
+async fn loaded_ahead(outbox: &Outbox, broker: &Proxy) -> anyhow::Result<(Stepped, [String; 2])> {
     let mut relay = outbox.relay(&[])?;
     relay.until_idle().await?;
-    broker.withhold(true);
+    broker.to_client(Faults::HELD);
     add(outbox, "1", None).await?;
     let behind = [add(outbox, "1", None).await?, add(outbox, "1", None).await?];
     // It begins the window and loads ahead in one and the same turn.
@@ -260,7 +274,7 @@ const EDIT: &str =
 #[tokio::test]
 async fn an_edit_of_an_event_that_was_loaded_ahead_is_what_is_published_after_a_second()
 -> anyhow::Result<()> {
-    let (outbox, broker) = withheld().await?;
+    let (outbox, broker) = before_a_proxy().await?;
     let (mut relay, [second, third]) = loaded_ahead(&outbox, &broker).await?;
     for event in [&second, &third] {
         outbox.sql.execute(EDIT, &[event]).await?;
@@ -271,7 +285,7 @@ async fn an_edit_of_an_event_that_was_loaded_ahead_is_what_is_published_after_a_
         Box::pin(relay.relay.run_once()).await;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    broker.withhold(false);
+    broker.to_client(Faults::default());
     relay.until_idle().await?;
     assert_eq!(arrived(&outbox).await?, ["before", "after", "after"]);
     Ok(())
@@ -279,13 +293,13 @@ async fn an_edit_of_an_event_that_was_loaded_ahead_is_what_is_published_after_a_
 
 #[tokio::test]
 async fn an_edit_is_what_is_published_once_a_command_has_returned() -> anyhow::Result<()> {
-    let (outbox, broker) = withheld().await?;
+    let (outbox, broker) = before_a_proxy().await?;
     let stuck = add(&outbox, "2", Some("infinity")).await?;
     let (mut relay, [second, third]) = loaded_ahead(&outbox, &broker).await?;
     outbox.sql.execute(EDIT, &[&second]).await?;
     let arguments = ["discard", "--reason", "x", "--json", &stuck, &third];
     let ended = relay.work_until(outbox.command(&arguments)).await?;
-    broker.withhold(false);
+    broker.to_client(Faults::default());
     assert_eq!((ended.code, &ended.json()?["in_flight"]), (Some(0), &json!([])), "{ended:?}");
     relay.until_idle().await?;
     assert_eq!(arrived(&outbox).await?, ["before", "after"]);

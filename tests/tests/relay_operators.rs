@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use futures_util::future::try_join_all;
 use pipeline_tests::outbox::{Outbox, connect, event_id};
+use pipeline_tests::proxy::{Faults, Proxy};
 use pipeline_tests::relay_command::Ended;
-use pipeline_tests::withheld::Withheld;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -101,13 +101,13 @@ async fn ids_are_committed_in_order(url: &str) -> anyhow::Result<()> {
 
 async fn operate(
     outbox: &Outbox,
-    broker: &Withheld,
+    broker: &Proxy,
     rng: &mut StdRng,
 ) -> anyhow::Result<(Vec<Uuid>, Told)> {
     let (mut all, mut told) = (Vec::new(), Told::default());
     for _ in 0..ROUNDS {
         // Some of the events are in flight when the operators come.
-        broker.withhold(rng.random_bool(0.7));
+        broker.to_client(if rng.random_bool(0.7) { Faults::HELD } else { Faults::default() });
         let released = Duration::from_millis(rng.random_range(0..800));
         let latest = add(outbox, rng).await?;
         all.extend(&latest);
@@ -119,7 +119,7 @@ async fn operate(
         }));
         let release = async {
             tokio::time::sleep(released).await;
-            broker.withhold(false);
+            broker.to_client(Faults::default());
         };
         let (ended, ()) = tokio::join!(ended, release);
         for (arguments, ended) in typed.iter().zip(ended?) {
@@ -172,7 +172,7 @@ async fn operators(seed: u64) -> anyhow::Result<()> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
-    let (broker, url) = Withheld::before(&outbox.vhost.amqp_url).await?;
+    let (broker, url) = Proxy::before(&outbox.vhost.amqp_url)?;
     outbox.vhost.amqp_url = url;
     let mut relays = Vec::new();
     for _ in 0..rng.random_range(1..=2) {
