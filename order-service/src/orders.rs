@@ -99,7 +99,8 @@ pub(crate) async fn list(
     database.with(async |client| queries::list_orders(client, filter, before, rows).await).await
 }
 
-/// Moves an order to `status` and writes the event.
+/// Moves an order to `status` and writes the event. One that is there already stays as it is: the answer to the first request may have
+/// been lost on its way.
 pub(crate) async fn change_status(
     database: &Database,
     id: OrderId,
@@ -117,6 +118,7 @@ pub(crate) async fn change_status(
         }
         match find(database, id).await? {
             None => return Ok(Change::NotFound),
+            Some(order) if order.status == status => return Ok(Change::Done(order)),
             Some(order) => last = Change::NotFrom(order.status),
         }
         if !matches!(last, Change::NotFrom(from) if from.next().contains(&status)) {
