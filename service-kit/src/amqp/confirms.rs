@@ -83,12 +83,13 @@ impl Confirms {
         self.returned.len() <= self.told.len()
     }
 
-    /// What became of `messages`, in their order; none for those of which nothing is known.
-    pub(super) fn outcomes(&mut self, messages: &[impl AsRef<Message>]) -> Vec<Option<Outcome>> {
+    /// What became of `messages`, in their order; none for those of which nothing is known. Of several with the same `message_id`, or with
+    /// none, all count as returned when one was: the broker does not say which.
+    pub(super) fn outcomes(&self, messages: &[impl AsRef<Message>]) -> Vec<Option<Outcome>> {
         let outcome = |(message, told): (&Message, &Option<bool>)| {
             let confirmed = (*told)?;
-            Some(match self.returned.remove(&message.message_id) {
-                Some(why) => Outcome::Returned(why),
+            Some(match self.returned.get(&message.message_id) {
+                Some(why) => Outcome::Returned(why.clone()),
                 None if confirmed => Outcome::Confirmed,
                 None => Outcome::Nacked,
             })
@@ -129,6 +130,18 @@ mod tests {
         assert!(!confirms.are_complete());
         let outcomes = confirms.outcomes(&messages(3));
         assert_eq!(outcomes, [Some(Outcome::Returned(no_route())), Some(Outcome::Nacked), None]);
+    }
+
+    #[test]
+    fn of_messages_with_the_same_id_none_counts_as_confirmed_when_one_was_returned() {
+        let mut confirms = Confirms::default();
+        confirms.begin(2);
+        assert!(confirms.give_back("0".to_owned(), no_route()));
+        assert!(confirms.give_back("0".to_owned(), no_route()));
+        confirms.tell(2, true, true);
+        let [one, _] = messages(2).try_into().expect("two");
+        let returned = Some(Outcome::Returned(no_route()));
+        assert_eq!(confirms.outcomes(&[one.clone(), one]), [returned.clone(), returned]);
     }
 
     #[test]
