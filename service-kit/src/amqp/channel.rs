@@ -12,31 +12,9 @@ use super::confirms::{Confirms, Outcome, Return};
 use super::connection::Shared;
 use super::deliveries::Deliveries;
 use super::delivery::Delivery;
+use super::failure::Failure;
 use super::heard::Goodbye;
 use super::message::Message;
-
-/// Why the broker did not do what it was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
-    /// It closed the channel over it.
-    Refused(Goodbye),
-    /// It closed the connection, over something that came on any of its channels.
-    Closed(Goodbye),
-    /// Nothing can be done over it any more, and this is why.
-    Lost(String),
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Refused(Goodbye { said, .. })
-            | Self::Closed(Goodbye { said, .. })
-            | Self::Lost(said) => f.write_str(said),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
 
 /// What is known of a channel.
 #[derive(Debug, Default)]
@@ -157,6 +135,31 @@ impl Channel {
     pub async fn acknowledge_up_to(&self, delivery_tag: u64) -> Result<(), String> {
         let ack = basic::AMQPMethod::Ack(basic::Ack { delivery_tag, multiple: true });
         self.tell(AMQPClass::Basic(ack)).await.map_err(|failure| failure.to_string())
+    }
+
+    /// Acknowledges the messages with these tags, and no others.
+    ///
+    /// # Errors
+    /// Why it can't be told any more.
+    pub async fn acknowledge(&self, delivery_tags: &[u64]) -> Result<(), String> {
+        for &delivery_tag in delivery_tags {
+            let ack = basic::AMQPMethod::Ack(basic::Ack { delivery_tag, multiple: false });
+            self.tell(AMQPClass::Basic(ack)).await.map_err(|failure| failure.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Has the broker put the messages with these tags back into their queue.
+    ///
+    /// # Errors
+    /// Why it can't be told any more.
+    pub async fn return_to_queue(&self, delivery_tags: &[u64]) -> Result<(), String> {
+        for &delivery_tag in delivery_tags {
+            let nack = basic::Nack { delivery_tag, multiple: false, requeue: true };
+            let nack = AMQPClass::Basic(basic::AMQPMethod::Nack(nack));
+            self.tell(nack).await.map_err(|failure| failure.to_string())?;
+        }
+        Ok(())
     }
 
     /// Closes the channel.

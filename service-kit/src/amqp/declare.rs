@@ -3,7 +3,8 @@
 use amq_protocol::protocol::{AMQPClass, exchange, queue};
 use amq_protocol::types::{FieldTable, ShortString};
 
-use super::channel::{Channel, Failure};
+use super::channel::Channel;
+use super::failure::Failure;
 
 impl Channel {
     /// Declares a durable exchange, or, `passive`, only asks whether there is one of that name.

@@ -3,7 +3,8 @@
 use amq_protocol::protocol::{AMQPClass, tx};
 use amq_protocol::types::ShortString;
 
-use super::channel::{Channel, Failure};
+use super::channel::Channel;
+use super::failure::Failure;
 use super::message::Message;
 
 impl Channel {
