@@ -1,5 +1,6 @@
 //! The statements of `sql/customer/queries`, one function each.
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::ClientWrapper;
@@ -12,6 +13,27 @@ pub(crate) const LOCK_CUSTOMERS: &str =
 
 /// Remembers and counts the events of a batch that are new.
 pub(crate) const COUNT_EVENTS: &str = include_str!("../../sql/customer/queries/count_events.sql");
+
+/// Sets the limits of a session that counts.
+pub(crate) async fn prepare_session(
+    client: &Client,
+    statement_timeout: Duration,
+    lock_timeout: Duration,
+) -> Result<(), Error> {
+    let text = include_str!("../../sql/customer/queries/prepare_session.sql");
+    let in_ms = |limit: Duration| format!("{}ms", limit.as_millis());
+    client.query(text, &[&in_ms(statement_timeout), &in_ms(lock_timeout)]).await.map(drop)
+}
+
+/// Those customers whose rows somebody else has locked.
+pub(crate) async fn find_locked_customers(
+    client: &Client,
+    customer_ids: &[Uuid],
+) -> Result<HashSet<Uuid>, Error> {
+    let text = include_str!("../../sql/customer/queries/find_locked_customers.sql");
+    let rows = client.query(text, &[&customer_ids]).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
 
 pub(crate) async fn lock_customers(
     client: &Client,

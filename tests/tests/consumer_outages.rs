@@ -111,24 +111,6 @@ async fn a_database_that_is_frozen_is_given_up_and_the_event_counted_once_when_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_that_someone_holds_locked_charges_no_message() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    let settings = [&CHARGED_IS_DEAD[..], &["--database-statement-timeout", "200ms"]].concat();
-    let consumer = counting.consumer(&settings).await?;
-    let other = connect(&counting.database.url).await?;
-    other.batch_execute("BEGIN; SELECT FROM customers FOR UPDATE").await?;
-    counting.publish_all(orders_of(5, customer)).await?;
-    let reason = consumer.down("postgresql").await?;
-    assert!(reason.contains("statement timeout"), "{reason}");
-    other.batch_execute("COMMIT").await?;
-    counting.counted(customer, 5).await?;
-    counting.finished(consumer).await?;
-    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_restarts_while_events_are_consumed_loses_none() -> Tested {
     let mut rabbitmq = RabbitServer::start_temporary().await?;
     let database = stack::shared().await?.database("customers").await?;

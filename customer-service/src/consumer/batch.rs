@@ -74,10 +74,10 @@ impl Batch {
     /// Does all that is to be done with the messages.
     ///
     /// # Errors
-    /// When it was not finished. Nothing of it is acknowledged then.
+    /// When it was not finished. What is not acknowledged then had no effect, or none that is certain.
     pub(super) async fn finish(
         &self,
-        ledger: &Ledger,
+        ledger: &mut Ledger,
         acknowledger: &mut Acknowledger,
         max_retries: u32,
     ) -> Result<(), Interruption> {
@@ -91,14 +91,11 @@ impl Batch {
 
     async fn carry_out(
         &self,
-        ledger: &Ledger,
+        ledger: &mut Ledger,
         acknowledger: &mut Acknowledger,
         max_retries: u32,
         traced: &Traced,
     ) -> Result<(), Interruption> {
-        let Some(last) = self.messages.last() else {
-            return Ok(());
-        };
         let orders = self.messages.iter().filter_map(|message| match &message.reading {
             Reading::Order(order) => Some(*order),
             _ => None,
@@ -115,17 +112,16 @@ impl Batch {
                 moves.push(Move::new(delivery, reason, hope, max_retries));
             }
         }
-        acknowledger.divert(&moves).await.map_err(Interruption::Broker)?;
-        // Messages come in the order of their tags, and those of earlier batches are acknowledged.
-        let tag = last.delivery.envelope.tag;
-        acknowledger.acknowledge_up_to(tag).await.map_err(Interruption::Broker)?;
-
+        let diverted = acknowledger.divert(&mut moves).await;
+        // Also when some could not be moved: what is acknowledged is not counted or copied once more.
+        let tags = self.messages.iter().map(|message| message.delivery.envelope.tag);
+        let acknowledged = acknowledger.acknowledge(tags, &moves).await;
         tally.report();
         metrics::batch(
             self.messages.iter().filter(|one| one.delivery.envelope.redelivered).count(),
         );
         moves.iter().for_each(Move::report);
-        Ok(())
+        diverted.and(acknowledged).map_err(Interruption::Broker)
     }
 }
 

@@ -10,15 +10,31 @@ pub(super) enum Fault {
     Database(String),
     /// Another transaction was in the way: the same again will do.
     Conflict(String),
+    /// Somebody has a row locked, a customer's as a rule.
+    Locked(String),
+    /// It took too long, as a whole: less of it may do.
+    TooSlow(String),
     /// Something in the transaction was refused.
     Message(String),
+}
+
+impl Fault {
+    /// In words.
+    pub(super) fn reason(self) -> String {
+        match self {
+            Self::Database(reason)
+            | Self::Conflict(reason)
+            | Self::Locked(reason)
+            | Self::TooSlow(reason)
+            | Self::Message(reason) => reason,
+        }
+    }
 }
 
 /// Classes of SQLSTATE that say nothing about the data sent
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>): connection, feature not supported (a cached plan
 /// after a migration), authorization, transaction state (read-only after a failover), prepared statements that vanished, unknown
-/// database or schema, rights and missing tables, resources, not in prerequisite state, operator intervention and timeouts, system,
-/// configuration.
+/// database or schema, rights and missing tables, resources, not in prerequisite state, operator intervention, system, configuration.
 const NOT_THE_MESSAGE: [&str; 14] =
     ["08", "0A", "0L", "25", "26", "28", "3D", "3F", "42", "53", "55", "57", "58", "F0"];
 
@@ -33,6 +49,8 @@ impl From<tokio_postgres::Error> for Fault {
             {
                 Self::Conflict(text)
             }
+            Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => Self::Locked(text),
+            Some(code) if *code == SqlState::QUERY_CANCELED => Self::TooSlow(text),
             Some(code) if NOT_THE_MESSAGE.iter().any(|class| code.code().starts_with(class)) => {
                 Self::Database(text)
             }

@@ -1,6 +1,6 @@
 //! The customers' counters and the events that were counted, in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::future::join4;
@@ -9,13 +9,13 @@ use tokio::time::timeout;
 use tokio_postgres::Statement;
 use uuid::Uuid;
 
+use super::apply::LARGEST_PART;
 use super::event::OrderCreated;
 use super::fault::Fault;
 use crate::queries::{self, COUNT_EVENTS, LOCK_CUSTOMERS};
 
-/// Plans are made once, and don't follow statistics that a burst of events has just made wrong: keys are looked up in their
-/// indexes. Compiling the statement would take longer than it runs.
-const PLANS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off";
+/// How long a transaction waits for a customer that somebody has locked, another consumer in the middle of a batch as a rule.
+const LOCK_LIMIT: Duration = Duration::from_millis(250);
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) enum Outcome {
     CustomerUnknown,
     /// The database refuses this event, and why; nothing was written.
     Refused(String),
+    /// It is in nobody's power for now, and why: its customer is locked, say. Nothing was written.
+    HeldUp(String),
 }
 
 /// A connection to the customer database, ready to count.
@@ -36,6 +38,8 @@ pub(super) struct Ledger {
     lock: Statement,
     count: Statement,
     limit: Duration,
+    /// Events in a transaction at the most: fewer after one that took too long.
+    pub(super) part_size: usize,
 }
 
 impl Ledger {
@@ -48,25 +52,22 @@ impl Ledger {
         url: &DatabaseUrl,
         statement_timeout: Duration,
     ) -> Result<Self, String> {
-        let mut url = url.clone();
-        let options =
-            url.config_mut().get_options().map_or_else(String::new, |given| format!("{given} "));
-        let limit = statement_timeout.as_millis();
-        url.config_mut().options(format!(
-            "{options}-c statement_timeout={limit} -c idle_in_transaction_session_timeout={limit} {PLANS}"
-        ));
         // A batch is two statements and a commit; beyond that the server itself does not answer.
         let limit = statement_timeout * 2 + Duration::from_secs(1);
         timeout(limit, async {
-            let session = connect(&url, "customer-service consumer")
+            let session = connect(url, "customer-service consumer")
                 .await
                 .map_err(|error| format!("{error:#}"))?;
+            let lock_timeout = LOCK_LIMIT.min(statement_timeout / 2);
+            queries::prepare_session(&session.client, statement_timeout, lock_timeout)
+                .await
+                .map_err(|error| reason(&error))?;
             let prepare = async |sql| {
                 let prepared = session.client.prepare(sql).await;
                 prepared.map_err(|error| reason(&error))
             };
             let (lock, count) = (prepare(LOCK_CUSTOMERS).await?, prepare(COUNT_EVENTS).await?);
-            let ledger = Self { session, lock, count, limit };
+            let ledger = Self { session, lock, count, limit, part_size: LARGEST_PART };
             ledger.probe().await.map(|()| ledger)
         })
         .await
@@ -113,12 +114,21 @@ impl Ledger {
     /// # Errors
     /// With the reason why the database can't be used.
     pub(super) async fn probe(&self) -> Result<(), String> {
-        match self.count(&[]).await {
-            Ok(_) => Ok(()),
-            Err(Fault::Database(reason) | Fault::Conflict(reason) | Fault::Message(reason)) => {
-                Err(reason)
-            }
-        }
+        self.count(&[]).await.map(drop).map_err(Fault::reason)
+    }
+
+    /// Those of some customers that somebody else has locked.
+    ///
+    /// # Errors
+    /// See [`count`](Self::count).
+    pub(super) async fn find_locked(
+        &self,
+        events: &[OrderCreated],
+    ) -> Result<HashSet<Uuid>, Fault> {
+        let customer_ids: Vec<Uuid> = events.iter().map(|event| event.customer_id).collect();
+        let finding = queries::find_locked_customers(&self.session.client, &customer_ids);
+        let found = timeout(self.limit, finding).await;
+        Ok(found.map_err(|_| Fault::Database(silence(self.limit)))??)
     }
 
     /// Completes when the connection is gone.

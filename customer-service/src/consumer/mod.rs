@@ -4,10 +4,10 @@
 //! |---|---|
 //! | `work` | the loop: open, finish batch after batch while the next one gathers, begin anew after an interruption |
 //! | `broker`, `topology` | the connection; which exchanges and queues there are |
-//! | `intake`, `acknowledge` | take the messages that have arrived; acknowledge many together |
+//! | `intake`, `acknowledge` | take the messages that have arrived; acknowledge those that are done, keep for a while what has nowhere to go |
 //! | `batch`, `tally` | one batch from reading to acknowledging; what became of each event |
 //! | `event` | read a message |
-//! | `apply`, `ledger`, `fault` | apply a batch in one transaction; in parts when the database refuses it |
+//! | `apply`, `ledger`, `fault` | apply a batch in one transaction; in parts when the database refuses it, somebody holds a lock, or it takes too long |
 //! | `traced` | its part in the traces of the events |
 //! | `divert`, `headers`, `mover` | move a message to the retry or the dead-letter queue, over a connection of its own |
 //! | `dead_letters` | count what waits in the dead-letter queue |
@@ -67,6 +67,7 @@ pub async fn run(
     let dependencies = Dependencies {
         database: health.dependency("postgresql", Need::Required),
         broker: health.dependency("rabbitmq", Need::Required),
+        health: health.clone(),
     };
     // The port tells how things are until the last message is done.
     let done = CancellationToken::new();

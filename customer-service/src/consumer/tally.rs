@@ -17,11 +17,20 @@ pub(super) struct Tally {
     occurred_at: Vec<OffsetDateTime>,
     duplicates: usize,
     ignored: usize,
+    /// Events that wait for somebody else, and why the first of them does.
+    held_up: Option<(usize, String)>,
 }
 
 impl Tally {
     pub(super) const fn new(outcomes: HashMap<Uuid, Outcome>) -> Self {
-        Self { outcomes, counted: 0, occurred_at: Vec::new(), duplicates: 0, ignored: 0 }
+        Self {
+            outcomes,
+            counted: 0,
+            occurred_at: Vec::new(),
+            duplicates: 0,
+            ignored: 0,
+            held_up: None,
+        }
     }
 
     /// Why the message is to be moved, and with what hope; nothing when it is done. Copies of one event in a batch share its
@@ -50,6 +59,10 @@ impl Tally {
                 let reason = format!("the database refuses the event: {reason}");
                 Some((reason, Hope::Later))
             }
+            Some(Outcome::HeldUp(reason)) => {
+                self.held_up.get_or_insert_with(|| (0, reason.clone())).0 += 1;
+                Some((reason.clone(), Hope::Unchanged))
+            }
             // Each event that was applied has an outcome; one without is to be tried again rather than lost.
             Some(Outcome::CustomerUnknown) | None => {
                 let reason = format!("customer {} is unknown", order.customer_id);
@@ -58,8 +71,15 @@ impl Tally {
         }
     }
 
-    /// Tells the metrics.
+    /// Tells metrics and log.
     pub(super) fn report(&self) {
+        if let Some((events, reason)) = &self.held_up {
+            tracing::warn!(
+                events,
+                reason,
+                "events wait for what another session does, and are tried again"
+            );
+        }
         metrics::events("counted", self.counted);
         metrics::events("duplicate", self.duplicates);
         metrics::events("ignored", self.ignored);

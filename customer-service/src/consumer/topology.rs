@@ -15,7 +15,9 @@ pub(super) const RETRY_EXCHANGE: &str = "orders.retry";
 /// Messages published here with [`QUEUE`] as routing key wait for a person.
 pub(super) const DEAD_LETTER_EXCHANGE: &str = "orders.dlx";
 
-const RETRY_QUEUE: &str = "customer.orders_count.retry";
+/// Where those wait that are tried again.
+pub(super) const RETRY_QUEUE: &str = "customer.orders_count.retry";
+
 /// Where they wait.
 pub(super) const DEAD_LETTER_QUEUE: &str = "customer.orders_count.dlq";
 

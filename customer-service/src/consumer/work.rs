@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use service_kit::backoff::Backoff;
-use service_kit::health::Dependency;
+use service_kit::health::{Dependency, Health};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,7 @@ const LAST_STEPS: Duration = Duration::from_secs(2);
 pub(super) struct Dependencies {
     pub(super) database: Dependency,
     pub(super) broker: Dependency,
+    pub(super) health: Health,
 }
 
 /// Counts events until `shutdown`. While the database can't be used no channel is open: nothing is taken from the queue, and
@@ -53,7 +54,7 @@ pub(super) async fn work(
         let begun = Instant::now();
         let end = tokio::select! {
             biased;
-            end = spell(config, &mut ledger, &mut intake, &mut acknowledger, shutdown) => end,
+            end = spell(config, &dependencies.health, &mut ledger, &mut intake, &mut acknowledger, shutdown) => end,
             never = dead_letters::watch(&broker) => match never {},
         };
         acknowledger.close().await;
@@ -78,6 +79,7 @@ pub(super) async fn work(
 /// `shutdown` comes, unless the grace time is too short; nothing of it is acknowledged then.
 async fn spell(
     config: &ConsumerConfig,
+    health: &Health,
     ledger: &mut Ledger,
     intake: &mut Intake,
     acknowledger: &mut Acknowledger,
@@ -96,6 +98,7 @@ async fn spell(
                 gathered = intake.gather(&mut next) => gathered.map_err(Interruption::Broker)?,
                 () = tokio::time::sleep(IDLE_CHECK) => {
                     ledger.probe().await.map_err(Interruption::Database)?;
+                    acknowledger.return_kept().await.map_err(Interruption::Broker)?;
                 }
             }
         }
@@ -111,9 +114,17 @@ async fn spell(
                 return Ok(());
             }
         }
+        note(health, "moves", acknowledger.trouble());
         if shutdown.is_cancelled() {
             return Ok(());
         }
+    }
+}
+
+fn note(health: &Health, name: &'static str, text: Option<String>) {
+    match text {
+        Some(text) => health.note(name, text),
+        None => health.forget_note(name),
     }
 }
 

@@ -51,6 +51,17 @@ impl Counting {
         Ok(())
     }
 
+    /// Sends a message right to a queue. Says whether that took it.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn send_to(&self, queue: &str, body: &[u8]) -> anyhow::Result<bool> {
+        let properties = BasicProperties::default().with_delivery_mode(2);
+        let publish =
+            self.channel.basic_publish("".into(), queue.into(), MANDATORY, body, properties);
+        Ok(publish.await?.await? == Confirmation::Ack(None))
+    }
+
     /// Publishes one message with these properties, and waits until a queue has it.
     ///
     /// # Errors

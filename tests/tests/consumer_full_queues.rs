@@ -1,0 +1,124 @@
+//! Queues that refuse what the consumer moves to them: the others are counted, nothing is lost, and nothing multiplies.
+
+use anyhow::{Context as _, ensure};
+use pipeline_tests::consumer::Consumer;
+use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until};
+use serde_json::json;
+use stack::Management;
+
+type Tested = anyhow::Result<()>;
+
+/// Queues that an administrator's policy lets no further message into, and how many messages fill each.
+struct Full<'a> {
+    counting: &'a Counting,
+    filled: Vec<(&'static str, usize)>,
+}
+
+impl<'a> Full<'a> {
+    async fn fill(counting: &'a Counting, queues: &[&'static str]) -> anyhow::Result<Self> {
+        let management = Management::new(&counting.broker.management_url)?;
+        let policy = json!({
+            "pattern": format!("^({})$", queues.join("|")), "apply-to": "queues",
+            "definition": {"max-length": 1, "overflow": "reject-publish"},
+        });
+        management.put(&format!("/api/policies/{}/full", counting.broker.name), &policy).await?;
+        let mut filled = Vec::new();
+        for queue in queues {
+            let mut count = 0;
+            // A policy takes a moment, and a quorum queue some more than it may hold.
+            while counting.send_to(queue, b"{}").await? {
+                count += 1;
+                ensure!(count < 100, "{queue} takes everything");
+            }
+            filled.push((*queue, count));
+        }
+        Ok(Self { counting, filled })
+    }
+
+    /// The policy goes, and a person takes what filled them.
+    async fn empty(self) -> Tested {
+        let management = Management::new(&self.counting.broker.management_url)?;
+        management.delete(&format!("/api/policies/{}/full", self.counting.broker.name)).await?;
+        for (queue, count) in self.filled {
+            for _ in 0..count {
+                assert_eq!(self.counting.take(queue).await?.data, b"{}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What `/readyz` notes of messages that can't be moved, once there is something.
+async fn note(consumer: &Consumer) -> anyhow::Result<String> {
+    until(async || {
+        let readiness = consumer.readiness().await?;
+        ensure!(readiness["ready"] == true, "{readiness}");
+        Ok(readiness["notes"]["moves"].as_str().map(str::to_owned))
+    })
+    .await
+}
+
+/// How many messages were sent to be tried again.
+async fn retried(consumer: &Consumer) -> anyhow::Result<u32> {
+    let metrics = format!("{}/metrics", consumer.ops_url);
+    let metrics = stack::http_client()?.get(metrics).send().await?.text().await?;
+    let mut lines = metrics.lines();
+    let told =
+        lines.find_map(|line| line.strip_prefix("consumer_events_total{outcome=\"retried\"} "));
+    Ok(told.context("it is told")?.parse()?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_full_dead_letter_queue_refuses_is_tried_again_and_not_charged() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let settings = ["--rabbitmq-max-retries", "1", "--rabbitmq-retry-ttl-ms", "200"];
+    let consumer = counting.consumer(&settings).await?;
+    let full = Full::fill(&counting, &[DEAD_LETTER_QUEUE]).await?;
+    let before = counting.waiting(DEAD_LETTER_QUEUE).await?;
+    counting.publish_all([b"broken".to_vec()]).await?;
+    counting.publish_all(orders_of(20, customer)).await?;
+    counting.counted(customer, 20).await?;
+    let note = note(&consumer).await?;
+    ensure!(note.contains("customer.orders_count.dlq refuses"), "{note}");
+    // Several times around.
+    until(async || Ok((retried(&consumer).await? >= 4).then_some(()))).await?;
+    let there = async || {
+        let waiting = (counting.waiting(QUEUE).await?, counting.waiting(RETRY_QUEUE).await?);
+        let dead = counting.waiting(DEAD_LETTER_QUEUE).await? - before;
+        anyhow::Ok(waiting.0 + waiting.1 + dead)
+    };
+    ensure!(there().await? <= 1, "it multiplies");
+
+    full.empty().await?;
+    let dead = counting.take(DEAD_LETTER_QUEUE).await?;
+    let headers = dead.properties.headers().as_ref().context("headers")?.inner();
+    assert_eq!(headers.get("x-tries").and_then(|tries| tries.as_long_long_int()), Some(1));
+    assert_eq!(dead.data, b"broken");
+    until(async || Ok(consumer.readiness().await?["notes"]["moves"].is_null().then_some(())))
+        .await?;
+    counting.finished(consumer).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_queue_takes_is_kept_and_when_it_is_too_much_the_counting_stops() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let consumer = counting.consumer(&["--consumer-prefetch", "20"]).await?;
+    let full = Full::fill(&counting, &[RETRY_QUEUE, DEAD_LETTER_QUEUE]).await?;
+    counting.publish_all(std::iter::repeat_n(b"broken".to_vec(), 3)).await?;
+    counting.publish_all(orders_of(40, customer)).await?;
+    counting.counted(customer, 40).await?;
+    let note = note(&consumer).await?;
+    ensure!(note.contains("dlq refuses") && note.contains("retry refuses"), "{note}");
+
+    counting.publish_all(std::iter::repeat_n(b"broken".to_vec(), 12)).await?;
+    let reason = consumer.down("rabbitmq").await?;
+    ensure!(reason.contains("nowhere to go") && reason.contains("refuses"), "{reason}");
+    full.empty().await?;
+    until(async || Ok((counting.waiting(DEAD_LETTER_QUEUE).await? == 15).then_some(()))).await?;
+    consumer.ready().await?;
+    counting.publish_all(orders_of(1, customer)).await?;
+    counting.counted(customer, 41).await?;
+    counting.finished(consumer).await
+}

@@ -1,0 +1,139 @@
+//! Events that wait for what somebody else does to the consumer's database: the others are counted, and nothing is charged.
+
+use anyhow::{Context as _, ensure};
+use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, RETRY_QUEUE, orders_of, until};
+use pipeline_tests::pipeline::connect;
+
+type Tested = anyhow::Result<()>;
+
+/// Without retries a message that is charged shows in the dead-letter queue at once.
+const SOON: [&str; 4] = ["--rabbitmq-max-retries", "0", "--rabbitmq-retry-ttl-ms", "100"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_that_somebody_has_locked_delays_nobody_elses_events() -> Tested {
+    let counting = Counting::start().await?;
+    let (locked, free) = (counting.customer().await?, counting.customer().await?);
+    let consumer = counting.consumer(&SOON).await?;
+    let other = connect(&counting.database.url).await?;
+    for lock in ["FOR UPDATE", "FOR SHARE"] {
+        let before = counting.count(locked).await?;
+        other.batch_execute("BEGIN").await?;
+        other.query(&format!("SELECT FROM customers WHERE id = $1 {lock}"), &[&locked]).await?;
+        let mixed = orders_of(50, locked).into_iter().zip(orders_of(50, free));
+        counting.publish_all(mixed.flat_map(|(one, another)| [one, another])).await?;
+        counting.counted(free, before + 50).await.context(lock)?;
+        ensure!(counting.count(locked).await? == before, "{lock}");
+        consumer.ready().await?;
+
+        other.batch_execute("ROLLBACK").await?;
+        counting.counted(locked, before + 50).await.context(lock)?;
+    }
+    counting.finished(consumer).await?;
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0, "a lock is charged to no message");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_somebody_has_locked_is_the_databases_matter() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let consumer = counting.consumer(&SOON).await?;
+    for table in ["customers", "processed_events"] {
+        let before = counting.count(customer).await?;
+        let other = connect(&counting.database.url).await?;
+        other.batch_execute(&format!("BEGIN; LOCK TABLE {table} IN SHARE MODE")).await?;
+        counting.publish_all(orders_of(5, customer)).await?;
+        let reason = consumer.down("postgresql").await?;
+        ensure!(reason.contains("lock timeout"), "{table}: {reason}");
+        other.batch_execute("ROLLBACK").await?;
+        counting.counted(customer, before + 5).await?;
+        consumer.ready().await?;
+    }
+    counting.finished(consumer).await?;
+    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0, "none was moved meanwhile");
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_too_slow_shrinks_until_it_fits() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    // A disk on which each event takes 20 ms.
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
+                    AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN new; END $$;
+                CREATE TRIGGER slow BEFORE INSERT ON processed_events FOR EACH ROW EXECUTE FUNCTION slow()";
+    counting.sql.batch_execute(slow).await?;
+    let settings = [&SOON[..], &["--database-statement-timeout", "400ms"]].concat();
+    counting.consumer(&settings).await?.stop().await?;
+    counting.publish_all(orders_of(200, customer)).await?;
+    let consumer = counting.consumer(&settings).await?;
+    until(async || {
+        ensure!(consumer.readiness().await?["ready"] == true, "the database is well");
+        Ok((counting.count(customer).await? == 200).then_some(()))
+    })
+    .await?;
+    counting.finished(consumer).await?;
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_event_that_always_takes_too_long_holds_up_no_other_and_is_not_charged() -> Tested {
+    let counting = Counting::start().await?;
+    let (slow, swift) = (counting.customer().await?, counting.customer().await?);
+    let guard = format!(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
+             AS $$ BEGIN PERFORM pg_sleep(60); RETURN new; END $$;
+         CREATE TRIGGER slow BEFORE UPDATE ON customers FOR EACH ROW WHEN (new.id = '{slow}') EXECUTE FUNCTION slow()"
+    );
+    counting.sql.batch_execute(&guard).await?;
+    let settings = [&SOON[..], &["--database-statement-timeout", "300ms"]].concat();
+    counting.consumer(&settings).await?.stop().await?;
+    counting.publish_all(orders_of(10, swift)).await?;
+    counting.publish_all(orders_of(1, slow)).await?;
+    counting.publish_all(orders_of(10, swift)).await?;
+    let consumer = counting.consumer(&settings).await?;
+    counting.counted(swift, 20).await?;
+    consumer.ready().await?;
+    counting.sql.batch_execute("DROP TRIGGER slow ON customers").await?;
+    counting.counted(slow, 1).await?;
+    counting.finished(consumer).await?;
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_set_for_the_database_ends_no_session_that_counts() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let name: String = counting.sql.query_one("SELECT current_database()::text", &[]).await?.get(0);
+    for setting in [
+        "idle_session_timeout = '100ms'",
+        "idle_in_transaction_session_timeout = '1ms'",
+        "lock_timeout = '1ms'",
+        "default_transaction_isolation = 'serializable'",
+    ] {
+        counting.sql.batch_execute(&format!("ALTER DATABASE \"{name}\" SET {setting}")).await?;
+    }
+    let consumer = counting.consumer(&SOON).await?;
+    let session = "SELECT pid FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = 'customer-service consumer'";
+    let pid: i32 = counting.sql.query_one(session, &[]).await?.get(0);
+    for round in 1..=3 {
+        counting.publish_all(orders_of(10, customer)).await?;
+        counting.counted(customer, 10 * round).await?;
+        // Longer than any session of others may be idle.
+        let idle = format!(
+            "SELECT FROM pg_stat_activity WHERE pid = {pid} AND state = 'idle' AND state_change < now() - interval '300 ms'"
+        );
+        until(async || {
+            let same: Vec<i32> =
+                counting.sql.query(session, &[]).await?.iter().map(|row| row.get(0)).collect();
+            ensure!(same == [pid], "{same:?} instead of {pid}");
+            Ok(counting.sql.query_opt(&idle, &[]).await?.map(drop))
+        })
+        .await?;
+    }
+    counting.finished(consumer).await
+}
