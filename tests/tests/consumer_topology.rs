@@ -2,13 +2,14 @@
 
 use anyhow::Context as _;
 use lapin::ExchangeKind;
-use lapin::options::{
-    ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
-};
+use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use pipeline_tests::broker_user::BrokerUser;
+use pipeline_tests::consumer::Consumer;
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until};
-use pipeline_tests::pipeline::{PATIENCE, ready};
-use serde_json::Value;
+use pipeline_tests::metrics::shows;
+use pipeline_tests::pipeline::{PATIENCE, address, ready};
+use serde_json::{Value, json};
 use stack::Management;
 use uuid::Uuid;
 
@@ -55,57 +56,128 @@ async fn a_message_is_not_lost_when_the_queue_that_it_has_to_go_to_is_missing() 
 }
 
 #[tokio::test]
-async fn a_queue_with_other_arguments_is_named_with_what_differs_and_mended_without_a_restart()
--> Tested {
+async fn a_queue_with_other_arguments_is_consumed_from_and_named_with_what_differs() -> Tested {
     let counting = Counting::start().await?;
     let customer = counting.customer().await?;
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     counting.channel.queue_declare(QUEUE.into(), durable, FieldTable::default()).await?;
 
     let service = counting.consumer_process(&[]).await?;
-    let line = service.wait_for_line("rabbitmq is not reachable", PATIENCE).await?;
-    for part in
-        ["queue customer.orders_count exists already", "x-queue-type", "'quorum'", "delete it"]
-    {
+    let line = service.wait_for_line("going on with what is there", PATIENCE).await?;
+    for part in [
+        "queue customer.orders_count exists already",
+        "x-dead-letter-exchange",
+        "orders.dlx",
+        "delete it",
+    ] {
         assert!(line.contains(part), "{line:?} does not say {part:?}");
     }
-    // Mended, but not well: the next try says what differs now.
-    counting.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
-    let mut quorum = FieldTable::default();
-    quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-    counting.channel.queue_declare(QUEUE.into(), durable, quorum).await?;
-    service.wait_for_line("inequivalent arg 'x-delivery-limit'", PATIENCE).await?;
-    let log = service.log();
-    for difference in ["'x-queue-type'", "'x-delivery-limit'"] {
-        assert_eq!(log.matches(difference).count(), 1, "one line per state, not per try: {log}");
-    }
+    ready(&service).await?;
+    shows(&service, &["consumer_topology_deviations 1"]).await?;
+    let url = format!("{}/readyz", address(&service, "operations port is open").await?);
+    let readiness: Value = stack::http_client()?.get(&url).send().await?.json().await?;
+    let note = readiness["notes"]["topology"].as_str().context("a note")?;
+    assert!(note.contains("customer.orders_count exists already"), "{note}");
+    counting.publish_all(orders_of(3, customer)).await?;
+    counting.counted(customer, 3).await?;
 
+    // Mended without a restart.
     counting.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
+    shows(&service, &["consumer_topology_deviations 0"]).await?;
+    let readiness: Value = stack::http_client()?.get(&url).send().await?.json().await?;
+    assert_eq!(readiness["notes"]["topology"], Value::Null);
     ready(&service).await?;
     counting.publish_all(orders_of(1, customer)).await?;
-    counting.counted(customer, 1).await
+    counting.counted(customer, 4).await
 }
 
 #[tokio::test]
-async fn an_exchange_of_another_type_is_named_with_what_differs_and_mended_without_a_restart()
--> Tested {
+async fn an_exchange_of_another_type_is_named_and_what_is_bound_to_it_is_consumed() -> Tested {
     let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
     let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     let name = "orders.events";
     counting
         .channel
-        .exchange_declare(name.into(), ExchangeKind::Direct, durable, FieldTable::default())
+        .exchange_declare(name.into(), ExchangeKind::Fanout, durable, FieldTable::default())
         .await?;
+    let service = counting.consumer_process(&[]).await?;
+    let line = service.wait_for_line("exchange orders.events exists already", PATIENCE).await?;
+    assert!(line.contains("'topic'") && line.contains("'fanout'"), "{line}");
+    ready(&service).await?;
+    counting.publish_all(orders_of(3, customer)).await?;
+    counting.counted(customer, 3).await
+}
+
+/// Somebody else administers the broker, and the consumer may only use what is there.
+#[tokio::test]
+async fn a_consumer_that_may_declare_nothing_works_with_what_is_there() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    let limited = BrokerUser::new(&counting.broker, "^$", r"^orders\.(retry|dlx)$").await?;
+    let consumer =
+        Consumer::launch(&counting.database.url, &limited.url, &["--rabbitmq-max-retries", "0"])
+            .await?;
+    consumer.ready().await?;
+    let note = consumer.readiness().await?["notes"]["topology"].to_string();
+    for part in
+        ["queue customer.orders_count can't be declared", "assumed to be there", "ACCESS_REFUSED"]
+    {
+        assert!(note.contains(part), "{note} does not say {part:?}");
+    }
+    counting.publish_all(orders_of(3, customer)).await?;
+    counting.publish_all([b"broken".to_vec()]).await?;
+    counting.counted(customer, 3).await?;
+    counting.take(DEAD_LETTER_QUEUE).await?;
+    counting.finished(consumer).await
+}
+
+#[tokio::test]
+async fn a_limit_of_the_virtual_host_is_named_and_nobody_is_told_to_delete_a_queue() -> Tested {
+    let counting = Counting::start().await?;
+    let user = BrokerUser::new(&counting.broker, ".*", ".*").await?;
+    user.limit_vhost("max-queues", 1).await?;
     let consumer = counting.unready_consumer(&[]).await?;
     let reason = until(async || {
         let reason = consumer.down("rabbitmq").await?;
-        Ok(reason.contains("exchange orders.events exists already").then_some(reason))
+        Ok(reason.contains("limit").then_some(reason))
     })
     .await?;
-    assert!(reason.contains("'topic'") && reason.contains("'direct'"), "{reason}");
-    counting.channel.exchange_delete(name.into(), ExchangeDeleteOptions::default()).await?;
+    assert!(!reason.contains("exists already") && !reason.contains("delete it"), "{reason}");
+    user.limit_vhost("max-queues", -1).await?;
     consumer.ready().await?;
     consumer.stop().await
+}
+
+/// What an administrator's policy takes out of the work queue.
+#[tokio::test]
+async fn what_a_policy_takes_out_of_the_work_queue_becomes_a_dead_letter() -> Tested {
+    for (definition, dead) in [(json!({"message-ttl": 100}), 3), (json!({"delivery-limit": 2}), 1)]
+    {
+        let counting = Counting::start().await?;
+        let customer = counting.customer().await?;
+        counting.consumer(&[]).await?.stop().await?;
+        let management = Management::new(&counting.broker.management_url)?;
+        let policy = json!({"pattern": format!("^{QUEUE}$"), "apply-to": "queues", "definition": definition});
+        management.put(&format!("/api/policies/{}/taken", counting.broker.name), &policy).await?;
+        counting.publish_all(orders_of(dead, customer)).await?;
+        if definition["delivery-limit"].is_u64() {
+            let options = lapin::options::BasicNackOptions { requeue: true, multiple: false };
+            while counting.waiting(DEAD_LETTER_QUEUE).await? == 0 {
+                if let Some(message) =
+                    counting.channel.basic_get(QUEUE.into(), Default::default()).await?
+                {
+                    message.nack(options).await?;
+                }
+            }
+        }
+        until(async || {
+            Ok((usize::try_from(counting.waiting(DEAD_LETTER_QUEUE).await?)? == dead).then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 /// An upgrade of the broker, or another version of this program, must not change what was declared before.
@@ -115,7 +187,13 @@ async fn the_topology_is_the_contracts() -> Tested {
     counting.consumer(&[]).await?.stop().await?;
     let quorum = [("x-queue-type", AMQPValue::LongString("quorum".into()))];
     let text = |value: &str| AMQPValue::LongString(value.into());
-    let work = [("x-delivery-limit", AMQPValue::LongLongInt(2_147_483_647))];
+    let work = [
+        ("x-delivery-limit", AMQPValue::LongLongInt(2_147_483_647)),
+        ("x-dead-letter-exchange", text("orders.dlx")),
+        ("x-dead-letter-routing-key", text(QUEUE)),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+    ];
     let retry = [
         ("x-dead-letter-exchange", text("")),
         ("x-dead-letter-routing-key", text(QUEUE)),

@@ -14,6 +14,8 @@ use super::topology::{QUEUE, declare};
 /// The messages of the queue.
 pub(super) struct Intake {
     channel: Arc<Channel>,
+    /// For people: what of the topology is otherwise than it should be.
+    pub(super) deviations: Vec<String>,
 }
 
 impl Intake {
@@ -27,19 +29,23 @@ impl Intake {
     ) -> Result<(Self, Acknowledger), String> {
         let (channel, _) = broker.channel().await?;
         let consuming = async {
-            declare(&channel).await?;
+            let (channel, deviations) = declare(broker, channel).await?;
             let consuming = channel.consume(QUEUE, args.consumer_prefetch).await;
-            consuming.map_err(|failure| format!("queue {QUEUE} can't be consumed: {failure}"))
+            consuming.map_err(|failure| format!("queue {QUEUE} can't be consumed: {failure}"))?;
+            Ok::<_, String>((channel, deviations))
         };
-        if let Err(reason) = in_time("answer", consuming).await {
-            // A consumer that the broker makes after all would be handed messages that nobody takes.
-            broker.forget();
-            return Err(reason);
-        }
+        let (channel, deviations) = match in_time("answer", consuming).await {
+            Ok(consuming) => consuming,
+            Err(reason) => {
+                // A consumer that the broker makes after all would be handed messages that nobody takes.
+                broker.forget();
+                return Err(reason);
+            }
+        };
         let channel = Arc::new(channel);
         let mover = Mover::new(broker.sibling("customer-service consumer: retries"));
         let acknowledger = Acknowledger::new(Arc::clone(&channel), mover, args.clone());
-        Ok((Self { channel }, acknowledger))
+        Ok((Self { channel, deviations }, acknowledger))
     }
 
     /// Waits for messages and adds those that have arrived to `batch`, as far as there is room. What was taken returns to the queue

@@ -8,6 +8,7 @@ const BATCHES: &str = "consumer_batches_total";
 const REDELIVERIES: &str = "consumer_redeliveries_total";
 const PRUNED: &str = "consumer_pruned_events_total";
 const DEAD_LETTERS: &str = "consumer_dead_letter_messages";
+const DEVIATIONS: &str = "consumer_topology_deviations";
 const LAG: &str = "consumer_lag_seconds";
 
 /// What each metric means; every outcome is there from the start, so that a rate of zero can be seen.
@@ -27,6 +28,11 @@ pub(super) fn describe() {
         DEAD_LETTERS,
         "Messages that wait in the dead-letter queue; every consumer tells the same figure"
     );
+    describe_gauge!(
+        DEVIATIONS,
+        "Exchanges, queues and bindings that are otherwise than the consumer would declare them, or that it may not declare"
+    );
+    topology_deviations(0);
     describe_histogram!(LAG, "From the event's occurrence to its count");
     for outcome in ["counted", "duplicate", "ignored", "retried", "dead_lettered"] {
         events(outcome, 0);
@@ -55,6 +61,11 @@ pub(super) fn batch(redelivered: usize) {
 /// So many messages wait in the dead-letter queue.
 pub(super) fn dead_letters(messages: u32) {
     gauge!(DEAD_LETTERS).set(messages);
+}
+
+/// So much of the topology is otherwise than it should be.
+pub(super) fn topology_deviations(number: usize) {
+    gauge!(DEVIATIONS).set(u32::try_from(number).unwrap_or(u32::MAX));
 }
 
 /// Events were counted so long after they had occurred; clocks may differ a little.

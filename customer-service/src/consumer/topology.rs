@@ -1,7 +1,9 @@
 //! Declares the exchanges and queues that the consumer needs. Their names and kinds are a contract with everybody else.
 
 use amq_protocol::types::{AMQPValue, FieldTable};
-use service_kit::amqp::{Channel, Failure};
+use service_kit::amqp::{Channel, Failure, Goodbye};
+
+use super::broker::Broker;
 
 /// Where services publish their events; declared here too, so that it does not matter who starts first.
 pub(super) const EVENTS_EXCHANGE: &str = "orders.events";
@@ -18,7 +20,7 @@ pub(super) const DEAD_LETTER_EXCHANGE: &str = "orders.dlx";
 /// Where those wait that are tried again.
 pub(super) const RETRY_QUEUE: &str = "customer.orders_count.retry";
 
-/// Where they wait.
+/// Where those wait that a person has to look at.
 pub(super) const DEAD_LETTER_QUEUE: &str = "customer.orders_count.dlq";
 
 /// All events of orders; those that change nothing here are counted and left.
@@ -28,74 +30,143 @@ const BINDING: &str = "order.*";
 /// returned because a consumer died is no worse than any other (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>).
 const DELIVERY_LIMIT: i32 = i32::MAX;
 
-/// Declares everything. What exists already stays as it is.
+/// What the broker said to a declaration that it does not allow, or that differs from what is there
+/// (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
+const ACCESS_REFUSED: u16 = 403;
+const NOT_FOUND: u16 = 404;
+const PRECONDITION_FAILED: u16 = 406;
+
+/// Declares everything on a connection. What exists already stays as it is, and serves as well as it may.
+struct Declaring<'a> {
+    broker: &'a Broker,
+    channel: Channel,
+    deviations: Vec<String>,
+}
+
+/// Declares everything; returns the channel to go on with, as the broker closes one over each declaration that it refuses, and, for
+/// people, what is otherwise than it should be.
 ///
 /// # Errors
-/// With a sentence that says which exchange or queue is the matter, what the broker says and what to do. The channel is
-/// closed then.
-pub(super) async fn declare(channel: &Channel) -> Result<(), String> {
-    exchange(channel, EVENTS_EXCHANGE, "topic").await?;
-    exchange(channel, RETRY_EXCHANGE, "direct").await?;
-    exchange(channel, DEAD_LETTER_EXCHANGE, "direct").await?;
+/// With a sentence that says which exchange or queue is missing and can't be declared, and what the broker says.
+pub(super) async fn declare(
+    broker: &Broker,
+    channel: Channel,
+) -> Result<(Channel, Vec<String>), String> {
+    let mut declaring = Declaring { broker, channel, deviations: Vec::new() };
+    declaring.exchange(EVENTS_EXCHANGE, "topic").await?;
+    declaring.exchange(RETRY_EXCHANGE, "direct").await?;
+    declaring.exchange(DEAD_LETTER_EXCHANGE, "direct").await?;
 
+    // Where the broker moves messages by itself, at-least-once keeps each until the other queue has confirmed it, and needs reject-publish
+    // (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering). From the work queue it moves only what a policy takes out of it: a
+    // time to live, a length, a number of deliveries.
+    let to = |exchange, key| {
+        [
+            ("x-dead-letter-exchange", text(exchange)),
+            ("x-dead-letter-routing-key", text(key)),
+            ("x-dead-letter-strategy", text("at-least-once")),
+            ("x-overflow", text("reject-publish")),
+        ]
+    };
     let limit = ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT));
-    queue(channel, QUEUE, [limit]).await?;
-    // Here the broker moves messages by itself, when their time has come: at-least-once keeps each until the work queue has
-    // confirmed it, and needs reject-publish (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering). The default
-    // exchange leads to that queue alone: through orders.events every other subscriber would get the event again.
-    let back = [
-        ("x-dead-letter-exchange", text("")),
-        ("x-dead-letter-routing-key", text(QUEUE)),
-        ("x-dead-letter-strategy", text("at-least-once")),
-        ("x-overflow", text("reject-publish")),
-    ];
-    queue(channel, RETRY_QUEUE, back).await?;
-    queue(channel, DEAD_LETTER_QUEUE, []).await?;
+    let work = to(DEAD_LETTER_EXCHANGE, QUEUE).into_iter().chain([limit]);
+    declaring.queue(QUEUE, work).await?;
+    // When their time has come. The default exchange leads to the work queue alone: through orders.events every other subscriber would get
+    // the event again.
+    declaring.queue(RETRY_QUEUE, to("", QUEUE)).await?;
+    declaring.queue(DEAD_LETTER_QUEUE, []).await?;
 
-    bind(channel, RETRY_QUEUE, RETRY_EXCHANGE, QUEUE).await?;
-    bind(channel, DEAD_LETTER_QUEUE, DEAD_LETTER_EXCHANGE, QUEUE).await?;
+    declaring.bind(RETRY_QUEUE, RETRY_EXCHANGE, QUEUE).await?;
+    declaring.bind(DEAD_LETTER_QUEUE, DEAD_LETTER_EXCHANGE, QUEUE).await?;
     // Last: from here on messages arrive, and everything that may have to take them is there.
-    bind(channel, QUEUE, EVENTS_EXCHANGE, BINDING).await
+    declaring.bind(QUEUE, EVENTS_EXCHANGE, BINDING).await?;
+    Ok((declaring.channel, declaring.deviations))
+}
+
+impl Declaring<'_> {
+    async fn exchange(&mut self, name: &str, kind: &str) -> Result<(), String> {
+        let declared = self.channel.declare_exchange(name.into(), kind, false).await;
+        let is_there =
+            async |channel: &Channel| channel.declare_exchange(name.into(), kind, true).await;
+        self.or_take_as_it_is(&format!("exchange {name}"), declared, is_there).await
+    }
+
+    async fn queue(
+        &mut self,
+        name: &str,
+        arguments: impl IntoIterator<Item = (&str, AMQPValue)>,
+    ) -> Result<(), String> {
+        let mut table = FieldTable::default();
+        table.insert("x-queue-type".into(), text("quorum"));
+        for (argument, value) in arguments {
+            table.insert(argument.into(), value);
+        }
+        let declared = self.channel.declare_queue(name, table).await;
+        let is_there = async |channel: &Channel| channel.depth(name).await.map(drop);
+        self.or_take_as_it_is(&format!("queue {name}"), declared, is_there).await
+    }
+
+    /// Nobody can ask whether a binding is there: one that may not be made is assumed to be. Where it is missing, moves come back.
+    async fn bind(&mut self, queue: &str, exchange: &str, key: &str) -> Result<(), String> {
+        let binding = format!("binding of {queue} to {exchange} with {key}");
+        match self.channel.bind_queue(queue, exchange, key).await {
+            Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, said })) => {
+                self.deviations.push(format!(
+                    "{binding} can't be declared, and is assumed to be there: {said}"
+                ));
+                self.channel = self.broker.another_channel().await?;
+                Ok(())
+            }
+            bound => bound.map_err(|failure| explain(&binding, &failure)),
+        }
+    }
+
+    /// A declaration that the broker refuses is no reason to stop while there is something of that name.
+    async fn or_take_as_it_is(
+        &mut self,
+        object: &str,
+        declared: Result<(), Failure>,
+        is_there: impl AsyncFnOnce(&Channel) -> Result<(), Failure>,
+    ) -> Result<(), String> {
+        let Err(failure) = declared else {
+            return Ok(());
+        };
+        let reason = explain(object, &failure);
+        if !matches!(
+            &failure,
+            Failure::Refused(Goodbye { code: ACCESS_REFUSED | PRECONDITION_FAILED, .. })
+        ) {
+            return Err(reason);
+        }
+        self.channel = self.broker.another_channel().await?;
+        match is_there(&self.channel).await {
+            Ok(()) => (),
+            Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, .. })) => {
+                // It may not be asked for either: consuming will tell.
+                self.channel = self.broker.another_channel().await?;
+            }
+            Err(Failure::Refused(Goodbye { code: NOT_FOUND, .. })) => return Err(reason),
+            Err(failure) => return Err(failure.to_string()),
+        }
+        self.deviations.push(reason);
+        Ok(())
+    }
 }
 
 fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
-async fn exchange(channel: &Channel, name: &str, kind: &str) -> Result<(), String> {
-    let declared = channel.declare_exchange(name.into(), kind, false).await;
-    declared.map_err(|failure| explain(&format!("exchange {name}"), &failure))
-}
-
-async fn queue<const N: usize>(
-    channel: &Channel,
-    name: &str,
-    arguments: [(&str, AMQPValue); N],
-) -> Result<(), String> {
-    let mut table = FieldTable::default();
-    table.insert("x-queue-type".into(), text("quorum"));
-    for (argument, value) in arguments {
-        table.insert(argument.into(), value);
-    }
-    let declared = channel.declare_queue(name, table).await;
-    declared.map_err(|failure| explain(&format!("queue {name}"), &failure))
-}
-
-async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Result<(), String> {
-    let bound = channel.bind_queue(queue, exchange, key).await;
-    bound.map_err(|failure| explain(&format!("binding of {queue} to {exchange}"), &failure))
-}
-
 /// The broker names what differs: "inequivalent arg 'x-queue-type' for queue '…' in vhost '…': received … but current is …".
 fn explain(object: &str, failure: &Failure) -> String {
-    const PRECONDITION_FAILED: u16 = 406;
     match failure {
-        Failure::Refused(refusal) if refusal.code == PRECONDITION_FAILED => {
-            let text = refusal.said.as_str();
-            let differs = text.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(text);
+        Failure::Refused(Goodbye { code: PRECONDITION_FAILED, said })
+            if said.contains("inequivalent arg") =>
+        {
+            let differs = said.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(said);
             format!(
-                "{object} exists already, but otherwise than it has to be: {differs}; empty it and delete it, and it \
-                 will be declared anew by itself"
+                "{object} exists already, and otherwise than it should be: {differs}; empty it and delete it, and it will be declared \
+                 anew by itself"
             )
         }
         _ => format!("{object} can't be declared: {failure}"),

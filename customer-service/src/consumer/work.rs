@@ -16,6 +16,7 @@ use super::config::ConsumerConfig;
 use super::dead_letters;
 use super::intake::Intake;
 use super::ledger::Ledger;
+use super::metrics;
 
 /// A spell of work that lasted this long was no failure to start: the next pause is short again.
 const LASTING: Duration = Duration::from_secs(10);
@@ -42,6 +43,7 @@ pub(super) async fn work(
 ) {
     let mut broker = Broker::new(config.broker.url(), "customer-service consumer");
     let mut pause = Backoff::reconnect();
+    let mut deviations = Vec::new();
     loop {
         let Some(mut ledger) = open_ledger(config, dependencies, shutdown).await else {
             break;
@@ -51,6 +53,18 @@ pub(super) async fn work(
             break;
         };
 
+        if deviations != intake.deviations {
+            deviations.clone_from(&intake.deviations);
+            for deviation in &deviations {
+                tracing::warn!("going on with what is there: {deviation}");
+            }
+        }
+        metrics::topology_deviations(deviations.len());
+        note(
+            &dependencies.health,
+            "topology",
+            (!deviations.is_empty()).then(|| deviations.join("; ")),
+        );
         let begun = Instant::now();
         let end = tokio::select! {
             biased;
