@@ -17,6 +17,7 @@ pub mod held_up;
 pub mod listening;
 pub mod load;
 pub mod metrics;
+pub mod nobody;
 pub mod order_api;
 pub mod outbox;
 pub mod pipeline;

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use pipeline_tests::counting::until;
 use pipeline_tests::metrics::shows;
-use pipeline_tests::outbox::{Outbox, PATIENCE};
+use pipeline_tests::nobody::Nobody;
+use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
 use pipeline_tests::pipeline::{address, start_consumer, start_relay};
 use pipeline_tests::readiness::readiness;
 use pipeline_tests::relay_role::relay_url;
@@ -83,4 +84,42 @@ async fn an_outage_of_the_broker_is_none_of_the_database() -> anyhow::Result<()>
 async fn a_consumer_without_a_broker_is_alive_and_names_what_is_missing() -> anyhow::Result<()> {
     let database = stack::shared().await?.database("customers").await?;
     names_the_broker_alone(&start_consumer(&database.url, &nowhere()?).await?).await
+}
+
+#[tokio::test]
+async fn an_address_that_drops_everything_is_left_for_the_next_broker() -> anyhow::Result<()> {
+    let nobody = Nobody::listens().await?;
+    let mut outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    outbox.vhost.amqp_url = format!("{},{}", nobody.broker_url(), outbox.vhost.amqp_url);
+    let relay = outbox.relay_process(&[]).await?;
+    outbox.add("7", "order.created").await?;
+    outbox.all_published().await.with_context(|| relay.log())?;
+    assert_eq!(readiness(&relay).await?["ready"], true);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_relay_whose_broker_drops_everything_says_so_and_leaves_its_lanes_to_others()
+-> anyhow::Result<()> {
+    let nobody = Nobody::listens().await?;
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    let url = format!("{}?connection_timeout=2000", nobody.broker_url());
+    let waits = outbox.relay_process(&[("RABBITMQ_URL", url.as_str())]).await?;
+    let (_well, pid) = outbox.joined_by(&[]).await.with_context(|| waits.log())?;
+    let mut told = Value::Null;
+    eventually("it says that nobody answers", async || {
+        told = readiness(&waits).await?;
+        let reason = told["dependencies"]["rabbitmq"]["reason"].as_str().unwrap_or_default();
+        Ok(reason.contains("the broker does not answer within 2s"))
+    })
+    .await
+    .with_context(|| waits.log())?;
+    assert_eq!(told["ready"], false, "{told}");
+    assert_eq!(told["dependencies"]["postgresql"]["up"], true, "{told}");
+    outbox.every_lane_is_served().await?;
+    let shares = outbox.shares().await?;
+    assert_eq!(shares.into_keys().collect::<Vec<_>>(), [pid]);
+    Ok(())
 }

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use outbox_relay::Outcome;
-use pipeline_tests::outbox::{Outbox, Stepped};
+use pipeline_tests::outbox::{Outbox, PATIENCE, Stepped};
+use pipeline_tests::proxy::{Faults, Proxy};
+use pipeline_tests::readiness::readiness;
 use pipeline_tests::silent_server::SilentServer;
 
 /// A turn waits for nothing but answers of a database that is well, also on a busy machine.
@@ -50,4 +52,34 @@ async fn a_database_that_says_nothing_holds_up_no_turn() -> anyhow::Result<()> {
     assert!(statuses["rabbitmq"].up, "the broker is reached meanwhile: {statuses:?}");
     assert!(!statuses["postgresql"].up, "{statuses:?}");
     Ok(())
+}
+
+/// Longer than a test may take: a connection that is being made does not end by itself.
+const PATIENT: &str = "?connection_timeout=600000";
+
+#[tokio::test]
+async fn while_a_relay_waits_for_a_silent_broker_another_one_serves_its_lanes() -> anyhow::Result<()>
+{
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    let (proxy, url) = Proxy::before(&outbox.vhost.amqp_url)?;
+    let url = format!("{url}{PATIENT}");
+    let (first, pid) = outbox.joined_by(&[("RABBITMQ_URL", url.as_str())]).await?;
+    let _second = outbox.joined_by(&[]).await?;
+    outbox.every_lane_is_served().await?;
+
+    // From now on connections are taken, and nothing is ever said on them.
+    proxy.to_client(Faults { hold_after: Some(0), ..Faults::default() });
+    proxy.reset();
+    first.wait_for_line("rabbitmq is not reachable", PATIENCE).await?;
+    outbox.every_lane_is_served().await.with_context(|| first.log())?;
+    let shares = outbox.shared_among(1).await.with_context(|| first.log())?;
+    ensure!(!shares.contains_key(&pid), "{shares:?}");
+    let told = readiness(&first).await?;
+    assert_eq!(told["ready"], false, "{told}");
+    assert_eq!(told["dependencies"]["postgresql"]["up"], true, "{told}");
+
+    proxy.to_client(Faults::default());
+    outbox.shared_among(2).await.with_context(|| first.log())?;
+    outbox.every_lane_is_served().await
 }
