@@ -22,6 +22,9 @@ pub enum Manner {
     Mute,
     /// It says at the first message that publishers are to wait, and from then on nothing; nor does it read.
     BlocksAndFallsSilent,
+    /// It says at the first message that publishers are to wait, and confirms none. Once it is to behave otherwise, it says that they may
+    /// go on, and confirms those that came meanwhile.
+    BlocksUntilTold,
     /// It takes every message and confirms none.
     NeverConfirms,
     /// It takes every message and confirms none of the type [`ODD`], as if the queue of those had no leader.

@@ -114,6 +114,28 @@ async fn a_broker_that_never_confirms_is_left_for_the_next_one() -> anyhow::Resu
 }
 
 #[tokio::test]
+async fn a_broker_that_never_confirms_is_left_though_others_still_wait_for_it() -> anyhow::Result<()>
+{
+    let broker = FakeBroker::start(Manner::NeverConfirms)?;
+    let outbox = outbox_behind(&broker.url()).await?;
+    let mut relay = outbox.relay(&["--relay-confirm-timeout", "3s"])?;
+    for sent in 1..=2 {
+        add(&outbox, 1, 10).await?;
+        let came = eventually("it is sent", async || Ok(broker.messages().len() == sent));
+        relay.work_until(came).await?;
+        // The second window is given up later than the first by more than it takes to connect again.
+        let begun = Instant::now();
+        while sent == 1 && begun.elapsed() < Duration::from_millis(1500) {
+            Box::pin(relay.relay.run_once()).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    publish_all(&outbox, &mut relay).await?;
+    assert_eq!((broker.connections(), broker.messages().len()), (2, 2), "it was turned to again");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_broker_that_says_nothing_or_breaks_off_is_left_for_the_next_one() -> anyhow::Result<()> {
     for (manner, reason) in
         [(Manner::Mute, "does not answer within 1s"), (Manner::BreaksOff, "connection")]
@@ -206,5 +228,31 @@ async fn a_slow_way_to_the_broker_and_one_that_is_reset_lose_nothing() -> anyhow
     assert!(outbox.take_all("all").await?.len() >= 1000);
     relay.until_idle().await?;
     assert!(relay.health.is_ready(), "{}", trouble(&relay));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_loaded_ahead_is_loaded_again_after_the_broker_had_publishers_wait()
+-> anyhow::Result<()> {
+    let broker = FakeBroker::start(Manner::BlocksUntilTold)?;
+    let mut outbox = Outbox::new().await?;
+    outbox.vhost.amqp_url = broker.url();
+    let mut relay = outbox.relay(&[])?;
+    relay.until_idle().await?;
+    // One aggregate: the first is sent alone, and those behind it are loaded meanwhile.
+    let three = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
+                 SELECT 'order', '7', 'order.created', '{}' FROM generate_series(1, 3)";
+    outbox.sql.batch_execute(three).await?;
+    let health = relay.health.clone();
+    let told = || health.statuses()["rabbitmq"].reason.as_deref() == Some(BLOCKED);
+    relay.work_until(eventually("it is blocked", async || Ok(told()))).await?;
+    let edit = "UPDATE outbox SET event_type = 'order.edited'
+                WHERE id > (SELECT min(id) FROM outbox) AND published_at IS NULL";
+    assert_eq!(outbox.sql.execute(edit, &[]).await?, 2);
+    broker.behave(Manner::Confirms);
+    relay.work_until(outbox.all_published()).await?;
+    let messages = broker.messages();
+    let sent: Vec<&str> = messages.iter().map(|came| came.routing_key.as_str()).collect();
+    assert_eq!(sent, ["order.created", "order.edited", "order.edited"]);
     Ok(())
 }

@@ -25,6 +25,8 @@ pub(super) struct Session {
     seen: Arc<Mutex<Seen>>,
     connection: usize,
     channels: HashMap<u16, Channel>,
+    /// The confirms that it owes while publishers are to wait.
+    owed: Option<Vec<AMQPFrame>>,
 }
 
 /// A channel, and the message that is coming on it.
@@ -46,7 +48,7 @@ impl Session {
         connection: usize,
     ) -> Self {
         let (received, channels) = (Vec::new(), HashMap::new());
-        Self { stream, received, manner, seen, connection, channels }
+        Self { stream, received, manner, seen, connection, channels, owed: None }
     }
 
     pub(super) async fn serve(mut self) -> anyhow::Result<()> {
@@ -58,10 +60,25 @@ impl Session {
         loop {
             tokio::select! {
                 biased;
-                _ = signs.tick() => self.send(&AMQPFrame::Heartbeat).await?,
+                _ = signs.tick() => self.show_life().await?,
                 frame = self.hear() => self.answer(frame?).await?,
             }
         }
+    }
+
+    async fn show_life(&mut self) -> anyhow::Result<()> {
+        self.send(&AMQPFrame::Heartbeat).await?;
+        if self.manner() == Manner::BlocksUntilTold {
+            return Ok(());
+        }
+        if let Some(owed) = self.owed.take() {
+            let unblocked = connection::AMQPMethod::Unblocked(connection::Unblocked {});
+            self.say(0, AMQPClass::Connection(unblocked)).await?;
+            for ack in owed {
+                self.send(&ack).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn answer(&mut self, frame: AMQPFrame) -> anyhow::Result<()> {
@@ -156,10 +173,12 @@ impl Session {
     async fn begun(&mut self) -> anyhow::Result<()> {
         match self.manner() {
             Manner::BlocksAndFallsSilent => {
-                let reason = "low on memory".into();
-                let blocked = connection::AMQPMethod::Blocked(connection::Blocked { reason });
-                self.say(0, AMQPClass::Connection(blocked)).await?;
+                self.block().await?;
                 std::future::pending().await
+            }
+            Manner::BlocksUntilTold if self.owed.is_none() => {
+                self.owed = Some(Vec::new());
+                self.block().await
             }
             Manner::ReadsNothing => loop {
                 self.send(&AMQPFrame::Heartbeat).await?;
@@ -167,6 +186,12 @@ impl Session {
             },
             _ => Ok(()),
         }
+    }
+
+    async fn block(&mut self) -> anyhow::Result<()> {
+        let reason = "low on memory".into();
+        let blocked = connection::AMQPMethod::Blocked(connection::Blocked { reason });
+        self.say(0, AMQPClass::Connection(blocked)).await
     }
 
     /// A message is there as a whole.
@@ -178,6 +203,10 @@ impl Session {
         let reply_text = "REFUSED - a message".into();
         match self.manner() {
             Manner::NeverConfirms => Ok(()),
+            Manner::BlocksUntilTold => {
+                self.owed.get_or_insert_default().push(ack);
+                Ok(())
+            }
             Manner::ConfirmsOthers if is_odd => Ok(()),
             Manner::BreaksOff => {
                 let confirm = bytes(&ack)?;
