@@ -1,11 +1,12 @@
 //! Channels: those that nobody uses are closed, and the relay makes do with few, where a broker allows no more
 //! (<https://www.rabbitmq.com/docs/user-limits>, <https://www.rabbitmq.com/docs/vhosts#limits>).
 
+use amq_protocol::protocol::basic::AMQPProperties;
 use anyhow::Context as _;
 use pipeline_tests::fake_broker::{FakeBroker, Manner};
 use pipeline_tests::outbox::{Outbox, eventually};
 use serde_json::json;
-use service_kit::amqp::{Channel, Connection};
+use service_kit::amqp::{Channel, Connection, Message, content_header};
 use service_kit::broker::BrokerUrl;
 use stack::Management;
 
@@ -18,9 +19,9 @@ async fn connect(url: &str) -> anyhow::Result<Connection> {
 
 #[tokio::test]
 async fn a_channel_that_is_dropped_is_closed_at_the_broker_too() -> anyhow::Result<()> {
-    // Where five may be open at a time, fifty can be one after the other.
+    // Where one may be open at a time, fifty can be one after the other: each waits until the one before it is closed.
     let vhost = stack::shared().await?.vhost("channels").await?;
-    let connection = connect(&format!("{}?channel_max=5", vhost.amqp_url)).await?;
+    let connection = connect(&format!("{}?channel_max=1", vhost.amqp_url)).await?;
     for count in 0..50 {
         let channel = Channel::open(&connection).await.with_context(|| format!("{count}"))?;
         channel.confirm().await?;
@@ -42,6 +43,30 @@ async fn a_channel_that_is_dropped_is_closed_at_the_broker_too() -> anyhow::Resu
     }
     eventually("all are closed", async || Ok(broker.open_channels() == 0)).await?;
     assert_eq!((connection.ended(), broker.connections()), (None, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_was_blocked_is_so_no_more_when_it_has_ended() -> anyhow::Result<()> {
+    let broker = FakeBroker::start(Manner::BlocksAndFallsSilent)?;
+    let connection = connect(&broker.url()).await?;
+    let channel = Channel::open(&connection).await?;
+    channel.confirm().await?;
+    let message = Message {
+        message_id: "7".to_owned(),
+        routing_key: "order.created".into(),
+        content_header: content_header(0, &AMQPProperties::default()),
+        body: Vec::new(),
+    };
+    let (exchange, messages) = ("orders.events".into(), [message]);
+    let (published, blocked) = tokio::join!(
+        channel.publish(&exchange, &messages),
+        eventually("it is blocked", async || Ok(connection.is_blocked())),
+    );
+    blocked?;
+    let said = published.expect_err("nobody confirms it").to_string();
+    assert!(said.contains("no sign of life for 2s"), "{said}");
+    assert!(connection.ended().is_some() && !connection.is_blocked());
     Ok(())
 }
 
