@@ -105,11 +105,45 @@ async fn a_payload_that_would_fill_the_servers_memory_as_text_is_never_made_into
     outbox.sql.batch_execute("ALTER TABLE outbox ALTER payload SET COMPRESSION lz4").await?;
     // Less than 1 MB in the table, and 1.2 GB as text, which PostgreSQL can't make; it would try for some ten seconds.
     add(&outbox, "huge", r"jsonb_build_object('note', repeat(E'\x01', 200000000))", "'{}'").await?;
+    // As they are, of which each byte is six in the text: what is said is how long they are in the table.
+    outbox
+        .sql
+        .batch_execute(
+            "ALTER TABLE outbox ALTER payload SET STORAGE EXTERNAL, ALTER headers SET STORAGE EXTERNAL",
+        )
+        .await?;
+    add(&outbox, "plain", r"jsonb_build_object('note', repeat(E'\x01', 70000000))", "'{}'").await?;
+    add(&outbox, "headers", "'{}'", r"jsonb_build_object('note', repeat(E'\x01', 1000000))")
+        .await?;
     add_plain(&outbox, 10).await?;
-    until_the_others_are_published(&outbox, &mut outbox.relay(&[])?, 1).await?;
+    until_the_others_are_published(&outbox, &mut outbox.relay(&[])?, 3).await?;
+    for (aggregate, begin) in [
+        (
+            "huge",
+            "the payload is more than 16777216 bytes long, RELAY_MAX_MESSAGE_BYTES allows 16777216",
+        ),
+        ("plain", "the payload is 700000"),
+        ("headers", "the headers and the aggregate's name take 10000"),
+    ] {
+        let reason = reason(&outbox, aggregate).await?;
+        assert!(reason.starts_with(begin), "{aggregate}: {reason}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_payload_of_as_many_bytes_as_are_allowed_is_published_and_one_of_a_byte_more_is_not()
+-> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    // Nine of them around the text.
+    add(&outbox, "most", "jsonb_build_object('a', repeat('x', 1989))", "'{}'").await?;
+    add(&outbox, "more", "jsonb_build_object('a', repeat('x', 1990))", "'{}'").await?;
+    let mut relay = outbox.relay(&["--relay-max-message-bytes", "1998"])?;
+    until_the_others_are_published(&outbox, &mut relay, 1).await?;
     assert_eq!(
-        reason(&outbox, "huge").await?,
-        "the payload is more than 16777216 bytes long, RELAY_MAX_MESSAGE_BYTES allows 16777216"
+        reason(&outbox, "more").await?,
+        "the payload is 1999 bytes long, RELAY_MAX_MESSAGE_BYTES allows 1998"
     );
     Ok(())
 }
