@@ -1,11 +1,12 @@
 //! Settings of somebody else's database or role: a relay and the commands work with each of them, or say which one keeps them from it.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use pipeline_tests::metrics::metrics;
-use pipeline_tests::outbox::{Outbox, eventually};
+use pipeline_tests::outbox::{Outbox, connect, eventually};
 use pipeline_tests::readiness::of_postgresql;
 
 /// What a relay works with. Those of a time are short enough to end what waits in a test.
@@ -144,4 +145,105 @@ async fn a_command_goes_on_after_the_server_ended_a_silent_session() -> anyhow::
     ensure!(shell.wait_exit(pipeline_tests::outbox::PATIENCE).await?.success());
     ensure!(shell.log().matches("\"pending\"").count() >= 3, "{}", shell.log());
     Ok(())
+}
+
+/// What the session that notes outcomes is set to, and something else to be set for the database. The session that owns the lanes is set to
+/// the same, but for the limits of a statement.
+const SET: [(&str, &str, &str); 36] = [
+    ("statement_timeout", "5s", "1h"),
+    ("lock_timeout", "1s", "1h"),
+    ("idle_session_timeout", "0", "1h"),
+    ("idle_in_transaction_session_timeout", "10s", "1h"),
+    ("transaction_timeout", "0", "1h"),
+    ("tcp_keepalives_idle", "5", "77"),
+    ("tcp_keepalives_interval", "3", "77"),
+    ("tcp_keepalives_count", "3", "7"),
+    ("tcp_user_timeout", "12000", "77s"),
+    ("client_connection_check_interval", "500ms", "0"),
+    ("transaction_isolation", "read committed", ""),
+    ("default_transaction_isolation", "read committed", "serializable"),
+    ("default_transaction_deferrable", "off", "on"),
+    ("row_security", "on", "off"),
+    ("quote_all_identifiers", "off", "on"),
+    ("enable_indexscan", "on", "off"),
+    ("enable_nestloop", "on", "off"),
+    ("enable_hashjoin", "on", "off"),
+    ("seq_page_cost", "1", "77"),
+    ("random_page_cost", "4", "77"),
+    ("cpu_tuple_cost", "0.01", "77"),
+    ("cpu_index_tuple_cost", "0.005", "77"),
+    ("cpu_operator_cost", "0.0025", "77"),
+    ("effective_cache_size", "4GB", "77MB"),
+    ("work_mem", "4MB", "77kB"),
+    ("from_collapse_limit", "8", "1"),
+    ("join_collapse_limit", "8", "1"),
+    ("geqo", "on", "off"),
+    ("constraint_exclusion", "partition", "on"),
+    ("cursor_tuple_fraction", "0.1", "1"),
+    ("enable_seqscan", "off", "on"),
+    ("enable_bitmapscan", "off", "on"),
+    ("enable_sort", "off", "on"),
+    ("max_parallel_workers_per_gather", "0", "7"),
+    ("plan_cache_mode", "force_generic_plan", "force_custom_plan"),
+    ("jit", "off", "on"),
+];
+
+#[tokio::test]
+async fn a_relays_session_is_set_as_it_has_to_be_whatever_is_set_for_the_database()
+-> anyhow::Result<()> {
+    let set: Vec<String> = SET
+        .iter()
+        .filter(|(.., other)| !other.is_empty())
+        .map(|(name, _, other)| format!("{name} = '{other}'"))
+        .collect();
+    let settings: Vec<&str> = set.iter().map(String::as_str).collect();
+    let outbox = outbox_with(&settings, false).await?;
+    // A trigger is carried out in the session that changes the row.
+    outbox
+        .sql
+        .batch_execute(
+            "CREATE TABLE seen (name text, setting text);
+             CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 INSERT INTO seen SELECT name, current_setting(name) FROM pg_settings;
+                 RETURN NULL;
+             END $$;
+             GRANT INSERT ON seen TO outbox_relay;
+             CREATE TRIGGER see AFTER UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION see()",
+        )
+        .await?;
+    outbox.add("7", "order.created").await?;
+    outbox.relay(&[])?.until_idle().await?;
+    let rows = outbox.sql.query("SELECT name, setting FROM seen", &[]).await?;
+    let seen: HashMap<&str, &str> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let wrong: Vec<_> = SET
+        .iter()
+        .filter_map(|(name, right, _)| Some((name, right, seen.get(name)?)))
+        .filter(|(_, right, seen)| right != seen)
+        .collect();
+    ensure!(seen.contains_key("statement_timeout") && wrong.is_empty(), "{wrong:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_look_waits_for_a_lock_longer_than_the_database_would_have_it() -> anyhow::Result<()> {
+    let outbox =
+        outbox_with(&["statement_timeout = '250ms'", "lock_timeout = '50ms'"], false).await?;
+    let mut relay = outbox.relay(&[])?;
+    relay.until_idle().await?;
+    let locks = connect(&outbox.database.url).await?;
+    locks.batch_execute("SET lock_timeout = 0; BEGIN; LOCK TABLE outbox").await?;
+    let waits = "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '-- look_%'
+                   AND clock_timestamp() - query_start > interval '1 second'";
+    let waited = async {
+        eventually("a look has waited for a second", async || {
+            Ok(outbox.count(waits, &[]).await? >= 1)
+        })
+        .await?;
+        anyhow::Ok(locks.batch_execute("COMMIT").await?)
+    };
+    let health = relay.health.clone();
+    relay.work_until(waited).await.with_context(|| format!("{:?}", health.statuses()))?;
+    relay.until_idle().await
 }
