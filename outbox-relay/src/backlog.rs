@@ -72,3 +72,32 @@ impl Backlog {
         self.measured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_measured_a_minute_ago_is_shown_no_longer() {
+        let shown = service_kit::telemetry::prometheus();
+        let names = [PENDING, HELD_BACK, STUCK, AGE];
+        let all_say = |value: &str| {
+            let text = shown.render();
+            names.iter().all(|name| text.lines().any(|line| line == format!("{name} {value}")))
+        };
+        let backlog = Backlog::default();
+        let measured_before = |age: Duration| {
+            names.iter().for_each(|name| gauge!(*name).set(7));
+            *backlog.measured() = Instant::now().checked_sub(age);
+            backlog.expire();
+        };
+        backlog.expire();
+        assert!(names.iter().all(|name| !shown.render().contains(name)), "nothing was measured");
+        measured_before(KNOWN_FOR - Duration::from_secs(20));
+        assert!(all_say("7"), "{}", shown.render());
+        measured_before(KNOWN_FOR);
+        assert!(all_say("NaN"), "{}", shown.render());
+        measured_before(Duration::ZERO);
+        assert!(all_say("7"), "it is measured again: {}", shown.render());
+    }
+}

@@ -92,3 +92,31 @@ async fn a_look_that_is_given_up_costs_neither_the_session_nor_its_lanes() -> an
     ensure!(shares.get(&session).is_some_and(|lanes| lanes.len() == 64), "{shares:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_measurement_that_is_given_up_does_not_cost_the_session_for_it() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    let (relay, _) = outbox.joined_by(&[]).await?;
+    eventually("the backlog is measured", || tells_the_backlog(&relay)).await?;
+    let locks = connect(&outbox.database.url).await?;
+    locks.batch_execute("BEGIN; LOCK TABLE outbox").await?;
+    let mut session = None;
+    eventually("what the session for it does is given up", async || {
+        let give_up = "SELECT pid, pg_cancel_backend(pid) FROM pg_stat_activity
+                       WHERE datname = current_database() AND application_name LIKE 'outbox-relay%' AND wait_event_type = 'Lock'
+                         AND (query LIKE '-- look_ahead%' OR query LIKE '-- measure_backlog%')
+                         AND pid NOT IN (SELECT pid FROM outbox_relays)";
+        session = outbox.sql.query_opt(give_up, &[]).await?.map(|row| row.get::<_, i32>(0));
+        Ok(session.is_some())
+    })
+    .await
+    .with_context(|| relay.log())?;
+    eventually("it says so", async || Ok(relay.log().contains("trying again later"))).await?;
+    locks.batch_execute("COMMIT").await?;
+    outbox.every_lane_is_served().await?;
+    ensure!(!relay.log().contains("overlooked events is gone"), "{}", relay.log());
+    let is_there = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1";
+    ensure!(outbox.count(is_there, &[&session]).await? == 1, "{}", relay.log());
+    Ok(())
+}

@@ -448,3 +448,44 @@ async fn a_note_that_somebody_has_locked_holds_up_no_relay_that_takes_over() -> 
     assert_eq!(outbox.count(NOTED, &[]).await?, 0, "the next relay removes it");
     Ok(())
 }
+
+#[tokio::test]
+async fn while_ten_thousand_events_can_not_be_settled_no_further_one_is_published()
+-> anyhow::Result<()> {
+    const ALL: i32 = 16_000;
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
+                  SELECT 'order', n::text, 'order.created', '{}' FROM generate_series(1, $1) AS n";
+    outbox.sql.execute(insert, &[&ALL]).await?;
+    let other = somebody(&outbox, "SELECT FROM outbox FOR UPDATE").await?;
+    let mut relay = outbox.relay(&[])?;
+    let health = relay.health.clone();
+    let told = eventually("it says why it stops", async || {
+        let reason = health.statuses()["postgresql"].reason.clone().unwrap_or_default();
+        Ok(reason.contains(" events can't be settled, and their aggregates wait"))
+    });
+    relay.work_until(told).await?;
+    // What was in flight or unsettled by then is all there is.
+    let (mut sent, mut since) = (0, Instant::now());
+    relay
+        .work_until(eventually("nothing more is sent for a second", async || {
+            let now = outbox.depth("all").await?;
+            if now != sent {
+                (sent, since) = (now, Instant::now());
+            }
+            Ok(since.elapsed() > Duration::from_secs(1))
+        }))
+        .await?;
+    let bounds = 10_000..u32::try_from(ALL)?;
+    assert!(bounds.contains(&sent), "{sent} were sent");
+    assert!(!health.is_ready());
+    assert!(outbox.count(NOTED, &[]).await? >= 10_000);
+
+    other.batch_execute("ROLLBACK").await?;
+    relay.work_until(outbox.all_published()).await?;
+    relay.until_idle().await?;
+    assert!(health.is_ready(), "{:?}", health.statuses());
+    assert_eq!(outbox.depth("all").await?, u32::try_from(ALL)?, "each once");
+    Ok(())
+}
