@@ -184,7 +184,9 @@ async fn a_key_that_is_held_for_long_holds_only_its_own_order_up() -> anyhow::Re
     let take = "INSERT INTO idempotency_keys (key, order_id) VALUES ('held', gen_random_uuid())";
     holder.batch_execute(take).await?;
     let held = send(&api, &[(order(), Some("held"))]);
-    let blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
+    // In this database: other tests have transactions at the same server.
+    let blocked = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+                   WHERE datname = current_database() AND NOT granted AND locktype = 'transactionid'";
     eventually("the order waits for the key", async || {
         Ok(watch.query_one(blocked, &[]).await?.get::<_, i64>(0) > 0)
     })
