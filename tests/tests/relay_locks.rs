@@ -23,14 +23,14 @@ enum Lock {
 }
 use Lock::{AccessExclusive, Delete, ForShare, ForUpdate, Notes, Share};
 
-/// Each lock, and what takes it: on rows of one aggregate, on the whole table, on all rows of `outbox_unsettled`.
+/// Each lock, and what takes it: on rows of one aggregate, on the whole table, on all notes but one.
 const LOCKS: [(Lock, &str); 6] = [
     (ForUpdate, "SELECT FROM outbox WHERE aggregate_id = 'locked' FOR UPDATE"),
     (ForShare, "SELECT FROM outbox WHERE aggregate_id = 'locked' FOR SHARE"),
     (Delete, "DELETE FROM outbox WHERE aggregate_id = 'locked'"),
     (Share, "LOCK TABLE outbox IN SHARE MODE"),
     (AccessExclusive, "LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE"),
-    (Notes, "SELECT FROM outbox_unsettled FOR UPDATE"),
+    (Notes, "SELECT FROM outbox_unsettled WHERE id <> 8 FOR UPDATE"),
 ];
 
 /// What a statement waits for; it must not wait for any other lock.
@@ -44,8 +44,6 @@ const READS: WaitsFor = &[AccessExclusive];
 const CHANGES: WaitsFor = &[Share, AccessExclusive];
 /// It changes notes alone, and those whose events this relay settles: the session's limit for locks ends the wait.
 const CHANGES_NOTES: WaitsFor = &[Notes];
-/// After a pass of pruning, in a session for which nothing waits.
-const READS_AND_CHANGES_NOTES: WaitsFor = &[AccessExclusive, Notes];
 
 /// The first two rows, as a statement is given them.
 const EVENT_IDS: &str =
@@ -61,7 +59,7 @@ const STATEMENTS: [(&str, &str, WaitsFor); 37] = [
     ("find_hidden_rows", "true", NOTHING),
     ("find_overtaken", "0, 10, '{1,2}', 10", NOTHING),
     ("find_unsettled", "", NOTHING),
-    ("forget_expired", "", READS_AND_CHANGES_NOTES),
+    ("forget_expired", "", READS),
     ("forget_gone", "", READS),
     ("forget_unsettled", "EVENT_IDS", CHANGES_NOTES),
     ("give_lanes", "'{1}'", NOTHING),
@@ -108,12 +106,12 @@ const DONE: [(&str, &str); 6] = [
     ("settle_deleted", "SELECT NOT EXISTS (SELECT FROM outbox WHERE id = 2)"),
     ("settle_failed", "SELECT attempts = 1 FROM outbox WHERE id = 2"),
     ("prune", "SELECT NOT EXISTS (SELECT FROM outbox WHERE id = 4)"),
-    ("forget_expired", "SELECT NOT EXISTS (SELECT FROM outbox_unsettled WHERE id = 7)"),
+    ("forget_expired", "SELECT NOT EXISTS (SELECT FROM outbox_unsettled WHERE id = 8)"),
     ("forget_unsettled", "SELECT NOT EXISTS (SELECT FROM outbox_unsettled WHERE id = 1)"),
 ];
 
-/// Of each of two aggregates: an event that is pending, one that was published long ago, one that failed and is due. The first one, one
-/// that is published, and one that is gone are noted.
+/// Of each of two aggregates: an event that is pending, one that was published long ago, one that failed and is due. Noted are one that is
+/// pending, one that is published, and two that are gone.
 const ROWS: &str = "
     INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, payload, published_at, next_attempt_at)
     SELECT lpad(n::text, 32, '0')::uuid, 'order', aggregate_id, 'order.created', '{}', published_at, next_attempt_at
@@ -123,7 +121,8 @@ const ROWS: &str = "
     ORDER BY n;
     INSERT INTO outbox_unsettled (event_id, id, outcome, kind)
     SELECT event_id, id, 'published', 'locked' FROM outbox WHERE id IN (1, 3);
-    INSERT INTO outbox_unsettled (event_id, id, outcome, kind) VALUES (gen_random_uuid(), 7, 'expired', 'refused');
+    INSERT INTO outbox_unsettled (event_id, id, outcome, kind) VALUES
+        (gen_random_uuid(), 7, 'expired', 'refused'), (gen_random_uuid(), 8, 'expired', 'refused');
     INSERT INTO outbox_audit (actor, action) VALUES ('bob', 'retry')";
 
 /// What a statement did beside a lock.
