@@ -10,6 +10,7 @@ pub mod customer_stub;
 pub mod deliveries;
 pub mod enqueued;
 pub mod example;
+pub mod extreme_rows;
 pub mod fake_broker;
 pub mod foreign;
 pub mod frozen;

@@ -86,11 +86,7 @@ const STATEMENTS: [(&str, &str, WaitsFor); 37] = [
     ("probe_marking", "", CHANGES),
     ("prune", "0, 1000, 3600", CHANGES),
     ("settle_deleted", "'{1,2}', EVENT_IDS", CHANGES),
-    (
-        "settle_failed",
-        "'{1,2}', EVENT_IDS, '{no,no}', '{1,1}'",
-        CHANGES,
-    ),
+    ("settle_failed", "'{1,2}', EVENT_IDS, '{no,no}', '{1,1}'", CHANGES),
     ("settle_published", "'{1,2}', EVENT_IDS", CHANGES),
     ("take_lanes", "'{1}'", NOTHING),
     ("tell_in_flight", "'{1}'", NOTHING),
@@ -134,7 +130,8 @@ enum Did {
 
 fn sql(name: &str) -> anyhow::Result<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql/relay/queries");
-    let sql = std::fs::read_to_string(folder.join(format!("{name}.sql"))).context(name.to_owned())?;
+    let sql =
+        std::fs::read_to_string(folder.join(format!("{name}.sql"))).context(name.to_owned())?;
     let table: Result<OutboxTable, String> = "outbox".parse();
     Ok(table.map_err(anyhow::Error::msg)?.fill_in(&sql))
 }
@@ -184,8 +181,8 @@ async fn carry_out(session: &Client, name: &str, parameters: &str) -> anyhow::Re
 }
 
 #[tokio::test]
-async fn no_statement_waits_for_a_row_and_none_for_a_table_that_it_does_not_need() -> anyhow::Result<()>
-{
+async fn no_statement_waits_for_a_row_and_none_for_a_table_that_it_does_not_need()
+-> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.sql.batch_execute(ROWS).await?;
     let session = session(&outbox).await?;
