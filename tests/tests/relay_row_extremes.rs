@@ -68,8 +68,9 @@ impl Mode {
         for row in rows {
             let ahead = holds.entry(&row.aggregate).or_insert(Holds::No);
             let fate = match (row.next, *ahead) {
-                (Next::Later | Next::Never, _) | (_, Holds::All) => Fate::Left,
-                (Next::Untried, Holds::Untried) => Fate::Left,
+                (Next::Later | Next::Never, _)
+                | (_, Holds::All)
+                | (Next::Untried, Holds::Untried) => Fate::Left,
                 (Next::Due(_), Holds::Untried) => Fate::Beside,
                 (_, Holds::No) => fate_of(row),
             };
