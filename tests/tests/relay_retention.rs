@@ -75,6 +75,28 @@ async fn an_event_is_pruned_some_time_after_it_was_published_and_not_before() ->
 }
 
 #[tokio::test]
+async fn a_note_that_somebody_has_locked_spoils_no_pass() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("unused", "unused").await?;
+    outbox.sql.execute(ADD_PUBLISHED, &[&"2 hours"]).await?;
+    let note = "INSERT INTO outbox_unsettled (event_id, id, outcome, kind)
+                VALUES (gen_random_uuid(), 0, 'expired', 'refused')";
+    outbox.sql.batch_execute(note).await?;
+    let other = connect(&outbox.database.url).await?;
+    other.batch_execute("BEGIN; SELECT FROM outbox_unsettled FOR UPDATE").await?;
+    let relay = outbox.relay_process(&[("OUTBOX_RETENTION", "2s")]).await?;
+    relay.wait_for_line("pruned published events", PATIENCE).await?;
+    assert_eq!(outbox.count(EVENTS, &[]).await?, 0);
+    other.batch_execute("ROLLBACK").await?;
+    eventually("the note is gone", async || {
+        Ok(outbox.count("SELECT count(*) FROM outbox_unsettled", &[]).await? == 0)
+    })
+    .await?;
+    assert!(!relay.log().contains("could not be pruned"), "{}", relay.log());
+    Ok(())
+}
+
+#[tokio::test]
 async fn where_nothing_is_to_be_pruned_nothing_is() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
