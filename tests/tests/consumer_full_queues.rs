@@ -93,7 +93,7 @@ async fn what_a_full_dead_letter_queue_refuses_is_tried_again_and_not_charged() 
     full.empty().await?;
     let dead = counting.take(DEAD_LETTER_QUEUE).await?;
     let headers = dead.properties.headers().as_ref().context("headers")?.inner();
-    assert_eq!(headers.get("x-tries").and_then(|tries| tries.as_long_long_int()), Some(1));
+    assert_eq!(headers.get("x-tries").context("x-tries")?.as_long_long_int(), Some(1));
     assert_eq!(dead.data, b"broken");
     until(async || Ok(consumer.readiness().await?["notes"]["moves"].is_null().then_some(())))
         .await?;
