@@ -2,8 +2,10 @@
 
 pub mod authority;
 pub mod broker_user;
+pub mod changed_events;
 pub mod collector;
 pub mod consumer;
+pub mod contents;
 pub mod counting;
 pub mod customer_api;
 pub mod customer_stub;
@@ -15,6 +17,7 @@ pub mod fake_broker;
 pub mod foreign;
 pub mod frozen;
 pub mod held_up;
+pub mod hindered;
 pub mod listening;
 pub mod load;
 pub mod metrics;

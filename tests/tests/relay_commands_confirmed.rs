@@ -4,34 +4,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use lapin::message::BasicGetMessage;
+use pipeline_tests::changed_events::{add, before_a_proxy};
 use pipeline_tests::frozen::Frozen;
-use pipeline_tests::outbox::{Outbox, PATIENCE, Stepped, connect, eventually};
-use pipeline_tests::proxy::{Faults, Proxy};
+use pipeline_tests::outbox::{Outbox, PATIENCE, connect, eventually};
+use pipeline_tests::proxy::Faults;
 use pipeline_tests::relay_command::outbox_relay;
 use pipeline_tests::terminal::on_a_terminal;
-use serde_json::{Value, json};
+use serde_json::json;
 use stack::ProcessId;
 use tokio_postgres::Client;
 use uuid::Uuid;
-
-/// Adds an event; returns its `event_id`.
-async fn add(outbox: &Outbox, aggregate: &str, next: Option<&str>) -> anyhow::Result<String> {
-    let insert =
-        "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
-         VALUES ('order', $1, 'order.created', '{\"as\": \"before\"}', $2::text::timestamptz)
-         RETURNING event_id";
-    let row = outbox.sql.query_one(insert, &[&aggregate, &next]).await?;
-    Ok(row.get::<_, Uuid>(0).to_string())
-}
-
-/// An outbox whose relays reach their broker through a proxy, which can hold its answers.
-async fn before_a_proxy() -> anyhow::Result<(Outbox, Proxy)> {
-    let mut outbox = Outbox::new().await?;
-    outbox.queue("all", "#").await?;
-    let (broker, url) = Proxy::before(&outbox.vhost.amqp_url)?;
-    outbox.vhost.amqp_url = url;
-    Ok((outbox, broker))
-}
 
 #[tokio::test]
 async fn a_discarded_event_that_is_in_flight_is_told_and_no_other() -> anyhow::Result<()> {
@@ -243,68 +225,6 @@ async fn a_relay_that_may_not_read_what_people_did_is_named_and_goes_on() -> any
     add(&outbox, "2", None).await?;
     outbox.all_published().await?;
     assert!(!relay.log().contains("postgresql is not reachable"), "{}", relay.log());
-    Ok(())
-}
-
-/// A relay that has the first of three events of an aggregate in flight, and the others loaded; the others' ids.
-async fn loaded_ahead(outbox: &Outbox, broker: &Proxy) -> anyhow::Result<(Stepped, [String; 2])> {
-    let mut relay = outbox.relay(&[])?;
-    relay.until_idle().await?;
-    broker.to_client(Faults::HELD);
-    add(outbox, "1", None).await?;
-    let behind = [add(outbox, "1", None).await?, add(outbox, "1", None).await?];
-    // It begins the window and loads ahead in one and the same turn.
-    relay
-        .work_until(eventually("it is sent", async || Ok(outbox.depth("all").await? == 1)))
-        .await?;
-    Ok((relay, behind))
-}
-
-/// What the messages in the queue say.
-async fn arrived(outbox: &Outbox) -> anyhow::Result<Vec<String>> {
-    let messages = outbox.take_all("all").await?;
-    let said = messages.iter().map(|message| {
-        let body: Value = serde_json::from_slice(&message.delivery.data)?;
-        Ok(body["data"]["as"].as_str().context("it says")?.to_owned())
-    });
-    said.collect()
-}
-
-const EDIT: &str =
-    r#"UPDATE outbox SET payload = '{"as": "after"}' WHERE event_id = $1::text::uuid"#;
-
-#[tokio::test]
-async fn an_edit_of_an_event_that_was_loaded_ahead_is_what_is_published_after_a_second()
--> anyhow::Result<()> {
-    let (outbox, broker) = before_a_proxy().await?;
-    let (mut relay, [second, third]) = loaded_ahead(&outbox, &broker).await?;
-    for event in [&second, &third] {
-        outbox.sql.execute(EDIT, &[event]).await?;
-    }
-    // The age after which it is forgotten is what is tried here.
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_millis(1100) {
-        Box::pin(relay.relay.run_once()).await;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    broker.to_client(Faults::default());
-    relay.until_idle().await?;
-    assert_eq!(arrived(&outbox).await?, ["before", "after", "after"]);
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_edit_is_what_is_published_once_a_command_has_returned() -> anyhow::Result<()> {
-    let (outbox, broker) = before_a_proxy().await?;
-    let stuck = add(&outbox, "2", Some("infinity")).await?;
-    let (mut relay, [second, third]) = loaded_ahead(&outbox, &broker).await?;
-    outbox.sql.execute(EDIT, &[&second]).await?;
-    let arguments = ["discard", "--reason", "x", "--json", &stuck, &third];
-    let ended = relay.work_until(outbox.command(&arguments)).await?;
-    broker.to_client(Faults::default());
-    assert_eq!((ended.code, &ended.json()?["in_flight"]), (Some(0), &json!([])), "{ended:?}");
-    relay.until_idle().await?;
-    assert_eq!(arrived(&outbox).await?, ["before", "after"]);
     Ok(())
 }
 

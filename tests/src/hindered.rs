@@ -1,0 +1,101 @@
+//! An event whose row can't be changed when its outcome is known, and others beside it.
+
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::outbox::{Outbox, Stepped, connect, event_id, eventually};
+
+/// How many events are noted.
+pub const NOTED: &str = "SELECT count(*) FROM outbox_unsettled";
+
+/// Events of other aggregates.
+pub const ADD_OTHERS: &str =
+    "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
+     SELECT 'order', 'other ' || n, 'order.created', '{}' FROM generate_series(1, 200) AS n";
+
+/// How many of them are pending.
+pub const OTHERS_PENDING: &str =
+    "SELECT count(*) FROM outbox WHERE aggregate_id LIKE 'other %' AND published_at IS NULL";
+
+/// Adds events of other aggregates, and waits until they are published and marked.
+///
+/// # Errors
+/// When it takes too long, or a server does not answer.
+pub async fn others_are_served(outbox: &Outbox) -> anyhow::Result<()> {
+    outbox.sql.batch_execute(ADD_OTHERS).await?;
+    let served = async || Ok(outbox.count(OTHERS_PENDING, &[]).await? == 0);
+    eventually("the others are published and marked", served).await
+}
+
+/// An outbox with one event, of the aggregate `hindered`.
+///
+/// # Errors
+/// When it takes too long, or a server does not answer.
+pub async fn hindered() -> anyhow::Result<Outbox> {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "order.created").await?;
+    outbox.add("hindered", "order.created").await?;
+    Ok(outbox)
+}
+
+/// A transaction of somebody else's that has done `sql`.
+///
+/// # Errors
+/// When it takes too long, or a server does not answer.
+pub async fn somebody(outbox: &Outbox, sql: &str) -> anyhow::Result<Client> {
+    let other = connect(&outbox.database.url).await?;
+    other.batch_execute(&format!("BEGIN; {sql}")).await?;
+    Ok(other)
+}
+
+/// The row of the event that came first.
+pub const FIRST: &str = "id = (SELECT min(id) FROM outbox)";
+
+/// The ids of the messages, of the aggregate `hindered` and of all others.
+///
+/// # Errors
+/// When it takes too long, or a server does not answer.
+pub async fn sent(outbox: &Outbox) -> anyhow::Result<(Vec<Uuid>, usize)> {
+    let row = "SELECT event_id FROM outbox WHERE aggregate_id = 'hindered' ORDER BY id";
+    let ids: Vec<Uuid> = outbox.sql.query(row, &[]).await?.iter().map(|row| row.get(0)).collect();
+    let messages = outbox.take_all("all").await?;
+    let messages = messages.iter().map(event_id).collect::<anyhow::Result<Vec<Uuid>>>()?;
+    let (hindered, others): (Vec<_>, Vec<_>) =
+        messages.into_iter().partition(|id| ids.contains(id));
+    Ok((hindered, others.len()))
+}
+
+/// Steps until the events of other aggregates are published and marked, while the database counts as up.
+///
+/// # Errors
+/// When it takes too long, or a server does not answer.
+pub async fn others_are_published(outbox: &Outbox, relay: &mut Stepped) -> anyhow::Result<()> {
+    let health = relay.health.clone();
+    relay.work_until(others_are_served(outbox)).await?;
+    assert!(health.is_ready(), "{:?}", health.statuses());
+    Ok(())
+}
+
+/// Steps until the first event is noted, and adds one behind it; what the note says hinders it.
+///
+/// # Errors
+/// When it takes too long, or a server does not answer.
+pub async fn noted(
+    outbox: &Outbox,
+    relay: &mut Stepped,
+) -> anyhow::Result<(String, Option<String>)> {
+    relay
+        .work_until(eventually("it is noted", async || Ok(outbox.count(NOTED, &[]).await? == 1)))
+        .await?;
+    let row = outbox.sql.query_one("SELECT kind, reason FROM outbox_unsettled", &[]).await?;
+    let state = "SELECT state FROM outbox_pending ORDER BY id LIMIT 1";
+    assert_eq!(outbox.sql.query_one(state, &[]).await?.get::<_, &str>(0), "unsettled");
+    // Behind it, from now on.
+    outbox.add("hindered", "order.created").await?;
+    Ok((row.get(0), row.get(1)))
+}
+
+/// A trigger that does `{}` when the first event's row is to be changed.
+pub const GUARD: &str = "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$
+     BEGIN IF new.aggregate_id = 'hindered' AND new.id = (SELECT min(id) FROM outbox) THEN {} END IF; RETURN new; END $$;
+     CREATE TRIGGER guard BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION guard()";
