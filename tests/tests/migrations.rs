@@ -1,6 +1,6 @@
 //! Migrations while several versions and replicas of a service are about.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use pipeline_tests::pipeline::{PATIENCE, connect};
 use stack::Service;
 
@@ -46,6 +46,38 @@ async fn an_old_program_accepts_a_newer_schema_with_a_warning() -> anyhow::Resul
         let warnings: Vec<&str> = log.lines().filter(|line| line.contains("newer than")).collect();
         assert_eq!(warnings.len(), 1, "{program}: {log}");
         assert!(warnings[0].contains("of_a_later_release"), "{}", warnings[0]);
+    }
+    Ok(())
+}
+
+/// As where the schema is the owner's, and programs run as roles that may use it.
+#[tokio::test]
+async fn a_role_that_may_create_nothing_is_content_with_a_schema_that_is_up_to_date()
+-> anyhow::Result<()> {
+    let servers = stack::shared().await?;
+    for program in ["order-service", "customer-service"] {
+        let database = servers.database("modest").await?;
+        let owner = connect(&database.url).await?;
+        let role = format!("{}_modest", database.name);
+        let grant = format!(
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+             CREATE ROLE {role} LOGIN PASSWORD 'modest';
+             GRANT USAGE ON SCHEMA public TO {role}"
+        );
+        owner.batch_execute(&grant).await?;
+        let (_, address) = database.url.split_once('@').context("an address")?;
+        let url = format!("postgres://{role}:modest@{address}");
+        let early = migrate(program, &url).await?;
+        ensure!(!early.wait_exit(PATIENCE).await?.success(), "{program} made a schema");
+        ensure!(early.log().contains("permission denied"), "{}", early.log());
+
+        ensure!(migrate(program, &database.url).await?.wait_exit(PATIENCE).await?.success());
+        owner
+            .batch_execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"))
+            .await?;
+        let late = migrate(program, &url).await?;
+        ensure!(late.wait_exit(PATIENCE).await?.success(), "{program}: {}", late.last_lines());
+        owner.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use clap::{ArgAction, Args};
 use refinery::error::Kind;
-use refinery::{Report, Runner};
+use refinery::{Migration, Report, Runner};
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Session, chain, connect, reason};
@@ -49,15 +49,18 @@ pub async fn migrate(url: &DatabaseUrl, runner: Runner) -> Result<Report, Migrat
     let mut session = connect(url, "migrate")
         .await
         .map_err(|error| MigrateError::Unreachable(format!("{error:#}")))?;
-    lock(&session).await?;
     let runner = runner.set_abort_missing(false).set_abort_divergent(true);
-    let known = runner.get_migrations().iter().map(refinery::Migration::version).max();
-    let report =
+    let known = runner.get_migrations().iter().map(Migration::version).max();
+    let report = if is_up_to_date(&runner, &mut session).await {
+        Report::new(Vec::new())
+    } else {
+        lock(&session).await?;
         runner.run_async(&mut session.client).await.map_err(|error| match error.kind() {
             Kind::DivergentVersion(_, applied) => MigrateError::Changed(applied.to_string()),
             _ if is_interrupted(&error) => MigrateError::Unreachable(chain(&error)),
             _ => MigrateError::Failed(chain(&error)),
-        })?;
+        })?
+    };
     for migration in report.applied_migrations() {
         tracing::info!(%migration, "applied a migration");
     }
@@ -66,6 +69,21 @@ pub async fn migrate(url: &DatabaseUrl, runner: Runner) -> Result<Report, Migrat
         tracing::warn!(schema = %newest, "the database's schema is newer than this program; going on with it");
     }
     Ok(report)
+}
+
+/// Whether every migration is applied as it is here. Then nothing is to be done, for which a role may lack the rights: it needs none to
+/// create anything.
+async fn is_up_to_date(runner: &Runner, session: &mut Session) -> bool {
+    let Ok(applied) = runner.get_applied_migrations_async(&mut session.client).await else {
+        // There is no history yet, or it may not be read: migrating tells.
+        return false;
+    };
+    let is_applied = |migration: &Migration| {
+        applied.iter().any(|one| {
+            one.version() == migration.version() && one.checksum() == migration.checksum()
+        })
+    };
+    runner.get_migrations().iter().all(is_applied)
 }
 
 /// [`migrate`], waiting for a database that can't be reached yet for as long as it takes. `None` when told to stop.
