@@ -92,7 +92,7 @@ impl Apart {
         places
     }
 
-    /// Whether the event was in the window in flight. It is no more.
+    /// Removes the event from the window in flight; says whether it was in it.
     pub(crate) fn landed(&mut self, id: i64) -> bool {
         self.in_flight.remove(&id)
     }

@@ -215,7 +215,7 @@ impl Flight {
         others
     }
 
-    /// In their order, to the front.
+    /// In their order, to the front; those that go apart, to the end.
     fn put_back(&mut self, queue: &mut Queue, places: Vec<Place>) {
         for place in places.into_iter().rev() {
             if self.apart.landed(place.id) {

@@ -3,8 +3,9 @@
 use anyhow::{Context as _, ensure};
 use pipeline_tests::consumer::Consumer;
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until};
+use pipeline_tests::rabbitmqctl::rabbitmqctl;
 use serde_json::json;
-use stack::Management;
+use stack::{Management, RabbitServer};
 
 type Tested = anyhow::Result<()>;
 
@@ -121,4 +122,36 @@ async fn what_no_queue_takes_is_kept_and_when_it_is_too_much_the_counting_stops(
     counting.publish_all(orders_of(1, customer)).await?;
     counting.counted(customer, 41).await?;
     counting.finished(consumer).await
+}
+
+/// The broker was told to take smaller messages than it has: it closes the channel over such a one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_the_broker_closes_the_channel_over_keeps_no_other_from_being_moved()
+-> Tested {
+    let server = RabbitServer::start_temporary().await?;
+    let database = stack::shared().await?.database("customers").await?;
+    let counting = Counting::with(database, server.vhost("consumer").await?).await?;
+    let customer = counting.customer().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    let broken = |_| b"broken".to_vec();
+    let huge = vec![b'x'; 3 << 20];
+    counting.publish_all((0..5).map(broken).chain([huge]).chain((0..5).map(broken))).await?;
+    counting.publish_all(orders_of(5, customer)).await?;
+    rabbitmqctl(
+        &server,
+        &[
+            "eval",
+            "application:set_env(rabbit, max_message_size, 2097152), persistent_term:put(max_message_size, 2097152).",
+        ],
+    )?;
+    let consumer = counting.consumer(&[]).await?;
+    counting.counted(customer, 5).await?;
+    until(async || Ok((counting.waiting(DEAD_LETTER_QUEUE).await? == 10).then_some(()))).await?;
+    let note = note(&consumer).await?;
+    ensure!(note.contains("the broker refuses the message"), "{note}");
+    consumer.stop().await?;
+    assert_eq!(counting.waiting(QUEUE).await?, 1, "the huge one is back");
+    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 10, "none is copied twice");
+    Ok(())
 }

@@ -1,5 +1,9 @@
 //! Events that wait for what somebody else does to the consumer's database: the others are counted, and nothing is charged.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::time::SystemTime;
+
 use anyhow::{Context as _, ensure};
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, RETRY_QUEUE, orders_of, until};
 use pipeline_tests::pipeline::connect;
@@ -30,6 +34,32 @@ async fn a_customer_that_somebody_has_locked_delays_nobody_elses_events() -> Tes
     }
     counting.finished(consumer).await?;
     assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0, "a lock is charged to no message");
+    Ok(())
+}
+
+/// As another consumer has it whose commits are slow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_is_soon_gone_moves_no_event() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let consumer = counting.consumer(&["--rabbitmq-retry-ttl-ms", "600000"]).await?;
+    let other = connect(&counting.database.url).await?;
+    other.batch_execute("BEGIN; SELECT FROM customers FOR UPDATE").await?;
+    counting.publish_all(orders_of(5, customer)).await?;
+    // For longer than one transaction waits.
+    let waits = "SELECT query_start FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = 'customer-service consumer' AND wait_event_type = 'Lock'";
+    let begun = RefCell::new(HashSet::<SystemTime>::new());
+    until(async || {
+        let seen = counting.sql.query_opt(waits, &[]).await?;
+        begun.borrow_mut().extend(seen.map(|row| row.get::<_, SystemTime>(0)));
+        Ok((begun.borrow().len() == 2).then_some(()))
+    })
+    .await?;
+    other.batch_execute("ROLLBACK").await?;
+    counting.counted(customer, 5).await?;
+    counting.finished(consumer).await?;
+    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
     Ok(())
 }
 
@@ -99,6 +129,32 @@ async fn one_event_that_always_takes_too_long_holds_up_no_other_and_is_not_charg
     counting.sql.batch_execute("DROP TRIGGER slow ON customers").await?;
     counting.counted(slow, 1).await?;
     counting.finished(consumer).await?;
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_too_slow_for_any_event_is_down_and_nothing_is_moved() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let stuck = "CREATE FUNCTION stuck() RETURNS trigger LANGUAGE plpgsql
+                     AS $$ BEGIN PERFORM pg_sleep(60); RETURN new; END $$;
+                 CREATE TRIGGER stuck BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION stuck()";
+    counting.sql.batch_execute(stuck).await?;
+    let settings = [&SOON[..], &["--database-statement-timeout", "200ms"]].concat();
+    counting.consumer(&settings).await?.stop().await?;
+    counting.publish_all(orders_of(100, customer)).await?;
+    let consumer = counting.unready_consumer(&settings).await?;
+    until(async || {
+        let reason =
+            consumer.readiness().await?["dependencies"]["postgresql"]["reason"].to_string();
+        Ok(reason.contains("statement timeout").then_some(()))
+    })
+    .await?;
+    counting.sql.batch_execute("DROP TRIGGER stuck ON customers").await?;
+    counting.counted(customer, 100).await?;
+    counting.finished(consumer).await?;
+    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
     assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
     Ok(())
 }

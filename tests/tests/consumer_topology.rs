@@ -63,9 +63,9 @@ async fn a_queue_with_other_arguments_is_consumed_from_and_named_with_what_diffe
     counting.channel.queue_declare(QUEUE.into(), durable, FieldTable::default()).await?;
 
     let service = counting.consumer_process(&[]).await?;
-    let line = service.wait_for_line("going on with what is there", PATIENCE).await?;
+    let line = service.wait_for_line("using what is there", PATIENCE).await?;
     for part in [
-        "queue customer.orders_count exists already",
+        "queue customer.orders_count already exists",
         "x-dead-letter-exchange",
         "orders.dlx",
         "delete it",
@@ -77,7 +77,7 @@ async fn a_queue_with_other_arguments_is_consumed_from_and_named_with_what_diffe
     let url = format!("{}/readyz", address(&service, "operations port is open").await?);
     let readiness: Value = stack::http_client()?.get(&url).send().await?.json().await?;
     let note = readiness["notes"]["topology"].as_str().context("a note")?;
-    assert!(note.contains("customer.orders_count exists already"), "{note}");
+    assert!(note.contains("customer.orders_count already exists"), "{note}");
     counting.publish_all(orders_of(3, customer)).await?;
     counting.counted(customer, 3).await?;
 
@@ -91,6 +91,34 @@ async fn a_queue_with_other_arguments_is_consumed_from_and_named_with_what_diffe
     counting.counted(customer, 4).await
 }
 
+/// Somebody else made it, so that what is sent there would expire into nothing.
+#[tokio::test]
+async fn nothing_is_sent_to_a_retry_queue_that_would_not_give_it_back() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    counting.channel.queue_declare(RETRY_QUEUE.into(), durable, FieldTable::default()).await?;
+    let consumer = counting.consumer(&["--rabbitmq-retry-ttl-ms", "1"]).await?;
+    let stranger = Uuid::new_v4();
+    counting.publish_all(orders_of(3, stranger)).await?;
+    counting.publish_all(orders_of(20, customer)).await?;
+    counting.counted(customer, 20).await?;
+    let note = until(async || {
+        Ok(consumer.readiness().await?["notes"]["moves"].as_str().map(str::to_owned))
+    });
+    let note = note.await?;
+    assert!(note.contains("nothing is sent to customer.orders_count.retry"), "{note}");
+    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
+
+    consumer.stop().await?;
+    assert_eq!(counting.waiting(QUEUE).await?, 3, "they are back");
+    counting.channel.queue_delete(RETRY_QUEUE.into(), QueueDeleteOptions::default()).await?;
+    counting.add_customer(stranger).await?;
+    let consumer = counting.consumer(&[]).await?;
+    counting.counted(stranger, 3).await?;
+    counting.finished(consumer).await
+}
+
 #[tokio::test]
 async fn an_exchange_of_another_type_is_named_and_what_is_bound_to_it_is_consumed() -> Tested {
     let counting = Counting::start().await?;
@@ -102,7 +130,7 @@ async fn an_exchange_of_another_type_is_named_and_what_is_bound_to_it_is_consume
         .exchange_declare(name.into(), ExchangeKind::Fanout, durable, FieldTable::default())
         .await?;
     let service = counting.consumer_process(&[]).await?;
-    let line = service.wait_for_line("exchange orders.events exists already", PATIENCE).await?;
+    let line = service.wait_for_line("exchange orders.events already exists", PATIENCE).await?;
     assert!(line.contains("'topic'") && line.contains("'fanout'"), "{line}");
     ready(&service).await?;
     counting.publish_all(orders_of(3, customer)).await?;
@@ -144,7 +172,7 @@ async fn a_limit_of_the_virtual_host_is_named_and_nobody_is_told_to_delete_a_que
         Ok(reason.contains("limit").then_some(reason))
     })
     .await?;
-    assert!(!reason.contains("exists already") && !reason.contains("delete it"), "{reason}");
+    assert!(!reason.contains("already exists") && !reason.contains("delete it"), "{reason}");
     user.limit_vhost("max-queues", -1).await?;
     consumer.ready().await?;
     consumer.stop().await

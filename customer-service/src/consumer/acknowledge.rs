@@ -1,6 +1,6 @@
 //! Answers the broker: moves messages elsewhere, acknowledges those that are done, keeps those that can't be moved for a while.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,24 @@ use super::topology::DEAD_LETTER_EXCHANGE;
 
 /// How long a message that no queue takes is kept before it returns to its own. RabbitMQ ends a consumer that keeps one for 30 minutes
 /// (<https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout>).
-const KEPT_FOR: Duration = Duration::from_mins(1);
+pub(super) const KEPT_FOR: Duration = Duration::from_mins(1);
+
+/// Why messages could not be dealt with on this channel.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The channel, or the way to the broker, is gone; or too many messages have nowhere to go.
+    Broker(String),
+    /// A queue or an exchange is missing.
+    Missing(String),
+}
 
 /// The other end of an [`Intake`](super::intake::Intake).
 pub(super) struct Acknowledger {
     channel: Arc<Channel>,
     mover: Mover,
     args: IntakeArgs,
+    /// Whether declaring everything anew may mend what is missing: not again shortly after it did not.
+    pub(super) may_declare: bool,
     /// Tags of the messages that could not be moved, the oldest first.
     kept: Vec<(Instant, u64)>,
     /// By exchange, why messages were not taken the last time.
@@ -30,26 +41,86 @@ pub(super) struct Acknowledger {
 impl Acknowledger {
     /// For what was delivered on `channel`.
     pub(super) const fn new(channel: Arc<Channel>, mover: Mover, args: IntakeArgs) -> Self {
-        Self { channel, mover, args, kept: Vec::new(), refusals: BTreeMap::new() }
+        Self {
+            channel,
+            mover,
+            args,
+            may_declare: true,
+            kept: Vec::new(),
+            refusals: BTreeMap::new(),
+        }
     }
 
-    /// Moves messages of a batch elsewhere; each is told its fate.
+    /// Acknowledges the messages with these tags, which had their effect. There may be others between them.
     ///
     /// # Errors
-    /// With the reason when the fate of some is unknown.
-    pub(super) async fn divert(&mut self, moves: &mut [Move<'_>]) -> Result<(), String> {
-        let diverted = self.mover.divert(moves, &self.args).await;
+    /// When the channel is gone: the messages will be delivered again.
+    pub(super) async fn acknowledge(&self, tags: &[u64], are_all: bool) -> Result<(), Trouble> {
+        let acknowledging = async {
+            match tags.last() {
+                Some(last) if are_all && self.kept.is_empty() => {
+                    self.channel.acknowledge_up_to(*last).await
+                }
+                _ => self.channel.acknowledge(tags).await,
+            }
+        };
+        in_time("take an answer", acknowledging).await.map_err(Trouble::Broker)
+    }
+
+    /// Moves messages elsewhere, and acknowledges those that are there. The others are kept for a while.
+    ///
+    /// # Errors
+    /// When the fate of some is unknown, when a queue is missing, or when more are kept than half of the prefetch: all that is not acknowledged
+    /// will be delivered again.
+    pub(super) async fn divert(&mut self, moves: &mut [Move<'_>]) -> Result<(), Trouble> {
+        if moves.is_empty() {
+            return Ok(());
+        }
+        if !self.channel.is_open() {
+            // The originals are back in their queue: each would have a copy.
+            return Err(Trouble::Broker("the broker closed the channel".to_owned()));
+        }
+        for one in moves.iter() {
+            self.refusals.remove(one.exchange());
+        }
+        let diverted = self.mover.divert(moves, &self.args, self.may_declare).await;
+        let (mut moved, mut missing) = (Vec::new(), None);
+        let (now, kept) = (Instant::now(), self.kept.len());
         for one in moves.iter() {
             if let Some(why) = &one.put_off {
                 self.refusals.insert(DEAD_LETTER_EXCHANGE, why.clone());
             }
+            let tag = one.delivery.envelope.tag;
             match &one.fate {
-                Fate::Moved => drop(self.refusals.remove(one.exchange())),
-                Fate::Refused(why) => drop(self.refusals.insert(one.exchange(), why.clone())),
-                Fate::Unknown | Fate::Unroutable(_) => (),
+                Fate::Moved => moved.push(tag),
+                Fate::Refused(why) => {
+                    self.refusals.insert(one.exchange(), why.clone());
+                    self.kept.push((now, tag));
+                }
+                Fate::Unroutable(why) => missing = Some(why.clone()),
+                Fate::Unknown => (),
             }
         }
-        diverted
+        let put_off = moves.iter().filter(|one| one.put_off.is_some()).count();
+        if let Some(why) = self.trouble() {
+            let kept = self.kept.len() - kept;
+            tracing::warn!(
+                put_off,
+                kept,
+                why,
+                "messages can't be moved to where they belong: they are tried again"
+            );
+        }
+        self.acknowledge(&moved, false).await?;
+        diverted.map_err(Trouble::Broker)?;
+        if let Some(why) = missing {
+            return Err(Trouble::Missing(why));
+        }
+        if self.kept.len() > usize::from(self.args.consumer_prefetch) / 2 {
+            let (kept, why) = (self.kept.len(), self.trouble().unwrap_or_default());
+            return Err(Trouble::Broker(format!("{kept} messages have nowhere to go: {why}")));
+        }
+        Ok(())
     }
 
     /// Why messages can't be moved to where they belong, for people.
@@ -58,53 +129,15 @@ impl Acknowledger {
         (!refusals.is_empty()).then(|| refusals.join("; "))
     }
 
-    /// Acknowledges the messages with these tags, in their order, but for those of `moves` that were not moved. Each of the others must have
-    /// had its effect or be stored elsewhere.
-    ///
-    /// # Errors
-    /// With the reason when the channel is gone (the messages will be delivered again), when a queue is missing, or when more are kept than half
-    /// of the prefetch.
-    pub(super) async fn acknowledge(
-        &mut self,
-        tags: impl Iterator<Item = u64>,
-        moves: &[Move<'_>],
-    ) -> Result<(), String> {
-        let unmoved = moves.iter().filter(|one| one.fate != Fate::Moved);
-        let unmoved: HashSet<u64> = unmoved.map(|one| one.delivery.envelope.tag).collect();
-        let done: Vec<u64> = tags.filter(|tag| !unmoved.contains(tag)).collect();
-        let is_whole = unmoved.is_empty() && self.kept.is_empty();
-        let now = Instant::now();
-        self.kept.extend(unmoved.into_iter().map(|tag| (now, tag)));
-        let acknowledging = async {
-            match done.last() {
-                Some(last) if is_whole => self.channel.acknowledge_up_to(*last).await,
-                _ => self.channel.acknowledge(&done).await,
-            }
-        };
-        in_time("take an answer", acknowledging).await?;
-        self.return_kept().await?;
-        let unroutable = moves.iter().find_map(|one| match &one.fate {
-            Fate::Unroutable(why) => Some(why.clone()),
-            _ => None,
-        });
-        if let Some(why) = unroutable {
-            return Err(why);
-        }
-        if self.kept.len() > usize::from(self.args.consumer_prefetch) / 2 {
-            let why = self.trouble().unwrap_or_default();
-            return Err(format!("{} messages have nowhere to go: {why}", self.kept.len()));
-        }
-        Ok(())
-    }
-
     /// Returns the messages to their queue that were kept for long enough: they are tried again.
     ///
     /// # Errors
-    /// With the reason when the channel is gone.
-    pub(super) async fn return_kept(&mut self) -> Result<(), String> {
-        let young = self.kept.partition_point(|(since, _)| since.elapsed() >= KEPT_FOR);
-        let tags: Vec<u64> = self.kept.drain(..young).map(|(_, tag)| tag).collect();
-        in_time("take an answer", self.channel.return_to_queue(&tags)).await
+    /// When the channel is gone.
+    pub(super) async fn return_kept(&mut self) -> Result<(), Trouble> {
+        let old = self.kept.partition_point(|(since, _)| since.elapsed() >= KEPT_FOR);
+        let tags: Vec<u64> = self.kept.drain(..old).map(|(_, tag)| tag).collect();
+        let returning = self.channel.return_to_queue(&tags);
+        in_time("take an answer", returning).await.map_err(Trouble::Broker)
     }
 
     /// Closes the channel: whatever is not acknowledged returns to the queue at once.

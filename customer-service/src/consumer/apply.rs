@@ -2,7 +2,7 @@
 //! parts until that one stands alone.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use service_kit::backoff::Backoff;
 use uuid::Uuid;
@@ -14,8 +14,11 @@ use super::ledger::{Ledger, Outcome};
 /// How many times a transaction that met another one is tried before the database counts as unusable.
 const CONFLICTS: u32 = 20;
 
-/// Events in a transaction at the most.
-pub(super) const LARGEST_PART: usize = 1 << 16;
+/// How long a batch waits for locked customers. Other consumers have them for longer than a transaction waits, where commits are slow.
+const LOCKED_LIMIT: Duration = Duration::from_secs(1);
+
+/// So many events, one after the other, for which a transaction takes too long: it is not the events, the database can't be used.
+const TOO_SLOW: u32 = 3;
 
 /// Applies `events`; says what became of each `event_id`. When one stands in it several times the first is taken.
 ///
@@ -29,15 +32,22 @@ pub(super) async fn apply(
     for event in events {
         firsts.entry(event.event_id).or_insert(event);
     }
-    let events: Vec<OrderCreated> = firsts.into_values().collect();
-    let mut parts: Vec<Vec<OrderCreated>> =
-        events.chunks(ledger.part_size).map(<[_]>::to_vec).collect();
-    parts.reverse();
-    let mut outcomes = HashMap::with_capacity(events.len());
-    while let Some(part) = parts.pop() {
+    let (slow, others): (Vec<_>, Vec<_>) =
+        firsts.into_values().partition(|event| ledger.slow.contains(&event.event_id));
+    // The last one is the next: what was too slow before comes when all others are counted, each by itself.
+    let mut parts: Vec<Vec<OrderCreated>> = slow.into_iter().map(|event| vec![event]).collect();
+    parts.push(others);
+    let mut outcomes = HashMap::new();
+    let (begun, mut too_slow_alone) = (Instant::now(), 0);
+    while let Some(mut part) = parts.pop() {
+        if part.len() > ledger.part_size {
+            let rest = part.split_off(ledger.part_size);
+            parts.push(rest);
+        }
         match count_despite_conflicts(ledger, &part).await {
             Ok(counted) => {
-                ledger.part_size = ledger.part_size.max(2 * part.len()).min(LARGEST_PART);
+                too_slow_alone = 0;
+                ledger.fits(&part);
                 outcomes.extend(counted);
             }
             Err(Fault::Message(reason)) => {
@@ -53,16 +63,29 @@ pub(super) async fn apply(
                     split(free, Outcome::HeldUp(reason), &mut parts, &mut outcomes);
                     continue;
                 }
-                outcomes.extend(held_up.iter().map(|event| {
-                    let reason = format!("customer {} is locked", event.customer_id);
-                    (event.event_id, Outcome::HeldUp(reason))
-                }));
+                if begun.elapsed() < LOCKED_LIMIT {
+                    parts.push(held_up);
+                } else {
+                    outcomes.extend(held_up.iter().map(|event| {
+                        let reason = format!("customer {} is locked", event.customer_id);
+                        (event.event_id, Outcome::HeldUp(reason))
+                    }));
+                }
                 parts.extend(Some(free).filter(|free| !free.is_empty()));
             }
             Err(Fault::TooSlow(reason)) => {
                 ledger.probe().await?;
-                ledger.part_size = part.len().div_ceil(2);
-                split(part, Outcome::HeldUp(reason), &mut parts, &mut outcomes);
+                if let [event] = part.as_slice() {
+                    too_slow_alone += 1;
+                    if too_slow_alone == TOO_SLOW {
+                        return Err(reason);
+                    }
+                    ledger.remember_slow(event.event_id);
+                    outcomes.insert(event.event_id, Outcome::HeldUp(reason));
+                } else {
+                    ledger.part_size = part.len().div_ceil(2);
+                    parts.push(part);
+                }
             }
             Err(Fault::Database(reason) | Fault::Conflict(reason)) => return Err(reason),
         }

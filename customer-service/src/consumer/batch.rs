@@ -2,7 +2,7 @@
 
 use service_kit::amqp::Delivery;
 
-use super::acknowledge::Acknowledger;
+use super::acknowledge::{Acknowledger, Trouble};
 use super::apply::apply;
 use super::divert::Move;
 use super::event::{Reading, read};
@@ -21,6 +21,17 @@ pub(super) enum Interruption {
     Database(String),
     /// The broker, or the way to it, can't be used.
     Broker(String),
+    /// A queue or an exchange is missing: everything is to be declared anew.
+    Missing(String),
+}
+
+impl From<Trouble> for Interruption {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Broker(reason) => Self::Broker(reason),
+            Trouble::Missing(reason) => Self::Missing(reason),
+        }
+    }
 }
 
 /// A message, and what it is.
@@ -105,23 +116,26 @@ impl Batch {
         drop(transaction);
 
         let mut tally = Tally::new(outcomes);
-        let mut moves = Vec::new();
+        let (mut moves, mut done) = (Vec::new(), Vec::new());
         for (index, Message { delivery, reading }) in self.messages.iter().enumerate() {
             if let Some((reason, hope)) = tally.verdict(reading) {
                 traced.moved(index, &reason);
                 moves.push(Move::new(delivery, reason, hope, max_retries));
+            } else {
+                done.push(delivery.envelope.tag);
             }
         }
-        let diverted = acknowledger.divert(&mut moves).await;
-        // Also when some could not be moved: what is acknowledged is not counted or copied once more.
-        let tags = self.messages.iter().map(|message| message.delivery.envelope.tag);
-        let acknowledged = acknowledger.acknowledge(tags, &moves).await;
         tally.report();
         metrics::batch(
             self.messages.iter().filter(|one| one.delivery.envelope.redelivered).count(),
         );
+        // First, as moving may take long or fail: what was counted is not delivered again over it.
+        acknowledger.acknowledge(&done, moves.is_empty()).await?;
+        let diverted = acknowledger.divert(&mut moves).await;
         moves.iter().for_each(Move::report);
-        diverted.and(acknowledged).map_err(Interruption::Broker)
+        diverted?;
+        acknowledger.return_kept().await?;
+        Ok(())
     }
 }
 

@@ -22,7 +22,8 @@ use super::traced::{event_id, trace_id};
 /// for a while, and later all that was sent: each new try would be one more copy. A broker that is gone is noticed by its heartbeats.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(60);
 
-/// The broker's word for what is not there (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
+/// What the broker closes a channel with (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
+const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 
 /// What a frame needs besides the headers: other properties, each at most 255 bytes.
@@ -57,7 +58,7 @@ pub(super) enum Fate {
     Moved,
     /// The broker did not take it, and why.
     Refused(String),
-    /// Where it is to go is not there, and why: it may be when all is declared anew.
+    /// Where it is to go is missing, and why: declaring everything anew may help.
     Unroutable(String),
 }
 
@@ -99,6 +100,11 @@ impl<'a> Move<'a> {
         }
     }
 
+    /// Whether it is still to be published there.
+    pub(super) fn goes_to(&self, exchange: &str) -> bool {
+        self.exchange() == exchange && self.fate == Fate::Unknown
+    }
+
     pub(super) const fn exchange(&self) -> &'static str {
         match self.destination {
             Destination::Retry { .. } => RETRY_EXCHANGE,
@@ -106,30 +112,13 @@ impl<'a> Move<'a> {
         }
     }
 
-    /// Tells metrics and log.
+    /// Tells metrics and log, if it was moved.
     pub(super) fn report(&self) {
-        let event_id = event_id(self.delivery);
-        let trace_id = trace_id(self.delivery).map(display);
-        if self.put_off.is_some() {
-            tracing::warn!(
-                event_id,
-                trace_id,
-                reason = self.reason,
-                "a message can't be dead-lettered: it is tried again"
-            );
-        }
-        if let Fate::Refused(why) = &self.fate {
-            tracing::warn!(
-                event_id,
-                trace_id,
-                reason = self.reason,
-                why,
-                "a message has nowhere to go: it is kept for a while"
-            );
-        }
         if self.fate != Fate::Moved {
             return;
         }
+        let event_id = event_id(self.delivery);
+        let trace_id = trace_id(self.delivery).map(display);
         match self.destination {
             Destination::Retry { count } => {
                 metrics::events("retried", 1);
@@ -155,6 +144,15 @@ impl<'a> Move<'a> {
     }
 }
 
+/// How the broker took messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It told of each.
+    Told,
+    /// It closed the channel over one of them: those whose fate is unknown are to be sent one by one.
+    Closed,
+}
+
 /// Publishes those of `moves` to `exchange` that go there and are not there yet, and waits until the broker has told of each.
 ///
 /// # Errors
@@ -165,42 +163,52 @@ pub(super) async fn publish(
     moves: &mut [Move<'_>],
     args: &IntakeArgs,
     frame_max: usize,
-) -> Result<(), String> {
+) -> Result<Taken, String> {
     let now = OffsetDateTime::now_utc();
     let room = frame_max.saturating_sub(FRAME_OVERHEAD);
-    let is_next = |one: &&mut Move<'_>| one.exchange() == exchange && one.fate == Fate::Unknown;
-    let mut there: Vec<_> = moves.iter_mut().filter(is_next).collect();
+    let mut there: Vec<_> = moves.iter_mut().filter(|one| one.goes_to(exchange)).collect();
     let messages: Vec<Message> = there.iter().map(|one| message(one, now, args, room)).collect();
     let published = timeout(CONFIRM_LIMIT, channel.publish(&exchange.into(), &messages)).await;
-    // The broker closed the channel over all that it did not tell of.
-    let closed = match &published {
-        Ok(Err(Failure::Refused(Goodbye { code: NOT_FOUND, said }))) => {
-            Fate::Unroutable(said.clone())
-        }
-        Ok(Err(Failure::Refused(Goodbye { said, .. }))) => {
-            Fate::Refused(format!("the exchange {exchange} takes nothing: {said}"))
-        }
-        _ => Fate::Unknown,
+    let goodbye = match &published {
+        Ok(Err(Failure::Refused(goodbye))) => Some(goodbye),
+        _ => None,
     };
-    let queue = if exchange == RETRY_EXCHANGE { RETRY_QUEUE } else { DEAD_LETTER_QUEUE };
+    let is_alone = there.len() == 1;
     for (one, outcome) in there.iter_mut().zip(channel.outcomes(&messages)) {
         one.fate = match outcome {
             Some(Outcome::Confirmed) => Fate::Moved,
             Some(Outcome::Returned(why)) => Fate::Unroutable(format!(
-                "the exchange {exchange} leads to no queue ({}): is {queue} there and bound?",
-                why.reply_text
+                "the exchange {exchange} leads to no queue ({}): is {} there and bound?",
+                why.reply_text,
+                queue_behind(exchange)
             )),
             Some(Outcome::Nacked) => {
+                let queue = queue_behind(exchange);
                 Fate::Refused(format!("the queue {queue} refuses messages: is it full?"))
             }
-            None => closed.clone(),
+            None => goodbye.map_or(Fate::Unknown, |goodbye| closed(exchange, goodbye, is_alone)),
         };
     }
     match published {
-        Ok(Ok(()) | Err(Failure::Refused(_))) => Ok(()),
+        Ok(Err(Failure::Refused(_))) => Ok(Taken::Closed),
+        Ok(Ok(())) => Ok(Taken::Told),
         Ok(Err(failure)) => Err(failure.to_string()),
         Err(_) => Err(format!("the broker takes longer than {CONFIRM_LIMIT:?} to confirm")),
     }
+}
+
+/// What becomes of a message that the broker had not told of when it closed the channel.
+fn closed(exchange: &str, Goodbye { code, said }: &Goodbye, is_alone: bool) -> Fate {
+    match *code {
+        NOT_FOUND => Fate::Unroutable(said.clone()),
+        ACCESS_REFUSED => Fate::Refused(format!("the exchange {exchange} takes nothing: {said}")),
+        _ if is_alone => Fate::Refused(format!("the broker refuses the message: {said}")),
+        _ => Fate::Unknown,
+    }
+}
+
+fn queue_behind(exchange: &str) -> &'static str {
+    if exchange == RETRY_EXCHANGE { RETRY_QUEUE } else { DEAD_LETTER_QUEUE }
 }
 
 fn message(one: &Move<'_>, now: OffsetDateTime, args: &IntakeArgs, room: usize) -> Message {

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::broker::{Broker, in_time};
 use super::config::IntakeArgs;
 use super::mover::Mover;
-use super::topology::{QUEUE, declare};
+use super::topology::{QUEUE, Topology, declare};
 
 /// The messages of the queue.
 pub(super) struct Intake {
@@ -29,12 +29,12 @@ impl Intake {
     ) -> Result<(Self, Acknowledger), String> {
         let (channel, _) = broker.channel().await?;
         let consuming = async {
-            let (channel, deviations) = declare(broker, channel).await?;
+            let (channel, topology) = declare(broker, channel).await?;
             let consuming = channel.consume(QUEUE, args.consumer_prefetch).await;
             consuming.map_err(|failure| format!("queue {QUEUE} can't be consumed: {failure}"))?;
-            Ok::<_, String>((channel, deviations))
+            Ok::<_, String>((channel, topology))
         };
-        let (channel, deviations) = match in_time("answer", consuming).await {
+        let (channel, topology) = match in_time("answer", consuming).await {
             Ok(consuming) => consuming,
             Err(reason) => {
                 // A consumer that the broker makes after all would be handed messages that nobody takes.
@@ -43,7 +43,9 @@ impl Intake {
             }
         };
         let channel = Arc::new(channel);
-        let mover = Mover::new(broker.sibling("customer-service consumer: retries"));
+        let Topology { deviations, untrusted_retry } = topology;
+        let sibling = broker.sibling("customer-service consumer: retries");
+        let mover = Mover::new(sibling, untrusted_retry);
         let acknowledger = Acknowledger::new(Arc::clone(&channel), mover, args.clone());
         Ok((Self { channel, deviations }, acknowledger))
     }

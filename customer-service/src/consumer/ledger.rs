@@ -9,13 +9,15 @@ use tokio::time::timeout;
 use tokio_postgres::Statement;
 use uuid::Uuid;
 
-use super::apply::LARGEST_PART;
 use super::event::OrderCreated;
 use super::fault::Fault;
 use crate::queries::{self, COUNT_EVENTS, LOCK_CUSTOMERS};
 
 /// How long a transaction waits for a customer that somebody has locked, another consumer in the middle of a batch as a rule.
 const LOCK_LIMIT: Duration = Duration::from_millis(250);
+
+/// Slow events that are remembered.
+const MOST_SLOW: usize = 1000;
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub(super) enum Outcome {
     CustomerUnknown,
     /// The database refuses this event, and why; nothing was written.
     Refused(String),
-    /// It is in nobody's power for now, and why: its customer is locked, say. Nothing was written.
+    /// It can't be counted for now, and why: its customer is locked, for instance. Nothing was written.
     HeldUp(String),
 }
 
@@ -40,6 +42,8 @@ pub(super) struct Ledger {
     limit: Duration,
     /// Events in a transaction at the most: fewer after one that took too long.
     pub(super) part_size: usize,
+    /// Events for which a transaction took too long even when they stood alone.
+    pub(super) slow: HashSet<Uuid>,
 }
 
 impl Ledger {
@@ -58,7 +62,7 @@ impl Ledger {
             let session = connect(url, "customer-service consumer")
                 .await
                 .map_err(|error| format!("{error:#}"))?;
-            let lock_timeout = LOCK_LIMIT.min(statement_timeout / 2);
+            let lock_timeout = LOCK_LIMIT.min(statement_timeout / 2).max(Duration::from_millis(1));
             queries::prepare_session(&session.client, statement_timeout, lock_timeout)
                 .await
                 .map_err(|error| reason(&error))?;
@@ -67,7 +71,8 @@ impl Ledger {
                 prepared.map_err(|error| reason(&error))
             };
             let (lock, count) = (prepare(LOCK_CUSTOMERS).await?, prepare(COUNT_EVENTS).await?);
-            let ledger = Self { session, lock, count, limit, part_size: LARGEST_PART };
+            let ledger =
+                Self { session, lock, count, limit, part_size: usize::MAX, slow: HashSet::new() };
             ledger.probe().await.map(|()| ledger)
         })
         .await
@@ -107,6 +112,21 @@ impl Ledger {
             outcomes.insert(row.try_get(0)?, outcome);
         }
         Ok(outcomes)
+    }
+
+    /// A transaction of these events was fast enough: the next one may be twice as large.
+    pub(super) fn fits(&mut self, events: &[OrderCreated]) {
+        self.part_size = self.part_size.max(events.len().saturating_mul(2));
+        if let [event] = events {
+            self.slow.remove(&event.event_id);
+        }
+    }
+
+    pub(super) fn remember_slow(&mut self, event_id: Uuid) {
+        if self.slow.len() >= MOST_SLOW {
+            self.slow.clear();
+        }
+        self.slow.insert(event_id);
     }
 
     /// Counts nothing, by the same statements as ever.

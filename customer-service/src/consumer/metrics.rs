@@ -30,7 +30,7 @@ pub(super) fn describe() {
     );
     describe_gauge!(
         DEVIATIONS,
-        "Exchanges, queues and bindings that are otherwise than the consumer would declare them, or that it may not declare"
+        "Exchanges, queues and bindings that differ from what the consumer declares, or that it may not declare"
     );
     topology_deviations(0);
     describe_histogram!(LAG, "From the event's occurrence to its count");

@@ -36,23 +36,32 @@ const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 
+/// What was found to be there.
+#[derive(Debug, Default)]
+pub(super) struct Topology {
+    /// For people: what is otherwise than it should be.
+    pub(super) deviations: Vec<String>,
+    /// Why a message in the retry queue might not come back.
+    pub(super) untrusted_retry: Option<String>,
+}
+
 /// Declares everything on a connection. What exists already stays as it is, and serves as well as it may.
 struct Declaring<'a> {
     broker: &'a Broker,
     channel: Channel,
-    deviations: Vec<String>,
+    found: Topology,
 }
 
-/// Declares everything; returns the channel to go on with, as the broker closes one over each declaration that it refuses, and, for
-/// people, what is otherwise than it should be.
+/// Declares everything; returns the channel to go on with, as the broker closes one over each declaration that it refuses, and what is
+/// there.
 ///
 /// # Errors
 /// With a sentence that says which exchange or queue is missing and can't be declared, and what the broker says.
 pub(super) async fn declare(
     broker: &Broker,
     channel: Channel,
-) -> Result<(Channel, Vec<String>), String> {
-    let mut declaring = Declaring { broker, channel, deviations: Vec::new() };
+) -> Result<(Channel, Topology), String> {
+    let mut declaring = Declaring { broker, channel, found: Topology::default() };
     declaring.exchange(EVENTS_EXCHANGE, "topic").await?;
     declaring.exchange(RETRY_EXCHANGE, "direct").await?;
     declaring.exchange(DEAD_LETTER_EXCHANGE, "direct").await?;
@@ -69,18 +78,32 @@ pub(super) async fn declare(
         ]
     };
     let limit = ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT));
-    let work = to(DEAD_LETTER_EXCHANGE, QUEUE).into_iter().chain([limit]);
-    declaring.queue(QUEUE, work).await?;
+    let work = to(DEAD_LETTER_EXCHANGE, QUEUE).into_iter().chain([limit.clone()]);
+    if let Some(differs) = declaring.queue(QUEUE, work).await? {
+        // An earlier release declared it with the limit alone.
+        let risk = if declaring.queue(QUEUE, [limit]).await?.is_none() {
+            "a policy that takes messages out of it loses them"
+        } else {
+            "a policy that takes messages out of it loses them, and RabbitMQ 4 may drop those that come back to it 20 times"
+        };
+        declaring.differs(&differs, risk);
+    }
     // When their time has come. The default exchange leads to the work queue alone: through orders.events every other subscriber would get
     // the event again.
-    declaring.queue(RETRY_QUEUE, to("", QUEUE)).await?;
-    declaring.queue(DEAD_LETTER_QUEUE, []).await?;
+    if let Some(differs) = declaring.queue(RETRY_QUEUE, to("", QUEUE)).await? {
+        declaring.found.untrusted_retry =
+            Some(format!("nothing is sent to {RETRY_QUEUE}, as it might not come back: {differs}"));
+        declaring.differs(&differs, "messages might not come back from it, and none is sent there");
+    }
+    if let Some(differs) = declaring.queue(DEAD_LETTER_QUEUE, []).await? {
+        declaring.differs(&differs, "it may not keep what is sent there");
+    }
 
     declaring.bind(RETRY_QUEUE, RETRY_EXCHANGE, QUEUE).await?;
     declaring.bind(DEAD_LETTER_QUEUE, DEAD_LETTER_EXCHANGE, QUEUE).await?;
     // Last: from here on messages arrive, and everything that may have to take them is there.
     declaring.bind(QUEUE, EVENTS_EXCHANGE, BINDING).await?;
-    Ok((declaring.channel, declaring.deviations))
+    Ok((declaring.channel, declaring.found))
 }
 
 impl Declaring<'_> {
@@ -88,14 +111,26 @@ impl Declaring<'_> {
         let declared = self.channel.declare_exchange(name.into(), kind, false).await;
         let is_there =
             async |channel: &Channel| channel.declare_exchange(name.into(), kind, true).await;
-        self.or_take_as_it_is(&format!("exchange {name}"), declared, is_there).await
+        if let Some(differs) =
+            self.or_take_as_it_is(&format!("exchange {name}"), declared, is_there).await?
+        {
+            self.found.deviations.push(format!("{differs}; it is used as it is"));
+        }
+        Ok(())
     }
 
+    fn differs(&mut self, differs: &str, risk: &str) {
+        self.found.deviations.push(format!(
+            "{differs}; as it is, {risk}: empty it and delete it, and it will be declared anew by itself"
+        ));
+    }
+
+    /// Says what differs, if there is one with other arguments.
     async fn queue(
         &mut self,
         name: &str,
         arguments: impl IntoIterator<Item = (&str, AMQPValue)>,
-    ) -> Result<(), String> {
+    ) -> Result<Option<String>, String> {
         let mut table = FieldTable::default();
         table.insert("x-queue-type".into(), text("quorum"));
         for (argument, value) in arguments {
@@ -106,12 +141,13 @@ impl Declaring<'_> {
         self.or_take_as_it_is(&format!("queue {name}"), declared, is_there).await
     }
 
-    /// Nobody can ask whether a binding is there: one that may not be made is assumed to be. Where it is missing, moves come back.
+    /// Nobody can ask whether a binding is there: one that may not be made is assumed to be. If it is missing, the broker returns what is
+    /// published.
     async fn bind(&mut self, queue: &str, exchange: &str, key: &str) -> Result<(), String> {
         let binding = format!("binding of {queue} to {exchange} with {key}");
         match self.channel.bind_queue(queue, exchange, key).await {
             Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, said })) => {
-                self.deviations.push(format!(
+                self.found.deviations.push(format!(
                     "{binding} can't be declared, and is assumed to be there: {said}"
                 ));
                 self.channel = self.broker.another_channel().await?;
@@ -121,35 +157,38 @@ impl Declaring<'_> {
         }
     }
 
-    /// A declaration that the broker refuses is no reason to stop while there is something of that name.
+    /// A declaration that the broker refuses is no reason to stop while there is something of that name. Says what differs, if that is known.
     async fn or_take_as_it_is(
         &mut self,
         object: &str,
         declared: Result<(), Failure>,
         is_there: impl AsyncFnOnce(&Channel) -> Result<(), Failure>,
-    ) -> Result<(), String> {
+    ) -> Result<Option<String>, String> {
         let Err(failure) = declared else {
-            return Ok(());
+            return Ok(None);
         };
         let reason = explain(object, &failure);
-        if !matches!(
-            &failure,
-            Failure::Refused(Goodbye { code: ACCESS_REFUSED | PRECONDITION_FAILED, .. })
-        ) {
+        let Failure::Refused(Goodbye {
+            code: code @ (ACCESS_REFUSED | PRECONDITION_FAILED), ..
+        }) = failure
+        else {
             return Err(reason);
-        }
+        };
         self.channel = self.broker.another_channel().await?;
         match is_there(&self.channel).await {
             Ok(()) => (),
             Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, .. })) => {
-                // It may not be asked for either: consuming will tell.
+                // It may not be asked for either: its use will tell.
                 self.channel = self.broker.another_channel().await?;
             }
             Err(Failure::Refused(Goodbye { code: NOT_FOUND, .. })) => return Err(reason),
             Err(failure) => return Err(failure.to_string()),
         }
-        self.deviations.push(reason);
-        Ok(())
+        if code == PRECONDITION_FAILED {
+            return Ok(Some(reason));
+        }
+        self.found.deviations.push(reason);
+        Ok(None)
     }
 }
 
@@ -164,10 +203,7 @@ fn explain(object: &str, failure: &Failure) -> String {
             if said.contains("inequivalent arg") =>
         {
             let differs = said.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(said);
-            format!(
-                "{object} exists already, and otherwise than it should be: {differs}; empty it and delete it, and it will be declared \
-                 anew by itself"
-            )
+            format!("{object} already exists with other settings: {differs}")
         }
         _ => format!("{object} can't be declared: {failure}"),
     }

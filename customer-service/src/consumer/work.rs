@@ -9,7 +9,7 @@ use service_kit::health::{Dependency, Health};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::acknowledge::Acknowledger;
+use super::acknowledge::{Acknowledger, KEPT_FOR};
 use super::batch::{Batch, Interruption};
 use super::broker::Broker;
 use super::config::ConsumerConfig;
@@ -44,6 +44,7 @@ pub(super) async fn work(
     let mut broker = Broker::new(config.broker.url(), "customer-service consumer");
     let mut pause = Backoff::reconnect();
     let mut deviations = Vec::new();
+    let mut missing_since: Option<Instant> = None;
     loop {
         let Some(mut ledger) = open_ledger(config, dependencies, shutdown).await else {
             break;
@@ -56,9 +57,11 @@ pub(super) async fn work(
         if deviations != intake.deviations {
             deviations.clone_from(&intake.deviations);
             for deviation in &deviations {
-                tracing::warn!("going on with what is there: {deviation}");
+                tracing::warn!("using what is there: {deviation}");
             }
         }
+        acknowledger.may_declare = missing_since.is_none_or(|since| since.elapsed() >= KEPT_FOR);
+        note(&dependencies.health, "moves", None);
         metrics::topology_deviations(deviations.len());
         note(
             &dependencies.health,
@@ -76,6 +79,10 @@ pub(super) async fn work(
             Ok(()) => break,
             Err(Interruption::Database(reason)) => dependencies.database.down(reason),
             Err(Interruption::Broker(reason)) => dependencies.broker.down(reason),
+            Err(Interruption::Missing(reason)) => {
+                missing_since = Some(Instant::now());
+                dependencies.broker.down(reason);
+            }
         }
         // With all that was done over it: the next spell begins with nothing left over.
         broker.close().await;
@@ -112,7 +119,7 @@ async fn spell(
                 gathered = intake.gather(&mut next) => gathered.map_err(Interruption::Broker)?,
                 () = tokio::time::sleep(IDLE_CHECK) => {
                     ledger.probe().await.map_err(Interruption::Database)?;
-                    acknowledger.return_kept().await.map_err(Interruption::Broker)?;
+                    acknowledger.return_kept().await?;
                 }
             }
         }
