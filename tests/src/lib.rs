@@ -16,6 +16,7 @@ pub mod extreme_rows;
 pub mod fake_broker;
 pub mod foreign;
 pub mod frozen;
+pub mod held_counting;
 pub mod held_up;
 pub mod hindered;
 pub mod listening;

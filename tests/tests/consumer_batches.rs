@@ -5,6 +5,7 @@ use pipeline_tests::counting::{
     Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, large_orders_of, order_created, orders_of,
     until,
 };
+use pipeline_tests::held_counting::{Moment, hold_up, is_held_up, let_go};
 use pipeline_tests::metrics::shows;
 use pipeline_tests::pipeline::{PATIENCE, connect};
 use serde_json::json;
@@ -44,49 +45,36 @@ async fn a_transaction_takes_no_more_messages_once_they_are_some_megabytes() -> 
     counting.publish_all(large_orders_of(30, customer)).await?;
 
     // All of them have arrived before the first transaction ends.
-    let other = connect(&counting.database.url).await?;
-    other.batch_execute("BEGIN; SELECT FROM customers FOR UPDATE").await?;
+    hold_up(&counting.sql, Moment::Count, &[customer]).await?;
     let consumer = counting.consumer(&["--database-statement-timeout", "60s"]).await?;
     until(async || Ok((counting.waiting(QUEUE).await? == 0).then_some(()))).await?;
-    other.batch_execute("COMMIT").await?;
+    let_go(&counting.sql).await?;
     counting.counted(customer, 30).await?;
     let sizes = batches(&counting).await?;
     assert!(sizes.iter().all(|&size| size <= 10), "{sizes:?}");
     counting.finished(consumer).await
 }
 
-/// The commit waits for a lock of ours, and goes through when its client is long dead.
+/// The commit is held up, and goes through when its client is long dead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_was_committed_and_not_acknowledged_counts_once() -> Tested {
     let counting = Counting::start().await?;
     let customers = [counting.customer().await?, counting.customer().await?];
     counting.consumer(&[]).await?.stop().await?;
-    counting
-        .sql
-        .batch_execute(
-            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql
-                 AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NULL; END $$;
-             CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON processed_events
-                 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()",
-        )
-        .await?;
-    let other = connect(&counting.database.url).await?;
-    other.batch_execute("SELECT pg_advisory_lock(7)").await?;
+    hold_up(&counting.sql, Moment::Commit, &customers).await?;
     for customer in customers {
         counting.publish_all(orders_of(50, customer)).await?;
     }
     let settings = [("DATABASE_STATEMENT_TIMEOUT", "60s"), ("RABBITMQ_MAX_RETRIES", "0")];
     let service = counting.consumer_process(&settings).await?;
-    let committing = "SELECT FROM pg_stat_activity WHERE datname = current_database()
-                      AND application_name = 'customer-service consumer' AND wait_event = 'advisory' AND query = 'COMMIT'";
-    until(async || Ok(counting.sql.query_opt(committing, &[]).await?.map(drop))).await?;
+    is_held_up(&counting.sql).await?;
     service.sigkill()?;
     service.wait_exit(PATIENCE).await?;
     until(async || Ok((counting.waiting(QUEUE).await? == 100).then_some(()))).await?;
     let counted = "SELECT sum(orders_count)::bigint FROM customers";
     let counted = async || anyhow::Ok(counting.sql.query_one(counted, &[]).await?.get::<_, i64>(0));
     assert_eq!(counted().await?, 0, "killed too late to mean anything");
-    other.batch_execute("SELECT pg_advisory_unlock(7)").await?;
+    let_go(&counting.sql).await?;
     until(async || Ok((counted().await? > 0).then_some(()))).await?;
     let before = counted().await?;
 

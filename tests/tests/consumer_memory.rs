@@ -3,7 +3,7 @@
 
 use anyhow::ensure;
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, large_orders_of, until};
-use pipeline_tests::pipeline::connect;
+use pipeline_tests::held_counting::{Moment, hold_up, is_held_up, let_go};
 use pipeline_tests::resident::Resident;
 
 /// Messages of 900 kB, fewer than the prefetch: 135 MB that the broker may deliver at once.
@@ -21,14 +21,12 @@ async fn large_messages_wait_at_the_broker_and_not_in_the_consumer() -> anyhow::
         counting.publish_all(large_orders_of(30, customer)).await?;
     }
 
-    let other = connect(&counting.database.url).await?;
-    other.batch_execute("BEGIN; SELECT FROM customers FOR UPDATE").await?;
+    hold_up(&counting.sql, Moment::Count, &[customer]).await?;
     let consumer = counting.consumer_process(&[("DATABASE_STATEMENT_TIMEOUT", "60s")]).await?;
-    // The first batch waits for the customer; the rest is on its way.
-    let held_up = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    until(async || Ok(counting.sql.query_opt(held_up, &[]).await?.map(drop))).await?;
+    // The first batch is held up; the rest is on its way.
+    is_held_up(&counting.sql).await?;
     until(async || Ok((counting.waiting(QUEUE).await? == 0).then_some(()))).await?;
-    other.batch_execute("COMMIT").await?;
+    let_go(&counting.sql).await?;
 
     counting.counted(customer, i64::try_from(MESSAGES)?).await?;
     let resident = Resident::of(&consumer)?;

@@ -4,6 +4,7 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until};
 use pipeline_tests::frozen::Frozen;
+use pipeline_tests::held_counting::{Moment, hold_up, let_go};
 use pipeline_tests::pipeline::{PATIENCE, connect, ready};
 use stack::{PostgresServer, ProcessId, RabbitServer};
 
@@ -23,9 +24,7 @@ async fn while_its_database_is_down_the_consumer_stops_and_no_retry_is_burnt() -
 
     // In the middle of its work, at the end of which is one that can't be counted before the database stops.
     let last = counting.customer().await?;
-    let other = connect(&counting.database.url).await?;
-    other.batch_execute("BEGIN").await?;
-    other.query("SELECT FROM customers WHERE id = $1 FOR UPDATE", &[&last]).await?;
+    hold_up(&counting.sql, Moment::Count, &[last]).await?;
     counting.publish_all(orders_of(2_000, customer)).await?;
     counting.publish_all(orders_of(1, last)).await?;
     until(async || Ok((counting.count(customer).await? > 100).then_some(()))).await?;
@@ -49,6 +48,7 @@ async fn while_its_database_is_down_the_consumer_stops_and_no_retry_is_burnt() -
 
     postgres.start().await?;
     counting.sql = connect(&counting.database.url).await?;
+    let_go(&counting.sql).await?;
     counting.counted(customer, 2_500).await?;
     counting.counted(last, 1).await?;
     counting.finished(consumer).await?;

@@ -5,19 +5,13 @@ use std::time::Duration;
 use pipeline_tests::counting::{
     Counting, DEAD_LETTER_QUEUE, QUEUE, order_created, orders_of, until,
 };
-use pipeline_tests::pipeline::{PATIENCE, connect, ready};
+use pipeline_tests::held_counting::{Moment, hold_up, is_held_up, let_go};
+use pipeline_tests::pipeline::{PATIENCE, ready};
 use stack::Service;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 type Tested = anyhow::Result<()>;
-
-/// Waits until a consumer waits for a row that someone else has locked.
-async fn consumer_waits_for_a_lock(sql: &Client) -> Tested {
-    let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database()
-                   AND application_name = 'customer-service consumer' AND wait_event_type = 'Lock'";
-    until(async || Ok(sql.query(waiting, &[]).await?.pop().map(drop))).await
-}
 
 /// How many database sessions consumers have, dead ones included that the server has not noticed.
 async fn consumer_sessions(sql: &Client) -> anyhow::Result<i64> {
@@ -33,12 +27,11 @@ async fn a_message_on_which_25_consumers_die_is_still_there_and_counts_once() ->
     counting.consumer(&[]).await?.stop().await?;
     counting.publish(&order_created(Uuid::now_v7(), customer)).await?;
 
-    let other = connect(&counting.database.url).await?;
-    other.batch_execute("BEGIN; SELECT FROM customers FOR UPDATE").await?;
+    hold_up(&counting.sql, Moment::Count, &[customer]).await?;
     for _ in 0..25 {
         let settings = [("DATABASE_STATEMENT_TIMEOUT", "60s"), ("RABBITMQ_MAX_RETRIES", "0")];
         let service = counting.consumer_process(&settings).await?;
-        consumer_waits_for_a_lock(&counting.sql).await?;
+        is_held_up(&counting.sql).await?;
         service.sigkill()?;
         service.wait_exit(PATIENCE).await?;
         // Back in the queue, and its database session out of the way of the next one's.
@@ -49,7 +42,7 @@ async fn a_message_on_which_25_consumers_die_is_still_there_and_counts_once() ->
         until(async || Ok((consumer_sessions(&counting.sql).await? == 0).then_some(()))).await?;
     }
     assert_eq!(counting.waiting(QUEUE).await?, 1);
-    other.batch_execute("COMMIT").await?;
+    let_go(&counting.sql).await?;
     assert_eq!(counting.count(customer).await?, 0);
 
     let consumer = counting.consumer(&[]).await?;
@@ -83,9 +76,7 @@ async fn consumers_killed_in_the_middle_of_their_batches_leave_exact_counts() ->
         }
         // Behind them one that can't be counted yet: however late the consumer is killed, it is at work.
         let last = counting.customer().await?;
-        let other = connect(&counting.database.url).await?;
-        other.batch_execute("BEGIN").await?;
-        other.query("SELECT FROM customers WHERE id = $1 FOR UPDATE", &[&last]).await?;
+        hold_up(&counting.sql, Moment::Count, &[last]).await?;
         counting.publish_all(orders_of(1, last)).await?;
         held.push(last);
 
@@ -95,7 +86,7 @@ async fn consumers_killed_in_the_middle_of_their_batches_leave_exact_counts() ->
         service.sigkill()?;
         service.wait_exit(PATIENCE).await?;
         assert_eq!(counting.count(last).await?, 0, "killed too late to mean anything");
-        other.batch_execute("ROLLBACK").await?;
+        let_go(&counting.sql).await?;
         // What the next one counts shall be its own.
         until(async || Ok((consumer_sessions(&counting.sql).await? == 0).then_some(()))).await?;
     }
@@ -119,17 +110,16 @@ async fn told_to_stop_it_finishes_the_batch_in_flight_and_takes_no_other() -> Te
     counting.consumer(&[]).await?.stop().await?;
     let body = |_| order_created(Uuid::now_v7(), customer).to_string().into_bytes();
     counting.publish_all((0..30).map(body)).await?;
-    let other = connect(&counting.database.url).await?;
-    other.batch_execute("BEGIN; SELECT FROM customers FOR UPDATE").await?;
+    hold_up(&counting.sql, Moment::Count, &[customer]).await?;
     // Ten are in flight, ten at the most in the next batch.
     let settings = [("DATABASE_STATEMENT_TIMEOUT", "60s"), ("CONSUMER_PREFETCH", "10")];
     let service = counting.consumer_process(&settings).await?;
-    consumer_waits_for_a_lock(&counting.sql).await?;
+    is_held_up(&counting.sql).await?;
 
     service.sigterm()?;
     service.wait_for_line("stopping", PATIENCE).await?;
     assert!(service.is_running());
-    other.batch_execute("COMMIT").await?;
+    let_go(&counting.sql).await?;
     let status = service.wait_exit(PATIENCE).await?;
     assert_eq!(status.code(), Some(0), "{}", service.last_lines());
     let counted = counting.count(customer).await?;

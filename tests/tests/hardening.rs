@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use pipeline_tests::counting::{Counting, orders_of, until};
+use pipeline_tests::counting::{Counting, orders_of};
+use pipeline_tests::held_counting::{Moment, hold_up, is_held_up, let_go};
 use pipeline_tests::order_api::{OrderApi, order, problem};
 use pipeline_tests::pipeline::{PATIENCE, address, connect, ready};
 use stack::Service;
@@ -119,20 +120,16 @@ async fn each_role_waits_for_the_tables_that_the_migrate_command_makes() -> anyh
 async fn a_batch_that_hangs_is_given_back_when_the_consumer_has_to_stop() -> anyhow::Result<()> {
     let counting = Counting::start().await?;
     let customer = counting.customer().await?;
-    let other = connect(&counting.database.url).await?;
-    other.batch_execute("BEGIN").await?;
-    other.query("SELECT FROM customers WHERE id = $1 FOR UPDATE", &[&customer]).await?;
+    hold_up(&counting.sql, Moment::Count, &[customer]).await?;
     let settings = [("DATABASE_STATEMENT_TIMEOUT", "10m"), ("SHUTDOWN_GRACE", "4s")];
     let service = counting.consumer_process(&settings).await?;
     ready(&service).await?;
     counting.publish_all(orders_of(1, customer)).await?;
-    let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() \
-                   AND application_name = 'customer-service consumer' AND wait_event_type = 'Lock'";
-    until(async || Ok(counting.sql.query(waiting, &[]).await?.pop().map(drop))).await?;
+    is_held_up(&counting.sql).await?;
     service.sigterm()?;
     assert!(service.wait_exit(PATIENCE).await?.success(), "{}", service.last_lines());
     assert!(service.log().contains("its messages return to the queue"), "{}", service.log());
-    other.batch_execute("ROLLBACK").await?;
+    let_go(&counting.sql).await?;
     let consumer = counting.consumer(&[]).await?;
     counting.counted(customer, 1).await?;
     counting.finished(consumer).await

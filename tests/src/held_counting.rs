@@ -1,0 +1,60 @@
+//! A consumer that is held up in the middle of a transaction, by a database that takes its time.
+
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::counting::until;
+
+/// When a transaction is held up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// When it adds to a customer's count.
+    Count,
+    /// When it is committed.
+    Commit,
+}
+
+/// Holds up each transaction that counts an event of one of `customers`, until [`let_go`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn hold_up(sql: &Client, moment: Moment, customers: &[Uuid]) -> anyhow::Result<()> {
+    let trigger = match moment {
+        Moment::Count => "CREATE OR REPLACE TRIGGER hold_up BEFORE UPDATE",
+        Moment::Commit => "CREATE CONSTRAINT TRIGGER hold_up AFTER UPDATE",
+    };
+    let deferred = match moment {
+        Moment::Count => "",
+        Moment::Commit => "DEFERRABLE INITIALLY DEFERRED",
+    };
+    let install = format!(
+        "CREATE TABLE IF NOT EXISTS held_up (customer_id uuid);
+         CREATE OR REPLACE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             WHILE EXISTS (SELECT FROM held_up WHERE customer_id = new.id) LOOP PERFORM pg_sleep(0.005); END LOOP;
+             RETURN new;
+         END $$;
+         {trigger} ON customers {deferred} FOR EACH ROW EXECUTE FUNCTION hold_up()"
+    );
+    sql.batch_execute(&install).await?;
+    sql.execute("INSERT INTO held_up SELECT unnest($1::uuid[])", &[&customers]).await?;
+    Ok(())
+}
+
+/// Waits until a consumer is held up.
+///
+/// # Errors
+/// When none is in time.
+pub async fn is_held_up(sql: &Client) -> anyhow::Result<()> {
+    let held_up = "SELECT FROM pg_stat_activity WHERE datname = current_database()
+                   AND application_name = 'customer-service consumer' AND wait_event = 'PgSleep'";
+    until(async || Ok(sql.query(held_up, &[]).await?.pop().map(drop))).await
+}
+
+/// Holds up nobody any more.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn let_go(sql: &Client) -> anyhow::Result<()> {
+    Ok(sql.batch_execute("DELETE FROM held_up").await?)
+}
