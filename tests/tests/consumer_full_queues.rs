@@ -1,6 +1,9 @@
 //! Queues that refuse what the consumer moves to them: the others are counted, nothing is lost, and nothing multiplies.
 
 use anyhow::{Context as _, ensure};
+use lapin::options::QueueBindOptions;
+use lapin::types::FieldTable;
+use pipeline_tests::broker_user::BrokerUser;
 use pipeline_tests::consumer::Consumer;
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until};
 use pipeline_tests::rabbitmqctl::rabbitmqctl;
@@ -153,5 +156,41 @@ async fn a_message_that_the_broker_closes_the_channel_over_keeps_no_other_from_b
     assert_eq!(counting.waiting(QUEUE).await?, 1, "the huge one is back");
     assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
     assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 10, "none is copied twice");
+    Ok(())
+}
+
+/// Nobody may bind the dead-letter queue but an administrator who is away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_binding_that_stays_missing_stops_nobody() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    let (queue, exchange, key) = (DEAD_LETTER_QUEUE, "orders.dlx", QUEUE);
+    let none = FieldTable::default();
+    counting.channel.queue_unbind(queue.into(), exchange.into(), key.into(), none.clone()).await?;
+    let user = BrokerUser::new(&counting.broker, "^$", r"^orders\.(retry|dlx)$").await?;
+    let settings = ["--rabbitmq-retry-ttl-ms", "200"];
+    let consumer = Consumer::launch(&counting.database.url, &user.url, &settings).await?;
+    counting.publish_all([b"broken".to_vec()]).await?;
+    counting.publish_all(orders_of(20, customer)).await?;
+    counting.counted(customer, 20).await?;
+    let note = until(async || {
+        let readiness = consumer.readiness().await?;
+        Ok(readiness["notes"]["moves"].as_str().map(str::to_owned))
+    });
+    let note = note.await?;
+    ensure!(note.contains("orders.dlx leads to no queue"), "{note}");
+    // It goes around, and everybody else is counted meanwhile.
+    let before = retried(&consumer).await?;
+    until(async || Ok((retried(&consumer).await? >= before + 3).then_some(()))).await?;
+    ensure!(consumer.readiness().await?["ready"] == true);
+    counting.publish_all(orders_of(20, customer)).await?;
+    counting.counted(customer, 40).await?;
+
+    let bind = QueueBindOptions::default();
+    counting.channel.queue_bind(queue.into(), exchange.into(), key.into(), bind, none).await?;
+    assert_eq!(counting.take(DEAD_LETTER_QUEUE).await?.data, b"broken");
+    counting.finished(consumer).await?;
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0, "one and no copy");
     Ok(())
 }

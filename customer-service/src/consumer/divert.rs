@@ -88,6 +88,13 @@ impl<'a> Move<'a> {
         Self { delivery, reason, destination, fate: Fate::Unknown, put_off: None }
     }
 
+    /// Without the hope that what is missing will be declared, it is as good as refused.
+    pub(super) fn decide(&mut self, may_declare: bool) {
+        if let (Fate::Unroutable(why), false) = (&self.fate, may_declare) {
+            self.fate = Fate::Refused(why.clone());
+        }
+    }
+
     /// A message that the dead-letter queue does not take waits with those that are tried again, and is not charged for it.
     pub(super) fn put_off(&mut self) {
         if let (Destination::DeadLetter { tries }, Fate::Refused(why)) =

@@ -35,13 +35,13 @@ impl Mover {
         let retried = self.publish(RETRY_EXCHANGE, moves, args).await;
         let dead = self.publish(DEAD_LETTER_EXCHANGE, moves, args).await;
         for one in moves.iter_mut() {
-            if let (Fate::Unroutable(why), false) = (&one.fate, may_declare) {
-                one.fate = Fate::Refused(why.clone());
-            }
+            one.decide(may_declare);
             one.put_off();
         }
         retried?;
-        dead.and(self.publish(RETRY_EXCHANGE, moves, args).await)
+        let put_off = self.publish(RETRY_EXCHANGE, moves, args).await;
+        moves.iter_mut().for_each(|one| one.decide(may_declare));
+        dead.and(put_off)
     }
 
     async fn publish(
