@@ -9,7 +9,7 @@ use pipeline_tests::consumer::Consumer;
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until};
 use pipeline_tests::metrics::shows;
 use pipeline_tests::pipeline::{PATIENCE, address, ready};
-use serde_json::{Value, json};
+use serde_json::Value;
 use stack::Management;
 use uuid::Uuid;
 
@@ -178,36 +178,6 @@ async fn a_limit_of_the_virtual_host_is_named_and_nobody_is_told_to_delete_a_que
     consumer.stop().await
 }
 
-/// What an administrator's policy takes out of the work queue.
-#[tokio::test]
-async fn what_a_policy_takes_out_of_the_work_queue_becomes_a_dead_letter() -> Tested {
-    for (definition, dead) in [(json!({"message-ttl": 100}), 3), (json!({"delivery-limit": 2}), 1)]
-    {
-        let counting = Counting::start().await?;
-        let customer = counting.customer().await?;
-        counting.consumer(&[]).await?.stop().await?;
-        let management = Management::new(&counting.broker.management_url)?;
-        let policy = json!({"pattern": format!("^{QUEUE}$"), "apply-to": "queues", "definition": definition});
-        management.put(&format!("/api/policies/{}/taken", counting.broker.name), &policy).await?;
-        counting.publish_all(orders_of(dead, customer)).await?;
-        if definition["delivery-limit"].is_u64() {
-            let options = lapin::options::BasicNackOptions { requeue: true, multiple: false };
-            while counting.waiting(DEAD_LETTER_QUEUE).await? == 0 {
-                if let Some(message) =
-                    counting.channel.basic_get(QUEUE.into(), Default::default()).await?
-                {
-                    message.nack(options).await?;
-                }
-            }
-        }
-        until(async || {
-            Ok((usize::try_from(counting.waiting(DEAD_LETTER_QUEUE).await?)? == dead).then_some(()))
-        })
-        .await?;
-    }
-    Ok(())
-}
-
 /// An upgrade of the broker, or another version of this program, must not change what was declared before.
 #[tokio::test]
 async fn the_topology_is_the_contracts() -> Tested {
@@ -273,26 +243,6 @@ fn bindings(told: &Value) -> Vec<[&str; 3]> {
 
 fn text_of<'a>(binding: &'a Value, part: &str) -> &'a str {
     binding[part].as_str().unwrap_or("nothing")
-}
-
-/// The broker drops what was returned too often, unless told otherwise: RabbitMQ 4 after 20 times.
-#[tokio::test]
-async fn a_message_that_is_returned_a_hundred_times_is_still_there() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    counting.consumer(&[]).await?.stop().await?;
-    counting.publish_all(orders_of(1, customer)).await?;
-    for _ in 0..100 {
-        let message = until(async || {
-            let got = counting.channel.basic_get(QUEUE.into(), Default::default()).await?;
-            Ok(got)
-        });
-        let options = lapin::options::BasicNackOptions { requeue: true, multiple: false };
-        message.await?.nack(options).await?;
-    }
-    let consumer = counting.consumer(&[]).await?;
-    counting.counted(customer, 1).await?;
-    counting.finished(consumer).await
 }
 
 #[tokio::test]
