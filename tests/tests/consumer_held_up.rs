@@ -109,7 +109,7 @@ async fn a_batch_that_is_too_slow_shrinks_until_it_fits() -> Tested {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_event_that_always_takes_too_long_holds_up_no_other_and_is_not_charged() -> Tested {
+async fn events_that_always_take_too_long_hold_up_no_other_and_are_not_charged() -> Tested {
     let counting = Counting::start().await?;
     let (slow, swift) = (counting.customer().await?, counting.customer().await?);
     let guard = format!(
@@ -121,13 +121,13 @@ async fn one_event_that_always_takes_too_long_holds_up_no_other_and_is_not_charg
     let settings = [&SOON[..], &["--database-statement-timeout", "300ms"]].concat();
     counting.consumer(&settings).await?.stop().await?;
     counting.publish_all(orders_of(10, swift)).await?;
-    counting.publish_all(orders_of(1, slow)).await?;
+    counting.publish_all(orders_of(5, slow)).await?;
     counting.publish_all(orders_of(10, swift)).await?;
     let consumer = counting.consumer(&settings).await?;
     counting.counted(swift, 20).await?;
     consumer.ready().await?;
     counting.sql.batch_execute("DROP TRIGGER slow ON customers").await?;
-    counting.counted(slow, 1).await?;
+    counting.counted(slow, 5).await?;
     counting.finished(consumer).await?;
     assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
     Ok(())
@@ -136,14 +136,19 @@ async fn one_event_that_always_takes_too_long_holds_up_no_other_and_is_not_charg
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_too_slow_for_any_event_is_down_and_nothing_is_moved() -> Tested {
     let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
+    let mut customers = Vec::new();
+    for _ in 0..4 {
+        customers.push(counting.customer().await?);
+    }
     let stuck = "CREATE FUNCTION stuck() RETURNS trigger LANGUAGE plpgsql
                      AS $$ BEGIN PERFORM pg_sleep(60); RETURN new; END $$;
                  CREATE TRIGGER stuck BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION stuck()";
     counting.sql.batch_execute(stuck).await?;
     let settings = [&SOON[..], &["--database-statement-timeout", "200ms"]].concat();
     counting.consumer(&settings).await?.stop().await?;
-    counting.publish_all(orders_of(100, customer)).await?;
+    for customer in &customers {
+        counting.publish_all(orders_of(25, *customer)).await?;
+    }
     let consumer = counting.unready_consumer(&settings).await?;
     until(async || {
         let reason =
@@ -152,7 +157,9 @@ async fn a_database_that_is_too_slow_for_any_event_is_down_and_nothing_is_moved(
     })
     .await?;
     counting.sql.batch_execute("DROP TRIGGER stuck ON customers").await?;
-    counting.counted(customer, 100).await?;
+    for customer in &customers {
+        counting.counted(*customer, 25).await?;
+    }
     counting.finished(consumer).await?;
     assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
     assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);

@@ -1,7 +1,7 @@
 //! Applies the events of a batch: as one transaction, or, when one of them is refused, held up or takes too long, in
 //! parts until that one stands alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use service_kit::backoff::Backoff;
@@ -17,8 +17,9 @@ const CONFLICTS: u32 = 20;
 /// How long a batch waits for locked customers. Other consumers have them for longer than a transaction waits, where commits are slow.
 const LOCKED_LIMIT: Duration = Duration::from_secs(1);
 
-/// So many events, one after the other, for which a transaction takes too long: it is not the events, the database can't be used.
-const TOO_SLOW: u32 = 3;
+/// Where a transaction takes too long for an event of each of so many customers, and none is counted, it is not the events: the database
+/// can't be used.
+const TOO_SLOW: usize = 3;
 
 /// Applies `events`; says what became of each `event_id`. When one stands in it several times the first is taken.
 ///
@@ -38,7 +39,7 @@ pub(super) async fn apply(
     let mut parts: Vec<Vec<OrderCreated>> = slow.into_iter().map(|event| vec![event]).collect();
     parts.push(others);
     let mut outcomes = HashMap::new();
-    let (begun, mut too_slow_alone) = (Instant::now(), 0);
+    let (begun, mut is_any_counted, mut slow_customers) = (Instant::now(), false, HashSet::new());
     while let Some(mut part) = parts.pop() {
         if part.len() > ledger.part_size {
             let rest = part.split_off(ledger.part_size);
@@ -46,7 +47,7 @@ pub(super) async fn apply(
         }
         match count_despite_conflicts(ledger, &part).await {
             Ok(counted) => {
-                too_slow_alone = 0;
+                is_any_counted |= !part.is_empty();
                 ledger.fits(&part);
                 outcomes.extend(counted);
             }
@@ -76,8 +77,8 @@ pub(super) async fn apply(
             Err(Fault::TooSlow(reason)) => {
                 ledger.probe().await?;
                 if let [event] = part.as_slice() {
-                    too_slow_alone += 1;
-                    if too_slow_alone == TOO_SLOW {
+                    slow_customers.insert(event.customer_id);
+                    if !is_any_counted && slow_customers.len() == TOO_SLOW {
                         return Err(reason);
                     }
                     ledger.remember_slow(event.event_id);
