@@ -26,9 +26,7 @@ async fn lapin_consumer(outbox: &Outbox, more: &[&str]) -> anyhow::Result<Servic
     let program = Path::new(env!("CARGO_BIN_EXE_lapin_consumer"));
     let arguments = [&[outbox.vhost.amqp_url.as_str(), QUEUE], more].concat();
     let no_settings: [(&str, &str); 0] = [];
-    let consumer = Service::spawn(program, arguments, no_settings).await?;
-    consumer.wait_for_line("consuming", PATIENCE).await?;
-    Ok(consumer)
+    Service::spawn(program, arguments, no_settings).await
 }
 
 async fn with_foreign_message(foreign: Foreign) -> anyhow::Result<Outbox> {
