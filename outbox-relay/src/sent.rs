@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::claim::Event;
 use crate::queue::Place;
-use crate::verdict::Verdict;
+use crate::verdict::{Refusal, Verdict};
 
 /// How long an event counts as sent of which nobody knows whether the broker took it. Then it was sent again, if it is still pending.
 const DOUBT: Duration = Duration::from_mins(1);
@@ -33,8 +33,18 @@ impl Sent {
             self.unsettled.remove(&event.place.id);
         }
         for (event, verdict) in events.iter().zip(verdicts) {
-            if matches!(verdict, Verdict::Unknown) && self.unsettled.remove(&event.place.id) {
-                self.unknown.push_back((now, event.place.id));
+            let id = event.place.id;
+            match verdict {
+                Verdict::Unknown => {
+                    if self.unsettled.remove(&id) {
+                        self.unknown.push_back((now, id));
+                    }
+                }
+                // Of several queues some may have taken what the broker nacks.
+                Verdict::Published | Verdict::Failed(Refusal::Nacked, _) => (),
+                Verdict::Failed(..) | Verdict::Impossible(_) => {
+                    self.unsettled.remove(&id);
+                }
             }
         }
     }
@@ -83,6 +93,19 @@ mod tests {
         assert_eq!(sent.ids().len(), 2);
         sent.compared();
         assert_eq!(sent.ids(), [2], "confirmed, and not settled yet");
+    }
+
+    #[test]
+    fn an_event_that_no_queue_took_does_not_count_as_sent() {
+        let (mut sent, events) = sent(&[1, 2, 3]);
+        let failed = |refusal| Verdict::Failed(refusal, "a reason".to_owned());
+        let verdicts =
+            [failed(Refusal::Returned), failed(Refusal::Nacked), failed(Refusal::Refused)];
+        sent.ended(&events, &verdicts, &[]);
+        let places: Vec<Place> = events.iter().map(|event| event.place).collect();
+        assert_eq!(sent.ids(), [2], "one of several queues may have it");
+        sent.settled(&places);
+        assert_eq!(sent.ids(), [2]);
     }
 
     #[test]
