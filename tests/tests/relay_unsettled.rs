@@ -138,8 +138,11 @@ async fn a_failed_attempt_that_can_not_be_noted_holds_up_its_own_aggregate_only(
     others_are_published(&outbox, &mut relay).await?;
     assert_eq!(sent(&outbox).await?, (vec![], 200));
     assert_eq!(outbox.count(NOTED, &[]).await?, 0, "whoever takes over tries it again");
-    let note = relay.health.notes().remove("unsettled");
-    assert!(note.is_some_and(|note| note.starts_with("1 event")));
+    let health = relay.health.clone();
+    let told = eventually("people are told of it", async || {
+        Ok(health.notes().get("unsettled").is_some_and(|note| note.starts_with("1 event")))
+    });
+    relay.work_until(told).await?;
     other.batch_execute("ROLLBACK").await?;
     let waits =
         "SELECT count(*) FROM outbox WHERE attempts = 1 AND last_error LIKE 'no queue is bound%'";
