@@ -30,7 +30,7 @@ pub(super) struct Acknowledger {
     channel: Arc<Channel>,
     mover: Mover,
     args: IntakeArgs,
-    /// Whether declaring everything anew may mend what is missing: not again shortly after it did not.
+    /// Whether a missing queue ends this channel, so that the consumer declares all queues anew. It does not for [`KEPT_FOR`] after it did.
     pub(super) may_declare: bool,
     /// Tags of the messages that could not be moved, the oldest first.
     kept: Vec<(Instant, u64)>,

@@ -22,7 +22,7 @@ use super::traced::{event_id, trace_id};
 /// for a while, and later all that was sent: each new try would be one more copy. A broker that is gone is noticed by its heartbeats.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(60);
 
-/// What the broker closes a channel with (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
+/// Reply codes with which RabbitMQ closes a channel (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
 const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 
@@ -34,7 +34,7 @@ const FRAME_OVERHEAD: usize = 4096;
 pub(super) enum Hope {
     /// It may: the message is tried again as many times as the settings say.
     Later,
-    /// It will, and nothing is wrong with the message: it is tried again without being charged for it.
+    /// It will, once a lock is gone, for instance: the message goes to the retry queue with the retry count that it has.
     Unchanged,
     /// It can't: the message can never be processed.
     Never,
@@ -49,7 +49,7 @@ pub(super) enum Destination {
     DeadLetter { tries: u32 },
 }
 
-/// What became of a message that was to be moved.
+/// The broker's answer to a message that the consumer published to the retry or the dead-letter queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
     /// Nobody knows, or nobody has tried yet.
@@ -107,7 +107,7 @@ impl<'a> Move<'a> {
         }
     }
 
-    /// Whether it is still to be published there.
+    /// Whether the consumer has yet to publish this message to `exchange`.
     pub(super) fn goes_to(&self, exchange: &str) -> bool {
         self.exchange() == exchange && self.fate == Fate::Unknown
     }
@@ -119,7 +119,7 @@ impl<'a> Move<'a> {
         }
     }
 
-    /// Tells metrics and log, if it was moved.
+    /// Counts the message in the metrics and logs it, if the broker took it.
     pub(super) fn report(&self) {
         if self.fate != Fate::Moved {
             return;
