@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use deadpool_postgres::ClientWrapper;
+use service_kit::postgres::Connection;
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row, Statement};
 use uuid::Uuid;
 
@@ -86,33 +87,32 @@ pub(crate) async fn prune_events(
 }
 
 pub(crate) async fn list_customers(
-    client: &ClientWrapper,
-    after: Option<Uuid>,
+    connection: &Connection,
+    after: Uuid,
     limit: i64,
 ) -> Result<Vec<Row>, Error> {
     let text = include_str!("../../sql/customer/queries/list_customers.sql");
-    let statement = client.prepare_cached(text).await?;
-    client.query(&statement, &[&after, &limit]).await
+    connection.query(text, &[(&after, Type::UUID), (&limit, Type::INT8)]).await
 }
 
-pub(crate) async fn get_customer(client: &ClientWrapper, id: Uuid) -> Result<Option<Row>, Error> {
+pub(crate) async fn get_customer(connection: &Connection, id: Uuid) -> Result<Option<Row>, Error> {
     let text = include_str!("../../sql/customer/queries/get_customer.sql");
-    let statement = client.prepare_cached(text).await?;
-    client.query_opt(&statement, &[&id]).await
+    connection.query_opt(text, &[(&id, Type::UUID)]).await
 }
 
 pub(crate) async fn insert_customer(
-    client: &ClientWrapper,
+    connection: &Connection,
     id: Uuid,
     name: &str,
     address: &str,
 ) -> Result<Row, Error> {
     let text = include_str!("../../sql/customer/queries/insert_customer.sql");
-    let statement = client.prepare_cached(text).await?;
-    client.query_one(&statement, &[&id, &name, &address]).await
+    connection
+        .query_one(text, &[(&id, Type::UUID), (&name, Type::TEXT), (&address, Type::TEXT)])
+        .await
 }
 
-pub(crate) async fn seed_customers(client: &ClientWrapper) -> Result<u64, Error> {
+pub(crate) async fn seed_customers(connection: &Connection) -> Result<u64, Error> {
     let text = include_str!("../../sql/customer/queries/seed_customers.sql");
-    client.execute(text, &[]).await
+    connection.execute(text, &[]).await
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use service_kit::health::{Health, Need};
 use service_kit::http::{self, Up};
-use service_kit::postgres::{self, Database, Pool};
+use service_kit::postgres::{self, Database, Pool, PoolArgs};
 use service_kit::{ops, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,9 @@ pub struct Listeners {
     pub ops: TcpListener,
 }
 
+/// Connections for joined writes and reads: for one writer and two readers, and another one while a statement is cancelled.
+const JOINED: u16 = 4;
+
 /// What is left of the grace time for everything after the last request.
 const LAST_STEPS: Duration = Duration::from_secs(1);
 
@@ -40,7 +43,8 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         http: ops::bind(&config.listen_addr, "LISTEN_ADDR").await?,
         ops: ops::bind(&config.ops_addr, "OPS_ADDR").await?,
     };
-    run(config, listeners, shutdown).await
+    // On the heap: it is the whole process.
+    Box::pin(run(config, listeners, shutdown)).await
 }
 
 /// Serves until `shutdown`. The API answers from the beginning, with 503 until the database is there.
@@ -56,8 +60,12 @@ pub async fn run(
     metrics::describe();
     let health = Health::default();
     let postgresql = health.dependency("postgresql", Need::Required);
-    let pool = Pool::new(config.database.url(), &config.pool, "order-service")?;
-    let database = Database::new(pool.clone(), config.pool.database_statement_timeout);
+    let connections = |args: &PoolArgs| Pool::new(config.database.url(), args, "order-service");
+    let limit = config.pool.database_statement_timeout;
+    let (pool, probe) = (connections(&config.pool)?, connections(&config.pool.with_size(1))?);
+    let database = Database::new(pool.clone(), limit);
+    // What is written and read for many requests at once must not wait for what single requests do.
+    let joined = Database::new(connections(&config.pool.with_size(JOINED))?, limit);
     let settings = &config.customers;
     let client = Client::new(
         settings.customer_service_url.clone(),
@@ -89,17 +97,17 @@ pub async fn run(
     };
     // A task of its own, which needs not wait for what else this one has to do.
     let writing =
-        AbortOnDropHandle::new(tokio::spawn(joined::write(line, database.clone(), rest.clone())));
+        AbortOnDropHandle::new(tokio::spawn(joined::write(line, joined.clone(), rest.clone())));
     let writing = async { Ok(writing.await?) };
-    let reading = reads::read(questions, database.clone(), rest.clone());
+    let reading = reads::read(questions, joined.clone(), rest.clone());
     let reading = AbortOnDropHandle::new(tokio::spawn(reading));
     let reading = async { Ok(reading.await?) };
     let background = async {
         let url = config.database.url();
         SCHEMA.prepare(&config.migrate, url, &postgresql, &shutdown).await?;
         tokio::join!(
-            postgres::watch(pool.clone(), postgresql.clone(), rest.clone()),
-            idempotency::prune(database, rest.clone()),
+            postgres::watch(pool, probe, postgresql.clone(), rest.clone()),
+            idempotency::prune(database.clone(), rest.clone()),
         );
         anyhow::Ok(())
     };
@@ -115,7 +123,7 @@ pub async fn run(
     };
     let operations = ops::serve(listeners.ops, health.clone(), rest.clone());
     tokio::try_join!(api, writing, reading, background, renewing, neighbour, operations)?;
-    pool.close();
+    tokio::join!(database.close(), joined.close());
     Ok(())
 }
 

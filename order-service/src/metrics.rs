@@ -39,9 +39,9 @@ pub(crate) fn describe() {
     }
 }
 
-/// An order was accepted.
-pub(crate) fn created() {
-    counter!(CREATED).increment(1);
+/// So many orders were accepted.
+pub(crate) fn created(orders: usize) {
+    counter!(CREATED).increment(orders as u64);
 }
 
 /// A request was answered with the order that its key had made before.

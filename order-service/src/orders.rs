@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::domain::{NewOrder, Order, OrderId, Status};
 use crate::idempotency::{IdempotencyKey, Once};
 use crate::joined::{Asked, Queue, WriteError, Written};
+use crate::metrics;
 use crate::queries::{self, Filter};
 
 /// How a status change ended.
@@ -25,7 +26,7 @@ pub(crate) enum Change {
 const TRIES: usize = 3;
 
 /// Writes an order, its event and its key together with others that wait at the same moment, or by itself when they can't be
-/// written together.
+/// written together. From then on it is written even if nobody waits for it.
 pub(crate) async fn create(
     database: &Database,
     queue: &Queue,
@@ -35,8 +36,12 @@ pub(crate) async fn create(
         Written::Done(once) => return Ok(once),
         Written::Alone(asked) => asked,
     };
-    let _turn = queue.alone().await?;
-    Ok(create_alone(database, &asked).await?)
+    let (own, queue) = (database.clone(), queue.clone());
+    let writing = async move {
+        let _turn = queue.alone().await?;
+        Ok(create_alone(&own, &asked).await?)
+    };
+    database.finish(writing).await
 }
 
 async fn create_alone(database: &Database, asked: &Asked) -> Result<Once, DatabaseError> {
@@ -45,8 +50,10 @@ async fn create_alone(database: &Database, asked: &Asked) -> Result<Once, Databa
         return create_once(database, new, headers, key).await;
     }
     let id = OrderId(Uuid::now_v7());
-    let order =
-        database.with(async |client| queries::create_order(client, id, new, headers).await).await?;
+    let order = database
+        .with(async |connection| queries::create_order(connection, id, new, headers).await)
+        .await?;
+    metrics::created(1);
     Ok(Once::Created(order))
 }
 
@@ -56,7 +63,8 @@ pub(crate) async fn find_by_key(
     new: &NewOrder,
     key: &IdempotencyKey,
 ) -> Result<Option<Once>, DatabaseError> {
-    let found = database.with(async |client| queries::find_order_by_key(client, key).await).await?;
+    let found =
+        database.with(async |connection| queries::find_order_by_key(connection, key).await).await?;
     Ok(found.map(|order| Once::again(order, new)))
 }
 
@@ -71,9 +79,12 @@ async fn create_once(
     // A key may grow too old between the two statements: then the next try takes it.
     for _ in 0..TRIES {
         let created = database
-            .with(async |client| queries::create_order_once(client, id, new, headers, key).await)
+            .with(async |connection| {
+                queries::create_order_once(connection, id, new, headers, key).await
+            })
             .await?;
         if let Some(order) = created {
+            metrics::created(1);
             return Ok(Once::Created(order));
         }
         if let Some(once) = find_by_key(database, new, key).await? {
@@ -85,7 +96,7 @@ async fn create_once(
 
 /// One order.
 pub(crate) async fn find(database: &Database, id: OrderId) -> Result<Option<Order>, DatabaseError> {
-    database.with(async |client| queries::find_order(client, id).await).await
+    database.with(async |connection| queries::find_order(connection, id).await).await
 }
 
 /// At most `rows` orders, those after `cursor`, newest first.
@@ -96,12 +107,24 @@ pub(crate) async fn list(
     rows: i64,
 ) -> Result<Vec<Order>, DatabaseError> {
     let before = cursor.unwrap_or(Uuid::max());
-    database.with(async |client| queries::list_orders(client, filter, before, rows).await).await
+    database
+        .with(async |connection| queries::list_orders(connection, filter, before, rows).await)
+        .await
 }
 
-/// Moves an order to `status` and writes the event. One that is there already stays as it is: the answer to the first request may have
-/// been lost on its way.
+/// Moves an order to `status` and writes the event, even if nobody waits for it any more. One that is there already stays as it is: the
+/// answer to the first request may have been lost on its way.
 pub(crate) async fn change_status(
+    database: &Database,
+    id: OrderId,
+    status: Status,
+    headers: Value,
+) -> Result<Change, DatabaseError> {
+    let own = database.clone();
+    database.finish(async move { try_to_change(&own, id, status, &headers).await }).await
+}
+
+async fn try_to_change(
     database: &Database,
     id: OrderId,
     status: Status,
@@ -111,9 +134,10 @@ pub(crate) async fn change_status(
     // Between the two statements the order may come to where the change is allowed: then the next try makes it.
     for _ in 0..TRIES {
         let changed = database
-            .with(async |client| queries::change_status(client, id, status, headers).await)
+            .with(async |connection| queries::change_status(connection, id, status, headers).await)
             .await?;
         if let Some(order) = changed {
+            metrics::changed(status);
             return Ok(Change::Done(order));
         }
         match find(database, id).await? {

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use deadpool_postgres::Object;
 use rust_decimal::Decimal;
 use serde_json::Value;
+use service_kit::postgres::{Connection, Parameter};
 use time::OffsetDateTime;
-use tokio_postgres::types::{Json, ToSql};
+use tokio_postgres::types::{Json, Type};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
@@ -25,8 +25,6 @@ const CHANGE_STATUS: &str = include_str!("../../sql/order/queries/change_status.
 const LIST: &str = include_str!("../../sql/order/queries/list_orders.sql");
 const LIST_BY_CUSTOMER: &str = include_str!("../../sql/order/queries/list_orders_by_customer.sql");
 const LIST_BY_STATUS: &str = include_str!("../../sql/order/queries/list_orders_by_status.sql");
-const LIST_BY_BOTH: &str =
-    include_str!("../../sql/order/queries/list_orders_by_customer_and_status.sql");
 const PRUNE_KEYS: &str = include_str!("../../sql/order/queries/prune_idempotency_keys.sql");
 
 /// Which orders a list shows.
@@ -47,25 +45,24 @@ pub(crate) struct NewRow<'a> {
 
 /// Writes an order and its event.
 pub(crate) async fn create_order(
-    client: &Object,
+    connection: &Connection,
     id: OrderId,
     new: &NewOrder,
     headers: &Value,
 ) -> Result<Order, Error> {
     let (event, headers) = (Uuid::now_v7(), Json(headers));
-    let statement = client.prepare_cached(CREATE_ORDER).await?;
-    let row = client
+    let row = connection
         .query_one(
-            &statement,
+            CREATE_ORDER,
             &[
-                &id.0,
-                &new.customer.0,
-                &new.product_name.0,
-                &new.quantity.0,
-                &new.price.0,
-                &new.delivery_address.0,
-                &event,
-                &headers,
+                (&id.0, Type::UUID),
+                (&new.customer.0, Type::UUID),
+                (&new.product_name.0, Type::TEXT),
+                (&new.quantity.0, Type::INT4),
+                (&new.price.0, Type::NUMERIC),
+                (&new.delivery_address.0, Type::TEXT),
+                (&event, Type::UUID),
+                (&headers, Type::JSONB),
             ],
         )
         .await?;
@@ -74,27 +71,26 @@ pub(crate) async fn create_order(
 
 /// Writes an order, its event and its key; nothing when the key has made an order already.
 pub(crate) async fn create_order_once(
-    client: &Object,
+    connection: &Connection,
     id: OrderId,
     new: &NewOrder,
     headers: &Value,
     key: &IdempotencyKey,
 ) -> Result<Option<Order>, Error> {
     let (event, headers) = (Uuid::now_v7(), Json(headers));
-    let statement = client.prepare_cached(CREATE_ORDER_ONCE).await?;
-    let row = client
+    let row = connection
         .query_opt(
-            &statement,
+            CREATE_ORDER_ONCE,
             &[
-                &id.0,
-                &new.customer.0,
-                &new.product_name.0,
-                &new.quantity.0,
-                &new.price.0,
-                &new.delivery_address.0,
-                &event,
-                &headers,
-                &key.as_str(),
+                (&id.0, Type::UUID),
+                (&new.customer.0, Type::UUID),
+                (&new.product_name.0, Type::TEXT),
+                (&new.quantity.0, Type::INT4),
+                (&new.price.0, Type::NUMERIC),
+                (&new.delivery_address.0, Type::TEXT),
+                (&event, Type::UUID),
+                (&headers, Type::JSONB),
+                (&key.as_str(), Type::TEXT),
             ],
         )
         .await?;
@@ -104,7 +100,7 @@ pub(crate) async fn create_order_once(
 /// Writes orders, their events and their keys, of which no two may be the same; tells by their ids when each was made. Those whose
 /// key has made an order already are left out.
 pub(crate) async fn create_orders(
-    client: &Object,
+    connection: &Connection,
     rows: &[NewRow<'_>],
 ) -> Result<HashMap<Uuid, OffsetDateTime>, Error> {
     let ids: Vec<Uuid> = column(rows, |row| row.id.0);
@@ -116,20 +112,19 @@ pub(crate) async fn create_orders(
     let events: Vec<Uuid> = column(rows, |_| Uuid::now_v7());
     let headers: Vec<Json<&Value>> = column(rows, |row| Json(row.headers));
     let keys: Vec<Option<&str>> = column(rows, |row| row.key.map(IdempotencyKey::as_str));
-    let statement = client.prepare_cached(CREATE_ORDERS).await?;
-    let made = client
+    let made = connection
         .query(
-            &statement,
+            CREATE_ORDERS,
             &[
-                &ids,
-                &customers,
-                &products,
-                &quantities,
-                &prices,
-                &addresses,
-                &events,
-                &headers,
-                &keys,
+                (&ids, Type::UUID_ARRAY),
+                (&customers, Type::UUID_ARRAY),
+                (&products, Type::TEXT_ARRAY),
+                (&quantities, Type::INT4_ARRAY),
+                (&prices, Type::NUMERIC_ARRAY),
+                (&addresses, Type::TEXT_ARRAY),
+                (&events, Type::UUID_ARRAY),
+                (&headers, Type::JSONB_ARRAY),
+                (&keys, Type::TEXT_ARRAY),
             ],
         )
         .await?;
@@ -142,72 +137,88 @@ fn column<'a, T>(rows: &[NewRow<'a>], value: impl Fn(&NewRow<'a>) -> T) -> Vec<T
 
 /// The order that a key made.
 pub(crate) async fn find_order_by_key(
-    client: &Object,
+    connection: &Connection,
     key: &IdempotencyKey,
 ) -> Result<Option<Order>, Error> {
-    optional(client, FIND_ORDER_BY_KEY, &[&key.as_str()]).await
+    optional(connection, FIND_ORDER_BY_KEY, &[(&key.as_str(), Type::TEXT)]).await
 }
 
 /// One order.
-pub(crate) async fn find_order(client: &Object, id: OrderId) -> Result<Option<Order>, Error> {
-    optional(client, FIND_ORDER, &[&id.0]).await
+pub(crate) async fn find_order(
+    connection: &Connection,
+    id: OrderId,
+) -> Result<Option<Order>, Error> {
+    optional(connection, FIND_ORDER, &[(&id.0, Type::UUID)]).await
 }
 
 /// Those of several orders that there are, by their ids.
 pub(crate) async fn find_orders(
-    client: &Object,
+    connection: &Connection,
     ids: &[OrderId],
 ) -> Result<HashMap<Uuid, Order>, Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let statement = client.prepare_cached(FIND_ORDERS).await?;
-    let rows = client.query(&statement, &[&ids]).await?;
+    let rows = connection.query(FIND_ORDERS, &[(&ids, Type::UUID_ARRAY)]).await?;
     rows.iter().map(|row| order(row).map(|order| (order.id.0, order))).collect()
 }
 
 /// Moves an order to `status` when it is in one that leads there, and writes the event; else nothing.
 pub(crate) async fn change_status(
-    client: &Object,
+    connection: &Connection,
     id: OrderId,
     status: Status,
     headers: &Value,
 ) -> Result<Option<Order>, Error> {
     let (before, event, headers) = (status.before(), Uuid::now_v7(), Json(headers));
-    optional(client, CHANGE_STATUS, &[&id.0, &status.as_str(), &before, &event, &headers]).await
+    let parameters: [Parameter<'_>; 5] = [
+        (&id.0, Type::UUID),
+        (&status.as_str(), Type::TEXT),
+        (&before, Type::TEXT_ARRAY),
+        (&event, Type::UUID),
+        (&headers, Type::JSONB),
+    ];
+    optional(connection, CHANGE_STATUS, &parameters).await
 }
 
 /// At most `rows` orders older than `before`, newest first.
 pub(crate) async fn list_orders(
-    client: &Object,
+    connection: &Connection,
     filter: Filter,
     before: Uuid,
     rows: i64,
 ) -> Result<Vec<Order>, Error> {
-    let customer = filter.customer.map(|customer| customer.0);
+    let page: [Parameter<'_>; 2] = [(&before, Type::UUID), (&rows, Type::INT8)];
     let status = filter.status.map(Status::as_str);
-    let (sql, parameters): (_, Vec<&(dyn ToSql + Sync)>) = match (&customer, &status) {
-        (None, None) => (LIST, vec![&before, &rows]),
-        (Some(customer), None) => (LIST_BY_CUSTOMER, vec![&before, &rows, customer]),
-        (None, Some(status)) => (LIST_BY_STATUS, vec![&before, &rows, status]),
-        (Some(customer), Some(status)) => (LIST_BY_BOTH, vec![&before, &rows, customer, status]),
+    let rows = match (filter.customer, status) {
+        (Some(customer), status) => {
+            let statuses = status.map_or(Status::ALL.map(Status::as_str).to_vec(), |one| vec![one]);
+            let [before, rows] = page;
+            let parameters =
+                [before, rows, (&customer.0, Type::UUID), (&statuses, Type::TEXT_ARRAY)];
+            connection.query(LIST_BY_CUSTOMER, &parameters).await?
+        }
+        (None, Some(status)) => {
+            let [before, rows] = page;
+            connection.query(LIST_BY_STATUS, &[before, rows, (&status, Type::TEXT)]).await?
+        }
+        (None, None) => connection.query(LIST, &page).await?,
     };
-    let statement = client.prepare_cached(sql).await?;
-    let rows = client.query(&statement, &parameters).await?;
     rows.iter().map(order).collect()
 }
 
 /// Forgets at most `batch` keys that are older than their retention; says how many.
-pub(crate) async fn prune_idempotency_keys(client: &Object, batch: i64) -> Result<u64, Error> {
-    let statement = client.prepare_cached(PRUNE_KEYS).await?;
-    client.execute(&statement, &[&batch]).await
+pub(crate) async fn prune_idempotency_keys(
+    connection: &Connection,
+    batch: i64,
+) -> Result<u64, Error> {
+    connection.execute(PRUNE_KEYS, &[(&batch, Type::INT8)]).await
 }
 
 async fn optional(
-    client: &Object,
+    connection: &Connection,
     sql: &str,
-    parameters: &[&(dyn ToSql + Sync)],
+    parameters: &[Parameter<'_>],
 ) -> Result<Option<Order>, Error> {
-    let statement = client.prepare_cached(sql).await?;
-    let row = client.query_opt(&statement, parameters).await?;
+    let row = connection.query_opt(sql, parameters).await?;
     row.as_ref().map(order).transpose()
 }
 

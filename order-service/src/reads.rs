@@ -116,7 +116,8 @@ async fn gather(receiver: &Mutex<Receiver<Question>>) -> Option<Vec<Question>> {
 async fn answer(database: &Database, questions: Vec<Question>) {
     counter!(BATCHES).increment(1);
     let ids: Vec<OrderId> = questions.iter().map(|question| question.id).collect();
-    let found = database.with(async |client| queries::find_orders(client, &ids).await).await;
+    let found =
+        database.with(async |connection| queries::find_orders(connection, &ids).await).await;
     match found {
         Ok(orders) => {
             for question in questions {
@@ -144,7 +145,9 @@ async fn alone(database: &Database, questions: Vec<Question>) {
         }
         let found = match &unwell {
             None => {
-                database.with(async |client| queries::find_order(client, question.id).await).await
+                database
+                    .with(async |connection| queries::find_order(connection, question.id).await)
+                    .await
             }
             Some(error) => Err(DatabaseError::clone(error)),
         };

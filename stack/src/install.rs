@@ -1,4 +1,4 @@
-//! Puts PostgreSQL, RabbitMQ and Python onto a Debian or Ubuntu machine, or says how to do it elsewhere.
+//! Puts PostgreSQL, RabbitMQ and what tests need besides onto a Debian or Ubuntu machine, or says how to do it elsewhere.
 
 use std::process::{Command, Stdio};
 
@@ -21,10 +21,18 @@ pub fn missing() -> Vec<&'static str> {
     packages
 }
 
-/// What the tests of the examples in other languages lack on this machine, as the names of Debian packages.
+/// What tests lack on this machine besides the servers, as the names of Debian packages: Python for the examples in other languages,
+/// PgBouncer for the services behind a pooler.
 #[must_use]
-pub fn missing_for_examples() -> Vec<&'static str> {
-    if python::found().is_some() { Vec::new() } else { vec![python::PACKAGE] }
+pub fn missing_for_tests() -> Vec<&'static str> {
+    let mut packages = Vec::new();
+    if python::found().is_none() {
+        packages.push(python::PACKAGE);
+    }
+    if locate::pgbouncer().is_err() {
+        packages.push("pgbouncer");
+    }
+    packages
 }
 
 /// Installs packages with apt-get, as root or through sudo without a password. No service is
@@ -61,7 +69,7 @@ pub fn install(packages: &[&str], say: impl Fn(&str)) -> anyhow::Result<()> {
         "apt-get could not install {names} ({status}); its output is above. By hand: {}",
         command_for_people(packages)
     );
-    let still = [missing(), missing_for_examples()].concat();
+    let still = [missing(), missing_for_tests()].concat();
     ensure!(
         !packages.iter().any(|package| still.contains(package)),
         "apt-get has installed {names}, but the programs are not where they are looked for"
@@ -80,10 +88,11 @@ fn sudo_asks_nothing() -> bool {
 }
 
 /// What a package is called on Debian and Ubuntu, on Fedora, and in Homebrew.
-const NAMES: [[&str; 3]; 3] = [
+const NAMES: [[&str; 3]; 4] = [
     ["postgresql", "postgresql-server", "postgresql@17"],
     ["rabbitmq-server", "rabbitmq-server", "rabbitmq"],
     [python::PACKAGE, "python3", "python3"],
+    ["pgbouncer", "pgbouncer", "pgbouncer"],
 ];
 
 /// The command that installs packages, named as on Debian, on this kind of machine.

@@ -9,7 +9,7 @@ note='Put here for one installation by an outbox stack; safe to delete.'
 policy=/usr/sbin/policy-rc.d
 aside=$policy.outbox-stack-aside
 clusters=/etc/postgresql-common/createcluster.d/zz-outbox-stack.conf
-units='rabbitmq-server.service postgresql.service epmd.service epmd.socket'
+units='rabbitmq-server.service postgresql.service pgbouncer.service epmd.service epmd.socket'
 
 exists() { [ -e "$1" ] || [ -L "$1" ]; }
 is_ours() { grep -qsF "$note" "$1"; }

@@ -56,10 +56,10 @@ mod vhost;
 pub use cargo::{SERVICES, binary, build, cargo};
 pub use checkout::{postgres_dir, remove_postgres_dir, root, stack_dir};
 pub use database::{Database, PostgresAccess};
-pub use install::{install, missing, missing_for_examples};
+pub use install::{install, missing, missing_for_tests};
 #[doc(hidden)]
 pub use keeper::keeper_main;
-pub use locate::psql;
+pub use locate::{pgbouncer, psql};
 pub use management::{Management, http_client};
 pub use nix::sys::signal::Signal;
 pub use ports::{Ports, free_port, is_free, next_free};

@@ -51,6 +51,19 @@ pub fn psql() -> anyhow::Result<PathBuf> {
     or_missing(beside.or_else(|| in_path("psql")), "PostgreSQL")
 }
 
+/// `PgBouncer`, which distributions keep where only root's PATH leads; another one when the variable `PGBOUNCER` names it.
+///
+/// # Errors
+/// When it is not installed.
+pub fn pgbouncer() -> anyhow::Result<PathBuf> {
+    let named = std::env::var_os("PGBOUNCER").map(PathBuf::from);
+    let known = || Some(PathBuf::from("/usr/sbin/pgbouncer")).filter(|program| program.is_file());
+    named.or_else(|| from_path("pgbouncer")).or_else(known).with_context(|| {
+        let command = crate::install::command_for_people(&["pgbouncer"]);
+        format!("PgBouncer is not installed; type: {command}")
+    })
+}
+
 /// Erlang's port mapper.
 pub(crate) fn epmd() -> Option<PathBuf> {
     let known = [

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use stack::{Database, Service};
 use tokio_postgres::Client;
 
+use crate::pgbouncer::PgBouncer;
 use crate::pipeline::{PATIENCE, address, connect};
 
 /// A customer that every stub of the customer service knows.
@@ -24,7 +25,12 @@ pub struct OrderApi {
     pub http: reqwest::Client,
     service: Service,
     database: Option<Database>,
+    _pooler: Option<PgBouncer>,
 }
+
+/// When this variable is set, every order service of a test reaches its database through `PgBouncer`: the suites of the API are to pass
+/// there as well.
+const BEHIND_PGBOUNCER: &str = "ORDERS_BEHIND_PGBOUNCER";
 
 impl OrderApi {
     /// Starts one on a fresh database, with customers unchecked, and waits until it is ready.
@@ -54,7 +60,14 @@ impl OrderApi {
     pub async fn launch(url: &str, settings: &[&str]) -> anyhow::Result<Self> {
         // Unless a test has one, there is no customer service, whatever else runs on this machine.
         let nowhere = format!("http://127.0.0.1:{}", stack::free_port()?);
-        let mut args = vec!["serve", "--database-url", url];
+        let (pooler, url) = match std::env::var_os(BEHIND_PGBOUNCER) {
+            Some(_) => {
+                let (pooler, url) = PgBouncer::before(url).await?;
+                (Some(pooler), url)
+            }
+            None => (None, url.to_owned()),
+        };
+        let mut args = vec!["serve", "--database-url", &url];
         if !settings.contains(&"--customer-service-url") {
             args.extend(["--customer-service-url", &nowhere]);
         }
@@ -67,7 +80,14 @@ impl OrderApi {
             http: stack::http_client()?,
             service,
             database: None,
+            _pooler: pooler,
         })
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.service.log()
     }
 
     /// Waits until it is ready.
@@ -130,7 +150,23 @@ impl OrderApi {
     /// # Errors
     /// When it does not end, or not well.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.service.sigterm()?;
+        self.sigterm()?;
+        self.ended_well().await
+    }
+
+    /// Tells it to stop.
+    ///
+    /// # Errors
+    /// When it can't be told.
+    pub fn sigterm(&self) -> anyhow::Result<()> {
+        self.service.sigterm()
+    }
+
+    /// Waits for its end after [`sigterm`](Self::sigterm).
+    ///
+    /// # Errors
+    /// When it does not end, or not well.
+    pub async fn ended_well(&self) -> anyhow::Result<()> {
         let status = self.service.wait_exit(PATIENCE).await?;
         ensure!(status.success(), "{status}: {}", self.service.last_lines());
         Ok(())

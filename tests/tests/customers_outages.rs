@@ -58,7 +58,8 @@ async fn a_database_that_hangs_is_given_up_in_time_and_its_connection_not_used_a
     assert_eq!(api.get("/api/customers").await?.status(), 200);
 
     let backend = "SELECT pid FROM pg_stat_activity
-                   WHERE datname = current_database() AND application_name = 'customer-service api'";
+                   WHERE datname = current_database() AND application_name = 'customer-service api'
+                     AND query LIKE '-- list_customers%'";
     let backend: i32 = sql.query_one(backend, &[]).await?.get(0);
     let backend = stack::ProcessId::of(u32::try_from(backend)?).context("no backend")?;
     backend.signal(stack::Signal::SIGSTOP)?;

@@ -7,7 +7,7 @@ use pipeline_tests::order_api::{OrderApi, accepted, count, faults, order};
 use reqwest::Response;
 use serde_json::{Value, json};
 use service_kit::postgres::Database;
-use service_kit::postgres::{Pool, PoolArgs};
+use service_kit::postgres::{Pool, PoolArgs, PreparedStatements};
 use std::time::Duration;
 
 const KEY: &str = "Idempotency-Key";
@@ -144,6 +144,7 @@ async fn a_key_serves_again_after_a_day_and_old_ones_are_forgotten() -> anyhow::
         database_pool_size: 1,
         database_pool_wait: Duration::from_secs(5),
         database_statement_timeout: Duration::from_secs(5),
+        database_prepared_statements: PreparedStatements::Auto,
     };
     let database = Database::new(Pool::new(&url, &args, "test")?, Duration::from_secs(5));
     assert_eq!(prune_once(&database).await?, Pruned::Batch);

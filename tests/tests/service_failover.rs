@@ -8,7 +8,9 @@ use pipeline_tests::counting::{Counting, QUEUE, orders_of, until};
 use pipeline_tests::pipeline::{PATIENCE, connect};
 use service_kit::amqp::{Channel, Connection};
 use service_kit::broker::BrokerUrl;
-use service_kit::postgres::{Database, DatabaseError, DatabaseUrl, Pool, PoolArgs};
+use service_kit::postgres::{
+    Database, DatabaseError, DatabaseUrl, Pool, PoolArgs, PreparedStatements,
+};
 use stack::{PostgresServer, RabbitServer, Service};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,11 +131,14 @@ async fn a_pool_passes_over_servers_that_are_silent_or_read_only_and_follows_a_s
         database_pool_size: 2,
         database_pool_wait: PATIENCE,
         database_statement_timeout: limit,
+        database_prepared_statements: PreparedStatements::Auto,
     };
     let database = Database::new(Pool::new(&url, &args, "test")?, limit);
     let write = async || {
         database
-            .with(async |client| client.batch_execute("INSERT INTO written DEFAULT VALUES").await)
+            .with(async |connection| {
+                connection.execute("INSERT INTO written DEFAULT VALUES", &[]).await
+            })
             .await
     };
     write().await?;

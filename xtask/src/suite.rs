@@ -11,7 +11,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
     stack::install(&stack::missing(), say)?;
     stack::check_versions(&["postgresql", "rabbitmq-server"])?;
     // Only the tests of the examples in other languages need it, and the runner comes faster with it.
-    if let Err(error) = stack::install(&stack::missing_for_examples(), say) {
+    if let Err(error) = stack::install(&stack::missing_for_tests(), say) {
         say(&format!("{error:#}. Without it the tests of the examples fail."));
     }
     let path = nextest::path()?;

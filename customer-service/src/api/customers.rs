@@ -86,7 +86,7 @@ impl Customers {
         &self,
         body: JsonBody<NewCustomer>,
     ) -> Result<Created, Refused<refusals::Create>> {
-        let customer = self.store.create(&body.0).await?;
+        let customer = self.store.create(body.0).await?;
         let location = format!("/api/customers/{}", customer.id);
         Ok(Created::Customer(Json(customer), location))
     }

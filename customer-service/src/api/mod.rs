@@ -52,6 +52,8 @@ pub async fn run(
     let health = Health::default();
     let database = health.dependency("postgresql", Need::Required);
     let pool = Pool::new(config.database.url(), &config.pool, "customer-service api")?;
+    let probe =
+        Pool::new(config.database.url(), &config.pool.with_size(1), "customer-service api")?;
     let store = Store::new(Database::new(pool.clone(), config.pool.database_statement_timeout));
 
     let done = CancellationToken::new();
@@ -63,11 +65,11 @@ pub async fn run(
     };
     let prepare = async {
         prepare(&config, &store, &database, &shutdown).await?;
-        watch(pool.clone(), database.clone(), done.clone()).await;
+        watch(pool.clone(), probe, database.clone(), done.clone()).await;
         Ok(())
     };
     tokio::try_join!(serve, prepare, ops::serve(ops, health, done.clone()))?;
-    pool.close();
+    store.close().await;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The customers in the database.
 
-use service_kit::postgres::{Database, DatabaseError};
+use service_kit::postgres::{Connection, Database, DatabaseError};
 use uuid::Uuid;
 
 use super::customer::{Customer, NewCustomer};
@@ -18,14 +18,16 @@ impl Store {
         Self { database }
     }
 
+    /// At most `limit` customers, those after `after`.
     pub(super) async fn list(
         &self,
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Customer>, DatabaseError> {
+        let after = after.unwrap_or(Uuid::nil());
         self.database
-            .with(async |client| {
-                let rows = queries::list_customers(client, after, limit).await?;
+            .with(async |connection| {
+                let rows = queries::list_customers(connection, after, limit).await?;
                 rows.iter().map(Customer::try_from).collect()
             })
             .await
@@ -33,25 +35,34 @@ impl Store {
 
     pub(super) async fn get(&self, id: Uuid) -> Result<Option<Customer>, DatabaseError> {
         self.database
-            .with(async |client| {
-                let row = queries::get_customer(client, id).await?;
+            .with(async |connection| {
+                let row = queries::get_customer(connection, id).await?;
                 row.as_ref().map(Customer::try_from).transpose()
             })
             .await
     }
 
-    pub(super) async fn create(&self, new: &NewCustomer) -> Result<Customer, DatabaseError> {
-        self.database
-            .with(async |client| {
-                let (name, address) = (&new.name.0, &new.address.0);
-                let row = queries::insert_customer(client, Uuid::now_v7(), name, address).await?;
+    /// Makes a customer, whether or not somebody waits for it.
+    pub(super) async fn create(&self, new: NewCustomer) -> Result<Customer, DatabaseError> {
+        let database = self.database.clone();
+        let creating = async move {
+            let (id, name, address) = (Uuid::now_v7(), &new.name.0, &new.address.0);
+            let insert = async |connection: &Connection| {
+                let row = queries::insert_customer(connection, id, name, address).await?;
                 Customer::try_from(&row)
-            })
-            .await
+            };
+            database.with(insert).await
+        };
+        self.database.finish(creating).await
+    }
+
+    /// Ends what is under way and closes the connections.
+    pub(super) async fn close(&self) {
+        self.database.close().await;
     }
 
     /// Loads the customers of development; says how many of them were new.
     pub(super) async fn seed(&self) -> Result<u64, DatabaseError> {
-        self.database.with(async |client| queries::seed_customers(client).await).await
+        self.database.with(async |connection| queries::seed_customers(connection).await).await
     }
 }

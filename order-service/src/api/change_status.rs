@@ -9,7 +9,6 @@ use super::get::not_found;
 use super::order::OrderBody;
 use crate::creation::Creation;
 use crate::domain::{OrderId, Status};
-use crate::metrics;
 use crate::orders::{self, Change};
 use crate::trace_context::event_headers;
 
@@ -22,17 +21,14 @@ pub(super) async fn change_status(
     let id = parse_uuid(id).map(OrderId).ok_or_else(not_found)?;
     let creation = Creation::begin(|| format!("order.{}", status.as_str()));
     let trace = event_headers(headers, &creation);
-    let change = orders::change_status(&api.database, id, status, &trace).await;
+    let change = orders::change_status(&api.database, id, status, trace).await;
     match &change {
         Ok(Change::Done(order)) => creation.made(order.id),
         Ok(_) => creation.failed("the order can't go there"),
         Err(_) => creation.failed("the change was not written, or not for all that is known"),
     }
     match change? {
-        Change::Done(order) => {
-            metrics::changed(status);
-            Ok(Changed::Order(JsonAnswer(OrderBody::from(order))))
-        }
+        Change::Done(order) => Ok(Changed::Order(JsonAnswer(OrderBody::from(order)))),
         Change::NotFound => Err(not_found()),
         Change::NotFrom(from) => Err(conflict(from, status)),
     }

@@ -12,6 +12,7 @@ use super::metrics;
 use super::queue::{Answer, Waiting, Written};
 use crate::domain::{Order, OrderId, Status};
 use crate::idempotency::{IdempotencyKey, Once};
+use crate::metrics::created;
 use crate::queries::{self, NewRow};
 
 /// Writes a batch and tells each order of it what became of it.
@@ -19,7 +20,7 @@ pub(super) async fn write(database: &Database, batch: Vec<Waiting>) {
     let (leaders, followers) = apart(batch);
     let rows: Vec<NewRow<'_>> = leaders.iter().map(|leader| row(&leader.asked)).collect();
     let written = database
-        .with(async |client| match queries::create_orders(client, &rows).await {
+        .with(async |connection| match queries::create_orders(connection, &rows).await {
             Err(error) if a_row_may_be_to_blame(&error) => {
                 let reason = reason(&error);
                 tracing::debug!(reason, orders = rows.len(), "orders are written one by one");
@@ -32,6 +33,7 @@ pub(super) async fn write(database: &Database, batch: Vec<Waiting>) {
     match written {
         Ok(Some(made)) => {
             metrics::batch(made.len());
+            created(made.len());
             tell(ids.into_iter().zip(leaders), followers, &made);
         }
         Ok(None) => for_each(leaders, followers, |asked, answer| {

@@ -1,23 +1,30 @@
 //! A database as requests use it: bounded waiting, and failures sorted into what a client can do about them.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use deadpool_postgres::Object;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::connect::reason;
+use super::connection::Connection;
+use super::loan::Loan;
 use super::pool::{Pool, PoolError};
 use crate::http::{Problem, Refused};
 
-/// How much longer than the server's own limit a statement is waited for. The server ends a slow statement by itself;
-/// only one that hangs, or whose line is cut, gets here.
-const MARGIN: Duration = Duration::from_secs(1);
+/// How long a statement whose time is over is still waited for: what became of it when it was cancelled is told at once, unless the
+/// server hangs or its line is cut.
+pub(super) const MARGIN: Duration = Duration::from_secs(1);
 
 /// A database behind a pool. Clones share the pool.
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: Pool,
-    patience: Duration,
+    limit: Duration,
+    writes: TaskTracker,
 }
 
 /// Why the database did not do what was asked.
@@ -29,45 +36,112 @@ pub enum DatabaseError {
     /// It does not answer, or not now: another try may succeed. What was asked may have been done all the same.
     #[error("the database does not answer: {0}")]
     Unavailable(String),
+    /// It has no place for a character of what it was given.
+    #[error("the database's encoding does not have a character of what was sent: {0}")]
+    Unstorable(String),
     /// It refuses; another try would be refused as well.
     #[error("the database refuses: {0}")]
     Refused(String),
 }
 
 impl Database {
-    /// The database behind `pool`, whose server ends statements after `statement_timeout`.
+    /// The database behind `pool`, where each statement may take `limit`.
     #[must_use]
-    pub const fn new(pool: Pool, statement_timeout: Duration) -> Self {
-        Self { pool, patience: statement_timeout.saturating_add(MARGIN) }
+    pub fn new(pool: Pool, limit: Duration) -> Self {
+        Self { pool, limit, writes: TaskTracker::new() }
     }
 
-    /// Does `work` with a connection of its own, for a bounded time.
+    /// Does `work` with a connection of its own, for a bounded time: then its statement is cancelled. Whoever drops the future has it
+    /// cancelled too, so `work` is to read, or to be part of a [`finish`](Self::finish).
     ///
     /// # Errors
     /// See [`DatabaseError`].
     pub async fn with<T>(
         &self,
-        work: impl AsyncFnOnce(&Object) -> Result<T, tokio_postgres::Error>,
+        work: impl AsyncFnOnce(&Connection) -> Result<T, Error>,
     ) -> Result<T, DatabaseError> {
-        let client = self.pool.get().await.map_err(|error| match error {
+        let connection = self.pool.get().await.map_err(|error| match error {
             PoolError::Busy => DatabaseError::Busy,
             PoolError::Down(reason) => DatabaseError::Unavailable(reason),
         })?;
-        let done = tokio::time::timeout(self.patience, work(&client)).await;
-        if let Ok(result) = done {
-            if result.as_ref().is_err_and(is_read_only) {
-                // The server may have been demoted: the next one may get a connection to the server that took over.
-                drop(Object::take(client));
+        let loan = Loan::new(connection, self.pool.hosts());
+        let in_time = {
+            let mut working = std::pin::pin!(work(loan.connection()));
+            match timeout(self.limit, &mut working).await {
+                Ok(result) => result,
+                Err(_) => return self.hear_late(&loan, working).await,
             }
-            return result.map_err(|error| sort(&error));
+        };
+        match &in_time {
+            // The server may have been demoted: the next one may get a connection to the server that took over.
+            Err(error) if is_read_only(error) => loan.discard(),
+            _ => loan.give_back(),
         }
-        // Whoever got this connection next would wait behind the statement: close it.
-        drop(Object::take(client));
-        Err(DatabaseError::Unavailable("a statement got no answer in time".to_owned()))
+        in_time.map_err(|error| sort(&error))
+    }
+
+    /// Has `working` cancelled, whose time is over, and tells what became of it.
+    async fn hear_late<T>(
+        &self,
+        loan: &Loan,
+        working: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, DatabaseError> {
+        let cancelling = async {
+            loan.cancel().await;
+            std::future::pending::<Infallible>().await
+        };
+        let result = tokio::select! {
+            result = working => result,
+            never = cancelling => match never {},
+            () = sleep(MARGIN) => {
+                return Err(DatabaseError::Unavailable("a statement got no answer in time".to_owned()));
+            }
+        };
+        result.map_err(|error| {
+            if error.code() == Some(&SqlState::QUERY_CANCELED) {
+                let limit = humantime::format_duration(self.limit);
+                return DatabaseError::Unavailable(format!("a statement took longer than {limit}"));
+            }
+            sort(&error)
+        })
+    }
+
+    /// Sees `writing` through in a task of its own, whether or not somebody waits for it: a client that hangs up must not leave a
+    /// change half way between done and undone, nor its lock to the next one.
+    ///
+    /// # Errors
+    /// Those of `writing`; [`DatabaseError::Unavailable`] when the process ends before.
+    ///
+    /// # Panics
+    /// When `writing` does.
+    pub async fn finish<T, E>(
+        &self,
+        writing: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DatabaseError> + Send + 'static,
+    {
+        match self.writes.spawn(writing.in_current_span()).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => {
+                    Err(DatabaseError::Unavailable("the process is stopping".to_owned()).into())
+                }
+            },
+        }
+    }
+
+    /// Waits for what is being finished, and gives the connections back to the server; whoever asks for one from now on is refused.
+    pub async fn close(&self) {
+        self.writes.close();
+        self.writes.wait().await;
+        self.pool.close();
     }
 }
 
-fn sort(error: &tokio_postgres::Error) -> DatabaseError {
+fn sort(error: &Error) -> DatabaseError {
     let words = reason(error);
     let Some(code) = error.code() else {
         // Not the server's words: the line broke, or (a mistake of ours) a value did not fit its column.
@@ -89,15 +163,18 @@ fn sort(error: &tokio_postgres::Error) -> DatabaseError {
             SqlState::UNDEFINED_COLUMN,
         ]
         .contains(code);
+    if *code == SqlState::UNTRANSLATABLE_CHARACTER {
+        return DatabaseError::Unstorable(words);
+    }
     if passing { DatabaseError::Unavailable(words) } else { DatabaseError::Refused(words) }
 }
 
-fn is_read_only(error: &tokio_postgres::Error) -> bool {
+fn is_read_only(error: &Error) -> bool {
     error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
 }
 
 /// Whether the connection or the server went away; the statement is not to blame.
-pub(super) fn is_gone(error: &tokio_postgres::Error) -> bool {
+pub(super) fn is_gone(error: &Error) -> bool {
     let Some(code) = error.code() else {
         return error.is_closed() || is_io(error);
     };
@@ -105,7 +182,7 @@ pub(super) fn is_gone(error: &tokio_postgres::Error) -> bool {
     *code != SqlState::QUERY_CANCELED && matches!(code.code().get(..2), Some("08" | "57"))
 }
 
-fn is_io(error: &tokio_postgres::Error) -> bool {
+fn is_io(error: &Error) -> bool {
     std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
 
@@ -119,6 +196,9 @@ impl From<DatabaseError> for Problem {
                 "The database does not answer; try again soon. A change that was asked for may have been made all the same.",
                 &error,
             ),
+            DatabaseError::Unstorable(_) => Self::invalid(vec![
+                "the body holds a character that the database's encoding does not have".to_owned(),
+            ]),
             DatabaseError::Refused(_) => Self::internal(&error),
         }
     }

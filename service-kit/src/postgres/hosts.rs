@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use deadpool_postgres::Connect;
@@ -9,22 +10,58 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::cancel::cancel;
 use super::connect::drive;
 use super::open::{Purpose, open};
+use super::pool::PreparedStatements;
+use super::pooler::is_pooled;
 use super::tls::connector;
 use super::url::DatabaseUrl;
 
-/// The hosts of a URL, as a pool turns to them. Clones share what was said last.
+/// The hosts of a URL, as a pool turns to them. Clones share what they learned.
 #[derive(Clone)]
 pub(super) struct Hosts {
     url: DatabaseUrl,
     tls: MakeRustlsConnect,
     unreached: Arc<Mutex<Option<String>>>,
+    /// Whether a pooler is to be looked for.
+    looking: bool,
+    /// Whether statements may be prepared by name. Once a pooler was met, never again.
+    named: Arc<AtomicBool>,
 }
 
 impl Hosts {
-    pub(super) fn new(url: &DatabaseUrl) -> anyhow::Result<Self> {
-        Ok(Self { url: url.clone(), tls: connector(url)?, unreached: Arc::default() })
+    pub(super) fn new(url: &DatabaseUrl, statements: PreparedStatements) -> anyhow::Result<Self> {
+        Ok(Self {
+            url: url.clone(),
+            tls: connector(url)?,
+            unreached: Arc::default(),
+            looking: statements == PreparedStatements::Auto,
+            named: Arc::new(AtomicBool::new(statements != PreparedStatements::Off)),
+        })
+    }
+
+    /// Whether every connection so far is one on which statements may be prepared by name.
+    pub(super) fn named(&self) -> bool {
+        self.named.load(Ordering::Acquire)
+    }
+
+    /// Has the server end the statement that this connection has under way, if there is one. It may do so some time later.
+    pub(super) async fn cancel(&self, client: &Client) {
+        cancel(client, &self.url, &self.tls).await;
+    }
+
+    /// Finds out whether a pooler answers, which may give each statement to another server: there it would find another statement
+    /// under its name, or none.
+    async fn look_for_a_pooler(&self, client: &Client) -> Result<(), Error> {
+        if self.looking && self.named() && is_pooled(client).await? {
+            self.named.store(false, Ordering::Release);
+            tracing::info!(
+                "a pooler stands before PostgreSQL: statements are not prepared by name; \
+                 DATABASE_PREPARED_STATEMENTS=on does that with a pooler that knows how to (PgBouncer 1.21 and later)"
+            );
+        }
+        Ok(())
     }
 
     /// Why no host answered the last time: the driver's error, which the pool hands on, knows of one host alone.
@@ -49,7 +86,11 @@ impl Connect for Hosts {
             // Certificates may have been renewed; while they can't be read, the ones of the start have to do.
             let tls = connector(&self.url).unwrap_or_else(|_| self.tls.clone());
             let unreached = match open(&self.url, &config, &tls, Purpose::AsTheUrlSays).await {
-                Ok((client, connection)) => return Ok((client, drive(connection))),
+                Ok((client, connection)) => {
+                    let driver = drive(connection);
+                    self.look_for_a_pooler(&client).await?;
+                    return Ok((client, driver));
+                }
                 Err(unreached) => unreached,
             };
             *self.unreached.lock().unwrap_or_else(PoisonError::into_inner) =

@@ -3,6 +3,7 @@
 use clap::{ArgAction, Args};
 use refinery::error::Kind;
 use refinery::{Migration, Report, Runner};
+use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Session, chain, connect, reason};
@@ -46,20 +47,21 @@ const LOCK: i64 = 7_023_644_817_502_191;
 /// # Errors
 /// See [`MigrateError`].
 pub async fn migrate(url: &DatabaseUrl, runner: Runner) -> Result<Report, MigrateError> {
-    let mut session = connect(url, "migrate")
-        .await
-        .map_err(|error| MigrateError::Unreachable(format!("{error:#}")))?;
+    let mut session = open(url).await?;
     let runner = runner.set_abort_missing(false).set_abort_divergent(true);
     let known = runner.get_migrations().iter().map(Migration::version).max();
     let report = if is_up_to_date(&runner, &mut session).await {
         Report::new(Vec::new())
     } else {
-        lock(&session).await?;
-        runner.run_async(&mut session.client).await.map_err(|error| match error.kind() {
-            Kind::DivergentVersion(_, applied) => MigrateError::Changed(applied.to_string()),
-            _ if is_interrupted(&error) => MigrateError::Unreachable(chain(&error)),
-            _ => MigrateError::Failed(chain(&error)),
-        })?
+        let turn = Turn::wait(url).await?;
+        let report =
+            runner.run_async(&mut session.client).await.map_err(|error| match error.kind() {
+                Kind::DivergentVersion(_, applied) => MigrateError::Changed(applied.to_string()),
+                _ if is_interrupted(&error) => MigrateError::Unreachable(chain(&error)),
+                _ => MigrateError::Failed(chain(&error)),
+            })?;
+        drop(turn);
+        report
     };
     for migration in report.applied_migrations() {
         tracing::info!(%migration, "applied a migration");
@@ -69,6 +71,10 @@ pub async fn migrate(url: &DatabaseUrl, runner: Runner) -> Result<Report, Migrat
         tracing::warn!(schema = %newest, "the database's schema is newer than this program; going on with it");
     }
     Ok(report)
+}
+
+async fn open(url: &DatabaseUrl) -> Result<Session, MigrateError> {
+    connect(url, "migrate").await.map_err(|error| MigrateError::Unreachable(format!("{error:#}")))
 }
 
 /// Whether every migration is applied as it is here. Then nothing is to be done, for which a role may lack the rights: it needs none to
@@ -126,23 +132,44 @@ fn is_interrupted(error: &refinery::Error) -> bool {
     false
 }
 
-/// Waits for its turn without holding a snapshot open, which a `CREATE INDEX CONCURRENTLY` of the one ahead would wait for.
-async fn lock(session: &Session) -> Result<(), MigrateError> {
-    let unreachable = |error: tokio_postgres::Error| MigrateError::Unreachable(reason(&error));
-    let mut backoff = Backoff::reconnect();
-    let mut said = false;
-    while !session
-        .client
-        .query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])
-        .await
-        .map_err(unreachable)?
-        .get::<_, bool>(0)
-    {
-        if !said {
-            tracing::info!("another process is migrating the database: waiting for it");
-            said = true;
+/// The turn of the one process that migrates. It is a transaction of its own session: behind a pooler, a lock that a session holds would
+/// be whoever's who gets the connection next. Earlier releases take the same lock for their session.
+struct Turn {
+    #[expect(dead_code, reason = "its transaction is open while it lives")]
+    session: Session,
+}
+
+impl Turn {
+    /// Waits without a transaction, whose snapshot a `CREATE INDEX CONCURRENTLY` of the one ahead would wait for.
+    async fn wait(url: &DatabaseUrl) -> Result<Self, MigrateError> {
+        let session = open(url).await?;
+        let mut backoff = Backoff::reconnect();
+        let mut said = false;
+        while !Self::take(&session)
+            .await
+            .map_err(|error| MigrateError::Unreachable(reason(&error)))?
+        {
+            if !said {
+                tracing::info!("another process is migrating the database: waiting for it");
+                said = true;
+            }
+            tokio::time::sleep(backoff.next_delay()).await;
         }
-        tokio::time::sleep(backoff.next_delay()).await;
+        Ok(Self { session })
     }
-    Ok(())
+
+    /// Begins the transaction, and ends it again when it is not this process's turn.
+    async fn take(session: &Session) -> Result<bool, tokio_postgres::Error> {
+        let client = &session.client;
+        // It idles for as long as the migrations take.
+        client.batch_execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0").await?;
+        let row = client
+            .query_typed_one("SELECT pg_try_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)])
+            .await?;
+        let taken: bool = row.try_get(0)?;
+        if !taken {
+            client.batch_execute("ROLLBACK").await?;
+        }
+        Ok(taken)
+    }
 }

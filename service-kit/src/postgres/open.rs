@@ -33,7 +33,7 @@ pub(super) enum Purpose {
 
 /// Why one host was passed over.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     ReadOnly(ReadOnly),
     Refused(tokio_postgres::Error),
     Unknown(io::Error),
@@ -191,7 +191,7 @@ async fn enter(
 }
 
 /// What the host's name stands for, so that each address has the whole limit.
-async fn addresses(
+pub(super) async fn addresses(
     host: &Host,
     config: &Config,
     limit: Duration,

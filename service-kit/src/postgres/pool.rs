@@ -4,27 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use clap::Args;
-use deadpool_postgres::{
-    Manager, ManagerConfig, Object, QueueMode, RecyclingMethod, Runtime, Timeouts,
-};
-use tokio_util::sync::CancellationToken;
+use clap::{Args, ValueEnum};
+use deadpool_postgres::{Manager, ManagerConfig, QueueMode, RecyclingMethod, Runtime, Timeouts};
 
-use super::connect::reason;
+use super::connection::Connection;
 use super::hosts::Hosts;
 use super::url::DatabaseUrl;
 use crate::config::{limit, limit_or_none};
-use crate::health::Dependency;
-
-const IN_USE: &str = "database_pool_connections_in_use";
-const WAITING: &str = "database_pool_waiting";
 
 /// Settings of a pool.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "PostgreSQL")]
 pub struct PoolArgs {
-    /// Connections to the database at the most
-    #[arg(long, env = "DATABASE_POOL_SIZE", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000), value_name = "N")]
+    /// Connections to the database that requests have between them at the most
+    #[arg(long, env = "DATABASE_POOL_SIZE", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000), value_name = "N")]
     pub database_pool_size: u16,
 
     /// How long a request waits for a free connection; more than 16 times the pool's size never wait at once
@@ -34,6 +27,30 @@ pub struct PoolArgs {
     /// How long the database may take for one statement
     #[arg(long, env = "DATABASE_STATEMENT_TIMEOUT", default_value = "5s", value_parser = limit, value_name = "DURATION")]
     pub database_statement_timeout: Duration,
+
+    /// Whether statements are prepared by name; behind a pooler in transaction mode only one that knows how to (PgBouncer 1.21 and
+    /// later) can do that
+    #[arg(long, env = "DATABASE_PREPARED_STATEMENTS", default_value = "auto", value_name = "WHEN")]
+    pub database_prepared_statements: PreparedStatements,
+}
+
+impl PoolArgs {
+    /// The same settings for a pool of `size` connections.
+    #[must_use]
+    pub const fn with_size(&self, size: u16) -> Self {
+        Self { database_pool_size: size, ..*self }
+    }
+}
+
+/// When statements are prepared by name, so that the server plans them once and not each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PreparedStatements {
+    /// Unless a pooler stands before the database
+    Auto,
+    /// Always
+    On,
+    /// Never
+    Off,
 }
 
 /// Why there is no connection to be had.
@@ -63,13 +80,9 @@ impl Pool {
     /// When TLS can't be set up.
     pub fn new(url: &DatabaseUrl, args: &PoolArgs, application_name: &str) -> anyhow::Result<Self> {
         let mut config = url.config.clone();
+        // Nothing else: a pooler refuses what it does not know, and sessions that are shared have no settings of their own.
         config.application_name(application_name);
-        let limit = args.database_statement_timeout.as_millis();
-        let options = config.get_options().map_or_else(String::new, |given| format!("{given} "));
-        config.options(format!(
-            "{options}-c statement_timeout={limit} -c idle_in_transaction_session_timeout={limit}"
-        ));
-        let hosts = Hosts::new(url)?;
+        let hosts = Hosts::new(url, args.database_prepared_statements)?;
         let manager = Manager::from_connect(
             config,
             hosts.clone(),
@@ -95,12 +108,12 @@ impl Pool {
     /// # Errors
     /// [`PoolError::Busy`] when too many wait already or none came free in time, [`PoolError::Down`] when the
     /// database can't be reached.
-    pub async fn get(&self) -> Result<Object, PoolError> {
+    pub async fn get(&self) -> Result<Connection, PoolError> {
         let place = Place::take(&self.waiting);
         if place.taken > self.max_waiting {
             return Err(PoolError::Busy);
         }
-        self.pool.get().await.map_err(|error| match error {
+        let object = self.pool.get().await.map_err(|error| match error {
             deadpool_postgres::PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => {
                 PoolError::Busy
             }
@@ -109,7 +122,13 @@ impl Pool {
                 PoolError::Down(self.hosts.unreached().unwrap_or_else(|| error.to_string()))
             }
             other => PoolError::Down(other.to_string()),
-        })
+        })?;
+        Ok(Connection::new(object, self.hosts.named()))
+    }
+
+    /// The hosts that its connections lead to.
+    pub(super) const fn hosts(&self) -> &Hosts {
+        &self.hosts
     }
 
     /// Connections in use, and requests that wait for one.
@@ -140,68 +159,5 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Asks the database every second whether it answers, and reports it as `dependency`, until `shutdown`.
-pub async fn watch(pool: Pool, dependency: Dependency, shutdown: CancellationToken) {
-    metrics::describe_gauge!(IN_USE, "Connections of the pool that are in use");
-    metrics::describe_gauge!(WAITING, "Requests that wait for a connection of the pool");
-    let limit = Duration::from_secs(3);
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = ticks.tick() => (),
-        }
-        let answer = tokio::select! {
-            () = shutdown.cancelled() => return,
-            answer = tokio::time::timeout(limit, ask(&pool)) => answer,
-        };
-        report(&dependency, answer.ok());
-        let (in_use, waiting) = pool.load();
-        metrics::gauge!(IN_USE).set(u32::try_from(in_use).unwrap_or(u32::MAX));
-        metrics::gauge!(WAITING).set(u32::try_from(waiting).unwrap_or(u32::MAX));
-    }
-}
-
-/// Reports what the database answered, or nothing when it did not in time.
-fn report(dependency: &Dependency, answer: Option<Result<(), PoolError>>) {
-    match answer {
-        Some(Ok(())) => dependency.up(),
-        // A pool may be busy because of much work, or because each of its connections waits for a dead server.
-        Some(Err(PoolError::Busy)) => (),
-        Some(Err(PoolError::Down(reason))) => dependency.down(reason),
-        None => dependency.down("the database takes longer than 3 s to answer"),
-    }
-}
-
-async fn ask(pool: &Pool) -> Result<(), PoolError> {
-    let client = pool.get().await?;
-    client.simple_query("").await.map(drop).map_err(|error| PoolError::Down(reason(&error)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::health::{Health, Need};
-
-    #[test]
-    fn a_busy_pool_tells_nothing_about_the_database() {
-        let health = Health::default();
-        let dependency = health.dependency("postgresql", Need::Required);
-        for (answer, ready) in [
-            (Some(Err(PoolError::Busy)), false),
-            (Some(Ok(())), true),
-            (Some(Err(PoolError::Busy)), true),
-            (Some(Err(PoolError::Down("gone".to_owned()))), false),
-            (Some(Err(PoolError::Busy)), false),
-            (Some(Ok(())), true),
-            (None, false),
-        ] {
-            report(&dependency, answer);
-            assert_eq!(health.is_ready(), ready);
-        }
     }
 }

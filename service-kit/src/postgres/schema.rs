@@ -79,7 +79,7 @@ impl Schema {
         let asking = async {
             let session =
                 connect(url, "schema check").await.map_err(|error| format!("{error:#}"))?;
-            let row = session.client.query_one(self.find, &[]).await;
+            let row = session.client.query_typed_one(self.find, &[]).await;
             row.and_then(|row| row.try_get(0)).map_err(|error| reason(&error))
         };
         tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| {

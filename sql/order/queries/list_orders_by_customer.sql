@@ -1,6 +1,14 @@
--- name: a page of a customer's orders, newest first
-SELECT id, customer_public_id, product_name, quantity, price, delivery_address, status, created_at, updated_at
-FROM orders
-WHERE id < $1 AND customer_public_id = $3
-ORDER BY id DESC
+-- name: a page of a customer's orders in the statuses $4, newest first
+-- Of each status, a page is read in the order of the index, and the newest of these are taken. Nothing but orders_by_customer_and_status
+-- has its ids in an order with NULLS LAST.
+SELECT page.*
+FROM unnest($4::text[]) AS wanted (status)
+CROSS JOIN LATERAL (
+    SELECT id, customer_public_id, product_name, quantity, price, delivery_address, orders.status, created_at, updated_at
+    FROM orders
+    WHERE customer_public_id = $3 AND orders.status = wanted.status AND id < $1
+    ORDER BY id DESC NULLS LAST
+    LIMIT $2
+) AS page
+ORDER BY page.id DESC
 LIMIT $2

@@ -1,6 +1,7 @@
 -- name: a page of the orders in a status, newest first
+-- Ordered and compared as the index is, so that nothing else fits: orders in this status may all be old ones, behind many others.
 SELECT id, customer_public_id, product_name, quantity, price, delivery_address, status, created_at, updated_at
 FROM orders
-WHERE id < $1 AND status = $3
-ORDER BY id DESC
+WHERE (status, id) < ($3, $1) AND status >= $3
+ORDER BY status DESC, id DESC
 LIMIT $2

@@ -1,0 +1,107 @@
+//! Asks a server to end the statement that a connection has under way, and waits until it has taken notice.
+//!
+//! The driver closes its side as soon as the request is written. A pooler takes that for a client that has gone, and forgets the request.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::future::join_all;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_postgres::Client;
+use tokio_postgres::config::Host as Name;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::connect::reason;
+use super::host::Host;
+use super::open::addresses;
+use super::url::DatabaseUrl;
+
+/// Has the statement ended that `client` waits for, if there is one. Which of several hosts the client is connected to is not known here;
+/// the others don't know the secret that the request holds, and do nothing.
+pub(super) async fn cancel(client: &Client, url: &DatabaseUrl, tls: &MakeRustlsConnect) {
+    join_all(url.hosts.iter().map(|host| cancel_at(host, client, url, tls))).await;
+}
+
+async fn cancel_at(host: &Host, client: &Client, url: &DatabaseUrl, tls: &MakeRustlsConnect) {
+    let Ok(addresses) = addresses(host, &url.config, url.connect_limit()).await else {
+        return;
+    };
+    for address in addresses {
+        let sent = match (&host.name, address) {
+            (Some(Name::Unix(folder)), None) => {
+                let path = folder.join(format!(".s.PGSQL.{}", host.port));
+                send(UnixStream::connect(path).await, host, client, tls).await
+            }
+            (_, Some(address)) => {
+                let stream = TcpStream::connect((address, host.port)).await;
+                send(stream, host, client, tls).await
+            }
+            (_, None) => continue,
+        };
+        if let Err(error) = sent {
+            tracing::debug!(%host, error, "a request to cancel a statement was not taken");
+        }
+    }
+}
+
+async fn send<S>(
+    stream: io::Result<S>,
+    host: &Host,
+    client: &Client,
+    tls: &MakeRustlsConnect,
+) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let stream = UntilClosed(stream.map_err(|error| error.to_string())?);
+    let name = match &host.name {
+        Some(Name::Tcp(name)) => name.clone(),
+        _ => host.address.map(|address| address.to_string()).unwrap_or_default(),
+    };
+    let tls = MakeTlsConnect::<UntilClosed<S>>::make_tls_connect(&mut tls.clone(), &name);
+    let tls = tls.map_err(|error| error.to_string())?;
+    let sent = client.cancel_token().cancel_query_raw(stream, tls).await;
+    sent.map_err(|error| reason(&error))
+}
+
+/// A stream that is not shut down from here: it ends when the other side closes it, which a server does once it has done what was asked.
+struct UntilClosed<S>(S);
+
+impl<S: AsyncRead + Unpin> AsyncRead for UntilClosed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for UntilClosed<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut bytes = [0; 64];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let read = ready!(Pin::new(&mut self.0).poll_read(context, &mut buffer));
+            // However it closes the stream, it has taken notice.
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Whether a pooler such as PgBouncer answers in the server's place.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+use tokio_postgres::{Client, Error, SimpleQueryMessage};
+
+/// Whether somebody else than the process that runs this session's statements answered when it began. A server names its own process
+/// at the beginning (`BackendKeyData`); a pooler, whose clients change servers, makes the number up.
+///
+/// # Errors
+/// When the server does not say which process runs the session's statements.
+pub(super) async fn is_pooled(client: &Client) -> Result<bool, Error> {
+    // As text: poolers mix up prepared statements.
+    let messages = client.simple_query("SELECT pg_backend_pid()").await?;
+    let at_work = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+        _ => None,
+    });
+    Ok(at_work != announced(client).await)
+}
+
+/// The process that the session was told of at its beginning. The driver keeps it for requests to cancel a statement and tells it to
+/// nobody: such a request is written, and caught.
+async fn announced(client: &Client) -> Option<u32> {
+    let written = Written::default();
+    client.cancel_token().cancel_query_raw(written.clone(), Plain).await.ok()?;
+    let bytes = written.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    // CancelRequest: the length, the code, the process, the secret of four bytes
+    // (https://www.postgresql.org/docs/current/protocol-message-formats.html).
+    let request = bytes.len().checked_sub(16).and_then(|start| bytes.get(start..))?;
+    let (head, process) = (request.get(..8)?, request.get(8..12)?);
+    let is_request = head == [0, 0, 0, 16, 0x04, 0xd2, 0x16, 0x2e];
+    let process = process.try_into().map(u32::from_be_bytes).ok()?;
+    is_request.then_some(process)
+}
+
+/// What is written to a server that agrees to TLS.
+#[derive(Debug, Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl AsyncRead for Written {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // The answer to SSLRequest.
+        buffer.put_slice(b"S");
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Written {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl TlsStream for Written {
+    fn channel_binding(&self) -> ChannelBinding {
+        ChannelBinding::none()
+    }
+}
+
+/// Says that it is TLS, and leaves everything readable.
+struct Plain;
+
+impl TlsConnect<Written> for Plain {
+    type Stream = Written;
+    type Error = io::Error;
+    type Future = std::future::Ready<io::Result<Written>>;
+
+    fn connect(self, stream: Written) -> Self::Future {
+        std::future::ready(Ok(stream))
+    }
+}

@@ -1,0 +1,76 @@
+//! Whether the database answers, for `/readyz` and the metrics.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::database::{Database, DatabaseError};
+use super::pool::Pool;
+use crate::health::Dependency;
+
+const IN_USE: &str = "database_pool_connections_in_use";
+const WAITING: &str = "database_pool_waiting";
+
+/// How long the database may take to answer.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// Asks the database every second whether it answers, and reports it as `dependency`, until `shutdown`. It asks over `probe`, whose
+/// connections no request uses, and reports how busy `pool` is.
+pub async fn watch(pool: Pool, probe: Pool, dependency: Dependency, shutdown: CancellationToken) {
+    metrics::describe_gauge!(IN_USE, "Connections of the pool that are in use");
+    metrics::describe_gauge!(WAITING, "Requests that wait for a connection of the pool");
+    let probe = Database::new(probe, LIMIT);
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => (),
+        }
+        let answer = tokio::select! {
+            () = shutdown.cancelled() => return,
+            answer = probe.with(async |connection| connection.ping().await) => answer,
+        };
+        report(&dependency, answer);
+        let (in_use, waiting) = pool.load();
+        metrics::gauge!(IN_USE).set(u32::try_from(in_use).unwrap_or(u32::MAX));
+        metrics::gauge!(WAITING).set(u32::try_from(waiting).unwrap_or(u32::MAX));
+    }
+}
+
+fn report(dependency: &Dependency, answer: Result<(), DatabaseError>) {
+    match answer {
+        Ok(()) => dependency.up(),
+        // The answer to an earlier question is still waited for.
+        Err(DatabaseError::Busy) => (),
+        Err(
+            DatabaseError::Unavailable(reason)
+            | DatabaseError::Refused(reason)
+            | DatabaseError::Unstorable(reason),
+        ) => dependency.down(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::{Health, Need};
+
+    #[test]
+    fn a_question_that_could_not_be_asked_tells_nothing_about_the_database() {
+        let health = Health::default();
+        let dependency = health.dependency("postgresql", Need::Required);
+        let gone = || Err(DatabaseError::Unavailable("gone".to_owned()));
+        for (answer, ready) in [
+            (Err(DatabaseError::Busy), false),
+            (Ok(()), true),
+            (Err(DatabaseError::Busy), true),
+            (gone(), false),
+            (Err(DatabaseError::Busy), false),
+            (Ok(()), true),
+        ] {
+            report(&dependency, answer);
+            assert_eq!(health.is_ready(), ready);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `PgBouncer` in front of PostgreSQL, in transaction mode: each transaction may run in another server process.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use stack::Service;
+
+use crate::listening::server_of;
+use crate::pipeline::PATIENCE;
+
+/// A running pooler with two connections to the server. Dropping it ends it.
+#[derive(Debug)]
+pub struct PgBouncer {
+    service: Service,
+    dir: PathBuf,
+    version: (u32, u32),
+}
+
+impl PgBouncer {
+    /// One before the server that `url` names, and the URL that leads through it.
+    ///
+    /// # Errors
+    /// When it is not installed or does not start.
+    pub async fn before(url: &str) -> anyhow::Result<(Self, String)> {
+        Self::with(url, "").await
+    }
+
+    /// One that knows about prepared statements, which `PgBouncer` does from 1.21 on; it is none otherwise.
+    ///
+    /// # Errors
+    /// When it is not installed or does not start.
+    pub async fn with_prepared_statements(url: &str) -> anyhow::Result<Option<(Self, String)>> {
+        let (plain, _) = Self::before(url).await?;
+        if plain.version < (1, 21) {
+            return Ok(None);
+        }
+        Self::with(url, "max_prepared_statements = 100").await.map(Some)
+    }
+
+    async fn with(url: &str, settings: &str) -> anyhow::Result<(Self, String)> {
+        let server = server_of(url)?;
+        let (host, server_port) = server.rsplit_once(':').context("a port")?;
+        let (login, _) = url.split_once('@').context("a user")?;
+        let (_, login) = login.split_once("://").context("a scheme")?;
+        let (user, password) = login.split_once(':').context("a password")?;
+        let port = stack::free_port()?;
+
+        let dir =
+            std::env::temp_dir().join(format!("pgbouncer-{port}-{:08x}", rand::random::<u32>()));
+        fs::create_dir(&dir)?;
+        let (config, users) = (dir.join("pgbouncer.ini"), dir.join("users.txt"));
+        fs::write(&users, format!("\"{user}\" \"{password}\"\n"))?;
+        fs::write(
+            &config,
+            format!(
+                "[databases]\n* = host={host} port={server_port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+                 auth_type = trust\nauth_file = {}\npool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 200\n\
+                 unix_socket_dir =\n{settings}\n",
+                users.display()
+            ),
+        )?;
+        // It does not run as root, and so must be able to read them as somebody else.
+        for (path, mode) in [(&dir, 0o755), (&config, 0o644), (&users, 0o644)] {
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
+        }
+        let mut arguments = Vec::new();
+        if is_root()? {
+            arguments.extend(["-u".to_owned(), "postgres".to_owned()]);
+        }
+        arguments.push(config.display().to_string());
+        let none: [(&str, &str); 0] = [];
+        let service = Service::spawn(stack::pgbouncer()?, arguments, none).await?;
+        let line = service.wait_for_line("process up", PATIENCE).await?;
+        let version = version_in(&line).with_context(|| line.clone())?;
+        let url = url.replace(server, &format!("127.0.0.1:{port}"));
+        Ok((Self { service, dir, version }, url))
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.service.log()
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.dir).ok();
+    }
+}
+
+fn is_root() -> anyhow::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    Ok(fs::metadata("/proc/self")?.uid() == 0)
+}
+
+/// `… process up: PgBouncer 1.18.0, libevent …`
+fn version_in(line: &str) -> Option<(u32, u32)> {
+    let (_, rest) = line.split_once("PgBouncer ")?;
+    let mut numbers = rest.split(['.', ',']).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
