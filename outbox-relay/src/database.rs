@@ -17,7 +17,6 @@ use tokio_postgres::{Client, Row, Statement};
 
 use crate::columns;
 use crate::config::{Config, Retention};
-use crate::pooler;
 use crate::queries::{self, ClaimStatements, ReadNotes};
 
 pub(crate) use error::DatabaseError;
@@ -233,7 +232,7 @@ async fn keep_apart(
     session: &postgres::Session,
     other: &postgres::Session,
 ) -> Result<(), DatabaseError> {
-    if pooler::keeps_apart(session, other).await? {
+    if postgres::keeps_apart(session, other).await? {
         Ok(())
     } else {
         Err(DatabaseError::LocksNotKept)

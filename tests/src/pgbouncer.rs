@@ -24,7 +24,15 @@ impl PgBouncer {
     /// # Errors
     /// When it is not installed or does not start.
     pub async fn before(url: &str) -> anyhow::Result<(Self, String)> {
-        Self::with(url, "").await
+        Self::with(url, "pool_mode = transaction").await
+    }
+
+    /// One in session mode, where a client keeps the server process that it got first.
+    ///
+    /// # Errors
+    /// When it is not installed or does not start.
+    pub async fn in_session_mode(url: &str) -> anyhow::Result<(Self, String)> {
+        Self::with(url, "pool_mode = session").await
     }
 
     /// One that knows about prepared statements, which `PgBouncer` does from 1.21 on; it is none otherwise.
@@ -36,7 +44,7 @@ impl PgBouncer {
         if plain.version < (1, 21) {
             return Ok(None);
         }
-        Self::with(url, "max_prepared_statements = 100").await.map(Some)
+        Self::with(url, "pool_mode = transaction\nmax_prepared_statements = 100").await.map(Some)
     }
 
     async fn with(url: &str, settings: &str) -> anyhow::Result<(Self, String)> {
@@ -56,7 +64,7 @@ impl PgBouncer {
             &config,
             format!(
                 "[databases]\n* = host={host} port={server_port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-                 auth_type = trust\nauth_file = {}\npool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 200\n\
+                 auth_type = trust\nauth_file = {}\ndefault_pool_size = 2\nmax_client_conn = 200\n\
                  unix_socket_dir =\n{settings}\n",
                 users.display()
             ),

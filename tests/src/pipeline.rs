@@ -74,6 +74,27 @@ impl Pipeline {
         })
     }
 
+    /// Ends all four programs and starts others in their place.
+    ///
+    /// # Errors
+    /// When one of them does not become ready.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        for program in [&self.order_service, &self.relay, &self.customer_api, &self.consumer] {
+            program.sigkill()?;
+            program.wait_exit(PATIENCE).await?;
+        }
+        self.customer_api = start_customer_api(&self.customers.url).await?;
+        self.customer_url = address(&self.customer_api, "HTTP port is open").await?;
+        self.order_service = start_order_service(&self.orders.url, &self.customer_url).await?;
+        self.order_url = address(&self.order_service, "HTTP port is open").await?;
+        self.relay = start_relay(&self.relay_url, &self.broker.amqp_url).await?;
+        self.consumer = start_consumer(&self.customers.url, &self.broker.amqp_url).await?;
+        for program in [&self.order_service, &self.relay, &self.customer_api, &self.consumer] {
+            ready(program).await?;
+        }
+        Ok(())
+    }
+
     /// Kills the relay as a crash would, and starts another.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use pipeline_tests::customer_api::CustomerApi;
 use pipeline_tests::order_api::{OrderApi, count, order};
 use pipeline_tests::pgbouncer::PgBouncer;
-use pipeline_tests::pipeline::{PATIENCE, connect};
+use pipeline_tests::pipeline::{PATIENCE, connect, ready, start_consumer};
 use stack::{Database, Service};
 
 const UNNAMED: &str = "a pooler stands before PostgreSQL";
@@ -142,4 +142,20 @@ async fn a_pooler_that_loses_its_server_is_found_again() -> anyhow::Result<()> {
         .await?;
     }
     is_used(&api).await
+}
+
+#[tokio::test]
+async fn a_consumer_says_that_it_needs_a_session_of_its_own() -> anyhow::Result<()> {
+    let servers = stack::shared().await?;
+    let database = servers.database("pooled").await?;
+    let broker = servers.vhost("pooled").await?;
+    migrated("customer-service", &database, &database.url).await?;
+    let (_in_transactions, url) = PgBouncer::before(&database.url).await?;
+    let consumer = start_consumer(&url, &broker.amqp_url).await?;
+    let said = consumer.wait_for_line("postgresql is not reachable", PATIENCE).await?;
+    ensure!(said.contains("pool_mode=session"), "{said}");
+    consumer.sigkill()?;
+
+    let (_in_sessions, url) = PgBouncer::in_session_mode(&database.url).await?;
+    ready(&start_consumer(&url, &broker.amqp_url).await?).await
 }

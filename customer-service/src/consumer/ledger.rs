@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::future::join4;
-use service_kit::postgres::{DatabaseUrl, Session, connect, reason};
+use service_kit::postgres::{DatabaseUrl, Session, connect, is_pooled, keeps_apart, reason};
 use tokio::time::timeout;
 use tokio_postgres::Statement;
 use uuid::Uuid;
@@ -62,6 +62,7 @@ impl Ledger {
             let session = connect(url, "customer-service consumer")
                 .await
                 .map_err(|error| format!("{error:#}"))?;
+            keep_session(url, &session).await?;
             let lock_timeout = LOCK_LIMIT.min(statement_timeout / 2).max(Duration::from_millis(1));
             queries::prepare_session(&session.client, statement_timeout, lock_timeout)
                 .await
@@ -159,4 +160,22 @@ impl Ledger {
 
 fn silence(limit: Duration) -> String {
     format!("the database takes longer than {limit:?} to answer")
+}
+
+/// Makes sure that no pooler lends the connection of `session` to others, who would get its settings with it, and wait for its locks.
+pub(super) async fn keep_session(url: &DatabaseUrl, session: &Session) -> Result<(), String> {
+    if !is_pooled(&session.client).await.map_err(|error| reason(&error))? {
+        return Ok(());
+    }
+    let other = connect(url, "customer-service consumer: pooler check").await;
+    let other = other.map_err(|error| format!("{error:#}"))?;
+    match keeps_apart(session, &other).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(
+            "the database does not keep the session's settings: a pooler in transaction mode stands before it; name the server itself in \
+             DATABASE_URL, or a pool with pool_mode=session"
+                .to_owned(),
+        ),
+        Err(unanswered) => Err(unanswered.to_string()),
+    }
 }

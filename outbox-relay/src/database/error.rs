@@ -1,11 +1,10 @@
 //! Why the database did not do what it was asked.
 
-use service_kit::postgres::{ReadOnly, reason};
+use service_kit::postgres::{ReadOnly, Unanswered, reason};
 use tokio_postgres::error::SqlState;
 
 use super::STATEMENT_LIMIT;
 use crate::hidden::HiddenRows;
-use crate::pooler::Unanswered;
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -4,19 +4,24 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use deadpool_postgres::Connect;
 use tokio::task::JoinHandle;
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::cancel::cancel;
 use super::connect::drive;
+use super::database::MARGIN;
 use super::open::{Purpose, open};
-use super::pool::PreparedStatements;
+use super::pool::{PoolArgs, PreparedStatements};
 use super::pooler::is_pooled;
 use super::tls::connector;
 use super::url::DatabaseUrl;
+
+const PREPARE_SESSION: &str = include_str!("../../../sql/pool/prepare_session.sql");
 
 /// The hosts of a URL, as a pool turns to them. Clones share what they learned.
 #[derive(Clone)]
@@ -24,19 +29,22 @@ pub(super) struct Hosts {
     url: DatabaseUrl,
     tls: MakeRustlsConnect,
     unreached: Arc<Mutex<Option<String>>>,
-    /// Whether a pooler is to be looked for.
-    looking: bool,
+    statements: PreparedStatements,
+    /// How long a statement may take before the server ends it by itself: it does when nobody here can.
+    limit: Duration,
     /// Whether statements may be prepared by name. Once a pooler was met, never again.
     named: Arc<AtomicBool>,
 }
 
 impl Hosts {
-    pub(super) fn new(url: &DatabaseUrl, statements: PreparedStatements) -> anyhow::Result<Self> {
+    pub(super) fn new(url: &DatabaseUrl, args: &PoolArgs) -> anyhow::Result<Self> {
+        let statements = args.database_prepared_statements;
         Ok(Self {
             url: url.clone(),
             tls: connector(url)?,
             unreached: Arc::default(),
-            looking: statements == PreparedStatements::Auto,
+            statements,
+            limit: args.database_statement_timeout + MARGIN,
             named: Arc::new(AtomicBool::new(statements != PreparedStatements::Off)),
         })
     }
@@ -51,22 +59,25 @@ impl Hosts {
         cancel(client, &self.url, &self.tls).await;
     }
 
-    /// Finds out whether a pooler answers, which may give each statement to another server: there it would find another statement
-    /// under its name, or none.
-    async fn look_for_a_pooler(&self, client: &Client) -> Result<(), Error> {
-        if self.looking && self.named() && is_pooled(client).await? {
-            self.named.store(false, Ordering::Release);
+    /// Why no host answered the last time: the driver's error, which the pool hands on, knows of one host alone.
+    pub(super) fn unreached(&self) -> Option<String> {
+        self.unreached.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives a session its limits, unless a pooler stands in between: it may give each statement to another server process, which has
+    /// other sessions' settings, and under the name of a prepared statement another one, or none.
+    async fn prepare(&self, client: &Client) -> Result<(), Error> {
+        if !is_pooled(client).await? {
+            let limit = format!("{}ms", self.limit.as_millis());
+            return client.query_typed(PREPARE_SESSION, &[(&limit, Type::TEXT)]).await.map(drop);
+        }
+        if self.statements == PreparedStatements::Auto && self.named.swap(false, Ordering::AcqRel) {
             tracing::info!(
                 "a pooler stands before PostgreSQL: statements are not prepared by name; \
                  DATABASE_PREPARED_STATEMENTS=on does that with a pooler that knows how to (PgBouncer 1.21 and later)"
             );
         }
         Ok(())
-    }
-
-    /// Why no host answered the last time: the driver's error, which the pool hands on, knows of one host alone.
-    pub(super) fn unreached(&self) -> Option<String> {
-        self.unreached.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -88,7 +99,7 @@ impl Connect for Hosts {
             let unreached = match open(&self.url, &config, &tls, Purpose::AsTheUrlSays).await {
                 Ok((client, connection)) => {
                     let driver = drive(connection);
-                    self.look_for_a_pooler(&client).await?;
+                    self.prepare(&client).await?;
                     return Ok((client, driver));
                 }
                 Err(unreached) => unreached,

@@ -80,9 +80,9 @@ impl Pool {
     /// When TLS can't be set up.
     pub fn new(url: &DatabaseUrl, args: &PoolArgs, application_name: &str) -> anyhow::Result<Self> {
         let mut config = url.config.clone();
-        // Nothing else: a pooler refuses what it does not know, and sessions that are shared have no settings of their own.
+        // Nothing else: a pooler refuses what it does not know.
         config.application_name(application_name);
-        let hosts = Hosts::new(url, args.database_prepared_statements)?;
+        let hosts = Hosts::new(url, args)?;
         let manager = Manager::from_connect(
             config,
             hosts.clone(),

@@ -14,7 +14,7 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage};
 ///
 /// # Errors
 /// When the server does not say which process runs the session's statements.
-pub(super) async fn is_pooled(client: &Client) -> Result<bool, Error> {
+pub async fn is_pooled(client: &Client) -> Result<bool, Error> {
     // As text: poolers mix up prepared statements.
     let messages = client.simple_query("SELECT pg_backend_pid()").await?;
     let at_work = messages.iter().find_map(|message| match message {

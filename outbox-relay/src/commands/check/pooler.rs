@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use service_kit::postgres::{DatabaseUrl, Session, connect};
+use service_kit::postgres::{DatabaseUrl, Session, connect, keeps_apart};
 use tokio::time::timeout;
 
 use super::finding::{Check, Finding};
-use crate::pooler::keeps_apart;
 
 /// How long a connection may take.
 const LIMIT: Duration = Duration::from_secs(10);

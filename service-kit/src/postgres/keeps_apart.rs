@@ -1,12 +1,13 @@
-//! Whether all statements of a session reach the same server process. A relay's lanes are locks of its session: behind a pooler
-//! that hands out connections by transaction they would belong to whoever comes next (<https://www.pgbouncer.org/features.html>).
+//! Whether all statements of a session reach the same server process. Behind a pooler that hands out connections by transaction, the
+//! locks and settings of a session would belong to whoever comes next (<https://www.pgbouncer.org/features.html>).
 
 use std::time::Duration;
 
-use service_kit::postgres::{Session, reason};
 use tokio::time::timeout;
 use tokio_postgres::{Error, SimpleQueryMessage};
 use uuid::Uuid;
+
+use super::connect::{Session, reason};
 
 /// How long a statement may take. Behind a pooler with one connection it waits for the transactions that are open here.
 const LIMIT: Duration = Duration::from_secs(8);
@@ -19,9 +20,11 @@ const SETTING: &str = "outbox_relay.check";
 
 /// Why a statement got no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unanswered {
+pub enum Unanswered {
+    /// The server refused it, or the line broke.
     #[error("{}", reason(.0))]
     Refused(#[from] Error),
+    /// The server did not answer in time.
     #[error("the server takes longer than {LIMIT:?} to answer")]
     Late,
 }
@@ -65,7 +68,10 @@ async fn hold(session: &Session) -> Result<bool, Unanswered> {
 }
 
 /// Whether `session` keeps its process while `other` has transactions, one after the other.
-pub(crate) async fn keeps_apart(session: &Session, other: &Session) -> Result<bool, Unanswered> {
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn keeps_apart(session: &Session, other: &Session) -> Result<bool, Unanswered> {
     let marked = Marked::mark(session).await?;
     for _ in 0..ROUNDS {
         if !hold(other).await? {
