@@ -13,6 +13,9 @@ use serde::Serialize;
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
+/// The type of a problem that says no more than its status.
+const ABOUT_BLANK: &str = "about:blank";
+
 /// How many faults a problem lists; the rest is only counted.
 const MAX_ERRORS: usize = 100;
 
@@ -20,6 +23,7 @@ const MAX_ERRORS: usize = 100;
 /// the log shows.
 #[derive(Debug, Clone)]
 pub struct Problem {
+    kind: &'static str,
     status: StatusCode,
     detail: Cow<'static, str>,
     errors: Vec<String>,
@@ -55,7 +59,14 @@ impl Problem {
     /// A problem with `status`; `detail` is a sentence for the client.
     #[must_use]
     pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, detail: detail.into(), errors: Vec::new(), headers: Vec::new(), cause: None }
+        Self {
+            kind: ABOUT_BLANK,
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            headers: Vec::new(),
+            cause: None,
+        }
     }
 
     /// 422: what is wrong with the request, one sentence per fault.
@@ -90,6 +101,13 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
             .retry_after(Duration::from_secs(1))
             .caused_by(cause)
+    }
+
+    /// Gives it a type: a URI by which programs tell it from other problems of the same status.
+    #[must_use]
+    pub const fn of_type(mut self, kind: &'static str) -> Self {
+        self.kind = kind;
+        self
     }
 
     /// Adds what the log shall say.
@@ -127,7 +145,7 @@ impl Problem {
 
     fn response(&self) -> Response {
         let body = ProblemBody {
-            kind: "about:blank".to_owned(),
+            kind: self.kind.to_owned(),
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
             detail: self.detail.clone().into_owned(),
@@ -187,6 +205,14 @@ mod tests {
             body,
             r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"Try again."}"#
         );
+    }
+
+    #[tokio::test]
+    async fn a_problem_may_have_a_type() {
+        let problem = Problem::new(StatusCode::NOT_FOUND, "No such thing.");
+        let response = problem.of_type("urn:problem:thing-not-found").into_response();
+        let body = response.into_body().into_string().await.expect("a body");
+        assert!(body.starts_with(r#"{"type":"urn:problem:thing-not-found","title":"#), "{body}");
     }
 
     #[test]
