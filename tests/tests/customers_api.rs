@@ -56,9 +56,13 @@ async fn a_customer_who_is_not_there_is_not_found_whatever_the_id_is() -> Tested
         "a%2Fb",
         "'; DROP TABLE customers; --",
     ] {
-        problem(api.get(&format!("/api/customers/{id}")).await?, 404).await.context(id)?;
+        let told =
+            problem(api.get(&format!("/api/customers/{id}")).await?, 404).await.context(id)?;
+        assert_eq!(told["type"], "urn:problem:customer-not-found", "{id}");
     }
-    problem(api.get("/api/customer").await?, 404).await?;
+    // Of a path that is no call's, programs are told something else.
+    let told = problem(api.get("/api/customer").await?, 404).await?;
+    assert_eq!(told["type"], "about:blank");
     let delete = api.http.delete(format!("{}/api/customers", api.url)).send().await?;
     assert_eq!(delete.headers()["allow"].to_str()?, "GET, HEAD, POST");
     problem(delete, 405).await?;

@@ -76,7 +76,10 @@ impl Customers {
             Some(id) => self.store.get(id).await?,
             None => None,
         };
-        let unknown = || Problem::new(StatusCode::NOT_FOUND, "There is no such customer.");
+        let unknown = || {
+            Problem::new(StatusCode::NOT_FOUND, "There is no such customer.")
+                .of_type(refusals::CUSTOMER_NOT_FOUND)
+        };
         Ok(Json(customer.ok_or_else(unknown)?))
     }
 

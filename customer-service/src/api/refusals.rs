@@ -5,6 +5,9 @@ use service_kit::http::meaning::{
     FAILED, NO_JSON, NOT_JSON_TYPE, TOO_LARGE, TOO_SLOW, UNAVAILABLE,
 };
 
+/// The type of the 404 for a customer. The order service tells it from the 404 of a wrong path or of an ingress by that.
+pub(super) const CUSTOMER_NOT_FOUND: &str = "urn:problem:customer-not-found";
+
 pub(super) struct List;
 
 impl Statuses for List {
@@ -15,8 +18,14 @@ impl Statuses for List {
 pub(super) struct Get;
 
 impl Statuses for Get {
-    const ALL: &'static [(u16, &'static str)] =
-        &[(404, "There is no such customer"), FAILED, UNAVAILABLE];
+    const ALL: &'static [(u16, &'static str)] = &[
+        (
+            404,
+            "There is no such customer, or the id is no UUID; the problem's type is urn:problem:customer-not-found",
+        ),
+        FAILED,
+        UNAVAILABLE,
+    ];
 }
 
 pub(super) struct Create;
