@@ -125,11 +125,11 @@ pub struct CustomerArgs {
     #[arg(long, env = "CUSTOMER_CONNECT_TIMEOUT", default_value = "300ms", value_parser = limit, value_name = "DURATION")]
     pub customer_connect_timeout: Duration,
 
-    /// How long a whole call to the customer service may take
+    /// How long a whole call to the customer service may take, and a request waits for the call or its turn
     #[arg(long, env = "CUSTOMER_TIMEOUT", default_value = "1s", value_parser = limit, value_name = "DURATION")]
     pub customer_timeout: Duration,
 
-    /// How long a customer that was found is taken to be known; one who is in demand is asked for again before that is over, while no request waits
+    /// How long a customer that was found is taken to be known; one who is in demand is asked for again before that is over, while no request waits. One that was not found is taken to be unknown for as long, but for two seconds at the most
     #[arg(long, env = "CUSTOMER_CACHE_TTL", default_value = "30s", value_parser = limit_or_none, value_name = "DURATION")]
     pub customer_cache_ttl: Duration,
 }

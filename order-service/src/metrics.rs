@@ -31,10 +31,19 @@ pub(crate) fn describe() {
     }
     describe_counter!(
         LOOKUPS,
-        "Customers that were looked up: cached, known, unknown; unavailable (no answer), left_alone (it has not answered lately), \
-         crowded (too many wait for it)"
+        "Customers that were looked up: cached, cached_unknown, shared (another request's call was joined), known, unknown; \
+         unavailable (no answer), left_alone (it has not answered lately), crowded (too many wait for it)"
     );
-    for result in ["cached", "known", "unknown", "unavailable", "left_alone", "crowded"] {
+    for result in [
+        "cached",
+        "cached_unknown",
+        "shared",
+        "known",
+        "unknown",
+        "unavailable",
+        "left_alone",
+        "crowded",
+    ] {
         counter!(LOOKUPS, "result" => result).increment(0);
     }
 }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use futures_util::stream;
 use poem::http::StatusCode;
 use poem::listener::TcpAcceptor;
-use poem::{Endpoint, Request, Response, Server};
-use serde_json::json;
+use poem::{Body, Endpoint, Request, Response, Server};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::order_api::CUSTOMER;
@@ -16,16 +18,28 @@ use crate::order_api::CUSTOMER;
 /// What the stub does with a question for a customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Knows one customer, and answers 404 for all others.
+    /// Knows one customer, and no others.
     Healthy,
-    /// Answers with this status.
+    /// Knows nobody.
+    KnowsNobody,
+    /// The same, one call after the other, each of which takes so long.
+    KnowsNobodyInTurns(Duration),
+    /// The same, as the release before the problem type answers, which has `/up`.
+    KnowsNobodyUntyped,
+    /// Answers each path with a problem without a type, `/up` too, as an ingress may.
+    Elsewhere,
+    /// Answers with this status, and a body that is no problem.
     Status(u16),
     /// Answers 200 with something that is no customer.
     Garbage,
     /// Answers 200 with a customer whose name is endless.
     Endless,
+    /// Answers 200 with half of a customer, and ends the connection.
+    CutOff,
     /// Accepts the connection and never answers.
     Silent,
+    /// Answers as it is told to behave next, and then.
+    Held,
 }
 
 /// A running stub. Dropping it ends it.
@@ -41,26 +55,32 @@ pub struct CustomerStub {
 struct Answers {
     behaviour: watch::Receiver<Behaviour>,
     questions: Arc<AtomicUsize>,
+    turns: Semaphore,
 }
 
-impl Endpoint for Answers {
-    type Output = Response;
+impl Answers {
+    /// How it behaves now, or, while its answers are held, next.
+    async fn behaviour(&self) -> Behaviour {
+        let mut behaviour = self.behaviour.clone();
+        let now = behaviour.wait_for(|behaviour| *behaviour != Behaviour::Held).await;
+        *now.expect("the stub is there for as long as its answers")
+    }
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
-        let path = request.uri().path().to_owned();
-        if path == "/up" {
-            return Ok(Response::builder().body("up\n"));
-        }
-        self.questions.fetch_add(1, Ordering::SeqCst);
+    async fn answer(&self, path: &str) -> Response {
         let customer = json!({
             "id": CUSTOMER, "name": "Juan Perez", "address": "Cra 7 #12-34, Bogotá", "orders_count": 3,
         });
-        let behaviour = *self.behaviour.borrow();
-        Ok(match behaviour {
+        match self.behaviour().await {
             Behaviour::Healthy if path == format!("/api/customers/{CUSTOMER}") => {
                 Response::builder().body(customer.to_string())
             }
-            Behaviour::Healthy => Response::builder().status(StatusCode::NOT_FOUND).finish(),
+            Behaviour::Healthy | Behaviour::KnowsNobody => not_found(Some(UNKNOWN)),
+            Behaviour::KnowsNobodyInTurns(duration) => {
+                let _turn = self.turns.acquire().await;
+                tokio::time::sleep(duration).await;
+                not_found(Some(UNKNOWN))
+            }
+            Behaviour::KnowsNobodyUntyped | Behaviour::Elsewhere => not_found(None),
             Behaviour::Status(status) => Response::builder()
                 .status(StatusCode::from_u16(status).expect("a status"))
                 .body(customer.to_string()),
@@ -69,9 +89,43 @@ impl Endpoint for Answers {
                 let name = "x".repeat(1024 * 1024);
                 Response::builder().body(json!({"name": name, "address": ""}).to_string())
             }
-            Behaviour::Silent => std::future::pending().await,
+            Behaviour::CutOff => {
+                let half = customer.to_string()[..30].to_owned();
+                let end = std::io::Error::other("the end of the connection");
+                let parts = stream::iter([Ok(half), Err(end)]);
+                Response::builder().body(Body::from_bytes_stream(parts))
+            }
+            Behaviour::Silent | Behaviour::Held => std::future::pending().await,
+        }
+    }
+}
+
+impl Endpoint for Answers {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let path = request.uri().path();
+        if path != "/up" {
+            self.questions.fetch_add(1, Ordering::SeqCst);
+            return Ok(self.answer(path).await);
+        }
+        Ok(match *self.behaviour.borrow() {
+            Behaviour::Elsewhere => not_found(None),
+            _ => Response::builder().body("up\n"),
         })
     }
+}
+
+/// The type of the problem that there is no such customer.
+const UNKNOWN: &str = "urn:problem:customer-not-found";
+
+fn not_found(kind: Option<&str>) -> Response {
+    let kind = kind.unwrap_or("about:blank");
+    let problem: Value = json!({"type": kind, "title": "Not Found", "status": 404, "detail": "."});
+    Response::builder()
+        .status(StatusCode::NOT_FOUND)
+        .content_type("application/problem+json; charset=utf-8")
+        .body(problem.to_string())
 }
 
 impl CustomerStub {
@@ -84,7 +138,11 @@ impl CustomerStub {
         let url = format!("http://{}", listener.local_addr()?);
         let (sender, receiver) = watch::channel(behaviour);
         let questions = Arc::new(AtomicUsize::new(0));
-        let answers = Answers { behaviour: receiver, questions: Arc::clone(&questions) };
+        let answers = Answers {
+            behaviour: receiver,
+            questions: Arc::clone(&questions),
+            turns: Semaphore::new(1),
+        };
         let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?).run(answers);
         Ok(Self { url, behaviour: sender, questions, running: tokio::spawn(server) })
     }

@@ -87,8 +87,9 @@ async fn bodies_are_the_same_when_they_mean_the_same() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn what_was_refused_is_not_remembered() -> anyhow::Result<()> {
-    let stub = CustomerStub::start(Behaviour::Status(404)).await?;
-    let api = OrderApi::start_with(&["--customer-service-url", &stub.url]).await?;
+    let stub = CustomerStub::start(Behaviour::KnowsNobody).await?;
+    let settings = ["--customer-service-url", &stub.url, "--customer-cache-ttl", "0s"];
+    let api = OrderApi::start_with(&settings).await?;
     let mut wrong = order();
     wrong["order"]["quantity"] = json!(0);
     faults(api.post(&wrong).header(KEY, "k").send().await?).await?;
@@ -109,7 +110,7 @@ async fn a_key_is_looked_up_before_the_customer_is_checked() -> anyhow::Result<(
     let api = OrderApi::start_with(&settings).await?;
     let first = accepted(api.post(&order()).header(KEY, "k").send().await?).await?;
     let asked = stub.questions();
-    stub.behave(Behaviour::Status(404));
+    stub.behave(Behaviour::KnowsNobody);
     assert_eq!(accepted(api.post(&order()).header(KEY, "k").send().await?).await?, first);
     assert_eq!(stub.questions(), asked);
     Ok(())

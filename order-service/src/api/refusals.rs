@@ -24,9 +24,9 @@ impl Statuses for Create {
         FAILED,
         (
             503,
-            "The database does not answer, too many requests wait for it, or the customer must be checked and the customer \
-             service does not answer. The order may have been accepted or not: repeat the request with the same \
-             Idempotency-Key",
+            "The database does not answer, too many requests wait for it or for the customer service, or the customer must be \
+             checked and the customer service does not answer. The order may have been accepted or not: repeat the request \
+             with the same Idempotency-Key",
         ),
     ];
 }

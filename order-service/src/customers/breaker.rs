@@ -56,6 +56,15 @@ impl Breaker {
         Some(Permit { breaker: self.clone(), probe, settled: false })
     }
 
+    /// Whether [`enter`](Self::enter) would refuse a call at `now`.
+    pub(super) fn is_open(&self, now: Instant) -> bool {
+        match *self.lock() {
+            State::Closed { .. } => false,
+            State::Open { until, .. } => now < until,
+            State::Probing { .. } => true,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Each change is a single assignment, so the state is whole even after a panic elsewhere.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -127,6 +136,20 @@ mod tests {
         assert!(breaker.enter(now).is_none());
         let nearly = now + FIRST_PAUSE - Duration::from_nanos(1);
         assert!(breaker.enter(nearly).is_none());
+    }
+
+    #[test]
+    fn looking_whether_it_is_open_takes_no_leave() {
+        let (breaker, now) = (Breaker::new(), Instant::now());
+        assert!(!breaker.is_open(now));
+        fail(&breaker, THRESHOLD, now);
+        assert!(breaker.is_open(now));
+        let later = now + FIRST_PAUSE;
+        assert!(!breaker.is_open(later));
+        let probe = breaker.enter(later).expect("a probe");
+        assert!(breaker.is_open(later));
+        probe.succeeded();
+        assert!(!breaker.is_open(later));
     }
 
     #[test]

@@ -8,15 +8,12 @@ use service_kit::trace::{KeyValue, Parent, Span, SpanKind, tracer};
 pub(super) struct Call(Option<Span>);
 
 impl Call {
-    /// `GET url`; `template` is the path with the names of what varies.
-    pub(super) fn begin(template: &'static str, url: &Url) -> Self {
+    /// A `GET`; `template` is the path with the names of what varies. The wait for the call's turn is a part of it.
+    pub(super) fn begin(template: &'static str) -> Self {
         Self(tracer().map(|tracer| {
             let attributes = vec![
                 KeyValue::new("http.request.method", "GET"),
-                KeyValue::new("url.full", url.to_string()),
                 KeyValue::new("url.template", template),
-                KeyValue::new("server.address", url.host_str().unwrap_or_default().to_owned()),
-                KeyValue::new("server.port", i64::from(url.port_or_known_default().unwrap_or(0))),
             ];
             let name = format!("GET {template}");
             tracer.start(name, SpanKind::Client, Parent::Current, attributes)
@@ -26,6 +23,15 @@ impl Call {
     /// One that is no part of anything.
     pub(super) const fn untraced() -> Self {
         Self(None)
+    }
+
+    /// It is sent to this URL.
+    pub(super) fn sent(&self, url: &Url) {
+        if let Some(span) = &self.0 {
+            span.set("url.full", url.to_string());
+            span.set("server.address", url.host_str().unwrap_or_default().to_owned());
+            span.set("server.port", i64::from(url.port_or_known_default().unwrap_or(0)));
+        }
     }
 
     /// What the other side has to be told to be a part of it.

@@ -3,7 +3,8 @@
 use clap::ValueEnum;
 use service_kit::http::Problem;
 
-use super::lookup::{Lookup, Lookups};
+use super::lookup::Lookups;
+use super::outcome::Lookup;
 use crate::domain::CustomerId;
 use crate::metrics;
 
@@ -40,21 +41,60 @@ impl Check {
         if self.mode == CheckMode::Off {
             return Ok(());
         }
-        match (self.lookups.find(customer).await, self.mode) {
+        self.mode.decide(customer, self.lookups.find(customer).await)
+    }
+}
+
+impl CheckMode {
+    /// What becomes of an order whose customer was looked up.
+    fn decide(self, customer: CustomerId, found: Lookup) -> Result<(), Problem> {
+        const NOT_NOW: &str = "The customer can't be checked now; try again soon.";
+        match (found, self) {
             (Lookup::Known(_), _) => Ok(()),
             (Lookup::Unknown, _) => Err(Problem::invalid(vec![format!(
                 "order.customer_public_id {} is no customer's",
                 customer.0
             )])),
-            (Lookup::Unavailable(reason), CheckMode::Require) => Err(Problem::unavailable(
-                "The customer can't be checked now; try again soon.",
+            (Lookup::Crowded(reason), _) => Err(Problem::unavailable(
+                NOT_NOW,
+                format!("too many wait for the customer service: {reason}"),
+            )),
+            (Lookup::Unavailable(reason), Self::Require) => Err(Problem::unavailable(
+                NOT_NOW,
                 format!("the customer service does not answer: {reason}"),
             )),
-            (Lookup::Unavailable(reason), CheckMode::Prefer | CheckMode::Off) => {
+            (Lookup::Unavailable(reason), Self::Prefer | Self::Off) => {
                 tracing::debug!(reason, "accepting an order whose customer could not be checked");
                 metrics::unchecked();
                 Ok(())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::Customer;
+    use super::*;
+
+    #[test]
+    fn only_the_service_being_away_makes_an_unchecked_order_good_enough() {
+        let juan = Customer { name: "Juan".to_owned(), address: "Bogotá".to_owned() };
+        let reason = || "a test wants it so".to_owned();
+        for (found, prefer, require) in [
+            (Lookup::Known(juan), None, None),
+            (Lookup::Unknown, Some(422), Some(422)),
+            (Lookup::Crowded(reason()), Some(503), Some(503)),
+            (Lookup::Unavailable(reason()), None, Some(503)),
+        ] {
+            let status = |mode: CheckMode| {
+                let refused = mode.decide(CustomerId(Uuid::nil()), found.clone()).err();
+                refused.map(|problem| problem.status().as_u16())
+            };
+            assert_eq!(status(CheckMode::Prefer), prefer, "{found:?}");
+            assert_eq!(status(CheckMode::Require), require, "{found:?}");
         }
     }
 }

@@ -5,44 +5,59 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::timeout;
 
-use super::Customer;
+use super::answers::{Answers, Mark};
 use super::breaker::Breaker;
 use super::cache::Cache;
-use super::client::{Answer, Client};
+use super::call::Call;
+use super::client::{Answer, Client, Failure};
+use super::outcome::{Lookup, Outcome};
+use super::shared_calls::{Joined, SharedCall, SharedCalls};
 use crate::domain::CustomerId;
 use crate::metrics;
 
-/// Calls at once at the most; each may hold a connection until its time limit.
-const CALLS: usize = 64;
+/// Calls under way at the most; each may hold a connection until its time limit. More would not be answered sooner: a service that
+/// needs 20 ms for a call answers 1,600 a second, and a slower one must not be given more than it answers within the time limit.
+const UNDER_WAY: usize = 32;
+
+/// Customers at the most for whom a call is under way or waits for its turn.
+const CUSTOMERS: usize = 1024;
+
+/// Requests at the most that wait for these calls.
+const CALLERS: usize = 4096;
 
 /// Customers at the most who wait to be asked for again.
 const RENEWALS: usize = 64;
 
-/// What is known about a customer now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lookup {
-    /// There is one.
-    Known(Customer),
-    /// There is none.
-    Unknown,
-    /// The customer service does not answer; the reason is for the log.
-    Unavailable(String),
-}
+/// How much later a request gives up than the call that began with it, which knows more of the reason.
+const LATER: Duration = Duration::from_millis(20);
 
-/// How customers are looked up. Clones share cache and circuit.
+/// How customers are looked up. Clones share cache, circuit and calls.
 #[derive(Debug, Clone)]
 pub struct Lookups {
     client: Client,
     cache: Cache,
     breaker: Breaker,
-    places: Arc<Semaphore>,
+    answers: Answers,
+    calls: SharedCalls,
+    under_way: Arc<Semaphore>,
+    callers: Arc<Semaphore>,
     renewals: Sender<CustomerId>,
 }
 
 /// Known customers who are to be asked for again before they are forgotten.
 #[derive(Debug)]
 pub struct Renewals(pub(super) Receiver<CustomerId>);
+
+/// Who wants a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A request, which is content with what another call found meanwhile.
+    Request,
+    /// A renewal of what is in the cache.
+    Renewal,
+}
 
 /// Look-ups that ask `client`, and believe what it said for `time_to_live`; and what they want to have renewed.
 #[must_use]
@@ -52,7 +67,10 @@ pub fn lookups(client: Client, time_to_live: Duration) -> (Lookups, Renewals) {
         client,
         cache: Cache::new(time_to_live),
         breaker: Breaker::new(),
-        places: Arc::new(Semaphore::new(CALLS)),
+        answers: Answers::default(),
+        calls: SharedCalls::new(CUSTOMERS),
+        under_way: Arc::new(Semaphore::new(UNDER_WAY)),
+        callers: Arc::new(Semaphore::new(CALLERS)),
         renewals,
     };
     (lookups, Renewals(due))
@@ -71,135 +89,150 @@ impl Lookups {
         Lookup::Known(entry.customer.clone())
     }
 
-    /// Looks a customer up where the truth is.
+    /// Looks up a customer who is not known.
     async fn find_anew(&self, id: CustomerId) -> Lookup {
-        let (lookup, result) = self.ask(id).await;
-        metrics::looked_up(result);
-        lookup
+        let arrived = Instant::now();
+        if self.cache.is_unknown(id, arrived).await {
+            metrics::looked_up("cached_unknown");
+            return Lookup::Unknown;
+        }
+        // Nobody waits for a turn while the service is left alone.
+        if self.breaker.is_open(arrived) {
+            metrics::looked_up("left_alone");
+            return left_alone();
+        }
+        let Ok(_caller) = self.callers.try_acquire() else {
+            metrics::looked_up("crowded");
+            return Lookup::Crowded(format!("{CALLERS} requests wait for it already"));
+        };
+        let mark = self.answers.mark();
+        let answer = timeout(self.client.limit() + LATER, self.wait(id, arrived)).await;
+        answer.unwrap_or_else(|_| self.unanswered(mark))
+    }
+
+    /// The outcome of a call that is recent enough. It takes two calls at the most: the second one begins after the first has ended.
+    async fn wait(&self, id: CustomerId, arrived: Instant) -> Lookup {
+        loop {
+            let outcome = self.join(id, Purpose::Request).await;
+            if !outcome.is_outdated(arrived) {
+                return outcome.lookup;
+            }
+        }
     }
 
     /// Asks for a known customer again. Returns whether there was an answer; without one, the next request may leave a note again.
     pub(super) async fn renew(&self, id: CustomerId) -> bool {
-        let Lookup::Unavailable(reason) = self.find_anew(id).await else {
-            return true;
-        };
-        tracing::debug!(reason, "a known customer could not be asked for again");
-        if let Some(entry) = self.cache.get(id).await {
-            entry.leave();
+        match self.join(id, Purpose::Renewal).await.lookup {
+            Lookup::Known(_) | Lookup::Unknown => true,
+            Lookup::Crowded(reason) | Lookup::Unavailable(reason) => {
+                tracing::debug!(reason, "a known customer could not be asked for again");
+                if let Some(entry) = self.cache.get(id).await {
+                    entry.leave();
+                }
+                false
+            }
         }
-        false
     }
 
-    async fn ask(&self, id: CustomerId) -> (Lookup, &'static str) {
-        // Taken before the breaker is asked: a crowd is our doing, not a failure of the customer service.
-        let Ok(_place) = self.places.try_acquire() else {
-            let reason = format!("{CALLS} calls are waiting for it already");
-            return (Lookup::Unavailable(reason), "crowded");
+    /// Waits for the call for `id`, which goes on when nobody waits for it any more.
+    async fn join(&self, id: CustomerId, purpose: Purpose) -> Outcome {
+        let begin = || {
+            let (lookups, call) = (self.clone(), self.client.begin());
+            async move { lookups.call(id, purpose, call).await }
         };
+        let call: SharedCall = match self.calls.join(id, begin) {
+            Joined::New(call) => call,
+            Joined::Existing(call) => {
+                metrics::looked_up("shared");
+                call
+            }
+            Joined::Full => {
+                metrics::looked_up("crowded");
+                let reason = format!("{CUSTOMERS} customers are being looked up already");
+                return now(Lookup::Crowded(reason));
+            }
+        };
+        call.await.unwrap_or_else(|| now(Lookup::Unavailable("the call was broken off".to_owned())))
+    }
+
+    /// A call from its beginning to its end, which is counted whoever waits for it.
+    async fn call(self, id: CustomerId, purpose: Purpose, call: Call) -> Outcome {
+        let (outcome, result) = self.ask(id, purpose, &call).await;
+        if let Lookup::Crowded(reason) | Lookup::Unavailable(reason) = &outcome.lookup {
+            call.failed(reason);
+        }
+        metrics::looked_up(result);
+        outcome
+    }
+
+    async fn ask(&self, id: CustomerId, purpose: Purpose, call: &Call) -> (Outcome, &'static str) {
+        if purpose == Purpose::Request {
+            // Another call may have ended after its caller had looked into the cache.
+            if let Some(entry) = self.cache.get(id).await {
+                return (now(Lookup::Known(entry.customer.clone())), "cached");
+            }
+            if self.cache.is_unknown(id, Instant::now()).await {
+                return (now(Lookup::Unknown), "cached_unknown");
+            }
+        }
+        let mark = self.answers.mark();
+        let turn = timeout(self.client.limit(), self.under_way.acquire()).await;
+        // The semaphore is never closed, so that only the time can have run out.
+        let Ok(Ok(_turn)) = turn else {
+            return by_time(self.unanswered(mark));
+        };
+        // Asked for leave only now: the circuit may have opened meanwhile, and a probe must not wait.
         let Some(permit) = self.breaker.enter(Instant::now()) else {
-            let reason = "it has not answered lately".to_owned();
-            return (Lookup::Unavailable(reason), "left_alone");
+            return (now(left_alone()), "left_alone");
         };
-        match self.client.find(id).await {
+        let (asked, mark) = (Instant::now(), self.answers.mark());
+        match self.client.find(id, call).await {
             Ok(answer) => {
+                self.answers.record();
                 permit.succeeded();
                 match answer {
                     Answer::Known(customer) => {
                         self.cache.put(id, customer.clone()).await;
-                        (Lookup::Known(customer), "known")
+                        (Outcome { lookup: Lookup::Known(customer), asked }, "known")
                     }
                     Answer::Unknown => {
-                        self.cache.forget(id).await;
-                        (Lookup::Unknown, "unknown")
+                        self.cache.put_unknown(id, asked).await;
+                        (Outcome { lookup: Lookup::Unknown, asked }, "unknown")
                     }
                 }
             }
-            Err(reason) => {
+            // The service answers others: a crowd is our doing, not its failure.
+            Err(Failure::TimedOut) if self.answers.any_since(mark) => {
+                by_time(self.unanswered(mark))
+            }
+            Err(failure) => {
                 permit.failed(Instant::now());
-                (Lookup::Unavailable(reason), "unavailable")
+                (now(Lookup::Unavailable(failure.to_string())), "unavailable")
             }
         }
     }
+
+    /// What is told to a request or a call whose time has run out and that began at `mark`.
+    fn unanswered(&self, mark: Mark) -> Lookup {
+        if self.answers.any_since(mark) {
+            return Lookup::Crowded("it answered others in this time".to_owned());
+        }
+        Lookup::Unavailable(Failure::TimedOut.to_string())
+    }
+}
+
+fn left_alone() -> Lookup {
+    Lookup::Unavailable("it has not answered lately".to_owned())
+}
+
+fn now(lookup: Lookup) -> Outcome {
+    Outcome { lookup, asked: Instant::now() }
+}
+
+fn by_time(lookup: Lookup) -> (Outcome, &'static str) {
+    let result = if matches!(lookup, Lookup::Crowded(_)) { "crowded" } else { "unavailable" };
+    (now(lookup), result)
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
-    use uuid::Uuid;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn more_calls_than_there_are_places_end_at_once_and_are_no_failures() {
-        service_kit::telemetry::install_tls();
-        // It takes connections and never answers.
-        let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", silent.local_addr().expect("an address"));
-        let long = Duration::from_secs(600);
-        let client = Client::new(url.parse().expect("a good URL"), long, long).expect("a client");
-        let (lookups, _renewals) = lookups(client, Duration::ZERO);
-        let find = |lookups: Lookups| async move { lookups.find(CustomerId(Uuid::nil())).await };
-        let calls: Vec<_> = (0..CALLS).map(|_| tokio::spawn(find(lookups.clone()))).collect();
-        while lookups.places.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
-
-        for _ in 0..20 {
-            let ended =
-                tokio::time::timeout(Duration::from_secs(60), lookups.ask(CustomerId(Uuid::nil())));
-            assert_eq!(ended.await.expect("at once").1, "crowded");
-        }
-        let permit = lookups.breaker.enter(Instant::now());
-        assert!(permit.is_some(), "the circuit opened because of a crowd");
-
-        calls.iter().for_each(tokio::task::JoinHandle::abort);
-        while lookups.places.available_permits() < CALLS {
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// A customer service that answers one call like this, and who is known to those who look up there.
-    async fn answering(answer: &'static [u8]) -> (Lookups, Customer, tokio::task::JoinHandle<()>) {
-        service_kit::telemetry::install_tls();
-        let server = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", server.local_addr().expect("an address"));
-        let answered = tokio::spawn(async move {
-            let (mut stream, _) = server.accept().await.expect("a connection");
-            let read = stream.read(&mut [0; 1024]).await.expect("a request");
-            assert!(read > 0);
-            stream.write_all(answer).await.expect("somebody listens");
-        });
-        let long = Duration::from_secs(600);
-        let client = Client::new(url.parse().expect("a good URL"), long, long).expect("a client");
-        let (lookups, _) = lookups(client, long);
-        let juan = Customer { name: "Juan".to_owned(), address: "Bogotá".to_owned() };
-        lookups.cache.put(JUAN, juan.clone()).await;
-        (lookups, juan, answered)
-    }
-
-    const JUAN: CustomerId = CustomerId(Uuid::nil());
-
-    #[tokio::test]
-    async fn a_customer_who_could_not_be_asked_for_again_is_still_known_and_asked_for_later() {
-        let (lookups, juan, answered) =
-            answering(b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n").await;
-        let entry = lookups.cache.get(JUAN).await.expect("known");
-        let late = Instant::now() + Duration::from_secs(600);
-        assert!(entry.is_due(late));
-        assert!(!lookups.renew(JUAN).await);
-        assert_eq!(lookups.find(JUAN).await, Lookup::Known(juan));
-        assert!(entry.is_due(late), "nobody will ask");
-        answered.await.expect("one answer");
-    }
-
-    #[tokio::test]
-    async fn a_customer_who_is_gone_when_asked_for_again_is_forgotten_at_once() {
-        let (lookups, juan, answered) =
-            answering(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
-        assert_eq!(lookups.find(JUAN).await, Lookup::Known(juan));
-        assert!(lookups.renew(JUAN).await);
-        assert!(lookups.cache.get(JUAN).await.is_none());
-        answered.await.expect("one answer");
-    }
-}
+mod tests;

@@ -1,0 +1,153 @@
+//! One call per customer, however many wait for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
+
+use super::outcome::Outcome;
+use crate::domain::CustomerId;
+
+/// A call that any number of callers may wait for; `None` when it ended without an outcome.
+pub(super) type SharedCall = Shared<BoxFuture<'static, Option<Outcome>>>;
+
+/// The calls that wait for their turn or are under way. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct SharedCalls {
+    calls: Arc<Mutex<HashMap<CustomerId, SharedCall>>>,
+    capacity: usize,
+}
+
+/// What a caller is given.
+pub(super) enum Joined {
+    /// A call that has begun for it.
+    New(SharedCall),
+    /// The call that was there already.
+    Existing(SharedCall),
+    /// Nothing: there are as many calls as there may be.
+    Full,
+}
+
+/// A call's place among the others, given up when the call ends, also by a panic.
+struct Entry {
+    calls: SharedCalls,
+    id: CustomerId,
+}
+
+impl SharedCalls {
+    /// At most `capacity` calls at once.
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { calls: Arc::default(), capacity }
+    }
+
+    /// The call for `id`: the one that is there, else what `begin` makes, in a task of its own that goes on when its callers leave.
+    pub(super) fn join<F>(&self, id: CustomerId, begin: impl FnOnce() -> F) -> Joined
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let mut calls = self.lock();
+        if let Some(call) = calls.get(&id) {
+            return Joined::Existing(call.clone());
+        }
+        if calls.len() >= self.capacity {
+            return Joined::Full;
+        }
+        let entry = Entry { calls: self.clone(), id };
+        let call = begin();
+        let task = async move {
+            let _entry = entry;
+            call.await
+        };
+        let task = AbortOnDropHandle::new(tokio::spawn(task.in_current_span()));
+        let call = task.map(Result::ok).boxed().shared();
+        calls.insert(id, call.clone());
+        Joined::New(call)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<CustomerId, SharedCall>> {
+        // Each change is a single insertion or removal, so the map is whole even after a panic elsewhere.
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let ended = self.calls.lock().remove(&self.id);
+        // Dropped when the lock is released.
+        drop(ended);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::sync::oneshot;
+    use uuid::Uuid;
+
+    use super::super::outcome::Lookup;
+    use super::*;
+
+    const JUAN: CustomerId = CustomerId(Uuid::nil());
+    const MARIA: CustomerId = CustomerId(Uuid::max());
+
+    async fn unknown() -> Outcome {
+        Outcome { lookup: Lookup::Unknown, asked: Instant::now() }
+    }
+
+    /// A call that lasts until the test ends it.
+    fn held() -> (oneshot::Sender<()>, impl Future<Output = Outcome>) {
+        let (end, ended) = oneshot::channel();
+        (end, async {
+            ended.await.expect("the test ends it");
+            unknown().await
+        })
+    }
+
+    fn new(joined: Joined) -> SharedCall {
+        match joined {
+            Joined::New(call) => call,
+            Joined::Existing(_) | Joined::Full => panic!("no new call"),
+        }
+    }
+
+    #[tokio::test]
+    async fn all_callers_share_the_first_ones_call_also_when_that_one_leaves() {
+        let calls = SharedCalls::new(2);
+        let (end, call) = held();
+        let first = new(calls.join(JUAN, || call));
+        let Joined::Existing(second) = calls.join(JUAN, unknown) else {
+            panic!("not shared");
+        };
+        drop(first);
+        end.send(()).expect("the call goes on");
+        assert_eq!(second.await.expect("an outcome").lookup, Lookup::Unknown);
+        new(calls.join(JUAN, unknown)).await.expect("the next call has an outcome");
+    }
+
+    #[tokio::test]
+    async fn a_call_without_callers_goes_on_and_makes_room_when_it_ends() {
+        let calls = SharedCalls::new(1);
+        let (end, call) = held();
+        drop(new(calls.join(JUAN, || call)));
+        assert!(matches!(calls.join(MARIA, unknown), Joined::Full));
+        end.send(()).expect("the call goes on");
+        while !calls.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        new(calls.join(MARIA, unknown)).await.expect("there is room");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_ends_for_all_its_callers() {
+        let calls = SharedCalls::new(1);
+        let (end, call) = held();
+        let first = new(calls.join(JUAN, || call));
+        drop(end);
+        assert!(first.await.is_none());
+        new(calls.join(JUAN, unknown)).await.expect("the next call has an outcome");
+    }
+}
