@@ -1,4 +1,4 @@
-//! The command line: `api`, `consumer`, `migrate`, `health`, `openapi`.
+//! The command line: `api`, `consumer`, `migrate`, `roles`, `health`, `openapi`.
 
 use clap::{Args, Parser, Subcommand};
 use service_kit::HostPort;
@@ -30,6 +30,8 @@ pub enum Command {
     Consumer(Box<ConsumerConfig>),
     /// Bring the database's schema up to date and exit
     Migrate(Box<MigrateConfig>),
+    /// Print the SQL that makes the roles customer_api and customer_consumer, which may do what their work takes and nothing else, and exit
+    Roles,
     /// Ask the api or consumer on this machine whether it is ready; the exit status is 0 when it is
     Health {
         /// Its operations port: the api's, unless another one is named

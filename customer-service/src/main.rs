@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use customer_service::config::{Cli, Command};
-use customer_service::schema::SCHEMA;
+use customer_service::schema::{ROLES, SCHEMA};
 use customer_service::{api, consumer};
 use service_kit::{config, probe, process};
 
@@ -24,9 +24,12 @@ fn main() -> ExitCode {
             SCHEMA.migrate(config.database.url(), shutdown)
         }),
         Command::Health { ops_addr } => probe::health(&ops_addr),
-        Command::Openapi { format } => {
-            let printed = std::io::stdout().write_all(api::document(format).as_bytes());
-            printed.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
-        }
+        Command::Roles => print(ROLES),
+        Command::Openapi { format } => print(&api::document(format)),
     }
+}
+
+fn print(text: &str) -> ExitCode {
+    let printed = std::io::stdout().write_all(text.as_bytes());
+    printed.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }

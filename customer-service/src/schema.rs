@@ -13,6 +13,9 @@ pub const SCHEMA: Schema = Schema {
     command: "customer-service migrate",
 };
 
+/// The roles by which API and consumer use the database once the schema is there.
+pub const ROLES: &str = include_str!("../../sql/customer/roles.sql");
+
 /// The migrations, in order.
 #[must_use]
 pub fn migrations() -> refinery::Runner {

@@ -30,6 +30,8 @@ pub enum Command {
     Serve(Box<Config>),
     /// Bring the database's schema up to date and end
     Migrate(Box<MigrateConfig>),
+    /// Print the SQL that makes the role order_service, which may do what serving takes and nothing else, and end
+    Roles,
     /// Ask the service on this machine whether it is ready; the exit status is 0 when it is
     Health {
         /// Its operations port

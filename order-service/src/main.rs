@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use order_service::schema::ROLES;
 use order_service::{Cli, Command, api, app};
 use service_kit::{config, probe, process};
 
@@ -17,12 +18,12 @@ fn main() -> ExitCode {
             process::run("order-service", &process, |shutdown| app::migrate(*config, shutdown))
         }
         Command::Health { ops_addr } => probe::health(&ops_addr),
-        Command::Openapi { format } => {
-            let text = api::document(format);
-            match std::io::stdout().write_all(text.as_bytes()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(_) => ExitCode::FAILURE,
-            }
-        }
+        Command::Roles => print(ROLES),
+        Command::Openapi { format } => print(&api::document(format)),
     }
+}
+
+fn print(text: &str) -> ExitCode {
+    let printed = std::io::stdout().write_all(text.as_bytes());
+    printed.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }

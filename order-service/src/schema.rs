@@ -13,6 +13,9 @@ pub const SCHEMA: Schema = Schema {
     command: "order-service migrate",
 };
 
+/// The role by which the order service uses the database once the schema is there.
+pub const ROLES: &str = include_str!("../../sql/order/roles.sql");
+
 /// The migrations, in order.
 #[must_use]
 pub fn migrations() -> refinery::Runner {

@@ -1,31 +1,47 @@
--- customer_consumer: a role that may do what counting takes and nothing else. Run it in the customer database after
--- `customer-service migrate`, as a superuser or as the owner of the database and its tables (who needs CREATEROLE while the role
--- doesn't exist yet), and start the consumer as that role with MIGRATE_ON_START=false. Running it again does no harm:
+-- Two roles that may do what their work takes and nothing else: customer_api for the API, customer_consumer for the consumer. Run it
+-- in the customer database after `customer-service migrate`, as a superuser or as the owner of the database and its tables (who needs
+-- CREATEROLE while the roles don't exist yet), and start both as these roles with MIGRATE_ON_START=false. Running it again does no harm:
 --
---     psql "$DATABASE_URL" -v ON_ERROR_STOP=1 --single-transaction -f sql/customer/roles.sql
+--     customer-service roles | psql "$DATABASE_URL" -v ON_ERROR_STOP=1 --single-transaction
 --
--- It may log in, but not before it has a password (in psql):
+-- Both may log in, but not before they have a password (in psql):
 --
---     \password customer_consumer
+--     \password customer_api
 DO $$
+DECLARE
+    wanted text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'customer_consumer') THEN
-        BEGIN
-            CREATE ROLE customer_consumer LOGIN;
-        EXCEPTION
-            -- Somebody else was faster, in another database perhaps.
-            WHEN duplicate_object OR unique_violation THEN NULL;
-        END;
-    END IF;
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO customer_consumer', current_database());
+    FOREACH wanted IN ARRAY ARRAY['customer_api', 'customer_consumer'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I LOGIN', wanted);
+            EXCEPTION
+                -- Somebody else was faster, in another database perhaps.
+                WHEN duplicate_object OR unique_violation THEN NULL;
+            END;
+        END IF;
+    END LOOP;
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO customer_api, customer_consumer', current_database());
     EXECUTE format(
-        'GRANT USAGE ON SCHEMA %s TO customer_consumer',
+        'GRANT USAGE ON SCHEMA %s TO customer_api, customer_consumer',
         (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'customers'::regclass)
     );
+    -- Limits for each session of the API, also where a pooler passes on no startup options. Where the API sends its own, those win. The
+    -- consumer sets its own in each session.
+    BEGIN
+        EXECUTE format('ALTER ROLE customer_api IN DATABASE %I SET statement_timeout = ''5s''', current_database());
+        EXECUTE format('ALTER ROLE customer_api IN DATABASE %I SET idle_in_transaction_session_timeout = ''5s''', current_database());
+    EXCEPTION
+        WHEN insufficient_privilege THEN
+            RAISE NOTICE 'no right to set limits for customer_api: log in as that role and set them (ALTER ROLE CURRENT_USER SET …)';
+    END;
 END
 $$;
 
--- It adds to counters, and reads no name or address.
+-- The API shows customers and adds new ones, whose counter begins at 0. It changes and deletes none.
+GRANT SELECT (id, name, address, orders_count), INSERT (id, name, address) ON customers TO customer_api;
+
+-- The consumer adds to counters, and reads no name or address.
 GRANT SELECT (id, orders_count), UPDATE (orders_count) ON customers TO customer_consumer;
 
 -- It remembers events, and forgets those of long ago.

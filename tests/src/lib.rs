@@ -42,6 +42,7 @@ pub mod release_before;
 pub mod resident;
 pub mod scaled_out;
 pub mod seed;
+pub mod service_role;
 pub mod shoppers;
 pub mod silent_server;
 pub mod strict_broker;
