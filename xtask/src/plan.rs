@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::port_owner::port_owner;
+use crate::roles::Logins;
 use crate::state::Name;
 
 /// Where the services listen on 127.0.0.1.
@@ -69,11 +70,12 @@ impl ServicePorts {
 pub(crate) struct Addresses {
     pub(crate) order_service: String,
     pub(crate) customer_service: String,
+    /// The databases as their owner, for people.
     pub(crate) order_database: String,
-    /// The same, for the relay.
-    #[serde(default)]
-    pub(crate) relay_database: String,
     pub(crate) customer_database: String,
+    /// The same, for the services.
+    #[serde(default)]
+    pub(crate) logins: Logins,
     pub(crate) rabbitmq: String,
     /// With user and password in it; unknown for some brokers of others.
     pub(crate) rabbitmq_management: Option<String>,
@@ -86,8 +88,8 @@ pub(crate) struct Addresses {
 /// The servers' part of the addresses.
 pub(crate) struct ServerAddresses {
     pub(crate) order_database: String,
-    pub(crate) relay_database: String,
     pub(crate) customer_database: String,
+    pub(crate) logins: Logins,
     pub(crate) rabbitmq: String,
     pub(crate) rabbitmq_management: Option<String>,
 }
@@ -99,8 +101,8 @@ impl Addresses {
             order_service: on(ports.order_api),
             customer_service: on(ports.customer_api),
             order_database: servers.order_database,
-            relay_database: servers.relay_database,
             customer_database: servers.customer_database,
+            logins: servers.logins,
             rabbitmq: servers.rabbitmq,
             rabbitmq_management: servers.rabbitmq_management,
             order_service_ops: on(ports.ops[0]),
@@ -123,12 +125,13 @@ pub(crate) struct Command {
     pub(crate) port: u16,
 }
 
-/// The four services, in the order in which they are started: the relay last, as its role is given rights on tables that the
-/// order service makes.
+/// The four services. Each logs in as its role; the schema is there already where that is not the owner's.
 pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Command)> {
-    let order_db = ("DATABASE_URL", at.order_database.clone());
-    let relay_db = ("DATABASE_URL", at.relay_database.clone());
-    let customer_db = ("DATABASE_URL", at.customer_database.clone());
+    let database = |login: &String, owner: &String| {
+        let url = ("DATABASE_URL", login.clone());
+        let migrate = (login != owner).then(|| ("MIGRATE_ON_START", "false".to_owned()));
+        [url].into_iter().chain(migrate).collect::<Vec<_>>()
+    };
     let broker = ("RABBITMQ_URL", at.rabbitmq.clone());
     let listen = |port: u16| ("LISTEN_ADDR", format!("127.0.0.1:{port}"));
     let command = |package: &str, role: &str, api: Option<u16>, ops: u16, settings: Vec<_>| {
@@ -143,16 +146,13 @@ pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Comma
         }
     };
 
-    let api = vec![
-        customer_db.clone(),
-        listen(ports.customer_api),
-        ("SEED_CUSTOMERS", "true".to_owned()),
-    ];
-    let orders = vec![
-        order_db,
-        listen(ports.order_api),
-        ("CUSTOMER_SERVICE_URL", at.customer_service.clone()),
-    ];
+    let mut api = database(&at.logins.customer_api, &at.customer_database);
+    api.extend([listen(ports.customer_api), ("SEED_CUSTOMERS", "true".to_owned())]);
+    let mut consumer = database(&at.logins.customer_consumer, &at.customer_database);
+    consumer.push(broker.clone());
+    let mut orders = database(&at.logins.order_service, &at.order_database);
+    orders.extend([listen(ports.order_api), ("CUSTOMER_SERVICE_URL", at.customer_service.clone())]);
+    let relay = vec![("DATABASE_URL", at.logins.outbox_relay.clone()), broker];
     let [order_ops, relay_ops, api_ops, consumer_ops] = ports.ops;
     vec![
         (
@@ -161,22 +161,13 @@ pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Comma
         ),
         (
             Name::CustomerConsumer,
-            command(
-                "customer-service",
-                "consumer",
-                None,
-                consumer_ops,
-                vec![customer_db, broker.clone()],
-            ),
+            command("customer-service", "consumer", None, consumer_ops, consumer),
         ),
         (
             Name::OrderService,
             command("order-service", "serve", Some(ports.order_api), order_ops, orders),
         ),
-        (
-            Name::OutboxRelay,
-            command("outbox-relay", "run", None, relay_ops, vec![relay_db, broker]),
-        ),
+        (Name::OutboxRelay, command("outbox-relay", "run", None, relay_ops, relay)),
     ]
 }
 
@@ -231,23 +222,54 @@ pub(crate) fn program(bin_dir: &Path, package: &str) -> std::path::PathBuf {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_relay_comes_last_and_is_the_only_one_to_use_its_role() -> anyhow::Result<()> {
+    const OWNER: &str = "postgres://owner@h/db";
+
+    fn commands_with(logins: Logins) -> anyhow::Result<Vec<(Name, Command)>> {
         let ports = ServicePorts::new(None)?;
         let servers = ServerAddresses {
-            order_database: "postgres://owner@h/orders".to_owned(),
-            relay_database: "postgres://outbox_relay@h/orders".to_owned(),
-            customer_database: "postgres://owner@h/customers".to_owned(),
+            order_database: OWNER.to_owned(),
+            customer_database: OWNER.to_owned(),
+            logins,
             rabbitmq: "amqp://h".to_owned(),
             rabbitmq_management: None,
         };
-        let commands = commands(&ports, &Addresses::new(&ports, servers));
-        let uses_role = |command: &Command| {
-            command.environment.iter().any(|(_, value)| value.contains("outbox_relay@"))
-        };
-        let (last, others) = commands.split_last().context("four services")?;
-        assert!(last.0 == Name::OutboxRelay && uses_role(&last.1));
-        assert!(!others.iter().any(|(_, command)| uses_role(command)));
+        Ok(commands(&ports, &Addresses::new(&ports, servers)))
+    }
+
+    fn setting<'a>(command: &'a Command, wanted: &str) -> Option<&'a str> {
+        let mut settings = command.environment.iter();
+        settings.find_map(|(name, value)| (name == wanted).then_some(value.as_str()))
+    }
+
+    #[test]
+    fn each_service_logs_in_as_its_own_role_and_migrates_nothing() -> anyhow::Result<()> {
+        let commands = commands_with(Logins {
+            order_service: "order_service".to_owned(),
+            outbox_relay: "outbox_relay".to_owned(),
+            customer_api: "customer_api".to_owned(),
+            customer_consumer: "customer_consumer".to_owned(),
+        })?;
+        for (service, role) in [
+            (Name::OrderService, "order_service"),
+            (Name::OutboxRelay, "outbox_relay"),
+            (Name::CustomerService, "customer_api"),
+            (Name::CustomerConsumer, "customer_consumer"),
+        ] {
+            let (_, command) =
+                commands.iter().find(|(name, _)| *name == service).context("a command")?;
+            assert_eq!(setting(command, "DATABASE_URL"), Some(role));
+            let migrates = setting(command, "MIGRATE_ON_START");
+            assert_eq!(migrates, (service != Name::OutboxRelay).then_some("false"));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn whoever_owns_its_database_migrates_it_as_it_is_set() -> anyhow::Result<()> {
+        for (_, command) in commands_with(Logins::of_owners(OWNER, OWNER))? {
+            assert_eq!(setting(&command, "DATABASE_URL"), Some(OWNER));
+            assert_eq!(setting(&command, "MIGRATE_ON_START"), None);
+        }
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use stack::{PostgresServer, RabbitServer};
 use url::Url;
 
 use crate::plan::{ServerAddresses, ServicePorts};
-use crate::relay_role::RELAY_ROLE;
+use crate::roles::Logins;
 use crate::state::{Name, State, given, own_postgres, own_rabbitmq, write_pid};
 use crate::style::say;
 
@@ -29,6 +29,16 @@ impl Given {
 
     pub(crate) fn needs_postgres(&self) -> bool {
         self.order_database.is_none() || self.customer_database.is_none()
+    }
+
+    /// Whether schema and roles of the order database are ours to make.
+    pub(crate) fn owns_order_database(&self) -> bool {
+        self.order_database.is_none()
+    }
+
+    /// Whether schema and roles of the customer database are ours to make.
+    pub(crate) fn owns_customer_database(&self) -> bool {
+        self.customer_database.is_none()
     }
 
     /// Whether the relay's role in the order database is ours to make.
@@ -71,40 +81,49 @@ pub(crate) async fn start(
         Box::pin(start_postgres(postgres, given)),
         Box::pin(start_rabbitmq(rabbitmq, given))
     )?;
-    let (order_database, relay_database, customer_database) = databases;
-    Ok(ServerAddresses {
-        order_database,
-        relay_database,
-        customer_database,
-        rabbitmq,
-        rabbitmq_management,
-    })
+    let (order_database, customer_database, logins) = databases;
+    Ok(ServerAddresses { order_database, customer_database, logins, rabbitmq, rabbitmq_management })
 }
 
 async fn start_postgres(
     own: Option<PostgresServer>,
     given: &Given,
-) -> anyhow::Result<(String, String, String)> {
-    let mut relay = given.relay_database.clone();
-    let mut urls = [("orders", &given.order_database), ("customers", &given.customer_database)]
-        .map(|(database, given)| (database, given.clone()));
-    if let Some(mut server) = own {
-        say("Starting PostgreSQL …");
-        truncate(server.log())?;
-        server.start().await?;
-        write_pid(Name::Postgres, server.process().context("PostgreSQL has ended again")?)?;
-        for (database, url) in urls.iter_mut().filter(|(_, given)| given.is_none()) {
-            server.access().create_if_missing(database).await?;
-            *url = Some(server.url(database));
-        }
-        if given.makes_relay_role() {
-            relay = Some(server.access().url_as(RELAY_ROLE, &stack::password(), "orders"));
-        }
-    }
-    let [(_, orders), (_, customers)] = urls;
-    let orders = orders.unwrap_or_default();
+) -> anyhow::Result<(String, String, Logins)> {
     // A database of others is theirs to give roles.
-    Ok((orders.clone(), relay.unwrap_or(orders), customers.unwrap_or_default()))
+    let orders = given.order_database.clone().unwrap_or_default();
+    let customers = given.customer_database.clone().unwrap_or_default();
+    let Some(mut server) = own else {
+        let mut logins = Logins::of_owners(&orders, &customers);
+        if let Some(relay) = &given.relay_database {
+            logins.outbox_relay.clone_from(relay);
+        }
+        return Ok((orders, customers, logins));
+    };
+    say("Starting PostgreSQL …");
+    truncate(server.log())?;
+    server.start().await?;
+    write_pid(Name::Postgres, server.process().context("PostgreSQL has ended again")?)?;
+    let access = server.access();
+    let orders = if given.owns_order_database() { access.url("orders") } else { orders };
+    let customers =
+        if given.owns_customer_database() { access.url("customers") } else { customers };
+    let mut logins = Logins::of_owners(&orders, &customers);
+    let login = |role: &str, database: &str| access.url_as(role, &stack::password(), database);
+    if given.owns_order_database() {
+        access.create_if_missing("orders").await?;
+        logins.order_service = login("order_service", "orders");
+    }
+    if given.owns_customer_database() {
+        access.create_if_missing("customers").await?;
+        logins.customer_api = login("customer_api", "customers");
+        logins.customer_consumer = login("customer_consumer", "customers");
+    }
+    if let Some(relay) = &given.relay_database {
+        logins.outbox_relay.clone_from(relay);
+    } else if given.makes_relay_role() {
+        logins.outbox_relay = login("outbox_relay", "orders");
+    }
+    Ok((orders, customers, logins))
 }
 
 async fn start_rabbitmq(

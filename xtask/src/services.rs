@@ -1,8 +1,10 @@
 //! Starts and stops the pipeline's processes.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use anyhow::ensure;
 use stack::{Process, ProcessId, Signal};
 
 use crate::plan::{self, is_ours};
@@ -30,23 +32,39 @@ pub(crate) fn start(state: &mut State, name: Name) -> anyhow::Result<Process> {
     let settings = state.settings.clone();
     let bin_dir = state.bin_dir.clone();
     let service = state.service_mut(name)?;
-    let mut command = Command::new(plan::program(&bin_dir, &service.command.package));
+    let mut command = program(&bin_dir, &service.command.package);
+    command
+        .args(&service.command.arguments)
+        .envs(settings)
+        .envs(service.command.environment.iter().cloned());
+    let process = Process::spawn(&mut command, &state::log(name)?)?;
+    service.process = Some(process.id().clone());
+    write_pid(name, process.id())?;
+    state.save()?;
+    Ok(process)
+}
+
+/// Brings a database's schema up to date with the `migrate` command of a service, as the owner, whose URL this is.
+pub(crate) async fn migrate(state: &State, package: &str, owner: &str) -> anyhow::Result<()> {
+    let mut command = program(&state.bin_dir, package);
+    command.arg("migrate").envs(state.settings.iter().cloned()).env("DATABASE_URL", owner);
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`{package} migrate` failed: {}", said.trim_end());
+    Ok(())
+}
+
+/// One of the programs, without the variables that would send it to other servers.
+fn program(bin_dir: &Path, package: &str) -> Command {
+    let mut command = Command::new(plan::program(bin_dir, package));
     for (variable, _) in std::env::vars_os() {
         let text = variable.to_string_lossy();
         if is_ours(&text) || text.starts_with("CARGO") {
             command.env_remove(&variable);
         }
     }
+    command.current_dir(stack::root());
     command
-        .args(&service.command.arguments)
-        .envs(settings)
-        .envs(service.command.environment.iter().cloned())
-        .current_dir(stack::root());
-    let process = Process::spawn(&mut command, &state::log(name)?)?;
-    service.process = Some(process.id().clone());
-    write_pid(name, process.id())?;
-    state.save()?;
-    Ok(process)
 }
 
 /// Waits until a service that was just started is ready.

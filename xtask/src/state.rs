@@ -179,13 +179,13 @@ pub(crate) fn own_rabbitmq() -> anyhow::Result<RabbitServer> {
 
 /// `.stack/env`: shell lines to be sourced.
 pub(crate) fn write_env(at: &Addresses) -> anyhow::Result<()> {
-    let urls = [&at.order_database, &at.relay_database, &at.customer_database, &at.rabbitmq];
+    let urls = [&at.order_database, &at.logins.outbox_relay, &at.customer_database, &at.rabbitmq];
     let own = urls.map(String::as_str).join(" ");
     let lines = [
         ("ORDER_SERVICE_URL", at.order_service.as_str()),
         ("CUSTOMER_SERVICE_URL", &at.customer_service),
         ("ORDER_DATABASE_URL", &at.order_database),
-        ("RELAY_DATABASE_URL", &at.relay_database),
+        ("RELAY_DATABASE_URL", &at.logins.outbox_relay),
         ("CUSTOMER_DATABASE_URL", &at.customer_database),
         ("RABBITMQ_URL", &at.rabbitmq),
         ("RABBITMQ_MANAGEMENT_URL", at.rabbitmq_management.as_deref().unwrap_or_default()),

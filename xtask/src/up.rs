@@ -12,7 +12,7 @@ use crate::plan::{Addresses, ServicePorts, commands, settings_from_environment};
 use crate::servers::{self, Given, truncate};
 use crate::state::{self, Name, Service, State, own_postgres, own_rabbitmq};
 use crate::style::{complain, line, say};
-use crate::{announce, down, follow, relay_role, services};
+use crate::{announce, down, follow, roles, services};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -133,7 +133,8 @@ async fn start(options: &Options) -> anyhow::Result<Addresses> {
     state.save()?;
     let addresses = Addresses::new(&ports, servers::start(&state, &given, &ports).await?);
     state.addresses = Some(addresses.clone());
-    start_services(&mut state, &given, &ports, &addresses).await?;
+    roles::prepare(&state, &given, &addresses).await?;
+    start_services(&mut state, &ports, &addresses).await?;
     state::write_env(&addresses)?;
     Ok(addresses)
 }
@@ -148,28 +149,17 @@ fn build(release: bool) -> anyhow::Result<PathBuf> {
 
 async fn start_services(
     state: &mut State,
-    given: &Given,
     ports: &ServicePorts,
     addresses: &Addresses,
 ) -> anyhow::Result<()> {
     say("Starting the services …");
-    let mut started = Vec::new();
+    let mut started: Vec<Process> = Vec::new();
     for (name, command) in commands(ports, addresses) {
-        if name == Name::OutboxRelay {
-            wait(state, &started).await?;
-            if given.makes_relay_role() {
-                relay_role::make(addresses).await?;
-            }
-        }
         truncate(&state::log(name)?)?;
         state.services.push(Service { name, command, process: None });
         started.push(services::start(state, name)?);
     }
-    wait(state, &started).await
-}
-
-async fn wait(state: &State, started: &[Process]) -> anyhow::Result<()> {
-    for (service, process) in state.services.iter().zip(started) {
+    for (service, process) in state.services.iter().zip(&started) {
         services::wait(service, process).await?;
     }
     Ok(())
