@@ -1,4 +1,5 @@
-"""Checks the built manifests without a cluster: schemas, environment variables, probes. Usage: check.py BUILT BIN_DIR"""
+"""Checks the built manifests without a cluster: schemas, environment variables, probes, whose role uses which database, and what the network lets
+through. Usage: check.py BUILT BIN_DIR"""
 
 import re
 import subprocess
@@ -41,6 +42,85 @@ def faults_of(container, bin_dir):
             yield f"its {probe} asks a port that it has not"
 
 
+def env_of(container):
+    """The variables of a container: what they are, or which Secret they are taken from."""
+    return {one["name"]: one.get("value") or one["valueFrom"]["secretKeyRef"]["name"] for one in container.get("env", [])}
+
+
+def privilege_faults(documents):
+    """The owners' logins are for migrations alone, and each role that is logged in with is made by the operator."""
+    made = [role for one in documents if one["kind"] == "Cluster" for role in one["spec"]["managed"]["roles"] if role["login"]]
+    roles = {role["name"].replace("_", "-") for role in made if role["passwordSecret"]["name"] == role["name"].replace("_", "-") + "-role"}
+    for document in documents:
+        name = f"{document['kind']} {document['metadata']['name']}"
+        for container in containers(document):
+            env = env_of(container)
+            secret = env.get("DATABASE_URL")
+            if secret and document["kind"] != "Job":
+                if secret.endswith("-app"):
+                    yield f"{name}, {container['name']}: it logs in as the owner of its database"
+                elif secret.removesuffix("-database") not in roles:
+                    yield f"{name}, {container['name']}: no role is made for {secret}"
+                if container["name"] != "outbox-relay" and env.get("MIGRATE_ON_START") != "false":
+                    yield f"{name}, {container['name']}: it migrates, and its role may not"
+    for job in (one for one in documents if one["kind"] == "Job"):
+        steps = [container["name"] for container in containers(job)]
+        if [step for step in steps if step in ("migrate", "grant", "limit")] != ["migrate", "grant", "limit"]:
+            yield f"Job {job['metadata']['name']}: it does not migrate, grant and limit, in this order"
+
+
+def label(selector):
+    """The one label of a selector; nothing for a selector of all."""
+    return next(iter(selector.get("matchLabels", {}).values()), None)
+
+
+def passages(documents, direction):
+    """Who may talk to whom: (pods, peer, port). A peer is a label of pods, `namespace …`, or None for anybody."""
+    key = {"ingress": "from", "egress": "to"}[direction]
+    for policy in (one for one in documents if one["kind"] == "NetworkPolicy"):
+        for rule in policy["spec"].get(direction, []):
+            for peer in rule.get(key, [{}]):
+                space = label(peer.get("namespaceSelector", {}))
+                name = f"namespace {space}" if space else label(peer.get("podSelector", {}))
+                yield from ((label(policy["spec"]["podSelector"]), name, port["port"]) for port in rule["ports"])
+
+
+# What the operators' pods need among themselves and from elsewhere, beside the programs.
+MONITORING = "namespace monitoring"
+DATABASES = ("order-database", "customer-database")
+OWN = {
+    "ingress": {(db, peer, port) for db in DATABASES for peer, port in [(db, 5432), (db, 8000), ("namespace cnpg-system", 8000), (MONITORING, 9187)]}
+    | {("rabbitmq", peer, port) for peer, port in [("rabbitmq", 4369), ("rabbitmq", 25672), (MONITORING, 15692), ("namespace keda", 5672)]},
+    "egress": {(db, peer, port) for db in DATABASES for peer, port in [(db, 5432), (db, 8000), (None, 443), (None, 6443)]}
+    | {("rabbitmq", peer, port) for peer, port in [("rabbitmq", 4369), ("rabbitmq", 25672), (None, 443), (None, 6443)]},
+}
+
+
+def network_faults(documents):
+    """Every pod has a policy of both directions; what one side lets out the other lets in; each of ours reaches a collector of traces."""
+    policies = {label(one["spec"]["podSelector"]): one["spec"]["policyTypes"] for one in documents if one["kind"] == "NetworkPolicy"}
+    pods = {one["metadata"]["name"] for one in documents if one["kind"] in ("Deployment", "Job", "Cluster", "RabbitmqCluster")}
+    yield from (f"no NetworkPolicy for both directions of {pod}" for pod in sorted(pods) if policies.get(pod) != ["Ingress", "Egress"])
+    into, out = set(passages(documents, "ingress")), set(passages(documents, "egress"))
+    open_to_all = {(pod, port) for pod, peer, port in into if peer is None}
+    for pod, peer, port in sorted(one for one in out if one[1] in pods):
+        if (peer, pod, port) not in into and (peer, port) not in open_to_all:
+            yield f"{pod} may go to {peer} on {port}, which does not let it in"
+    for pod, peer, port in sorted(one for one in into if one[1] in pods):
+        if (peer, pod, port) not in out:
+            yield f"{pod} lets {peer} in on {port}, who may not go there"
+    for direction, have in (("ingress", into), ("egress", out)):
+        yield from (f"no {direction}: {pod}, {peer or 'anybody'}, {port}" for pod, peer, port in sorted(OWN[direction] - have, key=str))
+    for document in documents:
+        for container in containers(document):
+            env, pod = env_of(container), document["metadata"]["name"]
+            if "OPS_ADDR" in env:
+                yield from (f"{pod} reaches no collector on {port}" for port in (4317, 4318) if (pod, MONITORING, port) not in out)
+            for setting, port, servers in (("DATABASE_URL", 5432, DATABASES), ("RABBITMQ_URL", 5672, ("rabbitmq",)), ("RABBITMQ_URL", 5671, ("rabbitmq",))):
+                if setting in env and not any((pod, server, port) in out for server in servers):
+                    yield f"{pod} may not go where {setting} leads, on {port}"
+
+
 def main():
     documents = [one for one in yaml.safe_load_all(Path(sys.argv[1]).read_text()) if one]
     faults = []
@@ -53,6 +133,8 @@ def main():
                 faults.append(f"{name}: {error}")
         for container in containers(document):
             faults += [f"{name}, {container['name']}: {fault}" for fault in faults_of(container, Path(sys.argv[2]))]
+    faults += privilege_faults(documents)
+    faults += network_faults(documents)
     kinds = {document["kind"] for document in documents}
     wanted = {"Deployment", "Job", "Cluster", "RabbitmqCluster", "ScaledObject", "ServiceMonitor", "NetworkPolicy", "PodDisruptionBudget"}
     faults += [f"there is no {kind}" for kind in sorted(wanted - kinds)]
