@@ -148,9 +148,8 @@ async fn a_probe_decides_though_its_client_has_left() -> anyhow::Result<()> {
     }
     stub.behave(Behaviour::Held);
     until(async || {
-        let refused =
-            tokio::time::timeout(Duration::from_millis(200), send(&api, order_customer()));
-        Ok((refused.await.is_err() && stub.questions() == 6).then_some(()))
+        let post = api.post(&order_of(order_customer())).timeout(Duration::from_millis(200));
+        Ok((post.send().await.is_err() && stub.questions() == 6).then_some(()))
     })
     .await?;
     stub.behave(Behaviour::Healthy);

@@ -83,9 +83,10 @@ impl Drop for Entry {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use tokio::sync::oneshot;
+    use tokio::time::timeout;
     use uuid::Uuid;
 
     use super::super::outcome::Lookup;
@@ -135,9 +136,12 @@ mod tests {
         drop(new(calls.join(JUAN, || call)));
         assert!(matches!(calls.join(MARIA, unknown), Joined::Full));
         end.send(()).expect("the call goes on");
-        while !calls.lock().is_empty() {
-            tokio::task::yield_now().await;
-        }
+        let ended = async {
+            while !calls.lock().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(60), ended).await.expect("the call ends");
         new(calls.join(MARIA, unknown)).await.expect("there is room");
     }
 
