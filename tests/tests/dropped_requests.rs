@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use futures_util::future::try_join_all;
+use pipeline_tests::authority::Authority;
 use pipeline_tests::customer_api::CustomerApi;
 use pipeline_tests::held_up::PATIENT;
 use pipeline_tests::impatient::{ask, until_waiting, waiting_for};
@@ -11,7 +12,7 @@ use pipeline_tests::order_api::{CUSTOMER, OrderApi, count, problem};
 use pipeline_tests::outbox::eventually;
 use pipeline_tests::pipeline::{PATIENCE, connect};
 use serde_json::json;
-use stack::Database;
+use stack::{Database, PostgresAccess, PostgresServer};
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
@@ -199,6 +200,40 @@ async fn a_statement_whose_time_is_over_is_ended_and_what_became_of_it_is_known(
     lock.rollback().await?;
     assert_eq!(status(&watching, &id).await?, "created");
     assert_eq!(api.patch(&id, "processing").await?.status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn statements_are_cancelled_over_tls_and_through_several_hosts_as_well() -> anyhow::Result<()>
+{
+    let authority = Authority::new()?;
+    let client = authority.client()?;
+    let tls = authority.server(&["localhost"], Some(&authority))?;
+    let server = PostgresServer::start_temporary_with_tls(tls).await?;
+    let database = server.database("orders").await?;
+    let PostgresAccess { password, port } = server.access();
+    let sql = connect(&database.url).await?;
+    let (nobody, right) = (stack::free_port()?, format!("localhost:{port}"));
+    for hosts in [right.clone(), format!("localhost:{nobody},{right}")] {
+        let url = format!(
+            "postgres://postgres:{password}@{hosts}/{}?sslmode=verify-full&sslrootcert={}&sslcert={}&sslkey={}",
+            database.name,
+            authority.file(),
+            client.certificate,
+            client.key
+        );
+        let settings = ["--customer-check", "off", "--database-statement-timeout", "1s"];
+        let api = OrderApi::launch(&url, &settings).await?;
+        api.ready().await?;
+        let id = api.create().await?;
+        ensure!(!api.log().contains("pooler"), "{}", api.log());
+        let mut locking = connect(&database.url).await?;
+        let lock = locking.transaction().await?;
+        lock.execute("SELECT FROM orders WHERE id = $1::text::uuid FOR UPDATE", &[&id]).await?;
+        problem(api.patch(&id, "processing").await?, 503).await?;
+        assert_eq!(waiting_for(&sql, "Lock").await?, 0, "it still waits");
+        lock.rollback().await?;
+    }
     Ok(())
 }
 
