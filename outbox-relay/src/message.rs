@@ -102,6 +102,7 @@ impl Form {
             .with_headers(headers);
         let body = self.envelope.body(event, created, &self.source);
         let content_header = content_header(body.len(), &properties);
+        let body = body.into();
         let wire = amqp::Message { message_id, routing_key, content_header, body };
         Ok(Message { wire, span })
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Once};
 
 use amq_protocol::protocol::basic::AMQPProperties;
 use amq_protocol::types::ShortString;
+use bytes::Bytes;
 use service_kit::amqp::{Channel, Connection, Failure, Goodbye, Message, content_header};
 
 use crate::config::RelayArgs;
@@ -94,7 +95,7 @@ impl Topology {
             message_id: String::new(),
             routing_key: TRIED_KEY.into(),
             content_header: content_header(0, &AMQPProperties::default()),
-            body: Vec::new(),
+            body: Bytes::new(),
         };
         match channel.try_publish(&self.exchange, &message).await {
             Ok(()) => channel.close().await.map(|()| Publishing::Allowed),

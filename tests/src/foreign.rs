@@ -41,7 +41,8 @@ pub async fn publish_foreign(
         Foreign::Latin1 => latin1(&message_id, body.len())?,
         Foreign::NestedHeader => nested(&message_id, body.len())?,
     };
-    let message = Message { message_id, routing_key: routing_key.into(), content_header, body };
+    let message =
+        Message { message_id, routing_key: routing_key.into(), content_header, body: body.into() };
     channel.publish(&exchange.into(), &[message]).await?;
     connection.close().await;
     Ok(())

@@ -56,7 +56,7 @@ async fn a_connection_that_was_blocked_is_so_no_more_when_it_has_ended() -> anyh
         message_id: "7".to_owned(),
         routing_key: "order.created".into(),
         content_header: content_header(0, &AMQPProperties::default()),
-        body: Vec::new(),
+        body: Vec::new().into(),
     };
     let (exchange, messages) = ("orders.events".into(), [message]);
     let (published, blocked) = tokio::join!(

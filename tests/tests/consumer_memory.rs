@@ -1,10 +1,17 @@
 //! How much memory a consumer takes, whatever is delivered to it.
 #![cfg(target_os = "linux")]
 
+use std::time::Duration;
+
 use anyhow::ensure;
-use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, large_orders_of, until};
+use pipeline_tests::counting::{
+    Counting, DEAD_LETTER_QUEUE, QUEUE, large_orders_of, orders_of, until, until_within,
+};
 use pipeline_tests::held_counting::{Moment, hold_up, is_held_up, let_go};
+use pipeline_tests::pipeline::ready;
+use pipeline_tests::rabbitmqctl::rabbitmqctl;
 use pipeline_tests::resident::Resident;
+use stack::RabbitServer;
 
 /// Messages of 900 kB, fewer than the prefetch: 135 MB that the broker may deliver at once.
 const MESSAGES: usize = 150;
@@ -32,5 +39,42 @@ async fn large_messages_wait_at_the_broker_and_not_in_the_consumer() -> anyhow::
     let resident = Resident::of(&consumer)?;
     ensure!(resident.most < MOST, "{resident:?} MB: {}", consumer.last_lines());
     assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    Ok(())
+}
+
+/// MiB of the longest message but one that RabbitMQ 3 takes unless told otherwise.
+const HUGE: u64 = 127;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_huge_message_that_is_dead_lettered_lies_in_memory_once() -> anyhow::Result<()> {
+    // RabbitMQ 4 takes 16 MiB unless told otherwise.
+    let server = RabbitServer::start_temporary().await?;
+    let allow = "application:set_env(rabbit, max_message_size, 134217728), persistent_term:put(max_message_size, 134217728).";
+    rabbitmqctl(&server, &["eval", allow])?;
+    let database = stack::shared().await?.database("customers").await?;
+    let counting = Counting::with(database, server.vhost("consumer").await?).await?;
+    let customer = counting.customer().await?;
+    let consumer = counting.consumer_process(&[]).await?;
+    // What a consumer takes that has dead-lettered something small.
+    ready(&consumer).await?;
+    counting.publish_all(orders_of(10, customer)).await?;
+    counting.publish_all([b"broken".to_vec()]).await?;
+    counting.counted(customer, 10).await?;
+    until(async || Ok((counting.waiting(DEAD_LETTER_QUEUE).await? == 1).then_some(()))).await?;
+    let before = Resident::of(&consumer)?.most;
+
+    counting.publish_all([vec![b'x'; usize::try_from(HUGE << 20)?]]).await?;
+    counting.publish_all(orders_of(10, customer)).await?;
+    until_within(Duration::from_secs(90), async || {
+        Ok((counting.waiting(DEAD_LETTER_QUEUE).await? == 2).then_some(()))
+    })
+    .await?;
+    counting.counted(customer, 20).await?;
+    let most = Resident::of(&consumer)?.most;
+    let taken = most - before;
+    ensure!(taken < HUGE * 3 / 2, "{taken} MiB more than the {before} before");
+    ensure!(counting.take(DEAD_LETTER_QUEUE).await?.data == b"broken");
+    let dead = counting.take(DEAD_LETTER_QUEUE).await?.data;
+    ensure!(dead.len() as u64 == HUGE << 20 && dead.iter().all(|byte| *byte == b'x'));
     Ok(())
 }

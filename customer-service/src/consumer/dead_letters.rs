@@ -36,9 +36,9 @@ async fn count(broker: &Broker, kept: &mut Option<Channel>) -> Result<u32, Strin
     };
     in_time("answer", async {
         match channel.depth(DEAD_LETTER_QUEUE).await {
-            Ok(messages) => {
+            Ok(depth) => {
                 *kept = Some(channel);
-                Ok(messages)
+                Ok(depth.messages)
             }
             Err(Failure::Refused(refusal)) if refusal.code == NOT_FOUND => Ok(0),
             Err(failure) => Err(failure),

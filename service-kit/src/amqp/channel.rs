@@ -3,17 +3,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use amq_protocol::frame::AMQPFrame;
-use amq_protocol::protocol::{AMQPClass, basic, channel, confirm};
-use amq_protocol::types::{FieldTable, ShortString};
+use amq_protocol::protocol::{AMQPClass, channel, confirm};
+use amq_protocol::types::ShortString;
 use tokio::sync::Notify;
 
 use super::Connection;
 use super::confirms::{Confirms, Outcome, Return};
 use super::connection::Shared;
 use super::deliveries::Deliveries;
-use super::delivery::Delivery;
 use super::failure::Failure;
-use super::heard::Goodbye;
+use super::heard::{Depth, Goodbye};
 use super::message::Message;
 
 /// What is known of a channel.
@@ -36,8 +35,8 @@ pub(super) struct Known {
     pub(super) is_close_sent: bool,
     /// The request under way is done.
     pub(super) answered: bool,
-    /// Those in the queue that was asked for last.
-    pub(super) messages: u32,
+    /// Of the queue that was asked for last.
+    pub(super) depth: Depth,
     /// The broker has closed the channel.
     pub(super) closed: Option<Goodbye>,
     pub(super) confirms: Confirms,
@@ -67,7 +66,7 @@ impl State {
 #[derive(Debug)]
 pub struct Channel {
     shared: Arc<Shared>,
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
     id: u16,
 }
 
@@ -95,71 +94,6 @@ impl Channel {
     pub async fn confirm(&self) -> Result<(), Failure> {
         let select = confirm::AMQPMethod::Select(confirm::Select { nowait: false });
         self.ask(AMQPClass::Confirm(select)).await
-    }
-
-    /// Has the broker deliver the messages of a queue, `prefetch` that are not acknowledged at the most.
-    ///
-    /// # Errors
-    /// See [`Failure`].
-    pub async fn consume(&self, queue: &str, prefetch: u16) -> Result<(), Failure> {
-        let qos = basic::Qos { prefetch_count: prefetch, global: false };
-        self.ask(AMQPClass::Basic(basic::AMQPMethod::Qos(qos))).await?;
-        let consume = basic::AMQPMethod::Consume(basic::Consume {
-            queue: queue.into(),
-            consumer_tag: "".into(),
-            no_local: false,
-            no_ack: false,
-            exclusive: false,
-            nowait: false,
-            arguments: FieldTable::default(),
-        });
-        self.ask(AMQPClass::Basic(consume)).await
-    }
-
-    /// Waits for messages and takes those that have arrived, in their order: `most` of them, and no further one once they have so many
-    /// `bytes`. None is lost when the wait is given up.
-    ///
-    /// # Errors
-    /// When no more can come: see [`Failure`].
-    pub async fn deliveries(&self, most: usize, bytes: usize) -> Result<Vec<Delivery>, Failure> {
-        self.wait_until(|known| known.deliveries.are_there()).await?;
-        let taken = self.state.lock().deliveries.take(most, bytes);
-        self.state.room.notify_one();
-        Ok(taken)
-    }
-
-    /// Acknowledges the message with this tag and all that were delivered before it.
-    ///
-    /// # Errors
-    /// Why it can't be told any more.
-    pub async fn acknowledge_up_to(&self, delivery_tag: u64) -> Result<(), String> {
-        let ack = basic::AMQPMethod::Ack(basic::Ack { delivery_tag, multiple: true });
-        self.tell(AMQPClass::Basic(ack)).await.map_err(|failure| failure.to_string())
-    }
-
-    /// Acknowledges the messages with these tags, and no others.
-    ///
-    /// # Errors
-    /// Why it can't be told any more.
-    pub async fn acknowledge(&self, delivery_tags: &[u64]) -> Result<(), String> {
-        for &delivery_tag in delivery_tags {
-            let ack = basic::AMQPMethod::Ack(basic::Ack { delivery_tag, multiple: false });
-            self.tell(AMQPClass::Basic(ack)).await.map_err(|failure| failure.to_string())?;
-        }
-        Ok(())
-    }
-
-    /// Has the broker put the messages with these tags back into their queue.
-    ///
-    /// # Errors
-    /// Why it can't be told any more.
-    pub async fn return_to_queue(&self, delivery_tags: &[u64]) -> Result<(), String> {
-        for &delivery_tag in delivery_tags {
-            let nack = basic::Nack { delivery_tag, multiple: false, requeue: true };
-            let nack = AMQPClass::Basic(basic::AMQPMethod::Nack(nack));
-            self.tell(nack).await.map_err(|failure| failure.to_string())?;
-        }
-        Ok(())
     }
 
     /// Closes the channel.
@@ -226,7 +160,7 @@ impl Channel {
 
     /// Sends a method. The broker ends the whole connection over what comes over a channel whose end was acknowledged; that goes by the
     /// same lock, after the end is known here.
-    async fn tell(&self, method: AMQPClass) -> Result<(), Failure> {
+    pub(super) async fn tell(&self, method: AMQPClass) -> Result<(), Failure> {
         let mut writer = self.shared.writer.lock().await;
         if let Some(refusal) = self.refusal() {
             return Err(Failure::Refused(refusal));
@@ -239,12 +173,12 @@ impl Channel {
         })
     }
 
-    /// The messages that wait in the queue that was declared last.
-    pub(super) fn messages(&self) -> u32 {
-        self.state.lock().messages
+    /// What the queue holds that was declared last.
+    pub(super) fn last_depth(&self) -> Depth {
+        self.state.lock().depth
     }
 
-    async fn wait_until(&self, is_done: impl Fn(&Known) -> bool) -> Result<(), Failure> {
+    pub(super) async fn wait_until(&self, is_done: impl Fn(&Known) -> bool) -> Result<(), Failure> {
         loop {
             let news = self.state.news.notified();
             if is_done(&self.state.lock()) {

@@ -109,7 +109,7 @@ mod tests {
             message_id: n.to_string(),
             routing_key: "order.created".into(),
             content_header: Vec::new(),
-            body: Vec::new(),
+            body: bytes::Bytes::new(),
         };
         (0..count).map(message).collect()
     }

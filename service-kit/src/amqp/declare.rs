@@ -1,10 +1,11 @@
 //! Exchanges, queues and bindings.
 
 use amq_protocol::protocol::{AMQPClass, exchange, queue};
-use amq_protocol::types::{FieldTable, ShortString};
+use amq_protocol::types::{AMQPValue, FieldTable, ShortString};
 
 use super::channel::Channel;
 use super::failure::Failure;
+use super::heard::Depth;
 
 impl Channel {
     /// Declares a durable exchange, or, `passive`, only asks whether there is one of that name.
@@ -47,11 +48,47 @@ impl Channel {
         self.ask(AMQPClass::Queue(declare)).await
     }
 
-    /// How many messages wait in a queue.
+    /// Declares a queue that is gone with this connection, and that no other connection may use until then: a lock.
+    ///
+    /// # Errors
+    /// See [`Failure`]; the channel is closed with 405 when another connection has it.
+    pub async fn declare_exclusive_queue(&self, queue: &str) -> Result<(), Failure> {
+        let declare = queue::AMQPMethod::Declare(queue::Declare {
+            queue: queue.into(),
+            passive: false,
+            durable: false,
+            exclusive: true,
+            auto_delete: false,
+            nowait: false,
+            arguments: FieldTable::default(),
+        });
+        self.ask(AMQPClass::Queue(declare)).await
+    }
+
+    /// Declares a stream that is not durable, which no broker makes: one whose streams are switched on refuses it with 406.
+    ///
+    /// # Errors
+    /// See [`Failure`]. There is no other outcome with RabbitMQ.
+    pub async fn declare_impossible_stream(&self, queue: &str) -> Result<(), Failure> {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
+        let declare = queue::AMQPMethod::Declare(queue::Declare {
+            queue: queue.into(),
+            passive: false,
+            durable: false,
+            exclusive: false,
+            auto_delete: false,
+            nowait: false,
+            arguments,
+        });
+        self.ask(AMQPClass::Queue(declare)).await
+    }
+
+    /// What a queue holds.
     ///
     /// # Errors
     /// See [`Failure`]; the channel is closed when there is no such queue.
-    pub async fn depth(&self, queue: &str) -> Result<u32, Failure> {
+    pub async fn depth(&self, queue: &str) -> Result<Depth, Failure> {
         let declare = queue::AMQPMethod::Declare(queue::Declare {
             queue: queue.into(),
             passive: true,
@@ -62,7 +99,40 @@ impl Channel {
             arguments: FieldTable::default(),
         });
         self.ask(AMQPClass::Queue(declare)).await?;
-        Ok(self.messages())
+        Ok(self.last_depth())
+    }
+
+    /// Deletes a queue and all that it holds.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn delete_queue(&self, queue: &str) -> Result<(), Failure> {
+        let delete = queue::AMQPMethod::Delete(queue::Delete {
+            queue: queue.into(),
+            if_unused: false,
+            if_empty: false,
+            nowait: false,
+        });
+        self.ask(AMQPClass::Queue(delete)).await
+    }
+
+    /// Takes back a binding; one that is not there is none the worse for it.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn unbind_queue(
+        &self,
+        queue: &str,
+        exchange: &str,
+        routing_key: &str,
+    ) -> Result<(), Failure> {
+        let unbind = queue::AMQPMethod::Unbind(queue::Unbind {
+            queue: queue.into(),
+            exchange: exchange.into(),
+            routing_key: routing_key.into(),
+            arguments: FieldTable::default(),
+        });
+        self.ask(AMQPClass::Queue(unbind)).await
     }
 
     /// Binds a queue to an exchange.

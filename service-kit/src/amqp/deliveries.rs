@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use bytes::{Bytes, BytesMut};
+
 use super::delivery::{Delivery, Envelope};
 use super::properties;
 
@@ -11,8 +13,12 @@ const ROOM: usize = 16 << 20;
 /// No broker takes longer messages (<https://www.rabbitmq.com/docs/configure>, `max_message_size`).
 const LONGEST: u64 = 512 << 20;
 
-/// Bytes of a body that there is room for before they have come.
+/// Bytes of a body that there is room for before any has come.
 const RESERVED: usize = 1 << 20;
+
+/// When that is used up there is room made for so many times as much as has come, or for the whole body if it is shorter. A large body moves
+/// to larger room twice and never lies in memory twice as a whole; who announces one and sends none of it takes no more than [`RESERVED`].
+const GROWTH: usize = 16;
 
 /// A message of which not all has come yet.
 #[derive(Debug)]
@@ -20,7 +26,7 @@ struct Arriving {
     envelope: Envelope,
     content_header: Option<Vec<u8>>,
     size: usize,
-    body: Vec<u8>,
+    body: BytesMut,
 }
 
 /// The messages of a channel, from the first byte of each until somebody takes it.
@@ -39,7 +45,7 @@ impl Deliveries {
     /// A message begins.
     pub(super) fn begin(&mut self, envelope: Envelope) {
         self.arriving =
-            Some(Arriving { envelope, content_header: None, size: 0, body: Vec::new() });
+            Some(Arriving { envelope, content_header: None, size: 0, body: BytesMut::new() });
     }
 
     /// The properties of the message that has begun. Says whether it is there as a whole.
@@ -68,6 +74,11 @@ impl Deliveries {
         if arriving.body.len() + part.len() > arriving.size {
             return Err("the broker sent more of a message than it had said".to_owned());
         }
+        let wanted = arriving.body.len() + part.len();
+        if wanted > arriving.body.capacity() {
+            let room = wanted.saturating_mul(GROWTH).min(arriving.size);
+            arriving.body.reserve(room - arriving.body.len());
+        }
         arriving.body.extend_from_slice(part);
         Ok(self.complete())
     }
@@ -78,7 +89,7 @@ impl Deliveries {
             return false;
         };
         let content_header = arriving.content_header.unwrap_or_default();
-        let delivery = Delivery::new(arriving.envelope, content_header, arriving.body);
+        let delivery = Delivery::new(arriving.envelope, content_header, Bytes::from(arriving.body));
         if !self.is_over {
             self.weight += delivery.weight();
             self.arrived.push_back(delivery);
@@ -89,6 +100,11 @@ impl Deliveries {
     /// Whether any can be taken.
     pub(super) fn are_there(&self) -> bool {
         !self.arrived.is_empty()
+    }
+
+    /// Whether there is any, as a whole or in part.
+    pub(super) fn is_any(&self) -> bool {
+        self.arriving.is_some() || self.are_there()
     }
 
     /// Whether there is room for more.

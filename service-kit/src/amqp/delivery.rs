@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use amq_protocol::protocol::basic::{AMQPProperties, parse_properties};
+use bytes::Bytes;
 
 use super::properties::{self, CONTENT_TYPE, MESSAGE_ID, TYPE};
 
@@ -31,14 +32,14 @@ pub struct Delivery {
     content_header: Vec<u8>,
     /// The same, as soon as somebody wants all of them.
     properties: OnceLock<Box<AMQPProperties>>,
-    /// What it says.
-    pub body: Vec<u8>,
+    /// What it says. Clones share the bytes.
+    pub body: Bytes,
 }
 
 impl Delivery {
     /// A message with these properties, which [`content_header`](super::content_header) writes.
     #[must_use]
-    pub const fn new(envelope: Envelope, content_header: Vec<u8>, body: Vec<u8>) -> Self {
+    pub const fn new(envelope: Envelope, content_header: Vec<u8>, body: Bytes) -> Self {
         Self { envelope, content_header, properties: OnceLock::new(), body }
     }
 
@@ -92,7 +93,7 @@ mod tests {
         let routing_key = "order.created".to_owned();
         let exchange = "orders.events".to_owned();
         let envelope = Envelope { tag: 1, redelivered: false, exchange, routing_key };
-        Delivery::new(envelope, content_header, Vec::new())
+        Delivery::new(envelope, content_header, Bytes::new())
     }
 
     #[test]

@@ -25,10 +25,8 @@ pub(super) enum Heard {
     Done,
     ChannelClose(Goodbye),
     ChannelCloseOk,
-    /// The queue that was asked for, and how many messages wait in it.
-    Queue {
-        messages: u32,
-    },
+    /// The queue that was asked for.
+    Queue(Depth),
     /// A message follows.
     Deliver(Envelope),
     /// No more messages follow: their queue is gone.
@@ -42,6 +40,15 @@ pub(super) enum Heard {
     },
     /// Nothing that is expected: class and method.
     Other(u16, u16),
+}
+
+/// What a queue holds, and who takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// Messages that wait: those that were delivered and are not acknowledged are none of them.
+    pub messages: u32,
+    /// Consumers of the queue.
+    pub consumers: u32,
 }
 
 /// Why the broker closes something.
@@ -80,10 +87,10 @@ pub(super) fn method(mut bytes: &[u8]) -> Option<Heard> {
         (10, 51) => Heard::CloseOk,
         (10, 60) => Heard::Blocked,
         (10, 61) => Heard::Unblocked,
-        (20 | 40 | 85 | 90, 11) | (50, 21) | (60, 11 | 21) | (90, 31) => Heard::Done,
+        (20 | 40 | 85 | 90, 11) | (50, 21 | 41 | 51) | (60, 11 | 21 | 72) | (90, 31) => Heard::Done,
         (50, 11) => {
             let _queue = short_string(bytes)?;
-            Heard::Queue { messages: u32(bytes)? }
+            Heard::Queue(Depth { messages: u32(bytes)?, consumers: u32(bytes)? })
         }
         (20, 40) => Heard::ChannelClose(goodbye(bytes)?),
         (20, 41) => Heard::ChannelCloseOk,
@@ -96,14 +103,21 @@ pub(super) fn method(mut bytes: &[u8]) -> Option<Heard> {
         }
         (60, 60) => {
             let _consumer = short_string(bytes)?;
-            let tag = u64(bytes)?;
-            let redelivered = bytes.split_off_first()? & 1 == 1;
-            let exchange = text(short_string(bytes)?);
-            let routing_key = text(short_string(bytes)?);
-            Heard::Deliver(Envelope { tag, redelivered, exchange, routing_key })
+            Heard::Deliver(envelope(bytes)?)
         }
+        // The one message that was asked for; how many are left behind it stands at the end.
+        (60, 71) => Heard::Deliver(envelope(bytes)?),
         (60, 30) => Heard::Cancel,
         (class, method) => Heard::Other(class, method),
+    })
+}
+
+fn envelope(bytes: &mut &[u8]) -> Option<Envelope> {
+    Some(Envelope {
+        tag: u64(bytes)?,
+        redelivered: bytes.split_off_first()? & 1 == 1,
+        exchange: text(short_string(bytes)?),
+        routing_key: text(short_string(bytes)?),
     })
 }
 
@@ -146,7 +160,7 @@ fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use amq_protocol::protocol::basic;
-    use amq_protocol::protocol::{AMQPClass, channel, connection, gen_class};
+    use amq_protocol::protocol::{AMQPClass, channel, connection, gen_class, queue};
     use amq_protocol::types::{AMQPValue, FieldTable};
     use proptest::prelude::*;
 
@@ -238,6 +252,34 @@ mod tests {
             routing_key: "order.created".to_owned(),
         });
         hears(&AMQPClass::Basic(deliver), &expected);
+        let got = basic::AMQPMethod::GetOk(basic::GetOk {
+            delivery_tag: 8,
+            redelivered: false,
+            exchange: "orders.retry".into(),
+            routing_key: "customer.orders_count".into(),
+            message_count: 3,
+        });
+        let expected = Heard::Deliver(Envelope {
+            tag: 8,
+            redelivered: false,
+            exchange: "orders.retry".to_owned(),
+            routing_key: "customer.orders_count".to_owned(),
+        });
+        hears(&AMQPClass::Basic(got), &expected);
+        hears(&AMQPClass::Basic(basic::AMQPMethod::GetEmpty(basic::GetEmpty {})), &Heard::Done);
+        let declared = queue::AMQPMethod::DeclareOk(queue::DeclareOk {
+            queue: "customer.orders_count".into(),
+            message_count: 7,
+            consumer_count: 2,
+        });
+        let expected = Heard::Queue(Depth { messages: 7, consumers: 2 });
+        hears(&AMQPClass::Queue(declared), &expected);
+        for done in [
+            queue::AMQPMethod::DeleteOk(queue::DeleteOk { message_count: 0 }),
+            queue::AMQPMethod::UnbindOk(queue::UnbindOk {}),
+        ] {
+            hears(&AMQPClass::Queue(done), &Heard::Done);
+        }
         let cancel = basic::Cancel { consumer_tag: "ctag".into(), nowait: true };
         hears(&AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)), &Heard::Cancel);
     }

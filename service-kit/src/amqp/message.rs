@@ -1,6 +1,7 @@
 //! A message that is to be published.
 
 use amq_protocol::types::ShortString;
+use bytes::Bytes;
 
 /// A message, as it is sent.
 #[derive(Debug, Clone)]
@@ -11,8 +12,8 @@ pub struct Message {
     pub routing_key: ShortString,
     /// Its properties, as [`content_header`](super::content_header) writes them.
     pub content_header: Vec<u8>,
-    /// What it says.
-    pub body: Vec<u8>,
+    /// What it says. Shared, not copied, where it is that of a message that was delivered.
+    pub body: Bytes,
 }
 
 impl AsRef<Self> for Message {

@@ -2,7 +2,7 @@
 //! confirms (<https://www.rabbitmq.com/docs/confirms>) and consuming go.
 //!
 //! `handshake` logs in, `reader` takes what the broker says and `keeper` answers it. A [`Channel`] hands over each [`Message`] and
-//! learns of their `confirms`, or is handed `deliveries`; it can `declare` what there is to be, and find out in a `transaction` whether it may publish. `wire`, `heard`, `properties` and `writer` know how all that looks in
+//! learns of their `confirms`, or is handed `deliveries` (`receive`); it can `declare` what there is to be, and find out in a `transaction` whether it may publish. `wire`, `heard`, `properties` and `writer` know how all that looks in
 //! bytes.
 
 mod channel;
@@ -18,6 +18,7 @@ mod keeper;
 mod message;
 mod properties;
 mod reader;
+mod receive;
 mod transaction;
 mod wire;
 mod writer;
@@ -27,6 +28,6 @@ pub use confirms::{Outcome, Return};
 pub use connection::Connection;
 pub use delivery::{Delivery, Envelope};
 pub use failure::Failure;
-pub use heard::Goodbye;
+pub use heard::{Depth, Goodbye};
 pub use message::Message;
 pub use wire::content_header;

@@ -170,8 +170,8 @@ impl Reader {
                 answered(state);
             }
             Heard::Done => answered(state),
-            Heard::Queue { messages } => {
-                state.lock().messages = messages;
+            Heard::Queue(depth) => {
+                state.lock().depth = depth;
                 answered(state);
             }
             other => return Err(unexpected(&other)),

@@ -22,7 +22,7 @@ fn delivery<const N: usize>(headers: [(&str, AMQPValue); N]) -> Delivery {
         routing_key: "order.created".to_owned(),
     };
     let properties = BasicProperties::default().with_headers(table);
-    Delivery::new(envelope, content_header(0, &properties), Vec::new())
+    Delivery::new(envelope, content_header(0, &properties), Vec::new().into())
 }
 
 fn copied<const N: usize>(headers: [(&str, AMQPValue); N]) -> FieldTable {
