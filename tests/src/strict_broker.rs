@@ -1,5 +1,5 @@
-//! A broker that wants the permission to configure an exchange from whoever only asks for it, as RabbitMQ 4.2.6 and 4.3.0 do: what comes through this proxy is
-//! handed to an older one, a passive declare as a declare in earnest.
+//! A broker that wants the permission to configure an exchange or a queue from whoever only asks for it, as RabbitMQ 4.2.6 and 4.3.0 do: what comes through this
+//! proxy is handed to an older one, a passive declare as a declare in earnest.
 
 use std::net::SocketAddr;
 
@@ -20,7 +20,10 @@ const HEAD: usize = 7;
 /// Class and method of `exchange.declare`, and the two bytes that follow them.
 const EXCHANGE_DECLARE: [u8; 6] = [0, 40, 0, 10, 0, 0];
 
-/// The bit of `exchange.declare` that only asks.
+/// The same of `queue.declare`.
+const QUEUE_DECLARE: [u8; 6] = [0, 50, 0, 10, 0, 0];
+
+/// The bit of both that only asks.
 const PASSIVE: u8 = 1;
 
 /// The proxy. Dropping it stops it.
@@ -84,6 +87,11 @@ async fn pass_frames(mut client: OwnedReadHalf, mut broker: OwnedWriteHalf) -> a
             let name = HEAD + EXCHANGE_DECLARE.len();
             let kind = name + 1 + usize::from(frame[name]);
             let flags = kind + 1 + usize::from(frame[kind]);
+            frame[flags] &= !PASSIVE;
+        }
+        if frame[0] == FRAME_METHOD && frame[HEAD..].starts_with(&QUEUE_DECLARE) {
+            let name = HEAD + QUEUE_DECLARE.len();
+            let flags = name + 1 + usize::from(frame[name]);
             frame[flags] &= !PASSIVE;
         }
         broker.write_all(&frame).await?;

@@ -120,6 +120,13 @@ fn page() -> String {
             if !runs && !names.is_empty() {
                 writeln!(page, "| `{program} {name}` | {} |", names.join(", ")).expect("memory");
             }
+            for nested in command.get_subcommands() {
+                let names: Vec<String> =
+                    variables(nested).map(|(_, variable)| format!("`{variable}`")).collect();
+                let nested = nested.get_name();
+                writeln!(page, "| `{program} {name} {nested}` | {} |", names.join(", "))
+                    .expect("memory");
+            }
         }
     }
     page

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use service_kit::HostPort;
 use service_kit::broker::BrokerArgs;
 use service_kit::config::{duration, limit};
@@ -84,6 +84,10 @@ impl FromStr for Retention {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "RabbitMQ")]
 pub struct IntakeArgs {
+    /// Declare and bind the exchanges and queues; false: only check that they exist
+    #[arg(long, env = "CONSUMER_DECLARE", action = ArgAction::Set, default_value_t = true, value_name = "BOOL")]
+    pub consumer_declare: bool,
+
     /// How many messages may be on their way to this process; of those that have arrived half of that are applied in one transaction
     #[arg(long, env = "CONSUMER_PREFETCH", default_value_t = 5000, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
     pub consumer_prefetch: u16,

@@ -184,11 +184,18 @@ pub(super) async fn publish(
     for (one, outcome) in there.iter_mut().zip(channel.outcomes(&messages)) {
         one.fate = match outcome {
             Some(Outcome::Confirmed) => Fate::Moved,
-            Some(Outcome::Returned(why)) => Fate::Unroutable(format!(
-                "the exchange {exchange} leads to no queue ({}): is {} there and bound?",
-                why.reply_text,
-                queue_behind(exchange)
-            )),
+            Some(Outcome::Returned(why)) => {
+                let queue = queue_behind(exchange);
+                let not_declared = if args.consumer_declare {
+                    ""
+                } else {
+                    " The consumer declares neither, as CONSUMER_DECLARE=false says."
+                };
+                Fate::Unroutable(format!(
+                    "the exchange {exchange} leads to no queue ({}): is {queue} there and bound?{not_declared}",
+                    why.reply_text
+                ))
+            }
             Some(Outcome::Nacked) => {
                 let queue = queue_behind(exchange);
                 Fate::Refused(format!("the queue {queue} refuses messages: is it full?"))

@@ -8,6 +8,7 @@ use super::acknowledge::Acknowledger;
 use super::batch::Batch;
 use super::broker::{Broker, in_time};
 use super::config::IntakeArgs;
+use super::found::find;
 use super::mover::Mover;
 use super::topology::{QUEUE, Topology, declare};
 
@@ -16,10 +17,12 @@ pub(super) struct Intake {
     channel: Arc<Channel>,
     /// For people: what of the topology is otherwise than it should be.
     pub(super) deviations: Vec<String>,
+    /// Bindings that the consumer did not make, and can't ask for.
+    pub(super) assumed: Option<String>,
 }
 
 impl Intake {
-    /// Declares the topology and begins to consume on a channel of its own.
+    /// Declares the topology, or checks that it is there, and begins to consume on a channel of its own.
     ///
     /// # Errors
     /// With the reason why that can't be done now.
@@ -29,7 +32,11 @@ impl Intake {
     ) -> Result<(Self, Acknowledger), String> {
         let (channel, _) = broker.channel().await?;
         let consuming = async {
-            let (channel, topology) = declare(broker, channel).await?;
+            let (channel, topology) = if args.consumer_declare {
+                declare(broker, channel).await?
+            } else {
+                find(broker, channel).await?
+            };
             let consuming = channel.consume(QUEUE, args.consumer_prefetch).await;
             consuming.map_err(|failure| format!("queue {QUEUE} can't be consumed: {failure}"))?;
             Ok::<_, String>((channel, topology))
@@ -43,11 +50,11 @@ impl Intake {
             }
         };
         let channel = Arc::new(channel);
-        let Topology { deviations, untrusted_retry } = topology;
+        let Topology { deviations, untrusted_retry, assumed } = topology;
         let sibling = broker.sibling("customer-service consumer: retries");
         let mover = Mover::new(sibling, untrusted_retry);
         let acknowledger = Acknowledger::new(Arc::clone(&channel), mover, args.clone());
-        Ok((Self { channel, deviations }, acknowledger))
+        Ok((Self { channel, deviations, assumed }, acknowledger))
     }
 
     /// Waits for messages and adds those that have arrived to `batch`, as far as there is room. What was taken returns to the queue

@@ -3,7 +3,7 @@
 //! | file | step |
 //! |---|---|
 //! | `work` | the loop: open, finish batch after batch while the next one gathers, begin anew after an interruption |
-//! | `broker`, `topology` | the connection; which exchanges and queues there are |
+//! | `broker`, `topology`, `found` | the connection; which exchanges and queues there are to be, or are there |
 //! | `intake`, `acknowledge` | take the messages that have arrived; acknowledge those that are done, keep for a while what has nowhere to go |
 //! | `batch`, `tally` | one batch from reading to acknowledging; what became of each event |
 //! | `event` | read a message |
@@ -22,6 +22,7 @@ mod dead_letters;
 mod divert;
 mod event;
 mod fault;
+mod found;
 mod headers;
 mod intake;
 mod ledger;

@@ -24,7 +24,28 @@ pub(super) const RETRY_QUEUE: &str = "customer.orders_count.retry";
 pub(super) const DEAD_LETTER_QUEUE: &str = "customer.orders_count.dlq";
 
 /// All events of orders; those that change nothing here are counted and left.
-const BINDING: &str = "order.*";
+pub(super) const BINDING: &str = "order.*";
+
+/// Exchanges, with their types.
+pub(super) const EXCHANGES: [(&str, &str); 3] =
+    [(EVENTS_EXCHANGE, "topic"), (RETRY_EXCHANGE, "direct"), (DEAD_LETTER_EXCHANGE, "direct")];
+
+/// Queues.
+pub(super) const QUEUES: [&str; 3] = [QUEUE, RETRY_QUEUE, DEAD_LETTER_QUEUE];
+
+/// What leads from an exchange to a queue.
+pub(super) struct Binding {
+    pub(super) queue: &'static str,
+    pub(super) exchange: &'static str,
+    pub(super) key: &'static str,
+}
+
+/// Bindings, the work queue's last: from then on messages arrive, and everything that may have to take them is there.
+pub(super) const BINDINGS: [Binding; 3] = [
+    Binding { queue: RETRY_QUEUE, exchange: RETRY_EXCHANGE, key: QUEUE },
+    Binding { queue: DEAD_LETTER_QUEUE, exchange: DEAD_LETTER_EXCHANGE, key: QUEUE },
+    Binding { queue: QUEUE, exchange: EVENTS_EXCHANGE, key: BINDING },
+];
 
 /// RabbitMQ 4 drops a message after 20 returns unless told otherwise, and 3.10 reads -1 as "at the first". A message that was
 /// returned because a consumer died is no worse than any other (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>).
@@ -32,9 +53,9 @@ const DELIVERY_LIMIT: i32 = i32::MAX;
 
 /// What the broker said to a declaration that it does not allow, or that differs from what is there
 /// (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
-const ACCESS_REFUSED: u16 = 403;
-const NOT_FOUND: u16 = 404;
-const PRECONDITION_FAILED: u16 = 406;
+pub(super) const ACCESS_REFUSED: u16 = 403;
+pub(super) const NOT_FOUND: u16 = 404;
+pub(super) const PRECONDITION_FAILED: u16 = 406;
 
 /// What was found to be there.
 #[derive(Debug, Default)]
@@ -43,6 +64,8 @@ pub(super) struct Topology {
     pub(super) deviations: Vec<String>,
     /// Why a message in the retry queue might not come back.
     pub(super) untrusted_retry: Option<String>,
+    /// Bindings that the consumer did not make, and can't ask for.
+    pub(super) assumed: Option<String>,
 }
 
 /// Declares everything on a connection. What exists already stays as it is, and serves as well as it may.
@@ -62,48 +85,70 @@ pub(super) async fn declare(
     channel: Channel,
 ) -> Result<(Channel, Topology), String> {
     let mut declaring = Declaring { broker, channel, found: Topology::default() };
-    declaring.exchange(EVENTS_EXCHANGE, "topic").await?;
-    declaring.exchange(RETRY_EXCHANGE, "direct").await?;
-    declaring.exchange(DEAD_LETTER_EXCHANGE, "direct").await?;
-
-    // Where the broker moves messages by itself, at-least-once keeps each until the other queue has confirmed it, and needs reject-publish
-    // (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering). From the work queue it moves only what a policy takes out of it: a
-    // time to live, a length, a number of deliveries.
-    let to = |exchange, key| {
-        [
-            ("x-dead-letter-exchange", text(exchange)),
-            ("x-dead-letter-routing-key", text(key)),
-            ("x-dead-letter-strategy", text("at-least-once")),
-            ("x-overflow", text("reject-publish")),
-        ]
-    };
-    let limit = ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT));
-    let work = to(DEAD_LETTER_EXCHANGE, QUEUE).into_iter().chain([limit.clone()]);
-    if let Some(differs) = declaring.queue(QUEUE, work).await? {
+    for (exchange, kind) in EXCHANGES {
+        declaring.exchange(exchange, kind).await?;
+    }
+    if let Some(differs) = declaring.queue(QUEUE, work_arguments()).await? {
         // An earlier release declared it with the limit alone.
-        let risk = if declaring.queue(QUEUE, [limit]).await?.is_none() {
+        let risk = if declaring.queue(QUEUE, arguments([delivery_limit()])).await?.is_none() {
             "a policy that takes messages out of it loses them"
         } else {
             "a policy that takes messages out of it loses them, and RabbitMQ 4 may drop those that come back to it 20 times"
         };
         declaring.differs(&differs, risk);
     }
-    // When their time has come. The default exchange leads to the work queue alone: through orders.events every other subscriber would get
-    // the event again.
-    if let Some(differs) = declaring.queue(RETRY_QUEUE, to("", QUEUE)).await? {
+    if let Some(differs) = declaring.queue(RETRY_QUEUE, retry_arguments()).await? {
         declaring.found.untrusted_retry =
             Some(format!("nothing is sent to {RETRY_QUEUE}, as it might not come back: {differs}"));
         declaring.differs(&differs, "messages might not come back from it, and none is sent there");
     }
-    if let Some(differs) = declaring.queue(DEAD_LETTER_QUEUE, []).await? {
+    if let Some(differs) = declaring.queue(DEAD_LETTER_QUEUE, arguments([])).await? {
         declaring.differs(&differs, "it may not keep what is sent there");
     }
 
-    declaring.bind(RETRY_QUEUE, RETRY_EXCHANGE, QUEUE).await?;
-    declaring.bind(DEAD_LETTER_QUEUE, DEAD_LETTER_EXCHANGE, QUEUE).await?;
-    // Last: from here on messages arrive, and everything that may have to take them is there.
-    declaring.bind(QUEUE, EVENTS_EXCHANGE, BINDING).await?;
+    for Binding { queue, exchange, key } in BINDINGS {
+        declaring.bind(queue, exchange, key).await?;
+    }
     Ok((declaring.channel, declaring.found))
+}
+
+/// The arguments of the work queue. From it the broker moves only what a policy takes out of it: a time to live, a length, a number of deliveries.
+pub(super) fn work_arguments() -> FieldTable {
+    let to_dead_letters = dead_letters_to(DEAD_LETTER_EXCHANGE, QUEUE);
+    arguments(to_dead_letters.into_iter().chain([delivery_limit()]))
+}
+
+/// The arguments of the retry queue: messages go to the work queue when their time has come. The default exchange leads there alone: through
+/// orders.events every other subscriber would get the event again.
+pub(super) fn retry_arguments() -> FieldTable {
+    arguments(dead_letters_to("", QUEUE))
+}
+
+/// Where the broker moves messages by itself, at-least-once keeps each until the other queue has confirmed it, and needs reject-publish
+/// (<https://www.rabbitmq.com/docs/quorum-queues#dead-lettering>).
+fn dead_letters_to(exchange: &str, key: &str) -> [(&'static str, AMQPValue); 4] {
+    [
+        ("x-dead-letter-exchange", text(exchange)),
+        ("x-dead-letter-routing-key", text(key)),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+    ]
+}
+
+const fn delivery_limit() -> (&'static str, AMQPValue) {
+    ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT))
+}
+
+/// The arguments of a quorum queue, and further ones.
+pub(super) fn arguments(
+    further: impl IntoIterator<Item = (&'static str, AMQPValue)>,
+) -> FieldTable {
+    let mut table = FieldTable::default();
+    table.insert("x-queue-type".into(), text("quorum"));
+    for (argument, value) in further {
+        table.insert(argument.into(), value);
+    }
+    table
 }
 
 impl Declaring<'_> {
@@ -120,23 +165,12 @@ impl Declaring<'_> {
     }
 
     fn differs(&mut self, differs: &str, risk: &str) {
-        self.found.deviations.push(format!(
-            "{differs}; as it is, {risk}: empty it and delete it, and it will be declared anew by itself"
-        ));
+        self.found.deviations.push(format!("{differs}; as it is, {risk}: empty it and delete it, and it will be declared anew by itself"));
     }
 
     /// Says what differs, if there is one with other arguments.
-    async fn queue(
-        &mut self,
-        name: &str,
-        arguments: impl IntoIterator<Item = (&str, AMQPValue)>,
-    ) -> Result<Option<String>, String> {
-        let mut table = FieldTable::default();
-        table.insert("x-queue-type".into(), text("quorum"));
-        for (argument, value) in arguments {
-            table.insert(argument.into(), value);
-        }
-        let declared = self.channel.declare_queue(name, table).await;
+    async fn queue(&mut self, name: &str, arguments: FieldTable) -> Result<Option<String>, String> {
+        let declared = self.channel.declare_queue(name, arguments).await;
         let is_there = async |channel: &Channel| channel.depth(name).await.map(drop);
         self.or_take_as_it_is(&format!("queue {name}"), declared, is_there).await
     }

@@ -44,6 +44,7 @@ pub(super) async fn work(
     let mut broker = Broker::new(config.broker.url(), "customer-service consumer");
     let mut pause = Backoff::reconnect();
     let mut deviations = Vec::new();
+    let mut assumed = None;
     let mut missing_since: Option<Instant> = None;
     loop {
         let Some(mut ledger) = open_ledger(config, dependencies, shutdown).await else {
@@ -60,7 +61,16 @@ pub(super) async fn work(
                 tracing::warn!("using what is there: {deviation}");
             }
         }
-        acknowledger.may_declare = missing_since.is_none_or(|since| since.elapsed() >= KEPT_FOR);
+        if assumed != intake.assumed {
+            assumed.clone_from(&intake.assumed);
+            if let Some(bindings) = &assumed {
+                tracing::info!(
+                    "these bindings are assumed to be there, as nobody can ask for them: {bindings}"
+                );
+            }
+        }
+        acknowledger.may_declare = config.intake.consumer_declare
+            && missing_since.is_none_or(|since| since.elapsed() >= KEPT_FOR);
         note(&dependencies.health, "moves", None);
         metrics::topology_deviations(deviations.len());
         note(
