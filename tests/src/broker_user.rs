@@ -41,6 +41,16 @@ impl<'a> BrokerUser<'a> {
         self.management.put(&path, &permissions).await
     }
 
+    /// Lets the user read these names only, and configure and write to all.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn may_read(&self, read: &str) -> anyhow::Result<()> {
+        let permissions = json!({ "configure": ".*", "write": ".*", "read": read });
+        let path = format!("/api/permissions/{}/{}", self.vhost.name, self.name);
+        self.management.put(&path, &permissions).await
+    }
+
     /// Lets the user write with these routing keys only.
     ///
     /// # Errors

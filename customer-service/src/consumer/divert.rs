@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use amq_protocol::protocol::BasicProperties;
-use amq_protocol::types::ShortString;
-use service_kit::amqp::{Channel, Delivery, Failure, Goodbye, Message, Outcome, content_header};
+use service_kit::amqp::{Channel, Delivery, Failure, Goodbye, Message, Outcome};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 use tracing::field::display;
 
 use super::config::IntakeArgs;
+use super::copy::{self, FRAME_OVERHEAD};
 use super::headers::{self, RETRY_COUNT, TRIES};
 use super::metrics;
 use super::topology::{
@@ -25,9 +25,6 @@ const CONFIRM_LIMIT: Duration = Duration::from_secs(60);
 /// Reply codes with which RabbitMQ closes a channel (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
 const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
-
-/// What a frame needs besides the headers: other properties, each at most 255 bytes.
-const FRAME_OVERHEAD: usize = 4096;
 
 /// Whether another try may help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,52 +224,23 @@ fn queue_behind(exchange: &str) -> &'static str {
 
 fn message(one: &Move<'_>, now: OffsetDateTime, args: &IntakeArgs, room: usize) -> Message {
     let properties = properties(one, now, args, room);
-    let body = &one.delivery.body;
-    // That of the copy, not of the original: by it a returned message is recognised.
-    let message_id = properties.message_id().as_ref().map_or("", ShortString::as_str).to_owned();
-    Message {
-        message_id,
-        routing_key: QUEUE.into(),
-        content_header: content_header(body.len(), &properties),
-        body: body.clone(),
-    }
+    copy::message(one.delivery, &properties, QUEUE)
 }
 
-/// The original's properties, with our headers. The user goes: the broker accepts none but our own.
+/// The original's properties, with our headers.
 fn properties(
     one: &Move<'_>,
     now: OffsetDateTime,
     args: &IntakeArgs,
     room: usize,
 ) -> BasicProperties {
-    const PERSISTENT: u8 = 2;
-    let original = one.delivery.properties();
-    let copied = |value: &Option<ShortString>,
-                  with: fn(BasicProperties, ShortString) -> BasicProperties,
-                  to| match value {
-        Some(value) => with(to, value.clone()),
-        None => to,
-    };
-    let mut copy = BasicProperties::default().with_delivery_mode(PERSISTENT);
-    copy = copied(original.content_type(), BasicProperties::with_content_type, copy);
-    copy = copied(original.content_encoding(), BasicProperties::with_content_encoding, copy);
-    copy = copied(original.correlation_id(), BasicProperties::with_correlation_id, copy);
-    copy = copied(original.reply_to(), BasicProperties::with_reply_to, copy);
-    copy = copied(original.message_id(), BasicProperties::with_message_id, copy);
-    copy = copied(original.kind(), BasicProperties::with_type, copy);
-    copy = copied(original.app_id(), BasicProperties::with_app_id, copy);
-    if let Some(priority) = original.priority() {
-        copy = copy.with_priority(*priority);
-    }
-    if let Some(timestamp) = original.timestamp() {
-        copy = copy.with_timestamp(*timestamp);
-    }
-    let own = match one.destination {
+    let copy = copy::properties(one.delivery);
+    let (copy, own) = match one.destination {
         Destination::Retry { count } => {
-            copy = copy.with_expiration(args.rabbitmq_retry_ttl_ms.to_string().into());
-            vec![(RETRY_COUNT, count)]
+            let wait = args.rabbitmq_retry_ttl_ms.to_string();
+            (copy.with_expiration(wait.into()), vec![(RETRY_COUNT, count)])
         }
-        Destination::DeadLetter { tries } => vec![(RETRY_COUNT, tries - 1), (TRIES, tries)],
+        Destination::DeadLetter { tries } => (copy, vec![(RETRY_COUNT, tries - 1), (TRIES, tries)]),
     };
     copy.with_headers(headers::of_copy(one.delivery, &one.reason, now, &own, room))
 }

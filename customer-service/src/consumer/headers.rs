@@ -23,6 +23,17 @@ const LAST_FAILED_AT: &str = "x-last-failed-at";
 const ORIGINAL_EXCHANGE: &str = "x-original-exchange";
 const ORIGINAL_ROUTING_KEY: &str = "x-original-routing-key";
 
+/// All of these.
+const OURS: [&str; 7] = [
+    RETRY_COUNT,
+    TRIES,
+    REASON,
+    FIRST_FAILED_AT,
+    LAST_FAILED_AT,
+    ORIGINAL_EXCHANGE,
+    ORIGINAL_ROUTING_KEY,
+];
+
 /// What the broker writes itself, and what it would send the copy elsewhere for.
 const NOT_KEPT: [&str; 5] = ["x-death", "x-delivery-count", "x-opt-delivery-count", "CC", "BCC"];
 const NOT_KEPT_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
@@ -83,23 +94,46 @@ pub(super) fn of_copy(
         ours.insert((*name).into(), AMQPValue::LongLongInt(i64::from(*count)));
     }
 
-    let mut all = FieldTable::default();
-    for (name, value) in delivery.properties().headers().iter().flatten() {
-        if is_kept(name.as_str()) {
-            all.insert(name.clone(), value.clone());
-        }
-    }
+    // The count of tries belongs to the dead-letter queue.
+    let mut all = kept(delivery, |name| name != TRIES);
     for (name, value) in &ours {
         all.insert(name.clone(), value.clone());
     }
     if size(&all) > room { ours } else { all }
 }
 
-fn is_kept(name: &str) -> bool {
-    // The count of tries belongs to the dead-letter queue.
-    name != TRIES
-        && !NOT_KEPT.contains(&name)
-        && !NOT_KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+/// The headers of a copy of `delivery` that goes to where it would have gone anyway. It says as well how the original came to the queue first. When
+/// they would take more than `room` bytes only ours remain.
+pub(super) fn carried(delivery: &Delivery, room: usize) -> FieldTable {
+    let mut all = kept(delivery, |_| true);
+    let is_missing = string(delivery, ORIGINAL_EXCHANGE).is_none();
+    if is_missing && !delivery.envelope.exchange.is_empty() {
+        let envelope = &delivery.envelope;
+        for (name, value) in
+            [(ORIGINAL_EXCHANGE, &envelope.exchange), (ORIGINAL_ROUTING_KEY, &envelope.routing_key)]
+        {
+            all.insert(name.into(), AMQPValue::LongString(value.as_str().into()));
+        }
+    }
+    if size(&all) <= room { all } else { kept(delivery, |name| OURS.contains(&name)) }
+}
+
+/// When the consumer sent `delivery` to be tried again, as its header says.
+pub(super) fn last_failed_at(delivery: &Delivery) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(&string(delivery, LAST_FAILED_AT)?, &Rfc3339).ok()
+}
+
+/// Those headers of `delivery` that are wanted and not the broker's.
+fn kept(delivery: &Delivery, is_wanted: impl Fn(&str) -> bool) -> FieldTable {
+    let mut kept = FieldTable::default();
+    for (name, value) in delivery.properties().headers().iter().flatten() {
+        let is_brokers = NOT_KEPT.contains(&name.as_str())
+            || NOT_KEPT_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
+        if !is_brokers && is_wanted(name.as_str()) {
+            kept.insert(name.clone(), value.clone());
+        }
+    }
+    kept
 }
 
 fn header<'a>(delivery: &'a Delivery, name: &str) -> Option<&'a AMQPValue> {

@@ -19,6 +19,8 @@ pub(super) struct Intake {
     pub(super) deviations: Vec<String>,
     /// Bindings that the consumer did not make, and can't ask for.
     pub(super) assumed: Option<String>,
+    /// Whether all that is sent to the retry queue comes back.
+    pub(super) is_retry_trusted: bool,
 }
 
 impl Intake {
@@ -52,9 +54,10 @@ impl Intake {
         let channel = Arc::new(channel);
         let Topology { deviations, untrusted_retry, assumed } = topology;
         let sibling = broker.sibling("customer-service consumer: retries");
+        let is_retry_trusted = untrusted_retry.is_none();
         let mover = Mover::new(sibling, untrusted_retry);
         let acknowledger = Acknowledger::new(Arc::clone(&channel), mover, args.clone());
-        Ok((Self { channel, deviations, assumed }, acknowledger))
+        Ok((Self { channel, deviations, assumed, is_retry_trusted }, acknowledger))
     }
 
     /// Waits for messages and adds those that have arrived to `batch`, as far as there is room. What was taken returns to the queue

@@ -9,7 +9,8 @@
 //! | `event` | read a message |
 //! | `apply`, `ledger`, `fault` | apply a batch in one transaction; in parts when the database refuses it, somebody holds a lock, or it takes too long |
 //! | `traced` | its part in the traces of the events |
-//! | `divert`, `headers`, `mover` | move a message to the retry or the dead-letter queue, over a connection of its own |
+//! | `divert`, `headers`, `copy`, `mover` | move a message to the retry or the dead-letter queue, over a connection of its own |
+//! | `hasten` | shorten the wait of what was sent to the retry queue when that was longer |
 //! | `dead_letters` | count what waits in the dead-letter queue |
 //! | `prune` | forget the events that were counted long ago |
 
@@ -18,11 +19,13 @@ mod apply;
 mod batch;
 mod broker;
 mod config;
+mod copy;
 mod dead_letters;
 mod divert;
 mod event;
 mod fault;
 mod found;
+mod hasten;
 mod headers;
 mod intake;
 mod ledger;

@@ -1,5 +1,6 @@
 //! The loop: open the database and the queue, finish batch after batch, and begin anew after an interruption.
 
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::batch::{Batch, Interruption};
 use super::broker::Broker;
 use super::config::ConsumerConfig;
 use super::dead_letters;
+use super::hasten::hasten;
 use super::intake::Intake;
 use super::ledger::Ledger;
 use super::metrics;
@@ -78,11 +80,12 @@ pub(super) async fn work(
             "topology",
             (!deviations.is_empty()).then(|| deviations.join("; ")),
         );
+        let is_retry_trusted = intake.is_retry_trusted;
         let begun = Instant::now();
         let end = tokio::select! {
             biased;
             end = spell(config, &dependencies.health, &mut ledger, &mut intake, &mut acknowledger, shutdown) => end,
-            never = dead_letters::watch(&broker) => match never {},
+            never = beside(&broker, config.intake.rabbitmq_retry_ttl_ms, is_retry_trusted) => match never {},
         };
         acknowledger.close().await;
         match end {
@@ -104,6 +107,14 @@ pub(super) async fn work(
         }
     }
     broker.close().await;
+}
+
+/// What goes on beside the counting, until it is dropped. Nothing is sent to a retry queue that might not give it back.
+async fn beside(broker: &Broker, wait_ms: u32, is_retry_trusted: bool) -> Infallible {
+    tokio::select! {
+        never = dead_letters::watch(broker) => never,
+        never = hasten(broker, wait_ms), if is_retry_trusted => never,
+    }
 }
 
 /// Finishes batch after batch; while one is in the works the next one gathers. A batch that is in the works is finished also when

@@ -1,0 +1,180 @@
+//! A shorter `RABBITMQ_RETRY_TTL_MS`: what was sent to the retry queue to wait longer holds nothing up.
+
+use anyhow::{Context as _, ensure};
+use futures_util::future::try_join_all;
+use lapin::BasicProperties;
+use lapin::options::{BasicGetOptions, BasicNackOptions, BasicPublishOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use pipeline_tests::broker_user::BrokerUser;
+use pipeline_tests::consumer::Consumer;
+use pipeline_tests::counting::{
+    Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, order_created, orders_of, until,
+};
+use pipeline_tests::pipeline::PATIENCE;
+use uuid::Uuid;
+
+type Tested = anyhow::Result<()>;
+
+/// No test waits for that long.
+const LONG: [&str; 4] = ["--rabbitmq-retry-ttl-ms", "600000", "--rabbitmq-max-retries", "1000"];
+const SHORT: [&str; 4] = ["--rabbitmq-retry-ttl-ms", "200", "--rabbitmq-max-retries", "1000"];
+
+/// So many events wait in the retry queue of a customer who is not there yet, each for ten minutes.
+async fn waiting_long(counting: &Counting, events: usize) -> anyhow::Result<Uuid> {
+    let late = Uuid::new_v4();
+    let consumer = counting.consumer(&LONG).await?;
+    counting.publish_all(orders_of(events, late)).await?;
+    until(async || {
+        Ok((usize::try_from(counting.waiting(RETRY_QUEUE).await?)? == events).then_some(()))
+    })
+    .await?;
+    consumer.stop().await?;
+    Ok(late)
+}
+
+/// Waits until no message waits for a try, neither the first one nor another.
+async fn none_waits(counting: &Counting) -> Tested {
+    until(async || {
+        let waiting = (counting.waiting(QUEUE).await?, counting.waiting(RETRY_QUEUE).await?);
+        Ok((waiting == (0, 0)).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waited_longer_is_tried_after_the_shorter_time_and_holds_up_nothing_behind_it()
+-> Tested {
+    let counting = Counting::start().await?;
+    let late = waiting_long(&counting, 250).await?;
+    let consumer = counting.consumer(&SHORT).await?;
+    // Behind the others.
+    let stranger = Uuid::new_v4();
+    counting.publish_all(orders_of(1, stranger)).await?;
+    counting.add_customer(late).await?;
+    counting.add_customer(stranger).await?;
+    counting.counted(late, 250).await?;
+    counting.counted(stranger, 1).await?;
+    none_waits(&counting).await?;
+    consumer.stop().await
+}
+
+/// Several consumers begin at once, and none of the messages is lost or counted twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_consumers_shorten_the_same_queue() -> Tested {
+    let counting = Counting::start().await?;
+    let late = waiting_long(&counting, 300).await?;
+    counting.add_customer(late).await?;
+    let consumers = try_join_all((0..3).map(|_| counting.consumer(&SHORT))).await?;
+    counting.counted(late, 300).await?;
+    none_waits(&counting).await?;
+    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    for consumer in consumers {
+        consumer.stop().await?;
+    }
+    Ok(())
+}
+
+/// Killed at any moment: a message may be there twice then, and is counted once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_is_killed_while_it_shortens_loses_none() -> Tested {
+    let counting = Counting::start().await?;
+    let late = waiting_long(&counting, 400).await?;
+    counting.add_customer(late).await?;
+    // Each shortens all of them again.
+    for wait in ["500000", "400000", "300000", "200000"] {
+        let before = counting.waiting(RETRY_QUEUE).await?;
+        let settings = [("RABBITMQ_RETRY_TTL_MS", wait), ("RABBITMQ_MAX_RETRIES", "1000")];
+        let consumer = counting.consumer_process(&settings).await?;
+        // As soon as it has taken some.
+        until(async || Ok((counting.waiting(RETRY_QUEUE).await? < before).then_some(()))).await?;
+        consumer.sigkill()?;
+        until(async || Ok((counting.waiting(RETRY_QUEUE).await? >= before).then_some(()))).await?;
+    }
+    let consumer = counting.consumer(&SHORT).await?;
+    counting.counted(late, 400).await?;
+    none_waits(&counting).await?;
+    consumer.stop().await
+}
+
+/// The same message, but for how long it waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_keeps_its_headers_and_its_count_of_retries() -> Tested {
+    let counting = Counting::start().await?;
+    let late = waiting_long(&counting, 1).await?;
+    let look = async || {
+        let got = counting.channel.basic_get(RETRY_QUEUE.into(), BasicGetOptions::default());
+        let Some(message) = got.await? else { return Ok(None) };
+        message.nack(BasicNackOptions { requeue: true, multiple: false }).await?;
+        anyhow::Ok(Some(message.delivery))
+    };
+    let before = until(&look).await?;
+    let expiration = |delivery: &lapin::message::Delivery| {
+        delivery.properties.expiration().as_ref().map(ToString::to_string)
+    };
+    assert_eq!(expiration(&before).as_deref(), Some("600000"));
+    let settings = [("RABBITMQ_RETRY_TTL_MS", "300000"), ("RABBITMQ_MAX_RETRIES", "1000")];
+    let consumer = counting.consumer_process(&settings).await?;
+    // Not before: who looks has the message, and the consumer would find none.
+    consumer.wait_for_line("waited longer than RABBITMQ_RETRY_TTL_MS", PATIENCE).await?;
+    let after = until(&look).await?;
+    assert_eq!(expiration(&after).as_deref(), Some("300000"));
+    let headers = |delivery: &lapin::message::Delivery| {
+        let mut headers = delivery.properties.headers().clone().unwrap_or_default().inner().clone();
+        headers.remove("x-delivery-count");
+        headers
+    };
+    assert_eq!(headers(&before), headers(&after));
+    assert!(headers(&after).contains_key("x-retry-count"));
+    assert_eq!(before.data, after.data);
+    assert_eq!(before.routing_key, after.routing_key);
+    counting.add_customer(late).await
+}
+
+/// Others wrote them: without a time when they failed, and without an expiration, which would keep all behind them waiting for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_others_are_shortened_too() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    let mut odd = FieldTable::default();
+    odd.insert("x-last-failed-at".into(), AMQPValue::LongString("yesterday".into()));
+    for properties in [
+        BasicProperties::default(),
+        BasicProperties::default().with_expiration("86400000".into()),
+        BasicProperties::default().with_expiration("86400000".into()).with_headers(odd),
+    ] {
+        let body = order_created(Uuid::now_v7(), customer).to_string();
+        let confirm = counting
+            .channel
+            .basic_publish(
+                "orders.retry".into(),
+                QUEUE.into(),
+                BasicPublishOptions::default(),
+                body.as_bytes(),
+                properties,
+            )
+            .await?;
+        confirm.await?;
+    }
+    let consumer = counting.consumer(&SHORT).await?;
+    counting.counted(customer, 3).await?;
+    counting.finished(consumer).await
+}
+
+/// It can't read the retry queue, which is no reason to count nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counting_begins_whatever_becomes_of_the_look() -> Tested {
+    let counting = Counting::start().await?;
+    let customer = counting.customer().await?;
+    let late = waiting_long(&counting, 5).await?;
+    let user = BrokerUser::new(&counting.broker, ".*", ".*").await?;
+    user.may_read(r"^(orders\.events|customer\.orders_count)$").await?;
+    let consumer = Consumer::launch(&counting.database.url, &user.url, &SHORT).await?;
+    consumer.ready().await?;
+    counting.publish_all(orders_of(10, customer)).await?;
+    counting.counted(customer, 10).await?;
+    ensure!(consumer.readiness().await?["ready"] == true);
+    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 5);
+    counting.finished(consumer).await?;
+    counting.add_customer(late).await.context("for nobody")
+}
