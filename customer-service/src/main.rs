@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use customer_service::config::{Cli, Command};
+use customer_service::consumer::ConsumerTask;
 use customer_service::schema::{ROLES, SCHEMA};
 use customer_service::{api, consumer};
 use service_kit::{config, probe, process};
@@ -14,7 +15,8 @@ fn main() -> ExitCode {
             let process = config.process.clone();
             process::run("customer-service", &process, |shutdown| api::start(*config, shutdown))
         }
-        Command::Consumer(config) => {
+        Command::Consumer(ConsumerTask::RebuildQueue(args)) => args.carry_out(),
+        Command::Consumer(ConsumerTask::Consume(config)) => {
             let process = config.process.clone();
             process::run_lightly("customer-consumer", &process, |shutdown| {
                 consumer::start(*config, shutdown)

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use customer_service::config::{Cli, Command};
-use customer_service::consumer;
+use customer_service::consumer::{self, ConsumerTask};
 use serde_json::Value;
 use service_kit::config::try_parse_from;
 use tokio::net::TcpListener;
@@ -33,7 +33,9 @@ impl Consumer {
             Ok(cli) => cli,
             Err(refusal) => bail!("{refusal:?}"),
         };
-        let Command::Consumer(config) = cli.command else { bail!("not the consumer") };
+        let Command::Consumer(ConsumerTask::Consume(config)) = cli.command else {
+            bail!("not the consumer")
+        };
         service_kit::telemetry::init(&config.process.log);
         let ops = TcpListener::bind("127.0.0.1:0").await?;
         let ops_url = format!("http://{}", ops.local_addr()?);

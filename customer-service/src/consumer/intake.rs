@@ -10,6 +10,7 @@ use super::broker::{Broker, in_time};
 use super::config::IntakeArgs;
 use super::found::find;
 use super::mover::Mover;
+use super::rebuild::{MOVING, Rebuilt, is_rebuilt};
 use super::topology::{QUEUE, Topology, declare};
 
 /// The messages of the queue.
@@ -33,6 +34,12 @@ impl Intake {
         args: &IntakeArgs,
     ) -> Result<(Self, Acknowledger), String> {
         let (channel, _) = broker.channel().await?;
+        let rebuilt = in_time("answer", is_rebuilt(broker)).await?;
+        if rebuilt == Rebuilt::Now {
+            return Err(format!(
+                "{QUEUE} is being made anew by customer-service consumer rebuild-queue: waiting until that has ended"
+            ));
+        }
         let consuming = async {
             let (channel, topology) = if args.consumer_declare {
                 declare(broker, channel).await?
@@ -52,7 +59,12 @@ impl Intake {
             }
         };
         let channel = Arc::new(channel);
-        let Topology { deviations, untrusted_retry, assumed } = topology;
+        let Topology { mut deviations, untrusted_retry, assumed } = topology;
+        if rebuilt == Rebuilt::Interrupted {
+            deviations.push(format!(
+                "{MOVING} is there, and nobody counts the events in it: customer-service consumer rebuild-queue did not come to its end; stop all consumers and run it again"
+            ));
+        }
         let sibling = broker.sibling("customer-service consumer: retries");
         let is_retry_trusted = untrusted_retry.is_none();
         let mover = Mover::new(sibling, untrusted_retry);

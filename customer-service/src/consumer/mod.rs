@@ -13,6 +13,7 @@
 //! | `hasten` | shorten the wait of what was sent to the retry queue when that was longer |
 //! | `dead_letters` | count what waits in the dead-letter queue |
 //! | `prune` | forget the events that were counted long ago |
+//! | `task`, `terminal` | the commands: consume, `rebuild` the work queue; what a person's commands have in common |
 
 mod acknowledge;
 mod apply;
@@ -32,7 +33,10 @@ mod ledger;
 mod metrics;
 mod mover;
 mod prune;
+mod rebuild;
 mod tally;
+mod task;
+mod terminal;
 mod topology;
 mod traced;
 mod work;
@@ -47,6 +51,8 @@ use prune::prune_until;
 use work::{Dependencies, work};
 
 pub use config::{ConsumerConfig, IntakeArgs, Retention};
+pub use rebuild::RebuildArgs;
+pub use task::ConsumerTask;
 
 /// Opens the operations port and runs the consumer until `shutdown`.
 ///

@@ -57,6 +57,13 @@ pub(super) const ACCESS_REFUSED: u16 = 403;
 pub(super) const NOT_FOUND: u16 = 404;
 pub(super) const PRECONDITION_FAILED: u16 = 406;
 
+/// How the work queue comes by the arguments that it should have.
+pub(super) const REBUILD: &str = "once no consumer of an earlier release runs, stop all consumers and run customer-service consumer rebuild-queue";
+
+/// The same of the other queues.
+pub(super) const EMPTY_AND_DELETE: &str =
+    "empty it and delete it, and it will be declared anew by itself";
+
 /// What was found to be there.
 #[derive(Debug, Default)]
 pub(super) struct Topology {
@@ -95,15 +102,19 @@ pub(super) async fn declare(
         } else {
             "a policy that takes messages out of it loses them, and RabbitMQ 4 may drop those that come back to it 20 times"
         };
-        declaring.differs(&differs, risk);
+        declaring.differs(&differs, risk, REBUILD);
     }
     if let Some(differs) = declaring.queue(RETRY_QUEUE, retry_arguments()).await? {
         declaring.found.untrusted_retry =
             Some(format!("nothing is sent to {RETRY_QUEUE}, as it might not come back: {differs}"));
-        declaring.differs(&differs, "messages might not come back from it, and none is sent there");
+        declaring.differs(
+            &differs,
+            "messages might not come back from it, and none is sent there",
+            EMPTY_AND_DELETE,
+        );
     }
     if let Some(differs) = declaring.queue(DEAD_LETTER_QUEUE, arguments([])).await? {
-        declaring.differs(&differs, "it may not keep what is sent there");
+        declaring.differs(&differs, "it may not keep what is sent there", EMPTY_AND_DELETE);
     }
 
     for Binding { queue, exchange, key } in BINDINGS {
@@ -164,8 +175,8 @@ impl Declaring<'_> {
         Ok(())
     }
 
-    fn differs(&mut self, differs: &str, risk: &str) {
-        self.found.deviations.push(format!("{differs}; as it is, {risk}: empty it and delete it, and it will be declared anew by itself"));
+    fn differs(&mut self, differs: &str, risk: &str, remedy: &str) {
+        self.found.deviations.push(format!("{differs}; as it is, {risk}: {remedy}"));
     }
 
     /// Says what differs, if there is one with other arguments.

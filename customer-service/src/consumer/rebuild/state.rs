@@ -1,0 +1,152 @@
+//! What there is on the broker.
+
+use std::time::Duration;
+
+use service_kit::amqp::{Channel, Depth, Failure, Goodbye};
+use tokio::time::{Instant, sleep};
+
+use super::lock::MOVING;
+use crate::consumer::broker::{Broker, in_time};
+use crate::consumer::topology::{
+    EVENTS_EXCHANGE, NOT_FOUND, PRECONDITION_FAILED, QUEUE, RETRY_QUEUE, retry_arguments,
+    work_arguments,
+};
+
+/// How long the broker may take to notice that a consumer is gone.
+const NOTICED: Duration = Duration::from_secs(5);
+
+/// The name of a stream that is never made.
+const PROBE: &str = "customer.orders_count.probe";
+
+/// The work queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Work {
+    Missing,
+    /// As it should be.
+    Right,
+    /// With other arguments, and which.
+    Differs(String),
+}
+
+/// The two queues, as a run finds them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) work: Work,
+    /// Whether the queue is there that holds messages meanwhile.
+    pub(super) is_staged: bool,
+}
+
+impl State {
+    /// Asks the broker. Changes nothing: a declaration of a queue that is there only compares.
+    pub(super) async fn find(broker: &Broker) -> Result<Self, String> {
+        let is_staged = depth(broker, MOVING).await?.is_some();
+        let work = if depth(broker, QUEUE).await?.is_none() {
+            Work::Missing
+        } else {
+            let channel = broker.another_channel().await?;
+            let declaring = in_time("answer", async {
+                match channel.declare_queue(QUEUE, work_arguments()).await {
+                    Err(Failure::Refused(Goodbye { code: PRECONDITION_FAILED, said })) => {
+                        let differs = said.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(&said);
+                        Ok(Work::Differs(differs.to_owned()))
+                    }
+                    declared => declared.map(|()| Work::Right),
+                }
+            });
+            declaring
+                .await
+                .map_err(|reason| format!("queue {QUEUE} can't be declared: {reason}"))?
+        };
+        Ok(Self { work, is_staged })
+    }
+
+    /// Whether the work queue is as it should be and nothing lies elsewhere.
+    pub(super) fn is_done(&self) -> bool {
+        self.work == Work::Right && !self.is_staged
+    }
+}
+
+/// What a queue holds; none when there is no such queue.
+pub(super) async fn depth(broker: &Broker, queue: &str) -> Result<Option<Depth>, String> {
+    let channel = broker.another_channel().await?;
+    let asked = in_time("answer", async {
+        match channel.depth(queue).await {
+            Err(Failure::Refused(Goodbye { code: NOT_FOUND, .. })) => Ok(None),
+            asked => asked.map(Some),
+        }
+    });
+    asked.await.map_err(|reason| format!("queue {queue} can't be asked for: {reason}"))
+}
+
+/// What has to hold before anything is changed.
+///
+/// # Errors
+/// With a sentence that says what does not, and what to do.
+pub(super) async fn check_before(broker: &Broker, found: &State) -> Result<(), String> {
+    for queue in [QUEUE, MOVING] {
+        check_consumers(broker, queue).await?;
+    }
+    // Declared without a look at what it is: it is there, or there is nothing to bind to.
+    let channel = broker.another_channel().await?;
+    let exchange = channel.declare_exchange(EVENTS_EXCHANGE.into(), "topic", true);
+    let asked = in_time("answer", exchange).await;
+    asked.map_err(|reason| {
+        format!("the exchange {EVENTS_EXCHANGE} can't be used: {reason}. A consumer declares it, or a relay")
+    })?;
+    if matches!(found.work, Work::Differs(_)) {
+        check_retries(broker).await?;
+    }
+    Ok(())
+}
+
+async fn check_consumers(broker: &Broker, queue: &str) -> Result<(), String> {
+    let deadline = Instant::now() + NOTICED;
+    while let Some(Depth { consumers: consumers @ 1.., .. }) = depth(broker, queue).await? {
+        if Instant::now() > deadline {
+            return Err(format!(
+                "{queue} has {consumers} consumers: stop all consumers (rabbitmqctl list_consumers names their channels), then run this again"
+            ));
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+/// While there is no work queue, the retry queue has to keep what comes to its time.
+async fn check_retries(broker: &Broker) -> Result<(), String> {
+    if depth(broker, RETRY_QUEUE).await?.is_none() {
+        return Ok(());
+    }
+    let channel = broker.another_channel().await?;
+    let same = in_time("answer", channel.declare_queue(RETRY_QUEUE, retry_arguments())).await;
+    same.map_err(|reason| {
+        format!(
+            "{RETRY_QUEUE} would lose what returns from it while there is no {QUEUE} ({reason}): wait until it is empty and delete it, then run this again"
+        )
+    })?;
+    if is_without_streams(broker).await? {
+        return Err(format!(
+            "the feature flag stream_queue is disabled: without it {RETRY_QUEUE} loses what returns from it while there is no {QUEUE}. \
+             Enable it, then run this again: rabbitmqctl enable_feature_flag stream_queue"
+        ));
+    }
+    Ok(())
+}
+
+/// RabbitMQ 3.10 dead-letters at least once only where streams are switched on
+/// (<https://www.rabbitmq.com/docs/quorum-queues#dead-lettering>); later versions can't switch them off. No broker tells of its feature flags by AMQP, but one without
+/// streams refuses a stream in another way than one that is not durable.
+async fn is_without_streams(broker: &Broker) -> Result<bool, String> {
+    // On a connection of its own: the refusal may end that.
+    let mut apart = broker.sibling("customer-service: rebuild-queue probe");
+    let (channel, _): (Channel, _) = apart.channel().await?;
+    let asked = channel.declare_impossible_stream(PROBE).await;
+    apart.forget();
+    match asked {
+        Err(Failure::Refused(Goodbye { said, .. }) | Failure::Closed(Goodbye { said, .. })) => {
+            Ok(said.contains("feature flag"))
+        }
+        // It says nothing of streams.
+        _ => Ok(false),
+    }
+}

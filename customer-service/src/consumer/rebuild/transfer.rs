@@ -1,0 +1,144 @@
+//! Messages from one queue to another: each is published with confirm and `mandatory`, and acknowledged after that.
+
+use std::time::Duration;
+
+use amq_protocol::types::ShortString;
+use service_kit::amqp::{Channel, Delivery, Outcome};
+use tokio::time::{Instant, timeout};
+
+use super::stage::ask;
+use super::state::depth;
+use crate::consumer::broker::{Broker, in_time};
+use crate::consumer::copy::{self, FRAME_OVERHEAD};
+use crate::consumer::headers;
+use crate::consumer::terminal::progress;
+
+/// Messages on their way to this process, and bytes of them that are sent before their confirms are awaited.
+const PREFETCH: u16 = 500;
+const BATCH_BYTES: usize = 4 << 20;
+
+/// A queue to which nothing came for so long gets no more: what was on its way when it was unbound has arrived.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// How often people hear how far it is.
+const HEARD: Duration = Duration::from_secs(2);
+
+/// A confirm takes longer where the broker is short of memory or disk; one that is gone is noticed by its heartbeats.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(60);
+
+/// A consumer of the one queue who publishes to the other.
+pub(super) struct Transfer<'a> {
+    broker: &'a Broker,
+    from: &'static str,
+    to: &'static str,
+    taking: Channel,
+    /// On a connection of its own, so that acknowledgements are not stuck behind messages.
+    publishing: Broker,
+    publisher: Channel,
+    room: usize,
+    moved: u64,
+    heard: Instant,
+}
+
+impl<'a> Transfer<'a> {
+    pub(super) async fn begin(
+        broker: &'a Broker,
+        from: &'static str,
+        to: &'static str,
+    ) -> Result<Self, String> {
+        let mut publishing = broker.sibling("customer-service: rebuild-queue messages");
+        let (publisher, frame_max) = publishing.channel().await?;
+        in_time("answer", publisher.confirm()).await?;
+        let taking = broker.another_channel().await?;
+        ask(&format!("queue {from} can't be consumed"), taking.consume(from, PREFETCH)).await?;
+        let room = frame_max.saturating_sub(FRAME_OVERHEAD);
+        let (moved, heard) = (0, Instant::now());
+        Ok(Self { broker, from, to, taking, publishing, publisher, room, moved, heard })
+    }
+
+    /// Moves messages until there are none, and nothing has come for a while.
+    ///
+    /// # Errors
+    /// When one can't be moved, or another consumer has some of them.
+    pub(super) async fn empty(&mut self) -> Result<(), String> {
+        loop {
+            if let Ok(arrived) =
+                timeout(QUIET, self.taking.deliveries(PREFETCH.into(), BATCH_BYTES)).await
+            {
+                let arrived = arrived.map_err(|failure| format!("{}: {failure}", self.from))?;
+                self.pass_on(&arrived).await?;
+                continue;
+            }
+            let from = self.from;
+            let Some(depth) = depth(self.broker, from).await? else {
+                return Err(format!("somebody has deleted {from}"));
+            };
+            if depth.consumers > 1 {
+                return Err(format!(
+                    "another consumer takes messages from {from}: stop all consumers, then run this again"
+                ));
+            }
+            if depth.messages == 0 && !self.taking.is_receiving() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Deletes the queue that was emptied, and moves what came to it in the last moment: the broker delivers that before it ends the consumer.
+    pub(super) async fn delete(mut self) -> Result<(), String> {
+        let channel = self.broker.another_channel().await?;
+        ask(&format!("queue {} can't be deleted", self.from), channel.delete_queue(self.from))
+            .await?;
+        // It ends when the broker has ended the consumer.
+        while let Ok(Ok(arrived)) =
+            timeout(CONFIRM_LIMIT, self.taking.deliveries(PREFETCH.into(), BATCH_BYTES)).await
+        {
+            self.send(&arrived).await?;
+        }
+        self.publishing.close().await;
+        Ok(())
+    }
+
+    async fn pass_on(&mut self, messages: &[Delivery]) -> Result<(), String> {
+        self.send(messages).await?;
+        let tags: Vec<u64> = messages.iter().map(|message| message.envelope.tag).collect();
+        in_time("take an answer", self.taking.acknowledge(&tags)).await?;
+        self.moved += messages.len() as u64;
+        if self.heard.elapsed() > HEARD {
+            self.heard = Instant::now();
+            progress(&format!("moved {} messages from {} to {}", self.moved, self.from, self.to));
+        }
+        Ok(())
+    }
+
+    async fn send(&self, deliveries: &[Delivery]) -> Result<(), String> {
+        let messages: Vec<_> = deliveries
+            .iter()
+            .map(|delivery| {
+                let mut properties = copy::properties(delivery);
+                if let Some(expiration) = delivery.properties().expiration() {
+                    properties = properties.with_expiration(expiration.clone());
+                }
+                let properties = properties.with_headers(headers::carried(delivery, self.room));
+                copy::message(delivery, &properties, self.to)
+            })
+            .collect();
+        let default_exchange = ShortString::default();
+        let publishing = self.publisher.publish(&default_exchange, &messages);
+        let published = timeout(CONFIRM_LIMIT, publishing).await;
+        let published = published
+            .map_err(|_| format!("the broker takes longer than {CONFIRM_LIMIT:?} to confirm"))?;
+        published
+            .map_err(|failure| format!("messages can't be moved to {}: {failure}", self.to))?;
+        for outcome in self.publisher.outcomes(&messages) {
+            match outcome {
+                Some(Outcome::Confirmed) => (),
+                Some(Outcome::Returned(why)) => {
+                    return Err(format!("{} does not get a message: {}", self.to, why.reply_text));
+                }
+                _ => return Err(format!("{} does not take a message: is it full?", self.to)),
+            }
+        }
+        Ok(())
+    }
+}

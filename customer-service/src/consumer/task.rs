@@ -1,0 +1,52 @@
+//! What `customer-service consumer` is to do: consume, unless one of its own commands is typed.
+
+use clap::error::{Error, ErrorKind};
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+
+use super::config::ConsumerConfig;
+use super::rebuild::RebuildArgs;
+
+/// Its commands need none of the settings of consuming, which derived arguments would want nevertheless.
+#[derive(Debug, Clone)]
+pub enum ConsumerTask {
+    /// Count events until told to stop.
+    Consume(Box<ConsumerConfig>),
+    /// Make the work queue anew.
+    RebuildQueue(Box<RebuildArgs>),
+}
+
+const REBUILD_QUEUE: &str = "rebuild-queue";
+
+impl FromArgMatches for ConsumerTask {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        match matches.subcommand() {
+            None => ConsumerConfig::from_arg_matches(matches).map(|it| Self::Consume(Box::new(it))),
+            Some((REBUILD_QUEUE, matches)) => {
+                RebuildArgs::from_arg_matches(matches).map(|it| Self::RebuildQueue(Box::new(it)))
+            }
+            Some(_) => Err(Error::new(ErrorKind::InvalidSubcommand)),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for ConsumerTask {
+    fn augment_args(command: Command) -> Command {
+        let rebuild_queue = RebuildArgs::augment_args(Command::new(REBUILD_QUEUE)).about(
+            "Make the work queue anew with the arguments that it should have, and lose no message",
+        );
+        ConsumerConfig::augment_args(command)
+            .subcommand_negates_reqs(true)
+            .args_conflicts_with_subcommands(true)
+            .disable_help_subcommand(true)
+            .subcommand(rebuild_queue)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}

@@ -1,0 +1,67 @@
+//! What the commands of a person have in common: a runtime, two streams and an exit status.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use service_kit::telemetry;
+
+/// Does what a command does, and says on standard error in one sentence why it could not be done.
+pub(super) fn carry_out(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
+    telemetry::install_tls();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done =
+        runtime.map_err(|error| format!("can't start the runtime: {error}")).and_then(|runtime| {
+            let done = runtime.block_on(Box::pin(command));
+            // What is still blocked in a thread (a name look-up, say) must not hold the exit up.
+            runtime.shutdown_background();
+            done
+        });
+    done.unwrap_or_else(|sentence| {
+        progress(&format!("error: {sentence}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// A line on standard output.
+///
+/// # Errors
+/// When nobody reads it any more.
+pub(super) fn say(line: &str) -> Result<(), String> {
+    say_page(&format!("{}\n", plain(line)))
+}
+
+/// Text that is plain already, on standard output.
+///
+/// # Errors
+/// When nobody reads it any more.
+pub(super) fn say_page(page: &str) -> Result<(), String> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(page.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|error| format!("the output can't be written: {error}"))
+}
+
+/// A line on standard error.
+pub(super) fn progress(line: &str) {
+    // That nobody reads it changes nothing.
+    writeln!(std::io::stderr(), "{}", plain(line)).ok();
+}
+
+/// The text without what a terminal would obey: brokers' texts have names in them that others have chosen.
+pub(super) fn plain(text: &str) -> String {
+    let harmless = |letter: char| match letter {
+        letter if letter.is_control() => letter.escape_unicode().to_string(),
+        letter => letter.to_string(),
+    };
+    text.chars().map(harmless).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        assert_eq!(plain("ünïcode is fine"), "ünïcode is fine");
+        assert_eq!(plain("a\x1b[2Jb\n\u{9b}c"), r"a\u{1b}[2Jb\u{a}\u{9b}c");
+    }
+}

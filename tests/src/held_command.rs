@@ -1,0 +1,75 @@
+//! A command that is held up where it would print one of its lines: it has done all before that line, and nothing after it.
+
+use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+
+use crate::counting::until;
+
+/// Bytes that a pipe holds, by pages, of which each takes further bytes as long as there is room (<https://man7.org/linux/man-pages/man7/pipe.7.html>).
+const PIPE: usize = 64 << 10;
+
+/// The command.
+#[derive(Debug)]
+pub struct HeldCommand {
+    child: Child,
+    reader: PipeReader,
+    filled: usize,
+}
+
+impl HeldCommand {
+    /// Starts `customer-service` with these arguments and variables. `printed` is what it prints before the line at which it is held.
+    ///
+    /// # Errors
+    /// When it can't be started, or is not held up in time.
+    pub async fn start(
+        arguments: &[&str],
+        settings: &[(&str, &str)],
+        printed: &str,
+    ) -> anyhow::Result<Self> {
+        let (reader, mut writer): (PipeReader, PipeWriter) = std::io::pipe()?;
+        let filled = PIPE.checked_sub(printed.len()).context("a pipe has no room for that")?;
+        // A line longer than what is left of the last page waits until there is a page.
+        writer.write_all(&vec![b'.'; filled])?;
+        let mut command = Command::new(stack::binary("customer-service").await?);
+        command.args(arguments).env_clear().envs(settings.iter().copied());
+        command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null());
+        let child = command.spawn()?;
+        drop(command);
+        let mut held = Self { child, reader, filled };
+        let wchan = format!("/proc/{}/wchan", held.child.id());
+        until(async || {
+            let waits = std::fs::read_to_string(&wchan).context("it has ended")?;
+            Ok(waits.contains("pipe_write").then_some(()))
+        })
+        .await?;
+        ensure!(held.child.try_wait()?.is_none(), "it has ended");
+        Ok(held)
+    }
+
+    /// Kills it where it stands.
+    ///
+    /// # Errors
+    /// When it can't be killed.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Lets it go on, and waits for its end: its exit status, and all that it has printed.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn go_on(mut self) -> anyhow::Result<(Option<i32>, String)> {
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut all = Vec::new();
+            self.reader.read_to_end(&mut all)?;
+            let status = self.child.wait()?;
+            let printed = String::from_utf8(all.split_off(self.filled))?;
+            anyhow::Ok((status.code(), printed))
+        });
+        reading.await?
+    }
+}

@@ -1,0 +1,168 @@
+//! `customer-service consumer rebuild-queue`: the work queue gets its new arguments, and whatever happens meanwhile no event is lost or counted twice.
+#![cfg(target_os = "linux")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use futures_util::future::try_join_all;
+use lapin::BasicProperties;
+use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use pipeline_tests::counting::{
+    Counting, DEAD_LETTER_QUEUE, QUEUE, order_created, orders_of, until,
+};
+use pipeline_tests::old_queue::MOVING;
+use pipeline_tests::rebuilding::{COMMAND, before, ended_well, held, is_there, old, rebuilt};
+use rand::RngExt as _;
+use stack::Service;
+use uuid::Uuid;
+
+type Tested = anyhow::Result<()>;
+
+/// An event that returns from the retry queue after this time.
+async fn returns_in(counting: &Counting, customer: Uuid, milliseconds: u32) -> Tested {
+    let properties = BasicProperties::default().with_expiration(milliseconds.to_string().into());
+    let body = order_created(Uuid::now_v7(), customer).to_string();
+    let options = BasicPublishOptions { mandatory: true, immediate: false };
+    let (exchange, key) = ("orders.retry".into(), QUEUE.into());
+    let publish =
+        counting.channel.basic_publish(exchange, key, options, body.as_bytes(), properties);
+    ensure!(publish.await?.await? == lapin::Confirmation::Ack(None));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_killed_after_any_step_is_continued_by_the_next_one() -> Tested {
+    let (first, customer) = old(30).await?;
+    returns_in(&first, customer, 1500).await?;
+    let printed = rebuilt(&first).await?;
+    ended_well(&first, customer, 31).await?;
+    let lines: Vec<&str> = printed.lines().collect();
+    ensure!(lines.len() == 10, "{printed}");
+
+    // Killed where it would print the line, having done what the line says.
+    let killed = lines.iter().skip(1).map(async |line| {
+        let (counting, customer) = old(30).await?;
+        returns_in(&counting, customer, 1500).await?;
+        held(&counting, &before(&printed, &first, line, &counting)?).await?.kill()?;
+        // Some queue of ours takes them: it would be returned otherwise.
+        counting.publish_all(orders_of(10, customer)).await?;
+        rebuilt(&counting).await.with_context(|| format!("after {line:?}"))?;
+        ended_well(&counting, customer, 41).await.with_context(|| format!("after {line:?}"))
+    });
+    try_join_all(killed).await?;
+    Ok(())
+}
+
+/// In the midst of moving messages, while events come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_killed_at_any_moment_is_continued_by_the_next_one() -> Tested {
+    let (counting, customer) = old(3000).await?;
+    let published = AtomicUsize::new(3000);
+    let rebuilding = async {
+        for _ in 0..8 {
+            let url = counting.broker.amqp_url.as_str();
+            let program = stack::binary("customer-service").await?;
+            let service = Service::spawn(program, COMMAND, [("RABBITMQ_URL", url)]).await?;
+            let moment = Duration::from_millis(rand::rng().random_range(20..2500));
+            // It may have come to its end by then.
+            service.wait_exit(moment).await.ok();
+            service.sigkill()?;
+        }
+        rebuilt(&counting).await
+    };
+    let publishing = async {
+        loop {
+            let published_now = counting.publish_all(orders_of(3, customer)).await;
+            if let Err(error) = published_now {
+                return anyhow::Error::context(error, "an event reached no queue");
+            }
+            published.fetch_add(3, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        done = rebuilding => done.map(drop)?,
+        error = publishing => return Err(error),
+    }
+    // One that was given up half-way may be there or not.
+    let (published, consumer) = (published.into_inner(), counting.consumer(&[]).await?);
+    until(
+        async || Ok((counting.count(customer).await? >= i64::try_from(published)?).then_some(())),
+    )
+    .await?;
+    counting.finished(consumer).await?;
+    let counted = usize::try_from(counting.count(customer).await?)?;
+    ensure!((published..=published + 3).contains(&counted), "{counted} of {published}");
+    ensure!(counting.is_queue_new().await? && !is_there(&counting, MOVING).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_queue_that_is_as_it_should_be_is_left_alone() -> Tested {
+    let counting = Counting::start().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    let customer = counting.customer().await?;
+    counting.publish_all(orders_of(3, customer)).await?;
+    ensure!(rebuilt(&counting).await?.contains("nothing to do"));
+    ensure!(counting.waiting(QUEUE).await? == 3);
+    ended_well(&counting, customer, 3).await
+}
+
+#[tokio::test]
+async fn a_message_says_what_it_said_before() -> Tested {
+    let (counting, _) = old(0).await?;
+    let mut headers = FieldTable::default();
+    headers.insert("traceparent".into(), AMQPValue::LongString("00-ab-cd-01".into()));
+    headers.insert("x-retry-count".into(), AMQPValue::LongLongInt(5));
+    headers.insert("x-tries".into(), AMQPValue::LongLongInt(21));
+    // It would send the copy elsewhere as well.
+    let elsewhere = vec![AMQPValue::LongString(DEAD_LETTER_QUEUE.into())];
+    headers.insert("CC".into(), AMQPValue::FieldArray(elsewhere.into()));
+    let properties = BasicProperties::default()
+        .with_message_id("7".into())
+        .with_type("order.created".into())
+        .with_content_type("application/json".into())
+        .with_correlation_id("c-7".into())
+        .with_expiration("3600000".into())
+        .with_timestamp(1_769_984_731)
+        .with_headers(headers);
+    counting.publish_as("order.created", b"what it says", properties).await?;
+    rebuilt(&counting).await?;
+    let moved = counting.take(QUEUE).await?;
+    assert_eq!(moved.data, b"what it says");
+    let text = |value: &Option<lapin::types::ShortString>| {
+        value.as_ref().map(ToString::to_string).unwrap_or_default()
+    };
+    let properties = &moved.properties;
+    assert_eq!(text(properties.message_id()), "7");
+    assert_eq!(text(properties.kind()), "order.created");
+    assert_eq!(text(properties.content_type()), "application/json");
+    assert_eq!(text(properties.correlation_id()), "c-7");
+    assert_eq!(text(properties.expiration()), "3600000");
+    assert_eq!(*properties.timestamp(), Some(1_769_984_731));
+    assert_eq!(*properties.delivery_mode(), Some(2));
+    let headers = properties.headers().as_ref().context("headers")?.inner();
+    let long =
+        |name: &str| headers.get(name).and_then(AMQPValue::as_long_string).map(ToString::to_string);
+    assert_eq!(long("traceparent").as_deref(), Some("00-ab-cd-01"));
+    assert_eq!(long("x-original-exchange").as_deref(), Some("orders.events"));
+    assert_eq!(long("x-original-routing-key").as_deref(), Some("order.created"));
+    assert_eq!(headers.get("x-retry-count"), Some(&AMQPValue::LongLongInt(5)));
+    assert_eq!(headers.get("x-tries"), Some(&AMQPValue::LongLongInt(21)));
+    ensure!(!headers.contains_key("CC"));
+    ensure!(counting.waiting(DEAD_LETTER_QUEUE).await? == 0, "it was sent elsewhere");
+    Ok(())
+}
+
+/// Nobody had declared it yet.
+#[tokio::test]
+async fn a_queue_that_is_missing_is_declared() -> Tested {
+    let counting = Counting::start().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    counting.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
+    rebuilt(&counting).await?;
+    let customer = counting.customer().await?;
+    ended_well(&counting, customer, 0).await
+}
