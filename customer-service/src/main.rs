@@ -15,6 +15,7 @@ fn main() -> ExitCode {
             let process = config.process.clone();
             process::run("customer-service", &process, |shutdown| api::start(*config, shutdown))
         }
+        Command::Consumer(ConsumerTask::Check(args)) => args.carry_out(),
         Command::Consumer(ConsumerTask::RebuildQueue(args)) => args.carry_out(),
         Command::Consumer(ConsumerTask::Consume(config)) => {
             let process = config.process.clone();

@@ -116,3 +116,47 @@ pub(crate) async fn seed_customers(connection: &Connection) -> Result<u64, Error
     let text = include_str!("../../sql/customer/queries/seed_customers.sql");
     connection.execute(text, &[]).await
 }
+
+/// What the server says of itself.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) version_number: i32,
+    pub(crate) version: String,
+    pub(crate) is_standby: bool,
+    pub(crate) is_read_only: bool,
+    pub(crate) database: String,
+    pub(crate) role: String,
+}
+
+pub(crate) async fn check_server(client: &Client) -> Result<Server, Error> {
+    let text = include_str!("../../sql/customer/queries/check_server.sql");
+    let row = client.query_one(text, &[]).await?;
+    Ok(Server {
+        version_number: row.try_get("version_number")?,
+        version: row.try_get("version")?,
+        is_standby: row.try_get("is_standby")?,
+        is_read_only: row.try_get("is_read_only")?,
+        database: row.try_get("database")?,
+        role: row.try_get("role")?,
+    })
+}
+
+/// The columns that counting needs and that are not there.
+pub(crate) async fn check_schema(client: &Client) -> Result<Vec<String>, Error> {
+    let text = include_str!("../../sql/customer/queries/check_schema.sql");
+    let rows = client.query(text, &[]).await?;
+    rows.iter().map(|row| row.try_get("missing")).collect()
+}
+
+/// What the role lacks, as GRANT says it.
+pub(crate) async fn check_privileges(client: &Client, prunes: bool) -> Result<Vec<String>, Error> {
+    let text = include_str!("../../sql/customer/queries/check_privileges.sql");
+    let rows = client.query(text, &[&prunes]).await?;
+    rows.iter().map(|row| row.try_get("lacks")).collect()
+}
+
+/// Whether there is any customer.
+pub(crate) async fn check_customers(client: &Client) -> Result<bool, Error> {
+    let text = include_str!("../../sql/customer/queries/check_customers.sql");
+    client.query_one(text, &[]).await?.try_get(0)
+}

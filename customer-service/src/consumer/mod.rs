@@ -13,12 +13,13 @@
 //! | `hasten` | shorten the wait of what was sent to the retry queue when that was longer |
 //! | `dead_letters` | count what waits in the dead-letter queue |
 //! | `prune` | forget the events that were counted long ago |
-//! | `task`, `terminal` | the commands: consume, `rebuild` the work queue; what a person's commands have in common |
+//! | `task`, `terminal` | the commands: consume, `check`, `rebuild` the work queue; what the latter two have in common |
 
 mod acknowledge;
 mod apply;
 mod batch;
 mod broker;
+mod check;
 mod config;
 mod copy;
 mod dead_letters;
@@ -50,6 +51,7 @@ use crate::schema::SCHEMA;
 use prune::prune_until;
 use work::{Dependencies, work};
 
+pub use check::CheckArgs;
 pub use config::{ConsumerConfig, IntakeArgs, Retention};
 pub use rebuild::RebuildArgs;
 pub use task::ConsumerTask;

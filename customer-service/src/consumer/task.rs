@@ -3,6 +3,7 @@
 use clap::error::{Error, ErrorKind};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
+use super::check::CheckArgs;
 use super::config::ConsumerConfig;
 use super::rebuild::RebuildArgs;
 
@@ -11,16 +12,22 @@ use super::rebuild::RebuildArgs;
 pub enum ConsumerTask {
     /// Count events until told to stop.
     Consume(Box<ConsumerConfig>),
+    /// Say whether a consumer could work.
+    Check(Box<CheckArgs>),
     /// Make the work queue anew.
     RebuildQueue(Box<RebuildArgs>),
 }
 
+const CHECK: &str = "check";
 const REBUILD_QUEUE: &str = "rebuild-queue";
 
 impl FromArgMatches for ConsumerTask {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         match matches.subcommand() {
             None => ConsumerConfig::from_arg_matches(matches).map(|it| Self::Consume(Box::new(it))),
+            Some((CHECK, matches)) => {
+                CheckArgs::from_arg_matches(matches).map(|it| Self::Check(Box::new(it)))
+            }
             Some((REBUILD_QUEUE, matches)) => {
                 RebuildArgs::from_arg_matches(matches).map(|it| Self::RebuildQueue(Box::new(it)))
             }
@@ -36,6 +43,8 @@ impl FromArgMatches for ConsumerTask {
 
 impl Args for ConsumerTask {
     fn augment_args(command: Command) -> Command {
+        let check = CheckArgs::augment_args(Command::new(CHECK))
+            .about("Check that a consumer could work here, and say what to do where it could not");
         let rebuild_queue = RebuildArgs::augment_args(Command::new(REBUILD_QUEUE)).about(
             "Make the work queue anew with the arguments that it should have, and lose no message",
         );
@@ -43,7 +52,7 @@ impl Args for ConsumerTask {
             .subcommand_negates_reqs(true)
             .args_conflicts_with_subcommands(true)
             .disable_help_subcommand(true)
-            .subcommand(rebuild_queue)
+            .subcommands([check, rebuild_queue])
     }
 
     fn augment_args_for_update(command: Command) -> Command {

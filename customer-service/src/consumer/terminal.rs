@@ -40,6 +40,20 @@ pub(super) fn say_page(page: &str) -> Result<(), String> {
     written.map_err(|error| format!("the output can't be written: {error}"))
 }
 
+/// A JSON document on standard output. What a terminal would obey can only stand in its strings; line breaks are its layout.
+///
+/// # Errors
+/// When nobody reads it any more.
+pub(super) fn say_json(document: &str) -> Result<(), String> {
+    let harmless = |letter: char| match letter {
+        '\n' => "\n".to_owned(),
+        letter if letter.is_control() => format!("\\u{:04x}", u32::from(letter)),
+        letter => letter.to_string(),
+    };
+    let document: String = document.chars().map(harmless).collect();
+    say_page(&format!("{document}\n"))
+}
+
 /// A line on standard error.
 pub(super) fn progress(line: &str) {
     // That nobody reads it changes nothing.

@@ -28,6 +28,7 @@ use stage::{move_back, move_out};
 use state::{State, Work};
 
 pub(super) use lock::{MOVING, Rebuilt, is_rebuilt};
+pub(super) use state::is_without_streams;
 
 /// Arguments of `consumer rebuild-queue`.
 #[derive(Debug, Clone, Args)]

@@ -136,7 +136,7 @@ async fn check_retries(broker: &Broker) -> Result<(), String> {
 /// RabbitMQ 3.10 dead-letters at least once only where streams are switched on
 /// (<https://www.rabbitmq.com/docs/quorum-queues#dead-lettering>); later versions can't switch them off. No broker tells of its feature flags by AMQP, but one without
 /// streams refuses a stream in another way than one that is not durable.
-async fn is_without_streams(broker: &Broker) -> Result<bool, String> {
+pub(in crate::consumer) async fn is_without_streams(broker: &Broker) -> Result<bool, String> {
     // On a connection of its own: the refusal may end that.
     let mut apart = broker.sibling("customer-service: rebuild-queue probe");
     let (channel, _): (Channel, _) = apart.channel().await?;

@@ -1,0 +1,84 @@
+//! `consumer check`: whether a consumer could work here.
+//!
+//! | file | what it looks at |
+//! |---|---|
+//! | `database` | the database: reachable, writable; its tables, and whether the role may do what counting takes |
+//! | `broker` | the broker: reachable, its exchanges and queues with their arguments |
+//! | `waiting` | the messages in the dead-letter and the retry queue |
+
+mod broker;
+mod database;
+mod finding;
+mod waiting;
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+use service_kit::broker::BrokerArgs;
+use service_kit::postgres::DatabaseArgs;
+
+use super::config::{IntakeArgs, Retention};
+use super::terminal;
+use finding::{Check, State};
+
+/// Arguments of `consumer check`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "It changes nothing; the first message of the retry queue is looked at and put back. The exit status is 1 when a \
+consumer can't work, 0 when it can, also where a warning says what it works around."
+)]
+pub struct CheckArgs {
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// How long it is remembered which events were counted; off: no event is ever deleted, which the role need not be allowed to do then
+    #[arg(
+        long,
+        env = "PROCESSED_EVENTS_RETENTION",
+        default_value = "90d",
+        value_name = "DURATION",
+        help_heading = "PostgreSQL"
+    )]
+    processed_events_retention: Retention,
+
+    #[command(flatten)]
+    broker: BrokerArgs,
+
+    #[command(flatten)]
+    intake: IntakeArgs,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    ok: bool,
+    checks: &'a [Check],
+}
+
+impl CheckArgs {
+    /// Looks, and prints what was found.
+    #[must_use]
+    pub fn carry_out(self) -> ExitCode {
+        terminal::carry_out(self.run())
+    }
+
+    async fn run(self) -> Result<ExitCode, String> {
+        let prunes = self.processed_events_retention != Retention::Unlimited;
+        let mut checks = database::check(self.database.url(), prunes).await;
+        checks.extend(broker::check(self.broker.url(), &self.intake).await);
+        let works = finding::worst(&checks) < State::Fail;
+        if self.json {
+            let document = Document { ok: works, checks: &checks };
+            let text =
+                serde_json::to_string_pretty(&document).map_err(|error| error.to_string())?;
+            terminal::say_json(&text)?;
+        } else {
+            terminal::say_page(&finding::page(&checks))?;
+        }
+        Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

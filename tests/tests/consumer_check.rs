@@ -1,0 +1,192 @@
+//! `customer-service consumer check`: finds what keeps a consumer from working, says what to do, and changes nothing.
+
+use anyhow::{Context as _, ensure};
+use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
+use lapin::{BasicProperties, Confirmation};
+use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until};
+use pipeline_tests::customer_command::customer_service;
+use pipeline_tests::relay_command::Ended;
+use serde_json::Value;
+use stack::Management;
+
+type Tested = anyhow::Result<()>;
+
+/// Name and state of a check, and all that was said of it.
+type Found = (String, String, String);
+
+/// Checks, and returns what was found.
+async fn check(counting: &Counting, arguments: &[&str]) -> anyhow::Result<(Ended, Vec<Found>)> {
+    let ended = counting.command(&[&["check", "--json"], arguments].concat()).await?;
+    found(ended)
+}
+
+fn found(ended: Ended) -> anyhow::Result<(Ended, Vec<Found>)> {
+    let document = ended.json()?;
+    let mut found = Vec::new();
+    for check in document["checks"].as_array().context("checks")? {
+        let text = |member: &str| check[member].as_str().unwrap_or_default().to_owned();
+        let said = format!("{} {}", text("note"), check["findings"]);
+        found.push((text("check"), text("state"), said));
+    }
+    let fails = found.iter().any(|(_, state, _)| state == "fail");
+    ensure!(document["ok"] == !fails && ended.code == Some(i32::from(fails)), "{ended:?}");
+    Ok((ended, found))
+}
+
+/// Those that are not ok.
+fn wrong(found: &[Found]) -> Vec<(&str, &str)> {
+    let all = found.iter().map(|(check, state, _)| (check.as_str(), state.as_str()));
+    all.filter(|(_, state)| *state != "ok").collect()
+}
+
+/// What was said of one check.
+fn said<'a>(found: &'a [Found], check: &str) -> &'a str {
+    found.iter().find(|(name, ..)| name == check).map_or("nothing", |(.., said)| said)
+}
+
+/// All queues and exchanges with their arguments.
+async fn objects(counting: &Counting) -> anyhow::Result<Vec<Value>> {
+    let management = Management::new(&counting.broker.management_url)?;
+    let mut objects = Vec::new();
+    for kind in ["queues", "exchanges", "bindings"] {
+        let path = format!("/api/{kind}/{}", counting.broker.name);
+        let all = management.get(&path).await?.context(path)?;
+        for object in all.as_array().into_iter().flatten() {
+            let parts = ["name", "type", "arguments", "source", "destination", "routing_key"];
+            objects.push(Value::Array(parts.map(|part| object[part].clone()).to_vec()));
+        }
+    }
+    Ok(objects)
+}
+
+#[tokio::test]
+async fn a_fresh_broker_and_a_migrated_database_are_ok_and_stay_as_they_are() -> Tested {
+    let counting = Counting::start().await?;
+    counting.customer().await?;
+    let before = objects(&counting).await?;
+    let (ended, found) = check(&counting, &[]).await?;
+    ensure!(wrong(&found).is_empty(), "{}", ended.out);
+    ensure!(said(&found, "queues").contains("the consumer declares them"), "{}", ended.out);
+    ensure!(objects(&counting).await? == before, "it has declared something");
+    let page = counting.command(&["check"]).await?;
+    ensure!(
+        page.code == Some(0) && page.out.ends_with("\nA consumer can work here.\n"),
+        "{page:?}"
+    );
+
+    // Nobody declares them.
+    let (_, found) = check(&counting, &["--consumer-declare", "false"]).await?;
+    assert_eq!(wrong(&found), [("exchanges", "fail"), ("queues", "fail")]);
+    ensure!(said(&found, "queues").contains("CONSUMER_DECLARE=true"));
+
+    let consumer = counting.consumer(&[]).await?;
+    let before = objects(&counting).await?;
+    let (_, found) = check(&counting, &["--consumer-declare", "false"]).await?;
+    ensure!(wrong(&found).is_empty(), "{found:?}");
+    ensure!(said(&found, "queues").contains("1 consumers"), "{found:?}");
+    ensure!(objects(&counting).await? == before, "it has changed something");
+    consumer.stop().await
+}
+
+#[tokio::test]
+async fn an_old_queue_and_messages_that_wait_are_warnings() -> Tested {
+    let counting = Counting::start().await?;
+    counting.old_queue().await?;
+    let customer = counting.customer().await?;
+    counting.publish_all(orders_of(2, customer)).await?;
+    ensure!(counting.send_to(DEAD_LETTER_QUEUE, b"{}").await?);
+    let (exchange, key) = ("orders.retry".into(), QUEUE.into());
+    let properties = BasicProperties::default().with_expiration("86400000".into());
+    let options = BasicPublishOptions { mandatory: true, immediate: false };
+    let publish = counting.channel.basic_publish(exchange, key, options, b"{}", properties);
+    ensure!(publish.await?.await? == Confirmation::Ack(None));
+    let (ended, found) = check(&counting, &[]).await?;
+    assert_eq!(
+        wrong(&found),
+        [("queues", "warn"), ("dead letters", "warn"), ("retries", "warn")],
+        "{}",
+        ended.out
+    );
+    ensure!(said(&found, "queues").contains("rebuild-queue"), "{}", ended.out);
+    ensure!(said(&found, "dead letters").contains("1 messages"), "{}", ended.out);
+    ensure!(said(&found, "retries").contains("86400000 ms"), "{}", ended.out);
+    ensure!(!counting.is_queue_new().await?);
+    for (queue, messages) in [(QUEUE, 2), (DEAD_LETTER_QUEUE, 1), (RETRY_QUEUE, 1)] {
+        until(async || Ok((counting.waiting(queue).await? == messages).then_some(()))).await?;
+    }
+    // It would not give messages back.
+    counting.channel.queue_delete(RETRY_QUEUE.into(), QueueDeleteOptions::default()).await?;
+    let durable = lapin::options::QueueDeclareOptions { durable: true, ..Default::default() };
+    counting.channel.queue_declare(RETRY_QUEUE.into(), durable, Default::default()).await?;
+    let (_, found) = check(&counting, &[]).await?;
+    ensure!(said(&found, "queues").contains("customer.orders_count.retry exists with other"));
+    let page = counting.command(&["check"]).await?;
+    ensure!(page.out.contains("\nwarn   queues "), "{page:?}");
+    ensure!(page.out.contains("A consumer can work here; "), "{page:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_role_lacks_is_named_and_granted_by_what_is_told() -> Tested {
+    let counting = Counting::start().await?;
+    counting.customer().await?;
+    let role = format!("checker_{}", uuid::Uuid::new_v4().simple());
+    counting.sql.batch_execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await?;
+    let (_, address) = counting.database.url.split_once('@').context("an address")?;
+    let url = format!("postgres://{role}:x@{address}");
+    let run = async |arguments: &[&str]| {
+        let settings =
+            [("DATABASE_URL", url.as_str()), ("RABBITMQ_URL", counting.broker.amqp_url.as_str())];
+        let arguments = [&["consumer", "check", "--json"], arguments].concat();
+        found(customer_service(&arguments, &settings).await?)
+    };
+    let (ended, found) = run(&[]).await?;
+    assert_eq!(wrong(&found), [("privileges", "fail"), ("customers", "fail")], "{}", ended.out);
+    let document = ended.json()?;
+    let checks = document["checks"].as_array().context("checks")?;
+    let privileges = checks.iter().find(|one| one["check"] == "privileges").context("it")?;
+    let fixes = privileges["findings"].as_array().context("findings")?;
+    ensure!(fixes.len() == 6, "{fixes:?}");
+    for fix in fixes {
+        counting.sql.batch_execute(fix["fix"].as_str().context("SQL")?).await?;
+    }
+    let (ended, found) = run(&[]).await?;
+    ensure!(wrong(&found).is_empty(), "{}", ended.out);
+    // Who forgets nothing deletes nothing.
+    counting.sql.batch_execute(&format!("REVOKE DELETE ON processed_events FROM {role}")).await?;
+    let (ended, found) = run(&[]).await?;
+    assert_eq!(wrong(&found), [("privileges", "fail")], "{}", ended.out);
+    let (ended, found) = run(&["--processed-events-retention", "off"]).await?;
+    ensure!(wrong(&found).is_empty(), "{}", ended.out);
+    counting.sql.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn servers_that_can_not_be_reached_and_missing_tables_are_named() -> Tested {
+    let servers = stack::shared().await?;
+    let (empty, broker) = (servers.database("empty").await?, servers.vhost("check").await?);
+    let run = async |database: &str, broker: &str| {
+        let settings = [("DATABASE_URL", database), ("RABBITMQ_URL", broker)];
+        found(customer_service(&["consumer", "check", "--json"], &settings).await?)
+    };
+    let (ended, found) = run(&empty.url, &broker.amqp_url).await?;
+    let skipped = |check| (check, "skipped");
+    assert_eq!(
+        wrong(&found),
+        [("schema", "fail"), skipped("privileges"), skipped("customers")],
+        "{}",
+        ended.out
+    );
+    ensure!(said(&found, "schema").contains("customer-service migrate"), "{}", ended.out);
+
+    let nowhere = format!("127.0.0.1:{}", stack::free_port()?);
+    let (database, amqp) =
+        (format!("postgres://x:secret@{nowhere}/x"), format!("amqp://x:secret@{nowhere}"));
+    let (ended, found) = run(&database, &amqp).await?;
+    let checks: Vec<&str> = wrong(&found).iter().map(|(check, _)| *check).collect();
+    let all = ["database", "schema", "privileges", "customers", "broker", "exchanges", "queues"];
+    assert_eq!(checks, [&all[..], &["dead letters", "retries"]].concat(), "{}", ended.out);
+    ensure!(!ended.out.contains("secret") && !ended.err.contains("secret"), "{ended:?}");
+    Ok(())
+}
