@@ -1,4 +1,4 @@
-//! The last release of the relay, beside which this one must work.
+//! The last release of the relay and of the consumer, beside which these must work.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -6,23 +6,25 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use stack::Service;
 
+use crate::counting::Counting;
 use crate::outbox::Outbox;
 
 /// The commit of the last release.
 const COMMIT: &str = "ffba2308a86c763517e9d9087350de8c3b38383e";
 
-/// Where a program of the last release may lie that need not be built.
+/// Where the programs of the last release may lie that need not be built.
 const BIN_DIR: &str = "RELEASE_BEFORE_BIN_DIR";
 
-/// The last release: its sources, and its relay.
+/// The last release: its sources, and its programs.
 #[derive(Debug)]
 pub struct ReleaseBefore {
     sources: PathBuf,
     outbox_relay: PathBuf,
+    customer_service: PathBuf,
 }
 
 impl ReleaseBefore {
-    /// Takes its sources from the repository, and builds its relay where `RELEASE_BEFORE_BIN_DIR` does not name a folder that has it.
+    /// Takes its sources from the repository, and builds its programs where `RELEASE_BEFORE_BIN_DIR` does not name a folder that has them.
     ///
     /// # Errors
     /// When the repository does not have the commit, as a shallow clone, or it does not compile.
@@ -50,6 +52,19 @@ impl ReleaseBefore {
         ];
         Service::spawn(self.outbox_relay.clone(), ["run"], settings).await
     }
+
+    /// Its consumer as a process.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub async fn consumer_process(&self, counting: &Counting) -> anyhow::Result<Service> {
+        let settings = [
+            ("DATABASE_URL", counting.database.url.as_str()),
+            ("RABBITMQ_URL", counting.broker.amqp_url.as_str()),
+            ("OPS_ADDR", "127.0.0.1:0"),
+        ];
+        Service::spawn(self.customer_service.clone(), ["consumer"], settings).await
+    }
 }
 
 fn get() -> anyhow::Result<ReleaseBefore> {
@@ -74,15 +89,20 @@ fn get() -> anyhow::Result<ReleaseBefore> {
         ensure!(is_there, "commit {COMMIT} is not in the repository: git fetch --unshallow");
         std::fs::rename(unfinished, &sources)?;
     }
-    let outbox_relay = if let Some(built) = std::env::var_os(BIN_DIR) {
-        PathBuf::from(built).join("outbox-relay")
+    let programs = if let Some(built) = std::env::var_os(BIN_DIR) {
+        PathBuf::from(built)
     } else {
         let target = dir.join("target");
         let mut build = stack::cargo();
-        build.args(["build", "--locked", "-p", "outbox-relay", "--target-dir"]).arg(&target);
+        let programs = ["-p", "outbox-relay", "-p", "customer-service"];
+        build.args(["build", "--locked"]).args(programs).arg("--target-dir").arg(&target);
         ensure!(build.current_dir(&sources).status()?.success(), "{COMMIT} does not compile");
-        target.join("debug/outbox-relay")
+        target.join("debug")
     };
-    ensure!(outbox_relay.is_file(), "{} is missing", outbox_relay.display());
-    Ok(ReleaseBefore { sources, outbox_relay })
+    let (outbox_relay, customer_service) =
+        (programs.join("outbox-relay"), programs.join("customer-service"));
+    for program in [&outbox_relay, &customer_service] {
+        ensure!(program.is_file(), "{} is missing", program.display());
+    }
+    Ok(ReleaseBefore { sources, outbox_relay, customer_service })
 }
