@@ -197,8 +197,10 @@ pub(crate) async fn list_orders(
             connection.query(LIST_BY_CUSTOMER, &parameters).await?
         }
         (None, Some(status)) => {
-            let [before, rows] = page;
-            connection.query(LIST_BY_STATUS, &[before, rows, (&status, Type::TEXT)]).await?
+            let newest = Uuid::from_u128(before.as_u128().saturating_sub(1));
+            let [_, rows] = page;
+            let parameters = [(&newest as _, Type::UUID), rows, (&status as _, Type::TEXT)];
+            connection.query(LIST_BY_STATUS, &parameters).await?
         }
         (None, None) => connection.query(LIST, &page).await?,
     };

@@ -1,4 +1,4 @@
-//! The last release of the relay and of the consumer, beside which these must work.
+//! The programs of the last release, beside which these must work.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -21,6 +21,7 @@ pub struct ReleaseBefore {
     sources: PathBuf,
     outbox_relay: PathBuf,
     customer_service: PathBuf,
+    order_service: PathBuf,
 }
 
 impl ReleaseBefore {
@@ -51,6 +52,18 @@ impl ReleaseBefore {
             ("OPS_ADDR", "127.0.0.1:0"),
         ];
         Service::spawn(self.outbox_relay.clone(), ["run"], settings).await
+    }
+
+    /// Its program of the orders.
+    #[must_use]
+    pub fn order_service(&self) -> PathBuf {
+        self.order_service.clone()
+    }
+
+    /// Its program of the customers.
+    #[must_use]
+    pub fn customer_service(&self) -> PathBuf {
+        self.customer_service.clone()
     }
 
     /// Its consumer as a process.
@@ -94,15 +107,15 @@ fn get() -> anyhow::Result<ReleaseBefore> {
     } else {
         let target = dir.join("target");
         let mut build = stack::cargo();
-        let programs = ["-p", "outbox-relay", "-p", "customer-service"];
+        let programs = ["-p", "outbox-relay", "-p", "customer-service", "-p", "order-service"];
         build.args(["build", "--locked"]).args(programs).arg("--target-dir").arg(&target);
         ensure!(build.current_dir(&sources).status()?.success(), "{COMMIT} does not compile");
         target.join("debug")
     };
-    let (outbox_relay, customer_service) =
-        (programs.join("outbox-relay"), programs.join("customer-service"));
-    for program in [&outbox_relay, &customer_service] {
+    let [outbox_relay, customer_service, order_service] =
+        ["outbox-relay", "customer-service", "order-service"].map(|name| programs.join(name));
+    for program in [&outbox_relay, &customer_service, &order_service] {
         ensure!(program.is_file(), "{} is missing", program.display());
     }
-    Ok(ReleaseBefore { sources, outbox_relay, customer_service })
+    Ok(ReleaseBefore { sources, outbox_relay, customer_service, order_service })
 }

@@ -1,2 +1,2 @@
 -- check_customers: whether there is any customer
-SELECT EXISTS (SELECT id FROM customers)
+SELECT (SELECT id FROM customers ORDER BY id LIMIT 1) IS NOT NULL
