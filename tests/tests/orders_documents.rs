@@ -62,8 +62,8 @@ fn every_call_and_every_answer_is_documented() -> anyhow::Result<()> {
     assert_eq!(
         calls,
         [
-            "get /api/orders listOrders: 200 422 500 503",
-            "get /api/orders/{id} getOrder: 200 404 500 503",
+            "get /api/orders listOrders: 200 400 422 500 503",
+            "get /api/orders/{id} getOrder: 200 400 404 422 500 503",
             "get /up up: 200",
             "patch /api/orders/{id} changeOrderStatus: 200 400 404 408 409 413 415 422 500 503",
             "post /api/orders createOrder: 201 400 408 409 413 415 422 500 503",

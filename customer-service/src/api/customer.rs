@@ -75,10 +75,10 @@ pub(super) struct CreateCustomer {
 /// What a customer is made of
 #[derive(Debug, Object)]
 struct CustomerParts {
-    /// The customer's name: not blank, no control characters
+    /// The customer's name: one line, with something visible in it
     #[oai(validator(min_length = 1, max_length = 255))]
     name: String,
-    /// Where the customer lives: not blank, no control characters
+    /// Where the customer lives: one line, with something visible in it
     #[oai(validator(min_length = 1, max_length = 1_000))]
     address: String,
 }

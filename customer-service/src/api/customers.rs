@@ -8,7 +8,7 @@ use poem_openapi::{ApiResponse, OpenApi};
 use service_kit::http::json::parse_uuid;
 use service_kit::http::page::{Cursor, Limit, Page};
 use service_kit::http::parameters::Unparsed;
-use service_kit::http::{JsonBody, Parameters, Problem, Refused};
+use service_kit::http::{JsonBody, NoParameters, Parameters, Problem, Refused};
 use uuid::Uuid;
 
 use super::customer::{Customer, NewCustomer};
@@ -69,6 +69,7 @@ impl Customers {
     #[oai(path = "/api/customers/:id", method = "get", operation_id = "getCustomer")]
     async fn get(
         &self,
+        _none: NoParameters,
         /// The customer's id
         id: Path<Unparsed<Uuid>>,
     ) -> Result<Json<Customer>, Refused<refusals::Get>> {

@@ -5,7 +5,7 @@ use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::{ApiResponse, OpenApi, Tags};
 use service_kit::http::page::{Cursor, Limit};
 use service_kit::http::parameters::Unparsed;
-use service_kit::http::{JsonAnswer, JsonBody, Parameters, Refused};
+use service_kit::http::{JsonAnswer, JsonBody, NoParameters, Parameters, Refused};
 use service_kit::postgres::Database;
 use uuid::Uuid;
 
@@ -120,6 +120,7 @@ impl Orders {
     #[oai(path = "/api/orders/:id", method = "get", operation_id = "getOrder")]
     async fn get(
         &self,
+        _none: NoParameters,
         /// The order's id
         id: Path<Unparsed<Uuid>>,
     ) -> Result<Found, Refused<refusals::Get>> {

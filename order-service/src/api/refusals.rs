@@ -2,7 +2,7 @@
 
 use service_kit::http::Statuses;
 use service_kit::http::meaning::{
-    FAILED, NO_JSON, NOT_JSON_TYPE, TOO_LARGE, TOO_SLOW, UNAVAILABLE,
+    FAILED, NO_JSON, NO_PARAMETERS, NO_QUERY, NOT_JSON_TYPE, TOO_LARGE, TOO_SLOW, UNAVAILABLE,
 };
 
 const NOT_FOUND: (u16, &str) = (404, "There is no such order, or the id is no UUID");
@@ -18,8 +18,8 @@ impl Statuses for Create {
         NOT_JSON_TYPE,
         (
             422,
-            "The order breaks rules, all of which are listed; its customer is unknown; the Idempotency-Key is none, or was \
-             used before with another body",
+            "The order breaks rules, all of which are listed; there are query parameters; its customer is unknown; the \
+             Idempotency-Key is none, or was used before with another body",
         ),
         FAILED,
         (
@@ -35,7 +35,8 @@ pub(super) struct List;
 
 impl Statuses for List {
     const ALL: &'static [(u16, &'static str)] = &[
-        (422, "Query parameters are wrong or unknown, all of which are listed"),
+        NO_QUERY,
+        (422, "Query parameters are wrong, repeated or unknown, all of which are listed"),
         FAILED,
         UNAVAILABLE,
     ];
@@ -44,7 +45,8 @@ impl Statuses for List {
 pub(super) struct Get;
 
 impl Statuses for Get {
-    const ALL: &'static [(u16, &'static str)] = &[NOT_FOUND, FAILED, UNAVAILABLE];
+    const ALL: &'static [(u16, &'static str)] =
+        &[NO_QUERY, NOT_FOUND, NO_PARAMETERS, FAILED, UNAVAILABLE];
 }
 
 pub(super) struct ChangeStatus;
@@ -57,7 +59,7 @@ impl Statuses for ChangeStatus {
         (409, "The order can't become this from the status that it is in"),
         TOO_LARGE,
         NOT_JSON_TYPE,
-        (422, "The body breaks rules, all of which are listed"),
+        (422, "The body breaks rules, or there are query parameters, all of which are listed"),
         FAILED,
         UNAVAILABLE,
     ];

@@ -26,7 +26,7 @@ pub struct CreateOrderBody {
 struct NewOrderBody {
     /// Whose order it is
     customer_public_id: Uuid,
-    /// What is ordered: one line, not blank
+    /// What is ordered: one line, with something visible in it
     #[oai(validator(min_length = 1, max_length = 255))]
     product_name: String,
     /// How many
@@ -34,7 +34,7 @@ struct NewOrderBody {
     quantity: i32,
     /// What one piece costs
     price: PriceText,
-    /// Where it goes: one line, not blank
+    /// Where it goes: one line, with something visible in it
     #[oai(validator(min_length = 1, max_length = 1000))]
     delivery_address: String,
 }

@@ -2,7 +2,7 @@
 
 use service_kit::http::{FromJson, Json, json};
 
-/// One line of at most 1,000 characters, not blank.
+/// One line of at most 1,000 characters, with something visible in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryAddress(pub(crate) String);
 

@@ -78,6 +78,15 @@ mod tests {
             "12,000.00",
             "$5",
             "NaN",
+            "nan",
+            "NAN",
+            "-NaN",
+            "Infinity",
+            "-Infinity",
+            "INFINITY",
+            "inf",
+            "+inf",
+            "1e400",
         ] {
             assert_eq!(
                 Price::from_json(Json::Text(text.to_owned())),

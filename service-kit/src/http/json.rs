@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 pub use super::number::plain;
+use super::visible::is_visible;
 
 /// One JSON value; what an object holds is read when it is asked for.
 #[derive(Debug)]
@@ -89,7 +90,7 @@ pub trait FromJson: Sized {
     fn from_json(value: Json<'_>) -> Result<Self, Vec<String>>;
 }
 
-/// One line of text: not blank, at most `max` characters, no control characters.
+/// One line of text: something visible, at most `max` characters, no control characters, no line or paragraph separators.
 ///
 /// # Errors
 /// With every rule that `value` breaks.
@@ -101,6 +102,8 @@ pub fn line(value: Json<'_>, max: usize) -> Result<String, Vec<String>> {
     let mut faults = Vec::new();
     if text.trim().is_empty() {
         faults.push("must not be blank".to_owned());
+    } else if !text.chars().any(is_visible) {
+        faults.push("must hold something visible".to_owned());
     }
     let length = text.chars().count();
     if length > max {
@@ -108,6 +111,9 @@ pub fn line(value: Json<'_>, max: usize) -> Result<String, Vec<String>> {
     }
     if text.chars().any(char::is_control) {
         faults.push("must not contain control characters".to_owned());
+    }
+    if text.contains(['\u{2028}', '\u{2029}']) {
+        faults.push("must not contain line or paragraph separators".to_owned());
     }
     if faults.is_empty() { Ok(text) } else { Err(faults) }
 }
@@ -167,6 +173,24 @@ mod tests {
         );
         assert!(line(Json::Text("é".repeat(255)), 255).is_ok());
         assert!(line(Json::Text(" \u{a0}\u{3000}".to_owned()), 255).is_err());
+    }
+
+    #[test]
+    fn a_line_holds_something_visible_and_is_one_line() {
+        let told = |text: &str| line(Json::Text(text.to_owned()), 255).err().unwrap_or_default();
+        for empty in ["\u{200b}", " \u{200f}\u{2060} ", "\u{feff}", "\u{ad}\u{3164}\u{2800}"] {
+            assert_eq!(told(empty), ["must hold something visible"], "{empty:?}");
+        }
+        for apart in ["a\u{2028}b", "a\u{2029}"] {
+            assert_eq!(told(apart), ["must not contain line or paragraph separators"]);
+        }
+        assert_eq!(
+            told("\u{2028}\u{200b}"),
+            ["must hold something visible", "must not contain line or paragraph separators"]
+        );
+        for good in ["a\u{200b}b", "👩\u{200d}🚀", "می\u{200c}خواهم", "é", "-"] {
+            assert_eq!(told(good), [""; 0], "{good:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! | [`documents`] | Swagger UI and the OpenAPI document |
 //! | [`serve`] | the listener: bounded connections, time limits, graceful stop |
 //!
-//! An operation takes [`JsonBody<T>`](JsonBody), [`Parameters`] or [`Unparsed`](parameters::Unparsed) parameters, and
+//! An operation takes [`JsonBody<T>`](JsonBody), [`Parameters`] or [`NoParameters`], with [`Unparsed`](parameters::Unparsed) ones for the document, and
 //! answers `Result<_, Refused<S>>`, where `S` lists the statuses that its document shall name:
 //!
 //! ```
@@ -81,12 +81,13 @@ mod request_id;
 mod serve;
 mod traced;
 mod up;
+mod visible;
 
 pub use answer::JsonAnswer;
 pub use app::{api, app};
 pub use fields::Fields;
 pub use json::{FromJson, Json};
-pub use parameters::Parameters;
+pub use parameters::{NoParameters, Parameters};
 pub use payload::{FromBody, JsonBody};
 pub use problem::Problem;
 pub use refused::{Refused, Statuses, meaning};

@@ -26,8 +26,10 @@ impl Page {
     /// Takes `limit` and `cursor` from the parameters.
     pub fn from_parameters(parameters: &mut Parameters) -> Self {
         let limit = parameters.optional("limit", |text| {
-            text.parse()
-                .ok()
+            // An integer has no sign here, which Rust would take.
+            Some(text)
+                .filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()))
+                .and_then(|text| text.parse().ok())
                 .filter(|limit| (1..=MAX).contains(limit))
                 .ok_or_else(|| format!("must be an integer from 1 to {MAX}"))
         });
@@ -130,7 +132,7 @@ mod tests {
     use super::*;
 
     fn page(query: &str) -> Result<Page, Vec<String>> {
-        let mut parameters = Parameters::new(query);
+        let mut parameters = Parameters::new(query).expect("a query");
         let page = Page::from_parameters(&mut parameters);
         match parameters.finish() {
             Ok(()) => Ok(page),
@@ -143,7 +145,7 @@ mod tests {
         assert_eq!(page("").map(|page| page.limit), Ok(50));
         assert_eq!(page("limit=1").map(|page| page.limit), Ok(1));
         assert_eq!(page("limit=500").map(|page| page.limit), Ok(500));
-        for wrong in ["0", "501", "-1", "x", "", "1e2", "99999999999"] {
+        for wrong in ["0", "501", "-1", "%2B5", "+5", "5%20", "x", "", "1e2", "99999999999"] {
             assert!(page(&format!("limit={wrong}")).is_err(), "{wrong}");
         }
     }
@@ -169,8 +171,15 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_of_ones_own_making_is_refused() {
-        for wrong in ["", "x", "2", "00000000-0000-0000-0000-000000000002"] {
+    fn a_well_formed_cursor_is_a_position_and_any_other_is_refused() {
+        for position in ["0".repeat(32), "f".repeat(32), "F00dF00dF00dF00dF00dF00dF00dF00d".into()]
+        {
+            let read = page(&format!("cursor={position}")).expect(&position);
+            let after = read.after.expect("a position");
+            assert!(after.simple().to_string().eq_ignore_ascii_case(&position));
+        }
+        let odd = ["", "x", "2", "00000000-0000-0000-0000-000000000002"];
+        for wrong in odd.into_iter().chain([&*"g".repeat(32), &*"0".repeat(33)]) {
             assert!(page(&format!("cursor={wrong}")).is_err(), "{wrong}");
         }
     }

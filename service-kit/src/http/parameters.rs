@@ -1,12 +1,14 @@
 //! Query parameters, read one by one while every fault is collected.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::marker::PhantomData;
 
 use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
 
+use super::body::bad_request;
 use super::fields::shown;
 use super::problem::Problem;
 
@@ -19,12 +21,26 @@ pub struct Parameters {
 
 impl Parameters {
     /// Splits a query such as `limit=5&status=created`.
-    #[must_use]
-    pub fn new(query: &str) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// 400 when a `%` stands without two hexadecimal digits.
+    pub fn new(query: &str) -> Result<Self, Problem> {
+        if !is_percent_encoded(query) {
+            let detail = "The query has a % that two hexadecimal digits do not follow.";
+            return Err(bad_request(detail.to_owned()));
+        }
+        Ok(Self {
             pairs: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
             faults: Vec::new(),
-        }
+        })
+    }
+
+    /// The parameters of `request`.
+    ///
+    /// # Errors
+    /// As [`Parameters::new`].
+    pub(super) fn of(request: &Request) -> Result<Self, Problem> {
+        Self::new(request.uri().query().unwrap_or_default())
     }
 
     /// The parameter `name`, when it is there. `parse` fails with the end of a sentence that begins with the name.
@@ -48,19 +64,44 @@ impl Parameters {
     ///
     /// # Errors
     /// 422 with all faults.
-    pub fn finish(mut self) -> Result<(), Problem> {
-        let unknown = self
-            .pairs
-            .iter()
-            .map(|(name, _)| format!("the query parameter {} is unknown", shown(name)));
-        self.faults.extend(unknown);
-        if self.faults.is_empty() { Ok(()) } else { Err(Problem::invalid(self.faults)) }
+    pub fn finish(self) -> Result<(), Problem> {
+        let faults = self.into_faults();
+        if faults.is_empty() { Ok(()) } else { Err(Problem::invalid(faults)) }
     }
+
+    /// Every fault, each unknown parameter once.
+    pub(super) fn into_faults(self) -> Vec<String> {
+        let Self { pairs, mut faults } = self;
+        let mut named = HashSet::new();
+        let unknown = pairs.iter().filter(|(name, _)| named.insert(name.as_str()));
+        faults.extend(
+            unknown.map(|(name, _)| format!("the query parameter {} is unknown", shown(name))),
+        );
+        faults
+    }
+}
+
+/// Whether two hexadecimal digits follow each `%`.
+fn is_percent_encoded(query: &str) -> bool {
+    query.split('%').skip(1).all(|rest| {
+        rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 impl<'a> FromRequest<'a> for Parameters {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
-        Ok(Self::new(request.uri().query().unwrap_or_default()))
+        Ok(Self::of(request)?)
+    }
+}
+
+/// What a call without a body takes that has no query parameters: a request that has one is refused.
+#[derive(Debug, Clone, Copy)]
+pub struct NoParameters;
+
+impl<'a> FromRequest<'a> for NoParameters {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
+        Parameters::of(request)?.finish()?;
+        Ok(Self)
     }
 }
 
@@ -115,13 +156,14 @@ mod tests {
 
     #[test]
     fn parameters_are_read_and_all_faults_come_at_once() {
-        let mut good = Parameters::new("b=2&a=%31");
+        let mut good = Parameters::new("b=2&a=%31").expect("a query");
         assert_eq!(good.optional("a", number), Some(1));
         assert_eq!(good.optional("b", number), Some(2));
         assert_eq!(good.optional("c", number), None);
         good.finish().expect("no faults");
 
-        let mut bad = Parameters::new("a=x&b=1&b=2&colour=red&a%20b=");
+        let mut bad =
+            Parameters::new("a=x&b=1&b=2&colour=red&a%20b=&colour=blue").expect("a query");
         bad.optional("a", number);
         bad.optional("b", number);
         assert_eq!(
@@ -133,5 +175,16 @@ mod tests {
                 "the query parameter \"a b\" is unknown",
             ]
         );
+    }
+
+    #[test]
+    fn a_percent_sign_needs_two_hexadecimal_digits() {
+        for good in ["", "a=%41", "%ff=%00", "a=%e2%82%ac", "a=é"] {
+            assert!(Parameters::new(good).is_ok(), "{good}");
+        }
+        for bad in ["%", "a=%", "a=%4", "a=%4g", "a=%%41", "a=%é", "%zz=1", "a=%41%"] {
+            let problem = Parameters::new(bad).expect_err(bad);
+            assert_eq!(problem.status().as_u16(), 400, "{bad}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::body::{bad_request, read_json};
 use super::fields::Fields;
 use super::json::Json;
+use super::parameters::Parameters;
 use super::problem::Problem;
 
 /// What a request's body is parsed into.
@@ -27,7 +28,7 @@ pub trait FromBody: Sized + Send {
 }
 
 /// A JSON body, parsed. Refuses with 400 what is no JSON, with 413 and 415 what is too large or of another type, and
-/// with 422 what breaks rules, naming each of them.
+/// with 422 what breaks rules, naming each of them. A call that takes a body has no query parameters.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -58,7 +59,9 @@ impl<'a, T: FromBody> ApiExtractor<'a> for JsonBody<T> {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let bytes = read_json(request, body.take()?).await?;
-        Ok(Self(parse(&bytes, T::header_faults(request.headers()))?))
+        let mut faults = Parameters::of(request)?.into_faults();
+        faults.extend(T::header_faults(request.headers()));
+        Ok(Self(parse(&bytes, faults)?))
     }
 }
 

@@ -15,10 +15,16 @@ pub trait Statuses: Send + Sync + 'static {
     const ALL: &'static [(u16, &'static str)];
 }
 
-/// What operations that take a body refuse with.
+/// What operations refuse with.
 pub mod meaning {
     /// No JSON.
-    pub const NO_JSON: (u16, &str) = (400, "The body is not JSON");
+    pub const NO_JSON: (u16, &str) =
+        (400, "The body is not JSON, or the percent-encoding of the query is broken");
+    /// A query that can't be read.
+    pub const NO_QUERY: (u16, &str) = (400, "The percent-encoding of the query is broken");
+    /// A query where there is none.
+    pub const NO_PARAMETERS: (u16, &str) =
+        (422, "The request has query parameters, of which this call has none");
     /// A body that drips in.
     pub const TOO_SLOW: (u16, &str) = (408, "The body took too long to arrive");
     /// A body over the limit.
