@@ -17,7 +17,7 @@ use crate::http::{Limits, serve_within};
 use crate::telemetry;
 
 /// Few ask here, and none of them for long.
-const LIMITS: Limits = Limits { connections: 64, headers: Duration::from_secs(75) };
+const LIMITS: Limits = Limits::new(64);
 
 /// How long a request may still take after the stop.
 const GRACE: Duration = Duration::from_secs(1);
@@ -82,7 +82,7 @@ pub async fn serve(
         }
     };
     tokio::select! {
-        result = serve_within(LIMITS, listener, app, GRACE, shutdown) => result.context("the operations port failed"),
+        result = serve_within(LIMITS, listener, app, GRACE, shutdown.cancelled_owned()) => result.context("the operations port failed"),
         () = upkeep => unreachable!("the upkeep never ends"),
     }
 }

@@ -36,6 +36,7 @@ pub mod proxy;
 pub mod psql;
 pub mod published;
 pub mod rabbitmqctl;
+pub mod raw_http;
 pub mod readiness;
 pub mod rebuilding;
 pub mod relay_check;

@@ -114,6 +114,12 @@ impl OrderApi {
         connect(&self.database.as_ref().context("no database of its own")?.url).await
     }
 
+    /// The process.
+    #[must_use]
+    pub const fn service(&self) -> &Service {
+        &self.service
+    }
+
     /// `POST /api/orders`, to be sent.
     pub fn post(&self, body: &Value) -> RequestBuilder {
         self.http.post(format!("{}/api/orders", self.url)).json(body)

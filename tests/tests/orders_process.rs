@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use pipeline_tests::order_api::{OrderApi, accepted, count, order, problem};
 use pipeline_tests::pipeline::{PATIENCE, address, connect, ready};
+use pipeline_tests::raw_http::{exchange, reader};
 use serde_json::Value;
 use stack::{Database, Service};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 async fn fresh() -> anyhow::Result<Database> {
@@ -115,24 +116,13 @@ async fn a_stop_lets_the_request_in_flight_finish() -> anyhow::Result<()> {
 async fn more_connections_than_allowed_are_turned_away_and_make_room_again() -> anyhow::Result<()> {
     let settings = ["--customer-check", "off", "--http-max-connections", "2"];
     let api = OrderApi::start_with(&settings).await?;
-    let peer = api.url.trim_start_matches("http://").to_owned();
     let begun = Instant::now();
-    let ask = b"GET /up HTTP/1.1\r\nHost: x\r\n\r\n";
+    // Neither of them is idle: their answers are not read.
     let mut held = Vec::new();
-    while held.len() < 2 {
-        let mut stream = TcpStream::connect(&peer).await?;
-        stream.write_all(ask).await?;
-        let mut first = [0; 12];
-        stream.read_exact(&mut first).await?;
-        if &first == b"HTTP/1.1 200" {
-            held.push(stream);
-        }
-        assert!(begun.elapsed() < PATIENCE, "never two connections");
+    for _ in 0..2 {
+        held.push(reader(&api.url, "/docs", 4096).await?);
     }
-    let mut third = TcpStream::connect(&peer).await?;
-    third.write_all(ask).await?;
-    let mut answer = String::new();
-    third.read_to_string(&mut answer).await?;
+    let answer = exchange(&api.url, b"GET /up HTTP/1.1\r\nHost: x\r\n\r\n").await?;
     let lower = answer.to_lowercase();
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(lower.contains("retry-after: 1") && lower.contains("problem+json"), "{answer}");

@@ -1,12 +1,61 @@
-//! Values that are none, and query parameters that no call has: each is told what is wrong with it.
+//! Requests that no service understands, and query parameters that no call has: each is told what is wrong with it.
 
 use anyhow::{Context as _, ensure};
+use pipeline_tests::counting::Counting;
 use pipeline_tests::customer_api::{CustomerApi, customer};
 use pipeline_tests::order_api::{OrderApi, accepted, count, faults, order, problem};
-use pipeline_tests::pipeline::connect;
+use pipeline_tests::pipeline::{address, connect, start_relay};
+use pipeline_tests::raw_http::exchange;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+/// The head and the problem of an answer that was made before there was a request.
+fn refusal(answer: &str, status: u16) -> anyhow::Result<String> {
+    ensure!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    let (head, body) = answer.split_once("\r\n\r\n").context("no body")?;
+    ensure!(head.contains("content-type: application/problem+json"), "{answer}");
+    ensure!(head.contains(&format!("content-length: {}\r\n", body.len())), "{answer}");
+    let problem: Value = serde_json::from_str(body)?;
+    ensure!(problem["status"] == status && problem["type"] == "about:blank", "{answer}");
+    let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: "));
+    let id: Uuid = id.context("no id")?.parse()?;
+    Ok(id.to_string())
+}
+
+#[tokio::test]
+async fn what_the_parser_refuses_is_a_problem_with_an_id_on_each_port() -> anyhow::Result<()> {
+    let api = OrderApi::start().await?;
+    let database = stack::shared().await?.database("customers").await?;
+    let customers = CustomerApi::start(&database.url, &[]).await?;
+    let nobody = ("postgres://u@127.0.0.1:1/d", "amqp://127.0.0.1:1");
+    let relay = start_relay(nobody.0, nobody.1).await?;
+    let counting = Counting::start().await?;
+    let consumer = counting.consumer_process(&[]).await?;
+    let mut urls = vec![api.url.clone(), api.ops_url.clone()];
+    urls.extend([customers.url.clone(), customers.ops_url.clone()]);
+    urls.push(address(&relay, "operations port is open").await?);
+    urls.push(address(&consumer, "operations port is open").await?);
+    let mut ids = Vec::new();
+    for url in &urls {
+        let large = format!("GET /up HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(17_000));
+        let path = format!("GET /{} HTTP/1.1\r\nhost: h\r\n\r\n", "x".repeat(17_000));
+        for (request, status) in [
+            ("nonsense\r\n\r\n", 400),
+            ("GET /up\u{7f} HTTP/1.1\r\n\r\n", 400),
+            ("GET /up HTTP/1.1\r\nhost\r\n\r\n", 400),
+            (large.as_str(), 431),
+            (path.as_str(), 431),
+        ] {
+            let answer = exchange(url, request.as_bytes()).await?;
+            ids.push(refusal(&answer, status).with_context(|| format!("{url}: {answer}"))?);
+        }
+    }
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), urls.len() * 5, "each has an id of its own");
+    Ok(())
+}
 
 async fn send(
     http: &reqwest::Client,

@@ -1,6 +1,7 @@
 //! A customer, as clients send and see it.
 
 use poem_openapi::Object;
+use serde::Serialize;
 use service_kit::http::json::line;
 use service_kit::http::{Fields, FromBody, FromJson, Json};
 use tokio_postgres::Row;
@@ -13,7 +14,7 @@ const LONGEST_NAME: usize = 255;
 const LONGEST_ADDRESS: usize = 1_000;
 
 /// A customer
-#[derive(Debug, Object)]
+#[derive(Debug, Object, Serialize)]
 pub(super) struct Customer {
     /// The customer's id
     pub(super) id: Uuid,

@@ -3,12 +3,11 @@
 use poem::Request;
 use poem::http::StatusCode;
 use poem_openapi::param::{Path, Query};
-use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, OpenApi};
 use service_kit::http::json::parse_uuid;
 use service_kit::http::page::{Cursor, Limit, Page};
 use service_kit::http::parameters::Unparsed;
-use service_kit::http::{JsonBody, NoParameters, Parameters, Problem, Refused};
+use service_kit::http::{JsonAnswer, JsonBody, NoParameters, Parameters, Problem, Refused};
 use uuid::Uuid;
 
 use super::customer::{Customer, NewCustomer};
@@ -25,7 +24,7 @@ enum Listed {
     /// A page of customers
     #[oai(status = 200)]
     Page(
-        Json<Vec<Customer>>,
+        JsonAnswer<Vec<Customer>>,
         /// Where the next page is, when there is one: `<…>; rel="next"`
         #[oai(header = "Link")]
         Option<String>,
@@ -33,11 +32,18 @@ enum Listed {
 }
 
 #[derive(ApiResponse)]
+enum Found {
+    /// The customer
+    #[oai(status = 200)]
+    Customer(JsonAnswer<Customer>),
+}
+
+#[derive(ApiResponse)]
 enum Created {
     /// The customer that was made
     #[oai(status = 201)]
     Customer(
-        Json<Customer>,
+        JsonAnswer<Customer>,
         /// Where the customer is
         #[oai(header = "Location")]
         String,
@@ -62,7 +68,7 @@ impl Customers {
         parameters.finish()?;
         let mut customers = self.store.list(page.after, page.rows_to_read()).await?;
         let link = page.cut(&mut customers, request, |customer| customer.id);
-        Ok(Listed::Page(Json(customers), link))
+        Ok(Listed::Page(JsonAnswer(customers), link))
     }
 
     /// One customer
@@ -72,7 +78,7 @@ impl Customers {
         _none: NoParameters,
         /// The customer's id
         id: Path<Unparsed<Uuid>>,
-    ) -> Result<Json<Customer>, Refused<refusals::Get>> {
+    ) -> Result<Found, Refused<refusals::Get>> {
         let customer = match parse_uuid(&id.text) {
             Some(id) => self.store.get(id).await?,
             None => None,
@@ -81,7 +87,7 @@ impl Customers {
             Problem::new(StatusCode::NOT_FOUND, "There is no such customer.")
                 .of_type(refusals::CUSTOMER_NOT_FOUND)
         };
-        Ok(Json(customer.ok_or_else(unknown)?))
+        Ok(Found::Customer(JsonAnswer(customer.ok_or_else(unknown)?)))
     }
 
     /// Make a customer
@@ -92,6 +98,6 @@ impl Customers {
     ) -> Result<Created, Refused<refusals::Create>> {
         let customer = self.store.create(body.0).await?;
         let location = format!("/api/customers/{}", customer.id);
-        Ok(Created::Customer(Json(customer), location))
+        Ok(Created::Customer(JsonAnswer(customer), location))
     }
 }

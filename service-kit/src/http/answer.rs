@@ -7,6 +7,7 @@ use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use serde::Serialize;
 
+use super::memory::BodySize;
 use super::problem::Problem;
 
 /// A value that the OpenAPI document describes, as JSON. The framework's own [`Json`](payload::Json) makes a tree of values of each
@@ -33,7 +34,13 @@ impl<T: Type> Payload for JsonAnswer<T> {
 impl<T: Type + Serialize> IntoResponse for JsonAnswer<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
-            Ok(body) => Response::builder().header(CONTENT_TYPE, Self::CONTENT_TYPE).body(body),
+            Ok(body) => {
+                let size = BodySize(body.capacity());
+                let mut response =
+                    Response::builder().header(CONTENT_TYPE, Self::CONTENT_TYPE).body(body);
+                response.set_data(size);
+                response
+            }
             Err(error) => Problem::internal(error.to_string()).into_response(),
         }
     }

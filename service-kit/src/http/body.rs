@@ -1,12 +1,15 @@
 //! Reading a request's body within its limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 use poem::{Body, Request};
 
+use super::metrics::{self, Closed};
 use super::problem::Problem;
+use super::progress::Progress;
 
 /// The largest body that is read, in bytes.
 pub(super) const LIMIT: usize = 64 * 1024;
@@ -15,7 +18,7 @@ pub(super) const LIMIT: usize = 64 * 1024;
 /// answer only when it is done, else it sees its connection reset.
 const DRAIN: usize = 1024 * 1024;
 
-/// How long a body may take to arrive.
+/// How long a body may take to arrive: a full one at 6.5 KB a second.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The body of a request that must be JSON.
@@ -26,7 +29,11 @@ pub(super) async fn read_json(request: &Request, body: Body) -> Result<Vec<u8>, 
     if announced.is_some_and(|length| length > (LIMIT + DRAIN) as u64) {
         return Err(too_large().header(header::CONNECTION, HeaderValue::from_static("close")));
     }
-    within(PATIENCE, collect(body)).await
+    let bytes = within(PATIENCE, collect(body)).await?;
+    if let Some(progress) = request.data::<Arc<Progress>>() {
+        progress.body_was_read();
+    }
+    Ok(bytes)
 }
 
 /// A body that drips in slower must not hold its connection for ever.
@@ -35,6 +42,7 @@ async fn within(
     reading: impl Future<Output = Result<Vec<u8>, Problem>>,
 ) -> Result<Vec<u8>, Problem> {
     tokio::time::timeout(patience, reading).await.unwrap_or_else(|_| {
+        metrics::closed(Closed::SlowBody);
         let detail = format!("The body took longer than {} s.", patience.as_secs());
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
             .header(header::CONNECTION, HeaderValue::from_static("close")))

@@ -34,7 +34,8 @@ pub(super) fn endpoint<T: OpenApi>(
     service: &OpenApiService<T, ()>,
     format: Format,
 ) -> impl Endpoint<Output = Response> + use<T> {
-    let text = document(service, format);
+    // One text for all clients, however slowly they read.
+    let text = Bytes::from(document(service, format));
     let content_type = match format {
         Format::Yaml => "application/yaml",
         Format::Json => "application/json",

@@ -10,10 +10,11 @@ use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse as _, PathPattern, Request, Response};
 use tracing::Instrument as _;
 
-use super::metrics;
+use super::memory::AnswerMemory;
+use super::metrics::{self, NO_ROUTE, Unanswered};
 use super::problem::{CONTENT_TYPE, Cause, Problem};
 use super::request_id::{HEADER, RequestId};
-use super::traced::Traced;
+use super::traced::{Traced, shortened};
 
 /// What is known about a route.
 #[derive(Debug)]
@@ -27,6 +28,19 @@ pub(super) struct Call {
 impl Call {
     pub(super) const fn new(path: String) -> Self {
         Self { path, allow: String::new() }
+    }
+
+    /// Whether a path is this one with its parameters filled in.
+    fn takes(&self, path: &str) -> bool {
+        let (mut own, mut given) = (self.path.split('/'), path.split('/'));
+        loop {
+            match (own.next(), given.next()) {
+                (None, None) => return true,
+                (Some(own), Some(given)) if own == given => {}
+                (Some(own), Some(given)) if own.starts_with('{') && !given.is_empty() => {}
+                _ => return false,
+            }
+        }
     }
 
     /// It answers to `method` too.
@@ -43,15 +57,25 @@ pub(super) struct Frame<E> {
     inner: E,
     /// The calls of the API by their routes.
     calls: HashMap<String, Call>,
+    memory: AnswerMemory,
 }
 
 impl<E> Frame<E> {
-    pub(super) const fn new(inner: E, calls: HashMap<String, Call>) -> Self {
-        Self { inner, calls }
+    pub(super) fn new(inner: E, calls: HashMap<String, Call>) -> Self {
+        for call in calls.values() {
+            metrics::has_route(&call.path);
+        }
+        Self { inner, calls, memory: AnswerMemory::default() }
     }
 
     fn call_of(&self, pattern: &PathPattern) -> Option<&Call> {
         self.calls.get(&*pattern.0)
+    }
+
+    /// The path of the call that a request is for, as the document shows it; known before the framework has looked.
+    fn route_of(&self, path: &str) -> &str {
+        let call = self.calls.values().find(|call| call.takes(path));
+        call.map_or(NO_ROUTE, |call| &call.path)
     }
 }
 
@@ -64,12 +88,14 @@ impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
         let method = label(request.method());
         let traced = Traced::begin(&request, method);
         let trace_id = traced.id().map(tracing::field::display);
-        let path = request.uri().path();
+        let path = shortened(request.uri().path());
+        let unanswered = Unanswered::new(self.route_of(request.uri().path()));
         let span = tracing::info_span!("request", request_id = %id, trace_id, method, path);
         request.set_data(id.clone());
         // In a box: the framework's future is large, and each of the layers around it would move it.
         let answer = Box::pin(self.answer(request));
         let mut response = traced.within(answer).instrument(span.clone()).await;
+        unanswered.answered();
         response.headers_mut().insert(HEADER, id.header());
 
         // The route's pattern, never the path: clients must not be able to make new time series.
@@ -78,7 +104,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
                 Some(call) => call.path.clone(),
                 None => pattern.0.to_string(),
             },
-            None => "none".to_owned(),
+            None => NO_ROUTE.to_owned(),
         };
         let elapsed = started.elapsed();
         traced.end(method, &route, response.status());
@@ -108,18 +134,26 @@ impl<E: Endpoint<Output = Response>> Frame<E> {
         if response.status().as_u16() >= 400 && response.content_type() != Some(CONTENT_TYPE) {
             response = self.foreign(response).await;
         }
+        if !self.memory.hold(&mut response) {
+            response = instead(
+                &response,
+                Problem::unavailable(
+                    "Too many large answers wait for their clients; try again soon.",
+                    "the limit on memory for answers",
+                ),
+            );
+        }
         log(&response);
         response
     }
 
     /// An error of the framework's own, as a problem.
-    async fn foreign(&self, response: Response) -> Response {
+    async fn foreign(&self, mut response: Response) -> Response {
         let status = response.status();
-        let pattern = response.data::<PathPattern>().cloned();
+        let pattern = response.data::<PathPattern>();
         let mut problem = Problem::new(status, detail(status));
         if status == StatusCode::METHOD_NOT_ALLOWED {
             let allow = pattern
-                .as_ref()
                 .and_then(|pattern| self.call_of(pattern))
                 .map_or("GET, HEAD", |call| call.allow.as_str());
             if let Ok(allow) = HeaderValue::from_str(allow) {
@@ -127,15 +161,20 @@ impl<E: Endpoint<Output = Response>> Frame<E> {
             }
         }
         if status.is_server_error() {
-            let words = response.into_body().into_string().await;
+            let words = response.take_body().into_string().await;
             problem = problem.caused_by(words.unwrap_or_default());
         }
-        let mut response = problem.into_response();
-        if let Some(pattern) = pattern {
-            response.set_data(pattern);
-        }
-        response
+        instead(&response, problem)
     }
+}
+
+/// A problem in the place of `response`, of the same route.
+fn instead(response: &Response, problem: Problem) -> Response {
+    let mut instead = problem.into_response();
+    if let Some(pattern) = response.data::<PathPattern>() {
+        instead.set_data(pattern.clone());
+    }
+    instead
 }
 
 /// Whether what a path means, its escapes resolved, is text. The framework takes all else for a mistake in the request,
@@ -205,48 +244,4 @@ fn label(method: &Method) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use poem::{Route, get, handler};
-
-    use super::*;
-
-    #[handler]
-    fn panics() -> String {
-        panic!("a secret of ours")
-    }
-
-    #[handler]
-    fn fails() -> poem::Result<String> {
-        Err(poem::error::InternalServerError(std::io::Error::other("a secret of ours")))
-    }
-
-    async fn answer(path: &str) -> (Response, String) {
-        let routes = Route::new().at("/panics", get(panics)).at("/fails", get(fails));
-        let frame = Frame::new(routes, HashMap::new());
-        let request = Request::builder().uri_str(path).finish();
-        let mut response = frame.call(request).await.expect("errors are answers here");
-        let body = response.take_body().into_string().await.expect("a body");
-        (response, body)
-    }
-
-    #[tokio::test]
-    async fn a_panic_and_a_foreign_error_are_problems_that_tell_nothing() {
-        for path in ["/panics", "/fails"] {
-            let (response, body) = answer(path).await;
-            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-            assert_eq!(response.content_type(), Some(CONTENT_TYPE));
-            assert!(response.headers().contains_key(HEADER));
-            assert!(!body.contains("secret"), "{body}");
-            let cause = response.data::<Cause>().expect("a cause for the log");
-            assert!(cause.0.contains("secret"), "{cause:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_path_that_is_no_text_is_not_found() {
-        for path in ["/%ff", "/%c3", "/nowhere", "/%", "/%zz"] {
-            assert_eq!(answer(path).await.0.status(), StatusCode::NOT_FOUND, "{path}");
-        }
-        assert!(is_utf8("/caf%C3%A9/100%/%4"));
-    }
-}
+mod tests;

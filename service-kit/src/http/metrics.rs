@@ -7,7 +7,42 @@ use poem::http::StatusCode;
 
 const REQUESTS: &str = "http_requests_total";
 const DURATION: &str = "http_request_duration_seconds";
+const ABANDONED: &str = "http_requests_abandoned_total";
 const TURNED_AWAY: &str = "http_connections_turned_away_total";
+const CLOSED: &str = "http_connections_closed_total";
+
+/// The route of a path that is no call's, and of a request that no application has seen.
+pub(super) const NO_ROUTE: &str = "none";
+
+/// Why a connection is closed that its client would have kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Closed {
+    /// Too many were open, too many were being told so already or this one asked nothing in time.
+    Unanswered,
+    /// It was idle for longest when another one needed its slot.
+    Idle,
+    /// Its request's headers took too long.
+    SlowHeaders,
+    /// Its request's body took too long.
+    SlowBody,
+    /// Its client read an answer too slowly.
+    SlowReading,
+}
+
+impl Closed {
+    const ALL: [Self; 5] =
+        [Self::Unanswered, Self::Idle, Self::SlowHeaders, Self::SlowBody, Self::SlowReading];
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Unanswered => "unanswered",
+            Self::Idle => "idle",
+            Self::SlowHeaders => "slow_headers",
+            Self::SlowBody => "slow_body",
+            Self::SlowReading => "slow_reading",
+        }
+    }
+}
 
 /// What is told of requests means.
 pub(super) fn describe_requests() {
@@ -22,6 +57,47 @@ pub(super) fn describe_connections() {
         "Connections that were answered 503, as too many were open, those to the operations port included"
     );
     counter!(TURNED_AWAY).increment(0);
+    describe_counter!(
+        ABANDONED,
+        "Requests whose client went away before their answer, or that the end of the process cut off"
+    );
+    has_route(NO_ROUTE);
+    describe_counter!(
+        CLOSED,
+        "Connections that were closed for what their clients did or to make room, those to the operations port included"
+    );
+    for why in Closed::ALL {
+        counter!(CLOSED, "reason" => why.reason()).increment(0);
+    }
+}
+
+/// There is a route whose requests may be abandoned.
+pub(super) fn has_route(route: &str) {
+    counter!(ABANDONED, "route" => route.to_owned()).increment(0);
+}
+
+/// Counts a request as abandoned when it is dropped before [`Unanswered::answered`].
+pub(super) struct Unanswered<'a>(Option<&'a str>);
+
+impl<'a> Unanswered<'a> {
+    /// A request has come for this route.
+    pub(super) const fn new(route: &'a str) -> Self {
+        Self(Some(route))
+    }
+
+    /// It is answered.
+    pub(super) fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(route) = self.0 {
+            tracing::debug!(target: "access", route, "the client went away before the answer");
+            counter!(ABANDONED, "route" => route.to_owned()).increment(1);
+        }
+    }
 }
 
 /// A request was answered. `route` is the route's pattern.
@@ -30,6 +106,11 @@ pub(super) fn answered(method: &'static str, route: String, status: StatusCode, 
     counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status)
         .increment(1);
     histogram!(DURATION, "method" => method, "route" => route).record(elapsed);
+}
+
+/// A connection was closed.
+pub(super) fn closed(why: Closed) {
+    counter!(CLOSED, "reason" => why.reason()).increment(1);
 }
 
 /// A connection was turned away.

@@ -8,7 +8,9 @@
 //! | [`answer`](JsonAnswer) | bodies of answers |
 //! | [`parameters`], [`page`] | query parameters the same way; keyset pages and their `Link` |
 //! | [`documents`] | Swagger UI and the OpenAPI document |
-//! | [`serve`] | the listener: bounded connections, time limits, graceful stop |
+//! | [`serve`] | the listener: bounded connections, graceful stop |
+//! | `slots`, `connection`, `stream`, `progress` | who is closed to make room; one connection, its time limits, and how far it is |
+//! | `rejection`, `memory`, `answer_body` | answers to what is no request; what large answers may take, and when they are sent |
 //!
 //! An operation takes [`JsonBody<T>`](JsonBody), [`Parameters`] or [`NoParameters`], with [`Unparsed`](parameters::Unparsed) ones for the document, and
 //! answers `Result<_, Refused<S>>`, where `S` lists the statuses that its document shall name:
@@ -64,21 +66,28 @@
 //! ```
 
 mod answer;
+mod answer_body;
 mod app;
 mod body;
+mod connection;
 pub mod documents;
 pub mod fields;
 mod frame;
 pub mod json;
+mod memory;
 mod metrics;
 mod number;
 pub mod page;
 pub mod parameters;
 pub mod payload;
 pub mod problem;
+mod progress;
 mod refused;
+mod rejection;
 mod request_id;
 mod serve;
+mod slots;
+mod stream;
 mod traced;
 mod up;
 mod visible;

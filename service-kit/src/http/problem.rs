@@ -143,7 +143,8 @@ impl Problem {
         &self.errors
     }
 
-    fn response(&self) -> Response {
+    /// The body, as JSON.
+    pub(super) fn body(&self) -> String {
         let body = ProblemBody {
             kind: self.kind.to_owned(),
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
@@ -151,9 +152,12 @@ impl Problem {
             detail: self.detail.clone().into_owned(),
             errors: self.errors.clone(),
         };
-        let text = serde_json::to_string(&body).expect("strings and numbers have a JSON form");
+        serde_json::to_string(&body).expect("strings and numbers have a JSON form")
+    }
+
+    fn response(&self) -> Response {
         let mut response =
-            Response::builder().status(self.status).content_type(CONTENT_TYPE).body(text);
+            Response::builder().status(self.status).content_type(CONTENT_TYPE).body(self.body());
         for (name, value) in &self.headers {
             response.headers_mut().insert(name, value.clone());
         }

@@ -22,7 +22,12 @@ impl RequestId {
             (Some(only), None) => Self::sane(only),
             _ => None,
         }
-        .unwrap_or_else(|| Self(Uuid::now_v7().to_string().into()))
+        .unwrap_or_else(Self::new)
+    }
+
+    /// A new one.
+    pub(super) fn new() -> Self {
+        Self(Uuid::now_v7().to_string().into())
     }
 
     /// An id that harms neither logs nor headers nor whoever puts it into a URL.

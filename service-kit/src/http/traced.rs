@@ -8,6 +8,9 @@ use crate::trace::{KeyValue, Parent, Span, SpanKind, TraceContext, TraceId, trac
 /// Asked every few seconds by whoever watches over the process: traces of that hide the others.
 const UP: &str = "/up";
 
+/// How much of a path spans and logs have, in bytes.
+const LONGEST_PATH: usize = 256;
+
 /// See the [module](self).
 pub(super) struct Traced {
     span: Option<Span>,
@@ -23,7 +26,7 @@ impl Traced {
             let attributes = vec![
                 KeyValue::new("http.request.method", known(method)),
                 KeyValue::new("url.scheme", "http"),
-                KeyValue::new("url.path", path.to_owned()),
+                KeyValue::new("url.path", shortened(path).to_owned()),
             ];
             tracer.start(method, SpanKind::Server, Parent::Remote(caller.as_ref()), attributes)
         });
@@ -58,7 +61,24 @@ impl Traced {
     }
 }
 
+/// A path as spans and logs have it: clients may send one of 16 KiB.
+pub(super) fn shortened(path: &str) -> &str {
+    &path[..path.floor_char_boundary(LONGEST_PATH)]
+}
+
 /// The conventions' word for methods that are none of HTTP's.
 fn known(method: &'static str) -> &'static str {
     if method == "other" { "_OTHER" } else { method }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_cut_between_letters() {
+        assert_eq!(shortened("/api/orders"), "/api/orders");
+        assert_eq!(shortened(&format!("/{}", "x".repeat(9000))).len(), LONGEST_PATH);
+        assert_eq!(shortened(&format!("/{}", "é".repeat(200))).len(), LONGEST_PATH - 1);
+    }
 }

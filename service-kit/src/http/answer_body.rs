@@ -1,0 +1,47 @@
+//! The body of an answer while it is sent.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Frame, SizeHint};
+
+use super::progress::Progress;
+
+/// A body that tells when hyper has all of it.
+pub(super) struct AnswerBody<B> {
+    body: B,
+    progress: Arc<Progress>,
+}
+
+impl<B> AnswerBody<B> {
+    pub(super) const fn new(body: B, progress: Arc<Progress>) -> Self {
+        Self { body, progress }
+    }
+}
+
+impl<B: Body + Unpin> Body for AnswerBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(task)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for AnswerBody<B> {
+    fn drop(&mut self) {
+        self.progress.answer_is_whole();
+    }
+}

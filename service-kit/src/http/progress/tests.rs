@@ -1,0 +1,93 @@
+use super::*;
+
+const LIMITS: TimeLimits = TimeLimits {
+    idle: Duration::from_secs(75),
+    headers: Duration::from_secs(10),
+    stalled: Duration::from_secs(20),
+    answer: Duration::from_secs(30),
+};
+
+/// How many seconds are left, to the nearest.
+fn left(progress: &Progress) -> Option<f64> {
+    let now = Instant::now();
+    let seconds = |deadline: Instant| match deadline.checked_duration_since(now) {
+        Some(left) => left.as_secs_f64(),
+        None => -now.duration_since(deadline).as_secs_f64(),
+    };
+    progress.deadline().map(|deadline| seconds(deadline).round())
+}
+
+/// Lets seconds pass.
+fn pass(progress: &Progress, seconds: u64) {
+    let mut state = progress.lock();
+    state.since -= Duration::from_secs(seconds);
+    state.taken_at -= Duration::from_secs(seconds);
+}
+
+#[tokio::test]
+async fn each_phase_has_its_limit() {
+    let progress = Progress::new(LIMITS);
+    pass(&progress, 1);
+    assert_eq!(left(&progress), Some(74.0));
+    assert!(progress.received());
+    pass(&progress, 2);
+    assert!(progress.received());
+    assert_eq!(left(&progress), Some(8.0), "since the first byte");
+    progress.called();
+    pass(&progress, 1000);
+    assert_eq!(left(&progress), None);
+    progress.answered(None);
+    assert_eq!(left(&progress), Some(20.0));
+    progress.answer_is_whole();
+    progress.flushed();
+    assert_eq!(left(&progress), Some(75.0));
+}
+
+#[tokio::test]
+async fn an_answer_must_be_read_steadily_and_at_some_rate() {
+    let progress = Progress::new(LIMITS);
+    progress.called();
+    progress.answered(None);
+    for _ in 0..100 {
+        pass(&progress, 1);
+        assert!(left(&progress).is_some_and(|left| left > 1.0), "100 kB a second are fine");
+        progress.sent(100_000);
+    }
+    pass(&progress, 21);
+    assert_eq!(left(&progress), Some(-1.0), "silence is not");
+    progress.answered(None);
+    for _ in 0..29 {
+        pass(&progress, 1);
+        progress.sent(1);
+    }
+    assert_eq!(left(&progress), Some(1.0), "a byte a second is not");
+    progress.flushed();
+    assert_eq!(progress.phase(), Phase::Answering, "there is more of it");
+}
+
+#[tokio::test]
+async fn only_one_who_is_idle_is_given_up_and_reads_no_more() {
+    let progress = Progress::new(LIMITS);
+    progress.received();
+    assert!(!progress.give_up() && progress.idle_since().is_none());
+    progress.called();
+    progress.answered(None);
+    assert!(!progress.give_up());
+    progress.answer_is_whole();
+    progress.flushed();
+    assert!(progress.idle_since().is_some() && progress.give_up());
+    progress.given_up().await;
+    assert!(!progress.received() && !progress.give_up());
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_answers_and_hardly_for_questions() {
+    let progress = Progress::new(LIMITS);
+    progress.received();
+    progress.stop();
+    assert!(progress.deadline().is_some_and(|deadline| deadline <= Instant::now() + LAST_CALL));
+    progress.called();
+    assert_eq!(left(&progress), None);
+    progress.answered(None);
+    assert_eq!(left(&progress), Some(20.0));
+}

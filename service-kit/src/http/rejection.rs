@@ -1,0 +1,97 @@
+//! Answers to what never became a request, as the parser refuses it or its headers take too long.
+
+use std::time::Duration;
+
+use poem::http::StatusCode;
+use time::OffsetDateTime;
+use time::format_description::StaticFormatDescription;
+use time::macros::format_description;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::problem::{CONTENT_TYPE, Problem};
+use super::request_id::{HEADER, RequestId};
+
+/// How long sending the answer may take, and reading what the client still sends.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many bytes of the client's are read and thrown away after the answer: a system that has to drop some resets the
+/// connection, and the client might never see the answer.
+const DRAIN: usize = 256 * 1024;
+
+/// The date as HTTP writes it: [RFC 9110, section 5.6.7](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7).
+const DATE: StaticFormatDescription = format_description!(
+    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+);
+
+/// What is wrong with bytes that hyper could not parse. None when the connection ended for another reason.
+pub(super) fn of_error(error: &hyper::Error) -> Option<Problem> {
+    if error.is_parse_too_large() {
+        let detail = "The request line and the headers are larger than 16 KiB or more than 100.";
+        return Some(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
+    }
+    error.is_parse().then(|| {
+        let detail = "This is no HTTP/1.1 request: the request line or a header is malformed.";
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+    })
+}
+
+/// For headers that drip in.
+pub(super) fn of_slow_headers(limit: Duration) -> Problem {
+    let detail = format!("The headers took longer than {} s.", limit.as_secs());
+    Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+}
+
+/// Sends `problem` over a connection on which no other answer is under way, and closes it.
+pub(super) async fn send(mut tcp: TcpStream, problem: &Problem) {
+    let id = RequestId::new();
+    let status = problem.status().as_u16();
+    let told = async {
+        tcp.write_all(answer(problem, &id).as_bytes()).await?;
+        tcp.shutdown().await?;
+        let (mut bytes, mut drained) = (vec![0; 4096], 0);
+        while drained < DRAIN {
+            match tcp.read(&mut bytes).await? {
+                0 => break,
+                length => drained += length,
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    tracing::debug!(target: "access", request_id = %id, status, "refused what is no request");
+    if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, told).await {
+        tracing::debug!(request_id = %id, %error, "a refusal was not read");
+    }
+}
+
+fn answer(problem: &Problem, id: &RequestId) -> String {
+    let (status, body) = (problem.status(), problem.body());
+    let date = OffsetDateTime::now_utc().format(DATE).unwrap_or_default();
+    let reason = status.canonical_reason().unwrap_or_default();
+    format!(
+        "HTTP/1.1 {} {reason}\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\n{HEADER}: {id}\r\n\
+         connection: close\r\ndate: {date}\r\n\r\n{body}",
+        status.as_u16(),
+        body.len(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_is_a_whole_problem() {
+        let id = RequestId::new();
+        let text = answer(&of_slow_headers(Duration::from_secs(10)), &id);
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        let lines: Vec<&str> = head.split("\r\n").collect();
+        assert_eq!(lines[0], "HTTP/1.1 408 Request Timeout");
+        assert_eq!(lines[1], "content-type: application/problem+json");
+        assert_eq!(lines[2], format!("content-length: {}", body.len()));
+        assert_eq!(lines[3], format!("x-request-id: {id}"));
+        assert_eq!(lines[4], "connection: close");
+        assert!(lines[5].starts_with("date: ") && lines[5].ends_with(" GMT"), "{head}");
+        assert!(body.contains("\"status\":408"), "{body}");
+    }
+}

@@ -1,0 +1,105 @@
+//! A client's connection, which tells how far it is.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::progress::Progress;
+
+/// The stream that hyper reads from and writes to.
+#[derive(Debug)]
+pub(super) struct ClientStream {
+    tcp: TcpStream,
+    progress: Arc<Progress>,
+    /// hyper has refused what it can't parse, and its answer was dropped.
+    refused: bool,
+}
+
+impl ClientStream {
+    pub(super) const fn new(tcp: TcpStream, progress: Arc<Progress>) -> Self {
+        Self { tcp, progress, refused: false }
+    }
+
+    pub(super) fn into_tcp(self) -> TcpStream {
+        self.tcp
+    }
+
+    /// Whether hyper writes an answer of its own making: one without a body, to what it can't parse. The application's answers
+    /// are sent whole before the next request is read, so that whatever is written between them is that one.
+    fn is_refusal(&mut self) -> bool {
+        let refusal = self.progress.is_between_requests();
+        self.refused |= refusal;
+        refusal
+    }
+
+    fn sent(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.progress.sent(bytes);
+        }
+        written
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.tcp).poll_read(task, buffer);
+        if buffer.filled().len() > before && !self.progress.received() {
+            // As if the client had closed the connection: the request must not begin.
+            buffer.set_filled(before);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_refusal() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = Pin::new(&mut self.tcp).poll_write(task, bytes);
+        self.sent(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_refusal() {
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
+        let written = Pin::new(&mut self.tcp).poll_write_vectored(task, slices);
+        self.sent(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.tcp).poll_flush(task))?;
+        self.progress.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.refused {
+            // The problem is still to be told.
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.tcp).poll_shutdown(task)
+    }
+}
