@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use customer_service::config::{Cli, Command};
 use customer_service::consumer::ConsumerTask;
@@ -13,7 +14,10 @@ fn main() -> ExitCode {
     match config::parse::<Cli>().command {
         Command::Api(config) => {
             let process = config.process.clone();
-            process::run("customer-service", &process, |shutdown| api::start(*config, shutdown))
+            let delay = config.serve.shutdown_delay;
+            process::run("customer-service", &process, delay, |shutdown| {
+                api::start(*config, shutdown)
+            })
         }
         Command::Consumer(ConsumerTask::Check(args)) => args.carry_out(),
         Command::Consumer(ConsumerTask::RebuildQueue(args)) => args.carry_out(),
@@ -23,9 +27,11 @@ fn main() -> ExitCode {
                 consumer::start(*config, shutdown)
             })
         }
-        Command::Migrate(config) => process::run("customer-service", &config.process, |shutdown| {
-            SCHEMA.migrate(config.database.url(), shutdown)
-        }),
+        Command::Migrate(config) => {
+            process::run("customer-service", &config.process, Duration::ZERO, |shutdown| {
+                SCHEMA.migrate(config.database.url(), shutdown)
+            })
+        }
         Command::Health { ops_addr } => probe::health(&ops_addr),
         Command::Roles => print(ROLES),
         Command::Openapi { format } => print(&api::document(format)),

@@ -121,9 +121,16 @@ pub async fn run(
         }
         anyhow::Ok(())
     };
-    let operations = ops::serve(listeners.ops, health.clone(), rest.clone());
-    tokio::try_join!(api, writing, reading, background, renewing, neighbour, operations)?;
-    tokio::join!(database.close(), joined.close());
+    // The operations port tells how things are until nothing else is left.
+    let last = CancellationToken::new();
+    let work = async {
+        let _last = last.clone().drop_guard();
+        tokio::try_join!(api, writing, reading, background, renewing, neighbour)?;
+        tokio::join!(database.close(), joined.close());
+        anyhow::Ok(())
+    };
+    let operations = ops::serve(listeners.ops, health.clone(), shutdown.clone(), last.clone());
+    tokio::try_join!(work, operations)?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use order_service::schema::ROLES;
 use order_service::{Cli, Command, api, app};
@@ -11,11 +12,14 @@ fn main() -> ExitCode {
     match config::parse::<Cli>().into_command() {
         Command::Serve(config) => {
             let process = config.process.clone();
-            process::run("order-service", &process, |shutdown| app::serve(*config, shutdown))
+            let delay = config.http.shutdown_delay;
+            process::run("order-service", &process, delay, |shutdown| app::serve(*config, shutdown))
         }
         Command::Migrate(config) => {
             let process = config.process.clone();
-            process::run("order-service", &process, |shutdown| app::migrate(*config, shutdown))
+            process::run("order-service", &process, Duration::ZERO, |shutdown| {
+                app::migrate(*config, shutdown)
+            })
         }
         Command::Health { ops_addr } => probe::health(&ops_addr),
         Command::Roles => print(ROLES),

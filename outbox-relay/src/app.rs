@@ -22,7 +22,7 @@ pub async fn run(
     let relay = Relay::new(config.clone(), &health, shutdown.clone());
     // The port answers until the last event is settled.
     let ops_stop = CancellationToken::new();
-    let ops = ops::serve(ops_listener, health, ops_stop.clone());
+    let ops = ops::serve(ops_listener, health, shutdown.clone(), ops_stop.clone());
     let work = async {
         tokio::join!(Box::pin(relay::run(relay)), prune::run(&config, shutdown));
         ops_stop.cancel();

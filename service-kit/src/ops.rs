@@ -35,11 +35,22 @@ fn livez() -> &'static str {
     "alive\n"
 }
 
+/// Cancelled when the process was told to stop.
+#[derive(Debug, Clone)]
+struct Stopping(CancellationToken);
+
 #[handler]
-fn readyz(Data(health): Data<&Health>) -> impl IntoResponse {
-    let ready = health.is_ready();
+fn readyz(
+    Data(health): Data<&Health>,
+    Data(Stopping(stopping)): Data<&Stopping>,
+) -> impl IntoResponse {
+    let ready = health.is_ready() && !stopping.is_cancelled();
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(Readiness { ready, dependencies: health.statuses(), notes: health.notes() }))
+    let mut notes = health.notes();
+    if stopping.is_cancelled() {
+        notes.insert("process", "was told to stop, and finishes what is in flight".to_owned());
+    }
+    (code, Json(Readiness { ready, dependencies: health.statuses(), notes }))
 }
 
 #[handler]
@@ -57,7 +68,8 @@ pub async fn bind(address: &HostPort, variable: &str) -> anyhow::Result<TcpListe
     })
 }
 
-/// Answers on the operations port until `shutdown`.
+/// Answers on the operations port until `done`: until nothing else of the process is left. From `shutdown` on the process is not
+/// ready, whatever its dependencies do: nobody should give it anything more to do.
 ///
 /// # Errors
 /// When the port fails.
@@ -65,6 +77,7 @@ pub async fn serve(
     listener: TcpListener,
     health: Health,
     shutdown: CancellationToken,
+    done: CancellationToken,
 ) -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "operations port is open");
     let app = Route::new()
@@ -72,6 +85,7 @@ pub async fn serve(
         .at("/readyz", get(readyz))
         .at("/metrics", get(metrics))
         .data(health)
+        .data(Stopping(shutdown))
         .map_to_response();
     // Histograms keep their samples until they are folded into buckets: do so also when nobody scrapes.
     let upkeep = async {
@@ -82,7 +96,7 @@ pub async fn serve(
         }
     };
     tokio::select! {
-        result = serve_within(LIMITS, listener, app, GRACE, shutdown.cancelled_owned()) => result.context("the operations port failed"),
+        result = serve_within(LIMITS, listener, app, GRACE, done.cancelled_owned()) => result.context("the operations port failed"),
         () = upkeep => unreachable!("the upkeep never ends"),
     }
 }

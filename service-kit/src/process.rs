@@ -29,29 +29,31 @@ pub struct ProcessArgs {
 }
 
 /// Runs `service` until it ends by itself or, after SIGTERM or SIGINT cancelled the token it was handed, within the
-/// grace time. Metrics tell its `name`, and its traces are found under it, unless the settings have another one. Exit codes: 0 when it ended well, 1
+/// grace time, which begins after `delay`: for so long it may take on more. Metrics tell its `name`, and its traces are found under it, unless the settings have another one. Exit codes: 0 when it ended well, 1
 /// when it failed or was still busy when the grace time was over.
-pub fn run<S, F>(name: &'static str, args: &ProcessArgs, service: S) -> ExitCode
+pub fn run<S, F>(name: &'static str, args: &ProcessArgs, delay: Duration, service: S) -> ExitCode
 where
     S: FnOnce(CancellationToken) -> F,
     F: Future<Output = anyhow::Result<()>>,
 {
-    run_on(&mut Builder::new_multi_thread(), name, args, service)
+    run_on(&mut Builder::new_multi_thread(), name, args, delay, service)
 }
 
-/// As [`run`], on one thread: for a process that should be light, and whose work one core can do.
+/// As [`run`], on one thread and without a delay: for a process that should be light, whose work one core can do, and that takes no
+/// requests.
 pub fn run_lightly<S, F>(name: &'static str, args: &ProcessArgs, service: S) -> ExitCode
 where
     S: FnOnce(CancellationToken) -> F,
     F: Future<Output = anyhow::Result<()>>,
 {
-    run_on(&mut Builder::new_current_thread(), name, args, service)
+    run_on(&mut Builder::new_current_thread(), name, args, Duration::ZERO, service)
 }
 
 fn run_on<S, F>(
     runtime: &mut Builder,
     name: &'static str,
     args: &ProcessArgs,
+    delay: Duration,
     service: S,
 ) -> ExitCode
 where
@@ -74,7 +76,7 @@ where
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(supervise(args.shutdown_grace, service));
+    let code = runtime.block_on(supervise(delay, args.shutdown_grace, service));
     // What is still blocked in a thread (a name look-up, say) must not hold the exit up.
     runtime.shutdown_background();
     if let Some(traces) = traces {
@@ -83,7 +85,7 @@ where
     code
 }
 
-async fn supervise<S, F>(grace: Duration, service: S) -> ExitCode
+async fn supervise<S, F>(delay: Duration, grace: Duration, service: S) -> ExitCode
 where
     S: FnOnce(CancellationToken) -> F,
     F: Future<Output = anyhow::Result<()>>,
@@ -104,11 +106,12 @@ where
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     };
-    tracing::info!(signal, grace = %humantime::format_duration(grace), "stopping");
+    let shown = humantime::format_duration;
+    tracing::info!(signal, delay = %shown(delay), grace = %shown(grace), "stopping");
     shutdown.cancel();
     tokio::select! {
         result = &mut running => report(result),
-        () = tokio::time::sleep(grace) => {
+        () = tokio::time::sleep(delay + grace) => {
             tracing::error!("still busy after the grace time: stopping anyway; what was in flight will be done again");
             ExitCode::FAILURE
         }

@@ -15,16 +15,20 @@ use crate::style::say;
 /// What a service gives itself to end, unless it is told otherwise.
 const GRACE: (&str, Duration) = ("SHUTDOWN_GRACE", Duration::from_secs(25));
 
+/// How long it goes on before that.
+const DELAY: (&str, Duration) = ("SHUTDOWN_DELAY", Duration::ZERO);
+
 /// From the end of a service's grace to the end of ours.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// How long a service that was started with these settings may take to end.
 pub(crate) fn patience(settings: &[(String, String)]) -> Duration {
-    let (name, default) = GRACE;
-    // The last one counts when the service is started.
-    let setting = settings.iter().rev().find(|(setting, _)| setting == name);
-    let grace = setting.and_then(|(_, value)| humantime::parse_duration(value).ok());
-    grace.unwrap_or(default).saturating_add(MARGIN)
+    let told = |(name, default)| {
+        // The last one counts when the service is started.
+        let setting = settings.iter().rev().find(|(setting, _)| setting == name);
+        setting.and_then(|(_, value)| humantime::parse_duration(value).ok()).unwrap_or(default)
+    };
+    told(DELAY).saturating_add(told(GRACE)).saturating_add(MARGIN)
 }
 
 /// Starts one service and writes down its process; does not wait for it.
@@ -99,5 +103,7 @@ mod tests {
         };
         assert_eq!(patience(&[]), Duration::from_secs(30));
         assert_eq!(patience(&settings(&["5s", "2m"])), Duration::from_secs(125));
+        let delay = ("SHUTDOWN_DELAY".to_owned(), "10s".to_owned());
+        assert_eq!(patience(&[delay]), Duration::from_secs(40));
     }
 }

@@ -68,8 +68,15 @@ pub async fn run(
         watch(pool.clone(), probe, database.clone(), done.clone()).await;
         Ok(())
     };
-    tokio::try_join!(serve, prepare, ops::serve(ops, health, done.clone()))?;
-    store.close().await;
+    // The port tells how things are until nothing else is left.
+    let last = CancellationToken::new();
+    let work = async {
+        let _last = last.clone().drop_guard();
+        tokio::try_join!(serve, prepare)?;
+        store.close().await;
+        anyhow::Ok(())
+    };
+    tokio::try_join!(work, ops::serve(ops, health, shutdown.clone(), last.clone()))?;
     Ok(())
 }
 

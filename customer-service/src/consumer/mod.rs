@@ -90,6 +90,6 @@ pub async fn run(
         tokio::join!(work(&config, &dependencies, &shutdown), prune_until(&config, &shutdown),);
         anyhow::Ok(())
     };
-    tokio::try_join!(consume, ops::serve(ops, health, done.clone()))?;
+    tokio::try_join!(consume, ops::serve(ops, health, shutdown.clone(), done.clone()))?;
     Ok(())
 }

@@ -14,6 +14,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::limit_or_none;
+
 use super::connection::{Connection, Place};
 use super::metrics::{self, Closed};
 use super::progress::{Progress, TimeLimits};
@@ -37,6 +39,10 @@ pub struct ServeArgs {
     /// Connections at the most; one on top takes the place of the one that has been idle for longest, else is answered 503. Each needs a file descriptor
     #[arg(long, env = "HTTP_MAX_CONNECTIONS", default_value_t = 800, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
     pub http_max_connections: u32,
+
+    /// How long to go on accepting after SIGTERM or SIGINT, not ready any more: until load balancers have noticed. SHUTDOWN_GRACE begins after it
+    #[arg(long, env = "SHUTDOWN_DELAY", value_parser = limit_or_none, default_value = "0s", value_name = "DURATION")]
+    pub shutdown_delay: Duration,
 }
 
 /// How much a listener puts up with.
@@ -62,7 +68,8 @@ impl Limits {
     }
 }
 
-/// Runs `app` on `listener` until `shutdown`; then finishes the requests in flight, for at most `grace`.
+/// Runs `app` on `listener` until `shutdown`, and for the delay that the settings name; then finishes the requests in flight, for
+/// at most `grace`.
 ///
 /// # Errors
 /// When the listener has no address.
@@ -76,7 +83,11 @@ pub async fn serve(
     tracing::info!(address = %listener.local_addr()?, "HTTP port is open");
     metrics::describe_requests();
     let limits = Limits::new(usize::try_from(args.http_max_connections)?);
-    serve_within(limits, listener, app, grace, shutdown.cancelled_owned()).await
+    let stop = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(args.shutdown_delay).await;
+    };
+    serve_within(limits, listener, app, grace, stop).await
 }
 
 /// [`serve`] for any port, with limits of its own, until `stop` is over.
