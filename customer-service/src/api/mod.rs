@@ -35,7 +35,8 @@ const LAST_STEPS: Duration = Duration::from_secs(1);
 pub async fn start(config: ApiConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
     let listener = ops::bind(&config.listen_addr, "LISTEN_ADDR").await?;
     let ops = ops::bind(&config.ops_addr, "OPS_ADDR").await?;
-    run(config, listener, ops, shutdown).await
+    // On the heap: it is the whole process.
+    Box::pin(run(config, listener, ops, shutdown)).await
 }
 
 /// Serves the API on `listener` until `shutdown`, then finishes the requests in flight. While the database does not answer,
