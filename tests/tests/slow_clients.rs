@@ -103,7 +103,7 @@ async fn an_idle_connection_makes_room_for_a_new_one() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_request_whose_client_went_away_is_counted_by_its_route() -> anyhow::Result<()> {
     let api = OrderApi::start().await?;
-    let mut sql = api.sql().await?;
+    let (mut sql, observer) = (api.sql().await?, api.sql().await?);
     let lock = sql.transaction().await?;
     lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
     let body = order().to_string();
@@ -129,7 +129,7 @@ async fn a_request_whose_client_went_away_is_counted_by_its_route() -> anyhow::R
         let waiting = "SELECT count(*) FROM pg_stat_activity
                        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1";
         eventually("it waits", async || {
-            Ok(lock.query_one(waiting, &[&statement]).await?.get::<_, i64>(0) > 0)
+            Ok(observer.query_one(waiting, &[&statement]).await?.get::<_, i64>(0) > 0)
         })
         .await?;
         drop(client);
