@@ -178,3 +178,23 @@ async fn counting_begins_whatever_becomes_of_the_look() -> Tested {
     counting.finished(consumer).await?;
     counting.add_customer(late).await.context("for nobody")
 }
+
+/// What can't be sent again stays where it was, and is not acknowledged before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_can_not_be_sent_again_stay() -> Tested {
+    let counting = Counting::start().await?;
+    let late = waiting_long(&counting, 5).await?;
+    let (queue, exchange, key) = (RETRY_QUEUE, "orders.retry", QUEUE);
+    let none = FieldTable::default();
+    counting.channel.queue_unbind(queue.into(), exchange.into(), key.into(), none).await?;
+    let settings = [("RABBITMQ_RETRY_TTL_MS", "200"), ("CONSUMER_DECLARE", "false")];
+    let consumer = counting.consumer_process(&settings).await?;
+    consumer.wait_for_line("can't look whether messages", PATIENCE).await?;
+    until(async || Ok((counting.waiting(RETRY_QUEUE).await? == 5).then_some(()))).await?;
+    consumer.sigkill()?;
+    // One that binds it again.
+    counting.add_customer(late).await?;
+    let consumer = counting.consumer(&SHORT).await?;
+    counting.counted(late, 5).await?;
+    counting.finished(consumer).await
+}
