@@ -85,7 +85,7 @@ pub enum Pruned {
 /// When the database does not do it.
 pub async fn prune_once(database: &Database) -> Result<Pruned, DatabaseError> {
     let forgotten = database
-        .with(async |connection| queries::prune_idempotency_keys(connection, BATCH.into()).await)
+        .write(async |connection| queries::prune_idempotency_keys(connection, BATCH.into()).await)
         .await?;
     metrics::keys_pruned(forgotten);
     Ok(if forgotten < BATCH.into() { Pruned::All } else { Pruned::Batch })

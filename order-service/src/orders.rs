@@ -51,7 +51,7 @@ async fn create_alone(database: &Database, asked: &Asked) -> Result<Once, Databa
     }
     let id = OrderId(Uuid::now_v7());
     let order = database
-        .with(async |connection| queries::create_order(connection, id, new, headers).await)
+        .write(async |connection| queries::create_order(connection, id, new, headers).await)
         .await?;
     metrics::created(1);
     Ok(Once::Created(order))
@@ -64,7 +64,7 @@ pub(crate) async fn find_by_key(
     key: &IdempotencyKey,
 ) -> Result<Option<Once>, DatabaseError> {
     let found =
-        database.with(async |connection| queries::find_order_by_key(connection, key).await).await?;
+        database.read(async |connection| queries::find_order_by_key(connection, key).await).await?;
     Ok(found.map(|order| Once::again(order, new)))
 }
 
@@ -79,7 +79,7 @@ async fn create_once(
     // A key may grow too old between the two statements: then the next try takes it.
     for _ in 0..TRIES {
         let created = database
-            .with(async |connection| {
+            .write(async |connection| {
                 queries::create_order_once(connection, id, new, headers, key).await
             })
             .await?;
@@ -96,7 +96,7 @@ async fn create_once(
 
 /// One order.
 pub(crate) async fn find(database: &Database, id: OrderId) -> Result<Option<Order>, DatabaseError> {
-    database.with(async |connection| queries::find_order(connection, id).await).await
+    database.read(async |connection| queries::find_order(connection, id).await).await
 }
 
 /// At most `rows` orders, those after `cursor`, newest first.
@@ -108,7 +108,7 @@ pub(crate) async fn list(
 ) -> Result<Vec<Order>, DatabaseError> {
     let before = cursor.unwrap_or(Uuid::max());
     database
-        .with(async |connection| queries::list_orders(connection, filter, before, rows).await)
+        .read(async |connection| queries::list_orders(connection, filter, before, rows).await)
         .await
 }
 
@@ -134,7 +134,7 @@ async fn try_to_change(
     // Between the two statements the order may come to where the change is allowed: then the next try makes it.
     for _ in 0..TRIES {
         let changed = database
-            .with(async |connection| queries::change_status(connection, id, status, headers).await)
+            .write(async |connection| queries::change_status(connection, id, status, headers).await)
             .await?;
         if let Some(order) = changed {
             metrics::changed(status);

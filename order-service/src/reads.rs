@@ -117,7 +117,7 @@ async fn answer(database: &Database, questions: Vec<Question>) {
     counter!(BATCHES).increment(1);
     let ids: Vec<OrderId> = questions.iter().map(|question| question.id).collect();
     let found =
-        database.with(async |connection| queries::find_orders(connection, &ids).await).await;
+        database.read(async |connection| queries::find_orders(connection, &ids).await).await;
     match found {
         Ok(orders) => {
             for question in questions {
@@ -146,7 +146,7 @@ async fn alone(database: &Database, questions: Vec<Question>) {
         let found = match &unwell {
             None => {
                 database
-                    .with(async |connection| queries::find_order(connection, question.id).await)
+                    .read(async |connection| queries::find_order(connection, question.id).await)
                     .await
             }
             Some(error) => Err(DatabaseError::clone(error)),

@@ -8,7 +8,7 @@ use pipeline_tests::authority::Authority;
 use pipeline_tests::customer_api::CustomerApi;
 use pipeline_tests::held_up::PATIENT;
 use pipeline_tests::impatient::{ask, until_waiting, waiting_for};
-use pipeline_tests::order_api::{CUSTOMER, OrderApi, count, problem};
+use pipeline_tests::order_api::{CUSTOMER, OrderApi, count, order, problem};
 use pipeline_tests::outbox::eventually;
 use pipeline_tests::pipeline::{PATIENCE, connect};
 use serde_json::json;
@@ -201,6 +201,39 @@ async fn a_statement_whose_time_is_over_is_ended_and_what_became_of_it_is_known(
     assert_eq!(status(&watching, &id).await?, "created");
     assert_eq!(api.patch(&id, "processing").await?.status(), 200);
     Ok(())
+}
+
+/// Cancelled, such a commit would be one on this server alone, and would be reported as done.
+#[tokio::test]
+async fn a_commit_that_waits_for_a_standby_is_never_said_to_be_done() -> anyhow::Result<()> {
+    let server = PostgresServer::start_temporary().await?;
+    let database = server.database("orders").await?;
+    let settings = ["--customer-check", "off", "--database-statement-timeout", "1s"];
+    let api = OrderApi::launch(&database.url, &settings).await?;
+    api.ready().await?;
+    let id = api.create().await?;
+    let sql = connect(&database.url).await?;
+    let standbys = async |names: &str| -> anyhow::Result<()> {
+        let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
+        sql.batch_execute(&set).await?;
+        sql.batch_execute("SELECT pg_reload_conf()").await?;
+        eventually("it is set", async || {
+            let row = sql.query_one("SHOW synchronous_standby_names", &[]).await?;
+            Ok(row.get::<_, String>(0) == names)
+        })
+        .await
+    };
+    standbys("nobody").await?;
+    problem(api.post(&order()).send().await?, 503).await?;
+    problem(api.patch(&id, "processing").await?, 503).await?;
+    // A client that hangs up does not end it either.
+    drop(ask(&api.url, "POST", "/api/orders", Some(&order())).await?);
+    assert_eq!((count(&sql, "orders").await?, status(&sql, &id).await?.as_str()), (1, "created"));
+    standbys("").await?;
+    eventually("it is committed in the end", async || {
+        Ok(count(&sql, "orders").await? >= 2 && status(&sql, &id).await? == "processing")
+    })
+    .await
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use futures_util::future::try_join_all;
 use pipeline_tests::customer_api::CustomerApi;
+use pipeline_tests::impatient::{ask, until_waiting, waiting_for};
 use pipeline_tests::order_api::{OrderApi, count, order};
 use pipeline_tests::pgbouncer::PgBouncer;
 use pipeline_tests::pipeline::{PATIENCE, connect, ready, start_consumer};
@@ -142,6 +143,39 @@ async fn a_pooler_that_loses_its_server_is_found_again() -> anyhow::Result<()> {
         .await?;
     }
     is_used(&api).await
+}
+
+/// `PgBouncer` 1.18 ends when a request to cancel is closed before it has carried it out.
+#[tokio::test]
+async fn statements_whose_time_is_over_and_a_stop_do_not_harm_the_pooler() -> anyhow::Result<()> {
+    let database = stack::shared().await?.database("pooled").await?;
+    let (pooler, url) = PgBouncer::before(&database.url).await?;
+    let settings = ["--customer-check", "off", "--database-statement-timeout", "200ms"];
+    let api = OrderApi::launch(&url, &settings).await?;
+    api.ready().await?;
+    let mut sql = connect(&database.url).await?;
+    for _ in 0..15 {
+        let lock = sql.transaction().await?;
+        lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
+        let lists = try_join_all((0..4).map(|_| api.get("/api/orders"))).await?;
+        ensure!(lists.iter().all(|answer| answer.status() == 503), "{lists:?}");
+        lock.rollback().await?;
+    }
+    let lock = sql.transaction().await?;
+    lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
+    let client = ask(&api.url, "GET", "/api/orders", None).await?;
+    let watching = connect(&database.url).await?;
+    until_waiting(&watching, "Lock", 1).await?;
+    drop(client);
+    api.stop().await?;
+    assert_eq!(waiting_for(&watching, "Lock").await?, 0, "left on the server");
+    lock.rollback().await?;
+    let log = pooler.log();
+    // Such a request names nobody.
+    let closed_early = |line: &str| line.contains("(nouser)") && line.contains("unexpected eof");
+    ensure!(!log.contains("FATAL") && !log.lines().any(closed_early), "{log}");
+    connect(&url).await?.simple_query("SELECT 1").await?;
+    Ok(())
 }
 
 #[tokio::test]

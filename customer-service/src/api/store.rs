@@ -26,7 +26,7 @@ impl Store {
     ) -> Result<Vec<Customer>, DatabaseError> {
         let after = after.unwrap_or(Uuid::nil());
         self.database
-            .with(async |connection| {
+            .read(async |connection| {
                 let rows = queries::list_customers(connection, after, limit).await?;
                 rows.iter().map(Customer::try_from).collect()
             })
@@ -35,7 +35,7 @@ impl Store {
 
     pub(super) async fn get(&self, id: Uuid) -> Result<Option<Customer>, DatabaseError> {
         self.database
-            .with(async |connection| {
+            .read(async |connection| {
                 let row = queries::get_customer(connection, id).await?;
                 row.as_ref().map(Customer::try_from).transpose()
             })
@@ -51,7 +51,7 @@ impl Store {
                 let row = queries::insert_customer(connection, id, name, address).await?;
                 Customer::try_from(&row)
             };
-            database.with(insert).await
+            database.write(insert).await
         };
         self.database.finish(creating).await
     }
@@ -63,6 +63,6 @@ impl Store {
 
     /// Loads the customers of development; says how many of them were new.
     pub(super) async fn seed(&self) -> Result<u64, DatabaseError> {
-        self.database.with(async |connection| queries::seed_customers(connection).await).await
+        self.database.write(async |connection| queries::seed_customers(connection).await).await
     }
 }

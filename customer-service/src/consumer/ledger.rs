@@ -1,6 +1,7 @@
 //! The customers' counters and the events that were counted, in one transaction.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use futures_util::future::join4;
@@ -164,13 +165,18 @@ fn silence(limit: Duration) -> String {
 
 /// Makes sure that no pooler lends the connection of `session` to others, who would get its settings with it, and wait for its locks.
 pub(super) async fn keep_session(url: &DatabaseUrl, session: &Session) -> Result<(), String> {
-    if !is_pooled(&session.client).await.map_err(|error| reason(&error))? {
+    // Found out once, as it takes another connection.
+    static KEPT: OnceLock<()> = OnceLock::new();
+    if KEPT.get().is_some() || !is_pooled(&session.client).await.map_err(|error| reason(&error))? {
         return Ok(());
     }
     let other = connect(url, "customer-service consumer: pooler check").await;
     let other = other.map_err(|error| format!("{error:#}"))?;
     match keeps_apart(session, &other).await {
-        Ok(true) => Ok(()),
+        Ok(true) => {
+            KEPT.get_or_init(|| ());
+            Ok(())
+        }
         Ok(false) => Err(
             "the database does not keep the session's settings: a pooler in transaction mode stands before it; name the server itself in \
              DATABASE_URL, or a pool with pool_mode=session"

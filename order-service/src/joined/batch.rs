@@ -20,7 +20,7 @@ pub(super) async fn write(database: &Database, batch: Vec<Waiting>) {
     let (leaders, followers) = apart(batch);
     let rows: Vec<NewRow<'_>> = leaders.iter().map(|leader| row(&leader.asked)).collect();
     let written = database
-        .with(async |connection| match queries::create_orders(connection, &rows).await {
+        .write(async |connection| match queries::create_orders(connection, &rows).await {
             Err(error) if a_row_may_be_to_blame(&error) => {
                 let reason = reason(&error);
                 tracing::debug!(reason, orders = rows.len(), "orders are written one by one");

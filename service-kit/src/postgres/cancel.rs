@@ -5,11 +5,13 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_postgres::Client;
+use tokio::time::timeout;
+use tokio_postgres::CancelToken;
 use tokio_postgres::config::Host as Name;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -19,28 +21,34 @@ use super::host::Host;
 use super::open::addresses;
 use super::url::DatabaseUrl;
 
-/// Has the statement ended that `client` waits for, if there is one. Which of several hosts the client is connected to is not known here;
+/// How long a server may take to let a request in and to carry it out. Longer than whoever waits for it: `PgBouncer` 1.18 ends when such a
+/// connection is closed from here.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Has the statement ended that the session of `token` is at, if there is one. Which of several hosts the session is at is not known here;
 /// the others don't know the secret that the request holds, and do nothing.
-pub(super) async fn cancel(client: &Client, url: &DatabaseUrl, tls: &MakeRustlsConnect) {
-    join_all(url.hosts.iter().map(|host| cancel_at(host, client, url, tls))).await;
+pub(super) async fn cancel(token: CancelToken, url: DatabaseUrl, tls: MakeRustlsConnect) {
+    let requests = url.hosts.iter().map(|host| cancel_at(host, &token, &url, &tls));
+    if timeout(LIMIT, join_all(requests)).await.is_err() {
+        tracing::debug!("a request to cancel a statement was not carried out in time");
+    }
 }
 
-async fn cancel_at(host: &Host, client: &Client, url: &DatabaseUrl, tls: &MakeRustlsConnect) {
+async fn cancel_at(host: &Host, token: &CancelToken, url: &DatabaseUrl, tls: &MakeRustlsConnect) {
     let Ok(addresses) = addresses(host, &url.config, url.connect_limit()).await else {
         return;
     };
-    for address in addresses {
-        let sent = match (&host.name, address) {
-            (Some(Name::Unix(folder)), None) => {
-                let path = folder.join(format!(".s.PGSQL.{}", host.port));
-                send(UnixStream::connect(path).await, host, client, tls).await
-            }
-            (_, Some(address)) => {
-                let stream = TcpStream::connect((address, host.port)).await;
-                send(stream, host, client, tls).await
-            }
-            (_, None) => continue,
-        };
+    let requests = addresses.into_iter().map(async |address| match (&host.name, address) {
+        (Some(Name::Unix(folder)), None) => {
+            let path = folder.join(format!(".s.PGSQL.{}", host.port));
+            send(UnixStream::connect(path).await, host, token, tls).await
+        }
+        (_, Some(address)) => {
+            send(TcpStream::connect((address, host.port)).await, host, token, tls).await
+        }
+        (_, None) => Ok(()),
+    });
+    for sent in join_all(requests).await {
         if let Err(error) = sent {
             tracing::debug!(%host, error, "a request to cancel a statement was not taken");
         }
@@ -50,7 +58,7 @@ async fn cancel_at(host: &Host, client: &Client, url: &DatabaseUrl, tls: &MakeRu
 async fn send<S>(
     stream: io::Result<S>,
     host: &Host,
-    client: &Client,
+    token: &CancelToken,
     tls: &MakeRustlsConnect,
 ) -> Result<(), String>
 where
@@ -63,8 +71,7 @@ where
     };
     let tls = MakeTlsConnect::<UntilClosed<S>>::make_tls_connect(&mut tls.clone(), &name);
     let tls = tls.map_err(|error| error.to_string())?;
-    let sent = client.cancel_token().cancel_query_raw(stream, tls).await;
-    sent.map_err(|error| reason(&error))
+    token.cancel_query_raw(stream, tls).await.map_err(|error| reason(&error))
 }
 
 /// A stream that is not shut down from here: it ends when the other side closes it, which a server does once it has done what was asked.

@@ -1,9 +1,8 @@
 //! A database as requests use it: bounded waiting, and failures sorted into what a client can do about them.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
@@ -11,7 +10,7 @@ use tracing::Instrument as _;
 
 use super::connect::reason;
 use super::connection::Connection;
-use super::loan::Loan;
+use super::loan::{Loan, Purpose};
 use super::pool::{Pool, PoolError};
 use crate::http::{Problem, Refused};
 
@@ -51,52 +50,53 @@ impl Database {
         Self { pool, limit, writes: TaskTracker::new() }
     }
 
-    /// Does `work` with a connection of its own, for a bounded time: then its statement is cancelled. Whoever drops the future has it
-    /// cancelled too, so `work` is to read, or to be part of a [`finish`](Self::finish).
+    /// Reads with a connection of its own, for a bounded time: then the statement is cancelled, as it is when the future is dropped.
     ///
     /// # Errors
     /// See [`DatabaseError`].
-    pub async fn with<T>(
+    pub async fn read<T>(
         &self,
+        work: impl AsyncFnOnce(&Connection) -> Result<T, Error>,
+    ) -> Result<T, DatabaseError> {
+        self.lend(Purpose::Reading, work).await
+    }
+
+    /// Writes with a connection of its own, and waits for a bounded time. A statement that writes is never cancelled from here: one that
+    /// waits for a synchronous standby would be committed on this server alone, and said to be done. The server ends it when it is late
+    /// (`statement_timeout`), unless it is about to be committed. Part of a [`finish`](Self::finish) where its caller may leave.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn write<T>(
+        &self,
+        work: impl AsyncFnOnce(&Connection) -> Result<T, Error>,
+    ) -> Result<T, DatabaseError> {
+        self.lend(Purpose::Writing, work).await
+    }
+
+    async fn lend<T>(
+        &self,
+        purpose: Purpose,
         work: impl AsyncFnOnce(&Connection) -> Result<T, Error>,
     ) -> Result<T, DatabaseError> {
         let connection = self.pool.get().await.map_err(|error| match error {
             PoolError::Busy => DatabaseError::Busy,
             PoolError::Down(reason) => DatabaseError::Unavailable(reason),
         })?;
-        let loan = Loan::new(connection, self.pool.hosts());
-        let in_time = {
+        let loan = Loan::new(purpose, connection, self.pool.hosts());
+        let result = {
             let mut working = std::pin::pin!(work(loan.connection()));
             match timeout(self.limit, &mut working).await {
                 Ok(result) => result,
-                Err(_) => return self.hear_late(&loan, working).await,
+                Err(_) => {
+                    loan.end_statement();
+                    timeout(MARGIN, working).await.map_err(|_| {
+                        DatabaseError::Unavailable("a statement got no answer in time".to_owned())
+                    })?
+                }
             }
         };
-        match &in_time {
-            // The server may have been demoted: the next one may get a connection to the server that took over.
-            Err(error) if is_read_only(error) => loan.discard(),
-            _ => loan.give_back(),
-        }
-        in_time.map_err(|error| sort(&error))
-    }
-
-    /// Has `working` cancelled, whose time is over, and tells what became of it.
-    async fn hear_late<T>(
-        &self,
-        loan: &Loan,
-        working: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, DatabaseError> {
-        let cancelling = async {
-            loan.cancel().await;
-            std::future::pending::<Infallible>().await
-        };
-        let result = tokio::select! {
-            result = working => result,
-            never = cancelling => match never {},
-            () = sleep(MARGIN) => {
-                return Err(DatabaseError::Unavailable("a statement got no answer in time".to_owned()));
-            }
-        };
+        loan.settle(&result);
         result.map_err(|error| {
             if error.code() == Some(&SqlState::QUERY_CANCELED) {
                 let limit = humantime::format_duration(self.limit);
@@ -133,11 +133,13 @@ impl Database {
         }
     }
 
-    /// Waits for what is being finished, and gives the connections back to the server; whoever asks for one from now on is refused.
+    /// Waits for what is being finished and for reads that are being given up, and gives the connections back to the server; whoever asks
+    /// for one from now on is refused.
     pub async fn close(&self) {
         self.writes.close();
         self.writes.wait().await;
         self.pool.close();
+        self.pool.hosts().settle().await;
     }
 }
 
@@ -169,7 +171,7 @@ fn sort(error: &Error) -> DatabaseError {
     if passing { DatabaseError::Unavailable(words) } else { DatabaseError::Refused(words) }
 }
 
-fn is_read_only(error: &Error) -> bool {
+pub(super) fn is_read_only(error: &Error) -> bool {
     error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
 }
 

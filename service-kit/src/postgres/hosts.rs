@@ -7,10 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_postgres::Connect;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::task::TaskTracker;
 
 use super::cancel::cancel;
 use super::connect::drive;
@@ -21,6 +25,9 @@ use super::pooler::is_pooled;
 use super::tls::connector;
 use super::url::DatabaseUrl;
 
+/// Requests to cancel a statement at once at the most; each takes a connection. Statements beyond end by their own limit.
+const CANCELLING: usize = 64;
+
 const PREPARE_SESSION: &str = include_str!("../../../sql/pool/prepare_session.sql");
 
 /// The hosts of a URL, as a pool turns to them. Clones share what they learned.
@@ -30,8 +37,12 @@ pub(super) struct Hosts {
     tls: MakeRustlsConnect,
     unreached: Arc<Mutex<Option<String>>>,
     statements: PreparedStatements,
-    /// How long a statement may take before the server ends it by itself: it does when nobody here can.
+    /// How long a statement may take before the server ends it by itself.
     limit: Duration,
+    /// Requests to cancel a statement that may still be made at this moment.
+    cancelling: Arc<Semaphore>,
+    /// These requests, and connections whose statements were given up.
+    tasks: TaskTracker,
     /// Whether statements may be prepared by name. Once a pooler was met, never again.
     named: Arc<AtomicBool>,
 }
@@ -44,7 +55,9 @@ impl Hosts {
             tls: connector(url)?,
             unreached: Arc::default(),
             statements,
-            limit: args.database_statement_timeout + MARGIN,
+            limit: args.database_statement_timeout,
+            cancelling: Arc::new(Semaphore::new(CANCELLING)),
+            tasks: TaskTracker::new(),
             named: Arc::new(AtomicBool::new(statements != PreparedStatements::Off)),
         })
     }
@@ -55,8 +68,37 @@ impl Hosts {
     }
 
     /// Has the server end the statement that this connection has under way, if there is one. It may do so some time later.
-    pub(super) async fn cancel(&self, client: &Client) {
-        cancel(client, &self.url, &self.tls).await;
+    pub(super) fn cancel(&self, client: &Client) {
+        let Ok(place) = Arc::clone(&self.cancelling).try_acquire_owned() else {
+            tracing::debug!("a statement is not cancelled: many are being cancelled already");
+            return;
+        };
+        let cancelling = cancel(client.cancel_token(), self.url.clone(), self.tls());
+        self.spawn(async move {
+            cancelling.await;
+            drop(place);
+        });
+    }
+
+    /// Does what has to be seen through; [`settle`](Self::settle) waits for it.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        // Without a runtime the process is about to end.
+        if let Ok(runtime) = Handle::try_current() {
+            self.tasks.spawn_on(task, &runtime);
+        }
+    }
+
+    /// Waits for a moment until all statements that were given up have ended.
+    pub(super) async fn settle(&self) {
+        self.tasks.close();
+        if timeout(MARGIN * 2, self.tasks.wait()).await.is_err() {
+            tracing::debug!("statements were given up that the server may still be at");
+        }
+    }
+
+    /// Certificates may have been renewed; while they can't be read, the ones of the start have to do.
+    fn tls(&self) -> MakeRustlsConnect {
+        connector(&self.url).unwrap_or_else(|_| self.tls.clone())
     }
 
     /// Why no host answered the last time: the driver's error, which the pool hands on, knows of one host alone.
@@ -94,12 +136,12 @@ impl Connect for Hosts {
     fn connect(&self, config: &Config) -> Connecting<'_> {
         let config = config.clone();
         Box::pin(async move {
-            // Certificates may have been renewed; while they can't be read, the ones of the start have to do.
-            let tls = connector(&self.url).unwrap_or_else(|_| self.tls.clone());
-            let unreached = match open(&self.url, &config, &tls, Purpose::AsTheUrlSays).await {
+            let unreached = match open(&self.url, &config, &self.tls(), Purpose::AsTheUrlSays).await
+            {
                 Ok((client, connection)) => {
                     let driver = drive(connection);
                     self.prepare(&client).await?;
+                    *self.unreached.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     return Ok((client, driver));
                 }
                 Err(unreached) => unreached,

@@ -1,68 +1,85 @@
 //! A connection that is lent for one piece of work, and what becomes of it when that is not done in time, or nobody wants it any more.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use deadpool_postgres::Object;
-use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tokio_postgres::Error;
 
 use super::connection::Connection;
-use super::database::MARGIN;
+use super::database::{MARGIN, is_read_only};
 use super::hosts::Hosts;
 
-/// A connection on loan. Unless it is given back, its statement is cancelled and the connection closed: whoever got it next would wait
-/// behind that statement.
+/// What a connection is lent for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Its statement may be cancelled.
+    Reading,
+    /// Its statement must not be cancelled.
+    Writing,
+}
+
+/// A connection on loan. Unless it is settled it is closed, since whoever got it next would wait behind its statement; a statement that
+/// reads is cancelled first.
 #[derive(Debug)]
 pub(super) struct Loan {
+    purpose: Purpose,
     /// There until the loan ends.
     connection: Option<Connection>,
     hosts: Hosts,
+    is_cancelled: AtomicBool,
 }
 
 impl Loan {
-    pub(super) fn new(connection: Connection, hosts: &Hosts) -> Self {
-        Self { connection: Some(connection), hosts: hosts.clone() }
+    pub(super) fn new(purpose: Purpose, connection: Connection, hosts: &Hosts) -> Self {
+        let (connection, hosts) = (Some(connection), hosts.clone());
+        Self { purpose, connection, hosts, is_cancelled: AtomicBool::new(false) }
     }
 
     pub(super) fn connection(&self) -> &Connection {
         self.connection.as_ref().expect("a loan that has not ended")
     }
 
-    /// Nothing is under way on it: the next one may have it.
-    pub(super) fn give_back(mut self) {
-        self.connection = None;
-    }
-
-    /// Nobody is to have it any more.
-    pub(super) fn discard(mut self) {
-        if let Some(connection) = self.connection.take() {
+    /// Nothing is under way on it any more: the next one may have it, unless it is of no use.
+    pub(super) fn settle<T>(mut self, result: &Result<T, Error>) {
+        // The server may have been demoted: the next one may get a connection to the server that took over.
+        let is_read_only = result.as_ref().is_err_and(is_read_only);
+        // A request to cancel is carried out some time after it was sent, and would end the next one's statement.
+        let is_of_no_use = is_read_only || *self.is_cancelled.get_mut();
+        if let Some(connection) = self.connection.take().filter(|_| is_of_no_use) {
             close(connection);
         }
     }
 
-    /// Has the statement cancelled.
-    pub(super) async fn cancel(&self) {
-        self.hosts.cancel(&self.connection().object).await;
+    /// Its time is over: has the statement cancelled if it reads.
+    pub(super) fn end_statement(&self) {
+        if self.purpose == Purpose::Reading {
+            self.is_cancelled.store(true, Ordering::Relaxed);
+            self.hosts.cancel(&self.connection().object);
+        }
     }
 }
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        // Without a runtime the process is about to end.
-        if let (Some(connection), Ok(runtime)) = (self.connection.take(), Handle::try_current()) {
-            runtime.spawn(quieten(connection, self.hosts.clone()));
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        if self.purpose == Purpose::Writing {
+            close(connection);
+            return;
         }
+        if !*self.is_cancelled.get_mut() {
+            self.hosts.cancel(&connection.object);
+        }
+        self.hosts.spawn(quieten(connection));
     }
 }
 
-/// Has the statement that is under way cancelled and closes the connection as soon as that has ended it, so that the server has no more
-/// of them than the pool may make. No one else is to have it: a request to cancel is carried out some time after it was sent, and would
-/// end the next one's statement when this one has just ended by itself.
-async fn quieten(connection: Connection, hosts: Hosts) {
-    let quiet = async {
-        hosts.cancel(&connection.object).await;
-        // Answered behind the statement.
-        connection.ping().await
-    };
-    if timeout(MARGIN, quiet).await.is_err() {
+/// Closes the connection as soon as its statement has ended, so that the server has no more of them than the pool may make.
+async fn quieten(connection: Connection) {
+    // Answered behind the statement.
+    if timeout(MARGIN, connection.ping()).await.is_err() {
         tracing::debug!("a statement was given up that the server may still be at");
     }
     close(connection);

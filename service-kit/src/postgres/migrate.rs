@@ -1,13 +1,19 @@
 //! Migrations: embedded, applied in order, safe when several replicas start at once.
 
+use std::time::Duration;
+
 use clap::{ArgAction, Args};
 use refinery::error::Kind;
 use refinery::{Migration, Report, Runner};
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Session, chain, connect, reason};
+use super::connection::Parameter;
 use super::database::is_gone;
+use super::pooler::is_pooled;
 use super::url::DatabaseUrl;
 use crate::backoff::Backoff;
 use crate::health::Dependency;
@@ -32,6 +38,9 @@ pub enum MigrateError {
     /// A migration that failed; nothing of it was kept.
     #[error("migration failed: {0}")]
     Failed(String),
+    /// Somebody uses a table that it has to change; nothing of it was kept, and another try may succeed.
+    #[error("a table that has to be changed is in use: {0}")]
+    Locked(String),
     /// The database could not be reached.
     #[error("the database can't be reached: {0}")]
     Unreachable(String),
@@ -40,6 +49,11 @@ pub enum MigrateError {
 /// Held while migrating, so that replicas that start at once take turns: refinery itself takes no lock.
 /// The number means nothing; it only must be the same everywhere.
 const LOCK: i64 = 7_023_644_817_502_191;
+
+/// How long a pooler may take to give the session that migrates a connection beside the one that holds the lock.
+const SECOND_CONNECTION: Duration = Duration::from_secs(30);
+
+const TOO_SMALL: &str = "the pooler has no second connection for it: set default_pool_size to 2 at least, or name the server itself in DATABASE_URL";
 
 /// Brings the schema up to date. A newer schema is accepted with a warning: an old program must be able to come back
 /// during a rolling upgrade.
@@ -53,15 +67,21 @@ pub async fn migrate(url: &DatabaseUrl, runner: Runner) -> Result<Report, Migrat
     let report = if is_up_to_date(&runner, &mut session).await {
         Report::new(Vec::new())
     } else {
-        let turn = Turn::wait(url).await?;
-        let report =
-            runner.run_async(&mut session.client).await.map_err(|error| match error.kind() {
-                Kind::DivergentVersion(_, applied) => MigrateError::Changed(applied.to_string()),
-                _ if is_interrupted(&error) => MigrateError::Unreachable(chain(&error)),
-                _ => MigrateError::Failed(chain(&error)),
-            })?;
-        drop(turn);
-        report
+        let mut turn = Turn::wait(url, &session).await?;
+        let done = tokio::select! {
+            done = runner.run_async(&mut session.client) => done,
+            () = turn.lost() => {
+                return Err(MigrateError::Unreachable("the session that holds the lock was ended".to_owned()));
+            }
+        };
+        done.map_err(|error| match (error.kind(), cause(&error)) {
+            (Kind::DivergentVersion(_, applied), _) => MigrateError::Changed(applied.to_string()),
+            (_, Some(cause)) if is_gone(cause) => MigrateError::Unreachable(chain(&error)),
+            (_, Some(cause)) if cause.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                MigrateError::Locked(chain(&error))
+            }
+            _ => MigrateError::Failed(chain(&error)),
+        })?
     };
     for migration in report.applied_migrations() {
         tracing::info!(%migration, "applied a migration");
@@ -108,7 +128,9 @@ pub async fn migrate_until_done(
             () = shutdown.cancelled() => return Ok(None),
             result = migrate(url, runner()) => match result {
                 Ok(report) => return Ok(Some(report)),
-                Err(MigrateError::Unreachable(reason)) => reason,
+                Err(error @ (MigrateError::Unreachable(_) | MigrateError::Locked(_))) => {
+                    error.to_string()
+                }
                 Err(error) => return Err(error),
             }
         };
@@ -120,56 +142,73 @@ pub async fn migrate_until_done(
     }
 }
 
-/// Whether the connection was lost in the middle: nothing is wrong with the migration then, and nothing of it was kept.
-fn is_interrupted(error: &refinery::Error) -> bool {
+/// What the driver said.
+fn cause(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if let Some(error) = cause.downcast_ref::<tokio_postgres::Error>() {
-            return is_gone(error);
+            return Some(error);
         }
         source = cause.source();
     }
-    false
+    None
 }
 
-/// The turn of the one process that migrates. It is a transaction of its own session: behind a pooler, a lock that a session holds would
-/// be whoever's who gets the connection next. Earlier releases take the same lock for their session.
-struct Turn {
-    #[expect(dead_code, reason = "its transaction is open while it lives")]
-    session: Session,
+/// The turn of the one process that migrates: a lock of the session that migrates, which the server keeps until the last statement has
+/// ended, whatever becomes of the process. Behind a pooler such a lock would be whoever's who gets the connection next; there it is that of
+/// a transaction in another session.
+enum Turn {
+    Direct,
+    Pooled(Session),
 }
 
 impl Turn {
-    /// Waits without a transaction, whose snapshot a `CREATE INDEX CONCURRENTLY` of the one ahead would wait for.
-    async fn wait(url: &DatabaseUrl) -> Result<Self, MigrateError> {
-        let session = open(url).await?;
+    /// Waits for it without a transaction, whose snapshot a `CREATE INDEX CONCURRENTLY` of the one ahead would wait for.
+    async fn wait(url: &DatabaseUrl, migrating: &Session) -> Result<Self, MigrateError> {
+        let unreachable = |error: tokio_postgres::Error| MigrateError::Unreachable(reason(&error));
+        let mut turn = Self::Direct;
+        if is_pooled(&migrating.client).await.map_err(unreachable)? {
+            turn = Self::Pooled(open(url).await?);
+        }
         let mut backoff = Backoff::reconnect();
         let mut said = false;
-        while !Self::take(&session)
-            .await
-            .map_err(|error| MigrateError::Unreachable(reason(&error)))?
-        {
+        while !turn.take(migrating).await.map_err(unreachable)? {
             if !said {
                 tracing::info!("another process is migrating the database: waiting for it");
                 said = true;
             }
             tokio::time::sleep(backoff.next_delay()).await;
         }
-        Ok(Self { session })
+        if let Self::Pooled(_) = turn {
+            let answer = timeout(SECOND_CONNECTION, migrating.client.simple_query("")).await;
+            answer.map_err(|_| MigrateError::Failed(TOO_SMALL.to_owned()))?.map_err(unreachable)?;
+        }
+        Ok(turn)
     }
 
-    /// Begins the transaction, and ends it again when it is not this process's turn.
-    async fn take(session: &Session) -> Result<bool, tokio_postgres::Error> {
+    /// Takes the lock; says whether it could.
+    async fn take(&self, migrating: &Session) -> Result<bool, tokio_postgres::Error> {
+        let key: [Parameter<'_>; 1] = [(&LOCK, Type::INT8)];
+        let Self::Pooled(session) = self else {
+            let sql = "SELECT pg_try_advisory_lock($1)";
+            return migrating.client.query_typed_one(sql, &key).await?.try_get(0);
+        };
         let client = &session.client;
         // It idles for as long as the migrations take.
         client.batch_execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0").await?;
-        let row = client
-            .query_typed_one("SELECT pg_try_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)])
-            .await?;
-        let taken: bool = row.try_get(0)?;
+        let sql = "SELECT pg_try_advisory_xact_lock($1)";
+        let taken: bool = client.query_typed_one(sql, &key).await?.try_get(0)?;
         if !taken {
             client.batch_execute("ROLLBACK").await?;
         }
         Ok(taken)
+    }
+
+    /// Completes when the lock is gone though the session that migrates is not.
+    async fn lost(&mut self) {
+        match self {
+            Self::Direct => std::future::pending().await,
+            Self::Pooled(session) => session.closed().await,
+        }
     }
 }

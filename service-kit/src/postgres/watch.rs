@@ -29,7 +29,7 @@ pub async fn watch(pool: Pool, probe: Pool, dependency: Dependency, shutdown: Ca
         }
         let answer = tokio::select! {
             () = shutdown.cancelled() => return,
-            answer = probe.with(async |connection| connection.ping().await) => answer,
+            answer = probe.read(async |connection| connection.ping().await) => answer,
         };
         report(&dependency, answer);
         let (in_use, waiting) = pool.load();
