@@ -6,6 +6,7 @@ use service_kit::http::{JsonAnswer, Problem};
 use super::calls::{Created, Orders};
 use super::order::OrderBody;
 use crate::creation::Creation;
+use crate::customers::Checked;
 use crate::domain::{NewOrder, Order};
 use crate::idempotency::{IdempotencyKey, Once};
 use crate::joined::Asked;
@@ -26,12 +27,17 @@ pub(super) async fn create(
     {
         return told(once);
     }
-    api.check.pass(new.customer).await?;
+    let checked = api.check.pass(new.customer).await?;
     let creation = Creation::begin(|| "order.created".to_owned());
     let asked = Asked { new, headers: event_headers(headers, &creation), key };
     let once = orders::create(&api.database, &api.queue, asked).await;
     match &once {
-        Ok(Once::Created(order)) => creation.made(order.id),
+        Ok(Once::Created(order)) => {
+            if checked == Checked::NotNow {
+                metrics::unchecked();
+            }
+            creation.made(order.id);
+        }
         Ok(_) => creation.failed("the Idempotency-Key was used before"),
         Err(_) => creation.failed("the order was not written, or not for all that is known"),
     }

@@ -6,7 +6,6 @@ use service_kit::http::Problem;
 use super::lookup::Lookups;
 use super::outcome::Lookup;
 use crate::domain::CustomerId;
-use crate::metrics;
 
 /// What an order's customer must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,20 +36,29 @@ impl Check {
     ///
     /// # Errors
     /// 422 when there is no such customer; 503 when that can't be told and must be.
-    pub async fn pass(&self, customer: CustomerId) -> Result<(), Problem> {
+    pub async fn pass(&self, customer: CustomerId) -> Result<Checked, Problem> {
         if self.mode == CheckMode::Off {
-            return Ok(());
+            return Ok(Checked::Passed);
         }
         self.mode.decide(customer, self.lookups.find(customer).await)
     }
 }
 
+/// How an order passed the check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checked {
+    /// Its customer is known, or needs not be.
+    Passed,
+    /// Its customer could not be looked up, and anybody's order is accepted then.
+    NotNow,
+}
+
 impl CheckMode {
     /// What becomes of an order whose customer was looked up.
-    fn decide(self, customer: CustomerId, found: Lookup) -> Result<(), Problem> {
+    fn decide(self, customer: CustomerId, found: Lookup) -> Result<Checked, Problem> {
         const NOT_NOW: &str = "The customer can't be checked now; try again soon.";
         match (found, self) {
-            (Lookup::Known(_), _) => Ok(()),
+            (Lookup::Known(_), _) => Ok(Checked::Passed),
             (Lookup::Unknown, _) => Err(Problem::invalid(vec![format!(
                 "order.customer_public_id {} is no customer's",
                 customer.0
@@ -65,8 +73,7 @@ impl CheckMode {
             )),
             (Lookup::Unavailable(reason), Self::Prefer | Self::Off) => {
                 tracing::debug!(reason, "accepting an order whose customer could not be checked");
-                metrics::unchecked();
-                Ok(())
+                Ok(Checked::NotNow)
             }
         }
     }

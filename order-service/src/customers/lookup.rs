@@ -107,7 +107,11 @@ impl Lookups {
         };
         let mark = self.answers.mark();
         let answer = timeout(self.client.limit() + LATER, self.wait(id, arrived)).await;
-        answer.unwrap_or_else(|_| self.unanswered(mark))
+        answer.unwrap_or_else(|_| {
+            let (outcome, result) = by_time(self.unanswered(mark));
+            metrics::looked_up(result);
+            outcome.lookup
+        })
     }
 
     /// The outcome of a call that is recent enough. It takes two calls at the most: the second one begins after the first has ended.

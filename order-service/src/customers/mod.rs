@@ -25,7 +25,7 @@ mod shared_calls;
 mod watch;
 
 pub use base_url::BaseUrl;
-pub use check::{Check, CheckMode};
+pub use check::{Check, CheckMode, Checked};
 pub use client::Client;
 pub use lookup::{Lookups, Renewals, lookups};
 pub use outcome::Lookup;
