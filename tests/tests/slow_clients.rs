@@ -121,7 +121,7 @@ async fn a_request_whose_client_went_away_is_counted_by_its_route() -> anyhow::R
                 body.len()
             ),
             "/api/orders",
-            "%INSERT INTO orders%",
+            "%INSERT INTO%",
         ),
     ] {
         let mut client = connect_to(&api.url).await?;
