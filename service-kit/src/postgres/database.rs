@@ -86,14 +86,13 @@ impl Database {
         let loan = Loan::new(purpose, connection, self.pool.hosts());
         let result = {
             let mut working = std::pin::pin!(work(loan.connection()));
-            match timeout(self.limit, &mut working).await {
-                Ok(result) => result,
-                Err(_) => {
-                    loan.end_statement();
-                    timeout(MARGIN, working).await.map_err(|_| {
-                        DatabaseError::Unavailable("a statement got no answer in time".to_owned())
-                    })?
-                }
+            if let Ok(result) = timeout(self.limit, &mut working).await {
+                result
+            } else {
+                loan.end_statement();
+                timeout(MARGIN, working).await.map_err(|_| {
+                    DatabaseError::Unavailable("a statement got no answer in time".to_owned())
+                })?
             }
         };
         loan.settle(&result);
