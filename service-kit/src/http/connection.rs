@@ -32,8 +32,8 @@ use super::stream::ClientStream;
 /// The largest head of a request, in bytes: its line and its headers. Of a body no more is read ahead, either.
 const LARGEST_HEAD: usize = 16 * 1024;
 
-/// How many bytes of an answer the system keeps for a client; it takes twice as much memory.
-const SEND_BUFFER: usize = 128 * 1024;
+/// How many bytes of an answer the system keeps for a client; it takes twice as much memory, which counts as the container's.
+const SEND_BUFFER: usize = 32 * 1024;
 
 /// How long the system waits for a client that acknowledges nothing. More than an answer may be stalled, which is noticed first.
 #[cfg(target_os = "linux")]
@@ -120,12 +120,17 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
                 }
             }
         };
+        // From here on nobody is to wait for its slot to be free at once.
+        let end = if self.progress.received() { end } else { End::GivenUp };
         let tcp = connection.into_parts().io.into_inner().into_tcp();
         self.finish(end, tcp, stopping).await;
     }
 
     async fn respond(&self, request: hyper::Request<Incoming>) -> Response {
-        self.progress.called();
+        if !self.progress.called() {
+            // The connection ends instead: the application must not begin what nobody will be told of.
+            std::future::pending::<()>().await;
+        }
         let has_body = !request.body().is_end_stream();
         let (local, remote) = self.addresses.clone();
         let mut request: Request = (request, local, remote, Scheme::HTTP).into();

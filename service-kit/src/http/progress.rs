@@ -19,6 +19,8 @@ const LAST_CALL: Duration = Duration::from_millis(500);
 pub(crate) struct TimeLimits {
     /// Without a byte of the next request.
     pub(crate) idle: Duration,
+    /// Of that, how long it is left alone by connections that need its slot: its next request may be on its way.
+    pub(crate) undisturbed: Duration,
     /// From the first byte of a request's headers to the last.
     pub(crate) headers: Duration,
     /// While the client takes no byte of an answer.
@@ -95,11 +97,15 @@ impl Progress {
         state.phase != Phase::GivenUp
     }
 
-    /// The application is given a request.
-    pub(super) fn called(&self) {
+    /// The application is to be given a request. Returns false if the connection was given up before: then it must not begin.
+    pub(super) fn called(&self) -> bool {
         let mut state = self.lock();
+        if state.phase == Phase::GivenUp {
+            return false;
+        }
         state.enter(Phase::Handling);
         state.body_was_read = false;
+        true
     }
 
     /// The application has read the body to its end.
@@ -173,16 +179,15 @@ impl Progress {
         }
     }
 
-    /// Since when it has been idle, if it is.
+    /// Since when it has been idle, if it has been for long enough to be given up.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        let state = self.lock();
-        (state.phase == Phase::Idle).then_some(state.since)
+        self.lock().idle_since(&self.limits)
     }
 
     /// Gives the connection up if it is idle. Returns false if it is not any more.
     pub(super) fn give_up(&self) -> bool {
         let mut state = self.lock();
-        let idle = state.phase == Phase::Idle;
+        let idle = state.idle_since(&self.limits).is_some();
         if idle {
             state.enter(Phase::GivenUp);
             drop(state);
@@ -203,6 +208,11 @@ impl Progress {
 }
 
 impl State {
+    fn idle_since(&self, limits: &TimeLimits) -> Option<Instant> {
+        let is_idle = self.phase == Phase::Idle && self.since.elapsed() >= limits.undisturbed;
+        is_idle.then_some(self.since)
+    }
+
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.since = Instant::now();

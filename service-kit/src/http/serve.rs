@@ -27,6 +27,7 @@ const TURNED_AWAY: usize = 32;
 /// How long a connection that is turned away may take.
 const TURNED_AWAY_LIMITS: TimeLimits = TimeLimits {
     idle: Duration::from_secs(2),
+    undisturbed: Duration::from_secs(2),
     headers: Duration::from_secs(2),
     stalled: Duration::from_secs(2),
     answer: Duration::from_secs(2),
@@ -60,6 +61,7 @@ impl Limits {
         let times = TimeLimits {
             // Longer than what proxies usually keep an idle connection for, so that it is they who close it.
             idle: Duration::from_secs(75),
+            undisturbed: Duration::from_millis(500),
             headers: Duration::from_secs(10),
             stalled: Duration::from_secs(20),
             answer: Duration::from_secs(30),

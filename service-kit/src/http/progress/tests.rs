@@ -2,6 +2,7 @@ use super::*;
 
 const LIMITS: TimeLimits = TimeLimits {
     idle: Duration::from_secs(75),
+    undisturbed: Duration::from_millis(500),
     headers: Duration::from_secs(10),
     stalled: Duration::from_secs(20),
     answer: Duration::from_secs(30),
@@ -33,7 +34,7 @@ async fn each_phase_has_its_limit() {
     pass(&progress, 2);
     assert!(progress.received());
     assert_eq!(left(&progress), Some(8.0), "since the first byte");
-    progress.called();
+    assert!(progress.called());
     pass(&progress, 1000);
     assert_eq!(left(&progress), None);
     progress.answered(None);
@@ -46,7 +47,7 @@ async fn each_phase_has_its_limit() {
 #[tokio::test]
 async fn an_answer_must_be_read_steadily_and_at_some_rate() {
     let progress = Progress::new(LIMITS);
-    progress.called();
+    assert!(progress.called());
     progress.answered(None);
     for _ in 0..100 {
         pass(&progress, 1);
@@ -70,11 +71,12 @@ async fn only_one_who_is_idle_is_given_up_and_reads_no_more() {
     let progress = Progress::new(LIMITS);
     progress.received();
     assert!(!progress.give_up() && progress.idle_since().is_none());
-    progress.called();
+    assert!(progress.called());
     progress.answered(None);
     assert!(!progress.give_up());
     progress.answer_is_whole();
     progress.flushed();
+    pass(&progress, 1);
     assert!(progress.idle_since().is_some() && progress.give_up());
     progress.given_up().await;
     assert!(!progress.received() && !progress.give_up());
@@ -86,8 +88,23 @@ async fn a_stop_waits_for_answers_and_hardly_for_questions() {
     progress.received();
     progress.stop();
     assert!(progress.deadline().is_some_and(|deadline| deadline <= Instant::now() + LAST_CALL));
-    progress.called();
+    assert!(progress.called());
     assert_eq!(left(&progress), None);
     progress.answered(None);
     assert_eq!(left(&progress), Some(20.0));
+}
+
+#[tokio::test]
+async fn a_connection_is_given_up_when_it_was_idle_for_a_while_and_not_before() {
+    let progress = Progress::new(LIMITS);
+    assert!(!progress.give_up(), "its request may be on its way");
+    pass(&progress, 1);
+    assert!(progress.give_up());
+    assert!(!progress.received());
+    assert!(!progress.called(), "the application must not begin");
+
+    let progress = Progress::new(LIMITS);
+    pass(&progress, 1);
+    assert!(progress.received());
+    assert!(!progress.give_up(), "a request comes in");
 }

@@ -25,7 +25,9 @@ struct Port {
 }
 
 fn limits(connections: usize) -> Limits {
-    Limits { connections, ..Limits::new(1) }
+    let mut limits = Limits::new(connections);
+    limits.times.undisturbed = Duration::ZERO;
+    limits
 }
 
 impl Port {
