@@ -12,7 +12,7 @@ use crate::consumer::broker::{Broker, in_time};
 use crate::consumer::terminal::{progress, say};
 use crate::consumer::topology::{BINDING, EVENTS_EXCHANGE, QUEUE, RETRY_QUEUE, work_arguments};
 
-/// How long messages in the retry queue are waited for: those that return while there is no work queue wait for three minutes more.
+/// How long messages in the retry queue are waited for: the queue is not deleted while some of them may return to it.
 const RETURNED: Duration = Duration::from_secs(30);
 
 /// Between two looks at the retry queue.
@@ -50,7 +50,10 @@ pub(super) async fn move_back(broker: &Broker, is_staged: bool) -> Result<(), St
     say(&format!("{MOVING} is deleted"))
 }
 
-/// Empties the work queue until nothing is to return to it from the retry queue either, if that does not take too long.
+/// Empties the work queue until nothing is to return to it from the retry queue either.
+///
+/// # Errors
+/// When that takes too long.
 async fn with_retries<'a>(
     broker: &Broker,
     mut transfer: Transfer<'a>,
@@ -64,10 +67,9 @@ async fn with_retries<'a>(
             return Ok(transfer);
         }
         if Instant::now() > deadline {
-            progress(&format!(
-                "{waiting} messages still wait in {RETRY_QUEUE}: those whose time comes now return within three minutes"
+            return Err(format!(
+                "{waiting} messages still wait in {RETRY_QUEUE}: run this again when they have returned, after RABBITMQ_RETRY_TTL_MS at the latest"
             ));
-            return Ok(transfer);
         }
         if heard.elapsed() > HEARD {
             heard = Instant::now();

@@ -20,6 +20,9 @@ const BATCH_BYTES: usize = 4 << 20;
 /// A queue to which nothing came for so long gets no more: what was on its way when it was unbound has arrived.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// How many times in a row the broker may not know what a queue holds.
+const UNTOLD: u32 = 60;
+
 /// How often people hear how far it is.
 const HEARD: Duration = Duration::from_secs(2);
 
@@ -31,6 +34,8 @@ pub(super) struct Transfer<'a> {
     broker: &'a Broker,
     from: &'static str,
     to: &'static str,
+    /// A connection for messages alone, so that the answer to a question is not stuck behind them.
+    delivering: Broker,
     taking: Channel,
     /// On a connection of its own, so that acknowledgements are not stuck behind messages.
     publishing: Broker,
@@ -49,18 +54,20 @@ impl<'a> Transfer<'a> {
         let mut publishing = broker.sibling("customer-service: rebuild-queue messages");
         let (publisher, frame_max) = publishing.channel().await?;
         in_time("answer", publisher.confirm()).await?;
-        let taking = broker.another_channel().await?;
+        let mut delivering = broker.sibling("customer-service: rebuild-queue deliveries");
+        let (taking, _) = delivering.channel().await?;
         ask(&format!("queue {from} can't be consumed"), taking.consume(from, PREFETCH)).await?;
         let room = frame_max.saturating_sub(FRAME_OVERHEAD);
         let (moved, heard) = (0, Instant::now());
-        Ok(Self { broker, from, to, taking, publishing, publisher, room, moved, heard })
+        Ok(Self { broker, from, to, delivering, taking, publishing, publisher, room, moved, heard })
     }
 
     /// Moves messages until there are none, and nothing has come for a while.
     ///
     /// # Errors
-    /// When one can't be moved, or another consumer has some of them.
+    /// When one can't be moved, another consumer has some of them, or the broker does not tell how many there are.
     pub(super) async fn empty(&mut self) -> Result<(), String> {
+        let mut untold = 0;
         loop {
             if let Ok(arrived) =
                 timeout(QUIET, self.taking.deliveries(PREFETCH.into(), BATCH_BYTES)).await
@@ -73,19 +80,29 @@ impl<'a> Transfer<'a> {
             let Some(depth) = depth(self.broker, from).await? else {
                 return Err(format!("somebody has deleted {from}"));
             };
-            if depth.consumers > 1 {
-                return Err(format!(
-                    "another consumer takes messages from {from}: stop all consumers, then run this again"
-                ));
-            }
-            if depth.messages == 0 && !self.taking.is_receiving() {
-                return Ok(());
+            // This run is a consumer itself. While a quorum queue has no leader, the broker says that there are neither messages nor consumers.
+            match depth.consumers {
+                0 if untold == UNTOLD => {
+                    return Err(format!(
+                        "the broker does not tell what {from} holds: has it no leader? Run this again when it has"
+                    ));
+                }
+                0 => untold += 1,
+                1 if depth.messages == 0 && !self.taking.is_receiving() => return Ok(()),
+                1 => (),
+                _ => {
+                    return Err(format!(
+                        "another consumer takes messages from {from}: stop all consumers, then run this again"
+                    ));
+                }
             }
         }
     }
 
     /// Deletes the queue that was emptied, and moves what came to it in the last moment: the broker delivers that before it ends the consumer.
     pub(super) async fn delete(mut self) -> Result<(), String> {
+        // It may be long since somebody looked: what is told to people waits for whoever reads it.
+        self.empty().await?;
         let channel = self.broker.another_channel().await?;
         ask(&format!("queue {} can't be deleted", self.from), channel.delete_queue(self.from))
             .await?;
@@ -96,13 +113,17 @@ impl<'a> Transfer<'a> {
             self.send(&arrived).await?;
         }
         self.publishing.close().await;
+        self.delivering.close().await;
         Ok(())
     }
 
     async fn pass_on(&mut self, messages: &[Delivery]) -> Result<(), String> {
         self.send(messages).await?;
-        let tags: Vec<u64> = messages.iter().map(|message| message.envelope.tag).collect();
-        in_time("take an answer", self.taking.acknowledge(&tags)).await?;
+        // In one word: of many, a broker forgets some when the channel is closed after them.
+        if let Some(newest) = messages.last() {
+            let all = self.taking.acknowledge_up_to(newest.envelope.tag);
+            in_time("take an answer", all).await?;
+        }
         self.moved += messages.len() as u64;
         if self.heard.elapsed() > HEARD {
             self.heard = Instant::now();
