@@ -241,3 +241,12 @@ pub async fn faults(answer: Response) -> anyhow::Result<Vec<String>> {
 pub async fn count(sql: &Client, table: &str) -> anyhow::Result<i64> {
     Ok(sql.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await?.get(0))
 }
+
+/// The status of an order.
+///
+/// # Errors
+/// When there is no such order, or the database does not answer.
+pub async fn status(sql: &Client, id: &str) -> anyhow::Result<String> {
+    let query = "SELECT status FROM orders WHERE id = $1::text::uuid";
+    Ok(sql.query_one(query, &[&id]).await?.get(0))
+}

@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use futures_util::future::try_join_all;
-use pipeline_tests::authority::Authority;
 use pipeline_tests::customer_api::CustomerApi;
 use pipeline_tests::held_up::PATIENT;
 use pipeline_tests::impatient::{ask, until_waiting, waiting_for};
-use pipeline_tests::order_api::{CUSTOMER, OrderApi, count, order, problem};
+use pipeline_tests::order_api::{CUSTOMER, OrderApi, count, status};
 use pipeline_tests::outbox::eventually;
 use pipeline_tests::pipeline::{PATIENCE, connect};
 use serde_json::json;
-use stack::{Database, PostgresAccess, PostgresServer};
+use stack::Database;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
@@ -22,11 +21,6 @@ fn patient(more: &[&'static str]) -> Vec<&'static str> {
     settings[5] = "10m";
     settings.extend(more);
     settings
-}
-
-async fn status(sql: &Client, id: &str) -> anyhow::Result<String> {
-    let query = "SELECT status FROM orders WHERE id = $1::text::uuid";
-    Ok(sql.query_one(query, &[&id]).await?.get(0))
 }
 
 /// Others make, find and list orders.
@@ -182,91 +176,6 @@ async fn a_hang_up_cancels_no_other_clients_statement() -> anyhow::Result<()> {
         answers += 1;
     }
     ensure!(answers > 50, "only {answers} others");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_statement_whose_time_is_over_is_ended_and_what_became_of_it_is_known()
--> anyhow::Result<()> {
-    let settings = ["--customer-check", "off", "--database-statement-timeout", "1s"];
-    let api = OrderApi::start_with(&settings).await?;
-    let mut sql = api.sql().await?;
-    let watching = api.sql().await?;
-    let id = api.create().await?;
-    let lock = sql.transaction().await?;
-    lock.execute("SELECT FROM orders WHERE id = $1::text::uuid FOR UPDATE", &[&id]).await?;
-    problem(api.patch(&id, "processing").await?, 503).await?;
-    assert_eq!(waiting_for(&watching, "Lock").await?, 0, "it still waits");
-    lock.rollback().await?;
-    assert_eq!(status(&watching, &id).await?, "created");
-    assert_eq!(api.patch(&id, "processing").await?.status(), 200);
-    Ok(())
-}
-
-/// Cancelled, such a commit would be one on this server alone, and would be reported as done.
-#[tokio::test]
-async fn a_commit_that_waits_for_a_standby_is_never_said_to_be_done() -> anyhow::Result<()> {
-    let server = PostgresServer::start_temporary().await?;
-    let database = server.database("orders").await?;
-    let settings = ["--customer-check", "off", "--database-statement-timeout", "1s"];
-    let api = OrderApi::launch(&database.url, &settings).await?;
-    api.ready().await?;
-    let id = api.create().await?;
-    let sql = connect(&database.url).await?;
-    let standbys = async |names: &str| -> anyhow::Result<()> {
-        let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
-        sql.batch_execute(&set).await?;
-        sql.batch_execute("SELECT pg_reload_conf()").await?;
-        eventually("it is set", async || {
-            let row = sql.query_one("SHOW synchronous_standby_names", &[]).await?;
-            Ok(row.get::<_, String>(0) == names)
-        })
-        .await
-    };
-    standbys("nobody").await?;
-    problem(api.post(&order()).send().await?, 503).await?;
-    problem(api.patch(&id, "processing").await?, 503).await?;
-    // A client that hangs up does not end it either.
-    drop(ask(&api.url, "POST", "/api/orders", Some(&order())).await?);
-    assert_eq!((count(&sql, "orders").await?, status(&sql, &id).await?.as_str()), (1, "created"));
-    standbys("").await?;
-    eventually("it is committed in the end", async || {
-        Ok(count(&sql, "orders").await? >= 2 && status(&sql, &id).await? == "processing")
-    })
-    .await
-}
-
-#[tokio::test]
-async fn statements_are_cancelled_over_tls_and_through_several_hosts_as_well() -> anyhow::Result<()>
-{
-    let authority = Authority::new()?;
-    let client = authority.client()?;
-    let tls = authority.server(&["localhost"], Some(&authority))?;
-    let server = PostgresServer::start_temporary_with_tls(tls).await?;
-    let database = server.database("orders").await?;
-    let PostgresAccess { password, port } = server.access();
-    let sql = connect(&database.url).await?;
-    let (nobody, right) = (stack::free_port()?, format!("localhost:{port}"));
-    for hosts in [right.clone(), format!("localhost:{nobody},{right}")] {
-        let url = format!(
-            "postgres://postgres:{password}@{hosts}/{}?sslmode=verify-full&sslrootcert={}&sslcert={}&sslkey={}",
-            database.name,
-            authority.file(),
-            client.certificate,
-            client.key
-        );
-        let settings = ["--customer-check", "off", "--database-statement-timeout", "1s"];
-        let api = OrderApi::launch(&url, &settings).await?;
-        api.ready().await?;
-        let id = api.create().await?;
-        ensure!(!api.log().contains("pooler"), "{}", api.log());
-        let mut locking = connect(&database.url).await?;
-        let lock = locking.transaction().await?;
-        lock.execute("SELECT FROM orders WHERE id = $1::text::uuid FOR UPDATE", &[&id]).await?;
-        problem(api.patch(&id, "processing").await?, 503).await?;
-        assert_eq!(waiting_for(&sql, "Lock").await?, 0, "it still waits");
-        lock.rollback().await?;
-    }
     Ok(())
 }
 
