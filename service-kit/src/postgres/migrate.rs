@@ -128,9 +128,8 @@ pub async fn migrate_until_done(
             () = shutdown.cancelled() => return Ok(None),
             result = migrate(url, runner()) => match result {
                 Ok(report) => return Ok(Some(report)),
-                Err(error @ (MigrateError::Unreachable(_) | MigrateError::Locked(_))) => {
-                    error.to_string()
-                }
+                Err(MigrateError::Unreachable(reason)) => reason,
+                Err(error @ MigrateError::Locked(_)) => error.to_string(),
                 Err(error) => return Err(error),
             }
         };
