@@ -30,8 +30,8 @@ pub(super) struct Acknowledger {
     channel: Arc<Channel>,
     mover: Mover,
     args: IntakeArgs,
-    /// Whether a missing queue ends this channel, so that the consumer declares all queues anew. It does not for [`KEPT_FOR`] after it did, and
-    /// never where the consumer is not to declare any.
+    /// Whether the consumer closes this channel and declares its queues anew when a message finds no queue. Once in [`KEPT_FOR`] at the most, and
+    /// never with `CONSUMER_DECLARE=false`.
     pub(super) may_declare: bool,
     /// Tags of the messages that could not be moved, the oldest first.
     kept: Vec<(Instant, u64)>,

@@ -17,7 +17,7 @@ use crate::consumer::topology::{
 const BROKER: &str = "broker";
 const OBJECTS: [&str; 4] = ["exchanges", "queues", DEAD_LETTERS, RETRIES];
 
-/// What is not there and can't be declared.
+/// The remedy for an exchange or a queue that does not exist and that the consumer does not declare.
 const DECLARE: &str = "declare it, or let the consumer do so with CONSUMER_DECLARE=true";
 
 pub(super) async fn check(url: &BrokerUrl, intake: &IntakeArgs) -> Vec<Check> {
@@ -98,7 +98,7 @@ async fn look(broker: &Broker, intake: &IntakeArgs, checks: &mut Vec<Check>) -> 
     Ok(())
 }
 
-/// What is missing is no finding where the consumer declares it.
+/// The check of some exchanges or queues. A missing one is a finding only if the consumer does not declare it at its start.
 fn of_objects(
     check: &'static str,
     mut findings: Vec<Finding>,
@@ -171,7 +171,7 @@ fn found(asked: Result<(), Failure>) -> Result<Found, Failure> {
     }
 }
 
-/// What a queue holds; none where there is none, or the broker does not tell.
+/// How many messages and consumers a queue has; none when the queue does not exist or this user may not ask for it.
 async fn depth(broker: &Broker, queue: &str) -> Result<Option<Depth>, String> {
     let channel = broker.another_channel().await?;
     in_time("answer", async {

@@ -1,4 +1,4 @@
-//! What a check says.
+//! The results of `consumer check`, as text and as JSON.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::consumer::terminal::plain;
 pub(super) struct Check {
     check: &'static str,
     state: State,
-    /// What there is to say when nothing is wrong.
+    /// The sentence that is printed when there are no findings, such as how many messages wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
