@@ -1,6 +1,6 @@
 -- Two roles that may do what their work takes and nothing else: customer_api for the API, customer_consumer for the consumer. Run it
 -- in the customer database after `customer-service migrate`, as a superuser or as the owner of the database and its tables (who needs
--- CREATEROLE while the roles don't exist yet), and start both as these roles with MIGRATE_ON_START=false. Running it again does no harm:
+-- CREATEROLE while the roles don't exist yet), and start both as these roles with MIGRATE_ON_START=false. Running it again sets its rights and limits anew:
 --
 --     customer-service roles | psql "$DATABASE_URL" -v ON_ERROR_STOP=1 --single-transaction
 --

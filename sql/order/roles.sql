@@ -1,6 +1,6 @@
 -- order_service: a role that may do what the order service's work takes and nothing else. Run it in the order database after
 -- `order-service migrate`, as a superuser or as the owner of the database and its tables (who needs CREATEROLE while the role
--- doesn't exist yet), and start the order service as that role with MIGRATE_ON_START=false. Running it again does no harm:
+-- doesn't exist yet), and start the order service as that role with MIGRATE_ON_START=false. Running it again sets its rights and limits anew:
 --
 --     order-service roles | psql "$DATABASE_URL" -v ON_ERROR_STOP=1 --single-transaction
 --
