@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::HostPort;
 use crate::health::{Health, Status};
-use crate::http::{Limits, serve_within};
+use crate::http::{Limits, frame_operations, serve_within};
 use crate::telemetry;
 
 /// Few ask here, and none of them for long.
@@ -86,7 +86,7 @@ pub async fn serve(
         .at("/metrics", get(metrics))
         .data(health)
         .data(Stopping(shutdown))
-        .map_to_response();
+        .around(frame_operations);
     // Histograms keep their samples until they are folded into buckets: do so also when nobody scrapes.
     let upkeep = async {
         let mut ticks = tokio::time::interval(Duration::from_secs(5));

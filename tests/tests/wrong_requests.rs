@@ -140,6 +140,26 @@ async fn what_is_no_call_ignores_query_parameters() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn the_operations_port_has_ids_and_problems_too() -> anyhow::Result<()> {
+    let api = OrderApi::start().await?;
+    for (method, path, status) in [
+        (Method::GET, "/livez", 200),
+        (Method::GET, "/nothing", 404),
+        (Method::POST, "/livez", 405),
+    ] {
+        let asked = api.http.request(method, format!("{}{path}", api.ops_url));
+        let answer = asked.header("x-request-id", "mine").send().await?;
+        assert_eq!(answer.status(), status, "{path}");
+        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(header("x-request-id"), Some("mine"), "{path}");
+        assert_eq!(header("allow"), (status == 405).then_some("GET, HEAD"), "{path}");
+        let is_problem = header("content-type") == Some("application/problem+json");
+        assert_eq!(is_problem, status >= 400, "{path}: {:?}", header("content-type"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_cursor_is_a_position_whoever_was_there() -> anyhow::Result<()> {
     let api = OrderApi::start().await?;
     let database = stack::shared().await?.database("customers").await?;

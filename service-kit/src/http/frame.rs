@@ -16,6 +16,9 @@ use super::problem::{CONTENT_TYPE, Cause, Problem};
 use super::request_id::{HEADER, RequestId};
 use super::traced::{Traced, shortened};
 
+/// The methods of what can only be read.
+const READS: &str = "GET, HEAD";
+
 /// What is known about a route.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -155,7 +158,7 @@ impl<E: Endpoint<Output = Response>> Frame<E> {
         if status == StatusCode::METHOD_NOT_ALLOWED {
             let allow = pattern
                 .and_then(|pattern| self.call_of(pattern))
-                .map_or("GET, HEAD", |call| call.allow.as_str());
+                .map_or(READS, |call| call.allow.as_str());
             if let Ok(allow) = HeaderValue::from_str(allow) {
                 problem = problem.header(header::ALLOW, allow);
             }
@@ -166,6 +169,24 @@ impl<E: Endpoint<Output = Response>> Frame<E> {
         }
         instead(&response, problem)
     }
+}
+
+/// What the operations port has of a frame: the request's id in each answer, and errors of the framework's own as problems.
+/// Without log span, trace and metrics: probes come all the time.
+pub(crate) async fn frame_operations(
+    inner: impl Endpoint<Output = Response>,
+    request: Request,
+) -> poem::Result<Response> {
+    let id = RequestId::of(&request);
+    let mut response = inner.call(request).await.unwrap_or_else(|error| {
+        let mut problem = Problem::new(error.status(), detail(error.status()));
+        if error.status() == StatusCode::METHOD_NOT_ALLOWED {
+            problem = problem.header(header::ALLOW, HeaderValue::from_static(READS));
+        }
+        problem.into_response()
+    });
+    response.headers_mut().insert(HEADER, id.header());
+    Ok(response)
 }
 
 /// A problem in the place of `response`, of the same route.

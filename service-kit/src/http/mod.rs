@@ -95,6 +95,7 @@ mod visible;
 pub use answer::JsonAnswer;
 pub use app::{api, app};
 pub use fields::Fields;
+pub(crate) use frame::frame_operations;
 pub use json::{FromJson, Json};
 pub use parameters::{NoParameters, Parameters};
 pub use payload::{FromBody, JsonBody};
