@@ -20,6 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::answer_body::AnswerBody;
+use super::linger;
 use super::memory::Held;
 use super::metrics::{self, Closed, NO_ROUTE, Unanswered};
 use super::problem::Problem;
@@ -137,8 +138,7 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
         request.set_data(Arc::clone(&self.progress));
         let mut response = self.answer(request).await;
         let held = response.extensions_mut().remove::<Held>();
-        let body_was_read = self.progress.answered(held);
-        if has_body && !body_was_read {
+        if self.progress.answered(has_body, held) {
             // What is left of the body would stand before the next request; and hyper must not see that one before the answer is sent.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -183,6 +183,11 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
                 metrics::closed(Closed::SlowHeaders);
                 rejection::send(tcp, &rejection::of_slow_headers(self.headers)).await;
             }
+            (End::Done, _) if self.progress.body_is_left() => {
+                if let Err(error) = linger::close(tcp).await {
+                    tracing::debug!(%error, "an answer was perhaps not read");
+                }
+            }
             (End::Done, _) | (End::Overdue(_), Place::Served(_)) => {}
         }
     }
@@ -199,9 +204,52 @@ fn set_options(tcp: &TcpStream) -> std::io::Result<()> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use poem::EndpointExt as _;
+    use poem::endpoint::make_sync;
+    use poem::http::StatusCode;
+    use tokio::io::{AsyncWriteExt as _, Interest};
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::http::serve::Limits;
+    use crate::http::slots::Slots;
+
+    #[tokio::test]
+    async fn a_request_whose_client_has_gone_does_not_begin_and_is_counted() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let _recorded = ::metrics::set_default_local_recorder(&recorder);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let mut client = TcpStream::connect(address).await.expect("connected");
+        client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("sent");
+        drop(client);
+        let (accepted, remote) = listener.accept().await.expect("accepted");
+        // The system may tell of the request before it tells of the end.
+        while !accepted.ready(Interest::READABLE).await.expect("readable").is_read_closed() {
+            tokio::task::yield_now().await;
+        }
+        let begun = Arc::new(AtomicBool::new(false));
+        let begins = Arc::clone(&begun);
+        let app = make_sync(move |_| {
+            begins.store(true, Ordering::Relaxed);
+            StatusCode::OK.into_response()
+        });
+        let limits = Limits::new(1).times;
+        let (slot, progress) = Slots::new(1).take(limits).await.expect("a slot");
+        let connection = Connection {
+            app: Arc::new(app.map_to_response()),
+            place: Place::Served(slot),
+            addresses: (LocalAddr(address.into()), RemoteAddr(remote.into())),
+            progress,
+            headers: limits.headers,
+        };
+        connection.drive(accepted, CancellationToken::new()).await;
+        assert!(!begun.load(Ordering::Relaxed), "nobody would be told");
+        let told = recorder.handle().render();
+        assert!(told.contains("http_requests_abandoned_total{route=\"none\"} 1"), "{told}");
+    }
 
     #[tokio::test]
     async fn the_system_keeps_little_for_a_client_and_not_for_long() {

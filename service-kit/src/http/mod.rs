@@ -10,7 +10,8 @@
 //! | [`documents`] | Swagger UI and the OpenAPI document |
 //! | [`serve`] | the listener: bounded connections, graceful stop |
 //! | `slots`, `connection`, `stream`, `progress` | who is closed to make room; one connection, its time limits, and how far it is |
-//! | `rejection`, `memory`, `answer_body` | answers to what is no request; what large answers may take, and when they are sent |
+//! | `rejection`, `linger` | answers to what is no request; a close that loses no answer |
+//! | `memory`, `answer_body` | what large answers may take, and when they are sent |
 //!
 //! An operation takes [`JsonBody<T>`](JsonBody), [`Parameters`] or [`NoParameters`], with [`Unparsed`](parameters::Unparsed) ones for the document, and
 //! answers `Result<_, Refused<S>>`, where `S` lists the statuses that its document shall name:
@@ -74,6 +75,7 @@ pub mod documents;
 pub mod fields;
 mod frame;
 pub mod json;
+mod linger;
 mod memory;
 mod metrics;
 mod number;

@@ -59,6 +59,8 @@ struct State {
     held: Option<Held>,
     /// The application has read the body of the request to its end.
     body_was_read: bool,
+    /// Some of the last request's body was not read when its answer was there.
+    body_is_left: bool,
     /// When the server began to stop.
     stopping: Option<Instant>,
 }
@@ -83,6 +85,7 @@ impl Progress {
             answer_is_whole: false,
             held: None,
             body_was_read: false,
+            body_is_left: false,
             stopping: None,
         };
         Self { limits, state: Mutex::new(state), given_up: CancellationToken::new() }
@@ -113,16 +116,22 @@ impl Progress {
         self.lock().body_was_read = true;
     }
 
-    /// hyper is given the application's answer, which takes the memory `held`. Returns whether the application had read the
-    /// request's body to its end.
-    pub(super) fn answered(&self, held: Option<Held>) -> bool {
+    /// hyper is given the application's answer, which takes the memory `held`. Returns whether the request has a body that the
+    /// application has not read to its end.
+    pub(super) fn answered(&self, has_body: bool, held: Option<Held>) -> bool {
         let mut state = self.lock();
         state.enter(Phase::Answering);
         state.taken_at = state.since;
         state.taken = 0;
         state.answer_is_whole = false;
         state.held = held;
-        state.body_was_read
+        state.body_is_left = has_body && !state.body_was_read;
+        state.body_is_left
+    }
+
+    /// Whether some of the last request's body was not read when its answer was there.
+    pub(super) fn body_is_left(&self) -> bool {
+        self.lock().body_is_left
     }
 
     /// hyper has all of the answer's body.

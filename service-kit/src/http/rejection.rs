@@ -6,18 +6,15 @@ use poem::http::StatusCode;
 use time::OffsetDateTime;
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use super::linger;
 use super::problem::{CONTENT_TYPE, Problem};
 use super::request_id::{HEADER, RequestId};
 
-/// How long sending the answer may take, and reading what the client still sends.
+/// How long sending the answer may take.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// How many bytes of the client's are read and thrown away after the answer: a system that has to drop some resets the
-/// connection, and the client might never see the answer.
-const DRAIN: usize = 256 * 1024;
 
 /// The date as HTTP writes it: [RFC 9110, section 5.6.7](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7).
 const DATE: StaticFormatDescription = format_description!(
@@ -46,20 +43,14 @@ pub(super) fn of_slow_headers(limit: Duration) -> Problem {
 pub(super) async fn send(mut tcp: TcpStream, problem: &Problem) {
     let id = RequestId::new();
     let status = problem.status().as_u16();
-    let told = async {
-        tcp.write_all(answer(problem, &id).as_bytes()).await?;
-        tcp.shutdown().await?;
-        let (mut bytes, mut drained) = (vec![0; 4096], 0);
-        while drained < DRAIN {
-            match tcp.read(&mut bytes).await? {
-                0 => break,
-                length => drained += length,
-            }
-        }
-        std::io::Result::Ok(())
-    };
     tracing::debug!(target: "access", request_id = %id, status, "refused what is no request");
-    if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, told).await {
+    let text = answer(problem, &id);
+    let told = match tokio::time::timeout(PATIENCE, tcp.write_all(text.as_bytes())).await {
+        Ok(Ok(())) => linger::close(tcp).await,
+        Ok(Err(error)) => Err(error),
+        Err(late) => Err(late.into()),
+    };
+    if let Err(error) = told {
         tracing::debug!(request_id = %id, %error, "a refusal was not read");
     }
 }

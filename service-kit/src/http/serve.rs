@@ -3,14 +3,16 @@
 //! The framework's own server sets no limit on reading headers, none on connections, and spins when the process runs
 //! out of file descriptors; so the connections are driven here.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Endpoint, Response};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +25,12 @@ use super::slots::Slots;
 
 /// How many connections over the limit are told so at once; any more are closed without a word.
 const TURNED_AWAY: usize = 32;
+
+/// How long connections that come without a pause are still accepted after the stop.
+const LAST_ACCEPTED: Duration = Duration::from_millis(500);
+
+/// After so long without a connection, none waits to be accepted, and the last one has had time to send its request.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// How long a connection that is turned away may take.
 const TURNED_AWAY_LIMITS: TimeLimits = TimeLimits {
@@ -101,63 +109,104 @@ pub(crate) async fn serve_within(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     metrics::describe_connections();
-    let local = listener.local_addr()?;
-    let app = Arc::new(app);
-    let mut slots = Slots::new(limits.connections);
-    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
-    let connections = TaskTracker::new();
-    let (closing, end) = (CancellationToken::new(), CancellationToken::new());
+    let mut port = Port::new(limits, app, &listener)?;
     let mut stop = std::pin::pin!(stop);
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             () = &mut stop => break,
-            accepted = listener.accept() => accepted,
-        };
+            accepted = listener.accept() => port.admit(accepted).await,
+        }
+    }
+    // Those who have connected already would be reset.
+    let last = Instant::now() + LAST_ACCEPTED;
+    while Instant::now() < last
+        && let Ok(accepted) = tokio::time::timeout(QUIET, listener.accept()).await
+    {
+        port.admit(accepted).await;
+    }
+    drop(listener);
+    port.close(grace).await;
+    Ok(())
+}
+
+/// The connections of a listener.
+struct Port<E> {
+    limits: Limits,
+    local: SocketAddr,
+    app: Arc<E>,
+    slots: Slots,
+    turned_away: Arc<Semaphore>,
+    connections: TaskTracker,
+    /// Cancelled when connections are to come to their end.
+    closing: CancellationToken,
+    /// Cancelled when they are cut off.
+    end: CancellationToken,
+}
+
+impl<E: Endpoint<Output = Response> + 'static> Port<E> {
+    fn new(limits: Limits, app: E, listener: &TcpListener) -> std::io::Result<Self> {
+        Ok(Self {
+            limits,
+            local: listener.local_addr()?,
+            app: Arc::new(app),
+            slots: Slots::new(limits.connections),
+            turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
+            connections: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            end: CancellationToken::new(),
+        })
+    }
+
+    /// Serves a connection in a task of its own, or turns it away.
+    async fn admit(&mut self, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
         let (stream, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "can't accept a connection");
                 // Out of file descriptors, most likely: give others time to close.
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
+                return;
             }
         };
-        let (place, progress) = if let Some((slot, progress)) = slots.take(limits.times).await {
-            (Place::Served(slot), progress)
-        } else {
-            let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() else {
-                metrics::closed(Closed::Unanswered);
-                continue;
+        let (place, progress) =
+            if let Some((slot, progress)) = self.slots.take(self.limits.times).await {
+                (Place::Served(slot), progress)
+            } else {
+                let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() else {
+                    metrics::closed(Closed::Unanswered);
+                    return;
+                };
+                (Place::TurnedAway(permit), Arc::new(Progress::new(TURNED_AWAY_LIMITS)))
             };
-            (Place::TurnedAway(permit), Arc::new(Progress::new(TURNED_AWAY_LIMITS)))
-        };
         let connection = Connection {
-            app: Arc::clone(&app),
+            app: Arc::clone(&self.app),
             place,
-            addresses: (LocalAddr(local.into()), RemoteAddr(remote.into())),
+            addresses: (LocalAddr(self.local.into()), RemoteAddr(remote.into())),
             progress,
-            headers: limits.times.headers,
+            headers: self.limits.times.headers,
         };
-        let (closing, end) = (closing.clone(), end.clone());
-        connections.spawn(async move {
+        let (closing, end) = (self.closing.clone(), self.end.clone());
+        self.connections.spawn(async move {
             tokio::select! {
                 () = connection.drive(stream, closing) => (),
                 () = end.cancelled() => (),
             }
         });
     }
-    drop(listener);
-    closing.cancel();
-    connections.close();
-    if tokio::time::timeout(grace, connections.wait()).await.is_err() {
-        tracing::warn!(
-            connections = connections.len(),
-            "requests were still in flight after the grace time: closing their connections"
-        );
-        end.cancel();
-        connections.wait().await;
+
+    /// Answers what is under way, for at most `grace`.
+    async fn close(self, grace: Duration) {
+        self.connections.close();
+        self.closing.cancel();
+        if tokio::time::timeout(grace, self.connections.wait()).await.is_err() {
+            tracing::warn!(
+                connections = self.connections.len(),
+                "requests were still in flight after the grace time: closing their connections"
+            );
+            self.end.cancel();
+            self.connections.wait().await;
+        }
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ async fn each_phase_has_its_limit() {
     assert!(progress.called());
     pass(&progress, 1000);
     assert_eq!(left(&progress), None);
-    progress.answered(None);
+    progress.answered(false, None);
     assert_eq!(left(&progress), Some(20.0));
     progress.answer_is_whole();
     progress.flushed();
@@ -48,7 +48,7 @@ async fn each_phase_has_its_limit() {
 async fn an_answer_must_be_read_steadily_and_at_some_rate() {
     let progress = Progress::new(LIMITS);
     assert!(progress.called());
-    progress.answered(None);
+    progress.answered(false, None);
     for _ in 0..100 {
         pass(&progress, 1);
         assert!(left(&progress).is_some_and(|left| left > 1.0), "100 kB a second are fine");
@@ -56,7 +56,7 @@ async fn an_answer_must_be_read_steadily_and_at_some_rate() {
     }
     pass(&progress, 21);
     assert_eq!(left(&progress), Some(-1.0), "silence is not");
-    progress.answered(None);
+    progress.answered(false, None);
     for _ in 0..29 {
         pass(&progress, 1);
         progress.sent(1);
@@ -72,7 +72,7 @@ async fn only_one_who_is_idle_is_given_up_and_reads_no_more() {
     progress.received();
     assert!(!progress.give_up() && progress.idle_since().is_none());
     assert!(progress.called());
-    progress.answered(None);
+    progress.answered(false, None);
     assert!(!progress.give_up());
     progress.answer_is_whole();
     progress.flushed();
@@ -90,7 +90,7 @@ async fn a_stop_waits_for_answers_and_hardly_for_questions() {
     assert!(progress.deadline().is_some_and(|deadline| deadline <= Instant::now() + LAST_CALL));
     assert!(progress.called());
     assert_eq!(left(&progress), None);
-    progress.answered(None);
+    progress.answered(false, None);
     assert_eq!(left(&progress), Some(20.0));
 }
 

@@ -254,3 +254,40 @@ async fn a_stop_sends_answers_to_their_end_and_waits_for_no_half_request() {
     assert_eq!(body.len(), LARGE);
     timeout(PATIENCE, port.serving).await.expect("in time").expect("no panic").expect("no error");
 }
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_the_body_arrives() {
+    for (expected, is_full) in [("HTTP/1.1 200", false), ("HTTP/1.1 503", true)] {
+        let port = Port::open(limits(1)).await;
+        let _busy = if is_full { Some(port.busy().await) } else { None };
+        let mut stream = port.connect().await;
+        // The client can send all of it only if somebody reads it.
+        socket2::SockRef::from(&stream).set_send_buffer_size(4096).expect("set");
+        let head = "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 900000\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all("x".repeat(900_000).as_bytes()).await.expect("sent");
+        let told = rest(&mut stream).await;
+        assert!(told.starts_with(expected) && told.contains("connection: close\r\n"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_connected_before_the_stop_is_answered() {
+    let port = Port::open(limits(100)).await;
+    // Nothing is accepted meanwhile: the test and the port share one thread.
+    let connected: Vec<_> = (0..50)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(port.address).expect("connected");
+            std::io::Write::write_all(&mut stream, get("/").as_bytes()).expect("sent");
+            stream.set_nonblocking(true).expect("set");
+            stream
+        })
+        .collect();
+    port.shutdown.cancel();
+    for stream in connected {
+        let mut stream = TcpStream::from_std(stream).expect("a stream");
+        assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200"));
+    }
+    timeout(PATIENCE, port.serving).await.expect("in time").expect("no panic").expect("no error");
+}
