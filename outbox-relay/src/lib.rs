@@ -4,7 +4,7 @@
 //!
 //! | file | step |
 //! |---|---|
-//! | `lookout` | where and when to look for pending rows: `horizon` (which ids may still appear), `pace` (how often) |
+//! | `poll` | which rows are pending: `scanner` (where and when to read), `watermark` (which ids may still appear), `interval` (how often) |
 //! | `queue` | which of them may be sent now, and which wait behind another of their aggregate |
 //! | `flight` | which go into the next window (after a confirm timeout few: `slow_start`), and which go `apart`; `load` gets their contents, each a `claim` |
 //! | `publish` | a `window` of them, sent and then confirmed, one `verdict` each; `isolate` finds a message that makes the broker close the channel, `refusals` says what follows from that |
@@ -34,16 +34,14 @@ mod flight;
 mod headers;
 mod help;
 mod hidden;
-mod horizon;
 mod inspector;
 mod isolate;
 mod lanes;
 mod link;
 mod load;
-mod lookout;
 mod measure;
 mod message;
-mod pace;
+mod poll;
 mod prune;
 mod publish;
 mod queries;

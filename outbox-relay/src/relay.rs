@@ -5,6 +5,8 @@ mod run;
 mod take_up;
 mod turn;
 
+use std::time::Instant;
+
 use service_kit::backoff::Backoff;
 use service_kit::health::{Health, Need};
 use tokio::task::JoinSet;
@@ -19,8 +21,8 @@ use crate::flight::Flight;
 use crate::inspector::{Inspector, Scope};
 use crate::lanes::{LaneSet, Lanes};
 use crate::link::Link;
-use crate::lookout::Lookout;
 use crate::measure;
+use crate::poll::Scanner;
 use crate::publish::Published;
 use crate::queries::Holding;
 use crate::queue::{Place, Queue};
@@ -68,7 +70,8 @@ pub struct Relay {
     broker: Link<Broker>,
     lanes: Lanes,
     acknowledgements: Acknowledgements,
-    lookout: Lookout,
+    scanner: Scanner,
+    holding: Holding,
     queue: Queue,
     inspector: Inspector,
     tasks: JoinSet<Done>,
@@ -105,7 +108,8 @@ impl Relay {
             broker: Link::new(broker),
             lanes: Lanes::default(),
             acknowledgements: Acknowledgements::default(),
-            lookout: Lookout::new(args, holding),
+            scanner: Scanner::new(args, Instant::now()),
+            holding,
             queue: Queue::new(ordered),
             inspector: Inspector::new(config.clone(), holding),
             tasks: JoinSet::new(),
@@ -143,14 +147,14 @@ impl Relay {
                 Outcome::Unavailable
             }
         };
-        let (lanes, end) = (self.lanes.open(), self.lookout.passed());
+        let (lanes, end) = (self.lanes.open(), self.scanner.low_watermark());
         self.inspector.keep_to(Scope { lanes, end });
         if settled { Outcome::Worked } else { outcome }
     }
 
     /// The sweep has found these.
     fn suspect(&mut self, places: &[Place]) {
-        self.lookout.suspect(places, self.lanes.open(), &self.queue);
+        self.scanner.suspect(places, self.lanes.open(), &self.queue);
     }
 
     fn notice_losses(&mut self) {
@@ -205,7 +209,7 @@ impl Relay {
         self.lanes = Lanes::default();
         self.acknowledgements.lose_session();
         keep_lanes(LaneSet::default(), &mut self.queue, &mut self.settling);
-        self.lookout.forget();
+        self.scanner.forget(Instant::now());
         self.is_catching_up = true;
     }
 }

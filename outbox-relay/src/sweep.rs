@@ -1,5 +1,5 @@
 //! The sweep: looks through the whole table, from below any id, for events that are pending though they have been passed. It finds what
-//! the horizon can't know of: ids that were chosen by hand or copied, a sequence that was set back, a row that a person has made pending
+//! the watermark can't know of: ids that were chosen by hand or copied, a sequence that was set back, a row that a person has made pending
 //! again. It takes two hundredths of the time at the most: it is frequent where it costs nothing, and rare beside millions of dead index
 //! entries.
 

@@ -5,8 +5,8 @@ use tokio_postgres::{Error, Row};
 
 use super::InspectStatements;
 use crate::database::{Database, DatabaseError, Session};
-use crate::horizon::OpenTransaction;
 use crate::lanes::LaneSet;
+use crate::poll::OpenTransaction;
 use crate::queue::Place;
 
 /// Which events hold back those behind them.

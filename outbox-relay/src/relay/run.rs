@@ -26,7 +26,7 @@ impl Relay {
     async fn pause(&mut self, outcome: Outcome, stop: &CancellationToken) {
         let own = match outcome {
             Outcome::Worked => return,
-            Outcome::Busy | Outcome::Idle => self.lookout.next(&self.queue),
+            Outcome::Busy | Outcome::Idle => self.scanner.due_at(&self.queue, Instant::now()),
             Outcome::StandingBy | Outcome::Unavailable => Instant::now() + RECHECK,
         };
         let others =

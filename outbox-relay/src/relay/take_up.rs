@@ -1,6 +1,7 @@
 //! What the relay makes of what has ended since its last turn: windows that are published, outcomes that are noted.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::task::JoinError;
 
@@ -137,7 +138,7 @@ impl Relay {
     fn ended(&mut self, mut settled: Settled) -> bool {
         self.settling.ended(&mut settled);
         if settled.freed {
-            self.lookout.start_over();
+            self.scanner.start_over(Instant::now());
         }
         match settled.result {
             Ok(()) => self.reopening.reset(),

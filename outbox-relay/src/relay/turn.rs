@@ -8,8 +8,8 @@ use super::{Outcome, Relay, keep_lanes};
 use crate::config::Config;
 use crate::database::DatabaseError;
 use crate::lanes::LaneSet;
-use crate::lookout::Looked;
 use crate::measure;
+use crate::poll::{ScanOutcome, poll};
 use crate::queries;
 use crate::queue::Queue;
 use crate::settling::Settling;
@@ -29,7 +29,7 @@ impl Relay {
             keep_lanes(LaneSet::default(), &mut self.queue, &mut self.settling);
             self.flight.forget_ahead();
             self.lanes.leave(database, busy).await?;
-            self.lookout.forget();
+            self.scanner.forget(Instant::now());
             self.works();
             return Ok(
                 self.stands("can't publish: the broker can't be reached", Outcome::Unavailable)
@@ -43,7 +43,7 @@ impl Relay {
             let unsettled = queries::load_unsettled(database, taken).await?;
             self.settling.unsettled.add_noted(unsettled);
             hold_unsettled(taken, &self.config, &self.settling, &mut self.queue);
-            self.lookout.start_over();
+            self.scanner.start_over(Instant::now());
         }
         if self.lanes.is_leaving() {
             keep_lanes(self.lanes.open(), &mut self.queue, &mut self.settling);
@@ -75,12 +75,14 @@ impl Relay {
         measure::lanes(lanes);
         self.health.note("relay", format!("publishing, {lanes} of 64 lanes"));
         let begun = Instant::now();
-        let looked = match self.lookout.look(database, self.lanes.open(), &mut self.queue).await {
+        let lanes = self.lanes.open();
+        let polled = poll(&mut self.scanner, database, self.holding, lanes, &mut self.queue).await;
+        let polled = match polled {
             Err(error) if error.is_given_up() => return Ok(self.give_up_looking(&error)),
-            looked => looked?,
+            polled => polled?,
         };
         measure::polled(begun.elapsed());
-        if looked == Looked::Replaced {
+        if polled == ScanOutcome::Replaced {
             self.flight.forget_ahead();
             // Their rows may be the same in another file, or gone.
             hold_unsettled(self.lanes.open(), &self.config, &self.settling, &mut self.queue);
@@ -90,7 +92,7 @@ impl Relay {
         if let (Some(database), Some(broker)) = (self.database.get(), self.broker.get()) {
             self.flight.begin(&mut self.queue, database, broker, &mut self.tasks).await?;
         }
-        if self.queue.is_empty() && self.settling.is_done() && looked == Looked::Nothing {
+        if self.queue.is_empty() && self.settling.is_done() && polled == ScanOutcome::Nothing {
             self.broker.works();
             return Ok(Outcome::Idle);
         }
@@ -103,7 +105,7 @@ impl Relay {
         self.queue.resume(self.lanes.open());
         hold_unsettled(self.lanes.open(), &self.config, &self.settling, &mut self.queue);
         self.flight.forget_ahead();
-        self.lookout.forget();
+        self.scanner.forget(Instant::now());
         self.database.hindered(&error.to_string());
         Outcome::Unavailable
     }

@@ -56,7 +56,7 @@ impl World {
             self.late.insert(id);
         }
         self.rows(key).insert(id, Row::New);
-        // What the horizon promises.
+        // What the watermark promises.
         self.cursor = self.cursor.min(id - 1);
     }
 

@@ -1,0 +1,80 @@
+//! Reads pending events from the outbox into the queue.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`scanner`] | which rows to read next |
+//! | [`watermark`] | the id below which no new row can appear |
+//! | [`interval`] | how often to scan for new events |
+
+mod interval;
+mod scanner;
+mod watermark;
+
+use std::time::Instant;
+
+use crate::database::{Database, DatabaseError};
+use crate::lanes::LaneSet;
+use crate::measure;
+use crate::queries::{self, Holding};
+use crate::queue::Queue;
+use scanner::{Rows, SLICE, Scan};
+
+pub(crate) use scanner::{ScanOutcome, Scanner};
+pub(crate) use watermark::OpenTransaction;
+
+/// Failed events that one scan reads.
+const RETRIES: i64 = 1000;
+
+/// Runs every scan that is due, and queues the events of `lanes` that it finds.
+///
+/// # Errors
+/// When the table can't be read; [`Scanner::forget`] has to follow.
+pub(crate) async fn poll(
+    scanner: &mut Scanner,
+    database: &Database,
+    holding: Holding,
+    lanes: LaneSet,
+    queue: &mut Queue,
+) -> Result<ScanOutcome, DatabaseError> {
+    while let Some(scan) = scanner.next_scan(queue, Instant::now()) {
+        let rows = read(&scan, database, holding, lanes).await?;
+        measure::looked(match &rows {
+            Rows::Events(places) => places.len(),
+            Rows::Slice(_, seen) => usize::try_from(seen.rows).unwrap_or(usize::MAX),
+        });
+        scanner.apply(&scan, rows, lanes, queue, Instant::now());
+    }
+    Ok(scanner.outcome())
+}
+
+async fn read(
+    scan: &Scan,
+    database: &Database,
+    holding: Holding,
+    lanes: LaneSet,
+) -> Result<Rows, DatabaseError> {
+    Ok(match scan {
+        Scan::Successors { keys, ids } => {
+            let most = i64::try_from(Queue::LINE).unwrap_or(i64::MAX);
+            let stuck_holds = holding.stuck_holds;
+            Rows::Events(queries::look_behind(database, keys, ids, most, stuck_holds).await?)
+        }
+        Scan::DueRetries => {
+            Rows::Events(queries::look_due(database, lanes, RETRIES, holding).await?)
+        }
+        Scan::New { above, open, lists_writers } => {
+            let look = queries::look_ahead(database, *above, open, lanes, SLICE, holding);
+            if *lists_writers {
+                // Sent one after the other and answered in one go: the transactions are listed before the scan begins.
+                let (writers, seen) = tokio::join!(queries::watch_writers(database), look);
+                Rows::Slice(Some(writers?), seen?)
+            } else {
+                Rows::Slice(None, look.await?)
+            }
+        }
+        Scan::Suspects { above, .. } => {
+            let seen = queries::look_ahead(database, *above, &[], lanes, SLICE, holding);
+            Rows::Slice(None, seen.await?)
+        }
+    })
+}
