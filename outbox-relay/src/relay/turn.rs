@@ -7,7 +7,7 @@ use service_kit::health::Health;
 use super::{Outcome, Relay, keep_lanes};
 use crate::config::Config;
 use crate::database::DatabaseError;
-use crate::lanes::LaneSet;
+use crate::lanes::{self, LaneSet};
 use crate::measure;
 use crate::poll::{ScanOutcome, poll};
 use crate::queries;
@@ -28,7 +28,7 @@ impl Relay {
             // Another relay may be able to reach the broker.
             keep_lanes(LaneSet::default(), &mut self.queue, &mut self.settling);
             self.flight.forget_ahead();
-            self.lanes.leave(database, busy).await?;
+            lanes::release_all(&mut self.lanes, database, busy).await?;
             self.scanner.forget(Instant::now());
             self.works();
             return Ok(
@@ -36,7 +36,7 @@ impl Relay {
             );
         };
         let is_blocked = broker.is_blocked();
-        let taken = self.lanes.share(database).await?;
+        let taken = lanes::share(&mut self.lanes, database).await?;
         if !taken.is_empty() {
             self.queue.resume(taken);
             // Before the first look, so that nothing is sent again that is known to be published.
@@ -48,7 +48,7 @@ impl Relay {
         if self.lanes.is_leaving() {
             keep_lanes(self.lanes.open(), &mut self.queue, &mut self.settling);
             self.flight.forget_ahead();
-            self.lanes.hand_over(database, busy).await?;
+            lanes::release_idle(&mut self.lanes, database, busy).await?;
         }
         if is_blocked {
             // It may be for long, and people may change what was loaded.

@@ -6,8 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::database::{Database, DatabaseError};
-use crate::queries;
+mod locks;
+
+pub(crate) use locks::{release_all, release_idle, share};
 
 /// How often a relay looks who is at work.
 const EVERY: Duration = Duration::from_millis(500);
@@ -96,6 +97,10 @@ fn some(set: u64, count: u32, first: u32) -> u64 {
     kept.rotate_left(first)
 }
 
+/// The session lost locks that it had taken.
+#[derive(Debug, PartialEq, Eq)]
+struct LocksLost;
+
 /// The lanes of this relay.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
@@ -117,16 +122,33 @@ impl Lanes {
         !self.leaving.is_empty()
     }
 
-    /// Looks now and then who is at work, and takes or offers lanes. Returns those that were taken.
-    pub(crate) async fn share(&mut self, database: &Database) -> Result<LaneSet, DatabaseError> {
-        if self.watched.is_some_and(|watched| watched.elapsed() < EVERY) {
-            return Ok(LaneSet::default());
-        }
-        let first = self.watched.is_none();
-        if first {
-            queries::join_relays(database).await?;
-        }
-        let (own, members) = self.watch(database).await?;
+    /// Whether it is time to look again who is at work.
+    fn is_watch_due(&self, now: Instant) -> bool {
+        self.watched.is_none_or(|watched| now.duration_since(watched) >= EVERY)
+    }
+
+    /// Whether this relay counts as one at work.
+    const fn is_member(&self) -> bool {
+        self.watched.is_some()
+    }
+
+    /// Notes which relays are at work and what each owns, this one, `own`, included.
+    ///
+    /// # Errors
+    /// When the session does not own the lanes that it took: its locks are not kept.
+    fn watched(
+        &mut self,
+        own: Option<i32>,
+        members: &[Member],
+        now: Instant,
+    ) -> Result<(), LocksLost> {
+        self.watched = Some(now);
+        let kept = members.iter().find(|member| Some(member.pid) == own);
+        if kept.is_none_or(|kept| kept.lanes != self.owned) { Err(LocksLost) } else { Ok(()) }
+    }
+
+    /// Offers what is beyond the share of `own` to the other relays, and returns the lanes to take so that the share is whole.
+    fn rebalance(&mut self, own: Option<i32>, members: &[Member]) -> LaneSet {
         // What is leaving already is given away whatever the others do meanwhile: its events have been put aside.
         let members: Vec<Member> = members
             .iter()
@@ -137,73 +159,33 @@ impl Lanes {
             .collect();
         let Plan { take, give } = plan(own.unwrap_or_default(), &members);
         self.leaving.0 |= give.0;
-        let wanted = LaneSet(take.0 & !self.leaving.0);
-        if wanted.is_empty() {
-            return Ok(LaneSet::default());
-        }
-        let taken = LaneSet::of(&queries::take_lanes(database, &wanted.numbers()).await?);
+        LaneSet(take.0 & !self.leaving.0)
+    }
+
+    /// The session owns these lanes now.
+    const fn took(&mut self, taken: LaneSet) {
         self.owned.0 |= taken.0;
-        if !taken.is_empty() {
-            tracing::info!(
-                taken = taken.len(),
-                lanes = self.owned.len(),
-                relays = members.len(),
-                "took lanes"
-            );
-        }
-        Ok(taken)
     }
 
-    /// The relays at work, and which of them this one is; it must own what it took.
-    async fn watch(
-        &mut self,
-        database: &Database,
-    ) -> Result<(Option<i32>, Vec<Member>), DatabaseError> {
-        let (own, members) = queries::watch_lanes(database).await?;
-        self.watched = Some(Instant::now());
-        let kept = members.iter().find(|member| Some(member.pid) == own);
-        if kept.is_none_or(|kept| kept.lanes != self.owned) {
-            return Err(DatabaseError::LocksNotKept);
-        }
-        Ok((own, members))
-    }
-
-    /// Gives lanes to the relays that wait for them, as far as they are not `busy`.
-    pub(crate) async fn hand_over(
-        &mut self,
-        database: &Database,
-        busy: LaneSet,
-    ) -> Result<(), DatabaseError> {
-        let ready = LaneSet(self.leaving.0 & !busy.0);
-        if ready.is_empty() {
-            return Ok(());
-        }
-        queries::give_lanes(database, &ready.numbers()).await?;
-        self.owned.0 &= !ready.0;
-        self.leaving.0 &= !ready.0;
-        tracing::info!(given = ready.len(), lanes = self.owned.len(), "gave lanes to other relays");
-        Ok(())
-    }
-
-    /// Leaves all to the other relays, once nothing is `busy`. Returns whether that is done.
-    pub(crate) async fn leave(
-        &mut self,
-        database: &Database,
-        busy: LaneSet,
-    ) -> Result<bool, DatabaseError> {
+    /// Offers all lanes to the other relays.
+    const fn release_all(&mut self) {
         self.leaving = self.owned;
-        self.hand_over(database, busy).await?;
-        if !self.owned.is_empty() {
-            // What is in flight may take long to end, and the server must hear of the session meanwhile.
-            if self.watched.is_some_and(|watched| watched.elapsed() >= EVERY) {
-                self.watch(database).await?;
-            }
-            return Ok(false);
-        }
-        if self.watched.take().is_some() {
-            queries::leave_relays(database).await?;
-        }
-        Ok(true)
+    }
+
+    /// Those offered lanes that can be released, as nothing of theirs is `busy`.
+    const fn idle(&self, busy: LaneSet) -> LaneSet {
+        LaneSet(self.leaving.0 & !busy.0)
+    }
+
+    /// The session does not own these lanes any more.
+    const fn released(&mut self, lanes: LaneSet) {
+        self.owned.0 &= !lanes.0;
+        self.leaving.0 &= !lanes.0;
+    }
+
+    /// This relay does not count as one at work any more. Returns whether it did.
+    const fn left(&mut self) -> bool {
+        self.watched.take().is_some()
     }
 
     /// When to look again who is at work.
