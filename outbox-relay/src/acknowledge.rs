@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use service_kit::postgres::reason;
 
 use crate::database::{Database, DatabaseError};
-use crate::flight::Flight;
+use crate::dispatcher::Dispatcher;
 use crate::queries;
 
 /// Least time between two looks at the audit table.
@@ -48,7 +48,7 @@ impl Acknowledgements {
     pub(crate) async fn look(
         &mut self,
         database: &Database,
-        flight: &mut Flight,
+        dispatcher: &mut Dispatcher,
     ) -> Result<(), DatabaseError> {
         if self.looked.is_some_and(|looked| looked.elapsed() < EVERY) {
             return Ok(());
@@ -56,9 +56,9 @@ impl Acknowledgements {
         let latest = queries::watch_audit(database).await?;
         self.looked = Some(Instant::now());
         if self.confirmed != Some(latest) {
-            flight.forget_ahead();
+            dispatcher.forget_ahead();
         }
-        match self.confirm(database, flight, latest).await {
+        match self.confirm(database, dispatcher, latest).await {
             Err(DatabaseError::Refused(error)) if error.as_db_error().is_some() => {
                 if self.refused != Some(latest) {
                     let error = reason(&error);
@@ -77,22 +77,22 @@ impl Acknowledgements {
     async fn confirm(
         &mut self,
         database: &Database,
-        flight: &mut Flight,
+        dispatcher: &mut Dispatcher,
         latest: i64,
     ) -> Result<(), DatabaseError> {
         if self.confirmed != Some(latest) {
-            self.tell_in_flight(database, flight, latest).await?;
+            self.tell_in_flight(database, dispatcher, latest).await?;
             queries::confirm_audit(database, latest, self.confirmed).await?;
             (self.seen, self.confirmed) = (Some(latest), Some(latest));
         }
-        flight.sent.compared();
+        dispatcher.sent.compared();
         self.forget(database).await
     }
 
     async fn tell_in_flight(
         &mut self,
         database: &Database,
-        flight: &Flight,
+        dispatcher: &Dispatcher,
         latest: i64,
     ) -> Result<(), DatabaseError> {
         if self.confirmed.is_none() {
@@ -102,7 +102,7 @@ impl Acknowledgements {
                 queries::tell_in_flight(database, &told).await?;
             }
         }
-        let (sent, seen) = (flight.sent.ids(), self.seen.unwrap_or(latest));
+        let (sent, seen) = (dispatcher.sent.ids(), self.seen.unwrap_or(latest));
         let told: usize = self.told.iter().map(|(_, ids)| ids.len()).sum();
         let most = i64::try_from((MOST_TOLD + 1).saturating_sub(told)).unwrap_or(0);
         if sent.is_empty() || seen >= latest || most == 0 {

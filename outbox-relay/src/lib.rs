@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `poll` | which rows are pending: `scanner` (where and when to read), `watermark` (which ids may still appear), `interval` (how often) |
 //! | `queue` | which of them may be sent now, and which wait behind another of their aggregate |
-//! | `flight` | which go into the next window (after a confirm timeout few: `slow_start`), and which go `apart`; `load` gets their contents, each a `claim` |
+//! | `dispatcher` | which go into the next window (after a confirm timeout few: `slow_start`), and which go `apart`; `load` gets their contents, each a `claim` |
 //! | `publish` | a `window` of them, sent and then confirmed, one `verdict` each; `isolate` finds a message that makes the broker close the channel, `refusals` says what follows from that |
 //! | `settling` | when outcomes (a `settlement` of them) are noted; `settle`: one statement for the published, one for the failed; `unsettled`: events whose rows can't be changed for now |
 //!
@@ -29,8 +29,8 @@ mod commands;
 mod config;
 mod created;
 mod database;
+mod dispatcher;
 mod envelope;
-mod flight;
 mod headers;
 mod help;
 mod hidden;

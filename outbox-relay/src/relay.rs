@@ -1,6 +1,7 @@
 //! The relay: what it has, and a turn of it from the outside. `relay/take_up.rs` is what it does with what has ended, `relay/turn.rs`
 //! what it begins, `relay/run.rs` the loop that repeats the two.
 
+mod dispatch;
 mod run;
 mod take_up;
 mod turn;
@@ -17,7 +18,7 @@ use crate::backlog;
 use crate::broker::Broker;
 use crate::config::{Config, Ordering};
 use crate::database::{Database, DatabaseError, SettleSession};
-use crate::flight::Flight;
+use crate::dispatcher::Dispatcher;
 use crate::inspector::{Inspector, Scope};
 use crate::lanes::{LaneSet, Lanes};
 use crate::link::Link;
@@ -33,6 +34,8 @@ use crate::unsettled;
 use crate::window::{BLOCKED, Patience};
 
 pub(crate) use run::run;
+
+use dispatch::Sender;
 
 /// What a turn did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +78,8 @@ pub struct Relay {
     queue: Queue,
     inspector: Inspector,
     tasks: JoinSet<Done>,
-    flight: Flight,
+    dispatcher: Dispatcher,
+    sender: Sender,
     settling: Settling,
     /// The session that settles is being opened again.
     is_reopening: bool,
@@ -100,6 +104,7 @@ impl Relay {
             stop: stop.clone(),
             drain: config.process.shutdown_grace / 2,
         };
+        let now = Instant::now();
         Self {
             topology: Topology::new(args),
             stop,
@@ -108,12 +113,13 @@ impl Relay {
             broker: Link::new(broker),
             lanes: Lanes::default(),
             acknowledgements: Acknowledgements::default(),
-            scanner: Scanner::new(args, Instant::now()),
+            scanner: Scanner::new(args, now),
             holding,
             queue: Queue::new(ordered),
             inspector: Inspector::new(config.clone(), holding),
             tasks: JoinSet::new(),
-            flight: Flight::new(args, patience),
+            dispatcher: Dispatcher::new(args, now),
+            sender: Sender::new(args, patience),
             settling: Settling::new(&config),
             is_reopening: false,
             reopening: Backoff::reconnect(),
@@ -205,7 +211,8 @@ impl Relay {
     /// The session is gone, and the lanes with it. What is in flight may still be settled.
     fn lose_database(&mut self, reason: &str) {
         self.database.failed(reason);
-        self.flight.lose_lanes();
+        self.sender.lose_lanes();
+        self.dispatcher.forget_ahead();
         self.lanes = Lanes::default();
         self.acknowledgements.lose_session();
         keep_lanes(LaneSet::default(), &mut self.queue, &mut self.settling);

@@ -46,18 +46,18 @@ impl Relay {
     fn published(&mut self, published: Published) {
         let Published { publisher, events, verdicts, unsent, lost } = published;
         measure::decided(&events, &verdicts);
-        self.flight.sent.ended(&events, &verdicts, &unsent);
-        self.flight.ended(&events, &verdicts, lost.as_ref());
+        self.dispatcher.sent.ended(&events, &verdicts, &unsent);
+        self.dispatcher.ended(&events, &verdicts, lost.as_ref());
         if let (Some(last), false) = (events.last(), unsent.is_empty()) {
             for event in &unsent {
-                self.flight.landed(event);
+                self.dispatcher.landed(event);
             }
             let unsent: Vec<Place> = unsent.iter().map(|event| event.place).collect();
             let kept = self.lanes.open().has(lane(last.place.key));
             self.queue.broke_off(&last.place, &unsent, kept);
         }
         for (event, verdict) in events.iter().zip(&verdicts) {
-            self.flight.landed(event);
+            self.dispatcher.landed(event);
             match verdict {
                 Verdict::Published => {
                     self.queue.published(&event.place);
@@ -73,7 +73,7 @@ impl Relay {
                         self.queue.failed(&event.place);
                     }
                     // What waits behind it may wait for long, and be changed by people meanwhile.
-                    self.flight.forget_ahead();
+                    self.dispatcher.forget_ahead();
                 }
                 Verdict::Unknown if self.lanes.open().has(lane(event.place.key)) => {
                     self.queue.put_back(event.place);
@@ -98,7 +98,7 @@ impl Relay {
 
     /// Says whether the outcome of events was noted.
     fn settled(&mut self, mut settled: Settled) -> bool {
-        self.flight.sent.settled(&settled.places);
+        self.dispatcher.sent.settled(&settled.places);
         for place in &settled.places {
             self.queue.settled(place);
         }
@@ -121,7 +121,7 @@ impl Relay {
 
     /// Says whether the outcome of events was noted.
     fn settled_again(&mut self, mut settled: Settled) -> bool {
-        self.flight.sent.settled(&settled.places);
+        self.dispatcher.sent.settled(&settled.places);
         for place in &settled.places {
             self.queue.released(place);
         }

@@ -23,11 +23,11 @@ impl Relay {
             );
         };
         database.tell(self.broker.trouble()).await?;
-        self.acknowledgements.look(database, &mut self.flight).await?;
+        self.acknowledgements.look(database, &mut self.dispatcher).await?;
         let Some(broker) = self.broker.get() else {
             // Another relay may be able to reach the broker.
             keep_lanes(LaneSet::default(), &mut self.queue, &mut self.settling);
-            self.flight.forget_ahead();
+            self.dispatcher.forget_ahead();
             lanes::release_all(&mut self.lanes, database, busy).await?;
             self.scanner.forget(Instant::now());
             self.works();
@@ -47,12 +47,12 @@ impl Relay {
         }
         if self.lanes.is_leaving() {
             keep_lanes(self.lanes.open(), &mut self.queue, &mut self.settling);
-            self.flight.forget_ahead();
+            self.dispatcher.forget_ahead();
             lanes::release_idle(&mut self.lanes, database, busy).await?;
         }
         if is_blocked {
             // It may be for long, and people may change what was loaded.
-            self.flight.forget_ahead();
+            self.dispatcher.forget_ahead();
             self.works();
             return Ok(Outcome::Unavailable);
         }
@@ -83,14 +83,15 @@ impl Relay {
         };
         measure::polled(begun.elapsed());
         if polled == ScanOutcome::Replaced {
-            self.flight.forget_ahead();
+            self.dispatcher.forget_ahead();
             // Their rows may be the same in another file, or gone.
             hold_unsettled(self.lanes.open(), &self.config, &self.settling, &mut self.queue);
             self.settling.unsettled.hurry();
         }
         self.works();
         if let (Some(database), Some(broker)) = (self.database.get(), self.broker.get()) {
-            self.flight.begin(&mut self.queue, database, broker, &mut self.tasks).await?;
+            let (queue, tasks) = (&mut self.queue, &mut self.tasks);
+            self.sender.send(&mut self.dispatcher, queue, database, broker, tasks).await?;
         }
         if self.queue.is_empty() && self.settling.is_done() && polled == ScanOutcome::Nothing {
             self.broker.works();
@@ -104,7 +105,7 @@ impl Relay {
         self.queue.keep(LaneSet::default());
         self.queue.resume(self.lanes.open());
         hold_unsettled(self.lanes.open(), &self.config, &self.settling, &mut self.queue);
-        self.flight.forget_ahead();
+        self.dispatcher.forget_ahead();
         self.scanner.forget(Instant::now());
         self.database.hindered(&error.to_string());
         Outcome::Unavailable
