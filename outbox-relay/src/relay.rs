@@ -6,6 +6,7 @@ mod run;
 mod take_up;
 mod turn;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use service_kit::backoff::Backoff;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::acknowledge::Acknowledgements;
 use crate::backlog;
 use crate::broker::Broker;
-use crate::config::{Config, Ordering};
+use crate::config::{Config, Ordering, Retention};
 use crate::database::{Database, DatabaseError, SettleSession};
 use crate::dispatcher::Dispatcher;
 use crate::inspector::{Inspector, Scope};
@@ -27,8 +28,8 @@ use crate::poll::Scanner;
 use crate::publish::Published;
 use crate::queries::Holding;
 use crate::queue::{Place, Queue};
-use crate::settle::Settled;
-use crate::settling::Settling;
+use crate::settle::{Settled, settle, settle_again};
+use crate::settling::{Batch, Settling};
 use crate::topology::Topology;
 use crate::unsettled;
 use crate::window::{BLOCKED, Patience};
@@ -120,7 +121,7 @@ impl Relay {
             tasks: JoinSet::new(),
             dispatcher: Dispatcher::new(args, now),
             sender: Sender::new(args, patience),
-            settling: Settling::new(&config),
+            settling: Settling::new(now),
             is_reopening: false,
             reopening: Backoff::reconnect(),
             is_catching_up: false,
@@ -143,9 +144,7 @@ impl Relay {
         self.connect_database();
         self.connect_broker();
         self.reopen_settling();
-        if let Some(database) = self.database.get() {
-            self.settling.begin(database, &mut self.tasks);
-        }
+        self.settle();
         let outcome = match self.turn().await {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -194,6 +193,35 @@ impl Relay {
             };
             let session = stop.run_until_cancelled(reopen).await;
             Done::SettleSession(session.unwrap_or(Err(DatabaseError::Silent)))
+        });
+    }
+
+    /// Begins to note outcomes, if it is time.
+    fn settle(&mut self) {
+        let Some(database) = self.database.get() else {
+            return;
+        };
+        if database.settle.session.is_closed() {
+            return;
+        }
+        let is_in_flight = !self.tasks.is_empty();
+        let Some(batch) = self.settling.next(is_in_flight, Instant::now()) else {
+            return;
+        };
+        let session = Arc::clone(&database.settle);
+        let keep = self.config.retention.outbox_retention != Retention::None;
+        self.tasks.spawn(async move {
+            match batch {
+                Batch::New(settlement) => {
+                    let begun = Instant::now();
+                    let settled = settle(session, settlement, keep).await;
+                    measure::settled(begun.elapsed());
+                    Done::Settled(settled)
+                }
+                Batch::Again(unsettled) => {
+                    Done::SettledAgain(settle_again(session, unsettled, keep).await)
+                }
+            }
         });
     }
 

@@ -1,18 +1,13 @@
 //! When outcomes are noted: one statement at a time, beside the turns. While one commit is under way the next outcomes gather.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use service_kit::backoff::Backoff;
-use tokio::task::JoinSet;
 
-use crate::config::{Config, Retention};
-use crate::database::{Database, DatabaseError};
-use crate::measure;
-use crate::relay::Done;
-use crate::settle::{Settled, settle, settle_again};
+use crate::database::DatabaseError;
+use crate::settle::Settled;
 use crate::settlement::Settlement;
-use crate::unsettled::{self, UnsettledEvents};
+use crate::unsettled::{self, Unsettled, UnsettledEvents};
 
 /// While windows are in flight anyway, outcomes gather for this long, unless they are many: a commit for each event of a busy
 /// aggregate would cost the database, and the service whose it is, more than it is worth.
@@ -22,10 +17,17 @@ const MANY: usize = 100;
 /// Outcomes that wait to be noted after which nothing further is sent.
 const FULL: usize = 20_000;
 
+/// Outcomes to be noted by one statement of each kind.
+#[derive(Debug)]
+pub(crate) enum Batch {
+    New(Settlement),
+    /// Those of events that could not be settled before.
+    Again(Vec<Unsettled>),
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Settling {
-    keep: bool,
     waiting: Settlement,
     since: Instant,
     is_under_way: bool,
@@ -38,14 +40,12 @@ pub(crate) struct Settling {
 }
 
 impl Settling {
-    pub(crate) fn new(config: &Config) -> Self {
-        let now = Instant::now();
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
-            keep: config.retention.outbox_retention != Retention::None,
             waiting: Settlement::default(),
             since: now,
             is_under_way: false,
-            unsettled: UnsettledEvents::default(),
+            unsettled: UnsettledEvents::new(now),
             trouble: None,
             backoff: Backoff::reconnect(),
             not_before: now,
@@ -53,9 +53,9 @@ impl Settling {
     }
 
     /// Where outcomes are added.
-    pub(crate) fn waiting(&mut self) -> &mut Settlement {
+    pub(crate) fn waiting(&mut self, now: Instant) -> &mut Settlement {
         if self.waiting.is_empty() {
-            self.since = Instant::now();
+            self.since = now;
         }
         &mut self.waiting
     }
@@ -93,35 +93,25 @@ impl Settling {
         due.map(|due| due.max(self.not_before))
     }
 
-    /// Begins a statement, if it is time: at once when nothing else is in flight.
-    pub(crate) fn begin(&mut self, database: &Database, tasks: &mut JoinSet<Done>) {
-        let now = Instant::now();
-        if self.is_under_way || now < self.not_before || database.settle.session.is_closed() {
-            return;
+    /// What to note now, if it is time: at once when nothing else `is_in_flight`. [`ended`](Self::ended) has to follow.
+    pub(crate) fn next(&mut self, is_in_flight: bool, now: Instant) -> Option<Batch> {
+        if self.is_under_way || now < self.not_before {
+            return None;
         }
-        let gathers = !tasks.is_empty() && self.waiting.len() < MANY;
-        let is_due = !self.waiting.is_empty() && (!gathers || now >= self.since + GATHER);
-        let (session, keep) = (Arc::clone(&database.settle), self.keep);
-        if is_due {
-            let settlement = std::mem::take(&mut self.waiting);
-            tasks.spawn(async move {
-                let begun = Instant::now();
-                let settled = settle(session, settlement, keep).await;
-                measure::settled(begun.elapsed());
-                Done::Settled(settled)
-            });
+        let gathers = is_in_flight && self.waiting.len() < MANY;
+        let batch = if !self.waiting.is_empty() && (!gathers || now >= self.since + GATHER) {
+            Batch::New(std::mem::take(&mut self.waiting))
         } else if self.unsettled.due().is_some_and(|due| now >= due) {
-            let again = self.unsettled.take();
-            tasks
-                .spawn(async move { Done::SettledAgain(settle_again(session, again, keep).await) });
+            Batch::Again(self.unsettled.take())
         } else {
-            return;
-        }
+            return None;
+        };
         self.is_under_way = true;
+        Some(batch)
     }
 
     /// A statement has ended; what it did not try is tried again.
-    pub(crate) fn ended(&mut self, settled: &mut Settled) {
+    pub(crate) fn ended(&mut self, settled: &mut Settled, now: Instant) {
         self.is_under_way = false;
         match &settled.result {
             Ok(()) => {
@@ -132,9 +122,9 @@ impl Settling {
                 if let DatabaseError::CannotSettle(_) = error {
                     self.trouble = Some(error.to_string());
                 }
-                self.not_before = Instant::now() + self.backoff.next_delay();
+                self.not_before = now + self.backoff.next_delay();
             }
         }
-        self.waiting().append(std::mem::take(&mut settled.left));
+        self.waiting(now).append(std::mem::take(&mut settled.left));
     }
 }

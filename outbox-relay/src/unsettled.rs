@@ -138,18 +138,16 @@ pub(crate) struct UnsettledEvents {
     backoff: Backoff,
 }
 
-impl Default for UnsettledEvents {
-    fn default() -> Self {
+impl UnsettledEvents {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             waiting: VecDeque::new(),
             tried: Vec::new(),
-            due: Instant::now(),
+            due: now,
             backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
         }
     }
-}
 
-impl UnsettledEvents {
     pub(crate) fn len(&self) -> usize {
         self.waiting.len() + self.tried.len()
     }
@@ -160,26 +158,26 @@ impl UnsettledEvents {
     }
 
     /// Adds events that could not be settled.
-    pub(crate) fn add(&mut self, unsettled: Vec<Unsettled>) {
+    pub(crate) fn add(&mut self, unsettled: Vec<Unsettled>, now: Instant) {
         if unsettled.is_empty() {
             return;
         }
         self.backoff.reset();
-        self.due = Instant::now() + self.backoff.next_delay();
+        self.due = now + self.backoff.next_delay();
         self.waiting.extend(unsettled);
         self.report();
     }
 
     /// Adds what was noted, by this relay or by another, as far as it is new.
-    pub(crate) fn add_noted(&mut self, mut noted: Vec<Unsettled>) {
+    pub(crate) fn add_noted(&mut self, mut noted: Vec<Unsettled>, now: Instant) {
         let known: HashSet<Uuid> = self.all().map(|one| one.item.event_id).collect();
         noted.retain(|one| !known.contains(&one.item.event_id));
-        self.add(noted);
+        self.add(noted, now);
     }
 
     /// Tries again at once.
-    pub(crate) fn hurry(&mut self) {
-        self.due = Instant::now();
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.due = now;
     }
 
     fn all(&self) -> impl Iterator<Item = &Unsettled> {
@@ -194,12 +192,12 @@ impl UnsettledEvents {
     }
 
     /// Those that were taken have been tried, and these could not be settled again.
-    pub(crate) fn tried(&mut self, unsettled: Vec<Unsettled>) {
+    pub(crate) fn tried(&mut self, unsettled: Vec<Unsettled>, now: Instant) {
         if unsettled.len() < self.tried.len() {
             self.backoff.reset();
         }
         self.tried.clear();
-        self.due = Instant::now() + self.backoff.next_delay();
+        self.due = now + self.backoff.next_delay();
         self.waiting.extend(unsettled);
         self.report();
     }
@@ -256,23 +254,24 @@ mod tests {
 
     #[test]
     fn what_was_tried_in_vain_is_tried_again_later_and_what_is_settled_is_not() {
-        let mut events = UnsettledEvents::default();
+        let mut events = UnsettledEvents::new(Instant::now());
         assert_eq!(events.due(), None);
-        events.add(vec![unsettled(1, true), unsettled(2, true)]);
+        events.add(vec![unsettled(1, true), unsettled(2, true)], Instant::now());
         assert!(events.due().is_some());
         let round = events.take();
         assert_eq!((round.len(), events.len(), events.due()), (2, 2, None));
-        events.tried(vec![unsettled(2, true)]);
+        events.tried(vec![unsettled(2, true)], Instant::now());
         assert_eq!(events.len(), 1);
         events.take();
-        events.tried(Vec::new());
+        events.tried(Vec::new(), Instant::now());
         assert_eq!((events.len(), events.due(), events.note()), (0, None, None));
     }
 
     #[test]
     fn what_nobody_else_knows_of_is_kept_when_its_lane_goes() {
-        let mut events = UnsettledEvents::default();
-        events.add(vec![unsettled(1, true), unsettled(2, false), unsettled(3, true)]);
+        let mut events = UnsettledEvents::new(Instant::now());
+        events
+            .add(vec![unsettled(1, true), unsettled(2, false), unsettled(3, true)], Instant::now());
         events.keep(LaneSet(1 << 3));
         let kept: Vec<i64> = events.waiting.iter().map(|one| one.item.place.key).collect();
         assert_eq!(kept, [2, 3]);
@@ -280,19 +279,19 @@ mod tests {
 
     #[test]
     fn a_round_is_bounded() {
-        let mut events = UnsettledEvents::default();
-        events.add((0..2000).map(|key| unsettled(key, true)).collect());
+        let mut events = UnsettledEvents::new(Instant::now());
+        events.add((0..2000).map(|key| unsettled(key, true)).collect(), Instant::now());
         assert_eq!(events.take().len(), ROUND);
         assert_eq!(events.len(), 2000);
     }
 
     #[test]
     fn people_are_told_of_an_example() {
-        let mut events = UnsettledEvents::default();
+        let mut events = UnsettledEvents::new(Instant::now());
         let mut refused = unsettled(1, true);
         refused.hindrance = Hindrance::Refused("this event is under audit".to_owned());
         refused.item.failure = Some(Failure { reason: String::new(), retry_in: None });
-        events.add(vec![refused]);
+        events.add(vec![refused], Instant::now());
         let note = events.note().expect("one is there");
         assert!(note.starts_with("1 event can't") && note.ends_with("under audit"), "{note}");
     }

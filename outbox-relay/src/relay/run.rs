@@ -56,9 +56,7 @@ impl Relay {
                     drop(self.database.take());
                 }
                 self.connect_database();
-                if let Some(database) = self.database.get() {
-                    self.settling.begin(database, &mut self.tasks);
-                }
+                self.settle();
                 while let Some(done) = self.tasks.join_next().await {
                     self.take_up_one(done);
                 }

@@ -45,6 +45,7 @@ impl Relay {
 
     fn published(&mut self, published: Published) {
         let Published { publisher, events, verdicts, unsent, lost } = published;
+        let now = Instant::now();
         measure::decided(&events, &verdicts);
         self.dispatcher.sent.ended(&events, &verdicts, &unsent);
         self.dispatcher.ended(&events, &verdicts, lost.as_ref());
@@ -61,11 +62,11 @@ impl Relay {
             match verdict {
                 Verdict::Published => {
                     self.queue.published(&event.place);
-                    self.settling.waiting().published(event);
+                    self.settling.waiting(now).published(event);
                 }
                 Verdict::Failed(..) | Verdict::Impossible(_) => {
                     let args = &self.config.relay;
-                    let failed = self.settling.waiting().failed(event, verdict, args);
+                    let failed = self.settling.waiting(now).failed(event, verdict, args);
                     report::failed(event, verdict, failed);
                     if failed == Failed::Stuck && !self.config.stuck_holds() {
                         self.queue.published(&event.place);
@@ -114,7 +115,7 @@ impl Relay {
             }
         }
         report::unsettled(&settled.unsettled);
-        self.settling.unsettled.add(std::mem::take(&mut settled.unsettled));
+        self.settling.unsettled.add(std::mem::take(&mut settled.unsettled), Instant::now());
         self.settling.unsettled.keep(self.lanes.open());
         self.ended(settled)
     }
@@ -128,7 +129,7 @@ impl Relay {
         let mut unsettled = std::mem::take(&mut settled.unsettled);
         // What was not tried waits as it was.
         unsettled.append(&mut settled.untried);
-        self.settling.unsettled.tried(unsettled);
+        self.settling.unsettled.tried(unsettled, Instant::now());
         // The lanes may have gone to another relay meanwhile.
         let open = self.lanes.open();
         self.settling.unsettled.keep(open);
@@ -136,7 +137,7 @@ impl Relay {
     }
 
     fn ended(&mut self, mut settled: Settled) -> bool {
-        self.settling.ended(&mut settled);
+        self.settling.ended(&mut settled, Instant::now());
         if settled.freed {
             self.scanner.start_over(Instant::now());
         }

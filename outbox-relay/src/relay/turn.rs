@@ -41,7 +41,7 @@ impl Relay {
             self.queue.resume(taken);
             // Before the first look, so that nothing is sent again that is known to be published.
             let unsettled = queries::load_unsettled(database, taken).await?;
-            self.settling.unsettled.add_noted(unsettled);
+            self.settling.unsettled.add_noted(unsettled, Instant::now());
             hold_unsettled(taken, &self.config, &self.settling, &mut self.queue);
             self.scanner.start_over(Instant::now());
         }
@@ -86,7 +86,7 @@ impl Relay {
             self.dispatcher.forget_ahead();
             // Their rows may be the same in another file, or gone.
             hold_unsettled(self.lanes.open(), &self.config, &self.settling, &mut self.queue);
-            self.settling.unsettled.hurry();
+            self.settling.unsettled.hurry(Instant::now());
         }
         self.works();
         if let (Some(database), Some(broker)) = (self.database.get(), self.broker.get()) {
