@@ -2,6 +2,7 @@
 //! what it begins, `relay/run.rs` the loop that repeats the two.
 
 mod dispatch;
+mod engine;
 mod run;
 mod take_up;
 mod turn;
@@ -19,21 +20,18 @@ use crate::backlog;
 use crate::broker::Broker;
 use crate::config::{Config, Ordering, Retention};
 use crate::database::{Database, DatabaseError, SettleSession};
-use crate::dispatcher::Dispatcher;
 use crate::inspector::{Inspector, Scope};
-use crate::lanes::{LaneSet, Lanes};
 use crate::link::Link;
 use crate::measure;
-use crate::poll::Scanner;
 use crate::publish::Published;
 use crate::queries::Holding;
-use crate::queue::{Place, Queue};
 use crate::settle::{Settled, settle, settle_again};
-use crate::settling::{Batch, Settling};
+use crate::settling::Batch;
 use crate::topology::Topology;
 use crate::unsettled;
 use crate::window::{BLOCKED, Patience};
 
+pub(crate) use engine::Engine;
 pub(crate) use run::run;
 
 use dispatch::Sender;
@@ -72,21 +70,14 @@ pub struct Relay {
     health: Health,
     database: Link<Database>,
     broker: Link<Broker>,
-    lanes: Lanes,
+    engine: Engine,
     acknowledgements: Acknowledgements,
-    scanner: Scanner,
-    holding: Holding,
-    queue: Queue,
     inspector: Inspector,
     tasks: JoinSet<Done>,
-    dispatcher: Dispatcher,
     sender: Sender,
-    settling: Settling,
     /// The session that settles is being opened again.
     is_reopening: bool,
     reopening: Backoff,
-    /// The session is new, and outcomes of an earlier one are yet to be noted.
-    is_catching_up: bool,
 }
 
 impl Relay {
@@ -105,26 +96,19 @@ impl Relay {
             stop: stop.clone(),
             drain: config.process.shutdown_grace / 2,
         };
-        let now = Instant::now();
         Self {
             topology: Topology::new(args),
             stop,
             health: health.clone(),
             database: Link::new(health.dependency("postgresql", Need::Required)),
             broker: Link::new(broker),
-            lanes: Lanes::default(),
+            engine: Engine::new(args, holding, Instant::now()),
             acknowledgements: Acknowledgements::default(),
-            scanner: Scanner::new(args, now),
-            holding,
-            queue: Queue::new(ordered),
             inspector: Inspector::new(config.clone(), holding),
             tasks: JoinSet::new(),
-            dispatcher: Dispatcher::new(args, now),
             sender: Sender::new(args, patience),
-            settling: Settling::new(now),
             is_reopening: false,
             reopening: Backoff::reconnect(),
-            is_catching_up: false,
             config,
         }
     }
@@ -138,7 +122,7 @@ impl Relay {
         self.database.take_up().await;
         self.broker.take_up().await;
         if let Some(places) = self.inspector.take_found() {
-            self.suspect(&places);
+            self.engine.suspect(&places);
         }
         self.notice_losses();
         self.connect_database();
@@ -152,14 +136,9 @@ impl Relay {
                 Outcome::Unavailable
             }
         };
-        let (lanes, end) = (self.lanes.open(), self.scanner.low_watermark());
+        let (lanes, end) = (self.engine.lanes.open(), self.engine.scanner.low_watermark());
         self.inspector.keep_to(Scope { lanes, end });
         if settled { Outcome::Worked } else { outcome }
-    }
-
-    /// The sweep has found these.
-    fn suspect(&mut self, places: &[Place]) {
-        self.scanner.suspect(places, self.lanes.open(), &self.queue);
     }
 
     fn notice_losses(&mut self) {
@@ -205,7 +184,7 @@ impl Relay {
             return;
         }
         let is_in_flight = !self.tasks.is_empty();
-        let Some(batch) = self.settling.next(is_in_flight, Instant::now()) else {
+        let Some(batch) = self.engine.settling.next(is_in_flight, Instant::now()) else {
             return;
         };
         let session = Arc::clone(&database.settle);
@@ -236,21 +215,11 @@ impl Relay {
         self.broker.begin(async move { Broker::connect(&url, topology, channels).await });
     }
 
-    /// The session is gone, and the lanes with it. What is in flight may still be settled.
+    /// The session is gone, and the lanes with it.
     fn lose_database(&mut self, reason: &str) {
         self.database.failed(reason);
         self.sender.lose_lanes();
-        self.dispatcher.forget_ahead();
-        self.lanes = Lanes::default();
         self.acknowledgements.lose_session();
-        keep_lanes(LaneSet::default(), &mut self.queue, &mut self.settling);
-        self.scanner.forget(Instant::now());
-        self.is_catching_up = true;
+        self.engine.lost_session(Instant::now());
     }
-}
-
-/// Forgets what is not in flight of the lanes that are not among `kept`.
-fn keep_lanes(kept: LaneSet, queue: &mut Queue, settling: &mut Settling) {
-    queue.keep(kept);
-    settling.unsettled.keep(kept);
 }

@@ -17,6 +17,7 @@ use crate::lanes::LaneSet;
 use crate::measure;
 use crate::queries::{self, Holding};
 use crate::queue::Queue;
+use crate::relay::Engine;
 use scanner::{Rows, SLICE, Scan};
 
 pub(crate) use scanner::{ScanOutcome, Scanner};
@@ -25,19 +26,18 @@ pub(crate) use watermark::OpenTransaction;
 /// Failed events that one scan reads.
 const RETRIES: i64 = 1000;
 
-/// Runs every scan that is due, and queues the events of `lanes` that it finds.
+/// Runs every scan that is due, and queues the events that it finds.
 ///
 /// # Errors
 /// When the table can't be read; [`Scanner::forget`] has to follow.
 pub(crate) async fn poll(
-    scanner: &mut Scanner,
+    engine: &mut Engine,
     database: &Database,
-    holding: Holding,
-    lanes: LaneSet,
-    queue: &mut Queue,
 ) -> Result<ScanOutcome, DatabaseError> {
+    let lanes = engine.lanes.open();
+    let Engine { scanner, queue, holding, .. } = engine;
     while let Some(scan) = scanner.next_scan(queue, Instant::now()) {
-        let rows = read(&scan, database, holding, lanes).await?;
+        let rows = read(&scan, database, *holding, lanes).await?;
         measure::looked(match &rows {
             Rows::Events(places) => places.len(),
             Rows::Slice(_, seen) => usize::try_from(seen.rows).unwrap_or(usize::MAX),

@@ -7,15 +7,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Done;
+use super::engine::Engine;
 use crate::broker::Broker;
 use crate::config::RelayArgs;
 use crate::database::{Database, DatabaseError};
-use crate::dispatcher::{AHEAD_BYTES, Dispatch, Dispatcher, WINDOW_BYTES, Window};
+use crate::dispatcher::{AHEAD_BYTES, Dispatch, WINDOW_BYTES, Window};
 use crate::load::{Claimed, Loader};
 use crate::measure;
 use crate::message::Form;
 use crate::publish::{publish, publish_row};
-use crate::queue::Queue;
 use crate::window::Patience;
 
 /// What sending takes besides the decisions.
@@ -51,12 +51,12 @@ impl Sender {
     /// When the database can't be read; what was to be sent is back in the queue.
     pub(super) async fn send(
         &mut self,
-        dispatcher: &mut Dispatcher,
-        queue: &mut Queue,
+        engine: &mut Engine,
         database: &Database,
         broker: &mut Broker,
         tasks: &mut JoinSet<Done>,
     ) -> Result<(), DatabaseError> {
+        let Engine { dispatcher, queue, .. } = engine;
         let limits = self.form.limits(broker.frame_max());
         while broker.has_free() && dispatcher.has_room() {
             let Some(window) = dispatcher.take_window(queue, Instant::now()) else {

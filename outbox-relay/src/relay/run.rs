@@ -26,18 +26,24 @@ impl Relay {
     async fn pause(&mut self, outcome: Outcome, stop: &CancellationToken) {
         let own = match outcome {
             Outcome::Worked => return,
-            Outcome::Busy | Outcome::Idle => self.scanner.due_at(&self.queue, Instant::now()),
+            Outcome::Busy | Outcome::Idle => {
+                self.engine.scanner.due_at(&self.engine.queue, Instant::now())
+            }
             Outcome::StandingBy | Outcome::Unavailable => Instant::now() + RECHECK,
         };
-        let others =
-            [self.lanes.next_watch(), self.settling.due(), self.database.due(), self.broker.due()];
+        let others = [
+            self.engine.lanes.next_watch(),
+            self.engine.settling.due(),
+            self.database.due(),
+            self.broker.due(),
+        ];
         let next = others.into_iter().flatten().fold(own, Instant::min);
         tokio::select! {
             () = stop.cancelled() => (),
             () = tokio::time::sleep_until(next.into()) => (),
             () = self.database.attempted() => (),
             () = self.broker.attempted() => (),
-            places = self.inspector.found() => self.suspect(&places),
+            places = self.inspector.found() => self.engine.suspect(&places),
             Some(done) = self.tasks.join_next() => {
                 self.take_up_one(done);
             }
@@ -51,7 +57,7 @@ impl Relay {
             self.take_up_one(done);
         }
         let settled = tokio::time::timeout(limit, async {
-            while !self.settling.is_done() {
+            while !self.engine.settling.is_done() {
                 if self.database.get().is_some_and(|database| database.settle.session.is_closed()) {
                     drop(self.database.take());
                 }
@@ -60,7 +66,7 @@ impl Relay {
                 while let Some(done) = self.tasks.join_next().await {
                     self.take_up_one(done);
                 }
-                if !self.settling.is_done() {
+                if !self.engine.settling.is_done() {
                     tokio::select! {
                         () = self.database.attempted() => (),
                         () = tokio::time::sleep(Duration::from_millis(50)) => (),
@@ -70,7 +76,7 @@ impl Relay {
         });
         if settled.await.is_err() {
             tracing::warn!(
-                events = self.settling.len(),
+                events = self.engine.settling.len(),
                 "the outcome of the last windows could not be noted: what was published will be published again"
             );
         }

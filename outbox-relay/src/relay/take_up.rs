@@ -7,14 +7,7 @@ use tokio::task::JoinError;
 
 use super::{Done, Relay};
 use crate::database::{DatabaseError, SettleSession};
-use crate::lanes::lane;
-use crate::measure;
 use crate::publish::Published;
-use crate::queue::Place;
-use crate::report;
-use crate::settle::Settled;
-use crate::settlement::Failed;
-use crate::verdict::Verdict;
 use crate::window::Loss;
 
 impl Relay {
@@ -33,8 +26,16 @@ impl Relay {
                 self.published(published);
                 false
             }
-            Ok(Done::Settled(settled)) => self.settled(settled),
-            Ok(Done::SettledAgain(settled)) => self.settled_again(settled),
+            Ok(Done::Settled(mut settled)) => {
+                self.engine.settled(&mut settled, Instant::now());
+                self.look_after_settling(settled.result);
+                !settled.places.is_empty()
+            }
+            Ok(Done::SettledAgain(mut settled)) => {
+                self.engine.settled_again(&mut settled, Instant::now());
+                self.look_after_settling(settled.result);
+                !settled.places.is_empty()
+            }
             Ok(Done::SettleSession(session)) => {
                 self.reopened(session);
                 false
@@ -45,43 +46,7 @@ impl Relay {
 
     fn published(&mut self, published: Published) {
         let Published { publisher, events, verdicts, unsent, lost } = published;
-        let now = Instant::now();
-        measure::decided(&events, &verdicts);
-        self.dispatcher.sent.ended(&events, &verdicts, &unsent);
-        self.dispatcher.ended(&events, &verdicts, lost.as_ref());
-        if let (Some(last), false) = (events.last(), unsent.is_empty()) {
-            for event in &unsent {
-                self.dispatcher.landed(event);
-            }
-            let unsent: Vec<Place> = unsent.iter().map(|event| event.place).collect();
-            let kept = self.lanes.open().has(lane(last.place.key));
-            self.queue.broke_off(&last.place, &unsent, kept);
-        }
-        for (event, verdict) in events.iter().zip(&verdicts) {
-            self.dispatcher.landed(event);
-            match verdict {
-                Verdict::Published => {
-                    self.queue.published(&event.place);
-                    self.settling.waiting(now).published(event);
-                }
-                Verdict::Failed(..) | Verdict::Impossible(_) => {
-                    let args = &self.config.relay;
-                    let failed = self.settling.waiting(now).failed(event, verdict, args);
-                    report::failed(event, verdict, failed);
-                    if failed == Failed::Stuck && !self.config.stuck_holds() {
-                        self.queue.published(&event.place);
-                    } else {
-                        self.queue.failed(&event.place);
-                    }
-                    // What waits behind it may wait for long, and be changed by people meanwhile.
-                    self.dispatcher.forget_ahead();
-                }
-                Verdict::Unknown if self.lanes.open().has(lane(event.place.key)) => {
-                    self.queue.put_back(event.place);
-                }
-                Verdict::Unknown => self.queue.let_go(&event.place),
-            }
-        }
+        self.engine.published(&events, &verdicts, &unsent, lost.as_ref(), Instant::now());
         // What ends after the connection was lost says nothing of the one that has taken its place.
         let Some(broker) = self.broker.get().filter(|broker| broker.owns(&publisher)) else {
             return;
@@ -97,51 +62,9 @@ impl Relay {
         }
     }
 
-    /// Says whether the outcome of events was noted.
-    fn settled(&mut self, mut settled: Settled) -> bool {
-        self.dispatcher.sent.settled(&settled.places);
-        for place in &settled.places {
-            self.queue.settled(place);
-        }
-        for one in &settled.unsettled {
-            let place = &one.item.place;
-            match &one.item.failure {
-                Some(failure) if failure.retry_in.is_some() || self.config.stuck_holds() => {
-                    self.queue.set_failed_aside(place);
-                }
-                // Whoever owns its lane by now leaves it alone, by the note on it.
-                _ if !self.lanes.open().has(lane(place.key)) => self.queue.settled(place),
-                _ => self.queue.set_aside(place),
-            }
-        }
-        report::unsettled(&settled.unsettled);
-        self.settling.unsettled.add(std::mem::take(&mut settled.unsettled), Instant::now());
-        self.settling.unsettled.keep(self.lanes.open());
-        self.ended(settled)
-    }
-
-    /// Says whether the outcome of events was noted.
-    fn settled_again(&mut self, mut settled: Settled) -> bool {
-        self.dispatcher.sent.settled(&settled.places);
-        for place in &settled.places {
-            self.queue.released(place);
-        }
-        let mut unsettled = std::mem::take(&mut settled.unsettled);
-        // What was not tried waits as it was.
-        unsettled.append(&mut settled.untried);
-        self.settling.unsettled.tried(unsettled, Instant::now());
-        // The lanes may have gone to another relay meanwhile.
-        let open = self.lanes.open();
-        self.settling.unsettled.keep(open);
-        self.ended(settled)
-    }
-
-    fn ended(&mut self, mut settled: Settled) -> bool {
-        self.settling.ended(&mut settled, Instant::now());
-        if settled.freed {
-            self.scanner.start_over(Instant::now());
-        }
-        match settled.result {
+    /// Looks after the session that settles, by what came of its latest statement.
+    fn look_after_settling(&mut self, result: Result<(), DatabaseError>) {
+        match result {
             Ok(()) => self.reopening.reset(),
             // The session is as good as any other. What it did not note is not sent again meanwhile.
             Err(error @ DatabaseError::CannotSettle(_)) => {
@@ -155,7 +78,6 @@ impl Relay {
                 }
             }
         }
-        !settled.places.is_empty()
     }
 
     fn reopened(&mut self, session: Result<SettleSession, DatabaseError>) {
