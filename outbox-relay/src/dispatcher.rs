@@ -144,6 +144,9 @@ impl Dispatcher {
         let Claimed { events: loaded, left, gone } = claimed;
         let mut events = window.events;
         events.extend(loaded);
+        for event in events.iter().filter(|event| event.attempts > 0) {
+            queue.failed_before(&event.place);
+        }
         self.put_back(queue, left);
         for place in &gone {
             self.apart.landed(place.id);

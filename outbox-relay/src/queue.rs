@@ -26,6 +26,12 @@ use line::{Head, LINE, Line};
 /// Events that are remembered before the relay looks no further ahead.
 const FULL: usize = 50_000;
 
+/// Of the aggregates. Tests go through them in the same order each time.
+#[cfg(not(test))]
+type Hasher = std::hash::RandomState;
+#[cfg(test)]
+type Hasher = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
+
 /// A pending event that was seen in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -43,7 +49,7 @@ pub(crate) struct Queue {
     ready: VecDeque<Place>,
     /// Those that are ready as well, and are sent apart from the others.
     apart: VecDeque<Place>,
-    lines: HashMap<i64, Line>,
+    lines: HashMap<i64, Line, Hasher>,
     /// Every event that is ready, waits behind another, is in flight or not settled yet.
     known: HashSet<i64>,
     /// Those of them that are published and can't be settled for now, by aggregate.
@@ -61,7 +67,7 @@ impl Queue {
             ordered,
             ready: VecDeque::new(),
             apart: VecDeque::new(),
-            lines: HashMap::new(),
+            lines: HashMap::default(),
             known: HashSet::new(),
             aside: HashMap::new(),
             busy: [0; 64],
@@ -93,7 +99,7 @@ impl Queue {
                         state: Head::Ready,
                         behind: VecDeque::new(),
                         more: retried,
-                        retried,
+                        retried: retried.then_some(place.id),
                     });
                 }
                 Entry::Occupied(mut line) => {
@@ -154,7 +160,7 @@ impl Queue {
     /// back the others until it is settled, so that no look finds them.
     pub(crate) fn resume(&mut self, taken: LaneSet) {
         for (key, line) in &mut self.lines {
-            line.more |= line.retried && taken.has(lane(*key));
+            line.more |= line.retried.is_some() && taken.has(lane(*key));
         }
     }
 

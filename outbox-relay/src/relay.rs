@@ -184,7 +184,8 @@ impl Relay {
             return;
         }
         let is_in_flight = !self.tasks.is_empty();
-        let Some(batch) = self.engine.settling.next(is_in_flight, Instant::now()) else {
+        let owns = database.claim.is_alive();
+        let Some(batch) = self.engine.settling.next(is_in_flight, owns, Instant::now()) else {
             return;
         };
         let session = Arc::clone(&database.settle);

@@ -189,7 +189,8 @@ async fn attempt(
     settled
 }
 
-fn sort_out(items: Vec<Item>, answers: &HashMap<i64, Answer>, settled: &mut Settled) {
+/// Sorts `items` into `settled` by what the statement answered of them.
+pub(crate) fn sort_out(items: Vec<Item>, answers: &HashMap<i64, Answer>, settled: &mut Settled) {
     for item in items {
         let hindrance = match answers.get(&item.place.id) {
             Some(Answer::Locked) => Hindrance::Locked,
@@ -218,6 +219,7 @@ mod tests {
             let items: Vec<Item> = ids.iter().map(|&id| Item {
                 place: Place { id, key: 7, size: 1 },
                 event_id: Uuid::nil(),
+                attempts: 0,
                 failure: (failed & 1 << id != 0).then(|| Failure { reason: String::new(), retry_in: None }),
             }).collect();
             let kinds = [None, Some(Answer::Gone), Some(Answer::Locked), Some(Answer::Unchanged)];

@@ -27,8 +27,18 @@ pub(crate) struct Settlement {
 pub(crate) struct Item {
     pub(crate) place: Place,
     pub(crate) event_id: Uuid,
+    /// Failed attempts that its row had when it was loaded. Once another relay has noted one more, the event is that relay's affair.
+    pub(crate) attempts: u32,
     /// `None`: it is published.
     pub(crate) failure: Option<Failure>,
+}
+
+impl Item {
+    /// Whether noting the outcome changes which events the table holds back: a failure does, and the success of an event that failed
+    /// before. Only the relay that owns the event's lane may do so.
+    pub(crate) const fn changes_what_is_held_back(&self) -> bool {
+        self.attempts > 0 || self.failure.is_some()
+    }
 }
 
 /// A failed attempt.
@@ -50,7 +60,12 @@ pub(crate) enum Failed {
 
 impl Settlement {
     pub(crate) fn published(&mut self, event: &Event) {
-        self.add(Item { place: event.place, event_id: event.event_id, failure: None });
+        self.add(Item {
+            place: event.place,
+            event_id: event.event_id,
+            attempts: event.attempts,
+            failure: None,
+        });
     }
 
     /// Adds a failed attempt, by its `verdict`; says what it means for the event.
@@ -72,12 +87,25 @@ impl Settlement {
             Verdict::Published | Verdict::Unknown => return Failed::Waits,
         };
         let failure = Some(Failure { reason, retry_in });
-        self.add(Item { place: event.place, event_id: event.event_id, failure });
+        self.add(Item {
+            place: event.place,
+            event_id: event.event_id,
+            attempts: event.attempts,
+            failure,
+        });
         if retry_in.is_some() { Failed::Waits } else { Failed::Stuck }
     }
 
     pub(crate) fn add(&mut self, item: Item) {
         if item.failure.is_none() { self.published.push(item) } else { self.failed.push(item) }
+    }
+
+    /// Removes and returns those for which `is_taken` says yes.
+    pub(crate) fn take_if(&mut self, is_taken: impl Fn(&Item) -> bool) -> Self {
+        Self {
+            published: self.published.extract_if(.., |item| is_taken(item)).collect(),
+            failed: self.failed.extract_if(.., |item| is_taken(item)).collect(),
+        }
     }
 
     pub(crate) const fn is_empty(&self) -> bool {

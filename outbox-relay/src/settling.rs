@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use service_kit::backoff::Backoff;
 
 use crate::database::DatabaseError;
+use crate::lanes::{LaneSet, lane};
+use crate::queue::Place;
 use crate::settle::Settled;
-use crate::settlement::Settlement;
+use crate::settlement::{Item, Settlement};
 use crate::unsettled::{self, Unsettled, UnsettledEvents};
 
 /// While windows are in flight anyway, outcomes gather for this long, unless they are many: a commit for each event of a busy
@@ -93,21 +95,40 @@ impl Settling {
         due.map(|due| due.max(self.not_before))
     }
 
-    /// What to note now, if it is time: at once when nothing else `is_in_flight`. [`ended`](Self::ended) has to follow.
-    pub(crate) fn next(&mut self, is_in_flight: bool, now: Instant) -> Option<Batch> {
+    /// What to note now, if it is time: at once when nothing else `is_in_flight`. While it is not certain that the session `owns` its
+    /// lanes, nothing that changes which events the table holds back. [`ended`](Self::ended) has to follow.
+    pub(crate) fn next(&mut self, is_in_flight: bool, owns: bool, now: Instant) -> Option<Batch> {
         if self.is_under_way || now < self.not_before {
             return None;
         }
         let gathers = is_in_flight && self.waiting.len() < MANY;
-        let batch = if !self.waiting.is_empty() && (!gathers || now >= self.since + GATHER) {
-            Batch::New(std::mem::take(&mut self.waiting))
-        } else if self.unsettled.due().is_some_and(|due| now >= due) {
-            Batch::Again(self.unsettled.take())
-        } else {
-            return None;
+        let is_due = !self.waiting.is_empty() && (!gathers || now >= self.since + GATHER);
+        let batch = match is_due {
+            true if owns => Batch::New(std::mem::take(&mut self.waiting)),
+            true => Batch::New(self.waiting.take_if(|item| !item.changes_what_is_held_back())),
+            false if owns && self.unsettled.due().is_some_and(|due| now >= due) => {
+                Batch::Again(self.unsettled.take())
+            }
+            false => return None,
         };
+        if let Batch::New(settlement) = &batch
+            && settlement.is_empty()
+        {
+            return None;
+        }
         self.is_under_way = true;
         Some(batch)
+    }
+
+    /// Forgets outcomes of events whose lanes are not among those that are `owned`, if noting them would change which events the table
+    /// holds back: failures, and successes of events that failed before. The relay that owns the lane by now may have gone past those
+    /// behind the event; it sends the event itself. Returns the events that waited to be settled, and those that could not be.
+    pub(crate) fn leave_to_owners(&mut self, owned: LaneSet) -> (Vec<Place>, Vec<Place>) {
+        let is_left =
+            |item: &Item| item.changes_what_is_held_back() && !owned.has(lane(item.place.key));
+        let Settlement { published, failed } = self.waiting.take_if(is_left);
+        let waiting = published.into_iter().chain(failed).map(|item| item.place);
+        (waiting.collect(), self.unsettled.take_if(is_left))
     }
 
     /// A statement has ended; what it did not try is tried again.

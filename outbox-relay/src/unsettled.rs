@@ -219,6 +219,21 @@ impl UnsettledEvents {
         self.report();
     }
 
+    /// Removes those that wait and for which `is_taken` says yes.
+    pub(crate) fn take_if(&mut self, is_taken: impl Fn(&Item) -> bool) -> Vec<Place> {
+        let (mut taken, mut kept) = (Vec::new(), VecDeque::new());
+        for one in self.waiting.drain(..) {
+            if is_taken(&one.item) {
+                taken.push(one.item.place);
+            } else {
+                kept.push_back(one);
+            }
+        }
+        self.waiting = kept;
+        self.report();
+        taken
+    }
+
     /// A sentence for people, when there are any.
     pub(crate) fn note(&self) -> Option<String> {
         let count = self.len();
@@ -247,8 +262,12 @@ mod tests {
 
     fn unsettled(key: i64, is_noted: bool) -> Unsettled {
         let place = Place { id: key, key, size: 1 };
-        let item =
-            Item { place, event_id: Uuid::from_u128(key.unsigned_abs().into()), failure: None };
+        let item = Item {
+            place,
+            event_id: Uuid::from_u128(key.unsigned_abs().into()),
+            attempts: 0,
+            failure: None,
+        };
         Unsettled { is_noted, ..Unsettled::new(item, Hindrance::Locked) }
     }
 

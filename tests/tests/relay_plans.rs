@@ -51,20 +51,20 @@ const BY_ID: [Statement; 6] = [
     [
         "settle_published",
         include_str!("../../sql/relay/queries/settle_published.sql"),
-        "bigint[], uuid[]",
-        "'{1}', '{00000000-0000-0000-0000-000000000001}'",
+        "bigint[], uuid[], integer[]",
+        "'{1}', '{00000000-0000-0000-0000-000000000001}', '{0}'",
     ],
     [
         "settle_deleted",
         include_str!("../../sql/relay/queries/settle_deleted.sql"),
-        "bigint[], uuid[]",
-        "'{1}', '{00000000-0000-0000-0000-000000000001}'",
+        "bigint[], uuid[], integer[]",
+        "'{1}', '{00000000-0000-0000-0000-000000000001}', '{0}'",
     ],
     [
         "settle_failed",
         include_str!("../../sql/relay/queries/settle_failed.sql"),
-        "bigint[], uuid[], text[], double precision[]",
-        "'{1}', '{00000000-0000-0000-0000-000000000001}', '{refused}', '{1}'",
+        "bigint[], uuid[], text[], double precision[], integer[]",
+        "'{1}', '{00000000-0000-0000-0000-000000000001}', '{refused}', '{1}', '{0}'",
     ],
 ];
 

@@ -99,7 +99,7 @@ fn some(set: u64, count: u32, first: u32) -> u64 {
 
 /// The session lost locks that it had taken.
 #[derive(Debug, PartialEq, Eq)]
-struct LocksLost;
+pub(crate) struct LocksLost;
 
 /// The lanes of this relay.
 #[derive(Debug, Default)]
@@ -117,18 +117,23 @@ impl Lanes {
         LaneSet(self.owned.0 & !self.leaving.0)
     }
 
+    /// Those that the session owns, be they offered or not.
+    pub(crate) const fn owned(&self) -> LaneSet {
+        self.owned
+    }
+
     /// Whether some lanes are to be given to other relays.
     pub(crate) const fn is_leaving(&self) -> bool {
         !self.leaving.is_empty()
     }
 
     /// Whether it is time to look again who is at work.
-    fn is_watch_due(&self, now: Instant) -> bool {
+    pub(crate) fn is_watch_due(&self, now: Instant) -> bool {
         self.watched.is_none_or(|watched| now.duration_since(watched) >= EVERY)
     }
 
     /// Whether this relay counts as one at work.
-    const fn is_member(&self) -> bool {
+    pub(crate) const fn is_member(&self) -> bool {
         self.watched.is_some()
     }
 
@@ -136,7 +141,7 @@ impl Lanes {
     ///
     /// # Errors
     /// When the session does not own the lanes that it took: its locks are not kept.
-    fn watched(
+    pub(crate) fn watched(
         &mut self,
         own: Option<i32>,
         members: &[Member],
@@ -148,7 +153,7 @@ impl Lanes {
     }
 
     /// Offers what is beyond the share of `own` to the other relays, and returns the lanes to take so that the share is whole.
-    fn rebalance(&mut self, own: Option<i32>, members: &[Member]) -> LaneSet {
+    pub(crate) fn rebalance(&mut self, own: Option<i32>, members: &[Member]) -> LaneSet {
         // What is leaving already is given away whatever the others do meanwhile: its events have been put aside.
         let members: Vec<Member> = members
             .iter()
@@ -163,28 +168,28 @@ impl Lanes {
     }
 
     /// The session owns these lanes now.
-    const fn took(&mut self, taken: LaneSet) {
+    pub(crate) const fn took(&mut self, taken: LaneSet) {
         self.owned.0 |= taken.0;
     }
 
     /// Offers all lanes to the other relays.
-    const fn release_all(&mut self) {
+    pub(crate) const fn release_all(&mut self) {
         self.leaving = self.owned;
     }
 
     /// Those offered lanes that can be released, as nothing of theirs is `busy`.
-    const fn idle(&self, busy: LaneSet) -> LaneSet {
+    pub(crate) const fn idle(&self, busy: LaneSet) -> LaneSet {
         LaneSet(self.leaving.0 & !busy.0)
     }
 
     /// The session does not own these lanes any more.
-    const fn released(&mut self, lanes: LaneSet) {
+    pub(crate) const fn released(&mut self, lanes: LaneSet) {
         self.owned.0 &= !lanes.0;
         self.leaving.0 &= !lanes.0;
     }
 
     /// This relay does not count as one at work any more. Returns whether it did.
-    const fn left(&mut self) -> bool {
+    pub(crate) const fn left(&mut self) -> bool {
         self.watched.take().is_some()
     }
 

@@ -18,7 +18,7 @@ use crate::measure;
 use crate::queries::{self, Holding};
 use crate::queue::Queue;
 use crate::relay::Engine;
-use scanner::{Rows, SLICE, Scan};
+pub(crate) use scanner::{Rows, Scan};
 
 pub(crate) use scanner::{ScanOutcome, Scanner};
 pub(crate) use watermark::OpenTransaction;
@@ -62,8 +62,8 @@ async fn read(
         Scan::DueRetries => {
             Rows::Events(queries::look_due(database, lanes, RETRIES, holding).await?)
         }
-        Scan::New { above, open, lists_writers } => {
-            let look = queries::look_ahead(database, *above, open, lanes, SLICE, holding);
+        Scan::New { above, open, lists_writers, rows } => {
+            let look = queries::look_ahead(database, *above, open, lanes, *rows, holding);
             if *lists_writers {
                 // Sent one after the other and answered in one go: the transactions are listed before the scan begins.
                 let (writers, seen) = tokio::join!(queries::watch_writers(database), look);
@@ -72,8 +72,8 @@ async fn read(
                 Rows::Slice(None, look.await?)
             }
         }
-        Scan::Suspects { above, .. } => {
-            let seen = queries::look_ahead(database, *above, &[], lanes, SLICE, holding);
+        Scan::Suspects { above, rows, .. } => {
+            let seen = queries::look_ahead(database, *above, &[], lanes, *rows, holding);
             Rows::Slice(None, seen.await?)
         }
     })

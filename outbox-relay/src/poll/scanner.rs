@@ -20,7 +20,7 @@ use crate::queries::{Seen, Writers};
 use crate::queue::{Place, Queue};
 
 /// Rows that one scan reads.
-pub(super) const SLICE: i64 = 2000;
+const SLICE: i64 = 2000;
 
 /// Least time between two lists of open transactions.
 const LIST_EVERY: Duration = Duration::from_millis(50);
@@ -43,9 +43,9 @@ pub(crate) enum Scan {
     DueRetries,
     /// Events above an id, or above that of an open transaction which has ended since. With
     /// `lists_writers`, the open transactions are listed before.
-    New { above: i64, open: Vec<OpenTransaction>, lists_writers: bool },
+    New { above: i64, open: Vec<OpenTransaction>, lists_writers: bool, rows: i64 },
     /// Events above an id. Those of `suspects` that are still pending have been overlooked.
-    Suspects { above: i64, suspects: BTreeSet<i64> },
+    Suspects { above: i64, suspects: BTreeSet<i64>, rows: i64 },
 }
 
 /// What the table answered.
@@ -83,6 +83,8 @@ enum Step {
 pub(crate) struct Scanner {
     /// As many sendable events in the queue are enough: no new ones are scanned for.
     enough: usize,
+    /// Rows that one scan reads at the most.
+    slice: i64,
     interval: PollInterval,
     state: ScanState,
     step: Step,
@@ -123,6 +125,7 @@ impl Scanner {
     pub(crate) fn new(args: &RelayArgs, now: Instant) -> Self {
         Self {
             enough: 2 * usize::try_from(args.relay_window).unwrap_or(usize::MAX / 2),
+            slice: SLICE,
             interval: PollInterval::new(args.relay_poll_min, args.relay_poll_max, now),
             state: ScanState::default(),
             step: Step::Successors,
@@ -133,6 +136,12 @@ impl Scanner {
             suspects: BTreeSet::new(),
             reported_at: None,
         }
+    }
+
+    /// With smaller slices, so that a test needs fewer rows.
+    #[cfg(test)]
+    pub(crate) fn set_slice(&mut self, rows: i64) {
+        self.slice = rows;
     }
 
     /// Begins at the start of the table with the next scan.
@@ -219,7 +228,11 @@ impl Scanner {
                     self.step = Step::End;
                     let suspects = std::mem::take(&mut self.suspects);
                     if let Some(first) = suspects.first() {
-                        return Some(Scan::Suspects { above: first.saturating_sub(1), suspects });
+                        return Some(Scan::Suspects {
+                            above: first.saturating_sub(1),
+                            suspects,
+                            rows: self.slice,
+                        });
                     }
                 }
                 Step::End => {
@@ -233,7 +246,10 @@ impl Scanner {
     fn new_events(&mut self, now: Instant) -> Scan {
         let state = &self.state;
         let may_list = state.more || now.duration_since(self.writers_listed_at) >= LIST_EVERY;
-        let lists_writers = may_list && state.watermark.is_behind(state.cursor);
+        // Before the first scan too: a transaction that is open now may be another relay's, which notes that it has published an event
+        // that failed before. Those behind it, which the table holds back until then, are found by a scan after its end.
+        let is_first = state.cursor == i64::MIN;
+        let lists_writers = is_first || may_list && state.watermark.is_behind(state.cursor);
         if lists_writers {
             self.writers_listed_at = now;
         }
@@ -241,6 +257,7 @@ impl Scanner {
             above: self.low_watermark(),
             open: state.watermark.open().to_vec(),
             lists_writers,
+            rows: self.slice,
         }
     }
 
@@ -317,7 +334,7 @@ impl Scanner {
     fn advance(&mut self, writers: Option<Writers>, seen: &Seen) {
         let state = &mut self.state;
         let known = state.cursor;
-        state.more = seen.rows >= SLICE;
+        state.more = seen.rows >= self.slice;
         let reached = seen.reached.unwrap_or(known);
         state.cursor = if state.more { reached } else { known.max(reached) };
         if let Some(mut writers) = writers {

@@ -28,19 +28,21 @@ pub(crate) async fn settle(
 ) -> Result<HashMap<i64, Answer>, DatabaseError> {
     let ids: Vec<i64> = items.iter().map(|item| item.place.id).collect();
     let event_ids: Vec<Uuid> = items.iter().map(|item| item.event_id).collect();
+    let attempts = items.iter().map(|item| i32::try_from(item.attempts).unwrap_or(i32::MAX));
+    let attempts: Vec<i32> = attempts.collect();
     if manner != Manner::Fail {
         let statement = match manner {
             Manner::Delete => &statements.settle_deleted,
             _ => &statements.settle_published,
         };
-        return answers(session, statement, &[&ids, &event_ids]).await;
+        return answers(session, statement, &[&ids, &event_ids, &attempts]).await;
     }
     let failures = || items.iter().filter_map(|item| item.failure.as_ref());
     let stored = |reason: &String| if *is_utf8 { reason.clone() } else { in_ascii(reason) };
     let reasons: Vec<String> = failures().map(|failure| stored(&failure.reason)).collect();
     let delays: Vec<Option<f64>> =
         failures().map(|failure| failure.retry_in.map(|delay| delay.as_secs_f64())).collect();
-    let params: [&(dyn ToSql + Sync); 4] = [&ids, &event_ids, &reasons, &delays];
+    let params: [&(dyn ToSql + Sync); 5] = [&ids, &event_ids, &reasons, &delays, &attempts];
     answers(session, &statements.settle_failed, &params).await
 }
 

@@ -61,7 +61,8 @@ pub(crate) async fn load_unsettled(
     let rows = claim.query(&notes.load_unsettled, &[&lanes.0.cast_signed(), &most]).await?;
     let read = |row: &tokio_postgres::Row| {
         let place = Place { id: row.try_get("id")?, key: row.try_get("key")?, size: 0 };
-        let item = Item { place, event_id: row.try_get("event_id")?, failure: None };
+        let (event_id, attempts) = (row.try_get("event_id")?, crate::claim::attempts(row)?);
+        let item = Item { place, event_id, attempts, failure: None };
         let hindrance = Hindrance::read(row.try_get("kind")?, row.try_get("reason")?);
         Ok(Unsettled { item, hindrance, is_noted: true })
     };

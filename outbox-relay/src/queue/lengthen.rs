@@ -26,7 +26,7 @@ impl Queue {
             if !short || keys.contains(&key) {
                 continue;
             }
-            if line.retried || keys.len() == count {
+            if line.retried.is_some() || keys.len() == count {
                 later.push(key);
                 continue;
             }

@@ -19,14 +19,15 @@ pub(super) struct Line {
     pub(super) behind: VecDeque<Place>,
     /// There are more in the table, behind the last one.
     pub(super) more: bool,
-    /// The head failed before: until it is settled as published, the table holds back those behind it.
-    pub(super) retried: bool,
+    /// The event that failed before and was sent again: until it is settled as published, the table holds back those behind it. It is the
+    /// head, or was it before events with lower ids that appeared late.
+    pub(super) retried: Option<i64>,
 }
 
 impl Line {
     /// A line behind an event that is set aside.
     pub(super) const fn held(head: i64) -> Self {
-        Self { head, state: Head::Held, behind: VecDeque::new(), more: true, retried: false }
+        Self { head, state: Head::Held, behind: VecDeque::new(), more: true, retried: None }
     }
 
     /// Whether more are to be looked up.

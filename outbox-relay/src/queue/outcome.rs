@@ -40,6 +40,17 @@ impl Queue {
         }
     }
 
+    /// An event that was taken failed before, as its row says, perhaps with another relay since it was read: the table holds back those
+    /// behind it until it is settled as published, so that no scan has found them.
+    pub(crate) fn failed_before(&mut self, place: &Place) {
+        if let Some(line) = self.lines.get_mut(&place.key)
+            && line.head == place.id
+        {
+            line.retried = Some(place.id);
+            line.more = true;
+        }
+    }
+
     /// The table knows what became of an event that was taken.
     pub(crate) fn settled(&mut self, place: &Place) {
         self.known.remove(&place.id);
@@ -49,7 +60,7 @@ impl Queue {
         };
         match line.state {
             Head::Failed if line.head == place.id => self.forget_failed(place),
-            _ if line.head == place.id => line.retried = false,
+            _ if line.retried == Some(place.id) => line.retried = None,
             _ => (),
         }
     }

@@ -57,7 +57,7 @@ impl Queue {
     ) -> Vec<Place> {
         // Behind one that failed before, the table holds the others back until it is settled.
         let line = self.lines.get_mut(&place.key);
-        let Some(line) = line.filter(|line| line.head == place.id && !line.retried) else {
+        let Some(line) = line.filter(|line| line.head == place.id && line.retried.is_none()) else {
             return Vec::new();
         };
         let count = line.behind.iter().take_while(|next| wanted(next)).count();

@@ -77,7 +77,19 @@ impl Engine {
     pub(crate) fn lost_session(&mut self, now: Instant) {
         self.lanes = Lanes::default();
         self.lost_broker(now);
+        self.leave_to_owners();
         self.is_catching_up = true;
+    }
+
+    /// Leaves events that hold back others, and whose outcome is not noted yet, to the relays that own their lanes by now.
+    fn leave_to_owners(&mut self) {
+        let (waiting, unsettled) = self.settling.leave_to_owners(self.lanes.owned());
+        for place in &waiting {
+            self.queue.settled(place);
+        }
+        for place in &unsettled {
+            self.queue.released(place);
+        }
     }
 
     /// Forgets what is not in flight of the lanes that are not among `kept`.
@@ -139,7 +151,7 @@ impl Engine {
         measure::decided(events, verdicts);
         self.dispatcher.sent.ended(events, verdicts, unsent);
         self.dispatcher.ended(events, verdicts, lost);
-        let open = self.lanes.open();
+        let (open, owned) = (self.lanes.open(), self.lanes.owned());
         if let (Some(last), false) = (events.last(), unsent.is_empty()) {
             for event in unsent {
                 self.dispatcher.landed(event);
@@ -149,6 +161,12 @@ impl Engine {
         }
         for (event, verdict) in events.iter().zip(verdicts) {
             self.dispatcher.landed(event);
+            let holds_back = event.attempts > 0 || !matches!(verdict, Verdict::Published);
+            if holds_back && !owned.has(lane(event.place.key)) {
+                // Its outcome is left to the owner, as by `leave_to_owners`.
+                self.queue.let_go(&event.place);
+                continue;
+            }
             match verdict {
                 Verdict::Published => {
                     self.queue.published(&event.place);
@@ -215,8 +233,12 @@ impl Engine {
         // The lanes may have gone to another relay meanwhile.
         self.settling.unsettled.keep(self.lanes.open());
         self.settling.ended(settled, now);
+        self.leave_to_owners();
         if settled.freed {
             self.scanner.start_over(now);
         }
     }
 }
+
+#[cfg(test)]
+mod simulation;

@@ -1,10 +1,11 @@
 -- load_unsettled: confirmed events of some lanes whose rows do not say so yet
 -- $1: lanes, one bit each; $2: how many at the most
-SELECT id, event_id, key, kind, reason
+SELECT id, event_id, key, attempts, kind, reason
 FROM (
     SELECT noted.id,
            noted.event_id,
            hashtextextended(outbox.aggregate_id, hashtextextended(outbox.aggregate_type, 0)) AS key,
+           GREATEST(coalesce(outbox.attempts, 0), 0) AS attempts,
            noted.kind,
            noted.reason
     FROM {unsettled} AS noted

@@ -1,8 +1,10 @@
 -- settle_failed: notes failed attempts, when to try again and why the last one failed; returns those that it did not note, and why
--- $1: ids; $2: event_ids; $3: reasons; $4: seconds until the next attempt, NULL for stuck
+-- $1: ids; $2: event_ids; $3: reasons; $4: seconds until the next attempt, NULL for
+-- stuck; $5: the failed attempts that were noted when they were loaded
 WITH failure AS MATERIALIZED (
-    SELECT id, event_id, reason, delay_seconds
-    FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::double precision[]) AS failure (id, event_id, reason, delay_seconds)
+    SELECT id, event_id, reason, delay_seconds, attempts
+    FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::double precision[], $5::integer[])
+        AS failure (id, event_id, reason, delay_seconds, attempts)
 ),
 free AS MATERIALIZED (
     -- What somebody has locked is left out instead of waited for. A foreign-key check (FOR KEY SHARE) is no hindrance.
@@ -10,6 +12,8 @@ free AS MATERIALIZED (
     FROM failure
     JOIN {outbox} AS outbox ON outbox.id = failure.id
     WHERE outbox.event_id = failure.event_id
+      -- An attempt that another relay has noted since is its affair: it holds back those behind the event until it has tried again.
+      AND GREATEST(coalesce(outbox.attempts, 0), 0) = failure.attempts
       -- Put so that no index of pending events fits: one that has the id in second place would be read as a whole for each id.
       AND CASE WHEN outbox.published_at IS NULL THEN true ELSE false END
     FOR NO KEY UPDATE OF outbox SKIP LOCKED
@@ -41,6 +45,7 @@ SELECT unsettled.id,
                JOIN {outbox} AS outbox ON outbox.id = failure.id
                WHERE failure.id = unsettled.id
                  AND outbox.event_id = failure.event_id
+                 AND GREATEST(coalesce(outbox.attempts, 0), 0) = failure.attempts
                  AND CASE WHEN outbox.published_at IS NULL THEN true ELSE false END
            ) THEN 'gone'
            WHEN unsettled.id = ANY (ARRAY(SELECT id FROM free)) THEN 'unchanged'

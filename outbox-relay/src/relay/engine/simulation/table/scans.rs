@@ -1,0 +1,220 @@
+//! What the relays' statements answer.
+
+use super::*;
+
+/// What relays ask.
+impl Table {
+    fn holds_back(row: &Row, holding: Holding) -> bool {
+        let holds = match row.next_attempt {
+            NextAttempt::Null => false,
+            NextAttempt::At(_) => true,
+            NextAttempt::Infinity => holding.stuck_holds,
+        };
+        holding.ordered && holds && row.is_visible_and_pending()
+    }
+
+    /// The lowest id behind which the rows of each aggregate are held back.
+    fn held(&self, holding: Holding) -> HashMap<i64, i64> {
+        let mut held = HashMap::new();
+        for (id, row) in &self.rows {
+            if Self::holds_back(row, holding) {
+                held.entry(row.key).or_insert(*id);
+            }
+        }
+        held
+    }
+
+    pub(in super::super) fn scan(
+        &self,
+        scan: &Scan,
+        lanes: LaneSet,
+        holding: Holding,
+        now: Instant,
+    ) -> Rows {
+        match scan {
+            Scan::Successors { keys, ids } => Rows::Events(self.successors(keys, ids, holding)),
+            Scan::DueRetries => Rows::Events(self.due_retries(lanes, holding, now)),
+            Scan::New { above, open, lists_writers, rows } => {
+                let writers = lists_writers.then(|| self.writers());
+                Rows::Slice(writers, self.new_events(*above, open, lanes, *rows, holding))
+            }
+            Scan::Suspects { above, rows, .. } => {
+                Rows::Slice(None, self.new_events(*above, &[], lanes, *rows, holding))
+            }
+        }
+    }
+
+    fn successors(&self, keys: &[i64], ids: &[i64], holding: Holding) -> Vec<Place> {
+        let held = self.held(holding);
+        let mut found = Vec::new();
+        for (&key, &id) in keys.iter().zip(ids) {
+            let end = held.get(&key).copied().unwrap_or(i64::MAX);
+            let behind = self.rows.range(id.saturating_add(1)..).filter(|(id, row)| {
+                row.key == key
+                    && row.is_visible_and_pending()
+                    && row.next_attempt == NextAttempt::Null
+                    && **id < end
+            });
+            found.extend(behind.take(Queue::LINE).map(|(id, row)| place(*id, row)));
+        }
+        found
+    }
+
+    fn due_retries(&self, lanes: LaneSet, holding: Holding, now: Instant) -> Vec<Place> {
+        let held = self.held(holding);
+        let mut due: Vec<(Instant, Place)> = Vec::new();
+        for (id, row) in &self.rows {
+            if let NextAttempt::At(at) = row.next_attempt
+                && row.is_visible_and_pending()
+                && at <= now
+                && lanes.has(lane(row.key))
+                && held.get(&row.key).is_none_or(|held| held >= id)
+            {
+                due.push((at, place(*id, row)));
+            }
+        }
+        due.sort_by_key(|(at, _)| *at);
+        due.into_iter().map(|(_, place)| place).collect()
+    }
+
+    fn new_events(
+        &self,
+        above: i64,
+        open: &[OpenTransaction],
+        lanes: LaneSet,
+        most: i64,
+        holding: Holding,
+    ) -> Seen {
+        let above = open
+            .iter()
+            .filter(|open| self.has_ended(&open.writer))
+            .map(|open| open.above)
+            .fold(above, i64::min);
+        let held = self.held(holding);
+        let mut seen = Seen {
+            places: Vec::new(),
+            rows: 0,
+            reached: None,
+            audited: Some(self.audit),
+            filenode: Some(self.filenode),
+        };
+        let from = if above == i64::MIN { above } else { above + 1 };
+        let pending = self.rows.range(from..).filter(|(_, row)| row.is_visible_and_pending());
+        for (id, row) in pending.take(usize::try_from(most).unwrap_or(usize::MAX)) {
+            seen.rows += 1;
+            seen.reached = Some(*id);
+            let is_free = held.get(&row.key).is_none_or(|held| id <= held);
+            if row.next_attempt == NextAttempt::Null && lanes.has(lane(row.key)) && is_free {
+                seen.places.push(place(*id, row));
+            }
+        }
+        seen
+    }
+
+    /// Whether the transaction may have committed, as the statement sees it.
+    fn has_ended(&self, writer: &Writer) -> bool {
+        let open = writer.virtual_id.parse().ok().and_then(|id: u64| self.open.get(&id));
+        match writer.xid {
+            Some(_) => open.is_none(),
+            None => open.is_none_or(|open| open.xid.is_some()),
+        }
+    }
+
+    fn writers(&self) -> Writers {
+        let visible = self.rows.iter().filter(|(_, row)| row.is_committed());
+        Writers {
+            highest: visible.map(|(id, _)| *id).max().unwrap_or(i64::MIN),
+            open: self
+                .open
+                .iter()
+                .map(|(id, open)| Writer { virtual_id: id.to_string(), xid: open.xid })
+                .collect(),
+        }
+    }
+
+    /// All pending rows up to `end`, as the sweep reports them.
+    pub(in super::super) fn sweep(&self, end: i64, lanes: LaneSet, holding: Holding) -> Vec<Place> {
+        let all = self.new_events(i64::MIN, &[], lanes, i64::MAX, holding);
+        all.places.into_iter().filter(|place| place.id <= end).collect()
+    }
+
+    pub(in super::super) fn load(&self, places: &[Place]) -> Claimed {
+        let mut claimed = Claimed::default();
+        for place in places {
+            match self.rows.get(&place.id).filter(|row| row.is_visible_and_pending()) {
+                Some(row) => {
+                    let contents =
+                        Event::unreadable(*place, row.event_id, row.attempts, String::new());
+                    let refusals = Refusals::read(&row.last_error);
+                    let place = Place { size: 1, ..*place };
+                    claimed.events.push(Event { place, refusals, unfit: None, ..contents });
+                }
+                None => claimed.gone.push(*place),
+            }
+        }
+        claimed
+    }
+
+    /// Notes the outcome in the row; `None` when that is done.
+    pub(in super::super) fn settle(&mut self, item: &Item, now: Instant) -> Option<Answer> {
+        let row = self.rows.get_mut(&item.place.id);
+        let Some(row) = row.filter(|row| {
+            row.is_pending && row.event_id == item.event_id && row.attempts == item.attempts
+        }) else {
+            return Some(Answer::Gone);
+        };
+        if self.locked.contains(&item.place.id) {
+            return Some(Answer::Locked);
+        }
+        match &item.failure {
+            None => {
+                row.is_pending = false;
+                row.next_attempt = NextAttempt::Null;
+            }
+            Some(failure) => {
+                row.attempts += 1;
+                row.last_error.clone_from(&failure.reason);
+                row.next_attempt = match failure.retry_in {
+                    // Not that time, which is random.
+                    Some(_) => NextAttempt::At(now + Duration::from_secs(1)),
+                    None => NextAttempt::Infinity,
+                };
+            }
+        }
+        None
+    }
+
+    /// The event is stuck, whether or not its row says so yet.
+    pub(in super::super) fn gave_up(&mut self, item: &Item) {
+        if let Some(row) = self.rows.get_mut(&item.place.id)
+            && row.event_id == item.event_id
+        {
+            row.was_stuck = true;
+        }
+    }
+
+    pub(in super::super) fn note(&mut self, event_id: Uuid, id: i64) {
+        self.noted.insert(event_id, id);
+    }
+
+    pub(in super::super) fn forget_note(&mut self, event_id: Uuid) {
+        self.noted.remove(&event_id);
+    }
+
+    pub(in super::super) fn is_noted(&self, event_id: Uuid) -> bool {
+        self.noted.contains_key(&event_id)
+    }
+
+    /// What is noted of the rows of `lanes`.
+    pub(in super::super) fn load_noted(&self, lanes: LaneSet) -> Vec<Unsettled> {
+        let noted = self.noted.iter().filter_map(|(event_id, id)| {
+            let row =
+                self.rows.get(id).filter(|row| row.is_pending && row.event_id == *event_id)?;
+            let (event_id, attempts) = (*event_id, row.attempts);
+            let item = Item { place: place(*id, row), event_id, attempts, failure: None };
+            let unsettled = Unsettled { is_noted: true, ..Unsettled::new(item, Hindrance::Locked) };
+            lanes.has(lane(row.key)).then_some(unsettled)
+        });
+        noted.collect()
+    }
+}
