@@ -1,14 +1,13 @@
 //! Messages that are moved to the retry or the dead-letter queue: published with confirm and `mandatory`, all at once, before the originals
 //! are acknowledged. A crash in between gives duplicates, never a loss.
 
-use std::time::Duration;
-
 use amq_protocol::protocol::BasicProperties;
 use service_kit::amqp::{Channel, Delivery, Failure, Goodbye, Message, Outcome};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 use tracing::field::display;
 
+use super::broker::CONFIRM_LIMIT;
 use super::config::IntakeArgs;
 use super::copy::{self, FRAME_OVERHEAD};
 use super::headers::{self, RETRY_COUNT, TRIES};
@@ -17,10 +16,6 @@ use super::topology::{
     DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, QUEUE, RETRY_EXCHANGE, RETRY_QUEUE,
 };
 use super::traced::{event_id, trace_id};
-
-/// How long the broker may take to confirm a batch of moves. Long, since a broker that is short of memory or disk reads nothing
-/// for a while, and later all that was sent: each new try would be one more copy. A broker that is gone is noticed by its heartbeats.
-const CONFIRM_LIMIT: Duration = Duration::from_secs(60);
 
 /// Reply codes with which RabbitMQ closes a channel (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
 const ACCESS_REFUSED: u16 = 403;
