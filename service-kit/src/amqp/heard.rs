@@ -87,7 +87,9 @@ pub(super) fn method(mut bytes: &[u8]) -> Option<Heard> {
         (10, 51) => Heard::CloseOk,
         (10, 60) => Heard::Blocked,
         (10, 61) => Heard::Unblocked,
-        (20 | 40 | 85 | 90, 11) | (50, 21 | 41 | 51) | (60, 11 | 21 | 72) | (90, 31) => Heard::Done,
+        (20 | 40 | 85 | 90, 11) | (50, 21 | 41 | 51) | (60, 11 | 21 | 31 | 72) | (90, 31) => {
+            Heard::Done
+        }
         (50, 11) => {
             let _queue = short_string(bytes)?;
             Heard::Queue(Depth { messages: u32(bytes)?, consumers: u32(bytes)? })
