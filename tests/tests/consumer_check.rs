@@ -4,9 +4,9 @@ use anyhow::{Context as _, ensure};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Confirmation};
 use pipeline_tests::broker_user::BrokerUser;
+use pipeline_tests::command::Ended;
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until};
 use pipeline_tests::customer_command::customer_service;
-use pipeline_tests::relay_command::Ended;
 use serde_json::Value;
 use stack::Management;
 
