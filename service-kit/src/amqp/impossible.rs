@@ -1,5 +1,5 @@
-//! Requests that no broker fulfils. How it refuses one tells what it is, or what the user may do: RabbitMQ looks at permissions before it looks at arguments,
-//! and changes nothing before it has looked at both.
+//! Requests that RabbitMQ always refuses. Its reply code tells whether the user has the permission, or whether streams are switched on: it checks permissions
+//! before arguments, and changes nothing before it has checked both.
 
 use amq_protocol::protocol::{AMQPClass, basic, exchange, queue};
 use amq_protocol::types::{AMQPValue, FieldTable};
@@ -27,24 +27,15 @@ impl Channel {
         self.ask(AMQPClass::Queue(declare)).await
     }
 
-    /// Declares a queue that dead-letters to an exchange whose name is none.
+    /// Declares a queue whose argument `x-dead-letter-exchange` is a table instead of a name.
     ///
     /// # Errors
     /// See [`Failure`]: the channel is closed with 403 when the user may not configure the queue, else with 406, whether the queue is there or not.
     pub async fn declare_impossible_queue(&self, queue: &str) -> Result<(), Failure> {
-        let declare = queue::AMQPMethod::Declare(queue::Declare {
-            queue: queue.into(),
-            passive: false,
-            durable: true,
-            exclusive: false,
-            auto_delete: false,
-            nowait: false,
-            arguments: absurd("x-dead-letter-exchange"),
-        });
-        self.ask(AMQPClass::Queue(declare)).await
+        self.declare_queue(queue, absurd("x-dead-letter-exchange")).await
     }
 
-    /// Declares an exchange whose messages go to another one whose name is none.
+    /// Declares an exchange whose argument `alternate-exchange` is a table instead of a name.
     ///
     /// # Errors
     /// See [`Failure`]: the channel is closed with 403 when the user may not configure the exchange, else with 406, unless the exchange is there.
@@ -66,7 +57,7 @@ impl Channel {
         self.ask(AMQPClass::Exchange(declare)).await
     }
 
-    /// Asks for the messages of a queue with a priority that is no number.
+    /// Consumes a queue with a table instead of a number for the argument `x-priority`.
     ///
     /// # Errors
     /// See [`Failure`]: the channel is closed with 403 when the user may not read the queue, with 404 when there is none, else with 406.
@@ -84,7 +75,7 @@ impl Channel {
     }
 }
 
-/// This argument with a value of a type that it never has.
+/// Arguments of which `argument` has a table for its value, a type that RabbitMQ refuses for it.
 fn absurd(argument: &str) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert(argument.into(), AMQPValue::FieldTable(FieldTable::default()));
