@@ -13,13 +13,10 @@ use super::copy::{self, FRAME_OVERHEAD};
 use super::headers::{self, RETRY_COUNT, TRIES};
 use super::metrics;
 use super::topology::{
-    DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, QUEUE, RETRY_EXCHANGE, RETRY_QUEUE,
+    ACCESS_REFUSED, DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, NOT_FOUND, QUEUE, RETRY_EXCHANGE,
+    RETRY_QUEUE,
 };
 use super::traced::{event_id, trace_id};
-
-/// Reply codes with which RabbitMQ closes a channel (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
-const ACCESS_REFUSED: u16 = 403;
-const NOT_FOUND: u16 = 404;
 
 /// Whether another try may help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +77,7 @@ impl<'a> Move<'a> {
         Self { delivery, reason, destination, fate: Fate::Unknown, put_off: None }
     }
 
-    /// Without the hope that what is missing will be declared, it is as good as refused.
+    /// Counts a message that no queue takes as refused, unless the consumer may declare its queues anew (`may_declare`).
     pub(super) fn decide(&mut self, may_declare: bool) {
         if let (Fate::Unroutable(why), false) = (&self.fate, may_declare) {
             self.fate = Fate::Refused(why.clone());

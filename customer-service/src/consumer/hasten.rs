@@ -57,8 +57,8 @@ type Copied = (Delivery, u64);
 struct Pass<'a> {
     /// Takes and acknowledges. What is not acknowledged returns to the queue when it is closed.
     taking: Channel,
-    /// Whether it has messages that the broker refuses for what they are. It keeps them, until it is closed: at the head of the queue they would hold up all
-    /// behind them for as long as they wait.
+    /// Whether the channel `taking` holds messages whose copies RabbitMQ refused, one that is too large, say. They stay unacknowledged on it until it is closed:
+    /// back at the head of the retry queue they would hold up all messages behind them.
     is_holding: bool,
     /// Opened when there is something to send: a broker that is short of memory or disk reads nothing more from who publishes.
     publisher: Option<(Channel, usize)>,

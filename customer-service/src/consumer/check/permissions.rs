@@ -1,5 +1,6 @@
-//! Whether the broker's user may do what a consumer does. Each thing is asked for in a way of which nothing can come, over a connection of its own: a broker
-//! that is short of memory or disk reads nothing more from whoever publishes.
+//! Whether RabbitMQ's user has the permissions that a consumer needs. The check sends requests that RabbitMQ refuses for their arguments, and publishes in a
+//! transaction that it rolls back, so that nothing changes. It does so over a connection of its own, since RabbitMQ stops reading from publishing connections
+//! while it is short of memory or disk.
 
 use amq_protocol::protocol::BasicProperties;
 use service_kit::amqp::{Failure, Goodbye, Message, content_header};
@@ -12,7 +13,7 @@ use crate::consumer::topology::{
 
 pub(super) const PERMISSIONS: &str = "permissions";
 
-/// What does not exist.
+/// The exchanges and queues of the consumer that do not exist.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
     /// Exchanges, with their types.
@@ -20,7 +21,8 @@ pub(super) struct Missing {
     pub(super) queues: Vec<&'static str>,
 }
 
-/// Whether the user may read the work queue, write to the exchanges behind which messages wait, and, where the consumer `declares` what is missing, configure that.
+/// Checks the permissions to read the work queue, to write to the retry and the dead-letter exchange, and, if the consumer `declares` its objects, to configure
+/// those that are `missing`.
 pub(super) async fn check_permissions(broker: &Broker, missing: &Missing, declares: bool) -> Check {
     let mut asking = Asking {
         broker: broker.sibling("customer-service consumer: check of permissions"),
@@ -102,7 +104,7 @@ impl Asking {
     }
 }
 
-/// What the broker said if the user may not do what was asked for; none if nothing but the request itself is wrong.
+/// RabbitMQ's words if it refused the request for lack of a permission; none if it refused the request for anything else, or did not refuse it.
 async fn refusal(
     asked: impl Future<Output = Result<(), Failure>>,
 ) -> Result<Option<String>, Failure> {
