@@ -22,7 +22,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// The broker reads each connection in a process of its own: two keep it busier than one.
 pub(crate) const CONNECTIONS: u32 = 2;
 
-/// How long a broker may take to forget a connection that it closed, before another one counts.
+/// How long a broker that limits connections or channels may still count those that it has closed itself.
 const FORGETS: Duration = Duration::from_millis(500);
 
 /// The connections, and the channels on which nothing is in flight.
@@ -59,6 +59,9 @@ impl Broker {
         tokio::time::sleep(FORGETS).await;
         let mut broker = Self::begin(url, &topology, false).await?;
         broker.add_channels(&topology, opened).await?;
+        for publisher in &mut broker.free {
+            publisher.is_last_allowed = true;
+        }
         Ok(broker)
     }
 
@@ -82,7 +85,8 @@ impl Broker {
     async fn add_channels(&mut self, topology: &Topology, count: usize) -> anyhow::Result<()> {
         for connection in self.connections.iter().cycle().take(count) {
             let (channel, topology) = (open(connection).await?, topology.clone());
-            self.free.push(Publisher { connection: Arc::clone(connection), channel, topology });
+            let connection = Arc::clone(connection);
+            self.free.push(Publisher { connection, channel, topology, is_last_allowed: false });
         }
         Ok(())
     }
@@ -141,12 +145,17 @@ pub(crate) struct Publisher {
     connection: Arc<Connection>,
     pub(crate) channel: Channel,
     pub(crate) topology: Topology,
+    /// The broker allows no further channel beside those that are open, and closes the connection over one.
+    is_last_allowed: bool,
 }
 
 impl Publisher {
     /// Opens a new channel after the broker closed the last one. The exchange is looked at again, as its absence is
     /// one of the reasons for which the broker does so.
     pub(crate) async fn reopen(&mut self) -> anyhow::Result<()> {
+        if self.is_last_allowed {
+            tokio::time::sleep(FORGETS).await;
+        }
         ensure(&self.connection, &self.topology).await?;
         self.channel = open(&self.connection).await?;
         Ok(())

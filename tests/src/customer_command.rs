@@ -1,14 +1,7 @@
-//! `customer-service` as a person types it: arguments in, two streams and an exit status out.
+//! Commands of `customer-service`.
 
-use std::process::Stdio;
-
-use anyhow::Context as _;
-use tokio::process::Command;
-use tokio::time::timeout;
-
+use crate::command::{Ended, run};
 use crate::counting::Counting;
-use crate::pipeline::PATIENCE;
-use crate::relay_command::Ended;
 
 /// Runs the program with `arguments` and no other variables than `settings`, without a terminal.
 ///
@@ -18,17 +11,7 @@ pub async fn customer_service(
     arguments: &[&str],
     settings: &[(&str, &str)],
 ) -> anyhow::Result<Ended> {
-    let mut command = Command::new(stack::binary("customer-service").await?);
-    command.args(arguments).env_clear().envs(settings.iter().copied());
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(PATIENCE, command.output())
-        .await
-        .with_context(|| format!("{arguments:?} does not end"))??;
-    Ok(Ended {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout)?,
-        err: String::from_utf8(output.stderr)?,
-    })
+    run("customer-service", arguments, settings).await
 }
 
 impl Counting {

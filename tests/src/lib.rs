@@ -4,6 +4,7 @@ pub mod authority;
 pub mod broker_user;
 pub mod changed_events;
 pub mod collector;
+pub mod command;
 pub mod consumer;
 pub mod contents;
 pub mod counting;

@@ -4,11 +4,11 @@ use anyhow::{Context as _, ensure};
 use lapin::types::FieldTable;
 use uuid::Uuid;
 
+use crate::command::Ended;
 use crate::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of};
 use crate::customer_command::customer_service;
 use crate::held_command::HeldCommand;
 use crate::old_queue::MOVING;
-use crate::relay_command::Ended;
 
 /// What is typed after the program's name.
 pub const COMMAND: [&str; 2] = ["consumer", "rebuild-queue"];

@@ -3,8 +3,9 @@
 use anyhow::Context as _;
 use serde_json::Value;
 
+use crate::command::Ended;
 use crate::outbox::Outbox;
-use crate::relay_command::{Ended, outbox_relay};
+use crate::relay_command::outbox_relay;
 
 /// Checks as `url`, and returns the findings as pairs of the check's name and the rest.
 ///

@@ -1,60 +1,16 @@
-//! `outbox-relay` as a person types it: arguments in, two streams and an exit status out.
+//! Commands of `outbox-relay`.
 
-use std::process::Stdio;
-
-use anyhow::Context as _;
 use serde_json::Value;
-use tokio::process::Command;
-use tokio::time::timeout;
 
-use crate::outbox::{Outbox, PATIENCE};
-
-/// How a command ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// The exit status; none after a signal.
-    pub code: Option<i32>,
-    /// Standard output.
-    pub out: String,
-    /// Standard error.
-    pub err: String,
-}
-
-impl Ended {
-    /// Standard output as one JSON document.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn json(&self) -> anyhow::Result<Value> {
-        serde_json::from_str(&self.out).with_context(|| format!("no JSON: {self:?}"))
-    }
-
-    /// Standard output as one JSON document a line.
-    ///
-    /// # Errors
-    /// When a line is none.
-    pub fn json_lines(&self) -> anyhow::Result<Vec<Value>> {
-        let lines = self.out.lines().map(serde_json::from_str).collect::<Result<_, _>>();
-        lines.with_context(|| format!("no JSON lines: {self:?}"))
-    }
-}
+use crate::command::{Ended, run};
+use crate::outbox::Outbox;
 
 /// Runs the program with `arguments` and no other variables than `settings`, without a terminal.
 ///
 /// # Errors
 /// When it can't be started or does not end in time.
 pub async fn outbox_relay(arguments: &[&str], settings: &[(&str, &str)]) -> anyhow::Result<Ended> {
-    let mut command = Command::new(stack::binary("outbox-relay").await?);
-    command.args(arguments).env_clear().envs(settings.iter().copied());
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(PATIENCE, command.output())
-        .await
-        .with_context(|| format!("{arguments:?} does not end"))??;
-    Ok(Ended {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout)?,
-        err: String::from_utf8(output.stderr)?,
-    })
+    run("outbox-relay", arguments, settings).await
 }
 
 impl Outbox {

@@ -26,6 +26,13 @@ const QUEUE_DECLARE: [u8; 6] = [0, 50, 0, 10, 0, 0];
 /// The bit of both that only asks.
 const PASSIVE: u8 = 1;
 
+/// Of what the proxy wants that permission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strict {
+    Everywhere,
+    OfExchanges,
+}
+
 /// The proxy. Dropping it stops it.
 #[derive(Debug)]
 pub struct StrictBroker {
@@ -38,6 +45,18 @@ impl StrictBroker {
     /// # Errors
     /// When no port is free.
     pub async fn before(url: &str) -> anyhow::Result<(Self, String)> {
+        Self::that_is(url, Strict::Everywhere).await
+    }
+
+    /// The same for exchanges only: all that a user notices of it who may configure each queue.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn before_exchanges(url: &str) -> anyhow::Result<(Self, String)> {
+        Self::that_is(url, Strict::OfExchanges).await
+    }
+
+    async fn that_is(url: &str, strict: Strict) -> anyhow::Result<(Self, String)> {
         let (_, rest) = url.split_once('@').context("a password")?;
         let (broker, _) = rest.split_once('/').context("a virtual host")?;
         let address: SocketAddr = broker.parse()?;
@@ -46,7 +65,7 @@ impl StrictBroker {
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 // It ends with either side; what goes wrong is seen by the client.
-                tokio::spawn(serve(client, address));
+                tokio::spawn(serve(client, address, strict));
             }
         });
         Ok((Self { accepting }, url.replace(broker, &own)))
@@ -59,19 +78,23 @@ impl Drop for StrictBroker {
     }
 }
 
-async fn serve(client: TcpStream, broker: SocketAddr) -> anyhow::Result<()> {
+async fn serve(client: TcpStream, broker: SocketAddr, strict: Strict) -> anyhow::Result<()> {
     let broker = TcpStream::connect(broker).await?;
     client.set_nodelay(true)?;
     broker.set_nodelay(true)?;
     let (from_client, mut to_client) = client.into_split();
     let (mut from_broker, to_broker) = broker.into_split();
     tokio::select! {
-        passed = pass_frames(from_client, to_broker) => passed,
+        passed = pass_frames(from_client, to_broker, strict) => passed,
         copied = tokio::io::copy(&mut from_broker, &mut to_client) => Ok(copied.map(drop)?),
     }
 }
 
-async fn pass_frames(mut client: OwnedReadHalf, mut broker: OwnedWriteHalf) -> anyhow::Result<()> {
+async fn pass_frames(
+    mut client: OwnedReadHalf,
+    mut broker: OwnedWriteHalf,
+    strict: Strict,
+) -> anyhow::Result<()> {
     let mut header = [0; PROTOCOL_HEADER];
     client.read_exact(&mut header).await?;
     broker.write_all(&header).await?;
@@ -89,7 +112,10 @@ async fn pass_frames(mut client: OwnedReadHalf, mut broker: OwnedWriteHalf) -> a
             let flags = kind + 1 + usize::from(frame[kind]);
             frame[flags] &= !PASSIVE;
         }
-        if frame[0] == FRAME_METHOD && frame[HEAD..].starts_with(&QUEUE_DECLARE) {
+        if strict == Strict::Everywhere
+            && frame[0] == FRAME_METHOD
+            && frame[HEAD..].starts_with(&QUEUE_DECLARE)
+        {
             let name = HEAD + QUEUE_DECLARE.len();
             let flags = name + 1 + usize::from(frame[name]);
             frame[flags] &= !PASSIVE;

@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
+use crate::command::Ended;
 use crate::outbox::Outbox;
-use crate::relay_command::Ended;
 
 /// How long a command may take: what is long on an idle machine is very long on a busy one.
 const LIMIT: Duration = Duration::from_secs(240);

@@ -2,6 +2,7 @@
 //! (<https://www.rabbitmq.com/docs/user-limits>, <https://www.rabbitmq.com/docs/vhosts#limits>).
 
 use amq_protocol::protocol::basic::AMQPProperties;
+use amq_protocol::types::{AMQPValue, FieldTable};
 use anyhow::Context as _;
 use pipeline_tests::fake_broker::{FakeBroker, Manner};
 use pipeline_tests::outbox::{Outbox, eventually};
@@ -67,6 +68,52 @@ async fn a_connection_that_was_blocked_is_so_no_more_when_it_has_ended() -> anyh
     let said = published.expect_err("nobody confirms it").to_string();
     assert!(said.contains("no sign of life for 2s"), "{said}");
     assert!(connection.ended().is_some() && !connection.is_blocked());
+    Ok(())
+}
+
+/// RabbitMQ sends on to a quorum queue no more acknowledgements than it has room for, keeps the others back, and forgets those when the channel ends.
+#[tokio::test]
+async fn no_message_comes_back_that_was_acknowledged_before_its_channel_was_closed()
+-> anyhow::Result<()> {
+    const MESSAGES: usize = 400;
+    let vhost = stack::shared().await?.vhost("channels").await?;
+    let connection = connect(&vhost.amqp_url).await?;
+    for round in 0..20 {
+        let queue = format!("queue-{round}");
+        let channel = Channel::open(&connection).await?;
+        let mut quorum = FieldTable::default();
+        quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        channel.declare_queue(&queue, quorum).await?;
+        channel.confirm().await?;
+        let message = |n: usize| Message {
+            message_id: n.to_string(),
+            routing_key: queue.as_str().into(),
+            content_header: content_header(0, &AMQPProperties::default()),
+            body: Vec::new().into(),
+        };
+        let messages: Vec<_> = (0..MESSAGES).map(message).collect();
+        channel.publish(&"".into(), &messages).await?;
+
+        channel.consume(&queue, 1000).await?;
+        let mut tags = Vec::new();
+        while tags.len() < MESSAGES {
+            let arrived = channel.deliveries(MESSAGES, usize::MAX).await?;
+            tags.extend(arrived.iter().map(|delivery| delivery.envelope.tag));
+        }
+        // Every other one: none can stand for those before it.
+        let (acknowledged, kept): (Vec<_>, Vec<_>) = tags.iter().partition(|tag| *tag % 2 == 0);
+        channel.acknowledge(&acknowledged).await.map_err(anyhow::Error::msg)?;
+        channel.close().await?;
+
+        let asking = Channel::open(&connection).await?;
+        let mut waiting = 0;
+        eventually("the others return", async || {
+            waiting = usize::try_from(asking.depth(&queue).await?.messages)?;
+            Ok(waiting >= kept.len())
+        })
+        .await?;
+        assert_eq!(waiting, kept.len(), "in round {round}");
+    }
     Ok(())
 }
 

@@ -1,11 +1,12 @@
 //! `customer-service consumer check`: finds what keeps a consumer from working, says what to do, and changes nothing.
 
 use anyhow::{Context as _, ensure};
-use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
+use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Confirmation};
+use pipeline_tests::broker_user::BrokerUser;
+use pipeline_tests::command::Ended;
 use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until};
 use pipeline_tests::customer_command::customer_service;
-use pipeline_tests::relay_command::Ended;
 use serde_json::Value;
 use stack::Management;
 
@@ -162,6 +163,82 @@ async fn what_the_role_lacks_is_named_and_granted_by_what_is_told() -> Tested {
     Ok(())
 }
 
+/// What the user may not do, of all that is asked for.
+async fn forbidden(
+    counting: &Counting,
+    user: &BrokerUser<'_>,
+    arguments: &[&str],
+) -> anyhow::Result<Vec<String>> {
+    let settings =
+        [("DATABASE_URL", counting.database.url.as_str()), ("RABBITMQ_URL", user.url.as_str())];
+    let arguments = [&["consumer", "check", "--json"], arguments].concat();
+    let (ended, found) = found(customer_service(&arguments, &settings).await?)?;
+    let document = ended.json()?;
+    let checks = document["checks"].as_array().context("checks")?;
+    let permissions = checks.iter().find(|one| one["check"] == "permissions").context("it")?;
+    let mut forbidden = Vec::new();
+    for finding in permissions["findings"].as_array().into_iter().flatten() {
+        let text = finding["finding"].as_str().context("a text")?;
+        let (what, said) = text.split_once(": ").context(text.to_owned())?;
+        ensure!(said.starts_with("ACCESS_REFUSED"), "{text}");
+        forbidden.push(what.trim_start_matches("the broker's user may not ").to_owned());
+    }
+    ensure!(
+        forbidden.is_empty() == said(&found, "permissions").contains("may do what"),
+        "{ended:?}"
+    );
+    Ok(forbidden)
+}
+
+#[tokio::test]
+async fn what_the_brokers_user_may_not_do_is_named_and_nothing_is_done_to_find_out() -> Tested {
+    let counting = Counting::start().await?;
+    counting.customer().await?;
+    let user = BrokerUser::new(&counting.broker, ".*", ".*").await?;
+    let nothing_declared = ["--consumer-declare", "false"];
+    let before = objects(&counting).await?;
+    ensure!(forbidden(&counting, &user, &[]).await?.is_empty());
+    user.may("^$", ".*").await?;
+    let configure = [
+        "configure orders.events",
+        "configure orders.retry",
+        "configure orders.dlx",
+        "configure customer.orders_count",
+        "configure customer.orders_count.retry",
+        "configure customer.orders_count.dlq",
+    ];
+    assert_eq!(forbidden(&counting, &user, &[]).await?, configure);
+    ensure!(forbidden(&counting, &user, &nothing_declared).await?.is_empty());
+    user.may(".*", r"^(orders\.events|customer\..*)$").await?;
+    let write = ["write to orders.retry", "write to orders.dlx"];
+    let default = ["write to amq.default"];
+    assert_eq!(forbidden(&counting, &user, &[]).await?, [&write[..], &default].concat());
+    user.may_read("^orders").await?;
+    assert_eq!(forbidden(&counting, &user, &[]).await?, ["read customer.orders_count"]);
+    ensure!(objects(&counting).await? == before, "it has declared something");
+
+    // Where everything is there, with messages in it.
+    counting.consumer(&[]).await?.stop().await?;
+    let customer = counting.customer().await?;
+    counting.publish_all(orders_of(2, customer)).await?;
+    let before = objects(&counting).await?;
+    assert_eq!(forbidden(&counting, &user, &[]).await?, ["read customer.orders_count"]);
+    user.may("^$", "^$").await?;
+    assert_eq!(forbidden(&counting, &user, &[]).await?, write);
+    user.may("^$", r"^orders\.(retry|dlx)$").await?;
+    for arguments in [&[][..], &nothing_declared] {
+        ensure!(forbidden(&counting, &user, arguments).await?.is_empty());
+    }
+    ensure!(objects(&counting).await? == before, "it has changed something");
+    for (queue, messages) in [(QUEUE, 2), (RETRY_QUEUE, 0), (DEAD_LETTER_QUEUE, 0)] {
+        assert_eq!(counting.waiting(queue).await?, messages, "{queue}");
+    }
+    let options = BasicGetOptions { no_ack: true };
+    let first = counting.channel.basic_get(QUEUE.into(), options).await?.context("a message")?;
+    ensure!(!first.delivery.redelivered, "it has had the message");
+    Ok(())
+}
+
 #[tokio::test]
 async fn servers_that_can_not_be_reached_and_missing_tables_are_named() -> Tested {
     let servers = stack::shared().await?;
@@ -186,7 +263,8 @@ async fn servers_that_can_not_be_reached_and_missing_tables_are_named() -> Teste
     let (ended, found) = run(&database, &amqp).await?;
     let checks: Vec<&str> = wrong(&found).iter().map(|(check, _)| *check).collect();
     let all = ["database", "schema", "privileges", "customers", "broker", "exchanges", "queues"];
-    assert_eq!(checks, [&all[..], &["dead letters", "retries"]].concat(), "{}", ended.out);
+    let rest = ["permissions", "dead letters", "retries"];
+    assert_eq!(checks, [&all[..], &rest].concat(), "{}", ended.out);
     ensure!(!ended.out.contains("secret") && !ended.err.contains("secret"), "{ended:?}");
     Ok(())
 }

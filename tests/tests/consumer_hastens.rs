@@ -1,16 +1,20 @@
 //! A shorter `RABBITMQ_RETRY_TTL_MS`: what was sent to the retry queue to wait longer holds nothing up.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use futures_util::future::try_join_all;
-use lapin::BasicProperties;
 use lapin::options::{BasicGetOptions, BasicNackOptions, BasicPublishOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Confirmation};
 use pipeline_tests::broker_user::BrokerUser;
 use pipeline_tests::consumer::Consumer;
 use pipeline_tests::counting::{
     Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, order_created, orders_of, until,
 };
 use pipeline_tests::pipeline::PATIENCE;
+use pipeline_tests::rabbitmqctl::rabbitmqctl;
+use stack::RabbitServer;
 use uuid::Uuid;
 
 type Tested = anyhow::Result<()>;
@@ -30,6 +34,22 @@ async fn waiting_long(counting: &Counting, events: usize) -> anyhow::Result<Uuid
     .await?;
     consumer.stop().await?;
     Ok(late)
+}
+
+async fn to_retry_queue(counting: &Counting, body: &[u8], properties: BasicProperties) -> Tested {
+    let (exchange, key) = ("orders.retry".into(), QUEUE.into());
+    let options = BasicPublishOptions { mandatory: true, immediate: false };
+    let publish = counting.channel.basic_publish(exchange, key, options, body, properties);
+    ensure!(publish.await?.await? == Confirmation::Ack(None), "the message was not taken");
+    Ok(())
+}
+
+/// A consumer's database, and a broker whose settings are the test's own.
+async fn with_own_broker() -> anyhow::Result<(RabbitServer, Counting)> {
+    let server = RabbitServer::start_temporary().await?;
+    let database = stack::shared().await?.database("customers").await?;
+    let counting = Counting::with(database, server.vhost("consumer").await?).await?;
+    Ok((server, counting))
 }
 
 /// Waits until no message waits for a try, neither the first one nor another.
@@ -144,17 +164,7 @@ async fn messages_of_others_are_shortened_too() -> Tested {
         BasicProperties::default().with_expiration("86400000".into()).with_headers(odd),
     ] {
         let body = order_created(Uuid::now_v7(), customer).to_string();
-        let confirm = counting
-            .channel
-            .basic_publish(
-                "orders.retry".into(),
-                QUEUE.into(),
-                BasicPublishOptions::default(),
-                body.as_bytes(),
-                properties,
-            )
-            .await?;
-        confirm.await?;
+        to_retry_queue(&counting, body.as_bytes(), properties).await?;
     }
     let consumer = counting.consumer(&SHORT).await?;
     counting.counted(customer, 3).await?;
@@ -197,4 +207,50 @@ async fn messages_that_can_not_be_sent_again_stay() -> Tested {
     let consumer = counting.consumer(&SHORT).await?;
     counting.counted(late, 5).await?;
     counting.finished(consumer).await
+}
+
+/// A broker that is short of memory reads what was sent when it has memory again: a consumer that had given up by then would have sent copies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_do_not_multiply_while_the_broker_is_short_of_memory() -> Tested {
+    let (server, counting) = with_own_broker().await?;
+    let late = waiting_long(&counting, 16).await?;
+    rabbitmqctl(&server, &["set_vm_memory_high_watermark", "0.0000001"])?;
+    // Long enough that what was sent again is still there to be counted.
+    let settings = [("RABBITMQ_RETRY_TTL_MS", "300000"), ("RABBITMQ_MAX_RETRIES", "1000")];
+    let consumer = counting.consumer_process(&settings).await?;
+    until(async || Ok((counting.waiting(RETRY_QUEUE).await? == 0).then_some(()))).await?;
+    // Longer than any other answer may take.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    rabbitmqctl(&server, &["set_vm_memory_high_watermark", "0.9"])?;
+    until(async || Ok((counting.waiting(RETRY_QUEUE).await? >= 16).then_some(()))).await?;
+    consumer.sigterm()?;
+    consumer.wait_exit(PATIENCE).await?;
+    until(async || Ok((counting.waiting(RETRY_QUEUE).await? == 16).then_some(())))
+        .await
+        .context("originals and copies")?;
+    counting.add_customer(late).await
+}
+
+/// The broker was told to take smaller messages than it has: it closes the channel over such a one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_the_broker_refuses_keeps_no_other_waiting() -> Tested {
+    let (server, counting) = with_own_broker().await?;
+    let customer = counting.customer().await?;
+    counting.consumer(&[]).await?.stop().await?;
+    let long = BasicProperties::default().with_expiration("86400000".into());
+    let (before, after) = (orders_of(20, customer), orders_of(20, customer));
+    for body in before.into_iter().chain([vec![b'x'; 3 << 20]]).chain(after) {
+        to_retry_queue(&counting, &body, long.clone()).await?;
+    }
+    rabbitmqctl(
+        &server,
+        &[
+            "eval",
+            "application:set_env(rabbit, max_message_size, 2097152), persistent_term:put(max_message_size, 2097152).",
+        ],
+    )?;
+    let consumer = counting.consumer(&SHORT).await?;
+    counting.counted(customer, 40).await?;
+    counting.finished(consumer).await?;
+    until(async || Ok((counting.waiting(RETRY_QUEUE).await? == 1).then_some(()))).await
 }

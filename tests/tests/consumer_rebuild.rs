@@ -9,11 +9,14 @@ use futures_util::future::try_join_all;
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use pipeline_tests::broker_user::BrokerUser;
 use pipeline_tests::counting::{
     Counting, DEAD_LETTER_QUEUE, QUEUE, order_created, orders_of, until,
 };
+use pipeline_tests::customer_command::customer_service;
 use pipeline_tests::old_queue::MOVING;
 use pipeline_tests::rebuilding::{COMMAND, before, ended_well, held, is_there, old, rebuilt};
+use pipeline_tests::strict_broker::StrictBroker;
 use rand::RngExt as _;
 use stack::Service;
 use uuid::Uuid;
@@ -154,6 +157,22 @@ async fn a_message_says_what_it_said_before() -> Tested {
     ensure!(!headers.contains_key("CC"));
     ensure!(counting.waiting(DEAD_LETTER_QUEUE).await? == 0, "it was sent elsewhere");
     Ok(())
+}
+
+/// RabbitMQ 4.2.6 and later tell only those whether an exchange is there who may configure it.
+#[tokio::test]
+async fn a_user_who_may_configure_the_queues_alone_makes_it_anew() -> Tested {
+    let (counting, customer) = old(30).await?;
+    let user = BrokerUser::new(
+        &counting.broker,
+        r"^customer\.orders_count",
+        r"^(amq\.default|customer\.orders_count.*|orders\.dlx)$",
+    )
+    .await?;
+    let (_proxy, strict_url) = StrictBroker::before_exchanges(&user.url).await?;
+    let ended = customer_service(&COMMAND, &[("RABBITMQ_URL", &strict_url)]).await?;
+    ensure!(ended.code == Some(0), "{ended:?}");
+    ended_well(&counting, customer, 30).await
 }
 
 /// Nobody had declared it yet.

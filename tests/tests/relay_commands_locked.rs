@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use pipeline_tests::command::Ended;
 use pipeline_tests::outbox::{Outbox, connect};
-use pipeline_tests::relay_command::{Ended, outbox_relay};
+use pipeline_tests::relay_command::outbox_relay;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 use uuid::Uuid;

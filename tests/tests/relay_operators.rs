@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use futures_util::future::try_join_all;
+use pipeline_tests::command::Ended;
 use pipeline_tests::outbox::{Outbox, connect, event_id};
 use pipeline_tests::proxy::{Faults, Proxy};
-use pipeline_tests::relay_command::Ended;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};

@@ -1,9 +1,10 @@
 //! An outbox with another name, or in another schema, and two of them in one database.
 
 use anyhow::ensure;
+use pipeline_tests::command::Ended;
 use pipeline_tests::deliveries::Deliveries;
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
-use pipeline_tests::relay_command::{Ended, outbox_relay};
+use pipeline_tests::relay_command::outbox_relay;
 use serde_json::json;
 use stack::Service;
 

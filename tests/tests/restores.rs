@@ -1,13 +1,14 @@
 //! Databases that are restored from a backup: what the runbook promises of counts, deduplication and ids.
 
 use anyhow::{Context as _, ensure};
+use pipeline_tests::command::Ended;
 use pipeline_tests::counting::until;
 use pipeline_tests::order_api::{CUSTOMER, accepted, order};
 use pipeline_tests::pipeline::{
     PATIENCE, Pipeline, address, connect, orders_count, ready, start_consumer, start_order_service,
     start_relay,
 };
-use pipeline_tests::relay_command::{Ended, outbox_relay};
+use pipeline_tests::relay_command::outbox_relay;
 use stack::Service;
 use tokio_postgres::Client;
 

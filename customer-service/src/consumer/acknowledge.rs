@@ -30,8 +30,8 @@ pub(super) struct Acknowledger {
     channel: Arc<Channel>,
     mover: Mover,
     args: IntakeArgs,
-    /// Whether the consumer closes this channel and declares its queues anew when a message finds no queue. Once in [`KEPT_FOR`] at the most, and
-    /// never with `CONSUMER_DECLARE=false`.
+    /// Whether the mover may answer a message that no queue takes by having the consumer declare its queues anew, which closes this channel. The consumer sets it
+    /// once in [`KEPT_FOR`] at the most, and never with `CONSUMER_DECLARE=false`.
     pub(super) may_declare: bool,
     /// Tags of the messages that could not be moved, the oldest first.
     kept: Vec<(Instant, u64)>,

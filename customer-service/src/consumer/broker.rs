@@ -9,6 +9,10 @@ use tokio::time::timeout;
 /// How long the broker may take to open or close something.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long the broker may take to confirm messages. Long, since a broker that is short of memory or disk reads nothing for a while, and
+/// later all that was sent: each new try would be one more copy. A broker that is gone is noticed by its heartbeats.
+pub(super) const CONFIRM_LIMIT: Duration = Duration::from_secs(60);
+
 /// Bytes of a frame: as many as brokers allow unless told otherwise, as a message's headers have to fit into one.
 const FRAME_MAX: u32 = 128 << 10;
 

@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::broker::{Broker, in_time};
 use super::metrics;
-use super::topology::DEAD_LETTER_QUEUE;
+use super::topology::{DEAD_LETTER_QUEUE, NOT_FOUND};
 
 /// How often to ask.
 const EVERY: Duration = Duration::from_secs(5);
@@ -46,6 +46,3 @@ async fn count(broker: &Broker, kept: &mut Option<Channel>) -> Result<u32, Strin
     })
     .await
 }
-
-/// There is no such queue.
-const NOT_FOUND: u16 = 404;

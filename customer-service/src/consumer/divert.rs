@@ -1,30 +1,22 @@
 //! Messages that are moved to the retry or the dead-letter queue: published with confirm and `mandatory`, all at once, before the originals
 //! are acknowledged. A crash in between gives duplicates, never a loss.
 
-use std::time::Duration;
-
 use amq_protocol::protocol::BasicProperties;
 use service_kit::amqp::{Channel, Delivery, Failure, Goodbye, Message, Outcome};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 use tracing::field::display;
 
+use super::broker::CONFIRM_LIMIT;
 use super::config::IntakeArgs;
 use super::copy::{self, FRAME_OVERHEAD};
 use super::headers::{self, RETRY_COUNT, TRIES};
 use super::metrics;
 use super::topology::{
-    DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, QUEUE, RETRY_EXCHANGE, RETRY_QUEUE,
+    ACCESS_REFUSED, DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, NOT_FOUND, QUEUE, RETRY_EXCHANGE,
+    RETRY_QUEUE,
 };
 use super::traced::{event_id, trace_id};
-
-/// How long the broker may take to confirm a batch of moves. Long, since a broker that is short of memory or disk reads nothing
-/// for a while, and later all that was sent: each new try would be one more copy. A broker that is gone is noticed by its heartbeats.
-const CONFIRM_LIMIT: Duration = Duration::from_secs(60);
-
-/// Reply codes with which RabbitMQ closes a channel (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
-const ACCESS_REFUSED: u16 = 403;
-const NOT_FOUND: u16 = 404;
 
 /// Whether another try may help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +77,7 @@ impl<'a> Move<'a> {
         Self { delivery, reason, destination, fate: Fate::Unknown, put_off: None }
     }
 
-    /// Without the hope that what is missing will be declared, it is as good as refused.
+    /// Counts a message that no queue takes as refused, unless the consumer may declare its queues anew (`may_declare`).
     pub(super) fn decide(&mut self, may_declare: bool) {
         if let (Fate::Unroutable(why), false) = (&self.fate, may_declare) {
             self.fate = Fate::Refused(why.clone());

@@ -6,12 +6,14 @@
 //! gives a duplicate, never a loss; several consumers get different messages.
 
 use std::convert::Infallible;
+use std::slice;
 use std::time::Duration;
 
 use service_kit::amqp::{Channel, Delivery, Failure, Goodbye, Outcome};
 use time::OffsetDateTime;
+use tokio::time::timeout;
 
-use super::broker::{Broker, in_time};
+use super::broker::{Broker, CONFIRM_LIMIT, in_time};
 use super::copy::{self, FRAME_OVERHEAD};
 use super::headers;
 use super::topology::{ACCESS_REFUSED, NOT_FOUND, QUEUE, RETRY_EXCHANGE, RETRY_QUEUE};
@@ -29,9 +31,10 @@ const PAUSE: Duration = Duration::from_mins(1);
 pub(super) async fn hasten(broker: &Broker, wait_ms: u32) -> Infallible {
     // A head that waits no longer than it should is gone when its time is up: nobody has to look at it twice.
     let pause = PAUSE.max(Duration::from_millis(wait_ms.into()));
+    let mut holding = None;
     loop {
         let mut moved = 0;
-        if let Err(reason) = Pass::run(broker, wait_ms, &mut moved).await {
+        if let Err(reason) = Pass::run(broker, wait_ms, &mut holding, &mut moved).await {
             tracing::warn!(
                 reason,
                 "can't look whether messages in {RETRY_QUEUE} wait longer than RABBITMQ_RETRY_TTL_MS"
@@ -47,10 +50,16 @@ pub(super) async fn hasten(broker: &Broker, wait_ms: u32) -> Infallible {
     }
 }
 
+/// A message that is to wait for so many milliseconds.
+type Copied = (Delivery, u64);
+
 /// One look, and all that comes of it.
 struct Pass<'a> {
     /// Takes and acknowledges. What is not acknowledged returns to the queue when it is closed.
     taking: Channel,
+    /// Whether the channel `taking` holds messages whose copies RabbitMQ refused, one that is too large, say. They stay unacknowledged on it until it is closed:
+    /// back at the head of the retry queue they would hold up all messages behind them.
+    is_holding: bool,
     /// Opened when there is something to send: a broker that is short of memory or disk reads nothing more from who publishes.
     publisher: Option<(Channel, usize)>,
     connection: Broker,
@@ -59,32 +68,53 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    async fn run(broker: &Broker, wait_ms: u32, moved: &mut usize) -> Result<(), String> {
-        let taking = broker.another_channel().await?;
+    /// Looks. `holding` is the channel that has messages which earlier looks could not send, or this one can't.
+    async fn run(
+        broker: &Broker,
+        wait_ms: u32,
+        holding: &mut Option<Channel>,
+        moved: &mut usize,
+    ) -> Result<(), String> {
+        let (taking, is_holding) = match holding.take() {
+            Some(open) if open.is_open() => (open, true),
+            _ => (broker.another_channel().await?, false),
+        };
         let connection = broker.sibling("customer-service consumer: shorter waits");
-        let mut pass = Pass { taking, publisher: None, connection, wait_ms, moved };
+        let mut pass = Pass { taking, is_holding, publisher: None, connection, wait_ms, moved };
         let looked = pass.go_on().await;
         pass.connection.close().await;
+        *holding = pass.is_holding.then_some(pass.taking);
         looked
     }
 
+    /// Goes on until the next message waits no longer than it should, or the broker does not take a message that is not to blame.
     async fn go_on(&mut self) -> Result<(), String> {
+        let mut refused = None;
         loop {
             let (batch, is_last) = self.take().await?;
-            if let Some((newest, _)) = batch.last() {
-                self.send(&batch).await?;
-                let all = self.taking.acknowledge_up_to(newest.envelope.tag);
-                in_time("take an answer", all).await?;
-                *self.moved += batch.len();
+            let mut sent = Vec::new();
+            let told = self.send_all(&batch, &mut sent).await;
+            in_time("take an answer", self.taking.acknowledge(&sent)).await?;
+            *self.moved += sent.len();
+            if sent.len() < batch.len() {
+                self.is_holding = is_over_a_message(&told);
+                let why = told.map_or_else(
+                    |failure| failure.to_string(),
+                    |()| format!("{RETRY_QUEUE} does not take what was sent to {RETRY_EXCHANGE}"),
+                );
+                if !self.is_holding {
+                    return Err(why);
+                }
+                refused = Some(why);
             }
             if is_last {
-                return Ok(());
+                return refused.map_or(Ok(()), Err);
             }
         }
     }
 
     /// Takes messages that wait too long, each with how long it is to wait. Says whether the next one does not, or there is none.
-    async fn take(&self) -> Result<(Vec<(Delivery, u64)>, bool), String> {
+    async fn take(&self) -> Result<(Vec<Copied>, bool), String> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < BATCH && bytes < BATCH_BYTES {
             let Some(delivery) = in_time("answer", self.first()).await? else {
@@ -113,13 +143,32 @@ impl Pass<'_> {
         }
     }
 
-    async fn send(&mut self, batch: &[(Delivery, u64)]) -> Result<(), String> {
-        let (channel, frame_max) = if let Some(open) = self.publisher.take() {
-            open
-        } else {
-            let (channel, frame_max) = self.connection.channel().await?;
-            in_time("answer", channel.confirm()).await?;
-            (channel, frame_max)
+    /// Sends messages, and adds the tags of those that the broker has confirmed to `sent`.
+    ///
+    /// # Errors
+    /// When the broker closed the channel over one of them, or did not tell of some: whether those arrived is unknown.
+    async fn send_all(&mut self, batch: &[Copied], sent: &mut Vec<u64>) -> Result<(), Failure> {
+        let mut told = self.send(batch, sent).await;
+        if batch.len() > 1 && is_over_a_message(&told) {
+            // The others are not to blame.
+            for one in batch {
+                if sent.contains(&one.0.envelope.tag) {
+                    continue;
+                }
+                match self.send(slice::from_ref(one), sent).await {
+                    Ok(()) => (),
+                    refused @ Err(Failure::Refused(_)) => told = refused,
+                    lost => return lost,
+                }
+            }
+        }
+        told
+    }
+
+    async fn send(&mut self, batch: &[Copied], sent: &mut Vec<u64>) -> Result<(), Failure> {
+        let (channel, frame_max) = match self.publisher.take() {
+            Some(open) => open,
+            None => self.open().await.map_err(Failure::Lost)?,
         };
         let room = frame_max.saturating_sub(FRAME_OVERHEAD);
         let messages: Vec<_> = batch
@@ -131,14 +180,32 @@ impl Pass<'_> {
                 copy::message(delivery, &properties, QUEUE)
             })
             .collect();
-        in_time("confirm", channel.publish(&RETRY_EXCHANGE.into(), &messages)).await?;
-        let outcomes = channel.outcomes(&messages);
-        if outcomes.iter().all(|outcome| *outcome == Some(Outcome::Confirmed)) {
-            self.publisher = Some((channel, frame_max));
-            return Ok(());
+        let exchange = RETRY_EXCHANGE.into();
+        let told = timeout(CONFIRM_LIMIT, channel.publish(&exchange, &messages)).await;
+        let before = sent.len();
+        for ((delivery, _), outcome) in batch.iter().zip(channel.outcomes(&messages)) {
+            if outcome == Some(Outcome::Confirmed) {
+                sent.push(delivery.envelope.tag);
+            }
         }
-        Err(format!("{RETRY_QUEUE} does not take what was sent to {RETRY_EXCHANGE}"))
+        if sent.len() - before == batch.len() {
+            self.publisher = Some((channel, frame_max));
+        }
+        told.unwrap_or_else(|_| {
+            Err(Failure::Lost(format!("the broker takes longer than {CONFIRM_LIMIT:?} to confirm")))
+        })
     }
+
+    async fn open(&mut self) -> Result<(Channel, usize), String> {
+        let (channel, frame_max) = self.connection.channel().await?;
+        in_time("answer", channel.confirm()).await?;
+        Ok((channel, frame_max))
+    }
+}
+
+/// Whether the broker closed the channel over what a message is, and not over where it was sent.
+fn is_over_a_message(told: &Result<(), Failure>) -> bool {
+    matches!(told, Err(Failure::Refused(Goodbye { code, .. })) if !matches!(*code, ACCESS_REFUSED | NOT_FOUND))
 }
 
 /// How many milliseconds a message is to wait from now on; none when it waits no longer than `wait_ms` anyway.

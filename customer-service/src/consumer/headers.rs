@@ -41,6 +41,9 @@ const NOT_KEPT_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
 /// A reason is for people: no longer than they read.
 const LONGEST_REASON: usize = 500;
 
+/// No value that the consumer writes takes more bytes: a reason of the longest characters.
+const LARGEST_VALUE: usize = 5 + 4 * LONGEST_REASON;
+
 /// How many times `delivery` was sent to be tried again, as its header says. A header that is no count, or negative, counts as
 /// none; a person who moves a message back from the dead-letter queue gives it all its tries again.
 pub(super) fn retry_count(delivery: &Delivery) -> u32 {
@@ -103,7 +106,7 @@ pub(super) fn of_copy(
 }
 
 /// The headers of a copy of `delivery` that goes to where it would have gone anyway. It says as well how the original came to the queue first. When
-/// they would take more than `room` bytes only ours remain.
+/// they would take more than `room` bytes only ours remain, and of those none that is larger than the consumer makes them: it was set outside.
 pub(super) fn carried(delivery: &Delivery, room: usize) -> FieldTable {
     let mut all = kept(delivery, |_| true);
     let is_missing = string(delivery, ORIGINAL_EXCHANGE).is_none();
@@ -115,7 +118,16 @@ pub(super) fn carried(delivery: &Delivery, room: usize) -> FieldTable {
             all.insert(name.into(), AMQPValue::LongString(value.as_str().into()));
         }
     }
-    if size(&all) <= room { all } else { kept(delivery, |name| OURS.contains(&name)) }
+    if size(&all) <= room {
+        return all;
+    }
+    let mut ours = FieldTable::default();
+    for (name, value) in all.inner() {
+        if OURS.contains(&name.as_str()) && value_size(value) <= LARGEST_VALUE {
+            ours.insert(name.clone(), value.clone());
+        }
+    }
+    ours
 }
 
 /// When the consumer sent `delivery` to be tried again, as its header says.

@@ -51,8 +51,7 @@ pub(super) const BINDINGS: [Binding; 3] = [
 /// returned because a consumer died is no worse than any other (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>).
 const DELIVERY_LIMIT: i32 = i32::MAX;
 
-/// What the broker said to a declaration that it does not allow, or that differs from what is there
-/// (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
+/// Reply codes with which RabbitMQ closes a channel over a request (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
 pub(super) const ACCESS_REFUSED: u16 = 403;
 pub(super) const NOT_FOUND: u16 = 404;
 pub(super) const PRECONDITION_FAILED: u16 = 406;

@@ -35,6 +35,8 @@ pub(super) struct Known {
     pub(super) is_close_sent: bool,
     /// The request under way is done.
     pub(super) answered: bool,
+    /// The broker was asked to deliver the messages of a queue.
+    pub(super) is_consuming: bool,
     /// Of the queue that was asked for last.
     pub(super) depth: Depth,
     /// The broker has closed the channel.
@@ -96,12 +98,18 @@ impl Channel {
         self.ask(AMQPClass::Confirm(select)).await
     }
 
-    /// Closes the channel.
+    /// Closes the channel. What was acknowledged before on a channel that consumes does not come back: RabbitMQ hands a quorum queue no more than 33
+    /// acknowledgements that this has not dealt with, keeps the others back, and would forget those when the channel ends; before it ends a consumer
+    /// it waits for the queue.
     ///
     /// # Errors
     /// See [`Failure`].
     pub async fn close(&self) -> Result<(), Failure> {
         self.give_up_deliveries();
+        if std::mem::take(&mut self.state.lock().is_consuming) {
+            // Whatever comes of it, the channel has to be closed.
+            self.cancel().await.ok();
+        }
         if let Some(refusal) = self.refusal() {
             return Err(Failure::Refused(refusal));
         }

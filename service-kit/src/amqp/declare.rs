@@ -1,7 +1,7 @@
 //! Exchanges, queues and bindings.
 
 use amq_protocol::protocol::{AMQPClass, exchange, queue};
-use amq_protocol::types::{AMQPValue, FieldTable, ShortString};
+use amq_protocol::types::{FieldTable, ShortString};
 
 use super::channel::Channel;
 use super::failure::Failure;
@@ -61,25 +61,6 @@ impl Channel {
             auto_delete: false,
             nowait: false,
             arguments: FieldTable::default(),
-        });
-        self.ask(AMQPClass::Queue(declare)).await
-    }
-
-    /// Declares a stream that is not durable, which no broker makes: one whose streams are switched on refuses it with 406.
-    ///
-    /// # Errors
-    /// See [`Failure`]. There is no other outcome with RabbitMQ.
-    pub async fn declare_impossible_stream(&self, queue: &str) -> Result<(), Failure> {
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
-        let declare = queue::AMQPMethod::Declare(queue::Declare {
-            queue: queue.into(),
-            passive: false,
-            durable: false,
-            exclusive: false,
-            auto_delete: false,
-            nowait: false,
-            arguments,
         });
         self.ask(AMQPClass::Queue(declare)).await
     }

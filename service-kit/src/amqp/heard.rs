@@ -87,7 +87,9 @@ pub(super) fn method(mut bytes: &[u8]) -> Option<Heard> {
         (10, 51) => Heard::CloseOk,
         (10, 60) => Heard::Blocked,
         (10, 61) => Heard::Unblocked,
-        (20 | 40 | 85 | 90, 11) | (50, 21 | 41 | 51) | (60, 11 | 21 | 72) | (90, 31) => Heard::Done,
+        (20 | 40 | 60 | 85 | 90, 11) | (50, 21 | 41 | 51) | (60, 21 | 72) | (60 | 90, 31) => {
+            Heard::Done
+        }
         (50, 11) => {
             let _queue = short_string(bytes)?;
             Heard::Queue(Depth { messages: u32(bytes)?, consumers: u32(bytes)? })
@@ -274,12 +276,10 @@ mod tests {
         });
         let expected = Heard::Queue(Depth { messages: 7, consumers: 2 });
         hears(&AMQPClass::Queue(declared), &expected);
-        for done in [
-            queue::AMQPMethod::DeleteOk(queue::DeleteOk { message_count: 0 }),
-            queue::AMQPMethod::UnbindOk(queue::UnbindOk {}),
-        ] {
-            hears(&AMQPClass::Queue(done), &Heard::Done);
-        }
+        let deleted = queue::AMQPMethod::DeleteOk(queue::DeleteOk { message_count: 0 });
+        hears(&AMQPClass::Queue(deleted), &Heard::Done);
+        let unbound = queue::AMQPMethod::UnbindOk(queue::UnbindOk {});
+        hears(&AMQPClass::Queue(unbound), &Heard::Done);
         let cancel = basic::Cancel { consumer_tag: "ctag".into(), nowait: true };
         hears(&AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)), &Heard::Cancel);
     }

@@ -2,7 +2,7 @@
 //! confirms (<https://www.rabbitmq.com/docs/confirms>) and consuming go.
 //!
 //! `handshake` logs in, `reader` takes what the broker says and `keeper` answers it. A [`Channel`] hands over each [`Message`] and
-//! learns of their `confirms`, or is handed `deliveries` (`receive`); it can `declare` what there is to be, and find out in a `transaction` whether it may publish. `wire`, `heard`, `properties` and `writer` know how all that looks in
+//! learns of their `confirms`, or is handed `deliveries` (`receive`); it can `declare` what there is to be, and find out in a `transaction` or by what is `impossible` what it may do. `wire`, `heard`, `properties` and `writer` know how all that looks in
 //! bytes.
 
 mod channel;
@@ -14,6 +14,7 @@ mod delivery;
 mod failure;
 mod handshake;
 mod heard;
+mod impossible;
 mod keeper;
 mod message;
 mod properties;

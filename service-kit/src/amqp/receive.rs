@@ -7,6 +7,9 @@ use super::channel::Channel;
 use super::delivery::Delivery;
 use super::failure::Failure;
 
+/// The name of a channel's consumer, of which there is one.
+const CONSUMER: &str = "consumer";
+
 impl Channel {
     /// Has the broker deliver the messages of a queue, `prefetch` that are not acknowledged at the most.
     ///
@@ -17,14 +20,22 @@ impl Channel {
         self.ask(AMQPClass::Basic(basic::AMQPMethod::Qos(qos))).await?;
         let consume = basic::AMQPMethod::Consume(basic::Consume {
             queue: queue.into(),
-            consumer_tag: "".into(),
+            consumer_tag: CONSUMER.into(),
             no_local: false,
             no_ack: false,
             exclusive: false,
             nowait: false,
             arguments: FieldTable::default(),
         });
-        self.ask(AMQPClass::Basic(consume)).await
+        self.ask(AMQPClass::Basic(consume)).await?;
+        self.state.lock().is_consuming = true;
+        Ok(())
+    }
+
+    /// Has the broker deliver no more.
+    pub(super) async fn cancel(&self) -> Result<(), Failure> {
+        let cancel = basic::Cancel { consumer_tag: CONSUMER.into(), nowait: false };
+        self.ask(AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel))).await
     }
 
     /// Takes the first message of a queue, to be acknowledged or returned; none when none waits. Not on a channel that consumes.

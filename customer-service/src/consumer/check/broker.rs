@@ -5,6 +5,7 @@ use service_kit::amqp::{Depth, Failure, Goodbye};
 use service_kit::broker::BrokerUrl;
 
 use super::finding::{Check, Finding};
+use super::permissions::{Missing, PERMISSIONS, check_permissions};
 use super::waiting::{DEAD_LETTERS, RETRIES, check_dead_letters, check_retries};
 use crate::consumer::broker::{Broker, in_time};
 use crate::consumer::config::IntakeArgs;
@@ -15,7 +16,7 @@ use crate::consumer::topology::{
 };
 
 const BROKER: &str = "broker";
-const OBJECTS: [&str; 4] = ["exchanges", "queues", DEAD_LETTERS, RETRIES];
+const OBJECTS: [&str; 5] = ["exchanges", "queues", PERMISSIONS, DEAD_LETTERS, RETRIES];
 
 /// The remedy for an exchange or a queue that does not exist and that the consumer does not declare.
 const DECLARE: &str = "declare it, or let the consumer do so with CONSUMER_DECLARE=true";
@@ -45,21 +46,21 @@ pub(super) async fn check(url: &BrokerUrl, intake: &IntakeArgs) -> Vec<Check> {
 /// Adds the [`OBJECTS`] in their order.
 async fn look(broker: &Broker, intake: &IntakeArgs, checks: &mut Vec<Check>) -> Result<(), String> {
     let mut findings = Vec::new();
-    let mut missing = Vec::new();
+    let mut missing = Missing::default();
     for (exchange, kind) in EXCHANGES {
-        let object = format!("exchange {exchange}");
         match ask(broker, Object::Exchange(exchange, kind)).await? {
             Found::Right | Found::Unknown => (),
-            Found::Missing => missing.push(object),
+            Found::Missing => missing.exchanges.push((exchange, kind)),
             Found::Differs(differs) => findings.push(Finding::warn(
-                format!("the {object} exists with other settings, and is used as it is: {differs}"),
+                format!("the exchange {exchange} exists with other settings, and is used as it is: {differs}"),
                 "nothing, if that is meant; else delete it, and the consumer declares it anew",
             )),
         }
     }
-    checks.push(of_objects(OBJECTS[0], findings, &missing, intake));
+    let exchanges = missing.exchanges.iter().map(|(exchange, _)| format!("exchange {exchange}"));
+    checks.push(of_objects(OBJECTS[0], findings, &exchanges.collect::<Vec<_>>(), intake));
 
-    let (mut findings, mut missing) = (Vec::new(), Vec::new());
+    let mut findings = Vec::new();
     for (queue, arguments, fix) in [
         (QUEUE, work_arguments(), REBUILD),
         (RETRY_QUEUE, retry_arguments(), EMPTY_AND_DELETE),
@@ -67,7 +68,7 @@ async fn look(broker: &Broker, intake: &IntakeArgs, checks: &mut Vec<Check>) -> 
     ] {
         match ask(broker, Object::Queue(queue, arguments)).await? {
             Found::Right | Found::Unknown => (),
-            Found::Missing => missing.push(format!("queue {queue}")),
+            Found::Missing => missing.queues.push(queue),
             Found::Differs(differs) => {
                 let finding = format!("the queue {queue} exists with other settings: {differs}");
                 findings.push(Finding::warn(finding, fix));
@@ -86,12 +87,14 @@ async fn look(broker: &Broker, intake: &IntakeArgs, checks: &mut Vec<Check>) -> 
             "rabbitmqctl enable_feature_flag stream_queue",
         ));
     }
-    let mut queues = of_objects(OBJECTS[1], findings, &missing, intake);
+    let queues: Vec<_> = missing.queues.iter().map(|queue| format!("queue {queue}")).collect();
+    let mut queues = of_objects(OBJECTS[1], findings, &queues, intake);
     if let Some(Depth { messages, consumers }) = depth(broker, QUEUE).await? {
         queues
             .add(&format!("{QUEUE} has {messages} messages that wait, and {consumers} consumers"));
     }
     checks.push(queues);
+    checks.push(check_permissions(broker, &missing, intake.consumer_declare).await);
     checks.push(check_dead_letters(depth(broker, DEAD_LETTER_QUEUE).await?));
     let waiting = depth(broker, RETRY_QUEUE).await?;
     checks.push(check_retries(broker, waiting, intake.rabbitmq_retry_ttl_ms).await);

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `database` | the database: reachable, writable; its tables, and whether the role may do what counting takes |
 //! | `broker` | the broker: reachable, its exchanges and queues with their arguments |
+//! | `permissions` | whether the broker's user may do what a consumer does |
 //! | `waiting` | the messages in the dead-letter and the retry queue |
 
 mod broker;
 mod database;
 mod finding;
+mod permissions;
 mod waiting;
 
 use std::process::ExitCode;

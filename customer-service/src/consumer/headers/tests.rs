@@ -120,6 +120,28 @@ fn headers_that_would_burst_the_frame_leave_only_ours() {
 }
 
 #[test]
+fn headers_of_ours_that_others_wrote_do_not_burst_the_frame_either() {
+    let long = || text(&"x".repeat(60_000));
+    let ours = carried(
+        &delivery([
+            ("big", long()),
+            (REASON, long()),
+            (FIRST_FAILED_AT, AMQPValue::FieldArray(vec![long()].into())),
+            (LAST_FAILED_AT, text("2026-02-01T12:00:00Z")),
+            (RETRY_COUNT, AMQPValue::LongLongInt(3)),
+        ]),
+        100_000,
+    );
+    let names: Vec<&str> = ours.inner().keys().map(ShortString::as_str).collect();
+    assert_eq!(names, [LAST_FAILED_AT, ORIGINAL_EXCHANGE, ORIGINAL_ROUTING_KEY, RETRY_COUNT]);
+    assert_eq!(ours.inner()[ORIGINAL_EXCHANGE], text("orders.events"));
+    // The longest that the consumer writes.
+    let reason = text(&"🦀".repeat(LONGEST_REASON));
+    let ours = carried(&delivery([("big", long()), (REASON, reason.clone())]), 10_000);
+    assert_eq!(ours.inner()[REASON], reason);
+}
+
+#[test]
 fn a_reason_is_cut_where_nobody_reads_on() {
     let copy = of_copy(&delivery([]), &"ü".repeat(10_000), NOON, &[], 100_000);
     assert_eq!(copy.inner()[REASON], text(&"ü".repeat(LONGEST_REASON)));

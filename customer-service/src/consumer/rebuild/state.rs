@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 use super::lock::MOVING;
 use crate::consumer::broker::{Broker, in_time};
 use crate::consumer::topology::{
-    EVENTS_EXCHANGE, NOT_FOUND, PRECONDITION_FAILED, QUEUE, RETRY_QUEUE, retry_arguments,
-    work_arguments,
+    ACCESS_REFUSED, EVENTS_EXCHANGE, NOT_FOUND, PRECONDITION_FAILED, QUEUE, RETRY_QUEUE,
+    retry_arguments, work_arguments,
 };
 
 /// How long the broker may take to notice that a consumer is gone.
@@ -86,11 +86,16 @@ pub(super) async fn check_before(broker: &Broker, found: &State) -> Result<(), S
     for queue in [QUEUE, MOVING] {
         check_consumers(broker, queue).await?;
     }
-    // Declared without a look at what it is: it is there, or there is nothing to bind to.
+    // It is there, whatever it is, or there is nothing to bind to.
     let channel = broker.another_channel().await?;
-    let exchange = channel.declare_exchange(EVENTS_EXCHANGE.into(), "topic", true);
-    let asked = in_time("answer", exchange).await;
-    asked.map_err(|reason| {
+    let asked = in_time("answer", async {
+        match channel.declare_exchange(EVENTS_EXCHANGE.into(), "topic", true).await {
+            // RabbitMQ 4.2.6 and later tell only those who may configure it; to bind to it takes less.
+            Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, .. })) => Ok(()),
+            asked => asked,
+        }
+    });
+    asked.await.map_err(|reason| {
         format!("the exchange {EVENTS_EXCHANGE} can't be used: {reason}. A consumer declares it, or a relay")
     })?;
     if matches!(found.work, Work::Differs(_)) {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::stage::ask;
 use super::state::depth;
-use crate::consumer::broker::{Broker, in_time};
+use crate::consumer::broker::{Broker, CONFIRM_LIMIT, in_time};
 use crate::consumer::copy::{self, FRAME_OVERHEAD};
 use crate::consumer::headers;
 use crate::consumer::terminal::progress;
@@ -25,9 +25,6 @@ const UNTOLD: u32 = 60;
 
 /// How often people hear how far it is.
 const HEARD: Duration = Duration::from_secs(2);
-
-/// A confirm takes longer where the broker is short of memory or disk; one that is gone is noticed by its heartbeats.
-const CONFIRM_LIMIT: Duration = Duration::from_secs(60);
 
 /// A consumer of the one queue who publishes to the other.
 pub(super) struct Transfer<'a> {
