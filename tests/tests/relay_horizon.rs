@@ -17,7 +17,7 @@ use tokio_postgres::Client;
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// What the relay says when its sweep had to help.
-const SWEPT: &str = "looking again from there";
+const SWEPT: &str = "scanning again from there";
 
 /// A transaction that has run `statements` and stays open.
 async fn open(outbox: &Outbox, statements: &str) -> anyhow::Result<Client> {
