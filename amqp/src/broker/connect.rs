@@ -29,17 +29,17 @@ impl BrokerUrl {
         let alone = self.addresses.len() == 1;
         let default = if alone { CONNECT_LIMIT } else { CONNECT_LIMIT_OF_SEVERAL };
         let mut failures = Vec::new();
-        for place in self.order() {
-            let address = &self.addresses[place];
+        for broker in self.order() {
+            let address = &self.addresses[broker];
             let limit = address.connect_limit().unwrap_or(default);
             let opened = timeout(limit, open(address.clone())).await;
             match opened.unwrap_or_else(|_| bail!("the broker does not answer within {limit:?}")) {
                 Ok(connection) => {
-                    self.works(place, lives(&connection));
+                    self.works(broker, lives(&connection));
                     return Ok(connection);
                 }
                 Err(error) => {
-                    self.failed(place);
+                    self.failed(broker);
                     failures.push(if alone {
                         format!("{error:#}")
                     } else {

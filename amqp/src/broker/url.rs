@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::Args;
 
 use super::address::Address;
-use crate::config::read_file;
-use crate::turn::Turn;
+use service_kit::config::read_file;
+use service_kit::failover::HostOrder;
 
 /// Settings that say where the broker is.
 #[derive(Debug, Clone, Args)]
@@ -47,7 +47,7 @@ impl BrokerArgs {
 #[derive(Clone)]
 pub struct BrokerUrl {
     pub(super) addresses: Vec<Address>,
-    turn: Turn,
+    host_order: HostOrder,
     latest: Arc<Mutex<Option<(usize, Lives)>>>,
 }
 
@@ -72,18 +72,18 @@ impl BrokerUrl {
     pub(super) fn order(&self) -> impl Iterator<Item = usize> + use<> {
         let count = self.addresses.len();
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((place, _)) = latest.take_if(|(_, lives)| !lives()) {
-            self.turn.failed(place, count);
+        if let Some((broker, _)) = latest.take_if(|(_, lives)| !lives()) {
+            self.host_order.failed(broker, count);
         }
-        self.turn.order(count)
+        self.host_order.candidates(count)
     }
 
     /// This one is in use from now on.
-    pub(super) fn works(&self, place: usize, lives: Lives) {
+    pub(super) fn works(&self, broker: usize, lives: Lives) {
         let count = self.addresses.len();
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((place, lives));
-        if self.turn.works(place) && count > 1 {
-            let broker = &self.addresses[place];
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((broker, lives));
+        if self.host_order.connected(broker) && count > 1 {
+            let broker = &self.addresses[broker];
             tracing::info!(%broker, "connected to {broker}, one of {count} brokers");
         }
     }
@@ -91,14 +91,14 @@ impl BrokerUrl {
     /// What was connected to is of no use, though the connection, or another one to the same broker, may live: the next one is tried first.
     pub fn give_up(&self) {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((place, _)) = latest {
-            self.failed(place);
+        if let Some((broker, _)) = latest {
+            self.failed(broker);
         }
     }
 
     /// This one can't be used now.
-    pub(super) fn failed(&self, place: usize) {
-        self.turn.failed(place, self.addresses.len());
+    pub(super) fn failed(&self, broker: usize) {
+        self.host_order.failed(broker, self.addresses.len());
     }
 }
 
@@ -115,14 +115,14 @@ impl FromStr for BrokerUrl {
     fn from_str(text: &str) -> Result<Self, String> {
         let urls = split(text);
         let count = urls.len();
-        let read = |(place, url): (usize, &&str)| {
+        let read = |(index, url): (usize, &&str)| {
             url.parse().map_err(|error| match count {
                 1 => error,
-                _ => format!("URL {} of {count}: {error}", place + 1),
+                _ => format!("URL {} of {count}: {error}", index + 1),
             })
         };
         let addresses = urls.iter().enumerate().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { addresses, turn: Turn::default(), latest: Arc::default() })
+        Ok(Self { addresses, host_order: HostOrder::default(), latest: Arc::default() })
     }
 }
 

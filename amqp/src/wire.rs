@@ -138,7 +138,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::amqp::heard::Saying;
+    use crate::heard::Saying;
 
     const LONGEST: usize = 4096;
 

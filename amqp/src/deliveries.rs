@@ -139,7 +139,7 @@ mod tests {
     use amq_protocol::protocol::basic::AMQPProperties;
 
     use super::*;
-    use crate::amqp::content_header;
+    use crate::content_header;
 
     fn envelope(tag: u64) -> Envelope {
         let routing_key = "order.created".to_owned();

@@ -105,7 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::amqp::content_header;
+    use crate::content_header;
 
     #[test]
     fn a_text_is_found_behind_any_other_properties() {

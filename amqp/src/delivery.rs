@@ -87,7 +87,7 @@ mod tests {
     use amq_protocol::types::{AMQPValue, FieldTable};
 
     use super::*;
-    use crate::amqp::content_header;
+    use crate::content_header;
 
     fn delivery(content_header: Vec<u8>) -> Delivery {
         let routing_key = "order.created".to_owned();

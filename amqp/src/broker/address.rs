@@ -9,7 +9,7 @@ use ::url::form_urlencoded::parse;
 use amq_protocol::uri::{AMQPScheme, AMQPUri};
 
 use super::tls::TlsSettings;
-use crate::parameter::is_name;
+use service_kit::parameter::is_name;
 
 /// Seconds between signs of life, unless the URL says otherwise. A broker that misses two is gone.
 const HEARTBEAT: u16 = 10;

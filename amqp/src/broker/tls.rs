@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rustls::ClientConfig;
 
-use crate::tls::{self, Files, Parameters, Trust};
+use service_kit::tls::{self, Files, Parameters, Verification};
 
 const PARAMETERS: Parameters =
     Parameters { authority: "cacertfile", certificate: "certfile", key: "keyfile" };
@@ -72,11 +72,11 @@ impl TlsSettings {
 
     /// Fails with what is wrong with the files.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        tls::check(self.trust(), &self.files)
+        tls::check(self.verification(), &self.files)
     }
 
     pub(super) fn client_config(&self) -> anyhow::Result<ClientConfig> {
-        let mut config = tls::client_config(self.trust(), &self.files)?;
+        let mut config = tls::client_config(self.verification(), &self.files)?;
         config.enable_sni = self.name != Name::Disabled;
         Ok(config)
     }
@@ -89,11 +89,11 @@ impl TlsSettings {
         }
     }
 
-    fn trust(&self) -> Trust {
+    fn verification(&self) -> Verification {
         match (self.verify, &self.name) {
-            (false, _) => Trust::Anyone,
-            (true, Name::Disabled) => Trust::Authority,
-            (true, Name::Host | Name::Other(_)) => Trust::AuthorityAndName,
+            (false, _) => Verification::None,
+            (true, Name::Disabled) => Verification::Authority,
+            (true, Name::Host | Name::Other(_)) => Verification::Full,
         }
     }
 }
