@@ -1,4 +1,4 @@
-//! What the broker says.
+//! The task that reads frames from the broker and hands them to their channels.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,54 +10,58 @@ use tokio::io::{AsyncReadExt as _, ReadHalf};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::channel::State;
+use super::channel::ChannelState;
 use super::confirms::Return;
 use super::connection::Shared;
-use super::heard::{Heard, Saying};
-use super::keeper::Answer;
+use super::frame::{self, Frame};
+use super::method::{DeliveryTags, Method};
 use super::properties::{self, MESSAGE_ID};
-use super::wire::{self, Frame};
+use super::responder::Reply;
 
-/// Room for what is read at once, in bytes; confirms are short.
+/// Bytes to read at once while only confirms come, which are short.
 pub(super) const ROOM: usize = 4 << 10;
 
-/// The same as soon as messages come.
+/// Bytes to read at once while messages come.
 const ROOM_FOR_MESSAGES: usize = 64 << 10;
 
-/// Bytes of a frame that comes, at the most. Properties are never divided: a broker hands on what others sent, who may have agreed on
-/// longer frames.
+/// The longest frame accepted, in bytes. It exceeds `frame_max`, since properties are never
+/// divided: the broker passes on what other clients sent, who may have agreed on longer frames.
 const LONGEST: usize = 1 << 20;
 
 const OF_NO_CHANNEL: &str = "the broker sent a message on no channel";
 
-/// See the [module](self).
+/// The reading half of a connection.
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) shared: Arc<Shared>,
     pub(super) stream: ReadHalf<BrokerStream>,
-    /// What has come and was not looked at.
+    /// Bytes that were received and not decoded yet.
     pub(super) received: BytesMut,
-    pub(super) answers: mpsc::Sender<Answer>,
-    /// Room for what is read next.
+    pub(super) replies: mpsc::Sender<Reply>,
+    /// How many bytes to make room for before the next read.
     pub(super) room: usize,
-    /// The channel that messages have come on, whose user is not told yet.
-    pub(super) arrived: Option<Arc<State>>,
+    /// The channel on which messages have arrived, and which has not been woken yet.
+    pub(super) arrived: Option<Arc<ChannelState>>,
 }
 
 impl Reader {
-    /// Reads until the connection is over. A broker that is silent for twice `heartbeat` is taken for dead.
-    pub(super) async fn read(mut self, heartbeat: Option<Duration>) {
-        let patience = heartbeat.map_or(Duration::MAX, |heartbeat| heartbeat * 2);
-        let Err(reason) = self.read_on(patience).await;
+    /// Reads until the connection ends. A broker that is silent for two heartbeats is taken for
+    /// dead.
+    pub(super) async fn run(mut self, heartbeat: Option<Duration>) {
+        let silence_limit = heartbeat.map_or(Duration::MAX, |heartbeat| heartbeat * 2);
+        let Err(reason) = self.read_frames(silence_limit).await;
         self.shared.end(&reason);
     }
 
-    async fn read_on(&mut self, patience: Duration) -> Result<std::convert::Infallible, String> {
+    async fn read_frames(
+        &mut self,
+        silence_limit: Duration,
+    ) -> Result<std::convert::Infallible, String> {
         loop {
             while let Some(frame) =
-                wire::take(&mut self.received, self.shared.frame_max.max(LONGEST))?
+                frame::decode(&mut self.received, self.shared.frame_max.max(LONGEST))?
             {
-                self.hear(frame)?;
+                self.handle(frame)?;
             }
             if let Some(state) = self.arrived.take() {
                 state.wake();
@@ -65,9 +69,9 @@ impl Reader {
                 self.shared.wait_for_room(&state).await;
             }
             self.received.reserve(self.room);
-            let read = timeout(patience, self.stream.read_buf(&mut self.received)).await;
+            let read = timeout(silence_limit, self.stream.read_buf(&mut self.received)).await;
             let read =
-                read.map_err(|_| format!("the broker gave no sign of life for {patience:?}"))?;
+                read.map_err(|_| format!("the broker gave no sign of life for {silence_limit:?}"))?;
             match read {
                 Ok(0) => return Err("the broker ended the connection".to_owned()),
                 Ok(_) => {}
@@ -78,19 +82,19 @@ impl Reader {
         }
     }
 
-    fn hear(&mut self, frame: Frame) -> Result<(), String> {
+    fn handle(&mut self, frame: Frame) -> Result<(), String> {
         match frame {
             Frame::Heartbeat => Ok(()),
-            Frame::Method(0, heard) => self.hear_of_connection(&heard),
-            Frame::Method(id, heard) => match self.shared.channel(id) {
-                Some(state) => self.hear_of_channel(id, &state, heard),
-                None => Err(unexpected(&heard)),
+            Frame::Method(0, method) => self.handle_connection_method(&method),
+            Frame::Method(id, method) => match self.shared.channel(id) {
+                Some(state) => self.handle_channel_method(id, &state, method),
+                None => Err(unexpected(&method)),
             },
             Frame::Header(id, content_header) => {
                 let state = self.shared.channel(id).ok_or(OF_NO_CHANNEL)?;
                 let mut known = state.lock();
                 let Some(why) = known.returning.clone() else {
-                    let arrived = known.deliveries.properties(&content_header)?;
+                    let arrived = known.deliveries.push_properties(&content_header)?;
                     drop(known);
                     self.arrived(arrived, state);
                     return Ok(());
@@ -100,7 +104,7 @@ impl Reader {
                     message_id.ok_or("the broker sent properties that can't be read")?;
                 let message_id =
                     String::from_utf8_lossy(message_id.unwrap_or_default()).into_owned();
-                if known.confirms.give_back(message_id, why) {
+                if known.confirms.record_return(message_id, why) {
                     return Ok(());
                 }
                 Err("the broker returned more messages than were sent".to_owned())
@@ -108,9 +112,9 @@ impl Reader {
             Frame::Body(id, part) => {
                 let state = self.shared.channel(id).ok_or(OF_NO_CHANNEL)?;
                 let mut known = state.lock();
-                // Of what comes back nothing is needed.
+                // The body of a returned message is not needed.
                 if known.returning.is_none() {
-                    let arrived = known.deliveries.body(&part)?;
+                    let arrived = known.deliveries.push_body(&part)?;
                     drop(known);
                     self.arrived(arrived, state);
                 }
@@ -119,8 +123,9 @@ impl Reader {
         }
     }
 
-    /// A message may have arrived as a whole. Its channel's user is told when all that was read is looked at.
-    fn arrived(&mut self, arrived: bool, state: Arc<State>) {
+    /// Notes that a message is complete, if it is. Its channel is woken once all that was received
+    /// is decoded.
+    fn arrived(&mut self, arrived: bool, state: Arc<ChannelState>) {
         if !arrived || self.arrived.as_ref().is_some_and(|told| Arc::ptr_eq(told, &state)) {
             return;
         }
@@ -129,48 +134,53 @@ impl Reader {
         }
     }
 
-    fn hear_of_connection(&self, heard: &Heard) -> Result<(), String> {
-        match heard {
-            Heard::Blocked => self.shared.blocked.store(true, Ordering::Relaxed),
-            Heard::Unblocked => self.shared.blocked.store(false, Ordering::Relaxed),
-            Heard::Close(goodbye) => {
-                self.shared.closed.get_or_init(|| goodbye.clone());
-                self.answer(Answer::ConnectionClosed)?;
-                return Err(goodbye.said.clone());
+    fn handle_connection_method(&self, method: &Method) -> Result<(), String> {
+        match method {
+            Method::Blocked => self.shared.blocked.store(true, Ordering::Relaxed),
+            Method::Unblocked => self.shared.blocked.store(false, Ordering::Relaxed),
+            Method::Close(reason) => {
+                self.shared.closed.get_or_init(|| reason.clone());
+                self.reply(Reply::ConnectionClosed)?;
+                return Err(reason.said.clone());
             }
-            Heard::CloseOk => return Err("the connection was closed".to_owned()),
+            Method::CloseOk => return Err("the connection was closed".to_owned()),
             other => return Err(unexpected(other)),
         }
         Ok(())
     }
 
-    fn hear_of_channel(&self, id: u16, state: &State, heard: Heard) -> Result<(), String> {
-        match heard {
-            Heard::Ack(saying) => tell(state, saying, true),
-            Heard::Nack(saying) => tell(state, saying, false),
-            Heard::Deliver(envelope) => {
+    fn handle_channel_method(
+        &self,
+        id: u16,
+        state: &ChannelState,
+        method: Method,
+    ) -> Result<(), String> {
+        match method {
+            Method::Ack(tags) => record_confirms(state, tags, true),
+            Method::Nack(tags) => record_confirms(state, tags, false),
+            Method::Deliver(envelope) => {
                 let mut known = state.lock();
                 known.returning = None;
                 known.deliveries.begin(envelope);
             }
-            Heard::Cancel => {
+            Method::Cancel => {
                 state.lock().deliveries.is_cancelled = true;
                 state.wake();
             }
-            Heard::Return { reply_code, reply_text, routing_key } => {
+            Method::Return { reply_code, reply_text, routing_key } => {
                 state.lock().returning = Some(Return { reply_code, reply_text, routing_key });
             }
-            Heard::ChannelClose(goodbye) => {
-                state.lock().closed = Some(goodbye);
-                self.answer(Answer::ChannelClosed(id))?;
+            Method::ChannelClose(reason) => {
+                state.lock().closed = Some(reason);
+                self.reply(Reply::ChannelClosed(id))?;
                 state.wake();
             }
-            Heard::ChannelCloseOk => {
+            Method::ChannelCloseOk => {
                 self.shared.remove_channel(id);
                 answered(state);
             }
-            Heard::Done => answered(state),
-            Heard::Queue(depth) => {
+            Method::RequestOk => answered(state),
+            Method::QueueDeclareOk(depth) => {
                 state.lock().depth = depth;
                 answered(state);
             }
@@ -179,26 +189,26 @@ impl Reader {
         Ok(())
     }
 
-    fn answer(&self, answer: Answer) -> Result<(), String> {
-        let taken = self.answers.try_send(answer);
-        taken.map_err(|_| "the broker asks for more answers than it takes".to_owned())
+    fn reply(&self, reply: Reply) -> Result<(), String> {
+        let taken = self.replies.try_send(reply);
+        taken.map_err(|_| "the broker asks for more replies than it takes".to_owned())
     }
 }
 
-fn tell(state: &State, saying: Saying, confirmed: bool) {
+fn record_confirms(state: &ChannelState, tags: DeliveryTags, confirmed: bool) {
     let mut known = state.lock();
-    known.confirms.tell(saying.tag, saying.multiple, confirmed);
+    known.confirms.record(tags.tag, tags.multiple, confirmed);
     if known.confirms.are_complete() {
         drop(known);
         state.wake();
     }
 }
 
-fn answered(state: &State) {
+fn answered(state: &ChannelState) {
     state.lock().answered = true;
     state.wake();
 }
 
-fn unexpected(heard: &Heard) -> String {
-    format!("the broker sent what nobody expects: {heard:?}")
+fn unexpected(method: &Method) -> String {
+    format!("the broker sent what nobody expects: {method:?}")
 }

@@ -1,4 +1,4 @@
-//! The bytes on their way to the broker.
+//! The writing half of a connection.
 
 use std::io::{Error, ErrorKind};
 
@@ -7,41 +7,42 @@ use amq_protocol::frame::AMQPFrame;
 use tokio::io::{AsyncWriteExt as _, WriteHalf};
 use tokio_util::sync::CancellationToken;
 
+use super::frame;
 use super::message::Message;
-use super::wire;
 
-/// So much is gathered before it is sent.
-const GATHERED: usize = 64 << 10;
+/// Bytes that are buffered before they are sent.
+const BUFFER_SIZE: usize = 64 << 10;
 
-/// What is to be sent, and where to.
+/// The writing half of a connection, with a buffer.
 #[derive(Debug)]
 pub(super) struct Writer {
     stream: WriteHalf<BrokerStream>,
-    gathered: Vec<u8>,
-    /// Bytes of a frame at the most.
+    buffer: Vec<u8>,
+    /// The longest frame, in bytes.
     frame_max: usize,
-    /// Someone who was sending gave up half-way: who knows where in a frame.
-    broken_off: bool,
-    /// Cancelled when the connection is over.
-    over: CancellationToken,
+    /// A flush was dropped half-way, possibly within a frame: nothing further can be sent.
+    is_interrupted: bool,
+    /// Cancelled when the connection ends.
+    closed: CancellationToken,
 }
 
 impl Writer {
     pub(super) const fn new(
         stream: WriteHalf<BrokerStream>,
         frame_max: usize,
-        over: CancellationToken,
+        closed: CancellationToken,
     ) -> Self {
-        Self { stream, gathered: Vec::new(), frame_max, broken_off: false, over }
+        Self { stream, buffer: Vec::new(), frame_max, is_interrupted: false, closed }
     }
 
-    /// Sends a frame that is no message.
+    /// Sends a frame that is not part of a message.
     pub(super) async fn send(&mut self, frame: &AMQPFrame) -> Result<(), Error> {
-        wire::put(&mut self.gathered, frame);
+        frame::encode(&mut self.buffer, frame);
         self.flush().await
     }
 
-    /// Sends the message, or a part of it and gathers the rest: [`flush`](Self::flush) sends that.
+    /// Buffers the message and sends the buffer whenever it is full; [`flush`](Self::flush) sends
+    /// the rest.
     pub(super) async fn publish(
         &mut self,
         channel: u16,
@@ -49,32 +50,32 @@ impl Writer {
         message: &Message,
     ) -> Result<(), Error> {
         let (routing_key, header) = (message.routing_key.as_str(), &message.content_header);
-        wire::put_publish(&mut self.gathered, channel, exchange, routing_key, header);
-        for part in message.body.chunks(self.frame_max - wire::AROUND) {
-            wire::put_body(&mut self.gathered, channel, part);
-            if self.gathered.len() >= GATHERED {
+        frame::encode_publish(&mut self.buffer, channel, exchange, routing_key, header);
+        for part in message.body.chunks(self.frame_max - frame::OVERHEAD) {
+            frame::encode_body(&mut self.buffer, channel, part);
+            if self.buffer.len() >= BUFFER_SIZE {
                 self.flush().await?;
             }
         }
         Ok(())
     }
 
-    /// Sends what was gathered. A broker that reads nothing keeps this waiting, and whoever else wants to send, until the connection is
-    /// over.
+    /// Sends the buffer. A broker that reads nothing blocks this, and all others that want to send,
+    /// until the connection ends.
     pub(super) async fn flush(&mut self) -> Result<(), Error> {
-        if std::mem::replace(&mut self.broken_off, true) {
+        if std::mem::replace(&mut self.is_interrupted, true) {
             return Err(Error::new(ErrorKind::BrokenPipe, "a message was broken off"));
         }
-        let Self { stream, gathered, over, .. } = self;
+        let Self { stream, buffer, closed, .. } = self;
         tokio::select! {
             biased;
-            sent = async { stream.write_all(gathered).await?; stream.flush().await } => sent?,
-            () = over.cancelled() => {
+            sent = async { stream.write_all(buffer).await?; stream.flush().await } => sent?,
+            () = closed.cancelled() => {
                 return Err(Error::new(ErrorKind::ConnectionAborted, "the connection is over"));
             }
         }
-        self.gathered.clear();
-        self.broken_off = false;
+        self.buffer.clear();
+        self.is_interrupted = false;
         Ok(())
     }
 }

@@ -1,4 +1,5 @@
-//! TLS to RabbitMQ with the parameters of its URIs (<https://www.rabbitmq.com/docs/uri-query-parameters>).
+//! TLS to RabbitMQ, with the parameters of its URIs
+//! (<https://www.rabbitmq.com/docs/uri-query-parameters>).
 
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use service_kit::tls::{self, Files, Parameters, Verification};
 const PARAMETERS: Parameters =
     Parameters { authority: "cacertfile", certificate: "certfile", key: "keyfile" };
 
-/// What the server's certificate must name.
+/// The name that the server's certificate must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Name {
     /// The host of the URL.
@@ -36,7 +37,7 @@ impl Default for TlsSettings {
 }
 
 impl TlsSettings {
-    /// Takes a parameter of the URL; says whether it is one of these.
+    /// Reads a parameter of the URL. Returns true if it is one of TLS.
     pub(super) fn take(&mut self, parameter: &str, value: &str) -> Result<bool, String> {
         match parameter {
             "cacertfile" => self.files.authority = Some(PathBuf::from(value)),
@@ -65,12 +66,12 @@ impl TlsSettings {
         Ok(true)
     }
 
-    /// Whether the URL has any of these parameters.
+    /// Returns true if the URL has any of these parameters.
     pub(super) const fn are_given(&self) -> bool {
         self.given
     }
 
-    /// Fails with what is wrong with the files.
+    /// Checks the files that the parameters name.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         tls::check(self.verification(), &self.files)
     }
@@ -81,7 +82,7 @@ impl TlsSettings {
         Ok(config)
     }
 
-    /// What TLS calls the broker at `host`.
+    /// Returns the name that the certificate of the broker at `host` must have.
     pub(super) fn server_name(&self, host: &str) -> String {
         match &self.name {
             Name::Other(name) => name.clone(),
