@@ -1,68 +1,18 @@
 //! A channel of a connection: requests, publishing, and waiting for the broker's answers.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use amq_protocol::frame::AMQPFrame;
 use amq_protocol::protocol::{AMQPClass, channel, confirm};
 use amq_protocol::types::ShortString;
-use tokio::sync::Notify;
 
 use super::Connection;
-use super::confirms::{Confirms, Outcome, Return};
+use super::channel_state::{ChannelState, Inner};
+use super::confirms::Outcome;
 use super::connection::Shared;
-use super::deliveries::Deliveries;
 use super::failure::Failure;
 use super::message::Message;
 use super::method::{Depth, Goodbye};
-
-/// The state of a channel, shared by its user and the connection's tasks.
-#[derive(Debug, Default)]
-pub(super) struct ChannelState {
-    inner: Mutex<Inner>,
-    /// Wakes the channel's user.
-    changed: Notify,
-    /// Wakes the reader once messages were taken.
-    pub(super) room: Notify,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Inner {
-    /// `channel.open` was sent.
-    pub(super) is_requested: bool,
-    /// The channel was dropped, or is being closed by its user.
-    pub(super) is_closing: bool,
-    /// `channel.close` was sent.
-    pub(super) is_close_sent: bool,
-    /// The broker has answered the current request.
-    pub(super) answered: bool,
-    /// The channel consumes a queue.
-    pub(super) is_consuming: bool,
-    /// Of the queue that was declared last.
-    pub(super) depth: Depth,
-    /// Why the broker closed the channel, if it did.
-    pub(super) closed: Option<Goodbye>,
-    pub(super) confirms: Confirms,
-    pub(super) deliveries: Deliveries,
-    /// The returned message that is being received.
-    pub(super) returning: Option<Return>,
-}
-
-impl Inner {
-    /// Returns true if the channel's number will soon be free.
-    pub(super) const fn is_ending(&self) -> bool {
-        self.is_closing || self.closed.is_some()
-    }
-}
-
-impl ChannelState {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn wake(&self) {
-        self.changed.notify_one();
-    }
-}
 
 /// A channel of a [`Connection`]. It does one thing at a time: a request, a window of messages, or
 /// consuming.

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::channel::ChannelState;
+use super::channel_state::ChannelState;
 use super::method::Goodbye;
 use super::writer::Writer;
 use super::{handshake, reader, responder};

@@ -2,10 +2,12 @@
 
 mod broker;
 mod channel;
+mod channel_state;
 mod confirms;
 mod connection;
 mod consume;
 mod declare;
+mod decoder;
 mod deliveries;
 mod delivery;
 mod failure;

@@ -2,6 +2,7 @@
 //! (<https://www.rabbitmq.com/amqp-0-9-1-reference>). Tables among their arguments are skipped:
 //! none is needed.
 
+use super::decoder::{long_string, short_string, u16, u32, u64};
 use super::delivery::Envelope;
 
 /// A method sent by the broker.
@@ -130,29 +131,6 @@ fn close_reason(bytes: &mut &[u8]) -> Option<Goodbye> {
 
 fn delivery_tags(bytes: &mut &[u8]) -> Option<DeliveryTags> {
     Some(DeliveryTags { tag: u64(bytes)?, multiple: bytes.split_off_first()? & 1 == 1 })
-}
-
-fn u64(bytes: &mut &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(*bytes.split_off(..8)?.first_chunk()?))
-}
-
-pub(super) fn u16(bytes: &mut &[u8]) -> Option<u16> {
-    Some(u16::from_be_bytes(*bytes.split_off(..2)?.first_chunk()?))
-}
-
-fn u32(bytes: &mut &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(*bytes.split_off(..4)?.first_chunk()?))
-}
-
-pub(super) fn short_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let size = *bytes.split_off_first()?;
-    bytes.split_off(..usize::from(size))
-}
-
-/// A long string, or a table, which is delimited in the same way.
-pub(super) fn long_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let size = u32(bytes)?;
-    bytes.split_off(..usize::try_from(size).ok()?)
 }
 
 /// Text for people; invalid UTF-8 is replaced.

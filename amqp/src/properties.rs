@@ -1,7 +1,7 @@
 //! Properties of a message, decoded one at a time, as most are never asked for (AMQP 0-9-1
 //! specification, section 4.2.6.1).
 
-use super::method::{long_string, short_string, u16};
+use super::decoder::{long_string, short_string, u16};
 
 /// Bytes of class, weight and body size, which precede the properties.
 const BEFORE: usize = 12;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, ReadHalf};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::channel::ChannelState;
+use super::channel_state::ChannelState;
 use super::confirms::Return;
 use super::connection::Shared;
 use super::frame::{self, Frame};

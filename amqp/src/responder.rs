@@ -8,7 +8,8 @@ use amq_protocol::protocol::{AMQPClass, connection};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at};
 
-use super::channel::{self, ChannelState};
+use super::channel;
+use super::channel_state::ChannelState;
 use super::connection::Shared;
 
 /// A month: the period of heartbeats for a connection without any.
