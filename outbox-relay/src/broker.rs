@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use amqp::BrokerUrl;
 use anyhow::Context as _;
-use service_kit::broker::BrokerUrl;
 use tokio::time::timeout;
 
 use crate::topology::Topology;
-use service_kit::amqp::{Channel, Connection};
+use amqp::{Channel, Connection};
 
 /// How long the broker may take to open or close a channel and to declare the exchange.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);

@@ -4,9 +4,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use amq_protocol::types::ShortString;
+use amqp::BrokerArgs;
 use clap::{ArgAction, Args, ValueEnum};
 use service_kit::HostPort;
-use service_kit::broker::BrokerArgs;
 use service_kit::config::duration;
 use service_kit::postgres::DatabaseArgs;
 use service_kit::process::ProcessArgs;

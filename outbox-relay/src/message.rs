@@ -3,7 +3,7 @@
 use amq_protocol::protocol::BasicProperties;
 use amq_protocol::types::{AMQPValue, ShortString};
 
-use service_kit::amqp::{self, content_header};
+use amqp::content_header;
 use service_kit::trace::Span;
 
 use crate::claim::{Event, Limits};

@@ -1,7 +1,7 @@
 //! Messages over which the broker closes the channel, or the connection. That it did is read from the row's `last_error`: it is there after
 //! a restart and for the relay that takes the lane over, and needs no column that an older schema lacks.
 
-use service_kit::amqp::Goodbye;
+use amqp::Goodbye;
 
 use crate::verdict::{Refusal, Verdict};
 

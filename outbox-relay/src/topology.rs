@@ -4,8 +4,8 @@ use std::sync::{Arc, Once};
 
 use amq_protocol::protocol::basic::AMQPProperties;
 use amq_protocol::types::ShortString;
+use amqp::{Channel, Connection, Failure, Goodbye, Message, content_header};
 use bytes::Bytes;
-use service_kit::amqp::{Channel, Connection, Failure, Goodbye, Message, content_header};
 
 use crate::config::RelayArgs;
 

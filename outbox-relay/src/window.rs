@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use service_kit::amqp::{Failure, Goodbye, Outcome, Return};
+use amqp::{Failure, Goodbye, Outcome, Return};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 

@@ -12,26 +12,23 @@
 //! | [`probe`] | asks that port, for health checks |
 //! | [`backoff`] | waiting between attempts, exponential with jitter |
 //! | [`postgres`] | connections with TLS to one of several hosts, a pool that sheds load, migrations |
-//! | [`broker`] | a connection with TLS to one of several RabbitMQ brokers |
-//! | [`amqp`] | what is published and consumed over such a connection |
+//! | [`failover`], [`tls`], [`parameter`] | what connections to PostgreSQL and to RabbitMQ share |
 //! | [`http`] | problem+json, request ids, bodies whose faults are reported all at once |
 
 mod allocator;
-pub mod amqp;
 pub mod backoff;
-pub mod broker;
 pub mod config;
+pub mod failover;
 pub mod health;
 mod host_port;
 pub mod http;
 pub mod ops;
-mod parameter;
+pub mod parameter;
 pub mod postgres;
 pub mod probe;
 pub mod process;
 pub mod telemetry;
-mod tls;
+pub mod tls;
 pub mod trace;
-mod turn;
 
 pub use host_port::HostPort;

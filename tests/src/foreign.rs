@@ -1,9 +1,9 @@
 //! Messages that other programs may publish and that few drivers can read: a broker hands on what it does not look at.
 
+use amqp::BrokerUrl;
+use amqp::{Channel, Connection, Message, content_header};
 use anyhow::Context as _;
 use lapin::BasicProperties;
-use service_kit::amqp::{Channel, Connection, Message, content_header};
-use service_kit::broker::BrokerUrl;
 use uuid::Uuid;
 
 /// Arrays in each other, each of which takes five bytes of a header: 25 KB.

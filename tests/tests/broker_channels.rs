@@ -3,12 +3,12 @@
 
 use amq_protocol::protocol::basic::AMQPProperties;
 use amq_protocol::types::{AMQPValue, FieldTable};
+use amqp::BrokerUrl;
+use amqp::{Channel, Connection, Message, content_header};
 use anyhow::Context as _;
 use pipeline_tests::fake_broker::{FakeBroker, Manner};
 use pipeline_tests::outbox::{Outbox, eventually};
 use serde_json::json;
-use service_kit::amqp::{Channel, Connection, Message, content_header};
-use service_kit::broker::BrokerUrl;
 use stack::Management;
 
 const FRAME_MAX: u32 = 32 << 10;

@@ -1,9 +1,9 @@
 //! TLS to PostgreSQL and to RabbitMQ, with certificates of the test's own authorities.
 
+use amqp::Connection;
 use anyhow::Context as _;
 use pipeline_tests::authority::Authority;
 use pipeline_tests::outbox::{Outbox, PATIENCE};
-use service_kit::amqp::Connection;
 use service_kit::postgres;
 use stack::{PostgresServer, RabbitServer, Service};
 

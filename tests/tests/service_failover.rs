@@ -3,11 +3,11 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use amqp::BrokerUrl;
+use amqp::{Channel, Connection, Depth};
 use lapin::types::FieldTable;
 use pipeline_tests::counting::{Counting, QUEUE, orders_of, until};
 use pipeline_tests::pipeline::{PATIENCE, connect};
-use service_kit::amqp::{Channel, Connection, Depth};
-use service_kit::broker::BrokerUrl;
 use service_kit::postgres::{
     Database, DatabaseError, DatabaseUrl, Pool, PoolArgs, PreparedStatements,
 };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use service_kit::amqp::Channel;
+use amqp::Channel;
 
 use super::broker::in_time;
 use super::config::IntakeArgs;

@@ -1,6 +1,6 @@
 //! One batch of messages: collected as they arrive, then applied, moved where that can't be, acknowledged.
 
-use service_kit::amqp::Delivery;
+use amqp::Delivery;
 
 use super::acknowledge::{Acknowledger, Trouble};
 use super::apply::apply;

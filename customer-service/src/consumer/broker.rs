@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use service_kit::amqp::{Channel, Connection};
-use service_kit::broker::BrokerUrl;
+use amqp::BrokerUrl;
+use amqp::{Channel, Connection};
 use tokio::time::timeout;
 
 /// How long the broker may take to open or close something.

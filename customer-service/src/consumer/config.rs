@@ -3,9 +3,9 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use amqp::BrokerArgs;
 use clap::{ArgAction, Args};
 use service_kit::HostPort;
-use service_kit::broker::BrokerArgs;
 use service_kit::config::{duration, limit};
 use service_kit::postgres::{DatabaseArgs, MigrateArgs};
 use service_kit::process::ProcessArgs;

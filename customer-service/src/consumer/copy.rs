@@ -2,7 +2,7 @@
 
 use amq_protocol::protocol::BasicProperties;
 use amq_protocol::types::ShortString;
-use service_kit::amqp::{Delivery, Message, content_header};
+use amqp::{Delivery, Message, content_header};
 
 /// What a frame needs besides the headers: other properties, each at most 255 bytes.
 pub(super) const FRAME_OVERHEAD: usize = 4096;

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use service_kit::amqp::{Channel, Failure};
+use amqp::{Channel, Failure};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::broker::{Broker, in_time};

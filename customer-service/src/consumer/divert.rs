@@ -2,7 +2,7 @@
 //! are acknowledged. A crash in between gives duplicates, never a loss.
 
 use amq_protocol::protocol::BasicProperties;
-use service_kit::amqp::{Channel, Delivery, Failure, Goodbye, Message, Outcome};
+use amqp::{Channel, Delivery, Failure, Goodbye, Message, Outcome};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 use tracing::field::display;

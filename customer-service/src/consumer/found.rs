@@ -1,6 +1,6 @@
 //! Looks at the exchanges and queues and changes none of them, for a consumer that is not to declare any.
 
-use service_kit::amqp::{Channel, Failure, Goodbye};
+use amqp::{Channel, Failure, Goodbye};
 
 use super::broker::Broker;
 use super::topology::{ACCESS_REFUSED, BINDINGS, Binding, EXCHANGES, NOT_FOUND, QUEUES, Topology};

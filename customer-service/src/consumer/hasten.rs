@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::slice;
 use std::time::Duration;
 
-use service_kit::amqp::{Channel, Delivery, Failure, Goodbye, Outcome};
+use amqp::{Channel, Delivery, Failure, Goodbye, Outcome};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
@@ -231,7 +231,7 @@ pub(super) fn shorter_wait(delivery: &Delivery, wait_ms: u32, now: OffsetDateTim
 mod tests {
     use amq_protocol::protocol::BasicProperties;
     use amq_protocol::types::{AMQPValue, FieldTable};
-    use service_kit::amqp::{Envelope, content_header};
+    use amqp::{Envelope, content_header};
 
     use super::*;
 

@@ -11,7 +11,7 @@
 //! Whatever other headers it had it keeps, except those that the broker owns or obeys.
 
 use amq_protocol::types::{AMQPValue, FieldTable};
-use service_kit::amqp::Delivery;
+use amqp::Delivery;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 

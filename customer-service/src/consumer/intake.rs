@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use service_kit::amqp::Channel;
+use amqp::Channel;
 
 use super::acknowledge::Acknowledger;
 use super::batch::Batch;

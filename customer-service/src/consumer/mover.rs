@@ -1,7 +1,7 @@
 //! The way to the retry and dead-letter queues: a connection of its own. A broker that is short of memory or disk stops reading
 //! from whoever publishes; acknowledgements on the same connection would be stuck behind.
 
-use service_kit::amqp::Channel;
+use amqp::Channel;
 
 use super::broker::{Broker, in_time};
 use super::config::IntakeArgs;

@@ -1,7 +1,7 @@
 //! Declares the exchanges and queues that the consumer needs. Their names and kinds are a contract with everybody else.
 
 use amq_protocol::types::{AMQPValue, FieldTable};
-use service_kit::amqp::{Channel, Failure, Goodbye};
+use amqp::{Channel, Failure, Goodbye};
 
 use super::broker::Broker;
 

@@ -3,7 +3,7 @@
 //! part of many traces: each of its messages has spans of its own in the one that it comes from.
 
 use amq_protocol::types::AMQPValue;
-use service_kit::amqp::Delivery;
+use amqp::Delivery;
 use service_kit::trace::{KeyValue, Parent, Span, SpanKind, TraceContext, TraceId, tracer};
 
 use super::batch::Message;

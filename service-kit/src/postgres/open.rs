@@ -16,7 +16,7 @@ use super::connect::reason;
 use super::host::Host;
 use super::url::DatabaseUrl;
 use super::writable::{ReadOnly, find_read_only};
-use crate::turn::Turn;
+use crate::failover::HostOrder;
 
 /// A connection that still has to be driven.
 pub(super) type Opened =
@@ -71,8 +71,8 @@ impl Unreached {
 
 impl fmt::Display for Unreached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, (host, failure)) in self.tried.iter().enumerate() {
-            if place > 0 {
+        for (index, (host, failure)) in self.tried.iter().enumerate() {
+            if index > 0 {
                 f.write_str("; ")?;
             }
             if self.hosts > 1 {
@@ -94,17 +94,17 @@ pub(super) async fn open(
     url.tell_ignored();
     let count = url.hosts.len();
     let mut unreached = Unreached { hosts: count, tried: Vec::new() };
-    for place in order(&url.turn, config, count, purpose) {
-        let host = &url.hosts[place];
+    for index in order(&url.host_order, config, count, purpose) {
+        let host = &url.hosts[index];
         match try_host(host, config, tls, purpose, url.connect_limit()).await {
             Ok(opened) => {
-                if url.turn.works(place) && count > 1 {
+                if url.host_order.connected(index) && count > 1 {
                     tracing::info!(%host, "connected to {host}, one of {count} hosts");
                 }
                 return Ok(opened);
             }
             Err(failure) => {
-                url.turn.failed(place, count);
+                url.host_order.failed(index, count);
                 unreached.tried.push((host.clone(), failure));
             }
         }
@@ -114,7 +114,7 @@ pub(super) async fn open(
 
 /// Where only one host can be the right one, it is tried first once it is known, unless the URL asks for chance; elsewhere the URL's
 /// order is the user's wish.
-fn order(turn: &Turn, config: &Config, count: usize, purpose: Purpose) -> Vec<usize> {
+fn order(host_order: &HostOrder, config: &Config, count: usize, purpose: Purpose) -> Vec<usize> {
     if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
         let mut order: Vec<usize> = (0..count).collect();
         shuffle(&mut order);
@@ -122,7 +122,7 @@ fn order(turn: &Turn, config: &Config, count: usize, purpose: Purpose) -> Vec<us
     }
     let demands_writes = config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite;
     if demands_writes || purpose == Purpose::Writing {
-        return turn.order(count).collect();
+        return host_order.candidates(count).collect();
     }
     (0..count).collect()
 }

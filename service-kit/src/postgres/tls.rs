@@ -3,26 +3,26 @@
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::url::{DatabaseUrl, SslMode};
-use crate::tls::{self, Trust};
+use crate::tls::{self, Verification};
 
 /// The TLS side of a connection to `url`.
 pub(super) fn connector(url: &DatabaseUrl) -> anyhow::Result<MakeRustlsConnect> {
-    let mut config = tls::client_config(trust(url), &url.files)?;
+    let mut config = tls::client_config(verification(url), &url.files)?;
     config.enable_sni = url.sends_name;
     Ok(MakeRustlsConnect::new(config))
 }
 
 /// Fails with what is wrong with the files that `url` names.
 pub(super) fn check(url: &DatabaseUrl) -> anyhow::Result<()> {
-    tls::check(trust(url), &url.files)
+    tls::check(verification(url), &url.files)
 }
 
-fn trust(url: &DatabaseUrl) -> Trust {
+fn verification(url: &DatabaseUrl) -> Verification {
     match url.ssl_mode {
-        SslMode::Disable | SslMode::Prefer => Trust::Anyone,
-        SslMode::Require if url.files.authority.is_none() => Trust::Anyone,
+        SslMode::Disable | SslMode::Prefer => Verification::None,
+        SslMode::Require if url.files.authority.is_none() => Verification::None,
         // As libpq: `require` with a root certificate means `verify-ca`.
-        SslMode::Require | SslMode::VerifyCa => Trust::Authority,
-        SslMode::VerifyFull => Trust::AuthorityAndName,
+        SslMode::Require | SslMode::VerifyCa => Verification::Authority,
+        SslMode::VerifyFull => Verification::Full,
     }
 }

@@ -13,8 +13,8 @@ use super::host::{Host, hosts, without_hosts};
 use super::parameters::Given;
 use super::tls;
 use crate::config::read_file;
+use crate::failover::HostOrder;
 use crate::tls::Files;
-use crate::turn::Turn;
 
 /// Settings that say where the database is.
 #[derive(Debug, Clone, Args)]
@@ -71,7 +71,7 @@ pub struct DatabaseUrl {
     /// All but the hosts.
     pub(super) config: Config,
     pub(super) hosts: Vec<Host>,
-    pub(super) turn: Turn,
+    pub(super) host_order: HostOrder,
     pub(super) ssl_mode: SslMode,
     pub(super) files: Files,
     /// TLS tells the server by which name it was asked for.
@@ -166,7 +166,7 @@ impl DatabaseUrl {
         Ok(Self {
             config,
             hosts,
-            turn: Turn::default(),
+            host_order: HostOrder::default(),
             ssl_mode: given.ssl_mode,
             files: given.files,
             sends_name: given.sends_name,

@@ -7,32 +7,37 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// What the parameters are called that name the files, for people.
+/// The names of the URL parameters that name the files, for error messages.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Parameters {
-    pub(crate) authority: &'static str,
-    pub(crate) certificate: &'static str,
-    pub(crate) key: &'static str,
+pub struct Parameters {
+    /// Of the authorities' certificates.
+    pub authority: &'static str,
+    /// Of the client certificate.
+    pub certificate: &'static str,
+    /// Of the client certificate's key.
+    pub key: &'static str,
 }
 
-/// The files that a URL names.
+/// The certificate and key files that a URL names.
 #[derive(Debug, Clone)]
-pub(crate) struct Files {
-    pub(crate) parameters: Parameters,
-    /// The authorities that servers' certificates must come from; the system's when there is none.
-    pub(crate) authority: Option<PathBuf>,
-    /// Our own certificate, with those between it and its authority.
-    pub(crate) certificate: Option<PathBuf>,
-    /// The key of our own certificate.
-    pub(crate) key: Option<PathBuf>,
+pub struct Files {
+    /// How the URL calls them.
+    pub parameters: Parameters,
+    /// The authorities that must have signed the server's certificate; the system's if `None`.
+    pub authority: Option<PathBuf>,
+    /// The client certificate, with its intermediates.
+    pub certificate: Option<PathBuf>,
+    /// The client certificate's key.
+    pub key: Option<PathBuf>,
 }
 
 impl Files {
-    pub(crate) const fn none(parameters: Parameters) -> Self {
+    /// Returns no files: the system's authorities, and no client certificate.
+    pub const fn none(parameters: Parameters) -> Self {
         Self { parameters, authority: None, certificate: None, key: None }
     }
 
-    /// The authorities that are known.
+    /// Reads the authorities that servers are verified against.
     pub(super) fn roots(&self) -> anyhow::Result<RootCertStore> {
         let mut store = RootCertStore::empty();
         let known = match &self.authority {
@@ -45,7 +50,7 @@ impl Files {
         Ok(store)
     }
 
-    /// Our own certificate and its key.
+    /// Reads the client certificate and its key.
     pub(super) fn identity(
         &self,
     ) -> anyhow::Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>> {

@@ -1,24 +1,27 @@
-//! What TLS to PostgreSQL and TLS to RabbitMQ have in common: certificates in files, and which server is believed.
+//! TLS to PostgreSQL and to RabbitMQ: certificates in files, and how a server is verified.
 
 mod files;
-mod trust;
+mod verification;
 
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls::crypto::ring;
 
-pub(crate) use files::{Files, Parameters};
-pub(crate) use trust::Trust;
+pub use files::{Files, Parameters};
+pub use verification::Verification;
 
-/// The TLS side of a connection to a server that is believed as `trust` says. The files are read anew each time, so that
-/// certificates that were renewed meanwhile are used.
-pub(crate) fn client_config(trust: Trust, files: &Files) -> anyhow::Result<ClientConfig> {
+/// Returns the rustls configuration for a server that is verified as `verification` says. Reads the
+/// files each time, so that renewed certificates are used.
+///
+/// # Errors
+/// When a file can't be read, or certificate and key don't fit.
+pub fn client_config(verification: Verification, files: &Files) -> anyhow::Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(trust.verifier(files, provider)?);
+        .with_custom_certificate_verifier(verification.verifier(files, provider)?);
     match files.identity()? {
         Some((certificates, key)) => builder
             .with_client_auth_cert(certificates, key)
@@ -27,11 +30,14 @@ pub(crate) fn client_config(trust: Trust, files: &Files) -> anyhow::Result<Clien
     }
 }
 
-/// Fails with what is wrong with the files, also where `trust` makes no use of them: whoever names an authority does not
-/// want to go without it unawares.
-pub(crate) fn check(trust: Trust, files: &Files) -> anyhow::Result<()> {
+/// Checks the files, also those that `verification` does not use: a wrong path is a mistake either
+/// way.
+///
+/// # Errors
+/// When a file can't be read, or certificate and key don't fit.
+pub fn check(verification: Verification, files: &Files) -> anyhow::Result<()> {
     if files.authority.is_some() {
         files.roots()?;
     }
-    client_config(trust, files).map(drop)
+    client_config(verification, files).map(drop)
 }

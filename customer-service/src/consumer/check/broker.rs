@@ -1,8 +1,8 @@
 //! The broker: reachable; exchanges and queues there, and as the consumer would declare them.
 
 use amq_protocol::types::FieldTable;
-use service_kit::amqp::{Depth, Failure, Goodbye};
-use service_kit::broker::BrokerUrl;
+use amqp::BrokerUrl;
+use amqp::{Depth, Failure, Goodbye};
 
 use super::finding::{Check, Finding};
 use super::permissions::{Missing, PERMISSIONS, check_permissions};

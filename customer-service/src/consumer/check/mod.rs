@@ -15,9 +15,9 @@ mod waiting;
 
 use std::process::ExitCode;
 
+use amqp::BrokerArgs;
 use clap::Args;
 use serde::Serialize;
-use service_kit::broker::BrokerArgs;
 use service_kit::postgres::DatabaseArgs;
 
 use super::config::{IntakeArgs, Retention};

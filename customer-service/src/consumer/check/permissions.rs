@@ -3,7 +3,7 @@
 //! while it is short of memory or disk.
 
 use amq_protocol::protocol::BasicProperties;
-use service_kit::amqp::{Failure, Goodbye, Message, content_header};
+use amqp::{Failure, Goodbye, Message, content_header};
 
 use super::finding::{Check, Finding};
 use crate::consumer::broker::{Broker, in_time};

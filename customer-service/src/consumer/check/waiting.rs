@@ -1,6 +1,6 @@
 //! Messages that wait: dead letters for a person, others for their next try.
 
-use service_kit::amqp::{Delivery, Depth};
+use amqp::{Delivery, Depth};
 use time::OffsetDateTime;
 
 use super::finding::{Check, Finding};

@@ -1,6 +1,6 @@
 use amq_protocol::protocol::BasicProperties;
 use amq_protocol::types::ShortString;
-use service_kit::amqp::{Envelope, content_header};
+use amqp::{Envelope, content_header};
 
 use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use service_kit::amqp::{Channel, Failure, Goodbye};
+use amqp::{Channel, Failure, Goodbye};
 use tokio::time::{Instant, sleep};
 
 use crate::consumer::broker::{Broker, in_time};

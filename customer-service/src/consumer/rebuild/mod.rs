@@ -18,8 +18,8 @@ mod transfer;
 
 use std::process::ExitCode;
 
+use amqp::BrokerArgs;
 use clap::Args;
-use service_kit::broker::BrokerArgs;
 
 use super::broker::Broker;
 use super::terminal::{self, say};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use service_kit::amqp::{Channel, Failure};
+use amqp::{Channel, Failure};
 use tokio::time::{Instant, sleep};
 
 use super::lock::MOVING;

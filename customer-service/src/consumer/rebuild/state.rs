@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use service_kit::amqp::{Channel, Depth, Failure, Goodbye};
+use amqp::{Channel, Depth, Failure, Goodbye};
 use tokio::time::{Instant, sleep};
 
 use super::lock::MOVING;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use amq_protocol::types::ShortString;
-use service_kit::amqp::{Channel, Delivery, Outcome};
+use amqp::{Channel, Delivery, Outcome};
 use tokio::time::{Instant, timeout};
 
 use super::stage::ask;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use amqp::BrokerUrl;
+use amqp::Connection;
 use anyhow::anyhow;
-use service_kit::amqp::Connection;
-use service_kit::broker::BrokerUrl;
 use tokio::time::timeout;
 
 use super::finding::{Check, Finding};

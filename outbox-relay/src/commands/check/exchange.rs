@@ -1,8 +1,8 @@
 //! The exchange: there as the relay wants it, and written to. A message that is rolled back tells, which nobody receives.
 
 use amq_protocol::types::ShortString;
-use service_kit::amqp::{Channel, Connection, Failure};
-use service_kit::broker::BrokerUrl;
+use amqp::BrokerUrl;
+use amqp::{Channel, Connection, Failure};
 
 use super::finding::{Check, Finding, shell};
 use crate::config::RelayArgs;

@@ -1,8 +1,8 @@
 //! Limits on connections and channels, by user, virtual host and connection: what a relay opens is opened and closed again
 //! (<https://www.rabbitmq.com/docs/user-limits>, <https://www.rabbitmq.com/docs/vhosts#limits>).
 
-use service_kit::amqp::{Channel, Connection};
-use service_kit::broker::BrokerUrl;
+use amqp::BrokerUrl;
+use amqp::{Channel, Connection};
 
 use super::broker::open;
 use super::finding::{Check, Finding, shell};

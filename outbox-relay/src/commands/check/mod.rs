@@ -28,9 +28,9 @@ mod unsettled;
 
 use std::iter;
 
+use amqp::BrokerArgs;
 use clap::Args;
 use serde::Serialize;
-use service_kit::broker::BrokerArgs;
 
 use super::session::Purpose;
 use super::target::Target;

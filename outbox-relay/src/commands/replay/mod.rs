@@ -11,10 +11,10 @@ mod sender;
 
 use std::time::Duration;
 
+use amqp::BrokerArgs;
 use anyhow::anyhow;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
-use service_kit::broker::BrokerArgs;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

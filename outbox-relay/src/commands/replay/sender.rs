@@ -1,8 +1,8 @@
 //! Publishes windows of events to a broker that may go away meanwhile.
 
+use amqp::BrokerUrl;
 use serde::Serialize;
 use service_kit::backoff::Backoff;
-use service_kit::broker::BrokerUrl;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

@@ -1,15 +1,15 @@
-//! What the broker did not do.
+//! Why a request failed.
 
-use super::heard::Goodbye;
+use super::method::Goodbye;
 
-/// Why the broker did not do what it was asked for.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// It closed the channel over it.
+    /// The broker refused it and closed the channel.
     Refused(Goodbye),
-    /// It closed the connection, over something that came on any of its channels.
+    /// The broker closed the connection, because of something on any of its channels.
     Closed(Goodbye),
-    /// Nothing can be done over it any more, and this is why.
+    /// The connection or the consumer is lost, for this reason.
     Lost(String),
 }
 

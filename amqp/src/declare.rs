@@ -1,14 +1,14 @@
-//! Exchanges, queues and bindings.
+//! Declaring, binding and deleting exchanges and queues.
 
 use amq_protocol::protocol::{AMQPClass, exchange, queue};
 use amq_protocol::types::{FieldTable, ShortString};
 
 use super::channel::Channel;
 use super::failure::Failure;
-use super::heard::Depth;
+use super::method::Depth;
 
 impl Channel {
-    /// Declares a durable exchange, or, `passive`, only asks whether there is one of that name.
+    /// Declares a durable exchange; if `passive`, only checks that there is one of that name.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -28,7 +28,7 @@ impl Channel {
             nowait: false,
             arguments: FieldTable::default(),
         });
-        self.ask(AMQPClass::Exchange(declare)).await
+        self.request(AMQPClass::Exchange(declare)).await
     }
 
     /// Declares a durable queue.
@@ -45,13 +45,13 @@ impl Channel {
             nowait: false,
             arguments,
         });
-        self.ask(AMQPClass::Queue(declare)).await
+        self.request(AMQPClass::Queue(declare)).await
     }
 
-    /// Declares a queue that is gone with this connection, and that no other connection may use until then: a lock.
+    /// Declares an exclusive queue, which ends with this connection and serves as a lock.
     ///
     /// # Errors
-    /// See [`Failure`]; the channel is closed with 405 when another connection has it.
+    /// See [`Failure`]; the channel is closed with 405 if another connection has it.
     pub async fn declare_exclusive_queue(&self, queue: &str) -> Result<(), Failure> {
         let declare = queue::AMQPMethod::Declare(queue::Declare {
             queue: queue.into(),
@@ -62,13 +62,13 @@ impl Channel {
             nowait: false,
             arguments: FieldTable::default(),
         });
-        self.ask(AMQPClass::Queue(declare)).await
+        self.request(AMQPClass::Queue(declare)).await
     }
 
-    /// What a queue holds.
+    /// Returns how many messages and consumers a queue has.
     ///
     /// # Errors
-    /// See [`Failure`]; the channel is closed when there is no such queue.
+    /// See [`Failure`]; the channel is closed if there is no such queue.
     pub async fn depth(&self, queue: &str) -> Result<Depth, Failure> {
         let declare = queue::AMQPMethod::Declare(queue::Declare {
             queue: queue.into(),
@@ -79,11 +79,11 @@ impl Channel {
             nowait: false,
             arguments: FieldTable::default(),
         });
-        self.ask(AMQPClass::Queue(declare)).await?;
+        self.request(AMQPClass::Queue(declare)).await?;
         Ok(self.last_depth())
     }
 
-    /// Deletes a queue and all that it holds.
+    /// Deletes a queue with its messages.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -94,10 +94,10 @@ impl Channel {
             if_empty: false,
             nowait: false,
         });
-        self.ask(AMQPClass::Queue(delete)).await
+        self.request(AMQPClass::Queue(delete)).await
     }
 
-    /// Takes back a binding; one that is not there is none the worse for it.
+    /// Removes a binding; succeeds if there is none.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -113,7 +113,7 @@ impl Channel {
             routing_key: routing_key.into(),
             arguments: FieldTable::default(),
         });
-        self.ask(AMQPClass::Queue(unbind)).await
+        self.request(AMQPClass::Queue(unbind)).await
     }
 
     /// Binds a queue to an exchange.
@@ -133,6 +133,6 @@ impl Channel {
             nowait: false,
             arguments: FieldTable::default(),
         });
-        self.ask(AMQPClass::Queue(bind)).await
+        self.request(AMQPClass::Queue(bind)).await
     }
 }

@@ -1,4 +1,4 @@
-//! The bytes to and from a broker, in clear text or in TLS.
+//! The byte stream to and from a broker, with or without TLS.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use tokio_rustls::TlsConnector;
 
 use super::address::Address;
 
-/// Keepalive of broker sockets: it ends a connection without heartbeats whose host is gone, and keeps firewalls from forgetting one that is
-/// quiet. `TCP_USER_TIMEOUT` is left alone: a broker in alarm reads nothing for as long as that lasts, and is well.
+/// TCP keepalive: ends a connection without heartbeats whose host is gone, and keeps firewalls from
+/// dropping a quiet one. `TCP_USER_TIMEOUT` is not set: a broker in alarm reads nothing while that
+/// lasts, and is healthy.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(30))
     .with_interval(Duration::from_secs(10))
@@ -22,20 +23,20 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
 /// Both directions of a connection.
 pub type BrokerStream = Box<dyn Stream>;
 
-/// What a connection reads from and writes to.
+/// A byte stream that a connection reads and writes.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug> Stream for S {}
 
 impl Address {
-    /// Opens the connection, as far as TCP and TLS go.
+    /// Opens the connection with TCP and TLS.
     ///
     /// # Errors
-    /// Why the broker can't be reached or is not to be trusted.
+    /// Why the broker can't be reached or verified.
     pub async fn stream(&self) -> anyhow::Result<BrokerStream> {
         let authority = &self.uri.authority;
         let stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
-        // What is sent is sent as a whole: to wait for more of it would only delay it.
+        // Buffers are sent complete: waiting for more would only delay them.
         stream.set_nodelay(true)?;
         SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
         let Some(tls) = &self.tls else {

@@ -1,4 +1,4 @@
-//! The messages that are on their way to whoever consumes.
+//! Deliveries of a channel, assembled from frames, until they are taken.
 
 use std::collections::VecDeque;
 
@@ -7,116 +7,119 @@ use bytes::{Bytes, BytesMut};
 use super::delivery::{Delivery, Envelope};
 use super::properties;
 
-/// Bytes of messages that wait to be taken, beyond which nothing further is read: the prefetch counts messages only.
+/// Bytes of untaken messages beyond which nothing further is read: the prefetch counts messages
+/// only.
 const ROOM: usize = 16 << 20;
 
-/// No broker takes longer messages (<https://www.rabbitmq.com/docs/configure>, `max_message_size`).
+/// The longest message that any broker accepts (<https://www.rabbitmq.com/docs/configure>,
+/// `max_message_size`).
 const LONGEST: u64 = 512 << 20;
 
-/// Bytes of a body that there is room for before any has come.
+/// Bytes reserved for a body before any of it has arrived.
 const RESERVED: usize = 1 << 20;
 
-/// When that is used up there is room made for so many times as much as has come, or for the whole body if it is shorter. A large body moves
-/// to larger room twice and never lies in memory twice as a whole; who announces one and sends none of it takes no more than [`RESERVED`].
+/// How the buffer grows: to this multiple of what has arrived, at most to the size of the body. A
+/// large body is moved twice at most and is never in memory twice as a whole; one that is announced
+/// and not sent takes no more than [`RESERVED`].
 const GROWTH: usize = 16;
 
-/// A message of which not all has come yet.
+/// A message that has not arrived completely.
 #[derive(Debug)]
-struct Arriving {
+struct Partial {
     envelope: Envelope,
     content_header: Option<Vec<u8>>,
     size: usize,
     body: BytesMut,
 }
 
-/// The messages of a channel, from the first byte of each until somebody takes it.
+/// The messages of a channel, from their first byte until they are taken.
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
-    arriving: Option<Arriving>,
-    arrived: VecDeque<Delivery>,
+    partial: Option<Partial>,
+    ready: VecDeque<Delivery>,
     weight: usize,
-    /// The broker delivers no more.
+    /// The broker cancelled the consumer.
     pub(super) is_cancelled: bool,
-    /// Nobody takes them any more.
-    is_over: bool,
+    /// Messages are dropped as they arrive.
+    is_discarded: bool,
 }
 
 impl Deliveries {
-    /// A message begins.
+    /// Begins a message.
     pub(super) fn begin(&mut self, envelope: Envelope) {
-        self.arriving =
-            Some(Arriving { envelope, content_header: None, size: 0, body: BytesMut::new() });
+        self.partial =
+            Some(Partial { envelope, content_header: None, size: 0, body: BytesMut::new() });
     }
 
     /// The properties of the message that has begun. Says whether it is there as a whole.
     ///
     /// # Errors
-    /// When none has begun, or it is longer than any message.
-    pub(super) fn properties(&mut self, content_header: &[u8]) -> Result<bool, String> {
-        let arriving = self.arriving.as_mut().filter(|it| it.content_header.is_none());
-        let arriving = arriving.ok_or("the broker sent properties of no message")?;
+    /// When no message has begun, or it is longer than any may be.
+    pub(super) fn push_properties(&mut self, content_header: &[u8]) -> Result<bool, String> {
+        let partial = self.partial.as_mut().filter(|it| it.content_header.is_none());
+        let partial = partial.ok_or("the broker sent properties of no message")?;
         let size = properties::body_size(content_header).filter(|size| *size <= LONGEST);
         let size = size.and_then(|size| usize::try_from(size).ok());
-        arriving.size = size.ok_or("the broker sent a message longer than any")?;
-        // Copied, like the body: what is read at once is much more than one message, and would be kept as a whole.
-        arriving.content_header = Some(content_header.to_vec());
-        arriving.body.reserve(arriving.size.min(RESERVED));
-        Ok(self.complete())
+        partial.size = size.ok_or("the broker sent a message longer than any")?;
+        // Copied, like the body: a slice would keep all that was read at once in memory.
+        partial.content_header = Some(content_header.to_vec());
+        partial.body.reserve(partial.size.min(RESERVED));
+        Ok(self.finish())
     }
 
     /// A part of its body. Says whether it is there as a whole.
     ///
     /// # Errors
-    /// When nothing has begun, or this is more than was to come.
-    pub(super) fn body(&mut self, part: &[u8]) -> Result<bool, String> {
-        let arriving = self.arriving.as_mut().filter(|it| it.content_header.is_some());
-        let arriving = arriving.ok_or("the broker sent a body of no message")?;
-        if arriving.body.len() + part.len() > arriving.size {
+    /// When no message has begun, or this exceeds the announced size.
+    pub(super) fn push_body(&mut self, part: &[u8]) -> Result<bool, String> {
+        let partial = self.partial.as_mut().filter(|it| it.content_header.is_some());
+        let partial = partial.ok_or("the broker sent a body of no message")?;
+        if partial.body.len() + part.len() > partial.size {
             return Err("the broker sent more of a message than it had said".to_owned());
         }
-        let wanted = arriving.body.len() + part.len();
-        if wanted > arriving.body.capacity() {
-            let room = wanted.saturating_mul(GROWTH).min(arriving.size);
-            arriving.body.reserve(room - arriving.body.len());
+        let wanted = partial.body.len() + part.len();
+        if wanted > partial.body.capacity() {
+            let room = wanted.saturating_mul(GROWTH).min(partial.size);
+            partial.body.reserve(room - partial.body.len());
         }
-        arriving.body.extend_from_slice(part);
-        Ok(self.complete())
+        partial.body.extend_from_slice(part);
+        Ok(self.finish())
     }
 
-    fn complete(&mut self) -> bool {
-        let whole = |it: &mut Arriving| it.content_header.is_some() && it.body.len() == it.size;
-        let Some(arriving) = self.arriving.take_if(whole) else {
+    fn finish(&mut self) -> bool {
+        let whole = |it: &mut Partial| it.content_header.is_some() && it.body.len() == it.size;
+        let Some(partial) = self.partial.take_if(whole) else {
             return false;
         };
-        let content_header = arriving.content_header.unwrap_or_default();
-        let delivery = Delivery::new(arriving.envelope, content_header, Bytes::from(arriving.body));
-        if !self.is_over {
+        let content_header = partial.content_header.unwrap_or_default();
+        let delivery = Delivery::new(partial.envelope, content_header, Bytes::from(partial.body));
+        if !self.is_discarded {
             self.weight += delivery.weight();
-            self.arrived.push_back(delivery);
+            self.ready.push_back(delivery);
         }
         true
     }
 
-    /// Whether any can be taken.
-    pub(super) fn are_there(&self) -> bool {
-        !self.arrived.is_empty()
+    /// Returns true if a message can be taken.
+    pub(super) fn are_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
-    /// Whether there is any, as a whole or in part.
-    pub(super) fn is_any(&self) -> bool {
-        self.arriving.is_some() || self.are_there()
+    /// Returns true if there is a message, complete or in part.
+    pub(super) fn is_receiving(&self) -> bool {
+        self.partial.is_some() || self.are_ready()
     }
 
-    /// Whether there is room for more.
+    /// Returns true if there is room for more.
     pub(super) const fn have_room(&self) -> bool {
         self.weight < ROOM
     }
 
-    /// Takes the first ones: as many as `most`, and no further one once they have so many `bytes`.
+    /// Takes the first messages: at most `most`, and none beyond the one that reaches `bytes`.
     pub(super) fn take(&mut self, most: usize, bytes: usize) -> Vec<Delivery> {
         let (mut taken, mut weight) = (Vec::new(), 0);
         while taken.len() < most && weight < bytes {
-            let Some(delivery) = self.arrived.pop_front() else {
+            let Some(delivery) = self.ready.pop_front() else {
                 break;
             };
             weight += delivery.weight();
@@ -126,10 +129,10 @@ impl Deliveries {
         taken
     }
 
-    /// Nobody takes them any more: they return to their queue.
-    pub(super) fn give_up(&mut self) {
-        self.is_over = true;
-        self.arrived.clear();
+    /// Drops all messages, now and later: the broker requeues them.
+    pub(super) fn discard(&mut self) {
+        self.is_discarded = true;
+        self.ready.clear();
         self.weight = 0;
     }
 }
@@ -139,7 +142,7 @@ mod tests {
     use amq_protocol::protocol::basic::AMQPProperties;
 
     use super::*;
-    use crate::amqp::content_header;
+    use crate::content_header;
 
     fn envelope(tag: u64) -> Envelope {
         let routing_key = "order.created".to_owned();
@@ -156,19 +159,19 @@ mod tests {
 
     fn arrive(deliveries: &mut Deliveries, tag: u64, size: usize) {
         deliveries.begin(envelope(tag));
-        let mut arrived = deliveries.properties(&header(size)).expect("properties");
+        let mut ready = deliveries.push_properties(&header(size)).expect("properties");
         for part in vec![b'x'; size].chunks(1000) {
-            assert!(!arrived, "before all of it is there");
-            arrived = deliveries.body(part).expect("a part");
+            assert!(!ready, "before all of it is there");
+            ready = deliveries.push_body(part).expect("a part");
         }
-        assert!(arrived);
+        assert!(ready);
     }
 
     #[test]
     fn a_message_is_there_once_all_of_its_body_is() {
         let mut deliveries = Deliveries::default();
         for (tag, size) in [(1, 0), (2, 1), (3, 1000), (4, 2500)] {
-            assert!(!deliveries.are_there());
+            assert!(!deliveries.are_ready());
             arrive(&mut deliveries, tag, size);
             let taken = deliveries.take(10, usize::MAX);
             assert_eq!(taken.len(), 1);
@@ -209,26 +212,26 @@ mod tests {
             arrive(&mut deliveries, tag, 1 << 20);
         }
         assert!(deliveries.take(1, 1).len() == 1 && deliveries.have_room());
-        deliveries.give_up();
-        assert!(!deliveries.are_there() && deliveries.have_room());
+        deliveries.discard();
+        assert!(!deliveries.are_ready() && deliveries.have_room());
         arrive(&mut deliveries, 99, 10);
-        assert!(!deliveries.are_there(), "nobody takes them any more");
+        assert!(!deliveries.are_ready(), "nobody takes them any more");
     }
 
     #[test]
     fn what_is_no_message_is_refused() {
         let mut deliveries = Deliveries::default();
-        deliveries.properties(&header(1)).expect_err("nothing has begun");
-        deliveries.body(b"x").expect_err("nothing has begun");
+        deliveries.push_properties(&header(1)).expect_err("nothing has begun");
+        deliveries.push_body(b"x").expect_err("nothing has begun");
         deliveries.begin(envelope(1));
-        deliveries.body(b"x").expect_err("no properties yet");
-        deliveries.properties(b"short").expect_err("no length");
+        deliveries.push_body(b"x").expect_err("no properties yet");
+        deliveries.push_properties(b"short").expect_err("no length");
         deliveries.begin(envelope(1));
-        assert_eq!(deliveries.properties(&header(3)), Ok(false));
-        deliveries.properties(&header(3)).expect_err("it has some");
-        deliveries.body(b"four").expect_err("longer than it said");
+        assert_eq!(deliveries.push_properties(&header(3)), Ok(false));
+        deliveries.push_properties(&header(3)).expect_err("it has some");
+        deliveries.push_body(b"four").expect_err("longer than it said");
         deliveries.begin(envelope(1));
         let endless = [&[0, 60, 0, 0][..], &u64::MAX.to_be_bytes(), &[0, 0]].concat();
-        deliveries.properties(&endless).expect_err("longer than any");
+        deliveries.push_properties(&endless).expect_err("longer than any");
     }
 }

@@ -9,31 +9,31 @@ use ::url::form_urlencoded::parse;
 use amq_protocol::uri::{AMQPScheme, AMQPUri};
 
 use super::tls::TlsSettings;
-use crate::parameter::is_name;
+use service_kit::parameter::is_name;
 
-/// Seconds between signs of life, unless the URL says otherwise. A broker that misses two is gone.
+/// The heartbeat in seconds, unless the URL says otherwise. A broker that misses two is gone.
 const HEARTBEAT: u16 = 10;
 
-/// What the driver reads itself.
+/// Parameters that the URI parser reads itself.
 const PARAMETERS: [&str; 5] =
     ["auth_mechanism", "channel_max", "connection_timeout", "frame_max", "heartbeat"];
 
-/// Where a broker is and how to log in. Its `Debug` and `Display` show no password.
+/// The address of a broker and how to log in. `Debug` and `Display` show no password.
 #[derive(Clone)]
 pub struct Address {
     pub(super) uri: AMQPUri,
-    /// `None`: in clear text.
+    /// `None`: without TLS.
     pub(super) tls: Option<TlsSettings>,
 }
 
 impl Address {
-    /// How to log in, and to what.
+    /// Returns credentials, host, virtual host and limits.
     #[must_use]
     pub const fn uri(&self) -> &AMQPUri {
         &self.uri
     }
 
-    /// How long connecting may take, when the URL says so.
+    /// Returns the limit for connecting, if the URL has one.
     pub(super) fn connect_limit(&self) -> Option<Duration> {
         self.uri.query.connection_timeout.filter(|limit| *limit > 0).map(Duration::from_millis)
     }
@@ -80,18 +80,19 @@ impl FromStr for Address {
             }
             rest.push(pair);
         }
-        // The parser's error text may quote the URL: only the form is told.
+        // The parser's error may quote the URL: only the form is named.
         let plain = format!("{base}?{}", rest.join("&"));
         let mut uri: AMQPUri = plain.parse().map_err(|_| FORM.to_owned())?;
         let host = ::url::Url::parse(&plain).map_err(|_| FORM.to_owned())?;
         if let Some(Host::Ipv6(address)) = host.host() {
-            // The driver takes it for localhost.
+            // The parser takes it for localhost.
             uri.authority.host = address.to_string();
         }
         if uri.authority.host.contains(',') || base.ends_with(',') {
             return Err(FORM.to_owned());
         }
-        // RabbitMQ's URIs have `/` mean a virtual host without a name, which nobody has: clients take it for the default one.
+        // In RabbitMQ's URIs, `/` means a virtual host without a name, which nobody has: clients
+        // take it for the default one.
         if uri.vhost.is_empty() {
             "/".clone_into(&mut uri.vhost);
         }

@@ -1,74 +1,25 @@
-//! Channels.
+//! A channel of a connection: requests, publishing, and waiting for the broker's answers.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use amq_protocol::frame::AMQPFrame;
 use amq_protocol::protocol::{AMQPClass, channel, confirm};
 use amq_protocol::types::ShortString;
-use tokio::sync::Notify;
 
 use super::Connection;
-use super::confirms::{Confirms, Outcome, Return};
+use super::channel_state::{ChannelState, Inner};
+use super::confirms::Outcome;
 use super::connection::Shared;
-use super::deliveries::Deliveries;
 use super::failure::Failure;
-use super::heard::{Depth, Goodbye};
 use super::message::Message;
+use super::method::{Depth, Goodbye};
 
-/// What is known of a channel.
-#[derive(Debug, Default)]
-pub(super) struct State {
-    known: Mutex<Known>,
-    /// For the one that uses the channel.
-    news: Notify,
-    /// For the one that reads what the broker delivers.
-    pub(super) room: Notify,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    /// The broker was asked to open the channel.
-    pub(super) is_requested: bool,
-    /// Nobody uses the channel any more.
-    pub(super) is_closing: bool,
-    /// The broker was asked to close it.
-    pub(super) is_close_sent: bool,
-    /// The request under way is done.
-    pub(super) answered: bool,
-    /// The broker was asked to deliver the messages of a queue.
-    pub(super) is_consuming: bool,
-    /// Of the queue that was asked for last.
-    pub(super) depth: Depth,
-    /// The broker has closed the channel.
-    pub(super) closed: Option<Goodbye>,
-    pub(super) confirms: Confirms,
-    pub(super) deliveries: Deliveries,
-    /// The message that is coming, if it is one that comes back.
-    pub(super) returning: Option<Return>,
-}
-
-impl Known {
-    /// Whether the channel's number will be free before long.
-    pub(super) const fn is_ending(&self) -> bool {
-        self.is_closing || self.closed.is_some()
-    }
-}
-
-impl State {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn wake(&self) {
-        self.news.notify_one();
-    }
-}
-
-/// A channel of a [`Connection`], on which one thing at a time is under way: a request, a window of messages, or consuming.
+/// A channel of a [`Connection`]. It does one thing at a time: a request, a window of messages, or
+/// consuming.
 #[derive(Debug)]
 pub struct Channel {
     shared: Arc<Shared>,
-    pub(super) state: Arc<State>,
+    pub(super) state: Arc<ChannelState>,
     id: u16,
 }
 
@@ -79,7 +30,7 @@ impl Channel {
     /// See [`Failure`].
     pub async fn open(connection: &Connection) -> Result<Self, Failure> {
         let shared = Arc::clone(&connection.shared);
-        let state = Arc::<State>::default();
+        let state = Arc::<ChannelState>::default();
         let id = shared.add_channel(&state).await.map_err(Failure::Lost)?;
         let channel = Self { shared, state, id };
         let open = AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {}));
@@ -89,25 +40,26 @@ impl Channel {
         Ok(channel)
     }
 
-    /// Has the broker confirm messages from now on.
+    /// Turns on publisher confirms.
     ///
     /// # Errors
     /// See [`Failure`].
     pub async fn confirm(&self) -> Result<(), Failure> {
         let select = confirm::AMQPMethod::Select(confirm::Select { nowait: false });
-        self.ask(AMQPClass::Confirm(select)).await
+        self.request(AMQPClass::Confirm(select)).await
     }
 
-    /// Closes the channel. What was acknowledged before on a channel that consumes does not come back: RabbitMQ hands a quorum queue no more than 33
-    /// acknowledgements that this has not dealt with, keeps the others back, and would forget those when the channel ends; before it ends a consumer
-    /// it waits for the queue.
+    /// Closes the channel; if it consumes, cancels its consumer first, so that no acknowledgement
+    /// is lost. RabbitMQ passes at most 33 pending acknowledgements to a quorum queue, holds the
+    /// rest back, and forgets them when the channel ends; before it ends a consumer it waits for
+    /// the queue.
     ///
     /// # Errors
     /// See [`Failure`].
     pub async fn close(&self) -> Result<(), Failure> {
-        self.give_up_deliveries();
+        self.discard_deliveries();
         if std::mem::take(&mut self.state.lock().is_consuming) {
-            // Whatever comes of it, the channel has to be closed.
+            // The channel has to be closed even if this fails.
             self.cancel().await.ok();
         }
         if let Some(refusal) = self.refusal() {
@@ -118,13 +70,14 @@ impl Channel {
         self.wait_until(|known| known.answered).await
     }
 
-    /// Whether it can be used, as far as is known.
+    /// Returns true if neither the channel nor its connection is known to be closed.
     pub fn is_open(&self) -> bool {
         self.shared.ended().is_none() && self.state.lock().closed.is_none()
     }
 
-    /// Sends `messages`, each mandatory, and waits until the broker has told of all of them. Whatever comes of that, and should the wait
-    /// be given up, [`outcomes`](Self::outcomes) tells what is known of each.
+    /// Publishes `messages`, each mandatory, and waits until all are confirmed or nacked.
+    /// [`outcomes`](Self::outcomes) returns what is known of each, also after an error or if this
+    /// future is dropped.
     pub async fn publish(
         &self,
         exchange: &ShortString,
@@ -138,7 +91,7 @@ impl Channel {
         self.wait_until(|known| known.confirms.are_complete()).await
     }
 
-    /// What became of the `messages` that were published last; none for those of which nothing is known.
+    /// Returns the outcomes of the `messages` that were published last; `None` where it is unknown.
     pub fn outcomes(&self, messages: &[impl AsRef<Message>]) -> Vec<Option<Outcome>> {
         self.state.lock().confirms.outcomes(messages)
     }
@@ -150,7 +103,7 @@ impl Channel {
     ) -> Result<(), std::io::Error> {
         let mut writer = self.shared.writer.lock().await;
         for message in messages {
-            // The broker takes no notice of what it gets after that.
+            // The broker ignores what follows on a closed channel.
             if !self.is_open() {
                 break;
             }
@@ -159,16 +112,17 @@ impl Channel {
         writer.flush().await
     }
 
-    /// Sends a request and waits for the answer.
-    pub(super) async fn ask(&self, request: AMQPClass) -> Result<(), Failure> {
+    /// Sends a request and waits for the broker's answer.
+    pub(super) async fn request(&self, request: AMQPClass) -> Result<(), Failure> {
         self.state.lock().answered = false;
-        self.tell(request).await?;
+        self.send_method(request).await?;
         self.wait_until(|known| known.answered).await
     }
 
-    /// Sends a method. The broker ends the whole connection over what comes over a channel whose end was acknowledged; that goes by the
-    /// same lock, after the end is known here.
-    pub(super) async fn tell(&self, method: AMQPClass) -> Result<(), Failure> {
+    /// Sends a method, unless the channel is closed: the broker closes the whole connection over a
+    /// method on a channel whose `close-ok` it has. That is sent under the same lock, after the
+    /// close is recorded here.
+    pub(super) async fn send_method(&self, method: AMQPClass) -> Result<(), Failure> {
         let mut writer = self.shared.writer.lock().await;
         if let Some(refusal) = self.refusal() {
             return Err(Failure::Refused(refusal));
@@ -181,14 +135,14 @@ impl Channel {
         })
     }
 
-    /// What the queue holds that was declared last.
+    /// Returns the depth of the queue that was declared last.
     pub(super) fn last_depth(&self) -> Depth {
         self.state.lock().depth
     }
 
-    pub(super) async fn wait_until(&self, is_done: impl Fn(&Known) -> bool) -> Result<(), Failure> {
+    pub(super) async fn wait_until(&self, is_done: impl Fn(&Inner) -> bool) -> Result<(), Failure> {
         loop {
-            let news = self.state.news.notified();
+            let changed = self.state.changed.notified();
             if is_done(&self.state.lock()) {
                 return Ok(());
             }
@@ -202,13 +156,13 @@ impl Channel {
                 let reason = "the broker ended the consumer: was the queue deleted?";
                 return Err(Failure::Lost(reason.to_owned()));
             }
-            news.await;
+            changed.await;
         }
     }
 
-    /// Nobody takes them any more: what the broker says further is read nevertheless.
-    fn give_up_deliveries(&self) {
-        self.state.lock().deliveries.give_up();
+    /// Drops deliveries from now on, so that the reader goes on to read confirms and answers.
+    fn discard_deliveries(&self) {
+        self.state.lock().deliveries.discard();
         self.state.room.notify_one();
     }
 
@@ -222,14 +176,14 @@ impl Channel {
 }
 
 impl Drop for Channel {
-    /// Has the broker close the channel as well.
+    /// Has the channel closed on the broker's side as well.
     fn drop(&mut self) {
-        self.give_up_deliveries();
+        self.discard_deliveries();
         self.shared.close_channel(self.id, &self.state);
     }
 }
 
-/// Says goodbye to a channel.
+/// Returns `channel.close`.
 pub(super) fn close() -> AMQPClass {
     const SUCCESS: u16 = 200;
     AMQPClass::Channel(channel::AMQPMethod::Close(channel::Close {
@@ -240,7 +194,7 @@ pub(super) fn close() -> AMQPClass {
     }))
 }
 
-/// Answers the broker's goodbye.
+/// Returns `channel.close-ok`.
 pub(super) fn close_ok() -> AMQPClass {
     AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {}))
 }

@@ -1,4 +1,4 @@
-//! Transactions, of which only the end that undoes them is of use here.
+//! Publishing in a transaction that is rolled back, to find out what the broker would refuse.
 
 use amq_protocol::protocol::{AMQPClass, tx};
 use amq_protocol::types::ShortString;
@@ -8,21 +8,22 @@ use super::failure::Failure;
 use super::message::Message;
 
 impl Channel {
-    /// Publishes `message` in a transaction that is rolled back: the broker looks at all that it looks at before it takes a message, and delivers it to
-    /// nobody. The channel is of no use for anything else afterwards, as it stays in transaction mode.
+    /// Publishes `message` in a transaction and rolls it back: the broker checks all that it checks
+    /// of a message, and delivers nothing. The channel stays in transaction mode and should be
+    /// dropped.
     ///
     /// # Errors
-    /// Why the broker would not take it: see [`Failure`].
+    /// Why the broker would refuse it: see [`Failure`].
     pub async fn try_publish(
         &self,
         exchange: &ShortString,
         message: &Message,
     ) -> Result<(), Failure> {
         let select = tx::AMQPMethod::Select(tx::Select {});
-        self.ask(AMQPClass::Tx(select)).await?;
+        self.request(AMQPClass::Tx(select)).await?;
         let sent = self.send(exchange, &[message]).await;
         sent.map_err(|error| Failure::Lost(error.to_string()))?;
         let rollback = tx::AMQPMethod::Rollback(tx::Rollback {});
-        self.ask(AMQPClass::Tx(rollback)).await
+        self.request(AMQPClass::Tx(rollback)).await
     }
 }

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::Args;
 
 use super::address::Address;
-use crate::config::read_file;
-use crate::turn::Turn;
+use service_kit::config::read_file;
+use service_kit::failover::HostOrder;
 
-/// Settings that say where the broker is.
+/// Settings of the broker's address.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "RabbitMQ")]
 pub struct BrokerArgs {
@@ -32,7 +32,7 @@ pub struct BrokerArgs {
 }
 
 impl BrokerArgs {
-    /// The broker's address, whichever way it was given.
+    /// Returns the URL, from the setting or its file.
     #[must_use]
     pub fn url(&self) -> &BrokerUrl {
         self.rabbitmq_url
@@ -42,63 +42,65 @@ impl BrokerArgs {
     }
 }
 
-/// A parsed `RABBITMQ_URL`: one broker, or several of which one is used. Its `Debug` shows no password. Clones share which
-/// one that is.
+/// A parsed `RABBITMQ_URL`: one broker, or several of which one is used. `Debug` shows no password.
+/// Clones share which one is used.
 #[derive(Clone)]
 pub struct BrokerUrl {
     pub(super) addresses: Vec<Address>,
-    turn: Turn,
+    host_order: HostOrder,
     latest: Arc<Mutex<Option<(usize, Lives)>>>,
 }
 
-/// Tells whether a connection lives.
+/// Returns whether a connection is alive.
 pub type Lives = Box<dyn Fn() -> bool + Send>;
 
 impl BrokerUrl {
-    /// Who logs in, at the first broker.
+    /// Returns the user name of the first broker's URL.
     #[must_use]
     pub fn user(&self) -> &str {
         self.addresses.first().map_or("", |address| &address.uri.authority.userinfo.username)
     }
 
-    /// The virtual host of the first broker.
+    /// Returns the virtual host of the first broker's URL.
     #[must_use]
     pub fn virtual_host(&self) -> &str {
         self.addresses.first().map_or("", |address| &address.uri.vhost)
     }
 
-    /// Each broker once, in the order in which to try them: the one that is in use, or the next one when the connection to
-    /// that was lost, as a broker that takes connections may still be unable to do its work.
+    /// Returns each broker once, in the order in which to try them: first the one in use, or the
+    /// next one if the connection to that was lost, as a broker that accepts connections may still
+    /// be unable to work.
     pub(super) fn order(&self) -> impl Iterator<Item = usize> + use<> {
         let count = self.addresses.len();
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((place, _)) = latest.take_if(|(_, lives)| !lives()) {
-            self.turn.failed(place, count);
+        if let Some((broker, _)) = latest.take_if(|(_, lives)| !lives()) {
+            self.host_order.failed(broker, count);
         }
-        self.turn.order(count)
+        self.host_order.candidates(count)
     }
 
-    /// This one is in use from now on.
-    pub(super) fn works(&self, place: usize, lives: Lives) {
+    /// Records that a connection to `broker` is in use.
+    pub(super) fn works(&self, broker: usize, lives: Lives) {
         let count = self.addresses.len();
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((place, lives));
-        if self.turn.works(place) && count > 1 {
-            let broker = &self.addresses[place];
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((broker, lives));
+        if self.host_order.connected(broker) && count > 1 {
+            let broker = &self.addresses[broker];
             tracing::info!(%broker, "connected to {broker}, one of {count} brokers");
         }
     }
 
-    /// What was connected to is of no use, though the connection, or another one to the same broker, may live: the next one is tried first.
+    /// Marks the broker in use as unusable, though connections to it may be alive: the next one is
+    /// tried first.
     pub fn give_up(&self) {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((place, _)) = latest {
-            self.failed(place);
+        if let Some((broker, _)) = latest {
+            self.failed(broker);
         }
     }
 
-    /// This one can't be used now.
-    pub(super) fn failed(&self, place: usize) {
-        self.turn.failed(place, self.addresses.len());
+    /// Records that `broker` can't be used.
+    pub(super) fn failed(&self, broker: usize) {
+        self.host_order.failed(broker, self.addresses.len());
     }
 }
 
@@ -111,22 +113,22 @@ impl fmt::Debug for BrokerUrl {
 impl FromStr for BrokerUrl {
     type Err = String;
 
-    /// Reads the URLs, and the files that they name.
+    /// Parses the URLs, and checks the files that they name.
     fn from_str(text: &str) -> Result<Self, String> {
         let urls = split(text);
         let count = urls.len();
-        let read = |(place, url): (usize, &&str)| {
+        let read = |(index, url): (usize, &&str)| {
             url.parse().map_err(|error| match count {
                 1 => error,
-                _ => format!("URL {} of {count}: {error}", place + 1),
+                _ => format!("URL {} of {count}: {error}", index + 1),
             })
         };
         let addresses = urls.iter().enumerate().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { addresses, turn: Turn::default(), latest: Arc::default() })
+        Ok(Self { addresses, host_order: HostOrder::default(), latest: Arc::default() })
     }
 }
 
-/// The URLs in a list. A comma divides it only in front of another URL: passwords may hold commas.
+/// Splits a list of URLs. A comma separates only if a URL follows: passwords may have commas.
 fn split(text: &str) -> Vec<&str> {
     let begins = |rest: &str| rest.starts_with("amqp://") || rest.starts_with("amqps://");
     let mut urls = Vec::new();

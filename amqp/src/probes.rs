@@ -1,5 +1,6 @@
-//! Requests that RabbitMQ always refuses. Its reply code tells whether the user has the permission, or whether streams are switched on: it checks permissions
-//! before arguments, and changes nothing before it has checked both.
+//! Requests that RabbitMQ always refuses, to find out permissions and features without any effect.
+//! RabbitMQ checks permissions before arguments, and changes nothing before it has checked both:
+//! the reply code tells which check failed.
 
 use amq_protocol::protocol::{AMQPClass, basic, exchange, queue};
 use amq_protocol::types::{AMQPValue, FieldTable};
@@ -8,10 +9,11 @@ use super::channel::Channel;
 use super::failure::Failure;
 
 impl Channel {
-    /// Declares a stream that is not durable, which no broker makes: one whose streams are switched on refuses it with 406.
+    /// Declares a stream that is not durable, which is not allowed: a broker with streams enabled
+    /// refuses it with 406.
     ///
     /// # Errors
-    /// See [`Failure`]. There is no other outcome with RabbitMQ.
+    /// See [`Failure`]; RabbitMQ always returns one.
     pub async fn declare_impossible_stream(&self, queue: &str) -> Result<(), Failure> {
         let mut arguments = FieldTable::default();
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
@@ -24,13 +26,14 @@ impl Channel {
             nowait: false,
             arguments,
         });
-        self.ask(AMQPClass::Queue(declare)).await
+        self.request(AMQPClass::Queue(declare)).await
     }
 
     /// Declares a queue whose argument `x-dead-letter-exchange` is a table instead of a name.
     ///
     /// # Errors
-    /// See [`Failure`]: the channel is closed with 403 when the user may not configure the queue, else with 406, whether the queue is there or not.
+    /// See [`Failure`]: the channel is closed with 403 if the user may not configure the queue,
+    /// else with 406, whether the queue exists or not.
     pub async fn declare_impossible_queue(&self, queue: &str) -> Result<(), Failure> {
         self.declare_queue(queue, absurd("x-dead-letter-exchange")).await
     }
@@ -38,7 +41,8 @@ impl Channel {
     /// Declares an exchange whose argument `alternate-exchange` is a table instead of a name.
     ///
     /// # Errors
-    /// See [`Failure`]: the channel is closed with 403 when the user may not configure the exchange, else with 406, unless the exchange is there.
+    /// See [`Failure`]: the channel is closed with 403 if the user may not configure the exchange,
+    /// else with 406, unless the exchange exists.
     pub async fn declare_impossible_exchange(
         &self,
         exchange: &str,
@@ -54,13 +58,14 @@ impl Channel {
             nowait: false,
             arguments: absurd("alternate-exchange"),
         });
-        self.ask(AMQPClass::Exchange(declare)).await
+        self.request(AMQPClass::Exchange(declare)).await
     }
 
     /// Consumes a queue with a table instead of a number for the argument `x-priority`.
     ///
     /// # Errors
-    /// See [`Failure`]: the channel is closed with 403 when the user may not read the queue, with 404 when there is none, else with 406.
+    /// See [`Failure`]: the channel is closed with 403 if the user may not read the queue, with 404
+    /// if there is none, else with 406.
     pub async fn consume_impossibly(&self, queue: &str) -> Result<(), Failure> {
         let consume = basic::AMQPMethod::Consume(basic::Consume {
             queue: queue.into(),
@@ -71,7 +76,7 @@ impl Channel {
             nowait: false,
             arguments: absurd("x-priority"),
         });
-        self.ask(AMQPClass::Basic(consume)).await
+        self.request(AMQPClass::Basic(consume)).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the broker says of the messages of one window.
+//! The confirms of one window of messages (<https://www.rabbitmq.com/docs/confirms>).
 
 use std::collections::HashMap;
 
@@ -7,41 +7,41 @@ use super::message::Message;
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The broker is responsible for it now.
+    /// The broker has taken responsibility for it.
     Confirmed,
-    /// The broker could not take it.
+    /// The broker could not take it (`basic.nack`).
     Nacked,
-    /// No queue takes it, or none that can.
+    /// The broker returned it: no queue is bound for it, or none can take it.
     Returned(Return),
 }
 
-/// Why a message came back.
+/// Why a message was returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Return {
     /// See <https://www.rabbitmq.com/amqp-0-9-1-reference#constants>.
     pub reply_code: u16,
     /// The same in words.
     pub reply_text: String,
-    /// With which it was published.
+    /// The routing key that it was published with.
     pub routing_key: String,
 }
 
-/// See the [module](self).
+/// The state of the messages of one window.
 #[derive(Debug, Default)]
 pub(super) struct Confirms {
-    /// The number of the first message: they are counted from 1 on each channel.
+    /// The delivery tag of the window's first message; each channel counts from 1.
     first: u64,
-    /// For each message whether it is confirmed (`true`), nacked, or neither yet.
+    /// For each message: confirmed (`true`), nacked (`false`), or neither yet.
     told: Vec<Option<bool>>,
-    /// All messages before this one are told of.
+    /// The first message that is neither confirmed nor nacked yet.
     low: usize,
     missing: usize,
-    /// By `message_id`. The broker returns a message before it confirms it.
+    /// By `message_id`. RabbitMQ returns a message before it confirms it.
     returned: HashMap<String, Return>,
 }
 
 impl Confirms {
-    /// Of `count` messages to come.
+    /// Begins a window of `count` messages.
     pub(super) fn begin(&mut self, count: usize) {
         self.first = (self.first + self.told.len() as u64).max(1);
         self.told.clear();
@@ -51,14 +51,14 @@ impl Confirms {
         self.returned.clear();
     }
 
-    /// Whether all are told of.
+    /// Returns true if each message is confirmed or nacked.
     pub(super) const fn are_complete(&self) -> bool {
         self.missing == 0
     }
 
-    /// The broker has told of the message `tag`, or of all up to that.
-    pub(super) fn tell(&mut self, tag: u64, multiple: bool, confirmed: bool) {
-        // All there are, as the specification has it.
+    /// Records a confirm or nack of the message `tag`, or of all up to it if `multiple`.
+    pub(super) fn record(&mut self, tag: u64, multiple: bool, confirmed: bool) {
+        // 0 means all messages so far (AMQP 0-9-1 specification, `basic.ack`).
         let tag = if multiple && tag == 0 { u64::MAX } else { tag };
         let Some(last) = tag.checked_sub(self.first) else {
             return;
@@ -77,14 +77,15 @@ impl Confirms {
         }
     }
 
-    /// The broker gives the message `message_id` back. Says no when these are more than were sent.
-    pub(super) fn give_back(&mut self, message_id: String, why: Return) -> bool {
+    /// Records a returned message. Returns false if more messages came back than were sent.
+    pub(super) fn record_return(&mut self, message_id: String, why: Return) -> bool {
         self.returned.insert(message_id, why);
         self.returned.len() <= self.told.len()
     }
 
-    /// What became of `messages`, in their order; none for those of which nothing is known. Of several with the same `message_id`, or with
-    /// none, all count as returned when one was: the broker does not say which.
+    /// Returns the outcome of each of `messages`, in their order; `None` where it is unknown. Of
+    /// several with the same `message_id`, or with none, all count as returned if one was: the
+    /// broker does not say which.
     pub(super) fn outcomes(&self, messages: &[impl AsRef<Message>]) -> Vec<Option<Outcome>> {
         let outcome = |(message, told): (&Message, &Option<bool>)| {
             let confirmed = (*told)?;
@@ -123,10 +124,10 @@ mod tests {
     fn a_returned_message_is_neither_confirmed_nor_nacked_whichever_follows() {
         let mut confirms = Confirms::default();
         confirms.begin(3);
-        assert!(confirms.give_back("0".to_owned(), no_route()));
-        assert!(confirms.give_back("2".to_owned(), no_route()));
-        confirms.tell(1, false, true);
-        confirms.tell(2, false, false);
+        assert!(confirms.record_return("0".to_owned(), no_route()));
+        assert!(confirms.record_return("2".to_owned(), no_route()));
+        confirms.record(1, false, true);
+        confirms.record(2, false, false);
         assert!(!confirms.are_complete());
         let outcomes = confirms.outcomes(&messages(3));
         assert_eq!(outcomes, [Some(Outcome::Returned(no_route())), Some(Outcome::Nacked), None]);
@@ -136,9 +137,9 @@ mod tests {
     fn of_messages_with_the_same_id_none_counts_as_confirmed_when_one_was_returned() {
         let mut confirms = Confirms::default();
         confirms.begin(2);
-        assert!(confirms.give_back("0".to_owned(), no_route()));
-        assert!(confirms.give_back("0".to_owned(), no_route()));
-        confirms.tell(2, true, true);
+        assert!(confirms.record_return("0".to_owned(), no_route()));
+        assert!(confirms.record_return("0".to_owned(), no_route()));
+        confirms.record(2, true, true);
         let [one, _] = messages(2).try_into().expect("two");
         let returned = Some(Outcome::Returned(no_route()));
         assert_eq!(confirms.outcomes(&[one.clone(), one]), [returned.clone(), returned]);
@@ -148,12 +149,12 @@ mod tests {
     fn what_was_returned_in_one_window_is_none_of_the_next_ones_business() {
         let mut confirms = Confirms::default();
         confirms.begin(1);
-        assert!(confirms.give_back("0".to_owned(), no_route()));
-        confirms.tell(1, false, true);
+        assert!(confirms.record_return("0".to_owned(), no_route()));
+        confirms.record(1, false, true);
         confirms.begin(1);
-        confirms.tell(1, false, true);
+        confirms.record(1, false, true);
         assert!(!confirms.are_complete(), "told of the window before");
-        confirms.tell(2, false, true);
+        confirms.record(2, false, true);
         assert_eq!(confirms.outcomes(&messages(1)), [Some(Outcome::Confirmed)]);
     }
 
@@ -161,11 +162,12 @@ mod tests {
     fn a_broker_can_not_return_more_than_was_sent() {
         let mut confirms = Confirms::default();
         confirms.begin(1);
-        assert!(confirms.give_back("0".to_owned(), no_route()));
-        assert!(!confirms.give_back("1".to_owned(), no_route()));
+        assert!(confirms.record_return("0".to_owned(), no_route()));
+        assert!(!confirms.record_return("1".to_owned(), no_route()));
     }
 
-    /// Says of the windows' messages, by number from 1 on: the last one it tells of, whether of all before it too, and what.
+    /// Confirms and nacks: the delivery tag, whether it covers all before it, and whether it
+    /// confirms.
     fn sayings() -> impl Strategy<Value = Vec<(u64, bool, bool)>> {
         prop::collection::vec((0..40_u64, any::<bool>(), any::<bool>()), 0..60)
     }
@@ -180,7 +182,7 @@ mod tests {
                 let own = before + 1..before + 1 + count as u64;
                 let mut expected: Vec<Option<Outcome>> = vec![None; count];
                 for (tag, multiple, confirmed) in sayings {
-                    confirms.tell(tag, multiple, confirmed);
+                    confirms.record(tag, multiple, confirmed);
                     let meant = |own: u64| own == tag || multiple && (own < tag || tag == 0);
                     for (number, expected) in own.clone().zip(&mut expected) {
                         if meant(number) && expected.is_none() {

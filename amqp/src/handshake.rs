@@ -1,4 +1,5 @@
-//! How a connection begins: who is there, as whom, and on which terms.
+//! The handshake of a connection: protocol header, login, limits, virtual host (AMQP 0-9-1
+//! specification, section 2.2.4).
 
 use std::time::Duration;
 
@@ -12,18 +13,18 @@ use anyhow::{Context as _, bail};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::heard::Heard;
-use super::wire::{self, Frame};
+use super::frame::{self, Frame};
+use super::method::Method;
 
-/// Bytes that any frame may have before the two sides agree on more.
+/// The longest frame before both sides have agreed on a limit, in bytes.
 const FRAME_MIN: usize = 4096;
 
-/// Bytes of the first frames at the most: a broker may tell much about itself.
+/// The longest frame accepted during the handshake: the broker's properties can be long.
 const FIRST_FRAMES: usize = 128 << 10;
 
 const LOST: &str = "the connection to the broker was lost while it was being made";
 
-/// What a broker of today can do, which it does for those who say that they understand it.
+/// Extensions of RabbitMQ, which it uses with clients that name them.
 const CAPABILITIES: [&str; 5] = [
     "publisher_confirms",
     "basic.nack",
@@ -32,22 +33,22 @@ const CAPABILITIES: [&str; 5] = [
     "consumer_cancel_notify",
 ];
 
-/// A connection that may be used, and its terms.
+/// A connection after the handshake, with the limits that both sides agreed on.
 #[derive(Debug)]
 pub(super) struct Agreed {
     pub(super) stream: BrokerStream,
-    /// What has come and was not looked at.
+    /// Bytes that were received and not decoded yet.
     pub(super) received: BytesMut,
     pub(super) frame_max: usize,
     pub(super) channel_max: u16,
-    /// `None`: neither side wants to see signs of life.
+    /// `None` if both sides do without heartbeats.
     pub(super) heartbeat: Option<Duration>,
 }
 
-/// Logs in to the virtual host of `uri` under `name`, for frames of `wanted` bytes.
+/// Logs in to the virtual host of `uri` under `name`, asking for frames of `wanted` bytes.
 ///
 /// # Errors
-/// What the broker has against it.
+/// The broker's reason to refuse.
 pub(super) async fn shake_hands(
     stream: BrokerStream,
     uri: &AMQPUri,
@@ -56,11 +57,11 @@ pub(super) async fn shake_hands(
 ) -> anyhow::Result<Agreed> {
     let mut talk = Talk { stream, received: BytesMut::new() };
     talk.send(&AMQPFrame::ProtocolHeader(ProtocolVersion::amqp_0_9_1())).await?;
-    let Heard::Start { mechanisms } = talk.hear().await? else {
+    let Method::Start { mechanisms } = talk.next_method().await? else {
         bail!("the broker does not begin as AMQP 0-9-1 has it");
     };
     talk.say(connection::AMQPMethod::StartOk(log_in(&mechanisms, uri, name)?)).await?;
-    let Heard::Tune { channel_max, frame_max, heartbeat } = talk.hear().await? else {
+    let Method::Tune { channel_max, frame_max, heartbeat } = talk.next_method().await? else {
         bail!("the broker asks for more than a user and a password");
     };
     let ours = &uri.query;
@@ -72,7 +73,7 @@ pub(super) async fn shake_hands(
     let virtual_host = ShortString::try_new(uri.vhost.as_str())
         .map_err(|_| anyhow::anyhow!("the virtual host's name is longer than AMQP allows"))?;
     talk.say(connection::AMQPMethod::Open(connection::Open { virtual_host })).await?;
-    let Heard::OpenOk = talk.hear().await? else {
+    let Method::OpenOk = talk.next_method().await? else {
         bail!("the broker does not open the virtual host as AMQP 0-9-1 has it");
     };
     Ok(Agreed {
@@ -84,7 +85,7 @@ pub(super) async fn shake_hands(
     })
 }
 
-/// The smaller of two limits, of which 0 is none.
+/// Returns the smaller of two limits, where 0 means no limit.
 fn stricter<N: Ord + Default>(ours: N, theirs: N, none: N) -> N {
     let limits = [ours, theirs].into_iter().filter(|limit| *limit > N::default());
     limits.min().unwrap_or(none)
@@ -104,7 +105,7 @@ fn log_in(mechanisms: &str, uri: &AMQPUri, name: &str) -> anyhow::Result<connect
     })
 }
 
-/// What the broker shows of a connection, and does for it.
+/// The client properties: what the management UI shows, and which extensions are understood.
 fn about_us(name: &str) -> FieldTable {
     let mut capabilities = FieldTable::default();
     for capability in CAPABILITIES {
@@ -123,7 +124,7 @@ fn about_us(name: &str) -> FieldTable {
     properties
 }
 
-/// A connection on which the two sides take turns.
+/// A connection during the handshake, when both sides take turns.
 struct Talk {
     stream: BrokerStream,
     received: BytesMut,
@@ -136,16 +137,16 @@ impl Talk {
 
     async fn send(&mut self, frame: &AMQPFrame) -> anyhow::Result<()> {
         let mut bytes = Vec::new();
-        wire::put(&mut bytes, frame);
+        frame::encode(&mut bytes, frame);
         self.stream.write_all(&bytes).await.context(LOST)?;
         self.stream.flush().await.context(LOST)
     }
 
-    async fn hear(&mut self) -> anyhow::Result<Heard> {
+    async fn next_method(&mut self) -> anyhow::Result<Method> {
         loop {
-            match wire::take(&mut self.received, FIRST_FRAMES).map_err(anyhow::Error::msg)? {
-                Some(Frame::Method(0, Heard::Close(goodbye))) => bail!(goodbye.said),
-                Some(Frame::Method(0, heard)) => return Ok(heard),
+            match frame::decode(&mut self.received, FIRST_FRAMES).map_err(anyhow::Error::msg)? {
+                Some(Frame::Method(0, Method::Close(goodbye))) => bail!(goodbye.said),
+                Some(Frame::Method(0, method)) => return Ok(method),
                 Some(Frame::Heartbeat) => {}
                 Some(_) => bail!("the broker speaks of channels before there are any"),
                 None => {

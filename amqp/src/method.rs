@@ -1,11 +1,13 @@
-//! The methods that one who publishes or consumes hears from a broker, read from their bytes
-//! (<https://www.rabbitmq.com/amqp-0-9-1-reference>). None of the tables among them is needed: each is stepped over.
+//! The methods that a broker sends to publishers and consumers
+//! (<https://www.rabbitmq.com/amqp-0-9-1-reference>). Tables among their arguments are skipped:
+//! none is needed.
 
+use super::decoder::{long_string, short_string, u16, u32, u64};
 use super::delivery::Envelope;
 
-/// What the broker says.
+/// A method sent by the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum Method {
     /// Of the connection.
     Start {
         mechanisms: String,
@@ -21,37 +23,37 @@ pub(super) enum Heard {
     Blocked,
     Unblocked,
     /// Of a channel.
-    /// What was asked for.
-    Done,
+    /// The `-ok` of a request that returns nothing.
+    RequestOk,
     ChannelClose(Goodbye),
     ChannelCloseOk,
-    /// The queue that was asked for.
-    Queue(Depth),
-    /// A message follows.
+    /// The `-ok` of a queue's declaration.
+    QueueDeclareOk(Depth),
+    /// A message follows (`basic.deliver`, `basic.get-ok`).
     Deliver(Envelope),
-    /// No more messages follow: their queue is gone.
+    /// The broker ended the consumer, as its queue is gone.
     Cancel,
-    Ack(Saying),
-    Nack(Saying),
+    Ack(DeliveryTags),
+    Nack(DeliveryTags),
     Return {
         reply_code: u16,
         reply_text: String,
         routing_key: String,
     },
-    /// Nothing that is expected: class and method.
+    /// Any other: class and method number.
     Other(u16, u16),
 }
 
-/// What a queue holds, and who takes it.
+/// How many messages and consumers a queue has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Depth {
-    /// Messages that wait: those that were delivered and are not acknowledged are none of them.
+    /// Messages ready for delivery, without those that are delivered and not acknowledged.
     pub messages: u32,
     /// Consumers of the queue.
     pub consumers: u32,
 }
 
-/// Why the broker closes something.
+/// Why the broker closed a channel or the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Goodbye {
     /// See <https://www.rabbitmq.com/amqp-0-9-1-reference#constants>.
@@ -60,57 +62,57 @@ pub struct Goodbye {
     pub said: String,
 }
 
-/// Of which messages the broker speaks.
+/// The messages that an `ack` or `nack` is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Saying {
+pub(super) struct DeliveryTags {
     pub(super) tag: u64,
-    /// And all before that one.
+    /// Whether all messages before `tag` are included.
     pub(super) multiple: bool,
 }
 
-/// Reads a method; none when its bytes end too early.
-pub(super) fn method(mut bytes: &[u8]) -> Option<Heard> {
+/// Decodes a method; `None` if its bytes end too early.
+pub(super) fn decode(mut bytes: &[u8]) -> Option<Method> {
     let bytes = &mut bytes;
     Some(match (u16(bytes)?, u16(bytes)?) {
         (10, 10) => {
-            // The protocol's version.
+            // The protocol's version comes first.
             bytes.split_off(..2)?;
             long_string(bytes)?;
-            Heard::Start { mechanisms: text(long_string(bytes)?) }
+            Method::Start { mechanisms: text(long_string(bytes)?) }
         }
         (10, 30) => {
             let (channel_max, frame_max) = (u16(bytes)?, u32(bytes)?);
-            Heard::Tune { channel_max, frame_max, heartbeat: u16(bytes)? }
+            Method::Tune { channel_max, frame_max, heartbeat: u16(bytes)? }
         }
-        (10, 41) => Heard::OpenOk,
-        (10, 50) => Heard::Close(goodbye(bytes)?),
-        (10, 51) => Heard::CloseOk,
-        (10, 60) => Heard::Blocked,
-        (10, 61) => Heard::Unblocked,
+        (10, 41) => Method::OpenOk,
+        (10, 50) => Method::Close(close_reason(bytes)?),
+        (10, 51) => Method::CloseOk,
+        (10, 60) => Method::Blocked,
+        (10, 61) => Method::Unblocked,
         (20 | 40 | 60 | 85 | 90, 11) | (50, 21 | 41 | 51) | (60, 21 | 72) | (60 | 90, 31) => {
-            Heard::Done
+            Method::RequestOk
         }
         (50, 11) => {
             let _queue = short_string(bytes)?;
-            Heard::Queue(Depth { messages: u32(bytes)?, consumers: u32(bytes)? })
+            Method::QueueDeclareOk(Depth { messages: u32(bytes)?, consumers: u32(bytes)? })
         }
-        (20, 40) => Heard::ChannelClose(goodbye(bytes)?),
-        (20, 41) => Heard::ChannelCloseOk,
-        (60, 80) => Heard::Ack(saying(bytes)?),
-        (60, 120) => Heard::Nack(saying(bytes)?),
+        (20, 40) => Method::ChannelClose(close_reason(bytes)?),
+        (20, 41) => Method::ChannelCloseOk,
+        (60, 80) => Method::Ack(delivery_tags(bytes)?),
+        (60, 120) => Method::Nack(delivery_tags(bytes)?),
         (60, 50) => {
             let (reply_code, reply_text) = (u16(bytes)?, text(short_string(bytes)?));
             let _exchange = short_string(bytes)?;
-            Heard::Return { reply_code, reply_text, routing_key: text(short_string(bytes)?) }
+            Method::Return { reply_code, reply_text, routing_key: text(short_string(bytes)?) }
         }
         (60, 60) => {
             let _consumer = short_string(bytes)?;
-            Heard::Deliver(envelope(bytes)?)
+            Method::Deliver(envelope(bytes)?)
         }
-        // The one message that was asked for; how many are left behind it stands at the end.
-        (60, 71) => Heard::Deliver(envelope(bytes)?),
-        (60, 30) => Heard::Cancel,
-        (class, method) => Heard::Other(class, method),
+        // `basic.get-ok`, whose message count stands at the end.
+        (60, 71) => Method::Deliver(envelope(bytes)?),
+        (60, 30) => Method::Cancel,
+        (class, method) => Method::Other(class, method),
     })
 }
 
@@ -123,38 +125,15 @@ fn envelope(bytes: &mut &[u8]) -> Option<Envelope> {
     })
 }
 
-fn goodbye(bytes: &mut &[u8]) -> Option<Goodbye> {
+fn close_reason(bytes: &mut &[u8]) -> Option<Goodbye> {
     Some(Goodbye { code: u16(bytes)?, said: text(short_string(bytes)?) })
 }
 
-fn saying(bytes: &mut &[u8]) -> Option<Saying> {
-    Some(Saying { tag: u64(bytes)?, multiple: bytes.split_off_first()? & 1 == 1 })
+fn delivery_tags(bytes: &mut &[u8]) -> Option<DeliveryTags> {
+    Some(DeliveryTags { tag: u64(bytes)?, multiple: bytes.split_off_first()? & 1 == 1 })
 }
 
-fn u64(bytes: &mut &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(*bytes.split_off(..8)?.first_chunk()?))
-}
-
-pub(super) fn u16(bytes: &mut &[u8]) -> Option<u16> {
-    Some(u16::from_be_bytes(*bytes.split_off(..2)?.first_chunk()?))
-}
-
-fn u32(bytes: &mut &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(*bytes.split_off(..4)?.first_chunk()?))
-}
-
-pub(super) fn short_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let size = *bytes.split_off_first()?;
-    bytes.split_off(..usize::from(size))
-}
-
-/// A long string, or a table, which looks the same from outside.
-pub(super) fn long_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let size = u32(bytes)?;
-    bytes.split_off(..usize::try_from(size).ok()?)
-}
-
-/// For people: what is not UTF-8 is shown as such.
+/// Text for people; invalid UTF-8 is replaced.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -180,15 +159,15 @@ mod tests {
     }
 
     /// Read as a whole, and in vain when some of it is missing.
-    fn hears(method: &AMQPClass, expected: &Heard) {
+    fn decodes(method: &AMQPClass, expected: &Method) {
         let bytes = bytes_of(method);
-        assert_eq!(super::method(&bytes).as_ref(), Some(expected));
+        assert_eq!(super::decode(&bytes).as_ref(), Some(expected));
         for end in 0..4 {
-            assert_eq!(super::method(&bytes[..end]), None, "{end} bytes");
+            assert_eq!(super::decode(&bytes[..end]), None, "{end} bytes");
         }
         for end in 4..bytes.len() {
             // Whatever is read of a part, it is no more than there is.
-            super::method(&bytes[..end]);
+            super::decode(&bytes[..end]);
         }
     }
 
@@ -202,11 +181,11 @@ mod tests {
             locales: "en_US".into(),
         });
         let mechanisms = "PLAIN EXTERNAL".to_owned();
-        hears(&AMQPClass::Connection(start), &Heard::Start { mechanisms });
+        decodes(&AMQPClass::Connection(start), &Method::Start { mechanisms });
         let tune = connection::Tune { channel_max: 2047, frame_max: 131_072, heartbeat: 60 };
         let tune = connection::AMQPMethod::Tune(tune);
-        let expected = Heard::Tune { channel_max: 2047, frame_max: 131_072, heartbeat: 60 };
-        hears(&AMQPClass::Connection(tune), &expected);
+        let expected = Method::Tune { channel_max: 2047, frame_max: 131_072, heartbeat: 60 };
+        decodes(&AMQPClass::Connection(tune), &expected);
     }
 
     #[test]
@@ -218,24 +197,27 @@ mod tests {
             class_id: 60,
             method_id: 40,
         });
-        hears(&AMQPClass::Channel(close), &Heard::ChannelClose(goodbye));
+        decodes(&AMQPClass::Channel(close), &Method::ChannelClose(goodbye));
         let ack = basic::AMQPMethod::Ack(basic::Ack { delivery_tag: 1 << 40, multiple: true });
-        hears(&AMQPClass::Basic(ack), &Heard::Ack(Saying { tag: 1 << 40, multiple: true }));
+        decodes(
+            &AMQPClass::Basic(ack),
+            &Method::Ack(DeliveryTags { tag: 1 << 40, multiple: true }),
+        );
         let nack = basic::Nack { delivery_tag: 3, multiple: false, requeue: true };
         let nack = basic::AMQPMethod::Nack(nack);
-        hears(&AMQPClass::Basic(nack), &Heard::Nack(Saying { tag: 3, multiple: false }));
+        decodes(&AMQPClass::Basic(nack), &Method::Nack(DeliveryTags { tag: 3, multiple: false }));
         let returned = basic::AMQPMethod::Return(basic::Return {
             reply_code: 312,
             reply_text: "NO_ROUTE".into(),
             exchange: "orders.events".into(),
             routing_key: "order.created".into(),
         });
-        let expected = Heard::Return {
+        let expected = Method::Return {
             reply_code: 312,
             reply_text: "NO_ROUTE".to_owned(),
             routing_key: "order.created".to_owned(),
         };
-        hears(&AMQPClass::Basic(returned), &expected);
+        decodes(&AMQPClass::Basic(returned), &expected);
     }
 
     #[test]
@@ -247,13 +229,13 @@ mod tests {
             exchange: "orders.events".into(),
             routing_key: "order.created".into(),
         });
-        let expected = Heard::Deliver(Envelope {
+        let expected = Method::Deliver(Envelope {
             tag: 7,
             redelivered: true,
             exchange: "orders.events".to_owned(),
             routing_key: "order.created".to_owned(),
         });
-        hears(&AMQPClass::Basic(deliver), &expected);
+        decodes(&AMQPClass::Basic(deliver), &expected);
         let got = basic::AMQPMethod::GetOk(basic::GetOk {
             delivery_tag: 8,
             redelivered: false,
@@ -261,27 +243,30 @@ mod tests {
             routing_key: "customer.orders_count".into(),
             message_count: 3,
         });
-        let expected = Heard::Deliver(Envelope {
+        let expected = Method::Deliver(Envelope {
             tag: 8,
             redelivered: false,
             exchange: "orders.retry".to_owned(),
             routing_key: "customer.orders_count".to_owned(),
         });
-        hears(&AMQPClass::Basic(got), &expected);
-        hears(&AMQPClass::Basic(basic::AMQPMethod::GetEmpty(basic::GetEmpty {})), &Heard::Done);
+        decodes(&AMQPClass::Basic(got), &expected);
+        decodes(
+            &AMQPClass::Basic(basic::AMQPMethod::GetEmpty(basic::GetEmpty {})),
+            &Method::RequestOk,
+        );
         let declared = queue::AMQPMethod::DeclareOk(queue::DeclareOk {
             queue: "customer.orders_count".into(),
             message_count: 7,
             consumer_count: 2,
         });
-        let expected = Heard::Queue(Depth { messages: 7, consumers: 2 });
-        hears(&AMQPClass::Queue(declared), &expected);
+        let expected = Method::QueueDeclareOk(Depth { messages: 7, consumers: 2 });
+        decodes(&AMQPClass::Queue(declared), &expected);
         let deleted = queue::AMQPMethod::DeleteOk(queue::DeleteOk { message_count: 0 });
-        hears(&AMQPClass::Queue(deleted), &Heard::Done);
+        decodes(&AMQPClass::Queue(deleted), &Method::RequestOk);
         let unbound = queue::AMQPMethod::UnbindOk(queue::UnbindOk {});
-        hears(&AMQPClass::Queue(unbound), &Heard::Done);
+        decodes(&AMQPClass::Queue(unbound), &Method::RequestOk);
         let cancel = basic::Cancel { consumer_tag: "ctag".into(), nowait: true };
-        hears(&AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)), &Heard::Cancel);
+        decodes(&AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)), &Method::Cancel);
     }
 
     proptest! {
@@ -292,7 +277,7 @@ mod tests {
             rest in prop::collection::vec(any::<u8>(), 0..200),
         ) {
             let bytes = [&class.to_be_bytes()[..], &method.to_be_bytes(), &rest].concat();
-            if let Some(Heard::Other(other, number)) = super::method(&bytes) {
+            if let Some(Method::Other(other, number)) = super::decode(&bytes) {
                 prop_assert_eq!((other, number), (class, method));
             }
         }

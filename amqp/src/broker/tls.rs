@@ -1,15 +1,16 @@
-//! TLS to RabbitMQ with the parameters of its URIs (<https://www.rabbitmq.com/docs/uri-query-parameters>).
+//! TLS to RabbitMQ, with the parameters of its URIs
+//! (<https://www.rabbitmq.com/docs/uri-query-parameters>).
 
 use std::path::PathBuf;
 
 use rustls::ClientConfig;
 
-use crate::tls::{self, Files, Parameters, Trust};
+use service_kit::tls::{self, Files, Parameters, Verification};
 
 const PARAMETERS: Parameters =
     Parameters { authority: "cacertfile", certificate: "certfile", key: "keyfile" };
 
-/// What the server's certificate must name.
+/// The name that the server's certificate must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Name {
     /// The host of the URL.
@@ -36,7 +37,7 @@ impl Default for TlsSettings {
 }
 
 impl TlsSettings {
-    /// Takes a parameter of the URL; says whether it is one of these.
+    /// Reads a parameter of the URL. Returns true if it is one of TLS.
     pub(super) fn take(&mut self, parameter: &str, value: &str) -> Result<bool, String> {
         match parameter {
             "cacertfile" => self.files.authority = Some(PathBuf::from(value)),
@@ -65,23 +66,23 @@ impl TlsSettings {
         Ok(true)
     }
 
-    /// Whether the URL has any of these parameters.
+    /// Returns true if the URL has any of these parameters.
     pub(super) const fn are_given(&self) -> bool {
         self.given
     }
 
-    /// Fails with what is wrong with the files.
+    /// Checks the files that the parameters name.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        tls::check(self.trust(), &self.files)
+        tls::check(self.verification(), &self.files)
     }
 
     pub(super) fn client_config(&self) -> anyhow::Result<ClientConfig> {
-        let mut config = tls::client_config(self.trust(), &self.files)?;
+        let mut config = tls::client_config(self.verification(), &self.files)?;
         config.enable_sni = self.name != Name::Disabled;
         Ok(config)
     }
 
-    /// What TLS calls the broker at `host`.
+    /// Returns the name that the certificate of the broker at `host` must have.
     pub(super) fn server_name(&self, host: &str) -> String {
         match &self.name {
             Name::Other(name) => name.clone(),
@@ -89,11 +90,11 @@ impl TlsSettings {
         }
     }
 
-    fn trust(&self) -> Trust {
+    fn verification(&self) -> Verification {
         match (self.verify, &self.name) {
-            (false, _) => Trust::Anyone,
-            (true, Name::Disabled) => Trust::Authority,
-            (true, Name::Host | Name::Other(_)) => Trust::AuthorityAndName,
+            (false, _) => Verification::None,
+            (true, Name::Disabled) => Verification::Authority,
+            (true, Name::Host | Name::Other(_)) => Verification::Full,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Messages that come over a channel, and what the broker is told of them.
+//! Consuming, and acknowledging what was delivered.
 
 use amq_protocol::protocol::{AMQPClass, basic};
 use amq_protocol::types::FieldTable;
@@ -7,17 +7,17 @@ use super::channel::Channel;
 use super::delivery::Delivery;
 use super::failure::Failure;
 
-/// The name of a channel's consumer, of which there is one.
+/// The tag of a channel's only consumer.
 const CONSUMER: &str = "consumer";
 
 impl Channel {
-    /// Has the broker deliver the messages of a queue, `prefetch` that are not acknowledged at the most.
+    /// Starts to consume a queue, with at most `prefetch` unacknowledged messages.
     ///
     /// # Errors
     /// See [`Failure`].
     pub async fn consume(&self, queue: &str, prefetch: u16) -> Result<(), Failure> {
         let qos = basic::Qos { prefetch_count: prefetch, global: false };
-        self.ask(AMQPClass::Basic(basic::AMQPMethod::Qos(qos))).await?;
+        self.request(AMQPClass::Basic(basic::AMQPMethod::Qos(qos))).await?;
         let consume = basic::AMQPMethod::Consume(basic::Consume {
             queue: queue.into(),
             consumer_tag: CONSUMER.into(),
@@ -27,55 +27,56 @@ impl Channel {
             nowait: false,
             arguments: FieldTable::default(),
         });
-        self.ask(AMQPClass::Basic(consume)).await?;
+        self.request(AMQPClass::Basic(consume)).await?;
         self.state.lock().is_consuming = true;
         Ok(())
     }
 
-    /// Has the broker deliver no more.
+    /// Cancels the consumer.
     pub(super) async fn cancel(&self) -> Result<(), Failure> {
         let cancel = basic::Cancel { consumer_tag: CONSUMER.into(), nowait: false };
-        self.ask(AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel))).await
+        self.request(AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel))).await
     }
 
-    /// Takes the first message of a queue, to be acknowledged or returned; none when none waits. Not on a channel that consumes.
+    /// Takes the first message of a queue, to be acknowledged or requeued; `None` if the queue is
+    /// empty. Not for a channel that consumes.
     ///
     /// # Errors
     /// See [`Failure`].
     pub async fn get(&self, queue: &str) -> Result<Option<Delivery>, Failure> {
         let get = basic::AMQPMethod::Get(basic::Get { queue: queue.into(), no_ack: false });
         self.state.lock().answered = false;
-        self.tell(AMQPClass::Basic(get)).await?;
-        self.wait_until(|known| known.answered || known.deliveries.are_there()).await?;
+        self.send_method(AMQPClass::Basic(get)).await?;
+        self.wait_until(|known| known.answered || known.deliveries.are_ready()).await?;
         let mut taken = self.state.lock().deliveries.take(1, 1);
         self.state.room.notify_one();
         Ok(taken.pop())
     }
 
-    /// Waits for messages and takes those that have arrived, in their order: `most` of them, and no further one once they have so many
-    /// `bytes`. None is lost when the wait is given up.
+    /// Waits for messages and returns those that have arrived, in their order: at most `most`, and
+    /// none beyond the one that reaches `bytes`. Cancel safe.
     ///
     /// # Errors
-    /// When no more can come: see [`Failure`].
+    /// When no more can arrive: see [`Failure`].
     pub async fn deliveries(&self, most: usize, bytes: usize) -> Result<Vec<Delivery>, Failure> {
-        self.wait_until(|known| known.deliveries.are_there()).await?;
+        self.wait_until(|known| known.deliveries.are_ready()).await?;
         let taken = self.state.lock().deliveries.take(most, bytes);
         self.state.room.notify_one();
         Ok(taken)
     }
 
-    /// Whether a message has come that nobody has taken yet, or a part of one.
+    /// Returns true if a message, or a part of one, has arrived and was not taken.
     pub fn is_receiving(&self) -> bool {
-        self.state.lock().deliveries.is_any()
+        self.state.lock().deliveries.is_receiving()
     }
 
-    /// Acknowledges the message with this tag and all that were delivered before it.
+    /// Acknowledges the message with this tag and all delivered before it.
     ///
     /// # Errors
     /// Why it can't be told any more.
     pub async fn acknowledge_up_to(&self, delivery_tag: u64) -> Result<(), String> {
         let ack = basic::AMQPMethod::Ack(basic::Ack { delivery_tag, multiple: true });
-        self.tell(AMQPClass::Basic(ack)).await.map_err(|failure| failure.to_string())
+        self.send_method(AMQPClass::Basic(ack)).await.map_err(|failure| failure.to_string())
     }
 
     /// Acknowledges the messages with these tags, and no others.
@@ -85,12 +86,12 @@ impl Channel {
     pub async fn acknowledge(&self, delivery_tags: &[u64]) -> Result<(), String> {
         for &delivery_tag in delivery_tags {
             let ack = basic::AMQPMethod::Ack(basic::Ack { delivery_tag, multiple: false });
-            self.tell(AMQPClass::Basic(ack)).await.map_err(|failure| failure.to_string())?;
+            self.send_method(AMQPClass::Basic(ack)).await.map_err(|failure| failure.to_string())?;
         }
         Ok(())
     }
 
-    /// Has the broker put the messages with these tags back into their queue.
+    /// Requeues the messages with these tags.
     ///
     /// # Errors
     /// Why it can't be told any more.
@@ -98,7 +99,7 @@ impl Channel {
         for &delivery_tag in delivery_tags {
             let nack = basic::Nack { delivery_tag, multiple: false, requeue: true };
             let nack = AMQPClass::Basic(basic::AMQPMethod::Nack(nack));
-            self.tell(nack).await.map_err(|failure| failure.to_string())?;
+            self.send_method(nack).await.map_err(|failure| failure.to_string())?;
         }
         Ok(())
     }

@@ -1,12 +1,12 @@
-//! A message's properties in bytes, one at a time: most of them nobody asks for
-//! (AMQP 0-9-1 specification, section 4.2.6.1).
+//! Properties of a message, decoded one at a time, as most are never asked for (AMQP 0-9-1
+//! specification, section 4.2.6.1).
 
-use super::heard::{long_string, short_string, u16};
+use super::decoder::{long_string, short_string, u16};
 
-/// Class, weight, and size of the body, which come before the properties.
+/// Bytes of class, weight and body size, which precede the properties.
 const BEFORE: usize = 12;
 
-/// Places of properties in their order.
+/// Positions of properties in the order of the specification.
 pub(super) const CONTENT_TYPE: u16 = 0;
 const HEADERS: u16 = 2;
 const DELIVERY_MODE: u16 = 3;
@@ -15,25 +15,26 @@ pub(super) const MESSAGE_ID: u16 = 8;
 const TIMESTAMP: u16 = 9;
 pub(super) const TYPE: u16 = 10;
 
-/// How long the body is; none when the bytes end too early.
+/// Returns the size of the body; `None` if the bytes end too early.
 pub(super) fn body_size(content_header: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(*content_header.get(4..BEFORE)?.first_chunk()?))
 }
 
-/// Tables and lists in each other, at the most. Whoever parses them does so by calling itself, and a frame has room for many thousands.
+/// The deepest nesting of tables and lists that is parsed: the parser is recursive, and a frame has
+/// room for many thousands of levels.
 const DEEPEST: usize = 32;
 
-/// The properties in bytes, unless their headers nest too deep to be parsed or can't be read.
+/// Returns the encoded properties, unless their headers nest too deep or can't be read.
 pub(super) fn that_can_be_parsed(content_header: &[u8]) -> Option<&[u8]> {
     let mut rest = content_header;
     let is_well = !go_to(&mut rest, HEADERS)? || is_shallow(long_string(&mut rest)?)?;
     is_well.then_some(content_header.get(BEFORE..)?)
 }
 
-/// Whether a table has no more than [`DEEPEST`] levels; none when its bytes end too early. The types are those of RabbitMQ
-/// (<https://www.rabbitmq.com/docs/amqp-0-9-1-errata#section_3>).
+/// Returns true if a table has at most [`DEEPEST`] levels; `None` if its bytes end too early. The
+/// types are those of RabbitMQ (<https://www.rabbitmq.com/docs/amqp-0-9-1-errata#section_3>).
 fn is_shallow(mut bytes: &[u8]) -> Option<bool> {
-    // Of each level that is open what follows it, and whether its values have names.
+    // For each open level: what follows it, and whether its values have names.
     let mut open: Vec<(&[u8], bool)> = Vec::new();
     let mut named = true;
     loop {
@@ -75,17 +76,19 @@ fn is_shallow(mut bytes: &[u8]) -> Option<bool> {
     }
 }
 
-/// A property that is a short string, or nothing in its place when the message has none; none when the bytes end too early.
+/// Returns a property that is a short string, `Some(None)` if the message has none; `None` if the
+/// bytes end too early.
 pub(super) fn text(mut content_header: &[u8], wanted: u16) -> Option<Option<&[u8]>> {
     let is_there = go_to(&mut content_header, wanted)?;
     if is_there { short_string(&mut content_header).map(Some) } else { Some(None) }
 }
 
-/// Steps over all that stands before a property, and says whether that is there; none when the bytes end too early.
+/// Skips what precedes a property. Returns whether the message has that property; `None` if the
+/// bytes end too early.
 fn go_to(bytes: &mut &[u8], wanted: u16) -> Option<bool> {
     bytes.split_off(..BEFORE)?;
     let flags = u16(bytes)?;
-    // The highest bit stands for the first.
+    // The highest bit stands for the first property.
     let has = |property: u16| flags & (1 << (15 - property)) != 0;
     for property in (0..wanted).filter(|property| has(*property)) {
         match property {
@@ -105,7 +108,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::amqp::content_header;
+    use crate::content_header;
 
     #[test]
     fn a_text_is_found_behind_any_other_properties() {

@@ -1,4 +1,4 @@
-//! Which server is believed.
+//! How a server's certificate is verified.
 
 use std::sync::Arc;
 
@@ -10,24 +10,24 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
 use super::files::Files;
 
-/// How much of a server's certificate is looked at.
+/// How much of a server's certificate is verified, as with libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trust {
-    /// Nothing: the line is encrypted, but whoever answers is believed.
-    Anyone,
-    /// A known authority must have signed it, for whatever name.
+pub enum Verification {
+    /// Nothing: the connection is encrypted, but not authenticated (`require`).
+    None,
+    /// A known authority must have signed it, for any name (`verify-ca`).
     Authority,
-    /// A known authority must have signed it for the name of the host.
-    AuthorityAndName,
+    /// A known authority must have signed it for the host's name (`verify-full`).
+    Full,
 }
 
-impl Trust {
+impl Verification {
     pub(super) fn verifier(
         self,
         files: &Files,
         provider: Arc<CryptoProvider>,
     ) -> anyhow::Result<Arc<dyn ServerCertVerifier>> {
-        if self == Self::Anyone {
+        if self == Self::None {
             return Ok(Arc::new(AnyCertificate { provider }));
         }
         let roots = Arc::new(files.roots()?);
@@ -36,7 +36,7 @@ impl Trust {
     }
 }
 
-/// [`Trust::Anyone`].
+/// [`Verification::None`].
 #[derive(Debug)]
 struct AnyCertificate {
     provider: Arc<CryptoProvider>,
@@ -87,7 +87,7 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-/// [`Trust::Authority`].
+/// [`Verification::Authority`].
 #[derive(Debug)]
 struct AnyName {
     verifier: Arc<WebPkiServerVerifier>,

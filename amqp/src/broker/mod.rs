@@ -1,4 +1,4 @@
-//! RabbitMQ: the URLs of the brokers and their TLS settings, and a connection with limits on every wait.
+//! `RABBITMQ_URL`: brokers, TLS settings, and which broker is tried first.
 
 mod address;
 mod connect;

@@ -7,61 +7,63 @@ use bytes::Bytes;
 
 use super::properties::{self, CONTENT_TYPE, MESSAGE_ID, TYPE};
 
-/// What a message takes besides its bytes.
+/// Bytes that a message takes in memory besides its own.
 const FIXED: usize = 300;
 
-/// What the broker says of a message that it delivers.
+/// The delivery's own fields (`basic.deliver`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// Its number on the channel: what it is acknowledged by.
+    /// Its number on the channel, by which it is acknowledged.
     pub tag: u64,
-    /// It was delivered before.
+    /// Whether it was delivered before.
     pub redelivered: bool,
-    /// Where it was published.
+    /// The exchange that it was published to.
     pub exchange: String,
-    /// With which routing key.
+    /// The routing key that it was published with.
     pub routing_key: String,
 }
 
 /// A message that the broker delivered.
 #[derive(Debug)]
 pub struct Delivery {
-    /// What the broker says of it.
+    /// The delivery's own fields.
     pub envelope: Envelope,
-    /// Its properties as they came.
+    /// The encoded content header.
     content_header: Vec<u8>,
-    /// The same, as soon as somebody wants all of them.
+    /// All properties, decoded on first use.
     properties: OnceLock<Box<AMQPProperties>>,
-    /// What it says. Clones share the bytes.
+    /// The body. Clones share the bytes.
     pub body: Bytes,
 }
 
 impl Delivery {
-    /// A message with these properties, which [`content_header`](super::content_header) writes.
+    /// Creates a delivery from a content header, as [`content_header`](super::content_header)
+    /// encodes it.
     #[must_use]
     pub const fn new(envelope: Envelope, content_header: Vec<u8>, body: Bytes) -> Self {
         Self { envelope, content_header, properties: OnceLock::new(), body }
     }
 
-    /// The property `content_type`.
+    /// Returns the property `content_type`.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {
         self.text(CONTENT_TYPE)
     }
 
-    /// The property `type`.
+    /// Returns the property `type`.
     #[must_use]
     pub fn kind(&self) -> Option<&str> {
         self.text(TYPE)
     }
 
-    /// The property `message_id`.
+    /// Returns the property `message_id`.
     #[must_use]
     pub fn message_id(&self) -> Option<&str> {
         self.text(MESSAGE_ID)
     }
 
-    /// All properties; none of them when one of them can't be read: brokers hand on what they do not understand.
+    /// Returns all properties; none of them if one can't be decoded, as brokers pass on what they
+    /// do not understand.
     #[must_use]
     pub fn properties(&self) -> &AMQPProperties {
         self.properties.get_or_init(|| {
@@ -87,7 +89,7 @@ mod tests {
     use amq_protocol::types::{AMQPValue, FieldTable};
 
     use super::*;
-    use crate::amqp::content_header;
+    use crate::content_header;
 
     fn delivery(content_header: Vec<u8>) -> Delivery {
         let routing_key = "order.created".to_owned();

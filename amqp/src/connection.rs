@@ -1,4 +1,4 @@
-//! The connection, and what its parts share.
+//! A connection to RabbitMQ, and the state that its tasks share.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,46 +11,47 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::channel::State;
-use super::heard::Goodbye;
+use super::channel_state::ChannelState;
+use super::method::Goodbye;
 use super::writer::Writer;
-use super::{handshake, keeper, reader};
+use super::{handshake, reader, responder};
 
-/// Answers that wait for their turn to be sent. The broker asks for one at a time on each channel.
-const ANSWERS: usize = 64;
+/// How many replies may wait to be sent. The broker asks for one at a time on each channel.
+const REPLIES: usize = 64;
 
-/// A connection to the broker. It ends when this is dropped, with or without a goodbye.
+/// A connection to the broker. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Connection {
     pub(super) shared: Arc<Shared>,
     address: Address,
     name: String,
     wanted_frame_max: u32,
-    /// The [`reader`] and the [`keeper`], which end with this.
+    /// The [`reader`] and the [`responder`], which end with this.
     _tasks: JoinSet<()>,
 }
 
 impl Connection {
-    /// Connects to the first broker of `url` that answers, under `name`, which the management UI shows. Frames are to have `frame_max`
-    /// bytes at the most, unless the URL says otherwise or the broker wants less: headers have to fit into one, bodies take several.
+    /// Connects to the first broker of `url` that answers, under `name`, which the management UI
+    /// shows. Frames have at most `frame_max` bytes, unless the URL says otherwise or the broker
+    /// wants less: headers have to fit into one, bodies take several.
     ///
     /// # Errors
-    /// Why none does, in words without secrets.
+    /// Why none of them answers, in words without secrets.
     pub async fn open(url: &BrokerUrl, name: &str, frame_max: u32) -> anyhow::Result<Self> {
         url.open(
             |address| Self::at(address, name, frame_max),
             |connection| {
-                let over = connection.shared.over.clone();
-                Box::new(move || !over.is_cancelled())
+                let closed_token = connection.shared.closed_token.clone();
+                Box::new(move || !closed_token.is_cancelled())
             },
         )
         .await
     }
 
-    /// One more connection to the same broker, on the same terms.
+    /// Opens another connection to the same broker, with the same limits.
     ///
     /// # Errors
-    /// Why there is none, in words without secrets.
+    /// Why it failed, in words without secrets.
     pub async fn another(&self) -> anyhow::Result<Self> {
         Self::at(self.address.clone(), &self.name, self.wanted_frame_max).await
     }
@@ -65,18 +66,18 @@ impl Connection {
     fn start(agreed: handshake::Agreed) -> (Arc<Shared>, JoinSet<()>) {
         let handshake::Agreed { stream, received, frame_max, channel_max, heartbeat } = agreed;
         let (reading, writing) = tokio::io::split(stream);
-        let (answers, to_answer) = mpsc::channel(ANSWERS);
+        let (replies, to_reply) = mpsc::channel(REPLIES);
         let (closing, to_close) = mpsc::unbounded_channel();
-        let over = CancellationToken::new();
+        let closed_token = CancellationToken::new();
         let shared = Arc::new(Shared {
-            writer: AsyncMutex::new(Writer::new(writing, frame_max, over.clone())),
+            writer: AsyncMutex::new(Writer::new(writing, frame_max, closed_token.clone())),
             channels: Mutex::default(),
             freed: Notify::new(),
             closing,
             blocked: AtomicBool::new(false),
             ended: OnceLock::new(),
             closed: OnceLock::new(),
-            over,
+            closed_token,
             frame_max,
             channel_max,
         });
@@ -85,31 +86,32 @@ impl Connection {
             shared: Arc::clone(&shared),
             stream: reading,
             received,
-            answers,
+            replies,
             room: reader::ROOM,
             arrived: None,
         };
-        tasks.spawn(reader.read(heartbeat));
-        tasks.spawn(keeper::keep(Arc::clone(&shared), to_answer, to_close, heartbeat));
+        tasks.spawn(reader.run(heartbeat));
+        tasks.spawn(responder::run(Arc::clone(&shared), to_reply, to_close, heartbeat));
         (shared, tasks)
     }
 
-    /// Why it is over, if it is.
+    /// Returns why the connection ended, if it did.
     pub fn ended(&self) -> Option<&str> {
         self.shared.ended()
     }
 
-    /// Whether the broker has told publishers to wait (<https://www.rabbitmq.com/docs/alarms>). A connection that has ended is not blocked.
+    /// Returns true if the broker blocks publishers (<https://www.rabbitmq.com/docs/alarms>). A
+    /// connection that has ended is not blocked.
     pub fn is_blocked(&self) -> bool {
         self.shared.ended().is_none() && self.shared.blocked.load(Ordering::Relaxed)
     }
 
-    /// The longest frame that both sides agreed on, in bytes.
+    /// Returns the longest frame that both sides agreed on, in bytes.
     pub fn frame_max(&self) -> usize {
         self.shared.frame_max
     }
 
-    /// Says goodbye, and waits until the broker has heard of it.
+    /// Closes the connection and waits for the broker's `close-ok`.
     pub async fn close(&self) {
         const SUCCESS: u16 = 200;
         let goodbye = connection::AMQPMethod::Close(connection::Close {
@@ -119,7 +121,7 @@ impl Connection {
             method_id: 0,
         });
         if self.shared.send(0, AMQPClass::Connection(goodbye)).await.is_ok() {
-            self.shared.over.cancelled().await;
+            self.shared.closed_token.cancelled().await;
         }
     }
 }
@@ -130,46 +132,46 @@ impl Drop for Connection {
     }
 }
 
-/// What the parts of a connection share.
+/// The state that the tasks of a connection share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) writer: AsyncMutex<Writer>,
-    /// The channels that are open, or of whose end the broker does not know yet.
-    channels: Mutex<HashMap<u16, Arc<State>>>,
-    /// The number of a channel is free again.
+    /// The channels that are open, or whose close is not finished.
+    channels: Mutex<HashMap<u16, Arc<ChannelState>>>,
+    /// Notified when a channel's number becomes free.
     freed: Notify,
-    /// Channels that nobody uses any more, for the [`keeper`] to close.
-    closing: mpsc::UnboundedSender<(u16, Arc<State>)>,
+    /// Channels that nobody uses any more, for the [`responder`] to close.
+    closing: mpsc::UnboundedSender<(u16, Arc<ChannelState>)>,
     pub(super) blocked: AtomicBool,
     ended: OnceLock<String>,
-    /// What the broker said when it closed the connection.
+    /// Why the broker closed the connection, if it did.
     pub(super) closed: OnceLock<Goodbye>,
-    over: CancellationToken,
+    closed_token: CancellationToken,
     pub(super) frame_max: usize,
     channel_max: u16,
 }
 
 impl Shared {
-    /// Why the connection has ended, if it has.
+    /// Returns why the connection ended, if it did.
     pub(super) fn ended(&self) -> Option<&str> {
         self.ended.get().map(String::as_str)
     }
 
-    /// The connection is over, for this reason unless there was one before it.
+    /// Ends the connection with `reason`, unless it has ended already.
     pub(super) fn end(&self, reason: &str) {
         self.ended.get_or_init(|| reason.to_owned());
-        self.over.cancel();
+        self.closed_token.cancel();
         for state in self.channels().values() {
             state.wake();
         }
     }
 
-    /// Waits until enough of a channel's messages are taken, or the connection is over.
-    pub(super) async fn wait_for_room(&self, state: &State) {
+    /// Waits until the channel has room for more messages, or the connection ends.
+    pub(super) async fn wait_for_room(&self, state: &ChannelState) {
         while !state.lock().deliveries.have_room() {
             tokio::select! {
                 () = state.room.notified() => (),
-                () = self.over.cancelled() => return,
+                () = self.closed_token.cancelled() => return,
             }
         }
     }
@@ -191,17 +193,18 @@ impl Shared {
         sent.map_err(|error| self.failed(&error))
     }
 
-    /// What was to be sent was not: the connection is over. Returns why.
+    /// Ends the connection after a failed write. Returns why it ended.
     pub(super) fn failed(&self, error: &std::io::Error) -> String {
         self.end(&format!("the connection to the broker was lost: {error}"));
         self.ended().unwrap_or_default().to_owned()
     }
 
-    /// A number for a new channel. Where as many are open as the broker allows, those that are being closed are waited for.
+    /// Returns a number for a new channel. If as many are open as the broker allows, waits for one
+    /// that is being closed.
     ///
     /// # Errors
-    /// When none of them is.
-    pub(super) async fn add_channel(&self, state: &Arc<State>) -> Result<u16, String> {
+    /// When none is being closed.
+    pub(super) async fn add_channel(&self, state: &Arc<ChannelState>) -> Result<u16, String> {
         loop {
             let freed = self.freed.notified();
             {
@@ -220,23 +223,23 @@ impl Shared {
             }
             tokio::select! {
                 () = freed => (),
-                () = self.over.cancelled() => {
+                () = self.closed_token.cancelled() => {
                     return Err(self.ended().unwrap_or_default().to_owned());
                 }
             }
         }
     }
 
-    pub(super) fn channel(&self, id: u16) -> Option<Arc<State>> {
+    pub(super) fn channel(&self, id: u16) -> Option<Arc<ChannelState>> {
         self.channels().get(&id).cloned()
     }
 
     /// Has the channel closed, unless it is closed already.
-    pub(super) fn close_channel(&self, id: u16, state: &Arc<State>) {
+    pub(super) fn close_channel(&self, id: u16, state: &Arc<ChannelState>) {
         let mut known = state.lock();
         if known.is_requested {
             known.is_closing = true;
-            // Nobody takes it once the connection is over, and its channels with it.
+            // Fails only once the connection has ended, and its channels with it.
             self.closing.send((id, Arc::clone(state))).ok();
         } else {
             drop(known);
@@ -244,13 +247,13 @@ impl Shared {
         }
     }
 
-    /// Both sides know that the channel is closed: its number is free.
+    /// Frees the number of a channel that both sides have closed.
     pub(super) fn remove_channel(&self, id: u16) {
         self.channels().remove(&id);
         self.freed.notify_waiters();
     }
 
-    fn channels(&self) -> MutexGuard<'_, HashMap<u16, Arc<State>>> {
+    fn channels(&self) -> MutexGuard<'_, HashMap<u16, Arc<ChannelState>>> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
