@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::{Orders, described};
 use crate::config::{Config, MigrateConfig};
-use crate::customers::{self, Check, CheckMode, Client};
+use crate::customers::{self, CheckMode, Client, CustomerCheck, CustomerDirectory};
 use crate::idempotency;
 use crate::joined;
 use crate::metrics;
@@ -72,7 +72,8 @@ pub async fn run(
         settings.customer_connect_timeout,
         settings.customer_timeout,
     )?;
-    let (lookups, renewals) = customers::lookups(client.clone(), settings.customer_cache_ttl);
+    let (directory, refreshes) =
+        CustomerDirectory::new(client.clone(), settings.customer_cache_ttl);
     let (queue, line) = joined::queue(
         usize::from(config.order_queue_size),
         config.pool.database_pool_wait,
@@ -83,8 +84,8 @@ pub async fn run(
         database: database.clone(),
         queue,
         reads,
-        check: Check::new(settings.customer_check, lookups.clone()),
-        lookups: lookups.clone(),
+        customer_check: CustomerCheck::new(settings.customer_check, directory.clone()),
+        directory: directory.clone(),
     };
 
     // Everything but the requests goes on until the last of them is answered.
@@ -111,13 +112,13 @@ pub async fn run(
         );
         anyhow::Ok(())
     };
-    let renewing = customers::renew(renewals, lookups, rest.clone());
-    let renewing = AbortOnDropHandle::new(tokio::spawn(renewing));
-    let renewing = async { Ok(renewing.await?) };
-    let neighbour = async {
+    let refreshing = customers::refresh(refreshes, directory, rest.clone());
+    let refreshing = AbortOnDropHandle::new(tokio::spawn(refreshing));
+    let refreshing = async { Ok(refreshing.await?) };
+    let customer_health = async {
         if settings.customer_check != CheckMode::Off {
             let dependency = health.dependency("customer-service", Need::Optional);
-            customers::watch(client, dependency, rest.clone()).await;
+            customers::health_check(client, dependency, rest.clone()).await;
         }
         anyhow::Ok(())
     };
@@ -125,7 +126,7 @@ pub async fn run(
     let last = CancellationToken::new();
     let work = async {
         let _last = last.clone().drop_guard();
-        tokio::try_join!(api, writing, reading, background, renewing, neighbour)?;
+        tokio::try_join!(api, writing, reading, background, refreshing, customer_health)?;
         tokio::join!(database.close(), joined.close());
         anyhow::Ok(())
     };

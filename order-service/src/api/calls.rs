@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::order::OrderBody;
 use super::request::{ChangeStatus, IdempotencyKeyText};
 use super::{change_status, create, get, list, refusals};
-use crate::customers::{Check, Lookups};
+use crate::customers::{CustomerCheck, CustomerDirectory};
 use crate::domain::{NewOrder, Status};
 use crate::joined::Queue;
 use crate::reads::Reads;
@@ -23,8 +23,8 @@ pub(crate) struct Orders {
     pub(crate) database: Database,
     pub(crate) queue: Queue,
     pub(crate) reads: Reads,
-    pub(crate) check: Check,
-    pub(crate) lookups: Lookups,
+    pub(crate) customer_check: CustomerCheck,
+    pub(crate) directory: CustomerDirectory,
 }
 
 #[derive(Tags)]

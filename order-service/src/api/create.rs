@@ -27,13 +27,13 @@ pub(super) async fn create(
     {
         return told(once);
     }
-    let checked = api.check.pass(new.customer).await?;
+    let checked = api.customer_check.check(new.customer).await?;
     let creation = Creation::begin(|| "order.created".to_owned());
     let asked = Asked { new, headers: event_headers(headers, &creation), key };
     let once = orders::create(&api.database, &api.queue, asked).await;
     match &once {
         Ok(Once::Created(order)) => {
-            if checked == Checked::NotNow {
+            if checked == Checked::Unchecked {
                 metrics::unchecked();
             }
             creation.made(order.id);

@@ -15,7 +15,7 @@ pub(super) async fn get(api: &Orders, id: &str) -> Result<Found, Problem> {
     let order = order.ok_or_else(not_found)?;
     let customer = order.ordered.customer;
     let mut body = OrderBody::from(order);
-    if let Lookup::Known(known) = api.lookups.find(customer).await {
+    if let Lookup::Known(known) = api.directory.find(customer).await {
         body.customer = Some(CustomerBody::new(customer, known));
     }
     Ok(Found::Order(JsonAnswer(body)))

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use moka::future::Cache as Moka;
 
 use super::Customer;
-use super::outcome::UNKNOWN_BELIEVED;
+use super::outcome::UNKNOWN_TTL;
 use crate::domain::CustomerId;
 
 /// How many bytes the known customers may take.
@@ -32,26 +32,26 @@ pub(super) struct Cache {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) customer: Customer,
-    renewal: Instant,
-    renewing: AtomicBool,
+    refresh_at: Instant,
+    refreshing: AtomicBool,
 }
 
 impl Entry {
     /// It is renewed some time between the half of its life and nine tenths, by chance: customers who were found at the same moment
     /// are not asked for again at the same moment.
     fn new(customer: Customer, now: Instant, time_to_live: Duration) -> Self {
-        let renewal = now + time_to_live.mul_f64(rand::random_range(0.5..0.9));
-        Self { customer, renewal, renewing: AtomicBool::new(false) }
+        let refresh_at = now + time_to_live.mul_f64(rand::random_range(0.5..0.9));
+        Self { customer, refresh_at, refreshing: AtomicBool::new(false) }
     }
 
     /// Whether it is time to ask for the customer again, which only one is told.
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        now >= self.renewal && !self.renewing.swap(true, Ordering::Relaxed)
+    pub(super) fn claim_refresh(&self, now: Instant) -> bool {
+        now >= self.refresh_at && !self.refreshing.swap(true, Ordering::Relaxed)
     }
 
     /// Whoever was told can't ask: let somebody else.
-    pub(super) fn leave(&self) {
-        self.renewing.store(false, Ordering::Relaxed);
+    pub(super) fn cancel_refresh(&self) {
+        self.refreshing.store(false, Ordering::Relaxed);
     }
 }
 
@@ -68,7 +68,7 @@ impl Cache {
             .build();
         let unknown = Moka::builder()
             .max_capacity(UNKNOWN_CAPACITY)
-            .time_to_live(UNKNOWN_BELIEVED.min(time_to_live))
+            .time_to_live(UNKNOWN_TTL.min(time_to_live))
             .build();
         Self { entries, time_to_live, unknown }
     }
@@ -86,7 +86,7 @@ impl Cache {
     /// Whether the customer service was asked for this customer a moment before `now`, and did not know it.
     pub(super) async fn is_unknown(&self, id: CustomerId, now: Instant) -> bool {
         let asked = self.unknown.get(&id).await;
-        asked.is_some_and(|asked| now < asked + UNKNOWN_BELIEVED.min(self.time_to_live))
+        asked.is_some_and(|asked| now < asked + UNKNOWN_TTL.min(self.time_to_live))
     }
 
     /// The customer service, asked at `asked`, knows no such customer. The time counts from the question: a customer who was created while
@@ -108,13 +108,13 @@ mod tests {
         let customer = Customer { name: "Juan".to_owned(), address: "Bogotá".to_owned() };
         let entry = || Entry::new(customer.clone(), now, life);
         let one = entry();
-        assert!(!one.is_due(seconds(49)));
-        assert!(one.is_due(seconds(90)));
-        assert!(!one.is_due(seconds(90)), "two ask");
-        one.leave();
-        assert!(one.is_due(seconds(90)), "nobody asks");
+        assert!(!one.claim_refresh(seconds(49)));
+        assert!(one.claim_refresh(seconds(90)));
+        assert!(!one.claim_refresh(seconds(90)), "two ask");
+        one.cancel_refresh();
+        assert!(one.claim_refresh(seconds(90)), "nobody asks");
 
-        let half = (0..1000).filter(|_| entry().is_due(seconds(70))).count();
+        let half = (0..1000).filter(|_| entry().claim_refresh(seconds(70))).count();
         assert!((300..700).contains(&half), "{half} of 1000 after the half of the span");
     }
 

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use service_kit::http::Problem;
 
-use super::lookup::Lookups;
+use super::directory::CustomerDirectory;
 use super::outcome::Lookup;
 use crate::domain::CustomerId;
 
@@ -20,27 +20,27 @@ pub enum CheckMode {
 
 /// The check that a new order has to pass.
 #[derive(Debug, Clone)]
-pub struct Check {
+pub struct CustomerCheck {
     mode: CheckMode,
-    lookups: Lookups,
+    directory: CustomerDirectory,
 }
 
-impl Check {
+impl CustomerCheck {
     /// Checks as `mode` says.
     #[must_use]
-    pub const fn new(mode: CheckMode, lookups: Lookups) -> Self {
-        Self { mode, lookups }
+    pub const fn new(mode: CheckMode, directory: CustomerDirectory) -> Self {
+        Self { mode, directory }
     }
 
     /// Whether an order of `customer` may be accepted.
     ///
     /// # Errors
     /// 422 when there is no such customer; 503 when that can't be told and must be.
-    pub async fn pass(&self, customer: CustomerId) -> Result<Checked, Problem> {
+    pub async fn check(&self, customer: CustomerId) -> Result<Checked, Problem> {
         if self.mode == CheckMode::Off {
-            return Ok(Checked::Passed);
+            return Ok(Checked::Verified);
         }
-        self.mode.decide(customer, self.lookups.find(customer).await)
+        self.mode.decide(customer, self.directory.find(customer).await)
     }
 }
 
@@ -48,9 +48,9 @@ impl Check {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checked {
     /// Its customer is known, or needs not be.
-    Passed,
+    Verified,
     /// Its customer could not be looked up, and anybody's order is accepted then.
-    NotNow,
+    Unchecked,
 }
 
 impl CheckMode {
@@ -58,12 +58,12 @@ impl CheckMode {
     fn decide(self, customer: CustomerId, found: Lookup) -> Result<Checked, Problem> {
         const NOT_NOW: &str = "The customer can't be checked now; try again soon.";
         match (found, self) {
-            (Lookup::Known(_), _) => Ok(Checked::Passed),
+            (Lookup::Known(_), _) => Ok(Checked::Verified),
             (Lookup::Unknown, _) => Err(Problem::invalid(vec![format!(
                 "order.customer_public_id {} is no customer's",
                 customer.0
             )])),
-            (Lookup::Crowded(reason), _) => Err(Problem::unavailable(
+            (Lookup::Overloaded(reason), _) => Err(Problem::unavailable(
                 NOT_NOW,
                 format!("too many wait for the customer service: {reason}"),
             )),
@@ -73,7 +73,7 @@ impl CheckMode {
             )),
             (Lookup::Unavailable(reason), Self::Prefer | Self::Off) => {
                 tracing::debug!(reason, "accepting an order whose customer could not be checked");
-                Ok(Checked::NotNow)
+                Ok(Checked::Unchecked)
             }
         }
     }
@@ -93,7 +93,7 @@ mod tests {
         for (found, prefer, require) in [
             (Lookup::Known(juan), None, None),
             (Lookup::Unknown, Some(422), Some(422)),
-            (Lookup::Crowded(reason()), Some(503), Some(503)),
+            (Lookup::Overloaded(reason()), Some(503), Some(503)),
             (Lookup::Unavailable(reason()), None, Some(503)),
         ] {
             let status = |mode: CheckMode| {

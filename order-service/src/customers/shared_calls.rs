@@ -8,11 +8,11 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use super::outcome::Outcome;
+use super::outcome::TimedLookup;
 use crate::domain::CustomerId;
 
 /// A call that any number of callers may wait for; `None` when it ended without an outcome.
-pub(super) type SharedCall = Shared<BoxFuture<'static, Option<Outcome>>>;
+pub(super) type SharedCall = Shared<BoxFuture<'static, Option<TimedLookup>>>;
 
 /// The calls that wait for their turn or are under way. Clones share them.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ impl SharedCalls {
     /// The call for `id`: the one that is there, else what `begin` makes, in a task of its own that goes on when its callers leave.
     pub(super) fn join<F>(&self, id: CustomerId, begin: impl FnOnce() -> F) -> Joined
     where
-        F: Future<Output = Outcome> + Send + 'static,
+        F: Future<Output = TimedLookup> + Send + 'static,
     {
         let mut calls = self.lock();
         if let Some(call) = calls.get(&id) {
@@ -95,12 +95,12 @@ mod tests {
     const JUAN: CustomerId = CustomerId(Uuid::nil());
     const MARIA: CustomerId = CustomerId(Uuid::max());
 
-    async fn unknown() -> Outcome {
-        Outcome { lookup: Lookup::Unknown, asked: Instant::now() }
+    async fn unknown() -> TimedLookup {
+        TimedLookup { lookup: Lookup::Unknown, asked: Instant::now() }
     }
 
     /// A call that lasts until the test ends it.
-    fn held() -> (oneshot::Sender<()>, impl Future<Output = Outcome>) {
+    fn held() -> (oneshot::Sender<()>, impl Future<Output = TimedLookup>) {
         let (end, ended) = oneshot::channel();
         (end, async {
             ended.await.expect("the test ends it");

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The service is *well* for a look-up that has no answer in time when another call was answered since the look-up began: then the
 /// crowd is to blame, and not the service.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Answers(Arc<AtomicU64>);
+pub(super) struct ResponseCount(Arc<AtomicU64>);
 
 /// How many answers there were at some moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark(u64);
 
-impl Answers {
+impl ResponseCount {
     /// A call was answered.
     pub(super) fn record(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
@@ -37,12 +37,12 @@ mod tests {
 
     #[test]
     fn only_answers_after_the_mark_count() {
-        let answers = Answers::default();
-        answers.record();
-        let mark = answers.mark();
-        assert!(!answers.any_since(mark), "an answer from before");
-        answers.clone().record();
-        assert!(answers.any_since(mark));
-        assert!(!answers.any_since(answers.mark()));
+        let responses = ResponseCount::default();
+        responses.record();
+        let mark = responses.mark();
+        assert!(!responses.any_since(mark), "an answer from before");
+        responses.clone().record();
+        assert!(responses.any_since(mark));
+        assert!(!responses.any_since(responses.mark()));
     }
 }

@@ -5,11 +5,11 @@ use reqwest::{StatusCode, Url};
 use service_kit::trace::{KeyValue, Parent, Span, SpanKind, tracer};
 
 /// See the [module](self). It ends when it is dropped.
-pub(super) struct Call(Option<Span>);
+pub(super) struct CallSpan(Option<Span>);
 
-impl Call {
+impl CallSpan {
     /// A `GET`; `template` is the path with the names of what varies. The wait for the call's turn is a part of it.
-    pub(super) fn begin(template: &'static str) -> Self {
+    pub(super) fn start(template: &'static str) -> Self {
         Self(tracer().map(|tracer| {
             let attributes = vec![
                 KeyValue::new("http.request.method", "GET"),
@@ -21,12 +21,12 @@ impl Call {
     }
 
     /// One that is no part of anything.
-    pub(super) const fn untraced() -> Self {
+    pub(super) const fn disabled() -> Self {
         Self(None)
     }
 
     /// It is sent to this URL.
-    pub(super) fn sent(&self, url: &Url) {
+    pub(super) fn set_url(&self, url: &Url) {
         if let Some(span) = &self.0 {
             span.set("url.full", url.to_string());
             span.set("server.address", url.host_str().unwrap_or_default().to_owned());
@@ -41,7 +41,7 @@ impl Call {
     }
 
     /// The other side has answered.
-    pub(super) fn answered(&self, status: StatusCode) {
+    pub(super) fn set_status(&self, status: StatusCode) {
         if let Some(span) = &self.0 {
             span.set("http.response.status_code", i64::from(status.as_u16()));
         }

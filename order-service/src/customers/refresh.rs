@@ -7,21 +7,28 @@ use futures_util::StreamExt as _;
 use futures_util::stream::poll_fn;
 use tokio_util::sync::CancellationToken;
 
-use super::lookup::{Lookups, Renewals};
+use super::directory::{CustomerDirectory, RefreshQueue};
 
 /// Calls at once: few of those that there may be, so that requests always find room for theirs.
-const CALLS: usize = 4;
+const CONCURRENT_CALLS: usize = 4;
 
 /// How long a call's turn lasts after one that failed.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// Asks for those who are due, behind the requests, until `shutdown`.
-pub(crate) async fn renew(mut due: Renewals, lookups: Lookups, shutdown: CancellationToken) {
-    let all = poll_fn(|context| due.0.poll_recv(context)).for_each_concurrent(CALLS, async |id| {
-        if !lookups.renew(id).await {
-            tokio::time::sleep(PAUSE).await;
-        }
-    });
+pub(crate) async fn refresh(
+    mut due: RefreshQueue,
+    directory: CustomerDirectory,
+    shutdown: CancellationToken,
+) {
+    let all = poll_fn(|context| due.0.poll_recv(context)).for_each_concurrent(
+        CONCURRENT_CALLS,
+        async |id| {
+            if !directory.refresh(id).await {
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            }
+        },
+    );
     tokio::select! {
         () = all => (),
         () = shutdown.cancelled() => (),
