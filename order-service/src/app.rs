@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::{Orders, described};
+use crate::batched_reads;
 use crate::config::{Config, MigrateConfig};
 use crate::customers::{self, CheckMode, Client, CustomerCheck, CustomerDirectory};
+use crate::group_commit;
 use crate::idempotency;
-use crate::joined;
 use crate::metrics;
-use crate::reads;
 use crate::schema::SCHEMA;
 
 /// The ports of the process, opened.
@@ -74,12 +74,12 @@ pub async fn run(
     )?;
     let (directory, refreshes) =
         CustomerDirectory::new(client.clone(), settings.customer_cache_ttl);
-    let (queue, line) = joined::queue(
+    let (queue, line) = group_commit::queue(
         usize::from(config.order_queue_size),
         config.pool.database_pool_wait,
         usize::from(config.pool.database_pool_size),
     );
-    let (reads, questions) = reads::reads(usize::from(config.order_queue_size));
+    let (reads, questions) = batched_reads::reads(usize::from(config.order_queue_size));
     let orders = Orders {
         database: database.clone(),
         queue,
@@ -97,10 +97,13 @@ pub async fn run(
         http::serve(listeners.http, app, &config.http, grace, shutdown.clone()).await
     };
     // A task of its own, which needs not wait for what else this one has to do.
-    let writing =
-        AbortOnDropHandle::new(tokio::spawn(joined::write(line, joined.clone(), rest.clone())));
+    let writing = AbortOnDropHandle::new(tokio::spawn(group_commit::write(
+        line,
+        joined.clone(),
+        rest.clone(),
+    )));
     let writing = async { Ok(writing.await?) };
-    let reading = reads::read(questions, joined.clone(), rest.clone());
+    let reading = batched_reads::read(questions, joined.clone(), rest.clone());
     let reading = AbortOnDropHandle::new(tokio::spawn(reading));
     let reading = async { Ok(reading.await?) };
     let background = async {

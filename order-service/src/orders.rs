@@ -6,8 +6,8 @@ use service_kit::postgres::{Database, DatabaseError};
 use uuid::Uuid;
 
 use crate::domain::{NewOrder, Order, OrderId, Status};
+use crate::group_commit::{Asked, Queue, WriteError, Written};
 use crate::idempotency::{IdempotencyKey, Once};
-use crate::joined::{Asked, Queue, WriteError, Written};
 use crate::metrics;
 use crate::queries::{self, Filter};
 

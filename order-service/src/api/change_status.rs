@@ -4,13 +4,13 @@ use poem::http::{HeaderMap, StatusCode};
 use service_kit::http::json::parse_uuid;
 use service_kit::http::{JsonAnswer, Problem};
 
-use super::calls::{Changed, Orders};
 use super::get::not_found;
-use super::order::OrderBody;
+use super::response::OrderBody;
+use super::routes::{Changed, Orders};
 use crate::creation::Creation;
 use crate::domain::{OrderId, Status};
+use crate::event_trace::event_headers;
 use crate::orders::{self, Change};
-use crate::trace_context::event_headers;
 
 pub(super) async fn change_status(
     api: &Orders,

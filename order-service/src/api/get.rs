@@ -4,8 +4,8 @@ use poem::http::StatusCode;
 use service_kit::http::json::parse_uuid;
 use service_kit::http::{JsonAnswer, Problem};
 
-use super::calls::{Found, Orders};
-use super::order::{CustomerBody, OrderBody};
+use super::response::{CustomerBody, OrderBody};
+use super::routes::{Found, Orders};
 use crate::customers::Lookup;
 use crate::domain::OrderId;
 

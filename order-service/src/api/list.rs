@@ -5,8 +5,8 @@ use service_kit::http::json::parse_uuid;
 use service_kit::http::page::Page;
 use service_kit::http::{JsonAnswer, Parameters, Problem};
 
-use super::calls::{Listed, Orders};
-use super::order::OrderBody;
+use super::response::OrderBody;
+use super::routes::{Listed, Orders};
 use crate::domain::{CustomerId, Status};
 use crate::orders;
 use crate::queries::Filter;

@@ -1,15 +1,15 @@
-//! The HTTP API: `calls` are the operations, each handed on to a file of its own.
+//! The HTTP API: `routes` are the operations, each handed on to a file of its own.
 
-mod calls;
 mod change_status;
-mod create;
-mod document;
+mod error_responses;
 mod get;
+mod handlers;
 mod list;
-mod order;
-mod refusals;
+mod openapi;
 mod request;
+mod response;
+mod routes;
 
-pub(crate) use calls::Orders;
-pub(crate) use document::described;
-pub use document::document;
+pub(crate) use openapi::described;
+pub use openapi::document;
+pub(crate) use routes::Orders;

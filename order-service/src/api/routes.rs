@@ -9,13 +9,13 @@ use service_kit::http::{JsonAnswer, JsonBody, NoParameters, Parameters, Refused}
 use service_kit::postgres::Database;
 use uuid::Uuid;
 
-use super::order::OrderBody;
 use super::request::{ChangeStatus, IdempotencyKeyText};
-use super::{change_status, create, get, list, refusals};
+use super::response::OrderBody;
+use super::{change_status, error_responses, get, handlers, list};
+use crate::batched_reads::Reads;
 use crate::customers::{CustomerCheck, CustomerDirectory};
 use crate::domain::{NewOrder, Status};
-use crate::joined::Queue;
-use crate::reads::Reads;
+use crate::group_commit::Queue;
 
 /// What the operations work with.
 #[derive(Debug, Clone)]
@@ -91,8 +91,8 @@ impl Orders {
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<Unparsed<IdempotencyKeyText>>>,
         body: JsonBody<NewOrder>,
-    ) -> Result<Created, Refused<refusals::Create>> {
-        Ok(create::create(self, request.headers(), body.0).await?)
+    ) -> Result<Created, Refused<error_responses::Create>> {
+        Ok(handlers::create(self, request.headers(), body.0).await?)
     }
 
     /// List orders, newest first
@@ -112,7 +112,7 @@ impl Orders {
         customer_public_id: Query<Option<Unparsed<Uuid>>>,
         /// Only orders in this status
         status: Query<Option<Unparsed<Status>>>,
-    ) -> Result<Listed, Refused<refusals::List>> {
+    ) -> Result<Listed, Refused<error_responses::List>> {
         Ok(list::list(self, request, parameters).await?)
     }
 
@@ -123,7 +123,7 @@ impl Orders {
         _none: NoParameters,
         /// The order's id
         id: Path<Unparsed<Uuid>>,
-    ) -> Result<Found, Refused<refusals::Get>> {
+    ) -> Result<Found, Refused<error_responses::Get>> {
         Ok(get::get(self, &id.text).await?)
     }
 
@@ -138,7 +138,7 @@ impl Orders {
         /// The order's id
         id: Path<Unparsed<Uuid>>,
         body: JsonBody<ChangeStatus>,
-    ) -> Result<Changed, Refused<refusals::ChangeStatus>> {
+    ) -> Result<Changed, Refused<error_responses::ChangeStatus>> {
         Ok(change_status::change_status(self, request.headers(), &id.text, body.0.status).await?)
     }
 }

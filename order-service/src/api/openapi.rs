@@ -4,7 +4,7 @@ use poem_openapi::{OpenApi, OpenApiService};
 use service_kit::http::documents::{self, Described, Format};
 use service_kit::http::{self, Up};
 
-use super::calls::Orders;
+use super::routes::Orders;
 
 const DESCRIPTION: &str = "Accepts orders and tells the world about them: an order and its event are written in one \
 transaction, and a relay publishes the event. Errors are problems (RFC 9457); what is wrong with a request is told all at once.";

@@ -5,16 +5,16 @@
 //! |---|---|
 //! | `asked` | an order that waits, with all that is written with it |
 //! | `queue` | where orders wait: bounded in number and in time |
-//! | `line` | the queue's other end: what is written next, bounded in rows and bytes |
+//! | `reader` | the queue's other end: what is written next, bounded in rows and bytes |
 //! | `batch` | writes a batch and tells each order what became of it |
 //! | `write` | the loop |
 //! | `metrics` | what is counted |
 
 mod asked;
 mod batch;
-mod line;
 mod metrics;
 mod queue;
+mod reader;
 mod write;
 
 pub(crate) use asked::Asked;

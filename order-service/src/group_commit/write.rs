@@ -4,7 +4,7 @@ use service_kit::postgres::Database;
 use tokio_util::sync::CancellationToken;
 
 use super::batch;
-use super::line::Line;
+use super::reader::Line;
 
 /// Writes batch after batch until `shutdown`; what waits by then is written first.
 pub(crate) async fn write(mut line: Line, database: Database, shutdown: CancellationToken) {

@@ -11,8 +11,8 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::asked::Asked;
-use super::line::Line;
 use super::metrics;
+use super::reader::Line;
 use crate::idempotency::Once;
 
 /// The shortest time that an order waits before it is put off: some commits, since whoever joins others has to wait for one.

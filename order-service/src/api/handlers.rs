@@ -3,16 +3,16 @@
 use poem::http::{HeaderMap, StatusCode};
 use service_kit::http::{JsonAnswer, Problem};
 
-use super::calls::{Created, Orders};
-use super::order::OrderBody;
+use super::response::OrderBody;
+use super::routes::{Created, Orders};
 use crate::creation::Creation;
 use crate::customers::Checked;
 use crate::domain::{NewOrder, Order};
+use crate::event_trace::event_headers;
+use crate::group_commit::Asked;
 use crate::idempotency::{IdempotencyKey, Once};
-use crate::joined::Asked;
 use crate::metrics;
 use crate::orders;
-use crate::trace_context::event_headers;
 
 pub(super) async fn create(
     api: &Orders,
