@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::api::{Orders, described};
+use crate::api::{OrdersApi, openapi_service};
 use crate::batched_reads;
 use crate::config::{Config, MigrateConfig};
 use crate::customers::{self, CheckMode, Client, CustomerCheck, CustomerDirectory};
@@ -29,7 +29,7 @@ pub struct Listeners {
 }
 
 /// Connections for joined writes and reads: for one writer and two readers, and another one while a statement is cancelled.
-const JOINED: u16 = 4;
+const BATCH_CONNECTIONS: u16 = 4;
 
 /// What is left of the grace time for everything after the last request.
 const LAST_STEPS: Duration = Duration::from_secs(1);
@@ -65,7 +65,8 @@ pub async fn run(
     let (pool, probe) = (connections(&config.pool)?, connections(&config.pool.with_size(1))?);
     let database = Database::new(pool.clone(), limit);
     // What is written and read for many requests at once must not wait for what single requests do.
-    let joined = Database::new(connections(&config.pool.with_size(JOINED))?, limit);
+    let batch_database =
+        Database::new(connections(&config.pool.with_size(BATCH_CONNECTIONS))?, limit);
     let settings = &config.customers;
     let client = Client::new(
         settings.customer_service_url.clone(),
@@ -74,16 +75,16 @@ pub async fn run(
     )?;
     let (directory, refreshes) =
         CustomerDirectory::new(client.clone(), settings.customer_cache_ttl);
-    let (queue, line) = group_commit::queue(
+    let (queue, batch_reader) = group_commit::queue(
         usize::from(config.order_queue_size),
         config.pool.database_pool_wait,
         usize::from(config.pool.database_pool_size),
     );
-    let (reads, questions) = batched_reads::reads(usize::from(config.order_queue_size));
-    let orders = Orders {
+    let (reader, read_batcher) = batched_reads::order_reader(usize::from(config.order_queue_size));
+    let orders = OrdersApi {
         database: database.clone(),
         queue,
-        reads,
+        reader,
         customer_check: CustomerCheck::new(settings.customer_check, directory.clone()),
         directory: directory.clone(),
     };
@@ -92,18 +93,15 @@ pub async fn run(
     let rest = CancellationToken::new();
     let api = async {
         let _last = rest.clone().drop_guard();
-        let app = http::app(described((orders, Up)));
+        let app = http::app(openapi_service((orders, Up)));
         let grace = config.process.shutdown_grace.saturating_sub(LAST_STEPS);
         http::serve(listeners.http, app, &config.http, grace, shutdown.clone()).await
     };
     // A task of its own, which needs not wait for what else this one has to do.
-    let writing = AbortOnDropHandle::new(tokio::spawn(group_commit::write(
-        line,
-        joined.clone(),
-        rest.clone(),
-    )));
+    let writing = group_commit::write_batches(batch_reader, batch_database.clone(), rest.clone());
+    let writing = AbortOnDropHandle::new(tokio::spawn(writing));
     let writing = async { Ok(writing.await?) };
-    let reading = batched_reads::read(questions, joined.clone(), rest.clone());
+    let reading = read_batcher.run(batch_database.clone(), rest.clone());
     let reading = AbortOnDropHandle::new(tokio::spawn(reading));
     let reading = async { Ok(reading.await?) };
     let background = async {
@@ -130,7 +128,7 @@ pub async fn run(
     let work = async {
         let _last = last.clone().drop_guard();
         tokio::try_join!(api, writing, reading, background, refreshing, customer_health)?;
-        tokio::join!(database.close(), joined.close());
+        tokio::join!(database.close(), batch_database.close());
         anyhow::Ok(())
     };
     let operations = ops::serve(listeners.ops, health.clone(), shutdown.clone(), last.clone());

@@ -1,33 +1,80 @@
-//! The trace, handed on with the event: [W3C Trace Context](https://www.w3.org/TR/trace-context/).
+//! The trace that an event carries ([W3C Trace Context](https://www.w3.org/TR/trace-context/)), and the span of its creation.
+//!
+//! The creation of an event, as a part of the request's trace: from the moment when it is asked for until it is committed with its
+//! order. All that becomes of the event later is a part of this (OpenTelemetry's
+//! [conventions for messages](https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/), operation *create*).
 
 use poem::http::HeaderMap;
 use serde_json::{Map, Value};
+use service_kit::trace::{KeyValue, Parent, Span, SpanKind, tracer};
 
-use crate::creation::Creation;
+use crate::domain::OrderId;
 
 /// The longest `tracestate` that is handed on; the specification asks for 512 characters at least.
-const MAX_STATE: usize = 512;
+const MAX_TRACESTATE: usize = 512;
 
-/// `traceparent` and `tracestate` as headers of an event: those of its `creation`, or, where no traces are made, those of the
-/// request as it has them.
-pub(crate) fn event_headers(headers: &HeaderMap, creation: &Creation) -> Value {
-    creation.headers().unwrap_or_else(|| handed_on(headers))
+/// See the [module](self). It ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct EventTrace(Option<Span>);
+
+impl EventTrace {
+    /// Of an event of this type.
+    pub(crate) fn start(event_type: impl FnOnce() -> String) -> Self {
+        Self(tracer().map(|tracer| {
+            let event_type = event_type();
+            let name = format!("create {event_type}");
+            let attributes = vec![
+                KeyValue::new("messaging.system", "rabbitmq"),
+                KeyValue::new("messaging.operation.type", "create"),
+                KeyValue::new("messaging.operation.name", "create"),
+                KeyValue::new("messaging.destination.name", event_type.clone()),
+                KeyValue::new("messaging.rabbitmq.destination.routing_key", event_type),
+                KeyValue::new("db.system.name", "postgresql"),
+            ];
+            tracer.start(name, SpanKind::Producer, Parent::Current, attributes)
+        }))
+    }
+
+    /// `traceparent` and `tracestate` as headers of the event: those of this span, or, where no traces are made, those of the request
+    /// as it has them.
+    pub(crate) fn headers(&self, request: &HeaderMap) -> Value {
+        self.span_headers().unwrap_or_else(|| propagated_headers(request))
+    }
+
+    fn span_headers(&self) -> Option<Value> {
+        let context = self.0.as_ref()?.context();
+        Some(context.headers().map(|(name, value)| (name, Value::String(value))).collect())
+    }
+
+    /// The event was committed with this order.
+    pub(crate) fn committed(self, order: OrderId) {
+        if let Some(span) = self.0 {
+            span.set("order.id", order.0.to_string());
+        }
+    }
+
+    /// There is no event, and why.
+    pub(crate) fn failed(self, why: &'static str) {
+        if let Some(span) = self.0 {
+            span.fail("not_created", why);
+        }
+    }
 }
 
 /// None when the request has no valid `traceparent`.
-fn handed_on(headers: &HeaderMap) -> Value {
+fn propagated_headers(headers: &HeaderMap) -> Value {
     let mut kept = Map::new();
     let mut parents = headers.get_all("traceparent").iter();
     if let (Some(parent), None) = (parents.next(), parents.next())
         && let Ok(parent) = parent.to_str()
-        && is_parent(parent)
+        && is_traceparent(parent)
     {
         kept.insert("traceparent".to_owned(), parent.into());
         let states: Result<Vec<&str>, _> =
             headers.get_all("tracestate").iter().map(|state| state.to_str()).collect();
         // Several headers are one list; see section 3.3 of the specification.
         let state = states.map(|states| states.join(",")).unwrap_or_default();
-        if !state.trim().is_empty() && state.len() <= MAX_STATE {
+        if !state.trim().is_empty() && state.len() <= MAX_TRACESTATE {
             kept.insert("tracestate".to_owned(), state.into());
         }
     }
@@ -35,7 +82,7 @@ fn handed_on(headers: &HeaderMap) -> Value {
 }
 
 /// `version-traceid-parentid-flags`; versions to come may append more.
-fn is_parent(text: &str) -> bool {
+fn is_traceparent(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let [version, trace, parent, flags, more @ ..] = parts.as_slice() else {
         return false;
@@ -72,11 +119,11 @@ mod tests {
                 HeaderValue::from_str(value).expect("a header's value"),
             );
         }
-        handed_on(&headers)
+        propagated_headers(&headers)
     }
 
     #[test]
-    fn a_valid_trace_is_handed_on() {
+    fn a_valid_trace_is_propagated_headers() {
         assert_eq!(headers(&[("traceparent", PARENT)]), json!({"traceparent": PARENT}));
         assert_eq!(
             headers(&[("traceparent", PARENT), ("tracestate", "a=1"), ("tracestate", "b=2")]),

@@ -10,8 +10,8 @@
 //! | `group_commit` | orders that wait at the same moment are written by one statement |
 //! | `batched_reads` | orders that are asked for at the same moment are read by one statement |
 //! | [`idempotency`] | `Idempotency-Key` |
-//! | `event_trace`, `creation` | the trace handed on with the event; the event's creation as a part of it |
-//! | `metrics` | what is counted of orders, besides what `group_commit` and `batched_reads` count |
+//! | `event_trace` | the trace that an event carries, and the span of its creation |
+//! | `metrics` | what is counted |
 //! | [`customers`] | the customer service: client, cache, circuit breaker, check |
 //! | [`schema`] | the database's schema |
 
@@ -19,7 +19,6 @@ pub mod api;
 pub mod app;
 mod batched_reads;
 pub mod config;
-mod creation;
 pub mod customers;
 pub mod domain;
 mod event_trace;

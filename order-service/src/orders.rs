@@ -5,56 +5,58 @@ use serde_json::Value;
 use service_kit::postgres::{Database, DatabaseError};
 use uuid::Uuid;
 
-use crate::domain::{NewOrder, Order, OrderId, Status};
-use crate::group_commit::{Asked, Queue, WriteError, Written};
-use crate::idempotency::{IdempotencyKey, Once};
+use crate::domain::{IdempotencyKey, NewOrder, Order, OrderId, PendingOrder, Status};
+use crate::group_commit::{BatchOutcome, OrderQueue, WriteError};
+use crate::idempotency::CreateOutcome;
 use crate::metrics;
 use crate::queries::{self, Filter};
 
 /// How a status change ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum StatusChange {
     /// The order as it is now.
     Done(Order),
     /// There is no such order.
     NotFound,
     /// The order can't go there from this status.
-    NotFrom(Status),
+    NotAllowedFrom(Status),
 }
 
 /// How often a statement that lost a race is tried again before the last outcome is told as it is.
-const TRIES: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 /// Writes an order, its event and its key together with others that wait at the same moment, or by itself when they can't be
 /// written together. From then on it is written even if nobody waits for it.
 pub(crate) async fn create(
     database: &Database,
-    queue: &Queue,
-    asked: Asked,
-) -> Result<Once, WriteError> {
-    let asked = match queue.write(asked).await? {
-        Written::Done(once) => return Ok(once),
-        Written::Alone(asked) => asked,
+    queue: &OrderQueue,
+    pending: PendingOrder,
+) -> Result<CreateOutcome, WriteError> {
+    let pending = match queue.write(pending).await? {
+        BatchOutcome::Done(outcome) => return Ok(outcome),
+        BatchOutcome::RetryAlone(pending) => pending,
     };
     let (own, queue) = (database.clone(), queue.clone());
     let writing = async move {
-        let _turn = queue.alone().await?;
-        Ok(create_alone(&own, &asked).await?)
+        let _permit = queue.acquire_single_write().await?;
+        Ok(create_single(&own, &pending).await?)
     };
     database.finish(writing).await
 }
 
-async fn create_alone(database: &Database, asked: &Asked) -> Result<Once, DatabaseError> {
-    let (new, headers) = (&asked.new, &asked.headers);
-    if let Some(key) = &asked.key {
-        return create_once(database, new, headers, key).await;
+async fn create_single(
+    database: &Database,
+    pending: &PendingOrder,
+) -> Result<CreateOutcome, DatabaseError> {
+    if let Some(key) = &pending.key {
+        return create_with_key(database, pending, key).await;
     }
     let id = OrderId(Uuid::now_v7());
     let order = database
-        .write(async |connection| queries::create_order(connection, id, new, headers).await)
+        .write(async |connection| queries::create_order(connection, id, pending).await)
         .await?;
     metrics::created(1);
-    Ok(Once::Created(order))
+    Ok(CreateOutcome::Created(order))
 }
 
 /// What the key has made, if it has; told apart by whether `new` is the same body.
@@ -62,36 +64,35 @@ pub(crate) async fn find_by_key(
     database: &Database,
     new: &NewOrder,
     key: &IdempotencyKey,
-) -> Result<Option<Once>, DatabaseError> {
+) -> Result<Option<CreateOutcome>, DatabaseError> {
     let found =
         database.read(async |connection| queries::find_order_by_key(connection, key).await).await?;
-    Ok(found.map(|order| Once::again(order, new)))
+    Ok(found.map(|order| CreateOutcome::of_replay(order, new)))
 }
 
 /// Writes an order, its event and its key; of several at once with the same key, one does and the others wait for it.
-async fn create_once(
+async fn create_with_key(
     database: &Database,
-    new: &NewOrder,
-    headers: &Value,
+    pending: &PendingOrder,
     key: &IdempotencyKey,
-) -> Result<Once, DatabaseError> {
+) -> Result<CreateOutcome, DatabaseError> {
     let id = OrderId(Uuid::now_v7());
     // A key may grow too old between the two statements: then the next try takes it.
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let created = database
             .write(async |connection| {
-                queries::create_order_once(connection, id, new, headers, key).await
+                queries::create_order_once(connection, id, pending, key).await
             })
             .await?;
         if let Some(order) = created {
             metrics::created(1);
-            return Ok(Once::Created(order));
+            return Ok(CreateOutcome::Created(order));
         }
-        if let Some(once) = find_by_key(database, new, key).await? {
-            return Ok(once);
+        if let Some(outcome) = find_by_key(database, &pending.new, key).await? {
+            return Ok(outcome);
         }
     }
-    Ok(Once::OrderGone)
+    Ok(CreateOutcome::OrderMissing)
 }
 
 /// One order.
@@ -119,33 +120,33 @@ pub(crate) async fn change_status(
     id: OrderId,
     status: Status,
     headers: Value,
-) -> Result<Change, DatabaseError> {
+) -> Result<StatusChange, DatabaseError> {
     let own = database.clone();
-    database.finish(async move { try_to_change(&own, id, status, &headers).await }).await
+    database.finish(async move { try_change_status(&own, id, status, &headers).await }).await
 }
 
-async fn try_to_change(
+async fn try_change_status(
     database: &Database,
     id: OrderId,
     status: Status,
     headers: &Value,
-) -> Result<Change, DatabaseError> {
-    let mut last = Change::NotFound;
+) -> Result<StatusChange, DatabaseError> {
+    let mut last = StatusChange::NotFound;
     // Between the two statements the order may come to where the change is allowed: then the next try makes it.
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let changed = database
             .write(async |connection| queries::change_status(connection, id, status, headers).await)
             .await?;
         if let Some(order) = changed {
             metrics::changed(status);
-            return Ok(Change::Done(order));
+            return Ok(StatusChange::Done(order));
         }
         match find(database, id).await? {
-            None => return Ok(Change::NotFound),
-            Some(order) if order.status == status => return Ok(Change::Done(order)),
-            Some(order) => last = Change::NotFrom(order.status),
+            None => return Ok(StatusChange::NotFound),
+            Some(order) if order.status == status => return Ok(StatusChange::Done(order)),
+            Some(order) => last = StatusChange::NotAllowedFrom(order.status),
         }
-        if !matches!(last, Change::NotFrom(from) if from.next().contains(&status)) {
+        if !matches!(last, StatusChange::NotAllowedFrom(from) if from.next().contains(&status)) {
             break;
         }
     }

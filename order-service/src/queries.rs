@@ -11,9 +11,9 @@ use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use crate::domain::{
-    CustomerId, DeliveryAddress, NewOrder, Order, OrderId, Price, ProductName, Quantity, Status,
+    CustomerId, DeliveryAddress, IdempotencyKey, NewOrder, Order, OrderId, PendingOrder, Price,
+    ProductName, Quantity, Status,
 };
-use crate::idempotency::IdempotencyKey;
 
 const CREATE_ORDER: &str = include_str!("../../sql/order/queries/create_order.sql");
 const CREATE_ORDER_ONCE: &str = include_str!("../../sql/order/queries/create_order_once.sql");
@@ -34,23 +34,13 @@ pub(crate) struct Filter {
     pub(crate) status: Option<Status>,
 }
 
-/// One of several orders to be written together.
-#[derive(Debug)]
-pub(crate) struct NewRow<'a> {
-    pub(crate) id: OrderId,
-    pub(crate) new: &'a NewOrder,
-    pub(crate) headers: &'a Value,
-    pub(crate) key: Option<&'a IdempotencyKey>,
-}
-
 /// Writes an order and its event.
 pub(crate) async fn create_order(
     connection: &Connection,
     id: OrderId,
-    new: &NewOrder,
-    headers: &Value,
+    pending: &PendingOrder,
 ) -> Result<Order, Error> {
-    let (event, headers) = (Uuid::now_v7(), Json(headers));
+    let (new, event, headers) = (&pending.new, Uuid::now_v7(), Json(&pending.headers));
     let row = connection
         .query_one(
             CREATE_ORDER,
@@ -73,11 +63,10 @@ pub(crate) async fn create_order(
 pub(crate) async fn create_order_once(
     connection: &Connection,
     id: OrderId,
-    new: &NewOrder,
-    headers: &Value,
+    pending: &PendingOrder,
     key: &IdempotencyKey,
 ) -> Result<Option<Order>, Error> {
-    let (event, headers) = (Uuid::now_v7(), Json(headers));
+    let (new, event, headers) = (&pending.new, Uuid::now_v7(), Json(&pending.headers));
     let row = connection
         .query_opt(
             CREATE_ORDER_ONCE,
@@ -101,17 +90,18 @@ pub(crate) async fn create_order_once(
 /// key has made an order already are left out.
 pub(crate) async fn create_orders(
     connection: &Connection,
-    rows: &[NewRow<'_>],
+    rows: &[(OrderId, &PendingOrder)],
 ) -> Result<HashMap<Uuid, OffsetDateTime>, Error> {
-    let ids: Vec<Uuid> = column(rows, |row| row.id.0);
-    let customers: Vec<Uuid> = column(rows, |row| row.new.customer.0);
-    let products: Vec<&str> = column(rows, |row| row.new.product_name.0.as_str());
-    let quantities: Vec<i32> = column(rows, |row| row.new.quantity.0);
-    let prices: Vec<Decimal> = column(rows, |row| row.new.price.0);
-    let addresses: Vec<&str> = column(rows, |row| row.new.delivery_address.0.as_str());
+    let ids: Vec<Uuid> = rows.iter().map(|(id, _)| id.0).collect();
+    let customers: Vec<Uuid> = column(rows, |order| order.new.customer.0);
+    let products: Vec<&str> = column(rows, |order| order.new.product_name.0.as_str());
+    let quantities: Vec<i32> = column(rows, |order| order.new.quantity.0);
+    let prices: Vec<Decimal> = column(rows, |order| order.new.price.0);
+    let addresses: Vec<&str> = column(rows, |order| order.new.delivery_address.0.as_str());
     let events: Vec<Uuid> = column(rows, |_| Uuid::now_v7());
-    let headers: Vec<Json<&Value>> = column(rows, |row| Json(row.headers));
-    let keys: Vec<Option<&str>> = column(rows, |row| row.key.map(IdempotencyKey::as_str));
+    let headers: Vec<Json<&Value>> = column(rows, |order| Json(&order.headers));
+    let keys: Vec<Option<&str>> =
+        column(rows, |order| order.key.as_ref().map(IdempotencyKey::as_str));
     let made = connection
         .query(
             CREATE_ORDERS,
@@ -131,8 +121,11 @@ pub(crate) async fn create_orders(
     made.iter().map(|row| Ok((row.try_get("id")?, row.try_get("created_at")?))).collect()
 }
 
-fn column<'a, T>(rows: &[NewRow<'a>], value: impl Fn(&NewRow<'a>) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
+fn column<'a, T>(
+    rows: &[(OrderId, &'a PendingOrder)],
+    value: impl Fn(&'a PendingOrder) -> T,
+) -> Vec<T> {
+    rows.iter().map(|&(_, order)| value(order)).collect()
 }
 
 /// The order that a key made.

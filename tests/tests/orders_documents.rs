@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use order_service::api::document;
+use order_service::api::openapi_document;
 use pipeline_tests::order_api::OrderApi;
 use serde_json::{Value, json};
 use service_kit::http::documents::Format;
@@ -23,10 +23,10 @@ async fn the_documents_are_served() -> anyhow::Result<()> {
 
     let text = api.get("/openapi.json").await?;
     assert_eq!(text.headers()["content-type"], "application/json");
-    assert_eq!(text.text().await?, document(Format::Json));
+    assert_eq!(text.text().await?, openapi_document(Format::Json));
     let text = api.get("/openapi.yaml").await?;
     assert_eq!(text.headers()["content-type"], "application/yaml");
-    assert_eq!(text.text().await?, document(Format::Yaml));
+    assert_eq!(text.text().await?, openapi_document(Format::Yaml));
     Ok(())
 }
 
@@ -34,7 +34,7 @@ async fn the_documents_are_served() -> anyhow::Result<()> {
 fn the_document_in_the_repository_is_the_one_of_the_code() -> anyhow::Result<()> {
     let kept = std::fs::read_to_string(stack::root().join("openapi/order-service.yaml"))?;
     assert!(
-        kept == document(Format::Yaml),
+        kept == openapi_document(Format::Yaml),
         "openapi/order-service.yaml is stale: run cargo xtask openapi"
     );
     Ok(())
@@ -42,7 +42,7 @@ fn the_document_in_the_repository_is_the_one_of_the_code() -> anyhow::Result<()>
 
 #[test]
 fn every_call_and_every_answer_is_documented() -> anyhow::Result<()> {
-    let document: Value = serde_json::from_str(&document(Format::Json))?;
+    let document: Value = serde_json::from_str(&openapi_document(Format::Json))?;
     let mut calls = Vec::new();
     for (path, methods) in document["paths"].as_object().expect("paths") {
         for (method, call) in methods.as_object().expect("methods") {

@@ -1,71 +1,144 @@
-//! `POST /api/orders`
+//! What each route does.
 
+use poem::Request;
 use poem::http::{HeaderMap, StatusCode};
-use service_kit::http::{JsonAnswer, Problem};
+use service_kit::http::json::parse_uuid;
+use service_kit::http::page::Page;
+use service_kit::http::{JsonAnswer, Parameters, Problem};
 
-use super::response::OrderBody;
-use super::routes::{Created, Orders};
-use crate::creation::Creation;
-use crate::customers::Checked;
-use crate::domain::{NewOrder, Order};
-use crate::event_trace::event_headers;
-use crate::group_commit::Asked;
-use crate::idempotency::{IdempotencyKey, Once};
+use super::response::{
+    ChangeStatusResponse, CreateResponse, CustomerBody, GetResponse, ListResponse, OrderBody,
+};
+use super::routes::OrdersApi;
+use crate::customers::{Checked, Lookup};
+use crate::domain::{CustomerId, IdempotencyKey, NewOrder, Order, OrderId, PendingOrder, Status};
+use crate::event_trace::EventTrace;
+use crate::idempotency::CreateOutcome;
 use crate::metrics;
-use crate::orders;
+use crate::orders::{self, StatusChange};
+use crate::queries::Filter;
 
+/// `POST /api/orders`
 pub(super) async fn create(
-    api: &Orders,
+    api: &OrdersApi,
     headers: &HeaderMap,
     new: NewOrder,
-) -> Result<Created, Problem> {
+) -> Result<CreateResponse, Problem> {
     let key =
         IdempotencyKey::from_headers(headers).map_err(|fault| Problem::invalid(vec![fault]))?;
     // Before the customer is checked: what was accepted stays accepted, whatever became of the customer.
     if let Some(key) = &key
-        && let Some(once) = orders::find_by_key(&api.database, &new, key).await?
+        && let Some(outcome) = orders::find_by_key(&api.database, &new, key).await?
     {
-        return told(once);
+        return respond(outcome);
     }
     let checked = api.customer_check.check(new.customer).await?;
-    let creation = Creation::begin(|| "order.created".to_owned());
-    let asked = Asked { new, headers: event_headers(headers, &creation), key };
-    let once = orders::create(&api.database, &api.queue, asked).await;
-    match &once {
-        Ok(Once::Created(order)) => {
+    let trace = EventTrace::start(|| "order.created".to_owned());
+    let pending = PendingOrder { new, headers: trace.headers(headers), key };
+    let outcome = orders::create(&api.database, &api.queue, pending).await;
+    match &outcome {
+        Ok(CreateOutcome::Created(order)) => {
             if checked == Checked::Unchecked {
                 metrics::unchecked();
             }
-            creation.made(order.id);
+            trace.committed(order.id);
         }
-        Ok(_) => creation.failed("the Idempotency-Key was used before"),
-        Err(_) => creation.failed("the order was not written, or not for all that is known"),
+        Ok(_) => trace.failed("the Idempotency-Key was used before"),
+        Err(_) => trace.failed("the order was not written, or not for all that is known"),
     }
-    told(once?)
+    respond(outcome?)
 }
 
-fn told(once: Once) -> Result<Created, Problem> {
-    match once {
-        Once::Created(order) => Ok(created(order)),
-        Once::Replayed(order) => {
+fn respond(outcome: CreateOutcome) -> Result<CreateResponse, Problem> {
+    match outcome {
+        CreateOutcome::Created(order) => Ok(created(order, None)),
+        CreateOutcome::Replayed(order) => {
             metrics::replayed();
-            Ok(answer(order, Some(true)))
+            Ok(created(order, Some(true)))
         }
-        Once::OtherBody => Err(Problem::invalid(vec![
+        CreateOutcome::KeyReused => Err(Problem::invalid(vec![
             "Idempotency-Key was used before with another body".to_owned(),
         ])),
-        Once::OrderGone => Err(Problem::new(
+        CreateOutcome::OrderMissing => Err(Problem::new(
             StatusCode::CONFLICT,
             "The order that this Idempotency-Key made is not there any more.",
         )),
     }
 }
 
-fn created(order: Order) -> Created {
-    answer(order, None)
+fn created(order: Order, replayed: Option<bool>) -> CreateResponse {
+    let location = format!("/api/orders/{}", order.id.0);
+    CreateResponse::Order(JsonAnswer(OrderBody::from(order)), location, replayed)
 }
 
-fn answer(order: Order, replayed: Option<bool>) -> Created {
-    let location = format!("/api/orders/{}", order.id.0);
-    Created::Order(JsonAnswer(OrderBody::from(order)), location, replayed)
+/// `GET /api/orders`
+pub(super) async fn list(
+    api: &OrdersApi,
+    request: &Request,
+    mut parameters: Parameters,
+) -> Result<ListResponse, Problem> {
+    let page = Page::from_parameters(&mut parameters);
+    let filter = Filter {
+        customer: parameters.optional("customer_public_id", |text| {
+            let id = parse_uuid(text).map(CustomerId);
+            id.ok_or_else(|| "must be a UUID".to_owned())
+        }),
+        status: parameters.optional("status", str::parse::<Status>),
+    };
+    parameters.finish()?;
+    let mut found = orders::list(&api.database, filter, page.after, page.rows_to_read()).await?;
+    let link = page.cut(&mut found, request, |order| order.id.0);
+    let bodies = found.into_iter().map(OrderBody::from).collect();
+    Ok(ListResponse::Page(JsonAnswer(bodies), link))
+}
+
+/// `GET /api/orders/{id}`
+pub(super) async fn get(api: &OrdersApi, id: &str) -> Result<GetResponse, Problem> {
+    let id = parse_uuid(id).map(OrderId).ok_or_else(not_found)?;
+    let order = api.reader.find(id).await?;
+    let order = order.ok_or_else(not_found)?;
+    let customer = order.ordered.customer;
+    let mut body = OrderBody::from(order);
+    if let Lookup::Known(known) = api.directory.find(customer).await {
+        body.customer = Some(CustomerBody::new(customer, known));
+    }
+    Ok(GetResponse::Order(JsonAnswer(body)))
+}
+
+/// For an id that is no UUID too: there is no such order.
+fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "There is no such order.")
+}
+
+/// `PATCH /api/orders/{id}`
+pub(super) async fn change_status(
+    api: &OrdersApi,
+    headers: &HeaderMap,
+    id: &str,
+    status: Status,
+) -> Result<ChangeStatusResponse, Problem> {
+    let id = parse_uuid(id).map(OrderId).ok_or_else(not_found)?;
+    let trace = EventTrace::start(|| format!("order.{}", status.as_str()));
+    let change = orders::change_status(&api.database, id, status, trace.headers(headers)).await;
+    match &change {
+        Ok(StatusChange::Done(order)) => trace.committed(order.id),
+        Ok(_) => trace.failed("the order can't go there"),
+        Err(_) => trace.failed("the change was not written, or not for all that is known"),
+    }
+    match change? {
+        StatusChange::Done(order) => {
+            Ok(ChangeStatusResponse::Order(JsonAnswer(OrderBody::from(order))))
+        }
+        StatusChange::NotFound => Err(not_found()),
+        StatusChange::NotAllowedFrom(from) => Err(conflict(from, status)),
+    }
+}
+
+fn conflict(from: Status, to: Status) -> Problem {
+    let next: Vec<&str> = from.next().iter().map(|next| next.as_str()).collect();
+    let allowed = if next.is_empty() { "nothing".to_owned() } else { next.join(" or ") };
+    Problem::new(
+        StatusCode::CONFLICT,
+        format!("The order is {from} and can't become {to}; from here it can become {allowed}."),
+    )
 }

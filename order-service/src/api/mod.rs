@@ -1,15 +1,20 @@
-//! The HTTP API: `routes` are the operations, each handed on to a file of its own.
+//! The HTTP API.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `routes` | the routes: paths, parameters and responses |
+//! | `handlers` | what each route does |
+//! | `request`, `response` | what clients send and receive |
+//! | `error_responses` | the statuses with which each route refuses |
+//! | `openapi` | the OpenAPI document |
 
-mod change_status;
 mod error_responses;
-mod get;
 mod handlers;
-mod list;
 mod openapi;
 mod request;
 mod response;
 mod routes;
 
-pub(crate) use openapi::described;
-pub use openapi::document;
-pub(crate) use routes::Orders;
+pub use openapi::openapi_document;
+pub(crate) use openapi::openapi_service;
+pub(crate) use routes::OrdersApi;

@@ -10,8 +10,7 @@ use serde_json::Value;
 use service_kit::http::{Fields, FromBody};
 use uuid::Uuid;
 
-use crate::domain::{NewOrder, Status};
-use crate::idempotency::IdempotencyKey;
+use crate::domain::{IdempotencyKey, NewOrder, Status};
 
 /// An order to accept
 #[derive(Debug, Object)]

@@ -1,8 +1,9 @@
-//! An order as clients see it.
+//! What clients receive: an order as JSON, and the successful responses.
 
-use poem_openapi::Object;
 use poem_openapi::types::Example;
+use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
+use service_kit::http::JsonAnswer;
 use time::OffsetDateTime;
 use time::macros::datetime;
 use time::serde::rfc3339;
@@ -99,6 +100,47 @@ impl Example for OrderBody {
             }),
         }
     }
+}
+
+#[derive(ApiResponse)]
+pub(super) enum CreateResponse {
+    /// The order was accepted, or had been: the first answer to this Idempotency-Key again
+    #[oai(status = 201)]
+    Order(
+        JsonAnswer<OrderBody>,
+        /// Where the order is
+        #[oai(header = "Location")]
+        String,
+        /// true: the Idempotency-Key had made the order before
+        #[oai(header = "Idempotency-Replayed")]
+        Option<bool>,
+    ),
+}
+
+#[derive(ApiResponse)]
+pub(super) enum ListResponse {
+    /// A page of orders, newest first
+    #[oai(status = 200)]
+    Page(
+        JsonAnswer<Vec<OrderBody>>,
+        /// Where the next page is, when there is one: `<…>; rel="next"` (RFC 8288)
+        #[oai(header = "Link")]
+        Option<String>,
+    ),
+}
+
+#[derive(ApiResponse)]
+pub(super) enum GetResponse {
+    /// The order; with its customer unless the customer is unknown or the customer service does not answer in time
+    #[oai(status = 200)]
+    Order(JsonAnswer<OrderBody>),
+}
+
+#[derive(ApiResponse)]
+pub(super) enum ChangeStatusResponse {
+    /// The order as it is now
+    #[oai(status = 200)]
+    Order(JsonAnswer<OrderBody>),
 }
 
 #[cfg(test)]

@@ -1,28 +1,28 @@
-//! The operations as HTTP shows them.
+//! The routes of the API: paths, parameters and responses, as the OpenAPI document shows them.
 
 use poem::Request;
 use poem_openapi::param::{Header, Path, Query};
-use poem_openapi::{ApiResponse, OpenApi, Tags};
+use poem_openapi::{OpenApi, Tags};
 use service_kit::http::page::{Cursor, Limit};
 use service_kit::http::parameters::Unparsed;
-use service_kit::http::{JsonAnswer, JsonBody, NoParameters, Parameters, Refused};
+use service_kit::http::{JsonBody, NoParameters, Parameters, Refused};
 use service_kit::postgres::Database;
 use uuid::Uuid;
 
 use super::request::{ChangeStatus, IdempotencyKeyText};
-use super::response::OrderBody;
-use super::{change_status, error_responses, get, handlers, list};
-use crate::batched_reads::Reads;
+use super::response::{ChangeStatusResponse, CreateResponse, GetResponse, ListResponse};
+use super::{error_responses, handlers};
+use crate::batched_reads::OrderReader;
 use crate::customers::{CustomerCheck, CustomerDirectory};
 use crate::domain::{NewOrder, Status};
-use crate::group_commit::Queue;
+use crate::group_commit::OrderQueue;
 
 /// What the operations work with.
 #[derive(Debug, Clone)]
-pub(crate) struct Orders {
+pub(crate) struct OrdersApi {
     pub(crate) database: Database,
-    pub(crate) queue: Queue,
-    pub(crate) reads: Reads,
+    pub(crate) queue: OrderQueue,
+    pub(crate) reader: OrderReader,
     pub(crate) customer_check: CustomerCheck,
     pub(crate) directory: CustomerDirectory,
 }
@@ -33,49 +33,8 @@ enum Tag {
     Orders,
 }
 
-#[derive(ApiResponse)]
-pub(super) enum Created {
-    /// The order was accepted, or had been: the first answer to this Idempotency-Key again
-    #[oai(status = 201)]
-    Order(
-        JsonAnswer<OrderBody>,
-        /// Where the order is
-        #[oai(header = "Location")]
-        String,
-        /// true: the Idempotency-Key had made the order before
-        #[oai(header = "Idempotency-Replayed")]
-        Option<bool>,
-    ),
-}
-
-#[derive(ApiResponse)]
-pub(super) enum Listed {
-    /// A page of orders, newest first
-    #[oai(status = 200)]
-    Page(
-        JsonAnswer<Vec<OrderBody>>,
-        /// Where the next page is, when there is one: `<…>; rel="next"` (RFC 8288)
-        #[oai(header = "Link")]
-        Option<String>,
-    ),
-}
-
-#[derive(ApiResponse)]
-pub(super) enum Found {
-    /// The order; with its customer unless the customer is unknown or the customer service does not answer in time
-    #[oai(status = 200)]
-    Order(JsonAnswer<OrderBody>),
-}
-
-#[derive(ApiResponse)]
-pub(super) enum Changed {
-    /// The order as it is now
-    #[oai(status = 200)]
-    Order(JsonAnswer<OrderBody>),
-}
-
 #[OpenApi(tag = "Tag::Orders")]
-impl Orders {
+impl OrdersApi {
     /// Accept an order
     ///
     /// The order and its event `order.created` are written in one transaction. Send an `Idempotency-Key` to be able to
@@ -91,7 +50,7 @@ impl Orders {
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<Unparsed<IdempotencyKeyText>>>,
         body: JsonBody<NewOrder>,
-    ) -> Result<Created, Refused<error_responses::Create>> {
+    ) -> Result<CreateResponse, Refused<error_responses::Create>> {
         Ok(handlers::create(self, request.headers(), body.0).await?)
     }
 
@@ -112,8 +71,8 @@ impl Orders {
         customer_public_id: Query<Option<Unparsed<Uuid>>>,
         /// Only orders in this status
         status: Query<Option<Unparsed<Status>>>,
-    ) -> Result<Listed, Refused<error_responses::List>> {
-        Ok(list::list(self, request, parameters).await?)
+    ) -> Result<ListResponse, Refused<error_responses::List>> {
+        Ok(handlers::list(self, request, parameters).await?)
     }
 
     /// Look at an order
@@ -123,8 +82,8 @@ impl Orders {
         _none: NoParameters,
         /// The order's id
         id: Path<Unparsed<Uuid>>,
-    ) -> Result<Found, Refused<error_responses::Get>> {
-        Ok(get::get(self, &id.text).await?)
+    ) -> Result<GetResponse, Refused<error_responses::Get>> {
+        Ok(handlers::get(self, &id.text).await?)
     }
 
     /// Move an order on
@@ -138,7 +97,7 @@ impl Orders {
         /// The order's id
         id: Path<Unparsed<Uuid>>,
         body: JsonBody<ChangeStatus>,
-    ) -> Result<Changed, Refused<error_responses::ChangeStatus>> {
-        Ok(change_status::change_status(self, request.headers(), &id.text, body.0.status).await?)
+    ) -> Result<ChangeStatusResponse, Refused<error_responses::ChangeStatus>> {
+        Ok(handlers::change_status(self, request.headers(), &id.text, body.0.status).await?)
     }
 }

@@ -10,21 +10,20 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::asked::Asked;
-use super::metrics;
-use super::reader::Line;
-use crate::idempotency::Once;
+use crate::domain::PendingOrder;
+use crate::idempotency::CreateOutcome;
+use crate::metrics;
 
 /// The shortest time that an order waits before it is put off: some commits, since whoever joins others has to wait for one.
-const SHORTEST: Duration = Duration::from_millis(100);
+const MIN_WAIT: Duration = Duration::from_millis(100);
 
 /// What became of an order that was to be written with others.
 #[derive(Debug)]
-pub(crate) enum Written {
+pub(crate) enum BatchOutcome {
     /// It ended like this.
-    Done(Once),
+    Done(CreateOutcome),
     /// Nothing was written, and it has to be written by itself.
-    Alone(Asked),
+    RetryAlone(PendingOrder),
 }
 
 /// Why an order was not written, or not for all that is known.
@@ -32,10 +31,10 @@ pub(crate) enum Written {
 pub(crate) enum WriteError {
     /// Enough others wait.
     #[error("as many orders as may wait do so already")]
-    Full,
+    QueueFull,
     /// Its turn did not come in time.
     #[error("an order waited too long for its turn")]
-    Late,
+    TimedOut,
     /// Nobody writes any more.
     #[error("the process is stopping")]
     Stopped,
@@ -47,7 +46,7 @@ pub(crate) enum WriteError {
 impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
         match error {
-            WriteError::Full | WriteError::Late => {
+            WriteError::QueueFull | WriteError::TimedOut => {
                 Self::unavailable("Too many orders at once; try again soon.", error)
             }
             WriteError::Stopped => {
@@ -60,32 +59,32 @@ impl From<WriteError> for Problem {
 
 /// One order in the queue.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) asked: Asked,
-    answer: oneshot::Sender<Result<Written, WriteError>>,
-    /// Who sets it decides: the line, that the order is written, or the client's side, that it has waited too long.
-    decided: Arc<AtomicBool>,
+pub(super) struct QueuedOrder {
+    pub(super) pending: PendingOrder,
+    responder: oneshot::Sender<Result<BatchOutcome, WriteError>>,
+    /// Who sets it decides: the reader, that the order is written, or the client's side, that it has waited too long.
+    claimed: Arc<AtomicBool>,
 }
 
-impl Waiting {
+impl QueuedOrder {
     /// Whether it is to be written: not when nobody waits for it any more.
     pub(super) fn claim(&self) -> bool {
-        !self.answer.is_closed() && !self.decided.swap(true, Ordering::AcqRel)
+        !self.responder.is_closed() && !self.claimed.swap(true, Ordering::AcqRel)
     }
 
-    /// Splits it into what was asked and whoever waits for the answer.
-    pub(super) fn into_parts(self) -> (Asked, Answer) {
-        (self.asked, Answer(self.answer))
+    /// Splits it into the order and whoever waits for the answer.
+    pub(super) fn into_parts(self) -> (PendingOrder, Responder) {
+        (self.pending, Responder(self.responder))
     }
 }
 
 /// Whoever waits for the answer.
 #[derive(Debug)]
-pub(super) struct Answer(oneshot::Sender<Result<Written, WriteError>>);
+pub(super) struct Responder(oneshot::Sender<Result<BatchOutcome, WriteError>>);
 
-impl Answer {
+impl Responder {
     /// Tells it. A client that has hung up misses it and nothing else.
-    pub(super) fn tell(self, result: Result<Written, WriteError>) {
+    pub(super) fn respond(self, result: Result<BatchOutcome, WriteError>) {
         if self.0.send(result).is_err() {
             tracing::debug!("an order was dealt with after its client had hung up");
         }
@@ -94,47 +93,53 @@ impl Answer {
 
 /// The end of the queue where orders are put in. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Queue {
-    sender: mpsc::Sender<Waiting>,
-    patience: Duration,
-    alone: Arc<Semaphore>,
+pub(crate) struct OrderQueue {
+    sender: mpsc::Sender<QueuedOrder>,
+    max_wait: Duration,
+    single_writes: Arc<Semaphore>,
 }
 
-/// A queue of at most `size` orders, each of which waits for at most `patience`; `connections` is how many may be written by
-/// themselves at a time.
-pub(crate) fn queue(size: usize, patience: Duration, connections: usize) -> (Queue, Line) {
-    let (sender, receiver) = mpsc::channel(size);
-    let patience = patience.max(SHORTEST);
-    metrics::describe();
-    (Queue { sender, patience, alone: Arc::new(Semaphore::new(connections)) }, Line::new(receiver))
-}
+impl OrderQueue {
+    /// A queue of at most `size` orders, each of which waits for at most `max_wait`, and its other end; `single_writes` is how many
+    /// may be written by themselves at a time.
+    pub(super) fn new(
+        size: usize,
+        max_wait: Duration,
+        single_writes: usize,
+    ) -> (Self, mpsc::Receiver<QueuedOrder>) {
+        let (sender, receiver) = mpsc::channel(size);
+        let max_wait = max_wait.max(MIN_WAIT);
+        (
+            Self { sender, max_wait, single_writes: Arc::new(Semaphore::new(single_writes)) },
+            receiver,
+        )
+    }
 
-impl Queue {
     /// Waits until the order is written together with those that wait at the same moment. Whoever stops waiting does no harm to
     /// the others.
-    pub(crate) async fn write(&self, asked: Asked) -> Result<Written, WriteError> {
-        let (answer, mut answered) = oneshot::channel();
-        let decided = Arc::new(AtomicBool::new(false));
-        let waiting = Waiting { asked, answer, decided: Arc::clone(&decided) };
-        self.sender.try_send(waiting).map_err(|error| match error {
-            TrySendError::Full(_) => WriteError::Full,
+    pub(crate) async fn write(&self, pending: PendingOrder) -> Result<BatchOutcome, WriteError> {
+        let (responder, mut response) = oneshot::channel();
+        let claimed = Arc::new(AtomicBool::new(false));
+        let queued = QueuedOrder { pending, responder, claimed: Arc::clone(&claimed) };
+        self.sender.try_send(queued).map_err(|error| match error {
+            TrySendError::Full(_) => WriteError::QueueFull,
             TrySendError::Closed(_) => WriteError::Stopped,
         })?;
-        metrics::came();
-        let told = match timeout(self.patience, &mut answered).await {
-            Ok(told) => told,
-            Err(_) if !decided.swap(true, Ordering::AcqRel) => return Err(WriteError::Late),
-            Err(_) => answered.await,
+        metrics::order_enqueued();
+        let responded = match timeout(self.max_wait, &mut response).await {
+            Ok(responded) => responded,
+            Err(_) if !claimed.swap(true, Ordering::AcqRel) => return Err(WriteError::TimedOut),
+            Err(_) => response.await,
         };
-        told.unwrap_or(Err(WriteError::Stopped))
+        responded.unwrap_or(Err(WriteError::Stopped))
     }
 
     /// A turn to write an order by itself. A batch that is redone must not crowd the pool, or some of it would be put off.
-    pub(crate) async fn alone(&self) -> Result<SemaphorePermit<'_>, WriteError> {
-        metrics::alone();
-        match timeout(self.patience, self.alone.acquire()).await {
+    pub(crate) async fn acquire_single_write(&self) -> Result<SemaphorePermit<'_>, WriteError> {
+        metrics::order_written_alone();
+        match timeout(self.max_wait, self.single_writes.acquire()).await {
             Ok(turn) => turn.map_err(|_| WriteError::Stopped),
-            Err(_) => Err(WriteError::Late),
+            Err(_) => Err(WriteError::TimedOut),
         }
     }
 }

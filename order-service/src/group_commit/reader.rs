@@ -2,67 +2,81 @@
 
 use tokio::sync::mpsc;
 
-use super::metrics;
-use super::queue::Waiting;
+use super::queue::QueuedOrder;
+use crate::domain::PendingOrder;
+use crate::metrics;
 
 /// Orders of one batch at the most: its commit is soon over, so that the next ones do not wait for long.
 const MAX_ROWS: usize = 256;
 
-/// Bytes of one batch at the most, as [`Asked`](super::asked::Asked) counts them. An order alone never has as many.
+/// Bytes of one batch at the most, as [`estimated_bytes`] counts them. An order alone never has as many.
 const MAX_BYTES: usize = 512 * 1024;
+
+/// What a row of each table takes besides texts.
+const ROW_OVERHEAD_BYTES: usize = 200;
 
 /// The end of the queue where orders are taken out.
 #[derive(Debug)]
-pub(crate) struct Line {
-    receiver: mpsc::Receiver<Waiting>,
+pub(crate) struct BatchReader {
+    receiver: mpsc::Receiver<QueuedOrder>,
     /// The one that did not fit into the last batch.
-    next: Option<Waiting>,
+    next: Option<QueuedOrder>,
 }
 
-impl Line {
-    pub(super) const fn new(receiver: mpsc::Receiver<Waiting>) -> Self {
+impl BatchReader {
+    pub(super) const fn new(receiver: mpsc::Receiver<QueuedOrder>) -> Self {
         Self { receiver, next: None }
     }
 
     /// All that wait now, within the bounds of a batch, the first ones first; waits until there is one. Nothing when there will
     /// never be any more. Dropping the future loses no order.
-    pub(super) async fn batch(&mut self) -> Option<Vec<Waiting>> {
+    pub(super) async fn next_batch(&mut self) -> Option<Vec<QueuedOrder>> {
         let mut next = match self.next.take() {
             Some(first) => Some(first),
-            None => Some(self.first().await?),
+            None => Some(self.recv_claimed().await?),
         };
         let (mut batch, mut bytes) = (Vec::new(), 0);
-        while let Some(waiting) = next {
-            bytes += waiting.asked.bytes();
+        while let Some(queued) = next {
+            bytes += estimated_bytes(&queued.pending);
             if batch.len() == MAX_ROWS || (bytes > MAX_BYTES && !batch.is_empty()) {
-                self.next = Some(waiting);
+                self.next = Some(queued);
                 break;
             }
-            batch.push(waiting);
-            next = self.another();
+            batch.push(queued);
+            next = self.try_recv_claimed();
         }
         Some(batch)
     }
 
-    async fn first(&mut self) -> Option<Waiting> {
+    async fn recv_claimed(&mut self) -> Option<QueuedOrder> {
         loop {
-            let waiting = self.receiver.recv().await?;
-            metrics::went();
-            if waiting.claim() {
-                return Some(waiting);
+            let queued = self.receiver.recv().await?;
+            metrics::order_dequeued();
+            if queued.claim() {
+                return Some(queued);
             }
         }
     }
 
-    fn another(&mut self) -> Option<Waiting> {
+    fn try_recv_claimed(&mut self) -> Option<QueuedOrder> {
         loop {
-            let waiting = self.receiver.try_recv().ok()?;
-            metrics::went();
-            if waiting.claim() {
-                return Some(waiting);
+            let queued = self.receiver.try_recv().ok()?;
+            metrics::order_dequeued();
+            if queued.claim() {
+                return Some(queued);
             }
         }
     }
+}
+
+/// About how many bytes an order takes in a statement.
+fn estimated_bytes(pending: &PendingOrder) -> usize {
+    let headers = pending.headers.as_object().into_iter().flatten();
+    let headers: usize =
+        headers.map(|(name, value)| name.len() + value.as_str().map_or(0, str::len)).sum();
+    let key = pending.key.as_ref().map_or(0, |key| key.as_str().len());
+    let (product, address) = (&pending.new.product_name.0, &pending.new.delivery_address.0);
+    ROW_OVERHEAD_BYTES + product.len() + address.len() + headers + key
 }
 
 #[cfg(test)]
@@ -74,12 +88,11 @@ mod tests {
     use serde_json::json;
     use uuid::Uuid;
 
-    use super::super::asked::Asked;
-    use super::super::queue::queue;
+    use super::super::queue;
     use super::*;
     use crate::domain::{CustomerId, DeliveryAddress, NewOrder, Price, ProductName, Quantity};
 
-    fn asked(quantity: i32, address: usize) -> Asked {
+    fn pending(quantity: i32, address: usize) -> PendingOrder {
         let new = NewOrder {
             customer: CustomerId(Uuid::nil()),
             product_name: ProductName("x".to_owned()),
@@ -87,23 +100,23 @@ mod tests {
             price: Price(Decimal::ONE),
             delivery_address: DeliveryAddress("x".repeat(address)),
         };
-        Asked { new, headers: json!({}), key: None }
+        PendingOrder { new, headers: json!({}), key: None }
     }
 
     /// The quantities of each batch that orders with such addresses are written in.
     async fn batches(addresses: &[usize]) -> Vec<Vec<i32>> {
-        let (queue, mut line) = queue(addresses.len(), Duration::from_secs(60), 1);
+        let (queue, mut reader) = queue(addresses.len(), Duration::from_secs(60), 1);
         let orders = (1..).zip(addresses).map(|(number, &address)| {
-            let (queue, asked) = (queue.clone(), asked(number, address));
-            async move { queue.write(asked).await }
+            let (queue, pending) = (queue.clone(), pending(number, address));
+            async move { queue.write(pending).await }
         });
         let all = futures_util::future::join_all(orders);
         let taken = async {
             let (mut batches, mut orders) = (Vec::new(), 0);
             while orders < addresses.len() {
-                let batch = line.batch().await.expect("the queue is there");
+                let batch = reader.next_batch().await.expect("the queue is there");
                 orders += batch.len();
-                batches.push(batch.iter().map(|one| one.asked.new.quantity.0).collect());
+                batches.push(batch.iter().map(|one| one.pending.new.quantity.0).collect());
             }
             batches
         };
@@ -124,14 +137,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_waits_for_any_more_is_not_taken() {
-        let (queue, mut line) = queue(3, Duration::from_secs(60), 1);
+        let (queue, mut reader) = queue(3, Duration::from_secs(60), 1);
         let mut orders: Vec<_> =
-            (1..=3).map(|number| Box::pin(queue.write(asked(number, 10)))).collect();
+            (1..=3).map(|number| Box::pin(queue.write(pending(number, 10)))).collect();
         for order in &mut orders {
             assert!(order.now_or_never().is_none());
         }
         drop(orders.remove(0));
-        let batch = line.batch().await.expect("two are left");
-        assert_eq!(batch.iter().map(|one| one.asked.new.quantity.0).collect::<Vec<_>>(), [2, 3]);
+        let batch = reader.next_batch().await.expect("two are left");
+        assert_eq!(batch.iter().map(|one| one.pending.new.quantity.0).collect::<Vec<_>>(), [2, 3]);
     }
 }
