@@ -1,5 +1,6 @@
-//! Joined reads: orders that are asked for at the same moment are read by one statement. There is no timer: while statements are
-//! under way, the next questions gather; one that is alone goes at once.
+//! Batched reads: orders that are requested at the same moment are read by one statement. There is
+//! no timer: requests gather while earlier statements run, and a single request is answered at
+//! once.
 
 use std::sync::Arc;
 
@@ -13,15 +14,15 @@ use crate::domain::{Order, OrderId};
 use crate::metrics;
 use crate::queries;
 
-/// Orders that one statement reads at the most.
+/// The most orders that one statement reads.
 const MAX_ROWS: usize = 256;
 
-/// Statements at once: while the server works at one, the answers to the other are handed out.
+/// Concurrent statements: while the server executes one, the results of the other are handed out.
 const CONCURRENT_STATEMENTS: usize = 2;
 
 type ReadResult = Result<Option<Order>, DatabaseError>;
 
-/// Somebody who waits for an order.
+/// A request for one order.
 #[derive(Debug)]
 struct ReadRequest {
     id: OrderId,
@@ -29,32 +30,33 @@ struct ReadRequest {
 }
 
 impl ReadRequest {
-    /// Tells the answer; whoever has hung up misses it.
+    /// Sends the result; it is dropped if the client has disconnected.
     fn respond(self, result: ReadResult) {
         drop(self.responder.send(result));
     }
 }
 
-/// Where orders are asked for. Clones share the readers.
+/// Reads single orders through the [`ReadBatcher`]. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct OrderReader {
     sender: Sender<ReadRequest>,
 }
 
-/// The questions that wait for an answer.
+/// Answers the requests of [`OrderReader`]s in batches.
 #[derive(Debug)]
 pub(crate) struct ReadBatcher {
     receiver: Receiver<ReadRequest>,
 }
 
-/// Room for `size` questions that wait.
+/// Creates a reader and its batcher; at most `size` requests wait.
 pub(crate) fn order_reader(size: usize) -> (OrderReader, ReadBatcher) {
     let (sender, receiver) = mpsc::channel(size);
     (OrderReader { sender }, ReadBatcher { receiver })
 }
 
 impl OrderReader {
-    /// One order. It waits for the statements that are under way, each of which is bounded in time, and for its own.
+    /// Returns an order. It waits for the running statements, each of which is bounded in time, and
+    /// for its own.
     ///
     /// # Errors
     /// See [`DatabaseError`].
@@ -67,7 +69,7 @@ impl OrderReader {
 }
 
 impl ReadBatcher {
-    /// Answers read requests until `shutdown`.
+    /// Answers requests until `shutdown`.
     pub(crate) async fn run(self, database: Database, shutdown: CancellationToken) {
         let receiver = Arc::new(Mutex::new(self.receiver));
         let mut readers = JoinSet::new();
@@ -82,42 +84,42 @@ impl ReadBatcher {
 }
 
 async fn read_batches(receiver: Arc<Mutex<Receiver<ReadRequest>>>, database: Database) {
-    while let Some(mut waiting) = next_batch(&receiver).await {
-        waiting.retain(|request| !request.responder.is_closed());
-        if !waiting.is_empty() {
-            read_batch(&database, waiting).await;
+    while let Some(mut batch) = next_batch(&receiver).await {
+        batch.retain(|request| !request.responder.is_closed());
+        if !batch.is_empty() {
+            read_batch(&database, batch).await;
         }
     }
 }
 
-/// The questions that wait, one at least. The next reader's turn begins when this one has them.
+/// Waits for a request and takes all that are queued, up to [`MAX_ROWS`].
 async fn next_batch(receiver: &Mutex<Receiver<ReadRequest>>) -> Option<Vec<ReadRequest>> {
     let mut receiver = receiver.lock().await;
-    let mut waiting = vec![receiver.recv().await?];
-    // Requests that have come already put their requests first: that takes no longer when there are none, and saves statements.
+    let mut batch = vec![receiver.recv().await?];
+    // Lets tasks that are ready queue their requests first, which makes fuller batches at no cost.
     tokio::task::yield_now().await;
-    while waiting.len() < MAX_ROWS
+    while batch.len() < MAX_ROWS
         && let Ok(request) = receiver.try_recv()
     {
-        waiting.push(request);
+        batch.push(request);
     }
-    Some(waiting)
+    Some(batch)
 }
 
 async fn read_batch(database: &Database, requests: Vec<ReadRequest>) {
-    metrics::orders_read_together();
+    metrics::read_batch();
     let ids: Vec<OrderId> = requests.iter().map(|request| request.id).collect();
     let found =
         database.read(async |connection| queries::find_orders(connection, &ids).await).await;
     match found {
         Ok(orders) => {
             for request in requests {
-                // Several may ask for the same one.
+                // Several requests may be for the same order.
                 let order = orders.get(&request.id.0).cloned();
                 request.respond(Ok(order));
             }
         }
-        // It may be one row that can't be read: whoever asked for another one is to have it.
+        // It may be one row that can't be read; the other orders can.
         Err(DatabaseError::Refused(_)) if requests.len() > 1 => {
             read_one_by_one(database, requests).await
         }
@@ -129,7 +131,7 @@ async fn read_batch(database: &Database, requests: Vec<ReadRequest>) {
     }
 }
 
-/// Answers one by one, as long as the database answers at all.
+/// Reads orders one by one, until the database is unavailable.
 async fn read_one_by_one(database: &Database, requests: Vec<ReadRequest>) {
     let mut outage = None;
     for request in requests {

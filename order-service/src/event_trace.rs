@@ -1,8 +1,10 @@
-//! The trace that an event carries ([W3C Trace Context](https://www.w3.org/TR/trace-context/)), and the span of its creation.
+//! The trace that an event carries ([W3C Trace Context](https://www.w3.org/TR/trace-context/)), and
+//! the span of the event's creation.
 //!
-//! The creation of an event, as a part of the request's trace: from the moment when it is asked for until it is committed with its
-//! order. All that becomes of the event later is a part of this (OpenTelemetry's
-//! [conventions for messages](https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/), operation *create*).
+//! The span lasts until the event is committed with its order; the spans of publishing and
+//! consuming the event are its children (OpenTelemetry's [conventions for
+//! messages](https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/), operation
+//! *create*).
 
 use poem::http::HeaderMap;
 use serde_json::{Map, Value};
@@ -10,15 +12,15 @@ use service_kit::trace::{KeyValue, Parent, Span, SpanKind, tracer};
 
 use crate::domain::OrderId;
 
-/// The longest `tracestate` that is handed on; the specification asks for 512 characters at least.
+/// The longest `tracestate` that is propagated; the specification requires at least 512 characters.
 const MAX_TRACESTATE: usize = 512;
 
-/// See the [module](self). It ends when it is dropped.
+/// The span of an event's creation; empty when no traces are made. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct EventTrace(Option<Span>);
 
 impl EventTrace {
-    /// Of an event of this type.
+    /// Starts the span for an event of this type.
     pub(crate) fn start(event_type: impl FnOnce() -> String) -> Self {
         Self(tracer().map(|tracer| {
             let event_type = event_type();
@@ -35,8 +37,8 @@ impl EventTrace {
         }))
     }
 
-    /// `traceparent` and `tracestate` as headers of the event: those of this span, or, where no traces are made, those of the request
-    /// as it has them.
+    /// Returns `traceparent` and `tracestate` for the event's headers: those of this span, or those
+    /// of the request when no traces are made.
     pub(crate) fn headers(&self, request: &HeaderMap) -> Value {
         self.span_headers().unwrap_or_else(|| propagated_headers(request))
     }
@@ -46,14 +48,14 @@ impl EventTrace {
         Some(context.headers().map(|(name, value)| (name, Value::String(value))).collect())
     }
 
-    /// The event was committed with this order.
+    /// Ends the span: the event was committed with this order.
     pub(crate) fn committed(self, order: OrderId) {
         if let Some(span) = self.0 {
             span.set("order.id", order.0.to_string());
         }
     }
 
-    /// There is no event, and why.
+    /// Ends the span with an error: no event was created.
     pub(crate) fn failed(self, why: &'static str) {
         if let Some(span) = self.0 {
             span.fail("not_created", why);
@@ -61,7 +63,7 @@ impl EventTrace {
     }
 }
 
-/// None when the request has no valid `traceparent`.
+/// The trace headers of a request, if its `traceparent` is valid.
 fn propagated_headers(headers: &HeaderMap) -> Value {
     let mut kept = Map::new();
     let mut parents = headers.get_all("traceparent").iter();
@@ -72,7 +74,7 @@ fn propagated_headers(headers: &HeaderMap) -> Value {
         kept.insert("traceparent".to_owned(), parent.into());
         let states: Result<Vec<&str>, _> =
             headers.get_all("tracestate").iter().map(|state| state.to_str()).collect();
-        // Several headers are one list; see section 3.3 of the specification.
+        // Several headers form one list (section 3.3 of the specification).
         let state = states.map(|states| states.join(",")).unwrap_or_default();
         if !state.trim().is_empty() && state.len() <= MAX_TRACESTATE {
             kept.insert("tracestate".to_owned(), state.into());
@@ -81,7 +83,7 @@ fn propagated_headers(headers: &HeaderMap) -> Value {
     Value::Object(kept)
 }
 
-/// `version-traceid-parentid-flags`; versions to come may append more.
+/// Whether the text is `version-traceid-parentid-flags`; later versions may append more.
 fn is_traceparent(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let [version, trace, parent, flags, more @ ..] = parts.as_slice() else {
@@ -123,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_valid_trace_is_propagated_headers() {
+    fn a_valid_trace_is_propagated() {
         assert_eq!(headers(&[("traceparent", PARENT)]), json!({"traceparent": PARENT}));
         assert_eq!(
             headers(&[("traceparent", PARENT), ("tracestate", "a=1"), ("tracestate", "b=2")]),

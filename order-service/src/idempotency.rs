@@ -1,7 +1,9 @@
-//! `Idempotency-Key`: a request that is sent again gives the first answer again, and no second order.
+//! Idempotent creation: a request that is repeated with its `Idempotency-Key` gets the first
+//! response again and creates no second order.
 //!
-//! No answer is stored: the key points to the order that it made, all that the client sent stands in the order's row, and
-//! nothing of it is ever changed. So the first answer can be told again from the row, and bodies can be compared with it.
+//! No response is stored. The key refers to the order that it created, whose row has everything
+//! that the client sent and never changes in that, so the response can be built from the row and
+//! the body compared with it.
 
 use std::time::Duration;
 
@@ -12,53 +14,53 @@ use crate::domain::{NewOrder, Order};
 use crate::metrics;
 use crate::queries;
 
-/// How many keys one statement forgets at the most.
+/// The most keys that one statement deletes.
 const BATCH_SIZE: u16 = 1000;
 
-/// How a request to create an order ended.
+/// The outcome of a request to create an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CreateOutcome {
-    /// It made the order.
+    /// The order was created.
     Created(Order),
-    /// Its key made this order before, from the same body.
+    /// The key created this order before, from the same body.
     Replayed(Order),
-    /// Its key made another order before.
+    /// The key created an order before from another body.
     KeyReused,
-    /// Its key is held by an order that is not there.
+    /// The order that the key created no longer exists.
     OrderMissing,
 }
 
 impl CreateOutcome {
-    /// How a request for `new` ends whose key has made `order`.
+    /// The outcome for `new` if its key has created `order`.
     pub(crate) fn of_replay(order: Order, new: &NewOrder) -> Self {
         if order.ordered == *new { Self::Replayed(order.as_created()) } else { Self::KeyReused }
     }
 }
 
-/// Whether there may be more to forget.
+/// How far pruning is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pruned {
-    /// A whole batch went: there may be more.
+    /// A full batch was deleted; there may be more.
     MayHaveMore,
-    /// Nothing older than its retention is left.
+    /// No expired key is left.
     Complete,
 }
 
-/// Forgets one batch of keys that are older than 24 hours.
+/// Deletes a batch of keys that are older than 24 hours.
 ///
 /// # Errors
-/// When the database does not do it.
+/// If the database refuses or does not answer.
 pub async fn prune_batch(database: &Database) -> Result<Pruned, DatabaseError> {
-    let forgotten = database
+    let deleted = database
         .write(async |connection| {
             queries::prune_idempotency_keys(connection, BATCH_SIZE.into()).await
         })
         .await?;
-    metrics::keys_pruned(forgotten);
-    Ok(if forgotten < BATCH_SIZE.into() { Pruned::Complete } else { Pruned::MayHaveMore })
+    metrics::keys_pruned(deleted);
+    Ok(if deleted < BATCH_SIZE.into() { Pruned::Complete } else { Pruned::MayHaveMore })
 }
 
-/// Forgets old keys, batch by batch, until `shutdown`.
+/// Deletes expired keys, batch by batch, until `shutdown`.
 pub async fn prune(database: Database, shutdown: CancellationToken) {
     loop {
         let pruned = tokio::select! {
@@ -69,7 +71,7 @@ pub async fn prune(database: Database, shutdown: CancellationToken) {
             Ok(Pruned::MayHaveMore) => Duration::from_millis(100),
             Ok(Pruned::Complete) => Duration::from_secs(60),
             Err(error) => {
-                tracing::debug!(%error, "can't forget old idempotency keys now");
+                tracing::debug!(%error, "pruning idempotency keys failed");
                 Duration::from_secs(60)
             }
         };

@@ -1,4 +1,4 @@
-//! The order service's process.
+//! The `order-service` binary.
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -1,5 +1,5 @@
-//! What can be done with orders, each in one statement and so in one transaction with its event. New orders that wait at the same
-//! moment share a statement.
+//! The operations on orders. Each is one statement, so an order and its event share a transaction;
+//! new orders that are queued at the same moment share a statement.
 
 use serde_json::Value;
 use service_kit::postgres::{Database, DatabaseError};
@@ -11,22 +11,22 @@ use crate::idempotency::CreateOutcome;
 use crate::metrics;
 use crate::queries::{self, Filter};
 
-/// How a status change ended.
+/// The outcome of a status change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StatusChange {
-    /// The order as it is now.
+    /// The order has the status now.
     Done(Order),
     /// There is no such order.
     NotFound,
-    /// The order can't go there from this status.
+    /// The order is in this status, from which the change is not allowed.
     NotAllowedFrom(Status),
 }
 
-/// How often a statement that lost a race is tried again before the last outcome is told as it is.
+/// The most attempts at a statement that loses races.
 const MAX_ATTEMPTS: usize = 3;
 
-/// Writes an order, its event and its key together with others that wait at the same moment, or by itself when they can't be
-/// written together. From then on it is written even if nobody waits for it.
+/// Creates an order with its event and its key: in a batch, or on its own if the batch is rejected.
+/// Once it is on its own, dropping the future does not cancel the write.
 pub(crate) async fn create(
     database: &Database,
     queue: &OrderQueue,
@@ -59,7 +59,7 @@ async fn create_single(
     Ok(CreateOutcome::Created(order))
 }
 
-/// What the key has made, if it has; told apart by whether `new` is the same body.
+/// Returns the outcome for `new` if the key has created an order before.
 pub(crate) async fn find_by_key(
     database: &Database,
     new: &NewOrder,
@@ -70,14 +70,15 @@ pub(crate) async fn find_by_key(
     Ok(found.map(|order| CreateOutcome::of_replay(order, new)))
 }
 
-/// Writes an order, its event and its key; of several at once with the same key, one does and the others wait for it.
+/// Creates an order with its event and its key. Of concurrent requests with the same key, one
+/// creates the order and the others wait for it.
 async fn create_with_key(
     database: &Database,
     pending: &PendingOrder,
     key: &IdempotencyKey,
 ) -> Result<CreateOutcome, DatabaseError> {
     let id = OrderId(Uuid::now_v7());
-    // A key may grow too old between the two statements: then the next try takes it.
+    // The key may expire between the two statements; the next attempt can claim it then.
     for _ in 0..MAX_ATTEMPTS {
         let created = database
             .write(async |connection| {
@@ -95,12 +96,12 @@ async fn create_with_key(
     Ok(CreateOutcome::OrderMissing)
 }
 
-/// One order.
+/// Returns an order.
 pub(crate) async fn find(database: &Database, id: OrderId) -> Result<Option<Order>, DatabaseError> {
     database.read(async |connection| queries::find_order(connection, id).await).await
 }
 
-/// At most `rows` orders, those after `cursor`, newest first.
+/// Returns at most `rows` orders, newest first, beginning after `cursor`.
 pub(crate) async fn list(
     database: &Database,
     filter: Filter,
@@ -113,8 +114,9 @@ pub(crate) async fn list(
         .await
 }
 
-/// Moves an order to `status` and writes the event, even if nobody waits for it any more. One that is there already stays as it is: the
-/// answer to the first request may have been lost on its way.
+/// Changes an order's status and writes the event. If the order has that status already, nothing is
+/// written: the response to an earlier request may have been lost. Dropping the future does not
+/// cancel the change.
 pub(crate) async fn change_status(
     database: &Database,
     id: OrderId,
@@ -132,7 +134,7 @@ async fn try_change_status(
     headers: &Value,
 ) -> Result<StatusChange, DatabaseError> {
     let mut last = StatusChange::NotFound;
-    // Between the two statements the order may come to where the change is allowed: then the next try makes it.
+    // Between the two statements the order may reach a status from which the change is allowed.
     for _ in 0..MAX_ATTEMPTS {
         let changed = database
             .write(async |connection| queries::change_status(connection, id, status, headers).await)

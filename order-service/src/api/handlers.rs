@@ -26,7 +26,8 @@ pub(super) async fn create(
 ) -> Result<CreateResponse, Problem> {
     let key =
         IdempotencyKey::from_headers(headers).map_err(|fault| Problem::invalid(vec![fault]))?;
-    // Before the customer is checked: what was accepted stays accepted, whatever became of the customer.
+    // Before the customer is checked: what was accepted stays accepted, whatever became of the
+    // customer.
     if let Some(key) = &key
         && let Some(outcome) = orders::find_by_key(&api.database, &new, key).await?
     {

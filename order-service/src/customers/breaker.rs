@@ -1,38 +1,39 @@
-//! A circuit breaker: a service that fails again and again is left alone for a while, then asked by one request alone.
+//! A circuit breaker for calls to the customer service: after several failures in a row no calls
+//! are made for a while, then a single probe decides whether they resume.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// After how many failures in a row the circuit opens.
+/// The number of failures in a row that opens the circuit.
 const FAILURE_THRESHOLD: u32 = 5;
 
-/// How long the circuit stays open at first; twice as long after each probe that fails.
+/// How long the circuit stays open at first. Each failed probe doubles it.
 const INITIAL_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long the circuit stays open at the most.
+/// The longest that the circuit stays open between probes.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Requests pass; so many in a row have failed.
+    /// Calls are allowed. `failures` is the number of the latest ones that failed in a row.
     Closed { failures: u32 },
-    /// No request passes until the pause is over.
+    /// No calls are allowed until the pause is over.
     Open { until: Instant, pause: Duration },
-    /// One request is on its way to see whether the service is back; all others are held off.
+    /// One probe is in flight; no other calls are allowed.
     HalfOpen { pause: Duration },
 }
 
-/// The state of the circuit. Clones share it.
+/// The circuit breaker. Clones share their state.
 #[derive(Debug, Clone)]
 pub(super) struct CircuitBreaker {
     state: Arc<Mutex<State>>,
 }
 
-/// Leave to make one call. Dropped without a verdict, it counts for nothing.
+/// Permission to make one call. Dropped without a verdict, it does not count.
 #[derive(Debug)]
 pub(super) struct Permit {
     breaker: CircuitBreaker,
-    /// The pause before this call, when it is a probe.
+    /// The pause before this call, if it is a probe.
     probe: Option<Duration>,
     settled: bool,
 }
@@ -42,7 +43,7 @@ impl CircuitBreaker {
         Self { state: Arc::new(Mutex::new(State::Closed { failures: 0 })) }
     }
 
-    /// Leave to make a call at `now`, or nothing while the circuit is open.
+    /// Returns a permit for a call at `now`, or `None` while the circuit is open.
     pub(super) fn try_acquire(&self, now: Instant) -> Option<Permit> {
         let mut state = self.lock();
         let probe = match *state {
@@ -56,7 +57,7 @@ impl CircuitBreaker {
         Some(Permit { breaker: self.clone(), probe, settled: false })
     }
 
-    /// Whether [`try_acquire`](Self::try_acquire) would refuse a call at `now`.
+    /// Returns whether [`try_acquire`](Self::try_acquire) would refuse a call at `now`.
     pub(super) fn is_open(&self, now: Instant) -> bool {
         match *self.lock() {
             State::Closed { .. } => false,
@@ -66,25 +67,25 @@ impl CircuitBreaker {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is a single assignment, so the state is whole even after a panic elsewhere.
+        // Every change is a single assignment, so the state is consistent even after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Permit {
-    /// The service answered.
+    /// Records that the service answered.
     pub(super) fn succeeded(mut self) {
         self.settled = true;
         let mut state = self.breaker.lock();
         if self.probe.is_some() {
-            tracing::info!("the customer service answers again");
+            tracing::info!("the customer service answers again: circuit closed");
             *state = State::Closed { failures: 0 };
         } else if matches!(*state, State::Closed { .. }) {
             *state = State::Closed { failures: 0 };
         }
     }
 
-    /// The service did not answer, at `now`.
+    /// Records that the service failed to answer, at `now`.
     pub(super) fn failed(mut self, now: Instant) {
         self.settled = true;
         let mut state = self.breaker.lock();
@@ -96,11 +97,11 @@ impl Permit {
             }
             (None, State::Closed { .. }) => {
                 tracing::warn!(
-                    "the customer service failed {FAILURE_THRESHOLD} times in a row: leaving it alone for a while"
+                    "the customer service failed {FAILURE_THRESHOLD} times in a row: circuit opened"
                 );
                 INITIAL_PAUSE
             }
-            // A call that had begun before the circuit opened.
+            // The call began before the circuit opened.
             (None, State::Open { .. } | State::HalfOpen { .. }) => return,
         };
         *state = State::Open { until: now + pause, pause };
@@ -109,7 +110,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        // A probe whose request went away has shown nothing: the next request shall probe.
+        // A probe that was abandoned has shown nothing: let the next request probe.
         if let (false, Some(pause)) = (self.settled, self.probe) {
             *self.breaker.lock() = State::Open { until: Instant::now(), pause };
         }
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_whether_it_is_open_takes_no_leave() {
+    fn is_open_takes_no_permit() {
         let (breaker, now) = (CircuitBreaker::new(), Instant::now());
         assert!(!breaker.is_open(now));
         fail(&breaker, FAILURE_THRESHOLD, now);
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_was_given_up_makes_room_for_the_next() {
+    fn an_abandoned_probe_makes_room_for_the_next() {
         let (breaker, now) = (CircuitBreaker::new(), Instant::now());
         fail(&breaker, FAILURE_THRESHOLD, now);
         let later = now + INITIAL_PAUSE;
@@ -188,11 +189,11 @@ mod tests {
     #[test]
     fn calls_that_began_before_it_opened_do_not_count() {
         let (breaker, now) = (CircuitBreaker::new(), Instant::now());
-        let late = breaker.try_acquire(now).expect("closed");
-        let fortunate = breaker.try_acquire(now).expect("closed");
+        let failing = breaker.try_acquire(now).expect("closed");
+        let succeeding = breaker.try_acquire(now).expect("closed");
         fail(&breaker, FAILURE_THRESHOLD, now);
-        late.failed(now + MAX_PAUSE);
-        fortunate.succeeded();
+        failing.failed(now + MAX_PAUSE);
+        succeeding.succeeded();
         assert!(breaker.try_acquire(now).is_none());
         assert!(breaker.try_acquire(now + INITIAL_PAUSE).is_some());
     }

@@ -1,4 +1,4 @@
-//! Asking the customer service.
+//! The HTTP client of the customer service.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,23 +16,23 @@ use super::call_span::CallSpan;
 use super::not_found::NotFound;
 use crate::domain::CustomerId;
 
-/// The largest answer that is read: far more than a customer needs.
+/// The largest response body that is read: far more than a customer needs.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
-/// How long it is remembered whether `/up` answers.
+/// How long the result of asking `/up` is reused.
 const UP_TTL: Duration = Duration::from_secs(5);
 
-/// Why a call gave no answer about the customer.
+/// Why a call did not tell whether there is such a customer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CallError {
     #[error("it did not answer in time")]
     TimedOut,
-    /// It can't be reached or answers something else: a sentence.
+    /// The service can't be reached, or its response is unusable: a sentence.
     #[error("{0}")]
     Unusable(String),
 }
 
-/// How often the customer service is asked whether it lives.
+/// How often the health check asks `/up`.
 const HEALTH_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A client with time limits and pooled connections.
@@ -41,7 +41,8 @@ pub struct Client {
     http: reqwest::Client,
     base: BaseUrl,
     limit: Duration,
-    /// When `/up` was asked last, and whether it answered. Locked while it is asked, so that a crowd asks once.
+    /// When `/up` was asked last, and whether it answered. Locked while it is asked, so that
+    /// concurrent requests ask once.
     up: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
@@ -52,10 +53,10 @@ struct Body {
 }
 
 impl Client {
-    /// A client for the service at `base`: `connect` for a new connection, `whole` for a whole call.
+    /// A client for the service at `base`, with time limits for connecting and for a whole call.
     ///
     /// # Errors
-    /// When TLS can't be set up.
+    /// If TLS can't be set up.
     pub fn new(base: BaseUrl, connect: Duration, whole: Duration) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .connect_timeout(connect)
@@ -64,24 +65,25 @@ impl Client {
             .no_proxy()
             .tcp_nodelay(true)
             .pool_max_idle_per_host(32)
-            // Shorter than what servers usually keep an idle connection for.
+            // Shorter than the idle timeout of most servers.
             .pool_idle_timeout(Duration::from_secs(30))
             .user_agent(concat!("order-service/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self { http, base, limit: whole, up: Arc::default() })
     }
 
-    /// How long a whole call may take.
+    /// The time limit of a whole call.
     pub(super) const fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// A call for a customer, as a part of the trace of whoever begins it.
+    /// Starts the span of a call for a customer, in the current trace.
     pub(super) fn start_span(&self) -> CallSpan {
         CallSpan::start("/api/customers/{id}")
     }
 
-    /// Asks for a customer, within the [limit](Self::limit). Returns `None` when there is no such customer.
+    /// Asks for a customer, within the [limit](Self::limit). Returns `None` if there is no such
+    /// customer.
     pub(super) async fn find(
         &self,
         id: CustomerId,
@@ -119,20 +121,20 @@ impl Client {
     }
 
     async fn not_found(&self, meaning: NotFound) -> Result<Option<Customer>, CallError> {
-        let is_the_customers = match meaning {
+        let is_from_the_service = match meaning {
             NotFound::Customer => true,
-            // While releases mix: what answers /up under the same base is the service itself.
+            // For a customer service of an earlier release: what answers /up is the service itself.
             NotFound::Untyped => self.is_up().await,
             NotFound::Foreign => false,
         };
-        if !is_the_customers {
+        if !is_from_the_service {
             let reason = "it answered 404, and not that there is no such customer";
             return Err(CallError::Unusable(reason.to_owned()));
         }
         Ok(None)
     }
 
-    /// Whether `/up` answers, or did a moment ago.
+    /// Returns whether `/up` answers, or did a moment ago.
     async fn is_up(&self) -> bool {
         let mut remembered = self.up.lock().await;
         if let Some((asked, is_up)) = *remembered
@@ -146,7 +148,10 @@ impl Client {
         is_up
     }
 
-    /// Whether the service lives.
+    /// Asks `/up`.
+    ///
+    /// # Errors
+    /// If the service does not answer 200, with the reason.
     pub(super) async fn ping(&self) -> Result<(), String> {
         match self
             .get("up", &CallSpan::disabled())
@@ -171,7 +176,8 @@ impl Client {
     }
 }
 
-/// Reports for `/readyz` whether the customer service lives, until `shutdown`; nothing else depends on it.
+/// Reports to `/readyz` whether the customer service is up, until `shutdown`. Nothing else depends
+/// on it.
 pub(crate) async fn health_check(
     client: Client,
     dependency: Dependency,
@@ -193,7 +199,7 @@ pub(crate) async fn health_check(
     }
 }
 
-/// The error's cause, without the URL.
+/// The root cause of the error, without the URL.
 fn call_error(error: &reqwest::Error) -> CallError {
     if error.is_timeout() {
         return CallError::TimedOut;

@@ -1,4 +1,4 @@
-//! Looking a customer up: first in the cache, then, unless the circuit is open, at the customer service.
+//! Customer lookups: in the cache first, then, unless the circuit is open, at the customer service.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,23 +17,25 @@ use super::shared_calls::{Joined, SharedCall, SharedCalls};
 use crate::domain::CustomerId;
 use crate::metrics;
 
-/// Calls under way at the most; each may hold a connection until its time limit. More would not be answered sooner: a service that
-/// needs 20 ms for a call answers 1,600 a second, and a slower one must not be given more than it answers within the time limit.
+/// The most calls in flight; each may hold a connection until its time limit. More would not be
+/// answered sooner: a service that needs 20 ms for a call answers 1,600 a second, and a slower one
+/// must not be sent more than it can answer within the time limit.
 const MAX_CALLS: usize = 32;
 
-/// Customers at the most for whom a call is under way or waits for its turn.
+/// The most customers for whom a call is in flight or waits for a permit.
 const MAX_SHARED_CALLS: usize = 1024;
 
-/// Requests at the most that wait for these calls.
+/// The most requests that wait for these calls.
 const MAX_CALLERS: usize = 4096;
 
-/// Customers at the most who wait to be asked for again.
+/// The most customers that wait to be refreshed.
 const MAX_QUEUED_REFRESHES: usize = 64;
 
-/// How much later a request gives up than the call that began with it, which knows more of the reason.
+/// How much longer a request waits than the call that it began: the call reports a more exact
+/// reason.
 const CALLER_MARGIN: Duration = Duration::from_millis(20);
 
-/// How customers are looked up. Clones share cache, circuit and calls.
+/// Looks customers up. Clones share the cache, the circuit breaker and the calls.
 #[derive(Debug, Clone)]
 pub struct CustomerDirectory {
     client: Client,
@@ -46,21 +48,22 @@ pub struct CustomerDirectory {
     refreshes: Sender<CustomerId>,
 }
 
-/// Known customers who are to be asked for again before they are forgotten.
+/// Cached customers that are due for a refresh.
 #[derive(Debug)]
 pub struct RefreshQueue(pub(super) Receiver<CustomerId>);
 
-/// Who wants a call.
+/// What a call is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// A request, which is content with what another call found meanwhile.
+    /// A request, which accepts what another call has found meanwhile.
     Request,
     /// A refresh of a cached customer.
     Refresh,
 }
 
 impl CustomerDirectory {
-    /// A directory that asks `client`, and believes what it said for `time_to_live`; and the queue of what it wants to have refreshed.
+    /// A directory that asks `client` and caches its answers for `time_to_live`, and the queue of
+    /// its refreshes.
     #[must_use]
     pub fn new(client: Client, time_to_live: Duration) -> (Self, RefreshQueue) {
         let (refreshes, due) = mpsc::channel(MAX_QUEUED_REFRESHES);
@@ -89,14 +92,14 @@ impl CustomerDirectory {
         Lookup::Known(entry.customer.clone())
     }
 
-    /// Looks up a customer who is not known.
+    /// Looks up a customer that is not among the cached known ones.
     async fn find_uncached(&self, id: CustomerId) -> Lookup {
         let arrived = Instant::now();
         if self.cache.is_unknown(id, arrived).await {
             metrics::looked_up("cached_unknown");
             return Lookup::Unknown;
         }
-        // Nobody waits for a turn while the service is left alone.
+        // No request waits for a call permit while the circuit is open.
         if self.breaker.is_open(arrived) {
             metrics::looked_up("left_alone");
             return circuit_open();
@@ -115,7 +118,8 @@ impl CustomerDirectory {
         })
     }
 
-    /// The outcome of a call that is recent enough. It takes two calls at the most: the second one begins after the first has ended.
+    /// Joins calls until one is recent enough. That takes two at most: the second one begins after
+    /// the request arrived.
     async fn find_recent(&self, id: CustomerId, arrived: Instant) -> Lookup {
         loop {
             let outcome = self.join_call(id, Purpose::Request).await;
@@ -125,12 +129,13 @@ impl CustomerDirectory {
         }
     }
 
-    /// Asks for a known customer again. Returns whether there was an answer; without one, the next request may leave a note again.
+    /// Refreshes a cached customer. Returns whether there was an answer; if there was none, the
+    /// next request may claim the refresh.
     pub(super) async fn refresh(&self, id: CustomerId) -> bool {
         match self.join_call(id, Purpose::Refresh).await.lookup {
             Lookup::Known(_) | Lookup::Unknown => true,
             Lookup::Overloaded(reason) | Lookup::Unavailable(reason) => {
-                tracing::debug!(reason, "a known customer could not be asked for again");
+                tracing::debug!(reason, "refreshing a cached customer failed");
                 if let Some(entry) = self.cache.get(id).await {
                     entry.cancel_refresh();
                 }
@@ -139,7 +144,8 @@ impl CustomerDirectory {
         }
     }
 
-    /// Waits for the call for `id`, which goes on when nobody waits for it any more.
+    /// Waits for the call for `id`, starting it if there is none. Dropping the future does not
+    /// cancel the call.
     async fn join_call(&self, id: CustomerId, purpose: Purpose) -> TimedLookup {
         let begin = || {
             let (directory, call) = (self.clone(), self.client.start_span());
@@ -157,10 +163,10 @@ impl CustomerDirectory {
                 return now(Lookup::Overloaded(reason));
             }
         };
-        call.await.unwrap_or_else(|| now(Lookup::Unavailable("the call was broken off".to_owned())))
+        call.await.unwrap_or_else(|| now(Lookup::Unavailable("the call was aborted".to_owned())))
     }
 
-    /// A call from its beginning to its end, which is counted whoever waits for it.
+    /// Makes a call and counts it, however many wait for it.
     async fn run_call(self, id: CustomerId, purpose: Purpose, call: CallSpan) -> TimedLookup {
         let (outcome, result) = self.ask(id, purpose, &call).await;
         if let Lookup::Overloaded(reason) | Lookup::Unavailable(reason) = &outcome.lookup {
@@ -177,7 +183,7 @@ impl CustomerDirectory {
         call: &CallSpan,
     ) -> (TimedLookup, &'static str) {
         if purpose == Purpose::Request {
-            // Another call may have ended after its caller had looked into the cache.
+            // Another call may have ended since the request looked into the cache.
             if let Some(entry) = self.cache.get(id).await {
                 return (now(Lookup::Known(entry.customer.clone())), "cached");
             }
@@ -186,12 +192,12 @@ impl CustomerDirectory {
             }
         }
         let mark = self.responses.mark();
-        let turn = timeout(self.client.limit(), self.call_permits.acquire()).await;
-        // The semaphore is never closed, so that only the time can have run out.
-        let Ok(Ok(_turn)) = turn else {
+        let permit = timeout(self.client.limit(), self.call_permits.acquire()).await;
+        // The semaphore is never closed, so only the timeout can fail.
+        let Ok(Ok(_permit)) = permit else {
             return timed_out(self.blame_for_timeout(mark));
         };
-        // Asked for leave only now: the circuit may have opened meanwhile, and a probe must not wait.
+        // Only now: the circuit may have opened meanwhile, and a probe must not wait.
         let Some(permit) = self.breaker.try_acquire(Instant::now()) else {
             return (now(circuit_open()), "left_alone");
         };
@@ -211,7 +217,7 @@ impl CustomerDirectory {
                     }
                 }
             }
-            // The service answers others: a crowd is our doing, not its failure.
+            // The service answers other calls: the overload is ours, not its failure.
             Err(CallError::TimedOut) if self.responses.any_since(mark) => {
                 timed_out(self.blame_for_timeout(mark))
             }
@@ -222,7 +228,8 @@ impl CustomerDirectory {
         }
     }
 
-    /// What is told to a request or a call whose time has run out and that began at `mark`.
+    /// The result of a request or call that began at `mark` and timed out: the service counts as
+    /// overloaded if it has answered others since, else as unavailable.
     fn blame_for_timeout(&self, mark: Mark) -> Lookup {
         if self.responses.any_since(mark) {
             return Lookup::Overloaded("it answered others in this time".to_owned());
@@ -232,7 +239,7 @@ impl CustomerDirectory {
 }
 
 fn circuit_open() -> Lookup {
-    Lookup::Unavailable("it has not answered lately".to_owned())
+    Lookup::Unavailable("its circuit is open, as it has not answered lately".to_owned())
 }
 
 fn now(lookup: Lookup) -> TimedLookup {

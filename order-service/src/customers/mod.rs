@@ -1,4 +1,4 @@
-//! The customer service as seen from here: asked in bounded time, remembered for a while, left alone while it is down.
+//! Lookups at the customer service: bounded in time, cached, and behind a circuit breaker.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -31,7 +31,7 @@ pub use directory::{CustomerDirectory, RefreshQueue};
 pub use outcome::Lookup;
 pub(crate) use refresh::refresh;
 
-/// What the customer service tells of a customer.
+/// A customer as the customer service describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Customer {
     /// The name.

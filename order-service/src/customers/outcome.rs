@@ -1,36 +1,37 @@
-//! What comes of looking a customer up.
+//! The result of looking a customer up.
 
 use std::time::{Duration, Instant};
 
 use super::Customer;
 
-/// How long an unknown customer is remembered, and the answer to an earlier question is believed: one who was just created is found after
-/// this time at the latest.
+/// How long an unknown customer is cached, and how old a shared "unknown" may be: a customer that
+/// was just created is found after this time at the latest.
 pub(super) const UNKNOWN_TTL: Duration = Duration::from_secs(2);
 
-/// What is known about a customer now.
+/// The result of looking a customer up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
-    /// There is one.
+    /// There is such a customer.
     Known(Customer),
-    /// There is none.
+    /// There is no such customer.
     Unknown,
-    /// The customer service is well, and too many wait for it; the reason is for the log.
+    /// The customer service answers, but too many requests wait for it; the reason is for the log.
     Overloaded(String),
     /// The customer service does not answer; the reason is for the log.
     Unavailable(String),
 }
 
-/// What came of a call, for all who waited for it.
+/// The result of a call, for all requests that waited for it.
 #[derive(Debug, Clone)]
 pub(super) struct TimedLookup {
     pub(super) lookup: Lookup,
-    /// When the customer service was asked, or when that was given up.
+    /// When the customer service was asked, or the attempt was given up.
     pub(super) asked: Instant,
 }
 
 impl TimedLookup {
-    /// Whether it is too old for a caller who came at `arrived`: the customer may have been created between the question and the caller.
+    /// Returns whether it is too old for a request that arrived at `arrived`: the customer may have
+    /// been created between the call and the request.
     pub(super) fn is_outdated(&self, arrived: Instant) -> bool {
         self.lookup == Lookup::Unknown && arrived >= self.asked + UNKNOWN_TTL
     }

@@ -1,5 +1,6 @@
-//! Asks for known customers again before they are forgotten. Without that, customers who came at the same moment are forgotten at the
-//! same moment, and all requests of a busy service wait for the customer service at once.
+//! Refreshes cached customers before they expire. Otherwise customers that were cached together
+//! would expire together, and all requests of a busy service would wait for the customer service at
+//! once.
 
 use std::time::Duration;
 
@@ -9,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::directory::{CustomerDirectory, RefreshQueue};
 
-/// Calls at once: few of those that there may be, so that requests always find room for theirs.
+/// Concurrent refreshes: few of the calls that may be in flight, so that requests find permits.
 const CONCURRENT_CALLS: usize = 4;
 
-/// How long a call's turn lasts after one that failed.
+/// How long a failed refresh occupies its place among the concurrent ones.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// Asks for those who are due, behind the requests, until `shutdown`.
+/// Refreshes the customers in the queue until `shutdown`.
 pub(crate) async fn refresh(
     mut due: RefreshQueue,
     directory: CustomerDirectory,

@@ -1,31 +1,31 @@
-//! Whether the customer service is well, judged by its answers to anybody.
+//! Counts the customer service's responses, to tell an overload from an outage.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts the answers. Clones share the count.
+/// The number of calls that were answered. Clones share it.
 ///
-/// The service is *well* for a look-up that has no answer in time when another call was answered since the look-up began: then the
-/// crowd is to blame, and not the service.
+/// If a lookup times out although another call was answered since it began, the service is up and
+/// too many requests wait for it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ResponseCount(Arc<AtomicU64>);
 
-/// How many answers there were at some moment.
+/// The count at some moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark(u64);
 
 impl ResponseCount {
-    /// A call was answered.
+    /// Counts an answered call.
     pub(super) fn record(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// This moment.
+    /// The count now.
     pub(super) fn mark(&self) -> Mark {
         Mark(self.0.load(Ordering::Relaxed))
     }
 
-    /// Whether a call was answered since `mark`.
+    /// Returns whether a call was answered since `mark`.
     pub(super) fn any_since(&self, mark: Mark) -> bool {
         self.mark().0 != mark.0
     }

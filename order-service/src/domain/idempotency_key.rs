@@ -5,15 +5,15 @@ use poem::http::HeaderMap;
 /// The name of the header.
 const HEADER: &str = "Idempotency-Key";
 
-/// A client's name for one request, however often it is sent: 1 to 255 visible ASCII characters.
+/// A key by which a client marks repetitions of one request: 1 to 255 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    /// The key of a request, when it has one.
+    /// Reads the key of a request, if it has one.
     ///
     /// # Errors
-    /// With a sentence, when it is no key or when there are several.
+    /// A sentence, if the value is not a valid key or there are several.
     pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, String> {
         let mut values = headers.get_all(HEADER).iter();
         let Some(value) = values.next() else {

@@ -1,4 +1,4 @@
-//! What an order is made of. Values exist only in their valid form: whatever comes from outside is parsed at the edge.
+//! Orders and their parts. Every value is valid: input is parsed where it enters.
 
 mod idempotency_key;
 mod order;

@@ -1,4 +1,4 @@
-//! An order.
+//! Orders and their parts.
 
 use serde_json::Value;
 use service_kit::http::{FromJson, Json, json};
@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::{IdempotencyKey, Price, Status};
 
-/// An order's id: a UUIDv7, so that a later order has a greater one.
+/// An order's id: a UUIDv7, so later orders have greater ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrderId(pub Uuid);
 
-/// The customer's public id, given out by the customer service.
+/// A customer's public id, assigned by the customer service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CustomerId(pub Uuid);
 
@@ -21,7 +21,7 @@ impl FromJson for CustomerId {
     }
 }
 
-/// One line of at most 255 characters, with something visible in it.
+/// The name of a product: one line of at most 255 characters, not blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProductName(pub(crate) String);
 
@@ -31,7 +31,7 @@ impl FromJson for ProductName {
     }
 }
 
-/// 1 to 1,000,000 pieces.
+/// A quantity from 1 to 1,000,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quantity(pub(crate) i32);
 
@@ -41,7 +41,7 @@ impl FromJson for Quantity {
     }
 }
 
-/// One line of at most 1,000 characters, with something visible in it.
+/// A delivery address: one line of at most 1,000 characters, not blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryAddress(pub(crate) String);
 
@@ -51,50 +51,50 @@ impl FromJson for DeliveryAddress {
     }
 }
 
-/// What a customer orders.
+/// An order as a client requests it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewOrder {
-    /// Whose order it is.
+    /// The customer who orders.
     pub customer: CustomerId,
-    /// What was ordered.
+    /// The product.
     pub product_name: ProductName,
-    /// How many.
+    /// How many pieces.
     pub quantity: Quantity,
-    /// What one piece costs.
+    /// The price of one piece.
     pub price: Price,
-    /// Where it goes.
+    /// Where to deliver it.
     pub delivery_address: DeliveryAddress,
 }
 
-/// An order to be written, with all that is written with it.
+/// An order to be written, with everything that is written with it.
 #[derive(Debug)]
 pub(crate) struct PendingOrder {
     /// The order.
     pub(crate) new: NewOrder,
     /// The headers of its event.
     pub(crate) headers: Value,
-    /// The client's key for the request.
+    /// The idempotency key of the request.
     pub(crate) key: Option<IdempotencyKey>,
 }
 
-/// An order as it is stored.
+/// A stored order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     /// Its id.
     pub id: OrderId,
-    /// What the customer ordered; never changes.
+    /// What was ordered. Never changes.
     pub ordered: NewOrder,
-    /// How far it is.
+    /// The current status.
     pub status: Status,
-    /// When it was accepted.
+    /// When the order was created.
     pub created_at: OffsetDateTime,
-    /// When its status changed last.
+    /// When the status last changed.
     pub updated_at: OffsetDateTime,
 }
 
 impl Order {
-    /// The order as it was right after it had been accepted: of all that is stored, only the status and the time of its
-    /// change are ever written again.
+    /// Returns the order as it was created: only the status and the time of its change are ever
+    /// updated.
     #[must_use]
     pub fn as_created(self) -> Self {
         Self { status: Status::Created, updated_at: self.created_at, ..self }

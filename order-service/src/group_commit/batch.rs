@@ -1,4 +1,5 @@
-//! One batch: written by one statement, or given back to be written one by one.
+//! Writes batches, each by one statement; the orders of a rejected batch are given back, to be
+//! written one by one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +16,7 @@ use crate::idempotency::CreateOutcome;
 use crate::metrics;
 use crate::queries;
 
-/// Writes batch after batch until `shutdown`; what waits by then is written first.
+/// Writes batches until `shutdown`; orders that are queued by then are written first.
 pub(crate) async fn write_batches(
     mut reader: BatchReader,
     database: Database,
@@ -31,17 +32,21 @@ pub(crate) async fn write_batches(
     }
 }
 
-/// Writes a batch and tells each order of it what became of it.
+/// Writes a batch and responds to each of its orders.
 async fn write_batch(database: &Database, batch: Vec<QueuedOrder>) {
     let (leaders, followers) = split_duplicates(batch);
-    // Ids are made now, and not when the orders came: so they are in the order of commits as far as one process can tell.
+    // Ids are generated here, and not on arrival, so that their order is that of the commits.
     let rows: Vec<(OrderId, &PendingOrder)> =
         leaders.iter().map(|leader| (OrderId(Uuid::now_v7()), &leader.pending)).collect();
     let written = database
         .write(async |connection| match queries::create_orders(connection, &rows).await {
             Err(error) if is_row_error(&error) => {
                 let reason = reason(&error);
-                tracing::debug!(reason, orders = rows.len(), "orders are written one by one");
+                tracing::debug!(
+                    reason,
+                    orders = rows.len(),
+                    "batch rejected, inserting one by one"
+                );
                 Ok(None)
             }
             result => result.map(Some),
@@ -49,10 +54,10 @@ async fn write_batch(database: &Database, batch: Vec<QueuedOrder>) {
         .await;
     let ids: Vec<OrderId> = rows.iter().map(|&(id, _)| id).collect();
     match written {
-        Ok(Some(made)) => {
-            metrics::batch_committed(made.len());
-            metrics::created(made.len());
-            respond(ids.into_iter().zip(leaders), followers, &made);
+        Ok(Some(created)) => {
+            metrics::batch_committed(created.len());
+            metrics::created(created.len());
+            respond(ids.into_iter().zip(leaders), followers, &created);
         }
         Ok(None) => for_each(leaders, followers, |pending, responder| {
             responder.respond(Ok(BatchOutcome::RetryAlone(pending)));
@@ -65,7 +70,8 @@ async fn write_batch(database: &Database, batch: Vec<QueuedOrder>) {
     }
 }
 
-/// Those that are written, and those whose key is that of another one in the batch: these wait for what becomes of it.
+/// Splits off the orders whose idempotency key is that of an earlier order in the batch. They are
+/// not written: their outcome depends on that order's.
 fn split_duplicates(batch: Vec<QueuedOrder>) -> (Vec<QueuedOrder>, Vec<QueuedOrder>) {
     let mut keys: HashSet<IdempotencyKey> = HashSet::new();
     batch
@@ -73,24 +79,25 @@ fn split_duplicates(batch: Vec<QueuedOrder>) -> (Vec<QueuedOrder>, Vec<QueuedOrd
         .partition(|queued| queued.pending.key.as_ref().is_none_or(|key| keys.insert(key.clone())))
 }
 
-/// Whether the server refused what it was given, and so has written nothing; not when it is the server that is unwell, which
-/// would refuse each single order as well.
+/// Returns whether the error may be due to one of the rows. Errors of the server itself are not: it
+/// would refuse every single order as well.
 fn is_row_error(error: &Error) -> bool {
     // https://www.postgresql.org/docs/current/errcodes-appendix.html
     let class = error.code().and_then(|code| code.code().get(..2));
     class.is_some_and(|class| !matches!(class, "08" | "25" | "53" | "57" | "58"))
 }
 
-/// Tells what was made; whoever has a key that made an order before must look it up.
+/// Responds to each order of a committed batch. Orders whose key created an order before were left
+/// out, and are given back.
 fn respond(
     leaders: impl Iterator<Item = (OrderId, QueuedOrder)>,
     followers: Vec<QueuedOrder>,
-    made: &HashMap<Uuid, OffsetDateTime>,
+    created: &HashMap<Uuid, OffsetDateTime>,
 ) {
     let mut by_key: HashMap<IdempotencyKey, Order> = HashMap::new();
     for (id, leader) in leaders {
         let (pending, responder) = leader.into_parts();
-        let Some(&at) = made.get(&id.0) else {
+        let Some(&created_at) = created.get(&id.0) else {
             responder.respond(Ok(BatchOutcome::RetryAlone(pending)));
             continue;
         };
@@ -98,8 +105,8 @@ fn respond(
             id,
             ordered: pending.new,
             status: Status::Created,
-            created_at: at,
-            updated_at: at,
+            created_at,
+            updated_at: created_at,
         };
         if let Some(key) = pending.key.filter(|_| !followers.is_empty()) {
             by_key.insert(key, order.clone());

@@ -1,11 +1,12 @@
-//! Group commit: orders that wait at the same moment are written by one statement. There is no timer: while one commit is under
-//! way, the next orders gather; an order that is alone goes at once.
+//! Group commit: orders that wait at the same moment are written by one statement. There is no
+//! timer: orders gather while the previous batch is being committed, and a single order is written
+//! at once.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `queue` | where orders wait: bounded in number and in time |
-//! | `reader` | the queue's other end: the next batch, bounded in rows and bytes |
-//! | `batch` | writes batch after batch and answers each order |
+//! | `queue` | the queue of orders to write, bounded in number and in waiting time |
+//! | `reader` | takes batches out of the queue, bounded in rows and bytes |
+//! | `batch` | writes the batches and responds to each order |
 
 mod batch;
 mod queue;
@@ -17,8 +18,8 @@ pub(crate) use batch::write_batches;
 pub(crate) use queue::{BatchOutcome, OrderQueue, WriteError};
 pub(crate) use reader::BatchReader;
 
-/// Both ends of a queue of at most `size` orders, each of which waits for at most `max_wait`; `single_writes` is how many may be
-/// written by themselves at a time.
+/// Creates a queue of at most `size` orders, each of which waits for at most `max_wait`; at most
+/// `single_writes` orders are written on their own at a time.
 pub(crate) fn queue(
     size: usize,
     max_wait: Duration,

@@ -1,4 +1,4 @@
-//! Where orders wait to be written.
+//! The queue of orders to write.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,31 +14,32 @@ use crate::domain::PendingOrder;
 use crate::idempotency::CreateOutcome;
 use crate::metrics;
 
-/// The shortest time that an order waits before it is put off: some commits, since whoever joins others has to wait for one.
+/// The shortest `max_wait`: an order waits for the commit of the batch before its own, so this is a
+/// few commits.
 const MIN_WAIT: Duration = Duration::from_millis(100);
 
-/// What became of an order that was to be written with others.
+/// What became of a queued order.
 #[derive(Debug)]
 pub(crate) enum BatchOutcome {
-    /// It ended like this.
+    /// It is decided.
     Done(CreateOutcome),
-    /// Nothing was written, and it has to be written by itself.
+    /// It was not written with its batch, and has to be written on its own.
     RetryAlone(PendingOrder),
 }
 
-/// Why an order was not written, or not for all that is known.
+/// Why an order was not written, or may not have been.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum WriteError {
-    /// Enough others wait.
-    #[error("as many orders as may wait do so already")]
+    /// The queue is full.
+    #[error("the queue of orders is full")]
     QueueFull,
-    /// Its turn did not come in time.
-    #[error("an order waited too long for its turn")]
+    /// The order waited too long.
+    #[error("an order waited too long in the queue")]
     TimedOut,
-    /// Nobody writes any more.
+    /// The writer has stopped.
     #[error("the process is stopping")]
     Stopped,
-    /// See there.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
@@ -57,41 +58,42 @@ impl From<WriteError> for Problem {
     }
 }
 
-/// One order in the queue.
+/// An order in the queue.
 #[derive(Debug)]
 pub(super) struct QueuedOrder {
     pub(super) pending: PendingOrder,
     responder: oneshot::Sender<Result<BatchOutcome, WriteError>>,
-    /// Who sets it decides: the reader, that the order is written, or the client's side, that it has waited too long.
+    /// Set once: by the reader, which then has the order written, or by the request, which then
+    /// gives up.
     claimed: Arc<AtomicBool>,
 }
 
 impl QueuedOrder {
-    /// Whether it is to be written: not when nobody waits for it any more.
+    /// Claims the order for writing. Returns false if its request has given up.
     pub(super) fn claim(&self) -> bool {
         !self.responder.is_closed() && !self.claimed.swap(true, Ordering::AcqRel)
     }
 
-    /// Splits it into the order and whoever waits for the answer.
+    /// Splits it into the order and the means to respond.
     pub(super) fn into_parts(self) -> (PendingOrder, Responder) {
         (self.pending, Responder(self.responder))
     }
 }
 
-/// Whoever waits for the answer.
+/// Sends the outcome to the request that waits for it.
 #[derive(Debug)]
 pub(super) struct Responder(oneshot::Sender<Result<BatchOutcome, WriteError>>);
 
 impl Responder {
-    /// Tells it. A client that has hung up misses it and nothing else.
+    /// Sends the outcome; it is dropped if the client has disconnected.
     pub(super) fn respond(self, result: Result<BatchOutcome, WriteError>) {
         if self.0.send(result).is_err() {
-            tracing::debug!("an order was dealt with after its client had hung up");
+            tracing::debug!("client disconnected before the response to its order");
         }
     }
 }
 
-/// The end of the queue where orders are put in. Clones share it.
+/// The sending end of the queue. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct OrderQueue {
     sender: mpsc::Sender<QueuedOrder>,
@@ -100,8 +102,7 @@ pub(crate) struct OrderQueue {
 }
 
 impl OrderQueue {
-    /// A queue of at most `size` orders, each of which waits for at most `max_wait`, and its other end; `single_writes` is how many
-    /// may be written by themselves at a time.
+    /// Creates the queue; see [`queue`](super::queue).
     pub(super) fn new(
         size: usize,
         max_wait: Duration,
@@ -115,8 +116,8 @@ impl OrderQueue {
         )
     }
 
-    /// Waits until the order is written together with those that wait at the same moment. Whoever stops waiting does no harm to
-    /// the others.
+    /// Queues the order and waits for its outcome. Dropping the future does not affect other
+    /// orders.
     pub(crate) async fn write(&self, pending: PendingOrder) -> Result<BatchOutcome, WriteError> {
         let (responder, mut response) = oneshot::channel();
         let claimed = Arc::new(AtomicBool::new(false));
@@ -126,19 +127,20 @@ impl OrderQueue {
             TrySendError::Closed(_) => WriteError::Stopped,
         })?;
         metrics::order_enqueued();
-        let responded = match timeout(self.max_wait, &mut response).await {
-            Ok(responded) => responded,
+        let outcome = match timeout(self.max_wait, &mut response).await {
+            Ok(outcome) => outcome,
             Err(_) if !claimed.swap(true, Ordering::AcqRel) => return Err(WriteError::TimedOut),
             Err(_) => response.await,
         };
-        responded.unwrap_or(Err(WriteError::Stopped))
+        outcome.unwrap_or(Err(WriteError::Stopped))
     }
 
-    /// A turn to write an order by itself. A batch that is redone must not crowd the pool, or some of it would be put off.
+    /// Waits for a permit to write an order on its own. The permits keep a rejected batch, whose
+    /// orders are all written again, from exhausting the pool.
     pub(crate) async fn acquire_single_write(&self) -> Result<SemaphorePermit<'_>, WriteError> {
         metrics::order_written_alone();
         match timeout(self.max_wait, self.single_writes.acquire()).await {
-            Ok(turn) => turn.map_err(|_| WriteError::Stopped),
+            Ok(permit) => permit.map_err(|_| WriteError::Stopped),
             Err(_) => Err(WriteError::TimedOut),
         }
     }

@@ -1,4 +1,4 @@
-//! What is written next.
+//! Takes batches out of the queue.
 
 use tokio::sync::mpsc;
 
@@ -6,20 +6,21 @@ use super::queue::QueuedOrder;
 use crate::domain::PendingOrder;
 use crate::metrics;
 
-/// Orders of one batch at the most: its commit is soon over, so that the next ones do not wait for long.
+/// The most orders in a batch. It bounds the time of a commit, for which the next batch waits.
 const MAX_ROWS: usize = 256;
 
-/// Bytes of one batch at the most, as [`estimated_bytes`] counts them. An order alone never has as many.
+/// The most bytes in a batch, as [`estimated_bytes`] counts them; more than a single order can
+/// have.
 const MAX_BYTES: usize = 512 * 1024;
 
-/// What a row of each table takes besides texts.
+/// Bytes of an order's rows besides their texts.
 const ROW_OVERHEAD_BYTES: usize = 200;
 
-/// The end of the queue where orders are taken out.
+/// The receiving end of the queue.
 #[derive(Debug)]
 pub(crate) struct BatchReader {
     receiver: mpsc::Receiver<QueuedOrder>,
-    /// The one that did not fit into the last batch.
+    /// The order that did not fit into the last batch.
     next: Option<QueuedOrder>,
 }
 
@@ -28,8 +29,9 @@ impl BatchReader {
         Self { receiver, next: None }
     }
 
-    /// All that wait now, within the bounds of a batch, the first ones first; waits until there is one. Nothing when there will
-    /// never be any more. Dropping the future loses no order.
+    /// Waits for an order and returns all that are queued, oldest first, within the limits of a
+    /// batch. Returns `None` once the queue is closed and empty. Dropping the future loses no
+    /// order.
     pub(super) async fn next_batch(&mut self) -> Option<Vec<QueuedOrder>> {
         let mut next = match self.next.take() {
             Some(first) => Some(first),
@@ -69,7 +71,7 @@ impl BatchReader {
     }
 }
 
-/// About how many bytes an order takes in a statement.
+/// Estimates the bytes that an order takes in a statement.
 fn estimated_bytes(pending: &PendingOrder) -> usize {
     let headers = pending.headers.as_object().into_iter().flatten();
     let headers: usize =
@@ -103,7 +105,7 @@ mod tests {
         PendingOrder { new, headers: json!({}), key: None }
     }
 
-    /// The quantities of each batch that orders with such addresses are written in.
+    /// The quantities of the orders in each batch, for orders whose addresses have these lengths.
     async fn batches(addresses: &[usize]) -> Vec<Vec<i32>> {
         let (queue, mut reader) = queue(addresses.len(), Duration::from_secs(60), 1);
         let orders = (1..).zip(addresses).map(|(number, &address)| {
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_waits_for_any_more_is_not_taken() {
+    async fn an_order_whose_request_is_gone_is_skipped() {
         let (queue, mut reader) = queue(3, Duration::from_secs(60), 1);
         let mut orders: Vec<_> =
             (1..=3).map(|number| Box::pin(queue.write(pending(number, 10)))).collect();

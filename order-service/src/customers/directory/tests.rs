@@ -14,7 +14,8 @@ const LONG: Duration = Duration::from_secs(600);
 /// What a silent service's calls are given.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// Look-ups at a service that does with its connections whatever `listener`'s owner does, `limit` for each call.
+/// Look-ups at a service that does with its connections whatever `listener`'s owner does, `limit`
+/// for each call.
 async fn listening(limit: Duration, time_to_live: Duration) -> (CustomerDirectory, TcpListener) {
     service_kit::telemetry::install_tls();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
