@@ -18,6 +18,7 @@ async fn the_documents_are_served() -> anyhow::Result<()> {
     assert!(page.headers()["content-type"].to_str()?.starts_with("text/html"));
     let page = page.text().await?;
     assert!(page.contains("SwaggerUIBundle") && page.contains("/api/orders/{id}"));
+    assert!(page.contains(&openapi_document(Format::Json)));
     // The browser must not need anything from elsewhere.
     assert!(!page.contains("<script src") && !page.contains("<link"));
 
@@ -55,7 +56,12 @@ fn every_call_and_every_answer_is_documented() -> anyhow::Result<()> {
             let codes = codes.into_iter().collect::<Vec<_>>().join(" ");
             let id = call["operationId"].as_str().expect("an id");
             calls.push(format!("{method} {path} {id}: {codes}"));
-            assert!(call["summary"].is_string() || call["description"].is_string(), "{id}");
+            assert!(call["summary"].is_string(), "{id}");
+            assert_eq!(call["tags"].as_array().map(Vec::len), Some(1), "{id}");
+            for (status, answer) in call["responses"].as_object().expect("answers") {
+                let problem = &answer["content"]["application/problem+json"];
+                assert!(problem.is_null() || problem["example"].is_object(), "{id} {status}");
+            }
         }
     }
     calls.sort();
@@ -80,5 +86,10 @@ fn every_call_and_every_answer_is_documented() -> anyhow::Result<()> {
     for schema in ["Order", "CreateOrder", "ChangeOrder"] {
         assert!(document["components"]["schemas"][schema]["example"].is_object(), "{schema}");
     }
+    for schema in ["CreateOrder", "NewOrder", "ChangeOrder", "NewOrderStatus"] {
+        let additional = &document["components"]["schemas"][schema]["additionalProperties"];
+        assert_eq!(additional, &json!(false), "{schema}");
+    }
+    assert_eq!(document["servers"][0]["url"], "/");
     Ok(())
 }

@@ -1,11 +1,19 @@
-//! Which statuses the operations refuse with.
+//! The statuses with which each operation refuses, for the OpenAPI document.
 
-use service_kit::http::Statuses;
 use service_kit::http::meaning::{
     FAILED, NO_JSON, NO_PARAMETERS, NO_QUERY, NOT_JSON_TYPE, TOO_LARGE, TOO_SLOW, UNAVAILABLE,
 };
+use service_kit::http::{Problem, Statuses};
 
-const NOT_FOUND: (u16, &str) = (404, "There is no such order, or the id is no UUID");
+use super::handlers::{not_allowed, not_found, order_missing};
+use crate::domain::Status;
+
+const NOT_FOUND: (u16, &str) = (404, "No such order, or the id is not a UUID");
+
+/// An invalid request with these errors.
+fn invalid(errors: &[&str]) -> Problem {
+    Problem::invalid(errors.iter().map(|&error| error.to_owned()).collect())
+}
 
 pub(super) struct Create;
 
@@ -13,22 +21,35 @@ impl Statuses for Create {
     const ALL: &'static [(u16, &'static str)] = &[
         NO_JSON,
         TOO_SLOW,
-        (409, "The order that the Idempotency-Key made is not there any more"),
+        (409, "The order created with this `Idempotency-Key` no longer exists"),
         TOO_LARGE,
         NOT_JSON_TYPE,
         (
             422,
-            "The order breaks rules, all of which are listed; there are query parameters; its customer is unknown; the \
-             Idempotency-Key is none, or was used before with another body",
+            "The order or the `Idempotency-Key` is invalid, the customer is unknown, there are query \
+             parameters, or the key was used before with a different body",
         ),
         FAILED,
         (
             503,
-            "The database does not answer, too many requests wait for it or for the customer service, or the customer must be \
-             checked and the customer service does not answer. The order may have been accepted or not: repeat the request \
-             with the same Idempotency-Key",
+            "The database does not answer, too many requests are waiting, or the customer can't be \
+             checked. The order may have been created: repeat the request with the same \
+             `Idempotency-Key`",
         ),
     ];
+
+    fn example(status: u16) -> Option<Problem> {
+        match status {
+            409 => Some(order_missing()),
+            422 => Some(invalid(&[
+                "order.product_name must not be blank",
+                "order.quantity must be an integer from 1 to 1000000",
+                "order.colour is unknown",
+            ])),
+            503 => Some(Problem::unavailable("Too many orders at once; try again soon.", "")),
+            _ => None,
+        }
+    }
 }
 
 pub(super) struct List;
@@ -36,10 +57,19 @@ pub(super) struct List;
 impl Statuses for List {
     const ALL: &'static [(u16, &'static str)] = &[
         NO_QUERY,
-        (422, "Query parameters are wrong, repeated or unknown, all of which are listed"),
+        (422, "Query parameters are invalid, repeated or unknown"),
         FAILED,
         UNAVAILABLE,
     ];
+
+    fn example(status: u16) -> Option<Problem> {
+        (status == 422).then(|| {
+            invalid(&[
+                "limit must be an integer from 1 to 500",
+                "the query parameter page is unknown",
+            ])
+        })
+    }
 }
 
 pub(super) struct Get;
@@ -47,6 +77,10 @@ pub(super) struct Get;
 impl Statuses for Get {
     const ALL: &'static [(u16, &'static str)] =
         &[NO_QUERY, NOT_FOUND, NO_PARAMETERS, FAILED, UNAVAILABLE];
+
+    fn example(status: u16) -> Option<Problem> {
+        (status == 404).then(not_found)
+    }
 }
 
 pub(super) struct ChangeStatus;
@@ -56,11 +90,22 @@ impl Statuses for ChangeStatus {
         NO_JSON,
         NOT_FOUND,
         TOO_SLOW,
-        (409, "The order can't become this from the status that it is in"),
+        (409, "The order's current status does not allow this change"),
         TOO_LARGE,
         NOT_JSON_TYPE,
-        (422, "The body breaks rules, or there are query parameters, all of which are listed"),
+        (422, "The body is invalid, or there are query parameters"),
         FAILED,
         UNAVAILABLE,
     ];
+
+    fn example(status: u16) -> Option<Problem> {
+        match status {
+            404 => Some(not_found()),
+            409 => Some(not_allowed(Status::Shipped, Status::Cancelled)),
+            422 => Some(invalid(&[
+                "order.status must be one of created, processing, shipped, delivered, cancelled",
+            ])),
+            _ => None,
+        }
+    }
 }

@@ -45,7 +45,7 @@ pub(super) async fn create(
             trace.committed(order.id);
         }
         Ok(_) => trace.failed("the Idempotency-Key was used before"),
-        Err(_) => trace.failed("the order was not written, or not for all that is known"),
+        Err(_) => trace.failed("the order was not written, or may not have been"),
     }
     respond(outcome?)
 }
@@ -60,11 +60,15 @@ fn respond(outcome: CreateOutcome) -> Result<CreateResponse, Problem> {
         CreateOutcome::KeyReused => Err(Problem::invalid(vec![
             "Idempotency-Key was used before with another body".to_owned(),
         ])),
-        CreateOutcome::OrderMissing => Err(Problem::new(
-            StatusCode::CONFLICT,
-            "The order that this Idempotency-Key made is not there any more.",
-        )),
+        CreateOutcome::OrderMissing => Err(order_missing()),
     }
+}
+
+pub(super) fn order_missing() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "The order created with this Idempotency-Key no longer exists.",
+    )
 }
 
 fn created(order: Order, replayed: Option<bool>) -> CreateResponse {
@@ -106,9 +110,9 @@ pub(super) async fn get(api: &OrdersApi, id: &str) -> Result<GetResponse, Proble
     Ok(GetResponse::Order(JsonAnswer(body)))
 }
 
-/// For an id that is no UUID too: there is no such order.
-fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "There is no such order.")
+/// Also for an id that is not a UUID.
+pub(super) fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "No such order.")
 }
 
 /// `PATCH /api/orders/{id}`
@@ -123,23 +127,23 @@ pub(super) async fn change_status(
     let change = orders::change_status(&api.database, id, status, trace.headers(headers)).await;
     match &change {
         Ok(StatusChange::Done(order)) => trace.committed(order.id),
-        Ok(_) => trace.failed("the order can't go there"),
-        Err(_) => trace.failed("the change was not written, or not for all that is known"),
+        Ok(_) => trace.failed("the status change is not allowed"),
+        Err(_) => trace.failed("the change was not written, or may not have been"),
     }
     match change? {
         StatusChange::Done(order) => {
             Ok(ChangeStatusResponse::Order(JsonAnswer(OrderBody::from(order))))
         }
         StatusChange::NotFound => Err(not_found()),
-        StatusChange::NotAllowedFrom(from) => Err(conflict(from, status)),
+        StatusChange::NotAllowedFrom(from) => Err(not_allowed(from, status)),
     }
 }
 
-fn conflict(from: Status, to: Status) -> Problem {
+pub(super) fn not_allowed(from: Status, to: Status) -> Problem {
     let next: Vec<&str> = from.next().iter().map(|next| next.as_str()).collect();
-    let allowed = if next.is_empty() { "nothing".to_owned() } else { next.join(" or ") };
+    let allowed = if next.is_empty() { "nothing else".to_owned() } else { next.join(" or ") };
     Problem::new(
         StatusCode::CONFLICT,
-        format!("The order is {from} and can't become {to}; from here it can become {allowed}."),
+        format!("The order is {from} and can't become {to}; it can become {allowed}."),
     )
 }

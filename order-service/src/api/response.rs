@@ -16,43 +16,43 @@ use crate::domain::{CustomerId, Order, Status};
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Order", example)]
 pub(super) struct OrderBody {
-    /// Its id, a UUIDv7: a later order has a greater one
+    /// The order's id, a UUIDv7: later orders have greater ids
     pub(super) id: Uuid,
-    /// Whose order it is
+    /// The customer's id
     pub(super) customer_public_id: Uuid,
-    /// What was ordered
+    /// The name of the product
     pub(super) product_name: String,
-    /// How many
+    /// The number of pieces
     #[oai(validator(minimum(value = "1"), maximum(value = "1000000")))]
     pub(super) quantity: i32,
-    /// What one piece costs, with two decimals
+    /// The price of one piece, with two decimals
     #[oai(validator(pattern = r"^\d{1,8}\.\d{2}$"))]
     pub(super) price: String,
-    /// Where it goes
+    /// The delivery address
     pub(super) delivery_address: String,
-    /// How far it is
+    /// The current status
     pub(super) status: Status,
-    /// When it was accepted, in UTC
+    /// When the order was created, in UTC
     #[serde(with = "rfc3339")]
     pub(super) created_at: OffsetDateTime,
-    /// When its status changed last, in UTC
+    /// When the status last changed, in UTC
     #[serde(with = "rfc3339")]
     pub(super) updated_at: OffsetDateTime,
-    /// The customer, when a single order is asked for and the customer service told of it in time
+    /// The customer; only in the response of `getOrder`, and only if the customer service answered
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) customer: Option<CustomerBody>,
 }
 
-/// A customer as the customer service tells of it
+/// The customer of an order
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "OrderCustomer")]
 pub(super) struct CustomerBody {
-    /// The customer's public id
+    /// The customer's id
     id: Uuid,
-    /// The name
+    /// The customer's name
     name: String,
-    /// The address
+    /// The customer's address
     address: String,
 }
 
@@ -104,14 +104,14 @@ impl Example for OrderBody {
 
 #[derive(ApiResponse)]
 pub(super) enum CreateResponse {
-    /// The order was accepted, or had been: the first answer to this Idempotency-Key again
+    /// The order was created, or had been created before with this `Idempotency-Key`
     #[oai(status = 201)]
     Order(
         JsonAnswer<OrderBody>,
-        /// Where the order is
+        /// The URL of the order
         #[oai(header = "Location")]
         String,
-        /// true: the Idempotency-Key had made the order before
+        /// `true` if the order had been created before with this `Idempotency-Key`
         #[oai(header = "Idempotency-Replayed")]
         Option<bool>,
     ),
@@ -123,7 +123,7 @@ pub(super) enum ListResponse {
     #[oai(status = 200)]
     Page(
         JsonAnswer<Vec<OrderBody>>,
-        /// Where the next page is, when there is one: `<…>; rel="next"` (RFC 8288)
+        /// The URL of the next page, if there is one: `<…>; rel="next"` (RFC 8288)
         #[oai(header = "Link")]
         Option<String>,
     ),
@@ -131,14 +131,14 @@ pub(super) enum ListResponse {
 
 #[derive(ApiResponse)]
 pub(super) enum GetResponse {
-    /// The order; with its customer unless the customer is unknown or the customer service does not answer in time
+    /// The order
     #[oai(status = 200)]
     Order(JsonAnswer<OrderBody>),
 }
 
 #[derive(ApiResponse)]
 pub(super) enum ChangeStatusResponse {
-    /// The order as it is now
+    /// The updated order
     #[oai(status = 200)]
     Order(JsonAnswer<OrderBody>),
 }

@@ -17,7 +17,7 @@ use crate::customers::{CustomerCheck, CustomerDirectory};
 use crate::domain::{NewOrder, Status};
 use crate::group_commit::OrderQueue;
 
-/// What the operations work with.
+/// The API, with what its operations need.
 #[derive(Debug, Clone)]
 pub(crate) struct OrdersApi {
     pub(crate) database: Database,
@@ -29,24 +29,28 @@ pub(crate) struct OrdersApi {
 
 #[derive(Tags)]
 enum Tag {
-    /// Accept orders, look at them, move them on
+    /// Create orders, read them, and update their status
+    #[oai(rename = "orders")]
     Orders,
 }
 
 #[OpenApi(tag = "Tag::Orders")]
 impl OrdersApi {
-    /// Accept an order
+    /// Create an order
     ///
-    /// The order and its event `order.created` are written in one transaction. Send an `Idempotency-Key` to be able to
-    /// repeat the request safely, above all after a 503 or a lost connection, which do not tell whether the order was
-    /// accepted: for 24 hours the same key with the same body gives the first answer again and makes no second
-    /// order, also when both arrive at once; with another body it gives 422. Only accepted orders are remembered.
+    /// Creates an order with status `created`, and its event `order.created`.
+    ///
+    /// Send an `Idempotency-Key` to repeat the request safely, for example after a 503 or a lost
+    /// connection, when the order may have been created. For 24 hours, the same key with the same
+    /// body gets the first response again and creates no second order, even if both requests are
+    /// concurrent; with a different body it gets 422. Only created orders are remembered.
     #[oai(path = "/api/orders", method = "post", operation_id = "createOrder")]
     #[expect(unused_variables, reason = "it stands for the header in the document")]
     async fn create(
         &self,
         request: &Request,
-        /// Your name for this request, to be sent again with each repetition of it: 1 to 255 visible ASCII characters
+        /// A unique key for this request, to be sent again when it is repeated: 1 to 255 visible
+        /// ASCII characters
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<Unparsed<IdempotencyKeyText>>>,
         body: JsonBody<NewOrder>,
@@ -54,28 +58,31 @@ impl OrdersApi {
         Ok(handlers::create(self, request.headers(), body.0).await?)
     }
 
-    /// List orders, newest first
+    /// List orders
     ///
-    /// Follow the `Link` header with `rel="next"` until there is none.
+    /// Returns a page of orders, newest first. The `Link` header with `rel="next"` refers to the next
+    /// page; the last page has none.
     #[oai(path = "/api/orders", method = "get", operation_id = "listOrders")]
     #[expect(unused_variables, reason = "they stand for the parameters in the document")]
     async fn list(
         &self,
         request: &Request,
         parameters: Parameters,
-        /// How many orders at the most
+        /// The maximum number of orders to return
         limit: Query<Option<Unparsed<Limit>>>,
-        /// Which page: taken from the Link of the page before
+        /// The position in the list, from the `Link` header of the previous page
         cursor: Query<Option<Unparsed<Cursor>>>,
-        /// Only orders of this customer
+        /// Return only orders of this customer
         customer_public_id: Query<Option<Unparsed<Uuid>>>,
-        /// Only orders in this status
+        /// Return only orders with this status
         status: Query<Option<Unparsed<Status>>>,
     ) -> Result<ListResponse, Refused<error_responses::List>> {
         Ok(handlers::list(self, request, parameters).await?)
     }
 
-    /// Look at an order
+    /// Get an order
+    ///
+    /// Includes the customer, unless it is unknown or the customer service does not answer in time.
     #[oai(path = "/api/orders/:id", method = "get", operation_id = "getOrder")]
     async fn get(
         &self,
@@ -86,10 +93,11 @@ impl OrdersApi {
         Ok(handlers::get(self, &id.text).await?)
     }
 
-    /// Move an order on
+    /// Update an order's status
     ///
-    /// created → processing → shipped → delivered; created or processing → cancelled. The change and its event
-    /// `order.<status>` are written in one transaction.
+    /// Allowed are `created` → `processing` → `shipped` → `delivered`, and `cancelled` from `created`
+    /// or `processing`. Creates an event `order.<status>`. An order that has the status already is
+    /// returned as it is, without a new event.
     #[oai(path = "/api/orders/:id", method = "patch", operation_id = "changeOrderStatus")]
     async fn change_status(
         &self,
