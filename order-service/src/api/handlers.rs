@@ -5,18 +5,30 @@ use poem::http::{HeaderMap, StatusCode};
 use service_kit::http::json::parse_uuid;
 use service_kit::http::page::Page;
 use service_kit::http::{JsonAnswer, Parameters, Problem};
+use service_kit::postgres::Database;
 
 use super::response::{
     ChangeStatusResponse, CreateResponse, CustomerBody, GetResponse, ListResponse, OrderBody,
 };
-use super::routes::OrdersApi;
-use crate::customers::{Checked, Lookup};
+use crate::batched_reads::OrderReader;
+use crate::customers::{Checked, CustomerCheck, CustomerDirectory, Lookup};
 use crate::domain::{CustomerId, IdempotencyKey, NewOrder, Order, OrderId, PendingOrder, Status};
 use crate::event_trace::EventTrace;
+use crate::group_commit::OrderQueue;
 use crate::idempotency::CreateOutcome;
 use crate::metrics;
 use crate::orders::{self, StatusChange};
 use crate::queries::Filter;
+
+/// The API, with what its operations need.
+#[derive(Debug, Clone)]
+pub(crate) struct OrdersApi {
+    pub(crate) database: Database,
+    pub(crate) queue: OrderQueue,
+    pub(crate) reader: OrderReader,
+    pub(crate) customer_check: CustomerCheck,
+    pub(crate) directory: CustomerDirectory,
+}
 
 /// `POST /api/orders`
 pub(super) async fn create(

@@ -15,6 +15,6 @@ mod request;
 mod response;
 mod routes;
 
+pub(crate) use handlers::OrdersApi;
 pub use openapi::openapi_document;
 pub(crate) use openapi::openapi_service;
-pub(crate) use routes::OrdersApi;

@@ -4,7 +4,7 @@ use poem_openapi::{OpenApi, OpenApiService, ServerObject};
 use service_kit::http::documents::{self, Described, Format};
 use service_kit::http::{self, Up};
 
-use super::routes::OrdersApi;
+use super::handlers::OrdersApi;
 
 const DESCRIPTION: &str = "Create orders, read them, and update their status.
 

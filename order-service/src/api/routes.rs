@@ -6,26 +6,13 @@ use poem_openapi::{OpenApi, Tags};
 use service_kit::http::page::{Cursor, Limit};
 use service_kit::http::parameters::Unparsed;
 use service_kit::http::{JsonBody, NoParameters, Parameters, Refused};
-use service_kit::postgres::Database;
 use uuid::Uuid;
 
+use super::error_responses;
+use super::handlers::{self, OrdersApi};
 use super::request::{ChangeStatus, IdempotencyKeyText};
 use super::response::{ChangeStatusResponse, CreateResponse, GetResponse, ListResponse};
-use super::{error_responses, handlers};
-use crate::batched_reads::OrderReader;
-use crate::customers::{CustomerCheck, CustomerDirectory};
 use crate::domain::{NewOrder, Status};
-use crate::group_commit::OrderQueue;
-
-/// The API, with what its operations need.
-#[derive(Debug, Clone)]
-pub(crate) struct OrdersApi {
-    pub(crate) database: Database,
-    pub(crate) queue: OrderQueue,
-    pub(crate) reader: OrderReader,
-    pub(crate) customer_check: CustomerCheck,
-    pub(crate) directory: CustomerDirectory,
-}
 
 #[derive(Tags)]
 enum Tag {
