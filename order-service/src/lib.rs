@@ -6,22 +6,22 @@
 //! | [`config`] | the settings |
 //! | [`app`] | builds, starts and stops the process |
 //! | [`api`] | the HTTP API and its OpenAPI document |
-//! | [`domain`] | orders and their parts |
+//! | `domain` | orders and their parts |
 //! | `orders`, `queries` | the operations on orders; their SQL statements |
 //! | `group_commit` | orders that are queued at the same moment are written by one statement |
 //! | `batched_reads` | orders that are requested at the same moment are read by one statement |
 //! | [`idempotency`] | repeated requests with one `Idempotency-Key`; pruning of old keys |
 //! | `event_trace` | the trace that an event carries, and the span of its creation |
 //! | `metrics` | the metrics |
-//! | [`customers`] | lookups at the customer service: client, cache, circuit breaker, check |
+//! | `customers` | lookups at the customer service: client, cache, circuit breaker, check |
 //! | [`schema`] | the migrations and the role of the database |
 
 pub mod api;
 pub mod app;
 mod batched_reads;
 pub mod config;
-pub mod customers;
-pub mod domain;
+mod customers;
+mod domain;
 mod event_trace;
 mod group_commit;
 pub mod idempotency;

@@ -15,7 +15,7 @@ use crate::domain::{IdempotencyKey, NewOrder, Status};
 /// A request to create an order
 #[derive(Debug, Object)]
 #[oai(rename = "CreateOrder", example)]
-pub struct CreateOrderBody {
+pub(crate) struct CreateOrderBody {
     order: NewOrderBody,
 }
 

@@ -20,7 +20,7 @@ pub enum CheckMode {
 
 /// Checks the customers of new orders.
 #[derive(Debug, Clone)]
-pub struct CustomerCheck {
+pub(crate) struct CustomerCheck {
     mode: CheckMode,
     directory: CustomerDirectory,
 }
@@ -28,7 +28,7 @@ pub struct CustomerCheck {
 impl CustomerCheck {
     /// A check in this mode.
     #[must_use]
-    pub const fn new(mode: CheckMode, directory: CustomerDirectory) -> Self {
+    pub(crate) const fn new(mode: CheckMode, directory: CustomerDirectory) -> Self {
         Self { mode, directory }
     }
 
@@ -36,7 +36,7 @@ impl CustomerCheck {
     ///
     /// # Errors
     /// 422 if there is no such customer; 503 if the mode requires an answer and there is none.
-    pub async fn check(&self, customer: CustomerId) -> Result<Checked, Problem> {
+    pub(crate) async fn check(&self, customer: CustomerId) -> Result<Checked, Problem> {
         if self.mode == CheckMode::Off {
             return Ok(Checked::Verified);
         }
@@ -46,7 +46,7 @@ impl CustomerCheck {
 
 /// How a customer passed the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Checked {
+pub(crate) enum Checked {
     /// The customer is known, or customers are not checked.
     Verified,
     /// The customer could not be looked up.

@@ -37,7 +37,7 @@ const HEALTH_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A client with time limits and pooled connections.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     base: BaseUrl,
     limit: Duration,
@@ -57,7 +57,7 @@ impl Client {
     ///
     /// # Errors
     /// If TLS can't be set up.
-    pub fn new(base: BaseUrl, connect: Duration, whole: Duration) -> anyhow::Result<Self> {
+    pub(crate) fn new(base: BaseUrl, connect: Duration, whole: Duration) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .connect_timeout(connect)
             .timeout(whole)

@@ -37,7 +37,7 @@ const CALLER_MARGIN: Duration = Duration::from_millis(20);
 
 /// Looks customers up. Clones share the cache, the circuit breaker and the calls.
 #[derive(Debug, Clone)]
-pub struct CustomerDirectory {
+pub(crate) struct CustomerDirectory {
     client: Client,
     cache: Cache,
     breaker: CircuitBreaker,
@@ -50,7 +50,7 @@ pub struct CustomerDirectory {
 
 /// Cached customers that are due for a refresh.
 #[derive(Debug)]
-pub struct RefreshQueue(pub(super) Receiver<CustomerId>);
+pub(crate) struct RefreshQueue(pub(super) Receiver<CustomerId>);
 
 /// What a call is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl CustomerDirectory {
     /// A directory that asks `client` and caches its answers for `time_to_live`, and the queue of
     /// its refreshes.
     #[must_use]
-    pub fn new(client: Client, time_to_live: Duration) -> (Self, RefreshQueue) {
+    pub(crate) fn new(client: Client, time_to_live: Duration) -> (Self, RefreshQueue) {
         let (refreshes, due) = mpsc::channel(MAX_QUEUED_REFRESHES);
         let directory = Self {
             client,
@@ -81,7 +81,7 @@ impl CustomerDirectory {
     }
 
     /// Looks a customer up, within the client's time limit.
-    pub async fn find(&self, id: CustomerId) -> Lookup {
+    pub(crate) async fn find(&self, id: CustomerId) -> Lookup {
         let Some(entry) = self.cache.get(id).await else {
             return self.find_uncached(id).await;
         };

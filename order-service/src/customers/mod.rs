@@ -23,19 +23,18 @@ mod refresh;
 mod response_count;
 mod shared_calls;
 
-pub use base_url::BaseUrl;
-pub use check::{CheckMode, Checked, CustomerCheck};
-pub use client::Client;
-pub(crate) use client::health_check;
-pub use directory::{CustomerDirectory, RefreshQueue};
-pub use outcome::Lookup;
+pub(crate) use base_url::BaseUrl;
+pub(crate) use check::{CheckMode, Checked, CustomerCheck};
+pub(crate) use client::{Client, health_check};
+pub(crate) use directory::CustomerDirectory;
+pub(crate) use outcome::Lookup;
 pub(crate) use refresh::refresh;
 
 /// A customer as the customer service describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Customer {
+pub(crate) struct Customer {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// The address.
-    pub address: String,
+    pub(crate) address: String,
 }

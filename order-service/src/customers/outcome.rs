@@ -10,7 +10,7 @@ pub(super) const UNKNOWN_TTL: Duration = Duration::from_secs(2);
 
 /// The result of looking a customer up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lookup {
+pub(crate) enum Lookup {
     /// There is such a customer.
     Known(Customer),
     /// There is no such customer.

@@ -7,14 +7,14 @@ const HEADER: &str = "Idempotency-Key";
 
 /// A key by which a client marks repetitions of one request: 1 to 255 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct IdempotencyKey(String);
+pub(crate) struct IdempotencyKey(String);
 
 impl IdempotencyKey {
     /// Reads the key of a request, if it has one.
     ///
     /// # Errors
     /// A sentence, if the value is not a valid key or there are several.
-    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, String> {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, String> {
         let mut values = headers.get_all(HEADER).iter();
         let Some(value) = values.next() else {
             return Ok(None);
@@ -31,7 +31,7 @@ impl IdempotencyKey {
 
     /// The key's text.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

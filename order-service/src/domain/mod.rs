@@ -5,8 +5,10 @@ mod order;
 mod price;
 mod status;
 
-pub use idempotency_key::IdempotencyKey;
+pub(crate) use idempotency_key::IdempotencyKey;
 pub(crate) use order::PendingOrder;
-pub use order::{CustomerId, DeliveryAddress, NewOrder, Order, OrderId, ProductName, Quantity};
-pub use price::Price;
-pub use status::Status;
+pub(crate) use order::{
+    CustomerId, DeliveryAddress, NewOrder, Order, OrderId, ProductName, Quantity,
+};
+pub(crate) use price::Price;
+pub(crate) use status::Status;

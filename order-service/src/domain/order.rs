@@ -9,11 +9,11 @@ use super::{IdempotencyKey, Price, Status};
 
 /// An order's id: a UUIDv7, so later orders have greater ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OrderId(pub Uuid);
+pub(crate) struct OrderId(pub Uuid);
 
 /// A customer's public id, assigned by the customer service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CustomerId(pub Uuid);
+pub(crate) struct CustomerId(pub Uuid);
 
 impl FromJson for CustomerId {
     fn from_json(value: Json<'_>) -> Result<Self, Vec<String>> {
@@ -23,7 +23,7 @@ impl FromJson for CustomerId {
 
 /// The name of a product: one line of at most 255 characters, not blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProductName(pub(crate) String);
+pub(crate) struct ProductName(pub(crate) String);
 
 impl FromJson for ProductName {
     fn from_json(value: Json<'_>) -> Result<Self, Vec<String>> {
@@ -33,7 +33,7 @@ impl FromJson for ProductName {
 
 /// A quantity from 1 to 1,000,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quantity(pub(crate) i32);
+pub(crate) struct Quantity(pub(crate) i32);
 
 impl FromJson for Quantity {
     fn from_json(value: Json<'_>) -> Result<Self, Vec<String>> {
@@ -43,7 +43,7 @@ impl FromJson for Quantity {
 
 /// A delivery address: one line of at most 1,000 characters, not blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryAddress(pub(crate) String);
+pub(crate) struct DeliveryAddress(pub(crate) String);
 
 impl FromJson for DeliveryAddress {
     fn from_json(value: Json<'_>) -> Result<Self, Vec<String>> {
@@ -53,17 +53,17 @@ impl FromJson for DeliveryAddress {
 
 /// An order as a client requests it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewOrder {
+pub(crate) struct NewOrder {
     /// The customer who orders.
-    pub customer: CustomerId,
+    pub(crate) customer: CustomerId,
     /// The product.
-    pub product_name: ProductName,
+    pub(crate) product_name: ProductName,
     /// How many pieces.
-    pub quantity: Quantity,
+    pub(crate) quantity: Quantity,
     /// The price of one piece.
-    pub price: Price,
+    pub(crate) price: Price,
     /// Where to deliver it.
-    pub delivery_address: DeliveryAddress,
+    pub(crate) delivery_address: DeliveryAddress,
 }
 
 /// An order to be written, with everything that is written with it.
@@ -79,24 +79,24 @@ pub(crate) struct PendingOrder {
 
 /// A stored order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
+pub(crate) struct Order {
     /// Its id.
-    pub id: OrderId,
+    pub(crate) id: OrderId,
     /// What was ordered. Never changes.
-    pub ordered: NewOrder,
+    pub(crate) ordered: NewOrder,
     /// The current status.
-    pub status: Status,
+    pub(crate) status: Status,
     /// When the order was created.
-    pub created_at: OffsetDateTime,
+    pub(crate) created_at: OffsetDateTime,
     /// When the status last changed.
-    pub updated_at: OffsetDateTime,
+    pub(crate) updated_at: OffsetDateTime,
 }
 
 impl Order {
     /// Returns the order as it was created: only the status and the time of its change are ever
     /// updated.
     #[must_use]
-    pub fn as_created(self) -> Self {
+    pub(crate) fn as_created(self) -> Self {
         Self { status: Status::Created, updated_at: self.created_at, ..self }
     }
 }

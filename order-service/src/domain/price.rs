@@ -7,7 +7,7 @@ use service_kit::http::{FromJson, Json, json};
 
 /// A price from 0 to 99,999,999.99 with at most two decimals, exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Price(pub(crate) Decimal);
+pub(crate) struct Price(pub(crate) Decimal);
 
 /// 99,999,999.99
 const MAX: Decimal = Decimal::from_parts(1_410_065_407, 2, 0, false, 2);

@@ -11,7 +11,7 @@ use tokio_postgres::types::{FromSql, Type, accepts};
 /// Transitions: created → processing → shipped → delivered; created or processing → cancelled
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
 #[oai(rename = "OrderStatus", rename_all = "lowercase")]
-pub enum Status {
+pub(crate) enum Status {
     /// Accepted; nothing has been done yet.
     Created,
     /// Being prepared.
@@ -26,12 +26,12 @@ pub enum Status {
 
 impl Status {
     /// Every status.
-    pub const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Created, Self::Processing, Self::Shipped, Self::Delivered, Self::Cancelled];
 
     /// The status as it is written in JSON, in the database and in event types.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
             Self::Processing => "processing",
@@ -43,7 +43,7 @@ impl Status {
 
     /// The statuses that may follow this one.
     #[must_use]
-    pub const fn next(self) -> &'static [Self] {
+    pub(crate) const fn next(self) -> &'static [Self] {
         match self {
             Self::Created => &[Self::Processing, Self::Cancelled],
             Self::Processing => &[Self::Shipped, Self::Cancelled],
@@ -54,7 +54,7 @@ impl Status {
 
     /// The statuses that may precede this one.
     #[must_use]
-    pub fn before(self) -> Vec<&'static str> {
+    pub(crate) fn before(self) -> Vec<&'static str> {
         let leads_here = |from: &Self| from.next().contains(&self);
         Self::ALL.into_iter().filter(leads_here).map(Self::as_str).collect()
     }
