@@ -9,6 +9,7 @@ use service_kit::postgres::Database;
 
 use super::response::{
     ChangeStatusResponse, CreateResponse, CustomerBody, GetResponse, ListResponse, OrderBody,
+    OrderWithCustomer,
 };
 use crate::batched_reads::OrderReader;
 use crate::customers::{Checked, CustomerCheck, CustomerDirectory, Lookup};
@@ -119,7 +120,7 @@ pub(super) async fn get(api: &OrdersApi, id: &str) -> Result<GetResponse, Proble
     if let Lookup::Known(known) = api.directory.find(customer).await {
         body.customer = Some(CustomerBody::new(customer, known));
     }
-    Ok(GetResponse::Order(JsonAnswer(body)))
+    Ok(GetResponse::Order(JsonAnswer(OrderWithCustomer(body))))
 }
 
 /// Also for an id that is not a UUID.

@@ -1,6 +1,9 @@
 //! What clients receive: an order as JSON, and the successful responses.
 
-use poem_openapi::types::Example;
+use std::borrow::Cow;
+
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::{Example, ToJSON as _, Type};
 use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 use service_kit::http::JsonAnswer;
@@ -93,12 +96,55 @@ impl Example for OrderBody {
             status: Status::Created,
             created_at: datetime!(2026-02-01 22:25:31.123456 UTC),
             updated_at: datetime!(2026-02-01 22:25:31.123456 UTC),
-            customer: Some(CustomerBody {
-                id: customer.0,
-                name: "Juan Perez".to_owned(),
-                address: "Cra 7 #12-34, Bogotá".to_owned(),
-            }),
+            customer: None,
         }
+    }
+}
+
+/// An order with its customer. The schema is that of [`OrderBody`], the example shows the customer.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct OrderWithCustomer(pub(super) OrderBody);
+
+impl Example for OrderWithCustomer {
+    fn example() -> Self {
+        let order = OrderBody::example();
+        let customer = CustomerBody {
+            id: order.customer_public_id,
+            name: "Juan Perez".to_owned(),
+            address: "Cra 7 #12-34, Bogotá".to_owned(),
+        };
+        Self(OrderBody { customer: Some(customer), ..order })
+    }
+}
+
+impl Type for OrderWithCustomer {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        OrderBody::name()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            all_of: vec![OrderBody::schema_ref()],
+            example: Self::example().0.to_json(),
+            ..MetaSchema::ANY
+        }))
+    }
+
+    fn register(registry: &mut Registry) {
+        OrderBody::register(registry);
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
     }
 }
 
@@ -133,7 +179,7 @@ pub(super) enum ListResponse {
 pub(super) enum GetResponse {
     /// The order
     #[oai(status = 200)]
-    Order(JsonAnswer<OrderBody>),
+    Order(JsonAnswer<OrderWithCustomer>),
 }
 
 #[derive(ApiResponse)]
@@ -145,15 +191,11 @@ pub(super) enum ChangeStatusResponse {
 
 #[cfg(test)]
 mod tests {
-    use poem_openapi::types::ToJSON as _;
-
     use super::*;
 
     #[test]
-    fn an_order_is_written_as_the_document_says() {
-        let whole = OrderBody::example();
-        let alone = OrderBody { customer: None, ..OrderBody::example() };
-        for order in [whole, alone] {
+    fn serde_and_the_framework_write_the_same_json() {
+        for order in [OrderBody::example(), OrderWithCustomer::example().0] {
             let written = serde_json::to_string(&order).expect("JSON");
             assert_eq!(written, order.to_json_string());
         }
