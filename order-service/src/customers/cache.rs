@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use moka::future::Cache as Moka;
 
 use super::Customer;
-use super::outcome::UNKNOWN_TTL;
+use super::lookup::UNKNOWN_TTL;
 use crate::domain::CustomerId;
 
 /// Bytes that the known customers may take.

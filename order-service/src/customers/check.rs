@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use service_kit::http::Problem;
 
 use super::directory::CustomerDirectory;
-use super::outcome::Lookup;
+use super::lookup::Lookup;
 use crate::domain::CustomerId;
 
 /// How strictly customers are checked.

@@ -11,7 +11,7 @@ use super::breaker::CircuitBreaker;
 use super::cache::Cache;
 use super::call_span::CallSpan;
 use super::client::{CallError, Client};
-use super::outcome::{Lookup, TimedLookup};
+use super::lookup::{Lookup, TimedLookup};
 use super::response_count::{Mark, ResponseCount};
 use super::shared_calls::{Joined, SharedCall, SharedCalls};
 use crate::domain::CustomerId;

@@ -3,7 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`check`](CustomerCheck) | decides whether an order of a customer may be accepted |
-//! | [`directory`](CustomerDirectory), [`outcome`](Lookup) | looks a customer up: in the cache, else by a call; what that found |
+//! | [`directory`](CustomerDirectory), [`lookup`](Lookup) | looks a customer up: in the cache, else by a call; what that found |
 //! | `shared_calls` | one call per customer, in a task of its own |
 //! | `cache`, `refresh` | known and unknown customers; known ones are refreshed before they expire |
 //! | `breaker`, `response_count` | the circuit breaker; whether the service answered anybody meanwhile |
@@ -17,8 +17,8 @@ mod call_span;
 mod check;
 mod client;
 mod directory;
+mod lookup;
 mod not_found;
-mod outcome;
 mod refresh;
 mod response_count;
 mod shared_calls;
@@ -27,7 +27,7 @@ pub(crate) use base_url::BaseUrl;
 pub(crate) use check::{CheckMode, Checked, CustomerCheck};
 pub(crate) use client::{Client, health_check};
 pub(crate) use directory::CustomerDirectory;
-pub(crate) use outcome::Lookup;
+pub(crate) use lookup::Lookup;
 pub(crate) use refresh::refresh;
 
 /// A customer as the customer service describes it.

@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use super::outcome::TimedLookup;
+use super::lookup::TimedLookup;
 use crate::domain::CustomerId;
 
 /// A call that any number of requests may wait for; `None` if its task panicked or was
@@ -92,7 +92,7 @@ mod tests {
     use tokio::time::timeout;
     use uuid::Uuid;
 
-    use super::super::outcome::Lookup;
+    use super::super::lookup::Lookup;
     use super::*;
 
     const JUAN: CustomerId = CustomerId(Uuid::nil());
