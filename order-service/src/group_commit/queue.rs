@@ -102,7 +102,7 @@ pub(crate) struct OrderQueue {
 }
 
 impl OrderQueue {
-    /// Creates the queue; see [`queue`](super::queue).
+    /// Creates the queue; see [`queue`](fn@super::queue).
     pub(super) fn new(
         size: usize,
         max_wait: Duration,
