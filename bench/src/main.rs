@@ -1,10 +1,4 @@
-//! How fast the pipeline is, as ratios to limits measured in the same run on servers started for it: absolute numbers
-//! from a shared machine prove nothing. Prints one JSON line per result.
-//!
-//! A measure is a file that is named after its subcommand; `suite` is all that the whole pipeline is measured by, under a `load` of
-//! HTTP requests. `bare` publishes `message`s without an outbox, `pgbench` commits and `no_database` answers without a service
-//! behind it: they are the limits. `setup` and `pipeline` hold what measures stand on, `pass` and `passing` what two of them
-//! share; `usage`, `spread` and `result` are for the numbers.
+#![doc = include_str!("../README.md")]
 #![allow(clippy::print_stderr, reason = "progress goes there")]
 
 mod bare;

@@ -1,19 +1,4 @@
-//! What each process of the pipeline needs and none owns.
-//!
-//! | module | what it gives |
-//! |---|---|
-//! | [`config`] | settings from flags, environment and `NAME_FILE`, checked once |
-//! | `allocator` | the one of each program that uses this crate |
-//! | [`process`] | the frame of a `main`: telemetry, signals, exit codes |
-//! | [`telemetry`] | logs to stderr, metrics for the operations port |
-//! | [`trace`] | traces, when there is a collector to take them |
-//! | [`health`], [`ops`] | which dependency is up, and the port that tells: `/livez`, `/readyz`, `/metrics` |
-//! | [`HostPort`] | an address to listen on |
-//! | [`probe`] | asks that port, for health checks |
-//! | [`backoff`] | waiting between attempts, exponential with jitter |
-//! | [`postgres`] | connections with TLS to one of several hosts, a pool that sheds load, migrations |
-//! | [`failover`], [`tls`], [`parameter`] | what connections to PostgreSQL and to RabbitMQ share |
-//! | [`http`] | problem+json, request ids, bodies whose faults are reported all at once |
+#![doc = include_str!("../README.md")]
 
 mod allocator;
 pub mod backoff;

@@ -1,33 +1,4 @@
-//! Starts real PostgreSQL and RabbitMQ servers that touch nothing of the system's, and the
-//! pipeline's services as real processes.
-//!
-//! For tests, which need nothing but the two servers installed:
-//!
-//! - [`shared()`]: the servers of this test run, and from them a fresh [`Database`] and [`Vhost`]
-//!   for each test.
-//! - [`PostgresServer::start_temporary`], [`RabbitServer::start_temporary`]: servers of one test's
-//!   own, to be stopped, killed and started again; [`RabbitCluster`]: three brokers that are one.
-//! - [`binary()`] and [`Service`]: the services' real programs, to be killed at the worst moment.
-//!
-//! ```no_run
-//! # async fn test() -> anyhow::Result<()> {
-//! let servers = stack::shared().await?;
-//! let orders = servers.database("orders").await?;
-//! let broker = servers.vhost("relay").await?;
-//! let relay = stack::Service::spawn(
-//!     stack::binary("outbox-relay").await?,
-//!     ["run"],
-//!     [("DATABASE_URL", &orders.url), ("RABBITMQ_URL", &broker.amqp_url)],
-//! )
-//! .await?;
-//! relay.sigkill()?;
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! Nothing outlives the tests: see `shared` and `scratch` for how. The local stack of
-//! `cargo xtask up` is made of the same servers, kept in the checkout's `.stack` folder or in what
-//! the variable `STACK_DIR` names.
+#![doc = include_str!("../README.md")]
 
 mod cargo;
 mod checkout;

@@ -1,4 +1,4 @@
-//! Set-up that the suites in `tests/` share.
+#![doc = include_str!("../README.md")]
 
 pub mod authority;
 pub mod broker_user;

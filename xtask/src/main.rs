@@ -1,8 +1,5 @@
-//! `cargo xtask`: the local stack, the tests, the benchmark and the generated documents.
-//!
-//! `up` → [`plan`] (ports, addresses, settings) → [`servers`] → [`services`] → [`announce`], then
-//! [`follow`] in the foreground. What runs is written down in [`state`], so that `restart`,
-//! `status` and `down` work from any terminal.
+#![doc = include_str!("../README.md")]
+
 mod announce;
 mod bench;
 mod cli;
