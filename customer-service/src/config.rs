@@ -7,7 +7,7 @@ use service_kit::postgres::DatabaseArgs;
 use service_kit::process::ProcessArgs;
 
 use crate::api::ApiConfig;
-use crate::consumer::ConsumerTask;
+use crate::consumer::ConsumerCommand;
 
 /// Customers, and how many orders each of them made
 #[derive(Debug, Parser)]
@@ -27,7 +27,7 @@ pub enum Command {
     /// Serve the HTTP API
     Api(Box<ApiConfig>),
     /// Count each customer's orders from the events in RabbitMQ
-    Consumer(ConsumerTask),
+    Consumer(ConsumerCommand),
     /// Bring the database's schema up to date and exit
     Migrate(Box<MigrateConfig>),
     /// Print the SQL that makes the roles customer_api and customer_consumer, which may do what their work takes and nothing else, and exit

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use service_kit::amqp::Channel;
 
 use super::broker::in_time;
-use super::config::IntakeArgs;
+use super::config::SubscriptionArgs;
 use super::divert::{Fate, Move};
 use super::mover::Mover;
 use super::topology::DEAD_LETTER_EXCHANGE;
@@ -25,11 +25,11 @@ pub(super) enum Trouble {
     Missing(String),
 }
 
-/// The other end of an [`Intake`](super::intake::Intake).
+/// The other end of an [`Subscription`](super::subscription::Subscription).
 pub(super) struct Acknowledger {
     channel: Arc<Channel>,
     mover: Mover,
-    args: IntakeArgs,
+    args: SubscriptionArgs,
     /// Whether the mover may answer a message that no queue takes by having the consumer declare its queues anew, which closes this channel. The consumer sets it
     /// once in [`KEPT_FOR`] at the most, and never with `CONSUMER_DECLARE=false`.
     pub(super) may_declare: bool,
@@ -41,7 +41,7 @@ pub(super) struct Acknowledger {
 
 impl Acknowledger {
     /// For what was delivered on `channel`.
-    pub(super) const fn new(channel: Arc<Channel>, mover: Mover, args: IntakeArgs) -> Self {
+    pub(super) const fn new(channel: Arc<Channel>, mover: Mover, args: SubscriptionArgs) -> Self {
         Self {
             channel,
             mover,

@@ -45,7 +45,7 @@ pub struct ConsumerConfig {
 
     /// How events are taken and retried.
     #[command(flatten)]
-    pub intake: IntakeArgs,
+    pub subscription: SubscriptionArgs,
 
     /// What each process has.
     #[command(flatten)]
@@ -83,7 +83,7 @@ impl FromStr for Retention {
 /// Settings of how events are taken and retried.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "RabbitMQ")]
-pub struct IntakeArgs {
+pub struct SubscriptionArgs {
     /// Declare and bind the exchanges and queues; false: only check that they exist
     #[arg(long, env = "CONSUMER_DECLARE", action = ArgAction::Set, default_value_t = true, value_name = "BOOL")]
     pub consumer_declare: bool,

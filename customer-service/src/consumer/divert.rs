@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tracing::field::display;
 
 use super::broker::CONFIRM_LIMIT;
-use super::config::IntakeArgs;
+use super::config::SubscriptionArgs;
 use super::copy::{self, FRAME_OVERHEAD};
 use super::headers::{self, RETRY_COUNT, TRIES};
 use super::metrics;
@@ -157,7 +157,7 @@ pub(super) async fn publish(
     channel: &Channel,
     exchange: &str,
     moves: &mut [Move<'_>],
-    args: &IntakeArgs,
+    args: &SubscriptionArgs,
     frame_max: usize,
 ) -> Result<Taken, String> {
     let now = OffsetDateTime::now_utc();
@@ -214,7 +214,7 @@ fn queue_behind(exchange: &str) -> &'static str {
     if exchange == RETRY_EXCHANGE { RETRY_QUEUE } else { DEAD_LETTER_QUEUE }
 }
 
-fn message(one: &Move<'_>, now: OffsetDateTime, args: &IntakeArgs, room: usize) -> Message {
+fn message(one: &Move<'_>, now: OffsetDateTime, args: &SubscriptionArgs, room: usize) -> Message {
     let properties = properties(one, now, args, room);
     copy::message(one.delivery, &properties, QUEUE)
 }
@@ -223,7 +223,7 @@ fn message(one: &Move<'_>, now: OffsetDateTime, args: &IntakeArgs, room: usize) 
 fn properties(
     one: &Move<'_>,
     now: OffsetDateTime,
-    args: &IntakeArgs,
+    args: &SubscriptionArgs,
     room: usize,
 ) -> BasicProperties {
     let copy = copy::properties(one.delivery);

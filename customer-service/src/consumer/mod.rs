@@ -20,6 +20,7 @@ mod apply;
 mod batch;
 mod broker;
 mod check;
+mod command;
 mod config;
 mod copy;
 mod dead_letters;
@@ -29,18 +30,17 @@ mod fault;
 mod found;
 mod hasten;
 mod headers;
-mod intake;
 mod ledger;
 mod metrics;
 mod mover;
 mod prune;
 mod rebuild;
+mod run;
+mod subscription;
 mod tally;
-mod task;
 mod terminal;
 mod topology;
 mod traced;
-mod work;
 
 use service_kit::health::{Health, Need};
 use service_kit::ops;
@@ -49,12 +49,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::schema::SCHEMA;
 use prune::prune_until;
-use work::{Dependencies, work};
+use run::{Dependencies, run_sessions};
 
 pub use check::CheckArgs;
-pub use config::{ConsumerConfig, IntakeArgs, Retention};
+pub use command::ConsumerCommand;
+pub use config::{ConsumerConfig, Retention, SubscriptionArgs};
 pub use rebuild::RebuildArgs;
-pub use task::ConsumerTask;
 
 /// Opens the operations port and runs the consumer until `shutdown`.
 ///
@@ -87,7 +87,10 @@ pub async fn run(
         let _done = done.clone().drop_guard();
         let url = config.database.url();
         SCHEMA.prepare(&config.migrate, url, &dependencies.database, &shutdown).await?;
-        tokio::join!(work(&config, &dependencies, &shutdown), prune_until(&config, &shutdown),);
+        tokio::join!(
+            run_sessions(&config, &dependencies, &shutdown),
+            prune_until(&config, &shutdown),
+        );
         anyhow::Ok(())
     };
     tokio::try_join!(consume, ops::serve(ops, health, shutdown.clone(), done.clone()))?;

@@ -4,7 +4,7 @@
 use service_kit::amqp::Channel;
 
 use super::broker::{Broker, in_time};
-use super::config::IntakeArgs;
+use super::config::SubscriptionArgs;
 use super::divert::{Fate, Move, Taken, publish};
 use super::topology::{DEAD_LETTER_EXCHANGE, RETRY_EXCHANGE};
 
@@ -29,7 +29,7 @@ impl Mover {
     pub(super) async fn divert(
         &mut self,
         moves: &mut [Move<'_>],
-        args: &IntakeArgs,
+        args: &SubscriptionArgs,
         may_declare: bool,
     ) -> Result<(), String> {
         let retried = self.publish(RETRY_EXCHANGE, moves, args).await;
@@ -48,7 +48,7 @@ impl Mover {
         &mut self,
         exchange: &'static str,
         moves: &mut [Move<'_>],
-        args: &IntakeArgs,
+        args: &SubscriptionArgs,
     ) -> Result<(), String> {
         if exchange == RETRY_EXCHANGE
             && let Some(why) = &self.untrusted_retry
@@ -70,7 +70,7 @@ impl Mover {
         &mut self,
         exchange: &'static str,
         moves: &mut [Move<'_>],
-        args: &IntakeArgs,
+        args: &SubscriptionArgs,
     ) -> Result<Taken, String> {
         if !moves.iter().any(|one| one.goes_to(exchange)) {
             return Ok(Taken::Told);

@@ -8,7 +8,7 @@ use super::finding::{Check, Finding};
 use super::permissions::{Missing, PERMISSIONS, check_permissions};
 use super::waiting::{DEAD_LETTERS, RETRIES, check_dead_letters, check_retries};
 use crate::consumer::broker::{Broker, in_time};
-use crate::consumer::config::IntakeArgs;
+use crate::consumer::config::SubscriptionArgs;
 use crate::consumer::rebuild::{MOVING, is_without_streams};
 use crate::consumer::topology::{
     ACCESS_REFUSED, DEAD_LETTER_QUEUE, EMPTY_AND_DELETE, EXCHANGES, NOT_FOUND, PRECONDITION_FAILED,
@@ -21,7 +21,7 @@ const OBJECTS: [&str; 5] = ["exchanges", "queues", PERMISSIONS, DEAD_LETTERS, RE
 /// The remedy for an exchange or a queue that does not exist and that the consumer does not declare.
 const DECLARE: &str = "declare it, or let the consumer do so with CONSUMER_DECLARE=true";
 
-pub(super) async fn check(url: &BrokerUrl, intake: &IntakeArgs) -> Vec<Check> {
+pub(super) async fn check(url: &BrokerUrl, subscription: &SubscriptionArgs) -> Vec<Check> {
     let mut broker = Broker::new(url, "customer-service consumer: check");
     // The channel shows that one can be opened; each question has one of its own.
     if let Err(reason) = broker.channel().await {
@@ -32,7 +32,7 @@ pub(super) async fn check(url: &BrokerUrl, intake: &IntakeArgs) -> Vec<Check> {
         return checks;
     }
     let mut checks = vec![Check::of(BROKER, Vec::new(), "it can be reached")];
-    let looked = look(&broker, intake, &mut checks).await;
+    let looked = look(&broker, subscription, &mut checks).await;
     if let Err(reason) = looked {
         let name = OBJECTS[(checks.len() - 1).min(OBJECTS.len() - 1)];
         checks.push(Check::failed(name, reason));
@@ -44,7 +44,11 @@ pub(super) async fn check(url: &BrokerUrl, intake: &IntakeArgs) -> Vec<Check> {
 }
 
 /// Adds the [`OBJECTS`] in their order.
-async fn look(broker: &Broker, intake: &IntakeArgs, checks: &mut Vec<Check>) -> Result<(), String> {
+async fn look(
+    broker: &Broker,
+    subscription: &SubscriptionArgs,
+    checks: &mut Vec<Check>,
+) -> Result<(), String> {
     let mut findings = Vec::new();
     let mut missing = Missing::default();
     for (exchange, kind) in EXCHANGES {
@@ -58,7 +62,7 @@ async fn look(broker: &Broker, intake: &IntakeArgs, checks: &mut Vec<Check>) -> 
         }
     }
     let exchanges = missing.exchanges.iter().map(|(exchange, _)| format!("exchange {exchange}"));
-    checks.push(of_objects(OBJECTS[0], findings, &exchanges.collect::<Vec<_>>(), intake));
+    checks.push(of_objects(OBJECTS[0], findings, &exchanges.collect::<Vec<_>>(), subscription));
 
     let mut findings = Vec::new();
     for (queue, arguments, fix) in [
@@ -88,16 +92,16 @@ async fn look(broker: &Broker, intake: &IntakeArgs, checks: &mut Vec<Check>) -> 
         ));
     }
     let queues: Vec<_> = missing.queues.iter().map(|queue| format!("queue {queue}")).collect();
-    let mut queues = of_objects(OBJECTS[1], findings, &queues, intake);
+    let mut queues = of_objects(OBJECTS[1], findings, &queues, subscription);
     if let Some(Depth { messages, consumers }) = depth(broker, QUEUE).await? {
         queues
             .add(&format!("{QUEUE} has {messages} messages that wait, and {consumers} consumers"));
     }
     checks.push(queues);
-    checks.push(check_permissions(broker, &missing, intake.consumer_declare).await);
+    checks.push(check_permissions(broker, &missing, subscription.consumer_declare).await);
     checks.push(check_dead_letters(depth(broker, DEAD_LETTER_QUEUE).await?));
     let waiting = depth(broker, RETRY_QUEUE).await?;
-    checks.push(check_retries(broker, waiting, intake.rabbitmq_retry_ttl_ms).await);
+    checks.push(check_retries(broker, waiting, subscription.rabbitmq_retry_ttl_ms).await);
     Ok(())
 }
 
@@ -106,9 +110,9 @@ fn of_objects(
     check: &'static str,
     mut findings: Vec<Finding>,
     missing: &[String],
-    intake: &IntakeArgs,
+    subscription: &SubscriptionArgs,
 ) -> Check {
-    if !intake.consumer_declare {
+    if !subscription.consumer_declare {
         let finding = |object| Finding::fail(format!("the {object} does not exist"), DECLARE);
         findings.extend(missing.iter().map(finding));
     }

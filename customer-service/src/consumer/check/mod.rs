@@ -20,7 +20,7 @@ use serde::Serialize;
 use service_kit::broker::BrokerArgs;
 use service_kit::postgres::DatabaseArgs;
 
-use super::config::{IntakeArgs, Retention};
+use super::config::{Retention, SubscriptionArgs};
 use super::terminal;
 use finding::{Check, State};
 
@@ -52,7 +52,7 @@ pub struct CheckArgs {
     broker: BrokerArgs,
 
     #[command(flatten)]
-    intake: IntakeArgs,
+    subscription: SubscriptionArgs,
 }
 
 #[derive(Serialize)]
@@ -71,7 +71,7 @@ impl CheckArgs {
     async fn run(self) -> Result<ExitCode, String> {
         let prunes = self.processed_events_retention != Retention::Unlimited;
         let mut checks = database::check(self.database.url(), prunes).await;
-        checks.extend(broker::check(self.broker.url(), &self.intake).await);
+        checks.extend(broker::check(self.broker.url(), &self.subscription).await);
         let works = finding::worst(&checks) < State::Fail;
         if self.json {
             let document = Document { ok: works, checks: &checks };

@@ -7,14 +7,14 @@ use service_kit::amqp::Channel;
 use super::acknowledge::Acknowledger;
 use super::batch::Batch;
 use super::broker::{Broker, in_time};
-use super::config::IntakeArgs;
+use super::config::SubscriptionArgs;
 use super::found::find;
 use super::mover::Mover;
 use super::rebuild::{MOVING, Rebuilt, is_rebuilt};
 use super::topology::{QUEUE, Topology, declare};
 
 /// The messages of the queue.
-pub(super) struct Intake {
+pub(super) struct Subscription {
     channel: Arc<Channel>,
     /// For people: what of the topology is otherwise than it should be.
     pub(super) deviations: Vec<String>,
@@ -24,14 +24,14 @@ pub(super) struct Intake {
     pub(super) is_retry_trusted: bool,
 }
 
-impl Intake {
+impl Subscription {
     /// Declares the topology, or checks that it is there, and begins to consume on a channel of its own.
     ///
     /// # Errors
     /// With the reason why that can't be done now.
     pub(super) async fn open(
         broker: &mut Broker,
-        args: &IntakeArgs,
+        args: &SubscriptionArgs,
     ) -> Result<(Self, Acknowledger), String> {
         let (channel, _) = broker.channel().await?;
         let rebuilt = in_time("answer", is_rebuilt(broker)).await?;
@@ -77,7 +77,7 @@ impl Intake {
     ///
     /// # Errors
     /// With the reason when no more messages can come: the connection is gone, or the queue was deleted.
-    pub(super) async fn gather(&self, batch: &mut Batch) -> Result<(), String> {
+    pub(super) async fn receive_into(&self, batch: &mut Batch) -> Result<(), String> {
         let (messages, bytes) = batch.room();
         let arrived = self.channel.deliveries(messages, bytes).await;
         for delivery in arrived.map_err(|failure| failure.to_string())? {

@@ -16,18 +16,18 @@ use super::broker::Broker;
 use super::config::ConsumerConfig;
 use super::dead_letters;
 use super::hasten::hasten;
-use super::intake::Intake;
 use super::ledger::Ledger;
 use super::metrics;
+use super::subscription::Subscription;
 
 /// A spell of work that lasted this long was no failure to start: the next pause is short again.
-const LASTING: Duration = Duration::from_secs(10);
+const STABLE_AFTER: Duration = Duration::from_secs(10);
 
 /// How often the database is asked while no messages come.
-const IDLE_CHECK: Duration = Duration::from_secs(5);
+const IDLE_PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What is left of the grace time for everything after the last batch.
-const LAST_STEPS: Duration = Duration::from_secs(2);
+const CLOSE_RESERVE: Duration = Duration::from_secs(2);
 
 /// What the consumer needs, and who hears how it is.
 pub(super) struct Dependencies {
@@ -38,7 +38,7 @@ pub(super) struct Dependencies {
 
 /// Counts events until `shutdown`. While the database can't be used no channel is open: nothing is taken from the queue, and
 /// no message is charged for it.
-pub(super) async fn work(
+pub(super) async fn run_sessions(
     config: &ConsumerConfig,
     dependencies: &Dependencies,
     shutdown: &CancellationToken,
@@ -47,45 +47,45 @@ pub(super) async fn work(
     let mut pause = Backoff::reconnect();
     let mut deviations = Vec::new();
     let mut assumed = None;
-    let mut missing_since: Option<Instant> = None;
+    let mut topology_missing_since: Option<Instant> = None;
     loop {
-        let Some(mut ledger) = open_ledger(config, dependencies, shutdown).await else {
+        let Some(mut ledger) = open_counter(config, dependencies, shutdown).await else {
             break;
         };
-        let opened = open_intake(config, &mut broker, dependencies, shutdown).await;
-        let Some((mut intake, mut acknowledger)) = opened else {
+        let opened = subscribe(config, &mut broker, dependencies, shutdown).await;
+        let Some((mut subscription, mut acknowledger)) = opened else {
             break;
         };
 
-        if deviations != intake.deviations {
-            deviations.clone_from(&intake.deviations);
+        if deviations != subscription.deviations {
+            deviations.clone_from(&subscription.deviations);
             for deviation in &deviations {
                 tracing::warn!("using what is there: {deviation}");
             }
         }
-        if assumed != intake.assumed {
-            assumed.clone_from(&intake.assumed);
+        if assumed != subscription.assumed {
+            assumed.clone_from(&subscription.assumed);
             if let Some(bindings) = &assumed {
                 tracing::info!(
                     "these bindings are assumed to be there, as nobody can ask for them: {bindings}"
                 );
             }
         }
-        acknowledger.may_declare = config.intake.consumer_declare
-            && missing_since.is_none_or(|since| since.elapsed() >= KEPT_FOR);
-        note(&dependencies.health, "moves", None);
+        acknowledger.may_declare = config.subscription.consumer_declare
+            && topology_missing_since.is_none_or(|since| since.elapsed() >= KEPT_FOR);
+        set_note(&dependencies.health, "moves", None);
         metrics::topology_deviations(deviations.len());
-        note(
+        set_note(
             &dependencies.health,
             "topology",
             (!deviations.is_empty()).then(|| deviations.join("; ")),
         );
-        let is_retry_trusted = intake.is_retry_trusted;
-        let begun = Instant::now();
+        let is_retry_trusted = subscription.is_retry_trusted;
+        let started = Instant::now();
         let end = tokio::select! {
             biased;
-            end = spell(config, &dependencies.health, &mut ledger, &mut intake, &mut acknowledger, shutdown) => end,
-            never = beside(&broker, config.intake.rabbitmq_retry_ttl_ms, is_retry_trusted) => match never {},
+            end = run_session(config, &dependencies.health, &mut ledger, &mut subscription, &mut acknowledger, shutdown) => end,
+            never = run_background_tasks(&broker, config.subscription.rabbitmq_retry_ttl_ms, is_retry_trusted) => match never {},
         };
         acknowledger.close().await;
         match end {
@@ -93,16 +93,16 @@ pub(super) async fn work(
             Err(Interruption::Database(reason)) => dependencies.database.down(reason),
             Err(Interruption::Broker(reason)) => dependencies.broker.down(reason),
             Err(Interruption::Missing(reason)) => {
-                missing_since = Some(Instant::now());
+                topology_missing_since = Some(Instant::now());
                 dependencies.broker.down(reason);
             }
         }
         // With all that was done over it: the next spell begins with nothing left over.
         broker.close().await;
-        if begun.elapsed() > LASTING {
+        if started.elapsed() > STABLE_AFTER {
             pause.reset();
         }
-        if !wait(pause.next_delay(), shutdown).await {
+        if !sleep_unless_cancelled(pause.next_delay(), shutdown).await {
             break;
         }
     }
@@ -110,7 +110,7 @@ pub(super) async fn work(
 }
 
 /// What goes on beside the counting, until it is dropped. Nothing is sent to a retry queue that might not give it back.
-async fn beside(broker: &Broker, wait_ms: u32, is_retry_trusted: bool) -> Infallible {
+async fn run_background_tasks(broker: &Broker, wait_ms: u32, is_retry_trusted: bool) -> Infallible {
     tokio::select! {
         never = dead_letters::watch(broker) => never,
         never = hasten(broker, wait_ms), if is_retry_trusted => never,
@@ -119,16 +119,16 @@ async fn beside(broker: &Broker, wait_ms: u32, is_retry_trusted: bool) -> Infall
 
 /// Finishes batch after batch; while one is in the works the next one gathers. A batch that is in the works is finished also when
 /// `shutdown` comes, unless the grace time is too short; nothing of it is acknowledged then.
-async fn spell(
+async fn run_session(
     config: &ConsumerConfig,
     health: &Health,
     ledger: &mut Ledger,
-    intake: &mut Intake,
+    subscription: &mut Subscription,
     acknowledger: &mut Acknowledger,
     shutdown: &CancellationToken,
 ) -> Result<(), Interruption> {
     // The other half of the prefetch is on its way meanwhile.
-    let mut next = Batch::new(usize::from(config.intake.consumer_prefetch).div_ceil(2));
+    let mut next = Batch::new(usize::from(config.subscription.consumer_prefetch).div_ceil(2));
     loop {
         while next.is_empty() {
             tokio::select! {
@@ -137,18 +137,19 @@ async fn spell(
                 () = ledger.closed() => {
                     return Err(Interruption::Database("the database closed the connection".to_owned()));
                 }
-                gathered = intake.gather(&mut next) => gathered.map_err(Interruption::Broker)?,
-                () = tokio::time::sleep(IDLE_CHECK) => {
+                received = subscription.receive_into(&mut next) => received.map_err(Interruption::Broker)?,
+                () = tokio::time::sleep(IDLE_PROBE_INTERVAL) => {
                     ledger.probe().await.map_err(Interruption::Database)?;
                     acknowledger.return_kept().await?;
                 }
             }
         }
         let batch = next.take();
-        let finishing = batch.finish(ledger, acknowledger, config.intake.rabbitmq_max_retries);
+        let finishing =
+            batch.finish(ledger, acknowledger, config.subscription.rabbitmq_max_retries);
         tokio::select! {
-            finished = while_gathering(finishing, intake, &mut next) => finished?,
-            () = too_late(config.process.shutdown_grace, shutdown) => {
+            finished = finish_while_receiving(finishing, subscription, &mut next) => finished?,
+            () = grace_expired(config.process.shutdown_grace, shutdown) => {
                 tracing::warn!(
                     messages = batch.len(),
                     "a batch was still in the works at the end of the grace time: its messages return to the queue"
@@ -156,14 +157,14 @@ async fn spell(
                 return Ok(());
             }
         }
-        note(health, "moves", acknowledger.trouble());
+        set_note(health, "moves", acknowledger.trouble());
         if shutdown.is_cancelled() {
             return Ok(());
         }
     }
 }
 
-fn note(health: &Health, name: &'static str, text: Option<String>) {
+fn set_note(health: &Health, name: &'static str, text: Option<String>) {
     match text {
         Some(text) => health.note(name, text),
         None => health.forget_note(name),
@@ -171,9 +172,9 @@ fn note(health: &Health, name: &'static str, text: Option<String>) {
 }
 
 /// Awaits `finishing` while messages gather in `next`. When no more can come what is in the works is finished nevertheless.
-async fn while_gathering(
+async fn finish_while_receiving(
     finishing: impl Future<Output = Result<(), Interruption>>,
-    intake: &mut Intake,
+    subscription: &mut Subscription,
     next: &mut Batch,
 ) -> Result<(), Interruption> {
     let mut finishing = pin!(finishing);
@@ -185,21 +186,21 @@ async fn while_gathering(
                 finished?;
                 return lost.map_or(Ok(()), |reason| Err(Interruption::Broker(reason)));
             }
-            gathered = intake.gather(next), if lost.is_none() && !next.is_full() => {
-                lost = gathered.err();
+            received = subscription.receive_into(next), if lost.is_none() && !next.is_full() => {
+                lost = received.err();
             }
         }
     }
 }
 
 /// Completes when a batch must be given up, so that there is time left for a farewell.
-async fn too_late(grace: Duration, shutdown: &CancellationToken) {
+async fn grace_expired(grace: Duration, shutdown: &CancellationToken) {
     shutdown.cancelled().await;
-    tokio::time::sleep(grace.saturating_sub(LAST_STEPS)).await;
+    tokio::time::sleep(grace.saturating_sub(CLOSE_RESERVE)).await;
 }
 
 /// Opens the ledger, trying again for as long as it takes. `None` when told to stop.
-async fn open_ledger(
+async fn open_counter(
     config: &ConsumerConfig,
     dependencies: &Dependencies,
     shutdown: &CancellationToken,
@@ -207,24 +208,24 @@ async fn open_ledger(
     let mut backoff = Backoff::reconnect();
     loop {
         let opening = Ledger::open(config.database.url(), config.database_statement_timeout);
-        match attempt(opening, &dependencies.database, &mut backoff, shutdown).await {
+        match try_open(opening, &dependencies.database, &mut backoff, shutdown).await {
             ControlFlow::Break(end) => return end,
             ControlFlow::Continue(()) => (),
         }
     }
 }
 
-/// Opens the intake, trying again for as long as it takes. `None` when told to stop.
-async fn open_intake(
+/// Subscribes to the queue, trying again for as long as it takes. `None` when told to stop.
+async fn subscribe(
     config: &ConsumerConfig,
     broker: &mut Broker,
     dependencies: &Dependencies,
     shutdown: &CancellationToken,
-) -> Option<(Intake, Acknowledger)> {
+) -> Option<(Subscription, Acknowledger)> {
     let mut backoff = Backoff::reconnect();
     loop {
-        let opening = Intake::open(broker, &config.intake);
-        match attempt(opening, &dependencies.broker, &mut backoff, shutdown).await {
+        let opening = Subscription::open(broker, &config.subscription);
+        match try_open(opening, &dependencies.broker, &mut backoff, shutdown).await {
             ControlFlow::Break(end) => return end,
             ControlFlow::Continue(()) => (),
         }
@@ -233,7 +234,7 @@ async fn open_intake(
 
 /// One attempt to open something, with the pause after one that failed. Ends with what was opened, or with nothing when told
 /// to stop.
-async fn attempt<T>(
+async fn try_open<T>(
     opening: impl Future<Output = Result<T, String>>,
     dependency: &Dependency,
     backoff: &mut Backoff,
@@ -250,7 +251,7 @@ async fn attempt<T>(
         }
         Err(reason) => dependency.down(reason),
     }
-    if wait(backoff.next_delay(), shutdown).await {
+    if sleep_unless_cancelled(backoff.next_delay(), shutdown).await {
         ControlFlow::Continue(())
     } else {
         ControlFlow::Break(None)
@@ -258,7 +259,7 @@ async fn attempt<T>(
 }
 
 /// Waits; says whether to go on.
-async fn wait(pause: Duration, shutdown: &CancellationToken) -> bool {
+async fn sleep_unless_cancelled(pause: Duration, shutdown: &CancellationToken) -> bool {
     tokio::select! {
         () = shutdown.cancelled() => false,
         () = tokio::time::sleep(pause) => true,

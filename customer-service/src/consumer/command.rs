@@ -9,7 +9,7 @@ use super::rebuild::RebuildArgs;
 
 /// Its commands need none of the settings of consuming, which derived arguments would want nevertheless.
 #[derive(Debug, Clone)]
-pub enum ConsumerTask {
+pub enum ConsumerCommand {
     /// Count events until told to stop.
     Consume(Box<ConsumerConfig>),
     /// Say whether a consumer could work.
@@ -21,7 +21,7 @@ pub enum ConsumerTask {
 const CHECK: &str = "check";
 const REBUILD_QUEUE: &str = "rebuild-queue";
 
-impl FromArgMatches for ConsumerTask {
+impl FromArgMatches for ConsumerCommand {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         match matches.subcommand() {
             None => ConsumerConfig::from_arg_matches(matches).map(|it| Self::Consume(Box::new(it))),
@@ -41,7 +41,7 @@ impl FromArgMatches for ConsumerTask {
     }
 }
 
-impl Args for ConsumerTask {
+impl Args for ConsumerCommand {
     fn augment_args(command: Command) -> Command {
         let check = CheckArgs::augment_args(Command::new(CHECK))
             .about("Check that a consumer could work here, and say what to do where it could not");
