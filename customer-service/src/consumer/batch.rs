@@ -3,10 +3,9 @@
 use service_kit::amqp::Delivery;
 
 use super::acknowledge::{Acknowledger, Trouble};
-use super::apply::apply;
+use super::counter::Counter;
 use super::divert::Move;
 use super::event::{Reading, read};
-use super::ledger::Ledger;
 use super::metrics;
 use super::tally::Tally;
 use super::traced::Traced;
@@ -88,12 +87,12 @@ impl Batch {
     /// When it was not finished. What is not acknowledged then had no effect, or none that is certain.
     pub(super) async fn finish(
         &self,
-        ledger: &mut Ledger,
+        counter: &mut Counter,
         acknowledger: &mut Acknowledger,
         max_retries: u32,
     ) -> Result<(), Interruption> {
         let traced = Traced::begin(&self.messages);
-        let finished = self.carry_out(ledger, acknowledger, max_retries, &traced).await;
+        let finished = self.carry_out(counter, acknowledger, max_retries, &traced).await;
         if finished.is_err() {
             traced.interrupted();
         }
@@ -102,7 +101,7 @@ impl Batch {
 
     async fn carry_out(
         &self,
-        ledger: &mut Ledger,
+        counter: &mut Counter,
         acknowledger: &mut Acknowledger,
         max_retries: u32,
         traced: &Traced,
@@ -112,7 +111,7 @@ impl Batch {
             _ => None,
         });
         let transaction = traced.apply(&self.messages);
-        let outcomes = apply(ledger, orders).await.map_err(Interruption::Database)?;
+        let outcomes = counter.count(orders).await.map_err(Interruption::Database)?;
         drop(transaction);
 
         let mut tally = Tally::new(outcomes);

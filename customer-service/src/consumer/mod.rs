@@ -16,21 +16,19 @@
 //! | `task`, `terminal` | the commands: consume, `check`, `rebuild` the work queue; what the latter two have in common |
 
 mod acknowledge;
-mod apply;
 mod batch;
 mod broker;
 mod check;
 mod command;
 mod config;
 mod copy;
+mod counter;
 mod dead_letters;
 mod divert;
 mod event;
-mod fault;
 mod found;
 mod hasten;
 mod headers;
-mod ledger;
 mod metrics;
 mod mover;
 mod prune;

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{ConsumerConfig, Retention};
-use super::ledger::keep_session;
+use super::counter::require_dedicated_session;
 use super::metrics;
 use crate::queries::{self, PRUNE_EVENTS};
 
@@ -47,7 +47,7 @@ pub(super) async fn prune_until(config: &ConsumerConfig, stop: &CancellationToke
 /// Forgets all that is old enough, unless another consumer is at it. Returns how many events that were.
 async fn prune(url: &DatabaseUrl, retention: Duration, limit: Duration) -> anyhow::Result<u64> {
     let session = connect(url, "customer-service consumer: pruning").await?;
-    keep_session(url, &session).await.map_err(anyhow::Error::msg)?;
+    require_dedicated_session(url, &session).await.map_err(anyhow::Error::msg)?;
     let client = &session.client;
     // Read through the index, whatever the statistics say.
     let settings = format!(

@@ -14,9 +14,9 @@ use super::acknowledge::{Acknowledger, KEPT_FOR};
 use super::batch::{Batch, Interruption};
 use super::broker::Broker;
 use super::config::ConsumerConfig;
+use super::counter::Counter;
 use super::dead_letters;
 use super::hasten::hasten;
-use super::ledger::Ledger;
 use super::metrics;
 use super::subscription::Subscription;
 
@@ -49,7 +49,7 @@ pub(super) async fn run_sessions(
     let mut assumed = None;
     let mut topology_missing_since: Option<Instant> = None;
     loop {
-        let Some(mut ledger) = open_counter(config, dependencies, shutdown).await else {
+        let Some(mut counter) = open_counter(config, dependencies, shutdown).await else {
             break;
         };
         let opened = subscribe(config, &mut broker, dependencies, shutdown).await;
@@ -84,7 +84,7 @@ pub(super) async fn run_sessions(
         let started = Instant::now();
         let end = tokio::select! {
             biased;
-            end = run_session(config, &dependencies.health, &mut ledger, &mut subscription, &mut acknowledger, shutdown) => end,
+            end = run_session(config, &dependencies.health, &mut counter, &mut subscription, &mut acknowledger, shutdown) => end,
             never = run_background_tasks(&broker, config.subscription.rabbitmq_retry_ttl_ms, is_retry_trusted) => match never {},
         };
         acknowledger.close().await;
@@ -122,7 +122,7 @@ async fn run_background_tasks(broker: &Broker, wait_ms: u32, is_retry_trusted: b
 async fn run_session(
     config: &ConsumerConfig,
     health: &Health,
-    ledger: &mut Ledger,
+    counter: &mut Counter,
     subscription: &mut Subscription,
     acknowledger: &mut Acknowledger,
     shutdown: &CancellationToken,
@@ -134,19 +134,19 @@ async fn run_session(
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                () = ledger.closed() => {
+                () = counter.closed() => {
                     return Err(Interruption::Database("the database closed the connection".to_owned()));
                 }
                 received = subscription.receive_into(&mut next) => received.map_err(Interruption::Broker)?,
                 () = tokio::time::sleep(IDLE_PROBE_INTERVAL) => {
-                    ledger.probe().await.map_err(Interruption::Database)?;
+                    counter.probe().await.map_err(Interruption::Database)?;
                     acknowledger.return_kept().await?;
                 }
             }
         }
         let batch = next.take();
         let finishing =
-            batch.finish(ledger, acknowledger, config.subscription.rabbitmq_max_retries);
+            batch.finish(counter, acknowledger, config.subscription.rabbitmq_max_retries);
         tokio::select! {
             finished = finish_while_receiving(finishing, subscription, &mut next) => finished?,
             () = grace_expired(config.process.shutdown_grace, shutdown) => {
@@ -199,15 +199,15 @@ async fn grace_expired(grace: Duration, shutdown: &CancellationToken) {
     tokio::time::sleep(grace.saturating_sub(CLOSE_RESERVE)).await;
 }
 
-/// Opens the ledger, trying again for as long as it takes. `None` when told to stop.
+/// Opens the counter, trying again for as long as it takes. `None` when told to stop.
 async fn open_counter(
     config: &ConsumerConfig,
     dependencies: &Dependencies,
     shutdown: &CancellationToken,
-) -> Option<Ledger> {
+) -> Option<Counter> {
     let mut backoff = Backoff::reconnect();
     loop {
-        let opening = Ledger::open(config.database.url(), config.database_statement_timeout);
+        let opening = Counter::open(config.database.url(), config.database_statement_timeout);
         match try_open(opening, &dependencies.database, &mut backoff, shutdown).await {
             ControlFlow::Break(end) => return end,
             ControlFlow::Continue(()) => (),

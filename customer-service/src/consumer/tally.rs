@@ -5,31 +5,31 @@ use std::collections::HashMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::counter::EventOutcome;
 use super::divert::Hope;
 use super::event::Reading;
-use super::ledger::Outcome;
 use super::metrics;
 
 /// The outcomes of a batch, and what they came to.
 pub(super) struct Tally {
-    outcomes: HashMap<Uuid, Outcome>,
+    outcomes: HashMap<Uuid, EventOutcome>,
     counted: usize,
     occurred_at: Vec<OffsetDateTime>,
     duplicates: usize,
     ignored: usize,
     /// Events that wait for somebody else, and why the first of them does.
-    held_up: Option<(usize, String)>,
+    blocked: Option<(usize, String)>,
 }
 
 impl Tally {
-    pub(super) const fn new(outcomes: HashMap<Uuid, Outcome>) -> Self {
+    pub(super) const fn new(outcomes: HashMap<Uuid, EventOutcome>) -> Self {
         Self {
             outcomes,
             counted: 0,
             occurred_at: Vec::new(),
             duplicates: 0,
             ignored: 0,
-            held_up: None,
+            blocked: None,
         }
     }
 
@@ -45,26 +45,26 @@ impl Tally {
             Reading::Order(order) => order,
         };
         match self.outcomes.get_mut(&order.event_id) {
-            Some(outcome @ Outcome::Counted) => {
+            Some(outcome @ EventOutcome::Counted) => {
                 self.counted += 1;
                 self.occurred_at.extend(order.occurred_at);
-                *outcome = Outcome::Duplicate;
+                *outcome = EventOutcome::Duplicate;
                 None
             }
-            Some(Outcome::Duplicate) => {
+            Some(EventOutcome::Duplicate) => {
                 self.duplicates += 1;
                 None
             }
-            Some(Outcome::Refused(reason)) => {
+            Some(EventOutcome::Refused(reason)) => {
                 let reason = format!("the database refuses the event: {reason}");
                 Some((reason, Hope::Later))
             }
-            Some(Outcome::HeldUp(reason)) => {
-                self.held_up.get_or_insert_with(|| (0, reason.clone())).0 += 1;
+            Some(EventOutcome::Blocked(reason)) => {
+                self.blocked.get_or_insert_with(|| (0, reason.clone())).0 += 1;
                 Some((reason.clone(), Hope::Unchanged))
             }
             // Each event that was applied has an outcome; one without is to be tried again rather than lost.
-            Some(Outcome::CustomerUnknown) | None => {
+            Some(EventOutcome::UnknownCustomer) | None => {
                 let reason = format!("customer {} is unknown", order.customer_id);
                 Some((reason, Hope::Later))
             }
@@ -73,7 +73,7 @@ impl Tally {
 
     /// Tells metrics and log.
     pub(super) fn report(&self) {
-        if let Some((events, reason)) = &self.held_up {
+        if let Some((events, reason)) = &self.blocked {
             tracing::warn!(
                 events,
                 reason,
