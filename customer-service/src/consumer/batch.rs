@@ -5,13 +5,13 @@ use service_kit::amqp::Delivery;
 use super::acknowledge::{Acknowledger, Trouble};
 use super::counter::Counter;
 use super::divert::Move;
-use super::event::{Reading, read};
+use super::message::{Message, Parsed};
 use super::metrics;
-use super::tally::Tally;
-use super::traced::Traced;
+use super::outcomes::Outcomes;
+use super::spans::BatchSpans;
 
 /// A batch that holds so many bytes takes no more messages.
-const ENOUGH_BYTES: usize = 8 * 1024 * 1024;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// Why a batch was not finished: its messages are to be returned to the queue.
 #[derive(Debug)]
@@ -33,35 +33,28 @@ impl From<Trouble> for Interruption {
     }
 }
 
-/// A message, and what it is.
-pub(super) struct Message {
-    pub(super) delivery: Delivery,
-    pub(super) reading: Reading,
-}
-
 /// Messages in the order in which they were delivered.
 pub(super) struct Batch {
     messages: Vec<Message>,
     bytes: usize,
-    most: usize,
+    max_messages: usize,
 }
 
 impl Batch {
     /// An empty one with room for `most` messages.
-    pub(super) const fn new(most: usize) -> Self {
-        Self { messages: Vec::new(), bytes: 0, most }
+    pub(super) const fn new(max_messages: usize) -> Self {
+        Self { messages: Vec::new(), bytes: 0, max_messages }
     }
 
     /// Takes the messages out; room is left for as many again.
     pub(super) const fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::new(self.most))
+        std::mem::replace(self, Self::new(self.max_messages))
     }
 
     /// Reads a message and adds it.
     pub(super) fn push(&mut self, delivery: Delivery) {
         self.bytes += delivery.weight();
-        let reading = read_delivery(&delivery);
-        self.messages.push(Message { delivery, reading });
+        self.messages.push(Message::new(delivery));
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -74,11 +67,14 @@ impl Batch {
 
     /// How many messages, and how many bytes of them, it still takes.
     pub(super) const fn room(&self) -> (usize, usize) {
-        (self.most.saturating_sub(self.messages.len()), ENOUGH_BYTES.saturating_sub(self.bytes))
+        (
+            self.max_messages.saturating_sub(self.messages.len()),
+            MAX_BYTES.saturating_sub(self.bytes),
+        )
     }
 
     pub(super) const fn is_full(&self) -> bool {
-        self.messages.len() >= self.most || self.bytes >= ENOUGH_BYTES
+        self.messages.len() >= self.max_messages || self.bytes >= MAX_BYTES
     }
 
     /// Does all that is to be done with the messages.
@@ -91,40 +87,40 @@ impl Batch {
         acknowledger: &mut Acknowledger,
         max_retries: u32,
     ) -> Result<(), Interruption> {
-        let traced = Traced::begin(&self.messages);
-        let finished = self.carry_out(counter, acknowledger, max_retries, &traced).await;
+        let spans = BatchSpans::start(&self.messages);
+        let finished = self.process(counter, acknowledger, max_retries, &spans).await;
         if finished.is_err() {
-            traced.interrupted();
+            spans.record_interruption();
         }
         finished
     }
 
-    async fn carry_out(
+    async fn process(
         &self,
         counter: &mut Counter,
         acknowledger: &mut Acknowledger,
         max_retries: u32,
-        traced: &Traced,
+        spans: &BatchSpans,
     ) -> Result<(), Interruption> {
-        let orders = self.messages.iter().filter_map(|message| match &message.reading {
-            Reading::Order(order) => Some(*order),
+        let orders = self.messages.iter().filter_map(|message| match &message.parsed {
+            Parsed::Order(order) => Some(*order),
             _ => None,
         });
-        let transaction = traced.apply(&self.messages);
-        let outcomes = counter.count(orders).await.map_err(Interruption::Database)?;
-        drop(transaction);
+        let transaction_spans = spans.start_transaction(&self.messages);
+        let counted = counter.count(orders).await.map_err(Interruption::Database)?;
+        drop(transaction_spans);
 
-        let mut tally = Tally::new(outcomes);
+        let mut outcomes = Outcomes::new(counted);
         let (mut moves, mut done) = (Vec::new(), Vec::new());
-        for (index, Message { delivery, reading }) in self.messages.iter().enumerate() {
-            if let Some((reason, hope)) = tally.verdict(reading) {
-                traced.moved(index, &reason);
+        for (index, Message { delivery, parsed }) in self.messages.iter().enumerate() {
+            if let Some((reason, hope)) = outcomes.record(parsed) {
+                spans.record_redirect(index, &reason);
                 moves.push(Move::new(delivery, reason, hope, max_retries));
             } else {
                 done.push(delivery.envelope.tag);
             }
         }
-        tally.report();
+        outcomes.report();
         metrics::batch(
             self.messages.iter().filter(|one| one.delivery.envelope.redelivered).count(),
         );
@@ -136,8 +132,4 @@ impl Batch {
         acknowledger.return_kept().await?;
         Ok(())
     }
-}
-
-fn read_delivery(delivery: &Delivery) -> Reading {
-    read(&delivery.body, delivery.content_type(), delivery.kind())
 }

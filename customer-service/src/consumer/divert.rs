@@ -12,11 +12,11 @@ use super::config::SubscriptionArgs;
 use super::copy::{self, FRAME_OVERHEAD};
 use super::headers::{self, RETRY_COUNT, TRIES};
 use super::metrics;
+use super::spans::{event_id, trace_id};
 use super::topology::{
     ACCESS_REFUSED, DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, NOT_FOUND, QUEUE, RETRY_EXCHANGE,
     RETRY_QUEUE,
 };
-use super::traced::{event_id, trace_id};
 
 /// Whether another try may help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,10 +5,10 @@
 //! | `work` | the loop: open, finish batch after batch while the next one gathers, begin anew after an interruption |
 //! | `broker`, `topology`, `found` | the connection; which exchanges and queues there are to be, or are there |
 //! | `intake`, `acknowledge` | take the messages that have arrived; acknowledge those that are done, keep for a while what has nowhere to go |
-//! | `batch`, `tally` | one batch from reading to acknowledging; what became of each event |
+//! | `batch`, `outcomes` | one batch from parsed to acknowledging; what became of each event |
 //! | `event` | read a message |
 //! | `apply`, `ledger`, `fault` | apply a batch in one transaction; in parts when the database refuses it, somebody holds a lock, or it takes too long |
-//! | `traced` | its part in the traces of the events |
+//! | `spans` | its part in the traces of the events |
 //! | `divert`, `headers`, `copy`, `mover` | move a message to the retry or the dead-letter queue, over a connection of its own |
 //! | `hasten` | shorten the wait of what was sent to the retry queue when that was longer |
 //! | `dead_letters` | count what waits in the dead-letter queue |
@@ -25,20 +25,20 @@ mod copy;
 mod counter;
 mod dead_letters;
 mod divert;
-mod event;
 mod found;
 mod hasten;
 mod headers;
+mod message;
 mod metrics;
 mod mover;
+mod outcomes;
 mod prune;
 mod rebuild;
 mod run;
+mod spans;
 mod subscription;
-mod tally;
 mod terminal;
 mod topology;
-mod traced;
 
 use service_kit::health::{Health, Need};
 use service_kit::ops;

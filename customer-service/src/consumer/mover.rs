@@ -1,4 +1,4 @@
-//! The way to the retry and dead-letter queues: a connection of its own. A broker that is short of memory or disk stops reading
+//! The way to the retry and dead-letter queues: a connection of its own. A broker that is short of memory or disk stops parsed
 //! from whoever publishes; acknowledgements on the same connection would be stuck behind.
 
 use service_kit::amqp::Channel;

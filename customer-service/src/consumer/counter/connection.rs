@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::dedicated_session::require_dedicated_session;
 use super::error_class::ErrorClass;
-use crate::consumer::event::OrderCreated;
+use crate::consumer::message::OrderCreated;
 use crate::queries::{self, COUNT_EVENTS, LOCK_CUSTOMERS};
 
 /// How long a transaction waits for a locked customer. Usually another consumer holds the lock, for

@@ -19,7 +19,7 @@ use service_kit::backoff::Backoff;
 use service_kit::postgres::DatabaseUrl;
 use uuid::Uuid;
 
-use super::event::OrderCreated;
+use super::message::OrderCreated;
 use connection::CounterConnection;
 use error_class::ErrorClass;
 use split::{Limits, Splitter};

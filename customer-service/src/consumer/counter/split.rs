@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
 
 use super::connection::EventOutcome;
-use crate::consumer::event::OrderCreated;
+use crate::consumer::message::OrderCreated;
 
 /// When a transaction is too slow for an event of each of this many customers, and none is counted,
 /// the events are not to blame: the database can't be used.

@@ -6,20 +6,19 @@ use amq_protocol::types::AMQPValue;
 use service_kit::amqp::Delivery;
 use service_kit::trace::{KeyValue, Parent, Span, SpanKind, TraceContext, TraceId, tracer};
 
-use super::batch::Message;
-use super::event::Reading;
+use super::message::{Message, Parsed};
 use super::topology::QUEUE;
 
 /// The spans of a batch's messages, in their order; none when no traces are made.
-pub(super) struct Traced(Vec<Span>);
+pub(super) struct BatchSpans(Vec<Span>);
 
-impl Traced {
+impl BatchSpans {
     /// The batch is taken up.
-    pub(super) fn begin(messages: &[Message]) -> Self {
+    pub(super) fn start(messages: &[Message]) -> Self {
         let Some(tracer) = tracer() else {
             return Self(Vec::new());
         };
-        let begin = |message: &Message| {
+        let start = |message: &Message| {
             let delivery = &message.delivery;
             let key = delivery.envelope.routing_key.as_str();
             let mut attributes = vec![
@@ -32,22 +31,22 @@ impl Traced {
             if let Some(id) = event_id(delivery) {
                 attributes.push(KeyValue::new("messaging.message.id", id.to_owned()));
             }
-            let creation = creation(delivery);
-            let parent = Parent::Remote(creation.as_ref());
+            let context = trace_context(delivery);
+            let parent = Parent::Remote(context.as_ref());
             tracer.start(format!("process {QUEUE}"), SpanKind::Consumer, parent, attributes)
         };
-        Self(messages.iter().map(begin).collect())
+        Self(messages.iter().map(start).collect())
     }
 
     /// The transaction begins that all events of the batch are applied in: it is over when what is returned is dropped.
-    pub(super) fn apply(&self, messages: &[Message]) -> Vec<Span> {
+    pub(super) fn start_transaction(&self, messages: &[Message]) -> Vec<Span> {
         let Some(tracer) = tracer().filter(|_| !self.0.is_empty()) else {
             return Vec::new();
         };
-        let applied = |message: &Message| matches!(message.reading, Reading::Order(_));
-        let size = messages.iter().filter(|one| applied(one)).count();
+        let is_order = |message: &Message| matches!(message.parsed, Parsed::Order(_));
+        let size = messages.iter().filter(|one| is_order(one)).count();
         let size = i64::try_from(size).unwrap_or(i64::MAX);
-        let spans = messages.iter().zip(&self.0).filter(|(message, _)| applied(message));
+        let spans = messages.iter().zip(&self.0).filter(|(message, _)| is_order(message));
         spans
             .map(|(_, span)| {
                 let attributes = vec![
@@ -61,14 +60,14 @@ impl Traced {
     }
 
     /// What became of one of the messages.
-    pub(super) fn moved(&self, index: usize, reason: &str) {
+    pub(super) fn record_redirect(&self, index: usize, reason: &str) {
         if let Some(span) = self.0.get(index) {
             span.fail("moved", reason.to_owned());
         }
     }
 
     /// The batch was not finished: its messages return to the queue.
-    pub(super) fn interrupted(&self) {
+    pub(super) fn record_interruption(&self) {
         for span in &self.0 {
             span.fail(
                 "interrupted",
@@ -98,10 +97,10 @@ pub(super) fn event_id(delivery: &Delivery) -> Option<&str> {
 
 /// The trace that the message is a part of, if it says so.
 pub(super) fn trace_id(delivery: &Delivery) -> Option<TraceId> {
-    creation(delivery).map(|place| place.trace_id())
+    trace_context(delivery).map(|context| context.trace_id())
 }
 
-fn creation(delivery: &Delivery) -> Option<TraceContext> {
+fn trace_context(delivery: &Delivery) -> Option<TraceContext> {
     let header = |name| match delivery.properties().headers().as_ref()?.inner().get(name)? {
         AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
         _ => None,

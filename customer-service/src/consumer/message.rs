@@ -1,40 +1,55 @@
-//! Reads a message: the default envelope or CloudEvents 1.0 in structured JSON.
+//! Parses messages: the default envelope, or CloudEvents 1.0 in structured JSON.
 
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use service_kit::amqp::Delivery;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-/// The one event type that counts.
+/// The event type that is counted.
 const ORDER_CREATED: &str = "order.created";
 
-/// Above this a body is no event of ours: they are a few hundred bytes.
-const LARGEST_BODY: usize = 1024 * 1024;
+/// The largest body that is parsed. Bodies of events have a few hundred bytes.
+const MAX_BODY_SIZE: usize = 1024 * 1024;
 
-/// An order was made.
+/// A message of the queue and what its body says.
+pub(super) struct Message {
+    pub(super) delivery: Delivery,
+    pub(super) parsed: Parsed,
+}
+
+impl Message {
+    /// Parses the body of `delivery`.
+    pub(super) fn new(delivery: Delivery) -> Self {
+        let parsed = parse(&delivery.body, delivery.content_type(), delivery.kind());
+        Self { delivery, parsed }
+    }
+}
+
+/// The event `order.created`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OrderCreated {
     pub(super) event_id: Uuid,
     pub(super) customer_id: Uuid,
-    /// When, as far as the message tells.
+    /// When the order was created, if the message says so.
     pub(super) occurred_at: Option<OffsetDateTime>,
 }
 
-/// What a message is.
+/// The result of parsing a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum Parsed {
     /// An order to count.
     Order(OrderCreated),
-    /// An event of a type that changes nothing here.
+    /// An event of a type that is not counted.
     Ignored,
-    /// Nothing that could ever be processed, and why.
+    /// A message that can never be processed, and why.
     Malformed(String),
 }
 
-/// The members that matter of both envelopes. Others may be there; the values are looked at one by one, so that
-/// the reason of a refusal names the member.
+/// The members of both envelopes that are used. Their values are checked one by one, so that an
+/// error names the member.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     // Both
@@ -56,25 +71,27 @@ struct Data {
     customer_public_id: Option<Value>,
 }
 
-/// Reads `body`. `content_type` and `message_type` are the message's properties: the body decides, they fill in what it leaves
-/// open. Routing keys say nothing: a message that comes back from the retry queue has the queue's name as its key.
-pub(super) fn read(body: &[u8], content_type: Option<&str>, message_type: Option<&str>) -> Reading {
-    parse(body, content_type, message_type).unwrap_or_else(Reading::Malformed)
+/// Parses `body`. The message's properties `content_type` and `message_type` count only where the
+/// body does not say the same. The routing key is not used: after the retry queue it is the name of
+/// the work queue.
+fn parse(body: &[u8], content_type: Option<&str>, message_type: Option<&str>) -> Parsed {
+    try_parse(body, content_type, message_type).unwrap_or_else(Parsed::Malformed)
 }
 
-fn parse(
+fn try_parse(
     body: &[u8],
     content_type: Option<&str>,
     message_type: Option<&str>,
-) -> Result<Reading, String> {
-    if body.len() > LARGEST_BODY {
-        return Err(format!("the body of {} bytes is larger than {LARGEST_BODY}", body.len()));
+) -> Result<Parsed, String> {
+    if body.len() > MAX_BODY_SIZE {
+        return Err(format!("the body of {} bytes is larger than {MAX_BODY_SIZE}", body.len()));
     }
-    // A struct would also be read from an array of its members.
+    // serde would also read a struct from an array of its members.
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         return Err("the body is no JSON object".to_owned());
     }
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| refusal(&error))?;
+    let envelope: Envelope<'_> =
+        serde_json::from_slice(body).map_err(|error| parse_error(&error))?;
 
     let cloud_event = envelope.specversion.is_some() || content_type.is_some_and(is_cloud_event);
     let (id_member, id, type_member, event_type, occurred_at) = if cloud_event {
@@ -89,15 +106,15 @@ fn parse(
         (Some(_), _) => return Err(format!("{type_member} is no string")),
     };
     if event_type != ORDER_CREATED {
-        return Ok(Reading::Ignored);
+        return Ok(Parsed::Ignored);
     }
     let event_id = uuid(id_member, id.as_ref())?;
     let data = envelope.data.ok_or("data is missing")?;
     if !data.get().starts_with('{') {
         return Err("data is no JSON object".to_owned());
     }
-    let data: Data = serde_json::from_str(data.get()).map_err(|error| refusal(&error))?;
-    Ok(Reading::Order(OrderCreated {
+    let data: Data = serde_json::from_str(data.get()).map_err(|error| parse_error(&error))?;
+    Ok(Parsed::Order(OrderCreated {
         event_id,
         customer_id: uuid("data.customer_public_id", data.customer_public_id.as_ref())?,
         occurred_at: occurred_at
@@ -112,7 +129,7 @@ fn is_cloud_event(content_type: &str) -> bool {
     essence.eq_ignore_ascii_case("application/cloudevents+json")
 }
 
-fn refusal(error: &serde_json::Error) -> String {
+fn parse_error(error: &serde_json::Error) -> String {
     match error.classify() {
         // Valid JSON of another shape: no object, or a member twice.
         serde_json::error::Category::Data => format!("the body is no event: {error}"),

@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use super::counter::EventOutcome;
 use super::divert::Hope;
-use super::event::Reading;
+use super::message::Parsed;
 use super::metrics;
 
 /// The outcomes of a batch, and what they came to.
-pub(super) struct Tally {
-    outcomes: HashMap<Uuid, EventOutcome>,
+pub(super) struct Outcomes {
+    events: HashMap<Uuid, EventOutcome>,
     counted: usize,
     occurred_at: Vec<OffsetDateTime>,
     duplicates: usize,
@@ -21,10 +21,10 @@ pub(super) struct Tally {
     blocked: Option<(usize, String)>,
 }
 
-impl Tally {
-    pub(super) const fn new(outcomes: HashMap<Uuid, EventOutcome>) -> Self {
+impl Outcomes {
+    pub(super) const fn new(events: HashMap<Uuid, EventOutcome>) -> Self {
         Self {
-            outcomes,
+            events,
             counted: 0,
             occurred_at: Vec::new(),
             duplicates: 0,
@@ -35,16 +35,16 @@ impl Tally {
 
     /// Why the message is to be moved, and with what hope; nothing when it is done. Copies of one event in a batch share its
     /// outcome, except that only the first of them was counted.
-    pub(super) fn verdict(&mut self, reading: &Reading) -> Option<(String, Hope)> {
-        let order = match reading {
-            Reading::Ignored => {
+    pub(super) fn record(&mut self, parsed: &Parsed) -> Option<(String, Hope)> {
+        let order = match parsed {
+            Parsed::Ignored => {
                 self.ignored += 1;
                 return None;
             }
-            Reading::Malformed(reason) => return Some((reason.clone(), Hope::Never)),
-            Reading::Order(order) => order,
+            Parsed::Malformed(reason) => return Some((reason.clone(), Hope::Never)),
+            Parsed::Order(order) => order,
         };
-        match self.outcomes.get_mut(&order.event_id) {
+        match self.events.get_mut(&order.event_id) {
             Some(outcome @ EventOutcome::Counted) => {
                 self.counted += 1;
                 self.occurred_at.extend(order.occurred_at);

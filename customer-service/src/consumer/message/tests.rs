@@ -25,27 +25,27 @@ fn with(member: &str, value: Value) -> Value {
     body
 }
 
-fn read_json(body: &Value) -> Reading {
-    read(body.to_string().as_bytes(), Some("application/json"), None)
+fn parse_json(body: &Value) -> Parsed {
+    parse(body.to_string().as_bytes(), Some("application/json"), None)
 }
 
-fn reason(reading: Reading) -> String {
-    match reading {
-        Reading::Malformed(reason) => reason,
+fn reason(parsed: Parsed) -> String {
+    match parsed {
+        Parsed::Malformed(reason) => reason,
         other => panic!("not refused: {other:?}"),
     }
 }
 
-fn order(reading: Reading) -> OrderCreated {
-    match reading {
-        Reading::Order(order) => order,
+fn order(parsed: Parsed) -> OrderCreated {
+    match parsed {
+        Parsed::Order(order) => order,
         other => panic!("no order: {other:?}"),
     }
 }
 
 #[test]
 fn the_default_envelope_is_read_whatever_else_it_holds() {
-    let order = order(read_json(&default_envelope()));
+    let order = order(parse_json(&default_envelope()));
     assert_eq!(order.event_id.to_string(), EVENT);
     assert_eq!(order.customer_id.to_string(), CUSTOMER);
     let occurred_at = order.occurred_at.expect("a time");
@@ -59,30 +59,30 @@ fn a_cloud_event_is_known_by_its_specversion_or_its_content_type() {
         "time": "2026-02-01T22:25:31Z", "datacontenttype": "application/json",
         "data": {"customer_public_id": CUSTOMER}
     });
-    assert_eq!(order(read_json(&body)).event_id.to_string(), EVENT);
+    assert_eq!(order(parse_json(&body)).event_id.to_string(), EVENT);
 
     body.as_object_mut().expect("an object").remove("specversion");
     let content_type = Some("application/CloudEvents+JSON; charset=utf-8");
-    let reading = read(body.to_string().as_bytes(), content_type, None);
-    assert!(order(reading).occurred_at.is_some());
-    assert!(reason(read_json(&body)).contains("event is missing"));
+    let parsed = parse(body.to_string().as_bytes(), content_type, None);
+    assert!(order(parsed).occurred_at.is_some());
+    assert!(reason(parse_json(&body)).contains("event is missing"));
 }
 
 #[test]
 fn other_types_are_ignored_whatever_they_hold() {
-    assert_eq!(read_json(&with("event", json!("order.shipped"))), Reading::Ignored);
-    assert_eq!(read_json(&json!({"event": "order.cancelled"})), Reading::Ignored);
+    assert_eq!(parse_json(&with("event", json!("order.shipped"))), Parsed::Ignored);
+    assert_eq!(parse_json(&json!({"event": "order.cancelled"})), Parsed::Ignored);
 }
 
 #[test]
 fn a_body_without_a_type_takes_the_messages_type() {
     let body = without("event").to_string();
-    order(read(body.as_bytes(), None, Some("order.created")));
-    assert_eq!(read(body.as_bytes(), None, Some("order.shipped")), Reading::Ignored);
-    assert_eq!(reason(read(body.as_bytes(), None, None)), "event is missing");
+    order(parse(body.as_bytes(), None, Some("order.created")));
+    assert_eq!(parse(body.as_bytes(), None, Some("order.shipped")), Parsed::Ignored);
+    assert_eq!(reason(parse(body.as_bytes(), None, None)), "event is missing");
     // What the body says goes before what the property says.
     let body = default_envelope().to_string();
-    order(read(body.as_bytes(), None, Some("order.shipped")));
+    order(parse(body.as_bytes(), None, Some("order.shipped")));
 }
 
 #[test]
@@ -100,43 +100,43 @@ fn a_missing_or_wrong_member_is_named() {
         (with("data", json!({"customer_public_id": "Juan"})), "data.customer_public_id is no UUID"),
         (with("data", json!({"customer_public_id": {}})), "data.customer_public_id is no UUID"),
     ] {
-        assert_eq!(reason(read_json(&body)), expected, "{body}");
+        assert_eq!(reason(parse_json(&body)), expected, "{body}");
     }
 }
 
 #[test]
 fn what_is_no_json_object_is_refused() {
     for body in ["", " ", "order", "{", "{\"event_id\":", "\u{feff}{}", "{} {}", "[", "\0"] {
-        let reason = reason(read(body.as_bytes(), None, Some("order.created")));
+        let reason = reason(parse(body.as_bytes(), None, Some("order.created")));
         assert!(reason.starts_with("the body is no"), "{body:?}: {reason}");
     }
     for body in ["null", "true", "17", "\"text\"", "[]", " [1, 2, 3, 4, 5, 6, 7, 8]"] {
-        reason(read(body.as_bytes(), None, Some("order.created")));
+        reason(parse(body.as_bytes(), None, Some("order.created")));
     }
-    reason(read(&[0xff, 0xfe, 0x00], None, Some("order.created")));
-    reason(read(b"{\"event\":\"\xff\"}", None, None));
+    reason(parse(&[0xff, 0xfe, 0x00], None, Some("order.created")));
+    reason(parse(b"{\"event\":\"\xff\"}", None, None));
 }
 
 #[test]
 fn a_member_that_stands_twice_is_refused() {
     let body =
         format!(r#"{{"event_id":"{EVENT}","event_id":"{CUSTOMER}","event":"order.created"}}"#);
-    assert!(reason(read(body.as_bytes(), None, None)).contains("duplicate field `event_id`"));
+    assert!(reason(parse(body.as_bytes(), None, None)).contains("duplicate field `event_id`"));
 }
 
 #[test]
 fn deep_and_large_bodies_are_refused_without_harm() {
     let deep = format!(r#"{{"event":"order.created","event_id":{}"#, "[".repeat(100_000));
-    assert!(reason(read(deep.as_bytes(), None, None)).contains("recursion limit"));
+    assert!(reason(parse(deep.as_bytes(), None, None)).contains("recursion limit"));
     let deep = format!(r#"{{"event":"order.created","data":{}"#, "{\"a\":".repeat(100_000));
-    reason(read(deep.as_bytes(), None, None));
-    let large = vec![b' '; LARGEST_BODY + 1];
-    assert!(reason(read(&large, None, None)).contains("larger than"));
+    reason(parse(deep.as_bytes(), None, None));
+    let large = vec![b' '; MAX_BODY_SIZE + 1];
+    assert!(reason(parse(&large, None, None)).contains("larger than"));
 }
 
 #[test]
 fn a_time_that_is_none_does_no_harm() {
     for time in [json!("yesterday"), json!(17), Value::Null] {
-        assert_eq!(order(read_json(&with("occurred_at", time))).occurred_at, None);
+        assert_eq!(order(parse_json(&with("occurred_at", time))).occurred_at, None);
     }
 }
