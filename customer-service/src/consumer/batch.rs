@@ -2,12 +2,12 @@
 
 use service_kit::amqp::Delivery;
 
-use super::acknowledge::{Acknowledger, Trouble};
+use super::acknowledge::{AcknowledgeError, Acknowledger};
 use super::counter::Counter;
-use super::divert::Move;
 use super::message::{Message, Parsed};
 use super::metrics;
 use super::outcomes::Outcomes;
+use super::redirect::Redirect;
 use super::spans::BatchSpans;
 
 /// A batch that holds so many bytes takes no more messages.
@@ -21,14 +21,14 @@ pub(super) enum Interruption {
     /// The broker, or the way to it, can't be used.
     Broker(String),
     /// A queue or an exchange is missing: everything is to be declared anew.
-    Missing(String),
+    MissingTopology(String),
 }
 
-impl From<Trouble> for Interruption {
-    fn from(trouble: Trouble) -> Self {
+impl From<AcknowledgeError> for Interruption {
+    fn from(trouble: AcknowledgeError) -> Self {
         match trouble {
-            Trouble::Broker(reason) => Self::Broker(reason),
-            Trouble::Missing(reason) => Self::Missing(reason),
+            AcknowledgeError::Broker(reason) => Self::Broker(reason),
+            AcknowledgeError::MissingTopology(reason) => Self::MissingTopology(reason),
         }
     }
 }
@@ -111,11 +111,11 @@ impl Batch {
         drop(transaction_spans);
 
         let mut outcomes = Outcomes::new(counted);
-        let (mut moves, mut done) = (Vec::new(), Vec::new());
+        let (mut redirects, mut done) = (Vec::new(), Vec::new());
         for (index, Message { delivery, parsed }) in self.messages.iter().enumerate() {
-            if let Some((reason, hope)) = outcomes.record(parsed) {
+            if let Some((reason, kind)) = outcomes.record(parsed) {
                 spans.record_redirect(index, &reason);
-                moves.push(Move::new(delivery, reason, hope, max_retries));
+                redirects.push(Redirect::new(delivery, reason, kind, max_retries));
             } else {
                 done.push(delivery.envelope.tag);
             }
@@ -125,11 +125,11 @@ impl Batch {
             self.messages.iter().filter(|one| one.delivery.envelope.redelivered).count(),
         );
         // First, as moving may take long or fail: what was counted is not delivered again over it.
-        acknowledger.acknowledge(&done, moves.is_empty()).await?;
-        let diverted = acknowledger.divert(&mut moves).await;
-        moves.iter().for_each(Move::report);
-        diverted?;
-        acknowledger.return_kept().await?;
+        acknowledger.acknowledge(&done, redirects.is_empty()).await?;
+        let redirected = acknowledger.redirect(&mut redirects).await;
+        redirects.iter().for_each(Redirect::report);
+        redirected?;
+        acknowledger.return_held().await?;
         Ok(())
     }
 }

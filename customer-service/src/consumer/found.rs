@@ -25,11 +25,11 @@ pub(super) async fn find(
         let asked = channel.depth(queue).await.map(drop);
         channel = there(broker, channel, &format!("queue {queue}"), asked).await?;
     }
-    Ok((channel, Topology { assumed: assumed(), ..Topology::default() }))
+    Ok((channel, Topology { assumed_bindings: assumed_bindings(), ..Topology::default() }))
 }
 
 /// Nobody can ask for a binding.
-fn assumed() -> Option<String> {
+fn assumed_bindings() -> Option<String> {
     let one =
         |Binding { queue, exchange, key }: &Binding| format!("{queue} to {exchange} with {key}");
     Some(BINDINGS.iter().map(one).collect::<Vec<_>>().join(", "))

@@ -14,8 +14,8 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::broker::{Broker, CONFIRM_LIMIT, in_time};
-use super::copy::{self, FRAME_OVERHEAD};
 use super::headers;
+use super::republish::{self, FRAME_OVERHEAD};
 use super::topology::{ACCESS_REFUSED, NOT_FOUND, QUEUE, RETRY_EXCHANGE, RETRY_QUEUE};
 
 /// Messages that are sent before their confirms are awaited, and their bytes. Each one that was taken by itself is acknowledged by itself inside
@@ -174,10 +174,10 @@ impl Pass<'_> {
         let messages: Vec<_> = batch
             .iter()
             .map(|(delivery, wait)| {
-                let properties = copy::properties(delivery)
+                let properties = republish::properties(delivery)
                     .with_expiration(wait.to_string().into())
-                    .with_headers(headers::carried(delivery, room));
-                copy::message(delivery, &properties, QUEUE)
+                    .with_headers(headers::for_same_route(delivery, room));
+                republish::message(delivery, &properties, QUEUE)
             })
             .collect();
         let exchange = RETRY_EXCHANGE.into();

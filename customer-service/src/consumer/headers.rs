@@ -24,7 +24,7 @@ const ORIGINAL_EXCHANGE: &str = "x-original-exchange";
 const ORIGINAL_ROUTING_KEY: &str = "x-original-routing-key";
 
 /// All of these.
-const OURS: [&str; 7] = [
+const OWN_HEADERS: [&str; 7] = [
     RETRY_COUNT,
     TRIES,
     REASON,
@@ -35,38 +35,20 @@ const OURS: [&str; 7] = [
 ];
 
 /// What the broker writes itself, and what it would send the copy elsewhere for.
-const NOT_KEPT: [&str; 5] = ["x-death", "x-delivery-count", "x-opt-delivery-count", "CC", "BCC"];
-const NOT_KEPT_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
+const BROKER_HEADERS: [&str; 5] =
+    ["x-death", "x-delivery-count", "x-opt-delivery-count", "CC", "BCC"];
+const BROKER_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
 
 /// A reason is for people: no longer than they read.
-const LONGEST_REASON: usize = 500;
+const MAX_REASON_CHARS: usize = 500;
 
 /// No value that the consumer writes takes more bytes: a reason of the longest characters.
-const LARGEST_VALUE: usize = 5 + 4 * LONGEST_REASON;
-
-/// How many times `delivery` was sent to be tried again, as its header says. A header that is no count, or negative, counts as
-/// none; a person who moves a message back from the dead-letter queue gives it all its tries again.
-pub(super) fn retry_count(delivery: &Delivery) -> u32 {
-    if header(delivery, TRIES).is_some() {
-        return 0;
-    }
-    let count = match header(delivery, RETRY_COUNT) {
-        Some(AMQPValue::ShortShortInt(count)) => i64::from(*count),
-        Some(AMQPValue::ShortShortUInt(count)) => i64::from(*count),
-        Some(AMQPValue::ShortInt(count)) => i64::from(*count),
-        Some(AMQPValue::ShortUInt(count)) => i64::from(*count),
-        Some(AMQPValue::LongInt(count)) => i64::from(*count),
-        Some(AMQPValue::LongUInt(count)) => i64::from(*count),
-        Some(AMQPValue::LongLongInt(count)) => *count,
-        _ => 0,
-    };
-    u32::try_from(count.max(0)).unwrap_or(u32::MAX)
-}
+const MAX_OWN_VALUE_SIZE: usize = 5 + 4 * MAX_REASON_CHARS;
 
 /// The headers of a copy of `delivery` that is moved because of `reason`; `own` come on top.
 ///
 /// A frame holds all headers and can't be split: when they would take more than `room` bytes only ours remain.
-pub(super) fn of_copy(
+pub(super) fn for_redirect(
     delivery: &Delivery,
     reason: &str,
     now: OffsetDateTime,
@@ -85,7 +67,7 @@ pub(super) fn of_copy(
 
     let mut ours = FieldTable::default();
     for (name, value) in [
-        (REASON, shortened(reason)),
+        (REASON, truncate(reason)),
         (FIRST_FAILED_AT, first_failed_at),
         (LAST_FAILED_AT, now),
         (ORIGINAL_EXCHANGE, original(ORIGINAL_EXCHANGE, &delivery.envelope.exchange)),
@@ -98,7 +80,7 @@ pub(super) fn of_copy(
     }
 
     // The count of tries belongs to the dead-letter queue.
-    let mut all = kept(delivery, |name| name != TRIES);
+    let mut all = copy_headers(delivery, |name| name != TRIES);
     for (name, value) in &ours {
         all.insert(name.clone(), value.clone());
     }
@@ -107,8 +89,8 @@ pub(super) fn of_copy(
 
 /// The headers of a copy of `delivery` that goes to where it would have gone anyway. It says as well how the original came to the queue first. When
 /// they would take more than `room` bytes only ours remain, and of those none that is larger than the consumer makes them: it was set outside.
-pub(super) fn carried(delivery: &Delivery, room: usize) -> FieldTable {
-    let mut all = kept(delivery, |_| true);
+pub(super) fn for_same_route(delivery: &Delivery, room: usize) -> FieldTable {
+    let mut all = copy_headers(delivery, |_| true);
     let is_missing = string(delivery, ORIGINAL_EXCHANGE).is_none();
     if is_missing && !delivery.envelope.exchange.is_empty() {
         let envelope = &delivery.envelope;
@@ -123,7 +105,7 @@ pub(super) fn carried(delivery: &Delivery, room: usize) -> FieldTable {
     }
     let mut ours = FieldTable::default();
     for (name, value) in all.inner() {
-        if OURS.contains(&name.as_str()) && value_size(value) <= LARGEST_VALUE {
+        if OWN_HEADERS.contains(&name.as_str()) && value_size(value) <= MAX_OWN_VALUE_SIZE {
             ours.insert(name.clone(), value.clone());
         }
     }
@@ -136,19 +118,20 @@ pub(super) fn last_failed_at(delivery: &Delivery) -> Option<OffsetDateTime> {
 }
 
 /// Those headers of `delivery` that are wanted and not the broker's.
-fn kept(delivery: &Delivery, is_wanted: impl Fn(&str) -> bool) -> FieldTable {
-    let mut kept = FieldTable::default();
+fn copy_headers(delivery: &Delivery, is_wanted: impl Fn(&str) -> bool) -> FieldTable {
+    let mut copied = FieldTable::default();
     for (name, value) in delivery.properties().headers().iter().flatten() {
-        let is_brokers = NOT_KEPT.contains(&name.as_str())
-            || NOT_KEPT_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
-        if !is_brokers && is_wanted(name.as_str()) {
-            kept.insert(name.clone(), value.clone());
+        let is_broker_header = BROKER_HEADERS.contains(&name.as_str())
+            || BROKER_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
+        if !is_broker_header && is_wanted(name.as_str()) {
+            copied.insert(name.clone(), value.clone());
         }
     }
-    kept
+    copied
 }
 
-fn header<'a>(delivery: &'a Delivery, name: &str) -> Option<&'a AMQPValue> {
+/// Returns the value of a header.
+pub(super) fn header<'a>(delivery: &'a Delivery, name: &str) -> Option<&'a AMQPValue> {
     delivery.properties().headers().as_ref()?.inner().get(name)
 }
 
@@ -159,8 +142,8 @@ fn string(delivery: &Delivery, name: &str) -> Option<String> {
     }
 }
 
-fn shortened(reason: &str) -> String {
-    reason.chars().take(LONGEST_REASON).collect()
+fn truncate(reason: &str) -> String {
+    reason.chars().take(MAX_REASON_CHARS).collect()
 }
 
 /// How many bytes `table` takes on the wire, at the most.

@@ -6,9 +6,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::counter::EventOutcome;
-use super::divert::Hope;
 use super::message::Parsed;
 use super::metrics;
+use super::retry_policy::FailureKind;
 
 /// The outcomes of a batch, and what they came to.
 pub(super) struct Outcomes {
@@ -33,15 +33,15 @@ impl Outcomes {
         }
     }
 
-    /// Why the message is to be moved, and with what hope; nothing when it is done. Copies of one event in a batch share its
+    /// Why the message is to be moved, and with what kind; nothing when it is done. Copies of one event in a batch share its
     /// outcome, except that only the first of them was counted.
-    pub(super) fn record(&mut self, parsed: &Parsed) -> Option<(String, Hope)> {
+    pub(super) fn record(&mut self, parsed: &Parsed) -> Option<(String, FailureKind)> {
         let order = match parsed {
             Parsed::Ignored => {
                 self.ignored += 1;
                 return None;
             }
-            Parsed::Malformed(reason) => return Some((reason.clone(), Hope::Never)),
+            Parsed::Malformed(reason) => return Some((reason.clone(), FailureKind::Permanent)),
             Parsed::Order(order) => order,
         };
         match self.events.get_mut(&order.event_id) {
@@ -57,16 +57,16 @@ impl Outcomes {
             }
             Some(EventOutcome::Refused(reason)) => {
                 let reason = format!("the database refuses the event: {reason}");
-                Some((reason, Hope::Later))
+                Some((reason, FailureKind::Retryable))
             }
             Some(EventOutcome::Blocked(reason)) => {
                 self.blocked.get_or_insert_with(|| (0, reason.clone())).0 += 1;
-                Some((reason.clone(), Hope::Unchanged))
+                Some((reason.clone(), FailureKind::Uncharged))
             }
             // Each event that was applied has an outcome; one without is to be tried again rather than lost.
             Some(EventOutcome::UnknownCustomer) | None => {
                 let reason = format!("customer {} is unknown", order.customer_id);
-                Some((reason, Hope::Later))
+                Some((reason, FailureKind::Retryable))
             }
         }
     }

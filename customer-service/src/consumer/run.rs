@@ -10,7 +10,7 @@ use service_kit::health::{Dependency, Health};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::acknowledge::{Acknowledger, KEPT_FOR};
+use super::acknowledge::{Acknowledger, HOLD_TIME};
 use super::batch::{Batch, Interruption};
 use super::broker::Broker;
 use super::config::ConsumerConfig;
@@ -46,7 +46,7 @@ pub(super) async fn run_sessions(
     let mut broker = Broker::new(config.broker.url(), "customer-service consumer");
     let mut pause = Backoff::reconnect();
     let mut deviations = Vec::new();
-    let mut assumed = None;
+    let mut assumed_bindings = None;
     let mut topology_missing_since: Option<Instant> = None;
     loop {
         let Some(mut counter) = open_counter(config, dependencies, shutdown).await else {
@@ -63,16 +63,16 @@ pub(super) async fn run_sessions(
                 tracing::warn!("using what is there: {deviation}");
             }
         }
-        if assumed != subscription.assumed {
-            assumed.clone_from(&subscription.assumed);
-            if let Some(bindings) = &assumed {
+        if assumed_bindings != subscription.assumed_bindings {
+            assumed_bindings.clone_from(&subscription.assumed_bindings);
+            if let Some(bindings) = &assumed_bindings {
                 tracing::info!(
                     "these bindings are assumed to be there, as nobody can ask for them: {bindings}"
                 );
             }
         }
-        acknowledger.may_declare = config.subscription.consumer_declare
-            && topology_missing_since.is_none_or(|since| since.elapsed() >= KEPT_FOR);
+        acknowledger.may_redeclare = config.subscription.consumer_declare
+            && topology_missing_since.is_none_or(|since| since.elapsed() >= HOLD_TIME);
         set_note(&dependencies.health, "moves", None);
         metrics::topology_deviations(deviations.len());
         set_note(
@@ -80,19 +80,19 @@ pub(super) async fn run_sessions(
             "topology",
             (!deviations.is_empty()).then(|| deviations.join("; ")),
         );
-        let is_retry_trusted = subscription.is_retry_trusted;
+        let is_retry_queue_usable = subscription.is_retry_queue_usable;
         let started = Instant::now();
         let end = tokio::select! {
             biased;
             end = run_session(config, &dependencies.health, &mut counter, &mut subscription, &mut acknowledger, shutdown) => end,
-            never = run_background_tasks(&broker, config.subscription.rabbitmq_retry_ttl_ms, is_retry_trusted) => match never {},
+            never = run_background_tasks(&broker, config.subscription.rabbitmq_retry_ttl_ms, is_retry_queue_usable) => match never {},
         };
         acknowledger.close().await;
         match end {
             Ok(()) => break,
             Err(Interruption::Database(reason)) => dependencies.database.down(reason),
             Err(Interruption::Broker(reason)) => dependencies.broker.down(reason),
-            Err(Interruption::Missing(reason)) => {
+            Err(Interruption::MissingTopology(reason)) => {
                 topology_missing_since = Some(Instant::now());
                 dependencies.broker.down(reason);
             }
@@ -110,10 +110,14 @@ pub(super) async fn run_sessions(
 }
 
 /// What goes on beside the counting, until it is dropped. Nothing is sent to a retry queue that might not give it back.
-async fn run_background_tasks(broker: &Broker, wait_ms: u32, is_retry_trusted: bool) -> Infallible {
+async fn run_background_tasks(
+    broker: &Broker,
+    wait_ms: u32,
+    is_retry_queue_usable: bool,
+) -> Infallible {
     tokio::select! {
         never = dead_letters::watch(broker) => never,
-        never = hasten(broker, wait_ms), if is_retry_trusted => never,
+        never = hasten(broker, wait_ms), if is_retry_queue_usable => never,
     }
 }
 
@@ -140,7 +144,7 @@ async fn run_session(
                 received = subscription.receive_into(&mut next) => received.map_err(Interruption::Broker)?,
                 () = tokio::time::sleep(IDLE_PROBE_INTERVAL) => {
                     counter.probe().await.map_err(Interruption::Database)?;
-                    acknowledger.return_kept().await?;
+                    acknowledger.return_held().await?;
                 }
             }
         }
@@ -157,7 +161,7 @@ async fn run_session(
                 return Ok(());
             }
         }
-        set_note(health, "moves", acknowledger.trouble());
+        set_note(health, "moves", acknowledger.refusal_summary());
         if shutdown.is_cancelled() {
             return Ok(());
         }

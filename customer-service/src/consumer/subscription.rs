@@ -9,8 +9,8 @@ use super::batch::Batch;
 use super::broker::{Broker, in_time};
 use super::config::SubscriptionArgs;
 use super::found::find;
-use super::mover::Mover;
 use super::rebuild::{MOVING, Rebuilt, is_rebuilt};
+use super::redirector::Redirector;
 use super::topology::{QUEUE, Topology, declare};
 
 /// The messages of the queue.
@@ -19,9 +19,9 @@ pub(super) struct Subscription {
     /// For people: what of the topology is otherwise than it should be.
     pub(super) deviations: Vec<String>,
     /// Bindings that the consumer did not make, and can't ask for.
-    pub(super) assumed: Option<String>,
+    pub(super) assumed_bindings: Option<String>,
     /// Whether all that is sent to the retry queue comes back.
-    pub(super) is_retry_trusted: bool,
+    pub(super) is_retry_queue_usable: bool,
 }
 
 impl Subscription {
@@ -59,17 +59,17 @@ impl Subscription {
             }
         };
         let channel = Arc::new(channel);
-        let Topology { mut deviations, untrusted_retry, assumed } = topology;
+        let Topology { mut deviations, retry_queue_mismatch, assumed_bindings } = topology;
         if rebuilt == Rebuilt::Interrupted {
             deviations.push(format!(
                 "{MOVING} is there, and nobody counts the events in it: customer-service consumer rebuild-queue did not come to its end; stop all consumers and run it again"
             ));
         }
         let sibling = broker.sibling("customer-service consumer: retries");
-        let is_retry_trusted = untrusted_retry.is_none();
-        let mover = Mover::new(sibling, untrusted_retry);
-        let acknowledger = Acknowledger::new(Arc::clone(&channel), mover, args.clone());
-        Ok((Self { channel, deviations, assumed, is_retry_trusted }, acknowledger))
+        let is_retry_queue_usable = retry_queue_mismatch.is_none();
+        let redirector = Redirector::new(sibling, retry_queue_mismatch);
+        let acknowledger = Acknowledger::new(Arc::clone(&channel), redirector, args.clone());
+        Ok((Self { channel, deviations, assumed_bindings, is_retry_queue_usable }, acknowledger))
     }
 
     /// Waits for messages and adds those that have arrived to `batch`, as far as there is room. What was taken returns to the queue

@@ -69,9 +69,9 @@ pub(super) struct Topology {
     /// For people: what is otherwise than it should be.
     pub(super) deviations: Vec<String>,
     /// Why a message in the retry queue might not come back.
-    pub(super) untrusted_retry: Option<String>,
+    pub(super) retry_queue_mismatch: Option<String>,
     /// Bindings that the consumer did not make, and can't ask for.
-    pub(super) assumed: Option<String>,
+    pub(super) assumed_bindings: Option<String>,
 }
 
 /// Declares everything on a connection. What exists already stays as it is, and serves as well as it may.
@@ -104,7 +104,7 @@ pub(super) async fn declare(
         declaring.differs(&differs, risk, REBUILD);
     }
     if let Some(differs) = declaring.queue(RETRY_QUEUE, retry_arguments()).await? {
-        declaring.found.untrusted_retry =
+        declaring.found.retry_queue_mismatch =
             Some(format!("nothing is sent to {RETRY_QUEUE}, as it might not come back: {differs}"));
         declaring.differs(
             &differs,

@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout};
 use super::stage::ask;
 use super::state::depth;
 use crate::consumer::broker::{Broker, CONFIRM_LIMIT, in_time};
-use crate::consumer::copy::{self, FRAME_OVERHEAD};
 use crate::consumer::headers;
+use crate::consumer::republish::{self, FRAME_OVERHEAD};
 use crate::consumer::terminal::progress;
 
 /// Messages on their way to this process, and bytes of them that are sent before their confirms are awaited.
@@ -96,7 +96,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Deletes the queue that was emptied, and moves what came to it in the last moment: the broker delivers that before it ends the consumer.
+    /// Deletes the queue that was emptied, and redirects what came to it in the last moment: the broker delivers that before it ends the consumer.
     pub(super) async fn delete(mut self) -> Result<(), String> {
         // It may be long since somebody looked: what is told to people waits for whoever reads it.
         self.empty().await?;
@@ -133,12 +133,13 @@ impl<'a> Transfer<'a> {
         let messages: Vec<_> = deliveries
             .iter()
             .map(|delivery| {
-                let mut properties = copy::properties(delivery);
+                let mut properties = republish::properties(delivery);
                 if let Some(expiration) = delivery.properties().expiration() {
                     properties = properties.with_expiration(expiration.clone());
                 }
-                let properties = properties.with_headers(headers::carried(delivery, self.room));
-                copy::message(delivery, &properties, self.to)
+                let properties =
+                    properties.with_headers(headers::for_same_route(delivery, self.room));
+                republish::message(delivery, &properties, self.to)
             })
             .collect();
         let default_exchange = ShortString::default();

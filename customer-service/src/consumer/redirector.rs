@@ -5,61 +5,61 @@ use service_kit::amqp::Channel;
 
 use super::broker::{Broker, in_time};
 use super::config::SubscriptionArgs;
-use super::divert::{Fate, Move, Taken, publish};
+use super::redirect::{PublishEnd, PublishOutcome, Redirect, publish};
 use super::topology::{DEAD_LETTER_EXCHANGE, RETRY_EXCHANGE};
 
 /// A channel with confirms, opened when there is something to move: most consumers never need it.
-pub(super) struct Mover {
+pub(super) struct Redirector {
     broker: Broker,
     channel: Option<(Channel, usize)>,
     /// Why a message in the retry queue might not come back.
-    untrusted_retry: Option<String>,
+    retry_queue_mismatch: Option<String>,
 }
 
-impl Mover {
-    pub(super) const fn new(broker: Broker, untrusted_retry: Option<String>) -> Self {
-        Self { broker, channel: None, untrusted_retry }
+impl Redirector {
+    pub(super) const fn new(broker: Broker, retry_queue_mismatch: Option<String>) -> Self {
+        Self { broker, channel: None, retry_queue_mismatch }
     }
 
-    /// Moves messages; each is told its fate. What the dead-letter queue refuses goes to the retry queue. `may_declare`: a missing queue
+    /// Moves messages; each is told its outcome. What the dead-letter queue refuses goes to the retry queue. `may_redeclare`: a missing queue
     /// may be there soon, and is no refusal.
     ///
     /// # Errors
-    /// With the reason when the fate of some is unknown.
-    pub(super) async fn divert(
+    /// With the reason when the outcome of some is unknown.
+    pub(super) async fn redirect(
         &mut self,
-        moves: &mut [Move<'_>],
+        redirects: &mut [Redirect<'_>],
         args: &SubscriptionArgs,
-        may_declare: bool,
+        may_redeclare: bool,
     ) -> Result<(), String> {
-        let retried = self.publish(RETRY_EXCHANGE, moves, args).await;
-        let dead = self.publish(DEAD_LETTER_EXCHANGE, moves, args).await;
-        for one in moves.iter_mut() {
-            one.decide(may_declare);
-            one.put_off();
+        let retried = self.publish(RETRY_EXCHANGE, redirects, args).await;
+        let dead_lettered = self.publish(DEAD_LETTER_EXCHANGE, redirects, args).await;
+        for one in redirects.iter_mut() {
+            one.refuse_unroutable(may_redeclare);
+            one.fall_back_to_retry();
         }
         retried?;
-        let put_off = self.publish(RETRY_EXCHANGE, moves, args).await;
-        moves.iter_mut().for_each(|one| one.decide(may_declare));
-        dead.and(put_off)
+        let fallback = self.publish(RETRY_EXCHANGE, redirects, args).await;
+        redirects.iter_mut().for_each(|one| one.refuse_unroutable(may_redeclare));
+        dead_lettered.and(fallback)
     }
 
     async fn publish(
         &mut self,
         exchange: &'static str,
-        moves: &mut [Move<'_>],
+        redirects: &mut [Redirect<'_>],
         args: &SubscriptionArgs,
     ) -> Result<(), String> {
         if exchange == RETRY_EXCHANGE
-            && let Some(why) = &self.untrusted_retry
+            && let Some(why) = &self.retry_queue_mismatch
         {
-            for one in moves.iter_mut().filter(|one| one.goes_to(exchange)) {
-                one.fate = Fate::Refused(why.clone());
+            for one in redirects.iter_mut().filter(|one| one.is_pending_for(exchange)) {
+                one.outcome = PublishOutcome::Refused(why.clone());
             }
         }
-        if self.publish_together(exchange, moves, args).await? == Taken::Closed {
+        if self.publish_together(exchange, redirects, args).await? == PublishEnd::ChannelClosed {
             // The broker closes a channel over one message: the others are not to blame.
-            for one in moves {
+            for one in redirects {
                 self.publish_together(exchange, std::slice::from_mut(one), args).await?;
             }
         }
@@ -69,11 +69,11 @@ impl Mover {
     async fn publish_together(
         &mut self,
         exchange: &'static str,
-        moves: &mut [Move<'_>],
+        redirects: &mut [Redirect<'_>],
         args: &SubscriptionArgs,
-    ) -> Result<Taken, String> {
-        if !moves.iter().any(|one| one.goes_to(exchange)) {
-            return Ok(Taken::Told);
+    ) -> Result<PublishEnd, String> {
+        if !redirects.iter().any(|one| one.is_pending_for(exchange)) {
+            return Ok(PublishEnd::Answered);
         }
         let opened = match self.channel.take() {
             Some(open) if open.0.is_open() => Ok(open),
@@ -82,19 +82,20 @@ impl Mover {
         let (channel, frame_max) = match opened {
             Ok(open) => open,
             Err(reason) => {
-                for one in moves.iter_mut().filter(|one| one.goes_to(exchange)) {
-                    one.fate = Fate::Refused(format!("no way to move messages: {reason}"));
+                for one in redirects.iter_mut().filter(|one| one.is_pending_for(exchange)) {
+                    one.outcome =
+                        PublishOutcome::Refused(format!("no way to move messages: {reason}"));
                 }
-                return Ok(Taken::Told);
+                return Ok(PublishEnd::Answered);
             }
         };
-        let taken = publish(&channel, exchange, moves, args, frame_max).await?;
+        let end = publish(&channel, exchange, redirects, args, frame_max).await?;
         // A queue that has refused what came over a channel may go on doing so when it is not full any more: seen with RabbitMQ 3.10, when the
         // policy that limits it is deleted.
-        if !moves.iter().any(|one| matches!(one.fate, Fate::Refused(_))) {
+        if !redirects.iter().any(|one| matches!(one.outcome, PublishOutcome::Refused(_))) {
             self.channel = Some((channel, frame_max));
         }
-        Ok(taken)
+        Ok(end)
     }
 
     async fn open(&mut self) -> Result<(Channel, usize), String> {
