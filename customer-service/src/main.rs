@@ -19,8 +19,8 @@ fn main() -> ExitCode {
                 api::start(*config, shutdown)
             })
         }
-        Command::Consumer(ConsumerCommand::Check(args)) => args.carry_out(),
-        Command::Consumer(ConsumerCommand::RebuildQueue(args)) => args.carry_out(),
+        Command::Consumer(ConsumerCommand::Check(args)) => args.run(),
+        Command::Consumer(ConsumerCommand::RebuildQueue(args)) => args.run(),
         Command::Consumer(ConsumerCommand::Consume(config)) => {
             let process = config.process.clone();
             process::run_lightly("customer-consumer", &process, |shutdown| {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use service_kit::amqp::Channel;
 
-use super::broker::in_time;
+use super::broker::with_timeout;
 use super::config::SubscriptionArgs;
 use super::redirect::{PublishOutcome, Redirect};
 use super::redirector::Redirector;
@@ -73,7 +73,7 @@ impl Acknowledger {
                 _ => self.channel.acknowledge(tags).await,
             }
         };
-        in_time("take an answer", acknowledging).await.map_err(AcknowledgeError::Broker)
+        with_timeout("take an answer", acknowledging).await.map_err(AcknowledgeError::Broker)
     }
 
     /// Moves messages elsewhere, and acknowledges those that are there. The others are kept for a while.
@@ -151,12 +151,12 @@ impl Acknowledger {
         let old = self.held.partition_point(|(since, _)| since.elapsed() >= HOLD_TIME);
         let tags: Vec<u64> = self.held.drain(..old).map(|(_, tag)| tag).collect();
         let returning = self.channel.return_to_queue(&tags);
-        in_time("take an answer", returning).await.map_err(AcknowledgeError::Broker)
+        with_timeout("take an answer", returning).await.map_err(AcknowledgeError::Broker)
     }
 
     /// Closes the channel: whatever is not acknowledged returns to the queue at once.
     pub(super) async fn close(self) {
-        let closing = in_time("close a channel", self.channel.close());
+        let closing = with_timeout("close a channel", self.channel.close());
         let ((), closed) = tokio::join!(self.redirector.close(), closing);
         if let Err(reason) = closed {
             tracing::debug!(reason, "the channel was not closed in an orderly way");

@@ -6,9 +6,9 @@ use std::time::Duration;
 use service_kit::amqp::{Channel, Failure};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::broker::{Broker, in_time};
+use super::broker::{Broker, NOT_FOUND, with_timeout};
 use super::metrics;
-use super::topology::{DEAD_LETTER_QUEUE, NOT_FOUND};
+use super::topology::DEAD_LETTER_QUEUE;
 
 /// How often to ask.
 const EVERY: Duration = Duration::from_secs(5);
@@ -32,9 +32,9 @@ pub(super) async fn watch(broker: &Broker) -> Infallible {
 async fn count(broker: &Broker, kept: &mut Option<Channel>) -> Result<u32, String> {
     let channel = match kept.take() {
         Some(open) if open.is_open() => open,
-        _ => broker.another_channel().await?,
+        _ => broker.open_channel().await?,
     };
-    in_time("answer", async {
+    with_timeout("answer", async {
         match channel.depth(DEAD_LETTER_QUEUE).await {
             Ok(depth) => {
                 *kept = Some(channel);

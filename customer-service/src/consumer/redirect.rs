@@ -7,14 +7,14 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 use tracing::field::display;
 
-use super::broker::CONFIRM_LIMIT;
+use super::broker::{ACCESS_REFUSED, CONFIRM_TIMEOUT, NOT_FOUND};
 use super::config::SubscriptionArgs;
 use super::headers::{self, RETRY_COUNT, TRIES};
 use super::metrics;
 use super::republish::{self, FRAME_OVERHEAD};
 use super::retry_policy::{Destination, FailureKind, retry_count};
 use super::spans::{event_id, trace_id};
-use super::topology::{ACCESS_REFUSED, NOT_FOUND, QUEUE};
+use super::topology::WORK_QUEUE;
 
 /// The broker's answer to a message that the consumer published to the retry or the dead-letter queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,7 +136,7 @@ pub(super) async fn publish(
     let mut pending: Vec<_> =
         redirects.iter_mut().filter(|one| one.is_pending_for(exchange)).collect();
     let messages: Vec<Message> = pending.iter().map(|one| message(one, now, args, room)).collect();
-    let published = timeout(CONFIRM_LIMIT, channel.publish(&exchange.into(), &messages)).await;
+    let published = timeout(CONFIRM_TIMEOUT, channel.publish(&exchange.into(), &messages)).await;
     let refusal = match &published {
         Ok(Err(Failure::Refused(refusal))) => Some(refusal),
         _ => None,
@@ -170,7 +170,7 @@ pub(super) async fn publish(
         Ok(Err(Failure::Refused(_))) => Ok(PublishEnd::ChannelClosed),
         Ok(Ok(())) => Ok(PublishEnd::Answered),
         Ok(Err(failure)) => Err(failure.to_string()),
-        Err(_) => Err(format!("the broker takes longer than {CONFIRM_LIMIT:?} to confirm")),
+        Err(_) => Err(format!("the broker takes longer than {CONFIRM_TIMEOUT:?} to confirm")),
     }
 }
 
@@ -193,7 +193,7 @@ fn message(
     room: usize,
 ) -> Message {
     let properties = properties(one, now, args, room);
-    republish::message(one.delivery, &properties, QUEUE)
+    republish::message(one.delivery, &properties, WORK_QUEUE)
 }
 
 /// The original's properties, with our headers.

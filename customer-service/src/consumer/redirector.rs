@@ -3,7 +3,7 @@
 
 use service_kit::amqp::Channel;
 
-use super::broker::{Broker, in_time};
+use super::broker::{Broker, with_timeout};
 use super::config::SubscriptionArgs;
 use super::redirect::{PublishEnd, PublishOutcome, Redirect, publish};
 use super::topology::{DEAD_LETTER_EXCHANGE, RETRY_EXCHANGE};
@@ -99,8 +99,8 @@ impl Redirector {
     }
 
     async fn open(&mut self) -> Result<(Channel, usize), String> {
-        let (channel, frame_max) = self.broker.channel().await?;
-        in_time("answer", channel.confirm()).await?;
+        let (channel, frame_max) = self.broker.connect().await?;
+        with_timeout("answer", channel.confirm()).await?;
         Ok((channel, frame_max))
     }
 

@@ -16,8 +16,8 @@ use super::broker::Broker;
 use super::config::ConsumerConfig;
 use super::counter::Counter;
 use super::dead_letters;
-use super::hasten::hasten;
 use super::metrics;
+use super::retry_ttl::enforce_retry_ttl;
 use super::subscription::Subscription;
 
 /// A spell of work that lasted this long was no failure to start: the next pause is short again.
@@ -112,12 +112,12 @@ pub(super) async fn run_sessions(
 /// What goes on beside the counting, until it is dropped. Nothing is sent to a retry queue that might not give it back.
 async fn run_background_tasks(
     broker: &Broker,
-    wait_ms: u32,
+    ttl_ms: u32,
     is_retry_queue_usable: bool,
 ) -> Infallible {
     tokio::select! {
         never = dead_letters::watch(broker) => never,
-        never = hasten(broker, wait_ms), if is_retry_queue_usable => never,
+        never = enforce_retry_ttl(broker, ttl_ms), if is_retry_queue_usable => never,
     }
 }
 

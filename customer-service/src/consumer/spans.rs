@@ -7,7 +7,7 @@ use service_kit::amqp::Delivery;
 use service_kit::trace::{KeyValue, Parent, Span, SpanKind, TraceContext, TraceId, tracer};
 
 use super::message::{Message, Parsed};
-use super::topology::QUEUE;
+use super::topology::WORK_QUEUE;
 
 /// The spans of a batch's messages, in their order; none when no traces are made.
 pub(super) struct BatchSpans(Vec<Span>);
@@ -33,7 +33,7 @@ impl BatchSpans {
             }
             let context = trace_context(delivery);
             let parent = Parent::Remote(context.as_ref());
-            tracer.start(format!("process {QUEUE}"), SpanKind::Consumer, parent, attributes)
+            tracer.start(format!("process {WORK_QUEUE}"), SpanKind::Consumer, parent, attributes)
         };
         Self(messages.iter().map(start).collect())
     }
@@ -84,9 +84,10 @@ const STATEMENTS: &str = "INSERT processed_events UPDATE customers";
 fn destination(delivery: &Delivery) -> String {
     let (exchange, key) =
         (delivery.envelope.exchange.as_str(), delivery.envelope.routing_key.as_str());
-    let parts = [exchange, key, QUEUE].into_iter().enumerate();
+    let parts = [exchange, key, WORK_QUEUE].into_iter().enumerate();
     // What came by way of the default exchange has the queue's name as its key.
-    let kept = parts.filter(|(place, part)| !part.is_empty() && (*place == 2 || *part != QUEUE));
+    let kept =
+        parts.filter(|(place, part)| !part.is_empty() && (*place == 2 || *part != WORK_QUEUE));
     kept.map(|(_, part)| part).collect::<Vec<_>>().join(":")
 }
 

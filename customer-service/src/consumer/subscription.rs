@@ -6,12 +6,11 @@ use service_kit::amqp::Channel;
 
 use super::acknowledge::Acknowledger;
 use super::batch::Batch;
-use super::broker::{Broker, in_time};
+use super::broker::{Broker, with_timeout};
 use super::config::SubscriptionArgs;
-use super::found::find;
-use super::rebuild::{MOVING, Rebuilt, is_rebuilt};
+use super::rebuild::{MOVING_QUEUE, RebuildStatus, rebuild_status};
 use super::redirector::Redirector;
-use super::topology::{QUEUE, Topology, declare};
+use super::topology::{Topology, WORK_QUEUE, declare, verify};
 
 /// The messages of the queue.
 pub(super) struct Subscription {
@@ -33,39 +32,40 @@ impl Subscription {
         broker: &mut Broker,
         args: &SubscriptionArgs,
     ) -> Result<(Self, Acknowledger), String> {
-        let (channel, _) = broker.channel().await?;
-        let rebuilt = in_time("answer", is_rebuilt(broker)).await?;
-        if rebuilt == Rebuilt::Now {
+        let (channel, _) = broker.connect().await?;
+        let rebuild = with_timeout("answer", rebuild_status(broker)).await?;
+        if rebuild == RebuildStatus::Running {
             return Err(format!(
-                "{QUEUE} is being made anew by customer-service consumer rebuild-queue: waiting until that has ended"
+                "{WORK_QUEUE} is being made anew by customer-service consumer rebuild-queue: waiting until that has ended"
             ));
         }
         let consuming = async {
             let (channel, topology) = if args.consumer_declare {
                 declare(broker, channel).await?
             } else {
-                find(broker, channel).await?
+                verify(broker, channel).await?
             };
-            let consuming = channel.consume(QUEUE, args.consumer_prefetch).await;
-            consuming.map_err(|failure| format!("queue {QUEUE} can't be consumed: {failure}"))?;
+            let consuming = channel.consume(WORK_QUEUE, args.consumer_prefetch).await;
+            consuming
+                .map_err(|failure| format!("queue {WORK_QUEUE} can't be consumed: {failure}"))?;
             Ok::<_, String>((channel, topology))
         };
-        let (channel, topology) = match in_time("answer", consuming).await {
+        let (channel, topology) = match with_timeout("answer", consuming).await {
             Ok(consuming) => consuming,
             Err(reason) => {
                 // A consumer that the broker makes after all would be handed messages that nobody takes.
-                broker.forget();
+                broker.drop_connection();
                 return Err(reason);
             }
         };
         let channel = Arc::new(channel);
         let Topology { mut deviations, retry_queue_mismatch, assumed_bindings } = topology;
-        if rebuilt == Rebuilt::Interrupted {
+        if rebuild == RebuildStatus::Interrupted {
             deviations.push(format!(
-                "{MOVING} is there, and nobody counts the events in it: customer-service consumer rebuild-queue did not come to its end; stop all consumers and run it again"
+                "{MOVING_QUEUE} is there, and nobody counts the events in it: customer-service consumer rebuild-queue did not come to its end; stop all consumers and run it again"
             ));
         }
-        let sibling = broker.sibling("customer-service consumer: retries");
+        let sibling = broker.separate_connection("customer-service consumer: retries");
         let is_retry_queue_usable = retry_queue_mismatch.is_none();
         let redirector = Redirector::new(sibling, retry_queue_mismatch);
         let acknowledger = Acknowledger::new(Arc::clone(&channel), redirector, args.clone());

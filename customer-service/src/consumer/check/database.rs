@@ -6,68 +6,71 @@ use service_kit::postgres::{DatabaseUrl, Session, connect, reason};
 use tokio::time::timeout;
 use tokio_postgres::Error;
 
-use super::finding::{Check, Finding};
+use super::report::{CheckResult, Finding};
 use crate::queries::{self, Server};
 
 /// How long the database may take to answer.
-const LIMIT: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The oldest version that is supported, as `server_version_num` says it.
-const OLDEST: i32 = 140_000;
+const MIN_SERVER_VERSION: i32 = 140_000;
 
 const DATABASE: &str = "database";
 const SCHEMA: &str = "schema";
 const PRIVILEGES: &str = "privileges";
 const CUSTOMERS: &str = "customers";
 
-pub(super) async fn check(url: &DatabaseUrl, prunes: bool) -> Vec<Check> {
-    let unchecked = [SCHEMA, PRIVILEGES, CUSTOMERS].map(Check::skipped);
-    let opened = timeout(LIMIT, connect(url, "customer-service consumer: check")).await;
+pub(super) async fn check(url: &DatabaseUrl, prunes: bool) -> Vec<CheckResult> {
+    let unchecked = [SCHEMA, PRIVILEGES, CUSTOMERS].map(CheckResult::skipped);
+    let opened = timeout(RESPONSE_TIMEOUT, connect(url, "customer-service consumer: check")).await;
     let session = match opened {
         Ok(Ok(session)) => session,
-        Ok(Err(error)) => return only(unreached(format!("{error:#}")), unchecked),
-        Err(_) => return only(unreached(silence()), unchecked),
+        Ok(Err(error)) => return only_failure(unreachable(format!("{error:#}")), unchecked),
+        Err(_) => return only_failure(unreachable(no_response()), unchecked),
     };
-    let server = match asked(queries::check_server(&session.client)).await {
+    let server = match query(queries::check_server(&session.client)).await {
         Ok(server) => server,
-        Err(reason) => return only(Check::failed(DATABASE, reason), unchecked),
+        Err(reason) => return only_failure(CheckResult::failed(DATABASE, reason), unchecked),
     };
     let mut checks = vec![check_server(&server)];
-    match asked(queries::check_schema(&session.client)).await {
+    match query(queries::check_schema(&session.client)).await {
         Ok(missing) if missing.is_empty() => {
-            checks.push(Check::of(SCHEMA, Vec::new(), "the tables are there"));
+            checks.push(CheckResult::new(SCHEMA, Vec::new(), "the tables are there"));
             checks.push(check_privileges(&session, &server, prunes).await);
             checks.push(check_customers(&session).await);
         }
         Ok(missing) => {
             let finding = format!("{} are missing", missing.join(", "));
             let fix = "run customer-service migrate, or see that DATABASE_URL names the customer database";
-            checks.push(Check::of(SCHEMA, vec![Finding::fail(finding, fix)], ""));
-            checks.extend([PRIVILEGES, CUSTOMERS].map(Check::skipped));
+            checks.push(CheckResult::new(SCHEMA, vec![Finding::fail(finding, fix)], ""));
+            checks.extend([PRIVILEGES, CUSTOMERS].map(CheckResult::skipped));
         }
         Err(reason) => {
-            checks.push(Check::failed(SCHEMA, reason));
-            checks.extend([PRIVILEGES, CUSTOMERS].map(Check::skipped));
+            checks.push(CheckResult::failed(SCHEMA, reason));
+            checks.extend([PRIVILEGES, CUSTOMERS].map(CheckResult::skipped));
         }
     }
     checks
 }
 
-fn only<const N: usize>(wrong: Check, unchecked: [Check; N]) -> Vec<Check> {
+fn only_failure<const N: usize>(
+    wrong: CheckResult,
+    unchecked: [CheckResult; N],
+) -> Vec<CheckResult> {
     let mut checks = vec![wrong];
     checks.extend(unchecked);
     checks
 }
 
-fn unreached(reason: String) -> Check {
+fn unreachable(reason: String) -> CheckResult {
     let fix = "see that the server runs and that DATABASE_URL is right: psql \"$DATABASE_URL\" -c 'SELECT 1'";
-    Check::of(DATABASE, vec![Finding::fail(reason, fix)], "")
+    CheckResult::new(DATABASE, vec![Finding::fail(reason, fix)], "")
 }
 
-fn check_server(server: &Server) -> Check {
+fn check_server(server: &Server) -> CheckResult {
     let Server { version_number, version, is_standby, is_read_only, database, role } = server;
     let mut findings = Vec::new();
-    if *version_number < OLDEST {
+    if *version_number < MIN_SERVER_VERSION {
         findings.push(Finding::fail(
             format!("the server is PostgreSQL {version}, 14 at least is needed"),
             "upgrade it, or use another server",
@@ -84,13 +87,17 @@ fn check_server(server: &Server) -> Check {
             "find out why: some providers switch it on when a disk fills up",
         ));
     }
-    Check::of(DATABASE, findings, format!("PostgreSQL {version}, database {database}, role {role}"))
+    CheckResult::new(
+        DATABASE,
+        findings,
+        format!("PostgreSQL {version}, database {database}, role {role}"),
+    )
 }
 
-async fn check_privileges(session: &Session, server: &Server, prunes: bool) -> Check {
-    let lacks = match asked(queries::check_privileges(&session.client, prunes)).await {
+async fn check_privileges(session: &Session, server: &Server, prunes: bool) -> CheckResult {
+    let lacks = match query(queries::check_privileges(&session.client, prunes)).await {
         Ok(lacks) => lacks,
-        Err(reason) => return Check::failed(PRIVILEGES, reason),
+        Err(reason) => return CheckResult::failed(PRIVILEGES, reason),
     };
     let role = &server.role;
     let findings = lacks.iter().map(|lacks| {
@@ -101,13 +108,13 @@ async fn check_privileges(session: &Session, server: &Server, prunes: bool) -> C
         )
     });
     let note = format!("the role {role} may do what counting takes");
-    Check::of(PRIVILEGES, findings.collect(), note)
+    CheckResult::new(PRIVILEGES, findings.collect(), note)
 }
 
-async fn check_customers(session: &Session) -> Check {
-    match asked(queries::check_customers(&session.client)).await {
-        Ok(true) => Check::of(CUSTOMERS, Vec::new(), "there are some"),
-        Ok(false) => Check::of(
+async fn check_customers(session: &Session) -> CheckResult {
+    match query(queries::check_customers(&session.client)).await {
+        Ok(true) => CheckResult::new(CUSTOMERS, Vec::new(), "there are some"),
+        Ok(false) => CheckResult::new(
             CUSTOMERS,
             vec![Finding::warn(
                 "there is no customer: every order is tried again, and dead-lettered in the end",
@@ -116,17 +123,17 @@ async fn check_customers(session: &Session) -> Check {
             "",
         ),
         // What keeps it from being read stands above.
-        Err(reason) => Check::failed(CUSTOMERS, reason),
+        Err(reason) => CheckResult::failed(CUSTOMERS, reason),
     }
 }
 
-async fn asked<T>(query: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
-    match timeout(LIMIT, query).await {
+async fn query<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
+    match timeout(RESPONSE_TIMEOUT, answer).await {
         Ok(answer) => answer.map_err(|error| reason(&error)),
-        Err(_) => Err(silence()),
+        Err(_) => Err(no_response()),
     }
 }
 
-fn silence() -> String {
-    format!("the database does not answer within {LIMIT:?}")
+fn no_response() -> String {
+    format!("the database does not answer within {RESPONSE_TIMEOUT:?}")
 }

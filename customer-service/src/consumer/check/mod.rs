@@ -7,11 +7,11 @@
 //! | `permissions` | whether the broker's user may do what a consumer does |
 //! | `waiting` | the messages in the dead-letter and the retry queue |
 
+mod backlog;
 mod broker;
 mod database;
-mod finding;
 mod permissions;
-mod waiting;
+mod report;
 
 use std::process::ExitCode;
 
@@ -22,13 +22,13 @@ use service_kit::postgres::DatabaseArgs;
 
 use super::config::{Retention, SubscriptionArgs};
 use super::terminal;
-use finding::{Check, State};
+use report::{CheckResult, State};
 
 /// Arguments of `consumer check`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "It changes nothing; the first message of the retry queue is looked at and put back. The exit status is 1 when a \
-consumer can't work, 0 when it can, also where a warning says what it works around."
+    after_help = "It changes nothing; the first message of the retry queue is checked at and put back. The exit status is 1 when a \
+consumer can't work, 0 when it can, also where a warning says what it can_work around."
 )]
 pub struct CheckArgs {
     /// One JSON document
@@ -56,31 +56,30 @@ pub struct CheckArgs {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct Report<'a> {
     ok: bool,
-    checks: &'a [Check],
+    checks: &'a [CheckResult],
 }
 
 impl CheckArgs {
     /// Looks, and prints what was found.
     #[must_use]
-    pub fn carry_out(self) -> ExitCode {
-        terminal::carry_out(self.run())
+    pub fn run(self) -> ExitCode {
+        terminal::run_command(self.check())
     }
 
-    async fn run(self) -> Result<ExitCode, String> {
+    async fn check(self) -> Result<ExitCode, String> {
         let prunes = self.processed_events_retention != Retention::Unlimited;
         let mut checks = database::check(self.database.url(), prunes).await;
         checks.extend(broker::check(self.broker.url(), &self.subscription).await);
-        let works = finding::worst(&checks) < State::Fail;
+        let can_work = report::worst(&checks) < State::Fail;
         if self.json {
-            let document = Document { ok: works, checks: &checks };
-            let text =
-                serde_json::to_string_pretty(&document).map_err(|error| error.to_string())?;
-            terminal::say_json(&text)?;
+            let report = Report { ok: can_work, checks: &checks };
+            let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
+            terminal::print_json(&text)?;
         } else {
-            terminal::say_page(&finding::page(&checks))?;
+            terminal::print_text(&report::text(&checks))?;
         }
-        Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if can_work { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -12,8 +12,8 @@
 //! nothing has come to it for a while, and its consumer stays until it is gone: what the broker puts there in the last moment it also delivers.
 
 mod lock;
-mod stage;
 mod state;
+mod steps;
 mod transfer;
 
 use std::process::ExitCode;
@@ -22,13 +22,13 @@ use clap::Args;
 use service_kit::broker::BrokerArgs;
 
 use super::broker::Broker;
-use super::terminal::{self, say};
-use super::topology::QUEUE;
-use stage::{move_back, move_out};
-use state::{State, Work};
+use super::terminal::{self, print_line};
+use super::topology::WORK_QUEUE;
+use state::{State, WorkQueue};
+use steps::{move_back, move_out};
 
-pub(super) use lock::{MOVING, Rebuilt, is_rebuilt};
-pub(super) use state::is_without_streams;
+pub(super) use lock::{MOVING_QUEUE, RebuildStatus, rebuild_status};
+pub(super) use state::lacks_stream_queues;
 
 /// Arguments of `consumer rebuild-queue`.
 #[derive(Debug, Clone, Args)]
@@ -44,8 +44,8 @@ pub struct RebuildArgs {
 impl RebuildArgs {
     /// Does it.
     #[must_use]
-    pub fn carry_out(self) -> ExitCode {
-        terminal::carry_out(async {
+    pub fn run(self) -> ExitCode {
+        terminal::run_command(async {
             let mut broker = Broker::new(self.broker.url(), "customer-service: rebuild-queue");
             let done = rebuild(&mut broker).await;
             broker.close().await;
@@ -56,21 +56,22 @@ impl RebuildArgs {
 
 /// Brings the work queue from whatever state it is found in to the one that it should have.
 async fn rebuild(broker: &mut Broker) -> Result<(), String> {
-    let (channel, _) = broker.channel().await?;
-    let _lock = lock::take(broker, channel).await?;
+    let (channel, _) = broker.connect().await?;
+    let _lock = lock::acquire(broker, channel).await?;
     let found = State::find(broker).await?;
     if found.is_done() {
-        return say(&format!(
-            "{QUEUE} has the arguments that it should have: there is nothing to do"
+        return print_line(&format!(
+            "{WORK_QUEUE} has the arguments that it should have: there is nothing to do"
         ));
     }
-    state::check_before(broker, &found).await?;
-    if let Work::Differs(differs) = &found.work {
-        say(&format!("{QUEUE} is made anew: {differs}"))?;
+    state::check_preconditions(broker, &found).await?;
+    if let WorkQueue::Differs(differs) = &found.work_queue {
+        print_line(&format!("{WORK_QUEUE} is made anew: {differs}"))?;
         move_out(broker).await?;
-    } else if found.is_staged {
-        say("going on where an earlier run ended")?;
+    } else if found.has_moving_queue {
+        print_line("going on where an earlier run ended")?;
     }
-    move_back(broker, found.is_staged || matches!(found.work, Work::Differs(_))).await?;
-    say(&format!("{QUEUE} has the arguments that it should have: start the consumers"))
+    move_back(broker, found.has_moving_queue || matches!(found.work_queue, WorkQueue::Differs(_)))
+        .await?;
+    print_line(&format!("{WORK_QUEUE} has the arguments that it should have: start the consumers"))
 }

@@ -2,8 +2,8 @@
 
 use service_kit::amqp::{Channel, Failure, Goodbye};
 
-use super::broker::Broker;
-use super::topology::{ACCESS_REFUSED, BINDINGS, Binding, EXCHANGES, NOT_FOUND, QUEUES, Topology};
+use super::{BINDINGS, Binding, EXCHANGES, QUEUES, Topology};
+use crate::consumer::broker::{ACCESS_REFUSED, Broker, NOT_FOUND};
 
 /// What somebody else has to do about an exchange or a queue that is missing.
 const REMEDY: &str = "declare it, or let the consumer do so with CONSUMER_DECLARE=true";
@@ -13,17 +13,17 @@ const REMEDY: &str = "declare it, or let the consumer do so with CONSUMER_DECLAR
 ///
 /// # Errors
 /// With a sentence that says what is missing and what to do.
-pub(super) async fn find(
+pub(in crate::consumer) async fn verify(
     broker: &Broker,
     mut channel: Channel,
 ) -> Result<(Channel, Topology), String> {
     for (exchange, kind) in EXCHANGES {
         let asked = channel.declare_exchange(exchange.into(), kind, true).await;
-        channel = there(broker, channel, &format!("exchange {exchange}"), asked).await?;
+        channel = expect_exists(broker, channel, &format!("exchange {exchange}"), asked).await?;
     }
     for queue in QUEUES {
         let asked = channel.depth(queue).await.map(drop);
-        channel = there(broker, channel, &format!("queue {queue}"), asked).await?;
+        channel = expect_exists(broker, channel, &format!("queue {queue}"), asked).await?;
     }
     Ok((channel, Topology { assumed_bindings: assumed_bindings(), ..Topology::default() }))
 }
@@ -37,7 +37,7 @@ fn assumed_bindings() -> Option<String> {
 
 /// Goes on where the broker has the object, and where it doesn't tell: RabbitMQ 4.2.6 and later answer a passive declare only to those who may configure the
 /// object. Its use will show whether it is there.
-async fn there(
+async fn expect_exists(
     broker: &Broker,
     channel: Channel,
     object: &str,
@@ -47,7 +47,7 @@ async fn there(
         Ok(()) => Ok(channel),
         Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, said })) => {
             tracing::debug!(said, "the broker does not tell whether the {object} is there");
-            broker.another_channel().await
+            broker.open_channel().await
         }
         Err(Failure::Refused(Goodbye { code: NOT_FOUND, said })) => {
             Err(format!("the {object} does not exist ({said}): {REMEDY}"))

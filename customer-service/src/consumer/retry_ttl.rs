@@ -13,28 +13,28 @@ use service_kit::amqp::{Channel, Delivery, Failure, Goodbye, Outcome};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
-use super::broker::{Broker, CONFIRM_LIMIT, in_time};
+use super::broker::{ACCESS_REFUSED, Broker, CONFIRM_TIMEOUT, NOT_FOUND, with_timeout};
 use super::headers;
 use super::republish::{self, FRAME_OVERHEAD};
-use super::topology::{ACCESS_REFUSED, NOT_FOUND, QUEUE, RETRY_EXCHANGE, RETRY_QUEUE};
+use super::topology::{RETRY_EXCHANGE, RETRY_QUEUE, WORK_QUEUE};
 
 /// Messages that are sent before their confirms are awaited, and their bytes. Each one that was taken by itself is acknowledged by itself inside
 /// RabbitMQ, which keeps more than 32 of these back for a moment, and forgets them when the channel is closed in that moment: then the
 /// messages are there twice.
-const BATCH: usize = 16;
+const BATCH_SIZE: usize = 16;
 const BATCH_BYTES: usize = 4 << 20;
 
 /// The shortest time between two looks.
-const PAUSE: Duration = Duration::from_mins(1);
+const MIN_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Looks at the head of the retry queue again and again. What can't be done now stays as it was until the next time.
-pub(super) async fn hasten(broker: &Broker, wait_ms: u32) -> Infallible {
+pub(super) async fn enforce_retry_ttl(broker: &Broker, ttl_ms: u32) -> Infallible {
     // A head that waits no longer than it should is gone when its time is up: nobody has to look at it twice.
-    let pause = PAUSE.max(Duration::from_millis(wait_ms.into()));
-    let mut holding = None;
+    let interval = MIN_INTERVAL.max(Duration::from_millis(ttl_ms.into()));
+    let mut held_channel = None;
     loop {
         let mut moved = 0;
-        if let Err(reason) = Pass::run(broker, wait_ms, &mut holding, &mut moved).await {
+        if let Err(reason) = Scan::run(broker, ttl_ms, &mut held_channel, &mut moved).await {
             tracing::warn!(
                 reason,
                 "can't look whether messages in {RETRY_QUEUE} wait longer than RABBITMQ_RETRY_TTL_MS"
@@ -46,63 +46,63 @@ pub(super) async fn hasten(broker: &Broker, wait_ms: u32) -> Infallible {
                 "messages in {RETRY_QUEUE} waited longer than RABBITMQ_RETRY_TTL_MS, and no longer do"
             );
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(interval).await;
     }
 }
 
 /// A message that is to wait for so many milliseconds.
-type Copied = (Delivery, u64);
+type Shortened = (Delivery, u64);
 
 /// One look, and all that comes of it.
-struct Pass<'a> {
+struct Scan<'a> {
     /// Takes and acknowledges. What is not acknowledged returns to the queue when it is closed.
-    taking: Channel,
-    /// Whether the channel `taking` holds messages whose copies RabbitMQ refused, one that is too large, say. They stay unacknowledged on it until it is closed:
+    receiver: Channel,
+    /// Whether the channel `receiver` holds messages whose copies RabbitMQ refused, one that is too large, say. They stay unacknowledged on it until it is closed:
     /// back at the head of the retry queue they would hold up all messages behind them.
-    is_holding: bool,
+    holds_refused: bool,
     /// Opened when there is something to send: a broker that is short of memory or disk reads nothing more from who publishes.
     publisher: Option<(Channel, usize)>,
-    connection: Broker,
-    wait_ms: u32,
+    publishing: Broker,
+    ttl_ms: u32,
     moved: &'a mut usize,
 }
 
-impl Pass<'_> {
-    /// Looks. `holding` is the channel that has messages which earlier looks could not send, or this one can't.
+impl Scan<'_> {
+    /// Looks. `held_channel` is the channel that has messages which earlier looks could not send, or this one can't.
     async fn run(
         broker: &Broker,
-        wait_ms: u32,
-        holding: &mut Option<Channel>,
+        ttl_ms: u32,
+        held_channel: &mut Option<Channel>,
         moved: &mut usize,
     ) -> Result<(), String> {
-        let (taking, is_holding) = match holding.take() {
+        let (receiver, holds_refused) = match held_channel.take() {
             Some(open) if open.is_open() => (open, true),
-            _ => (broker.another_channel().await?, false),
+            _ => (broker.open_channel().await?, false),
         };
-        let connection = broker.sibling("customer-service consumer: shorter waits");
-        let mut pass = Pass { taking, is_holding, publisher: None, connection, wait_ms, moved };
-        let looked = pass.go_on().await;
-        pass.connection.close().await;
-        *holding = pass.is_holding.then_some(pass.taking);
-        looked
+        let publishing = broker.separate_connection("customer-service consumer: shorter waits");
+        let mut scan = Scan { receiver, holds_refused, publisher: None, publishing, ttl_ms, moved };
+        let result = scan.replace_messages().await;
+        scan.publishing.close().await;
+        *held_channel = scan.holds_refused.then_some(scan.receiver);
+        result
     }
 
     /// Goes on until the next message waits no longer than it should, or the broker does not take a message that is not to blame.
-    async fn go_on(&mut self) -> Result<(), String> {
+    async fn replace_messages(&mut self) -> Result<(), String> {
         let mut refused = None;
         loop {
-            let (batch, is_last) = self.take().await?;
-            let mut sent = Vec::new();
-            let told = self.send_all(&batch, &mut sent).await;
-            in_time("take an answer", self.taking.acknowledge(&sent)).await?;
-            *self.moved += sent.len();
-            if sent.len() < batch.len() {
-                self.is_holding = is_over_a_message(&told);
-                let why = told.map_or_else(
+            let (batch, is_last) = self.take_batch().await?;
+            let mut confirmed = Vec::new();
+            let result = self.send_all(&batch, &mut confirmed).await;
+            with_timeout("take an answer", self.receiver.acknowledge(&confirmed)).await?;
+            *self.moved += confirmed.len();
+            if confirmed.len() < batch.len() {
+                self.holds_refused = is_message_refused(&result);
+                let why = result.map_or_else(
                     |failure| failure.to_string(),
                     |()| format!("{RETRY_QUEUE} does not take what was sent to {RETRY_EXCHANGE}"),
                 );
-                if !self.is_holding {
+                if !self.holds_refused {
                     return Err(why);
                 }
                 refused = Some(why);
@@ -114,16 +114,16 @@ impl Pass<'_> {
     }
 
     /// Takes messages that wait too long, each with how long it is to wait. Says whether the next one does not, or there is none.
-    async fn take(&self) -> Result<(Vec<Copied>, bool), String> {
+    async fn take_batch(&self) -> Result<(Vec<Shortened>, bool), String> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
-        while batch.len() < BATCH && bytes < BATCH_BYTES {
-            let Some(delivery) = in_time("answer", self.first()).await? else {
+        while batch.len() < BATCH_SIZE && bytes < BATCH_BYTES {
+            let Some(delivery) = with_timeout("answer", self.get_head()).await? else {
                 return Ok((batch, true));
             };
             let now = OffsetDateTime::now_utc();
-            let Some(wait) = shorter_wait(&delivery, self.wait_ms, now) else {
+            let Some(wait) = shortened_ttl(&delivery, self.ttl_ms, now) else {
                 let tag = delivery.envelope.tag;
-                in_time("take an answer", self.taking.return_to_queue(&[tag])).await?;
+                with_timeout("take an answer", self.receiver.return_to_queue(&[tag])).await?;
                 return Ok((batch, true));
             };
             bytes += delivery.weight();
@@ -133,8 +133,8 @@ impl Pass<'_> {
     }
 
     /// The message at the head; none as well where there is no such queue, or the consumer may not read it and can't help.
-    async fn first(&self) -> Result<Option<Delivery>, Failure> {
-        match self.taking.get(RETRY_QUEUE).await {
+    async fn get_head(&self) -> Result<Option<Delivery>, Failure> {
+        match self.receiver.get(RETRY_QUEUE).await {
             Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED | NOT_FOUND, said })) => {
                 tracing::debug!(said, "can't look into {RETRY_QUEUE}");
                 Ok(None)
@@ -143,29 +143,33 @@ impl Pass<'_> {
         }
     }
 
-    /// Sends messages, and adds the tags of those that the broker has confirmed to `sent`.
+    /// Sends messages, and adds the tags of those that the broker has confirmed to `confirmed`.
     ///
     /// # Errors
     /// When the broker closed the channel over one of them, or did not tell of some: whether those arrived is unknown.
-    async fn send_all(&mut self, batch: &[Copied], sent: &mut Vec<u64>) -> Result<(), Failure> {
-        let mut told = self.send(batch, sent).await;
-        if batch.len() > 1 && is_over_a_message(&told) {
+    async fn send_all(
+        &mut self,
+        batch: &[Shortened],
+        confirmed: &mut Vec<u64>,
+    ) -> Result<(), Failure> {
+        let mut result = self.send(batch, confirmed).await;
+        if batch.len() > 1 && is_message_refused(&result) {
             // The others are not to blame.
             for one in batch {
-                if sent.contains(&one.0.envelope.tag) {
+                if confirmed.contains(&one.0.envelope.tag) {
                     continue;
                 }
-                match self.send(slice::from_ref(one), sent).await {
+                match self.send(slice::from_ref(one), confirmed).await {
                     Ok(()) => (),
-                    refused @ Err(Failure::Refused(_)) => told = refused,
+                    refused @ Err(Failure::Refused(_)) => result = refused,
                     lost => return lost,
                 }
             }
         }
-        told
+        result
     }
 
-    async fn send(&mut self, batch: &[Copied], sent: &mut Vec<u64>) -> Result<(), Failure> {
+    async fn send(&mut self, batch: &[Shortened], confirmed: &mut Vec<u64>) -> Result<(), Failure> {
         let (channel, frame_max) = match self.publisher.take() {
             Some(open) => open,
             None => self.open().await.map_err(Failure::Lost)?,
@@ -177,43 +181,45 @@ impl Pass<'_> {
                 let properties = republish::properties(delivery)
                     .with_expiration(wait.to_string().into())
                     .with_headers(headers::for_same_route(delivery, room));
-                republish::message(delivery, &properties, QUEUE)
+                republish::message(delivery, &properties, WORK_QUEUE)
             })
             .collect();
         let exchange = RETRY_EXCHANGE.into();
-        let told = timeout(CONFIRM_LIMIT, channel.publish(&exchange, &messages)).await;
-        let before = sent.len();
+        let result = timeout(CONFIRM_TIMEOUT, channel.publish(&exchange, &messages)).await;
+        let before = confirmed.len();
         for ((delivery, _), outcome) in batch.iter().zip(channel.outcomes(&messages)) {
             if outcome == Some(Outcome::Confirmed) {
-                sent.push(delivery.envelope.tag);
+                confirmed.push(delivery.envelope.tag);
             }
         }
-        if sent.len() - before == batch.len() {
+        if confirmed.len() - before == batch.len() {
             self.publisher = Some((channel, frame_max));
         }
-        told.unwrap_or_else(|_| {
-            Err(Failure::Lost(format!("the broker takes longer than {CONFIRM_LIMIT:?} to confirm")))
+        result.unwrap_or_else(|_| {
+            Err(Failure::Lost(format!(
+                "the broker takes longer than {CONFIRM_TIMEOUT:?} to confirm"
+            )))
         })
     }
 
     async fn open(&mut self) -> Result<(Channel, usize), String> {
-        let (channel, frame_max) = self.connection.channel().await?;
-        in_time("answer", channel.confirm()).await?;
+        let (channel, frame_max) = self.publishing.connect().await?;
+        with_timeout("answer", channel.confirm()).await?;
         Ok((channel, frame_max))
     }
 }
 
-/// Whether the broker closed the channel over what a message is, and not over where it was sent.
-fn is_over_a_message(told: &Result<(), Failure>) -> bool {
-    matches!(told, Err(Failure::Refused(Goodbye { code, .. })) if !matches!(*code, ACCESS_REFUSED | NOT_FOUND))
+/// Whether the broker closed the channel over what a message is, and not over where it was confirmed.
+fn is_message_refused(result: &Result<(), Failure>) -> bool {
+    matches!(result, Err(Failure::Refused(Goodbye { code, .. })) if !matches!(*code, ACCESS_REFUSED | NOT_FOUND))
 }
 
-/// How many milliseconds a message is to wait from now on; none when it waits no longer than `wait_ms` anyway.
+/// How many milliseconds a message is to wait from now on; none when it waits no longer than `ttl_ms` anyway.
 ///
 /// Its `expiration` says how long it was to wait in all. Since when it does, the header `x-last-failed-at` says; where that is missing or makes no sense, or the
-/// message has no expiration, as others may have sent it, it begins anew.
-pub(super) fn shorter_wait(delivery: &Delivery, wait_ms: u32, now: OffsetDateTime) -> Option<u64> {
-    let wait = u64::from(wait_ms);
+/// message has no expiration, as others may have confirmed it, it begins anew.
+pub(super) fn shortened_ttl(delivery: &Delivery, ttl_ms: u32, now: OffsetDateTime) -> Option<u64> {
+    let wait = u64::from(ttl_ms);
     let expiration = delivery.properties().expiration().as_ref();
     let Some(in_all) = expiration.and_then(|text| text.as_str().parse::<u64>().ok()) else {
         return Some(wait);
@@ -247,11 +253,11 @@ mod tests {
             headers.insert("x-last-failed-at".into(), AMQPValue::LongString(at.into()));
             properties = properties.with_headers(headers);
         }
-        let routing_key = QUEUE.to_owned();
+        let routing_key = WORK_QUEUE.to_owned();
         let exchange = RETRY_EXCHANGE.to_owned();
         let envelope = Envelope { tag: 1, redelivered: false, exchange, routing_key };
         let header = content_header(0, &properties);
-        shorter_wait(&Delivery::new(envelope, header, Vec::new().into()), 10_000, NOON)
+        shortened_ttl(&Delivery::new(envelope, header, Vec::new().into()), 10_000, NOON)
     }
 
     #[test]

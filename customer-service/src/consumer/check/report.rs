@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::consumer::terminal::plain;
+use crate::consumer::terminal::escape_control;
 
-/// One thing that was looked at.
+/// One thing that was checked at.
 #[derive(Debug, Serialize)]
-pub(super) struct Check {
+pub(super) struct CheckResult {
     check: &'static str,
     state: State,
     /// The sentence that is printed when there are no findings, such as how many messages wait.
@@ -50,9 +50,13 @@ impl Finding {
     }
 }
 
-impl Check {
+impl CheckResult {
     /// Ok, and `note`, when there are no findings.
-    pub(super) fn of(check: &'static str, findings: Vec<Finding>, note: impl Into<String>) -> Self {
+    pub(super) fn new(
+        check: &'static str,
+        findings: Vec<Finding>,
+        note: impl Into<String>,
+    ) -> Self {
         let state = findings.iter().map(|finding| finding.state).max();
         let note = findings.is_empty().then(|| note.into());
         Self { check, state: state.unwrap_or(State::Ok), note, findings }
@@ -72,19 +76,19 @@ impl Check {
 
     /// Looking itself failed.
     pub(super) fn failed(check: &'static str, reason: String) -> Self {
-        Self::of(check, vec![Finding::fail(reason, "see to this first, then check again")], "")
+        Self::new(check, vec![Finding::fail(reason, "see to this first, then check again")], "")
     }
 }
 
 /// The worst of all checks.
-pub(super) fn worst(checks: &[Check]) -> State {
+pub(super) fn worst(checks: &[CheckResult]) -> State {
     checks.iter().map(|check| check.state).max().unwrap_or(State::Ok)
 }
 
 /// The checks for people.
-pub(super) fn page(checks: &[Check]) -> String {
-    let mut page = String::new();
-    for Check { check, state, note, findings } in checks {
+pub(super) fn text(checks: &[CheckResult]) -> String {
+    let mut text = String::new();
+    for CheckResult { check, state, note, findings } in checks {
         let mark = match state {
             State::Ok => "ok",
             State::Skipped => "-",
@@ -93,24 +97,24 @@ pub(super) fn page(checks: &[Check]) -> String {
         };
         let note = match (note, state) {
             (Some(note), _) => note,
-            (None, State::Skipped) => "not looked at: see to what is above first",
+            (None, State::Skipped) => "not checked at: see to what is above first",
             (None, _) => "",
         };
         let first = findings.first().map_or(note, |finding| finding.finding.as_str());
-        page.push_str(&format!("{mark:<6} {check:<12} {}\n", plain(first)));
+        text.push_str(&format!("{mark:<6} {check:<12} {}\n", escape_control(first)));
         for (index, Finding { finding, fix, .. }) in findings.iter().enumerate() {
             if index > 0 {
-                page.push_str(&format!("{:20}{}\n", "", plain(finding)));
+                text.push_str(&format!("{:20}{}\n", "", escape_control(finding)));
             }
             for line in fix.lines() {
-                page.push_str(&format!("{:22}{}\n", "", plain(line)));
+                text.push_str(&format!("{:22}{}\n", "", escape_control(line)));
             }
         }
     }
-    page.push_str(match worst(checks) {
+    text.push_str(match worst(checks) {
         State::Fail => "\nA consumer can't work here; what to do is said below each finding.\n",
         State::Warn => "\nA consumer can work here; what to do about the rest is said below it.\n",
         State::Ok | State::Skipped => "\nA consumer can work here.\n",
     });
-    page
+    text
 }

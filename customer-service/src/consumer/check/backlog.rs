@@ -3,15 +3,15 @@
 use service_kit::amqp::{Delivery, Depth};
 use time::OffsetDateTime;
 
-use super::finding::{Check, Finding};
-use crate::consumer::broker::{Broker, in_time};
-use crate::consumer::hasten::shorter_wait;
+use super::report::{CheckResult, Finding};
+use crate::consumer::broker::{Broker, with_timeout};
+use crate::consumer::retry_ttl::shortened_ttl;
 use crate::consumer::topology::{DEAD_LETTER_QUEUE, RETRY_QUEUE};
 
 pub(super) const DEAD_LETTERS: &str = "dead letters";
 pub(super) const RETRIES: &str = "retries";
 
-pub(super) fn check_dead_letters(depth: Option<Depth>) -> Check {
+pub(super) fn check_dead_letters(depth: Option<Depth>) -> CheckResult {
     let messages = depth.map_or(0, |depth| depth.messages);
     let mut findings = Vec::new();
     if messages > 0 {
@@ -20,13 +20,17 @@ pub(super) fn check_dead_letters(depth: Option<Depth>) -> Check {
             "docs/operations.md, Dead letters: look at x-reason, mend the cause, move them back",
         ));
     }
-    Check::of(DEAD_LETTERS, findings, "none")
+    CheckResult::new(DEAD_LETTERS, findings, "none")
 }
 
 /// Looks at the message that comes next, and puts it back.
-pub(super) async fn check_retries(broker: &Broker, depth: Option<Depth>, wait_ms: u32) -> Check {
+pub(super) async fn check_retries(
+    broker: &Broker,
+    depth: Option<Depth>,
+    ttl_ms: u32,
+) -> CheckResult {
     let Some(Depth { messages, .. }) = depth else {
-        return Check::of(RETRIES, Vec::new(), "none");
+        return CheckResult::new(RETRIES, Vec::new(), "none");
     };
     let head = match head(broker).await {
         Ok(head) => head,
@@ -35,7 +39,7 @@ pub(super) async fn check_retries(broker: &Broker, depth: Option<Depth>, wait_ms
             let fix = format!(
                 "grant the consumer's user the permission to read {RETRY_QUEUE}: else what waits there longer than RABBITMQ_RETRY_TTL_MS holds up the rest"
             );
-            return Check::of(RETRIES, vec![Finding::warn(finding, fix)], "");
+            return CheckResult::new(RETRIES, vec![Finding::warn(finding, fix)], "");
         }
     };
     let mut findings = Vec::new();
@@ -46,7 +50,7 @@ pub(super) async fn check_retries(broker: &Broker, depth: Option<Depth>, wait_ms
             || "for ever, as it has no expiration".to_owned(),
             |milliseconds| format!("{} ms", milliseconds.as_str()),
         );
-        if shorter_wait(&head, wait_ms, OffsetDateTime::now_utc()).is_some() {
+        if shortened_ttl(&head, ttl_ms, OffsetDateTime::now_utc()).is_some() {
             findings.push(Finding::warn(
                 format!(
                     "{messages} messages wait in {RETRY_QUEUE}, and all behind the first one, which waits {waits}: longer than RABBITMQ_RETRY_TTL_MS"
@@ -56,15 +60,19 @@ pub(super) async fn check_retries(broker: &Broker, depth: Option<Depth>, wait_ms
         }
         first = format!("; the first one waits {waits} in all");
     }
-    Check::of(RETRIES, findings, format!("{messages} messages wait for their next try{first}"))
+    CheckResult::new(
+        RETRIES,
+        findings,
+        format!("{messages} messages wait for their next try{first}"),
+    )
 }
 
 async fn head(broker: &Broker) -> Result<Option<Delivery>, String> {
-    let channel = broker.another_channel().await?;
-    let head = in_time("answer", channel.get(RETRY_QUEUE)).await?;
+    let channel = broker.open_channel().await?;
+    let head = with_timeout("answer", channel.get(RETRY_QUEUE)).await?;
     if let Some(head) = &head {
-        in_time("take an answer", channel.return_to_queue(&[head.envelope.tag])).await?;
+        with_timeout("take an answer", channel.return_to_queue(&[head.envelope.tag])).await?;
     }
-    in_time("close a channel", channel.close()).await?;
+    with_timeout("close a channel", channel.close()).await?;
     Ok(head)
 }

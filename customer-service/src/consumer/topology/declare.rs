@@ -1,0 +1,154 @@
+//! Declares the exchanges, queues and bindings. Those that exist with other settings are used as they are.
+
+use amq_protocol::types::FieldTable;
+use service_kit::amqp::{Channel, Failure, Goodbye};
+
+use super::{
+    BINDINGS, Binding, DEAD_LETTER_QUEUE, DELETE_REMEDY, EXCHANGES, REBUILD_REMEDY, RETRY_QUEUE,
+    Topology, WORK_QUEUE, arguments, delivery_limit, retry_arguments, work_arguments,
+};
+use crate::consumer::broker::{ACCESS_REFUSED, Broker, NOT_FOUND, PRECONDITION_FAILED};
+
+/// Declares everything on a connection. What exists already stays as it is, and serves as well as it may.
+struct Declarator<'a> {
+    broker: &'a Broker,
+    channel: Channel,
+    topology: Topology,
+}
+
+/// Declares everything; returns the channel to go on with, as the broker closes one over each declaration that it refuses, and what is
+/// there.
+///
+/// # Errors
+/// With a sentence that says which exchange or queue is missing and can't be declared, and what the broker says.
+pub(in crate::consumer) async fn declare(
+    broker: &Broker,
+    channel: Channel,
+) -> Result<(Channel, Topology), String> {
+    let mut declarator = Declarator { broker, channel, topology: Topology::default() };
+    for (exchange, kind) in EXCHANGES {
+        declarator.declare_exchange(exchange, kind).await?;
+    }
+    if let Some(differs) = declarator.declare_queue(WORK_QUEUE, work_arguments()).await? {
+        // An earlier release declared it with the limit alone.
+        let risk = if declarator
+            .declare_queue(WORK_QUEUE, arguments([delivery_limit()]))
+            .await?
+            .is_none()
+        {
+            "a policy that takes messages out of it loses them"
+        } else {
+            "a policy that takes messages out of it loses them, and RabbitMQ 4 may drop those that come back to it 20 times"
+        };
+        declarator.add_deviation(&differs, risk, REBUILD_REMEDY);
+    }
+    if let Some(differs) = declarator.declare_queue(RETRY_QUEUE, retry_arguments()).await? {
+        declarator.topology.retry_queue_mismatch =
+            Some(format!("nothing is sent to {RETRY_QUEUE}, as it might not come back: {differs}"));
+        declarator.add_deviation(
+            &differs,
+            "messages might not come back from it, and none is sent there",
+            DELETE_REMEDY,
+        );
+    }
+    if let Some(differs) = declarator.declare_queue(DEAD_LETTER_QUEUE, arguments([])).await? {
+        declarator.add_deviation(&differs, "it may not keep what is sent there", DELETE_REMEDY);
+    }
+
+    for Binding { queue, exchange, key } in BINDINGS {
+        declarator.bind_queue(queue, exchange, key).await?;
+    }
+    Ok((declarator.channel, declarator.topology))
+}
+
+impl Declarator<'_> {
+    async fn declare_exchange(&mut self, name: &str, kind: &str) -> Result<(), String> {
+        let declared = self.channel.declare_exchange(name.into(), kind, false).await;
+        let exists =
+            async |channel: &Channel| channel.declare_exchange(name.into(), kind, true).await;
+        if let Some(differs) =
+            self.accept_existing(&format!("exchange {name}"), declared, exists).await?
+        {
+            self.topology.deviations.push(format!("{differs}; it is used as it is"));
+        }
+        Ok(())
+    }
+
+    fn add_deviation(&mut self, differs: &str, risk: &str, remedy: &str) {
+        self.topology.deviations.push(format!("{differs}; as it is, {risk}: {remedy}"));
+    }
+
+    /// Says what differs, if there is one with other arguments.
+    async fn declare_queue(
+        &mut self,
+        name: &str,
+        arguments: FieldTable,
+    ) -> Result<Option<String>, String> {
+        let declared = self.channel.declare_queue(name, arguments).await;
+        let exists = async |channel: &Channel| channel.depth(name).await.map(drop);
+        self.accept_existing(&format!("queue {name}"), declared, exists).await
+    }
+
+    /// Nobody can ask whether a binding is there: one that may not be made is assumed to be. If it is missing, the broker returns what is
+    /// published.
+    async fn bind_queue(&mut self, queue: &str, exchange: &str, key: &str) -> Result<(), String> {
+        let binding = format!("binding of {queue} to {exchange} with {key}");
+        match self.channel.bind_queue(queue, exchange, key).await {
+            Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, said })) => {
+                self.topology.deviations.push(format!(
+                    "{binding} can't be declared, and is assumed to be there: {said}"
+                ));
+                self.channel = self.broker.open_channel().await?;
+                Ok(())
+            }
+            bound => bound.map_err(|failure| explain(&binding, &failure)),
+        }
+    }
+
+    /// A declaration that the broker refuses is no reason to stop while there is something of that name. Says what differs, if that is known.
+    async fn accept_existing(
+        &mut self,
+        object: &str,
+        declared: Result<(), Failure>,
+        exists: impl AsyncFnOnce(&Channel) -> Result<(), Failure>,
+    ) -> Result<Option<String>, String> {
+        let Err(failure) = declared else {
+            return Ok(None);
+        };
+        let reason = explain(object, &failure);
+        let Failure::Refused(Goodbye {
+            code: code @ (ACCESS_REFUSED | PRECONDITION_FAILED), ..
+        }) = failure
+        else {
+            return Err(reason);
+        };
+        self.channel = self.broker.open_channel().await?;
+        match exists(&self.channel).await {
+            Ok(()) => (),
+            Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, .. })) => {
+                // It may not be asked for either: its use will tell.
+                self.channel = self.broker.open_channel().await?;
+            }
+            Err(Failure::Refused(Goodbye { code: NOT_FOUND, .. })) => return Err(reason),
+            Err(failure) => return Err(failure.to_string()),
+        }
+        if code == PRECONDITION_FAILED {
+            return Ok(Some(reason));
+        }
+        self.topology.deviations.push(reason);
+        Ok(None)
+    }
+}
+
+/// The broker names what differs: "inequivalent arg 'x-queue-type' for queue '…' in vhost '…': received … but current is …".
+fn explain(object: &str, failure: &Failure) -> String {
+    match failure {
+        Failure::Refused(Goodbye { code: PRECONDITION_FAILED, said })
+            if said.contains("inequivalent arg") =>
+        {
+            let differs = said.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(said);
+            format!("{object} already exists with other settings: {differs}")
+        }
+        _ => format!("{object} can't be declared: {failure}"),
+    }
+}
