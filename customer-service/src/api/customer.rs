@@ -8,10 +8,10 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 /// How many characters a name may have.
-const LONGEST_NAME: usize = 255;
+const MAX_NAME_CHARS: usize = 255;
 
 /// How many characters an address may have.
-const LONGEST_ADDRESS: usize = 1_000;
+const MAX_ADDRESS_CHARS: usize = 1_000;
 
 /// A customer
 #[derive(Debug, Object, Serialize)]
@@ -56,13 +56,13 @@ pub(super) struct Address(pub(super) String);
 
 impl FromJson for Name {
     fn from_json(value: Json<'_>) -> Result<Self, Vec<String>> {
-        line(value, LONGEST_NAME).map(Self)
+        line(value, MAX_NAME_CHARS).map(Self)
     }
 }
 
 impl FromJson for Address {
     fn from_json(value: Json<'_>) -> Result<Self, Vec<String>> {
-        line(value, LONGEST_ADDRESS).map(Self)
+        line(value, MAX_ADDRESS_CHARS).map(Self)
     }
 }
 

@@ -2,9 +2,9 @@
 
 mod config;
 mod customer;
-mod customers;
-mod document;
-mod refusals;
+mod handlers;
+mod openapi;
+mod responses;
 mod store;
 
 use std::time::Duration;
@@ -18,12 +18,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::schema::SCHEMA;
-use customers::Customers;
-use document::described;
+use handlers::CustomersApi;
+use openapi::service;
 use store::Store;
 
 pub use config::ApiConfig;
-pub use document::document;
+pub use openapi::document;
 
 /// What is left of the grace time for everything after the last request.
 const LAST_STEPS: Duration = Duration::from_secs(1);
@@ -60,7 +60,7 @@ pub async fn run(
     let done = CancellationToken::new();
     let serve = async {
         let _done = done.clone().drop_guard();
-        let app = http::app(described((Customers { store: store.clone() }, Up)));
+        let app = http::app(service((CustomersApi { store: store.clone() }, Up)));
         let grace = config.process.shutdown_grace.saturating_sub(LAST_STEPS);
         http::serve(listener, app, &config.serve, grace, shutdown.clone()).await
     };

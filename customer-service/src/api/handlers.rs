@@ -11,11 +11,11 @@ use service_kit::http::{JsonAnswer, JsonBody, NoParameters, Parameters, Problem,
 use uuid::Uuid;
 
 use super::customer::{Customer, NewCustomer};
-use super::refusals;
+use super::responses;
 use super::store::Store;
 
 /// The customers, and what can be done with them.
-pub(super) struct Customers {
+pub(super) struct CustomersApi {
     pub(super) store: Store,
 }
 
@@ -51,7 +51,7 @@ enum Created {
 }
 
 #[OpenApi]
-impl Customers {
+impl CustomersApi {
     /// Customers in the order of their ids
     #[oai(path = "/api/customers", method = "get", operation_id = "listCustomers")]
     #[expect(unused_variables, reason = "they stand for the parameters in the document")]
@@ -63,7 +63,7 @@ impl Customers {
         limit: Query<Option<Unparsed<Limit>>>,
         /// Which page; taken from the Link of the page before
         cursor: Query<Option<Unparsed<Cursor>>>,
-    ) -> Result<Listed, Refused<refusals::List>> {
+    ) -> Result<Listed, Refused<responses::List>> {
         let page = Page::from_parameters(&mut parameters);
         parameters.finish()?;
         let mut customers = self.store.list(page.after, page.rows_to_read()).await?;
@@ -78,14 +78,14 @@ impl Customers {
         _none: NoParameters,
         /// The customer's id
         id: Path<Unparsed<Uuid>>,
-    ) -> Result<Found, Refused<refusals::Get>> {
+    ) -> Result<Found, Refused<responses::Get>> {
         let customer = match parse_uuid(&id.text) {
             Some(id) => self.store.get(id).await?,
             None => None,
         };
         let unknown = || {
             Problem::new(StatusCode::NOT_FOUND, "There is no such customer.")
-                .of_type(refusals::CUSTOMER_NOT_FOUND)
+                .of_type(responses::CUSTOMER_NOT_FOUND)
         };
         Ok(Found::Customer(JsonAnswer(customer.ok_or_else(unknown)?)))
     }
@@ -95,7 +95,7 @@ impl Customers {
     async fn create(
         &self,
         body: JsonBody<NewCustomer>,
-    ) -> Result<Created, Refused<refusals::Create>> {
+    ) -> Result<Created, Refused<responses::Create>> {
         let customer = self.store.create(body.0).await?;
         let location = format!("/api/customers/{}", customer.id);
         Ok(Created::Customer(JsonAnswer(customer), location))

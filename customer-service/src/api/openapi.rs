@@ -4,13 +4,13 @@ use poem_openapi::{OpenApi, OpenApiService};
 use service_kit::http::documents::{self, Described, Format};
 use service_kit::http::{self, Up};
 
-use super::customers::Customers;
+use super::handlers::CustomersApi;
 
 const DESCRIPTION: &str = "Customers, and how many orders each of them has made: a consumer counts every order once, soon after it \
 was made. Errors are problems (RFC 9457); what is wrong with a request is told all at once.";
 
 /// `api` with its description.
-pub(super) fn described<T: OpenApi>(api: T) -> OpenApiService<T, ()> {
+pub(super) fn service<T: OpenApi>(api: T) -> OpenApiService<T, ()> {
     http::api(api, "Customers", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .license("MIT OR Apache-2.0")
@@ -19,5 +19,5 @@ pub(super) fn described<T: OpenApi>(api: T) -> OpenApiService<T, ()> {
 /// The OpenAPI document, the same text each time.
 #[must_use]
 pub fn document(format: Format) -> String {
-    documents::document(&described(Described::<(Customers, Up)>::default()), format)
+    documents::document(&service(Described::<(CustomersApi, Up)>::default()), format)
 }
