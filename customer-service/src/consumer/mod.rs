@@ -46,7 +46,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::schema::SCHEMA;
-use prune::prune_until;
+use prune::prune_periodically;
 use run::{Dependencies, run_sessions};
 
 pub use check::CheckArgs;
@@ -87,7 +87,7 @@ pub async fn run(
         SCHEMA.prepare(&config.migrate, url, &dependencies.database, &shutdown).await?;
         tokio::join!(
             run_sessions(&config, &dependencies, &shutdown),
-            prune_until(&config, &shutdown),
+            prune_periodically(&config, &shutdown),
         );
         anyhow::Ok(())
     };

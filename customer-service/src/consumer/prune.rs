@@ -13,19 +13,19 @@ use super::metrics;
 use crate::queries::{self, PRUNE_EVENTS};
 
 /// Events that a statement forgets.
-const SLICE: i64 = 1000;
+const BATCH_SIZE: i64 = 1000;
 
 /// The least pause between two statements.
-const PAUSE: Duration = Duration::from_millis(20);
+const MIN_PAUSE: Duration = Duration::from_millis(20);
 
 /// Prunes now and then until `stop`, if events are to be forgotten some time after they were counted.
-pub(super) async fn prune_until(config: &ConsumerConfig, stop: &CancellationToken) {
+pub(super) async fn prune_periodically(config: &ConsumerConfig, stop: &CancellationToken) {
     let Retention::For(retention) = config.processed_events_retention else {
         return;
     };
-    let every = (retention / 10).clamp(Duration::from_secs(1), Duration::from_mins(10));
+    let interval = (retention / 10).clamp(Duration::from_secs(1), Duration::from_mins(10));
     let (url, limit) = (config.database.url(), config.database_statement_timeout);
-    while !pause(every, stop).await {
+    while !wait_for_stop(interval, stop).await {
         let pruned = tokio::select! {
             () = stop.cancelled() => return,
             pruned = prune(url, retention, limit) => pruned,
@@ -59,24 +59,24 @@ async fn prune(url: &DatabaseUrl, retention: Duration, limit: Duration) -> anyho
         return Ok(0);
     }
     let statement = timeout(limit, client.prepare(PRUNE_EVENTS)).await??;
-    let (mut pruned, mut since) = (0, None);
+    let (mut pruned, mut from) = (0, None);
     loop {
-        let slice = queries::prune_events(client, &statement, retention, SLICE, since);
+        let batch = queries::prune_events(client, &statement, retention, BATCH_SIZE, from);
         // The server gives up first.
-        let slice = timeout(limit + Duration::from_secs(1), slice).await??;
-        let deleted = u64::try_from(slice.deleted)?;
+        let batch = timeout(limit + Duration::from_secs(1), batch).await??;
+        let deleted = u64::try_from(batch.deleted)?;
         metrics::pruned(deleted);
         pruned += deleted;
-        since = slice.latest;
-        if slice.looked_at < SLICE {
+        from = batch.newest;
+        if batch.scanned < BATCH_SIZE {
             return Ok(pruned);
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(MIN_PAUSE).await;
     }
 }
 
 /// Waits; says whether it is time to stop.
-async fn pause(duration: Duration, stop: &CancellationToken) -> bool {
+async fn wait_for_stop(duration: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = stop.cancelled() => true,
         () = tokio::time::sleep(duration) => false,

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tokio_postgres::Error;
 
 use super::report::{CheckResult, Finding};
-use crate::queries::{self, Server};
+use crate::queries::{self, ServerInfo};
 
 /// How long the database may take to answer.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,12 +28,12 @@ pub(super) async fn check(url: &DatabaseUrl, prunes: bool) -> Vec<CheckResult> {
         Ok(Err(error)) => return only_failure(unreachable(format!("{error:#}")), unchecked),
         Err(_) => return only_failure(unreachable(no_response()), unchecked),
     };
-    let server = match query(queries::check_server(&session.client)).await {
+    let server = match query(queries::get_server_info(&session.client)).await {
         Ok(server) => server,
         Err(reason) => return only_failure(CheckResult::failed(DATABASE, reason), unchecked),
     };
     let mut checks = vec![check_server(&server)];
-    match query(queries::check_schema(&session.client)).await {
+    match query(queries::find_missing_columns(&session.client)).await {
         Ok(missing) if missing.is_empty() => {
             checks.push(CheckResult::new(SCHEMA, Vec::new(), "the tables are there"));
             checks.push(check_privileges(&session, &server, prunes).await);
@@ -67,8 +67,8 @@ fn unreachable(reason: String) -> CheckResult {
     CheckResult::new(DATABASE, vec![Finding::fail(reason, fix)], "")
 }
 
-fn check_server(server: &Server) -> CheckResult {
-    let Server { version_number, version, is_standby, is_read_only, database, role } = server;
+fn check_server(server: &ServerInfo) -> CheckResult {
+    let ServerInfo { version_number, version, is_standby, is_read_only, database, role } = server;
     let mut findings = Vec::new();
     if *version_number < MIN_SERVER_VERSION {
         findings.push(Finding::fail(
@@ -94,17 +94,17 @@ fn check_server(server: &Server) -> CheckResult {
     )
 }
 
-async fn check_privileges(session: &Session, server: &Server, prunes: bool) -> CheckResult {
-    let lacks = match query(queries::check_privileges(&session.client, prunes)).await {
-        Ok(lacks) => lacks,
+async fn check_privileges(session: &Session, server: &ServerInfo, prunes: bool) -> CheckResult {
+    let missing = match query(queries::find_missing_privileges(&session.client, prunes)).await {
+        Ok(missing) => missing,
         Err(reason) => return CheckResult::failed(PRIVILEGES, reason),
     };
     let role = &server.role;
-    let findings = lacks.iter().map(|lacks| {
+    let findings = missing.iter().map(|privilege| {
         let to = role.replace('"', "\"\"");
         Finding::fail(
-            format!("the role {role} lacks {lacks}"),
-            format!("GRANT {lacks} TO \"{to}\";"),
+            format!("the role {role} lacks {privilege}"),
+            format!("GRANT {privilege} TO \"{to}\";"),
         )
     });
     let note = format!("the role {role} may do what counting takes");
@@ -112,7 +112,7 @@ async fn check_privileges(session: &Session, server: &Server, prunes: bool) -> C
 }
 
 async fn check_customers(session: &Session) -> CheckResult {
-    match query(queries::check_customers(&session.client)).await {
+    match query(queries::has_customers(&session.client)).await {
         Ok(true) => CheckResult::new(CUSTOMERS, Vec::new(), "there are some"),
         Ok(false) => CheckResult::new(
             CUSTOMERS,

@@ -1,4 +1,4 @@
--- check_server: what the server says of itself, and as whom it is asked
+-- get_server_info: version and state of the server, and the database and role of this session
 SELECT current_setting('server_version_num')::integer AS version_number,
        current_setting('server_version') AS version,
        pg_is_in_recovery() AS is_standby,

@@ -1,2 +1,2 @@
--- check_customers: whether there is any customer
+-- has_customers: whether the table holds any customer
 SELECT (SELECT id FROM customers ORDER BY id LIMIT 1) IS NOT NULL
