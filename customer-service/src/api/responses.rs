@@ -5,7 +5,8 @@ use service_kit::http::meaning::{
     FAILED, NO_JSON, NO_PARAMETERS, NO_QUERY, NOT_JSON_TYPE, TOO_LARGE, TOO_SLOW, UNAVAILABLE,
 };
 
-/// The type of the 404 for a customer. The order service tells it from the 404 of a wrong path or of an ingress by that.
+/// The type of the 404 for a customer. The order service tells it from the 404 of a wrong path or
+/// of an ingress by that.
 pub(super) const CUSTOMER_NOT_FOUND: &str = "urn:problem:customer-not-found";
 
 pub(super) struct List;

@@ -1,4 +1,5 @@
-//! One batch of messages: collected as they arrive, then applied, moved where that can't be, acknowledged.
+//! A batch of messages: collected as they arrive, then counted, acknowledged, and redirected where
+//! counting failed.
 
 use service_kit::amqp::Delivery;
 
@@ -10,17 +11,17 @@ use super::outcomes::Outcomes;
 use super::redirect::Redirect;
 use super::spans::BatchSpans;
 
-/// A batch that holds so many bytes takes no more messages.
+/// The size at which a batch takes no more messages.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// Why a batch was not finished: its messages are to be returned to the queue.
+/// Why a batch was not finished. Its messages return to the queue.
 #[derive(Debug)]
 pub(super) enum Interruption {
     /// The database can't be used.
     Database(String),
-    /// The broker, or the way to it, can't be used.
+    /// The broker, or the connection to it, can't be used.
     Broker(String),
-    /// A queue or an exchange is missing: everything is to be declared anew.
+    /// A queue or an exchange is missing: the topology must be declared again.
     MissingTopology(String),
 }
 
@@ -41,17 +42,17 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// An empty one with room for `most` messages.
+    /// An empty batch with room for `max_messages` messages.
     pub(super) const fn new(max_messages: usize) -> Self {
         Self { messages: Vec::new(), bytes: 0, max_messages }
     }
 
-    /// Takes the messages out; room is left for as many again.
+    /// Takes the messages and leaves an empty batch of the same limit.
     pub(super) const fn take(&mut self) -> Self {
         std::mem::replace(self, Self::new(self.max_messages))
     }
 
-    /// Reads a message and adds it.
+    /// Parses and adds a message.
     pub(super) fn push(&mut self, delivery: Delivery) {
         self.bytes += delivery.weight();
         self.messages.push(Message::new(delivery));
@@ -65,7 +66,7 @@ impl Batch {
         self.messages.is_empty()
     }
 
-    /// How many messages, and how many bytes of them, it still takes.
+    /// How many messages and bytes still fit.
     pub(super) const fn room(&self) -> (usize, usize) {
         (
             self.max_messages.saturating_sub(self.messages.len()),
@@ -77,10 +78,11 @@ impl Batch {
         self.messages.len() >= self.max_messages || self.bytes >= MAX_BYTES
     }
 
-    /// Does all that is to be done with the messages.
+    /// Counts the messages, then acknowledges or redirects each.
     ///
     /// # Errors
-    /// When it was not finished. What is not acknowledged then had no effect, or none that is certain.
+    /// Returns why the batch was not finished. Whether the messages that are not acknowledged were
+    /// counted is unknown; their redelivery finds out.
     pub(super) async fn finish(
         &self,
         counter: &mut Counter,
@@ -113,9 +115,9 @@ impl Batch {
         let mut outcomes = Outcomes::new(counted);
         let (mut redirects, mut done) = (Vec::new(), Vec::new());
         for (index, Message { delivery, parsed }) in self.messages.iter().enumerate() {
-            if let Some((reason, kind)) = outcomes.record(parsed) {
+            if let Some((reason, failure)) = outcomes.record(parsed) {
                 spans.record_redirect(index, &reason);
-                redirects.push(Redirect::new(delivery, reason, kind, max_retries));
+                redirects.push(Redirect::new(delivery, reason, failure, max_retries));
             } else {
                 done.push(delivery.envelope.tag);
             }
@@ -124,8 +126,13 @@ impl Batch {
         metrics::batch(
             self.messages.iter().filter(|one| one.delivery.envelope.redelivered).count(),
         );
-        // First, as moving may take long or fail: what was counted is not delivered again over it.
-        acknowledger.acknowledge(&done, redirects.is_empty()).await?;
+        // Before the redirects, which may take long or fail: counted messages are not delivered
+        // again because of them.
+        if redirects.is_empty() {
+            acknowledger.acknowledge_batch(&done).await?;
+        } else {
+            acknowledger.acknowledge(&done).await?;
+        }
         let redirected = acknowledger.redirect(&mut redirects).await;
         redirects.iter().for_each(Redirect::report);
         redirected?;

@@ -1,4 +1,4 @@
-//! What `customer-service consumer` is to do: consume, unless one of its own commands is typed.
+//! The commands of `customer-service consumer`: consume by default, `check` and `rebuild-queue`.
 
 use clap::error::{Error, ErrorKind};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -7,14 +7,15 @@ use super::check::CheckArgs;
 use super::config::ConsumerConfig;
 use super::rebuild::RebuildArgs;
 
-/// Its commands need none of the settings of consuming, which derived arguments would want nevertheless.
+/// A command and its arguments. Derived arguments would require the settings of the default command
+/// for the other two as well.
 #[derive(Debug, Clone)]
 pub enum ConsumerCommand {
-    /// Count events until told to stop.
+    /// Count events until shutdown.
     Consume(Box<ConsumerConfig>),
-    /// Say whether a consumer could work.
+    /// Check whether a consumer can work.
     Check(Box<CheckArgs>),
-    /// Make the work queue anew.
+    /// Replace the work queue by one with the right arguments.
     RebuildQueue(Box<RebuildArgs>),
 }
 

@@ -1,14 +1,14 @@
-//! The headers of a message that is moved to the retry or the dead-letter queue.
+//! The headers of messages that the consumer publishes again.
 //!
 //! | header | meaning |
 //! |---|---|
-//! | `x-retry-count` | how many times it was sent to be tried again |
-//! | `x-reason` | why it was moved, the latest time |
-//! | `x-first-failed-at`, `x-last-failed-at` | when a try failed first and last (RFC 3339, UTC) |
-//! | `x-original-exchange`, `x-original-routing-key` | how it came to the queue first |
-//! | `x-tries` | in the dead-letter queue only: how many tries it had. A message that comes back with it, since a person moved it back, starts afresh |
+//! | `x-retry-count` | how many retries it has had |
+//! | `x-reason` | why the latest try failed |
+//! | `x-first-failed-at`, `x-last-failed-at` | when the first and the latest try failed (RFC 3339, UTC) |
+//! | `x-original-exchange`, `x-original-routing-key` | where it was first published |
+//! | `x-tries` | how many tries it had; in the dead-letter queue only, so that a message with it was moved back by a person |
 //!
-//! Whatever other headers it had it keeps, except those that the broker owns or obeys.
+//! Other headers are copied, except those that the broker writes or obeys.
 
 use amq_protocol::types::{AMQPValue, FieldTable};
 use service_kit::amqp::Delivery;
@@ -23,7 +23,7 @@ const LAST_FAILED_AT: &str = "x-last-failed-at";
 const ORIGINAL_EXCHANGE: &str = "x-original-exchange";
 const ORIGINAL_ROUTING_KEY: &str = "x-original-routing-key";
 
-/// All of these.
+/// All headers that the consumer writes.
 const OWN_HEADERS: [&str; 7] = [
     RETRY_COUNT,
     TRIES,
@@ -34,25 +34,27 @@ const OWN_HEADERS: [&str; 7] = [
     ORIGINAL_ROUTING_KEY,
 ];
 
-/// What the broker writes itself, and what it would send the copy elsewhere for.
+/// Headers that the broker writes, or by which it would route the copy elsewhere.
 const BROKER_HEADERS: [&str; 5] =
     ["x-death", "x-delivery-count", "x-opt-delivery-count", "CC", "BCC"];
 const BROKER_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
 
-/// A reason is for people: no longer than they read.
+/// Longer reasons are cut.
 const MAX_REASON_CHARS: usize = 500;
 
-/// No value that the consumer writes takes more bytes: a reason of the longest characters.
+/// The largest value that the consumer writes: a reason of four-byte characters.
 const MAX_OWN_VALUE_SIZE: usize = 5 + 4 * MAX_REASON_CHARS;
 
-/// The headers of a copy of `delivery` that is moved because of `reason`; `own` come on top.
+/// Returns the headers of a copy of `delivery` that is redirected because of `reason`, with the
+/// `counts` of its retries and tries.
 ///
-/// A frame holds all headers and can't be split: when they would take more than `room` bytes only ours remain.
+/// All headers must fit into one frame. When they would take more than `room` bytes, only the
+/// consumer's own remain.
 pub(super) fn for_redirect(
     delivery: &Delivery,
     reason: &str,
     now: OffsetDateTime,
-    own: &[(&str, u32)],
+    counts: &[(&str, u32)],
     room: usize,
 ) -> FieldTable {
     let now = now.format(&Rfc3339).unwrap_or_default();
@@ -60,7 +62,7 @@ pub(super) fn for_redirect(
         .filter(|text| OffsetDateTime::parse(text, &Rfc3339).is_ok())
         .unwrap_or_else(|| now.clone());
     let original = |name, here: &str| {
-        // A string of the usual length only: it may have been set outside.
+        // Others may have set a longer one.
         let before = string(delivery, name).filter(|text| text.len() <= usize::from(u8::MAX));
         before.unwrap_or_else(|| here.to_owned())
     };
@@ -75,11 +77,11 @@ pub(super) fn for_redirect(
     ] {
         ours.insert(name.into(), AMQPValue::LongString(value.into()));
     }
-    for (name, count) in own {
+    for (name, count) in counts {
         ours.insert((*name).into(), AMQPValue::LongLongInt(i64::from(*count)));
     }
 
-    // The count of tries belongs to the dead-letter queue.
+    // `x-tries` is only for the dead-letter queue.
     let mut all = copy_headers(delivery, |name| name != TRIES);
     for (name, value) in &ours {
         all.insert(name.clone(), value.clone());
@@ -87,8 +89,9 @@ pub(super) fn for_redirect(
     if size(&all) > room { ours } else { all }
 }
 
-/// The headers of a copy of `delivery` that goes to where it would have gone anyway. It says as well how the original came to the queue first. When
-/// they would take more than `room` bytes only ours remain, and of those none that is larger than the consumer makes them: it was set outside.
+/// Returns the headers of a copy of `delivery` that has the same way to go, with where the original
+/// was first published. When they would take more than `room` bytes, only the consumer's own
+/// remain, without any that is larger than the consumer writes it.
 pub(super) fn for_same_route(delivery: &Delivery, room: usize) -> FieldTable {
     let mut all = copy_headers(delivery, |_| true);
     let is_missing = string(delivery, ORIGINAL_EXCHANGE).is_none();
@@ -112,12 +115,12 @@ pub(super) fn for_same_route(delivery: &Delivery, room: usize) -> FieldTable {
     ours
 }
 
-/// When the consumer sent `delivery` to be tried again, as its header says.
+/// When the latest try of `delivery` failed, as its header says.
 pub(super) fn last_failed_at(delivery: &Delivery) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(&string(delivery, LAST_FAILED_AT)?, &Rfc3339).ok()
 }
 
-/// Those headers of `delivery` that are wanted and not the broker's.
+/// Copies the headers of `delivery` for which `is_wanted` returns true, without the broker's.
 fn copy_headers(delivery: &Delivery, is_wanted: impl Fn(&str) -> bool) -> FieldTable {
     let mut copied = FieldTable::default();
     for (name, value) in delivery.properties().headers().iter().flatten() {
@@ -146,7 +149,7 @@ fn truncate(reason: &str) -> String {
     reason.chars().take(MAX_REASON_CHARS).collect()
 }
 
-/// How many bytes `table` takes on the wire, at the most.
+/// An upper bound of the bytes that `table` takes on the wire.
 fn size(table: &FieldTable) -> usize {
     let entries = table.inner().iter();
     4 + entries.map(|(name, value)| 1 + name.as_str().len() + value_size(value)).sum::<usize>()

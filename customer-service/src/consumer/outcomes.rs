@@ -1,4 +1,4 @@
-//! What became of the events of a batch.
+//! The outcomes of a batch: which messages are done, and why the others are redirected.
 
 use std::collections::HashMap;
 
@@ -10,14 +10,14 @@ use super::message::Parsed;
 use super::metrics;
 use super::retry_policy::FailureKind;
 
-/// The outcomes of a batch, and what they came to.
+/// The outcome of each event of a batch, and their totals.
 pub(super) struct Outcomes {
     events: HashMap<Uuid, EventOutcome>,
     counted: usize,
     occurred_at: Vec<OffsetDateTime>,
     duplicates: usize,
     ignored: usize,
-    /// Events that wait for somebody else, and why the first of them does.
+    /// How many events are blocked by another session, and the reason of the first.
     blocked: Option<(usize, String)>,
 }
 
@@ -33,8 +33,8 @@ impl Outcomes {
         }
     }
 
-    /// Why the message is to be moved, and with what kind; nothing when it is done. Copies of one event in a batch share its
-    /// outcome, except that only the first of them was counted.
+    /// Records the outcome of a message. Returns why it must be redirected, or `None` if it is
+    /// done. Copies of an event share its outcome, except that only the first one was counted.
     pub(super) fn record(&mut self, parsed: &Parsed) -> Option<(String, FailureKind)> {
         let order = match parsed {
             Parsed::Ignored => {
@@ -63,7 +63,7 @@ impl Outcomes {
                 self.blocked.get_or_insert_with(|| (0, reason.clone())).0 += 1;
                 Some((reason.clone(), FailureKind::Uncharged))
             }
-            // Each event that was applied has an outcome; one without is to be tried again rather than lost.
+            // Every event has an outcome. One without would be retried rather than lost.
             Some(EventOutcome::UnknownCustomer) | None => {
                 let reason = format!("customer {} is unknown", order.customer_id);
                 Some((reason, FailureKind::Retryable))
@@ -71,13 +71,13 @@ impl Outcomes {
         }
     }
 
-    /// Tells metrics and log.
+    /// Updates the metrics, and logs blocked events.
     pub(super) fn report(&self) {
         if let Some((events, reason)) = &self.blocked {
             tracing::warn!(
                 events,
                 reason,
-                "events wait for what another session does, and are tried again"
+                "events blocked by another session: they will be tried again"
             );
         }
         metrics::events("counted", self.counted);

@@ -1,5 +1,5 @@
-//! Messages that are moved to the retry or the dead-letter queue: published with confirm and `mandatory`, all at once, before the originals
-//! are acknowledged. A crash in between gives duplicates, never a loss.
+//! Publishes messages to the retry or the dead-letter queue, with confirms and `mandatory`, before
+//! the originals are acknowledged. A crash in between duplicates messages, and loses none.
 
 use amq_protocol::protocol::BasicProperties;
 use service_kit::amqp::{Channel, Delivery, Failure, Goodbye, Message, Outcome};
@@ -16,26 +16,35 @@ use super::retry_policy::{Destination, FailureKind, retry_count};
 use super::spans::{event_id, trace_id};
 use super::topology::WORK_QUEUE;
 
-/// The broker's answer to a message that the consumer published to the retry or the dead-letter queue.
+/// The broker's answer to a published message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PublishOutcome {
-    /// Nobody knows, or nobody has tried yet.
+    /// Not published yet, or published without an answer.
     Unknown,
-    /// The broker has it where it is to go.
+    /// The queue has it.
     Confirmed,
-    /// The broker did not take it, and why.
+    /// The broker refused it, and why.
     Refused(String),
-    /// Where it is to go is missing, and why: declaring everything anew may help.
+    /// No queue is bound, and the broker's text. Declaring the topology again may help.
     Unroutable(String),
 }
 
-/// A message to be moved.
+/// What to do with a message for which no queue is bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnUnroutable {
+    /// Report it, so that the consumer declares its topology again.
+    Redeclare,
+    /// Treat it like a refused message.
+    Refuse,
+}
+
+/// A message on its way to the retry or the dead-letter queue.
 pub(super) struct Redirect<'a> {
     pub(super) delivery: &'a Delivery,
     pub(super) reason: String,
     pub(super) destination: Destination,
     pub(super) outcome: PublishOutcome,
-    /// Why the dead-letter queue did not take it.
+    /// Why the dead-letter queue refused it, if it did.
     pub(super) refused_dead_letter: Option<String>,
 }
 
@@ -51,14 +60,17 @@ impl<'a> Redirect<'a> {
         Self { delivery, reason, destination, outcome, refused_dead_letter: None }
     }
 
-    /// Counts a message that no queue takes as refused, unless the consumer may declare its queues anew (`may_redeclare`).
-    pub(super) fn refuse_unroutable(&mut self, may_redeclare: bool) {
-        if let (PublishOutcome::Unroutable(why), false) = (&self.outcome, may_redeclare) {
+    /// Applies `on_unroutable` to this message.
+    pub(super) fn resolve_unroutable(&mut self, on_unroutable: OnUnroutable) {
+        if let (PublishOutcome::Unroutable(why), OnUnroutable::Refuse) =
+            (&self.outcome, on_unroutable)
+        {
             self.outcome = PublishOutcome::Refused(why.clone());
         }
     }
 
-    /// A message that the dead-letter queue does not take waits with those that are tried again, and is not charged for it.
+    /// Sends a message that the dead-letter queue refused to the retry queue, without charging a
+    /// retry.
     pub(super) fn fall_back_to_retry(&mut self) {
         if let (Destination::DeadLetter { tries }, PublishOutcome::Refused(why)) =
             (self.destination, &self.outcome)
@@ -70,7 +82,7 @@ impl<'a> Redirect<'a> {
         }
     }
 
-    /// Whether the consumer has yet to publish this message to `exchange`.
+    /// Whether this message is still to be published to `exchange`.
     pub(super) fn is_pending_for(&self, exchange: &str) -> bool {
         self.exchange() == exchange && self.outcome == PublishOutcome::Unknown
     }
@@ -79,7 +91,7 @@ impl<'a> Redirect<'a> {
         self.destination.exchange()
     }
 
-    /// Counts the message in the metrics and logs it, if the broker took it.
+    /// Counts and logs the message, if it was redirected.
     pub(super) fn report(&self) {
         if self.outcome != PublishOutcome::Confirmed {
             return;
@@ -94,7 +106,7 @@ impl<'a> Redirect<'a> {
                     trace_id,
                     retry = count,
                     reason = self.reason,
-                    "sent an event to be tried again"
+                    "sent a message to the retry queue"
                 );
             }
             Destination::DeadLetter { tries } => {
@@ -111,19 +123,21 @@ impl<'a> Redirect<'a> {
     }
 }
 
-/// How the broker took messages.
+/// How publishing some messages ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PublishEnd {
-    /// It told of each.
+    /// The broker answered for each message.
     Answered,
-    /// It closed the channel over one of them: those whose outcome is unknown are to be sent one by one.
+    /// The broker closed the channel over one message: those without an answer must be published
+    /// one by one.
     ChannelClosed,
 }
 
-/// Publishes those of `redirects` to `exchange` that go there and are not there yet, and waits until the broker has told of each.
+/// Publishes those of `redirects` that are still to be published to `exchange`, and waits for the
+/// broker's answers.
 ///
 /// # Errors
-/// With the reason when it did not tell of some: whether they arrived is unknown then.
+/// Returns why some messages have no answer. Whether they arrived is unknown.
 pub(super) async fn publish(
     channel: &Channel,
     exchange: &str,
@@ -174,7 +188,7 @@ pub(super) async fn publish(
     }
 }
 
-/// What becomes of a message that the broker had not told of when it closed the channel.
+/// The outcome of a message that had no answer when the broker closed the channel.
 fn after_close(exchange: &str, Goodbye { code, said }: &Goodbye, is_alone: bool) -> PublishOutcome {
     match *code {
         NOT_FOUND => PublishOutcome::Unroutable(said.clone()),
@@ -196,7 +210,7 @@ fn message(
     republish::message(one.delivery, &properties, WORK_QUEUE)
 }
 
-/// The original's properties, with our headers.
+/// The original's properties with the consumer's headers.
 fn properties(
     one: &Redirect<'_>,
     now: OffsetDateTime,

@@ -1,18 +1,18 @@
-//! The way to the retry and dead-letter queues: a connection of its own. A broker that is short of memory or disk stops parsed
-//! from whoever publishes; acknowledgements on the same connection would be stuck behind.
+//! The connection over which messages are redirected. RabbitMQ stops reading from publishing
+//! connections while it is short of memory or disk; acknowledgements need another one.
 
 use service_kit::amqp::Channel;
 
 use super::broker::{Broker, with_timeout};
 use super::config::SubscriptionArgs;
-use super::redirect::{PublishEnd, PublishOutcome, Redirect, publish};
+use super::redirect::{OnUnroutable, PublishEnd, PublishOutcome, Redirect, publish};
 use super::topology::{DEAD_LETTER_EXCHANGE, RETRY_EXCHANGE};
 
-/// A channel with confirms, opened when there is something to move: most consumers never need it.
+/// Redirects messages over a channel that is opened when it is needed.
 pub(super) struct Redirector {
     broker: Broker,
     channel: Option<(Channel, usize)>,
-    /// Why a message in the retry queue might not come back.
+    /// Why messages might not return from the retry queue. It gets none then.
     retry_queue_mismatch: Option<String>,
 }
 
@@ -21,26 +21,26 @@ impl Redirector {
         Self { broker, channel: None, retry_queue_mismatch }
     }
 
-    /// Moves messages; each is told its outcome. What the dead-letter queue refuses goes to the retry queue. `may_redeclare`: a missing queue
-    /// may be there soon, and is no refusal.
+    /// Publishes `redirects` and sets the outcome of each. Those that the dead-letter queue refuses
+    /// go to the retry queue.
     ///
     /// # Errors
-    /// With the reason when the outcome of some is unknown.
+    /// Returns why the outcome of some is unknown.
     pub(super) async fn redirect(
         &mut self,
         redirects: &mut [Redirect<'_>],
         args: &SubscriptionArgs,
-        may_redeclare: bool,
+        on_unroutable: OnUnroutable,
     ) -> Result<(), String> {
         let retried = self.publish(RETRY_EXCHANGE, redirects, args).await;
         let dead_lettered = self.publish(DEAD_LETTER_EXCHANGE, redirects, args).await;
         for one in redirects.iter_mut() {
-            one.refuse_unroutable(may_redeclare);
+            one.resolve_unroutable(on_unroutable);
             one.fall_back_to_retry();
         }
         retried?;
         let fallback = self.publish(RETRY_EXCHANGE, redirects, args).await;
-        redirects.iter_mut().for_each(|one| one.refuse_unroutable(may_redeclare));
+        redirects.iter_mut().for_each(|one| one.resolve_unroutable(on_unroutable));
         dead_lettered.and(fallback)
     }
 
@@ -58,7 +58,7 @@ impl Redirector {
             }
         }
         if self.publish_together(exchange, redirects, args).await? == PublishEnd::ChannelClosed {
-            // The broker closes a channel over one message: the others are not to blame.
+            // The broker closed the channel over one message; the others can still be published.
             for one in redirects {
                 self.publish_together(exchange, std::slice::from_mut(one), args).await?;
             }
@@ -90,8 +90,8 @@ impl Redirector {
             }
         };
         let end = publish(&channel, exchange, redirects, args, frame_max).await?;
-        // A queue that has refused what came over a channel may go on doing so when it is not full any more: seen with RabbitMQ 3.10, when the
-        // policy that limits it is deleted.
+        // RabbitMQ 3.10 may go on refusing messages of a channel although the queue is no longer
+        // full (seen after the policy that limited it was deleted): use a new channel.
         if !redirects.iter().any(|one| matches!(one.outcome, PublishOutcome::Refused(_))) {
             self.channel = Some((channel, frame_max));
         }

@@ -1,13 +1,14 @@
-//! A message that is published once more, with what it says and what is said of it.
+//! Copies of deliveries, to be published again.
 
 use amq_protocol::protocol::BasicProperties;
 use amq_protocol::types::ShortString;
 use service_kit::amqp::{Delivery, Message, content_header};
 
-/// What a frame needs besides the headers: other properties, each at most 255 bytes.
+/// Room in a frame for all properties but the headers: each has at most 255 bytes.
 pub(super) const FRAME_OVERHEAD: usize = 4096;
 
-/// The properties of `original`, without its headers and its expiration. The user goes: the broker accepts none but our own.
+/// Copies the properties of `original`, without headers and expiration, and without `user_id`: the
+/// broker accepts only the user of the connection.
 pub(super) fn properties(original: &Delivery) -> BasicProperties {
     const PERSISTENT: u8 = 2;
     let original = original.properties();
@@ -34,13 +35,13 @@ pub(super) fn properties(original: &Delivery) -> BasicProperties {
     copy
 }
 
-/// A message with these properties that says what `original` does. Both share the body.
+/// Returns a message with the body of `original`, which both share, and these properties.
 pub(super) fn message(
     original: &Delivery,
     properties: &BasicProperties,
     routing_key: &str,
 ) -> Message {
-    // That of the copy, not of the original: by it a returned message is recognised.
+    // A returned message is recognised by the id in `properties`.
     let message_id = properties.message_id().as_ref().map_or("", ShortString::as_str).to_owned();
     Message {
         message_id,

@@ -1,9 +1,10 @@
-//! Shortens the wait of messages that were sent to the retry queue with a longer `RABBITMQ_RETRY_TTL_MS` than is set now.
+//! Applies a shorter `RABBITMQ_RETRY_TTL_MS` to messages that are already in the retry queue.
 //!
-//! A quorum queue looks for messages whose time has come at its head alone: one that still waits for hours keeps all behind it waiting as long.
-//! So the head is looked at when the consumer begins, and from time to time: it takes a message that waits longer than it would today, sends it to the
-//! retry queue again with the shorter wait and acknowledges it, and goes on with the next, until one is there that waits no longer. A crash in between
-//! gives a duplicate, never a loss; several consumers get different messages.
+//! A quorum queue expires messages only at its head: one with a TTL of hours delays all behind it.
+//! So the consumer scans the head of the queue at its start and from time to time: while the first
+//! message has a longer TTL than is set now, it is published again with the shorter one and then
+//! acknowledged. A crash in between duplicates messages, and loses none. Several consumers get
+//! different messages.
 
 use std::convert::Infallible;
 use std::slice;
@@ -18,18 +19,19 @@ use super::headers;
 use super::republish::{self, FRAME_OVERHEAD};
 use super::topology::{RETRY_EXCHANGE, RETRY_QUEUE, WORK_QUEUE};
 
-/// Messages that are sent before their confirms are awaited, and their bytes. Each one that was taken by itself is acknowledged by itself inside
-/// RabbitMQ, which keeps more than 32 of these back for a moment, and forgets them when the channel is closed in that moment: then the
-/// messages are there twice.
+/// How many messages, and how many bytes, are published before their confirms are awaited. RabbitMQ
+/// acknowledges messages that were got one by one each by itself. It delays more than 32 of these
+/// acknowledgements for a moment, and drops them when the channel is closed then, which duplicates
+/// the messages.
 const BATCH_SIZE: usize = 16;
 const BATCH_BYTES: usize = 4 << 20;
 
-/// The shortest time between two looks.
+/// The shortest time between two scans.
 const MIN_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Looks at the head of the retry queue again and again. What can't be done now stays as it was until the next time.
+/// Scans the retry queue periodically until it is dropped. What fails is left to the next scan.
 pub(super) async fn enforce_retry_ttl(broker: &Broker, ttl_ms: u32) -> Infallible {
-    // A head that waits no longer than it should is gone when its time is up: nobody has to look at it twice.
+    // A message with the right TTL has expired by the next scan.
     let interval = MIN_INTERVAL.max(Duration::from_millis(ttl_ms.into()));
     let mut held_channel = None;
     loop {
@@ -37,38 +39,41 @@ pub(super) async fn enforce_retry_ttl(broker: &Broker, ttl_ms: u32) -> Infallibl
         if let Err(reason) = Scan::run(broker, ttl_ms, &mut held_channel, &mut moved).await {
             tracing::warn!(
                 reason,
-                "can't look whether messages in {RETRY_QUEUE} wait longer than RABBITMQ_RETRY_TTL_MS"
+                "can't apply RABBITMQ_RETRY_TTL_MS to messages in {RETRY_QUEUE}"
             );
         }
         if moved > 0 {
             tracing::info!(
                 moved,
-                "messages in {RETRY_QUEUE} waited longer than RABBITMQ_RETRY_TTL_MS, and no longer do"
+                "applied a shorter RABBITMQ_RETRY_TTL_MS to messages in {RETRY_QUEUE}"
             );
         }
         tokio::time::sleep(interval).await;
     }
 }
 
-/// A message that is to wait for so many milliseconds.
+/// A message and its new TTL in milliseconds.
 type Shortened = (Delivery, u64);
 
-/// One look, and all that comes of it.
+/// One scan of the retry queue.
 struct Scan<'a> {
-    /// Takes and acknowledges. What is not acknowledged returns to the queue when it is closed.
+    /// Gets and acknowledges messages. Those without an acknowledgement return to the queue when it
+    /// is closed.
     receiver: Channel,
-    /// Whether the channel `receiver` holds messages whose copies RabbitMQ refused, one that is too large, say. They stay unacknowledged on it until it is closed:
-    /// back at the head of the retry queue they would hold up all messages behind them.
+    /// Whether `receiver` holds messages whose copies RabbitMQ refused, one that is too large, say.
+    /// They stay unacknowledged: back at the head of the queue they would delay all behind them.
     holds_refused: bool,
-    /// Opened when there is something to send: a broker that is short of memory or disk reads nothing more from who publishes.
+    /// Opened when there is something to publish, on a connection of its own: RabbitMQ stops
+    /// reading from publishing connections while it is short of memory or disk.
     publisher: Option<(Channel, usize)>,
-    publishing: Broker,
+    connection: Broker,
     ttl_ms: u32,
     moved: &'a mut usize,
 }
 
 impl Scan<'_> {
-    /// Looks. `held_channel` is the channel that has messages which earlier looks could not send, or this one can't.
+    /// Runs a scan. `held_channel` is the channel that holds messages which earlier scans, or this
+    /// one, could not publish.
     async fn run(
         broker: &Broker,
         ttl_ms: u32,
@@ -79,21 +84,22 @@ impl Scan<'_> {
             Some(open) if open.is_open() => (open, true),
             _ => (broker.open_channel().await?, false),
         };
-        let publishing = broker.separate_connection("customer-service consumer: shorter waits");
-        let mut scan = Scan { receiver, holds_refused, publisher: None, publishing, ttl_ms, moved };
+        let connection = broker.separate_connection("customer-service consumer: shorter waits");
+        let mut scan = Scan { receiver, holds_refused, publisher: None, connection, ttl_ms, moved };
         let result = scan.replace_messages().await;
-        scan.publishing.close().await;
+        scan.connection.close().await;
         *held_channel = scan.holds_refused.then_some(scan.receiver);
         result
     }
 
-    /// Goes on until the next message waits no longer than it should, or the broker does not take a message that is not to blame.
+    /// Replaces messages until the first one has the right TTL, or the broker refuses a message for
+    /// another reason than the message itself.
     async fn replace_messages(&mut self) -> Result<(), String> {
         let mut refused = None;
         loop {
             let (batch, is_last) = self.take_batch().await?;
             let mut confirmed = Vec::new();
-            let result = self.send_all(&batch, &mut confirmed).await;
+            let result = self.publish_all(&batch, &mut confirmed).await;
             with_timeout("take an answer", self.receiver.acknowledge(&confirmed)).await?;
             *self.moved += confirmed.len();
             if confirmed.len() < batch.len() {
@@ -113,7 +119,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Takes messages that wait too long, each with how long it is to wait. Says whether the next one does not, or there is none.
+    /// Gets messages whose TTL is too long. Returns true with them when they are the last ones.
     async fn take_batch(&self) -> Result<(Vec<Shortened>, bool), String> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < BATCH_SIZE && bytes < BATCH_BYTES {
@@ -132,34 +138,36 @@ impl Scan<'_> {
         Ok((batch, false))
     }
 
-    /// The message at the head; none as well where there is no such queue, or the consumer may not read it and can't help.
+    /// Gets the first message. Returns `None` also when the queue does not exist or the consumer
+    /// may not read it.
     async fn get_head(&self) -> Result<Option<Delivery>, Failure> {
         match self.receiver.get(RETRY_QUEUE).await {
             Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED | NOT_FOUND, said })) => {
-                tracing::debug!(said, "can't look into {RETRY_QUEUE}");
+                tracing::debug!(said, "can't read {RETRY_QUEUE}");
                 Ok(None)
             }
             got => got,
         }
     }
 
-    /// Sends messages, and adds the tags of those that the broker has confirmed to `confirmed`.
+    /// Publishes messages and adds the tags of those that the broker confirms to `confirmed`.
     ///
     /// # Errors
-    /// When the broker closed the channel over one of them, or did not tell of some: whether those arrived is unknown.
-    async fn send_all(
+    /// When the broker closes the channel over one of them, or some have no answer: whether those
+    /// arrived is unknown.
+    async fn publish_all(
         &mut self,
         batch: &[Shortened],
         confirmed: &mut Vec<u64>,
     ) -> Result<(), Failure> {
-        let mut result = self.send(batch, confirmed).await;
+        let mut result = self.publish(batch, confirmed).await;
         if batch.len() > 1 && is_message_refused(&result) {
-            // The others are not to blame.
+            // The others can still be published.
             for one in batch {
                 if confirmed.contains(&one.0.envelope.tag) {
                     continue;
                 }
-                match self.send(slice::from_ref(one), confirmed).await {
+                match self.publish(slice::from_ref(one), confirmed).await {
                     Ok(()) => (),
                     refused @ Err(Failure::Refused(_)) => result = refused,
                     lost => return lost,
@@ -169,7 +177,11 @@ impl Scan<'_> {
         result
     }
 
-    async fn send(&mut self, batch: &[Shortened], confirmed: &mut Vec<u64>) -> Result<(), Failure> {
+    async fn publish(
+        &mut self,
+        batch: &[Shortened],
+        confirmed: &mut Vec<u64>,
+    ) -> Result<(), Failure> {
         let (channel, frame_max) = match self.publisher.take() {
             Some(open) => open,
             None => self.open().await.map_err(Failure::Lost)?,
@@ -203,34 +215,36 @@ impl Scan<'_> {
     }
 
     async fn open(&mut self) -> Result<(Channel, usize), String> {
-        let (channel, frame_max) = self.publishing.connect().await?;
+        let (channel, frame_max) = self.connection.connect().await?;
         with_timeout("answer", channel.confirm()).await?;
         Ok((channel, frame_max))
     }
 }
 
-/// Whether the broker closed the channel over what a message is, and not over where it was confirmed.
+/// Whether the broker closed the channel over a message, and not over its destination.
 fn is_message_refused(result: &Result<(), Failure>) -> bool {
     matches!(result, Err(Failure::Refused(Goodbye { code, .. })) if !matches!(*code, ACCESS_REFUSED | NOT_FOUND))
 }
 
-/// How many milliseconds a message is to wait from now on; none when it waits no longer than `ttl_ms` anyway.
+/// Returns the TTL of a message from now on, in milliseconds, or `None` when its TTL is at most
+/// `ttl_ms`.
 ///
-/// Its `expiration` says how long it was to wait in all. Since when it does, the header `x-last-failed-at` says; where that is missing or makes no sense, or the
-/// message has no expiration, as others may have confirmed it, it begins anew.
+/// The property `expiration` is the whole TTL, which began at the header `x-last-failed-at`. It
+/// begins now when that header is missing or absurd, or when there is no expiration: others may
+/// have published the message.
 pub(super) fn shortened_ttl(delivery: &Delivery, ttl_ms: u32, now: OffsetDateTime) -> Option<u64> {
-    let wait = u64::from(ttl_ms);
+    let ttl = u64::from(ttl_ms);
     let expiration = delivery.properties().expiration().as_ref();
-    let Some(in_all) = expiration.and_then(|text| text.as_str().parse::<u64>().ok()) else {
-        return Some(wait);
+    let Some(expiration) = expiration.and_then(|text| text.as_str().parse::<u64>().ok()) else {
+        return Some(ttl);
     };
-    if in_all <= wait {
+    if expiration <= ttl {
         return None;
     }
     let waited = headers::last_failed_at(delivery)
         .and_then(|since| u64::try_from((now - since).whole_milliseconds()).ok());
-    let left = waited.and_then(|waited| in_all.checked_sub(waited)).filter(|left| *left > 0);
-    Some(left.map_or(wait, |left| left.min(wait)))
+    let left = waited.and_then(|waited| expiration.checked_sub(waited)).filter(|left| *left > 0);
+    Some(left.map_or(ttl, |left| left.min(ttl)))
 }
 
 #[cfg(test)]
@@ -269,12 +283,12 @@ mod tests {
             (Some("600000"), Some("2026-02-01T12:00:00Z"), Some(10_000)),
             (Some("600000"), Some("2026-02-01T11:59:00Z"), Some(10_000)),
             (Some("600000"), Some("2026-02-01T11:50:03Z"), Some(3_000)),
-            // Its time has come, says a clock; the broker says that it has not.
+            // Expired by the clock, but not by the broker.
             (Some("600000"), Some("2026-02-01T11:50:00Z"), Some(10_000)),
             (Some("600000"), Some("2026-01-01T00:00:00Z"), Some(10_000)),
             (Some("600000"), Some("2026-02-01T12:05:00Z"), Some(10_000)),
             (Some("600000"), Some("yesterday"), Some(10_000)),
-            // Nobody's expiration, or one that no broker takes.
+            // No expiration, or one that no broker accepts.
             (None, None, Some(10_000)),
             (Some("soon"), Some("2026-02-01T12:00:00Z"), Some(10_000)),
             (Some("99999999999999999999"), None, Some(10_000)),

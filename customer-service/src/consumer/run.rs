@@ -1,4 +1,5 @@
-//! The loop: open the database and the queue, finish batch after batch, and begin anew after an interruption.
+//! The loop: connect to the database and the queue, finish batch after batch, and reconnect after
+//! an interruption.
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
@@ -17,27 +18,28 @@ use super::config::ConsumerConfig;
 use super::counter::Counter;
 use super::dead_letters;
 use super::metrics;
+use super::redirect::OnUnroutable;
 use super::retry_ttl::enforce_retry_ttl;
 use super::subscription::Subscription;
 
-/// A spell of work that lasted this long was no failure to start: the next pause is short again.
+/// A session that lasted this long resets the reconnect backoff.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 
-/// How often the database is asked while no messages come.
+/// How often the database is probed while no messages arrive.
 const IDLE_PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What is left of the grace time for everything after the last batch.
+/// The part of the grace time that is reserved for closing connections after the last batch.
 const CLOSE_RESERVE: Duration = Duration::from_secs(2);
 
-/// What the consumer needs, and who hears how it is.
+/// The dependencies whose state `/readyz` shows.
 pub(super) struct Dependencies {
     pub(super) database: Dependency,
     pub(super) broker: Dependency,
     pub(super) health: Health,
 }
 
-/// Counts events until `shutdown`. While the database can't be used no channel is open: nothing is taken from the queue, and
-/// no message is charged for it.
+/// Counts events until `shutdown`. No channel is open while the database is down, so that no
+/// message is received and no retry is charged.
 pub(super) async fn run_sessions(
     config: &ConsumerConfig,
     dependencies: &Dependencies,
@@ -60,19 +62,19 @@ pub(super) async fn run_sessions(
         if deviations != subscription.deviations {
             deviations.clone_from(&subscription.deviations);
             for deviation in &deviations {
-                tracing::warn!("using what is there: {deviation}");
+                tracing::warn!("topology deviates: {deviation}");
             }
         }
         if assumed_bindings != subscription.assumed_bindings {
             assumed_bindings.clone_from(&subscription.assumed_bindings);
             if let Some(bindings) = &assumed_bindings {
-                tracing::info!(
-                    "these bindings are assumed to be there, as nobody can ask for them: {bindings}"
-                );
+                tracing::info!("bindings can't be verified and are assumed to exist: {bindings}");
             }
         }
-        acknowledger.may_redeclare = config.subscription.consumer_declare
+        let may_redeclare = config.subscription.consumer_declare
             && topology_missing_since.is_none_or(|since| since.elapsed() >= HOLD_TIME);
+        acknowledger.on_unroutable =
+            if may_redeclare { OnUnroutable::Redeclare } else { OnUnroutable::Refuse };
         set_note(&dependencies.health, "moves", None);
         metrics::topology_deviations(deviations.len());
         set_note(
@@ -97,7 +99,7 @@ pub(super) async fn run_sessions(
                 dependencies.broker.down(reason);
             }
         }
-        // With all that was done over it: the next spell begins with nothing left over.
+        // The next session starts with a fresh connection.
         broker.close().await;
         if started.elapsed() > STABLE_AFTER {
             pause.reset();
@@ -109,7 +111,8 @@ pub(super) async fn run_sessions(
     broker.close().await;
 }
 
-/// What goes on beside the counting, until it is dropped. Nothing is sent to a retry queue that might not give it back.
+/// Watches the dead-letter queue and, if the retry queue can be used, the retry queue, until it is
+/// dropped.
 async fn run_background_tasks(
     broker: &Broker,
     ttl_ms: u32,
@@ -121,8 +124,8 @@ async fn run_background_tasks(
     }
 }
 
-/// Finishes batch after batch; while one is in the works the next one gathers. A batch that is in the works is finished also when
-/// `shutdown` comes, unless the grace time is too short; nothing of it is acknowledged then.
+/// Finishes batch after batch, receiving the next one meanwhile. On `shutdown` the current batch is
+/// finished. If the grace time expires before that, nothing of it is acknowledged.
 async fn run_session(
     config: &ConsumerConfig,
     health: &Health,
@@ -131,7 +134,7 @@ async fn run_session(
     acknowledger: &mut Acknowledger,
     shutdown: &CancellationToken,
 ) -> Result<(), Interruption> {
-    // The other half of the prefetch is on its way meanwhile.
+    // The other half of the prefetch arrives meanwhile.
     let mut next = Batch::new(usize::from(config.subscription.consumer_prefetch).div_ceil(2));
     loop {
         while next.is_empty() {
@@ -156,7 +159,7 @@ async fn run_session(
             () = grace_expired(config.process.shutdown_grace, shutdown) => {
                 tracing::warn!(
                     messages = batch.len(),
-                    "a batch was still in the works at the end of the grace time: its messages return to the queue"
+                    "grace time expired before the batch was finished: its messages return to the queue"
                 );
                 return Ok(());
             }
@@ -175,7 +178,8 @@ fn set_note(health: &Health, name: &'static str, text: Option<String>) {
     }
 }
 
-/// Awaits `finishing` while messages gather in `next`. When no more can come what is in the works is finished nevertheless.
+/// Awaits `finishing` and receives messages into `next` meanwhile. When the channel is lost, the
+/// current batch is finished nevertheless.
 async fn finish_while_receiving(
     finishing: impl Future<Output = Result<(), Interruption>>,
     subscription: &mut Subscription,
@@ -197,13 +201,14 @@ async fn finish_while_receiving(
     }
 }
 
-/// Completes when a batch must be given up, so that there is time left for a farewell.
+/// Completes when the current batch must be given up, so that there is time left to close the
+/// connections.
 async fn grace_expired(grace: Duration, shutdown: &CancellationToken) {
     shutdown.cancelled().await;
     tokio::time::sleep(grace.saturating_sub(CLOSE_RESERVE)).await;
 }
 
-/// Opens the counter, trying again for as long as it takes. `None` when told to stop.
+/// Connects to the database, for as long as it takes. Returns `None` on shutdown.
 async fn open_counter(
     config: &ConsumerConfig,
     dependencies: &Dependencies,
@@ -219,7 +224,7 @@ async fn open_counter(
     }
 }
 
-/// Subscribes to the queue, trying again for as long as it takes. `None` when told to stop.
+/// Subscribes to the work queue, for as long as it takes. Returns `None` on shutdown.
 async fn subscribe(
     config: &ConsumerConfig,
     broker: &mut Broker,
@@ -236,8 +241,8 @@ async fn subscribe(
     }
 }
 
-/// One attempt to open something, with the pause after one that failed. Ends with what was opened, or with nothing when told
-/// to stop.
+/// Awaits `opening`, then the backoff if that failed. Breaks with what was opened, or with `None`
+/// on shutdown.
 async fn try_open<T>(
     opening: impl Future<Output = Result<T, String>>,
     dependency: &Dependency,
@@ -262,7 +267,7 @@ async fn try_open<T>(
     }
 }
 
-/// Waits; says whether to go on.
+/// Returns false on shutdown.
 async fn sleep_unless_cancelled(pause: Duration, shutdown: &CancellationToken) -> bool {
     tokio::select! {
         () = shutdown.cancelled() => false,

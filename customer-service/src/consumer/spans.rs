@@ -1,6 +1,7 @@
-//! The processing of messages, as a part of their events' traces (OpenTelemetry's
-//! [conventions for RabbitMQ](https://opentelemetry.io/docs/specs/semconv/messaging/rabbitmq/), operation *process*). A batch is a
-//! part of many traces: each of its messages has spans of its own in the one that it comes from.
+//! Spans of the processing of messages, in the traces of their events: operation *process* of
+//! OpenTelemetry's [conventions for
+//! RabbitMQ](https://opentelemetry.io/docs/specs/semconv/messaging/rabbitmq/). Each message of a
+//! batch has spans of its own, as it belongs to a trace of its own.
 
 use amq_protocol::types::AMQPValue;
 use service_kit::amqp::Delivery;
@@ -9,11 +10,11 @@ use service_kit::trace::{KeyValue, Parent, Span, SpanKind, TraceContext, TraceId
 use super::message::{Message, Parsed};
 use super::topology::WORK_QUEUE;
 
-/// The spans of a batch's messages, in their order; none when no traces are made.
+/// A span per message of a batch, in the same order. Empty when tracing is off.
 pub(super) struct BatchSpans(Vec<Span>);
 
 impl BatchSpans {
-    /// The batch is taken up.
+    /// Starts a span for each message.
     pub(super) fn start(messages: &[Message]) -> Self {
         let Some(tracer) = tracer() else {
             return Self(Vec::new());
@@ -38,7 +39,7 @@ impl BatchSpans {
         Self(messages.iter().map(start).collect())
     }
 
-    /// The transaction begins that all events of the batch are applied in: it is over when what is returned is dropped.
+    /// Starts the spans of the transaction, one per event. They end when they are dropped.
     pub(super) fn start_transaction(&self, messages: &[Message]) -> Vec<Span> {
         let Some(tracer) = tracer().filter(|_| !self.0.is_empty()) else {
             return Vec::new();
@@ -59,14 +60,14 @@ impl BatchSpans {
             .collect()
     }
 
-    /// What became of one of the messages.
+    /// Marks the span of a message as failed: it is redirected.
     pub(super) fn record_redirect(&self, index: usize, reason: &str) {
         if let Some(span) = self.0.get(index) {
             span.fail("moved", reason.to_owned());
         }
     }
 
-    /// The batch was not finished: its messages return to the queue.
+    /// Marks all spans as failed: the batch was not finished.
     pub(super) fn record_interruption(&self) {
         for span in &self.0 {
             span.fail(
@@ -77,26 +78,26 @@ impl BatchSpans {
     }
 }
 
-/// What the transaction does.
+/// The summary of the transaction's statements.
 const STATEMENTS: &str = "INSERT processed_events UPDATE customers";
 
-/// As the conventions for RabbitMQ have it.
+/// The destination name of the conventions: exchange, routing key and queue.
 fn destination(delivery: &Delivery) -> String {
     let (exchange, key) =
         (delivery.envelope.exchange.as_str(), delivery.envelope.routing_key.as_str());
     let parts = [exchange, key, WORK_QUEUE].into_iter().enumerate();
-    // What came by way of the default exchange has the queue's name as its key.
+    // After the default exchange, the routing key is the queue's name.
     let kept =
         parts.filter(|(place, part)| !part.is_empty() && (*place == 2 || *part != WORK_QUEUE));
     kept.map(|(_, part)| part).collect::<Vec<_>>().join(":")
 }
 
-/// The event's id, as the message's property says it.
+/// The event's id, from the message's properties.
 pub(super) fn event_id(delivery: &Delivery) -> Option<&str> {
     delivery.message_id()
 }
 
-/// The trace that the message is a part of, if it says so.
+/// The trace to which the message belongs, from its headers.
 pub(super) fn trace_id(delivery: &Delivery) -> Option<TraceId> {
     trace_context(delivery).map(|context| context.trace_id())
 }

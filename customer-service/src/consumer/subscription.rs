@@ -1,4 +1,4 @@
-//! Takes messages from the queue, as many as have arrived.
+//! Subscribes to the work queue and receives its messages.
 
 use std::sync::Arc;
 
@@ -12,22 +12,22 @@ use super::rebuild::{MOVING_QUEUE, RebuildStatus, rebuild_status};
 use super::redirector::Redirector;
 use super::topology::{Topology, WORK_QUEUE, declare, verify};
 
-/// The messages of the queue.
+/// A subscription to the work queue.
 pub(super) struct Subscription {
     channel: Arc<Channel>,
-    /// For people: what of the topology is otherwise than it should be.
+    /// Where the topology differs from what the consumer declares.
     pub(super) deviations: Vec<String>,
-    /// Bindings that the consumer did not make, and can't ask for.
+    /// Bindings that were not declared by this consumer: AMQP can't verify a binding.
     pub(super) assumed_bindings: Option<String>,
-    /// Whether all that is sent to the retry queue comes back.
+    /// Whether messages return from the retry queue.
     pub(super) is_retry_queue_usable: bool,
 }
 
 impl Subscription {
-    /// Declares the topology, or checks that it is there, and begins to consume on a channel of its own.
+    /// Declares or verifies the topology and starts to consume, on a new channel.
     ///
     /// # Errors
-    /// With the reason why that can't be done now.
+    /// Returns why that is not possible now.
     pub(super) async fn open(
         broker: &mut Broker,
         args: &SubscriptionArgs,
@@ -36,7 +36,7 @@ impl Subscription {
         let rebuild = with_timeout("answer", rebuild_status(broker)).await?;
         if rebuild == RebuildStatus::Running {
             return Err(format!(
-                "{WORK_QUEUE} is being made anew by customer-service consumer rebuild-queue: waiting until that has ended"
+                "{WORK_QUEUE} is being rebuilt by customer-service consumer rebuild-queue: waiting until that has ended"
             ));
         }
         let consuming = async {
@@ -53,7 +53,7 @@ impl Subscription {
         let (channel, topology) = match with_timeout("answer", consuming).await {
             Ok(consuming) => consuming,
             Err(reason) => {
-                // A consumer that the broker makes after all would be handed messages that nobody takes.
+                // The broker may still start the consumer, whose messages nobody would receive.
                 broker.drop_connection();
                 return Err(reason);
             }
@@ -62,7 +62,7 @@ impl Subscription {
         let Topology { mut deviations, retry_queue_mismatch, assumed_bindings } = topology;
         if rebuild == RebuildStatus::Interrupted {
             deviations.push(format!(
-                "{MOVING_QUEUE} is there, and nobody counts the events in it: customer-service consumer rebuild-queue did not come to its end; stop all consumers and run it again"
+                "{MOVING_QUEUE} exists, and its events are not counted: customer-service consumer rebuild-queue was interrupted; stop all consumers and run it again"
             ));
         }
         let sibling = broker.separate_connection("customer-service consumer: retries");
@@ -72,11 +72,12 @@ impl Subscription {
         Ok((Self { channel, deviations, assumed_bindings, is_retry_queue_usable }, acknowledger))
     }
 
-    /// Waits for messages and adds those that have arrived to `batch`, as far as there is room. What was taken returns to the queue
-    /// when the channel is closed. Nothing is lost when this is given up while it waits.
+    /// Waits for messages and moves those that have arrived into `batch`, as far as there is room.
+    /// They return to the queue when the channel is closed before they are acknowledged. Cancel
+    /// safe.
     ///
     /// # Errors
-    /// With the reason when no more messages can come: the connection is gone, or the queue was deleted.
+    /// Returns why no more messages can arrive: the connection is lost, or the queue was deleted.
     pub(super) async fn receive_into(&self, batch: &mut Batch) -> Result<(), String> {
         let (messages, bytes) = batch.room();
         let arrived = self.channel.deliveries(messages, bytes).await;

@@ -1,18 +1,18 @@
-//! What the commands of a person have in common: a runtime, two streams and an exit status.
+//! Runs the commands `check` and `rebuild-queue`, and prints their output.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use service_kit::telemetry;
 
-/// Does what a command does, and says on standard error in one sentence why it could not be done.
+/// Runs a command and returns its exit status. An error is printed on standard error.
 pub(super) fn run_command(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
     telemetry::install_tls();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done =
         runtime.map_err(|error| format!("can't start the runtime: {error}")).and_then(|runtime| {
             let done = runtime.block_on(Box::pin(command));
-            // What is still blocked in a thread (a name look-up, say) must not hold the exit up.
+            // A blocked thread (a name look-up, say) must not delay the exit.
             runtime.shutdown_background();
             done
         });
@@ -22,51 +22,52 @@ pub(super) fn run_command(command: impl Future<Output = Result<ExitCode, String>
     })
 }
 
-/// A line on standard output.
+/// Prints a line on standard output.
 ///
 /// # Errors
-/// When nobody reads it any more.
+/// When standard output is closed.
 pub(super) fn print_line(line: &str) -> Result<(), String> {
     print_text(&format!("{}\n", escape_control(line)))
 }
 
-/// Text that is plain already, on standard output.
+/// Prints text without control characters on standard output.
 ///
 /// # Errors
-/// When nobody reads it any more.
+/// When standard output is closed.
 pub(super) fn print_text(page: &str) -> Result<(), String> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(page.as_bytes()).and_then(|()| stdout.flush());
     written.map_err(|error| format!("the output can't be written: {error}"))
 }
 
-/// A JSON document on standard output. What a terminal would obey can only stand in its strings; line breaks are its layout.
+/// Prints a JSON document on standard output. Control characters other than line breaks can only
+/// stand in its strings, and are escaped there.
 ///
 /// # Errors
-/// When nobody reads it any more.
+/// When standard output is closed.
 pub(super) fn print_json(document: &str) -> Result<(), String> {
-    let harmless = |letter: char| match letter {
+    let escape = |letter: char| match letter {
         '\n' => "\n".to_owned(),
         letter if letter.is_control() => format!("\\u{:04x}", u32::from(letter)),
         letter => letter.to_string(),
     };
-    let document: String = document.chars().map(harmless).collect();
+    let document: String = document.chars().map(escape).collect();
     print_text(&format!("{document}\n"))
 }
 
-/// A line on standard error.
+/// Prints a line on standard error.
 pub(super) fn print_progress(line: &str) {
-    // That nobody reads it changes nothing.
+    // The command goes on when standard error is closed.
     writeln!(std::io::stderr(), "{}", escape_control(line)).ok();
 }
 
-/// The text without what a terminal would obey: brokers' texts have names in them that others have chosen.
+/// Escapes control characters: the broker's texts contain names that others have chosen.
 pub(super) fn escape_control(text: &str) -> String {
-    let harmless = |letter: char| match letter {
+    let escape = |letter: char| match letter {
         letter if letter.is_control() => letter.escape_unicode().to_string(),
         letter => letter.to_string(),
     };
-    text.chars().map(harmless).collect()
+    text.chars().map(escape).collect()
 }
 
 #[cfg(test)]

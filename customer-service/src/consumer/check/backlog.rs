@@ -1,4 +1,4 @@
-//! Messages that wait: dead letters for a person, others for their next try.
+//! Checks of the messages in the dead-letter and the retry queue.
 
 use service_kit::amqp::{Delivery, Depth};
 use time::OffsetDateTime;
@@ -17,13 +17,13 @@ pub(super) fn check_dead_letters(depth: Option<Depth>) -> CheckResult {
     if messages > 0 {
         findings.push(Finding::warn(
             format!("{messages} messages wait in {DEAD_LETTER_QUEUE} for a person"),
-            "docs/operations.md, Dead letters: look at x-reason, mend the cause, move them back",
+            "docs/operations.md, Dead letters: read x-reason, fix the cause, move them back",
         ));
     }
     CheckResult::new(DEAD_LETTERS, findings, "none")
 }
 
-/// Looks at the message that comes next, and puts it back.
+/// Reads the first message and puts it back.
 pub(super) async fn check_retries(
     broker: &Broker,
     depth: Option<Depth>,
@@ -37,7 +37,7 @@ pub(super) async fn check_retries(
         Err(reason) => {
             let finding = format!("{RETRY_QUEUE} can't be read: {reason}");
             let fix = format!(
-                "grant the consumer's user the permission to read {RETRY_QUEUE}: else what waits there longer than RABBITMQ_RETRY_TTL_MS holds up the rest"
+                "grant the consumer's user the permission to read {RETRY_QUEUE}: otherwise messages with a longer TTL than RABBITMQ_RETRY_TTL_MS delay the rest"
             );
             return CheckResult::new(RETRIES, vec![Finding::warn(finding, fix)], "");
         }
@@ -53,7 +53,7 @@ pub(super) async fn check_retries(
         if shortened_ttl(&head, ttl_ms, OffsetDateTime::now_utc()).is_some() {
             findings.push(Finding::warn(
                 format!(
-                    "{messages} messages wait in {RETRY_QUEUE}, and all behind the first one, which waits {waits}: longer than RABBITMQ_RETRY_TTL_MS"
+                    "{messages} messages wait in {RETRY_QUEUE} behind the first one, which waits {waits}: longer than RABBITMQ_RETRY_TTL_MS"
                 ),
                 "nothing where a consumer runs with this setting: it shortens that within a minute",
             ));

@@ -1,4 +1,5 @@
-//! The broker: reachable; exchanges and queues there, and as the consumer would declare them.
+//! Checks of the broker: it is reachable, and its exchanges and queues are as the consumer declares
+//! them.
 
 use amq_protocol::types::FieldTable;
 use service_kit::amqp::{Depth, Failure, Goodbye};
@@ -20,14 +21,15 @@ use crate::consumer::topology::{
 const BROKER: &str = "broker";
 const OBJECTS: [&str; 5] = ["exchanges", "queues", PERMISSIONS, DEAD_LETTERS, RETRIES];
 
-/// The remedy for an exchange or a queue that does not exist and that the consumer does not declare.
+/// The remedy for an exchange or a queue that does not exist and that the consumer does not
+/// declare.
 const DECLARE: &str = "declare it, or let the consumer do so with CONSUMER_DECLARE=true";
 
 pub(super) async fn check(url: &BrokerUrl, subscription: &SubscriptionArgs) -> Vec<CheckResult> {
     let mut broker = Broker::new(url, "customer-service consumer: check");
-    // The channel shows that one can be opened; each question has one of its own.
+    // Each check below opens a channel of its own.
     if let Err(reason) = broker.connect().await {
-        let fix = "see that the broker runs, that RABBITMQ_URL is right, and that its user may use its virtual host: rabbitmqctl list_permissions -p VHOST";
+        let fix = "check that the broker runs, that RABBITMQ_URL is right, and that its user may use its virtual host: rabbitmqctl list_permissions -p VHOST";
         let unreachable = Finding::fail(format!("the broker can't be reached: {reason}"), fix);
         let mut checks = vec![CheckResult::new(BROKER, vec![unreachable], "")];
         checks.extend(OBJECTS.map(CheckResult::skipped));
@@ -45,7 +47,7 @@ pub(super) async fn check(url: &BrokerUrl, subscription: &SubscriptionArgs) -> V
     checks
 }
 
-/// Adds the [`OBJECTS`] in their order.
+/// Adds the results of [`OBJECTS`], in that order.
 async fn check_objects(
     broker: &Broker,
     subscription: &SubscriptionArgs,
@@ -59,7 +61,7 @@ async fn check_objects(
             Comparison::Missing => missing.exchanges.push((exchange, kind)),
             Comparison::Differs(differs) => findings.push(Finding::warn(
                 format!("the exchange {exchange} exists with other settings, and is used as it is: {differs}"),
-                "nothing, if that is meant; else delete it, and the consumer declares it anew",
+                "nothing, if that is intended; else delete it, and the consumer declares it again",
             )),
         }
     }
@@ -83,13 +85,13 @@ async fn check_objects(
     }
     if depth(broker, MOVING_QUEUE).await?.is_some() {
         findings.push(Finding::warn(
-            format!("{MOVING_QUEUE} is there: rebuild-queue runs, or did not come to its end"),
+            format!("{MOVING_QUEUE} exists: rebuild-queue runs, or was interrupted"),
             "stop all consumers and run customer-service consumer rebuild-queue",
         ));
     }
     if lacks_stream_queues(broker).await? {
         findings.push(Finding::warn(
-            "the feature flag stream_queue is disabled: the broker loses what it moves from one queue to another while that is missing or full",
+            "the feature flag stream_queue is disabled: the broker loses messages that it dead-letters to a queue that is missing or full",
             "rabbitmqctl enable_feature_flag stream_queue",
         ));
     }
@@ -108,7 +110,8 @@ async fn check_objects(
     Ok(())
 }
 
-/// The check of some exchanges or queues. A missing one is a finding only if the consumer does not declare it at its start.
+/// The result of checking exchanges or queues. A missing one is a finding only if the consumer does
+/// not declare it.
 fn objects_result(
     check: &'static str,
     mut findings: Vec<Finding>,
@@ -120,9 +123,9 @@ fn objects_result(
         findings.extend(missing.iter().map(finding));
     }
     let note = match missing {
-        [] => "they are there".to_owned(),
+        [] => "they exist".to_owned(),
         missing => format!(
-            "not there yet: the {}: the consumer declares them when it starts",
+            "missing: the {}; the consumer declares them when it starts",
             missing.join(", the ")
         ),
     };
@@ -138,11 +141,12 @@ enum Comparison {
     Matches,
     Missing,
     Differs(String),
-    /// The broker does not tell, or not how it is: the user may not configure it.
+    /// The broker does not tell, as the user may not configure the object.
     Unknown,
 }
 
-/// Asks whether it is there, and only then whether it is as the consumer would declare it: a declaration of what is there only compares.
+/// Asks whether an object exists, and only then declares it: that compares an existing object and
+/// changes nothing.
 async fn compare(broker: &Broker, object: Object) -> Result<Comparison, String> {
     let channel = broker.open_channel().await?;
     let is_there = with_timeout("answer", async {
@@ -183,7 +187,8 @@ fn comparison(asked: Result<(), Failure>) -> Result<Comparison, Failure> {
     }
 }
 
-/// How many messages and consumers a queue has; none when the queue does not exist or this user may not ask for it.
+/// The messages and consumers of a queue, or `None` when it does not exist or the user may not ask
+/// for it.
 async fn depth(broker: &Broker, queue: &str) -> Result<Option<Depth>, String> {
     let channel = broker.open_channel().await?;
     with_timeout("answer", async {

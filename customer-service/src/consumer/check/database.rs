@@ -1,4 +1,5 @@
-//! The database: reachable, recent enough, writable, with its tables, for a role that may use them.
+//! Checks of the database: it is reachable, recent enough and writable, and has its tables and
+//! privileges.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::queries::{self, ServerInfo};
 /// How long the database may take to answer.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The oldest version that is supported, as `server_version_num` says it.
+/// The oldest supported version, as a `server_version_num`.
 const MIN_SERVER_VERSION: i32 = 140_000;
 
 const DATABASE: &str = "database";
@@ -35,13 +36,13 @@ pub(super) async fn check(url: &DatabaseUrl, prunes: bool) -> Vec<CheckResult> {
     let mut checks = vec![check_server(&server)];
     match query(queries::find_missing_columns(&session.client)).await {
         Ok(missing) if missing.is_empty() => {
-            checks.push(CheckResult::new(SCHEMA, Vec::new(), "the tables are there"));
+            checks.push(CheckResult::new(SCHEMA, Vec::new(), "the tables exist"));
             checks.push(check_privileges(&session, &server, prunes).await);
             checks.push(check_customers(&session).await);
         }
         Ok(missing) => {
             let finding = format!("{} are missing", missing.join(", "));
-            let fix = "run customer-service migrate, or see that DATABASE_URL names the customer database";
+            let fix = "run customer-service migrate, or check that DATABASE_URL names the customer database";
             checks.push(CheckResult::new(SCHEMA, vec![Finding::fail(finding, fix)], ""));
             checks.extend([PRIVILEGES, CUSTOMERS].map(CheckResult::skipped));
         }
@@ -63,7 +64,7 @@ fn only_failure<const N: usize>(
 }
 
 fn unreachable(reason: String) -> CheckResult {
-    let fix = "see that the server runs and that DATABASE_URL is right: psql \"$DATABASE_URL\" -c 'SELECT 1'";
+    let fix = "check that the server runs and that DATABASE_URL is right: psql \"$DATABASE_URL\" -c 'SELECT 1'";
     CheckResult::new(DATABASE, vec![Finding::fail(reason, fix)], "")
 }
 
@@ -107,22 +108,22 @@ async fn check_privileges(session: &Session, server: &ServerInfo, prunes: bool) 
             format!("GRANT {privilege} TO \"{to}\";"),
         )
     });
-    let note = format!("the role {role} may do what counting takes");
+    let note = format!("the role {role} has the privileges of a consumer");
     CheckResult::new(PRIVILEGES, findings.collect(), note)
 }
 
 async fn check_customers(session: &Session) -> CheckResult {
     match query(queries::has_customers(&session.client)).await {
-        Ok(true) => CheckResult::new(CUSTOMERS, Vec::new(), "there are some"),
+        Ok(true) => CheckResult::new(CUSTOMERS, Vec::new(), "there are customers"),
         Ok(false) => CheckResult::new(
             CUSTOMERS,
             vec![Finding::warn(
-                "there is no customer: every order is tried again, and dead-lettered in the end",
-                "add customers, or see that DATABASE_URL names the right database",
+                "there are no customers: every event is retried and finally dead-lettered",
+                "add customers, or check that DATABASE_URL names the right database",
             )],
             "",
         ),
-        // What keeps it from being read stands above.
+        // The checks above show why.
         Err(reason) => CheckResult::failed(CUSTOMERS, reason),
     }
 }

@@ -1,11 +1,12 @@
-//! `consumer check`: whether a consumer could work here.
+//! `consumer check`: whether a consumer can work here.
 //!
-//! | file | what it looks at |
+//! | file | what it checks |
 //! |---|---|
-//! | `database` | the database: reachable, writable; its tables, and whether the role may do what counting takes |
-//! | `broker` | the broker: reachable, its exchanges and queues with their arguments |
-//! | `permissions` | whether the broker's user may do what a consumer does |
-//! | `waiting` | the messages in the dead-letter and the retry queue |
+//! | `database` | the database is reachable and writable, with its tables; the role has its privileges |
+//! | `broker` | the broker is reachable; exchanges and queues exist with the right arguments |
+//! | `permissions` | the broker's user has the permissions of a consumer |
+//! | `backlog` | messages in the dead-letter and the retry queue |
+//! | `report` | the results, as text and as JSON |
 
 mod backlog;
 mod broker;
@@ -27,18 +28,19 @@ use report::{CheckResult, State};
 /// Arguments of `consumer check`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "It changes nothing; the first message of the retry queue is checked at and put back. The exit status is 1 when a \
-consumer can't work, 0 when it can, also where a warning says what it can_work around."
+    after_help = "It changes nothing; the first message of the retry queue is read and put back. The exit status is 1 when a \
+consumer can't work, and 0 when it can, with or without warnings."
 )]
 pub struct CheckArgs {
-    /// One JSON document
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 
     #[command(flatten)]
     database: DatabaseArgs,
 
-    /// How long it is remembered which events were counted; off: no event is ever deleted, which the role need not be allowed to do then
+    /// How long the ids of counted events are kept; off: for ever, and the role does not need the
+    /// privilege to delete them
     #[arg(
         long,
         env = "PROCESSED_EVENTS_RETENTION",
@@ -62,7 +64,7 @@ struct Report<'a> {
 }
 
 impl CheckArgs {
-    /// Looks, and prints what was found.
+    /// Runs the checks and prints their results.
     #[must_use]
     pub fn run(self) -> ExitCode {
         terminal::run_command(self.check())

@@ -1,6 +1,7 @@
-//! Whether RabbitMQ's user has the permissions that a consumer needs. The check sends requests that RabbitMQ refuses for their arguments, and publishes in a
-//! transaction that it rolls back, so that nothing changes. It does so over a connection of its own, since RabbitMQ stops reading from publishing connections
-//! while it is short of memory or disk.
+//! Checks the permissions of the broker's user. It sends requests that RabbitMQ refuses for their
+//! arguments, and publishes in a transaction that it rolls back, so that nothing changes. It uses a
+//! connection of its own, since RabbitMQ stops reading from publishing connections while it is
+//! short of memory or disk.
 
 use amq_protocol::protocol::BasicProperties;
 use service_kit::amqp::{Failure, Goodbye, Message, content_header};
@@ -19,8 +20,8 @@ pub(super) struct Missing {
     pub(super) queues: Vec<&'static str>,
 }
 
-/// Checks the permissions to read the work queue, to write to the retry and the dead-letter exchange, and, if the consumer `declares` its objects, to configure
-/// those that are `missing`.
+/// Checks the permissions to read the work queue, to write to the retry and the dead-letter
+/// exchange, and, if the consumer `declares` its objects, to configure the `missing` ones.
 pub(super) async fn check_permissions(
     broker: &Broker,
     missing: &Missing,
@@ -36,7 +37,7 @@ pub(super) async fn check_permissions(
         Ok(()) => CheckResult::new(
             PERMISSIONS,
             probe.findings,
-            "the broker's user may do what a consumer does",
+            "the broker's user has the permissions of a consumer",
         ),
         Err(reason) => CheckResult::failed(PERMISSIONS, reason),
     }
@@ -71,13 +72,13 @@ impl PermissionProbe {
         self.probe_write(RETRY_EXCHANGE, RETRY_EXCHANGE).await?;
         self.probe_write(DEAD_LETTER_EXCHANGE, DEAD_LETTER_EXCHANGE).await?;
         if declares && missing.queues.contains(&RETRY_QUEUE) {
-            // A queue is declared by who may write to the exchange to which it dead-letters.
+            // Declaring a queue needs write permission to its dead-letter exchange.
             self.probe_write("", "amq.default").await?;
         }
         Ok(())
     }
 
-    /// Publishes a message and takes it back before anybody gets it.
+    /// Publishes a message in a transaction that is rolled back.
     async fn probe_write(&mut self, exchange: &str, called: &str) -> Result<(), String> {
         let (channel, _) = self.broker.connect().await?;
         let message = Message {
@@ -112,7 +113,7 @@ impl PermissionProbe {
     }
 }
 
-/// RabbitMQ's words if it refused the request for lack of a permission; none if it refused the request for anything else, or did not refuse it.
+/// Returns RabbitMQ's text if it refused the request for lack of a permission, or `None` otherwise.
 async fn refusal(
     asked: impl Future<Output = Result<(), Failure>>,
 ) -> Result<Option<String>, Failure> {

@@ -4,31 +4,31 @@ use serde::Serialize;
 
 use crate::consumer::terminal::escape_control;
 
-/// One thing that was checked at.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 pub(super) struct CheckResult {
     check: &'static str,
     state: State,
-    /// The sentence that is printed when there are no findings, such as how many messages wait.
+    /// Printed when there are no findings: how many messages wait, for instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
 }
 
-/// The worst of what was found.
+/// The state of a check: that of its worst finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum State {
     Ok,
-    /// Something else has to be done first.
+    /// An earlier check failed.
     Skipped,
-    /// A consumer works nevertheless.
+    /// A consumer can work nevertheless.
     Warn,
     Fail,
 }
 
-/// Something that is not as it should be.
+/// A problem that a check found.
 #[derive(Debug, Serialize)]
 pub(super) struct Finding {
     #[serde(skip)]
@@ -39,19 +39,19 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    /// A consumer works nevertheless.
+    /// A finding with which a consumer can work.
     pub(super) fn warn(finding: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { state: State::Warn, finding: finding.into(), fix: fix.into() }
     }
 
-    /// A consumer can't work.
+    /// A finding with which a consumer can't work.
     pub(super) fn fail(finding: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { state: State::Fail, finding: finding.into(), fix: fix.into() }
     }
 }
 
 impl CheckResult {
-    /// Ok, and `note`, when there are no findings.
+    /// A result with these findings; it is ok, with `note`, when there are none.
     pub(super) fn new(
         check: &'static str,
         findings: Vec<Finding>,
@@ -62,7 +62,7 @@ impl CheckResult {
         Self { check, state: state.unwrap_or(State::Ok), note, findings }
     }
 
-    /// Says more where nothing is wrong.
+    /// Adds to the note, if there is one.
     pub(super) fn add(&mut self, more: &str) {
         if let Some(note) = &mut self.note {
             note.push_str("; ");
@@ -74,18 +74,18 @@ impl CheckResult {
         Self { check, state: State::Skipped, note: None, findings: Vec::new() }
     }
 
-    /// Looking itself failed.
+    /// A check that could not be completed.
     pub(super) fn failed(check: &'static str, reason: String) -> Self {
-        Self::new(check, vec![Finding::fail(reason, "see to this first, then check again")], "")
+        Self::new(check, vec![Finding::fail(reason, "fix this first, then check again")], "")
     }
 }
 
-/// The worst of all checks.
+/// The worst state of all checks.
 pub(super) fn worst(checks: &[CheckResult]) -> State {
     checks.iter().map(|check| check.state).max().unwrap_or(State::Ok)
 }
 
-/// The checks for people.
+/// The results as text.
 pub(super) fn text(checks: &[CheckResult]) -> String {
     let mut text = String::new();
     for CheckResult { check, state, note, findings } in checks {
@@ -97,7 +97,7 @@ pub(super) fn text(checks: &[CheckResult]) -> String {
         };
         let note = match (note, state) {
             (Some(note), _) => note,
-            (None, State::Skipped) => "not checked at: see to what is above first",
+            (None, State::Skipped) => "skipped: fix the above first",
             (None, _) => "",
         };
         let first = findings.first().map_or(note, |finding| finding.finding.as_str());
@@ -112,8 +112,8 @@ pub(super) fn text(checks: &[CheckResult]) -> String {
         }
     }
     text.push_str(match worst(checks) {
-        State::Fail => "\nA consumer can't work here; what to do is said below each finding.\n",
-        State::Warn => "\nA consumer can work here; what to do about the rest is said below it.\n",
+        State::Fail => "\nA consumer can't work here. The fix stands below each finding.\n",
+        State::Warn => "\nA consumer can work here. The fix stands below each warning.\n",
         State::Ok | State::Skipped => "\nA consumer can work here.\n",
     });
     text

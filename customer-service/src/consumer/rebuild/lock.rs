@@ -1,4 +1,5 @@
-//! One run at a time, and no consumer meanwhile: a queue that is the run's alone for as long as its connection lasts.
+//! The lock that allows one run at a time, and no consumer meanwhile: an exclusive queue, which
+//! lasts as long as the run's connection.
 
 use std::time::Duration;
 
@@ -8,19 +9,19 @@ use tokio::time::{Instant, sleep};
 use crate::consumer::broker::{Broker, NOT_FOUND, RESOURCE_LOCKED, with_timeout};
 use crate::consumer::topology::WORK_QUEUE;
 
-/// Holds what is in the work queue while that is made anew.
+/// The queue that holds the messages while the work queue is replaced.
 pub(in crate::consumer) const MOVING_QUEUE: &str = "customer.orders_count.moving";
 
-/// The queue that is the lock.
+/// The exclusive queue that is the lock.
 const LOCK_QUEUE: &str = "customer.orders_count.rebuilding";
 
-/// How long the broker may take to notice that an earlier run was killed.
+/// How long the broker may take to detect that an earlier run was killed.
 const MAX_DETECTION_TIME: Duration = Duration::from_secs(10);
 
-/// Takes the lock, which is given back with the connection. The channel must live as long as the caller works.
+/// Acquires the lock, which is released with the connection. The channel must live as long.
 ///
 /// # Errors
-/// When another run has it.
+/// When another run holds it.
 pub(super) async fn acquire(broker: &Broker, mut channel: Channel) -> Result<Channel, String> {
     let deadline = Instant::now() + MAX_DETECTION_TIME;
     loop {
@@ -38,7 +39,7 @@ pub(super) async fn acquire(broker: &Broker, mut channel: Channel) -> Result<Cha
         }
         if Instant::now() > deadline {
             return Err(format!(
-                "another rebuild-queue has {WORK_QUEUE} in its hands: wait until it has ended"
+                "another rebuild-queue works on {WORK_QUEUE}: wait until it has ended"
             ));
         }
         sleep(Duration::from_millis(100)).await;
@@ -46,26 +47,26 @@ pub(super) async fn acquire(broker: &Broker, mut channel: Channel) -> Result<Cha
     }
 }
 
-/// Whether the work queue is being made anew, for a consumer that is about to begin.
+/// Whether the work queue is being rebuilt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::consumer) enum RebuildStatus {
-    /// It is not.
+    /// It is not being rebuilt.
     None,
-    /// A run is at it.
+    /// A run is rebuilding it.
     Running,
-    /// A run was at it and has not ended well: messages lie in [`MOVING_QUEUE`].
+    /// A run was interrupted: messages are left in [`MOVING_QUEUE`].
     Interrupted,
 }
 
-/// Asks for [`MOVING_QUEUE`], which is there while the work queue is made anew, and then for the lock. A broker that does not tell has it be none.
+/// Asks for [`MOVING_QUEUE`], which exists during a rebuild, and then for the lock. A queue for
+/// which the user may not ask counts as missing.
 ///
 /// # Errors
-/// With the reason when the broker can't be asked.
+/// Returns why the broker does not answer.
 pub(in crate::consumer) async fn rebuild_status(broker: &Broker) -> Result<RebuildStatus, String> {
     let channel = broker.open_channel().await?;
     match channel.depth(MOVING_QUEUE).await {
         Ok(_) => (),
-        // Usually it is missing.
         Err(Failure::Refused(_)) => return Ok(RebuildStatus::None),
         Err(failure) => return Err(failure.to_string()),
     }

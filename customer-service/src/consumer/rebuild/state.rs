@@ -1,4 +1,4 @@
-//! What there is on the broker.
+//! Which queues exist on the broker, and the preconditions of a rebuild.
 
 use std::time::Duration;
 
@@ -13,32 +13,32 @@ use crate::consumer::topology::{
     EVENTS_EXCHANGE, RETRY_QUEUE, WORK_QUEUE, retry_arguments, work_arguments,
 };
 
-/// How long the broker may take to notice that a consumer is gone.
+/// How long the broker may take to detect that a consumer is gone.
 const MAX_DETECTION_TIME: Duration = Duration::from_secs(5);
 
-/// The name of a stream that is never made.
+/// The name of a stream that is never declared.
 const PROBE: &str = "customer.orders_count.probe";
 
-/// The work queue.
+/// The state of the work queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum WorkQueue {
     Missing,
-    /// As it should be.
+    /// It has the right arguments.
     Matches,
-    /// With other arguments, and which.
+    /// It has other arguments, and which.
     Differs(String),
 }
 
-/// The two queues, as a run finds them.
+/// The state in which a run finds the two queues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) work_queue: WorkQueue,
-    /// Whether the queue is there that holds messages meanwhile.
+    /// Whether [`MOVING_QUEUE`] exists.
     pub(super) has_moving_queue: bool,
 }
 
 impl State {
-    /// Asks the broker. Changes nothing: a declaration of a queue that is there only compares.
+    /// Asks the broker. Nothing changes: declaring an existing queue only compares it.
     pub(super) async fn find(broker: &Broker) -> Result<Self, String> {
         let has_moving_queue = depth(broker, MOVING_QUEUE).await?.is_some();
         let work_queue = if depth(broker, WORK_QUEUE).await?.is_none() {
@@ -61,13 +61,13 @@ impl State {
         Ok(Self { work_queue, has_moving_queue })
     }
 
-    /// Whether the work queue is as it should be and nothing lies elsewhere.
+    /// Whether there is nothing to do.
     pub(super) fn is_done(&self) -> bool {
         self.work_queue == WorkQueue::Matches && !self.has_moving_queue
     }
 }
 
-/// What a queue holds; none when there is no such queue.
+/// The messages and consumers of a queue, or `None` when it does not exist.
 pub(super) async fn depth(broker: &Broker, queue: &str) -> Result<Option<Depth>, String> {
     let channel = broker.open_channel().await?;
     let asked = with_timeout("answer", async {
@@ -79,7 +79,7 @@ pub(super) async fn depth(broker: &Broker, queue: &str) -> Result<Option<Depth>,
     asked.await.map_err(|reason| format!("queue {queue} can't be asked for: {reason}"))
 }
 
-/// Awaits the answer to a request. An error begins with `what` failed.
+/// Awaits the broker's answer to a request. `what` begins the error.
 pub(super) async fn request<T>(
     what: &str,
     response: impl Future<Output = Result<T, Failure>>,
@@ -87,19 +87,20 @@ pub(super) async fn request<T>(
     with_timeout("answer", response).await.map_err(|reason| format!("{what}: {reason}"))
 }
 
-/// What has to hold before anything is changed.
+/// Checks that a rebuild can begin, before anything is changed.
 ///
 /// # Errors
-/// With a sentence that says what does not, and what to do.
+/// Returns what hinders it and what to do.
 pub(super) async fn check_preconditions(broker: &Broker, found: &State) -> Result<(), String> {
     for queue in [WORK_QUEUE, MOVING_QUEUE] {
         check_consumers(broker, queue).await?;
     }
-    // It is there, whatever it is, or there is nothing to bind to.
+    // Whatever its type: a queue can be bound to it.
     let channel = broker.open_channel().await?;
     let asked = with_timeout("answer", async {
         match channel.declare_exchange(EVENTS_EXCHANGE.into(), "topic", true).await {
-            // RabbitMQ 4.2.6 and later tell only those who may configure it; to bind to it takes less.
+            // Since RabbitMQ 4.2.6 a passive declaration needs the permission to configure the
+            // exchange, and binding to it does not.
             Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, .. })) => Ok(()),
             asked => asked,
         }
@@ -126,7 +127,7 @@ async fn check_consumers(broker: &Broker, queue: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// While there is no work queue, the retry queue has to keep what comes to its time.
+/// Checks that the retry queue keeps expired messages while there is no work queue.
 async fn check_retries(broker: &Broker) -> Result<(), String> {
     if depth(broker, RETRY_QUEUE).await?.is_none() {
         return Ok(());
@@ -147,20 +148,21 @@ async fn check_retries(broker: &Broker) -> Result<(), String> {
     Ok(())
 }
 
-/// RabbitMQ 3.10 dead-letters at least once only where streams are switched on
-/// (<https://www.rabbitmq.com/docs/quorum-queues#dead-lettering>); later versions can't switch them off. No broker tells of its feature flags by AMQP, but one without
-/// streams refuses a stream in another way than one that is not durable.
+/// Whether the feature flag `stream_queue` is disabled, without which RabbitMQ 3.10 does not
+/// dead-letter at least once (<https://www.rabbitmq.com/docs/quorum-queues#dead-lettering>). Later
+/// versions can't disable it. AMQP does not show feature flags, but the error of declaring an
+/// impossible stream does.
 pub(in crate::consumer) async fn lacks_stream_queues(broker: &Broker) -> Result<bool, String> {
-    // On a connection of its own: the refusal may end that.
-    let mut apart = broker.separate_connection("customer-service: rebuild-queue probe");
-    let (channel, _): (Channel, _) = apart.connect().await?;
+    // On a connection of its own, which the error may close.
+    let mut probe = broker.separate_connection("customer-service: rebuild-queue probe");
+    let (channel, _): (Channel, _) = probe.connect().await?;
     let asked = channel.declare_impossible_stream(PROBE).await;
-    apart.drop_connection();
+    probe.drop_connection();
     match asked {
         Err(Failure::Refused(Goodbye { said, .. }) | Failure::Closed(Goodbye { said, .. })) => {
             Ok(said.contains("feature flag"))
         }
-        // It says nothing of streams.
+        // The answer says nothing of streams.
         _ => Ok(false),
     }
 }

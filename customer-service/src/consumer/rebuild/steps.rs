@@ -1,4 +1,4 @@
-//! The steps, each of which can be done again.
+//! The steps of a rebuild, each of which can be repeated.
 
 use std::time::Duration;
 
@@ -14,19 +14,20 @@ use crate::consumer::topology::{
     EVENTS_EXCHANGE, RETRY_QUEUE, WORK_BINDING_KEY, WORK_QUEUE, work_arguments,
 };
 
-/// How long messages in the retry queue are waited for: the queue is not deleted while some of them may return to it.
+/// How long to wait until the retry queue is empty: the work queue is not deleted while messages
+/// may return to it.
 const MAX_RETRY_WAIT: Duration = Duration::from_secs(30);
 
-/// Between two looks at the retry queue.
+/// How often the depth of the retry queue is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often people hear that something is waited for.
+/// How often progress is printed.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// All messages from the work queue to [`MOVING_QUEUE`], and the work queue deleted.
+/// Moves all messages from the work queue to [`MOVING_QUEUE`] and deletes the work queue.
 pub(super) async fn move_out(broker: &Broker) -> Result<(), String> {
     declare_and_bind(broker, MOVING_QUEUE).await?;
-    print_line(&format!("{MOVING_QUEUE} is there and bound"))?;
+    print_line(&format!("{MOVING_QUEUE} is declared and bound"))?;
     unbind(broker, WORK_QUEUE).await?;
     print_line(&format!("{WORK_QUEUE} gets no more events"))?;
     let transfer = Transfer::begin(broker, WORK_QUEUE, MOVING_QUEUE).await?;
@@ -36,10 +37,10 @@ pub(super) async fn move_out(broker: &Broker) -> Result<(), String> {
     print_line(&format!("{WORK_QUEUE} is deleted"))
 }
 
-/// The work queue made anew, and, when it was there, all messages from [`MOVING_QUEUE`] back and that deleted.
+/// Declares the work queue. If [`MOVING_QUEUE`] exists, moves its messages back and deletes it.
 pub(super) async fn move_back(broker: &Broker, has_moving_queue: bool) -> Result<(), String> {
     declare_and_bind(broker, WORK_QUEUE).await?;
-    print_line(&format!("{WORK_QUEUE} is made anew and bound"))?;
+    print_line(&format!("{WORK_QUEUE} is declared and bound"))?;
     if !has_moving_queue {
         return Ok(());
     }
@@ -52,7 +53,7 @@ pub(super) async fn move_back(broker: &Broker, has_moving_queue: bool) -> Result
     print_line(&format!("{MOVING_QUEUE} is deleted"))
 }
 
-/// Empties the work queue until nothing is to return to it from the retry queue either.
+/// Empties the work queue until the retry queue is empty as well.
 ///
 /// # Errors
 /// When that takes too long.
@@ -62,7 +63,7 @@ async fn empty_with_retries<'a>(
 ) -> Result<Transfer<'a>, String> {
     let (deadline, mut last_progress) = (Instant::now() + MAX_RETRY_WAIT, Instant::now());
     loop {
-        // Asked before: what has left it by then has come to the work queue when that was quiet for a while.
+        // Read first: messages that have left it by then are in the work queue once that was quiet.
         let waiting = depth(broker, RETRY_QUEUE).await?.map_or(0, |depth| depth.messages);
         transfer.empty().await?;
         if waiting == 0 {

@@ -1,4 +1,5 @@
-//! Messages from one queue to another: each is published with confirm and `mandatory`, and acknowledged after that.
+//! Moves messages from one queue to another. Each is published with a confirm and `mandatory`, and
+//! then acknowledged.
 
 use std::time::Duration;
 
@@ -12,28 +13,28 @@ use crate::consumer::headers;
 use crate::consumer::republish::{self, FRAME_OVERHEAD};
 use crate::consumer::terminal::print_progress;
 
-/// Messages on their way to this process, and bytes of them that are sent before their confirms are awaited.
+/// The prefetch, and how many bytes are published before their confirms are awaited.
 const PREFETCH: u16 = 500;
 const BATCH_BYTES: usize = 4 << 20;
 
-/// A queue to which nothing came for so long gets no more: what was on its way when it was unbound has arrived.
+/// A queue that was unbound gets no more messages when none has arrived for this long.
 const QUIET_PERIOD: Duration = Duration::from_secs(1);
 
-/// How many times in a row the broker may not know what a queue holds.
+/// How many times the broker may report a depth without any consumer.
 const MAX_UNKNOWN_DEPTHS: u32 = 60;
 
-/// How often people hear how far it is.
+/// How often progress is printed.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A consumer of the one queue who publishes to the other.
+/// A consumer of one queue that publishes to the other.
 pub(super) struct Transfer<'a> {
     broker: &'a Broker,
     from: &'static str,
     to: &'static str,
-    /// A connection for messages alone, so that the answer to a question is not stuck behind them.
+    /// For deliveries alone, so that they don't delay answers on `broker`.
     receiver_connection: Broker,
     receiver: Channel,
-    /// On a connection of its own, so that acknowledgements are not stuck behind messages.
+    /// For publishing alone, so that it does not delay acknowledgements.
     publisher_connection: Broker,
     publisher: Channel,
     room: usize,
@@ -72,10 +73,10 @@ impl<'a> Transfer<'a> {
         })
     }
 
-    /// Moves messages until there are none, and nothing has come for a while.
+    /// Moves messages until the queue is empty and was quiet for a while.
     ///
     /// # Errors
-    /// When one can't be moved, another consumer has some of them, or the broker does not tell how many there are.
+    /// When a message can't be moved, the queue has another consumer, or its depth stays unknown.
     pub(super) async fn empty(&mut self) -> Result<(), String> {
         let mut unknown_depths = 0;
         loop {
@@ -90,7 +91,8 @@ impl<'a> Transfer<'a> {
             let Some(depth) = depth(self.broker, from).await? else {
                 return Err(format!("somebody has deleted {from}"));
             };
-            // This run is a consumer itself. While a quorum queue has no leader, the broker says that there are neither messages nor consumers.
+            // This run is the only consumer. While a quorum queue has no leader, the broker reports
+            // neither messages nor consumers.
             match depth.consumers {
                 0 if unknown_depths == MAX_UNKNOWN_DEPTHS => {
                     return Err(format!(
@@ -109,14 +111,15 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Deletes the queue that was emptied, and redirects what came to it in the last moment: the broker delivers that before it ends the consumer.
+    /// Deletes the empty queue. Messages that arrive at the last moment are delivered before the
+    /// broker cancels the consumer, and are moved too.
     pub(super) async fn delete(mut self) -> Result<(), String> {
-        // It may be long since somebody looked: what is told to people waits for whoever reads it.
+        // Printing may have taken long: look once more.
         self.empty().await?;
         let channel = self.broker.open_channel().await?;
         request(&format!("queue {} can't be deleted", self.from), channel.delete_queue(self.from))
             .await?;
-        // It ends when the broker has ended the consumer.
+        // Ends when the broker has cancelled the consumer.
         while let Ok(Ok(arrived)) =
             timeout(CONFIRM_TIMEOUT, self.receiver.deliveries(PREFETCH.into(), BATCH_BYTES)).await
         {
@@ -129,7 +132,7 @@ impl<'a> Transfer<'a> {
 
     async fn move_messages(&mut self, messages: &[Delivery]) -> Result<(), String> {
         self.send(messages).await?;
-        // In one word: of many, a broker forgets some when the channel is closed after them.
+        // In one frame: of many, the broker may drop some when the channel is closed after them.
         if let Some(newest) = messages.last() {
             let all = self.receiver.acknowledge_up_to(newest.envelope.tag);
             with_timeout("take an answer", all).await?;

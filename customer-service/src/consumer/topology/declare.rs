@@ -1,4 +1,5 @@
-//! Declares the exchanges, queues and bindings. Those that exist with other settings are used as they are.
+//! Declares the exchanges, queues and bindings. Those that exist with other settings are used as
+//! they are.
 
 use amq_protocol::types::FieldTable;
 use service_kit::amqp::{Channel, Failure, Goodbye};
@@ -9,18 +10,18 @@ use super::{
 };
 use crate::consumer::broker::{ACCESS_REFUSED, Broker, NOT_FOUND, PRECONDITION_FAILED};
 
-/// Declares everything on a connection. What exists already stays as it is, and serves as well as it may.
+/// Declares objects on a channel, which it replaces when the broker closes it.
 struct Declarator<'a> {
     broker: &'a Broker,
     channel: Channel,
     topology: Topology,
 }
 
-/// Declares everything; returns the channel to go on with, as the broker closes one over each declaration that it refuses, and what is
-/// there.
+/// Declares everything. Returns an open channel, as the broker closes one over each declaration
+/// that it refuses, and what it found.
 ///
 /// # Errors
-/// With a sentence that says which exchange or queue is missing and can't be declared, and what the broker says.
+/// Returns which exchange, queue or binding can't be declared, and the broker's text.
 pub(in crate::consumer) async fn declare(
     broker: &Broker,
     channel: Channel,
@@ -30,7 +31,7 @@ pub(in crate::consumer) async fn declare(
         declarator.declare_exchange(exchange, kind).await?;
     }
     if let Some(differs) = declarator.declare_queue(WORK_QUEUE, work_arguments()).await? {
-        // An earlier release declared it with the limit alone.
+        // Earlier releases declared it with the delivery limit alone.
         let risk = if declarator
             .declare_queue(WORK_QUEUE, arguments([delivery_limit()]))
             .await?
@@ -78,7 +79,7 @@ impl Declarator<'_> {
         self.topology.deviations.push(format!("{differs}; as it is, {risk}: {remedy}"));
     }
 
-    /// Says what differs, if there is one with other arguments.
+    /// Declares a queue. Returns the difference if it exists with other arguments.
     async fn declare_queue(
         &mut self,
         name: &str,
@@ -89,8 +90,8 @@ impl Declarator<'_> {
         self.accept_existing(&format!("queue {name}"), declared, exists).await
     }
 
-    /// Nobody can ask whether a binding is there: one that may not be made is assumed to be. If it is missing, the broker returns what is
-    /// published.
+    /// Binds a queue. AMQP can't verify a binding: one that the user may not declare is assumed to
+    /// exist. If it does not, the broker returns what is published.
     async fn bind_queue(&mut self, queue: &str, exchange: &str, key: &str) -> Result<(), String> {
         let binding = format!("binding of {queue} to {exchange} with {key}");
         match self.channel.bind_queue(queue, exchange, key).await {
@@ -105,7 +106,8 @@ impl Declarator<'_> {
         }
     }
 
-    /// A declaration that the broker refuses is no reason to stop while there is something of that name. Says what differs, if that is known.
+    /// Accepts an object that exists although its declaration was refused. Returns the difference,
+    /// if the broker tells it.
     async fn accept_existing(
         &mut self,
         object: &str,
@@ -126,7 +128,7 @@ impl Declarator<'_> {
         match exists(&self.channel).await {
             Ok(()) => (),
             Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, .. })) => {
-                // It may not be asked for either: its use will tell.
+                // The user may not ask for it either. Whether it exists shows when it is used.
                 self.channel = self.broker.open_channel().await?;
             }
             Err(Failure::Refused(Goodbye { code: NOT_FOUND, .. })) => return Err(reason),
@@ -140,7 +142,8 @@ impl Declarator<'_> {
     }
 }
 
-/// The broker names what differs: "inequivalent arg 'x-queue-type' for queue '…' in vhost '…': received … but current is …".
+/// The reason of a failed declaration. The broker names the difference: "inequivalent arg
+/// 'x-queue-type' for queue '…' in vhost '…': received … but current is …".
 fn explain(object: &str, failure: &Failure) -> String {
     match failure {
         Failure::Refused(Goodbye { code: PRECONDITION_FAILED, said })

@@ -1,5 +1,5 @@
-//! The exchanges, queues and bindings that the consumer needs. Their names, types and arguments are a
-//! contract with other systems.
+//! The exchanges, queues and bindings that the consumer needs. Other systems depend on their names,
+//! types and arguments.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -14,25 +14,27 @@ use amq_protocol::types::{AMQPValue, FieldTable};
 pub(super) use declare::declare;
 pub(super) use verify::verify;
 
-/// Where services publish their events; declared here too, so that it does not matter who starts first.
+/// The exchange to which services publish their events. Declared here too, so that the order of
+/// starts does not matter.
 pub(super) const EVENTS_EXCHANGE: &str = "orders.events";
 
-/// The events that wait to be counted.
+/// The queue of events that wait to be counted.
 pub(super) const WORK_QUEUE: &str = "customer.orders_count";
 
-/// Messages published here with [`WORK_QUEUE`] as routing key wait, each for its own `expiration`, and return to that queue.
+/// The exchange of the retry queue. The routing key is [`WORK_QUEUE`], to which messages return
+/// after their `expiration`.
 pub(super) const RETRY_EXCHANGE: &str = "orders.retry";
 
-/// Messages published here with [`WORK_QUEUE`] as routing key wait for a person.
+/// The exchange of the dead-letter queue. The routing key is [`WORK_QUEUE`].
 pub(super) const DEAD_LETTER_EXCHANGE: &str = "orders.dlx";
 
-/// Where those wait that are tried again.
+/// The queue in which messages wait for their next try.
 pub(super) const RETRY_QUEUE: &str = "customer.orders_count.retry";
 
-/// Where those wait that a person has to look at.
+/// The queue in which messages wait for a person.
 pub(super) const DEAD_LETTER_QUEUE: &str = "customer.orders_count.dlq";
 
-/// All events of orders; those that change nothing here are counted and left.
+/// The binding key of the work queue: all events of orders, of which some are ignored.
 pub(super) const WORK_BINDING_KEY: &str = "order.*";
 
 /// Exchanges, with their types.
@@ -42,56 +44,57 @@ pub(super) const EXCHANGES: [(&str, &str); 3] =
 /// Queues.
 pub(super) const QUEUES: [&str; 3] = [WORK_QUEUE, RETRY_QUEUE, DEAD_LETTER_QUEUE];
 
-/// What leads from an exchange to a queue.
+/// A binding of a queue to an exchange.
 pub(super) struct Binding {
     pub(super) queue: &'static str,
     pub(super) exchange: &'static str,
     pub(super) key: &'static str,
 }
 
-/// Bindings, the work queue's last: from then on messages arrive, and everything that may have to take them is there.
+/// Bindings. The work queue's is the last: once messages arrive, the other queues are ready.
 pub(super) const BINDINGS: [Binding; 3] = [
     Binding { queue: RETRY_QUEUE, exchange: RETRY_EXCHANGE, key: WORK_QUEUE },
     Binding { queue: DEAD_LETTER_QUEUE, exchange: DEAD_LETTER_EXCHANGE, key: WORK_QUEUE },
     Binding { queue: WORK_QUEUE, exchange: EVENTS_EXCHANGE, key: WORK_BINDING_KEY },
 ];
 
-/// RabbitMQ 4 drops a message after 20 returns unless told otherwise, and 3.10 reads -1 as "at the first". A message that was
-/// returned because a consumer died is no worse than any other (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>).
+/// By default RabbitMQ 4 drops a message after 20 returns, and 3.10 takes -1 for 0. A message that
+/// returned because a consumer crashed is as good as any other
+/// (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>).
 const DELIVERY_LIMIT: i32 = i32::MAX;
 
-/// How the work queue comes by the arguments that it should have.
+/// What to do about a work queue with other arguments.
 pub(super) const REBUILD_REMEDY: &str = "once no consumer of an earlier release runs, stop all consumers and run customer-service consumer rebuild-queue";
 
-/// The same of the other queues.
-pub(super) const DELETE_REMEDY: &str =
-    "empty it and delete it, and it will be declared anew by itself";
+/// What to do about another queue with other arguments.
+pub(super) const DELETE_REMEDY: &str = "empty and delete it; the consumer declares it again";
 
-/// What was found to be there.
+/// What the broker has, compared with what the consumer declares.
 #[derive(Debug, Default)]
 pub(super) struct Topology {
-    /// For people: what is otherwise than it should be.
+    /// The differences, in words.
     pub(super) deviations: Vec<String>,
-    /// Why a message in the retry queue might not come back.
+    /// Why messages might not return from the retry queue.
     pub(super) retry_queue_mismatch: Option<String>,
-    /// Bindings that the consumer did not make, and can't ask for.
+    /// Bindings that were not declared, and that AMQP can't verify.
     pub(super) assumed_bindings: Option<String>,
 }
 
-/// The arguments of the work queue. From it the broker moves only what a policy takes out of it: a time to live, a length, a number of deliveries.
+/// The arguments of the work queue. The broker dead-letters from it only what a policy removes: by
+/// a TTL, a length or a delivery limit.
 pub(super) fn work_arguments() -> FieldTable {
     let to_dead_letters = dead_letters_to(DEAD_LETTER_EXCHANGE, WORK_QUEUE);
     arguments(to_dead_letters.into_iter().chain([delivery_limit()]))
 }
 
-/// The arguments of the retry queue: messages go to the work queue when their time has come. The default exchange leads there alone: through
-/// orders.events every other subscriber would get the event again.
+/// The arguments of the retry queue. Expired messages go through the default exchange to the work
+/// queue alone: through `orders.events` all other subscribers would get them again.
 pub(super) fn retry_arguments() -> FieldTable {
     arguments(dead_letters_to("", WORK_QUEUE))
 }
 
-/// Where the broker moves messages by itself, at-least-once keeps each until the other queue has confirmed it, and needs reject-publish
-/// (<https://www.rabbitmq.com/docs/quorum-queues#dead-lettering>).
+/// Dead-lettering that keeps each message until the other queue has confirmed it: `at-least-once`,
+/// which needs `reject-publish` (<https://www.rabbitmq.com/docs/quorum-queues#dead-lettering>).
 fn dead_letters_to(exchange: &str, key: &str) -> [(&'static str, AMQPValue); 4] {
     [
         ("x-dead-letter-exchange", text(exchange)),
@@ -105,7 +108,7 @@ const fn delivery_limit() -> (&'static str, AMQPValue) {
     ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT))
 }
 
-/// The arguments of a quorum queue, and further ones.
+/// The arguments of a quorum queue, with `further` ones.
 pub(super) fn arguments(
     further: impl IntoIterator<Item = (&'static str, AMQPValue)>,
 ) -> FieldTable {

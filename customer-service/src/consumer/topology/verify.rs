@@ -1,18 +1,18 @@
-//! Looks at the exchanges and queues and changes none of them, for a consumer that is not to declare any.
+//! Verifies that the exchanges and queues exist, and changes nothing: for `CONSUMER_DECLARE=false`.
 
 use service_kit::amqp::{Channel, Failure, Goodbye};
 
 use super::{BINDINGS, Binding, EXCHANGES, QUEUES, Topology};
 use crate::consumer::broker::{ACCESS_REFUSED, Broker, NOT_FOUND};
 
-/// What somebody else has to do about an exchange or a queue that is missing.
+/// What to do about a missing exchange or queue.
 const REMEDY: &str = "declare it, or let the consumer do so with CONSUMER_DECLARE=true";
 
-/// Asks for each exchange and queue with a passive declare, and sends nothing else. Returns the channel to go on with, as the broker closes one
-/// over each that it refuses.
+/// Declares each exchange and queue passively. Returns an open channel, as the broker closes one
+/// over each declaration that it refuses, and what it found.
 ///
 /// # Errors
-/// With a sentence that says what is missing and what to do.
+/// Returns what is missing and what to do.
 pub(in crate::consumer) async fn verify(
     broker: &Broker,
     mut channel: Channel,
@@ -28,15 +28,16 @@ pub(in crate::consumer) async fn verify(
     Ok((channel, Topology { assumed_bindings: assumed_bindings(), ..Topology::default() }))
 }
 
-/// Nobody can ask for a binding.
+/// The bindings, in words: AMQP can't verify one.
 fn assumed_bindings() -> Option<String> {
     let one =
         |Binding { queue, exchange, key }: &Binding| format!("{queue} to {exchange} with {key}");
     Some(BINDINGS.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
-/// Goes on where the broker has the object, and where it doesn't tell: RabbitMQ 4.2.6 and later answer a passive declare only to those who may configure the
-/// object. Its use will show whether it is there.
+/// Returns an open channel if the object exists, or if the broker does not tell: since RabbitMQ
+/// 4.2.6 a passive declaration needs the permission to configure the object. Whether it exists then
+/// shows when it is used.
 async fn expect_exists(
     broker: &Broker,
     channel: Channel,
