@@ -23,31 +23,32 @@ pub struct Cli {
     serve: Config,
 }
 
-/// What the process does.
+/// What the process is to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the API (the default)
     Serve(Box<Config>),
-    /// Bring the database's schema up to date and end
+    /// Bring the database's schema up to date and exit
     Migrate(Box<MigrateConfig>),
-    /// Print the SQL that makes the role order_service, which may do what serving takes and nothing else, and end
+    /// Print the SQL that creates the role order_service, with just the privileges that serving
+    /// needs, and exit
     Roles,
-    /// Ask the service on this machine whether it is ready; the exit status is 0 when it is
+    /// Ask the service on this machine whether it is ready; the exit status is 0 if it is
     Health {
         /// Its operations port
         #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9000", value_name = "HOST:PORT")]
         ops_addr: HostPort,
     },
-    /// Print the OpenAPI document and end
+    /// Print the OpenAPI document and exit
     Openapi {
-        /// How it is written
+        /// The format of the document
         #[arg(long, value_enum, default_value = "yaml")]
         format: Format,
     },
 }
 
 impl Cli {
-    /// What to do: serving, when nothing else is said.
+    /// Returns the command; serving is the default.
     #[must_use]
     pub fn into_command(self) -> Command {
         self.command.unwrap_or_else(|| Command::Serve(Box::new(self.serve)))
@@ -57,11 +58,11 @@ impl Cli {
 /// Settings of `migrate`.
 #[derive(Debug, Clone, Args)]
 pub struct MigrateConfig {
-    /// What each process has.
+    /// Settings of every process.
     #[command(flatten)]
     pub process: ProcessArgs,
 
-    /// Where the database is.
+    /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
 }
@@ -73,40 +74,41 @@ pub struct Config {
     #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:3000", value_name = "HOST:PORT")]
     pub listen_addr: HostPort,
 
-    /// Where /livez, /readyz and /metrics are
+    /// Where /livez, /readyz and /metrics are served
     #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9000", value_name = "HOST:PORT")]
     pub ops_addr: HostPort,
 
-    /// Bounds of the API's port.
+    /// Limits of the API's port.
     #[command(flatten)]
     pub http: ServeArgs,
 
-    /// What each process has.
+    /// Settings of every process.
     #[command(flatten)]
     pub process: ProcessArgs,
 
-    /// Where the database is.
+    /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// How many connections to it there are.
+    /// The connection pool.
     #[command(flatten)]
     pub pool: PoolArgs,
 
-    /// Orders that may wait to be written, each for DATABASE_POOL_WAIT at the most; whoever comes on top is answered 503
+    /// How many orders may wait to be written, each for at most DATABASE_POOL_WAIT; further
+    /// requests get 503
     #[arg(long, env = "ORDER_QUEUE_SIZE", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
     pub order_queue_size: u16,
 
-    /// Who migrates it.
+    /// Whether the service migrates the database.
     #[command(flatten)]
     pub migrate: MigrateArgs,
 
-    /// How customers are checked.
+    /// The customer service.
     #[command(flatten)]
     pub customers: CustomerArgs,
 }
 
-/// Settings of the calls to the customer service.
+/// Settings of the customer lookups.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Customer service")]
 pub struct CustomerArgs {
@@ -119,7 +121,7 @@ pub struct CustomerArgs {
     )]
     pub customer_service_url: BaseUrl,
 
-    /// What an order's customer must be
+    /// How strictly an order's customer is checked
     #[arg(long, env = "CUSTOMER_CHECK", value_enum, default_value = "prefer", value_name = "MODE")]
     pub customer_check: CheckMode,
 
@@ -127,11 +129,12 @@ pub struct CustomerArgs {
     #[arg(long, env = "CUSTOMER_CONNECT_TIMEOUT", default_value = "300ms", value_parser = limit, value_name = "DURATION")]
     pub customer_connect_timeout: Duration,
 
-    /// How long a whole call to the customer service may take, and a request waits for the call or its turn
+    /// How long a call to the customer service may take, and how long a request waits for one
     #[arg(long, env = "CUSTOMER_TIMEOUT", default_value = "1s", value_parser = limit, value_name = "DURATION")]
     pub customer_timeout: Duration,
 
-    /// How long a customer that was found is taken to be known; one who is in demand is asked for again before that is over, while no request waits. One that was not found is taken to be unknown for as long, but for two seconds at the most
+    /// How long a known customer is cached; one that is in demand is refreshed in the background
+    /// before that. An unknown customer is cached for as long, but for two seconds at most
     #[arg(long, env = "CUSTOMER_CACHE_TTL", default_value = "30s", value_parser = limit_or_none, value_name = "DURATION")]
     pub customer_cache_ttl: Duration,
 }

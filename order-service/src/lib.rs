@@ -1,34 +1,34 @@
-//! Accepts orders over HTTP; an order and its event are written in one PostgreSQL transaction.
+//! The order service: accepts orders over HTTP and writes each with its event in one PostgreSQL
+//! transaction.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | [`config`] | the settings |
 //! | [`app`] | builds, starts and stops the process |
-//! | [`api`] | the operations over HTTP, and their OpenAPI document |
-//! | [`domain`] | what an order is made of |
-//! | `orders`, `queries` | what is done with orders, one statement each |
-//! | `joined` | orders that wait at the same moment are written by one statement |
-//! | `reads` | orders that are asked for at the same moment are read by one statement |
-//! | [`idempotency`] | `Idempotency-Key` |
-//! | `trace_context`, `creation` | the trace handed on with the event; the event's creation as a part of it |
-//! | `metrics` | what is counted of orders, besides what `joined` and `reads` count |
-//! | [`customers`] | the customer service: client, cache, circuit breaker, check |
-//! | [`schema`] | the database's schema |
+//! | [`api`] | the HTTP API and its OpenAPI document |
+//! | `domain` | orders and their parts |
+//! | `orders`, `queries` | the operations on orders; their SQL statements |
+//! | `group_commit` | orders that are queued at the same moment are written by one statement |
+//! | `batched_reads` | orders that are requested at the same moment are read by one statement |
+//! | [`idempotency`] | repeated requests with one `Idempotency-Key`; pruning of old keys |
+//! | `event_trace` | the trace that an event carries, and the span of its creation |
+//! | `metrics` | the metrics |
+//! | `customers` | lookups at the customer service: client, cache, circuit breaker, check |
+//! | [`schema`] | the migrations and the role of the database |
 
 pub mod api;
 pub mod app;
+mod batched_reads;
 pub mod config;
-mod creation;
-pub mod customers;
-pub mod domain;
+mod customers;
+mod domain;
+mod event_trace;
+mod group_commit;
 pub mod idempotency;
-mod joined;
 mod metrics;
 mod orders;
 mod queries;
-mod reads;
 pub mod schema;
-mod trace_context;
 
 pub use app::{Listeners, run};
 pub use config::{Cli, Command, Config};

@@ -1,4 +1,4 @@
-//! The order service's process.
+//! The `order-service` binary.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         }
         Command::Health { ops_addr } => probe::health(&ops_addr),
         Command::Roles => print(ROLES),
-        Command::Openapi { format } => print(&api::document(format)),
+        Command::Openapi { format } => print(&api::openapi_document(format)),
     }
 }
 

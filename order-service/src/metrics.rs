@@ -1,6 +1,6 @@
-//! What is counted of orders and of the customers who are looked up.
+//! The metrics of orders and of customer lookups.
 
-use metrics::{counter, describe_counter};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::domain::Status;
 
@@ -10,29 +10,52 @@ const UNCHECKED: &str = "orders_accepted_unchecked_total";
 const CHANGES: &str = "order_status_changes_total";
 const LOOKUPS: &str = "customer_lookups_total";
 const KEYS_PRUNED: &str = "idempotency_keys_pruned_total";
+const WAITING: &str = "orders_waiting";
+const BATCHES: &str = "order_batches_total";
+const BATCHED: &str = "orders_joined_total";
+const WRITTEN_ALONE: &str = "orders_written_alone_total";
+const READS: &str = "order_reads_total";
+const READ_BATCHES: &str = "order_read_batches_total";
 
-/// What each metric means; every one is there from the start, so that a rate of zero can be seen.
+/// Describes the metrics and creates each of them, so that a rate of zero is visible from the
+/// start.
 pub(crate) fn describe() {
     for (name, what) in [
         (CREATED, "Orders that were accepted"),
         (
             REPLAYED,
-            "Requests that were answered with the order which their Idempotency-Key had made before",
+            "Requests that were answered with the order that their Idempotency-Key had created before",
         ),
-        (UNCHECKED, "Orders that were accepted though their customer could not be checked"),
-        (KEYS_PRUNED, "Idempotency-Keys that were forgotten after 24 hours"),
+        (UNCHECKED, "Orders that were accepted although their customer could not be checked"),
+        (KEYS_PRUNED, "Idempotency-Keys that were deleted after 24 hours"),
+        (BATCHES, "Batches of orders that were committed"),
+        (
+            BATCHED,
+            "Orders in committed batches; divided by order_batches_total, the mean size of a batch",
+        ),
+        (
+            WRITTEN_ALONE,
+            "Orders that had to be written on their own: their batch was rejected, or their key was taken",
+        ),
+        (READS, "Requests for single orders"),
+        (
+            READ_BATCHES,
+            "Statements that read these orders; order_reads_total divided by it is the mean size of a batch",
+        ),
     ] {
         describe_counter!(name, what);
         counter!(name).increment(0);
     }
-    describe_counter!(CHANGES, "Orders that were moved on, by the status that they came to");
+    describe_gauge!(WAITING, "Orders that wait to be written");
+    gauge!(WAITING).set(0.0);
+    describe_counter!(CHANGES, "Status changes of orders, by new status");
     for status in Status::ALL.into_iter().filter(|status| !status.before().is_empty()) {
         counter!(CHANGES, "status" => status.as_str()).increment(0);
     }
     describe_counter!(
         LOOKUPS,
-        "Customers that were looked up: cached, cached_unknown, shared (another request's call was joined), known, unknown; \
-         unavailable (no answer), left_alone (it has not answered lately), crowded (too many wait for it)"
+        "Customer lookups by result: cached, cached_unknown, shared (joined another request's call), known, unknown; \
+         unavailable (no answer), left_alone (circuit open), crowded (too many requests wait)"
     );
     for result in [
         "cached",
@@ -48,32 +71,63 @@ pub(crate) fn describe() {
     }
 }
 
-/// So many orders were accepted.
+/// Counts accepted orders.
 pub(crate) fn created(orders: usize) {
     counter!(CREATED).increment(orders as u64);
 }
 
-/// A request was answered with the order that its key had made before.
+/// Counts a request that was answered with the order that its key had created before.
 pub(crate) fn replayed() {
     counter!(REPLAYED).increment(1);
 }
 
-/// An order was accepted though its customer could not be checked.
+/// Counts an order that was accepted although its customer could not be checked.
 pub(crate) fn unchecked() {
     counter!(UNCHECKED).increment(1);
 }
 
-/// An order came to this status.
+/// Counts a change to this status.
 pub(crate) fn changed(status: Status) {
     counter!(CHANGES, "status" => status.as_str()).increment(1);
 }
 
-/// A customer was looked up.
+/// Counts a customer lookup.
 pub(crate) fn looked_up(result: &'static str) {
     counter!(LOOKUPS, "result" => result).increment(1);
 }
 
-/// So many keys were forgotten.
+/// Counts deleted keys.
 pub(crate) fn keys_pruned(number: u64) {
     counter!(KEYS_PRUNED).increment(number);
+}
+
+/// Counts an order into the queue.
+pub(crate) fn order_enqueued() {
+    gauge!(WAITING).increment(1.0);
+}
+
+/// Counts an order out of the queue.
+pub(crate) fn order_dequeued() {
+    gauge!(WAITING).decrement(1.0);
+}
+
+/// Counts a committed batch of `orders`.
+pub(crate) fn batch_committed(orders: usize) {
+    counter!(BATCHES).increment(1);
+    counter!(BATCHED).increment(orders as u64);
+}
+
+/// Counts an order that is written on its own.
+pub(crate) fn order_written_alone() {
+    counter!(WRITTEN_ALONE).increment(1);
+}
+
+/// Counts a request for an order.
+pub(crate) fn order_read() {
+    counter!(READS).increment(1);
+}
+
+/// Counts a statement that reads requested orders.
+pub(crate) fn read_batch() {
+    counter!(READ_BATCHES).increment(1);
 }

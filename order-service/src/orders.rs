@@ -1,105 +1,107 @@
-//! What can be done with orders, each in one statement and so in one transaction with its event. New orders that wait at the same
-//! moment share a statement.
+//! The operations on orders. Each is one statement, so an order and its event share a transaction;
+//! new orders that are queued at the same moment share a statement.
 
 use serde_json::Value;
 use service_kit::postgres::{Database, DatabaseError};
 use uuid::Uuid;
 
-use crate::domain::{NewOrder, Order, OrderId, Status};
-use crate::idempotency::{IdempotencyKey, Once};
-use crate::joined::{Asked, Queue, WriteError, Written};
+use crate::domain::{IdempotencyKey, NewOrder, Order, OrderId, PendingOrder, Status};
+use crate::group_commit::{BatchOutcome, OrderQueue, WriteError};
+use crate::idempotency::CreateOutcome;
 use crate::metrics;
 use crate::queries::{self, Filter};
 
-/// How a status change ended.
+/// The outcome of a status change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// The order as it is now.
+pub(crate) enum StatusChange {
+    /// The order has the status now.
     Done(Order),
     /// There is no such order.
     NotFound,
-    /// The order can't go there from this status.
-    NotFrom(Status),
+    /// The order is in this status, from which the change is not allowed.
+    NotAllowedFrom(Status),
 }
 
-/// How often a statement that lost a race is tried again before the last outcome is told as it is.
-const TRIES: usize = 3;
+/// The most attempts at a statement that loses races.
+const MAX_ATTEMPTS: usize = 3;
 
-/// Writes an order, its event and its key together with others that wait at the same moment, or by itself when they can't be
-/// written together. From then on it is written even if nobody waits for it.
+/// Creates an order with its event and its key: in a batch, or on its own if the batch is rejected.
+/// Once it is on its own, dropping the future does not cancel the write.
 pub(crate) async fn create(
     database: &Database,
-    queue: &Queue,
-    asked: Asked,
-) -> Result<Once, WriteError> {
-    let asked = match queue.write(asked).await? {
-        Written::Done(once) => return Ok(once),
-        Written::Alone(asked) => asked,
+    queue: &OrderQueue,
+    pending: PendingOrder,
+) -> Result<CreateOutcome, WriteError> {
+    let pending = match queue.write(pending).await? {
+        BatchOutcome::Done(outcome) => return Ok(outcome),
+        BatchOutcome::RetryAlone(pending) => pending,
     };
     let (own, queue) = (database.clone(), queue.clone());
     let writing = async move {
-        let _turn = queue.alone().await?;
-        Ok(create_alone(&own, &asked).await?)
+        let _permit = queue.acquire_single_write().await?;
+        Ok(create_single(&own, &pending).await?)
     };
     database.finish(writing).await
 }
 
-async fn create_alone(database: &Database, asked: &Asked) -> Result<Once, DatabaseError> {
-    let (new, headers) = (&asked.new, &asked.headers);
-    if let Some(key) = &asked.key {
-        return create_once(database, new, headers, key).await;
+async fn create_single(
+    database: &Database,
+    pending: &PendingOrder,
+) -> Result<CreateOutcome, DatabaseError> {
+    if let Some(key) = &pending.key {
+        return create_with_key(database, pending, key).await;
     }
     let id = OrderId(Uuid::now_v7());
     let order = database
-        .write(async |connection| queries::create_order(connection, id, new, headers).await)
+        .write(async |connection| queries::create_order(connection, id, pending).await)
         .await?;
     metrics::created(1);
-    Ok(Once::Created(order))
+    Ok(CreateOutcome::Created(order))
 }
 
-/// What the key has made, if it has; told apart by whether `new` is the same body.
+/// Returns the outcome for `new` if the key has created an order before.
 pub(crate) async fn find_by_key(
     database: &Database,
     new: &NewOrder,
     key: &IdempotencyKey,
-) -> Result<Option<Once>, DatabaseError> {
+) -> Result<Option<CreateOutcome>, DatabaseError> {
     let found =
         database.read(async |connection| queries::find_order_by_key(connection, key).await).await?;
-    Ok(found.map(|order| Once::again(order, new)))
+    Ok(found.map(|order| CreateOutcome::of_replay(order, new)))
 }
 
-/// Writes an order, its event and its key; of several at once with the same key, one does and the others wait for it.
-async fn create_once(
+/// Creates an order with its event and its key. Of concurrent requests with the same key, one
+/// creates the order and the others wait for it.
+async fn create_with_key(
     database: &Database,
-    new: &NewOrder,
-    headers: &Value,
+    pending: &PendingOrder,
     key: &IdempotencyKey,
-) -> Result<Once, DatabaseError> {
+) -> Result<CreateOutcome, DatabaseError> {
     let id = OrderId(Uuid::now_v7());
-    // A key may grow too old between the two statements: then the next try takes it.
-    for _ in 0..TRIES {
+    // The key may expire between the two statements; the next attempt can claim it then.
+    for _ in 0..MAX_ATTEMPTS {
         let created = database
             .write(async |connection| {
-                queries::create_order_once(connection, id, new, headers, key).await
+                queries::create_order_once(connection, id, pending, key).await
             })
             .await?;
         if let Some(order) = created {
             metrics::created(1);
-            return Ok(Once::Created(order));
+            return Ok(CreateOutcome::Created(order));
         }
-        if let Some(once) = find_by_key(database, new, key).await? {
-            return Ok(once);
+        if let Some(outcome) = find_by_key(database, &pending.new, key).await? {
+            return Ok(outcome);
         }
     }
-    Ok(Once::OrderGone)
+    Ok(CreateOutcome::OrderMissing)
 }
 
-/// One order.
+/// Returns an order.
 pub(crate) async fn find(database: &Database, id: OrderId) -> Result<Option<Order>, DatabaseError> {
     database.read(async |connection| queries::find_order(connection, id).await).await
 }
 
-/// At most `rows` orders, those after `cursor`, newest first.
+/// Returns at most `rows` orders, newest first, beginning after `cursor`.
 pub(crate) async fn list(
     database: &Database,
     filter: Filter,
@@ -112,40 +114,41 @@ pub(crate) async fn list(
         .await
 }
 
-/// Moves an order to `status` and writes the event, even if nobody waits for it any more. One that is there already stays as it is: the
-/// answer to the first request may have been lost on its way.
+/// Changes an order's status and writes the event. If the order has that status already, nothing is
+/// written: the response to an earlier request may have been lost. Dropping the future does not
+/// cancel the change.
 pub(crate) async fn change_status(
     database: &Database,
     id: OrderId,
     status: Status,
     headers: Value,
-) -> Result<Change, DatabaseError> {
+) -> Result<StatusChange, DatabaseError> {
     let own = database.clone();
-    database.finish(async move { try_to_change(&own, id, status, &headers).await }).await
+    database.finish(async move { try_change_status(&own, id, status, &headers).await }).await
 }
 
-async fn try_to_change(
+async fn try_change_status(
     database: &Database,
     id: OrderId,
     status: Status,
     headers: &Value,
-) -> Result<Change, DatabaseError> {
-    let mut last = Change::NotFound;
-    // Between the two statements the order may come to where the change is allowed: then the next try makes it.
-    for _ in 0..TRIES {
+) -> Result<StatusChange, DatabaseError> {
+    let mut last = StatusChange::NotFound;
+    // Between the two statements the order may reach a status from which the change is allowed.
+    for _ in 0..MAX_ATTEMPTS {
         let changed = database
             .write(async |connection| queries::change_status(connection, id, status, headers).await)
             .await?;
         if let Some(order) = changed {
             metrics::changed(status);
-            return Ok(Change::Done(order));
+            return Ok(StatusChange::Done(order));
         }
         match find(database, id).await? {
-            None => return Ok(Change::NotFound),
-            Some(order) if order.status == status => return Ok(Change::Done(order)),
-            Some(order) => last = Change::NotFrom(order.status),
+            None => return Ok(StatusChange::NotFound),
+            Some(order) if order.status == status => return Ok(StatusChange::Done(order)),
+            Some(order) => last = StatusChange::NotAllowedFrom(order.status),
         }
-        if !matches!(last, Change::NotFrom(from) if from.next().contains(&status)) {
+        if !matches!(last, StatusChange::NotAllowedFrom(from) if from.next().contains(&status)) {
             break;
         }
     }

@@ -1,4 +1,4 @@
-//! The statements of the order database, one function each.
+//! The SQL statements of the order database, one function each.
 
 use std::collections::HashMap;
 
@@ -11,9 +11,9 @@ use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use crate::domain::{
-    CustomerId, DeliveryAddress, NewOrder, Order, OrderId, Price, ProductName, Quantity, Status,
+    CustomerId, DeliveryAddress, IdempotencyKey, NewOrder, Order, OrderId, PendingOrder, Price,
+    ProductName, Quantity, Status,
 };
-use crate::idempotency::IdempotencyKey;
 
 const CREATE_ORDER: &str = include_str!("../../sql/order/queries/create_order.sql");
 const CREATE_ORDER_ONCE: &str = include_str!("../../sql/order/queries/create_order_once.sql");
@@ -27,30 +27,20 @@ const LIST_BY_CUSTOMER: &str = include_str!("../../sql/order/queries/list_orders
 const LIST_BY_STATUS: &str = include_str!("../../sql/order/queries/list_orders_by_status.sql");
 const PRUNE_KEYS: &str = include_str!("../../sql/order/queries/prune_idempotency_keys.sql");
 
-/// Which orders a list shows.
+/// Which orders are listed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Filter {
     pub(crate) customer: Option<CustomerId>,
     pub(crate) status: Option<Status>,
 }
 
-/// One of several orders to be written together.
-#[derive(Debug)]
-pub(crate) struct NewRow<'a> {
-    pub(crate) id: OrderId,
-    pub(crate) new: &'a NewOrder,
-    pub(crate) headers: &'a Value,
-    pub(crate) key: Option<&'a IdempotencyKey>,
-}
-
-/// Writes an order and its event.
+/// Inserts an order and its event.
 pub(crate) async fn create_order(
     connection: &Connection,
     id: OrderId,
-    new: &NewOrder,
-    headers: &Value,
+    pending: &PendingOrder,
 ) -> Result<Order, Error> {
-    let (event, headers) = (Uuid::now_v7(), Json(headers));
+    let (new, event, headers) = (&pending.new, Uuid::now_v7(), Json(&pending.headers));
     let row = connection
         .query_one(
             CREATE_ORDER,
@@ -69,15 +59,14 @@ pub(crate) async fn create_order(
     order(&row)
 }
 
-/// Writes an order, its event and its key; nothing when the key has made an order already.
+/// Inserts an order, its event and its key. Returns `None` if the key has created an order already.
 pub(crate) async fn create_order_once(
     connection: &Connection,
     id: OrderId,
-    new: &NewOrder,
-    headers: &Value,
+    pending: &PendingOrder,
     key: &IdempotencyKey,
 ) -> Result<Option<Order>, Error> {
-    let (event, headers) = (Uuid::now_v7(), Json(headers));
+    let (new, event, headers) = (&pending.new, Uuid::now_v7(), Json(&pending.headers));
     let row = connection
         .query_opt(
             CREATE_ORDER_ONCE,
@@ -97,22 +86,23 @@ pub(crate) async fn create_order_once(
     row.as_ref().map(order).transpose()
 }
 
-/// Writes orders, their events and their keys, of which no two may be the same; tells by their ids when each was made. Those whose
-/// key has made an order already are left out.
+/// Inserts orders, their events and their keys, which must be distinct. Returns when each was
+/// created, by id; orders whose key has created an order already are left out.
 pub(crate) async fn create_orders(
     connection: &Connection,
-    rows: &[NewRow<'_>],
+    rows: &[(OrderId, &PendingOrder)],
 ) -> Result<HashMap<Uuid, OffsetDateTime>, Error> {
-    let ids: Vec<Uuid> = column(rows, |row| row.id.0);
-    let customers: Vec<Uuid> = column(rows, |row| row.new.customer.0);
-    let products: Vec<&str> = column(rows, |row| row.new.product_name.0.as_str());
-    let quantities: Vec<i32> = column(rows, |row| row.new.quantity.0);
-    let prices: Vec<Decimal> = column(rows, |row| row.new.price.0);
-    let addresses: Vec<&str> = column(rows, |row| row.new.delivery_address.0.as_str());
+    let ids: Vec<Uuid> = rows.iter().map(|(id, _)| id.0).collect();
+    let customers: Vec<Uuid> = column(rows, |order| order.new.customer.0);
+    let products: Vec<&str> = column(rows, |order| order.new.product_name.0.as_str());
+    let quantities: Vec<i32> = column(rows, |order| order.new.quantity.0);
+    let prices: Vec<Decimal> = column(rows, |order| order.new.price.0);
+    let addresses: Vec<&str> = column(rows, |order| order.new.delivery_address.0.as_str());
     let events: Vec<Uuid> = column(rows, |_| Uuid::now_v7());
-    let headers: Vec<Json<&Value>> = column(rows, |row| Json(row.headers));
-    let keys: Vec<Option<&str>> = column(rows, |row| row.key.map(IdempotencyKey::as_str));
-    let made = connection
+    let headers: Vec<Json<&Value>> = column(rows, |order| Json(&order.headers));
+    let keys: Vec<Option<&str>> =
+        column(rows, |order| order.key.as_ref().map(IdempotencyKey::as_str));
+    let created = connection
         .query(
             CREATE_ORDERS,
             &[
@@ -128,14 +118,17 @@ pub(crate) async fn create_orders(
             ],
         )
         .await?;
-    made.iter().map(|row| Ok((row.try_get("id")?, row.try_get("created_at")?))).collect()
+    created.iter().map(|row| Ok((row.try_get("id")?, row.try_get("created_at")?))).collect()
 }
 
-fn column<'a, T>(rows: &[NewRow<'a>], value: impl Fn(&NewRow<'a>) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
+fn column<'a, T>(
+    rows: &[(OrderId, &'a PendingOrder)],
+    value: impl Fn(&'a PendingOrder) -> T,
+) -> Vec<T> {
+    rows.iter().map(|&(_, order)| value(order)).collect()
 }
 
-/// The order that a key made.
+/// Returns the order that a key created.
 pub(crate) async fn find_order_by_key(
     connection: &Connection,
     key: &IdempotencyKey,
@@ -143,7 +136,7 @@ pub(crate) async fn find_order_by_key(
     optional(connection, FIND_ORDER_BY_KEY, &[(&key.as_str(), Type::TEXT)]).await
 }
 
-/// One order.
+/// Returns an order.
 pub(crate) async fn find_order(
     connection: &Connection,
     id: OrderId,
@@ -151,7 +144,7 @@ pub(crate) async fn find_order(
     optional(connection, FIND_ORDER, &[(&id.0, Type::UUID)]).await
 }
 
-/// Those of several orders that there are, by their ids.
+/// Returns those of the orders that exist, by id.
 pub(crate) async fn find_orders(
     connection: &Connection,
     ids: &[OrderId],
@@ -161,7 +154,8 @@ pub(crate) async fn find_orders(
     rows.iter().map(|row| order(row).map(|order| (order.id.0, order))).collect()
 }
 
-/// Moves an order to `status` when it is in one that leads there, and writes the event; else nothing.
+/// Changes an order's status and inserts the event. Returns `None` if there is no such order in a
+/// status from which that is allowed.
 pub(crate) async fn change_status(
     connection: &Connection,
     id: OrderId,
@@ -179,7 +173,7 @@ pub(crate) async fn change_status(
     optional(connection, CHANGE_STATUS, &parameters).await
 }
 
-/// At most `rows` orders older than `before`, newest first.
+/// Returns at most `rows` orders older than `before`, newest first.
 pub(crate) async fn list_orders(
     connection: &Connection,
     filter: Filter,
@@ -207,7 +201,7 @@ pub(crate) async fn list_orders(
     rows.iter().map(order).collect()
 }
 
-/// Forgets at most `batch` keys that are older than their retention; says how many.
+/// Deletes at most `batch` expired keys and returns their number.
 pub(crate) async fn prune_idempotency_keys(
     connection: &Connection,
     batch: i64,

@@ -1,4 +1,4 @@
-//! The order database's schema: its migrations, embedded.
+//! The schema of the order database.
 
 use service_kit::postgres::Schema;
 
@@ -6,14 +6,14 @@ mod embedded {
     refinery::embed_migrations!("../sql/order/migrations");
 }
 
-/// The tables of orders, idempotency keys and the outbox.
+/// The schema: orders, idempotency keys and the outbox.
 pub const SCHEMA: Schema = Schema {
     migrations,
     find: include_str!("../../sql/order/queries/find_schema.sql"),
     command: "order-service migrate",
 };
 
-/// The role by which the order service uses the database once the schema is there.
+/// SQL that creates the role `order_service`, with the privileges that serving needs.
 pub const ROLES: &str = include_str!("../../sql/order/roles.sql");
 
 /// The migrations, in order.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use order_service::api::document;
+use order_service::api::openapi_document;
 use pipeline_tests::order_api::OrderApi;
 use serde_json::{Value, json};
 use service_kit::http::documents::Format;
@@ -18,15 +18,16 @@ async fn the_documents_are_served() -> anyhow::Result<()> {
     assert!(page.headers()["content-type"].to_str()?.starts_with("text/html"));
     let page = page.text().await?;
     assert!(page.contains("SwaggerUIBundle") && page.contains("/api/orders/{id}"));
+    assert!(page.contains(&openapi_document(Format::Json)));
     // The browser must not need anything from elsewhere.
     assert!(!page.contains("<script src") && !page.contains("<link"));
 
     let text = api.get("/openapi.json").await?;
     assert_eq!(text.headers()["content-type"], "application/json");
-    assert_eq!(text.text().await?, document(Format::Json));
+    assert_eq!(text.text().await?, openapi_document(Format::Json));
     let text = api.get("/openapi.yaml").await?;
     assert_eq!(text.headers()["content-type"], "application/yaml");
-    assert_eq!(text.text().await?, document(Format::Yaml));
+    assert_eq!(text.text().await?, openapi_document(Format::Yaml));
     Ok(())
 }
 
@@ -34,7 +35,7 @@ async fn the_documents_are_served() -> anyhow::Result<()> {
 fn the_document_in_the_repository_is_the_one_of_the_code() -> anyhow::Result<()> {
     let kept = std::fs::read_to_string(stack::root().join("openapi/order-service.yaml"))?;
     assert!(
-        kept == document(Format::Yaml),
+        kept == openapi_document(Format::Yaml),
         "openapi/order-service.yaml is stale: run cargo xtask openapi"
     );
     Ok(())
@@ -42,7 +43,7 @@ fn the_document_in_the_repository_is_the_one_of_the_code() -> anyhow::Result<()>
 
 #[test]
 fn every_call_and_every_answer_is_documented() -> anyhow::Result<()> {
-    let document: Value = serde_json::from_str(&document(Format::Json))?;
+    let document: Value = serde_json::from_str(&openapi_document(Format::Json))?;
     let mut calls = Vec::new();
     for (path, methods) in document["paths"].as_object().expect("paths") {
         for (method, call) in methods.as_object().expect("methods") {
@@ -55,7 +56,12 @@ fn every_call_and_every_answer_is_documented() -> anyhow::Result<()> {
             let codes = codes.into_iter().collect::<Vec<_>>().join(" ");
             let id = call["operationId"].as_str().expect("an id");
             calls.push(format!("{method} {path} {id}: {codes}"));
-            assert!(call["summary"].is_string() || call["description"].is_string(), "{id}");
+            assert!(call["summary"].is_string(), "{id}");
+            assert_eq!(call["tags"].as_array().map(Vec::len), Some(1), "{id}");
+            for (status, answer) in call["responses"].as_object().expect("answers") {
+                let problem = &answer["content"]["application/problem+json"];
+                assert!(problem.is_null() || problem["example"].is_object(), "{id} {status}");
+            }
         }
     }
     calls.sort();
@@ -80,5 +86,10 @@ fn every_call_and_every_answer_is_documented() -> anyhow::Result<()> {
     for schema in ["Order", "CreateOrder", "ChangeOrder"] {
         assert!(document["components"]["schemas"][schema]["example"].is_object(), "{schema}");
     }
+    for schema in ["CreateOrder", "NewOrder", "ChangeOrder", "NewOrderStatus"] {
+        let additional = &document["components"]["schemas"][schema]["additionalProperties"];
+        assert_eq!(additional, &json!(false), "{schema}");
+    }
+    assert_eq!(document["servers"][0]["url"], "/");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: a request that is sent again makes no second order.
 
 use futures_util::future::join_all;
-use order_service::idempotency::{Pruned, prune_once};
+use order_service::idempotency::{Pruned, prune_batch};
 use pipeline_tests::customer_stub::{Behaviour, CustomerStub};
 use pipeline_tests::order_api::{OrderApi, accepted, count, faults, order};
 use reqwest::Response;
@@ -148,8 +148,8 @@ async fn a_key_serves_again_after_a_day_and_old_ones_are_forgotten() -> anyhow::
         database_prepared_statements: PreparedStatements::Auto,
     };
     let database = Database::new(Pool::new(&url, &args, "test")?, Duration::from_secs(5));
-    assert_eq!(prune_once(&database).await?, Pruned::Batch);
-    assert_eq!(prune_once(&database).await?, Pruned::All);
+    assert_eq!(prune_batch(&database).await?, Pruned::MayHaveMore);
+    assert_eq!(prune_batch(&database).await?, Pruned::Complete);
     let left: Vec<Value> = vec![
         sql.query_one("SELECT to_jsonb(array_agg(key)) FROM idempotency_keys", &[]).await?.get(0),
     ];

@@ -1,15 +1,20 @@
-//! The HTTP API: `calls` are the operations, each handed on to a file of its own.
+//! The HTTP API.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `routes` | the routes: paths, parameters and responses |
+//! | `handlers` | what each route does |
+//! | `request`, `response` | what clients send and receive |
+//! | `error_responses` | the statuses with which each route refuses |
+//! | `openapi` | the OpenAPI document |
 
-mod calls;
-mod change_status;
-mod create;
-mod document;
-mod get;
-mod list;
-mod order;
-mod refusals;
+mod error_responses;
+mod handlers;
+mod openapi;
 mod request;
+mod response;
+mod routes;
 
-pub(crate) use calls::Orders;
-pub(crate) use document::described;
-pub use document::document;
+pub(crate) use handlers::OrdersApi;
+pub use openapi::openapi_document;
+pub(crate) use openapi::openapi_service;

@@ -1,4 +1,4 @@
-//! What clients send: how the document shows it, and how it is parsed.
+//! What clients send: how the OpenAPI document shows it, and how it is parsed.
 
 use std::borrow::Cow;
 
@@ -10,31 +10,30 @@ use serde_json::Value;
 use service_kit::http::{Fields, FromBody};
 use uuid::Uuid;
 
-use crate::domain::{NewOrder, Status};
-use crate::idempotency::IdempotencyKey;
+use crate::domain::{IdempotencyKey, NewOrder, Status};
 
-/// An order to accept
+/// A request to create an order
 #[derive(Debug, Object)]
 #[oai(rename = "CreateOrder", example)]
-pub struct CreateOrderBody {
+pub(crate) struct CreateOrderBody {
     order: NewOrderBody,
 }
 
-/// What is ordered; any other member is refused
+/// The order to create
 #[derive(Debug, Object)]
 #[oai(rename = "NewOrder")]
 struct NewOrderBody {
-    /// Whose order it is
+    /// The customer's id
     customer_public_id: Uuid,
-    /// What is ordered: one line, with something visible in it
+    /// The name of the product: one line, not blank
     #[oai(validator(min_length = 1, max_length = 255))]
     product_name: String,
-    /// How many
+    /// The number of pieces
     #[oai(validator(minimum(value = "1"), maximum(value = "1000000")))]
     quantity: i32,
-    /// What one piece costs
+    /// The price of one piece: a number, or a string that holds one, with at most two decimals
     price: PriceText,
-    /// Where it goes: one line, with something visible in it
+    /// The delivery address: one line, not blank
     #[oai(validator(min_length = 1, max_length = 1000))]
     delivery_address: String,
 }
@@ -78,18 +77,18 @@ impl FromBody for NewOrder {
     }
 }
 
-/// A change of an order
+/// A request to update an order
 #[derive(Debug, Object)]
 #[oai(rename = "ChangeOrder", example)]
 pub(crate) struct ChangeOrderBody {
     order: NewStatusBody,
 }
 
-/// What changes; any other member is refused
+/// The changes to the order
 #[derive(Debug, Object)]
 #[oai(rename = "NewOrderStatus")]
 struct NewStatusBody {
-    /// What the order becomes
+    /// The new status
     status: Status,
 }
 
@@ -99,7 +98,7 @@ impl Example for ChangeOrderBody {
     }
 }
 
-/// What an order becomes.
+/// A requested status change.
 #[derive(Debug)]
 pub(super) struct ChangeStatus {
     pub(super) status: Status,
@@ -116,7 +115,7 @@ impl FromBody for ChangeStatus {
     }
 }
 
-/// How the document shows a price that is sent: a number, or a string that holds one.
+/// A price in the OpenAPI document: a number, or a string that holds one.
 #[derive(Debug)]
 struct PriceText(String);
 
@@ -173,7 +172,7 @@ impl ParseFromJSON for PriceText {
     }
 }
 
-/// How the document shows an `Idempotency-Key`.
+/// An `Idempotency-Key` in the OpenAPI document.
 #[derive(Debug)]
 pub(super) struct IdempotencyKeyText;
 

@@ -1,4 +1,4 @@
-//! Where the customer service is.
+//! The base URL of the customer service.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,107 +1,108 @@
-//! A circuit breaker: a service that fails again and again is left alone for a while, then asked by one request alone.
+//! A circuit breaker for calls to the customer service: after several failures in a row no calls
+//! are made for a while, then a single probe decides whether they resume.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// After how many failures in a row the circuit opens.
-const THRESHOLD: u32 = 5;
+/// The number of failures in a row that opens the circuit.
+const FAILURE_THRESHOLD: u32 = 5;
 
-/// How long the circuit stays open at first; twice as long after each probe that fails.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// How long the circuit stays open at first. Each failed probe doubles it.
+const INITIAL_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long the circuit stays open at the most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest that the circuit stays open between probes.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Requests pass; so many in a row have failed.
+    /// Calls are allowed. `failures` is the number of the latest ones that failed in a row.
     Closed { failures: u32 },
-    /// No request passes until the pause is over.
+    /// No calls are allowed until the pause is over.
     Open { until: Instant, pause: Duration },
-    /// One request is on its way to see whether the service is back; all others are held off.
-    Probing { pause: Duration },
+    /// One probe is in flight; no other calls are allowed.
+    HalfOpen { pause: Duration },
 }
 
-/// The state of the circuit. Clones share it.
+/// The circuit breaker. Clones share their state.
 #[derive(Debug, Clone)]
-pub(super) struct Breaker {
+pub(super) struct CircuitBreaker {
     state: Arc<Mutex<State>>,
 }
 
-/// Leave to make one call. Dropped without a verdict, it counts for nothing.
+/// Permission to make one call. Dropped without a verdict, it does not count.
 #[derive(Debug)]
 pub(super) struct Permit {
-    breaker: Breaker,
-    /// The pause before this call, when it is a probe.
+    breaker: CircuitBreaker,
+    /// The pause before this call, if it is a probe.
     probe: Option<Duration>,
     settled: bool,
 }
 
-impl Breaker {
+impl CircuitBreaker {
     pub(super) fn new() -> Self {
         Self { state: Arc::new(Mutex::new(State::Closed { failures: 0 })) }
     }
 
-    /// Leave to make a call at `now`, or nothing while the circuit is open.
-    pub(super) fn enter(&self, now: Instant) -> Option<Permit> {
+    /// Returns a permit for a call at `now`, or `None` while the circuit is open.
+    pub(super) fn try_acquire(&self, now: Instant) -> Option<Permit> {
         let mut state = self.lock();
         let probe = match *state {
             State::Closed { .. } => None,
             State::Open { until, pause } if now >= until => {
-                *state = State::Probing { pause };
+                *state = State::HalfOpen { pause };
                 Some(pause)
             }
-            State::Open { .. } | State::Probing { .. } => return None,
+            State::Open { .. } | State::HalfOpen { .. } => return None,
         };
         Some(Permit { breaker: self.clone(), probe, settled: false })
     }
 
-    /// Whether [`enter`](Self::enter) would refuse a call at `now`.
+    /// Returns whether [`try_acquire`](Self::try_acquire) would refuse a call at `now`.
     pub(super) fn is_open(&self, now: Instant) -> bool {
         match *self.lock() {
             State::Closed { .. } => false,
             State::Open { until, .. } => now < until,
-            State::Probing { .. } => true,
+            State::HalfOpen { .. } => true,
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is a single assignment, so the state is whole even after a panic elsewhere.
+        // Every change is a single assignment, so the state is consistent even after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Permit {
-    /// The service answered.
+    /// Records that the service answered.
     pub(super) fn succeeded(mut self) {
         self.settled = true;
         let mut state = self.breaker.lock();
         if self.probe.is_some() {
-            tracing::info!("the customer service answers again");
+            tracing::info!("the customer service answers again: circuit closed");
             *state = State::Closed { failures: 0 };
         } else if matches!(*state, State::Closed { .. }) {
             *state = State::Closed { failures: 0 };
         }
     }
 
-    /// The service did not answer, at `now`.
+    /// Records that the service failed to answer, at `now`.
     pub(super) fn failed(mut self, now: Instant) {
         self.settled = true;
         let mut state = self.breaker.lock();
         let pause = match (self.probe, *state) {
-            (Some(pause), _) => (pause * 2).min(LONGEST_PAUSE),
-            (None, State::Closed { failures }) if failures + 1 < THRESHOLD => {
+            (Some(pause), _) => (pause * 2).min(MAX_PAUSE),
+            (None, State::Closed { failures }) if failures + 1 < FAILURE_THRESHOLD => {
                 *state = State::Closed { failures: failures + 1 };
                 return;
             }
             (None, State::Closed { .. }) => {
                 tracing::warn!(
-                    "the customer service failed {THRESHOLD} times in a row: leaving it alone for a while"
+                    "the customer service failed {FAILURE_THRESHOLD} times in a row: circuit opened"
                 );
-                FIRST_PAUSE
+                INITIAL_PAUSE
             }
-            // A call that had begun before the circuit opened.
-            (None, State::Open { .. } | State::Probing { .. }) => return,
+            // The call began before the circuit opened.
+            (None, State::Open { .. } | State::HalfOpen { .. }) => return,
         };
         *state = State::Open { until: now + pause, pause };
     }
@@ -109,7 +110,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        // A probe whose request went away has shown nothing: the next request shall probe.
+        // A probe that was abandoned has shown nothing: let the next request probe.
         if let (false, Some(pause)) = (self.settled, self.probe) {
             *self.breaker.lock() = State::Open { until: Instant::now(), pause };
         }
@@ -120,33 +121,33 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    fn fail(breaker: &Breaker, times: u32, now: Instant) {
+    fn fail(breaker: &CircuitBreaker, times: u32, now: Instant) {
         for _ in 0..times {
-            breaker.enter(now).expect("closed").failed(now);
+            breaker.try_acquire(now).expect("closed").failed(now);
         }
     }
 
     #[test]
     fn it_opens_after_failures_in_a_row_and_not_before() {
-        let (breaker, now) = (Breaker::new(), Instant::now());
-        fail(&breaker, THRESHOLD - 1, now);
-        breaker.enter(now).expect("closed").succeeded();
-        fail(&breaker, THRESHOLD - 1, now);
-        breaker.enter(now).expect("still closed").failed(now);
-        assert!(breaker.enter(now).is_none());
-        let nearly = now + FIRST_PAUSE - Duration::from_nanos(1);
-        assert!(breaker.enter(nearly).is_none());
+        let (breaker, now) = (CircuitBreaker::new(), Instant::now());
+        fail(&breaker, FAILURE_THRESHOLD - 1, now);
+        breaker.try_acquire(now).expect("closed").succeeded();
+        fail(&breaker, FAILURE_THRESHOLD - 1, now);
+        breaker.try_acquire(now).expect("still closed").failed(now);
+        assert!(breaker.try_acquire(now).is_none());
+        let nearly = now + INITIAL_PAUSE - Duration::from_nanos(1);
+        assert!(breaker.try_acquire(nearly).is_none());
     }
 
     #[test]
-    fn looking_whether_it_is_open_takes_no_leave() {
-        let (breaker, now) = (Breaker::new(), Instant::now());
+    fn is_open_takes_no_permit() {
+        let (breaker, now) = (CircuitBreaker::new(), Instant::now());
         assert!(!breaker.is_open(now));
-        fail(&breaker, THRESHOLD, now);
+        fail(&breaker, FAILURE_THRESHOLD, now);
         assert!(breaker.is_open(now));
-        let later = now + FIRST_PAUSE;
+        let later = now + INITIAL_PAUSE;
         assert!(!breaker.is_open(later));
-        let probe = breaker.enter(later).expect("a probe");
+        let probe = breaker.try_acquire(later).expect("a probe");
         assert!(breaker.is_open(later));
         probe.succeeded();
         assert!(!breaker.is_open(later));
@@ -154,46 +155,46 @@ mod tests {
 
     #[test]
     fn one_probe_alone_decides_after_the_pause() {
-        let (breaker, now) = (Breaker::new(), Instant::now());
-        fail(&breaker, THRESHOLD, now);
-        let later = now + FIRST_PAUSE;
-        let probe = breaker.enter(later).expect("a probe");
-        assert!(breaker.enter(later).is_none());
+        let (breaker, now) = (CircuitBreaker::new(), Instant::now());
+        fail(&breaker, FAILURE_THRESHOLD, now);
+        let later = now + INITIAL_PAUSE;
+        let probe = breaker.try_acquire(later).expect("a probe");
+        assert!(breaker.try_acquire(later).is_none());
         probe.succeeded();
-        fail(&breaker, THRESHOLD - 1, later);
-        assert!(breaker.enter(later).is_some());
+        fail(&breaker, FAILURE_THRESHOLD - 1, later);
+        assert!(breaker.try_acquire(later).is_some());
     }
 
     #[test]
     fn each_failed_probe_doubles_the_pause_up_to_the_longest() {
-        let (breaker, mut now) = (Breaker::new(), Instant::now());
-        fail(&breaker, THRESHOLD, now);
+        let (breaker, mut now) = (CircuitBreaker::new(), Instant::now());
+        fail(&breaker, FAILURE_THRESHOLD, now);
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
             let pause = Duration::from_secs(seconds);
-            assert!(breaker.enter(now + pause - Duration::from_nanos(1)).is_none());
+            assert!(breaker.try_acquire(now + pause - Duration::from_nanos(1)).is_none());
             now += pause;
-            breaker.enter(now).expect("a probe").failed(now);
+            breaker.try_acquire(now).expect("a probe").failed(now);
         }
     }
 
     #[test]
-    fn a_probe_that_was_given_up_makes_room_for_the_next() {
-        let (breaker, now) = (Breaker::new(), Instant::now());
-        fail(&breaker, THRESHOLD, now);
-        let later = now + FIRST_PAUSE;
-        drop(breaker.enter(later).expect("a probe"));
-        assert!(breaker.enter(later.max(Instant::now())).is_some());
+    fn an_abandoned_probe_makes_room_for_the_next() {
+        let (breaker, now) = (CircuitBreaker::new(), Instant::now());
+        fail(&breaker, FAILURE_THRESHOLD, now);
+        let later = now + INITIAL_PAUSE;
+        drop(breaker.try_acquire(later).expect("a probe"));
+        assert!(breaker.try_acquire(later.max(Instant::now())).is_some());
     }
 
     #[test]
     fn calls_that_began_before_it_opened_do_not_count() {
-        let (breaker, now) = (Breaker::new(), Instant::now());
-        let late = breaker.enter(now).expect("closed");
-        let fortunate = breaker.enter(now).expect("closed");
-        fail(&breaker, THRESHOLD, now);
-        late.failed(now + LONGEST_PAUSE);
-        fortunate.succeeded();
-        assert!(breaker.enter(now).is_none());
-        assert!(breaker.enter(now + FIRST_PAUSE).is_some());
+        let (breaker, now) = (CircuitBreaker::new(), Instant::now());
+        let failing = breaker.try_acquire(now).expect("closed");
+        let succeeding = breaker.try_acquire(now).expect("closed");
+        fail(&breaker, FAILURE_THRESHOLD, now);
+        failing.failed(now + MAX_PAUSE);
+        succeeding.succeeded();
+        assert!(breaker.try_acquire(now).is_none());
+        assert!(breaker.try_acquire(now + INITIAL_PAUSE).is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! The customers that were found lately, and those who were not a moment ago.
+//! A cache of known and of unknown customers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,24 +7,26 @@ use std::time::{Duration, Instant};
 use moka::future::Cache as Moka;
 
 use super::Customer;
-use super::outcome::UNKNOWN_BELIEVED;
+use super::lookup::UNKNOWN_TTL;
 use crate::domain::CustomerId;
 
-/// How many bytes the known customers may take.
+/// Bytes that the known customers may take.
 const CAPACITY: u64 = 4 * 1024 * 1024;
 
-/// How many unknown customers are remembered at the most. They have a cache of their own: made-up ids must not push out known customers.
+/// The most unknown customers that are remembered. They have a cache of their own, so that made-up
+/// ids can't evict known customers.
 const UNKNOWN_CAPACITY: u64 = 10_000;
 
-/// What an entry costs on top of its strings.
-const ENTRY: usize = 250;
+/// Bytes that an entry takes besides its strings.
+const ENTRY_OVERHEAD: usize = 250;
 
-/// Known customers by id, each for a short while; unknown ones for a moment, as they may be created at any time.
+/// Known customers for the cache's time to live; unknown ones for [`UNKNOWN_TTL`] at most, since
+/// they may be created at any time.
 #[derive(Debug, Clone)]
 pub(super) struct Cache {
     entries: Moka<CustomerId, Arc<Entry>>,
     time_to_live: Duration,
-    /// When the customer service was asked for those whom it does not know.
+    /// When the customer service was asked about each unknown customer.
     unknown: Moka<CustomerId, Instant>,
 }
 
@@ -32,43 +34,44 @@ pub(super) struct Cache {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) customer: Customer,
-    renewal: Instant,
-    renewing: AtomicBool,
+    refresh_at: Instant,
+    refreshing: AtomicBool,
 }
 
 impl Entry {
-    /// It is renewed some time between the half of its life and nine tenths, by chance: customers who were found at the same moment
-    /// are not asked for again at the same moment.
+    /// Refreshes are due at a random time between 50% and 90% of the time to live, so that
+    /// customers cached together are not refreshed together.
     fn new(customer: Customer, now: Instant, time_to_live: Duration) -> Self {
-        let renewal = now + time_to_live.mul_f64(rand::random_range(0.5..0.9));
-        Self { customer, renewal, renewing: AtomicBool::new(false) }
+        let refresh_at = now + time_to_live.mul_f64(rand::random_range(0.5..0.9));
+        Self { customer, refresh_at, refreshing: AtomicBool::new(false) }
     }
 
-    /// Whether it is time to ask for the customer again, which only one is told.
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        now >= self.renewal && !self.renewing.swap(true, Ordering::Relaxed)
+    /// Returns true to one caller once a refresh is due.
+    pub(super) fn claim_refresh(&self, now: Instant) -> bool {
+        now >= self.refresh_at && !self.refreshing.swap(true, Ordering::Relaxed)
     }
 
-    /// Whoever was told can't ask: let somebody else.
-    pub(super) fn leave(&self) {
-        self.renewing.store(false, Ordering::Relaxed);
+    /// Undoes [`claim_refresh`](Self::claim_refresh): the refresh failed or could not be queued,
+    /// and the next request may claim it.
+    pub(super) fn cancel_refresh(&self) {
+        self.refreshing.store(false, Ordering::Relaxed);
     }
 }
 
 impl Cache {
-    /// Keeps what is put in for `time_to_live`.
+    /// A cache whose entries expire after `time_to_live`.
     pub(super) fn new(time_to_live: Duration) -> Self {
         let entries = Moka::builder()
             .max_capacity(CAPACITY)
             .weigher(|_, entry: &Arc<Entry>| {
                 let Customer { name, address } = &entry.customer;
-                u32::try_from(ENTRY + name.len() + address.len()).unwrap_or(u32::MAX)
+                u32::try_from(ENTRY_OVERHEAD + name.len() + address.len()).unwrap_or(u32::MAX)
             })
             .time_to_live(time_to_live)
             .build();
         let unknown = Moka::builder()
             .max_capacity(UNKNOWN_CAPACITY)
-            .time_to_live(UNKNOWN_BELIEVED.min(time_to_live))
+            .time_to_live(UNKNOWN_TTL.min(time_to_live))
             .build();
         Self { entries, time_to_live, unknown }
     }
@@ -83,14 +86,16 @@ impl Cache {
         self.unknown.invalidate(&id).await;
     }
 
-    /// Whether the customer service was asked for this customer a moment before `now`, and did not know it.
+    /// Returns whether the customer service said shortly before `now` that there is no such
+    /// customer.
     pub(super) async fn is_unknown(&self, id: CustomerId, now: Instant) -> bool {
         let asked = self.unknown.get(&id).await;
-        asked.is_some_and(|asked| now < asked + UNKNOWN_BELIEVED.min(self.time_to_live))
+        asked.is_some_and(|asked| now < asked + UNKNOWN_TTL.min(self.time_to_live))
     }
 
-    /// The customer service, asked at `asked`, knows no such customer. The time counts from the question: a customer who was created while
-    /// the answer was on its way is found no later than others.
+    /// Notes that the customer service, asked at `asked`, knows no such customer. The entry's age
+    /// counts from the question, since the customer may have been created while the answer was on
+    /// its way.
     pub(super) async fn put_unknown(&self, id: CustomerId, asked: Instant) {
         self.entries.invalidate(&id).await;
         self.unknown.insert(id, asked).await;
@@ -102,19 +107,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_renewed_once_and_before_it_ends() {
+    fn an_entry_is_refreshed_once_and_before_it_expires() {
         let (now, life) = (Instant::now(), Duration::from_secs(100));
         let seconds = |seconds| now + Duration::from_secs(seconds);
         let customer = Customer { name: "Juan".to_owned(), address: "Bogotá".to_owned() };
         let entry = || Entry::new(customer.clone(), now, life);
         let one = entry();
-        assert!(!one.is_due(seconds(49)));
-        assert!(one.is_due(seconds(90)));
-        assert!(!one.is_due(seconds(90)), "two ask");
-        one.leave();
-        assert!(one.is_due(seconds(90)), "nobody asks");
+        assert!(!one.claim_refresh(seconds(49)));
+        assert!(one.claim_refresh(seconds(90)));
+        assert!(!one.claim_refresh(seconds(90)), "two refreshes");
+        one.cancel_refresh();
+        assert!(one.claim_refresh(seconds(90)), "no refresh");
 
-        let half = (0..1000).filter(|_| entry().is_due(seconds(70))).count();
+        let half = (0..1000).filter(|_| entry().claim_refresh(seconds(70))).count();
         assert!((300..700).contains(&half), "{half} of 1000 after the half of the span");
     }
 

@@ -1,71 +1,71 @@
-//! Whether an order's customer must be known.
+//! The check that a new order's customer exists.
 
 use clap::ValueEnum;
 use service_kit::http::Problem;
 
-use super::lookup::Lookups;
-use super::outcome::Lookup;
+use super::directory::CustomerDirectory;
+use super::lookup::Lookup;
 use crate::domain::CustomerId;
 
-/// What an order's customer must be.
+/// How strictly customers are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CheckMode {
-    /// Known; while the customer service does not answer, anybody's order is accepted
+    /// Refuse unknown customers; while the customer service does not answer, accept every order
     Prefer,
-    /// Known; while the customer service does not answer, no order is accepted
+    /// Refuse unknown customers; while the customer service does not answer, refuse every order
     Require,
-    /// Anybody; the customer service is not asked
+    /// Accept every order; the customer service is not asked
     Off,
 }
 
-/// The check that a new order has to pass.
+/// Checks the customers of new orders.
 #[derive(Debug, Clone)]
-pub struct Check {
+pub(crate) struct CustomerCheck {
     mode: CheckMode,
-    lookups: Lookups,
+    directory: CustomerDirectory,
 }
 
-impl Check {
-    /// Checks as `mode` says.
+impl CustomerCheck {
+    /// A check in this mode.
     #[must_use]
-    pub const fn new(mode: CheckMode, lookups: Lookups) -> Self {
-        Self { mode, lookups }
+    pub(crate) const fn new(mode: CheckMode, directory: CustomerDirectory) -> Self {
+        Self { mode, directory }
     }
 
-    /// Whether an order of `customer` may be accepted.
+    /// Checks whether an order of `customer` may be accepted.
     ///
     /// # Errors
-    /// 422 when there is no such customer; 503 when that can't be told and must be.
-    pub async fn pass(&self, customer: CustomerId) -> Result<Checked, Problem> {
+    /// 422 if there is no such customer; 503 if the mode requires an answer and there is none.
+    pub(crate) async fn check(&self, customer: CustomerId) -> Result<Checked, Problem> {
         if self.mode == CheckMode::Off {
-            return Ok(Checked::Passed);
+            return Ok(Checked::Verified);
         }
-        self.mode.decide(customer, self.lookups.find(customer).await)
+        self.mode.decide(customer, self.directory.find(customer).await)
     }
 }
 
-/// How an order passed the check.
+/// How a customer passed the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Checked {
-    /// Its customer is known, or needs not be.
-    Passed,
-    /// Its customer could not be looked up, and anybody's order is accepted then.
-    NotNow,
+pub(crate) enum Checked {
+    /// The customer is known, or customers are not checked.
+    Verified,
+    /// The customer could not be looked up.
+    Unchecked,
 }
 
 impl CheckMode {
-    /// What becomes of an order whose customer was looked up.
+    /// Decides on an order whose customer was looked up.
     fn decide(self, customer: CustomerId, found: Lookup) -> Result<Checked, Problem> {
         const NOT_NOW: &str = "The customer can't be checked now; try again soon.";
         match (found, self) {
-            (Lookup::Known(_), _) => Ok(Checked::Passed),
+            (Lookup::Known(_), _) => Ok(Checked::Verified),
             (Lookup::Unknown, _) => Err(Problem::invalid(vec![format!(
-                "order.customer_public_id {} is no customer's",
+                "order.customer_public_id {} is not a known customer",
                 customer.0
             )])),
-            (Lookup::Crowded(reason), _) => Err(Problem::unavailable(
+            (Lookup::Overloaded(reason), _) => Err(Problem::unavailable(
                 NOT_NOW,
-                format!("too many wait for the customer service: {reason}"),
+                format!("the customer service is overloaded: {reason}"),
             )),
             (Lookup::Unavailable(reason), Self::Require) => Err(Problem::unavailable(
                 NOT_NOW,
@@ -73,7 +73,7 @@ impl CheckMode {
             )),
             (Lookup::Unavailable(reason), Self::Prefer | Self::Off) => {
                 tracing::debug!(reason, "accepting an order whose customer could not be checked");
-                Ok(Checked::NotNow)
+                Ok(Checked::Unchecked)
             }
         }
     }
@@ -87,13 +87,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_service_being_away_makes_an_unchecked_order_good_enough() {
+    fn an_order_is_accepted_unchecked_only_while_the_service_is_unavailable() {
         let juan = Customer { name: "Juan".to_owned(), address: "Bogotá".to_owned() };
-        let reason = || "a test wants it so".to_owned();
+        let reason = || "for a test".to_owned();
         for (found, prefer, require) in [
             (Lookup::Known(juan), None, None),
             (Lookup::Unknown, Some(422), Some(422)),
-            (Lookup::Crowded(reason()), Some(503), Some(503)),
+            (Lookup::Overloaded(reason()), Some(503), Some(503)),
             (Lookup::Unavailable(reason()), None, Some(503)),
         ] {
             let status = |mode: CheckMode| {

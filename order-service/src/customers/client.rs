@@ -1,4 +1,4 @@
-//! Asking the customer service.
+//! The HTTP client of the customer service.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,45 +6,43 @@ use std::time::{Duration, Instant};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
+use service_kit::health::Dependency;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::Customer;
 use super::base_url::BaseUrl;
-use super::call::Call;
+use super::call_span::CallSpan;
 use super::not_found::NotFound;
 use crate::domain::CustomerId;
 
-/// The largest answer that is read: far more than a customer needs.
-const MAX_ANSWER: usize = 16 * 1024;
+/// The largest response body that is read: far more than a customer needs.
+const MAX_BODY_BYTES: usize = 16 * 1024;
 
-/// How long it is remembered whether `/up` answers.
-const UP_REMEMBERED: Duration = Duration::from_secs(5);
+/// How long the result of asking `/up` is reused.
+const UP_TTL: Duration = Duration::from_secs(5);
 
-/// What the customer service said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
-    Known(Customer),
-    /// There is no such customer.
-    Unknown,
-}
-
-/// Why there is no [`Answer`].
+/// Why a call did not tell whether there is such a customer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum CallError {
     #[error("it did not answer in time")]
     TimedOut,
-    /// It can't be reached or answers something else: a sentence.
+    /// The service can't be reached, or its response is unusable: a sentence.
     #[error("{0}")]
-    Useless(String),
+    Unusable(String),
 }
+
+/// How often the health check asks `/up`.
+const HEALTH_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A client with time limits and pooled connections.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     base: BaseUrl,
     limit: Duration,
-    /// When `/up` was asked last, and whether it answered. Locked while it is asked, so that a crowd asks once.
+    /// When `/up` was asked last, and whether it answered. Locked while it is asked, so that
+    /// concurrent requests ask once.
     up: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
@@ -55,11 +53,11 @@ struct Body {
 }
 
 impl Client {
-    /// A client for the service at `base`: `connect` for a new connection, `whole` for a whole call.
+    /// A client for the service at `base`, with time limits for connecting and for a whole call.
     ///
     /// # Errors
-    /// When TLS can't be set up.
-    pub fn new(base: BaseUrl, connect: Duration, whole: Duration) -> anyhow::Result<Self> {
+    /// If TLS can't be set up.
+    pub(crate) fn new(base: BaseUrl, connect: Duration, whole: Duration) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .connect_timeout(connect)
             .timeout(whole)
@@ -67,44 +65,49 @@ impl Client {
             .no_proxy()
             .tcp_nodelay(true)
             .pool_max_idle_per_host(32)
-            // Shorter than what servers usually keep an idle connection for.
+            // Shorter than the idle timeout of most servers.
             .pool_idle_timeout(Duration::from_secs(30))
             .user_agent(concat!("order-service/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self { http, base, limit: whole, up: Arc::default() })
     }
 
-    /// How long a whole call may take.
+    /// The time limit of a whole call.
     pub(super) const fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// A call for a customer, as a part of the trace of whoever begins it.
-    pub(super) fn begin(&self) -> Call {
-        Call::begin("/api/customers/{id}")
+    /// Starts the span of a call for a customer, in the current trace.
+    pub(super) fn start_span(&self) -> CallSpan {
+        CallSpan::start("/api/customers/{id}")
     }
 
-    /// Asks for a customer, within the [limit](Self::limit).
-    pub(super) async fn find(&self, id: CustomerId, call: &Call) -> Result<Answer, Failure> {
+    /// Asks for a customer, within the [limit](Self::limit). Returns `None` if there is no such
+    /// customer.
+    pub(super) async fn find(
+        &self,
+        id: CustomerId,
+        call: &CallSpan,
+    ) -> Result<Option<Customer>, CallError> {
         let found = tokio::time::timeout(self.limit, self.ask(id, call)).await;
-        let found = found.unwrap_or(Err(Failure::TimedOut));
+        let found = found.unwrap_or(Err(CallError::TimedOut));
         if let Err(failure) = &found {
             call.failed(&failure.to_string());
         }
         found
     }
 
-    async fn ask(&self, id: CustomerId, call: &Call) -> Result<Answer, Failure> {
+    async fn ask(&self, id: CustomerId, call: &CallSpan) -> Result<Option<Customer>, CallError> {
         let mut answer = self.get(&format!("api/customers/{}", id.0), call).await?;
         let status = answer.status();
         if !matches!(status, StatusCode::OK | StatusCode::NOT_FOUND) {
-            return Err(Failure::Useless(format!("it answered {status}")));
+            return Err(CallError::Unusable(format!("it answered {status}")));
         }
         let content_type = answer.headers().get(CONTENT_TYPE).cloned();
         let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&error))? {
-            if bytes.len() + chunk.len() > MAX_ANSWER {
-                return Err(Failure::Useless("its answer is too large".to_owned()));
+        while let Some(chunk) = answer.chunk().await.map_err(|error| call_error(&error))? {
+            if bytes.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(CallError::Unusable("its answer is too large".to_owned()));
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -113,29 +116,29 @@ impl Client {
             return self.not_found(NotFound::read(content_type, &bytes)).await;
         }
         let body: Body = serde_json::from_slice(&bytes)
-            .map_err(|_| Failure::Useless("its answer is no customer".to_owned()))?;
-        Ok(Answer::Known(Customer { name: body.name, address: body.address }))
+            .map_err(|_| CallError::Unusable("its answer is no customer".to_owned()))?;
+        Ok(Some(Customer { name: body.name, address: body.address }))
     }
 
-    async fn not_found(&self, meaning: NotFound) -> Result<Answer, Failure> {
-        let is_the_customers = match meaning {
+    async fn not_found(&self, meaning: NotFound) -> Result<Option<Customer>, CallError> {
+        let is_from_the_service = match meaning {
             NotFound::Customer => true,
-            // While releases mix: what answers /up under the same base is the service itself.
+            // For a customer service of an earlier release: what answers /up is the service itself.
             NotFound::Untyped => self.is_up().await,
             NotFound::Foreign => false,
         };
-        if !is_the_customers {
+        if !is_from_the_service {
             let reason = "it answered 404, and not that there is no such customer";
-            return Err(Failure::Useless(reason.to_owned()));
+            return Err(CallError::Unusable(reason.to_owned()));
         }
-        Ok(Answer::Unknown)
+        Ok(None)
     }
 
-    /// Whether `/up` answers, or did a moment ago.
+    /// Returns whether `/up` answers, or did a moment ago.
     async fn is_up(&self) -> bool {
         let mut remembered = self.up.lock().await;
         if let Some((asked, is_up)) = *remembered
-            && asked.elapsed() < UP_REMEMBERED
+            && asked.elapsed() < UP_TTL
         {
             return is_up;
         }
@@ -145,10 +148,13 @@ impl Client {
         is_up
     }
 
-    /// Whether the service lives.
+    /// Asks `/up`.
+    ///
+    /// # Errors
+    /// If the service does not answer 200, with the reason.
     pub(super) async fn ping(&self) -> Result<(), String> {
         match self
-            .get("up", &Call::untraced())
+            .get("up", &CallSpan::disabled())
             .await
             .map_err(|failure| failure.to_string())?
             .status()
@@ -158,26 +164,49 @@ impl Client {
         }
     }
 
-    async fn get(&self, path: &str, call: &Call) -> Result<reqwest::Response, Failure> {
-        let url: Url = self.base.join(path).map_err(Failure::Useless)?;
-        call.sent(&url);
+    async fn get(&self, path: &str, call: &CallSpan) -> Result<reqwest::Response, CallError> {
+        let url: Url = self.base.join(path).map_err(CallError::Unusable)?;
+        call.set_url(&url);
         let request = call
             .headers()
             .fold(self.http.get(url), |request, (name, value)| request.header(name, value));
-        let answer = request.send().await.map_err(|error| failure(&error))?;
-        call.answered(answer.status());
+        let answer = request.send().await.map_err(|error| call_error(&error))?;
+        call.set_status(answer.status());
         Ok(answer)
     }
 }
 
-/// The error's cause, without the URL.
-fn failure(error: &reqwest::Error) -> Failure {
+/// Reports to `/readyz` whether the customer service is up, until `shutdown`. Nothing else depends
+/// on it.
+pub(crate) async fn health_check(
+    client: Client,
+    dependency: Dependency,
+    shutdown: CancellationToken,
+) {
+    loop {
+        let answer = tokio::select! {
+            () = shutdown.cancelled() => return,
+            answer = client.ping() => answer,
+        };
+        match answer {
+            Ok(()) => dependency.up(),
+            Err(reason) => dependency.down(reason),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(HEALTH_CHECK_INTERVAL) => (),
+        }
+    }
+}
+
+/// The root cause of the error, without the URL.
+fn call_error(error: &reqwest::Error) -> CallError {
     if error.is_timeout() {
-        return Failure::TimedOut;
+        return CallError::TimedOut;
     }
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    Failure::Useless(cause.to_string())
+    CallError::Unusable(cause.to_string())
 }

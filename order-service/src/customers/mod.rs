@@ -1,42 +1,40 @@
-//! The customer service as seen from here: asked in bounded time, remembered for a while, left alone while it is down.
+//! Lookups at the customer service: bounded in time, cached, and behind a circuit breaker.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`check`](Check) | whether an order of a customer may be accepted |
-//! | [`lookup`](Lookups) | finds a customer: in the cache, else by a call |
+//! | [`check`](CustomerCheck) | decides whether an order of a customer may be accepted |
+//! | [`directory`](CustomerDirectory), [`lookup`](Lookup) | looks a customer up: in the cache, else by a call; what that found |
 //! | `shared_calls` | one call per customer, in a task of its own |
-//! | `cache`, `renew` | what was found lately; asked for again before it is forgotten |
-//! | `answers`, `breaker` | whether the service is well; leaves it alone while it is not |
-//! | [`client`](Client), `not_found`, `call` | the HTTP call, what its 404 means, its part in the trace |
-//! | `watch` | whether the service is there, for `/readyz` |
+//! | `cache`, `refresh` | known and unknown customers; known ones are refreshed before they expire |
+//! | `breaker`, `response_count` | the circuit breaker; whether the service answered anybody meanwhile |
+//! | [`client`](Client), `not_found`, `call_span` | the HTTP call, what its 404 means, its span in the trace |
+//! | [`base_url`](BaseUrl) | where the customer service is |
 
-mod answers;
 mod base_url;
 mod breaker;
 mod cache;
-mod call;
+mod call_span;
 mod check;
 mod client;
+mod directory;
 mod lookup;
 mod not_found;
-mod outcome;
-mod renew;
+mod refresh;
+mod response_count;
 mod shared_calls;
-mod watch;
 
-pub use base_url::BaseUrl;
-pub use check::{Check, CheckMode, Checked};
-pub use client::Client;
-pub use lookup::{Lookups, Renewals, lookups};
-pub use outcome::Lookup;
-pub(crate) use renew::renew;
-pub(crate) use watch::watch;
+pub(crate) use base_url::BaseUrl;
+pub(crate) use check::{CheckMode, Checked, CustomerCheck};
+pub(crate) use client::{Client, health_check};
+pub(crate) use directory::CustomerDirectory;
+pub(crate) use lookup::Lookup;
+pub(crate) use refresh::refresh;
 
-/// What the customer service tells of a customer.
+/// A customer as the customer service describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Customer {
+pub(crate) struct Customer {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// The address.
-    pub address: String,
+    pub(crate) address: String,
 }

@@ -1,11 +1,13 @@
-//! What a 404 says: that there is no such customer, or only that nothing is at this address, as an ingress or a wrong path does.
+//! The meaning of a 404: no such customer, or nothing at this address, as an ingress or a wrong
+//! path answers.
 
 use serde_json::{Map, Value};
 
-/// The problem type of a customer who does not exist.
+/// The problem type for an unknown customer.
 const CUSTOMER_NOT_FOUND: &str = "urn:problem:customer-not-found";
 
-/// The type of a problem that says no more than its status ([RFC 9457, section 4.2.1](https://www.rfc-editor.org/rfc/rfc9457#section-4.2.1)).
+/// The type of a problem that says no more than its status
+/// ([RFC 9457, section 4.2.1](https://www.rfc-editor.org/rfc/rfc9457#section-4.2.1)).
 const ABOUT_BLANK: &str = "about:blank";
 
 /// The meaning of a 404.
@@ -13,14 +15,15 @@ const ABOUT_BLANK: &str = "about:blank";
 pub(super) enum NotFound {
     /// There is no such customer.
     Customer,
-    /// A problem without a type, which an earlier release of the customer service answers for a customer who does not exist, and others for any path.
+    /// A problem without a type: an earlier release of the customer service answers it for an
+    /// unknown customer, and other servers for any path.
     Untyped,
-    /// It is not the customer service's answer for a customer.
+    /// Not an answer about a customer.
     Foreign,
 }
 
 impl NotFound {
-    /// Reads a 404 with this `Content-Type` and body.
+    /// Interprets a 404 with this `Content-Type` and body.
     pub(super) fn read(content_type: Option<&str>, body: &[u8]) -> Self {
         let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
         if !media_type.trim().eq_ignore_ascii_case("application/problem+json") {
@@ -29,7 +32,7 @@ impl NotFound {
         let Ok(problem) = serde_json::from_slice::<Map<String, Value>>(body) else {
             return Self::Foreign;
         };
-        // A member of another type than the specification's is taken as absent (section 3.1).
+        // A member with a value of the wrong type is ignored (section 3.1).
         match problem.get("type").and_then(Value::as_str).unwrap_or(ABOUT_BLANK) {
             CUSTOMER_NOT_FOUND => Self::Customer,
             ABOUT_BLANK => Self::Untyped,

@@ -1,4 +1,4 @@
-//! One call per customer, however many wait for it.
+//! Shared calls: concurrent lookups of one customer wait for the same call.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,45 +8,47 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use super::outcome::Outcome;
+use super::lookup::TimedLookup;
 use crate::domain::CustomerId;
 
-/// A call that any number of callers may wait for; `None` when it ended without an outcome.
-pub(super) type SharedCall = Shared<BoxFuture<'static, Option<Outcome>>>;
+/// A call that any number of requests may wait for; `None` if its task panicked or was
+/// aborted.
+pub(super) type SharedCall = Shared<BoxFuture<'static, Option<TimedLookup>>>;
 
-/// The calls that wait for their turn or are under way. Clones share them.
+/// The calls that are in flight or wait for a permit. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct SharedCalls {
     calls: Arc<Mutex<HashMap<CustomerId, SharedCall>>>,
     capacity: usize,
 }
 
-/// What a caller is given.
+/// What [`SharedCalls::join`] returns.
 pub(super) enum Joined {
-    /// A call that has begun for it.
+    /// A call that was started for this caller.
     New(SharedCall),
-    /// The call that was there already.
+    /// A call that was there already.
     Existing(SharedCall),
-    /// Nothing: there are as many calls as there may be.
+    /// No call: the limit is reached.
     Full,
 }
 
-/// A call's place among the others, given up when the call ends, also by a panic.
+/// A call's entry in the map, removed when the call ends or panics.
 struct Entry {
     calls: SharedCalls,
     id: CustomerId,
 }
 
 impl SharedCalls {
-    /// At most `capacity` calls at once.
+    /// At most `capacity` concurrent calls.
     pub(super) fn new(capacity: usize) -> Self {
         Self { calls: Arc::default(), capacity }
     }
 
-    /// The call for `id`: the one that is there, else what `begin` makes, in a task of its own that goes on when its callers leave.
+    /// Returns the call for `id`: the one that is there, else `begin`'s future, spawned as a task
+    /// that continues when its callers are gone.
     pub(super) fn join<F>(&self, id: CustomerId, begin: impl FnOnce() -> F) -> Joined
     where
-        F: Future<Output = Outcome> + Send + 'static,
+        F: Future<Output = TimedLookup> + Send + 'static,
     {
         let mut calls = self.lock();
         if let Some(call) = calls.get(&id) {
@@ -68,7 +70,8 @@ impl SharedCalls {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<CustomerId, SharedCall>> {
-        // Each change is a single insertion or removal, so the map is whole even after a panic elsewhere.
+        // Every change is a single insertion or removal, so the map is consistent even after a
+        // panic.
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -76,7 +79,7 @@ impl SharedCalls {
 impl Drop for Entry {
     fn drop(&mut self) {
         let ended = self.calls.lock().remove(&self.id);
-        // Dropped when the lock is released.
+        // Dropped after the lock is released.
         drop(ended);
     }
 }
@@ -89,18 +92,18 @@ mod tests {
     use tokio::time::timeout;
     use uuid::Uuid;
 
-    use super::super::outcome::Lookup;
+    use super::super::lookup::Lookup;
     use super::*;
 
     const JUAN: CustomerId = CustomerId(Uuid::nil());
     const MARIA: CustomerId = CustomerId(Uuid::max());
 
-    async fn unknown() -> Outcome {
-        Outcome { lookup: Lookup::Unknown, asked: Instant::now() }
+    async fn unknown() -> TimedLookup {
+        TimedLookup { lookup: Lookup::Unknown, asked: Instant::now() }
     }
 
     /// A call that lasts until the test ends it.
-    fn held() -> (oneshot::Sender<()>, impl Future<Output = Outcome>) {
+    fn held() -> (oneshot::Sender<()>, impl Future<Output = TimedLookup>) {
         let (end, ended) = oneshot::channel();
         (end, async {
             ended.await.expect("the test ends it");

@@ -1,17 +1,14 @@
-//! What an order is made of. Values exist only in their valid form: whatever comes from outside is parsed at the edge.
+//! Orders and their parts. Every value is valid: input is parsed where it enters.
 
-mod customer_id;
-mod delivery_address;
+mod idempotency_key;
 mod order;
 mod price;
-mod product_name;
-mod quantity;
 mod status;
 
-pub use customer_id::CustomerId;
-pub use delivery_address::DeliveryAddress;
-pub use order::{NewOrder, Order, OrderId};
-pub use price::Price;
-pub use product_name::ProductName;
-pub use quantity::Quantity;
-pub use status::Status;
+pub(crate) use idempotency_key::IdempotencyKey;
+pub(crate) use order::PendingOrder;
+pub(crate) use order::{
+    CustomerId, DeliveryAddress, NewOrder, Order, OrderId, ProductName, Quantity,
+};
+pub(crate) use price::Price;
+pub(crate) use status::Status;

@@ -1,13 +1,13 @@
-//! What one piece costs.
+//! Prices.
 
 use std::fmt;
 
 use rust_decimal::Decimal;
 use service_kit::http::{FromJson, Json, json};
 
-/// 0 to 99,999,999.99 with at most two decimals; exact, however it was written.
+/// A price from 0 to 99,999,999.99 with at most two decimals, exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Price(pub(crate) Decimal);
+pub(crate) struct Price(pub(crate) Decimal);
 
 /// 99,999,999.99
 const MAX: Decimal = Decimal::from_parts(1_410_065_407, 2, 0, false, 2);
@@ -15,7 +15,8 @@ const MAX: Decimal = Decimal::from_parts(1_410_065_407, 2, 0, false, 2);
 const RULE: &str = "must be a number from 0 to 99999999.99 with at most two decimals";
 
 impl FromJson for Price {
-    /// Takes a number or a string that holds one: JSON libraries that know only binary fractions send strings.
+    /// Accepts a number, or a string that holds one: clients whose JSON library knows only binary
+    /// fractions send strings.
     fn from_json(value: Json<'_>) -> Result<Self, Vec<String>> {
         let parsed = match &value {
             Json::Number(text) => Self::parse(text),
@@ -34,7 +35,7 @@ impl Price {
 }
 
 impl fmt::Display for Price {
-    /// Two decimals, always.
+    /// Always with two decimals.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.2}", self.0)
     }
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_price_is_refused() {
+    fn an_invalid_price_is_refused() {
         for text in [
             "-0.01",
             "0.001",

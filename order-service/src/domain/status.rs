@@ -1,4 +1,4 @@
-//! How far an order is.
+//! The status of an order.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,17 +8,17 @@ use serde::{Serialize, Serializer};
 use service_kit::http::{FromJson, Json};
 use tokio_postgres::types::{FromSql, Type, accepts};
 
-/// created → processing → shipped → delivered; created or processing → cancelled
+/// Transitions: created → processing → shipped → delivered; created or processing → cancelled
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
 #[oai(rename = "OrderStatus", rename_all = "lowercase")]
-pub enum Status {
-    /// Accepted, and nothing done yet.
+pub(crate) enum Status {
+    /// Accepted; nothing has been done yet.
     Created,
     /// Being prepared.
     Processing,
     /// On its way.
     Shipped,
-    /// Arrived.
+    /// Delivered to the customer.
     Delivered,
     /// Will not be delivered.
     Cancelled,
@@ -26,12 +26,12 @@ pub enum Status {
 
 impl Status {
     /// Every status.
-    pub const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Created, Self::Processing, Self::Shipped, Self::Delivered, Self::Cancelled];
 
-    /// The word for it in JSON, in the database and in event types.
+    /// The status as it is written in JSON, in the database and in event types.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
             Self::Processing => "processing",
@@ -41,9 +41,9 @@ impl Status {
         }
     }
 
-    /// What an order in this status may become.
+    /// The statuses that may follow this one.
     #[must_use]
-    pub const fn next(self) -> &'static [Self] {
+    pub(crate) const fn next(self) -> &'static [Self] {
         match self {
             Self::Created => &[Self::Processing, Self::Cancelled],
             Self::Processing => &[Self::Shipped, Self::Cancelled],
@@ -52,9 +52,9 @@ impl Status {
         }
     }
 
-    /// What an order may come from to this status.
+    /// The statuses that may precede this one.
     #[must_use]
-    pub fn before(self) -> Vec<&'static str> {
+    pub(crate) fn before(self) -> Vec<&'static str> {
         let leads_here = |from: &Self| from.next().contains(&self);
         Self::ALL.into_iter().filter(leads_here).map(Self::as_str).collect()
     }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_reached_from_the_ones_that_lead_to_it() {
+    fn before_is_the_inverse_of_next() {
         assert!(Status::Created.before().is_empty());
         assert_eq!(Status::Processing.before(), ["created"]);
         assert_eq!(Status::Shipped.before(), ["processing"]);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn each_status_is_read_back_from_its_word() {
+    fn each_status_is_parsed_from_its_text() {
         for status in Status::ALL {
             assert_eq!(status.as_str().parse(), Ok(status));
         }

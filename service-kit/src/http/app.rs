@@ -13,7 +13,7 @@ use super::frame::{Call, Frame};
 /// Describes `api`, with what every answer has.
 pub fn api<T: OpenApi>(api: T, title: &str, version: &str) -> OpenApiService<T, ()> {
     let id = ExtraHeader::new("x-request-id")
-        .description("The request's id: the client's own when it sent a sane one, else a new one");
+        .description("The request's id: the client's if it sent a valid one, else generated");
     OpenApiService::new(api, title, version).extra_response_header::<String, _>(id)
 }
 

@@ -75,15 +75,16 @@ pub(super) fn bad_request(detail: String) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 
-fn too_large() -> Problem {
+pub(super) fn too_large() -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB.")
 }
 
+pub(super) fn unsupported(detail: &'static str) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+        .header(header::ACCEPT, HeaderValue::from_static("application/json"))
+}
+
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let unsupported = |detail| {
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
-            .header(header::ACCEPT, HeaderValue::from_static("application/json"))
-    };
     let coded = headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity");
     if coded {
         return Err(unsupported("The body must not be compressed."));

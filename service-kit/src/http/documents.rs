@@ -10,6 +10,9 @@ use poem::http::{Method, header};
 use poem::{Endpoint, Response};
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
+use serde_json::Value;
+
+use super::openapi;
 
 /// How the document is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -23,9 +26,12 @@ pub enum Format {
 /// The OpenAPI document of `service`, the same text each time.
 #[must_use]
 pub fn document<T: OpenApi>(service: &OpenApiService<T, ()>, format: Format) -> String {
+    let mut document: Value =
+        serde_json::from_str(&service.spec()).expect("the framework writes valid JSON");
+    openapi::complete(&mut document);
     match format {
-        Format::Yaml => service.spec_yaml(),
-        Format::Json => format!("{}\n", service.spec()),
+        Format::Yaml => serde_yaml::to_string(&document).expect("a JSON value has a YAML form"),
+        Format::Json => format!("{document:#}\n"),
     }
 }
 
@@ -53,7 +59,8 @@ pub(super) fn endpoint<T: OpenApi>(
 pub(super) fn ui<T: OpenApi>(
     service: &OpenApiService<T, ()>,
 ) -> impl Endpoint<Output = Response> + use<T> {
-    let page = Bytes::from(service.swagger_ui_html());
+    let page = service.swagger_ui_html();
+    let page = Bytes::from(page.replacen(&service.spec(), &document(service, Format::Json), 1));
     make_sync(move |_| {
         Response::builder().content_type("text/html; charset=utf-8").body(page.clone())
     })

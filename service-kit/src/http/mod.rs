@@ -7,7 +7,7 @@
 //! | [`json`], [`fields`], [`payload`] | bodies read with their limits, whose faults are all reported at once |
 //! | [`answer`](JsonAnswer) | bodies of answers |
 //! | [`parameters`], [`page`] | query parameters the same way; keyset pages and their `Link` |
-//! | [`documents`] | Swagger UI and the OpenAPI document |
+//! | [`documents`], `openapi` | Swagger UI and the OpenAPI document |
 //! | [`serve`] | the listener: bounded connections, graceful stop |
 //! | `slots`, `connection`, `stream`, `progress` | who is closed to make room; one connection, its time limits, and how far it is |
 //! | `rejection`, `linger` | answers to what is no request; a close that loses no answer |
@@ -79,6 +79,7 @@ mod linger;
 mod memory;
 mod metrics;
 mod number;
+mod openapi;
 pub mod page;
 pub mod parameters;
 pub mod payload;

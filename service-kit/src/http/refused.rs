@@ -4,27 +4,37 @@ use std::marker::PhantomData;
 
 use poem::http::StatusCode;
 use poem_openapi::ApiResponse;
-use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::registry::{
+    MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+};
 use poem_openapi::types::Type;
 
+use super::body::{bad_request, too_large, unsupported};
 use super::problem::{CONTENT_TYPE, Problem, ProblemBody};
+use crate::postgres::DatabaseError;
 
 /// Which statuses an operation refuses with, and what each means there.
 pub trait Statuses: Send + Sync + 'static {
     /// Status and meaning.
     const ALL: &'static [(u16, &'static str)];
+
+    /// An example of the problem with this status, where the general one does not fit.
+    #[must_use]
+    fn example(_status: u16) -> Option<Problem> {
+        None
+    }
 }
 
 /// What operations refuse with.
 pub mod meaning {
     /// No JSON.
     pub const NO_JSON: (u16, &str) =
-        (400, "The body is not JSON, or the percent-encoding of the query is broken");
+        (400, "The body is not JSON, or the percent-encoding of the query is invalid");
     /// A query that can't be read.
-    pub const NO_QUERY: (u16, &str) = (400, "The percent-encoding of the query is broken");
+    pub const NO_QUERY: (u16, &str) = (400, "The percent-encoding of the query is invalid");
     /// A query where there is none.
     pub const NO_PARAMETERS: (u16, &str) =
-        (422, "The request has query parameters, of which this call has none");
+        (422, "The request has query parameters; this operation has none");
     /// A body that drips in.
     pub const TOO_SLOW: (u16, &str) = (408, "The body took too long to arrive");
     /// A body over the limit.
@@ -32,11 +42,12 @@ pub mod meaning {
     /// Another media type.
     pub const NOT_JSON_TYPE: (u16, &str) = (415, "The Content-Type is not application/json");
     /// Whatever nobody thought of.
-    pub const FAILED: (u16, &str) = (500, "Something went wrong here");
+    pub const FAILED: (u16, &str) =
+        (500, "Internal error; the log has details under the request's id");
     /// No database.
     pub const UNAVAILABLE: (u16, &str) = (
         503,
-        "The database does not answer or too many requests wait for it; what was asked for may have been done or not",
+        "The database does not answer, or too many requests wait for it. A change may have been made all the same",
     );
 }
 
@@ -64,7 +75,9 @@ impl<S: Statuses> ApiResponse for Refused<S> {
             status_range: None,
             content: vec![MetaMediaType {
                 content_type: CONTENT_TYPE,
-                schema: ProblemBody::schema_ref(),
+                schema: schema_with(
+                    &S::example(status).unwrap_or_else(|| example(status, description)),
+                ),
             }],
             headers: retry_after_of(status),
         });
@@ -73,6 +86,41 @@ impl<S: Statuses> ApiResponse for Refused<S> {
 
     fn register(registry: &mut Registry) {
         ProblemBody::register(registry);
+    }
+}
+
+/// The schema of a problem, with an example.
+fn schema_with(example: &Problem) -> MetaSchemaRef {
+    MetaSchemaRef::Inline(Box::new(MetaSchema {
+        all_of: vec![ProblemBody::schema_ref()],
+        example: serde_json::from_str(&example.body()).ok(),
+        ..MetaSchema::ANY
+    }))
+}
+
+/// The problem with this status as most operations give it.
+fn example(status: u16, description: &'static str) -> Problem {
+    match (status, description) {
+        meaning::NO_JSON => bad_request(
+            "The body is not JSON: EOF while parsing an object at line 1 column 1.".to_owned(),
+        ),
+        meaning::NO_QUERY => {
+            bad_request("The query has a % that two hexadecimal digits do not follow.".to_owned())
+        }
+        meaning::TOO_SLOW => {
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "The body took longer than 10 s.")
+        }
+        meaning::TOO_LARGE => too_large(),
+        meaning::NOT_JSON_TYPE => unsupported("The Content-Type must be application/json."),
+        meaning::NO_PARAMETERS => {
+            Problem::invalid(vec!["the query parameter page is unknown".to_owned()])
+        }
+        meaning::FAILED => Problem::internal(description),
+        meaning::UNAVAILABLE => DatabaseError::Busy.into(),
+        _ => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+            Problem::new(status, description)
+        }
     }
 }
 

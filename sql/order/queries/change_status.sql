@@ -1,5 +1,6 @@
--- name: moves an order to a status when it is in one of $3, and writes the event; else no row
--- The update locks the order's row before the event gets its id, so that the events of one order stand in the order of their commits.
+-- name: changes the status of an order that is in one of the statuses $3, and inserts the event; else returns no row
+-- The update locks the order's row before the event gets its id, so the ids of an order's events are in
+-- the order of their commits.
 WITH changed AS (
     UPDATE orders
     SET status = $2, updated_at = clock_timestamp()

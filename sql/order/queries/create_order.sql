@@ -1,4 +1,4 @@
--- name: writes an order and its event
+-- name: inserts an order and its event
 WITH new_order AS (
     INSERT INTO orders (id, customer_public_id, product_name, quantity, price, delivery_address)
     VALUES ($1, $2, $3, $4, $5, $6)

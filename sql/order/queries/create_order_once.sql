@@ -1,4 +1,4 @@
--- name: writes an order, its event and its key; no row when the key made an order within the last 24 hours
+-- name: inserts an order, its event and its key; returns no row if the key created an order within the last 24 hours
 -- A second request with the key waits here until the first has committed or failed.
 WITH claimed AS (
     INSERT INTO idempotency_keys AS held (key, order_id)

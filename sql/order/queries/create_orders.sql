@@ -1,9 +1,9 @@
--- name: writes orders, their events and their keys; one row for each order, but none where a key made an order within the last 24 hours
--- All rows share one fate, so none may wait long for a key that another transaction holds: the limit holds for this statement alone.
--- Keys are taken in one order everywhere, so that two of these can't wait for each other.
+-- name: inserts orders, their events and their keys; leaves out orders whose key created one within the last 24 hours
+-- The whole batch waits for a key that another transaction holds, so lock_timeout is short, for this
+-- statement alone. Keys are inserted in a fixed order, so that concurrent batches can't deadlock.
 WITH given AS (
     SELECT new.*
-    FROM (SELECT set_config('lock_timeout', '250ms', true)) AS patience,
+    FROM (SELECT set_config('lock_timeout', '250ms', true)) AS lock_timeout,
          unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::numeric[], $6::text[], $7::uuid[], $8::jsonb[], $9::text[])
              AS new (id, customer_public_id, product_name, quantity, price, delivery_address, event_id, headers, key)
 ), claimed AS (

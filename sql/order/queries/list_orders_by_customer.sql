@@ -1,6 +1,6 @@
 -- name: a page of a customer's orders in the statuses $4, newest first
--- Of each status, a page is read in the order of the index, and the newest of these are taken. Nothing but orders_by_customer_and_status
--- has its ids in an order with NULLS LAST.
+-- A page of each status is read in index order, and the newest of these orders are returned. NULLS LAST
+-- matches the index orders_by_customer_and_status and no other.
 SELECT page.*
 FROM unnest($4::text[]) AS wanted (status)
 CROSS JOIN LATERAL (

@@ -1,5 +1,6 @@
--- name: forgets a batch of the keys older than 24 hours
--- They are looked up one by one: joined, all keys would be read where the planner does not know how few a batch is.
+-- name: deletes a batch of the keys older than 24 hours
+-- An array makes the planner look the keys up one by one; it might read all keys for a join, whose size
+-- it can't estimate.
 DELETE FROM idempotency_keys
 WHERE key = ANY (
     ARRAY(

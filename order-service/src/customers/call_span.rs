@@ -1,15 +1,15 @@
-//! A call to the customer service, as a part of the request's trace (OpenTelemetry's
+//! The span of a call to the customer service in the request's trace (OpenTelemetry's
 //! [conventions for HTTP](https://opentelemetry.io/docs/specs/semconv/http/http-spans/)).
 
 use reqwest::{StatusCode, Url};
 use service_kit::trace::{KeyValue, Parent, Span, SpanKind, tracer};
 
-/// See the [module](self). It ends when it is dropped.
-pub(super) struct Call(Option<Span>);
+/// The span of one call; empty when no traces are made. It ends when it is dropped.
+pub(super) struct CallSpan(Option<Span>);
 
-impl Call {
-    /// A `GET`; `template` is the path with the names of what varies. The wait for the call's turn is a part of it.
-    pub(super) fn begin(template: &'static str) -> Self {
+impl CallSpan {
+    /// Starts the span of a `GET` of the path `template`. It includes the wait for a call permit.
+    pub(super) fn start(template: &'static str) -> Self {
         Self(tracer().map(|tracer| {
             let attributes = vec![
                 KeyValue::new("http.request.method", "GET"),
@@ -20,13 +20,13 @@ impl Call {
         }))
     }
 
-    /// One that is no part of anything.
-    pub(super) const fn untraced() -> Self {
+    /// The span of a call that is not traced.
+    pub(super) const fn disabled() -> Self {
         Self(None)
     }
 
-    /// It is sent to this URL.
-    pub(super) fn sent(&self, url: &Url) {
+    /// Records the URL to which the request is sent.
+    pub(super) fn set_url(&self, url: &Url) {
         if let Some(span) = &self.0 {
             span.set("url.full", url.to_string());
             span.set("server.address", url.host_str().unwrap_or_default().to_owned());
@@ -34,20 +34,20 @@ impl Call {
         }
     }
 
-    /// What the other side has to be told to be a part of it.
+    /// The headers that make the other side's spans children of this one.
     pub(super) fn headers(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
-        let place = self.0.as_ref().map(Span::context);
-        place.into_iter().flat_map(|place| place.headers())
+        let context = self.0.as_ref().map(Span::context);
+        context.into_iter().flat_map(|context| context.headers())
     }
 
-    /// The other side has answered.
-    pub(super) fn answered(&self, status: StatusCode) {
+    /// Records the status of the response.
+    pub(super) fn set_status(&self, status: StatusCode) {
         if let Some(span) = &self.0 {
             span.set("http.response.status_code", i64::from(status.as_u16()));
         }
     }
 
-    /// The answer did not come, or is of no use.
+    /// Records that the call failed.
     pub(super) fn failed(&self, reason: &str) {
         if let Some(span) = &self.0 {
             span.fail("_OTHER", reason.to_owned());
