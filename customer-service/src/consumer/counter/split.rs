@@ -168,3 +168,99 @@ impl<'a> Splitter<'a> {
         self.parts.extend([right, part]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(event: u128, customer: u128) -> OrderCreated {
+        OrderCreated {
+            event_id: Uuid::from_u128(event),
+            customer_id: Uuid::from_u128(customer),
+            occurred_at: None,
+        }
+    }
+
+    fn ids(part: &[OrderCreated]) -> Vec<u128> {
+        part.iter().map(|event| event.event_id.as_u128()).collect()
+    }
+
+    fn count(splitter: &mut Splitter<'_>, part: &[OrderCreated]) {
+        let outcomes = part.iter().map(|event| (event.event_id, EventOutcome::Counted)).collect();
+        splitter.counted(part, outcomes);
+    }
+
+    #[test]
+    fn a_batch_with_a_refused_event_is_halved_until_that_is_alone() {
+        let mut limits = Limits::default();
+        let mut splitter = Splitter::new(&mut limits, (1..=5).map(|event| order(event, event)));
+        let mut sizes = Vec::new();
+        while let Some(part) = splitter.next_part() {
+            sizes.push(part.len());
+            if ids(&part).contains(&4) {
+                splitter.refused(part, "no".to_owned());
+            } else {
+                count(&mut splitter, &part);
+            }
+        }
+        assert_eq!(sizes, [5, 2, 3, 1, 2, 1, 1]);
+        let outcomes = splitter.into_outcomes();
+        assert_eq!(outcomes.len(), 5);
+        for (event, outcome) in outcomes {
+            let refused = event.as_u128() == 4;
+            assert_eq!(outcome == EventOutcome::Refused("no".to_owned()), refused, "{event}");
+        }
+    }
+
+    #[test]
+    fn events_of_locked_customers_wait_behind_the_others_and_then_are_blocked() {
+        let mut limits = Limits::default();
+        let mut splitter = Splitter::new(&mut limits, [order(1, 7), order(2, 8), order(3, 7)]);
+        let locked = HashSet::from([Uuid::from_u128(7)]);
+        let batch = splitter.next_part().expect("the batch");
+        splitter.customers_locked(batch, &locked, true);
+        let free = splitter.next_part().expect("the free event");
+        assert_eq!(ids(&free), [2]);
+        count(&mut splitter, &free);
+        let waiting = splitter.next_part().expect("the others");
+        assert_eq!(ids(&waiting), [1, 3]);
+        splitter.customers_locked(waiting, &locked, false);
+        assert_eq!(splitter.next_part().map(|part| ids(&part)), None);
+        let outcomes = splitter.into_outcomes();
+        assert!(matches!(&outcomes[&Uuid::from_u128(1)], EventOutcome::Blocked(_)));
+        assert_eq!(outcomes[&Uuid::from_u128(2)], EventOutcome::Counted);
+    }
+
+    #[test]
+    fn a_slow_batch_is_halved_and_a_slow_event_comes_last_in_the_next_one() {
+        let mut limits = Limits::default();
+        let mut splitter = Splitter::new(&mut limits, (1..=4).map(|event| order(event, event)));
+        while let Some(part) = splitter.next_part() {
+            if ids(&part).contains(&1) {
+                splitter.too_slow(part, "slow".to_owned()).expect("one slow customer");
+            } else {
+                count(&mut splitter, &part);
+            }
+        }
+        assert_eq!(limits.max_part_size, 4, "halved twice, then doubled twice");
+        let mut splitter = Splitter::new(&mut limits, [order(1, 1), order(5, 5)]);
+        let parts: Vec<_> =
+            std::iter::from_fn(|| splitter.next_part()).map(|part| ids(&part)).collect();
+        assert_eq!(parts, [[5], [1]]);
+    }
+
+    #[test]
+    fn the_database_is_down_when_it_is_too_slow_for_three_customers_and_counts_nothing() {
+        let mut limits = Limits::default();
+        let mut splitter = Splitter::new(&mut limits, (1..=3).map(|event| order(event, event)));
+        let mut slow = 0;
+        let reason = loop {
+            let part = splitter.next_part().expect("events");
+            slow += usize::from(part.len() == 1);
+            if let Err(reason) = splitter.too_slow(part, "slow".to_owned()) {
+                break reason;
+            }
+        };
+        assert_eq!((reason.as_str(), slow), ("slow", 3));
+    }
+}
