@@ -21,7 +21,7 @@ pub struct ConsumerConfig {
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// Time limit of a statement
+    /// How long the database may take for one statement
     #[arg(long, env = "DATABASE_STATEMENT_TIMEOUT", default_value = "5s", value_parser = limit, value_name = "DURATION", help_heading = "PostgreSQL")]
     pub database_statement_timeout: Duration,
 
