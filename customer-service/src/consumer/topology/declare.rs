@@ -4,7 +4,7 @@
 use amq_protocol::types::FieldTable;
 use service_kit::amqp::{Channel, Failure, Goodbye};
 
-use super::{
+use super::objects::{
     BINDINGS, Binding, DEAD_LETTER_QUEUE, DELETE_REMEDY, EXCHANGES, REBUILD_REMEDY, RETRY_QUEUE,
     Topology, WORK_QUEUE, arguments, delivery_limit, retry_arguments, work_arguments,
 };

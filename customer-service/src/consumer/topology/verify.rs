@@ -2,7 +2,7 @@
 
 use service_kit::amqp::{Channel, Failure, Goodbye};
 
-use super::{BINDINGS, Binding, EXCHANGES, QUEUES, Topology};
+use super::objects::{BINDINGS, Binding, EXCHANGES, QUEUES, Topology};
 use crate::consumer::broker::{ACCESS_REFUSED, Broker, NOT_FOUND};
 
 /// What to do about a missing exchange or queue.
