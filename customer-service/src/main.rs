@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         }
         Command::Health { ops_addr } => probe::health(&ops_addr),
         Command::Roles => print(ROLES),
-        Command::Openapi { format } => print(&api::document(format)),
+        Command::Openapi { format } => print(&api::openapi_document(format)),
     }
 }
 

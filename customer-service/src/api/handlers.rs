@@ -1,103 +1,80 @@
-//! The calls of the API.
+//! The operations of the API.
 
 use poem::Request;
-use poem::http::StatusCode;
 use poem_openapi::param::{Path, Query};
-use poem_openapi::{ApiResponse, OpenApi};
+use poem_openapi::{OpenApi, Tags};
 use service_kit::http::json::parse_uuid;
 use service_kit::http::page::{Cursor, Limit, Page};
 use service_kit::http::parameters::Unparsed;
-use service_kit::http::{JsonAnswer, JsonBody, NoParameters, Parameters, Problem, Refused};
+use service_kit::http::{JsonAnswer, JsonBody, NoParameters, Parameters, Refused};
 use uuid::Uuid;
 
-use super::customer::{Customer, NewCustomer};
-use super::responses;
+use super::error_responses::{self, not_found};
+use super::request::NewCustomer;
+use super::response::{CreateResponse, GetResponse, ListResponse};
 use super::store::Store;
 
-/// The customers, and what can be done with them.
+/// The API and what its operations need.
 pub(super) struct CustomersApi {
     pub(super) store: Store,
 }
 
-#[derive(ApiResponse)]
-enum Listed {
-    /// A page of customers
-    #[oai(status = 200)]
-    Page(
-        JsonAnswer<Vec<Customer>>,
-        /// Where the next page is, when there is one: `<…>; rel="next"`
-        #[oai(header = "Link")]
-        Option<String>,
-    ),
+#[derive(Tags)]
+enum Tag {
+    /// Create customers and read them
+    #[oai(rename = "customers")]
+    Customers,
 }
 
-#[derive(ApiResponse)]
-enum Found {
-    /// The customer
-    #[oai(status = 200)]
-    Customer(JsonAnswer<Customer>),
-}
-
-#[derive(ApiResponse)]
-enum Created {
-    /// The customer that was made
-    #[oai(status = 201)]
-    Customer(
-        JsonAnswer<Customer>,
-        /// Where the customer is
-        #[oai(header = "Location")]
-        String,
-    ),
-}
-
-#[OpenApi]
+#[OpenApi(tag = "Tag::Customers")]
 impl CustomersApi {
-    /// Customers in the order of their ids
+    /// List customers
+    ///
+    /// Returns a page of customers, ordered by id. The `Link` header with `rel="next"` refers to the
+    /// next page; the last page has none.
     #[oai(path = "/api/customers", method = "get", operation_id = "listCustomers")]
     #[expect(unused_variables, reason = "they stand for the parameters in the document")]
     async fn list(
         &self,
         request: &Request,
         mut parameters: Parameters,
-        /// How many customers at the most
+        /// The maximum number of customers to return
         limit: Query<Option<Unparsed<Limit>>>,
-        /// Which page; taken from the Link of the page before
+        /// The position in the list, from the `Link` header of the previous page
         cursor: Query<Option<Unparsed<Cursor>>>,
-    ) -> Result<Listed, Refused<responses::List>> {
+    ) -> Result<ListResponse, Refused<error_responses::List>> {
         let page = Page::from_parameters(&mut parameters);
         parameters.finish()?;
         let mut customers = self.store.list(page.after, page.rows_to_read()).await?;
         let link = page.cut(&mut customers, request, |customer| customer.id);
-        Ok(Listed::Page(JsonAnswer(customers), link))
+        Ok(ListResponse::Page(JsonAnswer(customers), link))
     }
 
-    /// One customer
+    /// Get a customer
     #[oai(path = "/api/customers/:id", method = "get", operation_id = "getCustomer")]
     async fn get(
         &self,
         _none: NoParameters,
         /// The customer's id
         id: Path<Unparsed<Uuid>>,
-    ) -> Result<Found, Refused<responses::Get>> {
+    ) -> Result<GetResponse, Refused<error_responses::Get>> {
         let customer = match parse_uuid(&id.text) {
             Some(id) => self.store.get(id).await?,
             None => None,
         };
-        let unknown = || {
-            Problem::new(StatusCode::NOT_FOUND, "There is no such customer.")
-                .of_type(responses::CUSTOMER_NOT_FOUND)
-        };
-        Ok(Found::Customer(JsonAnswer(customer.ok_or_else(unknown)?)))
+        Ok(GetResponse::Customer(JsonAnswer(customer.ok_or_else(not_found)?)))
     }
 
-    /// Make a customer
+    /// Create a customer
+    ///
+    /// Its `orders_count` begins at 0.
     #[oai(path = "/api/customers", method = "post", operation_id = "createCustomer")]
     async fn create(
         &self,
         body: JsonBody<NewCustomer>,
-    ) -> Result<Created, Refused<responses::Create>> {
+    ) -> Result<CreateResponse, Refused<error_responses::Create>> {
         let customer = self.store.create(body.0).await?;
         let location = format!("/api/customers/{}", customer.id);
-        Ok(Created::Customer(JsonAnswer(customer), location))
+        Ok(CreateResponse::Customer(JsonAnswer(customer), location))
     }
 }

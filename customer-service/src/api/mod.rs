@@ -3,15 +3,17 @@
 //! | file | what it does |
 //! |---|---|
 //! | `handlers` | the operations |
-//! | `customer` | a customer in responses and requests |
+//! | `request`, `response` | what clients send and receive |
 //! | `store` | customers in the database |
-//! | `openapi`, `responses` | the OpenAPI document, and the errors that it lists for each operation |
+//! | `error_responses` | the statuses with which each operation refuses |
+//! | `openapi` | the OpenAPI document |
 
 mod config;
-mod customer;
+mod error_responses;
 mod handlers;
 mod openapi;
-mod responses;
+mod request;
+mod response;
 mod store;
 
 use std::time::Duration;
@@ -26,11 +28,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::schema::SCHEMA;
 use handlers::CustomersApi;
-use openapi::service;
+use openapi::openapi_service;
 use store::Store;
 
 pub use config::ApiConfig;
-pub use openapi::document;
+pub use openapi::openapi_document;
 
 /// The part of the grace time that is reserved for closing connections after the last request.
 const CLOSE_RESERVE: Duration = Duration::from_secs(1);
@@ -67,7 +69,7 @@ pub async fn run(
     let served = CancellationToken::new();
     let serve = async {
         let _served = served.clone().drop_guard();
-        let app = http::app(service((CustomersApi { store: store.clone() }, Up)));
+        let app = http::app(openapi_service((CustomersApi { store: store.clone() }, Up)));
         let grace = config.process.shutdown_grace.saturating_sub(CLOSE_RESERVE);
         http::serve(listener, app, &config.serve, grace, shutdown.clone()).await
     };

@@ -1,23 +1,29 @@
 //! The OpenAPI document.
 
-use poem_openapi::{OpenApi, OpenApiService};
+use poem_openapi::{OpenApi, OpenApiService, ServerObject};
 use service_kit::http::documents::{self, Described, Format};
 use service_kit::http::{self, Up};
 
 use super::handlers::CustomersApi;
 
-const DESCRIPTION: &str = "Customers, and how many orders each of them has made: a consumer counts every order once, soon after it \
-was made. Errors are problems (RFC 9457); what is wrong with a request is told all at once.";
+const DESCRIPTION: &str = "Create customers and read them, with the number of their orders.
 
-/// `api` with its description.
-pub(super) fn service<T: OpenApi>(api: T) -> OpenApiService<T, ()> {
-    http::api(api, "Customers", env!("CARGO_PKG_VERSION"))
+A consumer counts each order once, soon after it was created.
+
+Errors are `application/problem+json` (RFC 9457). An invalid request gets 422 with all its errors at \
+once; unknown members and query parameters are errors. Every response has an `X-Request-Id`.";
+
+/// Returns `api` with its description.
+pub(super) fn openapi_service<T: OpenApi>(api: T) -> OpenApiService<T, ()> {
+    http::api(api, "Customers API", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .license("MIT OR Apache-2.0")
+        .server(ServerObject::new("/").description("The host that serves this document"))
+        .server(ServerObject::new("http://127.0.0.1:3001").description("The default LISTEN_ADDR"))
 }
 
-/// The OpenAPI document, the same text each time.
+/// Returns the OpenAPI document, the same text each time.
 #[must_use]
-pub fn document(format: Format) -> String {
-    documents::document(&service(Described::<(CustomersApi, Up)>::default()), format)
+pub fn openapi_document(format: Format) -> String {
+    documents::document(&openapi_service(Described::<(CustomersApi, Up)>::default()), format)
 }

@@ -3,7 +3,8 @@
 use service_kit::postgres::{Connection, Database, DatabaseError};
 use uuid::Uuid;
 
-use super::customer::{Customer, NewCustomer};
+use super::request::NewCustomer;
+use super::response::Customer;
 use crate::queries;
 
 /// Reads and writes customers.
