@@ -1,10 +1,11 @@
-//! Decides whether a message that was not counted is tried again or goes to a person. It does no
-//! I/O.
+//! Decides whether a message that was not counted is tried again or goes to a person, and how long
+//! it waits for its next try. It does no I/O.
 
 use amq_protocol::types::AMQPValue;
 use service_kit::amqp::Delivery;
+use time::OffsetDateTime;
 
-use super::headers::{RETRY_COUNT, TRIES, header};
+use super::headers::{self, RETRY_COUNT, TRIES, header};
 use super::topology::{DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, RETRY_EXCHANGE, RETRY_QUEUE};
 
 /// Why a message was not counted, as far as another try goes.
@@ -75,6 +76,27 @@ pub(super) fn retry_count(delivery: &Delivery) -> u32 {
     u32::try_from(count.max(0)).unwrap_or(u32::MAX)
 }
 
+/// Returns the TTL of a message from now on, in milliseconds, or `None` when its TTL is at most
+/// `ttl_ms`.
+///
+/// The property `expiration` is the whole TTL, which began at the header `x-last-failed-at`. It
+/// begins now when that header is missing or absurd, or when there is no expiration: others may
+/// have published the message.
+pub(super) fn shortened_ttl(delivery: &Delivery, ttl_ms: u32, now: OffsetDateTime) -> Option<u64> {
+    let ttl = u64::from(ttl_ms);
+    let expiration = delivery.properties().expiration().as_ref();
+    let Some(expiration) = expiration.and_then(|text| text.as_str().parse::<u64>().ok()) else {
+        return Some(ttl);
+    };
+    if expiration <= ttl {
+        return None;
+    }
+    let waited = headers::last_failed_at(delivery)
+        .and_then(|since| u64::try_from((now - since).whole_milliseconds()).ok());
+    let left = waited.and_then(|waited| expiration.checked_sub(waited)).filter(|left| *left > 0);
+    Some(left.map_or(ttl, |left| left.min(ttl)))
+}
+
 #[cfg(test)]
 mod tests {
     use amq_protocol::protocol::BasicProperties;
@@ -82,6 +104,9 @@ mod tests {
     use service_kit::amqp::{Envelope, content_header};
 
     use super::*;
+    use crate::consumer::topology::WORK_QUEUE;
+
+    const NOON: OffsetDateTime = time::macros::datetime!(2026-02-01 12:00 UTC);
 
     fn delivery<const N: usize>(headers: [(&str, AMQPValue); N]) -> Delivery {
         let mut table = FieldTable::default();
@@ -134,6 +159,46 @@ mod tests {
             (FailureKind::Permanent, 0, Destination::DeadLetter { tries: 1 }),
         ] {
             assert_eq!(Destination::of(failure, retries, 20), expected, "{failure:?} {retries}");
+        }
+    }
+
+    fn wait(expiration: Option<&str>, failed_at: Option<&str>) -> Option<u64> {
+        let mut properties = BasicProperties::default();
+        if let Some(expiration) = expiration {
+            properties = properties.with_expiration(expiration.into());
+        }
+        if let Some(at) = failed_at {
+            let mut headers = FieldTable::default();
+            headers.insert("x-last-failed-at".into(), AMQPValue::LongString(at.into()));
+            properties = properties.with_headers(headers);
+        }
+        let routing_key = WORK_QUEUE.to_owned();
+        let exchange = RETRY_EXCHANGE.to_owned();
+        let envelope = Envelope { tag: 1, redelivered: false, exchange, routing_key };
+        let header = content_header(0, &properties);
+        shortened_ttl(&Delivery::new(envelope, header, Vec::new().into()), 10_000, NOON)
+    }
+
+    #[test]
+    fn a_ttl_is_shortened_and_never_lengthened() {
+        for (expiration, failed_at, expected) in [
+            (Some("1"), None, None),
+            (Some("10000"), Some("2026-02-01T12:00:00Z"), None),
+            (Some("10001"), None, Some(10_000)),
+            (Some("600000"), Some("2026-02-01T12:00:00Z"), Some(10_000)),
+            (Some("600000"), Some("2026-02-01T11:59:00Z"), Some(10_000)),
+            (Some("600000"), Some("2026-02-01T11:50:03Z"), Some(3_000)),
+            // Expired by the clock, but not by the broker.
+            (Some("600000"), Some("2026-02-01T11:50:00Z"), Some(10_000)),
+            (Some("600000"), Some("2026-01-01T00:00:00Z"), Some(10_000)),
+            (Some("600000"), Some("2026-02-01T12:05:00Z"), Some(10_000)),
+            (Some("600000"), Some("yesterday"), Some(10_000)),
+            // No expiration, or one that no broker accepts.
+            (None, None, Some(10_000)),
+            (Some("soon"), Some("2026-02-01T12:00:00Z"), Some(10_000)),
+            (Some("99999999999999999999"), None, Some(10_000)),
+        ] {
+            assert_eq!(wait(expiration, failed_at), expected, "{expiration:?} {failed_at:?}");
         }
     }
 }

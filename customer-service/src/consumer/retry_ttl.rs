@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::broker::{ACCESS_REFUSED, Broker, CONFIRM_TIMEOUT, NOT_FOUND, with_timeout};
 use super::headers;
 use super::republish::{self, FRAME_OVERHEAD};
+use super::retry_policy::shortened_ttl;
 use super::topology::{RETRY_EXCHANGE, RETRY_QUEUE, WORK_QUEUE};
 
 /// How many messages, and how many bytes, are published before their confirms are awaited. RabbitMQ
@@ -224,76 +225,4 @@ impl Scan<'_> {
 /// Whether the broker closed the channel over a message, and not over its destination.
 fn is_message_refused(result: &Result<(), Failure>) -> bool {
     matches!(result, Err(Failure::Refused(Goodbye { code, .. })) if !matches!(*code, ACCESS_REFUSED | NOT_FOUND))
-}
-
-/// Returns the TTL of a message from now on, in milliseconds, or `None` when its TTL is at most
-/// `ttl_ms`.
-///
-/// The property `expiration` is the whole TTL, which began at the header `x-last-failed-at`. It
-/// begins now when that header is missing or absurd, or when there is no expiration: others may
-/// have published the message.
-pub(super) fn shortened_ttl(delivery: &Delivery, ttl_ms: u32, now: OffsetDateTime) -> Option<u64> {
-    let ttl = u64::from(ttl_ms);
-    let expiration = delivery.properties().expiration().as_ref();
-    let Some(expiration) = expiration.and_then(|text| text.as_str().parse::<u64>().ok()) else {
-        return Some(ttl);
-    };
-    if expiration <= ttl {
-        return None;
-    }
-    let waited = headers::last_failed_at(delivery)
-        .and_then(|since| u64::try_from((now - since).whole_milliseconds()).ok());
-    let left = waited.and_then(|waited| expiration.checked_sub(waited)).filter(|left| *left > 0);
-    Some(left.map_or(ttl, |left| left.min(ttl)))
-}
-
-#[cfg(test)]
-mod tests {
-    use amq_protocol::protocol::BasicProperties;
-    use amq_protocol::types::{AMQPValue, FieldTable};
-    use service_kit::amqp::{Envelope, content_header};
-
-    use super::*;
-
-    const NOON: OffsetDateTime = time::macros::datetime!(2026-02-01 12:00 UTC);
-
-    fn wait(expiration: Option<&str>, failed_at: Option<&str>) -> Option<u64> {
-        let mut properties = BasicProperties::default();
-        if let Some(expiration) = expiration {
-            properties = properties.with_expiration(expiration.into());
-        }
-        if let Some(at) = failed_at {
-            let mut headers = FieldTable::default();
-            headers.insert("x-last-failed-at".into(), AMQPValue::LongString(at.into()));
-            properties = properties.with_headers(headers);
-        }
-        let routing_key = WORK_QUEUE.to_owned();
-        let exchange = RETRY_EXCHANGE.to_owned();
-        let envelope = Envelope { tag: 1, redelivered: false, exchange, routing_key };
-        let header = content_header(0, &properties);
-        shortened_ttl(&Delivery::new(envelope, header, Vec::new().into()), 10_000, NOON)
-    }
-
-    #[test]
-    fn what_waits_longer_than_it_would_today_waits_shorter_and_no_message_longer() {
-        for (expiration, failed_at, expected) in [
-            (Some("1"), None, None),
-            (Some("10000"), Some("2026-02-01T12:00:00Z"), None),
-            (Some("10001"), None, Some(10_000)),
-            (Some("600000"), Some("2026-02-01T12:00:00Z"), Some(10_000)),
-            (Some("600000"), Some("2026-02-01T11:59:00Z"), Some(10_000)),
-            (Some("600000"), Some("2026-02-01T11:50:03Z"), Some(3_000)),
-            // Expired by the clock, but not by the broker.
-            (Some("600000"), Some("2026-02-01T11:50:00Z"), Some(10_000)),
-            (Some("600000"), Some("2026-01-01T00:00:00Z"), Some(10_000)),
-            (Some("600000"), Some("2026-02-01T12:05:00Z"), Some(10_000)),
-            (Some("600000"), Some("yesterday"), Some(10_000)),
-            // No expiration, or one that no broker accepts.
-            (None, None, Some(10_000)),
-            (Some("soon"), Some("2026-02-01T12:00:00Z"), Some(10_000)),
-            (Some("99999999999999999999"), None, Some(10_000)),
-        ] {
-            assert_eq!(wait(expiration, failed_at), expected, "{expiration:?} {failed_at:?}");
-        }
-    }
 }

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::report::{CheckResult, Finding};
 use crate::consumer::broker::{Broker, with_timeout};
-use crate::consumer::retry_ttl::shortened_ttl;
+use crate::consumer::retry_policy::shortened_ttl;
 use crate::consumer::topology::{DEAD_LETTER_QUEUE, RETRY_QUEUE};
 
 pub(super) const DEAD_LETTERS: &str = "dead letters";
