@@ -6,7 +6,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `command`, `config`, `terminal` | the commands `consumer`, `check` and `rebuild-queue`; settings; output of commands |
-//! | `run` | the loop over sessions and over the batches of a session |
+//! | `run`, `reconnect`, `session` | the loop over sessions; connecting; the loop over the batches of a session |
 //! | `broker`, `topology` | the connection to RabbitMQ; exchanges, queues and bindings |
 //! | `subscription` | receives messages into the next batch while the current one is processed |
 //! | `batch`, `message` | the steps of a batch; parsing a message |
@@ -33,12 +33,14 @@ mod metrics;
 mod outcomes;
 mod prune;
 mod rebuild;
+mod reconnect;
 mod redirect;
 mod redirector;
 mod republish;
 mod retry_policy;
 mod retry_ttl;
 mod run;
+mod session;
 mod spans;
 mod subscription;
 mod terminal;
@@ -51,7 +53,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::schema::SCHEMA;
 use prune::prune_periodically;
-use run::{Dependencies, run_sessions};
+use reconnect::Dependencies;
+use run::run_sessions;
 
 pub use check::CheckArgs;
 pub use command::ConsumerCommand;
