@@ -45,10 +45,9 @@ impl FromArgMatches for ConsumerCommand {
 impl Args for ConsumerCommand {
     fn augment_args(command: Command) -> Command {
         let check = CheckArgs::augment_args(Command::new(CHECK))
-            .about("Check that a consumer could work here, and say what to do where it could not");
-        let rebuild_queue = RebuildArgs::augment_args(Command::new(REBUILD_QUEUE)).about(
-            "Make the work queue anew with the arguments that it should have, and lose no message",
-        );
+            .about("Check that a consumer can work here, and print a fix for each problem");
+        let rebuild_queue = RebuildArgs::augment_args(Command::new(REBUILD_QUEUE))
+            .about("Rebuild the work queue with the right arguments, without losing messages");
         ConsumerConfig::augment_args(command)
             .subcommand_negates_reqs(true)
             .args_conflicts_with_subcommands(true)

@@ -71,9 +71,8 @@ struct Data {
     customer_public_id: Option<Value>,
 }
 
-/// Parses `body`. The message's properties `content_type` and `message_type` count only where the
-/// body does not say the same. The routing key is not used: after the retry queue it is the name of
-/// the work queue.
+/// Parses `body`, which takes precedence over the properties `content_type` and `message_type`. The
+/// routing key is not used: after the retry queue it is the name of the work queue.
 fn parse(body: &[u8], content_type: Option<&str>, message_type: Option<&str>) -> Parsed {
     try_parse(body, content_type, message_type).unwrap_or_else(Parsed::Malformed)
 }

@@ -22,11 +22,11 @@ pub(super) fn describe() {
         "Batches of messages that were finished; events by batches is the mean size"
     );
     describe_counter!(REDELIVERIES, "Messages that had been delivered before");
-    describe_counter!(PRUNED, "Events that were forgotten after PROCESSED_EVENTS_RETENTION");
+    describe_counter!(PRUNED, "Events that were pruned after PROCESSED_EVENTS_RETENTION");
     // Registered after the first measurement: a zero would be wrong.
     describe_gauge!(
         DEAD_LETTERS,
-        "Messages that wait in the dead-letter queue; every consumer tells the same figure"
+        "Messages that wait in the dead-letter queue; every consumer reports the same figure"
     );
     describe_gauge!(
         DEVIATIONS,

@@ -51,8 +51,8 @@ impl CounterConnection {
         url: &DatabaseUrl,
         statement_timeout: Duration,
     ) -> Result<Self, String> {
-        // A transaction is two statements and a commit. One that takes longer than their timeouts
-        // has lost its server.
+        // A transaction is two statements and a commit. After their timeouts the server itself does
+        // not respond.
         let response_timeout = statement_timeout * 2 + Duration::from_secs(1);
         timeout(response_timeout, async {
             let session = connect(url, "customer-service consumer")
