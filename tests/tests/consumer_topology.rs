@@ -151,7 +151,7 @@ async fn a_consumer_that_may_declare_nothing_works_with_what_is_there() -> Teste
     consumer.ready().await?;
     let note = consumer.readiness().await?["notes"]["topology"].to_string();
     for part in
-        ["queue customer.orders_count can't be declared", "assumed to be there", "ACCESS_REFUSED"]
+        ["queue customer.orders_count can't be declared", "assumed to exist", "ACCESS_REFUSED"]
     {
         assert!(note.contains(part), "{note} does not say {part:?}");
     }

@@ -53,7 +53,7 @@ pub(super) async fn check_retries(
         if shortened_ttl(&head, ttl_ms, OffsetDateTime::now_utc()).is_some() {
             findings.push(Finding::warn(
                 format!(
-                    "{messages} messages wait in {RETRY_QUEUE} behind the first one, which waits {waits}: longer than RABBITMQ_RETRY_TTL_MS"
+                    "{messages} messages wait in {RETRY_QUEUE}, delayed by the first one, which waits {waits}: longer than RABBITMQ_RETRY_TTL_MS"
                 ),
                 "nothing where a consumer runs with this setting: it shortens that within a minute",
             ));

@@ -96,9 +96,9 @@ impl Declarator<'_> {
         let binding = format!("binding of {queue} to {exchange} with {key}");
         match self.channel.bind_queue(queue, exchange, key).await {
             Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, said })) => {
-                self.topology.deviations.push(format!(
-                    "{binding} can't be declared, and is assumed to be there: {said}"
-                ));
+                self.topology
+                    .deviations
+                    .push(format!("{binding} can't be declared, and is assumed to exist: {said}"));
                 self.channel = self.broker.open_channel().await?;
                 Ok(())
             }
