@@ -7,7 +7,7 @@ use service_kit::postgres::DatabaseArgs;
 use service_kit::process::ProcessArgs;
 
 use crate::api::ApiConfig;
-use crate::consumer::ConsumerTask;
+use crate::consumer::ConsumerCommand;
 
 /// Customers, and how many orders each of them made
 #[derive(Debug, Parser)]
@@ -16,31 +16,32 @@ use crate::consumer::ConsumerTask;
     after_help = "Each command lists its settings: customer-service consumer --help"
 )]
 pub struct Cli {
-    /// What this process does.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What a process does.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the HTTP API
     Api(Box<ApiConfig>),
     /// Count each customer's orders from the events in RabbitMQ
-    Consumer(ConsumerTask),
-    /// Bring the database's schema up to date and exit
+    Consumer(ConsumerCommand),
+    /// Migrate the database schema and exit
     Migrate(Box<MigrateConfig>),
-    /// Print the SQL that makes the roles customer_api and customer_consumer, which may do what their work takes and nothing else, and exit
+    /// Print the SQL that creates the least-privilege roles customer_api and customer_consumer, and
+    /// exit
     Roles,
-    /// Ask the api or consumer on this machine whether it is ready; the exit status is 0 when it is
+    /// Ask the api or consumer on this machine whether it is ready: exit status 0 when it is
     Health {
-        /// Its operations port: the api's, unless another one is named
+        /// Its operations port; the default is that of the api
         #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9002", value_name = "HOST:PORT")]
         ops_addr: HostPort,
     },
     /// Print the HTTP API's OpenAPI document and exit
     Openapi {
-        /// How the document is written
+        /// Format of the document
         #[arg(long, value_enum, default_value = "yaml")]
         format: Format,
     },
@@ -49,11 +50,11 @@ pub enum Command {
 /// Settings of the `migrate` command.
 #[derive(Debug, Clone, Args)]
 pub struct MigrateConfig {
-    /// Where the database is.
+    /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// What each process has.
+    /// Settings of every process.
     #[command(flatten)]
     pub process: ProcessArgs,
 }

@@ -1,13 +1,13 @@
-//! Customers, and how many orders each of them made.
+//! Customers, and how many orders each of them has made.
 //!
-//! One binary, two roles in processes of their own:
+//! One binary with two roles, each in its own process:
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`api`] | the HTTP API over the customers |
+//! | [`api`] | the HTTP API of customers |
 //! | [`consumer`] | counts each `order.created` event once, from RabbitMQ |
-//! | [`config`] | the settings of both, and the commands `migrate` and `openapi` |
-//! | [`schema`] | the database's migrations |
+//! | [`config`] | the command line: both roles, and `migrate`, `roles`, `health` and `openapi` |
+//! | [`schema`] | the migrations and roles of the database |
 
 pub mod api;
 pub mod config;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use customer_service::config::{Cli, Command};
-use customer_service::consumer::ConsumerTask;
+use customer_service::consumer::ConsumerCommand;
 use customer_service::schema::{ROLES, SCHEMA};
 use customer_service::{api, consumer};
 use service_kit::{config, probe, process};
@@ -19,9 +19,9 @@ fn main() -> ExitCode {
                 api::start(*config, shutdown)
             })
         }
-        Command::Consumer(ConsumerTask::Check(args)) => args.carry_out(),
-        Command::Consumer(ConsumerTask::RebuildQueue(args)) => args.carry_out(),
-        Command::Consumer(ConsumerTask::Consume(config)) => {
+        Command::Consumer(ConsumerCommand::Check(args)) => args.run(),
+        Command::Consumer(ConsumerCommand::RebuildQueue(args)) => args.run(),
+        Command::Consumer(ConsumerCommand::Consume(config)) => {
             let process = config.process.clone();
             process::run_lightly("customer-consumer", &process, |shutdown| {
                 consumer::start(*config, shutdown)
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         }
         Command::Health { ops_addr } => probe::health(&ops_addr),
         Command::Roles => print(ROLES),
-        Command::Openapi { format } => print(&api::document(format)),
+        Command::Openapi { format } => print(&api::openapi_document(format)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The statements of `sql/customer/queries`, one function each.
+//! The statements of `sql/customer/queries`, one function or constant each.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -8,14 +8,14 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row, Statement};
 use uuid::Uuid;
 
-/// Locks the customers of a batch until the transaction's end.
+/// Locks the customers of a batch until the transaction ends.
 pub(crate) const LOCK_CUSTOMERS: &str =
     include_str!("../../sql/customer/queries/lock_customers.sql");
 
-/// Remembers and counts the events of a batch that are new.
+/// Counts the new events of a batch.
 pub(crate) const COUNT_EVENTS: &str = include_str!("../../sql/customer/queries/count_events.sql");
 
-/// Sets the limits of a session that counts.
+/// Sets the timeouts and planner settings of a counting session.
 pub(crate) async fn prepare_session(
     client: &Client,
     statement_timeout: Duration,
@@ -26,7 +26,7 @@ pub(crate) async fn prepare_session(
     client.query(text, &[&in_ms(statement_timeout), &in_ms(lock_timeout)]).await.map(drop)
 }
 
-/// Those customers whose rows somebody else has locked.
+/// Returns those customers whose rows another session has locked.
 pub(crate) async fn find_locked_customers(
     client: &Client,
     customer_ids: &[Uuid],
@@ -53,36 +53,36 @@ pub(crate) async fn count_events(
     client.query(statement, &[&event_ids, &customer_ids]).await
 }
 
-/// Keeps other consumers from pruning, for as long as this session lasts.
+/// Takes the pruning lock for the rest of the session. Returns false when another session holds it.
 pub(crate) async fn lock_pruning(client: &Client) -> Result<bool, Error> {
     let text = include_str!("../../sql/customer/queries/lock_pruning.sql");
     client.query_one(text, &[]).await?.try_get(0)
 }
 
-/// Forgets some old events.
+/// Deletes a batch of old events.
 pub(crate) const PRUNE_EVENTS: &str = include_str!("../../sql/customer/queries/prune_events.sql");
 
-/// What a pruning statement did.
+/// The result of [`PRUNE_EVENTS`].
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Slice {
-    pub(crate) looked_at: i64,
+pub(crate) struct PrunedBatch {
+    pub(crate) scanned: i64,
     pub(crate) deleted: i64,
-    /// None when there was nothing to look at.
-    pub(crate) latest: Option<SystemTime>,
+    /// When the newest of the scanned events was counted; `None` when there were none.
+    pub(crate) newest: Option<SystemTime>,
 }
 
 pub(crate) async fn prune_events(
     client: &Client,
     statement: &Statement,
     retention: Duration,
-    limit: i64,
-    since: Option<SystemTime>,
-) -> Result<Slice, Error> {
-    let row = client.query_one(statement, &[&retention.as_secs_f64(), &limit, &since]).await?;
-    Ok(Slice {
-        looked_at: row.try_get("looked_at")?,
+    batch_size: i64,
+    from: Option<SystemTime>,
+) -> Result<PrunedBatch, Error> {
+    let row = client.query_one(statement, &[&retention.as_secs_f64(), &batch_size, &from]).await?;
+    Ok(PrunedBatch {
+        scanned: row.try_get("scanned")?,
         deleted: row.try_get("deleted")?,
-        latest: row.try_get("latest")?,
+        newest: row.try_get("newest")?,
     })
 }
 
@@ -117,9 +117,9 @@ pub(crate) async fn seed_customers(connection: &Connection) -> Result<u64, Error
     connection.execute(text, &[]).await
 }
 
-/// What the server says of itself.
+/// The server, and the database and role of the session.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct ServerInfo {
     pub(crate) version_number: i32,
     pub(crate) version: String,
     pub(crate) is_standby: bool,
@@ -128,10 +128,10 @@ pub(crate) struct Server {
     pub(crate) role: String,
 }
 
-pub(crate) async fn check_server(client: &Client) -> Result<Server, Error> {
-    let text = include_str!("../../sql/customer/queries/check_server.sql");
+pub(crate) async fn get_server_info(client: &Client) -> Result<ServerInfo, Error> {
+    let text = include_str!("../../sql/customer/queries/get_server_info.sql");
     let row = client.query_one(text, &[]).await?;
-    Ok(Server {
+    Ok(ServerInfo {
         version_number: row.try_get("version_number")?,
         version: row.try_get("version")?,
         is_standby: row.try_get("is_standby")?,
@@ -141,22 +141,25 @@ pub(crate) async fn check_server(client: &Client) -> Result<Server, Error> {
     })
 }
 
-/// The columns that counting needs and that are not there.
-pub(crate) async fn check_schema(client: &Client) -> Result<Vec<String>, Error> {
-    let text = include_str!("../../sql/customer/queries/check_schema.sql");
+/// Returns the columns that the consumer needs and the database lacks.
+pub(crate) async fn find_missing_columns(client: &Client) -> Result<Vec<String>, Error> {
+    let text = include_str!("../../sql/customer/queries/find_missing_columns.sql");
     let rows = client.query(text, &[]).await?;
     rows.iter().map(|row| row.try_get("missing")).collect()
 }
 
-/// What the role lacks, as GRANT says it.
-pub(crate) async fn check_privileges(client: &Client, prunes: bool) -> Result<Vec<String>, Error> {
-    let text = include_str!("../../sql/customer/queries/check_privileges.sql");
+/// Returns the privileges that the role lacks, in the words of `GRANT`.
+pub(crate) async fn find_missing_privileges(
+    client: &Client,
+    prunes: bool,
+) -> Result<Vec<String>, Error> {
+    let text = include_str!("../../sql/customer/queries/find_missing_privileges.sql");
     let rows = client.query(text, &[&prunes]).await?;
-    rows.iter().map(|row| row.try_get("lacks")).collect()
+    rows.iter().map(|row| row.try_get("missing")).collect()
 }
 
-/// Whether there is any customer.
-pub(crate) async fn check_customers(client: &Client) -> Result<bool, Error> {
-    let text = include_str!("../../sql/customer/queries/check_customers.sql");
+/// Whether the table holds any customer.
+pub(crate) async fn has_customers(client: &Client) -> Result<bool, Error> {
+    let text = include_str!("../../sql/customer/queries/has_customers.sql");
     client.query_one(text, &[]).await?.try_get(0)
 }

@@ -6,14 +6,14 @@ mod embedded {
     refinery::embed_migrations!("../sql/customer/migrations");
 }
 
-/// The tables of customers and of the events that were counted.
+/// The schema: customers, and the ids of counted events.
 pub const SCHEMA: Schema = Schema {
     migrations,
     find: include_str!("../../sql/customer/queries/find_schema.sql"),
     command: "customer-service migrate",
 };
 
-/// The roles by which API and consumer use the database once the schema is there.
+/// SQL that creates the roles of the API and the consumer.
 pub const ROLES: &str = include_str!("../../sql/customer/roles.sql");
 
 /// The migrations, in order.

@@ -1,10 +1,10 @@
--- Two roles that may do what their work takes and nothing else: customer_api for the API, customer_consumer for the consumer. Run it
--- in the customer database after `customer-service migrate`, as a superuser or as the owner of the database and its tables (who needs
--- CREATEROLE while the roles don't exist yet), and start both as these roles with MIGRATE_ON_START=false. Running it again sets its rights and limits anew:
+-- Least-privilege roles of the API (customer_api) and the consumer (customer_consumer). Run this in the customer database after
+-- `customer-service migrate`, as a superuser or as the owner of the database and its tables (with CREATEROLE while the roles don't exist),
+-- and start both processes as these roles with MIGRATE_ON_START=false. It can be run again, which renews privileges and limits:
 --
 --     customer-service roles | psql "$DATABASE_URL" -v ON_ERROR_STOP=1 --single-transaction
 --
--- Both may log in, but not before they have a password (in psql):
+-- Both may log in once they have a password (in psql):
 --
 --     \password customer_api
 DO $$
@@ -16,7 +16,7 @@ BEGIN
             BEGIN
                 EXECUTE format('CREATE ROLE %I LOGIN', wanted);
             EXCEPTION
-                -- Somebody else was faster, in another database perhaps.
+                -- A concurrent session, perhaps in another database, has created it.
                 WHEN duplicate_object OR unique_violation THEN NULL;
             END;
         END IF;
@@ -26,8 +26,8 @@ BEGIN
         'GRANT USAGE ON SCHEMA %s TO customer_api, customer_consumer',
         (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'customers'::regclass)
     );
-    -- Limits for each session of the API, also where a pooler passes on no startup options. Where the API sends its own, those win. The
-    -- consumer sets its own in each session.
+    -- Limits of the API's sessions, for poolers that don't pass on startup options. Options that the API sends take precedence. The consumer
+    -- sets its own in each session.
     BEGIN
         EXECUTE format('ALTER ROLE customer_api IN DATABASE %I SET statement_timeout = ''5s''', current_database());
         EXECUTE format('ALTER ROLE customer_api IN DATABASE %I SET idle_in_transaction_session_timeout = ''5s''', current_database());
@@ -38,11 +38,11 @@ BEGIN
 END
 $$;
 
--- The API shows customers and adds new ones, whose counter begins at 0. It changes and deletes none.
+-- The API reads and inserts customers. It neither updates nor deletes them; counters start at 0.
 GRANT SELECT (id, name, address, orders_count), INSERT (id, name, address) ON customers TO customer_api;
 
--- The consumer adds to counters, and reads no name or address.
+-- The consumer updates counters. It reads no names and addresses.
 GRANT SELECT (id, orders_count), UPDATE (orders_count) ON customers TO customer_consumer;
 
--- It remembers events, and forgets those of long ago.
+-- It inserts the ids of counted events and prunes old ones.
 GRANT SELECT, INSERT (event_id), DELETE ON processed_events TO customer_consumer;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use customer_service::config::{Cli, Command};
-use customer_service::consumer::{self, ConsumerTask};
+use customer_service::consumer::{self, ConsumerCommand};
 use serde_json::Value;
 use service_kit::config::try_parse_from;
 use tokio::net::TcpListener;
@@ -33,7 +33,7 @@ impl Consumer {
             Ok(cli) => cli,
             Err(refusal) => bail!("{refusal:?}"),
         };
-        let Command::Consumer(ConsumerTask::Consume(config)) = cli.command else {
+        let Command::Consumer(ConsumerCommand::Consume(config)) = cli.command else {
             bail!("not the consumer")
         };
         service_kit::telemetry::init(&config.process.log);

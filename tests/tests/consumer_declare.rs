@@ -96,7 +96,7 @@ async fn bindings_are_assumed_and_a_move_that_comes_back_shows_that_one_is_missi
     };
     unbind(DEAD_LETTER_QUEUE, "orders.dlx").await?;
     let service = counting.consumer_process(&[("CONSUMER_DECLARE", "false")]).await?;
-    let line = service.wait_for_line("assumed to be there", PATIENCE).await?;
+    let line = service.wait_for_line("assumed to exist", PATIENCE).await?;
     for part in [
         "customer.orders_count to orders.events with order.*",
         "customer.orders_count.dlq to orders.dlx with customer.orders_count",

@@ -27,7 +27,7 @@ async fn events_are_forgotten_after_their_time_and_not_before() -> Tested {
     counting.sql.execute(ADD_COUNTED, &[&"1 minute"]).await?;
     counting.sql.execute(ADD_COUNTED, &[&"3 hours"]).await?;
     let service = counting.consumer_process(&[("PROCESSED_EVENTS_RETENTION", "10s")]).await?;
-    service.wait_for_line("forgot events", PATIENCE).await?;
+    service.wait_for_line("pruned events", PATIENCE).await?;
     assert_eq!(remembered(&counting).await?, 0, "all of them in one go");
 
     // What is counted now is forgotten after its time.
@@ -50,7 +50,7 @@ async fn young_events_are_remembered_and_so_is_everything_where_nothing_is_to_be
     pruned.sql.execute(ADD_COUNTED, &[&"100 years"]).await?;
     let keeping = kept.consumer_process(&[("PROCESSED_EVENTS_RETENTION", "off")]).await?;
     let pruning = pruned.consumer_process(&[("PROCESSED_EVENTS_RETENTION", "10s")]).await?;
-    pruning.wait_for_line("forgot events", PATIENCE).await?;
+    pruning.wait_for_line("pruned events", PATIENCE).await?;
     assert_eq!(remembered(&pruned).await?, 0);
     drop(pruning);
 
@@ -60,7 +60,7 @@ async fn young_events_are_remembered_and_so_is_everything_where_nothing_is_to_be
                  WHERE processed_at > now() - interval '40 minutes'";
     pruned.sql.execute(young, &[]).await?;
     let pruning = pruned.consumer_process(&[("PROCESSED_EVENTS_RETENTION", "10s")]).await?;
-    let line = pruning.wait_for_line("forgot events", PATIENCE).await?;
+    let line = pruning.wait_for_line("pruned events", PATIENCE).await?;
     ensure!(line.contains("3500"), "{line}");
     assert_eq!(remembered(&pruned).await?, 3500, "the young ones stay");
     assert_eq!(remembered(&kept).await?, 3500);
@@ -125,7 +125,7 @@ async fn the_consumers_role_counts_and_forgets_and_may_do_nothing_else() -> Test
     drop(service);
     let settings = [settings[0], settings[1], ("PROCESSED_EVENTS_RETENTION", "1s")];
     let service = counting.consumer_process(&settings).await?;
-    service.wait_for_line("forgot events", PATIENCE).await?;
+    service.wait_for_line("pruned events", PATIENCE).await?;
 
     let session = connect(&url).await?;
     for statement in [

@@ -135,7 +135,7 @@ async fn a_message_keeps_its_headers_and_its_count_of_retries() -> Tested {
     let settings = [("RABBITMQ_RETRY_TTL_MS", "300000"), ("RABBITMQ_MAX_RETRIES", "1000")];
     let consumer = counting.consumer_process(&settings).await?;
     // Not before: who looks has the message, and the consumer would find none.
-    consumer.wait_for_line("waited longer than RABBITMQ_RETRY_TTL_MS", PATIENCE).await?;
+    consumer.wait_for_line("applied a shorter RABBITMQ_RETRY_TTL_MS", PATIENCE).await?;
     let after = until(&look).await?;
     assert_eq!(expiration(&after).as_deref(), Some("300000"));
     let headers = |delivery: &lapin::message::Delivery| {
@@ -199,7 +199,7 @@ async fn messages_that_can_not_be_sent_again_stay() -> Tested {
     counting.channel.queue_unbind(queue.into(), exchange.into(), key.into(), none).await?;
     let settings = [("RABBITMQ_RETRY_TTL_MS", "200"), ("CONSUMER_DECLARE", "false")];
     let consumer = counting.consumer_process(&settings).await?;
-    consumer.wait_for_line("can't look whether messages", PATIENCE).await?;
+    consumer.wait_for_line("can't apply RABBITMQ_RETRY_TTL_MS", PATIENCE).await?;
     until(async || Ok((counting.waiting(RETRY_QUEUE).await? == 5).then_some(()))).await?;
     consumer.sigkill()?;
     // One that binds it again.

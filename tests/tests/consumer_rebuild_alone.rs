@@ -54,7 +54,7 @@ async fn one_run_at_a_time_and_a_consumer_waits_until_it_has_ended() -> Tested {
     let consumer = counting.unready_consumer(&[]).await?;
     let reason = until(async || {
         let reason = consumer.down("rabbitmq").await?;
-        Ok(reason.contains("being made anew").then_some(reason))
+        Ok(reason.contains("being rebuilt").then_some(reason))
     })
     .await?;
     ensure!(reason.contains("rebuild-queue"), "{reason}");

@@ -63,7 +63,7 @@ async fn a_queue_with_other_arguments_is_consumed_from_and_named_with_what_diffe
     counting.channel.queue_declare(QUEUE.into(), durable, FieldTable::default()).await?;
 
     let service = counting.consumer_process(&[]).await?;
-    let line = service.wait_for_line("using what is there", PATIENCE).await?;
+    let line = service.wait_for_line("topology deviates", PATIENCE).await?;
     for part in [
         "queue customer.orders_count already exists",
         "x-dead-letter-exchange",
@@ -151,7 +151,7 @@ async fn a_consumer_that_may_declare_nothing_works_with_what_is_there() -> Teste
     consumer.ready().await?;
     let note = consumer.readiness().await?["notes"]["topology"].to_string();
     for part in
-        ["queue customer.orders_count can't be declared", "assumed to be there", "ACCESS_REFUSED"]
+        ["queue customer.orders_count can't be declared", "assumed to exist", "ACCESS_REFUSED"]
     {
         assert!(note.contains(part), "{note} does not say {part:?}");
     }

@@ -256,11 +256,33 @@ async fn its_documents_and_its_swagger_ui_are_served() -> Tested {
     assert_eq!(docs.status(), 200);
     assert!(docs.text().await?.contains("swagger"));
     let json: Value = api.get("/openapi.json").await?.json().await?;
-    assert_eq!(json["info"]["title"], "Customers");
+    assert_eq!(json["info"]["title"], "Customers API");
+    assert_eq!(json["servers"][0]["url"], "/");
     let yaml = api.get("/openapi.yaml").await?.text().await?;
     for path in ["/api/customers", "/api/customers/{id}", "/up"] {
         assert!(json["paths"].get(path).is_some(), "{path}");
         assert!(yaml.contains(&format!("  {path}:\n")), "{path}");
+    }
+    for (path, method, tag, summary) in [
+        ("/api/customers", "get", "customers", "List customers"),
+        ("/api/customers", "post", "customers", "Create a customer"),
+        ("/api/customers/{id}", "get", "customers", "Get a customer"),
+        ("/up", "get", "health", "Check that the process is alive"),
+    ] {
+        let operation = &json["paths"][path][method];
+        assert_eq!(operation["tags"], json!([tag]), "{method} {path}");
+        assert_eq!(operation["summary"], summary);
+        for (status, answer) in operation["responses"].as_object().context("answers")? {
+            let problem = &answer["content"]["application/problem+json"];
+            assert!(problem.is_null() || problem["example"].is_object(), "{path} {status}");
+        }
+    }
+    let schemas = &json["components"]["schemas"];
+    for schema in ["Customer", "CreateCustomer"] {
+        assert!(schemas[schema]["example"].is_object(), "{schema}");
+    }
+    for schema in ["CreateCustomer", "NewCustomer"] {
+        assert_eq!(schemas[schema]["additionalProperties"], false, "{schema}");
     }
     let kept = stack::root().join("openapi/customer-service.yaml");
     let kept = std::fs::read_to_string(kept)?;

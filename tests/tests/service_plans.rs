@@ -112,10 +112,10 @@ fn customer_cases() -> BTreeMap<&'static str, Case> {
     let (some, new) = (id(30_000), "gen_random_uuid()");
     let both = format!("ARRAY[{some}, {new}]::uuid[]");
     BTreeMap::from([
-        ("check_customers", ("", vec![String::new()])),
-        ("check_privileges", ("boolean", vec!["true".to_owned()])),
-        ("check_schema", ("", vec![String::new()])),
-        ("check_server", ("", vec![String::new()])),
+        ("has_customers", ("", vec![String::new()])),
+        ("find_missing_privileges", ("boolean", vec!["true".to_owned()])),
+        ("find_missing_columns", ("", vec![String::new()])),
+        ("get_server_info", ("", vec![String::new()])),
         (
             "count_events",
             (

@@ -17,7 +17,7 @@ pub struct ApiConfig {
     #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9002", value_name = "HOST:PORT")]
     pub ops_addr: HostPort,
 
-    /// Load the three customers of development at start; those that are there already stay as they are
+    /// Load the seed data, three customers, at start; existing customers stay unchanged
     #[arg(long, env = "SEED_CUSTOMERS", action = ArgAction::Set, default_value_t = false, value_name = "BOOL")]
     pub seed_customers: bool,
 
@@ -25,19 +25,19 @@ pub struct ApiConfig {
     #[command(flatten)]
     pub serve: ServeArgs,
 
-    /// Where the customers are.
+    /// The customer database.
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// How many connections to it.
+    /// Its connection pool.
     #[command(flatten)]
     pub pool: PoolArgs,
 
-    /// When the schema is brought up to date.
+    /// When the schema is migrated.
     #[command(flatten)]
     pub migrate: MigrateArgs,
 
-    /// What each process has.
+    /// Settings of every process.
     #[command(flatten)]
     pub process: ProcessArgs,
 }

@@ -1,10 +1,19 @@
-//! The HTTP API over the customers.
+//! The HTTP API of customers.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `handlers` | the operations |
+//! | `request`, `response` | what clients send and receive |
+//! | `store` | customers in the database |
+//! | `error_responses` | the statuses with which each operation refuses |
+//! | `openapi` | the OpenAPI document |
 
 mod config;
-mod customer;
-mod customers;
-mod document;
-mod refusals;
+mod error_responses;
+mod handlers;
+mod openapi;
+mod request;
+mod response;
 mod store;
 
 use std::time::Duration;
@@ -18,29 +27,29 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::schema::SCHEMA;
-use customers::Customers;
-use document::described;
+use handlers::CustomersApi;
+use openapi::openapi_service;
 use store::Store;
 
 pub use config::ApiConfig;
-pub use document::document;
+pub use openapi::openapi_document;
 
-/// What is left of the grace time for everything after the last request.
-const LAST_STEPS: Duration = Duration::from_secs(1);
+/// The part of the grace time that is reserved for closing connections after the last request.
+const CLOSE_RESERVE: Duration = Duration::from_secs(1);
 
 /// Opens both ports and serves the API until `shutdown`.
 ///
 /// # Errors
-/// As [`run`], and when a port can't be listened on.
+/// Those of [`run`], and when a port can't be opened.
 pub async fn start(config: ApiConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
     let listener = ops::bind(&config.listen_addr, "LISTEN_ADDR").await?;
     let ops = ops::bind(&config.ops_addr, "OPS_ADDR").await?;
-    // On the heap: it is the whole process.
+    // On the heap: the future of the whole process is large.
     Box::pin(run(config, listener, ops, shutdown)).await
 }
 
-/// Serves the API on `listener` until `shutdown`, then finishes the requests in flight. While the database does not answer,
-/// neither do the calls that need it: 503.
+/// Serves the API on `listener` until `shutdown`, then finishes the requests in flight. While the
+/// database is down, operations that need it respond 503.
 ///
 /// # Errors
 /// When a migration was changed or fails, or when a port fails.
@@ -57,31 +66,31 @@ pub async fn run(
         Pool::new(config.database.url(), &config.pool.with_size(1), "customer-service api")?;
     let store = Store::new(Database::new(pool.clone(), config.pool.database_statement_timeout));
 
-    let done = CancellationToken::new();
+    let served = CancellationToken::new();
     let serve = async {
-        let _done = done.clone().drop_guard();
-        let app = http::app(described((Customers { store: store.clone() }, Up)));
-        let grace = config.process.shutdown_grace.saturating_sub(LAST_STEPS);
+        let _served = served.clone().drop_guard();
+        let app = http::app(openapi_service((CustomersApi { store: store.clone() }, Up)));
+        let grace = config.process.shutdown_grace.saturating_sub(CLOSE_RESERVE);
         http::serve(listener, app, &config.serve, grace, shutdown.clone()).await
     };
     let prepare = async {
         prepare(&config, &store, &database, &shutdown).await?;
-        watch(pool.clone(), probe, database.clone(), done.clone()).await;
+        watch(pool.clone(), probe, database.clone(), served.clone()).await;
         Ok(())
     };
-    // The port tells how things are until nothing else is left.
-    let last = CancellationToken::new();
+    // The operations port stays open until everything else is closed.
+    let closed = CancellationToken::new();
     let work = async {
-        let _last = last.clone().drop_guard();
+        let _closed = closed.clone().drop_guard();
         tokio::try_join!(serve, prepare)?;
         store.close().await;
         anyhow::Ok(())
     };
-    tokio::try_join!(work, ops::serve(ops, health, shutdown.clone(), last.clone()))?;
+    tokio::try_join!(work, ops::serve(ops, health, shutdown.clone(), closed.clone()))?;
     Ok(())
 }
 
-/// Brings the schema up to date and loads the customers of development, as the settings say.
+/// Migrates the schema and loads the seed data, as the settings say.
 async fn prepare(
     config: &ApiConfig,
     store: &Store,
@@ -93,11 +102,11 @@ async fn prepare(
     while config.seed_customers && !shutdown.is_cancelled() {
         match store.seed().await {
             Ok(new) => {
-                tracing::info!(new, "the customers of development are there");
+                tracing::info!(new, "loaded the seed data");
                 break;
             }
             Err(problem) => {
-                tracing::debug!(%problem, "the customers of development can't be loaded yet");
+                tracing::debug!(%problem, "the seed data can't be loaded yet");
             }
         }
         tokio::select! {

@@ -1,24 +1,25 @@
-//! The customers in the database.
+//! Customers in the database.
 
 use service_kit::postgres::{Connection, Database, DatabaseError};
 use uuid::Uuid;
 
-use super::customer::{Customer, NewCustomer};
+use super::request::NewCustomer;
+use super::response::Customer;
 use crate::queries;
 
-/// The customers.
+/// Reads and writes customers.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     database: Database,
 }
 
 impl Store {
-    /// The customers in `database`.
+    /// Creates a store over `database`.
     pub(super) const fn new(database: Database) -> Self {
         Self { database }
     }
 
-    /// At most `limit` customers, those after `after`.
+    /// Returns at most `limit` customers with ids above `after`, ordered by id.
     pub(super) async fn list(
         &self,
         after: Option<Uuid>,
@@ -42,7 +43,7 @@ impl Store {
             .await
     }
 
-    /// Makes a customer, whether or not somebody waits for it.
+    /// Creates a customer. It is finished also when the returned future is dropped.
     pub(super) async fn create(&self, new: NewCustomer) -> Result<Customer, DatabaseError> {
         let database = self.database.clone();
         let creating = async move {
@@ -56,12 +57,12 @@ impl Store {
         self.database.finish(creating).await
     }
 
-    /// Ends what is under way and closes the connections.
+    /// Finishes running operations and closes the connections.
     pub(super) async fn close(&self) {
         self.database.close().await;
     }
 
-    /// Loads the customers of development; says how many of them were new.
+    /// Loads the seed data and returns how many customers were new.
     pub(super) async fn seed(&self) -> Result<u64, DatabaseError> {
         self.database.write(async |connection| queries::seed_customers(connection).await).await
     }

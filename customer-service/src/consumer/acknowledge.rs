@@ -1,4 +1,5 @@
-//! Answers the broker: moves messages elsewhere, acknowledges those that are done, keeps those that can't be moved for a while.
+//! Acknowledges messages that were counted or redirected, and holds those that could not be
+//! redirected for a while.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,147 +7,167 @@ use std::time::{Duration, Instant};
 
 use amqp::Channel;
 
-use super::broker::in_time;
-use super::config::IntakeArgs;
-use super::divert::{Fate, Move};
-use super::mover::Mover;
+use super::broker::with_timeout;
+use super::config::SubscriptionArgs;
+use super::redirect::{OnUnroutable, PublishOutcome, Redirect};
+use super::redirector::Redirector;
 use super::topology::DEAD_LETTER_EXCHANGE;
 
-/// How long a message that no queue takes is kept before it returns to its own. RabbitMQ ends a consumer that keeps one for 30 minutes
+/// How long a message that could not be redirected is held before it returns to the work queue.
+/// RabbitMQ closes the channel of a consumer that holds one for 30 minutes
 /// (<https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout>).
-pub(super) const KEPT_FOR: Duration = Duration::from_mins(1);
+pub(super) const HOLD_TIME: Duration = Duration::from_mins(1);
 
-/// Why messages could not be dealt with on this channel.
+/// Why messages were neither acknowledged nor held.
 #[derive(Debug)]
-pub(super) enum Trouble {
-    /// The channel, or the way to the broker, is gone; or too many messages have nowhere to go.
+pub(super) enum AcknowledgeError {
+    /// The channel or the connection is lost, or too many messages are held.
     Broker(String),
     /// A queue or an exchange is missing.
-    Missing(String),
+    MissingTopology(String),
 }
 
-/// The other end of an [`Intake`](super::intake::Intake).
+/// Acknowledges the messages of a [`Subscription`](super::subscription::Subscription).
 pub(super) struct Acknowledger {
     channel: Arc<Channel>,
-    mover: Mover,
-    args: IntakeArgs,
-    /// Whether the mover may answer a message that no queue takes by having the consumer declare its queues anew, which closes this channel. The consumer sets it
-    /// once in [`KEPT_FOR`] at the most, and never with `CONSUMER_DECLARE=false`.
-    pub(super) may_declare: bool,
-    /// Tags of the messages that could not be moved, the oldest first.
-    kept: Vec<(Instant, u64)>,
-    /// By exchange, why messages were not taken the last time.
+    redirector: Redirector,
+    args: SubscriptionArgs,
+    /// Declaring the topology again closes this channel. The run loop allows it at most once in
+    /// [`HOLD_TIME`], and never with `CONSUMER_DECLARE=false`.
+    pub(super) on_unroutable: OnUnroutable,
+    /// Tags of the messages that could not be redirected, oldest first.
+    held: Vec<(Instant, u64)>,
+    /// The latest refusal of each exchange.
     refusals: BTreeMap<&'static str, String>,
 }
 
 impl Acknowledger {
-    /// For what was delivered on `channel`.
-    pub(super) const fn new(channel: Arc<Channel>, mover: Mover, args: IntakeArgs) -> Self {
+    /// Acknowledges the deliveries of `channel`.
+    pub(super) const fn new(
+        channel: Arc<Channel>,
+        redirector: Redirector,
+        args: SubscriptionArgs,
+    ) -> Self {
         Self {
             channel,
-            mover,
+            redirector,
             args,
-            may_declare: true,
-            kept: Vec::new(),
+            on_unroutable: OnUnroutable::Redeclare,
+            held: Vec::new(),
             refusals: BTreeMap::new(),
         }
     }
 
-    /// Acknowledges the messages with these tags, which had their effect. There may be others between them.
+    /// Acknowledges the messages with these tags. Others may have been delivered in between.
     ///
     /// # Errors
-    /// When the channel is gone: the messages will be delivered again.
-    pub(super) async fn acknowledge(&self, tags: &[u64], are_all: bool) -> Result<(), Trouble> {
-        let acknowledging = async {
-            match tags.last() {
-                Some(last) if are_all && self.kept.is_empty() => {
-                    self.channel.acknowledge_up_to(*last).await
-                }
-                _ => self.channel.acknowledge(tags).await,
-            }
-        };
-        in_time("take an answer", acknowledging).await.map_err(Trouble::Broker)
+    /// When the channel is lost: the messages will be delivered again.
+    pub(super) async fn acknowledge(&self, tags: &[u64]) -> Result<(), AcknowledgeError> {
+        with_timeout("take an answer", self.channel.acknowledge(tags))
+            .await
+            .map_err(AcknowledgeError::Broker)
     }
 
-    /// Moves messages elsewhere, and acknowledges those that are there. The others are kept for a while.
+    /// Acknowledges all messages that were delivered up to the last of `tags`, in one frame unless
+    /// others are held.
     ///
     /// # Errors
-    /// When the fate of some is unknown, when a queue is missing, or when more are kept than half of the prefetch: all that is not acknowledged
-    /// will be delivered again.
-    pub(super) async fn divert(&mut self, moves: &mut [Move<'_>]) -> Result<(), Trouble> {
-        if moves.is_empty() {
+    /// Those of [`acknowledge`](Self::acknowledge).
+    pub(super) async fn acknowledge_batch(&self, tags: &[u64]) -> Result<(), AcknowledgeError> {
+        match tags.last() {
+            Some(last) if self.held.is_empty() => {
+                with_timeout("take an answer", self.channel.acknowledge_up_to(*last))
+                    .await
+                    .map_err(AcknowledgeError::Broker)
+            }
+            _ => self.acknowledge(tags).await,
+        }
+    }
+
+    /// Redirects messages and acknowledges those that arrived. The others are held for a while.
+    ///
+    /// # Errors
+    /// When the outcome of some is unknown, when a queue is missing, or when more than half of the
+    /// prefetch is held. Messages that are not acknowledged will be delivered again.
+    pub(super) async fn redirect(
+        &mut self,
+        redirects: &mut [Redirect<'_>],
+    ) -> Result<(), AcknowledgeError> {
+        if redirects.is_empty() {
             return Ok(());
         }
         if !self.channel.is_open() {
-            // The originals are back in their queue: each would have a copy.
-            return Err(Trouble::Broker("the broker closed the channel".to_owned()));
+            // The originals are back in the queue: redirecting them would duplicate each.
+            return Err(AcknowledgeError::Broker("the broker closed the channel".to_owned()));
         }
-        for one in moves.iter() {
+        for one in redirects.iter() {
             self.refusals.remove(one.exchange());
         }
-        let diverted = self.mover.divert(moves, &self.args, self.may_declare).await;
+        let redirected = self.redirector.redirect(redirects, &self.args, self.on_unroutable).await;
         let (mut moved, mut missing) = (Vec::new(), None);
-        let (now, kept) = (Instant::now(), self.kept.len());
-        for one in moves.iter() {
-            if let Some(why) = &one.put_off {
+        let (now, held_before) = (Instant::now(), self.held.len());
+        for one in redirects.iter() {
+            if let Some(why) = &one.refused_dead_letter {
                 self.refusals.insert(DEAD_LETTER_EXCHANGE, why.clone());
             }
             let tag = one.delivery.envelope.tag;
-            match &one.fate {
-                Fate::Moved => moved.push(tag),
-                Fate::Refused(why) => {
+            match &one.outcome {
+                PublishOutcome::Confirmed => moved.push(tag),
+                PublishOutcome::Refused(why) => {
                     self.refusals.insert(one.exchange(), why.clone());
-                    self.kept.push((now, tag));
+                    self.held.push((now, tag));
                 }
-                Fate::Unroutable(why) => missing = Some(why.clone()),
-                Fate::Unknown => (),
+                PublishOutcome::Unroutable(why) => missing = Some(why.clone()),
+                PublishOutcome::Unknown => (),
             }
         }
-        let put_off = moves.iter().filter(|one| one.put_off.is_some()).count();
-        if let Some(why) = self.trouble() {
-            let kept = self.kept.len() - kept;
+        if let Some(why) = self.refusal_summary() {
+            let to_retry_queue =
+                redirects.iter().filter(|one| one.refused_dead_letter.is_some()).count();
             tracing::warn!(
-                put_off,
-                kept,
+                to_retry_queue,
+                held = self.held.len() - held_before,
                 why,
-                "messages can't be moved to where they belong: they are tried again"
+                "messages could not be redirected: they will be tried again"
             );
         }
-        self.acknowledge(&moved, false).await?;
-        diverted.map_err(Trouble::Broker)?;
+        self.acknowledge(&moved).await?;
+        redirected.map_err(AcknowledgeError::Broker)?;
         if let Some(why) = missing {
-            return Err(Trouble::Missing(why));
+            return Err(AcknowledgeError::MissingTopology(why));
         }
-        if self.kept.len() > usize::from(self.args.consumer_prefetch) / 2 {
-            let (kept, why) = (self.kept.len(), self.trouble().unwrap_or_default());
-            return Err(Trouble::Broker(format!("{kept} messages have nowhere to go: {why}")));
+        if self.held.len() > usize::from(self.args.consumer_prefetch) / 2 {
+            let (held, why) = (self.held.len(), self.refusal_summary().unwrap_or_default());
+            return Err(AcknowledgeError::Broker(format!(
+                "{held} messages have nowhere to go: {why}"
+            )));
         }
         Ok(())
     }
 
-    /// Why messages can't be moved to where they belong, for people.
-    pub(super) fn trouble(&self) -> Option<String> {
+    /// Why messages could not be redirected, for `/readyz`.
+    pub(super) fn refusal_summary(&self) -> Option<String> {
         let refusals: Vec<&str> = self.refusals.values().map(String::as_str).collect();
         (!refusals.is_empty()).then(|| refusals.join("; "))
     }
 
-    /// Returns the messages to their queue that were kept for long enough: they are tried again.
+    /// Returns messages that were held for [`HOLD_TIME`] to the work queue.
     ///
     /// # Errors
-    /// When the channel is gone.
-    pub(super) async fn return_kept(&mut self) -> Result<(), Trouble> {
-        let old = self.kept.partition_point(|(since, _)| since.elapsed() >= KEPT_FOR);
-        let tags: Vec<u64> = self.kept.drain(..old).map(|(_, tag)| tag).collect();
-        let returning = self.channel.return_to_queue(&tags);
-        in_time("take an answer", returning).await.map_err(Trouble::Broker)
+    /// When the channel is lost.
+    pub(super) async fn return_held(&mut self) -> Result<(), AcknowledgeError> {
+        let old = self.held.partition_point(|(since, _)| since.elapsed() >= HOLD_TIME);
+        let tags: Vec<u64> = self.held.drain(..old).map(|(_, tag)| tag).collect();
+        let requeue = self.channel.return_to_queue(&tags);
+        with_timeout("take an answer", requeue).await.map_err(AcknowledgeError::Broker)
     }
 
-    /// Closes the channel: whatever is not acknowledged returns to the queue at once.
+    /// Closes the channel. Messages that are not acknowledged return to the queue.
     pub(super) async fn close(self) {
-        let closing = in_time("close a channel", self.channel.close());
-        let ((), closed) = tokio::join!(self.mover.close(), closing);
+        let closing = with_timeout("close a channel", self.channel.close());
+        let ((), closed) = tokio::join!(self.redirector.close(), closing);
         if let Err(reason) = closed {
-            tracing::debug!(reason, "the channel was not closed in an orderly way");
+            tracing::debug!(reason, "the channel was not closed cleanly");
         }
     }
 }

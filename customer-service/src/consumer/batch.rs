@@ -1,68 +1,61 @@
-//! One batch of messages: collected as they arrive, then applied, moved where that can't be, acknowledged.
+//! A batch of messages: collected as they arrive, then counted, acknowledged, and redirected where
+//! counting failed.
 
 use amqp::Delivery;
 
-use super::acknowledge::{Acknowledger, Trouble};
-use super::apply::apply;
-use super::divert::Move;
-use super::event::{Reading, read};
-use super::ledger::Ledger;
+use super::acknowledge::{AcknowledgeError, Acknowledger};
+use super::counter::Counter;
+use super::message::{Message, Parsed};
 use super::metrics;
-use super::tally::Tally;
-use super::traced::Traced;
+use super::outcomes::Outcomes;
+use super::redirect::Redirect;
+use super::spans::BatchSpans;
 
-/// A batch that holds so many bytes takes no more messages.
-const ENOUGH_BYTES: usize = 8 * 1024 * 1024;
+/// The size at which a batch takes no more messages.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// Why a batch was not finished: its messages are to be returned to the queue.
+/// Why a batch was not finished. Its messages return to the queue.
 #[derive(Debug)]
 pub(super) enum Interruption {
     /// The database can't be used.
     Database(String),
-    /// The broker, or the way to it, can't be used.
+    /// The broker, or the connection to it, can't be used.
     Broker(String),
-    /// A queue or an exchange is missing: everything is to be declared anew.
-    Missing(String),
+    /// A queue or an exchange is missing: the topology must be declared again.
+    MissingTopology(String),
 }
 
-impl From<Trouble> for Interruption {
-    fn from(trouble: Trouble) -> Self {
+impl From<AcknowledgeError> for Interruption {
+    fn from(trouble: AcknowledgeError) -> Self {
         match trouble {
-            Trouble::Broker(reason) => Self::Broker(reason),
-            Trouble::Missing(reason) => Self::Missing(reason),
+            AcknowledgeError::Broker(reason) => Self::Broker(reason),
+            AcknowledgeError::MissingTopology(reason) => Self::MissingTopology(reason),
         }
     }
-}
-
-/// A message, and what it is.
-pub(super) struct Message {
-    pub(super) delivery: Delivery,
-    pub(super) reading: Reading,
 }
 
 /// Messages in the order in which they were delivered.
 pub(super) struct Batch {
     messages: Vec<Message>,
     bytes: usize,
-    most: usize,
+    max_messages: usize,
 }
 
 impl Batch {
-    /// An empty one with room for `most` messages.
-    pub(super) const fn new(most: usize) -> Self {
-        Self { messages: Vec::new(), bytes: 0, most }
+    /// An empty batch with room for `max_messages` messages.
+    pub(super) const fn new(max_messages: usize) -> Self {
+        Self { messages: Vec::new(), bytes: 0, max_messages }
     }
 
-    /// Takes the messages out; room is left for as many again.
+    /// Takes the messages and leaves an empty batch of the same limit.
     pub(super) const fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::new(self.most))
+        std::mem::replace(self, Self::new(self.max_messages))
     }
 
-    /// Reads a message and adds it.
+    /// Parses and adds a message.
     pub(super) fn push(&mut self, delivery: Delivery) {
         self.bytes += delivery.weight();
-        let reading = read_delivery(&delivery);
-        self.messages.push(Message { delivery, reading });
+        self.messages.push(Message::new(delivery));
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -73,72 +66,77 @@ impl Batch {
         self.messages.is_empty()
     }
 
-    /// How many messages, and how many bytes of them, it still takes.
+    /// How many messages and bytes still fit.
     pub(super) const fn room(&self) -> (usize, usize) {
-        (self.most.saturating_sub(self.messages.len()), ENOUGH_BYTES.saturating_sub(self.bytes))
+        (
+            self.max_messages.saturating_sub(self.messages.len()),
+            MAX_BYTES.saturating_sub(self.bytes),
+        )
     }
 
     pub(super) const fn is_full(&self) -> bool {
-        self.messages.len() >= self.most || self.bytes >= ENOUGH_BYTES
+        self.messages.len() >= self.max_messages || self.bytes >= MAX_BYTES
     }
 
-    /// Does all that is to be done with the messages.
+    /// Counts the messages, then acknowledges or redirects each.
     ///
     /// # Errors
-    /// When it was not finished. What is not acknowledged then had no effect, or none that is certain.
+    /// Returns why the batch was not finished. Whether the messages that are not acknowledged were
+    /// counted is unknown; their redelivery finds out.
     pub(super) async fn finish(
         &self,
-        ledger: &mut Ledger,
+        counter: &mut Counter,
         acknowledger: &mut Acknowledger,
         max_retries: u32,
     ) -> Result<(), Interruption> {
-        let traced = Traced::begin(&self.messages);
-        let finished = self.carry_out(ledger, acknowledger, max_retries, &traced).await;
+        let spans = BatchSpans::start(&self.messages);
+        let finished = self.process(counter, acknowledger, max_retries, &spans).await;
         if finished.is_err() {
-            traced.interrupted();
+            spans.record_interruption();
         }
         finished
     }
 
-    async fn carry_out(
+    async fn process(
         &self,
-        ledger: &mut Ledger,
+        counter: &mut Counter,
         acknowledger: &mut Acknowledger,
         max_retries: u32,
-        traced: &Traced,
+        spans: &BatchSpans,
     ) -> Result<(), Interruption> {
-        let orders = self.messages.iter().filter_map(|message| match &message.reading {
-            Reading::Order(order) => Some(*order),
+        let orders = self.messages.iter().filter_map(|message| match &message.parsed {
+            Parsed::Order(order) => Some(*order),
             _ => None,
         });
-        let transaction = traced.apply(&self.messages);
-        let outcomes = apply(ledger, orders).await.map_err(Interruption::Database)?;
-        drop(transaction);
+        let transaction_spans = spans.start_transaction(&self.messages);
+        let counted = counter.count(orders).await.map_err(Interruption::Database)?;
+        drop(transaction_spans);
 
-        let mut tally = Tally::new(outcomes);
-        let (mut moves, mut done) = (Vec::new(), Vec::new());
-        for (index, Message { delivery, reading }) in self.messages.iter().enumerate() {
-            if let Some((reason, hope)) = tally.verdict(reading) {
-                traced.moved(index, &reason);
-                moves.push(Move::new(delivery, reason, hope, max_retries));
+        let mut outcomes = Outcomes::new(counted);
+        let (mut redirects, mut done) = (Vec::new(), Vec::new());
+        for (index, Message { delivery, parsed }) in self.messages.iter().enumerate() {
+            if let Some((reason, failure)) = outcomes.record(parsed) {
+                spans.record_redirect(index, &reason);
+                redirects.push(Redirect::new(delivery, reason, failure, max_retries));
             } else {
                 done.push(delivery.envelope.tag);
             }
         }
-        tally.report();
+        outcomes.report();
         metrics::batch(
             self.messages.iter().filter(|one| one.delivery.envelope.redelivered).count(),
         );
-        // First, as moving may take long or fail: what was counted is not delivered again over it.
-        acknowledger.acknowledge(&done, moves.is_empty()).await?;
-        let diverted = acknowledger.divert(&mut moves).await;
-        moves.iter().for_each(Move::report);
-        diverted?;
-        acknowledger.return_kept().await?;
+        // Before the redirects, which may take long or fail: counted messages are not delivered
+        // again because of them.
+        if redirects.is_empty() {
+            acknowledger.acknowledge_batch(&done).await?;
+        } else {
+            acknowledger.acknowledge(&done).await?;
+        }
+        let redirected = acknowledger.redirect(&mut redirects).await;
+        redirects.iter().for_each(Redirect::report);
+        redirected?;
+        acknowledger.return_held().await?;
         Ok(())
     }
-}
-
-fn read_delivery(delivery: &Delivery) -> Reading {
-    read(&delivery.body, delivery.content_type(), delivery.kind())
 }

@@ -1,4 +1,4 @@
-//! The connection to RabbitMQ, kept while channels come and go.
+//! The connection to RabbitMQ and its channels.
 
 use std::time::Duration;
 
@@ -6,17 +6,25 @@ use amqp::BrokerUrl;
 use amqp::{Channel, Connection};
 use tokio::time::timeout;
 
-/// How long the broker may take to open or close something.
-pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// How long the broker may take to answer a request.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the broker may take to confirm messages. Long, since a broker that is short of memory or disk reads nothing for a while, and
-/// later all that was sent: each new try would be one more copy. A broker that is gone is noticed by its heartbeats.
-pub(super) const CONFIRM_LIMIT: Duration = Duration::from_secs(60);
+/// How long the broker may take to confirm messages. A broker that is short of memory or disk reads
+/// nothing for a while and then all that was sent, so that each new try would add a copy. A lost
+/// broker is noticed earlier, by its heartbeats.
+pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Bytes of a frame: as many as brokers allow unless told otherwise, as a message's headers have to fit into one.
+/// The frame size, RabbitMQ's default. A message's headers must fit into one frame.
 const FRAME_MAX: u32 = 128 << 10;
 
-/// A connection that is made when it is needed.
+/// Reply codes with which RabbitMQ closes a channel over a request
+/// (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
+pub(super) const ACCESS_REFUSED: u16 = 403;
+pub(super) const NOT_FOUND: u16 = 404;
+pub(super) const RESOURCE_LOCKED: u16 = 405;
+pub(super) const PRECONDITION_FAILED: u16 = 406;
+
+/// A connection that is opened when it is needed.
 pub(super) struct Broker {
     url: BrokerUrl,
     name: &'static str,
@@ -24,21 +32,21 @@ pub(super) struct Broker {
 }
 
 impl Broker {
-    /// The management UI shows `name`.
+    /// Creates a closed connection. The management UI shows its `name` once it is open.
     pub(super) fn new(url: &BrokerUrl, name: &'static str) -> Self {
         Self { url: url.clone(), name, connection: None }
     }
 
-    /// Another connection to the same broker, made when it is needed.
-    pub(super) fn sibling(&self, name: &'static str) -> Self {
+    /// Creates another connection to the same broker.
+    pub(super) fn separate_connection(&self, name: &'static str) -> Self {
         Self::new(&self.url, name)
     }
 
-    /// A new channel, and how large a frame may be on it; connects first when there is no connection.
+    /// Connects unless that is done, and opens a channel. Returns it with its frame size.
     ///
     /// # Errors
-    /// With the reason why there is none.
-    pub(super) async fn channel(&mut self) -> Result<(Channel, usize), String> {
+    /// Returns why that failed.
+    pub(super) async fn connect(&mut self) -> Result<(Channel, usize), String> {
         let connection = match self.connection.take() {
             Some(connection) if connection.ended().is_none() => connection,
             _ => {
@@ -52,44 +60,45 @@ impl Broker {
         Ok((channel, frame_max))
     }
 
-    /// One more channel on the connection that is there.
+    /// Opens another channel on the open connection.
     ///
     /// # Errors
-    /// With the reason why there is none.
-    pub(super) async fn another_channel(&self) -> Result<Channel, String> {
+    /// Returns why that failed.
+    pub(super) async fn open_channel(&self) -> Result<Channel, String> {
         match &self.connection {
             Some(connection) => open(connection).await,
             None => Err("the broker is not connected".to_owned()),
         }
     }
 
-    /// Lets go of the connection without a word: whatever the broker still does for it ends with it.
-    pub(super) fn forget(&mut self) {
+    /// Drops the connection without closing it. The broker ends whatever it still does for it.
+    pub(super) fn drop_connection(&mut self) {
         self.connection = None;
     }
 
-    /// Closes the connection in an orderly way.
+    /// Closes the connection.
     pub(super) async fn close(&mut self) {
         let Some(connection) = self.connection.take() else {
             return;
         };
-        if timeout(ANSWER_LIMIT, connection.close()).await.is_err() {
-            tracing::debug!("the broker does not answer: left without a farewell");
+        if timeout(RESPONSE_TIMEOUT, connection.close()).await.is_err() {
+            tracing::debug!("the broker did not answer to the close of the connection");
         }
     }
 }
 
 async fn open(connection: &Connection) -> Result<Channel, String> {
-    in_time("open a channel", Channel::open(connection)).await
+    with_timeout("open a channel", Channel::open(connection)).await
 }
 
-/// What the broker was asked for, or why it was not done within [`ANSWER_LIMIT`].
-pub(super) async fn in_time<T, E: ToString>(
+/// Awaits the broker's answer for at most [`RESPONSE_TIMEOUT`]. `what` names the request in the
+/// error.
+pub(super) async fn with_timeout<T, E: ToString>(
     what: &str,
-    asked: impl Future<Output = Result<T, E>>,
+    answer: impl Future<Output = Result<T, E>>,
 ) -> Result<T, String> {
-    timeout(ANSWER_LIMIT, asked)
+    timeout(RESPONSE_TIMEOUT, answer)
         .await
-        .map_err(|_| format!("the broker takes longer than {ANSWER_LIMIT:?} to {what}"))?
+        .map_err(|_| format!("the broker takes longer than {RESPONSE_TIMEOUT:?} to {what}"))?
         .map_err(|error| error.to_string())
 }

@@ -17,7 +17,7 @@ pub struct ConsumerConfig {
     #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9003", value_name = "HOST:PORT")]
     pub ops_addr: HostPort,
 
-    /// Where the customers are.
+    /// The customer database.
     #[command(flatten)]
     pub database: DatabaseArgs,
 
@@ -25,7 +25,8 @@ pub struct ConsumerConfig {
     #[arg(long, env = "DATABASE_STATEMENT_TIMEOUT", default_value = "5s", value_parser = limit, value_name = "DURATION", help_heading = "PostgreSQL")]
     pub database_statement_timeout: Duration,
 
-    /// How long it is remembered which events were counted; an event that comes again later counts twice. off: for ever
+    /// How long the ids of counted events are kept; an event that is delivered again later counts
+    /// twice. off: for ever
     #[arg(
         long,
         env = "PROCESSED_EVENTS_RETENTION",
@@ -35,24 +36,24 @@ pub struct ConsumerConfig {
     )]
     pub processed_events_retention: Retention,
 
-    /// When the schema is brought up to date.
+    /// When the schema is migrated.
     #[command(flatten)]
     pub migrate: MigrateArgs,
 
-    /// Where the events come from.
+    /// The broker.
     #[command(flatten)]
     pub broker: BrokerArgs,
 
-    /// How events are taken and retried.
+    /// How messages are received and retried.
     #[command(flatten)]
-    pub intake: IntakeArgs,
+    pub subscription: SubscriptionArgs,
 
-    /// What each process has.
+    /// Settings of every process.
     #[command(flatten)]
     pub process: ProcessArgs,
 }
 
-/// How long it is remembered which events were counted.
+/// How long the ids of counted events are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retention {
     /// For this long.
@@ -68,7 +69,8 @@ impl FromStr for Retention {
         if text == "off" {
             return Ok(Self::Unlimited);
         }
-        // Without any memory each redelivery would count; beyond the longest time PostgreSQL's timestamps can't be counted back.
+        // With a retention of zero each redelivery would count; PostgreSQL's timestamps can't
+        // reach back further than `longest`.
         let (shortest, longest) = (Duration::from_secs(1), Duration::from_hours(24 * 365 * 1000));
         match duration(text)? {
             short if short < shortest => Err("it must be at least 1s".to_owned()),
@@ -80,23 +82,23 @@ impl FromStr for Retention {
     }
 }
 
-/// Settings of how events are taken and retried.
+/// Settings of the subscription and of retries.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "RabbitMQ")]
-pub struct IntakeArgs {
+pub struct SubscriptionArgs {
     /// Declare and bind the exchanges and queues; false: only check that they exist
     #[arg(long, env = "CONSUMER_DECLARE", action = ArgAction::Set, default_value_t = true, value_name = "BOOL")]
     pub consumer_declare: bool,
 
-    /// How many messages may be on their way to this process; of those that have arrived half of that are applied in one transaction
+    /// Prefetch limit; up to half of it is counted in one transaction
     #[arg(long, env = "CONSUMER_PREFETCH", default_value_t = 5000, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
     pub consumer_prefetch: u16,
 
-    /// How many times an event is tried again after its first try, before it goes to the dead-letter queue
+    /// Retries of an event before it goes to the dead-letter queue
     #[arg(long, env = "RABBITMQ_MAX_RETRIES", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1_000_000), value_name = "N")]
     pub rabbitmq_max_retries: u32,
 
-    /// How long an event waits before it is tried again, in milliseconds
+    /// How long an event waits in the retry queue, in milliseconds
     #[arg(long, env = "RABBITMQ_RETRY_TTL_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=604_800_000), value_name = "MS")]
     pub rabbitmq_retry_ttl_ms: u32,
 }

@@ -1,14 +1,14 @@
-//! The headers of a message that is moved to the retry or the dead-letter queue.
+//! The headers of messages that the consumer publishes again.
 //!
 //! | header | meaning |
 //! |---|---|
-//! | `x-retry-count` | how many times it was sent to be tried again |
-//! | `x-reason` | why it was moved, the latest time |
-//! | `x-first-failed-at`, `x-last-failed-at` | when a try failed first and last (RFC 3339, UTC) |
-//! | `x-original-exchange`, `x-original-routing-key` | how it came to the queue first |
-//! | `x-tries` | in the dead-letter queue only: how many tries it had. A message that comes back with it, since a person moved it back, starts afresh |
+//! | `x-retry-count` | how many retries it has had |
+//! | `x-reason` | why the latest try failed |
+//! | `x-first-failed-at`, `x-last-failed-at` | when the first and the latest try failed (RFC 3339, UTC) |
+//! | `x-original-exchange`, `x-original-routing-key` | where it was first published |
+//! | `x-tries` | how many tries it had; in the dead-letter queue only, so that a message with it was moved back by a person |
 //!
-//! Whatever other headers it had it keeps, except those that the broker owns or obeys.
+//! Other headers are copied, except those that the broker writes or obeys.
 
 use amq_protocol::types::{AMQPValue, FieldTable};
 use amqp::Delivery;
@@ -23,8 +23,8 @@ const LAST_FAILED_AT: &str = "x-last-failed-at";
 const ORIGINAL_EXCHANGE: &str = "x-original-exchange";
 const ORIGINAL_ROUTING_KEY: &str = "x-original-routing-key";
 
-/// All of these.
-const OURS: [&str; 7] = [
+/// All headers that the consumer writes.
+const OWN_HEADERS: [&str; 7] = [
     RETRY_COUNT,
     TRIES,
     REASON,
@@ -34,43 +34,27 @@ const OURS: [&str; 7] = [
     ORIGINAL_ROUTING_KEY,
 ];
 
-/// What the broker writes itself, and what it would send the copy elsewhere for.
-const NOT_KEPT: [&str; 5] = ["x-death", "x-delivery-count", "x-opt-delivery-count", "CC", "BCC"];
-const NOT_KEPT_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
+/// Headers that the broker writes, or by which it would route the copy elsewhere.
+const BROKER_HEADERS: [&str; 5] =
+    ["x-death", "x-delivery-count", "x-opt-delivery-count", "CC", "BCC"];
+const BROKER_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
 
-/// A reason is for people: no longer than they read.
-const LONGEST_REASON: usize = 500;
+/// Longer reasons are cut.
+const MAX_REASON_CHARS: usize = 500;
 
-/// No value that the consumer writes takes more bytes: a reason of the longest characters.
-const LARGEST_VALUE: usize = 5 + 4 * LONGEST_REASON;
+/// The largest value that the consumer writes: a reason of four-byte characters.
+const MAX_OWN_VALUE_SIZE: usize = 5 + 4 * MAX_REASON_CHARS;
 
-/// How many times `delivery` was sent to be tried again, as its header says. A header that is no count, or negative, counts as
-/// none; a person who moves a message back from the dead-letter queue gives it all its tries again.
-pub(super) fn retry_count(delivery: &Delivery) -> u32 {
-    if header(delivery, TRIES).is_some() {
-        return 0;
-    }
-    let count = match header(delivery, RETRY_COUNT) {
-        Some(AMQPValue::ShortShortInt(count)) => i64::from(*count),
-        Some(AMQPValue::ShortShortUInt(count)) => i64::from(*count),
-        Some(AMQPValue::ShortInt(count)) => i64::from(*count),
-        Some(AMQPValue::ShortUInt(count)) => i64::from(*count),
-        Some(AMQPValue::LongInt(count)) => i64::from(*count),
-        Some(AMQPValue::LongUInt(count)) => i64::from(*count),
-        Some(AMQPValue::LongLongInt(count)) => *count,
-        _ => 0,
-    };
-    u32::try_from(count.max(0)).unwrap_or(u32::MAX)
-}
-
-/// The headers of a copy of `delivery` that is moved because of `reason`; `own` come on top.
+/// Returns the headers of a copy of `delivery` that is redirected because of `reason`, with the
+/// `counts` of its retries and tries.
 ///
-/// A frame holds all headers and can't be split: when they would take more than `room` bytes only ours remain.
-pub(super) fn of_copy(
+/// All headers must fit into one frame. When they would take more than `room` bytes, only the
+/// consumer's own remain.
+pub(super) fn for_redirect(
     delivery: &Delivery,
     reason: &str,
     now: OffsetDateTime,
-    own: &[(&str, u32)],
+    counts: &[(&str, u32)],
     room: usize,
 ) -> FieldTable {
     let now = now.format(&Rfc3339).unwrap_or_default();
@@ -78,14 +62,14 @@ pub(super) fn of_copy(
         .filter(|text| OffsetDateTime::parse(text, &Rfc3339).is_ok())
         .unwrap_or_else(|| now.clone());
     let original = |name, here: &str| {
-        // A string of the usual length only: it may have been set outside.
+        // Others may have set a longer one.
         let before = string(delivery, name).filter(|text| text.len() <= usize::from(u8::MAX));
         before.unwrap_or_else(|| here.to_owned())
     };
 
     let mut ours = FieldTable::default();
     for (name, value) in [
-        (REASON, shortened(reason)),
+        (REASON, truncate(reason)),
         (FIRST_FAILED_AT, first_failed_at),
         (LAST_FAILED_AT, now),
         (ORIGINAL_EXCHANGE, original(ORIGINAL_EXCHANGE, &delivery.envelope.exchange)),
@@ -93,22 +77,23 @@ pub(super) fn of_copy(
     ] {
         ours.insert(name.into(), AMQPValue::LongString(value.into()));
     }
-    for (name, count) in own {
+    for (name, count) in counts {
         ours.insert((*name).into(), AMQPValue::LongLongInt(i64::from(*count)));
     }
 
-    // The count of tries belongs to the dead-letter queue.
-    let mut all = kept(delivery, |name| name != TRIES);
+    // `x-tries` is only for the dead-letter queue.
+    let mut all = copy_headers(delivery, |name| name != TRIES);
     for (name, value) in &ours {
         all.insert(name.clone(), value.clone());
     }
     if size(&all) > room { ours } else { all }
 }
 
-/// The headers of a copy of `delivery` that goes to where it would have gone anyway. It says as well how the original came to the queue first. When
-/// they would take more than `room` bytes only ours remain, and of those none that is larger than the consumer makes them: it was set outside.
-pub(super) fn carried(delivery: &Delivery, room: usize) -> FieldTable {
-    let mut all = kept(delivery, |_| true);
+/// Returns the headers of a copy of `delivery` that has the same way to go, with where the original
+/// was first published. When they would take more than `room` bytes, only the consumer's own
+/// remain, without any that is larger than the consumer writes it.
+pub(super) fn for_same_route(delivery: &Delivery, room: usize) -> FieldTable {
+    let mut all = copy_headers(delivery, |_| true);
     let is_missing = string(delivery, ORIGINAL_EXCHANGE).is_none();
     if is_missing && !delivery.envelope.exchange.is_empty() {
         let envelope = &delivery.envelope;
@@ -123,32 +108,33 @@ pub(super) fn carried(delivery: &Delivery, room: usize) -> FieldTable {
     }
     let mut ours = FieldTable::default();
     for (name, value) in all.inner() {
-        if OURS.contains(&name.as_str()) && value_size(value) <= LARGEST_VALUE {
+        if OWN_HEADERS.contains(&name.as_str()) && value_size(value) <= MAX_OWN_VALUE_SIZE {
             ours.insert(name.clone(), value.clone());
         }
     }
     ours
 }
 
-/// When the consumer sent `delivery` to be tried again, as its header says.
+/// When the latest try of `delivery` failed, as its header says.
 pub(super) fn last_failed_at(delivery: &Delivery) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(&string(delivery, LAST_FAILED_AT)?, &Rfc3339).ok()
 }
 
-/// Those headers of `delivery` that are wanted and not the broker's.
-fn kept(delivery: &Delivery, is_wanted: impl Fn(&str) -> bool) -> FieldTable {
-    let mut kept = FieldTable::default();
+/// Copies the headers of `delivery` for which `is_wanted` returns true, without the broker's.
+fn copy_headers(delivery: &Delivery, is_wanted: impl Fn(&str) -> bool) -> FieldTable {
+    let mut copied = FieldTable::default();
     for (name, value) in delivery.properties().headers().iter().flatten() {
-        let is_brokers = NOT_KEPT.contains(&name.as_str())
-            || NOT_KEPT_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
-        if !is_brokers && is_wanted(name.as_str()) {
-            kept.insert(name.clone(), value.clone());
+        let is_broker_header = BROKER_HEADERS.contains(&name.as_str())
+            || BROKER_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
+        if !is_broker_header && is_wanted(name.as_str()) {
+            copied.insert(name.clone(), value.clone());
         }
     }
-    kept
+    copied
 }
 
-fn header<'a>(delivery: &'a Delivery, name: &str) -> Option<&'a AMQPValue> {
+/// Returns the value of a header.
+pub(super) fn header<'a>(delivery: &'a Delivery, name: &str) -> Option<&'a AMQPValue> {
     delivery.properties().headers().as_ref()?.inner().get(name)
 }
 
@@ -159,11 +145,11 @@ fn string(delivery: &Delivery, name: &str) -> Option<String> {
     }
 }
 
-fn shortened(reason: &str) -> String {
-    reason.chars().take(LONGEST_REASON).collect()
+fn truncate(reason: &str) -> String {
+    reason.chars().take(MAX_REASON_CHARS).collect()
 }
 
-/// How many bytes `table` takes on the wire, at the most.
+/// An upper bound of the bytes that `table` takes on the wire.
 fn size(table: &FieldTable) -> usize {
     let entries = table.inner().iter();
     4 + entries.map(|(name, value)| 1 + name.as_str().len() + value_size(value)).sum::<usize>()

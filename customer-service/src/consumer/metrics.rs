@@ -11,7 +11,7 @@ const DEAD_LETTERS: &str = "consumer_dead_letter_messages";
 const DEVIATIONS: &str = "consumer_topology_deviations";
 const LAG: &str = "consumer_lag_seconds";
 
-/// What each metric means; every outcome is there from the start, so that a rate of zero can be seen.
+/// Describes the metrics and registers each outcome, so that a rate of zero is visible.
 pub(super) fn describe() {
     describe_counter!(
         EVENTS,
@@ -22,11 +22,11 @@ pub(super) fn describe() {
         "Batches of messages that were finished; events by batches is the mean size"
     );
     describe_counter!(REDELIVERIES, "Messages that had been delivered before");
-    describe_counter!(PRUNED, "Events that were forgotten after PROCESSED_EVENTS_RETENTION");
-    // Not there before the broker was asked: a zero would be a wrong one.
+    describe_counter!(PRUNED, "Events that were pruned after PROCESSED_EVENTS_RETENTION");
+    // Registered after the first measurement: a zero would be wrong.
     describe_gauge!(
         DEAD_LETTERS,
-        "Messages that wait in the dead-letter queue; every consumer tells the same figure"
+        "Messages that wait in the dead-letter queue; every consumer reports the same figure"
     );
     describe_gauge!(
         DEVIATIONS,
@@ -42,33 +42,34 @@ pub(super) fn describe() {
     pruned(0);
 }
 
-/// So many events were forgotten.
+/// Adds pruned events.
 pub(super) fn pruned(number: u64) {
     counter!(PRUNED).increment(number);
 }
 
-/// `number` messages had this `outcome`.
+/// Adds messages with an outcome.
 pub(super) fn events(outcome: &'static str, number: usize) {
     counter!(EVENTS, "outcome" => outcome).increment(number as u64);
 }
 
-/// A batch was finished.
+/// Adds a finished batch and its redelivered messages.
 pub(super) fn batch(redelivered: usize) {
     counter!(BATCHES).increment(1);
     counter!(REDELIVERIES).increment(redelivered as u64);
 }
 
-/// So many messages wait in the dead-letter queue.
+/// Sets the depth of the dead-letter queue.
 pub(super) fn dead_letters(messages: u32) {
     gauge!(DEAD_LETTERS).set(messages);
 }
 
-/// So much of the topology is otherwise than it should be.
+/// Sets the number of deviations of the topology.
 pub(super) fn topology_deviations(number: usize) {
     gauge!(DEVIATIONS).set(u32::try_from(number).unwrap_or(u32::MAX));
 }
 
-/// Events were counted so long after they had occurred; clocks may differ a little.
+/// Records the time from each event's occurrence to its count. Where clocks differ it may be
+/// negative, and counts as 0.
 pub(super) fn lags(lags: impl Iterator<Item = Duration>) {
     let histogram = histogram!(LAG);
     for lag in lags {

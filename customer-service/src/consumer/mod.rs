@@ -1,46 +1,50 @@
 //! The consumer: counts each `order.created` event once.
 //!
-//! | file | step |
+//! A session subscribes to the work queue and finishes batch after batch. When the database or the
+//! broker fails, the session ends, its messages return to the queue, and the next session begins.
+//!
+//! | file | what it does |
 //! |---|---|
-//! | `work` | the loop: open, finish batch after batch while the next one gathers, begin anew after an interruption |
-//! | `broker`, `topology`, `found` | the connection; which exchanges and queues there are to be, or are there |
-//! | `intake`, `acknowledge` | take the messages that have arrived; acknowledge those that are done, keep for a while what has nowhere to go |
-//! | `batch`, `tally` | one batch from reading to acknowledging; what became of each event |
-//! | `event` | read a message |
-//! | `apply`, `ledger`, `fault` | apply a batch in one transaction; in parts when the database refuses it, somebody holds a lock, or it takes too long |
-//! | `traced` | its part in the traces of the events |
-//! | `divert`, `headers`, `copy`, `mover` | move a message to the retry or the dead-letter queue, over a connection of its own |
-//! | `hasten` | shorten the wait of what was sent to the retry queue when that was longer |
-//! | `dead_letters` | count what waits in the dead-letter queue |
-//! | `prune` | forget the events that were counted long ago |
-//! | `task`, `terminal` | the commands: consume, `check`, `rebuild` the work queue; what the latter two have in common |
+//! | `command`, `config`, `terminal` | the commands `consumer`, `check` and `rebuild-queue`; settings; output of commands |
+//! | `run`, `reconnect`, `session` | the loop over sessions; connecting; the loop over the batches of a session |
+//! | `broker`, `topology` | the connection to RabbitMQ; exchanges, queues and bindings |
+//! | `subscription` | receives messages into the next batch while the current one is processed |
+//! | `batch`, `message` | the steps of a batch; parsing a message |
+//! | `counter` | counts a batch in one transaction, or splits it where the database refuses that |
+//! | `outcomes`, `retry_policy` | which messages are done and which are retried or dead-lettered |
+//! | `redirect`, `redirector`, `republish`, `headers` | publish messages to the retry or the dead-letter queue, over a connection of their own |
+//! | `acknowledge` | acknowledges messages; holds those that could not be redirected |
+//! | `retry_ttl` | applies a shorter `RABBITMQ_RETRY_TTL_MS` to messages in the retry queue |
+//! | `dead_letters`, `metrics`, `spans` | the depth of the dead-letter queue; metrics; traces |
+//! | `prune` | deletes the ids of events that were counted long ago |
+//! | `check`, `rebuild` | `consumer check`; `consumer rebuild-queue` |
 
 mod acknowledge;
-mod apply;
 mod batch;
 mod broker;
 mod check;
+mod command;
 mod config;
-mod copy;
+mod counter;
 mod dead_letters;
-mod divert;
-mod event;
-mod fault;
-mod found;
-mod hasten;
 mod headers;
-mod intake;
-mod ledger;
+mod message;
 mod metrics;
-mod mover;
+mod outcomes;
 mod prune;
 mod rebuild;
-mod tally;
-mod task;
+mod reconnect;
+mod redirect;
+mod redirector;
+mod republish;
+mod retry_policy;
+mod retry_ttl;
+mod run;
+mod session;
+mod spans;
+mod subscription;
 mod terminal;
 mod topology;
-mod traced;
-mod work;
 
 use service_kit::health::{Health, Need};
 use service_kit::ops;
@@ -48,24 +52,26 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::schema::SCHEMA;
-use prune::prune_until;
-use work::{Dependencies, work};
+use prune::prune_periodically;
+use reconnect::Dependencies;
+use run::run_sessions;
 
 pub use check::CheckArgs;
-pub use config::{ConsumerConfig, IntakeArgs, Retention};
+pub use command::ConsumerCommand;
+pub use config::{ConsumerConfig, Retention, SubscriptionArgs};
 pub use rebuild::RebuildArgs;
-pub use task::ConsumerTask;
 
 /// Opens the operations port and runs the consumer until `shutdown`.
 ///
 /// # Errors
-/// As [`run`], and when the port can't be listened on.
+/// Those of [`run`], and when the port can't be opened.
 pub async fn start(config: ConsumerConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
     let ops = ops::bind(&config.ops_addr, "OPS_ADDR").await?;
     Box::pin(run(config, ops, shutdown)).await
 }
 
-/// Consumes until `shutdown`, then finishes the batch in flight. Waits for the database and the broker for as long as they take.
+/// Consumes until `shutdown`, then finishes the current batch. While the database or the broker is
+/// down, it reconnects for as long as that takes.
 ///
 /// # Errors
 /// When a migration was changed or fails, or when the operations port fails.
@@ -81,13 +87,16 @@ pub async fn run(
         broker: health.dependency("rabbitmq", Need::Required),
         health: health.clone(),
     };
-    // The port tells how things are until the last message is done.
+    // The operations port stays open until the last message is acknowledged.
     let done = CancellationToken::new();
     let consume = async {
         let _done = done.clone().drop_guard();
         let url = config.database.url();
         SCHEMA.prepare(&config.migrate, url, &dependencies.database, &shutdown).await?;
-        tokio::join!(work(&config, &dependencies, &shutdown), prune_until(&config, &shutdown),);
+        tokio::join!(
+            run_sessions(&config, &dependencies, &shutdown),
+            prune_periodically(&config, &shutdown),
+        );
         anyhow::Ok(())
     };
     tokio::try_join!(consume, ops::serve(ops, health, shutdown.clone(), done.clone()))?;

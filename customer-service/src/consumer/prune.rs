@@ -1,5 +1,5 @@
-//! Forgets events that were counted long enough ago: by one consumer at a time, in small batches, on a session of its own, so that
-//! it never holds up the counting.
+//! Deletes the ids of events that were counted before the retention time. One consumer at a time
+//! does so, in small batches over a session of its own, so that counting never waits for it.
 
 use std::time::Duration;
 
@@ -8,75 +8,79 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{ConsumerConfig, Retention};
-use super::ledger::keep_session;
+use super::counter::require_dedicated_session;
 use super::metrics;
 use crate::queries::{self, PRUNE_EVENTS};
 
-/// Events that a statement forgets.
-const SLICE: i64 = 1000;
+/// Events per statement.
+const BATCH_SIZE: i64 = 1000;
 
-/// The least pause between two statements.
+/// The pause between two statements.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Prunes now and then until `stop`, if events are to be forgotten some time after they were counted.
-pub(super) async fn prune_until(config: &ConsumerConfig, stop: &CancellationToken) {
+/// Prunes periodically until `stop`, unless the retention is unlimited.
+pub(super) async fn prune_periodically(config: &ConsumerConfig, stop: &CancellationToken) {
     let Retention::For(retention) = config.processed_events_retention else {
         return;
     };
-    let every = (retention / 10).clamp(Duration::from_secs(1), Duration::from_mins(10));
-    let (url, limit) = (config.database.url(), config.database_statement_timeout);
-    while !pause(every, stop).await {
+    let interval = (retention / 10).clamp(Duration::from_secs(1), Duration::from_mins(10));
+    let (url, statement_timeout) = (config.database.url(), config.database_statement_timeout);
+    while !wait_for_stop(interval, stop).await {
         let pruned = tokio::select! {
             () = stop.cancelled() => return,
-            pruned = prune(url, retention, limit) => pruned,
+            pruned = prune(url, retention, statement_timeout) => pruned,
         };
         match pruned {
             Ok(0) => (),
-            Ok(events) => tracing::info!(events, "forgot events that were counted long ago"),
-            // Whether the database can be reached is told by the counting itself.
+            Ok(events) => tracing::info!(events, "pruned events that were counted long ago"),
+            // The counting session reports a database that is down.
             Err(error) => {
                 tracing::warn!(
                     error = format!("{error:#}"),
-                    "old events could not be forgotten: trying again later"
+                    "old events could not be pruned: trying again later"
                 );
             }
         }
     }
 }
 
-/// Forgets all that is old enough, unless another consumer is at it. Returns how many events that were.
-async fn prune(url: &DatabaseUrl, retention: Duration, limit: Duration) -> anyhow::Result<u64> {
+/// Deletes all events that are old enough, unless another consumer does so now. Returns how many.
+async fn prune(
+    url: &DatabaseUrl,
+    retention: Duration,
+    statement_timeout: Duration,
+) -> anyhow::Result<u64> {
     let session = connect(url, "customer-service consumer: pruning").await?;
-    keep_session(url, &session).await.map_err(anyhow::Error::msg)?;
+    require_dedicated_session(url, &session).await.map_err(anyhow::Error::msg)?;
     let client = &session.client;
-    // Read through the index, whatever the statistics say.
+    // Force the index, whatever the statistics are.
     let settings = format!(
         "SET statement_timeout = {}; SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off",
-        limit.as_millis()
+        statement_timeout.as_millis()
     );
-    timeout(limit, client.batch_execute(&settings)).await??;
-    if !timeout(limit, queries::lock_pruning(client)).await?? {
+    timeout(statement_timeout, client.batch_execute(&settings)).await??;
+    if !timeout(statement_timeout, queries::lock_pruning(client)).await?? {
         return Ok(0);
     }
-    let statement = timeout(limit, client.prepare(PRUNE_EVENTS)).await??;
-    let (mut pruned, mut since) = (0, None);
+    let statement = timeout(statement_timeout, client.prepare(PRUNE_EVENTS)).await??;
+    let (mut pruned, mut from) = (0, None);
     loop {
-        let slice = queries::prune_events(client, &statement, retention, SLICE, since);
-        // The server gives up first.
-        let slice = timeout(limit + Duration::from_secs(1), slice).await??;
-        let deleted = u64::try_from(slice.deleted)?;
+        let batch = queries::prune_events(client, &statement, retention, BATCH_SIZE, from);
+        // statement_timeout expires first.
+        let batch = timeout(statement_timeout + Duration::from_secs(1), batch).await??;
+        let deleted = u64::try_from(batch.deleted)?;
         metrics::pruned(deleted);
         pruned += deleted;
-        since = slice.latest;
-        if slice.looked_at < SLICE {
+        from = batch.newest;
+        if batch.scanned < BATCH_SIZE {
             return Ok(pruned);
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Waits; says whether it is time to stop.
-async fn pause(duration: Duration, stop: &CancellationToken) -> bool {
+/// Returns true on `stop`.
+async fn wait_for_stop(duration: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = stop.cancelled() => true,
         () = tokio::time::sleep(duration) => false,

@@ -1,5 +1,5 @@
--- find_locked_customers: those of some customers whose rows somebody else has locked at this moment
--- $1: their ids
+-- find_locked_customers: which of these customers' rows another session has locked
+-- $1: customer ids
 WITH free AS MATERIALIZED (
     SELECT id FROM customers WHERE id = ANY ($1::uuid[]) FOR NO KEY UPDATE SKIP LOCKED
 )

@@ -1,2 +1,2 @@
--- get_customer: one customer
+-- get_customer: a customer by id
 SELECT id, name, address, orders_count FROM customers WHERE id = $1

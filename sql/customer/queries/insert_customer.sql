@@ -1,3 +1,3 @@
--- insert_customer: a new customer, who has ordered nothing yet
+-- insert_customer: inserts a customer without orders
 INSERT INTO customers (id, name, address) VALUES ($1, $2, $3)
 RETURNING id, name, address, orders_count

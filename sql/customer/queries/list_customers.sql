@@ -1,4 +1,5 @@
--- list_customers: a page of customers in the order of their ids, from the one after $1 on
+-- list_customers: a page of customers, ordered by id
+-- $1: the last id of the page before; $2: rows
 SELECT id, name, address, orders_count
 FROM customers
 WHERE id > $1

@@ -1,5 +1,5 @@
--- lock_customers: the customers of a batch, locked in one order everywhere, so that two consumers never wait for each other
--- Whoever has waited for a lock looks at each row once more. Joined, that is one comparison; with "= ANY" it goes through the whole array for each row.
+-- lock_customers: locks the customers of a batch, in id order, so that consumers never deadlock
+-- After waiting for a lock, PostgreSQL checks the condition on the row again. With a join that is one comparison; "= ANY" would search the whole array for each row.
 SELECT count(*)
 FROM (
     SELECT

@@ -1,8 +1,8 @@
--- prepare_session: limits and plans of the session that counts, whatever is set for the database or the role. default_transaction_read_only
--- alone stays as it is: providers switch it on when a disk fills up.
--- $1: how long a statement may take; $2: how long it may wait for a lock; both with a unit
--- Plans are made once, and don't follow statistics that a burst of events has just made wrong: keys are looked up in their indexes. Compiling
--- a statement would take longer than it runs. Versions of PostgreSQL differ in these settings, and an unknown one would be an error.
+-- prepare_session: sets timeouts and planner settings of the counting session, whatever the database or the role sets. default_transaction_read_only
+-- stays as it is: some providers switch it on when a disk fills up.
+-- $1: statement_timeout; $2: lock_timeout; both with a unit
+-- Generic plans that look keys up in their indexes don't depend on statistics, which a burst of events makes wrong. JIT compilation would take longer than
+-- the statement. The join with pg_settings leaves out settings that this version of PostgreSQL does not have.
 SELECT count(set_config(name, wanted.value, false))
 FROM (
     VALUES ('statement_timeout', $1::text),

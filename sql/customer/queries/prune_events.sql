@@ -1,5 +1,5 @@
--- prune_events: forgets some of the events that were counted long enough ago; says how many, and the latest time among them
--- $1: seconds since they were counted; $2: how many; $3: none before this time, up to which earlier statements went
+-- prune_events: deletes a batch of events that were counted before the retention time
+-- $1: retention in seconds; $2: batch size; $3: the newest time of the batch before, NULL for the first one
 WITH old AS MATERIALIZED (
     SELECT event_id, processed_at
     FROM processed_events
@@ -12,5 +12,5 @@ gone AS (
     DELETE FROM processed_events WHERE event_id = ANY (ARRAY(SELECT event_id FROM old))
     RETURNING processed_at
 )
-SELECT (SELECT count(*) FROM old) AS looked_at, count(*) AS deleted, (SELECT max(processed_at) FROM old) AS latest
+SELECT (SELECT count(*) FROM old) AS scanned, count(*) AS deleted, (SELECT max(processed_at) FROM old) AS newest
 FROM gone

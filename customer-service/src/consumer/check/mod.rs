@@ -1,17 +1,18 @@
-//! `consumer check`: whether a consumer could work here.
+//! `consumer check`: whether a consumer can work here.
 //!
-//! | file | what it looks at |
+//! | file | what it checks |
 //! |---|---|
-//! | `database` | the database: reachable, writable; its tables, and whether the role may do what counting takes |
-//! | `broker` | the broker: reachable, its exchanges and queues with their arguments |
-//! | `permissions` | whether the broker's user may do what a consumer does |
-//! | `waiting` | the messages in the dead-letter and the retry queue |
+//! | `database` | the database is reachable and writable, with its tables; the role has its privileges |
+//! | `broker` | the broker is reachable; exchanges and queues exist with the right arguments |
+//! | `permissions` | the broker's user has the permissions of a consumer |
+//! | `backlog` | messages in the dead-letter and the retry queue |
+//! | `report` | the results, as text and as JSON |
 
+mod backlog;
 mod broker;
 mod database;
-mod finding;
 mod permissions;
-mod waiting;
+mod report;
 
 use std::process::ExitCode;
 
@@ -20,25 +21,26 @@ use clap::Args;
 use serde::Serialize;
 use service_kit::postgres::DatabaseArgs;
 
-use super::config::{IntakeArgs, Retention};
+use super::config::{Retention, SubscriptionArgs};
 use super::terminal;
-use finding::{Check, State};
+use report::{CheckResult, State};
 
 /// Arguments of `consumer check`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "It changes nothing; the first message of the retry queue is looked at and put back. The exit status is 1 when a \
-consumer can't work, 0 when it can, also where a warning says what it works around."
+    after_help = "It changes nothing; the first message of the retry queue is read and put back. The exit status is 1 when a \
+consumer can't work, and 0 when it can, with or without warnings."
 )]
 pub struct CheckArgs {
-    /// One JSON document
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 
     #[command(flatten)]
     database: DatabaseArgs,
 
-    /// How long it is remembered which events were counted; off: no event is ever deleted, which the role need not be allowed to do then
+    /// How long the ids of counted events are kept; off: for ever, and the role does not need the
+    /// privilege to delete them
     #[arg(
         long,
         env = "PROCESSED_EVENTS_RETENTION",
@@ -52,35 +54,34 @@ pub struct CheckArgs {
     broker: BrokerArgs,
 
     #[command(flatten)]
-    intake: IntakeArgs,
+    subscription: SubscriptionArgs,
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct Report<'a> {
     ok: bool,
-    checks: &'a [Check],
+    checks: &'a [CheckResult],
 }
 
 impl CheckArgs {
-    /// Looks, and prints what was found.
+    /// Runs the checks and prints their results.
     #[must_use]
-    pub fn carry_out(self) -> ExitCode {
-        terminal::carry_out(self.run())
+    pub fn run(self) -> ExitCode {
+        terminal::run_command(self.check())
     }
 
-    async fn run(self) -> Result<ExitCode, String> {
+    async fn check(self) -> Result<ExitCode, String> {
         let prunes = self.processed_events_retention != Retention::Unlimited;
         let mut checks = database::check(self.database.url(), prunes).await;
-        checks.extend(broker::check(self.broker.url(), &self.intake).await);
-        let works = finding::worst(&checks) < State::Fail;
+        checks.extend(broker::check(self.broker.url(), &self.subscription).await);
+        let can_work = report::worst(&checks) < State::Fail;
         if self.json {
-            let document = Document { ok: works, checks: &checks };
-            let text =
-                serde_json::to_string_pretty(&document).map_err(|error| error.to_string())?;
-            terminal::say_json(&text)?;
+            let report = Report { ok: can_work, checks: &checks };
+            let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
+            terminal::print_json(&text)?;
         } else {
-            terminal::say_page(&finding::page(&checks))?;
+            terminal::print_text(&report::text(&checks))?;
         }
-        Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if can_work { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -1,77 +1,80 @@
-//! One run at a time, and no consumer meanwhile: a queue that is the run's alone for as long as its connection lasts.
+//! The lock that allows one run at a time, and no consumer meanwhile: an exclusive queue, which
+//! lasts as long as the run's connection.
 
 use std::time::Duration;
 
 use amqp::{Channel, Failure, Goodbye};
 use tokio::time::{Instant, sleep};
 
-use crate::consumer::broker::{Broker, in_time};
-use crate::consumer::topology::{NOT_FOUND, QUEUE};
+use crate::consumer::broker::{Broker, NOT_FOUND, RESOURCE_LOCKED, with_timeout};
+use crate::consumer::topology::WORK_QUEUE;
 
-/// Holds what is in the work queue while that is made anew.
-pub(in crate::consumer) const MOVING: &str = "customer.orders_count.moving";
+/// The queue that holds the messages while the work queue is replaced.
+pub(in crate::consumer) const MOVING_QUEUE: &str = "customer.orders_count.moving";
 
-/// The queue that is the lock.
-const LOCK: &str = "customer.orders_count.rebuilding";
+/// The exclusive queue that is the lock.
+const LOCK_QUEUE: &str = "customer.orders_count.rebuilding";
 
-/// Another connection has the queue (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
-const RESOURCE_LOCKED: u16 = 405;
+/// How long the broker may take to detect that an earlier run was killed.
+const MAX_DETECTION_TIME: Duration = Duration::from_secs(10);
 
-/// How long the broker may take to notice that an earlier run was killed.
-const NOTICED: Duration = Duration::from_secs(10);
-
-/// Takes the lock, which is given back with the connection. The channel must live as long as the caller works.
+/// Acquires the lock, which is released with the connection. The channel must live as long.
 ///
 /// # Errors
-/// When another run has it.
-pub(super) async fn take(broker: &Broker, mut channel: Channel) -> Result<Channel, String> {
-    let deadline = Instant::now() + NOTICED;
+/// When another run holds it.
+pub(super) async fn acquire(broker: &Broker, mut channel: Channel) -> Result<Channel, String> {
+    let deadline = Instant::now() + MAX_DETECTION_TIME;
     loop {
-        let asked = in_time("answer", async {
-            match channel.declare_exclusive_queue(LOCK).await {
+        let asked = with_timeout("answer", async {
+            match channel.declare_exclusive_queue(LOCK_QUEUE).await {
                 Err(Failure::Refused(Goodbye { code: RESOURCE_LOCKED, .. })) => Ok(false),
                 taken => taken.map(|()| true),
             }
         });
-        if asked.await.map_err(|reason| format!("queue {LOCK} can't be declared: {reason}"))? {
+        if asked
+            .await
+            .map_err(|reason| format!("queue {LOCK_QUEUE} can't be declared: {reason}"))?
+        {
             return Ok(channel);
         }
         if Instant::now() > deadline {
             return Err(format!(
-                "another rebuild-queue has {QUEUE} in its hands: wait until it has ended"
+                "another rebuild-queue works on {WORK_QUEUE}: wait until it has ended"
             ));
         }
         sleep(Duration::from_millis(100)).await;
-        channel = broker.another_channel().await?;
+        channel = broker.open_channel().await?;
     }
 }
 
-/// Whether the work queue is being made anew, for a consumer that is about to begin.
+/// Whether the work queue is being rebuilt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::consumer) enum Rebuilt {
-    /// It is not.
-    No,
-    /// A run is at it.
-    Now,
-    /// A run was at it and has not ended well: messages lie in [`MOVING`].
+pub(in crate::consumer) enum RebuildStatus {
+    /// It is not being rebuilt.
+    None,
+    /// A run is rebuilding it.
+    Running,
+    /// A run was interrupted: messages are left in [`MOVING_QUEUE`].
     Interrupted,
 }
 
-/// Asks for [`MOVING`], which is there while the work queue is made anew, and then for the lock. A broker that does not tell has it be none.
+/// Asks for [`MOVING_QUEUE`], which exists during a rebuild, and then for the lock. A queue for
+/// which the user may not ask counts as missing.
 ///
 /// # Errors
-/// With the reason when the broker can't be asked.
-pub(in crate::consumer) async fn is_rebuilt(broker: &Broker) -> Result<Rebuilt, String> {
-    let channel = broker.another_channel().await?;
-    match channel.depth(MOVING).await {
+/// Returns why the broker does not answer.
+pub(in crate::consumer) async fn rebuild_status(broker: &Broker) -> Result<RebuildStatus, String> {
+    let channel = broker.open_channel().await?;
+    match channel.depth(MOVING_QUEUE).await {
         Ok(_) => (),
-        // Usually it is missing.
-        Err(Failure::Refused(_)) => return Ok(Rebuilt::No),
+        Err(Failure::Refused(_)) => return Ok(RebuildStatus::None),
         Err(failure) => return Err(failure.to_string()),
     }
-    match channel.depth(LOCK).await {
-        Err(Failure::Refused(Goodbye { code: RESOURCE_LOCKED, .. })) => Ok(Rebuilt::Now),
-        Ok(_) | Err(Failure::Refused(Goodbye { code: NOT_FOUND, .. })) => Ok(Rebuilt::Interrupted),
+    match channel.depth(LOCK_QUEUE).await {
+        Err(Failure::Refused(Goodbye { code: RESOURCE_LOCKED, .. })) => Ok(RebuildStatus::Running),
+        Ok(_) | Err(Failure::Refused(Goodbye { code: NOT_FOUND, .. })) => {
+            Ok(RebuildStatus::Interrupted)
+        }
         Err(failure) => Err(failure.to_string()),
     }
 }

@@ -1,19 +1,21 @@
-//! `consumer rebuild-queue`: makes the work queue anew with the arguments that it should have, and loses none of its messages.
+//! `consumer rebuild-queue`: replaces the work queue by one with the right arguments, and loses
+//! none of its messages.
 //!
-//! | file | what it is about |
+//! | file | what it does |
 //! |---|---|
-//! | `state` | what there is on the broker, by which a run goes on where another one ended |
-//! | `lock` | one run at a time, and no consumer meanwhile |
-//! | `stage` | the queue that holds the messages meanwhile, and the steps |
-//! | `transfer` | messages from one queue to the other |
+//! | `state` | finds out which queues exist, so that a run can resume an interrupted one |
+//! | `lock` | allows one run at a time, and no consumer meanwhile |
+//! | `steps` | moves all messages to a second queue, replaces the work queue and moves them back |
+//! | `transfer` | moves messages from one queue to another |
 //!
-//! All that is known of a run that was killed is which queues there are. So each step leaves a state from which the next run goes on, and a queue is
-//! unbound only while the other one is bound: an event that is published meanwhile reaches at least one of them, or both, and is counted once. A queue is deleted when
-//! nothing has come to it for a while, and its consumer stays until it is gone: what the broker puts there in the last moment it also delivers.
+//! Only the queues remain of a run that was killed. So the next run can resume after each step. A
+//! queue is unbound only while the other one is bound: an event that is published meanwhile reaches
+//! one of them or both, and is counted once. A queue is deleted when nothing has arrived for a
+//! while, and is consumed until it is gone: what arrives at the last moment is delivered too.
 
 mod lock;
-mod stage;
 mod state;
+mod steps;
 mod transfer;
 
 use std::process::ExitCode;
@@ -22,19 +24,19 @@ use amqp::BrokerArgs;
 use clap::Args;
 
 use super::broker::Broker;
-use super::terminal::{self, say};
-use super::topology::QUEUE;
-use stage::{move_back, move_out};
-use state::{State, Work};
+use super::terminal::{self, print_line};
+use super::topology::WORK_QUEUE;
+use state::{State, WorkQueue};
+use steps::{move_back, move_out};
 
-pub(super) use lock::{MOVING, Rebuilt, is_rebuilt};
-pub(super) use state::is_without_streams;
+pub(super) use lock::{MOVING_QUEUE, RebuildStatus, rebuild_status};
+pub(super) use state::lacks_stream_queues;
 
 /// Arguments of `consumer rebuild-queue`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Stop all consumers first. A run that was interrupted is continued by the next one. The exit status is 0 when \
-the queue is as it should be, 1 when something has to be done first, which is said."
+    after_help = "Stop all consumers first. A run that was interrupted is resumed by the next one. The exit status is 0 when \
+the queue has the right arguments, 1 when something has to be done first, which is printed."
 )]
 pub struct RebuildArgs {
     #[command(flatten)]
@@ -42,10 +44,10 @@ pub struct RebuildArgs {
 }
 
 impl RebuildArgs {
-    /// Does it.
+    /// Rebuilds the queue and prints each step.
     #[must_use]
-    pub fn carry_out(self) -> ExitCode {
-        terminal::carry_out(async {
+    pub fn run(self) -> ExitCode {
+        terminal::run_command(async {
             let mut broker = Broker::new(self.broker.url(), "customer-service: rebuild-queue");
             let done = rebuild(&mut broker).await;
             broker.close().await;
@@ -54,23 +56,24 @@ impl RebuildArgs {
     }
 }
 
-/// Brings the work queue from whatever state it is found in to the one that it should have.
+/// Rebuilds the work queue from whatever state it is in.
 async fn rebuild(broker: &mut Broker) -> Result<(), String> {
-    let (channel, _) = broker.channel().await?;
-    let _lock = lock::take(broker, channel).await?;
+    let (channel, _) = broker.connect().await?;
+    let _lock = lock::acquire(broker, channel).await?;
     let found = State::find(broker).await?;
     if found.is_done() {
-        return say(&format!(
-            "{QUEUE} has the arguments that it should have: there is nothing to do"
+        return print_line(&format!(
+            "{WORK_QUEUE} has the right arguments: there is nothing to do"
         ));
     }
-    state::check_before(broker, &found).await?;
-    if let Work::Differs(differs) = &found.work {
-        say(&format!("{QUEUE} is made anew: {differs}"))?;
+    state::check_preconditions(broker, &found).await?;
+    if let WorkQueue::Differs(differs) = &found.work_queue {
+        print_line(&format!("rebuilding {WORK_QUEUE}: {differs}"))?;
         move_out(broker).await?;
-    } else if found.is_staged {
-        say("going on where an earlier run ended")?;
+    } else if found.has_moving_queue {
+        print_line("resuming an interrupted run")?;
     }
-    move_back(broker, found.is_staged || matches!(found.work, Work::Differs(_))).await?;
-    say(&format!("{QUEUE} has the arguments that it should have: start the consumers"))
+    move_back(broker, found.has_moving_queue || matches!(found.work_queue, WorkQueue::Differs(_)))
+        .await?;
+    print_line(&format!("{WORK_QUEUE} has the right arguments: start the consumers"))
 }

@@ -1,4 +1,5 @@
-//! Messages from one queue to another: each is published with confirm and `mandatory`, and acknowledged after that.
+//! Moves messages from one queue to another. Each is published with a confirm and `mandatory`, and
+//! then acknowledged.
 
 use std::time::Duration;
 
@@ -6,40 +7,39 @@ use amq_protocol::types::ShortString;
 use amqp::{Channel, Delivery, Outcome};
 use tokio::time::{Instant, timeout};
 
-use super::stage::ask;
-use super::state::depth;
-use crate::consumer::broker::{Broker, CONFIRM_LIMIT, in_time};
-use crate::consumer::copy::{self, FRAME_OVERHEAD};
+use super::state::{depth, request};
+use crate::consumer::broker::{Broker, CONFIRM_TIMEOUT, with_timeout};
 use crate::consumer::headers;
-use crate::consumer::terminal::progress;
+use crate::consumer::republish::{self, FRAME_OVERHEAD};
+use crate::consumer::terminal::print_progress;
 
-/// Messages on their way to this process, and bytes of them that are sent before their confirms are awaited.
+/// The prefetch, and how many bytes are published before their confirms are awaited.
 const PREFETCH: u16 = 500;
 const BATCH_BYTES: usize = 4 << 20;
 
-/// A queue to which nothing came for so long gets no more: what was on its way when it was unbound has arrived.
-const QUIET: Duration = Duration::from_secs(1);
+/// A queue that was unbound gets no more messages when none has arrived for this long.
+const QUIET_PERIOD: Duration = Duration::from_secs(1);
 
-/// How many times in a row the broker may not know what a queue holds.
-const UNTOLD: u32 = 60;
+/// How many times the broker may report a depth without any consumer.
+const MAX_UNKNOWN_DEPTHS: u32 = 60;
 
-/// How often people hear how far it is.
-const HEARD: Duration = Duration::from_secs(2);
+/// How often progress is printed.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A consumer of the one queue who publishes to the other.
+/// A consumer of one queue that publishes to the other.
 pub(super) struct Transfer<'a> {
     broker: &'a Broker,
     from: &'static str,
     to: &'static str,
-    /// A connection for messages alone, so that the answer to a question is not stuck behind them.
-    delivering: Broker,
-    taking: Channel,
-    /// On a connection of its own, so that acknowledgements are not stuck behind messages.
-    publishing: Broker,
+    /// For deliveries alone, so that they don't delay answers on `broker`.
+    receiver_connection: Broker,
+    receiver: Channel,
+    /// For publishing alone, so that it does not delay acknowledgements.
+    publisher_connection: Broker,
     publisher: Channel,
     room: usize,
     moved: u64,
-    heard: Instant,
+    last_progress: Instant,
 }
 
 impl<'a> Transfer<'a> {
@@ -48,44 +48,59 @@ impl<'a> Transfer<'a> {
         from: &'static str,
         to: &'static str,
     ) -> Result<Self, String> {
-        let mut publishing = broker.sibling("customer-service: rebuild-queue messages");
-        let (publisher, frame_max) = publishing.channel().await?;
-        in_time("answer", publisher.confirm()).await?;
-        let mut delivering = broker.sibling("customer-service: rebuild-queue deliveries");
-        let (taking, _) = delivering.channel().await?;
-        ask(&format!("queue {from} can't be consumed"), taking.consume(from, PREFETCH)).await?;
+        let mut publisher_connection =
+            broker.separate_connection("customer-service: rebuild-queue messages");
+        let (publisher, frame_max) = publisher_connection.connect().await?;
+        with_timeout("answer", publisher.confirm()).await?;
+        let mut receiver_connection =
+            broker.separate_connection("customer-service: rebuild-queue deliveries");
+        let (receiver, _) = receiver_connection.connect().await?;
+        request(&format!("queue {from} can't be consumed"), receiver.consume(from, PREFETCH))
+            .await?;
         let room = frame_max.saturating_sub(FRAME_OVERHEAD);
-        let (moved, heard) = (0, Instant::now());
-        Ok(Self { broker, from, to, delivering, taking, publishing, publisher, room, moved, heard })
+        let (moved, last_progress) = (0, Instant::now());
+        Ok(Self {
+            broker,
+            from,
+            to,
+            receiver_connection,
+            receiver,
+            publisher_connection,
+            publisher,
+            room,
+            moved,
+            last_progress,
+        })
     }
 
-    /// Moves messages until there are none, and nothing has come for a while.
+    /// Moves messages until the queue is empty and was quiet for a while.
     ///
     /// # Errors
-    /// When one can't be moved, another consumer has some of them, or the broker does not tell how many there are.
+    /// When a message can't be moved, the queue has another consumer, or its depth stays unknown.
     pub(super) async fn empty(&mut self) -> Result<(), String> {
-        let mut untold = 0;
+        let mut unknown_depths = 0;
         loop {
             if let Ok(arrived) =
-                timeout(QUIET, self.taking.deliveries(PREFETCH.into(), BATCH_BYTES)).await
+                timeout(QUIET_PERIOD, self.receiver.deliveries(PREFETCH.into(), BATCH_BYTES)).await
             {
                 let arrived = arrived.map_err(|failure| format!("{}: {failure}", self.from))?;
-                self.pass_on(&arrived).await?;
+                self.move_messages(&arrived).await?;
                 continue;
             }
             let from = self.from;
             let Some(depth) = depth(self.broker, from).await? else {
                 return Err(format!("somebody has deleted {from}"));
             };
-            // This run is a consumer itself. While a quorum queue has no leader, the broker says that there are neither messages nor consumers.
+            // This run is the only consumer. While a quorum queue has no leader, the broker reports
+            // neither messages nor consumers.
             match depth.consumers {
-                0 if untold == UNTOLD => {
+                0 if unknown_depths == MAX_UNKNOWN_DEPTHS => {
                     return Err(format!(
                         "the broker does not tell what {from} holds: has it no leader? Run this again when it has"
                     ));
                 }
-                0 => untold += 1,
-                1 if depth.messages == 0 && !self.taking.is_receiving() => return Ok(()),
+                0 => unknown_depths += 1,
+                1 if depth.messages == 0 && !self.receiver.is_receiving() => return Ok(()),
                 1 => (),
                 _ => {
                     return Err(format!(
@@ -96,35 +111,39 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Deletes the queue that was emptied, and moves what came to it in the last moment: the broker delivers that before it ends the consumer.
+    /// Deletes the empty queue. Messages that arrive at the last moment are delivered before the
+    /// broker cancels the consumer, and are moved too.
     pub(super) async fn delete(mut self) -> Result<(), String> {
-        // It may be long since somebody looked: what is told to people waits for whoever reads it.
+        // Printing may have taken long: look once more.
         self.empty().await?;
-        let channel = self.broker.another_channel().await?;
-        ask(&format!("queue {} can't be deleted", self.from), channel.delete_queue(self.from))
+        let channel = self.broker.open_channel().await?;
+        request(&format!("queue {} can't be deleted", self.from), channel.delete_queue(self.from))
             .await?;
-        // It ends when the broker has ended the consumer.
+        // Ends when the broker has cancelled the consumer.
         while let Ok(Ok(arrived)) =
-            timeout(CONFIRM_LIMIT, self.taking.deliveries(PREFETCH.into(), BATCH_BYTES)).await
+            timeout(CONFIRM_TIMEOUT, self.receiver.deliveries(PREFETCH.into(), BATCH_BYTES)).await
         {
             self.send(&arrived).await?;
         }
-        self.publishing.close().await;
-        self.delivering.close().await;
+        self.publisher_connection.close().await;
+        self.receiver_connection.close().await;
         Ok(())
     }
 
-    async fn pass_on(&mut self, messages: &[Delivery]) -> Result<(), String> {
+    async fn move_messages(&mut self, messages: &[Delivery]) -> Result<(), String> {
         self.send(messages).await?;
-        // In one word: of many, a broker forgets some when the channel is closed after them.
+        // In one frame: of many, the broker may drop some when the channel is closed after them.
         if let Some(newest) = messages.last() {
-            let all = self.taking.acknowledge_up_to(newest.envelope.tag);
-            in_time("take an answer", all).await?;
+            let all = self.receiver.acknowledge_up_to(newest.envelope.tag);
+            with_timeout("take an answer", all).await?;
         }
         self.moved += messages.len() as u64;
-        if self.heard.elapsed() > HEARD {
-            self.heard = Instant::now();
-            progress(&format!("moved {} messages from {} to {}", self.moved, self.from, self.to));
+        if self.last_progress.elapsed() > PROGRESS_INTERVAL {
+            self.last_progress = Instant::now();
+            print_progress(&format!(
+                "moved {} messages from {} to {}",
+                self.moved, self.from, self.to
+            ));
         }
         Ok(())
     }
@@ -133,19 +152,20 @@ impl<'a> Transfer<'a> {
         let messages: Vec<_> = deliveries
             .iter()
             .map(|delivery| {
-                let mut properties = copy::properties(delivery);
+                let mut properties = republish::properties(delivery);
                 if let Some(expiration) = delivery.properties().expiration() {
                     properties = properties.with_expiration(expiration.clone());
                 }
-                let properties = properties.with_headers(headers::carried(delivery, self.room));
-                copy::message(delivery, &properties, self.to)
+                let properties =
+                    properties.with_headers(headers::for_same_route(delivery, self.room));
+                republish::message(delivery, &properties, self.to)
             })
             .collect();
         let default_exchange = ShortString::default();
         let publishing = self.publisher.publish(&default_exchange, &messages);
-        let published = timeout(CONFIRM_LIMIT, publishing).await;
+        let published = timeout(CONFIRM_TIMEOUT, publishing).await;
         let published = published
-            .map_err(|_| format!("the broker takes longer than {CONFIRM_LIMIT:?} to confirm"))?;
+            .map_err(|_| format!("the broker takes longer than {CONFIRM_TIMEOUT:?} to confirm"))?;
         published
             .map_err(|failure| format!("messages can't be moved to {}: {failure}", self.to))?;
         for outcome in self.publisher.outcomes(&messages) {

@@ -1,0 +1,29 @@
+//! The OpenAPI document.
+
+use poem_openapi::{OpenApi, OpenApiService, ServerObject};
+use service_kit::http::documents::{self, Described, Format};
+use service_kit::http::{self, Up};
+
+use super::handlers::CustomersApi;
+
+const DESCRIPTION: &str = "Create customers and read them, with the number of their orders.
+
+A consumer counts each order once, soon after it was created.
+
+Errors are `application/problem+json` (RFC 9457). An invalid request gets 422 with all its errors at \
+once; unknown members and query parameters are errors. Every response has an `X-Request-Id`.";
+
+/// Returns `api` with its description.
+pub(super) fn openapi_service<T: OpenApi>(api: T) -> OpenApiService<T, ()> {
+    http::api(api, "Customers API", env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
+        .license("MIT OR Apache-2.0")
+        .server(ServerObject::new("/").description("The host that serves this document"))
+        .server(ServerObject::new("http://127.0.0.1:3001").description("The default LISTEN_ADDR"))
+}
+
+/// Returns the OpenAPI document, the same text each time.
+#[must_use]
+pub fn openapi_document(format: Format) -> String {
+    documents::document(&openapi_service(Described::<(CustomersApi, Up)>::default()), format)
+}
