@@ -1,5 +1,5 @@
 //! The reasons for a connection of our own (`docs/adr/0020`, `docs/adr/0023`), each as a fault of lapin's that is still there. That ours has none of them is tested elsewhere: nested and
-//! unreadable headers in `consumer_refuses.rs`, bytes in `consumer_memory.rs`, returns in `relay_outcomes.rs` and in `service_kit::amqp`.
+//! unreadable headers in `consumer_poison_messages.rs`, bytes in `consumer_memory.rs`, returns in `relay_undeliverable_events.rs` and in `service_kit::amqp`.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
