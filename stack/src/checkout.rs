@@ -27,7 +27,7 @@ pub fn root() -> &'static Path {
 }
 
 /// Works for the checkout of whoever started this program.
-pub(crate) fn work_for(root: &Path) {
+pub(crate) fn set_root(root: &Path) {
     ROOT.get_or_init(|| root.to_owned());
 }
 

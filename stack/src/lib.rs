@@ -25,14 +25,14 @@
 //! # }
 //! ```
 //!
-//! Nothing outlives the tests: see `shared` and `scratch` for how. The local stack of
+//! Nothing outlives the tests: see `shared` and `tempdir` for how. The local stack of
 //! `cargo xtask up` is made of the same servers, kept in the checkout's `.stack` folder or in what
 //! the variable `STACK_DIR` names.
 
 mod cargo;
 mod checkout;
+mod cleanup;
 mod database;
-mod garbage;
 mod install;
 mod keeper;
 mod locate;
@@ -44,11 +44,11 @@ mod python;
 mod rabbitmq;
 mod readiness;
 mod role;
-mod scratch;
 mod secret;
 mod service;
 mod shared;
 mod standby;
+mod tempdir;
 mod tls;
 mod version;
 mod vhost;

@@ -24,7 +24,7 @@ use crate::checkout::open_folder;
 use crate::database::{Database, PostgresAccess};
 use crate::process::{Process, ProcessId};
 use crate::readiness::wait_until_ready;
-use crate::scratch::Scratch;
+use crate::tempdir::TempDir;
 use crate::tls::ServerTls;
 use crate::{locate, version};
 use settings::Settings;
@@ -144,7 +144,7 @@ impl PostgresServer {
         let running = self.running.insert(Process::spawn(&mut postgres, &self.log)?);
         self.settings.process = Some(running.id.clone());
         if self.temporary {
-            Scratch::of_this_process().await?.register(&running.id, true)?;
+            TempDir::of_this_process().await?.register(&running.id, true)?;
         }
         self.settings.save(&self.dir)?;
 

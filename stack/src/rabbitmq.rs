@@ -27,7 +27,7 @@ use crate::management::Management;
 use crate::ports::Ports;
 use crate::process::{Process, ProcessId};
 use crate::readiness::wait_until_ready;
-use crate::scratch::Scratch;
+use crate::tempdir::TempDir;
 use crate::tls::ServerTls;
 use crate::vhost::{RabbitAccess, Vhost};
 use crate::{locate, version};
@@ -131,7 +131,7 @@ impl RabbitServer {
         let running = self.running.insert(Process::spawn(&mut server, &self.log)?);
         self.settings.process = Some(running.id.clone());
         if self.temporary {
-            Scratch::of_this_process().await?.register(&running.id, false)?;
+            TempDir::of_this_process().await?.register(&running.id, false)?;
         }
         self.settings.save(&self.dir)?;
 

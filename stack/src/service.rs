@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use crate::process::Process;
 use crate::readiness::last_lines_of;
-use crate::scratch::Scratch;
+use crate::tempdir::TempDir;
 
 /// Variables that a service inherits; all others come from the test.
 const INHERITED: [&str; 7] = [
@@ -61,10 +61,10 @@ impl Service {
         }
         command.envs(environment);
 
-        let scratch = Scratch::of_this_process().await?;
-        let log = scratch.folder(&name)?.join("log");
+        let tempdir = TempDir::of_this_process().await?;
+        let log = tempdir.folder(&name)?.join("log");
         let running = Process::spawn(&mut command, &log)?;
-        scratch.register(&running.id, false)?;
+        tempdir.register(&running.id, false)?;
         Ok(Self { name, running, log })
     }
 

@@ -16,8 +16,8 @@ use tokio::sync::OnceCell;
 
 use crate::cargo::keeper_binary;
 use crate::checkout::{open_folder, root, stack_dir};
+use crate::cleanup::Cleanup;
 use crate::database::{Database, PostgresAccess};
-use crate::garbage::Garbage;
 use crate::process::{Process, ProcessId};
 use crate::readiness::last_lines_of;
 use crate::secret::write_private;
@@ -30,7 +30,7 @@ pub struct Servers {
     pub postgres: PostgresAccess,
     /// Where RabbitMQ listens.
     pub rabbitmq: RabbitAccess,
-    garbage: Garbage,
+    cleanup: Cleanup,
 }
 
 impl Servers {
@@ -40,7 +40,7 @@ impl Servers {
     /// When the server does not answer.
     pub async fn database(&self, hint: &str) -> anyhow::Result<Database> {
         let mut database = self.postgres.create_unique(hint).await?;
-        database.garbage = Some(self.garbage.clone());
+        database.cleanup = Some(self.cleanup.clone());
         Ok(database)
     }
 
@@ -50,7 +50,7 @@ impl Servers {
     /// When the server does not answer.
     pub async fn vhost(&self, hint: &str) -> anyhow::Result<Vhost> {
         let mut vhost = self.rabbitmq.create_unique(hint).await?;
-        vhost.garbage = Some(self.garbage.clone());
+        vhost.cleanup = Some(self.cleanup.clone());
         Ok(vhost)
     }
 }
@@ -89,15 +89,15 @@ pub(crate) enum Phase {
 }
 
 /// The files by which test processes and keeper meet, in `.stack/test`.
-pub(crate) struct Meeting {
+pub(crate) struct Rendezvous {
     dir: PathBuf,
 }
 
-impl Meeting {
+impl Rendezvous {
     pub(crate) fn open() -> anyhow::Result<Self> {
         let dir = stack_dir()?.join("test");
         open_folder(&dir)?;
-        open_folder(&dir.join("garbage"))?;
+        open_folder(&dir.join("cleanup"))?;
         Ok(Self { dir })
     }
 
@@ -106,8 +106,8 @@ impl Meeting {
         Ok(File::options().create(true).truncate(false).write(true).open(path)?)
     }
 
-    pub(crate) fn garbage(&self) -> Garbage {
-        Garbage::in_folder(&self.dir.join("garbage"))
+    pub(crate) fn cleanup(&self) -> Cleanup {
+        Cleanup::in_folder(&self.dir.join("cleanup"))
     }
 
     pub(crate) fn write(&self, status: &Status) -> anyhow::Result<()> {
@@ -134,7 +134,7 @@ impl Meeting {
         for file in [self.status_file(), self.log()] {
             std::fs::remove_file(file).ok();
         }
-        std::fs::remove_dir_all(self.dir.join("garbage")).ok();
+        std::fs::remove_dir_all(self.dir.join("cleanup")).ok();
     }
 
     fn start_keeper(&self) -> anyhow::Result<Process> {
@@ -148,40 +148,40 @@ fn join() -> anyhow::Result<Servers> {
     /// Never closed before this process ends.
     static USER: OnceLock<File> = OnceLock::new();
 
-    let user = Meeting::open()?.lock_file("users.lock")?;
+    let user = Rendezvous::open()?.lock_file("users.lock")?;
     // Waits while a keeper is stopping.
     user.lock_shared()?;
     // The keeper that stopped may have removed the folder for notes.
-    let meeting = Meeting::open()?;
+    let rendezvous = Rendezvous::open()?;
 
     let (postgres, rabbitmq) = {
-        let one_at_a_time = meeting.lock_file("start.lock")?;
+        let one_at_a_time = rendezvous.lock_file("start.lock")?;
         one_at_a_time.lock()?;
-        let started = match meeting.read() {
+        let started = match rendezvous.read() {
             Some(_) => None,
-            None => Some(meeting.start_keeper()?),
+            None => Some(rendezvous.start_keeper()?),
         };
-        wait_for_servers(&meeting, started.as_ref())?
+        wait_for_servers(&rendezvous, started.as_ref())?
     };
     USER.get_or_init(|| user);
-    Ok(Servers { postgres, rabbitmq, garbage: meeting.garbage() })
+    Ok(Servers { postgres, rabbitmq, cleanup: rendezvous.cleanup() })
 }
 
 /// `started` is the keeper that this process has just started, and that may not have written its
 /// status yet; none when one was there.
 fn wait_for_servers(
-    meeting: &Meeting,
+    rendezvous: &Rendezvous,
     started: Option<&Process>,
 ) -> anyhow::Result<(PostgresAccess, RabbitAccess)> {
     let end = Instant::now() + STARTED;
     loop {
         // Asked before reading, so that the last words of an ended keeper count.
         let may_still_write = started.is_some_and(Process::is_alive);
-        match meeting.read().map(|status| status.phase) {
+        match rendezvous.read().map(|status| status.phase) {
             Some(Phase::Ready { postgres, rabbitmq }) => return Ok((postgres, rabbitmq)),
             Some(Phase::Failed { error }) => bail!("{error}"),
             None if !may_still_write => {
-                bail!("the test servers' keeper ended early; {}", last_lines_of(&meeting.log()))
+                bail!("the test servers' keeper ended early; {}", last_lines_of(&rendezvous.log()))
             }
             Some(Phase::Starting) | None => {}
         }
@@ -189,7 +189,7 @@ fn wait_for_servers(
             Instant::now() < end,
             "the test servers' keeper has neither started them nor failed within {} s; {}",
             STARTED.as_secs(),
-            last_lines_of(&meeting.log())
+            last_lines_of(&rendezvous.log())
         );
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -27,7 +27,7 @@ async fn queue(
 }
 
 fn leader(cluster: &RabbitCluster, queue: &Value) -> Option<usize> {
-    cluster.place_of(queue["leader"].as_str()?)
+    cluster.index_of(queue["leader"].as_str()?)
 }
 
 fn on_all_nodes(queue: &Value, key: &str) -> bool {

@@ -120,7 +120,7 @@ impl ScaledOut {
         let management = Management::new(&node.access().management_url())?;
         let queue = management.get(&format!("/api/queues/{VHOST}/{queue}")).await?;
         let queue = queue.context("the queue is there")?;
-        let place = |name: &serde_json::Value| self.cluster.place_of(name.as_str()?);
+        let place = |name: &serde_json::Value| self.cluster.index_of(name.as_str()?);
         let leader = place(&queue["leader"]).with_context(|| format!("no leader in {queue}"))?;
         let members = queue["members"].as_array().into_iter().flatten().filter_map(place);
         Ok(std::iter::once(leader).chain(members.filter(|member| *member != leader)).collect())

@@ -51,7 +51,7 @@ async fn events_that_came_while_the_queue_had_no_leader_leave_once_it_has_anothe
     let queue = management.get(&format!("/api/queues/{}/all", outbox.vhost.name)).await?;
     let queue = queue.context("the queue is there")?;
     assert_eq!(queue["members"].as_array().map(Vec::len), Some(3), "{queue}");
-    let leader = queue["leader"].as_str().and_then(|leader| cluster.place_of(leader));
+    let leader = queue["leader"].as_str().and_then(|leader| cluster.index_of(leader));
     let leader = leader.with_context(|| format!("no leader in {queue}"))?;
     let (follower, alone) = ((leader + 1) % 3, (leader + 2) % 3);
 

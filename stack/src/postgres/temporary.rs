@@ -2,7 +2,7 @@
 
 use super::PostgresServer;
 use crate::readiness::says_address_in_use;
-use crate::scratch::{Scratch, end_and_remove};
+use crate::tempdir::{TempDir, end_and_remove};
 use crate::tls::ServerTls;
 
 impl PostgresServer {
@@ -40,7 +40,7 @@ impl PostgresServer {
     }
 
     pub(crate) async fn new_temporary() -> anyhow::Result<Self> {
-        let dir = Scratch::of_this_process().await?.folder("postgres")?;
+        let dir = TempDir::of_this_process().await?.folder("postgres")?;
         let mut server = Self::in_folder(&dir, &dir.join("postgres.log"), None)?;
         server.temporary = true;
         Ok(server)

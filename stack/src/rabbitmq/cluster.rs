@@ -89,7 +89,7 @@ impl RabbitCluster {
 
     /// The place of the node with this name.
     #[must_use]
-    pub fn place_of(&self, name: &str) -> Option<usize> {
+    pub fn index_of(&self, name: &str) -> Option<usize> {
         self.nodes.iter().position(|node| node.name() == name)
     }
 }

@@ -8,7 +8,7 @@ use crate::locate;
 use crate::ports::free_port;
 use crate::process::Process;
 use crate::readiness::{says_address_in_use, wait_until_ready};
-use crate::scratch::{Scratch, end_and_remove};
+use crate::tempdir::{TempDir, end_and_remove};
 
 impl RabbitServer {
     /// Starts that of this node alone; a cluster has one for all its nodes.
@@ -20,7 +20,7 @@ impl RabbitServer {
         let running = spawn(port, &self.dir, &self.log)?;
         self.settings.epmd_process = Some(running.id.clone());
         if self.temporary {
-            Scratch::of_this_process().await?.register(&running.id, false)?;
+            TempDir::of_this_process().await?.register(&running.id, false)?;
         }
         self.settings.save(&self.dir)?;
         answers(&running, port, &self.log).await?;
@@ -40,11 +40,11 @@ pub(super) struct SharedEpmd {
 impl SharedEpmd {
     pub(super) async fn start_temporary() -> anyhow::Result<Self> {
         loop {
-            let scratch = Scratch::of_this_process().await?;
-            let dir = scratch.folder("epmd")?;
+            let tempdir = TempDir::of_this_process().await?;
+            let dir = tempdir.folder("epmd")?;
             let (port, log) = (free_port()?, dir.join("epmd.log"));
             let running = spawn(port, &dir, &log)?;
-            scratch.register(&running.id, false)?;
+            tempdir.register(&running.id, false)?;
             let epmd = Self { port, dir, running };
             match answers(&epmd.running, port, &log).await {
                 // Someone took the port between our choosing it and listening on it.

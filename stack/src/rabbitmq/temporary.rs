@@ -3,7 +3,7 @@
 use super::RabbitServer;
 use crate::ports::{self, Ports};
 use crate::readiness::says_address_in_use;
-use crate::scratch::{Scratch, end_and_remove};
+use crate::tempdir::{TempDir, end_and_remove};
 use crate::tls::ServerTls;
 
 impl RabbitServer {
@@ -43,7 +43,7 @@ impl RabbitServer {
     }
 
     pub(super) async fn new_temporary() -> anyhow::Result<Self> {
-        let dir = Scratch::of_this_process().await?.folder("rabbitmq")?;
+        let dir = TempDir::of_this_process().await?.folder("rabbitmq")?;
         let mut server = Self::in_folder(&dir, &dir.join("rabbitmq.log"), Ports::any()?)?;
         server.temporary = true;
         Ok(server)

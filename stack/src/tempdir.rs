@@ -21,7 +21,7 @@ use crate::process::ProcessId;
 
 /// This process's folder.
 #[derive(Debug)]
-pub(crate) struct Scratch {
+pub(crate) struct TempDir {
     dir: PathBuf,
     folders: AtomicUsize,
     _reaper: ChildStdin,
@@ -35,15 +35,15 @@ struct Registered {
     quits: bool,
 }
 
-impl Scratch {
+impl TempDir {
     /// Made on first use. Folders whose owner and reaper were both killed are removed on the way.
     pub(crate) async fn of_this_process() -> anyhow::Result<&'static Self> {
-        static SCRATCH: OnceCell<Result<Scratch, String>> = OnceCell::const_new();
-        let scratch = SCRATCH.get_or_init(async || {
+        static TEMP_DIR: OnceCell<Result<TempDir, String>> = OnceCell::const_new();
+        let tempdir = TEMP_DIR.get_or_init(async || {
             let made = tokio::task::spawn_blocking(Self::make).await;
             made.map_err(anyhow::Error::from).flatten().map_err(|error| format!("{error:#}"))
         });
-        scratch.await.as_ref().map_err(|error| anyhow!(error.clone()))
+        tempdir.await.as_ref().map_err(|error| anyhow!(error.clone()))
     }
 
     fn make() -> anyhow::Result<Self> {

@@ -8,11 +8,11 @@ use crate::vhost::RabbitAccess;
 
 /// The folder of notes: one empty file for each thing to remove.
 #[derive(Clone, Debug)]
-pub(crate) struct Garbage {
+pub(crate) struct Cleanup {
     dir: PathBuf,
 }
 
-impl Garbage {
+impl Cleanup {
     pub(crate) fn in_folder(dir: &Path) -> Self {
         Self { dir: dir.to_owned() }
     }
@@ -31,7 +31,7 @@ impl Garbage {
     }
 
     /// Removes what the notes name. One that fails is tried again at the next collection.
-    pub(crate) async fn collect(&self, postgres: &PostgresAccess, rabbitmq: &RabbitAccess) {
+    pub(crate) async fn run(&self, postgres: &PostgresAccess, rabbitmq: &RabbitAccess) {
         for entry in self.dir.read_dir().into_iter().flatten().flatten() {
             let file_name = entry.file_name();
             let removed = match file_name.to_str().and_then(|name| name.split_once('.')) {
