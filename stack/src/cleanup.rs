@@ -1,5 +1,5 @@
-//! Notes to the keeper about databases and virtual hosts that nobody needs any more: written in
-//! `Drop`, where no server can be asked.
+//! Notes to the keeper about databases and virtual hosts to remove. They are written in `Drop`,
+//! which cannot call a server.
 
 use std::path::{Path, PathBuf};
 
@@ -26,11 +26,11 @@ impl Cleanup {
     }
 
     fn note(&self, kind: &str, name: &str) {
-        // Without a note it goes with the server.
+        // If this fails, it is removed together with the server.
         std::fs::write(self.dir.join(format!("{kind}.{name}")), "").ok();
     }
 
-    /// Removes what the notes name. One that fails is tried again at the next collection.
+    /// Removes what the notes name. Failures are retried on the next run.
     pub(crate) async fn run(&self, postgres: &PostgresAccess, rabbitmq: &RabbitAccess) {
         for entry in self.dir.read_dir().into_iter().flatten().flatten() {
             let file_name = entry.file_name();

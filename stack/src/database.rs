@@ -22,10 +22,10 @@ impl std::fmt::Debug for PostgresAccess {
     }
 }
 
-/// A database of one test's own.
+/// A database for one test.
 ///
-/// One of the [shared](crate::shared()) server is dropped, and its connections with it, soon after
-/// this value is; one of a temporary server goes with the server.
+/// On the [shared](crate::shared()) server it is dropped, with its connections, soon after this
+/// value is; on a temporary server it ends with the server.
 #[derive(Debug)]
 pub struct Database {
     /// `postgres://…`, as superuser.
@@ -43,7 +43,7 @@ impl PostgresAccess {
         format!("postgres://postgres:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
-    /// Creates a database unless it is there already.
+    /// Creates a database if it does not exist.
     ///
     /// # Errors
     /// When the server does not answer or refuses.

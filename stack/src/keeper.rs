@@ -14,13 +14,13 @@ use crate::rabbitmq::RabbitServer;
 use crate::shared::{Phase, Rendezvous, Status};
 use crate::tempdir;
 
-/// Between two test binaries of `cargo test` nobody uses the servers for a moment.
+/// `cargo test` leaves a short gap between two test binaries.
 const LINGER: Duration = Duration::from_secs(5);
 const LINGER_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(250);
 
-/// The program `stack-keeper`: `keep CHECKOUT` or `reap FOLDER`, both started by [`shared`](crate::shared())
-/// and the temporary servers.
+/// The program `stack-keeper`: `keep CHECKOUT` or `reap FOLDER`, both started by
+/// [`shared`](crate::shared()) and the temporary servers.
 ///
 /// # Errors
 /// When it is started by hand with other arguments, or its folder can't be used.
@@ -63,13 +63,14 @@ async fn keep() -> anyhow::Result<()> {
         () = run_cleanup(&rendezvous, servers) => {}
         result = until_signalled() => result?,
     }
-    // Newcomers wait for `users.lock`, which `until_unused` has taken, and then start afresh.
+    // New test processes wait for `users.lock`, which `until_unused` holds, and then start a new
+    // keeper.
     drop(started);
     rendezvous.clear();
     Ok(())
 }
 
-/// Returns, with the exclusive lock held, when nobody has held a shared one for the whole time.
+/// Returns with the exclusive lock held, once no shared lock was held for the time of `linger`.
 async fn until_unused(users: &File, linger: Duration) {
     let mut unused_since = None;
     loop {

@@ -1,13 +1,13 @@
-//! Starts real PostgreSQL and RabbitMQ servers that touch nothing of the system's, and the
+//! Starts real PostgreSQL and RabbitMQ servers, isolated from those of the system, and the
 //! pipeline's services as real processes.
 //!
 //! For tests, which need nothing but the two servers installed:
 //!
-//! - [`shared()`]: the servers of this test run, and from them a fresh [`Database`] and [`Vhost`]
-//!   for each test.
-//! - [`PostgresServer::start_temporary`], [`RabbitServer::start_temporary`]: servers of one test's
-//!   own, to be stopped, killed and started again; [`RabbitCluster`]: three brokers that are one.
-//! - [`binary()`] and [`Service`]: the services' real programs, to be killed at the worst moment.
+//! - [`shared()`]: the servers of this test run, which give each test a fresh [`Database`] and
+//!   [`Vhost`].
+//! - [`PostgresServer::start_temporary`], [`RabbitServer::start_temporary`]: servers for one test,
+//!   to be stopped, killed and restarted; [`RabbitCluster`]: a cluster of three nodes.
+//! - [`binary()`] and [`Service`]: the services' real programs, to be killed at any moment.
 //!
 //! ```no_run
 //! # async fn test() -> anyhow::Result<()> {
@@ -25,9 +25,8 @@
 //! # }
 //! ```
 //!
-//! Nothing outlives the tests: see `shared` and `tempdir` for how. The local stack of
-//! `cargo xtask up` is made of the same servers, kept in the checkout's `.stack` folder or in what
-//! the variable `STACK_DIR` names.
+//! Nothing outlives the tests; see `shared` and `tempdir`. The local stack of `cargo xtask up` uses
+//! the same servers, with their data in `.stack` or in the folder that `STACK_DIR` names.
 
 mod cargo;
 mod checkout;

@@ -1,8 +1,8 @@
 //! The servers that all tests of a run share.
 //!
-//! Every test process holds a shared lock on `users.lock` for as long as it lives; the system
-//! lets go of it however the process ends. The first one starts the keeper, which starts the
-//! servers and stops them when nobody has held the lock for a while.
+//! Every test process holds a shared lock on `users.lock` for its lifetime; the system releases it
+//! however the process ends. The first one starts the keeper, which starts the servers and stops
+//! them once the lock was not held for a while.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// A new, empty database with a name of its own that begins with `hint`.
+    /// A new, empty database with a unique name that begins with `hint`.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -44,7 +44,7 @@ impl Servers {
         Ok(database)
     }
 
-    /// A new virtual host with a name of its own that begins with `hint`.
+    /// A new virtual host with a unique name that begins with `hint`.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -55,9 +55,8 @@ impl Servers {
     }
 }
 
-/// The servers of this test run: started by the first test that asks, in whatever process it is,
-/// and stopped and removed a few seconds after the last one ended, also after a failure, Ctrl-C
-/// or SIGKILL.
+/// The servers of this test run. The first test of any process starts them; they are stopped and
+/// removed a few seconds after the last one ended, also after a failure, Ctrl-C or SIGKILL.
 ///
 /// # Errors
 /// When PostgreSQL or RabbitMQ is not installed or does not start. Every test of the run gets the
@@ -71,10 +70,10 @@ pub async fn shared() -> anyhow::Result<Servers> {
     shared.await.clone().map_err(|error| anyhow!(error))
 }
 
-/// More than the servers may take to start, each of which has a limit of its own.
+/// More than the sum of the servers' own start timeouts.
 const STARTED: Duration = Duration::from_secs(180);
 
-/// What the keeper has come to. Written by the keeper alone.
+/// The keeper's status, which only the keeper writes.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Status {
     pub(crate) keeper: ProcessId,
@@ -88,7 +87,7 @@ pub(crate) enum Phase {
     Failed { error: String },
 }
 
-/// The files by which test processes and keeper meet, in `.stack/test`.
+/// The files through which test processes and the keeper find each other, in `.stack/test`.
 pub(crate) struct Rendezvous {
     dir: PathBuf,
 }
@@ -145,13 +144,13 @@ impl Rendezvous {
 }
 
 fn join() -> anyhow::Result<Servers> {
-    /// Never closed before this process ends.
+    /// Held until this process ends.
     static USER: OnceLock<File> = OnceLock::new();
 
     let user = Rendezvous::open()?.lock_file("users.lock")?;
-    // Waits while a keeper is stopping.
+    // Waits while a previous keeper is stopping.
     user.lock_shared()?;
-    // The keeper that stopped may have removed the folder for notes.
+    // That keeper may have removed the cleanup folder.
     let rendezvous = Rendezvous::open()?;
 
     let (postgres, rabbitmq) = {
@@ -167,15 +166,15 @@ fn join() -> anyhow::Result<Servers> {
     Ok(Servers { postgres, rabbitmq, cleanup: rendezvous.cleanup() })
 }
 
-/// `started` is the keeper that this process has just started, and that may not have written its
-/// status yet; none when one was there.
+/// `started` is the keeper that this process has just started, which may not have written its
+/// status yet; `None` if one was already running.
 fn wait_for_servers(
     rendezvous: &Rendezvous,
     started: Option<&Process>,
 ) -> anyhow::Result<(PostgresAccess, RabbitAccess)> {
     let end = Instant::now() + STARTED;
     loop {
-        // Asked before reading, so that the last words of an ended keeper count.
+        // Checked before reading, so that the last status of an ended keeper counts.
         let may_still_write = started.is_some_and(Process::is_alive);
         match rendezvous.read().map(|status| status.phase) {
             Some(Phase::Ready { postgres, rabbitmq }) => return Ok((postgres, rabbitmq)),

@@ -1,6 +1,6 @@
-//! A folder for what one process starts and makes, which outlives it by no more than a moment:
-//! a reaper process holds the other end of a pipe, and when that closes, however the process
-//! ended, it kills what still runs and removes the folder.
+//! The temporary folder of a process, and the processes that it started. A reaper process holds the
+//! other end of a pipe; when that closes, however the owner ended, it kills what still runs and
+//! removes the folder.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -27,16 +27,17 @@ pub(crate) struct TempDir {
     _reaper: ChildStdin,
 }
 
-/// A process that must not outlive the folder's owner, and how to end it.
+/// A process that must not outlive the folder's owner, and the way to end it.
 #[derive(Serialize, Deserialize)]
 struct Registered {
     process: ProcessId,
-    /// Whether SIGQUIT ends it more tidily than SIGKILL: PostgreSQL frees its shared memory then.
+    /// Whether to end it with SIGQUIT instead of SIGKILL, after which PostgreSQL frees its shared
+    /// memory.
     quits: bool,
 }
 
 impl TempDir {
-    /// Made on first use. Folders whose owner and reaper were both killed are removed on the way.
+    /// Created on first use, which also removes folders whose owner and reaper were both killed.
     pub(crate) async fn of_this_process() -> anyhow::Result<&'static Self> {
         static TEMP_DIR: OnceCell<Result<TempDir, String>> = OnceCell::const_new();
         let tempdir = TEMP_DIR.get_or_init(async || {
@@ -76,7 +77,7 @@ impl TempDir {
         Ok(dir)
     }
 
-    /// Names a process that must not outlive this one.
+    /// Registers a process that must not outlive this one.
     pub(crate) fn register(&self, process: &ProcessId, quits: bool) -> anyhow::Result<()> {
         let mut line = serde_json::to_string(&Registered { process: process.clone(), quits })?;
         line.push('\n');
@@ -87,11 +88,11 @@ impl TempDir {
     }
 }
 
-/// Ends the processes at once and removes the folder. Blocks for as long as that takes, which is
-/// a fraction of a second: the data are not worth an orderly shutdown.
+/// Kills the processes and removes the folder. Blocks for a fraction of a second; the data do not
+/// need a clean shutdown.
 pub(crate) fn end_and_remove(dir: &Path, processes: &[(ProcessId, bool)]) {
     for (process, quits) in processes {
-        // A process that can't be signalled is not ours any more.
+        // A process that can't be signalled has ended.
         process.signal(if *quits { Signal::SIGQUIT } else { Signal::SIGKILL }).ok();
     }
     let patience = Instant::now() + Duration::from_secs(5);
@@ -103,7 +104,7 @@ pub(crate) fn end_and_remove(dir: &Path, processes: &[(ProcessId, bool)]) {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-    // The last children of a killed server may still be writing.
+    // The children of a killed server may still be writing.
     for _ in 0..50 {
         match std::fs::remove_dir_all(dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -114,7 +115,7 @@ pub(crate) fn end_and_remove(dir: &Path, processes: &[(ProcessId, bool)]) {
     }
 }
 
-/// The reaper: waits for the owner's end, then leaves nothing of it.
+/// The reaper's main function: waits until the owner ends, then removes everything of it.
 pub(crate) fn reap(dir: &Path) -> anyhow::Result<()> {
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     remove_with_processes(dir);
@@ -145,6 +146,6 @@ fn remove_abandoned(all: &Path) {
 }
 
 fn remove_if_empty(dir: &Path) {
-    // Fails when something is in it, which is the point.
+    // Fails if it is not empty, which is intended.
     std::fs::remove_dir(dir).ok();
 }

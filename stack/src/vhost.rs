@@ -28,10 +28,10 @@ impl std::fmt::Debug for RabbitAccess {
     }
 }
 
-/// A virtual host of one test's own, in which the administrator may do everything.
+/// A virtual host for one test, in which the administrator has all permissions.
 ///
-/// One of the [shared](crate::shared()) server is deleted, and its connections with it, soon after
-/// this value is dropped; one of a temporary server goes with the server.
+/// On the [shared](crate::shared()) server it is deleted, with its connections, soon after this
+/// value is dropped; on a temporary server it ends with the server.
 #[derive(Debug)]
 pub struct Vhost {
     /// Its name, which needs no escaping in URLs.
