@@ -1,4 +1,5 @@
-//! How much memory, CPU time and attention of the database a relay takes: idle, and with a mountain before it.
+//! How much memory, CPU time and attention of the database a relay takes: idle, and with a mountain
+//! before it.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +8,12 @@ use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::result::result;
+use crate::output::print_json;
 use crate::setup::{
     Arrivals, Draining, Events, Inserts, Outbox, Queue, RelayArgs, RelayProgram, Servers,
     Statements,
 };
-use crate::spread::short;
+use crate::summary::rounded;
 use crate::usage::{cpu, memory};
 
 /// What a relay may take, in millions of bytes: idle, and at work.
@@ -79,13 +80,13 @@ impl Footprint {
         let megabytes = memory(relay.pid())? as f64 / 1e6;
         relay.stop().await?;
         outbox.check_pending(0).await?;
-        result(&json!({
+        print_json(&json!({
             "measure": "footprint: idle",
-            "ratio": short(megabytes / IDLE_LIMIT_MB),
-            "resident_mb": short(megabytes),
+            "ratio": rounded(megabytes / IDLE_LIMIT_MB),
+            "resident_mb": rounded(megabytes),
             "limit_mb": IDLE_LIMIT_MB,
-            "cpu_percent_of_a_core": short(used * 100.0),
-            "statements_per_second": short(window.per_second),
+            "cpu_percent_of_a_core": rounded(used * 100.0),
+            "statements_per_second": rounded(window.per_second),
             "counted_by": if statements.exact { "pg_stat_statements" } else { "transactions" },
             "seconds": self.idle,
             "relay": program.settings(),
@@ -98,13 +99,13 @@ async fn busy(name: &str, events: usize, draining: &Draining<'_>) -> anyhow::Res
     draining.outbox.calm().await?;
     let drained = draining.run(events, 0, 0).await?;
     let megabytes = drained.peak_memory as f64 / 1e6;
-    result(&json!({
+    print_json(&json!({
         "measure": name,
-        "ratio": short(megabytes / BUSY_LIMIT_MB),
-        "peak_resident_mb": short(megabytes),
+        "ratio": rounded(megabytes / BUSY_LIMIT_MB),
+        "peak_resident_mb": rounded(megabytes),
         "limit_mb": BUSY_LIMIT_MB,
         "events": events,
-        "per_second": short(drained.per_second),
+        "per_second": rounded(drained.per_second),
         "relay": draining.relay.settings(),
     }));
     Ok(())

@@ -15,7 +15,8 @@ pub(crate) struct Message {
     pub(crate) body: Vec<u8>,
 }
 
-/// Makes messages whose ids count on from one that nobody else has: random numbers for each would cost a system call.
+/// Makes messages whose ids count on from one that nobody else has: random numbers for each would
+/// cost a system call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Messages {
     first: u128,

@@ -1,5 +1,5 @@
-//! The limit of an HTTP service: a program on the same framework that reads and checks the same requests and answers
-//! as long, without a database. The suite starts it as a process of its own.
+//! The limit of an HTTP service: a program on the same framework that reads and checks the same
+//! requests and answers as long, without a database. The suite starts it as a process of its own.
 
 use anyhow::Context as _;
 use clap::Args;

@@ -64,7 +64,8 @@ fn parse(said: &str) -> Option<Report> {
         rest.map(|rest| rest.trim().to_owned())
     };
     let processed = after("number of transactions actually processed:")?;
-    // "tps = 1234.5 (without initial connection time)"; before PostgreSQL 14 there were two of these.
+    // "tps = 1234.5 (without initial connection time)"; before PostgreSQL 14 there were two of
+    // these.
     let rate = after("tps = ")?;
     Some(Report {
         transactions: processed.split('/').next()?.trim().parse().ok()?,

@@ -1,7 +1,8 @@
-//! What an event costs PostgreSQL: write-ahead log, dead rows, CPU time; when it is written, relayed and cleaned up.
+//! What an event costs PostgreSQL: write-ahead log, dead rows, CPU time; when it is written,
+//! relayed and cleaned up.
 //!
-//! No page is written in full here, as all of them are new since the last checkpoint: so it is for events that are
-//! relayed soon after they were written.
+//! No page is written in full here, as all of them are new since the last checkpoint: so it is for
+//! events that are relayed soon after they were written.
 
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::result::result;
+use crate::output::print_json;
 use crate::setup::{Draining, Inserts, Outbox, Queue, RelayArgs, RelayProgram, Servers};
-use crate::spread::short;
+use crate::summary::rounded;
 use crate::usage::cpu_with_children;
 
 /// Sessions that write.
@@ -81,10 +82,10 @@ impl Wal {
             Ok(())
         });
         let vacuum = vacuum.await?;
-        let each = |count: i64| short(count as f64 / self.events as f64);
-        result(&json!({
+        let each = |count: i64| rounded(count as f64 / self.events as f64);
+        print_json(&json!({
             "measure": "wal",
-            "ratio": short(relay.wal_bytes / insert.wal_bytes),
+            "ratio": rounded(relay.wal_bytes / insert.wal_bytes),
             "settling": settling,
             "events": self.events,
             "relay": program.settings(),
@@ -133,7 +134,8 @@ impl Wal {
         Ok(Cost { wal_bytes: wal as f64 / events, cpu_us: cpu.as_micros() as f64 / events })
     }
 
-    /// Waits until the statistics tell of every event: each process reports now and then, and when it ends.
+    /// Waits until the statistics tell of every event: each process reports now and then, and when
+    /// it ends.
     async fn writes(&self, outbox: &Outbox) -> anyhow::Result<Writes> {
         let end = Instant::now() + Duration::from_secs(30);
         loop {
@@ -154,5 +156,5 @@ impl Wal {
 }
 
 fn cost(cost: Cost) -> Value {
-    json!({ "wal_bytes": short(cost.wal_bytes), "postgres_cpu_us": short(cost.cpu_us) })
+    json!({ "wal_bytes": rounded(cost.wal_bytes), "postgres_cpu_us": rounded(cost.cpu_us) })
 }

@@ -49,7 +49,8 @@ impl Customers {
         self.history.load(Ordering::Relaxed)
     }
 
-    /// Makes each run begin alike: statistics are true, nothing is left to clean up or to write back.
+    /// Makes each run begin alike: statistics are true, nothing is left to clean up or to write
+    /// back.
     pub(crate) async fn calm(&self) -> anyhow::Result<()> {
         self.sql.batch_execute("VACUUM (ANALYZE) customers").await?;
         self.sql.batch_execute("VACUUM (ANALYZE) processed_events").await?;
@@ -75,7 +76,8 @@ impl Customers {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// Which of these customers, given by number from 0, have a greater count than the one beside it.
+    /// Which of these customers, given by number from 0, have a greater count than the one beside
+    /// it.
     pub(crate) async fn grown(&self, than: &[(usize, i64)]) -> anyhow::Result<Vec<usize>> {
         let mut numbers = Vec::with_capacity(than.len());
         for &(number, _) in than {
@@ -88,8 +90,8 @@ impl Customers {
         rows.iter().map(|row| Ok(usize::try_from(row.try_get::<_, i64>(0)?)?)).collect()
     }
 
-    /// Fails unless each customer has this count, by its number from 0, and as many events are remembered besides the
-    /// history.
+    /// Fails unless each customer has this count, by its number from 0, and as many events are
+    /// remembered besides the history.
     pub(crate) async fn check_each(&self, expected: &[u64]) -> anyhow::Result<()> {
         let counts = self.counts().await?;
         let wrong = counts.iter().enumerate().find_map(|(number, &count)| {

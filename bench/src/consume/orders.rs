@@ -51,7 +51,8 @@ impl Orders {
         Ok(())
     }
 
-    /// Publishes an event for each of so many orders, which the customers make in turn. All are in both queues when this returns.
+    /// Publishes an event for each of so many orders, which the customers make in turn. All are in
+    /// both queues when this returns.
     pub(crate) async fn publish(&self, events: usize, customers: usize) -> anyhow::Result<()> {
         let channel = self.connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;

@@ -1,4 +1,5 @@
-//! One keep-alive connection that waits for each answer before the next request (HTTP/1.1, RFC 9112).
+//! One keep-alive connection that waits for each answer before the next request (HTTP/1.1, RFC
+//! 9112).
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! Connections at work at the same time, all of them driven by one thread: it takes less of a shared machine than a thread each.
+//! Connections at work at the same time, all of them driven by one thread: it takes less of a
+//! shared machine than a thread each.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -9,8 +10,8 @@ use anyhow::{Context as _, ensure};
 use mio::{Events, Poll, Token};
 
 use super::connection::Connection;
+use super::load_result::LoadResult;
 use super::request::Requests;
-use super::tally::Tally;
 use super::timer::Timer;
 
 /// An answer that takes longer never comes.
@@ -41,16 +42,16 @@ pub(super) struct Connections {
     address: SocketAddr,
     poll: Poll,
     timer: Timer,
-    places: Vec<Place>,
+    slots: Vec<Slot>,
     /// Those that wait for no answer, the longest idle one first.
     idle: VecDeque<usize>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct Slot {
     connection: Connection,
     /// What it waits for an answer to: the request's number, and when its latency began.
-    asked: Option<(usize, Instant)>,
+    awaited: Option<(usize, Instant)>,
 }
 
 impl Connections {
@@ -58,37 +59,38 @@ impl Connections {
     pub(super) fn open(address: SocketAddr, number: usize) -> anyhow::Result<Self> {
         let poll = Poll::new()?;
         let timer = Timer::new(poll.registry(), Token(number))?;
-        let open = |place| {
-            let connection = Connection::open(address, poll.registry(), Token(place))?;
-            Ok(Place { connection, asked: None })
+        let open = |slot| {
+            let connection = Connection::open(address, poll.registry(), Token(slot))?;
+            Ok(Slot { connection, awaited: None })
         };
-        let places: io::Result<Vec<Place>> = (0..number).map(open).collect();
-        let places = places.context("cannot connect to the service")?;
-        Ok(Self { address, poll, timer, places, idle: (0..number).collect() })
+        let slots: io::Result<Vec<Slot>> = (0..number).map(open).collect();
+        let slots = slots.context("cannot connect to the service")?;
+        Ok(Self { address, poll, timer, slots, idle: (0..number).collect() })
     }
 
-    /// Sends what `next` says, which is asked whenever a connection is idle, until there is no more and all answers have come.
-    /// `succeeded` is told of each success; what is none goes into the tally.
+    /// Sends what `next` says, which is asked whenever a connection is idle, until there is no more
+    /// and all answers have come. `succeeded` is told of each success; what is none goes into the
+    /// tally.
     pub(super) fn run(
         mut self,
         requests: &Requests,
-        tally: &mut Tally,
+        tally: &mut LoadResult,
         mut next: impl FnMut(Instant) -> Next,
-        mut succeeded: impl FnMut(&mut Tally, Success) -> anyhow::Result<()>,
+        mut succeeded: impl FnMut(&mut LoadResult, Success) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let (mut number, mut request, mut never) = (0, Vec::new(), false);
-        let mut events = Events::with_capacity(self.places.len() + 1);
+        let mut events = Events::with_capacity(self.slots.len() + 1);
         loop {
             let mut until = None;
-            while !never && let Some(&place) = self.idle.front() {
+            while !never && let Some(&slot) = self.idle.front() {
                 match next(Instant::now()) {
                     Next::Now { since } => {
                         self.idle.pop_front();
                         requests.write(number, &mut request)?;
-                        self.places[place].asked = Some((number, since));
+                        self.slots[slot].awaited = Some((number, since));
                         number += 1;
-                        if let Err(error) = self.places[place].connection.send(&request) {
-                            self.replace(place, tally, &error)?;
+                        if let Err(error) = self.slots[slot].connection.send(&request) {
+                            self.replace(slot, tally, &error)?;
                         }
                     }
                     Next::At(time) => {
@@ -98,39 +100,40 @@ impl Connections {
                     Next::Never => never = true,
                 }
             }
-            if never && self.idle.len() == self.places.len() {
+            if never && self.idle.len() == self.slots.len() {
                 return Ok(());
             }
             self.wait(&mut events, until)?;
             for event in &events {
-                let Token(place) = event.token();
-                if place == self.places.len() {
+                let Token(slot) = event.token();
+                if slot == self.slots.len() {
                     continue;
                 }
-                if let Some(success) = self.receive(place, requests, tally)? {
+                if let Some(success) = self.receive(slot, requests, tally)? {
                     succeeded(tally, success)?;
                 }
             }
         }
     }
 
-    /// Takes what has arrived over one connection, which is idle again when that is the whole answer.
+    /// Takes what has arrived over one connection, which is idle again when that is the whole
+    /// answer.
     fn receive(
         &mut self,
-        place: usize,
+        slot: usize,
         requests: &Requests,
-        tally: &mut Tally,
+        tally: &mut LoadResult,
     ) -> anyhow::Result<Option<Success>> {
-        let status = match self.places[place].connection.receive() {
+        let status = match self.slots[slot].connection.receive() {
             Ok(Some(status)) => status,
             Ok(None) => return Ok(None),
-            Err(error) => return self.replace(place, tally, &error).map(|()| None),
+            Err(error) => return self.replace(slot, tally, &error).map(|()| None),
         };
         let now = Instant::now();
-        let Some((number, since)) = self.places[place].asked.take() else {
+        let Some((number, since)) = self.slots[slot].awaited.take() else {
             return Ok(None);
         };
-        self.idle.push_back(place);
+        self.idle.push_back(slot);
         if status == requests.success() {
             return Ok(Some(Success { number, since, now }));
         }
@@ -156,16 +159,16 @@ impl Connections {
     /// Opens another connection in place of one that failed.
     fn replace(
         &mut self,
-        place: usize,
-        tally: &mut Tally,
+        slot: usize,
+        tally: &mut LoadResult,
         error: &io::Error,
     ) -> anyhow::Result<()> {
-        let connection = Connection::open(self.address, self.poll.registry(), Token(place))
+        let connection = Connection::open(self.address, self.poll.registry(), Token(slot))
             .with_context(|| format!("cannot connect again after a connection failed: {error}"))?;
-        let failed = std::mem::replace(&mut self.places[place], Place { connection, asked: None });
+        let failed = std::mem::replace(&mut self.slots[slot], Slot { connection, awaited: None });
         // One that nobody waited at may be closed.
-        if failed.asked.is_some() {
-            self.idle.push_back(place);
+        if failed.awaited.is_some() {
+            self.idle.push_back(slot);
             tally.error(&format!("connection: {error}"));
         }
         Ok(())

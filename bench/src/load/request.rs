@@ -7,7 +7,7 @@ use std::io::Write as _;
 pub(crate) enum Requests {
     /// New orders, of so many customers in turn.
     NewOrders {
-        /// How many.
+        /// How many customers there are.
         customers: usize,
     },
     /// One order each, of these ids in turn.

@@ -1,4 +1,5 @@
-//! Wakes the thread that waits for answers at a time that is exact to microseconds, where `epoll` knows milliseconds.
+//! Wakes the thread that waits for answers at a time that is exact to microseconds, where `epoll`
+//! knows milliseconds.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};

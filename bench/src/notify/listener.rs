@@ -38,7 +38,8 @@ impl Listener {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until it has heard `count` notifications, and takes their times. Fails unless there were exactly so many.
+    /// Waits until it has heard `count` notifications, and takes their times. Fails unless there
+    /// were exactly so many.
     pub(super) async fn take(&self, count: usize) -> anyhow::Result<Vec<Instant>> {
         let end = Instant::now() + Duration::from_secs(30);
         while self.heard().len() < count {

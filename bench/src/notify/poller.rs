@@ -1,5 +1,5 @@
-//! A session that polls as the relay does: at once after it found something, else after 5 ms, each empty look doubling
-//! the wait up to 100 ms.
+//! A session that polls as the relay does: at once after it found something, else after 5 ms, each
+//! empty look doubling the wait up to 100 ms.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::whole::{Back, Front, Pipeline};
-use crate::spread::short;
+use super::processes::{Apis, Pipeline, Workers};
+use crate::summary::rounded;
 use crate::usage::{cpu, cpu_with_children};
 
 /// What was used up to a moment.
 #[derive(Debug, Clone)]
-pub(crate) struct Used {
+pub(crate) struct Usage {
     cpu: Vec<(&'static str, Duration)>,
     wal: i64,
 }
@@ -24,12 +24,12 @@ pub(crate) struct Cost {
     pub(crate) wal: f64,
 }
 
-impl Used {
+impl Usage {
     /// Up to now.
     pub(crate) async fn by(
         pipeline: &Pipeline<'_>,
-        front: &Front,
-        back: &Back,
+        apis: &Apis,
+        workers: &Workers,
     ) -> anyhow::Result<Self> {
         let servers = pipeline.servers;
         let postgres = cpu_with_children(servers.postgres_pid()?)?;
@@ -37,10 +37,10 @@ impl Used {
         let own: Duration =
             pipeline.own_sessions().await?.into_iter().map(cpu).sum::<anyhow::Result<_>>()?;
         let cpu = vec![
-            ("order-service", cpu(front.order_service.pid())?),
-            ("outbox-relay", cpu(back.relay.pid())?),
-            ("customer-service consumer", cpu(back.consumer.pid())?),
-            ("customer-service api", cpu(front.customer_api.pid())?),
+            ("order-service", cpu(apis.order_service.pid())?),
+            ("outbox-relay", cpu(workers.relay.pid())?),
+            ("customer-service consumer", cpu(workers.consumer.pid())?),
+            ("customer-service api", cpu(apis.customer_api.pid())?),
             ("PostgreSQL", postgres.saturating_sub(own)),
             ("RabbitMQ", cpu(servers.rabbit_pid()?)?),
             ("load generator", cpu(std::process::id())?),
@@ -71,7 +71,7 @@ impl Cost {
 
     pub(crate) fn json(&self) -> Value {
         let cpu: Map<String, Value> =
-            self.cpu.iter().map(|(name, cpu)| ((*name).to_owned(), short(*cpu).into())).collect();
-        json!({ "cpu_us": cpu, "cpu_us_of_the_pipeline": short(self.cpu_of_the_pipeline()), "wal_bytes": short(self.wal) })
+            self.cpu.iter().map(|(name, cpu)| ((*name).to_owned(), rounded(*cpu).into())).collect();
+        json!({ "cpu_us": cpu, "cpu_us_of_the_pipeline": rounded(self.cpu_of_the_pipeline()), "wal_bytes": rounded(self.wal) })
     }
 }

@@ -57,7 +57,8 @@ impl OrderDatabase {
         Ok(())
     }
 
-    /// Makes each run begin alike: statistics are true, nothing is left to clean up or to write back.
+    /// Makes each run begin alike: statistics are true, nothing is left to clean up or to write
+    /// back.
     pub(crate) async fn calm(&self) -> anyhow::Result<()> {
         self.sql.batch_execute("VACUUM (ANALYZE) orders").await?;
         self.sql.batch_execute("VACUUM (ANALYZE) outbox").await?;

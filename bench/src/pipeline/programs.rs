@@ -58,7 +58,7 @@ impl Api {
         Ok(Self { service, address })
     }
 
-    /// Waits until its operations port says that it is ready.
+    /// Waits until it says that it is ready.
     pub(crate) async fn ready(&self) -> anyhow::Result<()> {
         ready(&self.service).await
     }
@@ -67,7 +67,7 @@ impl Api {
         self.service.pid()
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Stops it and waits for its end.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         stop(&self.service).await
     }

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::queue::{QUEUE, Queue};
 
-/// A consumer that takes each message at once and notes the time by this process's clock. What arrives a second time
-/// does not count.
+/// A consumer that takes each message at once and notes the time by this process's clock. What
+/// arrives a second time does not count.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     first: Arc<Mutex<HashMap<Uuid, Instant>>>,

@@ -74,13 +74,15 @@ impl Draining<'_> {
         })
     }
 
-    /// The lowest id of those that are waited for: what lies below is passed by each time that it is asked whether all is done.
+    /// The lowest id of those that are waited for: what lies below is passed by each time that it
+    /// is asked whether all is done.
     async fn lowest(&self) -> anyhow::Result<i64> {
         let lowest = "SELECT coalesce(min(id), 0) FROM outbox WHERE aggregate_type <> 'failing'";
         Ok(self.outbox.sql.query_one(lowest, &[]).await?.try_get(0)?)
     }
 
-    /// Waits until each event was published or has failed once, those of the failing aggregate excepted.
+    /// Waits until each event was published or has failed once, those of the failing aggregate
+    /// excepted.
     async fn until_settled(
         &self,
         relay: &Relay,

@@ -48,14 +48,15 @@ impl Outbox {
         Ok(())
     }
 
-    /// Makes each run begin alike: statistics are true, nothing is left to clean up or to write back.
+    /// Makes each run begin alike: statistics are true, nothing is left to clean up or to write
+    /// back.
     pub(crate) async fn calm(&self) -> anyhow::Result<()> {
         self.sql.batch_execute("VACUUM (ANALYZE) outbox").await?;
         self.sql.batch_execute("CHECKPOINT").await?;
         Ok(())
     }
 
-    /// One number.
+    /// One number from a database.
     pub(crate) async fn count(&self, query: &str) -> anyhow::Result<usize> {
         let count: i64 = self.sql.query_one(query, &[]).await?.try_get(0)?;
         Ok(usize::try_from(count)?)

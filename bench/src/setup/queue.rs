@@ -31,8 +31,8 @@ impl Queue {
         Ok(Self { url, connection })
     }
 
-    /// Empties the queue, having seen that no less than `least` messages are in it. Returns how many there were more:
-    /// messages that were sent twice.
+    /// Empties the queue, having seen that no less than `least` messages are in it. Returns how
+    /// many there were more: messages that were sent twice.
     pub(crate) async fn purge(&self, least: usize) -> anyhow::Result<usize> {
         let channel = self.connection.create_channel().await?;
         let purged = channel.queue_purge(QUEUE.into(), QueuePurgeOptions::default()).await?;

@@ -118,7 +118,7 @@ impl Relay {
         self.service.last_lines()
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Stops it and waits for its end.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.service.sigterm()?;
         let status = self.service.wait_exit(STOPPED).await?;

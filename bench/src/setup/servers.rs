@@ -33,9 +33,9 @@ impl Servers {
         Ok(servers)
     }
 
-    /// Leaves PostgreSQL the files of its write-ahead log that a server has which has run for a while: it writes them again and
-    /// again. A new server makes each file first, 16 MB of zeros, while all commits wait
-    /// (<https://www.postgresql.org/docs/current/wal-configuration.html>).
+    /// Leaves PostgreSQL the files of its write-ahead log that a server has which has run for a
+    /// while: it writes them again and again. A new server makes each file first, 16 MB of zeros,
+    /// while all commits wait (<https://www.postgresql.org/docs/current/wal-configuration.html>).
     async fn write_log_ahead(&self) -> anyhow::Result<()> {
         let sql = connect(&self.postgres.url("postgres")).await?;
         sql.batch_execute("ALTER SYSTEM SET min_wal_size = '1GB'").await?;
@@ -84,12 +84,13 @@ impl Servers {
 /// A session with a database.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    // Ends when the client is dropped; an error shows up in the client's next call.
+    // It ends with the client; what goes wrong is seen by the client's next call.
     tokio::spawn(connection);
     Ok(client)
 }
 
-/// A session with a database that is served by one process, so that what it takes can be told apart.
+/// A session with a database that is served by one process, so that what it takes can be told
+/// apart.
 pub(crate) async fn connect_alone(url: &str) -> anyhow::Result<Client> {
     let client = connect(url).await?;
     client.batch_execute("SET max_parallel_workers_per_gather = 0").await?;

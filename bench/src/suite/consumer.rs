@@ -1,10 +1,11 @@
-//! The consumer counts what waits, beside one that only takes and acknowledges, and beside one transaction for each event.
+//! The consumer counts what waits, beside one that only takes and acknowledges, and beside one
+//! transaction for each event.
 
 use super::Suite;
 use super::orders::CUSTOMERS;
 use super::row::{Goal, Row};
 use crate::consume::{Customers, Orders, Program, one_by_one, take};
-use crate::spread::grouped;
+use crate::summary::grouped;
 
 /// Of the bare consumer, which acknowledges each quarter of it.
 const PREFETCH: u16 = 2000;
@@ -94,7 +95,8 @@ async fn rates(suite: &Suite<'_>, number: usize, also_one_by_one: bool) -> anyho
     Ok(rates)
 }
 
-/// Several consumers beside one. They share a machine that one can fill: more must not make it slower.
+/// Several consumers beside one. They share a machine that one can fill: more must not make it
+/// slower.
 async fn several(suite: &Suite<'_>) -> anyhow::Result<Row> {
     let backlog = Backlog::new(suite, CUSTOMERS, 0).await?;
     let [one, more] = in_turn(suite, [(&backlog, 1), (&backlog, SEVERAL)]).await?;
@@ -141,7 +143,8 @@ struct Backlog<'a> {
 }
 
 impl<'a> Backlog<'a> {
-    /// Nothing waits yet, and `history` events of as many customers as `number` were counted before.
+    /// Nothing waits yet, and `history` events of as many customers as `number` were counted
+    /// before.
     async fn new(suite: &'a Suite<'a>, number: usize, history: i64) -> anyhow::Result<Self> {
         let program = Program::new(Some(suite.programs.customer_service.clone()), Vec::new())?;
         let (customers, orders) = tokio::try_join!(

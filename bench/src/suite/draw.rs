@@ -38,7 +38,8 @@ pub(super) struct Plot {
     pub(super) series: Vec<Series>,
 }
 
-/// How values are laid out: `scale` puts one where it is drawn, `label` says which one is drawn there.
+/// How values are laid out: `scale` puts one where it is drawn, `label` says which one is drawn
+/// there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Axis {
     name: &'static str,

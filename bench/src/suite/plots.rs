@@ -6,8 +6,8 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use super::draw::{Axis, Plot, Series, draw};
-use crate::load::{SLICE, Tally};
-use crate::spread::short;
+use crate::load::{LoadResult, SLICE};
+use crate::summary::rounded;
 
 /// The steps of a latency curve: parts of a hundred thousand.
 const PARTS: [u32; 14] = [
@@ -56,7 +56,7 @@ impl Plots {
     }
 
     /// How the rate changed in the course of a run.
-    pub(super) fn rate(&mut self, name: &str, tally: &Tally) {
+    pub(super) fn rate(&mut self, name: &str, tally: &LoadResult) {
         let slice = SLICE.as_secs_f64();
         // The last slice may be a part of one.
         let whole = &tally.slices[..tally.slices.len().saturating_sub(1)];
@@ -75,7 +75,7 @@ impl Plots {
         }
     }
 
-    pub(super) fn latency(&mut self, name: &str, tally: &Tally) {
+    pub(super) fn latency(&mut self, name: &str, tally: &LoadResult) {
         self.latency_of(name, &tally.latency);
     }
 
@@ -111,7 +111,7 @@ impl Plots {
     pub(super) fn json(&self) -> Value {
         let plots = self.all().map(|plot| {
             let series = plot.series.iter().map(|series| {
-                let points = series.points.iter().map(|(x, y)| json!([x, short(*y)]));
+                let points = series.points.iter().map(|(x, y)| json!([x, rounded(*y)]));
                 json!({ "name": series.name, "points": points.collect::<Vec<_>>() })
             });
             json!({ "file": plot.file, "title": plot.title, "series": series.collect::<Vec<_>>() })

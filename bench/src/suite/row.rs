@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::spread::{Spread, short};
+use crate::summary::{Summary, rounded};
 
 /// Something that was measured.
 #[derive(Debug, Clone)]
@@ -10,7 +10,7 @@ pub(super) struct Row {
     /// What it is about.
     pub(super) part: &'static str,
     pub(super) what: String,
-    pub(super) measured: Spread,
+    pub(super) measured: Summary,
     pub(super) unit: &'static str,
     /// What it is compared with, if anything.
     pub(super) limit: Option<Limit>,
@@ -21,9 +21,9 @@ pub(super) struct Row {
 #[derive(Debug, Clone)]
 pub(super) struct Limit {
     pub(super) what: String,
-    pub(super) measured: Spread,
+    pub(super) measured: Summary,
     /// The measured value to this one, round by round.
-    pub(super) ratio: Spread,
+    pub(super) ratio: Summary,
 }
 
 /// What the ratio is meant to be, or the measured value where nothing is compared.
@@ -38,7 +38,7 @@ impl Row {
     pub(super) fn alone(
         part: &'static str,
         what: impl Into<String>,
-        measured: Spread,
+        measured: Summary,
         unit: &'static str,
     ) -> Self {
         Self { part, what: what.into(), measured, unit, limit: None, goal: None }
@@ -80,8 +80,8 @@ impl Row {
             json!({ "what": limit.what, "measured": limit.measured.json(), "ratio": limit.ratio.json() })
         });
         let goal = self.goal.map(|goal| match goal {
-            Goal::AtLeast(least) => json!({ "at_least": short(least) }),
-            Goal::AtMost(most) => json!({ "at_most": short(most) }),
+            Goal::AtLeast(least) => json!({ "at_least": rounded(least) }),
+            Goal::AtMost(most) => json!({ "at_most": rounded(most) }),
         });
         json!({
             "part": self.part,

@@ -1,5 +1,5 @@
-//! How many statements the pipeline asks PostgreSQL, if this machine has the library that counts them. It counts
-//! only here: counting costs those most who ask the most.
+//! How many statements the pipeline asks PostgreSQL, if this machine has the library that counts
+//! them. It counts only here: counting costs those most who ask the most.
 
 use std::time::{Duration, Instant};
 

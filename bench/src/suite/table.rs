@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::row::{Goal, Row};
-use crate::spread::{Spread, short};
+use crate::summary::{Summary, rounded};
 
 /// The rows under their heading, the goals' ratios in the middle.
 pub(super) fn table(rows: &[Row]) -> String {
@@ -37,9 +37,9 @@ pub(super) fn table(rows: &[Row]) -> String {
 }
 
 /// The median; with the least and the greatest where they differ.
-fn values(spread: &Spread) -> String {
+fn values(summary: &Summary) -> String {
     let [median, least, greatest] =
-        [spread.median(), spread.min(), spread.max()].map(|value| short(value).to_string());
+        [summary.median(), summary.min(), summary.max()].map(|value| rounded(value).to_string());
     if least == greatest { median } else { format!("{median} ({least} to {greatest})") }
 }
 

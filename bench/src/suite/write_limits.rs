@@ -1,4 +1,5 @@
-//! The limits of a service that writes orders: `pgbench` commits exactly what it commits, with no service in between.
+//! The limits of a service that writes orders: `pgbench` commits exactly what it commits, with no
+//! service in between.
 
 use crate::pgbench::Pgbench;
 use crate::pipeline::OrderDatabase;

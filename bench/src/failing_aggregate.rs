@@ -4,12 +4,12 @@ use anyhow::ensure;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::result::result;
+use crate::output::print_json;
 use crate::setup::{Drained, Draining, Events, Outbox, Queue, RelayArgs, Servers};
-use crate::spread::Spread;
+use crate::summary::Summary;
 
 #[derive(Debug, Args)]
-pub(crate) struct Held {
+pub(crate) struct FailingAggregate {
     /// Events of the aggregate that is held back
     #[arg(long, default_value_t = 200_000)]
     held: usize,
@@ -35,7 +35,7 @@ enum Place {
     Among,
 }
 
-impl Held {
+impl FailingAggregate {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         ensure!(self.held > 0 && self.events > 0 && self.rounds > 0, "there is nothing to measure");
         let program = self.relay.program()?;
@@ -57,14 +57,14 @@ impl Held {
         let ratios =
             with.iter().zip(&without).map(|(with, without)| with.per_second / without.per_second);
         let rates =
-            |runs: &[Drained]| runs.iter().map(|run| run.per_second).collect::<Spread>().json();
+            |runs: &[Drained]| runs.iter().map(|run| run.per_second).collect::<Summary>().json();
         let cpu = |runs: &[Drained]| {
             let each = |run: &Drained| run.postgres_cpu.as_micros() as f64 / self.events as f64;
-            runs.iter().map(each).collect::<Spread>().json()
+            runs.iter().map(each).collect::<Summary>().json()
         };
-        result(&json!({
+        print_json(&json!({
             "measure": "held",
-            "ratio": ratios.collect::<Spread>().json(),
+            "ratio": ratios.collect::<Summary>().json(),
             "held": self.held,
             "place": if self.place == Place::Ahead { "ahead" } else { "among" },
             "events": self.events,

@@ -11,8 +11,8 @@ use super::Suite;
 use super::orders::CONNECTIONS;
 use super::row::{Goal, Row};
 use crate::consume::Customers;
-use crate::load::{Open, Requests};
-use crate::pipeline::{Pipeline, Used};
+use crate::load::{OpenLoop, Requests};
+use crate::pipeline::{Pipeline, Usage};
 
 /// Orders a second.
 const RATE: f64 = 200.0;
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::new(suite.servers, suite.programs, CUSTOMERS).await?;
-    let (front, back) = tokio::try_join!(pipeline.front(), pipeline.back())?;
+    let (apis, workers) = tokio::try_join!(pipeline.start_apis(), pipeline.start_workers())?;
     let (mut p50, mut p99) = (Vec::new(), Vec::new());
     for round in 1..=suite.sizes.rounds {
         let rounds = suite.sizes.rounds;
@@ -36,16 +36,16 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
             .progress
             .say(&format!("end to end: round {round} of {rounds}: {RATE} orders a second"));
         let (heard, hears) = channel();
-        let load = Open {
-            address: front.order_service.address,
+        let load = OpenLoop {
+            address: apis.order_service.address,
             rate: RATE,
             connections: CONNECTIONS,
             warm_up: Duration::ZERO,
             measured: suite.sizes.warm_up + suite.sizes.stretch,
-            gate: None,
+            backlog_limit: None,
             heard: Some(heard),
         };
-        let before = Used::by(&pipeline, &front, &back).await?;
+        let before = Usage::by(&pipeline, &apis, &workers).await?;
         let requests = Requests::NewOrders { customers: CUSTOMERS };
         let sending = async {
             let tally = load.run(&requests).await;
@@ -57,7 +57,7 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
         let (tally, visible) = tokio::try_join!(sending, watching)?;
         pipeline.accept(&tally.accepted);
         pipeline.settle().await?;
-        let used = Used::by(&pipeline, &front, &back).await?;
+        let used = Usage::by(&pipeline, &apis, &workers).await?;
         suite.failures("end to end, 200 orders/s", &tally);
         p50.push(milliseconds(&visible, 50.0));
         p99.push(milliseconds(&visible, 99.0));
@@ -66,8 +66,8 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
             suite.plots.latency_of("201 to visible, 200 orders/s", &visible);
         }
     }
-    front.stop().await?;
-    back.stop().await?;
+    apis.stop().await?;
+    workers.stop().await?;
     let row =
         |what, values: Vec<f64>| Row::alone("end to end", what, values.into_iter().collect(), "ms");
     suite.rows.extend([
@@ -81,7 +81,8 @@ fn milliseconds(latency: &Histogram<u64>, percent: f64) -> f64 {
     latency.value_at_quantile(percent / 100.0) as f64 / 1000.0
 }
 
-/// Notes when each accepted order is counted for anyone who reads its customer's row; those that were accepted before `warm` are left out.
+/// Notes when each accepted order is counted for anyone who reads its customer's row; those that
+/// were accepted before `warm` are left out.
 async fn watch(
     customers: &Customers,
     heard: Receiver<(usize, Instant)>,

@@ -4,42 +4,42 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::backlog_limit::BacklogLimit;
 use super::connections::{Connections, Next, Success};
-use super::gate::Gate;
+use super::load_result::LoadResult;
 use super::request::Requests;
-use super::tally::Tally;
 
 /// How often one that the gate holds back looks again.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// As many requests as so many connections can carry.
 #[derive(Debug, Clone)]
-pub(crate) struct Closed {
+pub(crate) struct ClosedLoop {
     pub(crate) address: SocketAddr,
     pub(crate) connections: usize,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
     /// What orders wait for before they are sent.
-    pub(crate) gate: Option<Arc<Gate>>,
+    pub(crate) backlog_limit: Option<Arc<BacklogLimit>>,
 }
 
-impl Closed {
+impl ClosedLoop {
     /// Sends until the time is over.
-    pub(crate) async fn run(&self, requests: &Requests) -> anyhow::Result<Tally> {
+    pub(crate) async fn run(&self, requests: &Requests) -> anyhow::Result<LoadResult> {
         let (closed, requests) = (self.clone(), requests.clone());
         tokio::task::spawn_blocking(move || closed.send(&requests)).await?
     }
 
-    fn send(&self, requests: &Requests) -> anyhow::Result<Tally> {
+    fn send(&self, requests: &Requests) -> anyhow::Result<LoadResult> {
         let connections = Connections::open(self.address, self.connections)?;
         let begun = Instant::now();
         let warm = begun + self.warm_up;
         let end = warm + self.measured;
-        let mut tally = Tally::new(requests.customers(), begun)?;
-        let gate = self.gate.as_deref();
-        let next = |now| match gate {
+        let mut tally = LoadResult::new(requests.customers(), begun)?;
+        let backlog_limit = self.backlog_limit.as_deref();
+        let next = |now| match backlog_limit {
             _ if now >= end => Next::Never,
-            Some(gate) if !gate.has_room() => Next::At(now + LOOK),
+            Some(backlog_limit) if !backlog_limit.has_room() => Next::At(now + LOOK),
             _ => Next::Now { since: now },
         };
         connections.run(requests, &mut tally, next, |tally, success| {
@@ -47,8 +47,8 @@ impl Closed {
             // What is answered within the time counts, whenever it was sent.
             let latency = (warm..end).contains(&now).then(|| now - since);
             tally.success(requests.customer(number), latency, now);
-            if let Some(gate) = gate {
-                gate.accept();
+            if let Some(backlog_limit) = backlog_limit {
+                backlog_limit.accept();
             }
             Ok(())
         })?;

@@ -1,4 +1,5 @@
-//! The limit of a consumer: one that does nothing but take the same messages and acknowledge many at a time.
+//! The limit of a consumer: one that does nothing but take the same messages and acknowledge many
+//! at a time.
 
 use std::time::{Duration, Instant};
 

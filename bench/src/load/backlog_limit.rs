@@ -1,17 +1,17 @@
-//! Holds orders back while too many are on their way: a service that accepts faster than the rest can follow would only
-//! make them pile up.
+//! Holds orders back while too many are on their way: a service that accepts faster than the rest
+//! can follow would only make them pile up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// So many orders may be accepted and not yet counted.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct BacklogLimit {
     width: u64,
     accepted: AtomicU64,
     counted: AtomicU64,
 }
 
-impl Gate {
+impl BacklogLimit {
     pub(crate) const fn new(width: u64) -> Self {
         Self { width, accepted: AtomicU64::new(0), counted: AtomicU64::new(0) }
     }
@@ -42,12 +42,12 @@ mod tests {
 
     #[test]
     fn a_gate_opens_when_orders_are_counted() {
-        let gate = Gate::new(2);
-        gate.accept();
-        gate.accept();
-        assert!(!gate.has_room());
-        gate.counted(1);
-        assert!(gate.has_room());
-        assert_eq!(gate.accepted(), 2);
+        let backlog_limit = BacklogLimit::new(2);
+        backlog_limit.accept();
+        backlog_limit.accept();
+        assert!(!backlog_limit.has_room());
+        backlog_limit.counted(1);
+        assert!(backlog_limit.has_room());
+        assert_eq!(backlog_limit.accepted(), 2);
     }
 }

@@ -4,13 +4,13 @@ use anyhow::ensure;
 use clap::Args;
 use serde_json::json;
 
-use crate::bare::{self, Bare};
-use crate::result::result;
+use crate::bare_publisher::{self, PublisherShape};
+use crate::output::print_json;
 use crate::setup::{Draining, Events, Outbox, Queue, RelayArgs, Servers};
-use crate::spread::Spread;
+use crate::summary::Summary;
 
 #[derive(Debug, Args)]
-pub(crate) struct Hot {
+pub(crate) struct SingleAggregate {
     /// Events of the aggregate
     #[arg(long, default_value_t = 20_000)]
     events: usize,
@@ -21,7 +21,7 @@ pub(crate) struct Hot {
     relay: RelayArgs,
 }
 
-impl Hot {
+impl SingleAggregate {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         ensure!(self.events > 1 && self.rounds > 0, "there is nothing to measure");
         let program = self.relay.program()?;
@@ -32,12 +32,14 @@ impl Hot {
         let (mut bares, mut relays, mut cpus, mut duplicates) = (vec![], vec![], vec![], 0);
         let mut bare_cpus = vec![];
         for round in 1..=self.rounds {
-            // Half of the bare publisher's messages before and half after, so that a change of the machine's mood counts
-            // for both.
+            // Half of the bare publisher's messages before and half after, so that a change of the
+            // machine's mood counts for both.
             let half = self.events / 2;
             let mut bare_half = async || {
                 eprintln!("round {round} of {}: bare publisher", self.rounds);
-                let bare = bare::publish(&queue.url, Bare::ONE_AT_A_TIME, half, 0).await?;
+                let bare =
+                    bare_publisher::publish(&queue.url, PublisherShape::ONE_AT_A_TIME, half, 0)
+                        .await?;
                 queue.purge(half).await?;
                 bare_cpus.push(bare.cpu.as_micros() as f64 / half as f64);
                 anyhow::Ok(bare.per_second)
@@ -56,16 +58,16 @@ impl Hot {
             duplicates += drained.duplicates;
         }
         let ratios = relays.iter().zip(&bares).map(|(relay, bare)| relay / bare);
-        result(&json!({
+        print_json(&json!({
             "measure": "hot",
-            "ratio": ratios.collect::<Spread>().json(),
+            "ratio": ratios.collect::<Summary>().json(),
             "events": self.events,
             "rounds": self.rounds,
             "relay": program.settings(),
-            "bare_one_at_a_time_per_second": bares.into_iter().collect::<Spread>().json(),
-            "relay_per_second": relays.into_iter().collect::<Spread>().json(),
-            "bare_cpu_us_per_message": bare_cpus.into_iter().collect::<Spread>().json(),
-            "relay_cpu_us_per_message": cpus.into_iter().collect::<Spread>().json(),
+            "bare_one_at_a_time_per_second": bares.into_iter().collect::<Summary>().json(),
+            "relay_per_second": relays.into_iter().collect::<Summary>().json(),
+            "bare_cpu_us_per_message": bare_cpus.into_iter().collect::<Summary>().json(),
+            "relay_cpu_us_per_message": cpus.into_iter().collect::<Summary>().json(),
             "duplicates": duplicates,
         }));
         Ok(())

@@ -30,14 +30,14 @@ pub(crate) struct Pipeline<'a> {
 
 /// The processes that clients talk to. Killed on drop.
 #[derive(Debug)]
-pub(crate) struct Front {
+pub(crate) struct Apis {
     pub(crate) order_service: Api,
     pub(crate) customer_api: Api,
 }
 
 /// The processes behind them. Killed on drop.
 #[derive(Debug)]
-pub(crate) struct Back {
+pub(crate) struct Workers {
     pub(crate) relay: Service,
     pub(crate) consumer: Service,
 }
@@ -58,8 +58,9 @@ impl<'a> Pipeline<'a> {
         Ok(Self { servers, programs, orders, customers, broker, accepted: Accepted::default() })
     }
 
-    /// Starts the order service, with its default settings, and the customer service's API that it asks.
-    pub(crate) async fn front(&self) -> anyhow::Result<Front> {
+    /// Starts the order service, with its default settings, and the customer service's API that it
+    /// asks.
+    pub(crate) async fn start_apis(&self) -> anyhow::Result<Apis> {
         let anywhere = [("LISTEN_ADDR", "127.0.0.1:0"), ("OPS_ADDR", "127.0.0.1:0")];
         let database = [("DATABASE_URL", self.customers.url.as_str())];
         let program = &self.programs.customer_service;
@@ -72,11 +73,11 @@ impl<'a> Pipeline<'a> {
         let order_service =
             Api::start(program, &["serve"], &[&own[..], &anywhere].concat()).await?;
         tokio::try_join!(customer_api.ready(), order_service.ready())?;
-        Ok(Front { order_service, customer_api })
+        Ok(Apis { order_service, customer_api })
     }
 
     /// Starts relay and consumer, with their default settings.
-    pub(crate) async fn back(&self) -> anyhow::Result<Back> {
+    pub(crate) async fn start_workers(&self) -> anyhow::Result<Workers> {
         let broker = ("RABBITMQ_URL", self.broker.url.as_str());
         let ops = ("OPS_ADDR", "127.0.0.1:0");
         let settings = [("DATABASE_URL", self.customers.url.as_str()), broker, ops];
@@ -87,7 +88,7 @@ impl<'a> Pipeline<'a> {
         let settings = [("DATABASE_URL", self.orders.relay_url.as_str()), broker, ops];
         let relay = Service::spawn(&self.programs.outbox_relay, ["run"], settings).await?;
         ready(&relay).await?;
-        Ok(Back { relay, consumer })
+        Ok(Workers { relay, consumer })
     }
 
     /// Remembers what the order service said it had accepted.
@@ -105,7 +106,8 @@ impl<'a> Pipeline<'a> {
         tokio::try_join!(backend(&self.orders.sql), self.customers.backend()).map(Into::into)
     }
 
-    /// Waits until as many orders are counted as were accepted, and fails unless each was counted once.
+    /// Waits until as many orders are counted as were accepted, and fails unless each was counted
+    /// once.
     pub(crate) async fn settle(&self) -> anyhow::Result<()> {
         let accepted = usize::try_from(self.accepted.total)?;
         let (mut counted, mut progress) = (0, Instant::now());
@@ -130,14 +132,14 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-impl Front {
+impl Apis {
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.order_service.stop().await?;
         self.customer_api.stop().await
     }
 }
 
-impl Back {
+impl Workers {
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         stop(&self.relay).await?;
         stop(&self.consumer).await

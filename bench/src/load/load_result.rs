@@ -23,7 +23,7 @@ pub(crate) struct Accepted {
 
 /// What a run came to; without the warm-up, but for `accepted`.
 #[derive(Debug, Clone)]
-pub(crate) struct Tally {
+pub(crate) struct LoadResult {
     /// Of successes, in µs.
     pub(crate) latency: Histogram<u64>,
     /// How long was measured.
@@ -36,7 +36,7 @@ pub(crate) struct Tally {
     begun: Instant,
 }
 
-impl Tally {
+impl LoadResult {
     pub(super) fn new(customers: usize, begun: Instant) -> anyhow::Result<Self> {
         Ok(Self {
             latency: Histogram::new_with_bounds(1, LONGEST, DIGITS)?,
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn the_warm_up_counts_as_accepted_and_as_nothing_else() {
         let begun = Instant::now();
-        let mut tally = Tally::new(2, begun).expect("a tally");
+        let mut tally = LoadResult::new(2, begun).expect("a tally");
         tally.success(Some(0), None, begun);
         tally.success(Some(1), Some(Duration::from_millis(3)), begun + SLICE * 2);
         tally.success(Some(1), Some(Duration::from_millis(5)), begun + SLICE);

@@ -4,11 +4,11 @@
 use serde_json::Value;
 
 /// Prints a result.
-pub(crate) fn result(result: &Value) {
+pub(crate) fn print_json(result: &Value) {
     println!("{result}");
 }
 
 /// Prints results for people.
-pub(crate) fn text(text: &str) {
+pub(crate) fn print_text(text: &str) {
     println!("{text}");
 }

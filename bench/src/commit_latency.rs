@@ -1,8 +1,9 @@
 //! Events come in at a steady pace: how long from the commit to the confirm?
 //!
-//! The confirm is seen as the message's arrival at a consumer: a quorum queue hands a message on, and confirms it, when
-//! it is safe with the majority. So one clock, that of this process, tells both ends, and nothing depends on what the
-//! relay says of itself. How far arrival and confirm are apart, the bare publisher shows in the same run.
+//! The confirm is seen as the message's arrival at a consumer: a quorum queue hands a message on,
+//! and confirms it, when it is safe with the majority. So one clock, that of this process, tells
+//! both ends, and nothing depends on what the relay says of itself. How far arrival and confirm are
+//! apart, the bare publisher shows in the same run.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +14,10 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use crate::bare::{Confirmed, Single};
-use crate::result::result;
+use crate::bare_publisher::{Confirmed, Single};
+use crate::output::print_json;
 use crate::setup::{Arrivals, Inserts, Outbox, Queue, RelayArgs, Servers};
-use crate::spread::{Spread, short};
+use crate::summary::{Summary, rounded};
 
 /// Sessions that write in turn, so that a slow commit does not hold up the next one.
 const SESSIONS: usize = 8;
@@ -24,7 +25,7 @@ const SESSIONS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
-pub(crate) struct Trickle {
+pub(crate) struct CommitLatency {
     /// Events a second, whatever becomes of those before
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
@@ -35,7 +36,7 @@ pub(crate) struct Trickle {
     relay: RelayArgs,
 }
 
-impl Trickle {
+impl CommitLatency {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let program = self.relay.program()?;
         let servers = Servers::start().await?;
@@ -61,18 +62,18 @@ impl Trickle {
         let latencies = committed.iter().map(|&(event_id, committed)| {
             anyhow::Ok(milliseconds(arrival(event_id)?.saturating_duration_since(committed)))
         });
-        let latencies = latencies.collect::<anyhow::Result<Spread>>()?;
-        let confirms: Spread =
+        let latencies = latencies.collect::<anyhow::Result<Summary>>()?;
+        let confirms: Summary =
             floor.iter().map(|one| milliseconds(one.confirmed - one.sent)).collect();
         let arrived = floor.iter().map(|one| {
             anyhow::Ok(milliseconds(arrival(one.event_id)?.saturating_duration_since(one.sent)))
         });
-        let arrived = arrived.collect::<anyhow::Result<Spread>>()?;
-        result(&json!({
+        let arrived = arrived.collect::<anyhow::Result<Summary>>()?;
+        print_json(&json!({
             "measure": "trickle",
             "ratio": {
-                "p50": short(latencies.median() / confirms.median()),
-                "p99": short(latencies.percentile(99) / confirms.percentile(99)),
+                "p50": rounded(latencies.median() / confirms.median()),
+                "p99": rounded(latencies.percentile(99) / confirms.percentile(99)),
             },
             "events": count,
             "per_second": self.rate,
@@ -125,10 +126,10 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-fn percentiles(spread: &Spread) -> serde_json::Value {
+fn percentiles(summary: &Summary) -> serde_json::Value {
     json!({
-        "p50": short(spread.median()),
-        "p99": short(spread.percentile(99)),
-        "max": short(spread.max()),
+        "p50": rounded(summary.median()),
+        "p99": rounded(summary.percentile(99)),
+        "max": rounded(summary.max()),
     })
 }

@@ -1,5 +1,6 @@
-//! An open loop: each request has its time, whatever became of those before it, and its latency counts from that time. So a
-//! service that stalls is charged with everything that would have come meanwhile.
+//! An open loop: each request has its time, whatever became of those before it, and its latency
+//! counts from that time. So a service that stalls is charged with everything that would have come
+//! meanwhile.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,41 +9,42 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
+use super::backlog_limit::BacklogLimit;
 use super::connections::{Connections, Next, Success};
-use super::gate::Gate;
+use super::load_result::LoadResult;
 use super::request::Requests;
-use super::tally::Tally;
 
 /// Requests at a fixed rate.
 #[derive(Debug, Clone)]
-pub(crate) struct Open {
+pub(crate) struct OpenLoop {
     pub(crate) address: SocketAddr,
     /// A second.
     pub(crate) rate: f64,
-    /// Connections among which they are shared; a request whose time has come while all are busy waits for one.
+    /// Connections among which they are shared; a request whose time has come while all are busy
+    /// waits for one.
     pub(crate) connections: usize,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
     /// Counts the orders that were accepted; it holds none back.
-    pub(crate) gate: Option<Arc<Gate>>,
+    pub(crate) backlog_limit: Option<Arc<BacklogLimit>>,
     /// Told of each accepted order: the customer's number from 0, and when the answer came.
     pub(crate) heard: Option<Sender<(usize, Instant)>>,
 }
 
-impl Open {
+impl OpenLoop {
     /// Sends until the time is over and all answers have come.
-    pub(crate) async fn run(&self, requests: &Requests) -> anyhow::Result<Tally> {
+    pub(crate) async fn run(&self, requests: &Requests) -> anyhow::Result<LoadResult> {
         let (open, requests) = (self.clone(), requests.clone());
         tokio::task::spawn_blocking(move || open.send(&requests)).await?
     }
 
-    fn send(&self, requests: &Requests) -> anyhow::Result<Tally> {
+    fn send(&self, requests: &Requests) -> anyhow::Result<LoadResult> {
         ensure!(self.rate > 0.0, "there is nothing to send");
         let connections = Connections::open(self.address, self.connections)?;
         let begun = Instant::now();
         let warm = begun + self.warm_up;
         let end = warm + self.measured;
-        let mut tally = Tally::new(requests.customers(), begun)?;
+        let mut tally = LoadResult::new(requests.customers(), begun)?;
         let mut sent = 0_u64;
         let next = |now| {
             let due = begun + Duration::from_secs_f64(sent as f64 / self.rate);
@@ -59,8 +61,8 @@ impl Open {
             let Success { number, since: due, now } = success;
             let customer = requests.customer(number);
             tally.success(customer, (due >= warm).then(|| now - due), now);
-            if let Some(gate) = &self.gate {
-                gate.accept();
+            if let Some(backlog_limit) = &self.backlog_limit {
+                backlog_limit.accept();
             }
             if let (Some(heard), Some(customer)) = (&self.heard, customer) {
                 heard.send((customer, now)).context("nobody listens any more")?;

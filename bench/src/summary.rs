@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 /// Some values, in order.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Spread(Vec<f64>);
+pub(crate) struct Summary(Vec<f64>);
 
-impl Spread {
+impl Summary {
     pub(crate) fn median(&self) -> f64 {
         let (values, middle) = (&self.0, self.0.len() / 2);
         match values.len() {
@@ -32,11 +32,11 @@ impl Spread {
 
     /// Median, least and greatest.
     pub(crate) fn json(&self) -> Value {
-        json!({ "median": short(self.median()), "min": short(self.min()), "max": short(self.max()) })
+        json!({ "median": rounded(self.median()), "min": rounded(self.min()), "max": rounded(self.max()) })
     }
 }
 
-impl FromIterator<f64> for Spread {
+impl FromIterator<f64> for Summary {
     fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_unstable_by(f64::total_cmp);
@@ -44,8 +44,9 @@ impl FromIterator<f64> for Spread {
     }
 }
 
-/// As many digits as mean something: none behind the point from 100 on, else two significant ones or more.
-pub(crate) fn short(value: f64) -> f64 {
+/// As many digits as mean something: none behind the point from 100 on, else two significant ones
+/// or more.
+pub(crate) fn rounded(value: f64) -> f64 {
     let unit = match value.abs() {
         large if large >= 100.0 => 1.0,
         medium if medium >= 10.0 => 10.0,
@@ -79,21 +80,21 @@ mod tests {
 
     #[test]
     fn percentiles_are_values_that_were_measured() {
-        let spread: Spread = (1..=200).rev().map(f64::from).collect();
-        assert_eq!(spread.percentile(50), 100.0);
-        assert_eq!(spread.percentile(99), 198.0);
-        assert_eq!((spread.min(), spread.max()), (1.0, 200.0));
-        assert_eq!(spread.median(), 100.5);
-        let one: Spread = [7.0].into_iter().collect();
+        let summary: Summary = (1..=200).rev().map(f64::from).collect();
+        assert_eq!(summary.percentile(50), 100.0);
+        assert_eq!(summary.percentile(99), 198.0);
+        assert_eq!((summary.min(), summary.max()), (1.0, 200.0));
+        assert_eq!(summary.median(), 100.5);
+        let one: Summary = [7.0].into_iter().collect();
         assert_eq!([one.min(), one.median(), one.percentile(99), one.max()], [7.0; 4]);
-        assert!(Spread::default().median().is_nan());
+        assert!(Summary::default().median().is_nan());
     }
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!(short(12345.6), 12346.0);
-        assert_eq!(short(12.345), 12.3);
-        assert_eq!(short(0.98765), 0.99);
-        assert_eq!(short(0.012345), 0.0123);
+        assert_eq!(rounded(12345.6), 12346.0);
+        assert_eq!(rounded(12.345), 12.3);
+        assert_eq!(rounded(0.98765), 0.99);
+        assert_eq!(rounded(0.012345), 0.0123);
     }
 }

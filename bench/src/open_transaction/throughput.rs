@@ -18,7 +18,8 @@ const WRITERS: usize = 2;
 /// Events that a writer adds at once.
 const AT_ONCE: usize = 200;
 
-/// Events that the writers may be ahead of the relay, so that it always has work and never a mountain.
+/// Events that the writers may be ahead of the relay, so that it always has work and never a
+/// mountain.
 const AHEAD: usize = 10_000;
 
 /// How long nothing may happen.
@@ -26,18 +27,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the other session does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Open {
+pub(crate) enum OtherSession {
     /// Nothing.
-    Nothing,
+    Idle,
     /// It holds a snapshot, as a backup or a long report does: nothing that dies can be cleaned up.
-    Snapshot,
+    HoldsSnapshot,
     /// It has written an event and does not commit.
-    Writer,
+    HasWritten,
 }
 
 /// How it went.
 #[derive(Debug)]
-pub(crate) struct Passed {
+pub(crate) struct Throughput {
     /// Events per second in each tenth of them.
     pub(crate) tenths: Vec<f64>,
     /// From the open writer's commit to the arrival of its event.
@@ -50,12 +51,12 @@ pub(crate) struct Passed {
 }
 
 /// Lets `events` pass. Fails when one is lost, or when the other session did not last.
-pub(crate) async fn pass(
+pub(crate) async fn measure(
     servers: &Servers,
     program: &RelayProgram,
     events: usize,
-    open: Open,
-) -> anyhow::Result<Passed> {
+    other_session: OtherSession,
+) -> anyhow::Result<Throughput> {
     let (outbox, queue) = tokio::try_join!(Outbox::new(servers), Queue::new(servers))?;
     let arrivals = Arc::new(Arrivals::watch(&queue).await?);
     let relay = program.start(&outbox, &queue).await?;
@@ -66,7 +67,7 @@ pub(crate) async fn pass(
 
     let other = Inserts::new(&outbox).await?;
     let late_event = Uuid::now_v7();
-    begin(&other, open, late_event).await?;
+    begin(&other, other_session, late_event).await?;
     let postgres = cpu_with_children(servers.postgres_pid()?)?;
     let relay_before = cpu(relay.pid())?;
     write(&outbox, &arrivals, events).await?;
@@ -75,24 +76,28 @@ pub(crate) async fn pass(
     let postgres_cpu = cpu_with_children(servers.postgres_pid()?)? - postgres;
     let tenths = tenths(&arrivals.times());
 
-    let late = end(other.sql(), &arrivals, open, late_event).await?;
+    let late = end(other.sql(), &arrivals, other_session, late_event).await?;
     let relay_peak_memory = peak_memory(relay.pid())?;
     relay.stop().await?;
     outbox.check_pending(0).await?;
-    Ok(Passed { tenths, late, postgres_cpu, relay_cpu, relay_peak_memory })
+    Ok(Throughput { tenths, late, postgres_cpu, relay_cpu, relay_peak_memory })
 }
 
-async fn begin(other: &Inserts, open: Open, late_event: Uuid) -> anyhow::Result<()> {
-    match open {
-        Open::Nothing => {}
-        Open::Snapshot => {
+async fn begin(
+    other: &Inserts,
+    other_session: OtherSession,
+    late_event: Uuid,
+) -> anyhow::Result<()> {
+    match other_session {
+        OtherSession::Idle => {}
+        OtherSession::HoldsSnapshot => {
             // The first statement takes the snapshot.
             other
                 .sql()
                 .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM outbox LIMIT 1")
                 .await?;
         }
-        Open::Writer => {
+        OtherSession::HasWritten => {
             other.sql().batch_execute("BEGIN").await?;
             other.add(late_event).await?;
         }
@@ -104,10 +109,10 @@ async fn begin(other: &Inserts, open: Open, late_event: Uuid) -> anyhow::Result<
 async fn end(
     other: &Client,
     arrivals: &Arrivals,
-    open: Open,
+    other_session: OtherSession,
     late_event: Uuid,
 ) -> anyhow::Result<Option<Duration>> {
-    if open == Open::Nothing {
+    if other_session == OtherSession::Idle {
         return Ok(None);
     }
     other
@@ -118,7 +123,7 @@ async fn end(
     let events = arrivals.count();
     other.batch_execute("COMMIT").await?;
     let committed = Instant::now();
-    if open == Open::Snapshot {
+    if other_session == OtherSession::HoldsSnapshot {
         return Ok(None);
     }
     arrivals.until(events + 1, PATIENCE).await?;

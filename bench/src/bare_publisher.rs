@@ -1,5 +1,5 @@
-//! The limit of a relay: a publisher that does nothing but publish the same messages, with what the relay promises:
-//! persistent, mandatory, confirmed.
+//! The limit of a relay: a publisher that does nothing but publish the same messages, with what the
+//! relay promises: persistent, mandatory, confirmed.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,9 +17,10 @@ use crate::message::{Message, Messages};
 use crate::setup::EXCHANGE;
 use crate::usage::cpu;
 
-/// How messages are published. Written as CONNECTIONSxCHANNELSxWINDOW, with `-together` behind it where that is meant.
+/// How messages are published. Written as CONNECTIONSxCHANNELSxWINDOW, with `-together` behind it
+/// where that is meant.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bare {
+pub(crate) struct PublisherShape {
     pub(crate) connections: usize,
     /// Of each connection, each with a window in flight.
     pub(crate) channels: usize,
@@ -46,13 +47,13 @@ impl Handover {
     }
 }
 
-impl Bare {
+impl PublisherShape {
     /// The next message is sent when the last one is confirmed.
     pub(crate) const ONE_AT_A_TIME: Self =
         Self { connections: 1, channels: 1, window: 1, handover: Handover::Together };
 }
 
-impl FromStr for Bare {
+impl FromStr for PublisherShape {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -85,7 +86,7 @@ pub(crate) struct Published {
 /// Publishes `count` messages, of each hundred so many that no queue is bound for.
 pub(crate) async fn publish(
     broker: &str,
-    bare: Bare,
+    bare: PublisherShape,
     count: usize,
     unroutable_percent: u32,
 ) -> anyhow::Result<Published> {
@@ -142,7 +143,8 @@ async fn send_window(
     window: std::ops::Range<usize>,
     unroutable_percent: usize,
 ) -> anyhow::Result<()> {
-    // Made before the first is sent: with pauses in between, the connection would write each by itself.
+    // Made before the first is sent: with pauses in between, the connection would write each by
+    // itself.
     let window: Vec<Message> = window
         .map(|number| {
             let unroutable = number % 100 < unroutable_percent;
@@ -212,17 +214,17 @@ impl Single {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bare, Handover};
+    use super::{Handover, PublisherShape};
 
     #[test]
     fn a_shape_is_three_numbers() {
-        let bare: Bare = "2x4x500".parse().expect("a shape");
+        let bare: PublisherShape = "2x4x500".parse().expect("a shape");
         assert_eq!((bare.connections, bare.channels, bare.window), (2, 4, 500));
         assert_eq!(bare.handover, Handover::InTurn);
-        let bare: Bare = "1x1x1000-together".parse().expect("a shape");
+        let bare: PublisherShape = "1x1x1000-together".parse().expect("a shape");
         assert_eq!((bare.window, bare.handover), (1000, Handover::Together));
         for wrong in ["", "1", "1x4", "1x4x0", "1x4x500x1", "1x4xmany"] {
-            assert!(wrong.parse::<Bare>().is_err(), "{wrong}");
+            assert!(wrong.parse::<PublisherShape>().is_err(), "{wrong}");
         }
     }
 }
