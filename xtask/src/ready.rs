@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// The answer of `/readyz`.
+/// What `/readyz` says.
 pub(crate) enum Health {
     Ready,
     /// It answers, and says what it is missing.
@@ -44,6 +44,6 @@ pub(crate) async fn wait_until_healthy(
 ) -> anyhow::Result<()> {
     let http = stack::http_client()?;
     let answers = async || matches!(health(&http, ops).await, Health::Ready);
-    let patience = std::time::Duration::from_secs(90);
-    stack::wait_until_ready(name, process, log, patience, answers).await
+    let timeout = std::time::Duration::from_secs(90);
+    stack::wait_until_ready(name, process, log, timeout, answers).await
 }

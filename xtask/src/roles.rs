@@ -1,4 +1,5 @@
-//! The roles by which the services use the stack's own databases: each may do what its work takes and nothing else.
+//! The roles by which the services use the stack's own databases: each may do what its work takes
+//! and nothing else.
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -6,11 +7,12 @@ use tokio_postgres::NoTls;
 use url::Url;
 
 use crate::plan::Addresses;
-use crate::servers::Given;
+use crate::servers::ExternalServers;
 use crate::services;
 use crate::state::{State, own_postgres};
 
-/// The databases' URLs for the services. Those of a database that was given by its URL are that URL, as its roles are its owner's.
+/// The databases' URLs for the services. Those of a database that was given by its URL are that
+/// URL, as its roles are its owner's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Logins {
     pub(crate) order_service: String,
@@ -31,9 +33,13 @@ impl Logins {
     }
 }
 
-/// Brings the schemas of our own databases up to date as their owner, makes the roles, and lets them in with the passwords that are in
-/// their URLs.
-pub(crate) async fn prepare(state: &State, given: &Given, at: &Addresses) -> anyhow::Result<()> {
+/// Brings the schemas of our own databases up to date as their owner, makes the roles, and lets
+/// them in with the passwords that are in their URLs.
+pub(crate) async fn prepare(
+    state: &State,
+    given: &ExternalServers,
+    at: &Addresses,
+) -> anyhow::Result<()> {
     let logins = &at.logins;
     if given.owns_order_database() {
         let owner = &at.order_database;
@@ -55,7 +61,7 @@ pub(crate) async fn prepare(state: &State, given: &Given, at: &Addresses) -> any
 async fn make(owner: &str, sql: &str, logins: &[&str]) -> anyhow::Result<()> {
     let (client, connection) =
         tokio_postgres::connect(owner, NoTls).await.context("cannot connect to the database")?;
-    // Ends when the client is dropped; an error shows up in the client's next call.
+    // It ends with the client; what goes wrong is seen by the client's next call.
     tokio::spawn(connection);
     client.batch_execute(sql).await.context("cannot make the services' roles")?;
     for login in logins {

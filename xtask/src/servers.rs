@@ -7,17 +7,17 @@ use url::Url;
 use crate::plan::{ServerAddresses, ServicePorts};
 use crate::roles::Logins;
 use crate::state::{Name, State, given, own_postgres, own_rabbitmq, write_pid};
-use crate::style::say;
+use crate::terminal::progress;
 
 /// The servers that the environment names instead of ours.
-pub(crate) struct Given {
+pub(crate) struct ExternalServers {
     order_database: Option<String>,
     relay_database: Option<String>,
     customer_database: Option<String>,
     rabbitmq: Option<String>,
 }
 
-impl Given {
+impl ExternalServers {
     pub(crate) fn from_environment() -> Self {
         Self {
             order_database: given("ORDER_DATABASE_URL"),
@@ -51,14 +51,15 @@ impl Given {
     }
 }
 
-/// Installs what the stack needs and this machine lacks; fails when what is there is too old. Blocks.
-pub(crate) fn install(given: &Given) -> anyhow::Result<()> {
+/// Installs what the stack needs and this machine lacks; fails when what is there is too old.
+/// Blocks.
+pub(crate) fn install(given: &ExternalServers) -> anyhow::Result<()> {
     let mut missing = stack::missing();
     missing.retain(|package| match *package {
         "postgresql" => given.needs_postgres(),
         _ => given.needs_rabbitmq(),
     });
-    stack::install(&missing, say)?;
+    stack::install(&missing, progress)?;
     let needed =
         [("postgresql", given.needs_postgres()), ("rabbitmq-server", given.needs_rabbitmq())];
     let needed = needed.into_iter().filter_map(|(package, needs)| needs.then_some(package));
@@ -68,7 +69,7 @@ pub(crate) fn install(given: &Given) -> anyhow::Result<()> {
 /// Starts our own servers, both at once, and creates the databases.
 pub(crate) async fn start(
     state: &State,
-    given: &Given,
+    given: &ExternalServers,
     ports: &ServicePorts,
 ) -> anyhow::Result<ServerAddresses> {
     // The servers choose their ports, or find those they had, without the services' ones.
@@ -87,7 +88,7 @@ pub(crate) async fn start(
 
 async fn start_postgres(
     own: Option<PostgresServer>,
-    given: &Given,
+    given: &ExternalServers,
 ) -> anyhow::Result<(String, String, Logins)> {
     // A database of others is theirs to give roles.
     let orders = given.order_database.clone().unwrap_or_default();
@@ -99,7 +100,7 @@ async fn start_postgres(
         }
         return Ok((orders, customers, logins));
     };
-    say("Starting PostgreSQL …");
+    progress("Starting PostgreSQL …");
     truncate(server.log())?;
     server.start().await?;
     write_pid(Name::Postgres, server.process().context("PostgreSQL has ended again")?)?;
@@ -128,14 +129,14 @@ async fn start_postgres(
 
 async fn start_rabbitmq(
     own: Option<RabbitServer>,
-    given: &Given,
+    given: &ExternalServers,
 ) -> anyhow::Result<(String, Option<String>)> {
     let Some(mut server) = own else {
         let url = given.rabbitmq.clone().unwrap_or_default();
         let management = self::given("RABBITMQ_MANAGEMENT_URL").or_else(|| usual_management(&url));
         return Ok((url, management));
     };
-    say("Starting RabbitMQ, which takes about ten seconds …");
+    progress("Starting RabbitMQ, which takes about ten seconds …");
     truncate(server.log())?;
     server.start().await?;
     write_pid(Name::Rabbitmq, server.process().context("RabbitMQ has ended again")?)?;

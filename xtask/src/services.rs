@@ -10,7 +10,7 @@ use stack::{Process, ProcessId, Signal};
 use crate::plan::{self, is_ours};
 use crate::ready::wait_until_healthy;
 use crate::state::{self, Name, Service, State, write_pid};
-use crate::style::say;
+use crate::terminal::progress;
 
 /// What a service gives itself to end, unless it is told otherwise.
 const GRACE: (&str, Duration) = ("SHUTDOWN_GRACE", Duration::from_secs(25));
@@ -22,7 +22,7 @@ const DELAY: (&str, Duration) = ("SHUTDOWN_DELAY", Duration::ZERO);
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// How long a service that was started with these settings may take to end.
-pub(crate) fn patience(settings: &[(String, String)]) -> Duration {
+pub(crate) fn stop_timeout(settings: &[(String, String)]) -> Duration {
     let told = |(name, default)| {
         // The last one counts when the service is started.
         let setting = settings.iter().rev().find(|(setting, _)| setting == name);
@@ -48,7 +48,8 @@ pub(crate) fn start(state: &mut State, name: Name) -> anyhow::Result<Process> {
     Ok(process)
 }
 
-/// Brings a database's schema up to date with the `migrate` command of a service, as the owner, whose URL this is.
+/// Brings a database's schema up to date with the `migrate` command of a service, as the owner,
+/// whose URL this is.
 pub(crate) async fn migrate(state: &State, package: &str, owner: &str) -> anyhow::Result<()> {
     let mut command = program(&state.bin_dir, package);
     command.arg("migrate").envs(state.settings.iter().cloned()).env("DATABASE_URL", owner);
@@ -81,29 +82,29 @@ pub(crate) async fn wait(service: &Service, process: &Process) -> anyhow::Result
 pub(crate) async fn stop(
     name: Name,
     process: &ProcessId,
-    patience: Duration,
+    stop_timeout: Duration,
 ) -> anyhow::Result<()> {
     // PostgreSQL takes SIGTERM as "when all clients have gone".
     let signal = if name == Name::Postgres { Signal::SIGINT } else { Signal::SIGTERM };
-    if !Process::adopt(process.clone()).stop(signal, patience).await? {
-        let (name, seconds) = (name.text(), patience.as_secs());
-        say(&format!("{name} did not end within {seconds} s and was killed"));
+    if !Process::adopt(process.clone()).stop(signal, stop_timeout).await? {
+        let (name, seconds) = (name.text(), stop_timeout.as_secs());
+        progress(&format!("{name} did not end within {seconds} s and was killed"));
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, patience};
+    use super::{Duration, stop_timeout};
 
     #[test]
     fn a_service_gets_a_little_more_time_than_it_gives_itself() {
         let settings = |values: &[&str]| -> Vec<_> {
             values.iter().map(|value| ("SHUTDOWN_GRACE".to_owned(), (*value).to_owned())).collect()
         };
-        assert_eq!(patience(&[]), Duration::from_secs(30));
-        assert_eq!(patience(&settings(&["5s", "2m"])), Duration::from_secs(125));
+        assert_eq!(stop_timeout(&[]), Duration::from_secs(30));
+        assert_eq!(stop_timeout(&settings(&["5s", "2m"])), Duration::from_secs(125));
         let delay = ("SHUTDOWN_DELAY".to_owned(), "10s".to_owned());
-        assert_eq!(patience(&[delay]), Duration::from_secs(40));
+        assert_eq!(stop_timeout(&[delay]), Duration::from_secs(40));
     }
 }

@@ -23,7 +23,8 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    /// Writers before readers, services before servers: nothing is cut off from what it still needs.
+    /// Writers before readers, services before servers: nothing is cut off from what it still
+    /// needs.
     pub(crate) const IN_STOPPING_ORDER: [Self; 6] = [
         Self::OrderService,
         Self::OutboxRelay,

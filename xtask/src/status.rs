@@ -8,7 +8,7 @@ use url::Url;
 use crate::plan::Addresses;
 use crate::ready::{Health, health};
 use crate::state::{Name, State, own_postgres, own_rabbitmq};
-use crate::style::{bold, green, line, red};
+use crate::terminal::{bold, green, line, red};
 
 #[derive(Serialize)]
 struct Status {
@@ -113,9 +113,9 @@ async fn depth(at: &Addresses) -> Option<u64> {
 
 async fn connect(url: &str) -> Option<tokio_postgres::Client> {
     let connecting = tokio_postgres::connect(url, tokio_postgres::NoTls);
-    let patience = std::time::Duration::from_secs(5);
-    let (client, connection) = tokio::time::timeout(patience, connecting).await.ok()?.ok()?;
-    // Ends with the client; what goes wrong shows in the client's call.
+    let timeout = std::time::Duration::from_secs(5);
+    let (client, connection) = tokio::time::timeout(timeout, connecting).await.ok()?.ok()?;
+    // It ends with the client; what goes wrong is seen by the client's next call.
     tokio::spawn(connection);
     Some(client)
 }

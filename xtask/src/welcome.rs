@@ -4,9 +4,9 @@ use url::Url;
 
 use crate::plan::Addresses;
 use crate::state::{env_file, relative};
-use crate::style::{bold, line};
+use crate::terminal::{bold, line};
 
-pub(crate) fn announce(at: &Addresses, detached: bool) -> anyhow::Result<()> {
+pub(crate) fn welcome(at: &Addresses, detached: bool) -> anyhow::Result<()> {
     let orders = &at.order_service;
     let customers = &at.customer_service;
     line(&format!("\n{}\n", bold("The pipeline is ready.")));

@@ -9,17 +9,17 @@ pub(crate) fn line(text: &str) {
 }
 
 /// One line about what is being done.
-pub(crate) fn say(text: &str) {
+pub(crate) fn progress(text: &str) {
     line(&format!("{} {text}", paint("1;34", "·")));
 }
 
 /// One line about what is being done, on standard error.
-pub(crate) fn remark(text: &str) {
+pub(crate) fn print_note(text: &str) {
     writeln!(std::io::stderr(), "{text}").ok();
 }
 
 /// One sentence about what went wrong, on standard error.
-pub(crate) fn complain(text: &str) {
+pub(crate) fn print_error(text: &str) {
     writeln!(std::io::stderr(), "{} {text}", red("error:")).ok();
 }
 

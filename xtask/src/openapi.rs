@@ -5,18 +5,18 @@ use std::process::{ExitCode, Stdio};
 use anyhow::{Context, ensure};
 
 use crate::state::relative;
-use crate::style::{complain, say};
+use crate::terminal::{print_error, progress};
 
-pub(crate) fn openapi(check: bool) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(check: bool) -> anyhow::Result<ExitCode> {
     let mut stale = false;
     for service in ["order-service", "customer-service"] {
         let document = print_by(service)?;
         let path = stack::root().join("openapi").join(format!("{service}.yaml"));
         if std::fs::read(&path).is_ok_and(|known| known == document) {
-            say(&format!("{} is up to date.", relative(&path)));
+            progress(&format!("{} is up to date.", relative(&path)));
         } else if check {
             let path = relative(&path);
-            complain(&format!("{path} is stale; `cargo xtask openapi` writes it"));
+            print_error(&format!("{path} is stale; `cargo xtask openapi` writes it"));
             stale = true;
         } else {
             let next = path.with_extension("yaml.new");
@@ -24,7 +24,7 @@ pub(crate) fn openapi(check: bool) -> anyhow::Result<ExitCode> {
             written
                 .and_then(|()| std::fs::rename(&next, &path))
                 .with_context(|| format!("cannot write {}", path.display()))?;
-            say(&format!("Wrote {}.", relative(&path)));
+            progress(&format!("Wrote {}.", relative(&path)));
         }
     }
     Ok(if stale { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -5,18 +5,19 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::nextest;
-use crate::style::say;
+use crate::terminal::progress;
 
 pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
-    stack::install(&stack::missing(), say)?;
+    stack::install(&stack::missing(), progress)?;
     stack::check_versions(&["postgresql", "rabbitmq-server"])?;
-    // Only the tests of the examples in other languages need it, and the runner comes faster with it.
-    if let Err(error) = stack::install(&stack::missing_for_tests(), say) {
-        say(&format!("{error:#}. Without it the tests of the examples fail."));
+    // Only the tests of the examples in other languages need it, and the runner comes faster with
+    // it.
+    if let Err(error) = stack::install(&stack::missing_for_tests(), progress) {
+        progress(&format!("{error:#}. Without it the tests of the examples fail."));
     }
     let path = nextest::path()?;
 
-    say("Building the programs that the tests start …");
+    progress("Building the programs that the tests start …");
     let release = args.iter().find(|arg| *arg == "--release" || *arg == "-r").cloned();
     let packages: Vec<&str> = stack::SERVICES.into_iter().chain(["stack"]).collect();
     let built = stack::build(&packages, release.as_slice())?;

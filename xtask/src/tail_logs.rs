@@ -7,7 +7,7 @@ use std::time::Duration;
 use stack::ProcessId;
 
 use crate::state::{self, Name, State};
-use crate::style::{line, nth_colour, red};
+use crate::terminal::{line, nth_colour, red};
 
 const SERVICES: [Name; 4] =
     [Name::OrderService, Name::OutboxRelay, Name::CustomerService, Name::CustomerConsumer];
@@ -22,7 +22,7 @@ struct Log {
 }
 
 /// Shows the logs from their beginning until the stack is stopped from elsewhere.
-pub(crate) async fn follow() -> anyhow::Result<()> {
+pub(crate) async fn tail_logs() -> anyhow::Result<()> {
     let mut logs = Vec::new();
     for (n, name) in SERVICES.into_iter().enumerate() {
         let prefix = nth_colour(n, &format!("{:17} |", name.text()));
