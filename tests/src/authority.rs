@@ -51,7 +51,8 @@ impl Authority {
         self.path("authority.pem")
     }
 
-    /// A certificate for a server with these names. Clients need one from `clients`, when there is such an authority.
+    /// A certificate for a server with these names. Clients need one from `clients`, when there is
+    /// such an authority.
     ///
     /// # Errors
     /// When a name can't be one.

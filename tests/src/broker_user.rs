@@ -15,7 +15,8 @@ pub struct BrokerUser<'a> {
 }
 
 impl<'a> BrokerUser<'a> {
-    /// A user with these permissions: regular expressions of the names that may be configured and written to. All may be read.
+    /// A user with these permissions: regular expressions of the names that may be configured and
+    /// written to. All may be read.
     ///
     /// # Errors
     /// When the broker refuses.

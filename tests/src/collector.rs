@@ -18,11 +18,11 @@ use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::counting::until;
+use crate::consumer_fixture::until;
 
 /// What the collector does with spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Temper {
+pub enum CollectorBehaviour {
     /// It takes them.
     Kind,
     /// It takes the connection and never answers.
@@ -65,11 +65,11 @@ pub struct TraceCollector {
 }
 
 impl TraceCollector {
-    /// Starts one on a free port.
+    /// One on a port of its own.
     ///
     /// # Errors
     /// When there is no port.
-    pub async fn start(temper: Temper) -> anyhow::Result<Self> {
+    pub async fn start(temper: CollectorBehaviour) -> anyhow::Result<Self> {
         Self::start_at("127.0.0.1:0", temper).await
     }
 
@@ -77,7 +77,7 @@ impl TraceCollector {
     ///
     /// # Errors
     /// When the port is taken.
-    pub async fn start_at(address: &str, temper: Temper) -> anyhow::Result<Self> {
+    pub async fn start_at(address: &str, temper: CollectorBehaviour) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let collected = Arc::default();
@@ -118,7 +118,7 @@ impl Drop for TraceCollector {
 }
 
 struct Intake {
-    temper: Temper,
+    temper: CollectorBehaviour,
     asked: Arc<AtomicUsize>,
     collected: Arc<Mutex<Vec<Collected>>>,
 }
@@ -129,13 +129,13 @@ impl Endpoint for Intake {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         match self.temper {
-            Temper::Kind => {}
-            Temper::Silent => std::future::pending().await,
-            Temper::Refuses(status) => {
+            CollectorBehaviour::Kind => {}
+            CollectorBehaviour::Silent => std::future::pending().await,
+            CollectorBehaviour::Refuses(status) => {
                 let status = StatusCode::from_u16(status).expect("a status");
                 return Ok(Response::builder().status(status).finish());
             }
-            Temper::Wants(key) => {
+            CollectorBehaviour::Wants(key) => {
                 if request.header("api-key") != Some(key) {
                     return Ok(Response::builder().status(StatusCode::UNAUTHORIZED).finish());
                 }

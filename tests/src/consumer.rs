@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::counting::until;
+use crate::consumer_fixture::until;
 use crate::pipeline::PATIENCE;
 
 /// A consumer that runs in this process.
@@ -44,7 +44,7 @@ impl Consumer {
         Ok(Self { ops_url, shutdown, running })
     }
 
-    /// Waits until it is ready.
+    /// Waits until it says that it is ready.
     ///
     /// # Errors
     /// When it is not in time.

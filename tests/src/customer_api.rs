@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::counting::until;
+use crate::consumer_fixture::until;
 
 /// A running API. Dropping it stops it.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl CustomerApi {
         Ok(Self { url, ops_url, http: stack::http_client()?, shutdown, running })
     }
 
-    /// Waits until it is ready.
+    /// Waits until it says that it is ready.
     ///
     /// # Errors
     /// When it does not become ready.

@@ -1,7 +1,7 @@
 //! Commands of `customer-service`.
 
 use crate::command::{Ended, run};
-use crate::counting::Counting;
+use crate::consumer_fixture::ConsumerFixture;
 
 /// Runs the program with `arguments` and no other variables than `settings`, without a terminal.
 ///
@@ -14,7 +14,7 @@ pub async fn customer_service(
     run("customer-service", arguments, settings).await
 }
 
-impl Counting {
+impl ConsumerFixture {
     /// Runs a command of the consumer on this database and broker.
     ///
     /// # Errors

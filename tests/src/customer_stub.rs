@@ -36,7 +36,7 @@ pub enum Behaviour {
     Endless,
     /// Answers 200 with half of a customer, and ends the connection.
     CutOff,
-    /// Accepts the connection and never answers.
+    /// It takes the connection and never answers.
     Silent,
     /// Answers as it is told to behave next, and then.
     Held,
@@ -147,7 +147,7 @@ impl CustomerStub {
         Ok(Self { url, behaviour: sender, questions, running: tokio::spawn(server) })
     }
 
-    /// Behaves otherwise from now on.
+    /// It behaves like this from now on.
     pub fn behave(&self, behaviour: Behaviour) {
         self.behaviour.send_replace(behaviour);
     }

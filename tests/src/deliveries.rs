@@ -35,8 +35,8 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    /// Begins to take what `queue` gets, and connects again whenever the broker is gone. What was delivered and not
-    /// acknowledged then comes again, as at any consumer.
+    /// Begins to take what `queue` gets, and connects again whenever the broker is gone. What was
+    /// delivered and not acknowledged then comes again, as at any consumer.
     #[must_use]
     pub fn collect(amqp_url: &str, queue: &str) -> Self {
         let got = Arc::new(Mutex::new(Vec::new()));

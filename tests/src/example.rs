@@ -1,4 +1,5 @@
-//! The examples in other languages: installs what they need, once for each build folder, and runs them.
+//! The examples in other languages: installs what they need, once for each build folder, and runs
+//! them.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,8 @@ impl Example {
     /// The example for Node.js. Where there is no `node` with `npm`, Python brings both.
     ///
     /// # Errors
-    /// When there is neither Node.js nor Python on this machine, or what the example needs can't be installed.
+    /// When there is neither Node.js nor Python on this machine, or what the example needs can't be
+    /// installed.
     pub fn node(target_tmp: &str) -> anyhow::Result<Self> {
         let dir = installed(target_tmp, "node", "package-lock.json", |dir| {
             if !is_there("node") || !is_there("npm") {

@@ -1,7 +1,7 @@
 //! Rows of the outbox of every extreme that the table allows, by chance.
 //!
-//! They are of few aggregates, so that they stand behind each other; most of what one is made of is ordinary, so that not all of them
-//! are stuck.
+//! They are of few aggregates, so that they stand behind each other; most of what one is made of is
+//! ordinary, so that not all of them are stuck.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -104,7 +104,8 @@ fn unfit(sql: impl Into<String>) -> Value {
     Value { sql: sql.into(), size: 0, is_fit: false }
 }
 
-/// What text may hold without being easy: control characters, quotes, marks of direction, the end of the range.
+/// What text may hold without being easy: control characters, quotes, marks of direction, the end
+/// of the range.
 const ODD: &str = "\u{1}\t\r\n\"'\\%_{}$1 \u{7f}\u{85}\u{200b}\u{202e}\u{feff}\u{fffd}\u{10ffff}\\u0000 e\u{301}\u{1f980}";
 
 fn ids() -> impl Strategy<Value = i64> {

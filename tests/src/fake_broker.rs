@@ -1,11 +1,11 @@
-//! A broker that logs anybody in, and then misbehaves as no healthy RabbitMQ does on demand. It knows of AMQP 0-9-1 what a publisher
-//! needs, and keeps no message.
+//! A broker that logs anybody in, and then misbehaves as no healthy RabbitMQ does on demand. It
+//! knows of AMQP 0-9-1 what a publisher needs, and keeps no message.
 
 mod session;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::listening::Listening;
+use crate::tcp_server::TcpServer;
 use session::Session;
 
 /// The type of messages that some manners are about.
@@ -13,21 +13,23 @@ pub const ODD: &str = "order.odd";
 
 /// What it does once it is connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum BrokerBehaviour {
     /// It confirms every message.
     Confirms,
     /// The same, each byte in a packet of its own.
     Trickles,
     /// It takes connections and says nothing at all.
     Mute,
-    /// It says at the first message that publishers are to wait, and from then on nothing; nor does it read.
+    /// It says at the first message that publishers are to wait, and from then on nothing; nor does
+    /// it read.
     BlocksAndFallsSilent,
-    /// It says at the first message that publishers are to wait, and confirms none. Once it is to behave otherwise, it says that they may
-    /// go on, and confirms those that came meanwhile.
+    /// It says at the first message that publishers are to wait, and confirms none. Once it is to
+    /// behave otherwise, it says that they may go on, and confirms those that came meanwhile.
     BlocksUntilTold,
     /// It takes every message and confirms none.
     NeverConfirms,
-    /// It takes every message and confirms none of the type [`ODD`], as if the queue of those had no leader.
+    /// It takes every message and confirms none of the type [`ODD`], as if the queue of those had
+    /// no leader.
     ConfirmsOthers,
     /// From the first message on it reads nothing. It gives signs of life.
     ReadsNothing,
@@ -60,8 +62,8 @@ struct Seen {
 /// The broker. Dropping it ends its connections.
 #[derive(Debug)]
 pub struct FakeBroker {
-    listening: Listening,
-    manner: Arc<Mutex<Manner>>,
+    tcp_server: TcpServer,
+    manner: Arc<Mutex<BrokerBehaviour>>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -70,10 +72,10 @@ impl FakeBroker {
     ///
     /// # Errors
     /// When no port is free.
-    pub fn start(manner: Manner) -> anyhow::Result<Self> {
+    pub fn start(manner: BrokerBehaviour) -> anyhow::Result<Self> {
         let (manner, seen) = (Arc::new(Mutex::new(manner)), Arc::<Mutex<Seen>>::default());
         let (manners, counted) = (Arc::clone(&manner), Arc::clone(&seen));
-        let listening = Listening::start(move |stream| {
+        let tcp_server = TcpServer::start(move |stream| {
             let (manner, seen) = (Arc::clone(&manners), Arc::clone(&counted));
             async move {
                 let connection = {
@@ -84,17 +86,17 @@ impl FakeBroker {
                 Session::new(stream, manner, seen, connection).serve().await
             }
         })?;
-        Ok(Self { listening, manner, seen })
+        Ok(Self { tcp_server, manner, seen })
     }
 
     /// Where it is, with signs of life every second.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("amqp://guest:guest@{}/%2f?heartbeat=1", self.listening.address)
+        format!("amqp://guest:guest@{}/%2f?heartbeat=1", self.tcp_server.address)
     }
 
     /// It behaves like this from now on.
-    pub fn behave(&self, manner: Manner) {
+    pub fn behave(&self, manner: BrokerBehaviour) {
         *lock(&self.manner) = manner;
     }
 

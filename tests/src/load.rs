@@ -51,7 +51,8 @@ impl Load {
         tokio::try_join!(writing, working).map(|((), result)| result)
     }
 
-    /// Waits until all of it is published and delivered, and fails unless the first deliveries of each aggregate came in order.
+    /// Waits until all of it is published and delivered, and fails unless the first deliveries of
+    /// each aggregate came in order.
     ///
     /// # Errors
     /// When an event is missing or came before its time.

@@ -6,7 +6,7 @@ use stack::Service;
 use crate::outbox::eventually;
 use crate::pipeline::address;
 
-/// All that it shows now.
+/// All that it says now.
 ///
 /// # Errors
 /// When its operations port does not answer.

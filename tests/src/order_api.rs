@@ -28,8 +28,8 @@ pub struct OrderApi {
     _pooler: Option<PgBouncer>,
 }
 
-/// When this variable is set, every order service of a test reaches its database through `PgBouncer`: the suites of the API are to pass
-/// there as well.
+/// When this variable is set, every order service of a test reaches its database through
+/// `PgBouncer`: the suites of the API are to pass there as well.
 const BEHIND_PGBOUNCER: &str = "ORDERS_BEHIND_PGBOUNCER";
 
 impl OrderApi {
@@ -53,7 +53,8 @@ impl OrderApi {
         Ok(api)
     }
 
-    /// Starts one on the database at `url`, and waits for nothing but its ports. `settings` are flags and their values.
+    /// Starts one on the database at `url`, and waits for nothing but its ports. `settings` are
+    /// flags and their values.
     ///
     /// # Errors
     /// When the settings are wrong.
@@ -90,7 +91,7 @@ impl OrderApi {
         self.service.log()
     }
 
-    /// Waits until it is ready.
+    /// Waits until it says that it is ready.
     ///
     /// # Errors
     /// When it does not become ready.
@@ -202,7 +203,8 @@ pub async fn accepted(answer: Response) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&body)?)
 }
 
-/// The problem of an answer with this status: media type and members are checked, no driver's words are in it.
+/// The problem of an answer with this status: media type and members are checked, no driver's words
+/// are in it.
 ///
 /// # Errors
 /// When it is another answer, or no proper problem.

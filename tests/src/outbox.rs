@@ -45,7 +45,7 @@ pub struct Outbox {
     pub database: Database,
     /// `postgres://…` for relays, which may do no more than they need.
     pub relay_url: String,
-    /// The virtual host.
+    /// Where messages go.
     pub vhost: Vhost,
     /// A session with the database, as its owner.
     pub sql: Client,
@@ -119,7 +119,7 @@ impl Outbox {
         Ok(row.get(0))
     }
 
-    /// One number from the database.
+    /// One number from a database.
     ///
     /// # Errors
     /// When the database refuses.

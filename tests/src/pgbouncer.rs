@@ -1,4 +1,5 @@
-//! `PgBouncer` in front of PostgreSQL, in transaction mode: each transaction may run in another server process.
+//! `PgBouncer` in front of PostgreSQL, in transaction mode: each transaction may run in another
+//! server process.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,8 +8,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use stack::Service;
 
-use crate::listening::server_of;
 use crate::pipeline::PATIENCE;
+use crate::tcp_server::server_of;
 
 /// A running pooler with two connections to the server. Dropping it ends it.
 #[derive(Debug)]
@@ -35,7 +36,8 @@ impl PgBouncer {
         Self::with(url, "pool_mode = session").await
     }
 
-    /// One that knows about prepared statements, which `PgBouncer` does from 1.21 on; it is none otherwise.
+    /// One that knows about prepared statements, which `PgBouncer` does from 1.21 on; it is none
+    /// otherwise.
     ///
     /// # Errors
     /// When it is not installed or does not start.

@@ -9,7 +9,8 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::relay_role::relay_url;
 
-/// How long anything may take here before it counts as hanging; debug builds on a busy machine are slow.
+/// How long anything may take here before it counts as hanging; debug builds on a busy machine are
+/// slow.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running pipeline. Dropping it kills the services.
@@ -57,7 +58,8 @@ impl Pipeline {
         let relay_url = relay_url(&orders, &connect(&orders.url).await?).await?;
         let relay = start_relay(&relay_url, &broker.amqp_url).await?;
         let consumer = start_consumer(&customers.url, &broker.amqp_url).await?;
-        // The consumer declares the queue; until then the relay's messages are returned and wait for their retry.
+        // The consumer declares the queue; until then the relay's messages are returned and wait
+        // for their retry.
         ready(&consumer).await?;
         ready(&relay).await?;
         Ok(Self {
@@ -118,8 +120,8 @@ impl Pipeline {
     }
 }
 
-/// Starts the order service on free ports, asking the customer service at `customer_url`. Under a load that its database
-/// can't keep up with, it lets requests wait instead of putting them off.
+/// Starts the order service on free ports, asking the customer service at `customer_url`. Under a
+/// load that its database can't keep up with, it lets requests wait instead of putting them off.
 ///
 /// # Errors
 /// When it can't be started.
@@ -204,7 +206,7 @@ pub async fn ready(service: &Service) -> anyhow::Result<()> {
 /// When it does not answer.
 pub async fn connect(url: &str) -> anyhow::Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    // Ends when the client is dropped; an error shows up in the client's next call.
+    // It ends with the client; what goes wrong is seen by the client's next call.
     tokio::spawn(connection);
     Ok(client)
 }

@@ -1,6 +1,6 @@
-//! A pooler in front of PostgreSQL that hands out its connections by transaction, as PgBouncer does with
-//! `pool_mode=transaction`. Clients log in with the server itself; from then on whoever begins a transaction gets the connection
-//! that was given back last.
+//! A pooler in front of PostgreSQL that hands out its connections by transaction, as PgBouncer does
+//! with `pool_mode=transaction`. Clients log in with the server itself; from then on whoever begins
+//! a transaction gets the connection that was given back last.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::listening::{Listening, server_of};
+use crate::tcp_server::{TcpServer, server_of};
 
 /// `SSLRequest` (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
 const SSL_REQUEST: [u8; 4] = 80_877_103_i32.to_be_bytes();
@@ -18,7 +18,7 @@ const SSL_REQUEST: [u8; 4] = 80_877_103_i32.to_be_bytes();
 /// A pooler. Dropping it stops it.
 #[derive(Debug)]
 pub struct Pooler {
-    _listening: Listening,
+    _listening: TcpServer,
     pool: Arc<Pool>,
 }
 
@@ -38,7 +38,8 @@ impl Pool {
         Self { idle: Mutex::default(), available, room }
     }
 
-    /// Takes in a client's own connection, below the others, so that the next transaction gets one that was used before.
+    /// Takes in a client's own connection, below the others, so that the next transaction gets one
+    /// that was used before.
     fn add(&self, connection: TcpStream) {
         if let Ok(room) = self.room.try_acquire() {
             room.forget();
@@ -85,12 +86,12 @@ impl Pooler {
         let address = tokio::net::lookup_host(server).await?.next().context("an address")?;
         let pool = Arc::new(Pool::of(most));
         let shared = Arc::clone(&pool);
-        let listening = Listening::start(move |client| {
+        let tcp_server = TcpServer::start(move |client| {
             let pool = Arc::clone(&shared);
             async move { serve(client, address, &pool).await }
         })?;
-        let url = url.replace(server, &listening.address.to_string());
-        Ok((Self { _listening: listening, pool }, url))
+        let url = url.replace(server, &tcp_server.address.to_string());
+        Ok((Self { _listening: tcp_server, pool }, url))
     }
 
     /// How many connections nobody uses.
@@ -143,7 +144,8 @@ async fn log_in(client: &mut TcpStream, server: SocketAddr) -> anyhow::Result<Tc
         client.write_all(&message).await?;
         match message[0] {
             b'Z' => return Ok(connection),
-            // An authentication request that wants an answer: neither "ok" nor the last word of SCRAM.
+            // An authentication request that wants an answer: neither "ok" nor the last word of
+            // SCRAM.
             b'R' if !matches!(message[5..9], [0, 0, 0, 0 | 12]) => {
                 let answer = read_message(client).await?;
                 connection.write_all(&answer).await?;
@@ -153,8 +155,8 @@ async fn log_in(client: &mut TcpStream, server: SocketAddr) -> anyhow::Result<Tc
     }
 }
 
-/// Passes on what the server says until it is ready; says whether no transaction is open. A client that has gone meanwhile does
-/// not spoil the connection for the next one.
+/// Passes on what the server says until it is ready; says whether no transaction is open. A client
+/// that has gone meanwhile does not spoil the connection for the next one.
 async fn pass_answer(server: &mut TcpStream, client: &mut TcpStream) -> anyhow::Result<bool> {
     loop {
         let message = read_message(server).await?;

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 
-use crate::listening::{Listening, server_of};
+use crate::tcp_server::{TcpServer, server_of};
 
 /// What is wrong with one direction.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,7 +32,7 @@ impl Faults {
 #[derive(Debug)]
 pub struct Proxy {
     /// Listens for as long as the proxy is there.
-    _listening: Listening,
+    _listening: TcpServer,
     to_server: watch::Sender<Faults>,
     to_client: watch::Sender<Faults>,
     resets: watch::Sender<()>,
@@ -50,15 +50,15 @@ impl Proxy {
         let (sending, receiving, reset) =
             (to_server.subscribe(), to_client.subscribe(), resets.subscribe());
         let server_name = server.to_owned();
-        let listening = Listening::start(move |client| {
+        let tcp_server = TcpServer::start(move |client| {
             let server_name = server_name.clone();
             let (sending, receiving, mut reset) =
                 (sending.clone(), receiving.clone(), reset.clone());
             reset.mark_unchanged();
             async move { serve(client, &server_name, sending, receiving, reset).await }
         })?;
-        let url = url.replace(server, &listening.address.to_string());
-        Ok((Self { _listening: listening, to_server, to_client, resets }, url))
+        let url = url.replace(server, &tcp_server.address.to_string());
+        Ok((Self { _listening: tcp_server, to_server, to_client, resets }, url))
     }
 
     /// What becomes of bytes on their way to the server from now on.

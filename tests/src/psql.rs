@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-/// `psql` without the settings and variables of the person who runs the tests, that ends at the first error.
+/// `psql` without the settings and variables of the person who runs the tests, that ends at the
+/// first error.
 ///
 /// # Errors
 /// When it is not installed.

@@ -37,8 +37,8 @@ pub async fn rest(stream: &mut TcpStream) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// A connection that has asked for `path`, and whose answer has begun; the client's system keeps so many bytes until somebody reads
-/// them.
+/// A connection that has asked for `path`, and whose answer has begun; the client's system keeps so
+/// many bytes until somebody reads them.
 ///
 /// # Errors
 /// When the server takes no connection, or does not answer.
@@ -51,7 +51,8 @@ pub async fn reader(url: &str, path: &str, room: u32) -> anyhow::Result<TcpStrea
     Ok(stream)
 }
 
-/// Reads an answer piece by piece with a pause before each, and calls `begun` after the first; the body.
+/// Reads an answer piece by piece with a pause before each, and calls `begun` after the first; the
+/// body.
 ///
 /// # Errors
 /// When the connection ends before the answer does.

@@ -6,7 +6,8 @@ use tokio_postgres::Client;
 /// What makes the least-privilege roles in a database that has the outbox.
 pub const ROLES: &str = include_str!("../../sql/roles.sql");
 
-/// Makes the least-privilege roles in a database that has the outbox; `owner` is a session with it. Returns the relay's URL.
+/// Makes the least-privilege roles in a database that has the outbox; `owner` is a session with it.
+/// Returns the relay's URL.
 ///
 /// # Errors
 /// When the database refuses.

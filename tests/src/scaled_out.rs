@@ -1,4 +1,5 @@
-//! The pipeline scaled out as far as one machine goes: three of each, on a RabbitMQ cluster of three nodes.
+//! The pipeline scaled out as far as one machine goes: three of each, on a RabbitMQ cluster of
+//! three nodes.
 
 use anyhow::Context as _;
 use lapin::options::QueueDeclareOptions;
@@ -7,7 +8,7 @@ use lapin::{Connection, ConnectionProperties};
 use stack::{Database, Management, RabbitCluster, Service};
 use tokio_postgres::Client;
 
-use crate::counting::{QUEUE, until};
+use crate::consumer_fixture::{QUEUE, until};
 use crate::pipeline::{
     address, connect, ready, start_consumer, start_customer_api, start_order_service, start_relay,
 };
@@ -27,8 +28,8 @@ pub struct Replica {
     pub relay: Service,
 }
 
-/// Three replicas and three consumers. What stands in one place has the broker's nodes in its settings beginning with the
-/// node in the same place, and goes on with the next one.
+/// Three replicas and three consumers. What stands in one place has the broker's nodes in its
+/// settings beginning with the node in the same place, and goes on with the next one.
 #[derive(Debug)]
 pub struct ScaledOut {
     /// The broker.
@@ -48,7 +49,8 @@ pub struct ScaledOut {
 }
 
 impl ScaledOut {
-    /// Starts everything, and waits until the queue has a member on each node and all relays and consumers are at work.
+    /// Starts everything, and waits until the queue has a member on each node and all relays and
+    /// consumers are at work.
     ///
     /// # Errors
     /// When something does not get there.

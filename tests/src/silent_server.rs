@@ -1,4 +1,5 @@
-//! A server that takes connections and says nothing, as one that is frozen or behind a firewall does.
+//! A server that takes connections and says nothing, as one that is frozen or behind a firewall
+//! does.
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;

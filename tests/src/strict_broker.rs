@@ -1,5 +1,6 @@
-//! A broker that wants the permission to configure an exchange or a queue from whoever only asks for it, as RabbitMQ 4.2.6 and 4.3.0 do: what comes through this
-//! proxy is handed to an older one, a passive declare as a declare in earnest.
+//! A broker that wants the permission to configure an exchange or a queue from whoever only asks
+//! for it, as RabbitMQ 4.2.6 and 4.3.0 do: what comes through this proxy is handed to an older one,
+//! a passive declare as a declare in earnest.
 
 use std::net::SocketAddr;
 

@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::outbox::{PATIENCE, connect};
-use crate::turn::{Turn, Writer};
+use crate::writer_transaction::{Writer, WriterTransaction};
 
 /// What some writers do together.
 #[derive(Debug)]
@@ -61,29 +61,34 @@ impl Writers {
     async fn write_one(&self, progress: &Progress, mut rng: StdRng) -> anyhow::Result<()> {
         let mut writer = self.connect().await?;
         loop {
-            let turn = {
+            let transaction = {
                 let open = progress.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
                 if open.is_empty() {
                     return Ok(());
                 }
                 // The first ones more often, so that writers meet at them.
                 let some = if rng.random_bool(0.2) { open.len().min(5) } else { open.len() };
-                Turn::any(&mut rng, &open[..some], self.longest)
+                WriterTransaction::any(&mut rng, &open[..some], self.longest)
             };
             self.keep_pace(progress).await;
-            match turn.take(&mut writer).await {
-                Ok(numbers) => self.note(progress, &turn, &numbers),
-                // Whether it was committed shows in the next turn.
+            match transaction.execute(&mut writer).await {
+                Ok(numbers) => self.note(progress, &transaction, &numbers),
+                // Whether it was committed shows in the next transaction.
                 Err(error) if is_outage(&error) => writer = self.connect().await?,
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    fn note(&self, progress: &Progress, turn: &Turn, numbers: &[(String, i64)]) {
+    fn note(
+        &self,
+        progress: &Progress,
+        transaction: &WriterTransaction,
+        numbers: &[(String, i64)],
+    ) {
         let mut open = progress.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
         for (aggregate, number) in numbers {
-            progress.written.fetch_add(turn.events, Ordering::Relaxed);
+            progress.written.fetch_add(transaction.events, Ordering::Relaxed);
             if *number >= self.events_each {
                 open.retain(|other| other != aggregate);
             }
@@ -120,6 +125,7 @@ impl Writers {
 
 /// Whether the server is gone or going.
 fn is_outage(error: &tokio_postgres::Error) -> bool {
-    // Class 57: operator intervention (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+    // Class 57: operator intervention
+    // (https://www.postgresql.org/docs/current/errcodes-appendix.html).
     error.code().is_none_or(|code| code.code().starts_with("57P"))
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::command::Ended;
-use pipeline_tests::counting::until;
+use pipeline_tests::consumer_fixture::until;
 use pipeline_tests::order_api::{CUSTOMER, accepted, order};
 use pipeline_tests::pipeline::{
     PATIENCE, Pipeline, address, connect, orders_count, ready, start_consumer, start_order_service,

@@ -4,7 +4,7 @@
 use amq_protocol::protocol::basic::AMQPProperties;
 use amq_protocol::types::{AMQPValue, FieldTable};
 use anyhow::Context as _;
-use pipeline_tests::fake_broker::{FakeBroker, Manner};
+use pipeline_tests::fake_broker::{BrokerBehaviour, FakeBroker};
 use pipeline_tests::outbox::{Outbox, eventually};
 use serde_json::json;
 use service_kit::amqp::{Channel, Connection, Message, content_header};
@@ -31,7 +31,7 @@ async fn a_channel_that_is_dropped_is_closed_at_the_broker_too() -> anyhow::Resu
     kept.confirm().await?;
     assert!(connection.ended().is_none() && kept.is_open());
 
-    let broker = FakeBroker::start(Manner::Confirms)?;
+    let broker = FakeBroker::start(BrokerBehaviour::Confirms)?;
     let connection = connect(&broker.url()).await?;
     for _ in 0..20 {
         drop(Channel::open(&connection).await?);
@@ -49,7 +49,7 @@ async fn a_channel_that_is_dropped_is_closed_at_the_broker_too() -> anyhow::Resu
 
 #[tokio::test]
 async fn a_connection_that_was_blocked_is_so_no_more_when_it_has_ended() -> anyhow::Result<()> {
-    let broker = FakeBroker::start(Manner::BlocksAndFallsSilent)?;
+    let broker = FakeBroker::start(BrokerBehaviour::BlocksAndFallsSilent)?;
     let connection = connect(&broker.url()).await?;
     let channel = Channel::open(&connection).await?;
     channel.confirm().await?;

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use pipeline_tests::fake_broker::{FakeBroker, Manner};
+use pipeline_tests::fake_broker::{BrokerBehaviour, FakeBroker};
 use pipeline_tests::outbox::{Outbox, Stepped, eventually};
 use pipeline_tests::proxy::{Faults, Proxy};
 
@@ -59,7 +59,7 @@ async fn a_broker_that_blocks_and_falls_silent_is_left_within_the_confirm_timeou
 -> anyhow::Result<()> {
     // Windows that fit into the socket's buffers, many of them, and one of which the end waits to be written.
     for (events, bytes) in [(1, 10), (3000, 100), (1, 6_000_000)] {
-        let broker = FakeBroker::start(Manner::BlocksAndFallsSilent)?;
+        let broker = FakeBroker::start(BrokerBehaviour::BlocksAndFallsSilent)?;
         let outbox = outbox_behind(&broker.url()).await?;
         add(&outbox, events, bytes).await?;
         let mut relay = outbox.relay(&[])?;
@@ -78,7 +78,7 @@ async fn a_broker_that_blocks_and_falls_silent_is_left_within_the_confirm_timeou
 
 #[tokio::test]
 async fn a_broker_that_is_blocked_no_more_but_gone_is_not_called_blocked() -> anyhow::Result<()> {
-    let broker = FakeBroker::start(Manner::BlocksAndFallsSilent)?;
+    let broker = FakeBroker::start(BrokerBehaviour::BlocksAndFallsSilent)?;
     let mut outbox = Outbox::new().await?;
     outbox.vhost.amqp_url = broker.url();
     add(&outbox, 4, 6_000_000).await?;
@@ -87,7 +87,7 @@ async fn a_broker_that_is_blocked_no_more_but_gone_is_not_called_blocked() -> an
     let reason = || health.statuses()["rabbitmq"].reason.clone().unwrap_or_default();
     let gone = async {
         eventually("it is blocked", async || Ok(reason() == BLOCKED)).await?;
-        broker.behave(Manner::Mute);
+        broker.behave(BrokerBehaviour::Mute);
         eventually("it is gone", async || Ok(reason().contains("no sign of life"))).await?;
         // As long as it takes to find out that a new connection is not answered either.
         eventually("it is tried again", async || Ok(reason().contains("does not answer"))).await
@@ -99,7 +99,7 @@ async fn a_broker_that_is_blocked_no_more_but_gone_is_not_called_blocked() -> an
 
 #[tokio::test]
 async fn a_broker_that_never_confirms_is_left_for_the_next_one() -> anyhow::Result<()> {
-    for manner in [Manner::NeverConfirms, Manner::ReadsNothing] {
+    for manner in [BrokerBehaviour::NeverConfirms, BrokerBehaviour::ReadsNothing] {
         let broker = FakeBroker::start(manner)?;
         let outbox = outbox_behind(&broker.url()).await?;
         add(&outbox, 1, 6_000_000).await?;
@@ -116,7 +116,7 @@ async fn a_broker_that_never_confirms_is_left_for_the_next_one() -> anyhow::Resu
 #[tokio::test]
 async fn a_broker_that_never_confirms_is_left_though_others_still_wait_for_it() -> anyhow::Result<()>
 {
-    let broker = FakeBroker::start(Manner::NeverConfirms)?;
+    let broker = FakeBroker::start(BrokerBehaviour::NeverConfirms)?;
     let outbox = outbox_behind(&broker.url()).await?;
     let mut relay = outbox.relay(&["--relay-confirm-timeout", "3s"])?;
     for sent in 1..=2 {
@@ -137,9 +137,10 @@ async fn a_broker_that_never_confirms_is_left_though_others_still_wait_for_it() 
 
 #[tokio::test]
 async fn a_broker_that_says_nothing_or_breaks_off_is_left_for_the_next_one() -> anyhow::Result<()> {
-    for (manner, reason) in
-        [(Manner::Mute, "does not answer within 1s"), (Manner::BreaksOff, "connection")]
-    {
+    for (manner, reason) in [
+        (BrokerBehaviour::Mute, "does not answer within 1s"),
+        (BrokerBehaviour::BreaksOff, "connection"),
+    ] {
         let broker = FakeBroker::start(manner)?;
         let url = format!("{}&connection_timeout=1000", broker.url());
         let outbox = outbox_behind(&url).await?;
@@ -147,7 +148,7 @@ async fn a_broker_that_says_nothing_or_breaks_off_is_left_for_the_next_one() -> 
         let mut relay = outbox.relay(&[])?;
         let said = publish_all(&outbox, &mut relay).await?;
         // With two brokers the first one's silence is no trouble.
-        assert_eq!(mentions(&said, reason), manner == Manner::BreaksOff, "{said:?}");
+        assert_eq!(mentions(&said, reason), manner == BrokerBehaviour::BreaksOff, "{said:?}");
         relay.until_idle().await?;
         assert!(relay.health.is_ready(), "{}", trouble(&relay));
         assert!(broker.connections() > 0);
@@ -157,7 +158,7 @@ async fn a_broker_that_says_nothing_or_breaks_off_is_left_for_the_next_one() -> 
 
 #[tokio::test]
 async fn frames_that_come_byte_by_byte_are_understood() -> anyhow::Result<()> {
-    let broker = FakeBroker::start(Manner::Trickles)?;
+    let broker = FakeBroker::start(BrokerBehaviour::Trickles)?;
     let mut outbox = Outbox::new().await?;
     outbox.vhost.amqp_url = broker.url();
     add(&outbox, 50, 10).await?;
@@ -234,7 +235,7 @@ async fn a_slow_way_to_the_broker_and_one_that_is_reset_lose_nothing() -> anyhow
 #[tokio::test]
 async fn what_was_loaded_ahead_is_loaded_again_after_the_broker_had_publishers_wait()
 -> anyhow::Result<()> {
-    let broker = FakeBroker::start(Manner::BlocksUntilTold)?;
+    let broker = FakeBroker::start(BrokerBehaviour::BlocksUntilTold)?;
     let mut outbox = Outbox::new().await?;
     outbox.vhost.amqp_url = broker.url();
     let mut relay = outbox.relay(&[])?;
@@ -249,7 +250,7 @@ async fn what_was_loaded_ahead_is_loaded_again_after_the_broker_had_publishers_w
     let edit = "UPDATE outbox SET event_type = 'order.edited'
                 WHERE id > (SELECT min(id) FROM outbox) AND published_at IS NULL";
     assert_eq!(outbox.sql.execute(edit, &[]).await?, 2);
-    broker.behave(Manner::Confirms);
+    broker.behave(BrokerBehaviour::Confirms);
     relay.work_until(outbox.all_published()).await?;
     let messages = broker.messages();
     let sent: Vec<&str> = messages.iter().map(|came| came.routing_key.as_str()).collect();

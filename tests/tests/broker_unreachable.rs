@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use pipeline_tests::counting::until;
+use pipeline_tests::consumer_fixture::until;
 use pipeline_tests::metrics::shows;
-use pipeline_tests::nobody::Nobody;
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
 use pipeline_tests::pipeline::{address, start_consumer, start_relay};
 use pipeline_tests::readiness::readiness;
 use pipeline_tests::relay_role::relay_url;
+use pipeline_tests::unreachable_address::UnreachableAddress;
 use serde_json::Value;
 use stack::{RabbitServer, Service};
 
@@ -88,7 +88,7 @@ async fn a_consumer_without_a_broker_is_alive_and_names_what_is_missing() -> any
 
 #[tokio::test]
 async fn an_address_that_drops_everything_is_left_for_the_next_broker() -> anyhow::Result<()> {
-    let nobody = Nobody::listens().await?;
+    let nobody = UnreachableAddress::listens().await?;
     let mut outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     outbox.vhost.amqp_url = format!("{},{}", nobody.broker_url(), outbox.vhost.amqp_url);
@@ -102,7 +102,7 @@ async fn an_address_that_drops_everything_is_left_for_the_next_broker() -> anyho
 #[tokio::test]
 async fn a_relay_whose_broker_drops_everything_says_so_and_leaves_its_lanes_to_others()
 -> anyhow::Result<()> {
-    let nobody = Nobody::listens().await?;
+    let nobody = UnreachableAddress::listens().await?;
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     let url = format!("{}?connection_timeout=2000", nobody.broker_url());

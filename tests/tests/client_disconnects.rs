@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use futures_util::future::try_join_all;
+use pipeline_tests::blocked_order::PATIENT;
 use pipeline_tests::customer_api::CustomerApi;
-use pipeline_tests::held_up::PATIENT;
-use pipeline_tests::impatient::{ask, until_waiting, waiting_for};
+use pipeline_tests::disconnecting_client::{send_request, until_waiting, waiting_for};
 use pipeline_tests::order_api::{CUSTOMER, OrderApi, count, status};
 use pipeline_tests::outbox::eventually;
 use pipeline_tests::pipeline::{PATIENCE, connect};
@@ -50,7 +50,7 @@ async fn a_change_is_seen_through_though_its_client_hung_up_and_nobody_waits_beh
     let lock = sql.transaction().await?;
     lock.execute("SELECT FROM orders WHERE id = $1::text::uuid FOR UPDATE", &[&id]).await?;
     let body = json!({"order": {"status": "processing"}});
-    let client = ask(&api.url, "PATCH", &format!("/api/orders/{id}"), Some(&body)).await?;
+    let client = send_request(&api.url, "PATCH", &format!("/api/orders/{id}"), Some(&body)).await?;
     until_waiting(&watching, "Lock", 1).await?;
     drop(client);
     others_are_served(&api, &id).await?;
@@ -71,7 +71,7 @@ async fn a_stop_waits_for_the_change_of_a_client_who_hung_up() -> anyhow::Result
     let lock = sql.transaction().await?;
     lock.execute("SELECT FROM orders WHERE id = $1::text::uuid FOR UPDATE", &[&id]).await?;
     let body = json!({"order": {"status": "processing"}});
-    let client = ask(&api.url, "PATCH", &format!("/api/orders/{id}"), Some(&body)).await?;
+    let client = send_request(&api.url, "PATCH", &format!("/api/orders/{id}"), Some(&body)).await?;
     until_waiting(&watching, "Lock", 1).await?;
     drop(client);
     let letting_go = async {
@@ -140,7 +140,7 @@ async fn a_read_whose_client_hung_up_is_given_up() -> anyhow::Result<()> {
     for _ in 0..3 {
         let mut clients = Vec::new();
         for _ in 0..12 {
-            clients.push(ask(&api.url, "GET", &slow_list(), None).await?);
+            clients.push(send_request(&api.url, "GET", &slow_list(), None).await?);
         }
         until_waiting(&sql, "PgSleep", 2).await?;
         drop(clients);
@@ -159,7 +159,7 @@ async fn a_hang_up_cancels_no_other_clients_statement() -> anyhow::Result<()> {
     let list = format!("/api/orders?customer_public_id={CUSTOMER}");
     let hanging_up = async {
         for round in 0..600_u64 {
-            let client = ask(&api.url, "GET", &slow_list(), None).await?;
+            let client = send_request(&api.url, "GET", &slow_list(), None).await?;
             tokio::time::sleep(Duration::from_micros(round * 13 % 7000)).await;
             drop(client);
         }
@@ -190,7 +190,9 @@ async fn changes_that_wait_make_nobody_else_wait_nor_the_service_unready() -> an
     let body = json!({"order": {"status": "processing"}});
     let mut clients = Vec::new();
     for _ in 0..5 {
-        clients.push(ask(&api.url, "PATCH", &format!("/api/orders/{id}"), Some(&body)).await?);
+        clients.push(
+            send_request(&api.url, "PATCH", &format!("/api/orders/{id}"), Some(&body)).await?,
+        );
     }
     until_waiting(&watching, "Lock", 2).await?;
     let served = async {
@@ -220,7 +222,7 @@ async fn a_customer_is_made_though_the_client_hung_up() -> anyhow::Result<()> {
     let lock = sql.transaction().await?;
     lock.batch_execute("LOCK TABLE customers IN SHARE MODE").await?;
     let body = json!({"customer": {"name": "Ana", "address": "Calle 1"}});
-    let client = ask(&api.url, "POST", "/api/customers", Some(&body)).await?;
+    let client = send_request(&api.url, "POST", "/api/customers", Some(&body)).await?;
     until_waiting(&watching, "Lock", 1).await?;
     drop(client);
     assert_eq!(api.get("/api/customers").await?.status(), 200);

@@ -1,6 +1,8 @@
 //! What a broker would take out of the consumer's queue by itself: nothing is lost with it.
 
-use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, orders_of, until};
+use pipeline_tests::consumer_fixture::{
+    ConsumerFixture, DEAD_LETTER_QUEUE, QUEUE, orders_of, until,
+};
 use serde_json::json;
 use stack::Management;
 
@@ -11,25 +13,25 @@ type Tested = anyhow::Result<()>;
 async fn what_a_policy_takes_out_of_the_work_queue_becomes_a_dead_letter() -> Tested {
     for (definition, dead) in [(json!({"message-ttl": 100}), 3), (json!({"delivery-limit": 2}), 1)]
     {
-        let counting = Counting::start().await?;
-        let customer = counting.customer().await?;
-        counting.consumer(&[]).await?.stop().await?;
-        let management = Management::new(&counting.broker.management_url)?;
+        let fixture = ConsumerFixture::start().await?;
+        let customer = fixture.customer().await?;
+        fixture.consumer(&[]).await?.stop().await?;
+        let management = Management::new(&fixture.broker.management_url)?;
         let policy = json!({"pattern": format!("^{QUEUE}$"), "apply-to": "queues", "definition": definition});
-        management.put(&format!("/api/policies/{}/taken", counting.broker.name), &policy).await?;
-        counting.publish_all(orders_of(dead, customer)).await?;
+        management.put(&format!("/api/policies/{}/taken", fixture.broker.name), &policy).await?;
+        fixture.publish_all(orders_of(dead, customer)).await?;
         if definition["delivery-limit"].is_u64() {
             let options = lapin::options::BasicNackOptions { requeue: true, multiple: false };
-            while counting.waiting(DEAD_LETTER_QUEUE).await? == 0 {
+            while fixture.waiting(DEAD_LETTER_QUEUE).await? == 0 {
                 if let Some(message) =
-                    counting.channel.basic_get(QUEUE.into(), Default::default()).await?
+                    fixture.channel.basic_get(QUEUE.into(), Default::default()).await?
                 {
                     message.nack(options).await?;
                 }
             }
         }
         until(async || {
-            Ok((usize::try_from(counting.waiting(DEAD_LETTER_QUEUE).await?)? == dead).then_some(()))
+            Ok((usize::try_from(fixture.waiting(DEAD_LETTER_QUEUE).await?)? == dead).then_some(()))
         })
         .await?;
     }
@@ -39,19 +41,19 @@ async fn what_a_policy_takes_out_of_the_work_queue_becomes_a_dead_letter() -> Te
 /// The broker drops what was returned too often, unless told otherwise: RabbitMQ 4 after 20 times.
 #[tokio::test]
 async fn a_message_that_is_returned_a_hundred_times_is_still_there() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    counting.consumer(&[]).await?.stop().await?;
-    counting.publish_all(orders_of(1, customer)).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    fixture.consumer(&[]).await?.stop().await?;
+    fixture.publish_all(orders_of(1, customer)).await?;
     for _ in 0..100 {
         let message = until(async || {
-            let got = counting.channel.basic_get(QUEUE.into(), Default::default()).await?;
+            let got = fixture.channel.basic_get(QUEUE.into(), Default::default()).await?;
             Ok(got)
         });
         let options = lapin::options::BasicNackOptions { requeue: true, multiple: false };
         message.await?.nack(options).await?;
     }
-    let consumer = counting.consumer(&[]).await?;
-    counting.counted(customer, 1).await?;
-    counting.finished(consumer).await
+    let consumer = fixture.consumer(&[]).await?;
+    fixture.counted(customer, 1).await?;
+    fixture.finished(consumer).await
 }

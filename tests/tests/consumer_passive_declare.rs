@@ -5,7 +5,9 @@ use lapin::options::QueueDeleteOptions;
 use lapin::types::FieldTable;
 use pipeline_tests::broker_user::BrokerUser;
 use pipeline_tests::consumer::Consumer;
-use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, orders_of, until};
+use pipeline_tests::consumer_fixture::{
+    ConsumerFixture, DEAD_LETTER_QUEUE, QUEUE, orders_of, until,
+};
 use pipeline_tests::pipeline::{PATIENCE, ready};
 use pipeline_tests::strict_broker::StrictBroker;
 use stack::Management;
@@ -15,11 +17,11 @@ type Tested = anyhow::Result<()>;
 const CHECK: [&str; 2] = ["--consumer-declare", "false"];
 
 /// The names of all queues and exchanges that somebody has declared.
-async fn declared(counting: &Counting) -> anyhow::Result<Vec<String>> {
-    let management = Management::new(&counting.broker.management_url)?;
+async fn declared(fixture: &ConsumerFixture) -> anyhow::Result<Vec<String>> {
+    let management = Management::new(&fixture.broker.management_url)?;
     let mut names = Vec::new();
     for kind in ["queues", "exchanges"] {
-        let path = format!("/api/{kind}/{}", counting.broker.name);
+        let path = format!("/api/{kind}/{}", fixture.broker.name);
         let objects = management.get(&path).await?.context(path)?;
         let all = objects.as_array().into_iter().flatten();
         let all = all.filter_map(|object| object["name"].as_str());
@@ -32,8 +34,8 @@ async fn declared(counting: &Counting) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-async fn delete(counting: &Counting, queue: &str) -> Tested {
-    counting.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;
+async fn delete(fixture: &ConsumerFixture, queue: &str) -> Tested {
+    fixture.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;
     Ok(())
 }
 
@@ -50,44 +52,44 @@ async fn says(consumer: &Consumer, part: &str) -> anyhow::Result<String> {
 
 #[tokio::test]
 async fn what_is_missing_is_named_waited_for_and_not_declared() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    let consumer = counting.unready_consumer(&CHECK).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    let consumer = fixture.unready_consumer(&CHECK).await?;
     let reason = says(&consumer, "exchange orders.events does not exist").await?;
     ensure!(reason.contains("CONSUMER_DECLARE=true"), "{reason}");
     ensure!(consumer.readiness().await?["ready"] == false);
-    ensure!(declared(&counting).await?.is_empty(), "{:?}", declared(&counting).await?);
+    ensure!(declared(&fixture).await?.is_empty(), "{:?}", declared(&fixture).await?);
 
     consumer.stop().await?;
 
     // Somebody declares all of it but the dead-letter queue.
-    counting.consumer(&[]).await?.stop().await?;
-    delete(&counting, DEAD_LETTER_QUEUE).await?;
-    let consumer = counting.unready_consumer(&CHECK).await?;
+    fixture.consumer(&[]).await?.stop().await?;
+    delete(&fixture, DEAD_LETTER_QUEUE).await?;
+    let consumer = fixture.unready_consumer(&CHECK).await?;
     says(&consumer, "queue customer.orders_count.dlq does not exist").await?;
-    ensure!(!declared(&counting).await?.contains(&DEAD_LETTER_QUEUE.to_owned()));
-    counting.consumer(&[]).await?.stop().await?;
+    ensure!(!declared(&fixture).await?.contains(&DEAD_LETTER_QUEUE.to_owned()));
+    fixture.consumer(&[]).await?.stop().await?;
     consumer.ready().await?;
-    counting.publish_all(orders_of(3, customer)).await?;
-    counting.counted(customer, 3).await?;
+    fixture.publish_all(orders_of(3, customer)).await?;
+    fixture.counted(customer, 3).await?;
 
-    delete(&counting, QUEUE).await?;
+    delete(&fixture, QUEUE).await?;
     says(&consumer, "queue customer.orders_count does not exist").await?;
-    ensure!(!declared(&counting).await?.contains(&QUEUE.to_owned()));
-    counting.consumer(&[]).await?.stop().await?;
+    ensure!(!declared(&fixture).await?.contains(&QUEUE.to_owned()));
+    fixture.consumer(&[]).await?.stop().await?;
     consumer.ready().await?;
-    counting.publish_all(orders_of(3, customer)).await?;
-    counting.counted(customer, 6).await?;
-    counting.finished(consumer).await
+    fixture.publish_all(orders_of(3, customer)).await?;
+    fixture.counted(customer, 6).await?;
+    fixture.finished(consumer).await
 }
 
 #[tokio::test]
 async fn bindings_are_assumed_and_a_move_that_comes_back_shows_that_one_is_missing() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    counting.consumer(&[]).await?.stop().await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    fixture.consumer(&[]).await?.stop().await?;
     let unbind = |queue: &str, exchange: &str| {
-        counting.channel.queue_unbind(
+        fixture.channel.queue_unbind(
             queue.into(),
             exchange.into(),
             QUEUE.into(),
@@ -95,7 +97,7 @@ async fn bindings_are_assumed_and_a_move_that_comes_back_shows_that_one_is_missi
         )
     };
     unbind(DEAD_LETTER_QUEUE, "orders.dlx").await?;
-    let service = counting.consumer_process(&[("CONSUMER_DECLARE", "false")]).await?;
+    let service = fixture.consumer_process(&[("CONSUMER_DECLARE", "false")]).await?;
     let line = service.wait_for_line("assumed to be there", PATIENCE).await?;
     for part in [
         "customer.orders_count to orders.events with order.*",
@@ -108,8 +110,8 @@ async fn bindings_are_assumed_and_a_move_that_comes_back_shows_that_one_is_missi
     service.wait_exit(PATIENCE).await?;
 
     let retry = ["--rabbitmq-retry-ttl-ms", "200"];
-    let consumer = counting.consumer(&[&CHECK[..], &retry].concat()).await?;
-    counting.publish_all([b"broken".to_vec()]).await?;
+    let consumer = fixture.consumer(&[&CHECK[..], &retry].concat()).await?;
+    fixture.publish_all([b"broken".to_vec()]).await?;
     let note = until(async || {
         let readiness = consumer.readiness().await?;
         ensure!(readiness["ready"] == true, "{readiness}");
@@ -120,32 +122,32 @@ async fn bindings_are_assumed_and_a_move_that_comes_back_shows_that_one_is_missi
         ensure!(note.contains(part), "{note} does not say {part:?}");
     }
     // It goes around, and everybody else is counted meanwhile.
-    counting.publish_all(orders_of(20, customer)).await?;
-    counting.counted(customer, 20).await?;
-    ensure!(counting.waiting(DEAD_LETTER_QUEUE).await? == 0, "it was bound by nobody else");
+    fixture.publish_all(orders_of(20, customer)).await?;
+    fixture.counted(customer, 20).await?;
+    ensure!(fixture.waiting(DEAD_LETTER_QUEUE).await? == 0, "it was bound by nobody else");
     // A consumer that declares mends it.
-    counting.consumer(&retry).await?.stop().await?;
-    assert_eq!(counting.take(DEAD_LETTER_QUEUE).await?.data, b"broken");
-    counting.finished(consumer).await
+    fixture.consumer(&retry).await?.stop().await?;
+    assert_eq!(fixture.take(DEAD_LETTER_QUEUE).await?.data, b"broken");
+    fixture.finished(consumer).await
 }
 
 /// Since RabbitMQ 4.2.6 who only asks for an object needs the permission to configure it.
 #[tokio::test]
 async fn a_consumer_that_may_not_even_ask_uses_what_is_there() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    counting.consumer(&[]).await?.stop().await?;
-    let user = BrokerUser::new(&counting.broker, "^$", r"^orders\.(retry|dlx)$").await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    fixture.consumer(&[]).await?.stop().await?;
+    let user = BrokerUser::new(&fixture.broker, "^$", r"^orders\.(retry|dlx)$").await?;
     let (_proxy, url) = StrictBroker::before(&user.url).await?;
     let settings = [&CHECK[..], &["--rabbitmq-max-retries", "0"]].concat();
-    let consumer = Consumer::launch(&counting.database.url, &url, &settings).await?;
+    let consumer = Consumer::launch(&fixture.database.url, &url, &settings).await?;
     consumer.ready().await?;
-    counting.publish_all(orders_of(3, customer)).await?;
-    counting.publish_all([b"broken".to_vec()]).await?;
-    counting.counted(customer, 3).await?;
-    counting.take(DEAD_LETTER_QUEUE).await?;
+    fixture.publish_all(orders_of(3, customer)).await?;
+    fixture.publish_all([b"broken".to_vec()]).await?;
+    fixture.counted(customer, 3).await?;
+    fixture.take(DEAD_LETTER_QUEUE).await?;
     // What it can't ask for, its use shows.
-    delete(&counting, QUEUE).await?;
+    delete(&fixture, QUEUE).await?;
     let reason = says(&consumer, "can't be consumed").await?;
     ensure!(reason.contains("no queue"), "{reason}");
     consumer.stop().await

@@ -5,8 +5,10 @@ use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
-use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, RETRY_QUEUE, order_created, until};
-use pipeline_tests::foreign::{Foreign, publish_foreign};
+use pipeline_tests::consumer_fixture::{
+    ConsumerFixture, DEAD_LETTER_QUEUE, RETRY_QUEUE, order_created, until,
+};
+use pipeline_tests::malformed_message::{Malformed, publish_malformed};
 use pipeline_tests::pipeline::{connect, ready};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -37,9 +39,9 @@ fn with(member: &str, value: Value) -> Vec<u8> {
 
 #[tokio::test]
 async fn what_is_no_event_goes_to_the_dead_letter_queue_at_once_and_stops_nothing() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    let consumer = counting.consumer(&[]).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    let consumer = fixture.consumer(&[]).await?;
     let deep = [vec![b'['; 200_000], vec![b']'; 200_000]].concat();
     let deep_member = format!(r#"{{"event":"order.created","event_id":{}1"#, "[".repeat(200_000));
     let bodies: Vec<(Vec<u8>, &str)> = vec![
@@ -69,8 +71,8 @@ async fn what_is_no_event_goes_to_the_dead_letter_queue_at_once_and_stops_nothin
         (with("specversion", json!("1.0")), "type is missing"),
     ];
     for (body, expected) in &bodies {
-        counting.publish_as("order.created", body, BasicProperties::default()).await?;
-        let dead = counting.take(DEAD_LETTER_QUEUE).await?;
+        fixture.publish_as("order.created", body, BasicProperties::default()).await?;
+        let dead = fixture.take(DEAD_LETTER_QUEUE).await?;
         let reason = reason(&dead)?;
         assert!(reason.contains(expected), "{reason:?} does not say {expected:?}");
         assert!(reason.chars().count() <= 500);
@@ -81,24 +83,24 @@ async fn what_is_no_event_goes_to_the_dead_letter_queue_at_once_and_stops_nothin
     let good = (0..bodies.len()).map(|_| order_created(Uuid::now_v7(), customer).to_string());
     let good: Vec<Vec<u8>> = good.map(String::into_bytes).collect();
     let mixed = good.into_iter().zip(&bodies).flat_map(|(good, (bad, _))| [good, bad.clone()]);
-    counting.publish_all(mixed).await?;
-    counting.counted(customer, i64::try_from(bodies.len())?).await?;
+    fixture.publish_all(mixed).await?;
+    fixture.counted(customer, i64::try_from(bodies.len())?).await?;
     for _ in &bodies {
-        counting.take(DEAD_LETTER_QUEUE).await?;
+        fixture.take(DEAD_LETTER_QUEUE).await?;
     }
-    counting.finished(consumer).await?;
-    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
+    fixture.finished(consumer).await?;
+    assert_eq!(fixture.waiting(RETRY_QUEUE).await?, 0);
     Ok(())
 }
 
 #[tokio::test]
 async fn only_the_event_that_the_database_refuses_is_diverted() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    counting.consumer(&[]).await?.stop().await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    fixture.consumer(&[]).await?.stop().await?;
     let events: Vec<Uuid> = (0..300).map(|_| Uuid::new_v4()).collect();
     let guilty = [events[0], events[137], events[299]];
-    counting
+    fixture
         .sql
         .batch_execute(&format!(
             "ALTER TABLE processed_events ADD CONSTRAINT not_these
@@ -111,15 +113,15 @@ async fn only_the_event_that_the_database_refuses_is_diverted() -> Tested {
         ))
         .await?;
     let bodies = events.iter().map(|event| order_created(*event, customer).to_string());
-    counting.publish_all(bodies.map(String::into_bytes)).await?;
+    fixture.publish_all(bodies.map(String::into_bytes)).await?;
 
     let settings = ["--rabbitmq-retry-ttl-ms", "50", "--rabbitmq-max-retries", "2"];
-    let consumer = counting.consumer(&settings).await?;
-    counting.counted(customer, 297).await?;
+    let consumer = fixture.consumer(&settings).await?;
+    fixture.counted(customer, 297).await?;
     let mut dead = Vec::new();
     let mut reasons = Vec::new();
     for _ in guilty {
-        let message = counting.take(DEAD_LETTER_QUEUE).await?;
+        let message = fixture.take(DEAD_LETTER_QUEUE).await?;
         let body: Value = serde_json::from_slice(&message.data)?;
         dead.push(body["event_id"].as_str().context("an id")?.parse::<Uuid>()?);
         reasons.push(reason(&message)?);
@@ -131,23 +133,23 @@ async fn only_the_event_that_the_database_refuses_is_diverted() -> Tested {
     assert_eq!(dead, guilty);
     assert_eq!(reasons.iter().filter(|reason| reason.contains("not this one (P0001)")).count(), 1);
     assert_eq!(reasons.iter().filter(|reason| reason.contains("(23514)")).count(), 2);
-    assert_eq!(counting.count(customer).await?, 297);
-    counting.finished(consumer).await
+    assert_eq!(fixture.count(customer).await?, 297);
+    fixture.finished(consumer).await
 }
 
 /// Someone else's transaction has the event and wants the customer; the consumer has the customer and wants the event. It does not wait
 /// for long, so that a deadlock is rare: when it is the first to look for one.
 #[tokio::test]
 async fn a_deadlock_with_someone_elses_transaction_charges_no_message() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    let other = &counting.sql;
-    let name = &counting.database.name;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    let other = &fixture.sql;
+    let name = &fixture.database.name;
     other.batch_execute(&format!("ALTER DATABASE {name} SET deadlock_timeout = '150ms'")).await?;
     other.batch_execute("SET deadlock_timeout = '50s'").await?;
     let settings = ["--rabbitmq-max-retries", "0", "--rabbitmq-retry-ttl-ms", "100"];
-    let consumer = counting.consumer(&settings).await?;
-    let watcher = connect(&counting.database.url).await?;
+    let consumer = fixture.consumer(&settings).await?;
+    let watcher = connect(&fixture.database.url).await?;
     let deadlocks = async || {
         let query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
         anyhow::Ok(watcher.query_one(query, &[]).await?.get::<_, i64>(0))
@@ -159,7 +161,7 @@ async fn a_deadlock_with_someone_elses_transaction_charges_no_message() -> Teste
         let event = Uuid::now_v7();
         other.batch_execute("BEGIN").await?;
         other.execute("INSERT INTO processed_events (event_id) VALUES ($1)", &[&event]).await?;
-        counting.publish(&order_created(event, customer)).await?;
+        fixture.publish(&order_created(event, customer)).await?;
         until(async || {
             let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database()
                            AND application_name = 'customer-service consumer' AND wait_event_type = 'Lock'";
@@ -168,37 +170,37 @@ async fn a_deadlock_with_someone_elses_transaction_charges_no_message() -> Teste
         .await?;
         other.query("SELECT FROM customers WHERE id = $1 FOR UPDATE", &[&customer]).await?;
         other.batch_execute("ROLLBACK").await?;
-        counting.counted(customer, events).await?;
+        fixture.counted(customer, events).await?;
     }
-    counting.finished(consumer).await?;
-    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    fixture.finished(consumer).await?;
+    assert_eq!(fixture.waiting(DEAD_LETTER_QUEUE).await?, 0);
     Ok(())
 }
 
-async fn publish(counting: &Counting, foreign: Foreign, body: Vec<u8>) -> Tested {
-    let url = &counting.broker.amqp_url;
-    publish_foreign(url, "orders.events", "order.created", foreign, body).await
+async fn publish(fixture: &ConsumerFixture, foreign: Malformed, body: Vec<u8>) -> Tested {
+    let url = &fixture.broker.amqp_url;
+    publish_malformed(url, "orders.events", "order.created", foreign, body).await
 }
 
 /// It aborts any process that consumes with lapin, and again at each start (`lapin_canary.rs`).
 #[tokio::test]
 async fn a_header_of_nested_arrays_is_counted_or_dead_lettered_like_any_other() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
     let settings = [("RABBITMQ_RETRY_TTL_MS", "50"), ("RABBITMQ_MAX_RETRIES", "1")];
-    let consumer = counting.consumer_process(&settings).await?;
+    let consumer = fixture.consumer_process(&settings).await?;
     ready(&consumer).await?;
     let event = |customer| order_created(Uuid::now_v7(), customer).to_string().into_bytes();
-    publish(&counting, Foreign::NestedHeader, event(customer)).await?;
-    counting.counted(customer, 1).await.with_context(|| consumer.log())?;
+    publish(&fixture, Malformed::NestedHeader, event(customer)).await?;
+    fixture.counted(customer, 1).await.with_context(|| consumer.log())?;
     // At once, and after a try more.
     for (body, expected) in [(b"{}".to_vec(), 1), (event(Uuid::new_v4()), 2)] {
-        publish(&counting, Foreign::NestedHeader, body.clone()).await?;
-        let dead = counting.take(DEAD_LETTER_QUEUE).await.with_context(|| consumer.log())?;
+        publish(&fixture, Malformed::NestedHeader, body.clone()).await?;
+        let dead = fixture.take(DEAD_LETTER_QUEUE).await.with_context(|| consumer.log())?;
         assert_eq!((dead.data.as_slice(), tries(&dead)), (body.as_slice(), Some(expected)));
     }
-    publish(&counting, Foreign::NestedHeader, event(customer)).await?;
-    counting.counted(customer, 2).await.with_context(|| consumer.log())?;
+    publish(&fixture, Malformed::NestedHeader, event(customer)).await?;
+    fixture.counted(customer, 2).await.with_context(|| consumer.log())?;
     assert!(consumer.is_running(), "{}", consumer.last_lines());
     Ok(())
 }
@@ -206,25 +208,25 @@ async fn a_header_of_nested_arrays_is_counted_or_dead_lettered_like_any_other() 
 /// A driver ends the connection over them, and each new one would be handed the same message.
 #[tokio::test]
 async fn properties_that_no_driver_reads_stop_nothing() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    let consumer = counting.consumer(&[]).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    let consumer = fixture.consumer(&[]).await?;
     let body = order_created(Uuid::now_v7(), customer).to_string().into_bytes();
-    publish(&counting, Foreign::Latin1, body).await?;
-    counting.counted(customer, 1).await?;
-    counting.finished(consumer).await
+    publish(&fixture, Malformed::Latin1, body).await?;
+    fixture.counted(customer, 1).await?;
+    fixture.finished(consumer).await
 }
 
 #[tokio::test]
 async fn such_a_message_is_not_lost_when_the_dead_letter_queue_is_not_there_either() -> Tested {
-    let counting = Counting::start().await?;
-    let consumer = counting.consumer(&[]).await?;
-    let (connection, channel) = counting.another_channel().await?;
+    let fixture = ConsumerFixture::start().await?;
+    let consumer = fixture.consumer(&[]).await?;
+    let (connection, channel) = fixture.another_channel().await?;
     channel.queue_delete(DEAD_LETTER_QUEUE.into(), QueueDeleteOptions::default()).await?;
-    publish(&counting, Foreign::Latin1, b"{}".to_vec()).await?;
+    publish(&fixture, Malformed::Latin1, b"{}".to_vec()).await?;
     // The move comes back, so the consumer begins anew and declares the queue.
     until(async || {
-        let (connection, channel) = counting.another_channel().await?;
+        let (connection, channel) = fixture.another_channel().await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let queue = channel.queue_declare(DEAD_LETTER_QUEUE.into(), passive, FieldTable::default());
         let there = queue.await.is_ok_and(|queue| queue.message_count() == 1);

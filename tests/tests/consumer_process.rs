@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use pipeline_tests::counting::{
-    Counting, DEAD_LETTER_QUEUE, QUEUE, order_created, orders_of, until,
+use pipeline_tests::blocked_consumer::{BlockAt, block_transactions, unblock, until_blocked};
+use pipeline_tests::consumer_fixture::{
+    ConsumerFixture, DEAD_LETTER_QUEUE, QUEUE, order_created, orders_of, until,
 };
-use pipeline_tests::held_counting::{Moment, hold_up, is_held_up, let_go};
 use pipeline_tests::pipeline::{PATIENCE, ready};
 use stack::Service;
 use tokio_postgres::Client;
@@ -22,45 +22,45 @@ async fn consumer_sessions(sql: &Client) -> anyhow::Result<i64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_on_which_25_consumers_die_is_still_there_and_counts_once() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    counting.consumer(&[]).await?.stop().await?;
-    counting.publish(&order_created(Uuid::now_v7(), customer)).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    fixture.consumer(&[]).await?.stop().await?;
+    fixture.publish(&order_created(Uuid::now_v7(), customer)).await?;
 
-    hold_up(&counting.sql, Moment::Count, &[customer]).await?;
+    block_transactions(&fixture.sql, BlockAt::Count, &[customer]).await?;
     for _ in 0..25 {
         let settings = [("DATABASE_STATEMENT_TIMEOUT", "60s"), ("RABBITMQ_MAX_RETRIES", "0")];
-        let service = counting.consumer_process(&settings).await?;
-        is_held_up(&counting.sql).await?;
+        let service = fixture.consumer_process(&settings).await?;
+        until_blocked(&fixture.sql).await?;
         service.sigkill()?;
         service.wait_exit(PATIENCE).await?;
         // Back in the queue, and its database session out of the way of the next one's.
-        until(async || Ok((counting.waiting(QUEUE).await? == 1).then_some(()))).await?;
+        until(async || Ok((fixture.waiting(QUEUE).await? == 1).then_some(()))).await?;
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                    WHERE datname = current_database() AND application_name = 'customer-service consumer'";
-        counting.sql.query(end, &[]).await?;
-        until(async || Ok((consumer_sessions(&counting.sql).await? == 0).then_some(()))).await?;
+        fixture.sql.query(end, &[]).await?;
+        until(async || Ok((consumer_sessions(&fixture.sql).await? == 0).then_some(()))).await?;
     }
-    assert_eq!(counting.waiting(QUEUE).await?, 1);
-    let_go(&counting.sql).await?;
-    assert_eq!(counting.count(customer).await?, 0);
+    assert_eq!(fixture.waiting(QUEUE).await?, 1);
+    unblock(&fixture.sql).await?;
+    assert_eq!(fixture.count(customer).await?, 0);
 
-    let consumer = counting.consumer(&[]).await?;
-    counting.counted(customer, 1).await?;
-    counting.finished(consumer).await?;
-    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    let consumer = fixture.consumer(&[]).await?;
+    fixture.counted(customer, 1).await?;
+    fixture.finished(consumer).await?;
+    assert_eq!(fixture.waiting(DEAD_LETTER_QUEUE).await?, 0);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn consumers_killed_in_the_middle_of_their_batches_leave_exact_counts() -> Tested {
-    let counting = Counting::start().await?;
+    let fixture = ConsumerFixture::start().await?;
     let customers =
-        [counting.customer().await?, counting.customer().await?, counting.customer().await?];
-    counting.consumer(&[]).await?.stop().await?;
+        [fixture.customer().await?, fixture.customer().await?, fixture.customer().await?];
+    fixture.consumer(&[]).await?.stop().await?;
     let total = async || {
         let sum = "SELECT sum(orders_count)::bigint FROM customers WHERE id = ANY($1)";
-        let sum: i64 = counting.sql.query_one(sum, &[&&customers[..]]).await?.get(0);
+        let sum: i64 = fixture.sql.query_one(sum, &[&&customers[..]]).await?.get(0);
         anyhow::Ok(sum)
     };
 
@@ -72,61 +72,61 @@ async fn consumers_killed_in_the_middle_of_their_batches_leave_exact_counts() ->
     let mut held = Vec::new();
     for _ in 0..8 {
         for customer in customers {
-            counting.publish_all(orders_of(100, customer)).await?;
+            fixture.publish_all(orders_of(100, customer)).await?;
         }
         // Behind them one that can't be counted yet: however late the consumer is killed, it is at work.
-        let last = counting.customer().await?;
-        hold_up(&counting.sql, Moment::Count, &[last]).await?;
-        counting.publish_all(orders_of(1, last)).await?;
+        let last = fixture.customer().await?;
+        block_transactions(&fixture.sql, BlockAt::Count, &[last]).await?;
+        fixture.publish_all(orders_of(1, last)).await?;
         held.push(last);
 
         let before = total().await?;
-        let service = counting.consumer_process(&settings).await?;
+        let service = fixture.consumer_process(&settings).await?;
         until(async || Ok((total().await? > before).then_some(()))).await?;
         service.sigkill()?;
         service.wait_exit(PATIENCE).await?;
-        assert_eq!(counting.count(last).await?, 0, "killed too late to mean anything");
-        let_go(&counting.sql).await?;
+        assert_eq!(fixture.count(last).await?, 0, "killed too late to mean anything");
+        unblock(&fixture.sql).await?;
         // What the next one counts shall be its own.
-        until(async || Ok((consumer_sessions(&counting.sql).await? == 0).then_some(()))).await?;
+        until(async || Ok((consumer_sessions(&fixture.sql).await? == 0).then_some(()))).await?;
     }
-    let consumer = counting.consumer(&["--rabbitmq-max-retries", "0"]).await?;
+    let consumer = fixture.consumer(&["--rabbitmq-max-retries", "0"]).await?;
     for customer in customers {
-        counting.counted(customer, 800).await?;
+        fixture.counted(customer, 800).await?;
     }
     for last in held {
-        counting.counted(last, 1).await?;
+        fixture.counted(last, 1).await?;
     }
-    counting.finished(consumer).await?;
+    fixture.finished(consumer).await?;
     assert_eq!(total().await?, 2_400);
-    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    assert_eq!(fixture.waiting(DEAD_LETTER_QUEUE).await?, 0);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn told_to_stop_it_finishes_the_batch_in_flight_and_takes_no_other() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    counting.consumer(&[]).await?.stop().await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    fixture.consumer(&[]).await?.stop().await?;
     let body = |_| order_created(Uuid::now_v7(), customer).to_string().into_bytes();
-    counting.publish_all((0..30).map(body)).await?;
-    hold_up(&counting.sql, Moment::Count, &[customer]).await?;
+    fixture.publish_all((0..30).map(body)).await?;
+    block_transactions(&fixture.sql, BlockAt::Count, &[customer]).await?;
     // Ten are in flight, ten at the most in the next batch.
     let settings = [("DATABASE_STATEMENT_TIMEOUT", "60s"), ("CONSUMER_PREFETCH", "10")];
-    let service = counting.consumer_process(&settings).await?;
-    is_held_up(&counting.sql).await?;
+    let service = fixture.consumer_process(&settings).await?;
+    until_blocked(&fixture.sql).await?;
 
     service.sigterm()?;
     service.wait_for_line("stopping", PATIENCE).await?;
     assert!(service.is_running());
-    let_go(&counting.sql).await?;
+    unblock(&fixture.sql).await?;
     let status = service.wait_exit(PATIENCE).await?;
     assert_eq!(status.code(), Some(0), "{}", service.last_lines());
-    let counted = counting.count(customer).await?;
+    let counted = fixture.count(customer).await?;
     assert!((1..=10).contains(&counted), "{counted}");
     // What it counted it has acknowledged, and nothing else. The broker takes a moment to put back what a consumer had.
     until(async || {
-        let waiting = i64::from(counting.waiting(QUEUE).await?);
+        let waiting = i64::from(fixture.waiting(QUEUE).await?);
         assert!(waiting <= 30 - counted, "{waiting} wait, {counted} are counted");
         Ok((waiting == 30 - counted).then_some(()))
     })
@@ -135,7 +135,7 @@ async fn told_to_stop_it_finishes_the_batch_in_flight_and_takes_no_other() -> Te
 
 #[tokio::test]
 async fn told_to_stop_it_ends_at_once_when_it_is_idle_or_waits_for_a_server() -> Tested {
-    let counting = Counting::start().await?;
+    let fixture = ConsumerFixture::start().await?;
     let nowhere = "127.0.0.1:1";
     let no_database = format!("postgres://u:p@{nowhere}/d");
     let no_broker = format!("amqp://u:p@{nowhere}/v");
@@ -144,7 +144,7 @@ async fn told_to_stop_it_ends_at_once_when_it_is_idle_or_waits_for_a_server() ->
         (vec![("DATABASE_URL", no_database.as_str())], "postgresql is not reachable"),
         (vec![("RABBITMQ_URL", no_broker.as_str())], "rabbitmq is not reachable"),
     ] {
-        let service = counting.consumer_process(&settings).await?;
+        let service = fixture.consumer_process(&settings).await?;
         service.wait_for_line(line, PATIENCE).await?;
         service.sigterm()?;
         let status = service.wait_exit(Duration::from_secs(5)).await?;
@@ -213,9 +213,9 @@ async fn many_that_start_at_once_on_an_empty_database_all_become_ready() -> Test
 #[tokio::test]
 async fn a_migration_that_was_changed_after_it_had_landed_ends_it_with_a_clear_sentence() -> Tested
 {
-    let counting = Counting::start().await?;
-    counting.sql.execute("UPDATE refinery_schema_history SET checksum = '1'", &[]).await?;
-    let service = counting.consumer_process(&[]).await?;
+    let fixture = ConsumerFixture::start().await?;
+    fixture.sql.execute("UPDATE refinery_schema_history SET checksum = '1'", &[]).await?;
+    let service = fixture.consumer_process(&[]).await?;
     let status = service.wait_exit(PATIENCE).await?;
     assert_eq!(status.code(), Some(1), "{}", service.last_lines());
     let log = service.log();

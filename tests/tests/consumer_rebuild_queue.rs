@@ -10,12 +10,12 @@ use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use pipeline_tests::broker_user::BrokerUser;
-use pipeline_tests::counting::{
-    Counting, DEAD_LETTER_QUEUE, QUEUE, order_created, orders_of, until,
+use pipeline_tests::consumer_fixture::{
+    ConsumerFixture, DEAD_LETTER_QUEUE, QUEUE, order_created, orders_of, until,
 };
 use pipeline_tests::customer_command::customer_service;
-use pipeline_tests::old_queue::MOVING;
-use pipeline_tests::rebuilding::{COMMAND, before, ended_well, held, is_there, old, rebuilt};
+use pipeline_tests::previous_queue::MOVING;
+use pipeline_tests::rebuild_queue::{COMMAND, before, ended_well, held, is_there, old, rebuilt};
 use pipeline_tests::strict_broker::StrictBroker;
 use rand::RngExt as _;
 use stack::Service;
@@ -24,13 +24,13 @@ use uuid::Uuid;
 type Tested = anyhow::Result<()>;
 
 /// An event that returns from the retry queue after this time.
-async fn returns_in(counting: &Counting, customer: Uuid, milliseconds: u32) -> Tested {
+async fn returns_in(fixture: &ConsumerFixture, customer: Uuid, milliseconds: u32) -> Tested {
     let properties = BasicProperties::default().with_expiration(milliseconds.to_string().into());
     let body = order_created(Uuid::now_v7(), customer).to_string();
     let options = BasicPublishOptions { mandatory: true, immediate: false };
     let (exchange, key) = ("orders.retry".into(), QUEUE.into());
     let publish =
-        counting.channel.basic_publish(exchange, key, options, body.as_bytes(), properties);
+        fixture.channel.basic_publish(exchange, key, options, body.as_bytes(), properties);
     ensure!(publish.await?.await? == lapin::Confirmation::Ack(None));
     Ok(())
 }
@@ -46,13 +46,13 @@ async fn a_run_that_is_killed_after_any_step_is_continued_by_the_next_one() -> T
 
     // Killed where it would print the line, having done what the line says.
     let killed = lines.iter().skip(1).map(async |line| {
-        let (counting, customer) = old(30).await?;
-        returns_in(&counting, customer, 1500).await?;
-        held(&counting, &before(&printed, &first, line, &counting)?).await?.kill()?;
+        let (fixture, customer) = old(30).await?;
+        returns_in(&fixture, customer, 1500).await?;
+        held(&fixture, &before(&printed, &first, line, &fixture)?).await?.kill()?;
         // Some queue of ours takes them: it would be returned otherwise.
-        counting.publish_all(orders_of(10, customer)).await?;
-        rebuilt(&counting).await.with_context(|| format!("after {line:?}"))?;
-        ended_well(&counting, customer, 41).await.with_context(|| format!("after {line:?}"))
+        fixture.publish_all(orders_of(10, customer)).await?;
+        rebuilt(&fixture).await.with_context(|| format!("after {line:?}"))?;
+        ended_well(&fixture, customer, 41).await.with_context(|| format!("after {line:?}"))
     });
     try_join_all(killed).await?;
     Ok(())
@@ -61,11 +61,11 @@ async fn a_run_that_is_killed_after_any_step_is_continued_by_the_next_one() -> T
 /// In the midst of moving messages, while events come.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_killed_at_any_moment_is_continued_by_the_next_one() -> Tested {
-    let (counting, customer) = old(3000).await?;
+    let (fixture, customer) = old(3000).await?;
     let published = AtomicUsize::new(3000);
     let rebuilding = async {
         for _ in 0..8 {
-            let url = counting.broker.amqp_url.as_str();
+            let url = fixture.broker.amqp_url.as_str();
             let program = stack::binary("customer-service").await?;
             let service = Service::spawn(program, COMMAND, [("RABBITMQ_URL", url)]).await?;
             let moment = Duration::from_millis(rand::rng().random_range(20..2500));
@@ -73,11 +73,11 @@ async fn a_run_that_is_killed_at_any_moment_is_continued_by_the_next_one() -> Te
             service.wait_exit(moment).await.ok();
             service.sigkill()?;
         }
-        rebuilt(&counting).await
+        rebuilt(&fixture).await
     };
     let publishing = async {
         loop {
-            let published_now = counting.publish_all(orders_of(3, customer)).await;
+            let published_now = fixture.publish_all(orders_of(3, customer)).await;
             if let Err(error) = published_now {
                 return anyhow::Error::context(error, "an event reached no queue");
             }
@@ -90,32 +90,30 @@ async fn a_run_that_is_killed_at_any_moment_is_continued_by_the_next_one() -> Te
         error = publishing => return Err(error),
     }
     // One that was given up half-way may be there or not.
-    let (published, consumer) = (published.into_inner(), counting.consumer(&[]).await?);
-    until(
-        async || Ok((counting.count(customer).await? >= i64::try_from(published)?).then_some(())),
-    )
-    .await?;
-    counting.finished(consumer).await?;
-    let counted = usize::try_from(counting.count(customer).await?)?;
+    let (published, consumer) = (published.into_inner(), fixture.consumer(&[]).await?);
+    until(async || Ok((fixture.count(customer).await? >= i64::try_from(published)?).then_some(())))
+        .await?;
+    fixture.finished(consumer).await?;
+    let counted = usize::try_from(fixture.count(customer).await?)?;
     ensure!((published..=published + 3).contains(&counted), "{counted} of {published}");
-    ensure!(counting.is_queue_new().await? && !is_there(&counting, MOVING).await?);
+    ensure!(fixture.is_queue_new().await? && !is_there(&fixture, MOVING).await?);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_queue_that_is_as_it_should_be_is_left_alone() -> Tested {
-    let counting = Counting::start().await?;
-    counting.consumer(&[]).await?.stop().await?;
-    let customer = counting.customer().await?;
-    counting.publish_all(orders_of(3, customer)).await?;
-    ensure!(rebuilt(&counting).await?.contains("nothing to do"));
-    ensure!(counting.waiting(QUEUE).await? == 3);
-    ended_well(&counting, customer, 3).await
+    let fixture = ConsumerFixture::start().await?;
+    fixture.consumer(&[]).await?.stop().await?;
+    let customer = fixture.customer().await?;
+    fixture.publish_all(orders_of(3, customer)).await?;
+    ensure!(rebuilt(&fixture).await?.contains("nothing to do"));
+    ensure!(fixture.waiting(QUEUE).await? == 3);
+    ended_well(&fixture, customer, 3).await
 }
 
 #[tokio::test]
 async fn a_message_says_what_it_said_before() -> Tested {
-    let (counting, _) = old(0).await?;
+    let (fixture, _) = old(0).await?;
     let mut headers = FieldTable::default();
     headers.insert("traceparent".into(), AMQPValue::LongString("00-ab-cd-01".into()));
     headers.insert("x-retry-count".into(), AMQPValue::LongLongInt(5));
@@ -131,9 +129,9 @@ async fn a_message_says_what_it_said_before() -> Tested {
         .with_expiration("3600000".into())
         .with_timestamp(1_769_984_731)
         .with_headers(headers);
-    counting.publish_as("order.created", b"what it says", properties).await?;
-    rebuilt(&counting).await?;
-    let moved = counting.take(QUEUE).await?;
+    fixture.publish_as("order.created", b"what it says", properties).await?;
+    rebuilt(&fixture).await?;
+    let moved = fixture.take(QUEUE).await?;
     assert_eq!(moved.data, b"what it says");
     let text = |value: &Option<lapin::types::ShortString>| {
         value.as_ref().map(ToString::to_string).unwrap_or_default()
@@ -155,16 +153,16 @@ async fn a_message_says_what_it_said_before() -> Tested {
     assert_eq!(headers.get("x-retry-count"), Some(&AMQPValue::LongLongInt(5)));
     assert_eq!(headers.get("x-tries"), Some(&AMQPValue::LongLongInt(21)));
     ensure!(!headers.contains_key("CC"));
-    ensure!(counting.waiting(DEAD_LETTER_QUEUE).await? == 0, "it was sent elsewhere");
+    ensure!(fixture.waiting(DEAD_LETTER_QUEUE).await? == 0, "it was sent elsewhere");
     Ok(())
 }
 
 /// RabbitMQ 4.2.6 and later tell only those whether an exchange is there who may configure it.
 #[tokio::test]
 async fn a_user_who_may_configure_the_queues_alone_makes_it_anew() -> Tested {
-    let (counting, customer) = old(30).await?;
+    let (fixture, customer) = old(30).await?;
     let user = BrokerUser::new(
-        &counting.broker,
+        &fixture.broker,
         r"^customer\.orders_count",
         r"^(amq\.default|customer\.orders_count.*|orders\.dlx)$",
     )
@@ -172,16 +170,16 @@ async fn a_user_who_may_configure_the_queues_alone_makes_it_anew() -> Tested {
     let (_proxy, strict_url) = StrictBroker::before_exchanges(&user.url).await?;
     let ended = customer_service(&COMMAND, &[("RABBITMQ_URL", &strict_url)]).await?;
     ensure!(ended.code == Some(0), "{ended:?}");
-    ended_well(&counting, customer, 30).await
+    ended_well(&fixture, customer, 30).await
 }
 
 /// Nobody had declared it yet.
 #[tokio::test]
 async fn a_queue_that_is_missing_is_declared() -> Tested {
-    let counting = Counting::start().await?;
-    counting.consumer(&[]).await?.stop().await?;
-    counting.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
-    rebuilt(&counting).await?;
-    let customer = counting.customer().await?;
-    ended_well(&counting, customer, 0).await
+    let fixture = ConsumerFixture::start().await?;
+    fixture.consumer(&[]).await?.stop().await?;
+    fixture.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
+    rebuilt(&fixture).await?;
+    let customer = fixture.customer().await?;
+    ended_well(&fixture, customer, 0).await
 }

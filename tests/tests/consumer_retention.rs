@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use pipeline_tests::counting::{Counting, order_created, orders_of, until};
+use pipeline_tests::consumer_fixture::{ConsumerFixture, order_created, orders_of, until};
 use pipeline_tests::pipeline::{PATIENCE, connect, ready};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
@@ -16,35 +16,35 @@ const ADD_COUNTED: &str = "INSERT INTO processed_events (event_id, processed_at)
      SELECT gen_random_uuid(), now() - $1::text::interval - n / 1500 * interval '1 ms'
      FROM generate_series(1, 3500) AS n";
 
-async fn remembered(counting: &Counting) -> anyhow::Result<i64> {
-    Ok(counting.sql.query_one("SELECT count(*) FROM processed_events", &[]).await?.get(0))
+async fn remembered(fixture: &ConsumerFixture) -> anyhow::Result<i64> {
+    Ok(fixture.sql.query_one("SELECT count(*) FROM processed_events", &[]).await?.get(0))
 }
 
 #[tokio::test]
 async fn events_are_forgotten_after_their_time_and_not_before() -> Tested {
-    let counting = Counting::start().await?;
-    counting.sql.execute(ADD_COUNTED, &[&"2 hours"]).await?;
-    counting.sql.execute(ADD_COUNTED, &[&"1 minute"]).await?;
-    counting.sql.execute(ADD_COUNTED, &[&"3 hours"]).await?;
-    let service = counting.consumer_process(&[("PROCESSED_EVENTS_RETENTION", "10s")]).await?;
+    let fixture = ConsumerFixture::start().await?;
+    fixture.sql.execute(ADD_COUNTED, &[&"2 hours"]).await?;
+    fixture.sql.execute(ADD_COUNTED, &[&"1 minute"]).await?;
+    fixture.sql.execute(ADD_COUNTED, &[&"3 hours"]).await?;
+    let service = fixture.consumer_process(&[("PROCESSED_EVENTS_RETENTION", "10s")]).await?;
     service.wait_for_line("forgot events", PATIENCE).await?;
-    assert_eq!(remembered(&counting).await?, 0, "all of them in one go");
+    assert_eq!(remembered(&fixture).await?, 0, "all of them in one go");
 
     // What is counted now is forgotten after its time.
-    let customer = counting.customer().await?;
+    let customer = fixture.customer().await?;
     let begun = Instant::now();
-    counting.publish(&order_created(Uuid::now_v7(), customer)).await?;
-    counting.counted(customer, 1).await?;
-    until(async || Ok((remembered(&counting).await? == 0).then_some(()))).await?;
+    fixture.publish(&order_created(Uuid::now_v7(), customer)).await?;
+    fixture.counted(customer, 1).await?;
+    until(async || Ok((remembered(&fixture).await? == 0).then_some(()))).await?;
     ensure!(begun.elapsed() >= Duration::from_secs(10), "too soon: {}", service.last_lines());
-    assert_eq!(counting.count(customer).await?, 1, "its effect stays");
+    assert_eq!(fixture.count(customer).await?, 1, "its effect stays");
     Ok(())
 }
 
 #[tokio::test]
 async fn young_events_are_remembered_and_so_is_everything_where_nothing_is_to_be_forgotten()
 -> Tested {
-    let (kept, pruned) = (Counting::start().await?, Counting::start().await?);
+    let (kept, pruned) = (ConsumerFixture::start().await?, ConsumerFixture::start().await?);
     kept.sql.execute(ADD_COUNTED, &[&"100 years"]).await?;
     pruned.sql.execute(ADD_COUNTED, &[&"1 hour"]).await?;
     pruned.sql.execute(ADD_COUNTED, &[&"100 years"]).await?;
@@ -70,11 +70,11 @@ async fn young_events_are_remembered_and_so_is_everything_where_nothing_is_to_be
 
 #[tokio::test]
 async fn one_consumer_prunes_at_a_time_and_a_locked_row_holds_up_no_counting() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    counting.sql.execute(ADD_COUNTED, &[&"1 day"]).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    fixture.sql.execute(ADD_COUNTED, &[&"1 day"]).await?;
     // The pruning waits for the row's lock.
-    let other = connect(&counting.database.url).await?;
+    let other = connect(&fixture.database.url).await?;
     other
         .batch_execute(
             "BEGIN; SELECT FROM processed_events ORDER BY processed_at LIMIT 1 FOR UPDATE",
@@ -82,49 +82,49 @@ async fn one_consumer_prunes_at_a_time_and_a_locked_row_holds_up_no_counting() -
         .await?;
     let settings = [("PROCESSED_EVENTS_RETENTION", "10s"), ("DATABASE_STATEMENT_TIMEOUT", "60s")];
     let services =
-        [counting.consumer_process(&settings).await?, counting.consumer_process(&settings).await?];
+        [fixture.consumer_process(&settings).await?, fixture.consumer_process(&settings).await?];
     let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database()
                    AND application_name = 'customer-service consumer: pruning' AND wait_event_type = 'Lock'";
-    let waiting = async || anyhow::Ok(counting.sql.query(waiting, &[]).await?.len());
+    let waiting = async || anyhow::Ok(fixture.sql.query(waiting, &[]).await?.len());
     until(async || Ok((waiting().await? == 1).then_some(()))).await?;
     // A second's worth of tries of the other one.
     let tries = Instant::now();
     let mut published = 0;
     while tries.elapsed() < Duration::from_secs(3) {
-        counting.publish_all(orders_of(20, customer)).await?;
+        fixture.publish_all(orders_of(20, customer)).await?;
         published += 20;
-        counting.counted(customer, published).await?;
+        fixture.counted(customer, published).await?;
         ensure!(waiting().await? == 1, "the other one leaves it alone");
     }
-    assert!(remembered(&counting).await? >= 3500, "nothing is forgotten yet");
+    assert!(remembered(&fixture).await? >= 3500, "nothing is forgotten yet");
     other.batch_execute("COMMIT").await?;
     let old = "SELECT FROM processed_events WHERE processed_at < now() - interval '1 hour'";
-    until(async || Ok(counting.sql.query(old, &[]).await?.is_empty().then_some(()))).await?;
+    until(async || Ok(fixture.sql.query(old, &[]).await?.is_empty().then_some(()))).await?;
     assert!(services.iter().all(stack::Service::is_running));
     Ok(())
 }
 
 #[tokio::test]
 async fn the_consumers_role_counts_and_forgets_and_may_do_nothing_else() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
     let roles = include_str!("../../sql/customer/roles.sql");
-    counting.sql.batch_execute(roles).await?;
-    counting.sql.batch_execute(roles).await?;
-    counting.sql.execute(ADD_COUNTED, &[&"1 day"]).await?;
-    let url = counting.database.url_as("customer_consumer").await?;
+    fixture.sql.batch_execute(roles).await?;
+    fixture.sql.batch_execute(roles).await?;
+    fixture.sql.execute(ADD_COUNTED, &[&"1 day"]).await?;
+    let url = fixture.database.url_as("customer_consumer").await?;
     let settings = [
         ("DATABASE_URL", url.as_str()),
         ("MIGRATE_ON_START", "false"),
         ("PROCESSED_EVENTS_RETENTION", "1h"),
     ];
-    let service = counting.consumer_process(&settings).await?;
+    let service = fixture.consumer_process(&settings).await?;
     ready(&service).await?;
-    counting.publish(&order_created(Uuid::now_v7(), customer)).await?;
-    counting.counted(customer, 1).await?;
+    fixture.publish(&order_created(Uuid::now_v7(), customer)).await?;
+    fixture.counted(customer, 1).await?;
     drop(service);
     let settings = [settings[0], settings[1], ("PROCESSED_EVENTS_RETENTION", "1s")];
-    let service = counting.consumer_process(&settings).await?;
+    let service = fixture.consumer_process(&settings).await?;
     service.wait_for_line("forgot events", PATIENCE).await?;
 
     let session = connect(&url).await?;

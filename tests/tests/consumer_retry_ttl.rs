@@ -9,8 +9,8 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Confirmation};
 use pipeline_tests::broker_user::BrokerUser;
 use pipeline_tests::consumer::Consumer;
-use pipeline_tests::counting::{
-    Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, order_created, orders_of, until,
+use pipeline_tests::consumer_fixture::{
+    ConsumerFixture, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, order_created, orders_of, until,
 };
 use pipeline_tests::pipeline::PATIENCE;
 use pipeline_tests::rabbitmqctl::rabbitmqctl;
@@ -24,38 +24,42 @@ const LONG: [&str; 4] = ["--rabbitmq-retry-ttl-ms", "600000", "--rabbitmq-max-re
 const SHORT: [&str; 4] = ["--rabbitmq-retry-ttl-ms", "200", "--rabbitmq-max-retries", "1000"];
 
 /// So many events wait in the retry queue of a customer who is not there yet, each for ten minutes.
-async fn waiting_long(counting: &Counting, events: usize) -> anyhow::Result<Uuid> {
+async fn waiting_long(fixture: &ConsumerFixture, events: usize) -> anyhow::Result<Uuid> {
     let late = Uuid::new_v4();
-    let consumer = counting.consumer(&LONG).await?;
-    counting.publish_all(orders_of(events, late)).await?;
+    let consumer = fixture.consumer(&LONG).await?;
+    fixture.publish_all(orders_of(events, late)).await?;
     until(async || {
-        Ok((usize::try_from(counting.waiting(RETRY_QUEUE).await?)? == events).then_some(()))
+        Ok((usize::try_from(fixture.waiting(RETRY_QUEUE).await?)? == events).then_some(()))
     })
     .await?;
     consumer.stop().await?;
     Ok(late)
 }
 
-async fn to_retry_queue(counting: &Counting, body: &[u8], properties: BasicProperties) -> Tested {
+async fn to_retry_queue(
+    fixture: &ConsumerFixture,
+    body: &[u8],
+    properties: BasicProperties,
+) -> Tested {
     let (exchange, key) = ("orders.retry".into(), QUEUE.into());
     let options = BasicPublishOptions { mandatory: true, immediate: false };
-    let publish = counting.channel.basic_publish(exchange, key, options, body, properties);
+    let publish = fixture.channel.basic_publish(exchange, key, options, body, properties);
     ensure!(publish.await?.await? == Confirmation::Ack(None), "the message was not taken");
     Ok(())
 }
 
 /// A consumer's database, and a broker whose settings are the test's own.
-async fn with_own_broker() -> anyhow::Result<(RabbitServer, Counting)> {
+async fn with_own_broker() -> anyhow::Result<(RabbitServer, ConsumerFixture)> {
     let server = RabbitServer::start_temporary().await?;
     let database = stack::shared().await?.database("customers").await?;
-    let counting = Counting::with(database, server.vhost("consumer").await?).await?;
-    Ok((server, counting))
+    let fixture = ConsumerFixture::with(database, server.vhost("consumer").await?).await?;
+    Ok((server, fixture))
 }
 
 /// Waits until no message waits for a try, neither the first one nor another.
-async fn none_waits(counting: &Counting) -> Tested {
+async fn none_waits(fixture: &ConsumerFixture) -> Tested {
     until(async || {
-        let waiting = (counting.waiting(QUEUE).await?, counting.waiting(RETRY_QUEUE).await?);
+        let waiting = (fixture.waiting(QUEUE).await?, fixture.waiting(RETRY_QUEUE).await?);
         Ok((waiting == (0, 0)).then_some(()))
     })
     .await
@@ -64,30 +68,30 @@ async fn none_waits(counting: &Counting) -> Tested {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waited_longer_is_tried_after_the_shorter_time_and_holds_up_nothing_behind_it()
 -> Tested {
-    let counting = Counting::start().await?;
-    let late = waiting_long(&counting, 250).await?;
-    let consumer = counting.consumer(&SHORT).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let late = waiting_long(&fixture, 250).await?;
+    let consumer = fixture.consumer(&SHORT).await?;
     // Behind the others.
     let stranger = Uuid::new_v4();
-    counting.publish_all(orders_of(1, stranger)).await?;
-    counting.add_customer(late).await?;
-    counting.add_customer(stranger).await?;
-    counting.counted(late, 250).await?;
-    counting.counted(stranger, 1).await?;
-    none_waits(&counting).await?;
+    fixture.publish_all(orders_of(1, stranger)).await?;
+    fixture.add_customer(late).await?;
+    fixture.add_customer(stranger).await?;
+    fixture.counted(late, 250).await?;
+    fixture.counted(stranger, 1).await?;
+    none_waits(&fixture).await?;
     consumer.stop().await
 }
 
 /// Several consumers begin at once, and none of the messages is lost or counted twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_consumers_shorten_the_same_queue() -> Tested {
-    let counting = Counting::start().await?;
-    let late = waiting_long(&counting, 300).await?;
-    counting.add_customer(late).await?;
-    let consumers = try_join_all((0..3).map(|_| counting.consumer(&SHORT))).await?;
-    counting.counted(late, 300).await?;
-    none_waits(&counting).await?;
-    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    let fixture = ConsumerFixture::start().await?;
+    let late = waiting_long(&fixture, 300).await?;
+    fixture.add_customer(late).await?;
+    let consumers = try_join_all((0..3).map(|_| fixture.consumer(&SHORT))).await?;
+    fixture.counted(late, 300).await?;
+    none_waits(&fixture).await?;
+    assert_eq!(fixture.waiting(DEAD_LETTER_QUEUE).await?, 0);
     for consumer in consumers {
         consumer.stop().await?;
     }
@@ -97,32 +101,32 @@ async fn several_consumers_shorten_the_same_queue() -> Tested {
 /// Killed at any moment: a message may be there twice then, and is counted once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_is_killed_while_it_shortens_loses_none() -> Tested {
-    let counting = Counting::start().await?;
-    let late = waiting_long(&counting, 400).await?;
-    counting.add_customer(late).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let late = waiting_long(&fixture, 400).await?;
+    fixture.add_customer(late).await?;
     // Each shortens all of them again.
     for wait in ["500000", "400000", "300000", "200000"] {
-        let before = counting.waiting(RETRY_QUEUE).await?;
+        let before = fixture.waiting(RETRY_QUEUE).await?;
         let settings = [("RABBITMQ_RETRY_TTL_MS", wait), ("RABBITMQ_MAX_RETRIES", "1000")];
-        let consumer = counting.consumer_process(&settings).await?;
+        let consumer = fixture.consumer_process(&settings).await?;
         // As soon as it has taken some.
-        until(async || Ok((counting.waiting(RETRY_QUEUE).await? < before).then_some(()))).await?;
+        until(async || Ok((fixture.waiting(RETRY_QUEUE).await? < before).then_some(()))).await?;
         consumer.sigkill()?;
-        until(async || Ok((counting.waiting(RETRY_QUEUE).await? >= before).then_some(()))).await?;
+        until(async || Ok((fixture.waiting(RETRY_QUEUE).await? >= before).then_some(()))).await?;
     }
-    let consumer = counting.consumer(&SHORT).await?;
-    counting.counted(late, 400).await?;
-    none_waits(&counting).await?;
+    let consumer = fixture.consumer(&SHORT).await?;
+    fixture.counted(late, 400).await?;
+    none_waits(&fixture).await?;
     consumer.stop().await
 }
 
 /// The same message, but for how long it waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_keeps_its_headers_and_its_count_of_retries() -> Tested {
-    let counting = Counting::start().await?;
-    let late = waiting_long(&counting, 1).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let late = waiting_long(&fixture, 1).await?;
     let look = async || {
-        let got = counting.channel.basic_get(RETRY_QUEUE.into(), BasicGetOptions::default());
+        let got = fixture.channel.basic_get(RETRY_QUEUE.into(), BasicGetOptions::default());
         let Some(message) = got.await? else { return Ok(None) };
         message.nack(BasicNackOptions { requeue: true, multiple: false }).await?;
         anyhow::Ok(Some(message.delivery))
@@ -133,7 +137,7 @@ async fn a_message_keeps_its_headers_and_its_count_of_retries() -> Tested {
     };
     assert_eq!(expiration(&before).as_deref(), Some("600000"));
     let settings = [("RABBITMQ_RETRY_TTL_MS", "300000"), ("RABBITMQ_MAX_RETRIES", "1000")];
-    let consumer = counting.consumer_process(&settings).await?;
+    let consumer = fixture.consumer_process(&settings).await?;
     // Not before: who looks has the message, and the consumer would find none.
     consumer.wait_for_line("waited longer than RABBITMQ_RETRY_TTL_MS", PATIENCE).await?;
     let after = until(&look).await?;
@@ -147,15 +151,15 @@ async fn a_message_keeps_its_headers_and_its_count_of_retries() -> Tested {
     assert!(headers(&after).contains_key("x-retry-count"));
     assert_eq!(before.data, after.data);
     assert_eq!(before.routing_key, after.routing_key);
-    counting.add_customer(late).await
+    fixture.add_customer(late).await
 }
 
 /// Others wrote them: without a time when they failed, and without an expiration, which would keep all behind them waiting for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_of_others_are_shortened_too() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    counting.consumer(&[]).await?.stop().await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    fixture.consumer(&[]).await?.stop().await?;
     let mut odd = FieldTable::default();
     odd.insert("x-last-failed-at".into(), AMQPValue::LongString("yesterday".into()));
     for properties in [
@@ -164,83 +168,83 @@ async fn messages_of_others_are_shortened_too() -> Tested {
         BasicProperties::default().with_expiration("86400000".into()).with_headers(odd),
     ] {
         let body = order_created(Uuid::now_v7(), customer).to_string();
-        to_retry_queue(&counting, body.as_bytes(), properties).await?;
+        to_retry_queue(&fixture, body.as_bytes(), properties).await?;
     }
-    let consumer = counting.consumer(&SHORT).await?;
-    counting.counted(customer, 3).await?;
-    counting.finished(consumer).await
+    let consumer = fixture.consumer(&SHORT).await?;
+    fixture.counted(customer, 3).await?;
+    fixture.finished(consumer).await
 }
 
 /// It can't read the retry queue, which is no reason to count nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counting_begins_whatever_becomes_of_the_look() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    let late = waiting_long(&counting, 5).await?;
-    let user = BrokerUser::new(&counting.broker, ".*", ".*").await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    let late = waiting_long(&fixture, 5).await?;
+    let user = BrokerUser::new(&fixture.broker, ".*", ".*").await?;
     user.may_read(r"^(orders\.events|customer\.orders_count)$").await?;
-    let consumer = Consumer::launch(&counting.database.url, &user.url, &SHORT).await?;
+    let consumer = Consumer::launch(&fixture.database.url, &user.url, &SHORT).await?;
     consumer.ready().await?;
-    counting.publish_all(orders_of(10, customer)).await?;
-    counting.counted(customer, 10).await?;
+    fixture.publish_all(orders_of(10, customer)).await?;
+    fixture.counted(customer, 10).await?;
     ensure!(consumer.readiness().await?["ready"] == true);
-    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 5);
-    counting.finished(consumer).await?;
-    counting.add_customer(late).await.context("for nobody")
+    assert_eq!(fixture.waiting(RETRY_QUEUE).await?, 5);
+    fixture.finished(consumer).await?;
+    fixture.add_customer(late).await.context("for nobody")
 }
 
 /// What can't be sent again stays where it was, and is not acknowledged before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_that_can_not_be_sent_again_stay() -> Tested {
-    let counting = Counting::start().await?;
-    let late = waiting_long(&counting, 5).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let late = waiting_long(&fixture, 5).await?;
     let (queue, exchange, key) = (RETRY_QUEUE, "orders.retry", QUEUE);
     let none = FieldTable::default();
-    counting.channel.queue_unbind(queue.into(), exchange.into(), key.into(), none).await?;
+    fixture.channel.queue_unbind(queue.into(), exchange.into(), key.into(), none).await?;
     let settings = [("RABBITMQ_RETRY_TTL_MS", "200"), ("CONSUMER_DECLARE", "false")];
-    let consumer = counting.consumer_process(&settings).await?;
+    let consumer = fixture.consumer_process(&settings).await?;
     consumer.wait_for_line("can't look whether messages", PATIENCE).await?;
-    until(async || Ok((counting.waiting(RETRY_QUEUE).await? == 5).then_some(()))).await?;
+    until(async || Ok((fixture.waiting(RETRY_QUEUE).await? == 5).then_some(()))).await?;
     consumer.sigkill()?;
     // One that binds it again.
-    counting.add_customer(late).await?;
-    let consumer = counting.consumer(&SHORT).await?;
-    counting.counted(late, 5).await?;
-    counting.finished(consumer).await
+    fixture.add_customer(late).await?;
+    let consumer = fixture.consumer(&SHORT).await?;
+    fixture.counted(late, 5).await?;
+    fixture.finished(consumer).await
 }
 
 /// A broker that is short of memory reads what was sent when it has memory again: a consumer that had given up by then would have sent copies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_do_not_multiply_while_the_broker_is_short_of_memory() -> Tested {
-    let (server, counting) = with_own_broker().await?;
-    let late = waiting_long(&counting, 16).await?;
+    let (server, fixture) = with_own_broker().await?;
+    let late = waiting_long(&fixture, 16).await?;
     rabbitmqctl(&server, &["set_vm_memory_high_watermark", "0.0000001"])?;
     // Long enough that what was sent again is still there to be counted.
     let settings = [("RABBITMQ_RETRY_TTL_MS", "300000"), ("RABBITMQ_MAX_RETRIES", "1000")];
-    let consumer = counting.consumer_process(&settings).await?;
-    until(async || Ok((counting.waiting(RETRY_QUEUE).await? == 0).then_some(()))).await?;
+    let consumer = fixture.consumer_process(&settings).await?;
+    until(async || Ok((fixture.waiting(RETRY_QUEUE).await? == 0).then_some(()))).await?;
     // Longer than any other answer may take.
     tokio::time::sleep(Duration::from_secs(12)).await;
     rabbitmqctl(&server, &["set_vm_memory_high_watermark", "0.9"])?;
-    until(async || Ok((counting.waiting(RETRY_QUEUE).await? >= 16).then_some(()))).await?;
+    until(async || Ok((fixture.waiting(RETRY_QUEUE).await? >= 16).then_some(()))).await?;
     consumer.sigterm()?;
     consumer.wait_exit(PATIENCE).await?;
-    until(async || Ok((counting.waiting(RETRY_QUEUE).await? == 16).then_some(())))
+    until(async || Ok((fixture.waiting(RETRY_QUEUE).await? == 16).then_some(())))
         .await
         .context("originals and copies")?;
-    counting.add_customer(late).await
+    fixture.add_customer(late).await
 }
 
 /// The broker was told to take smaller messages than it has: it closes the channel over such a one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_the_broker_refuses_keeps_no_other_waiting() -> Tested {
-    let (server, counting) = with_own_broker().await?;
-    let customer = counting.customer().await?;
-    counting.consumer(&[]).await?.stop().await?;
+    let (server, fixture) = with_own_broker().await?;
+    let customer = fixture.customer().await?;
+    fixture.consumer(&[]).await?.stop().await?;
     let long = BasicProperties::default().with_expiration("86400000".into());
     let (before, after) = (orders_of(20, customer), orders_of(20, customer));
     for body in before.into_iter().chain([vec![b'x'; 3 << 20]]).chain(after) {
-        to_retry_queue(&counting, &body, long.clone()).await?;
+        to_retry_queue(&fixture, &body, long.clone()).await?;
     }
     rabbitmqctl(
         &server,
@@ -249,8 +253,8 @@ async fn a_message_that_the_broker_refuses_keeps_no_other_waiting() -> Tested {
             "application:set_env(rabbit, max_message_size, 2097152), persistent_term:put(max_message_size, 2097152).",
         ],
     )?;
-    let consumer = counting.consumer(&SHORT).await?;
-    counting.counted(customer, 40).await?;
-    counting.finished(consumer).await?;
-    until(async || Ok((counting.waiting(RETRY_QUEUE).await? == 1).then_some(()))).await
+    let consumer = fixture.consumer(&SHORT).await?;
+    fixture.counted(customer, 40).await?;
+    fixture.finished(consumer).await?;
+    until(async || Ok((fixture.waiting(RETRY_QUEUE).await? == 1).then_some(()))).await
 }

@@ -1,7 +1,7 @@
 //! The customer service's API while its database is away.
 
 use anyhow::Context as _;
-use pipeline_tests::counting::until;
+use pipeline_tests::consumer_fixture::until;
 use pipeline_tests::customer_api::{CustomerApi, customer};
 use pipeline_tests::order_api::problem;
 use pipeline_tests::pipeline::connect;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use pipeline_tests::counting::{Counting, orders_of};
-use pipeline_tests::held_counting::{Moment, hold_up, is_held_up, let_go};
+use pipeline_tests::blocked_consumer::{BlockAt, block_transactions, unblock, until_blocked};
+use pipeline_tests::consumer_fixture::{ConsumerFixture, orders_of};
 use pipeline_tests::order_api::order;
 use pipeline_tests::outbox::eventually;
 use pipeline_tests::pipeline::{PATIENCE, address, connect, ready};
@@ -113,21 +113,21 @@ async fn a_service_accepts_for_the_delay_though_it_is_not_ready() -> anyhow::Res
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_stops_is_not_ready_while_it_finishes_its_batch() -> anyhow::Result<()> {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    hold_up(&counting.sql, Moment::Count, &[customer]).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    block_transactions(&fixture.sql, BlockAt::Count, &[customer]).await?;
     let settings = [("DATABASE_STATEMENT_TIMEOUT", "60s")];
-    let service = counting.consumer_process(&settings).await?;
+    let service = fixture.consumer_process(&settings).await?;
     ready(&service).await?;
-    counting.publish_all(orders_of(1, customer)).await?;
-    is_held_up(&counting.sql).await?;
+    fixture.publish_all(orders_of(1, customer)).await?;
+    until_blocked(&fixture.sql).await?;
     service.sigterm()?;
     let unready = async || Ok(readiness(&service).await?["ready"] == false);
     eventually("it is not ready", unready).await?;
     let told = readiness(&service).await?;
     assert_eq!(told["dependencies"]["postgresql"]["up"], true, "{told}");
-    let_go(&counting.sql).await?;
+    unblock(&fixture.sql).await?;
     assert!(service.wait_exit(PATIENCE).await?.success(), "{}", service.last_lines());
-    counting.counted(customer, 1).await?;
+    fixture.counted(customer, 1).await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Requests that no service understands, and query parameters that no call has: each is told what is wrong with it.
 
 use anyhow::{Context as _, ensure};
-use pipeline_tests::counting::Counting;
+use pipeline_tests::consumer_fixture::ConsumerFixture;
 use pipeline_tests::customer_api::{CustomerApi, customer};
 use pipeline_tests::order_api::{OrderApi, accepted, count, faults, order, problem};
 use pipeline_tests::pipeline::{address, connect, start_relay};
@@ -30,8 +30,8 @@ async fn what_the_parser_refuses_is_a_problem_with_an_id_on_each_port() -> anyho
     let customers = CustomerApi::start(&database.url, &[]).await?;
     let nobody = ("postgres://u@127.0.0.1:1/d", "amqp://127.0.0.1:1");
     let relay = start_relay(nobody.0, nobody.1).await?;
-    let counting = Counting::start().await?;
-    let consumer = counting.consumer_process(&[]).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let consumer = fixture.consumer_process(&[]).await?;
     let mut urls = vec![api.url.clone(), api.ops_url.clone()];
     urls.extend([customers.url.clone(), customers.ops_url.clone()]);
     urls.push(address(&relay, "operations port is open").await?);

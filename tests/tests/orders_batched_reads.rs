@@ -1,7 +1,7 @@
 //! Orders that are asked for at the same moment are read together, and each answer is its own.
 
 use futures_util::future::try_join_all;
-use pipeline_tests::held_up::{PATIENT, metric, quantity};
+use pipeline_tests::blocked_order::{PATIENT, metric, quantity};
 use pipeline_tests::order_api::{OrderApi, accepted, problem};
 use pipeline_tests::outbox::eventually;
 use reqwest::Response;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use pipeline_tests::blocked_order::metric;
 use pipeline_tests::customer_stub::{Behaviour, CustomerStub};
-use pipeline_tests::held_up::metric;
 use pipeline_tests::order_api::{OrderApi, accepted, count, faults, order, problem};
 use pipeline_tests::pipeline::PATIENCE;
 use serde_json::{Value, json};

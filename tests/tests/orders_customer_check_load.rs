@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
-use pipeline_tests::counting::until;
+use pipeline_tests::blocked_order::metric;
+use pipeline_tests::consumer_fixture::until;
 use pipeline_tests::customer_stub::{Behaviour, CustomerStub};
-use pipeline_tests::held_up::metric;
 use pipeline_tests::order_api::{OrderApi, accepted, count, faults, order, problem};
 use pipeline_tests::pipeline::PATIENCE;
 use reqwest::Response;

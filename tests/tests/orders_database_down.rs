@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use pipeline_tests::frozen::Frozen;
 use pipeline_tests::order_api::{OrderApi, accepted, count, order, problem};
+use pipeline_tests::paused_process::PausedProcess;
 use pipeline_tests::pipeline::{PATIENCE, connect};
 use stack::{PostgresServer, ProcessId};
 
@@ -126,7 +126,7 @@ async fn a_connection_that_hangs_is_given_up_and_replaced() -> anyhow::Result<()
     let mut frozen = Vec::new();
     for row in sql.query(backends, &[]).await? {
         let pid = u32::try_from(row.get::<_, i32>(0))?;
-        frozen.push(Frozen::new(ProcessId::of(pid).expect("a backend lives"))?);
+        frozen.push(PausedProcess::new(ProcessId::of(pid).expect("a backend lives"))?);
     }
     assert!(!frozen.is_empty());
     let begun = Instant::now();
@@ -134,7 +134,7 @@ async fn a_connection_that_hangs_is_given_up_and_replaced() -> anyhow::Result<()
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     until_accepted(&api).await?;
     for backend in frozen {
-        backend.thaw()?;
+        backend.resume()?;
     }
     api.stop().await
 }

@@ -1,7 +1,9 @@
 //! Orders that wait at the same moment are written together, and each still has its own fate.
 
 use futures_util::future::try_join_all;
-use pipeline_tests::held_up::{KEY, PATIENT, gathered, held_up, metric, quantity, send, waiting};
+use pipeline_tests::blocked_order::{
+    KEY, PATIENT, metric, post_behind_blocked, quantity, send, until_order_blocked, waiting,
+};
 use pipeline_tests::order_api::{OrderApi, accepted, count, faults, order, problem};
 use pipeline_tests::outbox::eventually;
 use serde_json::Value;
@@ -19,7 +21,7 @@ async fn orders_that_wait_at_the_same_moment_share_a_transaction_with_their_even
     let api = OrderApi::start_with(&PATIENT).await?;
     let mut sql = api.sql().await?;
     let orders: Vec<_> = (1..=40).map(|number| (quantity(number), None)).collect();
-    for answer in gathered(&api, &mut sql, &orders).await? {
+    for answer in post_behind_blocked(&api, &mut sql, &orders).await? {
         let location = answer.headers()["location"].to_str()?.to_owned();
         let told = accepted(answer).await?;
         let found: Value = api.get(&location).await?.json().await?;
@@ -63,7 +65,7 @@ async fn an_order_that_fails_fails_alone() -> anyhow::Result<()> {
     let mut sql = api.sql().await?;
     sql.batch_execute("ALTER TABLE orders ADD CONSTRAINT few CHECK (quantity <> 13)").await?;
     let orders: Vec<_> = (1..=40).map(|number| (quantity(number), None)).collect();
-    for (number, answer) in (1..).zip(gathered(&api, &mut sql, &orders).await?) {
+    for (number, answer) in (1..).zip(post_behind_blocked(&api, &mut sql, &orders).await?) {
         if number == 13 {
             problem(answer, 500).await?;
         } else {
@@ -84,7 +86,7 @@ async fn an_event_that_fails_takes_its_own_order_with_it_and_no_other() -> anyho
     let rule = "ALTER TABLE outbox ADD CONSTRAINT few CHECK (payload->>'quantity' <> '3')";
     sql.batch_execute(rule).await?;
     let orders: Vec<_> = (1..=5).map(|number| (quantity(number), None)).collect();
-    for (number, answer) in (1..).zip(gathered(&api, &mut sql, &orders).await?) {
+    for (number, answer) in (1..).zip(post_behind_blocked(&api, &mut sql, &orders).await?) {
         assert_eq!(answer.status(), if number == 3 { 500 } else { 201 }, "{number}");
     }
     let query = "SELECT array_agg(quantity ORDER BY quantity) FROM orders";
@@ -106,7 +108,7 @@ async fn requests_with_one_key_in_one_batch_make_one_order() -> anyhow::Result<(
     ];
     let mut told = Vec::new();
     let mut replays = 0;
-    for answer in gathered(&api, &mut sql, &orders).await? {
+    for answer in post_behind_blocked(&api, &mut sql, &orders).await? {
         replays += usize::from(answer.headers().contains_key("idempotency-replayed"));
         told.push(accepted(answer).await?);
     }
@@ -129,7 +131,8 @@ async fn another_body_under_a_key_of_the_same_batch_is_refused() -> anyhow::Resu
     let api = OrderApi::start_with(&PATIENT).await?;
     let mut sql = api.sql().await?;
     let orders = [(quantity(1), Some("k")), (quantity(5), Some("k")), (quantity(6), None)];
-    let [one, other, third] = gathered(&api, &mut sql, &orders).await?.try_into().expect("three");
+    let [one, other, third] =
+        post_behind_blocked(&api, &mut sql, &orders).await?.try_into().expect("three");
     // Whichever came first has the key.
     let (made, refused) = if one.status() == 201 { (one, other) } else { (other, one) };
     accepted(made).await?;
@@ -148,7 +151,7 @@ async fn a_key_that_another_service_took_meanwhile_harms_only_its_own_order() ->
     let lock = sql.transaction().await?;
     lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
     let first = send(&api, &[(order(), None)]);
-    held_up(&lock).await?;
+    until_order_blocked(&lock).await?;
     // Looked up before the key is taken, written after it.
     let orders =
         [(quantity(1), Some("same")), (quantity(9), Some("different")), (quantity(3), None)];

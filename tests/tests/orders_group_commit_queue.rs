@@ -1,7 +1,7 @@
 //! While orders wait to be written: clients hang up, too many come, their turn does not come, the service is stopped.
 
 use futures_util::future::{join_all, try_join_all};
-use pipeline_tests::held_up::{PATIENT, held_up, quantity, send, waiting};
+use pipeline_tests::blocked_order::{PATIENT, quantity, send, until_order_blocked, waiting};
 use pipeline_tests::order_api::{OrderApi, accepted, count, order, problem};
 use pipeline_tests::outbox::{PATIENCE, connect, eventually};
 
@@ -12,7 +12,7 @@ async fn a_client_that_hangs_up_harms_nobody() -> anyhow::Result<()> {
     let lock = sql.transaction().await?;
     lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
     let first = send(&api, &[(quantity(100), None)]);
-    held_up(&lock).await?;
+    until_order_blocked(&lock).await?;
     let orders: Vec<_> = (1..=20).map(|number| (quantity(number), None)).collect();
     let rest = send(&api, &orders);
     waiting(&api, 20).await?;
@@ -44,7 +44,7 @@ async fn more_orders_than_may_wait_are_put_off_at_once() -> anyhow::Result<()> {
     let lock = sql.transaction().await?;
     lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
     let first = send(&api, &[(order(), None)]);
-    held_up(&lock).await?;
+    until_order_blocked(&lock).await?;
     let rest = send(&api, &vec![(order(), None); 5]);
     waiting(&api, 5).await?;
     for _ in 0..10 {
@@ -76,7 +76,7 @@ async fn an_order_whose_turn_does_not_come_is_put_off_and_never_written() -> any
     let lock = sql.transaction().await?;
     lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
     let first = send(&api, &[(order(), None)]);
-    held_up(&lock).await?;
+    until_order_blocked(&lock).await?;
     for answer in try_join_all(send(&api, &vec![(order(), None); 10])).await? {
         problem(answer?, 503).await?;
     }
@@ -97,7 +97,7 @@ async fn a_stop_lets_the_orders_that_wait_be_written() -> anyhow::Result<()> {
     let lock = sql.transaction().await?;
     lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
     let first = send(&api, &[(order(), None)]);
-    held_up(&lock).await?;
+    until_order_blocked(&lock).await?;
     let rest = send(&api, &vec![(order(), None); 20]);
     waiting(&api, 20).await?;
     let url = format!("{}/up", api.url);

@@ -1,7 +1,7 @@
 //! The partitions of the guide to scaling, `docs/scaling.md`: they can be made under a pipeline that works, and it goes on.
 
 use anyhow::{Context as _, ensure};
-use pipeline_tests::counting::until;
+use pipeline_tests::consumer_fixture::until;
 use pipeline_tests::order_api::{CUSTOMER, accepted, order};
 use pipeline_tests::pipeline::{Pipeline, connect, orders_count};
 use serde_json::Value;

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use lapin::message::BasicGetMessage;
-use pipeline_tests::changed_events::{add, before_a_proxy};
-use pipeline_tests::frozen::Frozen;
+use pipeline_tests::edited_events::{add, before_a_proxy};
 use pipeline_tests::outbox::{Outbox, PATIENCE, connect, eventually};
+use pipeline_tests::paused_process::PausedProcess;
 use pipeline_tests::proxy::Faults;
 use pipeline_tests::relay_command::outbox_relay;
 use pipeline_tests::terminal::on_a_terminal;
@@ -185,7 +185,7 @@ async fn a_relay_that_ends_before_it_confirms_is_named() -> anyhow::Result<()> {
     outbox.queue("all", "#").await?;
     let (relay, pid) = outbox.joined_by(&[]).await?;
     let stuck = add(&outbox, "1", Some("infinity")).await?;
-    let _frozen = Frozen::new(ProcessId::of(relay.pid()).context("it runs")?)?;
+    let _frozen = PausedProcess::new(ProcessId::of(relay.pid()).context("it runs")?)?;
     let arguments = ["discard", "--json", "--reason", "x", &stuck];
     let discards = outbox.command(&arguments);
     let kills = async {

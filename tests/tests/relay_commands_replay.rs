@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use lapin::message::BasicGetMessage;
 use lapin::types::AMQPValue;
 use pipeline_tests::outbox::Outbox;
-use pipeline_tests::published::{ids, published, sent};
+use pipeline_tests::published_events::{ids, published, sent};
 use pipeline_tests::terminal::on_a_terminal;
 use serde_json::{Value, json};
 use uuid::Uuid;

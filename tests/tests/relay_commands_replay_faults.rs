@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
-use pipeline_tests::published::{ids, published, sent};
+use pipeline_tests::published_events::{ids, published, sent};
 use pipeline_tests::terminal::on_a_terminal;
 use stack::{Management, Service};
 use tokio::process::Command;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use pipeline_tests::changed_events::{add, before_a_proxy};
+use pipeline_tests::edited_events::{add, before_a_proxy};
 use pipeline_tests::outbox::{Outbox, Stepped, eventually};
 use pipeline_tests::proxy::{Faults, Proxy};
 use serde_json::{Value, json};

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use outbox_relay::Outcome;
-use pipeline_tests::enqueued::enqueued;
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
+use pipeline_tests::queue_order::drain_in_order;
 use uuid::Uuid;
 
 const ADD_2000: &str = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
@@ -17,7 +17,7 @@ const SLOWLY: [(&str, &str); 2] = [("RELAY_WINDOW", "10"), ("RELAY_CHANNELS", "2
 
 /// Which events a queue got, and how many messages that took.
 async fn delivered(outbox: &Outbox) -> anyhow::Result<(HashSet<Uuid>, usize)> {
-    let messages = enqueued(outbox, "all").await?;
+    let messages = drain_in_order(outbox, "all").await?;
     Ok((messages.iter().map(|message| message.event_id).collect(), messages.len()))
 }
 

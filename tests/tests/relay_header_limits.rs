@@ -1,10 +1,12 @@
 //! Events whose headers or names are too long for a message, or not there at all: they are stuck with the reason, and the others arrive.
 
 use anyhow::ensure;
-use pipeline_tests::contents::{add, add_plain, reason, reasons, until_the_others_are_published};
+use pipeline_tests::event_contents::{
+    add, add_plain, reason, reasons, until_the_others_are_published,
+};
 use pipeline_tests::outbox::{Outbox, eventually};
 use pipeline_tests::rabbitmqctl::rabbitmqctl;
-use pipeline_tests::resident::Resident;
+use pipeline_tests::rss::Rss;
 
 #[tokio::test]
 async fn what_is_too_long_for_a_message_is_named() -> anyhow::Result<()> {
@@ -52,7 +54,7 @@ async fn a_hundred_events_with_a_megabyte_of_headers_slow_nobody_and_leave_a_rel
     let relay = outbox.relay_process(&[]).await?;
     add_plain(&outbox, 1).await?;
     outbox.all_published().await?;
-    let before = Resident::of(&relay)?;
+    let before = Rss::of(&relay)?;
     outbox
         .sql
         .batch_execute(
@@ -79,8 +81,8 @@ async fn a_hundred_events_with_a_megabyte_of_headers_slow_nobody_and_leave_a_rel
         Ok(true)
     })
     .await?;
-    let after = Resident::of(&relay)?;
-    assert!(after.most < before.most + 10, "{before:?}, {after:?}");
+    let after = Rss::of(&relay)?;
+    assert!(after.peak < before.peak + 10, "{before:?}, {after:?}");
     assert!(beside.as_secs() < 3, "{beside:?}");
     Ok(())
 }

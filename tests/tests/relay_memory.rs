@@ -7,7 +7,7 @@ use anyhow::ensure;
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
 use pipeline_tests::pipeline::address;
 use pipeline_tests::rabbitmqctl::rabbitmqctl;
-use pipeline_tests::resident::Resident;
+use pipeline_tests::rss::Rss;
 use stack::Service;
 
 /// Megabytes that a relay may have resident: the 40 MB that it promises, and what a debug build's program of some 50 MB has
@@ -39,8 +39,8 @@ async fn published(outbox: &Outbox, events: i64) -> anyhow::Result<()> {
 }
 
 fn bounded(relay: &Service) -> anyhow::Result<()> {
-    let resident = Resident::of(relay)?;
-    ensure!(resident.most < MOST, "{resident:?} MB: {}", relay.last_lines());
+    let resident = Rss::of(relay)?;
+    ensure!(resident.peak < MOST, "{resident:?} MB: {}", relay.last_lines());
     Ok(())
 }
 
@@ -72,7 +72,7 @@ async fn a_payload_that_is_too_long_is_stuck_without_being_loaded() -> anyhow::R
     let relay = outbox.relay_process(&[("RELAY_MAX_MESSAGE_BYTES", "1000000")]).await?;
     outbox.add("6", "order.created").await?;
     outbox.all_published().await?;
-    let before = Resident::of(&relay)?;
+    let before = Rss::of(&relay)?;
     let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
                   SELECT 'order', '7', 'order.created', jsonb_build_object('note', string_agg(md5(n::text), ''))
                   FROM generate_series(1, 1875000) AS n";
@@ -93,8 +93,8 @@ async fn a_payload_that_is_too_long_is_stuck_without_being_loaded() -> anyhow::R
             && reason.ends_with(" bytes long, RELAY_MAX_MESSAGE_BYTES allows 1000000"),
         "{reason}"
     );
-    let after = Resident::of(&relay)?;
-    assert!(after.most < before.most + 10, "{before:?}, {after:?}");
+    let after = Rss::of(&relay)?;
+    assert!(after.peak < before.peak + 10, "{before:?}, {after:?}");
     assert_eq!(outbox.depth("all").await?, 2);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::ensure;
-use pipeline_tests::fake_broker::{FakeBroker, Manner, ODD};
+use pipeline_tests::fake_broker::{BrokerBehaviour, FakeBroker, ODD};
 use pipeline_tests::outbox::{Outbox, eventually};
 
 const IMPATIENT: [&str; 2] = ["--relay-confirm-timeout", "2s"];
@@ -26,7 +26,7 @@ async fn add(outbox: &Outbox, events: i32, event_type: &str) -> anyhow::Result<(
 #[tokio::test]
 async fn after_a_confirm_timeout_one_message_is_sent_at_a_time_until_it_is_confirmed()
 -> anyhow::Result<()> {
-    let broker = FakeBroker::start(Manner::NeverConfirms)?;
+    let broker = FakeBroker::start(BrokerBehaviour::NeverConfirms)?;
     let outbox = outbox_before(&broker).await?;
     add(&outbox, 300, "order.created").await?;
     // Four windows at first.
@@ -45,7 +45,7 @@ async fn after_a_confirm_timeout_one_message_is_sent_at_a_time_until_it_is_confi
     }
     ensure!(again.values().all(|messages| *messages == 1), "{again:?}");
 
-    broker.behave(Manner::Confirms);
+    broker.behave(BrokerBehaviour::Confirms);
     relay.work_until(outbox.all_published()).await?;
     let copies = broker.messages().len() - 300;
     ensure!(copies < 200 + 20, "{copies} copies");
@@ -54,7 +54,7 @@ async fn after_a_confirm_timeout_one_message_is_sent_at_a_time_until_it_is_confi
 
 #[tokio::test]
 async fn a_queue_without_a_leader_holds_up_no_other_and_gets_few_copies() -> anyhow::Result<()> {
-    let broker = FakeBroker::start(Manner::ConfirmsOthers)?;
+    let broker = FakeBroker::start(BrokerBehaviour::ConfirmsOthers)?;
     let outbox = outbox_before(&broker).await?;
     let mut relay = outbox.relay(&IMPATIENT)?;
     add(&outbox, 200, ODD).await?;
@@ -72,6 +72,6 @@ async fn a_queue_without_a_leader_holds_up_no_other_and_gets_few_copies() -> any
     // One for each timeout, of which there was one for each two connections.
     ensure!(odd <= 200 + broker.connections().div_ceil(2), "{odd} messages");
 
-    broker.behave(Manner::Confirms);
+    broker.behave(BrokerBehaviour::Confirms);
     relay.work_until(outbox.all_published()).await
 }

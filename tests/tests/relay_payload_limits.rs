@@ -1,6 +1,8 @@
 //! Events whose payloads are huge, damaged or slow to read: they are stuck with the reason, and the others arrive.
 
-use pipeline_tests::contents::{add, add_plain, reason, reasons, until_the_others_are_published};
+use pipeline_tests::event_contents::{
+    add, add_plain, reason, reasons, until_the_others_are_published,
+};
 use pipeline_tests::outbox::Outbox;
 
 #[tokio::test]

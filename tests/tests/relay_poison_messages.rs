@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::ensure;
-use pipeline_tests::fake_broker::{FakeBroker, Manner, ODD};
+use pipeline_tests::fake_broker::{BrokerBehaviour, FakeBroker, ODD};
 use pipeline_tests::outbox::{Outbox, aggregate_id, eventually};
 use tokio_postgres::Row;
 
@@ -79,7 +79,7 @@ async fn a_message_is_stuck_after_three_refusals_of_what_it_is_and_of_nothing_el
     for (code, is_over_message) in
         [(406, true), (501, true), (502, true), (505, true), (403, false), (404, false)]
     {
-        let broker = FakeBroker::start(Manner::ClosesChannel(code))?;
+        let broker = FakeBroker::start(BrokerBehaviour::ClosesChannel(code))?;
         let mut outbox = Outbox::new().await?;
         outbox.vhost.amqp_url = broker.url();
         outbox.add("odd", ODD).await?;
@@ -100,7 +100,7 @@ async fn a_message_is_stuck_after_three_refusals_of_what_it_is_and_of_nothing_el
 #[tokio::test]
 async fn a_message_over_which_the_connection_is_closed_stops_no_other_and_is_stuck_the_third_time()
 -> anyhow::Result<()> {
-    let broker = FakeBroker::start(Manner::ClosesConnection(501))?;
+    let broker = FakeBroker::start(BrokerBehaviour::ClosesConnection(501))?;
     let mut outbox = Outbox::new().await?;
     outbox.vhost.amqp_url = broker.url();
     add(&outbox, "before-", 100).await?;

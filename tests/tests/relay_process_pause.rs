@@ -5,13 +5,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use pipeline_tests::frozen::Frozen;
 use pipeline_tests::load::{Load, at_work};
 use pipeline_tests::outbox::{Outbox, connect, eventually};
+use pipeline_tests::paused_process::PausedProcess;
 use stack::{ProcessId, Service};
 
-fn freeze(relay: &Service) -> anyhow::Result<Frozen> {
-    Frozen::new(ProcessId::of(relay.pid()).context("the relay runs")?)
+fn freeze(relay: &Service) -> anyhow::Result<PausedProcess> {
+    PausedProcess::new(ProcessId::of(relay.pid()).context("the relay runs")?)
 }
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn a_frozen_relay_gives_its_lanes_up_within_15_seconds_and_disturbs_nothin
     outbox.all_published().await.context("the other one publishes what was left")?;
     load.during(&outbox, async {
         at_work(&deliveries).await?;
-        frozen.thaw()?;
+        frozen.resume()?;
         // Among others, at once.
         at_work(&deliveries).await?;
         outbox.shared_among(2).await
@@ -95,7 +95,7 @@ async fn a_relay_that_is_frozen_while_the_server_sends_it_much_gives_its_lanes_u
     waits("ClientWrite").await?;
     gives_up(&outbox, first).await?;
     outbox.all_published().await?;
-    frozen.thaw()?;
+    frozen.resume()?;
     outbox.shared_among(2).await.with_context(|| second.log())?;
     outbox.every_lane_is_served().await?;
     Load::default().arrived(&outbox, &deliveries).await

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use lapin::types::FieldTable;
 use pipeline_tests::deliveries::{Delivery, first_of_each};
-use pipeline_tests::enqueued::enqueued;
 use pipeline_tests::outbox::{EXCHANGE, Outbox, PATIENCE};
+use pipeline_tests::queue_order::drain_in_order;
 use pipeline_tests::seed::seed;
-use pipeline_tests::turn::make_aggregates;
+use pipeline_tests::writer_transaction::make_aggregates;
 use pipeline_tests::writers::Writers;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -85,7 +85,7 @@ async fn relays_killed_at_random_through_restarts_lose_nothing_and_keep_every_ag
         relay.sigkill()?;
         relay.wait_exit(PATIENCE).await?;
     }
-    let got = enqueued(&outbox, "all").await?;
+    let got = drain_in_order(&outbox, "all").await?;
     println!("{} messages", got.len());
     // What came in the wrong order, or never, may be why the rest did not come.
     in_order(&got)?;

@@ -2,17 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use pipeline_tests::hindered::{
-    ADD_OTHERS, FIRST, GUARD, NOTED, hindered, noted, others_are_published, others_are_served,
-    sent, somebody,
-};
 use pipeline_tests::outbox::{Outbox, PATIENCE, connect, eventually};
+use pipeline_tests::unsettled_event::{
+    ADD_OTHERS, FIRST, GUARD, NOTED, open_transaction, outbox_with_one_event, sent,
+    step_until_others_published, until_noted, until_others_published,
+};
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn neither_a_restart_nor_another_relay_publishes_a_noted_event_again() -> anyhow::Result<()> {
-    let outbox = hindered().await?;
-    let other = somebody(&outbox, &format!("SELECT FROM outbox WHERE {FIRST} FOR UPDATE")).await?;
+    let outbox = outbox_with_one_event().await?;
+    let other =
+        open_transaction(&outbox, &format!("SELECT FROM outbox WHERE {FIRST} FOR UPDATE")).await?;
     let mut relay = outbox.relay_process(&[]).await?;
     let is_noted = async || Ok(outbox.count(NOTED, &[]).await? == 1);
     eventually("it is noted", is_noted).await?;
@@ -25,15 +26,15 @@ async fn neither_a_restart_nor_another_relay_publishes_a_noted_event_again() -> 
         }
         relay.wait_exit(PATIENCE).await?;
         relay = outbox.relay_process(&[]).await?;
-        others_are_served(&outbox).await?;
+        until_others_published(&outbox).await?;
     }
     // To one that joins, and back when the first one leaves.
     let (second, _) = outbox.joined_by(&[]).await?;
-    others_are_served(&outbox).await?;
+    until_others_published(&outbox).await?;
     relay.sigkill()?;
     relay.wait_exit(PATIENCE).await?;
     outbox.shared_among(1).await?;
-    others_are_served(&outbox).await?;
+    until_others_published(&outbox).await?;
     assert_eq!(sent(&outbox).await?.0.len(), 1, "{}", second.log());
     other.batch_execute("ROLLBACK").await?;
     outbox.all_published().await?;
@@ -44,9 +45,10 @@ async fn neither_a_restart_nor_another_relay_publishes_a_noted_event_again() -> 
 #[tokio::test]
 async fn on_an_older_schema_what_can_not_be_settled_is_remembered_by_the_relay()
 -> anyhow::Result<()> {
-    let outbox = hindered().await?;
+    let outbox = outbox_with_one_event().await?;
     outbox.sql.batch_execute("DROP TABLE outbox_unsettled CASCADE").await?;
-    let other = somebody(&outbox, &format!("SELECT FROM outbox WHERE {FIRST} FOR UPDATE")).await?;
+    let other =
+        open_transaction(&outbox, &format!("SELECT FROM outbox WHERE {FIRST} FOR UPDATE")).await?;
     let mut relay = outbox.relay(&[])?;
     let health = relay.health.clone();
     relay
@@ -55,7 +57,7 @@ async fn on_an_older_schema_what_can_not_be_settled_is_remembered_by_the_relay()
         }))
         .await?;
     outbox.add("hindered", "order.created").await?;
-    others_are_published(&outbox, &mut relay).await?;
+    step_until_others_published(&outbox, &mut relay).await?;
     assert_eq!(sent(&outbox).await?.0.len(), 1, "sent once, and the next one waits");
     other.batch_execute("ROLLBACK").await?;
     relay.work_until(outbox.all_published()).await
@@ -73,7 +75,7 @@ async fn nothing_is_published_while_nothing_can_be_noted() -> anyhow::Result<()>
         ),
         (None, "ROLLBACK", "lock timeout"),
     ] {
-        let outbox = hindered().await?;
+        let outbox = outbox_with_one_event().await?;
         outbox.sql.batch_execute(ADD_OTHERS).await?;
         outbox.put_off().await?;
         let mut relay = outbox.relay(&["--relay-window", "5", "--relay-channels", "1"])?;
@@ -180,10 +182,10 @@ async fn a_reason_is_stored_whatever_the_databases_encoding() -> anyhow::Result<
 
 #[tokio::test]
 async fn a_person_sees_what_can_not_be_settled() -> anyhow::Result<()> {
-    let outbox = hindered().await?;
+    let outbox = outbox_with_one_event().await?;
     outbox.sql.batch_execute(&GUARD.replace("{}", "RAISE EXCEPTION 'under audit';")).await?;
     let mut relay = outbox.relay(&[])?;
-    noted(&outbox, &mut relay).await?;
+    until_noted(&outbox, &mut relay).await?;
     let status = outbox.command(&["status", "--json"]).await?;
     let status: Value = serde_json::from_str(&status.out)?;
     let unsettled = &status["unsettled"][0];
@@ -222,14 +224,14 @@ async fn check_finds_a_schema_without_a_place_for_what_can_not_be_settled() -> a
 
 #[tokio::test]
 async fn a_note_that_somebody_has_locked_holds_up_no_relay_that_takes_over() -> anyhow::Result<()> {
-    let outbox = hindered().await?;
+    let outbox = outbox_with_one_event().await?;
     // Of an event that is gone: a relay removes such notes when it takes lanes.
     let note = "INSERT INTO outbox_unsettled (event_id, id, outcome, kind)
                 VALUES ('00000000-0000-0000-0000-000000000001', 1000000, 'published', 'locked')";
     outbox.sql.batch_execute(note).await?;
-    let other = somebody(&outbox, "DELETE FROM outbox_unsettled").await?;
+    let other = open_transaction(&outbox, "DELETE FROM outbox_unsettled").await?;
     let mut relay = outbox.relay(&[])?;
-    others_are_published(&outbox, &mut relay).await?;
+    step_until_others_published(&outbox, &mut relay).await?;
     other.batch_execute("ROLLBACK").await?;
     drop(relay);
     let mut relay = outbox.relay(&[])?;
@@ -247,7 +249,7 @@ async fn while_ten_thousand_events_can_not_be_settled_no_further_one_is_publishe
     let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
                   SELECT 'order', n::text, 'order.created', '{}' FROM generate_series(1, $1) AS n";
     outbox.sql.execute(insert, &[&ALL]).await?;
-    let other = somebody(&outbox, "SELECT FROM outbox FOR UPDATE").await?;
+    let other = open_transaction(&outbox, "SELECT FROM outbox FOR UPDATE").await?;
     let mut relay = outbox.relay(&[])?;
     let health = relay.health.clone();
     let told = eventually("it says why it stops", async || {

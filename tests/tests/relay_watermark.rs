@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use pipeline_tests::deliveries::Deliveries;
 use pipeline_tests::outbox::{Outbox, connect, eventually};
 use pipeline_tests::seed::seed;
-use pipeline_tests::turn::make_aggregates;
+use pipeline_tests::writer_transaction::make_aggregates;
 use pipeline_tests::writers::Writers;
 use stack::Service;
 use tokio_postgres::Client;

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
-use pipeline_tests::counting::{DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, until, until_within};
+use pipeline_tests::consumer_fixture::{
+    DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, until, until_within,
+};
+use pipeline_tests::load_clients::LoadClients;
 use pipeline_tests::pipeline::PATIENCE;
 use pipeline_tests::scaled_out::{ScaledOut, count};
-use pipeline_tests::shoppers::Shoppers;
 use stack::Service;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -24,7 +26,7 @@ async fn every_order_is_counted_once_though_a_broker_and_a_relay_and_a_consumer_
     for queue in [QUEUE, RETRY_QUEUE, DEAD_LETTER_QUEUE] {
         assert_eq!(shop.members(queue).await?.len(), 3, "{queue} has a member on each node");
     }
-    let shoppers = Shoppers::new(&shop.customer_url, CUSTOMERS).await?;
+    let shoppers = LoadClients::new(&shop.customer_url, CUSTOMERS).await?;
     let urls = shop.replicas.each_ref().map(|replica| replica.url.clone());
 
     let blows = async {
@@ -48,7 +50,7 @@ async fn every_order_is_counted_once_though_a_broker_and_a_relay_and_a_consumer_
 }
 
 /// Kills one of each while orders come in: first the node that leads the queue, as all messages go through it.
-async fn strike(shop: &mut ScaledOut, shoppers: &Shoppers) -> anyhow::Result<()> {
+async fn strike(shop: &mut ScaledOut, shoppers: &LoadClients) -> anyhow::Result<()> {
     shoppers.more(BETWEEN).await?;
     until(async || Ok((processed(shop).await? > 0).then_some(())))
         .await
@@ -83,7 +85,7 @@ async fn kill(service: &Service) -> anyhow::Result<()> {
 }
 
 /// Waits until nothing is on its way, and fails unless each accepted order was counted once for its customer.
-async fn all_counted(shop: &ScaledOut, shoppers: &Shoppers) -> anyhow::Result<()> {
+async fn all_counted(shop: &ScaledOut, shoppers: &LoadClients) -> anyhow::Result<()> {
     let accepted = shoppers.orders();
     let published = until(async || {
         let pending = count(&shop.orders, "SELECT pending FROM outbox_lag").await?;

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use lapin::types::FieldTable;
-use pipeline_tests::counting::{Counting, QUEUE, orders_of, until};
+use pipeline_tests::consumer_fixture::{ConsumerFixture, QUEUE, orders_of, until};
 use pipeline_tests::pipeline::{PATIENCE, connect};
 use service_kit::amqp::{Channel, Connection, Depth};
 use service_kit::broker::BrokerUrl;
@@ -19,10 +19,11 @@ async fn when_its_broker_is_killed_the_consumer_goes_on_with_the_next_one_of_its
     let servers = stack::shared().await?;
     let mut killed = RabbitServer::start_temporary().await?;
     let first =
-        Counting::with(servers.database("first").await?, killed.vhost("first").await?).await?;
+        ConsumerFixture::with(servers.database("first").await?, killed.vhost("first").await?)
+            .await?;
     // Its database is not used: the consumer writes to that of the first.
-    let next =
-        Counting::with(servers.database("next").await?, servers.vhost("next").await?).await?;
+    let next = ConsumerFixture::with(servers.database("next").await?, servers.vhost("next").await?)
+        .await?;
     let customer = first.customer().await?;
     let file = stack::stack_dir()?.join(format!("brokers-{}", std::process::id()));
     let urls = format!("{},\n{}\n", first.broker.amqp_url, next.broker.amqp_url);

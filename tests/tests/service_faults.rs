@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use pipeline_tests::counting::{Counting, orders_of};
-use pipeline_tests::held_counting::{Moment, hold_up, is_held_up, let_go};
+use pipeline_tests::blocked_consumer::{BlockAt, block_transactions, unblock, until_blocked};
+use pipeline_tests::consumer_fixture::{ConsumerFixture, orders_of};
 use pipeline_tests::order_api::{OrderApi, order, problem};
 use pipeline_tests::pipeline::{PATIENCE, address, connect, ready};
 use stack::Service;
@@ -118,19 +118,19 @@ async fn each_role_waits_for_the_tables_that_the_migrate_command_makes() -> anyh
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_hangs_is_given_back_when_the_consumer_has_to_stop() -> anyhow::Result<()> {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    hold_up(&counting.sql, Moment::Count, &[customer]).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    block_transactions(&fixture.sql, BlockAt::Count, &[customer]).await?;
     let settings = [("DATABASE_STATEMENT_TIMEOUT", "10m"), ("SHUTDOWN_GRACE", "4s")];
-    let service = counting.consumer_process(&settings).await?;
+    let service = fixture.consumer_process(&settings).await?;
     ready(&service).await?;
-    counting.publish_all(orders_of(1, customer)).await?;
-    is_held_up(&counting.sql).await?;
+    fixture.publish_all(orders_of(1, customer)).await?;
+    until_blocked(&fixture.sql).await?;
     service.sigterm()?;
     assert!(service.wait_exit(PATIENCE).await?.success(), "{}", service.last_lines());
     assert!(service.log().contains("its messages return to the queue"), "{}", service.log());
-    let_go(&counting.sql).await?;
-    let consumer = counting.consumer(&[]).await?;
-    counting.counted(customer, 1).await?;
-    counting.finished(consumer).await
+    unblock(&fixture.sql).await?;
+    let consumer = fixture.consumer(&[]).await?;
+    fixture.counted(customer, 1).await?;
+    fixture.finished(consumer).await
 }

@@ -242,9 +242,9 @@ async fn check(
 
 /// The settings of the session that runs a statement, where it has any.
 fn session(name: &str) -> anyhow::Result<String> {
-    let counting = ["count_events", "find_locked_customers", "lock_customers"];
+    let fixture = ["count_events", "find_locked_customers", "lock_customers"];
     Ok(match name {
-        _ if counting.contains(&name) => {
+        _ if fixture.contains(&name) => {
             let text = &queries("sql/customer/queries")?["prepare_session"];
             text.replace("$1", "'5s'").replace("$2", "'250ms'")
         }

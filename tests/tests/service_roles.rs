@@ -2,9 +2,9 @@
 
 use anyhow::{Context as _, ensure};
 use futures_util::future::try_join_all;
-use pipeline_tests::counting::until;
+use pipeline_tests::blocked_order::KEY;
+use pipeline_tests::consumer_fixture::until;
 use pipeline_tests::customer_api::CustomerApi;
-use pipeline_tests::held_up::KEY;
 use pipeline_tests::order_api::{CUSTOMER, OrderApi, accepted, order};
 use pipeline_tests::pipeline::connect;
 use pipeline_tests::service_role::{Migrated, migrate};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use futures_util::future::try_join_all;
 use pipeline_tests::customer_api::CustomerApi;
-use pipeline_tests::impatient::{ask, until_waiting, waiting_for};
+use pipeline_tests::disconnecting_client::{send_request, until_waiting, waiting_for};
 use pipeline_tests::order_api::{OrderApi, count, order};
 use pipeline_tests::pgbouncer::PgBouncer;
 use pipeline_tests::pipeline::{PATIENCE, connect, ready, start_consumer};
@@ -163,7 +163,7 @@ async fn statements_whose_time_is_over_and_a_stop_do_not_harm_the_pooler() -> an
     }
     let lock = sql.transaction().await?;
     lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
-    let client = ask(&api.url, "GET", "/api/orders", None).await?;
+    let client = send_request(&api.url, "GET", "/api/orders", None).await?;
     let watching = connect(&database.url).await?;
     until_waiting(&watching, "Lock", 1).await?;
     drop(client);

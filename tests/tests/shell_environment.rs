@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use pipeline_tests::consumer::Consumer;
-use pipeline_tests::counting::Counting;
+use pipeline_tests::consumer_fixture::ConsumerFixture;
 use pipeline_tests::customer_api::CustomerApi;
 use pipeline_tests::order_api::OrderApi;
 use pipeline_tests::outbox::Outbox;
@@ -34,9 +34,9 @@ async fn each_program_starts_with_the_settings_of_its_test() -> anyhow::Result<(
     assert!(psql()?.args(["-c", "SELECT 1", &outbox.database.url]).output()?.status.success());
 
     OrderApi::start().await?.create().await?;
-    let counting = Counting::start().await?;
-    CustomerApi::start(&counting.database.url, &[]).await?.stop().await?;
-    Consumer::launch(&counting.database.url, &counting.broker.amqp_url, &[]).await?.stop().await
+    let fixture = ConsumerFixture::start().await?;
+    CustomerApi::start(&fixture.database.url, &[]).await?.stop().await?;
+    Consumer::launch(&fixture.database.url, &fixture.broker.amqp_url, &[]).await?.stop().await
 }
 
 #[test]

@@ -154,7 +154,7 @@ const CONTAINER: u64 = 256;
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_hostile_connections_do_not_fill_the_container() -> anyhow::Result<()> {
-    use pipeline_tests::resident::Resident;
+    use pipeline_tests::rss::Rss;
 
     let api = OrderApi::start().await?;
     let head = "POST /api/orders HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n";
@@ -171,8 +171,8 @@ async fn a_thousand_hostile_connections_do_not_fill_the_container() -> anyhow::R
         let answers = try_join_all((0..1000).map(|_| hostile(&api, &text))).await?;
         let refused = answers.iter().filter(|answer| **answer == Some(refusal)).count();
         assert!(refused >= 500, "{refused} were refused; others: {answers:?}");
-        let resident = Resident::of(api.service())?;
-        assert!(resident.most < CONTAINER, "{resident:?} MB after {}", &text[..200]);
+        let resident = Rss::of(api.service())?;
+        assert!(resident.peak < CONTAINER, "{resident:?} MB after {}", &text[..200]);
         assert_eq!(up(&api).await?, 200);
     }
     Ok(())
@@ -181,7 +181,7 @@ async fn a_thousand_hostile_connections_do_not_fill_the_container() -> anyhow::R
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_answers_that_nobody_reads_do_not_fill_the_container() -> anyhow::Result<()> {
-    use pipeline_tests::resident::Resident;
+    use pipeline_tests::rss::Rss;
 
     let api = OrderApi::start().await?;
     api.sql()
@@ -195,8 +195,8 @@ async fn large_answers_that_nobody_reads_do_not_fill_the_container() -> anyhow::
     let readers: Vec<TcpStream> =
         try_join_all((0..300).map(|_| reader(&api.url, "/api/orders?limit=500", 4096))).await?;
     // Each is answered now, with the list or, as too many of them wait, with a 503.
-    let resident = Resident::of(api.service())?;
-    assert!(resident.most < CONTAINER, "{resident:?} MB");
+    let resident = Rss::of(api.service())?;
+    assert!(resident.peak < CONTAINER, "{resident:?} MB");
     drop(readers);
     // Their memory is given back.
     eventually("a list is answered again", async || {

@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use pipeline_tests::authority::Authority;
-use pipeline_tests::impatient::{ask, waiting_for};
+use pipeline_tests::disconnecting_client::{send_request, waiting_for};
 use pipeline_tests::order_api::{OrderApi, count, order, problem, status};
 use pipeline_tests::outbox::eventually;
 use pipeline_tests::pipeline::connect;
@@ -50,7 +50,7 @@ async fn a_commit_that_waits_for_a_standby_is_never_said_to_be_done() -> anyhow:
     problem(api.post(&order()).send().await?, 503).await?;
     problem(api.patch(&id, "processing").await?, 503).await?;
     // A client that hangs up does not end it either.
-    drop(ask(&api.url, "POST", "/api/orders", Some(&order())).await?);
+    drop(send_request(&api.url, "POST", "/api/orders", Some(&order())).await?);
     assert_eq!((count(&sql, "orders").await?, status(&sql, &id).await?.as_str()), (1, "created"));
     standbys("").await?;
     eventually("it is committed in the end", async || {

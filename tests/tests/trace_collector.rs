@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use pipeline_tests::collector::{Temper, TraceCollector};
+use pipeline_tests::collector::{CollectorBehaviour, TraceCollector};
 use pipeline_tests::order_api::{accepted, order};
 use pipeline_tests::outbox::{Outbox, eventually};
 use pipeline_tests::pipeline::{PATIENCE, address, ready};
@@ -44,7 +44,7 @@ async fn stops(relay: &Service) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_collector_that_never_answers_holds_up_no_event_and_no_stop() -> anyhow::Result<()> {
-    let collector = TraceCollector::start(Temper::Silent).await?;
+    let collector = TraceCollector::start(CollectorBehaviour::Silent).await?;
     let outbox = Outbox::new().await?;
     let relay = relay(&outbox, &collector.url, "traces are exported").await?;
     publishes_all(&outbox).await?;
@@ -63,7 +63,7 @@ async fn a_collector_that_is_away_holds_up_no_event_and_no_stop() -> anyhow::Res
 
 #[tokio::test]
 async fn a_collector_that_refuses_is_told_of_once_and_holds_up_no_event() -> anyhow::Result<()> {
-    let collector = TraceCollector::start(Temper::Refuses(404)).await?;
+    let collector = TraceCollector::start(CollectorBehaviour::Refuses(404)).await?;
     let outbox = Outbox::new().await?;
     let relay = relay(&outbox, &collector.url, "traces are exported").await?;
     publishes_all(&outbox).await?;
@@ -110,7 +110,7 @@ async fn a_collector_that_comes_late_gets_what_happens_from_then_on() -> anyhow:
     let http = stack::http_client()?;
     accepted(http.post(&url).json(&order()).send().await?).await?;
 
-    let collector = TraceCollector::start_at(&place, Temper::Kind).await?;
+    let collector = TraceCollector::start_at(&place, CollectorBehaviour::Kind).await?;
     let begun = Instant::now();
     while collector.so_far().is_empty() {
         assert!(begun.elapsed() < PATIENCE, "{}", service.last_lines());
@@ -123,7 +123,7 @@ async fn a_collector_that_comes_late_gets_what_happens_from_then_on() -> anyhow:
 
 #[tokio::test]
 async fn the_last_spans_leave_before_the_process_ends() -> anyhow::Result<()> {
-    let collector = TraceCollector::start(Temper::Kind).await?;
+    let collector = TraceCollector::start(CollectorBehaviour::Kind).await?;
     let database = stack::shared().await?.database("orders").await?;
     let (service, url) = order_service(&database.url, &collector.url, &[]).await?;
     service.wait_for_line("traces are exported", PATIENCE).await?;
@@ -138,7 +138,7 @@ async fn the_last_spans_leave_before_the_process_ends() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_collector_is_told_its_key_and_nobody_else_is() -> anyhow::Result<()> {
-    let collector = TraceCollector::start(Temper::Wants("hunter2")).await?;
+    let collector = TraceCollector::start(CollectorBehaviour::Wants("hunter2")).await?;
     let database = stack::shared().await?.database("orders").await?;
     let file = stack::stack_dir()?.join(format!("trace-headers-{}", std::process::id()));
     stack::write_private(&file, "api-key=hunter%32\n")?;

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, ensure};
 use lapin::types::AMQPValue;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use pipeline_tests::collector::{Collected, Temper, TraceCollector};
-use pipeline_tests::counting::until;
+use pipeline_tests::collector::{Collected, CollectorBehaviour, TraceCollector};
+use pipeline_tests::consumer_fixture::until;
 use pipeline_tests::order_api::{accepted, order};
 use pipeline_tests::outbox::Outbox;
 use pipeline_tests::pipeline::{PATIENCE, connect};
-use pipeline_tests::traced::{SOON, TracedPipeline};
+use pipeline_tests::traced_pipeline::{SOON, TracedPipeline};
 use serde_json::Value;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -83,7 +83,7 @@ fn named<'a>(spans: &'a [Collected], name: &str) -> anyhow::Result<&'a Collected
 
 #[tokio::test]
 async fn one_trace_leads_from_the_request_to_the_counter() -> anyhow::Result<()> {
-    let collector = TraceCollector::start(Temper::Kind).await?;
+    let collector = TraceCollector::start(CollectorBehaviour::Kind).await?;
     let pipeline = TracedPipeline::start(&collector).await?;
     let post = || {
         let url = format!("{}/api/orders", pipeline.order_url);
@@ -157,7 +157,7 @@ async fn one_trace_leads_from_the_request_to_the_counter() -> anyhow::Result<()>
 
 #[tokio::test]
 async fn an_event_that_says_nothing_of_a_trace_begins_one_when_it_is_sent() -> anyhow::Result<()> {
-    let collector = TraceCollector::start(Temper::Kind).await?;
+    let collector = TraceCollector::start(CollectorBehaviour::Kind).await?;
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     let settings = [
@@ -181,7 +181,7 @@ async fn an_event_that_says_nothing_of_a_trace_begins_one_when_it_is_sent() -> a
 
 #[tokio::test]
 async fn a_trace_that_its_caller_does_not_keep_is_not_kept_here_either() -> anyhow::Result<()> {
-    let collector = TraceCollector::start(Temper::Kind).await?;
+    let collector = TraceCollector::start(CollectorBehaviour::Kind).await?;
     let pipeline = TracedPipeline::start(&collector).await?;
     let url = format!("{}/api/orders", pipeline.order_url);
     let parent = format!("00-{TRACE}-{CALLER}-00");

@@ -2,10 +2,10 @@
 
 use anyhow::ensure;
 use lapin::options::QueueDeleteOptions;
-use pipeline_tests::counting::{Counting, QUEUE, orders_of, until};
+use pipeline_tests::consumer_fixture::{ConsumerFixture, QUEUE, orders_of, until};
 use pipeline_tests::pipeline::{PATIENCE, ready};
+use pipeline_tests::previous_release::PreviousRelease;
 use pipeline_tests::readiness::readiness;
-use pipeline_tests::release_before::ReleaseBefore;
 use stack::Service;
 use uuid::Uuid;
 
@@ -20,68 +20,72 @@ async fn says(consumer: &Service, part: &str) -> anyhow::Result<()> {
 }
 
 /// Publishes some events, and waits until all that were published are counted.
-async fn counted(counting: &Counting, customer: Uuid, published: &mut usize) -> anyhow::Result<()> {
-    counting.publish_all(orders_of(100, customer)).await?;
+async fn counted(
+    fixture: &ConsumerFixture,
+    customer: Uuid,
+    published: &mut usize,
+) -> anyhow::Result<()> {
+    fixture.publish_all(orders_of(100, customer)).await?;
     *published += 100;
-    counting.counted(customer, i64::try_from(*published)?).await
+    fixture.counted(customer, i64::try_from(*published)?).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn consumers_of_both_releases_share_the_queue_of_the_last_one_until_it_is_rebuilt()
 -> anyhow::Result<()> {
-    let before = ReleaseBefore::get().await?;
-    let counting = Counting::start().await?;
-    let (customer, mut published) = (counting.customer().await?, 0);
-    let old = before.consumer_process(&counting).await?;
+    let before = PreviousRelease::get().await?;
+    let fixture = ConsumerFixture::start().await?;
+    let (customer, mut published) = (fixture.customer().await?, 0);
+    let old = before.consumer_process(&fixture).await?;
     ready(&old).await?;
-    counted(&counting, customer, &mut published).await?;
+    counted(&fixture, customer, &mut published).await?;
 
     // The new one leaves the queue as it is, and says so.
-    let new = counting.consumer_process(&[]).await?;
+    let new = fixture.consumer_process(&[]).await?;
     ready(&new).await?;
     new.wait_for_line("rebuild-queue", PATIENCE).await?;
-    ensure!(!counting.is_queue_new().await?);
-    counted(&counting, customer, &mut published).await?;
+    ensure!(!fixture.is_queue_new().await?);
+    counted(&fixture, customer, &mut published).await?;
     // So that the old one can begin anew beside it, and go on alone.
     old.sigkill()?;
-    counted(&counting, customer, &mut published).await?;
-    let old = before.consumer_process(&counting).await?;
+    counted(&fixture, customer, &mut published).await?;
+    let old = before.consumer_process(&fixture).await?;
     ready(&old).await?;
-    counted(&counting, customer, &mut published).await?;
+    counted(&fixture, customer, &mut published).await?;
     new.sigkill()?;
-    counted(&counting, customer, &mut published).await?;
+    counted(&fixture, customer, &mut published).await?;
 
     // The last step, once no old one runs.
-    let refused = counting.command(&["rebuild-queue"]).await?;
+    let refused = fixture.command(&["rebuild-queue"]).await?;
     ensure!(refused.code == Some(1), "{refused:?}");
     old.sigterm()?;
     old.wait_exit(PATIENCE).await?;
-    let rebuilt = counting.command(&["rebuild-queue"]).await?;
+    let rebuilt = fixture.command(&["rebuild-queue"]).await?;
     ensure!(rebuilt.code == Some(0), "{rebuilt:?}");
-    let new = counting.consumer_process(&[]).await?;
+    let new = fixture.consumer_process(&[]).await?;
     ready(&new).await?;
     ensure!(readiness(&new).await?["notes"]["topology"].is_null());
-    counted(&counting, customer, &mut published).await
+    counted(&fixture, customer, &mut published).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_of_the_last_release_does_not_begin_on_the_queue_of_this_one()
 -> anyhow::Result<()> {
-    let before = ReleaseBefore::get().await?;
-    let counting = Counting::start().await?;
-    let (customer, mut published) = (counting.customer().await?, 0);
-    let new = counting.consumer_process(&[]).await?;
+    let before = PreviousRelease::get().await?;
+    let fixture = ConsumerFixture::start().await?;
+    let (customer, mut published) = (fixture.customer().await?, 0);
+    let new = fixture.consumer_process(&[]).await?;
     ready(&new).await?;
-    let old = before.consumer_process(&counting).await?;
+    let old = before.consumer_process(&fixture).await?;
     says(&old, "exists already, but otherwise than it has to be").await?;
     // It harms nobody.
-    counted(&counting, customer, &mut published).await?;
+    counted(&fixture, customer, &mut published).await?;
 
     // The way back: the queue empty and deleted.
     new.sigterm()?;
     new.wait_exit(PATIENCE).await?;
-    ensure!(counting.waiting(QUEUE).await? == 0);
-    counting.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
+    ensure!(fixture.waiting(QUEUE).await? == 0);
+    fixture.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
     ready(&old).await?;
-    counted(&counting, customer, &mut published).await
+    counted(&fixture, customer, &mut published).await
 }

@@ -6,15 +6,15 @@ use anyhow::{Context as _, ensure};
 use pipeline_tests::deliveries::Deliveries;
 use pipeline_tests::load::{Load, at_work};
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
+use pipeline_tests::previous_release::PreviousRelease;
 use pipeline_tests::relay_role::ROLES;
-use pipeline_tests::release_before::ReleaseBefore;
 use stack::Service;
 use uuid::Uuid;
 
 const SCHEMA: &str = include_str!("../../sql/outbox/schema.sql");
 
 /// An outbox on the schema of the last release, or of this one.
-async fn outbox(before: &ReleaseBefore, is_new: bool) -> anyhow::Result<Outbox> {
+async fn outbox(before: &PreviousRelease, is_new: bool) -> anyhow::Result<Outbox> {
     let servers = stack::shared().await?;
     let (database, vhost) = tokio::try_join!(servers.database("outbox"), servers.vhost("outbox"))?;
     let outbox = if is_new {
@@ -29,7 +29,7 @@ async fn outbox(before: &ReleaseBefore, is_new: bool) -> anyhow::Result<Outbox> 
 }
 
 async fn relays_share_an_outbox(is_new: bool) -> anyhow::Result<()> {
-    let before = ReleaseBefore::get().await?;
+    let before = PreviousRelease::get().await?;
     let outbox = outbox(&before, is_new).await?;
     let deliveries = Deliveries::collect(&outbox.vhost.amqp_url, "all");
     let mut load = Load::default();
@@ -48,7 +48,7 @@ async fn relays_share_an_outbox(is_new: bool) -> anyhow::Result<()> {
 
 /// One relay of each release ends and comes back, killed or told to stop, while the other one goes on.
 async fn replaced(
-    before: &ReleaseBefore,
+    before: &PreviousRelease,
     outbox: &Outbox,
     deliveries: &Deliveries,
 ) -> anyhow::Result<(Service, Service)> {
@@ -97,7 +97,7 @@ fn tables(schema: &str) -> Vec<&str> {
 
 #[tokio::test]
 async fn check_names_what_the_schema_of_the_last_release_lacks() -> anyhow::Result<()> {
-    let before = ReleaseBefore::get().await?;
+    let before = PreviousRelease::get().await?;
     let outbox = outbox(&before, false).await?;
     let old = before.file("sql/outbox/schema.sql")?;
     let old = tables(&old);
@@ -113,7 +113,7 @@ async fn check_names_what_the_schema_of_the_last_release_lacks() -> anyhow::Resu
 
 #[tokio::test]
 async fn commands_of_this_release_work_beside_relays_of_the_last_one() -> anyhow::Result<()> {
-    let before = ReleaseBefore::get().await?;
+    let before = PreviousRelease::get().await?;
     for is_new in [false, true] {
         let outbox = outbox(&before, is_new).await?;
         let _old = before.relay_process(&outbox).await?;

@@ -1,7 +1,7 @@
 //! Upgrades without downtime: programs on a schema that is newer than they are, and on one that is older.
 
 use anyhow::{Context as _, ensure};
-use pipeline_tests::counting::until;
+use pipeline_tests::consumer_fixture::until;
 use pipeline_tests::order_api::{CUSTOMER, accepted, order};
 use pipeline_tests::pipeline::{
     PATIENCE, Pipeline, address, connect, orders_count, ready, start_customer_api,

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, ensure};
 use pipeline_tests::order_api::{CUSTOMER, order};
 use pipeline_tests::pipeline::{PATIENCE, address, connect, ready};
-use pipeline_tests::release_before::ReleaseBefore;
+use pipeline_tests::previous_release::PreviousRelease;
 use pipeline_tests::service_role::Migrated;
 use serde_json::{Value, json};
 use stack::Service;
@@ -55,7 +55,7 @@ async fn orders_go_through(services: &[&str]) -> Tested {
 
 #[tokio::test]
 async fn services_of_both_releases_share_their_databases_and_ask_each_other() -> Tested {
-    let before = ReleaseBefore::get().await?;
+    let before = PreviousRelease::get().await?;
     let (orders, customers) =
         (Migrated::by("order-service").await?, Migrated::by("customer-service").await?);
     orders.owner.batch_execute(ORDER_ROLES).await?;

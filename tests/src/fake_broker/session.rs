@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{interval, sleep};
 
-use super::{Came, Manner, ODD, Seen, lock};
+use super::{BrokerBehaviour, Came, ODD, Seen, lock};
 
 /// How often it shows that it lives.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(200);
@@ -21,7 +21,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_millis(200);
 pub(super) struct Session {
     stream: TcpStream,
     received: Vec<u8>,
-    manner: Arc<Mutex<Manner>>,
+    manner: Arc<Mutex<BrokerBehaviour>>,
     seen: Arc<Mutex<Seen>>,
     connection: usize,
     channels: HashMap<u16, Channel>,
@@ -43,7 +43,7 @@ struct Channel {
 impl Session {
     pub(super) fn new(
         stream: TcpStream,
-        manner: Arc<Mutex<Manner>>,
+        manner: Arc<Mutex<BrokerBehaviour>>,
         seen: Arc<Mutex<Seen>>,
         connection: usize,
     ) -> Self {
@@ -52,7 +52,7 @@ impl Session {
     }
 
     pub(super) async fn serve(mut self) -> anyhow::Result<()> {
-        if self.manner() == Manner::Mute {
+        if self.manner() == BrokerBehaviour::Mute {
             return std::future::pending().await;
         }
         self.shake_hands().await?;
@@ -68,7 +68,7 @@ impl Session {
 
     async fn show_life(&mut self) -> anyhow::Result<()> {
         self.send(&AMQPFrame::Heartbeat).await?;
-        if self.manner() == Manner::BlocksUntilTold {
+        if self.manner() == BrokerBehaviour::BlocksUntilTold {
             return Ok(());
         }
         if let Some(owed) = self.owed.take() {
@@ -172,15 +172,15 @@ impl Session {
     /// A message begins.
     async fn begun(&mut self) -> anyhow::Result<()> {
         match self.manner() {
-            Manner::BlocksAndFallsSilent => {
+            BrokerBehaviour::BlocksAndFallsSilent => {
                 self.block().await?;
                 std::future::pending().await
             }
-            Manner::BlocksUntilTold if self.owed.is_none() => {
+            BrokerBehaviour::BlocksUntilTold if self.owed.is_none() => {
                 self.owed = Some(Vec::new());
                 self.block().await
             }
-            Manner::ReadsNothing => loop {
+            BrokerBehaviour::ReadsNothing => loop {
                 self.send(&AMQPFrame::Heartbeat).await?;
                 sleep(SIGN_OF_LIFE).await;
             },
@@ -202,24 +202,24 @@ impl Session {
         let ack = AMQPFrame::Method(id, AMQPClass::Basic(basic::AMQPMethod::Ack(ack)));
         let reply_text = "REFUSED - a message".into();
         match self.manner() {
-            Manner::NeverConfirms => Ok(()),
-            Manner::BlocksUntilTold => {
+            BrokerBehaviour::NeverConfirms => Ok(()),
+            BrokerBehaviour::BlocksUntilTold => {
                 self.owed.get_or_insert_default().push(ack);
                 Ok(())
             }
-            Manner::ConfirmsOthers if is_odd => Ok(()),
-            Manner::BreaksOff => {
+            BrokerBehaviour::ConfirmsOthers if is_odd => Ok(()),
+            BrokerBehaviour::BreaksOff => {
                 let confirm = bytes(&ack)?;
                 self.stream.write_all(&confirm[..confirm.len() / 2]).await?;
                 bail!("broken off")
             }
-            Manner::ClosesChannel(reply_code) if is_odd => {
+            BrokerBehaviour::ClosesChannel(reply_code) if is_odd => {
                 self.channels.entry(id).and_modify(|channel| channel.is_closing = true);
                 let (class_id, method_id) = (60, 40);
                 let close = channel::Close { reply_code, reply_text, class_id, method_id };
                 self.say(id, AMQPClass::Channel(channel::AMQPMethod::Close(close))).await
             }
-            Manner::ClosesConnection(reply_code) if is_odd => {
+            BrokerBehaviour::ClosesConnection(reply_code) if is_odd => {
                 let (class_id, method_id) = (60, 40);
                 let close = connection::Close { reply_code, reply_text, class_id, method_id };
                 let close = connection::AMQPMethod::Close(close);
@@ -239,7 +239,7 @@ impl Session {
         Ok(())
     }
 
-    fn manner(&self) -> Manner {
+    fn manner(&self) -> BrokerBehaviour {
         *lock(&self.manner)
     }
 
@@ -249,7 +249,7 @@ impl Session {
 
     async fn send(&mut self, frame: &AMQPFrame) -> anyhow::Result<()> {
         let bytes = bytes(frame)?;
-        if self.manner() != Manner::Trickles {
+        if self.manner() != BrokerBehaviour::Trickles {
             return Ok(self.stream.write_all(&bytes).await?);
         }
         self.stream.set_nodelay(true)?;

@@ -13,8 +13,9 @@ impl Outbox {
         Ok(self.sql.batch_execute("UPDATE outbox SET next_attempt_at = 'infinity'").await?)
     }
 
-    /// Has what was put off published in a moment, and locks the table before: a relay that is connected already publishes it and
-    /// can't settle any of it. The lock ends with the transaction of the session that is returned.
+    /// Has what was put off published in a moment, and locks the table before: a relay that is
+    /// connected already publishes it and can't settle any of it. The lock ends with the
+    /// transaction of the session that is returned.
     ///
     /// # Errors
     /// When the database refuses.

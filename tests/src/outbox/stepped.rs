@@ -45,7 +45,8 @@ impl Stepped {
         }
     }
 
-    /// Steps, as a running relay does, until `done` is. A step that has begun is ended first: what it took would be lost with it.
+    /// Steps, as a running relay does, until `done` is. A step that has begun is ended first: what
+    /// it took would be lost with it.
     pub async fn work_until<T>(&mut self, done: impl Future<Output = T>) -> T {
         let is_done = Cell::new(false);
         let watch = async {

@@ -1,4 +1,5 @@
-//! A consumer under test: its database, its broker, a publisher that shares no code with the relay, and looks at the queues.
+//! A consumer under test: its database, its broker, a publisher that shares no code with the relay,
+//! and looks at the queues.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -28,10 +29,10 @@ pub use until::{until, until_within};
 
 /// What a consumer works with.
 #[derive(Debug)]
-pub struct Counting {
+pub struct ConsumerFixture {
     /// The customer database.
     pub database: Database,
-    /// Where the messages are.
+    /// Where messages go.
     pub broker: Vhost,
     /// A connection to that database.
     pub sql: Client,
@@ -40,7 +41,7 @@ pub struct Counting {
     connection: Connection,
 }
 
-impl Counting {
+impl ConsumerFixture {
     /// An empty customer database and an empty virtual host of the shared servers.
     ///
     /// # Errors
@@ -163,7 +164,8 @@ impl Counting {
         .with_context(|| format!("{expected} orders of {customer}"))
     }
 
-    /// Stops a consumer when it has done all that was published before; nothing may return to the queue then.
+    /// Stops a consumer when it has done all that was published before; nothing may return to the
+    /// queue then.
     ///
     /// # Errors
     /// When the consumer fails, or left something.

@@ -7,7 +7,8 @@ use outbox_relay::Outcome;
 
 use crate::outbox::{Outbox, PATIENCE, Stepped};
 
-/// Steps until so many events are stuck and all others are published; the relay never says twice in a row that it can't work.
+/// Steps until so many events are stuck and all others are published; the relay never says twice in
+/// a row that it can't work.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.

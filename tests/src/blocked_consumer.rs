@@ -3,29 +3,33 @@
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::counting::until;
+use crate::consumer_fixture::until;
 
 /// When a transaction is held up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum BlockAt {
     /// When it adds to a customer's count.
     Count,
     /// When it is committed.
     Commit,
 }
 
-/// Holds up each transaction that counts an event of one of `customers`, until [`let_go`].
+/// Holds up each transaction that counts an event of one of `customers`, until [`unblock`].
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn hold_up(sql: &Client, moment: Moment, customers: &[Uuid]) -> anyhow::Result<()> {
+pub async fn block_transactions(
+    sql: &Client,
+    moment: BlockAt,
+    customers: &[Uuid],
+) -> anyhow::Result<()> {
     let trigger = match moment {
-        Moment::Count => "CREATE OR REPLACE TRIGGER hold_up BEFORE UPDATE",
-        Moment::Commit => "CREATE CONSTRAINT TRIGGER hold_up AFTER UPDATE",
+        BlockAt::Count => "CREATE OR REPLACE TRIGGER hold_up BEFORE UPDATE",
+        BlockAt::Commit => "CREATE CONSTRAINT TRIGGER hold_up AFTER UPDATE",
     };
     let deferred = match moment {
-        Moment::Count => "",
-        Moment::Commit => "DEFERRABLE INITIALLY DEFERRED",
+        BlockAt::Count => "",
+        BlockAt::Commit => "DEFERRABLE INITIALLY DEFERRED",
     };
     let install = format!(
         "CREATE TABLE IF NOT EXISTS held_up (customer_id uuid);
@@ -45,7 +49,7 @@ pub async fn hold_up(sql: &Client, moment: Moment, customers: &[Uuid]) -> anyhow
 ///
 /// # Errors
 /// When none is in time.
-pub async fn is_held_up(sql: &Client) -> anyhow::Result<()> {
+pub async fn until_blocked(sql: &Client) -> anyhow::Result<()> {
     let held_up = "SELECT FROM pg_stat_activity WHERE datname = current_database()
                    AND application_name = 'customer-service consumer' AND wait_event = 'PgSleep'";
     until(async || Ok(sql.query(held_up, &[]).await?.pop().map(drop))).await
@@ -55,6 +59,6 @@ pub async fn is_held_up(sql: &Client) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn let_go(sql: &Client) -> anyhow::Result<()> {
+pub async fn unblock(sql: &Client) -> anyhow::Result<()> {
     Ok(sql.batch_execute("DELETE FROM held_up").await?)
 }

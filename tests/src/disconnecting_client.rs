@@ -12,7 +12,7 @@ use crate::outbox::eventually;
 ///
 /// # Errors
 /// When the service does not take it.
-pub async fn ask(
+pub async fn send_request(
     url: &str,
     method: &str,
     path: &str,

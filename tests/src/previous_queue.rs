@@ -3,7 +3,7 @@
 use lapin::options::{QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 
-use crate::counting::{Counting, QUEUE};
+use crate::consumer_fixture::{ConsumerFixture, QUEUE};
 
 /// Holds the messages while the work queue is made anew.
 pub const MOVING: &str = "customer.orders_count.moving";
@@ -30,8 +30,9 @@ fn arguments(is_new: bool) -> FieldTable {
     table
 }
 
-impl Counting {
-    /// Has the broker have all that a consumer needs, with the work queue as the last release declares it.
+impl ConsumerFixture {
+    /// Has the broker have all that a consumer needs, with the work queue as the last release
+    /// declares it.
     ///
     /// # Errors
     /// When the broker refuses.

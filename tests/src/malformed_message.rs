@@ -1,4 +1,5 @@
-//! Messages that other programs may publish and that few drivers can read: a broker hands on what it does not look at.
+//! Messages that other programs may publish and that few drivers can read: a broker hands on what
+//! it does not look at.
 
 use anyhow::Context as _;
 use lapin::BasicProperties;
@@ -14,7 +15,7 @@ const FLAGS: u16 = 1 << 13 | 1 << 7;
 
 /// What is wrong with a message.
 #[derive(Debug, Clone, Copy)]
-pub enum Foreign {
+pub enum Malformed {
     /// A correlation id that is no UTF-8.
     Latin1,
     /// A header of arrays that nest 5,000 levels deep.
@@ -25,11 +26,11 @@ pub enum Foreign {
 ///
 /// # Errors
 /// When the broker does not take it.
-pub async fn publish_foreign(
+pub async fn publish_malformed(
     url: &str,
     exchange: &str,
     routing_key: &str,
-    foreign: Foreign,
+    foreign: Malformed,
     body: Vec<u8>,
 ) -> anyhow::Result<()> {
     let url: BrokerUrl = url.parse().map_err(anyhow::Error::msg)?;
@@ -38,8 +39,8 @@ pub async fn publish_foreign(
     channel.confirm().await?;
     let message_id = Uuid::now_v7().to_string();
     let content_header = match foreign {
-        Foreign::Latin1 => latin1(&message_id, body.len())?,
-        Foreign::NestedHeader => nested(&message_id, body.len())?,
+        Malformed::Latin1 => latin1(&message_id, body.len())?,
+        Malformed::NestedHeader => nested(&message_id, body.len())?,
     };
     let message =
         Message { message_id, routing_key: routing_key.into(), content_header, body: body.into() };

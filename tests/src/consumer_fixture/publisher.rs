@@ -6,12 +6,12 @@ use lapin::{BasicProperties, Confirmation};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Counting;
+use super::ConsumerFixture;
 
 const EVENTS: &str = "orders.events";
 const MANDATORY: BasicPublishOptions = BasicPublishOptions { mandatory: true, immediate: false };
 
-impl Counting {
+impl ConsumerFixture {
     /// Publishes an event as any service would, and waits until a queue has it.
     ///
     /// # Errors
@@ -99,7 +99,8 @@ pub fn orders_of(number: usize, customer: Uuid) -> Vec<Vec<u8>> {
     (0..number).map(body).collect()
 }
 
-/// The bodies of so many events of one customer, each of them of 900 kB: a reader steps over members that it does not know.
+/// The bodies of so many events of one customer, each of them of 900 kB: a reader steps over
+/// members that it does not know.
 pub fn large_orders_of(number: usize, customer: Uuid) -> impl Iterator<Item = Vec<u8>> {
     (0..number).map(move |_| {
         let mut body = order_created(Uuid::now_v7(), customer);

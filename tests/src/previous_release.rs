@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use stack::Service;
 
-use crate::counting::Counting;
+use crate::consumer_fixture::ConsumerFixture;
 use crate::outbox::Outbox;
 
 /// The commit of the last release.
@@ -17,15 +17,16 @@ const BIN_DIR: &str = "RELEASE_BEFORE_BIN_DIR";
 
 /// The last release: its sources, and its programs.
 #[derive(Debug)]
-pub struct ReleaseBefore {
+pub struct PreviousRelease {
     sources: PathBuf,
     outbox_relay: PathBuf,
     customer_service: PathBuf,
     order_service: PathBuf,
 }
 
-impl ReleaseBefore {
-    /// Takes its sources from the repository, and builds its programs where `RELEASE_BEFORE_BIN_DIR` does not name a folder that has them.
+impl PreviousRelease {
+    /// Takes its sources from the repository, and builds its programs where
+    /// `RELEASE_BEFORE_BIN_DIR` does not name a folder that has them.
     ///
     /// # Errors
     /// When the repository does not have the commit, as a shallow clone, or it does not compile.
@@ -70,17 +71,17 @@ impl ReleaseBefore {
     ///
     /// # Errors
     /// When it can't be started.
-    pub async fn consumer_process(&self, counting: &Counting) -> anyhow::Result<Service> {
+    pub async fn consumer_process(&self, fixture: &ConsumerFixture) -> anyhow::Result<Service> {
         let settings = [
-            ("DATABASE_URL", counting.database.url.as_str()),
-            ("RABBITMQ_URL", counting.broker.amqp_url.as_str()),
+            ("DATABASE_URL", fixture.database.url.as_str()),
+            ("RABBITMQ_URL", fixture.broker.amqp_url.as_str()),
             ("OPS_ADDR", "127.0.0.1:0"),
         ];
         Service::spawn(self.customer_service.clone(), ["consumer"], settings).await
     }
 }
 
-fn get() -> anyhow::Result<ReleaseBefore> {
+fn get() -> anyhow::Result<PreviousRelease> {
     let dir = stack::stack_dir()?.join("release-before");
     std::fs::create_dir_all(&dir)?;
     let lock = std::fs::File::create(dir.join("lock"))?;
@@ -117,5 +118,5 @@ fn get() -> anyhow::Result<ReleaseBefore> {
     for program in [&outbox_relay, &customer_service, &order_service] {
         ensure!(program.is_file(), "{} is missing", program.display());
     }
-    Ok(ReleaseBefore { sources, outbox_relay, customer_service, order_service })
+    Ok(PreviousRelease { sources, outbox_relay, customer_service, order_service })
 }

@@ -6,18 +6,19 @@ use anyhow::Context as _;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Bytes that the system takes from a client before they are read: few, so that a client notices when nobody reads.
+/// Bytes that the system takes from a client before they are read: few, so that a client notices
+/// when nobody reads.
 const RECEIVED: u32 = 64 << 10;
 
 /// A free port, and a task for each connection to it. Dropping it ends them all.
 #[derive(Debug)]
-pub struct Listening {
+pub struct TcpServer {
     /// Where it listens.
     pub address: SocketAddr,
     accepting: JoinHandle<()>,
 }
 
-impl Listening {
+impl TcpServer {
     /// Has `serve` serve each connection. What goes wrong there is seen by the client.
     ///
     /// # Errors
@@ -41,7 +42,7 @@ impl Listening {
     }
 }
 
-impl Drop for Listening {
+impl Drop for TcpServer {
     fn drop(&mut self) {
         self.accepting.abort();
     }

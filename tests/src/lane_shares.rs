@@ -66,7 +66,8 @@ impl Outbox {
         Ok(shares)
     }
 
-    /// Starts a relay beside others, and waits until it has its share. Returns its session's pid too.
+    /// Starts a relay beside others, and waits until it has its share. Returns its session's pid
+    /// too.
     ///
     /// # Errors
     /// When it can't be started.

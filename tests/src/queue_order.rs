@@ -9,13 +9,14 @@ use lapin::types::{FieldTable, ShortString};
 use crate::deliveries::{Delivery, delivery};
 use crate::outbox::{Outbox, PATIENCE};
 
-/// Empties `queue`, of which nobody took anything before: then the order of the deliveries is the order in which the broker
-/// put the messages there, whatever crashed in between. One who listens all the time sees another order after a crash of the
-/// broker: RabbitMQ 3.10 hands out new messages before those that it takes back from a consumer that it lost.
+/// Empties `queue`, of which nobody took anything before: then the order of the deliveries is the
+/// order in which the broker put the messages there, whatever crashed in between. One who listens
+/// all the time sees another order after a crash of the broker: RabbitMQ 3.10 hands out new
+/// messages before those that it takes back from a consumer that it lost.
 ///
 /// # Errors
 /// When the broker refuses, or a message was handed out before.
-pub async fn enqueued(outbox: &Outbox, queue: &str) -> anyhow::Result<Vec<Delivery>> {
+pub async fn drain_in_order(outbox: &Outbox, queue: &str) -> anyhow::Result<Vec<Delivery>> {
     let name = ShortString::try_new(queue)?;
     // Behind all that is there: the sign that nothing is left.
     let (exchange, properties) = (ShortString::default(), BasicProperties::default());

@@ -1,4 +1,5 @@
-//! Writers that take turns, as every service must: each locks the aggregate's row, or inserts it, before it writes the event.
+//! Writers that take turns, as every service must: each locks the aggregate's row, or inserts it,
+//! before it writes the event.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,8 +12,8 @@ use tokio_postgres::{Client, Statement};
 const AGGREGATES: &str =
     "CREATE TABLE aggregates (id text PRIMARY KEY, events bigint NOT NULL DEFAULT 0)";
 
-/// Takes the aggregate's turn, and adds events that carry their number within the aggregate: in one statement, which has locked the
-/// outbox before it waits for the aggregate.
+/// Takes the aggregate's turn, and adds events that carry their number within the aggregate: in one
+/// statement, which has locked the outbox before it waits for the aggregate.
 const ADD: &str = "
     WITH turn AS (
         INSERT INTO aggregates AS aggregate (id, events) VALUES ($1, $2)
@@ -59,7 +60,7 @@ impl Writer {
 
 /// One transaction of a writer.
 #[derive(Debug, Clone)]
-pub struct Turn {
+pub struct WriterTransaction {
     /// The aggregates, in the order in which all writers lock them.
     pub aggregates: BTreeSet<String>,
     /// How many events of each.
@@ -78,12 +79,12 @@ pub enum Style {
     /// In one statement for each aggregate.
     Plain,
     /// It takes each aggregate's turn first, and writes the events later.
-    TurnFirst,
+    LockFirst,
     /// Within savepoints, after one that is given up.
     Savepoints,
 }
 
-impl Turn {
+impl WriterTransaction {
     /// Any turn that touches some of `aggregates` and stays open up to `longest`.
     pub fn any(rng: &mut StdRng, aggregates: &[String], longest: Duration) -> Self {
         let count = if rng.random_bool(0.2) { rng.random_range(2..=4) } else { 1 };
@@ -98,7 +99,7 @@ impl Turn {
                 Duration::ZERO
             },
             style: match rng.random_range(0..4) {
-                0 => Style::TurnFirst,
+                0 => Style::LockFirst,
                 1 => Style::Savepoints,
                 _ => Style::Plain,
             },
@@ -110,7 +111,7 @@ impl Turn {
     ///
     /// # Errors
     /// When the database refuses or is gone: then it may be committed nevertheless.
-    pub async fn take(
+    pub async fn execute(
         &self,
         writer: &mut Writer,
     ) -> Result<Vec<(String, i64)>, tokio_postgres::Error> {
@@ -120,7 +121,7 @@ impl Turn {
         for aggregate in &self.aggregates {
             match self.style {
                 Style::Plain => (),
-                Style::TurnFirst => {
+                Style::LockFirst => {
                     transaction.execute(&*wait, &[aggregate]).await?;
                 }
                 Style::Savepoints => {

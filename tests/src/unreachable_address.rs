@@ -1,4 +1,5 @@
-//! An address at which nobody answers: what is sent there is dropped, as a firewall does, and nobody says that it is.
+//! An address at which nobody answers: what is sent there is dropped, as a firewall does, and
+//! nobody says that it is.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,15 +14,16 @@ const CONNECTED: Duration = Duration::from_secs(1);
 /// Connections that a port may take at the most before anybody accepts them.
 const MOST: usize = 64;
 
-/// The port. The system drops what asks for a connection, as more of them wait than it keeps for whoever listens.
+/// The port. The system drops what asks for a connection, as more of them wait than it keeps for
+/// whoever listens.
 #[derive(Debug)]
-pub struct Nobody {
+pub struct UnreachableAddress {
     address: SocketAddr,
     _listener: TcpListener,
     _waiting: Vec<TcpStream>,
 }
 
-impl Nobody {
+impl UnreachableAddress {
     /// A port of its own.
     ///
     /// # Errors

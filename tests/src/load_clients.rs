@@ -10,19 +10,19 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::counting::until;
+use crate::consumer_fixture::until;
 use crate::{customer_api, order_api};
 
 /// Customers who order one thing after the other, and the orders that were accepted.
 #[derive(Debug)]
-pub struct Shoppers {
+pub struct LoadClients {
     customers: Vec<Uuid>,
     posted: AtomicUsize,
     accepted: Mutex<BTreeMap<Uuid, Uuid>>,
     enough: CancellationToken,
 }
 
-impl Shoppers {
+impl LoadClients {
     /// So many new customers of the customer service at `url`.
     ///
     /// # Errors
@@ -45,8 +45,8 @@ impl Shoppers {
         })
     }
 
-    /// Orders by `clients` clients until there are [`enough`](Self::enough) orders. Each client stays with one of the replicas
-    /// at `urls`, and orders for all customers in turn.
+    /// Orders by `clients` clients until there are [`enough`](Self::enough) orders. Each client
+    /// stays with one of the replicas at `urls`, and orders for all customers in turn.
     ///
     /// # Errors
     /// When an order is not accepted.

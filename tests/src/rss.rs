@@ -5,14 +5,14 @@ use stack::Service;
 
 /// Megabytes that a process has resident now, and the most that it ever had.
 #[derive(Debug, Clone, Copy)]
-pub struct Resident {
+pub struct Rss {
     /// Now.
-    pub now: u64,
+    pub current: u64,
     /// At the most.
-    pub most: u64,
+    pub peak: u64,
 }
 
-impl Resident {
+impl Rss {
     /// Of a service that runs.
     ///
     /// # Errors
@@ -25,6 +25,6 @@ impl Resident {
             let kilobytes: u64 = kilobytes.with_context(|| field.to_owned())?.parse()?;
             anyhow::Ok(kilobytes >> 10)
         };
-        Ok(Self { now: megabytes("VmRSS:")?, most: megabytes("VmHWM:")? })
+        Ok(Self { current: megabytes("VmRSS:")?, peak: megabytes("VmHWM:")? })
     }
 }

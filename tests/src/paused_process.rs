@@ -4,9 +4,9 @@ use stack::{ProcessId, Signal};
 
 /// A frozen process. Dropping it lets it go on.
 #[derive(Debug)]
-pub struct Frozen(ProcessId);
+pub struct PausedProcess(ProcessId);
 
-impl Frozen {
+impl PausedProcess {
     /// Freezes a process.
     ///
     /// # Errors
@@ -20,13 +20,13 @@ impl Frozen {
     ///
     /// # Errors
     /// When it can't be signalled; not when it has ended already.
-    pub fn thaw(self) -> anyhow::Result<ProcessId> {
+    pub fn resume(self) -> anyhow::Result<ProcessId> {
         self.0.signal(Signal::SIGCONT)?;
         Ok(self.0.clone())
     }
 }
 
-impl Drop for Frozen {
+impl Drop for PausedProcess {
     fn drop(&mut self) {
         // One that can't be signalled has ended.
         self.0.signal(Signal::SIGCONT).ok();

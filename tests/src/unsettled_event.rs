@@ -21,7 +21,7 @@ pub const OTHERS_PENDING: &str =
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
-pub async fn others_are_served(outbox: &Outbox) -> anyhow::Result<()> {
+pub async fn until_others_published(outbox: &Outbox) -> anyhow::Result<()> {
     outbox.sql.batch_execute(ADD_OTHERS).await?;
     let served = async || Ok(outbox.count(OTHERS_PENDING, &[]).await? == 0);
     eventually("the others are published and marked", served).await
@@ -31,7 +31,7 @@ pub async fn others_are_served(outbox: &Outbox) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
-pub async fn hindered() -> anyhow::Result<Outbox> {
+pub async fn outbox_with_one_event() -> anyhow::Result<Outbox> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "order.created").await?;
     outbox.add("hindered", "order.created").await?;
@@ -42,7 +42,7 @@ pub async fn hindered() -> anyhow::Result<Outbox> {
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
-pub async fn somebody(outbox: &Outbox, sql: &str) -> anyhow::Result<Client> {
+pub async fn open_transaction(outbox: &Outbox, sql: &str) -> anyhow::Result<Client> {
     let other = connect(&outbox.database.url).await?;
     other.batch_execute(&format!("BEGIN; {sql}")).await?;
     Ok(other)
@@ -65,13 +65,17 @@ pub async fn sent(outbox: &Outbox) -> anyhow::Result<(Vec<Uuid>, usize)> {
     Ok((hindered, others.len()))
 }
 
-/// Steps until the events of other aggregates are published and marked, while the database counts as up.
+/// Steps until the events of other aggregates are published and marked, while the database counts
+/// as up.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
-pub async fn others_are_published(outbox: &Outbox, relay: &mut Stepped) -> anyhow::Result<()> {
+pub async fn step_until_others_published(
+    outbox: &Outbox,
+    relay: &mut Stepped,
+) -> anyhow::Result<()> {
     let health = relay.health.clone();
-    relay.work_until(others_are_served(outbox)).await?;
+    relay.work_until(until_others_published(outbox)).await?;
     assert!(health.is_ready(), "{:?}", health.statuses());
     Ok(())
 }
@@ -80,7 +84,7 @@ pub async fn others_are_published(outbox: &Outbox, relay: &mut Stepped) -> anyho
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
-pub async fn noted(
+pub async fn until_noted(
     outbox: &Outbox,
     relay: &mut Stepped,
 ) -> anyhow::Result<(String, Option<String>)> {

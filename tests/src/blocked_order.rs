@@ -67,7 +67,7 @@ pub async fn waiting(api: &OrderApi, orders: usize) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When none does in time.
-pub async fn held_up(sql: &Transaction<'_>) -> anyhow::Result<()> {
+pub async fn until_order_blocked(sql: &Transaction<'_>) -> anyhow::Result<()> {
     let query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass";
     eventually("an order is held up", async || {
         Ok(sql.query_one(query, &[]).await?.get::<_, i64>(0) > 0)
@@ -79,7 +79,7 @@ pub async fn held_up(sql: &Transaction<'_>) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the service does not take the first one, or does not answer.
-pub async fn gathered(
+pub async fn post_behind_blocked(
     api: &OrderApi,
     sql: &mut Client,
     orders: &[(Value, Option<&str>)],
@@ -87,7 +87,7 @@ pub async fn gathered(
     let lock = sql.transaction().await?;
     lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
     let first = send(api, &[(order(), None)]);
-    held_up(&lock).await?;
+    until_order_blocked(&lock).await?;
     let rest = send(api, orders);
     waiting(api, orders.len()).await?;
     lock.rollback().await?;

@@ -5,7 +5,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 
-use super::{Counting, until};
+use super::{ConsumerFixture, until};
 
 /// The queue that the consumer reads.
 pub const QUEUE: &str = "customer.orders_count";
@@ -14,8 +14,8 @@ pub const RETRY_QUEUE: &str = "customer.orders_count.retry";
 /// Where messages wait for a person.
 pub const DEAD_LETTER_QUEUE: &str = "customer.orders_count.dlq";
 
-impl Counting {
-    /// How many messages of a queue are not with a consumer.
+impl ConsumerFixture {
+    /// How many messages a queue holds.
     ///
     /// # Errors
     /// When there is no such queue.

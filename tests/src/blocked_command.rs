@@ -1,25 +1,28 @@
-//! A command that is held up where it would print one of its lines: it has done all before that line, and nothing after it.
+//! A command that is held up where it would print one of its lines: it has done all before that
+//! line, and nothing after it.
 
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-use crate::counting::until;
+use crate::consumer_fixture::until;
 
-/// Bytes that a pipe holds, by pages, of which each takes further bytes as long as there is room (<https://man7.org/linux/man-pages/man7/pipe.7.html>).
+/// Bytes that a pipe holds, by pages, of which each takes further bytes as long as there is room
+/// (<https://man7.org/linux/man-pages/man7/pipe.7.html>).
 const PIPE: usize = 64 << 10;
 
 /// The command.
 #[derive(Debug)]
-pub struct HeldCommand {
+pub struct BlockedCommand {
     child: Child,
     reader: PipeReader,
     filled: usize,
 }
 
-impl HeldCommand {
-    /// Starts `customer-service` with these arguments and variables. `printed` is what it prints before the line at which it is held.
+impl BlockedCommand {
+    /// Starts `customer-service` with these arguments and variables. `printed` is what it prints
+    /// before the line at which it is held.
     ///
     /// # Errors
     /// When it can't be started, or is not held up in time.
