@@ -1,5 +1,5 @@
-//! The limit of a relay: a publisher that does nothing but publish the same messages, with what the
-//! relay promises: persistent, mandatory, confirmed.
+//! The limit of a relay: a publisher that only publishes the same messages with the relay's
+//! guarantees: persistent, mandatory, confirmed.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,24 +17,24 @@ use crate::message::{Message, Messages};
 use crate::setup::EXCHANGE;
 use crate::usage::cpu;
 
-/// How messages are published. Written as CONNECTIONSxCHANNELSxWINDOW, with `-together` behind it
-/// where that is meant.
+/// How messages are published. Written as CONNECTIONSxCHANNELSxWINDOW, with an optional suffix
+/// `-together`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PublisherShape {
     pub(crate) connections: usize,
-    /// Of each connection, each with a window in flight.
+    /// Per connection, each with a window in flight.
     pub(crate) channels: usize,
-    /// Messages that are sent before their confirms are awaited.
+    /// Messages sent before their confirms are awaited.
     pub(crate) window: usize,
     pub(crate) handover: Handover,
 }
 
-/// How a window's messages are handed to lapin.
+/// How a window's messages are passed to lapin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handover {
-    /// Each when the one before is written, as lapin's own examples do.
+    /// One by one, each once the previous one is written, as in lapin's examples.
     InTurn,
-    /// All at once, so that lapin writes them together: less work for the publisher.
+    /// All at once, so that lapin writes them together, which is less work for the publisher.
     Together,
 }
 
@@ -48,7 +48,7 @@ impl Handover {
 }
 
 impl PublisherShape {
-    /// The next message is sent when the last one is confirmed.
+    /// Each message is sent once the previous one is confirmed.
     pub(crate) const ONE_AT_A_TIME: Self =
         Self { connections: 1, channels: 1, window: 1, handover: Handover::Together };
 }
@@ -75,7 +75,7 @@ impl FromStr for PublisherShape {
     }
 }
 
-/// How it went.
+/// The measurements of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Published {
     pub(crate) per_second: f64,
@@ -83,7 +83,7 @@ pub(crate) struct Published {
     pub(crate) cpu: Duration,
 }
 
-/// Publishes `count` messages, of each hundred so many that no queue is bound for.
+/// Publishes `count` messages, `unroutable_percent` of which no queue is bound for.
 pub(crate) async fn publish(
     broker: &str,
     bare: PublisherShape,
@@ -118,7 +118,7 @@ pub(crate) async fn publish(
             }
         });
     }
-    // A channel that is dropped is closed, which must not cross the connection's goodbye.
+    // Dropping a channel closes it, which must not cross the connection's close.
     let channels: anyhow::Result<Vec<Channel>> = publishers.join_all().await.into_iter().collect();
     let per_second = count as f64 / begun.elapsed().as_secs_f64();
     let cpu = cpu(std::process::id())? - cpu_before;
@@ -143,8 +143,8 @@ async fn send_window(
     window: std::ops::Range<usize>,
     unroutable_percent: usize,
 ) -> anyhow::Result<()> {
-    // Made before the first is sent: with pauses in between, the connection would write each by
-    // itself.
+    // Created before the first is sent: with pauses in between, the connection would write each
+    // separately.
     let window: Vec<Message> = window
         .map(|number| {
             let unroutable = number % 100 < unroutable_percent;
@@ -159,7 +159,7 @@ async fn send_window(
             }
         }
         Handover::Together => {
-            // lapin answers a publish when it is written.
+            // lapin completes a publish once it is written.
             let sent = window.into_iter().map(|message| send(channel, message));
             pending = try_join_all(sent).await?;
         }
@@ -176,17 +176,17 @@ async fn send(channel: &Channel, message: Message) -> Result<PublisherConfirm, l
     channel.basic_publish(EXCHANGE.into(), key, options, &message.body, message.properties).await
 }
 
-/// A publisher that is asked for one message at a time.
+/// A publisher that sends one message at a time.
 #[derive(Debug)]
 pub(crate) struct Single {
     channel: Channel,
     messages: Messages,
     sent: AtomicUsize,
-    /// Closed when the last one who knows it is gone.
+    /// Closed when the last handle is dropped.
     _connection: Connection,
 }
 
-/// A message that was sent and confirmed.
+/// A confirmed message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Confirmed {
     pub(crate) event_id: Uuid,

@@ -1,9 +1,9 @@
-//! Events come in at a steady pace: how long from the commit to the confirm?
+//! The latency from commit to confirm while events are added at a steady rate.
 //!
-//! The confirm is seen as the message's arrival at a consumer: a quorum queue hands a message on,
-//! and confirms it, when it is safe with the majority. So one clock, that of this process, tells
-//! both ends, and nothing depends on what the relay says of itself. How far arrival and confirm are
-//! apart, the bare publisher shows in the same run.
+//! The message's arrival at a consumer stands for the confirm: a quorum queue delivers and confirms
+//! a message once a majority has stored it. So both ends are measured with this process's clock,
+//! independently of the relay. In the same run the bare publisher shows the difference between
+//! arrival and confirm.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::output::print_json;
 use crate::setup::{Arrivals, Inserts, Outbox, Queue, RelayArgs, Servers};
 use crate::summary::{Summary, rounded};
 
-/// Sessions that write in turn, so that a slow commit does not hold up the next one.
+/// Sessions that write in turn, so that a slow commit does not delay the next one.
 const SESSIONS: usize = 8;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -85,7 +85,7 @@ impl CommitLatency {
         Ok(())
     }
 
-    /// One message at a time, at the pace of the events.
+    /// Publishes one message at a time, at the rate of the events.
     async fn floor(&self, queue: &Queue, count: usize) -> anyhow::Result<Vec<Confirmed>> {
         let single = Single::connect(&queue.url).await?;
         let mut pace = interval(Duration::from_secs(1) / self.rate);
@@ -97,7 +97,7 @@ impl CommitLatency {
         Ok(confirmed)
     }
 
-    /// Commits events, each when its time has come. Returns when the writer heard of the commit.
+    /// Commits events, each at its due time. Returns when the writers learned of each commit.
     async fn commit(&self, outbox: &Outbox, count: usize) -> anyhow::Result<Vec<(Uuid, Instant)>> {
         let mut sessions = Vec::with_capacity(SESSIONS);
         for _ in 0..SESSIONS {

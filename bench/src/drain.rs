@@ -1,4 +1,4 @@
-//! The relay works off a backlog.
+//! Measures how fast the relay publishes a backlog.
 
 use anyhow::ensure;
 use clap::Args;
@@ -10,7 +10,7 @@ use crate::setup::{Drained, Draining, Events, Outbox, Queue, RelayArgs, Servers}
 use crate::summary::{Summary, rounded};
 use crate::usage::cpu;
 
-/// What the relay does without settings.
+/// The relay's defaults.
 const RELAY_WINDOW: usize = 500;
 const RELAY_CHANNELS: usize = 4;
 
@@ -34,7 +34,7 @@ pub(crate) struct Drain {
     relay: RelayArgs,
 }
 
-/// What a limit came to, round by round, and the relay in the same round.
+/// The results of a limit, and of the relay in the same rounds.
 #[derive(Debug, Default)]
 struct Limit {
     bare: Vec<Published>,
@@ -58,7 +58,7 @@ impl Drain {
         let mut limits: Vec<Limit> = shapes.iter().map(|_| Limit::default()).collect();
         let mut drained: Vec<Drained> = Vec::new();
         for round in 0..self.rounds {
-            // Each comes first as often as the other, as what comes second may pay for the first.
+            // Each runs first equally often, as the first may slow down the second.
             for relay_is_next in if round % 2 == 0 { [false, true] } else { [true, false] } {
                 if relay_is_next {
                     eprintln!("round {} of {}: relay", round + 1, self.rounds);
@@ -127,8 +127,8 @@ impl Drain {
         Ok(())
     }
 
-    /// The bare publishers: with the relay's windows, however they are handed over, then those that
-    /// were asked for.
+    /// The bare publishers: with the relay's windows and each handover, then those given as
+    /// arguments.
     fn shapes(&self) -> Vec<PublisherShape> {
         let window = self.relay.window.unwrap_or(RELAY_WINDOW);
         let channels = self.relay.channels.unwrap_or(RELAY_CHANNELS);

@@ -1,4 +1,4 @@
-//! An aggregate whose first event fails has a long backlog: what do the others lose?
+//! Measures how much a long backlog of one failing aggregate slows down the others.
 
 use anyhow::ensure;
 use clap::{Args, ValueEnum};
@@ -26,7 +26,7 @@ pub(crate) struct FailingAggregate {
     relay: RelayArgs,
 }
 
-/// Where the failing aggregate's events stand.
+/// The position of the failing aggregate's events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Place {
     /// All were written before the others

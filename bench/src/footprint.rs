@@ -1,5 +1,4 @@
-//! How much memory, CPU time and attention of the database a relay takes: idle, and with a mountain
-//! before it.
+//! Measures the memory, CPU time and statements that a relay uses, idle and with a large backlog.
 
 use std::time::{Duration, Instant};
 
@@ -16,11 +15,11 @@ use crate::setup::{
 use crate::summary::rounded;
 use crate::usage::{cpu, memory};
 
-/// What a relay may take, in millions of bytes: idle, and at work.
+/// A relay's memory limits in megabytes: idle, and under load.
 const IDLE_LIMIT_MB: f64 = 15.0;
 const BUSY_LIMIT_MB: f64 = 40.0;
 
-/// Bytes of a big payload, once it is JSON.
+/// The size of a large payload as JSON, in bytes.
 const BIG: i64 = 1 << 20;
 
 #[derive(Debug, Args)]
@@ -71,7 +70,7 @@ impl Footprint {
         let statements = Statements::of(outbox).await?;
         let arrivals = Arrivals::watch(&queue).await?;
         let relay = program.start(outbox, &queue).await?;
-        // It is at work.
+        // The relay is running.
         Inserts::new(outbox).await?.add(Uuid::now_v7()).await?;
         arrivals.until(1, Duration::from_secs(60)).await?;
         let (begun, before) = (Instant::now(), cpu(relay.pid())?);

@@ -1,4 +1,4 @@
-//! What was published long ago stays in the table for a while: what does it cost?
+//! Measures what published rows cost while they are retained in the table.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::setup::{
 };
 use crate::summary::{Summary, rounded};
 
-/// Rows that are filled in by one statement.
+/// Rows added per statement.
 const AT_ONCE: i64 = 500_000;
 
 #[derive(Debug, Args)]
@@ -79,7 +79,7 @@ impl History {
         outbox.calm().await
     }
 
-    /// What an idle relay asks.
+    /// The statements of an idle relay.
     async fn watch(
         &self,
         servers: &Servers,
@@ -92,7 +92,7 @@ impl History {
         let statements = Statements::of(outbox).await?;
         let arrivals = Arrivals::watch(&queue).await?;
         let relay = program.start(outbox, &queue).await?;
-        // It is at work.
+        // The relay is running.
         Inserts::new(outbox).await?.add(Uuid::now_v7()).await?;
         arrivals.until(1, Duration::from_secs(60)).await?;
         let window = statements.watch(Duration::from_secs(self.idle)).await?;

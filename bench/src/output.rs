@@ -1,4 +1,4 @@
-//! What the program is for: a line of JSON for each result, or a table of them.
+//! Standard output: one line of JSON per result, or a table.
 #![allow(clippy::print_stdout, reason = "results are what the program prints")]
 
 use serde_json::Value;
@@ -8,7 +8,7 @@ pub(crate) fn print_json(result: &Value) {
     println!("{result}");
 }
 
-/// Prints results for people.
+/// Prints text for people.
 pub(crate) fn print_text(text: &str) {
     println!("{text}");
 }

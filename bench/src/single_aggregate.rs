@@ -1,4 +1,5 @@
-//! One aggregate with a long backlog: each event waits for the confirm of the one ahead.
+//! Measures the throughput of one aggregate with a long backlog: each event waits for the confirm
+//! of the one ahead.
 
 use anyhow::ensure;
 use clap::Args;
@@ -33,7 +34,7 @@ impl SingleAggregate {
         let mut bare_cpus = vec![];
         for round in 1..=self.rounds {
             // Half of the bare publisher's messages before and half after, so that a change of the
-            // machine's mood counts for both.
+            // machine's speed affects both.
             let half = self.events / 2;
             let mut bare_half = async || {
                 eprintln!("round {round} of {}: bare publisher", self.rounds);
@@ -51,7 +52,7 @@ impl SingleAggregate {
             outbox.calm().await?;
             let drained = draining.run(self.events, 0, 0).await?;
             let after = bare_half().await?;
-            // Both halves took their time: the rate over both.
+            // The rate over both halves.
             bares.push(2.0 / (1.0 / before + 1.0 / after));
             relays.push(drained.per_second);
             cpus.push(drained.relay_cpu.as_micros() as f64 / self.events as f64);

@@ -1,8 +1,8 @@
-//! Values of repeated runs, and what is told of them.
+//! Summary statistics of repeated runs.
 
 use serde_json::{Value, json};
 
-/// Some values, in order.
+/// Sorted values.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Summary(Vec<f64>);
 
@@ -16,7 +16,7 @@ impl Summary {
         }
     }
 
-    /// The smallest value that at least so many percent of all do not exceed.
+    /// The nearest-rank percentile.
     pub(crate) fn percentile(&self, percent: usize) -> f64 {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
         self.0.get(rank - 1).copied().unwrap_or(f64::NAN)
@@ -30,7 +30,7 @@ impl Summary {
         self.percentile(100)
     }
 
-    /// Median, least and greatest.
+    /// Median, minimum and maximum.
     pub(crate) fn json(&self) -> Value {
         json!({ "median": rounded(self.median()), "min": rounded(self.min()), "max": rounded(self.max()) })
     }
@@ -44,8 +44,8 @@ impl FromIterator<f64> for Summary {
     }
 }
 
-/// As many digits as mean something: none behind the point from 100 on, else two significant ones
-/// or more.
+/// Rounds to the significant digits: to a whole number from 100 on, otherwise to at least two
+/// digits.
 pub(crate) fn rounded(value: f64) -> f64 {
     let unit = match value.abs() {
         large if large >= 100.0 => 1.0,
@@ -56,7 +56,7 @@ pub(crate) fn rounded(value: f64) -> f64 {
     (value * unit).round() / unit
 }
 
-/// A number of things, for people: 10,000,000.
+/// Formats a number with thousands separators: 10,000,000.
 pub(crate) fn grouped(count: i64) -> String {
     let digits = count.to_string();
     let mut text = String::new();

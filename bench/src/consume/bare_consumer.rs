@@ -1,5 +1,5 @@
-//! The limit of a consumer: one that does nothing but take the same messages and acknowledge many
-//! at a time.
+//! The limit of a consumer: one that only receives the same messages and acknowledges many at a
+//! time.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use lapin::{Connection, ConnectionProperties};
 use super::orders::BARE_QUEUE;
 use crate::usage::cpu;
 
-/// How it went.
+/// The measurements of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Taken {
     pub(crate) per_second: f64,
@@ -20,7 +20,7 @@ pub(crate) struct Taken {
     pub(crate) cpu: Duration,
 }
 
-/// Takes so many messages.
+/// Consumes `events` messages.
 pub(crate) async fn consume(broker: &str, prefetch: u16, events: usize) -> anyhow::Result<Taken> {
     let cpu_before = cpu(std::process::id())?;
     let begun = Instant::now();
@@ -41,7 +41,7 @@ pub(crate) async fn consume(broker: &str, prefetch: u16, events: usize) -> anyho
             channel.basic_ack(delivery.delivery_tag, BasicAckOptions { multiple: true }).await?;
         }
     }
-    // Answered after the last acknowledgement.
+    // The broker answers this after the last acknowledgement.
     channel.close(200, "done".into()).await?;
     let per_second = events as f64 / begun.elapsed().as_secs_f64();
     let cpu = cpu(std::process::id())? - cpu_before;

@@ -1,4 +1,4 @@
-//! The consumer counts the orders that wait in its queue.
+//! Measures how fast the consumer counts the orders in its queue.
 
 mod bare_consumer;
 mod customers;
@@ -73,7 +73,7 @@ impl Consume {
         for round in 0..self.rounds {
             eprintln!("round {} of {}: publishing", round + 1, self.rounds);
             orders.publish(self.events, self.customers).await?;
-            // Each comes first as often as the other, as what comes second may pay for the first.
+            // Each runs first equally often, as the first may slow down the second.
             for ours_is_next in if round % 2 == 0 { [false, true] } else { [true, false] } {
                 if ours_is_next {
                     eprintln!("round {} of {}: consumer", round + 1, self.rounds);

@@ -1,9 +1,9 @@
-//! Holds orders back while too many are on their way: a service that accepts faster than the rest
-//! can follow would only make them pile up.
+//! Limits the orders that are accepted and not yet counted: a service that accepts faster than the
+//! rest can follow would only build up a backlog.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// So many orders may be accepted and not yet counted.
+/// The number of orders that may be accepted and not yet counted, and the counters.
 #[derive(Debug)]
 pub(crate) struct BacklogLimit {
     width: u64,
@@ -16,12 +16,12 @@ impl BacklogLimit {
         Self { width, accepted: AtomicU64::new(0), counted: AtomicU64::new(0) }
     }
 
-    /// So many of those that went through were counted at the other end.
+    /// Sets the number of counted orders.
     pub(crate) fn counted(&self, total: u64) {
         self.counted.store(total, Ordering::Relaxed);
     }
 
-    /// How many went through.
+    /// The number of accepted orders.
     pub(crate) fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }
@@ -30,7 +30,7 @@ impl BacklogLimit {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether one more may go through.
+    /// Whether another order may be sent.
     pub(super) fn has_room(&self) -> bool {
         self.accepted().saturating_sub(self.counted.load(Ordering::Relaxed)) < self.width
     }

@@ -1,4 +1,4 @@
-//! A closed loop: each connection sends its next request when the answer to the last has come.
+//! A closed loop: each connection sends its next request once the last one was answered.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use super::connections::{Connections, Next, Success};
 use super::load_result::LoadResult;
 use super::request::Requests;
 
-/// How often one that the gate holds back looks again.
+/// The interval at which a connection checks the backlog limit again.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// As many requests as so many connections can carry.
+/// As many requests as this number of connections can carry.
 #[derive(Debug, Clone)]
 pub(crate) struct ClosedLoop {
     pub(crate) address: SocketAddr,
     pub(crate) connections: usize,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
-    /// What orders wait for before they are sent.
+    /// Limits the backlog of orders.
     pub(crate) backlog_limit: Option<Arc<BacklogLimit>>,
 }
 
 impl ClosedLoop {
-    /// Sends until the time is over.
+    /// Sends requests until the time is up.
     pub(crate) async fn run(&self, requests: &Requests) -> anyhow::Result<LoadResult> {
         let (closed, requests) = (self.clone(), requests.clone());
         tokio::task::spawn_blocking(move || closed.send(&requests)).await?
@@ -44,7 +44,7 @@ impl ClosedLoop {
         };
         connections.run(requests, &mut tally, next, |tally, success| {
             let Success { number, since, now } = success;
-            // What is answered within the time counts, whenever it was sent.
+            // A request counts if it is answered within the time, whenever it was sent.
             let latency = (warm..end).contains(&now).then(|| now - since);
             tally.success(requests.customer(number), latency, now);
             if let Some(backlog_limit) = backlog_limit {

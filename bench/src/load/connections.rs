@@ -1,5 +1,5 @@
-//! Connections at work at the same time, all of them driven by one thread: it takes less of a
-//! shared machine than a thread each.
+//! Concurrent connections, all driven by one thread, which costs a shared machine less than a
+//! thread each.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -14,25 +14,25 @@ use super::load_result::LoadResult;
 use super::request::Requests;
 use super::timer::Timer;
 
-/// An answer that takes longer never comes.
+/// A response that takes longer is not coming.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is to be sent.
+/// What to send next.
 pub(super) enum Next {
-    /// The next request, whose latency counts from that time.
+    /// The next request, whose latency is measured from `since`.
     Now { since: Instant },
-    /// Nothing until then.
+    /// Nothing until this time.
     At(Instant),
-    /// Nothing any more.
+    /// Nothing more.
     Never,
 }
 
-/// A request that succeeded.
+/// A successful request.
 #[derive(Debug)]
 pub(super) struct Success {
     pub(super) number: usize,
     pub(super) since: Instant,
-    /// When its answer was there.
+    /// When its response was complete.
     pub(super) now: Instant,
 }
 
@@ -43,19 +43,19 @@ pub(super) struct Connections {
     poll: Poll,
     timer: Timer,
     slots: Vec<Slot>,
-    /// Those that wait for no answer, the longest idle one first.
+    /// The slots without a request in flight, the longest idle one first.
     idle: VecDeque<usize>,
 }
 
 #[derive(Debug)]
 struct Slot {
     connection: Connection,
-    /// What it waits for an answer to: the request's number, and when its latency began.
+    /// The request in flight: its number, and when its latency began.
     awaited: Option<(usize, Instant)>,
 }
 
 impl Connections {
-    /// Opens so many.
+    /// Opens this many connections.
     pub(super) fn open(address: SocketAddr, number: usize) -> anyhow::Result<Self> {
         let poll = Poll::new()?;
         let timer = Timer::new(poll.registry(), Token(number))?;
@@ -68,9 +68,8 @@ impl Connections {
         Ok(Self { address, poll, timer, slots, idle: (0..number).collect() })
     }
 
-    /// Sends what `next` says, which is asked whenever a connection is idle, until there is no more
-    /// and all answers have come. `succeeded` is told of each success; what is none goes into the
-    /// tally.
+    /// Sends requests until `next`, called whenever a connection is idle, returns `Never` and all
+    /// are answered. Calls `succeeded` for each success; failures go into `tally`.
     pub(super) fn run(
         mut self,
         requests: &Requests,
@@ -116,8 +115,7 @@ impl Connections {
         }
     }
 
-    /// Takes what has arrived over one connection, which is idle again when that is the whole
-    /// answer.
+    /// Reads what has arrived on one connection, which is idle again once the response is complete.
     fn receive(
         &mut self,
         slot: usize,
@@ -141,7 +139,7 @@ impl Connections {
         Ok(None)
     }
 
-    /// Waits for an answer, or until that time.
+    /// Waits for a response, or until that time.
     fn wait(&mut self, events: &mut Events, until: Option<Instant>) -> anyhow::Result<()> {
         if let Some(until) = until {
             self.timer.set(until.saturating_duration_since(Instant::now()))?;
@@ -166,7 +164,7 @@ impl Connections {
         let connection = Connection::open(self.address, self.poll.registry(), Token(slot))
             .with_context(|| format!("cannot connect again after a connection failed: {error}"))?;
         let failed = std::mem::replace(&mut self.slots[slot], Slot { connection, awaited: None });
-        // One that nobody waited at may be closed.
+        // The server may close an idle connection.
         if failed.awaited.is_some() {
             self.idle.push_back(slot);
             tally.error(&format!("connection: {error}"));

@@ -1,37 +1,37 @@
-//! What came of a run's requests.
+//! The results of a run's requests.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// Latencies are told to three digits, from 1 µs to 100 s.
+/// Latencies are recorded with three digits, from 1 µs to 100 s.
 const LONGEST: u64 = 100_000_000;
 const DIGITS: u8 = 3;
 
 /// A slice of the plots' time axis.
 pub(crate) const SLICE: Duration = Duration::from_millis(250);
 
-/// Orders that the service said it had accepted, of which each must be counted once.
+/// The accepted orders, each of which must be counted once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Accepted {
-    /// All of them, those of the warm-up too.
+    /// All of them, including the warm-up.
     pub(crate) total: u64,
     /// By customer, numbered from 0.
     pub(crate) by_customer: Vec<u64>,
 }
 
-/// What a run came to; without the warm-up, but for `accepted`.
+/// The results of a run; without the warm-up unless stated.
 #[derive(Debug, Clone)]
 pub(crate) struct LoadResult {
-    /// Of successes, in µs.
+    /// Latency of the successes, in µs.
     pub(crate) latency: Histogram<u64>,
-    /// How long was measured.
+    /// The measured time.
     pub(crate) seconds: f64,
-    /// Successes in each slice of time, from the first request of the warm-up on.
+    /// Successes per slice of time, including the warm-up.
     pub(crate) slices: Vec<u64>,
     pub(crate) accepted: Accepted,
-    /// Everything but a success, by what it was; those of the warm-up too.
+    /// The failures by kind, including the warm-up.
     pub(crate) errors: BTreeMap<String, u64>,
     begun: Instant,
 }
@@ -48,7 +48,7 @@ impl LoadResult {
         })
     }
 
-    /// A success, of which `latency` is told unless it belongs to the warm-up.
+    /// Records a success; `latency` is `None` in the warm-up.
     pub(super) fn success(
         &mut self,
         customer: Option<usize>,
@@ -78,24 +78,24 @@ impl LoadResult {
         }
     }
 
-    /// Successes in a second.
+    /// Successes per second.
     pub(crate) fn per_second(&self) -> f64 {
         self.latency.len() as f64 / self.seconds
     }
 
-    /// The latency that so many percent of the requests did not exceed, in milliseconds.
+    /// A percentile of the latency, in milliseconds.
     pub(crate) fn percentile(&self, percent: f64) -> f64 {
         self.latency.value_at_quantile(percent / 100.0) as f64 / 1000.0
     }
 
-    /// How many requests were no success.
+    /// The number of failed requests.
     pub(crate) fn failed(&self) -> u64 {
         self.errors.values().sum()
     }
 }
 
 impl Accepted {
-    /// Orders of another run.
+    /// Adds the orders of another run.
     pub(crate) fn add(&mut self, other: &Self) {
         self.total += other.total;
         if self.by_customer.len() < other.by_customer.len() {

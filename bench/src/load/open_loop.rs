@@ -1,6 +1,6 @@
-//! An open loop: each request has its time, whatever became of those before it, and its latency
-//! counts from that time. So a service that stalls is charged with everything that would have come
-//! meanwhile.
+//! An open loop: each request has a due time, whatever became of earlier ones, and its latency is
+//! measured from that time. So a stalled service is charged with all requests that were due
+//! meanwhile (no coordinated omission).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,21 +18,20 @@ use super::request::Requests;
 #[derive(Debug, Clone)]
 pub(crate) struct OpenLoop {
     pub(crate) address: SocketAddr,
-    /// A second.
+    /// Requests per second.
     pub(crate) rate: f64,
-    /// Connections among which they are shared; a request whose time has come while all are busy
-    /// waits for one.
+    /// The connections that share them; a request that is due while all are busy waits for one.
     pub(crate) connections: usize,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
-    /// Counts the orders that were accepted; it holds none back.
+    /// Counts the accepted orders, without limiting them.
     pub(crate) backlog_limit: Option<Arc<BacklogLimit>>,
-    /// Told of each accepted order: the customer's number from 0, and when the answer came.
+    /// Receives each accepted order: the customer's number from 0, and the time of the response.
     pub(crate) heard: Option<Sender<(usize, Instant)>>,
 }
 
 impl OpenLoop {
-    /// Sends until the time is over and all answers have come.
+    /// Sends requests until the time is up and all are answered.
     pub(crate) async fn run(&self, requests: &Requests) -> anyhow::Result<LoadResult> {
         let (open, requests) = (self.clone(), requests.clone());
         tokio::task::spawn_blocking(move || open.send(&requests)).await?

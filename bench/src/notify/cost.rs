@@ -1,4 +1,4 @@
-//! What writers pay for a trigger that notifies.
+//! Measures what a notifying trigger costs the writers.
 
 use anyhow::ensure;
 use serde_json::json;

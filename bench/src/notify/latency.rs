@@ -1,6 +1,6 @@
-//! How much sooner a listener hears of an event than a poller finds it. Both watch the same events
-//! at the same time, and the time counts from the moment at which the INSERT is sent: a listener
-//! may hear of the commit before its writer does.
+//! Measures how much sooner a listener learns of an event than a poller finds it. Both watch the
+//! same events at the same time. Latency is measured from the moment the INSERT is sent: a listener
+//! may learn of the commit before its writer does.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ use crate::summary::{Summary, rounded};
 
 pub(super) async fn measure(outbox: &Outbox, events: u32) -> anyhow::Result<()> {
     outbox.sql.batch_execute("ALTER TABLE outbox ENABLE TRIGGER outbox_tell").await?;
-    // One about every 10 ms keeps the poller at its shortest waits; after 400 ms and more it is at
-    // its longest. The pauses differ, so that they don't keep step with the poller's.
+    // An event about every 10 ms keeps the poller at its shortest interval; after 400 ms and more
+    // it is at its longest. The pauses vary, so that they do not synchronize with the poller's.
     for (pace, pause, summary) in [("busy", 7, 7), ("idle", 400, 200)] {
         let count = usize::try_from(events)?;
         eprintln!("latency of {events} events, {pace}");
@@ -35,7 +35,7 @@ pub(super) async fn measure(outbox: &Outbox, events: u32) -> anyhow::Result<()> 
             commits.push(milliseconds(Instant::now(), now));
             sent.push((event_id, now));
         }
-        // One writer: notifications come in the order of its commits.
+        // A single writer: notifications arrive in the order of its commits.
         let heard = listener.take(count).await?;
         let found = poller.until(count).await?;
         let listening: Summary =

@@ -1,4 +1,4 @@
-//! Events pass through the outbox while another session keeps a transaction open.
+//! Measures the throughput of the outbox while another session keeps a transaction open.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,42 +15,41 @@ use crate::usage::{cpu, cpu_with_children, peak_memory};
 /// Sessions that write.
 const WRITERS: usize = 2;
 
-/// Events that a writer adds at once.
+/// Events that a writer adds per statement.
 const AT_ONCE: usize = 200;
 
-/// Events that the writers may be ahead of the relay, so that it always has work and never a
-/// mountain.
+/// The maximum backlog, so that the relay always has work but never a large backlog.
 const AHEAD: usize = 10_000;
 
-/// How long nothing may happen.
+/// The timeout without progress.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the other session does.
+/// The state of the other session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OtherSession {
-    /// Nothing.
+    /// It is idle.
     Idle,
-    /// It holds a snapshot, as a backup or a long report does: nothing that dies can be cleaned up.
+    /// It holds a snapshot, as a backup or a long report does, so that dead rows can't be vacuumed.
     HoldsSnapshot,
     /// It has written an event and does not commit.
     HasWritten,
 }
 
-/// How it went.
+/// The measurements of a run.
 #[derive(Debug)]
 pub(crate) struct Throughput {
-    /// Events per second in each tenth of them.
+    /// Events per second in each tenth of the run.
     pub(crate) tenths: Vec<f64>,
-    /// From the open writer's commit to the arrival of its event.
+    /// The time from the open transaction's commit to the arrival of its event.
     pub(crate) late: Option<Duration>,
-    /// CPU time of PostgreSQL, writers and clean-up included.
+    /// CPU time of PostgreSQL, including the writers and autovacuum.
     pub(crate) postgres_cpu: Duration,
     pub(crate) relay_cpu: Duration,
-    /// In bytes.
+    /// The peak resident set size in bytes.
     pub(crate) relay_peak_memory: u64,
 }
 
-/// Lets `events` pass. Fails when one is lost, or when the other session did not last.
+/// Publishes `events` events. Fails if one is lost or the other session ended early.
 pub(crate) async fn measure(
     servers: &Servers,
     program: &RelayProgram,
@@ -60,7 +59,7 @@ pub(crate) async fn measure(
     let (outbox, queue) = tokio::try_join!(Outbox::new(servers), Queue::new(servers))?;
     let arrivals = Arc::new(Arrivals::watch(&queue).await?);
     let relay = program.start(&outbox, &queue).await?;
-    // It is at work.
+    // The relay is running.
     Inserts::new(&outbox).await?.add(Uuid::now_v7()).await?;
     arrivals.until(1, PATIENCE).await?;
     arrivals.clear();
@@ -105,7 +104,7 @@ async fn begin(
     Ok(())
 }
 
-/// Ends the other transaction, which must have lasted until now. A late event must arrive.
+/// Commits the other transaction, which must still be open. Its event, if any, must arrive.
 async fn end(
     other: &Client,
     arrivals: &Arrivals,

@@ -1,4 +1,4 @@
-//! What an order costs: CPU time of each process, write-ahead log.
+//! The cost of an order: CPU time of each process, and WAL.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use super::processes::{Apis, Pipeline, Workers};
 use crate::summary::rounded;
 use crate::usage::{cpu, cpu_with_children};
 
-/// What was used up to a moment.
+/// The resources used up to a moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Usage {
     cpu: Vec<(&'static str, Duration)>,
     wal: i64,
 }
 
-/// What was used for each order.
+/// The resources used per order.
 #[derive(Debug, Clone)]
 pub(crate) struct Cost {
-    /// Microseconds of CPU time, by process.
+    /// CPU time in microseconds, by process.
     pub(crate) cpu: Vec<(&'static str, f64)>,
-    /// Bytes of write-ahead log, of both databases and their clean-up.
+    /// WAL in bytes, of both databases, including vacuum.
     pub(crate) wal: f64,
 }
 
 impl Usage {
-    /// Up to now.
+    /// The usage up to now.
     pub(crate) async fn by(
         pipeline: &Pipeline<'_>,
         apis: &Apis,
@@ -33,7 +33,7 @@ impl Usage {
     ) -> anyhow::Result<Self> {
         let servers = pipeline.servers;
         let postgres = cpu_with_children(servers.postgres_pid()?)?;
-        // Whoever looks on and checks is no part of the pipeline.
+        // The benchmark's own sessions are not part of the pipeline.
         let own: Duration =
             pipeline.own_sessions().await?.into_iter().map(cpu).sum::<anyhow::Result<_>>()?;
         let cpu = vec![
@@ -50,7 +50,7 @@ impl Usage {
         Ok(Self { cpu, wal })
     }
 
-    /// From then until `self`, for each of so many orders.
+    /// The usage from `before` to `self`, per order.
     pub(crate) fn since(&self, then: &Self, orders: u64) -> Cost {
         let orders = orders as f64;
         let cpu = self.cpu.iter().zip(&then.cpu);
@@ -64,7 +64,7 @@ impl Usage {
 }
 
 impl Cost {
-    /// Without the load generator.
+    /// All but the load generator's.
     pub(crate) fn cpu_of_the_pipeline(&self) -> f64 {
         self.cpu.iter().filter(|(name, _)| *name != "load generator").map(|(_, cpu)| cpu).sum()
     }

@@ -1,4 +1,4 @@
-//! The pipeline between its two databases and a virtual host.
+//! The pipeline's processes, with its two databases and a virtual host.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,13 @@ use crate::consume::{Customers, Orders, Program};
 use crate::load::Accepted;
 use crate::setup::{Servers, backend};
 
-/// How long nothing may be counted while orders are on their way.
+/// The timeout without progress while orders are not counted yet.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often to look.
+/// The interval between checks.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Where everything is kept, and what was accepted so far.
+/// The databases, the virtual host, and the orders accepted so far.
 #[derive(Debug)]
 pub(crate) struct Pipeline<'a> {
     pub(crate) servers: &'a Servers,
@@ -28,14 +28,14 @@ pub(crate) struct Pipeline<'a> {
     accepted: Accepted,
 }
 
-/// The processes that clients talk to. Killed on drop.
+/// The order service and the customer API, which answer clients. Killed on drop.
 #[derive(Debug)]
 pub(crate) struct Apis {
     pub(crate) order_service: Api,
     pub(crate) customer_api: Api,
 }
 
-/// The processes behind them. Killed on drop.
+/// The relay and the consumer. Killed on drop.
 #[derive(Debug)]
 pub(crate) struct Workers {
     pub(crate) relay: Service,
@@ -43,7 +43,7 @@ pub(crate) struct Workers {
 }
 
 impl<'a> Pipeline<'a> {
-    /// One without orders, with so many customers.
+    /// A pipeline without orders and with this many customers.
     pub(crate) async fn new(
         servers: &'a Servers,
         programs: &'a Programs,
@@ -58,8 +58,8 @@ impl<'a> Pipeline<'a> {
         Ok(Self { servers, programs, orders, customers, broker, accepted: Accepted::default() })
     }
 
-    /// Starts the order service, with its default settings, and the customer service's API that it
-    /// asks.
+    /// Starts the order service, with default settings, and the customer service's API that it
+    /// calls.
     pub(crate) async fn start_apis(&self) -> anyhow::Result<Apis> {
         let anywhere = [("LISTEN_ADDR", "127.0.0.1:0"), ("OPS_ADDR", "127.0.0.1:0")];
         let database = [("DATABASE_URL", self.customers.url.as_str())];
@@ -76,14 +76,14 @@ impl<'a> Pipeline<'a> {
         Ok(Apis { order_service, customer_api })
     }
 
-    /// Starts relay and consumer, with their default settings.
+    /// Starts relay and consumer with default settings.
     pub(crate) async fn start_workers(&self) -> anyhow::Result<Workers> {
         let broker = ("RABBITMQ_URL", self.broker.url.as_str());
         let ops = ("OPS_ADDR", "127.0.0.1:0");
         let settings = [("DATABASE_URL", self.customers.url.as_str()), broker, ops];
         let consumer =
             Service::spawn(&self.programs.customer_service, ["consumer"], settings).await?;
-        // It declares the queue; until then the relay's messages would come back.
+        // The consumer declares the queue; until then the relay's messages would be returned.
         ready(&consumer).await?;
         let settings = [("DATABASE_URL", self.orders.relay_url.as_str()), broker, ops];
         let relay = Service::spawn(&self.programs.outbox_relay, ["run"], settings).await?;
@@ -91,23 +91,22 @@ impl<'a> Pipeline<'a> {
         Ok(Workers { relay, consumer })
     }
 
-    /// Remembers what the order service said it had accepted.
+    /// Adds the orders that the order service accepted.
     pub(crate) fn accept(&mut self, accepted: &Accepted) {
         self.accepted.add(accepted);
     }
 
-    /// How many orders were accepted so far.
+    /// The number of orders accepted so far.
     pub(crate) const fn accepted(&self) -> u64 {
         self.accepted.total
     }
 
-    /// The processes of PostgreSQL that serve the benchmark's own sessions.
+    /// The backend pids of the benchmark's own sessions.
     pub(crate) async fn own_sessions(&self) -> anyhow::Result<[u32; 2]> {
         tokio::try_join!(backend(&self.orders.sql), self.customers.backend()).map(Into::into)
     }
 
-    /// Waits until as many orders are counted as were accepted, and fails unless each was counted
-    /// once.
+    /// Waits until all accepted orders are counted, and fails unless each was counted once.
     pub(crate) async fn settle(&self) -> anyhow::Result<()> {
         let accepted = usize::try_from(self.accepted.total)?;
         let (mut counted, mut progress) = (0, Instant::now());

@@ -1,4 +1,4 @@
-//! From the 201 to the count that anyone can see.
+//! Measures the latency from an order's 201 response to its visible count.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -14,16 +14,16 @@ use crate::consume::Customers;
 use crate::load::{OpenLoop, Requests};
 use crate::pipeline::{Pipeline, Usage};
 
-/// Orders a second.
+/// Orders per second.
 const RATE: f64 = 200.0;
 
-/// Each has at most one order on its way.
+/// Each has at most one order in progress.
 const CUSTOMERS: usize = 10_000;
 
-/// How often to look for orders that are counted.
+/// The interval at which to check for counted orders.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// How long a count may take to show up.
+/// The timeout for an order to be counted.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
@@ -49,7 +49,7 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
         let requests = Requests::NewOrders { customers: CUSTOMERS };
         let sending = async {
             let tally = load.run(&requests).await;
-            // The watch ends when nobody is left who could tell of an order.
+            // Closes the channel, which ends `watch`.
             drop(load);
             tally
         };
@@ -81,8 +81,7 @@ fn milliseconds(latency: &Histogram<u64>, percent: f64) -> f64 {
     latency.value_at_quantile(percent / 100.0) as f64 / 1000.0
 }
 
-/// Notes when each accepted order is counted for anyone who reads its customer's row; those that
-/// were accepted before `warm` are left out.
+/// Records when each accepted order's count becomes visible; ignores those accepted before `warm`.
 async fn watch(
     customers: &Customers,
     heard: Receiver<(usize, Instant)>,

@@ -1,4 +1,4 @@
-//! What years of orders change: the time of a page, and the cost of an order.
+//! Measures what years of orders change: the time of a page, and the cost of an order.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::summary::{Summary, grouped};
 /// Orders of a page.
 const PAGE: i64 = 50;
 
-/// Orders a second while their cost is measured.
+/// Orders per second while their cost is measured.
 const RATE: f64 = 1000.0;
 
-/// What was seen with so many rows of history.
+/// The results with this many rows of history.
 struct Level {
     rows: i64,
     page: Summary,
@@ -92,7 +92,7 @@ async fn page(suite: &Suite<'_>, apis: &Apis) -> anyhow::Result<LoadResult> {
     Ok(tally)
 }
 
-/// What an order costs when so many come in a second, whatever the machine could do.
+/// The cost of an order at a fixed rate.
 async fn cost(
     suite: &mut Suite<'_>,
     pipeline: &mut Pipeline<'_>,
@@ -100,8 +100,8 @@ async fn cost(
     rows: i64,
 ) -> anyhow::Result<Level> {
     suite.progress.say(&format!("history: {RATE} orders a second beside {} rows", grouped(rows)));
-    // Pages are written in full when they change first after a checkpoint: each level begins with
-    // one.
+    // The first change of a page after a checkpoint writes the full page to the WAL: each level
+    // begins with a checkpoint.
     pipeline.orders.calm().await?;
     pipeline.customers.calm().await?;
     let workers = pipeline.start_workers().await?;

@@ -1,10 +1,10 @@
-//! `bench suite`: limits and system in one run, a table of ratios, and the goals reached or not.
-//! `cargo xtask bench` is this.
+//! `bench suite`: measures limits and system in one run, and prints a table of ratios with the
+//! goals reached or not. `cargo xtask bench` runs it.
 //!
-//! A part is a file that measures one thing: `orders` (with `write_limits`), `reads`, `relay`,
-//! `consumer`, `count_latency`, `sustained`, `history` (with `statements`). What they find are
-//! `row`s of the `table` and `plots`, which `draw` draws; `latest` keeps it all. `sizes` says how
-//! long, `progress` how far, `machine` where.
+//! Each part is a file that measures one thing: `orders` (with `write_limits`), `reads`, `relay`,
+//! `consumer`, `count_latency`, `sustained`, `history` (with `statements`). The results are `row`s
+//! of the `table`, `costs` and `plots`, which `draw` draws; `latest` writes the files. `sizes`
+//! holds the durations, `progress` reports them, `machine` describes the machine.
 
 mod consumer;
 mod costs;
@@ -81,7 +81,7 @@ enum Part {
     History,
 }
 
-/// A run, and what it has found so far.
+/// A run and its results so far.
 #[derive(Debug)]
 struct Suite<'a> {
     servers: &'a Servers,
@@ -92,7 +92,7 @@ struct Suite<'a> {
     plots: Plots,
     costs: Vec<Value>,
     failed: Vec<Value>,
-    /// The numbers of pgbench's clients that did best: with two statements, with one.
+    /// The best numbers of pgbench clients: with two statements, with one.
     clients: Option<(u32, u32)>,
 }
 
@@ -121,7 +121,7 @@ impl SuiteArgs {
             failed: Vec::new(),
             clients: None,
         };
-        // Counting costs something even where nobody asks.
+        // Switches counting off again, as it has a cost.
         statements::Statements::begin(&servers).await?.end().await?;
         let measured = self.measure(&mut suite).await;
         machine["stolen_percent"] = machine::Processors::stolen_percent(before).into();
@@ -138,7 +138,7 @@ impl SuiteArgs {
             print_json(&figures);
             return Ok(());
         }
-        // What was measured before something failed may still be worth reading.
+        // What was measured before a failure may still be useful.
         print_text(&format!("{}\n\n{}\n", table::table(&rows), costs::table(&costs)));
         for failed in &failed {
             print_text(&format!("failed requests: {failed}"));
@@ -179,7 +179,7 @@ impl SuiteArgs {
 }
 
 impl Suite<'_> {
-    /// A closed loop of the usual length.
+    /// A closed loop of the default length.
     fn closed(&self, address: SocketAddr, connections: usize) -> ClosedLoop {
         let Sizes { warm_up, stretch: measured, .. } = self.sizes;
         ClosedLoop { address, connections, warm_up, measured, backlog_limit: None }
@@ -190,7 +190,7 @@ impl Suite<'_> {
         Api::start(&std::env::current_exe()?, &["no-database"], &[]).await
     }
 
-    /// Notes what an order cost.
+    /// Records the cost of an order.
     fn cost(&mut self, load: &str, history: i64, cost: &Cost, statements: Option<f64>) {
         let mut figures = json!({ "load": load, "history": history, "statements": statements.map(crate::summary::rounded) });
         if let (Some(figures), Value::Object(cost)) = (figures.as_object_mut(), cost.json()) {
@@ -199,7 +199,7 @@ impl Suite<'_> {
         self.costs.push(figures);
     }
 
-    /// Notes requests that were no success.
+    /// Records failed requests.
     fn failures(&mut self, what: &str, tally: &LoadResult) {
         if tally.failed() > 0 {
             self.failed.push(json!({ "what": what, "errors": tally.errors }));

@@ -1,5 +1,4 @@
-//! Orders over HTTP, beside what `pgbench` commits and what the framework can do without a
-//! database.
+//! Measures orders over HTTP against `pgbench` and against the framework without a database.
 
 use std::net::SocketAddr;
 
@@ -15,10 +14,10 @@ use crate::summary::Summary;
 /// Keep-alive connections that saturate the service.
 pub(super) const CONNECTIONS: usize = 64;
 
-/// Customers that order in turn.
+/// Customers, who order in turn.
 pub(super) const CUSTOMERS: usize = 1000;
 
-/// What was measured in one round.
+/// The results of one round.
 #[derive(Debug)]
 struct Round {
     two_statements: f64,
@@ -30,8 +29,7 @@ struct Round {
     half_without: LoadResult,
 }
 
-/// Measures, and returns the pipeline with all the orders that it accepted, which nobody has
-/// counted yet.
+/// Measures, and returns the pipeline with all its accepted orders, which are not counted yet.
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     let limits = OrderDatabase::new(suite.servers, suite.programs).await?;
     write_limits::prepare(&limits).await?;

@@ -1,4 +1,4 @@
-//! Reading an order, beside a handler of the same framework that has no database.
+//! Measures reading an order against a handler of the same framework without a database.
 
 use super::Suite;
 use super::orders::{CONNECTIONS, CUSTOMERS};
@@ -6,7 +6,7 @@ use super::row::{Goal, Row};
 use crate::load::{LoadResult, Requests};
 use crate::pipeline::Pipeline;
 
-/// Orders that are read in turn.
+/// The number of orders, which are read in turn.
 const ORDERS: i64 = 1000;
 
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! The relay drains a backlog, beside publishers that do nothing else.
+//! Measures the relay draining a backlog against bare publishers.
 
 use super::Suite;
 use super::row::{Goal, Row};
@@ -9,7 +9,7 @@ use crate::setup::{Draining, Events, Outbox, Queue, RelayProgram};
 const SAME_WINDOWS: PublisherShape =
     PublisherShape { connections: 1, channels: 4, window: 500, handover: Handover::InTurn };
 
-/// One message at a time takes long: a part of the messages tells as much.
+/// One message at a time takes long: a part of the messages is enough.
 const PART_ONE_AT_A_TIME: usize = 20;
 
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
@@ -32,7 +32,7 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
             let rounds = suite.sizes.rounds;
             suite.progress.say(&format!("relay: round {} of {rounds}: {what}", round + 1));
         };
-        // Each comes first as often as the other, as what comes second may pay for the first.
+        // Each runs first equally often, as the first may slow down the second.
         for relay_is_next in if round % 2 == 0 { [false, true] } else { [true, false] } {
             if relay_is_next {
                 say(&format!("{events} events drained"));
