@@ -1,4 +1,4 @@
-//! `bench`: the whole pipeline beside its limits.
+//! `bench`: measures the whole pipeline against its limits.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use anyhow::Context;
 use crate::terminal::{print_error, print_note};
 
 pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
-    // Standard output is for the table, or for JSON alone.
+    // Standard output is for the table or JSON only.
     stack::install(&stack::missing(), print_note)?;
     stack::check_versions(&["postgresql", "rabbitmq-server"])?;
     let mut bench = stack::cargo();

@@ -1,4 +1,4 @@
-//! What can be typed after `cargo xtask`; the comments here are the help texts.
+//! The command line of `cargo xtask`; the doc comments are the help texts.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `down`: stops everything in order.
+//! `down`: stops everything, in order.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ pub(crate) async fn down(wipe: bool) -> anyhow::Result<ExitCode> {
     let _lock = state::lock()?;
     match State::load() {
         Ok(Some(state)) => stop(&state).await?,
-        // Nobody knows any more what was started, but it may still run.
+        // The state is gone, but processes may still run.
         Ok(None) => stop_without_state().await?,
         Err(_) => {
             progress("What was started can't be read; stopping what is found running …");
@@ -44,8 +44,8 @@ pub(crate) async fn stop(state: &State) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Stops what `.stack/started` and the servers' own notes name. A pid that a stranger has by now is
-/// left alone: each note holds the time at which its process started.
+/// Stops the processes named in `.stack/started` and in the servers' own files. A reused pid is
+/// left alone: each file holds the start time of its process.
 async fn stop_without_state() -> anyhow::Result<()> {
     let stop_timeout = stop_timeout(&settings_from_environment());
     let mut found = false;
@@ -66,7 +66,7 @@ async fn stop_without_state() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether it ran. Its port mapper may be left when it did not.
+/// Returns whether it was running. Stops a remaining port mapper too.
 async fn stop_rabbitmq() -> anyhow::Result<bool> {
     if !state::folder()?.join("rabbitmq").exists() {
         return Ok(false);
@@ -80,7 +80,7 @@ async fn stop_rabbitmq() -> anyhow::Result<bool> {
     Ok(runs)
 }
 
-/// Whether it ran.
+/// Returns whether it was running.
 async fn stop_postgres() -> anyhow::Result<bool> {
     if !state::folder()?.join("postgres").exists() {
         return Ok(false);

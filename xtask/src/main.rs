@@ -1,8 +1,8 @@
 //! `cargo xtask`: the local stack, the tests, the benchmark and the generated documents.
 //!
 //! `up` → [`plan`] (ports, addresses, settings) → [`servers`] → [`services`] → [`welcome`], then
-//! [`tail_logs`] in the foreground. What runs is written down in [`state`], so that `restart`,
-//! `status` and `down` work from any terminal.
+//! [`tail_logs`] in the foreground. [`state`] records what runs, so that `restart`, `status` and
+//! `down` work from any terminal.
 mod bench;
 mod cli;
 mod down;

@@ -1,4 +1,4 @@
-//! `openapi`: the documents in `openapi/`, as the services print them.
+//! `openapi`: writes the documents in `openapi/`, as the services print them.
 
 use std::process::{ExitCode, Stdio};
 

@@ -1,5 +1,4 @@
-//! The roles by which the services use the stack's own databases: each may do what its work takes
-//! and nothing else.
+//! The least-privilege roles with which the services use the stack's own databases.
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -11,8 +10,8 @@ use crate::servers::ExternalServers;
 use crate::services;
 use crate::state::{State, own_postgres};
 
-/// The databases' URLs for the services. Those of a database that was given by its URL are that
-/// URL, as its roles are its owner's.
+/// The databases' URLs for the services. For an external database it is the given URL, as its roles
+/// are up to its owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Logins {
     pub(crate) order_service: String,
@@ -22,7 +21,7 @@ pub(crate) struct Logins {
 }
 
 impl Logins {
-    /// All as the owners, `orders` and `customers`.
+    /// All services as the owners, `orders` and `customers`.
     pub(crate) fn of_owners(orders: &str, customers: &str) -> Self {
         Self {
             order_service: orders.to_owned(),
@@ -33,8 +32,8 @@ impl Logins {
     }
 }
 
-/// Brings the schemas of our own databases up to date as their owner, makes the roles, and lets
-/// them in with the passwords that are in their URLs.
+/// Migrates the stack's own databases as their owner, creates the roles, and sets the passwords in
+/// their URLs.
 pub(crate) async fn prepare(
     state: &State,
     given: &ExternalServers,
@@ -61,7 +60,7 @@ pub(crate) async fn prepare(
 async fn make(owner: &str, sql: &str, logins: &[&str]) -> anyhow::Result<()> {
     let (client, connection) =
         tokio_postgres::connect(owner, NoTls).await.context("cannot connect to the database")?;
-    // It ends with the client; what goes wrong is seen by the client's next call.
+    // Ends when the client is dropped; an error shows up in the client's next call.
     tokio::spawn(connection);
     client.batch_execute(sql).await.context("cannot make the services' roles")?;
     for login in logins {

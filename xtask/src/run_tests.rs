@@ -1,4 +1,4 @@
-//! `test`: every test of the workspace.
+//! `test`: runs every test of the workspace.
 
 use std::process::ExitCode;
 
@@ -10,8 +10,8 @@ use crate::terminal::progress;
 pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
     stack::install(&stack::missing(), progress)?;
     stack::check_versions(&["postgresql", "rabbitmq-server"])?;
-    // Only the tests of the examples in other languages need it, and the runner comes faster with
-    // it.
+    // Only the tests of the examples in other languages need it, and it speeds up installing the
+    // runner.
     if let Err(error) = stack::install(&stack::missing_for_tests(), progress) {
         progress(&format!("{error:#}. Without it the tests of the examples fail."));
     }

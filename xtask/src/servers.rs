@@ -1,4 +1,4 @@
-//! PostgreSQL and RabbitMQ of the stack: our own, or those named in the environment.
+//! PostgreSQL and RabbitMQ of the stack: its own, or those named in the environment.
 
 use anyhow::Context;
 use stack::{PostgresServer, RabbitServer};
@@ -9,7 +9,7 @@ use crate::roles::Logins;
 use crate::state::{Name, State, given, own_postgres, own_rabbitmq, write_pid};
 use crate::terminal::progress;
 
-/// The servers that the environment names instead of ours.
+/// The servers that the environment names instead of the stack's own.
 pub(crate) struct ExternalServers {
     order_database: Option<String>,
     relay_database: Option<String>,
@@ -31,17 +31,17 @@ impl ExternalServers {
         self.order_database.is_none() || self.customer_database.is_none()
     }
 
-    /// Whether schema and roles of the order database are ours to make.
+    /// Whether the stack creates schema and roles of the order database.
     pub(crate) fn owns_order_database(&self) -> bool {
         self.order_database.is_none()
     }
 
-    /// Whether schema and roles of the customer database are ours to make.
+    /// Whether the stack creates schema and roles of the customer database.
     pub(crate) fn owns_customer_database(&self) -> bool {
         self.customer_database.is_none()
     }
 
-    /// Whether the relay's role in the order database is ours to make.
+    /// Whether the stack creates the relay's role in the order database.
     pub(crate) fn makes_relay_role(&self) -> bool {
         self.order_database.is_none() && self.relay_database.is_none()
     }
@@ -51,8 +51,7 @@ impl ExternalServers {
     }
 }
 
-/// Installs what the stack needs and this machine lacks; fails when what is there is too old.
-/// Blocks.
+/// Installs the missing servers; fails if an installed one is too old. Blocks.
 pub(crate) fn install(given: &ExternalServers) -> anyhow::Result<()> {
     let mut missing = stack::missing();
     missing.retain(|package| match *package {
@@ -66,13 +65,13 @@ pub(crate) fn install(given: &ExternalServers) -> anyhow::Result<()> {
     stack::check_versions(&needed.collect::<Vec<_>>())
 }
 
-/// Starts our own servers, both at once, and creates the databases.
+/// Starts the stack's own servers concurrently, and creates the databases.
 pub(crate) async fn start(
     state: &State,
     given: &ExternalServers,
     ports: &ServicePorts,
 ) -> anyhow::Result<ServerAddresses> {
-    // The servers choose their ports, or find those they had, without the services' ones.
+    // Keeps the servers from choosing the services' ports.
     let services_ports = ports.occupy();
     let postgres = state.own_postgres.then(own_postgres).transpose()?;
     let rabbitmq = state.own_rabbitmq.then(own_rabbitmq).transpose()?;
@@ -90,7 +89,7 @@ async fn start_postgres(
     own: Option<PostgresServer>,
     given: &ExternalServers,
 ) -> anyhow::Result<(String, String, Logins)> {
-    // A database of others is theirs to give roles.
+    // The roles of an external database are up to its owner.
     let orders = given.order_database.clone().unwrap_or_default();
     let customers = given.customer_database.clone().unwrap_or_default();
     let Some(mut server) = own else {
@@ -143,7 +142,7 @@ async fn start_rabbitmq(
     Ok((server.access().amqp_url("%2f"), Some(server.access().management_url())))
 }
 
-/// Where a broker's management API usually is: same host, same user, port 15672.
+/// The usual URL of a broker's management API: same host, same user, port 15672.
 fn usual_management(amqp: &str) -> Option<String> {
     let amqp = Url::parse(amqp).ok()?;
     let mut management = Url::parse("http://localhost:15672").ok()?;
@@ -153,7 +152,7 @@ fn usual_management(amqp: &str) -> Option<String> {
     Some(management.as_str().trim_end_matches('/').to_owned())
 }
 
-/// A new stack begins with empty logs; `restart` appends.
+/// Empties a log. A new stack begins with empty logs; `restart` appends.
 pub(crate) fn truncate(log: &std::path::Path) -> anyhow::Result<()> {
     std::fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     Ok(())

@@ -1,4 +1,4 @@
-//! `status`: what runs, and what is waiting.
+//! `status`: shows the processes and the backlog.
 
 use std::process::ExitCode;
 
@@ -21,14 +21,14 @@ struct Row {
     process: &'static str,
     pid: Option<u32>,
     port: u16,
-    /// `ready`, or why not.
+    /// `ready`, or the reason why not.
     health: String,
 }
 
-/// Nothing where it can't be found out.
+/// `None` where it is unknown.
 #[derive(Serialize)]
 struct Backlog {
-    /// Events that are not published yet.
+    /// Pending events.
     outbox_pending: Option<i64>,
     /// Messages in the consumer's queue, ready and unacknowledged; RabbitMQ counts every 5 s.
     customer_orders_count: Option<u64>,
@@ -115,7 +115,7 @@ async fn connect(url: &str) -> Option<tokio_postgres::Client> {
     let connecting = tokio_postgres::connect(url, tokio_postgres::NoTls);
     let timeout = std::time::Duration::from_secs(5);
     let (client, connection) = tokio::time::timeout(timeout, connecting).await.ok()?.ok()?;
-    // It ends with the client; what goes wrong is seen by the client's next call.
+    // Ends when the client is dropped; an error shows up in the client's next call.
     tokio::spawn(connection);
     Some(client)
 }

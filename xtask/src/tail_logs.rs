@@ -1,4 +1,4 @@
-//! The foreground: the services' logs with each line's origin, and word when one of them ends.
+//! Follows the services' logs in the foreground, and reports when a service ends.
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ use crate::terminal::{line, nth_colour, red};
 const SERVICES: [Name; 4] =
     [Name::OrderService, Name::OutboxRelay, Name::CustomerService, Name::CustomerConsumer];
 
-/// A log and how far it was shown.
+/// A log, and how much of it was shown.
 struct Log {
     prefix: String,
     path: PathBuf,
     position: u64,
-    /// The beginning of a line whose end was not written yet.
+    /// An incomplete last line.
     begun: Vec<u8>,
 }
 
@@ -59,7 +59,7 @@ impl Log {
     }
 }
 
-/// Says once of each process that it has ended.
+/// Reports each ended process once.
 fn report_ended(state: &State, ended: &mut Vec<ProcessId>) {
     for service in &state.services {
         let Some(process) = &service.process else { continue };

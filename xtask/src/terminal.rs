@@ -1,24 +1,24 @@
-//! Output: lines, progress and colours; colours only for people, who may switch them off
+//! Output: lines, progress and colours. Colours only on a terminal and unless switched off
 //! (<https://no-color.org>).
 
 use std::io::{IsTerminal, Write};
 
-/// One line on standard output. That nobody reads it, as in `… | head`, stops nothing.
+/// Prints a line to standard output. Ignores a closed pipe, as in `… | head`.
 pub(crate) fn line(text: &str) {
     writeln!(std::io::stdout(), "{text}").ok();
 }
 
-/// One line about what is being done.
+/// Prints a line of progress.
 pub(crate) fn progress(text: &str) {
     line(&format!("{} {text}", paint("1;34", "·")));
 }
 
-/// One line about what is being done, on standard error.
+/// Prints a line of progress to standard error.
 pub(crate) fn print_note(text: &str) {
     writeln!(std::io::stderr(), "{text}").ok();
 }
 
-/// One sentence about what went wrong, on standard error.
+/// Prints an error to standard error.
 pub(crate) fn print_error(text: &str) {
     writeln!(std::io::stderr(), "{} {text}", red("error:")).ok();
 }
@@ -35,7 +35,7 @@ pub(crate) fn bold(text: &str) -> String {
     paint("1", text)
 }
 
-/// Text in the colour that belongs to the n-th of several things.
+/// Text in the colour of the n-th item.
 pub(crate) fn nth_colour(n: usize, text: &str) -> String {
     paint(["36", "35", "33", "32"][n % 4], text)
 }

@@ -1,4 +1,4 @@
-//! `up`: from nothing to a pipeline that answers.
+//! `up`: starts everything and waits until the pipeline is ready.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +35,7 @@ pub(crate) async fn up(options: &Options) -> anyhow::Result<ExitCode> {
         if let Some(code) = already_up(&state, options)? {
             return Ok(code);
         }
-        // A start that was killed, or a machine that was switched off.
+        // Left by a killed `up`, or by a reboot.
         down::stop(&state).await?;
     }
 
@@ -72,7 +72,7 @@ pub(crate) async fn up(options: &Options) -> anyhow::Result<ExitCode> {
     stopped_from_elsewhere.map(|_| ExitCode::SUCCESS)
 }
 
-/// What to answer when a stack is up; none when nothing of it runs any more.
+/// What to return if a stack is up; `None` if none of its processes runs.
 fn already_up(state: &State, options: &Options) -> anyhow::Result<Option<ExitCode>> {
     let mut dead: Vec<&str> = Vec::new();
     for service in &state.services {
@@ -165,7 +165,7 @@ async fn start_services(
     Ok(())
 }
 
-/// Ctrl-C, `kill`, or the end of the terminal.
+/// Waits for Ctrl-C, `kill`, or a hangup.
 async fn stop_signal() -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

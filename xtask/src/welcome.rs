@@ -1,4 +1,4 @@
-//! What to do with a stack that is ready.
+//! Prints how to use a stack that is ready.
 
 use url::Url;
 
@@ -37,7 +37,7 @@ pub(crate) fn welcome(at: &Addresses, detached: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `psql` as it can be typed: Homebrew and some distributions leave it out of PATH.
+/// The `psql` command to type: Homebrew and some distributions leave it out of PATH.
 fn psql() -> String {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if std::env::split_paths(&path).any(|dir| dir.join("psql").is_file()) {
