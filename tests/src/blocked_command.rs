@@ -1,5 +1,5 @@
-//! A command that is held up where it would print one of its lines: it has done all before that
-//! line, and nothing after it.
+//! A command that blocks when it prints one of its lines: everything before that line is done,
+//! nothing after it.
 
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::consumer_fixture::until;
 
-/// Bytes that a pipe holds, by pages, of which each takes further bytes as long as there is room
+/// The capacity of a pipe in bytes. It is allocated in pages, each filled as long as there is room
 /// (<https://man7.org/linux/man-pages/man7/pipe.7.html>).
 const PIPE: usize = 64 << 10;
 
@@ -21,8 +21,8 @@ pub struct BlockedCommand {
 }
 
 impl BlockedCommand {
-    /// Starts `customer-service` with these arguments and variables. `printed` is what it prints
-    /// before the line at which it is held.
+    /// Starts `customer-service` with these arguments and variables. `printed` is its output before
+    /// the line at which it blocks.
     ///
     /// # Errors
     /// When it can't be started, or is not held up in time.
@@ -33,7 +33,7 @@ impl BlockedCommand {
     ) -> anyhow::Result<Self> {
         let (reader, mut writer): (PipeReader, PipeWriter) = std::io::pipe()?;
         let filled = PIPE.checked_sub(printed.len()).context("a pipe has no room for that")?;
-        // A line longer than what is left of the last page waits until there is a page.
+        // A line longer than the rest of the last page waits until a page is free.
         writer.write_all(&vec![b'.'; filled])?;
         let mut command = Command::new(stack::binary("customer-service").await?);
         command.args(arguments).env_clear().envs(settings.iter().copied());
@@ -51,7 +51,7 @@ impl BlockedCommand {
         Ok(held)
     }
 
-    /// Kills it where it stands.
+    /// Kills it while it is blocked.
     ///
     /// # Errors
     /// When it can't be killed.
@@ -61,7 +61,7 @@ impl BlockedCommand {
         Ok(())
     }
 
-    /// Lets it go on, and waits for its end: its exit status, and all that it has printed.
+    /// Lets it continue and waits until it has ended. Returns its exit status and output.
     ///
     /// # Errors
     /// When it does not end.

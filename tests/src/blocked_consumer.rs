@@ -1,20 +1,20 @@
-//! A consumer that is held up in the middle of a transaction, by a database that takes its time.
+//! Blocks a consumer in the middle of a transaction.
 
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::consumer_fixture::until;
 
-/// When a transaction is held up.
+/// Where a transaction blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockAt {
-    /// When it adds to a customer's count.
+    /// While it adds to a customer's count.
     Count,
-    /// When it is committed.
+    /// While it commits.
     Commit,
 }
 
-/// Holds up each transaction that counts an event of one of `customers`, until [`unblock`].
+/// Blocks each transaction that counts an event of one of `customers`, until [`unblock`].
 ///
 /// # Errors
 /// When the database refuses.
@@ -45,7 +45,7 @@ pub async fn block_transactions(
     Ok(())
 }
 
-/// Waits until a consumer is held up.
+/// Waits until a consumer is blocked.
 ///
 /// # Errors
 /// When none is in time.
@@ -55,7 +55,7 @@ pub async fn until_blocked(sql: &Client) -> anyhow::Result<()> {
     until(async || Ok(sql.query(held_up, &[]).await?.pop().map(drop))).await
 }
 
-/// Holds up nobody any more.
+/// Releases all blocked transactions.
 ///
 /// # Errors
 /// When the database refuses.

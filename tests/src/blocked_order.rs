@@ -1,4 +1,4 @@
-//! One order is held up in the database, so that others gather behind it.
+//! Blocks one order in the database, so that further orders queue behind it.
 
 use anyhow::Context as _;
 use futures_util::future::try_join_all;
@@ -10,10 +10,10 @@ use tokio_postgres::{Client, Transaction};
 use crate::order_api::{OrderApi, accepted, order};
 use crate::outbox::eventually;
 
-/// The header of an order's key.
+/// The header of an idempotency key.
 pub const KEY: &str = "Idempotency-Key";
 
-/// Settings of an order service whose orders wait for as long as a test holds them up.
+/// Settings of an order service whose orders wait for as long as a test blocks them.
 pub const PATIENT: [&str; 6] = [
     "--customer-check",
     "off",
@@ -23,7 +23,7 @@ pub const PATIENT: [&str; 6] = [
     "60s",
 ];
 
-/// An order of this quantity, to tell it from others.
+/// An order with this quantity, which identifies it.
 #[must_use]
 pub fn quantity(quantity: i32) -> Value {
     let mut body = order();
@@ -31,7 +31,7 @@ pub fn quantity(quantity: i32) -> Value {
     body
 }
 
-/// Sends orders from tasks of their own, each with its key.
+/// Sends each order, with its key, from its own task.
 #[must_use]
 pub fn send(
     api: &OrderApi,
@@ -44,7 +44,7 @@ pub fn send(
     posts.map(|post| tokio::spawn(async move { Ok(post.send().await?) })).collect()
 }
 
-/// What the service says of itself under this name.
+/// The value of a metric of the service.
 ///
 /// # Errors
 /// When it says nothing of the kind.
@@ -54,7 +54,7 @@ pub async fn metric(api: &OrderApi, name: &str) -> anyhow::Result<i64> {
     Ok(line.with_context(|| format!("no {name}"))?.parse()?)
 }
 
-/// Waits until this many orders wait behind the one that is held up.
+/// Waits until this many orders are queued behind the blocked one.
 ///
 /// # Errors
 /// When they do not in time.
@@ -63,7 +63,7 @@ pub async fn waiting(api: &OrderApi, orders: usize) -> anyhow::Result<()> {
     eventually("they wait", async || Ok(metric(api, "orders_waiting").await? == orders)).await
 }
 
-/// Waits until a statement waits for the lock on the orders.
+/// Waits until a statement waits for the lock on `orders`.
 ///
 /// # Errors
 /// When none does in time.
@@ -75,7 +75,8 @@ pub async fn until_order_blocked(sql: &Transaction<'_>) -> anyhow::Result<()> {
     .await
 }
 
-/// Sends one order, which is held up, and then `orders`, which gather behind it; then lets them go.
+/// Sends an order that blocks, queues `orders` behind it, then unblocks them and returns their
+/// responses.
 ///
 /// # Errors
 /// When the service does not take the first one, or does not answer.

@@ -1,4 +1,4 @@
-//! A collector of traces, which takes OTLP over HTTP as OpenTelemetry's own does.
+//! A trace collector that receives OTLP over HTTP, as OpenTelemetry's does.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,41 +20,41 @@ use tokio::task::JoinHandle;
 
 use crate::consumer_fixture::until;
 
-/// What the collector does with spans.
+/// How the collector responds to spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CollectorBehaviour {
-    /// It takes them.
+    /// Accepts them.
     Kind,
-    /// It takes the connection and never answers.
+    /// Accepts the connection and never answers.
     Silent,
-    /// It answers with this status.
+    /// Answers with this status.
     Refuses(u16),
-    /// It takes them from whoever has this `api-key`.
+    /// Accepts them with this `api-key` only.
     Wants(&'static str),
 }
 
-/// A span as the collector was sent it.
+/// A span that the collector received.
 #[derive(Debug, Clone)]
 pub struct Collected {
-    /// `service.name` of whoever sent it.
+    /// The sender's `service.name`.
     pub service: String,
     /// Its name.
     pub name: String,
     /// Its kind.
     pub kind: SpanKind,
-    /// The trace that it belongs to, as in `traceparent`.
+    /// Its trace's id, as in `traceparent`.
     pub trace_id: String,
     /// Its id, as in `traceparent`.
     pub id: String,
-    /// The span that it is a part of; empty when it is the first one of its trace.
+    /// The parent span's id; empty for a root span.
     pub parent: String,
-    /// Whether it says that it failed.
+    /// Whether its status is an error.
     pub failed: bool,
     /// Its attributes, as text.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// A running collector. Dropping it ends it.
+/// A running collector. Dropping it stops it.
 #[derive(Debug)]
 pub struct TraceCollector {
     /// `http://127.0.0.1:port`, for `OTEL_EXPORTER_OTLP_ENDPOINT`.
@@ -65,7 +65,7 @@ pub struct TraceCollector {
 }
 
 impl TraceCollector {
-    /// One on a port of its own.
+    /// Starts one on a free port.
     ///
     /// # Errors
     /// When there is no port.
@@ -88,19 +88,19 @@ impl TraceCollector {
         Ok(Self { url, collected, asked, running: tokio::spawn(server) })
     }
 
-    /// All spans so far.
+    /// All spans received so far.
     #[must_use]
     pub fn so_far(&self) -> Vec<Collected> {
         self.collected.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How often it was to take spans.
+    /// How many requests it received.
     #[must_use]
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// Waits for a span that `is_it`.
+    /// Waits for a span that matches `is_it`.
     ///
     /// # Errors
     /// When none comes in time; with the spans that did.
@@ -154,7 +154,7 @@ impl Endpoint for Intake {
             let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
             collected.extend(spans.map(|span| read(&service, span)));
         }
-        // An answer without contents says that all was taken.
+        // An empty response says that all spans were accepted.
         Ok(Response::builder().content_type("application/x-protobuf").finish())
     }
 }

@@ -1,5 +1,5 @@
-//! A consumer under test: its database, its broker, a publisher that shares no code with the relay,
-//! and looks at the queues.
+//! The fixture of the consumer's suites: its database, its broker, a publisher that shares no code
+//! with the relay, and queries about the queues.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -27,16 +27,16 @@ pub use publisher::{large_orders_of, order_created, orders_of};
 pub use queues::{DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE};
 pub use until::{until, until_within};
 
-/// What a consumer works with.
+/// A consumer's database and broker.
 #[derive(Debug)]
 pub struct ConsumerFixture {
     /// The customer database.
     pub database: Database,
-    /// Where messages go.
+    /// The virtual host.
     pub broker: Vhost,
-    /// A connection to that database.
+    /// A session with that database.
     pub sql: Client,
-    /// A channel with confirms.
+    /// A channel in confirm mode.
     pub channel: Channel,
     connection: Connection,
 }
@@ -51,7 +51,7 @@ impl ConsumerFixture {
         Self::with(servers.database("customers").await?, servers.vhost("consumer").await?).await
     }
 
-    /// With a database and a virtual host of given servers.
+    /// The fixture for this database and virtual host.
     ///
     /// # Errors
     /// When they do not answer.
@@ -63,7 +63,7 @@ impl ConsumerFixture {
         Ok(Self { database, broker, sql, channel, connection })
     }
 
-    /// Connects to the broker anew, after a restart of it.
+    /// Reconnects to the broker after its restart.
     ///
     /// # Errors
     /// When it does not answer in time.
@@ -81,7 +81,7 @@ impl ConsumerFixture {
         }
     }
 
-    /// A channel on a connection of its own, which the broker may close.
+    /// A channel on a separate connection, which the broker may close.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -89,7 +89,7 @@ impl ConsumerFixture {
         open(&self.broker).await
     }
 
-    /// A new customer.
+    /// Adds a customer and returns the id.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -99,7 +99,7 @@ impl ConsumerFixture {
         Ok(id)
     }
 
-    /// The customer with this id.
+    /// Adds a customer with this id.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -109,7 +109,7 @@ impl ConsumerFixture {
         Ok(())
     }
 
-    /// A consumer in this process, ready to work. `settings` are flags and their values.
+    /// A ready consumer in this process. `settings` are flags and their values.
     ///
     /// # Errors
     /// When it does not become ready.
@@ -119,7 +119,7 @@ impl ConsumerFixture {
         Ok(consumer)
     }
 
-    /// A consumer in this process, of which nothing is expected yet.
+    /// A consumer in this process that need not be ready yet.
     ///
     /// # Errors
     /// When its settings are wrong.
@@ -127,7 +127,7 @@ impl ConsumerFixture {
         Consumer::launch(&self.database.url, &self.broker.amqp_url, settings).await
     }
 
-    /// A consumer as a process of its own.
+    /// A consumer as a separate process.
     ///
     /// # Errors
     /// When it can't be started.
@@ -150,7 +150,7 @@ impl ConsumerFixture {
         Ok(self.sql.query_one(select, &[&customer]).await?.get(0))
     }
 
-    /// Waits until a customer's count is `expected`; a higher one fails at once.
+    /// Waits until a customer's count is `expected`. Fails at once if it is higher.
     ///
     /// # Errors
     /// When it is not in time.
@@ -164,8 +164,8 @@ impl ConsumerFixture {
         .with_context(|| format!("{expected} orders of {customer}"))
     }
 
-    /// Stops a consumer when it has done all that was published before; nothing may return to the
-    /// queue then.
+    /// Stops a consumer once it has handled everything published so far, and checks that nothing
+    /// returns to the queue.
     ///
     /// # Errors
     /// When the consumer fails, or left something.

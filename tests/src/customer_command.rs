@@ -3,7 +3,7 @@
 use crate::command::{Ended, run};
 use crate::consumer_fixture::ConsumerFixture;
 
-/// Runs the program with `arguments` and no other variables than `settings`, without a terminal.
+/// Runs the program with `arguments`, only the variables in `settings`, and no terminal.
 ///
 /// # Errors
 /// When it can't be started or does not end in time.

@@ -1,4 +1,4 @@
-//! Clients that hang up before they are answered.
+//! Clients that disconnect before they get a response.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -8,7 +8,8 @@ use tokio_postgres::Client;
 
 use crate::outbox::eventually;
 
-/// A request that was sent to the service at `url`; whoever drops the connection has hung up.
+/// Sends a request to the service at `url`. Dropping the returned connection disconnects the
+/// client.
 ///
 /// # Errors
 /// When the service does not take it.
@@ -29,7 +30,8 @@ pub async fn send_request(
     Ok(stream)
 }
 
-/// How many statements of the database wait for this (`Lock`, or an event such as `PgSleep`).
+/// The number of statements in the database that wait for this (`Lock`, or an event such as
+/// `PgSleep`).
 ///
 /// # Errors
 /// When the database does not answer.
@@ -39,7 +41,7 @@ pub async fn waiting_for(sql: &Client, what: &str) -> anyhow::Result<i64> {
     Ok(sql.query_one(query, &[&what]).await?.get(0))
 }
 
-/// Waits until so many statements do.
+/// Waits until this many statements do.
 ///
 /// # Errors
 /// When they do not in time.

@@ -1,4 +1,4 @@
-//! Events that people change while a relay may have them.
+//! Events that an operator edits while a relay may have loaded them.
 
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ pub async fn add(outbox: &Outbox, aggregate: &str, next: Option<&str>) -> anyhow
     Ok(row.get::<_, Uuid>(0).to_string())
 }
 
-/// An outbox whose relays reach their broker through a proxy, which can hold its answers.
+/// An outbox whose relays reach the broker through a proxy, which can hold back its confirms.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.

@@ -1,4 +1,4 @@
-//! Events with contents of a test's own, and what becomes of them.
+//! Events with payloads and headers that a test chooses, and their outcomes.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,8 @@ use outbox_relay::Outcome;
 
 use crate::outbox::{Outbox, PATIENCE, Stepped};
 
-/// Steps until so many events are stuck and all others are published; the relay never says twice in
-/// a row that it can't work.
+/// Steps until `stuck` events are stuck and all others are published. Fails if the relay is
+/// unavailable twice in a row.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
@@ -42,7 +42,7 @@ pub async fn until_the_others_are_published(
     }
 }
 
-/// Why events are stuck or wait, by their aggregate's id.
+/// `last_error` of each pending event, with its aggregate's id.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
@@ -52,7 +52,7 @@ pub async fn reasons(outbox: &Outbox) -> anyhow::Result<Vec<(String, Option<Stri
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Why the event of this aggregate is stuck or waits.
+/// `last_error` of this aggregate's pending event.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
@@ -62,7 +62,7 @@ pub async fn reason(outbox: &Outbox, aggregate_id: &str) -> anyhow::Result<Strin
     Ok(reason.and_then(|(_, reason)| reason).unwrap_or_default())
 }
 
-/// Adds an event with what `payload` and `headers` make in SQL.
+/// Adds an event; `payload` and `headers` are SQL expressions.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
@@ -79,7 +79,7 @@ pub async fn add(
     Ok(outbox.sql.batch_execute(&insert).await?)
 }
 
-/// Adds plain events, each of an aggregate of its own.
+/// Adds plain events, each of a separate aggregate.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.

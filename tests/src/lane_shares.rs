@@ -1,4 +1,4 @@
-//! Several relays at one outbox: who owns which lanes.
+//! Several relays of one outbox, and the lanes that each owns.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use stack::Service;
 use crate::deliveries::Deliveries;
 use crate::outbox::{Outbox, eventually};
 
-/// The lanes that each relay owns, by the pid of its session at the server.
+/// The lanes of each relay, by the pid of its session at the server.
 pub type Shares = BTreeMap<i32, Vec<i64>>;
 
 impl Outbox {
-    /// A fresh outbox with a queue, and somebody who listens to it.
+    /// A fresh outbox with a queue, and a consumer of that queue.
     ///
     /// # Errors
     /// When a server does not answer.
@@ -41,7 +41,7 @@ impl Outbox {
         .await
     }
 
-    /// Who owns which lanes, as a person would see it.
+    /// The lanes of each relay, from the view that people use.
     ///
     /// # Errors
     /// When the database refuses.
@@ -51,7 +51,7 @@ impl Outbox {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
-    /// Waits until so many relays own all lanes, none of them two more than another.
+    /// Waits until this many relays own all lanes, evenly distributed.
     ///
     /// # Errors
     /// When that takes too long.
@@ -66,8 +66,7 @@ impl Outbox {
         Ok(shares)
     }
 
-    /// Starts a relay beside others, and waits until it has its share. Returns its session's pid
-    /// too.
+    /// Starts another relay and waits until it has its share. Also returns its session's pid.
     ///
     /// # Errors
     /// When it can't be started.
@@ -80,7 +79,7 @@ impl Outbox {
     }
 }
 
-/// Whether every lane has one owner, and no owner two more than another.
+/// Whether every lane has one owner, and the relays' counts differ by at most one.
 fn is_even(shares: &Shares) -> bool {
     let counts = || shares.values().map(Vec::len);
     let (Some(least), Some(most)) = (counts().min(), counts().max()) else {

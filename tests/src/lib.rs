@@ -1,4 +1,4 @@
-//! Set-up that the suites in `tests/` share.
+//! Fixtures and helpers that the suites in `tests/` share.
 
 pub mod authority;
 pub mod blocked_command;

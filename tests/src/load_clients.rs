@@ -1,4 +1,4 @@
-//! Many clients that order from several replicas at once.
+//! Many clients that send orders to several replicas concurrently.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::consumer_fixture::until;
 use crate::{customer_api, order_api};
 
-/// Customers who order one thing after the other, and the orders that were accepted.
+/// The clients' customers, and the accepted orders.
 #[derive(Debug)]
 pub struct LoadClients {
     customers: Vec<Uuid>,
@@ -23,7 +23,7 @@ pub struct LoadClients {
 }
 
 impl LoadClients {
-    /// So many new customers of the customer service at `url`.
+    /// Creates `number` customers at the customer service at `url`.
     ///
     /// # Errors
     /// When one is refused.
@@ -45,8 +45,8 @@ impl LoadClients {
         })
     }
 
-    /// Orders by `clients` clients until there are [`enough`](Self::enough) orders. Each client
-    /// stays with one of the replicas at `urls`, and orders for all customers in turn.
+    /// Sends orders from `clients` clients until [`enough`](Self::enough) is called. Each client
+    /// uses one of the replicas at `urls`, and orders for all customers in turn.
     ///
     /// # Errors
     /// When an order is not accepted.
@@ -80,12 +80,12 @@ impl LoadClients {
         Ok(())
     }
 
-    /// Ends the ordering; what is under way is still awaited.
+    /// Stops the clients after their current orders.
     pub fn enough(&self) {
         self.enough.cancel();
     }
 
-    /// Waits until so many more orders were accepted.
+    /// Waits until this many further orders were accepted.
     ///
     /// # Errors
     /// When that takes too long.
@@ -102,7 +102,7 @@ impl LoadClients {
         self.accepted().clone()
     }
 
-    /// How many orders of each customer were accepted.
+    /// The number of accepted orders of each customer.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<Uuid, i64> {
         let mut counts: BTreeMap<_, _> = self.customers.iter().map(|id| (*id, 0)).collect();

@@ -1,5 +1,5 @@
-//! Messages that other programs may publish and that few drivers can read: a broker hands on what
-//! it does not look at.
+//! Messages that other programs can publish and that few client libraries can read: the broker does
+//! not validate everything.
 
 use anyhow::Context as _;
 use lapin::BasicProperties;
@@ -7,22 +7,22 @@ use service_kit::amqp::{Channel, Connection, Message, content_header};
 use service_kit::broker::BrokerUrl;
 use uuid::Uuid;
 
-/// Arrays in each other, each of which takes five bytes of a header: 25 KB.
+/// Nested arrays, each of which takes five bytes of a header: 25 KB.
 const LEVELS: u32 = 5000;
 
-/// The bits of a message's properties that are there: headers, and the message's id.
+/// The property flags: headers and message-id.
 const FLAGS: u16 = 1 << 13 | 1 << 7;
 
 /// What is wrong with a message.
 #[derive(Debug, Clone, Copy)]
 pub enum Malformed {
-    /// A correlation id that is no UTF-8.
+    /// A correlation id that is not valid UTF-8.
     Latin1,
-    /// A header of arrays that nest 5,000 levels deep.
+    /// A header of arrays nested 5,000 levels deep.
     NestedHeader,
 }
 
-/// Publishes a message, and waits until a queue has it.
+/// Publishes a message and waits for its confirm.
 ///
 /// # Errors
 /// When the broker does not take it.
@@ -56,12 +56,12 @@ fn latin1(message_id: &str, body_size: usize) -> anyhow::Result<Vec<u8>> {
     let mut content_header = content_header(body_size, &properties);
     let place = content_header.windows(2).position(|two| two == "\u{e9}".as_bytes());
     let place = place.context("it is there")?;
-    // Latin-1, twice.
+    // Latin-1 é, twice.
     content_header[place..place + 2].fill(0xE9);
     Ok(content_header)
 }
 
-/// Written byte by byte: what writes a table calls itself for each level, as what reads it does.
+/// Written byte by byte: the library's encoder is recursive, as its decoder is.
 fn nested(message_id: &str, body_size: usize) -> anyhow::Result<Vec<u8>> {
     let mut table = b"\x01n".to_vec();
     for level in (0..LEVELS).rev() {
@@ -69,7 +69,7 @@ fn nested(message_id: &str, body_size: usize) -> anyhow::Result<Vec<u8>> {
         table.extend((level * 5).to_be_bytes());
     }
     let mut content_header = content_header(body_size, &BasicProperties::default());
-    // In place of the bits of one without properties.
+    // Replaces the flags of a header without properties.
     content_header.truncate(12);
     content_header.extend(FLAGS.to_be_bytes());
     content_header.extend(u32::try_from(table.len())?.to_be_bytes());

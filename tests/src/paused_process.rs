@@ -1,13 +1,13 @@
-//! A process that is frozen for a while, and goes on whatever becomes of the test.
+//! Suspends a process, and resumes it even if the test fails.
 
 use stack::{ProcessId, Signal};
 
-/// A frozen process. Dropping it lets it go on.
+/// A suspended process. Dropping this resumes it.
 #[derive(Debug)]
 pub struct PausedProcess(ProcessId);
 
 impl PausedProcess {
-    /// Freezes a process.
+    /// Suspends a process (SIGSTOP).
     ///
     /// # Errors
     /// When it can't be signalled.
@@ -16,7 +16,7 @@ impl PausedProcess {
         Ok(Self(process))
     }
 
-    /// Lets it go on.
+    /// Resumes it (SIGCONT).
     ///
     /// # Errors
     /// When it can't be signalled; not when it has ended already.
@@ -28,7 +28,7 @@ impl PausedProcess {
 
 impl Drop for PausedProcess {
     fn drop(&mut self) {
-        // One that can't be signalled has ended.
+        // A process that can't be signalled has ended.
         self.0.signal(Signal::SIGCONT).ok();
     }
 }

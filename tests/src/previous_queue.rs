@@ -1,14 +1,14 @@
-//! The consumer's queues as the last release declares them.
+//! The consumer's queues as the previous release declares them.
 
 use lapin::options::{QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 
 use crate::consumer_fixture::{ConsumerFixture, QUEUE};
 
-/// Holds the messages while the work queue is made anew.
+/// The queue that holds the messages while the work queue is rebuilt.
 pub const MOVING: &str = "customer.orders_count.moving";
 
-/// The arguments of the work queue, with the last release's first.
+/// The arguments of the work queue, those of the previous release first.
 fn arguments(is_new: bool) -> FieldTable {
     let text = |value: &str| AMQPValue::LongString(value.into());
     let mut all = vec![
@@ -31,14 +31,13 @@ fn arguments(is_new: bool) -> FieldTable {
 }
 
 impl ConsumerFixture {
-    /// Has the broker have all that a consumer needs, with the work queue as the last release
-    /// declares it.
+    /// Declares everything that a consumer needs, with the work queue of the previous release.
     ///
     /// # Errors
     /// When the broker refuses.
     pub async fn old_queue(&self) -> anyhow::Result<()> {
         self.declare_work_queue(false).await?;
-        // It declares the rest.
+        // The consumer declares the rest.
         self.consumer(&[]).await?.stop().await
     }
 

@@ -1,4 +1,4 @@
-//! The programs of the last release, beside which these must work.
+//! The programs of the previous release, with which the current ones must interoperate.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -9,13 +9,13 @@ use stack::Service;
 use crate::consumer_fixture::ConsumerFixture;
 use crate::outbox::Outbox;
 
-/// The commit of the last release.
+/// The previous release's commit.
 const COMMIT: &str = "ffba2308a86c763517e9d9087350de8c3b38383e";
 
-/// Where the programs of the last release may lie that need not be built.
+/// The variable that names a folder with the previous release's programs, which are then not built.
 const BIN_DIR: &str = "RELEASE_BEFORE_BIN_DIR";
 
-/// The last release: its sources, and its programs.
+/// The previous release's sources and programs.
 #[derive(Debug)]
 pub struct PreviousRelease {
     sources: PathBuf,
@@ -25,8 +25,8 @@ pub struct PreviousRelease {
 }
 
 impl PreviousRelease {
-    /// Takes its sources from the repository, and builds its programs where
-    /// `RELEASE_BEFORE_BIN_DIR` does not name a folder that has them.
+    /// Takes its sources from the repository, and builds its programs unless
+    /// `RELEASE_BEFORE_BIN_DIR` names a folder with them.
     ///
     /// # Errors
     /// When the repository does not have the commit, as a shallow clone, or it does not compile.
@@ -55,13 +55,13 @@ impl PreviousRelease {
         Service::spawn(self.outbox_relay.clone(), ["run"], settings).await
     }
 
-    /// Its program of the orders.
+    /// Its order service's program.
     #[must_use]
     pub fn order_service(&self) -> PathBuf {
         self.order_service.clone()
     }
 
-    /// Its program of the customers.
+    /// Its customer service's program.
     #[must_use]
     pub fn customer_service(&self) -> PathBuf {
         self.customer_service.clone()

@@ -1,11 +1,11 @@
-//! Events that are published already, and what a queue gets of them again.
+//! Events that are already published, for replays.
 
 use lapin::message::BasicGetMessage;
 use uuid::Uuid;
 
 use crate::outbox::{Outbox, event_id};
 
-/// Adds events of the aggregates 1 to `count` that were published `ago`, as `1 hour`.
+/// Adds events of the aggregates 1 to `count` that were published `ago`, for example `1 hour`.
 ///
 /// # Errors
 /// When the database refuses.
@@ -23,7 +23,7 @@ pub async fn published(
     Ok(())
 }
 
-/// The `event_id`s of the rows that fulfil an SQL condition, in order.
+/// The `event_id`s of the rows that satisfy an SQL condition, in order.
 ///
 /// # Errors
 /// When the database refuses.

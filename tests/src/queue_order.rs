@@ -1,4 +1,4 @@
-//! What a queue got, in the order in which it got it.
+//! The messages of a queue, in the order in which they were enqueued.
 
 use anyhow::{Context as _, ensure};
 use futures_util::StreamExt as _;
@@ -9,16 +9,16 @@ use lapin::types::{FieldTable, ShortString};
 use crate::deliveries::{Delivery, delivery};
 use crate::outbox::{Outbox, PATIENCE};
 
-/// Empties `queue`, of which nobody took anything before: then the order of the deliveries is the
-/// order in which the broker put the messages there, whatever crashed in between. One who listens
-/// all the time sees another order after a crash of the broker: RabbitMQ 3.10 hands out new
-/// messages before those that it takes back from a consumer that it lost.
+/// Drains `queue`, which must not have been consumed from before: then the deliveries are in the
+/// order in which the broker enqueued the messages, whatever crashed in between. A permanent
+/// consumer may see another order after a crash of the broker: RabbitMQ 3.10 delivers new messages
+/// before those requeued from a lost consumer.
 ///
 /// # Errors
 /// When the broker refuses, or a message was handed out before.
 pub async fn drain_in_order(outbox: &Outbox, queue: &str) -> anyhow::Result<Vec<Delivery>> {
     let name = ShortString::try_new(queue)?;
-    // Behind all that is there: the sign that nothing is left.
+    // Behind all messages: marks the end.
     let (exchange, properties) = (ShortString::default(), BasicProperties::default());
     let options = BasicPublishOptions::default();
     outbox.channel.basic_publish(exchange, name.clone(), options, b"", properties).await?;

@@ -10,10 +10,10 @@ use crate::consumer_fixture::{ConsumerFixture, DEAD_LETTER_QUEUE, QUEUE, RETRY_Q
 use crate::customer_command::customer_service;
 use crate::previous_queue::MOVING;
 
-/// What is typed after the program's name.
+/// The command line after the program's name.
 pub const COMMAND: [&str; 2] = ["consumer", "rebuild-queue"];
 
-/// Whether there is such a queue.
+/// Whether the queue exists.
 ///
 /// # Errors
 /// When that is not so, or a server does not answer.
@@ -25,7 +25,7 @@ pub async fn is_there(fixture: &ConsumerFixture, queue: &str) -> anyhow::Result<
     Ok(there)
 }
 
-/// All is as it should be, and so many events are counted and nothing is left.
+/// Checks the topology, and that `events` events are counted and nothing is left in the queues.
 ///
 /// # Errors
 /// When that is not so, or a server does not answer.
@@ -39,7 +39,7 @@ pub async fn ended_well(
     let consumer = fixture.consumer(&[]).await?;
     ensure!(consumer.readiness().await?["notes"]["topology"].is_null());
     fixture.counted(customer, i64::try_from(events)?).await?;
-    // It is bound.
+    // The queue is bound.
     fixture.publish_all(orders_of(1, customer)).await?;
     fixture.counted(customer, i64::try_from(events)? + 1).await?;
     fixture.finished(consumer).await?;
@@ -49,7 +49,7 @@ pub async fn ended_well(
     Ok(())
 }
 
-/// The command to its end.
+/// Runs the command.
 ///
 /// # Errors
 /// When that is not so, or a server does not answer.
@@ -57,7 +57,7 @@ pub async fn rebuild(fixture: &ConsumerFixture) -> anyhow::Result<Ended> {
     customer_service(&COMMAND, &[("RABBITMQ_URL", &fixture.broker.amqp_url)]).await
 }
 
-/// The command to its end, which is a good one. What it prints.
+/// Runs the command, which must succeed, and returns its output.
 ///
 /// # Errors
 /// When it fails, or a server does not answer.
@@ -67,7 +67,7 @@ pub async fn rebuilt(fixture: &ConsumerFixture) -> anyhow::Result<String> {
     Ok(ended.out)
 }
 
-/// A broker with the queue of the last release, and so many events in it.
+/// A broker with the previous release's queue and `events` events in it.
 ///
 /// # Errors
 /// When that is not so, or a server does not answer.
@@ -80,7 +80,8 @@ pub async fn old(events: usize) -> anyhow::Result<(ConsumerFixture, Uuid)> {
     Ok((fixture, customer))
 }
 
-/// What it prints on this broker before the line that begins so, as it did on another one.
+/// The command's output before the line that begins with `line`, taken from its output on another
+/// broker.
 ///
 /// # Errors
 /// When that is not so, or a server does not answer.
@@ -94,7 +95,7 @@ pub fn before(
     Ok(printed[..=end].replace(&of.broker.name, &on.broker.name))
 }
 
-/// The command, held up at a line.
+/// The command, blocked at a line.
 ///
 /// # Errors
 /// When that is not so, or a server does not answer.

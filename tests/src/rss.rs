@@ -1,9 +1,9 @@
-//! How much memory a process has resident, as Linux tells.
+//! The resident set size of a process, as Linux reports it.
 
 use anyhow::Context as _;
 use stack::Service;
 
-/// Megabytes that a process has resident now, and the most that it ever had.
+/// The resident set size of a process, in megabytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Rss {
     /// Now.
@@ -13,7 +13,7 @@ pub struct Rss {
 }
 
 impl Rss {
-    /// Of a service that runs.
+    /// Of a running service.
     ///
     /// # Errors
     /// When it does not run, or the system does not tell.

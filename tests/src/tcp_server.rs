@@ -1,4 +1,4 @@
-//! A server of a test's own that stands before another one, or in its place.
+//! A TCP server of a test, as a proxy or a fake server.
 
 use std::net::SocketAddr;
 
@@ -6,11 +6,10 @@ use anyhow::Context as _;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Bytes that the system takes from a client before they are read: few, so that a client notices
-/// when nobody reads.
+/// The receive buffer in bytes: small, so that a client notices when nobody reads.
 const RECEIVED: u32 = 64 << 10;
 
-/// A free port, and a task for each connection to it. Dropping it ends them all.
+/// A free port, and a task for each connection to it. Dropping it stops them all.
 #[derive(Debug)]
 pub struct TcpServer {
     /// Where it listens.
@@ -19,7 +18,7 @@ pub struct TcpServer {
 }
 
 impl TcpServer {
-    /// Has `serve` serve each connection. What goes wrong there is seen by the client.
+    /// Serves each connection with `serve`. The client sees any error.
     ///
     /// # Errors
     /// When no port is free.
@@ -48,7 +47,7 @@ impl Drop for TcpServer {
     }
 }
 
-/// The `host:port` in a URL that has a password and names no other server.
+/// The `host:port` in a URL with a password and a single server.
 ///
 /// # Errors
 /// When it has none.

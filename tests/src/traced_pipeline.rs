@@ -6,7 +6,7 @@ use crate::collector::TraceCollector;
 use crate::pipeline::{PATIENCE, address, connect, ready};
 use crate::relay_role::relay_url;
 
-/// Settings with which spans leave soon.
+/// The setting with which spans are exported soon.
 pub const SOON: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "100");
 
 /// A running pipeline that exports traces. Dropping it kills the services.
@@ -46,7 +46,7 @@ impl TracedPipeline {
         let relay_url = relay_url(&orders, &connect(&orders.url).await?).await?;
         let consumer =
             start("customer-service", "consumer", &[customer_db, amqp], collector).await?;
-        // It declares the queue, so that no message is returned.
+        // The consumer declares the queue, so that no message is returned.
         ready(&consumer).await?;
         let settings = [("DATABASE_URL", relay_url.as_str()), amqp];
         let relay = start("outbox-relay", "run", &settings, collector).await?;

@@ -1,5 +1,4 @@
-//! An address at which nobody answers: what is sent there is dropped, as a firewall does, and
-//! nobody says that it is.
+//! An address that silently drops connection attempts, as a firewall does.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,14 +7,13 @@ use anyhow::bail;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-/// How long a connection to a port of this machine takes at the most, also on a busy one.
+/// The time within which a connection to a local port is established, also on a busy machine.
 const CONNECTED: Duration = Duration::from_secs(1);
 
-/// Connections that a port may take at the most before anybody accepts them.
+/// The maximum length of a port's accept queue.
 const MOST: usize = 64;
 
-/// The port. The system drops what asks for a connection, as more of them wait than it keeps for
-/// whoever listens.
+/// The port. Its accept queue is full, so that the system drops further connection attempts.
 #[derive(Debug)]
 pub struct UnreachableAddress {
     address: SocketAddr,
@@ -24,7 +22,7 @@ pub struct UnreachableAddress {
 }
 
 impl UnreachableAddress {
-    /// A port of its own.
+    /// Opens a port and fills its accept queue.
     ///
     /// # Errors
     /// When none is free, or the system takes any number of connections.
@@ -43,7 +41,7 @@ impl UnreachableAddress {
         Ok(Self { address, _listener: listener, _waiting: waiting })
     }
 
-    /// Where nobody answers, as a broker's URL.
+    /// The address as a broker's URL.
     #[must_use]
     pub fn broker_url(&self) -> String {
         format!("amqp://guest:guest@{}/%2f", self.address)

@@ -1,11 +1,11 @@
-//! An event whose row can't be changed when its outcome is known, and others beside it.
+//! An event whose row can't be updated when its outcome is known, and others that can.
 
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::outbox::{Outbox, Stepped, connect, event_id, eventually};
 
-/// How many events are noted.
+/// The number of events in `outbox_unsettled`.
 pub const NOTED: &str = "SELECT count(*) FROM outbox_unsettled";
 
 /// Events of other aggregates.
@@ -13,11 +13,11 @@ pub const ADD_OTHERS: &str =
     "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
      SELECT 'order', 'other ' || n, 'order.created', '{}' FROM generate_series(1, 200) AS n";
 
-/// How many of them are pending.
+/// The number of them that are pending.
 pub const OTHERS_PENDING: &str =
     "SELECT count(*) FROM outbox WHERE aggregate_id LIKE 'other %' AND published_at IS NULL";
 
-/// Adds events of other aggregates, and waits until they are published and marked.
+/// Adds events of other aggregates, and waits until they are published.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
@@ -27,7 +27,7 @@ pub async fn until_others_published(outbox: &Outbox) -> anyhow::Result<()> {
     eventually("the others are published and marked", served).await
 }
 
-/// An outbox with one event, of the aggregate `hindered`.
+/// An outbox with one event of the aggregate `hindered`.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
@@ -38,7 +38,7 @@ pub async fn outbox_with_one_event() -> anyhow::Result<Outbox> {
     Ok(outbox)
 }
 
-/// A transaction of somebody else's that has done `sql`.
+/// Another session with an open transaction that has run `sql`.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
@@ -48,10 +48,10 @@ pub async fn open_transaction(outbox: &Outbox, sql: &str) -> anyhow::Result<Clie
     Ok(other)
 }
 
-/// The row of the event that came first.
+/// The condition for the first event's row.
 pub const FIRST: &str = "id = (SELECT min(id) FROM outbox)";
 
-/// The ids of the messages, of the aggregate `hindered` and of all others.
+/// The `event_id`s of the messages of the aggregate `hindered`, and the number of all others.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
@@ -65,8 +65,7 @@ pub async fn sent(outbox: &Outbox) -> anyhow::Result<(Vec<Uuid>, usize)> {
     Ok((hindered, others.len()))
 }
 
-/// Steps until the events of other aggregates are published and marked, while the database counts
-/// as up.
+/// Steps until the events of other aggregates are published. The database must stay up meanwhile.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
@@ -80,7 +79,8 @@ pub async fn step_until_others_published(
     Ok(())
 }
 
-/// Steps until the first event is noted, and adds one behind it; what the note says hinders it.
+/// Steps until the first event is in `outbox_unsettled`, adds one behind it, and returns the kind
+/// and the reason.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
@@ -94,12 +94,12 @@ pub async fn until_noted(
     let row = outbox.sql.query_one("SELECT kind, reason FROM outbox_unsettled", &[]).await?;
     let state = "SELECT state FROM outbox_pending ORDER BY id LIMIT 1";
     assert_eq!(outbox.sql.query_one(state, &[]).await?.get::<_, &str>(0), "unsettled");
-    // Behind it, from now on.
+    // Queues behind it.
     outbox.add("hindered", "order.created").await?;
     Ok((row.get(0), row.get(1)))
 }
 
-/// A trigger that does `{}` when the first event's row is to be changed.
+/// A trigger that runs `{}` when the first event's row is updated.
 pub const GUARD: &str = "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$
      BEGIN IF new.aggregate_id = 'hindered' AND new.id = (SELECT min(id) FROM outbox) THEN {} END IF; RETURN new; END $$;
      CREATE TRIGGER guard BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION guard()";

@@ -1,5 +1,5 @@
-//! Writers that take turns, as every service must: each locks the aggregate's row, or inserts it,
-//! before it writes the event.
+//! Transactions of writers that serialize per aggregate, as every service must: each locks or
+//! inserts the aggregate's row before it writes the event.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use tokio_postgres::{Client, Statement};
 const AGGREGATES: &str =
     "CREATE TABLE aggregates (id text PRIMARY KEY, events bigint NOT NULL DEFAULT 0)";
 
-/// Takes the aggregate's turn, and adds events that carry their number within the aggregate: in one
-/// statement, which has locked the outbox before it waits for the aggregate.
+/// Locks the aggregate and adds events with their number within the aggregate, in one statement,
+/// which has locked the outbox before it waits for the aggregate.
 const ADD: &str = "
     WITH turn AS (
         INSERT INTO aggregates AS aggregate (id, events) VALUES ($1, $2)
@@ -26,12 +26,12 @@ const ADD: &str = "
     ORDER BY number
     RETURNING (headers ->> 'number')::bigint";
 
-/// Only takes the turn; the writer has no need of the outbox yet.
+/// Only locks the aggregate; the writer does not use the outbox yet.
 const WAIT: &str = "
     INSERT INTO aggregates AS aggregate (id) VALUES ($1)
     ON CONFLICT (id) DO UPDATE SET events = aggregate.events";
 
-/// Makes the table of aggregates.
+/// Creates the table of aggregates.
 ///
 /// # Errors
 /// When the database refuses.
@@ -48,7 +48,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins to write with `sql`.
+    /// Prepares the statements in `sql`.
     ///
     /// # Errors
     /// When the database refuses.
@@ -63,9 +63,9 @@ impl Writer {
 pub struct WriterTransaction {
     /// The aggregates, in the order in which all writers lock them.
     pub aggregates: BTreeSet<String>,
-    /// How many events of each.
+    /// The number of events of each.
     pub events: i64,
-    /// How long it stays open once the first events are written.
+    /// How long it stays open after the first events are written.
     pub open: Duration,
     /// How it is written.
     pub style: Style,
@@ -76,16 +76,16 @@ pub struct WriterTransaction {
 /// How a transaction is written.
 #[derive(Debug, Clone, Copy)]
 pub enum Style {
-    /// In one statement for each aggregate.
+    /// In one statement per aggregate.
     Plain,
-    /// It takes each aggregate's turn first, and writes the events later.
+    /// Locks each aggregate first, and writes the events later.
     LockFirst,
-    /// Within savepoints, after one that is given up.
+    /// Within savepoints, after one that is rolled back.
     Savepoints,
 }
 
 impl WriterTransaction {
-    /// Any turn that touches some of `aggregates` and stays open up to `longest`.
+    /// A random transaction on some of `aggregates` that stays open for up to `longest`.
     pub fn any(rng: &mut StdRng, aggregates: &[String], longest: Duration) -> Self {
         let count = if rng.random_bool(0.2) { rng.random_range(2..=4) } else { 1 };
         Self {
@@ -107,7 +107,7 @@ impl WriterTransaction {
         }
     }
 
-    /// Writes it. Returns the number of the last event of each aggregate, if it is committed.
+    /// Runs it. Returns the number of the last event of each aggregate, if it is committed.
     ///
     /// # Errors
     /// When the database refuses or is gone: then it may be committed nevertheless.
@@ -132,7 +132,7 @@ impl WriterTransaction {
             }
             let rows = transaction.query(&*add, &[aggregate, &self.events]).await?;
             numbers.extend(rows.last().map(|last| (aggregate.clone(), last.get(0))));
-            // In the midst of it, with some events written and others to be.
+            // In the middle, with some events written and others to be written.
             tokio::time::sleep(std::mem::take(&mut open)).await;
         }
         if self.commits {

@@ -1,4 +1,4 @@
-//! Many writers at once, through outages of the database.
+//! Many concurrent writers that continue through outages of the database.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -13,26 +13,26 @@ use rand::{RngExt as _, SeedableRng as _};
 use crate::outbox::{PATIENCE, connect};
 use crate::writer_transaction::{Writer, WriterTransaction};
 
-/// What some writers do together.
+/// The workload of some writers.
 #[derive(Debug)]
 pub struct Writers {
-    /// Where the outbox and the aggregates are.
+    /// The database of the outbox and the aggregates.
     pub url: String,
-    /// What their doings follow from, but for the moments.
+    /// Determines what they write, but not when.
     pub seed: u64,
-    /// How many there are.
+    /// The number of writers.
     pub writers: u64,
-    /// How many aggregates there are.
+    /// The number of aggregates.
     pub aggregates: usize,
-    /// How many events each gets, or a few more.
+    /// The number of events per aggregate, or a few more.
     pub events_each: i64,
-    /// The time over which all that is spread.
+    /// The time over which the writes are spread.
     pub spread: Duration,
-    /// How long a transaction stays open at the most.
+    /// The longest time that a transaction stays open.
     pub longest: Duration,
 }
 
-/// How far they are.
+/// Their progress.
 #[derive(Debug)]
 struct Progress {
     unfinished: Mutex<Vec<String>>,
@@ -66,14 +66,14 @@ impl Writers {
                 if open.is_empty() {
                     return Ok(());
                 }
-                // The first ones more often, so that writers meet at them.
+                // The first ones more often, so that writers contend for them.
                 let some = if rng.random_bool(0.2) { open.len().min(5) } else { open.len() };
                 WriterTransaction::any(&mut rng, &open[..some], self.longest)
             };
             self.keep_pace(progress).await;
             match transaction.execute(&mut writer).await {
                 Ok(numbers) => self.note(progress, &transaction, &numbers),
-                // Whether it was committed shows in the next transaction.
+                // The next transaction shows whether it was committed.
                 Err(error) if is_outage(&error) => writer = self.connect().await?,
                 Err(error) => return Err(error.into()),
             }
@@ -95,7 +95,7 @@ impl Writers {
         }
     }
 
-    /// Waits while more is written than is due.
+    /// Waits while the writers are ahead of schedule.
     async fn keep_pace(&self, progress: &Progress) {
         let all = f64::from(u32::try_from(self.aggregates).unwrap_or(u32::MAX))
             * f64::from(u32::try_from(self.events_each).unwrap_or(u32::MAX));
@@ -123,7 +123,7 @@ impl Writers {
     }
 }
 
-/// Whether the server is gone or going.
+/// Whether the server is down or shutting down.
 fn is_outage(error: &tokio_postgres::Error) -> bool {
     // Class 57: operator intervention
     // (https://www.postgresql.org/docs/current/errcodes-appendix.html).

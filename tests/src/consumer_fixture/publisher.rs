@@ -1,4 +1,4 @@
-//! Events as any service would publish them, by code that shares nothing with the relay.
+//! Publishes events by code that shares nothing with the relay.
 
 use anyhow::ensure;
 use lapin::options::BasicPublishOptions;
@@ -12,7 +12,7 @@ const EVENTS: &str = "orders.events";
 const MANDATORY: BasicPublishOptions = BasicPublishOptions { mandatory: true, immediate: false };
 
 impl ConsumerFixture {
-    /// Publishes an event as any service would, and waits until a queue has it.
+    /// Publishes an event and waits for its confirm.
     ///
     /// # Errors
     /// When the broker does not take it.
@@ -20,7 +20,7 @@ impl ConsumerFixture {
         self.publish_all([body.to_string().into_bytes()]).await
     }
 
-    /// Publishes many bodies at once.
+    /// Publishes many bodies and waits for all confirms.
     ///
     /// # Errors
     /// When the broker does not take one of them.
@@ -51,7 +51,7 @@ impl ConsumerFixture {
         Ok(())
     }
 
-    /// Sends a message right to a queue. Says whether that took it.
+    /// Sends a message directly to a queue. Returns whether the queue accepted it.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -62,7 +62,7 @@ impl ConsumerFixture {
         Ok(publish.await?.await? == Confirmation::Ack(None))
     }
 
-    /// Publishes one message with these properties, and waits until a queue has it.
+    /// Publishes one message with these properties and waits for its confirm.
     ///
     /// # Errors
     /// When the broker does not take it.
@@ -81,7 +81,7 @@ impl ConsumerFixture {
     }
 }
 
-/// The body of an `order.created` as the contract has it.
+/// The body of an `order.created`, as the contract defines it.
 #[must_use]
 pub fn order_created(event_id: Uuid, customer: Uuid) -> Value {
     json!({
@@ -92,15 +92,14 @@ pub fn order_created(event_id: Uuid, customer: Uuid) -> Value {
     })
 }
 
-/// The bodies of so many events of one customer.
+/// The bodies of `number` events of one customer.
 #[must_use]
 pub fn orders_of(number: usize, customer: Uuid) -> Vec<Vec<u8>> {
     let body = |_| order_created(Uuid::now_v7(), customer).to_string().into_bytes();
     (0..number).map(body).collect()
 }
 
-/// The bodies of so many events of one customer, each of them of 900 kB: a reader steps over
-/// members that it does not know.
+/// The bodies of `number` events of one customer, each of 900 kB: consumers ignore unknown members.
 pub fn large_orders_of(number: usize, customer: Uuid) -> impl Iterator<Item = Vec<u8>> {
     (0..number).map(move |_| {
         let mut body = order_created(Uuid::now_v7(), customer);

@@ -1,4 +1,4 @@
-//! The consumer's queues, and what waits in them.
+//! The consumer's queues and their messages.
 
 use anyhow::Context as _;
 use lapin::message::Delivery;
@@ -15,7 +15,7 @@ pub const RETRY_QUEUE: &str = "customer.orders_count.retry";
 pub const DEAD_LETTER_QUEUE: &str = "customer.orders_count.dlq";
 
 impl ConsumerFixture {
-    /// How many messages a queue holds.
+    /// The number of ready messages in a queue.
     ///
     /// # Errors
     /// When there is no such queue.
@@ -27,7 +27,7 @@ impl ConsumerFixture {
         Ok(declared.message_count())
     }
 
-    /// Waits for a message in a queue and takes it.
+    /// Waits for a message in a queue and removes it.
     ///
     /// # Errors
     /// When none comes in time.

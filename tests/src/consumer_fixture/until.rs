@@ -1,4 +1,4 @@
-//! Waiting for what will be there.
+//! Waits until something is there.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use anyhow::ensure;
 
 use crate::pipeline::PATIENCE;
 
-/// Asks `probe` until it gives something.
+/// Calls `probe` until it returns something.
 ///
 /// # Errors
 /// When the time is up, and when the probe fails.
@@ -14,7 +14,7 @@ pub async fn until<T>(probe: impl AsyncFn() -> anyhow::Result<Option<T>>) -> any
     until_within(PATIENCE, probe).await
 }
 
-/// The same for what may take longer.
+/// The same with another timeout.
 ///
 /// # Errors
 /// When the time is up, and when the probe fails.

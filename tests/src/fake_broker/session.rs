@@ -14,7 +14,7 @@ use tokio::time::{interval, sleep};
 
 use super::{BrokerBehaviour, Came, ODD, Seen, lock};
 
-/// How often it shows that it lives.
+/// The heartbeat interval.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(200);
 
 /// See the [module](self).
@@ -25,18 +25,18 @@ pub(super) struct Session {
     seen: Arc<Mutex<Seen>>,
     connection: usize,
     channels: HashMap<u16, Channel>,
-    /// The confirms that it owes while publishers are to wait.
+    /// The confirms withheld while publishers are blocked.
     owed: Option<Vec<AMQPFrame>>,
 }
 
-/// A channel, and the message that is coming on it.
+/// A channel, and the message being received on it.
 #[derive(Default)]
 struct Channel {
     messages: u64,
     routing_key: String,
-    /// Bytes of the body that are yet to come.
+    /// Missing bytes of the body.
     missing: u64,
-    /// What comes before the publisher has agreed to the end of the channel is passed over.
+    /// Frames that arrive before the publisher's `channel.close-ok` are ignored.
     is_closing: bool,
 }
 
@@ -162,7 +162,7 @@ impl Session {
         self.hear().await?;
         let tune = connection::Tune { channel_max: 2047, frame_max: 131_072, heartbeat: 1 };
         self.say(0, AMQPClass::Connection(connection::AMQPMethod::Tune(tune))).await?;
-        // What is agreed on, and the virtual host.
+        // `connection.tune-ok` and `connection.open`.
         self.hear().await?;
         self.hear().await?;
         let open = connection::AMQPMethod::OpenOk(connection::OpenOk {});
@@ -194,7 +194,7 @@ impl Session {
         self.say(0, AMQPClass::Connection(blocked)).await
     }
 
-    /// A message is there as a whole.
+    /// A message is complete.
     async fn came(&mut self, id: u16) -> anyhow::Result<()> {
         let channel = self.channels.get_mut(&id).context("it is open")?;
         let is_odd = channel.routing_key == ODD;
