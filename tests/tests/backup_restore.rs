@@ -1,4 +1,4 @@
-//! Databases that are restored from a backup: what the runbook promises of counts, deduplication and ids.
+//! Restores from a backup: the runbook's guarantees for counts, deduplication and ids.
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::command::Ended;
@@ -12,7 +12,7 @@ use pipeline_tests::relay_command::outbox_relay;
 use stack::Service;
 use tokio_postgres::Client;
 
-/// Orders between one event of a test and the next.
+/// Orders between two steps of a test.
 const ORDERS: i64 = 5;
 
 async fn place(pipeline: &Pipeline) -> anyhow::Result<()> {
@@ -24,7 +24,8 @@ async fn place(pipeline: &Pipeline) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the customer's orders are counted, and the queue has nothing left that could be counted on top.
+/// Waits until the customer's orders are counted and the queue is empty, so that nothing more can
+/// be counted.
 async fn counted(pipeline: &Pipeline, orders: i64) -> anyhow::Result<()> {
     let sql = connect(&pipeline.orders.url).await?;
     let pending = "SELECT count(*) FROM outbox WHERE published_at IS NULL";
@@ -37,7 +38,7 @@ async fn counted(pipeline: &Pipeline, orders: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Keeps a copy of these tables as they are at this moment.
+/// Copies these tables as a backup.
 async fn back_up(sql: &Client, tables: &[&str]) -> anyhow::Result<()> {
     let mut copies = "BEGIN ISOLATION LEVEL REPEATABLE READ; CREATE SCHEMA backup;".to_owned();
     for table in tables {
@@ -91,12 +92,12 @@ async fn a_restored_customer_database_counts_right_after_a_replay() -> anyhow::R
     place(&pipeline).await?;
     counted(&pipeline, 2 * ORDERS).await.context("the old ones and the new ones")?;
 
-    // All of them: those of the backup and the new ones were counted, those between were not.
+    // All orders: those of the backup and the new ones were counted, those in between were not.
     let replayed = replay(&pipeline).await?;
     assert_eq!(replayed.out, format!("{} events published again.\n", 3 * ORDERS));
     counted(&pipeline, 3 * ORDERS).await?;
     replay(&pipeline).await?;
-    // Behind all that came twice.
+    // Behind all duplicates.
     place(&pipeline).await?;
     counted(&pipeline, 4 * ORDERS).await
 }
@@ -111,7 +112,7 @@ async fn an_order_database_restored_to_an_earlier_moment_goes_on_and_counts_noth
     counted(&pipeline, ORDERS).await?;
     end(&pipeline.relay).await?;
     place(&pipeline).await?;
-    // With events that are pending at this moment, and published later.
+    // With events that are pending now and published later.
     back_up(&orders, &tables).await?;
     pipeline.relay = start_relay(&pipeline.relay_url, &pipeline.broker.amqp_url).await?;
     place(&pipeline).await?;
@@ -120,7 +121,7 @@ async fn an_order_database_restored_to_an_earlier_moment_goes_on_and_counts_noth
     end(&pipeline.order_service).await?;
     end(&pipeline.relay).await?;
     restore(&orders, &tables).await?;
-    // As a restored sequence: it gives out again what it gave out after the backup.
+    // As a restored sequence, which repeats the ids since the backup.
     let reset = "SELECT setval('outbox_id_seq', (SELECT max(id) FROM outbox))";
     let last: i64 = orders.query_one(reset, &[]).await?.get(0);
     assert_eq!(last, 2 * ORDERS);
@@ -130,11 +131,11 @@ async fn an_order_database_restored_to_an_earlier_moment_goes_on_and_counts_noth
     pipeline.order_url = address(&pipeline.order_service, "HTTP port is open").await?;
     pipeline.relay = start_relay(&pipeline.relay_url, &pipeline.broker.amqp_url).await?;
     place(&pipeline).await?;
-    // Those that the database has lost were counted, and stay counted; those that were pending come twice.
+    // Lost orders stay counted; the events that were pending are published twice.
     counted(&pipeline, 4 * ORDERS).await?;
     let highest: i64 = orders.query_one("SELECT max(id) FROM outbox", &[]).await?.get(0);
     assert_eq!(highest, 3 * ORDERS, "ids are given out again");
-    // Behind all that came twice.
+    // Behind all duplicates.
     place(&pipeline).await?;
     counted(&pipeline, 5 * ORDERS).await
 }

@@ -1,4 +1,4 @@
-//! What the operations ports of relay and consumer say while there is no broker.
+//! What the operations ports of relay and consumer report while no broker is reachable.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use pipeline_tests::unreachable_address::UnreachableAddress;
 use serde_json::Value;
 use stack::{RabbitServer, Service};
 
-/// Waits until the database is up and the broker was tried in vain, and looks at what is said then.
+/// Waits until the database is up and connecting to the broker has failed, and checks the report.
 async fn names_the_broker_alone(service: &Service) -> anyhow::Result<()> {
     let url = address(service, "operations port is open").await?;
     let http = stack::http_client()?;
@@ -33,7 +33,7 @@ async fn names_the_broker_alone(service: &Service) -> anyhow::Result<()> {
     let reason = rabbitmq["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("refused"), "{told}");
 
-    // The process itself is well: a restart would mend nothing.
+    // The process is healthy: a restart would not help.
     let alive = http.get(format!("{url}/livez")).send().await?;
     assert_eq!(alive.status(), 200);
     assert!(service.is_running());
@@ -65,7 +65,7 @@ async fn an_outage_of_the_broker_is_none_of_the_database() -> anyhow::Result<()>
     outbox.all_published().await.with_context(|| relay.log())?;
     broker.stop_gracefully().await?;
     relay.wait_for_line("rabbitmq is not reachable", PATIENCE).await?;
-    // The server ends the session of a relay at work of which it hears nothing for 12 s.
+    // The server ends a working relay's session after 12 s of silence.
     let end = Instant::now() + Duration::from_secs(16);
     while Instant::now() < end {
         let told = readiness(&relay).await?;

@@ -1,4 +1,5 @@
-//! Clients that hang up: what they asked for is seen through when it is a change, is given up when it is not, and is in nobody's way.
+//! Clients that disconnect: a write is completed, a read is cancelled, and neither affects other
+//! clients.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use stack::Database;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
-/// A statement may take longer than any test does: whoever has to wait for it waits too long.
+/// A statement timeout longer than any test: a client that waits for the statement fails the test.
 fn patient(more: &[&'static str]) -> Vec<&'static str> {
     let mut settings = PATIENT.to_vec();
     settings[5] = "10m";
@@ -23,7 +24,7 @@ fn patient(more: &[&'static str]) -> Vec<&'static str> {
     settings
 }
 
-/// Others make, find and list orders.
+/// Other clients create, read and list orders.
 async fn others_are_served(api: &OrderApi, id: &str) -> anyhow::Result<()> {
     let served = async {
         for _ in 0..3 {
@@ -75,7 +76,7 @@ async fn a_stop_waits_for_the_change_of_a_client_who_hung_up() -> anyhow::Result
     until_waiting(&watching, "Lock", 1).await?;
     drop(client);
     let letting_go = async {
-        // The service has closed its port, and so is about to end.
+        // The service has closed its port, so it is stopping.
         let peer = api.url.trim_start_matches("http://").to_owned();
         api.sigterm()?;
         while tokio::net::TcpStream::connect(&peer).await.is_ok() {
@@ -90,7 +91,7 @@ async fn a_stop_waits_for_the_change_of_a_client_who_hung_up() -> anyhow::Result
     Ok(())
 }
 
-/// A service on a database where reading one customer's orders takes long.
+/// A service on a database where reading one customer's orders is slow.
 struct SlowReads {
     api: OrderApi,
     sql: Client,
@@ -104,7 +105,7 @@ impl SlowReads {
         migrating.ready().await?;
         migrating.stop().await?;
         let sql = connect(&database.url).await?;
-        // Row-level security holds for whoever does not own the table.
+        // Row-level security applies to roles other than the table's owner.
         let role = format!("{}_slow", database.name);
         sql.batch_execute(&format!(
             "INSERT INTO orders (id, customer_public_id, product_name, quantity, price, delivery_address)
@@ -154,7 +155,7 @@ async fn a_read_whose_client_hung_up_is_given_up() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_hang_up_cancels_no_other_clients_statement() -> anyhow::Result<()> {
-    // Slow enough for a client to hang up at each moment of the statement, its end included.
+    // Slow enough for a client to disconnect at any moment of the statement, including its end.
     let SlowReads { api, _database, .. } = SlowReads::of(0.002).await?;
     let list = format!("/api/orders?customer_public_id={CUSTOMER}");
     let hanging_up = async {
@@ -201,7 +202,7 @@ async fn changes_that_wait_make_nobody_else_wait_nor_the_service_unready() -> an
             api.create().await?;
             assert_eq!(api.get(&format!("/api/orders/{other}")).await?.status(), 200);
             assert_eq!(api.http.get(&ready).send().await?.status(), 200);
-            // The next look of the probe.
+            // The next readiness probe.
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         anyhow::Ok(())

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 type Tested = anyhow::Result<()>;
 
-/// How many events each transaction counted: all of them have its time.
+/// The number of events of each transaction, which share its timestamp.
 async fn batches(fixture: &ConsumerFixture) -> anyhow::Result<Vec<i64>> {
     let sizes = "SELECT count(*) FROM processed_events GROUP BY processed_at";
     let rows = fixture.sql.query(sizes, &[]).await?;
@@ -32,7 +32,7 @@ async fn what_waits_is_counted_in_transactions_of_half_the_prefetch() -> Tested 
     fixture.counted(customer, 400).await?;
     let sizes = batches(&fixture).await?;
     assert!(sizes.iter().all(|&size| size <= 20), "{sizes:?}");
-    // While one is committed the next ones arrive.
+    // The next ones arrive while one commits.
     assert!(sizes.len() <= 200, "{} transactions for 400 events", sizes.len());
     fixture.finished(consumer).await
 }
@@ -55,7 +55,7 @@ async fn a_transaction_takes_no_more_messages_once_they_are_some_megabytes() -> 
     fixture.finished(consumer).await
 }
 
-/// The commit is held up, and goes through when its client is long dead.
+/// The commit is blocked, and succeeds long after its client was killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_was_committed_and_not_acknowledged_counts_once() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -92,7 +92,7 @@ async fn a_batch_that_was_committed_and_not_acknowledged_counts_once() -> Tested
     Ok(())
 }
 
-/// Every kind of message in one batch: each has the fate that it would have alone.
+/// Every kind of message in one batch: each has the outcome that it would have alone.
 #[tokio::test]
 async fn each_message_of_a_batch_has_a_fate_of_its_own() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -130,7 +130,8 @@ async fn each_message_of_a_batch_has_a_fate_of_its_own() -> Tested {
     Ok(())
 }
 
-/// Few customers, so that all want the same rows all the time; every event three times, so that they meet in these, too.
+/// Few customers, so that all consumers contend for the same rows; every event three times, so that
+/// they contend for the events too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_consumers_of_few_customers_never_deadlock() -> Tested {
     const EVENTS: usize = 3_000;
@@ -165,7 +166,7 @@ async fn several_consumers_of_few_customers_never_deadlock() -> Tested {
     for customer in &customers {
         assert_eq!(fixture.count(*customer).await?, expected);
     }
-    // A session tells its statistics at its end at the latest.
+    // A session reports its statistics at its end at the latest.
     let sessions = "SELECT FROM pg_stat_activity WHERE datname = current_database()
                     AND application_name = 'customer-service consumer'";
     until(async || Ok(fixture.sql.query(sessions, &[]).await?.is_empty().then_some(()))).await?;
@@ -176,8 +177,8 @@ async fn several_consumers_of_few_customers_never_deadlock() -> Tested {
     Ok(())
 }
 
-/// PostgreSQL looks at each customer once more, by itself, after it has waited for another consumer. Where the plan hands it all
-/// customers of the batch, that takes so many times as long.
+/// After waiting for another consumer, PostgreSQL re-evaluates each customer's row separately. With
+/// a plan that scans all customers of the batch, that takes quadratic time.
 #[tokio::test]
 async fn a_customer_that_was_waited_for_is_looked_up_by_itself() -> Tested {
     let statement = include_str!("../../sql/customer/queries/lock_customers.sql");
@@ -187,7 +188,7 @@ async fn a_customer_that_was_waited_for_is_looked_up_by_itself() -> Tested {
     for state in ["DELETE FROM pg_statistic", "ANALYZE customers"] {
         fixture.sql.batch_execute(state).await?;
         let session = connect(&fixture.database.url).await?;
-        // As the consumer's session.
+        // With the settings of the consumer's session.
         let settings =
             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
         session.batch_execute(settings).await?;

@@ -1,4 +1,4 @@
-//! What a broker would take out of the consumer's queue by itself: nothing is lost with it.
+//! Messages that the broker removes from the consumer's queue by itself are not lost.
 
 use pipeline_tests::consumer_fixture::{
     ConsumerFixture, DEAD_LETTER_QUEUE, QUEUE, orders_of, until,
@@ -8,7 +8,7 @@ use stack::Management;
 
 type Tested = anyhow::Result<()>;
 
-/// What an administrator's policy takes out of the work queue.
+/// Messages that an administrator's policy removes from the work queue.
 #[tokio::test]
 async fn what_a_policy_takes_out_of_the_work_queue_becomes_a_dead_letter() -> Tested {
     for (definition, dead) in [(json!({"message-ttl": 100}), 3), (json!({"delivery-limit": 2}), 1)]
@@ -38,7 +38,7 @@ async fn what_a_policy_takes_out_of_the_work_queue_becomes_a_dead_letter() -> Te
     Ok(())
 }
 
-/// The broker drops what was returned too often, unless told otherwise: RabbitMQ 4 after 20 times.
+/// By default the broker drops messages redelivered too often: RabbitMQ 4 after 20 times.
 #[tokio::test]
 async fn a_message_that_is_returned_a_hundred_times_is_still_there() -> Tested {
     let fixture = ConsumerFixture::start().await?;

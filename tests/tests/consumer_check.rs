@@ -1,4 +1,5 @@
-//! `customer-service consumer check`: finds what keeps a consumer from working, says what to do, and changes nothing.
+//! `customer-service consumer check` finds what keeps a consumer from working, says how to fix it,
+//! and changes nothing.
 
 use anyhow::{Context as _, ensure};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
@@ -14,10 +15,10 @@ use stack::Management;
 
 type Tested = anyhow::Result<()>;
 
-/// Name and state of a check, and all that was said of it.
+/// Name, state and text of a check.
 type Found = (String, String, String);
 
-/// Checks, and returns what was found.
+/// Runs the checks and returns the results.
 async fn check(
     fixture: &ConsumerFixture,
     arguments: &[&str],
@@ -39,13 +40,13 @@ fn found(ended: Ended) -> anyhow::Result<(Ended, Vec<Found>)> {
     Ok((ended, found))
 }
 
-/// Those that are not ok.
+/// The checks that are not ok.
 fn wrong(found: &[Found]) -> Vec<(&str, &str)> {
     let all = found.iter().map(|(check, state, _)| (check.as_str(), state.as_str()));
     all.filter(|(_, state)| *state != "ok").collect()
 }
 
-/// What was said of one check.
+/// The text of one check.
 fn said<'a>(found: &'a [Found], check: &str) -> &'a str {
     found.iter().find(|(name, ..)| name == check).map_or("nothing", |(.., said)| said)
 }
@@ -80,7 +81,7 @@ async fn a_fresh_broker_and_a_migrated_database_are_ok_and_stay_as_they_are() ->
         "{page:?}"
     );
 
-    // Nobody declares them.
+    // No one declares them.
     let (_, found) = check(&fixture, &["--consumer-declare", "false"]).await?;
     assert_eq!(wrong(&found), [("exchanges", "fail"), ("queues", "fail")]);
     ensure!(said(&found, "queues").contains("CONSUMER_DECLARE=true"));
@@ -120,7 +121,7 @@ async fn an_old_queue_and_messages_that_wait_are_warnings() -> Tested {
     for (queue, messages) in [(QUEUE, 2), (DEAD_LETTER_QUEUE, 1), (RETRY_QUEUE, 1)] {
         until(async || Ok((fixture.waiting(queue).await? == messages).then_some(()))).await?;
     }
-    // It would not give messages back.
+    // It would not return messages.
     fixture.channel.queue_delete(RETRY_QUEUE.into(), QueueDeleteOptions::default()).await?;
     let durable = lapin::options::QueueDeclareOptions { durable: true, ..Default::default() };
     fixture.channel.queue_declare(RETRY_QUEUE.into(), durable, Default::default()).await?;
@@ -158,7 +159,7 @@ async fn what_the_role_lacks_is_named_and_granted_by_what_is_told() -> Tested {
     }
     let (ended, found) = run(&[]).await?;
     ensure!(wrong(&found).is_empty(), "{}", ended.out);
-    // Who forgets nothing deletes nothing.
+    // Without retention nothing is deleted.
     fixture.sql.batch_execute(&format!("REVOKE DELETE ON processed_events FROM {role}")).await?;
     let (ended, found) = run(&[]).await?;
     assert_eq!(wrong(&found), [("privileges", "fail")], "{}", ended.out);
@@ -168,7 +169,7 @@ async fn what_the_role_lacks_is_named_and_granted_by_what_is_told() -> Tested {
     Ok(())
 }
 
-/// What the user may not do, of all that is asked for.
+/// The missing permissions of a user.
 async fn forbidden(
     fixture: &ConsumerFixture,
     user: &BrokerUser<'_>,
@@ -222,7 +223,7 @@ async fn what_the_brokers_user_may_not_do_is_named_and_nothing_is_done_to_find_o
     assert_eq!(forbidden(&fixture, &user, &[]).await?, ["read customer.orders_count"]);
     ensure!(objects(&fixture).await? == before, "it has declared something");
 
-    // Where everything is there, with messages in it.
+    // Where everything exists, with messages in the queues.
     fixture.consumer(&[]).await?.stop().await?;
     let customer = fixture.customer().await?;
     fixture.publish_all(orders_of(2, customer)).await?;

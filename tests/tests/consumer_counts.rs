@@ -1,4 +1,4 @@
-//! What the consumer does with events that it can read, of customers that it knows.
+//! The consumer counts valid events of known customers, each once.
 
 use anyhow::ensure;
 use futures_util::StreamExt as _;
@@ -46,7 +46,7 @@ async fn an_event_that_comes_five_times_counts_once() -> Tested {
     for _ in 0..4 {
         fixture.publish(&event).await?;
     }
-    // What follows them is counted, so they were seen.
+    // The event behind them is counted, so they were handled.
     fixture.publish(&order_created(Uuid::now_v7(), customer)).await?;
     fixture.counted(customer, 2).await?;
     fixture.finished(consumer).await?;
@@ -58,7 +58,7 @@ async fn an_event_that_comes_five_times_counts_once() -> Tested {
 async fn copies_of_an_event_in_one_batch_count_once_and_the_first_of_them_decides() -> Tested {
     let fixture = ConsumerFixture::start().await?;
     let (first, other) = (fixture.customer().await?, fixture.customer().await?);
-    // The queue is declared by a consumer that ends; the next one finds all of it waiting.
+    // A first consumer declares the queue and stops; the next one finds all messages in it.
     fixture.consumer(&[]).await?.stop().await?;
     let event = Uuid::now_v7();
     let mut bodies = vec![order_created(event, first); 4];
@@ -101,7 +101,7 @@ async fn a_message_of_a_foreign_client_in_the_contracts_format_is_counted() -> T
     fixture.publish_as("order.created", body.as_bytes(), properties).await?;
     fixture.counted(customer, 1).await?;
 
-    // And one that sets nothing at all.
+    // And one with no properties at all.
     let bare = order_created(Uuid::now_v7(), customer).to_string();
     fixture.publish_as("order.created", bare.as_bytes(), BasicProperties::default()).await?;
     fixture.counted(customer, 2).await?;
@@ -136,7 +136,7 @@ async fn an_event_type_that_it_does_not_handle_is_done_and_told_in_the_metrics()
     let fixture = ConsumerFixture::start().await?;
     let customer = fixture.customer().await?;
     let consumer = fixture.consumer_process(&[]).await?;
-    // It declares the queues.
+    // The consumer declares the queues.
     ready(&consumer).await?;
     let mut body = order_created(Uuid::now_v7(), customer);
     body["event"] = json!("order.shipped");
@@ -154,7 +154,8 @@ async fn an_event_type_that_it_does_not_handle_is_done_and_told_in_the_metrics()
     Ok(())
 }
 
-/// Few customers, so that both consumers want the same rows all the time; every event twice, so that both meet it.
+/// Few customers, so that both consumers contend for the same rows; every event twice, so that both
+/// may get it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_consumers_at_once_count_right() -> Tested {
     const EVENTS: usize = 6_000;
@@ -165,7 +166,8 @@ async fn two_consumers_at_once_count_right() -> Tested {
     }
     fixture.consumer(&[]).await?.stop().await?;
     let ids: Vec<Uuid> = (0..EVENTS).map(|_| Uuid::new_v4()).collect();
-    // The second copies go the other way round: the two consumers meet the same events in opposite order.
+    // The second copies are in reverse order, so that the two consumers see the same events in
+    // opposite order.
     let order = (0..EVENTS / 2).flat_map(|at| [at, EVENTS - 1 - at]);
     let again = (0..EVENTS / 2).flat_map(|at| [EVENTS - 1 - at, at]);
     let body = |at: usize| order_created(ids[at], customers[at % 5]).to_string().into_bytes();
@@ -232,7 +234,7 @@ async fn the_metrics_tell_what_became_of_each_message() -> Tested {
     let bodies = [&event, &event, &event, &shipped, &unknown].map(ToString::to_string);
     fixture.publish_all(bodies.into_iter().chain(["?".to_owned()]).map(String::into_bytes)).await?;
 
-    // In a process of its own: metrics belong to the process.
+    // In a separate process, as metrics are global in a process.
     let settings = [("RABBITMQ_MAX_RETRIES", "1"), ("RABBITMQ_RETRY_TTL_MS", "50")];
     let service = fixture.consumer_process(&settings).await?;
     let expected = [

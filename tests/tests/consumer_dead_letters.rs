@@ -1,4 +1,4 @@
-//! How many messages wait for a person: the consumer's metrics tell, whoever put them there and whoever takes them away.
+//! The consumer's metric of dead letters, whoever adds or removes them.
 
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, QueueDeleteOptions, QueuePurgeOptions};
@@ -7,10 +7,10 @@ use pipeline_tests::metrics::shows;
 use stack::Service;
 use uuid::Uuid;
 
-/// A consumer beside messages that were dead-lettered before it began.
+/// A consumer with messages that were dead-lettered before it started.
 async fn beside_dead_letters(messages: usize) -> anyhow::Result<(ConsumerFixture, Service)> {
     let fixture = ConsumerFixture::start().await?;
-    // It declares the queues.
+    // The consumer declares the queues.
     fixture.consumer(&[]).await?.stop().await?;
     for _ in 0..messages {
         let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());

@@ -1,4 +1,5 @@
-//! Queues that refuse what the consumer moves to them: the others are counted, nothing is lost, and nothing multiplies.
+//! Queues that reject what the consumer moves to them: other events are counted, nothing is lost
+//! and nothing is duplicated.
 
 use anyhow::{Context as _, ensure};
 use lapin::options::QueueBindOptions;
@@ -14,7 +15,7 @@ use stack::{Management, RabbitServer};
 
 type Tested = anyhow::Result<()>;
 
-/// Queues that an administrator's policy lets no further message into, and how many messages fill each.
+/// Fills queues whose length an administrator's policy limits. Returns how many messages fill each.
 struct Full<'a> {
     fixture: &'a ConsumerFixture,
     filled: Vec<(&'static str, usize)>,
@@ -31,7 +32,8 @@ impl<'a> Full<'a> {
         let mut filled = Vec::new();
         for queue in queues {
             let mut count = 0;
-            // A policy takes a moment, and a quorum queue some more than it may hold.
+            // A policy takes effect after a moment, and a quorum queue may exceed its limit a
+            // little.
             while fixture.send_to(queue, b"{}").await? {
                 count += 1;
                 ensure!(count < 100, "{queue} takes everything");
@@ -41,7 +43,7 @@ impl<'a> Full<'a> {
         Ok(Self { fixture, filled })
     }
 
-    /// The policy goes, and a person takes what filled them.
+    /// Removes the policy and the messages that filled the queues.
     async fn empty(self) -> Tested {
         let management = Management::new(&self.fixture.broker.management_url)?;
         management.delete(&format!("/api/policies/{}/full", self.fixture.broker.name)).await?;
@@ -54,7 +56,7 @@ impl<'a> Full<'a> {
     }
 }
 
-/// What `/readyz` notes of messages that can't be moved, once there is something.
+/// Waits for the note in `/readyz` about messages that can't be moved.
 async fn note(consumer: &Consumer) -> anyhow::Result<String> {
     until(async || {
         let readiness = consumer.readiness().await?;
@@ -64,7 +66,7 @@ async fn note(consumer: &Consumer) -> anyhow::Result<String> {
     .await
 }
 
-/// How many messages were sent to be tried again.
+/// The number of messages sent to the retry queue.
 async fn retried(consumer: &Consumer) -> anyhow::Result<u32> {
     let metrics = format!("{}/metrics", consumer.ops_url);
     let metrics = stack::http_client()?.get(metrics).send().await?.text().await?;
@@ -87,7 +89,7 @@ async fn what_a_full_dead_letter_queue_refuses_is_tried_again_and_not_charged() 
     fixture.counted(customer, 20).await?;
     let note = note(&consumer).await?;
     ensure!(note.contains("customer.orders_count.dlq refuses"), "{note}");
-    // Several times around.
+    // Several cycles.
     until(async || Ok((retried(&consumer).await? >= 4).then_some(()))).await?;
     let there = async || {
         let waiting = (fixture.waiting(QUEUE).await?, fixture.waiting(RETRY_QUEUE).await?);
@@ -129,7 +131,8 @@ async fn what_no_queue_takes_is_kept_and_when_it_is_too_much_the_counting_stops(
     fixture.finished(consumer).await
 }
 
-/// The broker was told to take smaller messages than it has: it closes the channel over such a one.
+/// The broker's size limit was lowered below a message that it holds: it closes the channel over
+/// that message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_the_broker_closes_the_channel_over_keeps_no_other_from_being_moved()
 -> Tested {
@@ -155,14 +158,14 @@ async fn a_message_that_the_broker_closes_the_channel_over_keeps_no_other_from_b
     let note = note(&consumer).await?;
     ensure!(note.contains("the broker refuses the message"), "{note}");
     consumer.stop().await?;
-    // The broker takes a moment to put back what a consumer had.
+    // The broker takes a moment to requeue a consumer's messages.
     until(async || Ok((fixture.waiting(QUEUE).await? == 1).then_some(()))).await?;
     assert_eq!(fixture.waiting(RETRY_QUEUE).await?, 0);
     assert_eq!(fixture.waiting(DEAD_LETTER_QUEUE).await?, 10, "none is copied twice");
     Ok(())
 }
 
-/// Nobody may bind the dead-letter queue but an administrator who is away.
+/// The consumer lacks the permission to bind the dead-letter queue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_binding_that_stays_missing_stops_nobody() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -183,7 +186,7 @@ async fn a_binding_that_stays_missing_stops_nobody() -> Tested {
     });
     let note = note.await?;
     ensure!(note.contains("orders.dlx leads to no queue"), "{note}");
-    // It goes around, and everybody else is counted meanwhile.
+    // It is retried, and all others are counted meanwhile.
     let before = retried(&consumer).await?;
     until(async || Ok((retried(&consumer).await? >= before + 3).then_some(()))).await?;
     ensure!(consumer.readiness().await?["ready"] == true);

@@ -1,4 +1,5 @@
-//! Events that wait for what somebody else does to the consumer's database: the others are counted, and nothing is charged.
+//! Locks and slow statements in the consumer's database: other events are counted, and no event is
+//! charged a retry.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -12,7 +13,7 @@ use pipeline_tests::pipeline::connect;
 
 type Tested = anyhow::Result<()>;
 
-/// Without retries a message that is charged shows in the dead-letter queue at once.
+/// Without retries a message that is charged goes to the dead-letter queue at once.
 const SOON: [&str; 4] = ["--rabbitmq-max-retries", "0", "--rabbitmq-retry-ttl-ms", "100"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,7 +40,7 @@ async fn a_customer_that_somebody_has_locked_delays_nobody_elses_events() -> Tes
     Ok(())
 }
 
-/// As another consumer has it whose commits are slow.
+/// As by another consumer whose commits are slow.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_that_is_soon_gone_moves_no_event() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -48,7 +49,7 @@ async fn a_lock_that_is_soon_gone_moves_no_event() -> Tested {
     let other = connect(&fixture.database.url).await?;
     other.batch_execute("BEGIN; SELECT FROM customers FOR UPDATE").await?;
     fixture.publish_all(orders_of(5, customer)).await?;
-    // For longer than one transaction waits.
+    // For longer than a transaction waits for a lock.
     let waits = "SELECT query_start FROM pg_stat_activity
                  WHERE datname = current_database() AND application_name = 'customer-service consumer' AND wait_event_type = 'Lock'";
     let begun = RefCell::new(HashSet::<SystemTime>::new());
@@ -91,7 +92,7 @@ async fn a_table_that_somebody_has_locked_is_the_databases_matter() -> Tested {
 async fn a_batch_that_is_too_slow_shrinks_until_it_fits() -> Tested {
     let fixture = ConsumerFixture::start().await?;
     let customer = fixture.customer().await?;
-    // A disk on which each event takes 20 ms.
+    // Simulates a disk on which each event takes 20 ms.
     let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
                     AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN new; END $$;
                 CREATE TRIGGER slow BEFORE INSERT ON processed_events FOR EACH ROW EXECUTE FUNCTION slow()";
@@ -188,7 +189,7 @@ async fn what_is_set_for_the_database_ends_no_session_that_counts() -> Tested {
     for round in 1..=3 {
         fixture.publish_all(orders_of(10, customer)).await?;
         fixture.counted(customer, 10 * round).await?;
-        // Longer than any session of others may be idle.
+        // Longer than the idle timeout of other sessions.
         let idle = format!(
             "SELECT FROM pg_stat_activity WHERE pid = {pid} AND state = 'idle' AND state_change < now() - interval '300 ms'"
         );

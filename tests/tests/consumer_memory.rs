@@ -1,4 +1,4 @@
-//! How much memory a consumer takes, whatever is delivered to it.
+//! A consumer's memory is bounded, whatever is delivered to it.
 #![cfg(target_os = "linux")]
 
 use std::time::Duration;
@@ -13,10 +13,11 @@ use pipeline_tests::rabbitmqctl::rabbitmqctl;
 use pipeline_tests::rss::Rss;
 use stack::RabbitServer;
 
-/// Messages of 900 kB, fewer than the prefetch: 135 MB that the broker may deliver at once.
+/// Messages of 900 kB, fewer than the prefetch limit: 135 MB that the broker may deliver at once.
 const MESSAGES: usize = 150;
 
-/// Megabytes that the consumer may have resident: two batches of 8 MiB, 16 MiB that wait for them, and a debug build's program.
+/// The limit of the consumer's RSS in megabytes: two batches of 8 MiB, 16 MiB of waiting messages,
+/// and a debug build's program.
 const MOST: u64 = 90;
 
 #[tokio::test]
@@ -30,7 +31,7 @@ async fn large_messages_wait_at_the_broker_and_not_in_the_consumer() -> anyhow::
 
     block_transactions(&fixture.sql, BlockAt::Count, &[customer]).await?;
     let consumer = fixture.consumer_process(&[("DATABASE_STATEMENT_TIMEOUT", "60s")]).await?;
-    // The first batch is held up; the rest is on its way.
+    // The first batch is blocked; the rest is in flight.
     until_blocked(&fixture.sql).await?;
     until(async || Ok((fixture.waiting(QUEUE).await? == 0).then_some(()))).await?;
     unblock(&fixture.sql).await?;
@@ -42,12 +43,12 @@ async fn large_messages_wait_at_the_broker_and_not_in_the_consumer() -> anyhow::
     Ok(())
 }
 
-/// MiB of the longest message but one that RabbitMQ 3 takes unless told otherwise.
+/// The size in MiB just below RabbitMQ 3's default limit.
 const HUGE: u64 = 127;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_huge_message_that_is_dead_lettered_lies_in_memory_once() -> anyhow::Result<()> {
-    // RabbitMQ 4 takes 16 MiB unless told otherwise.
+    // RabbitMQ 4's default limit is 16 MiB.
     let server = RabbitServer::start_temporary().await?;
     let allow = "application:set_env(rabbit, max_message_size, 134217728), persistent_term:put(max_message_size, 134217728).";
     rabbitmqctl(&server, &["eval", allow])?;
@@ -55,7 +56,7 @@ async fn a_huge_message_that_is_dead_lettered_lies_in_memory_once() -> anyhow::R
     let fixture = ConsumerFixture::with(database, server.vhost("consumer").await?).await?;
     let customer = fixture.customer().await?;
     let consumer = fixture.consumer_process(&[]).await?;
-    // What a consumer takes that has dead-lettered something small.
+    // The RSS of a consumer that has dead-lettered a small message.
     ready(&consumer).await?;
     fixture.publish_all(orders_of(10, customer)).await?;
     fixture.publish_all([b"broken".to_vec()]).await?;

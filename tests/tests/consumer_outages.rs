@@ -1,4 +1,4 @@
-//! The consumer while its database or its broker is away.
+//! The consumer during outages of its database or broker.
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
@@ -12,7 +12,7 @@ use stack::{PostgresServer, ProcessId, RabbitServer};
 
 type Tested = anyhow::Result<()>;
 
-/// Without retries a message that is charged for an outage shows in the dead-letter queue at once.
+/// Without retries a message that is charged for an outage goes to the dead-letter queue at once.
 const CHARGED_IS_DEAD: [&str; 2] = ["--rabbitmq-max-retries", "0"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -24,7 +24,8 @@ async fn while_its_database_is_down_the_consumer_stops_and_no_retry_is_burnt() -
     let settings = [&CHARGED_IS_DEAD[..], &["--consumer-prefetch", "20"]].concat();
     let consumer = fixture.consumer(&settings).await?;
 
-    // In the middle of its work, at the end of which is one that can't be counted before the database stops.
+    // In the middle of the backlog, which ends with an event that can't be counted before the
+    // database stops.
     let last = fixture.customer().await?;
     block_transactions(&fixture.sql, BlockAt::Count, &[last]).await?;
     fixture.publish_all(orders_of(2_000, customer)).await?;
@@ -34,7 +35,7 @@ async fn while_its_database_is_down_the_consumer_stops_and_no_retry_is_burnt() -
     consumer.down("postgresql").await?;
     fixture.publish_all(orders_of(500, customer)).await?;
 
-    // Everything that was not counted is back, nobody consumes, and it stays so.
+    // All uncounted messages are back in the queue, and no consumer is attached any more.
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let queue = async || {
         let none = FieldTable::default();
@@ -71,7 +72,7 @@ async fn a_consumer_that_starts_before_its_database_waits_for_it() -> Tested {
 
     let service = fixture.consumer_process(&[("RABBITMQ_MAX_RETRIES", "0")]).await?;
     service.wait_for_line("postgresql is not reachable", PATIENCE).await?;
-    // Some tries later.
+    // After some attempts to reconnect.
     service.wait_for_line("operations port is open", PATIENCE).await?;
     assert_eq!(fixture.waiting(QUEUE).await?, 3);
     postgres.start().await?;
@@ -100,11 +101,11 @@ async fn a_database_that_is_frozen_is_given_up_and_the_event_counted_once_when_i
     let backend = PausedProcess::new(backend)?;
 
     fixture.publish_all(orders_of(5, customer)).await?;
-    // A new connection gets a backend that answers.
+    // A new connection gets a responsive backend.
     fixture.counted(customer, 5).await?;
     consumer.ready().await?;
     let backend = backend.resume()?;
-    // The thawed one finds the same statements in its socket, if anything.
+    // The resumed backend finds the same statements in its socket, if any.
     assert!(backend.wait_gone(PATIENCE).await, "the thawed backend never ended");
     assert_eq!(fixture.count(customer).await?, 5);
     fixture.finished(consumer).await?;
@@ -120,8 +121,8 @@ async fn a_broker_that_restarts_while_events_are_consumed_loses_none() -> Tested
     let customer = fixture.customer().await?;
     let settings = [&CHARGED_IS_DEAD[..], &["--consumer-prefetch", "20"]].concat();
     let consumer = fixture.consumer(&settings).await?;
-    // RabbitMQ 3.10 writes a new quorum queue's registration after half a second without others: a crash before that
-    // loses the queue itself, which is not what is tried here. A stop writes it.
+    // RabbitMQ 3.10 persists the registration of a new quorum queue only after half a second: a
+    // crash before that loses the queue, which is not tested here. A clean stop persists it.
     rabbitmq.stop_gracefully().await?;
     consumer.down("rabbitmq").await?;
     rabbitmq.start().await?;

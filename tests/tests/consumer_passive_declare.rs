@@ -1,4 +1,4 @@
-//! `CONSUMER_DECLARE=false`: a consumer that only checks what somebody else declares.
+//! `CONSUMER_DECLARE=false`: the consumer only checks the topology, which somebody else declares.
 
 use anyhow::{Context as _, ensure};
 use lapin::options::QueueDeleteOptions;
@@ -16,7 +16,7 @@ type Tested = anyhow::Result<()>;
 
 const CHECK: [&str; 2] = ["--consumer-declare", "false"];
 
-/// The names of all queues and exchanges that somebody has declared.
+/// The names of all declared queues and exchanges.
 async fn declared(fixture: &ConsumerFixture) -> anyhow::Result<Vec<String>> {
     let management = Management::new(&fixture.broker.management_url)?;
     let mut names = Vec::new();
@@ -25,7 +25,7 @@ async fn declared(fixture: &ConsumerFixture) -> anyhow::Result<Vec<String>> {
         let objects = management.get(&path).await?.context(path)?;
         let all = objects.as_array().into_iter().flatten();
         let all = all.filter_map(|object| object["name"].as_str());
-        // The broker's own.
+        // Predeclared by the broker.
         names.extend(
             all.filter(|name| !name.is_empty() && !name.starts_with("amq.")).map(str::to_owned),
         );
@@ -39,7 +39,7 @@ async fn delete(fixture: &ConsumerFixture, queue: &str) -> Tested {
     Ok(())
 }
 
-/// Waits until the consumer says of the broker what contains this.
+/// Waits until the consumer's report about the broker contains this.
 async fn says(consumer: &Consumer, part: &str) -> anyhow::Result<String> {
     until(async || {
         let readiness = consumer.readiness().await?;
@@ -62,7 +62,7 @@ async fn what_is_missing_is_named_waited_for_and_not_declared() -> Tested {
 
     consumer.stop().await?;
 
-    // Somebody declares all of it but the dead-letter queue.
+    // Declares everything but the dead-letter queue.
     fixture.consumer(&[]).await?.stop().await?;
     delete(&fixture, DEAD_LETTER_QUEUE).await?;
     let consumer = fixture.unready_consumer(&CHECK).await?;
@@ -121,17 +121,17 @@ async fn bindings_are_assumed_and_a_move_that_comes_back_shows_that_one_is_missi
     for part in ["orders.dlx leads to no queue", "CONSUMER_DECLARE=false"] {
         ensure!(note.contains(part), "{note} does not say {part:?}");
     }
-    // It goes around, and everybody else is counted meanwhile.
+    // It is retried, and all others are counted meanwhile.
     fixture.publish_all(orders_of(20, customer)).await?;
     fixture.counted(customer, 20).await?;
     ensure!(fixture.waiting(DEAD_LETTER_QUEUE).await? == 0, "it was bound by nobody else");
-    // A consumer that declares mends it.
+    // A consumer that declares fixes it.
     fixture.consumer(&retry).await?.stop().await?;
     assert_eq!(fixture.take(DEAD_LETTER_QUEUE).await?.data, b"broken");
     fixture.finished(consumer).await
 }
 
-/// Since RabbitMQ 4.2.6 who only asks for an object needs the permission to configure it.
+/// Since RabbitMQ 4.2.6 a passive declare requires the configure permission.
 #[tokio::test]
 async fn a_consumer_that_may_not_even_ask_uses_what_is_there() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -146,7 +146,7 @@ async fn a_consumer_that_may_not_even_ask_uses_what_is_there() -> Tested {
     fixture.publish_all([b"broken".to_vec()]).await?;
     fixture.counted(customer, 3).await?;
     fixture.take(DEAD_LETTER_QUEUE).await?;
-    // What it can't ask for, its use shows.
+    // What can't be checked shows when it is used.
     delete(&fixture, QUEUE).await?;
     let reason = says(&consumer, "can't be consumed").await?;
     ensure!(reason.contains("no queue"), "{reason}");

@@ -1,4 +1,4 @@
-//! What the consumer does with messages that are no events, and with events that the database refuses.
+//! Poison messages: messages that are not events, and events that the database rejects.
 
 use anyhow::{Context as _, ensure};
 use lapin::BasicProperties;
@@ -79,7 +79,7 @@ async fn what_is_no_event_goes_to_the_dead_letter_queue_at_once_and_stops_nothin
         assert_eq!(dead.data, *body);
         assert_eq!(tries(&dead), Some(1));
     }
-    // In one batch with good ones, too.
+    // Also in one batch with valid ones.
     let good = (0..bodies.len()).map(|_| order_created(Uuid::now_v7(), customer).to_string());
     let good: Vec<Vec<u8>> = good.map(String::into_bytes).collect();
     let mixed = good.into_iter().zip(&bodies).flat_map(|(good, (bad, _))| [good, bad.clone()]);
@@ -137,8 +137,9 @@ async fn only_the_event_that_the_database_refuses_is_diverted() -> Tested {
     fixture.finished(consumer).await
 }
 
-/// Someone else's transaction has the event and wants the customer; the consumer has the customer and wants the event. It does not wait
-/// for long, so that a deadlock is rare: when it is the first to look for one.
+/// Another transaction holds the event and waits for the customer; the consumer holds the customer
+/// and waits for the event. As it does not wait for long, it rarely is the one that detects the
+/// deadlock.
 #[tokio::test]
 async fn a_deadlock_with_someone_elses_transaction_charges_no_message() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -182,7 +183,7 @@ async fn publish(fixture: &ConsumerFixture, foreign: Malformed, body: Vec<u8>) -
     publish_malformed(url, "orders.events", "order.created", foreign, body).await
 }
 
-/// It aborts any process that consumes with lapin, and again at each start (`lapin_canary.rs`).
+/// It aborts any process that consumes with lapin, at each start (`lapin_canary.rs`).
 #[tokio::test]
 async fn a_header_of_nested_arrays_is_counted_or_dead_lettered_like_any_other() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -193,7 +194,7 @@ async fn a_header_of_nested_arrays_is_counted_or_dead_lettered_like_any_other() 
     let event = |customer| order_created(Uuid::now_v7(), customer).to_string().into_bytes();
     publish(&fixture, Malformed::NestedHeader, event(customer)).await?;
     fixture.counted(customer, 1).await.with_context(|| consumer.log())?;
-    // At once, and after a try more.
+    // At once, or after another retry.
     for (body, expected) in [(b"{}".to_vec(), 1), (event(Uuid::new_v4()), 2)] {
         publish(&fixture, Malformed::NestedHeader, body.clone()).await?;
         let dead = fixture.take(DEAD_LETTER_QUEUE).await.with_context(|| consumer.log())?;
@@ -205,7 +206,8 @@ async fn a_header_of_nested_arrays_is_counted_or_dead_lettered_like_any_other() 
     Ok(())
 }
 
-/// A driver ends the connection over them, and each new one would be handed the same message.
+/// Client libraries close the connection over them, and would get the same message on each new
+/// connection.
 #[tokio::test]
 async fn properties_that_no_driver_reads_stop_nothing() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -224,7 +226,7 @@ async fn such_a_message_is_not_lost_when_the_dead_letter_queue_is_not_there_eith
     let (connection, channel) = fixture.another_channel().await?;
     channel.queue_delete(DEAD_LETTER_QUEUE.into(), QueueDeleteOptions::default()).await?;
     publish(&fixture, Malformed::Latin1, b"{}".to_vec()).await?;
-    // The move comes back, so the consumer begins anew and declares the queue.
+    // The moved message is returned, so the consumer reconnects and declares the queue.
     until(async || {
         let (connection, channel) = fixture.another_channel().await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };

@@ -1,4 +1,4 @@
-//! The consumer as a process: how it starts, stops, and dies.
+//! The consumer as a process: start, stop and crash.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 type Tested = anyhow::Result<()>;
 
-/// How many database sessions consumers have, dead ones included that the server has not noticed.
+/// The number of consumers' database sessions, including those of dead processes that the server
+/// has not noticed.
 async fn consumer_sessions(sql: &Client) -> anyhow::Result<i64> {
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                     AND application_name = 'customer-service consumer'";
@@ -34,7 +35,7 @@ async fn a_message_on_which_25_consumers_die_is_still_there_and_counts_once() ->
         until_blocked(&fixture.sql).await?;
         service.sigkill()?;
         service.wait_exit(PATIENCE).await?;
-        // Back in the queue, and its database session out of the way of the next one's.
+        // Waits until the message is requeued and the database session has ended.
         until(async || Ok((fixture.waiting(QUEUE).await? == 1).then_some(()))).await?;
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                    WHERE datname = current_database() AND application_name = 'customer-service consumer'";
@@ -74,7 +75,8 @@ async fn consumers_killed_in_the_middle_of_their_batches_leave_exact_counts() ->
         for customer in customers {
             fixture.publish_all(orders_of(100, customer)).await?;
         }
-        // Behind them one that can't be counted yet: however late the consumer is killed, it is at work.
+        // Behind them an event that can't be counted yet, so that the consumer is working however
+        // late it is killed.
         let last = fixture.customer().await?;
         block_transactions(&fixture.sql, BlockAt::Count, &[last]).await?;
         fixture.publish_all(orders_of(1, last)).await?;
@@ -87,7 +89,7 @@ async fn consumers_killed_in_the_middle_of_their_batches_leave_exact_counts() ->
         service.wait_exit(PATIENCE).await?;
         assert_eq!(fixture.count(last).await?, 0, "killed too late to mean anything");
         unblock(&fixture.sql).await?;
-        // What the next one counts shall be its own.
+        // The counts must be those of the next consumer.
         until(async || Ok((consumer_sessions(&fixture.sql).await? == 0).then_some(()))).await?;
     }
     let consumer = fixture.consumer(&["--rabbitmq-max-retries", "0"]).await?;
@@ -111,7 +113,7 @@ async fn told_to_stop_it_finishes_the_batch_in_flight_and_takes_no_other() -> Te
     let body = |_| order_created(Uuid::now_v7(), customer).to_string().into_bytes();
     fixture.publish_all((0..30).map(body)).await?;
     block_transactions(&fixture.sql, BlockAt::Count, &[customer]).await?;
-    // Ten are in flight, ten at the most in the next batch.
+    // Ten are in flight, at most ten in the next batch.
     let settings = [("DATABASE_STATEMENT_TIMEOUT", "60s"), ("CONSUMER_PREFETCH", "10")];
     let service = fixture.consumer_process(&settings).await?;
     until_blocked(&fixture.sql).await?;
@@ -124,7 +126,8 @@ async fn told_to_stop_it_finishes_the_batch_in_flight_and_takes_no_other() -> Te
     assert_eq!(status.code(), Some(0), "{}", service.last_lines());
     let counted = fixture.count(customer).await?;
     assert!((1..=10).contains(&counted), "{counted}");
-    // What it counted it has acknowledged, and nothing else. The broker takes a moment to put back what a consumer had.
+    // It has acknowledged exactly what it counted. The broker takes a moment to requeue a
+    // consumer's messages.
     until(async || {
         let waiting = i64::from(fixture.waiting(QUEUE).await?);
         assert!(waiting <= 30 - counted, "{waiting} wait, {counted} are counted");

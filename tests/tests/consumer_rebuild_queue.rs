@@ -1,4 +1,5 @@
-//! `customer-service consumer rebuild-queue`: the work queue gets its new arguments, and whatever happens meanwhile no event is lost or counted twice.
+//! `customer-service consumer rebuild-queue` recreates the work queue with new arguments, and loses
+//! or duplicates no event whatever happens meanwhile.
 #![cfg(target_os = "linux")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +24,7 @@ use uuid::Uuid;
 
 type Tested = anyhow::Result<()>;
 
-/// An event that returns from the retry queue after this time.
+/// The time after which an event returns from the retry queue.
 async fn returns_in(fixture: &ConsumerFixture, customer: Uuid, milliseconds: u32) -> Tested {
     let properties = BasicProperties::default().with_expiration(milliseconds.to_string().into());
     let body = order_created(Uuid::now_v7(), customer).to_string();
@@ -44,12 +45,12 @@ async fn a_run_that_is_killed_after_any_step_is_continued_by_the_next_one() -> T
     let lines: Vec<&str> = printed.lines().collect();
     ensure!(lines.len() == 10, "{printed}");
 
-    // Killed where it would print the line, having done what the line says.
+    // Killed when it would print the line, after doing what the line says.
     let killed = lines.iter().skip(1).map(async |line| {
         let (fixture, customer) = old(30).await?;
         returns_in(&fixture, customer, 1500).await?;
         held(&fixture, &before(&printed, &first, line, &fixture)?).await?.kill()?;
-        // Some queue of ours takes them: it would be returned otherwise.
+        // One of the consumer's queues accepts them; otherwise they would be returned.
         fixture.publish_all(orders_of(10, customer)).await?;
         rebuilt(&fixture).await.with_context(|| format!("after {line:?}"))?;
         ended_well(&fixture, customer, 41).await.with_context(|| format!("after {line:?}"))
@@ -58,7 +59,7 @@ async fn a_run_that_is_killed_after_any_step_is_continued_by_the_next_one() -> T
     Ok(())
 }
 
-/// In the midst of moving messages, while events come.
+/// While it moves messages and new events arrive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_killed_at_any_moment_is_continued_by_the_next_one() -> Tested {
     let (fixture, customer) = old(3000).await?;
@@ -69,7 +70,7 @@ async fn a_run_that_is_killed_at_any_moment_is_continued_by_the_next_one() -> Te
             let program = stack::binary("customer-service").await?;
             let service = Service::spawn(program, COMMAND, [("RABBITMQ_URL", url)]).await?;
             let moment = Duration::from_millis(rand::rng().random_range(20..2500));
-            // It may have come to its end by then.
+            // It may have ended by then.
             service.wait_exit(moment).await.ok();
             service.sigkill()?;
         }
@@ -89,7 +90,7 @@ async fn a_run_that_is_killed_at_any_moment_is_continued_by_the_next_one() -> Te
         done = rebuilding => done.map(drop)?,
         error = publishing => return Err(error),
     }
-    // One that was given up half-way may be there or not.
+    // A message may or may not be there when the run was killed halfway.
     let (published, consumer) = (published.into_inner(), fixture.consumer(&[]).await?);
     until(async || Ok((fixture.count(customer).await? >= i64::try_from(published)?).then_some(())))
         .await?;
@@ -118,7 +119,7 @@ async fn a_message_says_what_it_said_before() -> Tested {
     headers.insert("traceparent".into(), AMQPValue::LongString("00-ab-cd-01".into()));
     headers.insert("x-retry-count".into(), AMQPValue::LongLongInt(5));
     headers.insert("x-tries".into(), AMQPValue::LongLongInt(21));
-    // It would send the copy elsewhere as well.
+    // It would route the copy to other queues as well.
     let elsewhere = vec![AMQPValue::LongString(DEAD_LETTER_QUEUE.into())];
     headers.insert("CC".into(), AMQPValue::FieldArray(elsewhere.into()));
     let properties = BasicProperties::default()
@@ -157,7 +158,7 @@ async fn a_message_says_what_it_said_before() -> Tested {
     Ok(())
 }
 
-/// RabbitMQ 4.2.6 and later tell only those whether an exchange is there who may configure it.
+/// RabbitMQ 4.2.6 and later require the configure permission to check whether an exchange exists.
 #[tokio::test]
 async fn a_user_who_may_configure_the_queues_alone_makes_it_anew() -> Tested {
     let (fixture, customer) = old(30).await?;
@@ -173,7 +174,7 @@ async fn a_user_who_may_configure_the_queues_alone_makes_it_anew() -> Tested {
     ended_well(&fixture, customer, 30).await
 }
 
-/// Nobody had declared it yet.
+/// It was never declared.
 #[tokio::test]
 async fn a_queue_that_is_missing_is_declared() -> Tested {
     let fixture = ConsumerFixture::start().await?;

@@ -1,4 +1,4 @@
-//! `customer-service consumer rebuild-queue` beside others: consumers, and another run.
+//! `customer-service consumer rebuild-queue` concurrently with consumers, or with another run.
 #![cfg(target_os = "linux")]
 
 use anyhow::ensure;
@@ -61,7 +61,7 @@ async fn one_run_at_a_time_and_a_consumer_waits_until_it_has_ended() -> Tested {
     fixture.publish_all(orders_of(5, customer)).await?;
     ensure!(fixture.count(customer).await? == 0);
 
-    // It was killed: the consumer works with what there is, and says that something is left.
+    // It was killed: the consumer works with the current topology, and reports the leftover queue.
     running.kill()?;
     consumer.ready().await?;
     let note = consumer.readiness().await?["notes"]["topology"].to_string();
@@ -72,7 +72,7 @@ async fn one_run_at_a_time_and_a_consumer_waits_until_it_has_ended() -> Tested {
     rebuilt(&fixture).await?;
     ended_well(&fixture, customer, 30).await?;
 
-    // And where it comes to its end, a consumer that waits begins.
+    // When it succeeds, a waiting consumer starts.
     let (fixture, customer) = old(20).await?;
     let running = held(&fixture, &before(&printed, &first, line, &fixture)?).await?;
     let consumer = fixture.unready_consumer(&[]).await?;
@@ -83,7 +83,7 @@ async fn one_run_at_a_time_and_a_consumer_waits_until_it_has_ended() -> Tested {
     fixture.finished(consumer).await
 }
 
-/// One of an earlier release, which asks nobody.
+/// A consumer of an earlier release, which does not check for a run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_begins_in_the_middle_keeps_the_queue_from_being_deleted() -> Tested {
     let (first, customer) = old(3).await?;

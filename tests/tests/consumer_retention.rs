@@ -1,4 +1,4 @@
-//! The consumer forgets events that were counted long ago, and has no more rights than it needs.
+//! The retention of counted events, and the consumer's least privileges.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 type Tested = anyhow::Result<()>;
 
-/// Adds events that were counted so long ago, as many as several statements of the pruning take; some share their time, as those that
-/// were counted together do.
+/// Adds events counted this long ago, more than one pruning statement deletes; some share a
+/// timestamp, as those counted together do.
 const ADD_COUNTED: &str = "INSERT INTO processed_events (event_id, processed_at)
      SELECT gen_random_uuid(), now() - $1::text::interval - n / 1500 * interval '1 ms'
      FROM generate_series(1, 3500) AS n";
@@ -30,7 +30,7 @@ async fn events_are_forgotten_after_their_time_and_not_before() -> Tested {
     service.wait_for_line("forgot events", PATIENCE).await?;
     assert_eq!(remembered(&fixture).await?, 0, "all of them in one go");
 
-    // What is counted now is forgotten after its time.
+    // Events counted now are deleted after the retention.
     let customer = fixture.customer().await?;
     let begun = Instant::now();
     fixture.publish(&order_created(Uuid::now_v7(), customer)).await?;
@@ -73,7 +73,7 @@ async fn one_consumer_prunes_at_a_time_and_a_locked_row_holds_up_no_counting() -
     let fixture = ConsumerFixture::start().await?;
     let customer = fixture.customer().await?;
     fixture.sql.execute(ADD_COUNTED, &[&"1 day"]).await?;
-    // The pruning waits for the row's lock.
+    // Pruning waits for the row's lock.
     let other = connect(&fixture.database.url).await?;
     other
         .batch_execute(
@@ -87,7 +87,7 @@ async fn one_consumer_prunes_at_a_time_and_a_locked_row_holds_up_no_counting() -
                    AND application_name = 'customer-service consumer: pruning' AND wait_event_type = 'Lock'";
     let waiting = async || anyhow::Ok(fixture.sql.query(waiting, &[]).await?.len());
     until(async || Ok((waiting().await? == 1).then_some(()))).await?;
-    // A second's worth of tries of the other one.
+    // A second of attempts by the other one.
     let tries = Instant::now();
     let mut published = 0;
     while tries.elapsed() < Duration::from_secs(3) {

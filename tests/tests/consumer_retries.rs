@@ -1,4 +1,4 @@
-//! What the consumer does with events that can't be applied now.
+//! Retries: events that can't be applied yet.
 
 use anyhow::Context as _;
 use lapin::BasicProperties;
@@ -44,7 +44,7 @@ fn with_header(name: &str, value: AMQPValue) -> BasicProperties {
 #[tokio::test]
 async fn an_event_of_a_customer_who_is_made_later_is_counted_by_a_retry() -> Tested {
     let fixture = ConsumerFixture::start().await?;
-    // In a process of its own: metrics belong to the process.
+    // In a separate process, as metrics are global in a process.
     let settings = [("RABBITMQ_RETRY_TTL_MS", "100"), ("RABBITMQ_MAX_RETRIES", "1000")];
     let service = fixture.consumer_process(&settings).await?;
     ready(&service).await?;
@@ -52,7 +52,7 @@ async fn an_event_of_a_customer_who_is_made_later_is_counted_by_a_retry() -> Tes
     let late = Uuid::new_v4();
     let event = Uuid::now_v7();
     fixture.publish(&order_created(event, late)).await?;
-    // Seen twice at least: retries return.
+    // Seen at least twice, as retries return.
     until(async || {
         let metrics = stack::http_client()?.get(&url).send().await?.text().await?;
         let retried = metrics
@@ -215,7 +215,8 @@ async fn an_event_that_was_counted_is_a_duplicate_even_when_its_customer_is_gone
     Ok(())
 }
 
-/// The broker refuses a copy that claims another user, obeys CC, and closes the connection on headers that burst a frame.
+/// The broker rejects a copy with another user-id, obeys CC, and closes the connection if the
+/// headers exceed a frame.
 #[tokio::test]
 async fn properties_that_the_broker_would_refuse_or_obey_in_a_copy_do_not_stop_it() -> Tested {
     let fixture = ConsumerFixture::start().await?;

@@ -1,4 +1,5 @@
-//! A shorter `RABBITMQ_RETRY_TTL_MS`: what was sent to the retry queue to wait longer holds nothing up.
+//! A shorter `RABBITMQ_RETRY_TTL_MS` also applies to messages that are already in the retry queue,
+//! so that they block none behind them.
 
 use std::time::Duration;
 
@@ -19,11 +20,11 @@ use uuid::Uuid;
 
 type Tested = anyhow::Result<()>;
 
-/// No test waits for that long.
+/// Longer than any test waits.
 const LONG: [&str; 4] = ["--rabbitmq-retry-ttl-ms", "600000", "--rabbitmq-max-retries", "1000"];
 const SHORT: [&str; 4] = ["--rabbitmq-retry-ttl-ms", "200", "--rabbitmq-max-retries", "1000"];
 
-/// So many events wait in the retry queue of a customer who is not there yet, each for ten minutes.
+/// Puts this many events of an unknown customer into the retry queue, each for ten minutes.
 async fn waiting_long(fixture: &ConsumerFixture, events: usize) -> anyhow::Result<Uuid> {
     let late = Uuid::new_v4();
     let consumer = fixture.consumer(&LONG).await?;
@@ -48,7 +49,7 @@ async fn to_retry_queue(
     Ok(())
 }
 
-/// A consumer's database, and a broker whose settings are the test's own.
+/// A consumer's database, and a private broker with settings of the test.
 async fn with_own_broker() -> anyhow::Result<(RabbitServer, ConsumerFixture)> {
     let server = RabbitServer::start_temporary().await?;
     let database = stack::shared().await?.database("customers").await?;
@@ -56,7 +57,7 @@ async fn with_own_broker() -> anyhow::Result<(RabbitServer, ConsumerFixture)> {
     Ok((server, fixture))
 }
 
-/// Waits until no message waits for a try, neither the first one nor another.
+/// Waits until the work queue and the retry queue are empty.
 async fn none_waits(fixture: &ConsumerFixture) -> Tested {
     until(async || {
         let waiting = (fixture.waiting(QUEUE).await?, fixture.waiting(RETRY_QUEUE).await?);
@@ -82,7 +83,7 @@ async fn what_waited_longer_is_tried_after_the_shorter_time_and_holds_up_nothing
     consumer.stop().await
 }
 
-/// Several consumers begin at once, and none of the messages is lost or counted twice.
+/// Several consumers start at once, and no message is lost or counted twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_consumers_shorten_the_same_queue() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -98,7 +99,7 @@ async fn several_consumers_shorten_the_same_queue() -> Tested {
     Ok(())
 }
 
-/// Killed at any moment: a message may be there twice then, and is counted once.
+/// Killed at any moment: a message may then be duplicated, and is counted once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_is_killed_while_it_shortens_loses_none() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -109,7 +110,7 @@ async fn a_consumer_that_is_killed_while_it_shortens_loses_none() -> Tested {
         let before = fixture.waiting(RETRY_QUEUE).await?;
         let settings = [("RABBITMQ_RETRY_TTL_MS", wait), ("RABBITMQ_MAX_RETRIES", "1000")];
         let consumer = fixture.consumer_process(&settings).await?;
-        // As soon as it has taken some.
+        // Once it has taken some.
         until(async || Ok((fixture.waiting(RETRY_QUEUE).await? < before).then_some(()))).await?;
         consumer.sigkill()?;
         until(async || Ok((fixture.waiting(RETRY_QUEUE).await? >= before).then_some(()))).await?;
@@ -120,7 +121,7 @@ async fn a_consumer_that_is_killed_while_it_shortens_loses_none() -> Tested {
     consumer.stop().await
 }
 
-/// The same message, but for how long it waits.
+/// The same message except for its expiration.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_keeps_its_headers_and_its_count_of_retries() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -138,7 +139,7 @@ async fn a_message_keeps_its_headers_and_its_count_of_retries() -> Tested {
     assert_eq!(expiration(&before).as_deref(), Some("600000"));
     let settings = [("RABBITMQ_RETRY_TTL_MS", "300000"), ("RABBITMQ_MAX_RETRIES", "1000")];
     let consumer = fixture.consumer_process(&settings).await?;
-    // Not before: who looks has the message, and the consumer would find none.
+    // Not before: the message would be with this reader, and the consumer would find none.
     consumer.wait_for_line("waited longer than RABBITMQ_RETRY_TTL_MS", PATIENCE).await?;
     let after = until(&look).await?;
     assert_eq!(expiration(&after).as_deref(), Some("300000"));
@@ -154,7 +155,8 @@ async fn a_message_keeps_its_headers_and_its_count_of_retries() -> Tested {
     fixture.add_customer(late).await
 }
 
-/// Others wrote them: without a time when they failed, and without an expiration, which would keep all behind them waiting for ever.
+/// Written by other programs: without the time of the failure and without an expiration, which
+/// would block all messages behind them for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_of_others_are_shortened_too() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -175,7 +177,7 @@ async fn messages_of_others_are_shortened_too() -> Tested {
     fixture.finished(consumer).await
 }
 
-/// It can't read the retry queue, which is no reason to count nothing.
+/// It can't read the retry queue, and counts nevertheless.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counting_begins_whatever_becomes_of_the_look() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -193,7 +195,7 @@ async fn counting_begins_whatever_becomes_of_the_look() -> Tested {
     fixture.add_customer(late).await.context("for nobody")
 }
 
-/// What can't be sent again stays where it was, and is not acknowledged before.
+/// A message that can't be republished stays in the queue unacknowledged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_that_can_not_be_sent_again_stay() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -206,24 +208,25 @@ async fn messages_that_can_not_be_sent_again_stay() -> Tested {
     consumer.wait_for_line("can't look whether messages", PATIENCE).await?;
     until(async || Ok((fixture.waiting(RETRY_QUEUE).await? == 5).then_some(()))).await?;
     consumer.sigkill()?;
-    // One that binds it again.
+    // A consumer that binds it again.
     fixture.add_customer(late).await?;
     let consumer = fixture.consumer(&SHORT).await?;
     fixture.counted(late, 5).await?;
     fixture.finished(consumer).await
 }
 
-/// A broker that is short of memory reads what was sent when it has memory again: a consumer that had given up by then would have sent copies.
+/// A broker with a memory alarm reads what was sent once the alarm is over: a consumer that had
+/// given up by then would have published copies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_do_not_multiply_while_the_broker_is_short_of_memory() -> Tested {
     let (server, fixture) = with_own_broker().await?;
     let late = waiting_long(&fixture, 16).await?;
     rabbitmqctl(&server, &["set_vm_memory_high_watermark", "0.0000001"])?;
-    // Long enough that what was sent again is still there to be counted.
+    // Long enough for the republished messages to be still in the queue.
     let settings = [("RABBITMQ_RETRY_TTL_MS", "300000"), ("RABBITMQ_MAX_RETRIES", "1000")];
     let consumer = fixture.consumer_process(&settings).await?;
     until(async || Ok((fixture.waiting(RETRY_QUEUE).await? == 0).then_some(()))).await?;
-    // Longer than any other answer may take.
+    // Longer than the timeout of other replies.
     tokio::time::sleep(Duration::from_secs(12)).await;
     rabbitmqctl(&server, &["set_vm_memory_high_watermark", "0.9"])?;
     until(async || Ok((fixture.waiting(RETRY_QUEUE).await? >= 16).then_some(()))).await?;
@@ -235,7 +238,8 @@ async fn messages_do_not_multiply_while_the_broker_is_short_of_memory() -> Teste
     fixture.add_customer(late).await
 }
 
-/// The broker was told to take smaller messages than it has: it closes the channel over such a one.
+/// The broker's size limit was lowered below a message that it holds: it closes the channel over
+/// that message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_the_broker_refuses_keeps_no_other_waiting() -> Tested {
     let (server, fixture) = with_own_broker().await?;

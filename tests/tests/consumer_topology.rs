@@ -1,4 +1,5 @@
-//! The queues and exchanges of the consumer: what they are, and what happens when they are otherwise or missing.
+//! The consumer's queues and exchanges: their declarations, and what happens if they differ or are
+//! missing.
 
 use anyhow::Context as _;
 use lapin::ExchangeKind;
@@ -23,18 +24,18 @@ async fn a_queue_that_is_deleted_under_the_consumer_is_declared_anew() -> Tested
     let customer = fixture.customer().await?;
     let consumer = fixture.consumer(&[]).await?;
     fixture.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
-    // Its being down may be too short to be seen. What no queue takes, the broker returns.
+    // It may be down too briefly to be seen. The broker returns unroutable messages.
     until(async || Ok(fixture.publish_all(orders_of(1, customer)).await.ok())).await?;
     fixture.counted(customer, 1).await?;
     consumer.ready().await?;
     fixture.finished(consumer).await
 }
 
-/// The move is returned by the broker: the original must stay.
+/// The broker returns the moved message: the original must stay.
 #[tokio::test]
 async fn a_message_is_not_lost_when_the_queue_that_it_has_to_go_to_is_missing() -> Tested {
     let fixture = ConsumerFixture::start().await?;
-    // None returns to the work queue while they are looked for.
+    // None returns to the work queue during the check.
     let consumer = fixture.consumer(&["--rabbitmq-retry-ttl-ms", "600000"]).await?;
     for queue in [RETRY_QUEUE, DEAD_LETTER_QUEUE] {
         fixture.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;
@@ -83,7 +84,7 @@ async fn a_queue_with_other_arguments_is_consumed_from_and_named_with_what_diffe
     fixture.publish_all(orders_of(3, customer)).await?;
     fixture.counted(customer, 3).await?;
 
-    // Mended without a restart.
+    // Fixed without a restart.
     fixture.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
     shows(&service, &["consumer_topology_deviations 0"]).await?;
     let readiness: Value = stack::http_client()?.get(&url).send().await?.json().await?;
@@ -93,7 +94,8 @@ async fn a_queue_with_other_arguments_is_consumed_from_and_named_with_what_diffe
     fixture.counted(customer, 4).await
 }
 
-/// Somebody else made it, so that what is sent there would expire into nothing.
+/// Declared by somebody else without a dead-letter exchange, so that expired messages would be
+/// lost.
 #[tokio::test]
 async fn nothing_is_sent_to_a_retry_queue_that_would_not_give_it_back() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -113,7 +115,7 @@ async fn nothing_is_sent_to_a_retry_queue_that_would_not_give_it_back() -> Teste
     assert_eq!(fixture.waiting(RETRY_QUEUE).await?, 0);
 
     consumer.stop().await?;
-    // The broker takes a moment to put back what a consumer had.
+    // The broker takes a moment to requeue a consumer's messages.
     until(async || Ok((fixture.waiting(QUEUE).await? == 3).then_some(()))).await?;
     fixture.channel.queue_delete(RETRY_QUEUE.into(), QueueDeleteOptions::default()).await?;
     fixture.add_customer(stranger).await?;
@@ -140,7 +142,7 @@ async fn an_exchange_of_another_type_is_named_and_what_is_bound_to_it_is_consume
     fixture.counted(customer, 3).await
 }
 
-/// Somebody else administers the broker, and the consumer may only use what is there.
+/// The consumer may only use an existing topology.
 #[tokio::test]
 async fn a_consumer_that_may_declare_nothing_works_with_what_is_there() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -181,7 +183,7 @@ async fn a_limit_of_the_virtual_host_is_named_and_nobody_is_told_to_delete_a_que
     consumer.stop().await
 }
 
-/// An upgrade of the broker, or another version of this program, must not change what was declared before.
+/// The declarations must stay compatible across versions of the broker and of this program.
 #[tokio::test]
 async fn the_topology_is_the_contracts() -> Tested {
     let fixture = ConsumerFixture::start().await?;
@@ -208,7 +210,7 @@ async fn the_topology_is_the_contracts() -> Tested {
             table.insert((*name).into(), value.clone());
         }
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        // Refused by the broker if anything differed.
+        // The broker would reject any difference.
         fixture.channel.queue_declare(queue.into(), durable, table).await?;
     }
 
@@ -228,7 +230,7 @@ async fn the_topology_is_the_contracts() -> Tested {
         assert_eq!(declared["internal"], false, "{exchange}");
         let bound = ask(format!("{path}/bindings/source")).await?;
         assert_eq!(bindings(&bound), [[exchange, queue, key]], "from {exchange}");
-        // Besides the default exchange's, by the queue's own name, which every queue has.
+        // Except the binding to the default exchange, which every queue has.
         let bound = ask(format!("/api/queues/{vhost}/{queue}/bindings")).await?;
         let mut bound = bindings(&bound);
         bound.sort_unstable();
@@ -237,7 +239,7 @@ async fn the_topology_is_the_contracts() -> Tested {
     Ok(())
 }
 
-/// From where, to where, and with which key.
+/// Source, destination and routing key.
 fn bindings(told: &Value) -> Vec<[&str; 3]> {
     let parts =
         |binding| ["source", "destination", "routing_key"].map(|part| text_of(binding, part));
@@ -257,7 +259,7 @@ async fn the_retry_time_may_change_while_messages_wait() -> Tested {
     fixture.publish_all(orders_of(1, late)).await?;
     until(async || Ok((fixture.waiting(RETRY_QUEUE).await? > 0).then_some(()))).await?;
     consumer.stop().await?;
-    // Another time, the same queue: it is declared without one.
+    // Another TTL with the same queue, which is declared without one.
     fixture.add_customer(late).await?;
     let consumer = fixture.consumer(&[&many[..], &["100"]].concat()).await?;
     fixture.counted(late, 1).await?;

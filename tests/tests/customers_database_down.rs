@@ -1,4 +1,4 @@
-//! The customer service's API while its database is away.
+//! The customer service's API during an outage of its database.
 
 use anyhow::Context as _;
 use pipeline_tests::consumer_fixture::until;
@@ -34,7 +34,7 @@ async fn without_its_database_it_says_so_and_recovers_by_itself() -> Tested {
     assert_eq!(api.get(&path).await?.status(), 200);
     api.stop().await?;
 
-    // Started before its database: the port is open, and the rest comes by itself.
+    // Started before its database: the port is open, and it becomes ready by itself.
     postgres.stop_gracefully().await?;
     let api = CustomerApi::launch(&database.url, &["--seed-customers", "true"]).await?;
     assert_eq!(api.get("/up").await?.status(), 200);

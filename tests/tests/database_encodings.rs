@@ -1,4 +1,4 @@
-//! Databases that are not in UTF8.
+//! Databases with an encoding other than UTF8.
 
 use anyhow::ensure;
 use futures_util::future::try_join_all;
@@ -7,7 +7,7 @@ use pipeline_tests::order_api::{OrderApi, accepted, count, faults, order};
 use pipeline_tests::pipeline::connect;
 use serde_json::{Value, json};
 
-/// An order whose address holds this.
+/// An order with this in its address.
 fn to(address: &str) -> Value {
     let mut body = order();
     body["order"]["delivery_address"] = json!(address);

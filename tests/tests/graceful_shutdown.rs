@@ -1,4 +1,4 @@
-//! How the programs stop: what is under way is finished, and nobody is told that they are ready.
+//! Graceful shutdown: the programs finish what is in flight, and are not ready meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use pipeline_tests::raw_http::{connect_to, read_slowly, reader};
 use pipeline_tests::readiness::readiness;
 use stack::{Database, Service};
 
-/// A service whose API is open and whose database is there.
+/// A service with an open API and a reachable database.
 async fn serve(
     program: &str,
     role: &str,
@@ -30,7 +30,7 @@ async fn serve(
     Ok((database, service))
 }
 
-/// What `/readyz` answers; nothing when the port is closed.
+/// The status of `/readyz`; `None` if the port is closed.
 async fn readyz(ops_url: &str) -> Option<u16> {
     let answer = stack::http_client().ok()?.get(format!("{ops_url}/readyz")).send().await.ok()?;
     Some(answer.status().as_u16())
@@ -91,7 +91,7 @@ async fn a_service_is_not_ready_from_the_stop_to_its_end() -> anyhow::Result<()>
 async fn a_service_accepts_for_the_delay_though_it_is_not_ready() -> anyhow::Result<()> {
     let delay = Duration::from_secs(8);
     for (program, role) in [("order-service", "serve"), ("customer-service", "api")] {
-        // The grace time begins after the delay.
+        // The grace period begins after the delay.
         let settings = [("SHUTDOWN_DELAY", "8s"), ("SHUTDOWN_GRACE", "2s")];
         let (_database, service) = serve(program, role, &settings).await?;
         let url = address(&service, "HTTP port is open").await?;

@@ -1,4 +1,4 @@
-//! Requests that no service understands, and query parameters that no call has: each is told what is wrong with it.
+//! Malformed requests and unknown query parameters: each response says what is wrong.
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::consumer_fixture::ConsumerFixture;
@@ -10,7 +10,7 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The head and the problem of an answer that was made before there was a request.
+/// The head and the problem of a response to a request that could not be parsed.
 fn refusal(answer: &str, status: u16) -> anyhow::Result<String> {
     ensure!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
     let (head, body) = answer.split_once("\r\n\r\n").context("no body")?;
@@ -184,10 +184,10 @@ async fn a_cursor_is_a_position_whoever_was_there() -> anyhow::Result<()> {
             let link = answer.headers().get("link").map(|link| link.to_str().map(str::to_owned));
             anyhow::Ok((answer.json::<Vec<Value>>().await?, link.transpose()?))
         };
-        // Nobody has ever had these ids.
+        // These ids do not exist.
         assert_eq!(page(format!("cursor={}", "0".repeat(32))).await?.0.len(), after_least);
         assert_eq!(page(format!("cursor={}", "F".repeat(32))).await?.0.len(), after_greatest);
-        // The row that the cursor is about is deleted.
+        // The cursor's row is deleted.
         let (first, link) = page("limit=1".to_owned()).await?;
         let id: Uuid = first[0]["id"].as_str().context("an id")?.parse()?;
         let query = link.context("a link")?;

@@ -1,5 +1,7 @@
-//! The reasons for a connection of our own (`docs/adr/0020`, `docs/adr/0023`), each as a fault of lapin's that is still there. That ours has none of them is tested elsewhere: nested and
-//! unreadable headers in `consumer_poison_messages.rs`, bytes in `consumer_memory.rs`, returns in `relay_undeliverable_events.rs` and in `service_kit::amqp`.
+//! The reasons for an AMQP client of our own (`docs/adr/0020`, `docs/adr/0023`): each test shows a
+//! fault that lapin still has. That ours has none of them is tested elsewhere: nested and
+//! unreadable headers in `consumer_poison_messages.rs`, memory in `consumer_memory.rs`, returns in
+//! `relay_undeliverable_events.rs` and in `service_kit::amqp`.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -37,7 +39,7 @@ async fn with_foreign_message(foreign: Malformed) -> anyhow::Result<Outbox> {
     Ok(outbox)
 }
 
-/// Waits until the consumer has ended over the message, or has taken it.
+/// Waits until the consumer has ended because of the message, or has received it.
 async fn ended_or_got_it(consumer: &Service) -> Tested {
     until(async || {
         let over = !consumer.is_running() || consumer.log().contains("got a message");

@@ -1,4 +1,4 @@
-//! What log lines for machines say of requests, events and messages, so that all that belongs together is found.
+//! The fields of JSON log lines, by which everything about a request, event or message is found.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
@@ -58,7 +58,7 @@ async fn an_event_that_is_stuck_is_found_by_its_id_and_its_trace() -> anyhow::Re
     let relay = outbox.relay_process(&settings).await?;
     let add = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, headers)
                VALUES ('order', $1, 'order.created', '{}', $2::text::jsonb) RETURNING event_id::text";
-    // The one is no message, the other leads nowhere.
+    // One can't be a message, the other is unroutable.
     for (aggregate, more, reason) in [
         ("7", r#","nested":{}"#, "the header \"nested\" is an object"),
         ("8", "", "no queue is bound to the exchange"),

@@ -1,4 +1,4 @@
-//! Orders that are asked for at the same moment are read together, and each answer is its own.
+//! Concurrent reads of orders are batched, and each response is independent.
 
 use futures_util::future::try_join_all;
 use pipeline_tests::blocked_order::{PATIENT, metric, quantity};
@@ -8,7 +8,7 @@ use reqwest::Response;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Orders of different quantities, and where each is.
+/// Orders with different quantities, and the URL of each.
 async fn orders(api: &OrderApi, number: i32) -> anyhow::Result<Vec<(String, Value)>> {
     let mut orders = Vec::new();
     for number in 1..=number {
@@ -19,10 +19,10 @@ async fn orders(api: &OrderApi, number: i32) -> anyhow::Result<Vec<(String, Valu
     Ok(orders)
 }
 
-/// Asks for all at once; they wait for the database until all have come.
+/// Requests all at once; they wait for the database until all have arrived.
 async fn asked_together(api: &OrderApi, locations: &[&str]) -> anyhow::Result<Vec<Response>> {
     let mut sql = api.sql().await?;
-    // Nothing is told of reads before the first one.
+    // The metric does not exist before the first read.
     let before = metric(api, "order_reads_total").await.unwrap_or(0);
     let lock = sql.transaction().await?;
     lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
@@ -46,7 +46,7 @@ async fn orders_that_are_asked_for_at_the_same_moment_share_statements() -> anyh
     let orders = orders(&api, 20).await?;
     let nobodys = format!("/api/orders/{}", Uuid::now_v7());
     let mut locations: Vec<&str> = orders.iter().map(|(location, _)| location.as_str()).collect();
-    // Some are asked for twice, and one is not there.
+    // Some are requested twice, and one does not exist.
     locations.extend_from_within(..10);
     locations.push(&nobodys);
 
@@ -58,7 +58,7 @@ async fn orders_that_are_asked_for_at_the_same_moment_share_statements() -> anyh
         assert_eq!(&found, order);
     }
     problem(answers.next().expect("one more"), 404).await?;
-    // The first ones go at once, the others together.
+    // The first ones are read at once, the others together.
     let batches = metric(&api, "order_read_batches_total").await?;
     assert!((1..=4).contains(&batches), "{batches} statements for {} orders", locations.len());
     Ok(())

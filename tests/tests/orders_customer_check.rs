@@ -1,4 +1,5 @@
-//! The customer service as a neighbour: asked, believed for a while, and no condition for living.
+//! The check of an order's customer at the customer service: cached for a while, and not required
+//! for readiness.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,10 @@ use pipeline_tests::order_api::{OrderApi, accepted, count, faults, order, proble
 use pipeline_tests::pipeline::PATIENCE;
 use serde_json::{Value, json};
 
-/// Longer than a busy machine keeps any answer back.
+/// Longer than any response takes on a busy machine.
 const PATIENT: &str = "10s";
 
-/// Everything that is no answer.
+/// All failures.
 const NO_ANSWERS: [Behaviour; 9] = [
     Behaviour::Silent,
     Behaviour::Garbage,
@@ -24,7 +25,7 @@ const NO_ANSWERS: [Behaviour; 9] = [
     Behaviour::Status(302),
 ];
 
-/// How long to wait for one that behaves like this: only silence has to be cut short, and anybody else may be slow.
+/// The timeout for this behaviour: short only for silence, as anything else may be slow.
 fn patience_with(behaviour: Behaviour) -> &'static str {
     if behaviour == Behaviour::Silent { "1s" } else { PATIENT }
 }
@@ -52,7 +53,7 @@ async fn an_unknown_customers_order_is_refused_and_a_known_ones_accepted() -> an
             ["order.customer_public_id 99999999-9999-9999-9999-999999999999 is no customer's"]
         );
         accepted(api.post(&order()).send().await?).await?;
-        // The release before answers without the problem's type.
+        // The previous release answers without a problem type.
         stub.behave(Behaviour::KnowsNobodyUntyped);
         let mut another = strangers_order();
         another["order"]["customer_public_id"] = json!("88888888-8888-8888-8888-888888888888");
@@ -74,7 +75,7 @@ async fn prefer_sells_and_require_waits_while_there_is_no_answer() -> anyhow::Re
         assert_eq!(count(&api.sql().await?, "orders").await?, 0, "{behaviour:?}");
         assert_eq!(stub.questions(), 2, "{behaviour:?}");
     }
-    // Nobody listens at all.
+    // Nothing listens there.
     let nowhere = format!("http://127.0.0.1:{}", stack::free_port()?);
     let settings = ["--customer-service-url", &nowhere, "--customer-check"];
     let prefer = OrderApi::start_with(&[&settings[..], &["prefer"]].concat()).await?;
@@ -107,7 +108,7 @@ async fn a_service_that_keeps_failing_is_left_alone_and_found_again() -> anyhow:
         for _ in 0..20 {
             problem(api.post(&order()).send().await?, 503).await?;
         }
-        // Nobody asks before a second has passed, and then only one does.
+        // There is no call within the first second, and then only one.
         let (asked, seconds) = (stub.questions() - 5, begun.elapsed().as_secs());
         assert!(u64::try_from(asked)? <= seconds, "{behaviour:?}: {asked} in {seconds} s");
 
@@ -163,7 +164,7 @@ async fn a_known_customer_is_asked_for_again_before_the_time_is_over_and_no_orde
         orders += 1;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // All but the first one knew the customer, who was asked for behind them.
+    // All but the first found the customer in the cache, which was refreshed in the background.
     let cached = metric(&api, "customer_lookups_total{result=\"cached\"}").await?;
     assert_eq!(cached, orders - 1);
     assert!(stub.questions() >= 2, "nobody asked again");

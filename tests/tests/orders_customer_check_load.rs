@@ -1,5 +1,5 @@
-//! Many clients at once, or impatient ones, and the customer service: one call per customer, which goes on when its clients leave; a crowd
-//! waits, and nobody is accepted unchecked because of it.
+//! The customer check under load: one call per customer, which continues when its clients
+//! disconnect; further customers wait, and no order is accepted unchecked because of the load.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// Longer than a busy machine keeps any answer back.
+/// Longer than any response takes on a busy machine.
 const PATIENT: &str = "50s";
 
 async fn start(stub: &CustomerStub, mode: &str, timeout: &str) -> anyhow::Result<OrderApi> {
@@ -30,7 +30,7 @@ fn order_of(customer: Uuid) -> Value {
     body
 }
 
-/// Sends an order from a task of its own.
+/// Sends an order from a separate task.
 fn send(api: &OrderApi, customer: Uuid) -> JoinHandle<reqwest::Result<Response>> {
     let post = api.post(&order_of(customer));
     tokio::spawn(async move { post.send().await })
@@ -40,12 +40,12 @@ async fn lookups(api: &OrderApi, result: &str) -> anyhow::Result<i64> {
     metric(api, &format!("customer_lookups_total{{result=\"{result}\"}}")).await
 }
 
-/// Waits until so many look-ups have come to this.
+/// Waits until this many lookups have this result.
 async fn looked_up(api: &OrderApi, result: &str, number: i64) -> anyhow::Result<()> {
     until(async || Ok((lookups(api, result).await? >= number).then_some(()))).await
 }
 
-/// Sends an order whose client hangs up when the customer service has been asked `questions` times.
+/// Sends an order whose client disconnects once the customer service got `questions` requests.
 async fn hang_up(api: &OrderApi, stub: &CustomerStub, questions: usize) -> anyhow::Result<()> {
     let post = send(api, order_customer());
     until(async || Ok((stub.questions() >= questions).then_some(()))).await?;
@@ -61,7 +61,7 @@ fn order_customer() -> Uuid {
 async fn a_silent_service_is_left_alone_however_impatient_the_clients_are() -> anyhow::Result<()> {
     let stub = CustomerStub::start(Behaviour::Silent).await?;
     let api = start(&stub, "prefer", "2s").await?;
-    // Each hangs up before the call's time is over.
+    // Each disconnects before the call's timeout.
     let impatient = Duration::from_millis(1600);
     let mut served = None;
     for number in 1..=15 {
@@ -73,7 +73,7 @@ async fn a_silent_service_is_left_alone_however_impatient_the_clients_are() -> a
         }
     }
     anyhow::ensure!(served.is_some(), "nobody was served");
-    // What nobody waited for is counted, too.
+    // A lookup that nobody waits for is counted too.
     let asked = stub.questions();
     until(async || {
         let seen = lookups(&api, "unavailable").await? + lookups(&api, "left_alone").await?;
@@ -96,7 +96,7 @@ async fn a_stampede_for_one_customer_costs_one_call() -> anyhow::Result<()> {
     for answer in try_join_all(orders).await? {
         faults(answer?).await?;
     }
-    // Remembered for a moment.
+    // Cached for a moment.
     faults(send(&api, stranger).await??).await?;
     assert_eq!(stub.questions(), asked + 1);
     let shown: Value = api.get(&format!("/api/orders/{id}")).await?.json().await?;
@@ -104,7 +104,7 @@ async fn a_stampede_for_one_customer_costs_one_call() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An order of the customer who is known, made while another request for the same order's customer waits too.
+/// An order of the known customer, created while another request for the same customer is waiting.
 async fn api_order(api: &OrderApi, stub: &CustomerStub) -> anyhow::Result<String> {
     let (first, second) = (send(api, order_customer()), send(api, order_customer()));
     looked_up(api, "shared", 1).await?;
@@ -162,13 +162,13 @@ async fn a_probe_decides_though_its_client_has_left() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_crowd_of_strangers_waits_for_its_turn_and_none_is_accepted() -> anyhow::Result<()> {
     for mode in ["prefer", "require"] {
-        // There is time for all of them.
+        // There is enough time for all.
         let stub = CustomerStub::start(Behaviour::KnowsNobody).await?;
         let api = start(&stub, mode, PATIENT).await?;
         assert_eq!(answers_to_a_crowd(&api).await?, BTreeMap::from([(422, CROWD)]));
         assert_eq!(count(&api.sql().await?, "orders").await?, 0);
 
-        // There is not: the service answers some eighty in that time.
+        // There is not: the service answers about eighty in that time.
         let one_by_one = Behaviour::KnowsNobodyInTurns(Duration::from_millis(50));
         let stub = CustomerStub::start(one_by_one).await?;
         let api = start(&stub, mode, "4s").await?;
@@ -177,7 +177,7 @@ async fn a_crowd_of_strangers_waits_for_its_turn_and_none_is_accepted() -> anyho
         assert!(answers.keys().all(|status| [422, 503].contains(status)), "{mode}: {answers:?}");
         assert!(answers.len() == 2, "{mode}: {answers:?}");
         assert_eq!(count(&api.sql().await?, "orders").await?, 0);
-        // It was the crowd's fault, not the service's, which is asked as before.
+        // The load was the cause, not the service, which is called as before.
         assert_eq!(lookups(&api, "unavailable").await?, 0, "{mode}");
         assert_eq!(lookups(&api, "left_alone").await?, 0, "{mode}");
     }
@@ -186,7 +186,7 @@ async fn a_crowd_of_strangers_waits_for_its_turn_and_none_is_accepted() -> anyho
 
 const CROWD: usize = 150;
 
-/// How often a crowd of strangers, who all come at once, is given which answer.
+/// Sends orders of many unknown customers at once. Returns the number of responses by status.
 async fn answers_to_a_crowd(api: &OrderApi) -> anyhow::Result<BTreeMap<u16, usize>> {
     let orders: Vec<_> = (0..CROWD).map(|_| send(api, Uuid::new_v4())).collect();
     let mut answers = BTreeMap::new();
@@ -220,7 +220,7 @@ async fn an_outage_costs_known_customers_nothing_until_they_are_forgotten() -> a
     };
     assert!(known.elapsed() >= Duration::from_secs(4), "forgotten too early");
     problem(refused, 503).await?;
-    // Asked for again behind the orders, in vain.
+    // Refreshed in the background, without success.
     assert!(lookups(&api, "unavailable").await? >= 1);
     assert!(stub.questions() >= 2);
     stub.behave(Behaviour::Healthy);

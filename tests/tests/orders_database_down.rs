@@ -1,4 +1,4 @@
-//! The database as it is on bad days: away, coming back, too slow, hung, full.
+//! Database outages: down, restarted, too slow, hanging, full.
 
 use std::time::{Duration, Instant};
 
@@ -94,7 +94,8 @@ async fn more_requests_than_the_pool_can_serve_are_put_off_at_once() -> anyhow::
     lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
     let begun = Instant::now();
     let answers = join_all((0..100).map(|_| api.post(&order()).send())).await;
-    // Two wait for the lock until the statement's limit; nobody else is kept longer than the pool's.
+    // Two wait for the lock until the statement timeout; no other waits longer than the pool's
+    // timeout.
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     for answer in answers {
         problem(answer?, 503).await?;

@@ -1,4 +1,4 @@
-//! Orders that wait at the same moment are written together, and each still has its own fate.
+//! Group commit: concurrent orders are written in one transaction, and each has its own outcome.
 
 use futures_util::future::try_join_all;
 use pipeline_tests::blocked_order::{
@@ -9,7 +9,7 @@ use pipeline_tests::outbox::eventually;
 use serde_json::Value;
 use tokio_postgres::Client;
 
-/// In how many transactions the rows of a table were written.
+/// The number of transactions that wrote the rows of a table.
 async fn transactions(sql: &Client, table: &str) -> anyhow::Result<i64> {
     let query = format!("SELECT count(DISTINCT xmin::text) FROM {table}");
     Ok(sql.query_one(&query, &[]).await?.get(0))
@@ -59,7 +59,7 @@ async fn an_order_that_is_alone_waits_for_nobody() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn an_order_that_fails_fails_alone() -> anyhow::Result<()> {
-    // One connection: those that are redone must not crowd each other out.
+    // One connection: retries must not starve each other.
     let settings = [&PATIENT[..], &["--database-pool-size", "1"]].concat();
     let api = OrderApi::start_with(&settings).await?;
     let mut sql = api.sql().await?;
@@ -120,7 +120,7 @@ async fn requests_with_one_key_in_one_batch_make_one_order() -> anyhow::Result<(
     assert_eq!(transactions(&sql, "outbox").await?, 2);
     assert_eq!(count(&sql, "idempotency_keys").await?, 2);
 
-    // They are in the table now.
+    // The orders are in the table now.
     let again = api.post(&quantity(1)).header(KEY, "same").send().await?;
     assert_eq!(accepted(again).await?, told[0]);
     Ok(())
@@ -133,7 +133,7 @@ async fn another_body_under_a_key_of_the_same_batch_is_refused() -> anyhow::Resu
     let orders = [(quantity(1), Some("k")), (quantity(5), Some("k")), (quantity(6), None)];
     let [one, other, third] =
         post_behind_blocked(&api, &mut sql, &orders).await?.try_into().expect("three");
-    // Whichever came first has the key.
+    // The first one has the key.
     let (made, refused) = if one.status() == 201 { (one, other) } else { (other, one) };
     accepted(made).await?;
     let told = faults(refused).await?;
@@ -152,7 +152,7 @@ async fn a_key_that_another_service_took_meanwhile_harms_only_its_own_order() ->
     lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
     let first = send(&api, &[(order(), None)]);
     until_order_blocked(&lock).await?;
-    // Looked up before the key is taken, written after it.
+    // Looked up before the key is taken, written afterwards.
     let orders =
         [(quantity(1), Some("same")), (quantity(9), Some("different")), (quantity(3), None)];
     let rest = send(&api, &orders);
@@ -187,14 +187,14 @@ async fn a_key_that_is_held_for_long_holds_only_its_own_order_up() -> anyhow::Re
     let take = "INSERT INTO idempotency_keys (key, order_id) VALUES ('held', gen_random_uuid())";
     holder.batch_execute(take).await?;
     let held = send(&api, &[(order(), Some("held"))]);
-    // In this database: other tests have transactions at the same server.
+    // In this database only: other tests have transactions on the same server.
     let blocked = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
                    WHERE datname = current_database() AND NOT granted AND locktype = 'transactionid'";
     eventually("the order waits for the key", async || {
         Ok(watch.query_one(blocked, &[]).await?.get::<_, i64>(0) > 0)
     })
     .await?;
-    // No longer than it takes to find out that the key is held.
+    // No longer than it takes to detect that the key is locked.
     for answer in try_join_all(send(&api, &vec![(order(), None); 20])).await? {
         accepted(answer?).await?;
     }

@@ -1,4 +1,5 @@
-//! While orders wait to be written: clients hang up, too many come, their turn does not come, the service is stopped.
+//! The queue of orders to be written: clients disconnect, the queue is full, waiting times out, the
+//! service stops.
 
 use futures_util::future::{join_all, try_join_all};
 use pipeline_tests::blocked_order::{PATIENT, quantity, send, until_order_blocked, waiting};
@@ -16,7 +17,7 @@ async fn a_client_that_hangs_up_harms_nobody() -> anyhow::Result<()> {
     let orders: Vec<_> = (1..=20).map(|number| (quantity(number), None)).collect();
     let rest = send(&api, &orders);
     waiting(&api, 20).await?;
-    // The one that is being written, and every other one that waits.
+    // The one being written, and every other one in the queue.
     for (place, client) in first.iter().chain(&rest).enumerate() {
         if place % 2 == 0 {
             client.abort();
@@ -51,7 +52,7 @@ async fn more_orders_than_may_wait_are_put_off_at_once() -> anyhow::Result<()> {
         let told = problem(api.post(&order()).send().await?, 503).await?;
         assert_eq!(told["detail"], "Too many orders at once; try again soon.");
     }
-    // What does not write orders goes on.
+    // Requests that do not write orders are not affected.
     assert_eq!(api.get("/up").await?.status(), 200);
     lock.rollback().await?;
     for answer in try_join_all(first.into_iter().chain(rest)).await? {
@@ -81,7 +82,7 @@ async fn an_order_whose_turn_does_not_come_is_put_off_and_never_written() -> any
         problem(answer?, 503).await?;
     }
     lock.rollback().await?;
-    // The one whose turn had come is waited for.
+    // The order being written is waited for.
     accepted(first.into_iter().next().expect("one").await??).await?;
     api.create().await?;
     assert_eq!(count(&sql, "orders").await?, 2);

@@ -1,4 +1,4 @@
-//! Requests that are wrong as HTTP or JSON: each is answered with a problem, and none hangs or harms.
+//! Malformed HTTP or JSON requests: each gets a problem response, and none hangs or affects others.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ async fn post(
     Ok(post.header("content-type", content_type).body(body).send().await?)
 }
 
-/// A good order, padded with blanks to this many bytes.
+/// A valid order, padded with spaces to this many bytes.
 fn padded(length: usize) -> String {
     let body = order().to_string();
     let blanks = " ".repeat(length - body.len());
     body + &blanks
 }
 
-/// Sends bytes as they are, and reads until the other side closes.
+/// Sends bytes as they are and reads until the server closes the connection.
 async fn raw(api: &OrderApi, request: &[u8]) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(api.url.trim_start_matches("http://")).await?;
     stream.write_all(request).await?;

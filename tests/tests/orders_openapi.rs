@@ -1,4 +1,4 @@
-//! The documents: served, complete, and the same as the ones in the repository.
+//! The OpenAPI documents: served, complete, and identical to those in the repository.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ async fn the_documents_are_served() -> anyhow::Result<()> {
     assert!(page.headers()["content-type"].to_str()?.starts_with("text/html"));
     let page = page.text().await?;
     assert!(page.contains("SwaggerUIBundle") && page.contains("/api/orders/{id}"));
-    // The browser must not need anything from elsewhere.
+    // The browser must not load anything from another host.
     assert!(!page.contains("<script src") && !page.contains("<link"));
 
     let text = api.get("/openapi.json").await?;

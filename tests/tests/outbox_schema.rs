@@ -1,4 +1,4 @@
-//! The outbox has one home, `sql/outbox/schema.sql`, and people can look into it.
+//! The outbox is defined in one place, `sql/outbox/schema.sql`, and has views for people.
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,7 @@ fn migrations(folder: &str) -> anyhow::Result<Vec<String>> {
     Ok(files.into_iter().map(|(_, text)| text).collect())
 }
 
-/// All that PostgreSQL knows of the outbox and its views, as sorted lines.
+/// The catalogue's description of the outbox and its views, as sorted lines.
 async fn describe(client: &Client) -> anyhow::Result<Vec<String>> {
     let rows = client
         .query(
@@ -76,8 +76,8 @@ async fn the_order_databases_migrations_make_the_outbox_of_schema_sql() -> anyho
     Ok(())
 }
 
-/// The default sample is ten times as large, and a single column or indexed expression without a number of its own asks for it
-/// (`std_typanalyze` and `do_analyze_rel` in PostgreSQL's analyze.c).
+/// The default sample is ten times as large, and a single column or indexed expression without a
+/// number of its own asks for it (`std_typanalyze` and `do_analyze_rel` in PostgreSQL's analyze.c).
 #[tokio::test]
 async fn an_analysis_of_the_outbox_looks_at_3000_rows() -> anyhow::Result<()> {
     let database = stack::shared().await?.database("outbox_statistics").await?;

@@ -1,4 +1,4 @@
-//! The partitions of the guide to scaling, `docs/scaling.md`: they can be made under a pipeline that works, and it goes on.
+//! The partitions described in `docs/scaling.md` can be created while the pipeline runs.
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::consumer_fixture::until;
@@ -21,13 +21,13 @@ fn of_the_guide() -> anyhow::Result<Vec<String>> {
     Ok(blocks)
 }
 
-/// The same for `processed_events`, as the guide tells its reader to write them.
+/// The same for `processed_events`, adapted as the guide says.
 fn for_events(block: &str) -> String {
     let block = block.replace("orders", "processed_events");
     block.replace("(id)", "(event_id)").replace("(id <", "(event_id <")
 }
 
-/// Orders three times, and waits until these are counted as well. The ids, newest first.
+/// Creates three orders and waits until they are counted. Returns the ids, newest first.
 async fn order_thrice(pipeline: &Pipeline) -> anyhow::Result<Vec<String>> {
     let expected = orders_count(&pipeline.customer_url, CUSTOMER).await? + 3;
     let http = stack::http_client()?;
@@ -51,7 +51,7 @@ async fn partition(sql: &Client, table: &str, id: &str) -> anyhow::Result<String
     Ok(sql.query_one(&query, &[]).await?.get(0))
 }
 
-/// The lines of the plan of a query.
+/// The lines of a query's plan.
 async fn plan(sql: &Client, query: &str) -> anyhow::Result<String> {
     let rows = sql.query(&format!("EXPLAIN (COSTS OFF) {query}"), &[]).await?;
     Ok(rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n"))
@@ -73,7 +73,7 @@ async fn tables_are_divided_by_time_under_a_pipeline_that_goes_on() -> anyhow::R
     ids.splice(0..0, order_thrice(&pipeline).await?);
     assert_eq!(partition(&orders, "orders", &format!("id = '{}'", ids[0])).await?, "orders_before");
 
-    // An order of the next month, as the service will make it then.
+    // An order of the next month, as the service will create it then.
     let insert = format!(
         "INSERT INTO orders (id, customer_public_id, product_name, quantity, price, delivery_address)
          VALUES ({NEXT_MONTH}, '{CUSTOMER}', 'a bell', 1, 12.5, 'Bogotá') RETURNING id::text"
@@ -101,7 +101,7 @@ async fn tables_are_divided_by_time_under_a_pipeline_that_goes_on() -> anyhow::R
     let page = plan(&orders, "SELECT * FROM orders ORDER BY id DESC LIMIT 50").await?;
     assert!(page.contains("->  Append"), "from the newest partition backwards: {page}");
 
-    // An event of the next month that comes twice.
+    // An event of the next month that is delivered twice.
     let count = format!(
         "INSERT INTO processed_events (event_id) VALUES ({NEXT_MONTH}) ON CONFLICT DO NOTHING"
     );

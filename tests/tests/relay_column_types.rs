@@ -1,9 +1,10 @@
-//! An outbox whose columns are of other types than the schema's, as an ORM or an older service made them.
+//! An outbox whose columns have other types than the schema's, as an ORM or an older service
+//! created them.
 
 use anyhow::ensure;
 use pipeline_tests::outbox::{Outbox, eventually};
 
-/// The table with its columns altered; our views of it would be in the way.
+/// The table with altered columns, without the views, which would prevent that.
 async fn altered(alter: &str) -> anyhow::Result<Outbox> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;

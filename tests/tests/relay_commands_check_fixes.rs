@@ -1,5 +1,6 @@
-//! Tables as object-relational mappers, other outboxes and tired people make them: what `outbox-relay check` prints mends each, PostgreSQL
-//! refuses nothing of it, no row is lost, and then a relay works.
+//! Tables as object-relational mappers, other outboxes and tired people make them: what
+//! `outbox-relay check` prints mends each, PostgreSQL refuses nothing of it, no row is lost, and
+//! then a relay works.
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::outbox::{Outbox, connect};
@@ -8,19 +9,19 @@ use pipeline_tests::relay_check::{check, mend_all};
 const SCHEMA: &str = include_str!("../../sql/outbox/schema.sql");
 const ROLES: &str = include_str!("../../sql/roles.sql");
 
-/// A published row, one that failed, and a pending one.
+/// A published row, a failed one and a pending one.
 const ROWS: &str = r#"
     INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, payload, headers, created_at, published_at, attempts, next_attempt_at, last_error)
     VALUES ('00000000-0000-4000-8000-000000000001', 'order', '7', 'order.created', '{"a": 1.50}', '{"x": "y"}', '2026-02-01 22:25:31.123456', '2026-02-01 22:25:32', 0, NULL, NULL),
            ('00000000-0000-4000-8000-000000000002', 'order', '7', 'order.shipped', '{"a": 2}', '{}', '2026-02-01 22:25:33', NULL, 3, 'infinity', 'no queue is bound'),
            ('00000000-0000-4000-8000-000000000003', 'order', '8', 'order.created', '[]', '{}', '2026-02-01 22:25:34', NULL, 0, NULL, NULL)"#;
 
-/// All that is in the rows, as the shipped table shows it.
+/// The contents of the rows, as in the shipped table.
 const SHOWN: &str = r#"
     SELECT string_agg(concat_ws('|', event_id, aggregate_type, aggregate_id, event_type, payload, headers, created_at, published_at, attempts, next_attempt_at, last_error), E'\n' ORDER BY event_id)
     FROM outbox"#;
 
-/// The schema with other words in place of some, by line; without views where `views` is false.
+/// The schema with some words replaced, by line; without views if `views` is false.
 fn schema(changes: &[(&str, &str)], views: bool) -> String {
     let mut schema = SCHEMA.to_owned();
     for (from, to) in changes {
@@ -34,13 +35,13 @@ fn schema(changes: &[(&str, &str)], views: bool) -> String {
     statements.filter(|statement| !statement.contains("CREATE VIEW ")).collect()
 }
 
-/// A type of a column that is not the shipped one.
+/// A column type other than the shipped one.
 struct Damage {
     column: &'static str,
     shipped: &'static str,
-    /// What stands instead of it.
+    /// The other type.
     wrong: &'static str,
-    /// Whether the views can be made on it.
+    /// Whether the views can be created on it.
     views: bool,
 }
 
@@ -53,7 +54,7 @@ const fn of(
     Damage { column, shipped, wrong, views }
 }
 
-/// Makes the table anew by `schema`, fills it, and lets `breaking` happen to it.
+/// Recreates the table from `schema`, fills it, and runs `breaking` on it.
 async fn damaged(outbox: &Outbox, schema: &str, breaking: &str) -> anyhow::Result<()> {
     let begin = "DROP SCHEMA public CASCADE; CREATE SCHEMA public; SET TimeZone = 'UTC';
                  CREATE DOMAIN short AS text; CREATE DOMAIN shorter AS short CHECK (length(VALUE) < 100);";
@@ -69,7 +70,8 @@ async fn damaged(outbox: &Outbox, schema: &str, breaking: &str) -> anyhow::Resul
     outbox.sql.batch_execute(breaking).await.with_context(|| breaking.to_owned())
 }
 
-/// Mends the table by what is printed; then all rows are there, the views can be read by whom they could, and a relay publishes.
+/// Mends the table by what is printed; then all rows are there, the views can be read by whom they
+/// could, and a relay publishes.
 async fn mended(outbox: &Outbox, views: bool) -> anyhow::Result<()> {
     mend_all(outbox, &[]).await?;
     let shown: String = outbox.sql.query_one(SHOWN, &[]).await?.get(0);
@@ -83,7 +85,7 @@ async fn mended(outbox: &Outbox, views: bool) -> anyhow::Result<()> {
         let row = connect(&outbox.relay_url).await?.query_one(look, &[]).await?;
         ensure!((row.get(0), row.get(1), row.get(2)) == (2_i64, 1_i64, 1_i64), "{row:?}");
     }
-    // As a service adds one, with the columns that it must give.
+    // As a service adds one, with the required columns.
     outbox.add("9", "order.created").await?;
     outbox.relay(&[])?.until_idle().await?;
     ensure!(outbox.pending().await? == 1, "all but the stuck one are published");
@@ -171,7 +173,8 @@ async fn times_of_another_type_are_mended() -> anyhow::Result<()> {
     .await
 }
 
-/// Lets `breaking` happen to a table of `schema` and mends it; then no row is lost, and a relay works.
+/// Lets `breaking` happen to a table of `schema` and mends it; then no row is lost, and a relay
+/// works.
 async fn mends(outbox: &Outbox, schema: &str, breaking: &str) -> anyhow::Result<()> {
     damaged(outbox, schema, breaking).await?;
     let (ended, findings) = check(outbox, &outbox.relay_url, &[]).await?;
@@ -230,12 +233,12 @@ async fn missing_indexes_and_sequences_and_several_damages_at_once_are_mended() 
         "ALTER TABLE outbox DROP CONSTRAINT outbox_pkey, ADD PRIMARY KEY (event_id)",
         "ALTER TABLE outbox DROP COLUMN id CASCADE; ALTER TABLE outbox ADD PRIMARY KEY (event_id)",
         "ALTER TABLE outbox DROP CONSTRAINT outbox_pkey",
-        // What has an index's name is a table, or an index of a constraint.
+        // The index's name is taken by a table, or by the index of a constraint.
         "DROP INDEX outbox_held_back; CREATE TABLE outbox_held_back ()",
         "DROP INDEX outbox_pending_by_id; ALTER TABLE outbox ADD CONSTRAINT outbox_pending_by_id UNIQUE (id, event_id)",
         "DROP VIEW outbox_pending, outbox_stuck; DROP INDEX outbox_pending_by_aggregate, outbox_held_back_by_aggregate;
          ALTER TABLE outbox ALTER COLUMN aggregate_id TYPE bigint USING aggregate_id::bigint",
-        // The ids of the rows are not given again.
+        // The ids of the rows are not reused.
         "ALTER TABLE outbox ALTER COLUMN id DROP IDENTITY",
         "ALTER TABLE outbox ALTER COLUMN id DROP IDENTITY, ALTER COLUMN id SET DEFAULT 0",
         "DROP VIEW outbox_pending, outbox_stuck, outbox_published_last_minute;

@@ -1,4 +1,5 @@
-//! Several operators at once, beside relays at work: each change is made once, told as it is, and nothing is lost.
+//! Concurrent operators and relays: each change is made once and reported correctly, and nothing is
+//! lost.
 
 #![expect(clippy::print_stdout, reason = "the seed belongs to the test's output")]
 
@@ -16,13 +17,13 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// How often several operators type something at the same moment.
+/// The number of rounds of concurrent commands.
 const ROUNDS: usize = 10;
 
-/// Events that come in a round.
+/// Events added per round.
 const EVENTS: usize = 24;
 
-/// What the commands said they did.
+/// What the commands reported.
 #[derive(Debug, Default)]
 struct Told {
     discarded: Vec<Uuid>,
@@ -52,7 +53,7 @@ impl Told {
     }
 }
 
-/// Adds events that are due, wait or are stuck; some share an aggregate.
+/// Adds events that are due, waiting or stuck; some share an aggregate.
 async fn add(outbox: &Outbox, rng: &mut StdRng) -> anyhow::Result<Vec<Uuid>> {
     let mut ids = Vec::new();
     for _ in 0..EVENTS {
@@ -69,7 +70,7 @@ async fn add(outbox: &Outbox, rng: &mut StdRng) -> anyhow::Result<Vec<Uuid>> {
     Ok(ids)
 }
 
-/// What an operator types.
+/// A command of an operator.
 fn typed(rng: &mut StdRng, all: &[Uuid], latest: &[Uuid]) -> Vec<String> {
     let (words, from): (&[&str], &[Uuid]) = match rng.random_range(0..8) {
         0 => (&["retry"], latest),
@@ -84,7 +85,8 @@ fn typed(rng: &mut StdRng, all: &[Uuid], latest: &[Uuid]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).chain(["--json".to_owned()]).chain(ids).collect()
 }
 
-/// Fails when an audit row appears below one that was there before: a relay that has seen one would miss the other.
+/// Fails if an audit row appears with a lower id than an existing one: a relay that has read up to
+/// that one would miss it.
 async fn ids_are_committed_in_order(url: &str) -> anyhow::Result<()> {
     let sql = connect(url).await?;
     let mut known: HashSet<i64> = HashSet::new();
@@ -106,7 +108,7 @@ async fn operate(
 ) -> anyhow::Result<(Vec<Uuid>, Told)> {
     let (mut all, mut told) = (Vec::new(), Told::default());
     for _ in 0..ROUNDS {
-        // Some of the events are in flight when the operators come.
+        // Some of the events are in flight during the commands.
         broker.to_client(if rng.random_bool(0.7) { Faults::HELD } else { Faults::default() });
         let released = Duration::from_millis(rng.random_range(0..800));
         let latest = add(outbox, rng).await?;
@@ -185,7 +187,7 @@ async fn operators(seed: u64) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    // What waits or is stuck in the end was not lost either.
+    // What is waiting or stuck in the end was not lost either.
     let rest = ["retry", "--json", "--type", "order.created"];
     told.add(&[], &outbox.command(&rest).await?)?;
     outbox.all_published().await?;

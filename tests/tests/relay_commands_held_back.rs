@@ -1,4 +1,4 @@
-//! What `events` and `show` say of an event that a failed one of its aggregate holds back.
+//! What `events` and `show` report about events held back by a failed one of their aggregate.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ async fn fill(outbox: &Outbox) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The settings of relays, and what becomes of each event by them.
+/// Relay settings, and the state of each event with them.
 const SETTINGS: [(&[&str], [&str; 10]); 3] = [
     (
         &[],
@@ -84,7 +84,7 @@ fn told(event: &Value) -> String {
     }
 }
 
-/// What the program says of each event, by its id.
+/// The reported state of each event, by its id.
 async fn listed(
     outbox: &Outbox,
     arguments: &[&str],
@@ -93,7 +93,7 @@ async fn listed(
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let mut events = ended.json_lines()?;
     for event in &mut events {
-        // It differs from one look to the next.
+        // It changes between two calls.
         event.as_object_mut().context("an object")?.remove("age_seconds");
     }
     events
@@ -122,7 +122,7 @@ async fn an_event_that_is_held_back_is_listed_with_the_one_that_holds_it() -> an
             assert_eq!(shown.json()?["event"].get("waits_behind"), holder, "{settings:?}");
         }
     }
-    // One that failed itself waits behind the other as well.
+    // An event that failed itself also waits behind the other one.
     assert_eq!(listed(&outbox, &["--pending", "--limit", "3"]).await?[&4].1["waits_behind_id"], 2);
 
     let table = outbox.command(&["events"]).await?;
@@ -145,7 +145,7 @@ async fn what_is_told_to_be_ready_is_what_a_relay_of_these_settings_publishes() 
         outbox.queue("all", "#").await?;
         fill(&outbox).await?;
         let before = listed(&outbox, &[&["--pending"], settings].concat()).await?;
-        // What a failed event holds back that is due goes out behind it.
+        // Due events held back by a failed one are published after it.
         let goes = |state: &str| state == "ready" || state == "behind 9";
         let expected: Vec<i64> =
             before.iter().filter(|(_, (state, _))| goes(state)).map(|(id, _)| *id).collect();

@@ -1,4 +1,5 @@
-//! A command that changes events ends when no relay will send them as they were before, or says which may.
+//! A command that changes events returns once no relay will publish the old version, or names the
+//! relays that may.
 
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,7 @@ async fn a_discarded_event_that_is_in_flight_is_told_and_no_other() -> anyhow::R
     let arrived: Vec<String> = arrived.iter().filter_map(message_id).collect();
     assert_eq!(arrived, [sent.clone(), third], "the others are not sent");
 
-    // What was in flight once is so no more.
+    // What was in flight is no longer.
     let later = add(&outbox, "2", Some("infinity")).await?;
     let ended = outbox.command(&["discard", "--reason", "x", &later]).await?;
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ended:?}");
@@ -56,7 +57,7 @@ async fn a_discarded_event_is_told_that_was_confirmed_long_ago_and_could_not_be_
 -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     let [confirmed, other] = [add(&outbox, "1", None).await?, add(&outbox, "2", None).await?];
-    // By a relay that has ended since.
+    // By a relay that has since ended.
     let note = "INSERT INTO outbox_unsettled (event_id, id, outcome, kind)
                 SELECT event_id, id, 'published', 'locked' FROM outbox WHERE event_id::text = $1";
     outbox.sql.execute(note, &[&confirmed]).await?;
@@ -82,13 +83,14 @@ async fn an_event_that_was_published_in_the_moment_of_its_discard_is_told() -> a
     relay
         .work_until(eventually("it is sent", async || Ok(outbox.depth("all").await? == 1)))
         .await?;
-    // Confirmed, and settled as gone, before the relay looks at the audit table again: mostly, as it does ten times a second.
+    // Usually confirmed, and settled as missing, before the relay reads the audit table again,
+    // which it does ten times a second.
     let discard = include_str!("../../sql/relay/commands/discard.sql");
     let discard = discard.replace("{outbox}", "outbox").replace("{audit}", "outbox_audit");
     let discarded = outbox.sql.query_one(&discard, &[&vec![sent], &"alice", &"x"]).await?;
     broker.to_client(Faults::default());
     relay.until_idle().await?;
-    // In this database: other tests have relays at the same server.
+    // In this database only: other tests have relays on the same server.
     let confirmed = "SELECT count(*) FROM pg_locks
                      WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
                        AND locktype = 'advisory' AND classid::bigint = 1869968384 + 67 AND objid::bigint = $1";
@@ -102,7 +104,7 @@ async fn an_event_that_was_published_in_the_moment_of_its_discard_is_told() -> a
     Ok(())
 }
 
-/// A session that is at work at the outbox like a relay, and its pid.
+/// A session that looks like a working relay's, and its pid.
 async fn at_work(outbox: &Outbox) -> anyhow::Result<(Client, i32)> {
     let relay = connect(&outbox.relay_url).await?;
     relay
@@ -115,7 +117,7 @@ async fn at_work(outbox: &Outbox) -> anyhow::Result<(Client, i32)> {
     Ok((relay, pid))
 }
 
-/// One that has confirmed no audit row, and does nothing more: one that was frozen, for as long as the server keeps its session.
+/// A session that has acknowledged no audit row and is idle, like that of a suspended relay.
 async fn hanging(outbox: &Outbox) -> anyhow::Result<(Client, i32)> {
     let (relay, pid) = at_work(outbox).await?;
     relay.batch_execute("SELECT pg_advisory_lock_shared(1869968384 + 67, 0)").await?;
@@ -169,7 +171,7 @@ async fn on_a_terminal_it_is_told_whom_a_command_waits_for() -> anyhow::Result<(
 #[tokio::test]
 async fn a_relay_of_an_older_release_is_named() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
-    // It knows nothing of confirming.
+    // It does not acknowledge audit rows.
     let (_old, _) = at_work(&outbox).await?;
     let stuck = add(&outbox, "1", Some("infinity")).await?;
     let ended = outbox.command(&["discard", "--reason", "x", &stuck]).await?;
@@ -231,7 +233,7 @@ async fn a_relay_that_may_not_read_what_people_did_is_named_and_goes_on() -> any
 #[tokio::test]
 async fn a_command_waits_for_the_turn_of_others_and_not_for_long() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
-    // Built before the time is taken.
+    // Built before the time is measured.
     stack::binary("outbox-relay").await?;
     let turn = connect(&outbox.relay_url).await?;
     turn.batch_execute(

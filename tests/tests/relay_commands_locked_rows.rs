@@ -1,4 +1,5 @@
-//! A person's idle transaction has something locked: a command does what it can for all else, says what is locked and by whom, and ends soon.
+//! Another session's idle transaction holds locks: a command does what it can for all other rows,
+//! reports what is locked and by whom, and ends soon.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-/// What somebody has locked, in as many sessions as there are statements.
+/// The statements that take locks, each in a separate session.
 const LOCKS: [(&str, &[&str]); 6] = [
     ("the row", &["SELECT FROM outbox WHERE aggregate_id = 'locked' FOR UPDATE"]),
     ("a share of the row", &["SELECT FROM outbox WHERE aggregate_id = 'locked' FOR SHARE"]),
@@ -26,26 +27,26 @@ const LOCKS: [(&str, &[&str]); 6] = [
     ("the table", &["LOCK TABLE outbox IN SHARE MODE"]),
 ];
 
-/// What a command does beside a lock.
+/// How a command behaves with a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Does {
-    /// It need not wait for such a lock.
+    /// It does not wait for the lock.
     All,
-    /// It must not wait for the locked row.
+    /// It skips the locked row.
     AllOthers,
-    /// It can't do anything: it may wait for some seconds.
+    /// It can do nothing: it may wait for some seconds.
     Nothing,
 }
 use Does::{All, AllOthers, Nothing};
 
-/// A command, and what it does beside each of [`LOCKS`].
+/// A command, and its behaviour with each of [`LOCKS`].
 struct Case {
     arguments: &'static [&'static str],
     /// It takes the events as arguments.
     is_named: bool,
-    /// What its events are like.
+    /// The state of its events.
     events: &'static str,
-    /// In its JSON: what it did, and what not.
+    /// The members of its JSON: what it did and did not do.
     members: [&'static str; 2],
     does: [Does; 6],
 }
@@ -64,7 +65,7 @@ async fn events(outbox: &Outbox, columns: &str) -> anyhow::Result<[String; 3]> {
     Ok([0, 1, 2].map(|row: usize| rows[row].get::<_, Uuid>(0).to_string()))
 }
 
-/// Sessions that hold the lock, with their pids.
+/// The sessions that hold the locks, with their pids.
 async fn lock(outbox: &Outbox, statements: &[&str]) -> anyhow::Result<(Vec<Client>, Vec<i32>)> {
     let (mut sessions, mut pids) = (Vec::new(), Vec::new());
     for statement in statements {
@@ -78,12 +79,13 @@ async fn lock(outbox: &Outbox, statements: &[&str]) -> anyhow::Result<(Vec<Clien
     Ok((sessions, pids))
 }
 
-/// How many events a member of a command's JSON is about.
+/// The number of events in a member of a command's JSON.
 fn count(value: &Value) -> u64 {
     value.as_u64().or_else(|| Some(value.as_array()?.len() as u64)).unwrap_or(0)
 }
 
-/// Runs a command as the table's owner: a role that may not see of other roles what they are called would be told the pid alone.
+/// Runs a command as the table's owner: other roles may not see the lock holder's name, only its
+/// pid.
 async fn command(outbox: &Outbox, arguments: &[&str]) -> anyhow::Result<Ended> {
     let settings = [
         ("DATABASE_URL", outbox.database.url.as_str()),
@@ -94,7 +96,7 @@ async fn command(outbox: &Outbox, arguments: &[&str]) -> anyhow::Result<Ended> {
 }
 
 async fn try_all(case: Case) -> anyhow::Result<()> {
-    // Built before the time is taken.
+    // Built before the time is measured.
     stack::binary("outbox-relay").await?;
     for ((name, statements), does) in LOCKS.iter().zip(case.does) {
         let outbox = Outbox::new().await?;
@@ -137,7 +139,7 @@ async fn try_all(case: Case) -> anyhow::Result<()> {
                 assert_eq!(outbox.count("SELECT count(*) FROM outbox", &[]).await?, 3, "{said}");
             }
         }
-        // Nothing is in the way any more.
+        // No lock is left.
         drop(sessions);
     }
     Ok(())
@@ -162,7 +164,7 @@ async fn retry_goes_past_what_somebody_has_locked() -> anyhow::Result<()> {
         is_named: true,
         events: STUCK,
         members: ["retried", "not_retried"],
-        // A foreign key's check does not keep an event from being due.
+        // The lock of a foreign key check does not hold back an event.
         does: [AllOthers, AllOthers, AllOthers, All, AllOthers, Nothing],
     })
     .await

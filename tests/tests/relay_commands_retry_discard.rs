@@ -1,11 +1,11 @@
-//! Commands of `outbox-relay` that change events: `retry`, `discard`, and what they leave in the audit table.
+//! `outbox-relay retry` and `discard`, and their audit rows.
 
 use pipeline_tests::outbox::{Outbox, PATIENCE};
 use pipeline_tests::relay_command::outbox_relay;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Adds an event that failed three times and is tried again at `next`.
+/// Adds an event that failed three times and is retried at `next`.
 async fn held_back(outbox: &Outbox, aggregate: &str, next: &str) -> anyhow::Result<Uuid> {
     let row = outbox
         .sql
@@ -172,7 +172,7 @@ async fn a_discarded_event_is_never_published_and_lives_on_in_the_audit_table() 
         ended.json()?,
         json!({ "discarded": [stuck], "in_flight": [], "not_confirmed_by": [], "not_discarded": [] })
     );
-    // What was behind it goes on by itself.
+    // Those behind it continue by themselves.
     outbox.all_published().await?;
     let messages = outbox.take_all("all").await?;
     assert_eq!(messages.len(), 1, "only the one behind it");

@@ -1,11 +1,12 @@
-//! Commands of `outbox-relay` that look: `status`, `events` and `show`.
+//! The read-only commands of `outbox-relay`: `status`, `events` and `show`.
 
 use anyhow::Context as _;
 use pipeline_tests::outbox::{Outbox, eventually};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Adds events of each state: published, ready, waiting, stuck. Returns their event_ids in this order.
+/// Adds an event in each state: published, ready, waiting, stuck. Returns their event_ids in this
+/// order.
 async fn one_of_each(outbox: &Outbox) -> anyhow::Result<[Uuid; 4]> {
     let rows = outbox
         .sql

@@ -1,4 +1,4 @@
-//! Faults that nobody plans for: ids given out twice, updates that the database refuses or swallows, huge payloads.
+//! Rare faults: reused ids, updates that the database rejects or ignores, huge payloads.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use outbox_relay::Outcome;
 use pipeline_tests::outbox::{Outbox, Stepped, eventually};
 use pipeline_tests::rabbitmqctl::rabbitmqctl;
 
-/// Settings with which nothing that failed is due again within a test.
+/// Settings with which failed events are not retried within a test.
 const NEVER_AGAIN: [&str; 4] = ["--relay-backoff-min", "1h", "--relay-backoff-max", "1h"];
 
-/// Counts the attempts to settle, also those that are rolled back, and then does `what`.
+/// A trigger that counts the attempts to settle, even those rolled back, and then runs `what`.
 fn trigger(what: &str) -> String {
     format!(
         "CREATE SEQUENCE attempts START 1;
@@ -20,7 +20,8 @@ fn trigger(what: &str) -> String {
     )
 }
 
-/// Steps until settling was tried `times` times, and returns what people are told of the events that can't be settled.
+/// Steps until settling was tried `times` times, and returns the note about the events that can't
+/// be settled.
 async fn set_aside(outbox: &Outbox, relay: &mut Stepped, times: i64) -> anyhow::Result<String> {
     let health = relay.health.clone();
     let tried = eventually("settling was tried several times", async || {
@@ -53,7 +54,7 @@ async fn an_event_that_got_the_id_of_a_lost_one_is_sent_and_not_taken_for_it() -
         .await
     };
     relay.work_until(killer).await?;
-    // As after a failover to a server that had not got the latest rows.
+    // As after a failover to a server that lacks the latest rows.
     hold.batch_execute("TRUNCATE outbox RESTART IDENTITY; COMMIT").await?;
     assert_eq!(outbox.add("9", "order.created").await?, first);
     outbox.add("10", "order.created").await?;
@@ -129,7 +130,7 @@ async fn payloads_in_flight_are_bounded_by_their_real_size_however_well_they_com
                FROM generate_series(1, 100) AS n";
     outbox.sql.batch_execute(add).await?;
     let mut relay = outbox.relay(&[])?;
-    // This turn begins all that may be in flight at once, and only the next one would take up what has ended.
+    // This step fills all windows; only the next one would handle what has completed.
     relay.until(Outcome::Busy).await?;
     let mut sent = 0;
     eventually("what was sent has arrived, and no more comes", async || {
@@ -171,7 +172,7 @@ async fn an_alarm_of_the_broker_is_sat_out_on_one_connection_and_nothing_is_sent
             Ok(outbox.count(told, &[]).await? == 1)
         })
         .await?;
-        // Several times the time in which a broker without an alarm has to confirm.
+        // Several times the confirm timeout.
         let waited = tokio::time::timeout(Duration::from_secs(6), async {
             while blocked() {
                 tokio::time::sleep(Duration::from_millis(10)).await;

@@ -1,4 +1,4 @@
-//! What a person writes into a row that a relay has loaded ahead is what is published.
+//! An operator's edit of a row that a relay has prefetched is what is published.
 
 use std::time::{Duration, Instant};
 
@@ -8,21 +8,22 @@ use pipeline_tests::outbox::{Outbox, Stepped, eventually};
 use pipeline_tests::proxy::{Faults, Proxy};
 use serde_json::{Value, json};
 
-/// A relay that has the first of three events of an aggregate in flight, and the others loaded; the others' ids.
+/// A relay that has the first of three events of an aggregate in flight and the others prefetched.
+/// Returns the others' ids.
 async fn loaded_ahead(outbox: &Outbox, broker: &Proxy) -> anyhow::Result<(Stepped, [String; 2])> {
     let mut relay = outbox.relay(&[])?;
     relay.until_idle().await?;
     broker.to_client(Faults::HELD);
     add(outbox, "1", None).await?;
     let behind = [add(outbox, "1", None).await?, add(outbox, "1", None).await?];
-    // It begins the window and loads ahead in one and the same turn.
+    // It sends the window and prefetches in the same step.
     relay
         .work_until(eventually("it is sent", async || Ok(outbox.depth("all").await? == 1)))
         .await?;
     Ok((relay, behind))
 }
 
-/// What the messages in the queue say.
+/// The contents of the messages in the queue.
 async fn arrived(outbox: &Outbox) -> anyhow::Result<Vec<String>> {
     let messages = outbox.take_all("all").await?;
     let said = messages.iter().map(|message| {
@@ -43,7 +44,7 @@ async fn an_edit_of_an_event_that_was_loaded_ahead_is_what_is_published_after_a_
     for event in [&second, &third] {
         outbox.sql.execute(EDIT, &[event]).await?;
     }
-    // The age after which it is forgotten is what is tried here.
+    // This tests the maximum age of prefetched events.
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_millis(1100) {
         Box::pin(relay.relay.run_once()).await;

@@ -1,4 +1,4 @@
-//! The guide to the relay, `docs/relay.md`, names every setting with its default, and none that does not exist.
+//! `docs/relay.md` lists every setting with its default, and none that does not exist.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Events whose headers or names are too long for a message, or not there at all: they are stuck with the reason, and the others arrive.
+//! Events whose headers or names are too long for a message, or null: they are stuck with the
+//! reason, and the others are published.
 
 use anyhow::ensure;
 use pipeline_tests::event_contents::{

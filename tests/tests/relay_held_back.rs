@@ -1,4 +1,4 @@
-//! What waits behind an event that fails, and how it goes on: nothing but its own aggregate waits, and in order.
+//! Events held back by a failing one: only its aggregate waits, and then continues in order.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use pipeline_tests::outbox::{Outbox, connect, eventually};
 use stack::Service;
 use uuid::Uuid;
 
-/// Fails are tried again soon.
+/// Failed events are retried soon.
 const SOON: [&str; 4] = ["--relay-backoff-min", "20ms", "--relay-backoff-max", "20ms"];
 
 /// Adds events of one type to an aggregate, numbered from `first` to `last`.
@@ -26,7 +26,7 @@ async fn add(
     Ok(())
 }
 
-/// A queue that confirms at once, and all that it gets.
+/// A queue that confirms at once, and its deliveries.
 async fn fast_queue(outbox: &Outbox, key: &str) -> anyhow::Result<Deliveries> {
     outbox.queue("unused", "unused").await?;
     let durable = QueueDeclareOptions { durable: true, ..Default::default() };
@@ -35,7 +35,7 @@ async fn fast_queue(outbox: &Outbox, key: &str) -> anyhow::Result<Deliveries> {
     Ok(Deliveries::collect(&outbox.vhost.amqp_url, "fast"))
 }
 
-/// Waits for so many, as long as some come.
+/// Waits for this many deliveries, as long as there is progress.
 async fn got(deliveries: &Deliveries, count: usize) -> anyhow::Result<()> {
     loop {
         let before = deliveries.count();
@@ -70,7 +70,8 @@ async fn an_event_that_fails_holds_back_the_20_000_behind_it_and_nothing_else() 
     assert!(first.values().all(|numbers| *numbers == [1, 2, 3]), "{first:?}");
 
     outbox.bind("fast", "order.unheard").await?;
-    // They go one after the other: far more than a relay remembers of one aggregate, and not all that a debug build takes minutes for.
+    // They are sent one after the other: far more than a relay keeps of one aggregate, but not all,
+    // which would take a debug build minutes.
     relay.work_until(got(&deliveries, 900 + 2000)).await?;
     let first = deliveries.first_deliveries();
     let hot = &first["hot"];
@@ -87,7 +88,7 @@ async fn many_busy_aggregates_at_once_come_in_order_while_some_of_their_events_f
     for aggregate in 0..50 {
         add(&outbox, &aggregate.to_string(), "order.heard", (1, 400)).await?;
     }
-    // One in the midst of each line that the relay remembers, and one behind it.
+    // One within the part of each aggregate's queue that the relay keeps, and one behind it.
     let fail = "UPDATE outbox SET event_type = 'order.unheard'
                 WHERE headers -> 'number' IN ('40', '300') AND aggregate_id::integer % 2 = 0";
     outbox.sql.batch_execute(fail).await?;
@@ -116,7 +117,7 @@ async fn an_event_that_is_committed_late_in_a_busy_aggregate_is_published_before
     let deliveries = fast_queue(&outbox, "#").await?;
     let mut late = connect(&outbox.database.url).await?;
     let transaction = late.transaction().await?;
-    // A writer that does not take turns, for whom no order is promised.
+    // A writer that does not serialize per aggregate, for which no order is guaranteed.
     let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, headers)
                   VALUES ('order', 'hot', 'order.created', '{}', '{\"number\": 0}')";
     transaction.execute(insert, &[]).await?;
@@ -133,7 +134,7 @@ async fn an_event_that_is_committed_late_in_a_busy_aggregate_is_published_before
     Ok(())
 }
 
-/// A relay at work, of which an aggregate waits for an event that will not be due for an hour.
+/// A working relay with an aggregate whose first event is not due for an hour.
 async fn waiting(outbox: &Outbox) -> anyhow::Result<(Service, Deliveries, Uuid)> {
     let deliveries = fast_queue(outbox, "order.heard").await?;
     add(outbox, "7", "order.unheard", (0, 0)).await?;
@@ -146,13 +147,13 @@ async fn waiting(outbox: &Outbox) -> anyhow::Result<(Service, Deliveries, Uuid)>
     })
     .await?;
     let event_id = outbox.sql.query_one(waits, &[]).await?.get(0);
-    // Far beyond, so that it has looked at all of them.
+    // Far behind them, so that it has polled all of them.
     add(outbox, "8", "order.heard", (1, 1)).await?;
     got(&deliveries, 1).await?;
     Ok((relay, deliveries, event_id))
 }
 
-/// Long before the relay looks through the whole table by itself.
+/// Long before the relay sweeps the whole table.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
@@ -164,7 +165,7 @@ async fn an_aggregate_goes_on_at_once_when_a_person_discards_the_event_that_fail
     let done = outbox.command(&["discard", &event_id, "--reason", "nobody wants it"]).await?;
     assert_eq!(done.code, Some(0), "{done:?}");
     let told = Instant::now();
-    // The next one goes at once; all of them may take a debug build a while.
+    // The next one is sent at once; all of them may take a debug build some time.
     got(&deliveries, 2).await?;
     assert!(told.elapsed() < AT_ONCE, "{:?}", told.elapsed());
     got(&deliveries, 501).await?;
@@ -199,7 +200,7 @@ async fn an_aggregate_goes_on_at_once_when_its_event_is_discarded_while_it_is_in
     add(&outbox, "7", "order.heard", (1, 50)).await?;
     let mut holder = connect(&outbox.database.url).await?;
     let hold = holder.transaction().await?;
-    // A discard that is not committed yet: the failure can't be noted.
+    // An uncommitted discard: the failure can't be settled.
     let discard =
         "WITH gone AS (DELETE FROM outbox WHERE event_type = 'order.unheard' RETURNING event_id)
                    INSERT INTO outbox_audit (actor, action, reason, event_id)

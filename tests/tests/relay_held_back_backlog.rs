@@ -1,4 +1,4 @@
-//! A long line of one aggregate's events that a stuck one holds back: the others pass it by.
+//! A long backlog of one aggregate, held back by a stuck event, does not delay other aggregates.
 
 #![expect(clippy::print_stdout, reason = "what was measured belongs to the test's output")]
 
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use pipeline_tests::outbox::{Outbox, eventually};
 
-/// What an event takes at the most while nothing is in its way, on a busy machine.
+/// The longest time for an event without a backlog, on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// 30,000 events behind one that is stuck, and one behind all of them.

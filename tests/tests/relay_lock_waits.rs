@@ -1,5 +1,5 @@
-//! Somebody else's lock beside each statement of a relay: for which locks it may wait, and that it does its work on all other rows where
-//! it must not.
+//! Another session's locks and each statement of a relay: for which locks it may wait, and that
+//! otherwise it handles all other rows.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use pipeline_tests::outbox::{Outbox, connect};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-/// A lock in a transaction of somebody else's.
+/// A lock in another session's transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lock {
     ForUpdate,
@@ -23,7 +23,8 @@ enum Lock {
 }
 use Lock::{AccessExclusive, Delete, ForShare, ForUpdate, Notes, Share};
 
-/// Each lock, and what takes it: on rows of one aggregate, on the whole table, on all notes but one.
+/// Each lock, and the statement that takes it: on rows of one aggregate, on the whole table, on all
+/// rows of `outbox_unsettled` but one.
 const LOCKS: [(Lock, &str); 6] = [
     (ForUpdate, "SELECT FROM outbox WHERE aggregate_id = 'locked' FOR UPDATE"),
     (ForShare, "SELECT FROM outbox WHERE aggregate_id = 'locked' FOR SHARE"),
@@ -33,25 +34,26 @@ const LOCKS: [(Lock, &str); 6] = [
     (Notes, "SELECT FROM outbox_unsettled WHERE id <> 8 FOR UPDATE"),
 ];
 
-/// What a statement waits for; it must not wait for any other lock.
+/// The locks that a statement may wait for.
 type WaitsFor = &'static [Lock];
 
-/// It asks the server, or tables that nobody locks.
+/// It reads no table that is locked here.
 const NOTHING: WaitsFor = &[];
-/// Nobody can read a table that is locked like this.
+/// ACCESS EXCLUSIVE locks, with which nobody can read the table.
 const READS: WaitsFor = &[AccessExclusive];
-/// Nobody can change one.
+/// Table locks, with which nobody can write.
 const CHANGES: WaitsFor = &[Share, AccessExclusive];
-/// It changes notes alone, and those whose events this relay settles: the session's limit for locks ends the wait.
+/// It writes only rows of `outbox_unsettled` whose events this relay settles: the session's lock
+/// timeout ends the wait.
 const CHANGES_NOTES: WaitsFor = &[Notes];
 
-/// The first two rows, as a statement is given them.
+/// The first two rows, as a parameter.
 const EVENT_IDS: &str =
     "'{00000000-0000-0000-0000-000000000001,00000000-0000-0000-0000-000000000002}'";
 /// Both aggregates, likewise.
 const KEYS: &str = "ARRAY[hashtextextended('locked', hashtextextended('order', 0)), hashtextextended('other', hashtextextended('order', 0))]";
 
-/// Each statement file: what its parameters are, and what it waits for.
+/// Each statement file, with its parameters and the locks it waits for.
 const STATEMENTS: [(&str, &str, WaitsFor); 37] = [
     ("confirm_audit", "1, NULL", NOTHING),
     ("count_digits", "'{1,2}', 1000", READS),
@@ -96,7 +98,8 @@ const STATEMENTS: [(&str, &str, WaitsFor); 37] = [
     ("watch_writers", "", READS),
 ];
 
-/// What holds once a statement has done its work on what nobody has locked: the rows of the aggregate `other`.
+/// The condition that holds once a statement has handled the unlocked rows, those of the aggregate
+/// `other`.
 const DONE: [(&str, &str); 6] = [
     ("settle_published", "SELECT published_at IS NOT NULL FROM outbox WHERE id = 2"),
     ("settle_deleted", "SELECT NOT EXISTS (SELECT FROM outbox WHERE id = 2)"),
@@ -106,8 +109,8 @@ const DONE: [(&str, &str); 6] = [
     ("forget_unsettled", "SELECT NOT EXISTS (SELECT FROM outbox_unsettled WHERE id = 1)"),
 ];
 
-/// Of each of two aggregates: an event that is pending, one that was published long ago, one that failed and is due. Noted are one that is
-/// pending, one that is published, and two that are gone.
+/// For each of two aggregates: a pending event, one published long ago, one that failed and is due.
+/// In `outbox_unsettled`: a pending one, a published one, and two deleted ones.
 const ROWS: &str = "
     INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, payload, published_at, next_attempt_at)
     SELECT lpad(n::text, 32, '0')::uuid, 'order', aggregate_id, 'order.created', '{}', published_at, next_attempt_at
@@ -121,7 +124,7 @@ const ROWS: &str = "
         (gen_random_uuid(), 7, 'expired', 'refused'), (gen_random_uuid(), 8, 'expired', 'refused');
     INSERT INTO outbox_audit (actor, action) VALUES ('bob', 'retry')";
 
-/// What a statement did beside a lock.
+/// The result of a statement with a lock.
 #[derive(Debug, PartialEq, Eq)]
 enum Did {
     Work,
@@ -136,12 +139,12 @@ fn sql(name: &str) -> anyhow::Result<String> {
     Ok(table.map_err(anyhow::Error::msg)?.fill_in(&sql))
 }
 
-/// Whether the text is a list of statements, which can't be prepared.
+/// Whether the file has several statements, which can't be prepared.
 fn is_script(sql: &str) -> bool {
     sql.lines().any(|line| line.ends_with(';'))
 }
 
-/// A session as a relay's, in which every statement is prepared. It gives up whatever waits for a lock.
+/// A session like a relay's, with every statement prepared and a lock timeout.
 async fn session(outbox: &Outbox) -> anyhow::Result<Client> {
     let session = connect(&outbox.relay_url).await?;
     session.batch_execute(&sql("prepare_session")?).await?;
@@ -156,7 +159,7 @@ async fn session(outbox: &Outbox) -> anyhow::Result<Client> {
     Ok(session)
 }
 
-/// Carries out a statement, and takes back what it did.
+/// Runs a statement and rolls it back.
 async fn carry_out(session: &Client, name: &str, parameters: &str) -> anyhow::Result<Did> {
     let statement = match sql(name)? {
         script if is_script(&script) => script,

@@ -1,4 +1,4 @@
-//! How much memory a relay takes, whatever waits in the table.
+//! A relay's memory is bounded, whatever the backlog.
 #![cfg(target_os = "linux")]
 
 use std::time::{Duration, Instant};
@@ -10,11 +10,12 @@ use pipeline_tests::rabbitmqctl::rabbitmqctl;
 use pipeline_tests::rss::Rss;
 use stack::Service;
 
-/// Megabytes that a relay may have resident: the 40 MB that it promises, and what a debug build's program of some 50 MB has
-/// resident on top of that of a release, of which `bench` measures the promise itself.
+/// The limit of a relay's RSS in megabytes: the guaranteed 40 MB, and the overhead of a debug build
+/// of some 50 MB. `bench` measures the guarantee with a release build.
 const MOST: u64 = 40 + 20;
 
-/// Adds small events, as many as `rows`, of distinct aggregates; with ids in order, as the index takes them fastest.
+/// Adds `rows` small events of distinct aggregates; with increasing ids, which the index takes
+/// fastest.
 async fn add_small(outbox: &Outbox, rows: i32) -> anyhow::Result<()> {
     let insert = "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, payload)
                   SELECT lpad(to_hex(n), 32, '0')::uuid, 'order', n::text, 'order.created', jsonb_build_object('number', n)
@@ -23,7 +24,7 @@ async fn add_small(outbox: &Outbox, rows: i32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds events of 1 MB each, which don't compress.
+/// Adds incompressible events of 1 MB each.
 async fn add_big(outbox: &Outbox, rows: i32) -> anyhow::Result<()> {
     let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
                   SELECT 'order', n::text, 'order.created', jsonb_build_object('note', note)
@@ -50,7 +51,7 @@ async fn a_million_pending_events_leave_a_relay_small() -> anyhow::Result<()> {
     outbox.queue("all", "#").await?;
     add_small(&outbox, 1_000_000).await?;
     let relay = outbox.relay_process(&[]).await?;
-    // Some seconds of a debug build; by then it has looked as far ahead as it ever does.
+    // Some seconds of a debug build; by then it has polled as far ahead as it ever does.
     published(&outbox, 10_000).await?;
     bounded(&relay)
 }

@@ -1,4 +1,5 @@
-//! A broker, or one queue of it, that takes messages and does not confirm them: few are sent again, and others are not held up.
+//! A broker, or one of its queues, that accepts messages without confirming them: few are sent
+//! again, and others are not delayed.
 
 use std::collections::HashMap;
 
@@ -8,14 +9,14 @@ use pipeline_tests::outbox::{Outbox, eventually};
 
 const IMPATIENT: [&str; 2] = ["--relay-confirm-timeout", "2s"];
 
-/// An outbox whose relay publishes to `broker` alone.
+/// An outbox whose relay publishes to `broker` only.
 async fn outbox_before(broker: &FakeBroker) -> anyhow::Result<Outbox> {
     let mut outbox = Outbox::new().await?;
     outbox.vhost.amqp_url = broker.url();
     Ok(outbox)
 }
 
-/// Adds so many events of a type, each of an aggregate of its own.
+/// Adds this many events of a type, each of a separate aggregate.
 async fn add(outbox: &Outbox, events: i32, event_type: &str) -> anyhow::Result<()> {
     let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
                   SELECT 'order', gen_random_uuid(), $2, '{}' FROM generate_series(1, $1)";
@@ -40,7 +41,7 @@ async fn after_a_confirm_timeout_one_message_is_sent_at_a_time_until_it_is_confi
     ensure!((51..=200).contains(&at_first), "{at_first} in the first windows");
     let mut again = HashMap::<usize, usize>::new();
     for came in came.iter().filter(|came| came.connection > 2) {
-        // The two connections that are made at a time.
+        // Two connections are opened at a time.
         *again.entry(came.connection.div_ceil(2)).or_default() += 1;
     }
     ensure!(again.values().all(|messages| *messages == 1), "{again:?}");
@@ -69,7 +70,7 @@ async fn a_queue_without_a_leader_holds_up_no_other_and_gets_few_copies() -> any
         eventually("several confirms did not come", async || Ok(broker.connections() > before + 6));
     relay.work_until(timeouts).await?;
     let odd = broker.messages().iter().filter(|came| came.routing_key == ODD).count();
-    // One for each timeout, of which there was one for each two connections.
+    // One per timeout, of which there was one per two connections.
     ensure!(odd <= 200 + broker.connections().div_ceil(2), "{odd} messages");
 
     broker.behave(BrokerBehaviour::Confirms);

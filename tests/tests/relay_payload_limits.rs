@@ -1,4 +1,5 @@
-//! Events whose payloads are huge, damaged or slow to read: they are stuck with the reason, and the others arrive.
+//! Events whose payloads are huge, corrupt or slow to read: they are stuck with the reason, and the
+//! others are published.
 
 use pipeline_tests::event_contents::{
     add, add_plain, reason, reasons, until_the_others_are_published,
@@ -9,7 +10,8 @@ use pipeline_tests::outbox::Outbox;
 async fn a_payload_of_more_than_128_mib_compressed_stops_no_look() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
-    // Hardly compressible, as the same comes again beyond the compression's window; in a container, so that no string is too long.
+    // Hardly compressible, as it repeats beyond the compression window; in an array, so that no
+    // string is too long.
     outbox
         .sql
         .batch_execute(
@@ -36,9 +38,10 @@ async fn a_payload_that_would_fill_the_servers_memory_as_text_is_never_made_into
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     outbox.sql.batch_execute("ALTER TABLE outbox ALTER payload SET COMPRESSION lz4").await?;
-    // Less than 1 MB in the table, and 1.2 GB as text, which PostgreSQL can't make; it would try for some ten seconds.
+    // Less than 1 MB in the table, and 1.2 GB as text, which PostgreSQL can't produce; it would try
+    // for some ten seconds.
     add(&outbox, "huge", r"jsonb_build_object('note', repeat(E'\x01', 200000000))", "'{}'").await?;
-    // As they are, of which each byte is six in the text: what is said is how long they are in the table.
+    // Uncompressed, with six characters of text per byte: the reported size is that in the table.
     outbox
         .sql
         .batch_execute(
@@ -69,7 +72,7 @@ async fn a_payload_of_as_many_bytes_as_are_allowed_is_published_and_one_of_a_byt
 -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
-    // Nine of them around the text.
+    // Nine bytes around the text.
     add(&outbox, "most", "jsonb_build_object('a', repeat('x', 1989))", "'{}'").await?;
     add(&outbox, "more", "jsonb_build_object('a', repeat('x', 1990))", "'{}'").await?;
     let mut relay = outbox.relay(&["--relay-max-message-bytes", "1998"])?;

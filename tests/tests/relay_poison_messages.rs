@@ -1,4 +1,5 @@
-//! Messages over which the broker closes the channel or the connection: who else notices, and when a person has to look.
+//! Poison messages, over which the broker closes the channel or the connection: they become stuck,
+//! and affect no others.
 
 use std::collections::HashMap;
 
@@ -7,13 +8,13 @@ use pipeline_tests::fake_broker::{BrokerBehaviour, FakeBroker, ODD};
 use pipeline_tests::outbox::{Outbox, aggregate_id, eventually};
 use tokio_postgres::Row;
 
-/// What failed is tried again soon.
+/// Failed events are retried soon.
 const SOON: [&str; 4] = ["--relay-backoff-min", "20ms", "--relay-backoff-max", "20ms"];
 
-/// What failed is not tried again within a test, unless the test says so.
+/// Failed events are not retried within a test, unless the test says so.
 const LATE: [&str; 4] = ["--relay-backoff-min", "1h", "--relay-backoff-max", "1h"];
 
-/// Adds so many events, each of an aggregate of its own, that is named with the prefix.
+/// Adds this many events, each of a separate aggregate named with the prefix.
 async fn add(outbox: &Outbox, prefix: &str, events: i32) -> anyhow::Result<()> {
     let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
                   SELECT 'order', $2 || n, 'order.created', '{}' FROM generate_series(1, $1) AS n";
@@ -35,18 +36,19 @@ async fn a_message_that_was_refused_before_costs_its_neighbours_no_copy_and_is_s
 -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
-    // RabbitMQ reads this header itself and refuses one that is no list. By its id the event is the last one of a window: over the first
-    // one the channel would be closed before any other is taken.
+    // RabbitMQ interprets this header and rejects a value that is not a list. Its id makes the
+    // event the last one of a window: over the first one the channel would be closed before any
+    // other is accepted.
     let refused_one = r#"INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload, headers)
                          OVERRIDING SYSTEM VALUE
                          VALUES (1000000, 'order', 'refused', 'order.created', '{}', '{"CC": "x"}')"#;
     outbox.sql.execute(refused_one, &[]).await?;
     for round in 1..=3 {
-        // Each time another relay, as after a restart.
+        // A new relay each time, as after a restart.
         let mut relay = outbox.relay(&LATE)?;
         if round > 1 {
             add(&outbox, &format!("{round}-"), 400).await?;
-            // Found together with its neighbours.
+            // Loaded together with its neighbours.
             outbox
                 .sql
                 .execute(

@@ -1,4 +1,4 @@
-//! `RELAY_POLL_MAX` is about looks for new events alone: a year of it delays nothing else.
+//! `RELAY_POLL_MAX` applies only to polls for new events: a year of it delays nothing else.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use anyhow::{Context as _, ensure};
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
 use stack::Service;
 
-/// A year, as it may be written.
+/// A year, as a setting.
 const A_YEAR: [(&str, &str); 2] = [("RELAY_POLL_MIN", "365d"), ("RELAY_POLL_MAX", "365d")];
 
-/// What takes half a second by itself takes longer on a busy machine.
+/// Half a second on an idle machine; longer on a busy one.
 const SOON: Duration = Duration::from_secs(10);
 
 async fn soon(outbox: &Outbox, relay: &Service, what: &str, since: Instant) -> anyhow::Result<()> {

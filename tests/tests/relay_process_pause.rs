@@ -1,4 +1,4 @@
-//! A relay that is frozen, as by its host, gives its lanes up, and can't break the order when it wakes up.
+//! A relay whose process is suspended loses its lanes, and can't break the order when it resumes.
 
 #![expect(clippy::print_stdout, reason = "what was measured belongs to the test's output")]
 
@@ -32,7 +32,7 @@ async fn a_frozen_relay_gives_its_lanes_up_within_15_seconds_and_disturbs_nothin
     load.during(&outbox, async {
         at_work(&deliveries).await?;
         frozen.resume()?;
-        // Among others, at once.
+        // Among other relays, at once.
         at_work(&deliveries).await?;
         outbox.shared_among(2).await
     })
@@ -61,7 +61,7 @@ async fn a_relay_that_is_frozen_while_the_server_sends_it_much_gives_its_lanes_u
     let (outbox, deliveries) = Outbox::listened_to().await?;
     let (_first, first) = outbox.joined_by(&[]).await?;
     let (second, pid) = outbox.joined_by(&[]).await?;
-    // 12 MB that can't be compressed, in one of its lanes, and an event behind them.
+    // 12 incompressible MB in one of its lanes, and an event behind them.
     let lanes = &outbox.shares().await?[&pid];
     let add = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, headers, next_attempt_at)
                SELECT 'order', id, 'order.created', jsonb_build_object('much', much), '{\"number\": 1}', now() + interval '1 h'
@@ -72,7 +72,7 @@ async fn a_relay_that_is_frozen_while_the_server_sends_it_much_gives_its_lanes_u
     let behind = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, headers)
                   SELECT aggregate_type, aggregate_id, event_type, '{}', '{\"number\": 2}' FROM outbox";
     outbox.sql.execute(behind, &[]).await?;
-    // Whoever reads the payload has to wait.
+    // Reading the payload waits.
     let holder = connect(&outbox.database.url).await?;
     let toast = "SELECT indexrelid::regclass::text FROM pg_index
                  WHERE indrelid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'outbox'::regclass)";

@@ -1,5 +1,5 @@
-//! What the relay reads may fail and be slow: beside its turns, overlooked events and the backlog, without anybody's notice; in a turn
-//! without the loss of its session.
+//! The relay's queries may fail or be slow: the sweep and the backlog measurement without any
+//! effect, a poll without the loss of the session.
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::metrics::metrics;
@@ -12,7 +12,8 @@ async fn tells_the_backlog(relay: &Service) -> anyhow::Result<bool> {
     Ok(metrics(relay).await?.lines().any(|line| line.starts_with(BACKLOG)))
 }
 
-/// Ends the session that measures the backlog; says whether there was one. It owns no lanes, and its last statement looked.
+/// Ends the session that measures the backlog. Returns whether there was one. It owns no lanes, and
+/// its last statement was a query.
 async fn end_inspection(outbox: &Outbox) -> anyhow::Result<bool> {
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'outbox-relay'
@@ -46,7 +47,7 @@ async fn the_session_that_measures_may_end_and_nothing_else_does() -> anyhow::Re
 async fn a_relay_that_gets_no_connection_for_it_publishes_all_the_same() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
-    // For this test's session and the two that the relay can't do without.
+    // For this test's session and the two that the relay requires.
     let limit = |connections: i32| {
         let name = outbox.database.url.rsplit_once('/').map_or("", |(_, name)| name);
         format!("ALTER DATABASE \"{name}\" CONNECTION LIMIT {connections}")

@@ -1,4 +1,5 @@
-//! The relay's statements on a table of which the statistics know nothing yet: it is new, or a burst of failures has only just begun.
+//! The plans of the relay's statements without up-to-date statistics: on a new table, or after a
+//! sudden burst of failures.
 
 #![expect(clippy::print_stdout, reason = "what was measured belongs to the test's output")]
 
@@ -8,10 +9,10 @@ use tokio_postgres::SimpleQueryMessage;
 
 const PREPARE_SESSION: &str = include_str!("../../sql/relay/queries/prepare_session.sql");
 
-/// A name, the statement, its parameters' types and some of their values.
+/// A name, the statement, its parameters' types and values.
 type Statement = [&'static str; 4];
 
-/// Those that look for events.
+/// The statements that poll for events.
 const LOOKS: [Statement; 3] = [
     [
         "look_ahead",
@@ -33,7 +34,7 @@ const LOOKS: [Statement; 3] = [
     ],
 ];
 
-/// Those that are given the ids of events.
+/// The statements that take ids of events.
 const BY_ID: [Statement; 6] = [
     [
         "load",
@@ -76,7 +77,7 @@ async fn prepare(
     outbox.sql.batch_execute(&format!("PREPARE {name} ({types}) AS {statement}")).await
 }
 
-/// What `EXPLAIN` with these options says, by lines.
+/// The output of `EXPLAIN` with these options, by lines.
 async fn explain(
     outbox: &Outbox,
     options: &str,
@@ -90,14 +91,14 @@ async fn explain(
     Ok(lines.collect())
 }
 
-/// The plan that a relay's session makes of it, by lines.
+/// The plan in a relay's session, by lines.
 async fn plan(outbox: &Outbox, statement: Statement) -> anyhow::Result<Vec<String>> {
     prepare(outbox, statement).await?;
     let [name, .., values] = statement;
     Ok(explain(outbox, "COSTS ON", &format!("{name} ({values})")).await?)
 }
 
-/// Pages that were read to execute it, in memory or not.
+/// The pages read by its execution, from memory or disk.
 async fn pages_read(outbox: &Outbox, execute: &str) -> anyhow::Result<u64> {
     let plan = explain(outbox, "ANALYZE, BUFFERS, COSTS OFF, TIMING OFF", execute).await?;
     println!("{execute}: {}", plan.last().map_or("", String::as_str));
@@ -155,7 +156,8 @@ async fn events_whose_ids_are_known_are_found_by_them_in_a_table_that_is_new() -
     Ok(())
 }
 
-/// One event is stuck; one aggregate has 30,000 pending events, and 200,000 others have one each. No statistics know of any.
+/// One event is stuck; one aggregate has 30,000 pending events, and 200,000 others have one each.
+/// There are no statistics.
 const BACKFILL: &str = "
     ALTER TABLE outbox SET (autovacuum_enabled = off);
     INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, attempts, next_attempt_at)

@@ -1,6 +1,7 @@
-//! Relays that come and go at random: nothing is lost, and every aggregate keeps its order.
+//! Relays that are killed and started at random: nothing is lost, and every aggregate keeps its
+//! order.
 //!
-//! `TEST_SEED` repeats a run, `CHAOS_SECONDS` shortens or lengthens it.
+//! `TEST_SEED` repeats a run, `CHAOS_SECONDS` sets its length.
 
 #![expect(clippy::print_stdout, reason = "what was measured belongs to the test's output")]
 
@@ -22,7 +23,7 @@ use stack::{PostgresServer, RabbitServer, Service};
 const AGGREGATES: usize = 500;
 const EVENTS_EACH: i64 = 100;
 
-/// What fails here is tried again soon.
+/// Failed events are retried soon.
 const SETTINGS: [(&str, &str); 2] = [("RELAY_WINDOW", "100"), ("RELAY_BACKOFF_MAX", "2s")];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,10 +36,10 @@ async fn relays_killed_at_random_through_restarts_lose_nothing_and_keep_every_ag
         tokio::try_join!(RabbitServer::start_temporary(), PostgresServer::start_temporary())?;
     let database = server.database("outbox").await?;
     let mut outbox = Outbox::on(database, broker.vhost("outbox").await?).await?;
-    // Nobody takes anything from it before the end.
+    // Nothing is consumed from it before the end.
     outbox.queue("all", "#").await?;
-    // RabbitMQ 3.10 writes a new quorum queue's registration after a while: a crash before that loses the queue itself,
-    // which is not what is tried here. A stop writes it.
+    // RabbitMQ 3.10 persists the registration of a new quorum queue after a delay: a crash before
+    // that loses the queue, which is not tested here. A clean stop persists it.
     broker.stop_gracefully().await?;
     broker.start().await?;
     outbox.reconnect().await?;
@@ -87,13 +88,13 @@ async fn relays_killed_at_random_through_restarts_lose_nothing_and_keep_every_ag
     }
     let got = drain_in_order(&outbox, "all").await?;
     println!("{} messages", got.len());
-    // What came in the wrong order, or never, may be why the rest did not come.
+    // Events in the wrong order, or missing ones, may explain why the rest is missing.
     in_order(&got)?;
     all_published.with_context(|| relays.iter().map(Service::last_lines).collect::<String>())?;
     nothing_is_missing(&outbox, &got).await
 }
 
-/// For a while nobody wants the events: every one that is tried fails, and holds back those behind it.
+/// For a while no queue is bound: every attempt fails, and holds back the events behind it.
 async fn unheard(outbox: &Outbox, pause: Duration) -> anyhow::Result<()> {
     let (queue, exchange, key) = ("all".into(), EXCHANGE.into(), "#".into());
     outbox.channel.queue_unbind(queue, exchange, key, FieldTable::default()).await?;
@@ -101,7 +102,7 @@ async fn unheard(outbox: &Outbox, pause: Duration) -> anyhow::Result<()> {
     outbox.bind("all", "#").await
 }
 
-/// Kills and starts relays for a while; says how many were killed.
+/// Kills and starts relays for a while. Returns how many were killed.
 async fn kill_and_start(
     outbox: &Outbox,
     relays: &mut [Option<Service>; 3],
@@ -129,7 +130,7 @@ async fn kill_and_start(
     Ok(kills)
 }
 
-/// Fails unless each aggregate's events came one after the other, as far as they came.
+/// Fails unless each aggregate's delivered events are in order without gaps.
 fn in_order(got: &[Delivery]) -> anyhow::Result<()> {
     for (aggregate, numbers) in first_of_each(got.to_vec()) {
         let in_order = numbers.iter().copied().eq(1..=i64::try_from(numbers.len())?);
@@ -143,7 +144,7 @@ fn in_order(got: &[Delivery]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails unless every committed event came, and nothing else did.
+/// Fails unless exactly the committed events were delivered.
 async fn nothing_is_missing(outbox: &Outbox, got: &[Delivery]) -> anyhow::Result<()> {
     let ids: HashSet<_> = got.iter().map(|delivery| delivery.event_id).collect();
     let committed = outbox.event_ids().await?;

@@ -1,4 +1,5 @@
-//! A database that takes no writes, because its disk is full or because it follows another one: nothing is sent that can't be noted.
+//! A read-only database, because its disk is full or it is a standby: nothing is published that
+//! can't be settled.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use pipeline_tests::outbox::{Outbox, connect, eventually};
 use pipeline_tests::readiness::of_postgresql;
 use stack::{PostgresServer, Service};
 
-/// Waits until the relay is not ready and says this of PostgreSQL.
+/// Waits until the relay is not ready and reports this about PostgreSQL.
 async fn says(relay: &Service, part: &str) -> anyhow::Result<()> {
     let mut said = String::new();
     eventually("the reason is told", async || {
@@ -19,7 +20,7 @@ async fn says(relay: &Service, part: &str) -> anyhow::Result<()> {
     .with_context(|| format!("it says {said:?}: {}", relay.log()))
 }
 
-/// An outbox on a server of its own, with a queue.
+/// An outbox on a private server, with a queue.
 async fn on_its_own_server() -> anyhow::Result<(Outbox, PostgresServer)> {
     let server = PostgresServer::start_temporary().await?;
     let vhost = stack::shared().await?.vhost("outbox").await?;
@@ -30,7 +31,7 @@ async fn on_its_own_server() -> anyhow::Result<(Outbox, PostgresServer)> {
 
 async fn set_read_only(outbox: &Outbox, to: &str) -> anyhow::Result<()> {
     let alter = format!("ALTER SYSTEM SET default_transaction_read_only = {to}");
-    // This session is read-only then, too.
+    // This session is then read-only too.
     outbox.sql.batch_execute("SET default_transaction_read_only = off").await?;
     outbox.sql.batch_execute(&alter).await?;
     outbox.sql.batch_execute("SELECT pg_reload_conf()").await?;
@@ -53,7 +54,7 @@ async fn a_database_that_becomes_read_only_under_a_relay_is_reported_and_nothing
     set_read_only(&outbox, "on").await?;
     says(&relay, "the database is read-only: default_transaction_read_only is on").await?;
     outbox.add("7", "order.shipped").await?;
-    // Long enough for several more tries.
+    // Long enough for several further attempts.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!((outbox.pending().await?, outbox.depth("all").await?), (1, 1));
     let refused = outbox.command(&["retry", "--stuck"]).await?;
@@ -81,7 +82,7 @@ async fn a_standby_is_reported_before_anything_is_sent_and_used_once_it_is_promo
     .await?;
     let port = |server: &PostgresServer| format!(":{}/", server.access().port);
     outbox.relay_url = outbox.relay_url.replace(&port(&primary), &port(&standby));
-    // No host is demanded to be one that can be written to.
+    // The URL does not require a writable host.
     ensure!(!outbox.relay_url.contains("target_session_attrs"));
     let relay = outbox.relay_process(&[]).await?;
     says(&relay, "the server is a standby, which takes no writes").await?;

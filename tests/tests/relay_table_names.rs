@@ -19,7 +19,7 @@ fn quoted(name: &str, suffix: &str) -> String {
     }
 }
 
-/// Adds the outbox `name` to the database, with what the command prints.
+/// Creates the outbox `name` with the SQL that the command prints.
 async fn add_table(outbox: &Outbox, name: &str) -> anyhow::Result<()> {
     if let Some((schema, _)) = name.split_once('.') {
         outbox.sql.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\"")).await?;
@@ -76,7 +76,7 @@ async fn an_outbox_with_any_name_in_any_schema_is_served_by_relay_and_commands()
     for name in NAMES {
         let outbox = Outbox::new().await?;
         outbox.queue("all", "#").await?;
-        // Nothing may be found under the usual name.
+        // Nothing may exist under the default name.
         outbox.sql.batch_execute("DROP TABLE outbox, outbox_audit CASCADE").await?;
         add_table(&outbox, name).await?;
         let relay = relay(&outbox, name).await?;
@@ -164,7 +164,7 @@ async fn two_outboxes_in_one_database_do_not_disturb_each_other() -> anyhow::Res
         assert!(numbers.iter().copied().eq(1..=300), "{numbers:?}");
     }
 
-    // What belongs to one waits for its own relay.
+    // The events of each outbox wait for its own relay.
     first.sigterm()?;
     first.wait_exit(PATIENCE).await?;
     add(&outbox, "outbox", "third", 1).await?;

@@ -1,4 +1,4 @@
-//! What becomes of events that can't be delivered, and of those around them.
+//! Events that can't be delivered, and their effect on others.
 
 use std::collections::HashMap;
 
@@ -7,10 +7,11 @@ use lapin::types::FieldTable;
 use outbox_relay::Outcome;
 use pipeline_tests::outbox::{EXCHANGE, Outbox, aggregate_id, event_id, eventually};
 
-/// Fails are tried again soon.
+/// Failed events are retried soon.
 const SOON: [&str; 4] = ["--relay-backoff-min", "20ms", "--relay-backoff-max", "20ms"];
 
-/// Long waits: the failed ones still wait when they are looked at, however busy the machine is.
+/// Long delays, so that the failed events are still waiting when they are checked, however busy the
+/// machine is.
 const LATE: [&str; 4] = ["--relay-backoff-min", "1h", "--relay-backoff-max", "1h"];
 
 #[tokio::test]
@@ -75,7 +76,7 @@ async fn a_row_that_can_not_be_a_message_is_stuck_with_the_reason_and_harms_no_o
     ];
     for (aggregate, event_type, headers, created_at, _) in &rows {
         outbox.sql.execute(insert, &[aggregate, event_type, headers, created_at]).await?;
-        // One behind it, which has to wait, and one of another aggregate, which has not.
+        // One behind it, which must wait, and one of another aggregate, which need not.
         outbox.add(aggregate, "order.shipped").await?;
         outbox.add(&format!("beside-{aggregate}"), "order.created").await?;
     }
@@ -175,7 +176,7 @@ async fn a_failing_event_is_retried_less_and_less_often() -> anyhow::Result<()> 
             .await?;
         let (made, wait): (i32, f64) = (row.get(0), row.get(1));
         assert_eq!(made, attempts);
-        // The clock went on since the row was written, though not for seconds.
+        // Some time has passed since the row was written, but less than seconds.
         let (shortest, longest) = (f64::from(shortest) - 4.0, f64::from(longest));
         assert!(wait > shortest && wait <= longest, "attempt {attempts}: {wait} s");
         relay.until_idle().await?;
@@ -194,7 +195,7 @@ async fn a_message_over_which_the_broker_closes_the_channel_is_charged_alone() -
     for n in 0..60 {
         outbox.add(&n.to_string(), "order.created").await?;
     }
-    // RabbitMQ reads this header itself and refuses one that is no list.
+    // RabbitMQ interprets this header and rejects a value that is not a list.
     outbox
         .sql
         .execute(
@@ -236,7 +237,7 @@ async fn an_exchange_that_was_deleted_is_declared_again_and_nothing_is_lost() ->
     outbox.add("7", "order.created").await?;
     relay.until_idle().await?;
     let charged = "SELECT count(*) FROM outbox WHERE last_error LIKE '%NOT_FOUND%'";
-    // One that goes by itself, and several.
+    // One alone, and several.
     for aggregates in [&["7"][..], &["7", "8"]] {
         outbox.channel.exchange_delete(EXCHANGE.into(), ExchangeDeleteOptions::default()).await?;
         for aggregate in aggregates {
@@ -245,7 +246,7 @@ async fn an_exchange_that_was_deleted_is_declared_again_and_nothing_is_lost() ->
         eventually("the exchange is there again, so that the queue can be bound", async || {
             relay.relay.run_once().await;
             assert_eq!(outbox.count(charged, &[]).await?, 0, "it is no message's fault");
-            // A refused binding closes its channel.
+            // A rejected binding closes its channel.
             outbox.reconnect().await?;
             outbox.bind("all", "#").await?;
             Ok(true)

@@ -1,4 +1,5 @@
-//! Rows that can't be changed when their outcome is known: locked by another session, or refused by the database. All others go on.
+//! Rows that can't be updated when their outcome is known, because they are locked or the database
+//! rejects the update. All others continue.
 
 use pipeline_tests::outbox::{Outbox, eventually};
 use pipeline_tests::unsettled_event::{
@@ -67,7 +68,7 @@ async fn a_row_that_a_trigger_guards_holds_up_its_own_aggregate_only() -> anyhow
     for (does, reason) in [
         ("RAISE EXCEPTION 'this event is under audit';", "this event is under audit"),
         ("RETURN NULL;", "keeps the row from being changed"),
-        // Longer than a statement may take.
+        // Longer than the statement timeout.
         ("PERFORM pg_sleep(60);", "statement timeout"),
         ("PERFORM 1 / 0;", "division by zero"),
     ] {

@@ -1,4 +1,5 @@
-//! What is noted of events whose rows can't be changed: across restarts and hand-overs, on older schemas, for people, and up to a bound.
+//! `outbox_unsettled`: across restarts and lane handovers, on older schemas, for people, and its
+//! limit.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ async fn neither_a_restart_nor_another_relay_publishes_a_noted_event_again() -> 
         relay = outbox.relay_process(&[]).await?;
         until_others_published(&outbox).await?;
     }
-    // To one that joins, and back when the first one leaves.
+    // To a relay that joins, and back when the first one leaves.
     let (second, _) = outbox.joined_by(&[]).await?;
     until_others_published(&outbox).await?;
     relay.sigkill()?;
@@ -92,7 +93,7 @@ async fn nothing_is_published_while_nothing_can_be_noted() -> anyhow::Result<()>
         });
         relay.work_until(told).await?;
         assert!(!health.is_ready());
-        // What was in flight arrives, and then nothing more.
+        // What was in flight is delivered, and then nothing more.
         let (mut sent, mut since) = (0, Instant::now());
         relay
             .work_until(eventually("nothing more is sent for a second", async || {
@@ -104,7 +105,7 @@ async fn nothing_is_published_while_nothing_can_be_noted() -> anyhow::Result<()>
                 Ok(since.elapsed() > Duration::from_secs(1))
             }))
             .await?;
-        // While it waits for a lock it goes on: it may be gone in a moment.
+        // It continues while it waits for a lock, which may be released in a moment.
         assert!(hinder.is_none() || (1..201).contains(&sent), "it stopped before the end: {sent}");
         other.batch_execute(mend).await?;
         relay.work_until(outbox.all_published()).await?;
@@ -124,7 +125,7 @@ async fn the_loss_of_the_session_that_notes_outcomes_gives_up_no_lanes() -> anyh
     for _ in 0..3 {
         let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                    WHERE application_name = 'outbox-relay' AND datname = current_database() AND pid <> $1";
-        // The one that looks for what was overlooked as well.
+        // The session of the sweep as well.
         assert!(outbox.count(end, &[&owner]).await? >= 1);
         outbox.every_lane_is_served().await?;
     }
@@ -211,7 +212,7 @@ async fn check_finds_a_schema_without_a_place_for_what_can_not_be_settled() -> a
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         Ok(findings.map(|one| (text(&one["finding"]), text(&one["mend"]))).collect())
     };
-    // The table, and then what the role lacks on it.
+    // First the table, then the role's privileges on it.
     for finding in ["does not exist", "lacks SELECT, INSERT, UPDATE"] {
         let found = findings().await?;
         assert_eq!(found.len(), 1, "{found:?}");
@@ -225,7 +226,7 @@ async fn check_finds_a_schema_without_a_place_for_what_can_not_be_settled() -> a
 #[tokio::test]
 async fn a_note_that_somebody_has_locked_holds_up_no_relay_that_takes_over() -> anyhow::Result<()> {
     let outbox = outbox_with_one_event().await?;
-    // Of an event that is gone: a relay removes such notes when it takes lanes.
+    // A note about a deleted event: a relay removes such notes when it takes lanes.
     let note = "INSERT INTO outbox_unsettled (event_id, id, outcome, kind)
                 VALUES ('00000000-0000-0000-0000-000000000001', 1000000, 'published', 'locked')";
     outbox.sql.batch_execute(note).await?;
@@ -257,7 +258,7 @@ async fn while_ten_thousand_events_can_not_be_settled_no_further_one_is_publishe
         Ok(reason.contains(" events can't be settled, and their aggregates wait"))
     });
     relay.work_until(told).await?;
-    // What was in flight or unsettled by then is all there is.
+    // There is nothing beyond what was in flight or unsettled by then.
     let (mut sent, mut since) = (0, Instant::now());
     relay
         .work_until(eventually("nothing more is sent for a second", async || {

@@ -1,4 +1,4 @@
-//! Events whose ids are not those that come next: chosen by hand, copied from elsewhere, below zero, or given out a second time.
+//! Events with unusual ids: chosen by hand, copied from elsewhere, negative, or reused.
 
 #![expect(clippy::print_stdout, reason = "what was measured belongs to the test's output")]
 
@@ -9,10 +9,10 @@ use pipeline_tests::deliveries::Deliveries;
 use pipeline_tests::outbox::{Outbox, eventually};
 use stack::Service;
 
-/// It takes a fifth of a second by itself, and longer on a busy machine.
+/// A fifth of a second on an idle machine; longer on a busy one.
 const AT_ONCE: Duration = Duration::from_secs(4);
 
-/// An outbox from which some events were published already, and the relay that did it.
+/// An outbox with some published events, and the relay that published them.
 async fn at_work() -> anyhow::Result<(Outbox, Service)> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
@@ -79,7 +79,7 @@ async fn an_identity_that_begins_at_a_negative_number_is_as_good_as_any() -> any
     for event in 0..10 {
         outbox.add("a", "order.created").await?;
         let what = format!("event {event}");
-        // The first one waits for the relay to start as well.
+        // The first one includes the relay's start.
         outbox.all_published().await.with_context(|| relay.log())?;
         outbox.add("b", "order.created").await?;
         published_at_once(&outbox, &relay, &what).await?;
@@ -94,7 +94,7 @@ async fn events_that_are_copied_in_below_others_are_published_at_once_and_in_ord
     let (outbox, relay) = at_work().await?;
     let deliveries = Deliveries::collect(&outbox.vhost.amqp_url, "all");
     eventually("the first ones are delivered", async || Ok(deliveries.count() == 3)).await?;
-    // As a restore does, or a subscription: in transactions of their own, with the ids that they had elsewhere.
+    // As by a restore or a subscription: in separate transactions, with their original ids.
     let far_ahead = "ALTER TABLE outbox ALTER id RESTART WITH 1000000";
     outbox.sql.batch_execute(far_ahead).await?;
     outbox.add("ahead", "order.created").await?;
@@ -107,7 +107,7 @@ async fn events_that_are_copied_in_below_others_are_published_at_once_and_in_ord
                            jsonb_build_object('number', 10 * $1::bigint + n)
                     FROM generate_series(1, 10) AS n";
         outbox.sql.execute(copy, &[&page]).await?;
-        // One after the other, each when the broker has confirmed the one ahead.
+        // One after the other, each once the broker has confirmed the one ahead.
         published_at_once(&outbox, &relay, "10 copied events").await?;
     }
     eventually("each is delivered", async || Ok(deliveries.count() == 104)).await?;

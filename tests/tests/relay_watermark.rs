@@ -1,4 +1,4 @@
-//! Events that appear late: their ids were drawn long ago, and others with higher ones are published already.
+//! Late commits: events with ids below those already published.
 
 #![expect(clippy::print_stdout, reason = "what was measured belongs to the test's output")]
 
@@ -13,13 +13,14 @@ use pipeline_tests::writers::Writers;
 use stack::Service;
 use tokio_postgres::Client;
 
-/// Within this time a late event is published, also on a busy machine; the sweep would find it too.
+/// The time within which a late event is published, also on a busy machine; the sweep would find it
+/// later.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// What the relay says when its sweep had to help.
+/// The relay's log line when its sweep found an event.
 const SWEPT: &str = "scanning again from there";
 
-/// A transaction that has run `statements` and stays open.
+/// An open transaction that has run `statements`.
 async fn open(outbox: &Outbox, statements: &str) -> anyhow::Result<Client> {
     let session = connect(&outbox.database.url).await?;
     session.batch_execute(&format!("BEGIN; {statements}")).await?;
@@ -34,7 +35,7 @@ fn insert(count: u32) -> String {
     )
 }
 
-/// Waits until all that is committed is published.
+/// Waits until everything committed is published.
 async fn published_at_once(outbox: &Outbox, relay: &Service) -> anyhow::Result<()> {
     let committed = Instant::now();
     outbox.all_published().await.with_context(|| relay.log())?;
@@ -45,7 +46,8 @@ async fn published_at_once(outbox: &Outbox, relay: &Service) -> anyhow::Result<(
     Ok(())
 }
 
-/// Publishes 5,000 events with higher ids than all that are open, and some more, so that the relay's bound moves on.
+/// Publishes 5,000 events with higher ids than those of all open transactions, and some more, so
+/// that the relay's watermark advances.
 async fn many_go_ahead(outbox: &Outbox, relay: &Service) -> anyhow::Result<()> {
     outbox.sql.batch_execute(&insert(5000)).await?;
     for _ in 0..10 {
@@ -90,12 +92,12 @@ async fn what_is_committed_late_is_published_at_once_however_it_was_written() ->
         published_at_once(&outbox, &relay).await?;
     }
     rolled_back.batch_execute("ROLLBACK").await?;
-    // The relay goes on behind it.
+    // The relay continues behind it.
     many_go_ahead(&outbox, &relay).await?;
     let commits = several.iter().map(|session| session.batch_execute("COMMIT"));
     futures_util::future::try_join_all(commits).await?;
     published_at_once(&outbox, &relay).await?;
-    // More than a look takes up at a time.
+    // More than one poll takes.
     long.batch_execute("COMMIT").await?;
     published_at_once(&outbox, &relay).await?;
     snapshot.batch_execute("COMMIT").await?;
@@ -104,8 +106,8 @@ async fn what_is_committed_late_is_published_at_once_however_it_was_written() ->
     Ok(())
 }
 
-/// Lets an event of the type `order.slow` wait until the test's session lets it go on: then its id is drawn and the outbox
-/// locked, but its transaction has no id yet.
+/// A trigger that blocks an event of type `order.slow` until the test releases it: its id is drawn
+/// and the outbox locked, but its transaction has no id yet.
 const SLOW: &str = "
     CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NEW; END $$;
@@ -113,7 +115,7 @@ const SLOW: &str = "
         WHEN (NEW.event_type = 'order.slow') EXECUTE FUNCTION wait();
     SELECT pg_advisory_lock(7)";
 
-/// Begins to add an event, and waits until it has an id and its transaction has none.
+/// Starts to add an event, and waits until it has an id and its transaction has none.
 async fn add_slowly(outbox: &Outbox) -> anyhow::Result<tokio::task::JoinHandle<()>> {
     const WAITS: &str =
         "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'";
@@ -130,8 +132,8 @@ async fn add_slowly(outbox: &Outbox) -> anyhow::Result<tokio::task::JoinHandle<(
         if outbox.count(&count("AND backend_xid IS NULL"), &[]).await? == 1 {
             return Ok(adding);
         }
-        // After a checkpoint, of which any other database may be the cause, the first to ask for an id notes that in the log, which
-        // takes a transaction's id. The next one does not.
+        // After a checkpoint, which any database of the server may cause, the first use of the
+        // sequence is written to the WAL, which assigns a transaction id. The next one is not.
         adding.abort();
         outbox.sql.batch_execute(&format!("SELECT pg_terminate_backend(pid) {WAITS}")).await?;
         eventually("it waits no more", async || Ok(outbox.count(&count(""), &[]).await? == 0))

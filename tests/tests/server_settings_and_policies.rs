@@ -1,5 +1,5 @@
-//! Settings of somebody else's databases and policies of somebody else's broker, under the whole pipeline: an order is counted, and then
-//! nothing has to be connected anew though nothing happens for a while.
+//! The whole pipeline with various settings of databases and roles, and policies of the broker: an
+//! order is counted, and then no connection is lost while the pipeline is idle.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use pipeline_tests::pipeline::{Pipeline, connect, orders_count};
 use serde_json::{Value, json};
 use stack::{Database, Management};
 
-/// The longest time after which one of these settings ends an idle session.
+/// The longest idle timeout among these settings.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Settings of a database or a role.
@@ -45,11 +45,11 @@ fn policies() -> [Value; 6] {
     ]
 }
 
-/// Whose settings they are.
+/// The database or role that the settings are for.
 #[derive(Debug, Clone, Copy)]
 enum Whose {
     Database,
-    /// Of each role that a program logs in as.
+    /// Each role that a program logs in as.
     Role,
 }
 
@@ -73,14 +73,14 @@ async fn set(database: &Database, whose: Whose, settings: &[&str]) -> anyhow::Re
             sql.batch_execute(&alter).await.context(alter)?;
         }
     }
-    // Sessions that began before are to be others.
+    // Existing sessions must be replaced.
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     sql.query_one(end, &[]).await?;
     Ok(())
 }
 
-/// A pipeline that was set up without them is started again under these settings and this policy, and works.
+/// Restarts a pipeline with these settings and this policy, and checks that it works.
 async fn works_under(whose: Whose, settings: &[&str], policy: Option<Value>) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::start().await?;
     set(&pipeline.orders, whose, settings).await?;
@@ -117,7 +117,7 @@ async fn works_under(whose: Whose, settings: &[&str], policy: Option<Value>) -> 
     Ok(())
 }
 
-/// How many are tried at once: each takes four programs.
+/// The number tested concurrently; each takes four programs.
 const AT_ONCE: usize = 4;
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What happens to the services on bad days: settings that are slips, servers that go away in the middle of something.
+//! Rare faults of the services: wrong settings, servers that fail in the middle of something.
 
 use std::process::Command;
 
@@ -55,7 +55,7 @@ async fn a_migration_whose_connection_is_cut_is_tried_again() -> anyhow::Result<
     let database = stack::shared().await?.database("orders").await?;
     let mut ahead = connect(&database.url).await?;
     let observer = connect(&database.url).await?;
-    // The migration has to wait until it is known whether this table will be.
+    // The migration must wait until this table's transaction ends.
     let in_the_way = ahead.transaction().await?;
     in_the_way.batch_execute("CREATE TABLE orders ()").await?;
 

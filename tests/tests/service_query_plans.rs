@@ -1,4 +1,5 @@
-//! The services' statements on tables that have grown: whatever the statistics say, no table is walked through.
+//! The plans of the services' statements on large tables: no sequential scans, whatever the
+//! statistics say.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +14,7 @@ const RARE: &str = "'00000000-0000-0000-0000-000000000001'";
 const LARGE: &str = "'00000000-0000-0000-0000-000000000002'";
 const NOBODY: &str = "'00000000-0000-0000-0000-000000000003'";
 
-/// Orders as they come to be: the newest are all `created`, most of the old ones `delivered`, a few in the middle of things.
+/// Realistic orders: the newest are all `created`, most old ones `delivered`, a few in between.
 const ORDERS: &str = "
     INSERT INTO orders (id, customer_public_id, product_name, quantity, price, delivery_address, status)
     SELECT lpad(to_hex(n), 32, '0')::uuid,
@@ -34,10 +35,10 @@ const CUSTOMERS: &str = "
     SELECT lpad(to_hex(n), 32, '0')::uuid, now() - interval '1 second' * (60000 - n)
     FROM generate_series(1, 60000) AS n";
 
-/// The types of a statement's parameters, and values for them.
+/// The types and values of a statement's parameters.
 type Case = (&'static str, Vec<String>);
 
-/// An order of id `n`.
+/// An order with the id `n`.
 fn id(n: u32) -> String {
     format!("'{n:032x}'")
 }
@@ -152,7 +153,8 @@ fn customer_cases() -> BTreeMap<&'static str, Case> {
     ])
 }
 
-/// Pages that a statement may read: those of its rows, their indexes' and some for what it writes, of some 1,000 that a table has.
+/// The limit of pages that a statement may read: its rows', their indexes' and some for its writes,
+/// of about 1,000 pages of a table.
 const PAGES: u64 = 350;
 
 /// A migrated database of a service.
@@ -162,7 +164,7 @@ async fn migrated(program: &str) -> anyhow::Result<(Database, Client)> {
     let migrate = Service::spawn(binary, ["migrate"], [("DATABASE_URL", &database.url)]).await?;
     ensure!(migrate.wait_exit(PATIENCE).await?.success(), "{}", migrate.last_lines());
     let sql = connect(&database.url).await?;
-    // Nobody is to analyse them meanwhile.
+    // Keeps autovacuum from analysing them meanwhile.
     sql.batch_execute(
         "DO $$ DECLARE t regclass; BEGIN
              FOR t IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP
@@ -174,7 +176,7 @@ async fn migrated(program: &str) -> anyhow::Result<(Database, Client)> {
     Ok((database, sql))
 }
 
-/// What `EXPLAIN` says of one execution, which is undone.
+/// The output of `EXPLAIN ANALYZE`, rolled back.
 async fn explain(sql: &Client, name: &str, values: &str) -> anyhow::Result<String> {
     let values = if values.is_empty() { String::new() } else { format!("({values})") };
     let text = format!(
@@ -199,7 +201,7 @@ fn queries(folder: &str) -> anyhow::Result<BTreeMap<String, String>> {
     Ok(found)
 }
 
-/// Holds each statement of the folder to its bounds, planned for its values and for any.
+/// Checks each statement of the folder against its limits, with a custom and a generic plan.
 async fn check(
     sql: &Client,
     folder: &str,
@@ -240,7 +242,7 @@ async fn check(
     Ok(())
 }
 
-/// The settings of the session that runs a statement, where it has any.
+/// The settings of the session that runs a statement, if any.
 fn session(name: &str) -> anyhow::Result<String> {
     let fixture = ["count_events", "find_locked_customers", "lock_customers"];
     Ok(match name {

@@ -1,4 +1,5 @@
-//! The services behind `PgBouncer` in transaction mode, with two connections to the server: each statement may run in another process.
+//! The services behind `PgBouncer` in transaction mode, with two server connections: each statement
+//! may run in another session.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use stack::{Database, Service};
 
 const UNNAMED: &str = "a pooler stands before PostgreSQL";
 
-/// Orders are made, with keys and without, found, listed and moved on by many clients at once.
+/// Many concurrent clients create orders with and without keys, read, list and change them.
 async fn is_used(api: &OrderApi) -> anyhow::Result<()> {
     let client = async |number: u32| {
         for round in 0..5 {
@@ -39,7 +40,7 @@ async fn is_used(api: &OrderApi) -> anyhow::Result<()> {
     try_join_all((0..8).map(client)).await.map(drop)
 }
 
-/// Migrates by four replicas at once; how many migrations there are.
+/// Migrates from four replicas concurrently. Returns the number of migrations.
 async fn migrated(program: &str, database: &Database, url: &str) -> anyhow::Result<usize> {
     let mut replicas = Vec::new();
     for _ in 0..4 {
@@ -71,7 +72,7 @@ async fn an_order_service_finds_the_pooler_and_prepares_nothing_by_name() -> any
     }
     try_join_all(services.iter().map(is_used)).await?;
     let sql = connect(&database.url).await?;
-    // The keys are the same at both; a service makes 40 orders without a key, and moves these on.
+    // Both use the same keys; each service creates and changes 40 orders without a key.
     assert_eq!(count(&sql, "orders").await?, 40 + 2 * 40);
     assert_eq!(count(&sql, "outbox").await?, 40 + 2 * 40 + 2 * 40);
     for api in services {
@@ -123,7 +124,7 @@ async fn a_customer_service_works_behind_a_pooler() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The server ends its sessions, as at a restart.
+/// The server terminates its sessions, as at a restart.
 #[tokio::test]
 async fn a_pooler_that_loses_its_server_is_found_again() -> anyhow::Result<()> {
     let database = stack::shared().await?.database("pooled").await?;
@@ -145,7 +146,8 @@ async fn a_pooler_that_loses_its_server_is_found_again() -> anyhow::Result<()> {
     is_used(&api).await
 }
 
-/// `PgBouncer` 1.18 ends when a request to cancel is closed before it has carried it out.
+/// `PgBouncer` 1.18 crashes if the connection of a cancel request is closed before the request is
+/// handled.
 #[tokio::test]
 async fn statements_whose_time_is_over_and_a_stop_do_not_harm_the_pooler() -> anyhow::Result<()> {
     let database = stack::shared().await?.database("pooled").await?;
@@ -171,7 +173,7 @@ async fn statements_whose_time_is_over_and_a_stop_do_not_harm_the_pooler() -> an
     assert_eq!(waiting_for(&watching, "Lock").await?, 0, "left on the server");
     lock.rollback().await?;
     let log = pooler.log();
-    // Such a request names nobody.
+    // Such a request names no session.
     let closed_early = |line: &str| line.contains("(nouser)") && line.contains("unexpected eof");
     ensure!(!log.contains("FATAL") && !log.lines().any(closed_early), "{log}");
     connect(&url).await?.simple_query("SELECT 1").await?;

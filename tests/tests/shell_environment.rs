@@ -1,4 +1,4 @@
-//! What a developer has set in the shell changes nothing for the tests.
+//! Variables in a developer's shell do not affect the tests.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ use pipeline_tests::pipeline::ready;
 use pipeline_tests::psql::psql;
 use pipeline_tests::terminal::on_a_terminal;
 
-/// Settings with which a program does not start or does something else, and such as make it silent.
+/// Settings with which a program would not start, would behave differently, or would not log.
 const SET: [(&str, &str); 9] = [
     ("RUST_LOG", "off"),
     ("LOG_FORMAT", "json"),

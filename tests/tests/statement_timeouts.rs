@@ -1,4 +1,5 @@
-//! Statements that take too long: what reads is cancelled, what writes is ended by the server, and what became of it is known where it can be.
+//! Statement timeouts: reads are cancelled, writes are ended by the server, and their outcome is
+//! reported where it is known.
 
 use anyhow::ensure;
 use pipeline_tests::authority::Authority;
@@ -26,7 +27,7 @@ async fn a_statement_whose_time_is_over_is_ended_and_what_became_of_it_is_known(
     Ok(())
 }
 
-/// Cancelled, such a commit would be one on this server alone, and would be reported as done.
+/// If cancelled, such a commit would be local to this server, and would be reported as done.
 #[tokio::test]
 async fn a_commit_that_waits_for_a_standby_is_never_said_to_be_done() -> anyhow::Result<()> {
     let server = PostgresServer::start_temporary().await?;
@@ -49,7 +50,7 @@ async fn a_commit_that_waits_for_a_standby_is_never_said_to_be_done() -> anyhow:
     standbys("nobody").await?;
     problem(api.post(&order()).send().await?, 503).await?;
     problem(api.patch(&id, "processing").await?, 503).await?;
-    // A client that hangs up does not end it either.
+    // A client that disconnects does not end it either.
     drop(send_request(&api.url, "POST", "/api/orders", Some(&order())).await?);
     assert_eq!((count(&sql, "orders").await?, status(&sql, &id).await?.as_str()), (1, "created"));
     standbys("").await?;

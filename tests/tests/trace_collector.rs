@@ -1,4 +1,4 @@
-//! A collector of traces: when it is away, late, silent or unwilling it is the traces that are lost, and nothing else.
+//! A trace collector that is down, late, silent or refusing: only traces are lost.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use pipeline_tests::outbox::{Outbox, eventually};
 use pipeline_tests::pipeline::{PATIENCE, address, ready};
 use stack::Service;
 
-/// More than the queue of spans holds.
+/// More than the capacity of the span queue.
 const EVENTS: i32 = 5_000;
 
-/// Far less than it would take to wait for a collector that never answers.
+/// Far less than waiting for a collector that never answers.
 const PROMPTLY: Duration = Duration::from_secs(8);
 
-/// A relay that exports to `collector`, and has found out by now what its log `says` of it.
+/// A relay that exports to `collector`, and has logged `says` about it.
 async fn relay(outbox: &Outbox, collector: &str, says: &str) -> anyhow::Result<Service> {
     outbox.queue("all", "#").await?;
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", collector);
@@ -67,7 +67,7 @@ async fn a_collector_that_refuses_is_told_of_once_and_holds_up_no_event() -> any
     let outbox = Outbox::new().await?;
     let relay = relay(&outbox, &collector.url, "traces are exported").await?;
     publishes_all(&outbox).await?;
-    // It is tried again and again, and says no each time.
+    // It is retried repeatedly, and refuses each time.
     eventually("it has refused three times", async || {
         outbox.add("more", "order.created").await?;
         Ok(collector.asked() >= 3)
@@ -127,7 +127,7 @@ async fn the_last_spans_leave_before_the_process_ends() -> anyhow::Result<()> {
     let database = stack::shared().await?.database("orders").await?;
     let (service, url) = order_service(&database.url, &collector.url, &[]).await?;
     service.wait_for_line("traces are exported", PATIENCE).await?;
-    // Spans leave every five seconds; the stop comes sooner.
+    // Spans are exported every five seconds; the shutdown is sooner.
     let answer = stack::http_client()?.post(&url).json(&order()).send().await?;
     accepted(answer).await?;
     service.sigterm()?;

@@ -1,4 +1,5 @@
-//! An upgrade of the consumers while events come: those of the last release and of this one share the queues, in the order that the runbook has.
+//! Upgrading the consumers under load: consumers of the previous release and of this one share the
+//! queues, in the runbook's order.
 
 use anyhow::ensure;
 use lapin::options::QueueDeleteOptions;
@@ -9,7 +10,7 @@ use pipeline_tests::readiness::readiness;
 use stack::Service;
 use uuid::Uuid;
 
-/// Waits until what a consumer says of the broker contains this.
+/// Waits until a consumer's report about the broker contains this.
 async fn says(consumer: &Service, part: &str) -> anyhow::Result<()> {
     until(async || {
         let told = readiness(consumer).await?;
@@ -19,7 +20,7 @@ async fn says(consumer: &Service, part: &str) -> anyhow::Result<()> {
     .await
 }
 
-/// Publishes some events, and waits until all that were published are counted.
+/// Publishes some events and waits until all published ones are counted.
 async fn counted(
     fixture: &ConsumerFixture,
     customer: Uuid,
@@ -40,13 +41,13 @@ async fn consumers_of_both_releases_share_the_queue_of_the_last_one_until_it_is_
     ready(&old).await?;
     counted(&fixture, customer, &mut published).await?;
 
-    // The new one leaves the queue as it is, and says so.
+    // The new one leaves the queue unchanged, and reports that.
     let new = fixture.consumer_process(&[]).await?;
     ready(&new).await?;
     new.wait_for_line("rebuild-queue", PATIENCE).await?;
     ensure!(!fixture.is_queue_new().await?);
     counted(&fixture, customer, &mut published).await?;
-    // So that the old one can begin anew beside it, and go on alone.
+    // So that the old one can restart, and continue alone.
     old.sigkill()?;
     counted(&fixture, customer, &mut published).await?;
     let old = before.consumer_process(&fixture).await?;
@@ -55,7 +56,7 @@ async fn consumers_of_both_releases_share_the_queue_of_the_last_one_until_it_is_
     new.sigkill()?;
     counted(&fixture, customer, &mut published).await?;
 
-    // The last step, once no old one runs.
+    // The last step, once no old consumer runs.
     let refused = fixture.command(&["rebuild-queue"]).await?;
     ensure!(refused.code == Some(1), "{refused:?}");
     old.sigterm()?;
@@ -78,10 +79,10 @@ async fn a_consumer_of_the_last_release_does_not_begin_on_the_queue_of_this_one(
     ready(&new).await?;
     let old = before.consumer_process(&fixture).await?;
     says(&old, "exists already, but otherwise than it has to be").await?;
-    // It harms nobody.
+    // It does no harm.
     counted(&fixture, customer, &mut published).await?;
 
-    // The way back: the queue empty and deleted.
+    // The rollback: the queue is emptied and deleted.
     new.sigterm()?;
     new.wait_exit(PATIENCE).await?;
     ensure!(fixture.waiting(QUEUE).await? == 0);

@@ -1,4 +1,5 @@
-//! An upgrade while events come: relays of the last release and of this one share one outbox, on the schema of either.
+//! Upgrading the relays under load: relays of the previous release and of this one share one
+//! outbox, on the schema of either.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 const SCHEMA: &str = include_str!("../../sql/outbox/schema.sql");
 
-/// An outbox on the schema of the last release, or of this one.
+/// An outbox with the schema of the previous release, or of this one.
 async fn outbox(before: &PreviousRelease, is_new: bool) -> anyhow::Result<Outbox> {
     let servers = stack::shared().await?;
     let (database, vhost) = tokio::try_join!(servers.database("outbox"), servers.vhost("outbox"))?;
@@ -34,7 +35,7 @@ async fn relays_share_an_outbox(is_new: bool) -> anyhow::Result<()> {
     let deliveries = Deliveries::collect(&outbox.vhost.amqp_url, "all");
     let mut load = Load::default();
     let (old, new) = load.during(&outbox, replaced(&before, &outbox, &deliveries)).await?;
-    // As long as it goes on: debug builds on a busy machine are slow.
+    // As long as there is progress: debug builds on a busy machine are slow.
     loop {
         let pending = outbox.pending().await?;
         if pending == 0 {
@@ -46,7 +47,7 @@ async fn relays_share_an_outbox(is_new: bool) -> anyhow::Result<()> {
     load.arrived(&outbox, &deliveries).await
 }
 
-/// One relay of each release ends and comes back, killed or told to stop, while the other one goes on.
+/// One relay of each release is killed or stopped, and restarted, while the other one continues.
 async fn replaced(
     before: &PreviousRelease,
     outbox: &Outbox,
@@ -87,7 +88,7 @@ async fn relays_of_both_releases_share_an_outbox_of_this_release() -> anyhow::Re
     relays_share_an_outbox(true).await
 }
 
-/// The tables that a schema makes.
+/// The tables of a schema.
 fn tables(schema: &str) -> Vec<&str> {
     schema
         .lines()
@@ -125,7 +126,7 @@ async fn commands_of_this_release_work_beside_relays_of_the_last_one() -> anyhow
             let row = outbox.sql.query_one(add, &[&aggregate]).await?;
             ids.push(row.get::<_, Uuid>(0).to_string());
         }
-        // It can't say that it has seen the change, and that is said.
+        // It can't acknowledge the change, which is reported.
         for (arguments, done) in [
             (&["discard", "--reason", "x", &ids[0]][..], "1 event is discarded"),
             (&["retry", &ids[1]], "1 event is due again"),

@@ -1,4 +1,4 @@
-//! Upgrades without downtime: programs on a schema that is newer than they are, and on one that is older.
+//! Upgrades without downtime: programs on a newer schema, and on an older one.
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::consumer_fixture::until;
@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use service_kit::postgres::migrate;
 use stack::Service;
 
-/// What a later release may do to the order database: add what an older program needs not know of.
+/// Changes that a later release may make to the order database: additions that older programs can
+/// ignore.
 const LATER_ORDERS: &str = "
     ALTER TABLE orders ADD COLUMN note text, ADD COLUMN currency text NOT NULL DEFAULT 'USD';
     ALTER TABLE idempotency_keys ADD COLUMN caller text;
@@ -23,14 +24,14 @@ const LATER_ORDERS: &str = "
     CREATE TABLE order_lines (order_id uuid NOT NULL REFERENCES orders (id), product_name text NOT NULL);
     CREATE VIEW outbox_by_region AS SELECT region, count(*) AS events FROM outbox GROUP BY region";
 
-/// The same of the customer database.
+/// The same for the customer database.
 const LATER_CUSTOMERS: &str = "
     ALTER TABLE customers ADD COLUMN email text, ADD COLUMN cancelled_count bigint NOT NULL DEFAULT 0;
     ALTER TABLE processed_events ADD COLUMN effect text NOT NULL DEFAULT 'orders_count';
     CREATE INDEX customers_by_email ON customers (email);
     CREATE TABLE processed_payments (event_id uuid PRIMARY KEY, customer_id uuid REFERENCES customers (id))";
 
-/// Applies these migrations, as a program that holds them does.
+/// Applies these migrations, as a program that contains them does.
 async fn apply(database: &str, migrations: Runner) -> anyhow::Result<()> {
     let url = database.parse().map_err(anyhow::Error::msg)?;
     migrate(&url, migrations).await?;
@@ -55,7 +56,7 @@ async fn counted(customer_url: &str, orders: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Does once with the order service whatever it can do.
+/// Uses every function of the order service once.
 async fn use_everything(order_url: &str) -> anyhow::Result<()> {
     let id = place(order_url).await?["id"].as_str().context("an id")?.to_owned();
     let calls = stack::http_client()?;
@@ -77,7 +78,7 @@ async fn use_everything(order_url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Orders that [`use_everything`] makes.
+/// The number of orders that [`use_everything`] creates.
 const MADE: i64 = 2;
 
 async fn replace(old: &Service, new: Service) -> anyhow::Result<Service> {
@@ -91,7 +92,7 @@ async fn replace(old: &Service, new: Service) -> anyhow::Result<Service> {
 #[tokio::test]
 async fn programs_go_on_and_start_again_on_the_schema_of_a_later_release() -> anyhow::Result<()> {
     let mut pipeline = Pipeline::start().await?;
-    // With all statements prepared before the schema changes beneath them.
+    // With all statements prepared before the schema changes.
     use_everything(&pipeline.order_url).await?;
     counted(&pipeline.customer_url, MADE).await?;
 
@@ -100,7 +101,7 @@ async fn programs_go_on_and_start_again_on_the_schema_of_a_later_release() -> an
     use_everything(&pipeline.order_url).await?;
     counted(&pipeline.customer_url, 2 * MADE).await?;
 
-    // One that crashes in the middle of the upgrade comes back as the old program.
+    // A program that crashes during the upgrade restarts in the old version.
     let api = start_customer_api(&pipeline.customers.url).await?;
     pipeline.customer_api = replace(&pipeline.customer_api, api).await?;
     let customer_url = address(&pipeline.customer_api, "HTTP port is open").await?;
@@ -121,7 +122,7 @@ async fn programs_go_on_and_start_again_on_the_schema_of_a_later_release() -> an
     Ok(())
 }
 
-/// Starts `program` as a deployment that leaves migrations to a job of their own.
+/// Starts `program` as in a deployment with a separate migration job.
 async fn start(program: &str, role: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
     let usual = [
         ("MIGRATE_ON_START", "false"),
@@ -140,7 +141,7 @@ async fn programs_that_come_before_their_schema_wait_for_it_and_lose_nothing() -
     let orders = servers.database("orders").await?;
     let customers = servers.database("customers").await?;
     let broker = servers.vhost("upgrade").await?;
-    // As they were before several relays could share an outbox, and before counted events were forgotten.
+    // As before several relays could share an outbox, and before counted events had a retention.
     let before = order_service::schema::migrations().set_target(Target::Version(2));
     apply(&orders.url, before).await?;
     let before = customer_service::schema::migrations().set_target(Target::Version(1));
