@@ -1,16 +1,16 @@
-//! The relay works off a backlog.
+//! Measures how fast the relay publishes a backlog.
 
 use anyhow::ensure;
 use clap::Args;
 use serde_json::json;
 
-use crate::bare::{self, Bare, Handover, Published};
-use crate::result::result;
+use crate::bare_publisher::{self, Handover, Published, PublisherShape};
+use crate::output::print_json;
 use crate::setup::{Drained, Draining, Events, Outbox, Queue, RelayArgs, Servers};
-use crate::spread::{Spread, short};
+use crate::summary::{Summary, rounded};
 use crate::usage::cpu;
 
-/// What the relay does without settings.
+/// The relay's defaults.
 const RELAY_WINDOW: usize = 500;
 const RELAY_CHANNELS: usize = 4;
 
@@ -25,15 +25,16 @@ pub(crate) struct Drain {
     /// Of each hundred events, how many no queue is bound for
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     unroutable_percent: u32,
-    /// Bare publishers to compare with besides those that have the relay's windows, as CONNECTIONSxCHANNELSxWINDOW or
-    /// CONNECTIONSxCHANNELSxWINDOW-together; each is a limit with a result of its own
+    /// Bare publishers to compare with besides those that have the relay's windows, as
+    /// CONNECTIONSxCHANNELSxWINDOW or CONNECTIONSxCHANNELSxWINDOW-together; each is a limit with a
+    /// result of its own
     #[arg(long, value_delimiter = ',', default_value = "1x1x1000", value_name = "SHAPE")]
-    bare: Vec<Bare>,
+    bare: Vec<PublisherShape>,
     #[command(flatten)]
     relay: RelayArgs,
 }
 
-/// What a limit came to, round by round, and the relay in the same round.
+/// The results of a limit, and of the relay in the same rounds.
 #[derive(Debug, Default)]
 struct Limit {
     bare: Vec<Published>,
@@ -53,11 +54,11 @@ impl Drain {
         let draining =
             Draining { servers: &servers, outbox: &outbox, queue: &queue, relay: &program };
 
-        let shapes: Vec<Bare> = self.shapes();
+        let shapes: Vec<PublisherShape> = self.shapes();
         let mut limits: Vec<Limit> = shapes.iter().map(|_| Limit::default()).collect();
         let mut drained: Vec<Drained> = Vec::new();
         for round in 0..self.rounds {
-            // Each comes first as often as the other, as what comes second may pay for the first.
+            // Each runs first equally often, as the first may slow down the second.
             for relay_is_next in if round % 2 == 0 { [false, true] } else { [true, false] } {
                 if relay_is_next {
                     eprintln!("round {} of {}: relay", round + 1, self.rounds);
@@ -71,7 +72,9 @@ impl Drain {
                     eprintln!("round {} of {}: bare publisher", round + 1, self.rounds);
                     let percent = self.unroutable_percent;
                     let rabbit = cpu(servers.rabbit_pid()?)?;
-                    limit.bare.push(bare::publish(&queue.url, bare, self.events, percent).await?);
+                    limit.bare.push(
+                        bare_publisher::publish(&queue.url, bare, self.events, percent).await?,
+                    );
                     limit.rabbit_cpu.push(cpu(servers.rabbit_pid()?)? - rabbit);
                     queue.purge(self.events - unroutable).await?;
                 }
@@ -81,19 +84,20 @@ impl Drain {
             }
         }
 
-        for (limit, &Bare { connections, channels, window, handover }) in limits.iter().zip(&shapes)
+        for (limit, &PublisherShape { connections, channels, window, handover }) in
+            limits.iter().zip(&shapes)
         {
-            let ratios: Spread = limit.ratios.iter().copied().collect();
-            let bare: Spread = limit.bare.iter().map(|bare| bare.per_second).collect();
-            let bare_cpu: Spread =
+            let ratios: Summary = limit.ratios.iter().copied().collect();
+            let bare: Summary = limit.bare.iter().map(|bare| bare.per_second).collect();
+            let bare_cpu: Summary =
                 limit.bare.iter().map(|bare| self.each(bare.cpu.as_micros() as f64)).collect();
-            let bare_rabbit_cpu: Spread =
+            let bare_rabbit_cpu: Summary =
                 limit.rabbit_cpu.iter().map(|cpu| self.each(cpu.as_micros() as f64)).collect();
             let each = |of: fn(&Drained) -> std::time::Duration| {
                 let values = drained.iter().map(|run| self.each(of(run).as_micros() as f64));
-                values.collect::<Spread>().json()
+                values.collect::<Summary>().json()
             };
-            result(&json!({
+            print_json(&json!({
                 "measure": "drain",
                 "ratio": ratios.json(),
                 "events": self.events,
@@ -108,13 +112,13 @@ impl Drain {
                 "relay": program.settings(),
                 "bare_per_second": bare.json(),
                 "relay_per_second":
-                    drained.iter().map(|run| run.per_second).collect::<Spread>().json(),
+                    drained.iter().map(|run| run.per_second).collect::<Summary>().json(),
                 "relay_cpu_us_per_message": each(|run| run.relay_cpu),
                 "bare_cpu_us_per_message": bare_cpu.json(),
                 "bare_rabbitmq_cpu_us_per_message": bare_rabbit_cpu.json(),
                 "postgres_cpu_us_per_message": each(|run| run.postgres_cpu),
                 "rabbitmq_cpu_us_per_message": each(|run| run.rabbit_cpu),
-                "relay_peak_mb": short(
+                "relay_peak_mb": rounded(
                     drained.iter().map(|run| run.peak_memory).max().unwrap_or(0) as f64 / 1e6
                 ),
                 "duplicates": drained.iter().map(|run| run.duplicates).sum::<usize>(),
@@ -123,11 +127,12 @@ impl Drain {
         Ok(())
     }
 
-    /// The bare publishers: with the relay's windows, however they are handed over, then those that were asked for.
-    fn shapes(&self) -> Vec<Bare> {
+    /// The bare publishers: with the relay's windows and each handover, then those given as
+    /// arguments.
+    fn shapes(&self) -> Vec<PublisherShape> {
         let window = self.relay.window.unwrap_or(RELAY_WINDOW);
         let channels = self.relay.channels.unwrap_or(RELAY_CHANNELS);
-        let as_the_relay = [Handover::InTurn, Handover::Together].map(|handover| Bare {
+        let as_the_relay = [Handover::InTurn, Handover::Together].map(|handover| PublisherShape {
             connections: 1,
             channels,
             window,

@@ -1,4 +1,4 @@
-//! How much memory, CPU time and attention of the database a relay takes: idle, and with a mountain before it.
+//! Measures the memory, CPU time and statements that a relay uses, idle and with a large backlog.
 
 use std::time::{Duration, Instant};
 
@@ -7,19 +7,19 @@ use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::result::result;
+use crate::output::print_json;
 use crate::setup::{
     Arrivals, Draining, Events, Inserts, Outbox, Queue, RelayArgs, RelayProgram, Servers,
     Statements,
 };
-use crate::spread::short;
+use crate::summary::rounded;
 use crate::usage::{cpu, memory};
 
-/// What a relay may take, in millions of bytes: idle, and at work.
+/// A relay's memory limits in megabytes: idle, and under load.
 const IDLE_LIMIT_MB: f64 = 15.0;
 const BUSY_LIMIT_MB: f64 = 40.0;
 
-/// Bytes of a big payload, once it is JSON.
+/// The size of a large payload as JSON, in bytes.
 const BIG: i64 = 1 << 20;
 
 #[derive(Debug, Args)]
@@ -70,7 +70,7 @@ impl Footprint {
         let statements = Statements::of(outbox).await?;
         let arrivals = Arrivals::watch(&queue).await?;
         let relay = program.start(outbox, &queue).await?;
-        // It is at work.
+        // The relay is running.
         Inserts::new(outbox).await?.add(Uuid::now_v7()).await?;
         arrivals.until(1, Duration::from_secs(60)).await?;
         let (begun, before) = (Instant::now(), cpu(relay.pid())?);
@@ -79,13 +79,13 @@ impl Footprint {
         let megabytes = memory(relay.pid())? as f64 / 1e6;
         relay.stop().await?;
         outbox.check_pending(0).await?;
-        result(&json!({
+        print_json(&json!({
             "measure": "footprint: idle",
-            "ratio": short(megabytes / IDLE_LIMIT_MB),
-            "resident_mb": short(megabytes),
+            "ratio": rounded(megabytes / IDLE_LIMIT_MB),
+            "resident_mb": rounded(megabytes),
             "limit_mb": IDLE_LIMIT_MB,
-            "cpu_percent_of_a_core": short(used * 100.0),
-            "statements_per_second": short(window.per_second),
+            "cpu_percent_of_a_core": rounded(used * 100.0),
+            "statements_per_second": rounded(window.per_second),
             "counted_by": if statements.exact { "pg_stat_statements" } else { "transactions" },
             "seconds": self.idle,
             "relay": program.settings(),
@@ -98,13 +98,13 @@ async fn busy(name: &str, events: usize, draining: &Draining<'_>) -> anyhow::Res
     draining.outbox.calm().await?;
     let drained = draining.run(events, 0, 0).await?;
     let megabytes = drained.peak_memory as f64 / 1e6;
-    result(&json!({
+    print_json(&json!({
         "measure": name,
-        "ratio": short(megabytes / BUSY_LIMIT_MB),
-        "peak_resident_mb": short(megabytes),
+        "ratio": rounded(megabytes / BUSY_LIMIT_MB),
+        "peak_resident_mb": rounded(megabytes),
         "limit_mb": BUSY_LIMIT_MB,
         "events": events,
-        "per_second": short(drained.per_second),
+        "per_second": rounded(drained.per_second),
         "relay": draining.relay.settings(),
     }));
     Ok(())

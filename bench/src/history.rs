@@ -1,4 +1,4 @@
-//! What was published long ago stays in the table for a while: what does it cost?
+//! Measures what published rows cost while they are retained in the table.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use clap::Args;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::result::result;
+use crate::output::print_json;
 use crate::setup::{
     Arrivals, Drained, Draining, Events, Inserts, Outbox, PAYLOAD, Queue, RelayArgs, RelayProgram,
     Servers, Statements, Window,
 };
-use crate::spread::{Spread, short};
+use crate::summary::{Summary, rounded};
 
-/// Rows that are filled in by one statement.
+/// Rows added per statement.
 const AT_ONCE: i64 = 500_000;
 
 #[derive(Debug, Args)]
@@ -79,7 +79,7 @@ impl History {
         outbox.calm().await
     }
 
-    /// What an idle relay asks.
+    /// The statements of an idle relay.
     async fn watch(
         &self,
         servers: &Servers,
@@ -92,7 +92,7 @@ impl History {
         let statements = Statements::of(outbox).await?;
         let arrivals = Arrivals::watch(&queue).await?;
         let relay = program.start(outbox, &queue).await?;
-        // It is at work.
+        // The relay is running.
         Inserts::new(outbox).await?.add(Uuid::now_v7()).await?;
         arrivals.until(1, Duration::from_secs(60)).await?;
         let window = statements.watch(Duration::from_secs(self.idle)).await?;
@@ -105,14 +105,14 @@ impl History {
         let ratios =
             with.iter().zip(without).map(|(with, without)| with.per_second / without.per_second);
         let rates =
-            |runs: &[Drained]| runs.iter().map(|run| run.per_second).collect::<Spread>().json();
+            |runs: &[Drained]| runs.iter().map(|run| run.per_second).collect::<Summary>().json();
         let cpu = |runs: &[Drained]| {
             let each = |run: &Drained| run.postgres_cpu.as_micros() as f64 / self.events as f64;
-            runs.iter().map(each).collect::<Spread>().json()
+            runs.iter().map(each).collect::<Summary>().json()
         };
-        result(&json!({
+        print_json(&json!({
             "measure": "history: drain",
-            "ratio": ratios.collect::<Spread>().json(),
+            "ratio": ratios.collect::<Summary>().json(),
             "published_rows": self.rows,
             "events": self.events,
             "rounds": self.rounds,
@@ -125,15 +125,15 @@ impl History {
     }
 
     fn polled(&self, program: &RelayProgram, without: Window, with: Window) {
-        let ratio = |with: Option<f64>, without: Option<f64>| Some(short(with? / without?));
+        let ratio = |with: Option<f64>, without: Option<f64>| Some(rounded(with? / without?));
         let window = |window: Window| -> Value {
             json!({
-                "statements_per_second": short(window.per_second),
-                "us_each": window.microseconds_each.map(short),
-                "pages_each": window.pages_each.map(short),
+                "statements_per_second": rounded(window.per_second),
+                "us_each": window.microseconds_each.map(rounded),
+                "pages_each": window.pages_each.map(rounded),
             })
         };
-        result(&json!({
+        print_json(&json!({
             "measure": "history: poll",
             "ratio": ratio(with.microseconds_each, without.microseconds_each),
             "ratio_pages": ratio(with.pages_each, without.pages_each),

@@ -1,38 +1,37 @@
 #![doc = include_str!("../README.md")]
 #![allow(clippy::print_stderr, reason = "progress goes there")]
 
-mod bare;
+mod bare_publisher;
+mod commit_latency;
 mod consume;
 mod drain;
+mod failing_aggregate;
 mod footprint;
-mod held;
 mod history;
-mod hot;
 mod load;
 mod message;
 mod no_database;
 mod notify;
-mod pass;
-mod passing;
+mod open_transaction;
+mod output;
 mod pgbench;
 mod pipeline;
-mod result;
 mod setup;
-mod snapshot;
-mod spread;
+mod single_aggregate;
 mod suite;
-mod trickle;
+mod summary;
 mod usage;
 mod wal;
-mod writer;
 
 use anyhow::ensure;
 use clap::{Parser, Subcommand};
 
+use open_transaction::{OpenTransaction, OtherSession};
+
 /// Measures the pipeline against limits, on private servers with their durable defaults.
 ///
-/// Each result is one line of JSON with a ratio; a run in which an event was lost has none. The times are those of a
-/// machine with two cores; every size can be chosen.
+/// Each result is one line of JSON with a ratio; a run in which an event was lost has none. The
+/// times are those of a machine with two cores; every size can be chosen.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Bench {
@@ -42,25 +41,33 @@ struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum Measure {
-    /// All of the pipeline beside its limits, as a table with its goals: what `cargo xtask bench` runs (half an hour; 4 minutes with --quick)
+    /// All of the pipeline beside its limits, as a table with its goals: what `cargo xtask bench`
+    /// runs (half an hour; 4 minutes with --quick)
     Suite(suite::SuiteArgs),
     /// The relay drains a backlog; the limit is a bare publisher of the same messages (4 minutes)
     Drain(drain::Drain),
-    /// One aggregate with a long backlog; the limit is a bare publisher that sends one message at a time (4 minutes)
-    Hot(hot::Hot),
-    /// From commit to confirm, with events coming in at a steady pace; the floor is a bare publisher (1 minute)
-    Trickle(trickle::Trickle),
+    /// One aggregate with a long backlog; the limit is a bare publisher that sends one message at a
+    /// time (4 minutes)
+    #[command(name = "hot")]
+    SingleAggregate(single_aggregate::SingleAggregate),
+    /// From commit to confirm, with events coming in at a steady pace; the floor is a bare
+    /// publisher (1 minute)
+    #[command(name = "trickle")]
+    CommitLatency(commit_latency::CommitLatency),
     /// What other aggregates lose while a failing one has a long backlog (2 minutes)
-    Held(held::Held),
+    #[command(name = "held")]
+    FailingAggregate(failing_aggregate::FailingAggregate),
     /// What published rows in the table cost a drain and an idle relay's polls (10 minutes)
     History(history::History),
-    /// Events pass through while another session holds a snapshot: the last tenth's rate to the first's (4 minutes)
-    Snapshot(snapshot::Snapshot),
+    /// Events pass through while another session holds a snapshot: the last tenth's rate to the
+    /// first's (4 minutes)
+    Snapshot(OpenTransaction),
     /// The same beside a transaction that has written an event, which must not be lost (4 minutes)
-    Writer(writer::Writer),
+    Writer(OpenTransaction),
     /// Write-ahead log, dead rows and CPU time of PostgreSQL for each event (2 minutes)
     Wal(wal::Wal),
-    /// The consumer counts what waits in its queue; the limits are a bare consumer, and pgbench with one event at a time (4 minutes)
+    /// The consumer counts what waits in its queue; the limits are a bare consumer, and pgbench
+    /// with one event at a time (4 minutes)
     Consume(consume::Consume),
     /// Memory, CPU time and statements of a relay, idle and with much to do (5 minutes)
     Footprint(footprint::Footprint),
@@ -80,12 +87,12 @@ async fn main() -> anyhow::Result<()> {
     match Bench::parse().measure {
         Measure::Consume(consume) => consume.run().await,
         Measure::Drain(drain) => drain.run().await,
-        Measure::Hot(hot) => hot.run().await,
-        Measure::Trickle(trickle) => trickle.run().await,
-        Measure::Held(held) => held.run().await,
+        Measure::SingleAggregate(measure) => measure.run().await,
+        Measure::CommitLatency(measure) => measure.run().await,
+        Measure::FailingAggregate(measure) => measure.run().await,
         Measure::History(history) => history.run().await,
-        Measure::Snapshot(snapshot) => snapshot.run().await,
-        Measure::Writer(writer) => writer.run().await,
+        Measure::Snapshot(beside) => beside.run("snapshot", OtherSession::HoldsSnapshot).await,
+        Measure::Writer(beside) => beside.run("writer", OtherSession::HasWritten).await,
         Measure::Wal(wal) => wal.run().await,
         Measure::Footprint(footprint) => footprint.run().await,
         Measure::Notify(notify) => notify.run().await,

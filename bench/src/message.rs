@@ -1,4 +1,4 @@
-//! The message that the relay makes of an event, made without an event.
+//! Messages like those that the relay publishes, created without an event.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::setup::PAYLOAD;
 
-/// What a bare publisher sends.
+/// A message of the bare publisher.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) event_id: Uuid,
@@ -15,7 +15,8 @@ pub(crate) struct Message {
     pub(crate) body: Vec<u8>,
 }
 
-/// Makes messages whose ids count on from one that nobody else has: random numbers for each would cost a system call.
+/// Creates messages with consecutive ids from a random start: a random id for each would cost a
+/// system call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Messages {
     first: u128,
@@ -26,7 +27,7 @@ impl Messages {
         Self { first: Uuid::now_v7().as_u128() }
     }
 
-    /// One with an aggregate of its own.
+    /// A message of a separate aggregate.
     pub(crate) fn message(&self, number: usize, routing_key: &'static str) -> Message {
         let event_id = Uuid::from_u128(self.first.wrapping_add(number as u128));
         let id = event_id.to_string();

@@ -1,5 +1,6 @@
-//! The limit of an HTTP service: a program on the same framework that reads and checks the same requests and answers
-//! as long, without a database. The suite starts it as a process of its own.
+//! The limit of an HTTP service: a program with the same framework that parses and validates the
+//! same requests and sends responses of the same length, without a database. The suite starts it as
+//! a separate process.
 
 use anyhow::Context as _;
 use clap::Args;
@@ -51,7 +52,7 @@ impl NoDatabase {
         let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await?;
         let address = acceptor.local_addr();
         let address = address.first().and_then(|address| address.as_socket_addr());
-        // In the words of the services, for those who wait for it.
+        // The same log line as the services', which the suite waits for.
         eprintln!("HTTP port is open address={}", address.context("no address")?);
         let app = Route::new().at("/api/orders", post(create)).at("/api/orders/:id", get(one));
         Server::new_with_acceptor(acceptor).run(app).await?;
@@ -94,7 +95,7 @@ fn one(Path(id): Path<Uuid>) -> Json<Order> {
     })
 }
 
-/// The rules of the order service.
+/// The order service's validation.
 fn valid(order: &NewOrder) -> bool {
     let line = |text: &str, most: usize| {
         !text.trim().is_empty()

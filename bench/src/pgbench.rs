@@ -7,18 +7,18 @@ use anyhow::{Context as _, ensure};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// What its clients do over and over.
+/// The script that its clients repeat.
 #[derive(Debug, Clone)]
 pub(crate) struct Pgbench {
     /// `postgres://…`
     pub(crate) url: String,
     /// The text of its script.
     pub(crate) script: String,
-    /// What the script knows as `:customers`.
+    /// The value of `:customers` in the script.
     pub(crate) customers: usize,
 }
 
-/// What it reports.
+/// The results that it reports.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Report {
     pub(crate) transactions: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Report {
 }
 
 impl Pgbench {
-    /// Lets so many clients work as fast as they can.
+    /// Runs this many clients at full speed.
     pub(crate) async fn run(&self, clients: u32, seconds: u32) -> anyhow::Result<Report> {
         let mut pgbench = Command::new(program()?)
             .args(["-n", "-M", "prepared", "-j", &clients.min(2).to_string()])
@@ -64,7 +64,8 @@ fn parse(said: &str) -> Option<Report> {
         rest.map(|rest| rest.trim().to_owned())
     };
     let processed = after("number of transactions actually processed:")?;
-    // "tps = 1234.5 (without initial connection time)"; before PostgreSQL 14 there were two of these.
+    // "tps = 1234.5 (without initial connection time)"; before PostgreSQL 14 there were two such
+    // lines.
     let rate = after("tps = ")?;
     Some(Report {
         transactions: processed.split('/').next()?.trim().parse().ok()?,

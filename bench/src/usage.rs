@@ -1,4 +1,4 @@
-//! What a process has used, as Linux tells in `/proc`
+//! The resource usage of a process, from Linux's `/proc`
 //! (<https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>).
 
 use std::time::Duration;
@@ -13,23 +13,23 @@ pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(Stat::read(pid)?.own)
 }
 
-/// CPU time of a process, of its living children and of all that have ended.
+/// CPU time of a process and all its children, living and ended.
 pub(crate) fn cpu_with_children(pid: u32) -> anyhow::Result<Duration> {
     let stat = Stat::read(pid)?;
     let processes = std::fs::read_dir("/proc")?.flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    // One that has ended meanwhile is missing, for an instant.
+    // A child that ends meanwhile may be missed.
     let living =
         pids.filter_map(|child| Stat::read(child).ok()).filter(|child| child.parent == pid);
     Ok(stat.own + stat.ended_children + living.map(|child| child.own).sum::<Duration>())
 }
 
-/// Memory that a process has resident, in bytes.
+/// The resident set size of a process, in bytes.
 pub(crate) fn memory(pid: u32) -> anyhow::Result<u64> {
     status(pid, "VmRSS:")
 }
 
-/// The most memory that a process ever had resident, in bytes.
+/// The peak resident set size of a process, in bytes.
 pub(crate) fn peak_memory(pid: u32) -> anyhow::Result<u64> {
     status(pid, "VmHWM:")
 }
@@ -48,7 +48,8 @@ impl Stat {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        // "pid (name) state ppid …": the name may hold blanks and brackets, so count from its end.
+        // "pid (name) state ppid …": the name may contain spaces and parentheses, so count from its
+        // end.
         let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
         let ticks = |index: usize| Some(TICK * fields.get(index)?.parse::<u32>().ok()?);
         Some(Self {

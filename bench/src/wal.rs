@@ -1,7 +1,8 @@
-//! What an event costs PostgreSQL: write-ahead log, dead rows, CPU time; when it is written, relayed and cleaned up.
+//! Measures what an event costs PostgreSQL when it is written, relayed and vacuumed: WAL, dead
+//! rows, CPU time.
 //!
-//! No page is written in full here, as all of them are new since the last checkpoint: so it is for events that are
-//! relayed soon after they were written.
+//! There are no full-page writes here, as all pages are new since the last checkpoint. That matches
+//! events relayed soon after they were written.
 
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::result::result;
+use crate::output::print_json;
 use crate::setup::{Draining, Inserts, Outbox, Queue, RelayArgs, RelayProgram, Servers};
-use crate::spread::short;
+use crate::summary::rounded;
 use crate::usage::cpu_with_children;
 
 /// Sessions that write.
@@ -28,14 +29,14 @@ pub(crate) struct Wal {
     relay: RelayArgs,
 }
 
-/// What a step cost for each event.
+/// The cost of a step per event.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     wal_bytes: f64,
     cpu_us: f64,
 }
 
-/// How often rows were written.
+/// Row versions written.
 #[derive(Debug, Clone, Copy)]
 struct Writes {
     updated: i64,
@@ -65,7 +66,7 @@ impl Wal {
         program: &RelayProgram,
     ) -> anyhow::Result<()> {
         let (outbox, queue) = tokio::try_join!(Outbox::new(servers), Queue::new(servers))?;
-        // The clean-up is measured by itself, and does not come in between.
+        // Vacuum is measured separately and must not run in between.
         outbox.sql.batch_execute("ALTER TABLE outbox SET (autovacuum_enabled = false)").await?;
         outbox.sql.batch_execute("CHECKPOINT").await?;
         eprintln!("{} events are written", self.events);
@@ -81,10 +82,10 @@ impl Wal {
             Ok(())
         });
         let vacuum = vacuum.await?;
-        let each = |count: i64| short(count as f64 / self.events as f64);
-        result(&json!({
+        let each = |count: i64| rounded(count as f64 / self.events as f64);
+        print_json(&json!({
             "measure": "wal",
-            "ratio": short(relay.wal_bytes / insert.wal_bytes),
+            "ratio": rounded(relay.wal_bytes / insert.wal_bytes),
             "settling": settling,
             "events": self.events,
             "relay": program.settings(),
@@ -133,7 +134,8 @@ impl Wal {
         Ok(Cost { wal_bytes: wal as f64 / events, cpu_us: cpu.as_micros() as f64 / events })
     }
 
-    /// Waits until the statistics tell of every event: each process reports now and then, and when it ends.
+    /// Waits until the statistics include every event: each process reports periodically and at its
+    /// end.
     async fn writes(&self, outbox: &Outbox) -> anyhow::Result<Writes> {
         let end = Instant::now() + Duration::from_secs(30);
         loop {
@@ -154,5 +156,5 @@ impl Wal {
 }
 
 fn cost(cost: Cost) -> Value {
-    json!({ "wal_bytes": short(cost.wal_bytes), "postgres_cpu_us": short(cost.cpu_us) })
+    json!({ "wal_bytes": rounded(cost.wal_bytes), "postgres_cpu_us": rounded(cost.cpu_us) })
 }

@@ -1,4 +1,4 @@
-//! Cargo, called from programs that cargo itself started: finds and builds binaries.
+//! Finds and builds binaries with cargo, from within programs that cargo started.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use crate::secret::write_private;
 /// The packages of the pipeline's programs.
 pub const SERVICES: [&str; 3] = ["order-service", "outbox-relay", "customer-service"];
 
-/// `cargo` in the checkout, without the variables by which cargo describes *this* program: build
-/// scripts that watch them would compile their crates again.
+/// `cargo` in the checkout, without the variables with which cargo describes *this* program: build
+/// scripts that watch them would rebuild their crates.
 #[must_use]
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -56,8 +56,8 @@ pub fn build(packages: &[&str], options: &[String]) -> anyhow::Result<BTreeMap<S
     Ok(artifacts.collect())
 }
 
-/// Where the program of one of the pipeline's services lies, built and up to date: `order-service`,
-/// `outbox-relay` or `customer-service`.
+/// The path of a service's program, built and up to date: `order-service`, `outbox-relay` or
+/// `customer-service`.
 ///
 /// Taken from `STACK_BIN_DIR` when that is set; otherwise cargo builds the three in the profile
 /// and target folder of the running test, once for each process (under nextest once for each run).
@@ -74,7 +74,7 @@ pub async fn binary(name: &str) -> anyhow::Result<PathBuf> {
     built.get(name).cloned().with_context(|| format!("no package has a program named {name}"))
 }
 
-/// What was built for which run of nextest.
+/// The programs built for a run of nextest.
 #[derive(Serialize, Deserialize)]
 struct Built {
     run: String,
@@ -113,8 +113,8 @@ fn built_services() -> anyhow::Result<BTreeMap<String, PathBuf>> {
     Ok(programs)
 }
 
-/// The program that keeps shared servers: from `STACK_BIN_DIR`, or beside the running test when it
-/// is newer than its source, else built.
+/// The path of `stack-keeper`: from `STACK_BIN_DIR`, or beside the running test if it is newer than
+/// its source; otherwise it is built.
 pub(crate) fn keeper_binary() -> anyhow::Result<PathBuf> {
     const NAME: &str = "stack-keeper";
     static KEEPER: OnceLock<PathBuf> = OnceLock::new();
@@ -154,7 +154,7 @@ fn is_newer_than_source(program: &Path) -> bool {
     modified(program).is_some_and(|built| Some(built) >= newest)
 }
 
-/// `--target-dir`, `--profile` and `--target` as this very program was built with.
+/// The `--target-dir`, `--profile` and `--target` that this program was built with.
 fn options_of_this_build() -> anyhow::Result<Vec<String>> {
     let this = std::env::current_exe()?;
     let Some(profile_dir) = profile_dir(&this) else {

@@ -1,4 +1,4 @@
-//! Where things lie: the checkout, the stack's folder, and a home for PostgreSQL's data.
+//! Locations: the checkout, the stack's folder, and the folder for PostgreSQL's data.
 
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +11,7 @@ use nix::unistd::User;
 
 static ROOT: OnceLock<PathBuf> = OnceLock::new();
 
-/// The checkout: the one in which cargo started this program, else the one it was built from.
+/// The checkout in which cargo started this program, or else the one it was built from.
 #[must_use]
 pub fn root() -> &'static Path {
     ROOT.get_or_init(|| {
@@ -26,13 +26,13 @@ pub fn root() -> &'static Path {
     })
 }
 
-/// Works for the checkout of whoever started this program.
-pub(crate) fn work_for(root: &Path) {
+/// Sets the checkout, for a program that was started by another one.
+pub(crate) fn set_root(root: &Path) {
     ROOT.get_or_init(|| root.to_owned());
 }
 
-/// The folder that everything which runs locally is in, made when it is missing: the checkout's `.stack`, or what the variable
-/// `STACK_DIR` names, where a relative path begins in the checkout.
+/// The folder for everything that runs locally, created if missing: the checkout's `.stack`, or the
+/// value of `STACK_DIR`; a relative path is relative to the checkout.
 ///
 /// # Errors
 /// When it can't be made.
@@ -43,7 +43,8 @@ pub fn stack_dir() -> anyhow::Result<PathBuf> {
     Ok(dir)
 }
 
-/// The user that PostgreSQL runs as: none when that is ourselves, since only root may not run it.
+/// The user to run PostgreSQL as, or `None` for the current user. PostgreSQL refuses to run as
+/// root.
 pub(crate) fn postgres_user() -> anyhow::Result<Option<User>> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(None);
@@ -56,7 +57,7 @@ pub(crate) fn postgres_user() -> anyhow::Result<Option<User>> {
     anyhow::bail!("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
 }
 
-/// Makes a file or a folder that of the user that PostgreSQL runs as.
+/// Changes the owner of a file or folder to the user that PostgreSQL runs as.
 pub(crate) fn give_to_postgres(path: &Path) -> anyhow::Result<()> {
     if let Some(user) = postgres_user()? {
         chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
@@ -64,8 +65,8 @@ pub(crate) fn give_to_postgres(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A folder in which PostgreSQL's user may work: `.stack`, or one in /var/tmp when root's checkout
-/// lies where that user may not go.
+/// A folder that PostgreSQL's user can enter: `.stack`, or one in /var/tmp if root's checkout is
+/// not accessible to that user.
 pub(crate) fn data_home() -> anyhow::Result<PathBuf> {
     let stack = stack_dir()?;
     match postgres_user()? {
@@ -79,8 +80,8 @@ pub(crate) fn data_home() -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Where the local stack's PostgreSQL lives: `.stack/postgres`, which is a symbolic link when the
-/// folder has to lie elsewhere.
+/// The folder of the local stack's PostgreSQL: `.stack/postgres`, a symbolic link if the data must
+/// be elsewhere.
 ///
 /// # Errors
 /// When it can't be made.
@@ -96,20 +97,21 @@ pub fn postgres_dir() -> anyhow::Result<PathBuf> {
     Ok(dir)
 }
 
-/// Removes the local stack's PostgreSQL data, wherever they lie.
+/// Removes the local stack's PostgreSQL data.
 ///
 /// # Errors
 /// When something in there can't be removed.
 pub fn remove_postgres_dir() -> anyhow::Result<()> {
     let dir = postgres_dir()?;
     std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-    // The link, and the folder around the data when nothing else is in it.
+    // The link, and the folder around the data if it is empty.
     std::fs::remove_file(stack_dir()?.join("postgres")).ok();
     std::fs::remove_dir(data_home()?).ok();
     Ok(())
 }
 
-/// Makes a folder that others may pass through but not list. One that someone else made is refused.
+/// Creates a folder that other users may traverse but not list. Refuses a folder owned by another
+/// user.
 pub(crate) fn open_folder(dir: &Path) -> anyhow::Result<()> {
     match DirBuilder::new().mode(0o711).create(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {

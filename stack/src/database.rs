@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::NoTls;
 
-use crate::garbage::Garbage;
+use crate::cleanup::Cleanup;
 use crate::secret::unique_name;
 
 /// Where a private PostgreSQL listens, and the password of its superuser `postgres`.
@@ -22,10 +22,10 @@ impl std::fmt::Debug for PostgresAccess {
     }
 }
 
-/// A database of one test's own.
+/// A database for one test.
 ///
-/// One of the [shared](crate::shared()) server is dropped, and its connections with it, soon after
-/// this value is; one of a temporary server goes with the server.
+/// On the [shared](crate::shared()) server it is dropped, with its connections, soon after this
+/// value is; on a temporary server it ends with the server.
 #[derive(Debug)]
 pub struct Database {
     /// `postgres://…`, as superuser.
@@ -33,7 +33,7 @@ pub struct Database {
     /// Its name.
     pub name: String,
     pub(crate) access: PostgresAccess,
-    pub(crate) garbage: Option<Garbage>,
+    pub(crate) cleanup: Option<Cleanup>,
 }
 
 impl PostgresAccess {
@@ -43,7 +43,7 @@ impl PostgresAccess {
         format!("postgres://postgres:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
-    /// Creates a database unless it is there already.
+    /// Creates a database if it does not exist.
     ///
     /// # Errors
     /// When the server does not answer or refuses.
@@ -61,7 +61,7 @@ impl PostgresAccess {
         let client = self.connect("postgres").await?;
         let create = format!("CREATE DATABASE \"{name}\"");
         client.batch_execute(&create).await.with_context(|| format!("cannot create {name}"))?;
-        Ok(Database { url: self.url(&name), name, access: self.clone(), garbage: None })
+        Ok(Database { url: self.url(&name), name, access: self.clone(), cleanup: None })
     }
 
     pub(crate) async fn drop(&self, name: &str) -> anyhow::Result<()> {
@@ -83,8 +83,8 @@ impl PostgresAccess {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if let Some(garbage) = &self.garbage {
-            garbage.database(&self.name);
+        if let Some(cleanup) = &self.cleanup {
+            cleanup.database(&self.name);
         }
     }
 }

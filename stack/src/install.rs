@@ -1,4 +1,5 @@
-//! Puts PostgreSQL, RabbitMQ and what tests need besides onto a Debian or Ubuntu machine, or says how to do it elsewhere.
+//! Installs PostgreSQL, RabbitMQ and what else the tests need on Debian or Ubuntu; elsewhere says
+//! which command does.
 
 use std::process::{Command, Stdio};
 
@@ -8,7 +9,7 @@ use crate::{locate, python};
 
 const SCRIPT: &str = include_str!("install.sh");
 
-/// The servers that are not on this machine, as the names of their Debian packages.
+/// The servers missing on this machine, as names of Debian packages.
 #[must_use]
 pub fn missing() -> Vec<&'static str> {
     let mut packages = Vec::new();
@@ -21,8 +22,8 @@ pub fn missing() -> Vec<&'static str> {
     packages
 }
 
-/// What tests lack on this machine besides the servers, as the names of Debian packages: Python for the examples in other languages,
-/// PgBouncer for the services behind a pooler.
+/// What the tests need besides the servers and this machine lacks, as names of Debian packages:
+/// Python for the examples in other languages, PgBouncer for the services behind a pooler.
 #[must_use]
 pub fn missing_for_tests() -> Vec<&'static str> {
     let mut packages = Vec::new();
@@ -35,8 +36,8 @@ pub fn missing_for_tests() -> Vec<&'static str> {
     packages
 }
 
-/// Installs packages with apt-get, as root or through sudo without a password. No service is
-/// started or enabled and no default database cluster is made. Says through `say` what it does.
+/// Installs packages with apt-get, as root or through passwordless sudo. Starts and enables no
+/// service and creates no default database cluster. Reports progress through `say`.
 ///
 /// # Errors
 /// When it may not install on this machine, with the command to type; or when apt-get fails.

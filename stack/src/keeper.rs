@@ -7,42 +7,42 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::checkout::work_for;
+use crate::checkout::set_root;
 use crate::postgres::PostgresServer;
 use crate::process::ProcessId;
 use crate::rabbitmq::RabbitServer;
-use crate::scratch;
-use crate::shared::{Meeting, Phase, Status};
+use crate::shared::{Phase, Rendezvous, Status};
+use crate::tempdir;
 
-/// Between two test binaries of `cargo test` nobody uses the servers for a moment.
+/// `cargo test` leaves a short gap between two test binaries.
 const LINGER: Duration = Duration::from_secs(5);
 const LINGER_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(250);
 
-/// The program `stack-keeper`: `keep CHECKOUT` or `reap FOLDER`, both started by [`shared`](crate::shared())
-/// and the temporary servers.
+/// The program `stack-keeper`: `keep CHECKOUT` or `reap FOLDER`, both started by
+/// [`shared`](crate::shared()) and the temporary servers.
 ///
 /// # Errors
 /// When it is started by hand with other arguments, or its folder can't be used.
 pub async fn keeper_main(arguments: &[String]) -> anyhow::Result<()> {
     match arguments {
         [verb, checkout] if verb == "keep" => {
-            work_for(Path::new(checkout));
+            set_root(Path::new(checkout));
             keep().await
         }
-        [verb, folder] if verb == "reap" => scratch::reap(Path::new(folder)),
+        [verb, folder] if verb == "reap" => tempdir::reap(Path::new(folder)),
         _ => bail!("stack-keeper is started by tests that need servers, not by hand"),
     }
 }
 
 async fn keep() -> anyhow::Result<()> {
-    let meeting = Meeting::open()?;
-    let only_one = meeting.lock_file("keeper.lock")?;
+    let rendezvous = Rendezvous::open()?;
+    let only_one = rendezvous.lock_file("keeper.lock")?;
     only_one.lock()?;
-    let users = meeting.lock_file("users.lock")?;
+    let users = rendezvous.lock_file("users.lock")?;
 
     let keeper = ProcessId::own();
-    meeting.write(&Status { keeper: keeper.clone(), phase: Phase::Starting })?;
+    rendezvous.write(&Status { keeper: keeper.clone(), phase: Phase::Starting })?;
     let started = tokio::try_join!(
         Box::pin(PostgresServer::start_temporary()),
         Box::pin(RabbitServer::start_temporary())
@@ -55,21 +55,22 @@ async fn keep() -> anyhow::Result<()> {
         Err(error) => Phase::Failed { error: format!("{error:#}") },
     };
     let linger = if started.is_ok() { LINGER } else { LINGER_AFTER_FAILURE };
-    meeting.write(&Status { keeper, phase })?;
+    rendezvous.write(&Status { keeper, phase })?;
 
     let servers = started.as_ref().ok();
     tokio::select! {
         () = until_unused(&users, linger) => {}
-        () = collect_garbage(&meeting, servers) => {}
+        () = run_cleanup(&rendezvous, servers) => {}
         result = until_signalled() => result?,
     }
-    // Newcomers wait for `users.lock`, which `until_unused` has taken, and then start afresh.
+    // New test processes wait for `users.lock`, which `until_unused` holds, and then start a new
+    // keeper.
     drop(started);
-    meeting.clear();
+    rendezvous.clear();
     Ok(())
 }
 
-/// Returns, with the exclusive lock held, when nobody has held a shared one for the whole time.
+/// Returns with the exclusive lock held, once no shared lock was held for the time of `linger`.
 async fn until_unused(users: &File, linger: Duration) {
     let mut unused_since = None;
     loop {
@@ -82,12 +83,12 @@ async fn until_unused(users: &File, linger: Duration) {
     }
 }
 
-async fn collect_garbage(meeting: &Meeting, servers: Option<&(PostgresServer, RabbitServer)>) {
-    let garbage = meeting.garbage();
+async fn run_cleanup(rendezvous: &Rendezvous, servers: Option<&(PostgresServer, RabbitServer)>) {
+    let cleanup = rendezvous.cleanup();
     loop {
         tokio::time::sleep(TICK).await;
         if let Some((postgres, rabbitmq)) = servers {
-            garbage.collect(postgres.access(), rabbitmq.access()).await;
+            cleanup.run(postgres.access(), rabbitmq.access()).await;
         }
     }
 }

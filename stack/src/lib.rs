@@ -2,8 +2,8 @@
 
 mod cargo;
 mod checkout;
+mod cleanup;
 mod database;
-mod garbage;
 mod install;
 mod keeper;
 mod locate;
@@ -15,11 +15,11 @@ mod python;
 mod rabbitmq;
 mod readiness;
 mod role;
-mod scratch;
 mod secret;
 mod service;
 mod shared;
 mod standby;
+mod tempdir;
 mod tls;
 mod version;
 mod vhost;

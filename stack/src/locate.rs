@@ -1,10 +1,12 @@
-//! Finds the servers' programs: in PATH, and where distributions keep what they leave out of it.
+//! Finds the servers' programs, in PATH and in the places where distributions install them outside
+//! of it.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-/// The folder of PostgreSQL's server programs (`initdb`, `postgres`); the newest when several.
+/// The folder of PostgreSQL's server programs (`initdb`, `postgres`); the newest version if there
+/// are several.
 pub(crate) fn postgres_bin() -> Option<PathBuf> {
     let in_path = from_path("postgres").and_then(|program| Some(program.parent()?.to_owned()));
     let known = [
@@ -22,8 +24,8 @@ pub(crate) fn postgres_bin() -> Option<PathBuf> {
         .find(|bin| bin.join("initdb").is_file() && bin.join("postgres").is_file())
 }
 
-/// RabbitMQ's own start script, not the wrapper that Debian puts into PATH: that one changes the
-/// user and uses the system's node.
+/// RabbitMQ's own start script, not Debian's wrapper in PATH, which changes the user and uses the
+/// system's node.
 pub(crate) fn rabbitmq_server() -> Option<PathBuf> {
     let in_path =
         from_path("rabbitmq-server").and_then(|program| Some(program.parent()?.to_owned()));
@@ -47,11 +49,11 @@ pub(crate) fn rabbitmq_server() -> Option<PathBuf> {
 /// When it is not installed.
 pub fn psql() -> anyhow::Result<PathBuf> {
     let beside = postgres_bin().map(|bin| bin.join("psql")).filter(|program| program.is_file());
-    // Debian's is a link to a script that serves many programs and has to be called by its own name.
+    // Debian's `psql` links to a script that serves many programs and must be called as `psql`.
     or_missing(beside.or_else(|| in_path("psql")), "PostgreSQL")
 }
 
-/// `PgBouncer`, which distributions keep where only root's PATH leads; another one when the variable `PGBOUNCER` names it.
+/// `PgBouncer`: the program that the variable `PGBOUNCER` names, or the one in PATH or /usr/sbin.
 ///
 /// # Errors
 /// When it is not installed.
@@ -83,7 +85,7 @@ pub(crate) fn epmd() -> Option<PathBuf> {
     })
 }
 
-/// Says that a server is missing and how it comes onto the machine.
+/// Returns an error that says which server is missing and how to install it.
 pub(crate) fn or_missing<T>(found: Option<T>, name: &str) -> anyhow::Result<T> {
     found.with_context(|| {
         format!(
@@ -94,7 +96,8 @@ pub(crate) fn or_missing<T>(found: Option<T>, name: &str) -> anyhow::Result<T> {
     })
 }
 
-/// The program that PATH leads to, with symbolic links followed: its neighbours are beside it.
+/// The program found in PATH, with symbolic links resolved, so that its siblings are in the same
+/// folder.
 pub(crate) fn from_path(program: &str) -> Option<PathBuf> {
     in_path(program)?.canonicalize().ok()
 }
@@ -104,7 +107,7 @@ fn in_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|found| found.is_file())
 }
 
-/// The folders that match a path in which one component may hold `*`; the highest version first.
+/// The folders that match a path with at most one `*`; the highest version first.
 fn newest_first(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else {
         return vec![PathBuf::from(pattern)];

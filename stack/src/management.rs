@@ -47,7 +47,7 @@ impl Management {
         Ok(())
     }
 
-    /// Deletes something; what is not there is none the worse for it.
+    /// Deletes something. Succeeds if it does not exist.
     ///
     /// # Errors
     /// When the node does not answer or refuses.
@@ -68,7 +68,7 @@ impl Management {
         if let Some(body) = body {
             request = request.json(body);
         }
-        // The URL, which holds the password, stays out of the error.
+        // Keeps the URL, which contains the password, out of the error.
         let answer = request.send().await.map_err(reqwest::Error::without_url);
         let answer = answer.context("RabbitMQ's management API does not answer")?;
         Ok((answer.status(), answer.text().await?))

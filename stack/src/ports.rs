@@ -4,17 +4,17 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::Context;
 
-/// Below the range that systems hand to outgoing connections: a stopped server finds its port
-/// still free when it starts again, and a client that keeps trying never connects to itself.
+/// Below the ephemeral port range: a stopped server finds its port still free on restart, and a
+/// client that keeps retrying never connects to itself.
 const RANGE: std::ops::Range<u16> = 20_000..30_000;
 
-/// Whether nobody listens on this port of 127.0.0.1.
+/// Whether this port of 127.0.0.1 is free.
 #[must_use]
 pub fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// A free port, chosen at random so that tests which run at once do not meet.
+/// A free port, chosen at random so that concurrent tests rarely choose the same one.
 ///
 /// # Errors
 /// When a thousand tries hit ports in use.
@@ -61,8 +61,8 @@ impl Ports {
         Ok(Self { amqp: free[0], management: free[1], epmd: free[2], dist: free[3] })
     }
 
-    /// RabbitMQ's usual ports, or the next free ones; the port mapper keeps off the usual 4369,
-    /// which belongs to a node of the system.
+    /// RabbitMQ's default ports, or the next free ones. The port mapper avoids its default, 4369,
+    /// which belongs to the system's node.
     ///
     /// # Errors
     /// When there are none.

@@ -1,4 +1,5 @@
-//! A PostgreSQL server of our own: own data, own port on 127.0.0.1, everything else as shipped.
+//! A private PostgreSQL server: its own data and port on 127.0.0.1, otherwise with default
+//! settings.
 //!
 //! | file | what it is about |
 //! |---|---|
@@ -24,7 +25,7 @@ use crate::checkout::open_folder;
 use crate::database::{Database, PostgresAccess};
 use crate::process::{Process, ProcessId};
 use crate::readiness::wait_until_ready;
-use crate::scratch::Scratch;
+use crate::tempdir::TempDir;
 use crate::tls::ServerTls;
 use crate::{locate, version};
 use settings::Settings;
@@ -35,9 +36,10 @@ const STOPPED: Duration = Duration::from_secs(60);
 /// A private PostgreSQL server.
 ///
 /// Durability settings (`fsync`, `synchronous_commit`, `full_page_writes`) have their defaults.
-/// It keeps port, password and data through [`stop_gracefully`](Self::stop_gracefully),
-/// [`stop_immediately`](Self::stop_immediately), [`kill`](Self::kill) and a new
-/// [`start`](Self::start). A temporary one is stopped and removed on drop, any other goes on.
+/// Port, password and data survive [`stop_gracefully`](Self::stop_gracefully),
+/// [`stop_immediately`](Self::stop_immediately), [`kill`](Self::kill) and another
+/// [`start`](Self::start). A temporary server is stopped and removed on drop; any other keeps
+/// running.
 #[derive(Debug)]
 pub struct PostgresServer {
     dir: PathBuf,
@@ -49,9 +51,9 @@ pub struct PostgresServer {
 }
 
 impl PostgresServer {
-    /// The server whose data lie in `dir`, running or not; a new one when there is none yet.
-    /// The port is the one it had if that is still free, else the next free one from `first_port`
-    /// (any free one without it).
+    /// The server whose data are in `dir`, running or not; a new one if there is none. It keeps its
+    /// port if that is still free; otherwise it gets the next free one from `first_port`, or any
+    /// free one without it.
     ///
     /// # Errors
     /// When the folder can't be used or no port is free.
@@ -78,7 +80,7 @@ impl PostgresServer {
         self.settings.access.url(database)
     }
 
-    /// A new database with a name of its own that begins with `hint`.
+    /// A new database with a unique name that begins with `hint`.
     ///
     /// # Errors
     /// When the server does not run.
@@ -98,8 +100,8 @@ impl PostgresServer {
         &self.log
     }
 
-    /// Starts it (the first time: creates its data) and waits until it answers. A server that
-    /// runs already is left as it is.
+    /// Starts the server, creating its data the first time, and waits until it answers. Does
+    /// nothing if it is running.
     ///
     /// # Errors
     /// When PostgreSQL is not installed or does not start; says why.
@@ -115,7 +117,8 @@ impl PostgresServer {
         self.remove_stale_lock().await?;
         let mut tries = 1;
         while let Err(error) = self.try_start(&bin).await {
-            // The children of a killed postmaster need a moment to notice and let go.
+            // The children of a killed postmaster need a moment to exit and release the shared
+            // memory.
             if tries == 5 || !error.to_string().contains("shared memory block") {
                 return Err(error);
             }
@@ -144,7 +147,7 @@ impl PostgresServer {
         let running = self.running.insert(Process::spawn(&mut postgres, &self.log)?);
         self.settings.process = Some(running.id.clone());
         if self.temporary {
-            Scratch::of_this_process().await?.register(&running.id, true)?;
+            TempDir::of_this_process().await?.register(&running.id, true)?;
         }
         self.settings.save(&self.dir)?;
 
@@ -154,7 +157,7 @@ impl PostgresServer {
         wait_until_ready("PostgreSQL", running, &self.log, READY, answers).await
     }
 
-    /// Stops it in the orderly way: clients are disconnected, a checkpoint is written.
+    /// Stops it with a fast shutdown: disconnects clients and writes a checkpoint.
     ///
     /// # Errors
     /// When it can't be signalled.

@@ -1,4 +1,5 @@
-//! Processes by pid and start time, so that a signal never hits a stranger that got the pid later.
+//! Processes identified by pid and start time, so that a signal never hits another process that
+//! reuses the pid.
 
 use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt;
@@ -13,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-/// One process of this machine: its pid, and when it started, since pids are used again.
+/// A process of this machine: its pid and its start time, as pids are reused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
     /// The pid.
@@ -22,7 +23,7 @@ pub struct ProcessId {
 }
 
 impl ProcessId {
-    /// The process that has this pid now, unless there is none or it has ended.
+    /// The process that has this pid now, or `None` if there is none or it has ended.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         let started = start_time(pid)?;
@@ -36,13 +37,13 @@ impl ProcessId {
         Self { pid, started: start_time(pid).unwrap_or_default() }
     }
 
-    /// Whether it still runs. One that has ended and was not waited for is not alive.
+    /// Whether it is still running. A zombie is not alive.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         start_time(self.pid).is_some_and(|started| started == self.started)
     }
 
-    /// Sends the signal; a process that has ended is none the worse for it.
+    /// Sends a signal. Does nothing if the process has ended.
     ///
     /// # Errors
     /// When the process belongs to someone else.
@@ -59,7 +60,7 @@ impl ProcessId {
         }
     }
 
-    /// Waits until it has ended; false when the time was too short.
+    /// Waits until it has ended. Returns false on timeout.
     pub async fn wait_gone(&self, timeout: Duration) -> bool {
         let end = Instant::now() + timeout;
         while self.is_alive() {
@@ -76,7 +77,8 @@ impl ProcessId {
 #[cfg(target_os = "linux")]
 fn start_time(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // "pid (name) state ppid …": the name may hold blanks and brackets, so count from its end.
+    // "pid (name) state ppid …": the name may contain spaces and parentheses, so count from its
+    // end.
     let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
     let running = !matches!(fields.first()?, &"Z" | &"X");
     running.then(|| fields.get(19).map(ToString::to_string))?
@@ -87,14 +89,14 @@ fn start_time(pid: u32) -> Option<String> {
 fn start_time(pid: u32) -> Option<String> {
     let mut ps = Command::new("ps");
     ps.args(["-o", "stat=,lstart=", "-p", &pid.to_string()]);
-    // The same words in every shell from which a command of the stack may be started.
+    // The same output in every shell, whatever its locale and time zone.
     let output = ps.env("LC_ALL", "C").env("TZ", "UTC").output().ok()?;
     let line = String::from_utf8(output.stdout).ok()?;
     let (state, started) = line.trim().split_once(char::is_whitespace)?;
     (!state.starts_with('Z')).then(|| started.trim().to_owned())
 }
 
-/// A process that we started, or found again by its [`ProcessId`].
+/// A process that this program started, or took over by its [`ProcessId`].
 #[derive(Debug)]
 pub struct Process {
     pub(crate) id: ProcessId,
@@ -102,8 +104,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the command in a process group of its own (Ctrl-C in our terminal does not reach
-    /// it) with its output appended to `log`. It goes on when this value is dropped.
+    /// Starts the command in its own process group, which Ctrl-C does not reach, with its output
+    /// appended to `log`. It keeps running when this value is dropped.
     ///
     /// # Errors
     /// When the program is not there or the log can't be written.
@@ -126,7 +128,7 @@ impl Process {
         let id = ProcessId { pid, started: start_time(pid).unwrap_or_default() };
         let exit = Arc::new(OnceLock::new());
         let exit_seen = Arc::clone(&exit);
-        // Waits from the first moment, so that an ended child never stays behind as a zombie.
+        // Waits from the start, so that an ended child never remains as a zombie.
         std::thread::spawn(move || {
             if let Ok(status) = child.wait() {
                 exit_seen.get_or_init(|| status);
@@ -135,31 +137,32 @@ impl Process {
         Ok(Self { id, exit })
     }
 
-    /// Takes charge of a process that someone else started.
+    /// Takes over a process that another program started.
     #[must_use]
     pub fn adopt(id: ProcessId) -> Self {
         Self { id, exit: Arc::default() }
     }
 
-    /// Which one it is.
+    /// Its identity.
     #[must_use]
     pub fn id(&self) -> &ProcessId {
         &self.id
     }
 
-    /// Whether it still runs.
+    /// Whether it is still running.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.exit.get().is_none() && self.id.is_alive()
     }
 
-    /// How it ended, if it did and we started it.
+    /// Its exit status, if it has ended and was started here.
     #[must_use]
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.exit.get().copied()
     }
 
-    /// Signals, waits, and kills what has not ended by then; false when it had to be killed.
+    /// Sends `signal`, waits, and kills the process if it has not ended by then. Returns false if
+    /// it had to be killed.
     ///
     /// # Errors
     /// When it can't be signalled.

@@ -1,4 +1,5 @@
-//! Finds a Python that can make virtual environments: the tests of the examples in other languages need one.
+//! Finds a Python that can create virtual environments, for the tests of the examples in other
+//! languages.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -7,11 +8,11 @@ use anyhow::Context;
 
 use crate::install::command_for_people;
 
-/// The name of the Debian package that makes up for its absence.
+/// The Debian package that provides it.
 pub(crate) const PACKAGE: &str = "python3-venv";
 
-/// The first `python3` in PATH, 3.10 or later, that can make virtual environments; Debian's can't without a package of
-/// its own.
+/// The first `python3` in PATH, 3.10 or later, that can create virtual environments; on Debian that
+/// takes an extra package.
 ///
 /// # Errors
 /// When there is none, with the command that installs it.

@@ -1,5 +1,5 @@
-//! A RabbitMQ node of our own: own data, cookie, port mapper and ports, all on 127.0.0.1.
-//! See <https://www.rabbitmq.com/docs/configure#supported-environment-variables>.
+//! A private RabbitMQ node: its own data, cookie, port mapper and ports, all on 127.0.0.1. See
+//! <https://www.rabbitmq.com/docs/configure#supported-environment-variables>.
 //!
 //! | file | what it is about |
 //! |---|---|
@@ -27,7 +27,7 @@ use crate::management::Management;
 use crate::ports::Ports;
 use crate::process::{Process, ProcessId};
 use crate::readiness::wait_until_ready;
-use crate::scratch::Scratch;
+use crate::tempdir::TempDir;
 use crate::tls::ServerTls;
 use crate::vhost::{RabbitAccess, Vhost};
 use crate::{locate, version};
@@ -38,11 +38,11 @@ pub use cluster::RabbitCluster;
 const READY: Duration = Duration::from_secs(120);
 const STOPPED: Duration = Duration::from_secs(60);
 
-/// A private RabbitMQ node with the management plugin, and Erlang's port mapper for it alone.
+/// A private RabbitMQ node with the management plugin and its own Erlang port mapper.
 ///
-/// It keeps ports, name and data through [`stop_gracefully`](Self::stop_gracefully),
-/// [`kill`](Self::kill) and a new [`start`](Self::start). A temporary one is stopped and removed
-/// on drop, any other goes on.
+/// Ports, name and data survive [`stop_gracefully`](Self::stop_gracefully), [`kill`](Self::kill)
+/// and another [`start`](Self::start). A temporary node is stopped and removed on drop; any other
+/// keeps running.
 #[derive(Debug)]
 pub struct RabbitServer {
     dir: PathBuf,
@@ -52,13 +52,13 @@ pub struct RabbitServer {
     epmd: Option<Process>,
     temporary: bool,
     tls: Option<(u16, ServerTls)>,
-    /// The nodes of its cluster, itself among them; none for a node on its own.
+    /// The nodes of its cluster, including itself; empty for a single node.
     peers: Vec<String>,
 }
 
 impl RabbitServer {
-    /// The node whose data lie in `dir`, running or not; a new one when there is none yet. The
-    /// ports are those it had if they are still free, else the ones given.
+    /// The node whose data are in `dir`, running or not; a new one if there is none. It keeps its
+    /// ports if they are still free; otherwise it gets the given ones.
     ///
     /// # Errors
     /// When the folder can't be used.
@@ -75,7 +75,7 @@ impl RabbitServer {
         Ok(Self { dir, log, settings, running, epmd, temporary, tls, peers })
     }
 
-    /// What the node is called, as in `rabbit@host`.
+    /// The node's name, as in `rabbit@host`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.settings.node
@@ -87,13 +87,13 @@ impl RabbitServer {
         &self.settings.access
     }
 
-    /// The port for AMQP over TLS, when it speaks that.
+    /// The port for AMQP over TLS, if enabled.
     #[must_use]
     pub fn tls_port(&self) -> Option<u16> {
         self.tls.as_ref().map(|(port, _)| *port)
     }
 
-    /// A new virtual host with a name of its own that begins with `hint`.
+    /// A new virtual host with a unique name that begins with `hint`.
     ///
     /// # Errors
     /// When the node does not run.
@@ -101,7 +101,7 @@ impl RabbitServer {
         self.settings.access.create_unique(hint).await
     }
 
-    /// The Erlang machine that is the broker, while it runs.
+    /// The broker's Erlang VM, while it runs.
     #[must_use]
     pub fn process(&self) -> Option<&ProcessId> {
         self.running.as_ref().filter(|running| running.is_alive()).map(|running| &running.id)
@@ -113,8 +113,8 @@ impl RabbitServer {
         &self.log
     }
 
-    /// Starts it and waits until AMQP and the management API answer. A node that runs already is
-    /// left as it is.
+    /// Starts the node and waits until AMQP and the management API answer. Does nothing if it is
+    /// running.
     ///
     /// # Errors
     /// When RabbitMQ is not installed or does not start; says why.
@@ -131,13 +131,13 @@ impl RabbitServer {
         let running = self.running.insert(Process::spawn(&mut server, &self.log)?);
         self.settings.process = Some(running.id.clone());
         if self.temporary {
-            Scratch::of_this_process().await?.register(&running.id, false)?;
+            TempDir::of_this_process().await?.register(&running.id, false)?;
         }
         self.settings.save(&self.dir)?;
 
         let access = self.settings.access.clone();
         let management = Management::new(&access.management_url())?;
-        // Asked of the node, not of the port: there a stranger may answer who took it first.
+        // Asks the node, not the port: another process may have taken the port first.
         let listens_on = async |port: u16| {
             let listens = format!("/api/health/checks/port-listener/{port}");
             matches!(management.get(&listens).await, Ok(Some(_)))
@@ -155,7 +155,7 @@ impl RabbitServer {
         version::check_running_rabbitmq(&overview.unwrap_or_default())
     }
 
-    /// Stops the node in the orderly way, then its port mapper.
+    /// Shuts the node down, then its port mapper.
     ///
     /// # Errors
     /// When it can't be signalled.
@@ -163,7 +163,7 @@ impl RabbitServer {
         self.stop(Signal::SIGTERM).await
     }
 
-    /// Ends the node with SIGKILL, as a crash would; its port mapper goes as well.
+    /// Ends the node with SIGKILL, as a crash would, and its port mapper.
     ///
     /// # Errors
     /// When it can't be signalled.
@@ -175,7 +175,7 @@ impl RabbitServer {
         if let Some(running) = self.running.take() {
             running.stop(signal, STOPPED).await?;
         }
-        // After the node, which would start a port mapper that is nobody's.
+        // After the node, which would otherwise start a port mapper of its own.
         if let Some(epmd) = self.epmd.take() {
             epmd.stop(Signal::SIGKILL, STOPPED).await?;
         }

@@ -1,4 +1,4 @@
-//! Waiting until a process answers, and saying why when it never does.
+//! Waits until a process answers, and reports why if it does not.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,10 +7,11 @@ use anyhow::bail;
 
 use crate::process::Process;
 
-/// How long one question may take.
+/// The timeout of one probe.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// Asks `probe` until it says yes. Fails at once when the process ends, with the log's last lines.
+/// Calls `probe` until it returns true. Fails at once if the process ends, with the last lines of
+/// its log.
 ///
 /// # Errors
 /// When the process ended, or the time is up.
@@ -28,7 +29,7 @@ pub async fn wait_until_ready(
             let how = how.unwrap_or_default();
             bail!("{name} ended while it started{how}; {}", last_lines_of(log));
         }
-        // A stranger on the port may take the question and never answer.
+        // Another process on the port might accept the connection and never answer.
         if tokio::time::timeout(PROBE, probe()).await.unwrap_or(false) {
             return Ok(());
         }
@@ -53,8 +54,8 @@ pub fn last_lines_of(log: &Path) -> String {
     format!("the last lines of {}:\n  {last}", log.display())
 }
 
-/// Whether the server says in its log that it could not have its port: in the system's words,
-/// Erlang's or RabbitMQ's.
+/// Whether the server's log says that its port was taken, in the words of the system, of Erlang or
+/// of RabbitMQ.
 pub(crate) fn says_address_in_use(log: &Path) -> bool {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).to_ascii_lowercase();

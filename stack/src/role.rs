@@ -4,16 +4,17 @@ use anyhow::Context;
 
 use crate::database::{Database, PostgresAccess};
 
-/// Held while a role is changed: the catalogue of roles is the whole server's, and refuses two changes at once.
+/// Advisory lock held while a role is changed: the role catalogue is shared by the whole server and
+/// rejects concurrent updates.
 const LOCK: i64 = 7_461_902_233_105_148;
 
 impl PostgresAccess {
-    /// Gives a role that exists this password, of letters and digits.
+    /// Sets the password of an existing role; letters and digits only.
     ///
     /// # Errors
     /// When the server does not answer or there is no such role.
     pub async fn set_password(&self, role: &str, password: &str) -> anyhow::Result<()> {
-        // One database for all, as the lock is one database's.
+        // Always the same database: advisory locks are per database.
         let client = self.connect("postgres").await?;
         let change = format!(
             "BEGIN; SELECT pg_advisory_xact_lock({LOCK}); ALTER ROLE \"{role}\" PASSWORD '{password}'; COMMIT"
@@ -29,7 +30,7 @@ impl PostgresAccess {
 }
 
 impl Database {
-    /// `postgres://…` for a role that exists, which is given the superuser's password for it.
+    /// `postgres://…` for an existing role, whose password is set to the superuser's.
     ///
     /// # Errors
     /// When the server does not answer or there is no such role.

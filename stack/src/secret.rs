@@ -1,4 +1,4 @@
-//! Random names and passwords, and files that only their owner reads.
+//! Random names and passwords, and files that only their owner can read.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -13,7 +13,7 @@ pub fn password() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// A name that no other test has: what is usable of the hint, and eight random digits.
+/// A unique name: the usable characters of the hint and eight random digits.
 pub(crate) fn unique_name(hint: &str) -> String {
     let hint: String = hint
         .chars()
@@ -23,7 +23,7 @@ pub(crate) fn unique_name(hint: &str) -> String {
     format!("{hint}_{:08x}", rand::random::<u32>())
 }
 
-/// Writes a file of mode 0600 in one step: readers see the old content or the new.
+/// Writes a file of mode 0600 atomically: readers see the old content or the new.
 ///
 /// # Errors
 /// When the folder can't be written.

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use crate::process::Process;
 use crate::readiness::last_lines_of;
-use crate::scratch::Scratch;
+use crate::tempdir::TempDir;
 
 /// Variables that a service inherits; all others come from the test.
 const INHERITED: [&str; 7] = [
@@ -25,7 +25,7 @@ const INHERITED: [&str; 7] = [
 
 /// A running service. Killed on drop, and also when the test process itself is killed.
 ///
-/// Nothing is printed on failure by itself: put [`last_lines`](Self::last_lines) into messages.
+/// Nothing is printed on failure; put [`last_lines`](Self::last_lines) into messages.
 #[derive(Debug)]
 pub struct Service {
     name: String,
@@ -34,8 +34,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts a program with these arguments and variables. Of the test's own environment it sees
-    /// only what changes nothing that it does or says (`PATH`, `HOME` and the like).
+    /// Starts a program with these arguments and variables. Of the test's environment it inherits
+    /// only variables that do not change its behaviour (`PATH`, `HOME` and the like).
     ///
     /// # Errors
     /// When it can't be started.
@@ -61,10 +61,10 @@ impl Service {
         }
         command.envs(environment);
 
-        let scratch = Scratch::of_this_process().await?;
-        let log = scratch.folder(&name)?.join("log");
+        let tempdir = TempDir::of_this_process().await?;
+        let log = tempdir.folder(&name)?.join("log");
         let running = Process::spawn(&mut command, &log)?;
-        scratch.register(&running.id, false)?;
+        tempdir.register(&running.id, false)?;
         Ok(Self { name, running, log })
     }
 
@@ -74,7 +74,7 @@ impl Service {
         self.running.id.pid
     }
 
-    /// Whether it still runs.
+    /// Whether it is still running.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.running.is_alive()
@@ -93,15 +93,15 @@ impl Service {
         last_lines_of(&self.log)
     }
 
-    /// Waits until a whole line of the log, from its beginning on, contains the text; returns that
-    /// line.
+    /// Waits until a complete line of the log contains `text`, and returns that line. Earlier lines
+    /// count too.
     ///
     /// # Errors
     /// When the time is up or the process has ended without it; with the log's last lines.
     pub async fn wait_for_line(&self, text: &str, timeout: Duration) -> anyhow::Result<String> {
         let end = Instant::now() + timeout;
         loop {
-            // Asked before reading, so that the last words of an ended process count.
+            // Checked before reading, so that the last lines of an ended process count.
             let ended = !self.running.is_alive();
             let log = self.log();
             let mut lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
@@ -128,7 +128,7 @@ impl Service {
         self.running.id.signal(Signal::SIGKILL)
     }
 
-    /// Asks it to end.
+    /// Asks it to stop (SIGTERM).
     ///
     /// # Errors
     /// When it can't be signalled; not when it has ended already.
@@ -136,7 +136,7 @@ impl Service {
         self.running.id.signal(Signal::SIGTERM)
     }
 
-    /// Freezes it.
+    /// Suspends it (SIGSTOP).
     ///
     /// # Errors
     /// When it can't be signalled; not when it has ended already.
@@ -144,7 +144,7 @@ impl Service {
         self.running.id.signal(Signal::SIGSTOP)
     }
 
-    /// Lets a frozen one go on.
+    /// Resumes it (SIGCONT).
     ///
     /// # Errors
     /// When it can't be signalled; not when it has ended already.
@@ -152,7 +152,7 @@ impl Service {
         self.running.id.signal(Signal::SIGCONT)
     }
 
-    /// Waits for its end.
+    /// Waits until it has ended.
     ///
     /// # Errors
     /// When it is still running after that time; with the log's last lines.
@@ -172,7 +172,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // One that can't be signalled has ended; its log goes with the test process.
+        // A process that can't be signalled has ended; its log is removed with the test process.
         self.sigkill().ok();
     }
 }

@@ -1,8 +1,8 @@
 //! The servers that all tests of a run share.
 //!
-//! Every test process holds a shared lock on `users.lock` for as long as it lives; the system
-//! lets go of it however the process ends. The first one starts the keeper, which starts the
-//! servers and stops them when nobody has held the lock for a while.
+//! Every test process holds a shared lock on `users.lock` for its lifetime; the system releases it
+//! however the process ends. The first one starts the keeper, which starts the servers and stops
+//! them once the lock was not held for a while.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -16,8 +16,8 @@ use tokio::sync::OnceCell;
 
 use crate::cargo::keeper_binary;
 use crate::checkout::{open_folder, root, stack_dir};
+use crate::cleanup::Cleanup;
 use crate::database::{Database, PostgresAccess};
-use crate::garbage::Garbage;
 use crate::process::{Process, ProcessId};
 use crate::readiness::last_lines_of;
 use crate::secret::write_private;
@@ -30,34 +30,33 @@ pub struct Servers {
     pub postgres: PostgresAccess,
     /// Where RabbitMQ listens.
     pub rabbitmq: RabbitAccess,
-    garbage: Garbage,
+    cleanup: Cleanup,
 }
 
 impl Servers {
-    /// A new, empty database with a name of its own that begins with `hint`.
+    /// A new, empty database with a unique name that begins with `hint`.
     ///
     /// # Errors
     /// When the server does not answer.
     pub async fn database(&self, hint: &str) -> anyhow::Result<Database> {
         let mut database = self.postgres.create_unique(hint).await?;
-        database.garbage = Some(self.garbage.clone());
+        database.cleanup = Some(self.cleanup.clone());
         Ok(database)
     }
 
-    /// A new virtual host with a name of its own that begins with `hint`.
+    /// A new virtual host with a unique name that begins with `hint`.
     ///
     /// # Errors
     /// When the server does not answer.
     pub async fn vhost(&self, hint: &str) -> anyhow::Result<Vhost> {
         let mut vhost = self.rabbitmq.create_unique(hint).await?;
-        vhost.garbage = Some(self.garbage.clone());
+        vhost.cleanup = Some(self.cleanup.clone());
         Ok(vhost)
     }
 }
 
-/// The servers of this test run: started by the first test that asks, in whatever process it is,
-/// and stopped and removed a few seconds after the last one ended, also after a failure, Ctrl-C
-/// or SIGKILL.
+/// The servers of this test run. The first test of any process starts them; they are stopped and
+/// removed a few seconds after the last one ended, also after a failure, Ctrl-C or SIGKILL.
 ///
 /// # Errors
 /// When PostgreSQL or RabbitMQ is not installed or does not start. Every test of the run gets the
@@ -71,10 +70,10 @@ pub async fn shared() -> anyhow::Result<Servers> {
     shared.await.clone().map_err(|error| anyhow!(error))
 }
 
-/// More than the servers may take to start, each of which has a limit of its own.
+/// More than the sum of the servers' own start timeouts.
 const STARTED: Duration = Duration::from_secs(180);
 
-/// What the keeper has come to. Written by the keeper alone.
+/// The keeper's status, which only the keeper writes.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Status {
     pub(crate) keeper: ProcessId,
@@ -88,16 +87,16 @@ pub(crate) enum Phase {
     Failed { error: String },
 }
 
-/// The files by which test processes and keeper meet, in `.stack/test`.
-pub(crate) struct Meeting {
+/// The files through which test processes and the keeper find each other, in `.stack/test`.
+pub(crate) struct Rendezvous {
     dir: PathBuf,
 }
 
-impl Meeting {
+impl Rendezvous {
     pub(crate) fn open() -> anyhow::Result<Self> {
         let dir = stack_dir()?.join("test");
         open_folder(&dir)?;
-        open_folder(&dir.join("garbage"))?;
+        open_folder(&dir.join("cleanup"))?;
         Ok(Self { dir })
     }
 
@@ -106,8 +105,8 @@ impl Meeting {
         Ok(File::options().create(true).truncate(false).write(true).open(path)?)
     }
 
-    pub(crate) fn garbage(&self) -> Garbage {
-        Garbage::in_folder(&self.dir.join("garbage"))
+    pub(crate) fn cleanup(&self) -> Cleanup {
+        Cleanup::in_folder(&self.dir.join("cleanup"))
     }
 
     pub(crate) fn write(&self, status: &Status) -> anyhow::Result<()> {
@@ -134,7 +133,7 @@ impl Meeting {
         for file in [self.status_file(), self.log()] {
             std::fs::remove_file(file).ok();
         }
-        std::fs::remove_dir_all(self.dir.join("garbage")).ok();
+        std::fs::remove_dir_all(self.dir.join("cleanup")).ok();
     }
 
     fn start_keeper(&self) -> anyhow::Result<Process> {
@@ -145,43 +144,43 @@ impl Meeting {
 }
 
 fn join() -> anyhow::Result<Servers> {
-    /// Never closed before this process ends.
+    /// Held until this process ends.
     static USER: OnceLock<File> = OnceLock::new();
 
-    let user = Meeting::open()?.lock_file("users.lock")?;
-    // Waits while a keeper is stopping.
+    let user = Rendezvous::open()?.lock_file("users.lock")?;
+    // Waits while a previous keeper is stopping.
     user.lock_shared()?;
-    // The keeper that stopped may have removed the folder for notes.
-    let meeting = Meeting::open()?;
+    // That keeper may have removed the cleanup folder.
+    let rendezvous = Rendezvous::open()?;
 
     let (postgres, rabbitmq) = {
-        let one_at_a_time = meeting.lock_file("start.lock")?;
+        let one_at_a_time = rendezvous.lock_file("start.lock")?;
         one_at_a_time.lock()?;
-        let started = match meeting.read() {
+        let started = match rendezvous.read() {
             Some(_) => None,
-            None => Some(meeting.start_keeper()?),
+            None => Some(rendezvous.start_keeper()?),
         };
-        wait_for_servers(&meeting, started.as_ref())?
+        wait_for_servers(&rendezvous, started.as_ref())?
     };
     USER.get_or_init(|| user);
-    Ok(Servers { postgres, rabbitmq, garbage: meeting.garbage() })
+    Ok(Servers { postgres, rabbitmq, cleanup: rendezvous.cleanup() })
 }
 
-/// `started` is the keeper that this process has just started, and that may not have written its
-/// status yet; none when one was there.
+/// `started` is the keeper that this process has just started, which may not have written its
+/// status yet; `None` if one was already running.
 fn wait_for_servers(
-    meeting: &Meeting,
+    rendezvous: &Rendezvous,
     started: Option<&Process>,
 ) -> anyhow::Result<(PostgresAccess, RabbitAccess)> {
     let end = Instant::now() + STARTED;
     loop {
-        // Asked before reading, so that the last words of an ended keeper count.
+        // Checked before reading, so that the last status of an ended keeper counts.
         let may_still_write = started.is_some_and(Process::is_alive);
-        match meeting.read().map(|status| status.phase) {
+        match rendezvous.read().map(|status| status.phase) {
             Some(Phase::Ready { postgres, rabbitmq }) => return Ok((postgres, rabbitmq)),
             Some(Phase::Failed { error }) => bail!("{error}"),
             None if !may_still_write => {
-                bail!("the test servers' keeper ended early; {}", last_lines_of(&meeting.log()))
+                bail!("the test servers' keeper ended early; {}", last_lines_of(&rendezvous.log()))
             }
             Some(Phase::Starting) | None => {}
         }
@@ -189,7 +188,7 @@ fn wait_for_servers(
             Instant::now() < end,
             "the test servers' keeper has neither started them nor failed within {} s; {}",
             STARTED.as_secs(),
-            last_lines_of(&meeting.log())
+            last_lines_of(&rendezvous.log())
         );
         std::thread::sleep(Duration::from_millis(50));
     }

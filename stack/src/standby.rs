@@ -1,4 +1,4 @@
-//! A server that follows another one, and takes over when it is told to.
+//! A standby server that follows another one and can be promoted.
 
 use anyhow::{Context, ensure};
 
@@ -6,13 +6,13 @@ use crate::locate;
 use crate::postgres::PostgresServer;
 
 impl PostgresServer {
-    /// Starts a temporary server that has all that this one has and follows it; it can be read from alone.
+    /// Starts a temporary hot standby of this server.
     ///
     /// # Errors
     /// When this one does not run, or the other one does not start.
     pub async fn start_standby(&self) -> anyhow::Result<Self> {
         let mut standby = Self::new_temporary().await?;
-        // What logs in comes along.
+        // The base backup includes the passwords.
         standby.settings.access.password.clone_from(&self.access().password);
         let data = standby.make_data_folder()?;
         let bin = locate::or_missing(locate::postgres_bin(), "PostgreSQL")?;
@@ -30,7 +30,7 @@ impl PostgresServer {
         Ok(standby)
     }
 
-    /// Lets a server that follows another one take over.
+    /// Promotes a standby to a primary.
     ///
     /// # Errors
     /// When it does not follow any.

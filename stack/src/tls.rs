@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use crate::checkout::give_to_postgres;
 use crate::secret::write_private;
 
-/// What a server needs to speak TLS, in PEM.
+/// A server's TLS configuration, in PEM.
 #[derive(Clone)]
 pub struct ServerTls {
     /// Its certificate.
     pub certificate: String,
     /// The certificate's key.
     pub key: String,
-    /// The authority that clients' certificates must come from; without it they need none.
+    /// The authority that must have signed the clients' certificates; `None` if clients need no
+    /// certificate.
     pub clients: Option<String>,
 }
 
@@ -22,7 +23,7 @@ impl std::fmt::Debug for ServerTls {
     }
 }
 
-/// The same in files of the server's folder.
+/// The same as files in the server's folder.
 struct Files {
     certificate: PathBuf,
     key: PathBuf,
@@ -43,7 +44,7 @@ impl ServerTls {
         })
     }
 
-    /// PostgreSQL's settings: whoever is not the superuser has to use TLS.
+    /// Settings for PostgreSQL: every role but the superuser must use TLS.
     pub(crate) fn for_postgres(&self, dir: &Path) -> anyhow::Result<Vec<String>> {
         let Files { certificate, key, clients } = self.write(dir)?;
         let check = if clients.is_some() { " clientcert=verify-ca" } else { "" };
@@ -63,7 +64,7 @@ impl ServerTls {
         Ok(settings.chain(["ssl=on".to_owned()]).collect())
     }
 
-    /// Lines of RabbitMQ's configuration: TLS on a port of its own.
+    /// Lines of RabbitMQ's configuration: TLS on a separate port.
     pub(crate) fn for_rabbitmq(&self, dir: &Path, port: u16) -> anyhow::Result<String> {
         let Files { certificate, key, clients } = self.write(dir)?;
         let mut lines = format!(

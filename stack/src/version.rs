@@ -1,4 +1,4 @@
-//! The servers' versions: which the pipeline needs, and which are on this machine.
+//! The servers' versions: required and installed.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,17 +8,17 @@ use serde_json::Value;
 
 use crate::locate;
 
-/// The oldest on which the pipeline is meant to run.
+/// The oldest supported version.
 const POSTGRES: &[u32] = &[14];
 
-/// The first with expiry of messages in quorum queues and at-least-once dead-lettering.
+/// The first version with message TTL in quorum queues and at-least-once dead-lettering.
 const RABBITMQ: &[u32] = &[3, 10];
 
-/// Fails when a server that is on this machine is older than the pipeline needs; the Debian
-/// packages' names say which servers are asked about, as in [`install`](crate::install()).
+/// Fails if an installed server is too old. `packages` names the servers to check as in
+/// [`install`](crate::install()).
 ///
 /// # Errors
-/// With what is needed, what is there and what to do.
+/// With the required version, the installed one and what to do.
 pub fn check_versions(packages: &[&str]) -> anyhow::Result<()> {
     let asked = |package: &str| packages.contains(&package);
     if let Some(bin) = locate::postgres_bin().filter(|_| asked("postgresql")) {
@@ -41,15 +41,16 @@ pub(crate) fn check_postgres(bin: &Path) -> anyhow::Result<()> {
     check("PostgreSQL", POSTGRES, version, &program.display().to_string())
 }
 
-/// For RabbitMQ's start script. Passes when the version can't be seen in the installation: then the
-/// running node says it.
+/// For RabbitMQ's start script. Succeeds if the installation does not show its version; the running
+/// node is checked later.
 pub(crate) fn check_rabbitmq(program: &Path) -> anyhow::Result<()> {
     let program = program.canonicalize().unwrap_or_else(|_| program.to_owned());
     let home = program.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
     let plugins = home.join("plugins").read_dir().into_iter().flatten().flatten();
     let names = plugins.map(|entry| entry.file_name()).chain(home.file_name().map(Into::into));
     let mut names = names.filter_map(|name| name.into_string().ok());
-    // The broker itself is the plugin `rabbit-3.10.8`; archives name their folder by version too.
+    // The broker itself is the plugin `rabbit-3.10.8`; archives have the version in the folder's
+    // name too.
     let version = names.find_map(|name| {
         let mut prefixes = ["rabbit-", "rabbitmq_server-"].iter();
         prefixes.find_map(|prefix| name.strip_prefix(prefix).map(str::to_owned))
@@ -75,7 +76,7 @@ fn check(name: &str, needed: &[u32], found: &str, what: &str) -> anyhow::Result<
     Ok(())
 }
 
-/// The version that a text begins with: 15.18, or 17 from "17beta1".
+/// The version at the start of a text: 15.18, or 17 from "17beta1".
 fn numbers(text: &str) -> Option<Vec<u32>> {
     let text = text.trim_start();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::garbage::Garbage;
+use crate::cleanup::Cleanup;
 use crate::management::Management;
 use crate::secret::unique_name;
 
@@ -28,10 +28,10 @@ impl std::fmt::Debug for RabbitAccess {
     }
 }
 
-/// A virtual host of one test's own, in which the administrator may do everything.
+/// A virtual host for one test, in which the administrator has all permissions.
 ///
-/// One of the [shared](crate::shared()) server is deleted, and its connections with it, soon after
-/// this value is dropped; one of a temporary server goes with the server.
+/// On the [shared](crate::shared()) server it is deleted, with its connections, soon after this
+/// value is dropped; on a temporary server it ends with the server.
 #[derive(Debug)]
 pub struct Vhost {
     /// Its name, which needs no escaping in URLs.
@@ -41,7 +41,7 @@ pub struct Vhost {
     /// `http://user:password@127.0.0.1:port`: the management API is at `/api/…` below it, this
     /// virtual host's queues are at `/api/queues/{name}`.
     pub management_url: String,
-    pub(crate) garbage: Option<Garbage>,
+    pub(crate) cleanup: Option<Cleanup>,
 }
 
 impl RabbitAccess {
@@ -69,7 +69,7 @@ impl RabbitAccess {
             amqp_url: self.amqp_url(&name),
             management_url: self.management_url(),
             name,
-            garbage: None,
+            cleanup: None,
         })
     }
 
@@ -80,8 +80,8 @@ impl RabbitAccess {
 
 impl Drop for Vhost {
     fn drop(&mut self) {
-        if let Some(garbage) = &self.garbage {
-            garbage.vhost(&self.name);
+        if let Some(cleanup) = &self.cleanup {
+            cleanup.vhost(&self.name);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Three nodes that are one broker.
+//! A cluster of three nodes.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,8 @@ use stack::{Management, RabbitCluster};
 
 const QUEUE: &str = "/api/queues/%2f/orders";
 
-/// What the node in this place tells of the queue, once `as_expected`.
+/// Waits until the node at this index describes the queue `as_expected`, and returns the
+/// description.
 async fn queue(
     cluster: &RabbitCluster,
     place: usize,
@@ -27,7 +28,7 @@ async fn queue(
 }
 
 fn leader(cluster: &RabbitCluster, queue: &Value) -> Option<usize> {
-    cluster.place_of(queue["leader"].as_str()?)
+    cluster.index_of(queue["leader"].as_str()?)
 }
 
 fn on_all_nodes(queue: &Value, key: &str) -> bool {

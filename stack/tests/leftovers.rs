@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use stack::{PostgresServer, ProcessId, Service};
 
-/// Makes the process that runs the test its victim, and names the file for what the victim has started.
+/// If set, the process acts as the victim; names the file into which the victim writes what it has
+/// started.
 const VICTIM_SAYS: &str = "STACK_VICTIM_SAYS";
 
 /// The process that the test kills.

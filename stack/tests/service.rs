@@ -1,4 +1,4 @@
-//! Real processes under a test's control, with a shell in the part of the service.
+//! Real processes under a test's control, with a shell as the service.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};

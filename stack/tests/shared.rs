@@ -64,7 +64,7 @@ async fn a_virtual_host_is_reachable_by_its_management_url_and_gone_after_drop()
 
     drop(vhost);
     for _ in 0..200 {
-        // RabbitMQ answers 500 while it is deleting.
+        // RabbitMQ answers 500 during the deletion.
         if let Ok(None) = management.get(&path).await {
             return Ok(());
         }

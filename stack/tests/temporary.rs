@@ -1,4 +1,4 @@
-//! Servers of one test's own, stopped and started again.
+//! Temporary servers, stopped and restarted.
 
 use serde_json::json;
 use stack::{Management, PostgresServer, RabbitServer};

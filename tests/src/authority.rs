@@ -1,4 +1,4 @@
-//! A certificate authority of a test's own.
+//! A certificate authority for one test.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use rcgen::{
 };
 use stack::ServerTls;
 
-/// An authority, with a folder of files that goes with it.
+/// An authority with a folder for its files, removed on drop.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     dir: PathBuf,
@@ -25,7 +25,7 @@ pub struct ClientFiles {
 }
 
 impl Authority {
-    /// A new authority that no one else trusts.
+    /// A new authority.
     ///
     /// # Errors
     /// When its folder can't be written.
@@ -51,7 +51,8 @@ impl Authority {
         self.path("authority.pem")
     }
 
-    /// A certificate for a server with these names. Clients need one from `clients`, when there is such an authority.
+    /// A certificate for a server with these names. With `clients`, clients must present a
+    /// certificate of that authority.
     ///
     /// # Errors
     /// When a name can't be one.
@@ -96,7 +97,7 @@ impl Authority {
 
 impl Drop for Authority {
     fn drop(&mut self) {
-        // What can't be removed is seen by no other test.
+        // No other test sees what could not be removed.
         std::fs::remove_dir_all(&self.dir).ok();
     }
 }

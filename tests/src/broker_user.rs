@@ -1,4 +1,4 @@
-//! Users of a virtual host who may do less than its administrator.
+//! Users of a virtual host with limited permissions.
 
 use serde_json::json;
 use stack::{Management, Vhost};
@@ -8,14 +8,15 @@ use stack::{Management, Vhost};
 pub struct BrokerUser<'a> {
     vhost: &'a Vhost,
     management: Management,
-    /// The name, and the password too.
+    /// The name, which is also the password.
     pub name: String,
     /// `amqp://…` for this user.
     pub url: String,
 }
 
 impl<'a> BrokerUser<'a> {
-    /// A user with these permissions: regular expressions of the names that may be configured and written to. All may be read.
+    /// A user with these permissions, as regular expressions of names. Read permission is granted
+    /// for all.
     ///
     /// # Errors
     /// When the broker refuses.
@@ -41,7 +42,7 @@ impl<'a> BrokerUser<'a> {
         self.management.put(&path, &permissions).await
     }
 
-    /// Lets the user read these names only, and configure and write to all.
+    /// Limits the read permission to these names; configure and write are granted for all.
     ///
     /// # Errors
     /// When the broker refuses.
@@ -51,7 +52,7 @@ impl<'a> BrokerUser<'a> {
         self.management.put(&path, &permissions).await
     }
 
-    /// Lets the user write with these routing keys only.
+    /// Limits the routing keys that the user may publish with.
     ///
     /// # Errors
     /// When the broker refuses.

@@ -1,4 +1,4 @@
-//! A collector of traces, which takes OTLP over HTTP as OpenTelemetry's own does.
+//! A trace collector that receives OTLP over HTTP, as OpenTelemetry's does.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,43 +18,43 @@ use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::counting::until;
+use crate::consumer_fixture::until;
 
-/// What the collector does with spans.
+/// How the collector responds to spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Temper {
-    /// It takes them.
+pub enum CollectorBehaviour {
+    /// Accepts them.
     Kind,
-    /// It takes the connection and never answers.
+    /// Accepts the connection and never answers.
     Silent,
-    /// It answers with this status.
+    /// Answers with this status.
     Refuses(u16),
-    /// It takes them from whoever has this `api-key`.
+    /// Accepts them with this `api-key` only.
     Wants(&'static str),
 }
 
-/// A span as the collector was sent it.
+/// A span that the collector received.
 #[derive(Debug, Clone)]
 pub struct Collected {
-    /// `service.name` of whoever sent it.
+    /// The sender's `service.name`.
     pub service: String,
     /// Its name.
     pub name: String,
     /// Its kind.
     pub kind: SpanKind,
-    /// The trace that it belongs to, as in `traceparent`.
+    /// Its trace's id, as in `traceparent`.
     pub trace_id: String,
     /// Its id, as in `traceparent`.
     pub id: String,
-    /// The span that it is a part of; empty when it is the first one of its trace.
+    /// The parent span's id; empty for a root span.
     pub parent: String,
-    /// Whether it says that it failed.
+    /// Whether its status is an error.
     pub failed: bool,
     /// Its attributes, as text.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// A running collector. Dropping it ends it.
+/// A running collector. Dropping it stops it.
 #[derive(Debug)]
 pub struct TraceCollector {
     /// `http://127.0.0.1:port`, for `OTEL_EXPORTER_OTLP_ENDPOINT`.
@@ -69,7 +69,7 @@ impl TraceCollector {
     ///
     /// # Errors
     /// When there is no port.
-    pub async fn start(temper: Temper) -> anyhow::Result<Self> {
+    pub async fn start(temper: CollectorBehaviour) -> anyhow::Result<Self> {
         Self::start_at("127.0.0.1:0", temper).await
     }
 
@@ -77,7 +77,7 @@ impl TraceCollector {
     ///
     /// # Errors
     /// When the port is taken.
-    pub async fn start_at(address: &str, temper: Temper) -> anyhow::Result<Self> {
+    pub async fn start_at(address: &str, temper: CollectorBehaviour) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let collected = Arc::default();
@@ -88,19 +88,19 @@ impl TraceCollector {
         Ok(Self { url, collected, asked, running: tokio::spawn(server) })
     }
 
-    /// All spans so far.
+    /// All spans received so far.
     #[must_use]
     pub fn so_far(&self) -> Vec<Collected> {
         self.collected.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How often it was to take spans.
+    /// How many requests it received.
     #[must_use]
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// Waits for a span that `is_it`.
+    /// Waits for a span that matches `is_it`.
     ///
     /// # Errors
     /// When none comes in time; with the spans that did.
@@ -118,7 +118,7 @@ impl Drop for TraceCollector {
 }
 
 struct Intake {
-    temper: Temper,
+    temper: CollectorBehaviour,
     asked: Arc<AtomicUsize>,
     collected: Arc<Mutex<Vec<Collected>>>,
 }
@@ -129,13 +129,13 @@ impl Endpoint for Intake {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         match self.temper {
-            Temper::Kind => {}
-            Temper::Silent => std::future::pending().await,
-            Temper::Refuses(status) => {
+            CollectorBehaviour::Kind => {}
+            CollectorBehaviour::Silent => std::future::pending().await,
+            CollectorBehaviour::Refuses(status) => {
                 let status = StatusCode::from_u16(status).expect("a status");
                 return Ok(Response::builder().status(status).finish());
             }
-            Temper::Wants(key) => {
+            CollectorBehaviour::Wants(key) => {
                 if request.header("api-key") != Some(key) {
                     return Ok(Response::builder().status(StatusCode::UNAUTHORIZED).finish());
                 }
@@ -154,7 +154,7 @@ impl Endpoint for Intake {
             let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
             collected.extend(spans.map(|span| read(&service, span)));
         }
-        // An answer without contents says that all was taken.
+        // An empty response says that all spans were accepted.
         Ok(Response::builder().content_type("application/x-protobuf").finish())
     }
 }

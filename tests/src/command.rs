@@ -1,4 +1,4 @@
-//! A program as a person types it: arguments in, two streams and an exit status out.
+//! Runs a program as on a command line: arguments in, two streams and an exit status out.
 
 use std::process::Stdio;
 
@@ -9,10 +9,10 @@ use tokio::time::timeout;
 
 use crate::pipeline::PATIENCE;
 
-/// How a command ended.
+/// The outcome of a command.
 #[derive(Debug)]
 pub struct Ended {
-    /// The exit status; none after a signal.
+    /// The exit status; `None` after a signal.
     pub code: Option<i32>,
     /// Standard output.
     pub out: String,
@@ -29,7 +29,7 @@ impl Ended {
         serde_json::from_str(&self.out).with_context(|| format!("no JSON: {self:?}"))
     }
 
-    /// Standard output as one JSON document a line.
+    /// Standard output as one JSON document per line.
     ///
     /// # Errors
     /// When a line is none.
@@ -39,7 +39,7 @@ impl Ended {
     }
 }
 
-/// Runs `program` with `arguments` and no other variables than `settings`, without a terminal.
+/// Runs `program` with `arguments`, only the variables in `settings`, and no terminal.
 ///
 /// # Errors
 /// When it can't be started or does not end in time.

@@ -1,4 +1,4 @@
-//! A consumer in the test's own process, on a free operations port.
+//! A consumer in the test's process, on a free operations port.
 
 use anyhow::{Context as _, bail};
 use customer_service::config::{Cli, Command};
@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::counting::until;
+use crate::consumer_fixture::until;
 use crate::pipeline::PATIENCE;
 
-/// A consumer that runs in this process.
+/// A consumer running in this process.
 #[derive(Debug)]
 pub struct Consumer {
     /// Its operations port.
@@ -22,7 +22,7 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Starts one on free ports, and does not wait. `settings` are flags and their values.
+    /// Starts one on free ports, without waiting. `settings` are flags and their values.
     ///
     /// # Errors
     /// When the settings are wrong.
@@ -55,7 +55,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// What `/readyz` says.
+    /// The response of `/readyz`.
     ///
     /// # Errors
     /// When the port does not answer.
@@ -64,7 +64,7 @@ impl Consumer {
         Ok(stack::http_client()?.get(url).send().await?.json().await?)
     }
 
-    /// Waits until a dependency is down, and says why it is.
+    /// Waits until a dependency is down, and returns the reason.
     ///
     /// # Errors
     /// When that does not happen in time.
@@ -78,7 +78,7 @@ impl Consumer {
         .with_context(|| format!("{dependency} is down"))
     }
 
-    /// Stops it in the orderly way.
+    /// Stops it gracefully.
     ///
     /// # Errors
     /// When it fails.

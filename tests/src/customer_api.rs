@@ -1,4 +1,4 @@
-//! A customer service's API in the test's own process, on free ports.
+//! A customer service's API in the test's process, on free ports.
 
 use anyhow::{Context as _, bail};
 use customer_service::api;
@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::counting::until;
+use crate::consumer_fixture::until;
 
 /// A running API. Dropping it stops it.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct CustomerApi {
     pub url: String,
     /// `http://127.0.0.1:port` of the operations port.
     pub ops_url: String,
-    /// For requests.
+    /// The HTTP client.
     pub http: reqwest::Client,
     shutdown: CancellationToken,
     running: JoinHandle<anyhow::Result<()>>,
@@ -36,7 +36,7 @@ impl CustomerApi {
         Ok(api)
     }
 
-    /// Starts one on the database at `url`, and does not wait.
+    /// Starts one on the database at `url`, without waiting.
     ///
     /// # Errors
     /// When the settings are wrong.
@@ -87,7 +87,7 @@ impl CustomerApi {
         Ok(self.http.post(format!("{}/api/customers", self.url)).json(body).send().await?)
     }
 
-    /// Makes a customer; what the answer tells.
+    /// Creates a customer and returns the response's body.
     ///
     /// # Errors
     /// When it is refused.
@@ -96,10 +96,10 @@ impl CustomerApi {
         Ok(answer.error_for_status()?.json().await?)
     }
 
-    /// Stops it and waits for its end.
+    /// Stops it and waits until it has ended.
     ///
     /// # Errors
-    /// With the error that it ended with.
+    /// Returns the error with which it ended.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
         (&mut self.running).await?
@@ -113,7 +113,7 @@ impl Drop for CustomerApi {
     }
 }
 
-/// The body that makes a customer.
+/// The request body for a customer.
 #[must_use]
 pub fn customer(name: &str, address: &str) -> Value {
     json!({"customer": {"name": name, "address": address}})

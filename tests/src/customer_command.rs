@@ -1,9 +1,9 @@
 //! Commands of `customer-service`.
 
 use crate::command::{Ended, run};
-use crate::counting::Counting;
+use crate::consumer_fixture::ConsumerFixture;
 
-/// Runs the program with `arguments` and no other variables than `settings`, without a terminal.
+/// Runs the program with `arguments`, only the variables in `settings`, and no terminal.
 ///
 /// # Errors
 /// When it can't be started or does not end in time.
@@ -14,7 +14,7 @@ pub async fn customer_service(
     run("customer-service", arguments, settings).await
 }
 
-impl Counting {
+impl ConsumerFixture {
     /// Runs a command of the consumer on this database and broker.
     ///
     /// # Errors

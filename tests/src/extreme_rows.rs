@@ -1,7 +1,7 @@
-//! Rows of the outbox of every extreme that the table allows, by chance.
+//! Random outbox rows of every extreme that the table allows.
 //!
-//! They are of few aggregates, so that they stand behind each other; most of what one is made of is ordinary, so that not all of them
-//! are stuck.
+//! They belong to few aggregates, so that they queue behind each other; most of their values are
+//! ordinary, so that not all of them are stuck.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,16 +14,16 @@ use uuid::Uuid;
 
 use crate::outbox::Outbox;
 
-/// Rows that [`extreme_rows`] makes at the most.
+/// The maximum number of rows of [`extreme_rows`].
 const ROWS: usize = 60;
 
-/// For `RELAY_MAX_ATTEMPTS`: rows have failed this often before, less often and more often.
+/// For `RELAY_MAX_ATTEMPTS`: rows have failed this many times, fewer and more.
 pub const MAX_ATTEMPTS: i32 = 3;
 
 /// For `RELAY_MAX_MESSAGE_BYTES`: the longest payloads are longer.
 pub const MAX_MESSAGE_BYTES: usize = 2_500_000;
 
-/// A routing key of which no queue shall hear.
+/// A routing key that no queue is bound for.
 pub const UNHEARD: &str = "unheard";
 
 /// A row.
@@ -35,7 +35,7 @@ pub struct ExtremeRow {
     pub aggregate: (&'static str, String),
     /// Its routing key.
     pub event_type: String,
-    /// How often it failed before.
+    /// How many times it has failed.
     pub attempts: i32,
     /// When it is to be tried.
     pub next: Next,
@@ -52,25 +52,25 @@ pub struct ExtremeRow {
 pub enum Next {
     /// Nobody has tried it.
     Untried,
-    /// At once or in a moment, by this expression of SQL.
+    /// Due now or soon, by this SQL expression.
     Due(&'static str),
-    /// Not before an hour has passed.
+    /// Due in an hour.
     Later,
     /// It is stuck.
     Never,
 }
 
-/// An expression of SQL.
+/// An SQL expression.
 #[derive(Debug, Clone)]
 struct Value {
     sql: String,
-    /// About as many bytes as a message needs for it.
+    /// Approximately the bytes that it takes in a message.
     size: usize,
-    /// A message can say it, if there is room for it.
+    /// Whether a message can contain it, if there is room.
     is_fit: bool,
 }
 
-/// In one line.
+/// One-line description.
 impl fmt::Debug for ExtremeRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, attempts, next, is_published, last_error, .. } = self;
@@ -93,7 +93,7 @@ impl fmt::Debug for ExtremeRow {
     }
 }
 
-/// Bytes that the broker allows for the headers and the aggregate's name.
+/// The broker's limit for the headers and the aggregate's name, in bytes.
 const ROOM: usize = 30_720;
 
 fn value(sql: impl Into<String>, size: usize) -> Value {
@@ -104,7 +104,7 @@ fn unfit(sql: impl Into<String>) -> Value {
     Value { sql: sql.into(), size: 0, is_fit: false }
 }
 
-/// What text may hold without being easy: control characters, quotes, marks of direction, the end of the range.
+/// Difficult characters: control characters, quotes, direction marks, the end of the range.
 const ODD: &str = "\u{1}\t\r\n\"'\\%_{}$1 \u{7f}\u{85}\u{200b}\u{202e}\u{feff}\u{fffd}\u{10ffff}\\u0000 e\u{301}\u{1f980}";
 
 fn ids() -> impl Strategy<Value = i64> {
@@ -244,7 +244,7 @@ pub fn extreme_rows() -> impl Strategy<Value = Vec<ExtremeRow>> {
 }
 
 impl ExtremeRow {
-    /// Whether a message can say what is in it.
+    /// Whether a message can contain its values.
     #[must_use]
     pub fn can_be_a_message(&self) -> bool {
         let (kind, id) = &self.aggregate;

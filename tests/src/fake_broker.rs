@@ -1,48 +1,48 @@
-//! A broker that logs anybody in, and then misbehaves as no healthy RabbitMQ does on demand. It knows of AMQP 0-9-1 what a publisher
-//! needs, and keeps no message.
+//! A broker that accepts any login and then misbehaves as no healthy RabbitMQ does on demand. It
+//! implements what a publisher needs of AMQP 0-9-1, and stores no message.
 
 mod session;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::listening::Listening;
+use crate::tcp_server::TcpServer;
 use session::Session;
 
-/// The type of messages that some manners are about.
+/// The message type that some behaviours are about.
 pub const ODD: &str = "order.odd";
 
-/// What it does once it is connected to.
+/// What it does once a client has connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
-    /// It confirms every message.
+pub enum BrokerBehaviour {
+    /// Confirms every message.
     Confirms,
-    /// The same, each byte in a packet of its own.
+    /// The same, with each byte in a separate packet.
     Trickles,
-    /// It takes connections and says nothing at all.
+    /// Accepts connections and sends nothing.
     Mute,
-    /// It says at the first message that publishers are to wait, and from then on nothing; nor does it read.
+    /// Sends `connection.blocked` at the first message, and from then on neither sends nor reads.
     BlocksAndFallsSilent,
-    /// It says at the first message that publishers are to wait, and confirms none. Once it is to behave otherwise, it says that they may
-    /// go on, and confirms those that came meanwhile.
+    /// Sends `connection.blocked` at the first message and confirms none. When the behaviour
+    /// changes, it sends `connection.unblocked` and confirms the messages received meanwhile.
     BlocksUntilTold,
-    /// It takes every message and confirms none.
+    /// Accepts every message and confirms none.
     NeverConfirms,
-    /// It takes every message and confirms none of the type [`ODD`], as if the queue of those had no leader.
+    /// Confirms every message but those of type [`ODD`], as if their queue had no leader.
     ConfirmsOthers,
-    /// From the first message on it reads nothing. It gives signs of life.
+    /// Reads nothing from the first message on, but sends heartbeats.
     ReadsNothing,
-    /// It ends the connection in the midst of the first confirm.
+    /// Closes the connection in the middle of the first confirm.
     BreaksOff,
-    /// It closes the channel over every message of the type [`ODD`], with this code.
+    /// Closes the channel over every message of type [`ODD`], with this code.
     ClosesChannel(u16),
-    /// It closes the connection over such a message, with this code.
+    /// Closes the connection over such a message, with this code.
     ClosesConnection(u16),
 }
 
-/// A message that came.
+/// A received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Came {
-    /// On which connection, from 1 on.
+    /// The number of its connection, from 1.
     pub connection: usize,
     /// Its `message_id`.
     pub message_id: String,
@@ -57,23 +57,23 @@ struct Seen {
     messages: Vec<Came>,
 }
 
-/// The broker. Dropping it ends its connections.
+/// The broker. Dropping it closes its connections.
 #[derive(Debug)]
 pub struct FakeBroker {
-    listening: Listening,
-    manner: Arc<Mutex<Manner>>,
+    tcp_server: TcpServer,
+    manner: Arc<Mutex<BrokerBehaviour>>,
     seen: Arc<Mutex<Seen>>,
 }
 
 impl FakeBroker {
-    /// A broker that behaves like this.
+    /// Starts a broker with this behaviour.
     ///
     /// # Errors
     /// When no port is free.
-    pub fn start(manner: Manner) -> anyhow::Result<Self> {
+    pub fn start(manner: BrokerBehaviour) -> anyhow::Result<Self> {
         let (manner, seen) = (Arc::new(Mutex::new(manner)), Arc::<Mutex<Seen>>::default());
         let (manners, counted) = (Arc::clone(&manner), Arc::clone(&seen));
-        let listening = Listening::start(move |stream| {
+        let tcp_server = TcpServer::start(move |stream| {
             let (manner, seen) = (Arc::clone(&manners), Arc::clone(&counted));
             async move {
                 let connection = {
@@ -84,33 +84,33 @@ impl FakeBroker {
                 Session::new(stream, manner, seen, connection).serve().await
             }
         })?;
-        Ok(Self { listening, manner, seen })
+        Ok(Self { tcp_server, manner, seen })
     }
 
-    /// Where it is, with signs of life every second.
+    /// Its URL, with a heartbeat of a second.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("amqp://guest:guest@{}/%2f?heartbeat=1", self.listening.address)
+        format!("amqp://guest:guest@{}/%2f?heartbeat=1", self.tcp_server.address)
     }
 
-    /// It behaves like this from now on.
-    pub fn behave(&self, manner: Manner) {
+    /// Changes the behaviour.
+    pub fn behave(&self, manner: BrokerBehaviour) {
         *lock(&self.manner) = manner;
     }
 
-    /// The messages that came.
+    /// The received messages.
     #[must_use]
     pub fn messages(&self) -> Vec<Came> {
         lock(&self.seen).messages.clone()
     }
 
-    /// The channels that are open.
+    /// The number of open channels.
     #[must_use]
     pub fn open_channels(&self) -> usize {
         lock(&self.seen).open_channels
     }
 
-    /// The connections that were made.
+    /// The number of connections so far.
     #[must_use]
     pub fn connections(&self) -> usize {
         lock(&self.seen).connections

@@ -1,4 +1,4 @@
-//! Events that keep coming while something happens.
+//! A steady load of events during a test.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use crate::outbox::{Outbox, connect, eventually};
 /// How many aggregates get an event in each round.
 const AGGREGATES: usize = 200;
 
-/// One event of each aggregate, with its number within the aggregate.
+/// Adds one event per aggregate, with its number within the aggregate.
 const ROUND: &str = "
     INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, headers)
     SELECT 'order', aggregate::text, 'order.created', '{}', jsonb_build_object('number', $1::bigint)
     FROM generate_series(1, $2::bigint) AS aggregate";
 
-/// Events of the same aggregates over and over.
+/// Events of the same aggregates, in rounds.
 #[derive(Debug, Default)]
 pub struct Load {
     rounds: i64,
 }
 
 impl Load {
-    /// Does `work` while events keep coming, more than a thousand a second.
+    /// Runs `work` while more than a thousand events are added per second.
     ///
     /// # Errors
     /// When the work fails, or the database refuses.
@@ -51,7 +51,8 @@ impl Load {
         tokio::try_join!(writing, working).map(|((), result)| result)
     }
 
-    /// Waits until all of it is published and delivered, and fails unless the first deliveries of each aggregate came in order.
+    /// Waits until all events are published and delivered. Fails unless each aggregate's first
+    /// deliveries are in order.
     ///
     /// # Errors
     /// When an event is missing or came before its time.
@@ -70,7 +71,7 @@ impl Load {
     }
 }
 
-/// Waits until more messages have come than there were.
+/// Waits until 500 further messages were delivered.
 ///
 /// # Errors
 /// When none come.

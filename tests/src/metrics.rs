@@ -1,4 +1,4 @@
-//! What a process shows on `/metrics`. In a process of its own, as metrics belong to the process.
+//! A process's `/metrics`. The process must be separate, as metrics are global in a process.
 
 use anyhow::Context as _;
 use stack::Service;
@@ -6,7 +6,7 @@ use stack::Service;
 use crate::outbox::eventually;
 use crate::pipeline::address;
 
-/// All that it shows now.
+/// The whole response.
 ///
 /// # Errors
 /// When its operations port does not answer.
@@ -15,7 +15,7 @@ pub async fn metrics(service: &Service) -> anyhow::Result<String> {
     Ok(stack::http_client()?.get(url).send().await?.text().await?)
 }
 
-/// Waits until it shows all of `lines` at once.
+/// Waits until it contains all of `lines`.
 ///
 /// # Errors
 /// When that takes too long, with what it shows then.

@@ -1,4 +1,4 @@
-//! An order service on free ports, in a process of its own: its metrics are nobody else's.
+//! An order service on free ports, in a separate process with metrics of its own.
 
 use std::time::{Duration, Instant};
 
@@ -21,15 +21,15 @@ pub struct OrderApi {
     pub url: String,
     /// `http://127.0.0.1:port` of the operations port.
     pub ops_url: String,
-    /// For requests.
+    /// The HTTP client.
     pub http: reqwest::Client,
     service: Service,
     database: Option<Database>,
     _pooler: Option<PgBouncer>,
 }
 
-/// When this variable is set, every order service of a test reaches its database through `PgBouncer`: the suites of the API are to pass
-/// there as well.
+/// When this variable is set, every order service of a test reaches its database through
+/// `PgBouncer`: the suites of the API are to pass there as well.
 const BEHIND_PGBOUNCER: &str = "ORDERS_BEHIND_PGBOUNCER";
 
 impl OrderApi {
@@ -53,12 +53,13 @@ impl OrderApi {
         Ok(api)
     }
 
-    /// Starts one on the database at `url`, and waits for nothing but its ports. `settings` are flags and their values.
+    /// Starts one on the database at `url`, and waits until its ports are open. `settings` are
+    /// flags and their values.
     ///
     /// # Errors
     /// When the settings are wrong.
     pub async fn launch(url: &str, settings: &[&str]) -> anyhow::Result<Self> {
-        // Unless a test has one, there is no customer service, whatever else runs on this machine.
+        // By default there is no customer service, whatever else runs on this machine.
         let nowhere = format!("http://127.0.0.1:{}", stack::free_port()?);
         let (pooler, url) = match std::env::var_os(BEHIND_PGBOUNCER) {
             Some(_) => {
@@ -84,7 +85,7 @@ impl OrderApi {
         })
     }
 
-    /// What it has logged.
+    /// Its log.
     #[must_use]
     pub fn log(&self) -> String {
         self.service.log()
@@ -120,7 +121,7 @@ impl OrderApi {
         &self.service
     }
 
-    /// `POST /api/orders`, to be sent.
+    /// A `POST /api/orders`, not sent yet.
     pub fn post(&self, body: &Value) -> RequestBuilder {
         self.http.post(format!("{}/api/orders", self.url)).json(body)
     }
@@ -142,7 +143,7 @@ impl OrderApi {
         Ok(self.http.patch(url).json(&json!({"order": {"status": status}})).send().await?)
     }
 
-    /// Makes an order; its id.
+    /// Creates an order and returns its id.
     ///
     /// # Errors
     /// When it is not accepted.
@@ -151,7 +152,7 @@ impl OrderApi {
         Ok(order["id"].as_str().context("an id")?.to_owned())
     }
 
-    /// Stops it and waits for its end.
+    /// Stops it and waits until it has ended.
     ///
     /// # Errors
     /// When it does not end, or not well.
@@ -168,7 +169,7 @@ impl OrderApi {
         self.service.sigterm()
     }
 
-    /// Waits for its end after [`sigterm`](Self::sigterm).
+    /// Waits until it has ended successfully after [`sigterm`](Self::sigterm).
     ///
     /// # Errors
     /// When it does not end, or not well.
@@ -179,7 +180,7 @@ impl OrderApi {
     }
 }
 
-/// A good order.
+/// A valid order.
 #[must_use]
 pub fn order() -> Value {
     json!({"order": {
@@ -191,7 +192,7 @@ pub fn order() -> Value {
     }})
 }
 
-/// The order of a 201.
+/// The order in a 201 response.
 ///
 /// # Errors
 /// When it is another answer.
@@ -202,7 +203,8 @@ pub async fn accepted(answer: Response) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&body)?)
 }
 
-/// The problem of an answer with this status: media type and members are checked, no driver's words are in it.
+/// The problem in a response with this status. Checks media type and members, and that it leaks no
+/// driver error.
 ///
 /// # Errors
 /// When it is another answer, or no proper problem.
@@ -225,7 +227,7 @@ pub async fn problem(answer: Response, status: u16) -> anyhow::Result<Value> {
     Ok(problem)
 }
 
-/// The faults that a 422 lists.
+/// The errors that a 422 response lists.
 ///
 /// # Errors
 /// When it is another answer.
@@ -234,7 +236,7 @@ pub async fn faults(answer: Response) -> anyhow::Result<Vec<String>> {
     Ok(serde_json::from_value(problem["errors"].clone())?)
 }
 
-/// How many rows a table has.
+/// The number of rows of a table.
 ///
 /// # Errors
 /// When the database does not answer.

@@ -1,4 +1,4 @@
-//! An outbox and a broker without any service: what the suites of the relay work on.
+//! The fixture of the relay's suites: an outbox and a broker without any service.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -38,12 +38,12 @@ pub const EXCHANGE: &str = "orders.events";
 /// How long anything may take before it counts as hanging; debug builds on a busy machine are slow.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A database that holds nothing but the outbox, a virtual host, and connections to both.
+/// A database with just the outbox, a virtual host, and connections to both.
 #[derive(Debug)]
 pub struct Outbox {
     /// The database.
     pub database: Database,
-    /// `postgres://…` for relays, which may do no more than they need.
+    /// `postgres://…` for relays, as their least-privilege role.
     pub relay_url: String,
     /// The virtual host.
     pub vhost: Vhost,
@@ -75,7 +75,7 @@ impl Outbox {
         Self::with_schema(database, vhost, schema, ROLES).await
     }
 
-    /// A fresh outbox in `database`, made by these statements.
+    /// A fresh outbox in `database`, created by these statements.
     ///
     /// # Errors
     /// When a server does not answer, or refuses the statements.
@@ -93,7 +93,7 @@ impl Outbox {
         Ok(Self { database, relay_url, vhost, sql, broker, channel })
     }
 
-    /// Connects again, after a server was down.
+    /// Reconnects after a server was down.
     ///
     /// # Errors
     /// When a server does not answer.
@@ -103,7 +103,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Adds an event as any service would, with plain SQL; returns its id.
+    /// Adds an event with plain SQL and returns its id.
     ///
     /// # Errors
     /// When the database refuses.
@@ -119,7 +119,7 @@ impl Outbox {
         Ok(row.get(0))
     }
 
-    /// One number from the database.
+    /// The number that a query returns.
     ///
     /// # Errors
     /// When the database refuses.
@@ -127,7 +127,7 @@ impl Outbox {
         Ok(self.sql.query_one(query, params).await?.try_get(0)?)
     }
 
-    /// Events that are not marked as published.
+    /// The number of pending events.
     ///
     /// # Errors
     /// When the database refuses.
@@ -135,7 +135,7 @@ impl Outbox {
         self.count("SELECT count(*) FROM outbox WHERE published_at IS NULL", &[]).await
     }
 
-    /// Waits until every event is marked as published.
+    /// Waits until every event is published.
     ///
     /// # Errors
     /// When that takes too long.
@@ -143,7 +143,7 @@ impl Outbox {
         eventually("every event is published", async || Ok(self.pending().await? == 0)).await
     }
 
-    /// The id, by its `event_id`, of every event in the table.
+    /// The `event_id` of every event in the table.
     ///
     /// # Errors
     /// When the database refuses.
@@ -152,7 +152,7 @@ impl Outbox {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// A relay in this process, to be stepped. `settings` are flags.
+    /// A relay in this process that the test steps. `settings` are flags.
     ///
     /// # Errors
     /// When the settings are refused.
@@ -189,7 +189,7 @@ impl Outbox {
 /// When the server does not answer.
 pub async fn connect(url: &str) -> anyhow::Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    // It ends with the client; what goes wrong is seen by the client's next call.
+    // Ends when the client is dropped; an error shows up in the client's next call.
     tokio::spawn(connection);
     Ok(client)
 }

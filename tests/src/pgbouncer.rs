@@ -1,4 +1,5 @@
-//! `PgBouncer` in front of PostgreSQL, in transaction mode: each transaction may run in another server process.
+//! `PgBouncer` in front of PostgreSQL in transaction mode: each transaction may use another server
+//! session.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,10 +8,10 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use stack::Service;
 
-use crate::listening::server_of;
 use crate::pipeline::PATIENCE;
+use crate::tcp_server::server_of;
 
-/// A running pooler with two connections to the server. Dropping it ends it.
+/// A running pooler with two connections to the server. Dropping it stops it.
 #[derive(Debug)]
 pub struct PgBouncer {
     service: Service,
@@ -19,7 +20,7 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// One before the server that `url` names, and the URL that leads through it.
+    /// Starts one in front of the server in `url`, and returns the URL through it.
     ///
     /// # Errors
     /// When it is not installed or does not start.
@@ -27,7 +28,7 @@ impl PgBouncer {
         Self::with(url, "pool_mode = transaction").await
     }
 
-    /// One in session mode, where a client keeps the server process that it got first.
+    /// Starts one in session mode, in which a client keeps its server session.
     ///
     /// # Errors
     /// When it is not installed or does not start.
@@ -35,7 +36,8 @@ impl PgBouncer {
         Self::with(url, "pool_mode = session").await
     }
 
-    /// One that knows about prepared statements, which `PgBouncer` does from 1.21 on; it is none otherwise.
+    /// Starts one that supports prepared statements; `None` before `PgBouncer` 1.21, which does
+    /// not.
     ///
     /// # Errors
     /// When it is not installed or does not start.
@@ -69,7 +71,7 @@ impl PgBouncer {
                 users.display()
             ),
         )?;
-        // It does not run as root, and so must be able to read them as somebody else.
+        // It does not run as root, so another user must be able to read the files.
         for (path, mode) in [(&dir, 0o755), (&config, 0o644), (&users, 0o644)] {
             fs::set_permissions(path, Permissions::from_mode(mode))?;
         }
@@ -86,7 +88,7 @@ impl PgBouncer {
         Ok((Self { service, dir, version }, url))
     }
 
-    /// What it has logged.
+    /// Its log.
     #[must_use]
     pub fn log(&self) -> String {
         self.service.log()

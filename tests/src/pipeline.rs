@@ -1,4 +1,4 @@
-//! The whole pipeline as real processes, with databases and a virtual host of its own.
+//! The whole pipeline as real processes, with its own databases and virtual host.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,8 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::relay_role::relay_url;
 
-/// How long anything may take here before it counts as hanging; debug builds on a busy machine are slow.
+/// How long anything may take here before it counts as hanging; debug builds on a busy machine are
+/// slow.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running pipeline. Dropping it kills the services.
@@ -17,11 +18,11 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Pipeline {
     /// The order database.
     pub orders: Database,
-    /// `postgres://…` of the same for relays.
+    /// `postgres://…` of the order database for relays.
     pub relay_url: String,
     /// The customer database.
     pub customers: Database,
-    /// Where messages go.
+    /// The virtual host.
     pub broker: Vhost,
     /// `http://127.0.0.1:port` of the order service.
     pub order_url: String,
@@ -57,7 +58,8 @@ impl Pipeline {
         let relay_url = relay_url(&orders, &connect(&orders.url).await?).await?;
         let relay = start_relay(&relay_url, &broker.amqp_url).await?;
         let consumer = start_consumer(&customers.url, &broker.amqp_url).await?;
-        // The consumer declares the queue; until then the relay's messages are returned and wait for their retry.
+        // The consumer declares the queue; until then the relay's messages would be returned and
+        // wait for a retry.
         ready(&consumer).await?;
         ready(&relay).await?;
         Ok(Self {
@@ -74,7 +76,7 @@ impl Pipeline {
         })
     }
 
-    /// Ends all four programs and starts others in their place.
+    /// Kills all four programs and starts them again.
     ///
     /// # Errors
     /// When one of them does not become ready.
@@ -95,7 +97,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Kills the relay as a crash would, and starts another.
+    /// Kills the relay, as a crash would, and starts another one.
     ///
     /// # Errors
     /// When it can't be killed or started.
@@ -106,7 +108,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Kills the consumer as a crash would, and starts another.
+    /// Kills the consumer, as a crash would, and starts another one.
     ///
     /// # Errors
     /// When it can't be killed or started.
@@ -118,8 +120,8 @@ impl Pipeline {
     }
 }
 
-/// Starts the order service on free ports, asking the customer service at `customer_url`. Under a load that its database
-/// can't keep up with, it lets requests wait instead of putting them off.
+/// Starts the order service on free ports, with the customer service at `customer_url`. Under load
+/// it lets requests wait for the database instead of rejecting them.
 ///
 /// # Errors
 /// When it can't be started.
@@ -134,7 +136,7 @@ pub async fn start_order_service(database: &str, customer_url: &str) -> anyhow::
     Service::spawn(stack::binary("order-service").await?, ["serve"], settings).await
 }
 
-/// Starts the customer service's API on free ports, with the three development customers.
+/// Starts the customer service's API on free ports, with the seed data.
 ///
 /// # Errors
 /// When it can't be started.
@@ -168,7 +170,7 @@ pub async fn start_consumer(database: &str, broker: &str) -> anyhow::Result<Serv
     Service::spawn(stack::binary("customer-service").await?, ["consumer"], settings).await
 }
 
-/// The address in the log line that says `event`, as a URL.
+/// The address in the log line that contains `event`, as a URL.
 ///
 /// # Errors
 /// When the service does not log it in time.
@@ -180,7 +182,7 @@ pub async fn address(service: &Service, event: &str) -> anyhow::Result<String> {
     Ok(format!("http://{address}"))
 }
 
-/// Waits until the service says that it is ready.
+/// Waits until the service is ready.
 ///
 /// # Errors
 /// When it does not in time.
@@ -209,7 +211,7 @@ pub async fn connect(url: &str) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-/// A customer's `orders_count`, as the customer service tells it.
+/// A customer's `orders_count`, from the customer service's API.
 ///
 /// # Errors
 /// When the service does not answer with a customer.

@@ -1,6 +1,6 @@
-//! A pooler in front of PostgreSQL that hands out its connections by transaction, as PgBouncer does with
-//! `pool_mode=transaction`. Clients log in with the server itself; from then on whoever begins a transaction gets the connection
-//! that was given back last.
+//! A pooler in front of PostgreSQL that assigns connections per transaction, as PgBouncer does with
+//! `pool_mode=transaction`. Clients log in to the server itself; afterwards each transaction gets
+//! the connection that was returned last.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::listening::{Listening, server_of};
+use crate::tcp_server::{TcpServer, server_of};
 
 /// `SSLRequest` (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
 const SSL_REQUEST: [u8; 4] = 80_877_103_i32.to_be_bytes();
@@ -18,17 +18,17 @@ const SSL_REQUEST: [u8; 4] = 80_877_103_i32.to_be_bytes();
 /// A pooler. Dropping it stops it.
 #[derive(Debug)]
 pub struct Pooler {
-    _listening: Listening,
+    _listening: TcpServer,
     pool: Arc<Pool>,
 }
 
-/// The connections that are not lent.
+/// The idle connections.
 #[derive(Debug)]
 struct Pool {
     idle: Mutex<Vec<TcpStream>>,
-    /// As many permits as there are of them.
+    /// One permit per idle connection.
     available: Semaphore,
-    /// How many more the pool may have.
+    /// One permit per connection that may still be added.
     room: Semaphore,
 }
 
@@ -38,7 +38,8 @@ impl Pool {
         Self { idle: Mutex::default(), available, room }
     }
 
-    /// Takes in a client's own connection, below the others, so that the next transaction gets one that was used before.
+    /// Adds a client's own connection below the others, so that the next transaction gets one that
+    /// was used before.
     fn add(&self, connection: TcpStream) {
         if let Ok(room) = self.room.try_acquire() {
             room.forget();
@@ -52,7 +53,7 @@ impl Pool {
         self.available.add_permits(1);
     }
 
-    /// The connection that was given back last, as soon as there is one.
+    /// Takes the connection that was returned last, once there is one.
     async fn lend(&self) -> anyhow::Result<TcpStream> {
         self.available.acquire().await?.forget();
         self.lock().pop().context("there are as many as permits")
@@ -64,7 +65,7 @@ impl Pool {
 }
 
 impl Pooler {
-    /// A pooler in front of the server that `url` names, and the URL that leads through it.
+    /// Starts a pooler in front of the server in `url`, and returns the URL through it.
     ///
     /// # Errors
     /// When no port is free.
@@ -72,7 +73,7 @@ impl Pooler {
         Self::with_room_for(Semaphore::MAX_PERMITS, url).await
     }
 
-    /// The same with one connection for all.
+    /// The same with a single connection.
     ///
     /// # Errors
     /// When no port is free.
@@ -85,15 +86,15 @@ impl Pooler {
         let address = tokio::net::lookup_host(server).await?.next().context("an address")?;
         let pool = Arc::new(Pool::of(most));
         let shared = Arc::clone(&pool);
-        let listening = Listening::start(move |client| {
+        let tcp_server = TcpServer::start(move |client| {
             let pool = Arc::clone(&shared);
             async move { serve(client, address, &pool).await }
         })?;
-        let url = url.replace(server, &listening.address.to_string());
-        Ok((Self { _listening: listening, pool }, url))
+        let url = url.replace(server, &tcp_server.address.to_string());
+        Ok((Self { _listening: tcp_server, pool }, url))
     }
 
-    /// How many connections nobody uses.
+    /// The number of idle connections.
     #[must_use]
     pub fn idle(&self) -> usize {
         self.pool.lock().len()
@@ -113,7 +114,7 @@ async fn serve(mut client: TcpStream, server: SocketAddr, pool: &Pool) -> anyhow
             None => pool.lend().await?,
         };
         connection.write_all(&message).await?;
-        // The server answers a simple query, and a Sync what came before it.
+        // The server answers a simple query, or at a Sync everything before it.
         if !matches!(message[0], b'Q' | b'S') {
             lent = Some(connection);
             continue;
@@ -126,10 +127,10 @@ async fn serve(mut client: TcpStream, server: SocketAddr, pool: &Pool) -> anyhow
     }
 }
 
-/// Lets the client log in with the server; returns the connection.
+/// Passes the client's login to the server, and returns the connection.
 async fn log_in(client: &mut TcpStream, server: SocketAddr) -> anyhow::Result<TcpStream> {
     let mut connection = TcpStream::connect(server).await?;
-    // Messages go out one by one, and must not wait for each other.
+    // Messages are sent one by one and must not be delayed.
     connection.set_nodelay(true)?;
     client.set_nodelay(true)?;
     let mut startup = read_body(client).await?;
@@ -143,7 +144,8 @@ async fn log_in(client: &mut TcpStream, server: SocketAddr) -> anyhow::Result<Tc
         client.write_all(&message).await?;
         match message[0] {
             b'Z' => return Ok(connection),
-            // An authentication request that wants an answer: neither "ok" nor the last word of SCRAM.
+            // An authentication request that expects a response: neither AuthenticationOk nor
+            // AuthenticationSASLFinal.
             b'R' if !matches!(message[5..9], [0, 0, 0, 0 | 12]) => {
                 let answer = read_message(client).await?;
                 connection.write_all(&answer).await?;
@@ -153,8 +155,8 @@ async fn log_in(client: &mut TcpStream, server: SocketAddr) -> anyhow::Result<Tc
     }
 }
 
-/// Passes on what the server says until it is ready; says whether no transaction is open. A client that has gone meanwhile does
-/// not spoil the connection for the next one.
+/// Forwards the server's messages until ReadyForQuery. Returns true if no transaction is open. A
+/// client that has disconnected meanwhile does not break the connection for the next one.
 async fn pass_answer(server: &mut TcpStream, client: &mut TcpStream) -> anyhow::Result<bool> {
     loop {
         let message = read_message(server).await?;
@@ -165,14 +167,14 @@ async fn pass_answer(server: &mut TcpStream, client: &mut TcpStream) -> anyhow::
     }
 }
 
-/// A message with its type.
+/// A message, including its type.
 async fn read_message(stream: &mut TcpStream) -> anyhow::Result<Vec<u8>> {
     let mut message = vec![stream.read_u8().await?];
     message.extend(read_body(stream).await?);
     Ok(message)
 }
 
-/// A length that counts itself, and what it counts.
+/// A length, which includes itself, and the bytes that it counts.
 async fn read_body(stream: &mut TcpStream) -> anyhow::Result<Vec<u8>> {
     let length = stream.read_u32().await?;
     ensure!((4..1 << 20).contains(&length), "a message of {length} bytes");

@@ -1,4 +1,4 @@
-//! A TCP proxy that misbehaves as it is told.
+//! A TCP proxy that injects faults.
 
 use std::time::Duration;
 
@@ -7,39 +7,39 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 
-use crate::listening::{Listening, server_of};
+use crate::tcp_server::{TcpServer, server_of};
 
-/// What is wrong with one direction.
+/// The faults of one direction.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faults {
-    /// Bytes a second at the most.
+    /// The maximum bytes per second.
     pub rate: Option<usize>,
-    /// How much later everything arrives.
+    /// The added delay.
     pub delay: Duration,
-    /// After so many more bytes nothing is passed on, and nothing read.
+    /// Forwards and reads nothing after this many further bytes.
     pub hold_after: Option<usize>,
-    /// The direction ends, as if its sender had nothing more to say (half-close).
+    /// Closes the direction, as if its sender had shut down its end (half-close).
     pub is_closed: bool,
 }
 
 impl Faults {
-    /// Nothing is passed on.
+    /// Forwards nothing.
     pub const HELD: Self =
         Self { rate: None, delay: Duration::ZERO, hold_after: Some(0), is_closed: false };
 }
 
-/// The proxy. Dropping it ends its connections.
+/// The proxy. Dropping it closes its connections.
 #[derive(Debug)]
 pub struct Proxy {
-    /// Listens for as long as the proxy is there.
-    _listening: Listening,
+    /// Listens for the proxy's lifetime.
+    _listening: TcpServer,
     to_server: watch::Sender<Faults>,
     to_client: watch::Sender<Faults>,
     resets: watch::Sender<()>,
 }
 
 impl Proxy {
-    /// A proxy before the server that `url` names, and the URL that leads through it.
+    /// Starts a proxy in front of the server in `url`, and returns the URL through it.
     ///
     /// # Errors
     /// When no port is free.
@@ -50,28 +50,28 @@ impl Proxy {
         let (sending, receiving, reset) =
             (to_server.subscribe(), to_client.subscribe(), resets.subscribe());
         let server_name = server.to_owned();
-        let listening = Listening::start(move |client| {
+        let tcp_server = TcpServer::start(move |client| {
             let server_name = server_name.clone();
             let (sending, receiving, mut reset) =
                 (sending.clone(), receiving.clone(), reset.clone());
             reset.mark_unchanged();
             async move { serve(client, &server_name, sending, receiving, reset).await }
         })?;
-        let url = url.replace(server, &listening.address.to_string());
-        Ok((Self { _listening: listening, to_server, to_client, resets }, url))
+        let url = url.replace(server, &tcp_server.address.to_string());
+        Ok((Self { _listening: tcp_server, to_server, to_client, resets }, url))
     }
 
-    /// What becomes of bytes on their way to the server from now on.
+    /// Sets the faults of the direction to the server.
     pub fn to_server(&self, faults: Faults) {
         self.to_server.send_replace(faults);
     }
 
-    /// What becomes of bytes on their way to clients from now on.
+    /// Sets the faults of the direction to the clients.
     pub fn to_client(&self, faults: Faults) {
         self.to_client.send_replace(faults);
     }
 
-    /// Resets every connection (RST), at both ends.
+    /// Resets every connection (RST) at both ends.
     pub fn reset(&self) {
         self.resets.send_replace(());
     }
@@ -110,7 +110,7 @@ async fn serve(
     Ok(())
 }
 
-/// Passes on what comes until that ends.
+/// Forwards bytes until the end of the stream.
 async fn pass(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
@@ -123,7 +123,7 @@ async fn pass(
         if is_closed {
             return Ok(to.shutdown().await?);
         }
-        // At a limited rate some twenty pieces a second.
+        // At a limited rate, some twenty chunks per second.
         let piece = rate.map_or(buffer.len(), |rate| rate.div_ceil(20)).min(buffer.len());
         let room = hold_after.map_or(piece, |most| most.saturating_sub(passed).min(piece));
         let count = tokio::select! {

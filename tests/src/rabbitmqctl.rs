@@ -1,4 +1,4 @@
-//! `rabbitmqctl` for a server of a test's own.
+//! `rabbitmqctl` for a temporary server.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ pub fn rabbitmqctl(server: &RabbitServer, arguments: &[&str]) -> anyhow::Result<
     let settings: serde_json::Value =
         serde_json::from_slice(&std::fs::read(dir.join("server.json"))?)?;
     let pid = server.process().context("it runs")?.pid;
-    // The program of the installation that runs, not a wrapper that takes on another user.
+    // The program of the running installation, not a wrapper that switches the user.
     let environment = std::fs::read_to_string(format!("/proc/{pid}/environ"))?;
     let plugins = environment.split('\0').find_map(|variable| variable.strip_prefix("ERL_LIBS="));
     let plugins = plugins.and_then(|paths| paths.split(':').next()).context("where it lies")?;

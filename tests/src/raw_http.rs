@@ -1,4 +1,4 @@
-//! HTTP byte by byte, for clients that no library would be.
+//! HTTP byte by byte, for clients that misbehave as no library does.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub async fn connect_to(url: &str) -> anyhow::Result<TcpStream> {
     Ok(TcpStream::connect(url.trim_start_matches("http://")).await?)
 }
 
-/// Sends bytes as they are, and reads until the server closes the connection.
+/// Sends bytes as they are and reads until the server closes the connection.
 ///
 /// # Errors
 /// When it does not, or closes it in bad order.
@@ -27,7 +27,7 @@ pub async fn exchange(url: &str, request: &[u8]) -> anyhow::Result<String> {
     rest(&mut stream).await
 }
 
-/// All that comes until the server closes the connection.
+/// Reads until the server closes the connection.
 ///
 /// # Errors
 /// When it does not, or closes it in bad order.
@@ -37,8 +37,8 @@ pub async fn rest(stream: &mut TcpStream) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// A connection that has asked for `path`, and whose answer has begun; the client's system keeps so many bytes until somebody reads
-/// them.
+/// A connection that has requested `path` and whose response has begun, with a receive buffer of
+/// this many bytes.
 ///
 /// # Errors
 /// When the server takes no connection, or does not answer.
@@ -51,7 +51,8 @@ pub async fn reader(url: &str, path: &str, room: u32) -> anyhow::Result<TcpStrea
     Ok(stream)
 }
 
-/// Reads an answer piece by piece with a pause before each, and calls `begun` after the first; the body.
+/// Reads a response in chunks with a pause before each, calls `begun` after the first, and returns
+/// the body.
 ///
 /// # Errors
 /// When the connection ends before the answer does.

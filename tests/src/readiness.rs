@@ -1,11 +1,11 @@
-//! What a process says on `/readyz`.
+//! A process's `/readyz`.
 
 use serde_json::Value;
 use stack::Service;
 
 use crate::pipeline::address;
 
-/// All that it says now.
+/// The whole response.
 ///
 /// # Errors
 /// When its operations port does not answer.
@@ -14,7 +14,7 @@ pub async fn readiness(service: &Service) -> anyhow::Result<Value> {
     Ok(stack::http_client()?.get(url).send().await?.json().await?)
 }
 
-/// Whether it is ready, and why PostgreSQL can't be used, as far as it is known.
+/// Whether it is ready, and the reason why PostgreSQL is down, if known.
 ///
 /// # Errors
 /// When its operations port does not answer.

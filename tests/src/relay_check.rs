@@ -7,7 +7,7 @@ use crate::command::Ended;
 use crate::outbox::Outbox;
 use crate::relay_command::outbox_relay;
 
-/// Checks as `url`, and returns the findings as pairs of the check's name and the rest.
+/// Runs the check as `url`, and returns the findings as pairs of the check's name and the rest.
 ///
 /// # Errors
 /// When it can't be started, or prints something else.
@@ -34,13 +34,13 @@ pub async fn check(
     Ok((ended, findings))
 }
 
-/// The names of the checks that found something, once for each finding.
+/// The names of the checks with findings, once per finding.
 #[must_use]
 pub fn names(findings: &[(String, Value)]) -> Vec<&str> {
     findings.iter().map(|(name, _)| name.as_str()).collect()
 }
 
-/// The SQL or command that mends a finding.
+/// The SQL or command that fixes a finding.
 ///
 /// # Errors
 /// When there is none.
@@ -48,7 +48,7 @@ pub fn mend(finding: &Value) -> anyhow::Result<&str> {
     finding["mend"].as_str().context("each finding says what mends it")
 }
 
-/// Does what is told until nothing is found any more, which must not take long.
+/// Applies the fixes until nothing is found, which must not take long.
 ///
 /// # Errors
 /// When PostgreSQL refuses something, or when it never ends.
@@ -59,10 +59,10 @@ pub async fn mend_all(outbox: &Outbox, table: &[&str]) -> anyhow::Result<()> {
             return Ok(());
         }
         for (_, finding) in &findings {
-            // What is mended by mending something else is no SQL.
+            // A finding that another fix resolves has no SQL.
             let sql = mend(finding)?;
             if sql.ends_with(';') {
-                // As psql does: one statement after the other.
+                // One statement after the other, as psql does.
                 for statement in sql.split_inclusive(";\n") {
                     outbox.sql.batch_execute(statement).await.with_context(|| sql.to_owned())?;
                 }

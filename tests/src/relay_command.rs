@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::command::{Ended, run};
 use crate::outbox::Outbox;
 
-/// Runs the program with `arguments` and no other variables than `settings`, without a terminal.
+/// Runs the program with `arguments`, only the variables in `settings`, and no terminal.
 ///
 /// # Errors
 /// When it can't be started or does not end in time.

@@ -1,12 +1,13 @@
-//! The role that relays use: it may do what their work takes and nothing else.
+//! The relays' least-privilege role.
 
 use stack::Database;
 use tokio_postgres::Client;
 
-/// What makes the least-privilege roles in a database that has the outbox.
+/// The statements that create the least-privilege roles in a database with the outbox.
 pub const ROLES: &str = include_str!("../../sql/roles.sql");
 
-/// Makes the least-privilege roles in a database that has the outbox; `owner` is a session with it. Returns the relay's URL.
+/// Creates the least-privilege roles in a database with the outbox; `owner` is a session with it.
+/// Returns the relay's URL.
 ///
 /// # Errors
 /// When the database refuses.

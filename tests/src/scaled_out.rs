@@ -1,4 +1,5 @@
-//! The pipeline scaled out as far as one machine goes: three of each, on a RabbitMQ cluster of three nodes.
+//! The pipeline scaled out on one machine: three of each process, and a RabbitMQ cluster of three
+//! nodes.
 
 use anyhow::Context as _;
 use lapin::options::QueueDeclareOptions;
@@ -7,7 +8,7 @@ use lapin::{Connection, ConnectionProperties};
 use stack::{Database, Management, RabbitCluster, Service};
 use tokio_postgres::Client;
 
-use crate::counting::{QUEUE, until};
+use crate::consumer_fixture::{QUEUE, until};
 use crate::pipeline::{
     address, connect, ready, start_consumer, start_customer_api, start_order_service, start_relay,
 };
@@ -27,8 +28,8 @@ pub struct Replica {
     pub relay: Service,
 }
 
-/// Three replicas and three consumers. What stands in one place has the broker's nodes in its settings beginning with the
-/// node in the same place, and goes on with the next one.
+/// Three replicas and three consumers. The relay and consumer at an index list the broker's nodes
+/// beginning with the node at the same index, and fail over to the next one.
 #[derive(Debug)]
 pub struct ScaledOut {
     /// The broker.
@@ -48,7 +49,8 @@ pub struct ScaledOut {
 }
 
 impl ScaledOut {
-    /// Starts everything, and waits until the queue has a member on each node and all relays and consumers are at work.
+    /// Starts everything, and waits until the queue has a member on each node and all relays and
+    /// consumers are working.
     ///
     /// # Errors
     /// When something does not get there.
@@ -110,7 +112,7 @@ impl ScaledOut {
             .context("three consumers share the queue")
     }
 
-    /// The places of the nodes that have a member of the queue, that of the leader first.
+    /// The indexes of the nodes with a member of the queue, the leader's first.
     ///
     /// # Errors
     /// When the queue has no leader, or the broker does not tell in time.
@@ -120,7 +122,7 @@ impl ScaledOut {
         let management = Management::new(&node.access().management_url())?;
         let queue = management.get(&format!("/api/queues/{VHOST}/{queue}")).await?;
         let queue = queue.context("the queue is there")?;
-        let place = |name: &serde_json::Value| self.cluster.place_of(name.as_str()?);
+        let place = |name: &serde_json::Value| self.cluster.index_of(name.as_str()?);
         let leader = place(&queue["leader"]).with_context(|| format!("no leader in {queue}"))?;
         let members = queue["members"].as_array().into_iter().flatten().filter_map(place);
         Ok(std::iter::once(leader).chain(members.filter(|member| *member != leader)).collect())
@@ -138,7 +140,7 @@ impl ScaledOut {
         Err(refusal.context("there is no node")?.into())
     }
 
-    /// What is to be seen of a queue.
+    /// The state of a queue.
     ///
     /// # Errors
     /// When no node answers, or there is no such queue.
@@ -152,16 +154,16 @@ impl ScaledOut {
     }
 }
 
-/// A queue, as it is at one moment.
+/// The state of a queue at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Queue {
-    /// Messages that are not with a consumer.
+    /// Ready messages.
     pub waiting: u32,
-    /// Who takes messages from it.
+    /// Its consumers.
     pub consumers: u32,
 }
 
-/// One number from a database.
+/// The number that a query returns.
 ///
 /// # Errors
 /// When the database does not answer.

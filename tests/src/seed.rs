@@ -1,6 +1,6 @@
-//! The seed of a test that goes another way each time.
+//! The seed of a randomized test.
 
-/// `TEST_SEED`, or a new one; printed, so that a run that failed can be repeated.
+/// `TEST_SEED`, or a random one. It is printed, so that a failed run can be repeated.
 ///
 /// # Errors
 /// When the variable is no number.

@@ -1,4 +1,5 @@
-//! A database whose service logs in as its role, as a deployment has it: the owner has migrated it and made the roles.
+//! A database whose service logs in as its role, as in a deployment: the owner has migrated it and
+//! created the roles.
 
 use anyhow::ensure;
 use stack::{Database, Service};
@@ -27,7 +28,8 @@ impl Migrated {
         Ok(Self { database, owner })
     }
 
-    /// What has been granted to `role`, each with its columns unless it is the whole table's. Nothing is granted by way of a group.
+    /// The privileges granted to `role`, with their columns unless they are for the whole table.
+    /// None is granted through a group role.
     ///
     /// # Errors
     /// When the database does not answer.

@@ -1,9 +1,9 @@
-//! A server that takes connections and says nothing, as one that is frozen or behind a firewall does.
+//! A server that accepts connections and sends nothing, as one that hangs does.
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// A server that never answers. Dropping it ends its connections.
+/// A server that never answers. Dropping it closes its connections.
 #[derive(Debug)]
 pub struct SilentServer {
     port: u16,
@@ -11,7 +11,7 @@ pub struct SilentServer {
 }
 
 impl SilentServer {
-    /// One on a port of its own.
+    /// Starts one on a free port.
     ///
     /// # Errors
     /// When no port is free.
@@ -27,7 +27,7 @@ impl SilentServer {
         Ok(Self { port, accepting })
     }
 
-    /// Where it listens, as it stands in a URL.
+    /// Its address, as in a URL.
     #[must_use]
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)

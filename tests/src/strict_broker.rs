@@ -1,5 +1,6 @@
-//! A broker that wants the permission to configure an exchange or a queue from whoever only asks for it, as RabbitMQ 4.2.6 and 4.3.0 do: what comes through this
-//! proxy is handed to an older one, a passive declare as a declare in earnest.
+//! A broker that requires the configure permission even for a passive declare, as RabbitMQ 4.2.6
+//! and 4.3.0 do: a proxy that forwards to an older broker and turns each passive declare into a
+//! real one.
 
 use std::net::SocketAddr;
 
@@ -23,10 +24,10 @@ const EXCHANGE_DECLARE: [u8; 6] = [0, 40, 0, 10, 0, 0];
 /// The same of `queue.declare`.
 const QUEUE_DECLARE: [u8; 6] = [0, 50, 0, 10, 0, 0];
 
-/// The bit of both that only asks.
+/// The passive bit of both.
 const PASSIVE: u8 = 1;
 
-/// Of what the proxy wants that permission.
+/// For what the proxy requires the permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Strict {
     Everywhere,
@@ -40,7 +41,7 @@ pub struct StrictBroker {
 }
 
 impl StrictBroker {
-    /// A proxy in front of the broker that `url` names, and the URL that leads through it.
+    /// Starts a proxy in front of the broker in `url`, and returns the URL through it.
     ///
     /// # Errors
     /// When no port is free.
@@ -48,7 +49,7 @@ impl StrictBroker {
         Self::that_is(url, Strict::Everywhere).await
     }
 
-    /// The same for exchanges only: all that a user notices of it who may configure each queue.
+    /// The same for exchanges only, as for a user with the configure permission for every queue.
     ///
     /// # Errors
     /// When no port is free.
@@ -64,7 +65,7 @@ impl StrictBroker {
         let own = listener.local_addr()?.to_string();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                // It ends with either side; what goes wrong is seen by the client.
+                // It ends when either side does; the client sees any error.
                 tokio::spawn(serve(client, address, strict));
             }
         });
@@ -103,7 +104,7 @@ async fn pass_frames(
         client.read_exact(&mut frame).await?;
         let size = usize::try_from(u32::from_be_bytes(frame[3..HEAD].try_into()?))?;
         ensure!(size < 1 << 20, "a frame of {size} bytes");
-        // And the byte that ends it.
+        // Plus the frame-end byte.
         frame.resize(HEAD + size + 1, 0);
         client.read_exact(&mut frame[HEAD..]).await?;
         if frame[0] == FRAME_METHOD && frame[HEAD..].starts_with(&EXCHANGE_DECLARE) {

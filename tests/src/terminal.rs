@@ -1,4 +1,4 @@
-//! `outbox-relay` on a terminal, where a person types.
+//! `outbox-relay` on a terminal, with typed input.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use tokio::process::Command;
 use crate::command::Ended;
 use crate::outbox::Outbox;
 
-/// How long a command may take: what is long on an idle machine is very long on a busy one.
+/// How long a command may take, also on a busy machine.
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// Runs a command on a terminal of its own, and types `typed`.
+/// Runs a command on a pseudo-terminal, and types `typed`.
 ///
 /// # Errors
 /// When it can't be started or does not end in time.
@@ -24,7 +24,7 @@ pub async fn on_a_terminal(
 ) -> anyhow::Result<Ended> {
     let pty = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     let mut command = Command::new(stack::python()?);
-    // Python may need variables of this shell; the program gets none of them.
+    // Python may need this shell's variables; the program inherits none of them.
     command.args(["-c", pty, "env", "-i", "TERM=xterm"]);
     command.arg(format!("DATABASE_URL={}", outbox.relay_url));
     command.arg(format!("RABBITMQ_URL={}", outbox.vhost.amqp_url));
@@ -34,7 +34,7 @@ pub async fn on_a_terminal(
     let mut stdin = child.stdin.take().context("a pipe")?;
     stdin.write_all(typed.as_bytes()).await?;
     let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await??;
-    // Open until then: its end would be a hangup.
+    // Kept open until then: closing it would hang up the terminal.
     drop(stdin);
     let out = String::from_utf8(output.stdout)?;
     Ok(Ended { code: output.status.code(), out, err: String::new() })

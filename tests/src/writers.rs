@@ -1,4 +1,4 @@
-//! Many writers at once, through outages of the database.
+//! Many concurrent writers that continue through outages of the database.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -11,28 +11,28 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::outbox::{PATIENCE, connect};
-use crate::turn::{Turn, Writer};
+use crate::writer_transaction::{Writer, WriterTransaction};
 
-/// What some writers do together.
+/// The workload of some writers.
 #[derive(Debug)]
 pub struct Writers {
-    /// Where the outbox and the aggregates are.
+    /// The database of the outbox and the aggregates.
     pub url: String,
-    /// What their doings follow from, but for the moments.
+    /// Determines what they write, but not when.
     pub seed: u64,
-    /// How many there are.
+    /// The number of writers.
     pub writers: u64,
-    /// How many aggregates there are.
+    /// The number of aggregates.
     pub aggregates: usize,
-    /// How many events each gets, or a few more.
+    /// The number of events per aggregate, or a few more.
     pub events_each: i64,
-    /// The time over which all that is spread.
+    /// The time over which the writes are spread.
     pub spread: Duration,
-    /// How long a transaction stays open at the most.
+    /// The longest time that a transaction stays open.
     pub longest: Duration,
 }
 
-/// How far they are.
+/// Their progress.
 #[derive(Debug)]
 struct Progress {
     unfinished: Mutex<Vec<String>>,
@@ -61,36 +61,41 @@ impl Writers {
     async fn write_one(&self, progress: &Progress, mut rng: StdRng) -> anyhow::Result<()> {
         let mut writer = self.connect().await?;
         loop {
-            let turn = {
+            let transaction = {
                 let open = progress.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
                 if open.is_empty() {
                     return Ok(());
                 }
-                // The first ones more often, so that writers meet at them.
+                // The first ones more often, so that writers contend for them.
                 let some = if rng.random_bool(0.2) { open.len().min(5) } else { open.len() };
-                Turn::any(&mut rng, &open[..some], self.longest)
+                WriterTransaction::any(&mut rng, &open[..some], self.longest)
             };
             self.keep_pace(progress).await;
-            match turn.take(&mut writer).await {
-                Ok(numbers) => self.note(progress, &turn, &numbers),
-                // Whether it was committed shows in the next turn.
+            match transaction.execute(&mut writer).await {
+                Ok(numbers) => self.note(progress, &transaction, &numbers),
+                // The next transaction shows whether it was committed.
                 Err(error) if is_outage(&error) => writer = self.connect().await?,
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    fn note(&self, progress: &Progress, turn: &Turn, numbers: &[(String, i64)]) {
+    fn note(
+        &self,
+        progress: &Progress,
+        transaction: &WriterTransaction,
+        numbers: &[(String, i64)],
+    ) {
         let mut open = progress.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
         for (aggregate, number) in numbers {
-            progress.written.fetch_add(turn.events, Ordering::Relaxed);
+            progress.written.fetch_add(transaction.events, Ordering::Relaxed);
             if *number >= self.events_each {
                 open.retain(|other| other != aggregate);
             }
         }
     }
 
-    /// Waits while more is written than is due.
+    /// Waits while the writers are ahead of schedule.
     async fn keep_pace(&self, progress: &Progress) {
         let all = f64::from(u32::try_from(self.aggregates).unwrap_or(u32::MAX))
             * f64::from(u32::try_from(self.events_each).unwrap_or(u32::MAX));
@@ -118,8 +123,9 @@ impl Writers {
     }
 }
 
-/// Whether the server is gone or going.
+/// Whether the server is down or shutting down.
 fn is_outage(error: &tokio_postgres::Error) -> bool {
-    // Class 57: operator intervention (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+    // Class 57: operator intervention
+    // (https://www.postgresql.org/docs/current/errcodes-appendix.html).
     error.code().is_none_or(|code| code.code().starts_with("57P"))
 }

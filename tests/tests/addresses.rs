@@ -1,4 +1,5 @@
-//! Addresses as people have them in their secrets: RabbitMQ's without a virtual host, PostgreSQL's with libpq's parameters, and names to listen on.
+//! URLs and addresses as deployments have them: RabbitMQ's without a virtual host, PostgreSQL's
+//! with libpq's parameters, and host names to listen on.
 
 use std::process::Output;
 
@@ -19,7 +20,7 @@ use tokio::process::Command;
 async fn a_broker_url_that_ends_in_a_slash_means_the_default_virtual_host() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     let broker = stack::shared().await?.rabbitmq;
-    // Everybody has the default virtual host: the exchange is this test's own.
+    // All tests share the default virtual host: the exchange is this test's own.
     let exchange = format!("{}.events", outbox.vhost.name);
     let connection =
         Connection::connect(&broker.amqp_url("%2f"), ConnectionProperties::default()).await?;
@@ -49,7 +50,7 @@ async fn a_broker_url_that_ends_in_a_slash_means_the_default_virtual_host() -> a
     Ok(())
 }
 
-/// Parameters that are not refused, and whether they are told to mean nothing.
+/// Accepted parameters, and whether they are reported as ignored.
 const PARAMETERS: [(&str, bool); 22] = [
     ("target_session_attrs=any", false),
     ("target_session_attrs=primary", false),
@@ -114,7 +115,7 @@ async fn what_libpq_takes_in_a_database_url_stops_no_program_and_what_means_noth
         let times = service.log().matches(&warning).count();
         ensure!(times == 1, "{program} says it {times} times: {}", service.log());
     }
-    // Each by itself, as the commands read it.
+    // Each separately, as the commands parse it.
     for (parameter, _) in PARAMETERS {
         let url = with(&outbox.relay_url, parameter);
         let settings = [("DATABASE_URL", url.as_str())];
@@ -172,7 +173,7 @@ async fn run(
     Ok(output.with_context(|| format!("{program} {arguments:?} does not end"))??)
 }
 
-/// All programs write, whatever the URL leaves open.
+/// Every program writes, and so needs a writable server, whatever the URL says.
 #[tokio::test]
 async fn of_several_hosts_the_one_that_can_be_written_to_is_used() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
@@ -238,7 +239,7 @@ async fn the_operations_port_listens_on_a_name_and_health_asks_it_there() -> any
 
 #[tokio::test]
 async fn a_name_that_can_not_be_resolved_ends_the_process_with_a_sentence() -> anyhow::Result<()> {
-    // RFC 6761 keeps the name from ever being one.
+    // RFC 6761 reserves the name, so that it never resolves.
     let wrong = "nowhere.invalid:9000";
     for (program, role, variables) in [
         ("outbox-relay", "run", &["OPS_ADDR"][..]),

@@ -1,4 +1,4 @@
-//! What is published is what `openapi/asyncapi.yaml` says, and the other way round.
+//! The published messages match `openapi/asyncapi.yaml`, and the document's examples match them.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use stack::{Database, Service};
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// All events that there are, in the order in which one order and a second one cause them.
+/// All event types, in the order in which two orders cause them.
 const EVENTS: [&str; 6] = [
     "order.created",
     "order.processing",
@@ -33,7 +33,7 @@ fn document() -> anyhow::Result<Value> {
     Ok(serde_saphyr::from_str(&file("asyncapi.yaml")?)?)
 }
 
-/// What the document says of one message.
+/// The document's definition of a message.
 struct Described {
     payload: Validator,
     headers: Validator,
@@ -125,7 +125,8 @@ fn plain(value: &AMQPValue) -> anyhow::Result<Value> {
     })
 }
 
-/// Makes orders, changes them in every way, publishes with `envelope`, and takes the messages. The last one is a replay.
+/// Creates orders, changes them in every way, publishes with `envelope`, and takes the messages.
+/// The last one is a replay.
 async fn published(envelope: &str) -> anyhow::Result<Vec<BasicGetMessage>> {
     let broker = Outbox::new().await?;
     broker.queue("all", "#").await?;
@@ -171,7 +172,7 @@ async fn orders() -> anyhow::Result<(Database, OrderApi)> {
     Ok((database, api))
 }
 
-/// Publishes with `envelope` and holds every message against what the document says of `message`.
+/// Publishes with `envelope` and validates every message against the document's `message`.
 async fn holds(envelope: &str, message: &str) -> anyhow::Result<()> {
     let document = document()?;
     let described = Described::new(&document, message)?;
@@ -191,7 +192,7 @@ async fn holds(envelope: &str, message: &str) -> anyhow::Result<()> {
     assert_eq!(first.headers["traceparent"], TRACEPARENT);
     assert_eq!(last.headers["x-replayed"], true);
 
-    // The document is no formality: it refuses what no relay would send.
+    // The schema is strict: it rejects what no relay would send.
     let id = if envelope == "default" { "event_id" } else { "id" };
     for (what, part, member, wrong) in [
         ("no id", "payload", id, Value::Null),
@@ -225,7 +226,7 @@ async fn each_event_of_an_order_is_as_the_document_says() -> anyhow::Result<()> 
 async fn each_event_as_a_cloud_event_is_as_the_document_and_cloud_events_own_schema_say()
 -> anyhow::Result<()> {
     holds("cloudevents", "orderCloudEvent").await?;
-    // The document leans on the official schema: without its members a message is none.
+    // The schema includes the official one: a message without its members is invalid.
     let schema = json!({"$ref": "test:///cloudevents-1.0.2.schema.json"});
     let official = compile(&schema, &document()?)?;
     assert!(

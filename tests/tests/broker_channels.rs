@@ -1,12 +1,13 @@
-//! Channels: those that nobody uses are closed, and the relay makes do with few, where a broker allows no more
-//! (<https://www.rabbitmq.com/docs/user-limits>, <https://www.rabbitmq.com/docs/vhosts#limits>).
+//! Unused channels are closed, and the relay works with few channels and connections where the
+//! broker limits them (<https://www.rabbitmq.com/docs/user-limits>,
+//! <https://www.rabbitmq.com/docs/vhosts#limits>).
 
 use amq_protocol::protocol::basic::AMQPProperties;
 use amq_protocol::types::{AMQPValue, FieldTable};
 use amqp::BrokerUrl;
 use amqp::{Channel, Connection, Message, content_header};
 use anyhow::Context as _;
-use pipeline_tests::fake_broker::{FakeBroker, Manner};
+use pipeline_tests::fake_broker::{BrokerBehaviour, FakeBroker};
 use pipeline_tests::outbox::{Outbox, eventually};
 use serde_json::json;
 use stack::Management;
@@ -20,7 +21,8 @@ async fn connect(url: &str) -> anyhow::Result<Connection> {
 
 #[tokio::test]
 async fn a_channel_that_is_dropped_is_closed_at_the_broker_too() -> anyhow::Result<()> {
-    // Where one may be open at a time, fifty can be one after the other: each waits until the one before it is closed.
+    // With a limit of one channel, fifty can be opened one after the other: each waits until the
+    // previous one is closed.
     let vhost = stack::shared().await?.vhost("channels").await?;
     let connection = connect(&format!("{}?channel_max=1", vhost.amqp_url)).await?;
     for count in 0..50 {
@@ -31,11 +33,11 @@ async fn a_channel_that_is_dropped_is_closed_at_the_broker_too() -> anyhow::Resu
     kept.confirm().await?;
     assert!(connection.ended().is_none() && kept.is_open());
 
-    let broker = FakeBroker::start(Manner::Confirms)?;
+    let broker = FakeBroker::start(BrokerBehaviour::Confirms)?;
     let connection = connect(&broker.url()).await?;
     for _ in 0..20 {
         drop(Channel::open(&connection).await?);
-        // Given up before it is open.
+        // Dropped before it is open.
         tokio::select! {
             biased;
             _ = Channel::open(&connection) => (),
@@ -49,7 +51,7 @@ async fn a_channel_that_is_dropped_is_closed_at_the_broker_too() -> anyhow::Resu
 
 #[tokio::test]
 async fn a_connection_that_was_blocked_is_so_no_more_when_it_has_ended() -> anyhow::Result<()> {
-    let broker = FakeBroker::start(Manner::BlocksAndFallsSilent)?;
+    let broker = FakeBroker::start(BrokerBehaviour::BlocksAndFallsSilent)?;
     let connection = connect(&broker.url()).await?;
     let channel = Channel::open(&connection).await?;
     channel.confirm().await?;
@@ -71,7 +73,8 @@ async fn a_connection_that_was_blocked_is_so_no_more_when_it_has_ended() -> anyh
     Ok(())
 }
 
-/// RabbitMQ sends on to a quorum queue no more acknowledgements than it has room for, keeps the others back, and forgets those when the channel ends.
+/// RabbitMQ forwards acknowledgements to a quorum queue only up to a limit, and forgets the rest
+/// when the channel ends.
 #[tokio::test]
 async fn no_message_comes_back_that_was_acknowledged_before_its_channel_was_closed()
 -> anyhow::Result<()> {
@@ -100,7 +103,7 @@ async fn no_message_comes_back_that_was_acknowledged_before_its_channel_was_clos
             let arrived = channel.deliveries(MESSAGES, usize::MAX).await?;
             tags.extend(arrived.iter().map(|delivery| delivery.envelope.tag));
         }
-        // Every other one: none can stand for those before it.
+        // Every other one, so that none can acknowledge multiple messages.
         let (acknowledged, kept): (Vec<_>, Vec<_>) = tags.iter().partition(|tag| *tag % 2 == 0);
         channel.acknowledge(&acknowledged).await.map_err(anyhow::Error::msg)?;
         channel.close().await?;
@@ -117,7 +120,8 @@ async fn no_message_comes_back_that_was_acknowledged_before_its_channel_was_clos
     Ok(())
 }
 
-/// Publishes some events as a user with these limits, in a virtual host with that one on connections.
+/// Publishes some events as a user with these limits, in a virtual host with a limit on
+/// connections.
 async fn publishes_within(
     connections: Option<u32>,
     channels: Option<u32>,
@@ -137,7 +141,7 @@ async fn publishes_within(
     for (limits, name, value) in [
         (&user_limits, "max-connections", connections),
         (&user_limits, "max-channels", channels),
-        // The test has one as well.
+        // The test has a connection as well.
         (&format!("/api/vhost-limits/{vhost}"), "max-connections", in_vhost.map(|most| most + 1)),
     ] {
         if let Some(value) = value {
@@ -149,7 +153,7 @@ async fn publishes_within(
     for n in 0..200 {
         outbox.add(&n.to_string(), "order.created").await?;
     }
-    // One that closes its channel, which has to be opened again.
+    // One that closes its channel, which must be reopened.
     outbox
         .sql
         .execute(r#"UPDATE outbox SET headers = '{"CC": "x"}' WHERE aggregate_id = '100'"#, &[])

@@ -1,19 +1,19 @@
-//! A broker, or the way to it, that is neither well nor plainly gone: the relay says what is wrong, and goes on with another broker or
-//! once the fault has ended.
+//! A broker or network path that is faulty but not down: the relay reports the fault, and continues
+//! with another broker or once the fault has ended.
 
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use pipeline_tests::fake_broker::{FakeBroker, Manner};
+use pipeline_tests::fake_broker::{BrokerBehaviour, FakeBroker};
 use pipeline_tests::outbox::{Outbox, Stepped, eventually};
 use pipeline_tests::proxy::{Faults, Proxy};
 
 const BLOCKED: &str = "the broker has told publishers to wait (memory or disk alarm)";
 
-/// Signs of life every second on a connection to the real broker.
+/// The heartbeat on a connection to the real broker: one second.
 const LIVELY: &str = "?heartbeat=1";
 
-/// An outbox whose relay is to try `first` before the real broker.
+/// An outbox whose relay tries `first` before the real broker.
 async fn outbox_behind(first: &str) -> anyhow::Result<Outbox> {
     let mut outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
@@ -21,7 +21,7 @@ async fn outbox_behind(first: &str) -> anyhow::Result<Outbox> {
     Ok(outbox)
 }
 
-/// Adds so many events, each of an aggregate of its own, with so many bytes of payload.
+/// Adds this many events, each of a separate aggregate, with this many bytes of payload.
 async fn add(outbox: &Outbox, events: i32, bytes: i32) -> anyhow::Result<()> {
     let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
                   SELECT 'order', gen_random_uuid(), 'order.created', jsonb_build_object('text', repeat('x', $2))
@@ -30,12 +30,12 @@ async fn add(outbox: &Outbox, events: i32, bytes: i32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What `/readyz` says of the broker while it is not well.
+/// What `/readyz` reports about the broker while it is down.
 fn trouble(relay: &Stepped) -> String {
     relay.health.statuses()["rabbitmq"].reason.clone().unwrap_or_default()
 }
 
-/// Steps until every event is published. Returns what was said of the broker meanwhile, each once.
+/// Steps until every event is published. Returns the distinct reports about the broker meanwhile.
 async fn publish_all(outbox: &Outbox, relay: &mut Stepped) -> anyhow::Result<Vec<String>> {
     let health = relay.health.clone();
     let mut said = Vec::<String>::new();
@@ -57,9 +57,9 @@ fn mentions(said: &[String], what: &str) -> bool {
 #[tokio::test]
 async fn a_broker_that_blocks_and_falls_silent_is_left_within_the_confirm_timeout()
 -> anyhow::Result<()> {
-    // Windows that fit into the socket's buffers, many of them, and one of which the end waits to be written.
+    // Windows that fit into the socket's buffers, and one whose end must wait to be written.
     for (events, bytes) in [(1, 10), (3000, 100), (1, 6_000_000)] {
-        let broker = FakeBroker::start(Manner::BlocksAndFallsSilent)?;
+        let broker = FakeBroker::start(BrokerBehaviour::BlocksAndFallsSilent)?;
         let outbox = outbox_behind(&broker.url()).await?;
         add(&outbox, events, bytes).await?;
         let mut relay = outbox.relay(&[])?;
@@ -78,7 +78,7 @@ async fn a_broker_that_blocks_and_falls_silent_is_left_within_the_confirm_timeou
 
 #[tokio::test]
 async fn a_broker_that_is_blocked_no_more_but_gone_is_not_called_blocked() -> anyhow::Result<()> {
-    let broker = FakeBroker::start(Manner::BlocksAndFallsSilent)?;
+    let broker = FakeBroker::start(BrokerBehaviour::BlocksAndFallsSilent)?;
     let mut outbox = Outbox::new().await?;
     outbox.vhost.amqp_url = broker.url();
     add(&outbox, 4, 6_000_000).await?;
@@ -87,9 +87,9 @@ async fn a_broker_that_is_blocked_no_more_but_gone_is_not_called_blocked() -> an
     let reason = || health.statuses()["rabbitmq"].reason.clone().unwrap_or_default();
     let gone = async {
         eventually("it is blocked", async || Ok(reason() == BLOCKED)).await?;
-        broker.behave(Manner::Mute);
+        broker.behave(BrokerBehaviour::Mute);
         eventually("it is gone", async || Ok(reason().contains("no sign of life"))).await?;
-        // As long as it takes to find out that a new connection is not answered either.
+        // The time to find out that a new connection gets no answer either.
         eventually("it is tried again", async || Ok(reason().contains("does not answer"))).await
     };
     relay.work_until(gone).await?;
@@ -99,7 +99,7 @@ async fn a_broker_that_is_blocked_no_more_but_gone_is_not_called_blocked() -> an
 
 #[tokio::test]
 async fn a_broker_that_never_confirms_is_left_for_the_next_one() -> anyhow::Result<()> {
-    for manner in [Manner::NeverConfirms, Manner::ReadsNothing] {
+    for manner in [BrokerBehaviour::NeverConfirms, BrokerBehaviour::ReadsNothing] {
         let broker = FakeBroker::start(manner)?;
         let outbox = outbox_behind(&broker.url()).await?;
         add(&outbox, 1, 6_000_000).await?;
@@ -116,14 +116,14 @@ async fn a_broker_that_never_confirms_is_left_for_the_next_one() -> anyhow::Resu
 #[tokio::test]
 async fn a_broker_that_never_confirms_is_left_though_others_still_wait_for_it() -> anyhow::Result<()>
 {
-    let broker = FakeBroker::start(Manner::NeverConfirms)?;
+    let broker = FakeBroker::start(BrokerBehaviour::NeverConfirms)?;
     let outbox = outbox_behind(&broker.url()).await?;
     let mut relay = outbox.relay(&["--relay-confirm-timeout", "3s"])?;
     for sent in 1..=2 {
         add(&outbox, 1, 10).await?;
         let came = eventually("it is sent", async || Ok(broker.messages().len() == sent));
         relay.work_until(came).await?;
-        // The second window is given up later than the first by more than it takes to connect again.
+        // The second window times out later than the first by more than a reconnect takes.
         let begun = Instant::now();
         while sent == 1 && begun.elapsed() < Duration::from_millis(1500) {
             Box::pin(relay.relay.run_once()).await;
@@ -137,17 +137,18 @@ async fn a_broker_that_never_confirms_is_left_though_others_still_wait_for_it() 
 
 #[tokio::test]
 async fn a_broker_that_says_nothing_or_breaks_off_is_left_for_the_next_one() -> anyhow::Result<()> {
-    for (manner, reason) in
-        [(Manner::Mute, "does not answer within 1s"), (Manner::BreaksOff, "connection")]
-    {
+    for (manner, reason) in [
+        (BrokerBehaviour::Mute, "does not answer within 1s"),
+        (BrokerBehaviour::BreaksOff, "connection"),
+    ] {
         let broker = FakeBroker::start(manner)?;
         let url = format!("{}&connection_timeout=1000", broker.url());
         let outbox = outbox_behind(&url).await?;
         add(&outbox, 20, 10).await?;
         let mut relay = outbox.relay(&[])?;
         let said = publish_all(&outbox, &mut relay).await?;
-        // With two brokers the first one's silence is no trouble.
-        assert_eq!(mentions(&said, reason), manner == Manner::BreaksOff, "{said:?}");
+        // With a second broker, a silent first one is no problem.
+        assert_eq!(mentions(&said, reason), manner == BrokerBehaviour::BreaksOff, "{said:?}");
         relay.until_idle().await?;
         assert!(relay.health.is_ready(), "{}", trouble(&relay));
         assert!(broker.connections() > 0);
@@ -157,7 +158,7 @@ async fn a_broker_that_says_nothing_or_breaks_off_is_left_for_the_next_one() -> 
 
 #[tokio::test]
 async fn frames_that_come_byte_by_byte_are_understood() -> anyhow::Result<()> {
-    let broker = FakeBroker::start(Manner::Trickles)?;
+    let broker = FakeBroker::start(BrokerBehaviour::Trickles)?;
     let mut outbox = Outbox::new().await?;
     outbox.vhost.amqp_url = broker.url();
     add(&outbox, 50, 10).await?;
@@ -203,7 +204,7 @@ async fn a_slow_way_to_the_broker_and_one_that_is_reset_lose_nothing() -> anyhow
     let mut relay = outbox.relay(&[])?;
     relay.until_idle().await?;
 
-    // Slower than the heartbeat's time for a window, with signs of life between.
+    // A window takes longer than the heartbeat timeout, with heartbeats in between.
     let slow = Faults { rate: Some(200_000), ..Faults::default() };
     let late = Faults { delay: Duration::from_millis(100), ..Faults::default() };
     proxy.to_server(slow);
@@ -234,12 +235,12 @@ async fn a_slow_way_to_the_broker_and_one_that_is_reset_lose_nothing() -> anyhow
 #[tokio::test]
 async fn what_was_loaded_ahead_is_loaded_again_after_the_broker_had_publishers_wait()
 -> anyhow::Result<()> {
-    let broker = FakeBroker::start(Manner::BlocksUntilTold)?;
+    let broker = FakeBroker::start(BrokerBehaviour::BlocksUntilTold)?;
     let mut outbox = Outbox::new().await?;
     outbox.vhost.amqp_url = broker.url();
     let mut relay = outbox.relay(&[])?;
     relay.until_idle().await?;
-    // One aggregate: the first is sent alone, and those behind it are loaded meanwhile.
+    // One aggregate: the first event is sent alone, and those behind it are prefetched meanwhile.
     let three = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
                  SELECT 'order', '7', 'order.created', '{}' FROM generate_series(1, 3)";
     outbox.sql.batch_execute(three).await?;
@@ -249,7 +250,7 @@ async fn what_was_loaded_ahead_is_loaded_again_after_the_broker_had_publishers_w
     let edit = "UPDATE outbox SET event_type = 'order.edited'
                 WHERE id > (SELECT min(id) FROM outbox) AND published_at IS NULL";
     assert_eq!(outbox.sql.execute(edit, &[]).await?, 2);
-    broker.behave(Manner::Confirms);
+    broker.behave(BrokerBehaviour::Confirms);
     relay.work_until(outbox.all_published()).await?;
     let messages = broker.messages();
     let sent: Vec<&str> = messages.iter().map(|came| came.routing_key.as_str()).collect();

@@ -1,4 +1,4 @@
-//! A broker's user with fewer permissions than an administrator has, and limits: what `check` finds, and what a relay does all the same.
+//! Users of the broker with limited permissions: what `check` finds, and what a relay still does.
 
 use anyhow::{Context as _, ensure};
 use lapin::options::ExchangeDeleteOptions;
@@ -12,7 +12,7 @@ use stack::Service;
 
 type Tested = anyhow::Result<()>;
 
-/// What `check` finds, as pairs of the check's name and the finding with its remedy.
+/// The findings of `check`, as pairs of the check's name and the finding with its fix.
 async fn findings(
     outbox: &Outbox,
     url: &str,
@@ -59,7 +59,7 @@ async fn check_finds_a_missing_permission_to_write_and_delivers_nothing() -> Tes
         assert_eq!(text(&found[0].1, "mend"), mend);
     }
 
-    // As it says.
+    // As the finding says.
     user.may(r"^orders\.events$", r"^orders\.events$").await?;
     for declare in ["true", "false"] {
         let found = findings(&outbox, &user.url, &[("RELAY_DECLARE", declare)]).await?;
@@ -77,7 +77,7 @@ async fn check_finds_a_missing_permission_where_the_exchange_is_still_to_be_decl
     ensure!(found.len() == 1 && found[0].0 == "exchange", "{found:?}");
     user.may(".*", ".*").await?;
     ensure!(findings(&outbox, &user.url, &[]).await?.is_empty());
-    // It is not there: nothing was changed.
+    // It does not exist: nothing was changed.
     let found = findings(&outbox, &user.url, &[("RELAY_DECLARE", "false")]).await?;
     ensure!(
         found.len() == 1 && text(&found[0].1, "finding").contains("does not exist"),
@@ -86,7 +86,7 @@ async fn check_finds_a_missing_permission_where_the_exchange_is_still_to_be_decl
     Ok(())
 }
 
-/// Permissions by routing key are a matter of each event: none of them is taken for one that is missing.
+/// Topic permissions concern single events: none of them counts as a missing permission.
 #[tokio::test]
 async fn events_whose_routing_key_is_forbidden_fail_alone() -> Tested {
     let outbox = Outbox::new().await?;
@@ -144,7 +144,7 @@ async fn an_exchange_that_is_there_is_published_to_without_the_permission_to_dec
         let relay = outbox.relay_process(&[("RABBITMQ_URL", url), declare]).await?;
         outbox.add("7", "order.created").await?;
         outbox.all_published().await.with_context(|| relay.log())?;
-        // The broker closes a channel over this one, and the exchange is looked at again.
+        // The broker closes a channel over this event, and the exchange is checked again.
         user.may_write_topics(EXCHANGE, "^order\\.").await?;
         outbox.add("8", "invoice.paid").await?;
         let failed = "SELECT count(*) FROM outbox WHERE attempts > 0 AND published_at IS NULL";
@@ -193,7 +193,7 @@ async fn an_exchange_that_is_missing_is_told_with_its_remedy_and_charged_to_no_e
         eventually(said, told).await.with_context(|| relay.log())?;
         outbox.queue("all", "#").await?;
         outbox.all_published().await.with_context(|| relay.log())?;
-        // And when it goes away while the relay runs.
+        // And when it is deleted while the relay runs.
         outbox.channel.exchange_delete(EXCHANGE.into(), ExchangeDeleteOptions::default()).await?;
         outbox.add("7", "order.shipped").await?;
         eventually(said, told).await.with_context(|| relay.log())?;

@@ -1,19 +1,19 @@
-//! What the operations ports of relay and consumer say while there is no broker.
+//! What the operations ports of relay and consumer report while no broker is reachable.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use pipeline_tests::counting::until;
+use pipeline_tests::consumer_fixture::until;
 use pipeline_tests::metrics::shows;
-use pipeline_tests::nobody::Nobody;
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
 use pipeline_tests::pipeline::{address, start_consumer, start_relay};
 use pipeline_tests::readiness::readiness;
 use pipeline_tests::relay_role::relay_url;
+use pipeline_tests::unreachable_address::UnreachableAddress;
 use serde_json::Value;
 use stack::{RabbitServer, Service};
 
-/// Waits until the database is up and the broker was tried in vain, and looks at what is said then.
+/// Waits until the database is up and connecting to the broker has failed, and checks the report.
 async fn names_the_broker_alone(service: &Service) -> anyhow::Result<()> {
     let url = address(service, "operations port is open").await?;
     let http = stack::http_client()?;
@@ -33,7 +33,7 @@ async fn names_the_broker_alone(service: &Service) -> anyhow::Result<()> {
     let reason = rabbitmq["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("refused"), "{told}");
 
-    // The process itself is well: a restart would mend nothing.
+    // The process is healthy: a restart would not help.
     let alive = http.get(format!("{url}/livez")).send().await?;
     assert_eq!(alive.status(), 200);
     assert!(service.is_running());
@@ -65,7 +65,7 @@ async fn an_outage_of_the_broker_is_none_of_the_database() -> anyhow::Result<()>
     outbox.all_published().await.with_context(|| relay.log())?;
     broker.stop_gracefully().await?;
     relay.wait_for_line("rabbitmq is not reachable", PATIENCE).await?;
-    // The server ends the session of a relay at work of which it hears nothing for 12 s.
+    // The server ends a working relay's session after 12 s of silence.
     let end = Instant::now() + Duration::from_secs(16);
     while Instant::now() < end {
         let told = readiness(&relay).await?;
@@ -88,7 +88,7 @@ async fn a_consumer_without_a_broker_is_alive_and_names_what_is_missing() -> any
 
 #[tokio::test]
 async fn an_address_that_drops_everything_is_left_for_the_next_broker() -> anyhow::Result<()> {
-    let nobody = Nobody::listens().await?;
+    let nobody = UnreachableAddress::listens().await?;
     let mut outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     outbox.vhost.amqp_url = format!("{},{}", nobody.broker_url(), outbox.vhost.amqp_url);
@@ -102,7 +102,7 @@ async fn an_address_that_drops_everything_is_left_for_the_next_broker() -> anyho
 #[tokio::test]
 async fn a_relay_whose_broker_drops_everything_says_so_and_leaves_its_lanes_to_others()
 -> anyhow::Result<()> {
-    let nobody = Nobody::listens().await?;
+    let nobody = UnreachableAddress::listens().await?;
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     let url = format!("{}?connection_timeout=2000", nobody.broker_url());

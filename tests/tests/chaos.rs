@@ -31,7 +31,7 @@ async fn ten_thousand_orders_are_counted_exactly_once_while_relay_and_consumer_c
     let crashing = async {
         for crash in 1..=CRASHES {
             reach(&accepted, crash * ORDERS / (CRASHES + 1)).await?;
-            // Each time, as what a process has leaked dies with it.
+            // Each time, as a leak ends with its process.
             small(&pipeline.relay)?;
             pipeline.crash_relay().await?;
             small(&pipeline.consumer)?;
@@ -65,7 +65,7 @@ async fn ten_thousand_orders_are_counted_exactly_once_while_relay_and_consumer_c
     Ok(())
 }
 
-/// Posts the orders, some at a time; says how many of each customer were accepted.
+/// Posts the orders, some concurrently. Returns how many of each customer were accepted.
 async fn post_orders(
     url: &str,
     accepted: &AtomicUsize,
@@ -98,7 +98,7 @@ async fn post_orders(
         .await
 }
 
-/// Waits until that many orders were accepted.
+/// Waits until this many orders were accepted.
 async fn reach(accepted: &AtomicUsize, wanted: usize) -> anyhow::Result<()> {
     let deadline = Instant::now() + 4 * PATIENCE;
     while accepted.load(Ordering::Relaxed) < wanted {
@@ -126,7 +126,7 @@ async fn drained(pipeline: &Pipeline) -> anyhow::Result<()> {
     }
 }
 
-/// Fails when a running service holds much memory.
+/// Fails if a running service uses too much memory.
 fn small(service: &Service) -> anyhow::Result<()> {
     let asked = Command::new("ps").args(["-o", "rss=", "-p", &service.pid().to_string()]).output();
     let resident = String::from_utf8(asked.context("ps tells the resident memory")?.stdout)?;

@@ -1,11 +1,11 @@
 //! The consumer applies many messages in one transaction.
 
 use anyhow::ensure;
-use pipeline_tests::counting::{
-    Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, large_orders_of, order_created, orders_of,
-    until,
+use pipeline_tests::blocked_consumer::{BlockAt, block_transactions, unblock, until_blocked};
+use pipeline_tests::consumer_fixture::{
+    ConsumerFixture, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, large_orders_of, order_created,
+    orders_of, until,
 };
-use pipeline_tests::held_counting::{Moment, hold_up, is_held_up, let_go};
 use pipeline_tests::metrics::shows;
 use pipeline_tests::pipeline::{PATIENCE, connect};
 use serde_json::json;
@@ -14,71 +14,71 @@ use uuid::Uuid;
 
 type Tested = anyhow::Result<()>;
 
-/// How many events each transaction counted: all of them have its time.
-async fn batches(counting: &Counting) -> anyhow::Result<Vec<i64>> {
+/// The number of events of each transaction, which share its timestamp.
+async fn batches(fixture: &ConsumerFixture) -> anyhow::Result<Vec<i64>> {
     let sizes = "SELECT count(*) FROM processed_events GROUP BY processed_at";
-    let rows = counting.sql.query(sizes, &[]).await?;
+    let rows = fixture.sql.query(sizes, &[]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 #[tokio::test]
 async fn what_waits_is_counted_in_transactions_of_half_the_prefetch() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    counting.consumer(&[]).await?.stop().await?;
-    counting.publish_all(orders_of(400, customer)).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    fixture.consumer(&[]).await?.stop().await?;
+    fixture.publish_all(orders_of(400, customer)).await?;
 
-    let consumer = counting.consumer(&["--consumer-prefetch", "40"]).await?;
-    counting.counted(customer, 400).await?;
-    let sizes = batches(&counting).await?;
+    let consumer = fixture.consumer(&["--consumer-prefetch", "40"]).await?;
+    fixture.counted(customer, 400).await?;
+    let sizes = batches(&fixture).await?;
     assert!(sizes.iter().all(|&size| size <= 20), "{sizes:?}");
-    // While one is committed the next ones arrive.
+    // The next ones arrive while one commits.
     assert!(sizes.len() <= 200, "{} transactions for 400 events", sizes.len());
-    counting.finished(consumer).await
+    fixture.finished(consumer).await
 }
 
 #[tokio::test]
 async fn a_transaction_takes_no_more_messages_once_they_are_some_megabytes() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    counting.consumer(&[]).await?.stop().await?;
-    counting.publish_all(large_orders_of(30, customer)).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    fixture.consumer(&[]).await?.stop().await?;
+    fixture.publish_all(large_orders_of(30, customer)).await?;
 
     // All of them have arrived before the first transaction ends.
-    hold_up(&counting.sql, Moment::Count, &[customer]).await?;
-    let consumer = counting.consumer(&["--database-statement-timeout", "60s"]).await?;
-    until(async || Ok((counting.waiting(QUEUE).await? == 0).then_some(()))).await?;
-    let_go(&counting.sql).await?;
-    counting.counted(customer, 30).await?;
-    let sizes = batches(&counting).await?;
+    block_transactions(&fixture.sql, BlockAt::Count, &[customer]).await?;
+    let consumer = fixture.consumer(&["--database-statement-timeout", "60s"]).await?;
+    until(async || Ok((fixture.waiting(QUEUE).await? == 0).then_some(()))).await?;
+    unblock(&fixture.sql).await?;
+    fixture.counted(customer, 30).await?;
+    let sizes = batches(&fixture).await?;
     assert!(sizes.iter().all(|&size| size <= 10), "{sizes:?}");
-    counting.finished(consumer).await
+    fixture.finished(consumer).await
 }
 
-/// The commit is held up, and goes through when its client is long dead.
+/// The commit is blocked, and succeeds long after its client was killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_was_committed_and_not_acknowledged_counts_once() -> Tested {
-    let counting = Counting::start().await?;
-    let customers = [counting.customer().await?, counting.customer().await?];
-    counting.consumer(&[]).await?.stop().await?;
-    hold_up(&counting.sql, Moment::Commit, &customers).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customers = [fixture.customer().await?, fixture.customer().await?];
+    fixture.consumer(&[]).await?.stop().await?;
+    block_transactions(&fixture.sql, BlockAt::Commit, &customers).await?;
     for customer in customers {
-        counting.publish_all(orders_of(50, customer)).await?;
+        fixture.publish_all(orders_of(50, customer)).await?;
     }
     let settings = [("DATABASE_STATEMENT_TIMEOUT", "60s"), ("RABBITMQ_MAX_RETRIES", "0")];
-    let service = counting.consumer_process(&settings).await?;
-    is_held_up(&counting.sql).await?;
+    let service = fixture.consumer_process(&settings).await?;
+    until_blocked(&fixture.sql).await?;
     service.sigkill()?;
     service.wait_exit(PATIENCE).await?;
-    until(async || Ok((counting.waiting(QUEUE).await? == 100).then_some(()))).await?;
+    until(async || Ok((fixture.waiting(QUEUE).await? == 100).then_some(()))).await?;
     let counted = "SELECT sum(orders_count)::bigint FROM customers";
-    let counted = async || anyhow::Ok(counting.sql.query_one(counted, &[]).await?.get::<_, i64>(0));
+    let counted = async || anyhow::Ok(fixture.sql.query_one(counted, &[]).await?.get::<_, i64>(0));
     assert_eq!(counted().await?, 0, "killed too late to mean anything");
-    let_go(&counting.sql).await?;
+    unblock(&fixture.sql).await?;
     until(async || Ok((counted().await? > 0).then_some(()))).await?;
     let before = counted().await?;
 
-    let service = counting.consumer_process(&settings).await?;
+    let service = fixture.consumer_process(&settings).await?;
     let expected = [
         format!("consumer_events_total{{outcome=\"duplicate\"}} {before}"),
         format!("consumer_events_total{{outcome=\"counted\"}} {}", 100 - before),
@@ -86,28 +86,28 @@ async fn a_batch_that_was_committed_and_not_acknowledged_counts_once() -> Tested
     ];
     shows(&service, &expected.each_ref().map(String::as_str)).await?;
     for customer in customers {
-        assert_eq!(counting.count(customer).await?, 50);
+        assert_eq!(fixture.count(customer).await?, 50);
     }
-    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 0);
+    assert_eq!(fixture.waiting(DEAD_LETTER_QUEUE).await?, 0);
     Ok(())
 }
 
-/// Every kind of message in one batch: each has the fate that it would have alone.
+/// Every kind of message in one batch: each has the outcome that it would have alone.
 #[tokio::test]
 async fn each_message_of_a_batch_has_a_fate_of_its_own() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    let consumer = counting.consumer(&[]).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    let consumer = fixture.consumer(&[]).await?;
     let known = order_created(Uuid::now_v7(), customer);
-    counting.publish(&known).await?;
-    counting.counted(customer, 1).await?;
+    fixture.publish(&known).await?;
+    fixture.counted(customer, 1).await?;
     consumer.stop().await?;
 
     let refused = Uuid::now_v7();
     let refuse = format!(
         "ALTER TABLE processed_events ADD CONSTRAINT not_this CHECK (event_id <> '{refused}')"
     );
-    counting.sql.batch_execute(&refuse).await?;
+    fixture.sql.batch_execute(&refuse).await?;
     let fresh = order_created(Uuid::now_v7(), customer);
     let mut shipped = order_created(Uuid::now_v7(), customer);
     shipped["event"] = json!("order.shipped");
@@ -118,76 +118,77 @@ async fn each_message_of_a_batch_has_a_fate_of_its_own() -> Tested {
         bodies.insert(7 * at, body.to_string().into_bytes());
     }
     bodies.insert(20, b"no event".to_vec());
-    counting.publish_all(bodies).await?;
+    fixture.publish_all(bodies).await?;
 
     let settings = ["--rabbitmq-retry-ttl-ms", "3600000"];
-    let consumer = counting.consumer(&settings).await?;
-    counting.counted(customer, 42).await?;
-    counting.finished(consumer).await?;
-    assert_eq!(counting.count(customer).await?, 42);
-    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 2, "the unknown customer, the refused event");
-    assert_eq!(counting.waiting(DEAD_LETTER_QUEUE).await?, 1);
+    let consumer = fixture.consumer(&settings).await?;
+    fixture.counted(customer, 42).await?;
+    fixture.finished(consumer).await?;
+    assert_eq!(fixture.count(customer).await?, 42);
+    assert_eq!(fixture.waiting(RETRY_QUEUE).await?, 2, "the unknown customer, the refused event");
+    assert_eq!(fixture.waiting(DEAD_LETTER_QUEUE).await?, 1);
     Ok(())
 }
 
-/// Few customers, so that all want the same rows all the time; every event three times, so that they meet in these, too.
+/// Few customers, so that all consumers contend for the same rows; every event three times, so that
+/// they contend for the events too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_consumers_of_few_customers_never_deadlock() -> Tested {
     const EVENTS: usize = 3_000;
     const CUSTOMERS: usize = 3;
-    let counting = Counting::start().await?;
+    let fixture = ConsumerFixture::start().await?;
     let mut customers = Vec::new();
     for _ in 0..CUSTOMERS {
-        customers.push(counting.customer().await?);
+        customers.push(fixture.customer().await?);
     }
-    counting.consumer(&[]).await?.stop().await?;
+    fixture.consumer(&[]).await?.stop().await?;
     let ids: Vec<Uuid> = (0..EVENTS).map(|_| Uuid::new_v4()).collect();
     let body =
         |at: usize| order_created(ids[at], customers[at % CUSTOMERS]).to_string().into_bytes();
     let copies = (0..EVENTS).flat_map(|at| [at, EVENTS - 1 - at, (at + EVENTS / 3) % EVENTS]);
-    counting.publish_all(copies.map(body)).await?;
+    fixture.publish_all(copies.map(body)).await?;
 
     let mut consumers = Vec::new();
     for prefetch in ["40", "60", "80", "100"] {
-        consumers.push(counting.unready_consumer(&["--consumer-prefetch", prefetch]).await?);
+        consumers.push(fixture.unready_consumer(&["--consumer-prefetch", prefetch]).await?);
     }
     let expected = i64::try_from(EVENTS / CUSTOMERS)?;
     for customer in &customers {
-        counting.counted(*customer, expected).await?;
+        fixture.counted(*customer, expected).await?;
     }
     let last = consumers.pop();
     for consumer in consumers {
         consumer.stop().await?;
     }
     if let Some(last) = last {
-        counting.finished(last).await?;
+        fixture.finished(last).await?;
     }
     for customer in &customers {
-        assert_eq!(counting.count(*customer).await?, expected);
+        assert_eq!(fixture.count(*customer).await?, expected);
     }
-    // A session tells its statistics at its end at the latest.
+    // A session reports its statistics at its end at the latest.
     let sessions = "SELECT FROM pg_stat_activity WHERE datname = current_database()
                     AND application_name = 'customer-service consumer'";
-    until(async || Ok(counting.sql.query(sessions, &[]).await?.is_empty().then_some(()))).await?;
+    until(async || Ok(fixture.sql.query(sessions, &[]).await?.is_empty().then_some(()))).await?;
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    let deadlocks: i64 = counting.sql.query_one(deadlocks, &[]).await?.get(0);
+    let deadlocks: i64 = fixture.sql.query_one(deadlocks, &[]).await?.get(0);
     ensure!(deadlocks == 0, "{deadlocks} deadlocks");
-    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
+    assert_eq!(fixture.waiting(RETRY_QUEUE).await?, 0);
     Ok(())
 }
 
-/// PostgreSQL looks at each customer once more, by itself, after it has waited for another consumer. Where the plan hands it all
-/// customers of the batch, that takes so many times as long.
+/// After waiting for another consumer, PostgreSQL re-evaluates each customer's row separately. With
+/// a plan that scans all customers of the batch, that takes quadratic time.
 #[tokio::test]
 async fn a_customer_that_was_waited_for_is_looked_up_by_itself() -> Tested {
     let statement = include_str!("../../sql/customer/queries/lock_customers.sql");
-    let counting = Counting::start().await?;
+    let fixture = ConsumerFixture::start().await?;
     let customers = "INSERT INTO customers (id, name, address) SELECT gen_random_uuid(), 'A', 'B' FROM generate_series(1, 5000)";
-    counting.sql.batch_execute(customers).await?;
+    fixture.sql.batch_execute(customers).await?;
     for state in ["DELETE FROM pg_statistic", "ANALYZE customers"] {
-        counting.sql.batch_execute(state).await?;
-        let session = connect(&counting.database.url).await?;
-        // As the consumer's session.
+        fixture.sql.batch_execute(state).await?;
+        let session = connect(&fixture.database.url).await?;
+        // With the settings of the consumer's session.
         let settings =
             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
         session.batch_execute(settings).await?;

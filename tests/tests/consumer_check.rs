@@ -1,23 +1,29 @@
-//! `customer-service consumer check`: finds what keeps a consumer from working, says what to do, and changes nothing.
+//! `customer-service consumer check` finds what keeps a consumer from working, says how to fix it,
+//! and changes nothing.
 
 use anyhow::{Context as _, ensure};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Confirmation};
 use pipeline_tests::broker_user::BrokerUser;
 use pipeline_tests::command::Ended;
-use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until};
+use pipeline_tests::consumer_fixture::{
+    ConsumerFixture, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until,
+};
 use pipeline_tests::customer_command::customer_service;
 use serde_json::Value;
 use stack::Management;
 
 type Tested = anyhow::Result<()>;
 
-/// Name and state of a check, and all that was said of it.
+/// Name, state and text of a check.
 type Found = (String, String, String);
 
-/// Checks, and returns what was found.
-async fn check(counting: &Counting, arguments: &[&str]) -> anyhow::Result<(Ended, Vec<Found>)> {
-    let ended = counting.command(&[&["check", "--json"], arguments].concat()).await?;
+/// Runs the checks and returns the results.
+async fn check(
+    fixture: &ConsumerFixture,
+    arguments: &[&str],
+) -> anyhow::Result<(Ended, Vec<Found>)> {
+    let ended = fixture.command(&[&["check", "--json"], arguments].concat()).await?;
     found(ended)
 }
 
@@ -34,23 +40,23 @@ fn found(ended: Ended) -> anyhow::Result<(Ended, Vec<Found>)> {
     Ok((ended, found))
 }
 
-/// Those that are not ok.
+/// The checks that are not ok.
 fn wrong(found: &[Found]) -> Vec<(&str, &str)> {
     let all = found.iter().map(|(check, state, _)| (check.as_str(), state.as_str()));
     all.filter(|(_, state)| *state != "ok").collect()
 }
 
-/// What was said of one check.
+/// The text of one check.
 fn said<'a>(found: &'a [Found], check: &str) -> &'a str {
     found.iter().find(|(name, ..)| name == check).map_or("nothing", |(.., said)| said)
 }
 
 /// All queues and exchanges with their arguments.
-async fn objects(counting: &Counting) -> anyhow::Result<Vec<Value>> {
-    let management = Management::new(&counting.broker.management_url)?;
+async fn objects(fixture: &ConsumerFixture) -> anyhow::Result<Vec<Value>> {
+    let management = Management::new(&fixture.broker.management_url)?;
     let mut objects = Vec::new();
     for kind in ["queues", "exchanges", "bindings"] {
-        let path = format!("/api/{kind}/{}", counting.broker.name);
+        let path = format!("/api/{kind}/{}", fixture.broker.name);
         let all = management.get(&path).await?.context(path)?;
         for object in all.as_array().into_iter().flatten() {
             let parts = ["name", "type", "arguments", "source", "destination", "routing_key"];
@@ -62,46 +68,46 @@ async fn objects(counting: &Counting) -> anyhow::Result<Vec<Value>> {
 
 #[tokio::test]
 async fn a_fresh_broker_and_a_migrated_database_are_ok_and_stay_as_they_are() -> Tested {
-    let counting = Counting::start().await?;
-    counting.customer().await?;
-    let before = objects(&counting).await?;
-    let (ended, found) = check(&counting, &[]).await?;
+    let fixture = ConsumerFixture::start().await?;
+    fixture.customer().await?;
+    let before = objects(&fixture).await?;
+    let (ended, found) = check(&fixture, &[]).await?;
     ensure!(wrong(&found).is_empty(), "{}", ended.out);
     ensure!(said(&found, "queues").contains("the consumer declares them"), "{}", ended.out);
-    ensure!(objects(&counting).await? == before, "it has declared something");
-    let page = counting.command(&["check"]).await?;
+    ensure!(objects(&fixture).await? == before, "it has declared something");
+    let page = fixture.command(&["check"]).await?;
     ensure!(
         page.code == Some(0) && page.out.ends_with("\nA consumer can work here.\n"),
         "{page:?}"
     );
 
-    // Nobody declares them.
-    let (_, found) = check(&counting, &["--consumer-declare", "false"]).await?;
+    // No one declares them.
+    let (_, found) = check(&fixture, &["--consumer-declare", "false"]).await?;
     assert_eq!(wrong(&found), [("exchanges", "fail"), ("queues", "fail")]);
     ensure!(said(&found, "queues").contains("CONSUMER_DECLARE=true"));
 
-    let consumer = counting.consumer(&[]).await?;
-    let before = objects(&counting).await?;
-    let (_, found) = check(&counting, &["--consumer-declare", "false"]).await?;
+    let consumer = fixture.consumer(&[]).await?;
+    let before = objects(&fixture).await?;
+    let (_, found) = check(&fixture, &["--consumer-declare", "false"]).await?;
     ensure!(wrong(&found).is_empty(), "{found:?}");
     ensure!(said(&found, "queues").contains("1 consumers"), "{found:?}");
-    ensure!(objects(&counting).await? == before, "it has changed something");
+    ensure!(objects(&fixture).await? == before, "it has changed something");
     consumer.stop().await
 }
 
 #[tokio::test]
 async fn an_old_queue_and_messages_that_wait_are_warnings() -> Tested {
-    let counting = Counting::start().await?;
-    counting.old_queue().await?;
-    let customer = counting.customer().await?;
-    counting.publish_all(orders_of(2, customer)).await?;
-    ensure!(counting.send_to(DEAD_LETTER_QUEUE, b"{}").await?);
+    let fixture = ConsumerFixture::start().await?;
+    fixture.old_queue().await?;
+    let customer = fixture.customer().await?;
+    fixture.publish_all(orders_of(2, customer)).await?;
+    ensure!(fixture.send_to(DEAD_LETTER_QUEUE, b"{}").await?);
     let (exchange, key) = ("orders.retry".into(), QUEUE.into());
     let properties = BasicProperties::default().with_expiration("86400000".into());
     let options = BasicPublishOptions { mandatory: true, immediate: false };
-    let publish = counting.channel.basic_publish(exchange, key, options, b"{}", properties);
+    let publish = fixture.channel.basic_publish(exchange, key, options, b"{}", properties);
     ensure!(publish.await?.await? == Confirmation::Ack(None));
-    let (ended, found) = check(&counting, &[]).await?;
+    let (ended, found) = check(&fixture, &[]).await?;
     assert_eq!(
         wrong(&found),
         [("queues", "warn"), ("dead letters", "warn"), ("retries", "warn")],
@@ -111,17 +117,17 @@ async fn an_old_queue_and_messages_that_wait_are_warnings() -> Tested {
     ensure!(said(&found, "queues").contains("rebuild-queue"), "{}", ended.out);
     ensure!(said(&found, "dead letters").contains("1 messages"), "{}", ended.out);
     ensure!(said(&found, "retries").contains("86400000 ms"), "{}", ended.out);
-    ensure!(!counting.is_queue_new().await?);
+    ensure!(!fixture.is_queue_new().await?);
     for (queue, messages) in [(QUEUE, 2), (DEAD_LETTER_QUEUE, 1), (RETRY_QUEUE, 1)] {
-        until(async || Ok((counting.waiting(queue).await? == messages).then_some(()))).await?;
+        until(async || Ok((fixture.waiting(queue).await? == messages).then_some(()))).await?;
     }
-    // It would not give messages back.
-    counting.channel.queue_delete(RETRY_QUEUE.into(), QueueDeleteOptions::default()).await?;
+    // It would not return messages.
+    fixture.channel.queue_delete(RETRY_QUEUE.into(), QueueDeleteOptions::default()).await?;
     let durable = lapin::options::QueueDeclareOptions { durable: true, ..Default::default() };
-    counting.channel.queue_declare(RETRY_QUEUE.into(), durable, Default::default()).await?;
-    let (_, found) = check(&counting, &[]).await?;
+    fixture.channel.queue_declare(RETRY_QUEUE.into(), durable, Default::default()).await?;
+    let (_, found) = check(&fixture, &[]).await?;
     ensure!(said(&found, "queues").contains("customer.orders_count.retry exists with other"));
-    let page = counting.command(&["check"]).await?;
+    let page = fixture.command(&["check"]).await?;
     ensure!(page.out.contains("\nwarn   queues "), "{page:?}");
     ensure!(page.out.contains("A consumer can work here. "), "{page:?}");
     Ok(())
@@ -129,15 +135,15 @@ async fn an_old_queue_and_messages_that_wait_are_warnings() -> Tested {
 
 #[tokio::test]
 async fn what_the_role_lacks_is_named_and_granted_by_what_is_told() -> Tested {
-    let counting = Counting::start().await?;
-    counting.customer().await?;
+    let fixture = ConsumerFixture::start().await?;
+    fixture.customer().await?;
     let role = format!("checker_{}", uuid::Uuid::new_v4().simple());
-    counting.sql.batch_execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await?;
-    let (_, address) = counting.database.url.split_once('@').context("an address")?;
+    fixture.sql.batch_execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await?;
+    let (_, address) = fixture.database.url.split_once('@').context("an address")?;
     let url = format!("postgres://{role}:x@{address}");
     let run = async |arguments: &[&str]| {
         let settings =
-            [("DATABASE_URL", url.as_str()), ("RABBITMQ_URL", counting.broker.amqp_url.as_str())];
+            [("DATABASE_URL", url.as_str()), ("RABBITMQ_URL", fixture.broker.amqp_url.as_str())];
         let arguments = [&["consumer", "check", "--json"], arguments].concat();
         found(customer_service(&arguments, &settings).await?)
     };
@@ -149,28 +155,28 @@ async fn what_the_role_lacks_is_named_and_granted_by_what_is_told() -> Tested {
     let fixes = privileges["findings"].as_array().context("findings")?;
     ensure!(fixes.len() == 6, "{fixes:?}");
     for fix in fixes {
-        counting.sql.batch_execute(fix["fix"].as_str().context("SQL")?).await?;
+        fixture.sql.batch_execute(fix["fix"].as_str().context("SQL")?).await?;
     }
     let (ended, found) = run(&[]).await?;
     ensure!(wrong(&found).is_empty(), "{}", ended.out);
-    // Who forgets nothing deletes nothing.
-    counting.sql.batch_execute(&format!("REVOKE DELETE ON processed_events FROM {role}")).await?;
+    // Without retention nothing is deleted.
+    fixture.sql.batch_execute(&format!("REVOKE DELETE ON processed_events FROM {role}")).await?;
     let (ended, found) = run(&[]).await?;
     assert_eq!(wrong(&found), [("privileges", "fail")], "{}", ended.out);
     let (ended, found) = run(&["--processed-events-retention", "off"]).await?;
     ensure!(wrong(&found).is_empty(), "{}", ended.out);
-    counting.sql.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await?;
+    fixture.sql.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await?;
     Ok(())
 }
 
-/// What the user may not do, of all that is asked for.
+/// The missing permissions of a user.
 async fn forbidden(
-    counting: &Counting,
+    fixture: &ConsumerFixture,
     user: &BrokerUser<'_>,
     arguments: &[&str],
 ) -> anyhow::Result<Vec<String>> {
     let settings =
-        [("DATABASE_URL", counting.database.url.as_str()), ("RABBITMQ_URL", user.url.as_str())];
+        [("DATABASE_URL", fixture.database.url.as_str()), ("RABBITMQ_URL", user.url.as_str())];
     let arguments = [&["consumer", "check", "--json"], arguments].concat();
     let (ended, found) = found(customer_service(&arguments, &settings).await?)?;
     let document = ended.json()?;
@@ -192,12 +198,12 @@ async fn forbidden(
 
 #[tokio::test]
 async fn what_the_brokers_user_may_not_do_is_named_and_nothing_is_done_to_find_out() -> Tested {
-    let counting = Counting::start().await?;
-    counting.customer().await?;
-    let user = BrokerUser::new(&counting.broker, ".*", ".*").await?;
+    let fixture = ConsumerFixture::start().await?;
+    fixture.customer().await?;
+    let user = BrokerUser::new(&fixture.broker, ".*", ".*").await?;
     let nothing_declared = ["--consumer-declare", "false"];
-    let before = objects(&counting).await?;
-    ensure!(forbidden(&counting, &user, &[]).await?.is_empty());
+    let before = objects(&fixture).await?;
+    ensure!(forbidden(&fixture, &user, &[]).await?.is_empty());
     user.may("^$", ".*").await?;
     let configure = [
         "configure orders.events",
@@ -207,34 +213,34 @@ async fn what_the_brokers_user_may_not_do_is_named_and_nothing_is_done_to_find_o
         "configure customer.orders_count.retry",
         "configure customer.orders_count.dlq",
     ];
-    assert_eq!(forbidden(&counting, &user, &[]).await?, configure);
-    ensure!(forbidden(&counting, &user, &nothing_declared).await?.is_empty());
+    assert_eq!(forbidden(&fixture, &user, &[]).await?, configure);
+    ensure!(forbidden(&fixture, &user, &nothing_declared).await?.is_empty());
     user.may(".*", r"^(orders\.events|customer\..*)$").await?;
     let write = ["write to orders.retry", "write to orders.dlx"];
     let default = ["write to amq.default"];
-    assert_eq!(forbidden(&counting, &user, &[]).await?, [&write[..], &default].concat());
+    assert_eq!(forbidden(&fixture, &user, &[]).await?, [&write[..], &default].concat());
     user.may_read("^orders").await?;
-    assert_eq!(forbidden(&counting, &user, &[]).await?, ["read customer.orders_count"]);
-    ensure!(objects(&counting).await? == before, "it has declared something");
+    assert_eq!(forbidden(&fixture, &user, &[]).await?, ["read customer.orders_count"]);
+    ensure!(objects(&fixture).await? == before, "it has declared something");
 
-    // Where everything is there, with messages in it.
-    counting.consumer(&[]).await?.stop().await?;
-    let customer = counting.customer().await?;
-    counting.publish_all(orders_of(2, customer)).await?;
-    let before = objects(&counting).await?;
-    assert_eq!(forbidden(&counting, &user, &[]).await?, ["read customer.orders_count"]);
+    // Where everything exists, with messages in the queues.
+    fixture.consumer(&[]).await?.stop().await?;
+    let customer = fixture.customer().await?;
+    fixture.publish_all(orders_of(2, customer)).await?;
+    let before = objects(&fixture).await?;
+    assert_eq!(forbidden(&fixture, &user, &[]).await?, ["read customer.orders_count"]);
     user.may("^$", "^$").await?;
-    assert_eq!(forbidden(&counting, &user, &[]).await?, write);
+    assert_eq!(forbidden(&fixture, &user, &[]).await?, write);
     user.may("^$", r"^orders\.(retry|dlx)$").await?;
     for arguments in [&[][..], &nothing_declared] {
-        ensure!(forbidden(&counting, &user, arguments).await?.is_empty());
+        ensure!(forbidden(&fixture, &user, arguments).await?.is_empty());
     }
-    ensure!(objects(&counting).await? == before, "it has changed something");
+    ensure!(objects(&fixture).await? == before, "it has changed something");
     for (queue, messages) in [(QUEUE, 2), (RETRY_QUEUE, 0), (DEAD_LETTER_QUEUE, 0)] {
-        assert_eq!(counting.waiting(queue).await?, messages, "{queue}");
+        assert_eq!(fixture.waiting(queue).await?, messages, "{queue}");
     }
     let options = BasicGetOptions { no_ack: true };
-    let first = counting.channel.basic_get(QUEUE.into(), options).await?.context("a message")?;
+    let first = fixture.channel.basic_get(QUEUE.into(), options).await?.context("a message")?;
     ensure!(!first.delivery.redelivered, "it has had the message");
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The queues and exchanges of the consumer: what they are, and what happens when they are otherwise or missing.
+//! The consumer's queues and exchanges: their declarations, and what happens if they differ or are
+//! missing.
 
 use anyhow::Context as _;
 use lapin::ExchangeKind;
@@ -6,7 +7,9 @@ use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOpt
 use lapin::types::{AMQPValue, FieldTable};
 use pipeline_tests::broker_user::BrokerUser;
 use pipeline_tests::consumer::Consumer;
-use pipeline_tests::counting::{Counting, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until};
+use pipeline_tests::consumer_fixture::{
+    ConsumerFixture, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until,
+};
 use pipeline_tests::metrics::shows;
 use pipeline_tests::pipeline::{PATIENCE, address, ready};
 use serde_json::Value;
@@ -17,32 +20,32 @@ type Tested = anyhow::Result<()>;
 
 #[tokio::test]
 async fn a_queue_that_is_deleted_under_the_consumer_is_declared_anew() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    let consumer = counting.consumer(&[]).await?;
-    counting.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
-    // Its being down may be too short to be seen. What no queue takes, the broker returns.
-    until(async || Ok(counting.publish_all(orders_of(1, customer)).await.ok())).await?;
-    counting.counted(customer, 1).await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    let consumer = fixture.consumer(&[]).await?;
+    fixture.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
+    // It may be down too briefly to be seen. The broker returns unroutable messages.
+    until(async || Ok(fixture.publish_all(orders_of(1, customer)).await.ok())).await?;
+    fixture.counted(customer, 1).await?;
     consumer.ready().await?;
-    counting.finished(consumer).await
+    fixture.finished(consumer).await
 }
 
-/// The move is returned by the broker: the original must stay.
+/// The broker returns the moved message: the original must stay.
 #[tokio::test]
 async fn a_message_is_not_lost_when_the_queue_that_it_has_to_go_to_is_missing() -> Tested {
-    let counting = Counting::start().await?;
-    // None returns to the work queue while they are looked for.
-    let consumer = counting.consumer(&["--rabbitmq-retry-ttl-ms", "600000"]).await?;
+    let fixture = ConsumerFixture::start().await?;
+    // None returns to the work queue during the check.
+    let consumer = fixture.consumer(&["--rabbitmq-retry-ttl-ms", "600000"]).await?;
     for queue in [RETRY_QUEUE, DEAD_LETTER_QUEUE] {
-        counting.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;
+        fixture.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;
     }
-    counting.publish_all(orders_of(20, Uuid::new_v4())).await?;
+    fixture.publish_all(orders_of(20, Uuid::new_v4())).await?;
     let broken = std::iter::repeat_n(b"broken".to_vec(), 20);
-    counting.publish_all(broken).await?;
+    fixture.publish_all(broken).await?;
     let there = async |queue: &str| {
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let (connection, channel) = counting.another_channel().await?;
+        let (connection, channel) = fixture.another_channel().await?;
         let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
         drop(connection);
         anyhow::Ok(declared.map_or(0, |queue| queue.message_count()))
@@ -52,17 +55,17 @@ async fn a_message_is_not_lost_when_the_queue_that_it_has_to_go_to_is_missing() 
         Ok((moved.0 >= 20 && moved.1 >= 20).then_some(()))
     })
     .await?;
-    counting.finished(consumer).await
+    fixture.finished(consumer).await
 }
 
 #[tokio::test]
 async fn a_queue_with_other_arguments_is_consumed_from_and_named_with_what_differs() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    counting.channel.queue_declare(QUEUE.into(), durable, FieldTable::default()).await?;
+    fixture.channel.queue_declare(QUEUE.into(), durable, FieldTable::default()).await?;
 
-    let service = counting.consumer_process(&[]).await?;
+    let service = fixture.consumer_process(&[]).await?;
     let line = service.wait_for_line("topology deviates", PATIENCE).await?;
     for part in [
         "queue customer.orders_count already exists",
@@ -78,75 +81,76 @@ async fn a_queue_with_other_arguments_is_consumed_from_and_named_with_what_diffe
     let readiness: Value = stack::http_client()?.get(&url).send().await?.json().await?;
     let note = readiness["notes"]["topology"].as_str().context("a note")?;
     assert!(note.contains("customer.orders_count already exists"), "{note}");
-    counting.publish_all(orders_of(3, customer)).await?;
-    counting.counted(customer, 3).await?;
+    fixture.publish_all(orders_of(3, customer)).await?;
+    fixture.counted(customer, 3).await?;
 
-    // Mended without a restart.
-    counting.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
+    // Fixed without a restart.
+    fixture.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
     shows(&service, &["consumer_topology_deviations 0"]).await?;
     let readiness: Value = stack::http_client()?.get(&url).send().await?.json().await?;
     assert_eq!(readiness["notes"]["topology"], Value::Null);
     ready(&service).await?;
-    counting.publish_all(orders_of(1, customer)).await?;
-    counting.counted(customer, 4).await
+    fixture.publish_all(orders_of(1, customer)).await?;
+    fixture.counted(customer, 4).await
 }
 
-/// Somebody else made it, so that what is sent there would expire into nothing.
+/// Declared by somebody else without a dead-letter exchange, so that expired messages would be
+/// lost.
 #[tokio::test]
 async fn nothing_is_sent_to_a_retry_queue_that_would_not_give_it_back() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    counting.channel.queue_declare(RETRY_QUEUE.into(), durable, FieldTable::default()).await?;
-    let consumer = counting.consumer(&["--rabbitmq-retry-ttl-ms", "1"]).await?;
+    fixture.channel.queue_declare(RETRY_QUEUE.into(), durable, FieldTable::default()).await?;
+    let consumer = fixture.consumer(&["--rabbitmq-retry-ttl-ms", "1"]).await?;
     let stranger = Uuid::new_v4();
-    counting.publish_all(orders_of(3, stranger)).await?;
-    counting.publish_all(orders_of(20, customer)).await?;
-    counting.counted(customer, 20).await?;
+    fixture.publish_all(orders_of(3, stranger)).await?;
+    fixture.publish_all(orders_of(20, customer)).await?;
+    fixture.counted(customer, 20).await?;
     let note = until(async || {
         Ok(consumer.readiness().await?["notes"]["moves"].as_str().map(str::to_owned))
     });
     let note = note.await?;
     assert!(note.contains("nothing is sent to customer.orders_count.retry"), "{note}");
-    assert_eq!(counting.waiting(RETRY_QUEUE).await?, 0);
+    assert_eq!(fixture.waiting(RETRY_QUEUE).await?, 0);
 
     consumer.stop().await?;
-    // The broker takes a moment to put back what a consumer had.
-    until(async || Ok((counting.waiting(QUEUE).await? == 3).then_some(()))).await?;
-    counting.channel.queue_delete(RETRY_QUEUE.into(), QueueDeleteOptions::default()).await?;
-    counting.add_customer(stranger).await?;
-    let consumer = counting.consumer(&[]).await?;
-    counting.counted(stranger, 3).await?;
-    counting.finished(consumer).await
+    // The broker takes a moment to requeue a consumer's messages.
+    until(async || Ok((fixture.waiting(QUEUE).await? == 3).then_some(()))).await?;
+    fixture.channel.queue_delete(RETRY_QUEUE.into(), QueueDeleteOptions::default()).await?;
+    fixture.add_customer(stranger).await?;
+    let consumer = fixture.consumer(&[]).await?;
+    fixture.counted(stranger, 3).await?;
+    fixture.finished(consumer).await
 }
 
 #[tokio::test]
 async fn an_exchange_of_another_type_is_named_and_what_is_bound_to_it_is_consumed() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
     let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     let name = "orders.events";
-    counting
+    fixture
         .channel
         .exchange_declare(name.into(), ExchangeKind::Fanout, durable, FieldTable::default())
         .await?;
-    let service = counting.consumer_process(&[]).await?;
+    let service = fixture.consumer_process(&[]).await?;
     let line = service.wait_for_line("exchange orders.events already exists", PATIENCE).await?;
     assert!(line.contains("'topic'") && line.contains("'fanout'"), "{line}");
     ready(&service).await?;
-    counting.publish_all(orders_of(3, customer)).await?;
-    counting.counted(customer, 3).await
+    fixture.publish_all(orders_of(3, customer)).await?;
+    fixture.counted(customer, 3).await
 }
 
-/// Somebody else administers the broker, and the consumer may only use what is there.
+/// The consumer may only use an existing topology.
 #[tokio::test]
 async fn a_consumer_that_may_declare_nothing_works_with_what_is_there() -> Tested {
-    let counting = Counting::start().await?;
-    let customer = counting.customer().await?;
-    counting.consumer(&[]).await?.stop().await?;
-    let limited = BrokerUser::new(&counting.broker, "^$", r"^orders\.(retry|dlx)$").await?;
+    let fixture = ConsumerFixture::start().await?;
+    let customer = fixture.customer().await?;
+    fixture.consumer(&[]).await?.stop().await?;
+    let limited = BrokerUser::new(&fixture.broker, "^$", r"^orders\.(retry|dlx)$").await?;
     let consumer =
-        Consumer::launch(&counting.database.url, &limited.url, &["--rabbitmq-max-retries", "0"])
+        Consumer::launch(&fixture.database.url, &limited.url, &["--rabbitmq-max-retries", "0"])
             .await?;
     consumer.ready().await?;
     let note = consumer.readiness().await?["notes"]["topology"].to_string();
@@ -155,19 +159,19 @@ async fn a_consumer_that_may_declare_nothing_works_with_what_is_there() -> Teste
     {
         assert!(note.contains(part), "{note} does not say {part:?}");
     }
-    counting.publish_all(orders_of(3, customer)).await?;
-    counting.publish_all([b"broken".to_vec()]).await?;
-    counting.counted(customer, 3).await?;
-    counting.take(DEAD_LETTER_QUEUE).await?;
-    counting.finished(consumer).await
+    fixture.publish_all(orders_of(3, customer)).await?;
+    fixture.publish_all([b"broken".to_vec()]).await?;
+    fixture.counted(customer, 3).await?;
+    fixture.take(DEAD_LETTER_QUEUE).await?;
+    fixture.finished(consumer).await
 }
 
 #[tokio::test]
 async fn a_limit_of_the_virtual_host_is_named_and_nobody_is_told_to_delete_a_queue() -> Tested {
-    let counting = Counting::start().await?;
-    let user = BrokerUser::new(&counting.broker, ".*", ".*").await?;
+    let fixture = ConsumerFixture::start().await?;
+    let user = BrokerUser::new(&fixture.broker, ".*", ".*").await?;
     user.limit_vhost("max-queues", 1).await?;
-    let consumer = counting.unready_consumer(&[]).await?;
+    let consumer = fixture.unready_consumer(&[]).await?;
     let reason = until(async || {
         let reason = consumer.down("rabbitmq").await?;
         Ok(reason.contains("limit").then_some(reason))
@@ -179,11 +183,11 @@ async fn a_limit_of_the_virtual_host_is_named_and_nobody_is_told_to_delete_a_que
     consumer.stop().await
 }
 
-/// An upgrade of the broker, or another version of this program, must not change what was declared before.
+/// The declarations must stay compatible across versions of the broker and of this program.
 #[tokio::test]
 async fn the_topology_is_the_contracts() -> Tested {
-    let counting = Counting::start().await?;
-    counting.consumer(&[]).await?.stop().await?;
+    let fixture = ConsumerFixture::start().await?;
+    fixture.consumer(&[]).await?.stop().await?;
     let quorum = [("x-queue-type", AMQPValue::LongString("quorum".into()))];
     let text = |value: &str| AMQPValue::LongString(value.into());
     let work = [
@@ -206,12 +210,12 @@ async fn the_topology_is_the_contracts() -> Tested {
             table.insert((*name).into(), value.clone());
         }
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        // Refused by the broker if anything differed.
-        counting.channel.queue_declare(queue.into(), durable, table).await?;
+        // The broker would reject any difference.
+        fixture.channel.queue_declare(queue.into(), durable, table).await?;
     }
 
-    let management = Management::new(&counting.broker.management_url)?;
-    let vhost = &counting.broker.name;
+    let management = Management::new(&fixture.broker.management_url)?;
+    let vhost = &fixture.broker.name;
     let ask = async |path: String| management.get(&path).await?.context(path);
     for (exchange, kind, queue, key) in [
         ("orders.events", "topic", QUEUE, "order.*"),
@@ -226,7 +230,7 @@ async fn the_topology_is_the_contracts() -> Tested {
         assert_eq!(declared["internal"], false, "{exchange}");
         let bound = ask(format!("{path}/bindings/source")).await?;
         assert_eq!(bindings(&bound), [[exchange, queue, key]], "from {exchange}");
-        // Besides the default exchange's, by the queue's own name, which every queue has.
+        // Except the binding to the default exchange, which every queue has.
         let bound = ask(format!("/api/queues/{vhost}/{queue}/bindings")).await?;
         let mut bound = bindings(&bound);
         bound.sort_unstable();
@@ -235,7 +239,7 @@ async fn the_topology_is_the_contracts() -> Tested {
     Ok(())
 }
 
-/// From where, to where, and with which key.
+/// Source, destination and routing key.
 fn bindings(told: &Value) -> Vec<[&str; 3]> {
     let parts =
         |binding| ["source", "destination", "routing_key"].map(|part| text_of(binding, part));
@@ -248,16 +252,16 @@ fn text_of<'a>(binding: &'a Value, part: &str) -> &'a str {
 
 #[tokio::test]
 async fn the_retry_time_may_change_while_messages_wait() -> Tested {
-    let counting = Counting::start().await?;
+    let fixture = ConsumerFixture::start().await?;
     let many = ["--rabbitmq-max-retries", "1000", "--rabbitmq-retry-ttl-ms"];
-    let consumer = counting.consumer(&[&many[..], &["50"]].concat()).await?;
+    let consumer = fixture.consumer(&[&many[..], &["50"]].concat()).await?;
     let late = Uuid::new_v4();
-    counting.publish_all(orders_of(1, late)).await?;
-    until(async || Ok((counting.waiting(RETRY_QUEUE).await? > 0).then_some(()))).await?;
+    fixture.publish_all(orders_of(1, late)).await?;
+    until(async || Ok((fixture.waiting(RETRY_QUEUE).await? > 0).then_some(()))).await?;
     consumer.stop().await?;
-    // Another time, the same queue: it is declared without one.
-    counting.add_customer(late).await?;
-    let consumer = counting.consumer(&[&many[..], &["100"]].concat()).await?;
-    counting.counted(late, 1).await?;
-    counting.finished(consumer).await
+    // Another TTL with the same queue, which is declared without one.
+    fixture.add_customer(late).await?;
+    let consumer = fixture.consumer(&[&many[..], &["100"]].concat()).await?;
+    fixture.counted(late, 1).await?;
+    fixture.finished(consumer).await
 }

@@ -60,7 +60,7 @@ async fn a_customer_who_is_not_there_is_not_found_whatever_the_id_is() -> Tested
             problem(api.get(&format!("/api/customers/{id}")).await?, 404).await.context(id)?;
         assert_eq!(told["type"], "urn:problem:customer-not-found", "{id}");
     }
-    // Of a path that is no call's, programs are told something else.
+    // A path that is not a route has another problem type.
     let told = problem(api.get("/api/customer").await?, 404).await?;
     assert_eq!(told["type"], "about:blank");
     let delete = api.http.delete(format!("{}/api/customers", api.url)).send().await?;
@@ -135,7 +135,7 @@ async fn what_is_no_request_is_a_problem() -> Tested {
     Ok(())
 }
 
-/// The answer to a body of so many chunks of 1 KiB.
+/// The response to a body of this many chunks of 1 KiB.
 async fn chunked(url: &str, chunks: usize) -> anyhow::Result<String> {
     let address = url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).await?;
@@ -177,7 +177,7 @@ async fn pages_lead_through_all_customers_each_once() -> Tested {
         assert!(customers.len() == 7 || path.is_none());
         seen.extend(customers.iter().filter_map(|one| one["id"].as_str().map(str::to_owned)));
         pages += 1;
-        // Whoever is made in between is no reason to see another one twice.
+        // A customer created in between does not make another one appear twice.
         api.create("in between").await?;
         assert!(pages < 100, "the pages never end");
     }
@@ -191,7 +191,7 @@ async fn pages_lead_through_all_customers_each_once() -> Tested {
         assert!(unique.contains(&id), "{id} was not seen");
     }
 
-    // A full last page has no next one.
+    // A full last page has no next link.
     let (_other, api) = fresh().await?;
     assert_eq!(api.get("/api/customers").await?.text().await?, "[]");
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! Services in other languages take part with one INSERT: the examples of `examples/`, run as a person would.
+//! Services in other languages use the outbox with one INSERT: runs the programs in `examples/`.
 
 use std::process::Output;
 
@@ -9,7 +9,8 @@ use pipeline_tests::outbox::{Outbox, connect, eventually};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-/// An outbox with a queue for `key`, and a user who may write events and what `grants` says, and nothing else.
+/// An outbox with a queue for `key`, and a user with the privileges to write events and those in
+/// `grants`.
 async fn outbox_for(key: &str, tables: &str, grants: &str) -> anyhow::Result<(Outbox, String)> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", key).await?;
@@ -26,19 +27,20 @@ fn succeeded(output: &Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The example refused, said so, and its event had been written before that.
+/// Checks that the example failed with an error after it had written its event.
 async fn refused(outbox: &Outbox, output: &Output, why: &str) -> anyhow::Result<()> {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.starts_with("nothing was saved") && said.contains(why), "{said}");
-    // A number that was drawn is not given back: only an event that was written and taken back leaves a gap.
+    // Sequence values are not returned: an event that was written and rolled back leaves a gap.
     let gap = "SELECT s.last_value - (SELECT max(id) FROM outbox) FROM pg_sequences AS s \
                WHERE s.sequencename = 'outbox_id_seq'";
     assert_eq!(outbox.count(gap, &[]).await?, 1, "the event was written and taken back");
     Ok(())
 }
 
-/// While somebody else holds the aggregate's row, by `lock`, the example waits and has not written its event yet.
+/// While another session holds the aggregate's row by `lock`, the example waits and has not written
+/// its event.
 async fn waits_its_turn<const N: usize>(
     outbox: &Outbox,
     lock: &str,
@@ -60,7 +62,7 @@ async fn waits_its_turn<const N: usize>(
     succeeded(&running.await??)
 }
 
-/// Waits for `count` messages; each as its routing key, its aggregate and its data.
+/// Waits for `count` messages. Returns routing key, aggregate and data of each.
 async fn arrived(outbox: &Outbox, count: usize) -> anyhow::Result<Vec<(String, String, Value)>> {
     let mut messages = Vec::new();
     eventually("all events have arrived", async || {

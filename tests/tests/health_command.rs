@@ -1,4 +1,4 @@
-//! `health`, by which a container's health check asks the program itself: no curl is needed.
+//! `health`: the command for a container's health check, which needs no curl.
 
 use std::process::Output;
 
@@ -11,11 +11,12 @@ const NOBODY: &str = "postgres://u:hunter2@127.0.0.1:1/d";
 
 async fn health(program: &str, ops_addr: &str) -> anyhow::Result<Output> {
     let mut command = Command::new(stack::binary(program).await?);
-    // Of the settings it needs that one alone.
+    // It needs this setting only.
     Ok(command.arg("health").env_clear().env("OPS_ADDR", ops_addr).output().await?)
 }
 
-/// Starts a process that listens on every address, as in a container; its `OPS_ADDR` and itself.
+/// Starts a process that listens on all addresses, as in a container. Returns its `OPS_ADDR` and
+/// the process.
 async fn start(
     program: &str,
     role: &str,
@@ -56,7 +57,7 @@ async fn health_is_0_for_a_process_that_is_ready() -> anyhow::Result<()> {
         assert_eq!(asked.status.code(), Some(0), "{program}: {told}");
         assert!(told.starts_with("{\"ready\":true") && told.ends_with("}\n"), "{told}");
     }
-    // Not even the process is there any more.
+    // The process has ended.
     let (ops_addr, service) = &running[0];
     service.sigkill()?;
     service.wait_exit(PATIENCE).await?;

@@ -1,5 +1,7 @@
-//! The reasons for a connection of our own (`docs/adr/0020`, `docs/adr/0023`), each as a fault of lapin's that is still there. That ours has none of them is tested elsewhere: nested and
-//! unreadable headers in `consumer_refuses.rs`, bytes in `consumer_memory.rs`, returns in `relay_outcomes.rs` and in `amqp`.
+//! The reasons for an AMQP client of our own (`docs/adr/0020`, `docs/adr/0023`): each test shows a
+//! fault that lapin still has. That ours has none of them is tested elsewhere: nested and
+//! unreadable headers in `consumer_poison_messages.rs`, memory in `consumer_memory.rs`, returns in
+//! `relay_undeliverable_events.rs` and in `amqp`.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -8,10 +10,10 @@ use anyhow::{Context as _, bail, ensure};
 use futures_util::future::try_join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Confirmation};
-use pipeline_tests::counting::until;
-use pipeline_tests::foreign::{Foreign, publish_foreign};
+use pipeline_tests::consumer_fixture::until;
+use pipeline_tests::malformed_message::{Malformed, publish_malformed};
 use pipeline_tests::outbox::{EXCHANGE, Outbox, PATIENCE};
-use pipeline_tests::resident::Resident;
+use pipeline_tests::rss::Rss;
 use stack::{Service, Signal};
 
 type Tested = anyhow::Result<()>;
@@ -29,15 +31,15 @@ async fn lapin_consumer(outbox: &Outbox, more: &[&str]) -> anyhow::Result<Servic
     Service::spawn(program, arguments, no_settings).await
 }
 
-async fn with_foreign_message(foreign: Foreign) -> anyhow::Result<Outbox> {
+async fn with_foreign_message(foreign: Malformed) -> anyhow::Result<Outbox> {
     let outbox = Outbox::new().await?;
     outbox.queue(QUEUE, "#").await?;
     let url = &outbox.vhost.amqp_url;
-    publish_foreign(url, EXCHANGE, "order.created", foreign, b"{}".to_vec()).await?;
+    publish_malformed(url, EXCHANGE, "order.created", foreign, b"{}".to_vec()).await?;
     Ok(outbox)
 }
 
-/// Waits until the consumer has ended over the message, or has taken it.
+/// Waits until the consumer has ended because of the message, or has received it.
 async fn ended_or_got_it(consumer: &Service) -> Tested {
     until(async || {
         let over = !consumer.is_running() || consumer.log().contains("got a message");
@@ -48,7 +50,7 @@ async fn ended_or_got_it(consumer: &Service) -> Tested {
 
 #[tokio::test]
 async fn a_nested_header_aborts_whoever_consumes_with_lapin_and_again_at_each_start() -> Tested {
-    let outbox = with_foreign_message(Foreign::NestedHeader).await?;
+    let outbox = with_foreign_message(Malformed::NestedHeader).await?;
     for _ in 0..2 {
         let consumer = lapin_consumer(&outbox, &[]).await?;
         ended_or_got_it(&consumer).await?;
@@ -66,7 +68,7 @@ async fn a_nested_header_aborts_whoever_consumes_with_lapin_and_again_at_each_st
 
 #[tokio::test]
 async fn properties_that_it_can_not_read_end_lapins_connection_each_time() -> Tested {
-    let outbox = with_foreign_message(Foreign::Latin1).await?;
+    let outbox = with_foreign_message(Malformed::Latin1).await?;
     for _ in 0..2 {
         let consumer = lapin_consumer(&outbox, &[]).await?;
         ended_or_got_it(&consumer).await?;
@@ -89,8 +91,8 @@ async fn lapin_holds_all_that_the_broker_delivers_whatever_its_size() -> Tested 
     }
     let consumer = lapin_consumer(&outbox, &["holding"]).await?;
     let most = u64::try_from(MESSAGES)?;
-    let grown = until(async || Ok((Resident::of(&consumer)?.now > most).then_some(()))).await;
-    grown.with_context(|| format!("{THINK_AGAIN}: {:?} MB", Resident::of(&consumer)))
+    let grown = until(async || Ok((Rss::of(&consumer)?.current > most).then_some(()))).await;
+    grown.with_context(|| format!("{THINK_AGAIN}: {:?} MB", Rss::of(&consumer)))
 }
 
 async fn publish(

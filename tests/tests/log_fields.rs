@@ -1,8 +1,8 @@
-//! What log lines for machines say of requests, events and messages, so that all that belongs together is found.
+//! The fields of JSON log lines, by which everything about a request, event or message is found.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
-use pipeline_tests::counting::Counting;
+use pipeline_tests::consumer_fixture::ConsumerFixture;
 use pipeline_tests::order_api::{accepted, order};
 use pipeline_tests::outbox::Outbox;
 use pipeline_tests::pipeline::PATIENCE;
@@ -58,7 +58,7 @@ async fn an_event_that_is_stuck_is_found_by_its_id_and_its_trace() -> anyhow::Re
     let relay = outbox.relay_process(&settings).await?;
     let add = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, headers)
                VALUES ('order', $1, 'order.created', '{}', $2::text::jsonb) RETURNING event_id::text";
-    // The one is no message, the other leads nowhere.
+    // One can't be a message, the other is unroutable.
     for (aggregate, more, reason) in [
         ("7", r#","nested":{}"#, "the header \"nested\" is an object"),
         ("8", "", "no queue is bound to the exchange"),
@@ -78,10 +78,10 @@ async fn an_event_that_is_stuck_is_found_by_its_id_and_its_trace() -> anyhow::Re
 
 #[tokio::test]
 async fn a_message_that_is_moved_is_found_by_its_id_and_its_trace() -> anyhow::Result<()> {
-    let counting = Counting::start().await?;
+    let fixture = ConsumerFixture::start().await?;
     let settings = [
-        ("DATABASE_URL", counting.database.url.as_str()),
-        ("RABBITMQ_URL", counting.broker.amqp_url.as_str()),
+        ("DATABASE_URL", fixture.database.url.as_str()),
+        ("RABBITMQ_URL", fixture.broker.amqp_url.as_str()),
         ("OPS_ADDR", "127.0.0.1:0"),
         ("LOG_FORMAT", "json"),
     ];
@@ -89,7 +89,7 @@ async fn a_message_that_is_moved_is_found_by_its_id_and_its_trace() -> anyhow::R
     let consumer = Service::spawn(program, ["consumer"], settings).await?;
     let address = line(&consumer, "operations port is open").await?["address"].clone();
     let url = format!("http://{}/readyz", address.as_str().unwrap_or_default());
-    pipeline_tests::counting::until(async || {
+    pipeline_tests::consumer_fixture::until(async || {
         let answer = stack::http_client()?.get(&url).send().await;
         Ok(answer.is_ok_and(|answer| answer.status().is_success()).then_some(()))
     })
@@ -98,7 +98,7 @@ async fn a_message_that_is_moved_is_found_by_its_id_and_its_trace() -> anyhow::R
     headers.insert("traceparent".into(), AMQPValue::LongString(PARENT.into()));
     let properties =
         BasicProperties::default().with_message_id("event-7".into()).with_headers(headers);
-    counting.publish_as("order.created", b"no event", properties).await?;
+    fixture.publish_as("order.created", b"no event", properties).await?;
     let moved = line(&consumer, "dead-letter queue").await?;
     assert_eq!(moved["level"], "WARN", "{moved}");
     assert_eq!(moved["event_id"], "event-7", "{moved}");

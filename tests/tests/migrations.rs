@@ -1,4 +1,4 @@
-//! Migrations while several versions and replicas of a service are about.
+//! Migrations with several versions and replicas of a service.
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::pipeline::{PATIENCE, connect};
@@ -50,7 +50,7 @@ async fn an_old_program_accepts_a_newer_schema_with_a_warning() -> anyhow::Resul
     Ok(())
 }
 
-/// As where the schema is the owner's, and programs run as roles that may use it.
+/// A schema owned by one role and used by others.
 #[tokio::test]
 async fn a_role_that_may_create_nothing_is_content_with_a_schema_that_is_up_to_date()
 -> anyhow::Result<()> {

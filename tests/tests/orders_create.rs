@@ -1,4 +1,4 @@
-//! Accepting orders: what is kept, what is told, and what is refused.
+//! Creating orders: what is stored, returned and rejected.
 
 use pipeline_tests::order_api::{CUSTOMER, OrderApi, accepted, count, faults, order, problem};
 use serde_json::{Value, json};

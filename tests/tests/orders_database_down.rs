@@ -1,10 +1,10 @@
-//! The database as it is on bad days: away, coming back, too slow, hung, full.
+//! Database outages: down, restarted, too slow, hanging, full.
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use pipeline_tests::frozen::Frozen;
 use pipeline_tests::order_api::{OrderApi, accepted, count, order, problem};
+use pipeline_tests::paused_process::PausedProcess;
 use pipeline_tests::pipeline::{PATIENCE, connect};
 use stack::{PostgresServer, ProcessId};
 
@@ -94,7 +94,8 @@ async fn more_requests_than_the_pool_can_serve_are_put_off_at_once() -> anyhow::
     lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
     let begun = Instant::now();
     let answers = join_all((0..100).map(|_| api.post(&order()).send())).await;
-    // Two wait for the lock until the statement's limit; nobody else is kept longer than the pool's.
+    // Two wait for the lock until the statement timeout; no other waits longer than the pool's
+    // timeout.
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     for answer in answers {
         problem(answer?, 503).await?;
@@ -126,7 +127,7 @@ async fn a_connection_that_hangs_is_given_up_and_replaced() -> anyhow::Result<()
     let mut frozen = Vec::new();
     for row in sql.query(backends, &[]).await? {
         let pid = u32::try_from(row.get::<_, i32>(0))?;
-        frozen.push(Frozen::new(ProcessId::of(pid).expect("a backend lives"))?);
+        frozen.push(PausedProcess::new(ProcessId::of(pid).expect("a backend lives"))?);
     }
     assert!(!frozen.is_empty());
     let begun = Instant::now();
@@ -134,7 +135,7 @@ async fn a_connection_that_hangs_is_given_up_and_replaced() -> anyhow::Result<()
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     until_accepted(&api).await?;
     for backend in frozen {
-        backend.thaw()?;
+        backend.resume()?;
     }
     api.stop().await
 }

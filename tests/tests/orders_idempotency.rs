@@ -16,7 +16,8 @@ fn is_replay(answer: &Response) -> bool {
     answer.headers().get("idempotency-replayed").is_some_and(|value| value == "true")
 }
 
-/// One that lets many requests at once wait for its few connections, instead of putting them off.
+/// A service that lets many concurrent requests wait for its few connections instead of rejecting
+/// them.
 async fn patient() -> anyhow::Result<OrderApi> {
     OrderApi::start_with(&["--customer-check", "off", "--database-pool-wait", "30s"]).await
 }

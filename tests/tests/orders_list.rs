@@ -1,10 +1,10 @@
-//! Listing orders: pages, filters, and wrong questions.
+//! Listing orders: pages, filters and invalid parameters.
 
 use pipeline_tests::order_api::{CUSTOMER, OrderApi, accepted, faults, order};
 use reqwest::Response;
 use serde_json::{Value, json};
 
-/// The ids on a page, and the path of the next one.
+/// The ids on a page, and the path of the next page.
 async fn page(answer: Response) -> anyhow::Result<(Vec<String>, Option<String>)> {
     assert_eq!(answer.status(), 200);
     let next = answer.headers().get("link").map(|link| {

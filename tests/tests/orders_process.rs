@@ -1,4 +1,4 @@
-//! The order service as a process: settings, migrations, limits, what it logs and measures, and how it stops.
+//! The order service as a process: settings, migrations, limits, logs, metrics and shutdown.
 
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -77,13 +77,13 @@ async fn a_migration_that_was_changed_after_it_was_applied_stops_the_start() -> 
 #[tokio::test]
 async fn a_stop_lets_the_request_in_flight_finish() -> anyhow::Result<()> {
     let database = fresh().await?;
-    // Long, so that the request in flight is held up by the lock alone.
+    // Long, so that only the lock blocks the request in flight.
     let settings = [("DATABASE_STATEMENT_TIMEOUT", "60s")];
     let service = spawn(&database.url, "serve", &settings).await?;
     ready(&service).await?;
     let url = address(&service, "HTTP port is open").await?;
     let peer = url.trim_start_matches("http://");
-    // Those that send nothing, or stop halfway, must not hold the stop up.
+    // Connections that send nothing, or half a request, must not delay the shutdown.
     let _silent = TcpStream::connect(peer).await?;
     let mut halfway = TcpStream::connect(peer).await?;
     halfway.write_all(b"GET /up HTTP/1.1\r\nHo").await?;
@@ -117,7 +117,7 @@ async fn more_connections_than_allowed_are_turned_away_and_make_room_again() -> 
     let settings = ["--customer-check", "off", "--http-max-connections", "2"];
     let api = OrderApi::start_with(&settings).await?;
     let begun = Instant::now();
-    // Neither of them is idle: their answers are not read.
+    // Neither of them is idle: their responses are not read.
     let mut held = Vec::new();
     for _ in 0..2 {
         held.push(reader(&api.url, "/docs", 4096).await?);

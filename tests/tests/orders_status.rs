@@ -1,4 +1,4 @@
-//! Moving orders on: what is allowed, what is told, and what the world hears.
+//! Changing the status of orders: allowed transitions, responses and events.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 const ALL: [&str; 5] = ["created", "processing", "shipped", "delivered", "cancelled"];
 
-/// How an order gets to a status.
+/// The transitions that lead to a status.
 fn way(status: &str) -> &'static [&'static str] {
     match status {
         "processing" => &["processing"],
@@ -74,7 +74,7 @@ async fn each_change_is_told_with_it_and_a_refused_one_is_not() -> anyhow::Resul
     patch.send().await?.error_for_status()?;
     problem(api.patch(&id, "delivered").await?, 409).await?;
     api.patch(&id, "shipped").await?.error_for_status()?;
-    // The same again is no second event.
+    // The same status again causes no second event.
     api.patch(&id, "shipped").await?.error_for_status()?;
 
     let sql =
@@ -125,7 +125,7 @@ async fn of_many_changes_at_once_one_is_made_and_told() -> anyhow::Result<()> {
         let query = "SELECT event_type FROM outbox WHERE aggregate_id = $1 ORDER BY id";
         let rows = sql.query(query, &[&id]).await?;
         let told: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
-        // Processing first leaves room for one cancellation.
+        // An order that is being processed can still be cancelled once.
         let possible = [
             &["order.created", "order.cancelled"][..],
             &["order.created", "order.processing", "order.cancelled"],

@@ -19,13 +19,13 @@ async fn a_fresh_outbox_and_the_least_privileged_role_are_well() -> anyhow::Resu
     let page = outbox.command(&["check"]).await?;
     assert_eq!(page.code, Some(0));
     assert!(page.out.ends_with("\nA relay can work here.\n"), "{}", page.out);
-    // Nothing was changed, not even the exchange.
+    // Nothing was created, not even the exchange.
     let missing = check(&outbox, &outbox.relay_url, &["--relay-declare", "false"]).await?.1;
     assert_eq!(names(&missing), ["exchange"]);
     Ok(())
 }
 
-/// Breaks something, finds it under the names of these checks, and mends it by what is told.
+/// Breaks something, finds it under the names of these checks, and fixes it with the printed SQL.
 async fn found_and_mended(breaking: &str, expected: &[&str]) -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.sql.batch_execute(breaking).await.context(breaking.to_owned())?;
@@ -153,7 +153,7 @@ async fn servers_that_can_not_be_reached_are_told_together() -> anyhow::Result<(
         assert!(ended.out.contains(said), "{said}: {}", ended.out);
     }
     assert!(!ended.out.contains("hunter2"), "{}", ended.out);
-    // The relay's own settings are checked as run would.
+    // The relay's settings are checked as by `run`.
     let wrong = [settings[0], settings[1], ("RELAY_EXCHANGE", "")];
     assert_eq!(outbox_relay(&["check"], &wrong).await?.code, Some(64));
     Ok(())

@@ -1,10 +1,10 @@
-//! `outbox-relay replay`: publishes again what was published, and says what it did.
+//! `outbox-relay replay`: publishes published events again, and reports what it did.
 
 use anyhow::Context as _;
 use lapin::message::BasicGetMessage;
 use lapin::types::AMQPValue;
 use pipeline_tests::outbox::Outbox;
-use pipeline_tests::published::{ids, published, sent};
+use pipeline_tests::published_events::{ids, published, sent};
 use pipeline_tests::terminal::on_a_terminal;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -13,7 +13,7 @@ fn header(message: &BasicGetMessage, name: &str) -> Option<AMQPValue> {
     message.delivery.properties.headers().as_ref()?.inner().get(name).cloned()
 }
 
-/// Every row as it is, to be compared with what it was.
+/// All rows, for comparison.
 async fn rows(outbox: &Outbox) -> anyhow::Result<Vec<Value>> {
     let rows = outbox.sql.query("SELECT to_jsonb(o) FROM outbox AS o ORDER BY id", &[]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
@@ -133,7 +133,7 @@ async fn what_no_queue_takes_is_told_and_the_others_get_through() -> anyhow::Res
     let got = sent(&outbox.take_all("created").await?)?;
     assert_eq!(got, ids(&outbox, "event_type = 'order.created'").await?);
 
-    // A row that can't be a message harms no other either.
+    // A row that can't be a message does not affect others either.
     outbox.sql.batch_execute("UPDATE outbox SET headers = '[]' WHERE aggregate_id = '3'").await?;
     let ended = outbox.command(&["replay", "--yes", "--type", "order.created", "--json"]).await?;
     let document = ended.json()?;
@@ -171,7 +171,7 @@ async fn on_a_terminal_a_person_is_asked() -> anyhow::Result<()> {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.out.contains("12 events published again."), "{ended:?}");
     assert_eq!(outbox.take_all("all").await?.len(), 12);
-    // Colours are for terminals alone.
+    // Colours are only for terminals.
     let listed = on_a_terminal(&outbox, &["events"], "").await?;
     assert!(listed.out.contains("\x1b[1m"), "{listed:?}");
     assert!(!outbox.command(&["events"]).await?.out.contains('\x1b'));

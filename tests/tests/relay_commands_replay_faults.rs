@@ -1,16 +1,17 @@
-//! `outbox-relay replay` when something comes between, and when there is much to replay.
+//! `outbox-relay replay` with faults, and with many or large events.
 
 use std::collections::HashSet;
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
-use pipeline_tests::published::{ids, published, sent};
+use pipeline_tests::published_events::{ids, published, sent};
 use pipeline_tests::terminal::on_a_terminal;
 use stack::{Management, Service};
 use tokio::process::Command;
 use uuid::Uuid;
 
-/// A replay of many events in small windows, as a process of its own; returns when it has published some.
+/// Starts a replay of many events in small windows as a separate process, and waits until it has
+/// published some.
 async fn long_replay(outbox: &Outbox) -> anyhow::Result<Service> {
     outbox.queue("all", "#").await?;
     published(outbox, 1500, "order.created", "1 hour").await?;
@@ -30,7 +31,7 @@ async fn a_replay_goes_on_when_the_broker_closes_its_connection() -> anyhow::Res
     let outbox = Outbox::new().await?;
     let replay = long_replay(&outbox).await?;
     let management = Management::new(&outbox.vhost.management_url)?;
-    // The management API learns of connections with a delay.
+    // The management API lists connections with a delay.
     eventually("its connection is closed", async || {
         let path = format!("/api/vhosts/{}/connections", outbox.vhost.name);
         let connections = management.get(&path).await?.context("connections")?;
@@ -83,7 +84,7 @@ async fn a_replay_that_is_stopped_says_how_to_go_on() -> anyhow::Result<()> {
 async fn big_events_are_replayed_in_little_memory() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
-    // Such digits can't be compressed much.
+    // Such digits compress badly.
     outbox
         .sql
         .batch_execute(
@@ -125,7 +126,7 @@ async fn on_a_terminal_a_long_replay_tells_how_far_it_is() -> anyhow::Result<()>
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let (progress, result) = ended.out.trim_end().rsplit_once('\r').context("a line")?;
     assert!(progress.contains(" of 10000 events"), "{progress}");
-    // The line is taken away in the end.
+    // The line is cleared in the end.
     assert_eq!(result, "\x1b[K10000 events published again.", "{ended:?}");
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! `outbox-relay` at the command line: help, exit statuses, the printed SQL, and what a command leaves behind.
+//! `outbox-relay` on the command line: help, exit statuses, the printed SQL, and the sessions it
+//! leaves behind.
 
 use anyhow::Context as _;
 use pipeline_tests::outbox::{Outbox, PATIENCE, connect, eventually};
@@ -15,7 +16,7 @@ async fn the_help_shows_every_command_and_how_it_ends() -> anyhow::Result<()> {
         assert!(help.out.contains(said), "{said}: {}", help.out);
     }
     assert!(help.out.lines().count() < 45 && !help.out.contains('\x1b'), "{}", help.out);
-    // Without a command it is `run`.
+    // Without a command it runs `run`.
     let run = outbox_relay(&["--relay-window", "7", "--help"], &[]).await?;
     assert!(run.out.contains("--relay-window") && run.out.contains("--ops-addr"), "{}", run.out);
     Ok(())
@@ -117,7 +118,7 @@ async fn the_printed_schema_makes_an_outbox_of_any_name_that_every_command_works
         let ended = outbox_relay(arguments, &[role, table]).await?;
         assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
     }
-    // The owner sees who did it; the usual outbox is as it was.
+    // The audit table names the actor; the default outbox is unchanged.
     let usual = outbox_relay(&["events", "--json"], &[owner]).await?;
     assert_eq!((usual.code, usual.out.as_str()), (Some(0), ""));
     let noted = "SELECT count(*) FROM \"Shop\".order_audit";
@@ -139,7 +140,7 @@ async fn a_statement_that_has_to_wait_too_long_is_given_up() -> anyhow::Result<(
         ended.err.contains("longer than 300ms") && ended.err.contains("--timeout"),
         "{ended:?}"
     );
-    // By the server, too: nothing of it waits there any more.
+    // Also at the server: none of its statements is waiting there.
     let waiting = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND application_name LIKE 'outbox command%' AND wait_event_type = 'Lock'";
     assert_eq!(outbox.count(waiting, &[]).await?, 0);
@@ -153,7 +154,7 @@ async fn a_statement_that_has_to_wait_too_long_is_given_up() -> anyhow::Result<(
 async fn a_status_that_is_watched_ends_when_nobody_reads_it() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     let program = stack::binary("outbox-relay").await?;
-    // The shell's pipe: `head` ends after a line.
+    // A pipe in the shell: `head` ends after one line.
     let line = format!("{} status --watch 100ms --json | head -n 1 >/dev/null", program.display());
     let settings = [("DATABASE_URL", outbox.relay_url.as_str())];
     let shell = Service::spawn("/bin/sh", ["-c", &line], settings).await?;
@@ -176,7 +177,8 @@ async fn a_command_through_a_pool_leaves_its_connections_as_they_were() -> anyho
         let ended = outbox_relay(arguments, &settings).await?;
         assert!(!ended.err.starts_with("error"), "{ended:?}");
     }
-    // Each transaction of another session takes the connection that was given back last: all are looked at.
+    // Each transaction of another session takes the connection that was returned last, so that all
+    // are checked.
     let mut sessions = Vec::new();
     for _ in 0..pooler.idle() {
         let session = connect(&url).await?;

@@ -1,4 +1,5 @@
-//! Settings of somebody else's database or role: a relay and the commands work with each of them, or say which one keeps them from it.
+//! Settings of a database or role: a relay and the commands work with each of them, or report the
+//! one that prevents it.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use pipeline_tests::metrics::metrics;
 use pipeline_tests::outbox::{Outbox, connect, eventually};
 use pipeline_tests::readiness::of_postgresql;
 
-/// What a relay works with. Those of a time are short enough to end what waits in a test.
+/// Settings that a relay works with. The timeouts are short enough to take effect in a test.
 const HARMLESS: [&[&str]; 27] = [
     &["statement_timeout = '250ms'"],
     &["lock_timeout = '50ms'"],
@@ -40,17 +41,17 @@ const HARMLESS: [&[&str]; 27] = [
     &["synchronous_commit = off", "default_text_search_config = 'simple'"],
 ];
 
-/// What is reported, and a part of what is said.
+/// Settings that are reported, with a part of the message.
 const REPORTED: [(&str, &str); 2] = [
     ("default_transaction_read_only = on", "default_transaction_read_only is on"),
     ("search_path = 'nowhere'", "relation \"outbox\" does not exist"),
 ];
 
-/// How many are tried at once: each takes a relay of its own.
+/// The number of settings tested concurrently, each with its own relay.
 const AT_ONCE: usize = 14;
 
-/// An outbox in whose database these settings are set, for everybody or for the relay's role alone. Leaves out what the server does not
-/// know.
+/// An outbox in whose database these settings are set, for everybody or for the relay's role only.
+/// Skips those that the server does not know.
 async fn outbox_with(settings: &[&str], for_role: bool) -> anyhow::Result<Outbox> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
@@ -71,7 +72,8 @@ async fn outbox_with(settings: &[&str], for_role: bool) -> anyhow::Result<Outbox
     Ok(outbox)
 }
 
-/// Events are published, marked and pruned; then nothing happens for a while, and the relay keeps its sessions.
+/// Events are published, settled and pruned; then the relay is idle for a while, and keeps its
+/// sessions.
 async fn works_with(settings: &[&str], for_role: bool) -> anyhow::Result<()> {
     let outbox = outbox_with(settings, for_role).await?;
     let first = outbox.add("7", "order.created").await?;
@@ -88,7 +90,7 @@ async fn works_with(settings: &[&str], for_role: bool) -> anyhow::Result<()> {
         let ended = outbox.command(arguments).await?;
         ensure!(ended.code == Some(0), "{arguments:?}: {ended:?}");
     }
-    // Three times the longest of the limits.
+    // Three times the longest timeout.
     tokio::time::sleep(Duration::from_secs(3).saturating_sub(idle_since.elapsed())).await;
     outbox.add("7", "order.shipped").await?;
     outbox.all_published().await.with_context(|| relay.log())?;
@@ -138,7 +140,7 @@ async fn what_keeps_a_relay_from_working_is_reported_with_its_name() -> anyhow::
 async fn a_command_goes_on_after_the_server_ended_a_silent_session() -> anyhow::Result<()> {
     let outbox = outbox_with(&["idle_session_timeout = '300ms'"], true).await?;
     let program = stack::binary("outbox-relay").await?;
-    // Between two looks the session is silent for longer than it may be.
+    // Between two polls the session is idle for longer than the timeout.
     let line = format!("{} status --watch 1s --json | head -n 3", program.display());
     let settings = [("DATABASE_URL", outbox.relay_url.as_str())];
     let shell = stack::Service::spawn("/bin/sh", ["-c", &line], settings).await?;
@@ -147,8 +149,8 @@ async fn a_command_goes_on_after_the_server_ended_a_silent_session() -> anyhow::
     Ok(())
 }
 
-/// What the session that notes outcomes is set to, and something else to be set for the database. The session that owns the lanes is set to
-/// the same, but for the limits of a statement.
+/// The settings of the settling session, and other values for the database. The session that owns
+/// the lanes has the same settings except the timeouts of statements.
 const SET: [(&str, &str, &str); 36] = [
     ("statement_timeout", "5s", "1h"),
     ("lock_timeout", "1s", "1h"),
@@ -198,7 +200,7 @@ async fn a_relays_session_is_set_as_it_has_to_be_whatever_is_set_for_the_databas
         .collect();
     let settings: Vec<&str> = set.iter().map(String::as_str).collect();
     let outbox = outbox_with(&settings, false).await?;
-    // A trigger is carried out in the session that changes the row.
+    // A trigger runs in the session that changes the row.
     outbox
         .sql
         .batch_execute(

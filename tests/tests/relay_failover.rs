@@ -1,4 +1,4 @@
-//! Several databases or several brokers in the settings: the relay goes on with another one by itself.
+//! Failover between several databases or brokers in the relay's settings.
 
 use std::net::TcpListener;
 
@@ -9,7 +9,7 @@ use stack::{PostgresAccess, PostgresServer, RabbitServer};
 const ADD_200: &str = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
      SELECT 'order', (n % 50)::text, 'order.created', '{}' FROM generate_series(1, 200) AS n";
 
-/// `DATABASE_URL` of a relay for a database that each of the servers has.
+/// `DATABASE_URL` of a relay for a database that exists on each of the servers.
 fn url_of(ports: &[u16], password: &str, database: &str, more: &str) -> String {
     let hosts: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     let hosts = hosts.join(",");
@@ -18,7 +18,7 @@ fn url_of(ports: &[u16], password: &str, database: &str, more: &str) -> String {
     )
 }
 
-/// A server with an outbox of the same name, with an event in it, that takes no writes: what a standby that lags looks like.
+/// A read-only server with an outbox of the same name and one event, like a lagging standby.
 async fn read_only_twin(outbox: &Outbox, password: &str) -> anyhow::Result<PostgresServer> {
     let server = PostgresServer::start_temporary().await?;
     server.access().create_if_missing(&outbox.database.name).await?;
@@ -39,7 +39,7 @@ async fn databases_that_are_down_or_silent_or_can_not_be_written_to_are_passed_o
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     let read_only = read_only_twin(&outbox, &password).await?;
-    // It takes connections and says nothing.
+    // It accepts connections and sends nothing.
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let down = stack::free_port()?;
     let ports = [down, silent.local_addr()?.port(), read_only.access().port, port];
@@ -80,7 +80,7 @@ async fn after_a_failover_of_the_database_the_relay_goes_on_with_the_one_that_to
     let mut outbox = Outbox::on(primary.database("outbox").await?, vhost).await?;
     outbox.queue("all", "#").await?;
     let standby = primary.start_standby().await?;
-    // What is committed is on both.
+    // Commits are replicated synchronously.
     outbox.sql.batch_execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await?;
     outbox.sql.batch_execute("SELECT pg_reload_conf()").await?;
     let ports = [primary.access().port, standby.access().port];

@@ -1,23 +1,23 @@
-//! Crashes and outages: nothing is lost, whatever dies in the middle of a window.
+//! Crashes and outages in the middle of a window lose nothing.
 
 use anyhow::Context as _;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use outbox_relay::Outcome;
-use pipeline_tests::enqueued::enqueued;
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
+use pipeline_tests::queue_order::drain_in_order;
 use uuid::Uuid;
 
 const ADD_2000: &str = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
      SELECT 'order', (n % 500)::text, 'order.created', '{}' FROM generate_series(1, 2000) AS n";
 
-/// Small windows, so that thousands of events take a while.
+/// Small windows, so that thousands of events take some time.
 const SLOWLY: [(&str, &str); 2] = [("RELAY_WINDOW", "10"), ("RELAY_CHANNELS", "2")];
 
-/// Which events a queue got, and how many messages that took.
+/// The events in a queue, and the number of messages.
 async fn delivered(outbox: &Outbox) -> anyhow::Result<(HashSet<Uuid>, usize)> {
-    let messages = enqueued(outbox, "all").await?;
+    let messages = drain_in_order(outbox, "all").await?;
     Ok((messages.iter().map(|message| message.event_id).collect(), messages.len()))
 }
 
@@ -30,7 +30,7 @@ async fn a_relay_killed_between_confirm_and_settle_loses_nothing() -> anyhow::Re
     let relay = outbox.relay_process(&[("RELAY_WINDOW", "100")]).await?;
     outbox.shared_among(1).await?;
     let hold = outbox.lock_table().await?;
-    // The window is in the queue, and its settling waits for the lock on the table.
+    // The window is in the queue, and settling waits for the lock on the table.
     eventually("the settling waits", async || {
         let waits = "SELECT count(*) FROM pg_stat_activity
                      WHERE application_name = 'outbox-relay' AND datname = current_database()
@@ -42,7 +42,7 @@ async fn a_relay_killed_between_confirm_and_settle_loses_nothing() -> anyhow::Re
     assert!(sent >= 100, "confirmed and in the queue: {sent}");
     relay.sigkill()?;
     relay.wait_exit(PATIENCE).await?;
-    // While its statement still waits: what it held is given up without a person's help.
+    // While its statement still waits: its locks are released without an operator.
     eventually("the server noticed that the relay is gone", async || {
         let sessions = "SELECT count(*) FROM pg_stat_activity
                         WHERE application_name = 'outbox-relay' AND datname = current_database()";
@@ -90,8 +90,8 @@ async fn a_broker_restarted_in_mid_window_loses_nothing() -> anyhow::Result<()> 
     let vhost = broker.vhost("outbox").await?;
     let mut outbox = Outbox::on(database, vhost).await?;
     outbox.queue("all", "#").await?;
-    // RabbitMQ 3.10 writes a new quorum queue's registration after half a second without others: a crash before that
-    // loses the queue itself, which is not what is tried here. A stop writes it.
+    // RabbitMQ 3.10 persists the registration of a new quorum queue only after half a second: a
+    // crash before that loses the queue, which is not tested here. A clean stop persists it.
     broker.stop_gracefully().await?;
     broker.start().await?;
     outbox.reconnect().await?;
@@ -189,7 +189,7 @@ async fn sigterm_ends_a_relay_promptly_that_reaches_neither_server() -> anyhow::
     for settings in [
         vec![("RABBITMQ_URL", nowhere.as_str())],
         vec![("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")],
-        // Packets to this network go nowhere.
+        // Packets to this network are dropped.
         vec![("RABBITMQ_URL", "amqp://192.0.2.1"), ("DATABASE_URL", "postgres://x@192.0.2.1/x")],
     ] {
         let relay = outbox.relay_process(&settings).await?;

@@ -1,4 +1,4 @@
-//! Any number of relays share the lanes by themselves, whatever becomes of one of them.
+//! Any number of relays share the lanes, even when one of them fails.
 
 #![expect(clippy::print_stdout, reason = "what was measured belongs to the test's output")]
 
@@ -9,7 +9,7 @@ use pipeline_tests::load::{Load, at_work};
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
 use stack::Service;
 
-/// What takes half a second by itself takes longer beside other tests, with a backlog to be published first.
+/// Half a second on an idle machine; longer with other tests and a backlog.
 const ON_A_BUSY_MACHINE: Duration = Duration::from_secs(8);
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn kill_idle(outbox: &Outbox, relay: &Service) -> anyhow::Result<Duration>
     kill(outbox, relay).await
 }
 
-/// Kills a relay; says how long it took until all lanes were served again.
+/// Kills a relay. Returns the time until all lanes were served again.
 async fn kill(outbox: &Outbox, relay: &Service) -> anyhow::Result<Duration> {
     relay.sigkill()?;
     let killed = Instant::now();
@@ -112,7 +112,7 @@ async fn a_relay_that_is_told_to_stop_hands_over_at_once_and_nothing_is_sent_twi
             at_work(&deliveries).await?;
             second.sigterm()?;
             let told = Instant::now();
-            // Owned, as a backlog may come first until they are served.
+            // Owned, as a backlog may delay the events.
             outbox.shared_among(1).await?;
             let took = told.elapsed();
             println!("handed over after {took:?}");

@@ -1,4 +1,4 @@
-//! How much memory a relay takes, whatever waits in the table.
+//! A relay's memory is bounded, whatever the backlog.
 #![cfg(target_os = "linux")]
 
 use std::time::{Duration, Instant};
@@ -7,14 +7,15 @@ use anyhow::ensure;
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
 use pipeline_tests::pipeline::address;
 use pipeline_tests::rabbitmqctl::rabbitmqctl;
-use pipeline_tests::resident::Resident;
+use pipeline_tests::rss::Rss;
 use stack::Service;
 
-/// Megabytes that a relay may have resident: the 40 MB that it promises, and what a debug build's program of some 50 MB has
-/// resident on top of that of a release, of which `bench` measures the promise itself.
+/// The limit of a relay's RSS in megabytes: the guaranteed 40 MB, and the overhead of a debug build
+/// of some 50 MB. `bench` measures the guarantee with a release build.
 const MOST: u64 = 40 + 20;
 
-/// Adds small events, as many as `rows`, of distinct aggregates; with ids in order, as the index takes them fastest.
+/// Adds `rows` small events of distinct aggregates; with increasing ids, which the index takes
+/// fastest.
 async fn add_small(outbox: &Outbox, rows: i32) -> anyhow::Result<()> {
     let insert = "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, payload)
                   SELECT lpad(to_hex(n), 32, '0')::uuid, 'order', n::text, 'order.created', jsonb_build_object('number', n)
@@ -23,7 +24,7 @@ async fn add_small(outbox: &Outbox, rows: i32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds events of 1 MB each, which don't compress.
+/// Adds incompressible events of 1 MB each.
 async fn add_big(outbox: &Outbox, rows: i32) -> anyhow::Result<()> {
     let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
                   SELECT 'order', n::text, 'order.created', jsonb_build_object('note', note)
@@ -39,8 +40,8 @@ async fn published(outbox: &Outbox, events: i64) -> anyhow::Result<()> {
 }
 
 fn bounded(relay: &Service) -> anyhow::Result<()> {
-    let resident = Resident::of(relay)?;
-    ensure!(resident.most < MOST, "{resident:?} MB: {}", relay.last_lines());
+    let resident = Rss::of(relay)?;
+    ensure!(resident.peak < MOST, "{resident:?} MB: {}", relay.last_lines());
     Ok(())
 }
 
@@ -50,7 +51,7 @@ async fn a_million_pending_events_leave_a_relay_small() -> anyhow::Result<()> {
     outbox.queue("all", "#").await?;
     add_small(&outbox, 1_000_000).await?;
     let relay = outbox.relay_process(&[]).await?;
-    // Some seconds of a debug build; by then it has looked as far ahead as it ever does.
+    // Some seconds of a debug build; by then it has polled as far ahead as it ever does.
     published(&outbox, 10_000).await?;
     bounded(&relay)
 }
@@ -72,7 +73,7 @@ async fn a_payload_that_is_too_long_is_stuck_without_being_loaded() -> anyhow::R
     let relay = outbox.relay_process(&[("RELAY_MAX_MESSAGE_BYTES", "1000000")]).await?;
     outbox.add("6", "order.created").await?;
     outbox.all_published().await?;
-    let before = Resident::of(&relay)?;
+    let before = Rss::of(&relay)?;
     let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
                   SELECT 'order', '7', 'order.created', jsonb_build_object('note', string_agg(md5(n::text), ''))
                   FROM generate_series(1, 1875000) AS n";
@@ -93,8 +94,8 @@ async fn a_payload_that_is_too_long_is_stuck_without_being_loaded() -> anyhow::R
             && reason.ends_with(" bytes long, RELAY_MAX_MESSAGE_BYTES allows 1000000"),
         "{reason}"
     );
-    let after = Resident::of(&relay)?;
-    assert!(after.most < before.most + 10, "{before:?}, {after:?}");
+    let after = Rss::of(&relay)?;
+    assert!(after.peak < before.peak + 10, "{before:?}, {after:?}");
     assert_eq!(outbox.depth("all").await?, 2);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the relay makes of a row: properties, headers and body, for each envelope.
+//! The message of a row: properties, headers and body, for each envelope.
 
 use lapin::message::BasicGetMessage;
 use lapin::types::AMQPValue;
@@ -6,7 +6,7 @@ use pipeline_tests::outbox::{EXCHANGE, Outbox};
 
 const EVENT_ID: &str = "0190163d-8694-739b-aea5-966c26f8ad91";
 
-/// Inserts one event from outside, publishes it with `settings` and takes the message from a queue.
+/// Inserts an event, publishes it with `settings` and takes the message from a queue.
 async fn published(settings: &[&str]) -> anyhow::Result<BasicGetMessage> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
@@ -124,7 +124,7 @@ async fn a_payload_keeps_its_digits() -> anyhow::Result<()> {
 async fn a_payload_of_megabytes_is_published_whole_and_alone_if_need_be() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
-    // Text that does not compress, so that its stored size is what counts.
+    // Incompressible text, so that its stored size counts.
     outbox
         .sql
         .batch_execute(

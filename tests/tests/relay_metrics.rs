@@ -1,4 +1,4 @@
-//! What the relay's metrics tell: how attempts failed, how many were not the first, how much was read to find them.
+//! The relay's metrics: failures by reason, retries, and rows read by polls.
 
 use anyhow::Context as _;
 use lapin::options::QueueDeclareOptions;
@@ -7,10 +7,10 @@ use pipeline_tests::metrics::{metrics, shows};
 use pipeline_tests::outbox::{Outbox, eventually};
 use stack::Service;
 
-/// Failed events are tried again when the test says so.
+/// Failed events are retried when the test says so.
 const LATE: [(&str, &str); 2] = [("RELAY_BACKOFF_MIN", "1h"), ("RELAY_BACKOFF_MAX", "1h")];
 
-/// An outbox with a queue for `order.created`, and one for `order.full` in which there is room for one message.
+/// An outbox with a queue for `order.created`, and one for `order.full` with room for one message.
 async fn outbox() -> anyhow::Result<Outbox> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "order.created").await?;
@@ -23,7 +23,7 @@ async fn outbox() -> anyhow::Result<Outbox> {
     Ok(outbox)
 }
 
-/// Waits until so many attempts have failed in each way, and so many of all attempts were not the first.
+/// Waits until the metrics show these numbers of failures by reason and of retries.
 async fn tells(relay: &Service, failed: [u64; 3], retries: u64) -> anyhow::Result<()> {
     let [returned, nacked, refused] = failed;
     let lines = [
@@ -51,7 +51,7 @@ async fn each_way_to_fail_is_told_apart_and_retries_are_counted() -> anyhow::Res
     ] {
         outbox.add(aggregate, event_type).await?;
     }
-    // RabbitMQ reads this header itself and refuses one that is no list.
+    // RabbitMQ interprets this header and rejects a value that is not a list.
     outbox
         .sql
         .batch_execute(
@@ -62,7 +62,7 @@ async fn each_way_to_fail_is_told_apart_and_retries_are_counted() -> anyhow::Res
     tells(&relay, [2, 1, 1], 0).await?;
 
     outbox.bind("all", "order.unheard").await?;
-    // They are noted a moment after they are counted.
+    // They are settled a moment after they are counted.
     eventually("all four are noted", async || {
         let noted = "SELECT count(*) FROM outbox WHERE published_at IS NULL AND attempts = 1";
         Ok(outbox.count(noted, &[]).await? == 4)

@@ -1,4 +1,5 @@
-//! The broker can't take a message for the time being (`basic.nack`): it waits, and leaves once the broker can.
+//! The broker rejects a message for now (`basic.nack`): the event waits, and is published once the
+//! broker accepts it.
 
 use anyhow::Context as _;
 use lapin::options::{QueueDeclareOptions, QueuePurgeOptions};
@@ -6,11 +7,11 @@ use lapin::types::{AMQPValue, FieldTable};
 use pipeline_tests::outbox::{Outbox, eventually};
 use stack::{Management, RabbitCluster, Service};
 
-/// Waits until the event was sent and came to nothing.
+/// Waits until publishing the event has failed.
 async fn tried_in_vain(outbox: &Outbox, relay: &Service) -> anyhow::Result<()> {
     eventually("it was tried", async || {
         let failed = "SELECT count(*) FROM outbox WHERE attempts > 0 AND last_error LIKE '%(nack)'";
-        // RabbitMQ 4 says nothing at all instead.
+        // RabbitMQ 4 sends no reply instead.
         let late = relay.log().contains("did not confirm");
         Ok(late || outbox.count(failed, &[]).await? > 0)
     })
@@ -51,7 +52,7 @@ async fn events_that_came_while_the_queue_had_no_leader_leave_once_it_has_anothe
     let queue = management.get(&format!("/api/queues/{}/all", outbox.vhost.name)).await?;
     let queue = queue.context("the queue is there")?;
     assert_eq!(queue["members"].as_array().map(Vec::len), Some(3), "{queue}");
-    let leader = queue["leader"].as_str().and_then(|leader| cluster.place_of(leader));
+    let leader = queue["leader"].as_str().and_then(|leader| cluster.index_of(leader));
     let leader = leader.with_context(|| format!("no leader in {queue}"))?;
     let (follower, alone) = ((leader + 1) % 3, (leader + 2) % 3);
 
@@ -67,7 +68,7 @@ async fn events_that_came_while_the_queue_had_no_leader_leave_once_it_has_anothe
     let relay = outbox.relay_process(&settings).await?;
     tried_in_vain(&outbox, &relay).await?;
 
-    // Two of three can choose a leader. The old one stays away.
+    // Two of three can elect a leader. The old one stays down.
     cluster.nodes[follower].start().await?;
     outbox.all_published().await.with_context(|| relay.log())?;
     assert!(cluster.nodes[leader].process().is_none());

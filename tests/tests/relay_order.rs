@@ -1,4 +1,4 @@
-//! The order of an aggregate's events, and what a late commit does to it.
+//! The order of an aggregate's events, also with late commits.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use outbox_relay::Outcome;
 use pipeline_tests::outbox::{Outbox, PATIENCE, aggregate_id, connect, event_id, eventually};
 use uuid::Uuid;
 
-/// The ids of an aggregate's events in the order in which a queue got them.
+/// The ids of an aggregate's events, in the order in which they were enqueued.
 async fn delivered(outbox: &Outbox, queue: &str) -> anyhow::Result<HashMap<String, Vec<i64>>> {
     let rows = outbox.sql.query("SELECT event_id, id FROM outbox", &[]).await?;
     let ids: HashMap<Uuid, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
@@ -28,7 +28,7 @@ async fn an_aggregates_events_are_delivered_in_order() -> anyhow::Result<()> {
              SELECT 'order', (n % 7)::text, 'order.created', '{}' FROM generate_series(1, 500) AS n",
         )
         .await?;
-    // Batches that end in the midst of every aggregate.
+    // Batches that end in the middle of every aggregate.
     outbox.relay(&["--relay-window", "33"])?.until_idle().await?;
     assert_eq!(outbox.pending().await?, 0);
     let delivered = delivered(&outbox, "all").await?;

@@ -1,5 +1,5 @@
-//! A pooler between the relay and the database that hands out its connections by transaction: the relay's locks would be others' a
-//! moment later, and its settings, too.
+//! A transaction pooler between the relay and the database: the relay's locks and settings would
+//! end up in other clients' sessions.
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::outbox::{Outbox, PATIENCE, connect, eventually};
@@ -7,9 +7,10 @@ use pipeline_tests::pipeline::address;
 use pipeline_tests::pooler::Pooler;
 use tokio_postgres::SimpleQueryMessage;
 
-/// Each connection that nobody uses has its usual settings.
+/// Checks that each idle connection has its default settings.
 async fn is_as_it_was(pooler: &Pooler, url: &str) -> anyhow::Result<()> {
-    // Each transaction of another session takes the connection that was given back last: all are looked at.
+    // Each transaction of another session takes the connection that was returned last, so that all
+    // are checked.
     let mut sessions = Vec::new();
     for _ in 0..pooler.idle() {
         let session = connect(url).await?;
@@ -44,7 +45,7 @@ async fn a_relay_behind_a_pool_says_so_again_and_again_and_does_nothing_through_
     let said = relay.wait_for_line("postgresql is not reachable", PATIENCE).await?;
     ensure!(said.contains("a pooler in transaction mode stands before it"), "{said}");
     ensure!(said.contains("pool_mode=session"), "{said}");
-    // Pruning has a session of its own.
+    // Pruning has a separate session.
     let said = relay.wait_for_line("could not be pruned", PATIENCE).await?;
     ensure!(said.contains("pool_mode=session"), "{said}");
     let ready = format!("{}/readyz", address(&relay, "operations port is open").await?);
@@ -52,7 +53,7 @@ async fn a_relay_behind_a_pool_says_so_again_and_again_and_does_nothing_through_
     assert_eq!(answer.status().as_u16(), 503);
     let answer = answer.text().await?;
     ensure!(answer.contains("pool_mode=session"), "{answer}");
-    // Each attempt logs in anew.
+    // Each attempt opens a new connection.
     let before = pooler.idle();
     eventually("it tries again", async || Ok(pooler.idle() > before + 4)).await?;
     drop(relay);

@@ -1,23 +1,23 @@
-//! How long published events stay in the table.
+//! The retention of published events.
 
 use anyhow::Context as _;
 use pipeline_tests::metrics::shows;
 use pipeline_tests::outbox::{Outbox, PATIENCE, connect, event_id, eventually};
 
-/// Adds events that were published so long ago, as many as several statements of the pruning look at.
+/// Adds events published this long ago, more than one pruning statement scans.
 const ADD_PUBLISHED: &str =
     "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, published_at)
      SELECT 'order', n::text, 'order.created', '{}', now() - $1::text::interval
      FROM generate_series(1, 2500) AS n";
 
-/// Adds pending events, of which every third is stuck and every third waits, however old.
+/// Adds old pending events, of which every third is stuck and every third is waiting.
 const ADD_PENDING: &str =
     "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, created_at, next_attempt_at)
      SELECT 'pending', n::text, 'order.created', '{}', now() - interval '1 year',
             CASE n % 3 WHEN 0 THEN 'infinity'::timestamptz WHEN 1 THEN now() + interval '1 day' END
      FROM generate_series(1, 30) AS n";
 
-/// Notes how long an event had been published when it is deleted, however busy the machine is that the test runs on.
+/// A trigger that records an event's age when it is deleted, independently of the test's timing.
 const NOTE_AGES: &str = "
     CREATE TABLE pruned (age interval NOT NULL);
     CREATE FUNCTION note_age() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -40,7 +40,7 @@ async fn published_events_are_pruned_after_their_time_and_pending_ones_never() -
     outbox.sql.execute(ADD_PUBLISHED, &[&"1 minute"]).await?;
     let relay = outbox.relay_process(&[("OUTBOX_RETENTION", "1h")]).await?;
     relay.wait_for_line("took lanes", PATIENCE).await?;
-    // The first time after a minute, a tenth of the hour at the most.
+    // The first pass is after a minute, at most a tenth of the hour.
     let pruned = outbox.command(&["prune", "--older-than", "1h"]).await?;
     assert_eq!((pruned.code, pruned.out.as_str()), (Some(0), "2500 events pruned.\n"));
     assert_eq!(outbox.count(EVENTS, &[]).await?, 2530);
@@ -105,7 +105,7 @@ async fn where_nothing_is_to_be_pruned_nothing_is() -> anyhow::Result<()> {
     let other = Outbox::new().await?;
     other.sql.execute(ADD_PUBLISHED, &[&"100 years"]).await?;
     let pruning = other.relay_process(&[("OUTBOX_RETENTION", "1s")]).await?;
-    // Long after one that prunes has done so.
+    // Long after a pruning relay would have pruned.
     eventually("the other outbox is pruned", async || Ok(other.count(EVENTS, &[]).await? == 0))
         .await?;
     assert_eq!(outbox.count(EVENTS, &[]).await?, 2500);
@@ -182,7 +182,7 @@ async fn one_relay_prunes_at_a_time_and_a_locked_table_holds_up_no_publishing() 
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     outbox.sql.execute(ADD_PUBLISHED, &[&"1 day"]).await?;
-    // What deletes waits for whoever holds this lock on a table that the deleting reads; nothing else does.
+    // Only deleting waits for this lock, on a table that only deleting reads.
     outbox
         .sql
         .batch_execute(
@@ -227,12 +227,12 @@ async fn one_relay_prunes_at_a_time_and_a_locked_table_holds_up_no_publishing() 
 #[tokio::test]
 async fn pruning_goes_past_what_it_can_not_delete_and_past_young_events() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
-    // More than a statement looks at, and young, in front of what is old.
+    // More young events than a statement scans, ahead of the old ones.
     outbox.sql.execute(ADD_PUBLISHED, &[&"0 days"]).await?;
     outbox.sql.execute(ADD_PUBLISHED, &[&"1 day"]).await?;
     let old = "SELECT count(*) FROM outbox WHERE published_at < now() - interval '1 hour'";
     assert_eq!(outbox.count(old, &[]).await?, 2500);
-    // One is locked, and one may not be deleted.
+    // One is locked, and one can't be deleted.
     outbox
         .sql
         .batch_execute(

@@ -1,4 +1,4 @@
-//! What the least-privilege roles of `sql/roles.sql` may do, and what not.
+//! The privileges of the roles in `sql/roles.sql`.
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::outbox::{Outbox, connect, eventually};
@@ -11,7 +11,7 @@ const SCHEMA: &str = include_str!("../../sql/outbox/schema.sql");
 const ADD: &str = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
                    VALUES ('order', '7', 'order.created', '{}')";
 
-/// Each statement is refused for want of a privilege, and for nothing else.
+/// Checks that each statement is rejected for lack of a privilege, and for nothing else.
 async fn refuses(session: &Client, statements: &[&str]) -> anyhow::Result<()> {
     for statement in statements {
         let error = session.batch_execute(statement).await;
@@ -160,7 +160,7 @@ async fn the_roles_may_be_made_in_several_databases_at_once_and_later_by_an_owne
     futures_util::future::try_join_all(sessions.iter().map(|session| session.batch_execute(ROLES)))
         .await?;
 
-    // The outbox in a schema of its own, which nobody else may use.
+    // The outbox in a separate schema, without the usage privilege for others.
     let admin = connect(&server.url("postgres")).await?;
     admin.batch_execute("CREATE ROLE shop LOGIN PASSWORD 'shop'").await?;
     admin.batch_execute("CREATE DATABASE shop OWNER shop").await?;

@@ -1,7 +1,8 @@
-//! Rows of every extreme that the table allows, few aggregates, so that they stand behind each other: each row ends published, stuck with
-//! the reason, or waiting behind what the settings say, and the relay never takes one of them for a trouble of the database.
+//! Rows of every extreme that the table allows, in few aggregates, so that they queue behind each
+//! other: each row ends published, stuck with the reason, or held back as the settings say, and the
+//! relay never mistakes one for a database outage.
 //!
-//! `TEST_SEED` repeats a run, `ROW_CASES` makes it longer.
+//! `TEST_SEED` repeats a run, `ROW_CASES` sets its length.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -15,39 +16,39 @@ use pipeline_tests::outbox::{Outbox, PATIENCE, Stepped, event_id};
 use pipeline_tests::seed::seed;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
-/// What is to become of a row.
+/// The expected outcome of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Published,
-    /// With so many attempts.
+    /// With this many attempts.
     Stuck(i32),
     /// Nothing.
     Left,
-    /// It was tried before, and now there is one with a lower id that nobody has tried and that can't be published, as if it had been
+    /// It was tried before, and there is an untried, unpublishable one with a lower id, as if
     /// committed later: whether that one holds it back depends on which is tried first.
     Beside,
 }
 
-/// What may become of rows, by their ids.
+/// The expected outcomes of rows, by id.
 type Fates = BTreeMap<i64, Fate>;
 
-/// What those ahead of a row in its aggregate hold back for good.
+/// What the rows ahead of a row in its aggregate hold back permanently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Holds {
     No,
-    /// What nobody has tried yet.
+    /// Rows not tried yet.
     Untried,
     All,
 }
 
-/// What a relay makes of events that fail.
+/// How a relay treats failing events.
 #[derive(Debug, Clone, Copy)]
 struct Mode {
     is_strict: bool,
     stuck_holds: bool,
 }
 
-/// What becomes of a row once it is tried.
+/// The outcome of a row once it is tried.
 fn fate_of(row: &ExtremeRow) -> Fate {
     let tried = row.attempts.saturating_add(1);
     if !row.can_be_a_message() {
@@ -60,7 +61,7 @@ fn fate_of(row: &ExtremeRow) -> Fate {
 }
 
 impl Mode {
-    /// What is to become of each of `rows`, by its id.
+    /// The expected outcome of each of `rows`, by id.
     fn fates(self, rows: &[ExtremeRow]) -> Fates {
         let mut rows: Vec<&ExtremeRow> = rows.iter().filter(|row| !row.is_published).collect();
         rows.sort_unstable_by_key(|row| row.id);
@@ -88,7 +89,7 @@ impl Mode {
         fates
     }
 
-    /// A relay of this kind. What fails is tried again soon.
+    /// A relay with these settings. Failed events are retried soon.
     fn relay(self, outbox: &Outbox) -> anyhow::Result<Stepped> {
         let attempts = format!("--relay-max-attempts={MAX_ATTEMPTS}");
         let bytes = format!("--relay-max-message-bytes={MAX_MESSAGE_BYTES}");
@@ -103,12 +104,12 @@ impl Mode {
     }
 }
 
-/// A row without its contents, for comparing: the id, and everything that a relay changes.
+/// A row's id and all columns that a relay changes, for comparison.
 const STATES: &str = "SELECT id, published_at IS NOT NULL, attempts, coalesce(next_attempt_at = 'infinity', false),
                              last_error, ROW(published_at, attempts, next_attempt_at, last_error)::text
                       FROM outbox ORDER BY id";
 
-/// The rows that did not end as they are to end yet.
+/// The rows without their expected outcome.
 async fn unfinished(
     outbox: &Outbox,
     fates: &Fates,
@@ -137,7 +138,8 @@ async fn unfinished(
     Ok(unfinished)
 }
 
-/// Steps until all rows have ended; the relay is able to work all the time, once it is connected.
+/// Steps until all rows have their outcome. Once connected, the relay must be available all the
+/// time.
 async fn until_finished(
     outbox: &Outbox,
     relay: &mut Stepped,
@@ -203,7 +205,8 @@ async fn try_rows(rows: &[ExtremeRow], mode: Mode) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails when one went before another one of its aggregate that has a lower id, unless that one had not been seen when it was tried first.
+/// Fails if a row was published before one of its aggregate with a lower id, unless that one was
+/// not visible at the first attempt.
 fn in_order(delivered: &[&ExtremeRow]) -> anyhow::Result<()> {
     for (place, late) in delivered.iter().enumerate() {
         for early in delivered[..place].iter().filter(|row| row.aggregate == late.aggregate) {
@@ -216,7 +219,7 @@ fn in_order(delivered: &[&ExtremeRow]) -> anyhow::Result<()> {
 
 fn try_many(mode: Mode) -> anyhow::Result<()> {
     let cases = std::env::var("ROW_CASES").map_or(Ok(3), |given| given.parse())?;
-    // What fails is made smaller for a while: each try takes seconds.
+    // Failing cases are shrunk for a limited time, as each attempt takes seconds.
     let config =
         Config { cases, failure_persistence: None, max_shrink_time: 60_000, ..Config::default() };
     let mut bytes = [0; 32];

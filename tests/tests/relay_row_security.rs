@@ -1,4 +1,5 @@
-//! Row-level security: a relay works when it reaches every row, and else sends nothing and names the policy.
+//! Row-level security: a relay works if it can access every row; otherwise it publishes nothing and
+//! names the policy.
 
 use anyhow::{Context as _, ensure};
 use outbox_relay::Outcome;
@@ -7,7 +8,8 @@ use pipeline_tests::relay_check::{check, mend};
 
 const ENABLE: &str = "ALTER TABLE outbox ENABLE ROW LEVEL SECURITY;";
 
-/// An outbox with a queue and a relay's role of its own, as roles are the whole server's. Returns the role's name.
+/// An outbox with a queue and a relay's role of its own, as roles are global on the server. Returns
+/// the role's name.
 async fn with_a_role() -> anyhow::Result<(Outbox, String)> {
     let mut outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
@@ -18,7 +20,7 @@ async fn with_a_role() -> anyhow::Result<(Outbox, String)> {
     Ok((outbox, role))
 }
 
-/// Steps until PostgreSQL is reported as unusable for this reason; nothing may have been sent.
+/// Steps until PostgreSQL is reported as down for this reason. Nothing may have been published.
 async fn refuses(outbox: &Outbox, relay: &mut Stepped, parts: &[&str]) -> anyhow::Result<()> {
     let mut said = String::new();
     eventually("hidden rows are reported", async || {
@@ -66,7 +68,7 @@ async fn policies_that_may_hide_rows_are_named_and_nothing_is_sent() -> anyhow::
         outbox.sql.batch_execute(&format!("{ENABLE} {policies}")).await?;
         let mut relay = outbox.relay(&[])?;
         refuses(&outbox, &mut relay, parts).await.context(policies)?;
-        // It works by what is told, and does so without a restart.
+        // It works after the reported fix, without a restart.
         let (_, findings) = check(&outbox, &outbox.relay_url, &[]).await?;
         let sql = mend(&findings.first().context("a finding")?.1)?;
         ensure!(sql == format!("ALTER ROLE \"{role}\" BYPASSRLS;"), "{sql}");
@@ -98,7 +100,7 @@ async fn policies_that_are_true_hide_nothing() -> anyhow::Result<()> {
              CREATE POLICY prunes ON outbox FOR DELETE USING (true)",
             &[],
         ),
-        // Somebody else's policies are beside it, one of which can't even be computed here.
+        // There are other policies too, one of which can't even be evaluated.
         (
             "CREATE POLICY tenant ON outbox USING (aggregate_id = current_setting('app.tenant'));
              CREATE POLICY relay ON outbox TO outbox_relay USING (true);
@@ -137,7 +139,7 @@ async fn policies_that_are_switched_on_under_a_relay_are_noticed() -> anyhow::Re
     refuses(&outbox, &mut relay, &["no policy lets it SELECT, UPDATE, DELETE"]).await?;
     outbox.add("7", "order.created").await?;
     assert_eq!(relay.relay.run_once().await, Outcome::Unavailable);
-    // What a command says would be wrong.
+    // A command's output would be wrong.
     let status = outbox.command(&["status"]).await?;
     ensure!(status.code == Some(1) && status.err.contains("row-level security"), "{status:?}");
     assert_eq!(outbox.depth("all").await?, 0);

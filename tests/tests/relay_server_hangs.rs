@@ -1,4 +1,5 @@
-//! A server that takes a connection and says nothing: the relay waits for it beside its turns, and never in one.
+//! A server that accepts connections and never answers: the relay waits for it in the background,
+//! and never in a step.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,10 @@ use pipeline_tests::proxy::{Faults, Proxy};
 use pipeline_tests::readiness::readiness;
 use pipeline_tests::silent_server::SilentServer;
 
-/// A turn waits for nothing but answers of a database that is well, also on a busy machine.
+/// The longest time of a step with a healthy database, also on a busy machine.
 const A_TURN: Duration = Duration::from_secs(2);
 
-/// A relay knocks at a server within this time.
+/// A relay tries to connect within this time.
 const KNOCKING: Duration = Duration::from_secs(1);
 
 async fn never_waits(relay: &mut Stepped, expected: Outcome) -> anyhow::Result<()> {
@@ -54,7 +55,7 @@ async fn a_database_that_says_nothing_holds_up_no_turn() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Longer than a test may take: a connection that is being made does not end by itself.
+/// Longer than a test may take, so that a connection attempt does not time out.
 const PATIENT: &str = "?connection_timeout=600000";
 
 #[tokio::test]
@@ -68,7 +69,7 @@ async fn while_a_relay_waits_for_a_silent_broker_another_one_serves_its_lanes() 
     let _second = outbox.joined_by(&[]).await?;
     outbox.every_lane_is_served().await?;
 
-    // From now on connections are taken, and nothing is ever said on them.
+    // From now on connections are accepted and get no answer.
     proxy.to_client(Faults { hold_after: Some(0), ..Faults::default() });
     proxy.reset();
     first.wait_for_line("rabbitmq is not reachable", PATIENCE).await?;

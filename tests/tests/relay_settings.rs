@@ -1,4 +1,4 @@
-//! Settings that are wrong, and an exchange that is not as it should be.
+//! Invalid settings, and an exchange that is missing or of another type.
 
 use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions};
 use lapin::types::FieldTable;
@@ -59,7 +59,7 @@ async fn without_declaring_a_missing_exchange_is_told_and_waited_for() -> anyhow
     assert_eq!(outbox.pending().await?, 0);
     assert!(relay.health.is_ready());
 
-    // And when it goes away while the relay runs.
+    // And when it is deleted while the relay runs.
     outbox.channel.exchange_delete(EXCHANGE.into(), ExchangeDeleteOptions::default()).await?;
     outbox.add("7", "order.shipped").await?;
     broker_reason(&mut relay, "the exchange orders.events does not exist").await?;
@@ -85,7 +85,7 @@ async fn an_exchange_of_another_kind_is_told_with_what_to_do() -> anyhow::Result
     assert!(told.contains("fanout") && told.contains("RELAY_DECLARE=false"), "{told}");
     assert_eq!(outbox.pending().await?, 1);
 
-    // As the sentence says: with RELAY_DECLARE=false it is used as it is.
+    // As the message says: with RELAY_DECLARE=false it is used as it is.
     outbox
         .channel
         .queue_declare("all".into(), QueueDeclareOptions::default(), FieldTable::default())

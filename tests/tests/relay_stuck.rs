@@ -1,4 +1,4 @@
-//! Events that are given up, and what becomes of those behind them.
+//! Stuck events, and the events behind them.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use outbox_relay::Outcome;
 use pipeline_tests::outbox::{Outbox, Stepped, aggregate_id, event_id, eventually};
 use uuid::Uuid;
 
-/// Given up after three attempts, which come soon after each other.
+/// Stuck after three attempts in quick succession.
 const THREE: [&str; 6] =
     ["--relay-max-attempts", "3", "--relay-backoff-min", "20ms", "--relay-backoff-max", "20ms"];
 
@@ -15,7 +15,7 @@ const SKIP: [&str; 2] = ["--relay-when-stuck", "skip"];
 const STUCK: &str =
     "SELECT count(*) FROM outbox WHERE published_at IS NULL AND next_attempt_at = 'infinity'";
 
-/// Steps until so many events are stuck, and nothing is left to do.
+/// Steps until this many events are stuck and nothing is due.
 async fn until_stuck(outbox: &Outbox, relay: &mut Stepped, events: i64) -> anyhow::Result<()> {
     eventually("those that fail are given up", async || {
         relay.relay.run_once().await;
@@ -25,7 +25,7 @@ async fn until_stuck(outbox: &Outbox, relay: &mut Stepped, events: i64) -> anyho
     relay.until_idle().await
 }
 
-/// The ids of each aggregate's events in the order in which a queue got them.
+/// The ids of each aggregate's events, in the order in which they were enqueued.
 async fn delivered(outbox: &Outbox, queue: &str) -> anyhow::Result<HashMap<String, Vec<i64>>> {
     let rows = outbox.sql.query("SELECT event_id, id FROM outbox", &[]).await?;
     let ids: HashMap<Uuid, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
@@ -36,7 +36,7 @@ async fn delivered(outbox: &Outbox, queue: &str) -> anyhow::Result<HashMap<Strin
     Ok(delivered)
 }
 
-/// Adds events to an aggregate; returns their ids.
+/// Adds events to an aggregate and returns their ids.
 async fn add(outbox: &Outbox, aggregate: &str, event_types: &[&str]) -> anyhow::Result<Vec<i64>> {
     let mut ids = Vec::new();
     for event_type in event_types {
@@ -65,11 +65,11 @@ async fn an_event_is_given_up_after_so_many_attempts_and_its_aggregate_waits_for
     assert_eq!((&got["7"], &got["8"]), (&vec![ids[0]], &beside));
     assert_eq!(outbox.pending().await?, 2, "the one that is stuck, and the one behind it");
 
-    // A person mends what was wrong.
+    // An operator fixes the cause.
     outbox.bind("all", "order.unheard").await?;
     let stuck = "SELECT event_id::text FROM outbox WHERE next_attempt_at = 'infinity'";
     let stuck: String = outbox.sql.query_one(stuck, &[]).await?.get(0);
-    // The command ends when the relay has confirmed the change.
+    // The command ends once the relay has acknowledged the change.
     let retried = relay.work_until(outbox.command(&["retry", &stuck])).await?;
     assert_eq!(retried.code, Some(0), "{retried:?}");
     relay.until_idle().await?;
@@ -109,7 +109,8 @@ async fn where_stuck_events_are_skipped_their_aggregates_go_on_in_order() -> any
     let outbox = Outbox::new().await?;
     outbox.queue("all", "order.heard").await?;
     let long = "x".repeat(256);
-    // Given up after some attempts, one of them in the midst of a line longer than a relay remembers; and no message at all.
+    // Stuck after some attempts, one of them in the middle of a backlog longer than a relay keeps;
+    // and without any message.
     let mut ids = add(&outbox, "7", &["order.heard", "order.unheard"]).await?;
     for _ in 0..300 {
         ids.push(outbox.add("7", "order.heard").await?);

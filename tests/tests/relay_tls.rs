@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL and to RabbitMQ, with certificates of the test's own authorities.
+//! TLS to PostgreSQL and RabbitMQ, with certificates of the test's own authorities.
 
 use amqp::Connection;
 use anyhow::Context as _;
@@ -7,7 +7,7 @@ use pipeline_tests::outbox::{Outbox, PATIENCE};
 use service_kit::postgres;
 use stack::{PostgresServer, RabbitServer, Service};
 
-/// Why connecting fails; nothing when it works.
+/// Why connecting fails; `None` if it succeeds.
 async fn postgres_refusal(url: &str) -> anyhow::Result<Option<String>> {
     let url = url.parse().map_err(anyhow::Error::msg)?;
     Ok(postgres::connect(&url, "test").await.err().map(|error| format!("{error:#}")))
@@ -18,13 +18,13 @@ async fn broker_refusal(url: &str) -> anyhow::Result<Option<String>> {
     Ok(Connection::open(&url, "test", 128 << 10).await.err().map(|error| format!("{error:#}")))
 }
 
-/// What should become of an attempt to connect.
+/// The expected result of an attempt to connect.
 #[derive(Debug, Clone, Copy)]
 enum Expected {
     LetIn,
-    /// With a reason that has this part.
+    /// Fails with a reason that contains this.
     Refused(&'static str),
-    /// In whatever words: of a server that says why and hangs up, one may hear that it has hung up.
+    /// Fails with any reason: the server's alert may be lost when it closes the connection.
     RefusedByTheServer,
 }
 
@@ -191,7 +191,7 @@ async fn files_that_are_of_no_use_end_the_relay_at_start_with_a_sentence() -> an
     ] {
         let mut settings = [
             ("DATABASE_URL", format!("{database}?")),
-            // Without an authority of its own the system's are asked for, and it may have none.
+            // Without an authority the system's are used, and there may be none.
             ("RABBITMQ_URL", format!("{broker}?cacertfile={}", authority.file())),
         ];
         let base = if variable == "DATABASE_URL" { database } else { broker };

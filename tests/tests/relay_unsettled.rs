@@ -1,18 +1,21 @@
-//! Rows that can't be changed when their outcome is known: locked by somebody, or refused by the database. All others go on.
+//! Rows that can't be updated when their outcome is known, because they are locked or the database
+//! rejects the update. All others continue.
 
-use pipeline_tests::hindered::{
-    ADD_OTHERS, FIRST, GUARD, NOTED, hindered, noted, others_are_published, sent, somebody,
-};
 use pipeline_tests::outbox::{Outbox, eventually};
+use pipeline_tests::unsettled_event::{
+    ADD_OTHERS, FIRST, GUARD, NOTED, open_transaction, outbox_with_one_event, sent,
+    step_until_others_published, until_noted,
+};
 
 #[tokio::test]
 async fn a_row_that_somebody_has_locked_holds_up_its_own_aggregate_only() -> anyhow::Result<()> {
     for lock in ["FOR UPDATE", "FOR NO KEY UPDATE", "FOR SHARE"] {
-        let outbox = hindered().await?;
-        let other = somebody(&outbox, &format!("SELECT FROM outbox WHERE {FIRST} {lock}")).await?;
+        let outbox = outbox_with_one_event().await?;
+        let other =
+            open_transaction(&outbox, &format!("SELECT FROM outbox WHERE {FIRST} {lock}")).await?;
         let mut relay = outbox.relay(&[])?;
-        assert_eq!(noted(&outbox, &mut relay).await?, ("locked".to_owned(), None), "{lock}");
-        others_are_published(&outbox, &mut relay).await?;
+        assert_eq!(until_noted(&outbox, &mut relay).await?, ("locked".to_owned(), None), "{lock}");
+        step_until_others_published(&outbox, &mut relay).await?;
         let note = relay.health.notes().remove("unsettled");
         assert!(note.is_some_and(|note| note.contains("another session holds the row's lock")));
         let (hindered, others) = sent(&outbox).await?;
@@ -31,9 +34,10 @@ async fn a_row_that_somebody_has_locked_holds_up_its_own_aggregate_only() -> any
 
 #[tokio::test]
 async fn a_foreign_key_check_hinders_nothing() -> anyhow::Result<()> {
-    let outbox = hindered().await?;
+    let outbox = outbox_with_one_event().await?;
     let _other =
-        somebody(&outbox, &format!("SELECT FROM outbox WHERE {FIRST} FOR KEY SHARE")).await?;
+        open_transaction(&outbox, &format!("SELECT FROM outbox WHERE {FIRST} FOR KEY SHARE"))
+            .await?;
     outbox.relay(&[])?.until_idle().await?;
     assert_eq!((outbox.pending().await?, outbox.count(NOTED, &[]).await?), (0, 0));
     Ok(())
@@ -43,11 +47,11 @@ async fn a_foreign_key_check_hinders_nothing() -> anyhow::Result<()> {
 async fn a_row_that_somebody_has_deleted_without_a_commit_is_settled_or_forgotten_with_it()
 -> anyhow::Result<()> {
     for (end, left) in [("ROLLBACK", 2), ("COMMIT", 1)] {
-        let outbox = hindered().await?;
-        let other = somebody(&outbox, &format!("DELETE FROM outbox WHERE {FIRST}")).await?;
+        let outbox = outbox_with_one_event().await?;
+        let other = open_transaction(&outbox, &format!("DELETE FROM outbox WHERE {FIRST}")).await?;
         let mut relay = outbox.relay(&[])?;
-        noted(&outbox, &mut relay).await?;
-        others_are_published(&outbox, &mut relay).await?;
+        until_noted(&outbox, &mut relay).await?;
+        step_until_others_published(&outbox, &mut relay).await?;
         other.batch_execute(end).await?;
         relay.work_until(outbox.all_published()).await?;
         relay.until_idle().await?;
@@ -64,17 +68,17 @@ async fn a_row_that_a_trigger_guards_holds_up_its_own_aggregate_only() -> anyhow
     for (does, reason) in [
         ("RAISE EXCEPTION 'this event is under audit';", "this event is under audit"),
         ("RETURN NULL;", "keeps the row from being changed"),
-        // Longer than a statement may take.
+        // Longer than the statement timeout.
         ("PERFORM pg_sleep(60);", "statement timeout"),
         ("PERFORM 1 / 0;", "division by zero"),
     ] {
-        let outbox = hindered().await?;
+        let outbox = outbox_with_one_event().await?;
         outbox.sql.batch_execute(&GUARD.replace("{}", does)).await?;
         let mut relay = outbox.relay(&[])?;
-        let (kind, said) = noted(&outbox, &mut relay).await?;
+        let (kind, said) = until_noted(&outbox, &mut relay).await?;
         assert_eq!(kind, "refused", "{does}");
         assert!(said.as_ref().is_some_and(|said| said.contains(reason)), "{does}: {said:?}");
-        others_are_published(&outbox, &mut relay).await?;
+        step_until_others_published(&outbox, &mut relay).await?;
         assert_eq!(sent(&outbox).await?.0.len(), 1, "{does}: sent once, and the next one waits");
 
         outbox.sql.batch_execute("DROP TRIGGER guard ON outbox").await?;
@@ -87,7 +91,7 @@ async fn a_row_that_a_trigger_guards_holds_up_its_own_aggregate_only() -> anyhow
 
 #[tokio::test]
 async fn a_published_row_that_can_not_be_deleted_is_marked() -> anyhow::Result<()> {
-    let outbox = hindered().await?;
+    let outbox = outbox_with_one_event().await?;
     outbox
         .sql
         .batch_execute(
@@ -107,9 +111,10 @@ async fn a_published_row_that_can_not_be_deleted_is_marked() -> anyhow::Result<(
 #[tokio::test]
 async fn a_locked_row_holds_up_no_deleting_of_others() -> anyhow::Result<()> {
     for lock in ["FOR UPDATE", "FOR SHARE", "FOR KEY SHARE"] {
-        let outbox = hindered().await?;
+        let outbox = outbox_with_one_event().await?;
         outbox.sql.batch_execute(ADD_OTHERS).await?;
-        let other = somebody(&outbox, &format!("SELECT FROM outbox WHERE {FIRST} {lock}")).await?;
+        let other =
+            open_transaction(&outbox, &format!("SELECT FROM outbox WHERE {FIRST} {lock}")).await?;
         let mut relay = outbox.relay(&["--outbox-retention", "0"])?;
         relay
             .work_until(eventually("all others are deleted", async || {
@@ -133,9 +138,10 @@ async fn a_failed_attempt_that_can_not_be_noted_holds_up_its_own_aggregate_only(
     outbox.queue("all", "order.created").await?;
     outbox.add("hindered", "order.unheard").await?;
     outbox.add("hindered", "order.created").await?;
-    let other = somebody(&outbox, &format!("SELECT FROM outbox WHERE {FIRST} FOR UPDATE")).await?;
+    let other =
+        open_transaction(&outbox, &format!("SELECT FROM outbox WHERE {FIRST} FOR UPDATE")).await?;
     let mut relay = outbox.relay(&["--relay-backoff-min", "1h", "--relay-backoff-max", "1h"])?;
-    others_are_published(&outbox, &mut relay).await?;
+    step_until_others_published(&outbox, &mut relay).await?;
     assert_eq!(sent(&outbox).await?, (vec![], 200));
     assert_eq!(outbox.count(NOTED, &[]).await?, 0, "whoever takes over tries it again");
     let health = relay.health.clone();

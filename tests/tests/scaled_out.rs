@@ -1,12 +1,14 @@
-//! Three of each on a RabbitMQ cluster of three nodes: what a shop runs that one machine or one process is not enough for.
+//! Three of each process on a RabbitMQ cluster of three nodes, as in a scaled-out deployment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
-use pipeline_tests::counting::{DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, until, until_within};
+use pipeline_tests::consumer_fixture::{
+    DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, until, until_within,
+};
+use pipeline_tests::load_clients::LoadClients;
 use pipeline_tests::pipeline::PATIENCE;
 use pipeline_tests::scaled_out::{ScaledOut, count};
-use pipeline_tests::shoppers::Shoppers;
 use stack::Service;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -14,7 +16,7 @@ use uuid::Uuid;
 const CUSTOMERS: usize = 24;
 const CLIENTS: usize = 24;
 
-/// Orders between one blow and the next: about 4,000 in all.
+/// Orders between two crashes: about 4,000 in all.
 const BETWEEN: usize = 1000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -24,7 +26,7 @@ async fn every_order_is_counted_once_though_a_broker_and_a_relay_and_a_consumer_
     for queue in [QUEUE, RETRY_QUEUE, DEAD_LETTER_QUEUE] {
         assert_eq!(shop.members(queue).await?.len(), 3, "{queue} has a member on each node");
     }
-    let shoppers = Shoppers::new(&shop.customer_url, CUSTOMERS).await?;
+    let shoppers = LoadClients::new(&shop.customer_url, CUSTOMERS).await?;
     let urls = shop.replicas.each_ref().map(|replica| replica.url.clone());
 
     let blows = async {
@@ -35,7 +37,7 @@ async fn every_order_is_counted_once_though_a_broker_and_a_relay_and_a_consumer_
     tokio::try_join!(shoppers.order(&urls, CLIENTS), blows)?;
 
     all_counted(&shop, &shoppers).await?;
-    // What a consumer has taken and not acknowledged would be back in the queue when it is gone.
+    // A consumer's unacknowledged messages would be requeued when it ends.
     for consumer in shop.consumers.iter().filter(|consumer| consumer.is_running()) {
         consumer.sigterm()?;
         let status = consumer.wait_exit(PATIENCE).await?;
@@ -47,8 +49,9 @@ async fn every_order_is_counted_once_though_a_broker_and_a_relay_and_a_consumer_
     Ok(())
 }
 
-/// Kills one of each while orders come in: first the node that leads the queue, as all messages go through it.
-async fn strike(shop: &mut ScaledOut, shoppers: &Shoppers) -> anyhow::Result<()> {
+/// Kills one of each while orders are sent: first the queue's leader, as all messages go through
+/// it.
+async fn strike(shop: &mut ScaledOut, shoppers: &LoadClients) -> anyhow::Result<()> {
     shoppers.more(BETWEEN).await?;
     until(async || Ok((processed(shop).await? > 0).then_some(())))
         .await
@@ -57,7 +60,7 @@ async fn strike(shop: &mut ScaledOut, shoppers: &Shoppers) -> anyhow::Result<()>
     shop.cluster.nodes[leader].kill().await?;
     let (next, last) = ((leader + 1) % 3, (leader + 2) % 3);
 
-    // The relay and the consumer that were connected to it go on with another one.
+    // The relay and the consumer that were connected to it fail over to another one.
     let others = [next, last].map(|place| {
         let port = shop.cluster.nodes[place].access().amqp_port;
         format!("connected to 127.0.0.1:{port}, one of 3 brokers")
@@ -82,8 +85,9 @@ async fn kill(service: &Service) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until nothing is on its way, and fails unless each accepted order was counted once for its customer.
-async fn all_counted(shop: &ScaledOut, shoppers: &Shoppers) -> anyhow::Result<()> {
+/// Waits until nothing is in flight, and fails unless each accepted order was counted once for its
+/// customer.
+async fn all_counted(shop: &ScaledOut, shoppers: &LoadClients) -> anyhow::Result<()> {
     let accepted = shoppers.orders();
     let published = until(async || {
         let pending = count(&shop.orders, "SELECT pending FROM outbox_lag").await?;
@@ -96,11 +100,12 @@ async fn all_counted(shop: &ScaledOut, shoppers: &Shoppers) -> anyhow::Result<()
     assert!(accepted.keys().copied().eq(stored), "the accepted orders are the stored ones");
 
     let expected = i64::try_from(accepted.len())?;
-    // RabbitMQ 4.3 waits for a minute before it takes back what was on its way to a consumer over the node that died.
+    // RabbitMQ 4.3 waits for a minute before it requeues what was in flight to a consumer through
+    // the dead node.
     until_within(2 * PATIENCE, async || {
         let processed = processed(shop).await?;
         ensure!(processed <= expected, "{processed} events of {expected} orders");
-        // Duplicates are taken out of the queue as well.
+        // Duplicates are consumed from the queue as well.
         let queue = shop.queue(QUEUE).await?;
         Ok((processed == expected && queue.waiting == 0).then_some(()))
     })
@@ -116,7 +121,7 @@ async fn all_counted(shop: &ScaledOut, shoppers: &Shoppers) -> anyhow::Result<()
     Ok(())
 }
 
-/// How many events were counted so far.
+/// The number of events counted so far.
 async fn processed(shop: &ScaledOut) -> anyhow::Result<i64> {
     count(&shop.customers, "SELECT count(*) FROM processed_events").await
 }
@@ -125,7 +130,7 @@ async fn ids(sql: &Client, query: &str) -> anyhow::Result<BTreeSet<Uuid>> {
     Ok(sql.query(query, &[]).await?.iter().map(|row| row.get(0)).collect())
 }
 
-/// Why events still wait, in the words of the outbox and of the relays.
+/// Why events are still pending, from the outbox and the relays' logs.
 async fn what_is_pending(shop: &ScaledOut) -> anyhow::Result<String> {
     let groups = "SELECT concat_ws(', ', count(*), state, attempts, last_error) FROM outbox_pending
                   GROUP BY state, attempts, last_error";

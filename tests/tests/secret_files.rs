@@ -1,11 +1,11 @@
-//! Secrets that are given in files instead of variables.
+//! Secrets in files instead of variables.
 
 use std::path::PathBuf;
 
 use pipeline_tests::pipeline::{PATIENCE, ready};
 use stack::Service;
 
-/// A file that goes with this value.
+/// A file that is removed on drop.
 struct Secret(PathBuf);
 
 impl Secret {
@@ -22,7 +22,7 @@ impl Secret {
 
 impl Drop for Secret {
     fn drop(&mut self) {
-        // What can't be removed is seen by no other test.
+        // No other test sees what could not be removed.
         std::fs::remove_file(&self.0).ok();
     }
 }
@@ -31,7 +31,7 @@ impl Drop for Secret {
 async fn the_urls_of_database_and_broker_are_read_from_files() -> anyhow::Result<()> {
     let servers = stack::shared().await?;
     let (database, broker) = (servers.database("empty").await?, servers.vhost("consumer").await?);
-    // With the end of line that an editor leaves.
+    // With the trailing newline that an editor adds.
     let database = Secret::new("database-url", &format!("{}\n", database.url))?;
     let url = Secret::new("rabbitmq-url", &format!("{}\n", broker.amqp_url))?;
     let settings = [
@@ -40,7 +40,7 @@ async fn the_urls_of_database_and_broker_are_read_from_files() -> anyhow::Result
         ("OPS_ADDR", "127.0.0.1:0"),
     ];
     let program = stack::binary("customer-service").await?;
-    // Ready is who has reached both.
+    // It is ready once it has reached both.
     ready(&Service::spawn(&program, ["consumer"], settings).await?).await?;
 
     for name in ["DATABASE_URL_FILE", "RABBITMQ_URL_FILE"] {

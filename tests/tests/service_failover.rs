@@ -1,4 +1,4 @@
-//! Several databases or several brokers in a service's settings: it goes on with another one by itself.
+//! Failover between several databases or brokers in a service's settings.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use amqp::BrokerUrl;
 use amqp::{Channel, Connection, Depth};
 use lapin::types::FieldTable;
-use pipeline_tests::counting::{Counting, QUEUE, orders_of, until};
+use pipeline_tests::consumer_fixture::{ConsumerFixture, QUEUE, orders_of, until};
 use pipeline_tests::pipeline::{PATIENCE, connect};
 use service_kit::postgres::{
     Database, DatabaseError, DatabaseUrl, Pool, PoolArgs, PreparedStatements,
@@ -19,10 +19,11 @@ async fn when_its_broker_is_killed_the_consumer_goes_on_with_the_next_one_of_its
     let servers = stack::shared().await?;
     let mut killed = RabbitServer::start_temporary().await?;
     let first =
-        Counting::with(servers.database("first").await?, killed.vhost("first").await?).await?;
-    // Its database is not used: the consumer writes to that of the first.
-    let next =
-        Counting::with(servers.database("next").await?, servers.vhost("next").await?).await?;
+        ConsumerFixture::with(servers.database("first").await?, killed.vhost("first").await?)
+            .await?;
+    // Its database is not used: the consumer writes to the first one's.
+    let next = ConsumerFixture::with(servers.database("next").await?, servers.vhost("next").await?)
+        .await?;
     let customer = first.customer().await?;
     let file = stack::stack_dir()?.join(format!("brokers-{}", std::process::id()));
     let urls = format!("{},\n{}\n", first.broker.amqp_url, next.broker.amqp_url);
@@ -40,7 +41,7 @@ async fn when_its_broker_is_killed_the_consumer_goes_on_with_the_next_one_of_its
     first.counted(customer, 10).await?;
 
     killed.kill().await?;
-    // Once it has connected it makes its queue there, and then binds it.
+    // Once connected, it declares its queue there and then binds it.
     until(async || Ok(next.waiting(QUEUE).await.ok())).await?;
     until(async || Ok(next.publish_all(orders_of(1, customer)).await.ok())).await?;
     first.counted(customer, 11).await?;
@@ -101,7 +102,8 @@ async fn set_read_only(server: &PostgresServer, to: &str) -> anyhow::Result<()> 
     sql.batch_execute(&format!("ALTER SYSTEM SET default_transaction_read_only = {to}")).await?;
     sql.batch_execute("SELECT pg_reload_conf()").await?;
     let app = server.access().url_as("app", "app", "postgres");
-    // Each session reads the settings anew before its next statement; ours only shows that they are in force.
+    // Each session reloads the settings before its next statement; this one shows that they are in
+    // effect.
     until(async || {
         let row = connect(&app).await?.query_one("SHOW transaction_read_only", &[]).await?;
         Ok((row.get::<_, &str>(0) == to).then_some(()))
@@ -145,7 +147,7 @@ async fn a_pool_passes_over_servers_that_are_silent_or_read_only_and_follows_a_s
     write().await?;
     assert_eq!((rows(&first).await?, rows(&second).await?), (1, 0));
 
-    // As in a switch-over of which the sessions survive.
+    // As in a switchover in which sessions survive.
     set_read_only(&first, "on").await?;
     set_read_only(&second, "off").await?;
     let refused = write().await;

@@ -1,10 +1,10 @@
-//! The services as deployments run them: each logs in as a role that may do what its work takes and nothing else, and migrates nothing.
+//! The services as in a deployment: each logs in as its least-privilege role and migrates nothing.
 
 use anyhow::{Context as _, ensure};
 use futures_util::future::try_join_all;
-use pipeline_tests::counting::until;
+use pipeline_tests::blocked_order::KEY;
+use pipeline_tests::consumer_fixture::until;
 use pipeline_tests::customer_api::CustomerApi;
-use pipeline_tests::held_up::KEY;
 use pipeline_tests::order_api::{CUSTOMER, OrderApi, accepted, order};
 use pipeline_tests::pipeline::connect;
 use pipeline_tests::service_role::{Migrated, migrate};
@@ -39,7 +39,7 @@ async fn good(answer: Response) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&body)?)
 }
 
-/// An order database with its roles, made twice, and the URL for the order service.
+/// An order database with its roles, created twice, and the URL for the order service.
 async fn order_database() -> anyhow::Result<(Migrated, String)> {
     let migrated = Migrated::by("order-service").await?;
     for _ in 0..2 {
@@ -70,7 +70,8 @@ async fn the_order_service_does_all_its_work_as_its_role() -> Tested {
     let keys = "SELECT FROM idempotency_keys";
     until(async || Ok(sql.query(keys, &[]).await?.is_empty().then_some(()))).await?;
 
-    // One alone and many at once, with keys and without, among them one that serves again after a day.
+    // One alone and many at once, with and without keys, among them a key that is reused after a
+    // day.
     let id = api.create().await?;
     let first = accepted(api.post(&order()).header(KEY, "k").send().await?).await?;
     let again = api.post(&order()).header(KEY, "k").send().await?;
@@ -145,7 +146,7 @@ async fn the_order_service_may_do_nothing_else() -> Tested {
     )
     .await?;
 
-    // Of customers it knows what their service tells.
+    // It knows customers only through the customer service.
     let (customers, _) = customer_database().await?;
     let session = connect(&customers.database.url_as("order_service").await?).await?;
     refuses(&session, &["SELECT FROM customers", "SELECT FROM processed_events"]).await
@@ -222,13 +223,13 @@ async fn sessions_of_the_apis_roles_are_limited_without_startup_options() -> Tes
             assert_eq!(show(&session, setting).await?, "5s");
         }
     }
-    // What a service is told counts more.
+    // A service's settings take precedence.
     let session = connect(&format!("{orders_url}?options=-c%20statement_timeout%3D7s")).await?;
     assert_eq!(show(&session, "statement_timeout").await?, "7s");
     Ok(())
 }
 
-/// As with an operator that makes the roles: the owner may grant rights, and change no role.
+/// As with an operator that creates the roles: the owner may grant privileges but not alter roles.
 #[tokio::test]
 async fn an_owner_who_may_make_no_roles_grants_their_rights() -> Tested {
     let server = stack::PostgresServer::start_temporary().await?;
@@ -242,7 +243,7 @@ async fn an_owner_who_may_make_no_roles_grants_their_rights() -> Tested {
         ("customer-service", CUSTOMER_ROLES, "customer_api", "customers"),
     ] {
         admin.batch_execute(&format!("CREATE DATABASE {database} OWNER app")).await?;
-        // As it is from PostgreSQL 15 on.
+        // The default since PostgreSQL 15.
         let shared = connect(&server.url(database)).await?;
         shared.batch_execute("ALTER SCHEMA public OWNER TO app").await?;
         let url = |role| server.access().url_as(role, "secret", database);

@@ -1,4 +1,4 @@
-//! `docs/settings.md`: every setting of the three programs, as the code has it.
+//! `docs/settings.md` lists every setting of the three programs, as in the code.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use clap::{Arg, Command, CommandFactory};
 
 const REWRITE: &str = "WRITE_SETTINGS=1 cargo test -p pipeline-tests --test settings_table";
 
-/// What runs all the time: each program's command, and how people call the process.
+/// The long-running processes: each program's command, and the process's name.
 const PROCESSES: [(&str, &str, &str); 4] = [
     ("order-service", "serve", "order-service"),
     ("outbox-relay", "run", "outbox-relay"),
@@ -41,7 +41,7 @@ fn programs() -> [(&'static str, Command); 3] {
     ]
 }
 
-/// The arguments that can be given as a variable.
+/// The arguments that have an environment variable.
 fn variables(command: &Command) -> impl Iterator<Item = (&Arg, &str)> {
     let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
     shown.filter_map(|argument| Some((argument, argument.get_env()?.to_str()?)))
@@ -71,7 +71,8 @@ fn setting(argument: &Arg, variable: &str) -> Setting {
     }
 }
 
-/// Every setting with who reads it: first what most processes have in common, then each process's own.
+/// Every setting with the processes that read it: first the shared ones, then those of single
+/// processes.
 fn settings() -> Vec<(Setting, Vec<&'static str>)> {
     let programs = programs();
     let mut rows: Vec<(Setting, Vec<&'static str>)> = Vec::new();
@@ -89,7 +90,7 @@ fn settings() -> Vec<(Setting, Vec<&'static str>)> {
         }
     }
     rows.sort_by_key(|(_, readers)| std::cmp::Reverse(readers.len()));
-    // What no process reads, but a person's command.
+    // Those read by commands only.
     for (_, cli) in &programs {
         for (argument, variable) in cli.get_subcommands().flat_map(variables) {
             let own = setting(argument, variable);

@@ -1,4 +1,5 @@
-//! Clients that read slowly or not at all, or that never come to an end with what they ask: others are served nevertheless.
+//! Clients that read slowly or not at all, or that never complete their requests, do not affect
+//! others.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use tokio::net::TcpStream;
 
 const ALL_BUSY: [&str; 4] = ["--customer-check", "off", "--http-max-connections", "5"];
 
-/// What `/up` answers over a new connection.
+/// The response of `/up` over a new connection.
 async fn up(api: &OrderApi) -> anyhow::Result<u16> {
     let answer = api.http.get(format!("{}/up", api.url)).header("connection", "close");
     Ok(answer.send().await?.status().as_u16())
@@ -36,7 +37,7 @@ async fn readers_who_read_nothing_or_a_byte_a_second_give_their_slots_up() -> an
     }
     let begun = Instant::now();
     eventually("all slots are taken", async || Ok(up(&api).await? == 503)).await?;
-    // Not even told so: there are too many of them, or they never ask.
+    // Closed without a response: there are too many of them, or they send no request.
     let unasked = try_join_all((0..40).map(|_| connect_to(&api.url))).await?;
     shows(api.service(), &["http_connections_closed_total{reason=\"unanswered\"} 40"]).await?;
     drop(unasked);
@@ -58,7 +59,7 @@ async fn a_client_that_reads_100_kilobytes_a_second_gets_all() -> anyhow::Result
     let mut stream = reader(&api.url, "/docs", 65_536).await?;
     let pause = Duration::from_millis(100);
     assert!(read_slowly(&mut stream, 10_000, pause, || Ok(())).await? == page);
-    // The same connection is there for the next request.
+    // The connection is kept for the next request.
     stream.write_all(b"GET /up HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await?;
     assert!(rest(&mut stream).await?.starts_with("HTTP/1.1 200 "));
     Ok(())
@@ -90,7 +91,7 @@ async fn headers_and_bodies_that_do_not_end_are_refused_on_each_port() -> anyhow
 async fn an_idle_connection_makes_room_for_a_new_one() -> anyhow::Result<()> {
     let api = OrderApi::start_with(&ALL_BUSY).await?;
     let idle = try_join_all((0..5).map(|_| connect_to(&api.url))).await?;
-    // Their requests may be on their way: so long nobody makes room.
+    // Their requests may be in flight; until then none is closed.
     eventually("one of them makes room", async || Ok(up(&api).await? == 200)).await?;
     drop(idle);
     shows(api.service(), &["http_connections_closed_total{reason=\"idle\"} 1"]).await
@@ -136,7 +137,8 @@ async fn a_request_whose_client_went_away_is_counted_by_its_route() -> anyhow::R
     shows(api.service(), &["http_requests_abandoned_total{route=\"none\"} 0"]).await
 }
 
-/// Sends `text`, however much of it the server takes, and reads until it closes the connection: the status of its answer, if it gave one.
+/// Sends as much of `text` as the server accepts, and reads until it closes the connection. Returns
+/// the response's status, if any.
 async fn hostile(api: &OrderApi, text: &str) -> anyhow::Result<Option<u16>> {
     let mut stream: TcpStream = connect_to(&api.url).await?;
     // The server may close, or reset, at any time.
@@ -147,14 +149,14 @@ async fn hostile(api: &OrderApi, text: &str) -> anyhow::Result<Option<u16>> {
     Ok(answer.split(' ').nth(1).and_then(|status| status.parse().ok()))
 }
 
-/// Megabytes that a container of the service has (`compose.yml`, `deploy/kubernetes`).
+/// The memory limit of the service's container in megabytes (`compose.yml`, `deploy/kubernetes`).
 #[cfg(target_os = "linux")]
 const CONTAINER: u64 = 256;
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_hostile_connections_do_not_fill_the_container() -> anyhow::Result<()> {
-    use pipeline_tests::resident::Resident;
+    use pipeline_tests::rss::Rss;
 
     let api = OrderApi::start().await?;
     let head = "POST /api/orders HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n";
@@ -171,8 +173,8 @@ async fn a_thousand_hostile_connections_do_not_fill_the_container() -> anyhow::R
         let answers = try_join_all((0..1000).map(|_| hostile(&api, &text))).await?;
         let refused = answers.iter().filter(|answer| **answer == Some(refusal)).count();
         assert!(refused >= 500, "{refused} were refused; others: {answers:?}");
-        let resident = Resident::of(api.service())?;
-        assert!(resident.most < CONTAINER, "{resident:?} MB after {}", &text[..200]);
+        let resident = Rss::of(api.service())?;
+        assert!(resident.peak < CONTAINER, "{resident:?} MB after {}", &text[..200]);
         assert_eq!(up(&api).await?, 200);
     }
     Ok(())
@@ -181,7 +183,7 @@ async fn a_thousand_hostile_connections_do_not_fill_the_container() -> anyhow::R
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_answers_that_nobody_reads_do_not_fill_the_container() -> anyhow::Result<()> {
-    use pipeline_tests::resident::Resident;
+    use pipeline_tests::rss::Rss;
 
     let api = OrderApi::start().await?;
     api.sql()
@@ -194,11 +196,11 @@ async fn large_answers_that_nobody_reads_do_not_fill_the_container() -> anyhow::
         .await?;
     let readers: Vec<TcpStream> =
         try_join_all((0..300).map(|_| reader(&api.url, "/api/orders?limit=500", 4096))).await?;
-    // Each is answered now, with the list or, as too many of them wait, with a 503.
-    let resident = Resident::of(api.service())?;
-    assert!(resident.most < CONTAINER, "{resident:?} MB");
+    // Each is answered now, with the list, or with 503 if too many are waiting.
+    let resident = Rss::of(api.service())?;
+    assert!(resident.peak < CONTAINER, "{resident:?} MB");
     drop(readers);
-    // Their memory is given back.
+    // Their memory is freed.
     eventually("a list is answered again", async || {
         let list = api.get("/api/orders?limit=500").await?;
         Ok(list.status() == 200 && list.bytes().await?.len() > 2_000_000)

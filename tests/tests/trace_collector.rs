@@ -1,21 +1,21 @@
-//! A collector of traces: when it is away, late, silent or unwilling it is the traces that are lost, and nothing else.
+//! A trace collector that is down, late, silent or refusing: only traces are lost.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use pipeline_tests::collector::{Temper, TraceCollector};
+use pipeline_tests::collector::{CollectorBehaviour, TraceCollector};
 use pipeline_tests::order_api::{accepted, order};
 use pipeline_tests::outbox::{Outbox, eventually};
 use pipeline_tests::pipeline::{PATIENCE, address, ready};
 use stack::Service;
 
-/// More than the queue of spans holds.
+/// More than the capacity of the span queue.
 const EVENTS: i32 = 5_000;
 
-/// Far less than it would take to wait for a collector that never answers.
+/// Far less than waiting for a collector that never answers.
 const PROMPTLY: Duration = Duration::from_secs(8);
 
-/// A relay that exports to `collector`, and has found out by now what its log `says` of it.
+/// A relay that exports to `collector`, and has logged `says` about it.
 async fn relay(outbox: &Outbox, collector: &str, says: &str) -> anyhow::Result<Service> {
     outbox.queue("all", "#").await?;
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", collector);
@@ -44,7 +44,7 @@ async fn stops(relay: &Service) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_collector_that_never_answers_holds_up_no_event_and_no_stop() -> anyhow::Result<()> {
-    let collector = TraceCollector::start(Temper::Silent).await?;
+    let collector = TraceCollector::start(CollectorBehaviour::Silent).await?;
     let outbox = Outbox::new().await?;
     let relay = relay(&outbox, &collector.url, "traces are exported").await?;
     publishes_all(&outbox).await?;
@@ -63,11 +63,11 @@ async fn a_collector_that_is_away_holds_up_no_event_and_no_stop() -> anyhow::Res
 
 #[tokio::test]
 async fn a_collector_that_refuses_is_told_of_once_and_holds_up_no_event() -> anyhow::Result<()> {
-    let collector = TraceCollector::start(Temper::Refuses(404)).await?;
+    let collector = TraceCollector::start(CollectorBehaviour::Refuses(404)).await?;
     let outbox = Outbox::new().await?;
     let relay = relay(&outbox, &collector.url, "traces are exported").await?;
     publishes_all(&outbox).await?;
-    // It is tried again and again, and says no each time.
+    // It is retried repeatedly, and refuses each time.
     eventually("it has refused three times", async || {
         outbox.add("more", "order.created").await?;
         Ok(collector.asked() >= 3)
@@ -110,7 +110,7 @@ async fn a_collector_that_comes_late_gets_what_happens_from_then_on() -> anyhow:
     let http = stack::http_client()?;
     accepted(http.post(&url).json(&order()).send().await?).await?;
 
-    let collector = TraceCollector::start_at(&place, Temper::Kind).await?;
+    let collector = TraceCollector::start_at(&place, CollectorBehaviour::Kind).await?;
     let begun = Instant::now();
     while collector.so_far().is_empty() {
         assert!(begun.elapsed() < PATIENCE, "{}", service.last_lines());
@@ -123,11 +123,11 @@ async fn a_collector_that_comes_late_gets_what_happens_from_then_on() -> anyhow:
 
 #[tokio::test]
 async fn the_last_spans_leave_before_the_process_ends() -> anyhow::Result<()> {
-    let collector = TraceCollector::start(Temper::Kind).await?;
+    let collector = TraceCollector::start(CollectorBehaviour::Kind).await?;
     let database = stack::shared().await?.database("orders").await?;
     let (service, url) = order_service(&database.url, &collector.url, &[]).await?;
     service.wait_for_line("traces are exported", PATIENCE).await?;
-    // Spans leave every five seconds; the stop comes sooner.
+    // Spans are exported every five seconds; the shutdown is sooner.
     let answer = stack::http_client()?.post(&url).json(&order()).send().await?;
     accepted(answer).await?;
     service.sigterm()?;
@@ -138,7 +138,7 @@ async fn the_last_spans_leave_before_the_process_ends() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_collector_is_told_its_key_and_nobody_else_is() -> anyhow::Result<()> {
-    let collector = TraceCollector::start(Temper::Wants("hunter2")).await?;
+    let collector = TraceCollector::start(CollectorBehaviour::Wants("hunter2")).await?;
     let database = stack::shared().await?.database("orders").await?;
     let file = stack::stack_dir()?.join(format!("trace-headers-{}", std::process::id()));
     stack::write_private(&file, "api-key=hunter%32\n")?;

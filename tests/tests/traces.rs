@@ -1,25 +1,25 @@
-//! Traces: one leads from an order's request to the counter of its customer.
+//! A trace leads from an order's request to its customer's counter.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
 use lapin::types::AMQPValue;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use pipeline_tests::collector::{Collected, Temper, TraceCollector};
-use pipeline_tests::counting::until;
+use pipeline_tests::collector::{Collected, CollectorBehaviour, TraceCollector};
+use pipeline_tests::consumer_fixture::until;
 use pipeline_tests::order_api::{accepted, order};
 use pipeline_tests::outbox::Outbox;
 use pipeline_tests::pipeline::{PATIENCE, connect};
-use pipeline_tests::traced::{SOON, TracedPipeline};
+use pipeline_tests::traced_pipeline::{SOON, TracedPipeline};
 use serde_json::Value;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
-/// Service, name and kind of each span of a trace, and the name of the one that it is a part of.
+/// Service, name, kind and parent's name of each span of a trace.
 type Tree = BTreeSet<(&'static str, &'static str, SpanKind, &'static str)>;
 
-/// What becomes of a new order.
+/// The spans of a new order.
 const ORDERED: [(&str, &str, SpanKind, &str); 5] = [
     ("order-service", "POST /api/orders", SpanKind::Server, "the caller"),
     ("order-service", "create order.created", SpanKind::Producer, "POST /api/orders"),
@@ -38,13 +38,13 @@ const ORDERED: [(&str, &str, SpanKind, &str); 5] = [
     ),
 ];
 
-/// The look at its customer, who is not known yet.
+/// The lookup of its customer, who is not cached yet.
 const CHECKED: [(&str, &str, SpanKind, &str); 2] = [
     ("order-service", "GET /api/customers/{id}", SpanKind::Client, "POST /api/orders"),
     ("customer-service", "GET /api/customers/{id}", SpanKind::Server, "GET /api/customers/{id}"),
 ];
 
-/// Waits until the trace has as many spans as `expected`, and compares them.
+/// Waits until the trace has as many spans as `expected` and compares them.
 async fn trace(
     collector: &TraceCollector,
     trace_id: &str,
@@ -83,7 +83,7 @@ fn named<'a>(spans: &'a [Collected], name: &str) -> anyhow::Result<&'a Collected
 
 #[tokio::test]
 async fn one_trace_leads_from_the_request_to_the_counter() -> anyhow::Result<()> {
-    let collector = TraceCollector::start(Temper::Kind).await?;
+    let collector = TraceCollector::start(CollectorBehaviour::Kind).await?;
     let pipeline = TracedPipeline::start(&collector).await?;
     let post = || {
         let url = format!("{}/api/orders", pipeline.order_url);
@@ -96,7 +96,7 @@ async fn one_trace_leads_from_the_request_to_the_counter() -> anyhow::Result<()>
     let spans = trace(&collector, TRACE, &[&ORDERED[..], &CHECKED].concat()).await?;
     assert_eq!(named(&spans, "POST /api/orders")?.parent, CALLER);
 
-    // The row tells where the event was created, and the message says the same.
+    // The row has the context in which the event was created, and so does the message.
     let sql = connect(&pipeline.orders.url).await?;
     let headers = "SELECT headers FROM outbox WHERE payload->>'order_public_id' = $1";
     let id = made["id"].as_str().context("an id")?;
@@ -135,13 +135,13 @@ async fn one_trace_leads_from_the_request_to_the_counter() -> anyhow::Result<()>
         assert_eq!(attribute(span, name)?, value, "{name} of {span}");
     }
 
-    // A request that is a part of no trace begins one. The customer is known by now.
+    // A request without a trace context starts a trace. The customer is cached by now.
     accepted(post()?.send().await?).await?;
     let first =
         collector.span(|span| span.kind == SpanKind::Server && span.parent.is_empty()).await?;
     assert_ne!(first.trace_id, TRACE);
     trace(&collector, &first.trace_id, &ORDERED).await?;
-    // Whoever asks every few seconds whether a service lives is no trace.
+    // Health probes are not traced.
     let up = stack::http_client()?.get(format!("{}/up", pipeline.order_url)).send().await?;
     assert_eq!(up.status(), 200);
     accepted(post()?.send().await?).await?;
@@ -157,7 +157,7 @@ async fn one_trace_leads_from_the_request_to_the_counter() -> anyhow::Result<()>
 
 #[tokio::test]
 async fn an_event_that_says_nothing_of_a_trace_begins_one_when_it_is_sent() -> anyhow::Result<()> {
-    let collector = TraceCollector::start(Temper::Kind).await?;
+    let collector = TraceCollector::start(CollectorBehaviour::Kind).await?;
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     let settings = [
@@ -181,18 +181,18 @@ async fn an_event_that_says_nothing_of_a_trace_begins_one_when_it_is_sent() -> a
 
 #[tokio::test]
 async fn a_trace_that_its_caller_does_not_keep_is_not_kept_here_either() -> anyhow::Result<()> {
-    let collector = TraceCollector::start(Temper::Kind).await?;
+    let collector = TraceCollector::start(CollectorBehaviour::Kind).await?;
     let pipeline = TracedPipeline::start(&collector).await?;
     let url = format!("{}/api/orders", pipeline.order_url);
     let parent = format!("00-{TRACE}-{CALLER}-00");
     let post = stack::http_client()?.post(&url).json(&order()).header("traceparent", parent);
     accepted(post.send().await?).await?;
-    // The next one is kept, and is sent behind it.
+    // The next trace is sampled, and exported after it.
     accepted(stack::http_client()?.post(&url).json(&order()).send().await?).await?;
     let kept = collector.span(|span| span.name == "create order.created").await?;
     trace(&collector, &kept.trace_id, &ORDERED).await?;
     ensure!(collector.so_far().iter().all(|span| span.trace_id != TRACE));
-    // Whoever works on the event must know that as well.
+    // The event must carry that decision.
     let sql = connect(&pipeline.orders.url).await?;
     let told = "SELECT headers->>'traceparent' FROM outbox ORDER BY id LIMIT 1";
     let told: String = sql.query_one(told, &[]).await?.get(0);

@@ -1,10 +1,10 @@
-//! An upgrade of the HTTP services: those of the last release and of this one share the databases, log in as the new roles, and ask each
-//! other for customers.
+//! Upgrading the HTTP services: those of the previous release and of this one share the databases,
+//! log in as the new roles, and call each other.
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::order_api::{CUSTOMER, order};
 use pipeline_tests::pipeline::{PATIENCE, address, connect, ready};
-use pipeline_tests::release_before::ReleaseBefore;
+use pipeline_tests::previous_release::PreviousRelease;
 use pipeline_tests::service_role::Migrated;
 use serde_json::{Value, json};
 use stack::Service;
@@ -21,7 +21,8 @@ async fn api(service: &Service) -> anyhow::Result<String> {
     address(service, "HTTP port is open").await
 }
 
-/// Orders go through: of a known customer only, once for each key whichever service is asked, seen and moved on by either.
+/// Orders work with both: only for a known customer, once per key on either service, readable and
+/// changeable on either.
 async fn orders_go_through(services: &[&str]) -> Tested {
     let http = stack::http_client()?;
     let mut unknown = order();
@@ -55,7 +56,7 @@ async fn orders_go_through(services: &[&str]) -> Tested {
 
 #[tokio::test]
 async fn services_of_both_releases_share_their_databases_and_ask_each_other() -> Tested {
-    let before = ReleaseBefore::get().await?;
+    let before = PreviousRelease::get().await?;
     let (orders, customers) =
         (Migrated::by("order-service").await?, Migrated::by("customer-service").await?);
     orders.owner.batch_execute(ORDER_ROLES).await?;
@@ -82,7 +83,7 @@ async fn services_of_both_releases_share_their_databases_and_ask_each_other() ->
     let asked_before = Service::spawn(customer_before, ["api"], settings(&customer_url)).await?;
     let asked_now = Service::spawn(customer_now, ["api"], settings(&customer_url)).await?;
     let mut services = Vec::new();
-    // Each asks the one of the other release.
+    // Each calls the one of the other release.
     for (program, asked) in [(order_before, &asked_now), (order_now, &asked_before)] {
         let mut settings = settings(&order_url).to_vec();
         settings.push(("CUSTOMER_SERVICE_URL", api(asked).await?));
@@ -93,7 +94,7 @@ async fn services_of_both_releases_share_their_databases_and_ask_each_other() ->
     orders_go_through(&[&old, &new]).await?;
     orders_go_through(&[&new, &old]).await?;
 
-    // The way back: the old ones go on alone.
+    // The rollback: the old ones continue alone.
     for now in [&services[1], &asked_now] {
         now.sigterm()?;
         let status = now.wait_exit(PATIENCE).await?;

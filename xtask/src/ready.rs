@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-/// The answer of `/readyz`.
+/// The response of `/readyz`.
 pub(crate) enum Health {
     Ready,
-    /// It answers, and says what it is missing.
+    /// It answers, and names what is missing.
     NotReady(String),
     NoAnswer,
 }
@@ -21,7 +21,7 @@ pub(crate) async fn health(http: &reqwest::Client, ops: &str) -> Health {
     Health::NotReady(what_is_missing(&body).unwrap_or(body))
 }
 
-/// "rabbitmq (Connection refused)" from the answer's dependencies.
+/// "rabbitmq (Connection refused)", from the response's dependencies.
 fn what_is_missing(body: &str) -> Option<String> {
     let body: Value = serde_json::from_str(body).ok()?;
     let dependencies = body["dependencies"].as_object()?.iter();
@@ -35,7 +35,7 @@ fn what_is_missing(body: &str) -> Option<String> {
     (!missing.is_empty()).then(|| missing.join(", "))
 }
 
-/// Waits until it says that it is ready.
+/// Waits until it is ready.
 pub(crate) async fn wait_until_healthy(
     name: &str,
     process: &stack::Process,
@@ -44,6 +44,6 @@ pub(crate) async fn wait_until_healthy(
 ) -> anyhow::Result<()> {
     let http = stack::http_client()?;
     let answers = async || matches!(health(&http, ops).await, Health::Ready);
-    let patience = std::time::Duration::from_secs(90);
-    stack::wait_until_ready(name, process, log, patience, answers).await
+    let timeout = std::time::Duration::from_secs(90);
+    stack::wait_until_ready(name, process, log, timeout, answers).await
 }

@@ -7,25 +7,25 @@ use anyhow::{Context, ensure};
 use crate::plan::settings_from_environment;
 use crate::services;
 use crate::state::{self, Name, State, own_postgres, own_rabbitmq, write_pid};
-use crate::style::say;
+use crate::terminal::progress;
 
 pub(crate) async fn restart(name: Name) -> anyhow::Result<ExitCode> {
     let _lock = state::lock()?;
     let mut state = State::of_running_stack()?;
-    say(&format!("Starting {} …", name.text()));
+    progress(&format!("Starting {} …", name.text()));
     match name {
         Name::Postgres => restart_postgres(&state).await?,
         Name::Rabbitmq => restart_rabbitmq(&state).await?,
         _ => restart_service(&mut state, name).await?,
     }
-    say(&format!("{} is ready.", name.text()));
+    progress(&format!("{} is ready.", name.text()));
     Ok(ExitCode::SUCCESS)
 }
 
 async fn restart_service(state: &mut State, name: Name) -> anyhow::Result<()> {
-    let patience = services::patience(&state.settings);
+    let stop_timeout = services::stop_timeout(&state.settings);
     if let Some(process) = state.service_mut(name)?.alive() {
-        services::stop(name, process, patience).await?;
+        services::stop(name, process, stop_timeout).await?;
     }
     // Later entries win when the process is started.
     state.settings.extend(settings_from_environment());

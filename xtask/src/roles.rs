@@ -1,4 +1,4 @@
-//! The roles by which the services use the stack's own databases: each may do what its work takes and nothing else.
+//! The least-privilege roles with which the services use the stack's own databases.
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -6,11 +6,12 @@ use tokio_postgres::NoTls;
 use url::Url;
 
 use crate::plan::Addresses;
-use crate::servers::Given;
+use crate::servers::ExternalServers;
 use crate::services;
 use crate::state::{State, own_postgres};
 
-/// The databases' URLs for the services. Those of a database that was given by its URL are that URL, as its roles are its owner's.
+/// The databases' URLs for the services. For an external database it is the given URL, as its roles
+/// are up to its owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Logins {
     pub(crate) order_service: String,
@@ -20,7 +21,7 @@ pub(crate) struct Logins {
 }
 
 impl Logins {
-    /// All as the owners, `orders` and `customers`.
+    /// All services as the owners, `orders` and `customers`.
     pub(crate) fn of_owners(orders: &str, customers: &str) -> Self {
         Self {
             order_service: orders.to_owned(),
@@ -31,9 +32,13 @@ impl Logins {
     }
 }
 
-/// Brings the schemas of our own databases up to date as their owner, makes the roles, and lets them in with the passwords that are in
+/// Migrates the stack's own databases as their owner, creates the roles, and sets the passwords in
 /// their URLs.
-pub(crate) async fn prepare(state: &State, given: &Given, at: &Addresses) -> anyhow::Result<()> {
+pub(crate) async fn prepare(
+    state: &State,
+    given: &ExternalServers,
+    at: &Addresses,
+) -> anyhow::Result<()> {
     let logins = &at.logins;
     if given.owns_order_database() {
         let owner = &at.order_database;

@@ -1,4 +1,4 @@
-//! PostgreSQL and RabbitMQ of the stack: our own, or those named in the environment.
+//! PostgreSQL and RabbitMQ of the stack: its own, or those named in the environment.
 
 use anyhow::Context;
 use stack::{PostgresServer, RabbitServer};
@@ -7,17 +7,17 @@ use url::Url;
 use crate::plan::{ServerAddresses, ServicePorts};
 use crate::roles::Logins;
 use crate::state::{Name, State, given, own_postgres, own_rabbitmq, write_pid};
-use crate::style::say;
+use crate::terminal::progress;
 
-/// The servers that the environment names instead of ours.
-pub(crate) struct Given {
+/// The servers that the environment names instead of the stack's own.
+pub(crate) struct ExternalServers {
     order_database: Option<String>,
     relay_database: Option<String>,
     customer_database: Option<String>,
     rabbitmq: Option<String>,
 }
 
-impl Given {
+impl ExternalServers {
     pub(crate) fn from_environment() -> Self {
         Self {
             order_database: given("ORDER_DATABASE_URL"),
@@ -31,17 +31,17 @@ impl Given {
         self.order_database.is_none() || self.customer_database.is_none()
     }
 
-    /// Whether schema and roles of the order database are ours to make.
+    /// Whether the stack creates schema and roles of the order database.
     pub(crate) fn owns_order_database(&self) -> bool {
         self.order_database.is_none()
     }
 
-    /// Whether schema and roles of the customer database are ours to make.
+    /// Whether the stack creates schema and roles of the customer database.
     pub(crate) fn owns_customer_database(&self) -> bool {
         self.customer_database.is_none()
     }
 
-    /// Whether the relay's role in the order database is ours to make.
+    /// Whether the stack creates the relay's role in the order database.
     pub(crate) fn makes_relay_role(&self) -> bool {
         self.order_database.is_none() && self.relay_database.is_none()
     }
@@ -51,27 +51,27 @@ impl Given {
     }
 }
 
-/// Installs what the stack needs and this machine lacks; fails when what is there is too old. Blocks.
-pub(crate) fn install(given: &Given) -> anyhow::Result<()> {
+/// Installs the missing servers; fails if an installed one is too old. Blocks.
+pub(crate) fn install(given: &ExternalServers) -> anyhow::Result<()> {
     let mut missing = stack::missing();
     missing.retain(|package| match *package {
         "postgresql" => given.needs_postgres(),
         _ => given.needs_rabbitmq(),
     });
-    stack::install(&missing, say)?;
+    stack::install(&missing, progress)?;
     let needed =
         [("postgresql", given.needs_postgres()), ("rabbitmq-server", given.needs_rabbitmq())];
     let needed = needed.into_iter().filter_map(|(package, needs)| needs.then_some(package));
     stack::check_versions(&needed.collect::<Vec<_>>())
 }
 
-/// Starts our own servers, both at once, and creates the databases.
+/// Starts the stack's own servers concurrently, and creates the databases.
 pub(crate) async fn start(
     state: &State,
-    given: &Given,
+    given: &ExternalServers,
     ports: &ServicePorts,
 ) -> anyhow::Result<ServerAddresses> {
-    // The servers choose their ports, or find those they had, without the services' ones.
+    // Keeps the servers from choosing the services' ports.
     let services_ports = ports.occupy();
     let postgres = state.own_postgres.then(own_postgres).transpose()?;
     let rabbitmq = state.own_rabbitmq.then(own_rabbitmq).transpose()?;
@@ -87,9 +87,9 @@ pub(crate) async fn start(
 
 async fn start_postgres(
     own: Option<PostgresServer>,
-    given: &Given,
+    given: &ExternalServers,
 ) -> anyhow::Result<(String, String, Logins)> {
-    // A database of others is theirs to give roles.
+    // The roles of an external database are up to its owner.
     let orders = given.order_database.clone().unwrap_or_default();
     let customers = given.customer_database.clone().unwrap_or_default();
     let Some(mut server) = own else {
@@ -99,7 +99,7 @@ async fn start_postgres(
         }
         return Ok((orders, customers, logins));
     };
-    say("Starting PostgreSQL …");
+    progress("Starting PostgreSQL …");
     truncate(server.log())?;
     server.start().await?;
     write_pid(Name::Postgres, server.process().context("PostgreSQL has ended again")?)?;
@@ -128,21 +128,21 @@ async fn start_postgres(
 
 async fn start_rabbitmq(
     own: Option<RabbitServer>,
-    given: &Given,
+    given: &ExternalServers,
 ) -> anyhow::Result<(String, Option<String>)> {
     let Some(mut server) = own else {
         let url = given.rabbitmq.clone().unwrap_or_default();
         let management = self::given("RABBITMQ_MANAGEMENT_URL").or_else(|| usual_management(&url));
         return Ok((url, management));
     };
-    say("Starting RabbitMQ, which takes about ten seconds …");
+    progress("Starting RabbitMQ, which takes about ten seconds …");
     truncate(server.log())?;
     server.start().await?;
     write_pid(Name::Rabbitmq, server.process().context("RabbitMQ has ended again")?)?;
     Ok((server.access().amqp_url("%2f"), Some(server.access().management_url())))
 }
 
-/// Where a broker's management API usually is: same host, same user, port 15672.
+/// The usual URL of a broker's management API: same host, same user, port 15672.
 fn usual_management(amqp: &str) -> Option<String> {
     let amqp = Url::parse(amqp).ok()?;
     let mut management = Url::parse("http://localhost:15672").ok()?;
@@ -152,7 +152,7 @@ fn usual_management(amqp: &str) -> Option<String> {
     Some(management.as_str().trim_end_matches('/').to_owned())
 }
 
-/// A new stack begins with empty logs; `restart` appends.
+/// Empties a log. A new stack begins with empty logs; `restart` appends.
 pub(crate) fn truncate(log: &std::path::Path) -> anyhow::Result<()> {
     std::fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     Ok(())

@@ -10,28 +10,28 @@ use stack::{Process, ProcessId, Signal};
 use crate::plan::{self, is_ours};
 use crate::ready::wait_until_healthy;
 use crate::state::{self, Name, Service, State, write_pid};
-use crate::style::say;
+use crate::terminal::progress;
 
-/// What a service gives itself to end, unless it is told otherwise.
+/// The default of `SHUTDOWN_GRACE`.
 const GRACE: (&str, Duration) = ("SHUTDOWN_GRACE", Duration::from_secs(25));
 
-/// How long it goes on before that.
+/// The default of `SHUTDOWN_DELAY`.
 const DELAY: (&str, Duration) = ("SHUTDOWN_DELAY", Duration::ZERO);
 
-/// From the end of a service's grace to the end of ours.
+/// The margin beyond a service's own shutdown time.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// How long a service that was started with these settings may take to end.
-pub(crate) fn patience(settings: &[(String, String)]) -> Duration {
+/// How long a service with these settings may take to stop.
+pub(crate) fn stop_timeout(settings: &[(String, String)]) -> Duration {
     let told = |(name, default)| {
-        // The last one counts when the service is started.
+        // As in the service's environment, the last entry wins.
         let setting = settings.iter().rev().find(|(setting, _)| setting == name);
         setting.and_then(|(_, value)| humantime::parse_duration(value).ok()).unwrap_or(default)
     };
     told(DELAY).saturating_add(told(GRACE)).saturating_add(MARGIN)
 }
 
-/// Starts one service and writes down its process; does not wait for it.
+/// Starts a service and records its process, without waiting for it.
 pub(crate) fn start(state: &mut State, name: Name) -> anyhow::Result<Process> {
     let settings = state.settings.clone();
     let bin_dir = state.bin_dir.clone();
@@ -48,7 +48,7 @@ pub(crate) fn start(state: &mut State, name: Name) -> anyhow::Result<Process> {
     Ok(process)
 }
 
-/// Brings a database's schema up to date with the `migrate` command of a service, as the owner, whose URL this is.
+/// Migrates a database with a service's `migrate` command; `owner` is the owner's URL.
 pub(crate) async fn migrate(state: &State, package: &str, owner: &str) -> anyhow::Result<()> {
     let mut command = program(&state.bin_dir, package);
     command.arg("migrate").envs(state.settings.iter().cloned()).env("DATABASE_URL", owner);
@@ -58,7 +58,7 @@ pub(crate) async fn migrate(state: &State, package: &str, owner: &str) -> anyhow
     Ok(())
 }
 
-/// One of the programs, without the variables that would send it to other servers.
+/// The command for a program, without the variables that would connect it to other servers.
 fn program(bin_dir: &Path, package: &str) -> Command {
     let mut command = Command::new(plan::program(bin_dir, package));
     for (variable, _) in std::env::vars_os() {
@@ -77,33 +77,33 @@ pub(crate) async fn wait(service: &Service, process: &Process) -> anyhow::Result
     wait_until_healthy(service.name.text(), process, &log, &service.command.ops).await
 }
 
-/// Asks a service to end and waits for it; kills it when it does not.
+/// Stops a service and waits; kills it on timeout.
 pub(crate) async fn stop(
     name: Name,
     process: &ProcessId,
-    patience: Duration,
+    stop_timeout: Duration,
 ) -> anyhow::Result<()> {
-    // PostgreSQL takes SIGTERM as "when all clients have gone".
+    // PostgreSQL would wait for its clients on SIGTERM.
     let signal = if name == Name::Postgres { Signal::SIGINT } else { Signal::SIGTERM };
-    if !Process::adopt(process.clone()).stop(signal, patience).await? {
-        let (name, seconds) = (name.text(), patience.as_secs());
-        say(&format!("{name} did not end within {seconds} s and was killed"));
+    if !Process::adopt(process.clone()).stop(signal, stop_timeout).await? {
+        let (name, seconds) = (name.text(), stop_timeout.as_secs());
+        progress(&format!("{name} did not end within {seconds} s and was killed"));
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, patience};
+    use super::{Duration, stop_timeout};
 
     #[test]
     fn a_service_gets_a_little_more_time_than_it_gives_itself() {
         let settings = |values: &[&str]| -> Vec<_> {
             values.iter().map(|value| ("SHUTDOWN_GRACE".to_owned(), (*value).to_owned())).collect()
         };
-        assert_eq!(patience(&[]), Duration::from_secs(30));
-        assert_eq!(patience(&settings(&["5s", "2m"])), Duration::from_secs(125));
+        assert_eq!(stop_timeout(&[]), Duration::from_secs(30));
+        assert_eq!(stop_timeout(&settings(&["5s", "2m"])), Duration::from_secs(125));
         let delay = ("SHUTDOWN_DELAY".to_owned(), "10s".to_owned());
-        assert_eq!(patience(&[delay]), Duration::from_secs(40));
+        assert_eq!(stop_timeout(&[delay]), Duration::from_secs(40));
     }
 }

@@ -1,4 +1,4 @@
-//! What runs, written down in `.stack/` for the other commands and for people's scripts.
+//! The state of the stack in `.stack/`, for the other commands and for scripts.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,8 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    /// Writers before readers, services before servers: nothing is cut off from what it still needs.
+    /// Producers before consumers, services before servers, so that each stops before what it
+    /// depends on.
     pub(crate) const IN_STOPPING_ORDER: [Self; 6] = [
         Self::OrderService,
         Self::OutboxRelay,
@@ -45,20 +46,20 @@ impl Name {
     }
 }
 
-/// A stack that was started and not yet stopped.
+/// A running stack.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct State {
     pub(crate) port_base: Option<u16>,
     pub(crate) release: bool,
-    /// Whether PostgreSQL and RabbitMQ are ours to stop.
+    /// Whether PostgreSQL and RabbitMQ are the stack's own, to be stopped by `down`.
     pub(crate) own_postgres: bool,
     pub(crate) own_rabbitmq: bool,
     pub(crate) bin_dir: PathBuf,
-    /// Settings of the services that were in the environment of `up`.
+    /// The services' settings from the environment of `up`.
     pub(crate) settings: Vec<(String, String)>,
     /// Known once the servers run.
     pub(crate) addresses: Option<Addresses>,
-    /// In the order in which they are started.
+    /// In start order.
     pub(crate) services: Vec<Service>,
 }
 
@@ -70,7 +71,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Its process, while that lives.
+    /// Its process, if it is alive.
     pub(crate) fn alive(&self) -> Option<&ProcessId> {
         self.process.as_ref().filter(|process| process.is_alive())
     }
@@ -92,7 +93,7 @@ impl State {
         }
     }
 
-    /// The stack that is up, or a sentence that says how to start one.
+    /// The running stack, or an error that says how to start one.
     pub(crate) fn of_running_stack() -> anyhow::Result<Self> {
         Self::load()?.context("the stack is not up; `cargo xtask up` starts it")
     }
@@ -117,7 +118,7 @@ impl State {
     }
 }
 
-/// The checkout's `.stack` folder, or another one.
+/// The stack's folder, `.stack` by default.
 pub(crate) fn folder() -> anyhow::Result<PathBuf> {
     stack::stack_dir()
 }
@@ -126,7 +127,7 @@ fn file() -> anyhow::Result<PathBuf> {
     Ok(folder()?.join("state.json"))
 }
 
-/// Held while a command changes what runs.
+/// The lock held while a command starts or stops processes.
 pub(crate) fn lock() -> anyhow::Result<File> {
     let file = File::create(folder()?.join("lock"))?;
     match file.try_lock() {
@@ -144,8 +145,8 @@ pub(crate) fn log(name: Name) -> anyhow::Result<PathBuf> {
     Ok(dir.join(format!("{}.log", name.text())))
 }
 
-/// `.stack/pids/NAME`, for `kill -9 $(cat .stack/pids/rabbitmq)`; and the same with the start time,
-/// by which `down` knows the process even when nothing else is readable.
+/// Writes `.stack/pids/NAME`, for `kill -9 $(cat .stack/pids/rabbitmq)`, and the pid with its start
+/// time, from which `down` can identify the process without the state.
 pub(crate) fn write_pid(name: Name, process: &ProcessId) -> anyhow::Result<()> {
     let dir = folder()?.join("pids");
     std::fs::create_dir_all(&dir)?;
@@ -155,7 +156,7 @@ pub(crate) fn write_pid(name: Name, process: &ProcessId) -> anyhow::Result<()> {
     stack::write_private(&dir.join(name.text()), &serde_json::to_string(process)?)
 }
 
-/// The process that was last started under this name, while it lives.
+/// The process that was last started under this name, if it is alive.
 pub(crate) fn started(name: Name) -> anyhow::Result<Option<ProcessId>> {
     let json = std::fs::read(started_dir()?.join(name.text())).ok();
     let process: Option<ProcessId> = json.and_then(|json| serde_json::from_slice(&json).ok());
@@ -166,18 +167,18 @@ fn started_dir() -> anyhow::Result<PathBuf> {
     Ok(folder()?.join("started"))
 }
 
-/// The stack's own PostgreSQL, whether it runs or not.
+/// The stack's own PostgreSQL, running or not.
 pub(crate) fn own_postgres() -> anyhow::Result<PostgresServer> {
     PostgresServer::in_folder(&stack::postgres_dir()?, &log(Name::Postgres)?, Some(5432))
 }
 
-/// The stack's own RabbitMQ, whether it runs or not.
+/// The stack's own RabbitMQ, running or not.
 pub(crate) fn own_rabbitmq() -> anyhow::Result<RabbitServer> {
     let dir = folder()?.join("rabbitmq");
     RabbitServer::in_folder(&dir, &log(Name::Rabbitmq)?, stack::Ports::usual()?)
 }
 
-/// `.stack/env`: shell lines to be sourced.
+/// Writes `.stack/env`, to be sourced in a shell.
 pub(crate) fn write_env(at: &Addresses) -> anyhow::Result<()> {
     let urls = [&at.order_database, &at.logins.outbox_relay, &at.customer_database, &at.rabbitmq];
     let own = urls.map(String::as_str).join(" ");
@@ -193,7 +194,7 @@ pub(crate) fn write_env(at: &Addresses) -> anyhow::Result<()> {
         ("RELAY_OPS_URL", &at.relay_ops),
         ("CUSTOMER_SERVICE_OPS_URL", &at.customer_service_ops),
         ("CUSTOMER_CONSUMER_OPS_URL", &at.customer_consumer_ops),
-        // By this the next `up` from such a shell knows these servers as its own.
+        // By this, `up` from such a shell recognizes these servers as its own.
         (SOURCED, &own),
     ];
     let quoted = |value: &str| format!("'{}'", value.replace('\'', r"'\''"));
@@ -208,14 +209,14 @@ pub(crate) fn env_file() -> anyhow::Result<PathBuf> {
 
 const SOURCED: &str = "LOCAL_STACK_SERVERS";
 
-/// A server's URL from the environment, unless it came there by sourcing `.stack/env`.
+/// A server's URL from the environment, unless it was set by sourcing `.stack/env`.
 pub(crate) fn given(name: &str) -> Option<String> {
     let url = std::env::var(name).ok().filter(|url| !url.is_empty())?;
     let sourced = std::env::var(SOURCED).unwrap_or_default();
     (!sourced.split(' ').any(|own| own == url)).then_some(url)
 }
 
-/// The path as people type it in the checkout.
+/// The path relative to the checkout, for display.
 pub(crate) fn relative(path: &Path) -> String {
     path.strip_prefix(stack::root()).unwrap_or(path).display().to_string()
 }

@@ -1,4 +1,4 @@
-//! `status`: what runs, and what is waiting.
+//! `status`: shows the processes and the backlog.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use url::Url;
 use crate::plan::Addresses;
 use crate::ready::{Health, health};
 use crate::state::{Name, State, own_postgres, own_rabbitmq};
-use crate::style::{bold, green, line, red};
+use crate::terminal::{bold, green, line, red};
 
 #[derive(Serialize)]
 struct Status {
@@ -21,14 +21,14 @@ struct Row {
     process: &'static str,
     pid: Option<u32>,
     port: u16,
-    /// `ready`, or why not.
+    /// `ready`, or the reason why not.
     health: String,
 }
 
-/// Nothing where it can't be found out.
+/// `None` where it is unknown.
 #[derive(Serialize)]
 struct Backlog {
-    /// Events that are not published yet.
+    /// Pending events.
     outbox_pending: Option<i64>,
     /// Messages in the consumer's queue, ready and unacknowledged; RabbitMQ counts every 5 s.
     customer_orders_count: Option<u64>,
@@ -113,9 +113,9 @@ async fn depth(at: &Addresses) -> Option<u64> {
 
 async fn connect(url: &str) -> Option<tokio_postgres::Client> {
     let connecting = tokio_postgres::connect(url, tokio_postgres::NoTls);
-    let patience = std::time::Duration::from_secs(5);
-    let (client, connection) = tokio::time::timeout(patience, connecting).await.ok()?.ok()?;
-    // Ends with the client; what goes wrong shows in the client's call.
+    let timeout = std::time::Duration::from_secs(5);
+    let (client, connection) = tokio::time::timeout(timeout, connecting).await.ok()?.ok()?;
+    // Ends when the client is dropped; an error shows up in the client's next call.
     tokio::spawn(connection);
     Some(client)
 }

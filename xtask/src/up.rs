@@ -1,4 +1,4 @@
-//! `up`: from nothing to a pipeline that answers.
+//! `up`: starts everything and waits until the pipeline is ready.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,10 +9,10 @@ use stack::Process;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::plan::{Addresses, ServicePorts, commands, settings_from_environment};
-use crate::servers::{self, Given, truncate};
+use crate::servers::{self, ExternalServers, truncate};
 use crate::state::{self, Name, Service, State, own_postgres, own_rabbitmq};
-use crate::style::{complain, line, say};
-use crate::{announce, down, follow, roles, services};
+use crate::terminal::{line, print_error, progress};
+use crate::{down, roles, services, tail_logs, welcome};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -35,7 +35,7 @@ pub(crate) async fn up(options: &Options) -> anyhow::Result<ExitCode> {
         if let Some(code) = already_up(&state, options)? {
             return Ok(code);
         }
-        // A start that was killed, or a machine that was switched off.
+        // Left by a killed `up`, or by a reboot.
         down::stop(&state).await?;
     }
 
@@ -46,25 +46,25 @@ pub(crate) async fn up(options: &Options) -> anyhow::Result<ExitCode> {
     let addresses = match started {
         Ok(addresses) => addresses,
         Err(error) => {
-            complain(&format!("{error:#}"));
+            print_error(&format!("{error:#}"));
             if let Some(state) = State::load()? {
                 down::stop(&state).await?;
             }
             return Ok(ExitCode::FAILURE);
         }
     };
-    announce::announce(&addresses, options.detach)?;
+    welcome::welcome(&addresses, options.detach)?;
     drop(lock);
     if options.detach {
         return Ok(ExitCode::SUCCESS);
     }
 
     let stopped_from_elsewhere = tokio::select! {
-        result = follow::follow() => result.map(|()| true),
+        result = tail_logs::tail_logs() => result.map(|()| true),
         signal = stop_signal() => signal.map(|()| false),
     };
     if matches!(stopped_from_elsewhere, Ok(true)) {
-        say("The stack was stopped from elsewhere.");
+        progress("The stack was stopped from elsewhere.");
         return Ok(ExitCode::SUCCESS);
     }
     line("");
@@ -72,7 +72,7 @@ pub(crate) async fn up(options: &Options) -> anyhow::Result<ExitCode> {
     stopped_from_elsewhere.map(|_| ExitCode::SUCCESS)
 }
 
-/// What to answer when a stack is up; none when nothing of it runs any more.
+/// What to return if a stack is up; `None` if none of its processes runs.
 fn already_up(state: &State, options: &Options) -> anyhow::Result<Option<ExitCode>> {
     let mut dead: Vec<&str> = Vec::new();
     for service in &state.services {
@@ -104,15 +104,15 @@ fn already_up(state: &State, options: &Options) -> anyhow::Result<Option<ExitCod
             "the stack is already up; `cargo xtask status` shows it, `cargo xtask down` stops it"
         );
     };
-    say("The stack is already up.");
-    announce::announce(addresses, true)?;
+    progress("The stack is already up.");
+    welcome::welcome(addresses, true)?;
     Ok(Some(ExitCode::SUCCESS))
 }
 
 async fn start(options: &Options) -> anyhow::Result<Addresses> {
     let ports = ServicePorts::new(options.port_base)?;
     ports.check_free()?;
-    let given = Given::from_environment();
+    let given = ExternalServers::from_environment();
     let release = options.release;
     let (given, bin_dir) = tokio::task::spawn_blocking(move || {
         servers::install(&given)?;
@@ -140,7 +140,7 @@ async fn start(options: &Options) -> anyhow::Result<Addresses> {
 }
 
 fn build(release: bool) -> anyhow::Result<PathBuf> {
-    say("Building the services …");
+    progress("Building the services …");
     let profile = release.then(|| "--release".to_owned());
     let built = stack::build(&stack::SERVICES, profile.as_slice())?;
     let program = built.get(stack::SERVICES[0]).context("cargo built no order-service")?;
@@ -152,7 +152,7 @@ async fn start_services(
     ports: &ServicePorts,
     addresses: &Addresses,
 ) -> anyhow::Result<()> {
-    say("Starting the services …");
+    progress("Starting the services …");
     let mut started: Vec<Process> = Vec::new();
     for (name, command) in commands(ports, addresses) {
         truncate(&state::log(name)?)?;
@@ -165,7 +165,7 @@ async fn start_services(
     Ok(())
 }
 
-/// Ctrl-C, `kill`, or the end of the terminal.
+/// Waits for Ctrl-C, `kill`, or a hangup.
 async fn stop_signal() -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::run::Program;
 use crate::setup::{Servers, backend, connect_alone};
 
-/// Customers, and a session with their database.
+/// The customers, and a session with their database.
 #[derive(Debug)]
 pub(crate) struct Customers {
     pub(crate) url: String,
@@ -19,7 +19,7 @@ pub(crate) struct Customers {
 }
 
 impl Customers {
-    /// So many who have ordered nothing yet.
+    /// Creates this many customers without orders.
     pub(crate) async fn new(
         servers: &Servers,
         number: usize,
@@ -33,7 +33,7 @@ impl Customers {
         Ok(Self { url, number, sql, history: 0.into() })
     }
 
-    /// Adds events that were counted long ago.
+    /// Adds rows of events that were counted long ago.
     pub(crate) async fn remember(&self, events: usize) -> anyhow::Result<()> {
         let events = i64::try_from(events)?;
         if events > 0 {
@@ -44,12 +44,12 @@ impl Customers {
         Ok(())
     }
 
-    /// How many such events there are.
+    /// The number of such events.
     pub(crate) fn remembered(&self) -> i64 {
         self.history.load(Ordering::Relaxed)
     }
 
-    /// Makes each run begin alike: statistics are true, nothing is left to clean up or to write back.
+    /// Gives each run the same start: fresh statistics, nothing left to vacuum or to write back.
     pub(crate) async fn calm(&self) -> anyhow::Result<()> {
         self.sql.batch_execute("VACUUM (ANALYZE) customers").await?;
         self.sql.batch_execute("VACUUM (ANALYZE) processed_events").await?;
@@ -57,25 +57,25 @@ impl Customers {
         Ok(())
     }
 
-    /// The process of PostgreSQL that serves this session.
+    /// The backend pid of this session.
     pub(crate) async fn backend(&self) -> anyhow::Result<u32> {
         backend(&self.sql).await
     }
 
-    /// How many orders are counted.
+    /// The number of counted orders.
     pub(crate) async fn counted(&self) -> anyhow::Result<usize> {
         let sum = "SELECT sum(orders_count)::bigint FROM customers";
         let sum: i64 = self.sql.query_one(sum, &[]).await?.try_get(0)?;
         Ok(usize::try_from(sum)?)
     }
 
-    /// Each customer's count, by its number from 0.
+    /// The count of each customer, numbered from 0.
     pub(crate) async fn counts(&self) -> anyhow::Result<Vec<i64>> {
         let rows = self.sql.query(include_str!("../../sql/counts_of_customers.sql"), &[]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// Which of these customers, given by number from 0, have a greater count than the one beside it.
+    /// Returns those of these customers, numbered from 0, whose count exceeds the given one.
     pub(crate) async fn grown(&self, than: &[(usize, i64)]) -> anyhow::Result<Vec<usize>> {
         let mut numbers = Vec::with_capacity(than.len());
         for &(number, _) in than {
@@ -88,8 +88,8 @@ impl Customers {
         rows.iter().map(|row| Ok(usize::try_from(row.try_get::<_, i64>(0)?)?)).collect()
     }
 
-    /// Fails unless each customer has this count, by its number from 0, and as many events are remembered besides the
-    /// history.
+    /// Fails unless each customer, numbered from 0, has this count, and as many events are recorded
+    /// besides the history.
     pub(crate) async fn check_each(&self, expected: &[u64]) -> anyhow::Result<()> {
         let counts = self.counts().await?;
         let wrong = counts.iter().enumerate().find_map(|(number, &count)| {
@@ -111,7 +111,7 @@ impl Customers {
         Ok(())
     }
 
-    /// Fails unless `expected` events were counted, each once, and evenly among the customers.
+    /// Fails unless `expected` events were counted, each once, evenly among the customers.
     pub(crate) async fn check(&self, expected: usize) -> anyhow::Result<()> {
         let history = self.remembered();
         let check = include_str!("../../sql/check_counts.sql");
@@ -128,7 +128,7 @@ impl Customers {
     }
 }
 
-/// The id of the customer with this number, as `add_customers` makes it.
+/// The id that `add_customers` gives the customer with this number.
 fn customer(number: usize) -> Uuid {
     Uuid::from_u128(
         format!("{number}").bytes().fold(0, |id, digit| id << 4 | u128::from(digit - b'0')),

@@ -1,6 +1,6 @@
-//! The consumer counts the orders that wait in its queue.
+//! Measures how fast the consumer counts the orders in its queue.
 
-mod bare;
+mod bare_consumer;
 mod customers;
 mod one_by_one;
 mod orders;
@@ -12,12 +12,12 @@ use anyhow::ensure;
 use clap::Args;
 use serde_json::json;
 
-use crate::result::result;
+use crate::output::print_json;
 use crate::setup::Servers;
-use crate::spread::{Spread, short};
+use crate::summary::{Summary, rounded};
 use run::Counted;
 
-pub(crate) use bare::consume as take;
+pub(crate) use bare_consumer::consume as take;
 pub(crate) use customers::Customers;
 pub(crate) use one_by_one::one_by_one;
 pub(crate) use orders::Orders;
@@ -73,7 +73,7 @@ impl Consume {
         for round in 0..self.rounds {
             eprintln!("round {} of {}: publishing", round + 1, self.rounds);
             orders.publish(self.events, self.customers).await?;
-            // Each comes first as often as the other, as what comes second may pay for the first.
+            // Each runs first equally often, as the first may slow down the second.
             for ours_is_next in if round % 2 == 0 { [false, true] } else { [true, false] } {
                 if ours_is_next {
                     eprintln!("round {} of {}: consumer", round + 1, self.rounds);
@@ -81,7 +81,10 @@ impl Consume {
                     counted.push(self.count(&servers, &program, &customers, &orders).await?);
                 } else {
                     eprintln!("round {} of {}: bare consumer", round + 1, self.rounds);
-                    bare.push(bare::consume(&orders.url, self.bare_prefetch, self.events).await?);
+                    bare.push(
+                        bare_consumer::consume(&orders.url, self.bare_prefetch, self.events)
+                            .await?,
+                    );
                 }
             }
         }
@@ -89,34 +92,34 @@ impl Consume {
 
         let ratios =
             counted.iter().zip(&bare).map(|(ours, bare)| ours.per_second / bare.per_second);
-        let rates: Spread = counted.iter().map(|ours| ours.per_second).collect();
+        let rates: Summary = counted.iter().map(|ours| ours.per_second).collect();
         let each = |of: fn(&Counted) -> std::time::Duration| {
             let values = counted.iter().map(|run| of(run).as_micros() as f64 / self.events as f64);
-            values.collect::<Spread>().json()
+            values.collect::<Summary>().json()
         };
-        result(&json!({
+        print_json(&json!({
             "measure": "consume",
-            "ratio": ratios.collect::<Spread>().json(),
-            "ratio_to_one_by_one": one_by_one.map(|rate| short(rates.median() / rate)),
+            "ratio": ratios.collect::<Summary>().json(),
+            "ratio_to_one_by_one": one_by_one.map(|rate| rounded(rates.median() / rate)),
             "events": self.events,
             "customers": self.customers,
             "history": self.history,
             "consumers": self.consumers,
             "rounds": self.rounds,
             "consumer": program.settings(),
-            "bare_per_second": bare.iter().map(|bare| bare.per_second).collect::<Spread>().json(),
+            "bare_per_second": bare.iter().map(|bare| bare.per_second).collect::<Summary>().json(),
             "bare_cpu_us_per_message": bare
                 .iter()
                 .map(|bare| bare.cpu.as_micros() as f64 / self.events as f64)
-                .collect::<Spread>()
+                .collect::<Summary>()
                 .json(),
             "consumer_per_second": rates.json(),
-            "one_by_one_per_second": one_by_one.map(short),
+            "one_by_one_per_second": one_by_one.map(rounded),
             "consumer_cpu_us_per_message": each(|run| run.cpu),
             "postgres_cpu_us_per_message": each(|run| run.postgres_cpu),
             "rabbitmq_cpu_us_per_message": each(|run| run.rabbit_cpu),
             "consumer_peak_mb":
-                short(counted.iter().map(|run| run.peak_memory).max().unwrap_or(0) as f64 / 1e6),
+                rounded(counted.iter().map(|run| run.peak_memory).max().unwrap_or(0) as f64 / 1e6),
         }));
         Ok(())
     }

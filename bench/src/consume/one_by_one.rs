@@ -1,18 +1,18 @@
-//! The other limit: `pgbench` commits the consumer's transaction for one event at a time.
+//! The other limit: `pgbench` commits the consumer's transaction with one event each.
 
 use super::customers::Customers;
 use crate::pgbench::Pgbench;
 
-/// Clients at once; one of these numbers suits the machine best.
+/// Numbers of concurrent clients to try; one of them suits the machine best.
 const CLIENTS: [u32; 4] = [1, 4, 16, 64];
 
-/// One event a transaction.
+/// One event per transaction.
 pub(crate) fn one_by_one(customers: &Customers) -> Pgbench {
     let script = include_str!("../../sql/count_one_event.sql").to_owned();
     Pgbench { url: customers.url.clone(), script, customers: customers.number }
 }
 
-/// Events per second with the best number of clients, each tried for so many seconds.
+/// Events per second with the best number of clients, each tried for `seconds`.
 pub(super) async fn best(customers: &Customers, seconds: u32) -> anyhow::Result<Option<f64>> {
     if seconds == 0 {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! The consumer's queue, and one beside it that gets the same messages for the bare consumer.
+//! The consumer's queue, and one with the same messages for the bare consumer.
 
 use anyhow::ensure;
 use futures_util::future::try_join_all;
@@ -11,14 +11,14 @@ use uuid::Uuid;
 
 use crate::setup::{EXCHANGE, Servers};
 
-/// Queues of the consumer; the first is the one that it reads.
+/// The consumer's queues; it reads the first.
 const QUEUES: [&str; 3] =
     ["customer.orders_count", "customer.orders_count.retry", "customer.orders_count.dlq"];
 
 /// The queue of the bare consumer.
 pub(crate) const BARE_QUEUE: &str = "bench.bare";
 
-/// Messages that are sent before their confirms are awaited.
+/// Messages sent before their confirms are awaited.
 const WINDOW: usize = 2000;
 
 /// A virtual host.
@@ -36,7 +36,7 @@ impl Orders {
         Ok(Self { url, connection })
     }
 
-    /// Declares the bare consumer's queue, of the same kind as the other.
+    /// Declares the bare consumer's queue, of the same type as the consumer's.
     pub(crate) async fn bind_bare(&self) -> anyhow::Result<()> {
         let channel = self.connection.create_channel().await?;
         let mut quorum = FieldTable::default();
@@ -51,7 +51,8 @@ impl Orders {
         Ok(())
     }
 
-    /// Publishes an event for each of so many orders, which the customers make in turn. All are in both queues when this returns.
+    /// Publishes an event for each of this many orders, with the customers in turn. All are in both
+    /// queues when this returns.
     pub(crate) async fn publish(&self, events: usize, customers: usize) -> anyhow::Result<()> {
         let channel = self.connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -70,7 +71,7 @@ impl Orders {
         Ok(())
     }
 
-    /// Fails when the consumer left a message, or moved one elsewhere.
+    /// Fails if the consumer left a message or moved one to another queue.
     pub(crate) async fn check_empty(&self) -> anyhow::Result<()> {
         let channel = self.connection.create_channel().await?;
         for queue in QUEUES {
@@ -84,7 +85,7 @@ impl Orders {
     }
 }
 
-/// The message that the relay makes of an order.
+/// The message that the relay publishes for an order.
 async fn send(
     channel: &Channel,
     event_id: Uuid,

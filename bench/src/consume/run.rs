@@ -1,4 +1,4 @@
-//! The consumer: the release program as a process, told everything by environment variables.
+//! The consumer: the release program as a process, configured by environment variables.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use super::orders::Orders;
 use crate::setup::Servers;
 use crate::usage::{cpu, cpu_with_children, peak_memory};
 
-/// How often to look whether the consumer is through.
+/// The interval at which to check whether the consumer is done.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How long it may take to start or stop, or to count nothing.
+/// The timeout for starting, for stopping, and without any progress.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A `value_parser` for NAME=VALUE.
@@ -24,18 +24,18 @@ pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// How it went.
+/// The measurements of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Counted {
-    /// From the start of the processes until the last event was counted.
+    /// Events per second, from the start of the processes until the last event is counted.
     pub(crate) seconds: f64,
     pub(crate) per_second: f64,
-    /// CPU time of all consumers, from their start on.
+    /// CPU time of all consumers since their start.
     pub(crate) cpu: Duration,
-    /// CPU time of PostgreSQL, its clean-up in the background included.
+    /// CPU time of PostgreSQL, including autovacuum.
     pub(crate) postgres_cpu: Duration,
     pub(crate) rabbit_cpu: Duration,
-    /// The most memory that a consumer had resident, in bytes.
+    /// The peak resident set size of a consumer, in bytes.
     pub(crate) peak_memory: u64,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// The one at `path`; if none is given the checkout's, which is built.
+    /// The program at `path`, or else the checkout's, which is built.
     pub(crate) fn new(
         path: Option<PathBuf>,
         settings: Vec<(String, String)>,
@@ -61,7 +61,7 @@ impl Program {
         Ok(Self { path, settings })
     }
 
-    /// The settings, for the result.
+    /// The settings as JSON, for the result.
     pub(crate) fn settings(&self) -> Value {
         let settings = self.settings.iter();
         settings
@@ -87,7 +87,7 @@ impl Program {
         Service::spawn(&self.path, ["consumer"], own.into_iter().chain(settings)).await
     }
 
-    /// Lets a consumer declare its queues.
+    /// Runs a consumer until it has declared its queues.
     pub(crate) async fn declare(
         &self,
         customers: &Customers,
@@ -98,7 +98,7 @@ impl Program {
         stop(&service).await
     }
 
-    /// Lets so many consumers count until `events` are counted.
+    /// Runs this many consumers until `events` are counted.
     pub(crate) async fn count(
         &self,
         servers: &Servers,

@@ -1,4 +1,4 @@
-//! One keep-alive connection that waits for each answer before the next request (HTTP/1.1, RFC 9112).
+//! One keep-alive connection with at most one request in flight (HTTP/1.1, RFC 9112).
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -6,32 +6,32 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
-/// Headers that an answer may have.
+/// The maximum number of response headers.
 const HEADERS: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
-    /// Bytes of the answer that have arrived.
+    /// Received bytes of the response.
     filled: usize,
     head: Option<Head>,
 }
 
-/// Where an answer's parts are.
+/// The layout of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Head {
     status: u16,
-    /// Bytes before the body.
+    /// The size of status line and headers in bytes.
     length: usize,
-    /// Bytes of the body.
+    /// The size of the body in bytes.
     content: usize,
 }
 
 impl Connection {
-    /// Opens one that `registry` tells of under `token` when something has arrived.
+    /// Opens a connection, registered in `registry` with `token`.
     pub(super) fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
-        // What comes after this never waits.
+        // Nothing blocks after this.
         let stream = std::net::TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
@@ -40,14 +40,14 @@ impl Connection {
         Ok(Self { stream, buffer: vec![0; 16 * 1024], filled: 0, head: None })
     }
 
-    /// Sends a request, which the socket has room for: the last one was answered.
+    /// Sends a request. The socket's buffer has room, as the last request was answered.
     pub(super) fn send(&mut self, request: &[u8]) -> io::Result<()> {
         self.filled = 0;
         self.head = None;
         self.stream.write_all(request)
     }
 
-    /// Reads what has arrived. Returns the answer's status when all of it is there.
+    /// Reads what has arrived. Returns the response's status once it is complete.
     pub(super) fn receive(&mut self) -> io::Result<Option<u16>> {
         loop {
             if self.filled == self.buffer.len() {
@@ -72,7 +72,7 @@ impl Connection {
     }
 }
 
-/// The head of an answer, once all of it is there.
+/// Parses status line and headers, once they are complete.
 fn parse(bytes: &[u8]) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut answer = httparse::Response::new(&mut headers);

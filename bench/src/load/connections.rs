@@ -1,4 +1,5 @@
-//! Connections at work at the same time, all of them driven by one thread: it takes less of a shared machine than a thread each.
+//! Concurrent connections, all driven by one thread, which costs a shared machine less than a
+//! thread each.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -9,29 +10,29 @@ use anyhow::{Context as _, ensure};
 use mio::{Events, Poll, Token};
 
 use super::connection::Connection;
+use super::load_result::LoadResult;
 use super::request::Requests;
-use super::tally::Tally;
 use super::timer::Timer;
 
-/// An answer that takes longer never comes.
+/// A response that takes longer is not coming.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is to be sent.
+/// What to send next.
 pub(super) enum Next {
-    /// The next request, whose latency counts from that time.
+    /// The next request, whose latency is measured from `since`.
     Now { since: Instant },
-    /// Nothing until then.
+    /// Nothing until this time.
     At(Instant),
-    /// Nothing any more.
+    /// Nothing more.
     Never,
 }
 
-/// A request that succeeded.
+/// A successful request.
 #[derive(Debug)]
 pub(super) struct Success {
     pub(super) number: usize,
     pub(super) since: Instant,
-    /// When its answer was there.
+    /// When its response was complete.
     pub(super) now: Instant,
 }
 
@@ -41,54 +42,54 @@ pub(super) struct Connections {
     address: SocketAddr,
     poll: Poll,
     timer: Timer,
-    places: Vec<Place>,
-    /// Those that wait for no answer, the longest idle one first.
+    slots: Vec<Slot>,
+    /// The slots without a request in flight, the longest idle one first.
     idle: VecDeque<usize>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct Slot {
     connection: Connection,
-    /// What it waits for an answer to: the request's number, and when its latency began.
-    asked: Option<(usize, Instant)>,
+    /// The request in flight: its number, and when its latency began.
+    awaited: Option<(usize, Instant)>,
 }
 
 impl Connections {
-    /// Opens so many.
+    /// Opens this many connections.
     pub(super) fn open(address: SocketAddr, number: usize) -> anyhow::Result<Self> {
         let poll = Poll::new()?;
         let timer = Timer::new(poll.registry(), Token(number))?;
-        let open = |place| {
-            let connection = Connection::open(address, poll.registry(), Token(place))?;
-            Ok(Place { connection, asked: None })
+        let open = |slot| {
+            let connection = Connection::open(address, poll.registry(), Token(slot))?;
+            Ok(Slot { connection, awaited: None })
         };
-        let places: io::Result<Vec<Place>> = (0..number).map(open).collect();
-        let places = places.context("cannot connect to the service")?;
-        Ok(Self { address, poll, timer, places, idle: (0..number).collect() })
+        let slots: io::Result<Vec<Slot>> = (0..number).map(open).collect();
+        let slots = slots.context("cannot connect to the service")?;
+        Ok(Self { address, poll, timer, slots, idle: (0..number).collect() })
     }
 
-    /// Sends what `next` says, which is asked whenever a connection is idle, until there is no more and all answers have come.
-    /// `succeeded` is told of each success; what is none goes into the tally.
+    /// Sends requests until `next`, called whenever a connection is idle, returns `Never` and all
+    /// are answered. Calls `succeeded` for each success; failures go into `tally`.
     pub(super) fn run(
         mut self,
         requests: &Requests,
-        tally: &mut Tally,
+        tally: &mut LoadResult,
         mut next: impl FnMut(Instant) -> Next,
-        mut succeeded: impl FnMut(&mut Tally, Success) -> anyhow::Result<()>,
+        mut succeeded: impl FnMut(&mut LoadResult, Success) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let (mut number, mut request, mut never) = (0, Vec::new(), false);
-        let mut events = Events::with_capacity(self.places.len() + 1);
+        let mut events = Events::with_capacity(self.slots.len() + 1);
         loop {
             let mut until = None;
-            while !never && let Some(&place) = self.idle.front() {
+            while !never && let Some(&slot) = self.idle.front() {
                 match next(Instant::now()) {
                     Next::Now { since } => {
                         self.idle.pop_front();
                         requests.write(number, &mut request)?;
-                        self.places[place].asked = Some((number, since));
+                        self.slots[slot].awaited = Some((number, since));
                         number += 1;
-                        if let Err(error) = self.places[place].connection.send(&request) {
-                            self.replace(place, tally, &error)?;
+                        if let Err(error) = self.slots[slot].connection.send(&request) {
+                            self.replace(slot, tally, &error)?;
                         }
                     }
                     Next::At(time) => {
@@ -98,39 +99,39 @@ impl Connections {
                     Next::Never => never = true,
                 }
             }
-            if never && self.idle.len() == self.places.len() {
+            if never && self.idle.len() == self.slots.len() {
                 return Ok(());
             }
             self.wait(&mut events, until)?;
             for event in &events {
-                let Token(place) = event.token();
-                if place == self.places.len() {
+                let Token(slot) = event.token();
+                if slot == self.slots.len() {
                     continue;
                 }
-                if let Some(success) = self.receive(place, requests, tally)? {
+                if let Some(success) = self.receive(slot, requests, tally)? {
                     succeeded(tally, success)?;
                 }
             }
         }
     }
 
-    /// Takes what has arrived over one connection, which is idle again when that is the whole answer.
+    /// Reads what has arrived on one connection, which is idle again once the response is complete.
     fn receive(
         &mut self,
-        place: usize,
+        slot: usize,
         requests: &Requests,
-        tally: &mut Tally,
+        tally: &mut LoadResult,
     ) -> anyhow::Result<Option<Success>> {
-        let status = match self.places[place].connection.receive() {
+        let status = match self.slots[slot].connection.receive() {
             Ok(Some(status)) => status,
             Ok(None) => return Ok(None),
-            Err(error) => return self.replace(place, tally, &error).map(|()| None),
+            Err(error) => return self.replace(slot, tally, &error).map(|()| None),
         };
         let now = Instant::now();
-        let Some((number, since)) = self.places[place].asked.take() else {
+        let Some((number, since)) = self.slots[slot].awaited.take() else {
             return Ok(None);
         };
-        self.idle.push_back(place);
+        self.idle.push_back(slot);
         if status == requests.success() {
             return Ok(Some(Success { number, since, now }));
         }
@@ -138,7 +139,7 @@ impl Connections {
         Ok(None)
     }
 
-    /// Waits for an answer, or until that time.
+    /// Waits for a response, or until that time.
     fn wait(&mut self, events: &mut Events, until: Option<Instant>) -> anyhow::Result<()> {
         if let Some(until) = until {
             self.timer.set(until.saturating_duration_since(Instant::now()))?;
@@ -156,16 +157,16 @@ impl Connections {
     /// Opens another connection in place of one that failed.
     fn replace(
         &mut self,
-        place: usize,
-        tally: &mut Tally,
+        slot: usize,
+        tally: &mut LoadResult,
         error: &io::Error,
     ) -> anyhow::Result<()> {
-        let connection = Connection::open(self.address, self.poll.registry(), Token(place))
+        let connection = Connection::open(self.address, self.poll.registry(), Token(slot))
             .with_context(|| format!("cannot connect again after a connection failed: {error}"))?;
-        let failed = std::mem::replace(&mut self.places[place], Place { connection, asked: None });
-        // One that nobody waited at may be closed.
-        if failed.asked.is_some() {
-            self.idle.push_back(place);
+        let failed = std::mem::replace(&mut self.slots[slot], Slot { connection, awaited: None });
+        // The server may close an idle connection.
+        if failed.awaited.is_some() {
+            self.idle.push_back(slot);
             tally.error(&format!("connection: {error}"));
         }
         Ok(())

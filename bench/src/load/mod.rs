@@ -1,21 +1,23 @@
-//! Load on an HTTP service, from a thread that does nothing else: on a machine that is shared with the service, what
-//! the generator takes is missing elsewhere.
+//! Generates load on an HTTP service from a single thread: on a shared machine, whatever the
+//! generator uses is missing elsewhere.
 //!
-//! `closed` sends on each connection when the last answer has come: what the service can carry. `open` sends when the time has
-//! come, whatever became of the requests before: what a client waits at a given rate. `connections` are at work at the same time, woken by
-//! answers and a `timer`; `request` says what is sent, `connection` how, `tally` what came of it; `gate` holds orders back that would only pile up behind the service.
+//! `closed_loop` sends on each connection once the last request was answered, which measures
+//! throughput. `open_loop` sends at a fixed rate, whatever became of earlier requests, which
+//! measures latency at that rate. Both drive `connections`, woken by responses and a `timer`. A
+//! `request` is sent over a `connection`; `load_result` collects the results; `backlog_limit` holds
+//! back orders that would only pile up behind the service.
 
-mod closed;
+mod backlog_limit;
+mod closed_loop;
 mod connection;
 mod connections;
-mod gate;
-mod open;
+mod load_result;
+mod open_loop;
 mod request;
-mod tally;
 mod timer;
 
-pub(crate) use closed::Closed;
-pub(crate) use gate::Gate;
-pub(crate) use open::Open;
+pub(crate) use backlog_limit::BacklogLimit;
+pub(crate) use closed_loop::ClosedLoop;
+pub(crate) use load_result::{Accepted, LoadResult, SLICE};
+pub(crate) use open_loop::OpenLoop;
 pub(crate) use request::Requests;
-pub(crate) use tally::{Accepted, SLICE, Tally};

@@ -1,23 +1,23 @@
-//! What is asked of the service.
+//! The requests to the service.
 
 use std::io::Write as _;
 
 /// The requests of a run; each has a number.
 #[derive(Debug, Clone)]
 pub(crate) enum Requests {
-    /// New orders, of so many customers in turn.
+    /// New orders, with the customers in turn.
     NewOrders {
-        /// How many.
+        /// The number of customers.
         customers: usize,
     },
-    /// One order each, of these ids in turn.
+    /// Reads one order, with these ids in turn.
     Orders(Vec<String>),
-    /// A page of orders.
+    /// Lists a page of orders.
     Page,
 }
 
 impl Requests {
-    /// The answer that means success.
+    /// The status that means success.
     pub(super) const fn success(&self) -> u16 {
         match self {
             Self::NewOrders { .. } => 201,
@@ -25,7 +25,7 @@ impl Requests {
         }
     }
 
-    /// The customer, numbered from 0, for whom the request makes an order.
+    /// The customer, numbered from 0, of the request's order.
     pub(super) fn customer(&self, number: usize) -> Option<usize> {
         match self {
             Self::NewOrders { customers } => Some(number % customers),
@@ -33,7 +33,7 @@ impl Requests {
         }
     }
 
-    /// How many customers there are.
+    /// The number of customers.
     pub(super) const fn customers(&self) -> usize {
         match self {
             Self::NewOrders { customers } => *customers,
@@ -41,13 +41,13 @@ impl Requests {
         }
     }
 
-    /// Writes a request as HTTP/1.1 has it; `bytes` holds nothing else afterwards.
+    /// Writes a request in HTTP/1.1 into `bytes`, replacing its contents.
     pub(super) fn write(&self, number: usize, bytes: &mut Vec<u8>) -> std::io::Result<()> {
         bytes.clear();
         match self {
             Self::NewOrders { customers } => {
                 let customer = number % customers + 1;
-                // A body of one length: only the customer's twelve digits change.
+                // The body's length is constant: only the customer's twelve digits change.
                 write!(
                     bytes,
                     "POST /api/orders HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\

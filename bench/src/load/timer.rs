@@ -1,4 +1,5 @@
-//! Wakes the thread that waits for answers at a time that is exact to microseconds, where `epoll` knows milliseconds.
+//! Wakes the thread that waits for responses with microsecond precision; `epoll` only has
+//! milliseconds.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -14,7 +15,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 pub(super) struct Timer(TimerFd);
 
 impl Timer {
-    /// One that `registry` tells of under `token`.
+    /// Creates a timer, registered in `registry` with `token`.
     pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK)?;
         let descriptor = timer.as_fd().as_raw_fd();
@@ -22,9 +23,9 @@ impl Timer {
         Ok(Self(timer))
     }
 
-    /// Wakes after so much time, and not at the time that was set before.
+    /// Sets the time after which to wake, replacing the previous one.
     pub(super) fn set(&self, after: Duration) -> io::Result<()> {
-        // No time at all would switch it off.
+        // Zero would disarm the timer.
         let after = TimeSpec::from_duration(after.max(Duration::from_nanos(1)));
         Ok(self.0.set(Expiration::OneShot(after), TimerSetTimeFlags::empty())?)
     }

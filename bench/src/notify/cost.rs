@@ -1,13 +1,13 @@
-//! What writers pay for a trigger that notifies.
+//! Measures what a notifying trigger costs the writers.
 
 use anyhow::ensure;
 use serde_json::json;
 
 use super::listener::Listener;
+use crate::output::print_json;
 use crate::pgbench::Pgbench;
-use crate::result::result;
 use crate::setup::Outbox;
-use crate::spread::Spread;
+use crate::summary::Summary;
 
 pub(super) async fn measure(
     outbox: &Outbox,
@@ -40,14 +40,14 @@ pub(super) async fn measure(
         }
     }
     let ratios = with.iter().zip(&without).map(|(with, without)| with / without);
-    result(&json!({
+    print_json(&json!({
         "measure": "notify: cost",
-        "ratio": ratios.collect::<Spread>().json(),
+        "ratio": ratios.collect::<Summary>().json(),
         "clients": clients,
         "seconds": seconds,
         "rounds": rounds,
-        "transactions_per_second_without": without.iter().copied().collect::<Spread>().json(),
-        "transactions_per_second_with": with.iter().copied().collect::<Spread>().json(),
+        "transactions_per_second_without": without.iter().copied().collect::<Summary>().json(),
+        "transactions_per_second_with": with.iter().copied().collect::<Summary>().json(),
     }));
     Ok(())
 }

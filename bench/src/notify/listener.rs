@@ -8,12 +8,12 @@ use anyhow::ensure;
 use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
-/// Hears of each notification, and notes the time.
+/// Records the time of each notification.
 #[derive(Debug)]
 pub(super) struct Listener {
     heard: Arc<Mutex<Vec<Instant>>>,
     connection: JoinHandle<()>,
-    /// The connection ends with it.
+    /// Owns the connection.
     _client: Client,
 }
 
@@ -38,7 +38,8 @@ impl Listener {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until it has heard `count` notifications, and takes their times. Fails unless there were exactly so many.
+    /// Waits for `count` notifications and returns their times. Fails unless there were exactly
+    /// this many.
     pub(super) async fn take(&self, count: usize) -> anyhow::Result<Vec<Instant>> {
         let end = Instant::now() + Duration::from_secs(30);
         while self.heard().len() < count {

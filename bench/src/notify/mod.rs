@@ -1,5 +1,5 @@
-//! What LISTEN/NOTIFY would give: `cost` is what the writers pay, `latency` what a listener gains over polling.
-//! No relay takes part.
+//! What LISTEN/NOTIFY would change: `cost` for the writers, `latency` against polling. No relay
+//! takes part.
 
 mod cost;
 mod latency;

@@ -1,5 +1,5 @@
-//! A session that polls as the relay does: at once after it found something, else after 5 ms, each empty look doubling
-//! the wait up to 100 ms.
+//! A session that polls as the relay does: at once after finding something, otherwise after 5 ms,
+//! doubled after each empty poll up to 100 ms.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::setup::Outbox;
 const SHORTEST: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_millis(100);
 
-/// Finds each event, and notes the time.
+/// Records the time at which it finds each event.
 #[derive(Debug)]
 pub(super) struct Poller {
     found: Arc<Mutex<HashMap<Uuid, Instant>>>,
@@ -29,7 +29,7 @@ impl Poller {
         Ok(Self { found, polling })
     }
 
-    /// Waits until `count` events were found, and returns when.
+    /// Waits until `count` events were found, and returns their times.
     pub(super) async fn until(&self, count: usize) -> anyhow::Result<HashMap<Uuid, Instant>> {
         let end = Instant::now() + Duration::from_secs(30);
         loop {

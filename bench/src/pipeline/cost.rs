@@ -1,46 +1,46 @@
-//! What an order costs: CPU time of each process, write-ahead log.
+//! The cost of an order: CPU time of each process, and WAL.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::whole::{Back, Front, Pipeline};
-use crate::spread::short;
+use super::processes::{Apis, Pipeline, Workers};
+use crate::summary::rounded;
 use crate::usage::{cpu, cpu_with_children};
 
-/// What was used up to a moment.
+/// The resources used up to a moment.
 #[derive(Debug, Clone)]
-pub(crate) struct Used {
+pub(crate) struct Usage {
     cpu: Vec<(&'static str, Duration)>,
     wal: i64,
 }
 
-/// What was used for each order.
+/// The resources used per order.
 #[derive(Debug, Clone)]
 pub(crate) struct Cost {
-    /// Microseconds of CPU time, by process.
+    /// CPU time in microseconds, by process.
     pub(crate) cpu: Vec<(&'static str, f64)>,
-    /// Bytes of write-ahead log, of both databases and their clean-up.
+    /// WAL in bytes, of both databases, including vacuum.
     pub(crate) wal: f64,
 }
 
-impl Used {
-    /// Up to now.
+impl Usage {
+    /// The usage up to now.
     pub(crate) async fn by(
         pipeline: &Pipeline<'_>,
-        front: &Front,
-        back: &Back,
+        apis: &Apis,
+        workers: &Workers,
     ) -> anyhow::Result<Self> {
         let servers = pipeline.servers;
         let postgres = cpu_with_children(servers.postgres_pid()?)?;
-        // Whoever looks on and checks is no part of the pipeline.
+        // The benchmark's own sessions are not part of the pipeline.
         let own: Duration =
             pipeline.own_sessions().await?.into_iter().map(cpu).sum::<anyhow::Result<_>>()?;
         let cpu = vec![
-            ("order-service", cpu(front.order_service.pid())?),
-            ("outbox-relay", cpu(back.relay.pid())?),
-            ("customer-service consumer", cpu(back.consumer.pid())?),
-            ("customer-service api", cpu(front.customer_api.pid())?),
+            ("order-service", cpu(apis.order_service.pid())?),
+            ("outbox-relay", cpu(workers.relay.pid())?),
+            ("customer-service consumer", cpu(workers.consumer.pid())?),
+            ("customer-service api", cpu(apis.customer_api.pid())?),
             ("PostgreSQL", postgres.saturating_sub(own)),
             ("RabbitMQ", cpu(servers.rabbit_pid()?)?),
             ("load generator", cpu(std::process::id())?),
@@ -50,7 +50,7 @@ impl Used {
         Ok(Self { cpu, wal })
     }
 
-    /// From then until `self`, for each of so many orders.
+    /// The usage from `before` to `self`, per order.
     pub(crate) fn since(&self, then: &Self, orders: u64) -> Cost {
         let orders = orders as f64;
         let cpu = self.cpu.iter().zip(&then.cpu);
@@ -64,14 +64,14 @@ impl Used {
 }
 
 impl Cost {
-    /// Without the load generator.
+    /// All but the load generator's.
     pub(crate) fn cpu_of_the_pipeline(&self) -> f64 {
         self.cpu.iter().filter(|(name, _)| *name != "load generator").map(|(_, cpu)| cpu).sum()
     }
 
     pub(crate) fn json(&self) -> Value {
         let cpu: Map<String, Value> =
-            self.cpu.iter().map(|(name, cpu)| ((*name).to_owned(), short(*cpu).into())).collect();
-        json!({ "cpu_us": cpu, "cpu_us_of_the_pipeline": short(self.cpu_of_the_pipeline()), "wal_bytes": short(self.wal) })
+            self.cpu.iter().map(|(name, cpu)| ((*name).to_owned(), rounded(*cpu).into())).collect();
+        json!({ "cpu_us": cpu, "cpu_us_of_the_pipeline": rounded(self.cpu_of_the_pipeline()), "wal_bytes": rounded(self.wal) })
     }
 }

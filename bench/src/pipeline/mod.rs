@@ -1,14 +1,15 @@
-//! The system that is measured: the release programs as processes, told everything by environment variables.
+//! The measured system: the release programs as processes, configured by environment variables.
 //!
-//! `programs` builds and starts them; `orders` is the order database; `whole` puts them between two databases and a virtual host, and
-//! sees that each accepted order is counted once; `cost` tells what each of them used.
+//! `programs` builds and starts them; `orders` is the order database; `processes` connects them to
+//! two databases and a virtual host, and checks that each accepted order is counted once; `cost`
+//! measures what each of them uses.
 
 mod cost;
 mod orders;
+mod processes;
 mod programs;
-mod whole;
 
-pub(crate) use cost::{Cost, Used};
+pub(crate) use cost::{Cost, Usage};
 pub(crate) use orders::OrderDatabase;
+pub(crate) use processes::{Apis, Pipeline, Workers};
 pub(crate) use programs::{Api, Programs};
-pub(crate) use whole::{Back, Front, Pipeline};

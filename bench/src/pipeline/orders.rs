@@ -8,21 +8,21 @@ use uuid::Uuid;
 use super::programs::Programs;
 use crate::setup::{Servers, connect_alone};
 
-/// Rows of history that are added by one statement.
+/// Rows of history added per statement.
 const AT_ONCE: i64 = 500_000;
 
-/// Orders and outbox, and a session with them.
+/// The order database, and a session with it.
 #[derive(Debug)]
 pub(crate) struct OrderDatabase {
     pub(crate) url: String,
-    /// What a relay connects to.
+    /// The URL for a relay.
     pub(crate) relay_url: String,
     pub(crate) sql: Client,
     history: i64,
 }
 
 impl OrderDatabase {
-    /// An empty one.
+    /// Creates an empty one.
     pub(crate) async fn new(servers: &Servers, programs: &Programs) -> anyhow::Result<Self> {
         let database = servers.postgres.database("orders").await?;
         let settings = [("DATABASE_URL", &database.url)];
@@ -35,7 +35,7 @@ impl OrderDatabase {
         Ok(Self { url, relay_url, sql, history: 0 })
     }
 
-    /// Adds orders of the past, whose events were published long ago, until there are so many.
+    /// Adds old orders, whose events were published long ago, up to this number.
     pub(crate) async fn remember(
         &mut self,
         orders: i64,
@@ -57,7 +57,7 @@ impl OrderDatabase {
         Ok(())
     }
 
-    /// Makes each run begin alike: statistics are true, nothing is left to clean up or to write back.
+    /// Gives each run the same start: fresh statistics, nothing left to vacuum or to write back.
     pub(crate) async fn calm(&self) -> anyhow::Result<()> {
         self.sql.batch_execute("VACUUM (ANALYZE) orders").await?;
         self.sql.batch_execute("VACUUM (ANALYZE) outbox").await?;
@@ -65,14 +65,14 @@ impl OrderDatabase {
         Ok(())
     }
 
-    /// The ids of some orders.
+    /// Returns the ids of some orders.
     pub(crate) async fn some_ids(&self, most: i64) -> anyhow::Result<Vec<String>> {
         let rows = self.sql.query("SELECT id FROM orders LIMIT $1", &[&most]).await?;
         let ids = rows.iter().map(|row| Ok(row.try_get::<_, Uuid>(0)?.to_string()));
         ids.collect()
     }
 
-    /// Fails unless exactly so many orders were written besides the history, each with one event.
+    /// Fails unless exactly this many orders were written besides the history, each with one event.
     pub(crate) async fn check(&self, accepted: u64) -> anyhow::Result<()> {
         let check = include_str!("../../sql/check_orders.sql");
         let row = self.sql.query_one(check, &[]).await?;
@@ -87,7 +87,7 @@ impl OrderDatabase {
         Ok(())
     }
 
-    /// Forgets all orders.
+    /// Removes all orders.
     pub(crate) async fn clear(&self) -> anyhow::Result<()> {
         self.sql.batch_execute("TRUNCATE orders, outbox, idempotency_keys").await?;
         Ok(())

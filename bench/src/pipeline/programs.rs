@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use stack::Service;
 
-/// How long a process may take to start or to stop.
+/// The timeout for a process to start or stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where the checkout's release programs are.
+/// The paths of the release programs.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
     pub(crate) order_service: PathBuf,
@@ -19,14 +19,14 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Those in a folder.
+    /// The programs in a folder.
     pub(crate) fn of(folder: &Path) -> Self {
         let [order_service, outbox_relay, customer_service] =
             stack::SERVICES.map(|name| folder.join(name));
         Self { order_service, outbox_relay, customer_service }
     }
 
-    /// Builds them.
+    /// Builds the checkout's.
     pub(crate) fn build() -> anyhow::Result<Self> {
         let mut built = stack::build(&stack::SERVICES, &["--release".to_owned()])?;
         let mut program =
@@ -39,7 +39,7 @@ impl Programs {
     }
 }
 
-/// A process that answers HTTP. Killed on drop.
+/// A process that serves HTTP. Killed on drop.
 #[derive(Debug)]
 pub(crate) struct Api {
     service: Service,
@@ -47,7 +47,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Starts a program that says in its log where it listens.
+    /// Starts a program and reads the address that it logs.
     pub(crate) async fn start(
         program: &Path,
         arguments: &[&str],
@@ -58,7 +58,7 @@ impl Api {
         Ok(Self { service, address })
     }
 
-    /// Waits until its operations port says that it is ready.
+    /// Waits until it is ready.
     pub(crate) async fn ready(&self) -> anyhow::Result<()> {
         ready(&self.service).await
     }
@@ -67,13 +67,13 @@ impl Api {
         self.service.pid()
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Stops it and waits until it has ended.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         stop(&self.service).await
     }
 }
 
-/// Waits until a service's operations port says that it is ready.
+/// Waits until a service is ready.
 pub(super) async fn ready(service: &Service) -> anyhow::Result<()> {
     let url = format!("http://{}/readyz", address(service, "operations port is open").await?);
     let (http, end) = (stack::http_client()?, Instant::now() + PATIENCE);
@@ -84,7 +84,7 @@ pub(super) async fn ready(service: &Service) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells a service to stop, and waits until it has.
+/// Stops a service and waits until it has ended.
 pub(super) async fn stop(service: &Service) -> anyhow::Result<()> {
     service.sigterm()?;
     let status = service.wait_exit(PATIENCE).await?;

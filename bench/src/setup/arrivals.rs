@@ -1,4 +1,4 @@
-//! When which message arrived at the end of the queue.
+//! The arrival times of the queue's messages.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +14,7 @@ use uuid::Uuid;
 
 use super::queue::{QUEUE, Queue};
 
-/// A consumer that takes each message at once and notes the time by this process's clock. What arrives a second time
-/// does not count.
+/// A consumer that records when each message first arrives, by this process's clock.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     first: Arc<Mutex<HashMap<Uuid, Instant>>>,
@@ -25,7 +24,7 @@ pub(crate) struct Arrivals {
 impl Arrivals {
     pub(crate) async fn watch(queue: &Queue) -> anyhow::Result<Self> {
         let channel = queue.connection.create_channel().await?;
-        // Without acknowledgements: a message is gone once it is on its way.
+        // Without acknowledgements: a message is removed once it is sent.
         let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
         let consumer = channel
             .basic_consume(QUEUE.into(), "arrivals".into(), options, FieldTable::default())
@@ -38,7 +37,7 @@ impl Arrivals {
         self.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many different messages have arrived.
+    /// The number of distinct messages that have arrived.
     pub(crate) fn count(&self) -> usize {
         self.first().len()
     }
@@ -48,19 +47,19 @@ impl Arrivals {
         self.first().get(&event_id).copied()
     }
 
-    /// The times of all, in order.
+    /// The arrival times of all messages, in order.
     pub(crate) fn times(&self) -> Vec<Instant> {
         let mut times: Vec<Instant> = self.first().values().copied().collect();
         times.sort_unstable();
         times
     }
 
-    /// Forgets all.
+    /// Forgets all arrivals.
     pub(crate) fn clear(&self) {
         self.first().clear();
     }
 
-    /// Waits until `count` different messages have arrived.
+    /// Waits until `count` distinct messages have arrived.
     pub(crate) async fn until(&self, count: usize, patience: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + patience;
         loop {

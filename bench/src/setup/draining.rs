@@ -1,4 +1,4 @@
-//! A relay is started on a backlog, works it off, and is stopped.
+//! Starts a relay on a backlog, waits until it is published, and stops the relay.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use super::relay::{Relay, RelayProgram};
 use super::servers::Servers;
 use crate::usage::{cpu, cpu_with_children, peak_memory};
 
-/// How often to look whether the relay is through.
+/// The interval at which to check whether the relay is done.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// What a relay works on.
+/// A relay's servers, outbox and queue.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Draining<'a> {
     pub(crate) servers: &'a Servers,
@@ -23,24 +23,25 @@ pub(crate) struct Draining<'a> {
     pub(crate) relay: &'a RelayProgram,
 }
 
-/// How it went.
+/// The measurements of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Drained {
-    /// Events per second, from the start of the relay's process until the last one is settled.
+    /// Events per second, from the start of the relay's process until the last event is settled.
     pub(crate) per_second: f64,
-    /// CPU time of the relay, from its start on.
+    /// CPU time of the relay since its start.
     pub(crate) relay_cpu: Duration,
-    /// CPU time of PostgreSQL, its clean-up in the background included.
+    /// CPU time of PostgreSQL, including autovacuum.
     pub(crate) postgres_cpu: Duration,
     pub(crate) rabbit_cpu: Duration,
-    /// The most memory that the relay's process had resident, in bytes.
+    /// The peak resident set size of the relay, in bytes.
     pub(crate) peak_memory: u64,
-    /// Messages that were sent more than once.
+    /// Messages sent more than once.
     pub(crate) duplicates: usize,
 }
 
 impl Draining<'_> {
-    /// Lets a relay publish `routable` events and try `others` that fail. Fails when one is lost.
+    /// Runs a relay until it has published `routable` events and tried `others` that fail. Fails if
+    /// one is lost.
     pub(crate) async fn run(
         &self,
         routable: usize,
@@ -53,7 +54,7 @@ impl Draining<'_> {
         let lowest = self.lowest().await?;
         let begun = Instant::now();
         let relay = self.relay.start(self.outbox, self.queue).await?;
-        // 100 events a second is nothing that anyone would want to measure to the end.
+        // Gives up below 100 events per second.
         let patience = Duration::from_secs(60) + Duration::from_millis(10) * u32::try_from(events)?;
         self.until_settled(&relay, lowest, patience).await?;
         let seconds = begun.elapsed().as_secs_f64();
@@ -74,13 +75,15 @@ impl Draining<'_> {
         })
     }
 
-    /// The lowest id of those that are waited for: what lies below is passed by each time that it is asked whether all is done.
+    /// The lowest id to wait for. Rows below it would be scanned in each check whether all are
+    /// settled.
     async fn lowest(&self) -> anyhow::Result<i64> {
         let lowest = "SELECT coalesce(min(id), 0) FROM outbox WHERE aggregate_type <> 'failing'";
         Ok(self.outbox.sql.query_one(lowest, &[]).await?.try_get(0)?)
     }
 
-    /// Waits until each event was published or has failed once, those of the failing aggregate excepted.
+    /// Waits until each event was published or has failed once, except those of the failing
+    /// aggregate.
     async fn until_settled(
         &self,
         relay: &Relay,

@@ -1,24 +1,24 @@
-//! Events that are written to an outbox.
+//! Events to write to an outbox.
 
 use tokio_postgres::Client;
 
-/// A payload that makes a body of about 350 bytes.
+/// A payload that gives a body of about 350 bytes.
 pub(crate) const PAYLOAD: &str = r#"{"order_public_id": "0190163d-8694-739b-aea5-966c26f8ad91", "customer_public_id": "11111111-1111-1111-1111-111111111111", "product_name": "a bicycle bell", "quantity": 1, "price": "12.50", "delivery_address": "Cra 7 #12-34"}"#;
 
-/// Events that are written at once.
+/// Events written by one statement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Events<'a> {
     pub(crate) count: usize,
     pub(crate) aggregate_type: &'a str,
-    /// `None`: each has an aggregate of its own.
+    /// `None`: a separate aggregate for each.
     pub(crate) aggregate_id: Option<&'a str>,
     pub(crate) event_type: &'a str,
-    /// Of each hundred, how many no queue is bound for.
+    /// The percentage that no queue is bound for.
     pub(crate) unroutable_percent: u32,
 }
 
 impl Events<'static> {
-    /// Events of distinct aggregates that a queue waits for.
+    /// Routable events of distinct aggregates.
     pub(crate) fn distinct(count: usize) -> Self {
         Self {
             count,
@@ -29,12 +29,12 @@ impl Events<'static> {
         }
     }
 
-    /// Events of one aggregate that a queue waits for.
+    /// Routable events of one aggregate.
     pub(crate) fn of_one_aggregate(count: usize) -> Self {
         Self { aggregate_id: Some("the hot one"), ..Self::distinct(count) }
     }
 
-    /// Events of one aggregate of which the first fails for as long as it is tried.
+    /// Events of one aggregate, the first of which always fails.
     pub(crate) fn failing(count: usize) -> Self {
         Self {
             aggregate_type: "failing",
@@ -63,9 +63,9 @@ impl Events<'_> {
         Ok(())
     }
 
-    /// How many of them no queue is bound for.
+    /// The number of them that no queue is bound for.
     pub(crate) fn unroutable(&self) -> usize {
-        // As fill_outbox counts: from 1.
+        // From 1, as fill_outbox counts.
         (1..=self.count).filter(|number| number % 100 < self.unroutable_percent as usize).count()
     }
 }

@@ -1,4 +1,4 @@
-//! Events that are written one by one, each in a transaction of its own, as a service does.
+//! Writes events one by one, each in its own transaction, as a service does.
 
 use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
@@ -20,14 +20,14 @@ impl Inserts {
         Ok(Self { sql, add_event })
     }
 
-    /// Adds an event of an aggregate of its own; it is committed when this returns.
+    /// Adds and commits an event of a new aggregate.
     pub(crate) async fn add(&self, event_id: Uuid) -> anyhow::Result<()> {
         let aggregate = Uuid::new_v4().to_string();
         self.sql.execute(&self.add_event, &[&event_id, &aggregate, &PAYLOAD]).await?;
         Ok(())
     }
 
-    /// The session itself.
+    /// The session.
     pub(crate) fn sql(&self) -> &Client {
         &self.sql
     }

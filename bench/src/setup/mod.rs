@@ -1,8 +1,8 @@
-//! What the measures stand on.
+//! What the measurements run on.
 //!
-//! `servers` starts PostgreSQL and RabbitMQ; `outbox` is a database in one, `events` and `inserts` what is written to it, `queue` a
-//! virtual host in the other with `arrivals` at its end; `relay` starts the program, `draining` lets it work off a
-//! backlog, `statements` counts what it asks.
+//! `servers` starts PostgreSQL and RabbitMQ. `outbox` is a database with `events` and `inserts` to
+//! write to it; `queue` is a virtual host, and `arrivals` consumes from it. `relay` starts the
+//! program, `draining` runs it on a backlog, `statements` counts its statements.
 
 mod arrivals;
 mod draining;

@@ -1,4 +1,4 @@
-//! A database that holds nothing but the outbox.
+//! A database with just the outbox.
 
 use anyhow::ensure;
 use tokio_postgres::Client;
@@ -10,24 +10,24 @@ use super::servers::{Servers, connect};
 #[derive(Debug)]
 pub(crate) struct Outbox {
     url: String,
-    /// What a relay connects to.
+    /// The URL for a relay.
     pub(crate) relay_url: String,
     pub(crate) sql: Client,
 }
 
 impl Outbox {
-    /// An empty one.
+    /// Creates an empty one.
     pub(crate) async fn new(servers: &Servers) -> anyhow::Result<Self> {
         let database = servers.postgres.database("bench").await?;
         let relay_url = servers.relay_url(&database.name);
         let sql = connect(&database.url).await?;
         sql.batch_execute(include_str!("../../../sql/outbox/schema.sql")).await?;
-        // The measure's own look-ups use the index, whatever the statistics say.
+        // Makes the benchmark's own queries use the index, whatever the statistics say.
         sql.batch_execute("SET enable_seqscan = off; SET enable_sort = off").await?;
         Ok(Self { url: database.url.clone(), relay_url, sql })
     }
 
-    /// One more session.
+    /// Opens another session.
     pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
         connect(&self.url).await
     }
@@ -48,14 +48,14 @@ impl Outbox {
         Ok(())
     }
 
-    /// Makes each run begin alike: statistics are true, nothing is left to clean up or to write back.
+    /// Gives each run the same start: fresh statistics, nothing left to vacuum or to write back.
     pub(crate) async fn calm(&self) -> anyhow::Result<()> {
         self.sql.batch_execute("VACUUM (ANALYZE) outbox").await?;
         self.sql.batch_execute("CHECKPOINT").await?;
         Ok(())
     }
 
-    /// One number.
+    /// The number that a query returns.
     pub(crate) async fn count(&self, query: &str) -> anyhow::Result<usize> {
         let count: i64 = self.sql.query_one(query, &[]).await?.try_get(0)?;
         Ok(usize::try_from(count)?)

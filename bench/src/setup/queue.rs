@@ -9,12 +9,12 @@ use lapin::{Connection, ConnectionProperties, ExchangeKind};
 
 use super::servers::Servers;
 
-/// What the relay publishes to by default.
+/// The relay's default exchange.
 pub(crate) const EXCHANGE: &str = "orders.events";
 
 pub(super) const QUEUE: &str = "bench";
 
-/// The queue that gets every `order.*`.
+/// The queue bound to `order.*`.
 #[derive(Debug)]
 pub(crate) struct Queue {
     /// `amqp://…`, with the virtual host in it.
@@ -23,7 +23,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// An empty one.
+    /// Creates an empty one.
     pub(crate) async fn new(servers: &Servers) -> anyhow::Result<Self> {
         let url = servers.rabbit.vhost("bench").await?.amqp_url.clone();
         let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
@@ -31,8 +31,8 @@ impl Queue {
         Ok(Self { url, connection })
     }
 
-    /// Empties the queue, having seen that no less than `least` messages are in it. Returns how many there were more:
-    /// messages that were sent twice.
+    /// Purges the queue. Fails if it held fewer than `least` messages; returns the number of
+    /// further ones, which are duplicates.
     pub(crate) async fn purge(&self, least: usize) -> anyhow::Result<usize> {
         let channel = self.connection.create_channel().await?;
         let purged = channel.queue_purge(QUEUE.into(), QueuePurgeOptions::default()).await?;

@@ -1,4 +1,4 @@
-//! The relay: the release program as a process, told everything by environment variables.
+//! The relay: the release program as a process, configured by environment variables.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use stack::Service;
 use super::outbox::Outbox;
 use super::queue::Queue;
 
-/// How long the relay may take to stop.
+/// The timeout for the relay to stop.
 const STOPPED: Duration = Duration::from_secs(60);
 
 /// Settings that are passed on to the relay; those that are not given it chooses itself.
@@ -38,7 +38,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 impl RelayArgs {
-    /// The program with these settings; built when it is the checkout's.
+    /// The program with these settings; the checkout's is built.
     pub(crate) fn program(&self) -> anyhow::Result<RelayProgram> {
         let path = match &self.relay {
             Some(path) => path.clone(),
@@ -62,19 +62,19 @@ pub(crate) struct RelayProgram {
 }
 
 impl RelayProgram {
-    /// The one at `path`, with its default settings.
+    /// The program at `path` with default settings.
     pub(crate) const fn at(path: PathBuf) -> Self {
         Self { path, settings: Vec::new() }
     }
 
-    /// The same with one setting more.
+    /// Adds a setting.
     pub(crate) fn with(&self, name: &str, value: &str) -> Self {
         let mut with = self.clone();
         with.settings.push((name.to_owned(), value.to_owned()));
         with
     }
 
-    /// The settings, for the result.
+    /// The settings as JSON, for the result.
     pub(crate) fn settings(&self) -> Value {
         let settings = self.settings.iter();
         settings
@@ -83,7 +83,7 @@ impl RelayProgram {
             .into()
     }
 
-    /// Starts it between an outbox and a queue.
+    /// Starts it for an outbox and a queue.
     pub(crate) async fn start(&self, outbox: &Outbox, queue: &Queue) -> anyhow::Result<Relay> {
         let own = [
             ("DATABASE_URL", outbox.relay_url.as_str()),
@@ -107,18 +107,18 @@ impl Relay {
         self.service.pid()
     }
 
-    /// Fails, with the last lines of its log, when it has ended by itself.
+    /// Fails, with the last lines of its log, if it has ended.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         ensure!(self.service.is_running(), "the relay has ended; {}", self.service.last_lines());
         Ok(())
     }
 
-    /// The end of its log, for an error's message.
+    /// The last lines of its log, for an error message.
     pub(crate) fn last_lines(&self) -> String {
         self.service.last_lines()
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Stops it and waits until it has ended.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.service.sigterm()?;
         let status = self.service.wait_exit(STOPPED).await?;

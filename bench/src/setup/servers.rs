@@ -1,16 +1,16 @@
-//! PostgreSQL and RabbitMQ of this run alone, with the durable settings that they ship with.
+//! PostgreSQL and RabbitMQ for this run, with their durable default settings.
 
 use anyhow::Context as _;
 use stack::{PostgresServer, RabbitServer};
 use tokio_postgres::{Client, NoTls};
 
-/// The role that relays work as, so that what they ask can be told from what the measure asks.
+/// The relays' role, by which their statements are distinguished from the benchmark's.
 const ROLE: &str = "bench_relay";
 
-/// Files of PostgreSQL's write-ahead log, 1 GB.
+/// WAL segments to preallocate: 1 GB.
 const LOG_FILES: usize = 64;
 
-/// Both servers. They end with this value.
+/// Both servers. Dropping this stops them.
 #[derive(Debug)]
 pub(crate) struct Servers {
     pub(crate) postgres: PostgresServer,
@@ -18,7 +18,7 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Starts both: 10 seconds.
+    /// Starts both, which takes about 10 seconds.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         eprintln!("starting PostgreSQL and RabbitMQ");
         let (postgres, rabbit) =
@@ -33,8 +33,8 @@ impl Servers {
         Ok(servers)
     }
 
-    /// Leaves PostgreSQL the files of its write-ahead log that a server has which has run for a while: it writes them again and
-    /// again. A new server makes each file first, 16 MB of zeros, while all commits wait
+    /// Preallocates WAL segments, as a server has that has run for a while and recycles them. A new
+    /// server first fills each segment with 16 MB of zeros while all commits wait
     /// (<https://www.postgresql.org/docs/current/wal-configuration.html>).
     async fn write_log_ahead(&self) -> anyhow::Result<()> {
         let sql = connect(&self.postgres.url("postgres")).await?;
@@ -49,7 +49,7 @@ impl Servers {
         Ok(())
     }
 
-    /// The same, and PostgreSQL counts statements if this machine has the library for that.
+    /// The same, with `pg_stat_statements` if it is installed.
     pub(crate) async fn start_counting() -> anyhow::Result<Self> {
         let mut servers = Self::start().await?;
         let sql = connect(&servers.postgres.url("postgres")).await?;
@@ -64,24 +64,24 @@ impl Servers {
         Ok(servers)
     }
 
-    /// `postgres://…` of a database for a relay.
+    /// `postgres://…` of a database, as the relays' role.
     pub(crate) fn relay_url(&self, database: &str) -> String {
         let access = self.postgres.access();
         format!("postgres://{ROLE}:{}@127.0.0.1:{}/{database}", access.password, access.port)
     }
 
-    /// The postmaster, whose children are all other processes of PostgreSQL.
+    /// The pid of the postmaster, the parent of all other PostgreSQL processes.
     pub(crate) fn postgres_pid(&self) -> anyhow::Result<u32> {
         Ok(self.postgres.process().context("PostgreSQL has ended")?.pid)
     }
 
-    /// The Erlang machine.
+    /// The pid of the Erlang VM.
     pub(crate) fn rabbit_pid(&self) -> anyhow::Result<u32> {
         Ok(self.rabbit.process().context("RabbitMQ has ended")?.pid)
     }
 }
 
-/// A session with a database.
+/// Opens a session with a database.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     // Ends when the client is dropped; an error shows up in the client's next call.
@@ -89,14 +89,14 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-/// A session with a database that is served by one process, so that what it takes can be told apart.
+/// Opens a session without parallel workers, so that one process accounts for all its CPU time.
 pub(crate) async fn connect_alone(url: &str) -> anyhow::Result<Client> {
     let client = connect(url).await?;
     client.batch_execute("SET max_parallel_workers_per_gather = 0").await?;
     Ok(client)
 }
 
-/// The process of PostgreSQL that serves a session.
+/// The backend pid of a session.
 pub(crate) async fn backend(client: &Client) -> anyhow::Result<u32> {
     let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
     Ok(u32::try_from(pid)?)

@@ -1,24 +1,25 @@
-//! How many statements the relay asks PostgreSQL, and what they cost.
+//! Measures how many statements the relay executes, and what they cost.
 
 use std::time::{Duration, Instant};
 
 use super::outbox::Outbox;
 
-/// Counts what a relay asks.
+/// Counts a relay's statements.
 #[derive(Debug)]
 pub(crate) struct Statements<'a> {
     outbox: &'a Outbox,
-    /// Whether `pg_stat_statements` counts; else the database's transactions must do.
+    /// Whether `pg_stat_statements` is available; otherwise the database's transactions are
+    /// counted.
     pub(crate) exact: bool,
 }
 
-/// What was asked in a stretch of time.
+/// The statements of a period.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
     pub(crate) per_second: f64,
-    /// Mean time that the server worked on a statement, when it is known.
+    /// Mean execution time, if known.
     pub(crate) microseconds_each: Option<f64>,
-    /// Mean number of pages that a statement looked at, when it is known.
+    /// Mean number of pages read, if known.
     pub(crate) pages_each: Option<f64>,
 }
 
@@ -29,7 +30,7 @@ struct Total {
 }
 
 impl<'a> Statements<'a> {
-    /// For servers that were started to count.
+    /// For servers started with `start_counting`.
     pub(crate) async fn of(outbox: &'a Outbox) -> anyhow::Result<Self> {
         let loaded = "SELECT FROM pg_settings WHERE name = 'shared_preload_libraries' AND setting LIKE '%pg_stat_statements%'";
         let exact = outbox.sql.query_opt(loaded, &[]).await?.is_some();
@@ -39,7 +40,7 @@ impl<'a> Statements<'a> {
         Ok(Self { outbox, exact })
     }
 
-    /// Counts for as long as that.
+    /// Counts statements for this long.
     pub(crate) async fn watch(&self, duration: Duration) -> anyhow::Result<Window> {
         let (begun, before) = (Instant::now(), self.total().await?);
         tokio::time::sleep(duration).await;

@@ -1,21 +1,22 @@
-//! The consumer counts what waits, beside one that only takes and acknowledges, and beside one transaction for each event.
+//! Measures the consumer against one that only receives and acknowledges, and against one
+//! transaction per event.
 
 use super::Suite;
 use super::orders::CUSTOMERS;
 use super::row::{Goal, Row};
 use crate::consume::{Customers, Orders, Program, one_by_one, take};
-use crate::spread::grouped;
+use crate::summary::grouped;
 
-/// Of the bare consumer, which acknowledges each quarter of it.
+/// Prefetch of the bare consumer, which acknowledges each quarter of it.
 const PREFETCH: u16 = 2000;
 
-/// pgbench's clients; one of these numbers suits the machine best.
+/// Numbers of pgbench clients to try; one of them suits the machine best.
 const CLIENTS: [u32; 3] = [4, 16, 64];
 
-/// Consumers at once.
+/// Concurrent consumers.
 const SEVERAL: usize = 3;
 
-/// Events a second, round by round.
+/// Events per second in each round.
 struct Rates {
     ours: Vec<f64>,
     bare: Vec<f64>,
@@ -94,7 +95,7 @@ async fn rates(suite: &Suite<'_>, number: usize, also_one_by_one: bool) -> anyho
     Ok(rates)
 }
 
-/// Several consumers beside one. They share a machine that one can fill: more must not make it slower.
+/// Several consumers against one. One can saturate the machine; more must not be slower.
 async fn several(suite: &Suite<'_>) -> anyhow::Result<Row> {
     let backlog = Backlog::new(suite, CUSTOMERS, 0).await?;
     let [one, more] = in_turn(suite, [(&backlog, 1), (&backlog, SEVERAL)]).await?;
@@ -103,7 +104,7 @@ async fn several(suite: &Suite<'_>) -> anyhow::Result<Row> {
     Ok(row.with_goal(Goal::AtLeast(0.9)))
 }
 
-/// A consumer that remembers many events beside one that remembers hardly any.
+/// A consumer with many recorded events against one with few.
 async fn remembered(suite: &Suite<'_>) -> anyhow::Result<Row> {
     let history = suite.sizes.history.last().copied().unwrap_or_default();
     let empty = Backlog::new(suite, CUSTOMERS, 0).await?;
@@ -114,7 +115,8 @@ async fn remembered(suite: &Suite<'_>) -> anyhow::Result<Row> {
     Ok(row.with_goal(Goal::AtLeast(0.9)))
 }
 
-/// Two backlogs, or one twice, each counted by so many consumers: events a second, round by round.
+/// Two backlogs, or one twice, each counted by this many consumers: events per second in each
+/// round.
 async fn in_turn(
     suite: &Suite<'_>,
     ways: [(&Backlog<'_>, usize); 2],
@@ -131,7 +133,7 @@ async fn in_turn(
     Ok(rates)
 }
 
-/// Messages that wait, and what counts them.
+/// A backlog of messages, and the consumer's program.
 struct Backlog<'a> {
     suite: &'a Suite<'a>,
     program: Program,
@@ -141,7 +143,7 @@ struct Backlog<'a> {
 }
 
 impl<'a> Backlog<'a> {
-    /// Nothing waits yet, and `history` events of as many customers as `number` were counted before.
+    /// An empty backlog for `number` customers, with `history` events counted before.
     async fn new(suite: &'a Suite<'a>, number: usize, history: i64) -> anyhow::Result<Self> {
         let program = Program::new(Some(suite.programs.customer_service.clone()), Vec::new())?;
         let (customers, orders) = tokio::try_join!(
@@ -163,7 +165,7 @@ impl<'a> Backlog<'a> {
         self.orders.publish(self.suite.sizes.consume, self.number).await
     }
 
-    /// So many consumers count all that waits: events a second.
+    /// Runs this many consumers on the backlog; returns events per second.
     async fn count(&self, consumers: usize) -> anyhow::Result<f64> {
         let Self { suite, customers, orders, .. } = self;
         let events = suite.sizes.consume;

@@ -1,4 +1,4 @@
-//! What an order cost, for people.
+//! The cost of an order as a table.
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
@@ -13,7 +13,7 @@ const PROCESSES: [&str; 7] = [
     "load generator",
 ];
 
-/// A row for each load.
+/// One row per load.
 pub(super) fn table(costs: &[Value]) -> String {
     if costs.is_empty() {
         return String::new();

@@ -7,7 +7,7 @@ use plotters::prelude::*;
 
 const SIZE: (u32, u32) = (900, 480);
 
-/// No history is told from nothing below this.
+/// Values below this are drawn as no history.
 const FEW_ROWS: f64 = 100.0;
 
 const TINY: f64 = 1e-6;
@@ -21,14 +21,14 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(90, 90, 90),
 ];
 
-/// Points that a line joins.
+/// A line through points.
 #[derive(Debug, Clone)]
 pub(super) struct Series {
     pub(super) name: String,
     pub(super) points: Vec<(f64, f64)>,
 }
 
-/// What is drawn.
+/// A plot.
 #[derive(Debug)]
 pub(super) struct Plot {
     pub(super) file: &'static str,
@@ -38,23 +38,23 @@ pub(super) struct Plot {
     pub(super) series: Vec<Series>,
 }
 
-/// How values are laid out: `scale` puts one where it is drawn, `label` says which one is drawn there.
+/// An axis's scale: `scale` maps a value to its position, `label` a position to its value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Axis {
     name: &'static str,
     scale: fn(f64) -> f64,
     label: fn(&f64) -> String,
-    /// Whether every whole step gets a label, and there is no 0.
+    /// Whether every whole step has a label and there is no 0.
     whole_steps: bool,
 }
 
 impl Axis {
-    /// From 0 on.
+    /// Linear from 0.
     pub(super) const fn linear(name: &'static str) -> Self {
         Self { name, scale: |value| value, label: |place| format!("{place}"), whole_steps: false }
     }
 
-    /// Rows of a table: a step for each tenfold, and nothing at the left end.
+    /// Rows of a table: logarithmic, with zero at the left end.
     pub(super) const fn rows(name: &'static str) -> Self {
         Self {
             name,
@@ -67,7 +67,7 @@ impl Axis {
         }
     }
 
-    /// A step for each tenfold.
+    /// Logarithmic.
     pub(super) const fn logarithmic(name: &'static str) -> Self {
         Self {
             name,
@@ -77,7 +77,7 @@ impl Axis {
         }
     }
 
-    /// Parts of one, a step for each further nine: 0, 90 %, 99 %, 99.9 %.
+    /// Percentiles, one step per further nine: 0, 90 %, 99 %, 99.9 %.
     pub(super) const fn nines(name: &'static str) -> Self {
         Self {
             name,
@@ -90,14 +90,14 @@ impl Axis {
         }
     }
 
-    /// From where to where values are drawn, and how many labels that takes.
+    /// The range of an axis, and its number of labels.
     fn range(&self, values: impl Iterator<Item = f64>) -> (std::ops::Range<f64>, usize) {
         let (mut least, mut greatest) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values {
             (least, greatest) = (least.min(value), greatest.max(value));
         }
         if self.whole_steps {
-            // What is a whole step but for its last digits is one.
+            // Rounds away floating-point errors near a whole step.
             let (from, to) = ((least + TINY).floor(), (greatest - TINY).ceil());
             let to = to.max(from + 1.0);
             let steps = (0..20).filter(|&step| from + f64::from(step) <= to).count();
@@ -110,9 +110,9 @@ impl Axis {
 /// Draws a plot into a file.
 pub(super) fn draw(plot: &Plot, file: &Path) -> anyhow::Result<()> {
     let mut text = String::new();
-    // Errors of the library hold what is drawn to: only their words leave.
+    // The library's errors borrow the output; only their text can be returned.
     render(plot, &mut text).map_err(|error| anyhow::anyhow!("{}: {error}", plot.file))?;
-    // Ends as a text file does.
+    // Ends with a newline, as text files do.
     text.push('\n');
     std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }

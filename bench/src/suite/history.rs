@@ -1,4 +1,4 @@
-//! What years of orders change: the time of a page, and the cost of an order.
+//! Measures what years of orders change: the time of a page, and the cost of an order.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use super::Suite;
 use super::orders::{CONNECTIONS, CUSTOMERS};
 use super::row::{Goal, Row};
 use super::statements::Statements;
-use crate::load::{Closed, Open, Requests, Tally};
-use crate::pipeline::{Cost, Front, Pipeline, Used};
-use crate::spread::{Spread, grouped};
+use crate::load::{ClosedLoop, LoadResult, OpenLoop, Requests};
+use crate::pipeline::{Apis, Cost, Pipeline, Usage};
+use crate::summary::{Summary, grouped};
 
 /// Orders of a page.
 const PAGE: i64 = 50;
 
-/// Orders a second while their cost is measured.
+/// Orders per second while their cost is measured.
 const RATE: f64 = 1000.0;
 
-/// What was seen with so many rows of history.
+/// The results with this many rows of history.
 struct Level {
     rows: i64,
-    page: Spread,
+    page: Summary,
     cost: Cost,
     statements: Option<f64>,
 }
@@ -28,9 +28,9 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     let mut small = Pipeline::new(suite.servers, suite.programs, CUSTOMERS).await?;
     let mut large = Pipeline::new(suite.servers, suite.programs, CUSTOMERS).await?;
     small.orders.remember(PAGE, CUSTOMERS, |_| ()).await?;
-    let (small_front, large_front) = tokio::try_join!(small.front(), large.front())?;
+    let (small_apis, large_apis) = tokio::try_join!(small.start_apis(), large.start_apis())?;
     let mut few_rows = Vec::new();
-    let mut levels = vec![Level { rows: 0, ..cost(suite, &mut large, &large_front, 0).await? }];
+    let mut levels = vec![Level { rows: 0, ..cost(suite, &mut large, &large_apis, 0).await? }];
     for rows in suite.sizes.history.clone() {
         grow(suite, &mut large, rows).await?;
         let (mut few, mut many) = (Vec::new(), Vec::new());
@@ -43,9 +43,9 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
                 ));
             };
             say(PAGE);
-            few.push(page(suite, &small_front).await?.percentile(50.0));
+            few.push(page(suite, &small_apis).await?.percentile(50.0));
             say(rows);
-            many.push(page(suite, &large_front).await?.percentile(50.0));
+            many.push(page(suite, &large_apis).await?.percentile(50.0));
         }
         let row = Row::beside(
             "history",
@@ -55,12 +55,12 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
             ("among 50", &few),
         );
         suite.rows.push(row.with_goal(Goal::AtMost(2.0)));
-        let level = cost(suite, &mut large, &large_front, rows).await?;
+        let level = cost(suite, &mut large, &large_apis, rows).await?;
         levels.push(Level { page: many.iter().copied().collect(), ..level });
         few_rows.extend(few);
     }
-    small_front.stop().await?;
-    large_front.stop().await?;
+    small_apis.stop().await?;
+    large_apis.stop().await?;
     levels[0].page = few_rows.into_iter().collect();
     tell(suite, &levels);
     Ok(())
@@ -81,50 +81,51 @@ async fn grow(suite: &Suite<'_>, pipeline: &mut Pipeline<'_>, rows: i64) -> anyh
     pipeline.orders.calm().await
 }
 
-async fn page(suite: &Suite<'_>, front: &Front) -> anyhow::Result<Tally> {
-    let load = Closed {
+async fn page(suite: &Suite<'_>, apis: &Apis) -> anyhow::Result<LoadResult> {
+    let load = ClosedLoop {
         measured: suite.sizes.short,
         warm_up: Duration::from_millis(300),
-        ..suite.closed(front.order_service.address, 1)
+        ..suite.closed(apis.order_service.address, 1)
     };
     let tally = load.run(&Requests::Page).await?;
     anyhow::ensure!(tally.failed() == 0, "pages failed: {:?}", tally.errors);
     Ok(tally)
 }
 
-/// What an order costs when so many come in a second, whatever the machine could do.
+/// The cost of an order at a fixed rate.
 async fn cost(
     suite: &mut Suite<'_>,
     pipeline: &mut Pipeline<'_>,
-    front: &Front,
+    apis: &Apis,
     rows: i64,
 ) -> anyhow::Result<Level> {
     suite.progress.say(&format!("history: {RATE} orders a second beside {} rows", grouped(rows)));
-    // Pages are written in full when they change first after a checkpoint: each level begins with one.
+    // The first change of a page after a checkpoint writes the full page to the WAL: each level
+    // begins with a checkpoint.
     pipeline.orders.calm().await?;
     pipeline.customers.calm().await?;
-    let back = pipeline.back().await?;
+    let workers = pipeline.start_workers().await?;
     let statements = Statements::begin(suite.servers).await?;
-    let before = Used::by(pipeline, front, &back).await?;
-    let load = Open {
-        address: front.order_service.address,
+    let before = Usage::by(pipeline, apis, &workers).await?;
+    let load = OpenLoop {
+        address: apis.order_service.address,
         rate: RATE,
         connections: CONNECTIONS,
         warm_up: Duration::ZERO,
         measured: suite.sizes.stretch,
-        gate: None,
+        backlog_limit: None,
         heard: None,
     };
     let tally = load.run(&Requests::NewOrders { customers: CUSTOMERS }).await?;
     pipeline.accept(&tally.accepted);
     pipeline.settle().await?;
     let orders = tally.accepted.total;
-    let cost = Used::by(pipeline, front, &back).await?.since(&before, orders);
+    let cost = Usage::by(pipeline, apis, &workers).await?.since(&before, orders);
     let statements = statements.end().await?.map(|calls| calls as f64 / orders as f64);
-    back.stop().await?;
+    workers.stop().await?;
     suite.failures(&format!("history, {} rows", grouped(rows)), &tally);
     suite.cost(&format!("{RATE} orders/s"), rows, &cost, statements);
-    Ok(Level { rows, page: Spread::default(), cost, statements })
+    Ok(Level { rows, page: Summary::default(), cost, statements })
 }
 
 fn tell(suite: &mut Suite<'_>, levels: &[Level]) {

@@ -1,4 +1,4 @@
-//! What a run leaves behind: the table, the figures as JSON, the plots.
+//! The files of a run: the figures as JSON, and the plots.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Suite;
 use super::row::Row;
 
-/// Everything that was measured.
+/// All measurements.
 pub(super) fn json(suite: &Suite<'_>, machine: &Value) -> Value {
     json!({
         "sizes": suite.sizes.name,

@@ -1,4 +1,4 @@
-//! Where it was measured, and with which versions.
+//! The machine, and the versions of the servers.
 
 use std::process::Command;
 
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::setup::{Servers, connect};
 
-/// What keeps a commit from being lost; switching one off would make every number here a lie.
+/// The settings that make commits durable; without one of them the numbers are meaningless.
 const DURABLE: [&str; 3] = ["fsync", "synchronous_commit", "full_page_writes"];
 
-/// Processes that run or wait, on a machine that is not at rest.
+/// The load average above which the machine is not idle.
 const BUSY: f64 = 0.5;
 
-/// Machine, versions and PostgreSQL's durability; fails when that is switched off.
+/// Machine, versions and durability settings. Fails if one of those is off.
 pub(super) async fn machine(servers: &Servers) -> anyhow::Result<Value> {
     let sql = connect(&servers.postgres.url("postgres")).await?;
     let show = async |setting: &str| -> anyhow::Result<String> {
@@ -42,7 +42,7 @@ pub(super) async fn machine(servers: &Servers) -> anyhow::Result<Value> {
     }))
 }
 
-/// The same in a sentence.
+/// The same as a sentence.
 pub(super) fn words(machine: &Value) -> String {
     let text = |name: &str| match &machine[name] {
         Value::String(text) => text.clone(),
@@ -69,11 +69,11 @@ pub(super) fn words(machine: &Value) -> String {
     words
 }
 
-/// What Linux has counted since it started, in the same unit.
+/// CPU times since boot, in ticks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Processors {
     time: u64,
-    /// While something was ready to run, and the hypervisor let others run.
+    /// Steal time: something was ready to run, and the hypervisor ran other machines.
     stolen: u64,
 }
 
@@ -86,7 +86,7 @@ impl Processors {
         Some(Self { time: times.iter().sum(), stolen: *times.get(7)? })
     }
 
-    /// The share of the time since then that was taken away.
+    /// The percentage of steal time since `before`.
     pub(super) fn stolen_percent(before: Option<Self>) -> Option<f64> {
         let (before, now) = (before?, Self::now()?);
         let time = now.time.checked_sub(before.time).filter(|&time| time > 0)?;
@@ -98,7 +98,7 @@ fn line(path: &str) -> Option<String> {
     Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
 }
 
-/// What stands behind `name:` in a file of Linux.
+/// The value after `name:` in a file.
 fn after(path: &str, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;

@@ -1,11 +1,14 @@
-//! `bench suite`: limits and system in one run, a table of ratios, and the goals reached or not. `cargo xtask bench` is this.
+//! `bench suite`: measures limits and system in one run, and prints a table of ratios with the
+//! goals reached or not. `cargo xtask bench` runs it.
 //!
-//! A part is a file that measures one thing: `orders` (with `write_limits`), `reads`, `relay`, `consumer`, `visible`, `sustained`,
-//! `history` (with `statements`). What they find are `row`s of the `table` and `plots`, which `draw` draws; `latest` keeps it all.
-//! `sizes` says how long, `progress` how far, `machine` where.
+//! Each part is a file that measures one thing: `orders` (with `write_limits`), `reads`, `relay`,
+//! `consumer`, `count_latency`, `sustained`, `history` (with `statements`). The results are `row`s
+//! of the `table`, `costs` and `plots`, which `draw` draws; `latest` writes the files. `sizes`
+//! holds the durations, `progress` reports them, `machine` describes the machine.
 
 mod consumer;
 mod costs;
+mod count_latency;
 mod draw;
 mod history;
 mod latest;
@@ -20,7 +23,6 @@ mod sizes;
 mod statements;
 mod sustained;
 mod table;
-mod visible;
 mod write_limits;
 
 use std::net::SocketAddr;
@@ -29,9 +31,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::load::{Closed, Tally};
+use crate::load::{ClosedLoop, LoadResult};
+use crate::output::{print_json, print_text};
 use crate::pipeline::{Api, Cost, Programs};
-use crate::result::{result, text};
 use crate::setup::Servers;
 use plots::Plots;
 use progress::Progress;
@@ -52,7 +54,8 @@ pub(crate) struct SuiteArgs {
     /// Measure these parts only, and write no files unless --out is given
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
     only: Vec<Part>,
-    /// A folder with the release programs to measure instead of the checkout's, say those of an older version
+    /// A folder with the release programs to measure instead of the checkout's, say those of an
+    /// older version
     #[arg(long, value_name = "FOLDER")]
     programs: Option<PathBuf>,
     /// The folder for latest.json and the plots [default: docs/benchmarks]
@@ -78,7 +81,7 @@ enum Part {
     History,
 }
 
-/// A run, and what it has found so far.
+/// A run and its results so far.
 #[derive(Debug)]
 struct Suite<'a> {
     servers: &'a Servers,
@@ -89,7 +92,7 @@ struct Suite<'a> {
     plots: Plots,
     costs: Vec<Value>,
     failed: Vec<Value>,
-    /// The numbers of pgbench's clients that did best: with two statements, with one.
+    /// The best numbers of pgbench clients: with two statements, with one.
     clients: Option<(u32, u32)>,
 }
 
@@ -118,7 +121,7 @@ impl SuiteArgs {
             failed: Vec::new(),
             clients: None,
         };
-        // Counting costs something even where nobody asks.
+        // Switches counting off again, as it has a cost.
         statements::Statements::begin(&servers).await?.end().await?;
         let measured = self.measure(&mut suite).await;
         machine["stolen_percent"] = machine::Processors::stolen_percent(before).into();
@@ -132,18 +135,18 @@ impl SuiteArgs {
         let Suite { progress, rows, costs, failed, .. } = suite;
         drop(progress);
         if self.json && measured.is_ok() {
-            result(&figures);
+            print_json(&figures);
             return Ok(());
         }
-        // What was measured before something failed may still be worth reading.
-        text(&format!("{}\n\n{}\n", table::table(&rows), costs::table(&costs)));
+        // What was measured before a failure may still be useful.
+        print_text(&format!("{}\n\n{}\n", table::table(&rows), costs::table(&costs)));
         for failed in &failed {
-            text(&format!("failed requests: {failed}"));
+            print_text(&format!("failed requests: {failed}"));
         }
-        text(&machine::words(&machine));
+        print_text(&machine::words(&machine));
         measured?;
         if let Some(out) = out {
-            text(&format!("Figures and plots are in {}.", out.display()));
+            print_text(&format!("Figures and plots are in {}.", out.display()));
         }
         Ok(())
     }
@@ -163,7 +166,7 @@ impl SuiteArgs {
             Box::pin(consumer::measure(suite)).await?;
         }
         if wanted(Part::Visible) {
-            Box::pin(visible::measure(suite)).await?;
+            Box::pin(count_latency::measure(suite)).await?;
         }
         if wanted(Part::Sustained) {
             Box::pin(sustained::measure(suite)).await?;
@@ -176,10 +179,10 @@ impl SuiteArgs {
 }
 
 impl Suite<'_> {
-    /// A closed loop of the usual length.
-    fn closed(&self, address: SocketAddr, connections: usize) -> Closed {
+    /// A closed loop of the default length.
+    fn closed(&self, address: SocketAddr, connections: usize) -> ClosedLoop {
         let Sizes { warm_up, stretch: measured, .. } = self.sizes;
-        Closed { address, connections, warm_up, measured, gate: None }
+        ClosedLoop { address, connections, warm_up, measured, backlog_limit: None }
     }
 
     /// Starts the limit of an HTTP service.
@@ -187,17 +190,17 @@ impl Suite<'_> {
         Api::start(&std::env::current_exe()?, &["no-database"], &[]).await
     }
 
-    /// Notes what an order cost.
+    /// Records the cost of an order.
     fn cost(&mut self, load: &str, history: i64, cost: &Cost, statements: Option<f64>) {
-        let mut figures = json!({ "load": load, "history": history, "statements": statements.map(crate::spread::short) });
+        let mut figures = json!({ "load": load, "history": history, "statements": statements.map(crate::summary::rounded) });
         if let (Some(figures), Value::Object(cost)) = (figures.as_object_mut(), cost.json()) {
             figures.extend(cost);
         }
         self.costs.push(figures);
     }
 
-    /// Notes requests that were no success.
-    fn failures(&mut self, what: &str, tally: &Tally) {
+    /// Records failed requests.
+    fn failures(&mut self, what: &str, tally: &LoadResult) {
         if tally.failed() > 0 {
             self.failed.push(json!({ "what": what, "errors": tally.errors }));
         }

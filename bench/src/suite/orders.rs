@@ -1,4 +1,4 @@
-//! Orders over HTTP, beside what `pgbench` commits and what the framework can do without a database.
+//! Measures orders over HTTP against `pgbench` and against the framework without a database.
 
 use std::net::SocketAddr;
 
@@ -7,29 +7,29 @@ use anyhow::Context as _;
 use super::Suite;
 use super::row::{Goal, Row};
 use super::write_limits::{self, WriteLimit};
-use crate::load::{Closed, Open, Requests, Tally};
-use crate::pipeline::{Front, OrderDatabase, Pipeline};
-use crate::spread::Spread;
+use crate::load::{ClosedLoop, LoadResult, OpenLoop, Requests};
+use crate::pipeline::{Apis, OrderDatabase, Pipeline};
+use crate::summary::Summary;
 
 /// Keep-alive connections that saturate the service.
 pub(super) const CONNECTIONS: usize = 64;
 
-/// Customers that order in turn.
+/// Customers, who order in turn.
 pub(super) const CUSTOMERS: usize = 1000;
 
-/// What was measured in one round.
+/// The results of one round.
 #[derive(Debug)]
 struct Round {
     two_statements: f64,
     one_statement: f64,
-    saturated: Tally,
+    saturated: LoadResult,
     no_database: f64,
-    alone: Tally,
-    half: Tally,
-    half_without: Tally,
+    alone: LoadResult,
+    half: LoadResult,
+    half_without: LoadResult,
 }
 
-/// Measures, and returns the pipeline with all the orders that it accepted, which nobody has counted yet.
+/// Measures, and returns the pipeline with all its accepted orders, which are not counted yet.
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     let limits = OrderDatabase::new(suite.servers, suite.programs).await?;
     write_limits::prepare(&limits).await?;
@@ -42,7 +42,7 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     }
 
     let mut pipeline = Pipeline::new(suite.servers, suite.programs, CUSTOMERS).await?;
-    let front = pipeline.front().await?;
+    let apis = pipeline.start_apis().await?;
     let no_database = suite.no_database().await?;
     let mut rounds = Vec::new();
     for number in 1..=suite.sizes.rounds {
@@ -55,17 +55,17 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
         say("pgbench, two statements");
         let two_statements = two.measure(&limits, seconds).await?;
         say("order-service, 64 clients");
-        let saturated = saturate(suite, &mut pipeline, &front).await?;
+        let saturated = saturate(suite, &mut pipeline, &apis).await?;
         say("pgbench, one statement");
         let one_statement = one.measure(&limits, seconds).await?;
         say("the framework without a database");
         let requests = Requests::NewOrders { customers: CUSTOMERS };
         let without = suite.closed(no_database.address, CONNECTIONS).run(&requests).await?;
         say("order-service, one client");
-        let alone = one_client(suite, &mut pipeline, &front).await?;
+        let alone = one_client(suite, &mut pipeline, &apis).await?;
         say("order-service at half of its rate");
         let rate = saturated.per_second() / 2.0;
-        let half = at(suite, front.order_service.address, rate).await?;
+        let half = at(suite, apis.order_service.address, rate).await?;
         pipeline.accept(&half.accepted);
         say("the framework at that rate");
         let half_without = at(suite, no_database.address, rate).await?;
@@ -80,11 +80,11 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
             half_without,
         });
     }
-    front.stop().await?;
+    apis.stop().await?;
     suite.progress.say("orders: relay and consumer count what was accepted");
-    let back = pipeline.back().await?;
+    let workers = pipeline.start_workers().await?;
     pipeline.settle().await?;
-    back.stop().await?;
+    workers.stop().await?;
 
     suite.clients = Some((two.clients, one.clients));
     tell(suite, &rounds)
@@ -93,10 +93,10 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
 async fn saturate(
     suite: &Suite<'_>,
     pipeline: &mut Pipeline<'_>,
-    front: &Front,
-) -> anyhow::Result<Tally> {
+    apis: &Apis,
+) -> anyhow::Result<LoadResult> {
     pipeline.orders.calm().await?;
-    let load = suite.closed(front.order_service.address, CONNECTIONS);
+    let load = suite.closed(apis.order_service.address, CONNECTIONS);
     let tally = load.run(&Requests::NewOrders { customers: CUSTOMERS }).await?;
     pipeline.accept(&tally.accepted);
     pipeline.orders.check(pipeline.accepted()).await?;
@@ -106,24 +106,24 @@ async fn saturate(
 async fn one_client(
     suite: &Suite<'_>,
     pipeline: &mut Pipeline<'_>,
-    front: &Front,
-) -> anyhow::Result<Tally> {
-    let address = front.order_service.address;
-    let load = Closed { measured: suite.sizes.short, ..suite.closed(address, 1) };
+    apis: &Apis,
+) -> anyhow::Result<LoadResult> {
+    let address = apis.order_service.address;
+    let load = ClosedLoop { measured: suite.sizes.short, ..suite.closed(address, 1) };
     let tally = load.run(&Requests::NewOrders { customers: CUSTOMERS }).await?;
     pipeline.accept(&tally.accepted);
     Ok(tally)
 }
 
 /// Orders at a fixed rate.
-async fn at(suite: &Suite<'_>, address: SocketAddr, rate: f64) -> anyhow::Result<Tally> {
-    let load = Open {
+async fn at(suite: &Suite<'_>, address: SocketAddr, rate: f64) -> anyhow::Result<LoadResult> {
+    let load = OpenLoop {
         address,
         rate,
         connections: CONNECTIONS,
         warm_up: suite.sizes.warm_up,
         measured: suite.sizes.stretch,
-        gate: None,
+        backlog_limit: None,
         heard: None,
     };
     load.run(&Requests::NewOrders { customers: CUSTOMERS }).await
@@ -171,13 +171,13 @@ fn tell(suite: &mut Suite<'_>, rounds: &[Round]) -> anyhow::Result<()> {
         Row::alone(
             part,
             "p50 at half of that rate",
-            each(|it| it.half.percentile(50.0)).into_iter().collect::<Spread>(),
+            each(|it| it.half.percentile(50.0)).into_iter().collect::<Summary>(),
             "ms",
         ),
         Row::alone(
             part,
             "p99 of 64 clients",
-            each(|it| it.saturated.percentile(99.0)).into_iter().collect::<Spread>(),
+            each(|it| it.saturated.percentile(99.0)).into_iter().collect::<Summary>(),
             "ms",
         ),
     ]);

@@ -1,4 +1,4 @@
-//! What the plots show, and their files.
+//! The data of the plots, and their files.
 
 use std::path::Path;
 
@@ -6,16 +6,16 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use super::draw::{Axis, Plot, Series, draw};
-use crate::load::{SLICE, Tally};
-use crate::spread::short;
+use crate::load::{LoadResult, SLICE};
+use crate::summary::rounded;
 
-/// The steps of a latency curve: parts of a hundred thousand.
+/// The resolution of a latency curve.
 const PARTS: [u32; 14] = [
     0, 10_000, 25_000, 50_000, 75_000, 90_000, 95_000, 97_500, 99_000, 99_500, 99_750, 99_900,
     99_950, 99_990,
 ];
 
-/// The plots of a run, as far as it was measured.
+/// The plots of a run.
 #[derive(Debug)]
 pub(super) struct Plots {
     throughput: Plot,
@@ -55,33 +55,33 @@ impl Plots {
         }
     }
 
-    /// How the rate changed in the course of a run.
-    pub(super) fn rate(&mut self, name: &str, tally: &Tally) {
+    /// Adds the rate in the course of a run.
+    pub(super) fn rate(&mut self, name: &str, tally: &LoadResult) {
         let slice = SLICE.as_secs_f64();
-        // The last slice may be a part of one.
+        // The last slice may be incomplete.
         let whole = &tally.slices[..tally.slices.len().saturating_sub(1)];
         let points = whole.iter().enumerate();
         let points = points.map(|(n, &count)| (n as f64 * slice, count as f64 / slice)).collect();
         self.throughput.series.push(Series { name: name.to_owned(), points });
     }
 
-    /// The same from totals that were read now and then.
+    /// The same from totals sampled during the run.
     pub(super) fn sustained(&mut self, accepted: &[(f64, f64)], counted: &[(f64, f64)]) {
         for (name, totals) in [("accepted", accepted), ("counted", counted)] {
-            // Over a second each, as batches are counted at once.
+            // Averaged over a second, as batches are counted at once.
             let points = totals.iter().zip(totals.iter().skip(4));
             let points = points.map(|(from, to)| (to.0, (to.1 - from.1) / (to.0 - from.0)));
             self.sustained.series.push(Series { name: name.to_owned(), points: points.collect() });
         }
     }
 
-    pub(super) fn latency(&mut self, name: &str, tally: &Tally) {
+    pub(super) fn latency(&mut self, name: &str, tally: &LoadResult) {
         self.latency_of(name, &tally.latency);
     }
 
-    /// Latencies in microseconds.
+    /// Adds latencies in microseconds.
     pub(super) fn latency_of(&mut self, name: &str, latency: &Histogram<u64>) {
-        // No further than there are requests to tell of.
+        // Only up to the percentile that the number of requests supports.
         let told = |part: &u32| u64::from(100_000 - part) * latency.len() >= 100_000;
         let points = PARTS.into_iter().filter(told).map(|part| {
             let part = f64::from(part) / 100_000.0;
@@ -90,7 +90,7 @@ impl Plots {
         self.latency.series.push(Series { name: name.to_owned(), points: points.collect() });
     }
 
-    /// A cost by rows of history.
+    /// Adds a cost by rows of history.
     pub(super) fn history(&mut self, name: &str, points: Vec<(f64, f64)>) {
         self.history.series.push(Series { name: name.to_owned(), points });
     }
@@ -99,7 +99,7 @@ impl Plots {
         [&self.throughput, &self.sustained, &self.latency, &self.history]
     }
 
-    /// Writes those of which something was measured.
+    /// Writes the plots with data.
     pub(super) fn write(&self, folder: &Path) -> anyhow::Result<()> {
         for plot in self.all().into_iter().filter(|plot| !plot.series.is_empty()) {
             draw(plot, &folder.join(plot.file))?;
@@ -111,7 +111,7 @@ impl Plots {
     pub(super) fn json(&self) -> Value {
         let plots = self.all().map(|plot| {
             let series = plot.series.iter().map(|series| {
-                let points = series.points.iter().map(|(x, y)| json!([x, short(*y)]));
+                let points = series.points.iter().map(|(x, y)| json!([x, rounded(*y)]));
                 json!({ "name": series.name, "points": points.collect::<Vec<_>>() })
             });
             json!({ "file": plot.file, "title": plot.title, "series": series.collect::<Vec<_>>() })

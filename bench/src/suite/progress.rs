@@ -1,4 +1,4 @@
-//! What is being done: one line that changes on a terminal, a line each elsewhere.
+//! Progress: one changing line on a terminal, otherwise a line each.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-/// Tells people how far the suite is.
+/// Reports the suite's progress.
 #[derive(Debug)]
 pub(super) struct Progress {
     begun: Instant,
-    /// What is being done, on a terminal.
+    /// The current line, on a terminal.
     line: Option<(Arc<Mutex<String>>, JoinHandle<()>)>,
 }
 
@@ -55,7 +55,7 @@ impl Drop for Progress {
     }
 }
 
-/// That standard error is gone stops nothing.
+/// Ignores a closed standard error.
 fn show(begun: Instant, text: &str) {
     clear();
     write!(std::io::stderr(), "{:4} s  {text}", begun.elapsed().as_secs()).ok();

@@ -1,12 +1,12 @@
-//! Reading an order, beside a handler of the same framework that has no database.
+//! Measures reading an order against a handler of the same framework without a database.
 
 use super::Suite;
 use super::orders::{CONNECTIONS, CUSTOMERS};
 use super::row::{Goal, Row};
-use crate::load::{Requests, Tally};
+use crate::load::{LoadResult, Requests};
 use crate::pipeline::Pipeline;
 
-/// Orders that are read in turn.
+/// The number of orders, which are read in turn.
 const ORDERS: i64 = 1000;
 
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
@@ -14,12 +14,12 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     pipeline.orders.remember(ORDERS, CUSTOMERS, |_| ()).await?;
     pipeline.orders.calm().await?;
     let requests = Requests::Orders(pipeline.orders.some_ids(ORDERS).await?);
-    let (front, no_database) = tokio::try_join!(pipeline.front(), suite.no_database())?;
+    let (apis, no_database) = tokio::try_join!(pipeline.start_apis(), suite.no_database())?;
     let (mut ours, mut without) = (Vec::new(), Vec::new());
     for round in 0..suite.sizes.rounds {
         for ours_is_next in if round % 2 == 0 { [false, true] } else { [true, false] } {
             let (what, address, runs) = if ours_is_next {
-                ("order-service", front.order_service.address, &mut ours)
+                ("order-service", apis.order_service.address, &mut ours)
             } else {
                 ("the framework without a database", no_database.address, &mut without)
             };
@@ -28,14 +28,14 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
             runs.push(suite.closed(address, CONNECTIONS).run(&requests).await?);
         }
     }
-    front.stop().await?;
+    apis.stop().await?;
     for (name, runs) in [("order-service", &ours), ("without a database", &without)] {
         for tally in runs {
             suite.failures(&format!("reading orders, {name}"), tally);
         }
     }
     let [ours, without] =
-        [ours, without].map(|runs| runs.iter().map(Tally::per_second).collect::<Vec<f64>>());
+        [ours, without].map(|runs| runs.iter().map(LoadResult::per_second).collect::<Vec<f64>>());
     suite.rows.push(
         Row::beside(
             "reading",

@@ -1,15 +1,15 @@
-//! The relay drains a backlog, beside publishers that do nothing else.
+//! Measures the relay draining a backlog against bare publishers.
 
 use super::Suite;
 use super::row::{Goal, Row};
-use crate::bare::{self, Bare, Handover};
+use crate::bare_publisher::{self, Handover, PublisherShape};
 use crate::setup::{Draining, Events, Outbox, Queue, RelayProgram};
 
 /// With the relay's own windows.
-const SAME_WINDOWS: Bare =
-    Bare { connections: 1, channels: 4, window: 500, handover: Handover::InTurn };
+const SAME_WINDOWS: PublisherShape =
+    PublisherShape { connections: 1, channels: 4, window: 500, handover: Handover::InTurn };
 
-/// One message at a time takes long: a part of the messages tells as much.
+/// One message at a time takes long: a part of the messages is enough.
 const PART_ONE_AT_A_TIME: usize = 20;
 
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
@@ -18,10 +18,10 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     let (outbox, queue) = tokio::try_join!(Outbox::new(suite.servers), Queue::new(suite.servers))?;
     let draining =
         Draining { servers: suite.servers, outbox: &outbox, queue: &queue, relay: &program };
-    let one_channel = |window| Bare { channels: 1, window, ..SAME_WINDOWS };
+    let one_channel = |window| PublisherShape { channels: 1, window, ..SAME_WINDOWS };
     let shapes = [
         (SAME_WINDOWS, events),
-        (Bare { handover: Handover::Together, ..SAME_WINDOWS }, events),
+        (PublisherShape { handover: Handover::Together, ..SAME_WINDOWS }, events),
         (one_channel(1), events / PART_ONE_AT_A_TIME),
         (one_channel(100), events),
         (one_channel(1000), events),
@@ -32,7 +32,7 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
             let rounds = suite.sizes.rounds;
             suite.progress.say(&format!("relay: round {} of {rounds}: {what}", round + 1));
         };
-        // Each comes first as often as the other, as what comes second may pay for the first.
+        // Each runs first equally often, as the first may slow down the second.
         for relay_is_next in if round % 2 == 0 { [false, true] } else { [true, false] } {
             if relay_is_next {
                 say(&format!("{events} events drained"));
@@ -44,7 +44,9 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
             }
             for (&(shape, messages), rates) in shapes.iter().zip(&mut published) {
                 say(&format!("bare publisher, {} × {}", shape.channels, shape.window));
-                rates.push(bare::publish(&queue.url, shape, messages, 0).await?.per_second);
+                rates.push(
+                    bare_publisher::publish(&queue.url, shape, messages, 0).await?.per_second,
+                );
                 queue.purge(messages).await?;
             }
         }

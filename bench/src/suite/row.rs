@@ -1,32 +1,32 @@
-//! A line of the table: what was measured, what it is compared with, and whether that is enough.
+//! A row of the table: a measurement, its limit and its goal.
 
 use serde_json::{Value, json};
 
-use crate::spread::{Spread, short};
+use crate::summary::{Summary, rounded};
 
-/// Something that was measured.
+/// A measurement.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
-    /// What it is about.
+    /// The part of the suite.
     pub(super) part: &'static str,
     pub(super) what: String,
-    pub(super) measured: Spread,
+    pub(super) measured: Summary,
     pub(super) unit: &'static str,
-    /// What it is compared with, if anything.
+    /// The limit, if any.
     pub(super) limit: Option<Limit>,
     pub(super) goal: Option<Goal>,
 }
 
-/// What something is compared with, measured in the same run.
+/// A limit measured in the same run.
 #[derive(Debug, Clone)]
 pub(super) struct Limit {
     pub(super) what: String,
-    pub(super) measured: Spread,
-    /// The measured value to this one, round by round.
-    pub(super) ratio: Spread,
+    pub(super) measured: Summary,
+    /// The ratio of the measured value to this one, in each round.
+    pub(super) ratio: Summary,
 }
 
-/// What the ratio is meant to be, or the measured value where nothing is compared.
+/// The goal for the ratio, or for the measured value if there is no limit.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Goal {
     AtLeast(f64),
@@ -34,17 +34,17 @@ pub(super) enum Goal {
 }
 
 impl Row {
-    /// Something that nothing is compared with.
+    /// A measurement without a limit.
     pub(super) fn alone(
         part: &'static str,
         what: impl Into<String>,
-        measured: Spread,
+        measured: Summary,
         unit: &'static str,
     ) -> Self {
         Self { part, what: what.into(), measured, unit, limit: None, goal: None }
     }
 
-    /// Values of several rounds, each beside the limit's of the same round.
+    /// Values of several rounds, each against the limit's in the same round.
     pub(super) fn beside(
         part: &'static str,
         what: impl Into<String>,
@@ -66,7 +66,7 @@ impl Row {
         Self { goal: Some(goal), ..self }
     }
 
-    /// Whether the median is as it is meant to be; nothing when nothing is meant.
+    /// Whether the median reaches the goal; `None` without a goal.
     pub(super) fn reached(&self) -> Option<bool> {
         let value = self.limit.as_ref().map_or(&self.measured, |limit| &limit.ratio).median();
         self.goal.map(|goal| match goal {
@@ -80,8 +80,8 @@ impl Row {
             json!({ "what": limit.what, "measured": limit.measured.json(), "ratio": limit.ratio.json() })
         });
         let goal = self.goal.map(|goal| match goal {
-            Goal::AtLeast(least) => json!({ "at_least": short(least) }),
-            Goal::AtMost(most) => json!({ "at_most": short(most) }),
+            Goal::AtLeast(least) => json!({ "at_least": rounded(least) }),
+            Goal::AtMost(most) => json!({ "at_most": rounded(most) }),
         });
         json!({
             "part": self.part,

@@ -1,4 +1,4 @@
-//! How long and how often things are measured.
+//! The durations and repetitions of the measurements.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub(super) struct Sizes {
     pub(super) name: &'static str,
-    /// How many times each thing is measured, in turn with what it is compared with.
+    /// How many times each thing is measured, alternating with its limit.
     pub(super) rounds: usize,
-    /// Seconds of each try of a number of pgbench's clients.
+    /// Seconds of pgbench for each number of clients.
     pub(super) try_clients: u32,
-    /// Of each measured stretch.
+    /// Length of each measured stretch.
     pub(super) stretch: Duration,
-    /// Before it, and not measured.
+    /// Length of the warm-up before it.
     pub(super) warm_up: Duration,
-    /// Of stretches with little to do, whose latency alone counts.
+    /// Length of stretches with little load, for latency only.
     pub(super) short: Duration,
     /// Events of each drain of the relay.
     pub(super) drain: usize,
     /// Messages of each run of the consumer.
     pub(super) consume: usize,
-    /// How long orders must flow without piling up.
+    /// How long a rate must hold without a growing backlog.
     pub(super) sustained: Duration,
-    /// Before that, to find the rate.
+    /// Length of the search for that rate.
     pub(super) search: Duration,
-    /// Rows of history, one size after the other.
+    /// Numbers of rows of history, in order.
     pub(super) history: Vec<i64>,
 }
 
@@ -39,7 +39,7 @@ impl Sizes {
             warm_up: Duration::from_millis(500),
             short: Duration::from_millis(1500),
             drain: 20_000,
-            // Of fewer the start of the process is a good part.
+            // With fewer, the start of the process would dominate.
             consume: 60_000,
             sustained: Duration::from_secs(10),
             search: Duration::from_secs(6),

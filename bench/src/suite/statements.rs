@@ -1,5 +1,5 @@
-//! How many statements the pipeline asks PostgreSQL, if this machine has the library that counts them. It counts
-//! only here: counting costs those most who ask the most.
+//! Counts the pipeline's statements, if `pg_stat_statements` is installed. It is enabled only here:
+//! counting costs most where there are most statements.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use crate::setup::{Servers, connect};
 
-/// How long sessions may take to hear of a setting.
+/// The timeout for sessions to reload a setting.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Statements {
         Ok(Self { sql: Some(sql), before })
     }
 
-    /// How many there were since the beginning, if they were counted.
+    /// The number of statements since `begin`, if they were counted.
     pub(super) async fn end(self) -> anyhow::Result<Option<i64>> {
         let Some(sql) = self.sql else { return Ok(None) };
         let calls = calls(&sql).await? - self.before;

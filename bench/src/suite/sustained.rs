@@ -1,4 +1,4 @@
-//! How many orders a second go through everything without piling up anywhere.
+//! Measures how many orders per second the whole pipeline sustains without a growing backlog.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,27 +10,28 @@ use super::Suite;
 use super::orders::{CONNECTIONS, CUSTOMERS};
 use super::row::{Goal, Row};
 use super::write_limits::{self, WriteLimit};
-use crate::load::{Closed, Gate, Open, Requests, Tally};
-use crate::pipeline::{Back, Front, OrderDatabase, Pipeline, Used};
+use crate::load::{BacklogLimit, ClosedLoop, LoadResult, OpenLoop, Requests};
+use crate::pipeline::{Apis, OrderDatabase, Pipeline, Usage, Workers};
 
-/// Orders on their way while the rate is looked for: about a second's.
+/// The backlog limit during the search for the rate: about a second's orders.
 const ON_THEIR_WAY: u64 = 4000;
 
-/// How often orders are counted.
+/// The interval at which counted orders are sampled.
 const SAMPLE: Duration = Duration::from_millis(250);
 
-/// What is left of the rate that was found, and of each that was too much.
+/// The fraction of the found rate to try first, and of each rate that was too high to try next.
 const FIRST: f64 = 0.95;
 const NEXT: f64 = 0.93;
 const TRIES: usize = 12;
 
-/// No stretch comes before one that is no longer than this, and the limit is not measured again after it.
+/// A stretch no longer than this has no trial stretch before it, and the limit is not measured
+/// again after it.
 const SHORT: Duration = Duration::from_secs(30);
 
-/// Of the orders that came meanwhile, how many may have piled up: less is the ups and downs of batches.
+/// The share of the orders that may have piled up; less is due to batching.
 const PILED_UP: f64 = 0.01;
 
-/// How far things were at a moment.
+/// A sample of the progress.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     seconds: f64,
@@ -41,10 +42,11 @@ struct Sample {
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     let limit = TwoStatements::new(suite).await?;
     let mut pipeline = Pipeline::new(suite.servers, suite.programs, CUSTOMERS).await?;
-    let (front, back) = tokio::try_join!(pipeline.front(), pipeline.back())?;
+    let (apis, workers) = tokio::try_join!(pipeline.start_apis(), pipeline.start_workers())?;
     suite.progress.say("end to end: looking for the rate that everything can follow");
-    let mut rate = FIRST * search(suite, &mut pipeline, &front).await?.per_second();
-    // A rate that is too much shows soon, usually: the long stretch is for one that held for a short one.
+    let mut rate = FIRST * search(suite, &mut pipeline, &apis).await?.per_second();
+    // A rate that is too high usually fails soon: the long stretch follows only a successful short
+    // one.
     let mut stretch =
         if suite.sizes.sustained > SHORT { suite.sizes.search } else { suite.sizes.sustained };
     let (mut failed, mut before) = (0, Vec::new());
@@ -55,7 +57,7 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
             before = limit.measure(suite).await?;
         }
         suite.progress.say(&format!("end to end: {rate:.0} orders a second for {seconds} s"));
-        let (tally, samples) = hold(suite, &mut pipeline, (&front, &back), rate, stretch).await?;
+        let (tally, samples) = hold(suite, &mut pipeline, (&apis, &workers), rate, stretch).await?;
         if piled_up(&samples, rate) || tally.failed() > 0 {
             failed += 1;
             rate *= NEXT;
@@ -65,8 +67,8 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
             stretch = suite.sizes.sustained;
             continue;
         }
-        front.stop().await?;
-        back.stop().await?;
+        apis.stop().await?;
+        workers.stop().await?;
         let limits = [before, limit.measure(suite).await?].concat();
         let measured = vec![tally.per_second(); limits.len()];
         let what = format!("orders sustained for {seconds} s");
@@ -88,7 +90,7 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     bail!("orders pile up at every rate down to {:.0} a second", rate / NEXT)
 }
 
-/// The limit, which is measured right before and right after: a machine may have become another one meanwhile.
+/// The limit, measured right before and right after, as the machine's speed may have changed.
 struct TwoStatements {
     database: OrderDatabase,
     limit: WriteLimit,
@@ -108,7 +110,7 @@ impl TwoStatements {
         Ok(Self { database, limit })
     }
 
-    /// Orders a second, twice.
+    /// Orders per second, twice.
     async fn measure(&self, suite: &Suite<'_>) -> anyhow::Result<Vec<f64>> {
         let seconds = u32::try_from(suite.sizes.stretch.as_secs())?;
         let mut rates = Vec::new();
@@ -120,22 +122,22 @@ impl TwoStatements {
     }
 }
 
-/// As many as are counted, and no more.
+/// Sends as many orders as are counted.
 async fn search(
     suite: &Suite<'_>,
     pipeline: &mut Pipeline<'_>,
-    front: &Front,
-) -> anyhow::Result<Tally> {
-    let gate = Arc::new(Gate::new(ON_THEIR_WAY));
-    let load = Closed {
-        gate: Some(Arc::clone(&gate)),
+    apis: &Apis,
+) -> anyhow::Result<LoadResult> {
+    let backlog_limit = Arc::new(BacklogLimit::new(ON_THEIR_WAY));
+    let load = ClosedLoop {
+        backlog_limit: Some(Arc::clone(&backlog_limit)),
         measured: suite.sizes.search,
-        // What is on its way at first was not counted yet.
+        // The orders in progress at first are not counted yet.
         warm_up: suite.sizes.search / 4,
-        ..suite.closed(front.order_service.address, CONNECTIONS)
+        ..suite.closed(apis.order_service.address, CONNECTIONS)
     };
     let requests = Requests::NewOrders { customers: CUSTOMERS };
-    let tally = watched(pipeline, &gate, &mut Vec::new(), load.run(&requests)).await?;
+    let tally = watched(pipeline, &backlog_limit, &mut Vec::new(), load.run(&requests)).await?;
     pipeline.accept(&tally.accepted);
     pipeline.settle().await?;
     Ok(tally)
@@ -144,29 +146,29 @@ async fn search(
 async fn hold(
     suite: &mut Suite<'_>,
     pipeline: &mut Pipeline<'_>,
-    (front, back): (&Front, &Back),
+    (apis, workers): (&Apis, &Workers),
     rate: f64,
     stretch: Duration,
-) -> anyhow::Result<(Tally, Vec<Sample>)> {
-    let gate = Arc::new(Gate::new(u64::MAX));
-    let load = Open {
-        address: front.order_service.address,
+) -> anyhow::Result<(LoadResult, Vec<Sample>)> {
+    let backlog_limit = Arc::new(BacklogLimit::new(u64::MAX));
+    let load = OpenLoop {
+        address: apis.order_service.address,
         rate,
         connections: CONNECTIONS,
         warm_up: suite.sizes.warm_up,
         measured: stretch,
-        gate: Some(Arc::clone(&gate)),
+        backlog_limit: Some(Arc::clone(&backlog_limit)),
         heard: None,
     };
-    let before = Used::by(pipeline, front, back).await?;
+    let before = Usage::by(pipeline, apis, workers).await?;
     let (requests, mut samples) = (Requests::NewOrders { customers: CUSTOMERS }, Vec::new());
-    let tally = watched(pipeline, &gate, &mut samples, load.run(&requests)).await?;
-    // After that no more orders come, and what is left over is worked off.
+    let tally = watched(pipeline, &backlog_limit, &mut samples, load.run(&requests)).await?;
+    // After that no more orders are sent, and the backlog is worked off.
     let end = (load.warm_up + load.measured).as_secs_f64();
     samples.retain(|sample| sample.seconds <= end);
     pipeline.accept(&tally.accepted);
     pipeline.settle().await?;
-    let cost = Used::by(pipeline, front, back).await?.since(&before, tally.accepted.total);
+    let cost = Usage::by(pipeline, apis, workers).await?.since(&before, tally.accepted.total);
     if stretch == suite.sizes.sustained && !piled_up(&samples, rate) && tally.failed() == 0 {
         suite.cost(&format!("{rate:.0} orders/s, sustained"), 0, &cost, None);
     }
@@ -174,16 +176,16 @@ async fn hold(
     Ok((tally, samples))
 }
 
-/// Runs the load, and tells gate and samples meanwhile how much of it is counted.
+/// Runs the load, and meanwhile updates the backlog limit and the samples.
 async fn watched(
     pipeline: &Pipeline<'_>,
-    gate: &Gate,
+    backlog_limit: &BacklogLimit,
     samples: &mut Vec<Sample>,
-    load: impl Future<Output = anyhow::Result<Tally>>,
-) -> anyhow::Result<Tally> {
+    load: impl Future<Output = anyhow::Result<LoadResult>>,
+) -> anyhow::Result<LoadResult> {
     tokio::select! {
         tally = load => tally,
-        failed = count(pipeline, gate, samples) => match failed {
+        failed = count(pipeline, backlog_limit, samples) => match failed {
             Err(error) => Err(error),
             Ok(never) => match never {},
         },
@@ -192,21 +194,22 @@ async fn watched(
 
 async fn count(
     pipeline: &Pipeline<'_>,
-    gate: &Gate,
+    backlog_limit: &BacklogLimit,
     samples: &mut Vec<Sample>,
 ) -> anyhow::Result<Infallible> {
     let (begun, before) = (Instant::now(), pipeline.accepted());
     loop {
         let counted = u64::try_from(pipeline.customers.counted().await?)?.saturating_sub(before);
-        gate.counted(counted);
-        let (seconds, accepted) = (begun.elapsed().as_secs_f64(), gate.accepted() as f64);
+        backlog_limit.counted(counted);
+        let (seconds, accepted) = (begun.elapsed().as_secs_f64(), backlog_limit.accepted() as f64);
         samples.push(Sample { seconds, accepted, counted: counted as f64 });
         tokio::time::sleep(SAMPLE).await;
     }
 }
 
-/// Whether more orders had come and were not counted in the last quarter of the time than in the second. An order has come when its time
-/// has: one that waits for a connection to the service is as late as one that waits behind it.
+/// Whether the backlog in the last quarter of the time exceeds that of the second quarter. An order
+/// counts from its due time: one that waits for a connection to the service is as late as one that
+/// waits behind it.
 fn piled_up(samples: &[Sample], rate: f64) -> bool {
     let quarter = samples.len() / 4;
     if quarter == 0 {
@@ -231,7 +234,7 @@ mod tests {
 
     #[test]
     fn orders_that_come_faster_than_they_are_counted_pile_up() {
-        // All that was accepted is counted at once: what is late waits in front of the service.
+        // Everything accepted is counted at once; late orders wait in front of the service.
         let run = |counted_per_second: f64| -> Vec<Sample> {
             let sample = |n: i32| {
                 let seconds = f64::from(n) / 4.0;

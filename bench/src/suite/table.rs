@@ -1,11 +1,11 @@
-//! The table of ratios, for people.
+//! The table of ratios.
 
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::row::{Goal, Row};
-use crate::spread::{Spread, short};
+use crate::summary::{Summary, rounded};
 
-/// The rows under their heading, the goals' ratios in the middle.
+/// The rows, grouped by part.
 pub(super) fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -36,10 +36,10 @@ pub(super) fn table(rows: &[Row]) -> String {
     table.to_string()
 }
 
-/// The median; with the least and the greatest where they differ.
-fn values(spread: &Spread) -> String {
+/// The median, with minimum and maximum if they differ.
+fn values(summary: &Summary) -> String {
     let [median, least, greatest] =
-        [spread.median(), spread.min(), spread.max()].map(|value| short(value).to_string());
+        [summary.median(), summary.min(), summary.max()].map(|value| rounded(value).to_string());
     if least == greatest { median } else { format!("{median} ({least} to {greatest})") }
 }
 

@@ -1,16 +1,17 @@
-//! The limits of a service that writes orders: `pgbench` commits exactly what it commits, with no service in between.
+//! The limits of a service that writes orders: `pgbench` commits exactly the same, without a
+//! service.
 
 use crate::pgbench::Pgbench;
 use crate::pipeline::OrderDatabase;
 
-/// Clients at once; one of these numbers suits the machine best.
+/// Numbers of concurrent clients to try; one of them suits the machine best.
 const CLIENTS: [u32; 6] = [1, 4, 8, 16, 32, 64];
 
-/// A way to write an order with its event.
+/// A transaction that writes an order with its event.
 #[derive(Debug)]
 pub(super) struct WriteLimit {
     pgbench: Pgbench,
-    /// The number of clients that did best.
+    /// The best number of clients.
     pub(super) clients: u32,
 }
 
@@ -21,7 +22,7 @@ impl WriteLimit {
         Self::new(database, customers, script)
     }
 
-    /// The very statement of the order service.
+    /// The statement of the order service.
     pub(super) fn one_statement(database: &OrderDatabase, customers: usize) -> Self {
         Self::new(database, customers, one_statement())
     }
@@ -30,7 +31,7 @@ impl WriteLimit {
         Self { pgbench: Pgbench { url: database.url.clone(), script, customers }, clients: 64 }
     }
 
-    /// Tries each number of clients for so many seconds, and keeps the best.
+    /// Tries each number of clients for `seconds` and keeps the best.
     pub(super) async fn choose_clients(
         &mut self,
         database: &OrderDatabase,
@@ -48,7 +49,7 @@ impl WriteLimit {
         Ok(())
     }
 
-    /// Orders a second.
+    /// Orders per second.
     pub(super) async fn measure(
         &self,
         database: &OrderDatabase,
@@ -71,7 +72,7 @@ impl WriteLimit {
     }
 }
 
-/// Makes what the scripts call.
+/// Creates the functions that the scripts call.
 pub(super) async fn prepare(database: &OrderDatabase) -> anyhow::Result<()> {
     let functions = include_str!("../../sql/pgbench_functions.sql");
     Ok(database.sql.batch_execute(functions).await?)

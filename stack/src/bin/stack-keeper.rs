@@ -1,4 +1,4 @@
-//! Keeps the servers that tests share, and clears away after test processes. Not run by hand.
+//! Runs the servers that tests share, and cleans up after test processes. Not run by hand.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {

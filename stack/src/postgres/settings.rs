@@ -1,4 +1,4 @@
-//! What is kept of a server between its starts: port, password and process.
+//! The settings that a server keeps across restarts: port, password and process.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Those of the server whose data lie in `dir`; new ones when there is none yet.
+    /// Loads the settings of the server in `dir`, or creates new ones.
     pub(super) fn of(dir: &Path) -> Self {
         let known = std::fs::read(dir.join(FILE)).ok();
         let known = known.and_then(|json| serde_json::from_slice(&json).ok());
@@ -28,8 +28,8 @@ impl Settings {
         })
     }
 
-    /// Keeps the port if it is still free; else takes the next free one from `first` (any free
-    /// one without it).
+    /// Keeps the port if it is still free; otherwise takes the next free one from `first`, or any
+    /// free one without it.
     pub(super) fn choose_port(&mut self, first: Option<u16>) -> anyhow::Result<()> {
         let port = &mut self.access.port;
         if *port == 0 || !ports::is_free(*port) {

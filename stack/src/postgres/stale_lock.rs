@@ -8,9 +8,9 @@ use anyhow::ensure;
 use super::{PostgresServer, STOPPED};
 
 impl PostgresServer {
-    /// Where process 1 waits for nobody, as in many containers, a killed postmaster remains as a
-    /// zombie, and the next one takes it for alive. Removes its lock file once the last process
-    /// that worked on the data has ended.
+    /// Where process 1 does not reap its children, as in many containers, a killed postmaster
+    /// remains as a zombie that the next one takes for alive. Removes its lock file once the last
+    /// process that used the data has ended.
     pub(super) async fn remove_stale_lock(&self) -> anyhow::Result<()> {
         let lock = self.data().join("postmaster.pid");
         let Ok(content) = std::fs::read_to_string(&lock) else { return Ok(()) };
@@ -29,7 +29,8 @@ impl PostgresServer {
     }
 }
 
-/// Whether any process has this as its working folder, as every process of PostgreSQL has its data.
+/// Whether this is the working directory of any process, as the data folder is of every PostgreSQL
+/// process.
 fn works_in(dir: &Path) -> anyhow::Result<bool> {
     let dir = dir.canonicalize()?;
     let processes = std::fs::read_dir("/proc")?.flatten();

@@ -1,12 +1,13 @@
-//! A server of one test's own: on a port that is free, and gone with the test.
+//! A server for one test, on a free port, removed after the test.
 
 use super::PostgresServer;
 use crate::readiness::says_address_in_use;
-use crate::scratch::{Scratch, end_and_remove};
+use crate::tempdir::{TempDir, end_and_remove};
 use crate::tls::ServerTls;
 
 impl PostgresServer {
-    /// Starts a server for this test alone, for faults that would disturb others: 2 to 3 seconds.
+    /// Starts a server for this test alone, for faults that would disturb other tests. Takes 2 to 3
+    /// seconds.
     ///
     /// # Errors
     /// When PostgreSQL is not installed or does not start.
@@ -14,7 +15,7 @@ impl PostgresServer {
         Self::new_temporary().await?.start_or_replace().await
     }
 
-    /// The same with TLS, without which only the superuser is let in.
+    /// The same with TLS, which is required for every role but the superuser.
     ///
     /// # Errors
     /// When PostgreSQL is not installed or does not start.
@@ -24,8 +25,7 @@ impl PostgresServer {
         server.start_or_replace().await
     }
 
-    /// Another one in its place when someone took the port between our choosing it and the server's
-    /// listening on it.
+    /// Starts another server if the port was taken between choosing it and listening on it.
     async fn start_or_replace(mut self) -> anyhow::Result<Self> {
         match self.start().await {
             Err(_) if says_address_in_use(&self.log) => {
@@ -40,7 +40,7 @@ impl PostgresServer {
     }
 
     pub(crate) async fn new_temporary() -> anyhow::Result<Self> {
-        let dir = Scratch::of_this_process().await?.folder("postgres")?;
+        let dir = TempDir::of_this_process().await?.folder("postgres")?;
         let mut server = Self::in_folder(&dir, &dir.join("postgres.log"), None)?;
         server.temporary = true;
         Ok(server)

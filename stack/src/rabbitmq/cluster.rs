@@ -1,5 +1,5 @@
-//! Three nodes that are one broker.
-//! See <https://www.rabbitmq.com/docs/clustering> and <https://www.rabbitmq.com/docs/cluster-formation>.
+//! A cluster of three nodes. See <https://www.rabbitmq.com/docs/clustering> and
+//! <https://www.rabbitmq.com/docs/cluster-formation>.
 
 use anyhow::Context;
 
@@ -9,28 +9,28 @@ use crate::management::Management;
 use crate::readiness::{says_address_in_use, wait_until_ready};
 use crate::secret::password;
 
-/// A cluster of three private nodes on this machine, of one test's own.
+/// A cluster of three private nodes on this machine, for one test.
 ///
-/// Each node is a server like any other, to be killed and started again. All of them are ended and
-/// removed on drop, and also when the test process is killed.
+/// Each node can be killed and restarted like any other. All are killed and removed on drop, and
+/// also when the test process is killed.
 #[derive(Debug)]
 pub struct RabbitCluster {
-    /// The nodes; the administrator is the same at all of them.
+    /// The nodes, which share one administrator.
     pub nodes: [RabbitServer; 3],
-    /// By which they find each other. Dropped after them.
+    /// Their port mapper. Dropped after them.
     _epmd: SharedEpmd,
 }
 
 impl RabbitCluster {
-    /// Starts the three nodes side by side, and waits until they have found each other: about as
-    /// long as three nodes on their own take.
+    /// Starts the three nodes concurrently and waits until they form a cluster. Takes about as long
+    /// as three single nodes.
     ///
     /// # Errors
     /// When RabbitMQ is not installed or a node does not start.
     pub async fn start_temporary() -> anyhow::Result<Self> {
         let mut cluster = Self::new_temporary().await?;
         match cluster.start().await {
-            // Someone took a port between our choosing it and a node's listening on it.
+            // A port was taken between choosing it and listening on it.
             Err(_) if cluster.nodes.iter().any(|node| says_address_in_use(&node.log)) => {
                 cluster = Self::new_temporary().await?;
                 cluster.start().await?;
@@ -58,7 +58,7 @@ impl RabbitCluster {
         Ok(Self { nodes, _epmd: epmd })
     }
 
-    /// Starts the nodes that do not run, and waits until all three work together.
+    /// Starts the nodes that are not running, and waits until all three form a cluster.
     ///
     /// # Errors
     /// When one does not start, or they do not find each other.
@@ -78,7 +78,7 @@ impl RabbitCluster {
             .await
     }
 
-    /// `RABBITMQ_URL` for one of the virtual hosts: all nodes, beginning with the one in this place.
+    /// `RABBITMQ_URL` for a virtual host: all nodes, beginning with the one at index `first`.
     #[must_use]
     pub fn amqp_urls(&self, vhost: &str, first: usize) -> String {
         let count = self.nodes.len();
@@ -87,9 +87,9 @@ impl RabbitCluster {
         urls.collect::<Vec<_>>().join(",")
     }
 
-    /// The place of the node with this name.
+    /// The index of the node with this name.
     #[must_use]
-    pub fn place_of(&self, name: &str) -> Option<usize> {
+    pub fn index_of(&self, name: &str) -> Option<usize> {
         self.nodes.iter().position(|node| node.name() == name)
     }
 }

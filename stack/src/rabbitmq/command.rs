@@ -1,4 +1,4 @@
-//! The command that starts a node, with an environment in which nothing of the system's is left.
+//! The command that starts a node, isolated from the system's configuration.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,13 +26,13 @@ impl RabbitServer {
             .env("RABBITMQ_GENERATED_CONFIG_DIR", in_dir("generated"))
             .env("RABBITMQ_CONFIG_FILE", in_dir("rabbitmq.conf"))
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", in_dir("enabled_plugins"))
-            // The system's own settings stay outside; these three need not exist.
+            // Keeps the system's settings out; these three files need not exist.
             .env("RABBITMQ_CONF_ENV_FILE", in_dir("rabbitmq-env.conf"))
             .env("RABBITMQ_ADVANCED_CONFIG_FILE", in_dir("advanced.config"))
             .env("RABBITMQ_CONFIG_FILES", in_dir("conf.d"))
             .env("ERL_EPMD_PORT", self.settings.epmd_port.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-            // Makes the script become the Erlang machine: our child's pid is the broker's.
+            // Makes the script exec the Erlang VM, so that the child's pid is the broker's.
             .env("RUNNING_UNDER_SYSTEMD", "true")
             .env(
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",

@@ -10,7 +10,8 @@ use crate::vhost::RabbitAccess;
 impl RabbitServer {
     pub(super) fn write_configuration(&self) -> anyhow::Result<()> {
         let RabbitAccess { amqp_port, management_port, user, password } = &self.settings.access;
-        // The write-ahead log of quorum queues is kept in memory too: 512 MiB is a data centre's.
+        // Quorum queues keep their write-ahead log in memory too; the default of 512 MiB is too
+        // much here.
         let mut configuration = format!(
             "listeners.tcp.1 = 127.0.0.1:{amqp_port}\n\
              management.tcp.ip = 127.0.0.1\n\
@@ -24,7 +25,8 @@ impl RabbitServer {
         if let Some((port, tls)) = &self.tls {
             configuration += &tls.for_rabbitmq(&self.dir, *port)?;
         }
-        // A new node joins the others of this list by itself (https://www.rabbitmq.com/docs/cluster-formation).
+        // A new node joins the others on this list
+        // (https://www.rabbitmq.com/docs/cluster-formation).
         for (number, peer) in (1..).zip(&self.peers) {
             configuration += &format!("cluster_formation.classic_config.nodes.{number} = {peer}\n");
         }
@@ -36,7 +38,7 @@ impl RabbitServer {
         self.write_cookie(&crate::secret::password())
     }
 
-    /// What lets nodes and tools talk to this one.
+    /// Writes the Erlang cookie, with which nodes and tools authenticate.
     pub(super) fn write_cookie(&self, cookie: &str) -> anyhow::Result<()> {
         write_private(&self.cookie(), cookie)?;
         Ok(std::fs::set_permissions(self.cookie(), std::fs::Permissions::from_mode(0o400))?)

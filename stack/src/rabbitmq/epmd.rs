@@ -1,4 +1,5 @@
-//! Erlang's port mapper, which tells nodes where others listen: one for a node alone, or for a cluster.
+//! Erlang's port mapper, which tells nodes on which port the others listen: one per single node or
+//! cluster.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,10 +9,10 @@ use crate::locate;
 use crate::ports::free_port;
 use crate::process::Process;
 use crate::readiness::{says_address_in_use, wait_until_ready};
-use crate::scratch::{Scratch, end_and_remove};
+use crate::tempdir::{TempDir, end_and_remove};
 
 impl RabbitServer {
-    /// Starts that of this node alone; a cluster has one for all its nodes.
+    /// Starts this node's port mapper. The nodes of a cluster share one.
     pub(super) async fn start_epmd(&mut self) -> anyhow::Result<()> {
         if !self.peers.is_empty() || self.epmd.as_ref().is_some_and(Process::is_alive) {
             return Ok(());
@@ -20,7 +21,7 @@ impl RabbitServer {
         let running = spawn(port, &self.dir, &self.log)?;
         self.settings.epmd_process = Some(running.id.clone());
         if self.temporary {
-            Scratch::of_this_process().await?.register(&running.id, false)?;
+            TempDir::of_this_process().await?.register(&running.id, false)?;
         }
         self.settings.save(&self.dir)?;
         answers(&running, port, &self.log).await?;
@@ -29,7 +30,7 @@ impl RabbitServer {
     }
 }
 
-/// The port mapper of a cluster. Ended and removed on drop.
+/// The port mapper of a cluster. Killed and removed on drop.
 #[derive(Debug)]
 pub(super) struct SharedEpmd {
     pub(super) port: u16,
@@ -40,14 +41,14 @@ pub(super) struct SharedEpmd {
 impl SharedEpmd {
     pub(super) async fn start_temporary() -> anyhow::Result<Self> {
         loop {
-            let scratch = Scratch::of_this_process().await?;
-            let dir = scratch.folder("epmd")?;
+            let tempdir = TempDir::of_this_process().await?;
+            let dir = tempdir.folder("epmd")?;
             let (port, log) = (free_port()?, dir.join("epmd.log"));
             let running = spawn(port, &dir, &log)?;
-            scratch.register(&running.id, false)?;
+            tempdir.register(&running.id, false)?;
             let epmd = Self { port, dir, running };
             match answers(&epmd.running, port, &log).await {
-                // Someone took the port between our choosing it and listening on it.
+                // The port was taken between choosing it and listening on it.
                 Err(_) if says_address_in_use(&log) => {}
                 result => return result.map(|()| epmd),
             }
@@ -61,7 +62,7 @@ impl Drop for SharedEpmd {
     }
 }
 
-/// In the foreground: started by a node itself it would be a daemon that outlives everyone.
+/// Runs it in the foreground: a node would start it as a daemon that outlives the tests.
 fn spawn(port: u16, dir: &Path, log: &Path) -> anyhow::Result<Process> {
     let program = locate::or_missing(locate::epmd(), "Erlang's epmd")?;
     let mut epmd = Command::new(program);

@@ -1,4 +1,4 @@
-//! What is kept of a node between its starts: name, ports, password and processes.
+//! The settings that a node keeps across restarts: name, ports, password and processes.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const FILE: &str = "server.json";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Settings {
     pub(super) access: RabbitAccess,
-    /// The data on disk belong to this name.
+    /// The data on disk are bound to this name.
     pub(super) node: String,
     pub(super) epmd_port: u16,
     pub(super) dist_port: u16,
@@ -23,7 +23,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Those of the node whose data lie in `dir`; new ones when there is none yet.
+    /// Loads the settings of the node in `dir`, or creates new ones.
     pub(super) fn of(dir: &Path) -> Self {
         let known = std::fs::read(dir.join(FILE)).ok();
         let known = known.and_then(|json| serde_json::from_slice(&json).ok());
@@ -42,8 +42,8 @@ impl Settings {
         })
     }
 
-    /// Keeps the ports that are still free, and takes the given ones instead of the others;
-    /// `with_epmd`: that of the port mapper as well.
+    /// Keeps the ports that are still free and replaces the others by the given ones; the port
+    /// mapper's only `with_epmd`.
     pub(super) fn choose_ports(&mut self, given: Ports, with_epmd: bool) {
         let keep = |port: u16| port != 0 && ports::is_free(port);
         let access = &mut self.access;

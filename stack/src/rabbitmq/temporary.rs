@@ -1,13 +1,14 @@
-//! A node of one test's own: on ports that are free, and gone with the test.
+//! A node for one test, on free ports, removed after the test.
 
 use super::RabbitServer;
 use crate::ports::{self, Ports};
 use crate::readiness::says_address_in_use;
-use crate::scratch::{Scratch, end_and_remove};
+use crate::tempdir::{TempDir, end_and_remove};
 use crate::tls::ServerTls;
 
 impl RabbitServer {
-    /// Starts a node for this test alone, for faults that would disturb others: 5 to 10 seconds.
+    /// Starts a node for this test alone, for faults that would disturb other tests. Takes 5 to 10
+    /// seconds.
     ///
     /// # Errors
     /// When RabbitMQ is not installed or does not start.
@@ -15,7 +16,7 @@ impl RabbitServer {
         Self::new_temporary().await?.start_or_replace().await
     }
 
-    /// The same with TLS on a port of its own, [`tls_port`](Self::tls_port).
+    /// The same with TLS on a separate port, [`tls_port`](Self::tls_port).
     ///
     /// # Errors
     /// When RabbitMQ is not installed or does not start.
@@ -25,8 +26,7 @@ impl RabbitServer {
         server.start_or_replace().await
     }
 
-    /// Another one in its place when someone took a port between our choosing it and the node's
-    /// listening on it.
+    /// Starts another node if a port was taken between choosing it and listening on it.
     async fn start_or_replace(mut self) -> anyhow::Result<Self> {
         match self.start().await {
             Err(_) if says_address_in_use(&self.log) => {
@@ -43,7 +43,7 @@ impl RabbitServer {
     }
 
     pub(super) async fn new_temporary() -> anyhow::Result<Self> {
-        let dir = Scratch::of_this_process().await?.folder("rabbitmq")?;
+        let dir = TempDir::of_this_process().await?.folder("rabbitmq")?;
         let mut server = Self::in_folder(&dir, &dir.join("rabbitmq.log"), Ports::any()?)?;
         server.temporary = true;
         Ok(server)

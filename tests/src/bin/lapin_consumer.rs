@@ -1,4 +1,5 @@
-//! Consumes from a queue with lapin, in a process that a message may abort. `lapin_consumer URL QUEUE`; with `holding` behind it, takes no delivery from lapin.
+//! Consumes from a queue with lapin, in a process that a message may abort: `lapin_consumer URL
+//! QUEUE`. With a third argument, `holding`, it takes no delivery from lapin.
 
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;

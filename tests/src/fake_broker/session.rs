@@ -12,38 +12,38 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{interval, sleep};
 
-use super::{Came, Manner, ODD, Seen, lock};
+use super::{BrokerBehaviour, Came, ODD, Seen, lock};
 
-/// How often it shows that it lives.
+/// The heartbeat interval.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(200);
 
 /// See the [module](self).
 pub(super) struct Session {
     stream: TcpStream,
     received: Vec<u8>,
-    manner: Arc<Mutex<Manner>>,
+    manner: Arc<Mutex<BrokerBehaviour>>,
     seen: Arc<Mutex<Seen>>,
     connection: usize,
     channels: HashMap<u16, Channel>,
-    /// The confirms that it owes while publishers are to wait.
+    /// The confirms withheld while publishers are blocked.
     owed: Option<Vec<AMQPFrame>>,
 }
 
-/// A channel, and the message that is coming on it.
+/// A channel, and the message being received on it.
 #[derive(Default)]
 struct Channel {
     messages: u64,
     routing_key: String,
-    /// Bytes of the body that are yet to come.
+    /// Missing bytes of the body.
     missing: u64,
-    /// What comes before the publisher has agreed to the end of the channel is passed over.
+    /// Frames that arrive before the publisher's `channel.close-ok` are ignored.
     is_closing: bool,
 }
 
 impl Session {
     pub(super) fn new(
         stream: TcpStream,
-        manner: Arc<Mutex<Manner>>,
+        manner: Arc<Mutex<BrokerBehaviour>>,
         seen: Arc<Mutex<Seen>>,
         connection: usize,
     ) -> Self {
@@ -52,7 +52,7 @@ impl Session {
     }
 
     pub(super) async fn serve(mut self) -> anyhow::Result<()> {
-        if self.manner() == Manner::Mute {
+        if self.manner() == BrokerBehaviour::Mute {
             return std::future::pending().await;
         }
         self.shake_hands().await?;
@@ -68,7 +68,7 @@ impl Session {
 
     async fn show_life(&mut self) -> anyhow::Result<()> {
         self.send(&AMQPFrame::Heartbeat).await?;
-        if self.manner() == Manner::BlocksUntilTold {
+        if self.manner() == BrokerBehaviour::BlocksUntilTold {
             return Ok(());
         }
         if let Some(owed) = self.owed.take() {
@@ -162,7 +162,7 @@ impl Session {
         self.hear().await?;
         let tune = connection::Tune { channel_max: 2047, frame_max: 131_072, heartbeat: 1 };
         self.say(0, AMQPClass::Connection(connection::AMQPMethod::Tune(tune))).await?;
-        // What is agreed on, and the virtual host.
+        // `connection.tune-ok` and `connection.open`.
         self.hear().await?;
         self.hear().await?;
         let open = connection::AMQPMethod::OpenOk(connection::OpenOk {});
@@ -172,15 +172,15 @@ impl Session {
     /// A message begins.
     async fn begun(&mut self) -> anyhow::Result<()> {
         match self.manner() {
-            Manner::BlocksAndFallsSilent => {
+            BrokerBehaviour::BlocksAndFallsSilent => {
                 self.block().await?;
                 std::future::pending().await
             }
-            Manner::BlocksUntilTold if self.owed.is_none() => {
+            BrokerBehaviour::BlocksUntilTold if self.owed.is_none() => {
                 self.owed = Some(Vec::new());
                 self.block().await
             }
-            Manner::ReadsNothing => loop {
+            BrokerBehaviour::ReadsNothing => loop {
                 self.send(&AMQPFrame::Heartbeat).await?;
                 sleep(SIGN_OF_LIFE).await;
             },
@@ -194,7 +194,7 @@ impl Session {
         self.say(0, AMQPClass::Connection(blocked)).await
     }
 
-    /// A message is there as a whole.
+    /// A message is complete.
     async fn came(&mut self, id: u16) -> anyhow::Result<()> {
         let channel = self.channels.get_mut(&id).context("it is open")?;
         let is_odd = channel.routing_key == ODD;
@@ -202,24 +202,24 @@ impl Session {
         let ack = AMQPFrame::Method(id, AMQPClass::Basic(basic::AMQPMethod::Ack(ack)));
         let reply_text = "REFUSED - a message".into();
         match self.manner() {
-            Manner::NeverConfirms => Ok(()),
-            Manner::BlocksUntilTold => {
+            BrokerBehaviour::NeverConfirms => Ok(()),
+            BrokerBehaviour::BlocksUntilTold => {
                 self.owed.get_or_insert_default().push(ack);
                 Ok(())
             }
-            Manner::ConfirmsOthers if is_odd => Ok(()),
-            Manner::BreaksOff => {
+            BrokerBehaviour::ConfirmsOthers if is_odd => Ok(()),
+            BrokerBehaviour::BreaksOff => {
                 let confirm = bytes(&ack)?;
                 self.stream.write_all(&confirm[..confirm.len() / 2]).await?;
                 bail!("broken off")
             }
-            Manner::ClosesChannel(reply_code) if is_odd => {
+            BrokerBehaviour::ClosesChannel(reply_code) if is_odd => {
                 self.channels.entry(id).and_modify(|channel| channel.is_closing = true);
                 let (class_id, method_id) = (60, 40);
                 let close = channel::Close { reply_code, reply_text, class_id, method_id };
                 self.say(id, AMQPClass::Channel(channel::AMQPMethod::Close(close))).await
             }
-            Manner::ClosesConnection(reply_code) if is_odd => {
+            BrokerBehaviour::ClosesConnection(reply_code) if is_odd => {
                 let (class_id, method_id) = (60, 40);
                 let close = connection::Close { reply_code, reply_text, class_id, method_id };
                 let close = connection::AMQPMethod::Close(close);
@@ -239,7 +239,7 @@ impl Session {
         Ok(())
     }
 
-    fn manner(&self) -> Manner {
+    fn manner(&self) -> BrokerBehaviour {
         *lock(&self.manner)
     }
 
@@ -249,7 +249,7 @@ impl Session {
 
     async fn send(&mut self, frame: &AMQPFrame) -> anyhow::Result<()> {
         let bytes = bytes(frame)?;
-        if self.manner() != Manner::Trickles {
+        if self.manner() != BrokerBehaviour::Trickles {
             return Ok(self.stream.write_all(&bytes).await?);
         }
         self.stream.set_nodelay(true)?;

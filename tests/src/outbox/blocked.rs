@@ -1,11 +1,11 @@
-//! A table that can be read and not changed: what is published meanwhile can't be settled.
+//! Locks the outbox against writes, so that nothing can be settled.
 
 use tokio_postgres::Client;
 
 use super::{Outbox, connect};
 
 impl Outbox {
-    /// Keeps what is pending from being published, until [`lock_table`](Self::lock_table).
+    /// Postpones all pending events until [`lock_table`](Self::lock_table).
     ///
     /// # Errors
     /// When the database refuses.
@@ -13,8 +13,8 @@ impl Outbox {
         Ok(self.sql.batch_execute("UPDATE outbox SET next_attempt_at = 'infinity'").await?)
     }
 
-    /// Has what was put off published in a moment, and locks the table before: a relay that is connected already publishes it and
-    /// can't settle any of it. The lock ends with the transaction of the session that is returned.
+    /// Makes the postponed events due soon and then locks the table: a connected relay publishes
+    /// them and can't settle any. The lock ends with the returned session's transaction.
     ///
     /// # Errors
     /// When the database refuses.

@@ -1,4 +1,4 @@
-//! Waiting for what will come true.
+//! Waits for a condition.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 
 use super::PATIENCE;
 
-/// Waits until `condition` holds; errors of its own count as "not yet".
+/// Waits until `condition` holds. Its errors count as "not yet".
 ///
 /// # Errors
 /// When it does not hold in time.

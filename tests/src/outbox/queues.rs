@@ -1,4 +1,4 @@
-//! The virtual host of an outbox: its exchange and queues, and the messages in them.
+//! The exchange, queues and messages of an outbox's virtual host.
 
 use anyhow::{Context as _, bail};
 use lapin::message::BasicGetMessage;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{EXCHANGE, Outbox};
 
 impl Outbox {
-    /// Makes the exchange and a queue bound to it with `key`.
+    /// Declares the exchange and a queue bound to it with `key`.
     ///
     /// # Errors
     /// When the broker refuses.
@@ -45,7 +45,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Takes all messages out of a queue.
+    /// Removes and returns all messages of a queue.
     ///
     /// # Errors
     /// When the broker refuses.
@@ -58,7 +58,7 @@ impl Outbox {
         Ok(messages)
     }
 
-    /// How many messages a queue holds.
+    /// The number of ready messages in a queue.
     ///
     /// # Errors
     /// When the broker refuses.
@@ -76,7 +76,7 @@ pub(super) async fn connect(url: &str) -> anyhow::Result<(Connection, Channel)> 
     Ok((connection, channel))
 }
 
-/// The `message_id` of a message, which is an `event_id`.
+/// A message's `message_id`, which is the `event_id`.
 ///
 /// # Errors
 /// When it has none or it is no UUID.
@@ -85,7 +85,7 @@ pub fn event_id(message: &BasicGetMessage) -> anyhow::Result<Uuid> {
     Ok(id.as_ref().context("a message without an id")?.as_str().parse()?)
 }
 
-/// The header `aggregate-id` of a message.
+/// A message's header `aggregate-id`.
 ///
 /// # Errors
 /// When it has none.

@@ -1,4 +1,4 @@
-//! A relay in the test's own process that moves when it is told to.
+//! A relay in the test's process that the test steps.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -10,19 +10,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
 
-/// A relay that does one step at a time.
+/// A relay that runs one step at a time.
 #[derive(Debug)]
 pub struct Stepped {
     /// The relay.
     pub relay: Relay,
-    /// Cancelled to tell it to stop.
+    /// Cancelled to stop it.
     pub stop: CancellationToken,
-    /// What it reports.
+    /// Its health.
     pub health: Health,
 }
 
 impl Stepped {
-    /// Steps until the relay answers with `outcome`.
+    /// Steps until a step returns `outcome`.
     ///
     /// # Errors
     /// When it does not in time.
@@ -45,7 +45,8 @@ impl Stepped {
         }
     }
 
-    /// Steps, as a running relay does, until `done` is. A step that has begun is ended first: what it took would be lost with it.
+    /// Steps, as a running relay does, until `done` completes. A step that has begun is completed
+    /// first: cancelling it would lose what it took.
     pub async fn work_until<T>(&mut self, done: impl Future<Output = T>) -> T {
         let is_done = Cell::new(false);
         let watch = async {
@@ -63,7 +64,7 @@ impl Stepped {
         tokio::join!(watch, work).0
     }
 
-    /// Publishes all that is due.
+    /// Steps until everything due is published.
     ///
     /// # Errors
     /// When that takes too long.

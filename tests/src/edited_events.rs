@@ -1,0 +1,31 @@
+//! Events that an operator edits while a relay may have loaded them.
+
+use uuid::Uuid;
+
+use crate::outbox::Outbox;
+use crate::proxy::Proxy;
+
+/// Adds an event; returns its `event_id`.
+///
+/// # Errors
+/// When it takes too long, or a server does not answer.
+pub async fn add(outbox: &Outbox, aggregate: &str, next: Option<&str>) -> anyhow::Result<String> {
+    let insert =
+        "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
+         VALUES ('order', $1, 'order.created', '{\"as\": \"before\"}', $2::text::timestamptz)
+         RETURNING event_id";
+    let row = outbox.sql.query_one(insert, &[&aggregate, &next]).await?;
+    Ok(row.get::<_, Uuid>(0).to_string())
+}
+
+/// An outbox whose relays reach the broker through a proxy, which can hold back its confirms.
+///
+/// # Errors
+/// When it takes too long, or a server does not answer.
+pub async fn before_a_proxy() -> anyhow::Result<(Outbox, Proxy)> {
+    let mut outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    let (broker, url) = Proxy::before(&outbox.vhost.amqp_url)?;
+    outbox.vhost.amqp_url = url;
+    Ok((outbox, broker))
+}

@@ -1,0 +1,30 @@
+//! The resident set size of a process, as Linux reports it.
+
+use anyhow::Context as _;
+use stack::Service;
+
+/// The resident set size of a process, in megabytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Rss {
+    /// Now.
+    pub current: u64,
+    /// At the most.
+    pub peak: u64,
+}
+
+impl Rss {
+    /// Of a running service.
+    ///
+    /// # Errors
+    /// When it does not run, or the system does not tell.
+    pub fn of(service: &Service) -> anyhow::Result<Self> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid()))?;
+        let megabytes = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
+            let kilobytes = line.and_then(|line| line.split_whitespace().next());
+            let kilobytes: u64 = kilobytes.with_context(|| field.to_owned())?.parse()?;
+            anyhow::Ok(kilobytes >> 10)
+        };
+        Ok(Self { current: megabytes("VmRSS:")?, peak: megabytes("VmHWM:")? })
+    }
+}

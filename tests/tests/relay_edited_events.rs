@@ -1,0 +1,72 @@
+//! An operator's edit of a row that a relay has prefetched is what is published.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use pipeline_tests::edited_events::{add, before_a_proxy};
+use pipeline_tests::outbox::{Outbox, Stepped, eventually};
+use pipeline_tests::proxy::{Faults, Proxy};
+use serde_json::{Value, json};
+
+/// A relay that has the first of three events of an aggregate in flight and the others prefetched.
+/// Returns the others' ids.
+async fn loaded_ahead(outbox: &Outbox, broker: &Proxy) -> anyhow::Result<(Stepped, [String; 2])> {
+    let mut relay = outbox.relay(&[])?;
+    relay.until_idle().await?;
+    broker.to_client(Faults::HELD);
+    add(outbox, "1", None).await?;
+    let behind = [add(outbox, "1", None).await?, add(outbox, "1", None).await?];
+    // It sends the window and prefetches in the same step.
+    relay
+        .work_until(eventually("it is sent", async || Ok(outbox.depth("all").await? == 1)))
+        .await?;
+    Ok((relay, behind))
+}
+
+/// The contents of the messages in the queue.
+async fn arrived(outbox: &Outbox) -> anyhow::Result<Vec<String>> {
+    let messages = outbox.take_all("all").await?;
+    let said = messages.iter().map(|message| {
+        let body: Value = serde_json::from_slice(&message.delivery.data)?;
+        Ok(body["data"]["as"].as_str().context("it says")?.to_owned())
+    });
+    said.collect()
+}
+
+const EDIT: &str =
+    r#"UPDATE outbox SET payload = '{"as": "after"}' WHERE event_id = $1::text::uuid"#;
+
+#[tokio::test]
+async fn an_edit_of_an_event_that_was_loaded_ahead_is_what_is_published_after_a_second()
+-> anyhow::Result<()> {
+    let (outbox, broker) = before_a_proxy().await?;
+    let (mut relay, [second, third]) = loaded_ahead(&outbox, &broker).await?;
+    for event in [&second, &third] {
+        outbox.sql.execute(EDIT, &[event]).await?;
+    }
+    // This tests the maximum age of prefetched events.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1100) {
+        Box::pin(relay.relay.run_once()).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    broker.to_client(Faults::default());
+    relay.until_idle().await?;
+    assert_eq!(arrived(&outbox).await?, ["before", "after", "after"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_edit_is_what_is_published_once_a_command_has_returned() -> anyhow::Result<()> {
+    let (outbox, broker) = before_a_proxy().await?;
+    let stuck = add(&outbox, "2", Some("infinity")).await?;
+    let (mut relay, [second, third]) = loaded_ahead(&outbox, &broker).await?;
+    outbox.sql.execute(EDIT, &[&second]).await?;
+    let arguments = ["discard", "--reason", "x", "--json", &stuck, &third];
+    let ended = relay.work_until(outbox.command(&arguments)).await?;
+    broker.to_client(Faults::default());
+    assert_eq!((ended.code, &ended.json()?["in_flight"]), (Some(0), &json!([])), "{ended:?}");
+    relay.until_idle().await?;
+    assert_eq!(arrived(&outbox).await?, ["before", "after"]);
+    Ok(())
+}
