@@ -1,11 +1,11 @@
-//! How the help of the program is arranged: commands in groups, examples at the end.
+//! The layout of the help: commands in groups, then examples.
 
 use std::fmt::Write as _;
 
 use clap::Command;
 use clap::builder::{StyledStr, Styles};
 
-/// The commands as the help shows them.
+/// The commands, in the order of the help.
 const GROUPS: [(&str, &[&str]); 3] = [
     ("Relay", &["run", "health", "check", "schema"]),
     ("Look", &["status", "events", "show"]),
@@ -28,8 +28,8 @@ outbox-relay COMMAND --help. All but run, health and schema print for people, or
 Exit status: 0 all is well, 1 it failed or found something, 64 what was typed or set is wrong.
 -V, --version prints the version.";
 
-/// Settings of the relay that are of no use to a command.
-const UNUSED: [(&str, &[&str]); 2] = [
+/// Settings of the relay that a command does not use.
+const HIDDEN_SETTINGS: [(&str, &[&str]); 2] = [
     (
         "check",
         &[
@@ -62,22 +62,22 @@ const UNUSED: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// The help, arranged.
-pub(crate) fn arranged(mut command: Command) -> Command {
-    for (name, unused) in UNUSED {
+/// Adds the layout of the help to `command`.
+pub(crate) fn with_layout(mut command: Command) -> Command {
+    for (name, hidden) in HIDDEN_SETTINGS {
         command = command.mut_subcommand(name, |sub| {
             sub.mut_args(|arg| {
-                let hidden = unused.contains(&arg.get_id().as_str());
-                if hidden { arg.hide(true) } else { arg }
+                let is_hidden = hidden.contains(&arg.get_id().as_str());
+                if is_hidden { arg.hide(true) } else { arg }
             })
         });
     }
-    let page = page(&command);
-    command.override_usage("outbox-relay [COMMAND] [OPTIONS]").help_template(page)
+    let template = template(&command);
+    command.override_usage("outbox-relay [COMMAND] [OPTIONS]").help_template(template)
 }
 
-/// The help of the program itself: what it is, the commands in groups, examples.
-fn page(command: &Command) -> StyledStr {
+/// Returns the template of the program's own help.
+fn template(command: &Command) -> StyledStr {
     let styles = Styles::styled();
     let (heading, literal) = (styles.get_header(), styles.get_literal());
     let mut page = StyledStr::new();
@@ -117,11 +117,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hidden_is_there() {
+    fn hidden_settings_exist() {
         let command = Cli::command();
-        for (name, unused) in UNUSED {
+        for (name, hidden) in HIDDEN_SETTINGS {
             let sub = command.find_subcommand(name).expect(name);
-            for id in unused {
+            for id in hidden {
                 assert!(sub.get_arguments().any(|arg| arg.get_id() == id), "{name} {id}");
             }
         }

@@ -14,7 +14,7 @@
 //! `acknowledge` (tells commands when a change has come to this relay) with `sent`, `prune` (old published rows), `inspector` with
 //! `sweep` and `backlog` (what reads the table beside the turns: overlooked events, metrics), `message` with `headers` and `envelope`
 //! (a row as an AMQP message), `sending` (its part in a trace), `database` with `queries`,
-//! `table`, `columns` and `hidden` (rows that the role may not see), `broker` with `topology` (the connections, each a [`service_kit::amqp`] one), `link` (keeping them open), `measure` (metrics), `report` (the log), `config`,
+//! `table`, `columns` and `row_security` (rows that the role may not see), `broker` with `topology` (the connections, each a [`service_kit::amqp`] one), `link` (keeping them open), `measure` (metrics), `report` (the log), `config`,
 //! `cli` with `commands` and `help` (what can be typed), `app` (puts it together).
 
 mod acknowledge;
@@ -33,7 +33,6 @@ mod dispatcher;
 mod envelope;
 mod headers;
 mod help;
-mod hidden;
 mod inspector;
 mod isolate;
 mod lanes;
@@ -49,6 +48,7 @@ mod queue;
 mod refusals;
 mod relay;
 mod report;
+mod row_security;
 mod sending;
 mod sent;
 mod settle;
@@ -64,7 +64,7 @@ mod window;
 
 pub use app::run;
 pub use cli::{Cli, Command};
-pub use commands::Errand;
+pub use commands::AdminCommand;
 pub use config::Config;
 pub use relay::{Outcome, Relay};
 pub use table::OutboxTable;

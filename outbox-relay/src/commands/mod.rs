@@ -1,49 +1,43 @@
-//! The commands of a person at the terminal: each does one thing and ends.
+//! The operator's commands: each does one thing and exits.
 //!
-//! | module | what it gives |
+//! | module | what it holds |
 //! |---|---|
-//! | `check`, `schema` | adopting the relay |
-//! | `status`, `events`, `show` | looking |
-//! | `retry`, `discard`, `replay`, `prune` | changing; all but the last leave rows in the audit table |
-//! | `acknowledged`, `untouched`, `holders` | what relays say of a change; events that were not changed, and who has them locked |
-//! | `target`, `session`, `queries` | the database that a command works on |
-//! | `selection`, `moment`, `holding`, `signature` | arguments that several commands have |
-//! | `event`, `print`, `table`, `plain`, `span` | what people and programs get to read |
+//! | `check`, `schema` | setting the outbox up |
+//! | `status`, `events`, `show` | inspecting it; `event` is an event as they print it |
+//! | `retry`, `discard`, `replay`, `prune` | changing it; all but `prune` leave rows in the audit table |
+//! | `propagation`, `skipped` | after a change: which relays have seen it, which events were not changed and why |
+//! | `args` | arguments that several commands share |
+//! | `session`, `queries` | the database session, and one function per SQL statement |
+//! | `output`, `outcome` | what is printed, and the exit status |
 
-mod acknowledged;
+mod args;
 mod check;
 mod discard;
 mod event;
 mod events;
-mod holders;
-mod holding;
-mod moment;
-mod plain;
-mod print;
+mod outcome;
+mod output;
+mod propagation;
 mod prune;
 mod queries;
 mod replay;
 mod retry;
 mod schema;
-mod selection;
 mod session;
 mod show;
-mod signature;
-mod span;
+mod skipped;
 mod status;
-mod table;
-mod target;
-mod untouched;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use service_kit::config::EXIT_USAGE;
 use service_kit::telemetry;
 
-/// What a person may ask for.
+use outcome::Outcome;
+
+/// A command of the operator.
 #[derive(Debug, Subcommand)]
-pub enum Errand {
+pub enum AdminCommand {
     /// Check that a relay could work here, and say what mends what is wrong
     Check(Box<check::CheckArgs>),
     /// Print the SQL that adds the outbox to a database
@@ -64,54 +58,25 @@ pub enum Errand {
     Prune(Box<prune::PruneArgs>),
 }
 
-/// How a command ended that could be carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// All is well.
-    Well,
-    /// Not all of it could be done, or something was found; what it was has been printed.
-    Findings,
-    /// Done, but a relay may still send some of it as it was before.
-    MayStillArrive,
-}
-
-/// The exit status of [`End::MayStillArrive`].
-const EXIT_MAY_STILL_ARRIVE: u8 = 3;
-
-/// What was typed can't be done, whatever the servers say.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Misuse(String);
-
-impl Errand {
-    /// Does it, and says on standard error in one sentence why it could not be done.
+impl AdminCommand {
+    /// Runs the command, prints an error to standard error, and returns the exit status.
     ///
-    /// The exit status is 0 when all is well, 1 when it failed or found something, 3 when what was changed may still arrive as it was
-    /// before, 64 when what was typed can't be done.
+    /// The exit status is 0 on success, 1 when the command failed or found a problem, 3 when a
+    /// changed event may still arrive as it was before, and 64 for a usage error.
     #[must_use]
-    pub fn carry_out(self) -> ExitCode {
+    pub fn run(self) -> ExitCode {
         telemetry::install_tls();
-        let done =
+        let result =
             tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
-                let done = runtime.block_on(self.run());
-                // What is still blocked in a thread (a name look-up, say) must not hold the exit up.
+                let result = runtime.block_on(self.execute());
+                // A blocked thread (a name look-up, say) must not delay the exit.
                 runtime.shutdown_background();
-                done
+                result
             });
-        match done {
-            Ok(End::Well) => ExitCode::SUCCESS,
-            Ok(End::Findings) => ExitCode::FAILURE,
-            Ok(End::MayStillArrive) => ExitCode::from(EXIT_MAY_STILL_ARRIVE),
-            // Whoever reads has what it wanted, as `head` does.
-            Err(error) if error.is::<print::Hangup>() => ExitCode::SUCCESS,
-            Err(error) => {
-                print::complain(&format!("{error:#}"));
-                if error.is::<Misuse>() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
-            }
-        }
+        outcome::exit_code(result)
     }
 
-    async fn run(self) -> anyhow::Result<End> {
+    async fn execute(self) -> anyhow::Result<Outcome> {
         match self {
             Self::Check(args) => Box::pin(args.run()).await,
             Self::Schema(args) => args.run(),

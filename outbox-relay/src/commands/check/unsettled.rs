@@ -1,29 +1,29 @@
-//! The table for events that can't be settled: there, and the role may use it.
+//! Whether the table of unsettled events exists, and the role has its privileges on it.
 
 use super::expected;
-use super::finding::{Check, Finding};
 use super::queries;
+use super::report::{Check, Finding};
 use crate::commands::schema::for_table;
 use crate::commands::session::Session;
 
 pub(super) const CHECK: &str = "unsettled table";
 
-/// Without it a relay works, but publishes a confirmed event again when it restarts while that event's row can't be changed.
+/// A relay works without the table, but then publishes an unsettled event again after a restart.
 pub(super) async fn check(session: &Session) -> Check {
-    let (is_there, lacks) = match queries::check_unsettled(session).await {
+    let (exists, missing) = match queries::check_unsettled(session).await {
         Ok(found) => found,
-        Err(error) => return Check::failed(CHECK, &error),
+        Err(error) => return Check::from_error(CHECK, &error),
     };
     let (name, role) = (session.table().quoted("_unsettled"), &session.role);
-    if !is_there {
+    if !exists {
         let statement = expected::statement("CREATE TABLE outbox_unsettled (").unwrap_or_default();
-        let mend = for_table(statement, session.table());
-        return Check::wrong(CHECK, Finding::new(format!("the table {name} does not exist"), mend));
+        let fix = for_table(statement, session.table());
+        return Check::failed(CHECK, Finding::new(format!("the table {name} does not exist"), fix));
     }
-    if lacks.is_empty() {
-        return Check::of(CHECK, Vec::new(), format!("{}_unsettled is there", session.table()));
+    if missing.is_empty() {
+        return Check::passed(CHECK, format!("{}_unsettled exists", session.table()));
     }
-    let lacks = lacks.join(", ");
-    let mend = format!("GRANT {lacks} ON {name} TO \"{role}\";", role = role.replace('"', "\"\""));
-    Check::wrong(CHECK, Finding::new(format!("the role {role} lacks {lacks} on {name}"), mend))
+    let missing = missing.join(", ");
+    let fix = format!("GRANT {missing} ON {name} TO \"{role}\";", role = role.replace('"', "\"\""));
+    Check::failed(CHECK, Finding::new(format!("the role {role} lacks {missing} on {name}"), fix))
 }
