@@ -5,12 +5,13 @@
 //! | `server` | the database can be reached, is recent enough and accepts writes |
 //! | `pooler` | all statements of a session reach the same server process |
 //! | `settings` | which settings of the database or the role have no effect |
-//! | `table` with `columns`, `indexes`, `sequence` | the outbox is as in `sql/outbox/schema.sql`, which `expected` reads |
-//! | `unsettled` | the table of unsettled events |
+//! | `table`, `columns`, `indexes`, `sequence` | the tables are as in `sql/outbox/schema.sql` |
 //! | `privileges` | the role's privileges |
-//! | `broker` with `exchange`, `limits` | the broker can be reached, the exchange can be written to, enough connections and channels can be opened |
+//! | `broker` | the broker can be reached |
+//! | `exchange` | the relay may write to it |
+//! | `limits` | enough connections and channels can be opened |
 //!
-//! `queries` has the statements, `report` the results.
+//! `expected` reads the schema, `queries` has the statements, `report` the results.
 
 mod broker;
 mod columns;
@@ -26,7 +27,6 @@ mod sequence;
 mod server;
 mod settings;
 mod table;
-mod unsettled;
 
 use std::iter;
 
@@ -43,9 +43,9 @@ use report::{Check, Finding};
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
-#[command(after_help = "It changes nothing. The exit status is 1 when something is wrong.")]
+#[command(after_help = "Example:\n  outbox-relay check")]
 pub struct CheckArgs {
-    /// One JSON document
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -80,7 +80,7 @@ impl CheckArgs {
 
     async fn database(&self) -> Vec<Check> {
         const TABLE_CHECKS: [&str; 6] =
-            ["table", "audit table", unsettled::CHECK, "sequence", "indexes", "privileges"];
+            [table::OUTBOX, table::AUDIT, table::UNSETTLED, "sequence", "indexes", "privileges"];
         // The other checks would fail for the same reason.
         let skip_others = |failed: Check| {
             let first = [pooler::CHECK, settings::CHECK];
@@ -117,7 +117,7 @@ impl CheckArgs {
         let columns_ok = columns.findings.is_empty();
         checks.push(columns);
         checks.push(table::check_audit(&session, &table).await);
-        checks.push(unsettled::check(&session).await);
+        checks.push(table::check_unsettled(&session).await);
         if columns_ok {
             checks.push(sequence::check(&session, &table).await);
             checks.push(indexes::check(&session, &table).await);

@@ -1,4 +1,5 @@
-//! Whether the outbox and its audit table exist and have the right columns.
+//! Whether the outbox, its audit table and the table of unsettled events exist, and have the right
+//! columns or privileges.
 
 use super::columns::{self, CheckedTable};
 use super::expected;
@@ -7,15 +8,19 @@ use super::report::{Check, Finding};
 use crate::commands::schema::for_table;
 use crate::commands::session::Session;
 
+pub(super) const OUTBOX: &str = "table";
+pub(super) const AUDIT: &str = "audit table";
+pub(super) const UNSETTLED: &str = "unsettled table";
+
 /// Returns the outbox, or a failed check if it does not exist or can't be read.
 pub(super) async fn find(session: &Session) -> Result<ExistingTable, Check> {
     let table = session.table();
     let found = match queries::check_table(session).await {
         Ok(found) => found,
-        Err(error) => return Err(Check::from_error("table", &error)),
+        Err(error) => return Err(Check::from_error(OUTBOX, &error)),
     };
     let failed =
-        |finding: String, fix: String| Err(Check::failed("table", Finding::new(finding, fix)));
+        |finding: String, fix: String| Err(Check::failed(OUTBOX, Finding::new(finding, fix)));
     let Some(found) = found else {
         let name = if table.to_string() == "outbox" {
             String::new()
@@ -55,26 +60,51 @@ pub(super) async fn check(session: &Session, table: &ExistingTable) -> Check {
                 let columns = without_default.join(", ");
                 note.push_str(&format!("; each INSERT must name {columns}: there is no default"));
             }
-            Check::from_findings("table", findings, note)
+            Check::from_findings(OUTBOX, findings, note)
         }
-        Err(error) => Check::from_error("table", &error),
+        Err(error) => Check::from_error(OUTBOX, &error),
     }
 }
 
 pub(super) async fn check_audit(session: &Session, table: &ExistingTable) -> Check {
-    const CHECK: &str = "audit table";
     let name = session.table().quoted("_audit");
     let Some(oid) = table.audit_oid else {
         let statement = expected::statement("CREATE TABLE outbox_audit (").unwrap_or_default();
         let fix = for_table(statement, session.table());
-        return Check::failed(CHECK, Finding::new(format!("the table {name} does not exist"), fix));
+        return Check::failed(AUDIT, Finding::new(format!("the table {name} does not exist"), fix));
     };
     // Whatever its primary key is: no statement looks for a row by it.
     let table = CheckedTable { oid, name: &name, has_primary_key: true };
     match columns::check(session, table, &expected::columns("outbox_audit")).await {
         Ok((findings, _)) => {
-            Check::from_findings(CHECK, findings, format!("{}_audit exists", session.table()))
+            Check::from_findings(AUDIT, findings, format!("{}_audit exists", session.table()))
         }
-        Err(error) => Check::from_error(CHECK, &error),
+        Err(error) => Check::from_error(AUDIT, &error),
     }
+}
+
+/// A relay works without the table, but then publishes an unsettled event again after a restart.
+pub(super) async fn check_unsettled(session: &Session) -> Check {
+    let (exists, missing) = match queries::check_unsettled(session).await {
+        Ok(found) => found,
+        Err(error) => return Check::from_error(UNSETTLED, &error),
+    };
+    let (name, role) = (session.table().quoted("_unsettled"), &session.role);
+    if !exists {
+        let statement = expected::statement("CREATE TABLE outbox_unsettled (").unwrap_or_default();
+        let fix = for_table(statement, session.table());
+        return Check::failed(
+            UNSETTLED,
+            Finding::new(format!("the table {name} does not exist"), fix),
+        );
+    }
+    if missing.is_empty() {
+        return Check::passed(UNSETTLED, format!("{}_unsettled exists", session.table()));
+    }
+    let missing = missing.join(", ");
+    let fix = format!("GRANT {missing} ON {name} TO \"{role}\";", role = role.replace('"', "\"\""));
+    Check::failed(
+        UNSETTLED,
+        Finding::new(format!("the role {role} lacks {missing} on {name}"), fix),
+    )
 }

@@ -1,14 +1,35 @@
 //! Database errors as sentences that say what to do.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use serde::Serialize;
 use service_kit::postgres;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-use super::backend::Backend;
+use crate::commands::output::escape;
 use crate::table::OutboxTable;
+
+/// A server process of PostgreSQL, as error messages name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(in crate::commands) struct Backend {
+    /// None for a prepared transaction, which belongs to no process.
+    pub(in crate::commands) pid: Option<i32>,
+    /// Its `application_name`, if the role may see it.
+    pub(in crate::commands) name: Option<String>,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.pid, self.name.as_deref().filter(|name| !name.is_empty())) {
+            (Some(pid), Some(name)) => write!(f, "{} (pid {pid})", escape::line(name)),
+            (Some(pid), None) => write!(f, "the session with pid {pid}"),
+            (None, _) => f.write_str("a prepared transaction"),
+        }
+    }
+}
 
 /// Explains why a statement on `table` failed that was allowed to take `limit`.
 pub(super) fn explain(error: &Error, table: &OutboxTable, limit: Duration) -> anyhow::Error {

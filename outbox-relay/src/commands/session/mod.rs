@@ -1,9 +1,8 @@
 //! A command's session with the database.
 //!
-//! `transaction` runs each statement within limits, `error` explains what failed, `backend` names
-//! other sessions, `decode` reads text that need not be UTF-8.
+//! `transaction` runs each statement within limits, `error` explains failures, `decode` reads text
+//! that need not be UTF-8.
 
-mod backend;
 pub(super) mod decode;
 mod error;
 mod transaction;
@@ -21,7 +20,7 @@ use tokio_postgres::types::ToSql;
 use crate::table::OutboxTable;
 use transaction::{AuditLock, Transaction};
 
-pub(super) use backend::Backend;
+pub(super) use error::Backend;
 pub(super) use transaction::Access;
 
 /// How much longer than the server's own limit to wait for it: a server that answers says why.
