@@ -18,7 +18,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Publishes the rows of a PostgreSQL outbox table to RabbitMQ, at least once and in the order of each aggregate.
+/// Publish the rows of a PostgreSQL outbox table to RabbitMQ: at least once, and in order within
+/// each aggregate.
 #[derive(Debug, Parser)]
 #[command(name = "outbox-relay", version, disable_help_subcommand = true)]
 struct ParsedArgs {
@@ -29,11 +30,15 @@ struct ParsedArgs {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Publish events until told to stop; this is what happens without a command
+    /// Publish events until stopped; the default command
+    ///
+    /// On SIGTERM or SIGINT the relay settles what is in flight, within SHUTDOWN_GRACE, and exits.
     Run(Box<Config>),
-    /// Ask the relay on this machine whether it is ready
+    /// Ask the relay on this host whether it is ready
+    ///
+    /// The exit status is 0 if it is ready and 1 if it is not.
     Health {
-        /// Its operations port
+        /// The relay's operations port
         #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9001", value_name = "HOST:PORT")]
         ops_addr: HostPort,
     },
@@ -46,8 +51,8 @@ impl Cli {
     /// Returns the settings of `run`.
     ///
     /// # Errors
-    /// A sentence that names the variable if two settings contradict each other, or if the command is
-    /// not `run`.
+    /// A sentence that names the variable if two settings contradict each other, or if the command
+    /// is not `run`.
     pub fn into_config(self) -> Result<Config, String> {
         match self.command {
             Command::Run(config) => config.relay.check().map(|()| *config),
@@ -68,8 +73,8 @@ impl Parser for Cli {
     }
 }
 
-/// Returns the arguments with `run` inserted if they name no command. With `run` as a command of its
-/// own, the other commands do not need its settings.
+/// Returns the arguments with `run` inserted if they name no command. With `run` as a command of
+/// its own, the other commands do not need its settings.
 pub(crate) fn with_default_command(mut args: Vec<OsString>) -> Vec<OsString> {
     let first = args.get(1).map(|arg| arg.to_string_lossy());
     let global_flags = ["-h", "--help", "-V", "--version"];

@@ -15,28 +15,26 @@ use super::queries::{self, Attribution, Changed};
 use super::session::{Access, Session};
 use super::skipped::{self, Eligible, SkippedEvent};
 
-/// How often to try a locked event, and the pause in between. A relay that settles an event holds its
-/// lock for less time.
+/// How often to try a locked event, and the pause in between. A relay that settles an event holds
+/// its lock for less time.
 const ATTEMPTS: u32 = 5;
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Arguments of `discard`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Events that are published can't be discarded, and none that somebody has locked. The command ends when every relay at \
-                  work has confirmed that it won't send them any more. What a relay had sent by then is in flight and may still arrive, or \
-                  has arrived: the exit status is 3 then, as it is when a relay does not confirm within 10 s."
+    after_help = "Example:\n  outbox-relay discard 0190163d-8694-739b-aea5-966c26f8ad91 --reason 'a test order'"
 )]
 pub struct DiscardArgs {
-    /// Events by their event_id
+    /// The event_id of each event
     #[arg(value_name = "EVENT_ID", id = "EVENT_ID", required = true)]
     event_ids: Vec<Uuid>,
-    /// Why, for the audit table
+    /// The reason, for the audit table
     #[arg(long, value_name = "TEXT", value_parser = single_line, required = true)]
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,
-    /// One JSON document
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -78,7 +76,7 @@ impl DiscardArgs {
             _ => format!("{count} events are discarded; {audit} keeps a copy of each.\n"),
         })?;
         propagation.print("discarded");
-        skipped::print(&not_discarded, "discarded", "somebody changed it meanwhile");
+        skipped::print(&not_discarded, "discarded", "it was changed meanwhile");
         Ok(outcome)
     }
 }

@@ -11,31 +11,26 @@ use super::{output, queries};
 
 /// Arguments of `events`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Pending and stuck events are listed oldest first, all others newest first. One that is behind 17 is held back by \
-                  event 17 of its aggregate, which failed.",
-    after_long_help = "Pending and stuck events are listed oldest first, all others newest first. One that is behind 17 is held back \
-                       by event 17 of its aggregate, which failed. With --json each event is a JSON object on a line of its own."
-)]
+#[command(after_help = "Example:\n  outbox-relay events --pending --type order.created --since 1h")]
 pub struct EventsArgs {
-    /// Only events that are not published yet, stuck ones among them
+    /// Only pending events, including stuck ones
     #[arg(long, group = "state")]
     pending: bool,
-    /// Only events that no relay tries again by itself
+    /// Only stuck events, which the relays have given up
     #[arg(long, group = "state")]
     stuck: bool,
-    /// Only events that are published
+    /// Only published events
     #[arg(long, group = "state")]
     published: bool,
     #[command(flatten)]
     filter: FilterArgs,
-    /// Only events created since: so long ago (90m, 7d) or a time (2026-02-01T22:25:31Z)
+    /// Only events created since this time: an age (90m, 7d) or a date (2026-02-01T22:25:31Z)
     #[arg(long, value_name = "WHEN")]
     since: Option<TimeArg>,
-    /// How many at the most
+    /// The maximum number of events
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
     limit: u32,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -63,12 +58,15 @@ impl EventsArgs {
             return Ok(Outcome::Ok);
         }
         if events.is_empty() {
-            output::note("No such events.");
+            output::note("No events match.");
             return Ok(Outcome::Ok);
         }
         output::text(&event::table(&events))?;
         if u32::try_from(events.len()) == Ok(self.limit) {
-            output::note(&format!("There may be more than these {}: see --limit.", self.limit));
+            output::note(&format!(
+                "There may be more than these {} events: raise --limit.",
+                self.limit
+            ));
         }
         Ok(Outcome::Ok)
     }

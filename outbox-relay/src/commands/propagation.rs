@@ -50,13 +50,13 @@ impl UnconfirmedRelay {
         let (relay, limit) = (&self.relay, TIMEOUT.as_secs());
         match self.reason {
             UnconfirmedReason::OlderRelease => format!(
-                "{relay} does not say whether it has seen the change (an older release?): it may still send what was changed as it was before"
+                "{relay} does not report whether it has seen the change (an older release?): it may still send events as they were before"
             ),
             UnconfirmedReason::Late => format!(
-                "{relay} did not confirm within {limit} s that it has seen the change: it may still send what was changed as it was before"
+                "{relay} did not confirm within {limit} s that it has seen the change: it may still send events as they were before"
             ),
             UnconfirmedReason::Gone => format!(
-                "{relay} ended before it confirmed that it has seen the change: what it had sent may still arrive as it was before"
+                "{relay} ended before it confirmed that it has seen the change: events that it had sent may still arrive as they were before"
             ),
         }
     }
@@ -148,7 +148,8 @@ impl ActiveRelays {
         Ok(Propagation { in_flight, not_confirmed_by: unconfirmed })
     }
 
-    /// Returns the relays that have not confirmed: of those known before, and of those `active` now.
+    /// Returns the relays that have not confirmed: of those known before, and of those `active`
+    /// now.
     fn unconfirmed(&self, active: &BTreeMap<i32, RelayProgress>) -> Vec<UnconfirmedRelay> {
         let gone = self.0.values().filter(|relay| !active.contains_key(&relay.pid));
         let gone = gone.map(|relay| (relay, UnconfirmedReason::Gone));

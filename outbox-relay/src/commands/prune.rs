@@ -18,14 +18,15 @@ const PAGE_ROWS: i64 = 2000;
 
 /// Arguments of `prune`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outbox-relay prune --older-than 30d --dry-run")]
 pub struct PruneArgs {
-    /// Delete what was published longer ago than this; without it, than OUTBOX_RETENTION
+    /// Delete events published longer ago than this; by default OUTBOX_RETENTION
     #[arg(long, value_name = "DURATION")]
     older_than: Option<Retention>,
-    /// Only say how many events it would be
+    /// Only count the events
     #[arg(long)]
     dry_run: bool,
-    /// One JSON document
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -47,8 +48,7 @@ impl PruneArgs {
             Retention::For(age) => age,
             Retention::None => Duration::ZERO,
             Retention::Unlimited => {
-                let sentence =
-                    "OUTBOX_RETENTION is off, so that nothing grows too old: say --older-than";
+                let sentence = "OUTBOX_RETENTION is off: say with --older-than what to delete";
                 return Err(UsageError(sentence.to_owned()).into());
             }
         };

@@ -19,25 +19,25 @@ const BATCH: i64 = 1000;
 /// Arguments of `retry`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "An event that somebody has locked is left out and named. The command ends when every relay at work has confirmed that it \
-                  has seen the change; the exit status is 3 when one does not within 10 s.",
+    override_usage = "outbox-relay retry [OPTIONS] <EVENT_ID>...\n       outbox-relay retry [OPTIONS] [--stuck] [--aggregate <ID>] [--type <TYPE>]",
+    after_help = "Examples:\n  outbox-relay retry 0190163d-8694-739b-aea5-966c26f8ad91 --reason 'the queue is bound'\n  outbox-relay retry --stuck --type order.created",
     group = ArgGroup::new("which").required(true).multiple(true).args(["EVENT_ID", "stuck", "aggregate", "event_type"])
 )]
 pub struct RetryArgs {
-    /// Events by their event_id
+    /// The event_id of each event
     #[arg(value_name = "EVENT_ID", id = "EVENT_ID", conflicts_with_all = ["stuck", "aggregate", "event_type"])]
     event_ids: Vec<Uuid>,
-    /// Only stuck events; without it, also those that wait for their next attempt
+    /// Only stuck events, not those that wait for their next attempt
     #[arg(long)]
     stuck: bool,
     #[command(flatten)]
     filter: FilterArgs,
-    /// Why, for the audit table
+    /// The reason, for the audit table
     #[arg(long, value_name = "TEXT", value_parser = single_line)]
     reason: Option<String>,
     #[command(flatten)]
     actor: ActorArgs,
-    /// One JSON document
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]

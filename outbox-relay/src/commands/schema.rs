@@ -22,7 +22,7 @@ const ROLE_NAMES: [&str; 2] = ["outbox_relay", "outbox_writer"];
     after_help = "Example:\n  outbox-relay schema | psql \"$DATABASE_URL\" -v ON_ERROR_STOP=1 --single-transaction"
 )]
 pub struct SchemaArgs {
-    /// Print the least-privilege roles of relay and writers instead; to be run after the outbox is there
+    /// Print the SQL of the least-privilege roles instead, to be run once the outbox exists
     #[arg(long)]
     roles: bool,
     #[command(flatten)]
@@ -37,8 +37,8 @@ impl SchemaArgs {
     }
 }
 
-/// Returns `sql`, which is written for the table `outbox`, for `table`. Comments and string literals
-/// stay as they are.
+/// Returns `sql`, which is written for the table `outbox`, for `table`. Comments and string
+/// literals stay as they are.
 pub(super) fn for_table(sql: &str, table: &OutboxTable) -> String {
     if table.schema().is_none() && table.name() == "outbox" {
         return sql.to_owned();

@@ -25,11 +25,12 @@ const AUDIT_LIMIT: i64 = 100;
 
 /// Arguments of `show`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outbox-relay show 0190163d-8694-739b-aea5-966c26f8ad91")]
 pub struct ShowArgs {
-    /// The event, by its event_id
+    /// The event_id of the event
     #[arg(value_name = "EVENT_ID", id = "EVENT_ID")]
     event_id: Uuid,
-    /// One JSON document, with the whole payload as the table holds it
+    /// Print one JSON document, with the whole payload as it is stored
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -89,7 +90,7 @@ impl ShowArgs {
         let holding = self.blocking.into();
         let Some((event, payload)) = find(&session, self.event_id, pretty, holding).await? else {
             bail!(
-                "there is no event {} in {}: it was never there, or it was published and pruned",
+                "there is no event {} in {}: it never existed, or it was published and pruned",
                 self.event_id,
                 session.table()
             );

@@ -52,7 +52,7 @@ impl SkippedEvent {
                 format!("{id} was not {changed}: {holder} has it locked")
             }
             (SkipReason::Locked, _, None) => format!(
-                "{id} was not {changed}: somebody had it locked, or a trigger or a policy keeps it from being changed"
+                "{id} was not {changed}: another session had it locked, or a trigger or a policy prevents the change"
             ),
             (SkipReason::Published, Some(at), _) => {
                 format!("{id} was not {changed}: it was published at {at}; see outbox-relay replay")

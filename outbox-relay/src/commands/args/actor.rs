@@ -9,7 +9,8 @@ use crate::commands::session::Session;
 /// The argument that names the actor.
 #[derive(Debug, Clone, Args)]
 pub(in crate::commands) struct ActorArgs {
-    /// Who does this, for the audit table; without it, the user of the operating system or else the role of the database
+    /// Who does this, for the audit table; by default the user of the operating system, or else the
+    /// database role
     #[arg(long, env = "OUTBOX_ACTOR", value_name = "NAME", value_parser = single_line)]
     actor: Option<String>,
 }
@@ -36,10 +37,10 @@ fn system_user() -> Option<String> {
 pub(in crate::commands) fn single_line(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() {
-        return Err("it must say something".to_owned());
+        return Err("it must not be blank".to_owned());
     }
     if text.chars().any(char::is_control) {
-        return Err("it must not hold control characters".to_owned());
+        return Err("it must not contain control characters".to_owned());
     }
     Ok(text.to_owned())
 }

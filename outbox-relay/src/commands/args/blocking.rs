@@ -10,7 +10,8 @@ use crate::queries::Holding;
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Relay")]
 pub(in crate::commands) struct BlockingArgs {
-    /// As the relays have it: strict, and an event that failed holds back those behind it; or none
+    /// The relays' setting. With strict, a failed event holds back the later ones of its aggregate;
+    /// with none it does not
     #[arg(
         long,
         env = "RELAY_ORDERING",
@@ -19,7 +20,8 @@ pub(in crate::commands) struct BlockingArgs {
         hide_possible_values = true
     )]
     relay_ordering: Ordering,
-    /// As the relays have it: hold, and a stuck event holds back those behind it; or skip
+    /// The relays' setting. With hold, a stuck event holds back the later ones of its aggregate;
+    /// with skip it does not
     #[arg(
         long,
         env = "RELAY_WHEN_STUCK",

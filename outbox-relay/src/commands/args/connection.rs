@@ -18,7 +18,7 @@ pub(in crate::commands) struct ConnectionArgs {
     pub(in crate::commands) database: DatabaseArgs,
     #[command(flatten)]
     outbox: OutboxArgs,
-    /// How long the database may take for a statement
+    /// How long a statement may take
     #[arg(
         long,
         value_parser = limit,

@@ -17,7 +17,7 @@ pub(super) use time_arg::TimeArg;
 /// Arguments that select events by aggregate and type.
 #[derive(Debug, Clone, Args)]
 pub(super) struct FilterArgs {
-    /// Only events of this aggregate, by its id
+    /// Only events with this aggregate_id
     #[arg(long, value_name = "ID")]
     pub(super) aggregate: Option<String>,
     /// Only events of this type, such as order.created

@@ -43,7 +43,8 @@ impl FromStr for TimeArg {
             return Ok(Self::At(time));
         }
         duration_between(Duration::ZERO, MAX_AGE)(text).map(Self::Ago).map_err(|_| {
-            "it must be how long ago, as 90m or 7d, or a time as 2026-02-01T22:25:31Z".to_owned()
+            "it must be an age, such as 90m or 7d, or a time, such as 2026-02-01T22:25:31Z"
+                .to_owned()
         })
     }
 }

@@ -14,8 +14,8 @@ pub(super) struct CheckedTable<'a> {
     pub(super) has_primary_key: bool,
 }
 
-/// Returns the problems of the columns, and the names of those that have lost their default, so that
-/// each INSERT must give a value.
+/// Returns the problems of the columns, and the names of those that have lost their default, so
+/// that each INSERT must give a value.
 pub(super) async fn check(
     session: &Session,
     table: CheckedTable<'_>,

@@ -1,5 +1,5 @@
-//! Whether the exchange is as the relay wants it, and the relay may write to it. The check publishes
-//! a message and rolls it back, so that nobody receives it.
+//! Whether the exchange is as the relay wants it, and the relay may write to it. The check
+//! publishes a message and rolls it back, so that nobody receives it.
 
 use amq_protocol::types::ShortString;
 use service_kit::amqp::{Channel, Connection, Failure};

@@ -1,5 +1,5 @@
-//! The columns and indexes of the outbox, read from `sql/outbox/schema.sql`, so that they are defined
-//! in one place.
+//! The columns and indexes of the outbox, read from `sql/outbox/schema.sql`, so that they are
+//! defined in one place.
 
 use crate::commands::schema::{SCHEMA, for_table};
 use crate::table::OutboxTable;
@@ -50,8 +50,8 @@ impl ExpectedIndex {
         format!("{}{}", table.name(), self.suffix())
     }
 
-    /// Returns the statement that creates it without blocking writers. If its name `is_taken`, PostgreSQL
-    /// chooses one.
+    /// Returns the statement that creates it without blocking writers. If its name `is_taken`,
+    /// PostgreSQL chooses one.
     pub(super) fn statement(&self, table: &OutboxTable, is_taken: bool) -> String {
         let create = if is_taken {
             format!("CREATE INDEX {}", self.name)

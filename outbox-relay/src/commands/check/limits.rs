@@ -1,5 +1,6 @@
-//! Limits on connections and channels, by user, virtual host and connection. The check opens as many
-//! as a relay does, and closes them again (<https://www.rabbitmq.com/docs/user-limits>, <https://www.rabbitmq.com/docs/vhosts#limits>).
+//! Limits on connections and channels, by user, virtual host and connection. The check opens as
+//! many as a relay does, and closes them again (<https://www.rabbitmq.com/docs/user-limits>,
+//! <https://www.rabbitmq.com/docs/vhosts#limits>).
 
 use service_kit::amqp::{Channel, Connection};
 use service_kit::broker::BrokerUrl;
@@ -48,8 +49,8 @@ pub(super) async fn check(url: &BrokerUrl, first: &Connection, relay: &RelayArgs
     Check::from_findings(CHECK, findings, note)
 }
 
-/// Opens as many channels as the relay does, in turn over its connections. Each connection needs one
-/// more now and then: to look for the exchange, and to replace a channel.
+/// Opens as many channels as the relay does, in turn over its connections. Each connection needs
+/// one more now and then: to look for the exchange, and to replace a channel.
 async fn check_channels(
     url: &BrokerUrl,
     connections: &[&Connection],
@@ -87,8 +88,8 @@ async fn check_channels(
     None
 }
 
-/// Returns how to raise the limit for which the broker refused a connection, or `None` if it refused
-/// it for another reason.
+/// Returns how to raise the limit for which the broker refused a connection, or `None` if it
+/// refused it for another reason.
 pub(super) fn connection_limit_fix(url: &BrokerUrl, reason: &str) -> Option<String> {
     let (vhost, user) = (shell_quote(url.virtual_host()), shell_quote(url.user()));
     match reason {

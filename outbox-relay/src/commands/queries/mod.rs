@@ -120,7 +120,8 @@ pub(super) async fn find_payload(
     session.query(sql, &[&event_id, &pretty]).await?.first().map(Payload::from_row).transpose()
 }
 
-/// Returns the copy of a discarded event in the audit table, and its payload as [`find_payload`] does.
+/// Returns the copy of a discarded event in the audit table, and its payload as [`find_payload`]
+/// does.
 pub(super) async fn find_discarded<T: DeserializeOwned>(
     session: &Session,
     event_id: Uuid,

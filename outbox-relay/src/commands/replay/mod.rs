@@ -36,37 +36,36 @@ const FAILURE_PRINT_LIMIT: usize = 20;
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("which").required(true).multiple(true).args(["EVENT_ID", "aggregate", "event_type", "since", "until"]),
-    after_help = "Messages keep their event_id and carry the header x-replayed, so that consumers which deduplicate leave out \
-                  what they have applied. published_at stays as it is. Events are sent in the order of their ids, beside \
-                  whatever the relays publish meanwhile."
+    override_usage = "outbox-relay replay [OPTIONS] <EVENT_ID>...\n       outbox-relay replay [OPTIONS] [--aggregate <ID>] [--type <TYPE>] [--since <WHEN>] [--until <WHEN>]",
+    after_help = "Examples:\n  outbox-relay replay --type order.created --since 2h --dry-run\n  outbox-relay replay --type order.created --since 2h --reason 'the queue was purged' --yes"
 )]
 pub struct ReplayArgs {
-    /// Events by their event_id
+    /// The event_id of each event
     #[arg(value_name = "EVENT_ID", id = "EVENT_ID", conflicts_with_all = ["aggregate", "event_type", "since", "until", "above_id"])]
     event_ids: Vec<Uuid>,
     #[command(flatten)]
     filter: FilterArgs,
-    /// Only events published since: so long ago (90m, 7d) or a time (2026-02-01T22:25:31Z)
+    /// Only events published since this time: an age (90m, 7d) or a date (2026-02-01T22:25:31Z)
     #[arg(long, value_name = "WHEN")]
     since: Option<TimeArg>,
-    /// Only events published before
+    /// Only events published before this time
     #[arg(long, value_name = "WHEN")]
     until: Option<TimeArg>,
-    /// Only events with a higher id: to go on where a replay ended
+    /// Only events with a higher id, to continue an interrupted replay
     #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
     above_id: i64,
-    /// Only say how many events it would be
+    /// Only count the events
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask
+    /// Publish without asking
     #[arg(long, short)]
     yes: bool,
-    /// Why, for the audit table
+    /// The reason, for the audit table
     #[arg(long, value_name = "TEXT", value_parser = single_line)]
     reason: Option<String>,
     #[command(flatten)]
     actor: ActorArgs,
-    /// One JSON document
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]

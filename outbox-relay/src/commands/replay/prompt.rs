@@ -16,7 +16,7 @@ pub(super) fn require_terminal() -> Result<(), UsageError> {
         return Ok(());
     }
     Err(UsageError(
-        "replay asks before it publishes what a filter matches, and nobody can answer here: say --yes, or --dry-run to count"
+        "replay asks before it publishes what a filter matches, but standard input is no terminal: use --yes to publish, or --dry-run to count"
             .to_owned(),
     ))
 }

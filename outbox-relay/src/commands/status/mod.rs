@@ -21,8 +21,9 @@ use snapshot::Snapshot;
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outbox-relay status --watch 5s")]
 pub struct StatusArgs {
-    /// Show it again and again, with this pause
+    /// Print the status again after each DURATION, 2s by default
     #[arg(
         long,
         num_args = 0..=1,
@@ -31,7 +32,7 @@ pub struct StatusArgs {
         value_name = "DURATION"
     )]
     watch: Option<Duration>,
-    /// One JSON document; with --watch, one a line
+    /// Print one JSON document, or one per line with --watch
     #[arg(long)]
     json: bool,
     #[command(flatten)]
