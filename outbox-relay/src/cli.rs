@@ -1,4 +1,4 @@
-//! What can be typed after `outbox-relay`; the comments here are the help texts.
+//! The command line. The doc comments of the arguments are the help texts.
 
 use std::ffi::OsString;
 
@@ -6,50 +6,57 @@ use clap::error::Error;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use service_kit::HostPort;
 
-use crate::commands::Errand;
+use crate::commands::AdminCommand;
 use crate::config::Config;
 use crate::help;
 
-/// What was typed. Without a command it is `run`, so that a container needs nothing but its environment.
+/// The parsed command line. Without a command it is `run`, so that a container needs only its
+/// environment.
 #[derive(Debug)]
 pub struct Cli {
     /// The command.
     pub command: Command,
 }
 
-/// Publishes the rows of a PostgreSQL outbox table to RabbitMQ, at least once and in the order of each aggregate.
+/// Publish the rows of a PostgreSQL outbox table to RabbitMQ: at least once, and in order within
+/// each aggregate.
 #[derive(Debug, Parser)]
 #[command(name = "outbox-relay", version, disable_help_subcommand = true)]
-struct Typed {
+struct ParsedArgs {
     #[command(subcommand)]
     command: Command,
 }
 
-/// What the program is to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Publish events until told to stop; this is what happens without a command
+    /// Publish events until stopped; the default command
+    ///
+    /// On SIGTERM or SIGINT the relay settles what is in flight, within SHUTDOWN_GRACE, and exits.
     Run(Box<Config>),
-    /// Ask the relay on this machine whether it is ready
+    /// Ask the relay on this host whether it is ready
+    ///
+    /// The exit status is 0 if it is ready and 1 if it is not.
     Health {
-        /// Its operations port
+        /// The relay's operations port
         #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9001", value_name = "HOST:PORT")]
         ops_addr: HostPort,
     },
-    /// Do one thing and end.
+    /// A command of the operator.
     #[command(flatten)]
-    Errand(Errand),
+    Admin(AdminCommand),
 }
 
 impl Cli {
-    /// The settings of `run`.
+    /// Returns the settings of `run`.
     ///
     /// # Errors
-    /// One sentence naming the variable, when two settings contradict each other, or when another command was typed.
+    /// A sentence that names the variable if two settings contradict each other, or if the command
+    /// is not `run`.
     pub fn into_config(self) -> Result<Config, String> {
         match self.command {
             Command::Run(config) => config.relay.check().map(|()| *config),
-            Command::Health { .. } | Command::Errand(_) => Err("the command is not run".to_owned()),
+            Command::Health { .. } | Command::Admin(_) => Err("the command is not run".to_owned()),
         }
     }
 }
@@ -60,17 +67,18 @@ impl Parser for Cli {
         I: IntoIterator<Item = T>,
         T: Into<OsString> + Clone,
     {
-        let args = with_run(args.into_iter().map(Into::into).collect());
+        let args = with_default_command(args.into_iter().map(Into::into).collect());
         let mut matches = Self::command().try_get_matches_from(args)?;
         Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut Self::command()))
     }
 }
 
-/// The arguments with `run` put in where no command was typed. Only so do the other commands need none of its settings.
-pub(crate) fn with_run(mut args: Vec<OsString>) -> Vec<OsString> {
+/// Returns the arguments with `run` inserted if they name no command. With `run` as a command of
+/// its own, the other commands do not need its settings.
+pub(crate) fn with_default_command(mut args: Vec<OsString>) -> Vec<OsString> {
     let first = args.get(1).map(|arg| arg.to_string_lossy());
-    let asks = ["-h", "--help", "-V", "--version"];
-    if first.is_none_or(|first| first.starts_with('-') && !asks.contains(&&*first)) {
+    let global_flags = ["-h", "--help", "-V", "--version"];
+    if first.is_none_or(|first| first.starts_with('-') && !global_flags.contains(&&*first)) {
         args.insert(args.len().min(1), "run".into());
     }
     args
@@ -78,7 +86,7 @@ pub(crate) fn with_run(mut args: Vec<OsString>) -> Vec<OsString> {
 
 impl CommandFactory for Cli {
     fn command() -> clap::Command {
-        help::arranged(Typed::command())
+        help::with_layout(ParsedArgs::command())
     }
 
     fn command_for_update() -> clap::Command {
@@ -88,7 +96,7 @@ impl CommandFactory for Cli {
 
 impl FromArgMatches for Cli {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        Typed::from_arg_matches(matches).map(|typed| Self { command: typed.command })
+        ParsedArgs::from_arg_matches(matches).map(|args| Self { command: args.command })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
@@ -107,15 +115,15 @@ mod tests {
     }
 
     #[test]
-    fn run_is_put_in_where_no_command_was_typed() {
-        let typed = |args: &[&str]| {
+    fn run_is_the_default_command() {
+        let is_default = |args: &[&str]| {
             let args = [&["outbox-relay"], args].concat();
-            with_run(args.iter().map(Into::into).collect()).len() > args.len()
+            with_default_command(args.iter().map(Into::into).collect()).len() > args.len()
         };
-        assert!(typed(&[]));
-        assert!(typed(&["--relay-envelope", "none", "--help"]));
-        for whole in ["run", "status", "stauts", "-h", "--help", "-V", "--version"] {
-            assert!(!typed(&[whole]), "{whole}");
+        assert!(is_default(&[]));
+        assert!(is_default(&["--relay-envelope", "none", "--help"]));
+        for arg in ["run", "status", "stauts", "-h", "--help", "-V", "--version"] {
+            assert!(!is_default(&[arg]), "{arg}");
         }
     }
 }

@@ -253,13 +253,13 @@ mod tests {
     use service_kit::config::{Refusal, try_parse_from};
 
     use super::*;
-    use crate::cli::{Cli, with_run};
+    use crate::cli::{Cli, with_default_command};
 
     const URLS: [&str; 4] = ["--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
 
     fn parse(before: &[&str], after: &[&str]) -> Result<Config, String> {
         let args = [&["outbox-relay"], before, &URLS, after].concat();
-        match try_parse_from::<Cli>(with_run(args.iter().map(Into::into).collect())) {
+        match try_parse_from::<Cli>(with_default_command(args.iter().map(Into::into).collect())) {
             Ok(cli) => cli.into_config(),
             Err(Refusal::Setting(sentence)) => Err(sentence),
             Err(Refusal::Clap(error)) => Err(error.to_string()),

@@ -1,35 +1,36 @@
-//! How the help of the program is arranged: commands in groups, examples at the end.
+//! The layout of the help: commands in groups, then examples.
 
 use std::fmt::Write as _;
 
 use clap::Command;
 use clap::builder::{StyledStr, Styles};
 
-/// The commands as the help shows them.
+/// The commands, in the order of the help.
 const GROUPS: [(&str, &[&str]); 3] = [
     ("Relay", &["run", "health", "check", "schema"]),
-    ("Look", &["status", "events", "show"]),
+    ("Inspect", &["status", "events", "show"]),
     ("Change", &["retry", "discard", "replay", "prune"]),
 ];
 
 const EXAMPLES: &str =
     "  outbox-relay schema | psql \"$DATABASE_URL\"          add the outbox to a database
-  outbox-relay check                                  what is missing before the relay can work
-  outbox-relay status --watch                         how far behind it is, and who relays what
-  outbox-relay events --stuck                         what no relay tries again by itself, and why
-  outbox-relay retry --stuck --type order.created     once the reason is mended
+  outbox-relay check                                  find what keeps a relay from working
+  outbox-relay status --watch                         watch the backlog and the relays
+  outbox-relay events --stuck                         list the events that the relays have given up
+  outbox-relay retry --stuck --type order.created     publish them once the cause is fixed
   outbox-relay discard 0190163d-… --reason 'a test order'
   outbox-relay replay --type order.created --since 2h --dry-run";
 
 const NOTES: &str = "\
-Settings are flags or environment variables, such as DATABASE_URL, RABBITMQ_URL and OUTBOX_TABLE: see
-outbox-relay COMMAND --help. All but run, health and schema print for people, or JSON with --json.
+Settings are flags or environment variables, such as DATABASE_URL, RABBITMQ_URL and OUTBOX_TABLE:
+see outbox-relay COMMAND --help. Except for run, health and schema, commands print text, or JSON
+with --json. outbox-relay --version prints the version.
 
-Exit status: 0 all is well, 1 it failed or found something, 64 what was typed or set is wrong.
--V, --version prints the version.";
+Exit status: 0 on success, 1 if the command failed or found a problem, 3 if a changed event may
+still arrive as it was before, 64 if the arguments or settings are wrong.";
 
-/// Settings of the relay that are of no use to a command.
-const UNUSED: [(&str, &[&str]); 2] = [
+/// Settings of the relay that a command does not use.
+const HIDDEN_SETTINGS: [(&str, &[&str]); 2] = [
     (
         "check",
         &[
@@ -62,22 +63,36 @@ const UNUSED: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// The help, arranged.
-pub(crate) fn arranged(mut command: Command) -> Command {
-    for (name, unused) in UNUSED {
+/// Adds the layout of the help to `command`.
+pub(crate) fn with_layout(mut command: Command) -> Command {
+    for (name, hidden) in HIDDEN_SETTINGS {
         command = command.mut_subcommand(name, |sub| {
             sub.mut_args(|arg| {
-                let hidden = unused.contains(&arg.get_id().as_str());
-                if hidden { arg.hide(true) } else { arg }
+                let is_hidden = hidden.contains(&arg.get_id().as_str());
+                if is_hidden { arg.hide(true) } else { arg }
             })
         });
     }
-    let page = page(&command);
-    command.override_usage("outbox-relay [COMMAND] [OPTIONS]").help_template(page)
+    let names: Vec<String> =
+        command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(name, describe);
+    }
+    let template = template(&command);
+    command.override_usage("outbox-relay [COMMAND] [OPTIONS]").help_template(template)
 }
 
-/// The help of the program itself: what it is, the commands in groups, examples.
-fn page(command: &Command) -> StyledStr {
+/// Shows the description of a command below its summary in the short help too, and keeps the
+/// compact layout of the options in the long help.
+fn describe(command: Command) -> Command {
+    match command.get_long_about().cloned() {
+        Some(description) => command.about(description).long_about(None::<&str>),
+        None => command,
+    }
+}
+
+/// Returns the template of the program's own help.
+fn template(command: &Command) -> StyledStr {
     let styles = Styles::styled();
     let (heading, literal) = (styles.get_header(), styles.get_literal());
     let mut page = StyledStr::new();
@@ -91,7 +106,8 @@ fn page(command: &Command) -> StyledStr {
         for name in names {
             let about = command.find_subcommand(name).and_then(Command::get_about);
             let about = about.map(ToString::to_string).unwrap_or_default();
-            write(&format!("  {literal}{name:<9}{literal:#}{about}\n"));
+            let summary = about.lines().next().unwrap_or_default();
+            write(&format!("  {literal}{name:<9}{literal:#}{summary}\n"));
         }
     }
     write(&format!("\n{heading}Examples:{heading:#}\n{EXAMPLES}\n\n{NOTES}\n"));
@@ -117,11 +133,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hidden_is_there() {
+    fn hidden_settings_exist() {
         let command = Cli::command();
-        for (name, unused) in UNUSED {
+        for (name, hidden) in HIDDEN_SETTINGS {
             let sub = command.find_subcommand(name).expect(name);
-            for id in unused {
+            for id in hidden {
                 assert!(sub.get_arguments().any(|arg| arg.get_id() == id), "{name} {id}");
             }
         }

@@ -8,7 +8,7 @@ use service_kit::{config, ops, probe, process};
 fn main() -> ExitCode {
     let cli = config::parse::<Cli>();
     match cli.command {
-        Command::Errand(errand) => return errand.carry_out(),
+        Command::Admin(command) => return command.run(),
         Command::Health { ops_addr } => return probe::health(&ops_addr),
         Command::Run(_) => {}
     }

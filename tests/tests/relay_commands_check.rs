@@ -116,7 +116,7 @@ async fn a_missing_table_is_told_with_the_command_that_adds_it() -> anyhow::Resu
 
     outbox.sql.batch_execute("CREATE VIEW events AS SELECT * FROM outbox").await?;
     let (_, findings) = check(&outbox, &outbox.relay_url, &["--outbox-table", "events"]).await?;
-    assert_eq!(findings[0].1["finding"], "events is no table");
+    assert_eq!(findings[0].1["finding"], "events is not a table");
     Ok(())
 }
 
@@ -149,7 +149,7 @@ async fn servers_that_can_not_be_reached_are_told_together() -> anyhow::Result<(
     ];
     let ended = outbox_relay(&["check"], &settings).await?;
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    for said in ["WRONG  database", "WRONG  broker", "-      table", "2 things are wrong"] {
+    for said in ["FAIL database", "FAIL broker", "-    table", "2 problems found"] {
         assert!(ended.out.contains(said), "{said}: {}", ended.out);
     }
     assert!(!ended.out.contains("hunter2"), "{}", ended.out);

@@ -1,35 +1,35 @@
-//! An event as lists show it.
+//! An event as `events`, `show` and `status` print it.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::plain;
-use super::span::age;
-use super::table::{Align, Columns};
+use super::output::duration_format::age;
+use super::output::escape;
+use super::output::table::{Align, TextTable};
 
-/// Characters of an error that a list shows; `show` has them all.
+/// How many characters of an error a table shows; `show` prints all.
 const ERROR_LIMIT: usize = 160;
 
-/// What becomes of an event.
+/// The state of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum State {
-    /// Due: a relay takes it as soon as nothing of its aggregate is ahead of it.
+    /// It is due: a relay publishes it once the earlier events of its aggregate are published.
     Ready,
-    /// As due, but an event of its aggregate that failed holds it back.
+    /// It is due, but an earlier event of its aggregate failed and holds it back.
     Behind,
-    /// It failed; its next attempt is yet to come.
+    /// It failed and waits for its next attempt.
     Waiting,
-    /// It failed, and no relay tries it again by itself.
+    /// It failed, and the relays have given it up.
     Stuck,
     /// The broker has confirmed it.
     Published,
-    /// It was deleted; only the copy in the audit table is left.
+    /// A person has deleted it; the audit table has a copy.
     Discarded,
 }
 
 impl State {
-    const fn word(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Behind => "behind",
@@ -40,11 +40,11 @@ impl State {
         }
     }
 
-    /// For people; `ahead` is the id of the event that it waits behind.
-    pub(super) fn told(self, ahead: Option<i64>) -> String {
+    /// Returns the state as text; `ahead` is the id of the event that it waits behind.
+    pub(super) fn describe(self, ahead: Option<i64>) -> String {
         match (self, ahead) {
             (Self::Behind, Some(ahead)) => format!("behind {ahead}"),
-            (state, _) => state.word().to_owned(),
+            (state, _) => state.as_str().to_owned(),
         }
     }
 }
@@ -58,9 +58,10 @@ pub(super) struct Event {
     pub(super) aggregate_id: String,
     pub(super) event_type: String,
     pub(super) state: State,
-    /// The first event of its aggregate that failed, if it is ahead of this one and holds it back, and its id.
+    /// The first failed event of its aggregate, if that is earlier and holds this one back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) waits_behind: Option<Uuid>,
+    /// The id of that event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) waits_behind_id: Option<i64>,
     /// RFC 3339, or infinity.
@@ -72,9 +73,9 @@ pub(super) struct Event {
     pub(super) last_error: Option<String>,
 }
 
-/// Events as a table.
+/// Lays events out as a table.
 pub(super) fn table(events: &[Event]) -> String {
-    let mut columns = Columns::new([
+    let mut table = TextTable::new([
         ("ID", Align::Right),
         ("EVENT", Align::Left),
         ("TYPE", Align::Left),
@@ -85,21 +86,21 @@ pub(super) fn table(events: &[Event]) -> String {
         ("LAST ERROR", Align::Left),
     ]);
     for event in events {
-        columns.row([
+        table.add_row([
             &event.id.to_string(),
             &event.event_id.to_string(),
             &event.event_type,
             &aggregate(&event.aggregate_type, &event.aggregate_id),
-            &event.state.told(event.waits_behind_id),
+            &event.state.describe(event.waits_behind_id),
             &age(event.age_seconds),
             &event.attempts.to_string(),
-            &plain::shortened(event.last_error.as_deref().unwrap_or_default(), ERROR_LIMIT),
+            &escape::truncated(event.last_error.as_deref().unwrap_or_default(), ERROR_LIMIT),
         ]);
     }
-    columns.render()
+    table.render()
 }
 
-/// An aggregate as people name it: `order 7`.
+/// Returns the name of an aggregate: `order 7`.
 pub(super) fn aggregate(aggregate_type: &str, aggregate_id: &str) -> String {
     format!("{aggregate_type} {aggregate_id}")
 }

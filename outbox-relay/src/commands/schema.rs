@@ -1,18 +1,19 @@
-//! `schema`: the SQL that adds the outbox to a database.
+//! `schema`: prints the SQL that adds the outbox to a database.
 
 use clap::Args;
 
-use super::{End, print};
+use super::outcome::Outcome;
+use super::output;
 use crate::config::OutboxArgs;
 use crate::table::OutboxTable;
 
-/// The outbox, its views and its audit table.
+/// The SQL of the outbox, its views and its audit table.
 pub(super) const SCHEMA: &str = include_str!("../../../sql/outbox/schema.sql");
 
-/// The roles of relay and writers.
+/// The SQL of the roles of relays and writers.
 const ROLES: &str = include_str!("../../../sql/roles.sql");
 
-/// What bears a name like the table's and is none of its: roles belong to the whole server.
+/// Names that begin like the table's and stay as they are: roles belong to the whole server.
 const ROLE_NAMES: [&str; 2] = ["outbox_relay", "outbox_writer"];
 
 /// Arguments of `schema`.
@@ -21,7 +22,7 @@ const ROLE_NAMES: [&str; 2] = ["outbox_relay", "outbox_writer"];
     after_help = "Example:\n  outbox-relay schema | psql \"$DATABASE_URL\" -v ON_ERROR_STOP=1 --single-transaction"
 )]
 pub struct SchemaArgs {
-    /// Print the least-privilege roles of relay and writers instead; to be run after the outbox is there
+    /// Print the SQL of the least-privilege roles instead, to be run once the outbox exists
     #[arg(long)]
     roles: bool,
     #[command(flatten)]
@@ -29,29 +30,30 @@ pub struct SchemaArgs {
 }
 
 impl SchemaArgs {
-    pub(super) fn run(self) -> anyhow::Result<End> {
+    pub(super) fn run(self) -> anyhow::Result<Outcome> {
         let sql = if self.roles { ROLES } else { SCHEMA };
-        print::text(&for_table(sql, &self.outbox.outbox_table))?;
-        Ok(End::Well)
+        output::text(&for_table(sql, &self.outbox.outbox_table))?;
+        Ok(Outcome::Ok)
     }
 }
 
-/// `sql`, written for the table `outbox`, for the one with this name. Comments and sentences stay as they are.
+/// Returns `sql`, which is written for the table `outbox`, for `table`. Comments and string
+/// literals stay as they are.
 pub(super) fn for_table(sql: &str, table: &OutboxTable) -> String {
     if table.schema().is_none() && table.name() == "outbox" {
         return sql.to_owned();
     }
     let mut renamed = String::with_capacity(sql.len() + 1024);
     let mut rest = sql;
-    // A new index is made in its table's schema, and its name must not say which.
+    // CREATE INDEX takes a name without a schema.
     let (mut creates, mut names_a_new_index) = (false, false);
     while let Some(first) = rest.chars().next() {
         let length = if rest.starts_with("--") {
             rest.find('\n').unwrap_or(rest.len())
         } else if first == '\'' {
             rest[1..].find('\'').map_or(rest.len(), |end| end + 2)
-        } else if is_of_a_word(first) {
-            rest.find(|c| !is_of_a_word(c)).unwrap_or(rest.len())
+        } else if is_word_char(first) {
+            rest.find(|c| !is_word_char(c)).unwrap_or(rest.len())
         } else {
             first.len_utf8()
         };
@@ -71,11 +73,11 @@ pub(super) fn for_table(sql: &str, table: &OutboxTable) -> String {
     renamed
 }
 
-fn is_of_a_word(c: char) -> bool {
+fn is_word_char(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// What follows the table's name in the name of something that belongs to it.
+/// Returns what follows `outbox` in a name that belongs to the table.
 fn suffix(word: &str) -> Option<&str> {
     let suffix = word.strip_prefix("outbox")?;
     let belongs = suffix.is_empty() || suffix.starts_with('_');
@@ -91,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_adapted_and_sentences_are_not() {
+    fn names_are_replaced_and_comments_are_not() {
         assert_eq!(
             renamed("CREATE INDEX outbox_by_id ON outbox (id); -- the outbox", "shop.events"),
             r#"CREATE INDEX "events_by_id" ON "shop"."events" (id); -- the outbox"#
@@ -120,13 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_name_changes_nothing() {
+    fn the_default_name_changes_nothing() {
         assert_eq!(renamed(SCHEMA, "outbox"), SCHEMA);
         assert_eq!(renamed(ROLES, "outbox"), ROLES);
     }
 
     #[test]
-    fn nothing_of_the_usual_name_is_left() {
+    fn no_default_name_is_left() {
         for line in renamed(&format!("{SCHEMA}{ROLES}"), "shop.events").lines() {
             let code = line.split("--").next().unwrap_or_default();
             let left = code.replace("outbox_relay", "").replace("outbox_writer", "");

@@ -1,4 +1,4 @@
-//! `show`: all that is known of one event.
+//! `show`: prints everything that is known about one event.
 
 use std::fmt::Write as _;
 
@@ -8,38 +8,38 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::args::{BlockingArgs, ConnectionArgs};
 use super::event::{State, aggregate};
-use super::holding::HoldingArgs;
-use super::print::BOLD;
-use super::queries::Payload;
-use super::session::{Purpose, Session};
-use super::span::age;
-use super::target::Target;
-use super::{End, plain, print, queries};
+use super::outcome::Outcome;
+use super::output::duration_format::age;
+use super::output::{self, BOLD, escape};
+use super::queries::{self, Payload};
+use super::session::{Access, Session};
 use crate::queries::Holding;
 
-/// Characters of a payload that people are shown.
+/// How many characters of a payload are printed.
 const PAYLOAD_LIMIT: i32 = 100_000;
 
-/// Rows of the audit table that are shown, the latest ones.
+/// How many rows of the audit table are printed, the latest ones.
 const AUDIT_LIMIT: i64 = 100;
 
 /// Arguments of `show`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outbox-relay show 0190163d-8694-739b-aea5-966c26f8ad91")]
 pub struct ShowArgs {
-    /// The event, by its event_id
+    /// The event_id of the event
     #[arg(value_name = "EVENT_ID", id = "EVENT_ID")]
     event_id: Uuid,
-    /// One JSON document, with the whole payload as the table holds it
+    /// Print one JSON document, with the whole payload as it is stored
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    holding: HoldingArgs,
+    blocking: BlockingArgs,
     #[command(flatten)]
-    target: Target,
+    connection: ConnectionArgs,
 }
 
-/// An event with its headers.
+/// An event with its lane and its headers.
 #[derive(Debug, Serialize, Deserialize)]
 struct Event {
     id: i64,
@@ -56,17 +56,18 @@ struct Event {
     attempts: i32,
     next_attempt_at: Option<String>,
     last_error: Option<String>,
-    /// The first event of its aggregate that failed, if it is ahead of this one and holds it back, and its id.
+    /// The first failed event of its aggregate, if that is earlier and holds this one back.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_behind: Option<Uuid>,
+    /// The id of that event.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_behind_id: Option<i64>,
     headers: Box<RawValue>,
 }
 
-/// Something that a person did to the event.
+/// A row of the audit table: what a person did to the event.
 #[derive(Debug, Serialize, Deserialize)]
-struct Deed {
+struct AuditEntry {
     happened_at: String,
     actor: String,
     db_user: String,
@@ -76,61 +77,62 @@ struct Deed {
 }
 
 #[derive(Serialize)]
-struct Document {
+struct EventReport {
     event: Event,
     payload: Box<RawValue>,
-    audit: Vec<Deed>,
+    audit: Vec<AuditEntry>,
 }
 
 impl ShowArgs {
-    pub(super) async fn run(self) -> anyhow::Result<End> {
-        let session = self.target.open("show", Purpose::Look).await?;
-        let laid_out = if self.json { None } else { Some(PAYLOAD_LIMIT) };
-        let holding = self.holding.into();
-        let Some((event, payload)) = find(&session, self.event_id, laid_out, holding).await? else {
+    pub(super) async fn run(self) -> anyhow::Result<Outcome> {
+        let session = self.connection.open("show", Access::Read).await?;
+        let pretty = if self.json { None } else { Some(PAYLOAD_LIMIT) };
+        let holding = self.blocking.into();
+        let Some((event, payload)) = find(&session, self.event_id, pretty, holding).await? else {
             bail!(
-                "there is no event {} in {}: it was never there, or it was published and pruned",
+                "there is no event {} in {}: it never existed, or it was published and pruned",
                 self.event_id,
                 session.table()
             );
         };
-        let audit: Vec<Deed> = queries::find_audit(&session, self.event_id, AUDIT_LIMIT).await?;
+        let audit: Vec<AuditEntry> =
+            queries::find_audit(&session, self.event_id, AUDIT_LIMIT).await?;
         if self.json {
             let payload = RawValue::from_string(payload.text)?;
-            print::document(&Document { event, payload, audit })?;
+            output::json(&EventReport { event, payload, audit })?;
         } else {
-            print::text(&page(&event, &payload, &audit))?;
+            output::text(&page(&event, &payload, &audit))?;
         }
-        Ok(End::Well)
+        Ok(Outcome::Ok)
     }
 }
 
-/// The event in the outbox, or what the audit table has kept of it.
+/// Returns the event in the outbox, or its copy in the audit table.
 async fn find(
     session: &Session,
     event_id: Uuid,
-    laid_out: Option<i32>,
+    pretty: Option<i32>,
     holding: Holding,
 ) -> anyhow::Result<Option<(Event, Payload)>> {
-    // Between the two statements it may have been deleted.
+    // It may be deleted between the two statements.
     if let Some(event) = queries::find_event(session, event_id, holding).await?
-        && let Some(payload) = queries::find_payload(session, event_id, laid_out).await?
+        && let Some(payload) = queries::find_payload(session, event_id, pretty).await?
     {
         return Ok(Some((event, payload)));
     }
-    queries::find_discarded(session, event_id, laid_out).await
+    queries::find_discarded(session, event_id, pretty).await
 }
 
-fn page(event: &Event, payload: &Payload, audit: &[Deed]) -> String {
+fn page(event: &Event, payload: &Payload, audit: &[AuditEntry]) -> String {
     let mut page = String::new();
     let mut field = |name: &str, value: &str| {
         // Writing to a string does not fail.
-        let _infallible = writeln!(page, "{BOLD}{name:<14}{BOLD:#}{}", plain::line(value));
+        let _infallible = writeln!(page, "{BOLD}{name:<14}{BOLD:#}{}", escape::line(value));
     };
     field("event", &event.event_id.to_string());
     field("type", &event.event_type);
     field("aggregate", &aggregate(&event.aggregate_type, &event.aggregate_id));
-    field("state", &event.state.told(event.waits_behind_id));
+    field("state", &event.state.describe(event.waits_behind_id));
     if let Some(ahead) = event.waits_behind {
         field("waits behind", &format!("{ahead}, an event of its aggregate that failed"));
     }
@@ -153,7 +155,7 @@ fn page(event: &Event, payload: &Payload, audit: &[Deed]) -> String {
     }
     field("headers", event.headers.get());
     field("payload", &format!("{} bytes", payload.bytes));
-    page.push_str(&plain::lines(&payload.text));
+    page.push_str(&escape::lines(&payload.text));
     page.push('\n');
     if payload.cut {
         page.push_str("… (--json shows all of it)\n");
@@ -161,8 +163,8 @@ fn page(event: &Event, payload: &Payload, audit: &[Deed]) -> String {
     if !audit.is_empty() {
         page.push_str(&format!("{BOLD}audit{BOLD:#}\n"));
     }
-    for deed in audit {
-        page.push_str(&plain::line(&sentence(deed)));
+    for entry in audit {
+        page.push_str(&escape::line(&sentence(entry)));
         page.push('\n');
     }
     page
@@ -175,10 +177,10 @@ fn with_age(created_at: &str, age_seconds: Option<f64>) -> String {
     }
 }
 
-fn sentence(deed: &Deed) -> String {
-    let why = deed.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+fn sentence(entry: &AuditEntry) -> String {
+    let why = entry.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
     format!(
         "{}  {} by {} (database role {}){why}",
-        deed.happened_at, deed.action, deed.actor, deed.db_user
+        entry.happened_at, entry.action, entry.actor, entry.db_user
     )
 }

@@ -4,7 +4,7 @@ use service_kit::postgres::{ReadOnly, Unanswered, reason};
 use tokio_postgres::error::SqlState;
 
 use super::STATEMENT_LIMIT;
-use crate::hidden::HiddenRows;
+use crate::row_security::HiddenRows;
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub(crate) enum DatabaseError {
     #[error("{0}")]
     ReadOnly(ReadOnly),
     /// Events would be left out, or sent again and again.
-    #[error("{hidden}: {}", hidden.remedy(.table))]
+    #[error("{hidden}: {}", hidden.fix(.table))]
     HiddenRows { hidden: HiddenRows, table: String },
     /// The session's locks are not there.
     #[error(

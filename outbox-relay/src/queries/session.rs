@@ -4,7 +4,7 @@ use tokio_postgres::{Client, Error};
 
 use super::ClaimStatements;
 use crate::database::{Database, DatabaseError, Session};
-use crate::hidden::HiddenRows;
+use crate::row_security::HiddenRows;
 use crate::table::OutboxTable;
 
 pub(crate) async fn prepare_session(client: &Client) -> Result<(), Error> {

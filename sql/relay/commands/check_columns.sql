@@ -1,4 +1,4 @@
--- check_columns: the columns of a table with their types and defaults, and the views that have to be made anew when a type changes
+-- check_columns: the columns of a table with their types and defaults
 -- $1: the table's oid
 WITH RECURSIVE base AS (
     SELECT attnum, type.oid, type.typtype, type.typbasetype
@@ -6,15 +6,15 @@ WITH RECURSIVE base AS (
     JOIN pg_type AS type ON type.oid = atttypid
     WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped
     UNION ALL
-    -- The type that a domain is made of, and that the server sends instead of it.
+    -- The base type of a domain, which the server sends instead of it.
     SELECT base.attnum, type.oid, type.typtype, type.typbasetype
     FROM base
     JOIN pg_type AS type ON type.oid = base.typbasetype
     WHERE base.typtype = 'd'
 )
 SELECT attname::text AS name,
-       format_type(base.oid, NULL) AS kind,
-       format_type(atttypid, atttypmod) AS written,
+       format_type(base.oid, NULL) AS base_type,
+       format_type(atttypid, atttypmod) AS declared_type,
        pg_get_expr(adbin, adrelid) AS default_value
 FROM pg_attribute
 JOIN base USING (attnum)

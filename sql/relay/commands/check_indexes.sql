@@ -1,5 +1,5 @@
 -- check_indexes: the indexes of the outbox and its audit table
--- $1: the outbox's oid; $2: the audit table's
+-- $1: the outbox's oid; $2: the audit table's oid
 SELECT index.indrelid <> $1::oid AS of_audit,
        index.indexrelid::regclass::text AS name,
        pg_get_indexdef(index.indexrelid) AS definition,

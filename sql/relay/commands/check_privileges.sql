@@ -1,5 +1,6 @@
--- check_privileges: what the role lacks, in the order in which people read it
--- $1: the outbox's oid; $2: the audit table's, NULL: there is none; $3: whether it has to delete
+-- check_privileges: the privileges that the role lacks, in the order in which they are printed
+-- $1: the outbox's oid; $2: the audit table's oid, NULL if it does not exist; $3: whether DELETE is
+-- needed
 SELECT ARRAY(
            SELECT privilege
            FROM (
@@ -9,13 +10,13 @@ SELECT ARRAY(
                       (4, 'UPDATE (next_attempt_at)', has_column_privilege($1::oid, 'next_attempt_at', 'UPDATE')),
                       (5, 'UPDATE (last_error)', has_column_privilege($1::oid, 'last_error', 'UPDATE')),
                       (6, 'DELETE', NOT $3::boolean OR has_table_privilege($1::oid, 'DELETE'))
-           ) AS needed (place, privilege, granted)
+           ) AS needed (ordinal, privilege, granted)
            WHERE NOT granted
-           ORDER BY place
-       ) AS lacks,
+           ORDER BY ordinal
+       ) AS on_outbox,
        ARRAY(
            SELECT privilege
-           FROM (VALUES (1, 'SELECT'), (2, 'INSERT')) AS needed (place, privilege)
+           FROM (VALUES (1, 'SELECT'), (2, 'INSERT')) AS needed (ordinal, privilege)
            WHERE NOT has_table_privilege($2::oid, privilege)
-           ORDER BY place
-       ) AS lacks_on_audit
+           ORDER BY ordinal
+       ) AS on_audit

@@ -1,4 +1,4 @@
--- check_sequence: the sequence that gives id its numbers
+-- check_sequence: the sequence that generates the ids
 -- $1: the outbox's oid
 SELECT sequence.seqrelid::regclass::text AS name,
        sequence.seqcache AS cache,
@@ -7,7 +7,7 @@ SELECT sequence.seqrelid::regclass::text AS name,
 FROM pg_attribute AS id
 LEFT JOIN pg_attrdef AS preset ON preset.adrelid = id.attrelid AND preset.adnum = id.attnum
 JOIN pg_depend AS belongs
-    -- An identity's or a serial's own one, or one that the default names.
+    -- The sequence of an identity or a serial column, or one that the default names.
     ON (
         belongs.classid = 'pg_class'::regclass
         AND belongs.refclassid = 'pg_class'::regclass

@@ -1,9 +1,11 @@
--- check_table: the outbox and its audit table as the catalogue knows them, also where the role may not look
--- $1: the schema, NULL: the first one on the search path that has it; $2: the outbox's name; $3: the audit table's
+-- check_table: the outbox and its audit table in the catalogue, even if the role may not use their
+-- schema
+-- $1: the schema, NULL for the first one on the search path that has it; $2: the outbox's name; $3:
+-- the audit table's name
 SELECT outbox.oid,
        audit.oid AS audit_oid,
        schema.nspname::text AS schema,
-       has_schema_privilege(schema.oid, 'USAGE') AS may_look,
+       has_schema_privilege(schema.oid, 'USAGE') AS schema_usage,
        outbox.relkind IN ('r', 'p') AS is_table,
        EXISTS (SELECT FROM pg_index WHERE indrelid = outbox.oid AND indisprimary) AS has_primary_key
 FROM pg_class AS outbox

@@ -1,5 +1,6 @@
--- check_unsettled: whether there is a table for events that can't be settled, and what the role lacks on it
-SELECT to_regclass('{unsettled}') IS NOT NULL AS is_there,
+-- check_unsettled: whether the table of unsettled events exists, and which privileges the role
+-- lacks on it
+SELECT to_regclass('{unsettled}') IS NOT NULL AS table_exists,
        ARRAY(
            SELECT privilege
            FROM (
@@ -7,7 +8,7 @@ SELECT to_regclass('{unsettled}') IS NOT NULL AS is_there,
                       (2, 'INSERT', has_table_privilege(to_regclass('{unsettled}'), 'INSERT')),
                       (3, 'UPDATE (outcome, kind, reason)', has_any_column_privilege(to_regclass('{unsettled}'), 'UPDATE')),
                       (4, 'DELETE', has_table_privilege(to_regclass('{unsettled}'), 'DELETE'))
-           ) AS needed (place, privilege, granted)
+           ) AS needed (ordinal, privilege, granted)
            WHERE NOT granted
-           ORDER BY place
-       ) AS lacks
+           ORDER BY ordinal
+       ) AS missing

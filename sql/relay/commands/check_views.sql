@@ -1,4 +1,5 @@
--- check_views: the views that read a column, those that read such views last; each with the statements that make it anew
+-- check_views: the views that read a column, views that read such views last; each with the
+-- statements that create it again
 -- $1: the table's oid; $2: the column
 WITH RECURSIVE reader (view, depth) AS (
     SELECT ev_class, 1

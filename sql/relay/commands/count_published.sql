@@ -1,5 +1,6 @@
--- count_published: how many published events were asked for, and which id is the highest
--- $1: above which id; $2: event_ids; $3: aggregate_id; $4: event_type; $5: published at or after; $6: published before; NULL: any
+-- count_published: how many published events are selected, and the highest id
+-- $1: above which id; $2: event_ids; $3: aggregate_id; $4: event_type; $5: published at or after;
+-- $6: published before; NULL: any
 SELECT count(*), coalesce(max(id), 0)
 FROM {outbox}
 WHERE published_at IS NOT NULL

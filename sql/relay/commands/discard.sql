@@ -1,6 +1,6 @@
--- discard: deletes events that are not published and that nobody has locked, and keeps a copy of each with the reason in the audit table;
--- returns which, and the ids of their audit rows
--- $1: event_ids; $2: who; $3: why
+-- discard: deletes pending events that are not locked, and keeps a copy of each in the audit table;
+-- returns their event_ids and the ids of their audit rows
+-- $1: event_ids; $2: actor; $3: reason
 WITH free AS MATERIALIZED (
     SELECT id
     FROM {outbox}

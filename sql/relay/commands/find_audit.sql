@@ -1,5 +1,5 @@
--- find_audit: what people did to one event, the oldest first
--- $1: its event_id; $2: how many at the most
+-- find_audit: the audit rows of an event, the oldest first
+-- $1: event_id; $2: at most how many, the latest ones
 SELECT json_build_object(
            'happened_at', happened_at,
            'actor', actor,

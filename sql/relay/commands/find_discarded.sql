@@ -1,5 +1,6 @@
--- find_discarded: the copy of an event that was discarded, as the audit table keeps it
--- $1: its event_id; $2: its payload laid out, and no more than this many characters; NULL: all of it as it is
+-- find_discarded: the copy of a discarded event in the audit table
+-- $1: event_id; $2: indent the payload and cut it off after so many characters; NULL: all of it as
+-- it is
 SELECT json_build_object(
            'id', event->'id',
            'event_id', event->'event_id',

@@ -1,5 +1,6 @@
--- find_event: one event with all that is known of it, but its payload; and the event of its aggregate that it waits behind
--- $1: its event_id; $2: whether an event that failed holds back those behind it; $3: also one that is stuck
+-- find_event: an event without its payload, and the event of its aggregate that it waits behind
+-- $1: event_id; $2: whether a failed event holds back the later ones of its aggregate; $3: whether
+-- a stuck one does
 SELECT json_build_object(
            'id', event.id,
            'event_id', event.event_id,
@@ -28,7 +29,7 @@ SELECT json_build_object(
        )::text
 FROM {outbox} AS event
 LEFT JOIN LATERAL (
-    -- All of them at first: a plan for those ahead, or for the first one alone, might read all that is pending of the aggregate.
+    -- All of them first: a plan for the earlier ones, or for the first one, might read all pending rows of the aggregate.
     WITH failed AS MATERIALIZED (
         SELECT failed.id, failed.event_id
         FROM {outbox} AS failed

@@ -1,6 +1,8 @@
--- list_events: events, the newest first, each that is not published with the one of its aggregate that holds it back
--- $1: only published ones; $2: aggregate_id; $3: event_type; $4: created at or after; $5: how many at the most; NULL: any;
--- $6: whether an event that failed holds back those behind it; $7: also one that is stuck
+-- list_events: events, the newest first; pending ones with the event of their aggregate that holds
+-- them back
+-- $1: only published ones; $2: aggregate_id; $3: event_type; $4: created at or after; $5: at most
+-- how many; NULL: any; $6: whether a failed event holds back the later ones of its aggregate; $7:
+-- whether a stuck one does
 WITH listed AS MATERIALIZED (
     SELECT id, event_id, aggregate_type, aggregate_id, event_type, created_at, published_at, attempts, next_attempt_at, last_error,
            CASE
@@ -14,7 +16,7 @@ WITH listed AS MATERIALIZED (
     ORDER BY id DESC
     LIMIT $5::bigint
 ),
--- The first that failed of each aggregate that is listed, from the index of those that did.
+-- The first failed event of each listed aggregate, from the index of failed events.
 ahead AS MATERIALIZED (
     SELECT DISTINCT ON (key) key, id, event_id
     FROM (

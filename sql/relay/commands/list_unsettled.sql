@@ -1,4 +1,4 @@
--- list_unsettled: the events whose rows can't be changed, by outcome and kind, with one of each as an example
+-- list_unsettled: the unsettled events by outcome and kind, each with the oldest as an example
 SELECT json_build_object(
            'outcome', outcome,
            'kind', kind,

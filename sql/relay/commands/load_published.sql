@@ -1,7 +1,8 @@
--- load_published: the contents of published events that were asked for, in order; a page ends when enough is loaded
--- $1: above which id; $2: event_ids; $3: aggregate_id; $4: event_type; $5: published at or after; $6: published before; NULL: any;
--- $7: up to which id; $8: how many at the most; $9: bytes of payload and headers after which no further event is loaded; $10: bytes of a
--- payload at the most; a longer one is left out, and its size told instead
+-- load_published: the contents of selected published events, in order
+-- $1: above which id; $2: event_ids; $3: aggregate_id; $4: event_type; $5: published at or after;
+-- $6: published before; NULL: any; $7: up to which id; $8: at most how many; $9: bytes of payload
+-- and headers after which a page ends; $10: bytes of a payload above which its size is returned
+-- instead
 SELECT id,
        event_id,
        attempts,
@@ -19,7 +20,8 @@ SELECT id,
        NULL::integer AS headers_size,
        CASE WHEN octet_length(body) > $10::bigint THEN octet_length(body) END AS payload_size
 FROM (
-    -- By what is stored, so that a page of big payloads is not unpacked to take a few; compressed ones may be 16 times as long.
+    -- By stored sizes, so that a page of large payloads is not decompressed to take a few. A compressed one may be 16
+    -- times as long.
     SELECT page.*,
            sum(
                pg_column_size(payload)::bigint * CASE WHEN pg_column_compression(payload) IS NULL THEN 1 ELSE 16 END

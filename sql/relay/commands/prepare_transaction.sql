@@ -1,5 +1,6 @@
--- prepare_transaction: limits and plans of a command's transaction, whatever is set for the database or the role; times in UTC
--- For this transaction alone: behind a pooler the next one is somebody else's.
+-- prepare_transaction: sets limits, planner settings and formats of one transaction, whatever the
+-- database or the role has
+-- Only for this transaction: behind a pooler the next one belongs to another client.
 -- $1: milliseconds that a statement may take
 SELECT set_config('statement_timeout', $1::text, true),
        set_config('lock_timeout', '5s', true),
@@ -7,11 +8,11 @@ SELECT set_config('statement_timeout', $1::text, true),
        set_config('TimeZone', 'UTC', true),
        set_config('DateStyle', 'ISO', true),
        set_config('quote_all_identifiers', 'off', true),
-       -- "off" makes each statement fail where there are policies; whether they hide rows is asked separately.
+       -- "off" would make each statement fail that policies restrict; find_hidden_rows checks for them.
        set_config('row_security', 'on', true),
-       -- The filters that were not given fall away when a statement is planned with its values.
+       -- Planned with its values, a statement loses the filters that are NULL.
        set_config('plan_cache_mode', 'force_custom_plan', true),
-       -- The server is asked what it knows: versions differ in these settings, and an unknown one is an error.
+       -- Only settings that this version has: an unknown one is an error.
        (
            SELECT count(set_config(name, boot_val, true))
            FROM pg_settings

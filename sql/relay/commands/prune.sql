@@ -1,6 +1,7 @@
--- prune: deletes those of some rows that were published long enough ago and that nobody has locked; returns how many were looked at, how many
--- deleted, the highest id, and the event_ids of old ones that are still there
--- $1: above which id; $2: how many rows to look at; $3: published before; $4: only count
+-- prune: deletes, or counts, those of some rows that were published before a time and are not
+-- locked; returns how many rows were read, how many deleted, the highest id, and the event_ids of
+-- old rows that were not deleted
+-- $1: above which id; $2: how many rows to read; $3: published before; $4: only count
 WITH seen AS MATERIALIZED (
     SELECT id, event_id, published_at FROM {outbox} WHERE id > $1::bigint ORDER BY id LIMIT $2::bigint
 ),

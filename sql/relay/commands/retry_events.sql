@@ -1,6 +1,6 @@
--- retry_events: makes events due that wait for their next attempt or are stuck, and that nobody has locked, and notes who wanted it;
--- returns which, and the ids of their audit rows
--- $1: event_ids; $2: who; $3: why
+-- retry_events: makes events due that are held back and not locked, and adds audit rows; returns
+-- their event_ids and the ids of their audit rows
+-- $1: event_ids; $2: actor; $3: reason
 WITH held_back AS MATERIALIZED (
     SELECT id, event_id, attempts, next_attempt_at, last_error
     FROM {outbox}

@@ -1,7 +1,8 @@
--- retry_matching: makes events due that wait for their next attempt or are stuck, as many as a statement should change, and notes
--- who wanted it; leaves out those that somebody has locked; returns how many, the highest id that was looked at, the latest audit row, and the
--- event_ids that were left out
--- $1: above which id; $2: how many at the most; $3: only stuck ones; $4: aggregate_id; $5: event_type; NULL: any; $6: who; $7: why
+-- retry_matching: makes events due that match, are held back and are not locked, and adds audit
+-- rows; returns how many, the highest id that was read, the latest audit row, and the event_ids of
+-- locked events
+-- $1: above which id; $2: at most how many; $3: only stuck ones; $4: aggregate_id; $5: event_type;
+-- NULL: any; $6: actor; $7: reason
 WITH wanted AS MATERIALIZED (
     SELECT id, event_id
     FROM {outbox}

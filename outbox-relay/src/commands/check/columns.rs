@@ -1,53 +1,34 @@
-//! The columns of a table, and the SQL that makes them what they must be.
+//! The columns of a table, and the SQL that corrects them.
 
-use super::expected::Column;
-use super::finding::Finding;
-use super::queries;
+use super::expected::ExpectedColumn;
+use super::queries::{self, ExistingColumn, ExistingView};
+use super::report::Finding;
 use crate::commands::session::Session;
 
-/// A column as the catalogue knows it.
-#[derive(Debug)]
-pub(super) struct ColumnFound {
-    pub(super) name: String,
-    /// Its type, or the one that its domain is made of.
-    pub(super) kind: String,
-    /// Its type as it was written, with the length.
-    pub(super) written: String,
-    /// The expression of its default.
-    pub(super) default: Option<String>,
-}
-
-/// A view that reads a column.
-#[derive(Debug)]
-pub(super) struct ViewFound {
-    pub(super) name: String,
-    /// What makes it anew, with its owner and who may read it.
-    pub(super) statements: String,
-}
-
-/// A table whose columns are looked at.
+/// A table whose columns are checked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Table<'a> {
+pub(super) struct CheckedTable<'a> {
     pub(super) oid: u32,
-    /// As it stands in SQL.
+    /// Its name in SQL.
     pub(super) name: &'a str,
     pub(super) has_primary_key: bool,
 }
 
-/// What is wrong with the columns of `table`, and what an INSERT has to name because it has no default.
+/// Returns the problems of the columns, and the names of those that have lost their default, so
+/// that each INSERT must give a value.
 pub(super) async fn check(
     session: &Session,
-    table: Table<'_>,
-    expected: &[Column],
+    table: CheckedTable<'_>,
+    expected: &[ExpectedColumn],
 ) -> anyhow::Result<(Vec<Finding>, Vec<&'static str>)> {
-    let there = queries::check_columns(session, table.oid).await?;
+    let existing = queries::check_columns(session, table.oid).await?;
     let (mut findings, mut without_default) = (Vec::new(), Vec::new());
     for column in expected {
-        match there.iter().find(|found| found.name == column.name) {
+        match existing.iter().find(|found| found.name == column.name) {
             None => findings.push(missing(table, column)),
-            Some(found) if !column.accepts(&found.kind) => {
+            Some(found) if !column.accepts(&found.base_type) => {
                 let views = queries::check_views(session, table.oid, column.name).await?;
-                findings.push(wrong(table, column, found, &views));
+                findings.push(wrong_type(table, column, found, &views));
             }
             Some(found) if found.default.is_none() && column.default().is_some() => {
                 without_default.push(column.name);
@@ -58,73 +39,77 @@ pub(super) async fn check(
     Ok((findings, without_default))
 }
 
-fn missing(Table { name, has_primary_key, .. }: Table<'_>, column: &Column) -> Finding {
+fn missing(
+    CheckedTable { name, has_primary_key, .. }: CheckedTable<'_>,
+    column: &ExpectedColumn,
+) -> Finding {
     let add =
         |definition: &str| format!("ALTER TABLE {name} ADD COLUMN {} {definition};", column.name);
     let definition = column.definition.as_str();
     let needs_value = definition.contains("NOT NULL") && !definition.contains(" DEFAULT ");
-    let mend = if has_primary_key && definition.contains("PRIMARY KEY") {
+    let fix = if has_primary_key && definition.contains("PRIMARY KEY") {
         add(&definition.replace("PRIMARY KEY", "UNIQUE"))
     } else if needs_value && definition.contains("CHECK") {
-        // Which of the values it was in rows that are there already is not known.
+        // The value that existing rows should have is not known.
         add(&definition.replace("NOT NULL ", ""))
     } else if needs_value {
-        // Rows that are there already get a value once; whoever adds an event has to name one.
+        // Existing rows get a value; an INSERT must give one.
         let value = if column.kind == "jsonb" { "'{}'" } else { "'unknown'" };
         let add = add(&format!("{definition} DEFAULT {value}"));
         format!("{add}\nALTER TABLE {name} ALTER COLUMN {} DROP DEFAULT;", column.name)
     } else {
         add(definition)
     };
-    Finding::new(format!("the column {} is missing", column.name), mend)
+    Finding::new(format!("the column {} is missing", column.name), fix)
 }
 
-fn wrong(
-    Table { name: table, .. }: Table<'_>,
-    column: &Column,
-    found: &ColumnFound,
-    views: &[ViewFound],
+fn wrong_type(
+    CheckedTable { name: table, .. }: CheckedTable<'_>,
+    column: &ExpectedColumn,
+    found: &ExistingColumn,
+    views: &[ExistingView],
 ) -> Finding {
-    let Column { name, kind, .. } = column;
-    let mut finding = format!("the column {name} is of type {}, not {kind}", found.written);
-    let Some(value) = converted(name, &found.kind, kind) else {
-        let mend = format!(
+    let ExpectedColumn { name, kind, .. } = column;
+    let mut finding = format!("the column {name} is of type {}, not {kind}", found.declared_type);
+    let Some(value) = conversion(name, &found.base_type, kind) else {
+        let fix = format!(
             "add a column {name} of type {kind} instead, under another name for what is in this one: PostgreSQL has no \
              conversion"
         );
-        return Finding::new(finding, mend);
+        return Finding::new(finding, fix);
     };
-    if found.kind == "timestamp without time zone" {
-        finding.push_str("; its times are taken as UTC");
+    if found.base_type == "timestamp without time zone" {
+        finding.push_str("; its times are read as UTC");
     }
     if !views.is_empty() {
-        finding.push_str("; do it in one transaction, as views are made anew");
+        finding.push_str("; do it in one transaction, as views are created again");
     }
     let mut changes = vec![format!("ALTER COLUMN {name} TYPE {kind} USING {value}")];
-    // A sequence gives numbers of whatever type.
+    // A default from a sequence fits any integer type.
     let default = found.default.as_ref().filter(|default| !default.starts_with("nextval("));
     if let Some(default) = default {
         changes.insert(0, format!("ALTER COLUMN {name} DROP DEFAULT"));
-        let own = column.default().map(str::to_owned);
-        let kept = own.or_else(|| converted(&format!("({default})"), &found.kind, kind));
-        changes.extend(kept.map(|kept| format!("ALTER COLUMN {name} SET DEFAULT {kept}")));
+        let expected = column.default().map(str::to_owned);
+        let default =
+            expected.or_else(|| conversion(&format!("({default})"), &found.base_type, kind));
+        changes.extend(default.map(|default| format!("ALTER COLUMN {name} SET DEFAULT {default}")));
     }
-    let mut mend = String::new();
+    let mut fix = String::new();
     if !views.is_empty() {
-        // Those that read others first.
+        // A view that reads another one is dropped first.
         let names: Vec<&str> = views.iter().rev().map(|view| view.name.as_str()).collect();
-        mend.push_str(&format!("DROP VIEW {};\n", names.join(", ")));
+        fix.push_str(&format!("DROP VIEW {};\n", names.join(", ")));
     }
-    mend.push_str(&format!("ALTER TABLE {table} {};", changes.join(", ")));
+    fix.push_str(&format!("ALTER TABLE {table} {};", changes.join(", ")));
     for view in views {
-        mend.push('\n');
-        mend.push_str(&view.statements);
+        fix.push('\n');
+        fix.push_str(&view.statements);
     }
-    Finding::new(finding, mend)
+    Finding::new(finding, fix)
 }
 
-/// The SQL that makes of `value`, which is of type `from`, one of type `to`.
-fn converted(value: &str, from: &str, to: &str) -> Option<String> {
+/// Returns the SQL that converts `value` from one type to another, if there is one.
+fn conversion(value: &str, from: &str, to: &str) -> Option<String> {
     let is_text = matches!(from, "text" | "character varying" | "character" | "name" | "citext");
     let is_number = matches!(from, "smallint" | "integer" | "bigint" | "numeric");
     let from_bytes = format!("convert_from({value}, 'UTF8')");
@@ -155,10 +140,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_postgresql_can_not_convert_is_no_sql() {
+    fn a_type_without_a_conversion_gives_no_sql() {
         for (from, to) in [("uuid", "bigint"), ("point", "jsonb"), ("integer", "uuid")] {
-            assert_eq!(converted("id", from, to), None, "{from} to {to}");
+            assert_eq!(conversion("id", from, to), None, "{from} to {to}");
         }
-        assert_eq!(converted("id", "integer", "bigint").as_deref(), Some("id::bigint"));
+        assert_eq!(conversion("id", "integer", "bigint").as_deref(), Some("id::bigint"));
     }
 }

@@ -1,10 +1,11 @@
-//! The exchange: there as the relay wants it, and written to. A message that is rolled back tells, which nobody receives.
+//! Whether the exchange is as the relay wants it, and the relay may write to it. The check
+//! publishes a message and rolls it back, so that nobody receives it.
 
 use amq_protocol::types::ShortString;
 use amqp::BrokerUrl;
 use amqp::{Channel, Connection, Failure};
 
-use super::finding::{Check, Finding, shell};
+use super::report::{Check, Finding, shell_quote};
 use crate::config::RelayArgs;
 use crate::topology::{NOT_FOUND, Publishing, Topology};
 
@@ -12,8 +13,8 @@ pub(super) const CHECK: &str = "exchange";
 
 pub(super) async fn check(url: &BrokerUrl, connection: &Connection, relay: &RelayArgs) -> Check {
     match findings(url, connection, relay).await {
-        Ok((findings, note)) => Check::of(CHECK, findings, note),
-        Err(failure) => Check::failed(CHECK, &failure.into()),
+        Ok((findings, note)) => Check::from_findings(CHECK, findings, note),
+        Err(failure) => Check::from_error(CHECK, &failure.into()),
     }
 }
 
@@ -25,43 +26,44 @@ async fn findings(
     let name = relay.relay_exchange.as_str();
     let topology = Topology::new(relay);
     let mut findings = Vec::new();
-    let is_there = match topology.try_publishing(connection).await? {
+    let exists = match topology.try_publishing(connection).await? {
         Publishing::Allowed => true,
         Publishing::Missing(_) => false,
-        Publishing::Forbidden(said) => {
+        Publishing::Forbidden(reason) => {
             findings.push(Finding::new(
-                format!("the relay may not write to {name}: {said}"),
+                format!("the relay may not write to {name}: {reason}"),
                 permissions(url, name),
             ));
-            is_there(connection, relay.relay_exchange.short()).await?
+            exchange_exists(connection, relay.relay_exchange.short()).await?
         }
     };
-    // To declare what is there changes nothing, and says whether it is as the relay would make it.
-    if is_there && relay.relay_declare {
+    // Declaring an exchange that exists changes nothing, and fails if it differs.
+    if exists && relay.relay_declare {
         if let Err(error) = topology.ensure(connection).await {
-            let mend = "set RELAY_DECLARE=false to use it as it is".to_owned();
-            findings.push(Finding::new(format!("{error:#}"), mend));
+            let fix = "set RELAY_DECLARE=false to use it as it is".to_owned();
+            findings.push(Finding::new(format!("{error:#}"), fix));
         }
-    } else if !is_there && !relay.relay_declare {
+    } else if !exists && !relay.relay_declare {
         findings.push(Finding::new(
-            format!("{name} does not exist, and the relay is not to declare it"),
-            // The program of RabbitMQ 4 and the one before it each know one way of saying it.
+            format!("{name} does not exist, and RELAY_DECLARE=false keeps the relay from declaring it"),
+            // rabbitmqadmin of RabbitMQ 4 and the one before it each know one of the two forms.
             format!(
                 "rabbitmqadmin declare exchange --name {name} --type topic --durable true   \
                  # rabbitmqadmin before version 2: declare exchange name={name} type=topic durable=true"
             ),
         ));
     }
-    let note = if is_there {
-        format!("{name} is there, and the relay may write to it")
+    let note = if exists {
+        format!("{name} exists, and the relay may write to it")
     } else {
-        format!("{name} is not there yet: the relay declares it when it starts")
+        format!("{name} does not exist yet: the relay declares it when it starts")
     };
     Ok((findings, note))
 }
 
-/// Whether there is such an exchange. Who may not ask for it is not told that there is none.
-async fn is_there(connection: &Connection, name: ShortString) -> Result<bool, Failure> {
+/// Returns false if the broker says that the exchange does not exist. It does not say so to a user
+/// without permission.
+async fn exchange_exists(connection: &Connection, name: ShortString) -> Result<bool, Failure> {
     let channel = Channel::open(connection).await?;
     match channel.declare_exchange(name, "topic", true).await {
         Ok(()) => channel.close().await.map(|()| true),
@@ -70,18 +72,18 @@ async fn is_there(connection: &Connection, name: ShortString) -> Result<bool, Fa
     }
 }
 
-/// All that a relay needs: to declare its exchange and to write to it.
+/// Returns the command that lets the user declare the exchange and write to it.
 fn permissions(url: &BrokerUrl, exchange: &str) -> String {
-    let (vhost, user) = (shell(url.virtual_host()), shell(url.user()));
-    let pattern = shell(&format!("^{}$", literally(exchange)));
+    let (vhost, user) = (shell_quote(url.virtual_host()), shell_quote(url.user()));
+    let pattern = shell_quote(&format!("^{}$", escape_regex(exchange)));
     format!(
         "rabbitmqctl list_user_permissions {user}   # what it has, all of which the next command replaces\n\
          rabbitmqctl set_permissions -p {vhost} {user} {pattern} {pattern} '^$'"
     )
 }
 
-/// A regular expression that matches `name` alone.
-fn literally(name: &str) -> String {
+/// Returns a regular expression that matches only `name`.
+fn escape_regex(name: &str) -> String {
     let escaped = |letter: char| match letter {
         letter if letter.is_alphanumeric() || matches!(letter, '_' | '-') => letter.to_string(),
         other => format!("\\{other}"),

@@ -1,55 +1,57 @@
-//! What `sql/outbox/schema.sql` makes, read from its text, so that it has no second home.
+//! The columns and indexes of the outbox, read from `sql/outbox/schema.sql`, so that they are
+//! defined in one place.
 
 use crate::commands::schema::{SCHEMA, for_table};
 use crate::table::OutboxTable;
 
-/// A column as it must be.
+/// A column of the schema.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Column {
+pub(super) struct ExpectedColumn {
     pub(super) name: &'static str,
-    /// As `format_type` says it.
+    /// Its type, as `format_type` writes it.
     pub(super) kind: &'static str,
-    /// What stands behind the name in CREATE TABLE.
+    /// What follows its name in CREATE TABLE.
     pub(super) definition: String,
 }
 
-impl Column {
-    /// Whether a relay can work with a column of type `kind`.
+impl ExpectedColumn {
+    /// Returns true if a relay can use a column of type `kind`.
     pub(super) fn accepts(&self, kind: &str) -> bool {
-        // What most object-relational mappers make of a text.
+        // Most object-relational mappers use it for text.
         self.kind == kind || (self.kind == "text" && kind == "character varying")
     }
 
-    /// The expression of its default.
+    /// Returns the expression of its default.
     pub(super) fn default(&self) -> Option<&str> {
         let (_, behind) = self.definition.split_once(" DEFAULT ")?;
         behind.split_whitespace().next()
     }
 }
 
-/// An index as it must be.
+/// An index of the schema.
 #[derive(Debug)]
-pub(super) struct Index {
+pub(super) struct ExpectedIndex {
     pub(super) name: &'static str,
     /// On the audit table instead of the outbox.
     pub(super) of_audit: bool,
-    /// What is indexed, as [`normal`] writes it.
+    /// What is indexed, in the form of [`normalize`].
     pub(super) definition: String,
     statement: &'static str,
 }
 
-impl Index {
-    /// What follows the table's name in its own.
+impl ExpectedIndex {
+    /// Returns what follows `outbox` in its name.
     pub(super) fn suffix(&self) -> &'static str {
         self.name.strip_prefix("outbox").unwrap_or(self.name)
     }
 
-    /// Its name where the table is called otherwise.
+    /// Returns its name for `table`.
     pub(super) fn name_for(&self, table: &OutboxTable) -> String {
         format!("{}{}", table.name(), self.suffix())
     }
 
-    /// The statement that makes it while others write, under a name of PostgreSQL's choice where its own `is_taken`.
+    /// Returns the statement that creates it without blocking writers. If its name `is_taken`,
+    /// PostgreSQL chooses one.
     pub(super) fn statement(&self, table: &OutboxTable, is_taken: bool) -> String {
         let create = if is_taken {
             format!("CREATE INDEX {}", self.name)
@@ -61,15 +63,15 @@ impl Index {
     }
 }
 
-/// The columns of `outbox` or `outbox_audit`.
-pub(super) fn columns(table: &str) -> Vec<Column> {
+/// Returns the columns of `outbox` or `outbox_audit`.
+pub(super) fn columns(table: &str) -> Vec<ExpectedColumn> {
     let Some(statement) = statement(&format!("CREATE TABLE {table} (")) else {
         return Vec::new();
     };
     statement.lines().skip(1).filter_map(column).collect()
 }
 
-fn column(line: &'static str) -> Option<Column> {
+fn column(line: &'static str) -> Option<ExpectedColumn> {
     let code = line.split("--").next()?.trim().trim_end_matches(',');
     let (name, definition) = code.split_once(' ')?;
     let kind = match definition.split_whitespace().next()? {
@@ -77,27 +79,32 @@ fn column(line: &'static str) -> Option<Column> {
         kind => kind,
     };
     let definition = definition.split_whitespace().collect::<Vec<_>>().join(" ");
-    Some(Column { name, kind, definition })
+    Some(ExpectedColumn { name, kind, definition })
 }
 
-/// The indexes, but those of the primary keys and of uniqueness.
-pub(super) fn indexes() -> Vec<Index> {
+/// Returns the indexes, without those of primary keys and unique constraints.
+pub(super) fn indexes() -> Vec<ExpectedIndex> {
     statements().filter_map(index).collect()
 }
 
-fn index(statement: &'static str) -> Option<Index> {
+fn index(statement: &'static str) -> Option<ExpectedIndex> {
     let rest = statement.strip_prefix("CREATE INDEX ")?;
     let (name, rest) = rest.split_once(char::is_whitespace)?;
     let (table, rest) = rest.trim_start().strip_prefix("ON ")?.split_once(' ')?;
-    Some(Index { name, of_audit: table == "outbox_audit", definition: normal(rest), statement })
+    Some(ExpectedIndex {
+        name,
+        of_audit: table == "outbox_audit",
+        definition: normalize(rest),
+        statement,
+    })
 }
 
-/// The statement that begins with `beginning`.
-pub(super) fn statement(beginning: &str) -> Option<&'static str> {
-    statements().find(|statement| statement.starts_with(beginning))
+/// Returns the statement that begins with `prefix`.
+pub(super) fn statement(prefix: &str) -> Option<&'static str> {
+    statements().find(|statement| statement.starts_with(prefix))
 }
 
-/// Each statement from its first word to its semicolon.
+/// Returns each statement, from its first word to its semicolon.
 fn statements() -> impl Iterator<Item = &'static str> {
     SCHEMA.split_inclusive(";\n").map(|text| {
         let mut rest = text.trim();
@@ -108,13 +115,13 @@ fn statements() -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// What is indexed, without what PostgreSQL writes differently from people: brackets, blanks, casts.
-pub(super) fn normal(definition: &str) -> String {
+/// Removes parentheses, white space and casts, which PostgreSQL writes differently from people.
+pub(super) fn normalize(definition: &str) -> String {
     let bare: String = definition
         .chars()
         .filter(|c| !c.is_whitespace() && !matches!(c, '(' | ')' | ';'))
         .collect();
-    // A column of another text type is cast.
+    // PostgreSQL casts a column of another type.
     bare.replace("::bigint", "").replace("::text", "")
 }
 
@@ -138,11 +145,11 @@ mod tests {
     #[test]
     fn the_indexes_are_read_from_the_schema() {
         let indexes = indexes();
-        let one = indexes.iter().find(|index| index.name == "outbox_held_back").expect("there");
-        let told = "CREATE INDEX x ON public.outbox USING btree (next_attempt_at) \
+        let one = indexes.iter().find(|index| index.name == "outbox_held_back").expect("the index");
+        let definition = "CREATE INDEX x ON public.outbox USING btree (next_attempt_at) \
                     WHERE ((published_at IS NULL) AND (next_attempt_at IS NOT NULL))";
-        let (_, told) = told.split_once(" USING btree ").expect("a definition");
-        assert_eq!(one.definition, normal(told));
+        let (_, definition) = definition.split_once(" USING btree ").expect("a definition");
+        assert_eq!(one.definition, normalize(definition));
         assert!(!one.of_audit);
         let table = "shop.events".parse().expect("a name");
         let statement = one.statement(&table, false);

@@ -1,52 +1,57 @@
-//! Limits on connections and channels, by user, virtual host and connection: what a relay opens is opened and closed again
-//! (<https://www.rabbitmq.com/docs/user-limits>, <https://www.rabbitmq.com/docs/vhosts#limits>).
+//! Limits on connections and channels, by user, virtual host and connection. The check opens as
+//! many as a relay does, and closes them again (<https://www.rabbitmq.com/docs/user-limits>,
+//! <https://www.rabbitmq.com/docs/vhosts#limits>).
 
 use amqp::BrokerUrl;
 use amqp::{Channel, Connection};
 
-use super::broker::open;
-use super::finding::{Check, Finding, shell};
-use crate::broker::CONNECTIONS;
+use super::report::{Check, Finding, shell_quote};
+use crate::broker::{CONNECTIONS, FRAME_MAX};
 use crate::config::RelayArgs;
 
 pub(super) const CHECK: &str = "limits";
 
-/// With fewer channels nothing can be published.
-const LEAST: usize = 2;
+/// A relay can't publish with fewer channels.
+const MIN_CHANNELS: usize = 2;
+
+/// Opens a connection as a relay does.
+pub(super) async fn open_connection(url: &BrokerUrl) -> anyhow::Result<Connection> {
+    Connection::open(url, "outbox command check", FRAME_MAX).await
+}
 
 pub(super) async fn check(url: &BrokerUrl, first: &Connection, relay: &RelayArgs) -> Check {
     let wanted = usize::try_from(CONNECTIONS.min(relay.relay_channels)).unwrap_or(usize::MAX);
     let mut findings = Vec::new();
-    let mut more = Vec::new();
-    while more.len() + 1 < wanted {
-        match open(url).await {
-            Ok(connection) => more.push(connection),
+    let mut others = Vec::new();
+    while others.len() + 1 < wanted {
+        match open_connection(url).await {
+            Ok(connection) => others.push(connection),
             Err(error) => {
-                let mend = of_connections(url, &format!("{error:#}"));
+                let fix = connection_limit_fix(url, &format!("{error:#}"));
                 findings.push(Finding::new(
                     format!(
                         "the relay wants {wanted} connections and gets {} beside those that are open: {error:#}; it makes do with one, more slowly",
-                        more.len() + 1
+                        others.len() + 1
                     ),
-                    mend.unwrap_or_else(|| "see what the broker says".to_owned()),
+                    fix.unwrap_or_else(|| "see what the broker says".to_owned()),
                 ));
                 break;
             }
         }
     }
-    let connections: Vec<&Connection> = std::iter::once(first).chain(&more).collect();
+    let connections: Vec<&Connection> = std::iter::once(first).chain(&others).collect();
     let channels = usize::try_from(relay.relay_channels).unwrap_or(usize::MAX);
     let note = format!("{} connections and {channels} channels can be opened", connections.len());
-    findings.extend(of_channels(url, &connections, channels).await);
-    for connection in &more {
+    findings.extend(check_channels(url, &connections, channels).await);
+    for connection in &others {
         connection.close().await;
     }
-    Check::of(CHECK, findings, note)
+    Check::from_findings(CHECK, findings, note)
 }
 
-/// Opens as many channels as the relay does, in turn over its connections. On each it takes one more now and then: to look for the exchange, and in place of one
-/// that it gives up.
-async fn of_channels(
+/// Opens as many channels as the relay does, in turn over its connections. Each connection needs
+/// one more now and then: to look for the exchange, and to replace a channel.
+async fn check_channels(
     url: &BrokerUrl,
     connections: &[&Connection],
     channels: usize,
@@ -57,16 +62,16 @@ async fn of_channels(
         match Channel::open(connection).await {
             Ok(channel) => open.push(channel),
             Err(failure) => {
-                let (got, user) = (open.len(), shell(url.user()));
-                let makes_do = if got < LEAST {
-                    "with fewer than 2 none can work"
+                let (got, user) = (open.len(), shell_quote(url.user()));
+                let consequence = if got < MIN_CHANNELS {
+                    "a relay can't publish with fewer than 2"
                 } else {
                     "it makes do with what it gets, more slowly"
                 };
                 return Some(Finding::new(
                     format!(
                         "the relay wants {wanted} channels (RELAY_CHANNELS={channels}, and one more on each connection) and gets {got} beside those \
-                         that are open: {failure}; {makes_do}"
+                         that are open: {failure}; {consequence}"
                     ),
                     if failure.to_string().contains("user") {
                         format!(
@@ -79,21 +84,22 @@ async fn of_channels(
             }
         }
     }
-    // They end with their connections.
+    // The channels end with their connections.
     None
 }
 
-/// What mends that the broker lets nobody else connect; none when it is not for a limit.
-pub(super) fn of_connections(url: &BrokerUrl, said: &str) -> Option<String> {
-    let (vhost, user) = (shell(url.virtual_host()), shell(url.user()));
-    match said {
-        said if !said.contains("connection limit") => None,
-        said if said.contains("user connection limit") => {
+/// Returns how to raise the limit for which the broker refused a connection, or `None` if it
+/// refused it for another reason.
+pub(super) fn connection_limit_fix(url: &BrokerUrl, reason: &str) -> Option<String> {
+    let (vhost, user) = (shell_quote(url.virtual_host()), shell_quote(url.user()));
+    match reason {
+        reason if !reason.contains("connection limit") => None,
+        reason if reason.contains("user connection limit") => {
             Some(format!("rabbitmqctl set_user_limits {user} '{{\"max-connections\": -1}}'"))
         }
-        said if said.contains("access to vhost") => {
+        reason if reason.contains("access to vhost") => {
             Some(format!("rabbitmqctl set_vhost_limits -p {vhost} '{{\"max-connections\": -1}}'"))
         }
-        _ => Some("raise the limit, or end connections that nobody needs: rabbitmqctl list_connections user vhost name".to_owned()),
+        _ => Some("raise the limit, or close connections that are not needed: rabbitmqctl list_connections user vhost name".to_owned()),
     }
 }

@@ -1,30 +1,32 @@
-//! `check`: whether a relay could work here.
+//! `check`: finds out whether a relay could work here.
 //!
-//! | module | what it looks at |
+//! | module | what it checks |
 //! |---|---|
-//! | `server` | the database: reachable, recent enough, writable |
-//! | `pooler` | whether all statements of a session reach the same server process |
-//! | `settings` | what is set for the database or the role |
-//! | `table` with `columns`, `indexes`, `sequence` | whether the outbox is as `sql/outbox/schema.sql` makes it (`expected`) |
-//! | `unsettled` | the table for events that can't be settled |
-//! | `privileges` | whether the role may do what a relay does |
-//! | `broker` | the broker: reachable, `exchange` there and written to, `limits` on connections and channels |
+//! | `server` | the database can be reached, is recent enough and accepts writes |
+//! | `pooler` | all statements of a session reach the same server process |
+//! | `settings` | which settings of the database or the role have no effect |
+//! | `table`, `columns`, `indexes`, `sequence` | the tables are as in `sql/outbox/schema.sql` |
+//! | `privileges` | the role's privileges |
+//! | `broker` | the broker can be reached |
+//! | `exchange` | the relay may write to it |
+//! | `limits` | enough connections and channels can be opened |
+//!
+//! `expected` reads the schema, `queries` has the statements, `report` the results.
 
 mod broker;
 mod columns;
 mod exchange;
 mod expected;
-mod finding;
 mod indexes;
 mod limits;
 mod pooler;
 mod privileges;
 mod queries;
+mod report;
 mod sequence;
 mod server;
 mod settings;
 mod table;
-mod unsettled;
 
 use std::iter;
 
@@ -32,21 +34,22 @@ use amqp::BrokerArgs;
 use clap::Args;
 use serde::Serialize;
 
-use super::session::Purpose;
-use super::target::Target;
-use super::{End, print};
+use super::args::ConnectionArgs;
+use super::outcome::Outcome;
+use super::output;
+use super::session::Access;
 use crate::config::{RelayArgs, Retention, RetentionArgs};
-use finding::{Check, Finding};
+use report::{Check, Finding};
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
-#[command(after_help = "It changes nothing. The exit status is 1 when something is wrong.")]
+#[command(after_help = "Example:\n  outbox-relay check")]
 pub struct CheckArgs {
-    /// One JSON document
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    target: Target,
+    connection: ConnectionArgs,
     #[command(flatten)]
     retention: RetentionArgs,
     #[command(flatten)]
@@ -56,69 +59,71 @@ pub struct CheckArgs {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
-    well: bool,
+struct CheckReport<'a> {
+    #[serde(rename = "well")]
+    ok: bool,
     checks: &'a [Check],
 }
 
 impl CheckArgs {
-    pub(in crate::commands) async fn run(self) -> anyhow::Result<End> {
+    pub(in crate::commands) async fn run(self) -> anyhow::Result<Outcome> {
         let mut checks = self.database().await;
         checks.extend(broker::check(self.broker.url(), &self.relay).await);
         let findings: usize = checks.iter().map(|check| check.findings.len()).sum();
         if self.json {
-            print::document(&Document { well: findings == 0, checks: &checks })?;
+            output::json(&CheckReport { ok: findings == 0, checks: &checks })?;
         } else {
-            print::text(&finding::page(&checks, findings))?;
+            output::text(&report::render(&checks, findings))?;
         }
-        Ok(if findings == 0 { End::Well } else { End::Findings })
+        Ok(if findings == 0 { Outcome::Ok } else { Outcome::Problems })
     }
 
     async fn database(&self) -> Vec<Check> {
-        const OF_THE_TABLE: [&str; 6] =
-            ["table", "audit table", unsettled::CHECK, "sequence", "indexes", "privileges"];
-        // What else is wrong then has the same cause, or is seen when that is mended.
-        let only = |wrong: Check| {
+        const TABLE_CHECKS: [&str; 6] =
+            [table::OUTBOX, table::AUDIT, table::UNSETTLED, "sequence", "indexes", "privileges"];
+        // The other checks would fail for the same reason.
+        let skip_others = |failed: Check| {
             let first = [pooler::CHECK, settings::CHECK];
-            let skipped = first.into_iter().chain(OF_THE_TABLE).map(Check::skipped);
-            iter::once(wrong).chain(skipped).collect()
+            let skipped = first.into_iter().chain(TABLE_CHECKS).map(Check::skipped);
+            iter::once(failed).chain(skipped).collect()
         };
-        // First, as a pool may have no more than the connections that this takes.
-        let pooler = pooler::check(self.target.database.url()).await;
-        let session = match self.target.connect("check", Purpose::Check).await {
+        // First, as a pool may have no more connections than this check takes.
+        let pooler = pooler::check(self.connection.database.url()).await;
+        let session = match self.connection.connect("check", Access::ReadPrimary).await {
             Ok(session) => session,
             Err(error) => {
-                let unreached = Finding::new(format!("{error:#}"), server::REACH.to_owned());
-                return only(Check::wrong("database", unreached));
+                let unreachable =
+                    Finding::new(format!("{error:#}"), server::CONNECT_FIX.to_owned());
+                return skip_others(Check::failed("database", unreachable));
             }
         };
         let mut checks = match server::check(&session).await {
             Ok(server) => vec![server],
-            Err(failed) => return only(failed),
+            Err(failed) => return skip_others(failed),
         };
-        checks.push(pooler.unwrap_or_else(|error| Check::failed(pooler::CHECK, &error)));
+        checks.push(pooler.unwrap_or_else(|error| Check::from_error(pooler::CHECK, &error)));
         checks.push(settings::check(&session).await);
         let table = match table::find(&session).await {
             Ok(table) => table,
             Err(check) => {
                 checks.push(check);
-                checks.extend(OF_THE_TABLE[1..].iter().map(|name| Check::skipped(name)));
+                checks.extend(TABLE_CHECKS[1..].iter().map(|name| Check::skipped(name)));
                 return checks;
             }
         };
         let prunes = self.retention.outbox_retention != Retention::Unlimited;
         let columns = table::check(&session, &table).await;
-        // What there is to say of the rest may be due to a wrong column alone.
-        let right = columns.findings.is_empty();
+        // A wrong column may be the only cause of what the others would find.
+        let columns_ok = columns.findings.is_empty();
         checks.push(columns);
         checks.push(table::check_audit(&session, &table).await);
-        checks.push(unsettled::check(&session).await);
-        if right {
+        checks.push(table::check_unsettled(&session).await);
+        if columns_ok {
             checks.push(sequence::check(&session, &table).await);
             checks.push(indexes::check(&session, &table).await);
             checks.push(privileges::check(&session, &table, prunes).await);
         } else {
-            checks.extend(OF_THE_TABLE[3..].iter().map(|name| Check::skipped(name)));
+            checks.extend(TABLE_CHECKS[3..].iter().map(|name| Check::skipped(name)));
         }
         checks
     }

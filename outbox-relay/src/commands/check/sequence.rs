@@ -1,41 +1,30 @@
-//! The sequence that numbers the events.
+//! The sequence that generates the ids of events.
 
-use super::finding::{Check, Finding};
-use super::queries;
-use super::table::Found;
+use super::queries::{self, ExistingSequence, ExistingTable};
+use super::report::{Check, Finding};
 use crate::commands::session::Session;
 
-/// A sequence as the catalogue knows it.
-#[derive(Debug)]
-pub(super) struct SequenceFound {
-    /// With its schema, quoted where needed.
-    pub(super) name: String,
-    pub(super) cache: i64,
-    pub(super) increment: i64,
-    pub(super) highest: i64,
-}
-
-pub(super) async fn check(session: &Session, found: &Found) -> Check {
+pub(super) async fn check(session: &Session, table: &ExistingTable) -> Check {
     const CHECK: &str = "sequence";
-    let sequence = match queries::check_sequence(session, found.oid).await {
+    let sequence = match queries::check_sequence(session, table.oid).await {
         Ok(sequence) => sequence,
-        Err(error) => return Check::failed(CHECK, &error),
+        Err(error) => return Check::from_error(CHECK, &error),
     };
-    let Some(SequenceFound { name, cache, increment, highest }) = sequence else {
-        let table = session.table().quoted("");
-        // It goes on behind the rows that are there.
-        let mend = format!(
-            "ALTER TABLE {table} ALTER COLUMN id DROP DEFAULT, ALTER COLUMN id SET NOT NULL, ALTER COLUMN id ADD GENERATED ALWAYS \
-             AS IDENTITY;\nSELECT setval(pg_get_serial_sequence('{table}', 'id'), greatest(max(id), 1)) FROM {table};"
+    let Some(ExistingSequence { name, cache, increment, highest }) = sequence else {
+        let outbox = session.table().quoted("");
+        // The new sequence continues after the highest id.
+        let fix = format!(
+            "ALTER TABLE {outbox} ALTER COLUMN id DROP DEFAULT, ALTER COLUMN id SET NOT NULL, ALTER COLUMN id ADD GENERATED ALWAYS \
+             AS IDENTITY;\nSELECT setval(pg_get_serial_sequence('{outbox}', 'id'), greatest(max(id), 1)) FROM {outbox};"
         );
-        let finding = "no sequence of the table gives id its numbers";
-        return Check::wrong(CHECK, Finding::new(finding.to_owned(), mend));
+        let finding = "no sequence generates the ids";
+        return Check::failed(CHECK, Finding::new(finding.to_owned(), fix));
     };
     let mut findings = Vec::new();
     if cache != 1 {
         findings.push(Finding::new(
             format!(
-                "sessions take {cache} ids at a time: an aggregate's events may get ids in another order than they commit"
+                "sessions take {cache} ids at a time: an aggregate's events may commit in another order than that of their ids"
             ),
             format!("ALTER SEQUENCE {name} CACHE 1;"),
         ));
@@ -48,9 +37,9 @@ pub(super) async fn check(session: &Session, found: &Found) -> Check {
     }
     if increment > 0 && highest < i64::MAX {
         findings.push(Finding::new(
-            format!("there are no ids above {highest}: INSERTs are refused once they are used up"),
+            format!("the sequence ends at {highest}: INSERTs fail after that"),
             format!("ALTER SEQUENCE {name} AS bigint NO MAXVALUE;"),
         ));
     }
-    Check::of(CHECK, findings, format!("{name} gives one id at a time"))
+    Check::from_findings(CHECK, findings, format!("{name} generates one id at a time"))
 }

@@ -1,13 +1,12 @@
-//! What is set for the database or the role.
+//! Settings of the database or the role that the sessions of relays and commands override.
 
-use super::finding::Check;
-use super::queries;
+use super::queries::{self, StoredSetting};
+use super::report::Check;
 use crate::commands::session::Session;
 
-/// What this is called.
 pub(super) const CHECK: &str = "settings";
 
-/// Settings that every session of ours sets for itself, whatever they are: see `prepare_session.sql` and `prepare_transaction.sql`.
+/// Settings that each session overrides, in `prepare_session.sql` or `prepare_transaction.sql`.
 const OVERRIDDEN: [&str; 12] = [
     "statement_timeout",
     "lock_timeout",
@@ -23,37 +22,26 @@ const OVERRIDDEN: [&str; 12] = [
     "jit",
 ];
 
-/// Something that is set.
-#[derive(Debug)]
-pub(super) struct SettingFound {
-    /// The setting with its value.
-    pub(super) setting: String,
-    /// For whom: empty for everybody.
-    pub(super) place: String,
+fn is_overridden(setting: &str) -> bool {
+    let name = setting.split('=').next().unwrap_or_default();
+    OVERRIDDEN.contains(&name) || name.starts_with("enable_")
 }
 
-impl SettingFound {
-    fn is_overridden(&self) -> bool {
-        let name = self.setting.split('=').next().unwrap_or_default();
-        OVERRIDDEN.contains(&name) || name.starts_with("enable_")
-    }
-}
-
-/// Says what is set and does not count.
+/// Lists the settings that have no effect. The check never fails.
 pub(super) async fn check(session: &Session) -> Check {
     let settings = match queries::check_settings(session).await {
         Ok(settings) => settings,
-        Err(error) => return Check::failed(CHECK, &error),
+        Err(error) => return Check::from_error(CHECK, &error),
     };
     let overridden: Vec<String> = settings
         .iter()
-        .filter(|found| found.is_overridden())
-        .map(|SettingFound { setting, place }| format!("{setting} ({place})"))
+        .filter(|stored| is_overridden(&stored.setting))
+        .map(|StoredSetting { setting, scope }| format!("{setting} ({scope})"))
         .collect();
     let note = if overridden.is_empty() {
-        "none is set for the database or the role that a relay would override".to_owned()
+        "the database and the role have none that a relay overrides".to_owned()
     } else {
         format!("sessions of relays and commands override {}", overridden.join(", "))
     };
-    Check::well(CHECK, note)
+    Check::passed(CHECK, note)
 }

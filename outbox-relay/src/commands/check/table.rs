@@ -1,92 +1,110 @@
-//! The outbox and its audit table: there, with the right columns.
+//! Whether the outbox, its audit table and the table of unsettled events exist, and have the right
+//! columns or privileges.
 
-use super::columns::{self, Table};
+use super::columns::{self, CheckedTable};
 use super::expected;
-use super::finding::{Check, Finding};
-use super::queries;
+use super::queries::{self, ExistingTable};
+use super::report::{Check, Finding};
 use crate::commands::schema::for_table;
 use crate::commands::session::Session;
 
-/// The outbox as the catalogue knows it.
-#[derive(Debug, Clone)]
-pub(super) struct Found {
-    pub(super) oid: u32,
-    /// The audit table, if it is there.
-    pub(super) audit_oid: Option<u32>,
-    /// The schema, and whether the role may look into it.
-    pub(super) schema: String,
-    pub(super) may_look: bool,
-    pub(super) is_table: bool,
-    pub(super) has_primary_key: bool,
-}
+pub(super) const OUTBOX: &str = "table";
+pub(super) const AUDIT: &str = "audit table";
+pub(super) const UNSETTLED: &str = "unsettled table";
 
-/// Finds the outbox, or says what to do.
-pub(super) async fn find(session: &Session) -> Result<Found, Check> {
+/// Returns the outbox, or a failed check if it does not exist or can't be read.
+pub(super) async fn find(session: &Session) -> Result<ExistingTable, Check> {
     let table = session.table();
     let found = match queries::check_table(session).await {
         Ok(found) => found,
-        Err(error) => return Err(Check::failed("table", &error)),
+        Err(error) => return Err(Check::from_error(OUTBOX, &error)),
     };
-    let wrong =
-        |finding: String, mend: String| Err(Check::wrong("table", Finding::new(finding, mend)));
+    let failed =
+        |finding: String, fix: String| Err(Check::failed(OUTBOX, Finding::new(finding, fix)));
     let Some(found) = found else {
         let name = if table.to_string() == "outbox" {
             String::new()
         } else {
             format!(" --outbox-table {table}")
         };
-        return wrong(
+        return failed(
             format!("the table {table} does not exist"),
             format!(
                 "outbox-relay schema{name} | psql \"$DATABASE_URL\" -v ON_ERROR_STOP=1 --single-transaction"
             ),
         );
     };
-    if !found.may_look {
-        return wrong(
-            format!("the role {} may not look into the schema {}", session.role, found.schema),
+    if !found.schema_usage {
+        return failed(
+            format!("the role {} may not use the schema {}", session.role, found.schema),
             format!("GRANT USAGE ON SCHEMA \"{}\" TO \"{}\";", found.schema, session.role),
         );
     }
     if !found.is_table {
-        return wrong(
-            format!("{table} is no table"),
+        return failed(
+            format!("{table} is not a table"),
             "name the table in OUTBOX_TABLE, not a view of it".to_owned(),
         );
     }
     Ok(found)
 }
 
-pub(super) async fn check(session: &Session, found: &Found) -> Check {
+pub(super) async fn check(session: &Session, table: &ExistingTable) -> Check {
     let name = session.table().quoted("");
-    let table = Table { oid: found.oid, name: &name, has_primary_key: found.has_primary_key };
+    let ExistingTable { oid, has_primary_key, .. } = *table;
+    let table = CheckedTable { oid, name: &name, has_primary_key };
     match columns::check(session, table, &expected::columns("outbox")).await {
         Ok((findings, without_default)) => {
-            let mut note = format!("{} is there", session.table());
+            let mut note = format!("{} exists", session.table());
             if !without_default.is_empty() {
                 let columns = without_default.join(", ");
                 note.push_str(&format!("; each INSERT must name {columns}: there is no default"));
             }
-            Check::of("table", findings, note)
+            Check::from_findings(OUTBOX, findings, note)
         }
-        Err(error) => Check::failed("table", &error),
+        Err(error) => Check::from_error(OUTBOX, &error),
     }
 }
 
-pub(super) async fn check_audit(session: &Session, found: &Found) -> Check {
-    const CHECK: &str = "audit table";
+pub(super) async fn check_audit(session: &Session, table: &ExistingTable) -> Check {
     let name = session.table().quoted("_audit");
-    let Some(oid) = found.audit_oid else {
+    let Some(oid) = table.audit_oid else {
         let statement = expected::statement("CREATE TABLE outbox_audit (").unwrap_or_default();
-        let mend = for_table(statement, session.table());
-        return Check::wrong(CHECK, Finding::new(format!("the table {name} does not exist"), mend));
+        let fix = for_table(statement, session.table());
+        return Check::failed(AUDIT, Finding::new(format!("the table {name} does not exist"), fix));
     };
-    // Whatever it is: nobody looks for a row of it by its number.
-    let table = Table { oid, name: &name, has_primary_key: true };
+    // Whatever its primary key is: no statement looks for a row by it.
+    let table = CheckedTable { oid, name: &name, has_primary_key: true };
     match columns::check(session, table, &expected::columns("outbox_audit")).await {
         Ok((findings, _)) => {
-            Check::of(CHECK, findings, format!("{}_audit is there", session.table()))
+            Check::from_findings(AUDIT, findings, format!("{}_audit exists", session.table()))
         }
-        Err(error) => Check::failed(CHECK, &error),
+        Err(error) => Check::from_error(AUDIT, &error),
     }
+}
+
+/// A relay works without the table, but then publishes an unsettled event again after a restart.
+pub(super) async fn check_unsettled(session: &Session) -> Check {
+    let (exists, missing) = match queries::check_unsettled(session).await {
+        Ok(found) => found,
+        Err(error) => return Check::from_error(UNSETTLED, &error),
+    };
+    let (name, role) = (session.table().quoted("_unsettled"), &session.role);
+    if !exists {
+        let statement = expected::statement("CREATE TABLE outbox_unsettled (").unwrap_or_default();
+        let fix = for_table(statement, session.table());
+        return Check::failed(
+            UNSETTLED,
+            Finding::new(format!("the table {name} does not exist"), fix),
+        );
+    }
+    if missing.is_empty() {
+        return Check::passed(UNSETTLED, format!("{}_unsettled exists", session.table()));
+    }
+    let missing = missing.join(", ");
+    let fix = format!("GRANT {missing} ON {name} TO \"{role}\";", role = role.replace('"', "\"\""));
+    Check::failed(
+        UNSETTLED,
+        Finding::new(format!("the role {role} lacks {missing} on {name}"), fix),
+    )
 }

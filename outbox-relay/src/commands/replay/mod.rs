@@ -1,15 +1,14 @@
-//! `replay`: publishes again what was published.
+//! `replay`: publishes events again.
 //!
-//! `extent` counts what is asked for, `confirm` asks the person, `page` reads, `sender` publishes, `progress` tells how far it is.
+//! `selection` says which, `prompt` asks the person, `load` reads them, `publisher` sends them,
+//! `progress` shows how far it is.
 
-mod confirm;
-mod extent;
-mod page;
+mod load;
 mod progress;
+mod prompt;
+mod publisher;
 mod queries;
-mod sender;
-
-use std::time::Duration;
+mod selection;
 
 use amqp::BrokerArgs;
 use anyhow::anyhow;
@@ -18,60 +17,59 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::moment::Moment;
-use super::selection::{Filter, Selection};
-use super::session::{Purpose, Session};
-use super::signature::{ActorArgs, words};
-use super::target::Target;
-use super::untouched::{self, Untouched};
-use super::{End, print};
+use super::args::{ActorArgs, ConnectionArgs, FilterArgs, TimeArg, single_line};
+use super::outcome::Outcome;
+use super::output::{self, escape};
+use super::queries::Filter;
+use super::session::{Access, Session};
+use super::skipped::{self, Eligible, SkippedEvent};
 use crate::config::RelayArgs;
-use extent::Extent;
+use load::load_page;
 use progress::Progress;
-use sender::{Failure, Sender};
+use publisher::{FailedEvent, ReplayPublisher};
+use selection::ReplaySelection;
 
-/// Failed events that are told of one by one.
-const FAILURES_TOLD: usize = 20;
+/// How many failed events are printed.
+const FAILURE_PRINT_LIMIT: usize = 20;
 
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("which").required(true).multiple(true).args(["EVENT_ID", "aggregate", "event_type", "since", "until"]),
-    after_help = "Messages keep their event_id and carry the header x-replayed, so that consumers which deduplicate leave out \
-                  what they have applied. published_at stays as it is. Events are sent in the order of their ids, beside \
-                  whatever the relays publish meanwhile."
+    override_usage = "outbox-relay replay [OPTIONS] <EVENT_ID>...\n       outbox-relay replay [OPTIONS] [--aggregate <ID>] [--type <TYPE>] [--since <WHEN>] [--until <WHEN>]",
+    after_help = "Examples:\n  outbox-relay replay --type order.created --since 2h --dry-run\n  outbox-relay replay --type order.created --since 2h --reason 'the queue was purged' --yes"
 )]
 pub struct ReplayArgs {
-    /// Events by their event_id
+    /// The event_id of each event
     #[arg(value_name = "EVENT_ID", id = "EVENT_ID", conflicts_with_all = ["aggregate", "event_type", "since", "until", "above_id"])]
     event_ids: Vec<Uuid>,
     #[command(flatten)]
-    selection: Selection,
-    /// Only events published since: so long ago (90m, 7d) or a time (2026-02-01T22:25:31Z)
+    filter: FilterArgs,
+    /// Only events published since this time: an age (90m, 7d) or a date (2026-02-01T22:25:31Z)
     #[arg(long, value_name = "WHEN")]
-    since: Option<Moment>,
-    /// Only events published before
+    since: Option<TimeArg>,
+    /// Only events published before this time
     #[arg(long, value_name = "WHEN")]
-    until: Option<Moment>,
-    /// Only events with a higher id: to go on where a replay ended
+    until: Option<TimeArg>,
+    /// Only events with a higher id, to continue an interrupted replay
     #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
     above_id: i64,
-    /// Only say how many events it would be
+    /// Only count the events
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask
+    /// Publish without asking
     #[arg(long, short)]
     yes: bool,
-    /// Why, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = words)]
+    /// The reason, for the audit table
+    #[arg(long, value_name = "TEXT", value_parser = single_line)]
     reason: Option<String>,
     #[command(flatten)]
     actor: ActorArgs,
-    /// One JSON document
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    target: Target,
+    connection: ConnectionArgs,
     #[command(flatten)]
     broker: BrokerArgs,
     #[command(flatten)]
@@ -79,131 +77,142 @@ pub struct ReplayArgs {
 }
 
 #[derive(Serialize)]
-struct Document {
+struct ReplayReport {
     matched: i64,
     replayed: i64,
     dry_run: bool,
-    not_replayed: Vec<Untouched>,
-    failed: Vec<Failure>,
+    not_replayed: Vec<SkippedEvent>,
+    failed: Vec<FailedEvent>,
 }
 
 impl ReplayArgs {
-    pub(super) async fn run(self) -> anyhow::Result<End> {
+    pub(super) async fn run(self) -> anyhow::Result<Outcome> {
         if self.event_ids.is_empty() && !self.dry_run && !self.yes {
-            confirm::can_ask()?;
+            prompt::require_terminal()?;
         }
-        let session = self.target.open("replay", Purpose::Change).await?;
-        let extent = self.extent(&session).await?;
-        let absent = if self.event_ids.is_empty() {
+        let session = self.connection.open("replay", Access::Write).await?;
+        let selection = self.select(&session).await?;
+        let not_replayed = if self.event_ids.is_empty() {
             Vec::new()
         } else {
-            let there = queries::find_published(&session, &self.event_ids).await?;
-            untouched::of(&session, &self.event_ids, there, |_| false).await?
+            let published = queries::find_published(&session, &self.event_ids).await?;
+            skipped::find(&session, &self.event_ids, published, Eligible::None).await?
         };
-        let mut document = Document {
-            matched: extent.count,
+        let mut report = ReplayReport {
+            matched: selection.count,
             replayed: 0,
             dry_run: self.dry_run,
-            not_replayed: absent,
+            not_replayed,
             failed: Vec::new(),
         };
-        if !self.dry_run && extent.count > 0 {
-            if self.event_ids.is_empty() && !self.yes && !confirm::ask(&session, &extent).await? {
+        if !self.dry_run && selection.count > 0 {
+            if self.event_ids.is_empty()
+                && !self.yes
+                && !prompt::ask(session.table(), &selection).await?
+            {
                 return Err(anyhow!("nothing was published"));
             }
-            self.replay(&session, &extent, &mut document).await?;
+            self.replay(&session, &selection, &mut report).await?;
         }
-        self.tell(&document)
+        self.print(&report)
     }
 
-    async fn extent(&self, session: &Session) -> anyhow::Result<Extent> {
-        let resolve = async |moment: Option<Moment>| match moment {
-            Some(moment) => moment.resolve(session).await.map(Some),
+    async fn select(&self, session: &Session) -> anyhow::Result<ReplaySelection> {
+        let resolve = async |time: Option<TimeArg>| match time {
+            Some(time) => time.resolve(session).await.map(Some),
             None => Ok(None),
         };
         let since = resolve(self.since).await?;
         let until = resolve(self.until).await?;
-        let filter = Filter { since, until, ..self.selection.clone().into() };
+        let filter = Filter { since, until, ..self.filter.clone().into() };
         let event_ids = (!self.event_ids.is_empty()).then(|| self.event_ids.clone());
-        Extent::count(session, event_ids, filter, self.above_id).await
+        let mut selection = ReplaySelection::new(event_ids, filter, self.above_id);
+        (selection.count, selection.highest) =
+            queries::count_published(session, &selection).await?;
+        Ok(selection)
     }
 
     async fn replay(
         &self,
         session: &Session,
-        extent: &Extent,
-        document: &mut Document,
+        selection: &ReplaySelection,
+        report: &mut ReplayReport,
     ) -> anyhow::Result<()> {
         let stop = stop_on_signals()?;
-        let mut sender = Sender::connect(self.broker.url(), &self.relay, stop.clone()).await?;
-        // Before the first message, so that no replay is without a trace.
-        let signature = self.actor.clone().sign(session, self.reason.clone());
-        queries::note_replay(session, &signature, extent.only_event(), &extent.detail()).await?;
-        let progress = Progress::of(extent.count);
-        let done = send_all(session, extent, &self.relay, &mut sender, &progress, document).await;
-        progress.end();
-        sender.close().await;
-        let reached = done.map_err(|error| {
-            let done = document.replayed;
-            anyhow!("{error:#}; {done} of {} events were published again before", extent.count)
+        let mut publisher =
+            ReplayPublisher::connect(self.broker.url(), &self.relay, stop.clone()).await?;
+        // Before the first message, so that each replay leaves an audit row.
+        let attribution = self.actor.clone().attribution(session, self.reason.clone());
+        let detail = selection.audit_detail();
+        queries::audit_replay(session, &attribution, selection.only_event(), &detail).await?;
+        let progress = Progress::new(selection.count);
+        let result =
+            publish_all(session, selection, &self.relay, &mut publisher, &progress, report).await;
+        progress.clear();
+        publisher.close().await;
+        let reached = result.map_err(|error| {
+            let done = report.replayed;
+            anyhow!("{error:#}; {done} of {} events were published again before", selection.count)
         })?;
         if stop.is_cancelled() {
-            let done = document.replayed;
+            let done = report.replayed;
             return Err(anyhow!(
                 "stopped after {done} of {} events: go on with --above-id {reached}",
-                extent.count
+                selection.count
             ));
         }
         Ok(())
     }
 
-    fn tell(self, document: &Document) -> anyhow::Result<End> {
-        let well = document.failed.is_empty() && document.not_replayed.is_empty();
-        let end = if well { End::Well } else { End::Findings };
+    fn print(self, report: &ReplayReport) -> anyhow::Result<Outcome> {
+        let is_complete = report.failed.is_empty() && report.not_replayed.is_empty();
+        let outcome = if is_complete { Outcome::Ok } else { Outcome::Problems };
         if self.json {
-            print::document(document)?;
-            return Ok(end);
+            output::json(report)?;
+            return Ok(outcome);
         }
         let (count, done) = if self.dry_run {
-            (document.matched, "would be published again")
+            (report.matched, "would be published again")
         } else {
-            (document.replayed, "published again")
+            (report.replayed, "published again")
         };
         let plural = if count == 1 { "event" } else { "events" };
-        print::text(&format!("{count} {plural} {done}.\n"))?;
-        untouched::tell(&document.not_replayed, "replayed", "it is not published yet");
-        for failure in document.failed.iter().take(FAILURES_TOLD) {
-            print::aside(&super::plain::line(&format!("{}: {}", failure.event_id, failure.reason)));
+        output::text(&format!("{count} {plural} {done}.\n"))?;
+        skipped::print(&report.not_replayed, "replayed", "it is not published yet");
+        for failed in report.failed.iter().take(FAILURE_PRINT_LIMIT) {
+            output::note(&escape::line(&format!("{}: {}", failed.event_id, failed.reason)));
         }
-        if document.failed.len() > FAILURES_TOLD {
-            let more = document.failed.len() - FAILURES_TOLD;
-            print::aside(&format!("… and {more} more that failed"));
+        if report.failed.len() > FAILURE_PRINT_LIMIT {
+            let more = report.failed.len() - FAILURE_PRINT_LIMIT;
+            output::note(&format!("… and {more} more that failed"));
         }
-        Ok(end)
+        Ok(outcome)
     }
 }
 
-/// Publishes page after page, the next one being read meanwhile; returns the id that was reached.
-async fn send_all(
+/// Publishes page after page, loading the next one meanwhile. Returns the id that was reached.
+async fn publish_all(
     session: &Session,
-    extent: &Extent,
+    selection: &ReplaySelection,
     relay: &RelayArgs,
-    sender: &mut Sender,
+    publisher: &mut ReplayPublisher,
     progress: &Progress,
-    document: &mut Document,
+    report: &mut ReplayReport,
 ) -> anyhow::Result<i64> {
-    let mut reached = extent.above;
-    let mut page = page::read(session, extent, reached, relay).await?;
+    let mut reached = selection.above;
+    let mut page = load_page(session, selection, reached, relay).await?;
     while let Some(last) = page.last() {
-        let up_to = last.place.id;
-        let (sent, next) =
-            tokio::join!(sender.send(&page, progress), page::read(session, extent, up_to, relay));
-        let failed = sent?;
-        document.replayed += i64::try_from(page.len() - failed.len())?;
-        document.failed.extend(failed);
-        progress.reached(document.replayed);
-        reached = up_to;
-        if sender.is_told_to_stop() {
+        let last_id = last.place.id;
+        let (published, next) = tokio::join!(
+            publisher.publish(&page, progress),
+            load_page(session, selection, last_id, relay)
+        );
+        let failed = published?;
+        report.replayed += i64::try_from(page.len() - failed.len())?;
+        report.failed.extend(failed);
+        progress.set_done(report.replayed);
+        reached = last_id;
+        if publisher.is_stopping() {
             break;
         }
         page = next?;
@@ -211,23 +220,21 @@ async fn send_all(
     Ok(reached)
 }
 
-/// Cancelled by SIGINT and SIGTERM: the window in flight is confirmed first, so that it can be said what was published.
+/// Returns a token that SIGINT and SIGTERM cancel. The window in flight is confirmed first, so that
+/// the command can say what was published.
 fn stop_on_signals() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let told = stop.clone();
-    // It ends with the process.
+    let cancelled = stop.clone();
+    // The task ends with the process.
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => (),
             _ = interrupt.recv() => (),
         }
-        told.cancel();
+        cancelled.cancel();
     });
     Ok(stop)
 }
-
-/// How long the last window is waited for when told to stop.
-const DRAIN: Duration = Duration::from_secs(5);

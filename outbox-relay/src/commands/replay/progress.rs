@@ -1,55 +1,55 @@
-//! A line that tells how far it is, on a terminal.
+//! Shows on a terminal how far a replay is.
 
 use std::io::{IsTerminal as _, stderr};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::commands::print;
+use crate::commands::output;
 
-/// What is over sooner needs no progress.
-const QUIET: Duration = Duration::from_secs(2);
+/// A shorter replay shows no progress.
+const DELAY: Duration = Duration::from_secs(2);
 
-/// How far it is.
+/// How far a replay is.
 #[derive(Debug)]
 pub(super) struct Progress {
-    of: i64,
+    total: i64,
     done: AtomicI64,
-    begun: Instant,
-    shown: bool,
+    start: Instant,
+    on_terminal: bool,
 }
 
 impl Progress {
-    pub(super) fn of(count: i64) -> Self {
-        let shown = stderr().is_terminal();
-        Self { of: count, done: AtomicI64::new(0), begun: Instant::now(), shown }
+    pub(super) fn new(total: i64) -> Self {
+        let on_terminal = stderr().is_terminal();
+        Self { total, done: AtomicI64::new(0), start: Instant::now(), on_terminal }
     }
 
-    /// So many are done.
-    pub(super) fn reached(&self, done: i64) {
+    /// Shows that `done` events are published.
+    pub(super) fn set_done(&self, done: i64) {
         self.done.store(done, Ordering::Relaxed);
-        self.say("");
+        self.show("");
     }
 
-    /// Nothing goes on for now.
-    pub(super) fn waits(&self, why: &str) {
-        if self.shown {
-            self.say(&format!(", waiting: {why}"));
+    /// Shows that nothing is published for now, and why.
+    pub(super) fn set_waiting(&self, reason: &str) {
+        if self.on_terminal {
+            self.show(&format!(", waiting: {reason}"));
         } else {
-            print::aside(&format!("waiting: {why}"));
+            output::note(&format!("waiting: {reason}"));
         }
     }
 
-    fn say(&self, more: &str) {
-        if self.shown && (self.begun.elapsed() > QUIET || !more.is_empty()) {
+    fn show(&self, suffix: &str) {
+        if self.on_terminal && (self.start.elapsed() > DELAY || !suffix.is_empty()) {
             let done = self.done.load(Ordering::Relaxed);
-            print::over_line(&format!("{done} of {} events{more}", self.of));
+            output::overwrite_line(&format!("{done} of {} events{suffix}", self.total));
         }
     }
 
-    /// Takes the line away.
-    pub(super) fn end(&self) {
-        if self.shown {
-            print::over_line("");
+    /// Removes the line.
+    pub(super) fn clear(&self) {
+        if self.on_terminal {
+            output::overwrite_line("");
         }
     }
 }

@@ -1,26 +1,26 @@
-//! The status for people.
+//! The status as text.
 
 use std::fmt::Write as _;
 
-use super::{Backlog, MOST, Relay, Status, Unsettled};
+use super::snapshot::{Backlog, COUNT_LIMIT, Relay, Snapshot, Unsettled};
 use crate::commands::event::{self, aggregate};
-use crate::commands::plain;
-use crate::commands::print::BOLD;
-use crate::commands::span::{age, from_seconds};
-use crate::commands::table::{Align, Columns};
+use crate::commands::output::duration_format::{age, format_seconds};
+use crate::commands::output::table::{Align, TextTable};
+use crate::commands::output::{BOLD, escape};
 
-/// Types of events whose rate is shown.
-const TYPES_SHOWN: usize = 10;
+/// How many event types are shown with their rate.
+const TYPE_LIMIT: usize = 10;
 
-pub(super) fn of(status: &Status) -> String {
+/// Lays out the state of the outbox.
+pub(super) fn render(snapshot: &Snapshot) -> String {
     let mut page = String::new();
     let mut field = |name: &str, value: &str| {
         // Writing to a string does not fail.
-        let _infallible = writeln!(page, "{BOLD}{name:<9}{BOLD:#}{}", plain::line(value));
+        let _infallible = writeln!(page, "{BOLD}{name:<9}{BOLD:#}{}", escape::line(value));
     };
-    field("outbox", &status.table);
-    field("backlog", &backlog(&status.backlog));
-    if let Some(oldest) = &status.backlog.oldest {
+    field("outbox", &snapshot.table);
+    field("backlog", &backlog(&snapshot.backlog));
+    if let Some(oldest) = &snapshot.backlog.oldest {
         field(
             "oldest",
             &format!(
@@ -32,40 +32,40 @@ pub(super) fn of(status: &Status) -> String {
             ),
         );
     }
-    let rate = &status.published_last_minute;
+    let rate = &snapshot.published_last_minute;
     let least = if rate.at_least { "at least " } else { "" };
     field("rate", &format!("{least}{} published in the last minute", number(rate.events)));
-    let (owned, relays) = (status.lanes.owned, status.relays.len());
+    let (owned, relays) = (snapshot.lanes.owned, snapshot.relays.len());
     field(
         "lanes",
         &match relays {
             0 => "no relay is at work: start one with outbox-relay run".to_owned(),
-            1 => format!("{owned} of {} owned by 1 relay", status.lanes.of),
-            _ => format!("{owned} of {} owned by {relays} relays", status.lanes.of),
+            1 => format!("{owned} of {} owned by 1 relay", snapshot.lanes.of),
+            _ => format!("{owned} of {} owned by {relays} relays", snapshot.lanes.of),
         },
     );
-    for unsettled in &status.unsettled {
+    for unsettled in &snapshot.unsettled {
         field("settling", &self::unsettled(unsettled));
     }
     if !rate.by_type.is_empty() {
-        let mut columns = Columns::new([
+        let mut table = TextTable::new([
             ("TYPE", Align::Left),
             ("LAST MINUTE", Align::Right),
             ("AVERAGE DELAY", Align::Right),
         ]);
-        for of_type in rate.by_type.iter().take(TYPES_SHOWN) {
-            let delay = of_type.average_delay_seconds.map_or_else(String::new, from_seconds);
-            columns.row([&of_type.event_type, &number(of_type.events), &delay]);
+        for of_type in rate.by_type.iter().take(TYPE_LIMIT) {
+            let delay = of_type.average_delay_seconds.map_or_else(String::new, format_seconds);
+            table.add_row([&of_type.event_type, &number(of_type.events), &delay]);
         }
-        page.push_str(&format!("\n{}", columns.render()));
+        page.push_str(&format!("\n{}", table.render()));
     }
-    if !status.relays.is_empty() {
-        page.push_str(&format!("\n{}", table(&status.relays)));
+    if !snapshot.relays.is_empty() {
+        page.push_str(&format!("\n{}", relay_table(&snapshot.relays)));
     }
-    if !status.stuck.is_empty() {
+    if !snapshot.stuck.is_empty() {
         page.push_str(&format!("\n{BOLD}Stuck{BOLD:#} (see retry and discard)\n"));
-        page.push_str(&event::table(&status.stuck));
-        if usize::try_from(status.backlog.stuck).is_ok_and(|stuck| stuck > status.stuck.len()) {
+        page.push_str(&event::table(&snapshot.stuck));
+        if usize::try_from(snapshot.backlog.stuck).is_ok_and(|stuck| stuck > snapshot.stuck.len()) {
             page.push_str("… (outbox-relay events --stuck lists more)\n");
         }
     }
@@ -84,7 +84,6 @@ fn backlog(backlog: &Backlog) -> String {
     )
 }
 
-/// Events whose rows can't be changed.
 fn unsettled(unsettled: &Unsettled) -> String {
     let Unsettled { outcome, kind, events, since, event_id, reason } = unsettled;
     let what = if outcome == "expired" {
@@ -100,8 +99,8 @@ fn unsettled(unsettled: &Unsettled) -> String {
     format!("{} {what}, {event_id} since {since}: {why}", number(*events))
 }
 
-fn table(relays: &[Relay]) -> String {
-    let mut columns = Columns::new([
+fn relay_table(relays: &[Relay]) -> String {
+    let mut table = TextTable::new([
         ("PID", Align::Right),
         ("RELAY", Align::Left),
         ("FROM", Align::Left),
@@ -110,7 +109,7 @@ fn table(relays: &[Relay]) -> String {
         ("WHICH", Align::Left),
     ]);
     for relay in relays {
-        columns.row([
+        table.add_row([
             &relay.pid.to_string(),
             relay.name.as_deref().unwrap_or_default(),
             relay.address.as_deref().unwrap_or_default(),
@@ -119,10 +118,10 @@ fn table(relays: &[Relay]) -> String {
             &ranges(&relay.lanes),
         ]);
     }
-    columns.render()
+    table.render()
 }
 
-/// Ascending numbers as ranges: `0-15,17`.
+/// Formats ascending numbers as ranges: `0-15,17`.
 fn ranges(numbers: &[u8]) -> String {
     let mut ranges: Vec<(u8, u8)> = Vec::new();
     for &number in numbers {
@@ -142,11 +141,12 @@ fn ranges(numbers: &[u8]) -> String {
     texts.join(",")
 }
 
+/// Formats a number that is counted up to [`COUNT_LIMIT`].
 fn bounded(count: i64) -> String {
-    if count >= MOST { format!("at least {}", number(count)) } else { number(count) }
+    if count >= COUNT_LIMIT { format!("at least {}", number(count)) } else { number(count) }
 }
 
-/// A number with commas between its thousands.
+/// Formats a number with commas between thousands.
 fn number(count: i64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -170,10 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_parted() {
+    fn thousands_are_separated() {
         for (count, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(number(count), text);
         }
-        assert_eq!(bounded(MOST), "at least 1,000,000");
+        assert_eq!(bounded(COUNT_LIMIT), "at least 1,000,000");
     }
 }

@@ -1,0 +1,64 @@
+//! The database and the outbox that a command works on.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use clap::Args;
+use service_kit::config::limit;
+use service_kit::postgres::DatabaseArgs;
+
+use crate::commands::queries;
+use crate::commands::session::{Access, Session};
+use crate::config::OutboxArgs;
+
+/// Arguments that say where the outbox is, and how long a statement may take.
+#[derive(Debug, Clone, Args)]
+pub(in crate::commands) struct ConnectionArgs {
+    #[command(flatten)]
+    pub(in crate::commands) database: DatabaseArgs,
+    #[command(flatten)]
+    outbox: OutboxArgs,
+    /// How long a statement may take
+    #[arg(
+        long,
+        value_parser = limit,
+        default_value = "30s",
+        value_name = "DURATION",
+        help_heading = "Outbox"
+    )]
+    timeout: Duration,
+}
+
+impl ConnectionArgs {
+    /// Connects for the command `name`. Fails if row-level security hides rows of the outbox.
+    pub(in crate::commands) async fn open(
+        &self,
+        name: &str,
+        access: Access,
+    ) -> anyhow::Result<Session> {
+        let session = self.connect(name, access).await?;
+        require_all_rows(&session).await?;
+        Ok(session)
+    }
+
+    /// Connects for the command `name` without looking at the outbox.
+    pub(in crate::commands) async fn connect(
+        &self,
+        name: &str,
+        access: Access,
+    ) -> anyhow::Result<Session> {
+        let table = self.outbox.outbox_table.clone();
+        Session::open(self.database.url(), table, self.timeout, name, access).await
+    }
+}
+
+/// Fails if row-level security hides rows from the role: what the command prints and does would be
+/// wrong.
+async fn require_all_rows(session: &Session) -> anyhow::Result<()> {
+    let writes = session.access() == Access::Write;
+    let hidden = queries::find_hidden_rows(session, writes).await?;
+    match hidden.filter(|hidden| writes || hidden.restricts("SELECT")) {
+        Some(hidden) => Err(anyhow!("{hidden}: {}", hidden.fix(&session.table().quoted("")))),
+        None => Ok(()),
+    }
+}

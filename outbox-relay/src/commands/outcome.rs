@@ -1,0 +1,41 @@
+//! How a command ended, and its exit status.
+
+use std::process::ExitCode;
+
+use service_kit::config::EXIT_USAGE;
+
+use super::output::{self, OutputClosed};
+
+/// How a command ended that could run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Everything was done, and nothing is wrong.
+    Ok,
+    /// Something was not done, or a problem was found; it has been printed.
+    Problems,
+    /// Everything was done, but a relay may still send an event as it was before.
+    MayStillArrive,
+}
+
+/// The exit status of [`Outcome::MayStillArrive`].
+const EXIT_MAY_STILL_ARRIVE: u8 = 3;
+
+/// Arguments or settings that make no sense, whatever the servers say.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UsageError(pub(super) String);
+
+/// Prints an error to standard error and returns the exit status.
+pub(super) fn exit_code(result: anyhow::Result<Outcome>) -> ExitCode {
+    match result {
+        Ok(Outcome::Ok) => ExitCode::SUCCESS,
+        Ok(Outcome::Problems) => ExitCode::FAILURE,
+        Ok(Outcome::MayStillArrive) => ExitCode::from(EXIT_MAY_STILL_ARRIVE),
+        // The reader has what it wants, as with `head`.
+        Err(error) if error.is::<OutputClosed>() => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&format!("{error:#}"));
+            if error.is::<UsageError>() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}

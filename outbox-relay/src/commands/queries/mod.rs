@@ -1,0 +1,188 @@
+//! One function per statement of `sql/relay/commands`: here those that read events.
+//!
+//! `changes` holds the statements that change events, `backends` those about other sessions. The
+//! statements of `check`, `replay` and `status` are in their own folders.
+
+mod backends;
+mod changes;
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::session::Session;
+use super::session::decode::{json, text};
+use crate::queries::Holding;
+use crate::row_security::HiddenRows;
+
+pub(super) use backends::{RelayProgress, find_lock_holders, watch_relays};
+pub(super) use changes::{Attribution, Changed, discard, prune, retry_events, retry_matching};
+
+/// The conditions that events must meet; `None` admits any.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Filter {
+    pub(super) aggregate: Option<String>,
+    pub(super) event_type: Option<String>,
+    pub(super) since: Option<OffsetDateTime>,
+    pub(super) until: Option<OffsetDateTime>,
+}
+
+/// Returns the rows that row-level security hides; `deletes`: whether DELETE counts too.
+pub(super) async fn find_hidden_rows(
+    session: &Session,
+    deletes: bool,
+) -> anyhow::Result<Option<HiddenRows>> {
+    let sql = include_str!("../../../../sql/relay/queries/find_hidden_rows.sql");
+    Ok(HiddenRows::read(&session.query(sql, &[&deletes]).await?)?)
+}
+
+/// Returns the time `age` ago by the database's clock.
+pub(super) async fn ago(session: &Session, age: Duration) -> anyhow::Result<OffsetDateTime> {
+    let sql = include_str!("../../../../sql/relay/commands/ago.sql");
+    Ok(session.query_one(sql, &[&age.as_secs_f64()]).await?.try_get(0)?)
+}
+
+pub(super) async fn list_events<T: DeserializeOwned>(
+    session: &Session,
+    only_published: bool,
+    filter: &Filter,
+    limit: u32,
+    holding: Holding,
+) -> anyhow::Result<Vec<T>> {
+    let sql = include_str!("../../../../sql/relay/commands/list_events.sql");
+    let Filter { aggregate, event_type, since, .. } = filter;
+    let limit = i64::from(limit);
+    let Holding { ordered, stuck_holds } = holding;
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&only_published, aggregate, event_type, since, &limit, &ordered, &stuck_holds];
+    let rows = session.query(sql, &params).await?;
+    rows.iter().map(json).collect()
+}
+
+pub(super) async fn list_pending<T: DeserializeOwned>(
+    session: &Session,
+    only_stuck: bool,
+    filter: &Filter,
+    limit: u32,
+    holding: Holding,
+) -> anyhow::Result<Vec<T>> {
+    let sql = include_str!("../../../../sql/relay/commands/list_pending.sql");
+    let Filter { aggregate, event_type, since, .. } = filter;
+    let limit = i64::from(limit);
+    let Holding { ordered, stuck_holds } = holding;
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&only_stuck, aggregate, event_type, since, &limit, &ordered, &stuck_holds];
+    let rows = session.query(sql, &params).await?;
+    rows.iter().map(json).collect()
+}
+
+pub(super) async fn find_event<T: DeserializeOwned>(
+    session: &Session,
+    event_id: Uuid,
+    holding: Holding,
+) -> anyhow::Result<Option<T>> {
+    let sql = include_str!("../../../../sql/relay/commands/find_event.sql");
+    let Holding { ordered, stuck_holds } = holding;
+    session.query(sql, &[&event_id, &ordered, &stuck_holds]).await?.first().map(json).transpose()
+}
+
+/// A payload as PostgreSQL prints it.
+#[derive(Debug)]
+pub(super) struct Payload {
+    pub(super) text: String,
+    /// Whether `text` is only the beginning.
+    pub(super) cut: bool,
+    /// The size of the whole payload.
+    pub(super) bytes: i64,
+}
+
+impl Payload {
+    fn from_row(row: &Row) -> anyhow::Result<Self> {
+        Ok(Self {
+            text: text(row, "payload")?,
+            cut: row.try_get("cut")?,
+            bytes: row.try_get("bytes")?,
+        })
+    }
+}
+
+/// Returns the payload of an event: `pretty` indents it and cuts it off after so many characters.
+pub(super) async fn find_payload(
+    session: &Session,
+    event_id: Uuid,
+    pretty: Option<i32>,
+) -> anyhow::Result<Option<Payload>> {
+    let sql = include_str!("../../../../sql/relay/commands/find_payload.sql");
+    session.query(sql, &[&event_id, &pretty]).await?.first().map(Payload::from_row).transpose()
+}
+
+/// Returns the copy of a discarded event in the audit table, and its payload as [`find_payload`]
+/// does.
+pub(super) async fn find_discarded<T: DeserializeOwned>(
+    session: &Session,
+    event_id: Uuid,
+    pretty: Option<i32>,
+) -> anyhow::Result<Option<(T, Payload)>> {
+    let sql = include_str!("../../../../sql/relay/commands/find_discarded.sql");
+    let rows = session.query(sql, &[&event_id, &pretty]).await?;
+    rows.first().map(|row| Ok((json(row)?, Payload::from_row(row)?))).transpose()
+}
+
+pub(super) async fn find_audit<T: DeserializeOwned>(
+    session: &Session,
+    event_id: Uuid,
+    limit: i64,
+) -> anyhow::Result<Vec<T>> {
+    let sql = include_str!("../../../../sql/relay/commands/find_audit.sql");
+    session.query(sql, &[&event_id, &limit]).await?.iter().map(json).collect()
+}
+
+/// Returns those of `event_ids` that the broker has confirmed although their rows are pending.
+pub(super) async fn find_unsettled_published(
+    session: &Session,
+    event_ids: &[Uuid],
+) -> anyhow::Result<Vec<Uuid>> {
+    if !can_read_unsettled(session).await? {
+        return Ok(Vec::new());
+    }
+    let sql = include_str!("../../../../sql/relay/commands/find_unsettled_published.sql");
+    ids(&session.query(sql, &[&event_ids]).await?)
+}
+
+/// The state of an event in the outbox.
+#[derive(Debug)]
+pub(super) struct EventState {
+    pub(super) published_at: Option<String>,
+    /// It waits for its next attempt or is stuck.
+    pub(super) held_back: bool,
+}
+
+/// Returns the states of those of `event_ids` that are in the outbox.
+pub(super) async fn find_event_states(
+    session: &Session,
+    event_ids: &[Uuid],
+) -> anyhow::Result<Vec<(Uuid, EventState)>> {
+    let sql = include_str!("../../../../sql/relay/commands/find_event_states.sql");
+    let rows = session.query(sql, &[&event_ids]).await?;
+    rows.iter()
+        .map(|row| {
+            let state = EventState { published_at: row.try_get(1)?, held_back: row.try_get(2)? };
+            Ok((row.try_get(0)?, state))
+        })
+        .collect()
+}
+
+/// Returns false if an older schema has no table of unsettled events, or the role may not read it.
+pub(super) async fn can_read_unsettled(session: &Session) -> anyhow::Result<bool> {
+    let sql = include_str!("../../../../sql/relay/commands/can_read_unsettled.sql");
+    Ok(session.query_one(sql, &[]).await?.try_get(0)?)
+}
+
+/// Reads a column of UUIDs.
+pub(super) fn ids(rows: &[Row]) -> anyhow::Result<Vec<Uuid>> {
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}

@@ -1,0 +1,82 @@
+//! The transaction of one statement. Its settings are its own: behind a pooler the next transaction
+//! of the server process belongs to another client, whose writes they must not prevent.
+
+use std::time::Duration;
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Row};
+
+use crate::table::OutboxTable;
+
+/// What the transactions of a session may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) enum Access {
+    /// Read; the server refuses writes.
+    Read,
+    /// Read, on the server that a relay would use: the first one that accepts writes, if any does.
+    ReadPrimary,
+    /// Write.
+    Write,
+}
+
+/// Whether a transaction excludes those of other commands that add audit rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AuditLock {
+    None,
+    Exclusive,
+}
+
+/// A transaction that is about to run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Transaction<'a> {
+    pub(super) client: &'a Client,
+    pub(super) table: &'a OutboxTable,
+    pub(super) access: Access,
+    pub(super) audit_lock: AuditLock,
+    /// How long a statement may take.
+    pub(super) limit: Duration,
+}
+
+impl Transaction<'_> {
+    /// Runs `sql` and commits, or rolls back.
+    pub(super) async fn query(
+        self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let client = self.client;
+        client
+            .batch_execute(match self.access {
+                Access::Read | Access::ReadPrimary => {
+                    "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
+                }
+                Access::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            })
+            .await?;
+        let result = async {
+            self.prepare().await?;
+            if self.audit_lock == AuditLock::Exclusive {
+                self.lock_audit().await?;
+            }
+            client.query(sql, params).await
+        };
+        match result.await {
+            Ok(rows) => client.batch_execute("COMMIT").await.map(|()| rows),
+            Err(error) => {
+                // The first error says more than a failed ROLLBACK.
+                client.batch_execute("ROLLBACK").await.ok();
+                Err(error)
+            }
+        }
+    }
+
+    async fn prepare(self) -> Result<(), Error> {
+        let sql = include_str!("../../../../sql/relay/commands/prepare_transaction.sql");
+        self.client.query(sql, &[&self.limit.as_millis().to_string()]).await.map(drop)
+    }
+
+    async fn lock_audit(self) -> Result<(), Error> {
+        let sql = include_str!("../../../../sql/relay/commands/lock_audit.sql");
+        self.client.query(&self.table.fill_in(sql), &[]).await.map(drop)
+    }
+}

@@ -1,0 +1,44 @@
+//! One function per statement of `status`.
+
+use serde::de::DeserializeOwned;
+
+use crate::commands::queries::can_read_unsettled;
+use crate::commands::session::Session;
+use crate::commands::session::decode::json;
+
+/// Returns the numbers of pending, waiting and stuck events, each counted up to `limit`, and the
+/// oldest pending event.
+pub(super) async fn count_backlog<T: DeserializeOwned>(
+    session: &Session,
+    limit: i64,
+) -> anyhow::Result<T> {
+    let sql = include_str!("../../../../sql/relay/commands/count_backlog.sql");
+    json(&session.query_one(sql, &[&limit]).await?)
+}
+
+/// Returns the unsettled events by outcome and kind; none if the role can't read their table.
+pub(super) async fn list_unsettled<T: DeserializeOwned>(
+    session: &Session,
+) -> anyhow::Result<Vec<T>> {
+    if !can_read_unsettled(session).await? {
+        return Ok(Vec::new());
+    }
+    let sql = include_str!("../../../../sql/relay/commands/list_unsettled.sql");
+    session.query(sql, &[]).await?.iter().map(json).collect()
+}
+
+/// Returns what was published in the last minute among the `rows` newest rows below the id `below`.
+pub(super) async fn measure_rate<T: DeserializeOwned>(
+    session: &Session,
+    below: Option<i64>,
+    rows: i64,
+) -> anyhow::Result<T> {
+    let sql = include_str!("../../../../sql/relay/commands/measure_rate.sql");
+    json(&session.query_one(sql, &[&below, &rows]).await?)
+}
+
+/// Returns the active relays with their lanes.
+pub(super) async fn list_relays<T: DeserializeOwned>(session: &Session) -> anyhow::Result<Vec<T>> {
+    let sql = include_str!("../../../../sql/relay/commands/list_relays.sql");
+    session.query(sql, &[]).await?.iter().map(json).collect()
+}

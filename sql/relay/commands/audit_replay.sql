@@ -1,0 +1,3 @@
+-- audit_replay: adds the audit row of a replay
+-- $1: actor; $2: reason; $3: event_id if it is one event; $4: the filter and the number of events
+INSERT INTO {audit} (actor, action, reason, event_id, detail) VALUES ($1::text, 'replay', $2::text, $3::uuid, $4::text::jsonb)

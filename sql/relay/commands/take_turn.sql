@@ -1,2 +1,0 @@
--- take_turn: waits until no other command adds audit rows, so that their ids are committed in order: a relay that sees one has seen all below
-SELECT pg_advisory_xact_lock(1869968384 + 66, '{outbox}'::regclass::oid::integer)
