@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use amqp::BrokerUrl;
-use amqp::Connection;
 use anyhow::anyhow;
 use tokio::time::timeout;
 
