@@ -121,7 +121,7 @@ async fn read_batch(database: &Database, requests: Vec<ReadRequest>) {
         }
         // It may be one row that can't be read; the other orders can.
         Err(DatabaseError::Refused(_)) if requests.len() > 1 => {
-            read_one_by_one(database, requests).await
+            read_one_by_one(database, requests).await;
         }
         Err(error) => {
             for request in requests {

@@ -33,7 +33,7 @@ pub(crate) enum CreateOutcome {
 impl CreateOutcome {
     /// The outcome for `new` if its key has created `order`.
     pub(crate) fn of_replay(order: Order, new: &NewOrder) -> Self {
-        if order.ordered == *new { Self::Replayed(order.as_created()) } else { Self::KeyReused }
+        if order.ordered == *new { Self::Replayed(order.into_created()) } else { Self::KeyReused }
     }
 }
 

@@ -206,15 +206,12 @@ impl CustomerDirectory {
             Ok(answer) => {
                 self.responses.record();
                 permit.succeeded();
-                match answer {
-                    Some(customer) => {
-                        self.cache.put(id, customer.clone()).await;
-                        (TimedLookup { lookup: Lookup::Known(customer), asked }, "known")
-                    }
-                    None => {
-                        self.cache.put_unknown(id, asked).await;
-                        (TimedLookup { lookup: Lookup::Unknown, asked }, "unknown")
-                    }
+                if let Some(customer) = answer {
+                    self.cache.put(id, customer.clone()).await;
+                    (TimedLookup { lookup: Lookup::Known(customer), asked }, "known")
+                } else {
+                    self.cache.put_unknown(id, asked).await;
+                    (TimedLookup { lookup: Lookup::Unknown, asked }, "unknown")
                 }
             }
             // The service answers other calls: the overload is ours, not its failure.

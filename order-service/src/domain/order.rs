@@ -96,7 +96,7 @@ impl Order {
     /// Returns the order as it was created: only the status and the time of its change are ever
     /// updated.
     #[must_use]
-    pub(crate) fn as_created(self) -> Self {
+    pub(crate) fn into_created(self) -> Self {
         Self { status: Status::Created, updated_at: self.created_at, ..self }
     }
 }

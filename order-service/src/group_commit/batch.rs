@@ -64,7 +64,7 @@ async fn write_batch(database: &Database, batch: Vec<QueuedOrder>) {
         }),
         Err(error) => {
             for_each(leaders, followers, |_, responder| {
-                responder.respond(Err(error.clone().into()))
+                responder.respond(Err(error.clone().into()));
             });
         }
     }
