@@ -47,6 +47,7 @@ pub mod rss;
 pub mod scaled_out;
 pub mod seed;
 pub mod service_role;
+pub mod service_statements;
 pub mod silent_server;
 pub mod strict_broker;
 pub mod tcp_server;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// Longer than any response takes on a busy machine.
 const PATIENT: &str = "10s";
 
-/// All failures.
+/// Behaviours that give no usable answer.
 const NO_ANSWERS: [Behaviour; 9] = [
     Behaviour::Silent,
     Behaviour::Garbage,
