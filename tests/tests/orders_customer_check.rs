@@ -64,7 +64,8 @@ async fn an_unknown_customers_order_is_refused_and_a_known_ones_accepted() -> an
 }
 
 #[tokio::test]
-async fn prefer_sells_and_require_waits_while_there_is_no_answer() -> anyhow::Result<()> {
+async fn prefer_accepts_and_require_rejects_orders_while_there_is_no_answer() -> anyhow::Result<()>
+{
     for behaviour in NO_ANSWERS {
         let stub = CustomerStub::start(behaviour).await?;
         let timeout = patience_with(behaviour);

@@ -122,7 +122,8 @@ async fn no_statement_of_the_order_service_walks_through_a_table() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn nor_where_the_statistics_are_those_of_small_tables() -> anyhow::Result<()> {
+async fn no_statement_walks_through_a_table_with_the_statistics_of_a_small_one()
+-> anyhow::Result<()> {
     for (program, folder, rows, cases, tables) in [
         (
             "order-service",
