@@ -33,7 +33,6 @@ pub mod pooler;
 pub mod previous_queue;
 pub mod previous_release;
 pub mod proxy;
-pub mod psql;
 pub mod published_events;
 pub mod queue_order;
 pub mod rabbitmqctl;
