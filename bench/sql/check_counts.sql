@@ -1,4 +1,5 @@
--- name: how many events were counted, the least and the greatest count of a customer, and how many events are remembered above the history
+-- check_counts: the number of counted events, the minimum and maximum count of a customer, and
+-- the number of recorded events besides the history
 SELECT sum(orders_count)::bigint AS counted,
        min(orders_count) AS least,
        max(orders_count) AS greatest,

@@ -1,4 +1,5 @@
--- check_orders: how many orders and events were written besides the history, and how many of the orders have exactly one event
+-- check_orders: the numbers of orders and events besides the history, and of orders with exactly
+-- one event
 WITH told AS (
     SELECT aggregate_id, count(*) AS events
     FROM outbox

@@ -1,4 +1,4 @@
--- name: what a consumer would commit for each message that it takes alone; pgbench runs it
+-- count_one_event: a consumer's transaction for a single message, as a script for pgbench
 \set customer random(1, :customers)
 BEGIN;
 INSERT INTO processed_events (event_id) VALUES (gen_random_uuid()) ON CONFLICT DO NOTHING;

@@ -1,2 +1,2 @@
--- counts_of_customers: the customers' counts, in the order of their numbers
+-- counts_of_customers: the customers' counts, by number
 SELECT orders_count FROM customers ORDER BY id

@@ -1,4 +1,4 @@
--- counts_that_grew: which of these customers have a greater count than they had
+-- counts_that_grew: those of these customers whose count has increased
 -- $1: their numbers from 0; $2: their ids; $3: the counts that they had
 SELECT given.number
 FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) AS given (number, id, had) JOIN customers USING (id)

@@ -1,4 +1,5 @@
--- database_transactions: transactions of this database so far; some may be a second old when they show up
+-- database_transactions: the number of transactions of this database, reported with a delay of up
+-- to a second
 SELECT xact_commit + xact_rollback AS transactions
 FROM pg_stat_database
 WHERE datname = current_database()

@@ -1,4 +1,4 @@
--- fill_big: adds pending events with payloads of digits without a pattern, which compression hardly makes smaller
+-- fill_big: adds pending events with payloads of random digits, which compress badly
 -- $1: how many; $2: bytes of each payload
 INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
 SELECT 'order',

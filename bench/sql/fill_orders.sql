@@ -1,4 +1,4 @@
--- fill_orders: adds orders of the last year, with ids that grow with time as the service makes them
+-- fill_orders: adds orders of the last year, with time-ordered ids like those of the service
 -- $1: number of the first; $2: number of the last; $3: how many customers made them, in turn
 INSERT INTO orders (id, customer_public_id, product_name, quantity, price, delivery_address, created_at, updated_at)
 SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '70008000' || lpad(to_hex(number), 12, '0'))::uuid,

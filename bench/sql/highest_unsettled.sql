@@ -1,5 +1,6 @@
--- highest_unsettled: the highest id, from one downwards, of an event that was not tried yet; events of the type 'failing' do not count
--- $1: where to begin: what lies above was seen to be settled, and is not looked at again; $2: the lowest of them
+-- highest_unsettled: the highest id, up to a bound, of an event that was not tried yet; ignores
+-- events of the aggregate type 'failing'
+-- $1: the bound: everything above is known to be settled; $2: the lowest id
 SELECT id
 FROM outbox
 WHERE id BETWEEN $2::bigint AND $1::bigint AND published_at IS NULL AND next_attempt_at IS NULL AND aggregate_type <> 'failing'

@@ -1,4 +1,4 @@
--- notify_trigger: tells listeners of each statement that adds events
+-- notify_trigger: notifies listeners once per statement that adds events
 CREATE FUNCTION outbox_tell() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify('outbox', '');

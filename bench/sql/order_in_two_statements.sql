@@ -1,4 +1,4 @@
--- order_in_two_statements: what a service would commit for each order that it writes by itself; pgbench runs it
+-- order_in_two_statements: a service's transaction for a single order, as a script for pgbench
 \set customer random(1, :customers)
 BEGIN;
 INSERT INTO orders (id, customer_public_id, product_name, quantity, price, delivery_address)

@@ -1,4 +1,5 @@
--- pgbench_functions: what the service makes itself and pgbench can't: ids that grow with time, and a customer's id. The planner puts their text in place of each call
+-- pgbench_functions: values that the service generates itself and pgbench can't: time-ordered ids,
+-- and a customer's id. The planner inlines them
 CREATE FUNCTION bench_uuid_v7() RETURNS uuid LANGUAGE sql VOLATILE AS $$
     SELECT encode(
         overlay(

@@ -1,4 +1,4 @@
--- relay_statements: what the relay has asked so far, by its role
+-- relay_statements: the number and cost of the relay's statements, by its role
 SELECT coalesce(sum(calls), 0)::bigint AS calls,
        coalesce(sum(total_exec_time), 0)::double precision AS milliseconds,
        coalesce(sum(shared_blks_hit + shared_blks_read), 0)::bigint AS blocks

@@ -22,7 +22,7 @@ async fn beside_dead_letters(messages: usize) -> anyhow::Result<(ConsumerFixture
 }
 
 #[tokio::test]
-async fn those_from_before_are_told_too_and_the_figure_rises_and_falls() -> anyhow::Result<()> {
+async fn the_metric_includes_earlier_dead_letters_and_rises_and_falls() -> anyhow::Result<()> {
     let (fixture, service) = beside_dead_letters(2).await?;
     shows(&service, &["consumer_dead_letter_messages 2"]).await?;
     fixture.publish_all([b"no JSON".to_vec()]).await?;

@@ -90,7 +90,7 @@ async fn a_run_that_is_killed_at_any_moment_is_continued_by_the_next_one() -> Te
         done = rebuilding => done.map(drop)?,
         error = publishing => return Err(error),
     }
-    // A message may or may not be there when the run was killed halfway.
+    // A message whose publishing was interrupted may be there or not.
     let (published, consumer) = (published.into_inner(), fixture.consumer(&[]).await?);
     until(async || Ok((fixture.count(customer).await? >= i64::try_from(published)?).then_some(())))
         .await?;
@@ -174,7 +174,7 @@ async fn a_user_who_may_configure_the_queues_alone_makes_it_anew() -> Tested {
     ended_well(&fixture, customer, 30).await
 }
 
-/// It was never declared.
+/// As if nobody had declared it yet.
 #[tokio::test]
 async fn a_queue_that_is_missing_is_declared() -> Tested {
     let fixture = ConsumerFixture::start().await?;

@@ -179,7 +179,7 @@ async fn messages_of_others_are_shortened_too() -> Tested {
 
 /// It can't read the retry queue, and counts nevertheless.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn counting_begins_whatever_becomes_of_the_look() -> Tested {
+async fn counting_begins_although_the_retry_queue_can_not_be_read() -> Tested {
     let fixture = ConsumerFixture::start().await?;
     let customer = fixture.customer().await?;
     let late = waiting_long(&fixture, 5).await?;

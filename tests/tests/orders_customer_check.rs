@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// Longer than any response takes on a busy machine.
 const PATIENT: &str = "10s";
 
-/// All failures.
+/// Behaviours that give no usable answer.
 const NO_ANSWERS: [Behaviour; 9] = [
     Behaviour::Silent,
     Behaviour::Garbage,
@@ -66,7 +66,8 @@ async fn an_unknown_customers_order_is_refused_and_a_known_ones_accepted() -> an
 }
 
 #[tokio::test]
-async fn prefer_sells_and_require_waits_while_there_is_no_answer() -> anyhow::Result<()> {
+async fn prefer_accepts_and_require_rejects_orders_while_there_is_no_answer() -> anyhow::Result<()>
+{
     for behaviour in NO_ANSWERS {
         let stub = CustomerStub::start(behaviour).await?;
         let timeout = patience_with(behaviour);

@@ -160,7 +160,7 @@ async fn a_probe_decides_though_its_client_has_left() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_crowd_of_strangers_waits_for_its_turn_and_none_is_accepted() -> anyhow::Result<()> {
+async fn many_unknown_customers_wait_for_a_lookup_and_none_is_accepted() -> anyhow::Result<()> {
     for mode in ["prefer", "require"] {
         // There is enough time for all.
         let stub = CustomerStub::start(Behaviour::KnowsNobody).await?;

@@ -23,7 +23,8 @@ async fn until_accepted(api: &OrderApi) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn while_the_database_is_down_calls_are_put_off_and_then_it_goes_on() -> anyhow::Result<()> {
+async fn while_the_database_is_down_requests_are_rejected_and_then_it_recovers()
+-> anyhow::Result<()> {
     let mut server = PostgresServer::start_temporary().await?;
     let database = server.database("orders").await?;
     let api = OrderApi::launch(&database.url, &["--customer-check", "off"]).await?;
@@ -77,7 +78,7 @@ async fn a_service_that_waits_for_its_database_can_be_stopped() -> anyhow::Resul
 }
 
 #[tokio::test]
-async fn more_requests_than_the_pool_can_serve_are_put_off_at_once() -> anyhow::Result<()> {
+async fn more_requests_than_the_pool_can_serve_are_rejected_at_once() -> anyhow::Result<()> {
     let settings = [
         "--customer-check",
         "off",

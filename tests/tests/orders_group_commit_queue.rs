@@ -38,7 +38,7 @@ async fn a_client_that_hangs_up_harms_nobody() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn more_orders_than_may_wait_are_put_off_at_once() -> anyhow::Result<()> {
+async fn more_orders_than_may_wait_are_rejected_at_once() -> anyhow::Result<()> {
     let settings = [&PATIENT[..], &["--order-queue-size", "5"]].concat();
     let api = OrderApi::start_with(&settings).await?;
     let mut sql = api.sql().await?;
@@ -63,7 +63,7 @@ async fn more_orders_than_may_wait_are_put_off_at_once() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn an_order_whose_turn_does_not_come_is_put_off_and_never_written() -> anyhow::Result<()> {
+async fn an_order_that_waits_too_long_is_rejected_and_never_written() -> anyhow::Result<()> {
     let settings = [
         "--customer-check",
         "off",

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
-use pipeline_tests::psql::psql;
+use pipeline_tests::command::psql;
 use tokio_postgres::{Client, NoTls};
 
 fn sql(folder: &str) -> PathBuf {

@@ -10,7 +10,7 @@ use pipeline_tests::relay_check::{check, mend, mend_all, names};
 use pipeline_tests::relay_command::outbox_relay;
 
 #[tokio::test]
-async fn a_fresh_outbox_and_the_least_privileged_role_are_well() -> anyhow::Result<()> {
+async fn a_fresh_outbox_and_the_least_privileged_role_are_ok() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     let (ended, findings) = check(&outbox, &outbox.relay_url, &[]).await?;
     assert!(findings.is_empty(), "{}", ended.out);
@@ -37,8 +37,7 @@ async fn found_and_mended(breaking: &str, expected: &[&str]) -> anyhow::Result<(
 }
 
 #[tokio::test]
-async fn wrong_columns_and_indexes_are_found_and_mended_by_the_sql_that_is_told()
--> anyhow::Result<()> {
+async fn wrong_columns_and_indexes_are_found_and_fixed_by_the_printed_sql() -> anyhow::Result<()> {
     for (breaking, expected) in [
         ("ALTER TABLE outbox DROP COLUMN last_error CASCADE", &["table"][..]),
         (
@@ -68,7 +67,7 @@ async fn wrong_columns_and_indexes_are_found_and_mended_by_the_sql_that_is_told(
 }
 
 #[tokio::test]
-async fn wrong_sequences_and_privileges_are_found_and_mended_by_the_sql_that_is_told()
+async fn wrong_sequences_and_privileges_are_found_and_fixed_by_the_printed_sql()
 -> anyhow::Result<()> {
     for (breaking, expected) in [
         ("ALTER SEQUENCE outbox_id_seq CACHE 20", &["sequence"][..]),

@@ -108,7 +108,7 @@ async fn mends_types(damages: &[Damage]) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn texts_of_another_type_are_mended() -> anyhow::Result<()> {
+async fn texts_of_another_type_are_fixed() -> anyhow::Result<()> {
     mends_types(&[
         of("aggregate_type", "text        ", "char(20)", true),
         of("aggregate_id", "text        ", "char(20)", true),
@@ -119,7 +119,7 @@ async fn texts_of_another_type_are_mended() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn event_ids_of_another_type_are_mended() -> anyhow::Result<()> {
+async fn event_ids_of_another_type_are_fixed() -> anyhow::Result<()> {
     let shipped = "uuid        NOT NULL UNIQUE DEFAULT gen_random_uuid()";
     mends_types(&[
         of(
@@ -135,7 +135,7 @@ async fn event_ids_of_another_type_are_mended() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn payloads_and_headers_of_another_type_are_mended() -> anyhow::Result<()> {
+async fn payloads_and_headers_of_another_type_are_fixed() -> anyhow::Result<()> {
     mends_types(&[
         of("payload", "jsonb       NOT NULL", "text NOT NULL", true),
         of("payload", "jsonb       NOT NULL", "json NOT NULL DEFAULT '{}'", true),
@@ -147,7 +147,7 @@ async fn payloads_and_headers_of_another_type_are_mended() -> anyhow::Result<()>
 }
 
 #[tokio::test]
-async fn numbers_of_another_type_are_mended() -> anyhow::Result<()> {
+async fn numbers_of_another_type_are_fixed() -> anyhow::Result<()> {
     let id = "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY";
     mends_types(&[
         of("id", id, "integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY", true),
@@ -161,7 +161,7 @@ async fn numbers_of_another_type_are_mended() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn times_of_another_type_are_mended() -> anyhow::Result<()> {
+async fn times_of_another_type_are_fixed() -> anyhow::Result<()> {
     let created = "timestamptz NOT NULL DEFAULT now()";
     mends_types(&[
         of("created_at", created, "timestamp NOT NULL DEFAULT now()", true),
@@ -186,7 +186,7 @@ async fn mends(outbox: &Outbox, schema: &str, breaking: &str) -> anyhow::Result<
 }
 
 #[tokio::test]
-async fn missing_columns_are_mended_in_a_table_with_rows() -> anyhow::Result<()> {
+async fn missing_columns_are_fixed_in_a_table_with_rows() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     for column in [
@@ -210,7 +210,7 @@ async fn missing_columns_are_mended_in_a_table_with_rows() -> anyhow::Result<()>
 }
 
 #[tokio::test]
-async fn missing_columns_of_the_audit_table_are_mended() -> anyhow::Result<()> {
+async fn missing_columns_of_the_audit_table_are_fixed() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     for column in ["id", "happened_at", "actor", "db_user", "action", "event", "detail"] {
@@ -224,7 +224,7 @@ async fn missing_columns_of_the_audit_table_are_mended() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn missing_indexes_and_sequences_and_several_damages_at_once_are_mended() -> anyhow::Result<()>
+async fn missing_indexes_and_sequences_and_several_damages_at_once_are_fixed() -> anyhow::Result<()>
 {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
@@ -256,7 +256,7 @@ async fn missing_indexes_and_sequences_and_several_damages_at_once_are_mended() 
 }
 
 #[tokio::test]
-async fn texts_with_a_length_and_domains_of_the_right_type_are_well() -> anyhow::Result<()> {
+async fn texts_with_a_length_and_domains_of_the_right_type_are_ok() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     for kind in ["varchar(255)", "varchar", "short", "shorter"] {

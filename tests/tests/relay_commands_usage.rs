@@ -23,7 +23,7 @@ async fn the_help_shows_every_command_and_how_it_ends() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_typed_wrong_ends_with_64_and_one_that_fails_with_1() -> anyhow::Result<()> {
+async fn wrong_arguments_end_with_64_and_failures_with_1() -> anyhow::Result<()> {
     let url = ("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d");
     for arguments in [
         &["stauts"][..],

@@ -228,7 +228,7 @@ async fn a_relays_session_is_set_as_it_has_to_be_whatever_is_set_for_the_databas
 }
 
 #[tokio::test]
-async fn a_look_waits_for_a_lock_longer_than_the_database_would_have_it() -> anyhow::Result<()> {
+async fn a_poll_waits_for_a_lock_longer_than_the_database_would_have_it() -> anyhow::Result<()> {
     let outbox =
         outbox_with(&["statement_timeout = '250ms'", "lock_timeout = '50ms'"], false).await?;
     let mut relay = outbox.relay(&[])?;

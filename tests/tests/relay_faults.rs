@@ -165,7 +165,7 @@ async fn what_was_confirmed_is_settled_after_the_session_was_lost() -> anyhow::R
 }
 
 #[tokio::test]
-async fn sigterm_drains_what_is_in_flight_and_exits_well() -> anyhow::Result<()> {
+async fn sigterm_drains_what_is_in_flight_and_exits_with_0() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     outbox.sql.batch_execute(ADD_2000).await?;

@@ -75,7 +75,7 @@ async fn each_way_to_fail_is_told_apart_and_retries_are_counted() -> anyhow::Res
 }
 
 #[tokio::test]
-async fn the_rows_that_looks_read_are_counted() -> anyhow::Result<()> {
+async fn the_rows_that_polls_read_are_counted() -> anyhow::Result<()> {
     let outbox = outbox().await?;
     let relay = outbox.relay_process(&LATE).await?;
     let version = env!("CARGO_PKG_VERSION");

@@ -7,7 +7,7 @@ use pipeline_tests::event_contents::{
 use pipeline_tests::outbox::Outbox;
 
 #[tokio::test]
-async fn a_payload_of_more_than_128_mib_compressed_stops_no_look() -> anyhow::Result<()> {
+async fn a_payload_of_more_than_128_mib_compressed_stops_no_poll() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     // Hardly compressible, as it repeats beyond the compression window; in an array, so that no

@@ -19,7 +19,7 @@ async fn soon(outbox: &Outbox, relay: &Service, what: &str, since: Instant) -> a
 }
 
 #[tokio::test]
-async fn a_year_between_two_looks_delays_neither_the_first_event_nor_the_next_ones_nor_the_end()
+async fn a_year_between_two_polls_delays_neither_the_first_event_nor_the_next_ones_nor_the_end()
 -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
@@ -38,7 +38,7 @@ async fn a_year_between_two_looks_delays_neither_the_first_event_nor_the_next_on
 }
 
 #[tokio::test]
-async fn a_year_between_two_looks_delays_neither_a_hand_over_nor_a_takeover() -> anyhow::Result<()>
+async fn a_year_between_two_polls_delays_neither_a_hand_over_nor_a_takeover() -> anyhow::Result<()>
 {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
@@ -54,7 +54,7 @@ async fn a_year_between_two_looks_delays_neither_a_hand_over_nor_a_takeover() ->
 }
 
 #[tokio::test]
-async fn a_year_between_two_looks_delays_no_reconnect() -> anyhow::Result<()> {
+async fn a_year_between_two_polls_delays_no_reconnect() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     let (relay, _) = outbox.joined_by(&A_YEAR).await?;

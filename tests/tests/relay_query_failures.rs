@@ -68,7 +68,7 @@ async fn a_relay_that_gets_no_connection_for_it_publishes_all_the_same() -> anyh
 }
 
 #[tokio::test]
-async fn a_look_that_is_given_up_costs_neither_the_session_nor_its_lanes() -> anyhow::Result<()> {
+async fn a_poll_that_times_out_costs_neither_the_session_nor_its_lanes() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     let (relay, session) = outbox.joined_by(&[]).await?;
@@ -95,7 +95,7 @@ async fn a_look_that_is_given_up_costs_neither_the_session_nor_its_lanes() -> an
 }
 
 #[tokio::test]
-async fn a_measurement_that_is_given_up_does_not_cost_the_session_for_it() -> anyhow::Result<()> {
+async fn a_measurement_that_times_out_does_not_cost_its_session() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     let (relay, _) = outbox.joined_by(&[]).await?;

@@ -100,8 +100,7 @@ async fn a_standby_is_reported_before_anything_is_sent_and_used_once_it_is_promo
 }
 
 #[tokio::test]
-async fn of_several_hosts_one_that_takes_writes_is_found_without_being_told_to()
--> anyhow::Result<()> {
+async fn of_several_hosts_the_writable_one_is_found_by_default() -> anyhow::Result<()> {
     let (mut outbox, primary) = on_its_own_server().await?;
     let standby = primary.start_standby().await?;
     let (first, second) = (standby.access().port, primary.access().port);

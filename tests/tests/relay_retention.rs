@@ -75,7 +75,7 @@ async fn an_event_is_pruned_some_time_after_it_was_published_and_not_before() ->
 }
 
 #[tokio::test]
-async fn a_note_that_somebody_has_locked_spoils_no_pass() -> anyhow::Result<()> {
+async fn a_locked_note_stops_no_pruning_pass() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("unused", "unused").await?;
     outbox.sql.execute(ADD_PUBLISHED, &[&"2 hours"]).await?;

@@ -1,8 +1,8 @@
 //! The privileges of the roles in `sql/roles.sql`.
 
 use anyhow::{Context as _, ensure};
+use pipeline_tests::command::psql;
 use pipeline_tests::outbox::{Outbox, connect, eventually};
-use pipeline_tests::psql::psql;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 

@@ -2,13 +2,13 @@
 
 use std::process::Command;
 
+use pipeline_tests::command::psql;
 use pipeline_tests::consumer::Consumer;
 use pipeline_tests::consumer_fixture::ConsumerFixture;
 use pipeline_tests::customer_api::CustomerApi;
 use pipeline_tests::order_api::OrderApi;
 use pipeline_tests::outbox::Outbox;
 use pipeline_tests::pipeline::ready;
-use pipeline_tests::psql::psql;
 use pipeline_tests::terminal::on_a_terminal;
 
 /// Settings with which a program would not start, would behave differently, or would not log.
