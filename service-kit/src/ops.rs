@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::HostPort;
 use crate::health::{Health, Status};
-use crate::http::{Limits, frame_operations, serve_within};
+use crate::http::{Limits, operations_middleware, serve_with_limits};
 use crate::telemetry;
 
 /// Few ask here, and none of them for long.
@@ -86,7 +86,7 @@ pub async fn serve(
         .at("/metrics", get(metrics))
         .data(health)
         .data(Stopping(shutdown))
-        .around(frame_operations);
+        .around(operations_middleware);
     // Histograms keep their samples until they are folded into buckets: do so also when nobody scrapes.
     let upkeep = async {
         let mut ticks = tokio::time::interval(Duration::from_secs(5));
@@ -96,7 +96,7 @@ pub async fn serve(
         }
     };
     tokio::select! {
-        result = serve_within(LIMITS, listener, app, GRACE, done.cancelled_owned()) => result.context("the operations port failed"),
+        result = serve_with_limits(LIMITS, listener, app, GRACE, done.cancelled_owned()) => result.context("the operations port failed"),
         () = upkeep => unreachable!("the upkeep never ends"),
     }
 }

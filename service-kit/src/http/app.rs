@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
 use poem::{Endpoint, IntoEndpoint as _, Request, Response, Route, get};
+use poem_openapi::payload::PlainText;
 use poem_openapi::{ExtraHeader, OpenApi, OpenApiService};
 
 use super::documents::{self, Format};
-use super::frame::{Call, Frame};
+use super::middleware::{ApiRoute, Middleware};
 
 /// Describes `api`, with what every answer has.
 pub fn api<T: OpenApi>(api: T, title: &str, version: &str) -> OpenApiService<T, ()> {
@@ -27,7 +28,7 @@ pub fn app<T: OpenApi + 'static>(
         .at(JSON, get(documents::endpoint(&service, Format::Json)))
         .at(YAML, get(documents::endpoint(&service, Format::Yaml)));
     let app = App { documents, api: service.into_endpoint() };
-    Frame::new(app, calls::<T>())
+    Middleware::new(app, routes::<T>())
 }
 
 const UI: &str = "/docs";
@@ -52,8 +53,8 @@ impl Endpoint for App {
 }
 
 /// The calls of an API by their routes: the framework names the parameters of its routes `:param0`, `:param1` and so on.
-fn calls<T: OpenApi>() -> HashMap<String, Call> {
-    let mut calls: HashMap<String, Call> = HashMap::new();
+fn routes<T: OpenApi>() -> HashMap<String, ApiRoute> {
+    let mut routes: HashMap<String, ApiRoute> = HashMap::new();
     for path in T::meta().into_iter().flat_map(|api| api.paths) {
         let mut parameters = 0;
         let segments = path.path.split('/').map(|segment| {
@@ -65,13 +66,29 @@ fn calls<T: OpenApi>() -> HashMap<String, Call> {
             }
         });
         let route = segments.collect::<Vec<_>>().join("/");
-        let call = calls.entry(route).or_insert_with(|| Call::new(path.path.clone()));
+        let api_route = routes.entry(route).or_insert_with(|| ApiRoute::new(path.path.clone()));
         for operation in path.operations {
-            call.allow(&operation.method);
+            api_route.allow(&operation.method);
             if operation.method == Method::GET {
-                call.allow(&Method::HEAD);
+                api_route.allow(&Method::HEAD);
             }
         }
     }
-    calls
+    routes
+}
+
+/// The call that tells whether the process lives.
+#[derive(Debug, Clone, Copy)]
+pub struct Up;
+
+#[expect(clippy::unused_async, reason = "the framework's macro wants it")]
+#[OpenApi]
+impl Up {
+    /// Whether the process lives
+    ///
+    /// Says nothing of what it depends on: that is told by `/readyz` on the operations port.
+    #[oai(path = "/up", method = "get", operation_id = "up")]
+    async fn up(&self) -> PlainText<&'static str> {
+        PlainText("up\n")
+    }
 }

@@ -27,7 +27,7 @@ impl<'a, 'f> Fields<'a, 'f> {
             if names.insert(name.clone()) {
                 fields.members.push((name, value));
             } else {
-                let full = fields.full(&name);
+                let full = fields.full_name(&name);
                 fields.faults.push(format!("{full} is given more than once"));
             }
         }
@@ -40,7 +40,7 @@ impl<'a, 'f> Fields<'a, 'f> {
         match T::from_json(value) {
             Ok(parsed) => Some(parsed),
             Err(faults) => {
-                let full = self.full(name);
+                let full = self.full_name(name);
                 let sentences = faults.into_iter().map(|fault| format!("{full} {fault}"));
                 self.faults.extend(sentences);
                 None
@@ -54,7 +54,7 @@ impl<'a, 'f> Fields<'a, 'f> {
         name: &str,
         read: impl FnOnce(&mut Fields<'a, '_>) -> Option<T>,
     ) -> Option<T> {
-        let full = self.full(name);
+        let full = self.full_name(name);
         match self.take(name)? {
             Json::Object(members) => {
                 let mut inner = Fields::new(full, members, self.faults);
@@ -72,13 +72,13 @@ impl<'a, 'f> Fields<'a, 'f> {
     /// Whatever nobody asked for is unknown.
     pub(super) fn finish(self) {
         for (name, _) in &self.members {
-            let full = self.full(name);
+            let full = self.full_name(name);
             self.faults.push(format!("{full} is unknown"));
         }
     }
 
     fn take(&mut self, name: &str) -> Option<Json<'a>> {
-        let full = self.full(name);
+        let full = self.full_name(name);
         let Some(at) = self.members.iter().position(|(member, _)| member == name) else {
             self.faults.push(format!("{full} is missing"));
             return None;
@@ -91,14 +91,14 @@ impl<'a, 'f> Fields<'a, 'f> {
         read.ok()
     }
 
-    fn full(&self, name: &str) -> String {
-        let name = shown(name);
+    fn full_name(&self, name: &str) -> String {
+        let name = display_name(name);
         if self.path.is_empty() { name } else { format!("{}.{name}", self.path) }
     }
 }
 
 /// A name that a client sent, as a sentence may repeat it: short, and quoted when it is odd.
-pub(super) fn shown(name: &str) -> String {
+pub(super) fn display_name(name: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
     if !name.is_empty() && name.len() <= 64 && name.chars().all(plain) {
         return name.to_owned();

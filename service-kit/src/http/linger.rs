@@ -8,10 +8,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// How many bytes of the client's are read and thrown away.
-const DRAIN: usize = 1 << 20;
+const MAX_DRAIN: usize = 1 << 20;
 
 /// How long they are.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_TIME: Duration = Duration::from_secs(1);
 
 /// Closes the sending side, and reads until the client closes too, has sent a megabyte or a second has passed.
 ///
@@ -21,7 +21,7 @@ pub(super) async fn close(mut tcp: TcpStream) -> io::Result<()> {
     let closing = async {
         tcp.shutdown().await?;
         let (mut bytes, mut drained) = (vec![0; 4096], 0);
-        while drained < DRAIN {
+        while drained < MAX_DRAIN {
             match tcp.read(&mut bytes).await? {
                 0 => break,
                 length => drained += length,
@@ -29,5 +29,5 @@ pub(super) async fn close(mut tcp: TcpStream) -> io::Result<()> {
         }
         Ok(())
     };
-    tokio::time::timeout(PATIENCE, closing).await.unwrap_or(Ok(()))
+    tokio::time::timeout(MAX_TIME, closing).await.unwrap_or(Ok(()))
 }

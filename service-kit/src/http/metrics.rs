@@ -8,7 +8,7 @@ use poem::http::StatusCode;
 const REQUESTS: &str = "http_requests_total";
 const DURATION: &str = "http_request_duration_seconds";
 const ABANDONED: &str = "http_requests_abandoned_total";
-const TURNED_AWAY: &str = "http_connections_turned_away_total";
+const REJECTED: &str = "http_connections_turned_away_total";
 const CLOSED: &str = "http_connections_closed_total";
 
 /// The route of a path that is no call's, and of a request that no application has seen.
@@ -16,7 +16,7 @@ pub(super) const NO_ROUTE: &str = "none";
 
 /// Why a connection is closed that its client would have kept.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Closed {
+pub(super) enum CloseReason {
     /// Too many were open, too many were being told so already or this one asked nothing in time.
     Unanswered,
     /// It was idle for longest when another one needed its slot.
@@ -29,11 +29,11 @@ pub(super) enum Closed {
     SlowReading,
 }
 
-impl Closed {
+impl CloseReason {
     const ALL: [Self; 5] =
         [Self::Unanswered, Self::Idle, Self::SlowHeaders, Self::SlowBody, Self::SlowReading];
 
-    const fn reason(self) -> &'static str {
+    const fn label(self) -> &'static str {
         match self {
             Self::Unanswered => "unanswered",
             Self::Idle => "idle",
@@ -53,45 +53,45 @@ pub(super) fn describe_requests() {
 /// What is told of connections means; it is there from the start, so that a rate of zero can be seen.
 pub(super) fn describe_connections() {
     describe_counter!(
-        TURNED_AWAY,
+        REJECTED,
         "Connections that were answered 503, as too many were open, those to the operations port included"
     );
-    counter!(TURNED_AWAY).increment(0);
+    counter!(REJECTED).increment(0);
     describe_counter!(
         ABANDONED,
         "Requests whose client went away before their answer, or that the end of the process cut off"
     );
-    has_route(NO_ROUTE);
+    register_route(NO_ROUTE);
     describe_counter!(
         CLOSED,
         "Connections that were closed for what their clients did or to make room, those to the operations port included"
     );
-    for why in Closed::ALL {
-        counter!(CLOSED, "reason" => why.reason()).increment(0);
+    for reason in CloseReason::ALL {
+        counter!(CLOSED, "reason" => reason.label()).increment(0);
     }
 }
 
 /// There is a route whose requests may be abandoned.
-pub(super) fn has_route(route: &str) {
+pub(super) fn register_route(route: &str) {
     counter!(ABANDONED, "route" => route.to_owned()).increment(0);
 }
 
-/// Counts a request as abandoned when it is dropped before [`Unanswered::answered`].
-pub(super) struct Unanswered<'a>(Option<&'a str>);
+/// Counts a request as abandoned when it is dropped before [`AbandonGuard::disarm`].
+pub(super) struct AbandonGuard<'a>(Option<&'a str>);
 
-impl<'a> Unanswered<'a> {
+impl<'a> AbandonGuard<'a> {
     /// A request has come for this route.
     pub(super) const fn new(route: &'a str) -> Self {
         Self(Some(route))
     }
 
     /// It is answered.
-    pub(super) fn answered(mut self) {
+    pub(super) fn disarm(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for AbandonGuard<'_> {
     fn drop(&mut self) {
         if let Some(route) = self.0 {
             tracing::debug!(target: "access", route, "the client went away before the answer");
@@ -101,7 +101,7 @@ impl Drop for Unanswered<'_> {
 }
 
 /// A request was answered. `route` is the route's pattern.
-pub(super) fn answered(method: &'static str, route: String, status: StatusCode, elapsed: Duration) {
+pub(super) fn record_request(method: &'static str, route: String, status: StatusCode, elapsed: Duration) {
     let status = status.as_str().to_owned();
     counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status)
         .increment(1);
@@ -109,11 +109,11 @@ pub(super) fn answered(method: &'static str, route: String, status: StatusCode, 
 }
 
 /// A connection was closed.
-pub(super) fn closed(why: Closed) {
-    counter!(CLOSED, "reason" => why.reason()).increment(1);
+pub(super) fn record_closed(reason: CloseReason) {
+    counter!(CLOSED, "reason" => reason.label()).increment(1);
 }
 
 /// A connection was turned away.
-pub(super) fn turned_away() {
-    counter!(TURNED_AWAY).increment(1);
+pub(super) fn record_rejected() {
+    counter!(REJECTED).increment(1);
 }

@@ -11,7 +11,7 @@
 //! | [`serve`] | the listener: bounded connections, graceful stop |
 //! | `slots`, `connection`, `stream`, `progress` | who is closed to make room; one connection, its time limits, and how far it is |
 //! | `rejection`, `linger` | answers to what is no request; a close that loses no answer |
-//! | `memory`, `answer_body` | what large answers may take, and when they are sent |
+//! | `memory`, `response_body` | what large answers may take, and when they are sent |
 //!
 //! An operation takes [`JsonBody<T>`](JsonBody), [`Parameters`] or [`NoParameters`], with [`Unparsed`](parameters::Unparsed) ones for the document, and
 //! answers `Result<_, Refused<S>>`, where `S` lists the statuses that its document shall name:
@@ -66,17 +66,17 @@
 //! let app = http::app(http::api((Greetings, Up), "Greetings", "1.0.0"));
 //! ```
 
-mod answer;
-mod answer_body;
+mod json_response;
+mod response_body;
 mod app;
 mod body;
 mod connection;
 pub mod documents;
 pub mod fields;
-mod frame;
+mod middleware;
 pub mod json;
 mod linger;
-mod memory;
+mod response_memory;
 mod metrics;
 mod number;
 pub mod page;
@@ -84,26 +84,24 @@ pub mod parameters;
 pub mod payload;
 pub mod problem;
 mod progress;
-mod refused;
-mod rejection;
+mod error_responses;
+mod raw_response;
 mod request_id;
 mod serve;
 mod slots;
 mod stream;
-mod traced;
-mod up;
+mod request_span;
 mod visible;
 
-pub use answer::JsonAnswer;
-pub use app::{api, app};
+pub use json_response::JsonAnswer;
+pub use app::{Up, api, app};
 pub use fields::Fields;
-pub(crate) use frame::frame_operations;
+pub(crate) use middleware::operations_middleware;
 pub use json::{FromJson, Json};
 pub use parameters::{NoParameters, Parameters};
 pub use payload::{FromBody, JsonBody};
 pub use problem::Problem;
-pub use refused::{Refused, Statuses, meaning};
+pub use error_responses::{Refused, Statuses, meaning};
 pub use request_id::RequestId;
-pub(crate) use serve::{Limits, serve_within};
+pub(crate) use serve::{Limits, serve_with_limits};
 pub use serve::{ServeArgs, serve};
-pub use up::Up;

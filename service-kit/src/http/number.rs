@@ -9,7 +9,7 @@ pub fn plain(text: &str) -> Option<String> {
         None => (false, text),
     };
     let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, signed(exponent)?),
+        Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
         None => (rest, 0),
     };
     let (whole, fraction) = match mantissa.split_once('.') {
@@ -45,7 +45,7 @@ pub fn plain(text: &str) -> Option<String> {
     })
 }
 
-fn signed(exponent: &str) -> Option<i64> {
+fn parse_exponent(exponent: &str) -> Option<i64> {
     let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
     if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;

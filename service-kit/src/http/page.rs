@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::parameters::Parameters;
 
-const DEFAULT: u16 = 50;
-const MAX: u16 = 500;
+const DEFAULT_LIMIT: u16 = 50;
+const MAX_LIMIT: u16 = 500;
 
 /// Which part of a list is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +30,8 @@ impl Page {
             Some(text)
                 .filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()))
                 .and_then(|text| text.parse().ok())
-                .filter(|limit| (1..=MAX).contains(limit))
-                .ok_or_else(|| format!("must be an integer from 1 to {MAX}"))
+                .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+                .ok_or_else(|| format!("must be an integer from 1 to {MAX_LIMIT}"))
         });
         let after = parameters.optional("cursor", |text| {
             (text.len() == 32)
@@ -39,7 +39,7 @@ impl Page {
                 .flatten()
                 .ok_or_else(|| "must be one that a Link header gave".to_owned())
         });
-        Self { limit: limit.unwrap_or(DEFAULT), after }
+        Self { limit: limit.unwrap_or(DEFAULT_LIMIT), after }
     }
 
     /// How many rows to read: one more than asked for tells whether there is a next page.
@@ -90,8 +90,8 @@ impl Type for Limit {
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
             minimum: Some(1.0),
-            maximum: Some(f64::from(MAX)),
-            default: Some(DEFAULT.into()),
+            maximum: Some(f64::from(MAX_LIMIT)),
+            default: Some(DEFAULT_LIMIT.into()),
             ..MetaSchema::new("integer")
         }))
     }

@@ -9,7 +9,7 @@ use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
 
 use super::body::bad_request;
-use super::fields::shown;
+use super::fields::display_name;
 use super::problem::Problem;
 
 /// The query parameters that nobody has asked for yet.
@@ -75,7 +75,7 @@ impl Parameters {
         let mut named = HashSet::new();
         let unknown = pairs.iter().filter(|(name, _)| named.insert(name.as_str()));
         faults.extend(
-            unknown.map(|(name, _)| format!("the query parameter {} is unknown", shown(name))),
+            unknown.map(|(name, _)| format!("the query parameter {} is unknown", display_name(name))),
         );
         faults
     }
@@ -111,7 +111,7 @@ impl<'a> FromRequest<'a> for NoParameters {
 pub struct Unparsed<T> {
     /// What the client sent.
     pub text: String,
-    shown_as: PhantomData<fn() -> T>,
+    schema: PhantomData<fn() -> T>,
 }
 
 impl<T: Type> Type for Unparsed<T> {
@@ -142,7 +142,7 @@ impl<T: Type> Type for Unparsed<T> {
 
 impl<T: Type> ParseFromParameter for Unparsed<T> {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
-        Ok(Self { text: value.to_owned(), shown_as: PhantomData })
+        Ok(Self { text: value.to_owned(), schema: PhantomData })
     }
 }
 

@@ -90,7 +90,7 @@ impl Problem {
     pub fn internal(cause: impl fmt::Display) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "Something went wrong here; the log knows more under the request's id.",
+            "Internal error. The log has details under this request id.",
         )
         .caused_by(cause)
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::memory::Held;
+use super::response_memory::MemoryPermit;
 
 /// The slowest rate, in bytes a second, at which an answer may be read.
-const SLOWEST_READING: u64 = 64 * 1024;
+const MIN_READ_RATE: u64 = 64 * 1024;
 
 /// How long after the stop a connection may still send the rest of its headers.
-const LAST_CALL: Duration = Duration::from_millis(500);
+const STOP_GRACE: Duration = Duration::from_millis(500);
 
 /// How long a connection may stay in a phase.
 #[derive(Debug, Clone, Copy)]
@@ -20,13 +20,13 @@ pub(crate) struct TimeLimits {
     /// Without a byte of the next request.
     pub(crate) idle: Duration,
     /// Of that, how long it is left alone by connections that need its slot: its next request may be on its way.
-    pub(crate) undisturbed: Duration,
+    pub(crate) min_idle: Duration,
     /// From the first byte of a request's headers to the last.
     pub(crate) headers: Duration,
     /// While the client takes no byte of an answer.
-    pub(crate) stalled: Duration,
-    /// While an answer is sent, besides a second for each [`SLOWEST_READING`] bytes that the client has taken.
-    pub(crate) answer: Duration,
+    pub(crate) stall: Duration,
+    /// While an answer is sent, besides a second for each [`MIN_READ_RATE`] bytes that the client has taken.
+    pub(crate) response: Duration,
 }
 
 /// What a connection does.
@@ -39,9 +39,9 @@ pub(super) enum Phase {
     /// The application has the request, and perhaps reads its body.
     Handling,
     /// The answer is sent.
-    Answering,
+    Responding,
     /// It was idle, and is closed to make room for another connection.
-    GivenUp,
+    Evicted,
 }
 
 #[derive(Debug)]
@@ -50,17 +50,17 @@ struct State {
     /// When the phase began.
     since: Instant,
     /// When the system last took bytes of the answer.
-    taken_at: Instant,
+    sent_at: Instant,
     /// How many bytes of the answer the system has taken.
-    taken: u64,
+    sent: u64,
     /// hyper has been given the whole answer.
-    answer_is_whole: bool,
+    body_complete: bool,
     /// The memory that the answer takes, until the system has all of it.
-    held: Option<Held>,
+    memory: Option<MemoryPermit>,
     /// The application has read the body of the request to its end.
-    body_was_read: bool,
+    body_read: bool,
     /// Some of the last request's body was not read when its answer was there.
-    body_is_left: bool,
+    has_unread_body: bool,
     /// When the server began to stop.
     stopping: Option<Instant>,
 }
@@ -70,7 +70,7 @@ struct State {
 pub(super) struct Progress {
     limits: TimeLimits,
     state: Mutex<State>,
-    given_up: CancellationToken,
+    evicted: CancellationToken,
 }
 
 impl Progress {
@@ -80,78 +80,78 @@ impl Progress {
         let state = State {
             phase: Phase::Idle,
             since: now,
-            taken_at: now,
-            taken: 0,
-            answer_is_whole: false,
-            held: None,
-            body_was_read: false,
-            body_is_left: false,
+            sent_at: now,
+            sent: 0,
+            body_complete: false,
+            memory: None,
+            body_read: false,
+            has_unread_body: false,
             stopping: None,
         };
-        Self { limits, state: Mutex::new(state), given_up: CancellationToken::new() }
+        Self { limits, state: Mutex::new(state), evicted: CancellationToken::new() }
     }
 
     /// Bytes have come. Returns false if the connection was given up before: they must not be looked at.
-    pub(super) fn received(&self) -> bool {
+    pub(super) fn bytes_received(&self) -> bool {
         let mut state = self.lock();
         if state.phase == Phase::Idle {
-            state.enter(Phase::Headers);
+            state.set_phase(Phase::Headers);
         }
-        state.phase != Phase::GivenUp
+        state.phase != Phase::Evicted
     }
 
     /// The application is to be given a request. Returns false if the connection was given up before: then it must not begin.
-    pub(super) fn called(&self) -> bool {
+    pub(super) fn request_started(&self) -> bool {
         let mut state = self.lock();
-        if state.phase == Phase::GivenUp {
+        if state.phase == Phase::Evicted {
             return false;
         }
-        state.enter(Phase::Handling);
-        state.body_was_read = false;
+        state.set_phase(Phase::Handling);
+        state.body_read = false;
         true
     }
 
     /// The application has read the body to its end.
-    pub(super) fn body_was_read(&self) {
-        self.lock().body_was_read = true;
+    pub(super) fn body_read(&self) {
+        self.lock().body_read = true;
     }
 
     /// hyper is given the application's answer, which takes the memory `held`. Returns whether the request has a body that the
     /// application has not read to its end.
-    pub(super) fn answered(&self, has_body: bool, held: Option<Held>) -> bool {
+    pub(super) fn response_started(&self, has_body: bool, memory: Option<MemoryPermit>) -> bool {
         let mut state = self.lock();
-        state.enter(Phase::Answering);
-        state.taken_at = state.since;
-        state.taken = 0;
-        state.answer_is_whole = false;
-        state.held = held;
-        state.body_is_left = has_body && !state.body_was_read;
-        state.body_is_left
+        state.set_phase(Phase::Responding);
+        state.sent_at = state.since;
+        state.sent = 0;
+        state.body_complete = false;
+        state.memory = memory;
+        state.has_unread_body = has_body && !state.body_read;
+        state.has_unread_body
     }
 
     /// Whether some of the last request's body was not read when its answer was there.
-    pub(super) fn body_is_left(&self) -> bool {
-        self.lock().body_is_left
+    pub(super) fn has_unread_body(&self) -> bool {
+        self.lock().has_unread_body
     }
 
     /// hyper has all of the answer's body.
-    pub(super) fn answer_is_whole(&self) {
-        self.lock().answer_is_whole = true;
+    pub(super) fn body_complete(&self) {
+        self.lock().body_complete = true;
     }
 
     /// The system has taken bytes from hyper.
-    pub(super) fn sent(&self, bytes: usize) {
+    pub(super) fn bytes_sent(&self, bytes: usize) {
         let mut state = self.lock();
-        state.taken_at = Instant::now();
-        state.taken = state.taken.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        state.sent_at = Instant::now();
+        state.sent = state.sent.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
     /// The system has taken all that hyper had.
     pub(super) fn flushed(&self) {
         let mut state = self.lock();
-        if state.phase == Phase::Answering && state.answer_is_whole {
-            state.enter(Phase::Idle);
-            state.held = None;
+        if state.phase == Phase::Responding && state.body_complete {
+            state.set_phase(Phase::Idle);
+            state.memory = None;
         }
     }
 
@@ -174,17 +174,17 @@ impl Progress {
         let state = self.lock();
         let waits_for_client = |limit| {
             let deadline = state.since + limit;
-            Some(state.stopping.map_or(deadline, |stop| deadline.min(stop + LAST_CALL)))
+            Some(state.stopping.map_or(deadline, |stop| deadline.min(stop + STOP_GRACE)))
         };
         match state.phase {
             Phase::Idle => waits_for_client(self.limits.idle),
             Phase::Headers => waits_for_client(self.limits.headers),
-            Phase::Answering => {
-                let earned = Duration::from_millis(state.taken * 1000 / SLOWEST_READING);
-                let whole = state.since + self.limits.answer + earned;
-                Some(whole.min(state.taken_at + self.limits.stalled))
+            Phase::Responding => {
+                let earned = Duration::from_millis(state.sent * 1000 / MIN_READ_RATE);
+                let whole = state.since + self.limits.response + earned;
+                Some(whole.min(state.sent_at + self.limits.stall))
             }
-            Phase::Handling | Phase::GivenUp => None,
+            Phase::Handling | Phase::Evicted => None,
         }
     }
 
@@ -194,20 +194,20 @@ impl Progress {
     }
 
     /// Gives the connection up if it is idle. Returns false if it is not any more.
-    pub(super) fn give_up(&self) -> bool {
+    pub(super) fn evict(&self) -> bool {
         let mut state = self.lock();
         let idle = state.idle_since(&self.limits).is_some();
         if idle {
-            state.enter(Phase::GivenUp);
+            state.set_phase(Phase::Evicted);
             drop(state);
-            self.given_up.cancel();
+            self.evicted.cancel();
         }
         idle
     }
 
     /// Waits until the connection is given up.
-    pub(super) async fn given_up(&self) {
-        self.given_up.cancelled().await;
+    pub(super) async fn evicted(&self) {
+        self.evicted.cancelled().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -218,11 +218,11 @@ impl Progress {
 
 impl State {
     fn idle_since(&self, limits: &TimeLimits) -> Option<Instant> {
-        let is_idle = self.phase == Phase::Idle && self.since.elapsed() >= limits.undisturbed;
+        let is_idle = self.phase == Phase::Idle && self.since.elapsed() >= limits.min_idle;
         is_idle.then_some(self.since)
     }
 
-    fn enter(&mut self, phase: Phase) {
+    fn set_phase(&mut self, phase: Phase) {
         self.phase = phase;
         self.since = Instant::now();
     }

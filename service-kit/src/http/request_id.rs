@@ -19,7 +19,7 @@ impl RequestId {
     pub(super) fn of(request: &Request) -> Self {
         let mut given = request.headers().get_all(HEADER).iter();
         match (given.next(), given.next()) {
-            (Some(only), None) => Self::sane(only),
+            (Some(only), None) => Self::parse(only),
             _ => None,
         }
         .unwrap_or_else(Self::new)
@@ -31,7 +31,7 @@ impl RequestId {
     }
 
     /// An id that harms neither logs nor headers nor whoever puts it into a URL.
-    fn sane(value: &HeaderValue) -> Option<Self> {
+    fn parse(value: &HeaderValue) -> Option<Self> {
         let text = value.to_str().ok()?;
         let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         ((1..=128).contains(&text.len()) && text.bytes().all(harmless)).then(|| Self(text.into()))

@@ -18,27 +18,27 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::limit_or_none;
 
-use super::connection::{Connection, Place};
-use super::metrics::{self, Closed};
+use super::connection::{Connection, Permit};
+use super::metrics::{self, CloseReason};
 use super::progress::{Progress, TimeLimits};
 use super::slots::Slots;
 
 /// How many connections over the limit are told so at once; any more are closed without a word.
-const TURNED_AWAY: usize = 32;
+const MAX_REJECTED: usize = 32;
 
 /// How long connections that come without a pause are still accepted after the stop.
-const LAST_ACCEPTED: Duration = Duration::from_millis(500);
+const ACCEPT_GRACE: Duration = Duration::from_millis(500);
 
 /// After so long without a connection, none waits to be accepted, and the last one has had time to send its request.
-const QUIET: Duration = Duration::from_millis(100);
+const ACCEPT_IDLE: Duration = Duration::from_millis(100);
 
 /// How long a connection that is turned away may take.
-const TURNED_AWAY_LIMITS: TimeLimits = TimeLimits {
+const REJECTED_LIMITS: TimeLimits = TimeLimits {
     idle: Duration::from_secs(2),
-    undisturbed: Duration::from_secs(2),
+    min_idle: Duration::from_secs(2),
     headers: Duration::from_secs(2),
-    stalled: Duration::from_secs(2),
-    answer: Duration::from_secs(2),
+    stall: Duration::from_secs(2),
+    response: Duration::from_secs(2),
 };
 
 /// Settings of the listener.
@@ -69,10 +69,10 @@ impl Limits {
         let times = TimeLimits {
             // Longer than what proxies usually keep an idle connection for, so that it is they who close it.
             idle: Duration::from_secs(75),
-            undisturbed: Duration::from_millis(500),
+            min_idle: Duration::from_millis(500),
             headers: Duration::from_secs(10),
-            stalled: Duration::from_secs(20),
-            answer: Duration::from_secs(30),
+            stall: Duration::from_secs(20),
+            response: Duration::from_secs(30),
         };
         Self { connections, times }
     }
@@ -97,11 +97,11 @@ pub async fn serve(
         shutdown.cancelled().await;
         tokio::time::sleep(args.shutdown_delay).await;
     };
-    serve_within(limits, listener, app, grace, stop).await
+    serve_with_limits(limits, listener, app, grace, stop).await
 }
 
 /// [`serve`] for any port, with limits of its own, until `stop` is over.
-pub(crate) async fn serve_within(
+pub(crate) async fn serve_with_limits(
     limits: Limits,
     listener: TcpListener,
     app: impl Endpoint<Output = Response> + 'static,
@@ -109,51 +109,51 @@ pub(crate) async fn serve_within(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     metrics::describe_connections();
-    let mut port = Port::new(limits, app, &listener)?;
+    let mut server = Server::new(limits, app, &listener)?;
     let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
-            accepted = listener.accept() => port.admit(accepted).await,
+            accepted = listener.accept() => server.admit(accepted).await,
         }
     }
     // Those who have connected already would be reset.
-    let last = Instant::now() + LAST_ACCEPTED;
+    let last = Instant::now() + ACCEPT_GRACE;
     while Instant::now() < last
-        && let Ok(accepted) = tokio::time::timeout(QUIET, listener.accept()).await
+        && let Ok(accepted) = tokio::time::timeout(ACCEPT_IDLE, listener.accept()).await
     {
-        port.admit(accepted).await;
+        server.admit(accepted).await;
     }
     drop(listener);
-    port.close(grace).await;
+    server.drain(grace).await;
     Ok(())
 }
 
 /// The connections of a listener.
-struct Port<E> {
+struct Server<E> {
     limits: Limits,
     local: SocketAddr,
     app: Arc<E>,
     slots: Slots,
-    turned_away: Arc<Semaphore>,
+    rejected: Arc<Semaphore>,
     connections: TaskTracker,
     /// Cancelled when connections are to come to their end.
     closing: CancellationToken,
     /// Cancelled when they are cut off.
-    end: CancellationToken,
+    abort: CancellationToken,
 }
 
-impl<E: Endpoint<Output = Response> + 'static> Port<E> {
+impl<E: Endpoint<Output = Response> + 'static> Server<E> {
     fn new(limits: Limits, app: E, listener: &TcpListener) -> std::io::Result<Self> {
         Ok(Self {
             limits,
             local: listener.local_addr()?,
             app: Arc::new(app),
             slots: Slots::new(limits.connections),
-            turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
+            rejected: Arc::new(Semaphore::new(MAX_REJECTED)),
             connections: TaskTracker::new(),
             closing: CancellationToken::new(),
-            end: CancellationToken::new(),
+            abort: CancellationToken::new(),
         })
     }
 
@@ -168,34 +168,34 @@ impl<E: Endpoint<Output = Response> + 'static> Port<E> {
                 return;
             }
         };
-        let (place, progress) =
-            if let Some((slot, progress)) = self.slots.take(self.limits.times).await {
-                (Place::Served(slot), progress)
+        let (permit, progress) =
+            if let Some((slot, progress)) = self.slots.acquire(self.limits.times).await {
+                (Permit::Served(slot), progress)
             } else {
-                let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() else {
-                    metrics::closed(Closed::Unanswered);
+                let Ok(permit) = Arc::clone(&self.rejected).try_acquire_owned() else {
+                    metrics::record_closed(CloseReason::Unanswered);
                     return;
                 };
-                (Place::TurnedAway(permit), Arc::new(Progress::new(TURNED_AWAY_LIMITS)))
+                (Permit::Rejected(permit), Arc::new(Progress::new(REJECTED_LIMITS)))
             };
         let connection = Connection {
             app: Arc::clone(&self.app),
-            place,
+            permit,
             addresses: (LocalAddr(self.local.into()), RemoteAddr(remote.into())),
             progress,
             headers: self.limits.times.headers,
         };
-        let (closing, end) = (self.closing.clone(), self.end.clone());
+        let (closing, abort) = (self.closing.clone(), self.abort.clone());
         self.connections.spawn(async move {
             tokio::select! {
-                () = connection.drive(stream, closing) => (),
-                () = end.cancelled() => (),
+                () = connection.run(stream, closing) => (),
+                () = abort.cancelled() => (),
             }
         });
     }
 
     /// Answers what is under way, for at most `grace`.
-    async fn close(self, grace: Duration) {
+    async fn drain(self, grace: Duration) {
         self.connections.close();
         self.closing.cancel();
         if tokio::time::timeout(grace, self.connections.wait()).await.is_err() {
@@ -203,7 +203,7 @@ impl<E: Endpoint<Output = Response> + 'static> Port<E> {
                 connections = self.connections.len(),
                 "requests were still in flight after the grace time: closing their connections"
             );
-            self.end.cancel();
+            self.abort.cancel();
             self.connections.wait().await;
         }
     }

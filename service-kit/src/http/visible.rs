@@ -30,11 +30,11 @@ const INVISIBLE: &[RangeInclusive<char>] = &[
     '\u{e0000}'..='\u{e0fff}',
 ];
 
-/// Whether `letter` can be seen, by itself or on the one before it.
-pub(super) fn is_visible(letter: char) -> bool {
-    !letter.is_whitespace()
-        && !letter.is_control()
-        && !INVISIBLE.iter().any(|range| range.contains(&letter))
+/// Whether `character` can be seen, by itself or on the one before it.
+pub(super) fn is_visible(character: char) -> bool {
+    !character.is_whitespace()
+        && !character.is_control()
+        && !INVISIBLE.iter().any(|range| range.contains(&character))
 }
 
 #[cfg(test)]

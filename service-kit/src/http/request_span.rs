@@ -6,27 +6,27 @@ use poem::http::StatusCode;
 use crate::trace::{KeyValue, Parent, Span, SpanKind, TraceContext, TraceId, tracer};
 
 /// Asked every few seconds by whoever watches over the process: traces of that hide the others.
-const UP: &str = "/up";
+const UP_PATH: &str = "/up";
 
 /// How much of a path spans and logs have, in bytes.
-const LONGEST_PATH: usize = 256;
+const MAX_PATH: usize = 256;
 
 /// See the [module](self).
-pub(super) struct Traced {
+pub(super) struct RequestSpan {
     span: Option<Span>,
     caller: Option<TraceContext>,
 }
 
-impl Traced {
+impl RequestSpan {
     /// The request has come.
-    pub(super) fn begin(request: &Request, method: &'static str) -> Self {
+    pub(super) fn start(request: &Request, method: &'static str) -> Self {
         let caller = TraceContext::of_request(request.headers());
         let path = request.uri().path();
-        let span = tracer().filter(|_| path != UP).map(|tracer| {
+        let span = tracer().filter(|_| path != UP_PATH).map(|tracer| {
             let attributes = vec![
-                KeyValue::new("http.request.method", known(method)),
+                KeyValue::new("http.request.method", semconv_method(method)),
                 KeyValue::new("url.scheme", "http"),
-                KeyValue::new("url.path", shortened(path).to_owned()),
+                KeyValue::new("url.path", truncate_path(path).to_owned()),
             ];
             tracer.start(method, SpanKind::Server, Parent::Remote(caller.as_ref()), attributes)
         });
@@ -34,13 +34,13 @@ impl Traced {
     }
 
     /// By which the log's lines are found that belong to the same trace: the caller's too, where none are made here.
-    pub(super) fn id(&self) -> Option<TraceId> {
+    pub(super) fn trace_id(&self) -> Option<TraceId> {
         let own = self.span.as_ref().map(Span::context);
         own.as_ref().or(self.caller.as_ref()).map(TraceContext::trace_id)
     }
 
     /// Does `work` as a part of the request.
-    pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(super) async fn scope<T>(&self, work: impl Future<Output = T>) -> T {
         Span::within(self.span.as_ref(), work).await
     }
 
@@ -62,12 +62,12 @@ impl Traced {
 }
 
 /// A path as spans and logs have it: clients may send one of 16 KiB.
-pub(super) fn shortened(path: &str) -> &str {
-    &path[..path.floor_char_boundary(LONGEST_PATH)]
+pub(super) fn truncate_path(path: &str) -> &str {
+    &path[..path.floor_char_boundary(MAX_PATH)]
 }
 
 /// The conventions' word for methods that are none of HTTP's.
-fn known(method: &'static str) -> &'static str {
+fn semconv_method(method: &'static str) -> &'static str {
     if method == "other" { "_OTHER" } else { method }
 }
 
@@ -77,8 +77,8 @@ mod tests {
 
     #[test]
     fn a_path_is_cut_between_letters() {
-        assert_eq!(shortened("/api/orders"), "/api/orders");
-        assert_eq!(shortened(&format!("/{}", "x".repeat(9000))).len(), LONGEST_PATH);
-        assert_eq!(shortened(&format!("/{}", "é".repeat(200))).len(), LONGEST_PATH - 1);
+        assert_eq!(truncate_path("/api/orders"), "/api/orders");
+        assert_eq!(truncate_path(&format!("/{}", "x".repeat(9000))).len(), MAX_PATH);
+        assert_eq!(truncate_path(&format!("/{}", "é".repeat(200))).len(), MAX_PATH - 1);
     }
 }

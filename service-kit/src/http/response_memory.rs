@@ -6,10 +6,10 @@ use poem::Response;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The memory that all large answers may take together, in KiB.
-const LIMIT: usize = 32 * 1024;
+const MAX_MEMORY: usize = 32 * 1024;
 
 /// An answer of so many bytes or fewer is not counted: [`HTTP_MAX_CONNECTIONS`](super::ServeArgs) bounds those.
-const SMALL: usize = 16 * 1024;
+const UNCOUNTED_SIZE: usize = 16 * 1024;
 
 /// The memory that a body takes, in bytes; travels with the response that has a body of its own.
 #[derive(Debug, Clone, Copy)]
@@ -17,31 +17,31 @@ pub(super) struct BodySize(pub(super) usize);
 
 /// The share of the memory that one answer has.
 #[derive(Debug, Clone)]
-pub(super) struct Held(#[expect(dead_code, reason = "held")] Arc<OwnedSemaphorePermit>);
+pub(super) struct MemoryPermit(#[expect(dead_code, reason = "held until the response is sent")] Arc<OwnedSemaphorePermit>);
 
 /// What large answers have together.
 #[derive(Debug)]
-pub(super) struct AnswerMemory(Arc<Semaphore>);
+pub(super) struct ResponseMemory(Arc<Semaphore>);
 
-impl Default for AnswerMemory {
+impl Default for ResponseMemory {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(LIMIT)))
+        Self(Arc::new(Semaphore::new(MAX_MEMORY)))
     }
 }
 
-impl AnswerMemory {
+impl ResponseMemory {
     /// Adds to a large answer its share of the memory. Returns false if there is not enough left.
-    pub(super) fn hold(&self, response: &mut Response) -> bool {
+    pub(super) fn reserve(&self, response: &mut Response) -> bool {
         let Some(&BodySize(bytes)) = response.data() else {
             return true;
         };
-        if bytes <= SMALL {
+        if bytes <= UNCOUNTED_SIZE {
             return true;
         }
         let share = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         match Arc::clone(&self.0).try_acquire_many_owned(share) {
             Ok(permit) => {
-                response.set_data(Held(Arc::new(permit)));
+                response.set_data(MemoryPermit(Arc::new(permit)));
                 true
             }
             Err(_) => false,
@@ -53,7 +53,7 @@ impl AnswerMemory {
 mod tests {
     use super::*;
 
-    fn answer(bytes: usize) -> Response {
+    fn response(bytes: usize) -> Response {
         let mut response = Response::default();
         response.set_data(BodySize(bytes));
         response
@@ -61,12 +61,12 @@ mod tests {
 
     #[test]
     fn large_answers_share_the_memory_and_small_ones_take_none() {
-        let memory = AnswerMemory::default();
-        let mut held: Vec<Response> = (0..16).map(|_| answer(2 * 1024 * 1024)).collect();
-        assert!(held.iter_mut().all(|response| memory.hold(response)));
-        assert!(!memory.hold(&mut answer(SMALL + 1)));
-        assert!(memory.hold(&mut answer(SMALL)) && memory.hold(&mut Response::default()));
+        let memory = ResponseMemory::default();
+        let mut held: Vec<Response> = (0..16).map(|_| response(2 * 1024 * 1024)).collect();
+        assert!(held.iter_mut().all(|response| memory.reserve(response)));
+        assert!(!memory.reserve(&mut response(UNCOUNTED_SIZE + 1)));
+        assert!(memory.reserve(&mut response(UNCOUNTED_SIZE)) && memory.reserve(&mut Response::default()));
         held.pop();
-        assert!(memory.hold(&mut answer(2 * 1024 * 1024)));
+        assert!(memory.reserve(&mut response(2 * 1024 * 1024)));
     }
 }

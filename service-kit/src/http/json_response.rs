@@ -7,7 +7,7 @@ use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use serde::Serialize;
 
-use super::memory::BodySize;
+use super::response_memory::BodySize;
 use super::problem::Problem;
 
 /// A value that the OpenAPI document describes, as JSON. The framework's own [`Json`](payload::Json) makes a tree of values of each

@@ -32,7 +32,7 @@ pub mod meaning {
     /// Another media type.
     pub const NOT_JSON_TYPE: (u16, &str) = (415, "The Content-Type is not application/json");
     /// Whatever nobody thought of.
-    pub const FAILED: (u16, &str) = (500, "Something went wrong here");
+    pub const FAILED: (u16, &str) = (500, "Internal error");
     /// No database.
     pub const UNAVAILABLE: (u16, &str) = (
         503,
