@@ -16,26 +16,30 @@ use tokio_postgres::config::Host as Name;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::connect::reason;
+use super::error::reason;
 use super::host::Host;
-use super::open::addresses;
+use super::multi_host::resolve;
 use super::url::DatabaseUrl;
 
 /// How long a server may take to let a request in and to carry it out. Longer than whoever waits for it: `PgBouncer` 1.18 ends when such a
 /// connection is closed from here.
-const LIMIT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a caller waits for a statement after its time limit: the server reports a cancelled statement at once, unless it hangs or
+/// the connection is cut.
+pub(super) const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
 /// Has the statement ended that the session of `token` is at, if there is one. Which of several hosts the session is at is not known here;
 /// the others don't know the secret that the request holds, and do nothing.
 pub(super) async fn cancel(token: CancelToken, url: DatabaseUrl, tls: MakeRustlsConnect) {
     let requests = url.hosts.iter().map(|host| cancel_at(host, &token, &url, &tls));
-    if timeout(LIMIT, join_all(requests)).await.is_err() {
+    if timeout(REQUEST_TIMEOUT, join_all(requests)).await.is_err() {
         tracing::debug!("a request to cancel a statement was not carried out in time");
     }
 }
 
 async fn cancel_at(host: &Host, token: &CancelToken, url: &DatabaseUrl, tls: &MakeRustlsConnect) {
-    let Ok(addresses) = addresses(host, &url.config, url.connect_limit()).await else {
+    let Ok(addresses) = resolve(host, &url.config, url.connect_timeout()).await else {
         return;
     };
     let requests = addresses.into_iter().map(async |address| match (&host.name, address) {
@@ -64,20 +68,20 @@ async fn send<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let stream = UntilClosed(stream.map_err(|error| error.to_string())?);
+    let stream = ClosedByPeer(stream.map_err(|error| error.to_string())?);
     let name = match &host.name {
         Some(Name::Tcp(name)) => name.clone(),
         _ => host.address.map(|address| address.to_string()).unwrap_or_default(),
     };
-    let tls = MakeTlsConnect::<UntilClosed<S>>::make_tls_connect(&mut tls.clone(), &name);
+    let tls = MakeTlsConnect::<ClosedByPeer<S>>::make_tls_connect(&mut tls.clone(), &name);
     let tls = tls.map_err(|error| error.to_string())?;
     token.cancel_query_raw(stream, tls).await.map_err(|error| reason(&error))
 }
 
 /// A stream that is not shut down from here: it ends when the other side closes it, which a server does once it has done what was asked.
-struct UntilClosed<S>(S);
+struct ClosedByPeer<S>(S);
 
-impl<S: AsyncRead + Unpin> AsyncRead for UntilClosed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ClosedByPeer<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -87,7 +91,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for UntilClosed<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for UntilClosed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClosedByPeer<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

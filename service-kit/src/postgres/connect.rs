@@ -4,8 +4,8 @@ use tokio::task::JoinHandle;
 use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{Client, Connection, Socket};
 
-use super::open::{Purpose, open};
-use super::tls::connector;
+use super::error::reason;
+use super::multi_host::{Target, connect_first};
 use super::url::DatabaseUrl;
 
 /// A connection with the task that drives it. Dropping it closes the connection.
@@ -38,7 +38,7 @@ impl Drop for Session {
 /// # Errors
 /// When no server can be reached, or all refuse; says why of each, without secrets.
 pub async fn connect(url: &DatabaseUrl, application_name: &str) -> anyhow::Result<Session> {
-    connect_for(Purpose::AsTheUrlSays, url, application_name).await
+    connect_to(Target::FromUrl, url, application_name).await
 }
 
 /// As [`connect`], but to a host that takes writes, whatever `target_session_attrs` demands.
@@ -49,24 +49,24 @@ pub async fn connect_writable(
     url: &DatabaseUrl,
     application_name: &str,
 ) -> anyhow::Result<Session> {
-    connect_for(Purpose::Writing, url, application_name).await
+    connect_to(Target::Writable, url, application_name).await
 }
 
-async fn connect_for(
-    purpose: Purpose,
+async fn connect_to(
+    target: Target,
     url: &DatabaseUrl,
     application_name: &str,
 ) -> anyhow::Result<Session> {
     let mut config = url.config.clone();
     config.application_name(application_name);
-    let (client, connection) = open(url, &config, &connector(url)?, purpose)
+    let (client, connection) = connect_first(url, &config, &url.tls.connector()?, target)
         .await
-        .map_err(|unreached| anyhow::anyhow!(unreached.to_string()))?;
-    Ok(Session { client, driver: drive(connection) })
+        .map_err(|error| anyhow::anyhow!(error.to_string()))?;
+    Ok(Session { client, driver: spawn_driver(connection) })
 }
 
 /// Runs a connection until it ends; its client learns of that by itself.
-pub(super) fn drive<T>(connection: Connection<Socket, T>) -> JoinHandle<()>
+pub(super) fn spawn_driver<T>(connection: Connection<Socket, T>) -> JoinHandle<()>
 where
     T: TlsStream + Unpin + Send + 'static,
 {
@@ -75,24 +75,4 @@ where
             tracing::debug!(error = reason(&error), "the connection to PostgreSQL ended");
         }
     })
-}
-
-/// An error of the driver in words that may be logged: no SQL values, no password.
-#[must_use]
-pub fn reason(error: &tokio_postgres::Error) -> String {
-    if let Some(db) = error.as_db_error() {
-        return format!("{} ({})", db.message(), db.code().code());
-    }
-    chain(error)
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

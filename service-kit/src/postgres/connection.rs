@@ -12,12 +12,12 @@ pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 pub struct Connection {
     pub(super) object: Object,
     /// Whether the server remembers statements by name.
-    named: bool,
+    by_name: bool,
 }
 
 impl Connection {
-    pub(super) const fn new(object: Object, named: bool) -> Self {
-        Self { object, named }
+    pub(super) const fn new(object: Object, by_name: bool) -> Self {
+        Self { object, by_name }
     }
 
     /// The rows that `sql` returns.
@@ -25,7 +25,7 @@ impl Connection {
     /// # Errors
     /// The driver's: the server refused the statement, or the line broke.
     pub async fn query(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
-        if !self.named {
+        if !self.by_name {
             return self.object.query_typed(sql, parameters).await;
         }
         let statement = self.prepare(sql, parameters).await?;
@@ -41,7 +41,7 @@ impl Connection {
         sql: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Option<Row>, Error> {
-        if !self.named {
+        if !self.by_name {
             return self.object.query_typed_opt(sql, parameters).await;
         }
         let statement = self.prepare(sql, parameters).await?;
@@ -53,7 +53,7 @@ impl Connection {
     /// # Errors
     /// As [`query`](Self::query), and when there is another number of them.
     pub async fn query_one(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Row, Error> {
-        if !self.named {
+        if !self.by_name {
             return self.object.query_typed_one(sql, parameters).await;
         }
         let statement = self.prepare(sql, parameters).await?;
@@ -65,7 +65,7 @@ impl Connection {
     /// # Errors
     /// As [`query`](Self::query).
     pub async fn execute(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<u64, Error> {
-        if !self.named {
+        if !self.by_name {
             return self.object.execute_typed(sql, parameters).await;
         }
         let statement = self.prepare(sql, parameters).await?;

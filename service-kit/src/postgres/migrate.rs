@@ -10,9 +10,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{Session, chain, connect, reason};
+use super::connect::{Session, connect};
 use super::connection::Parameter;
-use super::database::is_gone;
+use super::error::{error_chain, is_gone, reason};
 use super::pooler::is_pooled;
 use super::url::DatabaseUrl;
 use crate::backoff::Backoff;
@@ -48,12 +48,12 @@ pub enum MigrateError {
 
 /// Held while migrating, so that replicas that start at once take turns: refinery itself takes no lock.
 /// The number means nothing; it only must be the same everywhere.
-const LOCK: i64 = 7_023_644_817_502_191;
+const LOCK_KEY: i64 = 7_023_644_817_502_191;
 
 /// How long a pooler may take to give the session that migrates a connection beside the one that holds the lock.
-const SECOND_CONNECTION: Duration = Duration::from_secs(30);
+const SECOND_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 
-const TOO_SMALL: &str = "the pooler has no second connection for it: set default_pool_size to 2 at least, or name the server itself in DATABASE_URL";
+const POOL_TOO_SMALL: &str = "the pooler has no second connection for it: set default_pool_size to 2 at least, or name the server itself in DATABASE_URL";
 
 /// Brings the schema up to date. A newer schema is accepted with a warning: an old program must be able to come back
 /// during a rolling upgrade.
@@ -61,26 +61,26 @@ const TOO_SMALL: &str = "the pooler has no second connection for it: set default
 /// # Errors
 /// See [`MigrateError`].
 pub async fn migrate(url: &DatabaseUrl, runner: Runner) -> Result<Report, MigrateError> {
-    let mut session = open(url).await?;
+    let mut session = open_session(url).await?;
     let runner = runner.set_abort_missing(false).set_abort_divergent(true);
     let known = runner.get_migrations().iter().map(Migration::version).max();
     let report = if is_up_to_date(&runner, &mut session).await {
         Report::new(Vec::new())
     } else {
-        let mut turn = Turn::wait(url, &session).await?;
+        let mut lock = MigrationLock::acquire(url, &session).await?;
         let done = tokio::select! {
             done = runner.run_async(&mut session.client) => done,
-            () = turn.lost() => {
+            () = lock.lost() => {
                 return Err(MigrateError::Unreachable("the session that holds the lock was ended".to_owned()));
             }
         };
-        done.map_err(|error| match (error.kind(), cause(&error)) {
+        done.map_err(|error| match (error.kind(), driver_error(&error)) {
             (Kind::DivergentVersion(_, applied), _) => MigrateError::Changed(applied.to_string()),
-            (_, Some(cause)) if is_gone(cause) => MigrateError::Unreachable(chain(&error)),
+            (_, Some(cause)) if is_gone(cause) => MigrateError::Unreachable(error_chain(&error)),
             (_, Some(cause)) if cause.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-                MigrateError::Locked(chain(&error))
+                MigrateError::Locked(error_chain(&error))
             }
-            _ => MigrateError::Failed(chain(&error)),
+            _ => MigrateError::Failed(error_chain(&error)),
         })?
     };
     for migration in report.applied_migrations() {
@@ -93,7 +93,7 @@ pub async fn migrate(url: &DatabaseUrl, runner: Runner) -> Result<Report, Migrat
     Ok(report)
 }
 
-async fn open(url: &DatabaseUrl) -> Result<Session, MigrateError> {
+async fn open_session(url: &DatabaseUrl) -> Result<Session, MigrateError> {
     connect(url, "migrate").await.map_err(|error| MigrateError::Unreachable(format!("{error:#}")))
 }
 
@@ -141,8 +141,8 @@ pub async fn migrate_until_done(
     }
 }
 
-/// What the driver said.
-fn cause(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
+/// What the driver is_logged.
+fn driver_error(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if let Some(error) = cause.downcast_ref::<tokio_postgres::Error>() {
@@ -156,38 +156,38 @@ fn cause(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
 /// The turn of the one process that migrates: a lock of the session that migrates, which the server keeps until the last statement has
 /// ended, whatever becomes of the process. Behind a pooler such a lock would be whoever's who gets the connection next; there it is that of
 /// a transaction in another session.
-enum Turn {
+enum MigrationLock {
     Direct,
     Pooled(Session),
 }
 
-impl Turn {
+impl MigrationLock {
     /// Waits for it without a transaction, whose snapshot a `CREATE INDEX CONCURRENTLY` of the one ahead would wait for.
-    async fn wait(url: &DatabaseUrl, migrating: &Session) -> Result<Self, MigrateError> {
+    async fn acquire(url: &DatabaseUrl, migrating: &Session) -> Result<Self, MigrateError> {
         let unreachable = |error: tokio_postgres::Error| MigrateError::Unreachable(reason(&error));
-        let mut turn = Self::Direct;
+        let mut lock = Self::Direct;
         if is_pooled(&migrating.client).await.map_err(unreachable)? {
-            turn = Self::Pooled(open(url).await?);
+            lock = Self::Pooled(open_session(url).await?);
         }
         let mut backoff = Backoff::reconnect();
-        let mut said = false;
-        while !turn.take(migrating).await.map_err(unreachable)? {
-            if !said {
+        let mut is_logged = false;
+        while !lock.try_acquire(migrating).await.map_err(unreachable)? {
+            if !is_logged {
                 tracing::info!("another process is migrating the database: waiting for it");
-                said = true;
+                is_logged = true;
             }
             tokio::time::sleep(backoff.next_delay()).await;
         }
-        if let Self::Pooled(_) = turn {
-            let answer = timeout(SECOND_CONNECTION, migrating.client.simple_query("")).await;
-            answer.map_err(|_| MigrateError::Failed(TOO_SMALL.to_owned()))?.map_err(unreachable)?;
+        if let Self::Pooled(_) = lock {
+            let answer = timeout(SECOND_CONNECTION_TIMEOUT, migrating.client.simple_query("")).await;
+            answer.map_err(|_| MigrateError::Failed(POOL_TOO_SMALL.to_owned()))?.map_err(unreachable)?;
         }
-        Ok(turn)
+        Ok(lock)
     }
 
     /// Takes the lock; says whether it could.
-    async fn take(&self, migrating: &Session) -> Result<bool, tokio_postgres::Error> {
-        let key: [Parameter<'_>; 1] = [(&LOCK, Type::INT8)];
+    async fn try_acquire(&self, migrating: &Session) -> Result<bool, tokio_postgres::Error> {
+        let key: [Parameter<'_>; 1] = [(&LOCK_KEY, Type::INT8)];
         let Self::Pooled(session) = self else {
             let sql = "SELECT pg_try_advisory_lock($1)";
             return migrating.client.query_typed_one(sql, &key).await?.try_get(0);
@@ -196,11 +196,11 @@ impl Turn {
         // It idles for as long as the migrations take.
         client.batch_execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0").await?;
         let sql = "SELECT pg_try_advisory_xact_lock($1)";
-        let taken: bool = client.query_typed_one(sql, &key).await?.try_get(0)?;
-        if !taken {
+        let is_acquired: bool = client.query_typed_one(sql, &key).await?.try_get(0)?;
+        if !is_acquired {
             client.batch_execute("ROLLBACK").await?;
         }
-        Ok(taken)
+        Ok(is_acquired)
     }
 
     /// Completes when the lock is gone though the session that migrates is not.

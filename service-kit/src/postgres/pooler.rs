@@ -17,19 +17,19 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage};
 pub async fn is_pooled(client: &Client) -> Result<bool, Error> {
     // As text: poolers mix up prepared statements.
     let messages = client.simple_query("SELECT pg_backend_pid()").await?;
-    let at_work = messages.iter().find_map(|message| match message {
+    let backend_pid = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
         _ => None,
     });
-    Ok(at_work != announced(client).await)
+    Ok(backend_pid != announced_pid(client).await)
 }
 
 /// The process that the session was told of at its beginning. The driver keeps it for requests to cancel a statement and tells it to
 /// nobody: such a request is written, and caught.
-async fn announced(client: &Client) -> Option<u32> {
-    let written = Written::default();
-    client.cancel_token().cancel_query_raw(written.clone(), Plain).await.ok()?;
-    let bytes = written.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+async fn announced_pid(client: &Client) -> Option<u32> {
+    let captured = CapturedRequest::default();
+    client.cancel_token().cancel_query_raw(captured.clone(), NoEncryption).await.ok()?;
+    let bytes = captured.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
     // CancelRequest: the length, the code, the process, the secret of four bytes
     // (https://www.postgresql.org/docs/current/protocol-message-formats.html).
     let request = bytes.len().checked_sub(16).and_then(|start| bytes.get(start..))?;
@@ -41,9 +41,9 @@ async fn announced(client: &Client) -> Option<u32> {
 
 /// What is written to a server that agrees to TLS.
 #[derive(Debug, Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
+struct CapturedRequest(Arc<Mutex<Vec<u8>>>);
 
-impl AsyncRead for Written {
+impl AsyncRead for CapturedRequest {
     fn poll_read(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -55,7 +55,7 @@ impl AsyncRead for Written {
     }
 }
 
-impl AsyncWrite for Written {
+impl AsyncWrite for CapturedRequest {
     fn poll_write(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -74,21 +74,21 @@ impl AsyncWrite for Written {
     }
 }
 
-impl TlsStream for Written {
+impl TlsStream for CapturedRequest {
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }
 }
 
 /// Says that it is TLS, and leaves everything readable.
-struct Plain;
+struct NoEncryption;
 
-impl TlsConnect<Written> for Plain {
-    type Stream = Written;
+impl TlsConnect<CapturedRequest> for NoEncryption {
+    type Stream = CapturedRequest;
     type Error = io::Error;
-    type Future = std::future::Ready<io::Result<Written>>;
+    type Future = std::future::Ready<io::Result<CapturedRequest>>;
 
-    fn connect(self, stream: Written) -> Self::Future {
+    fn connect(self, stream: CapturedRequest) -> Self::Future {
         std::future::ready(Ok(stream))
     }
 }

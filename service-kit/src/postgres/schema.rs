@@ -5,13 +5,14 @@ use std::time::Duration;
 use refinery::Runner;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{connect, reason};
+use super::connect::connect;
+use super::error::reason;
 use super::migrate::{MigrateArgs, MigrateError, migrate, migrate_until_done};
 use super::url::DatabaseUrl;
 use crate::health::Dependency;
 
 /// How long the database may take to say whether the tables are there.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The schema of a service's database.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +44,7 @@ impl Schema {
         loop {
             let found = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                found = self.is_there(url) => found,
+                found = self.exists(url) => found,
             };
             match found {
                 Ok(true) => return Ok(()),
@@ -75,15 +76,15 @@ impl Schema {
         Ok(())
     }
 
-    async fn is_there(&self, url: &DatabaseUrl) -> Result<bool, String> {
-        let asking = async {
+    async fn exists(&self, url: &DatabaseUrl) -> Result<bool, String> {
+        let check = async {
             let session =
                 connect(url, "schema check").await.map_err(|error| format!("{error:#}"))?;
             let row = session.client.query_typed_one(self.find, &[]).await;
             row.and_then(|row| row.try_get(0)).map_err(|error| reason(&error))
         };
-        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| {
-            Err(format!("the database takes longer than {PATIENCE:?} to answer"))
+        tokio::time::timeout(CHECK_TIMEOUT, check).await.unwrap_or_else(|_| {
+            Err(format!("the database takes longer than {CHECK_TIMEOUT:?} to answer"))
         })
     }
 }

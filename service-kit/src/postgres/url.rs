@@ -10,11 +10,10 @@ use tokio_postgres::Config;
 use tokio_postgres::config::TargetSessionAttrs;
 
 use super::host::{Host, hosts, without_hosts};
-use super::parameters::Given;
-use super::tls;
+use super::tls::{SslMode, TlsSettings};
+use super::url_parameters::{URL_FORM, UrlParameters};
 use crate::config::read_file;
 use crate::failover::HostOrder;
-use crate::tls::Files;
 
 /// Settings that say where the database is.
 #[derive(Debug, Clone, Args)]
@@ -49,22 +48,6 @@ impl DatabaseArgs {
     }
 }
 
-/// How the server is to be trusted: libpq's `sslmode`
-/// (<https://www.postgresql.org/docs/current/libpq-ssl.html>).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SslMode {
-    /// No TLS.
-    Disable,
-    /// TLS when the server offers it; any certificate.
-    Prefer,
-    /// TLS; any certificate, or as `VerifyCa` when a root certificate is given.
-    Require,
-    /// TLS; the certificate must come from a known authority.
-    VerifyCa,
-    /// TLS; the certificate must come from a known authority and name the host.
-    VerifyFull,
-}
-
 /// A parsed `DATABASE_URL`. Its `Debug` shows no password. Clones share which host is tried first.
 #[derive(Clone)]
 pub struct DatabaseUrl {
@@ -72,14 +55,11 @@ pub struct DatabaseUrl {
     pub(super) config: Config,
     pub(super) hosts: Vec<Host>,
     pub(super) host_order: HostOrder,
-    pub(super) ssl_mode: SslMode,
-    pub(super) files: Files,
-    /// TLS tells the server by which name it was asked for.
-    pub(super) sends_name: bool,
+    pub(super) tls: TlsSettings,
     /// Parameters that mean nothing here.
     ignored: Arc<[&'static str]>,
     /// They were told.
-    told: Arc<Once>,
+    warned: Arc<Once>,
 }
 
 impl DatabaseUrl {
@@ -89,9 +69,9 @@ impl DatabaseUrl {
     }
 
     /// Names the parameters that mean nothing here, the first time that the URL is used: the logs are not set up when it is read.
-    pub(super) fn tell_ignored(&self) {
+    pub(super) fn warn_ignored(&self) {
         if !self.ignored.is_empty() {
-            self.told.call_once(|| {
+            self.warned.call_once(|| {
                 tracing::warn!(
                     parameters = self.ignored.join(", "),
                     "DATABASE_URL has parameters that mean nothing to this program: they are ignored"
@@ -101,13 +81,13 @@ impl DatabaseUrl {
     }
 
     /// How long one host may take, from the first packet to a session.
-    pub(super) fn connect_limit(&self) -> Duration {
-        self.config.get_connect_timeout().copied().unwrap_or(CONNECT_LIMIT)
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT)
     }
 
     /// How long all hosts together may take.
-    pub(super) fn patience(&self) -> Duration {
-        self.connect_limit() * u32::try_from(self.hosts.len()).unwrap_or(u32::MAX)
+    pub(super) fn total_connect_timeout(&self) -> Duration {
+        self.connect_timeout() * u32::try_from(self.hosts.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -117,7 +97,7 @@ impl fmt::Debug for DatabaseUrl {
             .field("hosts", &self.hosts)
             .field("dbname", &self.config.get_dbname())
             .field("user", &self.config.get_user())
-            .field("ssl_mode", &self.ssl_mode)
+            .field("ssl_mode", &self.tls.mode)
             .finish_non_exhaustive()
     }
 }
@@ -128,25 +108,23 @@ impl FromStr for DatabaseUrl {
     /// Reads the URL, and the files that it names.
     fn from_str(text: &str) -> Result<Self, String> {
         let url = Self::read(text)?;
-        tls::check(&url).map_err(|error| format!("{error:#}"))?;
+        url.tls.check().map_err(|error| format!("{error:#}"))?;
         Ok(url)
     }
 }
-
-pub(super) const FORM: &str = "it must look like postgres://user:password@host:5432/name";
 
 impl DatabaseUrl {
     /// The driver knows neither all parameters of libpq nor how to turn from one host to another: both are taken out before it reads the rest.
     fn read(text: &str) -> Result<Self, String> {
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
         if !base.starts_with("postgres://") && !base.starts_with("postgresql://") {
-            return Err(FORM.to_owned());
+            return Err(URL_FORM.to_owned());
         }
-        let given = Given::read(query)?;
+        let given = UrlParameters::read(query)?;
         let hosts =
-            hosts(&parse(base, &given.of_hosts)?).map_err(|error| format!("{error}; {FORM}"))?;
-        let mut config = parse(&without_hosts(base).ok_or(FORM)?, &given.of_the_driver)?;
-        config.ssl_mode(match given.ssl_mode {
+            hosts(&parse(base, &given.host_pairs)?).map_err(|error| format!("{error}; {URL_FORM}"))?;
+        let mut config = parse(&without_hosts(base).ok_or(URL_FORM)?, &given.driver_pairs)?;
+        config.ssl_mode(match given.tls.mode {
             SslMode::Disable => tokio_postgres::config::SslMode::Disable,
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
@@ -155,23 +133,21 @@ impl DatabaseUrl {
         });
         // Of several hosts only one can be the right one for a program that writes. A single one is all there is: of what use it is,
         // the program finds out and says better than the driver.
-        if given.writable || hosts.len() > 1 {
+        if given.wants_writable || hosts.len() > 1 {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        config.tcp_user_timeout(given.tcp_user_timeout.unwrap_or(SILENCE));
+        config.tcp_user_timeout(given.tcp_user_timeout.unwrap_or(TCP_USER_TIMEOUT));
         if config.get_connect_timeout().is_none() {
-            let limit = if hosts.len() > 1 { CONNECT_LIMIT_OF_SEVERAL } else { CONNECT_LIMIT };
+            let limit = if hosts.len() > 1 { CONNECT_TIMEOUT_OF_SEVERAL } else { CONNECT_TIMEOUT };
             config.connect_timeout(limit);
         }
         Ok(Self {
             config,
             hosts,
             host_order: HostOrder::default(),
-            ssl_mode: given.ssl_mode,
-            files: given.files,
-            sends_name: given.sends_name,
+            tls: given.tls,
             ignored: given.ignored.into(),
-            told: Arc::new(Once::new()),
+            warned: Arc::new(Once::new()),
         })
     }
 }
@@ -179,17 +155,17 @@ impl DatabaseUrl {
 /// The driver's error text may quote the URL's parts: only its kind is told.
 fn parse(base: &str, query: &[String]) -> Result<Config, String> {
     let parsed = format!("{base}?{}", query.join("&")).parse();
-    parsed.map_err(|_| format!("{FORM}, with parameters that libpq knows"))
+    parsed.map_err(|_| format!("{URL_FORM}, with parameters that libpq knows"))
 }
 
 /// How long a server may take to let us in.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The same where there is another one to turn to.
-const CONNECT_LIMIT_OF_SEVERAL: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(3);
 
 /// How long what was sent may stay without an answer from the server's machine.
-const SILENCE: Duration = Duration::from_secs(15);
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {
@@ -205,8 +181,8 @@ mod tests {
             "postgres://u:p%40ss@db:5433/shop?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&options=-c%20geqo%3Doff&channel_binding=require",
         )
         .expect("a good URL");
-        assert_eq!(url.ssl_mode, SslMode::VerifyFull);
-        assert_eq!(url.files.authority, Some(PathBuf::from("/etc/ca.pem")));
+        assert_eq!(url.tls.mode, SslMode::VerifyFull);
+        assert_eq!(url.tls.files.authority, Some(PathBuf::from("/etc/ca.pem")));
         assert_eq!(url.config.get_options(), Some("-c geqo=off"));
         assert_eq!(url.config.get_channel_binding(), ChannelBinding::Require);
         assert_eq!(url.config.get_password(), Some(&b"p@ss"[..]));

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::database::{Database, DatabaseError};
+use super::database::Database;
+use super::error::DatabaseError;
 use super::pool::Pool;
 use crate::health::Dependency;
 
@@ -12,14 +13,14 @@ const IN_USE: &str = "database_pool_connections_in_use";
 const WAITING: &str = "database_pool_waiting";
 
 /// How long the database may take to answer.
-const LIMIT: Duration = Duration::from_secs(3);
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks the database every second whether it answers, and reports it as `dependency`, until `shutdown`. It asks over `probe`, whose
 /// connections no request uses, and reports how busy `pool` is.
 pub async fn watch(pool: Pool, probe: Pool, dependency: Dependency, shutdown: CancellationToken) {
     metrics::describe_gauge!(IN_USE, "Connections of the pool that are in use");
     metrics::describe_gauge!(WAITING, "Requests that wait for a connection of the pool");
-    let probe = Database::new(probe, LIMIT);
+    let probe = Database::new(probe, PING_TIMEOUT);
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

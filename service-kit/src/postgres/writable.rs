@@ -35,7 +35,7 @@ impl fmt::Display for ReadOnly {
 }
 
 /// Asks the server. As text: poolers mix up prepared statements.
-pub(super) async fn find_read_only(client: &Client) -> Result<Option<ReadOnly>, Error> {
+pub(super) async fn read_only_reason(client: &Client) -> Result<Option<ReadOnly>, Error> {
     let sql = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean";
     let messages = client.simple_query(sql).await?;
     let row = messages.iter().find_map(|message| match message {

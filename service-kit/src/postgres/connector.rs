@@ -16,26 +16,24 @@ use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::TaskTracker;
 
-use super::cancel::cancel;
-use super::connect::drive;
-use super::database::MARGIN;
-use super::open::{Purpose, open};
-use super::pool::{PoolArgs, PreparedStatements};
+use super::cancel::{CANCEL_GRACE, cancel};
+use super::connect::spawn_driver;
+use super::multi_host::{Target, connect_first};
+use super::pool_args::{PoolArgs, PreparedStatements};
 use super::pooler::is_pooled;
-use super::tls::connector;
 use super::url::DatabaseUrl;
 
 /// Requests to cancel a statement at once at the most; each takes a connection. Statements beyond end by their own limit.
-const CANCELLING: usize = 64;
+const MAX_CANCEL_REQUESTS: usize = 64;
 
 const PREPARE_SESSION: &str = include_str!("../../../sql/pool/prepare_session.sql");
 
 /// The hosts of a URL, as a pool turns to them. Clones share what they learned.
 #[derive(Clone)]
-pub(super) struct Hosts {
+pub(super) struct PoolConnector {
     url: DatabaseUrl,
     tls: MakeRustlsConnect,
-    unreached: Arc<Mutex<Option<String>>>,
+    last_error: Arc<Mutex<Option<String>>>,
     statements: PreparedStatements,
     /// How long a statement may take before the server ends it by itself.
     limit: Duration,
@@ -44,43 +42,43 @@ pub(super) struct Hosts {
     /// These requests, and connections whose statements were given up.
     tasks: TaskTracker,
     /// Whether statements may be prepared by name. Once a pooler was met, never again.
-    named: Arc<AtomicBool>,
+    by_name: Arc<AtomicBool>,
 }
 
-impl Hosts {
+impl PoolConnector {
     pub(super) fn new(url: &DatabaseUrl, args: &PoolArgs) -> anyhow::Result<Self> {
         let statements = args.database_prepared_statements;
         Ok(Self {
             url: url.clone(),
-            tls: connector(url)?,
-            unreached: Arc::default(),
+            tls: url.tls.connector()?,
+            last_error: Arc::default(),
             statements,
             limit: args.database_statement_timeout,
-            cancelling: Arc::new(Semaphore::new(CANCELLING)),
+            cancelling: Arc::new(Semaphore::new(MAX_CANCEL_REQUESTS)),
             tasks: TaskTracker::new(),
-            named: Arc::new(AtomicBool::new(statements != PreparedStatements::Off)),
+            by_name: Arc::new(AtomicBool::new(statements != PreparedStatements::Off)),
         })
     }
 
     /// Whether every connection so far is one on which statements may be prepared by name.
-    pub(super) fn named(&self) -> bool {
-        self.named.load(Ordering::Acquire)
+    pub(super) fn prepares_by_name(&self) -> bool {
+        self.by_name.load(Ordering::Acquire)
     }
 
     /// Has the server end the statement that this connection has under way, if there is one. It may do so some time later.
     pub(super) fn cancel(&self, client: &Client) {
-        let Ok(place) = Arc::clone(&self.cancelling).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.cancelling).try_acquire_owned() else {
             tracing::debug!("a statement is not cancelled: many are being cancelled already");
             return;
         };
         let cancelling = cancel(client.cancel_token(), self.url.clone(), self.tls());
         self.spawn(async move {
             cancelling.await;
-            drop(place);
+            drop(permit);
         });
     }
 
-    /// Does what has to be seen through; [`settle`](Self::settle) waits for it.
+    /// Does what has to be seen through; [`wait_for_tasks`](Self::wait_for_tasks) waits for it.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         // Without a runtime the process is about to end.
         if let Ok(runtime) = Handle::try_current() {
@@ -89,31 +87,31 @@ impl Hosts {
     }
 
     /// Waits for a moment until all statements that were given up have ended.
-    pub(super) async fn settle(&self) {
+    pub(super) async fn wait_for_tasks(&self) {
         self.tasks.close();
-        if timeout(MARGIN * 2, self.tasks.wait()).await.is_err() {
+        if timeout(CANCEL_GRACE * 2, self.tasks.wait()).await.is_err() {
             tracing::debug!("statements were given up that the server may still be at");
         }
     }
 
     /// Certificates may have been renewed; while they can't be read, the ones of the start have to do.
     fn tls(&self) -> MakeRustlsConnect {
-        connector(&self.url).unwrap_or_else(|_| self.tls.clone())
+        self.url.tls.connector().unwrap_or_else(|_| self.tls.clone())
     }
 
     /// Why no host answered the last time: the driver's error, which the pool hands on, knows of one host alone.
-    pub(super) fn unreached(&self) -> Option<String> {
-        self.unreached.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Gives a session its limits, unless a pooler stands in between: it may give each statement to another server process, which has
     /// other sessions' settings, and under the name of a prepared statement another one, or none.
-    async fn prepare(&self, client: &Client) -> Result<(), Error> {
+    async fn prepare_session(&self, client: &Client) -> Result<(), Error> {
         if !is_pooled(client).await? {
             let limit = format!("{}ms", self.limit.as_millis());
             return client.query_typed(PREPARE_SESSION, &[(&limit, Type::TEXT)]).await.map(drop);
         }
-        if self.statements == PreparedStatements::Auto && self.named.swap(false, Ordering::AcqRel) {
+        if self.statements == PreparedStatements::Auto && self.by_name.swap(false, Ordering::AcqRel) {
             tracing::info!(
                 "a pooler stands before PostgreSQL: statements are not prepared by name; \
                  DATABASE_PREPARED_STATEMENTS=on does that with a pooler that knows how to (PgBouncer 1.21 and later)"
@@ -123,32 +121,32 @@ impl Hosts {
     }
 }
 
-impl fmt::Debug for Hosts {
+impl fmt::Debug for PoolConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hosts").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("PoolConnector").field("url", &self.url).finish_non_exhaustive()
     }
 }
 
 type Connecting<'a> =
     Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + 'a>>;
 
-impl Connect for Hosts {
+impl Connect for PoolConnector {
     fn connect(&self, config: &Config) -> Connecting<'_> {
         let config = config.clone();
         Box::pin(async move {
-            let unreached = match open(&self.url, &config, &self.tls(), Purpose::AsTheUrlSays).await
+            let error = match connect_first(&self.url, &config, &self.tls(), Target::FromUrl).await
             {
                 Ok((client, connection)) => {
-                    let driver = drive(connection);
-                    self.prepare(&client).await?;
-                    *self.unreached.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                    let driver = spawn_driver(connection);
+                    self.prepare_session(&client).await?;
+                    *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     return Ok((client, driver));
                 }
-                Err(unreached) => unreached,
+                Err(error) => error,
             };
-            *self.unreached.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(unreached.to_string());
-            match unreached.into_error() {
+            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(error.to_string());
+            match error.into_driver_error() {
                 Some(error) => Err(error),
                 // Only silence, which is no error of the driver's: the pool's own limit is over in a moment.
                 None => std::future::pending().await,

@@ -12,66 +12,66 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::connect::reason;
+use super::error::reason;
 use super::host::Host;
 use super::url::DatabaseUrl;
-use super::writable::{ReadOnly, find_read_only};
+use super::writable::{ReadOnly, read_only_reason};
 use crate::failover::HostOrder;
 
 /// A connection that still has to be driven.
-pub(super) type Opened =
+pub(super) type RawConnection =
     (Client, Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>);
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum Target {
     /// Whatever `target_session_attrs` demands.
-    AsTheUrlSays,
+    FromUrl,
     /// Writing, whatever the URL says: a server that takes no writes is passed over, and is told why.
-    Writing,
+    Writable,
 }
 
 /// Why one host was passed over.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum HostFailure {
     ReadOnly(ReadOnly),
     Refused(tokio_postgres::Error),
-    Unknown(io::Error),
-    Silent(Duration),
+    Lookup(io::Error),
+    TimedOut(Duration),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for HostFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReadOnly(read_only) => read_only.fmt(f),
             Self::Refused(error) => f.write_str(&reason(error)),
             // As the driver says it.
-            Self::Unknown(error) => write!(f, "error connecting to server: {error}"),
-            Self::Silent(limit) => write!(f, "it does not answer within {limit:?}"),
+            Self::Lookup(error) => write!(f, "error connecting to server: {error}"),
+            Self::TimedOut(limit) => write!(f, "it does not answer within {limit:?}"),
         }
     }
 }
 
 /// No host answers as it must. Says why of each, without secrets.
 #[derive(Debug)]
-pub(super) struct Unreached {
+pub(super) struct ConnectError {
     hosts: usize,
-    tried: Vec<(Host, Failure)>,
+    attempts: Vec<(Host, HostFailure)>,
 }
 
-impl Unreached {
+impl ConnectError {
     /// What the driver said last.
-    pub(super) fn into_error(self) -> Option<tokio_postgres::Error> {
-        self.tried.into_iter().rev().find_map(|(_, failure)| match failure {
-            Failure::Refused(error) => Some(error),
-            Failure::ReadOnly(_) | Failure::Unknown(_) | Failure::Silent(_) => None,
+    pub(super) fn into_driver_error(self) -> Option<tokio_postgres::Error> {
+        self.attempts.into_iter().rev().find_map(|(_, failure)| match failure {
+            HostFailure::Refused(error) => Some(error),
+            HostFailure::ReadOnly(_) | HostFailure::Lookup(_) | HostFailure::TimedOut(_) => None,
         })
     }
 }
 
-impl fmt::Display for Unreached {
+impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (host, failure)) in self.tried.iter().enumerate() {
+        for (index, (host, failure)) in self.attempts.iter().enumerate() {
             if index > 0 {
                 f.write_str("; ")?;
             }
@@ -85,18 +85,18 @@ impl fmt::Display for Unreached {
 }
 
 /// Connects with `config` to the first host of `url` that answers as it must, each within the limit for connecting.
-pub(super) async fn open(
+pub(super) async fn connect_first(
     url: &DatabaseUrl,
     config: &Config,
     tls: &MakeRustlsConnect,
-    purpose: Purpose,
-) -> Result<Opened, Unreached> {
-    url.tell_ignored();
+    target: Target,
+) -> Result<RawConnection, ConnectError> {
+    url.warn_ignored();
     let count = url.hosts.len();
-    let mut unreached = Unreached { hosts: count, tried: Vec::new() };
-    for index in order(&url.host_order, config, count, purpose) {
+    let mut error = ConnectError { hosts: count, attempts: Vec::new() };
+    for index in host_sequence(&url.host_order, config, count, target) {
         let host = &url.hosts[index];
-        match try_host(host, config, tls, purpose, url.connect_limit()).await {
+        match try_host(host, config, tls, target, url.connect_timeout()).await {
             Ok(opened) => {
                 if url.host_order.connected(index) && count > 1 {
                     tracing::info!(%host, "connected to {host}, one of {count} hosts");
@@ -105,23 +105,23 @@ pub(super) async fn open(
             }
             Err(failure) => {
                 url.host_order.failed(index, count);
-                unreached.tried.push((host.clone(), failure));
+                error.attempts.push((host.clone(), failure));
             }
         }
     }
-    Err(unreached)
+    Err(error)
 }
 
-/// Where only one host can be the right one, it is tried first once it is known, unless the URL asks for chance; elsewhere the URL's
+/// Where only one host can be the right one, it is attempts first once it is known, unless the URL asks for chance; elsewhere the URL's
 /// order is the user's wish.
-fn order(host_order: &HostOrder, config: &Config, count: usize, purpose: Purpose) -> Vec<usize> {
+fn host_sequence(host_order: &HostOrder, config: &Config, count: usize, target: Target) -> Vec<usize> {
     if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
-        let mut order: Vec<usize> = (0..count).collect();
-        shuffle(&mut order);
-        return order;
+        let mut sequence: Vec<usize> = (0..count).collect();
+        shuffle(&mut sequence);
+        return sequence;
     }
     let demands_writes = config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite;
-    if demands_writes || purpose == Purpose::Writing {
+    if demands_writes || target == Target::Writable {
         return host_order.candidates(count).collect();
     }
     (0..count).collect()
@@ -136,11 +136,11 @@ async fn try_host(
     host: &Host,
     config: &Config,
     tls: &MakeRustlsConnect,
-    purpose: Purpose,
+    target: Target,
     limit: Duration,
-) -> Result<Opened, Failure> {
-    let mut last = Failure::Unknown(io::Error::other("the name has no address"));
-    for address in addresses(host, config, limit).await? {
+) -> Result<RawConnection, HostFailure> {
+    let mut last = HostFailure::Lookup(io::Error::other("the name has no address"));
+    for address in resolve(host, config, limit).await? {
         let mut config = config.clone();
         match &host.name {
             Some(Name::Tcp(name)) => {
@@ -156,51 +156,51 @@ async fn try_host(
         }
         config.port(host.port);
         // On the heap: it is large, and part of all that connects.
-        last = match timeout(limit, Box::pin(enter(config, tls, purpose))).await {
+        last = match timeout(limit, Box::pin(establish(config, tls, target))).await {
             Ok(Ok(opened)) => return Ok(opened),
             Ok(Err(failure)) => failure,
-            Err(_) => Failure::Silent(limit),
+            Err(_) => HostFailure::TimedOut(limit),
         };
     }
     Err(last)
 }
 
-async fn enter(
+async fn establish(
     mut config: Config,
     tls: &MakeRustlsConnect,
-    purpose: Purpose,
-) -> Result<Opened, Failure> {
-    if purpose == Purpose::AsTheUrlSays {
-        return config.connect(tls.clone()).await.map_err(Failure::Refused);
+    target: Target,
+) -> Result<RawConnection, HostFailure> {
+    if target == Target::FromUrl {
+        return config.connect(tls.clone()).await.map_err(HostFailure::Refused);
     }
     // The driver would ask as well, and not know why a server takes no writes.
     config.target_session_attrs(TargetSessionAttrs::Any);
-    let (client, mut connection) = config.connect(tls.clone()).await.map_err(Failure::Refused)?;
-    let asked = tokio::select! {
-        asked = find_read_only(&client) => asked,
+    let (client, mut connection) = config.connect(tls.clone()).await.map_err(HostFailure::Refused)?;
+    let read_only = tokio::select! {
+        found = read_only_reason(&client) => found,
         // It ends while the client is there only when the connection is gone, of which the question tells next.
         ended = &mut connection => match ended {
             Err(error) => Err(error),
-            Ok(()) => find_read_only(&client).await,
+            Ok(()) => read_only_reason(&client).await,
         },
     };
-    match asked.map_err(Failure::Refused)? {
-        Some(read_only) => Err(Failure::ReadOnly(read_only)),
+    match read_only.map_err(HostFailure::Refused)? {
+        Some(read_only) => Err(HostFailure::ReadOnly(read_only)),
         None => Ok((client, connection)),
     }
 }
 
 /// What the host's name stands for, so that each address has the whole limit.
-pub(super) async fn addresses(
+pub(super) async fn resolve(
     host: &Host,
     config: &Config,
     limit: Duration,
-) -> Result<Vec<Option<IpAddr>>, Failure> {
+) -> Result<Vec<Option<IpAddr>>, HostFailure> {
     let (Some(Name::Tcp(name)), None) = (&host.name, host.address) else {
         return Ok(vec![host.address]);
     };
     let found = timeout(limit, tokio::net::lookup_host((name.as_str(), host.port))).await;
-    let found = found.map_err(|_| Failure::Silent(limit))?.map_err(Failure::Unknown)?;
+    let found = found.map_err(|_| HostFailure::TimedOut(limit))?.map_err(HostFailure::Lookup)?;
     let mut found: Vec<_> = found.map(|address| Some(address.ip())).collect();
     if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
         shuffle(&mut found);
