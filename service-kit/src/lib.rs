@@ -3,8 +3,7 @@
 //! | module | what it gives |
 //! |---|---|
 //! | [`config`] | settings from flags, environment and `NAME_FILE`, checked once |
-//! | `allocator` | the one of each program that uses this crate |
-//! | [`process`] | the frame of a `main`: telemetry, signals, exit codes |
+//! | [`process`] | what a `main` needs: telemetry, signals, exit codes, the allocator |
 //! | [`telemetry`] | logs to stderr, metrics for the operations port |
 //! | [`trace`] | traces, when there is a collector to take them |
 //! | [`health`], [`ops`] | which dependency is up, and the port that tells: `/livez`, `/readyz`, `/metrics` |
@@ -15,7 +14,6 @@
 //! | [`failover`], [`tls`], [`parameter`] | what connections to PostgreSQL and to RabbitMQ share |
 //! | [`http`] | problem+json, request ids, bodies whose faults are reported all at once |
 
-mod allocator;
 pub mod backoff;
 pub mod config;
 pub mod failover;

@@ -11,10 +11,10 @@ use crate::HostPort;
 use crate::config::exit_with;
 
 /// How long each step may take. It is less than what the image's health check has in all.
-const LIMIT: Duration = Duration::from_secs(2);
+const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is longer is no answer of an operations port.
-const LONGEST: u64 = 64 << 10;
+const MAX_RESPONSE: u64 = 64 << 10;
 
 /// Prints what `/readyz` says of the process whose `OPS_ADDR` this is. The exit status is 0 when it is ready, 1 when it is not or
 /// does not answer, 64 when the address can't be asked.
@@ -23,12 +23,12 @@ pub fn health(ops_addr: &HostPort) -> ExitCode {
     if ops_addr.port() == 0 {
         exit_with("OPS_ADDR: which port 0 became is not known here; name one");
     }
-    match ask_any(ops_addr) {
-        Ok(answer) => {
-            if writeln!(std::io::stdout(), "{}", answer.told).is_err() {
+    match fetch_readiness(ops_addr) {
+        Ok(response) => {
+            if writeln!(std::io::stdout(), "{}", response.body).is_err() {
                 // Nobody reads us any more; the exit status still tells.
             }
-            if answer.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if response.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -37,39 +37,39 @@ pub fn health(ops_addr: &HostPort) -> ExitCode {
     }
 }
 
-struct Answer {
+struct Readiness {
     ready: bool,
-    told: String,
+    body: String,
 }
 
 /// The answer of the first address that gives one: the process listens on one of them.
-fn ask_any(ops_addr: &HostPort) -> anyhow::Result<Answer> {
-    let mut answer = Err(anyhow::anyhow!("{ops_addr} stands for no address"));
+fn fetch_readiness(ops_addr: &HostPort) -> anyhow::Result<Readiness> {
+    let mut response = Err(anyhow::anyhow!("{ops_addr} stands for no address"));
     for address in ops_addr.addresses() {
-        let address = on_this_machine(*address);
-        answer = ask(address).with_context(|| format!("no answer from {address}"));
-        if answer.is_ok() {
+        let address = loopback_if_unspecified(*address);
+        response = fetch(address).with_context(|| format!("no answer from {address}"));
+        if response.is_ok() {
             break;
         }
     }
-    answer
+    response
 }
 
-fn ask(address: SocketAddr) -> anyhow::Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    stream.set_write_timeout(Some(LIMIT))?;
+fn fetch(address: SocketAddr) -> anyhow::Result<Readiness> {
+    let mut stream = TcpStream::connect_timeout(&address, STEP_TIMEOUT)?;
+    stream.set_read_timeout(Some(STEP_TIMEOUT))?;
+    stream.set_write_timeout(Some(STEP_TIMEOUT))?;
     // The older protocol: the answer comes in one piece, and its end is the connection's.
     stream.write_all(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(LONGEST).read_to_string(&mut answer)?;
-    let (head, told) = answer.split_once("\r\n\r\n").context("it is cut off")?;
+    let mut response = String::new();
+    stream.take(MAX_RESPONSE).read_to_string(&mut response)?;
+    let (head, body) = response.split_once("\r\n\r\n").context("it is cut off")?;
     let status = head.split(' ').nth(1).context("it has no status")?;
-    Ok(Answer { ready: status == "200", told: told.to_owned() })
+    Ok(Readiness { ready: status == "200", body: body.to_owned() })
 }
 
 /// Who listens on every address listens on this machine's own.
-fn on_this_machine(mut address: SocketAddr) -> SocketAddr {
+fn loopback_if_unspecified(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -90,7 +90,7 @@ mod tests {
             ("10.1.2.3:9000", "10.1.2.3:9000"),
         ] {
             let listens: SocketAddr = listens.parse().expect("an address");
-            assert_eq!(on_this_machine(listens).to_string(), asked);
+            assert_eq!(loopback_if_unspecified(listens).to_string(), asked);
         }
     }
 }

@@ -49,13 +49,13 @@ pub fn init(args: &LogArgs) {
     let stderr = std::io::stderr();
     let colours =
         stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if logs(args, std::io::stderr, colours).try_init().is_err() {
+    if subscriber(args, std::io::stderr, colours).try_init().is_err() {
         tracing::debug!("the logs were set up before");
     }
 }
 
 /// Tells the metrics which program this is.
-pub(crate) fn program(name: &'static str) {
+pub(crate) fn record_build_info(name: &'static str) {
     metrics::describe_gauge!("build_info", "1; which program this is, and of which version");
     // The packages of the workspace have one version.
     let version = env!("CARGO_PKG_VERSION");
@@ -63,7 +63,7 @@ pub(crate) fn program(name: &'static str) {
 }
 
 /// Where log lines go, and which of them.
-fn logs<W>(args: &LogArgs, writer: W, colours: bool) -> Dispatch
+fn subscriber<W>(args: &LogArgs, writer: W, colours: bool) -> Dispatch
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -71,13 +71,13 @@ where
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colours);
     match args.log_format {
-        LogFormat::Text => builder.with_target(false).finish().with(filter_fn(discreet)).into(),
+        LogFormat::Text => builder.with_target(false).finish().with(filter_fn(allow_target)).into(),
         LogFormat::Json => builder
             .with_ansi(false)
             .fmt_fields(JsonFields::new())
             .event_format(JsonLines)
             .finish()
-            .with(filter_fn(discreet))
+            .with(filter_fn(allow_target))
             .into(),
     }
 }
@@ -85,7 +85,7 @@ where
 /// What may be logged whatever the settings say. The driver of RabbitMQ logs whole messages, bodies included, and at finer levels
 /// the URL and the login with their password; that of PostgreSQL logs statements with the values in them. OpenTelemetry warns
 /// when it drops spans; that spans can't be exported it says with each attempt, and [`trace`](crate::trace) once.
-fn discreet(metadata: &Metadata<'_>) -> bool {
+fn allow_target(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     let from = |library: &str| target.starts_with(library);
     !from("lapin")
@@ -162,7 +162,7 @@ mod tests {
         let lines = Lines::default();
         let args = LogArgs { log_format, log_filter: filter.to_owned() };
         let writer = lines.clone();
-        let dispatch = logs(&args, move || writer.clone(), false);
+        let dispatch = subscriber(&args, move || writer.clone(), false);
         tracing::dispatcher::with_default(&dispatch, work);
         let bytes = lines.0.lock().expect("no test panics in here").clone();
         String::from_utf8(bytes).expect("text")

@@ -26,7 +26,7 @@ impl FromStr for ExportHeaders {
         for (number, pair) in (1..).zip(text.split(',').filter(|pair| !pair.trim().is_empty())) {
             let wrong = || format!("header {number} of it is not name=value");
             let (name, value) = pair.split_once('=').ok_or_else(wrong)?;
-            let value = decoded(value.trim()).ok_or_else(wrong)?;
+            let value = percent_decode(value.trim()).ok_or_else(wrong)?;
             let name = HeaderName::from_str(name.trim()).map_err(|_| wrong())?;
             let mut value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
             value.set_sensitive(true);
@@ -43,7 +43,7 @@ impl fmt::Debug for ExportHeaders {
 }
 
 /// A value without its percent-encoding; a percent sign that encodes nothing stands for itself.
-fn decoded(value: &str) -> Option<String> {
+fn percent_decode(value: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

@@ -19,7 +19,7 @@ mod span;
 
 pub use args::{Endpoint, SamplerName, TraceArgs};
 pub use context::TraceContext;
-pub(crate) use export::Export;
+pub(crate) use export::TraceExport;
 pub use headers::ExportHeaders;
 pub use opentelemetry::trace::{SpanKind, TraceId};
 pub use opentelemetry::{KeyValue, Value};

@@ -22,7 +22,7 @@ pub struct Tracer(&'static SdkTracer);
 #[must_use]
 pub fn tracer() -> Option<Tracer> {
     let (tracer, collector) = TRACER.get()?;
-    collector.is_there().then_some(Tracer(tracer))
+    collector.is_available().then_some(Tracer(tracer))
 }
 
 /// Makes `tracer` this process's.
@@ -53,18 +53,18 @@ impl Tracer {
         parent: Parent<'_>,
         attributes: Vec<KeyValue>,
     ) -> Span {
-        let within = match parent {
+        let parent = match parent {
             Parent::Current => Context::current(),
             Parent::Remote(None) => Context::new(),
-            Parent::Remote(Some(place)) => Context::new().with_remote_span_context(place.0.clone()),
+            Parent::Remote(Some(context)) => Context::new().with_remote_span_context(context.0.clone()),
             Parent::Span(span) => span.0.clone(),
         };
-        let begun = self.0.span_builder(name).with_kind(kind).with_attributes(attributes);
-        Span(within.with_span(self.0.build_with_context(begun, &within)))
+        let builder = self.0.span_builder(name).with_kind(kind).with_attributes(attributes);
+        Span(parent.with_span(self.0.build_with_context(builder, &parent)))
     }
 }
 
-/// A span that has begun. It ends when it is dropped.
+/// A span that has builder. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Span(Context);
 
