@@ -1,9 +1,10 @@
-//! Waiting between attempts.
+//! Exponential backoff with jitter.
 
 use std::time::Duration;
 
-/// Exponential waiting times with jitter, so that many clients of one server that comes back do not
-/// all knock at once. Each wait is drawn from the upper half of a bound that doubles from `first` to `max`.
+/// Exponential waiting times with jitter, so that the clients of a server that comes back do not
+/// all reconnect at once. Each wait is drawn from the upper half of a bound that doubles from
+/// `first` to `max`.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -12,32 +13,33 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Starts at `first` and never waits longer than `max`.
+    /// Creates a backoff that starts at `first` and never waits longer than `max`.
     #[must_use]
     pub const fn new(first: Duration, max: Duration) -> Self {
         Self { first, max, attempts: 0 }
     }
 
-    /// For reconnecting to a server: 100 ms to 5 s.
+    /// Returns the backoff for reconnecting to a server: 100 ms to 5 s.
     #[must_use]
     pub const fn reconnect() -> Self {
         Self::new(Duration::from_millis(100), Duration::from_secs(5))
     }
 
-    /// How long to wait now; the next wait will be about twice as long.
+    /// Returns the next wait, about twice as long as the one before.
     pub fn next_delay(&mut self) -> Duration {
         let delay = delay_after(self.attempts, self.first, self.max);
         self.attempts = self.attempts.saturating_add(1);
         delay
     }
 
-    /// After a success: the next wait is short again.
+    /// Resets the backoff after a success.
     pub const fn reset(&mut self) {
         self.attempts = 0;
     }
 }
 
-/// The wait after `failures` earlier failures: between half of `first * 2^failures` and all of it, at most `max`.
+/// Returns the wait after `failures` earlier failures: between half of `first * 2^failures` and all
+/// of it, at most `max`.
 #[must_use]
 pub fn delay_after(failures: u32, first: Duration, max: Duration) -> Duration {
     let bound = first.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(max);
@@ -61,7 +63,7 @@ mod tests {
             let doubled = first.as_secs_f64() * 2_f64.powf(f64::from(failures.min(1000)));
             let bound = doubled.min(max.as_secs_f64());
             let wait = delay_after(failures, first, max).as_secs_f64();
-            // What a double can't say exactly.
+            // Room for floating-point rounding.
             prop_assert!(wait <= bound * 1.000_001, "{wait} s is over {bound} s");
             prop_assert!(wait >= bound * 0.499_999, "{wait} s is under half of {bound} s");
         }

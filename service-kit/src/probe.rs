@@ -1,4 +1,5 @@
-//! Asks a process on this machine whether it is ready: the health check of a container that has no curl.
+//! Asks a process on this machine whether it is ready: the health check of a container without
+//! curl.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -10,14 +11,14 @@ use anyhow::Context as _;
 use crate::HostPort;
 use crate::config::exit_with;
 
-/// How long each step may take. It is less than what the image's health check has in all.
+/// The time limit of each step. Less than the limit of the image's health check.
 const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is longer is no answer of an operations port.
+/// The largest response that is read.
 const MAX_RESPONSE: u64 = 64 << 10;
 
-/// Prints what `/readyz` says of the process whose `OPS_ADDR` this is. The exit status is 0 when it is ready, 1 when it is not or
-/// does not answer, 64 when the address can't be asked.
+/// Prints the `/readyz` response of the process whose `OPS_ADDR` this is. The exit status is 0 if
+/// it is ready, 1 if it is not ready or does not answer, and 64 if the address can't be used.
 #[allow(clippy::print_stderr, reason = "it is a command's error, and there are no logs")]
 pub fn health(ops_addr: &HostPort) -> ExitCode {
     if ops_addr.port() == 0 {
@@ -26,7 +27,7 @@ pub fn health(ops_addr: &HostPort) -> ExitCode {
     match fetch_readiness(ops_addr) {
         Ok(response) => {
             if writeln!(std::io::stdout(), "{}", response.body).is_err() {
-                // Nobody reads us any more; the exit status still tells.
+                // Nothing reads the output; the exit status is still valid.
             }
             if response.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
@@ -42,7 +43,7 @@ struct Readiness {
     body: String,
 }
 
-/// The answer of the first address that gives one: the process listens on one of them.
+/// Returns the response of the first address that gives one: the process listens on one of them.
 fn fetch_readiness(ops_addr: &HostPort) -> anyhow::Result<Readiness> {
     let mut response = Err(anyhow::anyhow!("{ops_addr} stands for no address"));
     for address in ops_addr.addresses() {
@@ -59,7 +60,7 @@ fn fetch(address: SocketAddr) -> anyhow::Result<Readiness> {
     let mut stream = TcpStream::connect_timeout(&address, STEP_TIMEOUT)?;
     stream.set_read_timeout(Some(STEP_TIMEOUT))?;
     stream.set_write_timeout(Some(STEP_TIMEOUT))?;
-    // The older protocol: the answer comes in one piece, and its end is the connection's.
+    // HTTP/1.0: the response is not chunked, and the server closes the connection after it.
     stream.write_all(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
     let mut response = String::new();
     stream.take(MAX_RESPONSE).read_to_string(&mut response)?;
@@ -68,7 +69,7 @@ fn fetch(address: SocketAddr) -> anyhow::Result<Readiness> {
     Ok(Readiness { ready: status == "200", body: body.to_owned() })
 }
 
-/// Who listens on every address listens on this machine's own.
+/// A process that listens on all addresses is reachable on loopback.
 fn loopback_if_unspecified(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),

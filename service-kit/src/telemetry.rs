@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use json_lines::JsonLines;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Lines for people.
@@ -42,7 +42,7 @@ fn directives(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
-/// Sets up logs, metrics and the TLS provider of this process. A second call changes nothing.
+/// Sets up the logs, metrics and TLS provider of this process. A second call has no effect.
 pub fn init(args: &LogArgs) {
     install_tls();
     prometheus();
@@ -54,15 +54,15 @@ pub fn init(args: &LogArgs) {
     }
 }
 
-/// Tells the metrics which program this is.
+/// Records the program's name and version as a metric.
 pub(crate) fn record_build_info(name: &'static str) {
     metrics::describe_gauge!("build_info", "1; which program this is, and of which version");
-    // The packages of the workspace have one version.
+    // All packages of the workspace have the same version.
     let version = env!("CARGO_PKG_VERSION");
     metrics::gauge!("build_info", "program" => name, "version" => version).set(1.0);
 }
 
-/// Where log lines go, and which of them.
+/// Returns the subscriber that formats and filters log lines.
 fn subscriber<W>(args: &LogArgs, writer: W, colours: bool) -> Dispatch
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -82,9 +82,10 @@ where
     }
 }
 
-/// What may be logged whatever the settings say. The driver of RabbitMQ logs whole messages, bodies included, and at finer levels
-/// the URL and the login with their password; that of PostgreSQL logs statements with the values in them. OpenTelemetry warns
-/// when it drops spans; that spans can't be exported it says with each attempt, and [`trace`](crate::trace) once.
+/// Returns true if the target may be logged, whatever the settings say. The RabbitMQ driver logs
+/// whole messages, and at finer levels the URL and the login with the password; the PostgreSQL
+/// driver logs statements with their values. OpenTelemetry warns when it drops spans; its repeated
+/// errors about a failed export are left out, as [`trace`](crate::trace) logs that once.
 fn allow_target(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     let from = |library: &str| target.starts_with(library);
@@ -94,14 +95,14 @@ fn allow_target(metadata: &Metadata<'_>) -> bool {
         && (!from("opentelemetry") || *metadata.level() == Level::WARN)
 }
 
-/// Makes ring the cryptography of every TLS connection. A second call changes nothing.
+/// Installs ring as the cryptography of TLS. A second call has no effect.
 pub fn install_tls() {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::trace!("the TLS provider was installed before");
     }
 }
 
-/// The metrics of this process, ready to be rendered.
+/// Returns the metrics of this process, for rendering.
 pub fn prometheus() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| {
@@ -120,11 +121,11 @@ pub fn prometheus() -> &'static PrometheusHandle {
     })
 }
 
-/// Upper bounds of a histogram's buckets, in seconds.
+/// Histogram buckets for durations, in seconds.
 const SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
 
-/// The same where events are counted.
+/// Histogram buckets for numbers of events.
 const EVENTS: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0];
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use std::time::Duration;
 /// The longest duration that a setting may have.
 const MAX_DURATION: Duration = Duration::from_hours(24);
 
-/// A `value_parser` for `NAME_FILE`: the value is what the file holds, less the line's end.
+/// A `value_parser` for `NAME_FILE`: parses the content of the file, without the line ending.
 ///
 /// # Errors
-/// When the file can't be read, or what it holds is no valid `T`.
+/// If the file can't be read or its content is not a valid `T`.
 pub fn read_file<T>(path: &str) -> Result<T, String>
 where
     T: FromStr,
@@ -23,17 +23,18 @@ where
         .map_err(|error| format!("in the file {path}: {error}"))
 }
 
-/// A `value_parser` for times such as `5ms`, `30s` or `7d`.
+/// A `value_parser` for durations such as `5ms`, `30s` or `7d`.
 ///
 /// # Errors
-/// When `text` is no duration.
+/// If `text` is not a duration.
 pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{text:?} is no duration such as 5ms, 30s or 7d: {error}"))
 }
 
-/// A `value_parser` for times from `shortest` to `longest`. Without bounds a limit of 0 s may mean "no limit" to whoever
-/// enforces it, and a very long one is too large for a number of milliseconds or a point in time.
+/// A `value_parser` for durations from `shortest` to `longest`. Bounds matter: some libraries take
+/// a limit of 0 s for "no limit", and a very long one overflows a number of milliseconds or a point
+/// in time.
 pub fn duration_between(
     shortest: Duration,
     longest: Duration,
@@ -52,21 +53,22 @@ pub fn duration_between(
 /// A `value_parser` for limits and pauses: 1 ms to a day.
 ///
 /// # Errors
-/// When `text` is no duration, or one outside the bounds.
+/// If `text` is not a duration or is out of bounds.
 pub fn limit(text: &str) -> Result<Duration, String> {
     duration_between(Duration::from_millis(1), MAX_DURATION)(text)
 }
 
-/// A `value_parser` for times that may also be nothing: 0 s to a day.
+/// A `value_parser` for durations that may be zero: 0 s to a day.
 ///
 /// # Errors
-/// When `text` is no duration, or one outside the bounds.
+/// If `text` is not a duration or is out of bounds.
 pub fn limit_or_none(text: &str) -> Result<Duration, String> {
     duration_between(Duration::ZERO, MAX_DURATION)(text)
 }
 
-/// Returns true if `name`, found behind the `?` of a URL, is certainly the name of a parameter and
-/// not the end of a password in which `?` was not escaped: then an `@` would follow in `query`.
+/// Returns true if `name`, found after the `?` of a URL, is certainly a parameter's name, so that
+/// an error message may quote it. If an `@` follows in `query`, it may be the end of a password in
+/// which `?` was not escaped.
 pub fn is_parameter_name(name: &str, query: &str) -> bool {
     let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     is_word && !name.is_empty() && !query.contains('@')

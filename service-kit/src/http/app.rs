@@ -1,4 +1,4 @@
-//! A whole HTTP application: an API, its documents, and the frame around them.
+//! The HTTP application: an API, its OpenAPI document, and the middleware around both.
 
 use std::collections::HashMap;
 
@@ -11,15 +11,15 @@ use poem_openapi::{ExtraHeader, OpenApi, OpenApiService};
 use super::documents::{self, Format};
 use super::middleware::{ApiRoute, Middleware};
 
-/// Describes `api`, with what every answer has.
+/// Describes `api`, with the headers that every response has.
 pub fn api<T: OpenApi>(api: T, title: &str, version: &str) -> OpenApiService<T, ()> {
     let id = ExtraHeader::new("x-request-id")
         .description("The request's id: the client's own when it sent a sane one, else a new one");
     OpenApiService::new(api, title, version).extra_response_header::<String, _>(id)
 }
 
-/// The application: the calls of `service`, `/docs`, `/openapi.json` and `/openapi.yaml`. Whatever goes wrong in it
-/// leaves as a problem.
+/// Returns the application: the operations of `service`, `/docs`, `/openapi.json` and
+/// `/openapi.yaml`. Every error leaves it as a problem.
 pub fn app<T: OpenApi + 'static>(
     service: OpenApiService<T, ()>,
 ) -> impl Endpoint<Output = Response> {
@@ -35,7 +35,8 @@ const UI: &str = "/docs";
 const JSON: &str = "/openapi.json";
 const YAML: &str = "/openapi.yaml";
 
-/// The documents and the API beside each other. Nesting the API's routes in others would parse each request's path once more.
+/// Dispatches to the documents or the API. Nesting the API's routes in a route would parse the path
+/// of each request once more.
 struct App {
     documents: Route,
     api: BoxEndpoint<'static>,
@@ -52,7 +53,8 @@ impl Endpoint for App {
     }
 }
 
-/// The calls of an API by their routes: the framework names the parameters of its routes `:param0`, `:param1` and so on.
+/// Returns the routes of an API by the framework's patterns, in which parameters are named
+/// `:param0`, `:param1` and so on.
 fn routes<T: OpenApi>() -> HashMap<String, ApiRoute> {
     let mut routes: HashMap<String, ApiRoute> = HashMap::new();
     for path in T::meta().into_iter().flat_map(|api| api.paths) {
@@ -77,7 +79,7 @@ fn routes<T: OpenApi>() -> HashMap<String, ApiRoute> {
     routes
 }
 
-/// The call that tells whether the process lives.
+/// The operation `GET /up`, a liveness check on the API's own port.
 #[derive(Debug, Clone, Copy)]
 pub struct Up;
 

@@ -1,4 +1,4 @@
-//! Reading a request's body within its limits.
+//! Reads the body of a request within limits on size and time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use super::progress::Progress;
 /// The largest body that is read, in bytes.
 pub(super) const MAX_BODY: usize = 64 * 1024;
 
-/// How much of a body that is too large is still read and thrown away: a client that is sending gets to see the
-/// answer only when it is done, else it sees its connection reset.
+/// How many bytes of an oversized body are read and discarded. A client that is still sending sees
+/// the response only after it is done; if the connection is closed earlier, it sees a reset.
 const MAX_DRAIN: usize = 1024 * 1024;
 
-/// How long a body may take to arrive: a full one at 6.5 KB a second.
+/// How long a body may take to arrive. A body of the largest size has to arrive at 6.5 KB/s.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The body of a request that must be JSON.
+/// Reads the body of a request, which must be JSON.
 pub(super) async fn read_json(request: &Request, body: Body) -> Result<Vec<u8>, Problem> {
     check_content_type(request.headers())?;
     let content_length =
@@ -36,7 +36,7 @@ pub(super) async fn read_json(request: &Request, body: Body) -> Result<Vec<u8>, 
     Ok(bytes)
 }
 
-/// A body that drips in slower must not hold its connection for ever.
+/// Limits the time to read a body, so that a slow client does not hold its connection for ever.
 async fn with_timeout(
     limit: Duration,
     body: impl Future<Output = Result<Vec<u8>, Problem>>,
@@ -49,7 +49,7 @@ async fn with_timeout(
     })
 }
 
-/// Counts while it reads: what the client content_length may be wrong or, with chunks, missing.
+/// Counts while reading: `Content-Length` may be wrong or, with chunks, missing.
 async fn collect(body: Body) -> Result<Vec<u8>, Problem> {
     let mut stream = std::pin::pin!(body.into_bytes_stream());
     let mut bytes = Vec::new();
@@ -84,7 +84,8 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
             .header(header::ACCEPT, HeaderValue::from_static("application/json"))
     };
-    let encoded = headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity");
+    let encoded =
+        headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity");
     if encoded {
         return Err(unsupported("The body must not be compressed."));
     }
@@ -95,7 +96,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// `application/json`, also with the parameter `charset=utf-8`, which means nothing more.
+/// Returns true for `application/json`, with or without the redundant `charset=utf-8`.
 fn is_json(text: &str) -> bool {
     let mut parts = text.split(';').map(str::trim);
     let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));

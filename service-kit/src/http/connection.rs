@@ -1,4 +1,4 @@
-//! One connection: its requests are answered, and it is closed when its client keeps it waiting for too long.
+//! One client connection: serves its requests, and closes it if the client takes too long.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -19,35 +19,36 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::response_body::ResponseBody;
 use super::linger;
-use super::response_memory::MemoryPermit;
-use super::metrics::{self, CloseReason, NO_ROUTE, AbandonGuard};
+use super::metrics::{self, AbandonGuard, CloseReason, NO_ROUTE};
 use super::problem::Problem;
 use super::progress::{Phase, Progress};
 use super::raw_response;
 use super::request_id::{HEADER, RequestId};
+use super::response_body::ResponseBody;
+use super::response_memory::MemoryPermit;
 use super::slots::Slot;
 use super::stream::ClientStream;
 
-/// The largest head of a request, in bytes: its line and its headers. Of a body no more is read ahead, either.
+/// The largest request head (request line and headers), in bytes. Also limits how much of a body is
+/// read ahead.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// How many bytes of an answer the system keeps for a client; it takes twice as much memory, which counts as the container's.
+/// The kernel's send buffer, in bytes. It takes twice as much memory, which counts towards the
+/// container's limit.
 const SEND_BUFFER: usize = 32 * 1024;
 
-/// How long the system waits for a client that acknowledges nothing. More than an answer may be stalled, which is noticed first.
+/// How long the kernel waits for acknowledgements. Longer than the limit on a stalled response,
+/// which is noticed first.
 #[cfg(target_os = "linux")]
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a connection may do.
+/// What a connection was admitted for.
 pub(super) enum Permit {
     /// Its requests go to the application.
     Served(#[expect(dead_code, reason = "held while the connection lives")] Slot),
-    /// It is rendered that there are too many.
-    Rejected(
-        #[expect(dead_code, reason = "held while the connection lives")] OwnedSemaphorePermit,
-    ),
+    /// Its requests get 503, because too many connections are open.
+    Rejected(#[expect(dead_code, reason = "held while the connection lives")] OwnedSemaphorePermit),
 }
 
 /// A connection of a client.
@@ -56,31 +57,31 @@ pub(super) struct Connection<E> {
     pub(super) permit: Permit,
     pub(super) addresses: (LocalAddr, RemoteAddr),
     pub(super) progress: Arc<Progress>,
-    /// How long headers may take.
+    /// How long the headers of a request may take.
     pub(super) headers: Duration,
 }
 
-/// Why a connection ends.
+/// Why a connection ended.
 enum ConnectionEnd {
-    /// The client closed it, or it was closed after an answer.
+    /// The client closed it, or it was closed after a response.
     Finished,
-    /// hyper can't go on.
+    /// hyper reported an error.
     Failed(hyper::Error),
-    /// The client kept it waiting in this phase.
+    /// The client exceeded the time limit of this phase.
     TimedOut(Phase),
-    /// Another one needs its slot.
+    /// Another connection needed its slot.
     Evicted,
 }
 
 impl<E: Endpoint<Output = Response>> Connection<E> {
-    /// Serves the connection until it ends; from `closing` on, until what is under way is answered.
+    /// Serves the connection until it ends. After `closing`, finishes the request in flight.
     pub(super) async fn run(self, tcp: TcpStream, closing: CancellationToken) {
         if let Err(error) = set_options(&tcp) {
             tracing::debug!(%error, "can't set an option of a connection");
         }
         let this = &self;
         let service = service_fn(move |request| {
-            // hyper looks whether the client is still there before it lets the application begin.
+            // hyper checks that the client is still connected before it polls the application.
             let abandon_guard = AbandonGuard::new(NO_ROUTE);
             async move {
                 abandon_guard.disarm();
@@ -100,7 +101,9 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
         let end = loop {
             let served = std::future::poll_fn(|task| {
                 if let Poll::Ready(ended) = Pin::new(&mut connection).poll(task) {
-                    return Poll::Ready(ended.map_or_else(ConnectionEnd::Failed, |()| ConnectionEnd::Finished));
+                    return Poll::Ready(
+                        ended.map_or_else(ConnectionEnd::Failed, |()| ConnectionEnd::Finished),
+                    );
                 }
                 let Some(deadline) = self.progress.deadline() else {
                     return Poll::Pending;
@@ -121,7 +124,7 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
                 }
             }
         };
-        // From here on nobody is to wait for its slot to be free at once.
+        // Marks the connection as no longer idle, so that it can't be evicted any more.
         let end = if self.progress.bytes_received() { end } else { ConnectionEnd::Evicted };
         let tcp = connection.into_parts().io.into_inner().into_tcp();
         self.close(end, tcp, stopping).await;
@@ -129,7 +132,8 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
 
     async fn respond(&self, request: hyper::Request<Incoming>) -> Response {
         if !self.progress.request_started() {
-            // The connection ends instead: the application must not begin what nobody will be rendered of.
+            // Never returns, so that the connection ends: the client is gone, and the application
+            // must not begin work whose result nobody receives.
             std::future::pending::<()>().await;
         }
         let has_body = !request.body().is_end_stream();
@@ -139,7 +143,8 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
         let mut response = self.handle(request).await;
         let memory = response.extensions_mut().remove::<MemoryPermit>();
         if self.progress.response_started(has_body, memory) {
-            // What is left of the body would stand before the next request; and hyper must not see that one before the answer is sent.
+            // The rest of the body would be parsed as the next request. hyper must not see that
+            // request before the response is sent.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -173,12 +178,14 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
             (ConnectionEnd::Evicted, _) => metrics::record_closed(CloseReason::Idle),
             (ConnectionEnd::TimedOut(Phase::Responding), _) => {
                 metrics::record_closed(CloseReason::SlowReading);
-                // The system must not keep the rest of the answer either.
+                // Drops what is left in the kernel's send buffer.
                 if let Err(error) = tcp.set_zero_linger() {
                     tracing::debug!(%error, "can't reset a connection");
                 }
             }
-            (ConnectionEnd::TimedOut(_), Permit::Rejected(_)) => metrics::record_closed(CloseReason::Unanswered),
+            (ConnectionEnd::TimedOut(_), Permit::Rejected(_)) => {
+                metrics::record_closed(CloseReason::Unanswered)
+            }
             (ConnectionEnd::TimedOut(Phase::Headers), Permit::Served(_)) if !stopping => {
                 metrics::record_closed(CloseReason::SlowHeaders);
                 raw_response::send(tcp, &raw_response::slow_headers(self.headers)).await;
@@ -226,7 +233,7 @@ mod tests {
         client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("sent");
         drop(client);
         let (accepted, remote) = listener.accept().await.expect("accepted");
-        // The system may tell of the request before it tells of the end.
+        // The kernel may report the request before it reports that the client has closed.
         while !accepted.ready(Interest::READABLE).await.expect("readable").is_read_closed() {
             tokio::task::yield_now().await;
         }

@@ -1,4 +1,4 @@
-//! Which problems an operation's document names.
+//! The error responses that an operation documents.
 
 use std::marker::PhantomData;
 
@@ -9,38 +9,38 @@ use poem_openapi::types::Type;
 
 use super::problem::{CONTENT_TYPE, Problem, ProblemBody};
 
-/// Which statuses an operation refuses with, and what each means there.
+/// The error statuses of an operation.
 pub trait Statuses: Send + Sync + 'static {
-    /// Status and meaning.
+    /// Each status with its meaning.
     const ALL: &'static [(u16, &'static str)];
 }
 
-/// What operations refuse with.
+/// Statuses that several operations share.
 pub mod meaning {
-    /// No JSON.
+    /// The body is not JSON.
     pub const NO_JSON: (u16, &str) =
         (400, "The body is not JSON, or the percent-encoding of the query is broken");
-    /// A query that can't be read.
+    /// The query can't be decoded.
     pub const NO_QUERY: (u16, &str) = (400, "The percent-encoding of the query is broken");
-    /// A query where there is none.
+    /// A query where none is allowed.
     pub const NO_PARAMETERS: (u16, &str) =
         (422, "The request has query parameters, of which this call has none");
-    /// A body that drips in.
+    /// The body arrives too slowly.
     pub const TOO_SLOW: (u16, &str) = (408, "The body took too long to arrive");
-    /// A body over the limit.
+    /// The body is over the limit.
     pub const TOO_LARGE: (u16, &str) = (413, "The body is larger than 64 KiB");
     /// Another media type.
     pub const NOT_JSON_TYPE: (u16, &str) = (415, "The Content-Type is not application/json");
-    /// Whatever nobody thought of.
+    /// An unexpected error.
     pub const FAILED: (u16, &str) = (500, "Internal error");
-    /// No database.
+    /// The database is unavailable.
     pub const UNAVAILABLE: (u16, &str) = (
         503,
         "The database does not answer or too many requests wait for it; what was asked for may have been done or not",
     );
 }
 
-/// A [`Problem`] of an operation whose document lists the statuses of `S`.
+/// A [`Problem`] from an operation that documents the statuses of `S`.
 #[derive(Debug)]
 pub struct Refused<S>(Problem, PhantomData<S>);
 

@@ -1,4 +1,4 @@
-//! What is counted of requests and connections.
+//! Metrics of requests and connections.
 
 use std::time::Duration;
 
@@ -11,21 +11,22 @@ const ABANDONED: &str = "http_requests_abandoned_total";
 const REJECTED: &str = "http_connections_turned_away_total";
 const CLOSED: &str = "http_connections_closed_total";
 
-/// The route of a path that is no call's, and of a request that no application has seen.
+/// The route of an unknown path, and of a request that did not reach the application.
 pub(super) const NO_ROUTE: &str = "none";
 
-/// Why a connection is closed that its client would have kept.
+/// Why the server closed a connection that its client kept open.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum CloseReason {
-    /// Too many were open, too many were being told so already or this one asked nothing in time.
+    /// Too many connections were open and too many were being rejected, or this one sent no request
+    /// in time.
     Unanswered,
-    /// It was idle for longest when another one needed its slot.
+    /// It had been idle for longest when another connection needed its slot.
     Idle,
-    /// Its request's headers took too long.
+    /// The headers of its request took too long.
     SlowHeaders,
-    /// Its request's body took too long.
+    /// The body of its request took too long.
     SlowBody,
-    /// Its client read an answer too slowly.
+    /// Its client read a response too slowly.
     SlowReading,
 }
 
@@ -44,13 +45,13 @@ impl CloseReason {
     }
 }
 
-/// What is told of requests means.
+/// Describes the metrics of requests.
 pub(super) fn describe_requests() {
     describe_counter!(REQUESTS, "Requests that were answered");
     describe_histogram!(DURATION, "From a request's headers to its answer");
 }
 
-/// What is told of connections means; it is there from the start, so that a rate of zero can be seen.
+/// Describes the metrics of connections and sets them to zero, so that a rate of zero is visible.
 pub(super) fn describe_connections() {
     describe_counter!(
         REJECTED,
@@ -71,7 +72,7 @@ pub(super) fn describe_connections() {
     }
 }
 
-/// There is a route whose requests may be abandoned.
+/// Adds a route whose requests may be abandoned.
 pub(super) fn register_route(route: &str) {
     counter!(ABANDONED, "route" => route.to_owned()).increment(0);
 }
@@ -80,12 +81,12 @@ pub(super) fn register_route(route: &str) {
 pub(super) struct AbandonGuard<'a>(Option<&'a str>);
 
 impl<'a> AbandonGuard<'a> {
-    /// A request has come for this route.
+    /// Starts to guard a request for this route.
     pub(super) const fn new(route: &'a str) -> Self {
         Self(Some(route))
     }
 
-    /// It is answered.
+    /// The request was answered.
     pub(super) fn disarm(mut self) {
         self.0 = None;
     }
@@ -100,20 +101,25 @@ impl Drop for AbandonGuard<'_> {
     }
 }
 
-/// A request was answered. `route` is the route's pattern.
-pub(super) fn record_request(method: &'static str, route: String, status: StatusCode, elapsed: Duration) {
+/// Counts an answered request. `route` is the route's pattern.
+pub(super) fn record_request(
+    method: &'static str,
+    route: String,
+    status: StatusCode,
+    elapsed: Duration,
+) {
     let status = status.as_str().to_owned();
     counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status)
         .increment(1);
     histogram!(DURATION, "method" => method, "route" => route).record(elapsed);
 }
 
-/// A connection was closed.
+/// Counts a closed connection.
 pub(super) fn record_closed(reason: CloseReason) {
     counter!(CLOSED, "reason" => reason.label()).increment(1);
 }
 
-/// A connection was turned away.
+/// Counts a rejected connection.
 pub(super) fn record_rejected() {
     counter!(REJECTED).increment(1);
 }

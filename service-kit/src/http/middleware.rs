@@ -1,4 +1,5 @@
-//! What happens around every request: its id, its log span, its metrics, and whatever goes wrong turned into a problem.
+//! Middleware around every request: request id, log span, trace span, metrics, and errors as
+//! problems.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -10,21 +11,21 @@ use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse as _, PathPattern, Request, Response};
 use tracing::Instrument as _;
 
-use super::response_memory::ResponseMemory;
-use super::metrics::{self, NO_ROUTE, AbandonGuard};
+use super::metrics::{self, AbandonGuard, NO_ROUTE};
 use super::problem::{CONTENT_TYPE, Cause, Problem};
 use super::request_id::{HEADER, RequestId};
 use super::request_span::{RequestSpan, truncate_path};
+use super::response_memory::ResponseMemory;
 
-/// The methods of what can only be read.
+/// The methods of read-only routes.
 const READ_METHODS: &str = "GET, HEAD";
 
-/// What is known about a route.
+/// A route of the API.
 #[derive(Debug)]
 pub(super) struct ApiRoute {
-    /// Its path as the document shows it: `/api/orders/{id}`.
+    /// The path as the OpenAPI document shows it: `/api/orders/{id}`.
     path: String,
-    /// The `Allow` that a 405 must have, and that the framework does not send.
+    /// The `Allow` header of a 405, which the framework does not send.
     allow: String,
 }
 
@@ -33,7 +34,7 @@ impl ApiRoute {
         Self { path, allow: String::new() }
     }
 
-    /// Whether a path is this one with its parameters filled in.
+    /// Returns true if `path` matches the route.
     fn matches(&self, path: &str) -> bool {
         let (mut own, mut given) = (self.path.split('/'), path.split('/'));
         loop {
@@ -46,7 +47,7 @@ impl ApiRoute {
         }
     }
 
-    /// It answers to `method` too.
+    /// Adds a method that the route accepts.
     pub(super) fn allow(&mut self, method: &Method) {
         if !self.allow.is_empty() {
             self.allow.push_str(", ");
@@ -55,10 +56,10 @@ impl ApiRoute {
     }
 }
 
-/// An endpoint in its frame.
+/// An endpoint with the middleware around it.
 pub(super) struct Middleware<E> {
     inner: E,
-    /// The routes of the API by their routes.
+    /// The routes of the API by the framework's patterns.
     routes: HashMap<String, ApiRoute>,
     memory: ResponseMemory,
 }
@@ -75,7 +76,8 @@ impl<E> Middleware<E> {
         self.routes.get(&*pattern.0)
     }
 
-    /// The path of the call that a request is for, as the document shows it; known before the framework has looked.
+    /// Returns the route of a path as the OpenAPI document shows it, before the framework has
+    /// routed the request.
     fn route_for_path(&self, path: &str) -> &str {
         let route = self.routes.values().find(|route| route.matches(path));
         route.map_or(NO_ROUTE, |route| &route.path)
@@ -95,13 +97,13 @@ impl<E: Endpoint<Output = Response>> Endpoint for Middleware<E> {
         let abandon_guard = AbandonGuard::new(self.route_for_path(request.uri().path()));
         let span = tracing::info_span!("request", request_id = %id, trace_id, method, path);
         request.set_data(id.clone());
-        // In a box: the framework's future is large, and each of the layers around it would move it.
+        // Boxed: the framework's future is large, and each layer around it would copy it.
         let response = Box::pin(self.respond(request));
         let mut response = request_span.scope(response).instrument(span.clone()).await;
         abandon_guard.disarm();
         response.headers_mut().insert(HEADER, id.header());
 
-        // The route's pattern, never the path: clients must not be able to make new time series.
+        // The route's pattern, not the path: clients must not be able to create time series.
         let route = match response.data::<PathPattern>() {
             Some(pattern) => match self.find_route(pattern) {
                 Some(route) => route.path.clone(),
@@ -120,7 +122,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Middleware<E> {
 
 impl<E: Endpoint<Output = Response>> Middleware<E> {
     async fn respond(&self, request: Request) -> Response {
-        // The routes expect a path; `OPTIONS *` and `CONNECT host:port` have none.
+        // The router expects a path; `OPTIONS *` and `CONNECT host:port` have none.
         if !request.uri().path().starts_with('/') || request.method() == Method::CONNECT {
             return Problem::new(StatusCode::BAD_REQUEST, "The request names no path.")
                 .into_response();
@@ -150,7 +152,7 @@ impl<E: Endpoint<Output = Response>> Middleware<E> {
         response
     }
 
-    /// An error of the framework's own, as a problem.
+    /// Turns an error response of the framework into a problem.
     async fn framework_error(&self, mut response: Response) -> Response {
         let status = response.status();
         let pattern = response.data::<PathPattern>();
@@ -171,8 +173,8 @@ impl<E: Endpoint<Output = Response>> Middleware<E> {
     }
 }
 
-/// What the operations port has of a frame: the request's id in each answer, and errors of the framework's own as problems.
-/// Without log span, trace and metrics: probes come all the time.
+/// The middleware of the operations port: request ids, and errors of the framework as problems. No
+/// log span, trace or metrics, as probes are frequent.
 pub(crate) async fn operations_middleware(
     inner: impl Endpoint<Output = Response>,
     request: Request,
@@ -189,7 +191,7 @@ pub(crate) async fn operations_middleware(
     Ok(response)
 }
 
-/// A problem in the place of `response`, of the same route.
+/// Replaces `response` by a problem, and keeps its route.
 fn replace_response(response: &Response, problem: Problem) -> Response {
     let mut replacement = problem.into_response();
     if let Some(pattern) = response.data::<PathPattern>() {
@@ -198,8 +200,8 @@ fn replace_response(response: &Response, problem: Problem) -> Response {
     replacement
 }
 
-/// Whether what a path means, its escapes resolved, is text. The framework takes all else for a mistake in the request,
-/// while for the client there is just nothing of that name.
+/// Returns true if the percent-decoded path is UTF-8. The framework answers other paths with 400,
+/// though for the client there is just no such resource.
 fn is_utf8(path: &str) -> bool {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -214,7 +216,7 @@ fn is_utf8(path: &str) -> bool {
     std::str::from_utf8(&bytes).is_ok()
 }
 
-/// A 5xx says once, here, why.
+/// Logs a 5xx response with its cause. The one place where that is logged.
 fn log_server_error(response: &Response) {
     let status = response.status();
     if !status.is_server_error() {
@@ -250,7 +252,7 @@ fn status_detail(status: StatusCode) -> &'static str {
     }
 }
 
-/// The method as a metric's label: one of few, whatever the client sent.
+/// Returns the method as a metric's label: one of a fixed set, whatever the client sent.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

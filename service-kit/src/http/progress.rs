@@ -1,4 +1,4 @@
-//! How far a connection is with its current request, and how long it may stay there.
+//! The phase of a connection's current request, and its time limits.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,39 +8,39 @@ use tokio_util::sync::CancellationToken;
 
 use super::response_memory::MemoryPermit;
 
-/// The slowest rate, in bytes a second, at which an answer may be read.
+/// The slowest rate at which a response may be read, in bytes per second.
 const MIN_READ_RATE: u64 = 64 * 1024;
 
-/// How long after the stop a connection may still send the rest of its headers.
+/// How long after shutdown began a connection may still send the rest of its headers.
 const STOP_GRACE: Duration = Duration::from_millis(500);
 
-/// How long a connection may stay in a phase.
+/// How long a connection may stay in each phase.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TimeLimits {
     /// Without a byte of the next request.
     pub(crate) idle: Duration,
-    /// Of that, how long it is left alone by connections that need its slot: its next request may be on its way.
+    /// How long an idle connection can't be evicted, as its next request may be on its way.
     pub(crate) min_idle: Duration,
     /// From the first byte of a request's headers to the last.
     pub(crate) headers: Duration,
-    /// While the client takes no byte of an answer.
+    /// Without the client reading a byte of the response.
     pub(crate) stall: Duration,
-    /// While an answer is sent, besides a second for each [`MIN_READ_RATE`] bytes that the client has taken.
+    /// While a response is sent, plus a second for each [`MIN_READ_RATE`] bytes that were sent.
     pub(crate) response: Duration,
 }
 
-/// What a connection does.
+/// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// No byte of the next request has come.
+    /// No byte of the next request has arrived.
     Idle,
-    /// The headers of a request come in.
+    /// The headers of a request arrive.
     Headers,
-    /// The application has the request, and perhaps reads its body.
+    /// The application has the request, and may read its body.
     Handling,
-    /// The answer is sent.
+    /// The response is sent.
     Responding,
-    /// It was idle, and is closed to make room for another connection.
+    /// The connection was idle and is closed to make room for another one.
     Evicted,
 }
 
@@ -49,23 +49,24 @@ struct State {
     phase: Phase,
     /// When the phase began.
     since: Instant,
-    /// When the system last took bytes of the answer.
+    /// When the kernel last accepted bytes of the response.
     sent_at: Instant,
-    /// How many bytes of the answer the system has taken.
+    /// How many bytes of the response the kernel has accepted.
     sent: u64,
-    /// hyper has been given the whole answer.
+    /// hyper has the whole body of the response.
     body_complete: bool,
-    /// The memory that the answer takes, until the system has all of it.
+    /// The memory reserved for the response, until all of it is sent.
     memory: Option<MemoryPermit>,
-    /// The application has read the body of the request to its end.
+    /// The application has read the whole body of the request.
     body_read: bool,
-    /// Some of the last request's body was not read when its answer was there.
+    /// The application responded before it had read the whole body.
     has_unread_body: bool,
-    /// When the server began to stop.
+    /// When shutdown began.
     stopping: Option<Instant>,
 }
 
-/// The phase of one connection. What serves the connection reports each step; the slots ask who is idle.
+/// The phase of one connection. The code that serves the connection reports each step, and
+/// [`Slots`](super::slots::Slots) looks for idle ones.
 #[derive(Debug)]
 pub(super) struct Progress {
     limits: TimeLimits,
@@ -74,7 +75,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Of a connection that has just been accepted.
+    /// Creates the state of a connection that was just accepted.
     pub(super) fn new(limits: TimeLimits) -> Self {
         let now = Instant::now();
         let state = State {
@@ -91,7 +92,7 @@ impl Progress {
         Self { limits, state: Mutex::new(state), evicted: CancellationToken::new() }
     }
 
-    /// Bytes have come. Returns false if the connection was given up before: they must not be looked at.
+    /// Bytes have arrived. Returns false if the connection was evicted and they must be ignored.
     pub(super) fn bytes_received(&self) -> bool {
         let mut state = self.lock();
         if state.phase == Phase::Idle {
@@ -100,7 +101,8 @@ impl Progress {
         state.phase != Phase::Evicted
     }
 
-    /// The application is to be given a request. Returns false if the connection was given up before: then it must not begin.
+    /// A request is about to be passed to the application. Returns false if the connection was
+    /// evicted and the application must not be called.
     pub(super) fn request_started(&self) -> bool {
         let mut state = self.lock();
         if state.phase == Phase::Evicted {
@@ -111,13 +113,13 @@ impl Progress {
         true
     }
 
-    /// The application has read the body to its end.
+    /// The application has read the whole body.
     pub(super) fn body_read(&self) {
         self.lock().body_read = true;
     }
 
-    /// hyper is given the application's answer, which takes the memory `held`. Returns whether the request has a body that the
-    /// application has not read to its end.
+    /// The application has responded, with `memory` reserved for the response. Returns true if it
+    /// has not read the whole body of the request.
     pub(super) fn response_started(&self, has_body: bool, memory: Option<MemoryPermit>) -> bool {
         let mut state = self.lock();
         state.set_phase(Phase::Responding);
@@ -129,24 +131,24 @@ impl Progress {
         state.has_unread_body
     }
 
-    /// Whether some of the last request's body was not read when its answer was there.
+    /// Returns true if the application responded before it had read the whole body.
     pub(super) fn has_unread_body(&self) -> bool {
         self.lock().has_unread_body
     }
 
-    /// hyper has all of the answer's body.
+    /// hyper has the whole body of the response.
     pub(super) fn body_complete(&self) {
         self.lock().body_complete = true;
     }
 
-    /// The system has taken bytes from hyper.
+    /// The kernel has accepted bytes from hyper.
     pub(super) fn bytes_sent(&self, bytes: usize) {
         let mut state = self.lock();
         state.sent_at = Instant::now();
         state.sent = state.sent.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
-    /// The system has taken all that hyper had.
+    /// The kernel has accepted all bytes that hyper had.
     pub(super) fn flushed(&self) {
         let mut state = self.lock();
         if state.phase == Phase::Responding && state.body_complete {
@@ -155,7 +157,7 @@ impl Progress {
         }
     }
 
-    /// Whether no request is being handled or answered.
+    /// Returns true if no request is being handled and no response sent.
     pub(super) fn is_between_requests(&self) -> bool {
         matches!(self.phase(), Phase::Idle | Phase::Headers)
     }
@@ -164,12 +166,13 @@ impl Progress {
         self.lock().phase
     }
 
-    /// The server stops.
+    /// Shutdown has begun.
     pub(super) fn stop(&self) {
         self.lock().stopping = Some(Instant::now());
     }
 
-    /// When the connection has been in its phase for too long. Never while the application has the request: it has limits of its own.
+    /// Returns when the current phase times out. There is no deadline while the application handles
+    /// the request; it has time limits of its own.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let state = self.lock();
         let waits_for_client = |limit| {
@@ -188,12 +191,12 @@ impl Progress {
         }
     }
 
-    /// Since when it has been idle, if it has been for long enough to be given up.
+    /// Returns since when the connection has been idle, if it may be evicted.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         self.lock().idle_since(&self.limits)
     }
 
-    /// Gives the connection up if it is idle. Returns false if it is not any more.
+    /// Evicts the connection if it is idle. Returns false if it is not.
     pub(super) fn evict(&self) -> bool {
         let mut state = self.lock();
         let idle = state.idle_since(&self.limits).is_some();
@@ -205,13 +208,13 @@ impl Progress {
         idle
     }
 
-    /// Waits until the connection is given up.
+    /// Completes when the connection is evicted.
     pub(super) async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is whole before anything can panic.
+        // Each change is complete before anything can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,5 @@
-//! Answers to what never became a request, as the parser refuses it or its headers take too long.
+//! Error responses written directly to the socket, where hyper has no request to answer: the parser
+//! rejected it, or its headers took too long.
 
 use std::time::Duration;
 
@@ -13,15 +14,17 @@ use super::linger;
 use super::problem::{CONTENT_TYPE, Problem};
 use super::request_id::{HEADER, RequestId};
 
-/// How long sending the answer may take.
+/// How long sending the response may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The date as HTTP writes it: [RFC 9110, section 5.6.7](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7).
+/// The date format of HTTP: [RFC 9110, section
+/// 5.6.7](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7).
 const HTTP_DATE: StaticFormatDescription = format_description!(
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
 );
 
-/// What is wrong with bytes that hyper could not parse. None when the connection ended for another reason.
+/// Returns the problem for bytes that hyper could not parse, or `None` if the connection ended for
+/// another reason.
 pub(super) fn for_parse_error(error: &hyper::Error) -> Option<Problem> {
     if error.is_parse_too_large() {
         let detail = "The request line and the headers are larger than 16 KiB or more than 100.";
@@ -33,13 +36,13 @@ pub(super) fn for_parse_error(error: &hyper::Error) -> Option<Problem> {
     })
 }
 
-/// For headers that drip in.
+/// Returns the problem for headers that arrive too slowly.
 pub(super) fn slow_headers(limit: Duration) -> Problem {
     let detail = format!("The headers took longer than {} s.", limit.as_secs());
     Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
 }
 
-/// Sends `problem` over a connection on which no other answer is under way, and closes it.
+/// Sends `problem` over a connection on which no other response is being sent, and closes it.
 pub(super) async fn send(mut tcp: TcpStream, problem: &Problem) {
     let id = RequestId::new();
     let status = problem.status().as_u16();

@@ -1,24 +1,25 @@
-//! A request's part in a trace, by OpenTelemetry's [conventions for HTTP](https://opentelemetry.io/docs/specs/semconv/http/http-spans/).
+//! The trace span of a request, by OpenTelemetry's [conventions for
+//! HTTP](https://opentelemetry.io/docs/specs/semconv/http/http-spans/).
 
 use poem::Request;
 use poem::http::StatusCode;
 
 use crate::trace::{KeyValue, Parent, Span, SpanKind, TraceContext, TraceId, tracer};
 
-/// Asked every few seconds by whoever watches over the process: traces of that hide the others.
+/// Not traced: monitoring requests it every few seconds.
 const UP_PATH: &str = "/up";
 
-/// How much of a path spans and logs have, in bytes.
+/// The longest path in spans and logs, in bytes.
 const MAX_PATH: usize = 256;
 
-/// See the [module](self).
+/// The span of a request, and the caller's trace context.
 pub(super) struct RequestSpan {
     span: Option<Span>,
     caller: Option<TraceContext>,
 }
 
 impl RequestSpan {
-    /// The request has come.
+    /// Starts a span, if traces are exported.
     pub(super) fn start(request: &Request, method: &'static str) -> Self {
         let caller = TraceContext::of_request(request.headers());
         let path = request.uri().path();
@@ -33,18 +34,18 @@ impl RequestSpan {
         Self { span, caller }
     }
 
-    /// By which the log's lines are found that belong to the same trace: the caller's too, where none are made here.
+    /// Returns the trace id for the log: the caller's if no span is recorded here.
     pub(super) fn trace_id(&self) -> Option<TraceId> {
         let own = self.span.as_ref().map(Span::context);
         own.as_ref().or(self.caller.as_ref()).map(TraceContext::trace_id)
     }
 
-    /// Does `work` as a part of the request.
+    /// Runs `work` within the span.
     pub(super) async fn scope<T>(&self, work: impl Future<Output = T>) -> T {
         Span::within(self.span.as_ref(), work).await
     }
 
-    /// The request is answered.
+    /// Ends the span with the outcome of the request.
     pub(super) fn end(self, method: &'static str, route: &str, status: StatusCode) {
         let Some(span) = self.span else {
             return;
@@ -54,19 +55,19 @@ impl RequestSpan {
             span.set("http.route", route.to_owned());
         }
         span.set("http.response.status_code", i64::from(status.as_u16()));
-        // What the client did wrong is no failure here.
+        // By the conventions, a client's error is not an error of the server span.
         if status.is_server_error() {
             span.fail(status.as_str().to_owned(), "");
         }
     }
 }
 
-/// A path as spans and logs have it: clients may send one of 16 KiB.
+/// Truncates a path for spans and logs: clients may send 16 KiB.
 pub(super) fn truncate_path(path: &str) -> &str {
     &path[..path.floor_char_boundary(MAX_PATH)]
 }
 
-/// The conventions' word for methods that are none of HTTP's.
+/// Returns the conventions' name for a method that is not HTTP's.
 fn semconv_method(method: &'static str) -> &'static str {
     if method == "other" { "_OTHER" } else { method }
 }

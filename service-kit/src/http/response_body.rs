@@ -1,4 +1,4 @@
-//! The body of an answer while it is sent.
+//! The body of a response while it is sent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::progress::Progress;
 
-/// A body that tells when hyper has all of it.
+/// A body that reports when hyper has all of it.
 pub(super) struct ResponseBody<B> {
     body: B,
     progress: Arc<Progress>,

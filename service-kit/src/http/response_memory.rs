@@ -1,25 +1,28 @@
-//! How much memory large answers may take until their clients have read them.
+//! Limits the memory of large responses that their clients have not read yet.
 
 use std::sync::Arc;
 
 use poem::Response;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The memory that all large answers may take together, in KiB.
+/// The memory that all large responses may take together, in KiB.
 const MAX_MEMORY: usize = 32 * 1024;
 
-/// An answer of so many bytes or fewer is not counted: [`HTTP_MAX_CONNECTIONS`](super::ServeArgs) bounds those.
+/// Responses up to this size, in bytes, are not counted: [`HTTP_MAX_CONNECTIONS`](super::ServeArgs)
+/// bounds them.
 const UNCOUNTED_SIZE: usize = 16 * 1024;
 
-/// The memory that a body takes, in bytes; travels with the response that has a body of its own.
+/// The size of a body in memory, in bytes. Travels with the response.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodySize(pub(super) usize);
 
-/// The share of the memory that one answer has.
+/// The memory reserved for one response.
 #[derive(Debug, Clone)]
-pub(super) struct MemoryPermit(#[expect(dead_code, reason = "held until the response is sent")] Arc<OwnedSemaphorePermit>);
+pub(super) struct MemoryPermit(
+    #[expect(dead_code, reason = "held until the response is sent")] Arc<OwnedSemaphorePermit>,
+);
 
-/// What large answers have together.
+/// The memory shared by all large responses.
 #[derive(Debug)]
 pub(super) struct ResponseMemory(Arc<Semaphore>);
 
@@ -30,7 +33,7 @@ impl Default for ResponseMemory {
 }
 
 impl ResponseMemory {
-    /// Adds to a large answer its share of the memory. Returns false if there is not enough left.
+    /// Reserves memory for a large response. Returns false if there is not enough left.
     pub(super) fn reserve(&self, response: &mut Response) -> bool {
         let Some(&BodySize(bytes)) = response.data() else {
             return true;
@@ -65,7 +68,10 @@ mod tests {
         let mut held: Vec<Response> = (0..16).map(|_| response(2 * 1024 * 1024)).collect();
         assert!(held.iter_mut().all(|response| memory.reserve(response)));
         assert!(!memory.reserve(&mut response(UNCOUNTED_SIZE + 1)));
-        assert!(memory.reserve(&mut response(UNCOUNTED_SIZE)) && memory.reserve(&mut Response::default()));
+        assert!(
+            memory.reserve(&mut response(UNCOUNTED_SIZE))
+                && memory.reserve(&mut Response::default())
+        );
         held.pop();
         assert!(memory.reserve(&mut response(2 * 1024 * 1024)));
     }

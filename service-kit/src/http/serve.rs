@@ -1,7 +1,7 @@
-//! The listener of an API: bounded connections, graceful stop.
+//! The HTTP listener: bounded connections, graceful shutdown.
 //!
-//! The framework's own server sets no limit on reading headers, none on connections, and spins when the process runs
-//! out of file descriptors; so the connections are driven here.
+//! The framework's own server does not limit the time to read headers or the number of connections,
+//! and spins when the process runs out of file descriptors. So connections are served here.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,16 +23,18 @@ use super::metrics::{self, CloseReason};
 use super::progress::{Progress, TimeLimits};
 use super::slots::Slots;
 
-/// How many connections over the limit are told so at once; any more are closed without a word.
+/// How many connections over the limit get a 503 at once. Further ones are closed without a
+/// response.
 const MAX_REJECTED: usize = 32;
 
-/// How long connections that come without a pause are still accepted after the stop.
+/// How long new connections are still accepted after shutdown began, if they keep coming.
 const ACCEPT_GRACE: Duration = Duration::from_millis(500);
 
-/// After so long without a connection, none waits to be accepted, and the last one has had time to send its request.
+/// After this long without a new connection, the accept queue is empty, and the last client has had
+/// time to send its request.
 const ACCEPT_IDLE: Duration = Duration::from_millis(100);
 
-/// How long a connection that is turned away may take.
+/// The time limits of a connection that gets a 503.
 const REJECTED_LIMITS: TimeLimits = TimeLimits {
     idle: Duration::from_secs(2),
     min_idle: Duration::from_secs(2),
@@ -45,29 +47,32 @@ const REJECTED_LIMITS: TimeLimits = TimeLimits {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "HTTP")]
 pub struct ServeArgs {
-    /// Connections at the most; one on top takes the place of the one that has been idle for longest, else is answered 503. Each needs a file descriptor
+    /// Connections at the most; one on top takes the place of the one that has been idle for
+    /// longest, else is answered 503. Each needs a file descriptor
     #[arg(long, env = "HTTP_MAX_CONNECTIONS", default_value_t = 800, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
     pub http_max_connections: u32,
 
-    /// How long to go on accepting after SIGTERM or SIGINT, not ready any more: until load balancers have noticed. SHUTDOWN_GRACE begins after it
+    /// How long to go on accepting after SIGTERM or SIGINT, not ready any more: until load
+    /// balancers have noticed. SHUTDOWN_GRACE begins after it
     #[arg(long, env = "SHUTDOWN_DELAY", value_parser = limit_or_none, default_value = "0s", value_name = "DURATION")]
     pub shutdown_delay: Duration,
 }
 
-/// How much a listener puts up with.
+/// The limits of a listener.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Connections at the most.
+    /// The largest number of connections.
     pub(crate) connections: usize,
-    /// How long a connection may keep it waiting.
+    /// The time limits of a connection.
     pub(crate) times: TimeLimits,
 }
 
 impl Limits {
-    /// The times of every listener, for so many connections.
+    /// Returns the default time limits, for this many connections.
     pub(crate) const fn new(connections: usize) -> Self {
         let times = TimeLimits {
-            // Longer than what proxies usually keep an idle connection for, so that it is they who close it.
+            // Longer than proxies usually keep an idle connection, so that the proxy closes it
+            // first.
             idle: Duration::from_secs(75),
             min_idle: Duration::from_millis(500),
             headers: Duration::from_secs(10),
@@ -78,11 +83,11 @@ impl Limits {
     }
 }
 
-/// Runs `app` on `listener` until `shutdown`, and for the delay that the settings name; then finishes the requests in flight, for
-/// at most `grace`.
+/// Serves `app` on `listener` until `shutdown`, plus the configured delay. Then finishes the
+/// requests in flight, for at most `grace`.
 ///
 /// # Errors
-/// When the listener has no address.
+/// If the listener has no local address.
 pub async fn serve(
     listener: TcpListener,
     app: impl Endpoint<Output = Response> + 'static,
@@ -100,7 +105,7 @@ pub async fn serve(
     serve_with_limits(limits, listener, app, grace, stop).await
 }
 
-/// [`serve`] for any port, with limits of its own, until `stop` is over.
+/// Like [`serve`], with other limits, until `stop` completes.
 pub(crate) async fn serve_with_limits(
     limits: Limits,
     listener: TcpListener,
@@ -117,7 +122,7 @@ pub(crate) async fn serve_with_limits(
             accepted = listener.accept() => server.admit(accepted).await,
         }
     }
-    // Those who have connected already would be reset.
+    // Clients that have connected already would see a reset.
     let last = Instant::now() + ACCEPT_GRACE;
     while Instant::now() < last
         && let Ok(accepted) = tokio::time::timeout(ACCEPT_IDLE, listener.accept()).await
@@ -129,7 +134,7 @@ pub(crate) async fn serve_with_limits(
     Ok(())
 }
 
-/// The connections of a listener.
+/// A listener's connections.
 struct Server<E> {
     limits: Limits,
     local: SocketAddr,
@@ -137,9 +142,9 @@ struct Server<E> {
     slots: Slots,
     rejected: Arc<Semaphore>,
     connections: TaskTracker,
-    /// Cancelled when connections are to come to their end.
+    /// Cancelled when connections should finish.
     closing: CancellationToken,
-    /// Cancelled when they are cut off.
+    /// Cancelled when connections are closed at once.
     abort: CancellationToken,
 }
 
@@ -157,13 +162,13 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         })
     }
 
-    /// Serves a connection in a task of its own, or turns it away.
+    /// Serves a connection in its own task, or rejects it.
     async fn admit(&mut self, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
         let (stream, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "can't accept a connection");
-                // Out of file descriptors, most likely: give others time to close.
+                // Usually out of file descriptors: wait until other connections close.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 return;
             }
@@ -194,7 +199,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         });
     }
 
-    /// Answers what is under way, for at most `grace`.
+    /// Waits for the requests in flight, for at most `grace`.
     async fn drain(self, grace: Duration) {
         self.connections.close();
         self.closing.cancel();

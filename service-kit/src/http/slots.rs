@@ -1,4 +1,4 @@
-//! Room for so many connections. When there is none, the connection that has been idle for longest makes room.
+//! A bounded number of connections. If all slots are taken, the longest idle connection is evicted.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::progress::{Progress, TimeLimits};
 
-/// The connections that have a slot, by numbers that are never used again.
+/// The connections that have a slot, by ids that are never reused.
 type OpenConnections = Arc<Mutex<HashMap<u64, Arc<Progress>>>>;
 
 /// The slots of a listener.
@@ -18,7 +18,7 @@ pub(super) struct Slots {
     last_id: u64,
 }
 
-/// What a connection holds while it is open.
+/// Held by a connection while it is open.
 #[derive(Debug)]
 pub(super) struct Slot {
     id: u64,
@@ -29,15 +29,20 @@ pub(super) struct Slot {
 
 impl Slots {
     pub(super) fn new(connections: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(connections)), open: OpenConnections::default(), last_id: 0 }
+        Self {
+            free: Arc::new(Semaphore::new(connections)),
+            open: OpenConnections::default(),
+            last_id: 0,
+        }
     }
 
-    /// A slot for a new connection, once an idle one is closed if need be. None when no connection is idle.
+    /// Returns a slot for a new connection, after evicting an idle one if necessary, or `None` if
+    /// no connection is idle.
     pub(super) async fn acquire(&mut self, limits: TimeLimits) -> Option<(Slot, Arc<Progress>)> {
         let permit = match Arc::clone(&self.free).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) if self.evict_longest_idle() => {
-                // It closes at once: nothing is under way on it.
+                // The evicted connection closes at once: nothing is in flight on it.
                 Arc::clone(&self.free).acquire_owned().await.ok()?
             }
             Err(_) => return None,
@@ -51,12 +56,10 @@ impl Slots {
     /// Returns false if no connection is idle.
     fn evict_longest_idle(&self) -> bool {
         let open = lock(&self.open);
-        let mut idle: Vec<_> = open
-            .values()
-            .filter_map(|progress| Some((progress.idle_since()?, progress)))
-            .collect();
+        let mut idle: Vec<_> =
+            open.values().filter_map(|progress| Some((progress.idle_since()?, progress))).collect();
         idle.sort_by_key(|(since, _)| *since);
-        // A request may come meanwhile: then it is the next one.
+        // If a request arrives meanwhile, the next connection is tried.
         idle.into_iter().any(|(_, progress)| progress.evict())
     }
 }
@@ -68,6 +71,6 @@ impl Drop for Slot {
 }
 
 fn lock(open: &OpenConnections) -> MutexGuard<'_, HashMap<u64, Arc<Progress>>> {
-    // Each change is a single call, so the map is whole even after a panic elsewhere.
+    // Each change is a single call, so the map is consistent even after a panic elsewhere.
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! A client's connection, which tells how far it is.
+//! A client's TCP stream, which reports the progress of requests and responses.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use super::progress::Progress;
 pub(super) struct ClientStream {
     tcp: TcpStream,
     progress: Arc<Progress>,
-    /// hyper has parser_response_dropped what it can't parse, and its answer was dropped.
+    /// hyper could not parse a request, and its response to that was dropped.
     parser_response_dropped: bool,
 }
 
@@ -28,8 +28,9 @@ impl ClientStream {
         self.tcp
     }
 
-    /// Whether hyper writes an answer of its own making: one without a body, to what it can't parse. The application's answers
-    /// are sent whole before the next request is read, so that whatever is written between them is that one.
+    /// Returns true if hyper writes its own response, which has no body, to bytes that it can't
+    /// parse. The application's responses are sent whole before the next request is read, so
+    /// anything written between requests is hyper's own.
     fn is_parser_response(&mut self) -> bool {
         let is_parser_response = self.progress.is_between_requests();
         self.parser_response_dropped |= is_parser_response;
@@ -53,7 +54,8 @@ impl AsyncRead for ClientStream {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.tcp).poll_read(task, buffer);
         if buffer.filled().len() > before && !self.progress.bytes_received() {
-            // As if the client had closed the connection: the request must not begin.
+            // Looks to hyper as if the client had closed the connection: the request must not
+            // begin.
             buffer.set_filled(before);
         }
         read
@@ -97,7 +99,7 @@ impl AsyncWrite for ClientStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.parser_response_dropped {
-            // The problem is still to be told.
+            // The error response is still to be sent.
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.tcp).poll_shutdown(task)

@@ -1,4 +1,5 @@
-//! A connection that is lent for one piece of work, and what becomes of it when that is not done in time, or nobody wants it any more.
+//! A connection checked out of the pool for one piece of work, and its cleanup if the work takes
+//! too long or its future is dropped.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,21 +12,21 @@ use super::connection::Connection;
 use super::connector::PoolConnector;
 use super::error::is_read_only;
 
-/// What a connection is lent for.
+/// Whether the work may be cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Its statement may be cancelled.
+    /// The statement may be cancelled.
     Read,
-    /// Its statement must not be cancelled.
+    /// The statement must not be cancelled.
     Write,
 }
 
-/// A connection on loan. Unless it is settled it is closed, since whoever got it next would wait behind its statement; a statement that
-/// reads is cancelled first.
+/// A checked-out connection. Unless it is released, it is closed, as its next user would wait for
+/// its statement; a read is cancelled first.
 #[derive(Debug)]
 pub(super) struct Checkout {
     access: Access,
-    /// There until the loan ends.
+    /// `None` only after release or drop.
     connection: Option<Connection>,
     connector: PoolConnector,
     is_cancelled: AtomicBool,
@@ -41,18 +42,19 @@ impl Checkout {
         self.connection.as_ref().expect("the connection is taken only by release and drop")
     }
 
-    /// Nothing is under way on it any more: the next one may have it, unless it is of no use.
+    /// Returns the connection to the pool after its statement has ended, or closes it if it can't
+    /// be reused.
     pub(super) fn release<T>(mut self, result: &Result<T, Error>) {
-        // The server may have been demoted: the next one may get a connection to the server that took over.
+        // The server may have been demoted: a new connection reaches the server that took over.
         let is_read_only = result.as_ref().is_err_and(is_read_only);
-        // A request to cancel is carried out some time after it was sent, and would end the next one's statement.
+        // A cancel request may be processed late, and would cancel the next user's statement.
         let must_close = is_read_only || *self.is_cancelled.get_mut();
         if let Some(connection) = self.connection.take().filter(|_| must_close) {
             close(connection);
         }
     }
 
-    /// Its time is over: has the statement cancelled if it reads.
+    /// Cancels the statement after its time limit, if it is a read.
     pub(super) fn cancel_read(&self) {
         if self.access == Access::Read {
             self.is_cancelled.store(true, Ordering::Relaxed);
@@ -77,16 +79,17 @@ impl Drop for Checkout {
     }
 }
 
-/// Closes the connection as soon as its statement has ended, so that the server has no more of them than the pool may make.
+/// Closes the connection once its statement has ended, so that the server never has more
+/// connections than the pool may open.
 async fn close_after_statement(connection: Connection) {
-    // Answered behind the statement.
+    // Answered after the statement.
     if timeout(CANCEL_GRACE, connection.ping()).await.is_err() {
         tracing::debug!("a statement was given up that the server may still be at");
     }
     close(connection);
 }
 
-/// Closes the connection, of which the pool then makes another one.
+/// Closes the connection, which the pool then replaces.
 fn close(connection: Connection) {
     drop(Object::take(connection.object));
 }

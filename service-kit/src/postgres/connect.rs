@@ -11,15 +11,15 @@ use super::url::DatabaseUrl;
 /// A connection with the task that drives it. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Session {
-    /// What statements are sent through.
+    /// The client that sends statements.
     pub client: Client,
     driver: JoinHandle<()>,
 }
 
 impl Session {
-    /// Completes when the connection is gone.
+    /// Completes when the connection is closed.
     pub async fn closed(&mut self) {
-        // However the driver ended, the connection is closed.
+        // However the task ended, the connection is closed.
         if (&mut self.driver).await.is_err() {
             tracing::debug!("the connection's driver was ended");
         }
@@ -32,19 +32,20 @@ impl Drop for Session {
     }
 }
 
-/// Connects to `url` under `application_name`, which `pg_stat_activity` shows: of several hosts to the first one that answers
-/// and can be written to.
+/// Connects to `url` under `application_name`, which `pg_stat_activity` shows. Of several hosts,
+/// uses the first one that answers and accepts writes.
 ///
 /// # Errors
-/// When no server can be reached, or all refuse; says why of each, without secrets.
+/// If no server can be reached, or all reject the connection. Gives the reason of each, without
+/// secrets.
 pub async fn connect(url: &DatabaseUrl, application_name: &str) -> anyhow::Result<Session> {
     connect_to(Target::FromUrl, url, application_name).await
 }
 
-/// As [`connect`], but to a host that takes writes, whatever `target_session_attrs` demands.
+/// Like [`connect`], but to a host that accepts writes, whatever `target_session_attrs` demands.
 ///
 /// # Errors
-/// As [`connect`]; a host that takes no writes says so with its [`ReadOnly`](super::ReadOnly).
+/// As [`connect`]; the reason of a read-only host is its [`ReadOnly`](super::ReadOnly).
 pub async fn connect_writable(
     url: &DatabaseUrl,
     application_name: &str,
@@ -65,7 +66,8 @@ async fn connect_to(
     Ok(Session { client, driver: spawn_driver(connection) })
 }
 
-/// Runs a connection until it ends; its client learns of that by itself.
+/// Spawns the task that drives a connection until it is closed. The client notices the end by
+/// itself.
 pub(super) fn spawn_driver<T>(connection: Connection<Socket, T>) -> JoinHandle<()>
 where
     T: TlsStream + Unpin + Send + 'static,

@@ -1,4 +1,4 @@
-//! How a pool makes its connections.
+//! Opens the connections of a pool.
 
 use std::fmt;
 use std::pin::Pin;
@@ -23,25 +23,26 @@ use super::pool_args::{PoolArgs, PreparedStatements};
 use super::pooler::is_pooled;
 use super::url::DatabaseUrl;
 
-/// Requests to cancel a statement at once at the most; each takes a connection. Statements beyond end by their own limit.
+/// The largest number of concurrent cancel requests, each of which takes a connection. Other
+/// statements end by their own time limit.
 const MAX_CANCEL_REQUESTS: usize = 64;
 
 const PREPARE_SESSION: &str = include_str!("../../../sql/pool/prepare_session.sql");
 
-/// The hosts of a URL, as a pool turns to them. Clones share what they learned.
+/// Connects a pool to the hosts of a URL. Clones share its state.
 #[derive(Clone)]
 pub(super) struct PoolConnector {
     url: DatabaseUrl,
     tls: MakeRustlsConnect,
     last_error: Arc<Mutex<Option<String>>>,
     statements: PreparedStatements,
-    /// How long a statement may take before the server ends it by itself.
+    /// The server's time limit for a statement.
     limit: Duration,
-    /// Requests to cancel a statement that may still be made at this moment.
+    /// Permits for cancel requests.
     cancelling: Arc<Semaphore>,
-    /// These requests, and connections whose statements were given up.
+    /// Cancel requests, and connections whose statements were abandoned.
     tasks: TaskTracker,
-    /// Whether statements may be prepared by name. Once a pooler was met, never again.
+    /// Whether statements may be prepared by name. Cleared for good once a pooler is detected.
     by_name: Arc<AtomicBool>,
 }
 
@@ -60,12 +61,13 @@ impl PoolConnector {
         })
     }
 
-    /// Whether every connection so far is one on which statements may be prepared by name.
+    /// Returns true if statements may be prepared by name on every connection so far.
     pub(super) fn prepares_by_name(&self) -> bool {
         self.by_name.load(Ordering::Acquire)
     }
 
-    /// Has the server end the statement that this connection has under way, if there is one. It may do so some time later.
+    /// Asks the server to cancel the statement in flight on this connection, if any. The server may
+    /// do so some time later.
     pub(super) fn cancel(&self, client: &Client) {
         let Ok(permit) = Arc::clone(&self.cancelling).try_acquire_owned() else {
             tracing::debug!("a statement is not cancelled: many are being cancelled already");
@@ -78,7 +80,7 @@ impl PoolConnector {
         });
     }
 
-    /// Does what has to be seen through; [`wait_for_tasks`](Self::wait_for_tasks) waits for it.
+    /// Spawns a task that [`wait_for_tasks`](Self::wait_for_tasks) waits for.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         // Without a runtime the process is about to end.
         if let Ok(runtime) = Handle::try_current() {
@@ -86,7 +88,7 @@ impl PoolConnector {
         }
     }
 
-    /// Waits for a moment until all statements that were given up have ended.
+    /// Waits a limited time until the abandoned statements have ended.
     pub(super) async fn wait_for_tasks(&self) {
         self.tasks.close();
         if timeout(CANCEL_GRACE * 2, self.tasks.wait()).await.is_err() {
@@ -94,24 +96,27 @@ impl PoolConnector {
         }
     }
 
-    /// Certificates may have been renewed; while they can't be read, the ones of the start have to do.
+    /// Reads renewed certificates. If they can't be read, uses those from the start.
     fn tls(&self) -> MakeRustlsConnect {
         self.url.tls.connector().unwrap_or_else(|_| self.tls.clone())
     }
 
-    /// Why no host answered the last time: the driver's error, which the pool hands on, knows of one host alone.
+    /// Returns why no host could be connected to the last time. The driver's error, which the pool
+    /// passes on, covers one host only.
     pub(super) fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Gives a session its limits, unless a pooler stands in between: it may give each statement to another server process, which has
-    /// other sessions' settings, and under the name of a prepared statement another one, or none.
+    /// Sets the time limits of a session, unless a pooler is in between. It may run each statement
+    /// on another backend, where other clients' settings apply and the name of a prepared statement
+    /// means another one, or none.
     async fn prepare_session(&self, client: &Client) -> Result<(), Error> {
         if !is_pooled(client).await? {
             let limit = format!("{}ms", self.limit.as_millis());
             return client.query_typed(PREPARE_SESSION, &[(&limit, Type::TEXT)]).await.map(drop);
         }
-        if self.statements == PreparedStatements::Auto && self.by_name.swap(false, Ordering::AcqRel) {
+        if self.statements == PreparedStatements::Auto && self.by_name.swap(false, Ordering::AcqRel)
+        {
             tracing::info!(
                 "a pooler stands before PostgreSQL: statements are not prepared by name; \
                  DATABASE_PREPARED_STATEMENTS=on does that with a pooler that knows how to (PgBouncer 1.21 and later)"
@@ -148,7 +153,8 @@ impl Connect for PoolConnector {
                 Some(error.to_string());
             match error.into_driver_error() {
                 Some(error) => Err(error),
-                // Only silence, which is no error of the driver's: the pool's own limit is over in a moment.
+                // Only timeouts, for which the driver has no error: the pool's own time limit is
+                // about to expire.
                 None => std::future::pending().await,
             }
         })

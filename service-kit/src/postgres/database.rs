@@ -1,4 +1,4 @@
-//! A database as requests use it: bounded waiting, and failures sorted into what a client can do about them.
+//! A database for request handlers: bounded waiting, and errors that say what a client can do.
 
 use std::time::Duration;
 
@@ -23,13 +23,14 @@ pub struct Database {
 }
 
 impl Database {
-    /// The database behind `pool`, where each statement may take `limit`.
+    /// Creates a database on `pool`, where each statement may take `limit`.
     #[must_use]
     pub fn new(pool: Pool, limit: Duration) -> Self {
         Self { pool, limit, writes: TaskTracker::new() }
     }
 
-    /// Reads with a connection of its own, for a bounded time: then the statement is cancelled, as it is when the future is dropped.
+    /// Runs a read on its own connection for a limited time. The statement is cancelled when the
+    /// time is over, or when the future is dropped.
     ///
     /// # Errors
     /// See [`DatabaseError`].
@@ -40,9 +41,10 @@ impl Database {
         self.run(Access::Read, work).await
     }
 
-    /// Writes with a connection of its own, and waits for a bounded time. A statement that writes is never cancelled from here: one that
-    /// waits for a synchronous standby would be committed on this server alone, and said to be done. The server ends it when it is late
-    /// (`statement_timeout`), unless it is about to be committed. Part of a [`finish`](Self::finish) where its caller may leave.
+    /// Runs a write on its own connection, and waits for a limited time. A write is never cancelled
+    /// by the client: one that waits for a synchronous standby would be committed on this server
+    /// only and reported as done. The server ends it at `statement_timeout`, unless it is already
+    /// committing. Wrap it in [`finish`](Self::finish) if the caller may be dropped.
     ///
     /// # Errors
     /// See [`DatabaseError`].
@@ -84,14 +86,15 @@ impl Database {
         })
     }
 
-    /// Sees `writing` through in a task of its own, whether or not somebody waits for it: a client that hangs up must not leave a
-    /// change half way between done and undone, nor its lock to the next one.
+    /// Runs `writing` to its end in its own task, whether or not the caller is dropped: a client
+    /// that disconnects must not leave a change half done, or its lock to the connection's next
+    /// user.
     ///
     /// # Errors
-    /// Those of `writing`; [`DatabaseError::Unavailable`] when the process ends before.
+    /// Those of `writing`; [`DatabaseError::Unavailable`] if the process ends first.
     ///
     /// # Panics
-    /// When `writing` does.
+    /// If `writing` panics.
     pub async fn finish<T, E>(
         &self,
         writing: impl Future<Output = Result<T, E>> + Send + 'static,
@@ -111,8 +114,8 @@ impl Database {
         }
     }
 
-    /// Waits for what is being finished and for reads that are being given up, and gives the connections back to the server; whoever asks
-    /// for one from now on is refused.
+    /// Waits for unfinished writes and abandoned reads, then closes the pool. Later requests for a
+    /// connection fail.
     pub async fn close(&self) {
         self.writes.close();
         self.writes.wait().await;

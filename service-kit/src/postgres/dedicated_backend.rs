@@ -1,5 +1,6 @@
-//! Whether all statements of a session reach the same server process. Behind a pooler that hands out connections by transaction, the
-//! locks and settings of a session would belong to whoever comes next (<https://www.pgbouncer.org/features.html>).
+//! Whether a session has a backend of its own. Behind a pooler in transaction mode, session locks
+//! and settings would pass to the connection's next client
+//! (<https://www.pgbouncer.org/features.html>).
 
 use std::time::Duration;
 
@@ -10,19 +11,21 @@ use uuid::Uuid;
 use super::connect::Session;
 use super::error::reason;
 
-/// How long a statement may take. Behind a pooler with one connection it waits for the transactions that are open here.
+/// How long a statement may take. Behind a pooler with one connection it waits for the transaction
+/// that is open here.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How often another session gets in between: a pooler may have lent connections to others meanwhile.
+/// How many times another session runs a transaction in between: other clients may have used the
+/// pooler's connections meanwhile.
 const ROUNDS: u32 = 3;
 
-/// A setting of the session that nobody else knows.
+/// The session setting that holds the tag.
 const TAG_SETTING: &str = "outbox_relay.check";
 
-/// Why a statement got no answer.
+/// Why a statement got no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Unanswered {
-    /// The server refused it, or the line broke.
+    /// The server rejected it, or the connection was lost.
     #[error("{}", reason(.0))]
     Refused(#[from] Error),
     /// The server did not answer in time.
@@ -30,14 +33,14 @@ pub enum Unanswered {
     Late,
 }
 
-/// What a session says of itself.
+/// The backend's process id and the tag set on it.
 #[derive(Debug, PartialEq, Eq)]
 struct BackendIdentity {
     pid: String,
     setting: String,
 }
 
-/// A session that can be recognised.
+/// A session with a unique tag.
 struct TaggedSession<'a> {
     session: &'a Session,
     identity: BackendIdentity,
@@ -46,20 +49,21 @@ struct TaggedSession<'a> {
 impl<'a> TaggedSession<'a> {
     async fn tag(session: &'a Session) -> Result<Self, Unanswered> {
         let tag = Uuid::new_v4().to_string();
-        query_last_row(session, &format!("SELECT set_config('{TAG_SETTING}', '{tag}', false)")).await?;
-        // Already this may reach another process.
+        query_last_row(session, &format!("SELECT set_config('{TAG_SETTING}', '{tag}', false)"))
+            .await?;
+        // Even this statement may reach another backend.
         let pid = backend_identity(session).await?.pid;
         Ok(Self { session, identity: BackendIdentity { pid, setting: tag } })
     }
 
-    /// Whether it still is what it was.
+    /// Returns true if the session still reaches the tagged backend.
     async fn is_same_backend(&self) -> Result<bool, Unanswered> {
         Ok(backend_identity(self.session).await? == self.identity)
     }
 }
 
-/// Opens a transaction. A pooler hands out the connection that was given back last: the one that was another session's a moment
-/// ago. Returns false where a pooler that hands them out by statement refuses transactions.
+/// Begins a transaction. A pooler hands out the connection that was returned last, which the tagged
+/// session used a moment ago. Returns false if a pooler in statement mode rejects transactions.
 async fn begin(session: &Session) -> Result<bool, Unanswered> {
     match query_last_row(session, "BEGIN").await {
         Ok(_) => Ok(true),
@@ -68,10 +72,10 @@ async fn begin(session: &Session) -> Result<bool, Unanswered> {
     }
 }
 
-/// Whether `session` keeps its process while `other` has transactions, one after the other.
+/// Returns true if `session` keeps its backend while `other` runs transactions.
 ///
 /// # Errors
-/// When the server does not answer.
+/// If the server does not answer.
 pub async fn keeps_apart(session: &Session, other: &Session) -> Result<bool, Unanswered> {
     let tagged = TaggedSession::tag(session).await?;
     for _ in 0..ROUNDS {
@@ -84,7 +88,7 @@ pub async fn keeps_apart(session: &Session, other: &Session) -> Result<bool, Una
             Ok(true) => (),
             Ok(false) => return Ok(false),
             Err(Unanswered::Late) => {
-                // A server that is slow still is. A pooler that has one connection has it back.
+                // A slow server is still slow now. A pooler with one connection has it back.
                 tagged.is_same_backend().await?;
                 return Ok(false);
             }
@@ -95,8 +99,9 @@ pub async fn keeps_apart(session: &Session, other: &Session) -> Result<bool, Una
 }
 
 async fn backend_identity(session: &Session) -> Result<BackendIdentity, Unanswered> {
-    let sql =
-        format!("SELECT pg_backend_pid()::text, coalesce(current_setting('{TAG_SETTING}', true), '')");
+    let sql = format!(
+        "SELECT pg_backend_pid()::text, coalesce(current_setting('{TAG_SETTING}', true), '')"
+    );
     let mut cells = query_last_row(session, &sql).await?.into_iter();
     Ok(BackendIdentity {
         pid: cells.next().unwrap_or_default(),
@@ -104,7 +109,8 @@ async fn backend_identity(session: &Session) -> Result<BackendIdentity, Unanswer
     })
 }
 
-/// The last row that `sql` returns, if any. Sent as text: poolers mix up prepared statements.
+/// Returns the last row of `sql`, if any. Uses the simple protocol, as poolers mix up prepared
+/// statements.
 async fn query_last_row(session: &Session, sql: &str) -> Result<Vec<String>, Unanswered> {
     let result = timeout(QUERY_TIMEOUT, session.client.simple_query(sql)).await;
     let messages = result.map_err(|_| Unanswered::Late)??;

@@ -5,24 +5,25 @@ use tokio_postgres::error::SqlState;
 
 use crate::http::{Problem, Refused};
 
-/// Why the database did not do what was asked.
+/// Why a database operation failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DatabaseError {
     /// Too many requests wait for a connection.
     #[error("every connection to the database is in use")]
     Busy,
-    /// It does not answer, or not now: another try may succeed. What was asked may have been done all the same.
+    /// The database does not answer, or not now. A retry may succeed. The change may have been made
+    /// nevertheless.
     #[error("the database does not answer: {0}")]
     Unavailable(String),
-    /// It has no place for a character of what it was given.
+    /// The database's encoding lacks a character of the input.
     #[error("the database's encoding does not have a character of what was sent: {0}")]
     Unstorable(String),
-    /// It refuses; another try would be refused as well.
+    /// The server rejected the statement. A retry would fail as well.
     #[error("the database refuses: {0}")]
     Refused(String),
 }
 
-/// An error of the driver in words that may be logged: no SQL values, no password.
+/// Returns the text of a driver's error for the log: no SQL values, no password.
 #[must_use]
 pub fn reason(error: &Error) -> String {
     if let Some(db) = error.as_db_error() {
@@ -31,7 +32,7 @@ pub fn reason(error: &Error) -> String {
     error_chain(error)
 }
 
-/// An error with its causes, in one line.
+/// Returns an error and its sources in one line.
 pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -45,7 +46,7 @@ pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
 pub(super) fn classify(error: &Error) -> DatabaseError {
     let text = reason(error);
     let Some(code) = error.code() else {
-        // Not the server's words: the line broke, or (a mistake of ours) a value did not fit its column.
+        // Not from the server: the connection was lost, or (a bug) a value did not fit its column.
         return if error.is_closed() || is_io(error) {
             DatabaseError::Unavailable(text)
         } else {
@@ -56,7 +57,7 @@ pub(super) fn classify(error: &Error) -> DatabaseError {
     let class = code.code().get(..2).unwrap_or_default();
     let is_transient = matches!(class, "08" | "40" | "53" | "57" | "58")
         || [
-            // A standby that was not promoted yet.
+            // A standby that is not promoted yet.
             SqlState::READ_ONLY_SQL_TRANSACTION,
             SqlState::LOCK_NOT_AVAILABLE,
             // Not migrated yet.
@@ -74,12 +75,12 @@ pub(super) fn is_read_only(error: &Error) -> bool {
     error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
 }
 
-/// Whether the connection or the server went away; the statement is not to blame.
+/// Returns true if the connection or the server is gone; the statement is not the cause.
 pub(super) fn is_gone(error: &Error) -> bool {
     let Some(code) = error.code() else {
         return error.is_closed() || is_io(error);
     };
-    // What was canceled, by hand or by its time limit, would be canceled again.
+    // A statement that was canceled, by hand or by its time limit, would be canceled again.
     *code != SqlState::QUERY_CANCELED && matches!(code.code().get(..2), Some("08" | "57"))
 }
 

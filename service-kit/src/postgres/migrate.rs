@@ -1,4 +1,4 @@
-//! Migrations: embedded, applied in order, safe when several replicas start at once.
+//! Migrations: embedded, applied in order, safe if several replicas start at once.
 
 use std::time::Duration;
 
@@ -30,15 +30,16 @@ pub struct MigrateArgs {
 /// Why the schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// A migration that was applied is not the one that this program holds.
+    /// An applied migration differs from the one in this program.
     #[error(
         "migration {0} was changed after it had been applied: restore its text and put the change into a new migration"
     )]
     Changed(String),
-    /// A migration that failed; nothing of it was kept.
+    /// A migration failed and was rolled back.
     #[error("migration failed: {0}")]
     Failed(String),
-    /// Somebody uses a table that it has to change; nothing of it was kept, and another try may succeed.
+    /// A table that a migration changes is in use. The migration was rolled back, and a retry may
+    /// succeed.
     #[error("a table that has to be changed is in use: {0}")]
     Locked(String),
     /// The database could not be reached.
@@ -46,17 +47,18 @@ pub enum MigrateError {
     Unreachable(String),
 }
 
-/// Held while migrating, so that replicas that start at once take turns: refinery itself takes no lock.
-/// The number means nothing; it only must be the same everywhere.
+/// The key of the advisory lock that is held while migrating, as refinery takes no lock. The number
+/// has no meaning; it must only be the same everywhere.
 const LOCK_KEY: i64 = 7_023_644_817_502_191;
 
-/// How long a pooler may take to give the session that migrates a connection beside the one that holds the lock.
+/// How long a pooler may take to give the migrating session a second connection, beside the one
+/// that holds the lock.
 const SECOND_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 const POOL_TOO_SMALL: &str = "the pooler has no second connection for it: set default_pool_size to 2 at least, or name the server itself in DATABASE_URL";
 
-/// Brings the schema up to date. A newer schema is accepted with a warning: an old program must be able to come back
-/// during a rolling upgrade.
+/// Brings the schema up to date. A newer schema is accepted with a warning: an older program must
+/// be able to start during a rolling upgrade.
 ///
 /// # Errors
 /// See [`MigrateError`].
@@ -97,11 +99,11 @@ async fn open_session(url: &DatabaseUrl) -> Result<Session, MigrateError> {
     connect(url, "migrate").await.map_err(|error| MigrateError::Unreachable(format!("{error:#}")))
 }
 
-/// Whether every migration is applied as it is here. Then nothing is to be done, for which a role may lack the rights: it needs none to
-/// create anything.
+/// Returns true if every migration is applied unchanged. Then there is nothing to do, and the role
+/// needs no privilege to create anything.
 async fn is_up_to_date(runner: &Runner, session: &mut Session) -> bool {
     let Ok(applied) = runner.get_applied_migrations_async(&mut session.client).await else {
-        // There is no history yet, or it may not be read: migrating tells.
+        // There is no history table yet, or it can't be read: the migration reports which.
         return false;
     };
     let is_applied = |migration: &Migration| {
@@ -112,10 +114,11 @@ async fn is_up_to_date(runner: &Runner, session: &mut Session) -> bool {
     runner.get_migrations().iter().all(is_applied)
 }
 
-/// [`migrate`], waiting for a database that can't be reached yet for as long as it takes. `None` when told to stop.
+/// Like [`migrate`], but waits for a database that can't be reached yet. Returns `None` on
+/// shutdown.
 ///
 /// # Errors
-/// When a migration was changed or fails.
+/// If a migration was changed or fails.
 pub async fn migrate_until_done(
     url: &DatabaseUrl,
     runner: impl Fn() -> Runner,
@@ -141,7 +144,7 @@ pub async fn migrate_until_done(
     }
 }
 
-/// What the driver is_logged.
+/// Returns the driver's error.
 fn driver_error(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -153,16 +156,18 @@ fn driver_error(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
     None
 }
 
-/// The turn of the one process that migrates: a lock of the session that migrates, which the server keeps until the last statement has
-/// ended, whatever becomes of the process. Behind a pooler such a lock would be whoever's who gets the connection next; there it is that of
-/// a transaction in another session.
+/// The lock of the one process that migrates: a session lock of the migrating session, which the
+/// server holds until the last statement has ended, even if the process dies. Behind a pooler a
+/// session lock would pass to the connection's next client, so there it is the lock of a
+/// transaction in another session.
 enum MigrationLock {
     Direct,
     Pooled(Session),
 }
 
 impl MigrationLock {
-    /// Waits for it without a transaction, whose snapshot a `CREATE INDEX CONCURRENTLY` of the one ahead would wait for.
+    /// Waits for the lock without a transaction, whose snapshot would block a `CREATE INDEX
+    /// CONCURRENTLY` of the process that holds it.
     async fn acquire(url: &DatabaseUrl, migrating: &Session) -> Result<Self, MigrateError> {
         let unreachable = |error: tokio_postgres::Error| MigrateError::Unreachable(reason(&error));
         let mut lock = Self::Direct;
@@ -179,13 +184,16 @@ impl MigrationLock {
             tokio::time::sleep(backoff.next_delay()).await;
         }
         if let Self::Pooled(_) = lock {
-            let answer = timeout(SECOND_CONNECTION_TIMEOUT, migrating.client.simple_query("")).await;
-            answer.map_err(|_| MigrateError::Failed(POOL_TOO_SMALL.to_owned()))?.map_err(unreachable)?;
+            let answer =
+                timeout(SECOND_CONNECTION_TIMEOUT, migrating.client.simple_query("")).await;
+            answer
+                .map_err(|_| MigrateError::Failed(POOL_TOO_SMALL.to_owned()))?
+                .map_err(unreachable)?;
         }
         Ok(lock)
     }
 
-    /// Takes the lock; says whether it could.
+    /// Tries to take the lock. Returns true if it was taken.
     async fn try_acquire(&self, migrating: &Session) -> Result<bool, tokio_postgres::Error> {
         let key: [Parameter<'_>; 1] = [(&LOCK_KEY, Type::INT8)];
         let Self::Pooled(session) = self else {
@@ -193,7 +201,7 @@ impl MigrationLock {
             return migrating.client.query_typed_one(sql, &key).await?.try_get(0);
         };
         let client = &session.client;
-        // It idles for as long as the migrations take.
+        // The transaction idles until the migrations are done.
         client.batch_execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0").await?;
         let sql = "SELECT pg_try_advisory_xact_lock($1)";
         let is_acquired: bool = client.query_typed_one(sql, &key).await?.try_get(0)?;
@@ -203,7 +211,7 @@ impl MigrationLock {
         Ok(is_acquired)
     }
 
-    /// Completes when the lock is gone though the session that migrates is not.
+    /// Completes when the lock is lost while the migrating session is not.
     async fn lost(&mut self) {
         match self {
             Self::Direct => std::future::pending().await,

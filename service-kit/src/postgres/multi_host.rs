@@ -1,4 +1,4 @@
-//! Connects to the first host of `DATABASE_URL` that answers as it must
+//! Connects to the first usable host of `DATABASE_URL`
 //! (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS>).
 
 use std::fmt;
@@ -18,20 +18,21 @@ use super::url::DatabaseUrl;
 use super::writable::{ReadOnly, read_only_reason};
 use crate::failover::HostOrder;
 
-/// A connection that still has to be driven.
+/// A connection that is not driven yet.
 pub(super) type RawConnection =
     (Client, Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>);
 
-/// What a connection is for.
+/// Which servers may be connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
-    /// Whatever `target_session_attrs` demands.
+    /// Those that `target_session_attrs` allows.
     FromUrl,
-    /// Writing, whatever the URL says: a server that takes no writes is passed over, and is told why.
+    /// Those that accept writes, whatever the URL says. The error gives the reason of a read-only
+    /// server.
     Writable,
 }
 
-/// Why one host was passed over.
+/// Why a host was skipped.
 #[derive(Debug)]
 pub(super) enum HostFailure {
     ReadOnly(ReadOnly),
@@ -45,14 +46,14 @@ impl fmt::Display for HostFailure {
         match self {
             Self::ReadOnly(read_only) => read_only.fmt(f),
             Self::Refused(error) => f.write_str(&reason(error)),
-            // As the driver says it.
+            // The driver's wording.
             Self::Lookup(error) => write!(f, "error connecting to server: {error}"),
             Self::TimedOut(limit) => write!(f, "it does not answer within {limit:?}"),
         }
     }
 }
 
-/// No host answers as it must. Says why of each, without secrets.
+/// No host is usable. Gives the reason of each, without secrets.
 #[derive(Debug)]
 pub(super) struct ConnectError {
     hosts: usize,
@@ -60,7 +61,7 @@ pub(super) struct ConnectError {
 }
 
 impl ConnectError {
-    /// What the driver said last.
+    /// Returns the last error of the driver.
     pub(super) fn into_driver_error(self) -> Option<tokio_postgres::Error> {
         self.attempts.into_iter().rev().find_map(|(_, failure)| match failure {
             HostFailure::Refused(error) => Some(error),
@@ -84,7 +85,7 @@ impl fmt::Display for ConnectError {
     }
 }
 
-/// Connects with `config` to the first host of `url` that answers as it must, each within the limit for connecting.
+/// Connects with `config` to the first usable host of `url`, with a time limit for each.
 pub(super) async fn connect_first(
     url: &DatabaseUrl,
     config: &Config,
@@ -112,9 +113,14 @@ pub(super) async fn connect_first(
     Err(error)
 }
 
-/// Where only one host can be the right one, it is attempts first once it is known, unless the URL asks for chance; elsewhere the URL's
-/// order is the user's wish.
-fn host_sequence(host_order: &HostOrder, config: &Config, count: usize, target: Target) -> Vec<usize> {
+/// Returns the order in which to try the hosts. If only one of them can be the right one, starts
+/// with the last known; `load_balance_hosts=random` shuffles; otherwise it is the URL's order.
+fn host_sequence(
+    host_order: &HostOrder,
+    config: &Config,
+    count: usize,
+    target: Target,
+) -> Vec<usize> {
     if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
         let mut sequence: Vec<usize> = (0..count).collect();
         shuffle(&mut sequence);
@@ -155,7 +161,7 @@ async fn try_host(
             config.hostaddr(address);
         }
         config.port(host.port);
-        // On the heap: it is large, and part of all that connects.
+        // Boxed: the future is large, and part of every future that connects.
         last = match timeout(limit, Box::pin(establish(config, tls, target))).await {
             Ok(Ok(opened)) => return Ok(opened),
             Ok(Err(failure)) => failure,
@@ -173,12 +179,14 @@ async fn establish(
     if target == Target::FromUrl {
         return config.connect(tls.clone()).await.map_err(HostFailure::Refused);
     }
-    // The driver would ask as well, and not know why a server takes no writes.
+    // The driver would check as well, but not say why the server is read-only.
     config.target_session_attrs(TargetSessionAttrs::Any);
-    let (client, mut connection) = config.connect(tls.clone()).await.map_err(HostFailure::Refused)?;
+    let (client, mut connection) =
+        config.connect(tls.clone()).await.map_err(HostFailure::Refused)?;
     let read_only = tokio::select! {
         found = read_only_reason(&client) => found,
-        // It ends while the client is there only when the connection is gone, of which the question tells next.
+        // The connection ends before the client is dropped only if it is lost, which the query then
+        // reports.
         ended = &mut connection => match ended {
             Err(error) => Err(error),
             Ok(()) => read_only_reason(&client).await,
@@ -190,7 +198,7 @@ async fn establish(
     }
 }
 
-/// What the host's name stands for, so that each address has the whole limit.
+/// Resolves a host's name, so that each address gets the whole time limit.
 pub(super) async fn resolve(
     host: &Host,
     config: &Config,

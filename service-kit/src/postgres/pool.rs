@@ -1,4 +1,5 @@
-//! A pool that sheds load: whoever can't have a connection soon is told so, instead of queueing without bound.
+//! A connection pool that sheds load: if no connection is available soon, a request fails instead
+//! of queueing without bound.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +12,10 @@ use super::connector::PoolConnector;
 use super::pool_args::PoolArgs;
 use super::url::DatabaseUrl;
 
-/// Why there is no connection to be had.
+/// Why no connection is available.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PoolError {
-    /// All connections are in use and enough others wait for one.
+    /// All connections are in use, and enough requests wait for one.
     #[error("every connection to the database is in use")]
     Busy,
     /// The database does not answer.
@@ -32,13 +33,13 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool of connections to `url`, each made when it is needed.
+    /// Creates a pool of connections to `url`, which are opened on demand.
     ///
     /// # Errors
-    /// When TLS can't be set up.
+    /// If TLS can't be set up.
     pub fn new(url: &DatabaseUrl, args: &PoolArgs, application_name: &str) -> anyhow::Result<Self> {
         let mut config = url.config.clone();
-        // Nothing else: a pooler refuses what it does not know.
+        // No other startup parameters: a pooler rejects those that it does not know.
         config.application_name(application_name);
         let connector = PoolConnector::new(url, args)?;
         let manager = Manager::from_connect(
@@ -49,7 +50,8 @@ impl Pool {
         let size = usize::from(args.database_pool_size);
         let pool = deadpool_postgres::Pool::builder(manager)
             .max_size(size)
-            // The one used last is the next: its session has what it needs in its caches, and so has the processor.
+            // The connection used last comes first: the caches of its session, and of the CPU, are
+            // warm.
             .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
@@ -61,11 +63,11 @@ impl Pool {
         Ok(Self { pool, connector, waiting: Arc::default(), max_waiting: size * 16 })
     }
 
-    /// A connection for one piece of work.
+    /// Checks out a connection.
     ///
     /// # Errors
-    /// [`PoolError::Busy`] when too many wait already or none came free in time, [`PoolError::Down`] when the
-    /// database can't be reached.
+    /// [`PoolError::Busy`] if too many requests wait or no connection became free in time,
+    /// [`PoolError::Down`] if the database can't be reached.
     pub async fn get(&self) -> Result<Connection, PoolError> {
         let waiter = Waiter::enter(&self.waiting);
         if waiter.position > self.max_waiting {
@@ -84,25 +86,25 @@ impl Pool {
         Ok(Connection::new(object, self.connector.prepares_by_name()))
     }
 
-    /// The hosts that its connections lead to.
+    /// Returns what opens the pool's connections.
     pub(super) const fn connector(&self) -> &PoolConnector {
         &self.connector
     }
 
-    /// Connections in use, and requests that wait for one.
+    /// Returns how many connections are in use, and how many requests wait for one.
     #[must_use]
     pub fn load(&self) -> (usize, usize) {
         let status = self.pool.status();
         (status.size.saturating_sub(status.available), status.waiting)
     }
 
-    /// Gives the connections back to the server; whoever asks for one from now on is refused.
+    /// Closes the pool and its connections. Later requests for a connection fail.
     pub fn close(&self) {
         self.pool.close();
     }
 }
 
-/// A place in the queue for a connection, given up when dropped.
+/// A request that waits for a connection. Counted until dropped.
 struct Waiter<'a> {
     waiting: &'a AtomicUsize,
     position: usize,

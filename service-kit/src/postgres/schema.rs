@@ -1,4 +1,4 @@
-//! A service's schema: who brings it up to date, and what a process does until then.
+//! The schema of a service: migrated at start, or waited for.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::migrate::{MigrateArgs, MigrateError, migrate, migrate_until_done};
 use super::url::DatabaseUrl;
 use crate::health::Dependency;
 
-/// How long the database may take to say whether the tables are there.
+/// How long the check for the tables may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The schema of a service's database.
@@ -19,18 +19,18 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Schema {
     /// The migrations, in order.
     pub migrations: fn() -> Runner,
-    /// A statement whose one value says whether the tables are there.
+    /// A statement that returns true if the tables exist.
     pub find: &'static str,
-    /// The command that makes them, for people.
+    /// The command that migrates, for error messages.
     pub command: &'static str,
 }
 
 impl Schema {
-    /// Brings the schema up to date, or waits until the `migrate` command has made it; `database` is down until then. Returns
-    /// early on `shutdown`.
+    /// Brings the schema up to date, or waits until the `migrate` command has done so; `database`
+    /// is down until then. Returns early on `shutdown`.
     ///
     /// # Errors
-    /// When a migration that was applied has been changed since, or when one fails.
+    /// If an applied migration was changed, or one fails.
     pub async fn prepare(
         &self,
         args: &MigrateArgs,
@@ -60,10 +60,10 @@ impl Schema {
         }
     }
 
-    /// Brings the schema up to date and ends.
+    /// Brings the schema up to date: the `migrate` command.
     ///
     /// # Errors
-    /// When the database can't be reached, when a migration fails or was changed, or when told to stop before.
+    /// If the database can't be reached, a migration was changed or fails, or on `shutdown`.
     pub async fn migrate(
         &self,
         url: &DatabaseUrl,

@@ -4,15 +4,15 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::tls::{self, Files, Verification};
 
-/// How the server is to be trusted: libpq's `sslmode`
+/// How the server is authenticated: libpq's `sslmode`
 /// (<https://www.postgresql.org/docs/current/libpq-ssl.html>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SslMode {
     /// No TLS.
     Disable,
-    /// TLS when the server offers it; any certificate.
+    /// TLS if the server offers it; any certificate.
     Prefer,
-    /// TLS; any certificate, or as `VerifyCa` when a root certificate is given.
+    /// TLS; any certificate, or as `VerifyCa` if a root certificate is given.
     Require,
     /// TLS; the certificate must come from a known authority.
     VerifyCa,
@@ -30,7 +30,7 @@ pub(super) struct TlsSettings {
 }
 
 impl TlsSettings {
-    /// Returns the TLS side of a connection. Reads the files each time.
+    /// Returns the TLS connector. Reads the files each time.
     pub(super) fn connector(&self) -> anyhow::Result<MakeRustlsConnect> {
         let mut config = tls::client_config(self.verification(), &self.files)?;
         config.enable_sni = self.sends_name;

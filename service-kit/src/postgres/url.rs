@@ -15,14 +15,14 @@ use super::url_parameters::{URL_FORM, UrlParameters};
 use crate::config::read_file;
 use crate::failover::HostOrder;
 
-/// Settings that say where the database is.
+/// The settings for the address of the database.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "PostgreSQL")]
 pub struct DatabaseArgs {
-    /// The database: postgres://user:password@host:5432/name, with libpq's parameters, such as sslmode (disable, prefer,
-    /// require, verify-ca, verify-full), sslrootcert (a file, or system), sslcert and sslkey. Of several hosts
-    /// (host1:5432,host2:5432) the first one that can be written to is used; target_session_attrs may be any, read-write,
-    /// primary or prefer-standby
+    /// The database: postgres://user:password@host:5432/name, with libpq's parameters, such as
+    /// sslmode (disable, prefer, require, verify-ca, verify-full), sslrootcert (a file, or system),
+    /// sslcert and sslkey. Of several hosts (host1:5432,host2:5432) the first one that can be
+    /// written to is used; target_session_attrs may be any, read-write, primary or prefer-standby
     #[arg(
         long,
         env = "DATABASE_URL",
@@ -38,7 +38,7 @@ pub struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// The database's address, whichever way it was given.
+    /// Returns the URL, whichever way it was given.
     #[must_use]
     pub fn url(&self) -> &DatabaseUrl {
         self.database_url
@@ -51,24 +51,26 @@ impl DatabaseArgs {
 /// A parsed `DATABASE_URL`. Its `Debug` shows no password. Clones share which host is tried first.
 #[derive(Clone)]
 pub struct DatabaseUrl {
-    /// All but the hosts.
+    /// Everything but the hosts.
     pub(super) config: Config,
     pub(super) hosts: Vec<Host>,
     pub(super) host_order: HostOrder,
     pub(super) tls: TlsSettings,
-    /// Parameters that mean nothing here.
+    /// Parameters that are ignored.
     ignored: Arc<[&'static str]>,
-    /// They were told.
+    /// Whether the warning about them was logged.
     warned: Arc<Once>,
 }
 
 impl DatabaseUrl {
-    /// The driver's settings, for adding an `application_name` or server options. The hosts are not among them.
+    /// Returns the driver's settings, for setting an `application_name` or server options. They
+    /// have no hosts.
     pub const fn config_mut(&mut self) -> &mut Config {
         &mut self.config
     }
 
-    /// Names the parameters that mean nothing here, the first time that the URL is used: the logs are not set up when it is read.
+    /// Logs a warning about ignored parameters, once. Called when the URL is first used, as logging
+    /// is not set up when it is parsed.
     pub(super) fn warn_ignored(&self) {
         if !self.ignored.is_empty() {
             self.warned.call_once(|| {
@@ -80,12 +82,12 @@ impl DatabaseUrl {
         }
     }
 
-    /// How long one host may take, from the first packet to a session.
+    /// Returns the time limit for one host, from the first packet to a session.
     pub(super) fn connect_timeout(&self) -> Duration {
         self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT)
     }
 
-    /// How long all hosts together may take.
+    /// Returns the time limit for all hosts together.
     pub(super) fn total_connect_timeout(&self) -> Duration {
         self.connect_timeout() * u32::try_from(self.hosts.len()).unwrap_or(u32::MAX)
     }
@@ -105,7 +107,7 @@ impl fmt::Debug for DatabaseUrl {
 impl FromStr for DatabaseUrl {
     type Err = String;
 
-    /// Reads the URL, and the files that it names.
+    /// Parses the URL and reads the files that it names.
     fn from_str(text: &str) -> Result<Self, String> {
         let url = Self::read(text)?;
         url.tls.check().map_err(|error| format!("{error:#}"))?;
@@ -114,15 +116,16 @@ impl FromStr for DatabaseUrl {
 }
 
 impl DatabaseUrl {
-    /// The driver knows neither all parameters of libpq nor how to turn from one host to another: both are taken out before it reads the rest.
+    /// Parses the URL. The driver supports neither all of libpq's parameters nor failover as needed
+    /// here, so those parameters and the hosts are removed before it parses the rest.
     fn read(text: &str) -> Result<Self, String> {
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
         if !base.starts_with("postgres://") && !base.starts_with("postgresql://") {
             return Err(URL_FORM.to_owned());
         }
         let given = UrlParameters::read(query)?;
-        let hosts =
-            hosts(&parse(base, &given.host_pairs)?).map_err(|error| format!("{error}; {URL_FORM}"))?;
+        let hosts = hosts(&parse(base, &given.host_pairs)?)
+            .map_err(|error| format!("{error}; {URL_FORM}"))?;
         let mut config = parse(&without_hosts(base).ok_or(URL_FORM)?, &given.driver_pairs)?;
         config.ssl_mode(match given.tls.mode {
             SslMode::Disable => tokio_postgres::config::SslMode::Disable,
@@ -131,8 +134,8 @@ impl DatabaseUrl {
                 tokio_postgres::config::SslMode::Require
             }
         });
-        // Of several hosts only one can be the right one for a program that writes. A single one is all there is: of what use it is,
-        // the program finds out and says better than the driver.
+        // Of several hosts, only a writable one is useful. A single host is used as it is: the
+        // program reports better than the driver that it is read-only.
         if given.wants_writable || hosts.len() > 1 {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
@@ -152,19 +155,19 @@ impl DatabaseUrl {
     }
 }
 
-/// The driver's error text may quote the URL's parts: only its kind is told.
+/// Does not pass on the driver's error, which may quote parts of the URL.
 fn parse(base: &str, query: &[String]) -> Result<Config, String> {
     let parsed = format!("{base}?{}", query.join("&")).parse();
     parsed.map_err(|_| format!("{URL_FORM}, with parameters that libpq knows"))
 }
 
-/// How long a server may take to let us in.
+/// The time limit for connecting to a single host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The same where there is another one to turn to.
+/// The time limit for each of several hosts.
 const CONNECT_TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(3);
 
-/// How long what was sent may stay without an answer from the server's machine.
+/// How long sent data may remain unacknowledged.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[cfg(test)]

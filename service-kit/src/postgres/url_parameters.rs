@@ -1,4 +1,5 @@
-//! The parameters of `DATABASE_URL`, which are libpq's (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS>).
+//! The parameters of `DATABASE_URL`, which are libpq's
+//! (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS>).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +15,7 @@ pub(super) const URL_FORM: &str = "it must look like postgres://user:password@ho
 const FILE_PARAMETERS: Parameters =
     Parameters { authority: "sslrootcert", certificate: "sslcert", key: "sslkey" };
 
-/// Those that the driver reads itself, as libpq does.
+/// Parameters that the driver parses as libpq does.
 const DRIVER_PARAMETERS: [&str; 12] = [
     "channel_binding",
     "connect_timeout",
@@ -30,8 +31,8 @@ const DRIVER_PARAMETERS: [&str; 12] = [
     "user",
 ];
 
-/// Those that other programs make use of and these ones do not. `application_name` is among them because `outbox_relays` and the commands know
-/// relays by the name that they give themselves.
+/// Parameters of libpq that are ignored. `application_name` is one, because `outbox_relays` and the
+/// commands find relays by the name that they set themselves.
 const IGNORED_PARAMETERS: [&str; 29] = [
     "application_name",
     "client_encoding",
@@ -64,29 +65,29 @@ const IGNORED_PARAMETERS: [&str; 29] = [
     "sslpassword",
 ];
 
-/// A server that vanished must be noticed: silence on the line has limits, unless the URL sets its own.
+/// Detects a vanished server, unless the URL sets other values.
 const KEEPALIVES: [&str; 3] =
     ["keepalives_idle=10", "keepalives_interval=5", "keepalives_retries=2"];
 
-/// What the parameters of a URL say.
+/// The parsed parameters of a URL.
 #[derive(Debug)]
 pub(super) struct UrlParameters {
     pub(super) tls: TlsSettings,
     pub(super) tcp_user_timeout: Option<Duration>,
-    /// Whether a single host must take writes to be connected to at all.
+    /// Whether a single host must accept writes.
     pub(super) wants_writable: bool,
-    /// `name=value` as the URL has them, for the driver.
+    /// `name=value` pairs for the driver, as they are in the URL.
     pub(super) host_pairs: Vec<String>,
     pub(super) driver_pairs: Vec<String>,
-    /// The names of those that mean nothing here.
+    /// The names of ignored parameters.
     pub(super) ignored: Vec<&'static str>,
 }
 
 impl UrlParameters {
-    /// Reads what stands behind the `?` of a URL.
+    /// Parses the query of a URL.
     ///
     /// # Errors
-    /// A sentence that names the parameter at fault.
+    /// A sentence that names the invalid parameter.
     pub(super) fn read(query: &str) -> Result<Self, String> {
         let mut given = Self {
             tls: TlsSettings {
@@ -106,7 +107,7 @@ impl UrlParameters {
                 ::url::form_urlencoded::parse(pair.as_bytes()).next().unwrap_or_default();
             match &*name {
                 "sslmode" => mode = Some(ssl_mode(&value)?),
-                // As JDBC writes it, and libpq reads it.
+                // JDBC's spelling, which libpq accepts.
                 "ssl" if value == "true" => mode = Some(SslMode::Require),
                 "sslrootcert" => {
                     system = value == "system";
@@ -121,7 +122,7 @@ impl UrlParameters {
                     return Err("gssencmode=require can't be met: these programs know no GSSAPI; sslmode=verify-full encrypts as well".to_owned());
                 }
                 "host" | "hostaddr" | "port" => given.host_pairs.push(pair.to_owned()),
-                // As libpq: 0 leaves it as it is.
+                // As in libpq, 0 means the default.
                 "keepalives_count" if value == "0" => {}
                 "keepalives_count" => {
                     given
@@ -148,7 +149,8 @@ impl UrlParameters {
     }
 }
 
-/// A pair for the driver. Its error text may quote the value: only the name is told.
+/// Checks a pair for the driver. The driver's error may quote the value, so the error here gives
+/// the name only.
 fn check_driver_pair(name: &str, pair: &str) -> Result<String, String> {
     let alone = format!("postgres://host/name?{pair}").parse::<Config>();
     alone
@@ -156,7 +158,7 @@ fn check_driver_pair(name: &str, pair: &str) -> Result<String, String> {
         .map_err(|_| format!("{name} has a value that libpq does not know"))
 }
 
-/// libpq counts these in milliseconds; 0 leaves the limit as it is.
+/// Parses a number of milliseconds; as in libpq, 0 means the default.
 fn milliseconds(name: &str, value: &str) -> Result<Option<Duration>, String> {
     let value: i64 = value.parse().map_err(|_| format!("{name} is no number of milliseconds"))?;
     Ok(u64::try_from(value).ok().filter(|value| *value > 0).map(Duration::from_millis))
@@ -175,7 +177,8 @@ fn ssl_mode(text: &str) -> Result<SslMode, String> {
     }
 }
 
-/// Whether `target_session_attrs` insists on a server that takes writes. All programs write, so what it leaves open is no choice of several hosts.
+/// Returns true if `target_session_attrs` demands a server that accepts writes. As all programs
+/// write, the other values don't restrict the choice.
 fn demands_writes(attributes: &str) -> Result<bool, String> {
     match attributes {
         "any" | "prefer-standby" => Ok(false),
@@ -189,7 +192,7 @@ fn demands_writes(attributes: &str) -> Result<bool, String> {
     }
 }
 
-/// Names the parameter, unless what stands there may be the end of a password in which `?` was not escaped.
+/// Names the parameter, unless it may be the end of a password with an unescaped `?`.
 fn unknown_parameter(name: &str, query: &str) -> String {
     if !is_parameter_name(name, query) {
         return format!(
@@ -240,7 +243,7 @@ mod tests {
             let said = UrlParameters::read(query).expect_err(query);
             assert!(said.contains(named), "{query}: {said}");
         }
-        // postgres://u:p?hunter2@h/d and its like.
+        // As in postgres://u:p?hunter2@h/d.
         for query in
             ["hunter2@h/d", "hunter2=@h/d", "a&hunter2=7@h/d?sslmode=require", "hunter2%26=1"]
         {

@@ -1,4 +1,4 @@
-//! Whether the database answers, for `/readyz` and the metrics.
+//! Monitors the database for `/readyz` and the metrics.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ const WAITING: &str = "database_pool_waiting";
 /// How long the database may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks the database every second whether it answers, and reports it as `dependency`, until `shutdown`. It asks over `probe`, whose
-/// connections no request uses, and reports how busy `pool` is.
+/// Pings the database every second until `shutdown`, and reports the result as `dependency`. Uses
+/// the connection of `probe`, a pool that requests don't use, and reports the load of `pool`.
 pub async fn watch(pool: Pool, probe: Pool, dependency: Dependency, shutdown: CancellationToken) {
     metrics::describe_gauge!(IN_USE, "Connections of the pool that are in use");
     metrics::describe_gauge!(WAITING, "Requests that wait for a connection of the pool");
@@ -42,7 +42,7 @@ pub async fn watch(pool: Pool, probe: Pool, dependency: Dependency, shutdown: Ca
 fn report(dependency: &Dependency, answer: Result<(), DatabaseError>) {
     match answer {
         Ok(()) => dependency.up(),
-        // The answer to an earlier question is still waited for.
+        // An earlier ping is still unanswered.
         Err(DatabaseError::Busy) => (),
         Err(
             DatabaseError::Unavailable(reason)

@@ -1,4 +1,5 @@
-//! Whether there is a collector. While there is none no spans are made: they could only be thrown away.
+//! Tracks whether the collector is available. While it is not, no spans are recorded, as they would
+//! be dropped.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -8,19 +9,19 @@ use std::time::Duration;
 
 use url::Url;
 
-/// How long after the first knock at a collector that is away the next one comes; each one that is in vain doubles it.
+/// The pause before an unavailable collector is probed again. Doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long it may take to open.
+/// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the log was told last.
+/// What was last logged about the collector.
 const LOGGED_NOTHING: u8 = 0;
 const LOGGED_SUCCESS: u8 = 1;
 const LOGGED_FAILURE: u8 = 2;
 
-/// What is known of the collector. Clones share it.
+/// The state of the collector. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Collector {
     url: Arc<Url>,
@@ -30,15 +31,19 @@ pub(super) struct Collector {
 
 impl Collector {
     pub(super) fn new(url: &Url) -> Self {
-        Self { url: Arc::new(url.clone()), is_available: Arc::default(), last_logged: Arc::default() }
+        Self {
+            url: Arc::new(url.clone()),
+            is_available: Arc::default(),
+            last_logged: Arc::default(),
+        }
     }
 
-    /// Whether it takes spans, as far as is known.
+    /// Returns true if the collector is thought to accept spans.
     pub(super) fn is_available(&self) -> bool {
         self.is_available.load(Ordering::Relaxed)
     }
 
-    /// It took spans.
+    /// Records that the collector accepted spans.
     pub(super) fn accepted(&self) {
         self.is_available.store(true, Ordering::Relaxed);
         if self.last_logged.swap(LOGGED_SUCCESS, Ordering::Relaxed) != LOGGED_SUCCESS {
@@ -46,7 +51,7 @@ impl Collector {
         }
     }
 
-    /// It can't be reached, or did not take spans.
+    /// Records that the collector can't be reached or rejected spans.
     pub(super) fn failed(&self, reason: &str) {
         self.is_available.store(false, Ordering::Relaxed);
         match self.last_logged.swap(LOGGED_FAILURE, Ordering::Relaxed) {
@@ -60,14 +65,16 @@ impl Collector {
         }
     }
 
-    /// Knocks at it whenever it is not there, until `stop` is closed. Whether one that opens takes spans shows when it is
-    /// sent some.
+    /// Probes the collector whenever it is unavailable, until `stop` is closed. Whether a reachable
+    /// collector accepts spans is known only after some were sent.
     pub(super) fn watch(&self, stop: &Receiver<()>) {
         let mut pause = FIRST_PAUSE;
         loop {
             if !self.is_available() {
                 match self.probe() {
-                    Ok(()) if self.last_logged.load(Ordering::Relaxed) == LOGGED_NOTHING => self.accepted(),
+                    Ok(()) if self.last_logged.load(Ordering::Relaxed) == LOGGED_NOTHING => {
+                        self.accepted()
+                    }
                     Ok(()) => self.is_available.store(true, Ordering::Relaxed),
                     Err(reason) => self.failed(&reason),
                 }

@@ -1,4 +1,4 @@
-//! Where in a trace something happens, as processes tell each other.
+//! Trace context, as processes propagate it.
 
 use std::fmt;
 
@@ -8,21 +8,22 @@ use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceId};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use poem::http::HeaderMap;
 
-/// The header that names trace and span.
+/// The header with the ids of trace and span.
 pub(super) const TRACEPARENT: &str = "traceparent";
 
-/// The header with what tracing systems add to it.
+/// The header with vendor-specific trace state.
 pub(super) const TRACESTATE: &str = "tracestate";
 
-/// The longest `tracestate` that is handed on; the specification asks for 512 characters at least.
+/// The longest `tracestate` that is propagated; the specification demands at least 512 characters.
 const MAX_TRACESTATE: usize = 512;
 
-/// A place in a trace: [W3C Trace Context](https://www.w3.org/TR/trace-context/).
+/// The ids of a trace and a span in it: [W3C Trace Context](https://www.w3.org/TR/trace-context/).
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceContext(pub(super) SpanContext);
 
 impl TraceContext {
-    /// What the headers of a request or a message say; nothing when that is no place in a trace.
+    /// Parses the headers of a request or a message. Returns `None` if they are not a valid trace
+    /// context.
     #[must_use]
     pub fn read(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
         let headers = TraceHeaders { traceparent, tracestate };
@@ -31,7 +32,7 @@ impl TraceContext {
         span_context.is_valid().then_some(Self(span_context))
     }
 
-    /// What a request says.
+    /// Parses the headers of a request.
     pub(crate) fn of_request(headers: &HeaderMap) -> Option<Self> {
         let mut given = headers.get_all(TRACEPARENT).iter();
         let (Some(only), None) = (given.next(), given.next()) else {
@@ -39,19 +40,19 @@ impl TraceContext {
         };
         let states: Result<Vec<&str>, _> =
             headers.get_all(TRACESTATE).iter().map(|state| state.to_str()).collect();
-        // Several headers are one list; see section 3.3 of the specification.
+        // Several headers form one list; see section 3.3 of the specification.
         let state = states.ok().map(|states| states.join(","));
         let state = state.filter(|state| (1..=MAX_TRACESTATE).contains(&state.len()));
         Self::read(only.to_str().ok()?, state.as_deref())
     }
 
-    /// By which all that belongs together is found, in traces and logs alike.
+    /// Returns the trace id, which links traces and logs.
     #[must_use]
     pub fn trace_id(&self) -> TraceId {
         self.0.trace_id()
     }
 
-    /// It as headers of a request or a message, by their names.
+    /// Returns the headers of a request or a message, by name.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
         let state = self.0.trace_state().header();
         let state = (!state.is_empty()).then_some((TRACESTATE, state));
@@ -60,7 +61,7 @@ impl TraceContext {
 }
 
 impl fmt::Display for TraceContext {
-    /// As in `traceparent`.
+    /// The form of `traceparent`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(span_context) = self;
         let flags = u8::from(span_context.is_sampled());

@@ -1,5 +1,6 @@
-//! Where finished spans go: into a bounded queue, from which a thread of OpenTelemetry's sends them to the collector every few
-//! seconds. Whoever finishes one never waits; when the queue is full it is dropped.
+//! Exports finished spans: through a bounded queue to a thread of OpenTelemetry's, which sends them
+//! to the collector every few seconds. Ending a span never blocks; if the queue is full, the span
+//! is dropped.
 
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -19,26 +20,26 @@ use super::args::TraceArgs;
 use super::collector::Collector;
 use super::span::install;
 
-/// How long the collector may take to answer.
+/// How long the collector may take to respond.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the last spans may take to the collector when the process stops.
+/// How long the last spans may take when the process stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The export of this process's spans.
 pub(crate) struct TraceExport {
     provider: SdkTracerProvider,
     collector: Collector,
-    /// Closed when this is dropped.
+    /// Closes when dropped, which ends the collector's probes.
     _watch: Sender<()>,
 }
 
 impl TraceExport {
-    /// Begins it, under the name of `program` unless the settings have another one; nothing when they name no collector. Not to
-    /// be called within an asynchronous runtime.
+    /// Starts the export under the service name `program`, unless the settings have another one.
+    /// Returns `None` if they have no collector. Must not be called within an async runtime.
     ///
     /// # Errors
-    /// When no client can be made for the collector.
+    /// If the HTTP client can't be created.
     pub(crate) fn start(args: &TraceArgs, program: &'static str) -> anyhow::Result<Option<Self>> {
         let Some(url) = args.collector() else {
             return Ok(None);
@@ -80,7 +81,7 @@ impl TraceExport {
         Ok(Some(Self { provider, collector, _watch: watch }))
     }
 
-    /// Sends what is left. Not to be called within an asynchronous runtime.
+    /// Exports the remaining spans. Must not be called within an async runtime.
     pub(crate) fn shutdown(self) {
         if !self.collector.is_available() {
             return;
@@ -91,7 +92,7 @@ impl TraceExport {
     }
 }
 
-/// An exporter that tells whether the collector takes spans.
+/// An exporter that records whether the collector accepts spans.
 #[derive(Debug)]
 struct MonitoredExporter {
     exporter: OtlpExporter,

@@ -5,12 +5,12 @@ use std::str::FromStr;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// What a collector wants to be told with each request, its key above all. `Debug` shows no value.
+/// Headers for each request to the collector, such as an API key. `Debug` shows no values.
 #[derive(Clone, Default)]
 pub struct ExportHeaders(HeaderMap);
 
 impl ExportHeaders {
-    /// By their names.
+    /// Returns the headers by name.
     pub(super) fn into_map(self) -> HeaderMap {
         self.0
     }
@@ -19,8 +19,9 @@ impl ExportHeaders {
 impl FromStr for ExportHeaders {
     type Err = String;
 
-    /// `name=value` pairs, separated by commas, as [the specification](https://opentelemetry.io/docs/specs/otel/protocol/exporter/)
-    /// has them: values percent-encoded.
+    /// Parses `name=value` pairs, separated by commas, as in [the
+    /// specification](https://opentelemetry.io/docs/specs/otel/protocol/exporter/); values are
+    /// percent-encoded.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
         for (number, pair) in (1..).zip(text.split(',').filter(|pair| !pair.trim().is_empty())) {
@@ -42,7 +43,7 @@ impl fmt::Debug for ExportHeaders {
     }
 }
 
-/// A value without its percent-encoding; a percent sign that encodes nothing stands for itself.
+/// Decodes percent-encoding; a percent sign without two hexadecimal digits stands for itself.
 fn percent_decode(value: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();

@@ -37,7 +37,8 @@ async fn a_panic_and_a_foreign_error_are_problems_that_tell_nothing() {
 #[test]
 fn the_route_of_a_path_is_known_before_it_is_routed() {
     let routes = ["/api/orders", "/api/orders/{id}", "/up"];
-    let routes = routes.map(|path| (path.replace("{id}", ":param0"), ApiRoute::new(path.to_owned())));
+    let routes =
+        routes.map(|path| (path.replace("{id}", ":param0"), ApiRoute::new(path.to_owned())));
     let middleware = Middleware::new(Route::new(), HashMap::from(routes));
     for (path, route) in [
         ("/api/orders", "/api/orders"),

@@ -8,7 +8,7 @@ const LIMITS: TimeLimits = TimeLimits {
     response: Duration::from_secs(30),
 };
 
-/// How many seconds are left, to the nearest.
+/// Returns the seconds that are left, rounded.
 fn left(progress: &Progress) -> Option<f64> {
     let now = Instant::now();
     let seconds = |deadline: Instant| match deadline.checked_duration_since(now) {

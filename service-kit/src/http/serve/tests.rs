@@ -12,11 +12,11 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// More than what systems keep for two sides that neither read nor write.
+/// More than the kernel buffers between two sides that neither read nor write.
 const LARGE: usize = 16 << 20;
 
-/// A port of the test's own. Its application answers `/large` with a large body, `/wait` not before [`Port::release`], and
-/// reads no body.
+/// A server for one test. Its application answers `/large` with a large body, `/wait` after
+/// [`Port::release`], and reads no body.
 struct Port {
     address: SocketAddr,
     release: CancellationToken,
@@ -56,17 +56,18 @@ impl Port {
         TcpStream::connect(self.address).await.expect("connected")
     }
 
-    /// A connection over which `text` was sent.
+    /// Opens a connection and sends `text`.
     async fn send(&self, text: &str) -> TcpStream {
         let mut stream = self.connect().await;
         stream.write_all(text.as_bytes()).await.expect("sent");
         stream
     }
 
-    /// A connection whose request has reached the application, and is not answered.
+    /// Opens a connection whose request has reached the application and is not answered.
     async fn busy(&self) -> TcpStream {
         let stream = self.send(&get("/wait")).await;
-        // What is accepted later is served later: this one has its slot by then.
+        // Connections are served in the order in which they are accepted: this one has its slot by
+        // then.
         tokio::time::sleep(Duration::from_millis(50)).await;
         stream
     }
@@ -76,14 +77,14 @@ fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: h\r\nx-request-id: mine\r\n\r\n")
 }
 
-/// One answer whose body is short.
+/// Reads one response with a short body.
 async fn answer(stream: &mut TcpStream) -> String {
     let mut bytes = vec![0; 4096];
     let length = timeout(PATIENCE, stream.read(&mut bytes)).await.expect("in time").expect("read");
     String::from_utf8_lossy(&bytes[..length]).into_owned()
 }
 
-/// All that comes until the server closes.
+/// Reads until the server closes.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("in time").expect("closed well");
@@ -193,7 +194,7 @@ async fn what_is_no_request_is_told_so_in_a_problem_after_the_answers_before_it(
 #[tokio::test]
 async fn nothing_is_written_into_an_answer_that_is_being_read() {
     let port = Port::open(limits(10)).await;
-    // The body is not read by the application; what follows is no request.
+    // The application does not read the body; what follows is not a request.
     let post = "POST /large HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\n\r\nbodynonsense\r\n\r\n";
     let pipelined = format!("{}nonsense\r\n\r\n", get("/large"));
     for text in [post, &pipelined] {
@@ -243,7 +244,7 @@ async fn a_stop_sends_answers_to_their_end_and_waits_for_no_half_request() {
     port.shutdown.cancel();
     assert_eq!(rest(&mut idle).await, "");
     assert_eq!(rest(&mut halfway).await, "");
-    // Longer than what a half request is given.
+    // Longer than the time limit for a partial request.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!port.serving.is_finished());
     port.release.cancel();
@@ -261,21 +262,24 @@ async fn an_answer_before_the_end_of_the_body_arrives() {
         let port = Port::open(limits(1)).await;
         let _busy = if is_full { Some(port.busy().await) } else { None };
         let mut stream = port.connect().await;
-        // The client can send all of it only if somebody reads it.
+        // The client can send all of it only if the server reads it.
         socket2::SockRef::from(&stream).set_send_buffer_size(4096).expect("set");
         let head = "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 900000\r\n\r\n";
         stream.write_all(head.as_bytes()).await.expect("sent");
         tokio::time::sleep(Duration::from_millis(50)).await;
         stream.write_all("x".repeat(900_000).as_bytes()).await.expect("sent");
         let received = rest(&mut stream).await;
-        assert!(received.starts_with(expected) && received.contains("connection: close\r\n"), "{received}");
+        assert!(
+            received.starts_with(expected) && received.contains("connection: close\r\n"),
+            "{received}"
+        );
     }
 }
 
 #[tokio::test]
 async fn whoever_has_connected_before_the_stop_is_answered() {
     let port = Port::open(limits(100)).await;
-    // Nothing is accepted meanwhile: the test and the port share one thread.
+    // Nothing is accepted meanwhile: test and server share one thread.
     let connected: Vec<_> = (0..50)
         .map(|_| {
             let mut stream = std::net::TcpStream::connect(port.address).expect("connected");
