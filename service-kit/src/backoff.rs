@@ -1,46 +1,48 @@
-//! Waiting between attempts.
+//! Exponential backoff with jitter.
 
 use std::time::Duration;
 
-/// Exponential waiting times with jitter, so that many clients of one server that comes back do not
-/// all knock at once. Each wait is drawn from the upper half of a bound that doubles from `first` to `longest`.
+/// Exponential waiting times with jitter, so that the clients of a server that comes back do not
+/// all reconnect at once. Each wait is drawn from the upper half of a bound that doubles from
+/// `first` to `max`.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
-    longest: Duration,
-    tries: u32,
+    max: Duration,
+    attempts: u32,
 }
 
 impl Backoff {
-    /// Starts at `first` and never waits longer than `longest`.
+    /// Creates a backoff that starts at `first` and never waits longer than `max`.
     #[must_use]
-    pub const fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, tries: 0 }
+    pub const fn new(first: Duration, max: Duration) -> Self {
+        Self { first, max, attempts: 0 }
     }
 
-    /// For reconnecting to a server: 100 ms to 5 s.
+    /// Returns the backoff for reconnecting to a server: 100 ms to 5 s.
     #[must_use]
     pub const fn reconnect() -> Self {
         Self::new(Duration::from_millis(100), Duration::from_secs(5))
     }
 
-    /// How long to wait now; the next wait will be about twice as long.
+    /// Returns the next wait, about twice as long as the one before.
     pub fn next_delay(&mut self) -> Duration {
-        let delay = delay_after(self.tries, self.first, self.longest);
-        self.tries = self.tries.saturating_add(1);
+        let delay = delay_after(self.attempts, self.first, self.max);
+        self.attempts = self.attempts.saturating_add(1);
         delay
     }
 
-    /// After a success: the next wait is short again.
+    /// Resets the backoff after a success.
     pub const fn reset(&mut self) {
-        self.tries = 0;
+        self.attempts = 0;
     }
 }
 
-/// The wait after `failures` earlier failures: between half of `first * 2^failures` and all of it, at most `longest`.
+/// Returns the wait after `failures` earlier failures: between half of `first * 2^failures` and all
+/// of it, at most `max`.
 #[must_use]
-pub fn delay_after(failures: u32, first: Duration, longest: Duration) -> Duration {
-    let bound = first.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(longest);
+pub fn delay_after(failures: u32, first: Duration, max: Duration) -> Duration {
+    let bound = first.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(max);
     bound.mul_f64(rand::random_range(0.5..=1.0))
 }
 
@@ -55,23 +57,23 @@ mod tests {
         fn a_wait_is_in_the_upper_half_of_a_bound_that_doubles_up_to_the_longest(
             failures in prop_oneof![0..70_u32, any::<u32>()],
             first in 1..10_000_u64,
-            longest in 1..1_000_000_u64,
+            max in 1..1_000_000_u64,
         ) {
-            let (first, longest) = (Duration::from_millis(first), Duration::from_millis(longest));
+            let (first, max) = (Duration::from_millis(first), Duration::from_millis(max));
             let doubled = first.as_secs_f64() * 2_f64.powf(f64::from(failures.min(1000)));
-            let bound = doubled.min(longest.as_secs_f64());
-            let wait = delay_after(failures, first, longest).as_secs_f64();
-            // What a double can't say exactly.
+            let bound = doubled.min(max.as_secs_f64());
+            let wait = delay_after(failures, first, max).as_secs_f64();
+            // Room for floating-point rounding.
             prop_assert!(wait <= bound * 1.000_001, "{wait} s is over {bound} s");
             prop_assert!(wait >= bound * 0.499_999, "{wait} s is under half of {bound} s");
         }
 
         #[test]
-        fn no_wait_overflows(failures: u32, first: Duration, longest: Duration) {
+        fn no_wait_overflows(failures: u32, first: Duration, max: Duration) {
             // A year is more than any setting allows.
             let year = Duration::from_hours(24 * 365);
-            let (first, longest) = (first.min(year), longest.min(year));
-            prop_assert!(delay_after(failures, first, longest) <= longest);
+            let (first, max) = (first.min(year), max.min(year));
+            prop_assert!(delay_after(failures, first, max) <= max);
         }
     }
 

@@ -1,26 +1,27 @@
-//! Settings: one [`clap::Parser`] struct per process, read from flags and environment, checked once at start.
+//! Settings: one [`clap::Parser`] struct per process, read from flags and environment, validated
+//! once at start.
 //!
-//! A wrong value ends the process with one sentence that names the variable and exit status 64
-//! (`EX_USAGE` of BSD's sysexits.h), and never shows a secret.
+//! An invalid value ends the process with exit status 64 (`EX_USAGE` of BSD's sysexits.h) and one
+//! sentence that names the variable and shows no secret.
+
+mod value_parsers;
 
 use std::error::Error as _;
 use std::ffi::OsString;
-use std::fmt;
-use std::str::FromStr;
-use std::time::Duration;
 
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Parser};
 
-/// The exit status for settings or arguments that are wrong.
+pub use value_parsers::{
+    duration, duration_between, is_parameter_name, limit, limit_or_none, read_file,
+};
+
+/// The exit status for invalid settings or arguments.
 pub const EXIT_USAGE: u8 = 64;
 
-/// What is longer than this is a mistake.
-const LONGEST: Duration = Duration::from_hours(24);
-
-/// Reads the settings of this process. Prints help or version and ends the process when they are asked
-/// for; ends it with [`EXIT_USAGE`] when a setting is wrong.
+/// Reads the settings of this process. Prints help or version and ends the process if they are
+/// asked for; ends it with [`EXIT_USAGE`] if a setting is invalid.
 #[must_use]
 pub fn parse<C: Parser>() -> C {
     match C::try_parse_from(std::env::args_os()).map_err(refusal::<C>) {
@@ -28,7 +29,7 @@ pub fn parse<C: Parser>() -> C {
         Err(Refusal::Clap(error)) => {
             let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
             if error.print().is_err() {
-                // Nobody reads us any more; the exit status still tells.
+                // Nothing reads the output; the exit status is still valid.
             }
             std::process::exit(i32::from(code));
         }
@@ -36,26 +37,26 @@ pub fn parse<C: Parser>() -> C {
     }
 }
 
-/// Ends the process with `sentence`, which names the setting at fault.
+/// Prints `sentence`, which names the invalid setting, and ends the process.
 #[allow(clippy::print_stderr, reason = "the logs are not set up before the settings are read")]
 pub fn exit_with(sentence: &str) -> ! {
     eprintln!("error: {sentence}");
     std::process::exit(i32::from(EXIT_USAGE));
 }
 
-/// Why settings were refused.
+/// Why settings were rejected.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Help, version, or an argument that does not exist: clap says it best.
+    /// Help, version, or an unknown argument: clap's own text.
     Clap(clap::Error),
     /// One sentence that names the variable.
     Setting(String),
 }
 
-/// Reads settings from `args` alone: for tests, which must not depend on the shell they are started from.
+/// Reads settings from `args` only, not from the environment. For tests.
 ///
 /// # Errors
-/// When help or version is asked for, and when anything is missing or wrong.
+/// If help or version is asked for, or a value is missing or invalid.
 pub fn try_parse_from<C: Parser>(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<C, Refusal> {
@@ -66,77 +67,20 @@ pub fn try_parse_from<C: Parser>(
         .map_err(|error| refusal::<C>(error.format(&mut command)))
 }
 
-/// The same command with settings that no variable can give.
+/// Returns the command without environment variables.
 fn without_environment(command: Command) -> Command {
     command.mut_args(|arg| arg.env(Resettable::Reset)).mut_subcommands(without_environment)
 }
 
 fn refusal<C: Parser>(error: clap::Error) -> Refusal {
-    // Built, so that each argument knows its name as the error shows it.
+    // Built, so that arguments have the names that the error shows.
     let mut command = C::command();
     command.build();
     sentence(&command, &error).map_or_else(|| Refusal::Clap(error), Refusal::Setting)
 }
 
-/// A `value_parser` for `NAME_FILE`: the value is what the file holds, less the line's end.
-///
-/// # Errors
-/// When the file can't be read, or what it holds is no valid `T`.
-pub fn read_file<T>(path: &str) -> Result<T, String>
-where
-    T: FromStr,
-    T::Err: fmt::Display,
-{
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("the file {path} can't be read: {error}"))?;
-    text.trim_end_matches(['\r', '\n'])
-        .parse()
-        .map_err(|error| format!("in the file {path}: {error}"))
-}
-
-/// A `value_parser` for times such as `5ms`, `30s` or `7d`.
-///
-/// # Errors
-/// When `text` is no duration.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{text:?} is no duration such as 5ms, 30s or 7d: {error}"))
-}
-
-/// A `value_parser` for times from `shortest` to `longest`. Without bounds a limit of 0 s may mean "no limit" to whoever
-/// enforces it, and a very long one is too large for a number of milliseconds or a point in time.
-pub fn duration_between(
-    shortest: Duration,
-    longest: Duration,
-) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync + 'static {
-    move |text| {
-        let given = duration(text)?;
-        if (shortest..=longest).contains(&given) {
-            return Ok(given);
-        }
-        let (shortest, longest) =
-            (humantime::format_duration(shortest), humantime::format_duration(longest));
-        Err(format!("it must be from {shortest} to {longest}"))
-    }
-}
-
-/// A `value_parser` for limits and pauses: 1 ms to a day.
-///
-/// # Errors
-/// When `text` is no duration, or one outside the bounds.
-pub fn limit(text: &str) -> Result<Duration, String> {
-    duration_between(Duration::from_millis(1), LONGEST)(text)
-}
-
-/// A `value_parser` for times that may also be nothing: 0 s to a day.
-///
-/// # Errors
-/// When `text` is no duration, or one outside the bounds.
-pub fn limit_or_none(text: &str) -> Result<Duration, String> {
-    duration_between(Duration::ZERO, LONGEST)(text)
-}
-
-/// Clap's error in words that name the environment variable, or nothing where clap's own are fine.
+/// Returns clap's error as a sentence that names the environment variable, or `None` if clap's own
+/// text is fine.
 fn sentence(command: &Command, error: &clap::Error) -> Option<String> {
     let shown = match error.get(ContextKind::InvalidArg)? {
         ContextValue::String(shown) => vec![shown.clone()],
@@ -205,7 +149,7 @@ fn describe(arg: &Arg) -> String {
 mod tests {
     use super::*;
 
-    /// A process of the tests.
+    /// Settings of a test process.
     #[derive(Debug, Parser)]
     struct Settings {
         #[arg(long, env = "KIT_TEST_URL", hide_env_values = true)]
@@ -239,7 +183,7 @@ mod tests {
         assert_eq!(settings.token, Some(7));
     }
 
-    /// Settings of a program with a variable that every shell has set.
+    /// Settings with a variable that every shell sets.
     #[derive(Debug, Parser)]
     struct Shell {
         #[arg(long, env = "PATH", default_value = "none", global = true)]
@@ -276,19 +220,6 @@ mod tests {
             refusal(&["--url", "x", "--pause", "soon"])
                 .starts_with("KIT_TEST_PAUSE: \"soon\" is refused: ")
         );
-    }
-
-    #[test]
-    fn times_have_bounds() {
-        assert_eq!(limit("1ms"), Ok(Duration::from_millis(1)));
-        assert_eq!(limit("24h"), Ok(LONGEST));
-        assert_eq!(limit_or_none("0s"), Ok(Duration::ZERO));
-        for wrong in ["0s", "500us", "24h 1ns", "30d", "500000000000y"] {
-            assert!(limit(wrong).is_err(), "{wrong}");
-        }
-        for wrong in ["30d", "2000y"] {
-            assert_eq!(limit_or_none(wrong), Err("it must be from 0s to 1day".to_owned()));
-        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which of its dependencies a process can reach.
+//! The state of a process's dependencies.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,20 +12,20 @@ const CONNECTS: &str = "dependency_connects_total";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Need {
-    /// The process can't do its work without it.
+    /// The process can't work without it.
     Required,
-    /// The process works without it: its state is reported and never makes the process unready.
+    /// The process works without it. Its state is reported, but does not affect readiness.
     Optional,
 }
 
 /// One dependency, as `/readyz` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// Whether the process can do its work without it.
+    /// Whether the process needs it.
     pub need: Need,
     /// Whether it answered when it was last used.
     pub up: bool,
-    /// Why it is not up: a sentence without secrets.
+    /// Why it is down: a sentence without secrets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -38,7 +38,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Adds a dependency, not up until [`Dependency::up`] is called.
+    /// Adds a dependency. It is down until [`Dependency::up`] is called.
     #[must_use]
     pub fn dependency(&self, name: &'static str, need: Need) -> Dependency {
         let status = Status { need, up: false, reason: Some("not connected yet".to_owned()) };
@@ -53,41 +53,43 @@ impl Health {
         Dependency { name, health: self.clone() }
     }
 
-    /// Every dependency by name.
+    /// Returns every dependency by name.
     #[must_use]
     pub fn statuses(&self) -> BTreeMap<&'static str, Status> {
         self.lock().clone()
     }
 
-    /// Something that `/readyz` tells besides and that does not change readiness, such as the role the process has now.
+    /// Sets a note that `/readyz` shows and that does not affect readiness, such as the role of the
+    /// process.
     pub fn note(&self, name: &'static str, text: impl Into<String>) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(name, text.into());
     }
 
-    /// Takes a note back.
+    /// Removes a note.
     pub fn forget_note(&self, name: &str) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
-    /// Every note by name.
+    /// Returns every note by name.
     #[must_use]
     pub fn notes(&self) -> BTreeMap<&'static str, String> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether every required dependency is up.
+    /// Returns true if every required dependency is up.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.lock().values().all(|status| status.up || status.need == Need::Optional)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Status>> {
-        // Each change is a single assignment, so the map is whole even after a panic elsewhere.
+        // Each change is a single assignment, so the map is consistent even after a panic
+        // elsewhere.
         self.dependencies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A dependency whose state its user reports. A change is logged once, however often it is reported.
+/// A dependency whose state its user reports. Only a change is logged.
 #[derive(Debug, Clone)]
 pub struct Dependency {
     name: &'static str,
@@ -95,14 +97,14 @@ pub struct Dependency {
 }
 
 impl Dependency {
-    /// It answers.
+    /// Reports that it answers.
     pub fn up(&self) {
         if self.change(true, None) {
             tracing::info!(dependency = self.name, "{} is reachable", self.name);
         }
     }
 
-    /// It does not answer, or not as it must; `reason` is a sentence without secrets.
+    /// Reports that it does not answer as expected; `reason` is a sentence without secrets.
     pub fn down(&self, reason: impl Into<String>) {
         let reason = reason.into();
         if self.change(false, Some(reason.clone())) {
@@ -115,7 +117,7 @@ impl Dependency {
         }
     }
 
-    /// Stores the state; says whether people should hear of it.
+    /// Stores the state. Returns true if it has changed.
     fn change(&self, up: bool, reason: Option<String>) -> bool {
         let mut dependencies = self.health.lock();
         let Some(status) = dependencies.get_mut(self.name) else {

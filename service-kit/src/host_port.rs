@@ -4,23 +4,23 @@ use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::str::FromStr;
 
-/// `HOST:PORT` of a setting, where the host is an IP address or a name. A name is looked up when the setting is read: one that stands for no
-/// address is a wrong setting.
+/// The `HOST:PORT` of a setting; the host is an IP address or a name. Names are resolved when the
+/// setting is read, and one without an address is an invalid setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPort {
     text: String,
-    /// What the name stands for, IPv4 first, as the defaults are; never empty.
+    /// IPv4 first, as in the defaults. Never empty.
     addresses: Vec<SocketAddr>,
 }
 
 impl HostPort {
-    /// The addresses that it stands for, in the order in which to try them.
+    /// Returns the addresses in the order in which to try them.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// The port.
+    /// Returns the port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.addresses.first().map_or(0, SocketAddr::port)
@@ -90,7 +90,7 @@ mod tests {
             let said = wrong.parse::<HostPort>().expect_err(wrong);
             assert!(said.starts_with("it must look like 127.0.0.1:9000"), "{wrong}: {said}");
         }
-        // RFC 6761 keeps the name from ever being one.
+        // RFC 6761 reserves the name: it never resolves.
         let said = "nowhere.invalid:9000".parse::<HostPort>().expect_err("a name of nothing");
         assert!(said.starts_with("the name nowhere.invalid can't be resolved: "), "{said}");
     }

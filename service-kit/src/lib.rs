@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod allocator;
 pub mod backoff;
 pub mod config;
 pub mod failover;

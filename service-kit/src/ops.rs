@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::HostPort;
 use crate::health::{Health, Status};
-use crate::http::{Limits, frame_operations, serve_within};
+use crate::http::{Limits, operations_middleware, serve_with_limits};
 use crate::telemetry;
 
-/// Few ask here, and none of them for long.
+/// Few clients use the port, each for a moment.
 const LIMITS: Limits = Limits::new(64);
 
-/// How long a request may still take after the stop.
+/// How long a request may take after shutdown.
 const GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
@@ -58,21 +58,22 @@ fn metrics() -> impl IntoResponse {
     telemetry::prometheus().render().with_content_type("text/plain; version=0.0.4; charset=utf-8")
 }
 
-/// Opens the port, so that a taken one is reported before anything else starts.
+/// Opens the port, so that an address in use is reported before anything else starts.
 ///
 /// # Errors
-/// When the address can't be listened on; the sentence names `variable`.
+/// If the address can't be bound; the error names `variable`.
 pub async fn bind(address: &HostPort, variable: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address.addresses()).await.with_context(|| {
         format!("{variable}: can't listen on {address}; is another process using the port?")
     })
 }
 
-/// Answers on the operations port until `done`: until nothing else of the process is left. From `shutdown` on the process is not
-/// ready, whatever its dependencies do: nobody should give it anything more to do.
+/// Serves the operations port until `done`, when the rest of the process has ended. From `shutdown`
+/// on `/readyz` reports not ready, whatever the state of the dependencies, so that no new work
+/// arrives.
 ///
 /// # Errors
-/// When the port fails.
+/// If the port fails.
 pub async fn serve(
     listener: TcpListener,
     health: Health,
@@ -86,8 +87,8 @@ pub async fn serve(
         .at("/metrics", get(metrics))
         .data(health)
         .data(Stopping(shutdown))
-        .around(frame_operations);
-    // Histograms keep their samples until they are folded into buckets: do so also when nobody scrapes.
+        .around(operations_middleware);
+    // Histograms keep their samples until they are folded into buckets, even if nothing scrapes.
     let upkeep = async {
         let mut ticks = tokio::time::interval(Duration::from_secs(5));
         loop {
@@ -96,7 +97,7 @@ pub async fn serve(
         }
     };
     tokio::select! {
-        result = serve_within(LIMITS, listener, app, GRACE, done.cancelled_owned()) => result.context("the operations port failed"),
+        result = serve_with_limits(LIMITS, listener, app, GRACE, done.cancelled_owned()) => result.context("the operations port failed"),
         () = upkeep => unreachable!("the upkeep never ends"),
     }
 }

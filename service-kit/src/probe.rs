@@ -1,4 +1,5 @@
-//! Asks a process on this machine whether it is ready: the health check of a container that has no curl.
+//! Asks a process on this machine whether it is ready: the health check of a container without
+//! curl.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -10,25 +11,25 @@ use anyhow::Context as _;
 use crate::HostPort;
 use crate::config::exit_with;
 
-/// How long each step may take. It is less than what the image's health check has in all.
-const LIMIT: Duration = Duration::from_secs(2);
+/// The time limit of each step. Less than the limit of the image's health check.
+const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is longer is no answer of an operations port.
-const LONGEST: u64 = 64 << 10;
+/// The largest response that is read.
+const MAX_RESPONSE: u64 = 64 << 10;
 
-/// Prints what `/readyz` says of the process whose `OPS_ADDR` this is. The exit status is 0 when it is ready, 1 when it is not or
-/// does not answer, 64 when the address can't be asked.
+/// Prints the `/readyz` response of the process whose `OPS_ADDR` this is. The exit status is 0 if
+/// it is ready, 1 if it is not ready or does not answer, and 64 if the address can't be used.
 #[allow(clippy::print_stderr, reason = "it is a command's error, and there are no logs")]
 pub fn health(ops_addr: &HostPort) -> ExitCode {
     if ops_addr.port() == 0 {
         exit_with("OPS_ADDR: which port 0 became is not known here; name one");
     }
-    match ask_any(ops_addr) {
-        Ok(answer) => {
-            if writeln!(std::io::stdout(), "{}", answer.told).is_err() {
-                // Nobody reads us any more; the exit status still tells.
+    match fetch_readiness(ops_addr) {
+        Ok(response) => {
+            if writeln!(std::io::stdout(), "{}", response.body).is_err() {
+                // Nothing reads the output; the exit status is still valid.
             }
-            if answer.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if response.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -37,39 +38,39 @@ pub fn health(ops_addr: &HostPort) -> ExitCode {
     }
 }
 
-struct Answer {
+struct Readiness {
     ready: bool,
-    told: String,
+    body: String,
 }
 
-/// The answer of the first address that gives one: the process listens on one of them.
-fn ask_any(ops_addr: &HostPort) -> anyhow::Result<Answer> {
-    let mut answer = Err(anyhow::anyhow!("{ops_addr} stands for no address"));
+/// Returns the response of the first address that gives one: the process listens on one of them.
+fn fetch_readiness(ops_addr: &HostPort) -> anyhow::Result<Readiness> {
+    let mut response = Err(anyhow::anyhow!("{ops_addr} stands for no address"));
     for address in ops_addr.addresses() {
-        let address = on_this_machine(*address);
-        answer = ask(address).with_context(|| format!("no answer from {address}"));
-        if answer.is_ok() {
+        let address = loopback_if_unspecified(*address);
+        response = fetch(address).with_context(|| format!("no answer from {address}"));
+        if response.is_ok() {
             break;
         }
     }
-    answer
+    response
 }
 
-fn ask(address: SocketAddr) -> anyhow::Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    stream.set_write_timeout(Some(LIMIT))?;
-    // The older protocol: the answer comes in one piece, and its end is the connection's.
+fn fetch(address: SocketAddr) -> anyhow::Result<Readiness> {
+    let mut stream = TcpStream::connect_timeout(&address, STEP_TIMEOUT)?;
+    stream.set_read_timeout(Some(STEP_TIMEOUT))?;
+    stream.set_write_timeout(Some(STEP_TIMEOUT))?;
+    // HTTP/1.0: the response is not chunked, and the server closes the connection after it.
     stream.write_all(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(LONGEST).read_to_string(&mut answer)?;
-    let (head, told) = answer.split_once("\r\n\r\n").context("it is cut off")?;
+    let mut response = String::new();
+    stream.take(MAX_RESPONSE).read_to_string(&mut response)?;
+    let (head, body) = response.split_once("\r\n\r\n").context("it is cut off")?;
     let status = head.split(' ').nth(1).context("it has no status")?;
-    Ok(Answer { ready: status == "200", told: told.to_owned() })
+    Ok(Readiness { ready: status == "200", body: body.to_owned() })
 }
 
-/// Who listens on every address listens on this machine's own.
-fn on_this_machine(mut address: SocketAddr) -> SocketAddr {
+/// A process that listens on all addresses is reachable on loopback.
+fn loopback_if_unspecified(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -90,7 +91,7 @@ mod tests {
             ("10.1.2.3:9000", "10.1.2.3:9000"),
         ] {
             let listens: SocketAddr = listens.parse().expect("an address");
-            assert_eq!(on_this_machine(listens).to_string(), asked);
+            assert_eq!(loopback_if_unspecified(listens).to_string(), asked);
         }
     }
 }

@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use json_lines::JsonLines;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Lines for people.
@@ -42,28 +42,28 @@ fn directives(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
-/// Sets up logs, metrics and the TLS provider of this process. A second call changes nothing.
+/// Sets up the logs, metrics and TLS provider of this process. A second call has no effect.
 pub fn init(args: &LogArgs) {
     install_tls();
     prometheus();
     let stderr = std::io::stderr();
     let colours =
         stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if logs(args, std::io::stderr, colours).try_init().is_err() {
+    if subscriber(args, std::io::stderr, colours).try_init().is_err() {
         tracing::debug!("the logs were set up before");
     }
 }
 
-/// Tells the metrics which program this is.
-pub(crate) fn program(name: &'static str) {
+/// Records the program's name and version as a metric.
+pub(crate) fn record_build_info(name: &'static str) {
     metrics::describe_gauge!("build_info", "1; which program this is, and of which version");
-    // The packages of the workspace have one version.
+    // All packages of the workspace have the same version.
     let version = env!("CARGO_PKG_VERSION");
     metrics::gauge!("build_info", "program" => name, "version" => version).set(1.0);
 }
 
-/// Where log lines go, and which of them.
-fn logs<W>(args: &LogArgs, writer: W, colours: bool) -> Dispatch
+/// Returns the subscriber that formats and filters log lines.
+fn subscriber<W>(args: &LogArgs, writer: W, colours: bool) -> Dispatch
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -71,21 +71,22 @@ where
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colours);
     match args.log_format {
-        LogFormat::Text => builder.with_target(false).finish().with(filter_fn(discreet)).into(),
+        LogFormat::Text => builder.with_target(false).finish().with(filter_fn(allow_target)).into(),
         LogFormat::Json => builder
             .with_ansi(false)
             .fmt_fields(JsonFields::new())
             .event_format(JsonLines)
             .finish()
-            .with(filter_fn(discreet))
+            .with(filter_fn(allow_target))
             .into(),
     }
 }
 
-/// What may be logged whatever the settings say. The driver of RabbitMQ logs whole messages, bodies included, and at finer levels
-/// the URL and the login with their password; that of PostgreSQL logs statements with the values in them. OpenTelemetry warns
-/// when it drops spans; that spans can't be exported it says with each attempt, and [`trace`](crate::trace) once.
-fn discreet(metadata: &Metadata<'_>) -> bool {
+/// Returns true if the target may be logged, whatever the settings say. The RabbitMQ driver logs
+/// whole messages, and at finer levels the URL and the login with the password; the PostgreSQL
+/// driver logs statements with their values. OpenTelemetry warns when it drops spans; its repeated
+/// errors about a failed export are left out, as [`trace`](crate::trace) logs that once.
+fn allow_target(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     let from = |library: &str| target.starts_with(library);
     !from("lapin")
@@ -94,14 +95,14 @@ fn discreet(metadata: &Metadata<'_>) -> bool {
         && (!from("opentelemetry") || *metadata.level() == Level::WARN)
 }
 
-/// Makes ring the cryptography of every TLS connection. A second call changes nothing.
+/// Installs ring as the cryptography of TLS. A second call has no effect.
 pub fn install_tls() {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::trace!("the TLS provider was installed before");
     }
 }
 
-/// The metrics of this process, ready to be rendered.
+/// Returns the metrics of this process, for rendering.
 pub fn prometheus() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| {
@@ -120,11 +121,11 @@ pub fn prometheus() -> &'static PrometheusHandle {
     })
 }
 
-/// Upper bounds of a histogram's buckets, in seconds.
+/// Histogram buckets for durations, in seconds.
 const SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
 
-/// The same where events are counted.
+/// Histogram buckets for numbers of events.
 const EVENTS: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0];
 
 #[cfg(test)]
@@ -162,7 +163,7 @@ mod tests {
         let lines = Lines::default();
         let args = LogArgs { log_format, log_filter: filter.to_owned() };
         let writer = lines.clone();
-        let dispatch = logs(&args, move || writer.clone(), false);
+        let dispatch = subscriber(&args, move || writer.clone(), false);
         tracing::dispatcher::with_default(&dispatch, work);
         let bytes = lines.0.lock().expect("no test panics in here").clone();
         String::from_utf8(bytes).expect("text")

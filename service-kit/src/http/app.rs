@@ -1,24 +1,25 @@
-//! A whole HTTP application: an API, its documents, and the frame around them.
+//! The HTTP application: an API, its OpenAPI document, and the middleware around both.
 
 use std::collections::HashMap;
 
 use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
 use poem::{Endpoint, IntoEndpoint as _, Request, Response, Route, get};
-use poem_openapi::{ExtraHeader, OpenApi, OpenApiService};
+use poem_openapi::payload::PlainText;
+use poem_openapi::{ExtraHeader, OpenApi, OpenApiService, Tags};
 
 use super::documents::{self, Format};
-use super::frame::{Call, Frame};
+use super::middleware::{ApiRoute, Middleware};
 
-/// Describes `api`, with what every answer has.
+/// Describes `api`, with the headers that every response has.
 pub fn api<T: OpenApi>(api: T, title: &str, version: &str) -> OpenApiService<T, ()> {
     let id = ExtraHeader::new("x-request-id")
         .description("The request's id: the client's if it sent a valid one, else generated");
     OpenApiService::new(api, title, version).extra_response_header::<String, _>(id)
 }
 
-/// The application: the calls of `service`, `/docs`, `/openapi.json` and `/openapi.yaml`. Whatever goes wrong in it
-/// leaves as a problem.
+/// Returns the application: the operations of `service`, `/docs`, `/openapi.json` and
+/// `/openapi.yaml`. Every error leaves it as a problem.
 pub fn app<T: OpenApi + 'static>(
     service: OpenApiService<T, ()>,
 ) -> impl Endpoint<Output = Response> {
@@ -27,14 +28,15 @@ pub fn app<T: OpenApi + 'static>(
         .at(JSON, get(documents::endpoint(&service, Format::Json)))
         .at(YAML, get(documents::endpoint(&service, Format::Yaml)));
     let app = App { documents, api: service.into_endpoint() };
-    Frame::new(app, calls::<T>())
+    Middleware::new(app, routes::<T>())
 }
 
 const UI: &str = "/docs";
 const JSON: &str = "/openapi.json";
 const YAML: &str = "/openapi.yaml";
 
-/// The documents and the API beside each other. Nesting the API's routes in others would parse each request's path once more.
+/// Dispatches to the documents or the API. Nesting the API's routes in a route would parse the path
+/// of each request once more.
 struct App {
     documents: Route,
     api: BoxEndpoint<'static>,
@@ -51,9 +53,10 @@ impl Endpoint for App {
     }
 }
 
-/// The calls of an API by their routes: the framework names the parameters of its routes `:param0`, `:param1` and so on.
-fn calls<T: OpenApi>() -> HashMap<String, Call> {
-    let mut calls: HashMap<String, Call> = HashMap::new();
+/// Returns the routes of an API by the framework's patterns, in which parameters are named
+/// `:param0`, `:param1` and so on.
+fn routes<T: OpenApi>() -> HashMap<String, ApiRoute> {
+    let mut routes: HashMap<String, ApiRoute> = HashMap::new();
     for path in T::meta().into_iter().flat_map(|api| api.paths) {
         let mut parameters = 0;
         let segments = path.path.split('/').map(|segment| {
@@ -65,13 +68,36 @@ fn calls<T: OpenApi>() -> HashMap<String, Call> {
             }
         });
         let route = segments.collect::<Vec<_>>().join("/");
-        let call = calls.entry(route).or_insert_with(|| Call::new(path.path.clone()));
+        let api_route = routes.entry(route).or_insert_with(|| ApiRoute::new(path.path.clone()));
         for operation in path.operations {
-            call.allow(&operation.method);
+            api_route.allow(&operation.method);
             if operation.method == Method::GET {
-                call.allow(&Method::HEAD);
+                api_route.allow(&Method::HEAD);
             }
         }
     }
-    calls
+    routes
+}
+
+/// The operation `GET /up`, a liveness check on the API's own port.
+#[derive(Debug, Clone, Copy)]
+pub struct Up;
+
+#[derive(Tags)]
+enum Tag {
+    /// Whether the process is alive
+    #[oai(rename = "health")]
+    Health,
+}
+
+#[expect(clippy::unused_async, reason = "the framework's macro wants it")]
+#[OpenApi(tag = "Tag::Health")]
+impl Up {
+    /// Check that the process is alive
+    ///
+    /// Does not check its dependencies; `/readyz` on the operations port does.
+    #[oai(path = "/up", method = "get", operation_id = "up")]
+    async fn up(&self) -> PlainText<&'static str> {
+        PlainText("up\n")
+    }
 }

@@ -1,4 +1,4 @@
-//! Reading a request's body within its limits.
+//! Reads the body of a request within limits on size and time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,60 +7,60 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 use poem::{Body, Request};
 
-use super::metrics::{self, Closed};
+use super::metrics::{self, CloseReason};
 use super::problem::Problem;
 use super::progress::Progress;
 
 /// The largest body that is read, in bytes.
-pub(super) const LIMIT: usize = 64 * 1024;
+pub(super) const MAX_BODY: usize = 64 * 1024;
 
-/// How much of a body that is too large is still read and thrown away: a client that is sending gets to see the
-/// answer only when it is done, else it sees its connection reset.
-const DRAIN: usize = 1024 * 1024;
+/// How many bytes of an oversized body are read and discarded. A client that is still sending sees
+/// the response only after it is done; if the connection is closed earlier, it sees a reset.
+const MAX_DRAIN: usize = 1024 * 1024;
 
-/// How long a body may take to arrive: a full one at 6.5 KB a second.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a body may take to arrive. A body of the largest size has to arrive at 6.5 KB/s.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The body of a request that must be JSON.
+/// Reads the body of a request, which must be JSON.
 pub(super) async fn read_json(request: &Request, body: Body) -> Result<Vec<u8>, Problem> {
-    check_type(request.headers())?;
-    let announced =
+    check_content_type(request.headers())?;
+    let content_length =
         request.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > (LIMIT + DRAIN) as u64) {
+    if content_length.is_some_and(|length| length > (MAX_BODY + MAX_DRAIN) as u64) {
         return Err(too_large().header(header::CONNECTION, HeaderValue::from_static("close")));
     }
-    let bytes = within(PATIENCE, collect(body)).await?;
+    let bytes = with_timeout(READ_TIMEOUT, collect(body)).await?;
     if let Some(progress) = request.data::<Arc<Progress>>() {
-        progress.body_was_read();
+        progress.body_read();
     }
     Ok(bytes)
 }
 
-/// A body that drips in slower must not hold its connection for ever.
-async fn within(
-    patience: Duration,
-    reading: impl Future<Output = Result<Vec<u8>, Problem>>,
+/// Limits the time to read a body, so that a slow client does not hold its connection for ever.
+async fn with_timeout(
+    limit: Duration,
+    body: impl Future<Output = Result<Vec<u8>, Problem>>,
 ) -> Result<Vec<u8>, Problem> {
-    tokio::time::timeout(patience, reading).await.unwrap_or_else(|_| {
-        metrics::closed(Closed::SlowBody);
-        let detail = format!("The body took longer than {} s.", patience.as_secs());
+    tokio::time::timeout(limit, body).await.unwrap_or_else(|_| {
+        metrics::record_closed(CloseReason::SlowBody);
+        let detail = format!("The body took longer than {} s.", limit.as_secs());
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
             .header(header::CONNECTION, HeaderValue::from_static("close")))
     })
 }
 
-/// Counts while it reads: what the client announced may be wrong or, with chunks, missing.
+/// Counts while reading: `Content-Length` may be wrong or, with chunks, missing.
 async fn collect(body: Body) -> Result<Vec<u8>, Problem> {
     let mut stream = std::pin::pin!(body.into_bytes_stream());
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.next().await {
         let chunk =
             chunk.map_err(|_| bad_request("The body ended before it was complete.".to_owned()))?;
-        if bytes.len() + chunk.len() > LIMIT {
+        if bytes.len() + chunk.len() > MAX_BODY {
             let mut rest = bytes.len() + chunk.len();
             while let Ok(Some(chunk)) = stream.try_next().await {
                 rest += chunk.len();
-                if rest > LIMIT + DRAIN {
+                if rest > MAX_BODY + MAX_DRAIN {
                     break;
                 }
             }
@@ -84,9 +84,10 @@ pub(super) fn unsupported(detail: &'static str) -> Problem {
         .header(header::ACCEPT, HeaderValue::from_static("application/json"))
 }
 
-fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let coded = headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity");
-    if coded {
+fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let encoded =
+        headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity");
+    if encoded {
         return Err(unsupported("The body must not be compressed."));
     }
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
@@ -96,7 +97,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// `application/json`, also with the parameter `charset=utf-8`, which means nothing more.
+/// Returns true for `application/json`, with or without the redundant `charset=utf-8`.
 fn is_json(text: &str) -> bool {
     let mut parts = text.split(';').map(str::trim);
     let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
@@ -142,7 +143,7 @@ mod tests {
         let silent = first.chain(futures_util::stream::pending());
         let body = collect(Body::from_bytes_stream(silent));
         let problem =
-            within(Duration::from_millis(20), body).await.expect_err("the body never ends");
+            with_timeout(Duration::from_millis(20), body).await.expect_err("the body never ends");
         assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);
     }
 
@@ -157,7 +158,7 @@ mod tests {
             .header("content-length", 5)
             .finish();
         let read = read_json(&request, chunks(64)).await.expect("64 KiB are fine");
-        assert_eq!(read.len(), LIMIT);
+        assert_eq!(read.len(), MAX_BODY);
         let problem = read_json(&request, chunks(65)).await.expect_err("too large");
         assert_eq!(problem.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }

@@ -1,4 +1,4 @@
-//! One connection: its requests are answered, and it is closed when its client keeps it waiting for too long.
+//! One client connection: serves its requests, and closes it if the client takes too long.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -19,88 +19,91 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::answer_body::AnswerBody;
 use super::linger;
-use super::memory::Held;
-use super::metrics::{self, Closed, NO_ROUTE, Unanswered};
+use super::metrics::{self, AbandonGuard, CloseReason, NO_ROUTE};
 use super::problem::Problem;
 use super::progress::{Phase, Progress};
-use super::rejection;
+use super::raw_response;
 use super::request_id::{HEADER, RequestId};
+use super::response_body::ResponseBody;
+use super::response_memory::MemoryPermit;
 use super::slots::Slot;
 use super::stream::ClientStream;
 
-/// The largest head of a request, in bytes: its line and its headers. Of a body no more is read ahead, either.
-const LARGEST_HEAD: usize = 16 * 1024;
+/// The largest request head (request line and headers), in bytes. Also limits how much of a body is
+/// read ahead.
+const MAX_HEAD: usize = 16 * 1024;
 
-/// How many bytes of an answer the system keeps for a client; it takes twice as much memory, which counts as the container's.
+/// The kernel's send buffer, in bytes. It takes twice as much memory, which counts towards the
+/// container's limit.
 const SEND_BUFFER: usize = 32 * 1024;
 
-/// How long the system waits for a client that acknowledges nothing. More than an answer may be stalled, which is noticed first.
+/// How long the kernel waits for acknowledgements. Longer than the limit on a stalled response,
+/// which is noticed first.
 #[cfg(target_os = "linux")]
-const ACKNOWLEDGED: Duration = Duration::from_secs(30);
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a connection may do.
-pub(super) enum Place {
+/// What a connection was admitted for.
+pub(super) enum Permit {
     /// Its requests go to the application.
     Served(#[expect(dead_code, reason = "held while the connection lives")] Slot),
-    /// It is told that there are too many.
-    TurnedAway(
-        #[expect(dead_code, reason = "held while the connection lives")] OwnedSemaphorePermit,
-    ),
+    /// Its requests get 503, because too many connections are open.
+    Rejected(#[expect(dead_code, reason = "held while the connection lives")] OwnedSemaphorePermit),
 }
 
 /// A connection of a client.
 pub(super) struct Connection<E> {
     pub(super) app: Arc<E>,
-    pub(super) place: Place,
+    pub(super) permit: Permit,
     pub(super) addresses: (LocalAddr, RemoteAddr),
     pub(super) progress: Arc<Progress>,
-    /// How long headers may take.
+    /// How long the headers of a request may take.
     pub(super) headers: Duration,
 }
 
-/// Why a connection ends.
-enum End {
-    /// The client closed it, or it was closed after an answer.
-    Done,
-    /// hyper can't go on.
+/// Why a connection ended.
+enum ConnectionEnd {
+    /// The client closed it, or it was closed after a response.
+    Finished,
+    /// hyper reported an error.
     Failed(hyper::Error),
-    /// The client kept it waiting in this phase.
-    Overdue(Phase),
-    /// Another one needs its slot.
-    GivenUp,
+    /// The client exceeded the time limit of this phase.
+    TimedOut(Phase),
+    /// Another connection needed its slot.
+    Evicted,
 }
 
 impl<E: Endpoint<Output = Response>> Connection<E> {
-    /// Serves the connection until it ends; from `closing` on, until what is under way is answered.
-    pub(super) async fn drive(self, tcp: TcpStream, closing: CancellationToken) {
+    /// Serves the connection until it ends. After `closing`, finishes the request in flight.
+    pub(super) async fn run(self, tcp: TcpStream, closing: CancellationToken) {
         if let Err(error) = set_options(&tcp) {
             tracing::debug!(%error, "can't set an option of a connection");
         }
         let this = &self;
         let service = service_fn(move |request| {
-            // hyper looks whether the client is still there before it lets the application begin.
-            let unseen = Unanswered::new(NO_ROUTE);
+            // hyper checks that the client is still connected before it polls the application.
+            let abandon_guard = AbandonGuard::new(NO_ROUTE);
             async move {
-                unseen.answered();
+                abandon_guard.disarm();
                 let response = hyper::Response::from(this.respond(request).await);
-                let body = |body| AnswerBody::new(body, Arc::clone(&this.progress));
+                let body = |body| ResponseBody::new(body, Arc::clone(&this.progress));
                 Ok::<_, Infallible>(response.map(body))
             }
         });
         let stream = ClientStream::new(tcp, Arc::clone(&self.progress));
         let mut connection = http1::Builder::new()
             .header_read_timeout(None::<Duration>)
-            .max_buf_size(LARGEST_HEAD)
-            .max_header_size(LARGEST_HEAD)
+            .max_buf_size(MAX_HEAD)
+            .max_header_size(MAX_HEAD)
             .serve_connection(TokioIo::new(stream), service);
         let mut overdue = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
         let mut stopping = false;
         let end = loop {
             let served = std::future::poll_fn(|task| {
                 if let Poll::Ready(ended) = Pin::new(&mut connection).poll(task) {
-                    return Poll::Ready(ended.map_or_else(End::Failed, |()| End::Done));
+                    return Poll::Ready(
+                        ended.map_or_else(ConnectionEnd::Failed, |()| ConnectionEnd::Finished),
+                    );
                 }
                 let Some(deadline) = self.progress.deadline() else {
                     return Poll::Pending;
@@ -108,11 +111,11 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
                 if overdue.deadline() != deadline {
                     overdue.as_mut().reset(deadline);
                 }
-                overdue.as_mut().poll(task).map(|()| End::Overdue(self.progress.phase()))
+                overdue.as_mut().poll(task).map(|()| ConnectionEnd::TimedOut(self.progress.phase()))
             });
             tokio::select! {
                 biased;
-                () = self.progress.given_up() => break End::GivenUp,
+                () = self.progress.evicted() => break ConnectionEnd::Evicted,
                 end = served => break end,
                 () = closing.cancelled(), if !stopping => {
                     stopping = true;
@@ -121,35 +124,37 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
                 }
             }
         };
-        // From here on nobody is to wait for its slot to be free at once.
-        let end = if self.progress.received() { end } else { End::GivenUp };
+        // Marks the connection as no longer idle, so that it can't be evicted any more.
+        let end = if self.progress.bytes_received() { end } else { ConnectionEnd::Evicted };
         let tcp = connection.into_parts().io.into_inner().into_tcp();
-        self.finish(end, tcp, stopping).await;
+        self.close(end, tcp, stopping).await;
     }
 
     async fn respond(&self, request: hyper::Request<Incoming>) -> Response {
-        if !self.progress.called() {
-            // The connection ends instead: the application must not begin what nobody will be told of.
+        if !self.progress.request_started() {
+            // Never returns, so that the connection ends: the client is gone, and the application
+            // must not begin work whose result nobody receives.
             std::future::pending::<()>().await;
         }
         let has_body = !request.body().is_end_stream();
         let (local, remote) = self.addresses.clone();
         let mut request: Request = (request, local, remote, Scheme::HTTP).into();
         request.set_data(Arc::clone(&self.progress));
-        let mut response = self.answer(request).await;
-        let held = response.extensions_mut().remove::<Held>();
-        if self.progress.answered(has_body, held) {
-            // What is left of the body would stand before the next request; and hyper must not see that one before the answer is sent.
+        let mut response = self.handle(request).await;
+        let memory = response.extensions_mut().remove::<MemoryPermit>();
+        if self.progress.response_started(has_body, memory) {
+            // The rest of the body would be parsed as the next request. hyper must not see that
+            // request before the response is sent.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
 
-    async fn answer(&self, request: Request) -> Response {
-        match self.place {
-            Place::Served(_) => self.app.get_response(request).await,
-            Place::TurnedAway(_) => {
-                metrics::turned_away();
+    async fn handle(&self, request: Request) -> Response {
+        match self.permit {
+            Permit::Served(_) => self.app.get_response(request).await,
+            Permit::Rejected(_) => {
+                metrics::record_rejected();
                 let id = RequestId::of(&request);
                 Problem::unavailable(
                     "Too many connections are open; try again soon.",
@@ -162,33 +167,35 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
         }
     }
 
-    async fn finish(&self, end: End, tcp: TcpStream, stopping: bool) {
-        match (end, &self.place) {
-            (End::Failed(error), _) => match rejection::of_error(&error) {
+    async fn close(&self, end: ConnectionEnd, tcp: TcpStream, stopping: bool) {
+        match (end, &self.permit) {
+            (ConnectionEnd::Failed(error), _) => match raw_response::for_parse_error(&error) {
                 Some(problem) if self.progress.is_between_requests() => {
-                    rejection::send(tcp, &problem).await;
+                    raw_response::send(tcp, &problem).await;
                 }
                 _ => tracing::debug!(%error, "a connection ended early"),
             },
-            (End::GivenUp, _) => metrics::closed(Closed::Idle),
-            (End::Overdue(Phase::Answering), _) => {
-                metrics::closed(Closed::SlowReading);
-                // The system must not keep the rest of the answer either.
+            (ConnectionEnd::Evicted, _) => metrics::record_closed(CloseReason::Idle),
+            (ConnectionEnd::TimedOut(Phase::Responding), _) => {
+                metrics::record_closed(CloseReason::SlowReading);
+                // Drops what is left in the kernel's send buffer.
                 if let Err(error) = tcp.set_zero_linger() {
                     tracing::debug!(%error, "can't reset a connection");
                 }
             }
-            (End::Overdue(_), Place::TurnedAway(_)) => metrics::closed(Closed::Unanswered),
-            (End::Overdue(Phase::Headers), Place::Served(_)) if !stopping => {
-                metrics::closed(Closed::SlowHeaders);
-                rejection::send(tcp, &rejection::of_slow_headers(self.headers)).await;
+            (ConnectionEnd::TimedOut(_), Permit::Rejected(_)) => {
+                metrics::record_closed(CloseReason::Unanswered)
             }
-            (End::Done, _) if self.progress.body_is_left() => {
+            (ConnectionEnd::TimedOut(Phase::Headers), Permit::Served(_)) if !stopping => {
+                metrics::record_closed(CloseReason::SlowHeaders);
+                raw_response::send(tcp, &raw_response::slow_headers(self.headers)).await;
+            }
+            (ConnectionEnd::Finished, _) if self.progress.has_unread_body() => {
                 if let Err(error) = linger::close(tcp).await {
                     tracing::debug!(%error, "an answer was perhaps not read");
                 }
             }
-            (End::Done, _) | (End::Overdue(_), Place::Served(_)) => {}
+            (ConnectionEnd::Finished, _) | (ConnectionEnd::TimedOut(_), Permit::Served(_)) => {}
         }
     }
 }
@@ -198,7 +205,7 @@ fn set_options(tcp: &TcpStream) -> std::io::Result<()> {
     let socket = SockRef::from(tcp);
     socket.set_send_buffer_size(SEND_BUFFER)?;
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(ACKNOWLEDGED))?;
+    socket.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))?;
     Ok(())
 }
 
@@ -226,7 +233,7 @@ mod tests {
         client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("sent");
         drop(client);
         let (accepted, remote) = listener.accept().await.expect("accepted");
-        // The system may tell of the request before it tells of the end.
+        // The kernel may report the request before it reports that the client has closed.
         while !accepted.ready(Interest::READABLE).await.expect("readable").is_read_closed() {
             tokio::task::yield_now().await;
         }
@@ -237,18 +244,18 @@ mod tests {
             StatusCode::OK.into_response()
         });
         let limits = Limits::new(1).times;
-        let (slot, progress) = Slots::new(1).take(limits).await.expect("a slot");
+        let (slot, progress) = Slots::new(1).acquire(limits).await.expect("a slot");
         let connection = Connection {
             app: Arc::new(app.map_to_response()),
-            place: Place::Served(slot),
+            permit: Permit::Served(slot),
             addresses: (LocalAddr(address.into()), RemoteAddr(remote.into())),
             progress,
             headers: limits.headers,
         };
-        connection.drive(accepted, CancellationToken::new()).await;
-        assert!(!begun.load(Ordering::Relaxed), "nobody would be told");
-        let told = recorder.handle().render();
-        assert!(told.contains("http_requests_abandoned_total{route=\"none\"} 1"), "{told}");
+        connection.run(accepted, CancellationToken::new()).await;
+        assert!(!begun.load(Ordering::Relaxed), "the request began");
+        let rendered = recorder.handle().render();
+        assert!(rendered.contains("http_requests_abandoned_total{route=\"none\"} 1"), "{rendered}");
     }
 
     #[tokio::test]
@@ -259,7 +266,7 @@ mod tests {
         let (accepted, _) = listener.accept().await.expect("accepted");
         set_options(&accepted).expect("options of a connection");
         let socket = SockRef::from(&accepted);
-        assert_eq!(socket.tcp_user_timeout().expect("a time"), Some(ACKNOWLEDGED));
+        assert_eq!(socket.tcp_user_timeout().expect("a time"), Some(TCP_USER_TIMEOUT));
         assert!(socket.send_buffer_size().expect("a size") <= 2 * SEND_BUFFER);
         assert!(accepted.nodelay().expect("an option"));
     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::openapi;
 
-/// How the document is written.
+/// The format of the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// YAML
@@ -23,7 +23,7 @@ pub enum Format {
     Json,
 }
 
-/// The OpenAPI document of `service`, the same text each time.
+/// Returns the OpenAPI document of `service`. The text is deterministic.
 #[must_use]
 pub fn document<T: OpenApi>(service: &OpenApiService<T, ()>, format: Format) -> String {
     let mut document: Value =
@@ -35,12 +35,12 @@ pub fn document<T: OpenApi>(service: &OpenApiService<T, ()>, format: Format) -> 
     }
 }
 
-/// Answers with the document.
+/// Returns an endpoint that serves the document.
 pub(super) fn endpoint<T: OpenApi>(
     service: &OpenApiService<T, ()>,
     format: Format,
 ) -> impl Endpoint<Output = Response> + use<T> {
-    // One text for all clients, however slowly they read.
+    // Shared by all responses, however slowly clients read.
     let text = Bytes::from(document(service, format));
     let content_type = match format {
         Format::Yaml => "application/yaml",
@@ -49,13 +49,13 @@ pub(super) fn endpoint<T: OpenApi>(
     make_sync(move |_| {
         Response::builder()
             .content_type(content_type)
-            // Documents are read by tools that run in a browser elsewhere.
+            // Tools that run in a browser read the document from another origin.
             .header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")
             .body(text.clone())
     })
 }
 
-/// Answers with Swagger UI, which needs nothing from elsewhere.
+/// Returns an endpoint that serves Swagger UI without external resources.
 pub(super) fn ui<T: OpenApi>(
     service: &OpenApiService<T, ()>,
 ) -> impl Endpoint<Output = Response> + use<T> {
@@ -66,7 +66,7 @@ pub(super) fn ui<T: OpenApi>(
     })
 }
 
-/// An API of which only the description is wanted: it has none of what the API's calls work with, and answers nothing.
+/// An API without its state, for printing the OpenAPI document. It serves no requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Described<T>(PhantomData<fn() -> T>);
 

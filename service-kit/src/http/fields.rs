@@ -1,4 +1,4 @@
-//! An object's members, read one by one while every fault is collected.
+//! Reads the members of a JSON object one by one and collects every fault.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::json::{FromJson, Json};
 
-/// The members of a JSON object that nobody has asked for yet.
+/// The members of a JSON object that have not been read yet.
 #[derive(Debug)]
 pub struct Fields<'a, 'f> {
     path: String,
@@ -15,7 +15,7 @@ pub struct Fields<'a, 'f> {
 }
 
 impl<'a, 'f> Fields<'a, 'f> {
-    /// The members of the object that stands at `path`, which is empty for the body itself.
+    /// Creates the fields of the object at `path`, which is empty for the body itself.
     pub(super) fn new(
         path: String,
         members: Vec<(String, &'a RawValue)>,
@@ -27,20 +27,20 @@ impl<'a, 'f> Fields<'a, 'f> {
             if names.insert(name.clone()) {
                 fields.members.push((name, value));
             } else {
-                let full = fields.full(&name);
+                let full = fields.full_name(&name);
                 fields.faults.push(format!("{full} is given more than once"));
             }
         }
         fields
     }
 
-    /// The member `name` parsed; nothing, and a fault or several, when it is missing or wrong.
+    /// Parses the member `name`. Returns `None` and records the faults if it is missing or invalid.
     pub fn required<T: FromJson>(&mut self, name: &str) -> Option<T> {
         let value = self.take(name)?;
         match T::from_json(value) {
             Ok(parsed) => Some(parsed),
             Err(faults) => {
-                let full = self.full(name);
+                let full = self.full_name(name);
                 let sentences = faults.into_iter().map(|fault| format!("{full} {fault}"));
                 self.faults.extend(sentences);
                 None
@@ -48,13 +48,13 @@ impl<'a, 'f> Fields<'a, 'f> {
         }
     }
 
-    /// The object `name`, read by `read`; its unknown members are faults.
+    /// Parses the object `name` with `read`. Its unknown members are faults.
     pub fn object<T>(
         &mut self,
         name: &str,
         read: impl FnOnce(&mut Fields<'a, '_>) -> Option<T>,
     ) -> Option<T> {
-        let full = self.full(name);
+        let full = self.full_name(name);
         match self.take(name)? {
             Json::Object(members) => {
                 let mut inner = Fields::new(full, members, self.faults);
@@ -69,16 +69,16 @@ impl<'a, 'f> Fields<'a, 'f> {
         }
     }
 
-    /// Whatever nobody asked for is unknown.
+    /// Records every member that was not read as unknown.
     pub(super) fn finish(self) {
         for (name, _) in &self.members {
-            let full = self.full(name);
+            let full = self.full_name(name);
             self.faults.push(format!("{full} is unknown"));
         }
     }
 
     fn take(&mut self, name: &str) -> Option<Json<'a>> {
-        let full = self.full(name);
+        let full = self.full_name(name);
         let Some(at) = self.members.iter().position(|(member, _)| member == name) else {
             self.faults.push(format!("{full} is missing"));
             return None;
@@ -91,14 +91,15 @@ impl<'a, 'f> Fields<'a, 'f> {
         read.ok()
     }
 
-    fn full(&self, name: &str) -> String {
-        let name = shown(name);
+    fn full_name(&self, name: &str) -> String {
+        let name = display_name(name);
         if self.path.is_empty() { name } else { format!("{}.{name}", self.path) }
     }
 }
 
-/// A name that a client sent, as a sentence may repeat it: short, and quoted when it is odd.
-pub(super) fn shown(name: &str) -> String {
+/// Returns a name from a client as an error message shows it: cut short, and quoted if it has
+/// unusual characters.
+pub(super) fn display_name(name: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
     if !name.is_empty() && name.len() <= 64 && name.chars().all(plain) {
         return name.to_owned();

@@ -1,4 +1,5 @@
-//! JSON values read one level at a time, so that numbers keep their digits and depth costs no stack.
+//! JSON values read one level at a time, so that numbers keep their digits and nesting uses no
+//! stack.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -11,28 +12,28 @@ use uuid::Uuid;
 pub use super::number::plain;
 use super::visible::is_visible;
 
-/// One JSON value; what an object holds is read when it is asked for.
+/// One JSON value. Members of an object are parsed on demand.
 #[derive(Debug)]
 pub enum Json<'a> {
     /// `null`
     Null,
     /// `true` or `false`
     Bool,
-    /// A number as it was written.
+    /// A number, as written.
     Number(&'a str),
     /// A string.
     Text(String),
     /// An array.
     Array,
-    /// An object's members in their order, repeated names too.
+    /// The members of an object in order, including repeated names.
     Object(Vec<(String, &'a RawValue)>),
 }
 
 impl<'a> Json<'a> {
-    /// Reads one level of `raw`, whose syntax was checked when it became a [`RawValue`].
+    /// Reads one level of `raw`, whose syntax was checked when it was parsed as a [`RawValue`].
     ///
     /// # Errors
-    /// When a string holds an escape that is no character, such as half a surrogate pair.
+    /// If a string has an escape that is not a character, such as half a surrogate pair.
     pub fn read(raw: &'a RawValue) -> Result<Self, serde_json::Error> {
         let text = raw.get();
         Ok(match text.as_bytes().first() {
@@ -48,7 +49,7 @@ impl<'a> Json<'a> {
         })
     }
 
-    /// What it is, as a sentence names it.
+    /// Returns the type as error messages name it.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -80,20 +81,21 @@ impl<'de> Visitor<'de> for Members {
     }
 }
 
-/// What a JSON value is parsed into. Each fault is the end of a sentence that begins with the member's name:
-/// `must be a string, not null`.
+/// A type that is parsed from a JSON value. A fault completes a sentence that begins with the
+/// member's name: `must be a string, not null`.
 pub trait FromJson: Sized {
     /// Parses `value`.
     ///
     /// # Errors
-    /// With every rule that it breaks.
+    /// Every rule that the value breaks.
     fn from_json(value: Json<'_>) -> Result<Self, Vec<String>>;
 }
 
-/// One line of text: something visible, at most `max` characters, no control characters, no line or paragraph separators.
+/// Parses one line of text: at least one visible character, at most `max` characters, no control
+/// characters, no line or paragraph separators.
 ///
 /// # Errors
-/// With every rule that `value` breaks.
+/// Every rule that `value` breaks.
 pub fn line(value: Json<'_>, max: usize) -> Result<String, Vec<String>> {
     let text = match value {
         Json::Text(text) => text,
@@ -118,10 +120,10 @@ pub fn line(value: Json<'_>, max: usize) -> Result<String, Vec<String>> {
     if faults.is_empty() { Ok(text) } else { Err(faults) }
 }
 
-/// A whole number within `range`.
+/// Parses an integer within `range`.
 ///
 /// # Errors
-/// When `value` is anything else.
+/// If `value` is anything else.
 pub fn integer(value: &Json<'_>, range: RangeInclusive<i32>) -> Result<i32, Vec<String>> {
     let rule = format!("must be an integer from {} to {}", range.start(), range.end());
     match value {
@@ -133,10 +135,10 @@ pub fn integer(value: &Json<'_>, range: RangeInclusive<i32>) -> Result<i32, Vec<
     }
 }
 
-/// A UUID in its usual form of 36 characters.
+/// Parses a UUID in its hyphenated form of 36 characters.
 ///
 /// # Errors
-/// When `value` is anything else.
+/// If `value` is anything else.
 pub fn uuid(value: &Json<'_>) -> Result<Uuid, Vec<String>> {
     match value {
         Json::Text(text) => parse_uuid(text).ok_or_else(|| vec!["must be a UUID".to_owned()]),
@@ -144,7 +146,7 @@ pub fn uuid(value: &Json<'_>) -> Result<Uuid, Vec<String>> {
     }
 }
 
-/// Parses the usual form of a UUID, and none of the others: ids are compared as strings elsewhere.
+/// Parses the hyphenated form of a UUID only, as ids are compared as strings elsewhere.
 #[must_use]
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
     (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()

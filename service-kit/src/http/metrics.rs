@@ -1,4 +1,4 @@
-//! What is counted of requests and connections.
+//! Metrics of requests and connections.
 
 use std::time::Duration;
 
@@ -8,32 +8,33 @@ use poem::http::StatusCode;
 const REQUESTS: &str = "http_requests_total";
 const DURATION: &str = "http_request_duration_seconds";
 const ABANDONED: &str = "http_requests_abandoned_total";
-const TURNED_AWAY: &str = "http_connections_turned_away_total";
+const REJECTED: &str = "http_connections_turned_away_total";
 const CLOSED: &str = "http_connections_closed_total";
 
-/// The route of a path that is no call's, and of a request that no application has seen.
+/// The route of an unknown path, and of a request that did not reach the application.
 pub(super) const NO_ROUTE: &str = "none";
 
-/// Why a connection is closed that its client would have kept.
+/// Why the server closed a connection that its client kept open.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Closed {
-    /// Too many were open, too many were being told so already or this one asked nothing in time.
+pub(super) enum CloseReason {
+    /// Too many connections were open and too many were being rejected, or this one sent no request
+    /// in time.
     Unanswered,
-    /// It was idle for longest when another one needed its slot.
+    /// It had been idle for longest when another connection needed its slot.
     Idle,
-    /// Its request's headers took too long.
+    /// The headers of its request took too long.
     SlowHeaders,
-    /// Its request's body took too long.
+    /// The body of its request took too long.
     SlowBody,
-    /// Its client read an answer too slowly.
+    /// Its client read a response too slowly.
     SlowReading,
 }
 
-impl Closed {
+impl CloseReason {
     const ALL: [Self; 5] =
         [Self::Unanswered, Self::Idle, Self::SlowHeaders, Self::SlowBody, Self::SlowReading];
 
-    const fn reason(self) -> &'static str {
+    const fn label(self) -> &'static str {
         match self {
             Self::Unanswered => "unanswered",
             Self::Idle => "idle",
@@ -44,54 +45,54 @@ impl Closed {
     }
 }
 
-/// What is told of requests means.
+/// Describes the metrics of requests.
 pub(super) fn describe_requests() {
     describe_counter!(REQUESTS, "Requests that were answered");
     describe_histogram!(DURATION, "From a request's headers to its answer");
 }
 
-/// What is told of connections means; it is there from the start, so that a rate of zero can be seen.
+/// Describes the metrics of connections and sets them to zero, so that a rate of zero is visible.
 pub(super) fn describe_connections() {
     describe_counter!(
-        TURNED_AWAY,
+        REJECTED,
         "Connections that were answered 503, as too many were open, those to the operations port included"
     );
-    counter!(TURNED_AWAY).increment(0);
+    counter!(REJECTED).increment(0);
     describe_counter!(
         ABANDONED,
         "Requests whose client went away before their answer, or that the end of the process cut off"
     );
-    has_route(NO_ROUTE);
+    register_route(NO_ROUTE);
     describe_counter!(
         CLOSED,
         "Connections that were closed for what their clients did or to make room, those to the operations port included"
     );
-    for why in Closed::ALL {
-        counter!(CLOSED, "reason" => why.reason()).increment(0);
+    for reason in CloseReason::ALL {
+        counter!(CLOSED, "reason" => reason.label()).increment(0);
     }
 }
 
-/// There is a route whose requests may be abandoned.
-pub(super) fn has_route(route: &str) {
+/// Adds a route whose requests may be abandoned.
+pub(super) fn register_route(route: &str) {
     counter!(ABANDONED, "route" => route.to_owned()).increment(0);
 }
 
-/// Counts a request as abandoned when it is dropped before [`Unanswered::answered`].
-pub(super) struct Unanswered<'a>(Option<&'a str>);
+/// Counts a request as abandoned when it is dropped before [`AbandonGuard::disarm`].
+pub(super) struct AbandonGuard<'a>(Option<&'a str>);
 
-impl<'a> Unanswered<'a> {
-    /// A request has come for this route.
+impl<'a> AbandonGuard<'a> {
+    /// Starts to guard a request for this route.
     pub(super) const fn new(route: &'a str) -> Self {
         Self(Some(route))
     }
 
-    /// It is answered.
-    pub(super) fn answered(mut self) {
+    /// The request was answered.
+    pub(super) fn disarm(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for AbandonGuard<'_> {
     fn drop(&mut self) {
         if let Some(route) = self.0 {
             tracing::debug!(target: "access", route, "the client went away before the answer");
@@ -100,20 +101,25 @@ impl Drop for Unanswered<'_> {
     }
 }
 
-/// A request was answered. `route` is the route's pattern.
-pub(super) fn answered(method: &'static str, route: String, status: StatusCode, elapsed: Duration) {
+/// Counts an answered request. `route` is the route's pattern.
+pub(super) fn record_request(
+    method: &'static str,
+    route: String,
+    status: StatusCode,
+    elapsed: Duration,
+) {
     let status = status.as_str().to_owned();
     counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status)
         .increment(1);
     histogram!(DURATION, "method" => method, "route" => route).record(elapsed);
 }
 
-/// A connection was closed.
-pub(super) fn closed(why: Closed) {
-    counter!(CLOSED, "reason" => why.reason()).increment(1);
+/// Counts a closed connection.
+pub(super) fn record_closed(reason: CloseReason) {
+    counter!(CLOSED, "reason" => reason.label()).increment(1);
 }
 
-/// A connection was turned away.
-pub(super) fn turned_away() {
-    counter!(TURNED_AWAY).increment(1);
+/// Counts a rejected connection.
+pub(super) fn record_rejected() {
+    counter!(REJECTED).increment(1);
 }

@@ -1,20 +1,22 @@
-//! What both HTTP APIs share. [`app`] puts an API into its frame and [`serve`] runs it on a listener.
+//! What the HTTP APIs share. [`app`] puts the middleware around an API, and [`serve`] runs it on a
+//! listener.
 //!
-//! | module | what it gives |
+//! | module | what it does |
 //! |---|---|
-//! | [`problem`], [`refused`](Refused) | RFC 9457 problems, and which of them an operation documents |
-//! | [`frame`](app), `traced`, `metrics` | around everything: request id, log span, trace, metrics, panics and foreign errors as problems |
-//! | [`json`], [`fields`], [`payload`] | bodies read with their limits, whose faults are all reported at once |
-//! | [`answer`](JsonAnswer) | bodies of answers |
-//! | [`parameters`], [`page`] | query parameters the same way; keyset pages and their `Link` |
+//! | `app`, `middleware` | the application: an API with request ids, spans, metrics, and errors as problems |
+//! | `request_id`, `request_span`, `metrics` | what the middleware adds to each request |
+//! | [`problem`], `error_responses` | RFC 9457 problems, and which of them an operation documents |
+//! | [`payload`], `body`, [`fields`], [`json`] | JSON bodies, read within limits, whose faults are reported all at once |
+//! | [`parameters`], [`page`] | query parameters, read the same way; keyset pages and their `Link` |
+//! | `json_response`, `response_memory`, `response_body` | JSON responses, and the memory that large ones may take |
 //! | [`documents`], `openapi` | Swagger UI and the OpenAPI document |
-//! | [`serve`] | the listener: bounded connections, graceful stop |
-//! | `slots`, `connection`, `stream`, `progress` | who is closed to make room; one connection, its time limits, and how far it is |
-//! | `rejection`, `linger` | answers to what is no request; a close that loses no answer |
-//! | `memory`, `answer_body` | what large answers may take, and when they are sent |
+//! | `serve`, `slots` | the listener: bounded connections, eviction of idle ones, graceful shutdown |
+//! | `connection`, `progress`, `stream` | one connection, its phases and their time limits |
+//! | `raw_response`, `linger` | error responses without a request; a close that loses no response |
 //!
-//! An operation takes [`JsonBody<T>`](JsonBody), [`Parameters`] or [`NoParameters`], with [`Unparsed`](parameters::Unparsed) ones for the document, and
-//! answers `Result<_, Refused<S>>`, where `S` lists the statuses that its document shall name:
+//! An operation takes [`JsonBody<T>`](JsonBody), [`Parameters`] or [`NoParameters`], with
+//! [`Unparsed`](parameters::Unparsed) ones for the document, and returns `Result<_, Refused<S>>`,
+//! where `S` lists the error statuses for the document:
 //!
 //! ```
 //! use poem_openapi::{Object, OpenApi, payload::Json};
@@ -66,18 +68,17 @@
 //! let app = http::app(http::api((Greetings, Up), "Greetings", "1.0.0"));
 //! ```
 
-mod answer;
-mod answer_body;
 mod app;
 mod body;
 mod connection;
 pub mod documents;
+mod error_responses;
 pub mod fields;
-mod frame;
 pub mod json;
+mod json_response;
 mod linger;
-mod memory;
 mod metrics;
+mod middleware;
 mod number;
 mod openapi;
 pub mod page;
@@ -85,26 +86,25 @@ pub mod parameters;
 pub mod payload;
 pub mod problem;
 mod progress;
-mod refused;
-mod rejection;
+mod raw_response;
 mod request_id;
+mod request_span;
+mod response_body;
+mod response_memory;
 mod serve;
 mod slots;
 mod stream;
-mod traced;
-mod up;
 mod visible;
 
-pub use answer::JsonAnswer;
-pub use app::{api, app};
+pub use app::{Up, api, app};
+pub use error_responses::{Refused, Statuses, meaning};
 pub use fields::Fields;
-pub(crate) use frame::frame_operations;
 pub use json::{FromJson, Json};
+pub use json_response::JsonAnswer;
+pub(crate) use middleware::operations_middleware;
 pub use parameters::{NoParameters, Parameters};
 pub use payload::{FromBody, JsonBody};
 pub use problem::Problem;
-pub use refused::{Refused, Statuses, meaning};
 pub use request_id::RequestId;
-pub(crate) use serve::{Limits, serve_within};
+pub(crate) use serve::{Limits, serve_with_limits};
 pub use serve::{ServeArgs, serve};
-pub use up::Up;

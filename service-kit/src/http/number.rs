@@ -1,7 +1,7 @@
 //! JSON numbers as exact digits.
 
-/// The digits of a JSON number without exponent and needless zeros: `1.50e2` is `150`. Nothing when `text` is no JSON
-/// number, or one of more than 40 digits.
+/// Returns the digits of a JSON number without an exponent or needless zeros: `1.50e2` becomes
+/// `150`. Returns `None` if `text` is not a JSON number or has more than 40 digits.
 #[must_use]
 pub fn plain(text: &str) -> Option<String> {
     let (negative, rest) = match text.strip_prefix('-') {
@@ -9,7 +9,7 @@ pub fn plain(text: &str) -> Option<String> {
         None => (false, text),
     };
     let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, signed(exponent)?),
+        Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
         None => (rest, 0),
     };
     let (whole, fraction) = match mantissa.split_once('.') {
@@ -22,7 +22,7 @@ pub fn plain(text: &str) -> Option<String> {
     if whole.is_empty() || leading_zero || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    // Where the point stands, counted from the first digit that is not zero.
+    // The position of the decimal point, counted from the first digit that is not zero.
     let significant = digits.trim_start_matches('0');
     if significant.is_empty() {
         return Some("0".to_owned());
@@ -45,7 +45,7 @@ pub fn plain(text: &str) -> Option<String> {
     })
 }
 
-fn signed(exponent: &str) -> Option<i64> {
+fn parse_exponent(exponent: &str) -> Option<i64> {
     let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
     if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;

@@ -10,28 +10,28 @@ use uuid::Uuid;
 
 use super::parameters::Parameters;
 
-const DEFAULT: u16 = 50;
-const MAX: u16 = 500;
+const DEFAULT_LIMIT: u16 = 50;
+const MAX_LIMIT: u16 = 500;
 
-/// Which part of a list is asked for.
+/// The page of a list that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
-    /// How many rows at the most.
+    /// The largest number of rows.
     pub limit: u16,
-    /// The last row of the page before.
+    /// The last row of the previous page.
     pub after: Option<Uuid>,
 }
 
 impl Page {
-    /// Takes `limit` and `cursor` from the parameters.
+    /// Reads `limit` and `cursor`.
     pub fn from_parameters(parameters: &mut Parameters) -> Self {
         let limit = parameters.optional("limit", |text| {
-            // An integer has no sign here, which Rust would take.
+            // A sign is not allowed, but Rust's parser accepts it.
             Some(text)
                 .filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()))
                 .and_then(|text| text.parse().ok())
-                .filter(|limit| (1..=MAX).contains(limit))
-                .ok_or_else(|| format!("must be an integer from 1 to {MAX}"))
+                .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+                .ok_or_else(|| format!("must be an integer from 1 to {MAX_LIMIT}"))
         });
         let after = parameters.optional("cursor", |text| {
             (text.len() == 32)
@@ -39,16 +39,17 @@ impl Page {
                 .flatten()
                 .ok_or_else(|| "must be one that a Link header gave".to_owned())
         });
-        Self { limit: limit.unwrap_or(DEFAULT), after }
+        Self { limit: limit.unwrap_or(DEFAULT_LIMIT), after }
     }
 
-    /// How many rows to read: one more than asked for tells whether there is a next page.
+    /// Returns how many rows to read: one more than the page holds, which shows whether there is a
+    /// next page.
     #[must_use]
     pub fn rows_to_read(&self) -> i64 {
         i64::from(self.limit) + 1
     }
 
-    /// Cuts `rows` to the page and gives the `Link` to the next one, when there is one.
+    /// Truncates `rows` to the page and returns the `Link` to the next page, if there is one.
     pub fn cut<T>(
         &self,
         rows: &mut Vec<T>,
@@ -65,16 +66,16 @@ impl Page {
             url::form_urlencoded::parse(given.as_bytes()).filter(|(name, _)| name != "cursor"),
         );
         query.append_pair("cursor", &id(rows.last()?).simple().to_string());
-        // Relative to the request: whatever host and prefix a proxy in front of us uses stays right.
+        // Relative to the request, so that it is valid whatever host and prefix a proxy uses.
         Some(format!("<{}?{}>; rel=\"next\"", request.uri().path(), query.finish()))
     }
 }
 
-/// How the document shows `limit`.
+/// The schema of `limit` in the OpenAPI document.
 #[derive(Debug)]
 pub struct Limit;
 
-/// How the document shows `cursor`.
+/// The schema of `cursor` in the OpenAPI document.
 #[derive(Debug)]
 pub struct Cursor;
 
@@ -90,8 +91,8 @@ impl Type for Limit {
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
             minimum: Some(1.0),
-            maximum: Some(f64::from(MAX)),
-            default: Some(DEFAULT.into()),
+            maximum: Some(f64::from(MAX_LIMIT)),
+            default: Some(DEFAULT_LIMIT.into()),
             ..MetaSchema::new("integer")
         }))
     }

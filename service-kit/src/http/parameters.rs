@@ -1,4 +1,4 @@
-//! Query parameters, read one by one while every fault is collected.
+//! Reads query parameters one by one and collects every fault.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -9,10 +9,10 @@ use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
 
 use super::body::bad_request;
-use super::fields::shown;
+use super::fields::display_name;
 use super::problem::Problem;
 
-/// The query parameters that nobody has asked for yet.
+/// The query parameters that have not been read yet.
 #[derive(Debug)]
 pub struct Parameters {
     pairs: Vec<(String, String)>,
@@ -20,10 +20,10 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Splits a query such as `limit=5&status=created`.
+    /// Parses a query such as `limit=5&status=created`.
     ///
     /// # Errors
-    /// 400 when a `%` stands without two hexadecimal digits.
+    /// 400 if a `%` is not followed by two hexadecimal digits.
     pub fn new(query: &str) -> Result<Self, Problem> {
         if !is_percent_encoded(query) {
             let detail = "The query has a % that two hexadecimal digits do not follow.";
@@ -35,7 +35,7 @@ impl Parameters {
         })
     }
 
-    /// The parameters of `request`.
+    /// Parses the query of `request`.
     ///
     /// # Errors
     /// As [`Parameters::new`].
@@ -43,7 +43,8 @@ impl Parameters {
         Self::new(request.uri().query().unwrap_or_default())
     }
 
-    /// The parameter `name`, when it is there. `parse` fails with the end of a sentence that begins with the name.
+    /// Parses the parameter `name`, if it is given. An error of `parse` completes a sentence that
+    /// begins with the name.
     pub fn optional<T>(
         &mut self,
         name: &str,
@@ -60,7 +61,7 @@ impl Parameters {
         parse(text).map_err(|fault| self.faults.push(format!("{name} {fault}"))).ok()
     }
 
-    /// Refuses with every fault; a parameter that nobody asked for is one.
+    /// Reports all faults; parameters that were not read are unknown.
     ///
     /// # Errors
     /// 422 with all faults.
@@ -69,19 +70,20 @@ impl Parameters {
         if faults.is_empty() { Ok(()) } else { Err(Problem::invalid(faults)) }
     }
 
-    /// Every fault, each unknown parameter once.
+    /// Returns all faults, each unknown parameter once.
     pub(super) fn into_faults(self) -> Vec<String> {
         let Self { pairs, mut faults } = self;
         let mut named = HashSet::new();
         let unknown = pairs.iter().filter(|(name, _)| named.insert(name.as_str()));
         faults.extend(
-            unknown.map(|(name, _)| format!("the query parameter {} is unknown", shown(name))),
+            unknown
+                .map(|(name, _)| format!("the query parameter {} is unknown", display_name(name))),
         );
         faults
     }
 }
 
-/// Whether two hexadecimal digits follow each `%`.
+/// Returns true if two hexadecimal digits follow each `%`.
 fn is_percent_encoded(query: &str) -> bool {
     query.split('%').skip(1).all(|rest| {
         rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
@@ -94,7 +96,7 @@ impl<'a> FromRequest<'a> for Parameters {
     }
 }
 
-/// What a call without a body takes that has no query parameters: a request that has one is refused.
+/// An extractor for operations without body and query parameters: rejects a request that has any.
 #[derive(Debug, Clone, Copy)]
 pub struct NoParameters;
 
@@ -105,13 +107,13 @@ impl<'a> FromRequest<'a> for NoParameters {
     }
 }
 
-/// A parameter that the OpenAPI document shows as a `T`, and that arrives as it was sent: the framework
-/// would stop at the first one that is wrong.
+/// A parameter that the OpenAPI document describes as a `T` and that is passed on unparsed: the
+/// framework would reject a request at the first invalid parameter.
 #[derive(Debug, Clone)]
 pub struct Unparsed<T> {
-    /// What the client sent.
+    /// The text that the client sent.
     pub text: String,
-    shown_as: PhantomData<fn() -> T>,
+    schema: PhantomData<fn() -> T>,
 }
 
 impl<T: Type> Type for Unparsed<T> {
@@ -142,7 +144,7 @@ impl<T: Type> Type for Unparsed<T> {
 
 impl<T: Type> ParseFromParameter for Unparsed<T> {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
-        Ok(Self { text: value.to_owned(), shown_as: PhantomData })
+        Ok(Self { text: value.to_owned(), schema: PhantomData })
     }
 }
 

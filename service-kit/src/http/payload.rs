@@ -1,4 +1,4 @@
-//! A JSON body as an operation takes it: parsed, or refused with all its faults at once.
+//! The JSON body of a request: parsed, or rejected with all its faults at once.
 
 use poem::http::HeaderMap;
 use poem::{Request, RequestBody};
@@ -13,22 +13,24 @@ use super::json::Json;
 use super::parameters::Parameters;
 use super::problem::Problem;
 
-/// What a request's body is parsed into.
+/// A type that is parsed from the body of a request.
 pub trait FromBody: Sized + Send {
-    /// How the OpenAPI document describes the body.
+    /// The type that describes the body in the OpenAPI document.
     type Document: Type;
 
-    /// What is wrong with the headers that belong to the body; told together with the body's faults.
+    /// Returns the faults of headers that belong to the body. They are reported together with the
+    /// body's.
     fn header_faults(_headers: &HeaderMap) -> Vec<String> {
         Vec::new()
     }
 
-    /// Reads the members of the body. Nothing when there were faults; those are collected by `fields`.
+    /// Reads the members of the body. Returns `None` if there were faults, which `fields` collects.
     fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self>;
 }
 
-/// A JSON body, parsed. Refuses with 400 what is no JSON, with 413 and 415 what is too large or of another type, and
-/// with 422 what breaks rules, naming each of them. A call that takes a body has no query parameters.
+/// A parsed JSON body. Rejects invalid JSON with 400, an oversized body with 413, another media
+/// type with 415, and a body that breaks rules with 422 and a list of all of them. An operation
+/// with a body has no query parameters.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -65,10 +67,10 @@ impl<'a, T: FromBody> ApiExtractor<'a> for JsonBody<T> {
     }
 }
 
-/// Parses a body; `faults` are those that the request has besides.
+/// Parses a body; `faults` are the other faults of the request.
 ///
 /// # Errors
-/// 400 when it is no JSON, 422 when it breaks rules.
+/// 400 if it is not JSON, 422 if it breaks rules.
 pub fn parse<T: FromBody>(bytes: &[u8], mut faults: Vec<String>) -> Result<T, Problem> {
     let malformed = |reason: &str| bad_request(format!("The body is not JSON: {reason}."));
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8"))?;

@@ -1,4 +1,5 @@
-//! Errors as clients see them: `application/problem+json`, [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457).
+//! Errors as clients see them: `application/problem+json`, [RFC
+//! 9457](https://www.rfc-editor.org/rfc/rfc9457).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,11 +17,11 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 /// The type of a problem that says no more than its status.
 const ABOUT_BLANK: &str = "about:blank";
 
-/// How many faults a problem lists; the rest is only counted.
+/// How many faults a problem lists. Further ones are only counted.
 const MAX_ERRORS: usize = 100;
 
-/// An error for a client. It holds no SQL, path or driver's words: what went wrong inside is its `cause`, which only
-/// the log shows.
+/// An error for a client. It shows no SQL, path or driver's message; the internal reason is its
+/// `cause`, which only the log shows.
 #[derive(Debug, Clone)]
 pub struct Problem {
     kind: &'static str,
@@ -31,7 +32,7 @@ pub struct Problem {
     cause: Option<Arc<str>>,
 }
 
-/// A problem as it stands in the body.
+/// The body of a problem.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "Problem")]
 pub struct ProblemBody {
@@ -51,12 +52,12 @@ pub struct ProblemBody {
     errors: Vec<String>,
 }
 
-/// What went wrong inside; travels with the response to where it is logged.
+/// The internal reason, which travels with the response to the log.
 #[derive(Debug, Clone)]
 pub(super) struct Cause(pub(super) Arc<str>);
 
 impl Problem {
-    /// A problem with `status`; `detail` is a sentence for the client.
+    /// Creates a problem with `status`; `detail` is a sentence for the client.
     #[must_use]
     pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -69,7 +70,7 @@ impl Problem {
         }
     }
 
-    /// 422: what is wrong with the request, one sentence per fault.
+    /// 422 with one sentence per fault.
     #[must_use]
     pub fn invalid(mut errors: Vec<String>) -> Self {
         if errors.len() > MAX_ERRORS {
@@ -85,17 +86,17 @@ impl Problem {
         problem
     }
 
-    /// 500; `cause` is for the log alone.
+    /// 500; `cause` is only for the log.
     #[must_use]
     pub fn internal(cause: impl fmt::Display) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "Something went wrong here; the log knows more under the request's id.",
+            "Internal error. The log has details under this request id.",
         )
         .caused_by(cause)
     }
 
-    /// 503, try again soon; `cause` is for the log alone.
+    /// 503 with `Retry-After`; `cause` is only for the log.
     #[must_use]
     pub fn unavailable(detail: impl Into<Cow<'static, str>>, cause: impl fmt::Display) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
@@ -103,14 +104,14 @@ impl Problem {
             .caused_by(cause)
     }
 
-    /// Gives it a type: a URI by which programs tell it from other problems of the same status.
+    /// Sets the type: a URI that distinguishes it from other problems of the same status.
     #[must_use]
     pub const fn of_type(mut self, kind: &'static str) -> Self {
         self.kind = kind;
         self
     }
 
-    /// Adds what the log shall say.
+    /// Sets the cause for the log.
     #[must_use]
     pub fn caused_by(mut self, cause: impl fmt::Display) -> Self {
         self.cause = Some(cause.to_string().into());
@@ -131,19 +132,19 @@ impl Problem {
         self
     }
 
-    /// The status.
+    /// Returns the status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// One sentence per fault of the request.
+    /// Returns one sentence per fault of the request.
     #[must_use]
     pub fn errors(&self) -> &[String] {
         &self.errors
     }
 
-    /// The body, as JSON.
+    /// Returns the body as JSON.
     pub(super) fn body(&self) -> String {
         let body = ProblemBody {
             kind: self.kind.to_owned(),
@@ -179,7 +180,7 @@ impl std::error::Error for Problem {}
 impl From<Problem> for poem::Error {
     fn from(problem: Problem) -> Self {
         let mut error = Self::from_response(problem.response());
-        // An error's own extensions replace those of its response.
+        // The extensions of an error replace those of its response.
         if let Some(cause) = problem.cause {
             error.set_data(Cause(cause));
         }

@@ -1,4 +1,4 @@
-//! How far a connection is with its current request, and how long it may stay there.
+//! The phase of a connection's current request, and its time limits.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,42 +6,42 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::memory::Held;
+use super::response_memory::MemoryPermit;
 
-/// The slowest rate, in bytes a second, at which an answer may be read.
-const SLOWEST_READING: u64 = 64 * 1024;
+/// The slowest rate at which a response may be read, in bytes per second.
+const MIN_READ_RATE: u64 = 64 * 1024;
 
-/// How long after the stop a connection may still send the rest of its headers.
-const LAST_CALL: Duration = Duration::from_millis(500);
+/// How long after shutdown began a connection may still send the rest of its headers.
+const STOP_GRACE: Duration = Duration::from_millis(500);
 
-/// How long a connection may stay in a phase.
+/// How long a connection may stay in each phase.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TimeLimits {
     /// Without a byte of the next request.
     pub(crate) idle: Duration,
-    /// Of that, how long it is left alone by connections that need its slot: its next request may be on its way.
-    pub(crate) undisturbed: Duration,
+    /// How long an idle connection can't be evicted, as its next request may be on its way.
+    pub(crate) min_idle: Duration,
     /// From the first byte of a request's headers to the last.
     pub(crate) headers: Duration,
-    /// While the client takes no byte of an answer.
-    pub(crate) stalled: Duration,
-    /// While an answer is sent, besides a second for each [`SLOWEST_READING`] bytes that the client has taken.
-    pub(crate) answer: Duration,
+    /// Without the client reading a byte of the response.
+    pub(crate) stall: Duration,
+    /// While a response is sent, plus a second for each [`MIN_READ_RATE`] bytes that were sent.
+    pub(crate) response: Duration,
 }
 
-/// What a connection does.
+/// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// No byte of the next request has come.
+    /// No byte of the next request has arrived.
     Idle,
-    /// The headers of a request come in.
+    /// The headers of a request arrive.
     Headers,
-    /// The application has the request, and perhaps reads its body.
+    /// The application has the request, and may read its body.
     Handling,
-    /// The answer is sent.
-    Answering,
-    /// It was idle, and is closed to make room for another connection.
-    GivenUp,
+    /// The response is sent.
+    Responding,
+    /// The connection was idle and is closed to make room for another one.
+    Evicted,
 }
 
 #[derive(Debug)]
@@ -49,113 +49,115 @@ struct State {
     phase: Phase,
     /// When the phase began.
     since: Instant,
-    /// When the system last took bytes of the answer.
-    taken_at: Instant,
-    /// How many bytes of the answer the system has taken.
-    taken: u64,
-    /// hyper has been given the whole answer.
-    answer_is_whole: bool,
-    /// The memory that the answer takes, until the system has all of it.
-    held: Option<Held>,
-    /// The application has read the body of the request to its end.
-    body_was_read: bool,
-    /// Some of the last request's body was not read when its answer was there.
-    body_is_left: bool,
-    /// When the server began to stop.
+    /// When the kernel last accepted bytes of the response.
+    sent_at: Instant,
+    /// How many bytes of the response the kernel has accepted.
+    sent: u64,
+    /// hyper has the whole body of the response.
+    body_complete: bool,
+    /// The memory reserved for the response, until all of it is sent.
+    memory: Option<MemoryPermit>,
+    /// The application has read the whole body of the request.
+    body_read: bool,
+    /// The application responded before it had read the whole body.
+    has_unread_body: bool,
+    /// When shutdown began.
     stopping: Option<Instant>,
 }
 
-/// The phase of one connection. What serves the connection reports each step; the slots ask who is idle.
+/// The phase of one connection. The code that serves the connection reports each step, and
+/// [`Slots`](super::slots::Slots) looks for idle ones.
 #[derive(Debug)]
 pub(super) struct Progress {
     limits: TimeLimits,
     state: Mutex<State>,
-    given_up: CancellationToken,
+    evicted: CancellationToken,
 }
 
 impl Progress {
-    /// Of a connection that has just been accepted.
+    /// Creates the state of a connection that was just accepted.
     pub(super) fn new(limits: TimeLimits) -> Self {
         let now = Instant::now();
         let state = State {
             phase: Phase::Idle,
             since: now,
-            taken_at: now,
-            taken: 0,
-            answer_is_whole: false,
-            held: None,
-            body_was_read: false,
-            body_is_left: false,
+            sent_at: now,
+            sent: 0,
+            body_complete: false,
+            memory: None,
+            body_read: false,
+            has_unread_body: false,
             stopping: None,
         };
-        Self { limits, state: Mutex::new(state), given_up: CancellationToken::new() }
+        Self { limits, state: Mutex::new(state), evicted: CancellationToken::new() }
     }
 
-    /// Bytes have come. Returns false if the connection was given up before: they must not be looked at.
-    pub(super) fn received(&self) -> bool {
+    /// Bytes have arrived. Returns false if the connection was evicted and they must be ignored.
+    pub(super) fn bytes_received(&self) -> bool {
         let mut state = self.lock();
         if state.phase == Phase::Idle {
-            state.enter(Phase::Headers);
+            state.set_phase(Phase::Headers);
         }
-        state.phase != Phase::GivenUp
+        state.phase != Phase::Evicted
     }
 
-    /// The application is to be given a request. Returns false if the connection was given up before: then it must not begin.
-    pub(super) fn called(&self) -> bool {
+    /// A request is about to be passed to the application. Returns false if the connection was
+    /// evicted and the application must not be called.
+    pub(super) fn request_started(&self) -> bool {
         let mut state = self.lock();
-        if state.phase == Phase::GivenUp {
+        if state.phase == Phase::Evicted {
             return false;
         }
-        state.enter(Phase::Handling);
-        state.body_was_read = false;
+        state.set_phase(Phase::Handling);
+        state.body_read = false;
         true
     }
 
-    /// The application has read the body to its end.
-    pub(super) fn body_was_read(&self) {
-        self.lock().body_was_read = true;
+    /// The application has read the whole body.
+    pub(super) fn body_read(&self) {
+        self.lock().body_read = true;
     }
 
-    /// hyper is given the application's answer, which takes the memory `held`. Returns whether the request has a body that the
-    /// application has not read to its end.
-    pub(super) fn answered(&self, has_body: bool, held: Option<Held>) -> bool {
+    /// The application has responded, with `memory` reserved for the response. Returns true if it
+    /// has not read the whole body of the request.
+    pub(super) fn response_started(&self, has_body: bool, memory: Option<MemoryPermit>) -> bool {
         let mut state = self.lock();
-        state.enter(Phase::Answering);
-        state.taken_at = state.since;
-        state.taken = 0;
-        state.answer_is_whole = false;
-        state.held = held;
-        state.body_is_left = has_body && !state.body_was_read;
-        state.body_is_left
+        state.set_phase(Phase::Responding);
+        state.sent_at = state.since;
+        state.sent = 0;
+        state.body_complete = false;
+        state.memory = memory;
+        state.has_unread_body = has_body && !state.body_read;
+        state.has_unread_body
     }
 
-    /// Whether some of the last request's body was not read when its answer was there.
-    pub(super) fn body_is_left(&self) -> bool {
-        self.lock().body_is_left
+    /// Returns true if the application responded before it had read the whole body.
+    pub(super) fn has_unread_body(&self) -> bool {
+        self.lock().has_unread_body
     }
 
-    /// hyper has all of the answer's body.
-    pub(super) fn answer_is_whole(&self) {
-        self.lock().answer_is_whole = true;
+    /// hyper has the whole body of the response.
+    pub(super) fn body_complete(&self) {
+        self.lock().body_complete = true;
     }
 
-    /// The system has taken bytes from hyper.
-    pub(super) fn sent(&self, bytes: usize) {
+    /// The kernel has accepted bytes from hyper.
+    pub(super) fn bytes_sent(&self, bytes: usize) {
         let mut state = self.lock();
-        state.taken_at = Instant::now();
-        state.taken = state.taken.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        state.sent_at = Instant::now();
+        state.sent = state.sent.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
-    /// The system has taken all that hyper had.
+    /// The kernel has accepted all bytes that hyper had.
     pub(super) fn flushed(&self) {
         let mut state = self.lock();
-        if state.phase == Phase::Answering && state.answer_is_whole {
-            state.enter(Phase::Idle);
-            state.held = None;
+        if state.phase == Phase::Responding && state.body_complete {
+            state.set_phase(Phase::Idle);
+            state.memory = None;
         }
     }
 
-    /// Whether no request is being handled or answered.
+    /// Returns true if no request is being handled and no response sent.
     pub(super) fn is_between_requests(&self) -> bool {
         matches!(self.phase(), Phase::Idle | Phase::Headers)
     }
@@ -164,65 +166,66 @@ impl Progress {
         self.lock().phase
     }
 
-    /// The server stops.
+    /// Shutdown has begun.
     pub(super) fn stop(&self) {
         self.lock().stopping = Some(Instant::now());
     }
 
-    /// When the connection has been in its phase for too long. Never while the application has the request: it has limits of its own.
+    /// Returns when the current phase times out. There is no deadline while the application handles
+    /// the request; it has time limits of its own.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let state = self.lock();
         let waits_for_client = |limit| {
             let deadline = state.since + limit;
-            Some(state.stopping.map_or(deadline, |stop| deadline.min(stop + LAST_CALL)))
+            Some(state.stopping.map_or(deadline, |stop| deadline.min(stop + STOP_GRACE)))
         };
         match state.phase {
             Phase::Idle => waits_for_client(self.limits.idle),
             Phase::Headers => waits_for_client(self.limits.headers),
-            Phase::Answering => {
-                let earned = Duration::from_millis(state.taken * 1000 / SLOWEST_READING);
-                let whole = state.since + self.limits.answer + earned;
-                Some(whole.min(state.taken_at + self.limits.stalled))
+            Phase::Responding => {
+                let earned = Duration::from_millis(state.sent * 1000 / MIN_READ_RATE);
+                let whole = state.since + self.limits.response + earned;
+                Some(whole.min(state.sent_at + self.limits.stall))
             }
-            Phase::Handling | Phase::GivenUp => None,
+            Phase::Handling | Phase::Evicted => None,
         }
     }
 
-    /// Since when it has been idle, if it has been for long enough to be given up.
+    /// Returns since when the connection has been idle, if it may be evicted.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         self.lock().idle_since(&self.limits)
     }
 
-    /// Gives the connection up if it is idle. Returns false if it is not any more.
-    pub(super) fn give_up(&self) -> bool {
+    /// Evicts the connection if it is idle. Returns false if it is not.
+    pub(super) fn evict(&self) -> bool {
         let mut state = self.lock();
         let idle = state.idle_since(&self.limits).is_some();
         if idle {
-            state.enter(Phase::GivenUp);
+            state.set_phase(Phase::Evicted);
             drop(state);
-            self.given_up.cancel();
+            self.evicted.cancel();
         }
         idle
     }
 
-    /// Waits until the connection is given up.
-    pub(super) async fn given_up(&self) {
-        self.given_up.cancelled().await;
+    /// Completes when the connection is evicted.
+    pub(super) async fn evicted(&self) {
+        self.evicted.cancelled().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is whole before anything can panic.
+        // Each change is complete before anything can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
     fn idle_since(&self, limits: &TimeLimits) -> Option<Instant> {
-        let is_idle = self.phase == Phase::Idle && self.since.elapsed() >= limits.undisturbed;
+        let is_idle = self.phase == Phase::Idle && self.since.elapsed() >= limits.min_idle;
         is_idle.then_some(self.since)
     }
 
-    fn enter(&mut self, phase: Phase) {
+    fn set_phase(&mut self, phase: Phase) {
         self.phase = phase;
         self.since = Instant::now();
     }

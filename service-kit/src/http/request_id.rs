@@ -1,4 +1,4 @@
-//! One id per request: in every response and in every line of the log.
+//! Request ids: one per request, in every response and every log line.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,37 +7,37 @@ use poem::Request;
 use poem::http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
-/// The header that carries it, both ways.
+/// The header that carries the id in requests and responses.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id of a request: the client's own when it is sane, else a new one.
+/// The id of a request: the client's if it is valid, otherwise a new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// The id that `request` brings, or a new one.
+    /// Returns the id of `request`, or a new one.
     pub(super) fn of(request: &Request) -> Self {
         let mut given = request.headers().get_all(HEADER).iter();
         match (given.next(), given.next()) {
-            (Some(only), None) => Self::sane(only),
+            (Some(only), None) => Self::parse(only),
             _ => None,
         }
         .unwrap_or_else(Self::new)
     }
 
-    /// A new one.
+    /// Creates a new id.
     pub(super) fn new() -> Self {
         Self(Uuid::now_v7().to_string().into())
     }
 
-    /// An id that harms neither logs nor headers nor whoever puts it into a URL.
-    fn sane(value: &HeaderValue) -> Option<Self> {
+    /// Accepts an id that is safe in logs, headers and URLs.
+    fn parse(value: &HeaderValue) -> Option<Self> {
         let text = value.to_str().ok()?;
         let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         ((1..=128).contains(&text.len()) && text.bytes().all(harmless)).then(|| Self(text.into()))
     }
 
-    /// The id as a header's value.
+    /// Returns the id as a header value.
     pub(super) fn header(&self) -> HeaderValue {
         HeaderValue::from_str(&self.0).expect("an id consists of letters, digits, '.', '_' and '-'")
     }

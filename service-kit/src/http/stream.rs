@@ -1,4 +1,4 @@
-//! A client's connection, which tells how far it is.
+//! A client's TCP stream, which reports the progress of requests and responses.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,30 +15,31 @@ use super::progress::Progress;
 pub(super) struct ClientStream {
     tcp: TcpStream,
     progress: Arc<Progress>,
-    /// hyper has refused what it can't parse, and its answer was dropped.
-    refused: bool,
+    /// hyper could not parse a request, and its response to that was dropped.
+    parser_response_dropped: bool,
 }
 
 impl ClientStream {
     pub(super) const fn new(tcp: TcpStream, progress: Arc<Progress>) -> Self {
-        Self { tcp, progress, refused: false }
+        Self { tcp, progress, parser_response_dropped: false }
     }
 
     pub(super) fn into_tcp(self) -> TcpStream {
         self.tcp
     }
 
-    /// Whether hyper writes an answer of its own making: one without a body, to what it can't parse. The application's answers
-    /// are sent whole before the next request is read, so that whatever is written between them is that one.
-    fn is_refusal(&mut self) -> bool {
-        let refusal = self.progress.is_between_requests();
-        self.refused |= refusal;
-        refusal
+    /// Returns true if hyper writes its own response, which has no body, to bytes that it can't
+    /// parse. The application's responses are sent whole before the next request is read, so
+    /// anything written between requests is hyper's own.
+    fn is_parser_response(&mut self) -> bool {
+        let is_parser_response = self.progress.is_between_requests();
+        self.parser_response_dropped |= is_parser_response;
+        is_parser_response
     }
 
-    fn sent(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn record_sent(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = written {
-            self.progress.sent(bytes);
+            self.progress.bytes_sent(bytes);
         }
         written
     }
@@ -52,8 +53,9 @@ impl AsyncRead for ClientStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.tcp).poll_read(task, buffer);
-        if buffer.filled().len() > before && !self.progress.received() {
-            // As if the client had closed the connection: the request must not begin.
+        if buffer.filled().len() > before && !self.progress.bytes_received() {
+            // Looks to hyper as if the client had closed the connection: the request must not
+            // begin.
             buffer.set_filled(before);
         }
         read
@@ -66,11 +68,11 @@ impl AsyncWrite for ClientStream {
         task: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.is_refusal() {
+        if self.is_parser_response() {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.tcp).poll_write(task, bytes);
-        self.sent(written)
+        self.record_sent(written)
     }
 
     fn poll_write_vectored(
@@ -78,11 +80,11 @@ impl AsyncWrite for ClientStream {
         task: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.is_refusal() {
+        if self.is_parser_response() {
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
         let written = Pin::new(&mut self.tcp).poll_write_vectored(task, slices);
-        self.sent(written)
+        self.record_sent(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -96,8 +98,8 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.refused {
-            // The problem is still to be told.
+        if self.parser_response_dropped {
+            // The error response is still to be sent.
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.tcp).poll_shutdown(task)

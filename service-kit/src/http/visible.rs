@@ -1,10 +1,11 @@
-//! Which characters can be seen.
+//! Visible characters.
 
 use std::ops::RangeInclusive;
 
-/// Characters that leave no mark and are neither white space nor control characters: those that Unicode lets programs ignore
-/// ([`Default_Ignorable_Code_Point`](https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point)), the rest of its
-/// format characters, and letters and signs that are drawn as nothing.
+/// Characters without a visible mark that are neither white space nor control characters: those
+/// that Unicode lets programs ignore
+/// ([`Default_Ignorable_Code_Point`](https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point)),
+/// the other format characters, and letters and symbols that are drawn as nothing.
 const INVISIBLE: &[RangeInclusive<char>] = &[
     '\u{ad}'..='\u{ad}',
     '\u{34f}'..='\u{34f}',
@@ -15,7 +16,7 @@ const INVISIBLE: &[RangeInclusive<char>] = &[
     '\u{200b}'..='\u{200f}',
     '\u{2028}'..='\u{202e}',
     '\u{2060}'..='\u{206f}',
-    // Braille without a dot.
+    // Blank Braille pattern.
     '\u{2800}'..='\u{2800}',
     '\u{3164}'..='\u{3164}',
     '\u{fe00}'..='\u{fe0f}',
@@ -24,17 +25,17 @@ const INVISIBLE: &[RangeInclusive<char>] = &[
     '\u{fff0}'..='\u{fffb}',
     '\u{13430}'..='\u{1345f}',
     '\u{1bca0}'..='\u{1bca3}',
-    // A note without a head.
+    // Musical symbol null notehead.
     '\u{1d159}'..='\u{1d159}',
     '\u{1d173}'..='\u{1d17a}',
     '\u{e0000}'..='\u{e0fff}',
 ];
 
-/// Whether `letter` can be seen, by itself or on the one before it.
-pub(super) fn is_visible(letter: char) -> bool {
-    !letter.is_whitespace()
-        && !letter.is_control()
-        && !INVISIBLE.iter().any(|range| range.contains(&letter))
+/// Returns true if `character` is visible, by itself or as a mark on the one before it.
+pub(super) fn is_visible(character: char) -> bool {
+    !character.is_whitespace()
+        && !character.is_control()
+        && !INVISIBLE.iter().any(|range| range.contains(&character))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
-//! Asks a server to end the statement that a connection has under way, and waits until it has taken notice.
+//! Cancels the statement in flight on a connection, and waits until the server has processed the
+//! request.
 //!
-//! The driver closes its side as soon as the request is written. A pooler takes that for a client that has gone, and forgets the request.
+//! The driver closes its side of the connection as soon as the request is written. A pooler takes
+//! that for a client that has gone and drops the request.
 
 use std::io;
 use std::pin::Pin;
@@ -16,26 +18,31 @@ use tokio_postgres::config::Host as Name;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::connect::reason;
+use super::error::reason;
 use super::host::Host;
-use super::open::addresses;
+use super::multi_host::resolve;
 use super::url::DatabaseUrl;
 
-/// How long a server may take to let a request in and to carry it out. Longer than whoever waits for it: `PgBouncer` 1.18 ends when such a
-/// connection is closed from here.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long a server may take to accept and process a request. Longer than any caller waits:
+/// `PgBouncer` 1.18 terminates if the client closes such a connection first.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Has the statement ended that the session of `token` is at, if there is one. Which of several hosts the session is at is not known here;
-/// the others don't know the secret that the request holds, and do nothing.
+/// How long a caller waits for a statement after its time limit. The server reports a cancelled
+/// statement at once, unless it hangs or the connection is cut.
+pub(super) const CANCEL_GRACE: Duration = Duration::from_secs(1);
+
+/// Cancels the statement that the session of `token` runs, if any. Which of several hosts the
+/// session is connected to is not known here, so all get the request; the others don't know the
+/// secret in it and ignore it.
 pub(super) async fn cancel(token: CancelToken, url: DatabaseUrl, tls: MakeRustlsConnect) {
     let requests = url.hosts.iter().map(|host| cancel_at(host, &token, &url, &tls));
-    if timeout(LIMIT, join_all(requests)).await.is_err() {
+    if timeout(REQUEST_TIMEOUT, join_all(requests)).await.is_err() {
         tracing::debug!("a request to cancel a statement was not carried out in time");
     }
 }
 
 async fn cancel_at(host: &Host, token: &CancelToken, url: &DatabaseUrl, tls: &MakeRustlsConnect) {
-    let Ok(addresses) = addresses(host, &url.config, url.connect_limit()).await else {
+    let Ok(addresses) = resolve(host, &url.config, url.connect_timeout()).await else {
         return;
     };
     let requests = addresses.into_iter().map(async |address| match (&host.name, address) {
@@ -64,20 +71,20 @@ async fn send<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let stream = UntilClosed(stream.map_err(|error| error.to_string())?);
+    let stream = ClosedByPeer(stream.map_err(|error| error.to_string())?);
     let name = match &host.name {
         Some(Name::Tcp(name)) => name.clone(),
         _ => host.address.map(|address| address.to_string()).unwrap_or_default(),
     };
-    let tls = MakeTlsConnect::<UntilClosed<S>>::make_tls_connect(&mut tls.clone(), &name);
+    let tls = MakeTlsConnect::<ClosedByPeer<S>>::make_tls_connect(&mut tls.clone(), &name);
     let tls = tls.map_err(|error| error.to_string())?;
     token.cancel_query_raw(stream, tls).await.map_err(|error| reason(&error))
 }
 
-/// A stream that is not shut down from here: it ends when the other side closes it, which a server does once it has done what was asked.
-struct UntilClosed<S>(S);
+/// A stream that is closed by the peer only, which a server does once it has processed the request.
+struct ClosedByPeer<S>(S);
 
-impl<S: AsyncRead + Unpin> AsyncRead for UntilClosed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ClosedByPeer<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -87,7 +94,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for UntilClosed<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for UntilClosed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClosedByPeer<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -105,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for UntilClosed<S> {
             let mut bytes = [0; 64];
             let mut buffer = ReadBuf::new(&mut bytes);
             let read = ready!(Pin::new(&mut self.0).poll_read(context, &mut buffer));
-            // However it closes the stream, it has taken notice.
+            // However the peer closes the stream, it has processed the request.
             if read.is_err() || buffer.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }

@@ -4,22 +4,22 @@ use tokio::task::JoinHandle;
 use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{Client, Connection, Socket};
 
-use super::open::{Purpose, open};
-use super::tls::connector;
+use super::error::reason;
+use super::multi_host::{Target, connect_first};
 use super::url::DatabaseUrl;
 
 /// A connection with the task that drives it. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Session {
-    /// What statements are sent through.
+    /// The client that sends statements.
     pub client: Client,
     driver: JoinHandle<()>,
 }
 
 impl Session {
-    /// Completes when the connection is gone.
+    /// Completes when the connection is closed.
     pub async fn closed(&mut self) {
-        // However the driver ended, the connection is closed.
+        // However the task ended, the connection is closed.
         if (&mut self.driver).await.is_err() {
             tracing::debug!("the connection's driver was ended");
         }
@@ -32,41 +32,43 @@ impl Drop for Session {
     }
 }
 
-/// Connects to `url` under `application_name`, which `pg_stat_activity` shows: of several hosts to the first one that answers
-/// and can be written to.
+/// Connects to `url` under `application_name`, which `pg_stat_activity` shows. Of several hosts,
+/// uses the first one that answers and accepts writes.
 ///
 /// # Errors
-/// When no server can be reached, or all refuse; says why of each, without secrets.
+/// If no server can be reached, or all reject the connection. Gives the reason of each, without
+/// secrets.
 pub async fn connect(url: &DatabaseUrl, application_name: &str) -> anyhow::Result<Session> {
-    connect_for(Purpose::AsTheUrlSays, url, application_name).await
+    connect_to(Target::FromUrl, url, application_name).await
 }
 
-/// As [`connect`], but to a host that takes writes, whatever `target_session_attrs` demands.
+/// Like [`connect`], but to a host that accepts writes, whatever `target_session_attrs` demands.
 ///
 /// # Errors
-/// As [`connect`]; a host that takes no writes says so with its [`ReadOnly`](super::ReadOnly).
+/// As [`connect`]; the reason of a read-only host is its [`ReadOnly`](super::ReadOnly).
 pub async fn connect_writable(
     url: &DatabaseUrl,
     application_name: &str,
 ) -> anyhow::Result<Session> {
-    connect_for(Purpose::Writing, url, application_name).await
+    connect_to(Target::Writable, url, application_name).await
 }
 
-async fn connect_for(
-    purpose: Purpose,
+async fn connect_to(
+    target: Target,
     url: &DatabaseUrl,
     application_name: &str,
 ) -> anyhow::Result<Session> {
     let mut config = url.config.clone();
     config.application_name(application_name);
-    let (client, connection) = open(url, &config, &connector(url)?, purpose)
+    let (client, connection) = connect_first(url, &config, &url.tls.connector()?, target)
         .await
-        .map_err(|unreached| anyhow::anyhow!(unreached.to_string()))?;
-    Ok(Session { client, driver: drive(connection) })
+        .map_err(|error| anyhow::anyhow!(error.to_string()))?;
+    Ok(Session { client, driver: spawn_driver(connection) })
 }
 
-/// Runs a connection until it ends; its client learns of that by itself.
-pub(super) fn drive<T>(connection: Connection<Socket, T>) -> JoinHandle<()>
+/// Spawns the task that drives a connection until it is closed. The client notices the end by
+/// itself.
+pub(super) fn spawn_driver<T>(connection: Connection<Socket, T>) -> JoinHandle<()>
 where
     T: TlsStream + Unpin + Send + 'static,
 {
@@ -75,24 +77,4 @@ where
             tracing::debug!(error = reason(&error), "the connection to PostgreSQL ended");
         }
     })
-}
-
-/// An error of the driver in words that may be logged: no SQL values, no password.
-#[must_use]
-pub fn reason(error: &tokio_postgres::Error) -> String {
-    if let Some(db) = error.as_db_error() {
-        return format!("{} ({})", db.message(), db.code().code());
-    }
-    chain(error)
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

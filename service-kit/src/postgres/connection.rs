@@ -1,4 +1,4 @@
-//! A connection on loan from a pool.
+//! A pooled connection.
 
 use deadpool_postgres::Object;
 use tokio_postgres::types::{ToSql, Type};
@@ -7,72 +7,72 @@ use tokio_postgres::{Error, Row, Statement};
 /// A value for a statement, with its type.
 pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// A connection on loan from a pool. Statements go through it one at a time.
+/// A connection checked out of a pool. Runs one statement at a time.
 #[derive(Debug)]
 pub struct Connection {
     pub(super) object: Object,
-    /// Whether the server remembers statements by name.
-    named: bool,
+    /// Whether statements are prepared by name.
+    by_name: bool,
 }
 
 impl Connection {
-    pub(super) const fn new(object: Object, named: bool) -> Self {
-        Self { object, named }
+    pub(super) const fn new(object: Object, by_name: bool) -> Self {
+        Self { object, by_name }
     }
 
-    /// The rows that `sql` returns.
+    /// Returns the rows of `sql`.
     ///
     /// # Errors
-    /// The driver's: the server refused the statement, or the line broke.
+    /// The driver's error: the server rejected the statement, or the connection was lost.
     pub async fn query(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
-        if !self.named {
+        if !self.by_name {
             return self.object.query_typed(sql, parameters).await;
         }
         let statement = self.prepare(sql, parameters).await?;
         self.object.query(&statement, &values(parameters)).await
     }
 
-    /// The row that `sql` returns, if it does.
+    /// Returns the row of `sql`, if there is one.
     ///
     /// # Errors
-    /// As [`query`](Self::query), and when there are several.
+    /// As [`query`](Self::query), and if there are several rows.
     pub async fn query_opt(
         &self,
         sql: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Option<Row>, Error> {
-        if !self.named {
+        if !self.by_name {
             return self.object.query_typed_opt(sql, parameters).await;
         }
         let statement = self.prepare(sql, parameters).await?;
         self.object.query_opt(&statement, &values(parameters)).await
     }
 
-    /// The one row that `sql` returns.
+    /// Returns the only row of `sql`.
     ///
     /// # Errors
-    /// As [`query`](Self::query), and when there is another number of them.
+    /// As [`query`](Self::query), and if there is not exactly one row.
     pub async fn query_one(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Row, Error> {
-        if !self.named {
+        if !self.by_name {
             return self.object.query_typed_one(sql, parameters).await;
         }
         let statement = self.prepare(sql, parameters).await?;
         self.object.query_one(&statement, &values(parameters)).await
     }
 
-    /// How many rows `sql` changed.
+    /// Returns how many rows `sql` changed.
     ///
     /// # Errors
     /// As [`query`](Self::query).
     pub async fn execute(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<u64, Error> {
-        if !self.named {
+        if !self.by_name {
             return self.object.execute_typed(sql, parameters).await;
         }
         let statement = self.prepare(sql, parameters).await?;
         self.object.execute(&statement, &values(parameters)).await
     }
 
-    /// Whether the server answers.
+    /// Completes when the server answers.
     ///
     /// # Errors
     /// As [`query`](Self::query).
@@ -80,7 +80,7 @@ impl Connection {
         self.object.simple_query("").await.map(drop)
     }
 
-    /// The statement as the server remembers it.
+    /// Prepares the statement, unless the session has it already.
     async fn prepare(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Statement, Error> {
         let types: Vec<Type> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
         self.object.prepare_typed_cached(sql, &types).await

@@ -1,4 +1,4 @@
-//! Where the servers of `DATABASE_URL` are.
+//! The hosts of `DATABASE_URL`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use tokio_postgres::config::Host as Name;
 /// One host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Host {
-    /// What TLS calls it, and where it is unless the address says so.
+    /// The name for TLS, and for resolution unless there is an address.
     pub(super) name: Option<Name>,
     pub(super) address: Option<IpAddr>,
     pub(super) port: u16,
@@ -28,7 +28,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// The URL's beginning as far as it does not say where the server is: divided as the driver does it.
+/// Returns the part of the URL before the query, without the hosts. Splits it as the driver does.
 pub(super) fn without_hosts(base: &str) -> Option<String> {
     let (scheme, rest) = base.split_once("://")?;
     let (login, rest) = rest.split_once('@').map_or(("", rest), |(login, rest)| (login, rest));
@@ -37,7 +37,7 @@ pub(super) fn without_hosts(base: &str) -> Option<String> {
     Some(format!("{scheme}://{login}{at}{name}"))
 }
 
-/// Each host with its port; the driver has them in lists.
+/// Returns each host with its port; the driver has them in separate lists.
 pub(super) fn hosts(config: &Config) -> Result<Vec<Host>, String> {
     let names: Vec<Name> = config.get_hosts().iter().flat_map(split).collect();
     let (addresses, ports) = (config.get_hostaddrs(), config.get_ports());
@@ -59,7 +59,7 @@ pub(super) fn hosts(config: &Config) -> Result<Vec<Host>, String> {
     Ok((0..count).map(host).collect())
 }
 
-/// The driver takes a list in the parameter `host` for one name.
+/// Splits a list in the parameter `host`, which the driver takes for one name.
 fn split(name: &Name) -> Vec<Name> {
     match name {
         Name::Tcp(names) => names.split(',').map(|name| Name::Tcp(name.to_owned())).collect(),

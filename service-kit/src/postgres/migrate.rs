@@ -1,4 +1,4 @@
-//! Migrations: embedded, applied in order, safe when several replicas start at once.
+//! Migrations: embedded, applied in order, safe if several replicas start at once.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{Session, chain, connect, reason};
+use super::connect::{Session, connect};
 use super::connection::Parameter;
-use super::database::is_gone;
+use super::error::{error_chain, is_gone, reason};
 use super::pooler::is_pooled;
 use super::url::DatabaseUrl;
 use crate::backoff::Backoff;
@@ -30,15 +30,16 @@ pub struct MigrateArgs {
 /// Why the schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// A migration that was applied is not the one that this program holds.
+    /// An applied migration differs from the one in this program.
     #[error(
         "migration {0} was changed after it had been applied: restore its text and put the change into a new migration"
     )]
     Changed(String),
-    /// A migration that failed; nothing of it was kept.
+    /// A migration failed and was rolled back.
     #[error("migration failed: {0}")]
     Failed(String),
-    /// Somebody uses a table that it has to change; nothing of it was kept, and another try may succeed.
+    /// A table that a migration changes is in use. The migration was rolled back, and a retry may
+    /// succeed.
     #[error("a table that has to be changed is in use: {0}")]
     Locked(String),
     /// The database could not be reached.
@@ -46,41 +47,42 @@ pub enum MigrateError {
     Unreachable(String),
 }
 
-/// Held while migrating, so that replicas that start at once take turns: refinery itself takes no lock.
-/// The number means nothing; it only must be the same everywhere.
-const LOCK: i64 = 7_023_644_817_502_191;
+/// The key of the advisory lock that is held while migrating, as refinery takes no lock. The number
+/// has no meaning; it must only be the same everywhere.
+const LOCK_KEY: i64 = 7_023_644_817_502_191;
 
-/// How long a pooler may take to give the session that migrates a connection beside the one that holds the lock.
-const SECOND_CONNECTION: Duration = Duration::from_secs(30);
+/// How long a pooler may take to give the migrating session a second connection, beside the one
+/// that holds the lock.
+const SECOND_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 
-const TOO_SMALL: &str = "the pooler has no second connection for it: set default_pool_size to 2 at least, or name the server itself in DATABASE_URL";
+const POOL_TOO_SMALL: &str = "the pooler has no second connection for it: set default_pool_size to 2 at least, or name the server itself in DATABASE_URL";
 
-/// Brings the schema up to date. A newer schema is accepted with a warning: an old program must be able to come back
-/// during a rolling upgrade.
+/// Brings the schema up to date. A newer schema is accepted with a warning: an older program must
+/// be able to start during a rolling upgrade.
 ///
 /// # Errors
 /// See [`MigrateError`].
 pub async fn migrate(url: &DatabaseUrl, runner: Runner) -> Result<Report, MigrateError> {
-    let mut session = open(url).await?;
+    let mut session = open_session(url).await?;
     let runner = runner.set_abort_missing(false).set_abort_divergent(true);
     let known = runner.get_migrations().iter().map(Migration::version).max();
     let report = if is_up_to_date(&runner, &mut session).await {
         Report::new(Vec::new())
     } else {
-        let mut turn = Turn::wait(url, &session).await?;
+        let mut lock = MigrationLock::acquire(url, &session).await?;
         let done = tokio::select! {
             done = runner.run_async(&mut session.client) => done,
-            () = turn.lost() => {
+            () = lock.lost() => {
                 return Err(MigrateError::Unreachable("the session that holds the lock was ended".to_owned()));
             }
         };
-        done.map_err(|error| match (error.kind(), cause(&error)) {
+        done.map_err(|error| match (error.kind(), driver_error(&error)) {
             (Kind::DivergentVersion(_, applied), _) => MigrateError::Changed(applied.to_string()),
-            (_, Some(cause)) if is_gone(cause) => MigrateError::Unreachable(chain(&error)),
+            (_, Some(cause)) if is_gone(cause) => MigrateError::Unreachable(error_chain(&error)),
             (_, Some(cause)) if cause.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-                MigrateError::Locked(chain(&error))
+                MigrateError::Locked(error_chain(&error))
             }
-            _ => MigrateError::Failed(chain(&error)),
+            _ => MigrateError::Failed(error_chain(&error)),
         })?
     };
     for migration in report.applied_migrations() {
@@ -93,15 +95,15 @@ pub async fn migrate(url: &DatabaseUrl, runner: Runner) -> Result<Report, Migrat
     Ok(report)
 }
 
-async fn open(url: &DatabaseUrl) -> Result<Session, MigrateError> {
+async fn open_session(url: &DatabaseUrl) -> Result<Session, MigrateError> {
     connect(url, "migrate").await.map_err(|error| MigrateError::Unreachable(format!("{error:#}")))
 }
 
-/// Whether every migration is applied as it is here. Then nothing is to be done, for which a role may lack the rights: it needs none to
-/// create anything.
+/// Returns true if every migration is applied unchanged. Then there is nothing to do, and the role
+/// needs no privilege to create anything.
 async fn is_up_to_date(runner: &Runner, session: &mut Session) -> bool {
     let Ok(applied) = runner.get_applied_migrations_async(&mut session.client).await else {
-        // There is no history yet, or it may not be read: migrating tells.
+        // There is no history table yet, or it can't be read: the migration reports which.
         return false;
     };
     let is_applied = |migration: &Migration| {
@@ -112,10 +114,11 @@ async fn is_up_to_date(runner: &Runner, session: &mut Session) -> bool {
     runner.get_migrations().iter().all(is_applied)
 }
 
-/// [`migrate`], waiting for a database that can't be reached yet for as long as it takes. `None` when told to stop.
+/// Like [`migrate`], but waits for a database that can't be reached yet. Returns `None` on
+/// shutdown.
 ///
 /// # Errors
-/// When a migration was changed or fails.
+/// If a migration was changed or fails.
 pub async fn migrate_until_done(
     url: &DatabaseUrl,
     runner: impl Fn() -> Runner,
@@ -141,8 +144,8 @@ pub async fn migrate_until_done(
     }
 }
 
-/// What the driver said.
-fn cause(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
+/// Returns the driver's error.
+fn driver_error(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if let Some(error) = cause.downcast_ref::<tokio_postgres::Error>() {
@@ -153,57 +156,62 @@ fn cause(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
     None
 }
 
-/// The turn of the one process that migrates: a lock of the session that migrates, which the server keeps until the last statement has
-/// ended, whatever becomes of the process. Behind a pooler such a lock would be whoever's who gets the connection next; there it is that of
-/// a transaction in another session.
-enum Turn {
+/// The lock of the one process that migrates: a session lock of the migrating session, which the
+/// server holds until the last statement has ended, even if the process dies. Behind a pooler a
+/// session lock would pass to the connection's next client, so there it is the lock of a
+/// transaction in another session.
+enum MigrationLock {
     Direct,
     Pooled(Session),
 }
 
-impl Turn {
-    /// Waits for it without a transaction, whose snapshot a `CREATE INDEX CONCURRENTLY` of the one ahead would wait for.
-    async fn wait(url: &DatabaseUrl, migrating: &Session) -> Result<Self, MigrateError> {
+impl MigrationLock {
+    /// Waits for the lock without a transaction, whose snapshot would block a `CREATE INDEX
+    /// CONCURRENTLY` of the process that holds it.
+    async fn acquire(url: &DatabaseUrl, migrating: &Session) -> Result<Self, MigrateError> {
         let unreachable = |error: tokio_postgres::Error| MigrateError::Unreachable(reason(&error));
-        let mut turn = Self::Direct;
+        let mut lock = Self::Direct;
         if is_pooled(&migrating.client).await.map_err(unreachable)? {
-            turn = Self::Pooled(open(url).await?);
+            lock = Self::Pooled(open_session(url).await?);
         }
         let mut backoff = Backoff::reconnect();
-        let mut said = false;
-        while !turn.take(migrating).await.map_err(unreachable)? {
-            if !said {
+        let mut is_logged = false;
+        while !lock.try_acquire(migrating).await.map_err(unreachable)? {
+            if !is_logged {
                 tracing::info!("another process is migrating the database: waiting for it");
-                said = true;
+                is_logged = true;
             }
             tokio::time::sleep(backoff.next_delay()).await;
         }
-        if let Self::Pooled(_) = turn {
-            let answer = timeout(SECOND_CONNECTION, migrating.client.simple_query("")).await;
-            answer.map_err(|_| MigrateError::Failed(TOO_SMALL.to_owned()))?.map_err(unreachable)?;
+        if let Self::Pooled(_) = lock {
+            let answer =
+                timeout(SECOND_CONNECTION_TIMEOUT, migrating.client.simple_query("")).await;
+            answer
+                .map_err(|_| MigrateError::Failed(POOL_TOO_SMALL.to_owned()))?
+                .map_err(unreachable)?;
         }
-        Ok(turn)
+        Ok(lock)
     }
 
-    /// Takes the lock; says whether it could.
-    async fn take(&self, migrating: &Session) -> Result<bool, tokio_postgres::Error> {
-        let key: [Parameter<'_>; 1] = [(&LOCK, Type::INT8)];
+    /// Tries to take the lock. Returns true if it was taken.
+    async fn try_acquire(&self, migrating: &Session) -> Result<bool, tokio_postgres::Error> {
+        let key: [Parameter<'_>; 1] = [(&LOCK_KEY, Type::INT8)];
         let Self::Pooled(session) = self else {
             let sql = "SELECT pg_try_advisory_lock($1)";
             return migrating.client.query_typed_one(sql, &key).await?.try_get(0);
         };
         let client = &session.client;
-        // It idles for as long as the migrations take.
+        // The transaction idles until the migrations are done.
         client.batch_execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0").await?;
         let sql = "SELECT pg_try_advisory_xact_lock($1)";
-        let taken: bool = client.query_typed_one(sql, &key).await?.try_get(0)?;
-        if !taken {
+        let is_acquired: bool = client.query_typed_one(sql, &key).await?.try_get(0)?;
+        if !is_acquired {
             client.batch_execute("ROLLBACK").await?;
         }
-        Ok(taken)
+        Ok(is_acquired)
     }
 
-    /// Completes when the lock is gone though the session that migrates is not.
+    /// Completes when the lock is lost while the migrating session is not.
     async fn lost(&mut self) {
         match self {
             Self::Direct => std::future::pending().await,

@@ -1,4 +1,4 @@
-//! Whether a pooler such as PgBouncer answers in the server's place.
+//! Detects a pooler such as PgBouncer.
 
 use std::io;
 use std::pin::Pin;
@@ -9,28 +9,29 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
-/// Whether somebody else than the process that runs this session's statements answered when it began. A server names its own process
-/// at the beginning (`BackendKeyData`); a pooler, whose clients change servers, makes the number up.
+/// Returns true if a pooler is between the client and the server. At startup a server sends the
+/// process id of its backend (`BackendKeyData`); a pooler, whose clients change backends, makes up
+/// a number.
 ///
 /// # Errors
-/// When the server does not say which process runs the session's statements.
+/// If the server does not return the backend's process id.
 pub async fn is_pooled(client: &Client) -> Result<bool, Error> {
-    // As text: poolers mix up prepared statements.
+    // The simple protocol: poolers mix up prepared statements.
     let messages = client.simple_query("SELECT pg_backend_pid()").await?;
-    let at_work = messages.iter().find_map(|message| match message {
+    let backend_pid = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
         _ => None,
     });
-    Ok(at_work != announced(client).await)
+    Ok(backend_pid != announced_pid(client).await)
 }
 
-/// The process that the session was told of at its beginning. The driver keeps it for requests to cancel a statement and tells it to
-/// nobody: such a request is written, and caught.
-async fn announced(client: &Client) -> Option<u32> {
-    let written = Written::default();
-    client.cancel_token().cancel_query_raw(written.clone(), Plain).await.ok()?;
-    let bytes = written.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    // CancelRequest: the length, the code, the process, the secret of four bytes
+/// Returns the process id sent at startup. The driver keeps it for cancel requests and does not
+/// expose it, so a cancel request is written to a buffer and parsed.
+async fn announced_pid(client: &Client) -> Option<u32> {
+    let captured = CapturedRequest::default();
+    client.cancel_token().cancel_query_raw(captured.clone(), NoEncryption).await.ok()?;
+    let bytes = captured.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    // CancelRequest: length, code, process id, secret of four bytes
     // (https://www.postgresql.org/docs/current/protocol-message-formats.html).
     let request = bytes.len().checked_sub(16).and_then(|start| bytes.get(start..))?;
     let (head, process) = (request.get(..8)?, request.get(8..12)?);
@@ -39,23 +40,23 @@ async fn announced(client: &Client) -> Option<u32> {
     is_request.then_some(process)
 }
 
-/// What is written to a server that agrees to TLS.
+/// A stream that captures what is written to it, as a server that accepts TLS.
 #[derive(Debug, Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
+struct CapturedRequest(Arc<Mutex<Vec<u8>>>);
 
-impl AsyncRead for Written {
+impl AsyncRead for CapturedRequest {
     fn poll_read(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // The answer to SSLRequest.
+        // The response to SSLRequest.
         buffer.put_slice(b"S");
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Written {
+impl AsyncWrite for CapturedRequest {
     fn poll_write(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -74,21 +75,21 @@ impl AsyncWrite for Written {
     }
 }
 
-impl TlsStream for Written {
+impl TlsStream for CapturedRequest {
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }
 }
 
-/// Says that it is TLS, and leaves everything readable.
-struct Plain;
+/// Claims to be TLS, but does not encrypt.
+struct NoEncryption;
 
-impl TlsConnect<Written> for Plain {
-    type Stream = Written;
+impl TlsConnect<CapturedRequest> for NoEncryption {
+    type Stream = CapturedRequest;
     type Error = io::Error;
-    type Future = std::future::Ready<io::Result<Written>>;
+    type Future = std::future::Ready<io::Result<CapturedRequest>>;
 
-    fn connect(self, stream: Written) -> Self::Future {
+    fn connect(self, stream: CapturedRequest) -> Self::Future {
         std::future::ready(Ok(stream))
     }
 }

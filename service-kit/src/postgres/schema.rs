@@ -1,35 +1,36 @@
-//! A service's schema: who brings it up to date, and what a process does until then.
+//! The schema of a service: migrated at start, or waited for.
 
 use std::time::Duration;
 
 use refinery::Runner;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{connect, reason};
+use super::connect::connect;
+use super::error::reason;
 use super::migrate::{MigrateArgs, MigrateError, migrate, migrate_until_done};
 use super::url::DatabaseUrl;
 use crate::health::Dependency;
 
-/// How long the database may take to say whether the tables are there.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the check for the tables may take.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The schema of a service's database.
 #[derive(Debug, Clone, Copy)]
 pub struct Schema {
     /// The migrations, in order.
     pub migrations: fn() -> Runner,
-    /// A statement whose one value says whether the tables are there.
+    /// A statement that returns true if the tables exist.
     pub find: &'static str,
-    /// The command that makes them, for people.
+    /// The command that migrates, for error messages.
     pub command: &'static str,
 }
 
 impl Schema {
-    /// Brings the schema up to date, or waits until the `migrate` command has made it; `database` is down until then. Returns
-    /// early on `shutdown`.
+    /// Brings the schema up to date, or waits until the `migrate` command has done so; `database`
+    /// is down until then. Returns early on `shutdown`.
     ///
     /// # Errors
-    /// When a migration that was applied has been changed since, or when one fails.
+    /// If an applied migration was changed, or one fails.
     pub async fn prepare(
         &self,
         args: &MigrateArgs,
@@ -43,7 +44,7 @@ impl Schema {
         loop {
             let found = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                found = self.is_there(url) => found,
+                found = self.exists(url) => found,
             };
             match found {
                 Ok(true) => return Ok(()),
@@ -59,10 +60,10 @@ impl Schema {
         }
     }
 
-    /// Brings the schema up to date and ends.
+    /// Brings the schema up to date: the `migrate` command.
     ///
     /// # Errors
-    /// When the database can't be reached, when a migration fails or was changed, or when told to stop before.
+    /// If the database can't be reached, a migration was changed or fails, or on `shutdown`.
     pub async fn migrate(
         &self,
         url: &DatabaseUrl,
@@ -75,15 +76,15 @@ impl Schema {
         Ok(())
     }
 
-    async fn is_there(&self, url: &DatabaseUrl) -> Result<bool, String> {
-        let asking = async {
+    async fn exists(&self, url: &DatabaseUrl) -> Result<bool, String> {
+        let check = async {
             let session =
                 connect(url, "schema check").await.map_err(|error| format!("{error:#}"))?;
             let row = session.client.query_typed_one(self.find, &[]).await;
             row.and_then(|row| row.try_get(0)).map_err(|error| reason(&error))
         };
-        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| {
-            Err(format!("the database takes longer than {PATIENCE:?} to answer"))
+        tokio::time::timeout(CHECK_TIMEOUT, check).await.unwrap_or_else(|_| {
+            Err(format!("the database takes longer than {CHECK_TIMEOUT:?} to answer"))
         })
     }
 }

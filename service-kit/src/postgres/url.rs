@@ -10,20 +10,19 @@ use tokio_postgres::Config;
 use tokio_postgres::config::TargetSessionAttrs;
 
 use super::host::{Host, hosts, without_hosts};
-use super::parameters::Given;
-use super::tls;
+use super::tls::{SslMode, TlsSettings};
+use super::url_parameters::{URL_FORM, UrlParameters};
 use crate::config::read_file;
 use crate::failover::HostOrder;
-use crate::tls::Files;
 
-/// Settings that say where the database is.
+/// The settings for the address of the database.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "PostgreSQL")]
 pub struct DatabaseArgs {
-    /// The database: postgres://user:password@host:5432/name, with libpq's parameters, such as sslmode (disable, prefer,
-    /// require, verify-ca, verify-full), sslrootcert (a file, or system), sslcert and sslkey. Of several hosts
-    /// (host1:5432,host2:5432) the first one that can be written to is used; target_session_attrs may be any, read-write,
-    /// primary or prefer-standby
+    /// The database: postgres://user:password@host:5432/name, with libpq's parameters, such as
+    /// sslmode (disable, prefer, require, verify-ca, verify-full), sslrootcert (a file, or system),
+    /// sslcert and sslkey. Of several hosts (host1:5432,host2:5432) the first one that can be
+    /// written to is used; target_session_attrs may be any, read-write, primary or prefer-standby
     #[arg(
         long,
         env = "DATABASE_URL",
@@ -39,7 +38,7 @@ pub struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// The database's address, whichever way it was given.
+    /// Returns the URL, whichever way it was given.
     #[must_use]
     pub fn url(&self) -> &DatabaseUrl {
         self.database_url
@@ -49,49 +48,32 @@ impl DatabaseArgs {
     }
 }
 
-/// How the server is to be trusted: libpq's `sslmode`
-/// (<https://www.postgresql.org/docs/current/libpq-ssl.html>).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SslMode {
-    /// No TLS.
-    Disable,
-    /// TLS when the server offers it; any certificate.
-    Prefer,
-    /// TLS; any certificate, or as `VerifyCa` when a root certificate is given.
-    Require,
-    /// TLS; the certificate must come from a known authority.
-    VerifyCa,
-    /// TLS; the certificate must come from a known authority and name the host.
-    VerifyFull,
-}
-
 /// A parsed `DATABASE_URL`. Its `Debug` shows no password. Clones share which host is tried first.
 #[derive(Clone)]
 pub struct DatabaseUrl {
-    /// All but the hosts.
+    /// Everything but the hosts.
     pub(super) config: Config,
     pub(super) hosts: Vec<Host>,
     pub(super) host_order: HostOrder,
-    pub(super) ssl_mode: SslMode,
-    pub(super) files: Files,
-    /// TLS tells the server by which name it was asked for.
-    pub(super) sends_name: bool,
-    /// Parameters that mean nothing here.
+    pub(super) tls: TlsSettings,
+    /// Parameters that are ignored.
     ignored: Arc<[&'static str]>,
-    /// They were told.
-    told: Arc<Once>,
+    /// Whether the warning about them was logged.
+    warned: Arc<Once>,
 }
 
 impl DatabaseUrl {
-    /// The driver's settings, for adding an `application_name` or server options. The hosts are not among them.
+    /// Returns the driver's settings, for setting an `application_name` or server options. They
+    /// have no hosts.
     pub const fn config_mut(&mut self) -> &mut Config {
         &mut self.config
     }
 
-    /// Names the parameters that mean nothing here, the first time that the URL is used: the logs are not set up when it is read.
-    pub(super) fn tell_ignored(&self) {
+    /// Logs a warning about ignored parameters, once. Called when the URL is first used, as logging
+    /// is not set up when it is parsed.
+    pub(super) fn warn_ignored(&self) {
         if !self.ignored.is_empty() {
-            self.told.call_once(|| {
+            self.warned.call_once(|| {
                 tracing::warn!(
                     parameters = self.ignored.join(", "),
                     "DATABASE_URL has parameters that mean nothing to this program: they are ignored"
@@ -100,14 +82,14 @@ impl DatabaseUrl {
         }
     }
 
-    /// How long one host may take, from the first packet to a session.
-    pub(super) fn connect_limit(&self) -> Duration {
-        self.config.get_connect_timeout().copied().unwrap_or(CONNECT_LIMIT)
+    /// Returns the time limit for one host, from the first packet to a session.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT)
     }
 
-    /// How long all hosts together may take.
-    pub(super) fn patience(&self) -> Duration {
-        self.connect_limit() * u32::try_from(self.hosts.len()).unwrap_or(u32::MAX)
+    /// Returns the time limit for all hosts together.
+    pub(super) fn total_connect_timeout(&self) -> Duration {
+        self.connect_timeout() * u32::try_from(self.hosts.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -117,7 +99,7 @@ impl fmt::Debug for DatabaseUrl {
             .field("hosts", &self.hosts)
             .field("dbname", &self.config.get_dbname())
             .field("user", &self.config.get_user())
-            .field("ssl_mode", &self.ssl_mode)
+            .field("ssl_mode", &self.tls.mode)
             .finish_non_exhaustive()
     }
 }
@@ -125,71 +107,68 @@ impl fmt::Debug for DatabaseUrl {
 impl FromStr for DatabaseUrl {
     type Err = String;
 
-    /// Reads the URL, and the files that it names.
+    /// Parses the URL and reads the files that it names.
     fn from_str(text: &str) -> Result<Self, String> {
         let url = Self::read(text)?;
-        tls::check(&url).map_err(|error| format!("{error:#}"))?;
+        url.tls.check().map_err(|error| format!("{error:#}"))?;
         Ok(url)
     }
 }
 
-pub(super) const FORM: &str = "it must look like postgres://user:password@host:5432/name";
-
 impl DatabaseUrl {
-    /// The driver knows neither all parameters of libpq nor how to turn from one host to another: both are taken out before it reads the rest.
+    /// Parses the URL. The driver supports neither all of libpq's parameters nor failover as needed
+    /// here, so those parameters and the hosts are removed before it parses the rest.
     fn read(text: &str) -> Result<Self, String> {
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
         if !base.starts_with("postgres://") && !base.starts_with("postgresql://") {
-            return Err(FORM.to_owned());
+            return Err(URL_FORM.to_owned());
         }
-        let given = Given::read(query)?;
-        let hosts =
-            hosts(&parse(base, &given.of_hosts)?).map_err(|error| format!("{error}; {FORM}"))?;
-        let mut config = parse(&without_hosts(base).ok_or(FORM)?, &given.of_the_driver)?;
-        config.ssl_mode(match given.ssl_mode {
+        let given = UrlParameters::read(query)?;
+        let hosts = hosts(&parse(base, &given.host_pairs)?)
+            .map_err(|error| format!("{error}; {URL_FORM}"))?;
+        let mut config = parse(&without_hosts(base).ok_or(URL_FORM)?, &given.driver_pairs)?;
+        config.ssl_mode(match given.tls.mode {
             SslMode::Disable => tokio_postgres::config::SslMode::Disable,
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
                 tokio_postgres::config::SslMode::Require
             }
         });
-        // Of several hosts only one can be the right one for a program that writes. A single one is all there is: of what use it is,
-        // the program finds out and says better than the driver.
-        if given.writable || hosts.len() > 1 {
+        // Of several hosts, only a writable one is useful. A single host is used as it is: the
+        // program reports better than the driver that it is read-only.
+        if given.wants_writable || hosts.len() > 1 {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        config.tcp_user_timeout(given.tcp_user_timeout.unwrap_or(SILENCE));
+        config.tcp_user_timeout(given.tcp_user_timeout.unwrap_or(TCP_USER_TIMEOUT));
         if config.get_connect_timeout().is_none() {
-            let limit = if hosts.len() > 1 { CONNECT_LIMIT_OF_SEVERAL } else { CONNECT_LIMIT };
+            let limit = if hosts.len() > 1 { CONNECT_TIMEOUT_OF_SEVERAL } else { CONNECT_TIMEOUT };
             config.connect_timeout(limit);
         }
         Ok(Self {
             config,
             hosts,
             host_order: HostOrder::default(),
-            ssl_mode: given.ssl_mode,
-            files: given.files,
-            sends_name: given.sends_name,
+            tls: given.tls,
             ignored: given.ignored.into(),
-            told: Arc::new(Once::new()),
+            warned: Arc::new(Once::new()),
         })
     }
 }
 
-/// The driver's error text may quote the URL's parts: only its kind is told.
+/// Does not pass on the driver's error, which may quote parts of the URL.
 fn parse(base: &str, query: &[String]) -> Result<Config, String> {
     let parsed = format!("{base}?{}", query.join("&")).parse();
-    parsed.map_err(|_| format!("{FORM}, with parameters that libpq knows"))
+    parsed.map_err(|_| format!("{URL_FORM}, with parameters that libpq knows"))
 }
 
-/// How long a server may take to let us in.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// The time limit for connecting to a single host.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The same where there is another one to turn to.
-const CONNECT_LIMIT_OF_SEVERAL: Duration = Duration::from_secs(3);
+/// The time limit for each of several hosts.
+const CONNECT_TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(3);
 
-/// How long what was sent may stay without an answer from the server's machine.
-const SILENCE: Duration = Duration::from_secs(15);
+/// How long sent data may remain unacknowledged.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {
@@ -205,8 +184,8 @@ mod tests {
             "postgres://u:p%40ss@db:5433/shop?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&options=-c%20geqo%3Doff&channel_binding=require",
         )
         .expect("a good URL");
-        assert_eq!(url.ssl_mode, SslMode::VerifyFull);
-        assert_eq!(url.files.authority, Some(PathBuf::from("/etc/ca.pem")));
+        assert_eq!(url.tls.mode, SslMode::VerifyFull);
+        assert_eq!(url.tls.files.authority, Some(PathBuf::from("/etc/ca.pem")));
         assert_eq!(url.config.get_options(), Some("-c geqo=off"));
         assert_eq!(url.config.get_channel_binding(), ChannelBinding::Require);
         assert_eq!(url.config.get_password(), Some(&b"p@ss"[..]));

@@ -1,10 +1,11 @@
-//! Whether the database answers, for `/readyz` and the metrics.
+//! Monitors the database for `/readyz` and the metrics.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::database::{Database, DatabaseError};
+use super::database::Database;
+use super::error::DatabaseError;
 use super::pool::Pool;
 use crate::health::Dependency;
 
@@ -12,14 +13,14 @@ const IN_USE: &str = "database_pool_connections_in_use";
 const WAITING: &str = "database_pool_waiting";
 
 /// How long the database may take to answer.
-const LIMIT: Duration = Duration::from_secs(3);
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks the database every second whether it answers, and reports it as `dependency`, until `shutdown`. It asks over `probe`, whose
-/// connections no request uses, and reports how busy `pool` is.
+/// Pings the database every second until `shutdown`, and reports the result as `dependency`. Uses
+/// the connection of `probe`, a pool that requests don't use, and reports the load of `pool`.
 pub async fn watch(pool: Pool, probe: Pool, dependency: Dependency, shutdown: CancellationToken) {
     metrics::describe_gauge!(IN_USE, "Connections of the pool that are in use");
     metrics::describe_gauge!(WAITING, "Requests that wait for a connection of the pool");
-    let probe = Database::new(probe, LIMIT);
+    let probe = Database::new(probe, PING_TIMEOUT);
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -41,7 +42,7 @@ pub async fn watch(pool: Pool, probe: Pool, dependency: Dependency, shutdown: Ca
 fn report(dependency: &Dependency, answer: Result<(), DatabaseError>) {
     match answer {
         Ok(()) => dependency.up(),
-        // The answer to an earlier question is still waited for.
+        // An earlier ping is still unanswered.
         Err(DatabaseError::Busy) => (),
         Err(
             DatabaseError::Unavailable(reason)

@@ -1,20 +1,20 @@
-//! Whether a server takes writes.
+//! Detects read-only servers.
 
 use std::fmt;
 
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
-/// Why a server takes no writes.
+/// Why a server is read-only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadOnly {
-    /// It follows another server.
+    /// It is a standby.
     Standby,
-    /// `default_transaction_read_only`, which providers switch on when a disk fills up.
+    /// `default_transaction_read_only`, which hosting providers set when a disk is full.
     Setting,
 }
 
 impl ReadOnly {
-    /// The reason, by `pg_is_in_recovery()` and `transaction_read_only`.
+    /// Returns the reason, by `pg_is_in_recovery()` and `transaction_read_only`.
     #[must_use]
     pub const fn from_server(is_standby: bool, is_read_only: bool) -> Option<Self> {
         match (is_standby, is_read_only) {
@@ -34,8 +34,9 @@ impl fmt::Display for ReadOnly {
     }
 }
 
-/// Asks the server. As text: poolers mix up prepared statements.
-pub(super) async fn find_read_only(client: &Client) -> Result<Option<ReadOnly>, Error> {
+/// Queries the server for the reason. Uses the simple protocol, as poolers mix up prepared
+/// statements.
+pub(super) async fn read_only_reason(client: &Client) -> Result<Option<ReadOnly>, Error> {
     let sql = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean";
     let messages = client.simple_query(sql).await?;
     let row = messages.iter().find_map(|message| match message {

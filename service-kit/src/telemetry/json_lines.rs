@@ -1,5 +1,5 @@
-//! Log lines for machines: one JSON object each, in which the fields of the event and of what it happened in, such as a request,
-//! stand side by side.
+//! JSON log lines: one object per line, with the fields of the event and of the spans around it,
+//! such as a request, side by side.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-/// See the [module](self).
+/// Formats events as JSON lines.
 pub(super) struct JsonLines;
 
 impl<S> FormatEvent<S, JsonFields> for JsonLines
@@ -48,7 +48,7 @@ struct Line<'a>(&'a mut Map<String, Value>);
 impl Line<'_> {
     fn put(&mut self, field: &Field, value: impl Into<Value>) {
         let name = match field.name() {
-            // What comes by way of the log crate.
+            // Fields of events from the log crate.
             "log.target" => "target",
             "log.module_path" | "log.file" | "log.line" => return,
             name => name,

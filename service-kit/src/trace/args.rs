@@ -9,16 +9,19 @@ use url::Url;
 use super::headers::ExportHeaders;
 use crate::config::read_file;
 
-/// Settings of traces, by the names that [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)
-/// gives them. Its SDK reads further ones by itself: `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_BSP_*`.
+/// Settings of traces, named as
+/// [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)
+/// does. Its SDK reads `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_BSP_*` by itself.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Traces")]
 pub struct TraceArgs {
-    /// The collector that spans are sent to, by OTLP over HTTP: http://collector:4318. Without one there are none
+    /// The collector that spans are sent to, by OTLP over HTTP: http://collector:4318. Without one
+    /// there are none
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub otel_exporter_otlp_endpoint: Option<Endpoint>,
 
-    /// Headers for the collector, such as its key: name=value, separated by commas, with %XX where need be
+    /// Headers for the collector, such as its key: name=value, separated by commas, with %XX where
+    /// need be
     #[arg(
         long,
         env = "OTEL_EXPORTER_OTLP_HEADERS",
@@ -51,12 +54,12 @@ pub struct TraceArgs {
 }
 
 impl TraceArgs {
-    /// Where spans are sent, if anywhere: OpenTelemetry has an empty value mean the same as none.
+    /// Returns the collector's URL, if any. In OpenTelemetry an empty value is the same as none.
     pub(super) fn collector(&self) -> Option<&Url> {
         self.otel_exporter_otlp_endpoint.as_ref()?.0.as_ref()
     }
 
-    /// Headers for the collector, whichever way they were given.
+    /// Returns the headers for the collector, whichever way they were given.
     pub(super) fn headers(&self) -> ExportHeaders {
         let file = self.otel_exporter_otlp_headers_file.as_ref();
         self.otel_exporter_otlp_headers.as_ref().or(file).cloned().unwrap_or_default()
@@ -93,7 +96,7 @@ pub enum SamplerName {
     ParentbasedTraceidratio,
 }
 
-/// Where a collector is: `http` or `https`, without credentials.
+/// The collector's URL: `http` or `https`, without credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint(Option<Url>);
 

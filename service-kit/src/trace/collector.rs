@@ -1,4 +1,5 @@
-//! Whether there is a collector. While there is none no spans are made: they could only be thrown away.
+//! Tracks whether the collector is available. While it is not, no spans are recorded, as they would
+//! be dropped.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -8,83 +9,89 @@ use std::time::Duration;
 
 use url::Url;
 
-/// How long after the first knock at a collector that is away the next one comes; each one that is in vain doubles it.
-const FIRST: Duration = Duration::from_secs(2);
-const LONGEST: Duration = Duration::from_secs(60);
+/// The pause before an unavailable collector is probed again. Doubles with each failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long it may take to open.
-const CONNECT: Duration = Duration::from_secs(2);
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the log was told last.
-const NOTHING: u8 = 0;
-const EXPORTED: u8 = 1;
-const NOT_EXPORTED: u8 = 2;
+/// What was last logged about the collector.
+const LOGGED_NOTHING: u8 = 0;
+const LOGGED_SUCCESS: u8 = 1;
+const LOGGED_FAILURE: u8 = 2;
 
-/// What is known of the collector. Clones share it.
+/// The state of the collector. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Collector {
     url: Arc<Url>,
-    is_there: Arc<AtomicBool>,
-    told: Arc<AtomicU8>,
+    is_available: Arc<AtomicBool>,
+    last_logged: Arc<AtomicU8>,
 }
 
 impl Collector {
     pub(super) fn new(url: &Url) -> Self {
-        Self { url: Arc::new(url.clone()), is_there: Arc::default(), told: Arc::default() }
+        Self {
+            url: Arc::new(url.clone()),
+            is_available: Arc::default(),
+            last_logged: Arc::default(),
+        }
     }
 
-    /// Whether it takes spans, as far as is known.
-    pub(super) fn is_there(&self) -> bool {
-        self.is_there.load(Ordering::Relaxed)
+    /// Returns true if the collector is thought to accept spans.
+    pub(super) fn is_available(&self) -> bool {
+        self.is_available.load(Ordering::Relaxed)
     }
 
-    /// It took spans.
-    pub(super) fn took(&self) {
-        self.is_there.store(true, Ordering::Relaxed);
-        if self.told.swap(EXPORTED, Ordering::Relaxed) != EXPORTED {
+    /// Records that the collector accepted spans.
+    pub(super) fn accepted(&self) {
+        self.is_available.store(true, Ordering::Relaxed);
+        if self.last_logged.swap(LOGGED_SUCCESS, Ordering::Relaxed) != LOGGED_SUCCESS {
             tracing::info!(collector = %self.url, "traces are exported");
         }
     }
 
-    /// It can't be reached, or did not take spans.
+    /// Records that the collector can't be reached or rejected spans.
     pub(super) fn failed(&self, reason: &str) {
-        self.is_there.store(false, Ordering::Relaxed);
-        match self.told.swap(NOT_EXPORTED, Ordering::Relaxed) {
-            NOTHING => {
+        self.is_available.store(false, Ordering::Relaxed);
+        match self.last_logged.swap(LOGGED_FAILURE, Ordering::Relaxed) {
+            LOGGED_NOTHING => {
                 tracing::info!(collector = %self.url, reason, "there is no collector: no traces are exported until there is one");
             }
-            EXPORTED => {
+            LOGGED_SUCCESS => {
                 tracing::warn!(collector = %self.url, reason, "traces are lost: the collector does not take them");
             }
             _ => {}
         }
     }
 
-    /// Knocks at it whenever it is not there, until `stop` is closed. Whether one that opens takes spans shows when it is
-    /// sent some.
+    /// Probes the collector whenever it is unavailable, until `stop` is closed. Whether a reachable
+    /// collector accepts spans is known only after some were sent.
     pub(super) fn watch(&self, stop: &Receiver<()>) {
-        let mut pause = FIRST;
+        let mut pause = FIRST_PAUSE;
         loop {
-            if !self.is_there() {
-                match self.knock() {
-                    Ok(()) if self.told.load(Ordering::Relaxed) == NOTHING => self.took(),
-                    Ok(()) => self.is_there.store(true, Ordering::Relaxed),
+            if !self.is_available() {
+                match self.probe() {
+                    Ok(()) if self.last_logged.load(Ordering::Relaxed) == LOGGED_NOTHING => {
+                        self.accepted()
+                    }
+                    Ok(()) => self.is_available.store(true, Ordering::Relaxed),
                     Err(reason) => self.failed(&reason),
                 }
             }
             if stop.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
-            let works = self.told.load(Ordering::Relaxed) == EXPORTED;
-            pause = if works { FIRST } else { (pause * 2).min(LONGEST) };
+            let is_exporting = self.last_logged.load(Ordering::Relaxed) == LOGGED_SUCCESS;
+            pause = if is_exporting { FIRST_PAUSE } else { (pause * 2).min(MAX_PAUSE) };
         }
     }
 
-    fn knock(&self) -> Result<(), String> {
+    fn probe(&self) -> Result<(), String> {
         let addresses = self.url.socket_addrs(|| None).map_err(|error| error.to_string())?;
         let mut last = "its name has no address".to_owned();
         for address in addresses {
-            match TcpStream::connect_timeout(&address, CONNECT) {
+            match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
                 Ok(_) => return Ok(()),
                 Err(error) => last = error.to_string(),
             }

@@ -1,4 +1,4 @@
-//! Where in a trace something happens, as processes tell each other.
+//! Trace context, as processes propagate it.
 
 use std::fmt;
 
@@ -8,30 +8,31 @@ use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceId};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use poem::http::HeaderMap;
 
-/// The header that names trace and span.
+/// The header with the ids of trace and span.
 pub(super) const TRACEPARENT: &str = "traceparent";
 
-/// The header with what tracing systems add to it.
+/// The header with vendor-specific trace state.
 pub(super) const TRACESTATE: &str = "tracestate";
 
-/// The longest `tracestate` that is handed on; the specification asks for 512 characters at least.
-const LONGEST_STATE: usize = 512;
+/// The longest `tracestate` that is propagated; the specification demands at least 512 characters.
+const MAX_TRACESTATE: usize = 512;
 
-/// A place in a trace: [W3C Trace Context](https://www.w3.org/TR/trace-context/).
+/// The ids of a trace and a span in it: [W3C Trace Context](https://www.w3.org/TR/trace-context/).
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceContext(pub(super) SpanContext);
 
 impl TraceContext {
-    /// What the headers of a request or a message say; nothing when that is no place in a trace.
+    /// Parses the headers of a request or a message. Returns `None` if they are not a valid trace
+    /// context.
     #[must_use]
     pub fn read(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
-        let told = Told { traceparent, tracestate };
-        let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &told);
-        let place = context.span().span_context().clone();
-        place.is_valid().then_some(Self(place))
+        let headers = TraceHeaders { traceparent, tracestate };
+        let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
+        let span_context = context.span().span_context().clone();
+        span_context.is_valid().then_some(Self(span_context))
     }
 
-    /// What a request says.
+    /// Parses the headers of a request.
     pub(crate) fn of_request(headers: &HeaderMap) -> Option<Self> {
         let mut given = headers.get_all(TRACEPARENT).iter();
         let (Some(only), None) = (given.next(), given.next()) else {
@@ -39,19 +40,19 @@ impl TraceContext {
         };
         let states: Result<Vec<&str>, _> =
             headers.get_all(TRACESTATE).iter().map(|state| state.to_str()).collect();
-        // Several headers are one list; see section 3.3 of the specification.
+        // Several headers form one list; see section 3.3 of the specification.
         let state = states.ok().map(|states| states.join(","));
-        let state = state.filter(|state| (1..=LONGEST_STATE).contains(&state.len()));
+        let state = state.filter(|state| (1..=MAX_TRACESTATE).contains(&state.len()));
         Self::read(only.to_str().ok()?, state.as_deref())
     }
 
-    /// By which all that belongs together is found, in traces and logs alike.
+    /// Returns the trace id, which links traces and logs.
     #[must_use]
     pub fn trace_id(&self) -> TraceId {
         self.0.trace_id()
     }
 
-    /// It as headers of a request or a message, by their names.
+    /// Returns the headers of a request or a message, by name.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
         let state = self.0.trace_state().header();
         let state = (!state.is_empty()).then_some((TRACESTATE, state));
@@ -60,20 +61,20 @@ impl TraceContext {
 }
 
 impl fmt::Display for TraceContext {
-    /// As in `traceparent`.
+    /// The form of `traceparent`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(place) = self;
-        let flags = u8::from(place.is_sampled());
-        write!(f, "00-{}-{}-{flags:02x}", place.trace_id(), place.span_id())
+        let Self(span_context) = self;
+        let flags = u8::from(span_context.is_sampled());
+        write!(f, "00-{}-{}-{flags:02x}", span_context.trace_id(), span_context.span_id())
     }
 }
 
-struct Told<'a> {
+struct TraceHeaders<'a> {
     traceparent: &'a str,
     tracestate: Option<&'a str>,
 }
 
-impl Extractor for Told<'_> {
+impl Extractor for TraceHeaders<'_> {
     fn get(&self, key: &str) -> Option<&str> {
         match key {
             TRACEPARENT => Some(self.traceparent),
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_was_read_is_told_again() {
-        let read = TraceContext::read(PARENT, Some("a=1,b=2")).expect("a place");
+        let read = TraceContext::read(PARENT, Some("a=1,b=2")).expect("a context");
         assert_eq!(read.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
         let told: Vec<_> = read.headers().collect();
         assert_eq!(
@@ -106,7 +107,7 @@ mod tests {
         );
         let unsampled = PARENT.replace("-01", "-00");
         let told: Vec<_> =
-            TraceContext::read(&unsampled, None).expect("a place").headers().collect();
+            TraceContext::read(&unsampled, None).expect("a context").headers().collect();
         assert_eq!(told, [("traceparent", unsampled)]);
     }
 
@@ -135,7 +136,7 @@ mod tests {
             of(&[("traceparent", PARENT), ("tracestate", "a=1"), ("tracestate", "b=2")]),
             Some(vec![PARENT.to_owned(), "a=1,b=2".to_owned()])
         );
-        let long = format!("a={}", "x".repeat(LONGEST_STATE));
+        let long = format!("a={}", "x".repeat(MAX_TRACESTATE));
         let given = [("traceparent", PARENT), ("tracestate", long.as_str())];
         assert_eq!(of(&given), Some(vec![PARENT.to_owned()]));
     }

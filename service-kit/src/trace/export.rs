@@ -1,5 +1,6 @@
-//! Where finished spans go: into a bounded queue, from which a thread of OpenTelemetry's sends them to the collector every few
-//! seconds. Whoever finishes one never waits; when the queue is full it is dropped.
+//! Exports finished spans: through a bounded queue to a thread of OpenTelemetry's, which sends them
+//! to the collector every few seconds. Ending a span never blocks; if the queue is full, the span
+//! is dropped.
 
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -19,33 +20,33 @@ use super::args::TraceArgs;
 use super::collector::Collector;
 use super::span::install;
 
-/// How long the collector may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
+/// How long the collector may take to respond.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the last spans may take to the collector when the process stops.
-const LAST_SPANS: Duration = Duration::from_secs(2);
+/// How long the last spans may take when the process stops.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The export of this process's spans.
-pub(crate) struct Export {
+pub(crate) struct TraceExport {
     provider: SdkTracerProvider,
     collector: Collector,
-    /// Closed when this is dropped.
+    /// Closes when dropped, which ends the collector's probes.
     _watch: Sender<()>,
 }
 
-impl Export {
-    /// Begins it, under the name of `program` unless the settings have another one; nothing when they name no collector. Not to
-    /// be called within an asynchronous runtime.
+impl TraceExport {
+    /// Starts the export under the service name `program`, unless the settings have another one.
+    /// Returns `None` if they have no collector. Must not be called within an async runtime.
     ///
     /// # Errors
-    /// When no client can be made for the collector.
-    pub(crate) fn begin(args: &TraceArgs, program: &'static str) -> anyhow::Result<Option<Self>> {
+    /// If the HTTP client can't be created.
+    pub(crate) fn start(args: &TraceArgs, program: &'static str) -> anyhow::Result<Option<Self>> {
         let Some(url) = args.collector() else {
             return Ok(None);
         };
         let collector = Collector::new(url);
         let client = reqwest::blocking::Client::builder()
-            .timeout(ANSWER)
+            .timeout(REQUEST_TIMEOUT)
             .default_headers(args.headers().into_map())
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -68,7 +69,7 @@ impl Export {
         let provider = SdkTracerProvider::builder()
             .with_resource(resource)
             .with_sampler(args.sampler())
-            .with_batch_exporter(Reported { exporter, collector: collector.clone() })
+            .with_batch_exporter(MonitoredExporter { exporter, collector: collector.clone() })
             .build();
         install(provider.tracer("outbox-pipeline"), collector.clone());
         let (watch, stop) = channel();
@@ -80,29 +81,29 @@ impl Export {
         Ok(Some(Self { provider, collector, _watch: watch }))
     }
 
-    /// Sends what is left. Not to be called within an asynchronous runtime.
-    pub(crate) fn finish(self) {
-        if !self.collector.is_there() {
+    /// Exports the remaining spans. Must not be called within an async runtime.
+    pub(crate) fn shutdown(self) {
+        if !self.collector.is_available() {
             return;
         }
-        if let Err(error) = self.provider.shutdown_with_timeout(LAST_SPANS) {
+        if let Err(error) = self.provider.shutdown_with_timeout(FLUSH_TIMEOUT) {
             tracing::warn!(%error, "the last spans were not exported");
         }
     }
 }
 
-/// An exporter that tells whether the collector takes spans.
+/// An exporter that records whether the collector accepts spans.
 #[derive(Debug)]
-struct Reported {
+struct MonitoredExporter {
     exporter: OtlpExporter,
     collector: Collector,
 }
 
-impl SpanExporter for Reported {
+impl SpanExporter for MonitoredExporter {
     async fn export(&self, spans: Vec<SpanData>) -> OTelSdkResult {
         let exported = self.exporter.export(spans).await;
         match &exported {
-            Ok(()) => self.collector.took(),
+            Ok(()) => self.collector.accepted(),
             Err(error) => self.collector.failed(&error.to_string()),
         }
         exported

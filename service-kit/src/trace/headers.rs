@@ -5,12 +5,12 @@ use std::str::FromStr;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// What a collector wants to be told with each request, its key above all. `Debug` shows no value.
+/// Headers for each request to the collector, such as an API key. `Debug` shows no values.
 #[derive(Clone, Default)]
 pub struct ExportHeaders(HeaderMap);
 
 impl ExportHeaders {
-    /// By their names.
+    /// Returns the headers by name.
     pub(super) fn into_map(self) -> HeaderMap {
         self.0
     }
@@ -19,14 +19,15 @@ impl ExportHeaders {
 impl FromStr for ExportHeaders {
     type Err = String;
 
-    /// `name=value` pairs, separated by commas, as [the specification](https://opentelemetry.io/docs/specs/otel/protocol/exporter/)
-    /// has them: values percent-encoded.
+    /// Parses `name=value` pairs, separated by commas, as in [the
+    /// specification](https://opentelemetry.io/docs/specs/otel/protocol/exporter/); values are
+    /// percent-encoded.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
         for (number, pair) in (1..).zip(text.split(',').filter(|pair| !pair.trim().is_empty())) {
             let wrong = || format!("header {number} of it is not name=value");
             let (name, value) = pair.split_once('=').ok_or_else(wrong)?;
-            let value = decoded(value.trim()).ok_or_else(wrong)?;
+            let value = percent_decode(value.trim()).ok_or_else(wrong)?;
             let name = HeaderName::from_str(name.trim()).map_err(|_| wrong())?;
             let mut value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
             value.set_sensitive(true);
@@ -42,8 +43,8 @@ impl fmt::Debug for ExportHeaders {
     }
 }
 
-/// A value without its percent-encoding; a percent sign that encodes nothing stands for itself.
-fn decoded(value: &str) -> Option<String> {
+/// Decodes percent-encoding; a percent sign without two hexadecimal digits stands for itself.
+fn percent_decode(value: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

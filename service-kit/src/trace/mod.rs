@@ -1,14 +1,16 @@
-//! Traces by [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/trace/): where an order's time goes, from the request to the counter.
+//! Traces by [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/trace/): where an order's
+//! time goes, from the request to the counter.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `args`, `headers` | the settings, named by OpenTelemetry |
-//! | `context` | where in a trace something happens, as processes tell each other: [W3C Trace Context](https://www.w3.org/TR/trace-context/) |
-//! | `span` | something that takes time, and is a part of a trace |
-//! | `export` | where finished spans go |
-//! | `collector` | whether there is a collector to take them |
+//! | `args`, `headers` | the settings, named as OpenTelemetry does |
+//! | `context` | trace context between processes: [W3C Trace Context](https://www.w3.org/TR/trace-context/) |
+//! | `span` | starts and ends spans |
+//! | `export` | sends finished spans to the collector |
+//! | `collector` | tracks whether the collector is available |
 //!
-//! Spans are made only while [`tracer`] gives a tracer: never without `OTEL_EXPORTER_OTLP_ENDPOINT`.
+//! Spans are recorded only while [`tracer`] returns a tracer: never without
+//! `OTEL_EXPORTER_OTLP_ENDPOINT`.
 
 mod args;
 mod collector;
@@ -19,7 +21,7 @@ mod span;
 
 pub use args::{Endpoint, SamplerName, TraceArgs};
 pub use context::TraceContext;
-pub(crate) use export::Export;
+pub(crate) use export::TraceExport;
 pub use headers::ExportHeaders;
 pub use opentelemetry::trace::{SpanKind, TraceId};
 pub use opentelemetry::{KeyValue, Value};

@@ -1,4 +1,4 @@
-//! Something that takes time, and is a part of a trace.
+//! Spans: timed operations of a trace.
 
 use std::borrow::Cow;
 use std::pin::pin;
@@ -11,40 +11,40 @@ use opentelemetry_sdk::trace::SdkTracer;
 use super::collector::Collector;
 use super::context::TraceContext;
 
-/// What this process makes spans with, and who takes them.
+/// The tracer of this process, and the collector that its spans go to.
 static TRACER: OnceLock<(SdkTracer, Collector)> = OnceLock::new();
 
-/// Makes spans.
+/// Starts spans.
 #[derive(Debug, Clone, Copy)]
 pub struct Tracer(&'static SdkTracer);
 
-/// What spans are made with, while somebody takes them. Asking costs next to nothing.
+/// Returns the tracer, if the collector is available. Cheap to call.
 #[must_use]
 pub fn tracer() -> Option<Tracer> {
     let (tracer, collector) = TRACER.get()?;
-    collector.is_there().then_some(Tracer(tracer))
+    collector.is_available().then_some(Tracer(tracer))
 }
 
-/// Makes `tracer` this process's.
+/// Sets the tracer of this process.
 pub(super) fn install(tracer: SdkTracer, collector: Collector) {
     if TRACER.set((tracer, collector)).is_err() {
         tracing::debug!("traces were set up before");
     }
 }
 
-/// What a span is a part of.
+/// The parent of a span.
 #[derive(Debug, Clone, Copy)]
 pub enum Parent<'a> {
-    /// Of the span that this task is [within](Span::within); of nothing when there is none.
+    /// The task's [current](Span::within) span, if there is one.
     Current,
-    /// Of what another process does, if it says so.
+    /// A span of another process, if it sent its context.
     Remote(Option<&'a TraceContext>),
-    /// Of this one.
+    /// This span.
     Span(&'a Span),
 }
 
 impl Tracer {
-    /// Begins a span.
+    /// Starts a span.
     #[must_use]
     pub fn start(
         self,
@@ -53,45 +53,47 @@ impl Tracer {
         parent: Parent<'_>,
         attributes: Vec<KeyValue>,
     ) -> Span {
-        let within = match parent {
+        let parent = match parent {
             Parent::Current => Context::current(),
             Parent::Remote(None) => Context::new(),
-            Parent::Remote(Some(place)) => Context::new().with_remote_span_context(place.0.clone()),
+            Parent::Remote(Some(context)) => {
+                Context::new().with_remote_span_context(context.0.clone())
+            }
             Parent::Span(span) => span.0.clone(),
         };
-        let begun = self.0.span_builder(name).with_kind(kind).with_attributes(attributes);
-        Span(within.with_span(self.0.build_with_context(begun, &within)))
+        let builder = self.0.span_builder(name).with_kind(kind).with_attributes(attributes);
+        Span(parent.with_span(self.0.build_with_context(builder, &parent)))
     }
 }
 
-/// A span that has begun. It ends when it is dropped.
+/// A span that has started. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Span(Context);
 
 impl Span {
-    /// Names it anew, as the name is known only now.
+    /// Changes the name, for names that are known late.
     pub fn rename(&self, name: impl Into<Cow<'static, str>>) {
         self.0.span().update_name(name);
     }
 
-    /// Adds something that is known only now.
+    /// Sets an attribute.
     pub fn set(&self, attribute: &'static str, value: impl Into<Value>) {
         self.0.span().set_attribute(KeyValue::new(attribute, value));
     }
 
-    /// It failed: `error_type` is one of few words, `why` is for people.
+    /// Marks the span as failed: `error_type` is one of a small set, `why` is for people.
     pub fn fail(&self, error_type: impl Into<Value>, why: impl Into<Cow<'static, str>>) {
         self.set("error.type", error_type);
         self.0.span().set_status(Status::error(why));
     }
 
-    /// Where it is, for others to be a part of it.
+    /// Returns the context, for propagation.
     #[must_use]
     pub fn context(&self) -> TraceContext {
         TraceContext(self.0.span().span_context().clone())
     }
 
-    /// Does `work` within `span`: it is the [current](Parent::Current) one meanwhile.
+    /// Runs `work` with `span` as the [current](Parent::Current) one.
     pub async fn within<T>(span: Option<&Self>, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         std::future::poll_fn(|task| {

@@ -12,11 +12,11 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// More than what systems keep for two sides that neither read nor write.
+/// More than the kernel buffers between two sides that neither read nor write.
 const LARGE: usize = 16 << 20;
 
-/// A port of the test's own. Its application answers `/large` with a large body, `/wait` not before [`Port::release`], and
-/// reads no body.
+/// A server for one test. Its application answers `/large` with a large body, `/wait` after
+/// [`Port::release`], and reads no body.
 struct Port {
     address: SocketAddr,
     release: CancellationToken,
@@ -26,7 +26,7 @@ struct Port {
 
 fn limits(connections: usize) -> Limits {
     let mut limits = Limits::new(connections);
-    limits.times.undisturbed = Duration::ZERO;
+    limits.times.min_idle = Duration::ZERO;
     limits
 }
 
@@ -48,7 +48,7 @@ impl Port {
             }
         });
         let stop = shutdown.clone().cancelled_owned();
-        let serving = tokio::spawn(serve_within(limits, listener, app, PATIENCE, stop));
+        let serving = tokio::spawn(serve_with_limits(limits, listener, app, PATIENCE, stop));
         Self { address, release, shutdown, serving }
     }
 
@@ -56,17 +56,18 @@ impl Port {
         TcpStream::connect(self.address).await.expect("connected")
     }
 
-    /// A connection over which `text` was sent.
+    /// Opens a connection and sends `text`.
     async fn send(&self, text: &str) -> TcpStream {
         let mut stream = self.connect().await;
         stream.write_all(text.as_bytes()).await.expect("sent");
         stream
     }
 
-    /// A connection whose request has reached the application, and is not answered.
+    /// Opens a connection whose request has reached the application and is not answered.
     async fn busy(&self) -> TcpStream {
         let stream = self.send(&get("/wait")).await;
-        // What is accepted later is served later: this one has its slot by then.
+        // Connections are served in the order in which they are accepted: this one has its slot by
+        // then.
         tokio::time::sleep(Duration::from_millis(50)).await;
         stream
     }
@@ -76,14 +77,14 @@ fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: h\r\nx-request-id: mine\r\n\r\n")
 }
 
-/// One answer whose body is short.
+/// Reads one response with a short body.
 async fn answer(stream: &mut TcpStream) -> String {
     let mut bytes = vec![0; 4096];
     let length = timeout(PATIENCE, stream.read(&mut bytes)).await.expect("in time").expect("read");
     String::from_utf8_lossy(&bytes[..length]).into_owned()
 }
 
-/// All that comes until the server closes.
+/// Reads until the server closes.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("in time").expect("closed well");
@@ -105,9 +106,9 @@ async fn whoever_is_turned_away_gets_a_request_id_too() {
     let port = Port::open(limits(1)).await;
     let mut first = port.busy().await;
     let mut second = port.send(&get("/")).await;
-    let told = rest(&mut second).await;
-    is_problem(&told, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(told.contains("x-request-id: mine"), "{told}");
+    let received = rest(&mut second).await;
+    is_problem(&received, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(received.contains("x-request-id: mine"), "{received}");
     port.release.cancel();
     assert!(answer(&mut first).await.starts_with("HTTP/1.1 200"));
 }
@@ -117,8 +118,8 @@ async fn the_connection_that_was_idle_for_longest_makes_room() {
     let port = Port::open(limits(3)).await;
     let mut busy = port.busy().await;
     let (mut older, mut newer) = (port.connect().await, port.connect().await);
-    for turn in ["newer", "older", "newer"] {
-        let stream = if turn == "older" { &mut older } else { &mut newer };
+    for name in ["newer", "older", "newer"] {
+        let stream = if name == "older" { &mut older } else { &mut newer };
         stream.write_all(get("/").as_bytes()).await.expect("sent");
         assert!(answer(stream).await.starts_with("HTTP/1.1 200"));
     }
@@ -147,7 +148,7 @@ async fn headers_that_drip_in_are_refused_and_those_that_come_in_time_are_not() 
     let port = Port::open(limits).await;
     let mut dripping = port.connect().await;
     let begun = std::time::Instant::now();
-    let told = loop {
+    let received = loop {
         dripping.write_all(b"a").await.expect("sent");
         let mut bytes = vec![0; 4096];
         if let Ok(length) = timeout(Duration::from_millis(20), dripping.read(&mut bytes)).await {
@@ -156,7 +157,7 @@ async fn headers_that_drip_in_are_refused_and_those_that_come_in_time_are_not() 
         }
         assert!(begun.elapsed() < PATIENCE, "it may drip for ever");
     };
-    is_problem(&told, StatusCode::REQUEST_TIMEOUT);
+    is_problem(&received, StatusCode::REQUEST_TIMEOUT);
     // Silence before a request does not count.
     let mut patient = port.connect().await;
     tokio::time::sleep(Duration::from_millis(1200)).await;
@@ -181,8 +182,8 @@ async fn what_is_no_request_is_told_so_in_a_problem_after_the_answers_before_it(
     ] {
         is_problem(&rest(&mut port.send(wrong).await).await, status);
         let mut after_another = port.send(&(get("/") + wrong)).await;
-        let told = rest(&mut after_another).await;
-        let (first, second) = told.split_once("here").expect("the first answer");
+        let received = rest(&mut after_another).await;
+        let (first, second) = received.split_once("here").expect("the first answer");
         assert!(first.starts_with("HTTP/1.1 200 OK"), "{first}");
         is_problem(second, status);
     }
@@ -193,23 +194,23 @@ async fn what_is_no_request_is_told_so_in_a_problem_after_the_answers_before_it(
 #[tokio::test]
 async fn nothing_is_written_into_an_answer_that_is_being_read() {
     let port = Port::open(limits(10)).await;
-    // The body is not read by the application; what follows is no request.
+    // The application does not read the body; what follows is not a request.
     let post = "POST /large HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\n\r\nbodynonsense\r\n\r\n";
     let pipelined = format!("{}nonsense\r\n\r\n", get("/large"));
     for text in [post, &pipelined] {
         let mut stream = port.send(text).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let told = rest(&mut stream).await;
-        let (_, body) = told.split_once("\r\n\r\n").expect("a body");
+        let received = rest(&mut stream).await;
+        let (_, body) = received.split_once("\r\n\r\n").expect("a body");
         assert!(body.len() >= LARGE && body[..LARGE].bytes().all(|byte| byte == b'x'));
-        assert_eq!(told.contains("connection: close\r\n"), text == post || body.len() > LARGE);
+        assert_eq!(received.contains("connection: close\r\n"), text == post || body.len() > LARGE);
     }
 }
 
 #[tokio::test]
 async fn whoever_reads_nothing_gives_the_slot_up_and_whoever_reads_slowly_gets_all() {
     let mut limits = limits(2);
-    limits.times.stalled = Duration::from_secs(1);
+    limits.times.stall = Duration::from_secs(1);
     let port = Port::open(limits).await;
     let mut unread = port.send(&get("/large")).await;
     let mut slow = port.send(&get("/large")).await;
@@ -243,14 +244,14 @@ async fn a_stop_sends_answers_to_their_end_and_waits_for_no_half_request() {
     port.shutdown.cancel();
     assert_eq!(rest(&mut idle).await, "");
     assert_eq!(rest(&mut halfway).await, "");
-    // Longer than what a half request is given.
+    // Longer than the time limit for a partial request.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!port.serving.is_finished());
     port.release.cancel();
-    let told = rest(&mut waiting).await;
-    assert!(told.contains("connection: close\r\n") && told.ends_with("here"), "{told}");
-    let told = rest(&mut reading).await;
-    let (_, body) = told.split_once("\r\n\r\n").expect("a body");
+    let received = rest(&mut waiting).await;
+    assert!(received.contains("connection: close\r\n") && received.ends_with("here"), "{received}");
+    let received = rest(&mut reading).await;
+    let (_, body) = received.split_once("\r\n\r\n").expect("a body");
     assert_eq!(body.len(), LARGE);
     timeout(PATIENCE, port.serving).await.expect("in time").expect("no panic").expect("no error");
 }
@@ -261,21 +262,24 @@ async fn an_answer_before_the_end_of_the_body_arrives() {
         let port = Port::open(limits(1)).await;
         let _busy = if is_full { Some(port.busy().await) } else { None };
         let mut stream = port.connect().await;
-        // The client can send all of it only if somebody reads it.
+        // The client can send all of it only if the server reads it.
         socket2::SockRef::from(&stream).set_send_buffer_size(4096).expect("set");
         let head = "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 900000\r\n\r\n";
         stream.write_all(head.as_bytes()).await.expect("sent");
         tokio::time::sleep(Duration::from_millis(50)).await;
         stream.write_all("x".repeat(900_000).as_bytes()).await.expect("sent");
-        let told = rest(&mut stream).await;
-        assert!(told.starts_with(expected) && told.contains("connection: close\r\n"), "{told}");
+        let received = rest(&mut stream).await;
+        assert!(
+            received.starts_with(expected) && received.contains("connection: close\r\n"),
+            "{received}"
+        );
     }
 }
 
 #[tokio::test]
 async fn whoever_has_connected_before_the_stop_is_answered() {
     let port = Port::open(limits(100)).await;
-    // Nothing is accepted meanwhile: the test and the port share one thread.
+    // Nothing is accepted meanwhile: test and server share one thread.
     let connected: Vec<_> = (0..50)
         .map(|_| {
             let mut stream = std::net::TcpStream::connect(port.address).expect("connected");

@@ -1,4 +1,4 @@
-//! The body of an answer while it is sent.
+//! The body of a response while it is sent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::progress::Progress;
 
-/// A body that tells when hyper has all of it.
-pub(super) struct AnswerBody<B> {
+/// A body that reports when hyper has all of it.
+pub(super) struct ResponseBody<B> {
     body: B,
     progress: Arc<Progress>,
 }
 
-impl<B> AnswerBody<B> {
+impl<B> ResponseBody<B> {
     pub(super) const fn new(body: B, progress: Arc<Progress>) -> Self {
         Self { body, progress }
     }
 }
 
-impl<B: Body + Unpin> Body for AnswerBody<B> {
+impl<B: Body + Unpin> Body for ResponseBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -40,8 +40,8 @@ impl<B: Body + Unpin> Body for AnswerBody<B> {
     }
 }
 
-impl<B> Drop for AnswerBody<B> {
+impl<B> Drop for ResponseBody<B> {
     fn drop(&mut self) {
-        self.progress.answer_is_whole();
+        self.progress.body_complete();
     }
 }

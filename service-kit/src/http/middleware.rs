@@ -1,4 +1,5 @@
-//! What happens around every request: its id, its log span, its metrics, and whatever goes wrong turned into a problem.
+//! Middleware around every request: request id, log span, trace span, metrics, and errors as
+//! problems.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -10,31 +11,31 @@ use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse as _, PathPattern, Request, Response};
 use tracing::Instrument as _;
 
-use super::memory::AnswerMemory;
-use super::metrics::{self, NO_ROUTE, Unanswered};
+use super::metrics::{self, AbandonGuard, NO_ROUTE};
 use super::problem::{CONTENT_TYPE, Cause, Problem};
 use super::request_id::{HEADER, RequestId};
-use super::traced::{Traced, shortened};
+use super::request_span::{RequestSpan, truncate_path};
+use super::response_memory::ResponseMemory;
 
-/// The methods of what can only be read.
-const READS: &str = "GET, HEAD";
+/// The methods of read-only routes.
+const READ_METHODS: &str = "GET, HEAD";
 
-/// What is known about a route.
+/// A route of the API.
 #[derive(Debug)]
-pub(super) struct Call {
-    /// Its path as the document shows it: `/api/orders/{id}`.
+pub(super) struct ApiRoute {
+    /// The path as the OpenAPI document shows it: `/api/orders/{id}`.
     path: String,
-    /// The `Allow` that a 405 must have, and that the framework does not send.
+    /// The `Allow` header of a 405, which the framework does not send.
     allow: String,
 }
 
-impl Call {
+impl ApiRoute {
     pub(super) const fn new(path: String) -> Self {
         Self { path, allow: String::new() }
     }
 
-    /// Whether a path is this one with its parameters filled in.
-    fn takes(&self, path: &str) -> bool {
+    /// Returns true if `path` matches the route.
+    fn matches(&self, path: &str) -> bool {
         let (mut own, mut given) = (self.path.split('/'), path.split('/'));
         loop {
             match (own.next(), given.next()) {
@@ -46,7 +47,7 @@ impl Call {
         }
     }
 
-    /// It answers to `method` too.
+    /// Adds a method that the route accepts.
     pub(super) fn allow(&mut self, method: &Method) {
         if !self.allow.is_empty() {
             self.allow.push_str(", ");
@@ -55,90 +56,91 @@ impl Call {
     }
 }
 
-/// An endpoint in its frame.
-pub(super) struct Frame<E> {
+/// An endpoint with the middleware around it.
+pub(super) struct Middleware<E> {
     inner: E,
-    /// The calls of the API by their routes.
-    calls: HashMap<String, Call>,
-    memory: AnswerMemory,
+    /// The routes of the API by the framework's patterns.
+    routes: HashMap<String, ApiRoute>,
+    memory: ResponseMemory,
 }
 
-impl<E> Frame<E> {
-    pub(super) fn new(inner: E, calls: HashMap<String, Call>) -> Self {
-        for call in calls.values() {
-            metrics::has_route(&call.path);
+impl<E> Middleware<E> {
+    pub(super) fn new(inner: E, routes: HashMap<String, ApiRoute>) -> Self {
+        for route in routes.values() {
+            metrics::register_route(&route.path);
         }
-        Self { inner, calls, memory: AnswerMemory::default() }
+        Self { inner, routes, memory: ResponseMemory::default() }
     }
 
-    fn call_of(&self, pattern: &PathPattern) -> Option<&Call> {
-        self.calls.get(&*pattern.0)
+    fn find_route(&self, pattern: &PathPattern) -> Option<&ApiRoute> {
+        self.routes.get(&*pattern.0)
     }
 
-    /// The path of the call that a request is for, as the document shows it; known before the framework has looked.
-    fn route_of(&self, path: &str) -> &str {
-        let call = self.calls.values().find(|call| call.takes(path));
-        call.map_or(NO_ROUTE, |call| &call.path)
+    /// Returns the route of a path as the OpenAPI document shows it, before the framework has
+    /// routed the request.
+    fn route_for_path(&self, path: &str) -> &str {
+        let route = self.routes.values().find(|route| route.matches(path));
+        route.map_or(NO_ROUTE, |route| &route.path)
     }
 }
 
-impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
+impl<E: Endpoint<Output = Response>> Endpoint for Middleware<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let started = Instant::now();
         let id = RequestId::of(&request);
-        let method = label(request.method());
-        let traced = Traced::begin(&request, method);
-        let trace_id = traced.id().map(tracing::field::display);
-        let path = shortened(request.uri().path());
-        let unanswered = Unanswered::new(self.route_of(request.uri().path()));
+        let method = method_label(request.method());
+        let request_span = RequestSpan::start(&request, method);
+        let trace_id = request_span.trace_id().map(tracing::field::display);
+        let path = truncate_path(request.uri().path());
+        let abandon_guard = AbandonGuard::new(self.route_for_path(request.uri().path()));
         let span = tracing::info_span!("request", request_id = %id, trace_id, method, path);
         request.set_data(id.clone());
-        // In a box: the framework's future is large, and each of the layers around it would move it.
-        let answer = Box::pin(self.answer(request));
-        let mut response = traced.within(answer).instrument(span.clone()).await;
-        unanswered.answered();
+        // Boxed: the framework's future is large, and each layer around it would copy it.
+        let response = Box::pin(self.respond(request));
+        let mut response = request_span.scope(response).instrument(span.clone()).await;
+        abandon_guard.disarm();
         response.headers_mut().insert(HEADER, id.header());
 
-        // The route's pattern, never the path: clients must not be able to make new time series.
+        // The route's pattern, not the path: clients must not be able to create time series.
         let route = match response.data::<PathPattern>() {
-            Some(pattern) => match self.call_of(pattern) {
-                Some(call) => call.path.clone(),
+            Some(pattern) => match self.find_route(pattern) {
+                Some(route) => route.path.clone(),
                 None => pattern.0.to_string(),
             },
             None => NO_ROUTE.to_owned(),
         };
         let elapsed = started.elapsed();
-        traced.end(method, &route, response.status());
+        request_span.end(method, &route, response.status());
         let (status, seconds) = (response.status().as_u16(), elapsed.as_secs_f64());
         tracing::debug!(target: "access", parent: &span, route, status, seconds, "answered");
-        metrics::answered(method, route, response.status(), elapsed);
+        metrics::record_request(method, route, response.status(), elapsed);
         Ok(response)
     }
 }
 
-impl<E: Endpoint<Output = Response>> Frame<E> {
-    async fn answer(&self, request: Request) -> Response {
-        // The routes expect a path; `OPTIONS *` and `CONNECT host:port` have none.
+impl<E: Endpoint<Output = Response>> Middleware<E> {
+    async fn respond(&self, request: Request) -> Response {
+        // The router expects a path; `OPTIONS *` and `CONNECT host:port` have none.
         if !request.uri().path().starts_with('/') || request.method() == Method::CONNECT {
             return Problem::new(StatusCode::BAD_REQUEST, "The request names no path.")
                 .into_response();
         }
         if !is_utf8(request.uri().path()) {
-            return Problem::new(StatusCode::NOT_FOUND, detail(StatusCode::NOT_FOUND))
+            return Problem::new(StatusCode::NOT_FOUND, status_detail(StatusCode::NOT_FOUND))
                 .into_response();
         }
         let mut response = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => error.into_response(),
-            Err(panic) => Problem::internal(words(panic.as_ref())).into_response(),
+            Err(panic) => Problem::internal(panic_message(panic.as_ref())).into_response(),
         };
         if response.status().as_u16() >= 400 && response.content_type() != Some(CONTENT_TYPE) {
-            response = self.foreign(response).await;
+            response = self.framework_error(response).await;
         }
-        if !self.memory.hold(&mut response) {
-            response = instead(
+        if !self.memory.reserve(&mut response) {
+            response = replace_response(
                 &response,
                 Problem::unavailable(
                     "Too many large answers wait for their clients; try again soon.",
@@ -146,42 +148,42 @@ impl<E: Endpoint<Output = Response>> Frame<E> {
                 ),
             );
         }
-        log(&response);
+        log_server_error(&response);
         response
     }
 
-    /// An error of the framework's own, as a problem.
-    async fn foreign(&self, mut response: Response) -> Response {
+    /// Turns an error response of the framework into a problem.
+    async fn framework_error(&self, mut response: Response) -> Response {
         let status = response.status();
         let pattern = response.data::<PathPattern>();
-        let mut problem = Problem::new(status, detail(status));
+        let mut problem = Problem::new(status, status_detail(status));
         if status == StatusCode::METHOD_NOT_ALLOWED {
             let allow = pattern
-                .and_then(|pattern| self.call_of(pattern))
-                .map_or(READS, |call| call.allow.as_str());
+                .and_then(|pattern| self.find_route(pattern))
+                .map_or(READ_METHODS, |route| route.allow.as_str());
             if let Ok(allow) = HeaderValue::from_str(allow) {
                 problem = problem.header(header::ALLOW, allow);
             }
         }
         if status.is_server_error() {
-            let words = response.take_body().into_string().await;
-            problem = problem.caused_by(words.unwrap_or_default());
+            let cause = response.take_body().into_string().await;
+            problem = problem.caused_by(cause.unwrap_or_default());
         }
-        instead(&response, problem)
+        replace_response(&response, problem)
     }
 }
 
-/// What the operations port has of a frame: the request's id in each answer, and errors of the framework's own as problems.
-/// Without log span, trace and metrics: probes come all the time.
-pub(crate) async fn frame_operations(
+/// The middleware of the operations port: request ids, and errors of the framework as problems. No
+/// log span, trace or metrics, as probes are frequent.
+pub(crate) async fn operations_middleware(
     inner: impl Endpoint<Output = Response>,
     request: Request,
 ) -> poem::Result<Response> {
     let id = RequestId::of(&request);
     let mut response = inner.call(request).await.unwrap_or_else(|error| {
-        let mut problem = Problem::new(error.status(), detail(error.status()));
+        let mut problem = Problem::new(error.status(), status_detail(error.status()));
         if error.status() == StatusCode::METHOD_NOT_ALLOWED {
-            problem = problem.header(header::ALLOW, HeaderValue::from_static(READS));
+            problem = problem.header(header::ALLOW, HeaderValue::from_static(READ_METHODS));
         }
         problem.into_response()
     });
@@ -189,17 +191,17 @@ pub(crate) async fn frame_operations(
     Ok(response)
 }
 
-/// A problem in the place of `response`, of the same route.
-fn instead(response: &Response, problem: Problem) -> Response {
-    let mut instead = problem.into_response();
+/// Replaces `response` by a problem, and keeps its route.
+fn replace_response(response: &Response, problem: Problem) -> Response {
+    let mut replacement = problem.into_response();
     if let Some(pattern) = response.data::<PathPattern>() {
-        instead.set_data(pattern.clone());
+        replacement.set_data(pattern.clone());
     }
-    instead
+    replacement
 }
 
-/// Whether what a path means, its escapes resolved, is text. The framework takes all else for a mistake in the request,
-/// while for the client there is just nothing of that name.
+/// Returns true if the percent-decoded path is UTF-8. The framework answers other paths with 400,
+/// though for the client there is just no such resource.
 fn is_utf8(path: &str) -> bool {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -214,21 +216,21 @@ fn is_utf8(path: &str) -> bool {
     std::str::from_utf8(&bytes).is_ok()
 }
 
-/// A 5xx says once, here, why.
-fn log(response: &Response) {
+/// Logs a 5xx response with its cause. The one place where that is logged.
+fn log_server_error(response: &Response) {
     let status = response.status();
     if !status.is_server_error() {
         return;
     }
     let cause = response.data::<Cause>().map_or("unknown", |cause| cause.0.as_ref());
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        tracing::warn!(status = status.as_u16(), cause, "a request was put off");
+        tracing::warn!(status = status.as_u16(), cause, "request rejected");
     } else {
-        tracing::error!(status = status.as_u16(), cause, "a request failed");
+        tracing::error!(status = status.as_u16(), cause, "request failed");
     }
 }
 
-fn words(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()
         .copied()
@@ -236,22 +238,22 @@ fn words(panic: &(dyn Any + Send)) -> String {
     format!("panic: {}", text.unwrap_or("without words"))
 }
 
-fn detail(status: StatusCode) -> &'static str {
+fn status_detail(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::NOT_FOUND => "There is nothing here.",
+        StatusCode::NOT_FOUND => "No such resource.",
         StatusCode::METHOD_NOT_ALLOWED => {
             "This path does not know the method; see the Allow header."
         }
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "The Content-Type must be application/json.",
         _ if status.is_server_error() => {
-            "Something went wrong here; the log knows more under the request's id."
+            "Internal error. The log has details under this request id."
         }
         _ => "The request can't be understood.",
     }
 }
 
-/// The method as a metric's label: one of few, whatever the client sent.
-fn label(method: &Method) -> &'static str {
+/// Returns the method as a metric's label: one of a fixed set, whatever the client sent.
+fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

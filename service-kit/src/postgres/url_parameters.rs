@@ -1,19 +1,22 @@
-//! The parameters of `DATABASE_URL`, which are libpq's (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS>).
+//! The parameters of `DATABASE_URL`, which are libpq's
+//! (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS>).
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_postgres::Config;
 
-use super::url::{FORM, SslMode};
-use crate::parameter;
+use super::tls::{SslMode, TlsSettings};
+use crate::config::is_parameter_name;
 use crate::tls::{Files, Parameters};
 
-const OF_FILES: Parameters =
+pub(super) const URL_FORM: &str = "it must look like postgres://user:password@host:5432/name";
+
+const FILE_PARAMETERS: Parameters =
     Parameters { authority: "sslrootcert", certificate: "sslcert", key: "sslkey" };
 
-/// Those that the driver reads itself, as libpq does.
-const OF_THE_DRIVER: [&str; 12] = [
+/// Parameters that the driver parses as libpq does.
+const DRIVER_PARAMETERS: [&str; 12] = [
     "channel_binding",
     "connect_timeout",
     "dbname",
@@ -28,9 +31,9 @@ const OF_THE_DRIVER: [&str; 12] = [
     "user",
 ];
 
-/// Those that other programs make use of and these ones do not. `application_name` is among them because `outbox_relays` and the commands know
-/// relays by the name that they give themselves.
-const IGNORED: [&str; 29] = [
+/// Parameters of libpq that are ignored. `application_name` is one, because `outbox_relays` and the
+/// commands find relays by the name that they set themselves.
+const IGNORED_PARAMETERS: [&str; 29] = [
     "application_name",
     "client_encoding",
     "fallback_application_name",
@@ -62,41 +65,40 @@ const IGNORED: [&str; 29] = [
     "sslpassword",
 ];
 
-/// A server that vanished must be noticed: silence on the line has limits, unless the URL sets its own.
+/// Detects a vanished server, unless the URL sets other values.
 const KEEPALIVES: [&str; 3] =
     ["keepalives_idle=10", "keepalives_interval=5", "keepalives_retries=2"];
 
-/// What the parameters of a URL say.
+/// The parsed parameters of a URL.
 #[derive(Debug)]
-pub(super) struct Given {
-    pub(super) ssl_mode: SslMode,
-    pub(super) files: Files,
-    /// TLS tells the server by which name it was asked for.
-    pub(super) sends_name: bool,
+pub(super) struct UrlParameters {
+    pub(super) tls: TlsSettings,
     pub(super) tcp_user_timeout: Option<Duration>,
-    /// Whether a single host must take writes to be connected to at all.
-    pub(super) writable: bool,
-    /// `name=value` as the URL has them, for the driver.
-    pub(super) of_hosts: Vec<String>,
-    pub(super) of_the_driver: Vec<String>,
-    /// The names of those that mean nothing here.
+    /// Whether a single host must accept writes.
+    pub(super) wants_writable: bool,
+    /// `name=value` pairs for the driver, as they are in the URL.
+    pub(super) host_pairs: Vec<String>,
+    pub(super) driver_pairs: Vec<String>,
+    /// The names of ignored parameters.
     pub(super) ignored: Vec<&'static str>,
 }
 
-impl Given {
-    /// Reads what stands behind the `?` of a URL.
+impl UrlParameters {
+    /// Parses the query of a URL.
     ///
     /// # Errors
-    /// A sentence that names the parameter at fault.
+    /// A sentence that names the invalid parameter.
     pub(super) fn read(query: &str) -> Result<Self, String> {
         let mut given = Self {
-            ssl_mode: SslMode::Prefer,
-            files: Files::none(OF_FILES),
-            sends_name: true,
+            tls: TlsSettings {
+                mode: SslMode::Prefer,
+                files: Files::none(FILE_PARAMETERS),
+                sends_name: true,
+            },
             tcp_user_timeout: None,
-            writable: false,
-            of_hosts: Vec::new(),
-            of_the_driver: KEEPALIVES.map(str::to_owned).to_vec(),
+            wants_writable: false,
+            host_pairs: Vec::new(),
+            driver_pairs: KEEPALIVES.map(str::to_owned).to_vec(),
             ignored: Vec::new(),
         };
         let (mut mode, mut system) = (None, false);
@@ -105,38 +107,38 @@ impl Given {
                 ::url::form_urlencoded::parse(pair.as_bytes()).next().unwrap_or_default();
             match &*name {
                 "sslmode" => mode = Some(ssl_mode(&value)?),
-                // As JDBC writes it, and libpq reads it.
+                // JDBC's spelling, which libpq accepts.
                 "ssl" if value == "true" => mode = Some(SslMode::Require),
                 "sslrootcert" => {
                     system = value == "system";
-                    given.files.authority = (!system).then(|| PathBuf::from(&*value));
+                    given.tls.files.authority = (!system).then(|| PathBuf::from(&*value));
                 }
-                "sslcert" => given.files.certificate = Some(PathBuf::from(&*value)),
-                "sslkey" => given.files.key = Some(PathBuf::from(&*value)),
-                "sslsni" => given.sends_name = value != "0",
-                "target_session_attrs" => given.writable = demands_writes(&value)?,
+                "sslcert" => given.tls.files.certificate = Some(PathBuf::from(&*value)),
+                "sslkey" => given.tls.files.key = Some(PathBuf::from(&*value)),
+                "sslsni" => given.tls.sends_name = value != "0",
+                "target_session_attrs" => given.wants_writable = demands_writes(&value)?,
                 "tcp_user_timeout" => given.tcp_user_timeout = milliseconds(&name, &value)?,
                 "gssencmode" if value == "require" => {
                     return Err("gssencmode=require can't be met: these programs know no GSSAPI; sslmode=verify-full encrypts as well".to_owned());
                 }
-                "host" | "hostaddr" | "port" => given.of_hosts.push(pair.to_owned()),
-                // As libpq: 0 leaves it as it is.
+                "host" | "hostaddr" | "port" => given.host_pairs.push(pair.to_owned()),
+                // As in libpq, 0 means the default.
                 "keepalives_count" if value == "0" => {}
                 "keepalives_count" => {
                     given
-                        .of_the_driver
-                        .push(checked(&name, &format!("keepalives_retries={value}"))?);
+                        .driver_pairs
+                        .push(check_driver_pair(&name, &format!("keepalives_retries={value}"))?);
                 }
-                name if OF_THE_DRIVER.contains(&name) => {
-                    given.of_the_driver.push(checked(name, pair)?);
+                name if DRIVER_PARAMETERS.contains(&name) => {
+                    given.driver_pairs.push(check_driver_pair(name, pair)?);
                 }
-                name => match IGNORED.iter().find(|ignored| **ignored == name) {
+                name => match IGNORED_PARAMETERS.iter().find(|ignored| **ignored == name) {
                     Some(ignored) => given.ignored.push(ignored),
-                    None => return Err(unknown(name, query)),
+                    None => return Err(unknown_parameter(name, query)),
                 },
             }
         }
-        given.ssl_mode = match mode {
+        given.tls.mode = match mode {
             None | Some(SslMode::VerifyFull) if system => SslMode::VerifyFull,
             Some(_) if system => {
                 return Err("sslrootcert=system goes with sslmode=verify-full only: anybody can get a certificate from an authority that the system knows".to_owned());
@@ -147,15 +149,16 @@ impl Given {
     }
 }
 
-/// A pair for the driver. Its error text may quote the value: only the name is told.
-fn checked(name: &str, pair: &str) -> Result<String, String> {
+/// Checks a pair for the driver. The driver's error may quote the value, so the error here gives
+/// the name only.
+fn check_driver_pair(name: &str, pair: &str) -> Result<String, String> {
     let alone = format!("postgres://host/name?{pair}").parse::<Config>();
     alone
         .map(|_| pair.to_owned())
         .map_err(|_| format!("{name} has a value that libpq does not know"))
 }
 
-/// libpq counts these in milliseconds; 0 leaves the limit as it is.
+/// Parses a number of milliseconds; as in libpq, 0 means the default.
 fn milliseconds(name: &str, value: &str) -> Result<Option<Duration>, String> {
     let value: i64 = value.parse().map_err(|_| format!("{name} is no number of milliseconds"))?;
     Ok(u64::try_from(value).ok().filter(|value| *value > 0).map(Duration::from_millis))
@@ -174,7 +177,8 @@ fn ssl_mode(text: &str) -> Result<SslMode, String> {
     }
 }
 
-/// Whether `target_session_attrs` insists on a server that takes writes. All programs write, so what it leaves open is no choice of several hosts.
+/// Returns true if `target_session_attrs` demands a server that accepts writes. As all programs
+/// write, the other values don't restrict the choice.
 fn demands_writes(attributes: &str) -> Result<bool, String> {
     match attributes {
         "any" | "prefer-standby" => Ok(false),
@@ -188,11 +192,11 @@ fn demands_writes(attributes: &str) -> Result<bool, String> {
     }
 }
 
-/// Names the parameter, unless what stands there may be the end of a password in which `?` was not escaped.
-fn unknown(name: &str, query: &str) -> String {
-    if !parameter::is_name(name, query) {
+/// Names the parameter, unless it may be the end of a password with an unescaped `?`.
+fn unknown_parameter(name: &str, query: &str) -> String {
+    if !is_parameter_name(name, query) {
         return format!(
-            "{FORM}, with parameters that libpq knows; a ? in a password is written %3F"
+            "{URL_FORM}, with parameters that libpq knows; a ? in a password is written %3F"
         );
     }
     format!("it has a parameter {name}, which libpq does not know; take it out")
@@ -204,20 +208,20 @@ mod tests {
 
     #[test]
     fn what_libpq_knows_is_taken_and_what_means_nothing_here_is_named() {
-        for known in OF_THE_DRIVER.iter().map(|name| match *name {
+        for known in DRIVER_PARAMETERS.iter().map(|name| match *name {
             "channel_binding" => "channel_binding=require".to_owned(),
             "load_balance_hosts" => "load_balance_hosts=random".to_owned(),
             "sslnegotiation" => "sslnegotiation=postgres".to_owned(),
             name => format!("{name}=7"),
         }) {
-            let given = Given::read(&known).expect(&known);
-            assert!(given.of_the_driver.contains(&known) && given.ignored.is_empty(), "{known}");
+            let given = UrlParameters::read(&known).expect(&known);
+            assert!(given.driver_pairs.contains(&known) && given.ignored.is_empty(), "{known}");
         }
-        for name in IGNORED {
-            let given = Given::read(&format!("{name}=0&user=shop")).expect(name);
+        for name in IGNORED_PARAMETERS {
+            let given = UrlParameters::read(&format!("{name}=0&user=shop")).expect(name);
             assert_eq!(given.ignored, [name]);
         }
-        let refused = Given::read("gssencmode=require").expect_err("it can't be met");
+        let refused = UrlParameters::read("gssencmode=require").expect_err("it can't be met");
         assert!(refused.starts_with("gssencmode=require"), "{refused}");
     }
 
@@ -236,24 +240,24 @@ mod tests {
             ("target_session_attrs=read-only", "target_session_attrs=read-only"),
             ("sslmode=require&sslrootcert=system", "sslrootcert=system"),
         ] {
-            let said = Given::read(query).expect_err(query);
+            let said = UrlParameters::read(query).expect_err(query);
             assert!(said.contains(named), "{query}: {said}");
         }
-        // postgres://u:p?hunter2@h/d and its like.
+        // As in postgres://u:p?hunter2@h/d.
         for query in
             ["hunter2@h/d", "hunter2=@h/d", "a&hunter2=7@h/d?sslmode=require", "hunter2%26=1"]
         {
-            let said = Given::read(query).expect_err(query);
-            assert!(said.starts_with(FORM) && !said.contains("hunter2"), "{query}: {said}");
+            let said = UrlParameters::read(query).expect_err(query);
+            assert!(said.starts_with(URL_FORM) && !said.contains("hunter2"), "{query}: {said}");
         }
     }
 
     #[test]
     fn the_systems_authorities_mean_that_everything_is_verified() {
         for query in ["sslrootcert=system", "sslmode=verify-full&sslrootcert=system"] {
-            let given = Given::read(query).expect(query);
-            assert_eq!((given.ssl_mode, given.files.authority), (SslMode::VerifyFull, None));
+            let given = UrlParameters::read(query).expect(query);
+            assert_eq!((given.tls.mode, given.tls.files.authority), (SslMode::VerifyFull, None));
         }
-        assert_eq!(Given::read("ssl=true").expect("as libpq").ssl_mode, SslMode::Require);
+        assert_eq!(UrlParameters::read("ssl=true").expect("as libpq").tls.mode, SslMode::Require);
     }
 }

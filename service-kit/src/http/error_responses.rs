@@ -1,4 +1,4 @@
-//! Which problems an operation's document names.
+//! The error responses that an operation documents.
 
 use std::marker::PhantomData;
 
@@ -13,9 +13,9 @@ use super::body::{bad_request, too_large, unsupported};
 use super::problem::{CONTENT_TYPE, Problem, ProblemBody};
 use crate::postgres::DatabaseError;
 
-/// Which statuses an operation refuses with, and what each means there.
+/// The error statuses of an operation.
 pub trait Statuses: Send + Sync + 'static {
-    /// Status and meaning.
+    /// Each status with its meaning.
     const ALL: &'static [(u16, &'static str)];
 
     /// An example of the problem with this status, where the general one does not fit.
@@ -25,33 +25,33 @@ pub trait Statuses: Send + Sync + 'static {
     }
 }
 
-/// What operations refuse with.
+/// Statuses that several operations share.
 pub mod meaning {
-    /// No JSON.
+    /// The body is not JSON.
     pub const NO_JSON: (u16, &str) =
         (400, "The body is not JSON, or the percent-encoding of the query is invalid");
-    /// A query that can't be read.
+    /// The query can't be decoded.
     pub const NO_QUERY: (u16, &str) = (400, "The percent-encoding of the query is invalid");
-    /// A query where there is none.
+    /// A query where none is allowed.
     pub const NO_PARAMETERS: (u16, &str) =
         (422, "The request has query parameters; this operation has none");
-    /// A body that drips in.
+    /// The body arrives too slowly.
     pub const TOO_SLOW: (u16, &str) = (408, "The body took too long to arrive");
-    /// A body over the limit.
+    /// The body is over the limit.
     pub const TOO_LARGE: (u16, &str) = (413, "The body is larger than 64 KiB");
     /// Another media type.
     pub const NOT_JSON_TYPE: (u16, &str) = (415, "The Content-Type is not application/json");
-    /// Whatever nobody thought of.
+    /// An unexpected error.
     pub const FAILED: (u16, &str) =
         (500, "Internal error; the log has details under the request's id");
-    /// No database.
+    /// The database is unavailable.
     pub const UNAVAILABLE: (u16, &str) = (
         503,
         "The database does not answer, or too many requests wait for it. A change may have been made all the same",
     );
 }
 
-/// A [`Problem`] of an operation whose document lists the statuses of `S`.
+/// A [`Problem`] from an operation that documents the statuses of `S`.
 #[derive(Debug)]
 pub struct Refused<S>(Problem, PhantomData<S>);
 

@@ -1,4 +1,5 @@
-//! Answers to what never became a request, as the parser refuses it or its headers take too long.
+//! Error responses written directly to the socket, where hyper has no request to answer: the parser
+//! rejected it, or its headers took too long.
 
 use std::time::Duration;
 
@@ -13,16 +14,18 @@ use super::linger;
 use super::problem::{CONTENT_TYPE, Problem};
 use super::request_id::{HEADER, RequestId};
 
-/// How long sending the answer may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long sending the response may take.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The date as HTTP writes it: [RFC 9110, section 5.6.7](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7).
-const DATE: StaticFormatDescription = format_description!(
+/// The date format of HTTP: [RFC 9110, section
+/// 5.6.7](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7).
+const HTTP_DATE: StaticFormatDescription = format_description!(
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
 );
 
-/// What is wrong with bytes that hyper could not parse. None when the connection ended for another reason.
-pub(super) fn of_error(error: &hyper::Error) -> Option<Problem> {
+/// Returns the problem for bytes that hyper could not parse, or `None` if the connection ended for
+/// another reason.
+pub(super) fn for_parse_error(error: &hyper::Error) -> Option<Problem> {
     if error.is_parse_too_large() {
         let detail = "The request line and the headers are larger than 16 KiB or more than 100.";
         return Some(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
@@ -33,31 +36,31 @@ pub(super) fn of_error(error: &hyper::Error) -> Option<Problem> {
     })
 }
 
-/// For headers that drip in.
-pub(super) fn of_slow_headers(limit: Duration) -> Problem {
+/// Returns the problem for headers that arrive too slowly.
+pub(super) fn slow_headers(limit: Duration) -> Problem {
     let detail = format!("The headers took longer than {} s.", limit.as_secs());
     Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
 }
 
-/// Sends `problem` over a connection on which no other answer is under way, and closes it.
+/// Sends `problem` over a connection on which no other response is being sent, and closes it.
 pub(super) async fn send(mut tcp: TcpStream, problem: &Problem) {
     let id = RequestId::new();
     let status = problem.status().as_u16();
-    tracing::debug!(target: "access", request_id = %id, status, "refused what is no request");
-    let text = answer(problem, &id);
-    let told = match tokio::time::timeout(PATIENCE, tcp.write_all(text.as_bytes())).await {
+    tracing::debug!(target: "access", request_id = %id, status, "malformed request");
+    let text = render(problem, &id);
+    let sent = match tokio::time::timeout(SEND_TIMEOUT, tcp.write_all(text.as_bytes())).await {
         Ok(Ok(())) => linger::close(tcp).await,
         Ok(Err(error)) => Err(error),
         Err(late) => Err(late.into()),
     };
-    if let Err(error) = told {
-        tracing::debug!(request_id = %id, %error, "a refusal was not read");
+    if let Err(error) = sent {
+        tracing::debug!(request_id = %id, %error, "the client did not read the error response");
     }
 }
 
-fn answer(problem: &Problem, id: &RequestId) -> String {
+fn render(problem: &Problem, id: &RequestId) -> String {
     let (status, body) = (problem.status(), problem.body());
-    let date = OffsetDateTime::now_utc().format(DATE).unwrap_or_default();
+    let date = OffsetDateTime::now_utc().format(HTTP_DATE).unwrap_or_default();
     let reason = status.canonical_reason().unwrap_or_default();
     format!(
         "HTTP/1.1 {} {reason}\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\n{HEADER}: {id}\r\n\
@@ -74,7 +77,7 @@ mod tests {
     #[test]
     fn the_answer_is_a_whole_problem() {
         let id = RequestId::new();
-        let text = answer(&of_slow_headers(Duration::from_secs(10)), &id);
+        let text = render(&slow_headers(Duration::from_secs(10)), &id);
         let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
         let lines: Vec<&str> = head.split("\r\n").collect();
         assert_eq!(lines[0], "HTTP/1.1 408 Request Timeout");

@@ -1,4 +1,4 @@
-//! A JSON body as an operation answers with it.
+//! JSON bodies of responses.
 
 use poem::http::header::CONTENT_TYPE;
 use poem::{IntoResponse, Response};
@@ -7,11 +7,11 @@ use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use serde::Serialize;
 
-use super::memory::BodySize;
 use super::problem::Problem;
+use super::response_memory::BodySize;
 
-/// A value that the OpenAPI document describes, as JSON. The framework's own [`Json`](payload::Json) makes a tree of values of each
-/// answer first; this writes the text at once.
+/// A JSON body that the OpenAPI document describes. Serializes directly to text; the framework's
+/// own [`Json`](payload::Json) builds a tree of values first.
 #[derive(Debug)]
 pub struct JsonAnswer<T>(pub T);
 
