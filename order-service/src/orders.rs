@@ -32,10 +32,19 @@ pub(crate) async fn create(
     queue: &Queue,
     asked: Asked,
 ) -> Result<Once, WriteError> {
-    let asked = match queue.write(asked).await? {
-        Written::Done(once) => return Ok(once),
-        Written::Alone(asked) => asked,
-    };
+    match queue.write(asked).await? {
+        Written::Done(once) => Ok(once),
+        // In a box: few orders come here, and each one's future would have room for it.
+        Written::Alone(asked) => Box::pin(create_in_turn(database, queue, asked)).await,
+    }
+}
+
+/// Writes an order by itself when its turn has come.
+async fn create_in_turn(
+    database: &Database,
+    queue: &Queue,
+    asked: Asked,
+) -> Result<Once, WriteError> {
     let (own, queue) = (database.clone(), queue.clone());
     let writing = async move {
         let _turn = queue.alone().await?;

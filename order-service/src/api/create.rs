@@ -22,8 +22,9 @@ pub(super) async fn create(
     let key =
         IdempotencyKey::from_headers(headers).map_err(|fault| Problem::invalid(vec![fault]))?;
     // Before the customer is checked: what was accepted stays accepted, whatever became of the customer.
+    // In a box: most orders have no key, and each one's future would have room for it.
     if let Some(key) = &key
-        && let Some(once) = orders::find_by_key(&api.database, &new, key).await?
+        && let Some(once) = Box::pin(orders::find_by_key(&api.database, &new, key)).await?
     {
         return told(once);
     }

@@ -80,7 +80,8 @@ impl Lookups {
     /// Looks a customer up, within the client's time limit.
     pub async fn find(&self, id: CustomerId) -> Lookup {
         let Some(entry) = self.cache.get(id).await else {
-            return self.find_anew(id).await;
+            // In a box: it is large, and most customers are known.
+            return Box::pin(self.find_anew(id)).await;
         };
         metrics::looked_up("cached");
         if entry.is_due(Instant::now()) && self.renewals.try_send(id).is_err() {
