@@ -1,6 +1,6 @@
 //! What is counted of orders and of the customers who are looked up.
 
-use metrics::{counter, describe_counter};
+use metrics::{Counter, counter, describe_counter};
 
 use crate::domain::Status;
 
@@ -70,7 +70,12 @@ pub(crate) fn changed(status: Status) {
 
 /// A customer was looked up.
 pub(crate) fn looked_up(result: &'static str) {
-    counter!(LOOKUPS, "result" => result).increment(1);
+    lookups(result).increment(1);
+}
+
+/// How many customers were looked up with this result.
+pub(crate) fn lookups(result: &'static str) -> Counter {
+    counter!(LOOKUPS, "result" => result)
 }
 
 /// So many keys were forgotten.

@@ -1,8 +1,8 @@
 //! What is written next.
 
+use metrics::Gauge;
 use tokio::sync::mpsc;
 
-use super::metrics;
 use super::queue::Waiting;
 
 /// Orders of one batch at the most: its commit is soon over, so that the next ones do not wait for long.
@@ -17,11 +17,13 @@ pub(crate) struct Line {
     receiver: mpsc::Receiver<Waiting>,
     /// The one that did not fit into the last batch.
     next: Option<Waiting>,
+    /// How many are in the queue.
+    waiting: Gauge,
 }
 
 impl Line {
-    pub(super) const fn new(receiver: mpsc::Receiver<Waiting>) -> Self {
-        Self { receiver, next: None }
+    pub(super) const fn new(receiver: mpsc::Receiver<Waiting>, waiting: Gauge) -> Self {
+        Self { receiver, next: None, waiting }
     }
 
     /// All that wait now, within the bounds of a batch, the first ones first; waits until there is one. Nothing when there will
@@ -47,7 +49,7 @@ impl Line {
     async fn first(&mut self) -> Option<Waiting> {
         loop {
             let waiting = self.receiver.recv().await?;
-            metrics::went();
+            self.waiting.decrement(1.0);
             if waiting.claim() {
                 return Some(waiting);
             }
@@ -57,7 +59,7 @@ impl Line {
     fn another(&mut self) -> Option<Waiting> {
         loop {
             let waiting = self.receiver.try_recv().ok()?;
-            metrics::went();
+            self.waiting.decrement(1.0);
             if waiting.claim() {
                 return Some(waiting);
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ::metrics::Gauge;
 use service_kit::http::Problem;
 use service_kit::postgres::DatabaseError;
 use tokio::sync::mpsc::error::TrySendError;
@@ -96,6 +97,7 @@ impl Answer {
 #[derive(Debug, Clone)]
 pub(crate) struct Queue {
     sender: mpsc::Sender<Waiting>,
+    waiting: Gauge,
     patience: Duration,
     alone: Arc<Semaphore>,
 }
@@ -106,7 +108,8 @@ pub(crate) fn queue(size: usize, patience: Duration, connections: usize) -> (Que
     let (sender, receiver) = mpsc::channel(size);
     let patience = patience.max(SHORTEST);
     metrics::describe();
-    (Queue { sender, patience, alone: Arc::new(Semaphore::new(connections)) }, Line::new(receiver))
+    let (waiting, alone) = (metrics::waiting(), Arc::new(Semaphore::new(connections)));
+    (Queue { sender, waiting: waiting.clone(), patience, alone }, Line::new(receiver, waiting))
 }
 
 impl Queue {
@@ -120,7 +123,7 @@ impl Queue {
             TrySendError::Full(_) => WriteError::Full,
             TrySendError::Closed(_) => WriteError::Stopped,
         })?;
-        metrics::came();
+        self.waiting.increment(1.0);
         let told = match timeout(self.patience, &mut answered).await {
             Ok(told) => told,
             Err(_) if !decided.swap(true, Ordering::AcqRel) => return Err(WriteError::Late),

@@ -11,7 +11,7 @@ use poem::{Endpoint, IntoResponse as _, PathPattern, Request, Response};
 use tracing::Instrument as _;
 
 use super::memory::AnswerMemory;
-use super::metrics::{self, NO_ROUTE, Unanswered};
+use super::metrics::{self, NO_ROUTE, RouteAnswers, Unanswered};
 use super::problem::{CONTENT_TYPE, Cause, Problem};
 use super::request_id::{HEADER, RequestId};
 use super::traced::{Traced, shortened};
@@ -20,17 +20,17 @@ use super::traced::{Traced, shortened};
 const READS: &str = "GET, HEAD";
 
 /// What is known about a route.
-#[derive(Debug)]
 pub(super) struct Call {
     /// Its path as the document shows it: `/api/orders/{id}`.
     path: String,
     /// The `Allow` that a 405 must have, and that the framework does not send.
     allow: String,
+    answers: RouteAnswers,
 }
 
 impl Call {
-    pub(super) const fn new(path: String) -> Self {
-        Self { path, allow: String::new() }
+    pub(super) fn new(path: String) -> Self {
+        Self { path, allow: String::new(), answers: RouteAnswers::default() }
     }
 
     /// Whether a path is this one with its parameters filled in.
@@ -102,18 +102,21 @@ impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
         response.headers_mut().insert(HEADER, id.header());
 
         // The route's pattern, never the path: clients must not be able to make new time series.
-        let route = match response.data::<PathPattern>() {
-            Some(pattern) => match self.call_of(pattern) {
-                Some(call) => call.path.clone(),
-                None => pattern.0.to_string(),
-            },
-            None => NO_ROUTE.to_owned(),
+        let pattern = response.data::<PathPattern>();
+        let call = pattern.and_then(|pattern| self.call_of(pattern));
+        let route = match (call, pattern) {
+            (Some(call), _) => &call.path,
+            (None, Some(pattern)) => &*pattern.0,
+            (None, None) => NO_ROUTE,
         };
-        let elapsed = started.elapsed();
-        traced.end(method, &route, response.status());
-        let (status, seconds) = (response.status().as_u16(), elapsed.as_secs_f64());
-        tracing::debug!(target: "access", parent: &span, route, status, seconds, "answered");
-        metrics::answered(method, route, response.status(), elapsed);
+        let (status, elapsed) = (response.status(), started.elapsed());
+        traced.end(method, route, status);
+        let (code, seconds) = (status.as_u16(), elapsed.as_secs_f64());
+        tracing::debug!(target: "access", parent: &span, route, status = code, seconds, "answered");
+        match call {
+            Some(call) => call.answers.answered(method, route, status, elapsed),
+            None => metrics::answered(method, route, status, elapsed),
+        }
         Ok(response)
     }
 }
