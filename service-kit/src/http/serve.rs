@@ -185,7 +185,8 @@ impl<E: Endpoint<Output = Response> + 'static> Port<E> {
             progress,
             headers: self.limits.times.headers,
         };
-        let (closing, end) = (self.closing.clone(), self.end.clone());
+        // Children: each poll locks its token, and connections would wait for each other's locks.
+        let (closing, end) = (self.closing.child_token(), self.end.child_token());
         self.connections.spawn(async move {
             tokio::select! {
                 () = connection.drive(stream, closing) => (),
