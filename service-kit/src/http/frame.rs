@@ -85,7 +85,7 @@ impl<E> Frame<E> {
 impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+    async fn call(&self, request: Request) -> poem::Result<Response> {
         let started = Instant::now();
         let id = RequestId::of(&request);
         let method = label(request.method());
@@ -94,29 +94,32 @@ impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
         let path = shortened(request.uri().path());
         let unanswered = Unanswered::new(self.route_of(request.uri().path()));
         let span = tracing::info_span!("request", request_id = %id, trace_id, method, path);
-        request.set_data(id.clone());
         // In a box: the framework's future is large, and each of the layers around it would move it.
         let answer = Box::pin(self.answer(request));
-        let mut response = traced.within(answer).instrument(span.clone()).await;
-        unanswered.answered();
-        response.headers_mut().insert(HEADER, id.header());
+        let answered = async {
+            let mut response = traced.within(answer).await;
+            response.headers_mut().insert(HEADER, id.header());
 
-        // The route's pattern, never the path: clients must not be able to make new time series.
-        let pattern = response.data::<PathPattern>();
-        let call = pattern.and_then(|pattern| self.call_of(pattern));
-        let route = match (call, pattern) {
-            (Some(call), _) => &call.path,
-            (None, Some(pattern)) => &*pattern.0,
-            (None, None) => NO_ROUTE,
+            // The route's pattern, never the path: clients must not be able to make new time series.
+            let pattern = response.data::<PathPattern>();
+            let call = pattern.and_then(|pattern| self.call_of(pattern));
+            let route = match (call, pattern) {
+                (Some(call), _) => &call.path,
+                (None, Some(pattern)) => &*pattern.0,
+                (None, None) => NO_ROUTE,
+            };
+            let (status, elapsed) = (response.status(), started.elapsed());
+            traced.end(method, route, status);
+            let (code, seconds) = (status.as_u16(), elapsed.as_secs_f64());
+            tracing::debug!(target: "access", route, status = code, seconds, "answered");
+            match call {
+                Some(call) => call.answers.answered(method, route, status, elapsed),
+                None => metrics::answered(method, route, status, elapsed),
+            }
+            response
         };
-        let (status, elapsed) = (response.status(), started.elapsed());
-        traced.end(method, route, status);
-        let (code, seconds) = (status.as_u16(), elapsed.as_secs_f64());
-        tracing::debug!(target: "access", parent: &span, route, status = code, seconds, "answered");
-        match call {
-            Some(call) => call.answers.answered(method, route, status, elapsed),
-            None => metrics::answered(method, route, status, elapsed),
-        }
+        let response = answered.instrument(span).await;
+        unanswered.answered();
         Ok(response)
     }
 }
@@ -204,6 +207,9 @@ fn instead(response: &Response, problem: Problem) -> Response {
 /// Whether what a path means, its escapes resolved, is text. The framework takes all else for a mistake in the request,
 /// while for the client there is just nothing of that name.
 fn is_utf8(path: &str) -> bool {
+    if !path.contains('%') {
+        return true;
+    }
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

@@ -11,9 +11,18 @@ const LIMIT: usize = 32 * 1024;
 /// An answer of so many bytes or fewer is not counted: [`HTTP_MAX_CONNECTIONS`](super::ServeArgs) bounds those.
 const SMALL: usize = 16 * 1024;
 
-/// The memory that a body takes, in bytes; travels with the response that has a body of its own.
+/// The memory that a body takes, in bytes; travels with the response if that is large.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodySize(pub(super) usize);
+
+impl BodySize {
+    /// Notes it in `response`, unless it is small.
+    pub(super) fn note(self, response: &mut Response) {
+        if self.0 > SMALL {
+            response.set_data(self);
+        }
+    }
+}
 
 /// The share of the memory that one answer has.
 #[derive(Debug, Clone)]
@@ -35,9 +44,6 @@ impl AnswerMemory {
         let Some(&BodySize(bytes)) = response.data() else {
             return true;
         };
-        if bytes <= SMALL {
-            return true;
-        }
         let share = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         match Arc::clone(&self.0).try_acquire_many_owned(share) {
             Ok(permit) => {
@@ -55,7 +61,7 @@ mod tests {
 
     fn answer(bytes: usize) -> Response {
         let mut response = Response::default();
-        response.set_data(BodySize(bytes));
+        BodySize(bytes).note(&mut response);
         response
     }
 
