@@ -32,10 +32,21 @@ pub(crate) async fn create(
     queue: &OrderQueue,
     pending: PendingOrder,
 ) -> Result<CreateOutcome, WriteError> {
-    let pending = match queue.write(pending).await? {
-        BatchOutcome::Done(outcome) => return Ok(outcome),
-        BatchOutcome::RetryAlone(pending) => pending,
-    };
+    match queue.write(pending).await? {
+        BatchOutcome::Done(outcome) => Ok(outcome),
+        // Boxed: few orders come here, and the future of each would have room for it.
+        BatchOutcome::RetryAlone(pending) => {
+            Box::pin(create_after_rejection(database, queue, pending)).await
+        }
+    }
+}
+
+/// Creates an order on its own once there is a permit.
+async fn create_after_rejection(
+    database: &Database,
+    queue: &OrderQueue,
+    pending: PendingOrder,
+) -> Result<CreateOutcome, WriteError> {
     let (own, queue) = (database.clone(), queue.clone());
     let writing = async move {
         let _permit = queue.acquire_single_write().await?;

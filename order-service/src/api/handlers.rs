@@ -40,9 +40,9 @@ pub(super) async fn create(
     let key =
         IdempotencyKey::from_headers(headers).map_err(|fault| Problem::invalid(vec![fault]))?;
     // Before the customer is checked: what was accepted stays accepted, whatever became of the
-    // customer.
+    // customer. Boxed: most orders have no key, and the future of each would have room for it.
     if let Some(key) = &key
-        && let Some(outcome) = orders::find_by_key(&api.database, &new, key).await?
+        && let Some(outcome) = Box::pin(orders::find_by_key(&api.database, &new, key)).await?
     {
         return respond(outcome);
     }

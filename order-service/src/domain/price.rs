@@ -59,7 +59,7 @@ mod tests {
         ] {
             let number = Price::from_json(Json::Number(text)).expect(text);
             assert_eq!(number.to_string(), price);
-            assert_eq!(Price::from_json(Json::Text(text.to_owned())), Ok(number));
+            assert_eq!(Price::from_json(Json::Text(text.into())), Ok(number));
         }
     }
 
@@ -90,7 +90,7 @@ mod tests {
             "1e400",
         ] {
             assert_eq!(
-                Price::from_json(Json::Text(text.to_owned())),
+                Price::from_json(Json::Text(text.into())),
                 Err(vec![RULE.to_owned()]),
                 "{text:?}"
             );

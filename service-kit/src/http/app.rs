@@ -47,7 +47,8 @@ impl Endpoint for App {
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         match request.uri().path() {
-            UI | JSON | YAML => self.documents.call(request).await,
+            // In a box: each of the API's requests would have room for it.
+            UI | JSON | YAML => Box::pin(self.documents.call(request)).await,
             _ => self.api.call(request).await,
         }
     }

@@ -1,6 +1,7 @@
 //! Reads the members of a JSON object one by one and collects every fault.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
@@ -10,7 +11,7 @@ use super::json::{FromJson, Json};
 #[derive(Debug)]
 pub struct Fields<'a, 'f> {
     path: String,
-    members: Vec<(String, &'a RawValue)>,
+    members: Vec<(Cow<'a, str>, &'a RawValue)>,
     faults: &'f mut Vec<String>,
 }
 
@@ -18,11 +19,11 @@ impl<'a, 'f> Fields<'a, 'f> {
     /// Creates the fields of the object at `path`, which is empty for the body itself.
     pub(super) fn new(
         path: String,
-        members: Vec<(String, &'a RawValue)>,
+        members: Vec<(Cow<'a, str>, &'a RawValue)>,
         faults: &'f mut Vec<String>,
     ) -> Self {
         let mut fields = Self { path, members: Vec::with_capacity(members.len()), faults };
-        let mut names = HashSet::new();
+        let mut names = BTreeSet::new();
         for (name, value) in members {
             if names.insert(name.clone()) {
                 fields.members.push((name, value));
@@ -78,14 +79,15 @@ impl<'a, 'f> Fields<'a, 'f> {
     }
 
     fn take(&mut self, name: &str) -> Option<Json<'a>> {
-        let full = self.full_name(name);
         let Some(at) = self.members.iter().position(|(member, _)| member == name) else {
+            let full = self.full_name(name);
             self.faults.push(format!("{full} is missing"));
             return None;
         };
         let (_, raw) = self.members.remove(at);
         let read = Json::read(raw);
         if read.is_err() {
+            let full = self.full_name(name);
             self.faults.push(format!("{full} holds an escape that is no character"));
         }
         read.ok()

@@ -1,11 +1,12 @@
 //! JSON values read one level at a time, so that numbers keep their digits and nesting uses no
 //! stack.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer as _};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -22,11 +23,11 @@ pub enum Json<'a> {
     /// A number, as written.
     Number(&'a str),
     /// A string.
-    Text(String),
+    Text(Cow<'a, str>),
     /// An array.
     Array,
     /// The members of an object in order, including repeated names.
-    Object(Vec<(String, &'a RawValue)>),
+    Object(Vec<(Cow<'a, str>, &'a RawValue)>),
 }
 
 impl<'a> Json<'a> {
@@ -42,7 +43,7 @@ impl<'a> Json<'a> {
                 Self::Object(reader.deserialize_map(Members)?)
             }
             Some(b'[') => Self::Array,
-            Some(b'"') => Self::Text(serde_json::from_str(text)?),
+            Some(b'"') => Self::Text(serde_json::from_str::<Text<'_>>(text)?.0),
             Some(b't' | b'f') => Self::Bool,
             Some(b'n') => Self::Null,
             _ => Self::Number(text),
@@ -63,10 +64,14 @@ impl<'a> Json<'a> {
     }
 }
 
+/// A string or a member's name, borrowed unless it holds escapes: serde borrows only within a type.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
 struct Members;
 
 impl<'de> Visitor<'de> for Members {
-    type Value = Vec<(String, &'de RawValue)>;
+    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -74,8 +79,8 @@ impl<'de> Visitor<'de> for Members {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
+        while let Some((Text(name), value)) = map.next_entry()? {
+            members.push((name, value));
         }
         Ok(members)
     }
@@ -98,7 +103,7 @@ pub trait FromJson: Sized {
 /// Every rule that `value` breaks.
 pub fn line(value: Json<'_>, max: usize) -> Result<String, Vec<String>> {
     let text = match value {
-        Json::Text(text) => text,
+        Json::Text(text) => text.into_owned(),
         other => return Err(vec![format!("must be a string, not {}", other.kind())]),
     };
     let mut faults = Vec::new();
@@ -125,13 +130,13 @@ pub fn line(value: Json<'_>, max: usize) -> Result<String, Vec<String>> {
 /// # Errors
 /// If `value` is anything else.
 pub fn integer(value: &Json<'_>, range: RangeInclusive<i32>) -> Result<i32, Vec<String>> {
-    let rule = format!("must be an integer from {} to {}", range.start(), range.end());
+    let rule = || format!("must be an integer from {} to {}", range.start(), range.end());
     match value {
         Json::Number(text) => plain(text)
             .and_then(|text| text.parse().ok())
             .filter(|number| range.contains(number))
-            .ok_or_else(|| vec![rule]),
-        other => Err(vec![format!("{rule}, not {}", other.kind())]),
+            .ok_or_else(|| vec![rule()]),
+        other => Err(vec![format!("{}, not {}", rule(), other.kind())]),
     }
 }
 
@@ -168,18 +173,19 @@ mod tests {
 
     #[test]
     fn a_line_breaks_several_rules_at_once() {
-        let faults = line(Json::Text(format!("{}\0", "é".repeat(255))), 255).expect_err("faults");
+        let faults =
+            line(Json::Text(format!("{}\0", "é".repeat(255)).into()), 255).expect_err("faults");
         assert_eq!(
             faults,
             ["must have at most 255 characters, not 256", "must not contain control characters"]
         );
-        assert!(line(Json::Text("é".repeat(255)), 255).is_ok());
-        assert!(line(Json::Text(" \u{a0}\u{3000}".to_owned()), 255).is_err());
+        assert!(line(Json::Text("é".repeat(255).into()), 255).is_ok());
+        assert!(line(Json::Text(" \u{a0}\u{3000}".into()), 255).is_err());
     }
 
     #[test]
     fn a_line_holds_something_visible_and_is_one_line() {
-        let told = |text: &str| line(Json::Text(text.to_owned()), 255).err().unwrap_or_default();
+        let told = |text: &str| line(Json::Text(text.into()), 255).err().unwrap_or_default();
         for empty in ["\u{200b}", " \u{200f}\u{2060} ", "\u{feff}", "\u{ad}\u{3164}\u{2800}"] {
             assert_eq!(told(empty), ["must hold something visible"], "{empty:?}");
         }

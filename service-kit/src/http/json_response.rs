@@ -1,5 +1,6 @@
 //! JSON bodies of responses.
 
+use poem::http::HeaderValue;
 use poem::http::header::CONTENT_TYPE;
 use poem::{IntoResponse, Response};
 use poem_openapi::payload::{self, Payload};
@@ -9,6 +10,9 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::response_memory::BodySize;
+
+/// The initial capacity of a body in bytes, enough for most single objects.
+const CAPACITY: usize = 512;
 
 /// A JSON body that the OpenAPI document describes. Serializes directly to text; the framework's
 /// own [`Json`](payload::Json) builds a tree of values first.
@@ -33,12 +37,13 @@ impl<T: Type> Payload for JsonAnswer<T> {
 
 impl<T: Type + Serialize> IntoResponse for JsonAnswer<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
-            Ok(body) => {
+        let mut body = Vec::with_capacity(CAPACITY);
+        match serde_json::to_writer(&mut body, &self.0) {
+            Ok(()) => {
                 let size = BodySize(body.capacity());
-                let mut response =
-                    Response::builder().header(CONTENT_TYPE, Self::CONTENT_TYPE).body(body);
-                response.set_data(size);
+                let kind = HeaderValue::from_static(Self::CONTENT_TYPE);
+                let mut response = Response::builder().header(CONTENT_TYPE, kind).body(body);
+                size.attach(&mut response);
                 response
             }
             Err(error) => Problem::internal(error.to_string()).into_response(),

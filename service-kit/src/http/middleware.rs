@@ -11,7 +11,7 @@ use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse as _, PathPattern, Request, Response};
 use tracing::Instrument as _;
 
-use super::metrics::{self, AbandonGuard, NO_ROUTE};
+use super::metrics::{self, AbandonGuard, NO_ROUTE, RouteMetrics};
 use super::problem::{CONTENT_TYPE, Cause, Problem};
 use super::request_id::{HEADER, RequestId};
 use super::request_span::{RequestSpan, truncate_path};
@@ -21,17 +21,17 @@ use super::response_memory::ResponseMemory;
 const READ_METHODS: &str = "GET, HEAD";
 
 /// A route of the API.
-#[derive(Debug)]
 pub(super) struct ApiRoute {
     /// The path as the OpenAPI document shows it: `/api/orders/{id}`.
     path: String,
     /// The `Allow` header of a 405, which the framework does not send.
     allow: String,
+    metrics: RouteMetrics,
 }
 
 impl ApiRoute {
-    pub(super) const fn new(path: String) -> Self {
-        Self { path, allow: String::new() }
+    pub(super) fn new(path: String) -> Self {
+        Self { path, allow: String::new(), metrics: RouteMetrics::default() }
     }
 
     /// Returns true if `path` matches the route.
@@ -87,7 +87,7 @@ impl<E> Middleware<E> {
 impl<E: Endpoint<Output = Response>> Endpoint for Middleware<E> {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+    async fn call(&self, request: Request) -> poem::Result<Response> {
         let started = Instant::now();
         let id = RequestId::of(&request);
         let method = method_label(request.method());
@@ -96,26 +96,32 @@ impl<E: Endpoint<Output = Response>> Endpoint for Middleware<E> {
         let path = truncate_path(request.uri().path());
         let abandon_guard = AbandonGuard::new(self.route_for_path(request.uri().path()));
         let span = tracing::info_span!("request", request_id = %id, trace_id, method, path);
-        request.set_data(id.clone());
         // Boxed: the framework's future is large, and each layer around it would copy it.
         let response = Box::pin(self.respond(request));
-        let mut response = request_span.scope(response).instrument(span.clone()).await;
-        abandon_guard.disarm();
-        response.headers_mut().insert(HEADER, id.header());
+        let answered = async {
+            let mut response = request_span.scope(response).await;
+            response.headers_mut().insert(HEADER, id.header());
 
-        // The route's pattern, not the path: clients must not be able to create time series.
-        let route = match response.data::<PathPattern>() {
-            Some(pattern) => match self.find_route(pattern) {
-                Some(route) => route.path.clone(),
-                None => pattern.0.to_string(),
-            },
-            None => NO_ROUTE.to_owned(),
+            // The route's pattern, not the path: clients must not be able to create time series.
+            let pattern = response.data::<PathPattern>();
+            let known = pattern.and_then(|pattern| self.find_route(pattern));
+            let route = match (known, pattern) {
+                (Some(known), _) => &known.path,
+                (None, Some(pattern)) => &*pattern.0,
+                (None, None) => NO_ROUTE,
+            };
+            let (status, elapsed) = (response.status(), started.elapsed());
+            request_span.end(method, route, status);
+            let (code, seconds) = (status.as_u16(), elapsed.as_secs_f64());
+            tracing::debug!(target: "access", route, status = code, seconds, "answered");
+            match known {
+                Some(known) => known.metrics.record_request(method, route, status, elapsed),
+                None => metrics::record_request(method, route, status, elapsed),
+            }
+            response
         };
-        let elapsed = started.elapsed();
-        request_span.end(method, &route, response.status());
-        let (status, seconds) = (response.status().as_u16(), elapsed.as_secs_f64());
-        tracing::debug!(target: "access", parent: &span, route, status, seconds, "answered");
-        metrics::record_request(method, route, response.status(), elapsed);
+        let response = answered.instrument(span).await;
+        abandon_guard.disarm();
         Ok(response)
     }
 }
@@ -203,6 +209,9 @@ fn replace_response(response: &Response, problem: Problem) -> Response {
 /// Returns true if the percent-decoded path is UTF-8. The framework answers other paths with 400,
 /// though for the client there is just no such resource.
 fn is_utf8(path: &str) -> bool {
+    if !path.contains('%') {
+        return true;
+    }
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

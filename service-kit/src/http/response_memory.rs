@@ -12,9 +12,18 @@ const MAX_MEMORY: usize = 32 * 1024;
 /// bounds them.
 const UNCOUNTED_SIZE: usize = 16 * 1024;
 
-/// The size of a body in memory, in bytes. Travels with the response.
+/// The size of a body in memory, in bytes. Travels with the response if it is large.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodySize(pub(super) usize);
+
+impl BodySize {
+    /// Attaches the size to `response`, unless it is small.
+    pub(super) fn attach(self, response: &mut Response) {
+        if self.0 > UNCOUNTED_SIZE {
+            response.set_data(self);
+        }
+    }
+}
 
 /// The memory reserved for one response.
 #[derive(Debug, Clone)]
@@ -38,9 +47,6 @@ impl ResponseMemory {
         let Some(&BodySize(bytes)) = response.data() else {
             return true;
         };
-        if bytes <= UNCOUNTED_SIZE {
-            return true;
-        }
         let share = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         match Arc::clone(&self.0).try_acquire_many_owned(share) {
             Ok(permit) => {
@@ -58,7 +64,7 @@ mod tests {
 
     fn response(bytes: usize) -> Response {
         let mut response = Response::default();
-        response.set_data(BodySize(bytes));
+        BodySize(bytes).attach(&mut response);
         response
     }
 

@@ -190,7 +190,8 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             progress,
             headers: self.limits.times.headers,
         };
-        let (closing, abort) = (self.closing.clone(), self.abort.clone());
+        // Child tokens: each poll locks its token, and connections would wait for each other.
+        let (closing, abort) = (self.closing.child_token(), self.abort.child_token());
         self.connections.spawn(async move {
             tokio::select! {
                 () = connection.run(stream, closing) => (),
