@@ -49,7 +49,9 @@ async fn an_unknown_customers_order_is_refused_and_a_known_ones_accepted() -> an
         let told = faults(api.post(&strangers_order()).send().await?).await?;
         assert_eq!(
             told,
-            ["order.customer_public_id 99999999-9999-9999-9999-999999999999 is not a known customer"]
+            [
+                "order.customer_public_id 99999999-9999-9999-9999-999999999999 is not a known customer"
+            ]
         );
         accepted(api.post(&order()).send().await?).await?;
         // The release before answers without the problem's type.
