@@ -23,9 +23,7 @@ pub(super) async fn watch(broker: &Broker) -> Infallible {
         ticks.tick().await;
         match count(broker, &mut channel).await {
             Ok(messages) => metrics::dead_letters(messages),
-            Err(reason) => {
-                tracing::debug!(reason, "the depth of the dead-letter queue can't be measured now")
-            }
+            Err(reason) => tracing::debug!(reason, "can't measure the dead-letter queue"),
         }
     }
 }
