@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::{Config, Retention};
+use crate::database::queries;
 use crate::database::{DatabaseError, PruneSession};
-use crate::measure;
-use crate::queries;
+use crate::metrics;
 
 /// Rows that a statement looks at.
 const SLICE: i64 = 1000;
@@ -96,7 +96,7 @@ impl Pass {
             };
             pass.deleted += slice.deleted;
             pass.kept += slice.old - slice.deleted;
-            measure::pruned(slice.deleted);
+            metrics::pruned(slice.deleted);
             let is_last = slice.looked_at < rows;
             let is_young = rows == SLICE && slice.old == 0 && slice.looked_at > 0;
             if is_last || (is_young && !is_whole) || pause(PAUSE, stop).await {
@@ -106,7 +106,7 @@ impl Pass {
             rows = (rows * 2).min(SLICE);
         }
         queries::forget_expired(&session).await?;
-        measure::unprunable(pass.kept + pass.refused);
+        metrics::unprunable(pass.kept + pass.refused);
         Ok(Some(pass))
     }
 

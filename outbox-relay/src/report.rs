@@ -2,10 +2,10 @@
 
 use tracing::field::display;
 
-use crate::claim::Event;
-use crate::settlement::Failed;
-use crate::unsettled::Unsettled;
-use crate::verdict::Verdict;
+use crate::publish::event::Event;
+use crate::publish::verdict::Verdict;
+use crate::settle::batch::Failed;
+use crate::settle::unsettled::Unsettled;
 
 /// An event was not published. That it is tried again is seen in the outbox and in the metrics; many may be at once.
 pub(crate) fn failed(event: &Event, verdict: &Verdict, means: Failed) {

@@ -12,7 +12,7 @@ use super::holders::Holder;
 use super::queries::{self, Acknowledgement, Changed};
 use super::session::Session;
 use super::{End, print};
-use crate::acknowledge::MOST_TOLD;
+use crate::relay::acknowledgements::MOST_TOLD;
 
 /// How long relays are waited for.
 const LONGEST: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::config::{Ordering, WhenStuck};
-use crate::queries::Holding;
+use crate::database::queries::Holding;
 
 /// Settings of the relays that decide whether an event that failed holds back those behind it. The table does not know them.
 #[derive(Debug, Clone, Copy, Args)]

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::selection::Filter;
 use super::session::Session;
-use crate::hidden::HiddenRows;
-use crate::queries::Holding;
+use crate::database::HiddenRows;
+use crate::database::queries::Holding;
 
 pub(super) use changes::{
     Changed, discard, prepare_transaction, prune, retry_events, retry_matching, take_turn,

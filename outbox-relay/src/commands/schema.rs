@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{End, print};
 use crate::config::OutboxArgs;
-use crate::table::OutboxTable;
+use crate::database::OutboxTable;
 
 /// The outbox, its views and its audit table.
 pub(super) const SCHEMA: &str = include_str!("../../../sql/outbox/schema.sql");

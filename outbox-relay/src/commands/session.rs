@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
 
 use super::queries;
-use crate::table::OutboxTable;
+use crate::database::OutboxTable;
 
 /// How much longer than the server's own limit an answer is waited for: a server that answers can say why.
 const MARGIN: Duration = Duration::from_secs(5);

@@ -16,7 +16,7 @@ use super::session::{Purpose, Session};
 use super::span::age;
 use super::target::Target;
 use super::{End, plain, print, queries};
-use crate::queries::Holding;
+use crate::database::queries::Holding;
 
 /// Characters of a payload that people are shown.
 const PAYLOAD_LIMIT: i32 = 100_000;

@@ -4,7 +4,7 @@ use service_kit::postgres::{ReadOnly, Unanswered, reason};
 use tokio_postgres::error::SqlState;
 
 use super::STATEMENT_LIMIT;
-use crate::hidden::HiddenRows;
+use crate::database::HiddenRows;
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -3,8 +3,8 @@
 use service_kit::postgres::DatabaseUrl;
 
 use super::{DatabaseError, Session, explain};
-use crate::queries::{self, ExpiredNotes, Notes, PruneStatements, TakeNotes};
-use crate::table::OutboxTable;
+use crate::database::OutboxTable;
+use crate::database::queries::{self, ExpiredNotes, Notes, PruneStatements, TakeNotes};
 
 /// The session that deletes what was published long ago.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use service_kit::postgres::{self, DatabaseUrl};
 use tokio::time::timeout;
 
 use super::{DatabaseError, STATEMENT_LIMIT, Session, explain, open};
-use crate::queries::{self, Notes, SettleStatements, TakeNotes};
-use crate::table::OutboxTable;
+use crate::database::OutboxTable;
+use crate::database::queries::{self, Notes, SettleStatements, TakeNotes};
 
 /// The session that settles, shared with the task that does it.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{LaneSet, Lanes, LocksLost, Member};
+use crate::database::queries;
 use crate::database::{Database, DatabaseError};
-use crate::queries;
 
 /// Looks from time to time which relays are at work, and takes or offers lanes accordingly. Returns those that were taken.
 pub(crate) async fn share(

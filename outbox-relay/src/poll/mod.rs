@@ -12,10 +12,10 @@ mod watermark;
 
 use std::time::Instant;
 
+use crate::database::queries::{self, Holding};
 use crate::database::{Database, DatabaseError};
 use crate::lanes::LaneSet;
-use crate::measure;
-use crate::queries::{self, Holding};
+use crate::metrics;
 use crate::queue::Queue;
 use crate::relay::Engine;
 pub(crate) use scanner::{Rows, Scan};
@@ -38,7 +38,7 @@ pub(crate) async fn poll(
     let Engine { scanner, queue, holding, .. } = engine;
     while let Some(scan) = scanner.next_scan(queue, Instant::now()) {
         let rows = read(&scan, database, *holding, lanes).await?;
-        measure::looked(match &rows {
+        metrics::looked(match &rows {
             Rows::Events(places) => places.len(),
             Rows::Slice(_, seen) => usize::try_from(seen.rows).unwrap_or(usize::MAX),
         });

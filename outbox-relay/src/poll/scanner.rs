@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use super::interval::PollInterval;
 use super::watermark::{OpenTransaction, Watermark};
 use crate::config::RelayArgs;
+use crate::database::queries::{Seen, Writers};
 use crate::lanes::{LaneSet, lane};
-use crate::queries::{Seen, Writers};
 use crate::queue::{Place, Queue};
 
 /// Rows that one scan reads.

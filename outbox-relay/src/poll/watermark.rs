@@ -10,7 +10,7 @@
 //!
 //! All this ends with the session: after a failover ids can be handed out again.
 
-use crate::queries::{Writer, Writers};
+use crate::database::queries::{Writer, Writers};
 
 /// Where the next scan has to begin.
 #[derive(Debug)]

@@ -3,21 +3,21 @@
 
 use std::time::Instant;
 
-use crate::claim::Event;
 use crate::config::RelayArgs;
-use crate::dispatcher::Dispatcher;
+use crate::database::queries::Holding;
 use crate::lanes::{LaneSet, Lanes, lane};
-use crate::measure;
+use crate::metrics;
 use crate::poll::Scanner;
-use crate::queries::Holding;
+use crate::publish::dispatcher::Dispatcher;
+use crate::publish::event::Event;
+use crate::publish::verdict::Verdict;
+use crate::publish::window::Loss;
 use crate::queue::{Place, Queue};
 use crate::report;
 use crate::settle::Settled;
-use crate::settlement::Failed;
-use crate::settling::Settling;
-use crate::unsettled::Unsettled;
-use crate::verdict::Verdict;
-use crate::window::Loss;
+use crate::settle::batch::Failed;
+use crate::settle::schedule::Settling;
+use crate::settle::unsettled::Unsettled;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -148,7 +148,7 @@ impl Engine {
         lost: Option<&Loss>,
         now: Instant,
     ) {
-        measure::decided(events, verdicts);
+        metrics::decided(events, verdicts);
         self.dispatcher.sent.ended(events, verdicts, unsent);
         self.dispatcher.ended(events, verdicts, lost);
         let (open, owned) = (self.lanes.open(), self.lanes.owned());

@@ -5,8 +5,8 @@ use service_kit::amqp::{Channel, Connection, Failure};
 use service_kit::broker::BrokerUrl;
 
 use super::finding::{Check, Finding, shell};
+use crate::broker::topology::{NOT_FOUND, Publishing, Topology};
 use crate::config::RelayArgs;
-use crate::topology::{NOT_FOUND, Publishing, Topology};
 
 pub(super) const CHECK: &str = "exchange";
 

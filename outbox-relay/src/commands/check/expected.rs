@@ -1,7 +1,7 @@
 //! What `sql/outbox/schema.sql` makes, read from its text, so that it has no second home.
 
 use crate::commands::schema::{SCHEMA, for_table};
-use crate::table::OutboxTable;
+use crate::database::OutboxTable;
 
 /// A column as it must be.
 #[derive(Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::commands::selection::Filter;
 use crate::commands::session::Session;
 use crate::commands::signature::Signature;
-use crate::table::OutboxTable;
+use crate::database::OutboxTable;
 
 pub(in crate::commands) async fn prepare_transaction(
     client: &Client,

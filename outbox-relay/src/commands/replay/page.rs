@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use super::extent::Extent;
 use super::queries;
-use crate::claim::{self, Event, Limits};
 use crate::commands::session::Session;
 use crate::config::RelayArgs;
+use crate::publish::event::{self, Event, Limits};
 use crate::queue::Place;
 
 /// Bytes of payload, about, after which a page takes no further event.
@@ -27,7 +27,7 @@ pub(super) async fn read(
     let mut events = Vec::with_capacity(rows.len());
     for row in &rows {
         let place = Place { id: row.try_get("id")?, key: 0, size: 0 };
-        events.extend(claim::event(row, place, limits, now)?);
+        events.extend(event::event(row, place, limits, now)?);
     }
     Ok(events)
 }

@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use super::DRAIN;
 use super::progress::Progress;
+use crate::broker::topology::Topology;
 use crate::broker::{Broker, Publisher};
-use crate::claim::Event;
 use crate::config::RelayArgs;
-use crate::isolate::isolate;
-use crate::message::Form;
-use crate::topology::Topology;
-use crate::verdict::Verdict;
-use crate::window::{self, End, Patience};
+use crate::publish::event::Event;
+use crate::publish::isolate::isolate;
+use crate::publish::message::Form;
+use crate::publish::verdict::Verdict;
+use crate::publish::window::{self, End, Patience};
 
 /// Times that a window is sent again of which nobody knows what became of it.
 const TRIES: u32 = 8;

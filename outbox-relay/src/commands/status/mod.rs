@@ -16,7 +16,7 @@ use super::selection::Filter;
 use super::session::{Purpose, Session};
 use super::target::Target;
 use super::{End, print, queries};
-use crate::queries::Holding;
+use crate::database::queries::Holding;
 use rate::Rate;
 
 /// Where counting ends.

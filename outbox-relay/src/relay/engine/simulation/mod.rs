@@ -19,10 +19,10 @@ use proptest::prelude::*;
 use service_kit::config::try_parse_from;
 use uuid::Uuid;
 
-use crate::claim::Event;
 use crate::cli::Cli;
 use crate::config::RelayArgs;
-use crate::queries::Holding;
+use crate::database::queries::Holding;
+use crate::publish::event::Event;
 use relay::{Fate, Relay};
 use table::{NextAttempt, Table};
 

@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::table::Table;
-use crate::claim::Event;
 use crate::config::RelayArgs;
 use crate::database::DatabaseError;
-use crate::dispatcher::Dispatch;
+use crate::database::queries::{Answer, Holding};
 use crate::lanes::{LaneSet, lane};
 use crate::poll::ScanOutcome;
-use crate::queries::{Answer, Holding};
+use crate::publish::dispatcher::Dispatch;
+use crate::publish::event::Event;
+use crate::publish::verdict::{Refusal, Verdict};
+use crate::publish::window::Loss;
 use crate::relay::Engine;
+use crate::settle::batch::{Item, Settlement};
+use crate::settle::schedule::Batch;
 use crate::settle::{Settled, sort_out};
-use crate::settlement::{Item, Settlement};
-use crate::settling::Batch;
-use crate::verdict::{Refusal, Verdict};
-use crate::window::Loss;
 
 /// What the broker does with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

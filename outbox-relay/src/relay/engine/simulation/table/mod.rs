@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::claim::Event;
+use crate::database::queries::{Answer, Holding, Seen, Writer, Writers};
 use crate::lanes::{LaneSet, Member, lane};
-use crate::load::Claimed;
 use crate::poll::{OpenTransaction, Rows, Scan};
-use crate::queries::{Answer, Holding, Seen, Writer, Writers};
+use crate::publish::event::Event;
+use crate::publish::load::Claimed;
+use crate::publish::refusals::Refusals;
 use crate::queue::{Place, Queue};
-use crate::refusals::Refusals;
-use crate::settlement::Item;
-use crate::unsettled::{Hindrance, Unsettled};
+use crate::settle::batch::Item;
+use crate::settle::unsettled::{Hindrance, Unsettled};
 
 /// `next_attempt_at` of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,71 @@
+//! The notes on events whose rows can't be changed for now.
+
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::database::{Database, DatabaseError, SettleSession};
+use crate::lanes::LaneSet;
+use crate::queue::Place;
+use crate::settle::batch::{Item, in_ascii};
+use crate::settle::unsettled::{self, Hindrance, Unsettled};
+
+/// What a note says of an event that the broker has confirmed.
+const PUBLISHED: &str = "published";
+
+/// Notes confirmed events.
+///
+/// # Errors
+/// Why they can't be noted; [`DatabaseError::NoNotes`] where there is no table for it.
+pub(crate) async fn note_unsettled<'a>(
+    SettleSession { session, notes, is_utf8, .. }: &SettleSession,
+    unsettled: impl Iterator<Item = &'a Unsettled>,
+) -> Result<(), DatabaseError> {
+    let Some(notes) = notes else {
+        return Err(DatabaseError::NoNotes);
+    };
+    let (mut event_ids, mut ids, mut kinds, mut reasons) = (vec![], vec![], vec![], vec![]);
+    for one in unsettled {
+        event_ids.push(one.item.event_id);
+        ids.push(one.item.place.id);
+        kinds.push(one.hindrance.kind());
+        let reason = one.hindrance.reason();
+        reasons.push(if *is_utf8 { reason } else { reason.as_deref().map(in_ascii) });
+    }
+    let params: [&(dyn ToSql + Sync); 5] = [&event_ids, &ids, &PUBLISHED, &kinds, &reasons];
+    session.query(&notes.note_unsettled, &params).await.map(drop)
+}
+
+/// Takes back the notes on these events.
+pub(crate) async fn forget_unsettled(
+    SettleSession { session, notes, .. }: &SettleSession,
+    event_ids: &[Uuid],
+) -> Result<(), DatabaseError> {
+    match notes {
+        Some(notes) if !event_ids.is_empty() => {
+            session.query(&notes.forget_unsettled, &[&event_ids]).await.map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The confirmed events of `lanes` that could not be settled, after the notes that nobody needs any more are gone.
+pub(crate) async fn load_unsettled(
+    Database { claim, notes, .. }: &Database,
+    lanes: LaneSet,
+) -> Result<Vec<Unsettled>, DatabaseError> {
+    let Some(notes) = notes else {
+        return Ok(Vec::new());
+    };
+    claim.query(&notes.forget_gone, &[]).await?;
+    let most = i64::try_from(unsettled::FULL).unwrap_or(i64::MAX);
+    let rows = claim.query(&notes.load_unsettled, &[&lanes.0.cast_signed(), &most]).await?;
+    let read = |row: &tokio_postgres::Row| {
+        let place = Place { id: row.try_get("id")?, key: row.try_get("key")?, size: 0 };
+        let (event_id, attempts) =
+            (row.try_get("event_id")?, crate::publish::event::attempts(row)?);
+        let item = Item { place, event_id, attempts, failure: None };
+        let hindrance = Hindrance::read(row.try_get("kind")?, row.try_get("reason")?);
+        Ok(Unsettled { item, hindrance, is_noted: true })
+    };
+    rows.iter().map(read).collect()
+}

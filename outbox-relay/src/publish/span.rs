@@ -1,0 +1,74 @@
+//! The sending of a message, as a part of its event's trace (OpenTelemetry's
+//! [conventions for RabbitMQ](https://opentelemetry.io/docs/specs/semconv/messaging/rabbitmq/), operation *send*).
+
+use amq_protocol::frame::parsing::parse_content_header;
+use amq_protocol::types::{AMQPValue, FieldTable};
+use serde_json::Value;
+use service_kit::trace::{KeyValue, Parent, Span, SpanKind, TraceContext, TraceId, tracer};
+
+use crate::publish::event::Event;
+use crate::publish::message::Message;
+use crate::publish::verdict::Verdict;
+
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
+
+/// Begins it, while traces are made at all. The row says what it is a part of, and its word is what consumers get; an event that is a
+/// part of nothing is from here on one of its sending.
+pub(crate) fn begin(event: &Event, exchange: &str, headers: &mut FieldTable) -> Option<Span> {
+    let tracer = tracer()?;
+    let creation = place(headers);
+    let attributes = vec![
+        KeyValue::new("messaging.system", "rabbitmq"),
+        KeyValue::new("messaging.operation.type", "send"),
+        KeyValue::new("messaging.operation.name", "publish"),
+        KeyValue::new("messaging.destination.name", format!("{exchange}:{}", event.event_type)),
+        KeyValue::new("messaging.rabbitmq.destination.routing_key", event.event_type.clone()),
+        KeyValue::new("messaging.message.id", event.event_id.to_string()),
+    ];
+    // As the conventions have it: whoever's place travels with the message is the producer.
+    let kind = if creation.is_some() { SpanKind::Client } else { SpanKind::Producer };
+    let name = format!("publish {exchange}");
+    let span = tracer.start(name, kind, Parent::Remote(creation.as_ref()), attributes);
+    if creation.is_none() {
+        for (name, value) in span.context().headers() {
+            headers.insert(name.into(), AMQPValue::LongString(value.into()));
+        }
+    }
+    Some(span)
+}
+
+/// The message's outcome is known, as far as it ever will be.
+pub(crate) fn end(span: &Span, verdict: &Verdict) {
+    match verdict {
+        Verdict::Published => {}
+        Verdict::Failed(_, reason) | Verdict::Impossible(reason) => {
+            span.fail("failed", reason.clone());
+        }
+        Verdict::Unknown => span.fail("unknown", "no confirm came: the event is sent again"),
+    }
+}
+
+/// The trace of a message that was not published.
+pub(crate) fn trace_id(message: &Message) -> Option<TraceId> {
+    let (_, header) = parse_content_header(message.wire.content_header.as_slice()).ok()?;
+    place(header.properties.headers().as_ref()?).map(|place| place.trace_id())
+}
+
+/// The trace of a row that can't be a message, if it says so.
+pub(crate) fn trace_id_of_row(headers: &str) -> Option<TraceId> {
+    let headers: Value = serde_json::from_str(headers).ok()?;
+    let place = TraceContext::read(headers.get(TRACEPARENT)?.as_str()?, None)?;
+    Some(place.trace_id())
+}
+
+fn place(headers: &FieldTable) -> Option<TraceContext> {
+    TraceContext::read(text(headers, TRACEPARENT)?, text(headers, TRACESTATE))
+}
+
+fn text<'a>(headers: &'a FieldTable, name: &str) -> Option<&'a str> {
+    match headers.inner().get(name)? {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
+        _ => None,
+    }
+}

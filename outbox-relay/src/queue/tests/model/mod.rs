@@ -1,0 +1,207 @@
+//! A table, a relay that works on it with a [`Queue`], other relays, people, and an account of what may happen.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `step` | what may happen |
+//! | `table` | the rows, and what the database says of them |
+//! | `look`, `take`, `outcome`, `lanes` | what the relay does, and what must hold of it |
+
+mod dispatch;
+mod lanes;
+mod outcome;
+mod scan;
+mod step;
+mod table;
+
+use std::collections::{BTreeMap, HashSet};
+
+use proptest::sample::Index;
+
+use crate::lanes::{LaneSet, lane};
+use crate::queue::aggregate_queue::LINE;
+use crate::queue::{FULL, Place, Queue};
+pub(super) use step::{Fate, Step};
+use table::Row;
+
+/// The aggregates: two in the first lane, one in each of three others.
+pub(super) const KEYS: [i64; 5] = [0, 64, 1, 2, 3];
+
+#[derive(Debug)]
+pub(super) struct World {
+    ordered: bool,
+    stuck_holds: bool,
+    queue: Queue,
+    /// The rows of each aggregate.
+    table: BTreeMap<i64, BTreeMap<i64, Row>>,
+    last_id: i64,
+    open: Vec<(i64, i64)>,
+    /// Rows that were committed after one with a higher id of their aggregate: the order is not promised for them.
+    late: HashSet<i64>,
+    /// Rows that were stuck once: where those behind go on, the order is not promised for them.
+    skipped: HashSet<i64>,
+    in_flight: Vec<Place>,
+    /// Events of one aggregate that are sent in a row.
+    row: Vec<Place>,
+    unsettled: Vec<(Place, Fate)>,
+    /// Events whose rows can't be changed, with what became of them.
+    aside: Vec<(Place, Fate)>,
+    cursor: i64,
+    owned: u64,
+    leaving: u64,
+    catching_up: bool,
+}
+
+impl World {
+    pub(super) fn new(ordered: bool, stuck_holds: bool) -> Self {
+        Self {
+            ordered,
+            stuck_holds,
+            queue: Queue::new(ordered),
+            table: KEYS.iter().map(|&key| (key, BTreeMap::new())).collect(),
+            last_id: 0,
+            open: Vec::new(),
+            late: HashSet::new(),
+            skipped: HashSet::new(),
+            in_flight: Vec::new(),
+            row: Vec::new(),
+            unsettled: Vec::new(),
+            aside: Vec::new(),
+            cursor: 0,
+            owned: u64::MAX,
+            leaving: 0,
+            catching_up: false,
+        }
+    }
+
+    pub(super) fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Add { key, rows } => {
+                for _ in 0..rows {
+                    self.last_id += 1;
+                    let id = self.last_id;
+                    self.rows(key).insert(id, Row::New);
+                }
+            }
+            Step::Begin { key } => {
+                self.last_id += 1;
+                self.open.push((self.last_id, key));
+            }
+            Step::Commit(index) => {
+                if let Some((id, key)) = take_one(&mut self.open, index) {
+                    self.commit(id, key);
+                }
+            }
+            Step::LookAhead { rows } => self.look_ahead(rows),
+            Step::LookDue { rows } => self.look_due(rows),
+            Step::LookBehind { lines } => self.look_behind(lines),
+            Step::Take { count, bytes } => self.take(count, bytes),
+            Step::TakeRow { behind } => self.take_row(behind),
+            Step::EndRow { sent, last } => self.end_row(sent, last),
+            Step::Publish { first, count } => {
+                for _ in 0..count {
+                    self.end_one(first, Fate::Published);
+                }
+            }
+            Step::Fail(index) => self.end_one(index, Fate::Failed),
+            Step::GiveUp(index) => self.end_one(index, Fate::Stuck),
+            Step::LoseConfirm(index) => self.end_one(index, Fate::Unknown),
+            Step::Settle { count } => self.settle(count),
+            Step::SettleBlocked(index) => self.settle_blocked(index),
+            Step::Unblock { count } => self.unblock(count),
+            Step::BecomeDue => {
+                for row in self.table.values_mut().flat_map(BTreeMap::values_mut) {
+                    if *row == Row::Waits {
+                        *row = Row::Due;
+                    }
+                }
+            }
+            Step::Retry(index) => {
+                if let Some((key, id)) = self.pick(index, |row| row.is_pending() && row != Row::New)
+                {
+                    self.rows(key).insert(id, Row::Due);
+                    self.cursor = 0;
+                }
+            }
+            Step::Discard(index) => {
+                if let Some((key, id)) = self.pick(index, Row::is_pending) {
+                    self.rows(key).remove(&id);
+                    self.cursor = 0;
+                }
+            }
+            Step::Unpublish(index) => self.unpublish(index),
+            Step::Prune(index) => self.prune(index),
+            Step::Sweep => self.sweep(),
+            Step::Share { lanes } => self.share(lanes),
+            Step::LoseSession { lanes } => {
+                self.owned = 0;
+                self.leaving = 0;
+                self.queue.keep(LaneSet::default());
+                self.catching_up = true;
+                self.share(lanes);
+                self.cursor = 0;
+            }
+            Step::OtherRelay { key, rows } => {
+                if self.owned & 1 << lane(key) == 0 {
+                    let pending = self.rows(key).values_mut().filter(|row| row.is_pending());
+                    for row in pending.take(rows) {
+                        *row = Row::Published;
+                    }
+                }
+            }
+        }
+        self.check();
+    }
+
+    /// Lets the servers work, and everything become due, until nothing is left but what is stuck.
+    pub(super) fn drain(&mut self) {
+        for (id, key) in std::mem::take(&mut self.open) {
+            self.commit(id, key);
+        }
+        self.share(u64::MAX);
+        let mut rounds = 0;
+        while rounds < 3 || !self.queue.is_empty() || self.looks_further() {
+            self.step(&Step::Settle { count: usize::MAX });
+            self.step(&Step::Unblock { count: usize::MAX });
+            self.share(u64::MAX);
+            self.step(&Step::BecomeDue);
+            self.step(&Step::LookBehind { lines: 64 });
+            self.step(&Step::LookDue { rows: 1000 });
+            self.step(&Step::LookAhead { rows: 2000 });
+            self.step(&Step::Sweep);
+            self.step(&Step::Take { count: 500, bytes: i64::MAX });
+            self.end_row_after(self.row.len(), Fate::Published);
+            for place in std::mem::take(&mut self.in_flight) {
+                self.end(place, Fate::Published);
+            }
+            self.check();
+            rounds += 1;
+            assert!(rounds < 10_000, "it never ends: {:?}", self.queue);
+        }
+        assert_eq!(self.queue.busy(), LaneSet::default());
+        for (key, rows) in &self.table {
+            let mut held = false;
+            for (id, row) in rows {
+                held |= *row == Row::Stuck && self.ordered && self.stuck_holds;
+                assert!(
+                    held || matches!(row, Row::Stuck | Row::Published),
+                    "{id} of {key} is forgotten: {row:?}"
+                );
+            }
+        }
+    }
+
+    fn check(&self) {
+        let sent = self.in_flight.iter().chain(&self.row);
+        let of_ours = sent.chain(self.unsettled.iter().map(|(place, _)| place));
+        let busy = of_ours.fold(0, |set, place| set | 1_u64 << lane(place.key));
+        assert_eq!(self.queue.busy(), LaneSet(busy));
+        assert!(self.queue.known.len() <= FULL + 64 * LINE);
+        for line in self.queue.lines.values() {
+            assert!(line.behind.len() <= 2 * LINE, "{} are remembered", line.behind.len());
+        }
+    }
+}
+
+fn take_one<T>(all: &mut Vec<T>, index: Index) -> Option<T> {
+    (!all.is_empty()).then(|| all.swap_remove(index.index(all.len())))
+}
