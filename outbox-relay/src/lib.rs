@@ -28,7 +28,6 @@ mod prune;
 mod publish;
 mod queue;
 mod relay;
-mod report;
 mod settle;
 
 pub use app::run;

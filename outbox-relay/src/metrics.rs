@@ -67,7 +67,7 @@ fn failed(refusal: Refusal, attempts: u64) {
 }
 
 /// A look read so many rows.
-pub(crate) fn looked(rows: impl TryInto<u64>) {
+pub(crate) fn rows_read(rows: impl TryInto<u64>) {
     counter!(ROWS).increment(rows.try_into().unwrap_or_default());
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn settled(duration: Duration) {
 }
 
 /// What became of `events`.
-pub(crate) fn decided(events: &[Event], verdicts: &[Verdict]) {
+pub(crate) fn record_outcomes(events: &[Event], verdicts: &[Verdict]) {
     let (mut published, mut retries, mut stuck, mut unknown) = (0, 0, 0, 0);
     let latency = histogram!(LATENCY);
     for (event, verdict) in events.iter().zip(verdicts) {
@@ -107,12 +107,12 @@ pub(crate) fn decided(events: &[Event], verdicts: &[Verdict]) {
         match verdict {
             Verdict::Published => {
                 published += 1;
-                if let Some(created) = &event.created {
-                    latency.record(created.age());
+                if let Some(created_at) = &event.created_at {
+                    latency.record(created_at.age());
                 }
             }
             Verdict::Failed(refusal, _) => failed(*refusal, 1),
-            Verdict::Impossible(_) => stuck += 1,
+            Verdict::Unpublishable(_) => stuck += 1,
             Verdict::Unknown => unknown += 1,
         }
     }

@@ -16,7 +16,7 @@ async fn tells_the_backlog(relay: &Service) -> anyhow::Result<bool> {
 async fn end_inspection(outbox: &Outbox) -> anyhow::Result<bool> {
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'outbox-relay'
-                 AND query LIKE '-- %' AND (query LIKE '-- look_ahead%' OR query LIKE '-- measure_backlog%')
+                 AND query LIKE '-- %' AND (query LIKE '-- scan_new%' OR query LIKE '-- measure_backlog%')
                  AND pid NOT IN (SELECT pid FROM outbox_relays)";
     Ok(outbox.count(end, &[]).await? == 1)
 }
@@ -105,7 +105,7 @@ async fn a_measurement_that_is_given_up_does_not_cost_the_session_for_it() -> an
     eventually("what the session for it does is given up", async || {
         let give_up = "SELECT pid, pg_cancel_backend(pid) FROM pg_stat_activity
                        WHERE datname = current_database() AND application_name LIKE 'outbox-relay%' AND wait_event_type = 'Lock'
-                         AND (query LIKE '-- look_ahead%' OR query LIKE '-- measure_backlog%')
+                         AND (query LIKE '-- scan_new%' OR query LIKE '-- measure_backlog%')
                          AND pid NOT IN (SELECT pid FROM outbox_relays)";
         session = outbox.sql.query_opt(give_up, &[]).await?.map(|row| row.get::<_, i32>(0));
         Ok(session.is_some())

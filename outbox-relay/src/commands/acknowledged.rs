@@ -12,7 +12,7 @@ use super::holders::Holder;
 use super::queries::{self, Acknowledgement, Changed};
 use super::session::Session;
 use super::{End, print};
-use crate::relay::acknowledgements::MOST_TOLD;
+use crate::relay::acknowledgements::MAX_REPORTED;
 
 /// How long relays are waited for.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -165,7 +165,7 @@ impl Relays {
     fn had_sent(&self, audit_id: i64) -> bool {
         let key = audit_id & i64::from(i32::MAX);
         let mut told = self.0.values().map(|relay| &relay.in_flight);
-        told.any(|told| told.len() > MOST_TOLD || told.contains(&key))
+        told.any(|told| told.len() > MAX_REPORTED || told.contains(&key))
     }
 }
 

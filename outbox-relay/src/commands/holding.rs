@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::config::{Ordering, WhenStuck};
-use crate::database::queries::Holding;
+use crate::database::queries::BlockingPolicy;
 
 /// Settings of the relays that decide whether an event that failed holds back those behind it. The table does not know them.
 #[derive(Debug, Clone, Copy, Args)]
@@ -29,7 +29,7 @@ pub(super) struct HoldingArgs {
     relay_when_stuck: WhenStuck,
 }
 
-impl From<HoldingArgs> for Holding {
+impl From<HoldingArgs> for BlockingPolicy {
     fn from(args: HoldingArgs) -> Self {
         Self {
             ordered: args.relay_ordering == Ordering::Strict,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::selection::Filter;
 use super::session::Session;
 use crate::database::HiddenRows;
-use crate::database::queries::Holding;
+use crate::database::queries::BlockingPolicy;
 
 pub(super) use changes::{
     Changed, discard, prepare_transaction, prune, retry_events, retry_matching, take_turn,
@@ -50,12 +50,12 @@ pub(super) async fn list_events<T: DeserializeOwned>(
     only_published: bool,
     filter: &Filter,
     most: u32,
-    holding: Holding,
+    holding: BlockingPolicy,
 ) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../sql/relay/commands/list_events.sql");
     let Filter { aggregate, event_type, since, .. } = filter;
     let most = i64::from(most);
-    let Holding { ordered, stuck_holds } = holding;
+    let BlockingPolicy { ordered, stuck_holds } = holding;
     let params: [&(dyn ToSql + Sync); 7] =
         [&only_published, aggregate, event_type, since, &most, &ordered, &stuck_holds];
     let rows = session.query(sql, &params).await?;
@@ -67,12 +67,12 @@ pub(super) async fn list_pending<T: DeserializeOwned>(
     only_stuck: bool,
     filter: &Filter,
     most: u32,
-    holding: Holding,
+    holding: BlockingPolicy,
 ) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../sql/relay/commands/list_pending.sql");
     let Filter { aggregate, event_type, since, .. } = filter;
     let most = i64::from(most);
-    let Holding { ordered, stuck_holds } = holding;
+    let BlockingPolicy { ordered, stuck_holds } = holding;
     let params: [&(dyn ToSql + Sync); 7] =
         [&only_stuck, aggregate, event_type, since, &most, &ordered, &stuck_holds];
     let rows = session.query(sql, &params).await?;
@@ -82,10 +82,10 @@ pub(super) async fn list_pending<T: DeserializeOwned>(
 pub(super) async fn find_event<T: DeserializeOwned>(
     session: &Session,
     event_id: Uuid,
-    holding: Holding,
+    holding: BlockingPolicy,
 ) -> anyhow::Result<Option<T>> {
     let sql = include_str!("../../../sql/relay/commands/find_event.sql");
-    let Holding { ordered, stuck_holds } = holding;
+    let BlockingPolicy { ordered, stuck_holds } = holding;
     session.query(sql, &[&event_id, &ordered, &stuck_holds]).await?.first().map(json).transpose()
 }
 

@@ -16,7 +16,7 @@ use super::session::{Purpose, Session};
 use super::span::age;
 use super::target::Target;
 use super::{End, plain, print, queries};
-use crate::database::queries::Holding;
+use crate::database::queries::BlockingPolicy;
 
 /// Characters of a payload that people are shown.
 const PAYLOAD_LIMIT: i32 = 100_000;
@@ -110,7 +110,7 @@ async fn find(
     session: &Session,
     event_id: Uuid,
     laid_out: Option<i32>,
-    holding: Holding,
+    holding: BlockingPolicy,
 ) -> anyhow::Result<Option<(Event, Payload)>> {
     // Between the two statements it may have been deleted.
     if let Some(event) = queries::find_event(session, event_id, holding).await?

@@ -2,8 +2,8 @@
 
 use tokio_postgres::Client;
 
-use crate::database::OutboxTable;
-use crate::database::{DatabaseError, explain};
+use super::error::explain;
+use super::{DatabaseError, OutboxTable};
 
 /// A column, and the types that it may be of, as PostgreSQL names them; the first is the one that it should be of.
 const COLUMNS: [(&str, &[&str]); 12] = [

@@ -3,8 +3,8 @@
 use service_kit::postgres::{ReadOnly, Unanswered, reason};
 use tokio_postgres::error::SqlState;
 
-use super::STATEMENT_LIMIT;
-use crate::database::HiddenRows;
+use super::HiddenRows;
+use super::session::STATEMENT_LIMIT;
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub(crate) enum DatabaseError {
     #[error(
         "the table outbox_unsettled is missing or may not be used: `outbox-relay check` says what mends that"
     )]
-    NoNotes,
+    NoUnsettledTable,
     /// The service that owns the database made a column otherwise.
     #[error("{0}: `outbox-relay check` says how to mend it")]
     WrongColumns(String),
@@ -97,5 +97,15 @@ impl DatabaseError {
         let code = error.code().map_or("", SqlState::code);
         code == SqlState::QUERY_CANCELED.code()
             || ["22", "53", "54", "58", "XX"].iter().any(|class| code.starts_with(class))
+    }
+}
+
+/// The error, with a missing table or column told apart.
+pub(crate) fn explain(error: tokio_postgres::Error) -> DatabaseError {
+    let missing =
+        [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::INVALID_SCHEMA_NAME];
+    match error.as_db_error() {
+        Some(db) if missing.contains(db.code()) => DatabaseError::NoOutbox(db.message().to_owned()),
+        _ => DatabaseError::Refused(error),
     }
 }

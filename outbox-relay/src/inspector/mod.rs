@@ -1,5 +1,5 @@
-//! What reads the table beside the turns, on a session of its own, while this relay owns lanes: the sweep, which looks for events that
-//! were overlooked, and the backlog's metrics. Nothing waits for either: their slowness and their failures are their own.
+//! Reads the table beside the loop, on a session of its own, while this relay owns lanes: the [`sweep`] finds events that were overlooked,
+//! and the [`backlog`] is measured. Nothing waits for either, however slow they are or whether they fail.
 
 pub(crate) mod backlog;
 mod sweep;
@@ -11,18 +11,18 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Config;
-use crate::database::queries::{Holding, InspectStatements};
+use crate::database::queries::{BlockingPolicy, InspectStatements};
 use crate::database::{DatabaseError, Session};
 use crate::lanes::LaneSet;
-use crate::queue::Place;
+use crate::queue::EventRef;
 use backlog::Backlog;
 use sweep::Sweep;
 
-/// What the sweep is about; it changes while one is under way.
+/// What the sweep covers; it changes while one is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scope {
     pub(crate) lanes: LaneSet,
-    /// Events up to here have been looked at.
+    /// Events up to this id have been read by scans.
     pub(crate) end: i64,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Scope {
 #[derive(Debug)]
 pub(crate) struct Inspector {
     config: Config,
-    holding: Holding,
+    policy: BlockingPolicy,
     backlog: Backlog,
     running: Option<Running>,
 }
@@ -38,17 +38,17 @@ pub(crate) struct Inspector {
 #[derive(Debug)]
 struct Running {
     scope: watch::Sender<Scope>,
-    found: mpsc::Receiver<Vec<Place>>,
+    found: mpsc::Receiver<Vec<EventRef>>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Inspector {
-    pub(crate) fn new(config: Config, holding: Holding) -> Self {
-        Self { config, holding, backlog: Backlog::default(), running: None }
+    pub(crate) fn new(config: Config, policy: BlockingPolicy) -> Self {
+        Self { config, policy, backlog: Backlog::default(), running: None }
     }
 
-    /// Goes on with this `scope`; without lanes there is nothing to do, and the session ends.
-    pub(crate) fn keep_to(&mut self, scope: Scope) {
+    /// Changes the scope. Without lanes there is nothing to do, and the session ends.
+    pub(crate) fn set_scope(&mut self, scope: Scope) {
         self.backlog.expire();
         if scope.lanes.is_empty() {
             self.running = None;
@@ -59,7 +59,7 @@ impl Inspector {
             let (tell, found) = mpsc::channel(1);
             let inspection = Inspection {
                 config: self.config.clone(),
-                holding: self.holding,
+                policy: self.policy,
                 backlog: self.backlog.clone(),
                 scope: watched,
                 found: tell,
@@ -69,29 +69,29 @@ impl Inspector {
         }
     }
 
-    /// Pending events up to the end of the scope that the sweep has found: some of them may have been overlooked. Waits for ever while
-    /// there are none. May be dropped at any time.
-    pub(crate) async fn found(&mut self) -> Vec<Place> {
+    /// Waits for pending events up to the end of the scope that the sweep has found: some of them may have been overlooked. Waits for ever
+    /// while the inspector does not run. May be dropped at any time.
+    pub(crate) async fn found(&mut self) -> Vec<EventRef> {
         if let Some(running) = &mut self.running
-            && let Some(places) = running.found.recv().await
+            && let Some(event_refs) = running.found.recv().await
         {
-            return places;
+            return event_refs;
         }
         std::future::pending().await
     }
 
     /// The same without waiting.
-    pub(crate) fn take_found(&mut self) -> Option<Vec<Place>> {
+    pub(crate) fn take_found(&mut self) -> Option<Vec<EventRef>> {
         self.running.as_mut()?.found.try_recv().ok()
     }
 }
 
 struct Inspection {
     config: Config,
-    holding: Holding,
+    policy: BlockingPolicy,
     backlog: Backlog,
     scope: watch::Receiver<Scope>,
-    found: mpsc::Sender<Vec<Place>>,
+    found: mpsc::Sender<Vec<EventRef>>,
 }
 
 impl Inspection {
@@ -105,7 +105,7 @@ impl Inspection {
                 backoff.reset();
             }
             let wait = backoff.next_delay();
-            // Whether the database can be reached is told by the relay itself.
+            // The relay itself reports whether the database can be reached.
             tracing::warn!(
                 %error,
                 "the session that measures the backlog and looks for overlooked events is gone: trying again later"
@@ -129,12 +129,12 @@ impl Inspection {
             }
             if sweep.next() <= Instant::now() {
                 let scope = *self.scope.borrow();
-                let seen = sweep.slice(&session, &statements, scope, self.holding).await;
-                if let Some(places) = go_on(&session, seen, "the outbox could not be swept")?
-                    && !places.is_empty()
+                let seen = sweep.slice(&session, &statements, scope, self.policy).await;
+                if let Some(event_refs) = go_on(&session, seen, "the outbox could not be swept")?
+                    && !event_refs.is_empty()
                 {
-                    // While the relay is busy the next slice waits.
-                    self.found.send(places).await.ok();
+                    // The next slice waits until the relay has taken these.
+                    self.found.send(event_refs).await.ok();
                 }
             }
         }

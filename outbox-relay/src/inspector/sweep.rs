@@ -5,11 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::database::queries::{self, Holding, InspectStatements};
+use crate::database::queries::{self, BlockingPolicy, InspectStatements};
 use crate::database::{DatabaseError, Session};
 use crate::inspector::Scope;
 use crate::metrics;
-use crate::queue::Place;
+use crate::queue::EventRef;
 
 /// Rows that a statement looks at.
 const SLICE: i64 = 2000;
@@ -51,18 +51,18 @@ impl Sweep {
         session: &Session,
         statements: &InspectStatements,
         Scope { lanes, end }: Scope,
-        holding: Holding,
-    ) -> Result<Vec<Place>, DatabaseError> {
+        policy: BlockingPolicy,
+    ) -> Result<Vec<EventRef>, DatabaseError> {
         let begun = Instant::now();
         let above = self.at.take().unwrap_or(i64::MIN);
         // Should it fail.
         self.next = begun + LONGEST;
-        let seen = queries::sweep(session, statements, above, lanes, SLICE, holding).await?;
-        metrics::looked(seen.rows);
+        let seen = queries::sweep(session, statements, above, lanes, SLICE, policy).await?;
+        metrics::rows_read(seen.rows);
         self.at = seen.reached.filter(|&reached| seen.rows >= SLICE && reached < end);
         let now = Instant::now();
         self.next = now + self.rest.after(now - begun, self.at.is_some());
-        Ok(seen.places.into_iter().filter(|place| place.id <= end).collect())
+        Ok(seen.event_refs.into_iter().filter(|event_ref| event_ref.id <= end).collect())
     }
 }
 

@@ -36,7 +36,7 @@ async fn watch(
     lanes: &mut Lanes,
     database: &Database,
 ) -> Result<(Option<i32>, Vec<Member>), DatabaseError> {
-    let (own, members) = queries::watch_lanes(database).await?;
+    let (own, members) = queries::list_relays(database).await?;
     lanes
         .watched(own, &members, Instant::now())
         .map_err(|LocksLost| DatabaseError::LocksNotKept)?;
@@ -53,7 +53,7 @@ pub(crate) async fn release_idle(
     if idle.is_empty() {
         return Ok(());
     }
-    queries::give_lanes(database, &idle.numbers()).await?;
+    queries::release_lanes(database, &idle.numbers()).await?;
     lanes.released(idle);
     tracing::info!(given = idle.len(), lanes = lanes.owned.len(), "gave lanes to other relays");
     Ok(())

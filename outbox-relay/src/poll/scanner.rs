@@ -9,15 +9,17 @@
 //! start, when a lane is taken over, when a person has changed something, and all the time beside the loop
 //! (`sweep`).
 
+mod apply;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::interval::PollInterval;
-use super::watermark::{OpenTransaction, Watermark};
+use super::scan::{Scan, ScanOutcome};
+use super::watermark::Watermark;
 use crate::config::RelayArgs;
-use crate::database::queries::{Seen, Writers};
 use crate::lanes::{LaneSet, lane};
-use crate::queue::{Place, Queue};
+use crate::queue::{EventRef, Queue};
 
 /// Rows that one scan reads.
 const SLICE: i64 = 2000;
@@ -30,43 +32,6 @@ const RETRIES_EVERY: Duration = Duration::from_millis(500);
 
 /// Aggregates of which successors are read at a time.
 const AGGREGATES: usize = 64;
-
-/// The shortest time between two log lines about overlooked events.
-const REPORT_EVERY: Duration = Duration::from_secs(30);
-
-/// Rows to be read.
-#[derive(Debug)]
-pub(crate) enum Scan {
-    /// The successors of the events `ids` in the aggregates `keys`.
-    Successors { keys: Vec<i64>, ids: Vec<i64> },
-    /// Failed events that are due.
-    DueRetries,
-    /// Events above an id, or above that of an open transaction which has ended since. With
-    /// `lists_writers`, the open transactions are listed before.
-    New { above: i64, open: Vec<OpenTransaction>, lists_writers: bool, rows: i64 },
-    /// Events above an id. Those of `suspects` that are still pending have been overlooked.
-    Suspects { above: i64, suspects: BTreeSet<i64>, rows: i64 },
-}
-
-/// What the table answered.
-#[derive(Debug)]
-pub(crate) enum Rows {
-    /// To [`Scan::Successors`] and [`Scan::DueRetries`].
-    Events(Vec<Place>),
-    /// To [`Scan::New`], with the transactions if they were listed, and to [`Scan::Suspects`].
-    Slice(Option<Writers>, Seen),
-}
-
-/// What all scans of a round came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ScanOutcome {
-    /// All scans ran and found nothing new.
-    Nothing,
-    /// Something was found, or there is more to read.
-    Something,
-    /// The table holds other rows under the same ids: what was loaded before is void.
-    Replaced,
-}
 
 /// The scan that is due next in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,9 +46,9 @@ enum Step {
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Scanner {
-    /// As many sendable events in the queue are enough: no new ones are scanned for.
+    /// With so many sendable events in the queue no new ones are scanned for.
     enough: usize,
-    /// Rows that one scan reads at the most.
+    /// The most rows that one scan reads.
     slice: i64,
     interval: PollInterval,
     state: ScanState,
@@ -167,15 +132,18 @@ impl Scanner {
 
     /// Notes those of the events found by the sweep that may have been overlooked. They may also have been
     /// published meanwhile, or be found by the next scan anyway: [`Scan::Suspects`] makes sure afterwards.
-    pub(crate) fn suspect(&mut self, places: &[Place], lanes: LaneSet, queue: &Queue) {
+    pub(crate) fn add_suspects(&mut self, event_refs: &[EventRef], lanes: LaneSet, queue: &Queue) {
         if self.suspects.is_empty() {
-            let suspects = places.iter().filter(|place| self.is_overlooked(place, lanes, queue));
-            self.suspects = suspects.map(|place| place.id).collect();
+            let suspects =
+                event_refs.iter().filter(|event_ref| self.is_overlooked(event_ref, lanes, queue));
+            self.suspects = suspects.map(|event_ref| event_ref.id).collect();
         }
     }
 
-    fn is_overlooked(&self, place: &Place, lanes: LaneSet, queue: &Queue) -> bool {
-        place.id <= self.low_watermark() && lanes.has(lane(place.key)) && !queue.covers(place)
+    fn is_overlooked(&self, event_ref: &EventRef, lanes: LaneSet, queue: &Queue) -> bool {
+        event_ref.id <= self.low_watermark()
+            && lanes.has(lane(event_ref.key))
+            && !queue.tracks(event_ref)
     }
 
     fn has_room(&self, queue: &Queue) -> bool {
@@ -202,7 +170,7 @@ impl Scanner {
                 Step::Successors => {
                     self.step = Step::DueRetries;
                     self.outcome = ScanOutcome::Something;
-                    let (keys, ids) = queue.short_lines(AGGREGATES);
+                    let (keys, ids) = queue.underfilled(AGGREGATES);
                     if !keys.is_empty() {
                         return Some(Scan::Successors { keys, ids });
                     }
@@ -261,32 +229,6 @@ impl Scanner {
         }
     }
 
-    /// Puts the rows that `scan` has read into the queue, as far as they belong to `lanes`.
-    pub(crate) fn apply(
-        &mut self,
-        scan: &Scan,
-        rows: Rows,
-        lanes: LaneSet,
-        queue: &mut Queue,
-        now: Instant,
-    ) {
-        match (scan, rows) {
-            (Scan::Successors { keys, .. }, Rows::Events(places)) => queue.lengthen(keys, places),
-            (Scan::DueRetries, Rows::Events(places)) => {
-                for place in places {
-                    queue.see_due(place);
-                }
-            }
-            (Scan::New { .. }, Rows::Slice(writers, seen)) => {
-                self.outcome = self.apply_new(writers, seen, lanes, queue, now);
-            }
-            (Scan::Suspects { suspects, .. }, Rows::Slice(_, seen)) => {
-                self.verify(suspects, &seen, lanes, queue, now);
-            }
-            (scan, rows) => unreachable!("{rows:?} are no answer to {scan:?}"),
-        }
-    }
-
     /// What the round that has ended came to.
     pub(crate) const fn outcome(&self) -> ScanOutcome {
         match self.outcome {
@@ -295,84 +237,5 @@ impl Scanner {
             }
             outcome => outcome,
         }
-    }
-
-    fn apply_new(
-        &mut self,
-        writers: Option<Writers>,
-        seen: Seen,
-        lanes: LaneSet,
-        queue: &mut Queue,
-        now: Instant,
-    ) -> ScanOutcome {
-        let is_replaced = self.state.filenode.is_some_and(|known| known != seen.filenode);
-        self.state.filenode = Some(seen.filenode);
-        if is_replaced {
-            tracing::info!("the outbox was emptied or rewritten: scanning the whole table");
-            // Emptied, perhaps, and its ids handed out anew. What is in flight ends as it ends.
-            queue.keep(LaneSet::default());
-            queue.resume(lanes);
-            self.start_over(now);
-            return ScanOutcome::Replaced;
-        }
-        if self.state.audited.is_some_and(|audited| audited != seen.audited) {
-            // An event that a person retried or discarded may have held back others.
-            self.state.audited = Some(seen.audited);
-            self.start_over(now);
-            return ScanOutcome::Something;
-        }
-        self.state.audited = Some(seen.audited);
-        self.advance(writers, &seen);
-        let mut found = false;
-        for place in seen.places {
-            found |= queue.see(place);
-        }
-        self.interval.scanned(found, self.state.more, now);
-        if found { ScanOutcome::Something } else { ScanOutcome::Nothing }
-    }
-
-    fn advance(&mut self, writers: Option<Writers>, seen: &Seen) {
-        let state = &mut self.state;
-        let known = state.cursor;
-        state.more = seen.rows >= self.slice;
-        let reached = seen.reached.unwrap_or(known);
-        state.cursor = if state.more { reached } else { known.max(reached) };
-        if let Some(mut writers) = writers {
-            // Rows that were there before have ids that were drawn before, though they may be deleted by now.
-            writers.highest = writers.highest.max(known);
-            // Nor any further than the scan: one id far above all that come next must not raise it past them.
-            state.watermark.advance(writers, state.cursor);
-        }
-    }
-
-    /// Goes back to the lowest of the suspects that are still pending and not queued.
-    fn verify(
-        &mut self,
-        suspects: &BTreeSet<i64>,
-        seen: &Seen,
-        lanes: LaneSet,
-        queue: &Queue,
-        now: Instant,
-    ) {
-        // Rows that have appeared since the sweep are found in their turn.
-        let mut overlooked = seen.places.iter().filter(|place| {
-            suspects.contains(&place.id) && self.is_overlooked(place, lanes, queue)
-        });
-        let Some(lowest) = overlooked.next() else {
-            return;
-        };
-        let (events, below) = (1 + overlooked.count(), lowest.id.saturating_sub(1));
-        let is_reported = |at: Instant| now.duration_since(at) < REPORT_EVERY;
-        if !self.reported_at.is_some_and(is_reported) {
-            self.reported_at = Some(now);
-            tracing::info!(
-                events,
-                "found pending events below those that were read: scanning again from there"
-            );
-        }
-        // The sweep has read what is below: scanning from the start of the table might take long.
-        self.state.cursor = self.state.cursor.min(below);
-        self.state.watermark.lower(below);
-        self.interval.reset(now);
     }
 }

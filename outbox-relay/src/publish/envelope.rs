@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::config::Envelope;
 use crate::publish::event::Event;
-use crate::publish::event_time::Created;
+use crate::publish::event_time::EventTime;
 
 impl Envelope {
     /// The MIME type of a body.
@@ -16,17 +16,17 @@ impl Envelope {
     }
 
     /// The body of `event`. The payload is taken over as it stands, so that numbers keep their digits.
-    pub(crate) fn body(self, event: &Event, created: &Created, source: &str) -> Vec<u8> {
+    pub(crate) fn body(self, event: &Event, created_at: &EventTime, source: &str) -> Vec<u8> {
         let payload = &event.payload;
         let text = match self {
             Self::Default => format!(
                 r#"{{"event_id":"{}","event":{},"occurred_at":"{}","data":{}}}"#,
                 event.event_id,
                 json(&event.event_type),
-                created.rfc3339,
+                created_at.rfc3339,
                 payload,
             ),
-            Self::Cloudevents => cloud_event(event, created, source),
+            Self::Cloudevents => cloud_event(event, created_at, source),
             Self::None => payload.clone(),
         };
         text.into_bytes()
@@ -34,7 +34,7 @@ impl Envelope {
 }
 
 /// Structured JSON of <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
-fn cloud_event(event: &Event, created: &Created, source: &str) -> String {
+fn cloud_event(event: &Event, created_at: &EventTime, source: &str) -> String {
     // An attribute that is present must not be empty.
     let subject = if event.aggregate_id.is_empty() {
         String::new()
@@ -46,7 +46,7 @@ fn cloud_event(event: &Event, created: &Created, source: &str) -> String {
         event.event_id,
         json(source),
         json(&event.event_type),
-        created.rfc3339,
+        created_at.rfc3339,
         event.payload,
     )
 }
@@ -81,8 +81,8 @@ mod tests {
 
     fn body(envelope: Envelope) -> String {
         let event = event();
-        let created = event.created.clone().expect("the example has a time");
-        let body = envelope.body(&event, &created, &source("outbox-relay"));
+        let created_at = event.created_at.clone().expect("the example has a time");
+        let body = envelope.body(&event, &created_at, &source("outbox-relay"));
         String::from_utf8(body).expect("text")
     }
 

@@ -1,4 +1,4 @@
-//! The contents of an event, as the database sends them.
+//! An event with its contents, as the database sends them.
 
 use std::time::Instant;
 
@@ -8,14 +8,14 @@ use tokio_postgres::types::{FromSql, Type};
 use uuid::Uuid;
 
 use crate::database::DatabaseError;
-use crate::publish::event_time::Created;
-use crate::publish::refusals::Refusals;
-use crate::queue::Place;
+use crate::publish::event_time::EventTime;
+use crate::publish::refusals::RefusalHistory;
+use crate::queue::EventRef;
 
 /// A pending row of the outbox.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
-    pub(crate) place: Place,
+    pub(crate) event_ref: EventRef,
     pub(crate) event_id: Uuid,
     pub(crate) aggregate_type: String,
     pub(crate) aggregate_id: String,
@@ -26,9 +26,9 @@ pub(crate) struct Event {
     pub(crate) headers: String,
     pub(crate) attempts: u32,
     /// The broker's refusals of earlier attempts.
-    pub(crate) refusals: Refusals,
+    pub(crate) refusals: RefusalHistory,
     /// `None` when `created_at` is a time that RFC 3339 can't say.
-    pub(crate) created: Option<Created>,
+    pub(crate) created_at: Option<EventTime>,
     /// Why the row can't be a message, if that is known from loading it.
     pub(crate) unfit: Option<String>,
     /// Looked up when the event was not published, for the log.
@@ -37,9 +37,14 @@ pub(crate) struct Event {
 
 impl Event {
     /// An event whose contents can't be read.
-    pub(crate) fn unreadable(place: Place, event_id: Uuid, attempts: u32, reason: String) -> Self {
+    pub(crate) fn unreadable(
+        event_ref: EventRef,
+        event_id: Uuid,
+        attempts: u32,
+        reason: String,
+    ) -> Self {
         Self {
-            place: Place { size: 0, ..place },
+            event_ref: EventRef { size: 0, ..event_ref },
             event_id,
             aggregate_type: String::new(),
             aggregate_id: String::new(),
@@ -47,14 +52,66 @@ impl Event {
             payload: String::new(),
             headers: String::new(),
             attempts,
-            refusals: Refusals::default(),
-            created: None,
+            refusals: RefusalHistory::default(),
+            created_at: None,
             unfit: Some(reason),
             trace_id: None,
         }
     }
 
-    /// Gives back the memory of what was made into a message.
+    /// The event of a row of `load.sql`; `None` when its contents were left out, as enough was loaded.
+    pub(crate) fn from_row(
+        row: &Row,
+        event_ref: EventRef,
+        limits: Limits,
+        loaded: Instant,
+    ) -> Result<Option<Self>, DatabaseError> {
+        if !row.try_get::<_, bool>("is_loaded")? {
+            return Ok(None);
+        }
+        let Limits { payload: longest, headers: room } = limits;
+        let mut texts = Texts { row, unfit: None };
+        let event_type = texts.get("event_type", "event_type_size", |size| {
+            format!("event_type is the routing key and {size} bytes long, AMQP allows 255")
+        })?;
+        let payload = texts.get("payload", "payload_size", |size| {
+            let size = counted(size, longest);
+            format!("the payload is {size} bytes long, RELAY_MAX_MESSAGE_BYTES allows {longest}")
+        })?;
+        let headers = texts.get("headers", "headers_size", |size| {
+            let size = counted(size, room);
+            format!(
+                "the headers and the aggregate's name take {size} bytes, the broker allows {room}"
+            )
+        })?;
+        let aggregate_type = texts.get("aggregate_type", "aggregate_type_size", |size| {
+            format!("aggregate_type is {size} bytes long, the broker allows {room}")
+        })?;
+        let aggregate_id = texts.get("aggregate_id", "aggregate_id_size", |size| {
+            format!("aggregate_id is {size} bytes long, the broker allows {room}")
+        })?;
+        let unfit = texts.unfit;
+        let created_at: Option<_> = row.try_get("created_at")?;
+        let loaded_at = row.try_get("loaded_at")?;
+        let size = payload.len() + headers.len() + aggregate_type.len() + aggregate_id.len();
+        Ok(Some(Self {
+            event_ref: EventRef { size: i64::try_from(size).unwrap_or(i64::MAX), ..event_ref },
+            event_id: row.try_get("event_id")?,
+            aggregate_type,
+            aggregate_id,
+            event_type,
+            payload,
+            headers,
+            attempts: read_attempts(row)?,
+            refusals: RefusalHistory::default(),
+            created_at: created_at
+                .and_then(|created_at| EventTime::new(created_at, loaded_at, loaded)),
+            unfit,
+            trace_id: None,
+        }))
+    }
+
+    /// Frees the memory of what was made into a message.
     pub(crate) fn forget_contents(&mut self) {
         self.payload = String::new();
         self.headers = String::new();
@@ -70,70 +127,21 @@ pub(crate) struct Limits {
     pub(crate) headers: i64,
 }
 
-/// The event of a row of `load`; `None` when its contents were left out, as enough was loaded.
-pub(crate) fn event(
-    row: &Row,
-    place: Place,
-    limits: Limits,
-    claimed: Instant,
-) -> Result<Option<Event>, DatabaseError> {
-    if !row.try_get::<_, bool>("is_loaded")? {
-        return Ok(None);
-    }
-    let Limits { payload: longest, headers: room } = limits;
-    let mut texts = Texts { row, unfit: None };
-    let event_type = texts.get("event_type", "event_type_size", |size| {
-        format!("event_type is the routing key and {size} bytes long, AMQP allows 255")
-    })?;
-    let payload = texts.get("payload", "payload_size", |size| {
-        let size = counted(size, longest);
-        format!("the payload is {size} bytes long, RELAY_MAX_MESSAGE_BYTES allows {longest}")
-    })?;
-    let headers = texts.get("headers", "headers_size", |size| {
-        let size = counted(size, room);
-        format!("the headers and the aggregate's name take {size} bytes, the broker allows {room}")
-    })?;
-    let aggregate_type = texts.get("aggregate_type", "aggregate_type_size", |size| {
-        format!("aggregate_type is {size} bytes long, the broker allows {room}")
-    })?;
-    let aggregate_id = texts.get("aggregate_id", "aggregate_id_size", |size| {
-        format!("aggregate_id is {size} bytes long, the broker allows {room}")
-    })?;
-    let unfit = texts.unfit;
-    let created_at: Option<_> = row.try_get("created_at")?;
-    let loaded_at = row.try_get("loaded_at")?;
-    let size = payload.len() + headers.len() + aggregate_type.len() + aggregate_id.len();
-    Ok(Some(Event {
-        place: Place { size: i64::try_from(size).unwrap_or(i64::MAX), ..place },
-        event_id: row.try_get("event_id")?,
-        aggregate_type,
-        aggregate_id,
-        event_type,
-        payload,
-        headers,
-        attempts: attempts(row)?,
-        refusals: Refusals::default(),
-        created: created_at.and_then(|created_at| Created::new(created_at, loaded_at, claimed)),
-        unfit,
-        trace_id: None,
-    }))
-}
-
-/// How the broker refused the event before, by the row's `last_error`.
-pub(crate) fn refusals(row: &Row) -> Result<Refusals, tokio_postgres::Error> {
+/// How the broker refused the event before, as the row's `last_error` says.
+pub(crate) fn read_refusals(row: &Row) -> Result<RefusalHistory, tokio_postgres::Error> {
     let last_error: Option<Bytes<'_>> = row.try_get("last_error")?;
-    Ok(last_error.map_or_else(Refusals::default, |Bytes(last_error)| {
-        Refusals::read(&String::from_utf8_lossy(last_error))
+    Ok(last_error.map_or_else(RefusalHistory::default, |Bytes(last_error)| {
+        RefusalHistory::read(&String::from_utf8_lossy(last_error))
     }))
 }
 
-/// The size of something that is longer than `longest` bytes; 0: nobody counted them.
+/// The size of something that is longer than `longest` bytes; 0 when it was not counted.
 fn counted(size: i32, longest: i64) -> String {
     if size == 0 { format!("more than {longest}") } else { size.to_string() }
 }
 
-/// Failed attempts so far; whatever else somebody wrote counts as none.
-pub(crate) fn attempts(row: &Row) -> Result<u32, tokio_postgres::Error> {
+/// Failed attempts so far; anything that is no such number counts as none.
+pub(crate) fn read_attempts(row: &Row) -> Result<u32, tokio_postgres::Error> {
     let attempts: Option<i32> = row.try_get("attempts")?;
     Ok(attempts.and_then(|attempts| u32::try_from(attempts).ok()).unwrap_or(0))
 }
@@ -192,7 +200,7 @@ pub(crate) mod tests {
     /// An example for the tests of messages.
     pub(crate) fn event() -> Event {
         Event {
-            place: Place { id: 1, key: 7, size: 42 },
+            event_ref: EventRef { id: 1, key: 7, size: 42 },
             event_id: "0190163d-8694-739b-aea5-966c26f8ad91".parse().expect("a UUID"),
             aggregate_type: "order".to_owned(),
             aggregate_id: "7".to_owned(),
@@ -202,8 +210,8 @@ pub(crate) mod tests {
                 r#"{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}"#
                     .to_owned(),
             attempts: 0,
-            refusals: Refusals::default(),
-            created: Some(crate::publish::event_time::tests::created()),
+            refusals: RefusalHistory::default(),
+            created_at: Some(crate::publish::event_time::tests::event_time()),
             unfit: None,
             trace_id: None,
         }

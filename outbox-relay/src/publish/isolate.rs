@@ -4,18 +4,18 @@ use crate::broker::Publisher;
 use crate::publish::message::Message;
 use crate::publish::refusals;
 use crate::publish::verdict::Verdict;
-use crate::publish::window::{self, End, Loss, Patience};
+use crate::publish::window::{self, Deadlines, Loss, WindowEnd};
 
-/// Sends each of `messages` of which `verdicts` knows nothing by itself. The one over which the broker closes the
-/// channel again is charged with it; the others get through.
+/// Sends each of `messages` whose verdict is unknown by itself. The one over which the broker closes the channel again is charged with a
+/// failure; the others get through.
 ///
 /// # Errors
 /// Why the broker is lost; what was not sent stays unknown.
-pub(crate) async fn isolate(
+pub(crate) async fn isolate_poison(
     publisher: &mut Publisher,
     messages: &[Message],
     verdicts: &mut [Verdict],
-    patience: &Patience,
+    deadlines: &Deadlines,
     go_on: impl Fn() -> bool,
 ) -> Result<(), Loss> {
     for (message, verdict) in messages.iter().zip(verdicts) {
@@ -24,11 +24,11 @@ pub(crate) async fn isolate(
         }
         reopen(publisher).await?;
         let (mut alone, end) =
-            window::send(publisher, std::slice::from_ref(message), patience).await;
+            window::send(publisher, std::slice::from_ref(message), deadlines).await;
         *verdict = match end {
-            End::Whole => alone.pop().unwrap_or(Verdict::Unknown),
-            End::ChannelClosed(goodbye) => refusals::channel_closed(&goodbye),
-            End::Lost(loss) => {
+            WindowEnd::Complete => alone.pop().unwrap_or(Verdict::Unknown),
+            WindowEnd::ChannelClosed(goodbye) => refusals::channel_closed(&goodbye),
+            WindowEnd::Lost(loss) => {
                 if let Loss::OverMessage(goodbye) = &loss {
                     *verdict = refusals::connection_closed(goodbye);
                 }

@@ -1,4 +1,4 @@
-//! Loads the contents of the events that are sent next. Events whose contents can't be loaded are found and set apart; the others go on.
+//! Loads the contents of the events that are sent next. Events whose contents can't be loaded are found by division; the others go on.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -6,118 +6,120 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::database::queries;
-use crate::database::{Database, DatabaseError};
-use crate::publish::event::{Event, Limits, attempts, event, refusals};
-use crate::queue::Place;
+use crate::database::{Database, DatabaseError, queries};
+use crate::publish::event::{Event, Limits, read_attempts, read_refusals};
+use crate::queue::EventRef;
 
-/// How long the server may take to load several events, and one by itself: less than a lane's lease.
-const SEVERAL: Duration = Duration::from_secs(1);
-const ALONE: Duration = Duration::from_secs(3);
+/// How long the server may take to load several events: less than a lane's lease.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Into how many parts events are divided among which one can't be loaded.
+/// How long it may take to load a single one: also less than that.
+const SINGLE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Into how many parts a batch is divided of which an event can't be loaded.
 const PARTS: usize = 16;
 
-/// A load that has taken this long and got something gets no more.
-const ENOUGH: Duration = Duration::from_secs(2);
+/// After this long a load that got something ends.
+const LOAD_TIME: Duration = Duration::from_secs(2);
 
-/// How long the digits of numbers are counted before text is made of them, once that has failed.
+/// How long after a failed load the digits of numbers are counted before text is made of them.
 const CAUTION: Duration = Duration::from_mins(1);
 
-/// What was found at some places.
+/// What the table holds under some ids.
 #[derive(Debug, Default)]
-pub(crate) struct Claimed {
+pub(crate) struct Loaded {
     pub(crate) events: Vec<Event>,
-    /// Those that were left out: enough was loaded, or the table is locked.
-    pub(crate) left: Vec<Place>,
+    /// Those that were not loaded: enough was, or the table is locked.
+    pub(crate) deferred: Vec<EventRef>,
     /// Those that are not pending any more.
-    pub(crate) gone: Vec<Place>,
+    pub(crate) missing: Vec<EventRef>,
 }
 
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Loader {
-    /// When the last load failed that made text of something.
-    failed: Option<Instant>,
+    /// When a load last failed over contents.
+    failed_at: Option<Instant>,
 }
 
-/// Places that are loaded with one statement.
+/// Events that are loaded by one statement.
 #[derive(Debug)]
 struct Part {
-    places: Vec<Place>,
+    event_refs: Vec<EventRef>,
     /// A load of these, or of more, failed.
     failed: bool,
 }
 
 impl Loader {
-    /// Loads what is at `places`, and nothing further once `bytes` are loaded.
+    /// Loads events, and no further one once `bytes` are loaded.
     pub(crate) async fn load(
         &mut self,
         database: &Database,
-        places: &[Place],
+        event_refs: &[EventRef],
         bytes: i64,
         limits: Limits,
-    ) -> Result<Claimed, DatabaseError> {
-        let mut claimed = Claimed::default();
-        let loaded = self.load_parts(database, places, bytes, limits, &mut claimed).await;
-        if matches!(loaded, Err(DatabaseError::Silent)) {
-            // The session ends over it: the next one begins with care.
-            self.failed = Some(Instant::now());
+    ) -> Result<Loaded, DatabaseError> {
+        let mut loaded = Loaded::default();
+        let result = self.load_parts(database, event_refs, bytes, limits, &mut loaded).await;
+        if matches!(result, Err(DatabaseError::Silent)) {
+            // The session ends over it: the next one loads with caution.
+            self.failed_at = Some(Instant::now());
         }
-        loaded.map(|()| claimed)
+        result.map(|()| loaded)
     }
 
     async fn load_parts(
         &mut self,
         database: &Database,
-        places: &[Place],
+        event_refs: &[EventRef],
         bytes: i64,
         limits: Limits,
-        claimed: &mut Claimed,
+        loaded: &mut Loaded,
     ) -> Result<(), DatabaseError> {
         let begun = Instant::now();
-        let mut parts = VecDeque::from([Part { places: places.to_vec(), failed: false }]);
-        while let Some(Part { mut places, failed }) = parts.pop_front() {
-            let room = bytes - claimed.bytes();
-            if room <= 0 || (begun.elapsed() > ENOUGH && !claimed.is_empty()) {
-                claimed.left.extend(places);
+        let mut parts = VecDeque::from([Part { event_refs: event_refs.to_vec(), failed: false }]);
+        while let Some(Part { mut event_refs, failed }) = parts.pop_front() {
+            let room = bytes - loaded.bytes();
+            if room <= 0 || (begun.elapsed() > LOAD_TIME && !loaded.is_empty()) {
+                loaded.deferred.extend(event_refs);
                 continue;
             }
-            if self.failed.is_some_and(|failed| failed.elapsed() < CAUTION) {
-                places = count_digits(database, places, limits, claimed).await?;
+            if self.failed_at.is_some_and(|failed_at| failed_at.elapsed() < CAUTION) {
+                event_refs = exclude_long_numbers(database, event_refs, limits, loaded).await?;
             }
-            if places.is_empty() {
+            if event_refs.is_empty() {
                 continue;
             }
-            let within = if places.len() == 1 { ALONE } else { SEVERAL };
-            let loaded = queries::load(database, &ids(&places), room, limits, within).await;
-            let error = match loaded {
+            let within = if event_refs.len() == 1 { SINGLE_TIMEOUT } else { BATCH_TIMEOUT };
+            let rows = queries::load(database, &ids(&event_refs), room, limits, within).await;
+            let error = match rows {
                 Ok(rows) => {
-                    claimed.add(places, &rows, limits)?;
+                    loaded.add(event_refs, &rows, limits)?;
                     continue;
                 }
                 Err(error) if error.is_over_contents() => error,
                 Err(error) => return Err(error),
             };
-            self.failed = Some(Instant::now());
+            self.failed_at = Some(Instant::now());
             // Whether it is the contents' fault, or the table is locked.
-            let identified = match queries::identify(database, &ids(&places), SEVERAL).await {
-                Ok(rows) => rows,
-                Err(error) if error.is_over_contents() => {
-                    claimed.left.extend(places);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            match places[..] {
-                [place] if failed => {
+            let identified =
+                match queries::identify(database, &ids(&event_refs), BATCH_TIMEOUT).await {
+                    Ok(rows) => rows,
+                    Err(error) if error.is_over_contents() => {
+                        loaded.deferred.extend(event_refs);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+            match event_refs[..] {
+                [event_ref] if failed => {
                     let reason = format!("its contents can't be loaded: {error}");
-                    claimed.set_apart(&identified, place, reason)?;
+                    loaded.add_unreadable(&identified, event_ref, reason)?;
                 }
-                [_] => parts.push_front(Part { places, failed: true }),
+                [_] => parts.push_front(Part { event_refs, failed: true }),
                 _ => {
-                    for part in places.chunks(places.len().div_ceil(PARTS)).rev() {
-                        parts.push_front(Part { places: part.to_vec(), failed: true });
+                    for part in event_refs.chunks(event_refs.len().div_ceil(PARTS)).rev() {
+                        parts.push_front(Part { event_refs: part.to_vec(), failed: true });
                     }
                 }
             }
@@ -126,91 +128,97 @@ impl Loader {
     }
 }
 
-/// Sets those apart of which numbers alone are longer than a message may be; returns the others.
-async fn count_digits(
+/// Finds the events of which numbers alone are longer than a message may be. Returns the others.
+async fn exclude_long_numbers(
     database: &Database,
-    places: Vec<Place>,
+    event_refs: Vec<EventRef>,
     limits: Limits,
-    claimed: &mut Claimed,
-) -> Result<Vec<Place>, DatabaseError> {
-    let counted = queries::count_digits(database, &ids(&places), limits.payload, SEVERAL).await;
+    loaded: &mut Loaded,
+) -> Result<Vec<EventRef>, DatabaseError> {
+    let counted =
+        queries::count_digits(database, &ids(&event_refs), limits.payload, BATCH_TIMEOUT).await;
     let digits: HashMap<i64, i64> = match counted {
         Ok(rows) => rows
             .iter()
             .map(|row| Ok((row.try_get("id")?, row.try_get("digits")?)))
             .collect::<Result<_, tokio_postgres::Error>>()?,
-        // It is loaded nevertheless.
+        // They are loaded nevertheless.
         Err(error) if error.is_over_contents() => HashMap::new(),
         Err(error) => return Err(error),
     };
-    let (long, others): (Vec<Place>, Vec<Place>) =
-        places.into_iter().partition(|place| digits.contains_key(&place.id));
+    let (long, others): (Vec<EventRef>, Vec<EventRef>) =
+        event_refs.into_iter().partition(|event_ref| digits.contains_key(&event_ref.id));
     if !long.is_empty() {
-        let identified = queries::identify(database, &ids(&long), SEVERAL).await?;
-        for place in long {
-            let (count, longest) = (digits[&place.id], limits.payload);
+        let identified = queries::identify(database, &ids(&long), BATCH_TIMEOUT).await?;
+        for event_ref in long {
+            let (count, longest) = (digits[&event_ref.id], limits.payload);
             let reason = format!(
                 "its numbers have {count} digits at least, RELAY_MAX_MESSAGE_BYTES allows {longest}"
             );
-            claimed.set_apart(&identified, place, reason)?;
+            loaded.add_unreadable(&identified, event_ref, reason)?;
         }
     }
     Ok(others)
 }
 
-fn ids(places: &[Place]) -> Vec<i64> {
-    places.iter().map(|place| place.id).collect()
+fn ids(event_refs: &[EventRef]) -> Vec<i64> {
+    event_refs.iter().map(|event_ref| event_ref.id).collect()
 }
 
-impl Claimed {
+impl Loaded {
     const fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.gone.is_empty()
+        self.events.is_empty() && self.missing.is_empty()
     }
 
     fn bytes(&self) -> i64 {
-        self.events.iter().map(|event| event.place.size).sum()
+        self.events.iter().map(|event| event.event_ref.size).sum()
     }
 
-    /// Adds what `rows` say of `places`.
+    /// Adds the events of `rows`; those of `event_refs` that have no row are missing.
     fn add(
         &mut self,
-        places: Vec<Place>,
+        event_refs: Vec<EventRef>,
         rows: &[Row],
         limits: Limits,
     ) -> Result<(), DatabaseError> {
         let now = Instant::now();
-        let mut places: HashMap<i64, Place> =
-            places.into_iter().map(|place| (place.id, place)).collect();
+        let mut event_refs: HashMap<i64, EventRef> =
+            event_refs.into_iter().map(|event_ref| (event_ref.id, event_ref)).collect();
         for row in rows {
-            let Some(place) = places.remove(&row.try_get("id")?) else {
+            let Some(event_ref) = event_refs.remove(&row.try_get("id")?) else {
                 continue;
             };
-            match event(row, place, limits, now)? {
+            match Event::from_row(row, event_ref, limits, now)? {
                 Some(event) => {
-                    self.events.push(Event { refusals: refusals(row)?, ..event });
+                    self.events.push(Event { refusals: read_refusals(row)?, ..event });
                 }
-                None => self.left.push(place),
+                None => self.deferred.push(event_ref),
             }
         }
-        self.gone.extend(places.into_values());
+        self.missing.extend(event_refs.into_values());
         Ok(())
     }
 
-    /// Adds what is at `place`, whose contents are not to be had, by what is known of it without them.
-    fn set_apart(
+    /// Adds an event whose contents can't be loaded, by what is known of it without them.
+    fn add_unreadable(
         &mut self,
         identified: &[Row],
-        place: Place,
+        event_ref: EventRef,
         reason: String,
     ) -> Result<(), DatabaseError> {
         for row in identified {
-            if row.try_get::<_, i64>("id")? == place.id {
+            if row.try_get::<_, i64>("id")? == event_ref.id {
                 let event_id: Uuid = row.try_get("event_id")?;
-                self.events.push(Event::unreadable(place, event_id, attempts(row)?, reason));
+                self.events.push(Event::unreadable(
+                    event_ref,
+                    event_id,
+                    read_attempts(row)?,
+                    reason,
+                ));
                 return Ok(());
             }
         }
-        self.gone.push(place);
+        self.missing.push(event_ref);
         Ok(())
     }
 }

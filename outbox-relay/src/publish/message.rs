@@ -13,59 +13,60 @@ use crate::publish::{envelope, headers, span};
 /// Survives a restart of the broker (`delivery_mode`).
 const PERSISTENT: u8 = 2;
 
-/// A header that tells a message that was published again from one that is published first.
+/// The header of a message that was published before.
 const REPLAYED: &str = "x-replayed";
 
 /// Room in a frame for all properties but the headers: five texts of at most 256 bytes, fixed fields, framing.
 const OTHER_PROPERTIES: usize = 2048;
 
-/// Bytes for the headers where frames hold `frame_max` bytes.
+/// Bytes that are left for the headers where frames hold `frame_max` bytes.
 const fn room(frame_max: usize) -> usize {
     frame_max.saturating_sub(OTHER_PROPERTIES)
 }
 
-/// What all messages of a relay have in common.
+/// Makes messages of events; what all messages of a relay have in common.
 #[derive(Debug, Clone)]
-pub(crate) struct Form {
+pub(crate) struct MessageBuilder {
     envelope: Envelope,
     exchange: Name,
     app_id: ShortString,
     source: String,
-    longest: u32,
-    /// The messages were published before.
-    replayed: bool,
+    /// `RELAY_MAX_MESSAGE_BYTES`.
+    max_payload: u32,
+    /// Whether the messages were published before.
+    is_replay: bool,
 }
 
-impl Form {
+impl MessageBuilder {
     pub(crate) fn new(args: &RelayArgs) -> Self {
         Self {
             envelope: args.relay_envelope,
             exchange: args.relay_exchange.clone(),
             app_id: args.relay_app_id.short(),
             source: envelope::source(args.relay_app_id.as_str()),
-            longest: args.relay_max_message_bytes,
-            replayed: false,
+            max_payload: args.relay_max_message_bytes,
+            is_replay: false,
         }
     }
 
-    /// The form of messages that were published before, which they say.
+    /// The same for messages that were published before; a header of theirs says so.
     pub(crate) fn replaying(args: &RelayArgs) -> Self {
-        Self { replayed: true, ..Self::new(args) }
+        Self { is_replay: true, ..Self::new(args) }
     }
 
-    /// How long the parts of an event may be that goes over a connection whose frames hold `frame_max` bytes.
+    /// How long the parts of an event may be, for a connection whose frames hold `frame_max` bytes.
     pub(crate) fn limits(&self, frame_max: usize) -> Limits {
         Limits {
-            payload: i64::from(self.longest),
+            payload: i64::from(self.max_payload),
             headers: i64::try_from(room(frame_max)).unwrap_or(i64::MAX),
         }
     }
 
-    /// The message of `event`, for a connection whose frames hold `frame_max` bytes.
+    /// Makes the message of `event`, for a connection whose frames hold `frame_max` bytes.
     ///
     /// # Errors
     /// A sentence that says why the row can't be a message.
-    pub(crate) fn message(&self, event: &Event, frame_max: usize) -> Result<Message, String> {
+    pub(crate) fn build(&self, event: &Event, frame_max: usize) -> Result<Message, String> {
         if let Some(reason) = &event.unfit {
             return Err(reason.clone());
         }
@@ -75,12 +76,12 @@ impl Form {
                 event.event_type.len()
             )
         })?;
-        let Some(created) = &event.created else {
+        let Some(created_at) = &event.created_at else {
             return Err("created_at is not a time from 1970 to 9999".to_owned());
         };
         let mut headers =
             headers::table(&event.headers, &event.aggregate_type, &event.aggregate_id)?;
-        if self.replayed {
+        if self.is_replay {
             headers.insert(REPLAYED.into(), AMQPValue::Boolean(true));
         }
         // The broker closes the whole connection over properties that do not fit into one frame.
@@ -90,17 +91,17 @@ impl Form {
                 "the headers and the aggregate's name take {size} bytes, the broker allows {room}"
             ));
         }
-        let span = span::begin(event, self.exchange.as_str(), &mut headers);
+        let span = span::start(event, self.exchange.as_str(), &mut headers);
         let message_id = event.event_id.to_string();
         let properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
             .with_content_type(self.envelope.content_type().into())
             .with_message_id(message_id.as_str().into())
             .with_type(routing_key.clone())
-            .with_timestamp(created.seconds)
+            .with_timestamp(created_at.seconds)
             .with_app_id(self.app_id.clone())
             .with_headers(headers);
-        let body = self.envelope.body(event, created, &self.source);
+        let body = self.envelope.body(event, created_at, &self.source);
         let content_header = content_header(body.len(), &properties);
         let body = body.into();
         let wire = amqp::Message { message_id, routing_key, content_header, body };
@@ -113,7 +114,7 @@ impl Form {
 pub(crate) struct Message {
     /// As it is sent.
     pub(crate) wire: amqp::Message,
-    /// Its sending as a part of a trace, which begins with this and ends with the message.
+    /// The span of its sending; it ends when the message is dropped.
     pub(crate) span: Option<Span>,
 }
 
@@ -134,17 +135,17 @@ mod tests {
 
     const FRAME: usize = 131_072;
 
-    fn form(args: &[&str]) -> Form {
+    fn builder(args: &[&str]) -> MessageBuilder {
         let urls = ["--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
         let cli: Cli = try_parse_from([&["outbox-relay", "run"], &urls[..], args].concat())
             .expect("good settings");
-        Form::new(&cli.into_config().expect("good settings").relay)
+        MessageBuilder::new(&cli.into_config().expect("good settings").relay)
     }
 
     #[test]
     fn the_properties_are_the_contracts() {
         let message =
-            form(&["--relay-app-id", "shop"]).message(&event(), FRAME).expect("a message");
+            builder(&["--relay-app-id", "shop"]).build(&event(), FRAME).expect("a message");
         assert_eq!(message.wire.routing_key.as_str(), "order.created");
         let (rest, header) =
             parse_content_header(message.wire.content_header.as_slice()).expect("well-formed");
@@ -166,18 +167,18 @@ mod tests {
 
     #[test]
     fn a_row_that_can_not_be_a_message_says_why() {
-        let form = form(&[]);
+        let builder = builder(&[]);
         let refusal = |change: &dyn Fn(&mut Event)| {
             let mut event = event();
             change(&mut event);
-            form.message(&event, FRAME).expect_err("no message")
+            builder.build(&event, FRAME).expect_err("no message")
         };
         assert_eq!(
             refusal(&|event| event.event_type = "x".repeat(256)),
             "event_type is the routing key and 256 bytes long, AMQP allows 255"
         );
         assert_eq!(
-            refusal(&|event| event.created = None),
+            refusal(&|event| event.created_at = None),
             "created_at is not a time from 1970 to 9999"
         );
         assert_eq!(
@@ -198,6 +199,6 @@ mod tests {
         let mut event = event();
         event.event_type = "x".repeat(255);
         event.aggregate_type = "y".repeat(300);
-        assert!(form(&[]).message(&event, FRAME).is_ok());
+        assert!(builder(&[]).build(&event, FRAME).is_ok());
     }
 }

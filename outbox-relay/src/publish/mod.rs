@@ -1,4 +1,4 @@
-//! Publishes events: one verdict each.
+//! Publishes events, and returns one verdict for each.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -6,9 +6,9 @@
 //! | `load`, `event` | their contents, as the database sends them |
 //! | `message`, `headers`, `envelope`, `event_time` | a row as an AMQP message |
 //! | `span` | its part in a trace |
-//! | `window`, `verdict` | messages that are sent and then confirmed; what became of each |
+//! | `window`, `verdict` | messages that are sent and then confirmed; the outcome of each |
 //! | `isolate`, `refusals` | the message over which the broker closes the channel, and what follows for it |
-//! | `sent` | what is or was with the broker |
+//! | `sent` | events for which a change that a person makes comes too late |
 
 pub(crate) mod dispatcher;
 mod envelope;
@@ -31,60 +31,60 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use self::event::Event;
-use self::isolate::{isolate, reopen};
-use self::message::{Form, Message};
-use self::verdict::Verdict;
-use self::window::{End, Loss, Patience};
 use crate::broker::Publisher;
 use crate::broker::topology::NOT_FOUND;
+use event::Event;
+use isolate::{isolate_poison, reopen};
+use message::{Message, MessageBuilder};
+use verdict::Verdict;
+use window::{Deadlines, Loss, WindowEnd};
 
-/// How long events of one aggregate are sent in a row before the relay looks after them again: whether its lane is still its own, and
-/// that they are settled.
-const ROW: Duration = Duration::from_millis(50);
+/// How long a run may take before the loop takes over again, which checks that the lane is still owned and settles the events.
+const RUN_TIME: Duration = Duration::from_millis(50);
 
-/// What became of events.
+/// How a window or a run ended.
 #[derive(Debug)]
 pub(crate) struct Published {
-    /// Where the next window may go.
+    /// The channel, free again.
     pub(crate) publisher: Publisher,
+    /// The events that were sent.
     pub(crate) events: Vec<Event>,
     /// One for each event.
     pub(crate) verdicts: Vec<Verdict>,
-    /// Those that come after the last of `events`, and were not sent.
+    /// The events of a run that come after the last of `events`, and were not sent.
     pub(crate) unsent: Vec<Event>,
-    /// Why nothing further can be sent to this broker, if that is so.
+    /// Why nothing further can be sent over this connection, if so.
     pub(crate) lost: Option<Loss>,
 }
 
-/// Publishes `events`, at most one of each aggregate where order matters. Should each have to be sent by itself, no further
-/// one is sent once `stop` is cancelled.
+/// Publishes `events`, at most one of each aggregate where order matters. If each has to be sent by itself, no further one is sent once
+/// `stop` is cancelled.
 pub(crate) async fn publish(
     mut publisher: Publisher,
-    form: Arc<Form>,
+    builder: Arc<MessageBuilder>,
     mut events: Vec<Event>,
-    patience: Patience,
+    deadlines: Deadlines,
     stop: CancellationToken,
 ) -> Published {
     let (mut sent, mut messages) = (Vec::new(), Vec::new());
     let mut verdicts = vec![Verdict::Unknown; events.len()];
     for (index, event) in events.iter_mut().enumerate() {
-        match form.message(event, publisher.frame_max()) {
+        match builder.build(event, publisher.frame_max()) {
             Ok(message) => {
                 sent.push(index);
                 messages.push(message);
             }
             Err(reason) => {
                 event.trace_id = span::trace_id_of_row(&event.headers);
-                verdicts[index] = Verdict::Impossible(reason);
+                verdicts[index] = Verdict::Unpublishable(reason);
             }
         }
         event.forget_contents();
     }
-    let (decided, lost) = send(&mut publisher, &messages, &patience, &stop).await;
+    let (decided, lost) = send(&mut publisher, &messages, &deadlines, &stop).await;
     for ((index, verdict), message) in sent.into_iter().zip(decided).zip(&messages) {
         if let Some(span) = &message.span {
-            span::end(span, &verdict);
+            span::record(span, &verdict);
         }
         if matches!(verdict, Verdict::Failed(..)) {
             events[index].trace_id = span::trace_id(message);
@@ -94,13 +94,13 @@ pub(crate) async fn publish(
     Published { publisher, events, verdicts, unsent: Vec::new(), lost }
 }
 
-/// Publishes `events`, which follow each other in one aggregate, one when the one ahead is confirmed. No further one is sent behind
-/// one that is not published, after a while, and once `stop` is cancelled.
-pub(crate) async fn publish_row(
+/// Publishes `events`, which follow each other in one aggregate, each when the one ahead is confirmed. Ends early behind one that is not
+/// published, after [`RUN_TIME`], and once `stop` is cancelled.
+pub(crate) async fn publish_run(
     mut publisher: Publisher,
-    form: Arc<Form>,
+    builder: Arc<MessageBuilder>,
     events: Vec<Event>,
-    patience: Patience,
+    deadlines: Deadlines,
     stop: CancellationToken,
 ) -> Published {
     let begun = Instant::now();
@@ -110,14 +110,14 @@ pub(crate) async fn publish_row(
     let mut lost = None;
     for event in unsent.by_ref() {
         let one =
-            publish(publisher, Arc::clone(&form), vec![event], patience.clone(), stop.clone());
+            publish(publisher, Arc::clone(&builder), vec![event], deadlines.clone(), stop.clone());
         let one = one.await;
         publisher = one.publisher;
         published.extend(one.events);
         verdicts.extend(one.verdicts);
         lost = one.lost;
-        // A relay that was frozen finds here that it took too long.
-        let goes_on = verdicts.last() == Some(&Verdict::Published) && begun.elapsed() < ROW;
+        // A relay that was frozen ends the run here.
+        let goes_on = verdicts.last() == Some(&Verdict::Published) && begun.elapsed() < RUN_TIME;
         if !goes_on || stop.is_cancelled() {
             break;
         }
@@ -125,16 +125,17 @@ pub(crate) async fn publish_row(
     Published { publisher, events: published, verdicts, unsent: unsent.collect(), lost }
 }
 
+/// Sends the window; isolates the message over which the broker closed the channel, if so.
 async fn send(
     publisher: &mut Publisher,
     messages: &[Message],
-    patience: &Patience,
+    deadlines: &Deadlines,
     stop: &CancellationToken,
 ) -> (Vec<Verdict>, Option<Loss>) {
-    let (mut verdicts, end) = window::send(publisher, messages, patience).await;
+    let (mut verdicts, end) = window::send(publisher, messages, deadlines).await;
     let lost = match end {
-        End::Whole => None,
-        End::Lost(loss) => {
+        WindowEnd::Complete => None,
+        WindowEnd::Lost(loss) => {
             if let (Loss::OverMessage(goodbye), [verdict @ Verdict::Unknown]) =
                 (&loss, verdicts.as_mut_slice())
             {
@@ -142,19 +143,19 @@ async fn send(
             }
             Some(loss)
         }
-        // Nothing is left to be found out: it went by itself. That the exchange is missing is no message's fault: it is looked at first.
-        End::ChannelClosed(goodbye) if messages.len() == 1 && goodbye.code != NOT_FOUND => {
+        // It went by itself, so that nothing is left to find out. A missing exchange is no message's fault.
+        WindowEnd::ChannelClosed(goodbye) if messages.len() == 1 && goodbye.code != NOT_FOUND => {
             verdicts[0] = refusals::channel_closed(&goodbye);
             reopen(publisher).await.err()
         }
-        End::ChannelClosed(goodbye) => {
+        WindowEnd::ChannelClosed(goodbye) => {
             tracing::warn!(
                 said = goodbye.said,
                 messages = messages.len(),
                 "the broker closed the channel over one of the messages: sending them one at a time"
             );
             let go_on = || !stop.is_cancelled();
-            isolate(publisher, messages, &mut verdicts, patience, go_on).await.err()
+            isolate_poison(publisher, messages, &mut verdicts, deadlines, go_on).await.err()
         }
     };
     (verdicts, lost)

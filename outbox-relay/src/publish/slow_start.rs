@@ -1,18 +1,18 @@
-//! How much is sent to a broker that did not confirm in time: one message, and twice as many after each window that it confirms. A queue
-//! without a leader, which keeps what it gets and confirms nothing, costs few duplicates so.
+//! How much is sent to a broker that did not confirm in time: one message, and twice as many after each window that it confirms. So a queue
+//! without a leader, which keeps what it gets and confirms nothing, costs few duplicates.
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct SlowStart {
-    /// Messages in flight at the most; none: as many as there are windows for.
+    /// The most messages in flight; `None`: as many as there are windows for.
     limit: Option<usize>,
-    /// So many are in flight at the most anyway.
-    most: usize,
+    /// The most messages that are in flight anyway.
+    max: usize,
 }
 
 impl SlowStart {
-    pub(crate) const fn new(most: usize) -> Self {
-        Self { limit: None, most }
+    pub(crate) const fn new(max: usize) -> Self {
+        Self { limit: None, max }
     }
 
     /// How many messages may be sent besides those in flight.
@@ -20,14 +20,14 @@ impl SlowStart {
         self.limit.map_or(usize::MAX, |limit| limit.saturating_sub(in_flight))
     }
 
-    /// Whether there is a limit for now.
+    /// Whether the limit applies.
     pub(crate) const fn is_on(&self) -> bool {
         self.limit.is_some()
     }
 
     /// The broker confirmed a window as a whole.
     pub(crate) fn confirmed(&mut self) {
-        self.limit = self.limit.map(|limit| 2 * limit).filter(|limit| *limit < self.most);
+        self.limit = self.limit.map(|limit| 2 * limit).filter(|limit| *limit < self.max);
     }
 
     /// The broker left messages unconfirmed for too long.

@@ -1,4 +1,4 @@
-//! The sending of a message, as a part of its event's trace (OpenTelemetry's
+//! The span of a message's sending, as a part of its event's trace (OpenTelemetry's
 //! [conventions for RabbitMQ](https://opentelemetry.io/docs/specs/semconv/messaging/rabbitmq/), operation *send*).
 
 use amq_protocol::frame::parsing::parse_content_header;
@@ -13,11 +13,11 @@ use crate::publish::verdict::Verdict;
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 
-/// Begins it, while traces are made at all. The row says what it is a part of, and its word is what consumers get; an event that is a
-/// part of nothing is from here on one of its sending.
-pub(crate) fn begin(event: &Event, exchange: &str, headers: &mut FieldTable) -> Option<Span> {
+/// Starts the span, if traces are exported. The row's headers name its parent, and reach consumers as they are; where they name none, the
+/// span's own context is added to `headers`.
+pub(crate) fn start(event: &Event, exchange: &str, headers: &mut FieldTable) -> Option<Span> {
     let tracer = tracer()?;
-    let creation = place(headers);
+    let creation = trace_context(headers);
     let attributes = vec![
         KeyValue::new("messaging.system", "rabbitmq"),
         KeyValue::new("messaging.operation.type", "send"),
@@ -26,7 +26,7 @@ pub(crate) fn begin(event: &Event, exchange: &str, headers: &mut FieldTable) -> 
         KeyValue::new("messaging.rabbitmq.destination.routing_key", event.event_type.clone()),
         KeyValue::new("messaging.message.id", event.event_id.to_string()),
     ];
-    // As the conventions have it: whoever's place travels with the message is the producer.
+    // By the conventions the span whose context travels with the message is the producer.
     let kind = if creation.is_some() { SpanKind::Client } else { SpanKind::Producer };
     let name = format!("publish {exchange}");
     let span = tracer.start(name, kind, Parent::Remote(creation.as_ref()), attributes);
@@ -38,11 +38,11 @@ pub(crate) fn begin(event: &Event, exchange: &str, headers: &mut FieldTable) -> 
     Some(span)
 }
 
-/// The message's outcome is known, as far as it ever will be.
-pub(crate) fn end(span: &Span, verdict: &Verdict) {
+/// Writes the message's outcome into its span.
+pub(crate) fn record(span: &Span, verdict: &Verdict) {
     match verdict {
         Verdict::Published => {}
-        Verdict::Failed(_, reason) | Verdict::Impossible(reason) => {
+        Verdict::Failed(_, reason) | Verdict::Unpublishable(reason) => {
             span.fail("failed", reason.clone());
         }
         Verdict::Unknown => span.fail("unknown", "no confirm came: the event is sent again"),
@@ -52,17 +52,17 @@ pub(crate) fn end(span: &Span, verdict: &Verdict) {
 /// The trace of a message that was not published.
 pub(crate) fn trace_id(message: &Message) -> Option<TraceId> {
     let (_, header) = parse_content_header(message.wire.content_header.as_slice()).ok()?;
-    place(header.properties.headers().as_ref()?).map(|place| place.trace_id())
+    trace_context(header.properties.headers().as_ref()?).map(|context| context.trace_id())
 }
 
 /// The trace of a row that can't be a message, if it says so.
 pub(crate) fn trace_id_of_row(headers: &str) -> Option<TraceId> {
     let headers: Value = serde_json::from_str(headers).ok()?;
-    let place = TraceContext::read(headers.get(TRACEPARENT)?.as_str()?, None)?;
-    Some(place.trace_id())
+    let context = TraceContext::read(headers.get(TRACEPARENT)?.as_str()?, None)?;
+    Some(context.trace_id())
 }
 
-fn place(headers: &FieldTable) -> Option<TraceContext> {
+fn trace_context(headers: &FieldTable) -> Option<TraceContext> {
     TraceContext::read(text(headers, TRACEPARENT)?, text(headers, TRACESTATE))
 }
 

@@ -5,11 +5,11 @@
 pub(crate) enum Verdict {
     /// The broker confirmed it and did not return it.
     Published,
-    /// The broker did not take it: to be tried again later. With the reason for people.
+    /// The broker did not take it: it is tried again later. With the reason, for people.
     Failed(Refusal, String),
     /// The row can't be a message: a person has to look.
-    Impossible(String),
-    /// Nobody knows: it stays pending, is sent again, and no attempt is charged.
+    Unpublishable(String),
+    /// No confirm came: it stays pending and is sent again, and no attempt is charged.
     Unknown,
 }
 
@@ -18,19 +18,19 @@ pub(crate) enum Verdict {
 pub(crate) enum Refusal {
     /// It returned the message: no queue is bound for it, as a rule.
     Returned,
-    /// It said that it could not take the message: a full queue, or one without a leader.
+    /// It nacked the message: a queue is full or has no leader.
     Nacked,
-    /// It closed the channel over the message: it is not allowed there, for instance.
+    /// It closed the channel over the message, as the relay may not write there, for instance.
     Refused,
-    /// The same over what the message is: too large, or a header that it can't read.
+    /// It closed the channel over the message itself: it is too large, or has a header that the broker can't read.
     Unacceptable,
 }
 
 impl Refusal {
-    /// One for each word in the metrics.
+    /// One for each value of the metrics' label `reason`.
     pub(crate) const ALL: [Self; 3] = [Self::Returned, Self::Nacked, Self::Refused];
 
-    /// The word for it in the metrics.
+    /// The value of the metrics' label `reason`.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Returned => "returned",

@@ -11,16 +11,16 @@ use crate::publish::message::Message;
 use crate::publish::refusals;
 use crate::publish::verdict::{Refusal, Verdict};
 
-/// How often to look whether the broker has publishers wait, while confirms are awaited.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often to check whether the broker blocks publishers, while confirms are awaited.
+const CHECK_EVERY: Duration = Duration::from_millis(250);
 
 /// Why nothing is confirmed, when the broker has said so.
 pub(crate) const BLOCKED: &str = "the broker has told publishers to wait (memory or disk alarm)";
 
 /// How long to wait for confirms.
 #[derive(Debug, Clone)]
-pub(crate) struct Patience {
-    /// Longest wait for a window's confirms, not counting the time for which the broker has publishers wait.
+pub(crate) struct Deadlines {
+    /// Longest wait for a window's confirms, not counting the time for which the broker blocks publishers.
     pub(crate) confirm: Duration,
     /// Cancelled when the relay is told to stop.
     pub(crate) stop: CancellationToken,
@@ -28,10 +28,11 @@ pub(crate) struct Patience {
     pub(crate) drain: Duration,
 }
 
-impl Patience {
-    async fn ends(&self, publisher: &Publisher) -> String {
+impl Deadlines {
+    /// Completes when a deadline has passed. Returns which one, in words.
+    async fn passed(&self, publisher: &Publisher) -> String {
         tokio::select! {
-            () = self.runs_out(publisher) => {
+            () = self.confirm_overdue(publisher) => {
                 let limit = humantime::format_duration(self.confirm);
                 format!("the broker did not confirm a window within {limit}")
             }
@@ -41,10 +42,10 @@ impl Patience {
         }
     }
 
-    /// Completes when the broker could have confirmed and did not. While it blocks the connection nothing is written to
-    /// it, not even a goodbye: a new connection would leave the old one behind, and send its messages besides. A broker that is gone meanwhile
-    /// ends the connection by its missing heartbeats, and the wait with it.
-    async fn runs_out(&self, publisher: &Publisher) {
+    /// Completes when the broker could have confirmed and did not. While it blocks the connection nothing can be written, not even a close: a
+    /// new connection would send messages besides those that the old one still holds. If the broker is gone meanwhile, its missing heartbeats
+    /// end the connection, and the wait with it.
+    async fn confirm_overdue(&self, publisher: &Publisher) {
         let mut end = Instant::now() + self.confirm;
         loop {
             let now = Instant::now();
@@ -53,17 +54,17 @@ impl Patience {
             } else if now >= end {
                 return;
             }
-            tokio::time::sleep_until(end.min(now + LOOK)).await;
+            tokio::time::sleep_until(end.min(now + CHECK_EVERY)).await;
         }
     }
 }
 
 /// How a window ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// The broker has told of every message.
-    Whole,
-    /// The broker closed the channel over one of the messages, and said this.
+pub(crate) enum WindowEnd {
+    /// Every message was confirmed, nacked or returned.
+    Complete,
+    /// The broker closed the channel over one of the messages, with this reply.
     ChannelClosed(Goodbye),
     /// Nothing further can be sent.
     Lost(Loss),
@@ -76,12 +77,12 @@ pub(crate) enum Loss {
     Connection(String),
     /// The broker did not confirm in time.
     Unconfirmed(String),
-    /// The broker closed it over a message, of this window or of another one, and said this.
+    /// The broker closed it over a message, of this window or of another one, with this reply.
     OverMessage(Goodbye),
 }
 
 impl Loss {
-    /// In words.
+    /// The reason, in words.
     pub(crate) fn reason(&self) -> &str {
         match self {
             Self::Connection(reason) | Self::Unconfirmed(reason) => reason,
@@ -90,7 +91,7 @@ impl Loss {
     }
 }
 
-impl From<Failure> for End {
+impl From<Failure> for WindowEnd {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Refused(goodbye) => Self::ChannelClosed(goodbye),
@@ -104,35 +105,35 @@ impl From<Failure> for End {
     }
 }
 
-/// Sends `messages` and awaits their confirms. When the broker could not take one of them, what comes next goes over another channel.
+/// Sends `messages` and awaits their confirms. When the broker nacked one of them, the next window goes over a new channel.
 pub(crate) async fn send(
     publisher: &mut Publisher,
     messages: &[Message],
-    patience: &Patience,
-) -> (Vec<Verdict>, End) {
+    deadlines: &Deadlines,
+) -> (Vec<Verdict>, WindowEnd) {
     let exchange = &publisher.topology.exchange;
     let end = tokio::select! {
         published = publisher.channel.publish(exchange, messages) => {
-            published.map_or_else(End::from, |()| End::Whole)
+            published.map_or_else(WindowEnd::from, |()| WindowEnd::Complete)
         }
-        late = patience.ends(publisher) => End::Lost(Loss::Unconfirmed(late)),
+        late = deadlines.passed(publisher) => WindowEnd::Lost(Loss::Unconfirmed(late)),
     };
     let outcomes = publisher.channel.outcomes(messages);
-    let is_refused = outcomes.contains(&Some(Outcome::Nacked));
+    let is_nacked = outcomes.contains(&Some(Outcome::Nacked));
     let verdict = |outcome| verdict(outcome, exchange.as_str());
     let verdicts = outcomes.into_iter().map(verdict).collect();
     match end {
-        End::Whole if is_refused => (verdicts, renew(publisher).await),
+        WindowEnd::Complete if is_nacked => (verdicts, renew(publisher).await),
         end => (verdicts, end),
     }
 }
 
-/// A channel over which messages came first while a queue had no leader has a wrong notion of that queue: RabbitMQ 3.10 refuses whatever
-/// comes over it from then on, also when the queue has another leader.
-async fn renew(publisher: &mut Publisher) -> End {
+/// Replaces the channel. One whose first messages to a queue came while the queue had no leader keeps a wrong state of it: RabbitMQ 3.10
+/// nacks whatever comes over that channel from then on, also when the queue has another leader.
+async fn renew(publisher: &mut Publisher) -> WindowEnd {
     match publisher.renew().await {
-        Ok(()) => End::Whole,
-        Err(error) => End::Lost(Loss::Connection(format!("{error:#}"))),
+        Ok(()) => WindowEnd::Complete,
+        Err(error) => WindowEnd::Lost(Loss::Connection(format!("{error:#}"))),
     }
 }
 

@@ -1,106 +1,103 @@
-//! The events that are sent: those that are ready, and those that go in a row right behind one.
+//! Events are taken to be sent: those that are ready, and those that go in a run right behind one.
 
-use super::aggregate_queue::Head;
-use super::{Place, Queue};
-use crate::lanes::lane;
+use super::{EventRef, Queue};
+use crate::lanes::{LaneSet, lane};
 
 impl Queue {
     /// Takes at most `count` events to be sent, and no further one once their sizes add up to `bytes`.
-    pub(crate) fn take(&mut self, count: usize, bytes: i64) -> Vec<Place> {
+    pub(crate) fn take(&mut self, count: usize, bytes: i64) -> Vec<EventRef> {
         let mut taken = Vec::with_capacity(count.min(self.ready.len()));
         let mut size = 0;
         while taken.len() < count
             && size < bytes
-            && let Some(place) = self.ready.pop_front()
+            && let Some(event) = self.ready.pop_front()
         {
-            size += place.size;
-            self.sent(&place);
-            taken.push(place);
+            size += event.size;
+            self.mark_taken(&event);
+            taken.push(event);
         }
         taken
     }
 
-    /// Takes events that are sent apart from the others: at most `count`, no further one once their sizes add up to `bytes`, and only
-    /// one if it `goes_alone`.
-    pub(crate) fn take_apart(
+    /// Takes quarantined events to be sent: at most `count`, no further one once their sizes add up to `bytes`, and only one if it
+    /// `goes_alone`.
+    pub(crate) fn take_quarantined(
         &mut self,
         count: usize,
         bytes: i64,
-        goes_alone: impl Fn(&Place) -> bool,
-    ) -> Vec<Place> {
-        let mut taken: Vec<Place> = Vec::new();
+        goes_alone: impl Fn(&EventRef) -> bool,
+    ) -> Vec<EventRef> {
+        let mut taken: Vec<EventRef> = Vec::new();
         let mut size = 0;
         while taken.len() < count
             && size < bytes
-            && let Some(next) = self.apart.front()
+            && let Some(next) = self.quarantined.front()
             && (taken.is_empty() || !goes_alone(&taken[0]) && !goes_alone(next))
-            && let Some(place) = self.apart.pop_front()
+            && let Some(event) = self.quarantined.pop_front()
         {
-            size += place.size;
-            self.sent(&place);
-            taken.push(place);
+            size += event.size;
+            self.mark_taken(&event);
+            taken.push(event);
         }
         taken
     }
 
-    fn sent(&mut self, place: &Place) {
-        self.busy[usize::from(lane(place.key))] += 1;
-        self.head(place, Head::InFlight);
+    fn mark_taken(&mut self, event: &EventRef) {
+        self.busy[usize::from(lane(event.key))] += 1;
+        if let Some(aggregate) = self.aggregates.get_mut(&event.key) {
+            aggregate.take(event.id);
+        }
     }
 
-    /// Takes the events right behind one that was taken, as far as they are `wanted`, to be sent in a row: each when the one ahead is
+    /// Takes the events right behind one that was taken, as far as they are `wanted`, to be sent in a run: each when the one ahead is
     /// confirmed.
-    pub(crate) fn follow(
+    pub(crate) fn take_run(
         &mut self,
-        place: &Place,
-        mut wanted: impl FnMut(&Place) -> bool,
-    ) -> Vec<Place> {
-        // Behind one that failed before, the table holds the others back until it is settled.
-        let line = self.lines.get_mut(&place.key);
-        let Some(line) = line.filter(|line| line.head == place.id && line.retried.is_none()) else {
+        first: &EventRef,
+        wanted: impl FnMut(&EventRef) -> bool,
+    ) -> Vec<EventRef> {
+        let Some(aggregate) = self.aggregates.get_mut(&first.key) else {
             return Vec::new();
         };
-        let count = line.behind.iter().take_while(|next| wanted(next)).count();
-        let taken: Vec<Place> = line.behind.drain(..count).collect();
-        line.head = taken.last().map_or(line.head, |last| last.id);
-        if line.is_short() {
-            self.short.push(place.key);
+        let Some(run) = aggregate.take_run(first.id, wanted) else {
+            return Vec::new();
+        };
+        if aggregate.is_underfilled() {
+            self.underfilled.push(first.key);
         }
-        self.busy[usize::from(lane(place.key))] += taken.len();
-        taken
+        self.busy[usize::from(lane(first.key))] += run.len();
+        run
     }
 
-    /// A row of events ended before its end: `last` is the last one that was sent. The others go back, or are forgotten with their
-    /// lane unless that is `kept`.
-    pub(crate) fn broke_off(&mut self, last: &Place, unsent: &[Place], kept: bool) {
-        for place in unsent {
-            self.free(place);
+    /// A run ended before its end: `last` is the last event that was sent. The others go back, or are forgotten unless their lane is one of
+    /// the `open` ones.
+    pub(crate) fn run_interrupted(&mut self, last: &EventRef, unsent: &[EventRef], open: LaneSet) {
+        for event in unsent {
+            self.not_busy(event);
         }
-        let is_held = self.is_held(last.key);
-        let Some(line) = self.lines.get_mut(&last.key) else {
+        let requeues = open.has(lane(last.key)) && self.first_unsettled(last.key).is_none();
+        let Some(aggregate) = self.aggregates.get_mut(&last.key) else {
             return;
         };
-        line.head = last.id;
-        for place in unsent {
-            if kept && !is_held {
-                let at = line.behind.partition_point(|other| other.id < place.id);
-                line.behind.insert(at, *place);
-            } else {
-                self.known.remove(&place.id);
-            }
+        if requeues {
+            aggregate.run_interrupted(last.id, unsent);
+            return;
+        }
+        aggregate.run_interrupted(last.id, &[]);
+        for event in unsent {
+            self.tracked.remove(&event.id);
         }
     }
 
     /// At most `count` events that come next behind those in flight, until their sizes add up to `bytes`.
-    pub(crate) fn upcoming(&self, count: usize, bytes: i64) -> Vec<Place> {
+    pub(crate) fn peek_next(&self, count: usize, bytes: i64) -> Vec<EventRef> {
         let mut size = 0;
-        let lines = self.lines.values().filter(|line| line.state == Head::InFlight);
-        // Of few lines several each, of many lines a few of the next.
-        let each = (count / self.lines.len().max(1)).max(1);
-        let behind = lines.flat_map(|line| line.behind.iter().take(each));
-        let fitting = behind.take_while(|place| {
+        // Of few aggregates several each, of many a few of the next.
+        let each = (count / self.aggregates.len().max(1)).max(1);
+        let behind = self.aggregates.values().flat_map(|one| one.behind_in_flight().take(each));
+        let fitting = behind.take_while(|event| {
             let fits = size < bytes;
-            size += place.size;
+            size += event.size;
             fits
         });
         fitting.take(count).copied().collect()

@@ -1,9 +1,9 @@
-//! Confirms to commands what people changed, so that a command returns only when no relay will send an event as it was before.
+//! Acknowledges the changes that people make, so that a command returns only when no relay will send an event as it was before.
 //!
-//! Each change leaves a row in the audit table. The relay that sees the row forgets what it has loaded ahead, and then takes an advisory
-//! lock with the row's id: number 67 of the lanes' numbers, in the session that owns its lanes. As ids grow in commit order, the latest one
-//! stands for all before it; the table's own lock (64) of the same session says which table it is about. For an event that had been sent
-//! already the relay first takes lock 68, with the id of its audit row.
+//! Each change leaves a row in the audit table. A relay that sees the row drops what it has prefetched, and then takes an advisory lock with
+//! the row's id (lock 67), in the session that owns its lanes. As ids grow in commit order, the latest one stands for all before it; the
+//! lock that the same session holds for the table (64) says which table it is about. For an event that had been sent already the relay first
+//! takes lock 68, with the id of its audit row.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,51 +14,53 @@ use crate::database::queries;
 use crate::database::{Database, DatabaseError};
 use crate::publish::dispatcher::Dispatcher;
 
-/// Least time between two looks at the audit table.
+/// Least time between two reads of the audit table.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// For how long commands are told that an event was in flight: longer than they wait.
-const TOLD: Duration = Duration::from_secs(30);
+/// How long it is reported to commands that an event was in flight: longer than they wait.
+const REPORT_FOR: Duration = Duration::from_secs(30);
 
-/// Events of which commands are told at the same time. A session that holds one lock more stands for "and others".
-pub(crate) const MOST_TOLD: usize = 500;
+/// Events that are reported at the same time. A session that holds one lock more stands for "and others".
+pub(crate) const MAX_REPORTED: usize = 500;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Acknowledgements {
-    looked: Option<Instant>,
+    /// When the audit table was read last.
+    checked_at: Option<Instant>,
     /// The latest audit row that was compared with what had been sent; it outlives the session.
     seen: Option<i64>,
-    /// The one that this session has confirmed.
-    confirmed: Option<i64>,
-    /// Audit rows of events that were in flight, and since when commands are told.
-    told: VecDeque<(Instant, Vec<i64>)>,
-    /// The one that the database did not let this session confirm.
+    /// The one that this session has acknowledged.
+    acknowledged: Option<i64>,
+    /// Audit rows of events that were in flight, and since when they are reported.
+    reported: VecDeque<(Instant, Vec<i64>)>,
+    /// The one that the database did not let this session acknowledge.
     refused: Option<i64>,
 }
 
 impl Acknowledgements {
     /// The session is gone, and its locks with it.
     pub(crate) fn lose_session(&mut self) {
-        self.confirmed = None;
-        self.looked = None;
+        self.acknowledged = None;
+        self.checked_at = None;
     }
 
-    /// Looks for changes, if it is time, and confirms them. Where the database refuses that, commands name this relay, and it goes on.
-    pub(crate) async fn look(
+    /// Reads the audit table, if it is time, and acknowledges new changes. If the database refuses that, commands name this relay, and it goes
+    /// on.
+    pub(crate) async fn check(
         &mut self,
         database: &Database,
         dispatcher: &mut Dispatcher,
     ) -> Result<(), DatabaseError> {
-        if self.looked.is_some_and(|looked| looked.elapsed() < EVERY) {
+        if self.checked_at.is_some_and(|checked_at| checked_at.elapsed() < EVERY) {
             return Ok(());
         }
-        let latest = queries::watch_audit(database).await?;
-        self.looked = Some(Instant::now());
-        if self.confirmed != Some(latest) {
-            dispatcher.forget_ahead();
+        let latest = queries::latest_audit_id(database).await?;
+        self.checked_at = Some(Instant::now());
+        if self.acknowledged != Some(latest) {
+            dispatcher.clear_prefetched();
         }
-        match self.confirm(database, dispatcher, latest).await {
+        match self.acknowledge(database, dispatcher, latest).await {
             Err(DatabaseError::Refused(error)) if error.as_db_error().is_some() => {
                 if self.refused != Some(latest) {
                     let error = reason(&error);
@@ -74,37 +76,38 @@ impl Acknowledgements {
         }
     }
 
-    async fn confirm(
+    async fn acknowledge(
         &mut self,
         database: &Database,
         dispatcher: &mut Dispatcher,
         latest: i64,
     ) -> Result<(), DatabaseError> {
-        if self.confirmed != Some(latest) {
-            self.tell_in_flight(database, dispatcher, latest).await?;
-            queries::confirm_audit(database, latest, self.confirmed).await?;
-            (self.seen, self.confirmed) = (Some(latest), Some(latest));
+        if self.acknowledged != Some(latest) {
+            self.report_in_flight(database, dispatcher, latest).await?;
+            queries::confirm_audit(database, latest, self.acknowledged).await?;
+            (self.seen, self.acknowledged) = (Some(latest), Some(latest));
         }
-        dispatcher.sent.compared();
-        self.forget(database).await
+        dispatcher.sent.mark_compared();
+        self.forget_reported(database).await
     }
 
-    async fn tell_in_flight(
+    async fn report_in_flight(
         &mut self,
         database: &Database,
         dispatcher: &Dispatcher,
         latest: i64,
     ) -> Result<(), DatabaseError> {
-        if self.confirmed.is_none() {
-            // Commands may still wait that were told in an earlier session.
-            let told: Vec<i64> = self.told.iter().flat_map(|(_, ids)| ids).copied().collect();
-            if !told.is_empty() {
-                queries::tell_in_flight(database, &told).await?;
+        if self.acknowledged.is_none() {
+            // Commands may still wait for what was reported in an earlier session.
+            let reported: Vec<i64> =
+                self.reported.iter().flat_map(|(_, ids)| ids).copied().collect();
+            if !reported.is_empty() {
+                queries::tell_in_flight(database, &reported).await?;
             }
         }
         let (sent, seen) = (dispatcher.sent.ids(), self.seen.unwrap_or(latest));
-        let told: usize = self.told.iter().map(|(_, ids)| ids.len()).sum();
-        let most = i64::try_from((MOST_TOLD + 1).saturating_sub(told)).unwrap_or(0);
+        let reported: usize = self.reported.iter().map(|(_, ids)| ids.len()).sum();
+        let most = i64::try_from((MAX_REPORTED + 1).saturating_sub(reported)).unwrap_or(0);
         if sent.is_empty() || seen >= latest || most == 0 {
             return Ok(());
         }
@@ -115,17 +118,17 @@ impl Acknowledgements {
                 events = overtaken.len(),
                 "events were changed or discarded that had been sent already"
             );
-            self.told.push_back((Instant::now(), overtaken));
+            self.reported.push_back((Instant::now(), overtaken));
         }
         Ok(())
     }
 
-    async fn forget(&mut self, database: &Database) -> Result<(), DatabaseError> {
-        while let Some((since, audit_ids)) = self.told.front()
-            && since.elapsed() >= TOLD
+    async fn forget_reported(&mut self, database: &Database) -> Result<(), DatabaseError> {
+        while let Some((since, audit_ids)) = self.reported.front()
+            && since.elapsed() >= REPORT_FOR
         {
             queries::untell_in_flight(database, audit_ids).await?;
-            self.told.pop_front();
+            self.reported.pop_front();
         }
         Ok(())
     }

@@ -1,43 +1,44 @@
-//! What the relay makes of what has ended since its last turn: windows that are published, outcomes that are noted.
+//! What is done when a task has ended.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::task::JoinError;
 
-use super::{Done, Relay};
+use super::{Completion, Relay};
 use crate::database::{DatabaseError, SettleSession};
 use crate::publish::Published;
 use crate::publish::window::Loss;
 
 impl Relay {
-    /// Takes up what has ended meanwhile. Says whether the outcome of events was noted.
-    pub(super) fn take_up(&mut self) -> bool {
+    /// Handles all tasks that have ended. Returns whether events were settled.
+    pub(super) fn drain_completions(&mut self) -> bool {
         let mut settled = false;
         while let Some(done) = self.tasks.try_join_next() {
-            settled |= self.take_up_one(done);
+            settled |= self.handle_completion(done);
         }
         settled
     }
 
-    pub(super) fn take_up_one(&mut self, done: Result<Done, JoinError>) -> bool {
+    /// Handles a task that has ended. Returns whether it settled events.
+    pub(super) fn handle_completion(&mut self, done: Result<Completion, JoinError>) -> bool {
         match done {
-            Ok(Done::Published(published)) => {
+            Ok(Completion::Published(published)) => {
                 self.published(published);
                 false
             }
-            Ok(Done::Settled(mut settled)) => {
+            Ok(Completion::Settled(mut settled)) => {
                 self.engine.settled(&mut settled, Instant::now());
-                self.look_after_settling(settled.result);
-                !settled.places.is_empty()
+                self.check_settle_session(settled.result);
+                !settled.event_refs.is_empty()
             }
-            Ok(Done::SettledAgain(mut settled)) => {
-                self.engine.settled_again(&mut settled, Instant::now());
-                self.look_after_settling(settled.result);
-                !settled.places.is_empty()
+            Ok(Completion::SettledAgain(mut settled)) => {
+                self.engine.retry_settled(&mut settled, Instant::now());
+                self.check_settle_session(settled.result);
+                !settled.event_refs.is_empty()
             }
-            Ok(Done::SettleSession(session)) => {
-                self.reopened(session);
+            Ok(Completion::SettleSession(session)) => {
+                self.settle_session_opened(session);
                 false
             }
             Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -46,33 +47,33 @@ impl Relay {
 
     fn published(&mut self, published: Published) {
         let Published { publisher, events, verdicts, unsent, lost } = published;
-        self.engine.published(&events, &verdicts, &unsent, lost.as_ref(), Instant::now());
-        // What ends after the connection was lost says nothing of the one that has taken its place.
+        self.engine.window_completed(&events, &verdicts, &unsent, lost.as_ref(), Instant::now());
+        // A window of a connection that was lost says nothing about the next one.
         let Some(broker) = self.broker.get().filter(|broker| broker.owns(&publisher)) else {
             return;
         };
         match lost {
-            // That it can be connected to again proves nothing.
-            Some(Loss::Unconfirmed(reason)) => self.broker.failed(&reason),
-            Some(loss) => self.broker.lost(loss.reason()),
+            // That it can be opened again does not prove that the broker confirms.
+            Some(Loss::Unconfirmed(reason)) => self.broker.mark_failed(&reason),
+            Some(loss) => self.broker.mark_lost(loss.reason()),
             None => {
                 broker.give_back(publisher);
-                self.broker.works();
+                self.broker.mark_healthy();
             }
         }
     }
 
-    /// Looks after the session that settles, by what came of its latest statement.
-    fn look_after_settling(&mut self, result: Result<(), DatabaseError>) {
+    /// Replaces the session that settles, if its latest statement failed over it.
+    fn check_settle_session(&mut self, result: Result<(), DatabaseError>) {
         match result {
-            Ok(()) => self.reopening.reset(),
-            // The session is as good as any other. What it did not note is not sent again meanwhile.
+            Ok(()) => self.reopen_backoff.reset(),
+            // Another session would fare no better. What it did not settle is not sent again meanwhile.
             Err(error @ DatabaseError::CannotSettle(_)) => {
-                self.database.hindered(&error.to_string());
+                self.database.mark_blocked(&error.to_string());
             }
             Err(error) => {
-                // The lanes are the other session's, and what waits is noted by the next one.
-                tracing::warn!(%error, "the session that notes outcomes is lost: opening another");
+                // The other session holds the lanes; the next one settles what waits.
+                tracing::warn!(%error, "lost the session that settles events: opening another");
                 if let Some(database) = self.database.get() {
                     database.settle.session.give_up();
                 }
@@ -80,13 +81,13 @@ impl Relay {
         }
     }
 
-    fn reopened(&mut self, session: Result<SettleSession, DatabaseError>) {
+    fn settle_session_opened(&mut self, session: Result<SettleSession, DatabaseError>) {
         self.is_reopening = false;
         match (session, self.database.get()) {
             (Ok(session), Some(database)) => database.settle = Arc::new(session),
             (Ok(_), None) => (),
             (Err(error), _) => {
-                tracing::warn!(%error, "no session could be opened that notes outcomes: trying again");
+                tracing::warn!(%error, "could not open a session to settle events: trying again");
             }
         }
     }

@@ -1,5 +1,14 @@
-//! The relay: what it has, and a turn of it from the outside. `relay/take_up.rs` is what it does with what has ended, `relay/turn.rs`
-//! what it begins, `relay/run.rs` the loop that repeats the two.
+//! The relay: its state, and one tick of it from the outside.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `run` | the loop, and how it ends |
+//! | `tick` | what a tick begins: lanes, scans, windows |
+//! | `tasks`, `completions` | what runs beside the loop, and what is done when it has ended |
+//! | `sender` | windows are loaded and sent |
+//! | `reconnect` | connections that are opened again and again |
+//! | `acknowledgements` | commands are told that this relay has seen their changes |
+//! | `engine` | what the relay knows and decides, without its connections |
 
 pub(crate) mod acknowledgements;
 mod completions;
@@ -7,9 +16,9 @@ mod engine;
 mod reconnect;
 mod run;
 mod sender;
+mod tasks;
 mod tick;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use service_kit::backoff::Backoff;
@@ -19,30 +28,28 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
 use crate::broker::topology::Topology;
-use crate::config::{Config, Ordering, Retention};
-use crate::database::queries::Holding;
-use crate::database::{Database, DatabaseError, SettleSession};
+use crate::config::{Config, Ordering};
+use crate::database::Database;
+use crate::database::queries::BlockingPolicy;
 use crate::inspector::{Inspector, Scope, backlog};
 use crate::metrics;
-use crate::publish::Published;
-use crate::publish::window::{BLOCKED, Patience};
-use crate::settle::schedule::Batch;
-use crate::settle::unsettled;
-use crate::settle::{Settled, settle, settle_again};
+use crate::publish::window::{BLOCKED, Deadlines};
+use crate::settle::unsettled_events;
 
 pub(crate) use engine::Engine;
 pub(crate) use run::run;
 
 use acknowledgements::Acknowledgements;
-use reconnect::Link;
+use reconnect::Reconnecting;
 use sender::Sender;
+use tasks::Completion;
 
-/// What a turn did.
+/// What a tick did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// What became of events was noted; there may be more.
+    /// Events were settled; there may be more to do.
     Worked,
-    /// Events are on their way.
+    /// Events are in flight.
     Busy,
     /// Nothing is due.
     Idle,
@@ -52,33 +59,35 @@ pub enum Outcome {
     Unavailable,
 }
 
-/// What runs beside the turns.
-#[derive(Debug)]
-pub(crate) enum Done {
-    Published(Published),
-    Settled(Settled),
-    /// Events that could not be settled before were tried again.
-    SettledAgain(Settled),
-    SettleSession(Result<SettleSession, DatabaseError>),
-}
-
 /// A relay with its connections.
 #[derive(Debug)]
 pub struct Relay {
+    /// The settings, never changed.
     config: Config,
+    /// The exchange that is published to; each new connection to the broker declares it.
     topology: Topology,
+    /// Cancelled from outside when the relay is told to stop.
     stop: CancellationToken,
+    /// What `/readyz` says. `tick` writes the notes, `database` and `broker` whether they can be used.
     health: Health,
-    database: Link<Database>,
-    broker: Link<Broker>,
+    /// Both sessions with PostgreSQL. `tasks` opens them; `tick` and `completions` mark them as lost or usable.
+    database: Reconnecting<Database>,
+    /// The connections to RabbitMQ. `tasks` opens them; `sender` takes a free channel, and `completions` gives it back.
+    broker: Reconnecting<Broker>,
+    /// All decisions: lanes, scans, the queue, windows, outcomes. `tick` and `completions` tell it what happened.
     engine: Engine,
+    /// Which changes that people made this relay has seen. `tick` looks for new ones.
     acknowledgements: Acknowledgements,
+    /// Reads the table beside the loop. After each tick it is told which lanes are owned; `run` takes what it has found.
     inspector: Inspector,
-    tasks: JoinSet<Done>,
+    /// Windows in flight, statements that settle, and the opening of the session for these. `completions` takes what has ended.
+    tasks: JoinSet<Completion>,
+    /// Loads and sends windows, as `tick` asks; holds what that takes besides the decisions.
     sender: Sender,
-    /// The session that settles is being opened again.
+    /// Whether a task opens another session to settle events, so that it is not begun twice.
     is_reopening: bool,
-    reopening: Backoff,
+    /// The pauses between such attempts; reset by a statement that succeeded.
+    reopen_backoff: Backoff,
 }
 
 impl Relay {
@@ -87,12 +96,12 @@ impl Relay {
     pub fn new(config: Config, health: &Health, stop: CancellationToken) -> Self {
         metrics::describe();
         backlog::describe();
-        unsettled::describe();
+        unsettled_events::describe();
         let broker = health.dependency("rabbitmq", Need::Required);
         let args = &config.relay;
         let ordered = args.relay_ordering == Ordering::Strict;
-        let holding = Holding { ordered, stuck_holds: config.stuck_holds() };
-        let patience = Patience {
+        let policy = BlockingPolicy { ordered, stuck_holds: config.stuck_holds() };
+        let deadlines = Deadlines {
             confirm: args.relay_confirm_timeout,
             stop: stop.clone(),
             drain: config.process.shutdown_grace / 2,
@@ -101,36 +110,36 @@ impl Relay {
             topology: Topology::new(args),
             stop,
             health: health.clone(),
-            database: Link::new(health.dependency("postgresql", Need::Required)),
-            broker: Link::new(broker),
-            engine: Engine::new(args, holding, Instant::now()),
+            database: Reconnecting::new(health.dependency("postgresql", Need::Required)),
+            broker: Reconnecting::new(broker),
+            engine: Engine::new(args, policy, Instant::now()),
             acknowledgements: Acknowledgements::default(),
-            inspector: Inspector::new(config.clone(), holding),
+            inspector: Inspector::new(config.clone(), policy),
             tasks: JoinSet::new(),
-            sender: Sender::new(args, patience),
+            sender: Sender::new(args, deadlines),
             is_reopening: false,
-            reopening: Backoff::reconnect(),
+            reopen_backoff: Backoff::reconnect(),
             config,
         }
     }
 
-    /// Takes up what has ended, and begins what can begin. Waits for the answers of a database that is connected, but never for the
-    /// broker's, for a connection or for anything to become due.
+    /// Handles what has ended, and begins what can begin. Waits for the answers of a database that is connected, but never for the broker's,
+    /// for a connection or for anything to become due.
     ///
-    /// To be awaited to its end: a turn that is dropped on its way leaves events taken that nobody sends.
+    /// Has to be awaited to its end: if it is dropped before, events may be taken that nobody sends.
     pub async fn run_once(&mut self) -> Outcome {
-        let settled = self.take_up();
-        self.database.take_up().await;
-        self.broker.take_up().await;
-        if let Some(places) = self.inspector.take_found() {
-            self.engine.suspect(&places);
+        let settled = self.drain_completions();
+        self.database.poll_connected().await;
+        self.broker.poll_connected().await;
+        if let Some(event_refs) = self.inspector.take_found() {
+            self.engine.add_suspects(&event_refs);
         }
-        self.notice_losses();
+        self.detect_losses();
         self.connect_database();
         self.connect_broker();
-        self.reopen_settling();
+        self.reopen_settle_session();
         self.settle();
-        let outcome = match self.turn().await {
+        let outcome = match self.tick().await {
             Ok(outcome) => outcome,
             Err(error) => {
                 self.lose_database(&error.to_string());
@@ -138,90 +147,29 @@ impl Relay {
             }
         };
         let (lanes, end) = (self.engine.lanes.open(), self.engine.scanner.low_watermark());
-        self.inspector.keep_to(Scope { lanes, end });
+        self.inspector.set_scope(Scope { lanes, end });
         if settled { Outcome::Worked } else { outcome }
     }
 
-    fn notice_losses(&mut self) {
+    fn detect_losses(&mut self) {
         if self.database.get().is_some_and(|database| database.is_closed()) {
             self.lose_database("the server closed the connection");
         }
         let ended = self.broker.get().and_then(|broker| broker.ended().map(str::to_owned));
         if let Some(reason) = ended {
-            self.broker.lost(&reason);
+            self.broker.mark_lost(&reason);
         }
-        // Here, whatever the database does meanwhile.
+        // Here, and not in the tick, so that it is noticed whatever the database does meanwhile.
         if self.broker.get().is_some_and(|broker| broker.is_blocked()) {
-            self.broker.hindered(BLOCKED);
+            self.broker.mark_blocked(BLOCKED);
         }
     }
 
-    /// The loss of the session that settles is none of the lanes, which the other session holds.
-    fn reopen_settling(&mut self) {
-        let is_lost = |database: &mut Database| database.settle.session.is_closed();
-        if self.is_reopening || !self.database.get().is_some_and(is_lost) {
-            return;
-        }
-        self.is_reopening = true;
-        let pause = self.reopening.next_delay();
-        let (config, stop) = (self.config.clone(), self.stop.clone());
-        self.tasks.spawn(async move {
-            let reopen = async {
-                tokio::time::sleep(pause).await;
-                let (url, table) = (config.database.url(), &config.outbox.outbox_table);
-                SettleSession::reopen(url, table).await
-            };
-            let session = stop.run_until_cancelled(reopen).await;
-            Done::SettleSession(session.unwrap_or(Err(DatabaseError::Silent)))
-        });
-    }
-
-    /// Begins to note outcomes, if it is time.
-    fn settle(&mut self) {
-        let Some(database) = self.database.get() else {
-            return;
-        };
-        if database.settle.session.is_closed() {
-            return;
-        }
-        let is_in_flight = !self.tasks.is_empty();
-        let owns = database.claim.is_alive();
-        let Some(batch) = self.engine.settling.next(is_in_flight, owns, Instant::now()) else {
-            return;
-        };
-        let session = Arc::clone(&database.settle);
-        let keep = self.config.retention.outbox_retention != Retention::None;
-        self.tasks.spawn(async move {
-            match batch {
-                Batch::New(settlement) => {
-                    let begun = Instant::now();
-                    let settled = settle(session, settlement, keep).await;
-                    metrics::settled(begun.elapsed());
-                    Done::Settled(settled)
-                }
-                Batch::Again(unsettled) => {
-                    Done::SettledAgain(settle_again(session, unsettled, keep).await)
-                }
-            }
-        });
-    }
-
-    fn connect_database(&mut self) {
-        let config = self.config.clone();
-        self.database.begin(async move { Database::connect(&config).await });
-    }
-
-    fn connect_broker(&mut self) {
-        let (url, topology) = (self.config.broker.url().clone(), self.topology.clone());
-        let channels = self.config.relay.relay_channels;
-        self.broker.begin(async move { Broker::connect(&url, topology, channels).await });
-    }
-
-    /// The session is gone, and the lanes with it.
+    /// The session that holds the lanes is gone, and the lanes with it.
     fn lose_database(&mut self, reason: &str) {
-        self.database.failed(reason);
+        self.database.mark_failed(reason);
         self.sender.lose_lanes();
         self.acknowledgements.lose_session();
-        self.engine.lost_session(Instant::now());
+        self.engine.session_lost(Instant::now());
     }
 }

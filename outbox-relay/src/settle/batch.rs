@@ -1,4 +1,4 @@
-//! What became of events and is to be noted in their rows.
+//! Outcomes of events that are to be written into their rows.
 
 use std::time::Duration;
 
@@ -8,33 +8,32 @@ use uuid::Uuid;
 use crate::config::RelayArgs;
 use crate::publish::event::Event;
 use crate::publish::verdict::{Refusal, Verdict};
-use crate::queue::Place;
+use crate::queue::EventRef;
 
 /// Characters of a reason that are kept.
 const REASON_LIMIT: usize = 1000;
 
-/// What is to be noted. What the broker confirmed may be noted at any later time, also by a relay that has
-/// lost its lanes meanwhile: the statements pass over rows that are published already, and over other events that got
-/// the ids of these from a server that knows nothing of them.
+/// Outcomes to be written. A confirmed event may be marked as published at any later time, also by a relay that has lost its lanes
+/// meanwhile: the statements pass over rows that are published already, and over other events that got the same ids after a failover.
 #[derive(Debug, Default)]
-pub(crate) struct Settlement {
-    pub(crate) published: Vec<Item>,
-    pub(crate) failed: Vec<Item>,
+pub(crate) struct SettleBatch {
+    pub(crate) published: Vec<SettleItem>,
+    pub(crate) failed: Vec<SettleItem>,
 }
 
 /// The outcome of one event.
 #[derive(Debug, Clone)]
-pub(crate) struct Item {
-    pub(crate) place: Place,
+pub(crate) struct SettleItem {
+    pub(crate) event_ref: EventRef,
     pub(crate) event_id: Uuid,
-    /// Failed attempts that its row had when it was loaded. Once another relay has noted one more, the event is that relay's affair.
+    /// Failed attempts that its row had when it was loaded. If it has more by now, another relay tried the event, and the outcome is dropped.
     pub(crate) attempts: u32,
-    /// `None`: it is published.
+    /// `None` when it is published.
     pub(crate) failure: Option<Failure>,
 }
 
-impl Item {
-    /// Whether noting the outcome changes which events the table holds back: a failure does, and the success of an event that failed
+impl SettleItem {
+    /// Whether writing the outcome changes which events the table holds back: a failure does, and the success of an event that failed
     /// before. Only the relay that owns the event's lane may do so.
     pub(crate) const fn changes_what_is_held_back(&self) -> bool {
         self.attempts > 0 || self.failure.is_some()
@@ -45,63 +44,68 @@ impl Item {
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) reason: String,
-    /// `None`: stuck.
+    /// `None` when the event is stuck.
     pub(crate) retry_in: Option<Duration>,
 }
 
 /// What a failed attempt means for the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failed {
-    /// It is tried again.
-    Waits,
+pub(crate) enum Disposition {
+    /// It is tried again later.
+    Retry,
     /// A person has to look.
     Stuck,
 }
 
-impl Settlement {
+impl SettleBatch {
     pub(crate) fn published(&mut self, event: &Event) {
-        self.add(Item {
-            place: event.place,
+        self.add(SettleItem {
+            event_ref: event.event_ref,
             event_id: event.event_id,
             attempts: event.attempts,
             failure: None,
         });
     }
 
-    /// Adds a failed attempt, by its `verdict`; says what it means for the event.
-    pub(crate) fn failed(&mut self, event: &Event, verdict: &Verdict, args: &RelayArgs) -> Failed {
+    /// Adds a failed attempt, by its `verdict`. Returns what it means for the event.
+    pub(crate) fn failed(
+        &mut self,
+        event: &Event,
+        verdict: &Verdict,
+        args: &RelayArgs,
+    ) -> Disposition {
         let made = event.attempts.saturating_add(1);
         let (reason, retry_in) = match verdict {
-            Verdict::Impossible(reason) => (storable(reason), None),
+            Verdict::Unpublishable(reason) => (storable(reason), None),
             Verdict::Failed(_, reason) if (1..=made).contains(&args.relay_max_attempts) => {
                 (format!("given up after {made} attempts: {}", storable(reason)), None)
             }
             Verdict::Failed(refusal, reason) => {
                 let (reason, is_stuck) = match refusal {
-                    Refusal::Unacceptable => event.refusals.one_more(&storable(reason)),
+                    Refusal::Unacceptable => event.refusals.add(&storable(reason)),
                     _ => (storable(reason), false),
                 };
                 let (first, longest) = (args.relay_backoff_min, args.relay_backoff_max);
                 (reason, (!is_stuck).then(|| delay_after(event.attempts, first, longest)))
             }
-            Verdict::Published | Verdict::Unknown => return Failed::Waits,
+            Verdict::Published | Verdict::Unknown => return Disposition::Retry,
         };
         let failure = Some(Failure { reason, retry_in });
-        self.add(Item {
-            place: event.place,
+        self.add(SettleItem {
+            event_ref: event.event_ref,
             event_id: event.event_id,
             attempts: event.attempts,
             failure,
         });
-        if retry_in.is_some() { Failed::Waits } else { Failed::Stuck }
+        if retry_in.is_some() { Disposition::Retry } else { Disposition::Stuck }
     }
 
-    pub(crate) fn add(&mut self, item: Item) {
+    pub(crate) fn add(&mut self, item: SettleItem) {
         if item.failure.is_none() { self.published.push(item) } else { self.failed.push(item) }
     }
 
-    /// Removes and returns those for which `is_taken` says yes.
-    pub(crate) fn take_if(&mut self, is_taken: impl Fn(&Item) -> bool) -> Self {
+    /// Removes and returns those for which `is_taken` returns true.
+    pub(crate) fn take_if(&mut self, is_taken: impl Fn(&SettleItem) -> bool) -> Self {
         Self {
             published: self.published.extract_if(.., |item| is_taken(item)).collect(),
             failed: self.failed.extract_if(.., |item| is_taken(item)).collect(),
@@ -112,24 +116,24 @@ impl Settlement {
         self.published.is_empty() && self.failed.is_empty()
     }
 
-    /// Adds what `other` holds.
+    /// Adds the outcomes of `other`.
     pub(crate) fn append(&mut self, mut other: Self) {
         self.published.append(&mut other.published);
         self.failed.append(&mut other.failed);
     }
 
-    /// Events whose outcome is to be noted.
+    /// How many outcomes there are.
     pub(crate) const fn len(&self) -> usize {
         self.published.len() + self.failed.len()
     }
 }
 
-/// PostgreSQL's text holds no NUL, and nobody reads more than a screen of a reason.
+/// `reason` as it can be stored: without NUL, which PostgreSQL's text can't hold, and no longer than a screen.
 fn storable(reason: &str) -> String {
     reason.chars().filter(|&c| c != '\0').take(REASON_LIMIT).collect()
 }
 
-/// `reason` for a database in which not every character can be stored.
+/// `reason` for a database that can't store every character.
 pub(crate) fn in_ascii(reason: &str) -> String {
     let escaped = |c: char| {
         if c.is_ascii() { c.to_string() } else { c.escape_unicode().to_string() }
@@ -153,18 +157,18 @@ mod tests {
     }
 
     /// The only failure that is to be noted.
-    fn noted(attempts: u32, verdict: &Verdict, args: &RelayArgs) -> (Failed, Failure) {
-        let mut settlement = Settlement::default();
-        let failed = settlement.failed(&Event { attempts, ..event() }, verdict, args);
-        assert_eq!((settlement.len(), settlement.is_empty()), (1, false));
-        (failed, settlement.failed.remove(0).failure.expect("a failure"))
+    fn noted(attempts: u32, verdict: &Verdict, args: &RelayArgs) -> (Disposition, Failure) {
+        let mut batch = SettleBatch::default();
+        let failed = batch.failed(&Event { attempts, ..event() }, verdict, args);
+        assert_eq!((batch.len(), batch.is_empty()), (1, false));
+        (failed, batch.failed.remove(0).failure.expect("a failure"))
     }
 
     #[test]
     fn a_row_that_is_no_message_is_stuck_at_once() {
-        let verdict = Verdict::Impossible("no\0 message".to_owned());
+        let verdict = Verdict::Unpublishable("no\0 message".to_owned());
         let (failed, failure) = noted(0, &verdict, &args(&[]));
-        assert_eq!((failed, failure.retry_in), (Failed::Stuck, None));
+        assert_eq!((failed, failure.retry_in), (Disposition::Stuck, None));
         assert_eq!(failure.reason, "no message");
     }
 
@@ -178,12 +182,12 @@ mod tests {
             let verdict = Verdict::Failed(Refusal::Returned, "no queue".to_owned());
             let (failed, failure) = noted(attempts, &verdict, &args(&["--relay-max-attempts", &limit_text]));
             if limit > 0 && attempts.saturating_add(1) >= limit {
-                prop_assert_eq!(failed, Failed::Stuck);
+                prop_assert_eq!(failed, Disposition::Stuck);
                 prop_assert_eq!(failure.retry_in, None);
                 let made = attempts.saturating_add(1);
                 prop_assert_eq!(failure.reason, format!("given up after {made} attempts: no queue"));
             } else {
-                prop_assert_eq!(failed, Failed::Waits);
+                prop_assert_eq!(failed, Disposition::Retry);
                 let longest = Duration::from_mins(5);
                 prop_assert!(failure.retry_in.is_some_and(|wait| !wait.is_zero() && wait <= longest));
                 prop_assert_eq!(failure.reason, "no queue");
@@ -201,16 +205,16 @@ mod tests {
 
     #[test]
     fn what_could_not_be_noted_is_added_to_what_came_meanwhile() {
-        let (mut settlement, mut left) = (Settlement::default(), Settlement::default());
-        settlement.published(&event());
+        let (mut batch, mut left) = (SettleBatch::default(), SettleBatch::default());
+        batch.published(&event());
         left.published(&event());
         left.failed(
             &event(),
             &Verdict::Failed(Refusal::Returned, "no queue".to_owned()),
             &args(&[]),
         );
-        settlement.append(left);
-        assert_eq!(settlement.len(), 3);
+        batch.append(left);
+        assert_eq!(batch.len(), 3);
     }
 
     #[test]

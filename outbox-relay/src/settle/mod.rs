@@ -1,189 +1,196 @@
-//! Notes in the outbox what became of events: one statement for the published, one for the failed, each of which takes what it can
-//! get. A row that somebody has locked is left out by the statement. A row that the database refuses to change (a trigger, a foreign
-//! key, an encoding) makes the statement fail, and is found by halving. Both are set aside, so that all others are settled.
+//! Settles events: writes their outcomes into their rows, with one statement for the published ones and one for the failed ones.
+//!
+//! A statement leaves out rows that somebody has locked. A row that the database refuses to change (a trigger, a foreign key, an encoding)
+//! makes the statement fail, and is found by halving the batch. Both become [`unsettled`], so that all others are settled.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `batch` | outcomes that are to be written |
+//! | `schedule` | when they are |
+//! | `unsettled`, `unsettled_events` | those that can't be written for now, and when they are tried again |
 
 pub(crate) mod batch;
 pub(crate) mod schedule;
 pub(crate) mod unsettled;
+pub(crate) mod unsettled_events;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use self::batch::{Item, Settlement};
-use self::unsettled::{Hindrance, Unsettled};
-use crate::database::queries::{self, Answer};
+use crate::database::queries::{self, NotSettled, SettleTimeout};
 use crate::database::{DatabaseError, SettleSession};
-use crate::queue::Place;
+use crate::queue::EventRef;
+use batch::{SettleBatch, SettleItem};
+use unsettled::{SettleError, UnsettledEvent};
 
-/// What came of noting a settlement.
+/// What came of a [`SettleBatch`].
 #[derive(Debug)]
-pub(crate) struct Settled {
-    /// Events of which nothing has to be noted any more.
-    pub(crate) places: Vec<Place>,
-    /// An event that failed is not pending any more, by somebody else's doing: nothing holds back those behind it.
+pub(crate) struct SettleResult {
+    /// Events that are settled, or no longer pending by somebody else's doing.
+    pub(crate) event_refs: Vec<EventRef>,
+    /// Whether a failed event is among the latter: nothing holds back those behind it.
     pub(crate) freed: bool,
     /// Events whose rows can't be changed for now.
-    pub(crate) unsettled: Vec<Unsettled>,
-    /// What was not tried, as nothing can be noted at all.
-    pub(crate) left: Settlement,
-    /// The same of events that could not be settled before.
-    pub(crate) untried: Vec<Unsettled>,
+    pub(crate) unsettled: Vec<UnsettledEvent>,
+    /// What was not tried, as nothing can be settled at all.
+    pub(crate) untried: SettleBatch,
+    /// The same of events that were unsettled before.
+    pub(crate) untried_retries: Vec<UnsettledEvent>,
     pub(crate) result: Result<(), DatabaseError>,
 }
 
-/// How outcomes are noted.
+/// What a statement does to the rows of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
-    /// Published events are marked.
-    Mark,
-    /// Published events are deleted.
-    Delete,
-    /// Failed attempts are written down.
-    Fail,
+pub(crate) enum SettleAction {
+    MarkPublished,
+    DeletePublished,
+    RecordFailure,
 }
 
-/// Notes `settlement`; `keep`: published events stay in the table.
+/// Settles `batch`. Published events are marked or deleted, as `published` says.
 pub(crate) async fn settle(
     session: Arc<SettleSession>,
-    settlement: Settlement,
-    keep: bool,
-) -> Settled {
-    run(&session, settlement, keep, &[]).await
+    batch: SettleBatch,
+    published: SettleAction,
+) -> SettleResult {
+    settle_batch(&session, batch, published, &[]).await
 }
 
-/// Tries again to note the outcome of events that could not be settled, and takes back the notes on those that can.
+/// Tries again to settle events that could not be settled, and deletes the rows of `outbox_unsettled` about those that can.
 pub(crate) async fn settle_again(
     session: Arc<SettleSession>,
-    hindered: Vec<Unsettled>,
-    keep: bool,
-) -> Settled {
-    let mut settlement = Settlement::default();
-    for one in &hindered {
-        settlement.add(one.item.clone());
+    events: Vec<UnsettledEvent>,
+    published: SettleAction,
+) -> SettleResult {
+    let mut batch = SettleBatch::default();
+    for event in &events {
+        batch.add(event.item.clone());
     }
-    let mut settled = run(&session, settlement, keep, &hindered).await;
-    let Settlement { published, failed } = std::mem::take(&mut settled.left);
-    let untried: HashSet<i64> = published.iter().chain(&failed).map(|item| item.place.id).collect();
-    settled.untried =
-        hindered.into_iter().filter(|one| untried.contains(&one.item.place.id)).collect();
+    let mut settled = settle_batch(&session, batch, published, &events).await;
+    let SettleBatch { published, failed } = std::mem::take(&mut settled.untried);
+    let untried: HashSet<i64> =
+        published.iter().chain(&failed).map(|item| item.event_ref.id).collect();
+    settled.untried_retries =
+        events.into_iter().filter(|event| untried.contains(&event.item.event_ref.id)).collect();
     settled
 }
 
-async fn run(
+async fn settle_batch(
     session: &SettleSession,
-    settlement: Settlement,
-    keep: bool,
-    known: &[Unsettled],
-) -> Settled {
-    let mut settled = Settled {
-        places: Vec::with_capacity(settlement.len()),
+    batch: SettleBatch,
+    published_action: SettleAction,
+    known: &[UnsettledEvent],
+) -> SettleResult {
+    let mut settled = SettleResult {
+        event_refs: Vec::with_capacity(batch.len()),
         freed: false,
         unsettled: Vec::new(),
-        left: Settlement::default(),
-        untried: Vec::new(),
+        untried: SettleBatch::default(),
+        untried_retries: Vec::new(),
         result: Ok(()),
     };
-    let Settlement { published, failed } = settlement;
-    let manner = if keep { Manner::Mark } else { Manner::Delete };
-    let has_notes = known.iter().any(|one| one.is_noted);
-    search(session, manner, published, has_notes, &mut settled).await;
-    search(session, Manner::Fail, failed, has_notes, &mut settled).await;
+    let SettleBatch { published, failed } = batch;
+    let are_noted = known.iter().any(|event| event.is_noted);
+    settle_by_halving(session, published_action, published, are_noted, &mut settled).await;
+    settle_by_halving(session, SettleAction::RecordFailure, failed, are_noted, &mut settled).await;
     unsettled::note(session, &mut settled.unsettled, known).await;
     settled
 }
 
-/// Notes the outcomes of `items`. While the database refuses a piece of them, each half is tried by itself.
-async fn search(
+/// Settles `items`. While the database refuses a part of them, each half is tried by itself.
+async fn settle_by_halving(
     session: &SettleSession,
-    manner: Manner,
-    items: Vec<Item>,
-    has_notes: bool,
-    settled: &mut Settled,
+    action: SettleAction,
+    items: Vec<SettleItem>,
+    are_noted: bool,
+    settled: &mut SettleResult,
 ) {
-    let mut pieces = vec![items];
-    let mut is_able = false;
-    while let Some(mut piece) = pieces.pop() {
+    let mut parts = vec![items];
+    let mut can_settle = false;
+    while let Some(mut part) = parts.pop() {
         if settled.result.is_err() {
-            piece.into_iter().for_each(|item| settled.left.add(item));
+            part.into_iter().for_each(|item| settled.untried.add(item));
             continue;
         }
-        if piece.is_empty() {
+        if part.is_empty() {
             continue;
         }
-        let error = match attempt(session, manner, &piece, has_notes).await {
+        let error = match execute(session, action, &part, are_noted).await {
             Ok(answers) => {
-                sort_out(piece, &answers, settled);
+                classify(part, &answers, settled);
                 continue;
             }
             Err(error) => error,
         };
-        // Over one row, or over any? Asked once: what is true of one piece is true of the next.
-        if !is_able {
+        // Because of one row, or of any? Asked once: the answer holds for every part.
+        if !can_settle {
             settled.result = if error.is_over_a_row() {
-                queries::probe_settling(session, manner).await
+                queries::probe_settling(session, action).await
             } else {
                 Err(error.of_settling())
             };
-            is_able = settled.result.is_ok();
-            // Tried as it is once more, with a shorter limit: it may have been a lock that is gone by now.
-            pieces.push(piece);
+            can_settle = settled.result.is_ok();
+            // Tried once more as it is, with a shorter limit: it may have been a lock that is gone by now.
+            parts.push(part);
             continue;
         }
-        if piece.len() > 1 {
-            let half = piece.split_off(piece.len() / 2);
-            pieces.push(half);
-            pieces.push(piece);
+        if part.len() > 1 {
+            let half = part.split_off(part.len() / 2);
+            parts.push(half);
+            parts.push(part);
             continue;
         }
-        refused(session, manner, piece, has_notes, error, settled).await;
+        settle_refused(session, action, part, are_noted, error, settled).await;
     }
-    if is_able {
-        let restored = queries::hurry_settling(session, false).await;
+    if can_settle {
+        let restored = queries::set_settle_timeout(session, SettleTimeout::Normal).await;
         if settled.result.is_ok() {
             settled.result = restored;
         }
     }
 }
 
-/// A single event that the database refuses to settle. What can't be deleted may still be marked.
-async fn refused(
+/// Handles a single event that the database refuses to settle. One that can't be deleted may still be marked.
+async fn settle_refused(
     session: &SettleSession,
-    manner: Manner,
-    piece: Vec<Item>,
-    has_notes: bool,
+    action: SettleAction,
+    part: Vec<SettleItem>,
+    are_noted: bool,
     error: DatabaseError,
-    settled: &mut Settled,
+    settled: &mut SettleResult,
 ) {
     if !error.is_refusal() {
-        piece.into_iter().for_each(|item| settled.left.add(item));
+        part.into_iter().for_each(|item| settled.untried.add(item));
         settled.result = Err(error);
         return;
     }
-    if manner == Manner::Delete
-        && let Ok(answers) = attempt(session, Manner::Mark, &piece, has_notes).await
+    if action == SettleAction::DeletePublished
+        && let Ok(answers) = execute(session, SettleAction::MarkPublished, &part, are_noted).await
     {
-        sort_out(piece, &answers, settled);
+        classify(part, &answers, settled);
         return;
     }
-    let hindrance = Hindrance::Refused(error.to_string());
-    settled.unsettled.extend(piece.into_iter().map(|item| Unsettled::new(item, hindrance.clone())));
+    let error = SettleError::Refused(error.to_string());
+    settled.unsettled.extend(part.into_iter().map(|item| UnsettledEvent::new(item, error.clone())));
 }
 
-async fn attempt(
+/// Runs the statement, together with the one that deletes what `outbox_unsettled` says of the events, if `are_noted`.
+async fn execute(
     session: &SettleSession,
-    manner: Manner,
-    items: &[Item],
-    has_notes: bool,
-) -> Result<HashMap<i64, Answer>, DatabaseError> {
-    if !has_notes {
-        return queries::settle(session, manner, items).await;
+    action: SettleAction,
+    items: &[SettleItem],
+    are_noted: bool,
+) -> Result<HashMap<i64, NotSettled>, DatabaseError> {
+    if !are_noted {
+        return queries::settle(session, action, items).await;
     }
-    // A note that outlived its event's settling would keep a person from having it published again.
+    // In one transaction: a row of `outbox_unsettled` that outlives the settling keeps a person from having the event published again.
     session.session.begin().await?;
     let settled = async {
-        let answers = queries::settle(session, manner, items).await?;
-        let is_done =
-            |item: &&Item| matches!(answers.get(&item.place.id), None | Some(Answer::Gone));
+        let answers = queries::settle(session, action, items).await?;
+        let is_done = |item: &&SettleItem| {
+            matches!(answers.get(&item.event_ref.id), None | Some(NotSettled::Gone))
+        };
         let event_ids: Vec<_> = items.iter().filter(is_done).map(|item| item.event_id).collect();
         queries::forget_unsettled(session, &event_ids).await?;
         Ok(answers)
@@ -193,19 +200,23 @@ async fn attempt(
     settled
 }
 
-/// Sorts `items` into `settled` by what the statement answered of them.
-pub(crate) fn sort_out(items: Vec<Item>, answers: &HashMap<i64, Answer>, settled: &mut Settled) {
+/// Sorts `items` into `settled`; `not_settled` are those that the statement did not settle.
+pub(crate) fn classify(
+    items: Vec<SettleItem>,
+    not_settled: &HashMap<i64, NotSettled>,
+    settled: &mut SettleResult,
+) {
     for item in items {
-        let hindrance = match answers.get(&item.place.id) {
-            Some(Answer::Locked) => Hindrance::Locked,
-            Some(Answer::Unchanged) => Hindrance::unchanged(),
+        let error = match not_settled.get(&item.event_ref.id) {
+            Some(NotSettled::Locked) => SettleError::Locked,
+            Some(NotSettled::Unchanged) => SettleError::unchanged(),
             gone => {
                 settled.freed |= gone.is_some() && item.failure.is_some();
-                settled.places.push(item.place);
+                settled.event_refs.push(item.event_ref);
                 continue;
             }
         };
-        settled.unsettled.push(Unsettled::new(item, hindrance));
+        settled.unsettled.push(UnsettledEvent::new(item, error));
     }
 }
 
@@ -214,28 +225,33 @@ mod tests {
     use proptest::prelude::*;
     use uuid::Uuid;
 
-    use self::batch::Failure;
     use super::*;
+    use crate::settle::batch::Failure;
 
     proptest! {
         #[test]
-        fn every_event_is_settled_or_set_aside(ids in prop::collection::btree_set(0..50_i64, 0..20), answers: [u8; 50], failed: u64) {
-            let items: Vec<Item> = ids.iter().map(|&id| Item {
-                place: Place { id, key: 7, size: 1 },
+        fn every_event_is_settled_or_unsettled(ids in prop::collection::btree_set(0..50_i64, 0..20), answers: [u8; 50], failed: u64) {
+            let items: Vec<SettleItem> = ids.iter().map(|&id| SettleItem {
+                event_ref: EventRef { id, key: 7, size: 1 },
                 event_id: Uuid::nil(),
                 attempts: 0,
                 failure: (failed & 1 << id != 0).then(|| Failure { reason: String::new(), retry_in: None }),
             }).collect();
-            let kinds = [None, Some(Answer::Gone), Some(Answer::Locked), Some(Answer::Unchanged)];
+            let kinds = [None, Some(NotSettled::Gone), Some(NotSettled::Locked), Some(NotSettled::Unchanged)];
             let answer = |id: i64| kinds[usize::from(answers[usize::try_from(id).expect("below 50")] % 4)];
-            let all: HashMap<i64, Answer> = ids.iter().filter_map(|&id| Some((id, answer(id)?))).collect();
-            let mut settled = Settled {
-                places: Vec::new(), freed: false, unsettled: Vec::new(), left: Settlement::default(), untried: Vec::new(), result: Ok(()),
+            let all: HashMap<i64, NotSettled> = ids.iter().filter_map(|&id| Some((id, answer(id)?))).collect();
+            let mut settled = SettleResult {
+                event_refs: Vec::new(),
+                freed: false,
+                unsettled: Vec::new(),
+                untried: SettleBatch::default(),
+                untried_retries: Vec::new(),
+                result: Ok(()),
             };
-            sort_out(items, &all, &mut settled);
-            prop_assert!(settled.places.iter().all(|place| matches!(answer(place.id), None | Some(Answer::Gone))));
-            prop_assert_eq!(settled.places.len() + settled.unsettled.len(), ids.len());
-            let freed = ids.iter().any(|&id| answer(id) == Some(Answer::Gone) && failed & 1 << id != 0);
+            classify(items, &all, &mut settled);
+            prop_assert!(settled.event_refs.iter().all(|event_ref| matches!(answer(event_ref.id), None | Some(NotSettled::Gone))));
+            prop_assert_eq!(settled.event_refs.len() + settled.unsettled.len(), ids.len());
+            let freed = ids.iter().any(|&id| answer(id) == Some(NotSettled::Gone) && failed & 1 << id != 0);
             prop_assert_eq!(settled.freed, freed);
         }
     }

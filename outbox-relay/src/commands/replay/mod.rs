@@ -195,7 +195,7 @@ async fn send_all(
     let mut reached = extent.above;
     let mut page = page::read(session, extent, reached, relay).await?;
     while let Some(last) = page.last() {
-        let up_to = last.place.id;
+        let up_to = last.event_ref.id;
         let (sent, next) =
             tokio::join!(sender.send(&page, progress), page::read(session, extent, up_to, relay));
         let failed = sent?;

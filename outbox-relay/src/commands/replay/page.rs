@@ -6,8 +6,8 @@ use super::extent::Extent;
 use super::queries;
 use crate::commands::session::Session;
 use crate::config::RelayArgs;
-use crate::publish::event::{self, Event, Limits};
-use crate::queue::Place;
+use crate::publish::event::{Event, Limits};
+use crate::queue::EventRef;
 
 /// Bytes of payload, about, after which a page takes no further event.
 const BYTES: i64 = 2 << 20;
@@ -26,8 +26,8 @@ pub(super) async fn read(
     let now = Instant::now();
     let mut events = Vec::with_capacity(rows.len());
     for row in &rows {
-        let place = Place { id: row.try_get("id")?, key: 0, size: 0 };
-        events.extend(event::event(row, place, limits, now)?);
+        let event_ref = EventRef { id: row.try_get("id")?, key: 0, size: 0 };
+        events.extend(Event::from_row(row, event_ref, limits, now)?);
     }
     Ok(events)
 }

@@ -13,10 +13,10 @@ use crate::broker::topology::Topology;
 use crate::broker::{Broker, Publisher};
 use crate::config::RelayArgs;
 use crate::publish::event::Event;
-use crate::publish::isolate::isolate;
-use crate::publish::message::Form;
+use crate::publish::isolate::isolate_poison;
+use crate::publish::message::MessageBuilder;
 use crate::publish::verdict::Verdict;
-use crate::publish::window::{self, End, Patience};
+use crate::publish::window::{self, Deadlines, WindowEnd};
 
 /// Times that a window is sent again of which nobody knows what became of it.
 const TRIES: u32 = 8;
@@ -33,8 +33,8 @@ pub(super) struct Failure {
 pub(super) struct Sender {
     url: BrokerUrl,
     topology: Topology,
-    form: Form,
-    patience: Patience,
+    form: MessageBuilder,
+    patience: Deadlines,
     link: Option<(Broker, Publisher)>,
 }
 
@@ -47,8 +47,8 @@ impl Sender {
         let mut sender = Self {
             url: url.clone(),
             topology: Topology::new(relay),
-            form: Form::replaying(relay),
-            patience: Patience { confirm: relay.relay_confirm_timeout, stop, drain: DRAIN },
+            form: MessageBuilder::replaying(relay),
+            patience: Deadlines { confirm: relay.relay_confirm_timeout, stop, drain: DRAIN },
             link: None,
         };
         let connected = sender.open().await;
@@ -97,7 +97,7 @@ impl Sender {
         };
         let (mut sent, mut messages) = (Vec::new(), Vec::new());
         for event in left.drain(..) {
-            match self.form.message(event, publisher.frame_max()) {
+            match self.form.build(event, publisher.frame_max()) {
                 Ok(message) => {
                     sent.push(event);
                     messages.push(message);
@@ -107,17 +107,19 @@ impl Sender {
         }
         let (mut verdicts, end) = window::send(publisher, &messages, &self.patience).await;
         let lost = match end {
-            End::Whole => None,
-            End::Lost(loss) => Some(loss),
-            End::ChannelClosed(_) => {
+            WindowEnd::Complete => None,
+            WindowEnd::Lost(loss) => Some(loss),
+            WindowEnd::ChannelClosed(_) => {
                 let go_on = || !self.patience.stop.is_cancelled();
-                isolate(publisher, &messages, &mut verdicts, &self.patience, go_on).await.err()
+                isolate_poison(publisher, &messages, &mut verdicts, &self.patience, go_on)
+                    .await
+                    .err()
             }
         };
         for (event, verdict) in sent.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Published => {}
-                Verdict::Failed(_, reason) | Verdict::Impossible(reason) => {
+                Verdict::Failed(_, reason) | Verdict::Unpublishable(reason) => {
                     failed.push(Failure { event_id: event.event_id, reason });
                 }
                 Verdict::Unknown => left.push(event),

@@ -16,7 +16,7 @@ use super::selection::Filter;
 use super::session::{Purpose, Session};
 use super::target::Target;
 use super::{End, print, queries};
-use crate::database::queries::Holding;
+use crate::database::queries::BlockingPolicy;
 use rate::Rate;
 
 /// Where counting ends.
@@ -137,7 +137,7 @@ impl StatusArgs {
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// What is stuck needs a person, whatever is ahead of it: nothing is looked for there.
-const HOLDING: Holding = Holding { ordered: false, stuck_holds: false };
+const HOLDING: BlockingPolicy = BlockingPolicy { ordered: false, stuck_holds: false };
 
 async fn look(session: &Session) -> anyhow::Result<Status> {
     let relays: Vec<Relay> = queries::relays(session).await?;

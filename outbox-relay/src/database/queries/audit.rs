@@ -3,8 +3,8 @@
 use crate::database::{Database, DatabaseError};
 
 /// The id of the latest audit row, 0 while there is none.
-pub(crate) async fn watch_audit(database: &Database) -> Result<i64, DatabaseError> {
-    let row = database.claim.query_one(&database.claims.watch_audit, &[]).await?;
+pub(crate) async fn latest_audit_id(database: &Database) -> Result<i64, DatabaseError> {
+    let row = database.session.query_one(&database.statements.latest_audit_id, &[]).await?;
     Ok(row.try_get::<_, Option<i64>>("audited")?.unwrap_or(0))
 }
 
@@ -16,9 +16,9 @@ pub(crate) async fn find_overtaken(
     sent: &[i64],
     most: i64,
 ) -> Result<Vec<i64>, DatabaseError> {
-    let statement = &database.claims.find_overtaken;
+    let statement = &database.statements.find_overtaken;
     let sent: Vec<String> = sent.iter().map(i64::to_string).collect();
-    let rows = database.claim.query(statement, &[&above, &up_to, &sent, &most]).await?;
+    let rows = database.session.query(statement, &[&above, &up_to, &sent, &most]).await?;
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
@@ -26,14 +26,14 @@ pub(crate) async fn tell_in_flight(
     database: &Database,
     audit_ids: &[i64],
 ) -> Result<(), DatabaseError> {
-    database.claim.query(&database.claims.tell_in_flight, &[&audit_ids]).await.map(drop)
+    database.session.query(&database.statements.tell_in_flight, &[&audit_ids]).await.map(drop)
 }
 
 pub(crate) async fn untell_in_flight(
     database: &Database,
     audit_ids: &[i64],
 ) -> Result<(), DatabaseError> {
-    database.claim.query(&database.claims.untell_in_flight, &[&audit_ids]).await.map(drop)
+    database.session.query(&database.statements.untell_in_flight, &[&audit_ids]).await.map(drop)
 }
 
 pub(crate) async fn confirm_audit(
@@ -41,5 +41,9 @@ pub(crate) async fn confirm_audit(
     audit_id: i64,
     before: Option<i64>,
 ) -> Result<(), DatabaseError> {
-    database.claim.query_one(&database.claims.confirm_audit, &[&audit_id, &before]).await.map(drop)
+    database
+        .session
+        .query_one(&database.statements.confirm_audit, &[&audit_id, &before])
+        .await
+        .map(drop)
 }

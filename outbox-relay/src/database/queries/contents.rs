@@ -18,7 +18,7 @@ pub(crate) async fn load(
     let Limits { payload, headers } = limits;
     let params: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
         [&ids, &bytes, &payload, &headers];
-    database.claim.query_within(within, &database.claims.load, &params).await
+    database.session.query_within(within, &database.statements.load, &params).await
 }
 
 /// The server gives up after `within`.
@@ -27,7 +27,7 @@ pub(crate) async fn identify(
     ids: &[i64],
     within: Duration,
 ) -> Result<Vec<Row>, DatabaseError> {
-    database.claim.query_within(within, &database.claims.identify, &[&ids]).await
+    database.session.query_within(within, &database.statements.identify, &[&ids]).await
 }
 
 /// The server gives up after `within`.
@@ -37,5 +37,8 @@ pub(crate) async fn count_digits(
     longest: i64,
     within: Duration,
 ) -> Result<Vec<Row>, DatabaseError> {
-    database.claim.query_within(within, &database.claims.count_digits, &[&ids, &longest]).await
+    database
+        .session
+        .query_within(within, &database.statements.count_digits, &[&ids, &longest])
+        .await
 }

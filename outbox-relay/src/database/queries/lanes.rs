@@ -7,10 +7,10 @@ use crate::lanes::{LaneSet, Member};
 
 /// The relays at work, and which of them this one is. Fails once the session can't note any more what is published, or does not see
 /// every row.
-pub(crate) async fn watch_lanes(
+pub(crate) async fn list_relays(
     database: &Database,
 ) -> Result<(Option<i32>, Vec<Member>), DatabaseError> {
-    let rows = database.claim.query(&database.claims.watch_lanes, &[]).await?;
+    let rows = database.session.query(&database.statements.list_relays, &[]).await?;
     if let Some(row) = rows.first() {
         let read_only =
             ReadOnly::from_server(row.try_get("is_standby")?, row.try_get("is_read_only")?);
@@ -38,21 +38,21 @@ pub(crate) async fn watch_lanes(
 }
 
 pub(crate) async fn join_relays(database: &Database) -> Result<(), DatabaseError> {
-    database.claim.query_one(&database.claims.join_relays, &[]).await.map(drop)
+    database.session.query_one(&database.statements.join_relays, &[]).await.map(drop)
 }
 
 pub(crate) async fn leave_relays(database: &Database) -> Result<(), DatabaseError> {
-    database.claim.query_one(&database.claims.leave_relays, &[]).await.map(drop)
+    database.session.query_one(&database.statements.leave_relays, &[]).await.map(drop)
 }
 
 pub(crate) async fn take_lanes(
     database: &Database,
     lanes: &[i32],
 ) -> Result<Vec<i32>, DatabaseError> {
-    let rows = database.claim.query(&database.claims.take_lanes, &[&lanes]).await?;
+    let rows = database.session.query(&database.statements.take_lanes, &[&lanes]).await?;
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
-pub(crate) async fn give_lanes(database: &Database, lanes: &[i32]) -> Result<(), DatabaseError> {
-    database.claim.query(&database.claims.give_lanes, &[&lanes]).await.map(drop)
+pub(crate) async fn release_lanes(database: &Database, lanes: &[i32]) -> Result<(), DatabaseError> {
+    database.session.query(&database.statements.release_lanes, &[&lanes]).await.map(drop)
 }

@@ -22,21 +22,22 @@ mod unsettled;
 mod writers;
 
 pub(crate) use audit::{
-    confirm_audit, find_overtaken, tell_in_flight, untell_in_flight, watch_audit,
+    confirm_audit, find_overtaken, latest_audit_id, tell_in_flight, untell_in_flight,
 };
 pub(crate) use contents::{count_digits, identify, load};
-pub(crate) use lanes::{give_lanes, join_relays, leave_relays, take_lanes, watch_lanes};
+pub(crate) use lanes::{join_relays, leave_relays, list_relays, release_lanes, take_lanes};
 pub(crate) use pending::{
-    Holding, Seen, look_ahead, look_behind, look_due, measure_backlog, sweep,
+    BlockingPolicy, Seen, measure_backlog, scan_due_retries, scan_new, scan_successors, sweep,
 };
 pub(crate) use prune::{forget_expired, lock_pruning, next_row, note_expired, prune};
 pub(crate) use session::{
-    Notes, find_hidden_rows, find_notes, name_session, prepare_session, prepare_settle_session,
+    UnsettledTable, find_hidden_rows, find_unsettled_table, name_session, prepare_session,
+    prepare_settle_session,
 };
-pub(crate) use settle::{Answer, hurry_settling, probe_settling, settle};
+pub(crate) use settle::{NotSettled, SettleTimeout, probe_settling, set_settle_timeout, settle};
 pub(crate) use statements::{
-    ClaimStatements, ExpiredNotes, InspectStatements, PruneStatements, ReadNotes, SettleStatements,
-    TakeNotes,
+    ExpiredStatements, InspectStatements, LoadUnsettledStatements, PruneStatements,
+    RelayStatements, SettleStatements, UnsettledStatements,
 };
 pub(crate) use unsettled::{forget_unsettled, load_unsettled, note_unsettled};
-pub(crate) use writers::{Writer, Writers, watch_writers};
+pub(crate) use writers::{Writer, Writers, list_writers};

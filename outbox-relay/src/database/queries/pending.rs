@@ -7,11 +7,11 @@ use super::InspectStatements;
 use crate::database::{Database, DatabaseError, Session};
 use crate::lanes::LaneSet;
 use crate::poll::OpenTransaction;
-use crate::queue::Place;
+use crate::queue::EventRef;
 
 /// Which events hold back those behind them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Holding {
+pub(crate) struct BlockingPolicy {
     pub(crate) ordered: bool,
     pub(crate) stuck_holds: bool,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Holding {
 /// What a look saw.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    pub(crate) places: Vec<Place>,
+    pub(crate) event_refs: Vec<EventRef>,
     /// Rows that were looked at, of whichever lane.
     pub(crate) rows: i64,
     /// The highest id among them.
@@ -30,13 +30,13 @@ pub(crate) struct Seen {
     pub(crate) filenode: Option<i64>,
 }
 
-pub(crate) async fn look_ahead(
+pub(crate) async fn scan_new(
     database: &Database,
     above: i64,
     open: &[OpenTransaction],
     lanes: LaneSet,
     rows: i64,
-    holding: Holding,
+    policy: BlockingPolicy,
 ) -> Result<Seen, DatabaseError> {
     let xids: Vec<Option<i64>> = open.iter().map(|open| open.writer.xid).collect();
     let above_ids: Vec<i64> = open.iter().map(|open| open.above).collect();
@@ -47,11 +47,11 @@ pub(crate) async fn look_ahead(
         &above_ids,
         &lanes.0.cast_signed(),
         &rows,
-        &holding.ordered,
-        &holding.stuck_holds,
+        &policy.ordered,
+        &policy.stuck_holds,
         &virtual_ids,
     ];
-    seen(&database.claim.query(&database.claims.look_ahead, &params).await?)
+    seen(&database.session.query(&database.statements.scan_new, &params).await?)
 }
 
 /// The same on another session, whatever transactions are open.
@@ -61,7 +61,7 @@ pub(crate) async fn sweep(
     above: i64,
     lanes: LaneSet,
     rows: i64,
-    holding: Holding,
+    policy: BlockingPolicy,
 ) -> Result<Seen, DatabaseError> {
     let params: [&(dyn ToSql + Sync); 8] = [
         &above,
@@ -69,17 +69,17 @@ pub(crate) async fn sweep(
         &Vec::<i64>::new(),
         &lanes.0.cast_signed(),
         &rows,
-        &holding.ordered,
-        &holding.stuck_holds,
+        &policy.ordered,
+        &policy.stuck_holds,
         &Vec::<&str>::new(),
     ];
-    seen(&session.query(&statements.look_ahead, &params).await?)
+    seen(&session.query(&statements.scan_new, &params).await?)
 }
 
 fn seen(rows: &[Row]) -> Result<Seen, DatabaseError> {
     let Some(first) = rows.first() else {
         return Ok(Seen {
-            places: Vec::new(),
+            event_refs: Vec::new(),
             rows: 0,
             reached: None,
             audited: None,
@@ -91,19 +91,19 @@ fn seen(rows: &[Row]) -> Result<Seen, DatabaseError> {
         reached: first.try_get("reached")?,
         audited: first.try_get("audited")?,
         filenode: first.try_get("filenode")?,
-        places: rows
+        event_refs: rows
             .iter()
             .filter_map(|row| match row.try_get::<_, Option<i64>>("id") {
                 Ok(None) => None,
-                Ok(Some(_)) => Some(place(row)),
+                Ok(Some(_)) => Some(event_ref(row)),
                 Err(error) => Some(Err(error)),
             })
             .collect::<Result<_, _>>()?,
     })
 }
 
-fn place(row: &Row) -> Result<Place, Error> {
-    Ok(Place {
+fn event_ref(row: &Row) -> Result<EventRef, Error> {
+    Ok(EventRef {
         id: row.try_get("id")?,
         key: row.try_get("key")?,
         // NULL with the payload: it is found out when it is loaded.
@@ -111,34 +111,34 @@ fn place(row: &Row) -> Result<Place, Error> {
     })
 }
 
-pub(crate) async fn look_due(
+pub(crate) async fn scan_due_retries(
     database: &Database,
     lanes: LaneSet,
     most: i64,
-    holding: Holding,
-) -> Result<Vec<Place>, DatabaseError> {
+    policy: BlockingPolicy,
+) -> Result<Vec<EventRef>, DatabaseError> {
     let rows = database
-        .claim
+        .session
         .query(
-            &database.claims.look_due,
-            &[&lanes.0.cast_signed(), &most, &holding.ordered, &holding.stuck_holds],
+            &database.statements.scan_due_retries,
+            &[&lanes.0.cast_signed(), &most, &policy.ordered, &policy.stuck_holds],
         )
         .await?;
-    Ok(rows.iter().map(place).collect::<Result<_, _>>()?)
+    Ok(rows.iter().map(event_ref).collect::<Result<_, _>>()?)
 }
 
-pub(crate) async fn look_behind(
+pub(crate) async fn scan_successors(
     database: &Database,
     keys: &[i64],
     ids: &[i64],
     most: i64,
     stuck_holds: bool,
-) -> Result<Vec<Place>, DatabaseError> {
+) -> Result<Vec<EventRef>, DatabaseError> {
     let rows = database
-        .claim
-        .query(&database.claims.look_behind, &[&keys, &ids, &most, &stuck_holds])
+        .session
+        .query(&database.statements.scan_successors, &[&keys, &ids, &most, &stuck_holds])
         .await?;
-    Ok(rows.iter().map(place).collect::<Result<_, _>>()?)
+    Ok(rows.iter().map(event_ref).collect::<Result<_, _>>()?)
 }
 
 pub(crate) async fn measure_backlog(

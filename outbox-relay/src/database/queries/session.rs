@@ -2,7 +2,7 @@
 
 use tokio_postgres::{Client, Error};
 
-use super::ClaimStatements;
+use super::RelayStatements;
 use crate::database::HiddenRows;
 use crate::database::OutboxTable;
 use crate::database::{Database, DatabaseError, Session};
@@ -20,28 +20,31 @@ pub(crate) async fn prepare_settle_session(client: &Client) -> Result<(), Error>
 /// `deletes`: whether the relay deletes published events.
 pub(crate) async fn find_hidden_rows(
     session: &Session,
-    claims: &ClaimStatements,
+    statements: &RelayStatements,
     deletes: bool,
 ) -> Result<Option<HiddenRows>, DatabaseError> {
-    Ok(HiddenRows::read(&session.query(&claims.find_hidden_rows, &[&deletes]).await?)?)
+    Ok(HiddenRows::read(&session.query(&statements.find_hidden_rows, &[&deletes]).await?)?)
 }
 
-/// What a session needs to know before it notes anything.
+/// What a session has to know of `outbox_unsettled`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Notes {
-    /// Whether `outbox_unsettled` is there and may be used.
-    pub(crate) are_kept: bool,
-    /// Whether every character can be stored.
+pub(crate) struct UnsettledTable {
+    /// Whether it is there and may be used.
+    pub(crate) is_usable: bool,
+    /// Whether the database can store every character.
     pub(crate) is_utf8: bool,
 }
 
-pub(crate) async fn find_notes(client: &Client, table: &OutboxTable) -> Result<Notes, Error> {
+pub(crate) async fn find_unsettled_table(
+    client: &Client,
+    table: &OutboxTable,
+) -> Result<UnsettledTable, Error> {
     let sql = table.fill_in(include_str!("../../../../sql/relay/queries/find_unsettled.sql"));
     let row = client.query_one(&sql, &[]).await?;
     let encoding: &str = row.try_get("encoding")?;
-    Ok(Notes { are_kept: row.try_get("usable")?, is_utf8: encoding == "UTF8" })
+    Ok(UnsettledTable { is_usable: row.try_get("usable")?, is_utf8: encoding == "UTF8" })
 }
 
 pub(crate) async fn name_session(database: &Database, name: &str) -> Result<(), DatabaseError> {
-    database.claim.query_one(&database.claims.name_session, &[&name]).await.map(drop)
+    database.session.query_one(&database.statements.name_session, &[&name]).await.map(drop)
 }

@@ -27,21 +27,21 @@ macro_rules! statements {
 }
 
 statements!(
-    ClaimStatements: look_ahead,
-    look_due,
-    look_behind,
+    RelayStatements: scan_new,
+    scan_due_retries,
+    scan_successors,
     load,
     identify,
     count_digits,
-    watch_writers,
-    watch_lanes,
+    list_writers,
+    list_relays,
     find_hidden_rows,
     join_relays,
     leave_relays,
     name_session,
     take_lanes,
-    give_lanes,
-    watch_audit,
+    release_lanes,
+    latest_audit_id,
     find_overtaken,
     tell_in_flight,
     untell_in_flight,
@@ -56,12 +56,12 @@ statements!(
     probe_deleting,
 );
 
-statements!(InspectStatements: look_ahead, measure_backlog);
+statements!(InspectStatements: scan_new, measure_backlog);
 
-statements!(TakeNotes: note_unsettled, forget_unsettled);
+statements!(UnsettledStatements: note_unsettled, forget_unsettled);
 
-statements!(ReadNotes: load_unsettled, forget_gone);
+statements!(LoadUnsettledStatements: load_unsettled, forget_gone);
 
 statements!(PruneStatements: lock_pruning, prune, next_row);
 
-statements!(ExpiredNotes: forget_expired);
+statements!(ExpiredStatements: forget_expired);

@@ -5,9 +5,10 @@ use uuid::Uuid;
 
 use crate::database::{Database, DatabaseError, SettleSession};
 use crate::lanes::LaneSet;
-use crate::queue::Place;
-use crate::settle::batch::{Item, in_ascii};
-use crate::settle::unsettled::{self, Hindrance, Unsettled};
+use crate::queue::EventRef;
+use crate::settle::batch::{SettleItem, in_ascii};
+use crate::settle::unsettled::{SettleError, UnsettledEvent};
+use crate::settle::unsettled_events;
 
 /// What a note says of an event that the broker has confirmed.
 const PUBLISHED: &str = "published";
@@ -15,20 +16,20 @@ const PUBLISHED: &str = "published";
 /// Notes confirmed events.
 ///
 /// # Errors
-/// Why they can't be noted; [`DatabaseError::NoNotes`] where there is no table for it.
+/// Why they can't be noted; [`DatabaseError::NoUnsettledTable`] where there is no table for it.
 pub(crate) async fn note_unsettled<'a>(
     SettleSession { session, notes, is_utf8, .. }: &SettleSession,
-    unsettled: impl Iterator<Item = &'a Unsettled>,
+    unsettled: impl Iterator<Item = &'a UnsettledEvent>,
 ) -> Result<(), DatabaseError> {
     let Some(notes) = notes else {
-        return Err(DatabaseError::NoNotes);
+        return Err(DatabaseError::NoUnsettledTable);
     };
     let (mut event_ids, mut ids, mut kinds, mut reasons) = (vec![], vec![], vec![], vec![]);
     for one in unsettled {
         event_ids.push(one.item.event_id);
-        ids.push(one.item.place.id);
-        kinds.push(one.hindrance.kind());
-        let reason = one.hindrance.reason();
+        ids.push(one.item.event_ref.id);
+        kinds.push(one.error.kind());
+        let reason = one.error.reason();
         reasons.push(if *is_utf8 { reason } else { reason.as_deref().map(in_ascii) });
     }
     let params: [&(dyn ToSql + Sync); 5] = [&event_ids, &ids, &PUBLISHED, &kinds, &reasons];
@@ -50,22 +51,22 @@ pub(crate) async fn forget_unsettled(
 
 /// The confirmed events of `lanes` that could not be settled, after the notes that nobody needs any more are gone.
 pub(crate) async fn load_unsettled(
-    Database { claim, notes, .. }: &Database,
+    Database { session, unsettled, .. }: &Database,
     lanes: LaneSet,
-) -> Result<Vec<Unsettled>, DatabaseError> {
-    let Some(notes) = notes else {
+) -> Result<Vec<UnsettledEvent>, DatabaseError> {
+    let Some(statements) = unsettled else {
         return Ok(Vec::new());
     };
-    claim.query(&notes.forget_gone, &[]).await?;
-    let most = i64::try_from(unsettled::FULL).unwrap_or(i64::MAX);
-    let rows = claim.query(&notes.load_unsettled, &[&lanes.0.cast_signed(), &most]).await?;
+    session.query(&statements.forget_gone, &[]).await?;
+    let most = i64::try_from(unsettled_events::FULL).unwrap_or(i64::MAX);
+    let rows = session.query(&statements.load_unsettled, &[&lanes.0.cast_signed(), &most]).await?;
     let read = |row: &tokio_postgres::Row| {
-        let place = Place { id: row.try_get("id")?, key: row.try_get("key")?, size: 0 };
+        let event_ref = EventRef { id: row.try_get("id")?, key: row.try_get("key")?, size: 0 };
         let (event_id, attempts) =
-            (row.try_get("event_id")?, crate::publish::event::attempts(row)?);
-        let item = Item { place, event_id, attempts, failure: None };
-        let hindrance = Hindrance::read(row.try_get("kind")?, row.try_get("reason")?);
-        Ok(Unsettled { item, hindrance, is_noted: true })
+            (row.try_get("event_id")?, crate::publish::event::read_attempts(row)?);
+        let item = SettleItem { event_ref, event_id, attempts, failure: None };
+        let error = SettleError::read(row.try_get("kind")?, row.try_get("reason")?);
+        Ok(UnsettledEvent { item, error, is_noted: true })
     };
     rows.iter().map(read).collect()
 }

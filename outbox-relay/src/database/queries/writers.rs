@@ -18,8 +18,8 @@ pub(crate) struct Writer {
     pub(crate) xid: Option<i64>,
 }
 
-pub(crate) async fn watch_writers(database: &Database) -> Result<Writers, DatabaseError> {
-    let row = database.claim.query_one(&database.claims.watch_writers, &[]).await?;
+pub(crate) async fn list_writers(database: &Database) -> Result<Writers, DatabaseError> {
+    let row = database.session.query_one(&database.statements.list_writers, &[]).await?;
     let next: i64 = row.try_get("next_xid")?;
     let (virtual_ids, xids): (Vec<String>, Vec<Option<i64>>) =
         (row.try_get("virtual_ids")?, row.try_get("xids")?);

@@ -1,35 +1,40 @@
 //! The relay's share of the lanes, as other relays come and go.
 
-use super::{Fate, World};
+use super::{Fate, Model};
 use crate::lanes::{LaneSet, lane};
 
-impl World {
+impl Model {
     pub(super) fn has(&self, key: i64) -> bool {
-        LaneSet(self.owned & !self.leaving).has(lane(key))
+        self.open_lanes().has(lane(key))
     }
 
-    pub(super) fn share(&mut self, lanes: u64) {
+    /// The lanes from which the relay takes events.
+    pub(super) fn open_lanes(&self) -> LaneSet {
+        LaneSet(self.owned & !self.leaving)
+    }
+
+    pub(super) fn rebalance(&mut self, lanes: u64) {
         let gained = lanes & !self.owned;
         self.leaving |= self.owned & !lanes;
         self.owned |= gained;
-        self.queue.resume(LaneSet(gained));
+        self.queue.lanes_taken(LaneSet(gained));
         if gained != 0 {
             self.cursor = 0;
         }
         // By the notes on them, or by the relay's own memory.
-        for (place, fate) in &self.aside {
+        for (event_ref, fate) in &self.blocked {
             let is_failed = *fate == Fate::Failed || *fate == Fate::Stuck && self.stuck_holds;
-            if LaneSet(gained).has(lane(place.key)) && !is_failed {
-                self.queue.hold(place);
+            if LaneSet(gained).has(lane(event_ref.key)) && !is_failed {
+                self.queue.add_unsettled(event_ref);
             }
         }
-        self.queue.keep(LaneSet(self.owned & !self.leaving));
-        self.forget_aside();
-        self.hand_over();
+        self.queue.retain_lanes(self.open_lanes());
+        self.leave_blocked();
+        self.release_idle();
     }
 
-    pub(super) fn hand_over(&mut self) {
-        let ready = self.leaving & !self.queue.busy().0;
+    pub(super) fn release_idle(&mut self) {
+        let ready = self.leaving & !self.queue.busy_lanes().0;
         self.owned &= !ready;
         self.leaving &= !ready;
     }

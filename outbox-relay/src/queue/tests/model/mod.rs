@@ -1,14 +1,14 @@
-//! A table, a relay that works on it with a [`Queue`], other relays, people, and an account of what may happen.
+//! A model of a table, a relay that works on it with a [`Queue`], other relays and people.
 //!
 //! | file | what is in it |
 //! |---|---|
 //! | `step` | what may happen |
-//! | `table` | the rows, and what the database says of them |
-//! | `look`, `take`, `outcome`, `lanes` | what the relay does, and what must hold of it |
+//! | `table` | the rows, and what the database answers |
+//! | `scan`, `dispatch`, `outcomes`, `lanes` | what the relay does, and what must hold then |
 
 mod dispatch;
 mod lanes;
-mod outcome;
+mod outcomes;
 mod scan;
 mod step;
 mod table;
@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, HashSet};
 use proptest::sample::Index;
 
 use crate::lanes::{LaneSet, lane};
-use crate::queue::aggregate_queue::LINE;
-use crate::queue::{FULL, Place, Queue};
+use crate::queue::aggregate_queue::CAPACITY;
+use crate::queue::{EventRef, FULL, Queue};
 pub(super) use step::{Fate, Step};
 use table::Row;
 
@@ -27,7 +27,7 @@ use table::Row;
 pub(super) const KEYS: [i64; 5] = [0, 64, 1, 2, 3];
 
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct Model {
     ordered: bool,
     stuck_holds: bool,
     queue: Queue,
@@ -39,19 +39,19 @@ pub(super) struct World {
     late: HashSet<i64>,
     /// Rows that were stuck once: where those behind go on, the order is not promised for them.
     skipped: HashSet<i64>,
-    in_flight: Vec<Place>,
-    /// Events of one aggregate that are sent in a row.
-    row: Vec<Place>,
-    unsettled: Vec<(Place, Fate)>,
+    in_flight: Vec<EventRef>,
+    /// Events of one aggregate that are sent in a run.
+    run: Vec<EventRef>,
+    unsettled: Vec<(EventRef, Fate)>,
     /// Events whose rows can't be changed, with what became of them.
-    aside: Vec<(Place, Fate)>,
+    blocked: Vec<(EventRef, Fate)>,
     cursor: i64,
     owned: u64,
     leaving: u64,
     catching_up: bool,
 }
 
-impl World {
+impl Model {
     pub(super) fn new(ordered: bool, stuck_holds: bool) -> Self {
         Self {
             ordered,
@@ -63,9 +63,9 @@ impl World {
             late: HashSet::new(),
             skipped: HashSet::new(),
             in_flight: Vec::new(),
-            row: Vec::new(),
+            run: Vec::new(),
             unsettled: Vec::new(),
-            aside: Vec::new(),
+            blocked: Vec::new(),
             cursor: 0,
             owned: u64::MAX,
             leaving: 0,
@@ -91,12 +91,12 @@ impl World {
                     self.commit(id, key);
                 }
             }
-            Step::LookAhead { rows } => self.look_ahead(rows),
-            Step::LookDue { rows } => self.look_due(rows),
-            Step::LookBehind { lines } => self.look_behind(lines),
+            Step::ScanNew { rows } => self.scan_new(rows),
+            Step::ScanDueRetries { rows } => self.scan_due_retries(rows),
+            Step::ScanSuccessors { aggregates } => self.scan_successors(aggregates),
             Step::Take { count, bytes } => self.take(count, bytes),
-            Step::TakeRow { behind } => self.take_row(behind),
-            Step::EndRow { sent, last } => self.end_row(sent, last),
+            Step::TakeRun { behind } => self.take_run(behind),
+            Step::EndRun { sent, last } => self.end_run(sent, last),
             Step::Publish { first, count } => {
                 for _ in 0..count {
                     self.end_one(first, Fate::Published);
@@ -131,13 +131,13 @@ impl World {
             Step::Unpublish(index) => self.unpublish(index),
             Step::Prune(index) => self.prune(index),
             Step::Sweep => self.sweep(),
-            Step::Share { lanes } => self.share(lanes),
+            Step::Rebalance { lanes } => self.rebalance(lanes),
             Step::LoseSession { lanes } => {
                 self.owned = 0;
                 self.leaving = 0;
-                self.queue.keep(LaneSet::default());
+                self.queue.retain_lanes(LaneSet::default());
                 self.catching_up = true;
-                self.share(lanes);
+                self.rebalance(lanes);
                 self.cursor = 0;
             }
             Step::OtherRelay { key, rows } => {
@@ -157,27 +157,27 @@ impl World {
         for (id, key) in std::mem::take(&mut self.open) {
             self.commit(id, key);
         }
-        self.share(u64::MAX);
+        self.rebalance(u64::MAX);
         let mut rounds = 0;
-        while rounds < 3 || !self.queue.is_empty() || self.looks_further() {
+        while rounds < 3 || !self.queue.is_empty() || self.finds_more() {
             self.step(&Step::Settle { count: usize::MAX });
             self.step(&Step::Unblock { count: usize::MAX });
-            self.share(u64::MAX);
+            self.rebalance(u64::MAX);
             self.step(&Step::BecomeDue);
-            self.step(&Step::LookBehind { lines: 64 });
-            self.step(&Step::LookDue { rows: 1000 });
-            self.step(&Step::LookAhead { rows: 2000 });
+            self.step(&Step::ScanSuccessors { aggregates: 64 });
+            self.step(&Step::ScanDueRetries { rows: 1000 });
+            self.step(&Step::ScanNew { rows: 2000 });
             self.step(&Step::Sweep);
             self.step(&Step::Take { count: 500, bytes: i64::MAX });
-            self.end_row_after(self.row.len(), Fate::Published);
-            for place in std::mem::take(&mut self.in_flight) {
-                self.end(place, Fate::Published);
+            self.end_run_after(self.run.len(), Fate::Published);
+            for event_ref in std::mem::take(&mut self.in_flight) {
+                self.end(event_ref, Fate::Published);
             }
             self.check();
             rounds += 1;
             assert!(rounds < 10_000, "it never ends: {:?}", self.queue);
         }
-        assert_eq!(self.queue.busy(), LaneSet::default());
+        assert_eq!(self.queue.busy_lanes(), LaneSet::default());
         for (key, rows) in &self.table {
             let mut held = false;
             for (id, row) in rows {
@@ -191,13 +191,13 @@ impl World {
     }
 
     fn check(&self) {
-        let sent = self.in_flight.iter().chain(&self.row);
-        let of_ours = sent.chain(self.unsettled.iter().map(|(place, _)| place));
-        let busy = of_ours.fold(0, |set, place| set | 1_u64 << lane(place.key));
-        assert_eq!(self.queue.busy(), LaneSet(busy));
-        assert!(self.queue.known.len() <= FULL + 64 * LINE);
-        for line in self.queue.lines.values() {
-            assert!(line.behind.len() <= 2 * LINE, "{} are remembered", line.behind.len());
+        let sent = self.in_flight.iter().chain(&self.run);
+        let of_ours = sent.chain(self.unsettled.iter().map(|(event_ref, _)| event_ref));
+        let busy = of_ours.fold(0, |set, event_ref| set | 1_u64 << lane(event_ref.key));
+        assert_eq!(self.queue.busy_lanes(), LaneSet(busy));
+        assert!(self.queue.tracked.len() <= FULL + 64 * CAPACITY);
+        for aggregate in self.queue.aggregates.values() {
+            assert!(aggregate.waiting() <= 2 * CAPACITY, "{} are tracked", aggregate.waiting());
         }
     }
 }

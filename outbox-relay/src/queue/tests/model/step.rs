@@ -14,25 +14,25 @@ pub(crate) enum Step {
         key: i64,
     },
     Commit(Index),
-    LookAhead {
+    ScanNew {
         rows: usize,
     },
-    LookDue {
+    ScanDueRetries {
         rows: usize,
     },
-    LookBehind {
-        lines: usize,
+    ScanSuccessors {
+        aggregates: usize,
     },
     Take {
         count: usize,
         bytes: i64,
     },
-    /// Takes one event, and those behind it that go in a row.
-    TakeRow {
+    /// Takes one event, and those behind it, to be sent in a run.
+    TakeRun {
         behind: usize,
     },
-    /// So many events of the row were sent, and this became of the last one.
-    EndRow {
+    /// So many events of the run were sent, and this became of the last one.
+    EndRun {
         sent: Index,
         last: Fate,
     },
@@ -62,10 +62,10 @@ pub(crate) enum Step {
     Unpublish(Index),
     /// Published events are deleted, as far as one of them.
     Prune(Index),
-    /// The whole table is looked through for what was overlooked.
+    /// The whole table is swept for what was overlooked.
     Sweep,
     /// Other relays come and go.
-    Share {
+    Rebalance {
         lanes: u64,
     },
     /// The session ends, and a new one owns these lanes.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::sample::Index;
 
-use super::World;
+use super::Model;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Row {
@@ -22,7 +22,7 @@ impl Row {
     }
 }
 
-impl World {
+impl Model {
     pub(super) fn rows(&mut self, key: i64) -> &mut BTreeMap<i64, Row> {
         self.table.entry(key).or_default()
     }
@@ -61,7 +61,7 @@ impl World {
     }
 
     /// The id behind which the table holds back the rows of an aggregate.
-    pub(super) fn held_behind(&self, key: i64) -> i64 {
+    pub(super) fn held_back_above(&self, key: i64) -> i64 {
         let holds = |row: Row| match row {
             Row::New | Row::Published => false,
             Row::Waits | Row::Due => true,

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::database::queries::{Answer, Holding, Seen, Writer, Writers};
+use crate::database::queries::{BlockingPolicy, NotSettled, Seen, Writer, Writers};
 use crate::lanes::{LaneSet, Member, lane};
 use crate::poll::{OpenTransaction, Rows, Scan};
 use crate::publish::event::Event;
-use crate::publish::load::Claimed;
-use crate::publish::refusals::Refusals;
-use crate::queue::{Place, Queue};
-use crate::settle::batch::Item;
-use crate::settle::unsettled::{Hindrance, Unsettled};
+use crate::publish::load::Loaded;
+use crate::publish::refusals::RefusalHistory;
+use crate::queue::{EventRef, Queue};
+use crate::settle::batch::SettleItem;
+use crate::settle::unsettled::{SettleError, UnsettledEvent};
 
 /// `next_attempt_at` of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,6 +202,6 @@ fn rand_id(table: &mut Table) -> u128 {
     u128::from(table.next_transaction)
 }
 
-const fn place(id: i64, row: &Row) -> Place {
-    Place { id, key: row.key, size: 1 }
+const fn event_ref(id: i64, row: &Row) -> EventRef {
+    EventRef { id, key: row.key, size: 1 }
 }

@@ -1,4 +1,4 @@
--- look_behind: what comes next in some aggregates
+-- scan_successors: what comes next in some aggregates
 -- $1: the aggregates' keys; $2: for each, the id behind which to look; $3: how many of each at the most; $4: whether a stuck event holds
 -- back those behind it
 SELECT line.key, next.id, next.size

@@ -1,4 +1,4 @@
--- look_due: events that failed and are due again, those first that are due longest
+-- scan_due_retries: events that failed and are due again, those first that are due longest
 -- $1: lanes, one bit each; $2: how many at the most; $3: whether an event that failed holds back those behind it; $4: also one that is stuck
 SELECT due.id, due.key, due.size
 FROM (

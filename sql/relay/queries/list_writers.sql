@@ -1,4 +1,4 @@
--- watch_writers: the highest id, and then the transactions that may still add rows with ids below those that come next
+-- list_writers: the highest id, and then the transactions that may still add rows with ids below those that come next
 -- An INSERT takes its lock on the table before it draws its id. The id is read first, as one statement's snapshot is older
 -- than what it sees of pg_locks.
 WITH lock AS MATERIALIZED (

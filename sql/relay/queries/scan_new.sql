@@ -1,4 +1,4 @@
--- look_ahead: the pending events above an id that nobody has tried yet and nothing holds back; how far it looked; and in which file the
+-- scan_new: the pending events above an id that nobody has tried yet and nothing holds back; how far it looked; and in which file the
 -- table is, which TRUNCATE changes
 -- $1: the id, the lowest of all for the whole table; $2, $3: transactions that were open when last looked, and for each the id that its
 -- rows are above; $4: lanes, one bit each; $5: rows to look at; $6: whether an event that failed holds back those behind it; $7: also one

@@ -1,24 +1,23 @@
 //! A relay of the simulation: an engine, and the connections around it as a model.
 
-use std::collections::{HashMap, HashSet};
+mod settle;
+
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::table::Table;
 use crate::config::RelayArgs;
-use crate::database::DatabaseError;
-use crate::database::queries::{Answer, Holding};
+use crate::database::queries::BlockingPolicy;
 use crate::lanes::{LaneSet, lane};
 use crate::poll::ScanOutcome;
-use crate::publish::dispatcher::Dispatch;
+use crate::publish::dispatcher::{Dispatch, SendOrder};
 use crate::publish::event::Event;
 use crate::publish::verdict::{Refusal, Verdict};
 use crate::publish::window::Loss;
 use crate::relay::Engine;
-use crate::settle::batch::{Item, Settlement};
-use crate::settle::schedule::Batch;
-use crate::settle::{Settled, sort_out};
+use crate::settle::schedule::SettleJob;
 
 /// What the broker does with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +32,15 @@ pub(super) enum Fate {
     Unacceptable,
 }
 
-/// Messages that were sent together, or one of a row.
+/// Messages that were sent together, or in a run.
 #[derive(Debug)]
 pub(super) struct InFlight {
     /// Those that were sent, with what the broker did with each.
     pub(super) sent: Vec<(Event, Fate)>,
-    /// Those that follow in a row, each when the one ahead is confirmed.
+    /// The rest of a run: each is sent when the one ahead is confirmed.
     behind: Vec<Event>,
-    is_row: bool,
-    /// The session in which it began; once it is gone, nothing further of the row is sent.
+    order: SendOrder,
+    /// The session in which it began; once it is gone, nothing further of the run is sent.
     session: Option<i32>,
     begun: Instant,
 }
@@ -54,16 +53,16 @@ pub(super) struct Relay {
     pub(super) has_broker: bool,
     channels: usize,
     pub(super) in_flight: Vec<InFlight>,
-    /// The statement that notes outcomes, while it is under way.
-    pub(super) settling: Option<(Batch, u64)>,
+    /// The statement that settles, while it is under way.
+    pub(super) settling: Option<(SettleJob, u64)>,
     audit: i64,
     /// Events that this relay knows to be published, with the attempts that failed before.
     known: HashMap<Uuid, u32>,
 }
 
 impl Relay {
-    pub(super) fn new(args: &RelayArgs, holding: Holding, slice: i64, now: Instant) -> Self {
-        let mut engine = Engine::new(args, holding, now);
+    pub(super) fn new(args: &RelayArgs, policy: BlockingPolicy, slice: i64, now: Instant) -> Self {
+        let mut engine = Engine::new(args, policy, now);
         engine.scanner.set_slice(slice);
         Self {
             engine,
@@ -84,7 +83,7 @@ impl Relay {
         sent.chain(known).collect()
     }
 
-    /// Nothing is in flight, and nothing is to be noted.
+    /// Whether nothing is in flight, and nothing is to be settled.
     pub(super) fn is_quiet(&self) -> bool {
         self.in_flight.is_empty() && self.engine.settling.is_done()
     }
@@ -92,13 +91,13 @@ impl Relay {
     pub(super) fn lose_session(&mut self, table: &mut Table, now: Instant) {
         if let Some(pid) = self.session.take() {
             table.end_session(pid);
-            self.engine.lost_session(now);
+            self.engine.session_lost(now);
             // Such an event is left to the next owner of its lane.
             self.known.retain(|_, attempts| *attempts == 0);
         }
     }
 
-    /// One turn of the relay's loop, in the same order. `deliver` is told of each message that is sent, and says what becomes of it.
+    /// One tick of the relay, in the same order. `deliver` is told of each message that is sent, and says what becomes of it.
     pub(super) fn tick(
         &mut self,
         table: &mut Table,
@@ -108,29 +107,29 @@ impl Relay {
     ) {
         let pid = *self.session.get_or_insert(new_pid);
         let is_in_flight = !self.in_flight.is_empty() || self.settling.is_some();
-        if let Some(batch) = self.engine.settling.next(is_in_flight, true, now) {
-            assert!(self.settling.is_none(), "two statements note outcomes at the same time");
-            self.settling = Some((batch, table.begin_settling()));
+        if let Some(job) = self.engine.settling.next(is_in_flight, true, now) {
+            assert!(self.settling.is_none(), "two statements settle at the same time");
+            self.settling = Some((job, table.begin_settling()));
         }
-        let busy = self.engine.queue.busy();
+        let busy = self.engine.queue.busy_lanes();
         if self.audit != table.audit {
             self.audit = table.audit;
-            self.engine.dispatcher.forget_ahead();
+            self.engine.dispatcher.clear_prefetched();
         }
         if !self.has_broker {
-            self.engine.lost_broker(now);
+            self.engine.broker_lost(now);
             self.release_all(table, pid, busy);
             return;
         }
         self.share(table, pid, now);
         if self.engine.lanes.is_leaving() {
-            self.engine.offered_lanes();
+            self.engine.lanes_offered();
             let idle = self.engine.lanes.idle(busy);
             table.release_lanes(idle);
             self.engine.lanes.released(idle);
         }
         let is_catching_up = self.engine.is_catching_up();
-        let is_able = self.engine.settling.trouble().is_none() && !is_catching_up;
+        let is_able = self.engine.settling.blocked_reason().is_none() && !is_catching_up;
         if self.engine.lanes.open().is_empty() || !is_able {
             return;
         }
@@ -152,7 +151,7 @@ impl Relay {
         let taken = table.take_lanes(pid, wanted);
         lanes.took(taken);
         if !taken.is_empty() {
-            self.engine.took_lanes(taken, table.load_noted(taken), now);
+            self.engine.lanes_taken(taken, table.load_noted(taken), now);
         }
     }
 
@@ -169,21 +168,21 @@ impl Relay {
 
     fn poll(&mut self, table: &Table, now: Instant) {
         let lanes = self.engine.lanes.open();
-        let Engine { scanner, queue, holding, .. } = &mut self.engine;
+        let Engine { scanner, queue, policy, .. } = &mut self.engine;
         while let Some(scan) = scanner.next_scan(queue, now) {
-            let rows = table.scan(&scan, lanes, *holding, now);
+            let rows = table.scan(&scan, lanes, *policy, now);
             scanner.apply(&scan, rows, lanes, queue, now);
         }
         if scanner.outcome() == ScanOutcome::Replaced {
-            self.engine.table_was_replaced(now);
+            self.engine.table_replaced(now);
         }
     }
 
     /// The sweep reports what it has found.
     pub(super) fn sweep(&mut self, table: &Table) {
         let (end, lanes) = (self.engine.scanner.low_watermark(), self.engine.lanes.open());
-        let places = table.sweep(end, lanes, self.engine.holding);
-        self.engine.suspect(&places);
+        let event_refs = table.sweep(end, lanes, self.engine.policy);
+        self.engine.add_suspects(&event_refs);
     }
 
     fn send(
@@ -197,13 +196,16 @@ impl Relay {
             let Some(window) = dispatcher.take_window(queue, now) else {
                 break;
             };
-            let claimed = table.load(&window.missing);
-            let events = dispatcher.loaded(window, claimed, queue);
+            let loaded = table.load(&window.missing);
+            let events = dispatcher.loaded(window, loaded, queue);
             if events.is_empty() {
                 return;
             }
-            let Dispatch { mut events, is_row } = dispatcher.begin(events, queue);
-            let behind = if is_row { events.split_off(1) } else { Vec::new() };
+            let Dispatch { mut events, order } = dispatcher.start(events, queue);
+            let behind = match order {
+                SendOrder::Run => events.split_off(1),
+                SendOrder::Window => Vec::new(),
+            };
             for event in &events {
                 self.is_new(event);
             }
@@ -213,12 +215,12 @@ impl Relay {
             });
             let sent = sent.collect();
             let session = self.session;
-            self.in_flight.push(InFlight { sent, behind, is_row, session, begun: now });
+            self.in_flight.push(InFlight { sent, behind, order, session, begun: now });
         }
         let Engine { dispatcher, queue, .. } = &mut self.engine;
-        let places = dispatcher.to_prefetch(queue);
-        if !places.is_empty() {
-            dispatcher.prefetched(table.load(&places).events, now);
+        let event_refs = dispatcher.to_prefetch(queue);
+        if !event_refs.is_empty() {
+            dispatcher.set_prefetched(table.load(&event_refs).events, now);
         }
     }
 
@@ -228,11 +230,11 @@ impl Relay {
         assert!(
             !is_known,
             "event {} is sent though its relay knows that it is published",
-            event.place.id
+            event.event_ref.id
         );
     }
 
-    /// The broker answers to what was sent last of a window: the next of a row is sent, or the window ends.
+    /// The broker answers to what was sent last of a window: the next of a run is sent, or the window ends.
     pub(super) fn answered(
         &mut self,
         index: usize,
@@ -265,7 +267,7 @@ impl Relay {
     }
 
     fn end_window(&mut self, index: usize, loss: Option<Loss>, table: &mut Table, now: Instant) {
-        let InFlight { sent, behind, is_row, .. } = self.in_flight.remove(index);
+        let InFlight { sent, behind, order, .. } = self.in_flight.remove(index);
         let is_unconfirmed = sent.iter().any(|(_, fate)| *fate == Fate::Unconfirmed);
         let loss =
             loss.or_else(|| is_unconfirmed.then(|| Loss::Unconfirmed("no confirm".to_owned())));
@@ -273,9 +275,10 @@ impl Relay {
         let refused = "the broker closed the channel: the simulation says so";
         let last = sent.len() - 1;
         let verdict = |(index, (_, fate)): (usize, &(Event, Fate))| match fate {
-            // The confirms of all but the last of a row have come.
+            // The confirms of all but the last of a run have come.
             Fate::Taken
-                if matches!(loss, Some(Loss::Connection(_))) && (!is_row || index == last) =>
+                if matches!(loss, Some(Loss::Connection(_)))
+                    && (order == SendOrder::Window || index == last) =>
             {
                 Verdict::Unknown
             }
@@ -288,85 +291,15 @@ impl Relay {
         let verdicts: Vec<Verdict> = sent.iter().enumerate().map(verdict).collect();
         let events: Vec<Event> = sent.into_iter().map(|(event, _)| event).collect();
         for (event, verdict) in events.iter().zip(&verdicts) {
-            let is_own = self.engine.lanes.owned().has(lane(event.place.key));
+            let is_own = self.engine.lanes.owned().has(lane(event.event_ref.key));
             if *verdict == Verdict::Published && (event.attempts == 0 || is_own) {
                 self.known.insert(event.event_id, event.attempts);
             }
         }
-        self.engine.published(&events, &verdicts, &behind, loss.as_ref(), now);
-        for item in &self.engine.settling.waiting(now).failed {
+        self.engine.window_completed(&events, &verdicts, &behind, loss.as_ref(), now);
+        for item in &self.engine.settling.pending_mut(now).failed {
             if item.failure.as_ref().is_some_and(|failure| failure.retry_in.is_none()) {
                 table.gave_up(item);
-            }
-        }
-    }
-
-    /// The statement that notes outcomes ends; `works`: on a session that is still there.
-    pub(super) fn end_settling(&mut self, table: &mut Table, works: bool, now: Instant) {
-        let Some((batch, transaction)) = self.settling.take() else {
-            return;
-        };
-        table.end(transaction, works);
-        let mut settled = Settled {
-            places: Vec::new(),
-            freed: false,
-            unsettled: Vec::new(),
-            left: Settlement::default(),
-            untried: Vec::new(),
-            result: Ok(()),
-        };
-        match batch {
-            Batch::New(settlement) => {
-                if works {
-                    let Settlement { published, failed } = settlement;
-                    self.note(table, &[published, failed].concat(), false, &mut settled, now);
-                } else {
-                    settled.left = settlement;
-                    settled.result = Err(DatabaseError::Silent);
-                }
-                self.engine.settled(&mut settled, now);
-            }
-            Batch::Again(unsettled) => {
-                if works {
-                    let has_notes = unsettled.iter().any(|one| one.is_noted);
-                    let items: Vec<Item> = unsettled.into_iter().map(|one| one.item).collect();
-                    self.note(table, &items, has_notes, &mut settled, now);
-                } else {
-                    settled.untried = unsettled;
-                    settled.result = Err(DatabaseError::Silent);
-                }
-                self.engine.settled_again(&mut settled, now);
-            }
-        }
-    }
-
-    /// The statement runs on `items`.
-    fn note(
-        &mut self,
-        table: &mut Table,
-        items: &[Item],
-        has_notes: bool,
-        settled: &mut Settled,
-        now: Instant,
-    ) {
-        let answer = |item: &Item| Some((item.place.id, table.settle(item, now)?));
-        let answers: HashMap<i64, Answer> = items.iter().filter_map(answer).collect();
-        sort_out(items.to_vec(), &answers, settled);
-        let is_left: HashSet<Uuid> =
-            settled.unsettled.iter().map(|one| one.item.event_id).collect();
-        for item in items {
-            if has_notes && !is_left.contains(&item.event_id) {
-                table.forget_note(item.event_id);
-            }
-            if answers.get(&item.place.id) == Some(&Answer::Gone) {
-                // Another relay may have charged the event with a failure meanwhile: it sends it again.
-                self.known.remove(&item.event_id);
-            }
-        }
-        for one in &mut settled.unsettled {
-            if one.item.failure.is_none() {
-                table.note(one.item.event_id, one.item.place.id);
-                one.is_noted = true;
             }
         }
     }
