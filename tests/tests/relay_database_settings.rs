@@ -226,7 +226,7 @@ async fn a_relays_session_is_set_as_it_has_to_be_whatever_is_set_for_the_databas
 }
 
 #[tokio::test]
-async fn a_look_waits_for_a_lock_longer_than_the_database_would_have_it() -> anyhow::Result<()> {
+async fn a_scan_waits_for_a_lock_longer_than_the_database_would_have_it() -> anyhow::Result<()> {
     let outbox =
         outbox_with(&["statement_timeout = '250ms'", "lock_timeout = '50ms'"], false).await?;
     let mut relay = outbox.relay(&[])?;
@@ -234,7 +234,7 @@ async fn a_look_waits_for_a_lock_longer_than_the_database_would_have_it() -> any
     let locks = connect(&outbox.database.url).await?;
     locks.batch_execute("SET lock_timeout = 0; BEGIN; LOCK TABLE outbox").await?;
     let waits = "SELECT count(*) FROM pg_stat_activity
-                 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '-- look_%'
+                 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '-- scan_%'
                    AND clock_timestamp() - query_start > interval '1 second'";
     let waited = async {
         eventually("a look has waited for a second", async || {

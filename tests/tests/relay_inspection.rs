@@ -67,7 +67,7 @@ async fn a_relay_that_gets_no_connection_for_it_publishes_all_the_same() -> anyh
 }
 
 #[tokio::test]
-async fn a_look_that_is_given_up_costs_neither_the_session_nor_its_lanes() -> anyhow::Result<()> {
+async fn a_scan_that_is_given_up_costs_neither_the_session_nor_its_lanes() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     let (relay, session) = outbox.joined_by(&[]).await?;
@@ -78,7 +78,7 @@ async fn a_look_that_is_given_up_costs_neither_the_session_nor_its_lanes() -> an
     for _ in 0..3 {
         eventually("a look waits, and is given up", async || {
             let give_up = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
-                           WHERE pid = $1 AND wait_event_type = 'Lock' AND query LIKE '-- look_%'";
+                           WHERE pid = $1 AND wait_event_type = 'Lock' AND query LIKE '-- scan_%'";
             Ok(outbox.count(give_up, &[&session]).await? == 1)
         })
         .await

@@ -166,7 +166,7 @@ const BACKFILL: &str = "
     SELECT 'order', n::text, 'order.created', '{}' FROM generate_series(1, 200000) AS n";
 
 #[tokio::test]
-async fn a_look_reads_a_few_pages_for_each_row_of_a_table_that_was_never_analysed()
+async fn a_scan_reads_a_few_pages_for_each_row_of_a_table_that_was_never_analysed()
 -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     outbox.sql.batch_execute(BACKFILL).await?;
