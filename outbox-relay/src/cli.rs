@@ -10,14 +10,16 @@ use crate::commands::Errand;
 use crate::config::Config;
 use crate::help;
 
-/// What was typed. Without a command it is `run`, so that a container needs nothing but its environment.
+/// What was typed. Without a command it is `run`, so that a container needs nothing but its
+/// environment.
 #[derive(Debug)]
 pub struct Cli {
     /// The command.
     pub command: Command,
 }
 
-/// Publishes the rows of a PostgreSQL outbox table to RabbitMQ, at least once and in the order of each aggregate.
+/// Publishes the rows of a PostgreSQL outbox table to RabbitMQ, at least once and in the order of
+/// each aggregate.
 #[derive(Debug, Parser)]
 #[command(name = "outbox-relay", version, disable_help_subcommand = true)]
 struct Typed {
@@ -45,7 +47,8 @@ impl Cli {
     /// The settings of `run`.
     ///
     /// # Errors
-    /// One sentence naming the variable, when two settings contradict each other, or when another command was typed.
+    /// One sentence naming the variable, when two settings contradict each other, or when another
+    /// command was typed.
     pub fn into_config(self) -> Result<Config, String> {
         match self.command {
             Command::Run(config) => config.relay.check().map(|()| *config),
@@ -66,7 +69,8 @@ impl Parser for Cli {
     }
 }
 
-/// The arguments with `run` put in where no command was typed. Only so do the other commands need none of its settings.
+/// The arguments with `run` put in where no command was typed. Only so do the other commands need
+/// none of its settings.
 pub(crate) fn with_run(mut args: Vec<OsString>) -> Vec<OsString> {
     let first = args.get(1).map(|arg| arg.to_string_lossy());
     let asks = ["-h", "--help", "-V", "--version"];

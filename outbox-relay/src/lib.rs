@@ -1,4 +1,5 @@
-//! Publishes the rows of a PostgreSQL `outbox` table to RabbitMQ: at least once, an aggregate's events in order.
+//! Publishes the rows of a PostgreSQL `outbox` table to RabbitMQ: at least once, an aggregate's
+//! events in order.
 //!
 //! An event passes through these files, in this order:
 //!
@@ -9,9 +10,11 @@
 //! | publish | `publish` | `dispatcher` (which go into the next window), `load` (their contents), `message` (a row as an AMQP message), `window` (sent and confirmed), `verdict` (the outcome) |
 //! | settle | `settle` | the outcomes are written into the rows; `unsettled`: those that can't be written for now |
 //!
-//! Around them: `relay` (the loop, its tick and its connections), `lanes` (which relay owns which share), `broker` and `database`
-//! (connections and statements), `inspector` (reads the table beside the loop: overlooked events, metrics of the backlog), `prune`
-//! (deletes old published rows), `metrics`, `config`, `cli`, `help`, `commands` (what a person can run) and `app` (puts it together).
+//! Around them: `relay` (the loop, its tick and its connections), `lanes` (which relay owns which
+//! share), `broker` and `database` (connections and statements), `inspector` (reads the table
+//! beside the loop: overlooked events, metrics of the backlog), `prune` (deletes old published
+//! rows), `metrics`, `config`, `cli`, `help`, `commands` (what a person can run) and `app` (puts it
+//! together).
 
 mod app;
 mod broker;

@@ -1,4 +1,4 @@
-//! What `/metrics` shows of the relay's work.
+//! Metrics of the relay's work.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const SETTLE: &str = "outbox_relay_settle_duration_seconds";
 const WINDOW: &str = "outbox_relay_window_events";
 const LANES: &str = "outbox_relay_lanes";
 
-/// Names the metrics, so that they are there from the start.
+/// Registers the metrics, so that they are there from the start.
 pub(crate) fn describe() {
     for (name, what) in [
         (PUBLISHED, "Events that the broker confirmed"),
@@ -56,47 +56,47 @@ pub(crate) fn describe() {
     describe_gauge!(LANES, "Lanes that this relay owns, of 64");
 }
 
-/// This relay owns so many lanes.
+/// Sets the number of lanes that this relay owns.
 pub(crate) fn lanes(lanes: u32) {
     gauge!(LANES).set(lanes);
 }
 
-/// So many attempts failed in this way.
+/// Counts attempts that failed in this way.
 fn failed(refusal: Refusal, attempts: u64) {
     counter!(FAILED, "reason" => refusal.as_str()).increment(attempts);
 }
 
-/// A look read so many rows.
+/// Counts the rows that a scan has read.
 pub(crate) fn rows_read(rows: impl TryInto<u64>) {
     counter!(ROWS).increment(rows.try_into().unwrap_or_default());
 }
 
-/// Looking for pending events took `duration`.
+/// Records how long the scans of a tick took.
 pub(crate) fn polled(duration: Duration) {
     histogram!(POLL).record(duration);
 }
 
-/// A window of so many events was begun.
+/// Records the number of events of a window.
 pub(crate) fn window(events: usize) {
     histogram!(WINDOW).record(u32::try_from(events).unwrap_or(u32::MAX));
 }
 
-/// So many published events were deleted.
+/// Counts published events that were deleted.
 pub(crate) fn pruned(events: i64) {
     counter!(PRUNED).increment(u64::try_from(events).unwrap_or(0));
 }
 
-/// A pass through the table could not delete so many expired events.
+/// Sets the number of expired events that a pass could not delete.
 pub(crate) fn unprunable(events: i64) {
     gauge!(UNPRUNABLE).set(u32::try_from(events).unwrap_or(u32::MAX));
 }
 
-/// Noting a batch's outcome took `duration`.
+/// Records how long it took to settle a batch.
 pub(crate) fn settled(duration: Duration) {
     histogram!(SETTLE).record(duration);
 }
 
-/// What became of `events`.
+/// Counts the outcomes of `events`, by their verdicts.
 pub(crate) fn record_outcomes(events: &[Event], verdicts: &[Verdict]) {
     let (mut published, mut retries, mut stuck, mut unknown) = (0, 0, 0, 0);
     let latency = histogram!(LATENCY);

@@ -15,17 +15,17 @@ use topology::Topology;
 /// How long the broker may take to open or close a channel and to declare the exchange.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
 
-/// Bytes of a frame: enough for any headers of sense, and little room for a connection to keep.
+/// Bytes of a frame: enough for any reasonable headers, and little memory for a connection.
 pub(crate) const FRAME_MAX: u32 = 32 << 10;
 
-/// How long the broker may take to say goodbye.
+/// How long the broker may take to close a connection.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The broker reads each connection in a process of its own: two keep it busier than one.
 pub(crate) const CONNECTIONS: u32 = 2;
 
-/// How long a broker that limits connections or channels may still count those that it has closed itself.
-const FORGETS: Duration = Duration::from_millis(500);
+/// How long a broker that limits connections or channels may still count those that it has closed.
+const LIMIT_DELAY: Duration = Duration::from_millis(500);
 
 /// The connections, and the channels on which nothing is in flight.
 #[derive(Debug)]
@@ -35,14 +35,16 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Opens `channels` channels that publish to an exchange that is known to exist, or as many as there may be.
+    /// Opens `channels` channels that publish to an exchange that is known to exist, or as many as
+    /// there may be.
     pub(crate) async fn connect(
         url: &BrokerUrl,
         topology: Topology,
         channels: u32,
     ) -> anyhow::Result<Self> {
         let channels = usize::try_from(channels)?;
-        // One that confirms nothing is connected to as readily as any other, and windows in flight still hold its connections.
+        // One that confirms nothing is connected to as readily as any other, and windows in flight
+        // still hold its connections.
         url.give_up();
         let mut broker = Self::begin(url, &topology, channels > 1).await?;
         let Err(error) = broker.add_channels(&topology, channels).await else {
@@ -58,7 +60,7 @@ impl Broker {
         }
         // It closes the connection over one channel too many.
         broker.close().await;
-        tokio::time::sleep(FORGETS).await;
+        tokio::time::sleep(LIMIT_DELAY).await;
         let mut broker = Self::begin(url, &topology, false).await?;
         broker.add_channels(&topology, opened).await?;
         for publisher in &mut broker.free {
@@ -67,7 +69,8 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Connects. The broker reads each connection in a process of its own: two keep it busier than one, where it allows `two`.
+    /// Connects. The broker reads each connection in a process of its own: two keep it busier than
+    /// one, where it allows `two`.
     async fn begin(url: &BrokerUrl, topology: &Topology, two: bool) -> anyhow::Result<Self> {
         let connection = Connection::open(url, "outbox-relay", FRAME_MAX).await?;
         ensure(&connection, topology).await?;
@@ -98,7 +101,7 @@ impl Broker {
         self.connections.iter().find_map(|connection| connection.ended())
     }
 
-    /// Whether the broker has told publishers to wait (<https://www.rabbitmq.com/docs/alarms>).
+    /// Whether the broker blocks publishers (<https://www.rabbitmq.com/docs/alarms>).
     pub(crate) fn is_blocked(&self) -> bool {
         self.connections.iter().any(|connection| connection.is_blocked())
     }
@@ -128,7 +131,7 @@ impl Broker {
         self.free.push(publisher);
     }
 
-    /// Says goodbye, if the broker still listens.
+    /// Closes the connections, if the broker still answers.
     pub(crate) async fn close(self) {
         let closed = timeout(CLOSE_LIMIT, async {
             for connection in &self.connections {
@@ -136,7 +139,7 @@ impl Broker {
             }
         });
         if closed.await.is_err() {
-            tracing::debug!("a connection to RabbitMQ was dropped without a goodbye");
+            tracing::debug!("a connection to RabbitMQ was dropped without being closed");
         }
     }
 }
@@ -147,23 +150,24 @@ pub(crate) struct Publisher {
     connection: Arc<Connection>,
     pub(crate) channel: Channel,
     pub(crate) topology: Topology,
-    /// The broker allows no further channel beside those that are open, and closes the connection over one.
+    /// Whether the broker allows no further channel, and closes the connection over one.
     is_last_allowed: bool,
 }
 
 impl Publisher {
-    /// Opens a new channel after the broker closed the last one. The exchange is looked at again, as its absence is
-    /// one of the reasons for which the broker does so.
+    /// Opens a new channel after the broker closed the last one. The exchange is checked again, as
+    /// its absence is one of the reasons for which the broker does so.
     pub(crate) async fn reopen(&mut self) -> anyhow::Result<()> {
         if self.is_last_allowed {
-            tokio::time::sleep(FORGETS).await;
+            tokio::time::sleep(LIMIT_DELAY).await;
         }
         ensure(&self.connection, &self.topology).await?;
         self.channel = open(&self.connection).await?;
         Ok(())
     }
 
-    /// Goes on with a new channel in place of one that is open, and is closed first: the broker may allow no further one.
+    /// Replaces an open channel with a new one. It is closed first, as the broker may allow no
+    /// further one.
     pub(crate) async fn renew(&mut self) -> anyhow::Result<()> {
         let closed = timeout(OPEN_LIMIT, self.channel.close()).await;
         closed.with_context(|| {
@@ -177,7 +181,7 @@ impl Publisher {
         self.channel.is_open()
     }
 
-    /// Whether the broker has told publishers to wait (<https://www.rabbitmq.com/docs/alarms>).
+    /// Whether the broker blocks publishers (<https://www.rabbitmq.com/docs/alarms>).
     pub(crate) fn is_blocked(&self) -> bool {
         self.connection.is_blocked()
     }

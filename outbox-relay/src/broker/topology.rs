@@ -14,37 +14,38 @@ const ACCESS_REFUSED: u16 = 403;
 pub(crate) const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 
-/// The routing key of the message that is published and rolled back. Nobody gets to see it.
-const TRIED_KEY: &str = "outbox-relay.check";
+/// The routing key of the message that is published and rolled back, which no consumer gets.
+const PROBE_KEY: &str = "outbox-relay.check";
 
 /// The exchange, and whether the relay makes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Topology {
     pub(crate) exchange: ShortString,
     declare: bool,
-    /// It was logged that the exchange is used as it is.
-    told: Arc<Once>,
+    /// Logs once that the exchange is used as it is.
+    log_once: Arc<Once>,
 }
 
-/// What a message to an exchange comes to, as far as the exchange goes.
+/// Whether the relay may publish to the exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Publishing {
+pub(crate) enum Access {
     /// The exchange is there, and the user may write to it.
     Allowed,
     /// There is no such exchange; the user may write to it.
     Missing(Failure),
-    /// The user may not write to it, whether it is there or not. The broker said this.
+    /// The user may not write to it, whether it exists or not. With the broker's text.
     Forbidden(String),
 }
 
 impl Topology {
     pub(crate) fn new(args: &RelayArgs) -> Self {
         let exchange = args.relay_exchange.short();
-        Self { exchange, declare: args.relay_declare, told: Arc::new(Once::new()) }
+        Self { exchange, declare: args.relay_declare, log_once: Arc::new(Once::new()) }
     }
 
-    /// Declares the exchange, or checks that it exists. One that the relay may neither declare nor ask for is used as it is, if it is there: whoever may publish
-    /// need not be allowed to configure anything.
+    /// Declares the exchange, or checks that it exists. One that the relay may neither declare nor
+    /// check is used as it is, if it exists: the permission to publish does not include the one to
+    /// configure.
     ///
     /// # Errors
     /// A sentence that says what is wrong with it and what to do.
@@ -65,9 +66,9 @@ impl Topology {
     /// Since RabbitMQ 4.2.6 even a passive declare takes the permission to configure the exchange.
     async fn use_as_it_is(&self, connection: &Connection, refusal: &Failure) -> anyhow::Result<()> {
         match self.try_publishing(connection).await {
-            // Which events may not be written is told of each of them, when it is published.
-            Ok(Publishing::Allowed | Publishing::Forbidden(_)) => {
-                self.told.call_once(|| {
+            // Events that may not be written fail one by one, when they are published.
+            Ok(Access::Allowed | Access::Forbidden(_)) => {
+                self.log_once.call_once(|| {
                     tracing::info!(
                         said = %refusal,
                         "the relay may not declare the exchange {}: it publishes to it as it is",
@@ -76,8 +77,8 @@ impl Topology {
                 });
                 Ok(())
             }
-            Ok(Publishing::Missing(_)) if self.declare => Err(self.explain(refusal)),
-            Ok(Publishing::Missing(missing)) => Err(self.explain(&missing)),
+            Ok(Access::Missing(_)) if self.declare => Err(self.explain(refusal)),
+            Ok(Access::Missing(missing)) => Err(self.explain(&missing)),
             Err(failure) => Err(self.explain(&failure)),
         }
     }
@@ -86,24 +87,23 @@ impl Topology {
     ///
     /// # Errors
     /// When the broker does not say.
-    pub(crate) async fn try_publishing(
-        &self,
-        connection: &Connection,
-    ) -> Result<Publishing, Failure> {
+    pub(crate) async fn try_publishing(&self, connection: &Connection) -> Result<Access, Failure> {
         let channel = Channel::open(connection).await?;
         let message = Message {
             message_id: String::new(),
-            routing_key: TRIED_KEY.into(),
+            routing_key: PROBE_KEY.into(),
             content_header: content_header(0, &AMQPProperties::default()),
             body: Bytes::new(),
         };
         match channel.try_publish(&self.exchange, &message).await {
-            Ok(()) => channel.close().await.map(|()| Publishing::Allowed),
-            Err(failure) if is(&failure, NOT_FOUND) => Ok(Publishing::Missing(failure)),
-            // Permissions by routing key (https://www.rabbitmq.com/docs/access-control#topic-authorisation) are looked at behind those of the exchange.
+            Ok(()) => channel.close().await.map(|()| Access::Allowed),
+            Err(failure) if is(&failure, NOT_FOUND) => Ok(Access::Missing(failure)),
+            // Permissions by routing key
+            // (https://www.rabbitmq.com/docs/access-control#topic-authorisation) are checked after
+            // those of the exchange.
             Err(failure) if is(&failure, ACCESS_REFUSED) => Ok(match failure.to_string() {
-                said if said.contains(&format!("topic '{TRIED_KEY}'")) => Publishing::Allowed,
-                said => Publishing::Forbidden(said),
+                said if said.contains(&format!("topic '{PROBE_KEY}'")) => Access::Allowed,
+                said => Access::Forbidden(said),
             }),
             Err(failure) => Err(failure),
         }

@@ -51,7 +51,8 @@ pub struct RelayArgs {
     #[arg(long, env = "RELAY_POLL_MAX", value_parser = pause, default_value = "100ms", value_name = "DURATION")]
     pub relay_poll_max: Duration,
 
-    /// How long the broker may take to confirm a window; then its outcome is unknown and it is sent again
+    /// How long the broker may take to confirm a window; then its outcome is unknown and it is sent
+    /// again
     #[arg(long, env = "RELAY_CONFIRM_TIMEOUT", value_parser = pause, default_value = "30s", value_name = "DURATION")]
     pub relay_confirm_timeout: Duration,
 
@@ -63,8 +64,8 @@ pub struct RelayArgs {
     #[arg(long, env = "RELAY_BACKOFF_MAX", value_parser = pause, default_value = "5m", value_name = "DURATION")]
     pub relay_backoff_max: Duration,
 
-    /// After how many failed attempts an event is stuck; 0: never. One that the broker refuses three times in a row for what it is (its
-    /// size, a header) is stuck in any case
+    /// After how many failed attempts an event is stuck; 0: never. One that the broker refuses
+    /// three times in a row for what it is (its size, a header) is stuck in any case
     #[arg(
         long,
         env = "RELAY_MAX_ATTEMPTS",
@@ -94,7 +95,8 @@ impl RelayArgs {
 /// Whether an aggregate's events are published one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Ordering {
-    /// The next one is sent when the one ahead of it is confirmed; one that fails holds back those behind it
+    /// The next one is sent when the one ahead of it is confirmed; one that fails holds back those
+    /// behind it
     Strict,
     /// All are sent as they come, in no order
     None,
@@ -152,7 +154,7 @@ impl FromStr for Name {
 fn pause(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("it must be longer than zero".to_owned()),
-        // What waits longer than this is no wait but a mistake, and would overflow a deadline.
+        // A longer one is a mistake, and would overflow a deadline.
         long if long > Duration::from_hours(24 * 365) => {
             Err("it must not be longer than a year".to_owned())
         }

@@ -1,11 +1,12 @@
-//! Whether the outbox's columns are of types that a relay can work with.
+//! Checks the types of the outbox's columns.
 
 use tokio_postgres::Client;
 
 use super::error::explain;
 use super::{DatabaseError, OutboxTable};
 
-/// A column, and the types that it may be of, as PostgreSQL names them; the first is the one that it should be of.
+/// A column, and the types that it may be of, as PostgreSQL names them; the first is the one that
+/// it should be of.
 const COLUMNS: [(&str, &[&str]); 12] = [
     ("id", &["bigint"]),
     ("event_id", &["uuid"]),
@@ -25,8 +26,11 @@ const TEXT: &[&str] = &["text", "character varying", "character", "citext", "nam
 const JSON: &[&str] = &["jsonb", "json"];
 const TIME: &[&str] = &["timestamp with time zone"];
 
+/// Checks that a relay can work with the columns' types.
+///
 /// # Errors
-/// A sentence that names what is of another type. What is missing is found when the statements are prepared.
+/// A sentence that names the columns of other types. Missing columns are found when the statements
+/// are prepared.
 pub(crate) async fn check(client: &Client, table: &OutboxTable) -> Result<(), DatabaseError> {
     let sql = table.fill_in(include_str!("../../../sql/relay/queries/describe_columns.sql"));
     let mut wrong = Vec::new();

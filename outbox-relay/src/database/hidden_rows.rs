@@ -1,19 +1,20 @@
 //! Rows that row-level security hides from the relay's role
-//! (<https://www.postgresql.org/docs/current/ddl-rowsecurity.html>). To a relay they would look as if they were not there.
+//! (<https://www.postgresql.org/docs/current/ddl-rowsecurity.html>). A relay would take them for
+//! not being there.
 
 use std::fmt;
 
 use tokio_postgres::{Error, Row};
 
-/// What the role can't do with every row, and why.
+/// The commands of the role that do not reach every row, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HiddenRows {
     role: String,
     /// Policies count for the table's owner too: `FORCE ROW LEVEL SECURITY`.
     is_owner: bool,
-    /// SELECT, UPDATE, DELETE.
+    /// `SELECT`, `UPDATE`, `DELETE`.
     commands: Vec<String>,
-    /// The policies that are to blame; none: no policy applies.
+    /// The policies that limit it; empty when no policy applies.
     policies: Vec<String>,
 }
 

@@ -1,5 +1,6 @@
-//! The relay's two sessions with PostgreSQL: one that holds its lanes and reads, and one that settles, so that the next events are loaded
-//! while a commit is under way. [`queries`] has a function for each statement.
+//! The relay's two sessions with PostgreSQL: one that holds its lanes and reads, and one that
+//! settles, so that the next events are loaded while a commit is under way. [`queries`] has a
+//! function for each statement.
 
 mod columns;
 mod error;
@@ -40,7 +41,7 @@ pub(crate) struct Database {
     table: String,
     /// Whether the relay deletes published events.
     deletes: bool,
-    /// What the `application_name` says beside the name.
+    /// What the `application_name` shows after the name.
     status: Option<String>,
 }
 
@@ -84,7 +85,8 @@ impl Database {
         }
     }
 
-    /// Shows in the session's `application_name` what keeps the relay from publishing, for people who look into the database.
+    /// Shows in the session's `application_name` what keeps the relay from publishing, for people
+    /// who read `pg_stat_activity`.
     pub(crate) async fn set_session_status(
         &mut self,
         trouble: Option<&str>,

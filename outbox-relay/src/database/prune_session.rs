@@ -13,7 +13,7 @@ use super::{DatabaseError, OutboxTable, Session};
 pub(crate) struct PruneSession {
     pub(crate) session: Session,
     pub(crate) statements: PruneStatements,
-    /// `None`: there is no table for events that can't be deleted.
+    /// Write into `outbox_unsettled`; `None` if that table is missing or may not be used.
     pub(crate) notes: Option<(UnsettledStatements, ExpiredStatements)>,
     /// Whether the database can store every character.
     pub(crate) is_utf8: bool,

@@ -11,14 +11,15 @@ use tokio_postgres::{Client, Row, Statement};
 use super::error::{DatabaseError, explain};
 use super::queries;
 
-/// How long a statement may take before the session is given up: a little longer than the server's own limit, so
-/// that a server that answers can say why.
+/// How long a statement may take before the session is given up: a little longer than the server's
+/// own limit, so that a server that answers can say why.
 pub(super) const STATEMENT_LIMIT: Duration = Duration::from_secs(15);
 
 /// The sessions' `application_name`.
 pub(super) const NAME: &str = "outbox-relay";
 
-/// After this long without an answer the lanes count as lost: well before the server ends a silent session.
+/// After this long without an answer the lanes count as lost: well before the server ends a silent
+/// session.
 const LEASE: Duration = Duration::from_secs(6);
 
 /// One session, whose statements have a limit.
@@ -36,7 +37,8 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) async fn connect(url: &DatabaseUrl) -> Result<Self, DatabaseError> {
         let session = open(url).await?;
-        // The other one ends here. Where the server allows no further connection, nothing can be found out.
+        // The other one ends here. Where the server allows no further connection, nothing can be
+        // found out.
         if let Ok(other) = open(url).await {
             ensure_dedicated_backends(&session, &other).await?;
         }
@@ -48,7 +50,8 @@ impl Session {
         &self.session.client
     }
 
-    /// Sets the session up. That no pooler stands before the server is known by now: there these settings would be others' a moment later.
+    /// Sets the session up. That no pooler stands before the server is known by now: there these
+    /// settings would be others' a moment later.
     pub(super) async fn prepare(session: postgres::Session) -> Result<Self, DatabaseError> {
         queries::prepare_session(&session.client).await?;
         Ok(Self {

@@ -13,14 +13,14 @@ use super::{DatabaseError, OutboxTable, Session};
 pub(crate) struct SettleSession {
     pub(crate) session: Session,
     pub(crate) statements: SettleStatements,
-    /// `None`: there is no table for events that can't be settled.
+    /// Write into `outbox_unsettled`; `None` if that table is missing or may not be used.
     pub(crate) notes: Option<UnsettledStatements>,
     /// Whether the database can store every character.
     pub(crate) is_utf8: bool,
 }
 
 impl SettleSession {
-    /// A session in place of one that was lost, while the lanes are still held by the other.
+    /// Opens a session in place of one that was lost, while the other one still holds the lanes.
     pub(crate) async fn reopen(
         url: &DatabaseUrl,
         table: &OutboxTable,

@@ -4,12 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 /// PostgreSQL cuts longer identifiers
-/// (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>); the audit table's name is
-/// the longest that is made of the outbox's.
+/// (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>); the
+/// audit table's name is the longest that is made of the outbox's.
 const NAME_LIMIT: usize = 63 - "_held_back_by_aggregate".len();
 
-/// The table `outbox`, or one with another name or in another schema. Only plain identifiers are accepted, so that the name
-/// can stand in SQL text.
+/// The table `outbox`, or one with another name or in another schema. Only plain identifiers are
+/// accepted, so that the name can stand in SQL text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxTable {
     schema: Option<String>,
@@ -17,7 +17,8 @@ pub struct OutboxTable {
 }
 
 impl OutboxTable {
-    /// The statement `sql`, with `{outbox}`, `{audit}` and `{unsettled}` replaced by the names of the outbox and the tables beside it.
+    /// The statement `sql`, with `{outbox}`, `{audit}` and `{unsettled}` replaced by the names of
+    /// the outbox and the tables beside it.
     #[must_use]
     pub fn fill_in(&self, sql: &str) -> String {
         sql.replace("{outbox}", &self.quoted(""))

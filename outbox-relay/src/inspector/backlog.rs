@@ -1,4 +1,4 @@
-//! How far behind the relay is, measured now and then beside the turns by the relay that publishes.
+//! How far behind the relay is, measured every few seconds beside the loop.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ const HELD_BACK: &str = "outbox_relay_held_back_events";
 const STUCK: &str = "outbox_relay_stuck_events";
 const AGE: &str = "outbox_relay_oldest_pending_age_seconds";
 
-/// What each metric means. None is there before the backlog was measured: a zero would be a wrong one.
+/// Describes the metrics. They have no value before the backlog was measured: zero would be wrong.
 pub(crate) fn describe() {
     describe_gauge!(PENDING, "Events that are not published yet, counted up to 50000");
     describe_gauge!(
@@ -24,11 +24,12 @@ pub(crate) fn describe() {
     describe_gauge!(AGE, "Age of the oldest event that is not published yet");
 }
 
-/// Rows that are counted at the most, so that a huge backlog costs no more than a big one.
+/// The most rows that are counted, so that a huge backlog costs no more than a big one.
 const COUNTED: i64 = 50_000;
 
-/// After this long without a measurement the metrics say that the backlog is not known: what was measured before would pass for the
-/// present. Not sooner, so that a session that is lost and found again leaves no gap in a graph.
+/// After this long without a measurement the metrics become NaN: the last values would pass for
+/// present ones. Not sooner, so that a session that is lost and opened again leaves no gap in a
+/// graph.
 const KNOWN_FOR: Duration = Duration::from_mins(1);
 
 /// When the backlog was measured last, while the metrics show it.
@@ -57,7 +58,7 @@ impl Backlog {
         Ok(())
     }
 
-    /// Shows what was measured long ago no longer: the metrics become NaN, which no comparison holds for.
+    /// Withdraws what was measured long ago: the metrics become NaN, for which no comparison holds.
     pub(crate) fn expire(&self) {
         let mut measured = self.measured();
         if measured.is_some_and(|measured| measured.elapsed() >= KNOWN_FOR) {

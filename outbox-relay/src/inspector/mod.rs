@@ -1,5 +1,6 @@
-//! Reads the table beside the loop, on a session of its own, while this relay owns lanes: the [`sweep`] finds events that were overlooked,
-//! and the [`backlog`] is measured. Nothing waits for either, however slow they are or whether they fail.
+//! Reads the table beside the loop, on a session of its own, while this relay owns lanes: the
+//! [`sweep`] finds events that were overlooked, and the [`backlog`] is measured. Nothing waits for
+//! either, however slow they are or whether they fail.
 
 pub(crate) mod backlog;
 mod sweep;
@@ -13,18 +14,10 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::Config;
 use crate::database::queries::{BlockingPolicy, InspectStatements};
 use crate::database::{DatabaseError, Session};
-use crate::lanes::LaneSet;
 use crate::queue::EventRef;
 use backlog::Backlog;
+pub(crate) use sweep::Scope;
 use sweep::Sweep;
-
-/// What the sweep covers; it changes while one is under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Scope {
-    pub(crate) lanes: LaneSet,
-    /// Events up to this id have been read by scans.
-    pub(crate) end: i64,
-}
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -69,8 +62,9 @@ impl Inspector {
         }
     }
 
-    /// Waits for pending events up to the end of the scope that the sweep has found: some of them may have been overlooked. Waits for ever
-    /// while the inspector does not run. May be dropped at any time.
+    /// Waits for pending events up to the end of the scope that the sweep has found: some of them
+    /// may have been overlooked. Waits for ever while the inspector does not run. May be dropped at
+    /// any time.
     pub(crate) async fn found(&mut self) -> Vec<EventRef> {
         if let Some(running) = &mut self.running
             && let Some(event_refs) = running.found.recv().await

@@ -1,35 +1,44 @@
-//! The sweep: looks through the whole table, from below any id, for events that are pending though they have been passed. It finds what
-//! the watermark can't know of: ids that were chosen by hand or copied, a sequence that was set back, a row that a person has made pending
-//! again. It takes two hundredths of the time at the most: it is frequent where it costs nothing, and rare beside millions of dead index
-//! entries.
+//! The sweep: scans the whole table for pending events that the scans for new events have passed.
+//! It finds what the watermark can't know of: ids that were chosen by hand or copied, a sequence
+//! that was set back, a row that a person has made pending again. It runs for at most 2 % of the
+//! time: often where it costs nothing, and rarely beside millions of dead index entries.
 
 use std::time::{Duration, Instant};
 
 use crate::database::queries::{self, BlockingPolicy, InspectStatements};
 use crate::database::{DatabaseError, Session};
-use crate::inspector::Scope;
+use crate::lanes::LaneSet;
 use crate::metrics;
 use crate::queue::EventRef;
 
-/// Rows that a statement looks at.
+/// Rows that a statement reads.
 const SLICE: i64 = 2000;
 
-/// For each moment that a statement takes, so many are let pass before the next.
+/// So many times as long as a statement took is the pause before the next.
 const REST: u32 = 49;
 
-/// The least and the longest pause before the next sweep.
+/// The shortest and the longest pause before the next sweep.
 const LEAST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// The same before the next slice of one that is under way. What this leaves out is made up for after the last one.
+/// The same before the next slice of a sweep. What these leave out is made up for after its last
+/// slice.
 const LEAST_BETWEEN: Duration = Duration::from_millis(20);
 const LONGEST_BETWEEN: Duration = Duration::from_secs(1);
+
+/// What the sweep covers; it changes while one is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scope {
+    pub(crate) lanes: LaneSet,
+    /// Events up to this id have been read by scans.
+    pub(crate) end: i64,
+}
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Sweep {
     next: Instant,
-    /// Where it goes on, while it is under way.
+    /// The id that the next slice begins above, while a sweep is under way.
     at: Option<i64>,
     rest: Rest,
 }
@@ -45,7 +54,8 @@ impl Sweep {
         self.next
     }
 
-    /// Looks at the next slice of the table. Returns what is pending in it and has been passed.
+    /// Reads the next slice of the table. Returns the pending events in it up to the end of the
+    /// scope.
     pub(crate) async fn slice(
         &mut self,
         session: &Session,
@@ -55,7 +65,7 @@ impl Sweep {
     ) -> Result<Vec<EventRef>, DatabaseError> {
         let begun = Instant::now();
         let above = self.at.take().unwrap_or(i64::MIN);
-        // Should it fail.
+        // In case the statement fails.
         self.next = begun + LONGEST;
         let seen = queries::sweep(session, statements, above, lanes, SLICE, policy).await?;
         metrics::rows_read(seen.rows);
@@ -69,14 +79,15 @@ impl Sweep {
 /// How long to pause.
 #[derive(Debug, Default)]
 struct Rest {
-    /// What the slices of this sweep have yet to be followed by.
+    /// The pause that the slices of this sweep have yet to be followed by.
     owed: Duration,
     /// What was owed at the end of the last two.
     before: [Duration; 2],
 }
 
 impl Rest {
-    /// After a statement that `took` so long. One sweep that was slow, as the machine was busy just then, makes the next no rarer.
+    /// The pause after a statement that `took` so long. A single slow sweep, on a machine that was
+    /// busy, makes the next one no rarer.
     fn after(&mut self, took: Duration, is_under_way: bool) -> Duration {
         self.owed = self.owed.saturating_add(took.saturating_mul(REST));
         if is_under_way {

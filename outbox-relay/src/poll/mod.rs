@@ -18,7 +18,6 @@ use crate::database::{Database, DatabaseError};
 use crate::lanes::LaneSet;
 use crate::metrics;
 use crate::queue::Queue;
-use crate::relay::Engine;
 pub(crate) use scan::{Rows, Scan, ScanOutcome};
 pub(crate) use scanner::Scanner;
 pub(crate) use watermark::OpenTransaction;
@@ -31,13 +30,14 @@ const RETRIES: i64 = 1000;
 /// # Errors
 /// When the table can't be read; [`Scanner::forget`] has to follow.
 pub(crate) async fn poll(
-    engine: &mut Engine,
+    scanner: &mut Scanner,
+    queue: &mut Queue,
+    lanes: LaneSet,
+    policy: BlockingPolicy,
     database: &Database,
 ) -> Result<ScanOutcome, DatabaseError> {
-    let lanes = engine.lanes.open();
-    let Engine { scanner, queue, policy, .. } = engine;
     while let Some(scan) = scanner.next_scan(queue, Instant::now()) {
-        let rows = read(&scan, database, *policy, lanes).await?;
+        let rows = read(&scan, database, policy, lanes).await?;
         metrics::rows_read(match &rows {
             Rows::Events(event_refs) => event_refs.len(),
             Rows::Slice(_, seen) => usize::try_from(seen.rows).unwrap_or(usize::MAX),
@@ -65,7 +65,8 @@ async fn read(
         Scan::New { above, open, lists_writers, rows } => {
             let look = queries::scan_new(database, *above, open, lanes, *rows, policy);
             if *lists_writers {
-                // Sent one after the other and answered in one go: the transactions are listed before the scan begins.
+                // Sent one after the other and answered in one go: the transactions are listed
+                // before the scan begins.
                 let (writers, seen) = tokio::join!(queries::list_writers(database), look);
                 Rows::Slice(Some(writers?), seen?)
             } else {

@@ -1,13 +1,13 @@
 //! Decides which rows of the outbox to read next, and puts the events among them into the queue.
 //!
-//! A scan for new events goes from lower ids to higher ones and begins where the last one ended, or a little
-//! below, where a row may have appeared late ([`Watermark`]). So an event is found after all those of its
-//! aggregate that were committed before it. Failed events are found by their time, and the successors of a
-//! queued event by its aggregate.
+//! A scan for new events goes from lower ids to higher ones and begins where the last one ended, or
+//! a little below, where a row may have appeared late ([`Watermark`]). So an event is found after
+//! all those of its aggregate that were committed before it. Failed events are found by their time,
+//! and the successors of a queued event by its aggregate.
 //!
-//! All this is an optimisation that ends with the session. The guarantee is a scan of the whole table: at the
-//! start, when a lane is taken over, when a person has changed something, and all the time beside the loop
-//! (`sweep`).
+//! All this is an optimisation that ends with the session. The guarantee is a scan of the whole
+//! table: at the start, when a lane is taken, when a person has changed something, and again and
+//! again beside the loop (`inspector/sweep`).
 
 mod apply;
 
@@ -111,7 +111,8 @@ impl Scanner {
 
     /// Begins at the start of the table with the next scan.
     pub(crate) fn start_over(&mut self, now: Instant) {
-        // What people did before is seen on the way; what they do from now on starts the scan over again.
+        // What people did before is seen on the way; what they do from now on starts the scan over
+        // again.
         let ScanState { audited, filenode, .. } = self.state;
         self.state = ScanState { audited, filenode, ..ScanState::default() };
         self.interval.reset(now);
@@ -130,8 +131,9 @@ impl Scanner {
         self.state.cursor.min(self.state.watermark.low())
     }
 
-    /// Notes those of the events found by the sweep that may have been overlooked. They may also have been
-    /// published meanwhile, or be found by the next scan anyway: [`Scan::Suspects`] makes sure afterwards.
+    /// Remembers those of the events found by the sweep that may have been overlooked. They may
+    /// also have been published since, or be found by the next scan anyway: [`Scan::Suspects`]
+    /// checks that.
     pub(crate) fn add_suspects(&mut self, event_refs: &[EventRef], lanes: LaneSet, queue: &Queue) {
         if self.suspects.is_empty() {
             let suspects =
@@ -162,8 +164,8 @@ impl Scanner {
         if self.is_due(now) { now } else { self.retries_due.min(self.interval.next()) }
     }
 
-    /// The next scan of the round; `None` at its end. The rows go to [`apply`](Self::apply); where they can't
-    /// be read, [`forget`](Self::forget) has to follow.
+    /// The next scan of the round; `None` at its end. The rows go to [`apply`](Self::apply); where
+    /// they can't be read, [`forget`](Self::forget) has to follow.
     pub(crate) fn next_scan(&mut self, queue: &mut Queue, now: Instant) -> Option<Scan> {
         loop {
             match self.step {
@@ -214,8 +216,9 @@ impl Scanner {
     fn new_events(&mut self, now: Instant) -> Scan {
         let state = &self.state;
         let may_list = state.more || now.duration_since(self.writers_listed_at) >= LIST_EVERY;
-        // Before the first scan too: a transaction that is open now may be another relay's, which notes that it has published an event
-        // that failed before. Those behind it, which the table holds back until then, are found by a scan after its end.
+        // Before the first scan too: a transaction that is open now may be another relay's, which
+        // notes that it has published an event that failed before. Those behind it, which the table
+        // holds back until then, are found by a scan after its end.
         let is_first = state.cursor == i64::MIN;
         let lists_writers = is_first || may_list && state.watermark.is_behind(state.cursor);
         if lists_writers {

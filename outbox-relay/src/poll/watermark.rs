@@ -1,12 +1,12 @@
-//! The id below which no new row can appear. An id is drawn at INSERT and its row appears at COMMIT, so a
-//! row can appear below others that are published already. A scan reads again only where that is
-//! possible.
+//! The id below which no new row can appear. An id is drawn at INSERT and its row appears at
+//! COMMIT, so a row can appear below others that are published already. A scan reads again only
+//! where that is possible.
 //!
-//! An INSERT takes its lock on the table before it draws its id. A relay that notes the highest id and then
-//! lists the transactions that hold such a lock therefore knows: a row with a lower id that is not there yet
-//! is written by one of them, or is visible to the next scan. And each of them writes above the id that was
-//! noted before it was first listed. A scan whose snapshot shows that one of them has ended begins there;
-//! any other scan begins at the id noted last.
+//! An INSERT takes its lock on the table before it draws its id. A relay that notes the highest id
+//! and then lists the transactions that hold such a lock therefore knows: a row with a lower id
+//! that is not there yet is written by one of them, or is visible to the next scan. And each of
+//! them writes above the id that was noted before it was first listed. A scan whose snapshot shows
+//! that one of them has ended begins there; any other scan begins at the id noted last.
 //!
 //! All this ends with the session: after a failover ids can be handed out again.
 
@@ -43,7 +43,8 @@ impl Default for Watermark {
 }
 
 impl Watermark {
-    /// The id above which the next scan finds every new row, unless one of [`open`](Self::open) has ended.
+    /// The id above which the next scan finds every new row, unless one of [`open`](Self::open) has
+    /// ended.
     pub(crate) const fn low(&self) -> i64 {
         self.low
     }
@@ -63,11 +64,11 @@ impl Watermark {
         self.low = self.low.min(id);
     }
 
-    /// Raises the watermark after a scan that has reached the id `reached`. `writers` were listed before
-    /// the scan began.
+    /// Raises the watermark after a scan that has reached the id `reached`. `writers` were listed
+    /// before the scan began.
     pub(crate) fn advance(&mut self, writers: Writers, reached: i64) {
-        // A transaction that had no id yet and was prepared for a later commit goes on under a name that
-        // can't be matched with the old one.
+        // A transaction that had no id yet and was prepared for a later commit goes on under a name
+        // that can't be matched with the old one.
         let gone = self.open.iter().filter(|open| {
             open.writer.xid.is_none() && !writers.open.iter().any(|writer| open.is(writer))
         });

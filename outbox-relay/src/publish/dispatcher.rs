@@ -13,13 +13,15 @@ use crate::publish::verdict::Verdict;
 use crate::publish::window::Loss;
 use crate::queue::{EventRef, Queue};
 
-/// Bytes of payload, as text, after which a window takes no further event; one big event still goes.
+/// Bytes of payload, as text, after which a window takes no further event; one big event still
+/// goes.
 pub(crate) const WINDOW_BYTES: i64 = 1 << 20;
 
 /// Bytes of payload in flight after which no window is begun.
 const IN_FLIGHT_BYTES: i64 = 4 << 20;
 
-/// How many events, and bytes of their payload, are prefetched: loaded while the event ahead of them is in flight.
+/// How many events, and bytes of their payload, are prefetched: loaded while the event ahead of
+/// them is in flight.
 const PREFETCH_EVENTS: usize = 32;
 pub(crate) const PREFETCH_BYTES: i64 = 256 << 10;
 
@@ -103,7 +105,8 @@ impl Dispatcher {
         self.prefetched.clear();
     }
 
-    /// A window or run has ended, with one verdict for each of `events`; those of `unsent` were not sent. Adapts what is sent next to that.
+    /// A window or run has ended, with one verdict for each of `events`; those of `unsent` were not
+    /// sent. Adapts what is sent next to that.
     pub(crate) fn window_ended(
         &mut self,
         events: &[Event],
@@ -132,8 +135,9 @@ impl Dispatcher {
         self.bytes < IN_FLIGHT_BYTES
     }
 
-    /// Takes the events of the next window out of the queue; `None` when nothing may be sent. The missing ones are to be loaded:
-    /// [`loaded`](Self::loaded) or [`put_back`](Self::put_back) has to follow.
+    /// Takes the events of the next window out of the queue; `None` when nothing may be sent. The
+    /// missing ones are to be loaded: [`loaded`](Self::loaded) or [`put_back`](Self::put_back) has
+    /// to follow.
     pub(crate) fn take_window(&mut self, queue: &mut Queue, now: Instant) -> Option<Window> {
         if now.duration_since(self.prefetched_at) >= PREFETCH_MAX_AGE {
             self.clear_prefetched();
@@ -153,7 +157,8 @@ impl Dispatcher {
         Some(window)
     }
 
-    /// Completes a window by its missing events, as far as they are pending and there was room for them. The others go back to the queue.
+    /// Completes a window by its missing events, as far as they are pending and there was room for
+    /// them. The others go back to the queue.
     pub(crate) fn loaded(
         &mut self,
         window: Window,
@@ -177,7 +182,8 @@ impl Dispatcher {
         events
     }
 
-    /// Counts `events` as in flight. A single one is followed by the prefetched events right behind it.
+    /// Counts `events` as in flight. A single one is followed by the prefetched events right behind
+    /// it.
     pub(crate) fn start(&mut self, mut events: Vec<Event>, queue: &mut Queue) -> Dispatch {
         let run = match events.as_slice() {
             [alone]
@@ -195,8 +201,9 @@ impl Dispatcher {
         Dispatch { events, order }
     }
 
-    /// Takes the events of the next window: quarantined ones or others, never both. While slow start allows little, one place is left to
-    /// the others, so that they are sent whatever becomes of the quarantined ones.
+    /// Takes the events of the next window: quarantined ones or others, never both. While slow
+    /// start allows little, one place is left to the others, so that they are sent whatever becomes
+    /// of the quarantined ones.
     fn take(&mut self, queue: &mut Queue) -> Vec<EventRef> {
         let room = self.slow_start.room(self.events);
         loop {
@@ -219,7 +226,8 @@ impl Dispatcher {
         }
     }
 
-    /// Leaves out events that the broker refused before: over them it would close the channel on the others.
+    /// Leaves out events that the broker refused before: over them it would close the channel on
+    /// the others.
     fn quarantine_refused(&mut self, queue: &mut Queue, events: Vec<Event>) -> Vec<Event> {
         let (refused, others): (Vec<_>, Vec<_>) =
             events.into_iter().partition(|event| event.refusals.was_refused);
@@ -231,7 +239,8 @@ impl Dispatcher {
         others
     }
 
-    /// Puts events that were taken back into the queue: to the front, in their order; quarantined ones to the end.
+    /// Puts events that were taken back into the queue: to the front, in their order; quarantined
+    /// ones to the end.
     pub(crate) fn put_back(&mut self, queue: &mut Queue, event_refs: Vec<EventRef>) {
         for event_ref in event_refs.into_iter().rev() {
             if self.quarantine.completed(event_ref.id) {
@@ -242,8 +251,8 @@ impl Dispatcher {
         }
     }
 
-    /// Takes the prefetched events right behind one that goes alone, so that a busy aggregate waits for its confirms only and not for the
-    /// relay's next tick as well.
+    /// Takes the prefetched events right behind one that goes alone, so that a busy aggregate waits
+    /// for its confirms only and not for the relay's next tick as well.
     fn take_prefetched_run(&mut self, event_ref: &EventRef, queue: &mut Queue) -> Vec<Event> {
         let event_refs = queue.take_run(event_ref, |next| self.prefetched.contains_key(&next.id));
         event_refs.iter().filter_map(|event_ref| self.prefetched.remove(&event_ref.id)).collect()

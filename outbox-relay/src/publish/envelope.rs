@@ -15,7 +15,8 @@ impl Envelope {
         }
     }
 
-    /// The body of `event`. The payload is taken over as it stands, so that numbers keep their digits.
+    /// The body of `event`. The payload is taken over as it stands, so that numbers keep their
+    /// digits.
     pub(crate) fn body(self, event: &Event, created_at: &EventTime, source: &str) -> Vec<u8> {
         let payload = &event.payload;
         let text = match self {
@@ -33,7 +34,8 @@ impl Envelope {
     }
 }
 
-/// Structured JSON of <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
+/// Structured JSON of
+/// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
 fn cloud_event(event: &Event, created_at: &EventTime, source: &str) -> String {
     // An attribute that is present must not be empty.
     let subject = if event.aggregate_id.is_empty() {
@@ -55,8 +57,8 @@ fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The `source` of `CloudEvents`, which must be a URI reference (RFC 3986): `app_id` itself when it is an absolute URI,
-/// else a path made of it.
+/// The `source` of `CloudEvents`, which must be a URI reference (RFC 3986): `app_id` itself when it
+/// is an absolute URI, else a path made of it.
 pub(crate) fn source(app_id: &str) -> String {
     let scheme = app_id.split_once(':').map_or("", |(scheme, _)| scheme);
     let absolute = scheme.starts_with(|first: char| first.is_ascii_alphabetic())

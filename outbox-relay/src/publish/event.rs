@@ -31,7 +31,7 @@ pub(crate) struct Event {
     pub(crate) created_at: Option<EventTime>,
     /// Why the row can't be a message, if that is known from loading it.
     pub(crate) unfit: Option<String>,
-    /// Looked up when the event was not published, for the log.
+    /// Set when the event was not published, for the log.
     pub(crate) trace_id: Option<TraceId>,
 }
 
@@ -59,7 +59,8 @@ impl Event {
         }
     }
 
-    /// The event of a row of `load.sql`; `None` when its contents were left out, as enough was loaded.
+    /// The event of a row of `load.sql`; `None` when its contents were left out, as enough was
+    /// loaded.
     pub(crate) fn from_row(
         row: &Row,
         event_ref: EventRef,
@@ -146,14 +147,15 @@ pub(crate) fn read_attempts(row: &Row) -> Result<u32, tokio_postgres::Error> {
     Ok(attempts.and_then(|attempts| u32::try_from(attempts).ok()).unwrap_or(0))
 }
 
-/// The texts of a row, and the first reason why they can't be those of a message.
+/// Reads the texts of a row, and remembers the first reason why they can't be those of a message.
 struct Texts<'a> {
     row: &'a Row,
     unfit: Option<String>,
 }
 
 impl Texts<'_> {
-    /// Empty, with a reason, when `column` is too long (then `size_column` says how long) or NULL. NULL is no fault of headers.
+    /// Returns the text of `column`: empty, and `unfit` set, when it is too long (then
+    /// `size_column` says how long) or NULL, which only headers may be.
     fn get(
         &mut self,
         column: &str,
@@ -162,7 +164,7 @@ impl Texts<'_> {
     ) -> Result<String, tokio_postgres::Error> {
         if let Some(Bytes(bytes)) = self.row.try_get(column)? {
             return Ok(String::from_utf8(bytes.to_vec()).unwrap_or_else(|error| {
-                // A database in SQL_ASCII promises nothing.
+                // A database in SQL_ASCII may hold any bytes.
                 self.unfit.get_or_insert_with(|| "the row's text is not UTF-8".to_owned());
                 String::from_utf8_lossy(error.as_bytes()).into_owned()
             }));
@@ -180,7 +182,7 @@ impl Texts<'_> {
     }
 }
 
-/// A text as the bytes that the server sent.
+/// A text, as the bytes that the server sent.
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> FromSql<'a> for Bytes<'a> {

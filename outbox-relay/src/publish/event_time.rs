@@ -23,8 +23,8 @@ const RFC3339: &[FormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
 
 impl EventTime {
-    /// Returns `None` for a time that RFC 3339 (<https://www.rfc-editor.org/rfc/rfc3339>) or the message's timestamp can't express: before
-    /// 1970, after the year 9999, infinity.
+    /// Returns `None` for a time that RFC 3339 (<https://www.rfc-editor.org/rfc/rfc3339>) or the
+    /// message's timestamp can't express: before 1970, after the year 9999, infinity.
     pub(crate) fn new(
         created_at: Timestamp,
         loaded_at: Timestamp,
@@ -46,8 +46,9 @@ impl EventTime {
     }
 }
 
-/// PostgreSQL's binary `timestamptz`: microseconds since its epoch, the ends of the range being the infinities. Formatting it here costs
-/// the database nothing, and takes also the times that it knows and `time` does not.
+/// PostgreSQL's binary `timestamptz`: microseconds since its epoch, the ends of the range being the
+/// infinities. Formatting it here costs the database nothing, and takes also the times that it
+/// knows and `time` does not.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timestamp(i64);
 

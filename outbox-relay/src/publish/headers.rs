@@ -3,9 +3,9 @@
 use amq_protocol::types::{AMQPValue, FieldTable, ShortString};
 use serde_json::{Map, Number, Value};
 
-/// A message's header that holds the event's aggregate type, whatever the row's headers say.
+/// The header that holds the event's aggregate type, whatever the row's headers say.
 const AGGREGATE_TYPE: &str = "aggregate-type";
-/// A message's header that holds the event's aggregate id, whatever the row's headers say.
+/// The header that holds the event's aggregate id, whatever the row's headers say.
 const AGGREGATE_ID: &str = "aggregate-id";
 
 /// The headers of a message: the row's own, and the two that name its aggregate.
@@ -36,7 +36,7 @@ pub(crate) fn table(
     Ok(table)
 }
 
-/// How many bytes `table` takes on the wire.
+/// The size of `table` on the wire, in bytes.
 pub(crate) fn size(table: &FieldTable) -> usize {
     table
         .inner()
@@ -76,8 +76,9 @@ fn value(header: Value) -> Result<AMQPValue, &'static str> {
     }
 }
 
-/// Integers of 64 bits keep every digit. All others become the nearest double, as AMQP has no wider number that
-/// clients agree on: who needs each digit writes a string.
+/// A number as AMQP carries it. Integers of 64 bits keep every digit. All others become the nearest
+/// double, as AMQP has no wider number that clients agree on: where each digit counts, the service
+/// writes a string.
 fn number(number: &Number) -> AMQPValue {
     number.as_i64().map_or_else(
         || AMQPValue::Double(number.as_f64().unwrap_or(f64::NAN)),

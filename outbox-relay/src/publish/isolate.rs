@@ -6,8 +6,8 @@ use crate::publish::refusals;
 use crate::publish::verdict::Verdict;
 use crate::publish::window::{self, Deadlines, Loss, WindowEnd};
 
-/// Sends each of `messages` whose verdict is unknown by itself. The one over which the broker closes the channel again is charged with a
-/// failure; the others get through.
+/// Sends each of `messages` whose verdict is unknown by itself. The one over which the broker
+/// closes the channel again is charged with a failure; the others get through.
 ///
 /// # Errors
 /// Why the broker is lost; what was not sent stays unknown.

@@ -1,4 +1,5 @@
-//! Loads the contents of the events that are sent next. Events whose contents can't be loaded are found by division; the others go on.
+//! Loads the contents of the events that are sent next. Events whose contents can't be loaded are
+//! found by division; the others go on.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -16,7 +16,8 @@ const PERSISTENT: u8 = 2;
 /// The header of a message that was published before.
 const REPLAYED: &str = "x-replayed";
 
-/// Room in a frame for all properties but the headers: five texts of at most 256 bytes, fixed fields, framing.
+/// Room in a frame for all properties but the headers: five texts of at most 256 bytes, fixed
+/// fields, framing.
 const OTHER_PROPERTIES: usize = 2048;
 
 /// Bytes that are left for the headers where frames hold `frame_max` bytes.

@@ -39,7 +39,8 @@ use message::{Message, MessageBuilder};
 use verdict::Verdict;
 use window::{Deadlines, Loss, WindowEnd};
 
-/// How long a run may take before the loop takes over again, which checks that the lane is still owned and settles the events.
+/// How long a run may take before the loop takes over again, which checks that the lane is still
+/// owned and settles the events.
 const RUN_TIME: Duration = Duration::from_millis(50);
 
 /// How a window or a run ended.
@@ -57,8 +58,8 @@ pub(crate) struct Published {
     pub(crate) lost: Option<Loss>,
 }
 
-/// Publishes `events`, at most one of each aggregate where order matters. If each has to be sent by itself, no further one is sent once
-/// `stop` is cancelled.
+/// Publishes `events`, at most one of each aggregate where order matters. If each has to be sent by
+/// itself, no further one is sent once `stop` is cancelled.
 pub(crate) async fn publish(
     mut publisher: Publisher,
     builder: Arc<MessageBuilder>,
@@ -94,8 +95,9 @@ pub(crate) async fn publish(
     Published { publisher, events, verdicts, unsent: Vec::new(), lost }
 }
 
-/// Publishes `events`, which follow each other in one aggregate, each when the one ahead is confirmed. Ends early behind one that is not
-/// published, after [`RUN_TIME`], and once `stop` is cancelled.
+/// Publishes `events`, which follow each other in one aggregate, each when the one ahead is
+/// confirmed. Ends early behind one that is not published, after [`RUN_TIME`], and once `stop` is
+/// cancelled.
 pub(crate) async fn publish_run(
     mut publisher: Publisher,
     builder: Arc<MessageBuilder>,
@@ -143,7 +145,8 @@ async fn send(
             }
             Some(loss)
         }
-        // It went by itself, so that nothing is left to find out. A missing exchange is no message's fault.
+        // It went by itself, so that nothing is left to find out. A missing exchange is no
+        // message's fault.
         WindowEnd::ChannelClosed(goodbye) if messages.len() == 1 && goodbye.code != NOT_FOUND => {
             verdicts[0] = refusals::channel_closed(&goodbye);
             reopen(publisher).await.err()

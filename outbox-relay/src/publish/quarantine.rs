@@ -1,6 +1,7 @@
-//! Events that are sent apart from all others, as the broker refused them or did not confirm them in time. A refused one goes alone: the
-//! broker may close the channel on whatever is sent with it. Of the unconfirmed ones, which may all be meant for one queue without a leader,
-//! one goes at first, and twice as many after each window that is confirmed.
+//! Events that are sent apart from all others, as the broker refused them or did not confirm them
+//! in time. A refused one goes alone: the broker may close the channel on whatever is sent with it.
+//! Of the unconfirmed ones, which may all be meant for one queue without a leader, one goes at
+//! first, and twice as many after each window that is confirmed.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +10,7 @@ use crate::publish::verdict::{Refusal, Verdict};
 use crate::publish::window::Loss;
 use crate::queue::{EventRef, Queue};
 
-/// Events that are remembered at the most.
+/// The most events that are remembered.
 const MAX_EVENTS: usize = 100_000;
 
 /// Why an event is quarantined.
@@ -22,9 +23,11 @@ enum Reason {
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Quarantine {
-    /// By id. They stay here for longer than in the queue, which forgets what is pending whenever lanes go to other relays.
+    /// By id. They stay here for longer than in the queue, which forgets what is pending whenever
+    /// lanes go to other relays.
     events: HashMap<i64, Reason>,
-    /// Ids of the quarantined window in flight: one at a time, so that events that are never confirmed leave the other channels free.
+    /// Ids of the quarantined window in flight: one at a time, so that events that are never
+    /// confirmed leave the other channels free.
     in_flight: HashSet<i64>,
     /// How many unconfirmed events may be sent in one window.
     batch_size: usize,
@@ -86,7 +89,8 @@ impl Quarantine {
         }
     }
 
-    /// Takes the next window, unless one is in flight: at most `room` events, and no further one once their sizes add up to `bytes`.
+    /// Takes the next window, unless one is in flight: at most `room` events, and no further one
+    /// once their sizes add up to `bytes`.
     pub(crate) fn take_window(
         &mut self,
         queue: &mut Queue,

@@ -1,5 +1,6 @@
-//! Messages over which the broker closes the channel or the connection. Earlier refusals are read from the row's `last_error`: they survive a
-//! restart, reach the relay that takes the lane over, and need no column that an older schema lacks.
+//! Messages over which the broker closes the channel or the connection. Earlier refusals are read
+//! from the row's `last_error`: they survive a restart, reach the relay that takes the lane over,
+//! and need no column that an older schema lacks.
 
 use service_kit::amqp::Goodbye;
 
@@ -11,8 +12,10 @@ const PREFIX: &str = "the broker closed the ";
 /// After so many refusals over the message itself an event is stuck: waiting does not change it.
 const LIMIT: u32 = 3;
 
-/// Reply codes that blame the message itself (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>): a precondition such as its size, a frame or
-/// a field that can't be read, a frame out of place. Not 403 and 404, which are about rights and the exchange.
+/// Reply codes that blame the message itself
+/// (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>): a precondition such as its size, a
+/// frame or a field that can't be read, a frame out of place. Not 403 and 404, which are about
+/// rights and the exchange.
 const OVER_MESSAGE: [u16; 4] = [406, 501, 502, 505];
 
 /// Those of them with which a broker closes the whole connection.
@@ -36,7 +39,8 @@ impl RefusalHistory {
         Self { was_refused, count: count.filter(|_| was_refused).unwrap_or(0) }
     }
 
-    /// Adds a refusal over the message itself. Returns the reason to write down, and whether the event is stuck now.
+    /// Adds a refusal over the message itself. Returns the reason to write down, and whether the
+    /// event is stuck now.
     pub(crate) fn add(self, reason: &str) -> (String, bool) {
         let count = self.count.saturating_add(1);
         let reason = format!("{reason} (refusal {count} of {LIMIT})");

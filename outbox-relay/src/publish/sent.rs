@@ -1,4 +1,5 @@
-//! Events whose contents were sent to a broker, or are about to be. A change that a person makes now comes too late for them.
+//! Events whose contents were sent to a broker, or are about to be. A change that a person makes
+//! now comes too late for them.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -7,7 +8,8 @@ use crate::publish::event::Event;
 use crate::publish::verdict::{Refusal, Verdict};
 use crate::queue::EventRef;
 
-/// How long an event with an unknown outcome counts as sent. By then it was sent again, if it is still pending.
+/// How long an event with an unknown outcome counts as sent. By then it was sent again, if it is
+/// still pending.
 const DOUBT: Duration = Duration::from_mins(1);
 
 /// See the [module](self). All are ids.
@@ -15,7 +17,8 @@ const DOUBT: Duration = Duration::from_mins(1);
 pub(crate) struct Sent {
     /// In flight, or confirmed but not settled yet.
     unsettled: HashSet<i64>,
-    /// SettleResult since the audit table was last looked at. A person may have discarded one just before it was settled.
+    /// Settled since the last comparison with the audit table: a person may have discarded one just
+    /// before.
     settled: Vec<i64>,
     /// Lost with a connection, and since when.
     unknown: VecDeque<(Instant, i64)>,
@@ -26,7 +29,8 @@ impl Sent {
         self.unsettled.extend(events.into_iter().map(|event| event.event_ref.id));
     }
 
-    /// Notes how a window ended: one verdict for each of `events`; `unsent` were not sent after all.
+    /// Notes how a window ended: one verdict for each of `events`; `unsent` were not sent after
+    /// all.
     pub(crate) fn window_ended(
         &mut self,
         events: &[Event],

@@ -1,5 +1,6 @@
-//! How much is sent to a broker that did not confirm in time: one message, and twice as many after each window that it confirms. So a queue
-//! without a leader, which keeps what it gets and confirms nothing, costs few duplicates.
+//! How much is sent to a broker that did not confirm in time: one message, and twice as many after
+//! each window that it confirms. So a queue without a leader, which keeps what it gets and confirms
+//! nothing, costs few duplicates.
 
 /// See the [module](self).
 #[derive(Debug)]

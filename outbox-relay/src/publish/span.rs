@@ -1,5 +1,6 @@
-//! The span of a message's sending, as a part of its event's trace (OpenTelemetry's
-//! [conventions for RabbitMQ](https://opentelemetry.io/docs/specs/semconv/messaging/rabbitmq/), operation *send*).
+//! The span of a message's sending, as a part of its event's trace (OpenTelemetry's [conventions
+//! for RabbitMQ](https://opentelemetry.io/docs/specs/semconv/messaging/rabbitmq/), operation
+//! *send*).
 
 use amq_protocol::frame::parsing::parse_content_header;
 use amq_protocol::types::{AMQPValue, FieldTable};
@@ -13,8 +14,8 @@ use crate::publish::verdict::Verdict;
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 
-/// Starts the span, if traces are exported. The row's headers name its parent, and reach consumers as they are; where they name none, the
-/// span's own context is added to `headers`.
+/// Starts the span, if traces are exported. The row's headers name its parent, and reach consumers
+/// as they are; where they name none, the span's own context is added to `headers`.
 pub(crate) fn start(event: &Event, exchange: &str, headers: &mut FieldTable) -> Option<Span> {
     let tracer = tracer()?;
     let creation = trace_context(headers);

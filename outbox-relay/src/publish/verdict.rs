@@ -7,7 +7,7 @@ pub(crate) enum Verdict {
     Published,
     /// The broker did not take it: it is tried again later. With the reason, for people.
     Failed(Refusal, String),
-    /// The row can't be a message: a person has to look.
+    /// The row can't be a message: a person has to decide.
     Unpublishable(String),
     /// No confirm came: it stays pending and is sent again, and no attempt is charged.
     Unknown,
@@ -22,7 +22,8 @@ pub(crate) enum Refusal {
     Nacked,
     /// It closed the channel over the message, as the relay may not write there, for instance.
     Refused,
-    /// It closed the channel over the message itself: it is too large, or has a header that the broker can't read.
+    /// It closed the channel over the message itself: it is too large, or has a header that the
+    /// broker can't read.
     Unacceptable,
 }
 

@@ -20,7 +20,8 @@ pub(crate) const BLOCKED: &str = "the broker has told publishers to wait (memory
 /// How long to wait for confirms.
 #[derive(Debug, Clone)]
 pub(crate) struct Deadlines {
-    /// Longest wait for a window's confirms, not counting the time for which the broker blocks publishers.
+    /// Longest wait for a window's confirms, not counting the time for which the broker blocks
+    /// publishers.
     pub(crate) confirm: Duration,
     /// Cancelled when the relay is told to stop.
     pub(crate) stop: CancellationToken,
@@ -42,9 +43,10 @@ impl Deadlines {
         }
     }
 
-    /// Completes when the broker could have confirmed and did not. While it blocks the connection nothing can be written, not even a close: a
-    /// new connection would send messages besides those that the old one still holds. If the broker is gone meanwhile, its missing heartbeats
-    /// end the connection, and the wait with it.
+    /// Completes when the broker could have confirmed and did not. While it blocks the connection
+    /// nothing can be written, not even a close: a new connection would send messages besides those
+    /// that the old one still holds. If the broker is gone meanwhile, its missing heartbeats end
+    /// the connection, and the wait with it.
     async fn confirm_overdue(&self, publisher: &Publisher) {
         let mut end = Instant::now() + self.confirm;
         loop {
@@ -105,7 +107,8 @@ impl From<Failure> for WindowEnd {
     }
 }
 
-/// Sends `messages` and awaits their confirms. When the broker nacked one of them, the next window goes over a new channel.
+/// Sends `messages` and awaits their confirms. When the broker nacked one of them, the next window
+/// goes over a new channel.
 pub(crate) async fn send(
     publisher: &mut Publisher,
     messages: &[Message],
@@ -128,8 +131,9 @@ pub(crate) async fn send(
     }
 }
 
-/// Replaces the channel. One whose first messages to a queue came while the queue had no leader keeps a wrong state of it: RabbitMQ 3.10
-/// nacks whatever comes over that channel from then on, also when the queue has another leader.
+/// Replaces the channel. One whose first messages to a queue came while the queue had no leader
+/// keeps a wrong state of it: RabbitMQ 3.10 nacks whatever comes over that channel from then on,
+/// also when the queue has another leader.
 async fn renew(publisher: &mut Publisher) -> WindowEnd {
     match publisher.renew().await {
         Ok(()) => WindowEnd::Complete,

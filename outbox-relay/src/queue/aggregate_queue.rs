@@ -1,45 +1,30 @@
 //! The ordering rule: which event of an aggregate may be sent, and which wait behind it.
 //!
-//! One event of an aggregate, the head, may be sent at a time; the others wait until it is confirmed. A head that failed holds them back
-//! until its row says so, from when on the table itself holds them back. A confirmed event whose row can't be changed ("unsettled") holds
-//! them back until it can.
+//! One event of an aggregate, the head, may be sent at a time; the others wait until it is
+//! confirmed. A head that failed holds them back until its row says so, from when on the table
+//! itself holds them back. A confirmed event whose row can't be changed ("unsettled") holds them
+//! back until it can.
 //!
 //! ```text
-//!            take                 confirmed, another one waits
-//!   Ready ────────▶ InFlight ──────────────────────────────────▶ Ready
-//!     ▲    lost        │ │ │     confirmed, none waits
-//!     └────────────────┘ │ └────────────────────▶ Drained ── refill ──▶ Ready, or removed
-//!                 failed │                           ▲
-//!                        ▼                           │ settled
-//!                     Failed ── settled ──▶ removed  │
-//!                                                    │
-//!   any ── an event of the aggregate can't be settled ──▶ Unsettled
+//! Ready ── take ──▶ InFlight ── confirmed ──▶ Ready (the next one), or Drained if none waits
+//!   ▲                │    │
+//!   └───── lost ─────┘    └── failed ──▶ Failed ── settled ──▶ removed
+//! Drained ── refill ──▶ Ready, or removed
+//! any ── an event of the aggregate can't be settled ──▶ Unsettled ── unblocked ──▶ Drained
 //! ```
 
 use std::collections::VecDeque;
 
 use super::EventRef;
-use super::transition::{Arrival, Effects, Next, Refill};
+use super::transition::{Arrival, Effects, HeadState, Next, Refill};
 
-/// Events of one aggregate that are tracked behind its head; those further behind stay in the table.
+/// Events that are tracked behind the head; those further behind stay in the table.
 pub(super) const CAPACITY: usize = 128;
 
 /// With fewer than these, more are read from the table while the head is sent.
 const REFILL_BELOW: usize = CAPACITY / 2;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HeadState {
-    Ready,
-    InFlight,
-    /// Those behind it wait until the table says that it failed.
-    Failed,
-    /// It is confirmed, and those behind it are yet to be read from the table.
-    Drained,
-    /// It is confirmed, and its row can't be changed: those behind it wait until it can.
-    Unsettled,
-}
-
-/// The queued events of one aggregate, in the order of their ids, from the moment when one is ready until none is left.
+/// The queued events of one aggregate, from when one is ready until none is left.
 #[derive(Debug)]
 pub(super) struct AggregateQueue {
     /// The event that is ready, in flight (the last one of a run), failed or confirmed last.
@@ -49,8 +34,9 @@ pub(super) struct AggregateQueue {
     waiting: VecDeque<EventRef>,
     /// Whether the table may hold more behind the last of them.
     has_more: bool,
-    /// The event that failed before and was sent again: until it is settled as published, the table holds back those behind it. It is the
-    /// head, or was it before events with lower ids that appeared late.
+    /// The event that failed before and was sent again: until it is settled as published, the table
+    /// holds back those behind it. It is the head, or was it before events with lower ids that
+    /// appeared late.
     retried: Option<i64>,
 }
 
@@ -73,7 +59,7 @@ impl AggregateQueue {
         Self { head: id, state: HeadState::Unsettled, waiting, has_more: true, retried: None }
     }
 
-    /// Another event was found in the table. Returns whether it is tracked; if not, it will be read again.
+    /// Another event was found. Returns whether it is tracked; if not, it will be read again.
     pub(super) fn arrive(&mut self, event: EventRef, arrival: Arrival) -> bool {
         if matches!(self.state, HeadState::Failed | HeadState::Unsettled) {
             return false;
@@ -102,8 +88,8 @@ impl AggregateQueue {
         }
     }
 
-    /// Takes the events right behind the one that was taken, as far as they are `wanted`, to be sent in a run: each when the one ahead is
-    /// confirmed. `None` when nothing may follow it.
+    /// Takes the events right behind the one that was taken, as far as they are `wanted`, to be
+    /// sent in a run: each when the one ahead is confirmed. `None` when nothing may follow it.
     pub(super) fn take_run(
         &mut self,
         id: i64,
@@ -119,7 +105,7 @@ impl AggregateQueue {
         Some(run)
     }
 
-    /// A run ended before its end: `last` is the last event that was sent, and those of `unsent` wait again.
+    /// A run ended early: `last` is the last event that was sent; those of `unsent` wait again.
     pub(super) fn run_interrupted(&mut self, last: i64, unsent: &[EventRef]) {
         self.head = last;
         for event in unsent {
@@ -135,22 +121,21 @@ impl AggregateQueue {
         if let Some(first) = first_unsettled {
             return self.wait_for_unsettled(first);
         }
-        let ready = self.waiting.pop_front();
-        match ready {
-            Some(next) => {
-                self.head = next.id;
-                self.state = HeadState::Ready;
-            }
-            None => self.state = HeadState::Drained,
-        }
-        let next = if self.is_underfilled() {
-            Next::Refill
-        } else if ready.is_none() {
-            Next::Remove
-        } else {
-            Next::Keep
+        let ready = self.advance();
+        let next = match ready {
+            _ if self.is_underfilled() => Next::Refill,
+            Some(_) => Next::Keep,
+            None => Next::Remove,
         };
         Effects { ready, next, ..Effects::default() }
+    }
+
+    /// Makes the first of those that wait the head, if any waits, and returns it.
+    fn advance(&mut self) -> Option<EventRef> {
+        let next = self.waiting.pop_front();
+        self.state = if next.is_some() { HeadState::Ready } else { HeadState::Drained };
+        self.head = next.map_or(self.head, |next| next.id);
+        next
     }
 
     /// An event that was taken failed, and holds back those behind it.
@@ -159,8 +144,8 @@ impl AggregateQueue {
         Effects { forgotten: std::mem::take(&mut self.waiting), ..Effects::default() }
     }
 
-    /// An event that was taken goes back: nobody knows what became of it, or it was not sent. It is ready again, unless the aggregate waits
-    /// for an unsettled event meanwhile.
+    /// An event that was taken goes back: its outcome is unknown, or it was not sent. It is ready
+    /// again, unless the aggregate waits for an unsettled event by now.
     pub(super) fn lost(&mut self, event: EventRef, first_unsettled: Option<i64>) -> Effects {
         if self.head == event.id {
             if let Some(first) = first_unsettled {
@@ -173,8 +158,8 @@ impl AggregateQueue {
         Effects { ready: Some(event), ..Effects::default() }
     }
 
-    /// An event that was taken failed before, as its row says, perhaps with another relay since it was read: the table holds back those
-    /// behind it until it is settled as published, so that no scan has found them.
+    /// An event that was taken failed before, as its row says: the table holds back those behind it
+    /// until it is settled as published, so that no scan has found them.
     pub(super) fn mark_retried(&mut self, id: i64) {
         if self.head == id {
             self.retried = Some(id);
@@ -201,7 +186,7 @@ impl AggregateQueue {
         }
     }
 
-    /// An event of the aggregate is confirmed and can't be settled: the others wait for it, once what is in flight has ended.
+    /// A confirmed event can't be settled: the others wait for it, behind what is in flight.
     pub(super) fn settle_blocked(&mut self, id: i64) -> Effects {
         let forgotten = std::mem::take(&mut self.waiting);
         let mut withdrawn = None;
@@ -218,7 +203,7 @@ impl AggregateQueue {
         Effects { withdrawn, forgotten, ..Effects::default() }
     }
 
-    /// An event that could not be settled is settled by now, or is not pending any more. `first_unsettled` is the first one that is left.
+    /// An unsettled event is settled or gone by now; `first_unsettled` is the first one left.
     pub(super) fn unblocked(&mut self, id: i64, first_unsettled: Option<i64>) -> Effects {
         let is_free = first_unsettled.is_none();
         match self.state {
@@ -230,21 +215,20 @@ impl AggregateQueue {
         Effects { next: Next::Refill, ..Effects::default() }
     }
 
-    /// The aggregate waits for `first`. Those behind are forgotten: one with a lower id may have appeared since, and all of them are read
-    /// again.
+    /// All wait for `first`. Those behind it are read again: lower ids may have appeared since.
     fn wait_for_unsettled(&mut self, first: i64) -> Effects {
         let forgotten = std::mem::take(&mut self.waiting);
         *self = Self::unsettled(first);
         Effects { forgotten, ..Effects::default() }
     }
 
-    /// The lane was taken, perhaps after it had been lost: behind an event that failed before and is still in flight, the table holds back
-    /// the others until it is settled, so that no scan finds them.
+    /// The lane was taken: behind a retried event the table may still hold back the others.
     pub(super) fn lane_taken(&mut self) {
         self.has_more |= self.retried.is_some();
     }
 
-    /// The lane goes to another relay: what waits is forgotten, and only what is in flight or failed is kept.
+    /// The lane goes to another relay: what waits is forgotten, and only what is in flight or
+    /// failed is kept.
     pub(super) fn lane_lost(&mut self) -> Effects {
         self.has_more = false;
         let is_kept = matches!(self.state, HeadState::InFlight | HeadState::Failed);
@@ -269,7 +253,8 @@ impl AggregateQueue {
         }
     }
 
-    /// Adds what the table holds behind those that are tracked, as far as `track` says that it is new.
+    /// Adds what the table holds behind those that are tracked, as far as `track` says that it is
+    /// new.
     pub(super) fn refill(
         &mut self,
         found: Vec<EventRef>,
@@ -280,20 +265,16 @@ impl AggregateQueue {
         if self.state != HeadState::Drained {
             return Effects::default();
         }
-        let ready = self.waiting.pop_front();
+        let ready = self.advance();
         let next = match ready {
-            Some(next) => {
-                self.head = next.id;
-                self.state = HeadState::Ready;
-                Next::Keep
-            }
+            Some(_) => Next::Keep,
             None if self.has_more => Next::Refill,
             None => Next::Remove,
         };
         Effects { ready, next, ..Effects::default() }
     }
 
-    /// Whether every pending event of the aggregate that is not tracked will be read without a scan for new events finding it.
+    /// Whether events that are not tracked will be read without being found by a scan.
     pub(super) const fn will_read_more(&self) -> bool {
         self.has_more || matches!(self.state, HeadState::Failed | HeadState::Unsettled)
     }

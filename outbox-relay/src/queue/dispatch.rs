@@ -4,7 +4,8 @@ use super::{EventRef, Queue};
 use crate::lanes::{LaneSet, lane};
 
 impl Queue {
-    /// Takes at most `count` events to be sent, and no further one once their sizes add up to `bytes`.
+    /// Takes at most `count` events to be sent, and no further one once their sizes add up to
+    /// `bytes`.
     pub(crate) fn take(&mut self, count: usize, bytes: i64) -> Vec<EventRef> {
         let mut taken = Vec::with_capacity(count.min(self.ready.len()));
         let mut size = 0;
@@ -19,8 +20,8 @@ impl Queue {
         taken
     }
 
-    /// Takes quarantined events to be sent: at most `count`, no further one once their sizes add up to `bytes`, and only one if it
-    /// `goes_alone`.
+    /// Takes quarantined events to be sent: at most `count`, no further one once their sizes add up
+    /// to `bytes`, and only one if it `goes_alone`.
     pub(crate) fn take_quarantined(
         &mut self,
         count: usize,
@@ -49,8 +50,8 @@ impl Queue {
         }
     }
 
-    /// Takes the events right behind one that was taken, as far as they are `wanted`, to be sent in a run: each when the one ahead is
-    /// confirmed.
+    /// Takes the events right behind one that was taken, as far as they are `wanted`, to be sent in
+    /// a run: each when the one ahead is confirmed.
     pub(crate) fn take_run(
         &mut self,
         first: &EventRef,
@@ -69,8 +70,8 @@ impl Queue {
         run
     }
 
-    /// A run ended before its end: `last` is the last event that was sent. The others go back, or are forgotten unless their lane is one of
-    /// the `open` ones.
+    /// A run ended before its end: `last` is the last event that was sent. The others go back, or
+    /// are forgotten unless their lane is one of the `open` ones.
     pub(crate) fn run_interrupted(&mut self, last: &EventRef, unsent: &[EventRef], open: LaneSet) {
         for event in unsent {
             self.not_busy(event);
@@ -89,7 +90,8 @@ impl Queue {
         }
     }
 
-    /// At most `count` events that come next behind those in flight, until their sizes add up to `bytes`.
+    /// At most `count` events that come next behind those in flight, until their sizes add up to
+    /// `bytes`.
     pub(crate) fn peek_next(&self, count: usize, bytes: i64) -> Vec<EventRef> {
         let mut size = 0;
         // Of few aggregates several each, of many a few of the next.

@@ -1,5 +1,6 @@
-//! The pending events that this relay has read and not settled: which may be sent now, and which wait behind another of their
-//! aggregate. Contents are loaded only when an event is sent, so that an event costs some tens of bytes here.
+//! The pending events that this relay has read and not settled: which may be sent now, and which
+//! wait behind another of their aggregate. Contents are loaded only when an event is sent, so that
+//! an event costs some tens of bytes here.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -76,7 +77,8 @@ impl Queue {
         }
     }
 
-    /// Adds an event that has not been tried yet, found by a scan from lower ids to higher ones. Returns whether it is new.
+    /// Adds an event that has not been tried yet, found by a scan from lower ids to higher ones.
+    /// Returns whether it is new.
     pub(crate) fn push(&mut self, event: EventRef) -> bool {
         self.add(event, Arrival::New)
     }
@@ -121,7 +123,8 @@ impl Queue {
         self.tracked.len() >= FULL
     }
 
-    /// Whether nothing is left to be sent, awaited or settled, but for what can't be settled for now.
+    /// Whether nothing is left to be sent, awaited or settled, but for what can't be settled for
+    /// now.
     pub(crate) fn is_empty(&self) -> bool {
         let unsettled: usize = self.unsettled.values().map(BTreeSet::len).sum();
         self.tracked.len() == unsettled
@@ -176,8 +179,8 @@ impl Queue {
         });
     }
 
-    /// Runs a transition of the aggregate `key`, if events of it are queued, and does what it asks for. The transition is given the id of
-    /// the aggregate's first unsettled event.
+    /// Runs a transition of the aggregate `key`, if events of it are queued, and does what it asks
+    /// for. The transition is given the id of the aggregate's first unsettled event.
     fn transition(
         &mut self,
         key: i64,

@@ -6,7 +6,8 @@ use crate::lanes::lane;
 
 /// The outcome of an event that was taken is known, or will never be.
 impl Queue {
-    /// The event is published, though not settled yet: the next of its aggregate is ready, unless it went in the same run.
+    /// The event is published, though not settled yet: the next of its aggregate is ready, unless
+    /// it went in the same run.
     pub(crate) fn confirmed(&mut self, event: &EventRef) {
         self.transition(event.key, |aggregate, unsettled| aggregate.confirmed(event.id, unsettled));
     }
@@ -16,7 +17,7 @@ impl Queue {
         self.transition(event.key, |aggregate, _| aggregate.failed());
     }
 
-    /// The event is not pending any more, by somebody else's doing.
+    /// The event is no longer pending: another session published or deleted it.
     pub(crate) fn missing(&mut self, event: &EventRef) {
         self.confirmed(event);
         self.settled(event);
@@ -29,21 +30,23 @@ impl Queue {
         }
     }
 
-    /// The event goes back: nobody knows what became of it, or it was not sent.
+    /// The event goes back: its outcome is unknown, or it was not sent.
     pub(crate) fn put_back(&mut self, event: EventRef) {
         if let Some(event) = self.lost(event) {
             self.ready.push_front(event);
         }
     }
 
-    /// The event goes back, and is sent apart from the others next time: what it does to a window is no concern of theirs.
+    /// The event goes back, and is sent apart from the others next time: what it does to a window
+    /// is no concern of theirs.
     pub(crate) fn quarantine(&mut self, event: EventRef) {
         if let Some(event) = self.lost(event) {
             self.quarantined.push_back(event);
         }
     }
 
-    /// Returns the event if it may be sent again. If not, it is read again when its aggregate goes on.
+    /// Returns the event if it may be sent again. If not, it is read again when its aggregate goes
+    /// on.
     fn lost(&mut self, event: EventRef) -> Option<EventRef> {
         self.not_busy(&event);
         let mut ready = Some(event);
@@ -55,7 +58,7 @@ impl Queue {
         ready
     }
 
-    /// The event is none of this relay's any more: nobody knows what became of it, and another relay owns its lane.
+    /// The event is left to the relay that owns its lane by now; its outcome is unknown.
     pub(crate) fn release(&mut self, event: &EventRef) {
         self.not_busy(event);
         self.tracked.remove(&event.id);
@@ -83,7 +86,8 @@ impl Queue {
         self.add_unsettled(event);
     }
 
-    /// An event that was taken failed, and its row can't be changed: those behind it wait as they do anyway.
+    /// An event that was taken failed, and its row can't be changed: those behind it wait as they
+    /// do anyway.
     pub(crate) fn failure_settle_blocked(&mut self, event: &EventRef) {
         self.not_busy(event);
     }

@@ -10,7 +10,8 @@ impl Queue {
     /// How many events [`refill`](Self::refill) may be given of each aggregate.
     pub(crate) const REFILL: usize = CAPACITY;
 
-    /// At most `count` aggregates of which too few events are tracked: key, and the id behind which the table holds more.
+    /// At most `count` aggregates of which too few events are tracked: key, and the id behind which
+    /// the table holds more.
     pub(crate) fn underfilled(&mut self, count: usize) -> (Vec<i64>, Vec<i64>) {
         let (mut keys, mut ids) = (Vec::new(), Vec::new());
         if self.is_full() {
@@ -36,7 +37,8 @@ impl Queue {
         (keys, ids)
     }
 
-    /// Adds what the table holds behind aggregates that were underfilled, at most [`Queue::REFILL`] events of each.
+    /// Adds what the table holds behind aggregates that were underfilled, at most [`Queue::REFILL`]
+    /// events of each.
     pub(crate) fn refill(&mut self, keys: &[i64], events: Vec<EventRef>) {
         let mut found: HashMap<i64, Vec<EventRef>> = HashMap::new();
         for event in events {

@@ -1,8 +1,21 @@
-//! What a transition of an aggregate's queue is told, and what it asks for.
+//! The states of an aggregate, and the arguments and results of its transitions.
 
 use std::collections::VecDeque;
 
 use super::EventRef;
+
+/// The state of the first event of an aggregate that is not done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeadState {
+    Ready,
+    InFlight,
+    /// Those behind it wait until the table says that it failed.
+    Failed,
+    /// It is confirmed, and those behind it are yet to be read from the table.
+    Drained,
+    /// It is confirmed, and its row can't be changed: those behind it wait until it can.
+    Unsettled,
+}
 
 /// How an event was found in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +38,8 @@ pub(super) struct Effects {
     pub(super) next: Next,
 }
 
-/// What becomes of the [`AggregateQueue`](super::aggregate_queue::AggregateQueue) after a transition.
+/// What becomes of the [`AggregateQueue`](super::aggregate_queue::AggregateQueue) after a
+/// transition.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     #[default]

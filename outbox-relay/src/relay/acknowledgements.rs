@@ -1,9 +1,11 @@
-//! Acknowledges the changes that people make, so that a command returns only when no relay will send an event as it was before.
+//! Acknowledges the changes that people make, so that a command returns only when no relay will
+//! send an event as it was before.
 //!
-//! Each change leaves a row in the audit table. A relay that sees the row drops what it has prefetched, and then takes an advisory lock with
-//! the row's id (lock 67), in the session that owns its lanes. As ids grow in commit order, the latest one stands for all before it; the
-//! lock that the same session holds for the table (64) says which table it is about. For an event that had been sent already the relay first
-//! takes lock 68, with the id of its audit row.
+//! Each change leaves a row in the audit table. A relay that sees the row drops what it has
+//! prefetched, and then takes an advisory lock with the row's id (lock 67), in the session that
+//! owns its lanes. As ids grow in commit order, the latest one stands for all before it; the lock
+//! that the same session holds for the table (64) says which table it is about. For an event that
+//! had been sent already the relay first takes lock 68, with the id of its audit row.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -20,7 +22,8 @@ const EVERY: Duration = Duration::from_millis(100);
 /// How long it is reported to commands that an event was in flight: longer than they wait.
 const REPORT_FOR: Duration = Duration::from_secs(30);
 
-/// Events that are reported at the same time. A session that holds one lock more stands for "and others".
+/// Events that are reported at the same time. A session that holds one lock more stands for "and
+/// others".
 pub(crate) const MAX_REPORTED: usize = 500;
 
 /// See the [module](self).
@@ -45,8 +48,8 @@ impl Acknowledgements {
         self.checked_at = None;
     }
 
-    /// Reads the audit table, if it is time, and acknowledges new changes. If the database refuses that, commands name this relay, and it goes
-    /// on.
+    /// Reads the audit table, if it is time, and acknowledges new changes. If the database refuses
+    /// that, commands name this relay, and it goes on.
     pub(crate) async fn check(
         &mut self,
         database: &Database,

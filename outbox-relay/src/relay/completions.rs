@@ -67,7 +67,8 @@ impl Relay {
     fn check_settle_session(&mut self, result: Result<(), DatabaseError>) {
         match result {
             Ok(()) => self.reopen_backoff.reset(),
-            // Another session would fare no better. What it did not settle is not sent again meanwhile.
+            // Another session would fare no better. What it did not settle is not sent again
+            // meanwhile.
             Err(error @ DatabaseError::CannotSettle(_)) => {
                 self.database.mark_blocked(&error.to_string());
             }

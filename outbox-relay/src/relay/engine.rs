@@ -1,5 +1,6 @@
-//! What the relay knows and decides, without its connections: which rows to read, what may be sent, what to
-//! settle. It takes the clock and the answers of database and broker, so that a test can simulate both.
+//! What the relay knows and decides, without its connections: which rows to read, what may be sent,
+//! what to settle. It takes the clock and the answers of database and broker, so that a test can
+//! simulate both.
 
 use std::time::Instant;
 
@@ -54,7 +55,8 @@ impl Engine {
         }
     }
 
-    /// The session took lanes. `unsettled` are their events in `outbox_unsettled`, which must not be sent again.
+    /// The session took lanes. `unsettled` are their events in `outbox_unsettled`, which must not
+    /// be sent again.
     pub(crate) fn lanes_taken(
         &mut self,
         taken: LaneSet,
@@ -88,7 +90,8 @@ impl Engine {
         self.is_catching_up = true;
     }
 
-    /// Leaves events that hold back others, and are not settled yet, to the relays that own their lanes by now.
+    /// Leaves events that hold back others, and are not settled yet, to the relays that own their
+    /// lanes by now.
     fn leave_to_owners(&mut self) {
         let (waiting, unsettled) = self.settling.leave_to_owners(self.lanes.owned());
         for event_ref in &waiting {
@@ -124,12 +127,13 @@ impl Engine {
 
     /// Makes the aggregates of `lanes` wait for those of their events that can't be settled.
     fn block_on_unsettled(&mut self, lanes: LaneSet) {
-        for event_ref in self.settling.unsettled.blocking(lanes, self.policy.stuck_holds) {
+        for event_ref in self.settling.unsettled.blocking(lanes, self.policy) {
             self.queue.add_unsettled(&event_ref);
         }
     }
 
-    /// Whether outcomes of an earlier session are yet to be written. Nothing is sent before: it might be the same events.
+    /// Whether outcomes of an earlier session are yet to be written. Nothing is sent before: it
+    /// might be the same events.
     pub(crate) fn is_catching_up(&mut self) -> bool {
         self.is_catching_up &= !self.settling.is_done();
         self.is_catching_up
@@ -145,8 +149,8 @@ impl Engine {
         self.scanner.add_suspects(event_refs, self.lanes.open(), &self.queue);
     }
 
-    /// A window or run has ended, with one verdict for each of `events`. `unsent` are the events of a run that were not sent; `lost` says why
-    /// the connection can't be used any more, if so.
+    /// A window or run has ended, with one verdict for each of `events`. `unsent` are the events of
+    /// a run that were not sent; `lost` says why the connection can't be used any more, if so.
     pub(crate) fn window_completed(
         &mut self,
         events: &[Event],
@@ -186,10 +190,10 @@ impl Engine {
     fn failed(&mut self, event: &Event, verdict: &Verdict, now: Instant) {
         let disposition = self.settling.pending_mut(now).failed(event, verdict, &self.args);
         log_failure(event, verdict, disposition);
-        if disposition == Disposition::Stuck && !self.policy.stuck_holds {
-            self.queue.confirmed(&event.event_ref);
-        } else {
+        if self.policy.holds_back(disposition) {
             self.queue.failed(&event.event_ref);
+        } else {
+            self.queue.confirmed(&event.event_ref);
         }
         // Those behind it may wait for long, and people may change them meanwhile.
         self.dispatcher.clear_prefetched();
@@ -205,7 +209,7 @@ impl Engine {
         for event in &settled.unsettled {
             let event_ref = &event.item.event_ref;
             match &event.item.failure {
-                Some(failure) if failure.retry_in.is_some() || self.policy.stuck_holds => {
+                Some(failure) if self.policy.holds_back(failure.disposition()) => {
                     self.queue.failure_settle_blocked(event_ref);
                 }
                 // The new owner of its lane finds it in `outbox_unsettled`.
@@ -242,8 +246,8 @@ impl Engine {
     }
 }
 
-/// Logs that an event was not published. A retry is logged for debugging only: it shows in the outbox and in the metrics, and there may be
-/// many at once.
+/// Logs that an event was not published. A retry is logged for debugging only: it shows in the
+/// outbox and in the metrics, and there may be many at once.
 fn log_failure(event: &Event, verdict: &Verdict, disposition: Disposition) {
     let (Verdict::Failed(_, reason) | Verdict::Unpublishable(reason)) = verdict else {
         return;

@@ -36,10 +36,10 @@ use crate::metrics;
 use crate::publish::window::{BLOCKED, Deadlines};
 use crate::settle::unsettled_events;
 
-pub(crate) use engine::Engine;
 pub(crate) use run::run;
 
 use acknowledgements::Acknowledgements;
+use engine::Engine;
 use reconnect::Reconnecting;
 use sender::Sender;
 use tasks::Completion;
@@ -68,19 +68,25 @@ pub struct Relay {
     topology: Topology,
     /// Cancelled from outside when the relay is told to stop.
     stop: CancellationToken,
-    /// What `/readyz` says. `tick` writes the notes, `database` and `broker` whether they can be used.
+    /// What `/readyz` says. `tick` writes the notes, `database` and `broker` whether they can be
+    /// used.
     health: Health,
-    /// Both sessions with PostgreSQL. `tasks` opens them; `tick` and `completions` mark them as lost or usable.
+    /// Both sessions with PostgreSQL. `tasks` opens them; `tick` and `completions` mark them as
+    /// lost or usable.
     database: Reconnecting<Database>,
-    /// The connections to RabbitMQ. `tasks` opens them; `sender` takes a free channel, and `completions` gives it back.
+    /// The connections to RabbitMQ. `tasks` opens them; `sender` takes a free channel, and
+    /// `completions` gives it back.
     broker: Reconnecting<Broker>,
-    /// All decisions: lanes, scans, the queue, windows, outcomes. `tick` and `completions` tell it what happened.
+    /// All decisions: lanes, scans, the queue, windows, outcomes. `tick` and `completions` tell it
+    /// what happened.
     engine: Engine,
     /// Which changes that people made this relay has seen. `tick` looks for new ones.
     acknowledgements: Acknowledgements,
-    /// Reads the table beside the loop. After each tick it is told which lanes are owned; `run` takes what it has found.
+    /// Reads the table beside the loop. After each tick it is told which lanes are owned; `run`
+    /// takes what it has found.
     inspector: Inspector,
-    /// Windows in flight, statements that settle, and the opening of the session for these. `completions` takes what has ended.
+    /// Windows in flight, statements that settle, and the opening of the session for these.
+    /// `completions` takes what has ended.
     tasks: JoinSet<Completion>,
     /// Loads and sends windows, as `tick` asks; holds what that takes besides the decisions.
     sender: Sender,
@@ -123,10 +129,11 @@ impl Relay {
         }
     }
 
-    /// Handles what has ended, and begins what can begin. Waits for the answers of a database that is connected, but never for the broker's,
-    /// for a connection or for anything to become due.
+    /// Handles what has ended, and begins what can begin. Waits for the answers of a database that
+    /// is connected, but never for the broker's, for a connection or for anything to become due.
     ///
-    /// Has to be awaited to its end: if it is dropped before, events may be taken that nobody sends.
+    /// Has to be awaited to its end: if it is dropped before, events may be taken that nobody
+    /// sends.
     pub async fn run_once(&mut self) -> Outcome {
         let settled = self.drain_completions();
         self.database.poll_connected().await;

@@ -1,5 +1,5 @@
-//! A connection that is opened again for as long as it takes, beside all else: a server that accepts a connection and says nothing
-//! delays nobody.
+//! A connection that is opened again for as long as it takes, beside all else: a server that
+//! accepts a connection and says nothing delays nobody.
 
 use std::fmt::Display;
 use std::time::Instant;
@@ -22,7 +22,8 @@ pub(crate) struct Reconnecting<T> {
     /// What `/readyz` says of it.
     dependency: Dependency,
     backoff: Backoff,
-    /// Whether it could be opened and then failed at its work: opening it again does not prove that it works.
+    /// Whether it could be opened and then failed at its work: opening it again does not prove that
+    /// it works.
     is_suspect: bool,
     /// Why it can't be used now.
     trouble: Option<String>,
@@ -78,7 +79,8 @@ impl<T: Send + 'static> Reconnecting<T> {
         }
     }
 
-    /// Waits for the end of the attempt that is under way; for ever if there is none. May be dropped at any time.
+    /// Waits for the end of the attempt that is under way; for ever if there is none. May be
+    /// dropped at any time.
     pub(crate) async fn connected(&mut self) {
         let State::Connecting(attempt) = &mut self.state else {
             return std::future::pending().await;
@@ -104,8 +106,8 @@ impl<T: Send + 'static> Reconnecting<T> {
         }
     }
 
-    /// The connection did its work. Only this resets the backoff, not that it could be opened: a server that accepts connections and then
-    /// fails is not to be connected to without pause.
+    /// The connection did its work. Only this resets the backoff, not that it could be opened: a
+    /// server that accepts connections and then fails is not to be connected to without pause.
     pub(crate) fn mark_healthy(&mut self) {
         self.backoff.reset();
         self.is_suspect = false;
@@ -119,8 +121,8 @@ impl<T: Send + 'static> Reconnecting<T> {
         self.mark_blocked(reason);
     }
 
-    /// The connection was open and failed at its work: as [`mark_lost`](Self::mark_lost), and it counts as down until it is
-    /// [healthy](Self::mark_healthy).
+    /// The connection was open and failed at its work: as [`mark_lost`](Self::mark_lost), and it
+    /// counts as down until it is [healthy](Self::mark_healthy).
     pub(crate) fn mark_failed(&mut self, reason: &str) {
         self.is_suspect = true;
         self.mark_lost(reason);

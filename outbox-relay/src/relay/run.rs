@@ -6,8 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Outcome, Relay};
 
-/// How often to check, while nothing can be published, what sends no signal: a broker that takes messages again, another relay's lanes.
-/// Not `RELAY_POLL_MAX`, which may be long and is about scans for new events alone.
+/// How often to check, while nothing can be published, what sends no signal: a broker that takes
+/// messages again, another relay's lanes. Not `RELAY_POLL_MAX`, which may be long and is about
+/// scans for new events alone.
 const RECHECK: Duration = Duration::from_millis(100);
 
 /// Repeats the tick until told to stop, and then closes the relay.
@@ -32,7 +33,7 @@ impl Relay {
             Outcome::StandingBy | Outcome::Unavailable => Instant::now() + RECHECK,
         };
         let others = [
-            self.engine.lanes.next_watch(),
+            self.engine.lanes.next_list(),
             self.engine.settling.due(),
             self.database.due(),
             self.broker.due(),

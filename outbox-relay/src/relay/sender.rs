@@ -44,8 +44,8 @@ impl Sender {
         self.lost = self.deadlines.stop.child_token();
     }
 
-    /// Begins windows while there are events, free channels and room for their bytes. Then, if nothing is left to be sent, prefetches the
-    /// events behind those in flight.
+    /// Begins windows while there are events, free channels and room for their bytes. Then, if
+    /// nothing is left to be sent, prefetches the events behind those in flight.
     ///
     /// # Errors
     /// When the database can't be read; what was to be sent is back in the queue.
@@ -74,7 +74,8 @@ impl Sender {
                 // Whatever goes on in the table, the next tick checks the lanes first.
                 return Ok(());
             }
-            // A relay that was frozen can't know for how long: the next tick asks whether the lanes are still its own.
+            // A relay that was frozen can't know for how long: the next tick asks whether the lanes
+            // are still its own.
             let may_send = !self.lost.is_cancelled() && database.session.is_alive();
             let Some(publisher) = may_send.then(|| broker.take()).flatten() else {
                 dispatcher

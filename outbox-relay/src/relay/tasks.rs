@@ -59,7 +59,8 @@ impl Relay {
         });
     }
 
-    /// Opens another session to settle events, if that one is lost. The lanes stay: the other session holds them.
+    /// Opens another session to settle events, if that one is lost. The lanes stay: the other
+    /// session holds them.
     pub(super) fn reopen_settle_session(&mut self) {
         let is_lost = |database: &mut Database| database.settle.session.is_closed();
         if self.is_reopening || !self.database.get().is_some_and(is_lost) {

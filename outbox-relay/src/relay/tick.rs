@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use service_kit::health::Health;
 
+use super::engine::Engine;
 use super::{Outcome, Relay};
 use crate::database::{DatabaseError, queries};
 use crate::lanes;
 use crate::metrics;
-use crate::poll::{ScanOutcome, poll};
+use crate::poll::{self, ScanOutcome};
 use crate::settle::schedule::SettleScheduler;
 
 impl Relay {
@@ -34,7 +35,7 @@ impl Relay {
             ));
         };
         let is_blocked = broker.is_blocked();
-        let taken = lanes::share(&mut self.engine.lanes, database).await?;
+        let taken = lanes::rebalance(&mut self.engine.lanes, database).await?;
         if !taken.is_empty() {
             // Before the first scan, so that nothing is sent again that is known to be published.
             let unsettled = queries::load_unsettled(database, taken).await?;
@@ -73,7 +74,8 @@ impl Relay {
         metrics::lanes(lanes);
         self.health.note("relay", format!("publishing, {lanes} of 64 lanes"));
         let begun = Instant::now();
-        let polled = match poll(&mut self.engine, database).await {
+        let Engine { scanner, queue, lanes, policy, .. } = &mut self.engine;
+        let polled = match poll::poll(scanner, queue, lanes.open(), *policy, database).await {
             Err(error) if error.is_given_up() => return Ok(self.scan_given_up(&error)),
             polled => polled?,
         };
@@ -113,7 +115,7 @@ impl Relay {
     }
 }
 
-/// Tells people which events can't be settled.
+/// Shows on `/readyz` which events can't be settled.
 fn report_unsettled(health: &Health, settling: &SettleScheduler) {
     match settling.unsettled.summary() {
         Some(note) => health.note("unsettled", note),

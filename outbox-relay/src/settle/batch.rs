@@ -13,8 +13,9 @@ use crate::queue::EventRef;
 /// Characters of a reason that are kept.
 const REASON_LIMIT: usize = 1000;
 
-/// Outcomes to be written. A confirmed event may be marked as published at any later time, also by a relay that has lost its lanes
-/// meanwhile: the statements pass over rows that are published already, and over other events that got the same ids after a failover.
+/// Outcomes to be written. A confirmed event may be marked as published at any later time, also by
+/// a relay that has lost its lanes meanwhile: the statements pass over rows that are published
+/// already, and over other events that got the same ids after a failover.
 #[derive(Debug, Default)]
 pub(crate) struct SettleBatch {
     pub(crate) published: Vec<SettleItem>,
@@ -26,15 +27,17 @@ pub(crate) struct SettleBatch {
 pub(crate) struct SettleItem {
     pub(crate) event_ref: EventRef,
     pub(crate) event_id: Uuid,
-    /// Failed attempts that its row had when it was loaded. If it has more by now, another relay tried the event, and the outcome is dropped.
+    /// Failed attempts that its row had when it was loaded. If it has more by now, another relay
+    /// tried the event, and the outcome is dropped.
     pub(crate) attempts: u32,
     /// `None` when it is published.
     pub(crate) failure: Option<Failure>,
 }
 
 impl SettleItem {
-    /// Whether writing the outcome changes which events the table holds back: a failure does, and the success of an event that failed
-    /// before. Only the relay that owns the event's lane may do so.
+    /// Whether writing the outcome changes which events the table holds back: a failure does, and
+    /// the success of an event that failed before. Only the relay that owns the event's lane may do
+    /// so.
     pub(crate) const fn changes_what_is_held_back(&self) -> bool {
         self.attempts > 0 || self.failure.is_some()
     }
@@ -48,12 +51,18 @@ pub(crate) struct Failure {
     pub(crate) retry_in: Option<Duration>,
 }
 
+impl Failure {
+    pub(crate) const fn disposition(&self) -> Disposition {
+        if self.retry_in.is_some() { Disposition::Retry } else { Disposition::Stuck }
+    }
+}
+
 /// What a failed attempt means for the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Disposition {
     /// It is tried again later.
     Retry,
-    /// A person has to look.
+    /// A person has to decide.
     Stuck,
 }
 
@@ -90,14 +99,15 @@ impl SettleBatch {
             }
             Verdict::Published | Verdict::Unknown => return Disposition::Retry,
         };
-        let failure = Some(Failure { reason, retry_in });
+        let failure = Failure { reason, retry_in };
+        let disposition = failure.disposition();
         self.add(SettleItem {
             event_ref: event.event_ref,
             event_id: event.event_id,
             attempts: event.attempts,
-            failure,
+            failure: Some(failure),
         });
-        if retry_in.is_some() { Disposition::Retry } else { Disposition::Stuck }
+        disposition
     }
 
     pub(crate) fn add(&mut self, item: SettleItem) {
@@ -128,7 +138,8 @@ impl SettleBatch {
     }
 }
 
-/// `reason` as it can be stored: without NUL, which PostgreSQL's text can't hold, and no longer than a screen.
+/// `reason` as it can be stored: without NUL, which PostgreSQL's text can't hold, and no longer
+/// than a screen.
 fn storable(reason: &str) -> String {
     reason.chars().filter(|&c| c != '\0').take(REASON_LIMIT).collect()
 }
@@ -156,7 +167,7 @@ mod tests {
         cli.ok().and_then(|cli| cli.into_config().ok()).expect("good settings").relay
     }
 
-    /// The only failure that is to be noted.
+    /// The only failure of the batch.
     fn noted(attempts: u32, verdict: &Verdict, args: &RelayArgs) -> (Disposition, Failure) {
         let mut batch = SettleBatch::default();
         let failed = batch.failed(&Event { attempts, ..event() }, verdict, args);

@@ -1,7 +1,9 @@
-//! Settles events: writes their outcomes into their rows, with one statement for the published ones and one for the failed ones.
+//! Settles events: writes their outcomes into their rows, with one statement for the published ones
+//! and one for the failed ones.
 //!
-//! A statement leaves out rows that somebody has locked. A row that the database refuses to change (a trigger, a foreign key, an encoding)
-//! makes the statement fail, and is found by halving the batch. Both become [`unsettled`], so that all others are settled.
+//! A statement leaves out rows that somebody has locked. A row that the database refuses to change
+//! (a trigger, a foreign key, an encoding) makes the statement fail, and is found by halving the
+//! batch. Both become [`unsettled`], so that all others are settled.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -56,7 +58,8 @@ pub(crate) async fn settle(
     settle_batch(&session, batch, published, &[]).await
 }
 
-/// Tries again to settle events that could not be settled, and deletes the rows of `outbox_unsettled` about those that can.
+/// Tries again to settle events that could not be settled, and deletes the rows of
+/// `outbox_unsettled` about those that can.
 pub(crate) async fn settle_again(
     session: Arc<SettleSession>,
     events: Vec<UnsettledEvent>,
@@ -130,7 +133,8 @@ async fn settle_by_halving(
                 Err(error.of_settling())
             };
             can_settle = settled.result.is_ok();
-            // Tried once more as it is, with a shorter limit: it may have been a lock that is gone by now.
+            // Tried once more as it is, with a shorter limit: it may have been a lock that is gone
+            // by now.
             parts.push(part);
             continue;
         }
@@ -150,7 +154,8 @@ async fn settle_by_halving(
     }
 }
 
-/// Handles a single event that the database refuses to settle. One that can't be deleted may still be marked.
+/// Handles a single event that the database refuses to settle. One that can't be deleted may still
+/// be marked.
 async fn settle_refused(
     session: &SettleSession,
     action: SettleAction,
@@ -174,7 +179,8 @@ async fn settle_refused(
     settled.unsettled.extend(part.into_iter().map(|item| UnsettledEvent::new(item, error.clone())));
 }
 
-/// Runs the statement, together with the one that deletes what `outbox_unsettled` says of the events, if `are_noted`.
+/// Runs the statement, together with the one that deletes what `outbox_unsettled` says of the
+/// events, if `are_noted`.
 async fn execute(
     session: &SettleSession,
     action: SettleAction,
@@ -184,7 +190,8 @@ async fn execute(
     if !are_noted {
         return queries::settle(session, action, items).await;
     }
-    // In one transaction: a row of `outbox_unsettled` that outlives the settling keeps a person from having the event published again.
+    // In one transaction: a row of `outbox_unsettled` that outlives the settling keeps a person
+    // from having the event published again.
     session.session.begin().await?;
     let settled = async {
         let answers = queries::settle(session, action, items).await?;

@@ -1,4 +1,5 @@
-//! When events are settled: one statement at a time, beside the loop. While one commit is under way the next outcomes gather.
+//! When events are settled: one statement at a time, beside the loop. While one commit is under way
+//! the next outcomes gather.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,8 @@ use crate::settle::batch::{SettleBatch, SettleItem};
 use crate::settle::unsettled::UnsettledEvent;
 use crate::settle::unsettled_events::{self, UnsettledEvents};
 
-/// While windows are in flight anyway, outcomes gather for this long: a commit for each event of a busy aggregate would cost the database,
-/// and the service that owns it, more than it is worth.
+/// While windows are in flight anyway, outcomes gather for this long: a commit for each event of a
+/// busy aggregate would cost the database, and the service that owns it, more than it is worth.
 const GATHER: Duration = Duration::from_millis(10);
 
 /// So many outcomes are settled at once.
@@ -102,8 +103,9 @@ impl SettleScheduler {
         due.map(|due| due.max(self.not_before))
     }
 
-    /// What to settle now, if it is time: at once when nothing else `is_in_flight`. While it is not certain that the session still `owns` its
-    /// lanes, nothing that changes which events the table holds back. [`ended`](Self::ended) has to follow.
+    /// What to settle now, if it is time: at once when nothing else `is_in_flight`. While it is not
+    /// certain that the session still `owns` its lanes, nothing that changes which events the table
+    /// holds back. [`ended`](Self::ended) has to follow.
     pub(crate) fn next(
         &mut self,
         is_in_flight: bool,
@@ -132,9 +134,10 @@ impl SettleScheduler {
         Some(batch)
     }
 
-    /// Drops outcomes of events of other lanes than `owned`, if writing them would change which events the table holds back: failures, and
-    /// successes of events that failed before. The relay that owns the lane by now may have gone past those behind the event, and sends the
-    /// event itself. Returns the events that waited to be settled, and those that could not be.
+    /// Drops outcomes of events of other lanes than `owned`, if writing them would change which
+    /// events the table holds back: failures, and successes of events that failed before. The relay
+    /// that owns the lane by now may have gone past those behind the event, and sends the event
+    /// itself. Returns the events that waited to be settled, and those that could not be.
     pub(crate) fn leave_to_owners(&mut self, owned: LaneSet) -> (Vec<EventRef>, Vec<EventRef>) {
         let is_left = |item: &SettleItem| {
             item.changes_what_is_held_back() && !owned.has(lane(item.event_ref.key))

@@ -1,6 +1,7 @@
-//! Events whose outcome is known while their rows can't be changed: somebody holds a row's lock, or the database refuses to change
-//! it. Confirmed ones are noted in the table `outbox_unsettled`, so that neither another relay nor this one after a restart publishes
-//! them again. A failed attempt needs no note: the next owner of the lane tries the event again.
+//! Events whose outcome is known while their rows can't be changed: somebody holds a row's lock, or
+//! the database refuses to change it. Confirmed ones are noted in the table `outbox_unsettled`, so
+//! that neither another relay nor this one after a restart publishes them again. A failed attempt
+//! needs no note: the next owner of the lane tries the event again.
 
 use std::collections::HashMap;
 
@@ -68,7 +69,8 @@ impl UnsettledEvent {
     }
 }
 
-/// Writes confirmed events into `outbox_unsettled`, unless `known`, which is what was known of them before, says that they are there.
+/// Writes confirmed events into `outbox_unsettled`, unless `known`, which is what was known of them
+/// before, says that they are there.
 pub(crate) async fn note(
     session: &SettleSession,
     unsettled: &mut [UnsettledEvent],

@@ -7,6 +7,7 @@ use metrics::{describe_gauge, gauge};
 use service_kit::backoff::Backoff;
 use uuid::Uuid;
 
+use crate::database::queries::BlockingPolicy;
 use crate::lanes::{LaneSet, lane};
 use crate::queue::EventRef;
 use crate::settle::batch::SettleItem;
@@ -73,7 +74,8 @@ impl UnsettledEvents {
         self.report();
     }
 
-    /// Adds the events of `outbox_unsettled`, noted by this relay or by another, as far as they are new.
+    /// Adds the events of `outbox_unsettled`, noted by this relay or by another, as far as they are
+    /// new.
     pub(crate) fn add_noted(&mut self, mut noted: Vec<UnsettledEvent>, now: Instant) {
         let known: HashSet<Uuid> = self.all().map(|event| event.item.event_id).collect();
         noted.retain(|event| !known.contains(&event.item.event_id));
@@ -107,11 +109,11 @@ impl UnsettledEvents {
         self.report();
     }
 
-    /// The events of some lanes that the rest of their aggregate waits for: all but failed ones, which hold it back anyway unless stuck
-    /// events are skipped.
-    pub(crate) fn blocking(&self, lanes: LaneSet, stuck_holds: bool) -> Vec<EventRef> {
+    /// The events of some lanes that the rest of their aggregate waits for: all but failed ones,
+    /// which hold it back anyway unless stuck events are skipped.
+    pub(crate) fn blocking(&self, lanes: LaneSet, policy: BlockingPolicy) -> Vec<EventRef> {
         let is_blocking = |event: &&UnsettledEvent| match &event.item.failure {
-            Some(failure) => failure.retry_in.is_none() && !stuck_holds,
+            Some(failure) => !policy.holds_back(failure.disposition()),
             None => true,
         };
         let of_lanes = self.all().filter(|event| lanes.has(lane(event.item.event_ref.key)));

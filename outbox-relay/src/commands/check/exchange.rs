@@ -5,7 +5,7 @@ use service_kit::amqp::{Channel, Connection, Failure};
 use service_kit::broker::BrokerUrl;
 
 use super::finding::{Check, Finding, shell};
-use crate::broker::topology::{NOT_FOUND, Publishing, Topology};
+use crate::broker::topology::{Access, NOT_FOUND, Topology};
 use crate::config::RelayArgs;
 
 pub(super) const CHECK: &str = "exchange";
@@ -26,9 +26,9 @@ async fn findings(
     let topology = Topology::new(relay);
     let mut findings = Vec::new();
     let is_there = match topology.try_publishing(connection).await? {
-        Publishing::Allowed => true,
-        Publishing::Missing(_) => false,
-        Publishing::Forbidden(said) => {
+        Access::Allowed => true,
+        Access::Missing(_) => false,
+        Access::Forbidden(said) => {
             findings.push(Finding::new(
                 format!("the relay may not write to {name}: {said}"),
                 permissions(url, name),

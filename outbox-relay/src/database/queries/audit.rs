@@ -1,4 +1,4 @@
-//! What people do to events, and what this relay says about it.
+//! The changes that people make to events, and this relay's acknowledgements.
 
 use crate::database::{Database, DatabaseError};
 

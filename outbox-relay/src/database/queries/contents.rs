@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use crate::database::{Database, DatabaseError};
 use crate::publish::event::Limits;
 
-/// The server gives up after `within`.
+/// Loads the contents of events. The server gives up after `within`.
 pub(crate) async fn load(
     database: &Database,
     ids: &[i64],
@@ -21,7 +21,7 @@ pub(crate) async fn load(
     database.session.query_within(within, &database.statements.load, &params).await
 }
 
-/// The server gives up after `within`.
+/// Reads what is known of events without their contents. The server gives up after `within`.
 pub(crate) async fn identify(
     database: &Database,
     ids: &[i64],
@@ -30,7 +30,7 @@ pub(crate) async fn identify(
     database.session.query_within(within, &database.statements.identify, &[&ids]).await
 }
 
-/// The server gives up after `within`.
+/// Counts the digits of events' numbers. The server gives up after `within`.
 pub(crate) async fn count_digits(
     database: &Database,
     ids: &[i64],

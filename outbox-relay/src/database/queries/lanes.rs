@@ -1,12 +1,12 @@
-//! Who relays what: the locks that stand for lanes, and for being at work.
+//! The advisory locks by which relays own lanes, and by which they show that they work.
 
 use service_kit::postgres::ReadOnly;
 
 use crate::database::{Database, DatabaseError};
 use crate::lanes::{LaneSet, Member};
 
-/// The relays at work, and which of them this one is. Fails once the session can't note any more what is published, or does not see
-/// every row.
+/// Returns the process id of this session and the relays that work. Fails once the session can't
+/// settle events any more, or does not see every row.
 pub(crate) async fn list_relays(
     database: &Database,
 ) -> Result<(Option<i32>, Vec<Member>), DatabaseError> {

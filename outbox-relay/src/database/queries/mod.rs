@@ -2,13 +2,13 @@
 //!
 //! | file | what the statements are about |
 //! |---|---|
-//! | `statements` | none alone: those that a session prepares once |
+//! | `statements` | all that a session prepares once |
 //! | `session` | the session itself |
-//! | `lanes`, `writers` | other relays; transactions that may still add events |
-//! | `audit` | what people do to events, and what this relay says about it |
-//! | `pending` | looking for events |
+//! | `lanes`, `writers` | the relays and their lanes; transactions that may still add events |
+//! | `audit` | the changes that people make, and this relay's acknowledgements |
+//! | `pending` | finding events |
 //! | `contents` | loading them |
-//! | `settle`, `unsettled`, `prune` | what became of them; what could not be noted; deleting them at last |
+//! | `settle`, `unsettled`, `prune` | settling them; those that can't be settled; deleting them |
 
 mod audit;
 mod contents;

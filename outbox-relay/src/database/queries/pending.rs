@@ -1,4 +1,4 @@
-//! The pending events: looking for them, loading them and counting them.
+//! Finding pending events, and counting them.
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
@@ -8,25 +8,38 @@ use crate::database::{Database, DatabaseError, Session};
 use crate::lanes::LaneSet;
 use crate::poll::OpenTransaction;
 use crate::queue::EventRef;
+use crate::settle::batch::Disposition;
 
-/// Which events hold back those behind them.
+/// Which failed events hold back those behind them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BlockingPolicy {
+    /// Whether a failed event holds back those behind it: `RELAY_ORDERING`.
     pub(crate) ordered: bool,
+    /// Whether a stuck one does so too: `RELAY_WHEN_STUCK`.
     pub(crate) stuck_holds: bool,
 }
 
-/// What a look saw.
+impl BlockingPolicy {
+    /// Whether an event that failed holds back those behind it.
+    pub(crate) const fn holds_back(self, disposition: Disposition) -> bool {
+        match disposition {
+            Disposition::Retry => true,
+            Disposition::Stuck => self.stuck_holds,
+        }
+    }
+}
+
+/// What a scan has read.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) event_refs: Vec<EventRef>,
-    /// Rows that were looked at, of whichever lane.
+    /// How many rows were read, of all lanes.
     pub(crate) rows: i64,
     /// The highest id among them.
     pub(crate) reached: Option<i64>,
     /// The latest row of the audit table.
     pub(crate) audited: Option<i64>,
-    /// The file that the table is in: another one after `TRUNCATE`.
+    /// The file that the table is stored in: another one after `TRUNCATE`.
     pub(crate) filenode: Option<i64>,
 }
 
@@ -54,7 +67,7 @@ pub(crate) async fn scan_new(
     seen(&database.session.query(&database.statements.scan_new, &params).await?)
 }
 
-/// The same on another session, whatever transactions are open.
+/// As [`scan_new`], on another session and whatever transactions are open.
 pub(crate) async fn sweep(
     session: &Session,
     statements: &InspectStatements,
@@ -106,7 +119,7 @@ fn event_ref(row: &Row) -> Result<EventRef, Error> {
     Ok(EventRef {
         id: row.try_get("id")?,
         key: row.try_get("key")?,
-        // NULL with the payload: it is found out when it is loaded.
+        // NULL with the payload, which is found when the event is loaded.
         size: row.try_get::<_, Option<i64>>("size")?.unwrap_or(0),
     })
 }

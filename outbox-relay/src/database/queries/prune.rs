@@ -1,4 +1,4 @@
-//! Deleting what was published long ago.
+//! Deleting events that were published long ago.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use uuid::Uuid;
 use crate::database::{DatabaseError, PruneSession};
 use crate::settle::batch::in_ascii;
 
-/// Whether this session is the one that prunes.
+/// Takes the lock of the one session that prunes. Returns false if another session holds it.
 pub(crate) async fn lock_pruning(
     PruneSession { session, statements, .. }: &PruneSession,
 ) -> Result<bool, DatabaseError> {
     Ok(session.query_one(&statements.lock_pruning, &[]).await?.try_get(0)?)
 }
 
-/// Some rows of the table that were looked at.
+/// A part of the table that was read.
 #[derive(Debug)]
 pub(crate) struct Slice {
     pub(crate) looked_at: i64,
-    /// Published long ago.
+    /// Published before the retention time.
     pub(crate) old: i64,
     pub(crate) deleted: i64,
     pub(crate) highest: i64,
@@ -41,7 +41,7 @@ pub(crate) async fn prune(
     })
 }
 
-/// Id and `event_id` of the row behind an id.
+/// The id and `event_id` of the first row above an id.
 pub(crate) async fn next_row(
     PruneSession { session, statements, .. }: &PruneSession,
     above: i64,
@@ -51,7 +51,8 @@ pub(crate) async fn next_row(
     rows.first().map(read).transpose()
 }
 
-/// Notes that an event can't be deleted at the end of its retention, where there is a table for it.
+/// Writes into `outbox_unsettled` that an event can't be deleted at the end of its retention, if
+/// that table is there.
 pub(crate) async fn note_expired(
     PruneSession { session, notes, is_utf8, .. }: &PruneSession,
     id: i64,
@@ -68,7 +69,7 @@ pub(crate) async fn note_expired(
     session.query(&notes.note_unsettled, &params).await.map(drop)
 }
 
-/// Takes back the notes on expired events that are deleted by now.
+/// Deletes the rows of `outbox_unsettled` about expired events that are deleted by now.
 pub(crate) async fn forget_expired(
     PruneSession { session, notes, .. }: &PruneSession,
 ) -> Result<(), DatabaseError> {

@@ -1,4 +1,4 @@
-//! What a session is set to, what it may do, and what people see of it.
+//! Settings of a session, its rights, and its name.
 
 use tokio_postgres::{Client, Error};
 
@@ -11,7 +11,7 @@ pub(crate) async fn prepare_session(client: &Client) -> Result<(), Error> {
     client.batch_execute(include_str!("../../../../sql/relay/queries/prepare_session.sql")).await
 }
 
-/// What the session that settles needs besides.
+/// Further settings of the session that settles.
 pub(crate) async fn prepare_settle_session(client: &Client) -> Result<(), Error> {
     let sql = include_str!("../../../../sql/relay/queries/prepare_settle_session.sql");
     client.batch_execute(sql).await

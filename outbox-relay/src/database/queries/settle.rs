@@ -12,7 +12,7 @@ use crate::settle::batch::{SettleItem, in_ascii};
 /// Why a statement did not settle an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotSettled {
-    /// It is not pending any more, by somebody else's doing.
+    /// It is no longer pending: another session published or deleted it.
     Gone,
     /// Another session holds the row's lock.
     Locked,
@@ -64,8 +64,9 @@ async fn not_settled(
     rows.iter().map(read).collect()
 }
 
-/// Makes sure that events can be settled at all, by a statement that changes none. From then on the session's statements have a
-/// [short](SettleTimeout::Short) limit, so that a trigger that takes for ever is found soon as well.
+/// Makes sure that events can be settled at all, by a statement that changes none. From then on the
+/// session's statements have a [short](SettleTimeout::Short) limit, so that a trigger that takes
+/// for ever is found soon as well.
 ///
 /// # Errors
 /// Why no event can be settled.
@@ -87,7 +88,7 @@ pub(crate) async fn probe_settling(
 pub(crate) enum SettleTimeout {
     /// As `prepare_settle_session.sql` sets it.
     Normal,
-    /// While rows are looked for that the database refuses to change.
+    /// While the rows that the database refuses to change are searched for.
     Short,
 }
 

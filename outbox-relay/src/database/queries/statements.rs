@@ -1,4 +1,4 @@
-//! What is prepared once for a session: the text of each statement with the table's name in it.
+//! The statements that a session prepares once.
 
 use tokio_postgres::{Client, Error, Statement};
 

@@ -1,4 +1,4 @@
-//! The notes on events whose rows can't be changed for now.
+//! The table `outbox_unsettled`: events whose rows can't be changed for now.
 
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -10,13 +10,13 @@ use crate::settle::batch::{SettleItem, in_ascii};
 use crate::settle::unsettled::{SettleError, UnsettledEvent};
 use crate::settle::unsettled_events;
 
-/// What a note says of an event that the broker has confirmed.
+/// The `outcome` of an event that the broker has confirmed.
 const PUBLISHED: &str = "published";
 
-/// Notes confirmed events.
+/// Inserts confirmed events.
 ///
 /// # Errors
-/// Why they can't be noted; [`DatabaseError::NoUnsettledTable`] where there is no table for it.
+/// [`DatabaseError::NoUnsettledTable`] if the table is missing.
 pub(crate) async fn note_unsettled<'a>(
     SettleSession { session, notes, is_utf8, .. }: &SettleSession,
     unsettled: impl Iterator<Item = &'a UnsettledEvent>,
@@ -36,7 +36,7 @@ pub(crate) async fn note_unsettled<'a>(
     session.query(&notes.note_unsettled, &params).await.map(drop)
 }
 
-/// Takes back the notes on these events.
+/// Deletes these events' rows.
 pub(crate) async fn forget_unsettled(
     SettleSession { session, notes, .. }: &SettleSession,
     event_ids: &[Uuid],
@@ -49,7 +49,8 @@ pub(crate) async fn forget_unsettled(
     }
 }
 
-/// The confirmed events of `lanes` that could not be settled, after the notes that nobody needs any more are gone.
+/// Returns the confirmed events of `lanes` that could not be settled, after rows about events that
+/// are no longer pending are deleted.
 pub(crate) async fn load_unsettled(
     Database { session, unsettled, .. }: &Database,
     lanes: LaneSet,

@@ -12,7 +12,8 @@ pub(crate) struct Writers {
 /// A transaction that may still add rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Writer {
-    /// What the server knows it by from its begin on; only `PREPARE TRANSACTION` changes it.
+    /// Its virtual transaction id, which it has from its beginning; only `PREPARE TRANSACTION`
+    /// changes it.
     pub(crate) virtual_id: String,
     /// `None` for one that has written nothing yet.
     pub(crate) xid: Option<i64>,
@@ -33,7 +34,7 @@ pub(crate) async fn list_writers(database: &Database) -> Result<Writers, Databas
     })
 }
 
-/// The 64 bits of a transaction's id of which 32 are known: the one nearest to `next`.
+/// The 64-bit id of a transaction of which the lower 32 bits are known: the one nearest to `next`.
 fn wide(xid: i64, next: i64) -> i64 {
     let ahead = xid.wrapping_sub(next) & 0xFFFF_FFFF;
     next + if ahead < 1 << 31 { ahead } else { ahead - (1 << 32) }

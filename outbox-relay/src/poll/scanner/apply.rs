@@ -82,9 +82,11 @@ impl Scanner {
         let reached = seen.reached.unwrap_or(known);
         state.cursor = if state.more { reached } else { known.max(reached) };
         if let Some(mut writers) = writers {
-            // Rows that were there before have ids that were drawn before, though they may be deleted by now.
+            // Rows that were there before have ids that were drawn before, though they may be
+            // deleted by now.
             writers.highest = writers.highest.max(known);
-            // Nor any further than the scan: one id far above all that come next must not raise it past them.
+            // Nor any further than the scan: one id far above all that come next must not raise it
+            // past them.
             state.watermark.advance(writers, state.cursor);
         }
     }
@@ -98,7 +100,7 @@ impl Scanner {
         queue: &Queue,
         now: Instant,
     ) {
-        // Rows that have appeared since the sweep are found in their turn.
+        // Rows that have appeared since the sweep are found by the next scan.
         let mut overlooked = seen.event_refs.iter().filter(|event_ref| {
             suspects.contains(&event_ref.id) && self.is_overlooked(event_ref, lanes, queue)
         });

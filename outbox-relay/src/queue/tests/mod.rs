@@ -1,5 +1,5 @@
-//! The queue against a model of all that happens around it: whatever the order of events, none overtakes another of its aggregate
-//! and none is forgotten.
+//! The queue against a model of all that happens around it: whatever the order of events, none
+//! overtakes another of its aggregate and none is forgotten.
 
 mod model;
 

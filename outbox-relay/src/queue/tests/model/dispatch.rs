@@ -20,7 +20,7 @@ impl Model {
         }
     }
 
-    /// Says whether the event is still there.
+    /// Returns whether the event is still there.
     fn taken(&mut self, event_ref: EventRef) -> bool {
         assert!(self.has(event_ref.key), "{event_ref:?} is another relay's");
         for other in self.in_flight.iter().chain(&self.run) {
@@ -70,7 +70,7 @@ impl Model {
         }
     }
 
-    /// All that is ahead of `place` in the table is published, and only that is not noted yet.
+    /// All events ahead in the table are published, if not settled yet.
     pub(super) fn check_order(&self, event_ref: &EventRef) {
         if !self.ordered
             || self.late.contains(&event_ref.id)

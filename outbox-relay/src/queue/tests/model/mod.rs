@@ -35,7 +35,8 @@ pub(super) struct Model {
     table: BTreeMap<i64, BTreeMap<i64, Row>>,
     last_id: i64,
     open: Vec<(i64, i64)>,
-    /// Rows that were committed after one with a higher id of their aggregate: the order is not promised for them.
+    /// Rows that were committed after one with a higher id of their aggregate: the order is not
+    /// promised for them.
     late: HashSet<i64>,
     /// Rows that were stuck once: where those behind go on, the order is not promised for them.
     skipped: HashSet<i64>,

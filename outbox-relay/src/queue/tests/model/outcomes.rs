@@ -95,7 +95,7 @@ impl Model {
         } else {
             self.queue.settled(&event_ref);
         }
-        // Its lane may be on its way to another relay, which leaves the event alone by the note on it.
+        // Its lane may go to another relay, which finds the event in `outbox_unsettled`.
         self.blocked.push((event_ref, fate));
         self.leave_blocked();
         self.release_idle();

@@ -1,4 +1,4 @@
-//! The rows that are pending, and what the database says of them.
+//! The rows, and what the database answers.
 
 use std::collections::BTreeMap;
 

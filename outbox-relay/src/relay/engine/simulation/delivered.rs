@@ -4,10 +4,22 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::relay::Fate;
 use super::table::Table;
 use crate::database::queries::BlockingPolicy;
 use crate::publish::event::Event;
+
+/// What the broker does with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// A queue has it, and the confirm will come.
+    Taken,
+    /// A queue has it, and the confirm is lost with the connection.
+    Unconfirmed,
+    Returned,
+    Nacked,
+    /// The broker closes the channel over it.
+    Unacceptable,
+}
 
 /// The events that a queue has.
 #[derive(Debug, Default)]

@@ -1,5 +1,6 @@
-//! The engine in a simulation of all that is around it: a table with its transactions and locks, a broker, people, several relays,
-//! and a clock. Each step is one thing that may happen, chosen by a list of numbers, so that a list that fails can be shortened.
+//! The engine in a simulation of all that is around it: a table with its transactions and locks, a
+//! broker, people, several relays, and a clock. Each step is one thing that may happen, chosen by a
+//! list of numbers, so that a list that fails can be shortened.
 //!
 //! After every step must hold:
 //!
@@ -7,7 +8,8 @@
 //! - an event is delivered again only after its outcome was in doubt;
 //! - a lane belongs to one relay.
 //!
-//! And when everything works again, every event is delivered, unless it is stuck or waits for one that is.
+//! And when everything works again, every event is delivered, unless it is stuck or waits for one
+//! that is.
 
 mod delivered;
 mod dice;
@@ -21,17 +23,17 @@ use crate::cli::Cli;
 use crate::config::RelayArgs;
 use crate::database::queries::BlockingPolicy;
 use crate::publish::event::Event;
-use delivered::Delivered;
+use delivered::{Delivered, Fate};
 use dice::Dice;
 use proptest::prelude::*;
-use relay::{Fate, Relay};
+use relay::Relay;
 use service_kit::config::try_parse_from;
 use table::{NextAttempt, Table};
 
 /// The aggregates: two in the first lane, two in others.
 const KEYS: [i64; 4] = [0, 64, 1, 40];
 
-/// Rows that a scan reads at the most: few, so that it often ends before the table.
+/// The most rows that a scan reads: few, so that it often ends before the table.
 const SLICE: i64 = 7;
 
 fn args() -> RelayArgs {
@@ -199,7 +201,8 @@ impl Simulation {
                 self.relays[relay] = Relay::new(&self.args, self.policy, SLICE, self.now);
             }
             _ => {
-                // While something is in flight, an event that gets the id of one of the old ones waits until that one has ended.
+                // While something is in flight, an event that gets the id of one of the old ones
+                // waits until that one has ended.
                 let is_quiet = self.relays.iter().all(Relay::is_quiet);
                 if is_quiet && self.table.rows.len() > 40 && self.table.truncate() {
                     self.delivered.events.clear();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::delivered::Fate;
 use super::table::Table;
 use crate::config::RelayArgs;
 use crate::database::queries::BlockingPolicy;
@@ -16,21 +17,8 @@ use crate::publish::dispatcher::{Dispatch, SendOrder};
 use crate::publish::event::Event;
 use crate::publish::verdict::{Refusal, Verdict};
 use crate::publish::window::Loss;
-use crate::relay::Engine;
+use crate::relay::engine::Engine;
 use crate::settle::schedule::SettleJob;
-
-/// What the broker does with a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// A queue has it, and the confirm will come.
-    Taken,
-    /// A queue has it, and the confirm is lost with the connection.
-    Unconfirmed,
-    Returned,
-    Nacked,
-    /// The broker closes the channel over it.
-    Unacceptable,
-}
 
 /// Messages that were sent together, or in a run.
 #[derive(Debug)]
@@ -76,7 +64,8 @@ impl Relay {
         }
     }
 
-    /// Events whose outcome this relay alone knows, or will know: when it ends now, they may be sent again. What is noted is known to all.
+    /// Events whose outcome this relay alone knows, or will know: when it ends now, they may be
+    /// sent again. What is in `outbox_unsettled` is known to all.
     pub(super) fn events_in_doubt(&self, table: &Table) -> Vec<Uuid> {
         let sent = self.in_flight.iter().flat_map(|one| &one.sent).map(|(event, _)| event.event_id);
         let known = self.known.keys().copied().filter(|event_id| !table.is_noted(*event_id));
@@ -97,7 +86,8 @@ impl Relay {
         }
     }
 
-    /// One tick of the relay, in the same order. `deliver` is told of each message that is sent, and says what becomes of it.
+    /// One tick of the relay, in the same order. `deliver` is called with each message that is
+    /// sent, and returns what the broker does with it.
     pub(super) fn tick(
         &mut self,
         table: &mut Table,
@@ -139,14 +129,14 @@ impl Relay {
 
     fn share(&mut self, table: &mut Table, pid: i32, now: Instant) {
         let lanes = &mut self.engine.lanes;
-        if !lanes.is_watch_due(now) {
+        if !lanes.is_list_due(now) {
             return;
         }
         if !lanes.is_member() {
             table.join(pid);
         }
         let members = table.members();
-        assert_eq!(lanes.watched(Some(pid), &members, now), Ok(()), "it owns what it took");
+        assert_eq!(lanes.members_listed(Some(pid), &members, now), Ok(()), "it owns what it took");
         let wanted = lanes.rebalance(Some(pid), &members);
         let taken = table.take_lanes(pid, wanted);
         lanes.took(taken);
@@ -224,7 +214,8 @@ impl Relay {
         }
     }
 
-    /// An event is sent again after its relay knew it to be published only if another relay has charged it with a failure since.
+    /// An event is sent again after its relay knew it to be published only if another relay has
+    /// charged it with a failure since.
     fn is_new(&self, event: &Event) {
         let is_known = self.known.get(&event.event_id) == Some(&event.attempts);
         assert!(
@@ -234,7 +225,8 @@ impl Relay {
         );
     }
 
-    /// The broker answers to what was sent last of a window: the next of a run is sent, or the window ends.
+    /// The broker answers to what was sent last of a window: the next of a run is sent, or the
+    /// window ends.
     pub(super) fn answered(
         &mut self,
         index: usize,

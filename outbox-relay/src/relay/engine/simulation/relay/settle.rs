@@ -73,7 +73,8 @@ impl Relay {
                 table.forget_note(item.event_id);
             }
             if answers.get(&item.event_ref.id) == Some(&NotSettled::Gone) {
-                // Another relay may have charged the event with a failure meanwhile: it sends it again.
+                // Another relay may have charged the event with a failure meanwhile: it sends it
+                // again.
                 self.known.remove(&item.event_id);
             }
         }

@@ -1,4 +1,5 @@
-//! A model of the outbox: rows, the transactions that write them, locks, and what the relay's statements answer.
+//! A model of the outbox: rows, the transactions that write them, locks, and what the relay's
+//! statements answer.
 
 mod locks;
 mod scans;
@@ -38,7 +39,8 @@ pub(super) struct Row {
     pub(super) next_attempt: NextAttempt,
     attempts: u32,
     last_error: String,
-    /// The order is not promised for it: its id was chosen by hand, or a person has changed the row.
+    /// The order is not promised for it: its id was chosen by hand, or a person has changed the
+    /// row.
     pub(super) is_late: bool,
     /// It was stuck once.
     pub(super) was_stuck: bool,
@@ -98,7 +100,8 @@ impl Table {
         }
     }
 
-    /// Begins a transaction that has locked the aggregate and the table, and has no id yet. None if the aggregate is locked.
+    /// Begins a transaction that has locked the aggregate and the table, and has no id yet. None if
+    /// the aggregate is locked.
     pub(super) fn begin(&mut self, key: i64) -> Option<u64> {
         if self.open.values().any(|transaction| transaction.key == key) {
             return None;

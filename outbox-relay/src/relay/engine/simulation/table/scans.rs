@@ -1,8 +1,8 @@
-//! What the relays' statements answer.
+//! The answers to the relays' statements.
 
 use super::*;
 
-/// What relays ask.
+/// Statements of the relays.
 impl Table {
     fn holds_back(row: &Row, policy: BlockingPolicy) -> bool {
         let holds = match row.next_attempt {
@@ -214,7 +214,7 @@ impl Table {
         self.noted.contains_key(&event_id)
     }
 
-    /// What is noted of the rows of `lanes`.
+    /// The rows of `outbox_unsettled` about events of `lanes`.
     pub(in super::super) fn load_noted(&self, lanes: LaneSet) -> Vec<UnsettledEvent> {
         let noted = self.noted.iter().filter_map(|(event_id, id)| {
             let row =
