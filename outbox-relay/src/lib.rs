@@ -1,14 +1,18 @@
 //! Publishes the rows of a PostgreSQL `outbox` table to RabbitMQ: at least once, an aggregate's
 //! events in order.
 //!
-//! An event passes through these files, in this order:
+//! > **poll** (which rows are pending) → **queue** (which may be sent now, per aggregate) →
+//! > **publish** (a window, confirmed) → **settle** (note the outcome)
 //!
-//! | step | folder | what is in it |
-//! |---|---|---|
-//! | poll | `poll` | which rows are pending: `scanner` (which rows to read), `watermark` (below which id no row can appear), `interval` (how often) |
-//! | queue | `queue` | which of them may be sent now, and which wait behind another of their aggregate |
-//! | publish | `publish` | `dispatcher` (which go into the next window), `load` (their contents), `message` (a row as an AMQP message), `window` (sent and confirmed), `verdict` (the outcome) |
-//! | settle | `settle` | the outcomes are written into the rows; `unsettled`: those that can't be written for now |
+//! Each step is a folder:
+//!
+//! - `poll`: `scanner` (which rows to read), `watermark` (the id below which no row can appear),
+//!   `interval` (how often to scan)
+//! - `queue`: `aggregate_queue` (the ordering rule: which event of an aggregate may be sent)
+//! - `publish`: `dispatcher` (which events go into the next window), `load` (their contents),
+//!   `message` (a row as an AMQP message), `window` (sent, then confirmed), `verdict` (the outcome)
+//! - `settle`: `batch` (outcomes to be written), `schedule` (when), `unsettled` (those that can't
+//!   be written for now)
 //!
 //! Around them: `relay` (the loop, its tick and its connections), `lanes` (which relay owns which
 //! share), `broker` and `database` (connections and statements), `inspector` (reads the table

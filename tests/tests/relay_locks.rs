@@ -53,7 +53,7 @@ const KEYS: &str = "ARRAY[hashtextextended('locked', hashtextextended('order', 0
 
 /// Each statement file: what its parameters are, and what it waits for.
 const STATEMENTS: [(&str, &str, WaitsFor); 37] = [
-    ("confirm_audit", "1, NULL", NOTHING),
+    ("acknowledge_audit", "1, NULL", NOTHING),
     ("count_digits", "'{1,2}', 1000", READS),
     ("describe_columns", "", NOTHING),
     ("find_hidden_rows", "true", NOTHING),
@@ -70,6 +70,7 @@ const STATEMENTS: [(&str, &str, WaitsFor); 37] = [
     ("list_writers", "", READS),
     ("load", "'{1,2}', 1000, 1000, 1000", READS),
     ("load_unsettled", "-1, 10", READS),
+    ("lock_in_flight", "'{1}'", NOTHING),
     ("lock_pruning", "", NOTHING),
     ("measure_backlog", "1000", READS),
     ("name_session", "'outbox-relay'", NOTHING),
@@ -92,8 +93,7 @@ const STATEMENTS: [(&str, &str, WaitsFor); 37] = [
     ("settle_failed", "'{1,2}', EVENT_IDS, '{no,no}', '{1,1}', '{0,0}'", CHANGES),
     ("settle_published", "'{1,2}', EVENT_IDS, '{0,0}'", CHANGES),
     ("take_lanes", "'{1}'", NOTHING),
-    ("tell_in_flight", "'{1}'", NOTHING),
-    ("untell_in_flight", "'{1}'", NOTHING),
+    ("unlock_in_flight", "'{1}'", NOTHING),
 ];
 
 /// What holds once a statement has done its work on what nobody has locked: the rows of the aggregate `other`.

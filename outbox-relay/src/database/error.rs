@@ -1,10 +1,15 @@
 //! Errors of the database.
 
+use std::time::Duration;
+
 use service_kit::postgres::{ReadOnly, Unanswered, reason};
 use tokio_postgres::error::SqlState;
 
 use super::HiddenRows;
-use super::session::STATEMENT_LIMIT;
+
+/// How long a statement may take before the session is given up: a little longer than the server's
+/// own limit, so that a server that answers can say why.
+pub(super) const STATEMENT_LIMIT: Duration = Duration::from_secs(15);
 
 /// Why a statement or a connection failed.
 #[derive(Debug, thiserror::Error)]

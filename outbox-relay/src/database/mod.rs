@@ -16,9 +16,9 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use crate::config::{Config, Retention};
-use error::explain;
+use error::{STATEMENT_LIMIT, explain};
 use queries::{LoadUnsettledStatements, RelayStatements};
-use session::{NAME, STATEMENT_LIMIT, ensure_dedicated_backends, open};
+use session::{NAME, ensure_dedicated_backends, open};
 
 pub(crate) use error::DatabaseError;
 pub(crate) use hidden_rows::HiddenRows;

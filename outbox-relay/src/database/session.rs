@@ -8,12 +8,8 @@ use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
-use super::error::{DatabaseError, explain};
+use super::error::{DatabaseError, STATEMENT_LIMIT, explain};
 use super::queries;
-
-/// How long a statement may take before the session is given up: a little longer than the server's
-/// own limit, so that a server that answers can say why.
-pub(super) const STATEMENT_LIMIT: Duration = Duration::from_secs(15);
 
 /// The sessions' `application_name`.
 pub(super) const NAME: &str = "outbox-relay";

@@ -3,9 +3,9 @@
 use service_kit::postgres::{self, DatabaseUrl};
 use tokio::time::timeout;
 
-use super::error::explain;
+use super::error::{STATEMENT_LIMIT, explain};
 use super::queries::{self, SettleStatements, UnsettledStatements, UnsettledTable};
-use super::session::{STATEMENT_LIMIT, open};
+use super::session::open;
 use super::{DatabaseError, OutboxTable, Session};
 
 /// The session that settles, shared with the task that does it.

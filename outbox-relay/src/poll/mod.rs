@@ -20,7 +20,6 @@ use crate::metrics;
 use crate::queue::Queue;
 pub(crate) use scan::{Rows, Scan, ScanOutcome};
 pub(crate) use scanner::Scanner;
-pub(crate) use watermark::OpenTransaction;
 
 /// Failed events that one scan reads.
 const RETRIES: i64 = 1000;

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::watermark::OpenTransaction;
-use crate::database::queries::{Seen, Writers};
+use crate::database::queries::{OpenTransaction, Seen, Writers};
 use crate::queue::EventRef;
 
 /// Rows to be read.

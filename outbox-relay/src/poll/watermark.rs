@@ -10,7 +10,7 @@
 //!
 //! All this ends with the session: after a failover ids can be handed out again.
 
-use crate::database::queries::{Writer, Writers};
+use crate::database::queries::{OpenTransaction, Writers};
 
 /// Where the next scan has to begin.
 #[derive(Debug)]
@@ -18,21 +18,6 @@ pub(crate) struct Watermark {
     /// Rows up to here that the last scan did not find can only come from one of `open`.
     low: i64,
     open: Vec<OpenTransaction>,
-}
-
-/// A transaction that may still add rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OpenTransaction {
-    pub(crate) writer: Writer,
-    /// All its rows are above this id.
-    pub(crate) above: i64,
-}
-
-impl OpenTransaction {
-    fn is(&self, writer: &Writer) -> bool {
-        self.writer.virtual_id == writer.virtual_id
-            || (writer.xid.is_some() && self.writer.xid == writer.xid)
-    }
 }
 
 impl Default for Watermark {
@@ -88,6 +73,7 @@ impl Watermark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::queries::Writer;
 
     fn writers<const N: usize>(highest: i64, open: [(&str, Option<i64>); N]) -> Writers {
         let open = open.map(|(virtual_id, xid)| Writer { virtual_id: virtual_id.to_owned(), xid });

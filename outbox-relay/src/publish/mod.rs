@@ -2,12 +2,13 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `dispatcher` | which events go into the next window; after a confirm timeout few (`slow_start`), some by themselves (`quarantine`) |
+//! | `dispatcher` | which events go into the next window |
+//! | `slow_start`, `quarantine` | few after a confirm timeout; some apart from all others |
 //! | `load`, `event` | their contents, as the database sends them |
 //! | `message`, `headers`, `envelope`, `event_time` | a row as an AMQP message |
 //! | `span` | its part in a trace |
 //! | `window`, `verdict` | messages that are sent and then confirmed; the outcome of each |
-//! | `isolate`, `refusals` | the message over which the broker closes the channel, and what follows for it |
+//! | `isolate`, `refusals` | the message over which the broker closes the channel |
 //! | `sent` | events for which a change that a person makes comes too late |
 
 pub(crate) mod dispatcher;
@@ -88,7 +89,7 @@ pub(crate) async fn publish(
             span::record(span, &verdict);
         }
         if matches!(verdict, Verdict::Failed(..)) {
-            events[index].trace_id = span::trace_id(message);
+            events[index].trace_id = span::trace_id(message.wire.content_header.as_slice());
         }
         verdicts[index] = verdict;
     }

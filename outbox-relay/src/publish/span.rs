@@ -8,7 +8,6 @@ use serde_json::Value;
 use service_kit::trace::{KeyValue, Parent, Span, SpanKind, TraceContext, TraceId, tracer};
 
 use crate::publish::event::Event;
-use crate::publish::message::Message;
 use crate::publish::verdict::Verdict;
 
 const TRACEPARENT: &str = "traceparent";
@@ -50,9 +49,9 @@ pub(crate) fn record(span: &Span, verdict: &Verdict) {
     }
 }
 
-/// The trace of a message that was not published.
-pub(crate) fn trace_id(message: &Message) -> Option<TraceId> {
-    let (_, header) = parse_content_header(message.wire.content_header.as_slice()).ok()?;
+/// The trace of a message, by its content header.
+pub(crate) fn trace_id(content_header: &[u8]) -> Option<TraceId> {
+    let (_, header) = parse_content_header(content_header).ok()?;
     trace_context(header.properties.headers().as_ref()?).map(|context| context.trace_id())
 }
 

@@ -1,5 +1,7 @@
 //! What became of the events that were taken: each ends in one of these ways.
 
+use std::collections::hash_map::Entry;
+
 use super::aggregate_queue::AggregateQueue;
 use super::{EventRef, Queue};
 use crate::lanes::lane;
@@ -99,10 +101,14 @@ impl Queue {
         if !self.ordered {
             return;
         }
-        if self.aggregates.contains_key(&event.key) {
-            self.transition(event.key, |aggregate, _| aggregate.settle_blocked(event.id));
-        } else {
-            self.aggregates.insert(event.key, AggregateQueue::unsettled(event.id));
+        match self.aggregates.entry(event.key) {
+            Entry::Vacant(aggregate) => {
+                aggregate.insert(AggregateQueue::unsettled(event.id));
+            }
+            Entry::Occupied(mut aggregate) => {
+                let effects = aggregate.get_mut().settle_blocked(event.id);
+                self.apply(event.key, effects);
+            }
         }
     }
 

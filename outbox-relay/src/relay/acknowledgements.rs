@@ -12,12 +12,11 @@ use std::time::{Duration, Instant};
 
 use service_kit::postgres::reason;
 
-use crate::database::queries;
-use crate::database::{Database, DatabaseError};
+use crate::database::{Database, DatabaseError, queries};
 use crate::publish::dispatcher::Dispatcher;
 
 /// Least time between two reads of the audit table.
-const EVERY: Duration = Duration::from_millis(100);
+const CHECK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long it is reported to commands that an event was in flight: longer than they wait.
 const REPORT_FOR: Duration = Duration::from_secs(30);
@@ -55,7 +54,7 @@ impl Acknowledgements {
         database: &Database,
         dispatcher: &mut Dispatcher,
     ) -> Result<(), DatabaseError> {
-        if self.checked_at.is_some_and(|checked_at| checked_at.elapsed() < EVERY) {
+        if self.checked_at.is_some_and(|checked_at| checked_at.elapsed() < CHECK_EVERY) {
             return Ok(());
         }
         let latest = queries::latest_audit_id(database).await?;
@@ -87,7 +86,7 @@ impl Acknowledgements {
     ) -> Result<(), DatabaseError> {
         if self.acknowledged != Some(latest) {
             self.report_in_flight(database, dispatcher, latest).await?;
-            queries::confirm_audit(database, latest, self.acknowledged).await?;
+            queries::acknowledge_audit(database, latest, self.acknowledged).await?;
             (self.seen, self.acknowledged) = (Some(latest), Some(latest));
         }
         dispatcher.sent.mark_compared();
@@ -105,7 +104,7 @@ impl Acknowledgements {
             let reported: Vec<i64> =
                 self.reported.iter().flat_map(|(_, ids)| ids).copied().collect();
             if !reported.is_empty() {
-                queries::tell_in_flight(database, &reported).await?;
+                queries::lock_in_flight(database, &reported).await?;
             }
         }
         let (sent, seen) = (dispatcher.sent.ids(), self.seen.unwrap_or(latest));
@@ -116,10 +115,10 @@ impl Acknowledgements {
         }
         let overtaken = queries::find_overtaken(database, seen, latest, &sent, most).await?;
         if !overtaken.is_empty() {
-            queries::tell_in_flight(database, &overtaken).await?;
+            queries::lock_in_flight(database, &overtaken).await?;
             tracing::info!(
                 events = overtaken.len(),
-                "events were changed or discarded that had been sent already"
+                "events that had already been sent were changed or discarded"
             );
             self.reported.push_back((Instant::now(), overtaken));
         }
@@ -130,7 +129,7 @@ impl Acknowledgements {
         while let Some((since, audit_ids)) = self.reported.front()
             && since.elapsed() >= REPORT_FOR
         {
-            queries::untell_in_flight(database, audit_ids).await?;
+            queries::unlock_in_flight(database, audit_ids).await?;
             self.reported.pop_front();
         }
         Ok(())

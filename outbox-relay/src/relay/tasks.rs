@@ -9,8 +9,9 @@ use crate::config::Retention;
 use crate::database::{Database, DatabaseError, SettleSession};
 use crate::metrics;
 use crate::publish::Published;
+use crate::settle::batch::SettleAction;
 use crate::settle::schedule::SettleJob;
-use crate::settle::{SettleAction, SettleResult, settle, settle_again};
+use crate::settle::{SettleResult, settle, settle_again};
 
 /// A task that has ended.
 #[derive(Debug)]

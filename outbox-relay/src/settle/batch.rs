@@ -22,6 +22,14 @@ pub(crate) struct SettleBatch {
     pub(crate) failed: Vec<SettleItem>,
 }
 
+/// What a statement does to the rows of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SettleAction {
+    MarkPublished,
+    DeletePublished,
+    RecordFailure,
+}
+
 /// The outcome of one event.
 #[derive(Debug, Clone)]
 pub(crate) struct SettleItem {

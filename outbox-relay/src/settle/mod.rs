@@ -1,15 +1,16 @@
 //! Settles events: writes their outcomes into their rows, with one statement for the published ones
 //! and one for the failed ones.
 //!
-//! A statement leaves out rows that somebody has locked. A row that the database refuses to change
-//! (a trigger, a foreign key, an encoding) makes the statement fail, and is found by halving the
-//! batch. Both become [`unsettled`], so that all others are settled.
+//! A statement leaves out rows that another session has locked. A row that the database refuses to
+//! change (a trigger, a foreign key, an encoding) makes the statement fail, and is found by halving
+//! the batch. Both become [`unsettled`], so that all others are settled.
 //!
 //! | file | what is in it |
 //! |---|---|
 //! | `batch` | outcomes that are to be written |
 //! | `schedule` | when they are |
-//! | `unsettled`, `unsettled_events` | those that can't be written for now, and when they are tried again |
+//! | `unsettled` | those that can't be written for now |
+//! | `unsettled_events` | all of these, and when they are tried again |
 
 pub(crate) mod batch;
 pub(crate) mod schedule;
@@ -19,16 +20,18 @@ pub(crate) mod unsettled_events;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::database::queries::{self, NotSettled, SettleTimeout};
 use crate::database::{DatabaseError, SettleSession};
 use crate::queue::EventRef;
-use batch::{SettleBatch, SettleItem};
+use batch::{SettleAction, SettleBatch, SettleItem};
 use unsettled::{SettleError, UnsettledEvent};
 
 /// What came of a [`SettleBatch`].
 #[derive(Debug)]
 pub(crate) struct SettleResult {
-    /// Events that are settled, or no longer pending by somebody else's doing.
+    /// Events that are settled, or no longer pending, as another session changed them.
     pub(crate) event_refs: Vec<EventRef>,
     /// Whether a failed event is among the latter: nothing holds back those behind it.
     pub(crate) freed: bool,
@@ -39,14 +42,6 @@ pub(crate) struct SettleResult {
     /// The same of events that were unsettled before.
     pub(crate) untried_retries: Vec<UnsettledEvent>,
     pub(crate) result: Result<(), DatabaseError>,
-}
-
-/// What a statement does to the rows of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SettleAction {
-    MarkPublished,
-    DeletePublished,
-    RecordFailure,
 }
 
 /// Settles `batch`. Published events are marked or deleted, as `published` says.
@@ -96,7 +91,7 @@ async fn settle_batch(
     let are_noted = known.iter().any(|event| event.is_noted);
     settle_by_halving(session, published_action, published, are_noted, &mut settled).await;
     settle_by_halving(session, SettleAction::RecordFailure, failed, are_noted, &mut settled).await;
-    unsettled::note(session, &mut settled.unsettled, known).await;
+    note_unsettled(session, &mut settled.unsettled, known).await;
     settled
 }
 
@@ -227,13 +222,44 @@ pub(crate) fn classify(
     }
 }
 
+/// Writes confirmed events into `outbox_unsettled`, unless `known`, which is what was known of them
+/// before, says that they are there.
+async fn note_unsettled(
+    session: &SettleSession,
+    unsettled: &mut [UnsettledEvent],
+    known: &[UnsettledEvent],
+) {
+    let noted: HashMap<Uuid, &SettleError> = known
+        .iter()
+        .filter(|event| event.is_noted)
+        .map(|event| (event.item.event_id, &event.error))
+        .collect();
+    let mut new = Vec::new();
+    for event in unsettled.iter_mut().filter(|event| event.is_published()) {
+        let before = noted.get(&event.item.event_id);
+        event.is_noted = before.is_some();
+        if before.is_none_or(|before| **before != event.error) {
+            new.push(event);
+        }
+    }
+    if new.is_empty() {
+        return;
+    }
+    match queries::note_unsettled(session, new.iter().map(|event| &**event)).await {
+        Ok(()) => new.iter_mut().for_each(|event| event.is_noted = true),
+        Err(error) => tracing::warn!(
+            events = new.len(),
+            %error,
+            "confirmed events can neither be settled nor noted in outbox_unsettled: a restart now would publish them again"
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use uuid::Uuid;
-
     use super::*;
     use crate::settle::batch::Failure;
+    use proptest::prelude::*;
 
     proptest! {
         #[test]

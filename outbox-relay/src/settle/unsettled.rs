@@ -3,11 +3,6 @@
 //! that neither another relay nor this one after a restart publishes them again. A failed attempt
 //! needs no note: the next owner of the lane tries the event again.
 
-use std::collections::HashMap;
-
-use uuid::Uuid;
-
-use crate::database::{SettleSession, queries};
 use crate::settle::batch::SettleItem;
 
 /// Characters of the database's reason that are kept.
@@ -64,40 +59,7 @@ impl UnsettledEvent {
         Self { item, error, is_noted: false }
     }
 
-    const fn is_published(&self) -> bool {
+    pub(super) const fn is_published(&self) -> bool {
         self.item.failure.is_none()
-    }
-}
-
-/// Writes confirmed events into `outbox_unsettled`, unless `known`, which is what was known of them
-/// before, says that they are there.
-pub(crate) async fn note(
-    session: &SettleSession,
-    unsettled: &mut [UnsettledEvent],
-    known: &[UnsettledEvent],
-) {
-    let noted: HashMap<Uuid, &SettleError> = known
-        .iter()
-        .filter(|event| event.is_noted)
-        .map(|event| (event.item.event_id, &event.error))
-        .collect();
-    let mut new = Vec::new();
-    for event in unsettled.iter_mut().filter(|event| event.is_published()) {
-        let before = noted.get(&event.item.event_id);
-        event.is_noted = before.is_some();
-        if before.is_none_or(|before| **before != event.error) {
-            new.push(event);
-        }
-    }
-    if new.is_empty() {
-        return;
-    }
-    match queries::note_unsettled(session, new.iter().map(|event| &**event)).await {
-        Ok(()) => new.iter_mut().for_each(|event| event.is_noted = true),
-        Err(error) => tracing::warn!(
-            events = new.len(),
-            %error,
-            "confirmed events can neither be settled nor noted in outbox_unsettled: a restart now would publish them again"
-        ),
     }
 }

@@ -22,28 +22,28 @@ pub(crate) async fn find_overtaken(
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
-pub(crate) async fn tell_in_flight(
+pub(crate) async fn lock_in_flight(
     database: &Database,
     audit_ids: &[i64],
 ) -> Result<(), DatabaseError> {
-    database.session.query(&database.statements.tell_in_flight, &[&audit_ids]).await.map(drop)
+    database.session.query(&database.statements.lock_in_flight, &[&audit_ids]).await.map(drop)
 }
 
-pub(crate) async fn untell_in_flight(
+pub(crate) async fn unlock_in_flight(
     database: &Database,
     audit_ids: &[i64],
 ) -> Result<(), DatabaseError> {
-    database.session.query(&database.statements.untell_in_flight, &[&audit_ids]).await.map(drop)
+    database.session.query(&database.statements.unlock_in_flight, &[&audit_ids]).await.map(drop)
 }
 
-pub(crate) async fn confirm_audit(
+pub(crate) async fn acknowledge_audit(
     database: &Database,
     audit_id: i64,
     before: Option<i64>,
 ) -> Result<(), DatabaseError> {
     database
         .session
-        .query_one(&database.statements.confirm_audit, &[&audit_id, &before])
+        .query_one(&database.statements.acknowledge_audit, &[&audit_id, &before])
         .await
         .map(drop)
 }

@@ -22,7 +22,7 @@ mod unsettled;
 mod writers;
 
 pub(crate) use audit::{
-    confirm_audit, find_overtaken, latest_audit_id, tell_in_flight, untell_in_flight,
+    acknowledge_audit, find_overtaken, latest_audit_id, lock_in_flight, unlock_in_flight,
 };
 pub(crate) use contents::{count_digits, identify, load};
 pub(crate) use lanes::{join_relays, leave_relays, list_relays, release_lanes, take_lanes};
@@ -40,4 +40,6 @@ pub(crate) use statements::{
     RelayStatements, SettleStatements, UnsettledStatements,
 };
 pub(crate) use unsettled::{forget_unsettled, load_unsettled, note_unsettled};
-pub(crate) use writers::{Writer, Writers, list_writers};
+#[cfg(test)]
+pub(crate) use writers::Writer;
+pub(crate) use writers::{OpenTransaction, Writers, list_writers};

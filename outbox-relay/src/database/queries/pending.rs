@@ -3,10 +3,9 @@
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
-use super::InspectStatements;
+use super::{InspectStatements, OpenTransaction};
 use crate::database::{Database, DatabaseError, Session};
 use crate::lanes::LaneSet;
-use crate::poll::OpenTransaction;
 use crate::queue::EventRef;
 use crate::settle::batch::Disposition;
 

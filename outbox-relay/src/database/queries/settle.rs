@@ -6,8 +6,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::database::{DatabaseError, Session, SettleSession};
-use crate::settle::SettleAction;
-use crate::settle::batch::{SettleItem, in_ascii};
+use crate::settle::batch::{SettleAction, SettleItem, in_ascii};
 
 /// Why a statement did not settle an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

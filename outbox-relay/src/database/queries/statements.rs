@@ -43,9 +43,9 @@ statements!(
     release_lanes,
     latest_audit_id,
     find_overtaken,
-    tell_in_flight,
-    untell_in_flight,
-    confirm_audit,
+    lock_in_flight,
+    unlock_in_flight,
+    acknowledge_audit,
 );
 
 statements!(

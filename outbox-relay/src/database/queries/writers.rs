@@ -9,7 +9,7 @@ pub(crate) struct Writers {
     pub(crate) open: Vec<Writer>,
 }
 
-/// A transaction that may still add rows.
+/// A transaction that may still add rows, as it was listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Writer {
     /// Its virtual transaction id, which it has from its beginning; only `PREPARE TRANSACTION`
@@ -17,6 +17,21 @@ pub(crate) struct Writer {
     pub(crate) virtual_id: String,
     /// `None` for one that has written nothing yet.
     pub(crate) xid: Option<i64>,
+}
+
+/// A transaction that may still add rows, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OpenTransaction {
+    pub(crate) writer: Writer,
+    /// All its rows are above this id.
+    pub(crate) above: i64,
+}
+
+impl OpenTransaction {
+    pub(crate) fn is(&self, writer: &Writer) -> bool {
+        self.writer.virtual_id == writer.virtual_id
+            || (writer.xid.is_some() && self.writer.xid == writer.xid)
+    }
 }
 
 pub(crate) async fn list_writers(database: &Database) -> Result<Writers, DatabaseError> {

@@ -24,7 +24,7 @@ impl Scanner {
     ) {
         match (scan, rows) {
             (Scan::Successors { keys, .. }, Rows::Events(event_refs)) => {
-                queue.refill(keys, event_refs)
+                queue.refill(keys, event_refs);
             }
             (Scan::DueRetries, Rows::Events(event_refs)) => {
                 for event_ref in event_refs {

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::database::queries::{BlockingPolicy, NotSettled, Seen, Writer, Writers};
+use crate::database::queries::{
+    BlockingPolicy, NotSettled, OpenTransaction, Seen, Writer, Writers,
+};
 use crate::lanes::{LaneSet, Member, lane};
-use crate::poll::{OpenTransaction, Rows, Scan};
+use crate::poll::{Rows, Scan};
 use crate::publish::event::Event;
 use crate::publish::load::Loaded;
 use crate::publish::refusals::RefusalHistory;
