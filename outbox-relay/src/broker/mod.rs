@@ -112,12 +112,12 @@ impl Broker {
     }
 
     /// Whether a channel is free.
-    pub(crate) const fn has_free(&self) -> bool {
+    pub(crate) const fn has_free_channel(&self) -> bool {
         !self.free.is_empty()
     }
 
-    /// A free channel.
-    pub(crate) fn take(&mut self) -> Option<Publisher> {
+    /// Takes a free channel.
+    pub(crate) fn take_channel(&mut self) -> Option<Publisher> {
         self.free.pop()
     }
 
@@ -126,8 +126,8 @@ impl Broker {
         self.connections.iter().any(|own| Arc::ptr_eq(own, &publisher.connection))
     }
 
-    /// A channel is free again.
-    pub(crate) fn give_back(&mut self, publisher: Publisher) {
+    /// Returns a channel that is free again.
+    pub(crate) fn return_channel(&mut self, publisher: Publisher) {
         self.free.push(publisher);
     }
 

@@ -95,14 +95,17 @@ impl Session {
         self.bounded(self.session.client.batch_execute(sql)).await
     }
 
-    /// Begins a transaction, which [`end`](Self::end) ends.
+    /// Begins a transaction, which [`commit`](Self::commit) or [`rollback`](Self::rollback) ends.
     pub(crate) async fn begin(&self) -> Result<(), DatabaseError> {
         self.execute("BEGIN").await
     }
 
-    /// Ends a transaction: commits it, or rolls it back.
-    pub(crate) async fn end(&self, commit: bool) -> Result<(), DatabaseError> {
-        self.execute(if commit { "COMMIT" } else { "ROLLBACK" }).await
+    pub(crate) async fn commit(&self) -> Result<(), DatabaseError> {
+        self.execute("COMMIT").await
+    }
+
+    pub(crate) async fn rollback(&self) -> Result<(), DatabaseError> {
+        self.execute("ROLLBACK").await
     }
 
     /// As [`query`](Self::query), but the server gives up after `limit`.

@@ -66,7 +66,7 @@ pub(crate) async fn release_all(
     database: &Database,
     busy: LaneSet,
 ) -> Result<(), DatabaseError> {
-    lanes.release_all();
+    lanes.offer_all();
     release_idle(lanes, database, busy).await?;
     if !lanes.owned.is_empty() {
         // What is in flight may take long, and the server must hear from the session until then.
@@ -75,7 +75,7 @@ pub(crate) async fn release_all(
         }
         return Ok(());
     }
-    if lanes.left() {
+    if lanes.leave() {
         queries::leave_relays(database).await?;
     }
     Ok(())

@@ -48,7 +48,7 @@ pub(crate) const fn lane(key: i64) -> u8 {
     key.to_le_bytes()[0] & 63
 }
 
-/// A relay at work, as the others see it.
+/// A relay, as the others see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Member {
     /// The process of its session at the server.
@@ -110,7 +110,7 @@ pub(crate) struct Lanes {
     /// Those that the session owns.
     owned: LaneSet,
     /// Those of them that go to another relay as soon as nothing of theirs is in flight.
-    leaving: LaneSet,
+    offered: LaneSet,
     /// When the relays were listed last; `None` while this relay does not count as one that works.
     listed_at: Option<Instant>,
 }
@@ -118,17 +118,17 @@ pub(crate) struct Lanes {
 impl Lanes {
     /// Those from which events may be taken.
     pub(crate) const fn open(&self) -> LaneSet {
-        LaneSet(self.owned.0 & !self.leaving.0)
+        LaneSet(self.owned.0 & !self.offered.0)
     }
 
-    /// Those that the session owns, be they offered or not.
+    /// Those that the session owns, offered or not.
     pub(crate) const fn owned(&self) -> LaneSet {
         self.owned
     }
 
     /// Whether some lanes are to be given to other relays.
-    pub(crate) const fn is_leaving(&self) -> bool {
-        !self.leaving.is_empty()
+    pub(crate) const fn has_offered(&self) -> bool {
+        !self.offered.is_empty()
     }
 
     /// Whether it is time to list the relays again.
@@ -136,12 +136,12 @@ impl Lanes {
         self.listed_at.is_none_or(|listed_at| now.duration_since(listed_at) >= LIST_EVERY)
     }
 
-    /// Whether this relay counts as one at work.
+    /// Whether this relay counts as one that works.
     pub(crate) const fn is_member(&self) -> bool {
         self.listed_at.is_some()
     }
 
-    /// Notes which relays are at work and what each owns, this one, `own`, included.
+    /// Notes which relays work and what each owns; `own` is this one.
     ///
     /// # Errors
     /// When the session does not own the lanes that it took: its locks are not kept.
@@ -163,13 +163,13 @@ impl Lanes {
         let members: Vec<Member> = members
             .iter()
             .map(|member| {
-                let leaving = if Some(member.pid) == own { self.leaving.0 } else { 0 };
-                Member { lanes: LaneSet(member.lanes.0 & !leaving), ..*member }
+                let offered = if Some(member.pid) == own { self.offered.0 } else { 0 };
+                Member { lanes: LaneSet(member.lanes.0 & !offered), ..*member }
             })
             .collect();
         let Plan { take, give } = fair_share(own.unwrap_or_default(), &members);
-        self.leaving.0 |= give.0;
-        LaneSet(take.0 & !self.leaving.0)
+        self.offered.0 |= give.0;
+        LaneSet(take.0 & !self.offered.0)
     }
 
     /// The session owns these lanes now.
@@ -178,23 +178,23 @@ impl Lanes {
     }
 
     /// Offers all lanes to the other relays.
-    pub(crate) const fn release_all(&mut self) {
-        self.leaving = self.owned;
+    pub(crate) const fn offer_all(&mut self) {
+        self.offered = self.owned;
     }
 
     /// Those offered lanes that can be released, as nothing of theirs is `busy`.
     pub(crate) const fn idle(&self, busy: LaneSet) -> LaneSet {
-        LaneSet(self.leaving.0 & !busy.0)
+        LaneSet(self.offered.0 & !busy.0)
     }
 
     /// The session does not own these lanes any more.
     pub(crate) const fn released(&mut self, lanes: LaneSet) {
         self.owned.0 &= !lanes.0;
-        self.leaving.0 &= !lanes.0;
+        self.offered.0 &= !lanes.0;
     }
 
-    /// This relay does not count as one at work any more. Returns whether it did.
-    pub(crate) const fn left(&mut self) -> bool {
+    /// Makes this relay no longer count as one that works. Returns whether it did.
+    pub(crate) const fn leave(&mut self) -> bool {
         self.listed_at.take().is_some()
     }
 

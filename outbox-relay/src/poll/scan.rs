@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::database::queries::{OpenTransaction, Seen, Writers};
+use crate::database::queries::{OpenTransaction, ScannedRows, Writers};
 use crate::queue::EventRef;
 
 /// Rows to be read.
@@ -25,7 +25,7 @@ pub(crate) enum Rows {
     /// To [`Scan::Successors`] and [`Scan::DueRetries`].
     Events(Vec<EventRef>),
     /// To [`Scan::New`], with the transactions if they were listed, and to [`Scan::Suspects`].
-    Slice(Option<Writers>, Seen),
+    Slice(Option<Writers>, ScannedRows),
 }
 
 /// What all scans of a round came to.

@@ -107,7 +107,7 @@ impl Queue {
         self.tracked.insert(event.id)
     }
 
-    /// Whether the queue has the event, or will come to it by itself.
+    /// Whether the queue has the event, or will read it without a scan finding it.
     pub(crate) fn tracks(&self, event: &EventRef) -> bool {
         self.tracked.contains(&event.id)
             || self.aggregates.get(&event.key).is_some_and(AggregateQueue::will_read_more)

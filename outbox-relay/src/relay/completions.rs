@@ -57,7 +57,7 @@ impl Relay {
             Some(Loss::Unconfirmed(reason)) => self.broker.mark_failed(&reason),
             Some(loss) => self.broker.mark_lost(loss.reason()),
             None => {
-                broker.give_back(publisher);
+                broker.return_channel(publisher);
                 self.broker.mark_healthy();
             }
         }

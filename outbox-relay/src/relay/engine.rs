@@ -236,7 +236,7 @@ impl Engine {
     }
 
     fn ended(&mut self, settled: &mut SettleResult, now: Instant) {
-        // The lanes may have gone to another relay meanwhile.
+        // The lanes may have gone to another relay since.
         self.settling.unsettled.retain_lanes(self.lanes.open());
         self.settling.ended(settled, now);
         self.leave_to_owners();

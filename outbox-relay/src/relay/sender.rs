@@ -58,7 +58,7 @@ impl Sender {
     ) -> Result<(), DatabaseError> {
         let Engine { dispatcher, queue, .. } = engine;
         let limits = self.builder.limits(broker.frame_max());
-        while broker.has_free() && dispatcher.has_room() {
+        while broker.has_free_channel() && dispatcher.has_room() {
             let Some(window) = dispatcher.take_window(queue, Instant::now()) else {
                 break;
             };
@@ -77,7 +77,7 @@ impl Sender {
             // A relay that was frozen can't know for how long: the next tick asks whether the lanes
             // are still its own.
             let may_send = !self.lost.is_cancelled() && database.session.is_alive();
-            let Some(publisher) = may_send.then(|| broker.take()).flatten() else {
+            let Some(publisher) = may_send.then(|| broker.take_channel()).flatten() else {
                 dispatcher
                     .put_back(queue, events.into_iter().map(|event| event.event_ref).collect());
                 return Ok(());

@@ -41,7 +41,7 @@ impl Relay {
             let unsettled = queries::load_unsettled(database, taken).await?;
             self.engine.lanes_taken(taken, unsettled, Instant::now());
         }
-        if self.engine.lanes.is_leaving() {
+        if self.engine.lanes.has_offered() {
             self.engine.lanes_offered();
             lanes::release_idle(&mut self.engine.lanes, database, busy).await?;
         }

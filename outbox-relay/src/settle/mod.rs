@@ -198,7 +198,10 @@ async fn execute(
         Ok(answers)
     };
     let settled = settled.await;
-    session.session.end(settled.is_ok()).await?;
+    match &settled {
+        Ok(_) => session.session.commit().await?,
+        Err(_) => session.session.rollback().await?,
+    }
     settled
 }
 

@@ -140,7 +140,7 @@ impl Sender {
         }
         self.link = None;
         let mut broker = Broker::connect(&self.url, self.topology.clone(), 1).await?;
-        self.link = broker.take().map(|publisher| (broker, publisher));
+        self.link = broker.take_channel().map(|publisher| (broker, publisher));
         Ok(())
     }
 

@@ -27,7 +27,8 @@ pub(crate) use audit::{
 pub(crate) use contents::{count_digits, identify, load};
 pub(crate) use lanes::{join_relays, leave_relays, list_relays, release_lanes, take_lanes};
 pub(crate) use pending::{
-    BlockingPolicy, Seen, measure_backlog, scan_due_retries, scan_new, scan_successors, sweep,
+    BlockingPolicy, ScannedRows, measure_backlog, scan_due_retries, scan_new, scan_successors,
+    sweep,
 };
 pub(crate) use prune::{forget_expired, lock_pruning, next_row, note_expired, prune};
 pub(crate) use session::{

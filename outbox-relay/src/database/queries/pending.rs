@@ -30,7 +30,7 @@ impl BlockingPolicy {
 
 /// What a scan has read.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct ScannedRows {
     pub(crate) event_refs: Vec<EventRef>,
     /// How many rows were read, of all lanes.
     pub(crate) rows: i64,
@@ -49,7 +49,7 @@ pub(crate) async fn scan_new(
     lanes: LaneSet,
     rows: i64,
     policy: BlockingPolicy,
-) -> Result<Seen, DatabaseError> {
+) -> Result<ScannedRows, DatabaseError> {
     let xids: Vec<Option<i64>> = open.iter().map(|open| open.writer.xid).collect();
     let above_ids: Vec<i64> = open.iter().map(|open| open.above).collect();
     let virtual_ids: Vec<&str> = open.iter().map(|open| open.writer.virtual_id.as_str()).collect();
@@ -74,7 +74,7 @@ pub(crate) async fn sweep(
     lanes: LaneSet,
     rows: i64,
     policy: BlockingPolicy,
-) -> Result<Seen, DatabaseError> {
+) -> Result<ScannedRows, DatabaseError> {
     let params: [&(dyn ToSql + Sync); 8] = [
         &above,
         &Vec::<i64>::new(),
@@ -88,9 +88,9 @@ pub(crate) async fn sweep(
     seen(&session.query(&statements.scan_new, &params).await?)
 }
 
-fn seen(rows: &[Row]) -> Result<Seen, DatabaseError> {
+fn seen(rows: &[Row]) -> Result<ScannedRows, DatabaseError> {
     let Some(first) = rows.first() else {
-        return Ok(Seen {
+        return Ok(ScannedRows {
             event_refs: Vec::new(),
             rows: 0,
             reached: None,
@@ -98,7 +98,7 @@ fn seen(rows: &[Row]) -> Result<Seen, DatabaseError> {
             filenode: None,
         });
     };
-    Ok(Seen {
+    Ok(ScannedRows {
         rows: first.try_get("rows")?,
         reached: first.try_get("reached")?,
         audited: first.try_get("audited")?,

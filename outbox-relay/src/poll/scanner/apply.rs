@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::Scanner;
-use crate::database::queries::{Seen, Writers};
+use crate::database::queries::{ScannedRows, Writers};
 use crate::lanes::LaneSet;
 use crate::poll::{Rows, Scan, ScanOutcome};
 use crate::queue::Queue;
@@ -44,7 +44,7 @@ impl Scanner {
     fn apply_new(
         &mut self,
         writers: Option<Writers>,
-        seen: Seen,
+        seen: ScannedRows,
         lanes: LaneSet,
         queue: &mut Queue,
         now: Instant,
@@ -75,7 +75,7 @@ impl Scanner {
         if found { ScanOutcome::Something } else { ScanOutcome::Nothing }
     }
 
-    fn advance(&mut self, writers: Option<Writers>, seen: &Seen) {
+    fn advance(&mut self, writers: Option<Writers>, seen: &ScannedRows) {
         let state = &mut self.state;
         let known = state.cursor;
         state.more = seen.rows >= self.slice;
@@ -95,7 +95,7 @@ impl Scanner {
     fn verify(
         &mut self,
         suspects: &BTreeSet<i64>,
-        seen: &Seen,
+        seen: &ScannedRows,
         lanes: LaneSet,
         queue: &Queue,
         now: Instant,

@@ -10,12 +10,12 @@ impl Model {
 
     /// The lanes from which the relay takes events.
     pub(super) fn open_lanes(&self) -> LaneSet {
-        LaneSet(self.owned & !self.leaving)
+        LaneSet(self.owned & !self.offered)
     }
 
     pub(super) fn rebalance(&mut self, lanes: u64) {
         let gained = lanes & !self.owned;
-        self.leaving |= self.owned & !lanes;
+        self.offered |= self.owned & !lanes;
         self.owned |= gained;
         self.queue.lanes_taken(LaneSet(gained));
         if gained != 0 {
@@ -34,8 +34,8 @@ impl Model {
     }
 
     pub(super) fn release_idle(&mut self) {
-        let ready = self.leaving & !self.queue.busy_lanes().0;
+        let ready = self.offered & !self.queue.busy_lanes().0;
         self.owned &= !ready;
-        self.leaving &= !ready;
+        self.offered &= !ready;
     }
 }

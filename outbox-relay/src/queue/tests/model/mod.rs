@@ -48,7 +48,7 @@ pub(super) struct Model {
     blocked: Vec<(EventRef, Fate)>,
     cursor: i64,
     owned: u64,
-    leaving: u64,
+    offered: u64,
     catching_up: bool,
 }
 
@@ -69,7 +69,7 @@ impl Model {
             blocked: Vec::new(),
             cursor: 0,
             owned: u64::MAX,
-            leaving: 0,
+            offered: 0,
             catching_up: false,
         }
     }
@@ -135,7 +135,7 @@ impl Model {
             Step::Rebalance { lanes } => self.rebalance(lanes),
             Step::LoseSession { lanes } => {
                 self.owned = 0;
-                self.leaving = 0;
+                self.offered = 0;
                 self.queue.retain_lanes(LaneSet::default());
                 self.catching_up = true;
                 self.rebalance(lanes);

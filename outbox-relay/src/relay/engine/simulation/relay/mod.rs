@@ -112,7 +112,7 @@ impl Relay {
             return;
         }
         self.share(table, pid, now);
-        if self.engine.lanes.is_leaving() {
+        if self.engine.lanes.has_offered() {
             self.engine.lanes_offered();
             let idle = self.engine.lanes.idle(busy);
             table.release_lanes(idle);
@@ -147,11 +147,11 @@ impl Relay {
 
     fn release_all(&mut self, table: &mut Table, pid: i32, busy: LaneSet) {
         let lanes = &mut self.engine.lanes;
-        lanes.release_all();
+        lanes.offer_all();
         let idle = lanes.idle(busy);
         table.release_lanes(idle);
         lanes.released(idle);
-        if table.owned(pid).is_empty() && lanes.left() {
+        if table.owned(pid).is_empty() && lanes.leave() {
             table.leave(pid);
         }
     }

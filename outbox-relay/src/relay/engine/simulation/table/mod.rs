@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::database::queries::{
-    BlockingPolicy, NotSettled, OpenTransaction, Seen, Writer, Writers,
+    BlockingPolicy, NotSettled, OpenTransaction, ScannedRows, Writer, Writers,
 };
 use crate::lanes::{LaneSet, Member, lane};
 use crate::poll::{Rows, Scan};

@@ -84,14 +84,14 @@ impl Table {
         lanes: LaneSet,
         most: i64,
         policy: BlockingPolicy,
-    ) -> Seen {
+    ) -> ScannedRows {
         let above = open
             .iter()
             .filter(|open| self.has_ended(&open.writer))
             .map(|open| open.above)
             .fold(above, i64::min);
         let held = self.held(policy);
-        let mut seen = Seen {
+        let mut seen = ScannedRows {
             event_refs: Vec::new(),
             rows: 0,
             reached: None,
