@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::prune;
 use crate::relay::{self, Relay};
 
-/// Publishes events until `shutdown`, and answers on the operations port meanwhile.
+/// Publishes events until `shutdown`, and serves the operations port.
 ///
 /// # Errors
 /// When the operations port fails. A database or a broker that can't be used is waited for.

@@ -1,5 +1,6 @@
-//! Deletes events that were published long enough ago: by one relay at a time, in small batches, on a session of its own, so that
-//! it never holds up the relaying. A row that can't be deleted is left where it is, and named.
+//! Deletes events whose retention time has passed: one relay at a time, in small batches, on a
+//! session of its own, so that the relaying is never delayed. A row that can't be deleted stays,
+//! and is reported.
 
 use std::time::{Duration, Instant};
 
@@ -7,27 +8,30 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::{Config, Retention};
+use crate::database::queries;
 use crate::database::{DatabaseError, PruneSession};
-use crate::measure;
-use crate::queries;
+use crate::metrics;
 
-/// Rows that a statement looks at.
+/// Rows that a statement reads.
 const SLICE: i64 = 1000;
 
 /// The least pause between two statements.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Rows that the database refuses to delete after which a pass ends: so many are no fault of single rows.
-const MOST_REFUSED: i64 = 1000;
+/// After so many rows that the database refuses to delete a pass ends: single rows are not to
+/// blame.
+const MAX_REFUSED: i64 = 1000;
 
-/// Prunes now and then until `stop`, if events are to be deleted some time after they were published.
+/// Prunes periodically until `stop`, if events are to be deleted some time after they were
+/// published.
 pub(crate) async fn run(config: &Config, stop: CancellationToken) {
     let Retention::For(retention) = config.retention.outbox_retention else {
         return;
     };
     let every = (retention / 10).clamp(Duration::from_secs(1), Duration::from_mins(1));
-    // Events are published about in the order of their ids, so that a pass ends where all are young. What is old behind those, an
-    // event that was held back for long, say, is found by a pass through the whole table.
+    // Events are published about in the order of their ids, so that a pass ends where all are
+    // young. What is old behind those, an event that was held back for long, say, is found by a
+    // pass through the whole table.
     let whole_every = (retention / 10).clamp(Duration::from_secs(1), Duration::from_hours(1));
     let mut whole = Instant::now();
     let mut refused = 0;
@@ -36,10 +40,10 @@ pub(crate) async fn run(config: &Config, stop: CancellationToken) {
         match Box::pin(Pass::run(config, retention, is_whole, &stop)).await {
             Ok(None) => continue,
             Ok(Some(pass)) => {
-                pass.tell(refused);
+                pass.log(refused);
                 refused = pass.refused;
             }
-            // Whether the database can be reached is told by the relay itself.
+            // The relay itself reports whether the database can be reached.
             Err(error) => {
                 tracing::warn!(%error, "published events could not be pruned: trying again later");
                 continue;
@@ -51,20 +55,20 @@ pub(crate) async fn run(config: &Config, stop: CancellationToken) {
     }
 }
 
-/// One way through the table, or as far as there are old events.
+/// One pass through the table, or as far as there are old events.
 #[derive(Debug, Default)]
 struct Pass {
     deleted: i64,
-    /// Old enough, and locked by somebody or kept by a trigger.
+    /// Old enough, and locked by another session or kept by a trigger.
     kept: i64,
-    /// Old enough, and not deleted for a reason that the database gave.
+    /// Old enough, and the database refuses to delete it.
     refused: i64,
     /// One of these, with the reason.
     example: Option<(Uuid, String)>,
 }
 
 impl Pass {
-    /// Deletes all that is old enough, unless another relay is at it.
+    /// Deletes all that is old enough. Returns `None` if another relay does so.
     async fn run(
         config: &Config,
         retention: Duration,
@@ -87,7 +91,7 @@ impl Pass {
                 }
                 Err(error) if error.is_over_a_row() => {
                     above = pass.refuse(&session, above, &error).await?;
-                    if pass.refused >= MOST_REFUSED || pause(PAUSE, stop).await {
+                    if pass.refused >= MAX_REFUSED || pause(PAUSE, stop).await {
                         break;
                     }
                     continue;
@@ -96,7 +100,7 @@ impl Pass {
             };
             pass.deleted += slice.deleted;
             pass.kept += slice.old - slice.deleted;
-            measure::pruned(slice.deleted);
+            metrics::pruned(slice.deleted);
             let is_last = slice.looked_at < rows;
             let is_young = rows == SLICE && slice.old == 0 && slice.looked_at > 0;
             if is_last || (is_young && !is_whole) || pause(PAUSE, stop).await {
@@ -106,11 +110,11 @@ impl Pass {
             rows = (rows * 2).min(SLICE);
         }
         queries::forget_expired(&session).await?;
-        measure::unprunable(pass.kept + pass.refused);
+        metrics::unprunable(pass.kept + pass.refused);
         Ok(Some(pass))
     }
 
-    /// Notes that the row behind the id `above` can't be deleted. Returns its id.
+    /// Notes that the first row above an id can't be deleted. Returns its id.
     async fn refuse(
         &mut self,
         session: &PruneSession,
@@ -127,8 +131,9 @@ impl Pass {
         Ok(id)
     }
 
-    /// Logs what was done. What the database refuses as it did in the pass before is known.
-    fn tell(&self, refused_before: i64) {
+    /// Logs what was done. Refusals are logged only if their number has changed since the pass
+    /// before.
+    fn log(&self, refused_before: i64) {
         if self.deleted > 0 {
             tracing::info!(events = self.deleted, "pruned published events");
         }
@@ -145,7 +150,7 @@ impl Pass {
     }
 }
 
-/// Waits; says whether it is time to stop.
+/// Waits. Returns whether it is time to stop.
 async fn pause(duration: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = stop.cancelled() => true,

@@ -236,7 +236,7 @@ async fn a_poll_waits_for_a_lock_longer_than_the_database_would_have_it() -> any
     let locks = connect(&outbox.database.url).await?;
     locks.batch_execute("SET lock_timeout = 0; BEGIN; LOCK TABLE outbox").await?;
     let waits = "SELECT count(*) FROM pg_stat_activity
-                 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '-- look_%'
+                 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '-- scan_%'
                    AND clock_timestamp() - query_start > interval '1 second'";
     let waited = async {
         eventually("a look has waited for a second", async || {

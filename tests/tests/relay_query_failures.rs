@@ -17,7 +17,7 @@ async fn tells_the_backlog(relay: &Service) -> anyhow::Result<bool> {
 async fn end_inspection(outbox: &Outbox) -> anyhow::Result<bool> {
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'outbox-relay'
-                 AND query LIKE '-- %' AND (query LIKE '-- look_ahead%' OR query LIKE '-- measure_backlog%')
+                 AND query LIKE '-- %' AND (query LIKE '-- scan_new%' OR query LIKE '-- measure_backlog%')
                  AND pid NOT IN (SELECT pid FROM outbox_relays)";
     Ok(outbox.count(end, &[]).await? == 1)
 }
@@ -79,7 +79,7 @@ async fn a_poll_that_times_out_costs_neither_the_session_nor_its_lanes() -> anyh
     for _ in 0..3 {
         eventually("a look waits, and is given up", async || {
             let give_up = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
-                           WHERE pid = $1 AND wait_event_type = 'Lock' AND query LIKE '-- look_%'";
+                           WHERE pid = $1 AND wait_event_type = 'Lock' AND query LIKE '-- scan_%'";
             Ok(outbox.count(give_up, &[&session]).await? == 1)
         })
         .await
@@ -106,7 +106,7 @@ async fn a_measurement_that_times_out_does_not_cost_its_session() -> anyhow::Res
     eventually("what the session for it does is given up", async || {
         let give_up = "SELECT pid, pg_cancel_backend(pid) FROM pg_stat_activity
                        WHERE datname = current_database() AND application_name LIKE 'outbox-relay%' AND wait_event_type = 'Lock'
-                         AND (query LIKE '-- look_ahead%' OR query LIKE '-- measure_backlog%')
+                         AND (query LIKE '-- scan_new%' OR query LIKE '-- measure_backlog%')
                          AND pid NOT IN (SELECT pid FROM outbox_relays)";
         session = outbox.sql.query_opt(give_up, &[]).await?.map(|row| row.get::<_, i32>(0));
         Ok(session.is_some())

@@ -15,20 +15,20 @@ type Statement = [&'static str; 4];
 /// The statements that poll for events.
 const LOOKS: [Statement; 3] = [
     [
-        "look_ahead",
-        include_str!("../../sql/relay/queries/look_ahead.sql"),
+        "scan_new",
+        include_str!("../../sql/relay/queries/scan_new.sql"),
         "bigint, bigint[], bigint[], bigint, bigint, boolean, boolean, text[]",
         "0, '{}', '{}', -1, 2000, true, true, '{}'",
     ],
     [
-        "look_due",
-        include_str!("../../sql/relay/queries/look_due.sql"),
+        "scan_due_retries",
+        include_str!("../../sql/relay/queries/scan_due_retries.sql"),
         "bigint, bigint, boolean, boolean",
         "-1, 1000, true, true",
     ],
     [
-        "look_behind",
-        include_str!("../../sql/relay/queries/look_behind.sql"),
+        "scan_successors",
+        include_str!("../../sql/relay/queries/scan_successors.sql"),
         "bigint[], bigint[], bigint, boolean",
         "'{1}', '{0}', 1000, true",
     ],
@@ -179,10 +179,10 @@ async fn a_poll_reads_a_few_pages_for_each_row_of_a_table_that_was_never_analyse
     let busy = "SELECT hashtextextended('busy', hashtextextended('order', 0))";
     let busy = outbox.count(busy, &[]).await?;
     for (execute, rows) in [
-        ("look_ahead (0, '{}', '{}', -1, 2000, true, true, '{}')".to_owned(), 2000),
-        ("look_ahead (30001, '{}', '{}', -1, 2000, true, true, '{}')".to_owned(), 2000),
-        ("look_due (-1, 1000, true, true)".to_owned(), 1),
-        (format!("look_behind ('{{{busy}}}', '{{129}}', 128, true)"), 128),
+        ("scan_new (0, '{}', '{}', -1, 2000, true, true, '{}')".to_owned(), 2000),
+        ("scan_new (30001, '{}', '{}', -1, 2000, true, true, '{}')".to_owned(), 2000),
+        ("scan_due_retries (-1, 1000, true, true)".to_owned(), 1),
+        (format!("scan_successors ('{{{busy}}}', '{{129}}', 128, true)"), 128),
     ] {
         let pages = pages_read(&outbox, &execute).await?;
         ensure!(pages <= 5 * rows + 20, "{pages} pages for {rows} rows: {execute}");

@@ -13,7 +13,7 @@ use super::outcome::Outcome;
 use super::output;
 use super::queries::{self, Changed, RelayProgress};
 use super::session::{Backend, Session};
-use crate::acknowledge::MOST_TOLD;
+use crate::relay::acknowledgements::MAX_REPORTED;
 
 /// How long to wait for the relays.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -175,7 +175,7 @@ impl ActiveRelays {
     fn had_sent(&self, audit_id: i64) -> bool {
         let key = audit_id & i64::from(i32::MAX);
         let mut reported = self.0.values().map(|relay| &relay.in_flight);
-        reported.any(|reported| reported.len() > MOST_TOLD || reported.contains(&key))
+        reported.any(|reported| reported.len() > MAX_REPORTED || reported.contains(&key))
     }
 }
 

@@ -5,7 +5,7 @@ use clap::Args;
 use super::outcome::Outcome;
 use super::output;
 use crate::config::OutboxArgs;
-use crate::table::OutboxTable;
+use crate::database::OutboxTable;
 
 /// The SQL of the outbox, its views and its audit table.
 pub(super) const SCHEMA: &str = include_str!("../../../sql/outbox/schema.sql");

@@ -15,7 +15,7 @@ use super::output::duration_format::age;
 use super::output::{self, BOLD, escape};
 use super::queries::{self, Payload};
 use super::session::{Access, Session};
-use crate::queries::Holding;
+use crate::database::queries::BlockingPolicy;
 
 /// How many characters of a payload are printed.
 const PAYLOAD_LIMIT: i32 = 100_000;
@@ -112,7 +112,7 @@ async fn find(
     session: &Session,
     event_id: Uuid,
     pretty: Option<i32>,
-    holding: Holding,
+    holding: BlockingPolicy,
 ) -> anyhow::Result<Option<(Event, Payload)>> {
     // It may be deleted between the two statements.
     if let Some(event) = queries::find_event(session, event_id, holding).await?

@@ -2,17 +2,19 @@
 
 use service_kit::postgres::DatabaseUrl;
 
-use super::{DatabaseError, Session, explain};
-use crate::queries::{self, ExpiredNotes, Notes, PruneStatements, TakeNotes};
-use crate::table::OutboxTable;
+use super::error::explain;
+use super::queries::{
+    self, ExpiredStatements, PruneStatements, UnsettledStatements, UnsettledTable,
+};
+use super::{DatabaseError, OutboxTable, Session};
 
 /// The session that deletes what was published long ago.
 #[derive(Debug)]
 pub(crate) struct PruneSession {
     pub(crate) session: Session,
     pub(crate) statements: PruneStatements,
-    /// `None`: there is no table for events that can't be deleted.
-    pub(crate) notes: Option<(TakeNotes, ExpiredNotes)>,
+    /// Write into `outbox_unsettled`; `None` if that table is missing or may not be used.
+    pub(crate) notes: Option<(UnsettledStatements, ExpiredStatements)>,
     /// Whether the database can store every character.
     pub(crate) is_utf8: bool,
 }
@@ -25,10 +27,11 @@ impl PruneSession {
         let session = Session::connect(url).await?;
         let client = session.client();
         let statements = PruneStatements::prepare(client, table).await.map_err(explain)?;
-        let Notes { are_kept, is_utf8 } = queries::find_notes(client, table).await?;
-        let notes = if are_kept {
-            let take = TakeNotes::prepare(client, table).await.map_err(explain)?;
-            Some((take, ExpiredNotes::prepare(client, table).await.map_err(explain)?))
+        let UnsettledTable { is_usable, is_utf8 } =
+            queries::find_unsettled_table(client, table).await?;
+        let notes = if is_usable {
+            let take = UnsettledStatements::prepare(client, table).await.map_err(explain)?;
+            Some((take, ExpiredStatements::prepare(client, table).await.map_err(explain)?))
         } else {
             None
         };

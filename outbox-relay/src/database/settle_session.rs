@@ -3,23 +3,24 @@
 use service_kit::postgres::{self, DatabaseUrl};
 use tokio::time::timeout;
 
-use super::{DatabaseError, STATEMENT_LIMIT, Session, explain, open};
-use crate::queries::{self, Notes, SettleStatements, TakeNotes};
-use crate::table::OutboxTable;
+use super::error::{STATEMENT_LIMIT, explain};
+use super::queries::{self, SettleStatements, UnsettledStatements, UnsettledTable};
+use super::session::open;
+use super::{DatabaseError, OutboxTable, Session};
 
 /// The session that settles, shared with the task that does it.
 #[derive(Debug)]
 pub(crate) struct SettleSession {
     pub(crate) session: Session,
     pub(crate) statements: SettleStatements,
-    /// `None`: there is no table for events that can't be settled.
-    pub(crate) notes: Option<TakeNotes>,
+    /// Write into `outbox_unsettled`; `None` if that table is missing or may not be used.
+    pub(crate) notes: Option<UnsettledStatements>,
     /// Whether the database can store every character.
     pub(crate) is_utf8: bool,
 }
 
 impl SettleSession {
-    /// A session in place of one that was lost, while the lanes are still held by the other.
+    /// Opens a session in place of one that was lost, while the other one still holds the lanes.
     pub(crate) async fn reopen(
         url: &DatabaseUrl,
         table: &OutboxTable,
@@ -34,12 +35,13 @@ impl SettleSession {
         table: &OutboxTable,
     ) -> Result<Self, DatabaseError> {
         let session = Session::prepare(session).await?;
-        let client = &session.session.client;
+        let client = session.client();
         queries::prepare_settle_session(client).await?;
         let statements = SettleStatements::prepare(client, table).await.map_err(explain)?;
-        let Notes { are_kept, is_utf8 } = queries::find_notes(client, table).await?;
-        let notes = if are_kept {
-            Some(TakeNotes::prepare(client, table).await.map_err(explain)?)
+        let UnsettledTable { is_usable, is_utf8 } =
+            queries::find_unsettled_table(client, table).await?;
+        let notes = if is_usable {
+            Some(UnsettledStatements::prepare(client, table).await.map_err(explain)?)
         } else {
             None
         };

@@ -3,21 +3,22 @@
 use std::time::Instant;
 
 use super::{LaneSet, Lanes, LocksLost, Member};
+use crate::database::queries;
 use crate::database::{Database, DatabaseError};
-use crate::queries;
 
-/// Looks from time to time which relays are at work, and takes or offers lanes accordingly. Returns those that were taken.
-pub(crate) async fn share(
+/// Lists the relays that work, if it is time, and takes or offers lanes accordingly. Returns those
+/// that were taken.
+pub(crate) async fn rebalance(
     lanes: &mut Lanes,
     database: &Database,
 ) -> Result<LaneSet, DatabaseError> {
-    if !lanes.is_watch_due(Instant::now()) {
+    if !lanes.is_list_due(Instant::now()) {
         return Ok(LaneSet::default());
     }
     if !lanes.is_member() {
         queries::join_relays(database).await?;
     }
-    let (own, members) = watch(lanes, database).await?;
+    let (own, members) = list_members(lanes, database).await?;
     let wanted = lanes.rebalance(own, &members);
     if wanted.is_empty() {
         return Ok(LaneSet::default());
@@ -31,14 +32,14 @@ pub(crate) async fn share(
     Ok(taken)
 }
 
-/// The relays at work, and which of them this one is.
-async fn watch(
+/// Returns the process id of this session and the relays that work.
+async fn list_members(
     lanes: &mut Lanes,
     database: &Database,
 ) -> Result<(Option<i32>, Vec<Member>), DatabaseError> {
-    let (own, members) = queries::watch_lanes(database).await?;
+    let (own, members) = queries::list_relays(database).await?;
     lanes
-        .watched(own, &members, Instant::now())
+        .members_listed(own, &members, Instant::now())
         .map_err(|LocksLost| DatabaseError::LocksNotKept)?;
     Ok((own, members))
 }
@@ -53,28 +54,28 @@ pub(crate) async fn release_idle(
     if idle.is_empty() {
         return Ok(());
     }
-    queries::give_lanes(database, &idle.numbers()).await?;
+    queries::release_lanes(database, &idle.numbers()).await?;
     lanes.released(idle);
-    tracing::info!(given = idle.len(), lanes = lanes.owned.len(), "gave lanes to other relays");
+    tracing::info!(released = idle.len(), lanes = lanes.owned.len(), "released lanes");
     Ok(())
 }
 
-/// Leaves all lanes to the other relays, once nothing of theirs is `busy`.
+/// Offers all lanes to the other relays, and releases those of which nothing is `busy`.
 pub(crate) async fn release_all(
     lanes: &mut Lanes,
     database: &Database,
     busy: LaneSet,
 ) -> Result<(), DatabaseError> {
-    lanes.release_all();
+    lanes.offer_all();
     release_idle(lanes, database, busy).await?;
     if !lanes.owned.is_empty() {
-        // What is in flight may take long to end, and the server must hear of the session meanwhile.
-        if lanes.is_member() && lanes.is_watch_due(Instant::now()) {
-            watch(lanes, database).await?;
+        // What is in flight may take long, and the server must hear from the session until then.
+        if lanes.is_member() && lanes.is_list_due(Instant::now()) {
+            list_members(lanes, database).await?;
         }
         return Ok(());
     }
-    if lanes.left() {
+    if lanes.leave() {
         queries::leave_relays(database).await?;
     }
     Ok(())

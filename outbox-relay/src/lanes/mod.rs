@@ -1,19 +1,20 @@
-//! How relays share the work. An aggregate belongs to one of 64 lanes, and a lane to one relay at a time.
+//! How relays share the work. An aggregate belongs to one of 64 lanes, and a lane to one relay at a
+//! time.
 //!
-//! A relay owns a lane by a lock of its session, not of a transaction: the server gives it up the moment the session ends,
-//! however it ends, and no transaction is open while the relay talks to the broker
-//! (<https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS>).
+//! A relay owns a lane by a lock of its session, not of a transaction: the server gives it up the
+//! moment the session ends, however it ends, and no transaction is open while the relay talks to
+//! the broker (<https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS>).
 
 use std::time::{Duration, Instant};
 
 mod locks;
 
-pub(crate) use locks::{release_all, release_idle, share};
+pub(crate) use locks::{rebalance, release_all, release_idle};
 
-/// How often a relay looks who is at work.
-const EVERY: Duration = Duration::from_millis(500);
+/// How often a relay lists the relays that work.
+const LIST_EVERY: Duration = Duration::from_millis(500);
 
-/// Lanes there are: one for each bit of a set.
+/// The number of lanes: one for each bit of a set.
 const LANES: u32 = 64;
 
 /// A set of lanes, one bit each.
@@ -47,25 +48,27 @@ pub(crate) const fn lane(key: i64) -> u8 {
     key.to_le_bytes()[0] & 63
 }
 
-/// A relay at work, as the others see it.
+/// A relay, as the others see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Member {
     /// The process of its session at the server.
     pub(crate) pid: i32,
     pub(crate) lanes: LaneSet,
-    /// Whether it wants a share; one that leaves still owns what it has to finish.
+    /// Whether it wants a share. One that leaves still owns the lanes of which events are in
+    /// flight.
     pub(crate) at_work: bool,
 }
 
-/// What a relay should do to own its share.
+/// The lanes that a relay should take and give to own its share.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Plan {
     take: LaneSet,
     give: LaneSet,
 }
 
-/// The share of `own` among `members`, which hold it. The shares of all add up to 64 and differ by one at the most.
-fn plan(own: i32, members: &[Member]) -> Plan {
+/// What `own` should take and give among `members`. The shares of all add up to 64 and differ by at
+/// most one.
+fn fair_share(own: i32, members: &[Member]) -> Plan {
     let mut pids: Vec<i32> =
         members.iter().filter(|member| member.at_work).map(|member| member.pid).collect();
     pids.sort_unstable();
@@ -81,13 +84,13 @@ fn plan(own: i32, members: &[Member]) -> Plan {
     // Each begins elsewhere, so that two relays seldom try the same lane at once.
     let first = u32::try_from(u64::from(rank) * u64::from(LANES) / u64::from(relays)).unwrap_or(0);
     Plan {
-        take: LaneSet(some(!taken, share.saturating_sub(held), first)),
-        give: LaneSet(some(mine, held.saturating_sub(share), first)),
+        take: LaneSet(take_n(!taken, share.saturating_sub(held), first)),
+        give: LaneSet(take_n(mine, held.saturating_sub(share), first)),
     }
 }
 
 /// At most `count` bits of `set`, beginning with bit `first`.
-fn some(set: u64, count: u32, first: u32) -> u64 {
+fn take_n(set: u64, count: u32, first: u32) -> u64 {
     let mut left = set.rotate_right(first);
     let mut kept = 0;
     for _ in 0..count.min(left.count_ones()) {
@@ -107,64 +110,66 @@ pub(crate) struct Lanes {
     /// Those that the session owns.
     owned: LaneSet,
     /// Those of them that go to another relay as soon as nothing of theirs is in flight.
-    leaving: LaneSet,
-    watched: Option<Instant>,
+    offered: LaneSet,
+    /// When the relays were listed last; `None` while this relay does not count as one that works.
+    listed_at: Option<Instant>,
 }
 
 impl Lanes {
     /// Those from which events may be taken.
     pub(crate) const fn open(&self) -> LaneSet {
-        LaneSet(self.owned.0 & !self.leaving.0)
+        LaneSet(self.owned.0 & !self.offered.0)
     }
 
-    /// Those that the session owns, be they offered or not.
+    /// Those that the session owns, offered or not.
     pub(crate) const fn owned(&self) -> LaneSet {
         self.owned
     }
 
     /// Whether some lanes are to be given to other relays.
-    pub(crate) const fn is_leaving(&self) -> bool {
-        !self.leaving.is_empty()
+    pub(crate) const fn has_offered(&self) -> bool {
+        !self.offered.is_empty()
     }
 
-    /// Whether it is time to look again who is at work.
-    pub(crate) fn is_watch_due(&self, now: Instant) -> bool {
-        self.watched.is_none_or(|watched| now.duration_since(watched) >= EVERY)
+    /// Whether it is time to list the relays again.
+    pub(crate) fn is_list_due(&self, now: Instant) -> bool {
+        self.listed_at.is_none_or(|listed_at| now.duration_since(listed_at) >= LIST_EVERY)
     }
 
-    /// Whether this relay counts as one at work.
+    /// Whether this relay counts as one that works.
     pub(crate) const fn is_member(&self) -> bool {
-        self.watched.is_some()
+        self.listed_at.is_some()
     }
 
-    /// Notes which relays are at work and what each owns, this one, `own`, included.
+    /// Notes which relays work and what each owns; `own` is this one.
     ///
     /// # Errors
     /// When the session does not own the lanes that it took: its locks are not kept.
-    pub(crate) fn watched(
+    pub(crate) fn members_listed(
         &mut self,
         own: Option<i32>,
         members: &[Member],
         now: Instant,
     ) -> Result<(), LocksLost> {
-        self.watched = Some(now);
+        self.listed_at = Some(now);
         let kept = members.iter().find(|member| Some(member.pid) == own);
         if kept.is_none_or(|kept| kept.lanes != self.owned) { Err(LocksLost) } else { Ok(()) }
     }
 
-    /// Offers what is beyond the share of `own` to the other relays, and returns the lanes to take so that the share is whole.
+    /// Offers what is beyond the share of `own` to the other relays, and returns the lanes to take
+    /// so that the share is whole.
     pub(crate) fn rebalance(&mut self, own: Option<i32>, members: &[Member]) -> LaneSet {
-        // What is leaving already is given away whatever the others do meanwhile: its events have been put aside.
+        // Offered lanes are released whatever the others do: their events are forgotten already.
         let members: Vec<Member> = members
             .iter()
             .map(|member| {
-                let leaving = if Some(member.pid) == own { self.leaving.0 } else { 0 };
-                Member { lanes: LaneSet(member.lanes.0 & !leaving), ..*member }
+                let offered = if Some(member.pid) == own { self.offered.0 } else { 0 };
+                Member { lanes: LaneSet(member.lanes.0 & !offered), ..*member }
             })
             .collect();
-        let Plan { take, give } = plan(own.unwrap_or_default(), &members);
-        self.leaving.0 |= give.0;
-        LaneSet(take.0 & !self.leaving.0)
+        let Plan { take, give } = fair_share(own.unwrap_or_default(), &members);
+        self.offered.0 |= give.0;
+        LaneSet(take.0 & !self.offered.0)
     }
 
     /// The session owns these lanes now.
@@ -173,29 +178,29 @@ impl Lanes {
     }
 
     /// Offers all lanes to the other relays.
-    pub(crate) const fn release_all(&mut self) {
-        self.leaving = self.owned;
+    pub(crate) const fn offer_all(&mut self) {
+        self.offered = self.owned;
     }
 
     /// Those offered lanes that can be released, as nothing of theirs is `busy`.
     pub(crate) const fn idle(&self, busy: LaneSet) -> LaneSet {
-        LaneSet(self.leaving.0 & !busy.0)
+        LaneSet(self.offered.0 & !busy.0)
     }
 
     /// The session does not own these lanes any more.
     pub(crate) const fn released(&mut self, lanes: LaneSet) {
         self.owned.0 &= !lanes.0;
-        self.leaving.0 &= !lanes.0;
+        self.offered.0 &= !lanes.0;
     }
 
-    /// This relay does not count as one at work any more. Returns whether it did.
-    pub(crate) const fn left(&mut self) -> bool {
-        self.watched.take().is_some()
+    /// Makes this relay no longer count as one that works. Returns whether it did.
+    pub(crate) const fn leave(&mut self) -> bool {
+        self.listed_at.take().is_some()
     }
 
-    /// When to look again who is at work.
-    pub(crate) fn next_watch(&self) -> Option<Instant> {
-        self.watched.map(|watched| watched + EVERY)
+    /// When to list the relays again.
+    pub(crate) fn next_list(&self) -> Option<Instant> {
+        self.listed_at.map(|listed_at| listed_at + LIST_EVERY)
     }
 }
 
@@ -208,7 +213,7 @@ mod tests {
     /// Lets every relay act on its plan, as the server would: a lane goes to the first who asks.
     fn turn(members: &mut [Member]) {
         for index in 0..members.len() {
-            let Plan { take, give } = plan(members[index].pid, members);
+            let Plan { take, give } = fair_share(members[index].pid, members);
             assert_eq!(take.0 & members.iter().fold(0, |set, m| set | m.lanes.0), 0);
             assert_eq!(give.0 & !members[index].lanes.0, 0);
             members[index].lanes.0 = (members[index].lanes.0 | take.0) & !give.0;
@@ -256,12 +261,12 @@ mod tests {
 
         #[test]
         fn a_relay_that_is_not_at_work_does_nothing(members in relays()) {
-            prop_assert_eq!(plan(0, &members), Plan::default());
+            prop_assert_eq!(fair_share(0, &members), Plan::default());
         }
 
         #[test]
         fn some_bits_are_as_many_as_wanted_and_of_the_set(set: u64, count in 0..100_u32, first in 0..64_u32) {
-            let kept = some(set, count, first);
+            let kept = take_n(set, count, first);
             prop_assert_eq!(kept & !set, 0);
             prop_assert_eq!(kept.count_ones(), count.min(set.count_ones()));
         }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 /// After this long without a new event the scans become rarer.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// The time between two scans for new events: short while events come, and doubling up to the longest when
-/// none have come for a while.
+/// The time between two scans for new events: short while events come, and doubling up to the
+/// longest when none have come for a while.
 #[derive(Debug)]
 pub(crate) struct PollInterval {
     /// `RELAY_POLL_MIN`.
@@ -40,8 +40,8 @@ impl PollInterval {
         *self = Self::new(self.shortest, self.longest, now);
     }
 
-    /// Schedules the next scan after one that `found` new events or not, and after which there is `more` to
-    /// read or not.
+    /// Schedules the next scan after one that `found` new events or not, and after which there is
+    /// `more` to read or not.
     pub(crate) fn scanned(&mut self, found: bool, more: bool, now: Instant) {
         if found {
             self.found_at = now;

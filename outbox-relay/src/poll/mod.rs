@@ -2,26 +2,24 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | [`scanner`] | which rows to read next |
+//! | [`scanner`], [`scan`] | which rows to read next |
 //! | [`watermark`] | the id below which no new row can appear |
 //! | [`interval`] | how often to scan for new events |
 
 mod interval;
+mod scan;
 mod scanner;
 mod watermark;
 
 use std::time::Instant;
 
+use crate::database::queries::{self, BlockingPolicy};
 use crate::database::{Database, DatabaseError};
 use crate::lanes::LaneSet;
-use crate::measure;
-use crate::queries::{self, Holding};
+use crate::metrics;
 use crate::queue::Queue;
-use crate::relay::Engine;
-pub(crate) use scanner::{Rows, Scan};
-
-pub(crate) use scanner::{ScanOutcome, Scanner};
-pub(crate) use watermark::OpenTransaction;
+pub(crate) use scan::{Rows, Scan, ScanOutcome};
+pub(crate) use scanner::Scanner;
 
 /// Failed events that one scan reads.
 const RETRIES: i64 = 1000;
@@ -31,15 +29,16 @@ const RETRIES: i64 = 1000;
 /// # Errors
 /// When the table can't be read; [`Scanner::forget`] has to follow.
 pub(crate) async fn poll(
-    engine: &mut Engine,
+    scanner: &mut Scanner,
+    queue: &mut Queue,
+    lanes: LaneSet,
+    policy: BlockingPolicy,
     database: &Database,
 ) -> Result<ScanOutcome, DatabaseError> {
-    let lanes = engine.lanes.open();
-    let Engine { scanner, queue, holding, .. } = engine;
     while let Some(scan) = scanner.next_scan(queue, Instant::now()) {
-        let rows = read(&scan, database, *holding, lanes).await?;
-        measure::looked(match &rows {
-            Rows::Events(places) => places.len(),
+        let rows = read(&scan, database, policy, lanes).await?;
+        metrics::rows_read(match &rows {
+            Rows::Events(event_refs) => event_refs.len(),
             Rows::Slice(_, seen) => usize::try_from(seen.rows).unwrap_or(usize::MAX),
         });
         scanner.apply(&scan, rows, lanes, queue, Instant::now());
@@ -50,30 +49,31 @@ pub(crate) async fn poll(
 async fn read(
     scan: &Scan,
     database: &Database,
-    holding: Holding,
+    policy: BlockingPolicy,
     lanes: LaneSet,
 ) -> Result<Rows, DatabaseError> {
     Ok(match scan {
         Scan::Successors { keys, ids } => {
-            let most = i64::try_from(Queue::LINE).unwrap_or(i64::MAX);
-            let stuck_holds = holding.stuck_holds;
-            Rows::Events(queries::look_behind(database, keys, ids, most, stuck_holds).await?)
+            let most = i64::try_from(Queue::REFILL).unwrap_or(i64::MAX);
+            let stuck_holds = policy.stuck_holds;
+            Rows::Events(queries::scan_successors(database, keys, ids, most, stuck_holds).await?)
         }
         Scan::DueRetries => {
-            Rows::Events(queries::look_due(database, lanes, RETRIES, holding).await?)
+            Rows::Events(queries::scan_due_retries(database, lanes, RETRIES, policy).await?)
         }
         Scan::New { above, open, lists_writers, rows } => {
-            let look = queries::look_ahead(database, *above, open, lanes, *rows, holding);
+            let look = queries::scan_new(database, *above, open, lanes, *rows, policy);
             if *lists_writers {
-                // Sent one after the other and answered in one go: the transactions are listed before the scan begins.
-                let (writers, seen) = tokio::join!(queries::watch_writers(database), look);
+                // Sent one after the other and answered in one go: the transactions are listed
+                // before the scan begins.
+                let (writers, seen) = tokio::join!(queries::list_writers(database), look);
                 Rows::Slice(Some(writers?), seen?)
             } else {
                 Rows::Slice(None, look.await?)
             }
         }
         Scan::Suspects { above, rows, .. } => {
-            let seen = queries::look_ahead(database, *above, &[], lanes, *rows, holding);
+            let seen = queries::scan_new(database, *above, &[], lanes, *rows, policy);
             Rows::Slice(None, seen.await?)
         }
     })

@@ -1,23 +1,25 @@
 //! Decides which rows of the outbox to read next, and puts the events among them into the queue.
 //!
-//! A scan for new events goes from lower ids to higher ones and begins where the last one ended, or a little
-//! below, where a row may have appeared late ([`Watermark`]). So an event is found after all those of its
-//! aggregate that were committed before it. Failed events are found by their time, and the successors of a
-//! queued event by its aggregate.
+//! A scan for new events goes from lower ids to higher ones and begins where the last one ended, or
+//! a little below, where a row may have appeared late ([`Watermark`]). So an event is found after
+//! all those of its aggregate that were committed before it. Failed events are found by their time,
+//! and the successors of a queued event by its aggregate.
 //!
-//! All this is an optimisation that ends with the session. The guarantee is a scan of the whole table: at the
-//! start, when a lane is taken over, when a person has changed something, and all the time beside the loop
-//! (`sweep`).
+//! All this is an optimisation that ends with the session. The guarantee is a scan of the whole
+//! table: at the start, when a lane is taken, when a person has changed something, and again and
+//! again beside the loop (`inspector/sweep`).
+
+mod apply;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::interval::PollInterval;
-use super::watermark::{OpenTransaction, Watermark};
+use super::scan::{Scan, ScanOutcome};
+use super::watermark::Watermark;
 use crate::config::RelayArgs;
 use crate::lanes::{LaneSet, lane};
-use crate::queries::{Seen, Writers};
-use crate::queue::{Place, Queue};
+use crate::queue::{EventRef, Queue};
 
 /// Rows that one scan reads.
 const SLICE: i64 = 2000;
@@ -30,43 +32,6 @@ const RETRIES_EVERY: Duration = Duration::from_millis(500);
 
 /// Aggregates of which successors are read at a time.
 const AGGREGATES: usize = 64;
-
-/// The shortest time between two log lines about overlooked events.
-const REPORT_EVERY: Duration = Duration::from_secs(30);
-
-/// Rows to be read.
-#[derive(Debug)]
-pub(crate) enum Scan {
-    /// The successors of the events `ids` in the aggregates `keys`.
-    Successors { keys: Vec<i64>, ids: Vec<i64> },
-    /// Failed events that are due.
-    DueRetries,
-    /// Events above an id, or above that of an open transaction which has ended since. With
-    /// `lists_writers`, the open transactions are listed before.
-    New { above: i64, open: Vec<OpenTransaction>, lists_writers: bool, rows: i64 },
-    /// Events above an id. Those of `suspects` that are still pending have been overlooked.
-    Suspects { above: i64, suspects: BTreeSet<i64>, rows: i64 },
-}
-
-/// What the table answered.
-#[derive(Debug)]
-pub(crate) enum Rows {
-    /// To [`Scan::Successors`] and [`Scan::DueRetries`].
-    Events(Vec<Place>),
-    /// To [`Scan::New`], with the transactions if they were listed, and to [`Scan::Suspects`].
-    Slice(Option<Writers>, Seen),
-}
-
-/// What all scans of a round came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ScanOutcome {
-    /// All scans ran and found nothing new.
-    Nothing,
-    /// Something was found, or there is more to read.
-    Something,
-    /// The table holds other rows under the same ids: what was loaded before is void.
-    Replaced,
-}
 
 /// The scan that is due next in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,9 +46,9 @@ enum Step {
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Scanner {
-    /// As many sendable events in the queue are enough: no new ones are scanned for.
+    /// With so many sendable events in the queue no new ones are scanned for.
     enough: usize,
-    /// Rows that one scan reads at the most.
+    /// The most rows that one scan reads.
     slice: i64,
     interval: PollInterval,
     state: ScanState,
@@ -146,7 +111,8 @@ impl Scanner {
 
     /// Begins at the start of the table with the next scan.
     pub(crate) fn start_over(&mut self, now: Instant) {
-        // What people did before is seen on the way; what they do from now on starts the scan over again.
+        // What people did before is seen on the way; what they do from now on starts the scan over
+        // again.
         let ScanState { audited, filenode, .. } = self.state;
         self.state = ScanState { audited, filenode, ..ScanState::default() };
         self.interval.reset(now);
@@ -165,17 +131,21 @@ impl Scanner {
         self.state.cursor.min(self.state.watermark.low())
     }
 
-    /// Notes those of the events found by the sweep that may have been overlooked. They may also have been
-    /// published meanwhile, or be found by the next scan anyway: [`Scan::Suspects`] makes sure afterwards.
-    pub(crate) fn suspect(&mut self, places: &[Place], lanes: LaneSet, queue: &Queue) {
+    /// Remembers those of the events found by the sweep that may have been overlooked. They may
+    /// also have been published since, or be found by the next scan anyway: [`Scan::Suspects`]
+    /// checks that.
+    pub(crate) fn add_suspects(&mut self, event_refs: &[EventRef], lanes: LaneSet, queue: &Queue) {
         if self.suspects.is_empty() {
-            let suspects = places.iter().filter(|place| self.is_overlooked(place, lanes, queue));
-            self.suspects = suspects.map(|place| place.id).collect();
+            let suspects =
+                event_refs.iter().filter(|event_ref| self.is_overlooked(event_ref, lanes, queue));
+            self.suspects = suspects.map(|event_ref| event_ref.id).collect();
         }
     }
 
-    fn is_overlooked(&self, place: &Place, lanes: LaneSet, queue: &Queue) -> bool {
-        place.id <= self.low_watermark() && lanes.has(lane(place.key)) && !queue.covers(place)
+    fn is_overlooked(&self, event_ref: &EventRef, lanes: LaneSet, queue: &Queue) -> bool {
+        event_ref.id <= self.low_watermark()
+            && lanes.has(lane(event_ref.key))
+            && !queue.tracks(event_ref)
     }
 
     fn has_room(&self, queue: &Queue) -> bool {
@@ -194,15 +164,15 @@ impl Scanner {
         if self.is_due(now) { now } else { self.retries_due.min(self.interval.next()) }
     }
 
-    /// The next scan of the round; `None` at its end. The rows go to [`apply`](Self::apply); where they can't
-    /// be read, [`forget`](Self::forget) has to follow.
+    /// The next scan of the round; `None` at its end. The rows go to [`apply`](Self::apply); where
+    /// they can't be read, [`forget`](Self::forget) has to follow.
     pub(crate) fn next_scan(&mut self, queue: &mut Queue, now: Instant) -> Option<Scan> {
         loop {
             match self.step {
                 Step::Successors => {
                     self.step = Step::DueRetries;
                     self.outcome = ScanOutcome::Something;
-                    let (keys, ids) = queue.short_lines(AGGREGATES);
+                    let (keys, ids) = queue.underfilled(AGGREGATES);
                     if !keys.is_empty() {
                         return Some(Scan::Successors { keys, ids });
                     }
@@ -246,8 +216,9 @@ impl Scanner {
     fn new_events(&mut self, now: Instant) -> Scan {
         let state = &self.state;
         let may_list = state.more || now.duration_since(self.writers_listed_at) >= LIST_EVERY;
-        // Before the first scan too: a transaction that is open now may be another relay's, which notes that it has published an event
-        // that failed before. Those behind it, which the table holds back until then, are found by a scan after its end.
+        // Before the first scan too: a transaction that is open now may be another relay's, which
+        // notes that it has published an event that failed before. Those behind it, which the table
+        // holds back until then, are found by a scan after its end.
         let is_first = state.cursor == i64::MIN;
         let lists_writers = is_first || may_list && state.watermark.is_behind(state.cursor);
         if lists_writers {
@@ -261,32 +232,6 @@ impl Scanner {
         }
     }
 
-    /// Puts the rows that `scan` has read into the queue, as far as they belong to `lanes`.
-    pub(crate) fn apply(
-        &mut self,
-        scan: &Scan,
-        rows: Rows,
-        lanes: LaneSet,
-        queue: &mut Queue,
-        now: Instant,
-    ) {
-        match (scan, rows) {
-            (Scan::Successors { keys, .. }, Rows::Events(places)) => queue.lengthen(keys, places),
-            (Scan::DueRetries, Rows::Events(places)) => {
-                for place in places {
-                    queue.see_due(place);
-                }
-            }
-            (Scan::New { .. }, Rows::Slice(writers, seen)) => {
-                self.outcome = self.apply_new(writers, seen, lanes, queue, now);
-            }
-            (Scan::Suspects { suspects, .. }, Rows::Slice(_, seen)) => {
-                self.verify(suspects, &seen, lanes, queue, now);
-            }
-            (scan, rows) => unreachable!("{rows:?} are no answer to {scan:?}"),
-        }
-    }
-
     /// What the round that has ended came to.
     pub(crate) const fn outcome(&self) -> ScanOutcome {
         match self.outcome {
@@ -295,84 +240,5 @@ impl Scanner {
             }
             outcome => outcome,
         }
-    }
-
-    fn apply_new(
-        &mut self,
-        writers: Option<Writers>,
-        seen: Seen,
-        lanes: LaneSet,
-        queue: &mut Queue,
-        now: Instant,
-    ) -> ScanOutcome {
-        let is_replaced = self.state.filenode.is_some_and(|known| known != seen.filenode);
-        self.state.filenode = Some(seen.filenode);
-        if is_replaced {
-            tracing::info!("the outbox was emptied or rewritten: scanning the whole table");
-            // Emptied, perhaps, and its ids handed out anew. What is in flight ends as it ends.
-            queue.keep(LaneSet::default());
-            queue.resume(lanes);
-            self.start_over(now);
-            return ScanOutcome::Replaced;
-        }
-        if self.state.audited.is_some_and(|audited| audited != seen.audited) {
-            // An event that a person retried or discarded may have held back others.
-            self.state.audited = Some(seen.audited);
-            self.start_over(now);
-            return ScanOutcome::Something;
-        }
-        self.state.audited = Some(seen.audited);
-        self.advance(writers, &seen);
-        let mut found = false;
-        for place in seen.places {
-            found |= queue.see(place);
-        }
-        self.interval.scanned(found, self.state.more, now);
-        if found { ScanOutcome::Something } else { ScanOutcome::Nothing }
-    }
-
-    fn advance(&mut self, writers: Option<Writers>, seen: &Seen) {
-        let state = &mut self.state;
-        let known = state.cursor;
-        state.more = seen.rows >= self.slice;
-        let reached = seen.reached.unwrap_or(known);
-        state.cursor = if state.more { reached } else { known.max(reached) };
-        if let Some(mut writers) = writers {
-            // Rows that were there before have ids that were drawn before, though they may be deleted by now.
-            writers.highest = writers.highest.max(known);
-            // Nor any further than the scan: one id far above all that come next must not raise it past them.
-            state.watermark.advance(writers, state.cursor);
-        }
-    }
-
-    /// Goes back to the lowest of the suspects that are still pending and not queued.
-    fn verify(
-        &mut self,
-        suspects: &BTreeSet<i64>,
-        seen: &Seen,
-        lanes: LaneSet,
-        queue: &Queue,
-        now: Instant,
-    ) {
-        // Rows that have appeared since the sweep are found in their turn.
-        let mut overlooked = seen.places.iter().filter(|place| {
-            suspects.contains(&place.id) && self.is_overlooked(place, lanes, queue)
-        });
-        let Some(lowest) = overlooked.next() else {
-            return;
-        };
-        let (events, below) = (1 + overlooked.count(), lowest.id.saturating_sub(1));
-        let is_reported = |at: Instant| now.duration_since(at) < REPORT_EVERY;
-        if !self.reported_at.is_some_and(is_reported) {
-            self.reported_at = Some(now);
-            tracing::info!(
-                events,
-                "found pending events below those that were read: scanning again from there"
-            );
-        }
-        // The sweep has read what is below: scanning from the start of the table might take long.
-        self.state.cursor = self.state.cursor.min(below);
-        self.state.watermark.lower(below);
-        self.interval.reset(now);
     }
 }

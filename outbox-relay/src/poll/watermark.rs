@@ -1,16 +1,16 @@
-//! The id below which no new row can appear. An id is drawn at INSERT and its row appears at COMMIT, so a
-//! row can appear below others that are published already. A scan reads again only where that is
-//! possible.
+//! The id below which no new row can appear. An id is drawn at INSERT and its row appears at
+//! COMMIT, so a row can appear below others that are published already. A scan reads again only
+//! where that is possible.
 //!
-//! An INSERT takes its lock on the table before it draws its id. A relay that notes the highest id and then
-//! lists the transactions that hold such a lock therefore knows: a row with a lower id that is not there yet
-//! is written by one of them, or is visible to the next scan. And each of them writes above the id that was
-//! noted before it was first listed. A scan whose snapshot shows that one of them has ended begins there;
-//! any other scan begins at the id noted last.
+//! An INSERT takes its lock on the table before it draws its id. A relay that notes the highest id
+//! and then lists the transactions that hold such a lock therefore knows: a row with a lower id
+//! that is not there yet is written by one of them, or is visible to the next scan. And each of
+//! them writes above the id that was noted before it was first listed. A scan whose snapshot shows
+//! that one of them has ended begins there; any other scan begins at the id noted last.
 //!
 //! All this ends with the session: after a failover ids can be handed out again.
 
-use crate::queries::{Writer, Writers};
+use crate::database::queries::{OpenTransaction, Writers};
 
 /// Where the next scan has to begin.
 #[derive(Debug)]
@@ -18,21 +18,6 @@ pub(crate) struct Watermark {
     /// Rows up to here that the last scan did not find can only come from one of `open`.
     low: i64,
     open: Vec<OpenTransaction>,
-}
-
-/// A transaction that may still add rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OpenTransaction {
-    pub(crate) writer: Writer,
-    /// All its rows are above this id.
-    pub(crate) above: i64,
-}
-
-impl OpenTransaction {
-    fn is(&self, writer: &Writer) -> bool {
-        self.writer.virtual_id == writer.virtual_id
-            || (writer.xid.is_some() && self.writer.xid == writer.xid)
-    }
 }
 
 impl Default for Watermark {
@@ -43,7 +28,8 @@ impl Default for Watermark {
 }
 
 impl Watermark {
-    /// The id above which the next scan finds every new row, unless one of [`open`](Self::open) has ended.
+    /// The id above which the next scan finds every new row, unless one of [`open`](Self::open) has
+    /// ended.
     pub(crate) const fn low(&self) -> i64 {
         self.low
     }
@@ -63,11 +49,11 @@ impl Watermark {
         self.low = self.low.min(id);
     }
 
-    /// Raises the watermark after a scan that has reached the id `reached`. `writers` were listed before
-    /// the scan began.
+    /// Raises the watermark after a scan that has reached the id `reached`. `writers` were listed
+    /// before the scan began.
     pub(crate) fn advance(&mut self, writers: Writers, reached: i64) {
-        // A transaction that had no id yet and was prepared for a later commit goes on under a name that
-        // can't be matched with the old one.
+        // A transaction that had no id yet and was prepared for a later commit goes on under a name
+        // that can't be matched with the old one.
         let gone = self.open.iter().filter(|open| {
             open.writer.xid.is_none() && !writers.open.iter().any(|writer| open.is(writer))
         });
@@ -87,6 +73,7 @@ impl Watermark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::queries::Writer;
 
     fn writers<const N: usize>(highest: i64, open: [(&str, Option<i64>); N]) -> Writers {
         let open = open.map(|(virtual_id, xid)| Writer { virtual_id: virtual_id.to_owned(), xid });

@@ -1,29 +1,32 @@
-//! What the relay knows and decides, without its connections: which rows to read, what may be sent, what to
-//! note. It takes the clock and what database and broker answered, so that a test can simulate both.
+//! What the relay knows and decides, without its connections: which rows to read, what may be sent,
+//! what to settle. It takes the clock and the answers of database and broker, so that a test can
+//! simulate both.
 
 use std::time::Instant;
 
-use crate::claim::Event;
+use tracing::field::display;
+
 use crate::config::RelayArgs;
-use crate::dispatcher::Dispatcher;
+use crate::database::queries::BlockingPolicy;
 use crate::lanes::{LaneSet, Lanes, lane};
-use crate::measure;
+use crate::metrics;
 use crate::poll::Scanner;
-use crate::queries::Holding;
-use crate::queue::{Place, Queue};
-use crate::report;
-use crate::settle::Settled;
-use crate::settlement::Failed;
-use crate::settling::Settling;
-use crate::unsettled::Unsettled;
-use crate::verdict::Verdict;
-use crate::window::Loss;
+use crate::publish::dispatcher::Dispatcher;
+use crate::publish::event::Event;
+use crate::publish::verdict::Verdict;
+use crate::publish::window::Loss;
+use crate::queue::{EventRef, Queue};
+use crate::settle::SettleResult;
+use crate::settle::batch::Disposition;
+use crate::settle::schedule::SettleScheduler;
+use crate::settle::unsettled::UnsettledEvent;
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Engine {
     args: RelayArgs,
-    pub(crate) holding: Holding,
+    /// Which failed events hold back those behind them.
+    pub(crate) policy: BlockingPolicy,
     /// The lanes that the session owns. The loop takes and releases them.
     pub(crate) lanes: Lanes,
     /// Which rows to read next. The loop reads them.
@@ -32,115 +35,123 @@ pub(crate) struct Engine {
     pub(crate) queue: Queue,
     /// What is sent next and what is in flight. The loop loads and sends it.
     pub(crate) dispatcher: Dispatcher,
-    /// The outcomes that are to be noted. The loop runs the statements.
-    pub(crate) settling: Settling,
-    /// The session is new, and outcomes of an earlier one are yet to be noted.
+    /// The outcomes that are to be written. The loop runs the statements.
+    pub(crate) settling: SettleScheduler,
+    /// Whether the session is new, and outcomes of an earlier one are yet to be written.
     is_catching_up: bool,
 }
 
 impl Engine {
-    pub(crate) fn new(args: &RelayArgs, holding: Holding, now: Instant) -> Self {
+    pub(crate) fn new(args: &RelayArgs, policy: BlockingPolicy, now: Instant) -> Self {
         Self {
             args: args.clone(),
-            holding,
+            policy,
             lanes: Lanes::default(),
             scanner: Scanner::new(args, now),
-            queue: Queue::new(holding.ordered),
+            queue: Queue::new(policy.ordered),
             dispatcher: Dispatcher::new(args, now),
-            settling: Settling::new(now),
+            settling: SettleScheduler::new(now),
             is_catching_up: false,
         }
     }
 
-    /// The session took lanes. `unsettled`: the events of theirs that are noted as published, which must not be sent again.
-    pub(crate) fn took_lanes(&mut self, taken: LaneSet, unsettled: Vec<Unsettled>, now: Instant) {
-        self.queue.resume(taken);
+    /// The session took lanes. `unsettled` are their events in `outbox_unsettled`, which must not
+    /// be sent again.
+    pub(crate) fn lanes_taken(
+        &mut self,
+        taken: LaneSet,
+        unsettled: Vec<UnsettledEvent>,
+        now: Instant,
+    ) {
+        self.queue.lanes_taken(taken);
         self.settling.unsettled.add_noted(unsettled, now);
-        self.hold_unsettled(taken);
+        self.block_on_unsettled(taken);
         self.scanner.start_over(now);
     }
 
     /// Forgets what is not in flight of the lanes that are offered to other relays.
-    pub(crate) fn offered_lanes(&mut self) {
-        self.keep_lanes(self.lanes.open());
-        self.dispatcher.forget_ahead();
+    pub(crate) fn lanes_offered(&mut self) {
+        self.retain_lanes(self.lanes.open());
+        self.dispatcher.clear_prefetched();
     }
 
     /// The broker can't be reached: all lanes go to other relays.
-    pub(crate) fn lost_broker(&mut self, now: Instant) {
-        self.keep_lanes(LaneSet::default());
-        self.dispatcher.forget_ahead();
+    pub(crate) fn broker_lost(&mut self, now: Instant) {
+        self.retain_lanes(LaneSet::default());
+        self.dispatcher.clear_prefetched();
         self.scanner.forget(now);
     }
 
     /// The session is gone, and the lanes with it. What is in flight may still be settled.
-    pub(crate) fn lost_session(&mut self, now: Instant) {
+    pub(crate) fn session_lost(&mut self, now: Instant) {
         self.lanes = Lanes::default();
-        self.lost_broker(now);
+        self.broker_lost(now);
         self.leave_to_owners();
         self.is_catching_up = true;
     }
 
-    /// Leaves events that hold back others, and whose outcome is not noted yet, to the relays that own their lanes by now.
+    /// Leaves events that hold back others, and are not settled yet, to the relays that own their
+    /// lanes by now.
     fn leave_to_owners(&mut self) {
         let (waiting, unsettled) = self.settling.leave_to_owners(self.lanes.owned());
-        for place in &waiting {
-            self.queue.settled(place);
+        for event_ref in &waiting {
+            self.queue.settled(event_ref);
         }
-        for place in &unsettled {
-            self.queue.released(place);
+        for event_ref in &unsettled {
+            self.queue.unblocked(event_ref);
         }
     }
 
     /// Forgets what is not in flight of the lanes that are not among `kept`.
-    fn keep_lanes(&mut self, kept: LaneSet) {
-        self.queue.keep(kept);
-        self.settling.unsettled.keep(kept);
+    fn retain_lanes(&mut self, kept: LaneSet) {
+        self.queue.retain_lanes(kept);
+        self.settling.unsettled.retain_lanes(kept);
     }
 
-    /// A scan was given up. The session and its lanes are as good as before; what was to be read is read anew.
-    pub(crate) fn gave_up_scanning(&mut self, now: Instant) {
-        self.queue.keep(LaneSet::default());
-        self.queue.resume(self.lanes.open());
-        self.hold_unsettled(self.lanes.open());
-        self.dispatcher.forget_ahead();
+    /// The server gave up a scan: all scans start over. The session and its lanes stay.
+    pub(crate) fn scan_failed(&mut self, now: Instant) {
+        self.queue.retain_lanes(LaneSet::default());
+        self.queue.lanes_taken(self.lanes.open());
+        self.block_on_unsettled(self.lanes.open());
+        self.dispatcher.clear_prefetched();
         self.scanner.forget(now);
     }
 
     /// The table holds other rows under the same ids.
-    pub(crate) fn table_was_replaced(&mut self, now: Instant) {
-        self.dispatcher.forget_ahead();
+    pub(crate) fn table_replaced(&mut self, now: Instant) {
+        self.dispatcher.clear_prefetched();
         // Their rows may be the same in another file, or gone.
-        self.hold_unsettled(self.lanes.open());
-        self.settling.unsettled.hurry(now);
+        self.block_on_unsettled(self.lanes.open());
+        self.settling.unsettled.retry_now(now);
     }
 
-    /// Has the aggregates of `lanes` wait for those of their events that can't be settled.
-    fn hold_unsettled(&mut self, lanes: LaneSet) {
-        for place in self.settling.unsettled.held(lanes, self.holding.stuck_holds) {
-            self.queue.hold(&place);
+    /// Makes the aggregates of `lanes` wait for those of their events that can't be settled.
+    fn block_on_unsettled(&mut self, lanes: LaneSet) {
+        for event_ref in self.settling.unsettled.blocking(lanes, self.policy) {
+            self.queue.add_unsettled(&event_ref);
         }
     }
 
-    /// Whether outcomes of an earlier session are yet to be noted. Nothing is sent before: it might be what they are about.
+    /// Whether outcomes of an earlier session are yet to be written. Nothing is sent before: it
+    /// might be the same events.
     pub(crate) fn is_catching_up(&mut self) -> bool {
         self.is_catching_up &= !self.settling.is_done();
         self.is_catching_up
     }
 
-    /// Whether nothing is left to be sent, awaited or noted.
+    /// Whether nothing is left to be sent, awaited or settled.
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.settling.is_done()
     }
 
-    /// The sweep has found these pending events.
-    pub(crate) fn suspect(&mut self, places: &[Place]) {
-        self.scanner.suspect(places, self.lanes.open(), &self.queue);
+    /// The sweep has found these pending events; some may have been overlooked.
+    pub(crate) fn add_suspects(&mut self, event_refs: &[EventRef]) {
+        self.scanner.add_suspects(event_refs, self.lanes.open(), &self.queue);
     }
 
-    /// A window has ended, with one verdict for each of `events`. `unsent`: what was to follow the last of them, and was not sent;
-    /// `lost`: why the broker can't be used any more.
-    pub(crate) fn published(
+    /// A window or run has ended, with one verdict for each of `events`. `unsent` are the events of
+    /// a run that were not sent; `lost` says why the connection can't be used any more, if so.
+    pub(crate) fn window_completed(
         &mut self,
         events: &[Event],
         verdicts: &[Verdict],
@@ -148,96 +159,123 @@ impl Engine {
         lost: Option<&Loss>,
         now: Instant,
     ) {
-        measure::decided(events, verdicts);
-        self.dispatcher.sent.ended(events, verdicts, unsent);
-        self.dispatcher.ended(events, verdicts, lost);
+        metrics::record_outcomes(events, verdicts);
+        self.dispatcher.window_ended(events, verdicts, unsent, lost);
         let (open, owned) = (self.lanes.open(), self.lanes.owned());
         if let (Some(last), false) = (events.last(), unsent.is_empty()) {
-            for event in unsent {
-                self.dispatcher.landed(event);
-            }
-            let unsent: Vec<Place> = unsent.iter().map(|event| event.place).collect();
-            self.queue.broke_off(&last.place, &unsent, open.has(lane(last.place.key)));
+            let unsent: Vec<EventRef> = unsent.iter().map(|event| event.event_ref).collect();
+            self.queue.run_interrupted(&last.event_ref, &unsent, open);
         }
         for (event, verdict) in events.iter().zip(verdicts) {
-            self.dispatcher.landed(event);
             let holds_back = event.attempts > 0 || !matches!(verdict, Verdict::Published);
-            if holds_back && !owned.has(lane(event.place.key)) {
+            if holds_back && !owned.has(lane(event.event_ref.key)) {
                 // Its outcome is left to the owner, as by `leave_to_owners`.
-                self.queue.let_go(&event.place);
+                self.queue.release(&event.event_ref);
                 continue;
             }
             match verdict {
                 Verdict::Published => {
-                    self.queue.published(&event.place);
-                    self.settling.waiting(now).published(event);
+                    self.queue.confirmed(&event.event_ref);
+                    self.settling.pending_mut(now).published(event);
                 }
-                Verdict::Failed(..) | Verdict::Impossible(_) => self.failed(event, verdict, now),
-                Verdict::Unknown if open.has(lane(event.place.key)) => {
-                    self.queue.put_back(event.place);
+                Verdict::Failed(..) | Verdict::Unpublishable(_) => self.failed(event, verdict, now),
+                Verdict::Unknown if open.has(lane(event.event_ref.key)) => {
+                    self.queue.put_back(event.event_ref);
                 }
-                Verdict::Unknown => self.queue.let_go(&event.place),
+                Verdict::Unknown => self.queue.release(&event.event_ref),
             }
         }
     }
 
     fn failed(&mut self, event: &Event, verdict: &Verdict, now: Instant) {
-        let failed = self.settling.waiting(now).failed(event, verdict, &self.args);
-        report::failed(event, verdict, failed);
-        if failed == Failed::Stuck && !self.holding.stuck_holds {
-            self.queue.published(&event.place);
+        let disposition = self.settling.pending_mut(now).failed(event, verdict, &self.args);
+        log_failure(event, verdict, disposition);
+        if self.policy.holds_back(disposition) {
+            self.queue.failed(&event.event_ref);
         } else {
-            self.queue.failed(&event.place);
+            self.queue.confirmed(&event.event_ref);
         }
-        // What waits behind it may wait for long, and be changed by people meanwhile.
-        self.dispatcher.forget_ahead();
+        // Those behind it may wait for long, and people may change them meanwhile.
+        self.dispatcher.clear_prefetched();
     }
 
-    /// Outcomes were noted, or not.
-    pub(crate) fn settled(&mut self, settled: &mut Settled, now: Instant) {
-        self.dispatcher.sent.settled(&settled.places);
-        for place in &settled.places {
-            self.queue.settled(place);
+    /// A statement that settles new outcomes has ended.
+    pub(crate) fn settled(&mut self, settled: &mut SettleResult, now: Instant) {
+        self.dispatcher.sent.settled(&settled.event_refs);
+        for event_ref in &settled.event_refs {
+            self.queue.settled(event_ref);
         }
         let open = self.lanes.open();
-        for one in &settled.unsettled {
-            let place = &one.item.place;
-            match &one.item.failure {
-                Some(failure) if failure.retry_in.is_some() || self.holding.stuck_holds => {
-                    self.queue.set_failed_aside(place);
+        for event in &settled.unsettled {
+            let event_ref = &event.item.event_ref;
+            match &event.item.failure {
+                Some(failure) if self.policy.holds_back(failure.disposition()) => {
+                    self.queue.failure_settle_blocked(event_ref);
                 }
-                // Whoever owns its lane by now leaves it alone, by the note on it.
-                _ if !open.has(lane(place.key)) => self.queue.settled(place),
-                _ => self.queue.set_aside(place),
+                // The new owner of its lane finds it in `outbox_unsettled`.
+                _ if !open.has(lane(event_ref.key)) => self.queue.settled(event_ref),
+                _ => self.queue.settle_blocked(event_ref),
             }
         }
-        report::unsettled(&settled.unsettled);
+        log_unsettled(&settled.unsettled);
         self.settling.unsettled.add(std::mem::take(&mut settled.unsettled), now);
         self.ended(settled, now);
     }
 
-    /// The same of events that could not be settled before.
-    pub(crate) fn settled_again(&mut self, settled: &mut Settled, now: Instant) {
-        self.dispatcher.sent.settled(&settled.places);
-        for place in &settled.places {
-            self.queue.released(place);
+    /// A statement that settles events again has ended.
+    pub(crate) fn retry_settled(&mut self, settled: &mut SettleResult, now: Instant) {
+        self.dispatcher.sent.settled(&settled.event_refs);
+        for event_ref in &settled.event_refs {
+            self.queue.unblocked(event_ref);
         }
         let mut unsettled = std::mem::take(&mut settled.unsettled);
-        // What was not tried waits as it was.
-        unsettled.append(&mut settled.untried);
-        self.settling.unsettled.tried(unsettled, now);
+        // What was not tried goes on waiting.
+        unsettled.append(&mut settled.untried_retries);
+        self.settling.unsettled.retried(unsettled, now);
         self.ended(settled, now);
     }
 
-    fn ended(&mut self, settled: &mut Settled, now: Instant) {
-        // The lanes may have gone to another relay meanwhile.
-        self.settling.unsettled.keep(self.lanes.open());
+    fn ended(&mut self, settled: &mut SettleResult, now: Instant) {
+        // The lanes may have gone to another relay since.
+        self.settling.unsettled.retain_lanes(self.lanes.open());
         self.settling.ended(settled, now);
         self.leave_to_owners();
         if settled.freed {
             self.scanner.start_over(now);
         }
     }
+}
+
+/// Logs that an event was not published. A retry is logged for debugging only: it shows in the
+/// outbox and in the metrics, and there may be many at once.
+fn log_failure(event: &Event, verdict: &Verdict, disposition: Disposition) {
+    let (Verdict::Failed(_, reason) | Verdict::Unpublishable(reason)) = verdict else {
+        return;
+    };
+    let (event_id, trace_id) = (event.event_id, event.trace_id.map(display));
+    let event_type = event.event_type.as_str();
+    match disposition {
+        Disposition::Stuck => {
+            tracing::warn!(%event_id, trace_id, event_type, reason, "an event is stuck until somebody retries or discards it");
+        }
+        Disposition::Retry => {
+            tracing::debug!(%event_id, trace_id, event_type, reason, "an event was not published and is tried again");
+        }
+    }
+}
+
+/// Logs that events can't be settled for now.
+fn log_unsettled(unsettled: &[UnsettledEvent]) {
+    let Some(first) = unsettled.first() else {
+        return;
+    };
+    tracing::warn!(
+        events = unsettled.len(),
+        event_id = %first.item.event_id,
+        hindrance = first.error.kind(),
+        reason = first.error.reason(),
+        "events can't be settled, and their aggregates wait: trying again"
+    );
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The loop that repeats the relay's turn, and how it ends.
+//! The loop that repeats the relay's tick, and how it ends.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Outcome, Relay};
 
-/// How often to look for what nobody tells of while nothing can be published: a broker that takes messages again, another relay's
-/// lanes. Not `RELAY_POLL_MAX`, which may be long: it is about looks for new events alone.
+/// How often to check, while nothing can be published, what sends no signal: a broker that takes
+/// messages again, another relay's lanes. Not `RELAY_POLL_MAX`, which may be long and is about
+/// scans for new events alone.
 const RECHECK: Duration = Duration::from_millis(100);
 
-/// Repeats the turn until told to stop.
+/// Repeats the tick until told to stop, and then closes the relay.
 pub(crate) async fn run(mut relay: Relay) {
     let stop = relay.stop.clone();
     while !stop.is_cancelled() {
@@ -24,7 +25,7 @@ pub(crate) async fn run(mut relay: Relay) {
 impl Relay {
     /// Waits until something has ended or is due.
     async fn pause(&mut self, outcome: Outcome, stop: &CancellationToken) {
-        let own = match outcome {
+        let scan = match outcome {
             Outcome::Worked => return,
             Outcome::Busy | Outcome::Idle => {
                 self.engine.scanner.due_at(&self.engine.queue, Instant::now())
@@ -32,29 +33,29 @@ impl Relay {
             Outcome::StandingBy | Outcome::Unavailable => Instant::now() + RECHECK,
         };
         let others = [
-            self.engine.lanes.next_watch(),
+            self.engine.lanes.next_list(),
             self.engine.settling.due(),
             self.database.due(),
             self.broker.due(),
         ];
-        let next = others.into_iter().flatten().fold(own, Instant::min);
+        let next = others.into_iter().flatten().fold(scan, Instant::min);
         tokio::select! {
             () = stop.cancelled() => (),
             () = tokio::time::sleep_until(next.into()) => (),
-            () = self.database.attempted() => (),
-            () = self.broker.attempted() => (),
-            places = self.inspector.found() => self.engine.suspect(&places),
+            () = self.database.connected() => (),
+            () = self.broker.connected() => (),
+            event_refs = self.inspector.found() => self.engine.add_suspects(&event_refs),
             Some(done) = self.tasks.join_next() => {
-                self.take_up_one(done);
+                self.handle_completion(done);
             }
         }
     }
 
-    /// Awaits what is in flight, notes what is known, within `limit`, and closes the connections.
+    /// Awaits what is in flight, settles what is known, within `limit`, and closes the connections.
     pub async fn close(mut self, limit: Duration) {
-        // A window waits no longer than its patience allows.
+        // A window waits no longer than its deadlines allow.
         while let Some(done) = self.tasks.join_next().await {
-            self.take_up_one(done);
+            self.handle_completion(done);
         }
         let settled = tokio::time::timeout(limit, async {
             while !self.engine.settling.is_done() {
@@ -64,11 +65,11 @@ impl Relay {
                 self.connect_database();
                 self.settle();
                 while let Some(done) = self.tasks.join_next().await {
-                    self.take_up_one(done);
+                    self.handle_completion(done);
                 }
                 if !self.engine.settling.is_done() {
                     tokio::select! {
-                        () = self.database.attempted() => (),
+                        () = self.database.connected() => (),
                         () = tokio::time::sleep(Duration::from_millis(50)) => (),
                     }
                 }
@@ -77,7 +78,7 @@ impl Relay {
         if settled.await.is_err() {
             tracing::warn!(
                 events = self.engine.settling.len(),
-                "the outcome of the last windows could not be noted: what was published will be published again"
+                "the last windows could not be settled: what was published will be published again"
             );
         }
         // The lanes are free as soon as the session is closed.

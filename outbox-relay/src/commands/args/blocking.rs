@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::config::{Ordering, WhenStuck};
-use crate::queries::Holding;
+use crate::database::queries::BlockingPolicy;
 
 /// The relays' settings that decide whether a failed event holds back the later ones of its
 /// aggregate. The database does not know them.
@@ -32,7 +32,7 @@ pub(in crate::commands) struct BlockingArgs {
     relay_when_stuck: WhenStuck,
 }
 
-impl From<BlockingArgs> for Holding {
+impl From<BlockingArgs> for BlockingPolicy {
     fn from(args: BlockingArgs) -> Self {
         Self {
             ordered: args.relay_ordering == Ordering::Strict,

@@ -6,8 +6,8 @@ use amqp::BrokerUrl;
 use amqp::{Channel, Connection, Failure};
 
 use super::report::{Check, Finding, shell_quote};
+use crate::broker::topology::{Access, NOT_FOUND, Topology};
 use crate::config::RelayArgs;
-use crate::topology::{NOT_FOUND, Publishing, Topology};
 
 pub(super) const CHECK: &str = "exchange";
 
@@ -27,9 +27,9 @@ async fn findings(
     let topology = Topology::new(relay);
     let mut findings = Vec::new();
     let exists = match topology.try_publishing(connection).await? {
-        Publishing::Allowed => true,
-        Publishing::Missing(_) => false,
-        Publishing::Forbidden(reason) => {
+        Access::Allowed => true,
+        Access::Missing(_) => false,
+        Access::Forbidden(reason) => {
             findings.push(Finding::new(
                 format!("the relay may not write to {name}: {reason}"),
                 permissions(url, name),

@@ -2,7 +2,7 @@
 //! defined in one place.
 
 use crate::commands::schema::{SCHEMA, for_table};
-use crate::table::OutboxTable;
+use crate::database::OutboxTable;
 
 /// A column of the schema.
 #[derive(Debug, PartialEq, Eq)]

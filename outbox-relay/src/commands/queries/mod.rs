@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use super::session::Session;
 use super::session::decode::{json, text};
-use crate::queries::Holding;
-use crate::row_security::HiddenRows;
+use crate::database::HiddenRows;
+use crate::database::queries::BlockingPolicy;
 
 pub(super) use backends::{RelayProgress, find_lock_holders, watch_relays};
 pub(super) use changes::{Attribution, Changed, discard, prune, retry_events, retry_matching};
@@ -51,12 +51,12 @@ pub(super) async fn list_events<T: DeserializeOwned>(
     only_published: bool,
     filter: &Filter,
     limit: u32,
-    holding: Holding,
+    holding: BlockingPolicy,
 ) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../../sql/relay/commands/list_events.sql");
     let Filter { aggregate, event_type, since, .. } = filter;
     let limit = i64::from(limit);
-    let Holding { ordered, stuck_holds } = holding;
+    let BlockingPolicy { ordered, stuck_holds } = holding;
     let params: [&(dyn ToSql + Sync); 7] =
         [&only_published, aggregate, event_type, since, &limit, &ordered, &stuck_holds];
     let rows = session.query(sql, &params).await?;
@@ -68,12 +68,12 @@ pub(super) async fn list_pending<T: DeserializeOwned>(
     only_stuck: bool,
     filter: &Filter,
     limit: u32,
-    holding: Holding,
+    holding: BlockingPolicy,
 ) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../../sql/relay/commands/list_pending.sql");
     let Filter { aggregate, event_type, since, .. } = filter;
     let limit = i64::from(limit);
-    let Holding { ordered, stuck_holds } = holding;
+    let BlockingPolicy { ordered, stuck_holds } = holding;
     let params: [&(dyn ToSql + Sync); 7] =
         [&only_stuck, aggregate, event_type, since, &limit, &ordered, &stuck_holds];
     let rows = session.query(sql, &params).await?;
@@ -83,10 +83,10 @@ pub(super) async fn list_pending<T: DeserializeOwned>(
 pub(super) async fn find_event<T: DeserializeOwned>(
     session: &Session,
     event_id: Uuid,
-    holding: Holding,
+    holding: BlockingPolicy,
 ) -> anyhow::Result<Option<T>> {
     let sql = include_str!("../../../../sql/relay/commands/find_event.sql");
-    let Holding { ordered, stuck_holds } = holding;
+    let BlockingPolicy { ordered, stuck_holds } = holding;
     session.query(sql, &[&event_id, &ordered, &stuck_holds]).await?.first().map(json).transpose()
 }
 

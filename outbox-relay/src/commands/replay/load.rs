@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use super::queries;
 use super::selection::ReplaySelection;
-use crate::claim::{self, Event, Limits};
 use crate::commands::session::Session;
 use crate::config::RelayArgs;
-use crate::queue::Place;
+use crate::publish::event::{Event, Limits};
+use crate::queue::EventRef;
 
 /// A page ends when its payloads have about so many bytes.
 const PAGE_BYTES: i64 = 2 << 20;
@@ -29,8 +29,8 @@ pub(super) async fn load_page(
     let now = Instant::now();
     let mut events = Vec::with_capacity(rows.len());
     for row in &rows {
-        let place = Place { id: row.try_get("id")?, key: 0, size: 0 };
-        events.extend(claim::event(row, place, limits, now)?);
+        let event_ref = EventRef { id: row.try_get("id")?, key: 0, size: 0 };
+        events.extend(Event::from_row(row, event_ref, limits, now)?);
     }
     Ok(events)
 }

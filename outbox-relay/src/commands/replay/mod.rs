@@ -202,7 +202,7 @@ async fn publish_all(
     let mut reached = selection.above;
     let mut page = load_page(session, selection, reached, relay).await?;
     while let Some(last) = page.last() {
-        let last_id = last.place.id;
+        let last_id = last.event_ref.id;
         let (published, next) = tokio::join!(
             publisher.publish(&page, progress),
             load_page(session, selection, last_id, relay)

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use super::selection::ReplaySelection;
 use crate::commands::outcome::UsageError;
 use crate::commands::output;
-use crate::table::OutboxTable;
+use crate::database::OutboxTable;
 
 /// Fails if standard input is no terminal: a script must not depend on how many events match.
 pub(super) fn require_terminal() -> Result<(), UsageError> {

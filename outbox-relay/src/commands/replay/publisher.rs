@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::progress::Progress;
+use crate::broker::topology::Topology;
 use crate::broker::{Broker, Publisher};
-use crate::claim::Event;
 use crate::config::RelayArgs;
-use crate::isolate::isolate;
-use crate::message::Form;
-use crate::topology::Topology;
-use crate::verdict::Verdict;
-use crate::window::{self, End, Patience};
+use crate::publish::event::Event;
+use crate::publish::isolate::isolate_poison;
+use crate::publish::message::MessageBuilder;
+use crate::publish::verdict::Verdict;
+use crate::publish::window::{self, Deadlines, WindowEnd};
 
 /// How often to send messages whose outcome is unknown.
 const ATTEMPTS: u32 = 8;
@@ -37,8 +37,8 @@ pub(super) struct FailedEvent {
 pub(super) struct ReplayPublisher {
     url: BrokerUrl,
     topology: Topology,
-    form: Form,
-    patience: Patience,
+    form: MessageBuilder,
+    patience: Deadlines,
     connection: Option<(Broker, Publisher)>,
 }
 
@@ -51,8 +51,8 @@ impl ReplayPublisher {
         let mut replay_publisher = Self {
             url: url.clone(),
             topology: Topology::new(relay),
-            form: Form::replaying(relay),
-            patience: Patience { confirm: relay.relay_confirm_timeout, stop, drain: DRAIN },
+            form: MessageBuilder::replaying(relay),
+            patience: Deadlines { confirm: relay.relay_confirm_timeout, stop, drain: DRAIN },
             connection: None,
         };
         let connected = replay_publisher.open().await;
@@ -103,7 +103,7 @@ impl ReplayPublisher {
         };
         let (mut sent, mut messages) = (Vec::new(), Vec::new());
         for event in rest.drain(..) {
-            match self.form.message(event, publisher.frame_max()) {
+            match self.form.build(event, publisher.frame_max()) {
                 Ok(message) => {
                     sent.push(event);
                     messages.push(message);
@@ -113,17 +113,19 @@ impl ReplayPublisher {
         }
         let (mut verdicts, end) = window::send(publisher, &messages, &self.patience).await;
         let lost = match end {
-            End::Whole => None,
-            End::Lost(loss) => Some(loss),
-            End::ChannelClosed(_) => {
+            WindowEnd::Complete => None,
+            WindowEnd::Lost(loss) => Some(loss),
+            WindowEnd::ChannelClosed(_) => {
                 let go_on = || !self.patience.stop.is_cancelled();
-                isolate(publisher, &messages, &mut verdicts, &self.patience, go_on).await.err()
+                isolate_poison(publisher, &messages, &mut verdicts, &self.patience, go_on)
+                    .await
+                    .err()
             }
         };
         for (event, verdict) in sent.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Published => {}
-                Verdict::Failed(_, reason) | Verdict::Impossible(reason) => {
+                Verdict::Failed(_, reason) | Verdict::Unpublishable(reason) => {
                     failed.push(FailedEvent { event_id: event.event_id, reason });
                 }
                 Verdict::Unknown => rest.push(event),
@@ -144,7 +146,7 @@ impl ReplayPublisher {
         }
         self.connection = None;
         let mut broker = Broker::connect(&self.url, self.topology.clone(), 1).await?;
-        self.connection = broker.take().map(|publisher| (broker, publisher));
+        self.connection = broker.take_channel().map(|publisher| (broker, publisher));
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
 use crate::commands::output::escape;
-use crate::table::OutboxTable;
+use crate::database::OutboxTable;
 
 /// A server process of PostgreSQL, as error messages name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -17,7 +17,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
-use crate::table::OutboxTable;
+use crate::database::OutboxTable;
 use transaction::{AuditLock, Transaction};
 
 pub(super) use error::Backend;

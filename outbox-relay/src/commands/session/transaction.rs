@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
 
-use crate::table::OutboxTable;
+use crate::database::OutboxTable;
 
 /// What the transactions of a session may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::rate::{self, Rate};
 use crate::commands::event::Event;
 use crate::commands::queries::{Filter, list_pending};
 use crate::commands::session::Session;
-use crate::queries::Holding;
+use crate::database::queries::BlockingPolicy;
 
 /// Counting stops at this number of events.
 pub(super) const COUNT_LIMIT: i64 = 1_000_000;
@@ -20,7 +20,7 @@ const STUCK_LIMIT: u32 = 10;
 const LANES: usize = 64;
 
 /// A stuck event needs a person, whatever is ahead of it: no earlier event is looked for.
-const HOLDING: Holding = Holding { ordered: false, stuck_holds: false };
+const HOLDING: BlockingPolicy = BlockingPolicy { ordered: false, stuck_holds: false };
 
 /// The state of the outbox.
 #[derive(Debug, Serialize)]

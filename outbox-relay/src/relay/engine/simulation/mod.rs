@@ -1,5 +1,6 @@
-//! The engine in a simulation of all that is around it: a table with its transactions and locks, a broker, people, several relays,
-//! and a clock. Each step is one thing that may happen, chosen by a list of numbers, so that a list that fails can be shortened.
+//! The engine in a simulation of all that is around it: a table with its transactions and locks, a
+//! broker, people, several relays, and a clock. Each step is one thing that may happen, chosen by a
+//! list of numbers, so that a list that fails can be shortened.
 //!
 //! After every step must hold:
 //!
@@ -7,29 +8,32 @@
 //! - an event is delivered again only after its outcome was in doubt;
 //! - a lane belongs to one relay.
 //!
-//! And when everything works again, every event is delivered, unless it is stuck or waits for one that is.
+//! And when everything works again, every event is delivered, unless it is stuck or waits for one
+//! that is.
 
+mod delivered;
+mod dice;
 mod relay;
 mod table;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use proptest::prelude::*;
-use service_kit::config::try_parse_from;
-use uuid::Uuid;
-
-use crate::claim::Event;
 use crate::cli::Cli;
 use crate::config::RelayArgs;
-use crate::queries::Holding;
-use relay::{Fate, Relay};
+use crate::database::queries::BlockingPolicy;
+use crate::publish::event::Event;
+use delivered::{Delivered, Fate};
+use dice::Dice;
+use proptest::prelude::*;
+use relay::Relay;
+use service_kit::config::try_parse_from;
 use table::{NextAttempt, Table};
 
 /// The aggregates: two in the first lane, two in others.
 const KEYS: [i64; 4] = [0, 64, 1, 40];
 
-/// Rows that a scan reads at the most: few, so that it often ends before the table.
+/// The most rows that a scan reads: few, so that it often ends before the table.
 const SLICE: i64 = 7;
 
 fn args() -> RelayArgs {
@@ -51,65 +55,8 @@ fn args() -> RelayArgs {
     cli.ok().and_then(|cli| cli.into_config().ok()).expect("good settings").relay
 }
 
-/// Random numbers from one that was chosen: the same for the same choice.
-struct Dice(u64);
-
-impl Dice {
-    /// A number below `bound`, by splitmix64 (<https://prng.di.unimi.it/splitmix64.c>).
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^= mixed >> 31;
-        usize::try_from(mixed % u64::try_from(bound.max(1)).unwrap_or(1)).unwrap_or(0)
-    }
-
-    fn one_of<T: Copy>(&mut self, all: &[T]) -> Option<T> {
-        (!all.is_empty()).then(|| all[self.below(all.len())])
-    }
-}
-
-/// The queues, as far as anybody can know.
-#[derive(Debug, Default)]
-struct Delivered {
-    events: HashSet<Uuid>,
-    /// Events that may be delivered again, as their outcome was in doubt once.
-    in_doubt: HashSet<Uuid>,
-}
-
-impl Delivered {
-    /// A message is sent, and this becomes of it.
-    fn deliver(&mut self, event: &Event, table: &Table, holding: Holding, fate: Fate) {
-        if fate != Fate::Taken {
-            self.in_doubt.insert(event.event_id);
-        }
-        if !matches!(fate, Fate::Taken | Fate::Unconfirmed) {
-            return;
-        }
-        if !self.events.insert(event.event_id) {
-            let id = event.place.id;
-            assert!(self.in_doubt.contains(&event.event_id), "event {id} is delivered twice");
-            return;
-        }
-        let Some(row) = table.rows.get(&event.place.id) else {
-            // It was discarded, or the table emptied, after it was loaded.
-            return;
-        };
-        if !holding.ordered || row.is_late || row.was_stuck && !holding.stuck_holds {
-            return;
-        }
-        for (id, ahead) in table.rows.range(..event.place.id) {
-            let is_ahead = ahead.key == row.key && ahead.is_committed() && ahead.is_pending;
-            let is_skipped = ahead.was_stuck && !holding.stuck_holds;
-            let is_done = self.events.contains(&ahead.event_id) || ahead.is_late || is_skipped;
-            assert!(!is_ahead || is_done, "event {} overtakes event {id}", event.place.id);
-        }
-    }
-}
-
-struct World {
-    holding: Holding,
+struct Simulation {
+    policy: BlockingPolicy,
     args: RelayArgs,
     now: Instant,
     table: Table,
@@ -119,12 +66,12 @@ struct World {
     late_id: i64,
 }
 
-impl World {
-    fn new(holding: Holding) -> Self {
+impl Simulation {
+    fn new(policy: BlockingPolicy) -> Self {
         let (args, now) = (args(), Instant::now());
-        let relays = (0..2).map(|_| Relay::new(&args, holding, SLICE, now)).collect();
+        let relays = (0..2).map(|_| Relay::new(&args, policy, SLICE, now)).collect();
         Self {
-            holding,
+            policy,
             args,
             now,
             table: Table::default(),
@@ -182,7 +129,7 @@ impl World {
 
     fn tick(&mut self, relay: usize, dice: &mut Dice) {
         self.last_pid += 1;
-        let (delivered, holding) = (&mut self.delivered, self.holding);
+        let (delivered, policy) = (&mut self.delivered, self.policy);
         let mut deliver = |event: &Event, table: &Table| {
             let fate = match dice.below(24) {
                 0 => Fate::Unconfirmed,
@@ -191,7 +138,7 @@ impl World {
                 4 => Fate::Unacceptable,
                 _ => Fate::Taken,
             };
-            delivered.deliver(event, table, holding, fate);
+            delivered.deliver(event, table, policy, fate);
             fate
         };
         self.relays[relay].tick(&mut self.table, self.last_pid, self.now, &mut deliver);
@@ -203,10 +150,10 @@ impl World {
             return;
         }
         let index = dice.below(windows);
-        let (delivered, holding) = (&mut self.delivered, self.holding);
+        let (delivered, policy) = (&mut self.delivered, self.policy);
         let mut deliver = |event: &Event, table: &Table| {
             let fate = if dice.below(20) == 0 { Fate::Returned } else { Fate::Taken };
-            delivered.deliver(event, table, holding, fate);
+            delivered.deliver(event, table, policy, fate);
             fate
         };
         self.relays[relay].answered(index, &mut self.table, self.now, &mut deliver);
@@ -251,10 +198,11 @@ impl World {
                 let commits = dice.below(2) == 0;
                 self.relays[relay].end_settling(&mut self.table, commits, self.now);
                 self.relays[relay].lose_session(&mut self.table, self.now);
-                self.relays[relay] = Relay::new(&self.args, self.holding, SLICE, self.now);
+                self.relays[relay] = Relay::new(&self.args, self.policy, SLICE, self.now);
             }
             _ => {
-                // While something is in flight, an event that gets the id of one of the old ones waits until that one has ended.
+                // While something is in flight, an event that gets the id of one of the old ones
+                // waits until that one has ended.
                 let is_quiet = self.relays.iter().all(Relay::is_quiet);
                 if is_quiet && self.table.rows.len() > 40 && self.table.truncate() {
                     self.delivered.events.clear();
@@ -291,9 +239,9 @@ impl World {
                 let relay = &mut self.relays[index];
                 relay.has_broker = true;
                 self.last_pid += 1;
-                let (delivered, holding) = (&mut self.delivered, self.holding);
+                let (delivered, policy) = (&mut self.delivered, self.policy);
                 let mut deliver = |event: &Event, table: &Table| {
-                    delivered.deliver(event, table, holding, Fate::Taken);
+                    delivered.deliver(event, table, policy, Fate::Taken);
                     Fate::Taken
                 };
                 relay.tick(&mut self.table, self.last_pid, self.now, &mut deliver);
@@ -306,8 +254,8 @@ impl World {
             self.check();
             let mut held = HashSet::new();
             let is_left = self.table.rows.values().any(|row| {
-                let is_held = self.holding.ordered && held.contains(&row.key);
-                if row.is_pending && holds(row) && self.holding.stuck_holds {
+                let is_held = self.policy.ordered && held.contains(&row.key);
+                if row.is_pending && holds(row) && self.policy.stuck_holds {
                     held.insert(row.key);
                 }
                 row.is_pending && !holds(row) && !is_held
@@ -335,10 +283,10 @@ proptest! {
         stuck_holds: bool,
         choices in prop::collection::vec(any::<u64>(), 1..1500),
     ) {
-        let mut world = World::new(Holding { ordered, stuck_holds });
+        let mut simulation = Simulation::new(BlockingPolicy { ordered, stuck_holds });
         for choice in choices {
-            world.step(choice);
+            simulation.step(choice);
         }
-        world.recover();
+        simulation.recover();
     }
 }

@@ -1,4 +1,5 @@
-//! A model of the outbox: rows, the transactions that write them, locks, and what the relay's statements answer.
+//! A model of the outbox: rows, the transactions that write them, locks, and what the relay's
+//! statements answer.
 
 mod locks;
 mod scans;
@@ -8,15 +9,17 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::claim::Event;
+use crate::database::queries::{
+    BlockingPolicy, NotSettled, OpenTransaction, ScannedRows, Writer, Writers,
+};
 use crate::lanes::{LaneSet, Member, lane};
-use crate::load::Claimed;
-use crate::poll::{OpenTransaction, Rows, Scan};
-use crate::queries::{Answer, Holding, Seen, Writer, Writers};
-use crate::queue::{Place, Queue};
-use crate::refusals::Refusals;
-use crate::settlement::Item;
-use crate::unsettled::{Hindrance, Unsettled};
+use crate::poll::{Rows, Scan};
+use crate::publish::event::Event;
+use crate::publish::load::Loaded;
+use crate::publish::refusals::RefusalHistory;
+use crate::queue::{EventRef, Queue};
+use crate::settle::batch::SettleItem;
+use crate::settle::unsettled::{SettleError, UnsettledEvent};
 
 /// `next_attempt_at` of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +41,8 @@ pub(super) struct Row {
     pub(super) next_attempt: NextAttempt,
     attempts: u32,
     last_error: String,
-    /// The order is not promised for it: its id was chosen by hand, or a person has changed the row.
+    /// The order is not promised for it: its id was chosen by hand, or a person has changed the
+    /// row.
     pub(super) is_late: bool,
     /// It was stuck once.
     pub(super) was_stuck: bool,
@@ -98,7 +102,8 @@ impl Table {
         }
     }
 
-    /// Begins a transaction that has locked the aggregate and the table, and has no id yet. None if the aggregate is locked.
+    /// Begins a transaction that has locked the aggregate and the table, and has no id yet. None if
+    /// the aggregate is locked.
     pub(super) fn begin(&mut self, key: i64) -> Option<u64> {
         if self.open.values().any(|transaction| transaction.key == key) {
             return None;
@@ -202,6 +207,6 @@ fn rand_id(table: &mut Table) -> u128 {
     u128::from(table.next_transaction)
 }
 
-const fn place(id: i64, row: &Row) -> Place {
-    Place { id, key: row.key, size: 1 }
+const fn event_ref(id: i64, row: &Row) -> EventRef {
+    EventRef { id, key: row.key, size: 1 }
 }

@@ -1,23 +1,23 @@
-//! What the relays' statements answer.
+//! The answers to the relays' statements.
 
 use super::*;
 
-/// What relays ask.
+/// Statements of the relays.
 impl Table {
-    fn holds_back(row: &Row, holding: Holding) -> bool {
+    fn holds_back(row: &Row, policy: BlockingPolicy) -> bool {
         let holds = match row.next_attempt {
             NextAttempt::Null => false,
             NextAttempt::At(_) => true,
-            NextAttempt::Infinity => holding.stuck_holds,
+            NextAttempt::Infinity => policy.stuck_holds,
         };
-        holding.ordered && holds && row.is_visible_and_pending()
+        policy.ordered && holds && row.is_visible_and_pending()
     }
 
     /// The lowest id behind which the rows of each aggregate are held back.
-    fn held(&self, holding: Holding) -> HashMap<i64, i64> {
+    fn held(&self, policy: BlockingPolicy) -> HashMap<i64, i64> {
         let mut held = HashMap::new();
         for (id, row) in &self.rows {
-            if Self::holds_back(row, holding) {
+            if Self::holds_back(row, policy) {
                 held.entry(row.key).or_insert(*id);
             }
         }
@@ -28,24 +28,24 @@ impl Table {
         &self,
         scan: &Scan,
         lanes: LaneSet,
-        holding: Holding,
+        policy: BlockingPolicy,
         now: Instant,
     ) -> Rows {
         match scan {
-            Scan::Successors { keys, ids } => Rows::Events(self.successors(keys, ids, holding)),
-            Scan::DueRetries => Rows::Events(self.due_retries(lanes, holding, now)),
+            Scan::Successors { keys, ids } => Rows::Events(self.successors(keys, ids, policy)),
+            Scan::DueRetries => Rows::Events(self.due_retries(lanes, policy, now)),
             Scan::New { above, open, lists_writers, rows } => {
                 let writers = lists_writers.then(|| self.writers());
-                Rows::Slice(writers, self.new_events(*above, open, lanes, *rows, holding))
+                Rows::Slice(writers, self.scan_new(*above, open, lanes, *rows, policy))
             }
             Scan::Suspects { above, rows, .. } => {
-                Rows::Slice(None, self.new_events(*above, &[], lanes, *rows, holding))
+                Rows::Slice(None, self.scan_new(*above, &[], lanes, *rows, policy))
             }
         }
     }
 
-    fn successors(&self, keys: &[i64], ids: &[i64], holding: Holding) -> Vec<Place> {
-        let held = self.held(holding);
+    fn successors(&self, keys: &[i64], ids: &[i64], policy: BlockingPolicy) -> Vec<EventRef> {
+        let held = self.held(policy);
         let mut found = Vec::new();
         for (&key, &id) in keys.iter().zip(ids) {
             let end = held.get(&key).copied().unwrap_or(i64::MAX);
@@ -55,14 +55,14 @@ impl Table {
                     && row.next_attempt == NextAttempt::Null
                     && **id < end
             });
-            found.extend(behind.take(Queue::LINE).map(|(id, row)| place(*id, row)));
+            found.extend(behind.take(Queue::REFILL).map(|(id, row)| event_ref(*id, row)));
         }
         found
     }
 
-    fn due_retries(&self, lanes: LaneSet, holding: Holding, now: Instant) -> Vec<Place> {
-        let held = self.held(holding);
-        let mut due: Vec<(Instant, Place)> = Vec::new();
+    fn due_retries(&self, lanes: LaneSet, policy: BlockingPolicy, now: Instant) -> Vec<EventRef> {
+        let held = self.held(policy);
+        let mut due: Vec<(Instant, EventRef)> = Vec::new();
         for (id, row) in &self.rows {
             if let NextAttempt::At(at) = row.next_attempt
                 && row.is_visible_and_pending()
@@ -70,29 +70,29 @@ impl Table {
                 && lanes.has(lane(row.key))
                 && held.get(&row.key).is_none_or(|held| held >= id)
             {
-                due.push((at, place(*id, row)));
+                due.push((at, event_ref(*id, row)));
             }
         }
         due.sort_by_key(|(at, _)| *at);
-        due.into_iter().map(|(_, place)| place).collect()
+        due.into_iter().map(|(_, event_ref)| event_ref).collect()
     }
 
-    fn new_events(
+    fn scan_new(
         &self,
         above: i64,
         open: &[OpenTransaction],
         lanes: LaneSet,
         most: i64,
-        holding: Holding,
-    ) -> Seen {
+        policy: BlockingPolicy,
+    ) -> ScannedRows {
         let above = open
             .iter()
             .filter(|open| self.has_ended(&open.writer))
             .map(|open| open.above)
             .fold(above, i64::min);
-        let held = self.held(holding);
-        let mut seen = Seen {
-            places: Vec::new(),
+        let held = self.held(policy);
+        let mut seen = ScannedRows {
+            event_refs: Vec::new(),
             rows: 0,
             reached: None,
             audited: Some(self.audit),
@@ -105,7 +105,7 @@ impl Table {
             seen.reached = Some(*id);
             let is_free = held.get(&row.key).is_none_or(|held| id <= held);
             if row.next_attempt == NextAttempt::Null && lanes.has(lane(row.key)) && is_free {
-                seen.places.push(place(*id, row));
+                seen.event_refs.push(event_ref(*id, row));
             }
         }
         seen
@@ -133,38 +133,47 @@ impl Table {
     }
 
     /// All pending rows up to `end`, as the sweep reports them.
-    pub(in super::super) fn sweep(&self, end: i64, lanes: LaneSet, holding: Holding) -> Vec<Place> {
-        let all = self.new_events(i64::MIN, &[], lanes, i64::MAX, holding);
-        all.places.into_iter().filter(|place| place.id <= end).collect()
+    pub(in super::super) fn sweep(
+        &self,
+        end: i64,
+        lanes: LaneSet,
+        policy: BlockingPolicy,
+    ) -> Vec<EventRef> {
+        let all = self.scan_new(i64::MIN, &[], lanes, i64::MAX, policy);
+        all.event_refs.into_iter().filter(|event_ref| event_ref.id <= end).collect()
     }
 
-    pub(in super::super) fn load(&self, places: &[Place]) -> Claimed {
-        let mut claimed = Claimed::default();
-        for place in places {
-            match self.rows.get(&place.id).filter(|row| row.is_visible_and_pending()) {
+    pub(in super::super) fn load(&self, event_refs: &[EventRef]) -> Loaded {
+        let mut loaded = Loaded::default();
+        for event_ref in event_refs {
+            match self.rows.get(&event_ref.id).filter(|row| row.is_visible_and_pending()) {
                 Some(row) => {
                     let contents =
-                        Event::unreadable(*place, row.event_id, row.attempts, String::new());
-                    let refusals = Refusals::read(&row.last_error);
-                    let place = Place { size: 1, ..*place };
-                    claimed.events.push(Event { place, refusals, unfit: None, ..contents });
+                        Event::unreadable(*event_ref, row.event_id, row.attempts, String::new());
+                    let refusals = RefusalHistory::read(&row.last_error);
+                    let event_ref = EventRef { size: 1, ..*event_ref };
+                    loaded.events.push(Event { event_ref, refusals, unfit: None, ..contents });
                 }
-                None => claimed.gone.push(*place),
+                None => loaded.missing.push(*event_ref),
             }
         }
-        claimed
+        loaded
     }
 
     /// Notes the outcome in the row; `None` when that is done.
-    pub(in super::super) fn settle(&mut self, item: &Item, now: Instant) -> Option<Answer> {
-        let row = self.rows.get_mut(&item.place.id);
+    pub(in super::super) fn settle(
+        &mut self,
+        item: &SettleItem,
+        now: Instant,
+    ) -> Option<NotSettled> {
+        let row = self.rows.get_mut(&item.event_ref.id);
         let Some(row) = row.filter(|row| {
             row.is_pending && row.event_id == item.event_id && row.attempts == item.attempts
         }) else {
-            return Some(Answer::Gone);
+            return Some(NotSettled::Gone);
         };
-        if self.locked.contains(&item.place.id) {
-            return Some(Answer::Locked);
+        if self.locked.contains(&item.event_ref.id) {
+            return Some(NotSettled::Locked);
         }
         match &item.failure {
             None => {
@@ -185,8 +194,8 @@ impl Table {
     }
 
     /// The event is stuck, whether or not its row says so yet.
-    pub(in super::super) fn gave_up(&mut self, item: &Item) {
-        if let Some(row) = self.rows.get_mut(&item.place.id)
+    pub(in super::super) fn gave_up(&mut self, item: &SettleItem) {
+        if let Some(row) = self.rows.get_mut(&item.event_ref.id)
             && row.event_id == item.event_id
         {
             row.was_stuck = true;
@@ -205,14 +214,16 @@ impl Table {
         self.noted.contains_key(&event_id)
     }
 
-    /// What is noted of the rows of `lanes`.
-    pub(in super::super) fn load_noted(&self, lanes: LaneSet) -> Vec<Unsettled> {
+    /// The rows of `outbox_unsettled` about events of `lanes`.
+    pub(in super::super) fn load_noted(&self, lanes: LaneSet) -> Vec<UnsettledEvent> {
         let noted = self.noted.iter().filter_map(|(event_id, id)| {
             let row =
                 self.rows.get(id).filter(|row| row.is_pending && row.event_id == *event_id)?;
             let (event_id, attempts) = (*event_id, row.attempts);
-            let item = Item { place: place(*id, row), event_id, attempts, failure: None };
-            let unsettled = Unsettled { is_noted: true, ..Unsettled::new(item, Hindrance::Locked) };
+            let item =
+                SettleItem { event_ref: event_ref(*id, row), event_id, attempts, failure: None };
+            let unsettled =
+                UnsettledEvent { is_noted: true, ..UnsettledEvent::new(item, SettleError::Locked) };
             lanes.has(lane(row.key)).then_some(unsettled)
         });
         noted.collect()

@@ -1,0 +1,109 @@
+//! Settings.
+
+mod relay;
+mod retention;
+
+use amqp::BrokerArgs;
+use clap::Args;
+use service_kit::HostPort;
+use service_kit::postgres::DatabaseArgs;
+use service_kit::process::ProcessArgs;
+
+use crate::database::OutboxTable;
+
+pub(crate) use relay::{Envelope, Name, Ordering, RelayArgs, WhenStuck};
+pub(crate) use retention::{Retention, RetentionArgs};
+
+/// Settings of `outbox-relay run`.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Where the outbox is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Where the messages go.
+    #[command(flatten)]
+    pub broker: BrokerArgs,
+    /// Which table it is.
+    #[command(flatten)]
+    pub outbox: OutboxArgs,
+    /// How long it keeps what is published.
+    #[command(flatten)]
+    pub retention: RetentionArgs,
+    /// How messages go there.
+    #[command(flatten)]
+    pub relay: RelayArgs,
+    /// Where /livez, /readyz and /metrics answer; port 0 takes a free one
+    #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9001", value_name = "HOST:PORT")]
+    pub ops_addr: HostPort,
+    /// What each process has.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+impl Config {
+    /// Whether the events behind one that is stuck wait.
+    pub(crate) fn stuck_holds(&self) -> bool {
+        self.relay.relay_when_stuck == WhenStuck::Hold
+    }
+}
+
+/// Where the outbox is in the database.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Outbox")]
+pub struct OutboxArgs {
+    /// The outbox's table; with its schema if that is not on the search path, as in shop.outbox
+    #[arg(long, env = "OUTBOX_TABLE", default_value = "outbox", value_name = "NAME")]
+    pub outbox_table: OutboxTable,
+}
+
+#[cfg(test)]
+mod tests {
+    use service_kit::config::{Refusal, try_parse_from};
+
+    use super::*;
+    use crate::cli::{Cli, with_default_command};
+
+    const URLS: [&str; 4] = ["--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
+
+    fn parse(before: &[&str], after: &[&str]) -> Result<Config, String> {
+        let args = [&["outbox-relay"], before, &URLS, after].concat();
+        match try_parse_from::<Cli>(with_default_command(args.iter().map(Into::into).collect())) {
+            Ok(cli) => cli.into_config(),
+            Err(Refusal::Setting(sentence)) => Err(sentence),
+            Err(Refusal::Clap(error)) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn run_is_what_happens_without_a_command() {
+        for before in [&[][..], &["run"]] {
+            let config = parse(before, &["--relay-window", "7"]).expect("good settings");
+            assert_eq!(config.relay.relay_window, 7);
+            assert_eq!(config.relay.relay_exchange.as_str(), "orders.events");
+            assert_eq!(config.ops_addr.port(), 9001);
+        }
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        let long = "x".repeat(256);
+        for (flag, value, variable) in [
+            ("--relay-window", "0", "RELAY_WINDOW"),
+            ("--relay-ordering", "loose", "RELAY_ORDERING"),
+            ("--outbox-table", "a b", "OUTBOX_TABLE"),
+            ("--outbox-retention", "soon", "OUTBOX_RETENTION"),
+            ("--relay-envelope", "xml", "RELAY_ENVELOPE"),
+            ("--relay-poll-min", "0s", "RELAY_POLL_MIN"),
+            ("--relay-poll-min", "200ms", "RELAY_POLL_MIN"),
+            ("--relay-backoff-min", "6m", "RELAY_BACKOFF_MIN"),
+            ("--relay-exchange", "", "RELAY_EXCHANGE"),
+            ("--relay-app-id", &long, "RELAY_APP_ID"),
+            ("--relay-declare", "maybe", "RELAY_DECLARE"),
+        ] {
+            for before in [&[][..], &["run"]] {
+                let sentence = parse(before, &[flag, value]).expect_err(flag);
+                assert!(sentence.starts_with(variable), "{flag}: {sentence}");
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The changes that people make to events, and this relay's acknowledgements.
+
+use crate::database::{Database, DatabaseError};
+
+/// The id of the latest audit row, 0 while there is none.
+pub(crate) async fn latest_audit_id(database: &Database) -> Result<i64, DatabaseError> {
+    let row = database.session.query_one(&database.statements.latest_audit_id, &[]).await?;
+    Ok(row.try_get::<_, Option<i64>>("audited")?.unwrap_or(0))
+}
+
+/// The audit rows in `above..=up_to` that keep one of the `sent` events as it was before.
+pub(crate) async fn find_overtaken(
+    database: &Database,
+    above: i64,
+    up_to: i64,
+    sent: &[i64],
+    most: i64,
+) -> Result<Vec<i64>, DatabaseError> {
+    let statement = &database.statements.find_overtaken;
+    let sent: Vec<String> = sent.iter().map(i64::to_string).collect();
+    let rows = database.session.query(statement, &[&above, &up_to, &sent, &most]).await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+}
+
+pub(crate) async fn lock_in_flight(
+    database: &Database,
+    audit_ids: &[i64],
+) -> Result<(), DatabaseError> {
+    database.session.query(&database.statements.lock_in_flight, &[&audit_ids]).await.map(drop)
+}
+
+pub(crate) async fn unlock_in_flight(
+    database: &Database,
+    audit_ids: &[i64],
+) -> Result<(), DatabaseError> {
+    database.session.query(&database.statements.unlock_in_flight, &[&audit_ids]).await.map(drop)
+}
+
+pub(crate) async fn acknowledge_audit(
+    database: &Database,
+    audit_id: i64,
+    before: Option<i64>,
+) -> Result<(), DatabaseError> {
+    database
+        .session
+        .query_one(&database.statements.acknowledge_audit, &[&audit_id, &before])
+        .await
+        .map(drop)
+}

@@ -1,0 +1,46 @@
+//! One function per statement of `sql/relay/queries`.
+//!
+//! | file | what the statements are about |
+//! |---|---|
+//! | `statements` | all that a session prepares once |
+//! | `session` | the session itself |
+//! | `lanes`, `writers` | the relays and their lanes; transactions that may still add events |
+//! | `audit` | the changes that people make, and this relay's acknowledgements |
+//! | `pending` | finding events |
+//! | `contents` | loading them |
+//! | `settle`, `unsettled`, `prune` | settling them; those that can't be settled; deleting them |
+
+mod audit;
+mod contents;
+mod lanes;
+mod pending;
+mod prune;
+mod session;
+mod settle;
+mod statements;
+mod unsettled;
+mod writers;
+
+pub(crate) use audit::{
+    acknowledge_audit, find_overtaken, latest_audit_id, lock_in_flight, unlock_in_flight,
+};
+pub(crate) use contents::{count_digits, identify, load};
+pub(crate) use lanes::{join_relays, leave_relays, list_relays, release_lanes, take_lanes};
+pub(crate) use pending::{
+    BlockingPolicy, ScannedRows, measure_backlog, scan_due_retries, scan_new, scan_successors,
+    sweep,
+};
+pub(crate) use prune::{forget_expired, lock_pruning, next_row, note_expired, prune};
+pub(crate) use session::{
+    UnsettledTable, find_hidden_rows, find_unsettled_table, name_session, prepare_session,
+    prepare_settle_session,
+};
+pub(crate) use settle::{NotSettled, SettleTimeout, probe_settling, set_settle_timeout, settle};
+pub(crate) use statements::{
+    ExpiredStatements, InspectStatements, LoadUnsettledStatements, PruneStatements,
+    RelayStatements, SettleStatements, UnsettledStatements,
+};
+pub(crate) use unsettled::{forget_unsettled, load_unsettled, note_unsettled};
+#[cfg(test)]
+pub(crate) use writers::Writer;
+pub(crate) use writers::{OpenTransaction, Writers, list_writers};

@@ -1,0 +1,67 @@
+//! The statements that a session prepares once.
+
+use tokio_postgres::{Client, Error, Statement};
+
+use crate::database::OutboxTable;
+
+macro_rules! statements {
+    ($name:ident: $($statement:ident),+ $(,)?) => {
+        /// The statements of a session, prepared once.
+        #[derive(Debug)]
+        pub(crate) struct $name {
+            $(pub(super) $statement: Statement),+
+        }
+
+        impl $name {
+            pub(crate) async fn prepare(client: &Client, table: &OutboxTable) -> Result<Self, Error> {
+                Ok(Self {
+                    $($statement: client
+                        .prepare(&table.fill_in(include_str!(concat!(
+                            "../../../../sql/relay/queries/", stringify!($statement), ".sql"
+                        ))))
+                        .await?),+
+                })
+            }
+        }
+    };
+}
+
+statements!(
+    RelayStatements: scan_new,
+    scan_due_retries,
+    scan_successors,
+    load,
+    identify,
+    count_digits,
+    list_writers,
+    list_relays,
+    find_hidden_rows,
+    join_relays,
+    leave_relays,
+    name_session,
+    take_lanes,
+    release_lanes,
+    latest_audit_id,
+    find_overtaken,
+    lock_in_flight,
+    unlock_in_flight,
+    acknowledge_audit,
+);
+
+statements!(
+    SettleStatements: settle_published,
+    settle_deleted,
+    settle_failed,
+    probe_marking,
+    probe_deleting,
+);
+
+statements!(InspectStatements: scan_new, measure_backlog);
+
+statements!(UnsettledStatements: note_unsettled, forget_unsettled);
+
+statements!(LoadUnsettledStatements: load_unsettled, forget_gone);
+
+statements!(PruneStatements: lock_pruning, prune, next_row);
+
+statements!(ExpiredStatements: forget_expired);

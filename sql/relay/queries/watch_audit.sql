@@ -1,2 +1,0 @@
--- watch_audit: the latest row of the audit table
-SELECT max(id) AS audited FROM {audit}
