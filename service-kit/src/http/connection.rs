@@ -184,7 +184,7 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
                 }
             }
             (ConnectionEnd::TimedOut(_), Permit::Rejected(_)) => {
-                metrics::record_closed(CloseReason::Unanswered)
+                metrics::record_closed(CloseReason::Unanswered);
             }
             (ConnectionEnd::TimedOut(Phase::Headers), Permit::Served(_)) if !stopping => {
                 metrics::record_closed(CloseReason::SlowHeaders);

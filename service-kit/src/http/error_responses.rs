@@ -15,7 +15,7 @@ pub trait Statuses: Send + Sync + 'static {
     const ALL: &'static [(u16, &'static str)];
 }
 
-/// Statuses that several operations share.
+/// The statuses that several operations share.
 pub mod meaning {
     /// The body is not JSON.
     pub const NO_JSON: (u16, &str) =

@@ -73,7 +73,7 @@ impl Collector {
             if !self.is_available() {
                 match self.probe() {
                     Ok(()) if self.last_logged.load(Ordering::Relaxed) == LOGGED_NOTHING => {
-                        self.accepted()
+                        self.accepted();
                     }
                     Ok(()) => self.is_available.store(true, Ordering::Relaxed),
                     Err(reason) => self.failed(&reason),
