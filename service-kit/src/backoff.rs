@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_differ_so_that_clients_do_not_knock_all_at_once() {
+    fn waits_differ_so_that_clients_do_not_reconnect_at_once() {
         let wait = || delay_after(3, Duration::from_secs(1), Duration::from_secs(60));
         let first = wait();
         assert!((0..100).any(|_| wait() != first));

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_listens_everywhere_is_asked_here_and_others_where_they_are() {
+    fn a_wildcard_address_is_probed_on_loopback_and_others_as_they_are() {
         for (listens, asked) in [
             ("0.0.0.0:9000", "127.0.0.1:9000"),
             ("[::]:9000", "[::1]:9000"),

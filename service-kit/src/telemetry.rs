@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn no_filter_makes_the_drivers_tell_bodies_or_passwords() {
+    fn no_filter_lets_the_drivers_log_bodies_or_passwords() {
         for filter in ["info", "trace", "trace,lapin::frames=trace,amq_protocol_tcp=trace"] {
             for format in [LogFormat::Text, LogFormat::Json] {
                 let log = logged(filter, format);

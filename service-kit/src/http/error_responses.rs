@@ -25,7 +25,7 @@ pub trait Statuses: Send + Sync + 'static {
     }
 }
 
-/// Statuses that several operations share.
+/// The statuses that several operations share.
 pub mod meaning {
     /// The body is not JSON.
     pub const NO_JSON: (u16, &str) =

@@ -20,7 +20,8 @@
 //!
 //! ```
 //! use poem_openapi::{Object, OpenApi, payload::Json};
-//! use service_kit::http::{self, Fields, FromBody, FromJson, JsonBody, Problem, Refused, Statuses, Up};
+//! use service_kit::http::{self, Fields, FromBody, FromJson, JsonBody, Problem};
+//! use service_kit::http::{Refused, Statuses, Up};
 //!
 //! struct Name(String);
 //!
@@ -45,9 +46,9 @@
 //!     }
 //! }
 //!
-//! struct Refusals;
+//! struct Errors;
 //!
-//! impl Statuses for Refusals {
+//! impl Statuses for Errors {
 //!     const ALL: &'static [(u16, &'static str)] = &[(422, "The body breaks rules")];
 //! }
 //!
@@ -56,7 +57,7 @@
 //! #[OpenApi]
 //! impl Greetings {
 //!     #[oai(path = "/greetings", method = "post", operation_id = "greet")]
-//!     async fn greet(&self, body: JsonBody<Name>) -> Result<Json<String>, Refused<Refusals>> {
+//!     async fn greet(&self, body: JsonBody<Name>) -> Result<Json<String>, Refused<Errors>> {
 //!         let JsonBody(Name(name)) = body;
 //!         if name == "nobody" {
 //!             return Err(Problem::invalid(vec!["name must be somebody's".to_owned()]).into());

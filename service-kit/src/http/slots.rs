@@ -53,7 +53,7 @@ impl Slots {
         Some((Slot { id: self.last_id, open: Arc::clone(&self.open), permit }, progress))
     }
 
-    /// Returns false if no connection is idle.
+    /// Evicts the longest idle connection. Returns false if no connection is idle.
     fn evict_longest_idle(&self) -> bool {
         let open = lock(&self.open);
         let mut idle: Vec<_> =

@@ -37,7 +37,7 @@ pub(super) const CANCEL_GRACE: Duration = Duration::from_secs(1);
 pub(super) async fn cancel(token: CancelToken, url: DatabaseUrl, tls: MakeRustlsConnect) {
     let requests = url.hosts.iter().map(|host| cancel_at(host, &token, &url, &tls));
     if timeout(REQUEST_TIMEOUT, join_all(requests)).await.is_err() {
-        tracing::debug!("a request to cancel a statement was not carried out in time");
+        tracing::debug!("a cancel request timed out");
     }
 }
 
@@ -57,7 +57,7 @@ async fn cancel_at(host: &Host, token: &CancelToken, url: &DatabaseUrl, tls: &Ma
     });
     for sent in join_all(requests).await {
         if let Err(error) = sent {
-            tracing::debug!(%host, error, "a request to cancel a statement was not taken");
+            tracing::debug!(%host, error, "a cancel request failed");
         }
     }
 }

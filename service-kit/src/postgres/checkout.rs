@@ -84,7 +84,7 @@ impl Drop for Checkout {
 async fn close_after_statement(connection: Connection) {
     // Answered after the statement.
     if timeout(CANCEL_GRACE, connection.ping()).await.is_err() {
-        tracing::debug!("a statement was given up that the server may still be at");
+        tracing::debug!("an abandoned statement may still be running");
     }
     close(connection);
 }

@@ -92,7 +92,7 @@ impl PoolConnector {
     pub(super) async fn wait_for_tasks(&self) {
         self.tasks.close();
         if timeout(CANCEL_GRACE * 2, self.tasks.wait()).await.is_err() {
-            tracing::debug!("statements were given up that the server may still be at");
+            tracing::debug!("abandoned statements may still be running");
         }
     }
 

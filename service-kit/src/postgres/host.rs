@@ -32,7 +32,7 @@ impl fmt::Display for Host {
 pub(super) fn without_hosts(base: &str) -> Option<String> {
     let (scheme, rest) = base.split_once("://")?;
     let (login, rest) = rest.split_once('@').map_or(("", rest), |(login, rest)| (login, rest));
-    let name = rest.find('/').map_or("", |place| &rest[place..]);
+    let name = rest.find('/').map_or("", |index| &rest[index..]);
     let at = if login.is_empty() { "" } else { "@" };
     Some(format!("{scheme}://{login}{at}{name}"))
 }
@@ -51,10 +51,10 @@ pub(super) fn hosts(config: &Config) -> Result<Vec<Host>, String> {
     if !both || !fits(ports.len()) {
         return Err("host, hostaddr and port must be lists of the same length".to_owned());
     }
-    let host = |place| Host {
-        name: names.get(place).cloned(),
-        address: addresses.get(place).copied(),
-        port: ports.get(place).or(ports.first()).copied().unwrap_or(5432),
+    let host = |index| Host {
+        name: names.get(index).cloned(),
+        address: addresses.get(index).copied(),
+        port: ports.get(index).or(ports.first()).copied().unwrap_or(5432),
     };
     Ok((0..count).map(host).collect())
 }

@@ -123,11 +123,11 @@ impl DatabaseUrl {
         if !base.starts_with("postgres://") && !base.starts_with("postgresql://") {
             return Err(URL_FORM.to_owned());
         }
-        let given = UrlParameters::read(query)?;
-        let hosts = hosts(&parse(base, &given.host_pairs)?)
+        let parameters = UrlParameters::read(query)?;
+        let hosts = hosts(&parse(base, &parameters.host_pairs)?)
             .map_err(|error| format!("{error}; {URL_FORM}"))?;
-        let mut config = parse(&without_hosts(base).ok_or(URL_FORM)?, &given.driver_pairs)?;
-        config.ssl_mode(match given.tls.mode {
+        let mut config = parse(&without_hosts(base).ok_or(URL_FORM)?, &parameters.driver_pairs)?;
+        config.ssl_mode(match parameters.tls.mode {
             SslMode::Disable => tokio_postgres::config::SslMode::Disable,
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
@@ -136,10 +136,10 @@ impl DatabaseUrl {
         });
         // Of several hosts, only a writable one is useful. A single host is used as it is: the
         // program reports better than the driver that it is read-only.
-        if given.wants_writable || hosts.len() > 1 {
+        if parameters.wants_writable || hosts.len() > 1 {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        config.tcp_user_timeout(given.tcp_user_timeout.unwrap_or(TCP_USER_TIMEOUT));
+        config.tcp_user_timeout(parameters.tcp_user_timeout.unwrap_or(TCP_USER_TIMEOUT));
         if config.get_connect_timeout().is_none() {
             let limit = if hosts.len() > 1 { CONNECT_TIMEOUT_OF_SEVERAL } else { CONNECT_TIMEOUT };
             config.connect_timeout(limit);
@@ -148,8 +148,8 @@ impl DatabaseUrl {
             config,
             hosts,
             host_order: HostOrder::default(),
-            tls: given.tls,
-            ignored: given.ignored.into(),
+            tls: parameters.tls,
+            ignored: parameters.ignored.into(),
             warned: Arc::new(Once::new()),
         })
     }

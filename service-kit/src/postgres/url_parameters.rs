@@ -89,7 +89,7 @@ impl UrlParameters {
     /// # Errors
     /// A sentence that names the invalid parameter.
     pub(super) fn read(query: &str) -> Result<Self, String> {
-        let mut given = Self {
+        let mut parameters = Self {
             tls: TlsSettings {
                 mode: SslMode::Prefer,
                 files: Files::none(FILE_PARAMETERS),
@@ -111,41 +111,41 @@ impl UrlParameters {
                 "ssl" if value == "true" => mode = Some(SslMode::Require),
                 "sslrootcert" => {
                     system = value == "system";
-                    given.tls.files.authority = (!system).then(|| PathBuf::from(&*value));
+                    parameters.tls.files.authority = (!system).then(|| PathBuf::from(&*value));
                 }
-                "sslcert" => given.tls.files.certificate = Some(PathBuf::from(&*value)),
-                "sslkey" => given.tls.files.key = Some(PathBuf::from(&*value)),
-                "sslsni" => given.tls.sends_name = value != "0",
-                "target_session_attrs" => given.wants_writable = demands_writes(&value)?,
-                "tcp_user_timeout" => given.tcp_user_timeout = milliseconds(&name, &value)?,
+                "sslcert" => parameters.tls.files.certificate = Some(PathBuf::from(&*value)),
+                "sslkey" => parameters.tls.files.key = Some(PathBuf::from(&*value)),
+                "sslsni" => parameters.tls.sends_name = value != "0",
+                "target_session_attrs" => parameters.wants_writable = demands_writes(&value)?,
+                "tcp_user_timeout" => parameters.tcp_user_timeout = milliseconds(&name, &value)?,
                 "gssencmode" if value == "require" => {
                     return Err("gssencmode=require can't be met: these programs know no GSSAPI; sslmode=verify-full encrypts as well".to_owned());
                 }
-                "host" | "hostaddr" | "port" => given.host_pairs.push(pair.to_owned()),
+                "host" | "hostaddr" | "port" => parameters.host_pairs.push(pair.to_owned()),
                 // As in libpq, 0 means the default.
                 "keepalives_count" if value == "0" => {}
                 "keepalives_count" => {
-                    given
+                    parameters
                         .driver_pairs
                         .push(check_driver_pair(&name, &format!("keepalives_retries={value}"))?);
                 }
                 name if DRIVER_PARAMETERS.contains(&name) => {
-                    given.driver_pairs.push(check_driver_pair(name, pair)?);
+                    parameters.driver_pairs.push(check_driver_pair(name, pair)?);
                 }
                 name => match IGNORED_PARAMETERS.iter().find(|ignored| **ignored == name) {
-                    Some(ignored) => given.ignored.push(ignored),
+                    Some(ignored) => parameters.ignored.push(ignored),
                     None => return Err(unknown_parameter(name, query)),
                 },
             }
         }
-        given.tls.mode = match mode {
+        parameters.tls.mode = match mode {
             None | Some(SslMode::VerifyFull) if system => SslMode::VerifyFull,
             Some(_) if system => {
                 return Err("sslrootcert=system goes with sslmode=verify-full only: anybody can get a certificate from an authority that the system knows".to_owned());
             }
             mode => mode.unwrap_or(SslMode::Prefer),
         };
-        Ok(given)
+        Ok(parameters)
     }
 }
 
@@ -214,12 +214,15 @@ mod tests {
             "sslnegotiation" => "sslnegotiation=postgres".to_owned(),
             name => format!("{name}=7"),
         }) {
-            let given = UrlParameters::read(&known).expect(&known);
-            assert!(given.driver_pairs.contains(&known) && given.ignored.is_empty(), "{known}");
+            let parameters = UrlParameters::read(&known).expect(&known);
+            assert!(
+                parameters.driver_pairs.contains(&known) && parameters.ignored.is_empty(),
+                "{known}"
+            );
         }
         for name in IGNORED_PARAMETERS {
-            let given = UrlParameters::read(&format!("{name}=0&user=shop")).expect(name);
-            assert_eq!(given.ignored, [name]);
+            let parameters = UrlParameters::read(&format!("{name}=0&user=shop")).expect(name);
+            assert_eq!(parameters.ignored, [name]);
         }
         let refused = UrlParameters::read("gssencmode=require").expect_err("it can't be met");
         assert!(refused.starts_with("gssencmode=require"), "{refused}");
@@ -255,8 +258,11 @@ mod tests {
     #[test]
     fn the_systems_authorities_mean_that_everything_is_verified() {
         for query in ["sslrootcert=system", "sslmode=verify-full&sslrootcert=system"] {
-            let given = UrlParameters::read(query).expect(query);
-            assert_eq!((given.tls.mode, given.tls.files.authority), (SslMode::VerifyFull, None));
+            let parameters = UrlParameters::read(query).expect(query);
+            assert_eq!(
+                (parameters.tls.mode, parameters.tls.files.authority),
+                (SslMode::VerifyFull, None)
+            );
         }
         assert_eq!(UrlParameters::read("ssl=true").expect("as libpq").tls.mode, SslMode::Require);
     }

@@ -58,7 +58,7 @@ mod tests {
     use crate::health::{Health, Need};
 
     #[test]
-    fn a_question_that_could_not_be_asked_tells_nothing_about_the_database() {
+    fn an_unsent_ping_says_nothing_about_the_database() {
         let health = Health::default();
         let dependency = health.dependency("postgresql", Need::Required);
         let gone = || Err(DatabaseError::Unavailable("gone".to_owned()));

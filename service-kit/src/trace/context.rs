@@ -97,18 +97,18 @@ mod tests {
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn what_was_read_is_told_again() {
+    fn a_parsed_context_is_propagated_unchanged() {
         let read = TraceContext::read(PARENT, Some("a=1,b=2")).expect("a context");
         assert_eq!(read.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
-        let told: Vec<_> = read.headers().collect();
+        let headers: Vec<_> = read.headers().collect();
         assert_eq!(
-            told,
+            headers,
             [("traceparent", PARENT.to_owned()), ("tracestate", "a=1,b=2".to_owned())]
         );
         let unsampled = PARENT.replace("-01", "-00");
-        let told: Vec<_> =
+        let headers: Vec<_> =
             TraceContext::read(&unsampled, None).expect("a context").headers().collect();
-        assert_eq!(told, [("traceparent", unsampled)]);
+        assert_eq!(headers, [("traceparent", unsampled)]);
     }
 
     #[test]

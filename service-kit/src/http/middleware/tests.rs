@@ -22,7 +22,7 @@ async fn respond(path: &str) -> (Response, String) {
 }
 
 #[tokio::test]
-async fn a_panic_and_a_foreign_error_are_problems_that_tell_nothing() {
+async fn a_panic_and_a_foreign_error_are_problems_that_reveal_nothing() {
     for path in ["/panics", "/fails"] {
         let (response, body) = respond(path).await;
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

@@ -67,7 +67,7 @@ async fn an_answer_must_be_read_steadily_and_at_some_rate() {
 }
 
 #[tokio::test]
-async fn only_one_who_is_idle_is_given_up_and_reads_no_more() {
+async fn only_an_idle_connection_is_evicted_and_reads_no_more() {
     let progress = Progress::new(LIMITS);
     progress.bytes_received();
     assert!(!progress.evict() && progress.idle_since().is_none());
@@ -83,7 +83,7 @@ async fn only_one_who_is_idle_is_given_up_and_reads_no_more() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_answers_and_hardly_for_questions() {
+async fn shutdown_waits_for_responses_and_hardly_for_requests() {
     let progress = Progress::new(LIMITS);
     progress.bytes_received();
     progress.stop();
@@ -95,7 +95,7 @@ async fn a_stop_waits_for_answers_and_hardly_for_questions() {
 }
 
 #[tokio::test]
-async fn a_connection_is_given_up_when_it_was_idle_for_a_while_and_not_before() {
+async fn a_connection_is_evicted_after_it_was_idle_for_a_while_and_not_before() {
     let progress = Progress::new(LIMITS);
     assert!(!progress.evict(), "its request may be on its way");
     pass(&progress, 1);

@@ -102,7 +102,7 @@ fn is_problem(answer: &str, status: StatusCode) {
 }
 
 #[tokio::test]
-async fn whoever_is_turned_away_gets_a_request_id_too() {
+async fn a_rejected_connection_gets_a_request_id_too() {
     let port = Port::open(limits(1)).await;
     let mut first = port.busy().await;
     let mut second = port.send(&get("/")).await;
@@ -208,7 +208,7 @@ async fn nothing_is_written_into_an_answer_that_is_being_read() {
 }
 
 #[tokio::test]
-async fn whoever_reads_nothing_gives_the_slot_up_and_whoever_reads_slowly_gets_all() {
+async fn a_client_that_reads_nothing_loses_its_slot_and_a_slow_reader_gets_everything() {
     let mut limits = limits(2);
     limits.times.stall = Duration::from_secs(1);
     let port = Port::open(limits).await;
@@ -277,7 +277,7 @@ async fn an_answer_before_the_end_of_the_body_arrives() {
 }
 
 #[tokio::test]
-async fn whoever_has_connected_before_the_stop_is_answered() {
+async fn a_client_that_connected_before_shutdown_is_answered() {
     let port = Port::open(limits(100)).await;
     // Nothing is accepted meanwhile: test and server share one thread.
     let connected: Vec<_> = (0..50)
