@@ -8,7 +8,7 @@ use customer_service::config::{Cli, Command};
 use customer_service::consumer::ConsumerCommand;
 use customer_service::schema::{ROLES, SCHEMA};
 use customer_service::{api, consumer};
-use service_kit::{config, probe, process};
+use service_kit::{config, healthcheck, process};
 
 fn main() -> ExitCode {
     match config::parse::<Cli>().command {
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Command::Consumer(ConsumerCommand::RebuildQueue(args)) => args.run(),
         Command::Consumer(ConsumerCommand::Consume(config)) => {
             let process = config.process.clone();
-            process::run_lightly("customer-consumer", &process, |shutdown| {
+            process::run_single_threaded("customer-consumer", &process, |shutdown| {
                 consumer::start(*config, shutdown)
             })
         }
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
                 SCHEMA.migrate(config.database.url(), shutdown)
             })
         }
-        Command::Health { ops_addr } => probe::health(&ops_addr),
+        Command::Health { ops_addr } => healthcheck::run(&ops_addr),
         Command::Roles => print(ROLES),
         Command::Openapi { format } => print(&api::openapi_document(format)),
     }

@@ -142,7 +142,7 @@ pub struct CustomerArgs {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
-    use service_kit::config::{Refusal, try_parse_from};
+    use service_kit::config::{SettingsError, try_parse_from};
 
     use super::*;
 
@@ -187,7 +187,7 @@ mod tests {
             ("--shutdown-grace", "SHUTDOWN_GRACE", "500000000000y"),
         ] {
             match try_parse_from::<Cli>(["order-service", "--database-url", URL, flag, worst]) {
-                Err(Refusal::Setting(sentence)) => {
+                Err(SettingsError::Setting(sentence)) => {
                     assert!(sentence.starts_with(name), "{sentence}");
                     assert!(sentence.contains("it must be from"), "{sentence}");
                 }
@@ -211,7 +211,7 @@ mod tests {
             ),
         ] {
             match try_parse_from::<Cli>(args) {
-                Err(Refusal::Setting(sentence)) => {
+                Err(SettingsError::Setting(sentence)) => {
                     assert!(sentence.starts_with(name), "{sentence}");
                 }
                 other => panic!("{args:?}: {other:?}"),

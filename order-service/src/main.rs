@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use order_service::schema::ROLES;
 use order_service::{Cli, Command, api, app};
-use service_kit::{config, probe, process};
+use service_kit::{config, healthcheck, process};
 
 fn main() -> ExitCode {
     match config::parse::<Cli>().into_command() {
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
                 app::migrate(*config, shutdown)
             })
         }
-        Command::Health { ops_addr } => probe::health(&ops_addr),
+        Command::Health { ops_addr } => healthcheck::run(&ops_addr),
         Command::Roles => print(ROLES),
         Command::Openapi { format } => print(&api::openapi_document(format)),
     }

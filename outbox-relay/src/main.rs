@@ -3,20 +3,20 @@
 use std::process::ExitCode;
 
 use outbox_relay::{Cli, Command};
-use service_kit::{config, ops, probe, process};
+use service_kit::{config, healthcheck, ops, process};
 
 fn main() -> ExitCode {
     let cli = config::parse::<Cli>();
     match cli.command {
         Command::Admin(command) => return command.run(),
-        Command::Health { ops_addr } => return probe::health(&ops_addr),
+        Command::Health { ops_addr } => return healthcheck::run(&ops_addr),
         Command::Run(_) => {}
     }
     let config = match cli.into_config() {
         Ok(config) => config,
         Err(sentence) => config::exit_with(&sentence),
     };
-    process::run_lightly("outbox-relay", &config.process.clone(), |shutdown| async move {
+    process::run_single_threaded("outbox-relay", &config.process.clone(), |shutdown| async move {
         let listener = ops::bind(&config.ops_addr, "OPS_ADDR").await?;
         outbox_relay::run(config, listener, shutdown).await
     })

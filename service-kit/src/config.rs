@@ -24,16 +24,16 @@ pub const EXIT_USAGE: u8 = 64;
 /// asked for; ends it with [`EXIT_USAGE`] if a setting is invalid.
 #[must_use]
 pub fn parse<C: Parser>() -> C {
-    match C::try_parse_from(std::env::args_os()).map_err(refusal::<C>) {
+    match C::try_parse_from(std::env::args_os()).map_err(settings_error::<C>) {
         Ok(config) => config,
-        Err(Refusal::Clap(error)) => {
+        Err(SettingsError::Clap(error)) => {
             let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
             if error.print().is_err() {
                 // Nothing reads the output; the exit status is still valid.
             }
             std::process::exit(i32::from(code));
         }
-        Err(Refusal::Setting(sentence)) => exit_with(&sentence),
+        Err(SettingsError::Setting(sentence)) => exit_with(&sentence),
     }
 }
 
@@ -46,7 +46,7 @@ pub fn exit_with(sentence: &str) -> ! {
 
 /// Why settings were rejected.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum SettingsError {
     /// Help, version, or an unknown argument: clap's own text.
     Clap(clap::Error),
     /// One sentence that names the variable.
@@ -59,12 +59,12 @@ pub enum Refusal {
 /// If help or version is asked for, or a value is missing or invalid.
 pub fn try_parse_from<C: Parser>(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-) -> Result<C, Refusal> {
+) -> Result<C, SettingsError> {
     let mut command = without_environment(C::command());
     let matches = command.try_get_matches_from_mut(args);
     matches
         .and_then(|mut matches| C::from_arg_matches_mut(&mut matches))
-        .map_err(|error| refusal::<C>(error.format(&mut command)))
+        .map_err(|error| settings_error::<C>(error.format(&mut command)))
 }
 
 /// Returns the command without environment variables.
@@ -72,11 +72,11 @@ fn without_environment(command: Command) -> Command {
     command.mut_args(|arg| arg.env(Resettable::Reset)).mut_subcommands(without_environment)
 }
 
-fn refusal<C: Parser>(error: clap::Error) -> Refusal {
+fn settings_error<C: Parser>(error: clap::Error) -> SettingsError {
     // Built, so that arguments have the names that the error shows.
     let mut command = C::command();
     command.build();
-    sentence(&command, &error).map_or_else(|| Refusal::Clap(error), Refusal::Setting)
+    sentence(&command, &error).map_or_else(|| SettingsError::Clap(error), SettingsError::Setting)
 }
 
 /// Returns clap's error as a sentence that names the environment variable, or `None` if clap's own
@@ -168,7 +168,7 @@ mod tests {
 
     fn refusal(args: &[&str]) -> String {
         match try_parse_from::<Settings>([&["test"], args].concat()) {
-            Err(Refusal::Setting(sentence)) => sentence,
+            Err(SettingsError::Setting(sentence)) => sentence,
             other => panic!("no sentence: {other:?}"),
         }
     }

@@ -49,7 +49,7 @@ where
 
 /// Like [`run`], but on one thread and without a delay: for a process whose work one core can do
 /// and that serves no requests.
-pub fn run_lightly<S, F>(name: &'static str, args: &ProcessArgs, service: S) -> ExitCode
+pub fn run_single_threaded<S, F>(name: &'static str, args: &ProcessArgs, service: S) -> ExitCode
 where
     S: FnOnce(CancellationToken) -> F,
     F: Future<Output = anyhow::Result<()>>,

@@ -9,7 +9,7 @@ use ::url::form_urlencoded::parse;
 use amq_protocol::uri::{AMQPScheme, AMQPUri};
 
 use super::tls::TlsSettings;
-use service_kit::parameter::is_name;
+use service_kit::config::is_parameter_name;
 
 /// The heartbeat in seconds, unless the URL says otherwise. A broker that misses two is gone.
 const HEARTBEAT: u16 = 10;
@@ -72,7 +72,11 @@ impl FromStr for Address {
                 continue;
             }
             if !PARAMETERS.contains(&&*name) {
-                let named = if is_name(&name, query) { format!(" {name}") } else { String::new() };
+                let named = if is_parameter_name(&name, query) {
+                    format!(" {name}")
+                } else {
+                    String::new()
+                };
                 return Err(format!(
                     "it has a parameter{named} that is none of cacertfile, certfile, keyfile, verify, server_name_indication, {}",
                     PARAMETERS.join(", ")

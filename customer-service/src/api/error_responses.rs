@@ -1,10 +1,11 @@
 //! The statuses with which each operation refuses, for the OpenAPI document.
 
 use poem::http::StatusCode;
-use service_kit::http::meaning::{
-    FAILED, NO_JSON, NO_PARAMETERS, NO_QUERY, NOT_JSON_TYPE, TOO_LARGE, TOO_SLOW, UNAVAILABLE,
+use service_kit::http::error_status::{
+    INTERNAL_ERROR, INVALID_JSON, INVALID_QUERY, PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT, UNAVAILABLE,
+    UNEXPECTED_PARAMETERS, UNSUPPORTED_MEDIA_TYPE,
 };
-use service_kit::http::{Problem, Statuses};
+use service_kit::http::{ErrorStatuses, Problem};
 
 /// The type of the 404 for a customer. By it the order service tells an unknown customer from a wrong
 /// path or an ingress without a backend.
@@ -22,11 +23,11 @@ fn invalid(errors: &[&str]) -> Problem {
 
 pub(super) struct List;
 
-impl Statuses for List {
+impl ErrorStatuses for List {
     const ALL: &'static [(u16, &'static str)] = &[
-        NO_QUERY,
+        INVALID_QUERY,
         (422, "Query parameters are invalid, repeated or unknown"),
-        FAILED,
+        INTERNAL_ERROR,
         UNAVAILABLE,
     ];
 
@@ -42,16 +43,16 @@ impl Statuses for List {
 
 pub(super) struct Get;
 
-impl Statuses for Get {
+impl ErrorStatuses for Get {
     const ALL: &'static [(u16, &'static str)] = &[
-        NO_QUERY,
+        INVALID_QUERY,
         (
             404,
             "No such customer, or the id is not a UUID; the problem's `type` is \
              `urn:problem:customer-not-found`",
         ),
-        NO_PARAMETERS,
-        FAILED,
+        UNEXPECTED_PARAMETERS,
+        INTERNAL_ERROR,
         UNAVAILABLE,
     ];
 
@@ -62,14 +63,14 @@ impl Statuses for Get {
 
 pub(super) struct Create;
 
-impl Statuses for Create {
+impl ErrorStatuses for Create {
     const ALL: &'static [(u16, &'static str)] = &[
-        NO_JSON,
-        TOO_SLOW,
-        TOO_LARGE,
-        NOT_JSON_TYPE,
+        INVALID_JSON,
+        REQUEST_TIMEOUT,
+        PAYLOAD_TOO_LARGE,
+        UNSUPPORTED_MEDIA_TYPE,
         (422, "The customer is invalid, or there are query parameters"),
-        FAILED,
+        INTERNAL_ERROR,
         UNAVAILABLE,
     ];
 

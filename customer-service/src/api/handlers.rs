@@ -6,7 +6,7 @@ use poem_openapi::{OpenApi, Tags};
 use service_kit::http::json::parse_uuid;
 use service_kit::http::page::{Cursor, Limit, Page};
 use service_kit::http::parameters::Unparsed;
-use service_kit::http::{JsonAnswer, JsonBody, NoParameters, Parameters, Refused};
+use service_kit::http::{ErrorResponse, JsonBody, JsonResponse, NoParameters, Parameters};
 use uuid::Uuid;
 
 use super::error_responses::{self, not_found};
@@ -42,12 +42,12 @@ impl CustomersApi {
         limit: Query<Option<Unparsed<Limit>>>,
         /// The position in the list, from the `Link` header of the previous page
         cursor: Query<Option<Unparsed<Cursor>>>,
-    ) -> Result<ListResponse, Refused<error_responses::List>> {
+    ) -> Result<ListResponse, ErrorResponse<error_responses::List>> {
         let page = Page::from_parameters(&mut parameters);
         parameters.finish()?;
         let mut customers = self.store.list(page.after, page.rows_to_read()).await?;
         let link = page.cut(&mut customers, request, |customer| customer.id);
-        Ok(ListResponse::Page(JsonAnswer(customers), link))
+        Ok(ListResponse::Page(JsonResponse(customers), link))
     }
 
     /// Get a customer
@@ -57,12 +57,12 @@ impl CustomersApi {
         _none: NoParameters,
         /// The customer's id
         id: Path<Unparsed<Uuid>>,
-    ) -> Result<GetResponse, Refused<error_responses::Get>> {
+    ) -> Result<GetResponse, ErrorResponse<error_responses::Get>> {
         let customer = match parse_uuid(&id.text) {
             Some(id) => self.store.get(id).await?,
             None => None,
         };
-        Ok(GetResponse::Customer(JsonAnswer(customer.ok_or_else(not_found)?)))
+        Ok(GetResponse::Customer(JsonResponse(customer.ok_or_else(not_found)?)))
     }
 
     /// Create a customer
@@ -72,9 +72,9 @@ impl CustomersApi {
     async fn create(
         &self,
         body: JsonBody<NewCustomer>,
-    ) -> Result<CreateResponse, Refused<error_responses::Create>> {
+    ) -> Result<CreateResponse, ErrorResponse<error_responses::Create>> {
         let customer = self.store.create(body.0).await?;
         let location = format!("/api/customers/{}", customer.id);
-        Ok(CreateResponse::Customer(JsonAnswer(customer), location))
+        Ok(CreateResponse::Customer(JsonResponse(customer), location))
     }
 }

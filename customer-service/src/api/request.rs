@@ -66,7 +66,7 @@ impl Example for CreateCustomerBody {
 }
 
 impl FromBody for NewCustomer {
-    type Document = CreateCustomerBody;
+    type Schema = CreateCustomerBody;
 
     fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
         fields.object("customer", |customer| {

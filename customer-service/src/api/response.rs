@@ -3,7 +3,7 @@
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
-use service_kit::http::JsonAnswer;
+use service_kit::http::JsonResponse;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -51,7 +51,7 @@ pub(super) enum ListResponse {
     /// A page of customers, ordered by id
     #[oai(status = 200)]
     Page(
-        JsonAnswer<Vec<Customer>>,
+        JsonResponse<Vec<Customer>>,
         /// The URL of the next page, if there is one: `<…>; rel="next"` (RFC 8288)
         #[oai(header = "Link")]
         Option<String>,
@@ -62,7 +62,7 @@ pub(super) enum ListResponse {
 pub(super) enum GetResponse {
     /// The customer
     #[oai(status = 200)]
-    Customer(JsonAnswer<Customer>),
+    Customer(JsonResponse<Customer>),
 }
 
 #[derive(ApiResponse)]
@@ -70,7 +70,7 @@ pub(super) enum CreateResponse {
     /// The customer was created
     #[oai(status = 201)]
     Customer(
-        JsonAnswer<Customer>,
+        JsonResponse<Customer>,
         /// The URL of the customer
         #[oai(header = "Location")]
         String,

@@ -1,9 +1,10 @@
 //! The statuses with which each operation refuses, for the OpenAPI document.
 
-use service_kit::http::meaning::{
-    FAILED, NO_JSON, NO_PARAMETERS, NO_QUERY, NOT_JSON_TYPE, TOO_LARGE, TOO_SLOW, UNAVAILABLE,
+use service_kit::http::error_status::{
+    INTERNAL_ERROR, INVALID_JSON, INVALID_QUERY, PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT, UNAVAILABLE,
+    UNEXPECTED_PARAMETERS, UNSUPPORTED_MEDIA_TYPE,
 };
-use service_kit::http::{Problem, Statuses};
+use service_kit::http::{ErrorStatuses, Problem};
 
 use super::handlers::{not_allowed, not_found, order_missing};
 use crate::domain::Status;
@@ -17,19 +18,19 @@ fn invalid(errors: &[&str]) -> Problem {
 
 pub(super) struct Create;
 
-impl Statuses for Create {
+impl ErrorStatuses for Create {
     const ALL: &'static [(u16, &'static str)] = &[
-        NO_JSON,
-        TOO_SLOW,
+        INVALID_JSON,
+        REQUEST_TIMEOUT,
         (409, "The order created with this `Idempotency-Key` no longer exists"),
-        TOO_LARGE,
-        NOT_JSON_TYPE,
+        PAYLOAD_TOO_LARGE,
+        UNSUPPORTED_MEDIA_TYPE,
         (
             422,
             "The order or the `Idempotency-Key` is invalid, the customer is unknown, there are query \
              parameters, or the key was used before with a different body",
         ),
-        FAILED,
+        INTERNAL_ERROR,
         (
             503,
             "The database does not answer, too many requests are waiting, or the customer can't be \
@@ -54,11 +55,11 @@ impl Statuses for Create {
 
 pub(super) struct List;
 
-impl Statuses for List {
+impl ErrorStatuses for List {
     const ALL: &'static [(u16, &'static str)] = &[
-        NO_QUERY,
+        INVALID_QUERY,
         (422, "Query parameters are invalid, repeated or unknown"),
-        FAILED,
+        INTERNAL_ERROR,
         UNAVAILABLE,
     ];
 
@@ -74,9 +75,9 @@ impl Statuses for List {
 
 pub(super) struct Get;
 
-impl Statuses for Get {
+impl ErrorStatuses for Get {
     const ALL: &'static [(u16, &'static str)] =
-        &[NO_QUERY, NOT_FOUND, NO_PARAMETERS, FAILED, UNAVAILABLE];
+        &[INVALID_QUERY, NOT_FOUND, UNEXPECTED_PARAMETERS, INTERNAL_ERROR, UNAVAILABLE];
 
     fn example(status: u16) -> Option<Problem> {
         (status == 404).then(not_found)
@@ -85,16 +86,16 @@ impl Statuses for Get {
 
 pub(super) struct ChangeStatus;
 
-impl Statuses for ChangeStatus {
+impl ErrorStatuses for ChangeStatus {
     const ALL: &'static [(u16, &'static str)] = &[
-        NO_JSON,
+        INVALID_JSON,
         NOT_FOUND,
-        TOO_SLOW,
+        REQUEST_TIMEOUT,
         (409, "The order's current status does not allow this change"),
-        TOO_LARGE,
-        NOT_JSON_TYPE,
+        PAYLOAD_TOO_LARGE,
+        UNSUPPORTED_MEDIA_TYPE,
         (422, "The body is invalid, or there are query parameters"),
-        FAILED,
+        INTERNAL_ERROR,
         UNAVAILABLE,
     ];
 

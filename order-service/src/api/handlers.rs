@@ -4,7 +4,7 @@ use poem::Request;
 use poem::http::{HeaderMap, StatusCode};
 use service_kit::http::json::parse_uuid;
 use service_kit::http::page::Page;
-use service_kit::http::{JsonAnswer, Parameters, Problem};
+use service_kit::http::{JsonResponse, Parameters, Problem};
 use service_kit::postgres::Database;
 
 use super::response::{
@@ -86,7 +86,7 @@ pub(super) fn order_missing() -> Problem {
 
 fn created(order: Order, replayed: Option<bool>) -> CreateResponse {
     let location = format!("/api/orders/{}", order.id.0);
-    CreateResponse::Order(JsonAnswer(OrderBody::from(order)), location, replayed)
+    CreateResponse::Order(JsonResponse(OrderBody::from(order)), location, replayed)
 }
 
 /// `GET /api/orders`
@@ -107,7 +107,7 @@ pub(super) async fn list(
     let mut found = orders::list(&api.database, filter, page.after, page.rows_to_read()).await?;
     let link = page.cut(&mut found, request, |order| order.id.0);
     let bodies = found.into_iter().map(OrderBody::from).collect();
-    Ok(ListResponse::Page(JsonAnswer(bodies), link))
+    Ok(ListResponse::Page(JsonResponse(bodies), link))
 }
 
 /// `GET /api/orders/{id}`
@@ -120,7 +120,7 @@ pub(super) async fn get(api: &OrdersApi, id: &str) -> Result<GetResponse, Proble
     if let Lookup::Known(known) = api.directory.find(customer).await {
         body.customer = Some(CustomerBody::new(customer, known));
     }
-    Ok(GetResponse::Order(JsonAnswer(OrderWithCustomer(body))))
+    Ok(GetResponse::Order(JsonResponse(OrderWithCustomer(body))))
 }
 
 /// Also for an id that is not a UUID.
@@ -145,7 +145,7 @@ pub(super) async fn change_status(
     }
     match change? {
         StatusChange::Done(order) => {
-            Ok(ChangeStatusResponse::Order(JsonAnswer(OrderBody::from(order))))
+            Ok(ChangeStatusResponse::Order(JsonResponse(OrderBody::from(order))))
         }
         StatusChange::NotFound => Err(not_found()),
         StatusChange::NotAllowedFrom(from) => Err(not_allowed(from, status)),

@@ -53,7 +53,7 @@ impl Example for CreateOrderBody {
 }
 
 impl FromBody for NewOrder {
-    type Document = CreateOrderBody;
+    type Schema = CreateOrderBody;
 
     fn header_faults(headers: &HeaderMap) -> Vec<String> {
         IdempotencyKey::from_headers(headers).err().into_iter().collect()
@@ -105,7 +105,7 @@ pub(super) struct ChangeStatus {
 }
 
 impl FromBody for ChangeStatus {
-    type Document = ChangeOrderBody;
+    type Schema = ChangeOrderBody;
 
     fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
         fields.object("order", |order| {

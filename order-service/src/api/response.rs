@@ -6,7 +6,7 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{Example, ToJSON as _, Type};
 use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
-use service_kit::http::JsonAnswer;
+use service_kit::http::JsonResponse;
 use time::OffsetDateTime;
 use time::macros::datetime;
 use time::serde::rfc3339;
@@ -153,7 +153,7 @@ pub(super) enum CreateResponse {
     /// The order was created, or had been created before with this `Idempotency-Key`
     #[oai(status = 201)]
     Order(
-        JsonAnswer<OrderBody>,
+        JsonResponse<OrderBody>,
         /// The URL of the order
         #[oai(header = "Location")]
         String,
@@ -168,7 +168,7 @@ pub(super) enum ListResponse {
     /// A page of orders, newest first
     #[oai(status = 200)]
     Page(
-        JsonAnswer<Vec<OrderBody>>,
+        JsonResponse<Vec<OrderBody>>,
         /// The URL of the next page, if there is one: `<…>; rel="next"` (RFC 8288)
         #[oai(header = "Link")]
         Option<String>,
@@ -179,14 +179,14 @@ pub(super) enum ListResponse {
 pub(super) enum GetResponse {
     /// The order
     #[oai(status = 200)]
-    Order(JsonAnswer<OrderWithCustomer>),
+    Order(JsonResponse<OrderWithCustomer>),
 }
 
 #[derive(ApiResponse)]
 pub(super) enum ChangeStatusResponse {
     /// The updated order
     #[oai(status = 200)]
-    Order(JsonAnswer<OrderBody>),
+    Order(JsonResponse<OrderBody>),
 }
 
 #[cfg(test)]

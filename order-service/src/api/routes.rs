@@ -5,7 +5,7 @@ use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::{OpenApi, Tags};
 use service_kit::http::page::{Cursor, Limit};
 use service_kit::http::parameters::Unparsed;
-use service_kit::http::{JsonBody, NoParameters, Parameters, Refused};
+use service_kit::http::{ErrorResponse, JsonBody, NoParameters, Parameters};
 use uuid::Uuid;
 
 use super::error_responses;
@@ -41,7 +41,7 @@ impl OrdersApi {
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<Unparsed<IdempotencyKeyText>>>,
         body: JsonBody<NewOrder>,
-    ) -> Result<CreateResponse, Refused<error_responses::Create>> {
+    ) -> Result<CreateResponse, ErrorResponse<error_responses::Create>> {
         Ok(handlers::create(self, request.headers(), body.0).await?)
     }
 
@@ -63,7 +63,7 @@ impl OrdersApi {
         customer_public_id: Query<Option<Unparsed<Uuid>>>,
         /// Return only orders with this status
         status: Query<Option<Unparsed<Status>>>,
-    ) -> Result<ListResponse, Refused<error_responses::List>> {
+    ) -> Result<ListResponse, ErrorResponse<error_responses::List>> {
         Ok(handlers::list(self, request, parameters).await?)
     }
 
@@ -76,7 +76,7 @@ impl OrdersApi {
         _none: NoParameters,
         /// The order's id
         id: Path<Unparsed<Uuid>>,
-    ) -> Result<GetResponse, Refused<error_responses::Get>> {
+    ) -> Result<GetResponse, ErrorResponse<error_responses::Get>> {
         Ok(handlers::get(self, &id.text).await?)
     }
 
@@ -92,7 +92,7 @@ impl OrdersApi {
         /// The order's id
         id: Path<Unparsed<Uuid>>,
         body: JsonBody<ChangeStatus>,
-    ) -> Result<ChangeStatusResponse, Refused<error_responses::ChangeStatus>> {
+    ) -> Result<ChangeStatusResponse, ErrorResponse<error_responses::ChangeStatus>> {
         Ok(handlers::change_status(self, request.headers(), &id.text, body.0.status).await?)
     }
 }

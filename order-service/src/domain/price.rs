@@ -29,7 +29,7 @@ impl FromJson for Price {
 
 impl Price {
     fn parse(text: &str) -> Option<Self> {
-        let price = Decimal::from_str_exact(&json::plain(text)?).ok()?;
+        let price = Decimal::from_str_exact(&json::normalize_number(text)?).ok()?;
         (price.scale() <= 2 && price >= Decimal::ZERO && price <= MAX).then_some(Self(price))
     }
 }

@@ -58,7 +58,7 @@ pub struct OutboxArgs {
 
 #[cfg(test)]
 mod tests {
-    use service_kit::config::{Refusal, try_parse_from};
+    use service_kit::config::{SettingsError, try_parse_from};
 
     use super::*;
     use crate::cli::{Cli, with_default_command};
@@ -69,8 +69,8 @@ mod tests {
         let args = [&["outbox-relay"], before, &URLS, after].concat();
         match try_parse_from::<Cli>(with_default_command(args.iter().map(Into::into).collect())) {
             Ok(cli) => cli.into_config(),
-            Err(Refusal::Setting(sentence)) => Err(sentence),
-            Err(Refusal::Clap(error)) => Err(error.to_string()),
+            Err(SettingsError::Setting(sentence)) => Err(sentence),
+            Err(SettingsError::Clap(error)) => Err(error.to_string()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use service_kit::postgres::{ReadOnly, Unanswered, reason};
+use service_kit::postgres::{BackendCheckError, ReadOnly, reason};
 use tokio_postgres::error::SqlState;
 
 use super::HiddenRows;
@@ -87,11 +87,11 @@ impl DatabaseError {
     }
 }
 
-impl From<Unanswered> for DatabaseError {
-    fn from(unanswered: Unanswered) -> Self {
-        match unanswered {
-            Unanswered::Refused(error) => Self::Refused(error),
-            Unanswered::Late => Self::Silent,
+impl From<BackendCheckError> for DatabaseError {
+    fn from(error: BackendCheckError) -> Self {
+        match error {
+            BackendCheckError::Query(error) => Self::Refused(error),
+            BackendCheckError::TimedOut => Self::Silent,
         }
     }
 }

@@ -157,7 +157,7 @@ pub(super) async fn ensure_dedicated_backends(
     session: &postgres::Session,
     other: &postgres::Session,
 ) -> Result<(), DatabaseError> {
-    if postgres::keeps_apart(session, other).await? {
+    if postgres::has_dedicated_backend(session, other).await? {
         Ok(())
     } else {
         Err(DatabaseError::LocksNotKept)

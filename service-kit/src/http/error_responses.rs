@@ -14,7 +14,7 @@ use super::problem::{CONTENT_TYPE, Problem, ProblemBody};
 use crate::postgres::DatabaseError;
 
 /// The error statuses of an operation.
-pub trait Statuses: Send + Sync + 'static {
+pub trait ErrorStatuses: Send + Sync + 'static {
     /// Each status with its meaning.
     const ALL: &'static [(u16, &'static str)];
 
@@ -26,23 +26,24 @@ pub trait Statuses: Send + Sync + 'static {
 }
 
 /// The statuses that several operations share.
-pub mod meaning {
+pub mod error_status {
     /// The body is not JSON.
-    pub const NO_JSON: (u16, &str) =
+    pub const INVALID_JSON: (u16, &str) =
         (400, "The body is not JSON, or the percent-encoding of the query is invalid");
     /// The query can't be decoded.
-    pub const NO_QUERY: (u16, &str) = (400, "The percent-encoding of the query is invalid");
+    pub const INVALID_QUERY: (u16, &str) = (400, "The percent-encoding of the query is invalid");
     /// A query where none is allowed.
-    pub const NO_PARAMETERS: (u16, &str) =
+    pub const UNEXPECTED_PARAMETERS: (u16, &str) =
         (422, "The request has query parameters; this operation has none");
     /// The body arrives too slowly.
-    pub const TOO_SLOW: (u16, &str) = (408, "The body took too long to arrive");
+    pub const REQUEST_TIMEOUT: (u16, &str) = (408, "The body took too long to arrive");
     /// The body is over the limit.
-    pub const TOO_LARGE: (u16, &str) = (413, "The body is larger than 64 KiB");
+    pub const PAYLOAD_TOO_LARGE: (u16, &str) = (413, "The body is larger than 64 KiB");
     /// Another media type.
-    pub const NOT_JSON_TYPE: (u16, &str) = (415, "The Content-Type is not application/json");
+    pub const UNSUPPORTED_MEDIA_TYPE: (u16, &str) =
+        (415, "The Content-Type is not application/json");
     /// An unexpected error.
-    pub const FAILED: (u16, &str) =
+    pub const INTERNAL_ERROR: (u16, &str) =
         (500, "Internal error; the log has details under the request's id");
     /// The database is unavailable.
     pub const UNAVAILABLE: (u16, &str) = (
@@ -53,21 +54,21 @@ pub mod meaning {
 
 /// A [`Problem`] from an operation that documents the statuses of `S`.
 #[derive(Debug)]
-pub struct Refused<S>(Problem, PhantomData<S>);
+pub struct ErrorResponse<S>(Problem, PhantomData<S>);
 
-impl<S> From<Problem> for Refused<S> {
+impl<S> From<Problem> for ErrorResponse<S> {
     fn from(problem: Problem) -> Self {
         Self(problem, PhantomData)
     }
 }
 
-impl<S: Statuses> From<Refused<S>> for poem::Error {
-    fn from(refused: Refused<S>) -> Self {
-        refused.0.into()
+impl<S: ErrorStatuses> From<ErrorResponse<S>> for poem::Error {
+    fn from(response: ErrorResponse<S>) -> Self {
+        response.0.into()
     }
 }
 
-impl<S: Statuses> ApiResponse for Refused<S> {
+impl<S: ErrorStatuses> ApiResponse for ErrorResponse<S> {
     fn meta() -> MetaResponses {
         let responses = S::ALL.iter().map(|&(status, description)| MetaResponse {
             description,
@@ -101,22 +102,24 @@ fn schema_with(example: &Problem) -> MetaSchemaRef {
 /// The problem with this status as most operations give it.
 fn example(status: u16, description: &'static str) -> Problem {
     match (status, description) {
-        meaning::NO_JSON => bad_request(
+        error_status::INVALID_JSON => bad_request(
             "The body is not JSON: EOF while parsing an object at line 1 column 1.".to_owned(),
         ),
-        meaning::NO_QUERY => {
+        error_status::INVALID_QUERY => {
             bad_request("The query has a % that two hexadecimal digits do not follow.".to_owned())
         }
-        meaning::TOO_SLOW => {
+        error_status::REQUEST_TIMEOUT => {
             Problem::new(StatusCode::REQUEST_TIMEOUT, "The body took longer than 10 s.")
         }
-        meaning::TOO_LARGE => too_large(),
-        meaning::NOT_JSON_TYPE => unsupported("The Content-Type must be application/json."),
-        meaning::NO_PARAMETERS => {
+        error_status::PAYLOAD_TOO_LARGE => too_large(),
+        error_status::UNSUPPORTED_MEDIA_TYPE => {
+            unsupported("The Content-Type must be application/json.")
+        }
+        error_status::UNEXPECTED_PARAMETERS => {
             Problem::invalid(vec!["the query parameter page is unknown".to_owned()])
         }
-        meaning::FAILED => Problem::internal(description),
-        meaning::UNAVAILABLE => DatabaseError::Busy.into(),
+        error_status::INTERNAL_ERROR => Problem::internal(description),
+        error_status::UNAVAILABLE => DatabaseError::Busy.into(),
         _ => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
             Problem::new(status, description)

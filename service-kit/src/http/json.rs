@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer as _};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-pub use super::number::plain;
+pub use super::number::normalize_number;
 use super::visible::is_visible;
 
 /// One JSON value. Members of an object are parsed on demand.
@@ -132,7 +132,7 @@ pub fn line(value: Json<'_>, max: usize) -> Result<String, Vec<String>> {
 pub fn integer(value: &Json<'_>, range: RangeInclusive<i32>) -> Result<i32, Vec<String>> {
     let rule = || format!("must be an integer from {} to {}", range.start(), range.end());
     match value {
-        Json::Number(text) => plain(text)
+        Json::Number(text) => normalize_number(text)
             .and_then(|text| text.parse().ok())
             .filter(|number| range.contains(number))
             .ok_or_else(|| vec![rule()]),

@@ -17,9 +17,9 @@ const CAPACITY: usize = 512;
 /// A JSON body that the OpenAPI document describes. Serializes directly to text; the framework's
 /// own [`Json`](payload::Json) builds a tree of values first.
 #[derive(Debug)]
-pub struct JsonAnswer<T>(pub T);
+pub struct JsonResponse<T>(pub T);
 
-impl<T: Type> Payload for JsonAnswer<T> {
+impl<T: Type> Payload for JsonResponse<T> {
     const CONTENT_TYPE: &'static str = payload::Json::<T>::CONTENT_TYPE;
 
     fn check_content_type(content_type: &str) -> bool {
@@ -35,7 +35,7 @@ impl<T: Type> Payload for JsonAnswer<T> {
     }
 }
 
-impl<T: Type + Serialize> IntoResponse for JsonAnswer<T> {
+impl<T: Type + Serialize> IntoResponse for JsonResponse<T> {
     fn into_response(self) -> Response {
         let mut body = Vec::with_capacity(CAPACITY);
         match serde_json::to_writer(&mut body, &self.0) {

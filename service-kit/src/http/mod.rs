@@ -15,13 +15,13 @@
 //! | `raw_response`, `linger` | error responses without a request; a close that loses no response |
 //!
 //! An operation takes [`JsonBody<T>`](JsonBody), [`Parameters`] or [`NoParameters`], with
-//! [`Unparsed`](parameters::Unparsed) ones for the document, and returns `Result<_, Refused<S>>`,
+//! [`Unparsed`](parameters::Unparsed) ones for the document, and returns `Result<_, ErrorResponse<S>>`,
 //! where `S` lists the error statuses for the document:
 //!
 //! ```
 //! use poem_openapi::{Object, OpenApi, payload::Json};
 //! use service_kit::http::{self, Fields, FromBody, FromJson, JsonBody, Problem};
-//! use service_kit::http::{Refused, Statuses, Up};
+//! use service_kit::http::{ErrorResponse, ErrorStatuses, Up};
 //!
 //! struct Name(String);
 //!
@@ -39,7 +39,7 @@
 //! }
 //!
 //! impl FromBody for Name {
-//!     type Document = Body;
+//!     type Schema = Body;
 //!
 //!     fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
 //!         fields.required("name")
@@ -48,7 +48,7 @@
 //!
 //! struct Errors;
 //!
-//! impl Statuses for Errors {
+//! impl ErrorStatuses for Errors {
 //!     const ALL: &'static [(u16, &'static str)] = &[(422, "The body breaks rules")];
 //! }
 //!
@@ -57,7 +57,7 @@
 //! #[OpenApi]
 //! impl Greetings {
 //!     #[oai(path = "/greetings", method = "post", operation_id = "greet")]
-//!     async fn greet(&self, body: JsonBody<Name>) -> Result<Json<String>, Refused<Errors>> {
+//!     async fn greet(&self, body: JsonBody<Name>) -> Result<Json<String>, ErrorResponse<Errors>> {
 //!         let JsonBody(Name(name)) = body;
 //!         if name == "nobody" {
 //!             return Err(Problem::invalid(vec!["name must be somebody's".to_owned()]).into());
@@ -98,10 +98,10 @@ mod stream;
 mod visible;
 
 pub use app::{Up, api, app};
-pub use error_responses::{Refused, Statuses, meaning};
+pub use error_responses::{ErrorResponse, ErrorStatuses, error_status};
 pub use fields::Fields;
 pub use json::{FromJson, Json};
-pub use json_response::JsonAnswer;
+pub use json_response::JsonResponse;
 pub(crate) use middleware::operations_middleware;
 pub use parameters::{NoParameters, Parameters};
 pub use payload::{FromBody, JsonBody};

@@ -3,7 +3,7 @@
 /// Returns the digits of a JSON number without an exponent or needless zeros: `1.50e2` becomes
 /// `150`. Returns `None` if `text` is not a JSON number or has more than 40 digits.
 #[must_use]
-pub fn plain(text: &str) -> Option<String> {
+pub fn normalize_number(text: &str) -> Option<String> {
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -73,7 +73,7 @@ mod tests {
             ("-12.500", "-12.5"),
             ("0.1000000000000000055511151231257827", "0.1000000000000000055511151231257827"),
         ] {
-            assert_eq!(plain(text).as_deref(), Some(digits), "{text}");
+            assert_eq!(normalize_number(text).as_deref(), Some(digits), "{text}");
         }
     }
 
@@ -97,7 +97,7 @@ mod tests {
             "1e-1000",
             "١",
         ] {
-            assert_eq!(plain(text), None, "{text}");
+            assert_eq!(normalize_number(text), None, "{text}");
         }
     }
 }

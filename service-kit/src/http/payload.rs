@@ -16,7 +16,7 @@ use super::problem::Problem;
 /// A type that is parsed from the body of a request.
 pub trait FromBody: Sized + Send {
     /// The type that describes the body in the OpenAPI document.
-    type Document: Type;
+    type Schema: Type;
 
     /// Returns the faults of headers that belong to the body. They are reported together with the
     /// body's.
@@ -41,7 +41,7 @@ impl<'a, T: FromBody> ApiExtractor<'a> for JsonBody<T> {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        T::Document::register(registry);
+        T::Schema::register(registry);
     }
 
     fn request_meta() -> Option<MetaRequest> {
@@ -49,7 +49,7 @@ impl<'a, T: FromBody> ApiExtractor<'a> for JsonBody<T> {
             description: None,
             content: vec![MetaMediaType {
                 content_type: "application/json",
-                schema: T::Document::schema_ref(),
+                schema: T::Schema::schema_ref(),
             }],
             required: true,
         })
@@ -120,7 +120,7 @@ mod tests {
     struct Thing(Name, Count);
 
     impl FromBody for Thing {
-        type Document = String;
+        type Schema = String;
 
         fn from_fields(fields: &mut Fields<'_, '_>) -> Option<Self> {
             fields.object("thing", |thing| {

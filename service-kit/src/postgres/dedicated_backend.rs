@@ -24,13 +24,13 @@ const TAG_SETTING: &str = "outbox_relay.check";
 
 /// Why a statement got no result.
 #[derive(Debug, thiserror::Error)]
-pub enum Unanswered {
+pub enum BackendCheckError {
     /// The server rejected it, or the connection was lost.
     #[error("{}", reason(.0))]
-    Refused(#[from] Error),
+    Query(#[from] Error),
     /// The server did not answer in time.
     #[error("the server takes longer than {QUERY_TIMEOUT:?} to answer")]
-    Late,
+    TimedOut,
 }
 
 /// The backend's process id and the tag set on it.
@@ -47,7 +47,7 @@ struct TaggedSession<'a> {
 }
 
 impl<'a> TaggedSession<'a> {
-    async fn tag(session: &'a Session) -> Result<Self, Unanswered> {
+    async fn tag(session: &'a Session) -> Result<Self, BackendCheckError> {
         let tag = Uuid::new_v4().to_string();
         query_last_row(session, &format!("SELECT set_config('{TAG_SETTING}', '{tag}', false)"))
             .await?;
@@ -57,18 +57,20 @@ impl<'a> TaggedSession<'a> {
     }
 
     /// Returns true if the session still reaches the tagged backend.
-    async fn is_same_backend(&self) -> Result<bool, Unanswered> {
+    async fn is_same_backend(&self) -> Result<bool, BackendCheckError> {
         Ok(backend_identity(self.session).await? == self.identity)
     }
 }
 
 /// Begins a transaction. A pooler hands out the connection that was returned last, which the tagged
 /// session used a moment ago. Returns false if a pooler in statement mode rejects transactions.
-async fn begin(session: &Session) -> Result<bool, Unanswered> {
+async fn begin(session: &Session) -> Result<bool, BackendCheckError> {
     match query_last_row(session, "BEGIN").await {
         Ok(_) => Ok(true),
-        Err(Unanswered::Refused(error)) if reason(&error).contains("pooling mode") => Ok(false),
-        Err(unanswered) => Err(unanswered),
+        Err(BackendCheckError::Query(error)) if reason(&error).contains("pooling mode") => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -76,7 +78,10 @@ async fn begin(session: &Session) -> Result<bool, Unanswered> {
 ///
 /// # Errors
 /// If the server does not answer.
-pub async fn keeps_apart(session: &Session, other: &Session) -> Result<bool, Unanswered> {
+pub async fn has_dedicated_backend(
+    session: &Session,
+    other: &Session,
+) -> Result<bool, BackendCheckError> {
     let tagged = TaggedSession::tag(session).await?;
     for _ in 0..ROUNDS {
         if !begin(other).await? {
@@ -87,18 +92,18 @@ pub async fn keeps_apart(session: &Session, other: &Session) -> Result<bool, Una
         match is_same {
             Ok(true) => (),
             Ok(false) => return Ok(false),
-            Err(Unanswered::Late) => {
+            Err(BackendCheckError::TimedOut) => {
                 // A slow server is still slow now. A pooler with one connection has it back.
                 tagged.is_same_backend().await?;
                 return Ok(false);
             }
-            Err(refused) => return Err(refused),
+            Err(error) => return Err(error),
         }
     }
     Ok(true)
 }
 
-async fn backend_identity(session: &Session) -> Result<BackendIdentity, Unanswered> {
+async fn backend_identity(session: &Session) -> Result<BackendIdentity, BackendCheckError> {
     let sql = format!(
         "SELECT pg_backend_pid()::text, coalesce(current_setting('{TAG_SETTING}', true), '')"
     );
@@ -111,9 +116,9 @@ async fn backend_identity(session: &Session) -> Result<BackendIdentity, Unanswer
 
 /// Returns the last row of `sql`, if any. Uses the simple protocol, as poolers mix up prepared
 /// statements.
-async fn query_last_row(session: &Session, sql: &str) -> Result<Vec<String>, Unanswered> {
+async fn query_last_row(session: &Session, sql: &str) -> Result<Vec<String>, BackendCheckError> {
     let result = timeout(QUERY_TIMEOUT, session.client.simple_query(sql)).await;
-    let messages = result.map_err(|_| Unanswered::Late)??;
+    let messages = result.map_err(|_| BackendCheckError::TimedOut)??;
     let last = messages.into_iter().rev().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => {
             Some((0..row.len()).map(|cell| row.get(cell).unwrap_or_default().to_owned()).collect())

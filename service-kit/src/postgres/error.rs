@@ -3,7 +3,7 @@
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-use crate::http::{Problem, Refused};
+use crate::http::{ErrorResponse, Problem};
 
 /// Why a database operation failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -106,7 +106,7 @@ impl From<DatabaseError> for Problem {
     }
 }
 
-impl<S> From<DatabaseError> for Refused<S> {
+impl<S> From<DatabaseError> for ErrorResponse<S> {
     fn from(error: DatabaseError) -> Self {
         Problem::from(error).into()
     }

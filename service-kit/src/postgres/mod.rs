@@ -36,7 +36,7 @@ mod writable;
 pub use connect::{Session, connect, connect_writable};
 pub use connection::{Connection, Parameter};
 pub use database::Database;
-pub use dedicated_backend::{Unanswered, keeps_apart};
+pub use dedicated_backend::{BackendCheckError, has_dedicated_backend};
 pub use error::{DatabaseError, reason};
 pub use migrate::{MigrateArgs, MigrateError, migrate, migrate_until_done};
 pub use pool::{Pool, PoolError};

@@ -131,7 +131,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::config::{Refusal, try_parse_from};
+    use crate::config::{SettingsError, try_parse_from};
 
     #[derive(Debug, Parser)]
     struct Settings {
@@ -142,8 +142,8 @@ mod tests {
     fn parse(args: &[&str]) -> Result<TraceArgs, String> {
         match try_parse_from::<Settings>([&["test"], args].concat()) {
             Ok(settings) => Ok(settings.trace),
-            Err(Refusal::Setting(sentence)) => Err(sentence),
-            Err(Refusal::Clap(error)) => Err(error.to_string()),
+            Err(SettingsError::Setting(sentence)) => Err(sentence),
+            Err(SettingsError::Clap(error)) => Err(error.to_string()),
         }
     }
 

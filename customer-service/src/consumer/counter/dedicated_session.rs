@@ -3,7 +3,9 @@
 
 use std::sync::OnceLock;
 
-use service_kit::postgres::{DatabaseUrl, Session, connect, is_pooled, keeps_apart, reason};
+use service_kit::postgres::{
+    DatabaseUrl, Session, connect, has_dedicated_backend, is_pooled, reason,
+};
 
 /// Checks that the server connection behind `session` stays its own.
 ///
@@ -22,7 +24,7 @@ pub(in crate::consumer) async fn require_dedicated_session(
     }
     let other = connect(url, "customer-service consumer: pooler check").await;
     let other = other.map_err(|error| format!("{error:#}"))?;
-    match keeps_apart(session, &other).await {
+    match has_dedicated_backend(session, &other).await {
         Ok(true) => {
             IS_DEDICATED.get_or_init(|| ());
             Ok(())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use service_kit::postgres::{DatabaseUrl, Session, connect, keeps_apart};
+use service_kit::postgres::{DatabaseUrl, Session, connect, has_dedicated_backend};
 use tokio::time::timeout;
 
 use super::report::{Check, Finding};
@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const CHECK: &str = "pooler";
 
 pub(super) async fn check(url: &DatabaseUrl) -> anyhow::Result<Check> {
-    if keeps_apart(&open(url).await?, &open(url).await?).await? {
+    if has_dedicated_backend(&open(url).await?, &open(url).await?).await? {
         return Ok(Check::passed(
             CHECK,
             "every statement reaches the same server process".to_owned(),

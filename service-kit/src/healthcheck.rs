@@ -20,7 +20,7 @@ const MAX_RESPONSE: u64 = 64 << 10;
 /// Prints the `/readyz` response of the process whose `OPS_ADDR` this is. The exit status is 0 if
 /// it is ready, 1 if it is not ready or does not answer, and 64 if the address can't be used.
 #[allow(clippy::print_stderr, reason = "it is a command's error, and there are no logs")]
-pub fn health(ops_addr: &HostPort) -> ExitCode {
+pub fn run(ops_addr: &HostPort) -> ExitCode {
     if ops_addr.port() == 0 {
         exit_with("OPS_ADDR: which port 0 became is not known here; name one");
     }
