@@ -12,7 +12,7 @@ use super::confirms::Outcome;
 use super::connection::Shared;
 use super::failure::Failure;
 use super::message::Message;
-use super::method::{Depth, Goodbye};
+use super::method::{CloseReason, QueueDepth};
 
 /// A channel of a [`Connection`]. It does one thing at a time: a request, a window of messages, or
 /// consuming.
@@ -136,7 +136,7 @@ impl Channel {
     }
 
     /// Returns the depth of the queue that was declared last.
-    pub(super) fn last_depth(&self) -> Depth {
+    pub(super) fn last_depth(&self) -> QueueDepth {
         self.state.lock().depth
     }
 
@@ -170,7 +170,7 @@ impl Channel {
         self.shared.closed.get().cloned().map_or(Failure::Lost(reason), Failure::Closed)
     }
 
-    fn refusal(&self) -> Option<Goodbye> {
+    fn refusal(&self) -> Option<CloseReason> {
         self.state.lock().closed.clone()
     }
 }

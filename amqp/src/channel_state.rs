@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::confirms::{Confirms, Return};
 use super::deliveries::Deliveries;
-use super::method::{Depth, Goodbye};
+use super::method::{CloseReason, QueueDepth};
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -31,9 +31,9 @@ pub(super) struct Inner {
     /// The channel consumes a queue.
     pub(super) is_consuming: bool,
     /// Of the queue that was declared last.
-    pub(super) depth: Depth,
+    pub(super) depth: QueueDepth,
     /// Why the broker closed the channel, if it did.
-    pub(super) closed: Option<Goodbye>,
+    pub(super) closed: Option<CloseReason>,
     pub(super) confirms: Confirms,
     pub(super) deliveries: Deliveries,
     /// The returned message that is being received.

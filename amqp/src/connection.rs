@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::channel_state::ChannelState;
-use super::method::Goodbye;
+use super::method::CloseReason;
 use super::writer::Writer;
 use super::{handshake, reader, responder};
 
@@ -114,13 +114,13 @@ impl Connection {
     /// Closes the connection and waits for the broker's `close-ok`.
     pub async fn close(&self) {
         const SUCCESS: u16 = 200;
-        let goodbye = connection::AMQPMethod::Close(connection::Close {
+        let close = connection::AMQPMethod::Close(connection::Close {
             reply_code: SUCCESS,
             reply_text: "OK".into(),
             class_id: 0,
             method_id: 0,
         });
-        if self.shared.send(0, AMQPClass::Connection(goodbye)).await.is_ok() {
+        if self.shared.send(0, AMQPClass::Connection(close)).await.is_ok() {
             self.shared.closed_token.cancelled().await;
         }
     }
@@ -145,7 +145,7 @@ pub(super) struct Shared {
     pub(super) blocked: AtomicBool,
     ended: OnceLock<String>,
     /// Why the broker closed the connection, if it did.
-    pub(super) closed: OnceLock<Goodbye>,
+    pub(super) closed: OnceLock<CloseReason>,
     closed_token: CancellationToken,
     pub(super) frame_max: usize,
     channel_max: u16,

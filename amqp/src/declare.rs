@@ -5,7 +5,7 @@ use amq_protocol::types::{FieldTable, ShortString};
 
 use super::channel::Channel;
 use super::failure::Failure;
-use super::method::Depth;
+use super::method::QueueDepth;
 
 impl Channel {
     /// Declares a durable exchange; if `passive`, only checks that there is one of that name.
@@ -69,7 +69,7 @@ impl Channel {
     ///
     /// # Errors
     /// See [`Failure`]; the channel is closed if there is no such queue.
-    pub async fn depth(&self, queue: &str) -> Result<Depth, Failure> {
+    pub async fn depth(&self, queue: &str) -> Result<QueueDepth, Failure> {
         let declare = queue::AMQPMethod::Declare(queue::Declare {
             queue: queue.into(),
             passive: true,

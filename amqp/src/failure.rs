@@ -1,14 +1,14 @@
 //! Why a request failed.
 
-use super::method::Goodbye;
+use super::method::CloseReason;
 
 /// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// The broker refused it and closed the channel.
-    Refused(Goodbye),
+    Refused(CloseReason),
     /// The broker closed the connection, because of something on any of its channels.
-    Closed(Goodbye),
+    Closed(CloseReason),
     /// The connection or the consumer is lost, for this reason.
     Lost(String),
 }
@@ -16,9 +16,9 @@ pub enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Refused(Goodbye { said, .. })
-            | Self::Closed(Goodbye { said, .. })
-            | Self::Lost(said) => f.write_str(said),
+            Self::Refused(CloseReason { text, .. })
+            | Self::Closed(CloseReason { text, .. })
+            | Self::Lost(text) => f.write_str(text),
         }
     }
 }

@@ -145,7 +145,7 @@ impl Talk {
     async fn next_method(&mut self) -> anyhow::Result<Method> {
         loop {
             match frame::decode(&mut self.received, FIRST_FRAMES).map_err(anyhow::Error::msg)? {
-                Some(Frame::Method(0, Method::Close(goodbye))) => bail!(goodbye.said),
+                Some(Frame::Method(0, Method::Close(reason))) => bail!(reason.text),
                 Some(Frame::Method(0, method)) => return Ok(method),
                 Some(Frame::Heartbeat) => {}
                 Some(_) => bail!("the broker speaks of channels before there are any"),

@@ -30,4 +30,4 @@ pub use delivery::{Delivery, Envelope};
 pub use failure::Failure;
 pub use frame::content_header;
 pub use message::Message;
-pub use method::{Depth, Goodbye};
+pub use method::{CloseReason, QueueDepth};

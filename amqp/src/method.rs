@@ -18,17 +18,17 @@ pub(super) enum Method {
         heartbeat: u16,
     },
     OpenOk,
-    Close(Goodbye),
+    Close(CloseReason),
     CloseOk,
     Blocked,
     Unblocked,
     /// Of a channel.
     /// The `-ok` of a request that returns nothing.
     RequestOk,
-    ChannelClose(Goodbye),
+    ChannelClose(CloseReason),
     ChannelCloseOk,
     /// The `-ok` of a queue's declaration.
-    QueueDeclareOk(Depth),
+    QueueDeclareOk(QueueDepth),
     /// A message follows (`basic.deliver`, `basic.get-ok`).
     Deliver(Envelope),
     /// The broker ended the consumer, as its queue is gone.
@@ -46,7 +46,7 @@ pub(super) enum Method {
 
 /// How many messages and consumers a queue has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Depth {
+pub struct QueueDepth {
     /// Messages ready for delivery, without those that are delivered and not acknowledged.
     pub messages: u32,
     /// Consumers of the queue.
@@ -55,11 +55,11 @@ pub struct Depth {
 
 /// Why the broker closed a channel or the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Goodbye {
+pub struct CloseReason {
     /// See <https://www.rabbitmq.com/amqp-0-9-1-reference#constants>.
     pub code: u16,
     /// The same in words.
-    pub said: String,
+    pub text: String,
 }
 
 /// The messages that an `ack` or `nack` is about.
@@ -94,7 +94,7 @@ pub(super) fn decode(mut bytes: &[u8]) -> Option<Method> {
         }
         (50, 11) => {
             let _queue = short_string(bytes)?;
-            Method::QueueDeclareOk(Depth { messages: u32(bytes)?, consumers: u32(bytes)? })
+            Method::QueueDeclareOk(QueueDepth { messages: u32(bytes)?, consumers: u32(bytes)? })
         }
         (20, 40) => Method::ChannelClose(close_reason(bytes)?),
         (20, 41) => Method::ChannelCloseOk,
@@ -125,8 +125,8 @@ fn envelope(bytes: &mut &[u8]) -> Option<Envelope> {
     })
 }
 
-fn close_reason(bytes: &mut &[u8]) -> Option<Goodbye> {
-    Some(Goodbye { code: u16(bytes)?, said: text(short_string(bytes)?) })
+fn close_reason(bytes: &mut &[u8]) -> Option<CloseReason> {
+    Some(CloseReason { code: u16(bytes)?, text: text(short_string(bytes)?) })
 }
 
 fn delivery_tags(bytes: &mut &[u8]) -> Option<DeliveryTags> {
@@ -190,14 +190,14 @@ mod tests {
 
     #[test]
     fn goodbyes_and_confirms_are_understood() {
-        let goodbye = Goodbye { code: 404, said: "NOT_FOUND - no exchange".to_owned() };
+        let reason = CloseReason { code: 404, text: "NOT_FOUND - no exchange".to_owned() };
         let close = channel::AMQPMethod::Close(channel::Close {
             reply_code: 404,
             reply_text: "NOT_FOUND - no exchange".into(),
             class_id: 60,
             method_id: 40,
         });
-        decodes(&AMQPClass::Channel(close), &Method::ChannelClose(goodbye));
+        decodes(&AMQPClass::Channel(close), &Method::ChannelClose(reason));
         let ack = basic::AMQPMethod::Ack(basic::Ack { delivery_tag: 1 << 40, multiple: true });
         decodes(
             &AMQPClass::Basic(ack),
@@ -259,7 +259,7 @@ mod tests {
             message_count: 7,
             consumer_count: 2,
         });
-        let expected = Method::QueueDeclareOk(Depth { messages: 7, consumers: 2 });
+        let expected = Method::QueueDeclareOk(QueueDepth { messages: 7, consumers: 2 });
         decodes(&AMQPClass::Queue(declared), &expected);
         let deleted = queue::AMQPMethod::DeleteOk(queue::DeleteOk { message_count: 0 });
         decodes(&AMQPClass::Queue(deleted), &Method::RequestOk);

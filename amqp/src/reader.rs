@@ -141,7 +141,7 @@ impl Reader {
             Method::Close(reason) => {
                 self.shared.closed.get_or_init(|| reason.clone());
                 self.reply(Reply::ConnectionClosed)?;
-                return Err(reason.said.clone());
+                return Err(reason.text.clone());
             }
             Method::CloseOk => return Err("the connection was closed".to_owned()),
             other => return Err(unexpected(other)),

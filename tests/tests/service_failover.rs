@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use amqp::BrokerUrl;
-use amqp::{Channel, Connection, Depth};
+use amqp::{Channel, Connection, QueueDepth};
 use lapin::types::FieldTable;
 use pipeline_tests::consumer_fixture::{ConsumerFixture, QUEUE, orders_of, until};
 use pipeline_tests::pipeline::{PATIENCE, connect};
@@ -74,7 +74,7 @@ async fn after_a_connection_was_lost_the_next_broker_is_tried_first_though_the_o
         connection.close().await;
     }
     let third = connection(&urls).await?;
-    assert_eq!(channel(&third).await?.depth(&two.name).await, Ok(Depth::default()));
+    assert_eq!(channel(&third).await?.depth(&two.name).await, Ok(QueueDepth::default()));
     Ok(())
 }
 

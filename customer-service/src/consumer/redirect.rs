@@ -2,7 +2,7 @@
 //! the originals are acknowledged. A crash in between duplicates messages, and loses none.
 
 use amq_protocol::protocol::BasicProperties;
-use amqp::{Channel, Delivery, Failure, Goodbye, Message, Outcome};
+use amqp::{Channel, CloseReason, Delivery, Failure, Message, Outcome};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 use tracing::field::display;
@@ -189,13 +189,17 @@ pub(super) async fn publish(
 }
 
 /// The outcome of a message that had no answer when the broker closed the channel.
-fn after_close(exchange: &str, Goodbye { code, said }: &Goodbye, is_alone: bool) -> PublishOutcome {
+fn after_close(
+    exchange: &str,
+    CloseReason { code, text }: &CloseReason,
+    is_alone: bool,
+) -> PublishOutcome {
     match *code {
-        NOT_FOUND => PublishOutcome::Unroutable(said.clone()),
+        NOT_FOUND => PublishOutcome::Unroutable(text.clone()),
         ACCESS_REFUSED => {
-            PublishOutcome::Refused(format!("the exchange {exchange} takes nothing: {said}"))
+            PublishOutcome::Refused(format!("the exchange {exchange} takes nothing: {text}"))
         }
-        _ if is_alone => PublishOutcome::Refused(format!("the broker refuses the message: {said}")),
+        _ if is_alone => PublishOutcome::Refused(format!("the broker refuses the message: {text}")),
         _ => PublishOutcome::Unknown,
     }
 }

@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::slice;
 use std::time::Duration;
 
-use amqp::{Channel, Delivery, Failure, Goodbye, Outcome};
+use amqp::{Channel, CloseReason, Delivery, Failure, Outcome};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
@@ -143,8 +143,8 @@ impl Scan<'_> {
     /// may not read it.
     async fn get_head(&self) -> Result<Option<Delivery>, Failure> {
         match self.receiver.get(RETRY_QUEUE).await {
-            Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED | NOT_FOUND, said })) => {
-                tracing::debug!(said, "can't read {RETRY_QUEUE}");
+            Err(Failure::Refused(CloseReason { code: ACCESS_REFUSED | NOT_FOUND, text })) => {
+                tracing::debug!(reason = text, "can't read {RETRY_QUEUE}");
                 Ok(None)
             }
             got => got,
@@ -224,5 +224,5 @@ impl Scan<'_> {
 
 /// Whether the broker closed the channel over a message, and not over its destination.
 fn is_message_refused(result: &Result<(), Failure>) -> bool {
-    matches!(result, Err(Failure::Refused(Goodbye { code, .. })) if !matches!(*code, ACCESS_REFUSED | NOT_FOUND))
+    matches!(result, Err(Failure::Refused(CloseReason { code, .. })) if !matches!(*code, ACCESS_REFUSED | NOT_FOUND))
 }

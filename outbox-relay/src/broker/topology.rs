@@ -4,7 +4,7 @@ use std::sync::{Arc, Once};
 
 use amq_protocol::protocol::basic::AMQPProperties;
 use amq_protocol::types::ShortString;
-use amqp::{Channel, Connection, Failure, Goodbye, Message, content_header};
+use amqp::{Channel, CloseReason, Connection, Failure, Message, content_header};
 use bytes::Bytes;
 
 use crate::config::RelayArgs;
@@ -70,7 +70,7 @@ impl Topology {
             Ok(Access::Allowed | Access::Forbidden(_)) => {
                 self.log_once.call_once(|| {
                     tracing::info!(
-                        said = %refusal,
+                        reason = %refusal,
                         "the relay may not declare the exchange {}: it publishes to it as it is",
                         self.exchange.as_str()
                     );
@@ -102,8 +102,8 @@ impl Topology {
             // (https://www.rabbitmq.com/docs/access-control#topic-authorisation) are checked after
             // those of the exchange.
             Err(failure) if is(&failure, ACCESS_REFUSED) => Ok(match failure.to_string() {
-                said if said.contains(&format!("topic '{PROBE_KEY}'")) => Access::Allowed,
-                said => Access::Forbidden(said),
+                text if text.contains(&format!("topic '{PROBE_KEY}'")) => Access::Allowed,
+                text => Access::Forbidden(text),
             }),
             Err(failure) => Err(failure),
         }
@@ -111,27 +111,27 @@ impl Topology {
 
     pub(crate) fn explain(&self, failure: &Failure) -> anyhow::Error {
         let exchange = self.exchange.as_str();
-        let Failure::Refused(Goodbye { code, said }) = failure else {
+        let Failure::Refused(CloseReason { code, text }) = failure else {
             return failure.clone().into();
         };
         anyhow::anyhow!(match *code {
             PRECONDITION_FAILED => format!(
-                "the exchange {exchange} exists, but not as a durable topic exchange ({said}): delete it, name another \
+                "the exchange {exchange} exists, but not as a durable topic exchange ({text}): delete it, name another \
                  one in RELAY_EXCHANGE, or use it as it is with RELAY_DECLARE=false"
             ),
             NOT_FOUND => format!(
-                "the exchange {exchange} does not exist ({said}): declare it, or let the relay do so with \
+                "the exchange {exchange} does not exist ({text}): declare it, or let the relay do so with \
                  RELAY_DECLARE=true"
             ),
             ACCESS_REFUSED => format!(
-                "the exchange {exchange} does not exist, and the relay may not declare it ({said}): declare it, or grant its user the \
+                "the exchange {exchange} does not exist, and the relay may not declare it ({text}): declare it, or grant its user the \
                  configure permission"
             ),
-            _ => format!("the exchange {exchange} is refused: {said}"),
+            _ => format!("the exchange {exchange} is refused: {text}"),
         })
     }
 }
 
 fn is(failure: &Failure, wanted: u16) -> bool {
-    matches!(failure, Failure::Refused(Goodbye { code, .. }) if *code == wanted)
+    matches!(failure, Failure::Refused(CloseReason { code, .. }) if *code == wanted)
 }

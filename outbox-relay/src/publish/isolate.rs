@@ -27,10 +27,10 @@ pub(crate) async fn isolate_poison(
             window::send(publisher, std::slice::from_ref(message), deadlines).await;
         *verdict = match end {
             WindowEnd::Complete => alone.pop().unwrap_or(Verdict::Unknown),
-            WindowEnd::ChannelClosed(goodbye) => refusals::channel_closed(&goodbye),
+            WindowEnd::ChannelClosed(reason) => refusals::channel_closed(&reason),
             WindowEnd::Lost(loss) => {
-                if let Loss::OverMessage(goodbye) = &loss {
-                    *verdict = refusals::connection_closed(goodbye);
+                if let Loss::OverMessage(reason) = &loss {
+                    *verdict = refusals::connection_closed(reason);
                 }
                 return Err(loss);
             }

@@ -139,22 +139,22 @@ async fn send(
     let lost = match end {
         WindowEnd::Complete => None,
         WindowEnd::Lost(loss) => {
-            if let (Loss::OverMessage(goodbye), [verdict @ Verdict::Unknown]) =
+            if let (Loss::OverMessage(reason), [verdict @ Verdict::Unknown]) =
                 (&loss, verdicts.as_mut_slice())
             {
-                *verdict = refusals::connection_closed(goodbye);
+                *verdict = refusals::connection_closed(reason);
             }
             Some(loss)
         }
         // It went by itself, so that nothing is left to find out. A missing exchange is no
         // message's fault.
-        WindowEnd::ChannelClosed(goodbye) if messages.len() == 1 && goodbye.code != NOT_FOUND => {
-            verdicts[0] = refusals::channel_closed(&goodbye);
+        WindowEnd::ChannelClosed(reason) if messages.len() == 1 && reason.code != NOT_FOUND => {
+            verdicts[0] = refusals::channel_closed(&reason);
             reopen(publisher).await.err()
         }
-        WindowEnd::ChannelClosed(goodbye) => {
+        WindowEnd::ChannelClosed(reason) => {
             tracing::warn!(
-                said = goodbye.said,
+                reason = reason.text,
                 messages = messages.len(),
                 "the broker closed the channel over one of the messages: sending them one at a time"
             );

@@ -2,7 +2,7 @@
 //! from the row's `last_error`: they survive a restart, reach the relay that takes the lane over,
 //! and need no column that an older schema lacks.
 
-use amqp::Goodbye;
+use amqp::CloseReason;
 
 use crate::publish::verdict::{Refusal, Verdict};
 
@@ -49,24 +49,24 @@ impl RefusalHistory {
 }
 
 /// The verdict on a message that was sent by itself, over which the broker closed the channel.
-pub(crate) fn channel_closed(goodbye: &Goodbye) -> Verdict {
-    refused("channel", goodbye)
+pub(crate) fn channel_closed(reason: &CloseReason) -> Verdict {
+    refused("channel", reason)
 }
 
 /// The same where it closed the whole connection.
-pub(crate) fn connection_closed(goodbye: &Goodbye) -> Verdict {
-    refused("connection", goodbye)
+pub(crate) fn connection_closed(reason: &CloseReason) -> Verdict {
+    refused("connection", reason)
 }
 
 /// Whether the broker closes a connection over a message when it gives this reply code.
-pub(crate) fn is_over_frames(goodbye: &Goodbye) -> bool {
-    OVER_FRAMES.contains(&goodbye.code)
+pub(crate) fn is_over_frames(reason: &CloseReason) -> bool {
+    OVER_FRAMES.contains(&reason.code)
 }
 
-fn refused(what: &str, Goodbye { code, said }: &Goodbye) -> Verdict {
+fn refused(what: &str, CloseReason { code, text }: &CloseReason) -> Verdict {
     let is_over_message = OVER_MESSAGE.contains(code);
     let refusal = if is_over_message { Refusal::Unacceptable } else { Refusal::Refused };
-    Verdict::Failed(refusal, format!("{PREFIX}{what} over the message: {said}"))
+    Verdict::Failed(refusal, format!("{PREFIX}{what} over the message: {text}"))
 }
 
 #[cfg(test)]
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     fn refusal(code: u16) -> Verdict {
-        channel_closed(&Goodbye { code, said: "SAID - so".to_owned() })
+        channel_closed(&CloseReason { code, text: "SAID - so".to_owned() })
     }
 
     #[test]

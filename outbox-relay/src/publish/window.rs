@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amqp::{Failure, Goodbye, Outcome, Return};
+use amqp::{CloseReason, Failure, Outcome, Return};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +67,7 @@ pub(crate) enum WindowEnd {
     /// Every message was confirmed, nacked or returned.
     Complete,
     /// The broker closed the channel over one of the messages, with this reply.
-    ChannelClosed(Goodbye),
+    ChannelClosed(CloseReason),
     /// Nothing further can be sent.
     Lost(Loss),
 }
@@ -80,7 +80,7 @@ pub(crate) enum Loss {
     /// The broker did not confirm in time.
     Unconfirmed(String),
     /// The broker closed it over a message, of this window or of another one, with this reply.
-    OverMessage(Goodbye),
+    OverMessage(CloseReason),
 }
 
 impl Loss {
@@ -88,7 +88,7 @@ impl Loss {
     pub(crate) fn reason(&self) -> &str {
         match self {
             Self::Connection(reason) | Self::Unconfirmed(reason) => reason,
-            Self::OverMessage(goodbye) => &goodbye.said,
+            Self::OverMessage(reason) => &reason.text,
         }
     }
 }
@@ -96,12 +96,12 @@ impl Loss {
 impl From<Failure> for WindowEnd {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Refused(goodbye) => Self::ChannelClosed(goodbye),
-            Failure::Closed(goodbye) if refusals::is_over_frames(&goodbye) => {
-                Self::Lost(Loss::OverMessage(goodbye))
+            Failure::Refused(reason) => Self::ChannelClosed(reason),
+            Failure::Closed(reason) if refusals::is_over_frames(&reason) => {
+                Self::Lost(Loss::OverMessage(reason))
             }
-            Failure::Closed(Goodbye { said, .. }) | Failure::Lost(said) => {
-                Self::Lost(Loss::Connection(said))
+            Failure::Closed(CloseReason { text, .. }) | Failure::Lost(text) => {
+                Self::Lost(Loss::Connection(text))
             }
         }
     }

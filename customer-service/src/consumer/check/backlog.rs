@@ -1,6 +1,6 @@
 //! Checks of the messages in the dead-letter and the retry queue.
 
-use amqp::{Delivery, Depth};
+use amqp::{Delivery, QueueDepth};
 use time::OffsetDateTime;
 
 use super::report::{CheckResult, Finding};
@@ -11,7 +11,7 @@ use crate::consumer::topology::{DEAD_LETTER_QUEUE, RETRY_QUEUE};
 pub(super) const DEAD_LETTERS: &str = "dead letters";
 pub(super) const RETRIES: &str = "retries";
 
-pub(super) fn check_dead_letters(depth: Option<Depth>) -> CheckResult {
+pub(super) fn check_dead_letters(depth: Option<QueueDepth>) -> CheckResult {
     let messages = depth.map_or(0, |depth| depth.messages);
     let mut findings = Vec::new();
     if messages > 0 {
@@ -26,10 +26,10 @@ pub(super) fn check_dead_letters(depth: Option<Depth>) -> CheckResult {
 /// Reads the first message and puts it back.
 pub(super) async fn check_retries(
     broker: &Broker,
-    depth: Option<Depth>,
+    depth: Option<QueueDepth>,
     ttl_ms: u32,
 ) -> CheckResult {
-    let Some(Depth { messages, .. }) = depth else {
+    let Some(QueueDepth { messages, .. }) = depth else {
         return CheckResult::new(RETRIES, Vec::new(), "none");
     };
     let head = match head(broker).await {

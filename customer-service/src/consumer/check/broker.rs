@@ -3,7 +3,7 @@
 
 use amq_protocol::types::FieldTable;
 use amqp::BrokerUrl;
-use amqp::{Depth, Failure, Goodbye};
+use amqp::{CloseReason, Failure, QueueDepth};
 
 use super::backlog::{DEAD_LETTERS, RETRIES, check_dead_letters, check_retries};
 use super::permissions::{Missing, PERMISSIONS, check_permissions};
@@ -97,7 +97,7 @@ async fn check_objects(
     }
     let queues: Vec<_> = missing.queues.iter().map(|queue| format!("queue {queue}")).collect();
     let mut queues = objects_result(OBJECTS[1], findings, &queues, subscription);
-    if let Some(Depth { messages, consumers }) = depth(broker, WORK_QUEUE).await? {
+    if let Some(QueueDepth { messages, consumers }) = depth(broker, WORK_QUEUE).await? {
         queues.add(&format!(
             "{WORK_QUEUE} has {messages} messages that wait, and {consumers} consumers"
         ));
@@ -176,11 +176,11 @@ async fn compare(broker: &Broker, object: Object) -> Result<Comparison, String> 
 fn comparison(asked: Result<(), Failure>) -> Result<Comparison, Failure> {
     match asked {
         Ok(()) => Ok(Comparison::Matches),
-        Err(Failure::Refused(Goodbye { code: NOT_FOUND, .. })) => Ok(Comparison::Missing),
-        Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, .. })) => Ok(Comparison::Unknown),
-        Err(Failure::Refused(Goodbye { code: PRECONDITION_FAILED, said })) => {
+        Err(Failure::Refused(CloseReason { code: NOT_FOUND, .. })) => Ok(Comparison::Missing),
+        Err(Failure::Refused(CloseReason { code: ACCESS_REFUSED, .. })) => Ok(Comparison::Unknown),
+        Err(Failure::Refused(CloseReason { code: PRECONDITION_FAILED, text })) => {
             Ok(Comparison::Differs(
-                said.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(&said).to_owned(),
+                text.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(&text).to_owned(),
             ))
         }
         Err(failure) => Err(failure),
@@ -189,11 +189,11 @@ fn comparison(asked: Result<(), Failure>) -> Result<Comparison, Failure> {
 
 /// The messages and consumers of a queue, or `None` when it does not exist or the user may not ask
 /// for it.
-async fn depth(broker: &Broker, queue: &str) -> Result<Option<Depth>, String> {
+async fn depth(broker: &Broker, queue: &str) -> Result<Option<QueueDepth>, String> {
     let channel = broker.open_channel().await?;
     with_timeout("answer", async {
         match channel.depth(queue).await {
-            Err(Failure::Refused(Goodbye { code: NOT_FOUND | ACCESS_REFUSED, .. })) => Ok(None),
+            Err(Failure::Refused(CloseReason { code: NOT_FOUND | ACCESS_REFUSED, .. })) => Ok(None),
             asked => asked.map(Some),
         }
     })

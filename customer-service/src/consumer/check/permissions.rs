@@ -4,7 +4,7 @@
 //! short of memory or disk.
 
 use amq_protocol::protocol::BasicProperties;
-use amqp::{Failure, Goodbye, Message, content_header};
+use amqp::{CloseReason, Failure, Message, content_header};
 
 use super::report::{CheckResult, Finding};
 use crate::consumer::broker::{ACCESS_REFUSED, Broker, with_timeout};
@@ -102,9 +102,9 @@ impl PermissionProbe {
     }
 
     fn record(&mut self, what: &str, object: &str, refused: Option<String>) {
-        if let Some(said) = refused {
+        if let Some(reason) = refused {
             self.findings.push(Finding::fail(
-                format!("the broker's user may not {what} {object}: {said}"),
+                format!("the broker's user may not {what} {object}: {reason}"),
                 format!(
                     "grant it that permission: rabbitmqctl set_permissions, which replaces all that rabbitmqctl list_user_permissions shows ({object} has to match)"
                 ),
@@ -119,8 +119,8 @@ async fn refusal(
 ) -> Result<Option<String>, Failure> {
     match asked.await {
         Ok(()) => Ok(None),
-        Err(Failure::Refused(Goodbye { code, said })) => {
-            Ok((code == ACCESS_REFUSED).then_some(said))
+        Err(Failure::Refused(CloseReason { code, text })) => {
+            Ok((code == ACCESS_REFUSED).then_some(text))
         }
         Err(failure) => Err(failure),
     }

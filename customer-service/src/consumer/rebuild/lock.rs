@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use amqp::{Channel, Failure, Goodbye};
+use amqp::{Channel, CloseReason, Failure};
 use tokio::time::{Instant, sleep};
 
 use crate::consumer::broker::{Broker, NOT_FOUND, RESOURCE_LOCKED, with_timeout};
@@ -27,7 +27,7 @@ pub(super) async fn acquire(broker: &Broker, mut channel: Channel) -> Result<Cha
     loop {
         let asked = with_timeout("answer", async {
             match channel.declare_exclusive_queue(LOCK_QUEUE).await {
-                Err(Failure::Refused(Goodbye { code: RESOURCE_LOCKED, .. })) => Ok(false),
+                Err(Failure::Refused(CloseReason { code: RESOURCE_LOCKED, .. })) => Ok(false),
                 taken => taken.map(|()| true),
             }
         });
@@ -71,8 +71,10 @@ pub(in crate::consumer) async fn rebuild_status(broker: &Broker) -> Result<Rebui
         Err(failure) => return Err(failure.to_string()),
     }
     match channel.depth(LOCK_QUEUE).await {
-        Err(Failure::Refused(Goodbye { code: RESOURCE_LOCKED, .. })) => Ok(RebuildStatus::Running),
-        Ok(_) | Err(Failure::Refused(Goodbye { code: NOT_FOUND, .. })) => {
+        Err(Failure::Refused(CloseReason { code: RESOURCE_LOCKED, .. })) => {
+            Ok(RebuildStatus::Running)
+        }
+        Ok(_) | Err(Failure::Refused(CloseReason { code: NOT_FOUND, .. })) => {
             Ok(RebuildStatus::Interrupted)
         }
         Err(failure) => Err(failure.to_string()),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amqp::{Channel, Depth, Failure, Goodbye};
+use amqp::{Channel, CloseReason, Failure, QueueDepth};
 use tokio::time::{Instant, sleep};
 
 use super::lock::MOVING_QUEUE;
@@ -47,8 +47,8 @@ impl State {
             let channel = broker.open_channel().await?;
             let declaring = with_timeout("answer", async {
                 match channel.declare_queue(WORK_QUEUE, work_arguments()).await {
-                    Err(Failure::Refused(Goodbye { code: PRECONDITION_FAILED, said })) => {
-                        let differs = said.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(&said);
+                    Err(Failure::Refused(CloseReason { code: PRECONDITION_FAILED, text })) => {
+                        let differs = text.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(&text);
                         Ok(WorkQueue::Differs(differs.to_owned()))
                     }
                     declared => declared.map(|()| WorkQueue::Matches),
@@ -68,11 +68,11 @@ impl State {
 }
 
 /// The messages and consumers of a queue, or `None` when it does not exist.
-pub(super) async fn depth(broker: &Broker, queue: &str) -> Result<Option<Depth>, String> {
+pub(super) async fn depth(broker: &Broker, queue: &str) -> Result<Option<QueueDepth>, String> {
     let channel = broker.open_channel().await?;
     let asked = with_timeout("answer", async {
         match channel.depth(queue).await {
-            Err(Failure::Refused(Goodbye { code: NOT_FOUND, .. })) => Ok(None),
+            Err(Failure::Refused(CloseReason { code: NOT_FOUND, .. })) => Ok(None),
             asked => asked.map(Some),
         }
     });
@@ -101,7 +101,7 @@ pub(super) async fn check_preconditions(broker: &Broker, found: &State) -> Resul
         match channel.declare_exchange(EVENTS_EXCHANGE.into(), "topic", true).await {
             // Since RabbitMQ 4.2.6 a passive declaration needs the permission to configure the
             // exchange, and binding to it does not.
-            Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, .. })) => Ok(()),
+            Err(Failure::Refused(CloseReason { code: ACCESS_REFUSED, .. })) => Ok(()),
             asked => asked,
         }
     });
@@ -116,7 +116,7 @@ pub(super) async fn check_preconditions(broker: &Broker, found: &State) -> Resul
 
 async fn check_consumers(broker: &Broker, queue: &str) -> Result<(), String> {
     let deadline = Instant::now() + MAX_DETECTION_TIME;
-    while let Some(Depth { consumers: consumers @ 1.., .. }) = depth(broker, queue).await? {
+    while let Some(QueueDepth { consumers: consumers @ 1.., .. }) = depth(broker, queue).await? {
         if Instant::now() > deadline {
             return Err(format!(
                 "{queue} has {consumers} consumers: stop all consumers (rabbitmqctl list_consumers names their channels), then run this again"
@@ -159,9 +159,9 @@ pub(in crate::consumer) async fn lacks_stream_queues(broker: &Broker) -> Result<
     let asked = channel.declare_impossible_stream(PROBE).await;
     probe.drop_connection();
     match asked {
-        Err(Failure::Refused(Goodbye { said, .. }) | Failure::Closed(Goodbye { said, .. })) => {
-            Ok(said.contains("feature flag"))
-        }
+        Err(
+            Failure::Refused(CloseReason { text, .. }) | Failure::Closed(CloseReason { text, .. }),
+        ) => Ok(text.contains("feature flag")),
         // The answer says nothing of streams.
         _ => Ok(false),
     }

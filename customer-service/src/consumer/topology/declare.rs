@@ -2,7 +2,7 @@
 //! they are.
 
 use amq_protocol::types::FieldTable;
-use amqp::{Channel, Failure, Goodbye};
+use amqp::{Channel, CloseReason, Failure};
 
 use super::objects::{
     BINDINGS, Binding, DEAD_LETTER_QUEUE, DELETE_REMEDY, EXCHANGES, REBUILD_REMEDY, RETRY_QUEUE,
@@ -95,10 +95,10 @@ impl Declarator<'_> {
     async fn bind_queue(&mut self, queue: &str, exchange: &str, key: &str) -> Result<(), String> {
         let binding = format!("binding of {queue} to {exchange} with {key}");
         match self.channel.bind_queue(queue, exchange, key).await {
-            Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, said })) => {
+            Err(Failure::Refused(CloseReason { code: ACCESS_REFUSED, text })) => {
                 self.topology
                     .deviations
-                    .push(format!("{binding} can't be declared, and is assumed to exist: {said}"));
+                    .push(format!("{binding} can't be declared, and is assumed to exist: {text}"));
                 self.channel = self.broker.open_channel().await?;
                 Ok(())
             }
@@ -118,8 +118,9 @@ impl Declarator<'_> {
             return Ok(None);
         };
         let reason = explain(object, &failure);
-        let Failure::Refused(Goodbye {
-            code: code @ (ACCESS_REFUSED | PRECONDITION_FAILED), ..
+        let Failure::Refused(CloseReason {
+            code: code @ (ACCESS_REFUSED | PRECONDITION_FAILED),
+            ..
         }) = failure
         else {
             return Err(reason);
@@ -127,11 +128,11 @@ impl Declarator<'_> {
         self.channel = self.broker.open_channel().await?;
         match exists(&self.channel).await {
             Ok(()) => (),
-            Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, .. })) => {
+            Err(Failure::Refused(CloseReason { code: ACCESS_REFUSED, .. })) => {
                 // The user may not ask for it either. Whether it exists shows when it is used.
                 self.channel = self.broker.open_channel().await?;
             }
-            Err(Failure::Refused(Goodbye { code: NOT_FOUND, .. })) => return Err(reason),
+            Err(Failure::Refused(CloseReason { code: NOT_FOUND, .. })) => return Err(reason),
             Err(failure) => return Err(failure.to_string()),
         }
         if code == PRECONDITION_FAILED {
@@ -146,10 +147,10 @@ impl Declarator<'_> {
 /// 'x-queue-type' for queue '…' in vhost '…': received … but current is …".
 fn explain(object: &str, failure: &Failure) -> String {
     match failure {
-        Failure::Refused(Goodbye { code: PRECONDITION_FAILED, said })
-            if said.contains("inequivalent arg") =>
+        Failure::Refused(CloseReason { code: PRECONDITION_FAILED, text })
+            if text.contains("inequivalent arg") =>
         {
-            let differs = said.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(said);
+            let differs = text.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(text);
             format!("{object} already exists with other settings: {differs}")
         }
         _ => format!("{object} can't be declared: {failure}"),

@@ -1,6 +1,6 @@
 //! Verifies that the exchanges and queues exist, and changes nothing: for `CONSUMER_DECLARE=false`.
 
-use amqp::{Channel, Failure, Goodbye};
+use amqp::{Channel, CloseReason, Failure};
 
 use super::objects::{BINDINGS, Binding, EXCHANGES, QUEUES, Topology};
 use crate::consumer::broker::{ACCESS_REFUSED, Broker, NOT_FOUND};
@@ -46,12 +46,15 @@ async fn expect_exists(
 ) -> Result<Channel, String> {
     match asked {
         Ok(()) => Ok(channel),
-        Err(Failure::Refused(Goodbye { code: ACCESS_REFUSED, said })) => {
-            tracing::debug!(said, "the broker does not tell whether the {object} is there");
+        Err(Failure::Refused(CloseReason { code: ACCESS_REFUSED, text })) => {
+            tracing::debug!(
+                reason = text,
+                "the broker does not tell whether the {object} is there"
+            );
             broker.open_channel().await
         }
-        Err(Failure::Refused(Goodbye { code: NOT_FOUND, said })) => {
-            Err(format!("the {object} does not exist ({said}): {REMEDY}"))
+        Err(Failure::Refused(CloseReason { code: NOT_FOUND, text })) => {
+            Err(format!("the {object} does not exist ({text}): {REMEDY}"))
         }
         Err(failure) => Err(format!("the {object} can't be asked for: {failure}")),
     }
