@@ -82,7 +82,13 @@ impl<'a> Splitter<'a> {
 
     /// The events of the next transaction, or `None` when all events have an outcome.
     pub(super) fn next_part(&mut self) -> Option<Vec<OrderCreated>> {
-        let mut part = self.parts.pop()?;
+        let mut part = loop {
+            let part = self.parts.pop()?;
+            // An empty part, halved after an error, would never come to an end.
+            if !part.is_empty() {
+                break part;
+            }
+        };
         if part.len() > self.limits.max_part_size {
             let rest = part.split_off(self.limits.max_part_size);
             self.parts.push(rest);
@@ -92,7 +98,7 @@ impl<'a> Splitter<'a> {
 
     /// Records a committed transaction.
     pub(super) fn counted(&mut self, part: &[OrderCreated], outcomes: HashMap<Uuid, EventOutcome>) {
-        self.is_any_counted |= !part.is_empty();
+        self.is_any_counted = true;
         self.limits.record_success(part);
         self.outcomes.extend(outcomes);
     }
@@ -247,6 +253,18 @@ mod tests {
         let parts: Vec<_> =
             std::iter::from_fn(|| splitter.next_part()).map(|part| ids(&part)).collect();
         assert_eq!(parts, [[5], [1]]);
+    }
+
+    #[test]
+    fn a_batch_of_slow_events_alone_or_of_none_ends() {
+        let mut limits = Limits::default();
+        limits.record_slow(Uuid::from_u128(1));
+        let mut splitter = Splitter::new(&mut limits, [order(1, 1)]);
+        let part = splitter.next_part().expect("the slow event");
+        assert_eq!(ids(&part), [1]);
+        splitter.too_slow(part, "slow".to_owned()).expect("one slow customer");
+        assert_eq!(splitter.next_part().map(|part| ids(&part)), None);
+        assert_eq!(Splitter::new(&mut limits, []).next_part().map(|part| ids(&part)), None);
     }
 
     #[test]
