@@ -9,7 +9,7 @@ use crate::domain::{IdempotencyKey, NewOrder, Order, OrderId, PendingOrder, Stat
 use crate::group_commit::{BatchOutcome, OrderQueue, WriteError};
 use crate::idempotency::CreateOutcome;
 use crate::metrics;
-use crate::queries::{self, Filter};
+use crate::queries::{self, Filter, KeyWait};
 
 /// The outcome of a status change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,24 +50,39 @@ async fn create_after_rejection(
     let (own, queue) = (database.clone(), queue.clone());
     let writing = async move {
         let _permit = queue.acquire_single_write().await?;
-        Ok(create_single(&own, &pending).await?)
+        create_single(&own, &pending).await
     };
     database.finish(writing).await
 }
 
+/// Creates an order with its event and its key. Of concurrent requests with the same key, one
+/// creates the order and the others wait for it.
 async fn create_single(
     database: &Database,
     pending: &PendingOrder,
-) -> Result<CreateOutcome, DatabaseError> {
-    if let Some(key) = &pending.key {
-        return create_with_key(database, pending, key).await;
-    }
+) -> Result<CreateOutcome, WriteError> {
     let id = OrderId(Uuid::now_v7());
-    let order = database
-        .write(async |connection| queries::create_order(connection, id, pending).await)
-        .await?;
-    metrics::created(1);
-    Ok(CreateOutcome::Created(order))
+    let rows = [(id, pending)];
+    // The key may expire between the two statements; the next attempt can claim it then.
+    for _ in 0..MAX_ATTEMPTS {
+        let created = database
+            .write(async |connection| {
+                queries::create_orders(connection, &rows, KeyWait::Full).await
+            })
+            .await?;
+        if let Some(&created_at) = created.get(&id.0) {
+            metrics::created(1);
+            let order = Order::created(id, pending.new.clone(), created_at);
+            return Ok(CreateOutcome::Created(order));
+        }
+        let Some(key) = &pending.key else {
+            return Err(WriteError::NotStored);
+        };
+        if let Some(outcome) = find_by_key(database, &pending.new, key).await? {
+            return Ok(outcome);
+        }
+    }
+    Ok(CreateOutcome::OrderMissing)
 }
 
 /// Returns the outcome for `new` if the key has created an order before.
@@ -79,32 +94,6 @@ pub(crate) async fn find_by_key(
     let found =
         database.read(async |connection| queries::find_order_by_key(connection, key).await).await?;
     Ok(found.map(|order| CreateOutcome::of_replay(order, new)))
-}
-
-/// Creates an order with its event and its key. Of concurrent requests with the same key, one
-/// creates the order and the others wait for it.
-async fn create_with_key(
-    database: &Database,
-    pending: &PendingOrder,
-    key: &IdempotencyKey,
-) -> Result<CreateOutcome, DatabaseError> {
-    let id = OrderId(Uuid::now_v7());
-    // The key may expire between the two statements; the next attempt can claim it then.
-    for _ in 0..MAX_ATTEMPTS {
-        let created = database
-            .write(async |connection| {
-                queries::create_order_once(connection, id, pending, key).await
-            })
-            .await?;
-        if let Some(order) = created {
-            metrics::created(1);
-            return Ok(CreateOutcome::Created(order));
-        }
-        if let Some(outcome) = find_by_key(database, &pending.new, key).await? {
-            return Ok(outcome);
-        }
-    }
-    Ok(CreateOutcome::OrderMissing)
 }
 
 /// Returns an order.

@@ -15,8 +15,6 @@ use crate::domain::{
     ProductName, Quantity, Status,
 };
 
-const CREATE_ORDER: &str = include_str!("../../sql/order/queries/create_order.sql");
-const CREATE_ORDER_ONCE: &str = include_str!("../../sql/order/queries/create_order_once.sql");
 const CREATE_ORDERS: &str = include_str!("../../sql/order/queries/create_orders.sql");
 const FIND_ORDER: &str = include_str!("../../sql/order/queries/find_order.sql");
 const FIND_ORDERS: &str = include_str!("../../sql/order/queries/find_orders.sql");
@@ -34,56 +32,23 @@ pub(crate) struct Filter {
     pub(crate) status: Option<Status>,
 }
 
-/// Inserts an order and its event.
-pub(crate) async fn create_order(
-    connection: &Connection,
-    id: OrderId,
-    pending: &PendingOrder,
-) -> Result<Order, Error> {
-    let (new, event, headers) = (&pending.new, Uuid::now_v7(), Json(&pending.headers));
-    let row = connection
-        .query_one(
-            CREATE_ORDER,
-            &[
-                (&id.0, Type::UUID),
-                (&new.customer.0, Type::UUID),
-                (&new.product_name.0, Type::TEXT),
-                (&new.quantity.0, Type::INT4),
-                (&new.price.0, Type::NUMERIC),
-                (&new.delivery_address.0, Type::TEXT),
-                (&event, Type::UUID),
-                (&headers, Type::JSONB),
-            ],
-        )
-        .await?;
-    order(&row)
+/// How long an insert waits for a key that another transaction holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum KeyWait {
+    /// 250 ms: all orders of a batch wait.
+    Short,
+    /// As long as a statement may take.
+    Full,
 }
 
-/// Inserts an order, its event and its key. Returns `None` if the key has created an order already.
-pub(crate) async fn create_order_once(
-    connection: &Connection,
-    id: OrderId,
-    pending: &PendingOrder,
-    key: &IdempotencyKey,
-) -> Result<Option<Order>, Error> {
-    let (new, event, headers) = (&pending.new, Uuid::now_v7(), Json(&pending.headers));
-    let row = connection
-        .query_opt(
-            CREATE_ORDER_ONCE,
-            &[
-                (&id.0, Type::UUID),
-                (&new.customer.0, Type::UUID),
-                (&new.product_name.0, Type::TEXT),
-                (&new.quantity.0, Type::INT4),
-                (&new.price.0, Type::NUMERIC),
-                (&new.delivery_address.0, Type::TEXT),
-                (&event, Type::UUID),
-                (&headers, Type::JSONB),
-                (&key.as_str(), Type::TEXT),
-            ],
-        )
-        .await?;
-    row.as_ref().map(order).transpose()
+impl KeyWait {
+    /// The value of `lock_timeout`.
+    const fn lock_timeout(self) -> &'static str {
+        match self {
+            Self::Short => "250ms",
+            Self::Full => "0",
+        }
+    }
 }
 
 /// Inserts orders, their events and their keys, which must be distinct. Returns when each was
@@ -91,6 +56,7 @@ pub(crate) async fn create_order_once(
 pub(crate) async fn create_orders(
     connection: &Connection,
     rows: &[(OrderId, &PendingOrder)],
+    wait: KeyWait,
 ) -> Result<HashMap<Uuid, OffsetDateTime>, Error> {
     let ids: Vec<Uuid> = rows.iter().map(|(id, _)| id.0).collect();
     let customers: Vec<Uuid> = column(rows, |order| order.new.customer.0);
@@ -115,6 +81,7 @@ pub(crate) async fn create_orders(
                 (&events, Type::UUID_ARRAY),
                 (&headers, Type::JSONB_ARRAY),
                 (&keys, Type::TEXT_ARRAY),
+                (&wait.lock_timeout(), Type::TEXT),
             ],
         )
         .await?;

@@ -41,8 +41,13 @@ fn id(n: u32) -> String {
 #[must_use]
 pub fn order_cases() -> BTreeMap<&'static str, Case> {
     let event = "gen_random_uuid()";
-    let order = |id: &str| format!("{id}, {RARE}, 'Laptop', 1, 1200, 'Cra 7', {event}, '{{}}'");
     let (new, last) = ("gen_random_uuid()", id(u32::MAX));
+    let one = |key: &str| {
+        format!(
+            "ARRAY[{new}], ARRAY[{RARE}]::uuid[], '{{Laptop}}', '{{1}}', '{{1200}}', '{{Cra 7}}', \
+             ARRAY[{event}], ARRAY['{{}}']::jsonb[], ARRAY[{key}]::text[], '0'"
+        )
+    };
     let all = "'{created,processing,shipped,delivered,cancelled}'";
     let mut lists = Vec::new();
     for customer in [RARE, LARGE, NOBODY] {
@@ -65,24 +70,19 @@ pub fn order_cases() -> BTreeMap<&'static str, Case> {
             ),
         ),
         (
-            "create_order",
-            ("uuid, uuid, text, integer, numeric, text, uuid, jsonb", vec![order(new)]),
-        ),
-        (
-            "create_order_once",
-            (
-                "uuid, uuid, text, integer, numeric, text, uuid, jsonb, text",
-                vec![order(new) + ", 'new'", order(new) + ", '59999'", order(new) + ", '1'"],
-            ),
-        ),
-        (
             "create_orders",
             (
-                "uuid[], uuid[], text[], integer[], numeric[], text[], uuid[], jsonb[], text[]",
-                vec![format!(
-                    "ARRAY[{new}, {new}], ARRAY[{RARE}, {LARGE}]::uuid[], '{{a,b}}', '{{1,1}}', '{{1,2}}', '{{c,d}}', \
-                 ARRAY[{new}, {new}], ARRAY['{{}}', '{{}}']::jsonb[], '{{59998,NULL}}'"
-                )],
+                "uuid[], uuid[], text[], integer[], numeric[], text[], uuid[], jsonb[], text[], text",
+                vec![
+                    format!(
+                        "ARRAY[{new}, {new}], ARRAY[{RARE}, {LARGE}]::uuid[], '{{a,b}}', '{{1,1}}', '{{1,2}}', '{{c,d}}', \
+                         ARRAY[{new}, {new}], ARRAY['{{}}', '{{}}']::jsonb[], '{{59998,NULL}}', '250ms'"
+                    ),
+                    one("NULL"),
+                    one("'new'"),
+                    one("'59999'"),
+                    one("'1'"),
+                ],
             ),
         ),
         ("find_order", ("uuid", vec![id(1), new.to_owned()])),

@@ -96,6 +96,30 @@ async fn an_event_that_fails_takes_its_own_order_with_it_and_no_other() -> anyho
 }
 
 #[tokio::test]
+async fn an_order_that_a_trigger_leaves_out_has_no_event() -> anyhow::Result<()> {
+    let api = OrderApi::start_with(&PATIENT).await?;
+    let mut sql = api.sql().await?;
+    sql.batch_execute(
+        "CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE TRIGGER leave_out BEFORE INSERT ON orders
+             FOR EACH ROW WHEN (NEW.quantity = 3) EXECUTE FUNCTION leave_out()",
+    )
+    .await?;
+    let orders: Vec<_> = (1..=5).map(|number| (quantity(number), None)).collect();
+    for (number, answer) in (1..).zip(post_behind_blocked(&api, &mut sql, &orders).await?) {
+        assert_eq!(answer.status(), if number == 3 { 500 } else { 201 }, "{number}");
+    }
+    for query in [
+        "SELECT array_agg(quantity ORDER BY quantity) FROM orders",
+        "SELECT array_agg((payload->>'quantity')::integer ORDER BY payload->>'quantity') FROM outbox",
+    ] {
+        let kept: Vec<i32> = sql.query_one(query, &[]).await?.get(0);
+        assert_eq!(kept, [1, 2, 2, 4, 5], "{query}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn requests_with_one_key_in_one_batch_make_one_order() -> anyhow::Result<()> {
     let api = OrderApi::start_with(&PATIENT).await?;
     let mut sql = api.sql().await?;

@@ -78,9 +78,9 @@ pub(super) async fn prepare(database: &OrderDatabase) -> anyhow::Result<()> {
     Ok(database.sql.batch_execute(functions).await?)
 }
 
-/// The order service's statement, with values in place of its parameters.
+/// The statement of a service that writes each order by itself, with values for its parameters.
 fn one_statement() -> String {
-    let statement = include_str!("../../../sql/order/queries/create_order.sql");
+    let statement = include_str!("../../sql/create_order.sql");
     let values = [
         ("$1", "bench_uuid_v7()"),
         ("$2", "bench_customer(:customer)"),

@@ -93,6 +93,15 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// A new order.
+    pub(crate) const fn created(
+        id: OrderId,
+        ordered: NewOrder,
+        created_at: OffsetDateTime,
+    ) -> Self {
+        Self { id, ordered, status: Status::Created, created_at, updated_at: created_at }
+    }
+
     /// Returns the order as it was created: only the status and the time of its change are ever
     /// updated.
     #[must_use]

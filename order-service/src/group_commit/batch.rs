@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use super::queue::{BatchOutcome, QueuedOrder, Responder};
 use super::reader::BatchReader;
-use crate::domain::{IdempotencyKey, Order, OrderId, PendingOrder, Status};
+use crate::domain::{IdempotencyKey, Order, OrderId, PendingOrder};
 use crate::idempotency::CreateOutcome;
 use crate::metrics;
-use crate::queries;
+use crate::queries::{self, KeyWait};
 
 /// Writes batches until `shutdown`; orders that are queued by then are written first.
 pub(crate) async fn write_batches(
@@ -39,17 +39,15 @@ async fn write_batch(database: &Database, batch: Vec<QueuedOrder>) {
     let rows: Vec<(OrderId, &PendingOrder)> =
         leaders.iter().map(|leader| (OrderId(Uuid::now_v7()), &leader.pending)).collect();
     let written = database
-        .write(async |connection| match queries::create_orders(connection, &rows).await {
-            Err(error) if is_row_error(&error) => {
-                let reason = reason(&error);
-                tracing::debug!(
-                    reason,
-                    orders = rows.len(),
-                    "batch rejected, inserting one by one"
-                );
-                Ok(None)
+        .write(async |connection| {
+            match queries::create_orders(connection, &rows, KeyWait::Short).await {
+                Err(error) if is_row_error(&error) => {
+                    let (reason, orders) = (reason(&error), rows.len());
+                    tracing::debug!(reason, orders, "batch rejected, inserting one by one");
+                    Ok(None)
+                }
+                result => result.map(Some),
             }
-            result => result.map(Some),
         })
         .await;
     let ids: Vec<OrderId> = rows.iter().map(|&(id, _)| id).collect();
@@ -101,13 +99,7 @@ fn respond(
             responder.respond(Ok(BatchOutcome::RetryAlone(pending)));
             continue;
         };
-        let order = Order {
-            id,
-            ordered: pending.new,
-            status: Status::Created,
-            created_at,
-            updated_at: created_at,
-        };
+        let order = Order::created(id, pending.new, created_at);
         if let Some(key) = pending.key.filter(|_| !followers.is_empty()) {
             by_key.insert(key, order.clone());
         }

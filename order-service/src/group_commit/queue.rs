@@ -39,6 +39,9 @@ pub(crate) enum WriteError {
     /// The writer has stopped.
     #[error("the process is stopping")]
     Stopped,
+    /// The statement succeeded and stored no order.
+    #[error("the database stored no order: is there a trigger on its table?")]
+    NotStored,
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -53,6 +56,7 @@ impl From<WriteError> for Problem {
             WriteError::Stopped => {
                 Self::unavailable("The service is stopping; try again soon.", error)
             }
+            WriteError::NotStored => Self::internal(error),
             WriteError::Database(error) => error.into(),
         }
     }

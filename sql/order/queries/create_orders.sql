@@ -1,9 +1,10 @@
 -- name: inserts orders, their events and their keys; leaves out orders whose key created one within the last 24 hours
--- The whole batch waits for a key that another transaction holds, so lock_timeout is short, for this
--- statement alone. Keys are inserted in a fixed order, so that concurrent batches can't deadlock.
+-- $10: how long to wait for a key that another transaction holds, with a unit; 0: as long as the statement
+-- may take. A batch must not wait for long, since all its orders do. Keys are inserted in a fixed order, so
+-- that concurrent batches can't deadlock. An order that a trigger leaves out has no event.
 WITH given AS (
     SELECT new.*
-    FROM (SELECT set_config('lock_timeout', '250ms', true)) AS lock_timeout,
+    FROM (SELECT set_config('lock_timeout', $10, true)) AS lock_timeout,
          unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::numeric[], $6::text[], $7::uuid[], $8::jsonb[], $9::text[])
              AS new (id, customer_public_id, product_name, quantity, price, delivery_address, event_id, headers, key)
 ), claimed AS (
@@ -32,6 +33,7 @@ WITH given AS (
                               'price', price::numeric(10,2)::text, 'status', 'created'),
            headers
     FROM accepted
+    WHERE id = ANY (ARRAY(SELECT id FROM new_order))
 )
 SELECT id, created_at
 FROM new_order
