@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::state::Name;
+use crate::process_name::Name;
 use crate::{bench, down, openapi, restart, run_tests, status, up};
 
 /// Runs the pipeline on this machine: real PostgreSQL and RabbitMQ, private to this checkout, and

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use crate::plan::settings_from_environment;
+use crate::process_name::Name;
 use crate::services::{self, stop_timeout};
-use crate::state::{self, Name, Service, State, own_postgres, own_rabbitmq};
+use crate::state::{self, Service, State, own_postgres, own_rabbitmq};
 use crate::terminal::progress;
 
 pub(crate) async fn down(wipe: bool) -> anyhow::Result<ExitCode> {

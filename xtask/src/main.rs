@@ -3,10 +3,12 @@
 mod bench;
 mod cli;
 mod down;
+mod logins;
 mod nextest;
 mod openapi;
 mod plan;
 mod port_owner;
+mod process_name;
 mod ready;
 mod restart;
 mod roles;

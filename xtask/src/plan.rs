@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::logins::Logins;
 use crate::port_owner::port_owner;
-use crate::roles::Logins;
-use crate::state::Name;
+use crate::process_name::Name;
 
 /// The services' ports on 127.0.0.1.
 #[derive(Clone, Debug)]

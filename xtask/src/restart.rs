@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 
 use crate::plan::settings_from_environment;
+use crate::process_name::Name;
 use crate::services;
-use crate::state::{self, Name, State, own_postgres, own_rabbitmq, write_pid};
+use crate::state::{self, State, own_postgres, own_rabbitmq, write_pid};
 use crate::terminal::progress;
 
 pub(crate) async fn restart(name: Name) -> anyhow::Result<ExitCode> {

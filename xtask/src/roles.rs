@@ -1,7 +1,6 @@
 //! The least-privilege roles with which the services use the stack's own databases.
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
 use tokio_postgres::NoTls;
 use url::Url;
 
@@ -9,28 +8,6 @@ use crate::plan::Addresses;
 use crate::servers::ExternalServers;
 use crate::services;
 use crate::state::{State, own_postgres};
-
-/// The databases' URLs for the services. For an external database it is the given URL, as its roles
-/// are up to its owner.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Logins {
-    pub(crate) order_service: String,
-    pub(crate) outbox_relay: String,
-    pub(crate) customer_api: String,
-    pub(crate) customer_consumer: String,
-}
-
-impl Logins {
-    /// All services as the owners, `orders` and `customers`.
-    pub(crate) fn of_owners(orders: &str, customers: &str) -> Self {
-        Self {
-            order_service: orders.to_owned(),
-            outbox_relay: orders.to_owned(),
-            customer_api: customers.to_owned(),
-            customer_consumer: customers.to_owned(),
-        }
-    }
-}
 
 /// Migrates the stack's own databases as their owner, creates the roles, and sets the passwords in
 /// their URLs.

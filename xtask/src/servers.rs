@@ -4,9 +4,10 @@ use anyhow::Context;
 use stack::{PostgresServer, RabbitServer};
 use url::Url;
 
+use crate::logins::Logins;
 use crate::plan::{ServerAddresses, ServicePorts};
-use crate::roles::Logins;
-use crate::state::{Name, State, given, own_postgres, own_rabbitmq, write_pid};
+use crate::process_name::Name;
+use crate::state::{State, given, own_postgres, own_rabbitmq, write_pid};
 use crate::terminal::progress;
 
 /// The servers that the environment names instead of the stack's own.

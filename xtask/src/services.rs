@@ -8,8 +8,9 @@ use anyhow::ensure;
 use stack::{Process, ProcessId, Signal};
 
 use crate::plan::{self, is_ours};
+use crate::process_name::Name;
 use crate::ready::wait_until_healthy;
-use crate::state::{self, Name, Service, State, write_pid};
+use crate::state::{self, Service, State, write_pid};
 use crate::terminal::progress;
 
 /// The default of `SHUTDOWN_GRACE`.

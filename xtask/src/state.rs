@@ -4,47 +4,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use stack::{PostgresServer, ProcessId, RabbitServer};
 
 use crate::plan::{Addresses, Command};
-
-/// The processes of a stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Name {
-    Postgres,
-    Rabbitmq,
-    OrderService,
-    OutboxRelay,
-    CustomerService,
-    CustomerConsumer,
-}
-
-impl Name {
-    /// Producers before consumers, services before servers, so that each stops before what it
-    /// depends on.
-    pub(crate) const IN_STOPPING_ORDER: [Self; 6] = [
-        Self::OrderService,
-        Self::OutboxRelay,
-        Self::CustomerConsumer,
-        Self::CustomerService,
-        Self::Rabbitmq,
-        Self::Postgres,
-    ];
-
-    pub(crate) fn text(self) -> &'static str {
-        match self {
-            Self::Postgres => "postgres",
-            Self::Rabbitmq => "rabbitmq",
-            Self::OrderService => "order-service",
-            Self::OutboxRelay => "outbox-relay",
-            Self::CustomerService => "customer-service",
-            Self::CustomerConsumer => "customer-consumer",
-        }
-    }
-}
+use crate::process_name::Name;
 
 /// A running stack.
 #[derive(Debug, Serialize, Deserialize)]

@@ -6,8 +6,9 @@ use serde::Serialize;
 use url::Url;
 
 use crate::plan::Addresses;
+use crate::process_name::Name;
 use crate::ready::{Health, health};
-use crate::state::{Name, State, own_postgres, own_rabbitmq};
+use crate::state::{State, own_postgres, own_rabbitmq};
 use crate::terminal::{bold, green, line, red};
 
 #[derive(Serialize)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use stack::ProcessId;
 
-use crate::state::{self, Name, State};
+use crate::process_name::Name;
+use crate::state::{self, State};
 use crate::terminal::{line, nth_colour, red};
 
 const SERVICES: [Name; 4] =

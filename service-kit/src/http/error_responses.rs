@@ -139,3 +139,27 @@ fn retry_after_of(status: u16) -> Vec<MetaHeader> {
         schema: u32::schema_ref(),
     }]
 }
+
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        match &error {
+            DatabaseError::Busy => {
+                Self::unavailable("Too many requests at once; try again soon.", &error)
+            }
+            DatabaseError::Unavailable(_) => Self::unavailable(
+                "The database does not answer; try again soon. A change that was asked for may have been made all the same.",
+                &error,
+            ),
+            DatabaseError::Unstorable(_) => Self::invalid(vec![
+                "the body holds a character that the database's encoding does not have".to_owned(),
+            ]),
+            DatabaseError::Refused(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl<S> From<DatabaseError> for ErrorResponse<S> {
+    fn from(error: DatabaseError) -> Self {
+        Problem::from(error).into()
+    }
+}

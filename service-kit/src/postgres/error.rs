@@ -3,8 +3,6 @@
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-use crate::http::{ErrorResponse, Problem};
-
 /// Why a database operation failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DatabaseError {
@@ -86,28 +84,4 @@ pub(super) fn is_gone(error: &Error) -> bool {
 
 fn is_io(error: &Error) -> bool {
     std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
-}
-
-impl From<DatabaseError> for Problem {
-    fn from(error: DatabaseError) -> Self {
-        match &error {
-            DatabaseError::Busy => {
-                Self::unavailable("Too many requests at once; try again soon.", &error)
-            }
-            DatabaseError::Unavailable(_) => Self::unavailable(
-                "The database does not answer; try again soon. A change that was asked for may have been made all the same.",
-                &error,
-            ),
-            DatabaseError::Unstorable(_) => Self::invalid(vec![
-                "the body holds a character that the database's encoding does not have".to_owned(),
-            ]),
-            DatabaseError::Refused(_) => Self::internal(&error),
-        }
-    }
-}
-
-impl<S> From<DatabaseError> for ErrorResponse<S> {
-    fn from(error: DatabaseError) -> Self {
-        Problem::from(error).into()
-    }
 }
