@@ -27,7 +27,7 @@ def modules(source):
 def code(file):
     text = re.sub(r"//[^\n]*", "", file.read_text())
     text = re.sub(r'"(?:\\.|[^"\\])*"', '""', text)
-    return re.split(r"#\[cfg\(test\)\]\s*mod \w+ \{", text)[0]
+    return re.split(r"#\[cfg\((?:all\()?test\b[^\]]*\]\s*mod \w+ \{", text)[0]
 
 
 def expand(path):
