@@ -43,11 +43,12 @@ pub struct RelayArgs {
     #[arg(long, env = "RELAY_MAX_MESSAGE_BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u32).range(1..=(128 << 20)), value_name = "BYTES")]
     pub relay_max_message_bytes: u32,
 
-    /// First wait before looking for new events again; each empty look doubles it
+    /// Wait between two scans for new events while events come in; after a quiet second it doubles up
+    /// to RELAY_POLL_MAX
     #[arg(long, env = "RELAY_POLL_MIN", value_parser = pause, default_value = "5ms", value_name = "DURATION")]
     pub relay_poll_min: Duration,
 
-    /// Longest wait before looking for new events again
+    /// Longest wait between two scans for new events
     #[arg(long, env = "RELAY_POLL_MAX", value_parser = pause, default_value = "100ms", value_name = "DURATION")]
     pub relay_poll_max: Duration,
 
