@@ -23,6 +23,7 @@ pub const EXIT_USAGE: u8 = 64;
 /// Reads the settings of this process. Prints help or version and ends the process if they are
 /// asked for; ends it with [`EXIT_USAGE`] if a setting is invalid.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "as clap itself does")]
 pub fn parse<C: Parser>() -> C {
     match C::try_parse_from(std::env::args_os()).map_err(settings_error::<C>) {
         Ok(config) => config,
@@ -39,6 +40,7 @@ pub fn parse<C: Parser>() -> C {
 
 /// Prints `sentence`, which names the invalid setting, and ends the process.
 #[allow(clippy::print_stderr, reason = "the logs are not set up before the settings are read")]
+#[expect(clippy::disallowed_methods, reason = "as clap itself does")]
 pub fn exit_with(sentence: &str) -> ! {
     eprintln!("error: {sentence}");
     std::process::exit(i32::from(EXIT_USAGE));

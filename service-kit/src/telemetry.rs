@@ -43,6 +43,7 @@ fn directives(text: &str) -> Result<String, String> {
 }
 
 /// Sets up the logs, metrics and TLS provider of this process. A second call has no effect.
+#[expect(clippy::disallowed_methods, reason = "NO_COLOR is no setting of ours")]
 pub fn init(args: &LogArgs) {
     install_tls();
     prometheus();

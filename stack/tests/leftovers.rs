@@ -22,6 +22,7 @@ async fn victim(file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "how the test starts itself")]
 #[tokio::test]
 async fn a_killed_test_process_leaves_no_process_and_no_folder() -> anyhow::Result<()> {
     if let Some(file) = std::env::var_os(VICTIM_SAYS) {

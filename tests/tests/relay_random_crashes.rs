@@ -26,6 +26,7 @@ const EVENTS_EACH: i64 = 100;
 /// Failed events are retried soon.
 const SETTINGS: [(&str, &str); 2] = [("RELAY_WINDOW", "100"), ("RELAY_BACKOFF_MAX", "2s")];
 
+#[expect(clippy::disallowed_methods, reason = "how long to run")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn relays_killed_at_random_through_restarts_lose_nothing_and_keep_every_aggregates_order()
 -> anyhow::Result<()> {

@@ -217,6 +217,7 @@ fn in_order(delivered: &[&ExtremeRow]) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "how many cases to try")]
 fn try_many(mode: Mode) -> anyhow::Result<()> {
     let cases = std::env::var("ROW_CASES").map_or(Ok(3), |given| given.parse())?;
     // Failing cases are shrunk for a limited time, as each attempt takes seconds.

@@ -133,6 +133,7 @@ fn page() -> String {
     page
 }
 
+#[expect(clippy::disallowed_methods, reason = "whether to write the table")]
 #[test]
 fn the_table_of_settings_is_that_of_the_code() -> anyhow::Result<()> {
     let (file, page) = (stack::root().join("docs/settings.md"), page());
