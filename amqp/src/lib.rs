@@ -22,7 +22,7 @@ mod responder;
 mod transaction;
 mod writer;
 
-pub use broker::{Address, BrokerArgs, BrokerStream, BrokerUrl, Lives, Stream};
+pub use broker::{Address, BrokerArgs, BrokerStream, BrokerUrl, IsAlive, Stream};
 pub use channel::Channel;
 pub use confirms::{Outcome, Return};
 pub use connection::Connection;

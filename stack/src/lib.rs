@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
-#![allow(clippy::disallowed_methods, reason = "it starts programs in the environment of whoever runs it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it starts programs in the environment of whoever runs it"
+)]
 
 mod cargo;
 mod checkout;

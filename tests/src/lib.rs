@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
-#![allow(clippy::disallowed_methods, reason = "the environment chooses seeds and programs under test")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the environment chooses seeds and programs under test"
+)]
 
 pub mod authority;
 pub mod blocked_command;

@@ -25,6 +25,8 @@ pub async fn check(
     let mut findings = Vec::new();
     for check in document["checks"].as_array().context("checks")? {
         let name = check["check"].as_str().context("a name")?;
+        let state = check["state"].as_str().context("a state")?;
+        assert!(["well", "wrong", "skipped"].contains(&state), "{check}");
         for finding in check["findings"].as_array().into_iter().flatten() {
             findings.push((name.to_owned(), finding.clone()));
         }

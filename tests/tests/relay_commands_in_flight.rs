@@ -38,7 +38,7 @@ async fn a_discarded_event_that_is_in_flight_is_told_and_no_other() -> anyhow::R
 
     broker.to_client(Faults::default());
     outbox.all_published().await?;
-    relay.wait_for_line("that had been sent already", PATIENCE).await?;
+    relay.wait_for_line("that had already been sent", PATIENCE).await?;
     let third = add(&outbox, "1", None).await?;
     outbox.all_published().await?;
     let arrived = outbox.take_all("all").await?;

@@ -131,6 +131,6 @@ async fn the_first_event_after_a_table_was_emptied_with_its_ids_is_published_at_
         assert_eq!(id, 1);
         published_at_once(&outbox, &relay, "the first one after it").await?;
     }
-    ensure!(!relay.log().contains("looking again"), "no sweep was needed: {}", relay.log());
+    ensure!(!relay.log().contains("scanning again"), "no sweep was needed: {}", relay.log());
     Ok(())
 }

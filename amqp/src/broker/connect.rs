@@ -6,7 +6,7 @@ use anyhow::bail;
 use tokio::time::timeout;
 
 use super::address::Address;
-use super::url::{BrokerUrl, Lives};
+use super::url::{BrokerUrl, IsAlive};
 
 /// The limit for connecting, from the first packet to the broker's `open-ok`.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ impl BrokerUrl {
     pub async fn open<C, Opened: Future<Output = anyhow::Result<C>>>(
         &self,
         open: impl Fn(Address) -> Opened,
-        lives: impl Fn(&C) -> Lives,
+        lives: impl Fn(&C) -> IsAlive,
     ) -> anyhow::Result<C> {
         let alone = self.addresses.len() == 1;
         let default = if alone { CONNECT_LIMIT } else { CONNECT_LIMIT_OF_SEVERAL };

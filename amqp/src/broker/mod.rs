@@ -8,4 +8,4 @@ mod url;
 
 pub use address::Address;
 pub use stream::{BrokerStream, Stream};
-pub use url::{BrokerArgs, BrokerUrl, Lives};
+pub use url::{BrokerArgs, BrokerUrl, IsAlive};

@@ -48,11 +48,11 @@ impl BrokerArgs {
 pub struct BrokerUrl {
     pub(super) addresses: Vec<Address>,
     host_order: HostOrder,
-    latest: Arc<Mutex<Option<(usize, Lives)>>>,
+    latest: Arc<Mutex<Option<(usize, IsAlive)>>>,
 }
 
 /// Returns whether a connection is alive.
-pub type Lives = Box<dyn Fn() -> bool + Send>;
+pub type IsAlive = Box<dyn Fn() -> bool + Send>;
 
 impl BrokerUrl {
     /// Returns the user name of the first broker's URL.
@@ -80,7 +80,7 @@ impl BrokerUrl {
     }
 
     /// Records that a connection to `broker` is in use.
-    pub(super) fn works(&self, broker: usize, lives: Lives) {
+    pub(super) fn works(&self, broker: usize, lives: IsAlive) {
         let count = self.addresses.len();
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((broker, lives));
         if self.host_order.connected(broker) && count > 1 {

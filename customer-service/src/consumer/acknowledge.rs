@@ -10,7 +10,7 @@ use amqp::Channel;
 use super::broker::with_timeout;
 use super::config::SubscriptionArgs;
 use super::redirect::{OnUnroutable, PublishOutcome, Redirect};
-use super::redirector::Redirector;
+use super::redirect_connection::RedirectConnection;
 use super::topology::DEAD_LETTER_EXCHANGE;
 
 /// How long a message that could not be redirected is held before it returns to the work queue.
@@ -30,7 +30,7 @@ pub(super) enum AcknowledgeError {
 /// Acknowledges the messages of a [`Subscription`](super::subscription::Subscription).
 pub(super) struct Acknowledger {
     channel: Arc<Channel>,
-    redirector: Redirector,
+    redirect_connection: RedirectConnection,
     args: SubscriptionArgs,
     /// Declaring the topology again closes this channel. The run loop allows it at most once in
     /// [`HOLD_TIME`], and never with `CONSUMER_DECLARE=false`.
@@ -45,12 +45,12 @@ impl Acknowledger {
     /// Acknowledges the deliveries of `channel`.
     pub(super) const fn new(
         channel: Arc<Channel>,
-        redirector: Redirector,
+        redirect_connection: RedirectConnection,
         args: SubscriptionArgs,
     ) -> Self {
         Self {
             channel,
-            redirector,
+            redirect_connection,
             args,
             on_unroutable: OnUnroutable::Redeclare,
             held: Vec::new(),
@@ -103,7 +103,8 @@ impl Acknowledger {
         for one in redirects.iter() {
             self.refusals.remove(one.exchange());
         }
-        let redirected = self.redirector.redirect(redirects, &self.args, self.on_unroutable).await;
+        let redirected =
+            self.redirect_connection.redirect(redirects, &self.args, self.on_unroutable).await;
         let (mut moved, mut missing) = (Vec::new(), None);
         let (now, held_before) = (Instant::now(), self.held.len());
         for one in redirects.iter() {
@@ -165,7 +166,7 @@ impl Acknowledger {
     /// Closes the channel. Messages that are not acknowledged return to the queue.
     pub(super) async fn close(self) {
         let closing = with_timeout("close a channel", self.channel.close());
-        let ((), closed) = tokio::join!(self.redirector.close(), closing);
+        let ((), closed) = tokio::join!(self.redirect_connection.close(), closing);
         if let Err(reason) = closed {
             tracing::debug!(reason, "the channel was not closed cleanly");
         }

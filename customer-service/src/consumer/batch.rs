@@ -26,8 +26,8 @@ pub(super) enum Interruption {
 }
 
 impl From<AcknowledgeError> for Interruption {
-    fn from(trouble: AcknowledgeError) -> Self {
-        match trouble {
+    fn from(error: AcknowledgeError) -> Self {
+        match error {
             AcknowledgeError::Broker(reason) => Self::Broker(reason),
             AcknowledgeError::MissingTopology(reason) => Self::MissingTopology(reason),
         }
@@ -127,7 +127,8 @@ impl Batch {
             self.messages.iter().filter(|one| one.delivery.envelope.redelivered).count(),
         );
         // Before the redirects, which may take long or fail: counted messages are not delivered
-        // again because of them.
+        // again because of them. With redirects, one by one: `multiple` would also acknowledge
+        // originals that are not redirected yet.
         if redirects.is_empty() {
             acknowledger.acknowledge_batch(&done).await?;
         } else {

@@ -1,4 +1,4 @@
-//! The headers of messages that the consumer publishes again.
+//! The consumer's own headers: reads those of a message, and makes those of its copies.
 //!
 //! | header | meaning |
 //! |---|---|
@@ -44,6 +44,26 @@ const MAX_REASON_CHARS: usize = 500;
 
 /// The largest value that the consumer writes: a reason of four-byte characters.
 const MAX_OWN_VALUE_SIZE: usize = 5 + 4 * MAX_REASON_CHARS;
+
+/// How many retries `delivery` has had, as its header says. A header that is not a count, or
+/// negative, counts as 0. So does a message that a person moved back from the dead-letter queue: it
+/// gets all its tries again.
+pub(super) fn retry_count(delivery: &Delivery) -> u32 {
+    if header(delivery, TRIES).is_some() {
+        return 0;
+    }
+    let count = match header(delivery, RETRY_COUNT) {
+        Some(AMQPValue::ShortShortInt(count)) => i64::from(*count),
+        Some(AMQPValue::ShortShortUInt(count)) => i64::from(*count),
+        Some(AMQPValue::ShortInt(count)) => i64::from(*count),
+        Some(AMQPValue::ShortUInt(count)) => i64::from(*count),
+        Some(AMQPValue::LongInt(count)) => i64::from(*count),
+        Some(AMQPValue::LongUInt(count)) => i64::from(*count),
+        Some(AMQPValue::LongLongInt(count)) => *count,
+        _ => 0,
+    };
+    u32::try_from(count.max(0)).unwrap_or(u32::MAX)
+}
 
 /// Returns the headers of a copy of `delivery` that is redirected because of `reason`, with the
 /// `counts` of its retries and tries.
@@ -134,7 +154,7 @@ fn copy_headers(delivery: &Delivery, is_wanted: impl Fn(&str) -> bool) -> FieldT
 }
 
 /// Returns the value of a header.
-pub(super) fn header<'a>(delivery: &'a Delivery, name: &str) -> Option<&'a AMQPValue> {
+fn header<'a>(delivery: &'a Delivery, name: &str) -> Option<&'a AMQPValue> {
     delivery.properties().headers().as_ref()?.inner().get(name)
 }
 

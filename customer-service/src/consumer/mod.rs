@@ -12,7 +12,7 @@
 //! | `batch`, `message` | the steps of a batch; parsing a message |
 //! | `counter` | counts a batch in one transaction, or splits it where the database refuses that |
 //! | `outcomes`, `retry_policy` | which messages are done and which are retried or dead-lettered |
-//! | `redirect`, `redirector`, `republish`, `headers` | publish messages to the retry or the dead-letter queue, over a connection of their own |
+//! | `redirect`, `redirect_connection`, `message_copy`, `headers` | publish messages to the retry or the dead-letter queue, over a connection of their own |
 //! | `acknowledge` | acknowledges messages; holds those that could not be redirected |
 //! | `retry_ttl` | applies a shorter `RABBITMQ_RETRY_TTL_MS` to messages in the retry queue |
 //! | `dead_letters`, `metrics`, `spans` | the depth of the dead-letter queue; metrics; traces |
@@ -29,14 +29,14 @@ mod counter;
 mod dead_letters;
 mod headers;
 mod message;
+mod message_copy;
 mod metrics;
 mod outcomes;
 mod prune;
 mod rebuild;
 mod reconnect;
 mod redirect;
-mod redirector;
-mod republish;
+mod redirect_connection;
 mod retry_policy;
 mod retry_ttl;
 mod run;

@@ -10,9 +10,9 @@ use tracing::field::display;
 use super::broker::{ACCESS_REFUSED, CONFIRM_TIMEOUT, NOT_FOUND};
 use super::config::SubscriptionArgs;
 use super::headers::{self, RETRY_COUNT, TRIES};
+use super::message_copy::{self, FRAME_OVERHEAD};
 use super::metrics;
-use super::republish::{self, FRAME_OVERHEAD};
-use super::retry_policy::{Destination, FailureKind, retry_count};
+use super::retry_policy::{Destination, FailureKind};
 use super::spans::{event_id, trace_id};
 use super::topology::WORK_QUEUE;
 
@@ -55,7 +55,7 @@ impl<'a> Redirect<'a> {
         failure: FailureKind,
         max_retries: u32,
     ) -> Self {
-        let destination = Destination::of(failure, retry_count(delivery), max_retries);
+        let destination = Destination::of(failure, headers::retry_count(delivery), max_retries);
         let outcome = PublishOutcome::Unknown;
         Self { delivery, reason, destination, outcome, refused_dead_letter: None }
     }
@@ -211,7 +211,7 @@ fn message(
     room: usize,
 ) -> Message {
     let properties = properties(one, now, args, room);
-    republish::message(one.delivery, &properties, WORK_QUEUE)
+    message_copy::message(one.delivery, &properties, WORK_QUEUE)
 }
 
 /// The original's properties with the consumer's headers.
@@ -221,7 +221,7 @@ fn properties(
     args: &SubscriptionArgs,
     room: usize,
 ) -> BasicProperties {
-    let copy = republish::properties(one.delivery);
+    let copy = message_copy::properties(one.delivery);
     let (copy, own) = match one.destination {
         Destination::Retry { count } => {
             let wait = args.rabbitmq_retry_ttl_ms.to_string();

@@ -1,11 +1,10 @@
 //! Decides whether a message that was not counted is tried again or goes to a person, and how long
 //! it waits for its next try. It does no I/O.
 
-use amq_protocol::types::AMQPValue;
 use amqp::Delivery;
 use time::OffsetDateTime;
 
-use super::headers::{self, RETRY_COUNT, TRIES, header};
+use super::headers;
 use super::topology::{DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, RETRY_EXCHANGE, RETRY_QUEUE};
 
 /// Why a message was not counted, as far as another try goes.
@@ -56,26 +55,6 @@ impl Destination {
     }
 }
 
-/// How many retries `delivery` has had, as its header says. A header that is not a count, or
-/// negative, counts as 0. So does a message that a person moved back from the dead-letter queue: it
-/// gets all its tries again.
-pub(super) fn retry_count(delivery: &Delivery) -> u32 {
-    if header(delivery, TRIES).is_some() {
-        return 0;
-    }
-    let count = match header(delivery, RETRY_COUNT) {
-        Some(AMQPValue::ShortShortInt(count)) => i64::from(*count),
-        Some(AMQPValue::ShortShortUInt(count)) => i64::from(*count),
-        Some(AMQPValue::ShortInt(count)) => i64::from(*count),
-        Some(AMQPValue::ShortUInt(count)) => i64::from(*count),
-        Some(AMQPValue::LongInt(count)) => i64::from(*count),
-        Some(AMQPValue::LongUInt(count)) => i64::from(*count),
-        Some(AMQPValue::LongLongInt(count)) => *count,
-        _ => 0,
-    };
-    u32::try_from(count.max(0)).unwrap_or(u32::MAX)
-}
-
 /// Returns the TTL of a message from now on, in milliseconds, or `None` when its TTL is at most
 /// `ttl_ms`.
 ///
@@ -100,53 +79,13 @@ pub(super) fn shortened_ttl(delivery: &Delivery, ttl_ms: u32, now: OffsetDateTim
 #[cfg(test)]
 mod tests {
     use amq_protocol::protocol::BasicProperties;
-    use amq_protocol::types::FieldTable;
+    use amq_protocol::types::{AMQPValue, FieldTable};
     use amqp::{Envelope, content_header};
 
     use super::*;
     use crate::consumer::topology::WORK_QUEUE;
 
     const NOON: OffsetDateTime = time::macros::datetime!(2026-02-01 12:00 UTC);
-
-    fn delivery<const N: usize>(headers: [(&str, AMQPValue); N]) -> Delivery {
-        let mut table = FieldTable::default();
-        for (name, value) in headers {
-            table.insert(name.into(), value);
-        }
-        let envelope = Envelope {
-            tag: 1,
-            redelivered: false,
-            exchange: "orders.events".to_owned(),
-            routing_key: "order.created".to_owned(),
-        };
-        let properties = BasicProperties::default().with_headers(table);
-        Delivery::new(envelope, content_header(0, &properties), Vec::new().into())
-    }
-
-    #[test]
-    fn an_absurd_retry_count_counts_as_none_and_a_huge_one_as_exhausted() {
-        for (value, expected) in [
-            (AMQPValue::LongLongInt(7), 7),
-            (AMQPValue::ShortShortUInt(7), 7),
-            (AMQPValue::LongLongInt(-1), 0),
-            (AMQPValue::LongInt(i32::MIN), 0),
-            (AMQPValue::LongLongInt(i64::MAX), u32::MAX),
-            (AMQPValue::LongString("7".into()), 0),
-            (AMQPValue::Void, 0),
-            (AMQPValue::Boolean(true), 0),
-            (AMQPValue::FieldTable(FieldTable::default()), 0),
-        ] {
-            let message = delivery([(RETRY_COUNT, value.clone())]);
-            assert_eq!(retry_count(&message), expected, "{value:?}");
-        }
-        assert_eq!(retry_count(&delivery([])), 0);
-    }
-
-    #[test]
-    fn a_message_moved_back_from_the_dead_letter_queue_has_had_no_retries() {
-        let tries = (TRIES, AMQPValue::LongLongInt(21));
-        assert_eq!(retry_count(&delivery([(RETRY_COUNT, AMQPValue::LongLongInt(20)), tries])), 0);
-    }
 
     #[test]
     fn retries_end_at_the_maximum_and_only_those_that_are_charged() {

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::broker::{ACCESS_REFUSED, Broker, CONFIRM_TIMEOUT, NOT_FOUND, with_timeout};
 use super::headers;
-use super::republish::{self, FRAME_OVERHEAD};
+use super::message_copy::{self, FRAME_OVERHEAD};
 use super::retry_policy::shortened_ttl;
 use super::topology::{RETRY_EXCHANGE, RETRY_QUEUE, WORK_QUEUE};
 
@@ -191,10 +191,10 @@ impl Scan<'_> {
         let messages: Vec<_> = batch
             .iter()
             .map(|(delivery, wait)| {
-                let properties = republish::properties(delivery)
+                let properties = message_copy::properties(delivery)
                     .with_expiration(wait.to_string().into())
                     .with_headers(headers::for_same_route(delivery, room));
-                republish::message(delivery, &properties, WORK_QUEUE)
+                message_copy::message(delivery, &properties, WORK_QUEUE)
             })
             .collect();
         let exchange = RETRY_EXCHANGE.into();

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::broker::{Broker, with_timeout};
 use super::config::SubscriptionArgs;
 use super::rebuild::{MOVING_QUEUE, RebuildStatus, rebuild_status};
-use super::redirector::Redirector;
+use super::redirect_connection::RedirectConnection;
 use super::topology::{Topology, WORK_QUEUE, declare, verify};
 
 /// A subscription to the work queue.
@@ -67,8 +67,9 @@ impl Subscription {
         }
         let sibling = broker.separate_connection("customer-service consumer: retries");
         let is_retry_queue_usable = retry_queue_mismatch.is_none();
-        let redirector = Redirector::new(sibling, retry_queue_mismatch);
-        let acknowledger = Acknowledger::new(Arc::clone(&channel), redirector, args.clone());
+        let redirect_connection = RedirectConnection::new(sibling, retry_queue_mismatch);
+        let acknowledger =
+            Acknowledger::new(Arc::clone(&channel), redirect_connection, args.clone());
         Ok((Self { channel, deviations, assumed_bindings, is_retry_queue_usable }, acknowledger))
     }
 

@@ -13,7 +13,7 @@ use super::outcome::Outcome;
 use super::output;
 use super::queries::{self, Changed, RelayProgress};
 use super::session::{Backend, Session};
-use crate::relay::acknowledgements::MAX_REPORTED;
+use crate::relay::seen_changes::MAX_REPORTED;
 
 /// How long to wait for the relays.
 const TIMEOUT: Duration = Duration::from_secs(10);

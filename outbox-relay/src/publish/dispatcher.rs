@@ -34,13 +34,13 @@ pub(crate) struct Window {
     /// Those that were prefetched.
     events: Vec<Event>,
     /// Those that are yet to be loaded.
-    pub(crate) missing: Vec<EventRef>,
+    pub(crate) unloaded: Vec<EventRef>,
 }
 
 impl Window {
     /// All its events, which are not sent after all.
     pub(crate) fn into_event_refs(self) -> Vec<EventRef> {
-        self.missing
+        self.unloaded
             .into_iter()
             .chain(self.events.into_iter().map(|event| event.event_ref))
             .collect()
@@ -136,7 +136,7 @@ impl Dispatcher {
     }
 
     /// Takes the events of the next window out of the queue; `None` when nothing may be sent. The
-    /// missing ones are to be loaded: [`loaded`](Self::loaded) or [`put_back`](Self::put_back) has
+    /// unloaded ones are to be loaded: [`loaded`](Self::loaded) or [`put_back`](Self::put_back) has
     /// to follow.
     pub(crate) fn take_window(&mut self, queue: &mut Queue, now: Instant) -> Option<Window> {
         if now.duration_since(self.prefetched_at) >= PREFETCH_MAX_AGE {
@@ -147,17 +147,17 @@ impl Dispatcher {
             return None;
         }
         let mut window =
-            Window { events: Vec::with_capacity(event_refs.len()), missing: Vec::new() };
+            Window { events: Vec::with_capacity(event_refs.len()), unloaded: Vec::new() };
         for event_ref in event_refs {
             match self.prefetched.remove(&event_ref.id) {
                 Some(event) => window.events.push(event),
-                None => window.missing.push(event_ref),
+                None => window.unloaded.push(event_ref),
             }
         }
         Some(window)
     }
 
-    /// Completes a window by its missing events, as far as they are pending and there was room for
+    /// Completes a window by its unloaded events, as far as they are pending and there was room for
     /// them. The others go back to the queue.
     pub(crate) fn loaded(
         &mut self,
@@ -165,16 +165,16 @@ impl Dispatcher {
         loaded: Loaded,
         queue: &mut Queue,
     ) -> Vec<Event> {
-        let Loaded { events: loaded, deferred, missing } = loaded;
+        let Loaded { events: loaded, deferred, gone } = loaded;
         let mut events = window.events;
         events.extend(loaded);
         for event in events.iter().filter(|event| event.attempts > 0) {
             queue.mark_retried(&event.event_ref);
         }
         self.put_back(queue, deferred);
-        for event_ref in &missing {
+        for event_ref in &gone {
             self.quarantine.completed(event_ref.id);
-            queue.missing(event_ref);
+            queue.gone(event_ref);
         }
         if events.len() > 1 {
             events = self.quarantine_refused(queue, events);

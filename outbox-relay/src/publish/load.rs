@@ -33,7 +33,7 @@ pub(crate) struct Loaded {
     /// Those that were not loaded: enough was, or the table is locked.
     pub(crate) deferred: Vec<EventRef>,
     /// Those that are not pending any more.
-    pub(crate) missing: Vec<EventRef>,
+    pub(crate) gone: Vec<EventRef>,
 }
 
 /// See the [module](self).
@@ -168,14 +168,14 @@ fn ids(event_refs: &[EventRef]) -> Vec<i64> {
 
 impl Loaded {
     const fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.missing.is_empty()
+        self.events.is_empty() && self.gone.is_empty()
     }
 
     fn bytes(&self) -> i64 {
         self.events.iter().map(|event| event.event_ref.size).sum()
     }
 
-    /// Adds the events of `rows`; those of `event_refs` that have no row are missing.
+    /// Adds the events of `rows`; those of `event_refs` that have no row are gone.
     fn add(
         &mut self,
         event_refs: Vec<EventRef>,
@@ -196,7 +196,7 @@ impl Loaded {
                 None => self.deferred.push(event_ref),
             }
         }
-        self.missing.extend(event_refs.into_values());
+        self.gone.extend(event_refs.into_values());
         Ok(())
     }
 
@@ -219,7 +219,7 @@ impl Loaded {
                 return Ok(());
             }
         }
-        self.missing.push(event_ref);
+        self.gone.push(event_ref);
         Ok(())
     }
 }

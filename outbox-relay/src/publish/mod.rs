@@ -60,13 +60,13 @@ pub(crate) struct Published {
 }
 
 /// Publishes `events`, at most one of each aggregate where order matters. If each has to be sent by
-/// itself, no further one is sent once `stop` is cancelled.
+/// itself, no further one is sent once `revoked` is cancelled.
 pub(crate) async fn publish(
     mut publisher: Publisher,
     builder: Arc<MessageBuilder>,
     mut events: Vec<Event>,
     deadlines: Deadlines,
-    stop: CancellationToken,
+    revoked: CancellationToken,
 ) -> Published {
     let (mut sent, mut messages) = (Vec::new(), Vec::new());
     let mut verdicts = vec![Verdict::Unknown; events.len()];
@@ -83,7 +83,7 @@ pub(crate) async fn publish(
         }
         event.forget_contents();
     }
-    let (decided, lost) = send(&mut publisher, &messages, &deadlines, &stop).await;
+    let (decided, lost) = send(&mut publisher, &messages, &deadlines, &revoked).await;
     for ((index, verdict), message) in sent.into_iter().zip(decided).zip(&messages) {
         if let Some(span) = &message.span {
             span::record(span, &verdict);
@@ -97,14 +97,14 @@ pub(crate) async fn publish(
 }
 
 /// Publishes `events`, which follow each other in one aggregate, each when the one ahead is
-/// confirmed. Ends early behind one that is not published, after [`RUN_TIME`], and once `stop` is
+/// confirmed. Ends early behind one that is not published, after [`RUN_TIME`], and once `revoked` is
 /// cancelled.
 pub(crate) async fn publish_run(
     mut publisher: Publisher,
     builder: Arc<MessageBuilder>,
     events: Vec<Event>,
     deadlines: Deadlines,
-    stop: CancellationToken,
+    revoked: CancellationToken,
 ) -> Published {
     let begun = Instant::now();
     let mut published = Vec::with_capacity(events.len());
@@ -112,8 +112,13 @@ pub(crate) async fn publish_run(
     let mut unsent = events.into_iter();
     let mut lost = None;
     for event in unsent.by_ref() {
-        let one =
-            publish(publisher, Arc::clone(&builder), vec![event], deadlines.clone(), stop.clone());
+        let one = publish(
+            publisher,
+            Arc::clone(&builder),
+            vec![event],
+            deadlines.clone(),
+            revoked.clone(),
+        );
         let one = one.await;
         publisher = one.publisher;
         published.extend(one.events);
@@ -121,7 +126,7 @@ pub(crate) async fn publish_run(
         lost = one.lost;
         // A relay that was frozen ends the run here.
         let goes_on = verdicts.last() == Some(&Verdict::Published) && begun.elapsed() < RUN_TIME;
-        if !goes_on || stop.is_cancelled() {
+        if !goes_on || revoked.is_cancelled() {
             break;
         }
     }
@@ -133,7 +138,7 @@ async fn send(
     publisher: &mut Publisher,
     messages: &[Message],
     deadlines: &Deadlines,
-    stop: &CancellationToken,
+    revoked: &CancellationToken,
 ) -> (Vec<Verdict>, Option<Loss>) {
     let (mut verdicts, end) = window::send(publisher, messages, deadlines).await;
     let lost = match end {
@@ -158,7 +163,7 @@ async fn send(
                 messages = messages.len(),
                 "the broker closed the channel over one of the messages: sending them one at a time"
             );
-            let go_on = || !stop.is_cancelled();
+            let go_on = || !revoked.is_cancelled();
             isolate_poison(publisher, messages, &mut verdicts, deadlines, go_on).await.err()
         }
     };

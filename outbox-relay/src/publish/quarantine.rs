@@ -149,7 +149,7 @@ mod tests {
             assert!(quarantine.completed(event_ref.id));
             match end {
                 Verdict::Unknown => queue.quarantine(*event_ref),
-                _ => queue.missing(event_ref),
+                _ => queue.gone(event_ref),
             }
         }
         event_refs.iter().map(|event_ref| event_ref.id).collect()

@@ -20,7 +20,7 @@ impl Queue {
     }
 
     /// The event is no longer pending: another session published or deleted it.
-    pub(crate) fn missing(&mut self, event: &EventRef) {
+    pub(crate) fn gone(&mut self, event: &EventRef) {
         self.confirmed(event);
         self.settled(event);
     }

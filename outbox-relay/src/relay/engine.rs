@@ -176,7 +176,7 @@ impl Engine {
             match verdict {
                 Verdict::Published => {
                     self.queue.confirmed(&event.event_ref);
-                    self.settling.pending_mut(now).published(event);
+                    self.settling.waiting_mut(now).published(event);
                 }
                 Verdict::Failed(..) | Verdict::Unpublishable(_) => self.failed(event, verdict, now),
                 Verdict::Unknown if open.has(lane(event.event_ref.key)) => {
@@ -188,7 +188,7 @@ impl Engine {
     }
 
     fn failed(&mut self, event: &Event, verdict: &Verdict, now: Instant) {
-        let disposition = self.settling.pending_mut(now).failed(event, verdict, &self.args);
+        let disposition = self.settling.waiting_mut(now).failed(event, verdict, &self.args);
         log_failure(event, verdict, disposition);
         if self.policy.holds_back(disposition) {
             self.queue.failed(&event.event_ref);

@@ -7,14 +7,14 @@
 //! | `tasks`, `completions` | what runs beside the loop, and what is done when it has ended |
 //! | `sender` | windows are loaded and sent |
 //! | `reconnect` | connections that are opened again and again |
-//! | `acknowledgements` | commands are told that this relay has seen their changes |
+//! | `seen_changes` | commands are told that this relay has seen their changes |
 //! | `engine` | what the relay knows and decides, without its connections |
 
-pub(crate) mod acknowledgements;
 mod completions;
 mod engine;
 mod reconnect;
 mod run;
+pub(crate) mod seen_changes;
 mod sender;
 mod tasks;
 mod tick;
@@ -38,9 +38,9 @@ use crate::settle::unsettled_events;
 
 pub(crate) use run::run;
 
-use acknowledgements::Acknowledgements;
 use engine::Engine;
 use reconnect::Reconnecting;
+use seen_changes::SeenChanges;
 use sender::Sender;
 use tasks::Completion;
 
@@ -81,7 +81,7 @@ pub struct Relay {
     /// what happened.
     engine: Engine,
     /// Which changes that people made this relay has seen. `tick` looks for new ones.
-    acknowledgements: Acknowledgements,
+    seen_changes: SeenChanges,
     /// Reads the table beside the loop. After each tick it is told which lanes are owned; `run`
     /// takes what it has found.
     inspector: Inspector,
@@ -119,7 +119,7 @@ impl Relay {
             database: Reconnecting::new(health.dependency("postgresql", Need::Required)),
             broker: Reconnecting::new(broker),
             engine: Engine::new(args, policy, Instant::now()),
-            acknowledgements: Acknowledgements::default(),
+            seen_changes: SeenChanges::default(),
             inspector: Inspector::new(config.clone(), policy),
             tasks: JoinSet::new(),
             sender: Sender::new(args, deadlines),
@@ -176,7 +176,7 @@ impl Relay {
     fn lose_database(&mut self, reason: &str) {
         self.database.mark_failed(reason);
         self.sender.lose_lanes();
-        self.acknowledgements.lose_session();
+        self.seen_changes.lose_session();
         self.engine.session_lost(Instant::now());
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Reconnecting<T> {
     /// it works.
     is_suspect: bool,
     /// Why it can't be used now.
-    trouble: Option<String>,
+    unusable_reason: Option<String>,
 }
 
 impl<T: Send + 'static> Reconnecting<T> {
@@ -36,7 +36,7 @@ impl<T: Send + 'static> Reconnecting<T> {
             dependency,
             backoff: Backoff::reconnect(),
             is_suspect: false,
-            trouble: None,
+            unusable_reason: None,
         }
     }
 
@@ -90,7 +90,7 @@ impl<T: Send + 'static> Reconnecting<T> {
             Ok(Ok(connection)) => {
                 self.state = State::Connected(connection);
                 if !self.is_suspect {
-                    self.trouble = None;
+                    self.unusable_reason = None;
                     self.dependency.up();
                 }
             }
@@ -111,7 +111,7 @@ impl<T: Send + 'static> Reconnecting<T> {
     pub(crate) fn mark_healthy(&mut self) {
         self.backoff.reset();
         self.is_suspect = false;
-        self.trouble = None;
+        self.unusable_reason = None;
         self.dependency.up();
     }
 
@@ -130,12 +130,12 @@ impl<T: Send + 'static> Reconnecting<T> {
 
     /// The connection is open but can't be used for now.
     pub(crate) fn mark_blocked(&mut self, reason: &str) {
-        self.trouble = Some(reason.to_owned());
+        self.unusable_reason = Some(reason.to_owned());
         self.dependency.down(reason);
     }
 
     /// Why the connection can't be used now, if so.
-    pub(crate) fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+    pub(crate) fn unusable_reason(&self) -> Option<&str> {
+        self.unusable_reason.as_deref()
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Sender {
     deadlines: Deadlines,
     loader: Loader,
     /// Cancelled when the lanes are lost, and then replaced.
-    lost: CancellationToken,
+    revoked: CancellationToken,
 }
 
 impl Sender {
@@ -33,15 +33,15 @@ impl Sender {
         Self {
             builder: Arc::new(MessageBuilder::new(args)),
             loader: Loader::default(),
-            lost: deadlines.stop.child_token(),
+            revoked: deadlines.stop.child_token(),
             deadlines,
         }
     }
 
     /// The lanes are lost: what is in flight is awaited, but nothing further of it is sent.
     pub(super) fn lose_lanes(&mut self) {
-        self.lost.cancel();
-        self.lost = self.deadlines.stop.child_token();
+        self.revoked.cancel();
+        self.revoked = self.deadlines.stop.child_token();
     }
 
     /// Begins windows while there are events, free channels and room for their bytes. Then, if
@@ -76,7 +76,7 @@ impl Sender {
             }
             // A relay that was frozen can't know for how long: the next tick asks whether the lanes
             // are still its own.
-            let may_send = !self.lost.is_cancelled() && database.session.is_alive();
+            let may_send = !self.revoked.is_cancelled() && database.session.is_alive();
             let Some(publisher) = may_send.then(|| broker.take_channel()).flatten() else {
                 dispatcher
                     .put_back(queue, events.into_iter().map(|event| event.event_ref).collect());
@@ -85,13 +85,15 @@ impl Sender {
             let Dispatch { events, order } = dispatcher.start(events, queue);
             metrics::window(events.len());
             let (builder, deadlines) = (Arc::clone(&self.builder), self.deadlines.clone());
-            let lost = self.lost.clone();
+            let revoked = self.revoked.clone();
             tasks.spawn(async move {
                 Completion::Published(match order {
                     SendOrder::Run => {
-                        publish_run(publisher, builder, events, deadlines, lost).await
+                        publish_run(publisher, builder, events, deadlines, revoked).await
                     }
-                    SendOrder::Window => publish(publisher, builder, events, deadlines, lost).await,
+                    SendOrder::Window => {
+                        publish(publisher, builder, events, deadlines, revoked).await
+                    }
                 })
             });
         }
@@ -110,10 +112,10 @@ impl Sender {
         database: &Database,
         frame_max: usize,
     ) -> Result<Loaded, DatabaseError> {
-        if window.missing.is_empty() {
+        if window.unloaded.is_empty() {
             return Ok(Loaded::default());
         }
         let limits = self.builder.limits(frame_max);
-        self.loader.load(database, &window.missing, WINDOW_BYTES, limits).await
+        self.loader.load(database, &window.unloaded, WINDOW_BYTES, limits).await
     }
 }

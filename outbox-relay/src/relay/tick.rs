@@ -22,8 +22,8 @@ impl Relay {
                 Outcome::Unavailable,
             ));
         };
-        database.set_session_status(self.broker.trouble()).await?;
-        self.acknowledgements.check(database, &mut self.engine.dispatcher).await?;
+        database.set_session_status(self.broker.unusable_reason()).await?;
+        self.seen_changes.check(database, &mut self.engine.dispatcher).await?;
         let Some(broker) = self.broker.get() else {
             // Another relay may be able to reach the broker.
             self.engine.broker_lost(Instant::now());

@@ -63,7 +63,7 @@ impl SettleScheduler {
     }
 
     /// The batch that the next outcomes are added to.
-    pub(crate) fn pending_mut(&mut self, now: Instant) -> &mut SettleBatch {
+    pub(crate) fn waiting_mut(&mut self, now: Instant) -> &mut SettleBatch {
         if self.waiting.is_empty() {
             self.since = now;
         }
@@ -162,6 +162,6 @@ impl SettleScheduler {
                 self.not_before = now + self.backoff.next_delay();
             }
         }
-        self.pending_mut(now).append(std::mem::take(&mut settled.untried));
+        self.waiting_mut(now).append(std::mem::take(&mut settled.untried));
     }
 }

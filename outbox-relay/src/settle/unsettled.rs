@@ -23,7 +23,7 @@ impl SettleError {
         Self::Refused("a trigger or a row-level policy keeps the row from being changed".to_owned())
     }
 
-    /// A error as `outbox_unsettled` has it.
+    /// An error as `outbox_unsettled` has it.
     pub(crate) fn read(kind: &str, reason: Option<String>) -> Self {
         if kind == "locked" { Self::Locked } else { Self::Refused(reason.unwrap_or_default()) }
     }

@@ -12,6 +12,9 @@ use super::connector::PoolConnector;
 use super::pool_args::PoolArgs;
 use super::url::DatabaseUrl;
 
+/// How many requests may wait, for each connection of the pool; further ones are refused.
+const MAX_WAITING_PER_CONNECTION: usize = 16;
+
 /// Why no connection is available.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PoolError {
@@ -60,7 +63,12 @@ impl Pool {
                 recycle: Some(Duration::from_secs(1)),
             })
             .build()?;
-        Ok(Self { pool, connector, waiting: Arc::default(), max_waiting: size * 16 })
+        Ok(Self {
+            pool,
+            connector,
+            waiting: Arc::default(),
+            max_waiting: size * MAX_WAITING_PER_CONNECTION,
+        })
     }
 
     /// Checks out a connection.

@@ -126,3 +126,28 @@ fn a_reason_is_cut_where_nobody_reads_on() {
     let copy = for_redirect(&delivery([]), &"ü".repeat(10_000), NOON, &[], 100_000);
     assert_eq!(copy.inner()[REASON], text(&"ü".repeat(MAX_REASON_CHARS)));
 }
+
+#[test]
+fn an_absurd_retry_count_counts_as_none_and_a_huge_one_as_exhausted() {
+    for (value, expected) in [
+        (AMQPValue::LongLongInt(7), 7),
+        (AMQPValue::ShortShortUInt(7), 7),
+        (AMQPValue::LongLongInt(-1), 0),
+        (AMQPValue::LongInt(i32::MIN), 0),
+        (AMQPValue::LongLongInt(i64::MAX), u32::MAX),
+        (AMQPValue::LongString("7".into()), 0),
+        (AMQPValue::Void, 0),
+        (AMQPValue::Boolean(true), 0),
+        (AMQPValue::FieldTable(FieldTable::default()), 0),
+    ] {
+        let message = delivery([(RETRY_COUNT, value.clone())]);
+        assert_eq!(retry_count(&message), expected, "{value:?}");
+    }
+    assert_eq!(retry_count(&delivery([])), 0);
+}
+
+#[test]
+fn a_message_moved_back_from_the_dead_letter_queue_has_had_no_retries() {
+    let tries = (TRIES, AMQPValue::LongLongInt(21));
+    assert_eq!(retry_count(&delivery([(RETRY_COUNT, AMQPValue::LongLongInt(20)), tries])), 0);
+}

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::state::{depth, request};
 use crate::consumer::broker::{Broker, CONFIRM_TIMEOUT, with_timeout};
 use crate::consumer::headers;
-use crate::consumer::republish::{self, FRAME_OVERHEAD};
+use crate::consumer::message_copy::{self, FRAME_OVERHEAD};
 use crate::consumer::terminal::print_progress;
 
 /// The prefetch, and how many bytes are published before their confirms are awaited.
@@ -152,13 +152,13 @@ impl<'a> Transfer<'a> {
         let messages: Vec<_> = deliveries
             .iter()
             .map(|delivery| {
-                let mut properties = republish::properties(delivery);
+                let mut properties = message_copy::properties(delivery);
                 if let Some(expiration) = delivery.properties().expiration() {
                     properties = properties.with_expiration(expiration.clone());
                 }
                 let properties =
                     properties.with_headers(headers::for_same_route(delivery, self.room));
-                republish::message(delivery, &properties, self.to)
+                message_copy::message(delivery, &properties, self.to)
             })
             .collect();
         let default_exchange = ShortString::default();

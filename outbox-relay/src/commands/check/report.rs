@@ -19,7 +19,7 @@ pub(super) struct Check {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
-    #[serde(rename = "ok")]
+    #[serde(rename = "well")]
     Ok,
     #[serde(rename = "wrong")]
     Failed,

@@ -38,7 +38,7 @@ impl Model {
         assert!(alone || !self.ordered, "{event_ref:?} is not the only one of its aggregate");
         let row = self.table[&event_ref.key].get(&event_ref.id).filter(|row| row.is_pending());
         let Some(row) = row.copied() else {
-            self.queue.missing(&event_ref);
+            self.queue.gone(&event_ref);
             return false;
         };
         let is_ready = matches!(row, Row::New | Row::Due);

@@ -186,7 +186,7 @@ impl Relay {
             let Some(window) = dispatcher.take_window(queue, now) else {
                 break;
             };
-            let loaded = table.load(&window.missing);
+            let loaded = table.load(&window.unloaded);
             let events = dispatcher.loaded(window, loaded, queue);
             if events.is_empty() {
                 return;
@@ -289,7 +289,7 @@ impl Relay {
             }
         }
         self.engine.window_completed(&events, &verdicts, &behind, loss.as_ref(), now);
-        for item in &self.engine.settling.pending_mut(now).failed {
+        for item in &self.engine.settling.waiting_mut(now).failed {
             if item.failure.as_ref().is_some_and(|failure| failure.retry_in.is_none()) {
                 table.gave_up(item);
             }

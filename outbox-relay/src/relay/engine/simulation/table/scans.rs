@@ -154,7 +154,7 @@ impl Table {
                     let event_ref = EventRef { size: 1, ..*event_ref };
                     loaded.events.push(Event { event_ref, refusals, unfit: None, ..contents });
                 }
-                None => loaded.missing.push(*event_ref),
+                None => loaded.gone.push(*event_ref),
             }
         }
         loaded

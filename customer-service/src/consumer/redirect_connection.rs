@@ -9,14 +9,14 @@ use super::redirect::{OnUnroutable, PublishEnd, PublishOutcome, Redirect, publis
 use super::topology::{DEAD_LETTER_EXCHANGE, RETRY_EXCHANGE};
 
 /// Redirects messages over a channel that is opened when it is needed.
-pub(super) struct Redirector {
+pub(super) struct RedirectConnection {
     broker: Broker,
     channel: Option<(Channel, usize)>,
     /// Why messages might not return from the retry queue. It gets none then.
     retry_queue_mismatch: Option<String>,
 }
 
-impl Redirector {
+impl RedirectConnection {
     pub(super) const fn new(broker: Broker, retry_queue_mismatch: Option<String>) -> Self {
         Self { broker, channel: None, retry_queue_mismatch }
     }

@@ -27,7 +27,7 @@ pub(crate) const MAX_REPORTED: usize = 500;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(crate) struct Acknowledgements {
+pub(crate) struct SeenChanges {
     /// When the audit table was read last.
     checked_at: Option<Instant>,
     /// The latest audit row that was compared with what had been sent; it outlives the session.
@@ -40,7 +40,7 @@ pub(crate) struct Acknowledgements {
     refused: Option<i64>,
 }
 
-impl Acknowledgements {
+impl SeenChanges {
     /// The session is gone, and its locks with it.
     pub(crate) fn lose_session(&mut self) {
         self.acknowledged = None;
