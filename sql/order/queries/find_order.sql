@@ -1,4 +1,4 @@
--- name: an order by id
+-- find_order: an order by id
 SELECT id, customer_public_id, product_name, quantity, price, delivery_address, status, created_at, updated_at
 FROM orders
 WHERE id = $1

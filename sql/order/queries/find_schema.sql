@@ -1,3 +1,3 @@
--- name: whether the tables exist
+-- find_schema: whether the tables exist
 SELECT bool_and(to_regclass(name) IS NOT NULL)
 FROM (VALUES ('orders'), ('idempotency_keys'), ('outbox')) AS needed (name)

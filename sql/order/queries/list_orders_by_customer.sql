@@ -1,4 +1,4 @@
--- name: a page of a customer's orders in the statuses $4, newest first
+-- list_orders_by_customer: a page of a customer's orders in the statuses $4, newest first
 -- A page of each status is read in index order, and the newest of these orders are returned. NULLS LAST
 -- matches the index orders_by_customer_and_status and no other.
 SELECT page.*

@@ -1,4 +1,4 @@
--- name: a page of the orders in a status, newest first, from $1 on
+-- list_orders_by_status: a page of the orders in a status, newest first, from $1 on
 -- Ordered and compared as the index is, so that no other index fits: all orders in this status may be
 -- old, behind many others. The planner estimates a row comparison by the first column alone; with "<"
 -- it would expect no orders in this status.
