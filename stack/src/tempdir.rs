@@ -48,13 +48,17 @@ impl TempDir {
     }
 
     fn make() -> anyhow::Result<Self> {
-        let all = data_home()?.join("test");
-        open_folder(&all)?;
-        remove_abandoned(&all);
-
         let own = ProcessId::own();
-        let dir = all.join(format!("{}-{:08x}", own.pid, rand::random::<u32>()));
-        open_folder(&dir)?;
+        let name = format!("{}-{:08x}", own.pid, rand::random::<u32>());
+        let mut attempts = 0;
+        let dir = loop {
+            match Self::open(&name) {
+                // The reaper of a process that just ended removes the folders around, which are
+                // empty then.
+                Err(error) if is_not_found(&error) && attempts < 100 => attempts += 1,
+                opened => break opened?,
+            }
+        };
         std::fs::write(dir.join("owner.json"), serde_json::to_string(&own)?)?;
         let mut reaper = Command::new(keeper_binary()?)
             .arg("reap")
@@ -67,6 +71,15 @@ impl TempDir {
             .context("cannot start the reaper")?;
         let pipe = reaper.stdin.take().context("the reaper was started with a pipe")?;
         Ok(Self { dir, folders: AtomicUsize::new(1), _reaper: pipe })
+    }
+
+    fn open(name: &str) -> anyhow::Result<PathBuf> {
+        let all = data_home()?.join("test");
+        open_folder(&all)?;
+        remove_abandoned(&all);
+        let dir = all.join(name);
+        open_folder(&dir)?;
+        Ok(dir)
     }
 
     /// A new folder in it.
@@ -143,6 +156,11 @@ fn remove_abandoned(all: &Path) {
             remove_with_processes(&entry.path());
         }
     }
+}
+
+fn is_not_found(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn remove_if_empty(dir: &Path) {
