@@ -15,7 +15,7 @@ const FIXED: usize = 300;
 pub struct Envelope {
     /// Its number on the channel, by which it is acknowledged.
     pub tag: u64,
-    /// Whether it was delivered before.
+    /// True if the broker delivered this message to a consumer before.
     pub redelivered: bool,
     /// The exchange that it was published to.
     pub exchange: String,

@@ -66,7 +66,7 @@ pub struct CloseReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DeliveryTags {
     pub(super) tag: u64,
-    /// Whether all messages before `tag` are included.
+    /// True if the broker confirms or rejects all earlier messages of the channel as well.
     pub(super) multiple: bool,
 }
 

@@ -30,7 +30,8 @@ impl BacklogLimit {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether another order may be sent.
+    /// True while the load client may send another order: fewer than `width` accepted orders are
+    /// not counted yet.
     pub(super) fn has_room(&self) -> bool {
         self.accepted().saturating_sub(self.counted.load(Ordering::Relaxed)) < self.width
     }

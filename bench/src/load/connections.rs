@@ -17,7 +17,7 @@ use super::timer::Timer;
 /// A response that takes longer is not coming.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What to send next.
+/// When the load client sends its next request on a connection.
 pub(super) enum Next {
     /// The next request, whose latency is measured from `since`.
     Now { since: Instant },

@@ -1,5 +1,5 @@
-//! What LISTEN/NOTIFY would change: `cost` for the writers, `latency` against polling. No relay
-//! takes part.
+//! Measures LISTEN/NOTIFY without a relay: `cost` is what a notifying trigger costs the writers,
+//! `latency` compares a listener with a poller.
 
 mod cost;
 mod latency;

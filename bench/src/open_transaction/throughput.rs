@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The state of the other session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OtherSession {
-    /// It is idle.
+    /// The other session has no transaction open.
     Idle,
     /// It holds a snapshot, as a backup or a long report does, so that dead rows can't be vacuumed.
     HoldsSnapshot,
