@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Counts circles of files that use each other, and fails if there are more than CONTRIBUTING allows.
+"""Counts circles of files that use each other. Fails if there are more than CONTRIBUTING.md allows.
 
-A file uses another when it names something by a path that leads there (`use super::queue::Queue`,
-`crate::config::parse()`), directly or through a `pub use` of a `mod.rs`. What stands in or below a
-`#[cfg(test)]` module does not count, nor does `mod child;` by itself.
+A file uses another if it names one of its items by a path (`use super::queue::Queue`,
+`crate::config::parse()`), directly or through a `pub use` of a `mod.rs`. Neither `mod child;` nor
+anything from a `#[cfg(test)]` module on counts.
 """
 import re
 import sys
@@ -14,7 +14,7 @@ PATH = re.compile(r"\b(?:crate|self|super)(?:::(?:super|\w+|\{[^;]*?\}|\*))+", r
 
 
 def modules(source):
-    """Each module of the crate with its file."""
+    """The file of each module of the crate."""
     found = {}
     for file in source.rglob("*.rs"):
         parts = list(file.relative_to(source).with_suffix("").parts)
@@ -31,7 +31,7 @@ def code(file):
 
 
 def expand(path):
-    """The single paths of `a::{b, c::{d, e}}`."""
+    """The paths in `a::{b, c::{d, e}}`."""
     head, brace, rest = path.partition("{")
     if not brace:
         return [path.split(" as ")[0].strip()]
@@ -46,7 +46,7 @@ def expand(path):
 
 
 def resolve(path, module, known, exports, seen=()):
-    """The file in which `path`, written in `module`, is defined; None outside of the crate."""
+    """The file that defines `path` as used in `module`; None outside of the crate."""
     parts = path.split("::")
     at = () if parts[0] == "crate" else module
     parts = parts[1:] if parts[0] in ("crate", "self") else parts

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fetches Debian 13's PgBouncer, which translates the names of prepared statements, with the libraries that it needs, and prints the path
-# of a program that runs it. Nothing is installed: Debian 12's stays what it is.
+# Fetches PgBouncer from Debian 13, which supports prepared statements in transaction mode, with its
+# libraries, and prints the path of a program that runs it. Nothing is installed: Debian 12's
+# PgBouncer stays as it is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +10,7 @@ program=$dir/pgbouncer
 if [ ! -x "$program" ]; then
     rm -rf "$dir"
     mkdir -p "$dir"/{lists/partial,archives/partial,root}
-    # Where this machine's own packages come from.
+    # The mirror from which this machine gets its packages.
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | sed 's,/*$,,' | sort -u | grep -E '/debian$' | head -n 1)
     printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie main\n' "$mirror" >"$dir/sources.list"
     touch "$dir/status"

@@ -31,7 +31,7 @@ impl Channel {
     pub async fn open(connection: &Connection) -> Result<Self, Failure> {
         let shared = Arc::clone(&connection.shared);
         let state = Arc::<ChannelState>::default();
-        let id = shared.add_channel(&state).await.map_err(Failure::Lost)?;
+        let id = shared.add_channel(&state).await?;
         let channel = Self { shared, state, id };
         let open = AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {}));
         channel.shared.send(id, open).await.map_err(Failure::Lost)?;
@@ -75,9 +75,9 @@ impl Channel {
         self.shared.ended().is_none() && self.state.lock().closed.is_none()
     }
 
-    /// Publishes `messages`, each mandatory, and waits until all are confirmed or nacked.
-    /// [`outcomes`](Self::outcomes) returns what is known of each, also after an error or if this
-    /// future is dropped.
+    /// Publishes `messages`, each mandatory, and waits until all are confirmed or nacked. Those that
+    /// name no exchange go to `exchange`. [`outcomes`](Self::outcomes) returns what is known of
+    /// each, also after an error or if this future is dropped.
     pub async fn publish(
         &self,
         exchange: &ShortString,
@@ -107,7 +107,9 @@ impl Channel {
             if !self.is_open() {
                 break;
             }
-            writer.publish(self.id, exchange.as_str(), message.as_ref()).await?;
+            let message = message.as_ref();
+            let exchange = message.exchange.as_ref().unwrap_or(exchange);
+            writer.publish(self.id, exchange.as_str(), message).await?;
         }
         writer.flush().await
     }

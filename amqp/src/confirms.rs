@@ -108,6 +108,7 @@ mod tests {
     fn messages(count: usize) -> Vec<Message> {
         let message = |n: usize| Message {
             message_id: n.to_string(),
+            exchange: None,
             routing_key: "order.created".into(),
             content_header: Vec::new(),
             body: bytes::Bytes::new(),

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::channel_state::ChannelState;
+use super::failure::Failure;
 use super::method::CloseReason;
 use super::writer::Writer;
 use super::{handshake, reader, responder};
@@ -204,7 +205,7 @@ impl Shared {
     ///
     /// # Errors
     /// When none is being closed.
-    pub(super) async fn add_channel(&self, state: &Arc<ChannelState>) -> Result<u16, String> {
+    pub(super) async fn add_channel(&self, state: &Arc<ChannelState>) -> Result<u16, Failure> {
         loop {
             let freed = self.freed.notified();
             {
@@ -215,16 +216,13 @@ impl Shared {
                     return Ok(id);
                 }
                 if !channels.values().any(|channel| channel.lock().is_ending()) {
-                    return Err(format!(
-                        "the broker allows {} channels, and all are open",
-                        self.channel_max
-                    ));
+                    return Err(Failure::NoFreeChannel(self.channel_max));
                 }
             }
             tokio::select! {
                 () = freed => (),
                 () = self.closed_token.cancelled() => {
-                    return Err(self.ended().unwrap_or_default().to_owned());
+                    return Err(Failure::Lost(self.ended().unwrap_or_default().to_owned()));
                 }
             }
         }

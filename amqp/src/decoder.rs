@@ -1,5 +1,5 @@
-//! Decoding of numbers and strings (AMQP 0-9-1 specification, section 4.2.5). Each function takes its
-//! value from the front of `bytes`, and returns `None` if they end too early.
+//! Decoding of numbers and strings (AMQP 0-9-1 specification, section 4.2.5). Each function takes
+//! its value from the front of `bytes`, and returns `None` if they end too early.
 
 pub(super) fn u64(bytes: &mut &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(*bytes.split_off(..8)?.first_chunk()?))

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::delivery::{Delivery, Envelope};
+use super::delivery::{Delivery, DeliveryInfo};
 use super::properties;
 
 /// Bytes of untaken messages beyond which nothing further is read: the prefetch counts messages
@@ -26,7 +26,7 @@ const GROWTH: usize = 16;
 /// A message that has not arrived completely.
 #[derive(Debug)]
 struct Partial {
-    envelope: Envelope,
+    info: DeliveryInfo,
     content_header: Option<Vec<u8>>,
     size: usize,
     body: BytesMut,
@@ -46,9 +46,8 @@ pub(super) struct Deliveries {
 
 impl Deliveries {
     /// Begins a message.
-    pub(super) fn begin(&mut self, envelope: Envelope) {
-        self.partial =
-            Some(Partial { envelope, content_header: None, size: 0, body: BytesMut::new() });
+    pub(super) fn begin(&mut self, info: DeliveryInfo) {
+        self.partial = Some(Partial { info, content_header: None, size: 0, body: BytesMut::new() });
     }
 
     /// The properties of the message that has begun. Says whether it is there as a whole.
@@ -92,7 +91,7 @@ impl Deliveries {
             return false;
         };
         let content_header = partial.content_header.unwrap_or_default();
-        let delivery = Delivery::new(partial.envelope, content_header, Bytes::from(partial.body));
+        let delivery = Delivery::new(partial.info, content_header, Bytes::from(partial.body));
         if !self.is_discarded {
             self.weight += delivery.weight();
             self.ready.push_back(delivery);
@@ -144,9 +143,9 @@ mod tests {
     use super::*;
     use crate::content_header;
 
-    fn envelope(tag: u64) -> Envelope {
+    fn info(tag: u64) -> DeliveryInfo {
         let routing_key = "order.created".to_owned();
-        Envelope { tag, redelivered: false, exchange: "orders.events".to_owned(), routing_key }
+        DeliveryInfo { tag, redelivered: false, exchange: "orders.events".to_owned(), routing_key }
     }
 
     fn header(size: usize) -> Vec<u8> {
@@ -158,7 +157,7 @@ mod tests {
     }
 
     fn arrive(deliveries: &mut Deliveries, tag: u64, size: usize) {
-        deliveries.begin(envelope(tag));
+        deliveries.begin(info(tag));
         let mut ready = deliveries.push_properties(&header(size)).expect("properties");
         for part in vec![b'x'; size].chunks(1000) {
             assert!(!ready, "before all of it is there");
@@ -176,7 +175,7 @@ mod tests {
             let taken = deliveries.take(10, usize::MAX);
             assert_eq!(taken.len(), 1);
             let delivery = &taken[0];
-            assert_eq!((delivery.envelope.tag, delivery.body.len()), (tag, size));
+            assert_eq!((delivery.info.tag, delivery.body.len()), (tag, size));
             assert_eq!(delivery.content_type(), Some("application/json"));
             assert_eq!(delivery.message_id(), Some("0190"));
             assert_eq!(delivery.kind(), Some("order.created"));
@@ -191,7 +190,7 @@ mod tests {
         (1..=10).for_each(|tag| arrive(&mut deliveries, tag, 5000));
         let mut take = |most, bytes| {
             let taken = deliveries.take(most, bytes);
-            taken.iter().map(|delivery| delivery.envelope.tag).collect::<Vec<_>>()
+            taken.iter().map(|delivery| delivery.info.tag).collect::<Vec<_>>()
         };
         assert_eq!(take(3, usize::MAX), [1, 2, 3]);
         assert_eq!(take(10, 9000), [4, 5]);
@@ -223,14 +222,14 @@ mod tests {
         let mut deliveries = Deliveries::default();
         deliveries.push_properties(&header(1)).expect_err("nothing has begun");
         deliveries.push_body(b"x").expect_err("nothing has begun");
-        deliveries.begin(envelope(1));
+        deliveries.begin(info(1));
         deliveries.push_body(b"x").expect_err("no properties yet");
         deliveries.push_properties(b"short").expect_err("no length");
-        deliveries.begin(envelope(1));
+        deliveries.begin(info(1));
         assert_eq!(deliveries.push_properties(&header(3)), Ok(false));
         deliveries.push_properties(&header(3)).expect_err("it has some");
         deliveries.push_body(b"four").expect_err("longer than it said");
-        deliveries.begin(envelope(1));
+        deliveries.begin(info(1));
         let endless = [&[0, 60, 0, 0][..], &u64::MAX.to_be_bytes(), &[0, 0]].concat();
         deliveries.push_properties(&endless).expect_err("longer than any");
     }

@@ -10,9 +10,9 @@ use super::properties::{self, CONTENT_TYPE, MESSAGE_ID, TYPE};
 /// Bytes that a message takes in memory besides its own.
 const FIXED: usize = 300;
 
-/// The delivery's own fields (`basic.deliver`).
+/// The fields of `basic.deliver`: the method that announces a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Envelope {
+pub struct DeliveryInfo {
     /// Its number on the channel, by which it is acknowledged.
     pub tag: u64,
     /// True if the broker delivered this message to a consumer before.
@@ -26,8 +26,8 @@ pub struct Envelope {
 /// A message that the broker delivered.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The delivery's own fields.
-    pub envelope: Envelope,
+    /// Its tag and where it was published.
+    pub info: DeliveryInfo,
     /// The encoded content header.
     content_header: Vec<u8>,
     /// All properties, decoded on first use.
@@ -40,8 +40,8 @@ impl Delivery {
     /// Creates a delivery from a content header, as [`content_header`](super::content_header)
     /// encodes it.
     #[must_use]
-    pub const fn new(envelope: Envelope, content_header: Vec<u8>, body: Bytes) -> Self {
-        Self { envelope, content_header, properties: OnceLock::new(), body }
+    pub const fn new(info: DeliveryInfo, content_header: Vec<u8>, body: Bytes) -> Self {
+        Self { info, content_header, properties: OnceLock::new(), body }
     }
 
     /// Returns the property `content_type`.
@@ -94,8 +94,8 @@ mod tests {
     fn delivery(content_header: Vec<u8>) -> Delivery {
         let routing_key = "order.created".to_owned();
         let exchange = "orders.events".to_owned();
-        let envelope = Envelope { tag: 1, redelivered: false, exchange, routing_key };
-        Delivery::new(envelope, content_header, Bytes::new())
+        let info = DeliveryInfo { tag: 1, redelivered: false, exchange, routing_key };
+        Delivery::new(info, content_header, Bytes::new())
     }
 
     #[test]

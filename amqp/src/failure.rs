@@ -11,6 +11,8 @@ pub enum Failure {
     Closed(CloseReason),
     /// The connection or the consumer is lost, for this reason.
     Lost(String),
+    /// The connection has no number left for a channel: the broker allows so many.
+    NoFreeChannel(u16),
 }
 
 impl std::fmt::Display for Failure {
@@ -19,6 +21,9 @@ impl std::fmt::Display for Failure {
             Self::Refused(CloseReason { text, .. })
             | Self::Closed(CloseReason { text, .. })
             | Self::Lost(text) => f.write_str(text),
+            Self::NoFreeChannel(allowed) => {
+                write!(f, "the broker allows {allowed} channels, and all are open")
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ pub use broker::{Address, BrokerArgs, BrokerStream, BrokerUrl, IsAlive, Stream};
 pub use channel::Channel;
 pub use confirms::{Outcome, Return};
 pub use connection::Connection;
-pub use delivery::{Delivery, Envelope};
+pub use delivery::{Delivery, DeliveryInfo};
 pub use failure::Failure;
 pub use frame::content_header;
 pub use message::Message;

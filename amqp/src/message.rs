@@ -8,6 +8,8 @@ use bytes::Bytes;
 pub struct Message {
     /// By which a returned message is recognised: that of its properties.
     pub message_id: String,
+    /// Where it goes, if not to the exchange that it is published to together with others.
+    pub exchange: Option<ShortString>,
     /// What queues are bound by.
     pub routing_key: ShortString,
     /// Its properties, as [`content_header`](super::content_header) writes them.

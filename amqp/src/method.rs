@@ -3,7 +3,7 @@
 //! none is needed.
 
 use super::decoder::{long_string, short_string, u16, u32, u64};
-use super::delivery::Envelope;
+use super::delivery::DeliveryInfo;
 
 /// A method sent by the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) enum Method {
     /// The `-ok` of a queue's declaration.
     QueueDeclareOk(QueueDepth),
     /// A message follows (`basic.deliver`, `basic.get-ok`).
-    Deliver(Envelope),
+    Deliver(DeliveryInfo),
     /// The broker ended the consumer, as its queue is gone.
     Cancel,
     Ack(DeliveryTags),
@@ -107,17 +107,17 @@ pub(super) fn decode(mut bytes: &[u8]) -> Option<Method> {
         }
         (60, 60) => {
             let _consumer = short_string(bytes)?;
-            Method::Deliver(envelope(bytes)?)
+            Method::Deliver(delivery_info(bytes)?)
         }
         // `basic.get-ok`, whose message count stands at the end.
-        (60, 71) => Method::Deliver(envelope(bytes)?),
+        (60, 71) => Method::Deliver(delivery_info(bytes)?),
         (60, 30) => Method::Cancel,
         (class, method) => Method::Other(class, method),
     })
 }
 
-fn envelope(bytes: &mut &[u8]) -> Option<Envelope> {
-    Some(Envelope {
+fn delivery_info(bytes: &mut &[u8]) -> Option<DeliveryInfo> {
+    Some(DeliveryInfo {
         tag: u64(bytes)?,
         redelivered: bytes.split_off_first()? & 1 == 1,
         exchange: text(short_string(bytes)?),
@@ -229,7 +229,7 @@ mod tests {
             exchange: "orders.events".into(),
             routing_key: "order.created".into(),
         });
-        let expected = Method::Deliver(Envelope {
+        let expected = Method::Deliver(DeliveryInfo {
             tag: 7,
             redelivered: true,
             exchange: "orders.events".to_owned(),
@@ -243,7 +243,7 @@ mod tests {
             routing_key: "customer.orders_count".into(),
             message_count: 3,
         });
-        let expected = Method::Deliver(Envelope {
+        let expected = Method::Deliver(DeliveryInfo {
             tag: 8,
             redelivered: false,
             exchange: "orders.retry".to_owned(),

@@ -158,10 +158,10 @@ impl Reader {
         match method {
             Method::Ack(tags) => record_confirms(state, tags, true),
             Method::Nack(tags) => record_confirms(state, tags, false),
-            Method::Deliver(envelope) => {
+            Method::Deliver(info) => {
                 let mut known = state.lock();
                 known.returning = None;
-                known.deliveries.begin(envelope);
+                known.deliveries.begin(info);
             }
             Method::Cancel => {
                 state.lock().deliveries.is_cancelled = true;

@@ -1,4 +1,4 @@
--- count_one_event: a consumer's transaction for a single message, as a script for pgbench
+-- count_one_event: a consumer's transaction for a single message, as a pgbench script
 \set customer random(1, :customers)
 BEGIN;
 INSERT INTO processed_events (event_id) VALUES (gen_random_uuid()) ON CONFLICT DO NOTHING;

@@ -1,4 +1,5 @@
--- create_order: an order and its event, as a service without group commit would write them; the second limit for orders
+-- create_order: an order and its event, as a service without group commit writes them; the second
+-- limit for orders
 WITH new_order AS (
     INSERT INTO orders (id, customer_public_id, product_name, quantity, price, delivery_address)
     VALUES ($1, $2, $3, $4, $5, $6)

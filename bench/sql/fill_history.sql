@@ -1,4 +1,4 @@
--- fill_history: adds events that were published an hour ago, which no retention but `0` prunes yet
+-- fill_history: adds events that were published an hour ago; only a retention of `0` prunes them
 -- $1: number of the first; $2: number of the last; $3: payload
 INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, payload, created_at, published_at)
 SELECT lpad(to_hex(n), 32, '0')::uuid,

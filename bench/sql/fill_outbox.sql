@@ -1,6 +1,6 @@
 -- fill_outbox: adds pending events in one transaction, with increasing ids like UUIDv7
--- $1: how many; $2: their aggregate_type; $3: their aggregate_id, NULL for one each; $4: event_type; $5: payload
--- $6: the percentage with a type that no queue is bound for
+-- $1: how many; $2: their aggregate_type; $3: their aggregate_id, NULL for a separate one each;
+-- $4: event_type; $5: payload; $6: the percentage with a type that no queue is bound for
 INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, payload)
 SELECT encode(
            overlay(

@@ -1,4 +1,5 @@
--- fill_published: adds the events of fill_orders, published two days ago, which the retention keeps for a week
+-- fill_published: adds the events of fill_orders as published two days ago; the default retention
+-- keeps them for a week
 -- $1: number of the first; $2: number of the last; $3: how many customers there are
 INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, payload, created_at, published_at)
 SELECT id,

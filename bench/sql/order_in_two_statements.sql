@@ -1,4 +1,4 @@
--- order_in_two_statements: a service's transaction for a single order, as a script for pgbench
+-- order_in_two_statements: a service's transaction for a single order, as a pgbench script
 \set customer random(1, :customers)
 BEGIN;
 INSERT INTO orders (id, customer_public_id, product_name, quantity, price, delivery_address)

@@ -1,5 +1,5 @@
--- pgbench_functions: values that the service generates itself and pgbench can't: time-ordered ids,
--- and a customer's id. The planner inlines them
+-- pgbench_functions: values that the service generates and pgbench can't: time-ordered ids, and a
+-- customer's id. The planner inlines the functions
 CREATE FUNCTION bench_uuid_v7() RETURNS uuid LANGUAGE sql VOLATILE AS $$
     SELECT encode(
         overlay(

@@ -22,7 +22,7 @@ use crate::summary::{Summary, rounded};
 /// Sessions that write in turn, so that a slow commit does not delay the next one.
 const SESSIONS: usize = 8;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
 pub(crate) struct CommitLatency {
@@ -49,14 +49,14 @@ impl CommitLatency {
         eprintln!("relay");
         let relay = program.start(&outbox, &queue).await?;
         Inserts::new(&outbox).await?.add(Uuid::now_v7()).await?;
-        arrivals.until(floor.len() + 1, PATIENCE).await?;
+        arrivals.until(floor.len() + 1, TIMEOUT).await?;
         let committed = self.commit(&outbox, count).await?;
-        arrivals.until(floor.len() + 1 + count, PATIENCE).await?;
+        arrivals.until(floor.len() + 1 + count, TIMEOUT).await?;
         relay.stop().await?;
         outbox.check_pending(0).await?;
         eprintln!("bare publisher");
         floor.extend(self.floor(&queue, count / 4).await?);
-        arrivals.until(floor.len() + 1 + count, PATIENCE).await?;
+        arrivals.until(floor.len() + 1 + count, TIMEOUT).await?;
 
         let arrival = |event_id| arrivals.of(event_id).context("a message did not arrive");
         let latencies = committed.iter().map(|&(event_id, committed)| {

@@ -1,4 +1,5 @@
-// Checks the manifests of operators against their published models. Usage: operators.mjs BUILT (started in the folder of the modules)
+// Checks the manifests of operators against their published models. Usage: operators.mjs BUILT, in
+// the folder that contains node_modules.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
@@ -24,5 +25,5 @@ for (const manifest of require('js-yaml').loadAll(readFileSync(process.argv[2], 
     process.exitCode = 1;
   }
 }
-console.log(`${checked} manifests of operators are well`);
+console.log(`${checked} manifests of operators are valid`);
 if (!checked) process.exitCode = 1;

@@ -1,5 +1,5 @@
-# Sourced from the repository's root: installs what the checks need below target/, and puts it into PATH. Where there is no Node.js 20 or
-# later with npm, Python brings it.
+# Installs the tools of the checks below target/ and adds them to PATH. Source it in the
+# repository's root. If there is no Node.js 20 or later with npm, it is installed from PyPI.
 checks=target/deploy-checks
 wanted=$(cat deploy/check/requirements.txt deploy/check/package-lock.json deploy/check/tools.sh | sha256sum)
 if [ "$(cat "$checks/installed" 2>/dev/null)" != "$wanted" ]; then

@@ -1,4 +1,5 @@
--- customer-passwords: lets the roles in that sql/customer/roles.sql has made; run in the container that holds the secrets
+-- customer-passwords: sets the passwords of the roles that sql/customer/roles.sql creates; runs in
+-- the container that has the secrets
 \set password `cat /run/secrets/customer-api-password`
 ALTER ROLE customer_api PASSWORD :'password';
 \set password `cat /run/secrets/customer-consumer-password`

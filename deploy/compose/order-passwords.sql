@@ -1,4 +1,5 @@
--- order-passwords: lets the roles in that sql/roles.sql and sql/order/roles.sql have made; run in the container that holds the secrets
+-- order-passwords: sets the passwords of the roles that sql/roles.sql and sql/order/roles.sql
+-- create; runs in the container that has the secrets
 \set password `cat /run/secrets/outbox-relay-password`
 ALTER ROLE outbox_relay PASSWORD :'password';
 \set password `cat /run/secrets/order-service-password`

@@ -1,5 +1,8 @@
-"""Checks the built manifests without a cluster: schemas, environment variables, probes, whose role uses which database, and what the network lets
-through. Usage: check.py BUILT BIN_DIR"""
+"""Checks the built manifests without a cluster: schemas, environment variables, probes, database
+roles and network policies.
+
+Usage: check.py BUILT BIN_DIR
+"""
 
 import re
 import subprocess
@@ -9,14 +12,14 @@ from pathlib import Path
 import kubernetes_validate
 import yaml
 
-# The kinds of operators: check.mjs looks at those that have published models.
+# API groups of operators. operators.mjs checks those with published models.
 OPERATORS = {"keda.sh", "monitoring.coreos.com", "postgresql.cnpg.io", "rabbitmq.com"}
 PROGRAMS = ("order-service", "outbox-relay", "customer-service")
 SECURE = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 
 
 def settings(bin_dir, program, command):
-    """The environment variables that a program's command knows."""
+    """The environment variables that a program's command accepts."""
     shown = subprocess.run([bin_dir / program, command, "--help"], capture_output=True, text=True, check=True)
     return set(re.findall(r"\[env: ([A-Z_]+)", shown.stdout))
 
@@ -43,12 +46,15 @@ def faults_of(container, bin_dir):
 
 
 def env_of(container):
-    """The variables of a container: what they are, or which Secret they are taken from."""
+    """The environment variables of a container: their values, or the names of their Secrets."""
     return {one["name"]: one.get("value") or one["valueFrom"]["secretKeyRef"]["name"] for one in container.get("env", [])}
 
 
 def privilege_faults(documents):
-    """The owners' logins are for migrations alone, and each role that is logged in with is made by the operator."""
+    """Faults in the database logins.
+
+    Only migrations may log in as the owner, and the operator must create each other role.
+    """
     made = [role for one in documents if one["kind"] == "Cluster" for role in one["spec"]["managed"]["roles"] if role["login"]]
     roles = {role["name"].replace("_", "-") for role in made if role["passwordSecret"]["name"] == role["name"].replace("_", "-") + "-role"}
     for document in documents:
@@ -70,12 +76,15 @@ def privilege_faults(documents):
 
 
 def label(selector):
-    """The one label of a selector; nothing for a selector of all."""
+    """The only label of a selector; None if it selects everything."""
     return next(iter(selector.get("matchLabels", {}).values()), None)
 
 
 def passages(documents, direction):
-    """Who may talk to whom: (pods, peer, port). A peer is a label of pods, `namespace …`, or None for anybody."""
+    """The allowed connections as (pods, peer, port).
+
+    A peer is a pod label, `namespace NAME`, or None for any.
+    """
     key = {"ingress": "from", "egress": "to"}[direction]
     for policy in (one for one in documents if one["kind"] == "NetworkPolicy"):
         for rule in policy["spec"].get(direction, []):
@@ -85,7 +94,7 @@ def passages(documents, direction):
                 yield from ((label(policy["spec"]["podSelector"]), name, port["port"]) for port in rule["ports"])
 
 
-# What the operators' pods need among themselves and from elsewhere, beside the programs.
+# Connections that the operators' pods need, besides those of the programs.
 MONITORING = "namespace monitoring"
 DATABASES = ("order-database", "customer-database")
 OWN = {
@@ -97,7 +106,11 @@ OWN = {
 
 
 def network_faults(documents):
-    """Every pod has a policy of both directions; what one side lets out the other lets in; each of ours reaches a collector of traces."""
+    """Faults in the network policies.
+
+    Every pod needs a policy for both directions, egress and ingress must agree, and the pipeline's
+    programs must reach a trace collector, their database and the broker.
+    """
     policies = {label(one["spec"]["podSelector"]): one["spec"]["policyTypes"] for one in documents if one["kind"] == "NetworkPolicy"}
     pods = {one["metadata"]["name"] for one in documents if one["kind"] in ("Deployment", "Job", "Cluster", "RabbitmqCluster")}
     yield from (f"no NetworkPolicy for both directions of {pod}" for pod in sorted(pods) if policies.get(pod) != ["Ingress", "Egress"])
@@ -138,7 +151,7 @@ def main():
     kinds = {document["kind"] for document in documents}
     wanted = {"Deployment", "Job", "Cluster", "RabbitmqCluster", "ScaledObject", "ServiceMonitor", "NetworkPolicy", "PodDisruptionBudget"}
     faults += [f"there is no {kind}" for kind in sorted(wanted - kinds)]
-    print("\n".join(faults) or f"{len(documents)} manifests are well")
+    print("\n".join(faults) or f"{len(documents)} manifests are valid")
     sys.exit(bool(faults))
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the example overlay and checks it without a cluster. Usage: check.sh [BIN_DIR]: where the built programs are.
+# Builds the example overlay and checks it without a cluster. Usage: check.sh [BIN_DIR]. BIN_DIR is
+# the folder of the built programs.
 set -euo pipefail
 bin=$(realpath "${1:-"$(dirname "$0")/../../target/debug"}")
 cd "$(dirname "$0")/../.."

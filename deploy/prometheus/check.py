@@ -1,5 +1,6 @@
-"""Holds what is written of the metrics against /metrics of running programs: the table in the runbook, which names them all, and alerts.yml. Holds
-the links of alerts.yml against the runbook, and asks promtool, which has to be in PATH, for what it thinks of the metrics.
+"""Compares the metrics of running programs with the table of metrics in the runbook, which names
+all of them, and with alerts.yml. Also checks the runbook links of alerts.yml, and lints the metrics
+with promtool, which must be in PATH.
 
 Usage: check.py OPS_URL...
 """
@@ -14,7 +15,7 @@ import yaml
 
 HERE = Path(__file__).parent
 RUNBOOK = HERE.parents[1] / "docs/operations.md"
-# What Prometheus says itself about each process that it scrapes.
+# Metrics that Prometheus adds for each process that it scrapes.
 OF_PROMETHEUS = {"up"}
 KEYWORDS = {"and", "or", "unless", "by", "without", "on", "ignoring", "group_left", "group_right", "bool", "le"}
 SERIES_OF = {"histogram": ("_bucket", "_sum", "_count")}
@@ -28,7 +29,7 @@ def metrics_in(expression):
 
 
 def exported(text):
-    """The metrics that a program shows: for each name its kind and its labels."""
+    """The metrics that a program exports: type and labels by name."""
     kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
     base = {name + ending: name for name, kind in kinds.items() for ending in SERIES_OF.get(kind, ("",))}
     labels = {name: set() for name in kinds}
@@ -38,7 +39,7 @@ def exported(text):
 
 
 def described():
-    """What the runbook says the programs show, in the same form, by program."""
+    """The metrics of each program in the runbook's table, in the same form."""
     section = RUNBOOK.read_text().partition("\n## Metrics\n")[2].partition("\n## ")[0]
     programs = {}
     for line in re.findall(r"^\| `.*\|$", section, re.MULTILINE):
@@ -49,7 +50,7 @@ def described():
 
 
 def differences(program, shown, table):
-    """Where a program and the table say different things."""
+    """The differences between a program's metrics and the table."""
     faults = [f"{program} exports {name}, which the table of metrics does not name" for name in sorted(shown.keys() - table.keys())]
     faults += [f"the table of metrics names {name}, which {program} does not export" for name in sorted(table.keys() - shown.keys())]
     for name in sorted(shown.keys() & table.keys()):
@@ -59,13 +60,13 @@ def differences(program, shown, table):
 
 
 def anchors(document):
-    """The places in a Markdown document that can be linked to."""
+    """The anchors of a Markdown document's headings."""
     headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
     return {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def wrong_rules(rules, known):
-    """What the rules name that is not there."""
+    """Unknown metrics and broken runbook links in the rules."""
     runbook, faults = anchors(RUNBOOK), []
     for rule in rules:
         faults += [f"{rule['alert']}: nobody exports {name}" for name in sorted(metrics_in(rule["expr"]) - known)]

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 . deploy/prometheus/promtool.sh
 promtool check rules deploy/prometheus/alerts.yml
 tests=(deploy/prometheus/tests/*.yml)
-# Each begins with the same healthy pipeline: YAML can't share it between files.
+# Each file begins with the same healthy pipeline, as YAML can't share it between files.
 healthy() { sed -n '/^tests:$/,/^$/p' "$1"; }
 for other in "${tests[@]:1}"; do
     diff --unified --label "${tests[0]}" --label "$other" <(healthy "${tests[0]}") <(healthy "$other")

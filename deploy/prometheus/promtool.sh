@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Sourced from the repository's root: puts promtool into PATH, unless one is there: Debian's, unpacked below target/ and not installed.
+# If promtool is not in PATH, adds Debian's, unpacked below target/ without installing it. Source it
+# in the repository's root.
 if ! command -v promtool >/dev/null; then
     unpacked=target/promtool
     if [ ! -x "$unpacked/usr/bin/promtool" ]; then

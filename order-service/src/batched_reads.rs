@@ -76,10 +76,7 @@ impl ReadBatcher {
         for _ in 0..CONCURRENT_STATEMENTS {
             readers.spawn(read_batches(Arc::clone(&receiver), database.clone()));
         }
-        tokio::select! {
-            _ = readers.join_all() => (),
-            () = shutdown.cancelled() => (),
-        }
+        shutdown.run_until_cancelled(readers.join_all()).await;
     }
 }
 
@@ -109,8 +106,9 @@ async fn next_batch(receiver: &Mutex<Receiver<ReadRequest>>) -> Option<Vec<ReadR
 async fn read_batch(database: &Database, requests: Vec<ReadRequest>) {
     metrics::read_batch();
     let ids: Vec<OrderId> = requests.iter().map(|request| request.id).collect();
-    let found =
-        database.read(async |connection| queries::find_orders(connection, &ids).await).await;
+    let found = database
+        .read("find_orders", async |connection| queries::find_orders(connection, &ids).await)
+        .await;
     match found {
         Ok(orders) => {
             for request in requests {
@@ -141,7 +139,9 @@ async fn read_one_by_one(database: &Database, requests: Vec<ReadRequest>) {
         let found = match &outage {
             None => {
                 database
-                    .read(async |connection| queries::find_order(connection, request.id).await)
+                    .read("find_order", async |connection| {
+                        queries::find_order(connection, request.id).await
+                    })
                     .await
             }
             Some(error) => Err(DatabaseError::clone(error)),

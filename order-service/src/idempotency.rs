@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use service_kit::postgres::{Database, DatabaseError};
+use service_kit::prune::{PrunePasses, pause};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{NewOrder, Order};
@@ -16,6 +17,9 @@ use crate::queries;
 
 /// The most keys that one statement deletes.
 const BATCH_SIZE: u16 = 1000;
+
+/// The pause between two statements.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The outcome of a request to create an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,10 +44,10 @@ impl CreateOutcome {
 /// How far pruning is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pruned {
-    /// A full batch was deleted; there may be more.
-    MayHaveMore,
-    /// No expired key is left.
-    Complete,
+    /// This many were deleted, a full batch: there may be more.
+    MayHaveMore(u64),
+    /// This many were deleted, and no expired key is left.
+    Complete(u64),
 }
 
 /// Deletes a batch of keys that are older than 24 hours.
@@ -52,32 +56,39 @@ pub enum Pruned {
 /// If the database refuses or does not answer.
 pub async fn prune_batch(database: &Database) -> Result<Pruned, DatabaseError> {
     let deleted = database
-        .write(async |connection| {
+        .write("prune_idempotency_keys", async |connection| {
             queries::prune_idempotency_keys(connection, BATCH_SIZE.into()).await
         })
         .await?;
     metrics::keys_pruned(deleted);
-    Ok(if deleted < BATCH_SIZE.into() { Pruned::Complete } else { Pruned::MayHaveMore })
+    let is_full = deleted == u64::from(BATCH_SIZE);
+    Ok(if is_full { Pruned::MayHaveMore(deleted) } else { Pruned::Complete(deleted) })
 }
 
-/// Deletes expired keys, batch by batch, until `shutdown`.
+/// Deletes expired keys, at once and then every minute, until `shutdown`.
 pub async fn prune(database: Database, shutdown: CancellationToken) {
+    let (rows, interval) = ("expired idempotency keys", Duration::from_mins(1));
+    let passes = PrunePasses { rows, interval, stop: &shutdown };
+    passes.report(prune_all(&database, &shutdown).await);
+    while passes.is_due().await {
+        passes.report(prune_all(&database, &shutdown).await);
+    }
+}
+
+/// Deletes all expired keys, batch by batch. Returns how many.
+async fn prune_all(
+    database: &Database,
+    shutdown: &CancellationToken,
+) -> Result<u64, DatabaseError> {
+    let mut total = 0;
     loop {
-        let pruned = tokio::select! {
-            () = shutdown.cancelled() => return,
-            pruned = prune_batch(&database) => pruned,
-        };
-        let pause = match pruned {
-            Ok(Pruned::MayHaveMore) => Duration::from_millis(100),
-            Ok(Pruned::Complete) => Duration::from_secs(60),
-            Err(error) => {
-                tracing::debug!(%error, "pruning idempotency keys failed");
-                Duration::from_secs(60)
-            }
-        };
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(pause) => (),
+        match shutdown.run_until_cancelled(prune_batch(database)).await.transpose()? {
+            Some(Pruned::MayHaveMore(deleted)) => total += deleted,
+            Some(Pruned::Complete(deleted)) => return Ok(total + deleted),
+            None => return Ok(total),
+        }
+        if pause(PAUSE, shutdown).await {
+            return Ok(total);
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use service_kit::postgres::{Database, DatabaseError};
 use uuid::Uuid;
 
-use crate::domain::{IdempotencyKey, NewOrder, Order, OrderId, PendingOrder, Status};
+use crate::domain::{IdempotencyKey, NewOrder, Order, OrderId, OrderToWrite, Status};
 use crate::group_commit::{BatchOutcome, OrderQueue, WriteError};
 use crate::idempotency::CreateOutcome;
 use crate::metrics;
@@ -30,13 +30,13 @@ const MAX_ATTEMPTS: usize = 3;
 pub(crate) async fn create(
     database: &Database,
     queue: &OrderQueue,
-    pending: PendingOrder,
+    order: OrderToWrite,
 ) -> Result<CreateOutcome, WriteError> {
-    match queue.write(pending).await? {
+    match queue.write(order).await? {
         BatchOutcome::Done(outcome) => Ok(outcome),
         // Boxed: few orders come here, and the future of each would have room for it.
-        BatchOutcome::RetryAlone(pending) => {
-            Box::pin(create_after_rejection(database, queue, pending)).await
+        BatchOutcome::RetryAlone(order) => {
+            Box::pin(create_after_rejection(database, queue, order)).await
         }
     }
 }
@@ -45,12 +45,12 @@ pub(crate) async fn create(
 async fn create_after_rejection(
     database: &Database,
     queue: &OrderQueue,
-    pending: PendingOrder,
+    order: OrderToWrite,
 ) -> Result<CreateOutcome, WriteError> {
     let (own, queue) = (database.clone(), queue.clone());
     let writing = async move {
         let _permit = queue.acquire_single_write().await?;
-        create_single(&own, &pending).await
+        create_single(&own, &order).await
     };
     database.finish(writing).await
 }
@@ -59,26 +59,26 @@ async fn create_after_rejection(
 /// creates the order and the others wait for it.
 async fn create_single(
     database: &Database,
-    pending: &PendingOrder,
+    order: &OrderToWrite,
 ) -> Result<CreateOutcome, WriteError> {
     let id = OrderId(Uuid::now_v7());
-    let rows = [(id, pending)];
+    let rows = [(id, order)];
     // The key may expire between the two statements; the next attempt can claim it then.
     for _ in 0..MAX_ATTEMPTS {
         let created = database
-            .write(async |connection| {
+            .write("create_orders", async |connection| {
                 queries::create_orders(connection, &rows, KeyWait::Full).await
             })
             .await?;
         if let Some(&created_at) = created.get(&id.0) {
             metrics::created(1);
-            let order = Order::created(id, pending.new.clone(), created_at);
-            return Ok(CreateOutcome::Created(order));
+            let stored = Order::created(id, order.new.clone(), created_at);
+            return Ok(CreateOutcome::Created(stored));
         }
-        let Some(key) = &pending.key else {
+        let Some(key) = &order.key else {
             return Err(WriteError::NotStored);
         };
-        if let Some(outcome) = find_by_key(database, &pending.new, key).await? {
+        if let Some(outcome) = find_by_key(database, &order.new, key).await? {
             return Ok(outcome);
         }
     }
@@ -91,14 +91,17 @@ pub(crate) async fn find_by_key(
     new: &NewOrder,
     key: &IdempotencyKey,
 ) -> Result<Option<CreateOutcome>, DatabaseError> {
-    let found =
-        database.read(async |connection| queries::find_order_by_key(connection, key).await).await?;
+    let found = database
+        .read("find_order_by_key", async |connection| {
+            queries::find_order_by_key(connection, key).await
+        })
+        .await?;
     Ok(found.map(|order| CreateOutcome::of_replay(order, new)))
 }
 
 /// Returns an order.
 pub(crate) async fn find(database: &Database, id: OrderId) -> Result<Option<Order>, DatabaseError> {
-    database.read(async |connection| queries::find_order(connection, id).await).await
+    database.read("find_order", async |connection| queries::find_order(connection, id).await).await
 }
 
 /// Returns at most `rows` orders, newest first, beginning after `cursor`.
@@ -110,7 +113,9 @@ pub(crate) async fn list(
 ) -> Result<Vec<Order>, DatabaseError> {
     let before = cursor.unwrap_or(Uuid::max());
     database
-        .read(async |connection| queries::list_orders(connection, filter, before, rows).await)
+        .read("list_orders", async |connection| {
+            queries::list_orders(connection, filter, before, rows).await
+        })
         .await
 }
 
@@ -137,7 +142,9 @@ async fn try_change_status(
     // Between the two statements the order may reach a status from which the change is allowed.
     for _ in 0..MAX_ATTEMPTS {
         let changed = database
-            .write(async |connection| queries::change_status(connection, id, status, headers).await)
+            .write("change_status", async |connection| {
+                queries::change_status(connection, id, status, headers).await
+            })
             .await?;
         if let Some(order) = changed {
             metrics::changed(status);

@@ -11,7 +11,7 @@ use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use crate::domain::{
-    CustomerId, DeliveryAddress, IdempotencyKey, NewOrder, Order, OrderId, PendingOrder, Price,
+    CustomerId, DeliveryAddress, IdempotencyKey, NewOrder, Order, OrderId, OrderToWrite, Price,
     ProductName, Quantity, Status,
 };
 
@@ -55,7 +55,7 @@ impl KeyWait {
 /// created, by id; orders whose key has created an order already are left out.
 pub(crate) async fn create_orders(
     connection: &Connection,
-    rows: &[(OrderId, &PendingOrder)],
+    rows: &[(OrderId, &OrderToWrite)],
     wait: KeyWait,
 ) -> Result<HashMap<Uuid, OffsetDateTime>, Error> {
     let ids: Vec<Uuid> = rows.iter().map(|(id, _)| id.0).collect();
@@ -89,8 +89,8 @@ pub(crate) async fn create_orders(
 }
 
 fn column<'a, T>(
-    rows: &[(OrderId, &'a PendingOrder)],
-    value: impl Fn(&'a PendingOrder) -> T,
+    rows: &[(OrderId, &'a OrderToWrite)],
+    value: impl Fn(&'a OrderToWrite) -> T,
 ) -> Vec<T> {
     rows.iter().map(|&(_, order)| value(order)).collect()
 }

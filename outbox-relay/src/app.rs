@@ -6,8 +6,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::prune;
 use crate::relay::{self, Relay};
+use crate::{prune, prune_audit};
 
 /// Publishes events until `shutdown`, and serves the operations port.
 ///
@@ -24,7 +24,11 @@ pub async fn run(
     let ops_stop = CancellationToken::new();
     let ops = ops::serve(ops_listener, health, shutdown.clone(), ops_stop.clone());
     let work = async {
-        tokio::join!(Box::pin(relay::run(relay)), prune::run(&config, shutdown));
+        tokio::join!(
+            Box::pin(relay::run(relay)),
+            prune::run(&config, shutdown.clone()),
+            prune_audit::run(&config, shutdown)
+        );
         ops_stop.cancel();
         Ok(())
     };

@@ -9,6 +9,7 @@ use service_kit::HostPort;
 use crate::commands::AdminCommand;
 use crate::config::Config;
 use crate::help;
+use crate::manual::ManualCommand;
 
 /// The parsed command line. Without a command it is `run`, so that a container needs only its
 /// environment.
@@ -45,6 +46,9 @@ pub enum Command {
     /// A command of the operator.
     #[command(flatten)]
     Admin(AdminCommand),
+    /// A command that prints what a package installs beside the program.
+    #[command(flatten)]
+    Manual(ManualCommand),
 }
 
 impl Cli {
@@ -56,7 +60,9 @@ impl Cli {
     pub fn into_config(self) -> Result<Config, String> {
         match self.command {
             Command::Run(config) => config.relay.check().map(|()| *config),
-            Command::Health { .. } | Command::Admin(_) => Err("the command is not run".to_owned()),
+            Command::Health { .. } | Command::Admin(_) | Command::Manual(_) => {
+                Err("the command is not run".to_owned())
+            }
         }
     }
 }

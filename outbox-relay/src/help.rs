@@ -8,29 +8,36 @@ use clap::builder::{StyledStr, Styles};
 /// The commands, in the order of the help.
 const GROUPS: [(&str, &[&str]); 3] = [
     ("Relay", &["run", "health", "check", "schema"]),
-    ("Inspect", &["status", "events", "show"]),
-    ("Change", &["retry", "discard", "replay", "prune"]),
+    ("Inspect", &["status", "failures", "events", "show", "pauses"]),
+    (
+        "Change",
+        &["retry", "edit", "replay", "pause", "resume", "discard", "restore", "forget", "prune"],
+    ),
 ];
 
-const EXAMPLES: &str =
+pub(crate) const EXAMPLES: &str =
     "  outbox-relay schema | psql \"$DATABASE_URL\"          add the outbox to a database
   outbox-relay check                                  find what keeps a relay from working
   outbox-relay status --watch                         watch the backlog and the relays
   outbox-relay events --stuck                         list the events that the relays have given up
+  outbox-relay failures                               group what failed by its cause
   outbox-relay retry --stuck --type order.created     publish them once the cause is fixed
+  outbox-relay edit 0190163d-… --reason 'a wrong price' --retry
   outbox-relay discard 0190163d-… --reason 'a test order'
+  outbox-relay pause --type order.created --for 30m --reason 'bad deploy'
   outbox-relay replay --type order.created --since 2h --dry-run";
 
-const NOTES: &str = "\
+pub(crate) const NOTES: &str = "\
 Settings are flags or environment variables, such as DATABASE_URL, RABBITMQ_URL and OUTBOX_TABLE:
 see outbox-relay COMMAND --help. Except for run, health and schema, commands print text, or JSON
-with --json. outbox-relay --version prints the version.
+with --json. outbox-relay --version prints the version, outbox-relay man [COMMAND] a manual page,
+outbox-relay completions SHELL what a shell needs to complete commands and flags.
 
 Exit status: 0 on success, 1 if the command failed or found a problem, 3 if a changed event may
 still arrive as it was before, 64 if the arguments or settings are wrong.";
 
 /// Settings of the relay that a command does not use.
-const HIDDEN_SETTINGS: [(&str, &[&str]); 2] = [
+const HIDDEN_SETTINGS: [(&str, &[&str]); 3] = [
     (
         "check",
         &[
@@ -39,6 +46,23 @@ const HIDDEN_SETTINGS: [(&str, &[&str]); 2] = [
             "relay_ordering",
             "relay_window",
             "relay_max_message_bytes",
+            "relay_poll_min",
+            "relay_poll_max",
+            "relay_confirm_timeout",
+            "relay_backoff_min",
+            "relay_backoff_max",
+            "relay_max_attempts",
+            "relay_when_stuck",
+        ],
+    ),
+    (
+        "edit",
+        &[
+            "relay_declare",
+            "relay_app_id",
+            "relay_ordering",
+            "relay_window",
+            "relay_channels",
             "relay_poll_min",
             "relay_poll_max",
             "relay_confirm_timeout",
@@ -124,7 +148,8 @@ mod tests {
     #[test]
     fn the_help_names_every_command_once() {
         let command = Cli::command();
-        let mut all: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+        let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+        let mut all: Vec<&str> = shown.map(Command::get_name).collect();
         let mut shown: Vec<&str> =
             GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
         all.sort_unstable();

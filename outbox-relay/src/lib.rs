@@ -14,14 +14,18 @@
 //! - `settle`: `batch` (outcomes to be written), `schedule` (when), `unsettled` (those that can't
 //!   be written for now)
 //!
+//! What an event failed of: `cause` (`kind`, and `fingerprint`, by which failures form groups).
+//!
 //! Around them: `relay` (the loop, its tick and its connections), `lanes` (which relay owns which
 //! share), `broker` and `database` (connections and statements), `inspector` (reads the table
 //! beside the loop: overlooked events, metrics of the backlog), `prune` (deletes old published
-//! rows), `metrics`, `config`, `cli`, `help`, `commands` (what a person can run) and `app` (puts it
-//! together).
+//! rows), `prune_audit` (deletes old audit rows), `pauses` (what is not published for now),
+//! `metrics`, `config`, `cli`, `help`, `manual` (completions and man pages), `commands` (what a
+//! person can run) and `app` (puts it together).
 
 mod app;
 mod broker;
+mod cause;
 mod cli;
 mod commands;
 mod config;
@@ -29,9 +33,12 @@ mod database;
 mod help;
 mod inspector;
 mod lanes;
+mod manual;
 mod metrics;
+mod pauses;
 mod poll;
 mod prune;
+mod prune_audit;
 mod publish;
 mod queue;
 mod relay;
@@ -42,4 +49,5 @@ pub use cli::{Cli, Command};
 pub use commands::AdminCommand;
 pub use config::Config;
 pub use database::OutboxTable;
-pub use relay::{Outcome, Relay};
+pub use manual::ManualCommand;
+pub use relay::{Relay, TickOutcome};

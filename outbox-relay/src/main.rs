@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
 use outbox_relay::{Cli, Command};
 use service_kit::{config, healthcheck, ops, process};
 
@@ -9,6 +10,7 @@ fn main() -> ExitCode {
     let cli = config::parse::<Cli>();
     match cli.command {
         Command::Admin(command) => return command.run(),
+        Command::Manual(command) => return command.run(Cli::command()),
         Command::Health { ops_addr } => return healthcheck::run(&ops_addr),
         Command::Run(_) => {}
     }

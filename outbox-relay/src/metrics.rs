@@ -1,14 +1,17 @@
 //! Metrics of the relay's work.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use service_kit::postgres::describe_transactions;
 
 use crate::publish::event::Event;
-use crate::publish::verdict::{Refusal, Verdict};
+use crate::publish::verdict::{FailureCause, Verdict};
 
 const PUBLISHED: &str = "outbox_relay_published_total";
 const FAILED: &str = "outbox_relay_failed_total";
+const BY_EXCHANGE: &str = "outbox_relay_exchange_messages_total";
 const RETRIES: &str = "outbox_relay_retries_total";
 const STUCK: &str = "outbox_relay_stuck_total";
 const UNKNOWN: &str = "outbox_relay_unknown_total";
@@ -41,9 +44,14 @@ pub(crate) fn describe() {
         FAILED,
         "Attempts that failed: returned (no queue is bound), nacked (the broker can't take the message), refused (it closed the channel)"
     );
-    for refusal in Refusal::ALL {
-        failed(refusal, 0);
+    for cause in FailureCause::LABELLED {
+        failed(cause, 0);
     }
+    describe_counter!(
+        BY_EXCHANGE,
+        "Messages that were sent to an exchange: published, failed, or unknown"
+    );
+    describe_transactions();
     describe_histogram!(LATENCY, "From an event's created_at to its confirm");
     describe_histogram!(POLL, "How long a look for pending events took");
     describe_histogram!(SETTLE, "How long it took to note a batch's outcome");
@@ -61,9 +69,37 @@ pub(crate) fn lanes(lanes: u32) {
     gauge!(LANES).set(lanes);
 }
 
-/// Counts attempts that failed in this way.
-fn failed(refusal: Refusal, attempts: u64) {
-    counter!(FAILED, "reason" => refusal.as_str()).increment(attempts);
+/// Registers the counters of an exchange, so that they are there from the start.
+pub(crate) fn describe_exchange(exchange: &str) {
+    for outcome in ["published", "failed", "unknown"] {
+        sent_to(exchange, outcome, 0);
+    }
+}
+
+/// Counts the `outcomes` of messages by their exchanges.
+pub(crate) fn record_by_exchange<'a>(outcomes: impl Iterator<Item = (&'a str, &'a Verdict)>) {
+    let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for (exchange, verdict) in outcomes {
+        let outcome = match verdict {
+            Verdict::Published => "published",
+            Verdict::Failed(..) | Verdict::Unpublishable(_) => "failed",
+            Verdict::Unknown => "unknown",
+        };
+        *counts.entry((exchange, outcome)).or_default() += 1;
+    }
+    for ((exchange, outcome), messages) in counts {
+        sent_to(exchange, outcome, messages);
+    }
+}
+
+fn sent_to(exchange: &str, outcome: &'static str, messages: u64) {
+    counter!(BY_EXCHANGE, "exchange" => exchange.to_owned(), "outcome" => outcome)
+        .increment(messages);
+}
+
+/// Counts attempts that failed for `cause`.
+fn failed(cause: FailureCause, attempts: u64) {
+    counter!(FAILED, "reason" => cause.label()).increment(attempts);
 }
 
 /// Counts the rows that a scan has read.
@@ -111,7 +147,7 @@ pub(crate) fn record_outcomes(events: &[Event], verdicts: &[Verdict]) {
                     latency.record(created_at.age());
                 }
             }
-            Verdict::Failed(refusal, _) => failed(*refusal, 1),
+            Verdict::Failed(cause, _) => failed(*cause, 1),
             Verdict::Unpublishable(_) => stuck += 1,
             Verdict::Unknown => unknown += 1,
         }

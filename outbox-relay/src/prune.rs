@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use service_kit::prune::{PrunePasses, pass_interval, pause};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,30 +29,32 @@ pub(crate) async fn run(config: &Config, stop: CancellationToken) {
     let Retention::For(retention) = config.retention.outbox_retention else {
         return;
     };
-    let every = (retention / 10).clamp(Duration::from_secs(1), Duration::from_mins(1));
+    let interval = pass_interval(retention, Duration::from_mins(1));
     // Events are published about in the order of their ids, so that a pass ends where all are
     // young. What is old behind those, an event that was held back for long, say, is found by a
     // pass through the whole table.
-    let whole_every = (retention / 10).clamp(Duration::from_secs(1), Duration::from_hours(1));
+    let whole_interval = pass_interval(retention, Duration::from_hours(1));
     let mut whole = Instant::now();
     let mut refused = 0;
-    while !pause(every, &stop).await {
+    let passes = PrunePasses { rows: "published events", interval, stop: &stop };
+    while passes.is_due().await {
         let is_whole = Instant::now() >= whole;
-        match Box::pin(Pass::run(config, retention, is_whole, &stop)).await {
+        let pass = match Box::pin(Pass::run(config, retention, is_whole, &stop)).await {
+            Ok(Some(pass)) => pass,
             Ok(None) => continue,
-            Ok(Some(pass)) => {
-                pass.log(refused);
-                refused = pass.refused;
-            }
-            // The relay itself reports whether the database can be reached.
             Err(error) => {
-                tracing::warn!(%error, "published events could not be pruned: trying again later");
+                passes.report(Err(error));
                 continue;
             }
-        }
+        };
         if is_whole {
-            whole = Instant::now() + whole_every;
+            whole = Instant::now() + whole_interval;
         }
+        if pass.refused != refused {
+            pass.log_refused();
+            refused = pass.refused;
+        }
+        passes.report(Ok::<_, DatabaseError>(pass.deleted.unsigned_abs()));
     }
 }
 
@@ -131,15 +134,9 @@ impl Pass {
         Ok(id)
     }
 
-    /// Logs what was done. Refusals are logged only if their number has changed since the pass
-    /// before.
-    fn log(&self, refused_before: i64) {
-        if self.deleted > 0 {
-            tracing::info!(events = self.deleted, "pruned published events");
-        }
-        if let Some((event_id, reason)) = &self.example
-            && self.refused != refused_before
-        {
+    /// Logs how many rows could not be deleted, and why one of them.
+    fn log_refused(&self) {
+        if let Some((event_id, reason)) = &self.example {
             tracing::warn!(
                 events = self.refused,
                 %event_id,
@@ -147,13 +144,5 @@ impl Pass {
                 "expired events can't be deleted, and are left where they are"
             );
         }
-    }
-}
-
-/// Waits. Returns whether it is time to stop.
-async fn pause(duration: Duration, stop: &CancellationToken) -> bool {
-    tokio::select! {
-        () = stop.cancelled() => true,
-        () = tokio::time::sleep(duration) => false,
     }
 }

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use poem::http::StatusCode;
-use poem::web::{Data, Json};
-use poem::{EndpointExt as _, IntoResponse, Route, get, handler};
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::HostPort;
 use crate::health::{Health, Status};
-use crate::http::{Limits, operations_middleware, serve_with_limits};
+use crate::listener::{self, HEADER, Handler, Limits, RequestId};
+use crate::problem::Problem;
 use crate::telemetry;
 
 /// Few clients use the port, each for a moment.
@@ -21,6 +22,9 @@ const LIMITS: Limits = Limits::new(64);
 
 /// How long a request may take after shutdown.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// What a client may do with each path.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD");
 
 #[derive(Serialize)]
 struct Readiness {
@@ -30,32 +34,62 @@ struct Readiness {
     notes: BTreeMap<&'static str, String>,
 }
 
-#[handler]
-fn livez() -> &'static str {
-    "alive\n"
+/// Answers the port's requests. No log span, trace or metrics, as probes are frequent.
+struct Operations {
+    health: Health,
+    /// Cancelled when the process was told to stop.
+    stopping: CancellationToken,
 }
 
-/// Cancelled when the process was told to stop.
-#[derive(Debug, Clone)]
-struct Stopping(CancellationToken);
+impl Handler for Operations {
+    type Body = String;
 
-#[handler]
-fn readyz(
-    Data(health): Data<&Health>,
-    Data(Stopping(stopping)): Data<&Stopping>,
-) -> impl IntoResponse {
-    let ready = health.is_ready() && !stopping.is_cancelled();
-    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut notes = health.notes();
-    if stopping.is_cancelled() {
-        notes.insert("process", "was told to stop, and finishes what is in flight".to_owned());
+    async fn respond(&self, request: Request<Incoming>) -> Response<String> {
+        let id = RequestId::of(request.headers());
+        let mut response = self.route(request.method(), request.uri().path());
+        response.headers_mut().insert(HEADER, id.header());
+        response
     }
-    (code, Json(Readiness { ready, dependencies: health.statuses(), notes }))
 }
 
-#[handler]
-fn metrics() -> impl IntoResponse {
-    telemetry::prometheus().render().with_content_type("text/plain; version=0.0.4; charset=utf-8")
+impl Operations {
+    fn route(&self, method: &Method, path: &str) -> Response<String> {
+        if !matches!(path, "/livez" | "/readyz" | "/metrics") {
+            return Problem::new(StatusCode::NOT_FOUND, "No such resource.").into();
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            let detail = "This path does not know the method; see the Allow header.";
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail);
+            return problem.header(ALLOW, METHODS).into();
+        }
+        match path {
+            "/livez" => ok("text/plain; charset=utf-8", "alive\n".to_owned()),
+            "/readyz" => self.readiness(),
+            _ => ok("text/plain; version=0.0.4; charset=utf-8", telemetry::prometheus().render()),
+        }
+    }
+
+    fn readiness(&self) -> Response<String> {
+        let stopping = self.stopping.is_cancelled();
+        let ready = self.health.is_ready() && !stopping;
+        let mut notes = self.health.notes();
+        if stopping {
+            notes.insert("process", "was told to stop, and finishes what is in flight".to_owned());
+        }
+        let readiness = Readiness { ready, dependencies: self.health.statuses(), notes };
+        let body = serde_json::to_string(&readiness).expect("strings have a JSON form");
+        let mut response = ok("application/json; charset=utf-8", body);
+        if !ready {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        response
+    }
+}
+
+fn ok(content_type: &'static str, body: String) -> Response<String> {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }
 
 /// Opens the port, so that an address in use is reported before anything else starts.
@@ -81,13 +115,6 @@ pub async fn serve(
     done: CancellationToken,
 ) -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "operations port is open");
-    let app = Route::new()
-        .at("/livez", get(livez))
-        .at("/readyz", get(readyz))
-        .at("/metrics", get(metrics))
-        .data(health)
-        .data(Stopping(shutdown))
-        .around(operations_middleware);
     // Histograms keep their samples until they are folded into buckets, even if nothing scrapes.
     let upkeep = async {
         let mut ticks = tokio::time::interval(Duration::from_secs(5));
@@ -96,8 +123,9 @@ pub async fn serve(
             telemetry::prometheus().run_upkeep();
         }
     };
+    let operations = Operations { health, stopping: shutdown };
     tokio::select! {
-        result = serve_with_limits(LIMITS, listener, app, GRACE, done.cancelled_owned()) => result.context("the operations port failed"),
+        () = listener::serve(LIMITS, listener, operations, GRACE, done.cancelled_owned()) => Ok(()),
         () = upkeep => unreachable!("the upkeep never ends"),
     }
 }

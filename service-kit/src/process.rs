@@ -12,10 +12,10 @@ use crate::config::limit_or_none;
 use crate::telemetry::{self, LogArgs};
 use crate::trace::{TraceArgs, TraceExport};
 
-/// The allocator of every program that uses this crate. Requests and publish windows are many small
-/// allocations that are freed together. With glibc's allocator, the relay spent more time on them
-/// than on everything else, and reading an order a third of its time.
-#[cfg(not(target_env = "msvc"))]
+/// The allocator of the programs. Requests and publish windows are many small allocations that are
+/// freed together. With glibc's allocator, the relay spent more time on them than on everything
+/// else, and reading an order a third of its time. Builds for trying the programs do without it.
+#[cfg(all(feature = "jemalloc", not(target_env = "msvc")))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

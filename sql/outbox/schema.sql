@@ -11,14 +11,20 @@ CREATE TABLE outbox (
     created_at      timestamptz NOT NULL DEFAULT now(),
     published_at    timestamptz,                       -- NULL: pending
     attempts        integer     NOT NULL DEFAULT 0,
-    next_attempt_at timestamptz,
-    last_error      text
+    next_attempt_at timestamptz,                       -- with attempts = 0: not before this time (scheduled), or never (parked)
+    last_error      text,
+    error_kind        text COLLATE "C",                -- how the latest attempt failed: returned, nacked, refused, unpublishable
+    error_fingerprint text COLLATE "C"                 -- what failures with the same cause share
 );
 
 -- What a poll reads: the pending rows in order. It holds the backlog alone, however long the history is.
 CREATE INDEX outbox_pending_by_id ON outbox (id) WHERE published_at IS NULL;
 
--- The few rows that failed: waiting for their next attempt, or stuck ('infinity').
+-- Failed and scheduled events by their time, each kind apart: those that are due, and those that are stuck or parked ('infinity').
+CREATE INDEX outbox_due ON outbox (((attempts > 0) IS TRUE), next_attempt_at, id)
+    WHERE published_at IS NULL AND next_attempt_at IS NOT NULL;
+
+-- The same, as relays of the previous release look for them.
 CREATE INDEX outbox_held_back ON outbox (next_attempt_at)
     WHERE published_at IS NULL AND next_attempt_at IS NOT NULL;
 
@@ -29,8 +35,17 @@ CREATE INDEX outbox_pending_by_aggregate
     WHERE published_at IS NULL;
 
 -- Whether an event of an aggregate failed. Empty while all goes well.
+CREATE INDEX outbox_failed_by_aggregate
+    ON outbox (hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)))
+    WHERE published_at IS NULL AND next_attempt_at IS NOT NULL AND attempts > 0;
+
+-- The same, as relays of the previous release look for it.
 CREATE INDEX outbox_held_back_by_aggregate
     ON outbox (hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)))
+    WHERE published_at IS NULL AND next_attempt_at IS NOT NULL;
+
+-- The failed events of one cause and one type are a range of it. (AMQP allows a type of 255 bytes; a longer one is stuck, and must fit.)
+CREATE INDEX outbox_failures_by_cause ON outbox (error_kind, error_fingerprint, left(event_type, 255), id)
     WHERE published_at IS NULL AND next_attempt_at IS NOT NULL;
 
 -- A queue-like table: clean up after a constant number of dead rows, not after a share of the history, and without pauses.
@@ -58,15 +73,22 @@ ALTER TABLE outbox
     ALTER published_at SET STATISTICS 10,
     ALTER attempts SET STATISTICS 10,
     ALTER next_attempt_at SET STATISTICS 10,
-    ALTER last_error SET STATISTICS 10;
+    ALTER last_error SET STATISTICS 10,
+    ALTER error_kind SET STATISTICS 10,
+    ALTER error_fingerprint SET STATISTICS 10;
 ALTER INDEX outbox_pending_by_aggregate ALTER COLUMN 1 SET STATISTICS 10;
+ALTER INDEX outbox_due ALTER COLUMN 1 SET STATISTICS 10;
+ALTER INDEX outbox_failed_by_aggregate ALTER COLUMN 1 SET STATISTICS 10;
 ALTER INDEX outbox_held_back_by_aggregate ALTER COLUMN 1 SET STATISTICS 10;
+ALTER INDEX outbox_failures_by_cause ALTER COLUMN 3 SET STATISTICS 10;
 
 COMMENT ON TABLE outbox IS 'Events written with the data they tell of, in the same transaction; a relay publishes them';
 COMMENT ON COLUMN outbox.published_at IS 'When the broker had confirmed the event; NULL while it is pending';
 COMMENT ON COLUMN outbox.attempts IS 'How many attempts to publish it failed';
-COMMENT ON COLUMN outbox.next_attempt_at IS 'Not before this time again; infinity: stuck, a person has to look';
+COMMENT ON COLUMN outbox.next_attempt_at IS 'Not before this time again; infinity: stuck, a person has to look; without attempts: scheduled or parked by its writer';
 COMMENT ON COLUMN outbox.last_error IS 'Why the latest failed attempt failed';
+COMMENT ON COLUMN outbox.error_kind IS 'How the latest failed attempt failed: returned, nacked, refused or unpublishable';
+COMMENT ON COLUMN outbox.error_fingerprint IS 'A hash of last_error without ids, numbers and values: the same for all failures with one cause';
 
 -- Events whose outcome is known and whose rows can't be changed: somebody holds a row's lock, or a trigger, a foreign key or a policy
 -- forbids it. Relays leave a published one alone, which would be published a second time otherwise, and write the outcome into its row
@@ -91,8 +113,10 @@ SELECT id,
        event_type,
        CASE
            WHEN id IN (SELECT noted.id FROM outbox_unsettled AS noted WHERE noted.outcome = 'published') THEN 'unsettled'
-           WHEN next_attempt_at = 'infinity' THEN 'stuck'
-           WHEN next_attempt_at > now() THEN 'waiting'
+           WHEN next_attempt_at = 'infinity' AND attempts > 0 THEN 'stuck'
+           WHEN next_attempt_at = 'infinity' THEN 'parked'
+           WHEN next_attempt_at > now() AND attempts > 0 THEN 'waiting'
+           WHEN next_attempt_at > now() THEN 'scheduled'
            ELSE 'ready'
        END AS state,
        CASE WHEN isfinite(created_at) THEN now() - created_at END AS age,
@@ -108,16 +132,51 @@ CREATE VIEW outbox_stuck AS
 SELECT id, event_id, aggregate_type, aggregate_id, event_type,
        CASE WHEN isfinite(created_at) THEN now() - created_at END AS age, attempts, last_error
 FROM outbox
-WHERE published_at IS NULL AND next_attempt_at = 'infinity'
+WHERE published_at IS NULL AND next_attempt_at = 'infinity' AND attempts > 0
 ORDER BY id;
+
+-- What failed, by cause and type of event, the most frequent first; and what waits behind it, if the relays keep events in strict order.
+CREATE VIEW outbox_failures AS
+WITH failed AS MATERIALIZED (
+    SELECT id, event_id, event_type, created_at, next_attempt_at, last_error, error_kind, error_fingerprint,
+           hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) AS aggregate
+    FROM outbox
+    WHERE published_at IS NULL AND next_attempt_at IS NOT NULL AND attempts > 0
+)
+SELECT error_kind,
+       error_fingerprint,
+       event_type,
+       count(*) AS events,
+       count(*) FILTER (WHERE next_attempt_at = 'infinity') AS stuck,
+       count(DISTINCT failed.aggregate) AS aggregates,
+       (
+           SELECT count(DISTINCT behind.id)
+           FROM failed AS ahead
+           JOIN outbox AS behind ON hashtextextended(behind.aggregate_id, hashtextextended(behind.aggregate_type, 0)) = ahead.aggregate
+           WHERE ahead.error_kind IS NOT DISTINCT FROM failed.error_kind
+             AND ahead.error_fingerprint IS NOT DISTINCT FROM failed.error_fingerprint
+             AND ahead.event_type = failed.event_type
+             AND behind.id > ahead.id
+             AND behind.published_at IS NULL
+             AND behind.next_attempt_at IS NULL
+       ) AS waiting_behind,
+       min(created_at) FILTER (WHERE isfinite(created_at)) AS oldest_created_at,
+       max(created_at) FILTER (WHERE isfinite(created_at)) AS newest_created_at,
+       (array_agg(event_id ORDER BY id))[1] AS example_event_id,
+       (array_agg(last_error ORDER BY id))[1] AS example_error
+FROM failed
+GROUP BY error_kind, error_fingerprint, event_type
+ORDER BY events DESC;
 
 -- How far behind the relay is: one row.
 CREATE VIEW outbox_lag AS
 SELECT count(*) AS pending,
-       count(*) FILTER (WHERE next_attempt_at > now() AND next_attempt_at < 'infinity') AS waiting,
-       count(*) FILTER (WHERE next_attempt_at = 'infinity') AS stuck,
+       count(*) FILTER (WHERE next_attempt_at > now() AND next_attempt_at < 'infinity' AND attempts > 0) AS waiting,
+       count(*) FILTER (WHERE next_attempt_at = 'infinity' AND attempts > 0) AS stuck,
        min(created_at) FILTER (WHERE isfinite(created_at)) AS oldest_pending_at,
-       now() - min(created_at) FILTER (WHERE isfinite(created_at)) AS oldest_pending_age
+       now() - min(created_at) FILTER (WHERE isfinite(created_at)) AS oldest_pending_age,
+       count(*) FILTER (WHERE next_attempt_at > now() AND next_attempt_at < 'infinity' AND (attempts > 0) IS NOT TRUE) AS scheduled,
+       count(*) FILTER (WHERE next_attempt_at = 'infinity' AND (attempts > 0) IS NOT TRUE) AS parked
 FROM outbox
 WHERE published_at IS NULL;
 
@@ -160,13 +219,31 @@ CREATE TABLE outbox_audit (
     happened_at timestamptz NOT NULL DEFAULT now(),
     actor       text        NOT NULL,                      -- the person, as the command knows them
     db_user     text        NOT NULL DEFAULT session_user, -- the role that the command used
-    action      text        NOT NULL CHECK (action IN ('retry', 'discard', 'replay')),
+    action      text        NOT NULL CHECK (action IN ('retry', 'discard', 'replay', 'edit', 'restore', 'forget', 'pause', 'resume')),
     reason      text,
     event_id    uuid,                                      -- NULL: many events at once, see detail
     event       jsonb,                                     -- the row as it was when it was discarded
-    detail      jsonb                                      -- what was asked for, and how many events it was
+    detail      jsonb,                                     -- what was asked for, and how many events it was
+    operation_id uuid                                      -- the same for all rows of one command
 );
 
 CREATE INDEX outbox_audit_event_id ON outbox_audit (event_id);
 
+CREATE INDEX outbox_audit_operation_id ON outbox_audit (operation_id);
+
 COMMENT ON TABLE outbox_audit IS 'What people did to events of the outbox; a relay looks again when a row is added';
+
+-- What relays don't publish for now: events that match all that a row names. In strict order the later events of their aggregates wait
+-- as well. What is in flight is finished.
+CREATE TABLE outbox_pauses (
+    id             bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    aggregate_type text,                               -- NULL: any, in each of the three
+    aggregate_id   text,
+    event_type     text,
+    until          timestamptz,                        -- it ends then; NULL: when a person ends it
+    reason         text,
+    actor          text        NOT NULL,               -- the person, as the command knows them
+    created_at     timestamptz NOT NULL DEFAULT now()
+);
+
+COMMENT ON TABLE outbox_pauses IS 'What relays of the outbox don''t publish for now';

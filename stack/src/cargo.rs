@@ -33,20 +33,42 @@ pub fn cargo() -> Command {
     command
 }
 
+/// Builds the pipeline's programs and returns where each lies. Cargo's progress goes to standard
+/// error; if the future is dropped, cargo is ended.
+///
+/// # Errors
+/// When they do not compile.
+pub async fn build_services(options: &[String]) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let mut command = tokio::process::Command::from(build_command(&SERVICES, options));
+    let output = command.kill_on_drop(true).output().await.context("cannot start cargo")?;
+    built_programs(&SERVICES, &output)
+}
+
 /// Builds binaries of the given packages and returns where each lies. Cargo's progress goes to
-/// standard error.
+/// standard error. Blocks.
 ///
 /// # Errors
 /// When they do not compile.
 pub fn build(packages: &[&str], options: &[String]) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let output = build_command(packages, options).output().context("cannot start cargo")?;
+    built_programs(packages, &output)
+}
+
+fn build_command(packages: &[&str], options: &[String]) -> Command {
     let mut command = cargo();
     command.args(["build", "--bins", "--message-format=json-render-diagnostics"]).args(options);
     for package in packages {
         command.args(["-p", package]);
     }
-    let output = command.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
-    ensure!(output.status.success(), "cargo could not build {}", packages.join(", "));
+    command.stderr(Stdio::inherit()).stdout(Stdio::piped());
+    command
+}
 
+fn built_programs(
+    packages: &[&str],
+    output: &std::process::Output,
+) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    ensure!(output.status.success(), "cargo could not build {}", packages.join(", "));
     let messages = String::from_utf8_lossy(&output.stdout);
     let artifacts = messages.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;

@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::NoTls;
 
-use crate::cleanup::Cleanup;
+use crate::cleanup_notes::{CleanupNotes, CleanupTarget};
 use crate::secret::unique_name;
 
 /// Where a private PostgreSQL listens, and the password of its superuser `postgres`.
@@ -33,7 +33,7 @@ pub struct Database {
     /// Its name.
     pub name: String,
     pub(crate) access: PostgresAccess,
-    pub(crate) cleanup: Option<Cleanup>,
+    pub(crate) cleanup_notes: Option<CleanupNotes>,
 }
 
 impl PostgresAccess {
@@ -61,7 +61,7 @@ impl PostgresAccess {
         let client = self.connect("postgres").await?;
         let create = format!("CREATE DATABASE \"{name}\"");
         client.batch_execute(&create).await.with_context(|| format!("cannot create {name}"))?;
-        Ok(Database { url: self.url(&name), name, access: self.clone(), cleanup: None })
+        Ok(Database { url: self.url(&name), name, access: self.clone(), cleanup_notes: None })
     }
 
     pub(crate) async fn drop(&self, name: &str) -> anyhow::Result<()> {
@@ -83,8 +83,8 @@ impl PostgresAccess {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if let Some(cleanup) = &self.cleanup {
-            cleanup.database(&self.name);
+        if let Some(notes) = &self.cleanup_notes {
+            notes.add(&CleanupTarget::Database(self.name.clone()));
         }
     }
 }

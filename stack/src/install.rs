@@ -37,7 +37,8 @@ pub fn missing_for_tests() -> Vec<&'static str> {
 }
 
 /// Installs packages with apt-get, as root or through passwordless sudo. Starts and enables no
-/// service and creates no default database cluster. Reports progress through `say`.
+/// service and creates no default database cluster. Reports progress through `say`; apt-get's own
+/// output only when it fails.
 ///
 /// # Errors
 /// When it may not install on this machine, with the command to type; or when apt-get fails.
@@ -63,11 +64,16 @@ pub fn install(packages: &[&str], say: impl Fn(&str)) -> anyhow::Result<()> {
     say(&format!(
         "Installing {names} with apt-get; the system's services are neither started nor enabled …"
     ));
-    let status = command.args(["-c", SCRIPT, "install"]).args(packages).stdin(Stdio::null());
-    let status = status.status().context("cannot start a shell for apt-get")?;
+    let output = command.args(["-c", SCRIPT, "install"]).args(packages).stdin(Stdio::null());
+    let output = output.output().context("cannot start a shell for apt-get")?;
+    if !output.status.success() {
+        say(&String::from_utf8_lossy(&output.stdout));
+        say(&String::from_utf8_lossy(&output.stderr));
+    }
     ensure!(
-        status.success(),
-        "apt-get could not install {names} ({status}); its output is above. By hand: {}",
+        output.status.success(),
+        "apt-get could not install {names} ({}); its output is above. By hand: {}",
+        output.status,
         command_for_people(packages)
     );
     let still = [missing(), missing_for_tests()].concat();

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs the Debian packages named as arguments without starting or enabling a service and
-# without creating PostgreSQL's default cluster. Needs root. Two files are put in place for the
-# time of the installation and taken away afterwards; an administrator's policy-rc.d, which may
-# allow starting, lies aside meanwhile.
+# Installs the Debian packages given as arguments without starting or enabling a service, and
+# without creating PostgreSQL's default cluster. Needs root. Two files exist only during the
+# installation; an administrator's policy-rc.d, which may allow starting services, is moved aside
+# meanwhile.
 set -eu
 
 note='Put here for one installation by an outbox stack; safe to delete.'
@@ -16,15 +16,15 @@ is_ours() { grep -qsF "$note" "$1"; }
 
 clean_up() {
     if is_ours "$policy"; then rm -f "$policy"; fi
-    # Not over a file that someone has put there meanwhile.
+    # A file that somebody else has created meanwhile is not overwritten.
     if exists "$aside" && ! exists "$policy"; then mv "$aside" "$policy"; fi
     rm -f "$clusters"
 }
 trap clean_up EXIT
 trap 'exit 130' HUP INT TERM
 
-# Exit status 101 from policy-rc.d: starting services is forbidden.
-# One of ours is left from an installation that was killed; what it put aside comes back today.
+# Exit status 101 from policy-rc.d forbids starting services. If the file is ours, it was left by an
+# installation that was killed, and the administrator's is already moved aside.
 if exists "$policy" && ! is_ours "$policy"; then mv -f "$policy" "$aside"; fi
 printf '#!/bin/sh\n# %s\nexit 101\n' "$note" >"$policy"
 chmod 755 "$policy"
@@ -39,12 +39,13 @@ for unit in $units; do
 done
 
 export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1
-# It would restart services that have nothing to do with this.
+# needrestart would restart unrelated services.
 export NEEDRESTART_SUSPEND=1
 apt-get -q -o DPkg::Lock::Timeout=600 update
 apt-get -q -y -o DPkg::Lock::Timeout=600 --no-install-recommends install "$@"
 
-# What this installation brought stays off at the next boot too; what was there keeps its state.
+# New units are disabled, so that they do not start at the next boot either; units that existed
+# before keep their state.
 for unit in $units; do
     case " $known_before " in
     *" $unit "*) continue ;;

@@ -8,6 +8,7 @@ use anyhow::bail;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::checkout::set_root;
+use crate::cleanup_notes::CleanupTarget;
 use crate::postgres::PostgresServer;
 use crate::process::ProcessId;
 use crate::rabbitmq::RabbitServer;
@@ -83,12 +84,21 @@ async fn until_unused(users: &File, linger: Duration) {
     }
 }
 
+/// Removes what the notes name. Never returns.
 async fn run_cleanup(rendezvous: &Rendezvous, servers: Option<&(PostgresServer, RabbitServer)>) {
-    let cleanup = rendezvous.cleanup();
+    let notes = rendezvous.cleanup_notes();
     loop {
         tokio::time::sleep(TICK).await;
-        if let Some((postgres, rabbitmq)) = servers {
-            cleanup.run(postgres.access(), rabbitmq.access()).await;
+        let Some((postgres, rabbitmq)) = servers else { continue };
+        for note in notes.read() {
+            let removed = match &note.target {
+                CleanupTarget::Database(name) => postgres.access().drop(name).await,
+                CleanupTarget::Vhost(name) => rabbitmq.access().delete(name).await,
+            };
+            // After a failure the note stays for the next tick.
+            if removed.is_ok() {
+                note.delete();
+            }
         }
     }
 }

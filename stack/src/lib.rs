@@ -6,7 +6,7 @@
 
 mod cargo;
 mod checkout;
-mod cleanup;
+mod cleanup_notes;
 mod database;
 mod install;
 mod keeper;
@@ -28,7 +28,7 @@ mod tls;
 mod version;
 mod vhost;
 
-pub use cargo::{SERVICES, binary, build, cargo};
+pub use cargo::{SERVICES, binary, build, build_services, cargo};
 pub use checkout::{postgres_dir, remove_postgres_dir, root, stack_dir};
 pub use database::{Database, PostgresAccess};
 pub use install::{install, missing, missing_for_tests};
@@ -37,12 +37,12 @@ pub use keeper::keeper_main;
 pub use locate::{pgbouncer, psql};
 pub use management::{Management, http_client};
 pub use nix::sys::signal::Signal;
-pub use ports::{Ports, free_port, is_free, next_free};
+pub use ports::{Ports, free_port, is_free};
 pub use postgres::PostgresServer;
 pub use process::{Process, ProcessId};
 pub use python::python;
 pub use rabbitmq::{RabbitCluster, RabbitServer};
-pub use readiness::{last_lines_of, wait_until_ready};
+pub use readiness::wait_until_ready;
 pub use secret::{password, write_private};
 pub use service::Service;
 pub use shared::{Servers, shared};

@@ -29,7 +29,7 @@ pub fn free_port() -> anyhow::Result<u16> {
 ///
 /// # Errors
 /// When none of the hundred from there is free.
-pub fn next_free(first: u16) -> anyhow::Result<u16> {
+pub(crate) fn next_free(first: u16) -> anyhow::Result<u16> {
     let last = first.saturating_add(100);
     (first..last)
         .find(|port| is_free(*port))

@@ -157,7 +157,7 @@ impl Process {
 
     /// Its exit status, if it has ended and was started here.
     #[must_use]
-    pub fn exit_status(&self) -> Option<ExitStatus> {
+    pub(crate) fn exit_status(&self) -> Option<ExitStatus> {
         self.exit.get().copied()
     }
 
@@ -166,9 +166,9 @@ impl Process {
     ///
     /// # Errors
     /// When it can't be signalled.
-    pub async fn stop(&self, signal: Signal, patience: Duration) -> anyhow::Result<bool> {
+    pub async fn stop(&self, signal: Signal, timeout: Duration) -> anyhow::Result<bool> {
         self.id.signal(signal)?;
-        if self.id.wait_gone(patience).await {
+        if self.id.wait_gone(timeout).await {
             return Ok(true);
         }
         self.id.signal(Signal::SIGKILL)?;

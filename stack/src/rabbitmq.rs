@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::signal::Signal;
+use serde_json::json;
 
 use crate::checkout::open_folder;
 use crate::management::Management;
@@ -153,6 +154,20 @@ impl RabbitServer {
         wait_until_ready("RabbitMQ", running, &self.log, READY, answers).await?;
         let overview = management.get("/api/overview").await?;
         version::check_running_rabbitmq(&overview.unwrap_or_default())
+    }
+
+    /// Gives the running node the administrator `guest` with the password `guest`, whom people
+    /// expect at the management page of a broker on their own machine. The node listens on
+    /// 127.0.0.1 only.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn add_guest(&self) -> anyhow::Result<()> {
+        let management = Management::new(&self.access().management_url())?;
+        let guest = json!({ "password": "guest", "tags": "administrator" });
+        management.put("/api/users/guest", &guest).await?;
+        let everything = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+        management.put("/api/permissions/%2f/guest", &everything).await
     }
 
     /// Shuts the node down, then its port mapper.

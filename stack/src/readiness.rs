@@ -19,10 +19,10 @@ pub async fn wait_until_ready(
     name: &str,
     process: &Process,
     log: &Path,
-    patience: Duration,
+    timeout: Duration,
     probe: impl AsyncFn() -> bool,
 ) -> anyhow::Result<()> {
-    let end = Instant::now() + patience;
+    let end = Instant::now() + timeout;
     loop {
         if !process.is_alive() {
             let how = process.exit_status().map(|status| format!(" ({status})"));
@@ -34,7 +34,7 @@ pub async fn wait_until_ready(
             return Ok(());
         }
         if Instant::now() >= end {
-            let seconds = patience.as_secs();
+            let seconds = timeout.as_secs();
             bail!("{name} was not ready within {seconds} s; {}", last_lines_of(log));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -43,7 +43,7 @@ pub async fn wait_until_ready(
 
 /// "the last lines of PATH:" and those lines, for an error message.
 #[must_use]
-pub fn last_lines_of(log: &Path) -> String {
+pub(crate) fn last_lines_of(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::cargo::keeper_binary;
 use crate::checkout::{open_folder, root, stack_dir};
-use crate::cleanup::Cleanup;
+use crate::cleanup_notes::CleanupNotes;
 use crate::database::{Database, PostgresAccess};
 use crate::process::{Process, ProcessId};
 use crate::readiness::last_lines_of;
@@ -30,7 +30,7 @@ pub struct Servers {
     pub postgres: PostgresAccess,
     /// Where RabbitMQ listens.
     pub rabbitmq: RabbitAccess,
-    cleanup: Cleanup,
+    cleanup_notes: CleanupNotes,
 }
 
 impl Servers {
@@ -40,7 +40,7 @@ impl Servers {
     /// When the server does not answer.
     pub async fn database(&self, hint: &str) -> anyhow::Result<Database> {
         let mut database = self.postgres.create_unique(hint).await?;
-        database.cleanup = Some(self.cleanup.clone());
+        database.cleanup_notes = Some(self.cleanup_notes.clone());
         Ok(database)
     }
 
@@ -50,7 +50,7 @@ impl Servers {
     /// When the server does not answer.
     pub async fn vhost(&self, hint: &str) -> anyhow::Result<Vhost> {
         let mut vhost = self.rabbitmq.create_unique(hint).await?;
-        vhost.cleanup = Some(self.cleanup.clone());
+        vhost.cleanup_notes = Some(self.cleanup_notes.clone());
         Ok(vhost)
     }
 }
@@ -105,8 +105,8 @@ impl Rendezvous {
         Ok(File::options().create(true).truncate(false).write(true).open(path)?)
     }
 
-    pub(crate) fn cleanup(&self) -> Cleanup {
-        Cleanup::in_folder(&self.dir.join("cleanup"))
+    pub(crate) fn cleanup_notes(&self) -> CleanupNotes {
+        CleanupNotes::in_folder(&self.dir.join("cleanup"))
     }
 
     pub(crate) fn write(&self, status: &Status) -> anyhow::Result<()> {
@@ -163,7 +163,7 @@ fn join() -> anyhow::Result<Servers> {
         wait_for_servers(&rendezvous, started.as_ref())?
     };
     USER.get_or_init(|| user);
-    Ok(Servers { postgres, rabbitmq, cleanup: rendezvous.cleanup() })
+    Ok(Servers { postgres, rabbitmq, cleanup_notes: rendezvous.cleanup_notes() })
 }
 
 /// `started` is the keeper that this process has just started, which may not have written its

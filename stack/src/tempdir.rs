@@ -108,10 +108,10 @@ pub(crate) fn end_and_remove(dir: &Path, processes: &[(ProcessId, bool)]) {
         // A process that can't be signalled has ended.
         process.signal(if *quits { Signal::SIGQUIT } else { Signal::SIGKILL }).ok();
     }
-    let patience = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(5);
     for (process, _) in processes {
         while process.is_alive() {
-            if Instant::now() > patience {
+            if Instant::now() > deadline {
                 process.signal(Signal::SIGKILL).ok();
             }
             std::thread::sleep(Duration::from_millis(5));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cleanup::Cleanup;
+use crate::cleanup_notes::{CleanupNotes, CleanupTarget};
 use crate::management::Management;
 use crate::secret::unique_name;
 
@@ -41,7 +41,7 @@ pub struct Vhost {
     /// `http://user:password@127.0.0.1:port`: the management API is at `/api/…` below it, this
     /// virtual host's queues are at `/api/queues/{name}`.
     pub management_url: String,
-    pub(crate) cleanup: Option<Cleanup>,
+    pub(crate) cleanup_notes: Option<CleanupNotes>,
 }
 
 impl RabbitAccess {
@@ -69,7 +69,7 @@ impl RabbitAccess {
             amqp_url: self.amqp_url(&name),
             management_url: self.management_url(),
             name,
-            cleanup: None,
+            cleanup_notes: None,
         })
     }
 
@@ -80,8 +80,8 @@ impl RabbitAccess {
 
 impl Drop for Vhost {
     fn drop(&mut self) {
-        if let Some(cleanup) = &self.cleanup {
-            cleanup.vhost(&self.name);
+        if let Some(notes) = &self.cleanup_notes {
+            notes.add(&CleanupTarget::Vhost(self.name.clone()));
         }
     }
 }

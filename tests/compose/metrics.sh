@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154
-# Sourced by smoke.sh while three of each run: Prometheus as compose.yml has it, but Debian's, where the public image can't be had.
+# Sourced by smoke.sh while it is scaled to three replicas. Checks alerts and dashboards with the
+# Prometheus service of compose.yml, but with Debian's program, which needs no registry.
 
 prometheus=$(command -v prometheus || echo "$PWD/target/promtool/usr/bin/prometheus")
-# It unpacks Debian's Prometheus there when it is missing.
+# Unpacks Debian's Prometheus to that path if it is missing.
 quietly deploy/prometheus/check.sh
 with_prometheus() {
     PROMETHEUS_PROGRAM=$prometheus PROMETHEUS_PORT=0 \

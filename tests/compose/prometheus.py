@@ -1,5 +1,5 @@
-"""Holds what a Prometheus that scrapes the containers has against what it should have: every replica, each alert evaluated and none firing,
-data for every panel of the dashboards.
+"""Checks a Prometheus that scrapes the containers: it scrapes every replica, evaluates every alert
+without one firing, and has data for every panel of the dashboards.
 
 Usage: prometheus.py URL JOB=REPLICAS...
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 90
-# What Grafana puts into expressions.
+# Grafana's variables, with values to replace them.
 VARIABLES = {"$__rate_interval": "1m", "$__interval": "15s", "$__range": "5m"}
 
 
@@ -24,27 +24,30 @@ def ask(url, path, **parameters):
 
 
 def replicas(url):
-    """How many processes of each job answer."""
+    """The number of running processes of each job."""
     result = ask(url, "query", query="count by (job) (up == 1)")["result"]
     return {series["metric"]["job"]: int(series["value"][1]) for series in result}
 
 
 def wrong_alerts(url):
-    """Those that could not be evaluated, were not yet, or fire."""
+    """Alerts that fire, or have not been evaluated successfully."""
     rules = [rule for group in ask(url, "rules")["groups"] for rule in group["rules"]]
     wrong = [f"{rule['name']}: {rule['health']}, {rule['state']}" for rule in rules if rule["health"] != "ok" or rule["state"] == "firing"]
     return wrong if rules else ["there are no rules"]
 
 
 def panels(dashboard):
-    """All panels, those in rows too."""
+    """All panels, including those in rows."""
     for panel in dashboard.get("panels", []):
         yield panel
         yield from panels(panel)
 
 
 def empty_panels(url):
-    """Expressions of the dashboards that yield nothing, or name what nobody exports: a sum that falls back on 0 hides it."""
+    """Expressions of the dashboards that yield no data or name a metric that no program exports.
+
+    The names are checked because `or vector(0)` yields data for an unknown metric.
+    """
     exported, empty = set(ask(url, "label/__name__/values")), []
     for file in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json")):
         for panel in panels(json.loads(file.read_text())):

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# The containers as a newcomer starts them: built, started, used, broken, scaled to three and taken down without leftovers.
-# Usage: smoke.sh. It needs nothing but a container engine with Compose v2, and gets Debian's where none answers.
+# Tests the containers: builds, starts and uses them, kills some, scales to three replicas, and
+# checks that taking them down leaves nothing behind. Usage: smoke.sh. Needs a container engine with
+# Compose v2; if none answers, installs Debian's.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 mkdir -p target
 . tests/compose/engine.sh
 
-# A project and ports of its own, and none of a developer's settings.
+# Its own project and ports, and none of the settings of the shell.
 project=outbox-smoke
 export ORDER_SERVICE_PORT=0 CUSTOMER_SERVICE_PORT=0 RABBITMQ_MANAGEMENT_PORT=0
-unset SECRETS_DIR COMPOSE_PROFILES COMPOSE_FILE LOG_FORMAT RUST_LOG OTEL_EXPORTER_OTLP_ENDPOINT
+export IMAGE_PREFIX=$project
+unset BUILD_PROFILE IMAGE_TAG SECRETS_DIR COMPOSE_PROFILES COMPOSE_FILE LOG_FORMAT RUST_LOG OTEL_EXPORTER_OTLP_ENDPOINT
 compose() { docker compose --env-file /dev/null --project-name "$project" "$@"; }
 
 customer=11111111-1111-1111-1111-111111111111
@@ -19,33 +21,34 @@ orders=0
 step() { printf '[%4d s] %s\n' "$SECONDS" "$*"; }
 fail() { echo "smoke.sh: $*" >&2; exit 1; }
 
-# Runs a command whose output is of interest only when it fails, and says now and then that it still does.
+# Runs a command and prints its output only if it fails. Reports every 30 s that it is still
+# running.
 quietly() {
     "$@" >"$log" 2>&1 &
-    local running=$! begun=$SECONDS told=0
+    local running=$! begun=$SECONDS reports=0
     while kill -0 "$running" 2>/dev/null; do
         sleep 0.2
-        if [ $(((SECONDS - begun) / 30)) -gt "$told" ]; then
-            told=$(((SECONDS - begun) / 30))
+        if [ $(((SECONDS - begun) / 30)) -gt "$reports" ]; then
+            reports=$(((SECONDS - begun) / 30))
             step "… $(tail -n 1 "$log" | tr -d '\r' | cut -c 1-120)"
         fi
     done
     wait "$running" || { tail -n 60 "$log" >&2; fail "failed: $*"; }
 }
 
-# Waits until a command succeeds.
-until_so() {
-    local patience=$1 what=$2 begun=$SECONDS
+# Waits until a command succeeds. Usage: wait_until SECONDS DESCRIPTION COMMAND...
+wait_until() {
+    local timeout=$1 what=$2 begun=$SECONDS
     shift 2
     until "$@"; do
-        [ $((SECONDS - begun)) -lt "$patience" ] || fail "not within $patience s: $what"
+        [ $((SECONDS - begun)) -lt "$timeout" ] || fail "not within $timeout s: $what"
         sleep 0.3
     done
 }
 
 address() { compose port "$@"; }
 
-# One more order, accepted by a replica of the order service.
+# Posts an order to a replica of the order service, the first by default.
 order() {
     local answer
     answer=$(curl -sS --max-time 20 --fail-with-body "http://$(address --index "${1:-1}" order-service 3000)/api/orders" -H 'content-type: application/json' \
@@ -61,7 +64,7 @@ counted() {
 }
 
 all_counted() {
-    until_so 90 "a count of $orders" counted
+    wait_until 90 "a count of $orders" counted
     step "all $orders orders are counted"
 }
 
@@ -72,16 +75,21 @@ container() { compose ps --all --quiet "$1" | head -n 1; }
 healthy() { [ "$(docker inspect --format '{{.State.Health.Status}}' "$(container "$1")")" = healthy ]; }
 restarted() { [ "$(docker inspect --format '{{.RestartCount}}' "$1")" -gt 0 ]; }
 
-# Ends a container's program as the kernel would, seen from the engine: it must start it again.
+# Kills a container's program from outside of the container, so that the engine restarts it: after
+# `docker kill` it would not.
 crash() {
     docker run --rm --pid host --network none debian:bookworm-slim sh -c "kill -KILL $(docker inspect --format '{{.State.Pid}}' "$1")"
 }
 
 ours() { docker "$@" --quiet --filter "label=com.docker.compose.project=$project"; }
 
-# With the profile, or what it has would stay.
+# With the profile: otherwise its containers would stay.
 down() { compose --profile observability down --remove-orphans "$@" >"$log" 2>&1; }
-wipe() { down --volumes --rmi local --timeout 10; }
+images() { docker images --quiet "$IMAGE_PREFIX/*"; }
+wipe() {
+    down --volumes --timeout 10
+    images | xargs --no-run-if-empty docker image rm --force >>"$log" 2>&1
+}
 
 ended() {
     local status=$?
@@ -98,7 +106,7 @@ engine_start
 quietly engine_images
 step "$(tail -n 1 "$log"), $(docker version --format 'engine {{.Server.Version}}')"
 compose --profile observability config --quiet
-# What an earlier run left that was killed.
+# A killed run may have left its containers behind.
 wipe
 
 step "building and starting"
@@ -106,15 +114,17 @@ quietly compose --progress plain build
 step "built"
 quietly compose up --detach --wait
 step "all are healthy"
-# Volumes without a name are nobody's when their container is gone.
+# Unnamed volumes would be left behind with their container.
 unnamed=$(compose ps --all --quiet | xargs docker inspect --format '{{range .Mounts}}{{if eq .Type "volume"}}{{println .Name}}{{end}}{{end}}' | grep --invert-match --extended-regexp "^$|^${project}_") || true
-[ -z "$unnamed" ] || fail "volumes without a name: $unnamed"
+[ -z "$unnamed" ] || fail "unnamed volumes: $unnamed"
 
 . tests/compose/images.sh
 
 order
 all_counted
-until_so 30 "the event, published, in the outbox" answers "1|1" "SELECT count(*), count(published_at) FROM outbox"
+wait_until 30 "the event, published, in the outbox" answers "1|1" "SELECT count(*), count(published_at) FROM outbox"
+
+curl -sS --fail --user guest:guest "http://$(address rabbitmq 15672)/api/whoami" >"$log" || fail "guest may not see the management page"
 
 step "killing the relay"
 compose kill outbox-relay >"$log" 2>&1
@@ -123,19 +133,19 @@ order
 answers 2 "SELECT count(*) FROM outbox_pending" || fail "the events do not wait in the outbox"
 compose start outbox-relay >"$log" 2>&1
 all_counted
-until_so 30 "an empty outbox" answers 0 "SELECT count(*) FROM outbox_pending"
+wait_until 30 "an empty outbox" answers 0 "SELECT count(*) FROM outbox_pending"
 
-step "killing the broker, which has to come back by itself"
+step "killing the broker, which the engine restarts"
 broker=$(container rabbitmq)
 crash "$broker"
 order
-until_so 60 "the broker is started again" restarted "$broker"
-until_so 120 "the broker is healthy" healthy rabbitmq
+wait_until 60 "the broker is started again" restarted "$broker"
+wait_until 120 "the broker is healthy" healthy rabbitmq
 all_counted
 
-step "three of each that may be several"
+step "scaling to three replicas"
 quietly compose up --detach --wait --no-recreate --scale order-service=3 --scale outbox-relay=3 --scale customer-consumer=3
-until_so 30 "64 lanes shared by three relays" answers "3|64|t" "SELECT count(*), sum(lanes), min(lanes) > 0 FROM outbox_relays"
+wait_until 30 "64 lanes shared by three relays" answers "3|64|t" "SELECT count(*), sum(lanes), min(lanes) > 0 FROM outbox_relays"
 for replica in 1 2 3; do
     for _ in $(seq 5); do order "$replica"; done
 done
@@ -145,9 +155,9 @@ all_counted
 
 step "down with a message in its queue, and up again with the same data"
 compose stop customer-consumer >"$log" 2>&1
-[ "$(docker inspect --format '{{.State.ExitCode}}' "$(container customer-consumer)")" = 0 ] || fail "a consumer does not end well when it is told to"
+[ "$(docker inspect --format '{{.State.ExitCode}}' "$(container customer-consumer)")" = 0 ] || fail "a consumer that is stopped does not exit with 0"
 order
-until_so 30 "an empty outbox" answers 0 "SELECT count(*) FROM outbox_pending"
+wait_until 30 "an empty outbox" answers 0 "SELECT count(*) FROM outbox_pending"
 down
 quietly compose up --detach --wait
 order
@@ -155,6 +165,6 @@ all_counted
 
 step "down for good"
 wipe || { cat "$log" >&2; fail "it can't be taken down"; }
-left=$(ours ps --all; ours volume ls; ours network ls; docker images --quiet "$project-*")
+left=$(ours ps --all; ours volume ls; ours network ls; images)
 [ -z "$left" ] || fail "left behind: $left"
 step "nothing is left behind"

@@ -63,12 +63,14 @@ pub async fn waiting(api: &OrderApi, orders: usize) -> anyhow::Result<()> {
     eventually("they wait", async || Ok(metric(api, "orders_waiting").await? == orders)).await
 }
 
-/// Waits until a statement waits for the lock on `orders`.
+/// Waits until a statement waits for the lock on this database's `orders`.
 ///
 /// # Errors
 /// When none does in time.
 pub async fn until_order_blocked(sql: &Transaction<'_>) -> anyhow::Result<()> {
-    let query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass";
+    let query = "SELECT count(*) FROM pg_locks
+                 WHERE NOT granted AND relation = 'orders'::regclass
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     eventually("an order is held up", async || {
         Ok(sql.query_one(query, &[]).await?.get::<_, i64>(0) > 0)
     })

@@ -5,14 +5,14 @@ use uuid::Uuid;
 use crate::outbox::Outbox;
 use crate::proxy::Proxy;
 
-/// Adds an event; returns its `event_id`.
+/// Adds an event; returns its `event_id`. With a time of its next attempt one has failed.
 ///
 /// # Errors
 /// When it takes too long, or a server does not answer.
 pub async fn add(outbox: &Outbox, aggregate: &str, next: Option<&str>) -> anyhow::Result<String> {
     let insert =
-        "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
-         VALUES ('order', $1, 'order.created', '{\"as\": \"before\"}', $2::text::timestamptz)
+        "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, next_attempt_at, attempts)
+         VALUES ('order', $1, 'order.created', '{\"as\": \"before\"}', $2::text::timestamptz, CASE WHEN $2 IS NULL THEN 0 ELSE 1 END)
          RETURNING event_id";
     let row = outbox.sql.query_one(insert, &[&aggregate, &next]).await?;
     Ok(row.get::<_, Uuid>(0).to_string())

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use outbox_relay::Outcome;
+use outbox_relay::TickOutcome;
 
 use crate::outbox::{Outbox, PATIENCE, Stepped};
 
@@ -19,15 +19,15 @@ pub async fn until_the_others_are_published(
 ) -> anyhow::Result<()> {
     const ENDED: &str = "SELECT count(*) FROM outbox WHERE next_attempt_at = 'infinity'";
     let end = Instant::now() + PATIENCE;
-    let (mut connected, mut last) = (false, Outcome::Unavailable);
+    let (mut connected, mut last) = (false, TickOutcome::Unavailable);
     loop {
-        let now = Box::pin(relay.relay.run_once()).await;
+        let now = Box::pin(relay.relay.tick()).await;
         ensure!(
-            !connected || (last, now) != (Outcome::Unavailable, Outcome::Unavailable),
+            !connected || (last, now) != (TickOutcome::Unavailable, TickOutcome::Unavailable),
             "the relay can't work: {:?}",
             relay.health.statuses()
         );
-        (connected, last) = (connected || now != Outcome::Unavailable, now);
+        (connected, last) = (connected || now != TickOutcome::Unavailable, now);
         if outbox.count(ENDED, &[]).await? == stuck && outbox.pending().await? == stuck {
             return Ok(());
         }
@@ -36,7 +36,7 @@ pub async fn until_the_others_are_published(
             "the relay is {now:?}; stuck or waiting: {:?}",
             reasons(outbox).await?
         );
-        if now != Outcome::Worked {
+        if now != TickOutcome::Worked {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

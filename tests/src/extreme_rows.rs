@@ -47,6 +47,14 @@ pub struct ExtremeRow {
     created_at: Value,
 }
 
+impl ExtremeRow {
+    /// Whether it was written for later: it holds back nobody before it has failed.
+    #[must_use]
+    pub fn is_scheduled(&self) -> bool {
+        self.attempts <= 0 && self.next != Next::Untried
+    }
+}
+
 /// When a row is to be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -56,7 +64,7 @@ pub enum Next {
     Due(&'static str),
     /// Due in an hour.
     Later,
-    /// It is stuck.
+    /// It is stuck, or parked.
     Never,
 }
 

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::tcp_server::TcpServer;
 use session::Session;
 
-/// The message type that some behaviours are about.
-pub const ODD: &str = "order.odd";
+/// The message type to which some behaviours apply.
+pub const AFFECTED_TYPE: &str = "order.affected";
 
 /// What it does once a client has connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,21 +19,21 @@ pub enum BrokerBehaviour {
     /// The same, with each byte in a separate packet.
     Trickles,
     /// Accepts connections and sends nothing.
-    Mute,
+    Silent,
     /// Sends `connection.blocked` at the first message, and from then on neither sends nor reads.
     BlocksAndFallsSilent,
     /// Sends `connection.blocked` at the first message and confirms none. When the behaviour
     /// changes, it sends `connection.unblocked` and confirms the messages received meanwhile.
-    BlocksUntilTold,
+    BlocksUntilChanged,
     /// Accepts every message and confirms none.
     NeverConfirms,
-    /// Confirms every message but those of type [`ODD`], as if their queue had no leader.
+    /// Confirms every message but those of type [`AFFECTED_TYPE`], as if their queue had no leader.
     ConfirmsOthers,
     /// Reads nothing from the first message on, but sends heartbeats.
     ReadsNothing,
     /// Closes the connection in the middle of the first confirm.
-    BreaksOff,
-    /// Closes the channel over every message of type [`ODD`], with this code.
+    DisconnectsDuringConfirm,
+    /// Closes the channel over every message of type [`AFFECTED_TYPE`], with this code.
     ClosesChannel(u16),
     /// Closes the connection over such a message, with this code.
     ClosesConnection(u16),
@@ -41,7 +41,7 @@ pub enum BrokerBehaviour {
 
 /// A received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Came {
+pub struct ReceivedMessage {
     /// The number of its connection, from 1.
     pub connection: usize,
     /// Its `message_id`.
@@ -50,19 +50,20 @@ pub struct Came {
     pub routing_key: String,
 }
 
+/// What the broker has observed of its clients.
 #[derive(Debug, Default)]
-struct Seen {
+struct Observed {
     connections: usize,
     open_channels: usize,
-    messages: Vec<Came>,
+    messages: Vec<ReceivedMessage>,
 }
 
 /// The broker. Dropping it closes its connections.
 #[derive(Debug)]
 pub struct FakeBroker {
     tcp_server: TcpServer,
-    manner: Arc<Mutex<BrokerBehaviour>>,
-    seen: Arc<Mutex<Seen>>,
+    behaviour: Arc<Mutex<BrokerBehaviour>>,
+    observed: Arc<Mutex<Observed>>,
 }
 
 impl FakeBroker {
@@ -70,21 +71,22 @@ impl FakeBroker {
     ///
     /// # Errors
     /// When no port is free.
-    pub fn start(manner: BrokerBehaviour) -> anyhow::Result<Self> {
-        let (manner, seen) = (Arc::new(Mutex::new(manner)), Arc::<Mutex<Seen>>::default());
-        let (manners, counted) = (Arc::clone(&manner), Arc::clone(&seen));
+    pub fn start(behaviour: BrokerBehaviour) -> anyhow::Result<Self> {
+        let (behaviour, observed) =
+            (Arc::new(Mutex::new(behaviour)), Arc::<Mutex<Observed>>::default());
+        let shared = (Arc::clone(&behaviour), Arc::clone(&observed));
         let tcp_server = TcpServer::start(move |stream| {
-            let (manner, seen) = (Arc::clone(&manners), Arc::clone(&counted));
+            let (behaviour, observed) = shared.clone();
             async move {
                 let connection = {
-                    let mut seen = lock(&seen);
-                    seen.connections += 1;
-                    seen.connections
+                    let mut observed = lock(&observed);
+                    observed.connections += 1;
+                    observed.connections
                 };
-                Session::new(stream, manner, seen, connection).serve().await
+                Session::new(stream, behaviour, observed, connection).serve().await
             }
         })?;
-        Ok(Self { tcp_server, manner, seen })
+        Ok(Self { tcp_server, behaviour, observed })
     }
 
     /// Its URL, with a heartbeat of a second.
@@ -94,26 +96,26 @@ impl FakeBroker {
     }
 
     /// Changes the behaviour.
-    pub fn behave(&self, manner: BrokerBehaviour) {
-        *lock(&self.manner) = manner;
+    pub fn set_behaviour(&self, behaviour: BrokerBehaviour) {
+        *lock(&self.behaviour) = behaviour;
     }
 
     /// The received messages.
     #[must_use]
-    pub fn messages(&self) -> Vec<Came> {
-        lock(&self.seen).messages.clone()
+    pub fn messages(&self) -> Vec<ReceivedMessage> {
+        lock(&self.observed).messages.clone()
     }
 
     /// The number of open channels.
     #[must_use]
     pub fn open_channels(&self) -> usize {
-        lock(&self.seen).open_channels
+        lock(&self.observed).open_channels
     }
 
     /// The number of connections so far.
     #[must_use]
     pub fn connections(&self) -> usize {
-        lock(&self.seen).connections
+        lock(&self.observed).connections
     }
 }
 

@@ -4,11 +4,13 @@
     reason = "the environment chooses seeds and programs under test"
 )]
 
+pub mod audit_gate;
 pub mod authority;
 pub mod blocked_command;
 pub mod blocked_consumer;
 pub mod blocked_order;
 pub mod broker_user;
+pub mod closed_port;
 pub mod collector;
 pub mod command;
 pub mod consumer;
@@ -22,6 +24,7 @@ pub mod edited_events;
 pub mod event_contents;
 pub mod example;
 pub mod extreme_rows;
+pub mod failed_events;
 pub mod fake_broker;
 pub mod lane_shares;
 pub mod load;
@@ -30,7 +33,9 @@ pub mod malformed_message;
 pub mod metrics;
 pub mod order_api;
 pub mod outbox;
+pub mod paused_events;
 pub mod paused_process;
+pub mod person;
 pub mod pgbouncer;
 pub mod pipeline;
 pub mod pooler;
@@ -46,6 +51,7 @@ pub mod rebuild_queue;
 pub mod relay_check;
 pub mod relay_command;
 pub mod relay_role;
+pub mod reserved_headers;
 pub mod rss;
 pub mod scaled_out;
 pub mod seed;
@@ -54,6 +60,7 @@ pub mod service_statements;
 pub mod silent_server;
 pub mod strict_broker;
 pub mod tcp_server;
+pub mod temp_folder;
 pub mod terminal;
 pub mod traced_pipeline;
 pub mod unreachable_address;

@@ -42,8 +42,13 @@ pub async fn publish_malformed(
         Malformed::Latin1 => latin1(&message_id, body.len())?,
         Malformed::NestedHeader => nested(&message_id, body.len())?,
     };
-    let message =
-        Message { message_id, routing_key: routing_key.into(), content_header, body: body.into() };
+    let message = Message {
+        message_id,
+        exchange: None,
+        routing_key: routing_key.into(),
+        content_header,
+        body: body.into(),
+    };
     channel.publish(&exchange.into(), &[message]).await?;
     connection.close().await;
     Ok(())

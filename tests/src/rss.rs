@@ -10,6 +10,8 @@ pub struct Rss {
     pub current: u64,
     /// At the most.
     pub peak: u64,
+    /// Now, without the pages of the program's file, which are many in a debug build.
+    pub anonymous: u64,
 }
 
 impl Rss {
@@ -25,6 +27,10 @@ impl Rss {
             let kilobytes: u64 = kilobytes.with_context(|| field.to_owned())?.parse()?;
             anyhow::Ok(kilobytes >> 10)
         };
-        Ok(Self { current: megabytes("VmRSS:")?, peak: megabytes("VmHWM:")? })
+        Ok(Self {
+            current: megabytes("VmRSS:")?,
+            peak: megabytes("VmHWM:")?,
+            anonymous: megabytes("RssAnon:")?,
+        })
     }
 }

@@ -22,6 +22,19 @@ pub async fn on_a_terminal(
     arguments: &[&str],
     typed: &str,
 ) -> anyhow::Result<Ended> {
+    on_a_terminal_after(outbox, arguments, async { Ok(()) }, typed).await
+}
+
+/// Runs a command on a pseudo-terminal, and types `typed` once `ready` has completed.
+///
+/// # Errors
+/// When it can't be started or does not end in time, or when `ready` fails.
+pub async fn on_a_terminal_after(
+    outbox: &Outbox,
+    arguments: &[&str],
+    ready: impl Future<Output = anyhow::Result<()>>,
+    typed: &str,
+) -> anyhow::Result<Ended> {
     let pty = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     let mut command = Command::new(stack::python()?);
     // Python may need this shell's variables; the program inherits none of them.
@@ -32,6 +45,7 @@ pub async fn on_a_terminal(
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn()?;
     let mut stdin = child.stdin.take().context("a pipe")?;
+    ready.await?;
     stdin.write_all(typed.as_bytes()).await?;
     let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await??;
     // Kept open until then: closing it would hang up the terminal.

@@ -199,6 +199,7 @@ async fn holds(envelope: &str, message: &str) -> anyhow::Result<()> {
         ("a price with three decimals", "payload", "/data/price", json!("1.005")),
         ("a header that is a list", "headers", "more", json!([1])),
         ("no aggregate", "headers", "aggregate-id", Value::Null),
+        ("a row's id that is no integer", "headers", "outbox-id", json!("4711")),
         ("a message that a restart loses", "properties", "delivery_mode", json!(1)),
         ("another content type", "properties", "content_type", json!("text/plain")),
     ] {

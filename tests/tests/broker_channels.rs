@@ -57,6 +57,7 @@ async fn a_connection_that_was_blocked_is_so_no_more_when_it_has_ended() -> anyh
     channel.confirm().await?;
     let message = Message {
         message_id: "7".to_owned(),
+        exchange: None,
         routing_key: "order.created".into(),
         content_header: content_header(0, &AMQPProperties::default()),
         body: Vec::new().into(),
@@ -90,6 +91,7 @@ async fn no_message_comes_back_that_was_acknowledged_before_its_channel_was_clos
         channel.confirm().await?;
         let message = |n: usize| Message {
             message_id: n.to_string(),
+            exchange: None,
             routing_key: queue.as_str().into(),
             content_header: content_header(0, &AMQPProperties::default()),
             body: Vec::new().into(),
@@ -101,7 +103,7 @@ async fn no_message_comes_back_that_was_acknowledged_before_its_channel_was_clos
         let mut tags = Vec::new();
         while tags.len() < MESSAGES {
             let arrived = channel.deliveries(MESSAGES, usize::MAX).await?;
-            tags.extend(arrived.iter().map(|delivery| delivery.envelope.tag));
+            tags.extend(arrived.iter().map(|delivery| delivery.info.tag));
         }
         // Every other one, so that none can acknowledge multiple messages.
         let (acknowledged, kept): (Vec<_>, Vec<_>) = tags.iter().partition(|tag| *tag % 2 == 0);

@@ -87,7 +87,7 @@ async fn a_broker_that_is_blocked_no_more_but_gone_is_not_called_blocked() -> an
     let reason = || health.statuses()["rabbitmq"].reason.clone().unwrap_or_default();
     let gone = async {
         eventually("it is blocked", async || Ok(reason() == BLOCKED)).await?;
-        broker.behave(BrokerBehaviour::Mute);
+        broker.set_behaviour(BrokerBehaviour::Silent);
         eventually("it is gone", async || Ok(reason().contains("no sign of life"))).await?;
         // The time to find out that a new connection gets no answer either.
         eventually("it is tried again", async || Ok(reason().contains("does not answer"))).await
@@ -99,14 +99,14 @@ async fn a_broker_that_is_blocked_no_more_but_gone_is_not_called_blocked() -> an
 
 #[tokio::test]
 async fn a_broker_that_never_confirms_is_left_for_the_next_one() -> anyhow::Result<()> {
-    for manner in [BrokerBehaviour::NeverConfirms, BrokerBehaviour::ReadsNothing] {
-        let broker = FakeBroker::start(manner)?;
+    for behaviour in [BrokerBehaviour::NeverConfirms, BrokerBehaviour::ReadsNothing] {
+        let broker = FakeBroker::start(behaviour)?;
         let outbox = outbox_behind(&broker.url()).await?;
         add(&outbox, 1, 6_000_000).await?;
         add(&outbox, 20, 10).await?;
         let mut relay = outbox.relay(&["--relay-confirm-timeout", "2s"])?;
         let said = publish_all(&outbox, &mut relay).await?;
-        assert!(mentions(&said, "did not confirm a window within 2s"), "{manner:?}: {said:?}");
+        assert!(mentions(&said, "did not confirm a window within 2s"), "{behaviour:?}: {said:?}");
         relay.until_idle().await?;
         assert!(relay.health.is_ready(), "{}", trouble(&relay));
     }
@@ -126,7 +126,7 @@ async fn a_broker_that_never_confirms_is_left_though_others_still_wait_for_it() 
         // The second window times out later than the first by more than a reconnect takes.
         let begun = Instant::now();
         while sent == 1 && begun.elapsed() < Duration::from_millis(1500) {
-            Box::pin(relay.relay.run_once()).await;
+            Box::pin(relay.relay.tick()).await;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -137,18 +137,22 @@ async fn a_broker_that_never_confirms_is_left_though_others_still_wait_for_it() 
 
 #[tokio::test]
 async fn a_broker_that_says_nothing_or_breaks_off_is_left_for_the_next_one() -> anyhow::Result<()> {
-    for (manner, reason) in [
-        (BrokerBehaviour::Mute, "does not answer within 1s"),
-        (BrokerBehaviour::BreaksOff, "connection"),
+    for (behaviour, reason) in [
+        (BrokerBehaviour::Silent, "does not answer within 1s"),
+        (BrokerBehaviour::DisconnectsDuringConfirm, "connection"),
     ] {
-        let broker = FakeBroker::start(manner)?;
+        let broker = FakeBroker::start(behaviour)?;
         let url = format!("{}&connection_timeout=1000", broker.url());
         let outbox = outbox_behind(&url).await?;
         add(&outbox, 20, 10).await?;
         let mut relay = outbox.relay(&[])?;
         let said = publish_all(&outbox, &mut relay).await?;
         // With a second broker, a silent first one is no problem.
-        assert_eq!(mentions(&said, reason), manner == BrokerBehaviour::BreaksOff, "{said:?}");
+        assert_eq!(
+            mentions(&said, reason),
+            behaviour == BrokerBehaviour::DisconnectsDuringConfirm,
+            "{said:?}"
+        );
         relay.until_idle().await?;
         assert!(relay.health.is_ready(), "{}", trouble(&relay));
         assert!(broker.connections() > 0);
@@ -235,7 +239,7 @@ async fn a_slow_way_to_the_broker_and_one_that_is_reset_lose_nothing() -> anyhow
 #[tokio::test]
 async fn what_was_loaded_ahead_is_loaded_again_after_the_broker_had_publishers_wait()
 -> anyhow::Result<()> {
-    let broker = FakeBroker::start(BrokerBehaviour::BlocksUntilTold)?;
+    let broker = FakeBroker::start(BrokerBehaviour::BlocksUntilChanged)?;
     let mut outbox = Outbox::new().await?;
     outbox.vhost.amqp_url = broker.url();
     let mut relay = outbox.relay(&[])?;
@@ -250,10 +254,10 @@ async fn what_was_loaded_ahead_is_loaded_again_after_the_broker_had_publishers_w
     let edit = "UPDATE outbox SET event_type = 'order.edited'
                 WHERE id > (SELECT min(id) FROM outbox) AND published_at IS NULL";
     assert_eq!(outbox.sql.execute(edit, &[]).await?, 2);
-    broker.behave(BrokerBehaviour::Confirms);
+    broker.set_behaviour(BrokerBehaviour::Confirms);
     relay.work_until(outbox.all_published()).await?;
     let messages = broker.messages();
-    let sent: Vec<&str> = messages.iter().map(|came| came.routing_key.as_str()).collect();
+    let sent: Vec<&str> = messages.iter().map(|message| message.routing_key.as_str()).collect();
     assert_eq!(sent, ["order.created", "order.edited", "order.edited"]);
     Ok(())
 }

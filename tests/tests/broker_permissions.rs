@@ -70,6 +70,31 @@ async fn check_finds_a_missing_permission_to_write_and_delivers_nothing() -> Tes
 }
 
 #[tokio::test]
+async fn check_finds_a_missing_permission_to_write_to_a_further_exchange() -> Tested {
+    let outbox = Outbox::new().await?;
+    outbox.queue("all", "#").await?;
+    let user = BrokerUser::new(&outbox.vhost, "^$", r"^orders\.events$").await?;
+    let further = [("RELAY_EXCHANGES", "amq.topic, amq.fanout")];
+    let found = findings(&outbox, &user.url, &further).await?;
+    ensure!(found.len() == 2 && found.iter().all(|(name, _)| name == "exchange"), "{found:?}");
+    for (exchange, (_, finding)) in ["amq.topic", "amq.fanout"].into_iter().zip(&found) {
+        let begin =
+            format!("the relay may not write to {exchange} of RELAY_EXCHANGES: ACCESS_REFUSED");
+        let said = text(finding, "finding");
+        ensure!(said.starts_with(&begin), "{said}");
+        let (configure, write) =
+            (r"'^orders\.events$'", r"'^(orders\.events|amq\.topic|amq\.fanout)$'");
+        let mend = text(finding, "mend");
+        ensure!(mend.ends_with(&format!("{configure} {write} '^$'")), "{mend}");
+    }
+    // As the finding says.
+    user.may(r"^orders\.events$", r"^(orders\.events|amq\.topic|amq\.fanout)$").await?;
+    let found = findings(&outbox, &user.url, &further).await?;
+    ensure!(found.is_empty(), "{found:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn check_finds_a_missing_permission_where_the_exchange_is_still_to_be_declared() -> Tested {
     let outbox = Outbox::new().await?;
     let user = BrokerUser::new(&outbox.vhost, ".*", "^$").await?;
@@ -223,7 +248,7 @@ async fn check_finds_limits_on_connections_and_channels() -> Tested {
     user.limit("max-connections", 1).await?;
     let (name, said, mend) = one(&user.url, &[]).await?;
     ensure!(
-        name == "limits" && said.starts_with("the relay wants 2 connections and gets 1"),
+        name == "limits" && said.starts_with("the relay wants 2 connections and gets 1 beside"),
         "{said}"
     );
     assert_eq!(
@@ -241,7 +266,7 @@ async fn check_finds_limits_on_connections_and_channels() -> Tested {
     user.limit_vhost("max-connections", 2).await?;
     let (name, said, mend) = one(&user.url, &[]).await?;
     ensure!(
-        name == "limits" && said.starts_with("the relay wants 2 connections and gets 1"),
+        name == "limits" && said.starts_with("the relay wants 2 connections and gets 1 beside"),
         "{said}"
     );
     let vhost = &outbox.vhost.name;
@@ -255,7 +280,7 @@ async fn check_finds_limits_on_connections_and_channels() -> Tested {
     let (name, said, mend) = one(&user.url, &[]).await?;
     ensure!(
         name == "limits"
-            && said.starts_with("the relay wants 6 channels")
+            && said.starts_with("the relay wants 6 channels (")
             && said.contains(" gets 3 "),
         "{said}"
     );

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use pipeline_tests::closed_port::ClosedPort;
 use pipeline_tests::consumer_fixture::until;
 use pipeline_tests::metrics::shows;
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
@@ -40,17 +41,15 @@ async fn names_the_broker_alone(service: &Service) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn nowhere() -> anyhow::Result<String> {
-    Ok(format!("amqp://127.0.0.1:{}", stack::free_port()?))
-}
-
 #[tokio::test]
 async fn a_relay_without_a_broker_is_alive_and_names_what_is_missing() -> anyhow::Result<()> {
     let database = stack::shared().await?.database("outbox").await?;
     let sql = pipeline_tests::pipeline::connect(&database.url).await?;
     sql.batch_execute(include_str!("../../sql/outbox/schema.sql")).await?;
     let url = relay_url(&database, &sql).await?;
-    names_the_broker_alone(&start_relay(&url, &nowhere()?).await?).await
+    let closed = ClosedPort::reserve()?;
+    let broker = format!("amqp://{}", closed.address());
+    names_the_broker_alone(&start_relay(&url, &broker).await?).await
 }
 
 #[tokio::test]
@@ -83,7 +82,9 @@ async fn an_outage_of_the_broker_is_none_of_the_database() -> anyhow::Result<()>
 #[tokio::test]
 async fn a_consumer_without_a_broker_is_alive_and_names_what_is_missing() -> anyhow::Result<()> {
     let database = stack::shared().await?.database("customers").await?;
-    names_the_broker_alone(&start_consumer(&database.url, &nowhere()?).await?).await
+    let closed = ClosedPort::reserve()?;
+    let broker = format!("amqp://{}", closed.address());
+    names_the_broker_alone(&start_consumer(&database.url, &broker).await?).await
 }
 
 #[tokio::test]

@@ -1,19 +1,23 @@
 //! The whole pipeline under load while its processes are killed.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use pipeline_tests::pipeline::{PATIENCE, Pipeline, connect, orders_count};
+use pipeline_tests::rss::Rss;
 use serde_json::json;
 use stack::Service;
 
 const ORDERS: usize = 10_000;
 const AT_A_TIME: usize = 32;
 const CRASHES: usize = 10;
+
+/// In megabytes.
+const MOST_ALLOCATED: u64 = 20;
+
 const CUSTOMERS: [&str; 3] = [
     "11111111-1111-1111-1111-111111111111",
     "22222222-2222-2222-2222-222222222222",
@@ -126,11 +130,9 @@ async fn drained(pipeline: &Pipeline) -> anyhow::Result<()> {
     }
 }
 
-/// Fails if a running service uses too much memory.
+/// Fails if a running service has allocated too much memory.
 fn small(service: &Service) -> anyhow::Result<()> {
-    let asked = Command::new("ps").args(["-o", "rss=", "-p", &service.pid().to_string()]).output();
-    let resident = String::from_utf8(asked.context("ps tells the resident memory")?.stdout)?;
-    let resident: u64 = resident.trim().parse().with_context(|| service.last_lines())?;
-    ensure!(resident < 40 * 1024, "{resident} KiB are resident: {}", service.last_lines());
+    let rss = Rss::of(service).with_context(|| service.last_lines())?;
+    ensure!(rss.anonymous < MOST_ALLOCATED, "{rss:?} MB: {}", service.last_lines());
     Ok(())
 }

@@ -5,6 +5,7 @@ use anyhow::{Context as _, ensure};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Confirmation};
 use pipeline_tests::broker_user::BrokerUser;
+use pipeline_tests::closed_port::ClosedPort;
 use pipeline_tests::command::Ended;
 use pipeline_tests::consumer_fixture::{
     ConsumerFixture, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, orders_of, until,
@@ -263,7 +264,8 @@ async fn servers_that_can_not_be_reached_and_missing_tables_are_named() -> Teste
     );
     ensure!(said(&found, "schema").contains("customer-service migrate"), "{}", ended.out);
 
-    let nowhere = format!("127.0.0.1:{}", stack::free_port()?);
+    let closed = ClosedPort::reserve()?;
+    let nowhere = closed.address();
     let (database, amqp) =
         (format!("postgres://x:secret@{nowhere}/x"), format!("amqp://x:secret@{nowhere}"));
     let (ended, found) = run(&database, &amqp).await?;

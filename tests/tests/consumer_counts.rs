@@ -8,7 +8,7 @@ use lapin::types::FieldTable;
 use pipeline_tests::consumer_fixture::{
     ConsumerFixture, DEAD_LETTER_QUEUE, QUEUE, RETRY_QUEUE, order_created,
 };
-use pipeline_tests::metrics::shows;
+use pipeline_tests::metrics::{metrics, shows};
 use pipeline_tests::pipeline::{PATIENCE, ready};
 use serde_json::json;
 use uuid::Uuid;
@@ -246,5 +246,8 @@ async fn the_metrics_tell_what_became_of_each_message() -> Tested {
         "consumer_redeliveries_total 0",
         "consumer_lag_seconds_count 1",
     ];
-    shows(&service, &expected).await
+    shows(&service, &expected).await?;
+    let counted = "database_transaction_duration_seconds_count{transaction=\"count_events\"}";
+    ensure!(metrics(&service).await?.contains(counted));
+    Ok(())
 }

@@ -63,7 +63,7 @@ async fn a_run_that_is_killed_after_any_step_is_continued_by_the_next_one() -> T
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_killed_at_any_moment_is_continued_by_the_next_one() -> Tested {
     let (fixture, customer) = old(3000).await?;
-    let published = AtomicUsize::new(3000);
+    let (published, mut kills) = (AtomicUsize::new(3000), 0);
     let rebuilding = async {
         for _ in 0..8 {
             let url = fixture.broker.amqp_url.as_str();
@@ -71,8 +71,10 @@ async fn a_run_that_is_killed_at_any_moment_is_continued_by_the_next_one() -> Te
             let service = Service::spawn(program, COMMAND, [("RABBITMQ_URL", url)]).await?;
             let moment = Duration::from_millis(rand::rng().random_range(20..2500));
             // It may have ended by then.
-            service.wait_exit(moment).await.ok();
-            service.sigkill()?;
+            if service.wait_exit(moment).await.is_err() {
+                service.sigkill()?;
+                kills += 1;
+            }
         }
         rebuilt(&fixture).await
     };
@@ -90,6 +92,7 @@ async fn a_run_that_is_killed_at_any_moment_is_continued_by_the_next_one() -> Te
         done = rebuilding => done.map(drop)?,
         error = publishing => return Err(error),
     }
+    ensure!(kills > 0, "every run ended before it was killed");
     // A message whose publishing was interrupted may be there or not.
     let (published, consumer) = (published.into_inner(), fixture.consumer(&[]).await?);
     until(async || Ok((fixture.count(customer).await? >= i64::try_from(published)?).then_some(())))

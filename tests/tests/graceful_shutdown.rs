@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pipeline_tests::blocked_consumer::{BlockAt, block_transactions, unblock, until_blocked};
+use pipeline_tests::blocked_order::until_order_blocked;
 use pipeline_tests::consumer_fixture::{ConsumerFixture, orders_of};
 use pipeline_tests::order_api::order;
 use pipeline_tests::outbox::eventually;
@@ -63,12 +64,7 @@ async fn a_service_is_not_ready_from_the_stop_to_its_end() -> anyhow::Result<()>
     lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
     let post = stack::http_client()?.post(format!("{url}/api/orders")).json(&order());
     let in_flight = tokio::spawn(post.send());
-    let waiting =
-        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass";
-    eventually("the request waits", async || {
-        Ok(lock.query_one(waiting, &[]).await?.get::<_, i64>(0) > 0)
-    })
-    .await?;
+    until_order_blocked(&lock).await?;
     assert_eq!(readyz(&ops_url).await, Some(200));
 
     service.sigterm()?;

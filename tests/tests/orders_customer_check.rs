@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use pipeline_tests::blocked_order::metric;
+use pipeline_tests::closed_port::ClosedPort;
 use pipeline_tests::customer_stub::{Behaviour, CustomerStub};
 use pipeline_tests::order_api::{OrderApi, accepted, count, faults, order, problem};
 use pipeline_tests::pipeline::PATIENCE;
@@ -78,8 +79,8 @@ async fn prefer_accepts_and_require_rejects_orders_while_there_is_no_answer() ->
         assert_eq!(count(&api.sql().await?, "orders").await?, 0, "{behaviour:?}");
         assert_eq!(stub.questions(), 2, "{behaviour:?}");
     }
-    // Nothing listens there.
-    let nowhere = format!("http://127.0.0.1:{}", stack::free_port()?);
+    let closed = ClosedPort::reserve()?;
+    let nowhere = format!("http://{}", closed.address());
     let settings = ["--customer-service-url", &nowhere, "--customer-check"];
     let prefer = OrderApi::start_with(&[&settings[..], &["prefer"]].concat()).await?;
     accepted(prefer.post(&order()).send().await?).await?;
@@ -204,7 +205,8 @@ async fn a_single_order_shows_its_customer_when_there_is_an_answer_in_time() -> 
 
 #[tokio::test]
 async fn readiness_reports_the_neighbour_and_does_not_need_it() -> anyhow::Result<()> {
-    let nowhere = format!("http://127.0.0.1:{}", stack::free_port()?);
+    let closed = ClosedPort::reserve()?;
+    let nowhere = format!("http://{}", closed.address());
     let api = OrderApi::start_with(&["--customer-service-url", &nowhere]).await?;
     let answer = api.http.get(format!("{}/readyz", api.ops_url)).send().await?;
     assert_eq!(answer.status(), 200);

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use pipeline_tests::blocked_order::until_order_blocked;
+use pipeline_tests::closed_port::ClosedPort;
 use pipeline_tests::order_api::{OrderApi, accepted, count, order, problem};
 use pipeline_tests::paused_process::PausedProcess;
 use pipeline_tests::pipeline::{PATIENCE, connect};
@@ -71,7 +73,8 @@ async fn a_service_that_starts_before_its_database_waits_for_it() -> anyhow::Res
 
 #[tokio::test]
 async fn a_service_that_waits_for_its_database_can_be_stopped() -> anyhow::Result<()> {
-    let url = format!("postgres://u@127.0.0.1:{}/none", stack::free_port()?);
+    let closed = ClosedPort::reserve()?;
+    let url = format!("postgres://u@{}/none", closed.address());
     let api = OrderApi::launch(&url, &["--customer-check", "off"]).await?;
     problem(api.post(&order()).send().await?, 503).await?;
     tokio::time::timeout(Duration::from_secs(10), api.stop()).await?
@@ -153,12 +156,7 @@ async fn an_order_whose_fate_is_unknown_is_made_once_when_it_is_sent_again() -> 
     let send = || api.post(&order()).header("Idempotency-Key", "k").send();
     let in_flight = tokio::spawn(send());
     let begun = Instant::now();
-    let waiting =
-        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass";
-    while lock.query_one(waiting, &[]).await?.get::<_, i64>(0) == 0 {
-        anyhow::ensure!(begun.elapsed() < PATIENCE, "the request never got to the database");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_order_blocked(&lock).await?;
     server.stop_immediately().await?;
     problem(in_flight.await??, 503).await?;
 

@@ -58,6 +58,19 @@ async fn an_order_that_is_alone_waits_for_nobody() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn transactions_are_measured_by_their_names() -> anyhow::Result<()> {
+    let api = OrderApi::start().await?;
+    let id = api.create().await?;
+    api.get(&format!("/api/orders/{id}")).await?;
+    for transaction in ["create_orders", "find_orders"] {
+        let name =
+            format!("database_transaction_duration_seconds_count{{transaction=\"{transaction}\"}}");
+        assert_eq!(metric(&api, &name).await?, 1, "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_order_that_fails_fails_alone() -> anyhow::Result<()> {
     // One connection: retries must not starve each other.
     let settings = [&PATIENT[..], &["--database-pool-size", "1"]].concat();

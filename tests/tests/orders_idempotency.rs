@@ -149,8 +149,8 @@ async fn a_key_serves_again_after_a_day_and_old_ones_are_forgotten() -> anyhow::
         database_prepared_statements: PreparedStatements::Auto,
     };
     let database = Database::new(Pool::new(&url, &args, "test")?, Duration::from_secs(5));
-    assert_eq!(prune_batch(&database).await?, Pruned::MayHaveMore);
-    assert_eq!(prune_batch(&database).await?, Pruned::Complete);
+    assert_eq!(prune_batch(&database).await?, Pruned::MayHaveMore(1000));
+    assert_eq!(prune_batch(&database).await?, Pruned::Complete(500));
     let left: Vec<Value> = vec![
         sql.query_one("SELECT to_jsonb(array_agg(key)) FROM idempotency_keys", &[]).await?.get(0),
     ];

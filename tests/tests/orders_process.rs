@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use pipeline_tests::blocked_order::until_order_blocked;
 use pipeline_tests::order_api::{OrderApi, accepted, count, order, problem};
 use pipeline_tests::pipeline::{PATIENCE, address, connect, ready};
 use pipeline_tests::raw_http::{exchange, reader};
@@ -92,12 +93,7 @@ async fn a_stop_lets_the_request_in_flight_finish() -> anyhow::Result<()> {
     lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
     let in_flight = tokio::spawn(post(url.clone()));
     let begun = Instant::now();
-    let waiting =
-        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass";
-    while lock.query_one(waiting, &[]).await?.get::<_, i64>(0) == 0 {
-        assert!(begun.elapsed() < PATIENCE, "the request never got to the database");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_order_blocked(&lock).await?;
 
     service.sigterm()?;
     while TcpStream::connect(peer).await.is_ok() {

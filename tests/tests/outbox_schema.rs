@@ -93,7 +93,11 @@ async fn an_analysis_of_the_outbox_looks_at_3000_rows() -> anyhow::Result<()> {
             &[],
         )
         .await?;
-    assert_eq!(targets.len(), 14, "12 columns and the aggregate's hash in two indexes");
+    assert_eq!(
+        targets.len(),
+        19,
+        "14 columns, the aggregate's hash in three indexes, the kind and the beginning of the type in one each"
+    );
     for target in targets {
         let (column, rows): (String, Option<i32>) = (target.get(0), target.get(1));
         assert_eq!(rows.map(|target| target * 300), Some(3000), "{column}");
@@ -160,24 +164,28 @@ async fn the_outboxs_columns_are_those_that_others_bind_to() -> anyhow::Result<(
             "attempts integer NO 0",
             "next_attempt_at timestamp with time zone YES ",
             "last_error text YES ",
+            "error_kind text YES ",
+            "error_fingerprint text YES ",
         ]
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn a_person_sees_what_is_ready_waiting_and_stuck() -> anyhow::Result<()> {
+async fn a_person_sees_what_is_ready_waiting_scheduled_and_stuck() -> anyhow::Result<()> {
     let database = stack::shared().await?.database("outbox_views").await?;
     let client = connect(&database.url).await?;
     client.batch_execute(&std::fs::read_to_string(sql("outbox/schema.sql"))?).await?;
     client
         .batch_execute(
-            "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, created_at, published_at, next_attempt_at, last_error)
-             VALUES ('order', 'a', 'order.created', '{}', now() - interval '1 hour', now(), NULL, NULL),
-                    ('order', 'b', 'order.created', '{}', now() - interval '2 minutes', NULL, NULL, NULL),
-                    ('order', 'c', 'order.created', '{}', now(), NULL, now() + interval '1 hour', 'no queue'),
-                    ('order', 'd', 'order.created', '{}', now(), NULL, 'infinity', 'no object'),
-                    ('order', 'e', 'order.created', '{}', 'infinity', NULL, 'infinity', 'no time')",
+            "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, created_at, published_at, attempts, next_attempt_at, last_error)
+             VALUES ('order', 'a', 'order.created', '{}', now() - interval '1 hour', now(), 0, NULL, NULL),
+                    ('order', 'b', 'order.created', '{}', now() - interval '2 minutes', NULL, 0, NULL, NULL),
+                    ('order', 'c', 'order.created', '{}', now(), NULL, 1, now() + interval '1 hour', 'no queue'),
+                    ('order', 'd', 'order.created', '{}', now(), NULL, 1, 'infinity', 'no object'),
+                    ('order', 'e', 'order.created', '{}', 'infinity', NULL, 1, 'infinity', 'no time'),
+                    ('order', 'f', 'order.created', '{}', now(), NULL, 0, now() + interval '1 hour', NULL),
+                    ('order', 'g', 'order.created', '{}', now(), NULL, 0, 'infinity', NULL)",
         )
         .await?;
     let pending: Vec<(String, String)> = client
@@ -186,7 +194,14 @@ async fn a_person_sees_what_is_ready_waiting_and_stuck() -> anyhow::Result<()> {
         .into_iter()
         .map(|row| (row.get(0), row.get(1)))
         .collect();
-    let expected = [("b", "ready"), ("c", "waiting"), ("d", "stuck"), ("e", "stuck")];
+    let expected = [
+        ("b", "ready"),
+        ("c", "waiting"),
+        ("d", "stuck"),
+        ("e", "stuck"),
+        ("f", "scheduled"),
+        ("g", "parked"),
+    ];
     assert_eq!(pending, expected.map(|(id, state)| (id.to_owned(), state.to_owned())));
 
     let stuck = client.query("SELECT aggregate_id, last_error FROM outbox_stuck", &[]).await?;
@@ -195,9 +210,10 @@ async fn a_person_sees_what_is_ready_waiting_and_stuck() -> anyhow::Result<()> {
     assert_eq!(stuck.len(), 2);
 
     let lag = client
-        .query_one("SELECT pending, waiting, stuck, oldest_pending_age >= interval '2 minutes' FROM outbox_lag", &[])
+        .query_one("SELECT pending, waiting, stuck, oldest_pending_age >= interval '2 minutes', scheduled, parked FROM outbox_lag", &[])
         .await?;
-    assert_eq!((lag.get::<_, i64>(0), lag.get::<_, i64>(1), lag.get::<_, i64>(2)), (4, 1, 2));
+    assert_eq!((lag.get::<_, i64>(0), lag.get::<_, i64>(1), lag.get::<_, i64>(2)), (6, 1, 2));
+    assert_eq!((lag.get::<_, i64>(4), lag.get::<_, i64>(5)), (1, 1));
     assert!(lag.get::<_, bool>(3), "the oldest pending event is two minutes old");
     Ok(())
 }

@@ -11,7 +11,7 @@ async fn altered(alter: &str) -> anyhow::Result<Outbox> {
     outbox
         .sql
         .batch_execute(&format!(
-            "DROP VIEW outbox_pending, outbox_stuck, outbox_lag, outbox_published_last_minute;
+            "DROP VIEW outbox_pending, outbox_stuck, outbox_failures, outbox_lag, outbox_published_last_minute;
              {alter}"
         ))
         .await?;
@@ -59,7 +59,7 @@ async fn a_column_of_a_type_that_does_not_work_is_named() -> anyhow::Result<()> 
         let outbox = altered(&format!("ALTER TABLE outbox {alter}")).await?;
         let mut relay = outbox.relay(&[])?;
         eventually("it says what is wrong", async || {
-            relay.relay.run_once().await;
+            relay.relay.tick().await;
             let said = format!("{:?}", relay.health.statuses());
             ensure!(said.contains(named) && said.contains("`outbox-relay check`"), "{said}");
             Ok(true)

@@ -41,7 +41,7 @@ async fn wrong_columns_and_indexes_are_found_and_fixed_by_the_printed_sql() -> a
     for (breaking, expected) in [
         ("ALTER TABLE outbox DROP COLUMN last_error CASCADE", &["table"][..]),
         (
-            "DROP VIEW outbox_pending, outbox_stuck; ALTER TABLE outbox ALTER COLUMN aggregate_id TYPE char(10)",
+            "DROP VIEW outbox_pending, outbox_stuck, outbox_failures; ALTER TABLE outbox ALTER COLUMN aggregate_id TYPE char(10)",
             &["table"],
         ),
         ("DROP TABLE outbox_audit", &["audit table"]),

@@ -11,17 +11,17 @@ async fn fill(outbox: &Outbox) -> anyhow::Result<()> {
     outbox
         .sql
         .batch_execute(
-            "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, published_at, next_attempt_at)
-             VALUES ('order', '7', 'order.created', '{}', now(), NULL),
-                    ('order', '7', 'order.processing', '{}', NULL, 'infinity'),
-                    ('order', '7', 'order.shipped', '{}', NULL, NULL),
-                    ('order', '7', 'order.delivered', '{}', NULL, now() + interval '1 hour'),
-                    ('order', '7', 'order.returned', '{}', NULL, NULL),
-                    ('invoice', '7', 'invoice.issued', '{}', NULL, NULL),
-                    ('order', '8', 'order.created', '{}', NULL, NULL),
-                    ('order', '8', 'order.shipped', '{}', NULL, now() + interval '1 hour'),
-                    ('order', '9', 'order.created', '{}', NULL, now() - interval '1 hour'),
-                    ('order', '9', 'order.shipped', '{}', NULL, NULL)",
+            "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, published_at, attempts, next_attempt_at)
+             VALUES ('order', '7', 'order.created', '{}', now(), 0, NULL),
+                    ('order', '7', 'order.processing', '{}', NULL, 1, 'infinity'),
+                    ('order', '7', 'order.shipped', '{}', NULL, 0, NULL),
+                    ('order', '7', 'order.delivered', '{}', NULL, 1, now() + interval '1 hour'),
+                    ('order', '7', 'order.returned', '{}', NULL, 0, NULL),
+                    ('invoice', '7', 'invoice.issued', '{}', NULL, 0, NULL),
+                    ('order', '8', 'order.created', '{}', NULL, 0, NULL),
+                    ('order', '8', 'order.shipped', '{}', NULL, 1, now() + interval '1 hour'),
+                    ('order', '9', 'order.created', '{}', NULL, 1, now() - interval '1 hour'),
+                    ('order', '9', 'order.shipped', '{}', NULL, 0, NULL)",
         )
         .await?;
     Ok(())

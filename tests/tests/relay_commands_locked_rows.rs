@@ -51,12 +51,12 @@ struct Case {
     does: [Does; 6],
 }
 
-const STUCK: &str = "NULL, 'infinity'";
-const PUBLISHED: &str = "now() - interval '2 hours', NULL";
+const STUCK: &str = "NULL, 'infinity', 1";
+const PUBLISHED: &str = "now() - interval '2 hours', NULL, 0";
 
 async fn events(outbox: &Outbox, columns: &str) -> anyhow::Result<[String; 3]> {
     let insert = format!(
-        "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, published_at, next_attempt_at)
+        "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, published_at, next_attempt_at, attempts)
          SELECT 'order', name, 'order.created', '{{}}', {columns}
          FROM unnest(ARRAY['before', 'locked', 'behind']) WITH ORDINALITY AS named (name, n) ORDER BY n
          RETURNING event_id"
@@ -173,7 +173,7 @@ async fn retry_goes_past_what_somebody_has_locked() -> anyhow::Result<()> {
 #[tokio::test]
 async fn retry_of_all_that_is_stuck_goes_past_what_somebody_has_locked() -> anyhow::Result<()> {
     try_all(Case {
-        arguments: &["retry", "--stuck"],
+        arguments: &["retry", "--stuck", "--yes"],
         is_named: false,
         events: STUCK,
         members: ["retried", "not_retried"],

@@ -110,8 +110,8 @@ async fn what_rows_hold_never_commands_a_terminal() -> anyhow::Result<()> {
     let row = outbox
         .sql
         .query_one(
-            "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, headers, next_attempt_at, last_error)
-             VALUES ($1, $1, $1, $2, $2, 'infinity', $1) RETURNING event_id",
+            "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, headers, attempts, next_attempt_at, last_error)
+             VALUES ($1, $1, $1, $2, $2, 1, 'infinity', $1) RETURNING event_id",
             &[&evil, &payload],
         )
         .await?;
@@ -123,7 +123,7 @@ async fn what_rows_hold_never_commands_a_terminal() -> anyhow::Result<()> {
         &["show", &event_id, "--json"],
         &["status"],
         &["status", "--json"],
-        &["retry", "--stuck", "--reason", "tried"],
+        &["retry", "--stuck", "--yes", "--reason", "tried"],
         &["discard", &event_id, "--reason", "gone"],
         &["show", &event_id],
         &["show", &event_id, "--json"],

@@ -15,7 +15,7 @@ async fn the_help_shows_every_command_and_how_it_ends() -> anyhow::Result<()> {
     for said in ["check", "replay", "Examples:", "Exit status: 0", "DATABASE_URL"] {
         assert!(help.out.contains(said), "{said}: {}", help.out);
     }
-    assert!(help.out.lines().count() < 45 && !help.out.contains('\x1b'), "{}", help.out);
+    assert!(help.out.lines().count() < 50 && !help.out.contains('\x1b'), "{}", help.out);
     // Without a command it runs `run`.
     let run = outbox_relay(&["--relay-window", "7", "--help"], &[]).await?;
     assert!(run.out.contains("--relay-window") && run.out.contains("--ops-addr"), "{}", run.out);
@@ -35,6 +35,10 @@ async fn wrong_arguments_end_with_64_and_failures_with_1() -> anyhow::Result<()>
         &["retry", "--stuck", "0190163d-8694-739b-aea5-966c26f8ad91"],
         &["discard", "0190163d-8694-739b-aea5-966c26f8ad91"],
         &["discard", "0190163d-8694-739b-aea5-966c26f8ad91", "--reason", " "],
+        &["edit", "0190163d-8694-739b-aea5-966c26f8ad91", "--type", "order.edited"],
+        &["edit", "0190163d-8694-739b-aea5-966c26f8ad91", "--reason", "no terminal"],
+        &["restore", "0190163d-8694-739b-aea5-966c26f8ad91"],
+        &["forget", "0190163d-8694-739b-aea5-966c26f8ad91", "--reason", "no terminal"],
         &["replay"],
         &["prune", "--older-than", "soon"],
         &["status", "--outbox-table", "a;b"],
@@ -57,7 +61,7 @@ async fn wrong_arguments_end_with_64_and_failures_with_1() -> anyhow::Result<()>
 #[tokio::test]
 async fn a_command_says_how_to_add_an_outbox_that_is_not_there() -> anyhow::Result<()> {
     let database = stack::shared().await?.database("no_outbox").await?;
-    for arguments in [&["status"][..], &["events"], &["retry", "--stuck"], &["prune"]] {
+    for arguments in [&["status"][..], &["events"], &["retry", "--stuck", "--yes"], &["prune"]] {
         let ended = outbox_relay(arguments, &[("DATABASE_URL", &database.url)]).await?;
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.err.contains("outbox-relay schema | psql"), "{ended:?}");
@@ -100,8 +104,8 @@ async fn the_printed_schema_makes_an_outbox_of_any_name_that_every_command_works
     outbox
         .sql
         .batch_execute(
-            "INSERT INTO \"Shop\".\"order\" (aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
-             VALUES ('order', '1', 'order.created', '{}', 'infinity')",
+            "INSERT INTO \"Shop\".\"order\" (aggregate_type, aggregate_id, event_type, payload, attempts, next_attempt_at)
+             VALUES ('order', '1', 'order.created', '{}', 1, 'infinity')",
         )
         .await?;
     let stuck =
@@ -110,7 +114,7 @@ async fn the_printed_schema_makes_an_outbox_of_any_name_that_every_command_works
     for arguments in [
         &["status"][..],
         &["show", &id],
-        &["retry", "--stuck"],
+        &["retry", "--stuck", "--yes"],
         &["discard", &id, "--reason", "a test"],
         &["show", &id],
         &["prune", "--older-than", "0"],
@@ -118,11 +122,20 @@ async fn the_printed_schema_makes_an_outbox_of_any_name_that_every_command_works
         let ended = outbox_relay(arguments, &[role, table]).await?;
         assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
     }
+    for arguments in [
+        &["restore", &id, "--reason", "a test"][..],
+        &["edit", &id, "--reason", "a test", "--type", "order.edited"],
+        &["discard", &id, "--reason", "a test"],
+        &["forget", &id, "--reason", "a test", "--yes"],
+    ] {
+        let ended = outbox_relay(arguments, &[owner, table]).await?;
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
+    }
     // The audit table names the actor; the default outbox is unchanged.
     let usual = outbox_relay(&["events", "--json"], &[owner]).await?;
     assert_eq!((usual.code, usual.out.as_str()), (Some(0), ""));
     let noted = "SELECT count(*) FROM \"Shop\".order_audit";
-    assert_eq!(outbox.count(noted, &[]).await?, 2);
+    assert_eq!(outbox.count(noted, &[]).await?, 6);
     Ok(())
 }
 
@@ -171,7 +184,7 @@ async fn a_status_that_is_watched_ends_when_nobody_reads_it() -> anyhow::Result<
 async fn a_command_through_a_pool_leaves_its_connections_as_they_were() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     let (pooler, url) = Pooler::before(&outbox.relay_url).await?;
-    for arguments in [&["check"][..], &["status"], &["events"], &["retry", "--stuck"]] {
+    for arguments in [&["check"][..], &["status"], &["events"], &["retry", "--stuck", "--yes"]] {
         let settings =
             [("DATABASE_URL", url.as_str()), ("RABBITMQ_URL", outbox.vhost.amqp_url.as_str())];
         let ended = outbox_relay(arguments, &settings).await?;

@@ -86,7 +86,7 @@ async fn works_with(settings: &[&str], for_role: bool) -> anyhow::Result<()> {
     })
     .await
     .with_context(|| relay.log())?;
-    for arguments in [&["check"][..], &["events"], &["retry", "--stuck"]] {
+    for arguments in [&["check"][..], &["events"], &["retry", "--stuck", "--yes"]] {
         let ended = outbox.command(arguments).await?;
         ensure!(ended.code == Some(0), "{arguments:?}: {ended:?}");
     }

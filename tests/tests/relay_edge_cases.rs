@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use outbox_relay::Outcome;
+use outbox_relay::TickOutcome;
 use pipeline_tests::outbox::{Outbox, Stepped, eventually};
 use pipeline_tests::rabbitmqctl::rabbitmqctl;
 
@@ -131,7 +131,7 @@ async fn payloads_in_flight_are_bounded_by_their_real_size_however_well_they_com
     outbox.sql.batch_execute(add).await?;
     let mut relay = outbox.relay(&[])?;
     // This step fills all windows; only the next one would handle what has completed.
-    relay.until(Outcome::Busy).await?;
+    relay.until(TickOutcome::Busy).await?;
     let mut sent = 0;
     eventually("what was sent has arrived, and no more comes", async || {
         let before = sent;
@@ -161,7 +161,7 @@ async fn an_alarm_of_the_broker_is_sat_out_on_one_connection_and_nothing_is_sent
     let reason = || health.statuses()["rabbitmq"].reason.clone().unwrap_or_default();
     let blocked = || reason().starts_with("the broker has told publishers to wait");
     let step = async {
-        relay.until(Outcome::Worked).await?;
+        relay.until(TickOutcome::Worked).await?;
         anyhow::Ok(relay)
     };
     let alarm = async {

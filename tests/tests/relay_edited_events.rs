@@ -47,7 +47,7 @@ async fn an_edit_of_an_event_that_was_loaded_ahead_is_what_is_published_after_a_
     // This tests the maximum age of prefetched events.
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_millis(1100) {
-        Box::pin(relay.relay.run_once()).await;
+        Box::pin(relay.relay.tick()).await;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     broker.to_client(Faults::default());

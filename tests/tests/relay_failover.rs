@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 
 use anyhow::Context as _;
+use pipeline_tests::closed_port::ClosedPort;
 use pipeline_tests::outbox::{Outbox, PATIENCE, connect, eventually};
 use stack::{PostgresAccess, PostgresServer, RabbitServer};
 
@@ -41,8 +42,8 @@ async fn databases_that_are_down_or_silent_or_can_not_be_written_to_are_passed_o
     let read_only = read_only_twin(&outbox, &password).await?;
     // It accepts connections and sends nothing.
     let silent = TcpListener::bind("127.0.0.1:0")?;
-    let down = stack::free_port()?;
-    let ports = [down, silent.local_addr()?.port(), read_only.access().port, port];
+    let closed = ClosedPort::reserve()?;
+    let ports = [closed.port(), silent.local_addr()?.port(), read_only.access().port, port];
     let url = url_of(&ports, &password, &outbox.database.name, "&connect_timeout=1");
     outbox.add("7", "order.created").await?;
     let relay = outbox.relay_process(&[("DATABASE_URL", &url)]).await?;
@@ -58,12 +59,12 @@ async fn it_tells_of_each_database_why_it_can_not_be_used() -> anyhow::Result<()
     let outbox = Outbox::new().await?;
     let password = stack::shared().await?.postgres.password;
     let read_only = read_only_twin(&outbox, &password).await?;
-    let (down, port) = (stack::free_port()?, read_only.access().port);
-    let url = url_of(&[down, port], &password, &outbox.database.name, "");
+    let (closed, port) = (ClosedPort::reserve()?, read_only.access().port);
+    let url = url_of(&[closed.port(), port], &password, &outbox.database.name, "");
     let relay = outbox.relay_process(&[("DATABASE_URL", &url)]).await?;
     let said = relay.wait_for_line("postgresql is not reachable", PATIENCE).await?;
     for part in [
-        format!("127.0.0.1:{down}: error connecting to server: Connection refused"),
+        format!("{}: error connecting to server: Connection refused", closed.address()),
         format!("127.0.0.1:{port}: the database is read-only: default_transaction_read_only is on"),
     ] {
         assert!(said.contains(&part), "{said}");

@@ -40,5 +40,6 @@ async fn a_broker_that_gives_no_sign_of_life_is_given_up_and_found_again() -> an
     frozen.resume()?;
     outbox.add("7", "order.shipped").await?;
     outbox.all_published().await.with_context(|| relay.log())?;
+    assert_eq!(outbox.depth("all").await?, 2, "the queue has both");
     Ok(())
 }

@@ -59,7 +59,7 @@ async fn an_event_that_fails_holds_back_the_20_000_behind_it_and_nothing_else() 
     }
     let mut relay = outbox.relay(&SOON)?;
     eventually("all others are published, and the first one was tried again", async || {
-        relay.relay.run_once().await;
+        relay.relay.tick().await;
         let tried = outbox.count("SELECT max(attempts)::bigint FROM outbox", &[]).await?;
         Ok(outbox.pending().await? == 20_001 && tried >= 3)
     })

@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use pipeline_tests::closed_port::ClosedPort;
 use pipeline_tests::load::{Load, at_work};
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
 use stack::Service;
@@ -158,7 +159,8 @@ async fn a_relay_whose_session_is_ended_takes_part_again_and_order_is_kept() -> 
 async fn a_relay_that_can_not_reach_the_broker_leaves_all_lanes_to_the_others() -> anyhow::Result<()>
 {
     let (outbox, _deliveries) = Outbox::listened_to().await?;
-    let nowhere = format!("amqp://127.0.0.1:{}", stack::free_port()?);
+    let closed = ClosedPort::reserve()?;
+    let nowhere = format!("amqp://{}", closed.address());
     let cut_off = outbox.relay_process(&[("RABBITMQ_URL", &nowhere)]).await?;
     cut_off.wait_for_line("rabbitmq is not reachable", PATIENCE).await?;
     assert_eq!(outbox.shares().await?.len(), 0, "{}", cut_off.last_lines());

@@ -54,13 +54,15 @@ const EVENT_IDS: &str =
 const KEYS: &str = "ARRAY[hashtextextended('locked', hashtextextended('order', 0)), hashtextextended('other', hashtextextended('order', 0))]";
 
 /// Each statement file, with its parameters and the locks it waits for.
-const STATEMENTS: [(&str, &str, WaitsFor); 37] = [
+const STATEMENTS: [(&str, &str, WaitsFor); 43] = [
     ("acknowledge_audit", "1, NULL", NOTHING),
     ("count_digits", "'{1,2}', 1000", READS),
     ("describe_columns", "", NOTHING),
     ("find_hidden_rows", "true", NOTHING),
     ("find_overtaken", "0, 10, '{1,2}', 10", NOTHING),
-    ("find_unsettled", "", NOTHING),
+    ("find_oldest", "-1, 10", READS),
+    ("find_optional", "", NOTHING),
+    ("find_pauses", "", NOTHING),
     ("forget_expired", "", READS),
     ("forget_gone", "", READS),
     ("forget_unsettled", "EVENT_IDS", CHANGES_NOTES),
@@ -71,7 +73,9 @@ const STATEMENTS: [(&str, &str, WaitsFor); 37] = [
     ("list_relays", "", NOTHING),
     ("list_writers", "", READS),
     ("load", "'{1,2}', 1000, 1000, 1000", READS),
+    ("load_pauses", "10", NOTHING),
     ("load_unsettled", "-1, 10", READS),
+    ("lock_audit_pruning", "", NOTHING),
     ("lock_in_flight", "'{1}'", NOTHING),
     ("lock_pruning", "", NOTHING),
     ("measure_backlog", "1000", READS),
@@ -87,12 +91,27 @@ const STATEMENTS: [(&str, &str, WaitsFor); 37] = [
     ("probe_deleting", "", CHANGES),
     ("probe_marking", "", CHANGES),
     ("prune", "0, 1000, 3600", CHANGES),
+    ("prune_audit", "0, 1000, 3600", NOTHING),
     ("release_lanes", "'{1}'", NOTHING),
-    ("scan_due_retries", "-1, 1000, true, true", READS),
-    ("scan_new", "-9223372036854775808, '{}', '{}', -1, 2000, true, true, '{}'", READS),
-    ("scan_successors", "KEYS, '{-1,-1}', 100, true", READS),
+    ("respect_pauses", "", NOTHING),
+    (
+        "scan_due",
+        "-1, 1000, true, true, '{t,t,f,f}', '{t,f,t,f}', '{-infinity,-infinity,-infinity,-infinity}',
+         '{0,0,0,0}', '{infinity,now,infinity,now}', '{100,100,100,100}', 10, '{}', '{}', '{}'",
+        READS,
+    ),
+    (
+        "scan_new",
+        "-9223372036854775808, -1, true, true, 2000, '{}', '{}', '{}', true, '{}', '{}', '{}'",
+        READS,
+    ),
+    ("scan_successors", "KEYS, '{-1,-1}', 100, true, '{}', '{}', '{}'", READS),
     ("settle_deleted", "'{1,2}', EVENT_IDS, '{0,0}'", CHANGES),
-    ("settle_failed", "'{1,2}', EVENT_IDS, '{no,no}', '{1,1}', '{0,0}'", CHANGES),
+    (
+        "settle_failed",
+        "'{1,2}', EVENT_IDS, '{no,no}', '{1,1}', '{0,0}', '{nacked,nacked}', '{1,2}'",
+        CHANGES,
+    ),
     ("settle_published", "'{1,2}', EVENT_IDS, '{0,0}'", CHANGES),
     ("take_lanes", "'{1}'", NOTHING),
     ("unlock_in_flight", "'{1}'", NOTHING),
@@ -112,8 +131,9 @@ const DONE: [(&str, &str); 6] = [
 /// For each of two aggregates: a pending event, one published long ago, one that failed and is due.
 /// In `outbox_unsettled`: a pending one, a published one, and two deleted ones.
 const ROWS: &str = "
-    INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, payload, published_at, next_attempt_at)
-    SELECT lpad(n::text, 32, '0')::uuid, 'order', aggregate_id, 'order.created', '{}', published_at, next_attempt_at
+    INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, payload, published_at, attempts, next_attempt_at)
+    SELECT lpad(n::text, 32, '0')::uuid, 'order', aggregate_id, 'order.created', '{}', published_at,
+           CASE WHEN next_attempt_at IS NULL THEN 0 ELSE 1 END, next_attempt_at
     FROM (VALUES (1, 'locked', NULL::timestamptz, NULL::timestamptz), (2, 'other', NULL, NULL),
                  (3, 'locked', now() - interval '2 hours', NULL), (4, 'other', now() - interval '2 hours', NULL),
                  (5, 'locked', NULL, now()), (6, 'other', NULL, now())) AS event (n, aggregate_id, published_at, next_attempt_at)
@@ -187,6 +207,8 @@ async fn carry_out(session: &Client, name: &str, parameters: &str) -> anyhow::Re
 async fn no_statement_waits_for_a_row_and_none_for_a_table_that_it_does_not_need()
 -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
+    // As OUTBOX_AUDIT_RETENTION takes it.
+    outbox.sql.batch_execute("GRANT DELETE ON outbox_audit TO outbox_relay").await?;
     outbox.sql.batch_execute(ROWS).await?;
     let session = session(&outbox).await?;
     for (name, parameters, _) in STATEMENTS {

@@ -50,9 +50,10 @@ fn check_properties(message: &BasicGetMessage, content_type: &str, app_id: &str)
         ))
     );
     assert_eq!(header("n"), Some(AMQPValue::LongLongInt(7)));
+    assert_eq!(header("outbox-id"), Some(AMQPValue::LongLongInt(1)));
     // A quorum queue adds headers of its own.
     let own = headers.keys().filter(|name| !name.as_str().starts_with("x-delivery"));
-    assert_eq!(own.count(), 4);
+    assert_eq!(own.count(), 5);
 }
 
 fn body(message: &BasicGetMessage) -> &str {

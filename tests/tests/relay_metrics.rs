@@ -42,6 +42,8 @@ async fn each_way_to_fail_is_told_apart_and_retries_are_counted() -> anyhow::Res
     tells(&relay, [0, 0, 0], 0).await?;
     outbox.add("first", "order.full").await?;
     outbox.all_published().await?;
+    let settled = "database_transaction_duration_seconds_count{transaction=\"settle_published\"}";
+    anyhow::ensure!(metrics(&relay).await?.contains(settled));
 
     for (aggregate, event_type) in [
         ("returned", "order.unheard"),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use anyhow::ensure;
-use pipeline_tests::fake_broker::{BrokerBehaviour, FakeBroker, ODD};
+use pipeline_tests::fake_broker::{AFFECTED_TYPE, BrokerBehaviour, FakeBroker};
 use pipeline_tests::outbox::{Outbox, eventually};
 
 const IMPATIENT: [&str; 2] = ["--relay-confirm-timeout", "2s"];
@@ -36,17 +36,17 @@ async fn after_a_confirm_timeout_one_message_is_sent_at_a_time_until_it_is_confi
         Ok(broker.messages().last().is_some_and(|last| last.connection > 6))
     });
     relay.work_until(several).await?;
-    let came = broker.messages();
-    let at_first = came.iter().filter(|came| came.connection <= 2).count();
+    let messages = broker.messages();
+    let at_first = messages.iter().filter(|message| message.connection <= 2).count();
     ensure!((51..=200).contains(&at_first), "{at_first} in the first windows");
     let mut again = HashMap::<usize, usize>::new();
-    for came in came.iter().filter(|came| came.connection > 2) {
+    for message in messages.iter().filter(|message| message.connection > 2) {
         // Two connections are opened at a time.
-        *again.entry(came.connection.div_ceil(2)).or_default() += 1;
+        *again.entry(message.connection.div_ceil(2)).or_default() += 1;
     }
     ensure!(again.values().all(|messages| *messages == 1), "{again:?}");
 
-    broker.behave(BrokerBehaviour::Confirms);
+    broker.set_behaviour(BrokerBehaviour::Confirms);
     relay.work_until(outbox.all_published()).await?;
     let copies = broker.messages().len() - 300;
     ensure!(copies < 200 + 20, "{copies} copies");
@@ -58,7 +58,7 @@ async fn a_queue_without_a_leader_holds_up_no_other_and_gets_few_copies() -> any
     let broker = FakeBroker::start(BrokerBehaviour::ConfirmsOthers)?;
     let outbox = outbox_before(&broker).await?;
     let mut relay = outbox.relay(&IMPATIENT)?;
-    add(&outbox, 200, ODD).await?;
+    add(&outbox, 200, AFFECTED_TYPE).await?;
     for _ in 0..3 {
         add(&outbox, 300, "order.created").await?;
         let others =
@@ -69,10 +69,11 @@ async fn a_queue_without_a_leader_holds_up_no_other_and_gets_few_copies() -> any
     let timeouts =
         eventually("several confirms did not come", async || Ok(broker.connections() > before + 6));
     relay.work_until(timeouts).await?;
-    let odd = broker.messages().iter().filter(|came| came.routing_key == ODD).count();
+    let affected =
+        broker.messages().iter().filter(|message| message.routing_key == AFFECTED_TYPE).count();
     // One per timeout, of which there was one per two connections.
-    ensure!(odd <= 200 + broker.connections().div_ceil(2), "{odd} messages");
+    ensure!(affected <= 200 + broker.connections().div_ceil(2), "{affected} messages");
 
-    broker.behave(BrokerBehaviour::Confirms);
+    broker.set_behaviour(BrokerBehaviour::Confirms);
     relay.work_until(outbox.all_published()).await
 }

@@ -1,10 +1,12 @@
 //! The broker rejects a message for now (`basic.nack`): the event waits, and is published once the
 //! broker accepts it.
 
+use std::collections::HashSet;
+
 use anyhow::Context as _;
 use lapin::options::{QueueDeclareOptions, QueuePurgeOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use pipeline_tests::outbox::{Outbox, eventually};
+use pipeline_tests::outbox::{Outbox, event_id, eventually};
 use stack::{Management, RabbitCluster, Service};
 
 /// Waits until publishing the event has failed.
@@ -46,7 +48,7 @@ async fn events_that_came_while_the_queue_had_no_leader_leave_once_it_has_anothe
 -> anyhow::Result<()> {
     let mut cluster = RabbitCluster::start_temporary().await?;
     let database = stack::shared().await?.database("outbox").await?;
-    let outbox = Outbox::on(database, cluster.nodes[0].vhost("outbox").await?).await?;
+    let mut outbox = Outbox::on(database, cluster.nodes[0].vhost("outbox").await?).await?;
     outbox.queue("all", "#").await?;
     let management = Management::new(&outbox.vhost.management_url)?;
     let queue = management.get(&format!("/api/queues/{}/all", outbox.vhost.name)).await?;
@@ -72,5 +74,10 @@ async fn events_that_came_while_the_queue_had_no_leader_leave_once_it_has_anothe
     cluster.nodes[follower].start().await?;
     outbox.all_published().await.with_context(|| relay.log())?;
     assert!(cluster.nodes[leader].process().is_none());
+    outbox.vhost.amqp_url = url;
+    outbox.reconnect().await?;
+    let messages = outbox.take_all("all").await?;
+    let ids = messages.iter().map(event_id).collect::<anyhow::Result<HashSet<_>>>()?;
+    assert_eq!(ids, outbox.event_ids().await?, "the queue has it");
     Ok(())
 }

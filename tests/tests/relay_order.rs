@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use outbox_relay::Outcome;
+use outbox_relay::TickOutcome;
 use pipeline_tests::outbox::{Outbox, PATIENCE, aggregate_id, connect, event_id, eventually};
 use uuid::Uuid;
 
@@ -46,7 +46,7 @@ async fn an_event_is_not_sent_before_the_one_ahead_of_it_was_routed() -> anyhow:
     let first = outbox.add("7", "order.created").await?;
     let second = outbox.add("7", "order.shipped").await?;
     let mut relay = outbox.relay(&["--relay-backoff-min", "1h", "--relay-backoff-max", "1h"])?;
-    relay.until(Outcome::Worked).await?;
+    relay.until(TickOutcome::Worked).await?;
     relay.until_idle().await?;
     assert_eq!(outbox.depth("shipped").await?, 0, "the first one was returned");
     let touched =
@@ -115,10 +115,10 @@ async fn a_relay_that_can_not_reach_the_broker_lets_another_one_publish() -> any
     let first = shared.relay_process(&settings).await?;
     first.wait_for_line("took lanes", PATIENCE).await?;
     let mut second = shared.relay(&[])?;
-    second.until(Outcome::StandingBy).await?;
+    second.until(TickOutcome::StandingBy).await?;
     server.kill().await?;
     eventually("the other relay publishes", async || {
-        Ok(second.relay.run_once().await == Outcome::Idle)
+        Ok(second.relay.tick().await == TickOutcome::Idle)
     })
     .await?;
     shared.add("7", "order.created").await?;

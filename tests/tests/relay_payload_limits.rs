@@ -4,7 +4,7 @@
 use pipeline_tests::event_contents::{
     add, add_plain, reason, reasons, until_the_others_are_published,
 };
-use pipeline_tests::outbox::Outbox;
+use pipeline_tests::outbox::{Outbox, eventually};
 
 #[tokio::test]
 async fn a_payload_of_more_than_128_mib_compressed_stops_no_poll() -> anyhow::Result<()> {
@@ -147,9 +147,15 @@ async fn events_wait_for_a_locked_table_and_none_is_stuck_over_it() -> anyhow::R
     add_plain(&outbox, 50).await?;
     let other = pipeline_tests::outbox::connect(&outbox.database.url).await?;
     other.batch_execute("BEGIN; LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE").await?;
+    let waits = "SELECT count(*) FROM pg_stat_activity
+                 WHERE application_name = 'outbox-relay' AND datname = current_database()
+                   AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '3 seconds'";
     let unlocked = async {
-        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-        other.batch_execute("COMMIT").await
+        eventually("the relay has waited for three seconds", async || {
+            Ok(outbox.count(waits, &[]).await? >= 1)
+        })
+        .await?;
+        anyhow::Ok(other.batch_execute("COMMIT").await?)
     };
     relay.work_until(unlocked).await?;
     until_the_others_are_published(&outbox, &mut relay, 0).await

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use anyhow::ensure;
-use pipeline_tests::fake_broker::{BrokerBehaviour, FakeBroker, ODD};
+use pipeline_tests::fake_broker::{AFFECTED_TYPE, BrokerBehaviour, FakeBroker};
 use pipeline_tests::outbox::{Outbox, aggregate_id, eventually};
 use tokio_postgres::Row;
 
@@ -84,7 +84,7 @@ async fn a_message_is_stuck_after_three_refusals_of_what_it_is_and_of_nothing_el
         let broker = FakeBroker::start(BrokerBehaviour::ClosesChannel(code))?;
         let mut outbox = Outbox::new().await?;
         outbox.vhost.amqp_url = broker.url();
-        outbox.add("odd", ODD).await?;
+        outbox.add("affected", AFFECTED_TYPE).await?;
         let mut relay = outbox.relay(&SOON)?;
         let tried = eventually("it was tried several times", async || {
             let (attempts, is_stuck, _) = refused(&outbox).await?;
@@ -106,7 +106,7 @@ async fn a_message_over_which_the_connection_is_closed_stops_no_other_and_is_stu
     let mut outbox = Outbox::new().await?;
     outbox.vhost.amqp_url = broker.url();
     add(&outbox, "before-", 100).await?;
-    outbox.add("odd", ODD).await?;
+    outbox.add("affected", AFFECTED_TYPE).await?;
     add(&outbox, "behind-", 100).await?;
     let mut relay = outbox.relay(&SOON)?;
     let stuck = eventually("all others are published, and it is stuck", async || {

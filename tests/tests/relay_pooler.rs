@@ -81,7 +81,7 @@ async fn a_pool_of_one_connection_is_taken_for_what_it_is_and_not_for_a_slow_ser
     let mut relay = outbox.relay(&[])?;
     let mut reason = None;
     eventually("the relay says why it does not work", async || {
-        Box::pin(relay.relay.run_once()).await;
+        Box::pin(relay.relay.tick()).await;
         reason = relay.health.statuses()["postgresql"].reason.clone();
         Ok(reason.as_deref() != Some("not connected yet"))
     })

@@ -63,8 +63,8 @@ async fn a_relay_that_is_frozen_while_the_server_sends_it_much_gives_its_lanes_u
     let (second, pid) = outbox.joined_by(&[]).await?;
     // 12 incompressible MB in one of its lanes, and an event behind them.
     let lanes = &outbox.shares().await?[&pid];
-    let add = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, headers, next_attempt_at)
-               SELECT 'order', id, 'order.created', jsonb_build_object('much', much), '{\"number\": 1}', now() + interval '1 h'
+    let add = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, headers, attempts, next_attempt_at)
+               SELECT 'order', id, 'order.created', jsonb_build_object('much', much), '{\"number\": 1}', 1, now() + interval '1 h'
                FROM (SELECT string_agg(gen_random_uuid()::text, '') AS much FROM generate_series(1, 330000)) AS much,
                     (SELECT n::text AS id FROM generate_series(1, 1000) AS n
                      WHERE (hashtextextended(n::text, hashtextextended('order', 0)) & 63) = ANY ($1) LIMIT 1) AS id";

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "what was measured belongs to the test's output")]
 
 use anyhow::{Context as _, ensure};
+use outbox_relay::OutboxTable;
 use pipeline_tests::outbox::Outbox;
 use tokio_postgres::SimpleQueryMessage;
 
@@ -13,24 +14,25 @@ const PREPARE_SESSION: &str = include_str!("../../sql/relay/queries/prepare_sess
 type Statement = [&'static str; 4];
 
 /// The statements that poll for events.
-const LOOKS: [Statement; 3] = [
+const SCANS: [Statement; 3] = [
     [
         "scan_new",
         include_str!("../../sql/relay/queries/scan_new.sql"),
-        "bigint, bigint[], bigint[], bigint, bigint, boolean, boolean, text[]",
-        "0, '{}', '{}', -1, 2000, true, true, '{}'",
+        "bigint, bigint, boolean, boolean, bigint, bigint[], bigint[], text[], boolean, text[], text[], text[]",
+        "0, -1, true, true, 2000, '{}', '{}', '{}', true, '{}', '{}', '{}'",
     ],
     [
-        "scan_due_retries",
-        include_str!("../../sql/relay/queries/scan_due_retries.sql"),
-        "bigint, bigint, boolean, boolean",
-        "-1, 1000, true, true",
+        "scan_due",
+        include_str!("../../sql/relay/queries/scan_due.sql"),
+        "bigint, bigint, boolean, boolean, boolean[], boolean[], text[], bigint[], text[], bigint[], bigint, text[], text[], text[]",
+        "-1, 1000, true, true, '{t,t,f,f}', '{t,f,t,f}', '{-infinity,-infinity,-infinity,-infinity}', '{0,0,0,0}',
+         '{infinity,-infinity,infinity,-infinity}', '{1000000,0,1000000,0}', 1000000, '{}', '{}', '{}'",
     ],
     [
         "scan_successors",
         include_str!("../../sql/relay/queries/scan_successors.sql"),
-        "bigint[], bigint[], bigint, boolean",
-        "'{1}', '{0}', 1000, true",
+        "bigint[], bigint[], bigint, boolean, text[], text[], text[]",
+        "'{1}', '{0}', 1000, true, '{}', '{}', '{}'",
     ],
 ];
 
@@ -64,17 +66,39 @@ const BY_ID: [Statement; 6] = [
     [
         "settle_failed",
         include_str!("../../sql/relay/queries/settle_failed.sql"),
-        "bigint[], uuid[], text[], double precision[], integer[]",
-        "'{1}', '{00000000-0000-0000-0000-000000000001}', '{refused}', '{1}', '{0}'",
+        "bigint[], uuid[], text[], double precision[], integer[], text[], text[]",
+        "'{1}', '{00000000-0000-0000-0000-000000000001}', '{refused}', '{1}', '{0}', '{refused}', '{1}'",
     ],
 ];
 
-async fn prepare(
-    outbox: &Outbox,
-    [name, statement, types, _]: Statement,
-) -> Result<(), tokio_postgres::Error> {
-    let statement = statement.replace("{outbox}", "outbox").replace("{audit}", "outbox_audit");
-    outbox.sql.batch_execute(&format!("PREPARE {name} ({types}) AS {statement}")).await
+/// The statements by which a command changes a batch of events, and looks for those that still match:
+/// their names, their texts, and their parameters' types and values. `IDS` and `EVENT_IDS` are those
+/// of a batch.
+const CHANGES: [Statement; 3] = [
+    [
+        "retry_events",
+        include_str!("../../sql/relay/commands/retry_events.sql"),
+        "text, bigint[], uuid[], boolean, text, text, uuid",
+        "FILTER, IDS, EVENT_IDS, false, 'alice', NULL, gen_random_uuid()",
+    ],
+    [
+        "discard_events",
+        include_str!("../../sql/relay/commands/discard_events.sql"),
+        "text, bigint[], uuid[], boolean, text, text, uuid",
+        "FILTER, IDS, EVENT_IDS, true, 'alice', NULL, gen_random_uuid()",
+    ],
+    [
+        "find_matching",
+        include_str!("../../sql/relay/commands/find_matching.sql"),
+        "text, uuid[], boolean, boolean",
+        "FILTER, EVENT_IDS, true, true",
+    ],
+];
+
+async fn prepare(outbox: &Outbox, [name, statement, types, _]: Statement) -> anyhow::Result<()> {
+    let table: OutboxTable = "outbox".parse().map_err(anyhow::Error::msg)?;
+    let statement = table.fill_in(statement);
+    Ok(outbox.sql.batch_execute(&format!("PREPARE {name} ({types}) AS {statement}")).await?)
 }
 
 /// The output of `EXPLAIN` with these options, by lines.
@@ -122,13 +146,13 @@ async fn what_holds_an_event_back_is_found_by_its_aggregate_whatever_the_statist
         )
         .await?;
     outbox.sql.batch_execute(PREPARE_SESSION).await?;
-    for statement in LOOKS {
+    for statement in SCANS {
         let (name, plan) = (statement[0], plan(&outbox, statement).await?);
         let scan = plan.iter().position(|line| line.contains(" on outbox ahead "));
         let plan_text = plan.join("\n");
         let Some(scan) = scan else { anyhow::bail!("{name} asks nothing:\n{plan_text}") };
         ensure!(
-            plan[scan].contains("outbox_held_back_by_aggregate")
+            plan[scan].contains("outbox_failed_by_aggregate")
                 && plan[scan + 1].contains("Index Cond: ((hashtextextended"),
             "{name} looks through all that failed, for each event:\n{plan_text}"
         );
@@ -156,16 +180,23 @@ async fn events_whose_ids_are_known_are_found_by_them_in_a_table_that_is_new() -
     Ok(())
 }
 
-/// One event is stuck; one aggregate has 30,000 pending events, and 200,000 others have one each.
-/// There are no statistics.
+/// One event is stuck; one aggregate has 30,000 pending events and then one that was scheduled and is
+/// due, 200,000 others have one each, and one has 30,000 that are scheduled for tomorrow, and then
+/// 2,000 more. There are no statistics.
 const BACKFILL: &str = "
     ALTER TABLE outbox SET (autovacuum_enabled = off);
     INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, attempts, next_attempt_at)
     VALUES ('order', 'stuck', 'order.created', '{}', 1, 'infinity');
     INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
     SELECT 'order', 'busy', 'order.created', '{}' FROM generate_series(1, 30000);
+    INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
+    VALUES ('order', 'busy', 'order.created', '{}', now());
     INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
-    SELECT 'order', n::text, 'order.created', '{}' FROM generate_series(1, 200000) AS n";
+    SELECT 'order', n::text, 'order.created', '{}' FROM generate_series(1, 200000) AS n;
+    INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
+    SELECT 'order', 'later', 'order.created', '{}', now() + interval '1 day' FROM generate_series(1, 30000);
+    INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
+    SELECT 'order', 'later', 'order.created', '{}' FROM generate_series(1, 2000)";
 
 #[tokio::test]
 async fn a_poll_reads_a_few_pages_for_each_row_of_a_table_that_was_never_analysed()
@@ -173,19 +204,82 @@ async fn a_poll_reads_a_few_pages_for_each_row_of_a_table_that_was_never_analyse
     let outbox = Outbox::new().await?;
     outbox.sql.batch_execute(BACKFILL).await?;
     outbox.sql.batch_execute(PREPARE_SESSION).await?;
-    for statement in LOOKS {
+    for statement in SCANS {
         prepare(&outbox, statement).await?;
     }
     let busy = "SELECT hashtextextended('busy', hashtextextended('order', 0))";
     let busy = outbox.count(busy, &[]).await?;
+    let (none, paused) = ("'{}', '{}', '{}'", "'{order}', '{NULL}', '{order.shipped}'");
+    let pages = "'{t,t,f,f}', '{t,f,t,f}', '{-infinity,-infinity,-infinity,-infinity}', '{0,0,0,0}', '{infinity,-infinity,infinity,-infinity}', '{1000000,0,1000000,0}'";
     for (execute, rows) in [
-        ("scan_new (0, '{}', '{}', -1, 2000, true, true, '{}')".to_owned(), 2000),
-        ("scan_new (30001, '{}', '{}', -1, 2000, true, true, '{}')".to_owned(), 2000),
-        ("scan_due_retries (-1, 1000, true, true)".to_owned(), 1),
-        (format!("scan_successors ('{{{busy}}}', '{{129}}', 128, true)"), 128),
+        (format!("scan_new (0, -1, true, true, 2000, {none}, true, {none})"), 2000),
+        (format!("scan_new (30001, -1, true, true, 2000, {none}, true, {none})"), 2000),
+        (format!("scan_new (0, -1, true, true, 2000, {none}, true, {paused})"), 2000),
+        (format!("scan_new (260002, -1, true, true, 2000, {none}, true, {none})"), 2000),
+        (format!("scan_due (-1, 1000, true, true, {pages}, 1000000, {none})"), 2),
+        (format!("scan_due (-1, 1000, true, true, {pages}, 1000000, {paused})"), 2),
+        (format!("scan_successors ('{{{busy}}}', '{{129}}', 128, true, {none})"), 128),
+        (format!("scan_successors ('{{{busy}}}', '{{129}}', 128, true, {paused})"), 128),
     ] {
         let pages = pages_read(&outbox, &execute).await?;
         ensure!(pages <= 5 * rows + 20, "{pages} pages for {rows} rows: {execute}");
+    }
+    Ok(())
+}
+
+/// The parts that commands put into their statements.
+fn complete(statement: &str) -> String {
+    [
+        ("{matches}", include_str!("../../sql/relay/fragments/matches.sql")),
+        ("{matches_cause}", include_str!("../../sql/relay/fragments/matches_cause.sql")),
+        ("{operation_column}", ", operation_id"),
+        ("{operation_value}", ", (SELECT id FROM operation)"),
+    ]
+    .into_iter()
+    .fold(statement.to_owned(), |statement, (name, part)| statement.replace(name, part))
+}
+
+/// The beginning of each line, without a thousand ids.
+fn without_values(plan: &[String]) -> String {
+    plan.iter().fold(String::new(), |text, line| format!("{text}{line:.120}\n"))
+}
+
+#[tokio::test]
+async fn a_batch_of_a_bulk_change_is_found_by_its_ids_right_after_a_burst_of_failures()
+-> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox
+        .sql
+        .batch_execute(
+            "ALTER TABLE outbox SET (autovacuum_enabled = off);
+             INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
+             SELECT 'order', n::text, 'order.created', '{}' FROM generate_series(1, 20000) AS n;
+             ANALYZE outbox;
+             UPDATE outbox
+             SET attempts = 1, next_attempt_at = 'infinity', error_kind = 'returned', error_fingerprint = '00000000000000aa'",
+        )
+        .await?;
+    let batch = "SELECT string_agg(id::text, ','), string_agg(event_id::text, ',') FROM outbox WHERE id <= 1000";
+    let batch = outbox.sql.query_one(batch, &[]).await?;
+    let (ids, event_ids): (String, String) = (batch.get(0), batch.get(1));
+    outbox.sql.batch_execute("BEGIN").await?;
+    let prepare_transaction = include_str!("../../sql/relay/commands/prepare_transaction.sql");
+    outbox.sql.query(prepare_transaction, &[&"30000"]).await?;
+    for [name, statement, types, values] in CHANGES {
+        let table: OutboxTable = "outbox".parse().map_err(anyhow::Error::msg)?;
+        let statement = table.fill_in(&complete(statement));
+        outbox.sql.batch_execute(&format!("PREPARE {name} ({types}) AS {statement}")).await?;
+        let values = values
+            .replace("EVENT_IDS", &format!("'{{{event_ids}}}'"))
+            .replace("IDS", &format!("'{{{ids}}}'"))
+            .replace("FILTER", r#"'{"kind": "returned", "fingerprint": "00000000000000aa"}'"#);
+        let plan = explain(&outbox, "COSTS ON", &format!("{name} ({values})")).await?;
+        let by_state = ["Seq Scan on outbox", "_held_back", "_by_cause", "_by_aggregate"];
+        ensure!(
+            !plan.iter().any(|line| by_state.iter().any(|scan| line.contains(scan))),
+            "{name} looks through all that failed, for each batch:\n{}",
+            without_values(&plan)
+        );
     }
     Ok(())
 }

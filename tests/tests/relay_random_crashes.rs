@@ -73,6 +73,7 @@ async fn relays_killed_at_random_through_restarts_lose_nothing_and_keep_every_ag
     let killing = kill_and_start(&outbox, &mut relays, &mut rng, duration);
     let ((), (), kills) = tokio::try_join!(writers.write(), outages, killing)?;
     println!("killed {kills} relays");
+    ensure!(kills >= seconds / 10, "only {kills} relays were killed");
 
     outbox.reconnect().await?;
     for relay in &mut relays {
@@ -109,7 +110,7 @@ async fn kill_and_start(
     relays: &mut [Option<Service>; 3],
     rng: &mut StdRng,
     duration: Duration,
-) -> anyhow::Result<usize> {
+) -> anyhow::Result<u64> {
     let end = Instant::now() + duration;
     for relay in relays.iter_mut() {
         *relay = Some(outbox.relay_process(&SETTINGS).await?);

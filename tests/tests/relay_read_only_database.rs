@@ -57,7 +57,7 @@ async fn a_database_that_becomes_read_only_under_a_relay_is_reported_and_nothing
     // Long enough for several further attempts.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!((outbox.pending().await?, outbox.depth("all").await?), (1, 1));
-    let refused = outbox.command(&["retry", "--stuck"]).await?;
+    let refused = outbox.command(&["retry", "--stuck", "--yes"]).await?;
     ensure!(refused.code == Some(1) && refused.err.contains("read-only"), "{refused:?}");
     let looked = outbox.command(&["status"]).await?;
     ensure!(looked.code == Some(0), "{looked:?}");
@@ -109,7 +109,7 @@ async fn of_several_hosts_the_writable_one_is_found_by_default() -> anyhow::Resu
     outbox.add("7", "order.created").await?;
     let relay = outbox.relay_process(&[]).await?;
     outbox.all_published().await.with_context(|| relay.log())?;
-    for arguments in [&["check"][..], &["retry", "--stuck"]] {
+    for arguments in [&["check"][..], &["retry", "--stuck", "--yes"]] {
         let ended = outbox.command(arguments).await?;
         ensure!(ended.code == Some(0), "{ended:?}");
     }

@@ -82,8 +82,16 @@ async fn a_writer_may_add_events_and_do_nothing_else() -> anyhow::Result<()> {
              VALUES ('order', '7', 'order.created', '{{}}', {value})"
         )
     };
-    allows(&writer, &[ADD, &with("headers", "'{}'"), &with("event_id", "gen_random_uuid()")])
-        .await?;
+    allows(
+        &writer,
+        &[
+            ADD,
+            &with("headers", "'{}'"),
+            &with("event_id", "gen_random_uuid()"),
+            &with("next_attempt_at", "'infinity'"),
+        ],
+    )
+    .await?;
     refuses(
         &writer,
         &[
@@ -93,18 +101,19 @@ async fn a_writer_may_add_events_and_do_nothing_else() -> anyhow::Result<()> {
             "TRUNCATE outbox",
             "SELECT FROM outbox_pending",
             "SELECT FROM outbox_audit",
+            "SELECT FROM outbox_pauses",
+            "INSERT INTO outbox_pauses (actor) VALUES ('somebody')",
             "INSERT INTO outbox_audit (actor, action) VALUES ('somebody', 'retry')",
             "SELECT nextval('outbox_id_seq')",
             &format!("{ADD} RETURNING id"),
             &with("published_at", "now()"),
             &with("attempts", "1"),
-            &with("next_attempt_at", "'infinity'"),
             &with("last_error", "'x'"),
             &with("created_at", "now()"),
         ],
     )
     .await?;
-    assert_eq!(outbox.pending().await?, 4);
+    assert_eq!(outbox.pending().await?, 5);
     Ok(())
 }
 

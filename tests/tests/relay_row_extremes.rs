@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use outbox_relay::Outcome;
+use outbox_relay::TickOutcome;
 use pipeline_tests::extreme_rows::{
     ExtremeRow, MAX_ATTEMPTS, MAX_MESSAGE_BYTES, Next, UNHEARD, extreme_rows,
 };
@@ -25,7 +25,8 @@ enum Fate {
     /// Nothing.
     Left,
     /// It was tried before, and there is an untried, unpublishable one with a lower id, as if
-    /// committed later: whether that one holds it back depends on which is tried first.
+    /// committed later; or one ahead is scheduled, and unpublishable: whether that one holds it back
+    /// depends on which is tried first.
     Beside,
 }
 
@@ -36,6 +37,8 @@ type Fates = BTreeMap<i64, Fate>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Holds {
     No,
+    /// Perhaps all.
+    Perhaps,
     /// Rows not tried yet.
     Untried,
     All,
@@ -50,7 +53,7 @@ struct Mode {
 
 /// The outcome of a row once it is tried.
 fn fate_of(row: &ExtremeRow) -> Fate {
-    let tried = row.attempts.saturating_add(1);
+    let tried = row.attempts.max(0).saturating_add(1);
     if !row.can_be_a_message() {
         Fate::Stuck(tried)
     } else if row.event_type == UNHEARD {
@@ -72,7 +75,7 @@ impl Mode {
                 (Next::Later | Next::Never, _)
                 | (_, Holds::All)
                 | (Next::Untried, Holds::Untried) => Fate::Left,
-                (Next::Due(_), Holds::Untried) => Fate::Beside,
+                (Next::Due(_), Holds::Untried) | (_, Holds::Perhaps) => Fate::Beside,
                 (_, Holds::No) => fate_of(row),
             };
             let is_stuck = match row.next {
@@ -80,9 +83,18 @@ impl Mode {
                 Next::Never => true,
                 Next::Untried | Next::Due(_) => fate_of(row) != Fate::Published,
             };
-            if self.is_strict && (row.next == Next::Later || is_stuck && self.stuck_holds) {
-                let holds = if row.next == Next::Untried { Holds::Untried } else { Holds::All };
-                *ahead = (*ahead).max(holds);
+            let holds = match row.next {
+                Next::Later | Next::Never if row.is_scheduled() => Holds::No,
+                Next::Later => Holds::All,
+                _ if !is_stuck || !self.stuck_holds => Holds::No,
+                _ if row.is_scheduled() => Holds::Perhaps,
+                Next::Untried if fate == Fate::Beside => Holds::Perhaps,
+                Next::Untried => Holds::Untried,
+                Next::Due(_) | Next::Never => Holds::All,
+            };
+            let perhaps = if fate == Fate::Beside { Holds::Perhaps } else { Holds::No };
+            if self.is_strict {
+                *ahead = (*ahead).max(holds).max(perhaps);
             }
             fates.insert(row.id, fate);
         }
@@ -148,16 +160,16 @@ async fn until_finished(
 ) -> anyhow::Result<()> {
     let (end, mut connected) = (Instant::now() + PATIENCE, false);
     loop {
-        let now = Box::pin(relay.relay.run_once()).await;
+        let now = Box::pin(relay.relay.tick()).await;
         let statuses = relay.health.statuses();
-        ensure!(!connected || now != Outcome::Unavailable, "it can't work: {statuses:?}");
-        connected |= now != Outcome::Unavailable;
+        ensure!(!connected || now != TickOutcome::Unavailable, "it can't work: {statuses:?}");
+        connected |= now != TickOutcome::Unavailable;
         ensure!(!connected || relay.health.is_ready(), "it says that it can't: {statuses:?}");
-        if now == Outcome::Worked {
+        if now == TickOutcome::Worked {
             continue;
         }
         let left = unfinished(outbox, fates, before).await?;
-        if left.is_empty() && now == Outcome::Idle {
+        if left.is_empty() && now == TickOutcome::Idle {
             return Ok(());
         }
         ensure!(Instant::now() < end, "it is {now:?}, and so many are left: {left:#?}");
@@ -210,7 +222,9 @@ async fn try_rows(rows: &[ExtremeRow], mode: Mode) -> anyhow::Result<()> {
 fn in_order(delivered: &[&ExtremeRow]) -> anyhow::Result<()> {
     for (place, late) in delivered.iter().enumerate() {
         for early in delivered[..place].iter().filter(|row| row.aggregate == late.aggregate) {
-            let is_beside = late.next == Next::Untried && early.next != Next::Untried;
+            let is_beside = late.next == Next::Untried && early.next != Next::Untried
+                || late.is_scheduled()
+                || early.is_scheduled();
             ensure!(early.id < late.id || is_beside, "{early:?} came before {late:?}");
         }
     }

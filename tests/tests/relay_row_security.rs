@@ -2,7 +2,7 @@
 //! names the policy.
 
 use anyhow::{Context as _, ensure};
-use outbox_relay::Outcome;
+use outbox_relay::TickOutcome;
 use pipeline_tests::outbox::{Outbox, Stepped, eventually};
 use pipeline_tests::relay_check::{check, mend};
 
@@ -24,7 +24,7 @@ async fn with_a_role() -> anyhow::Result<(Outbox, String)> {
 async fn refuses(outbox: &Outbox, relay: &mut Stepped, parts: &[&str]) -> anyhow::Result<()> {
     let mut said = String::new();
     eventually("hidden rows are reported", async || {
-        Box::pin(relay.relay.run_once()).await;
+        Box::pin(relay.relay.tick()).await;
         said = relay.health.statuses()["postgresql"].reason.clone().unwrap_or_default();
         Ok(!relay.health.is_ready() && said.starts_with("row-level security hides rows"))
     })
@@ -138,7 +138,7 @@ async fn policies_that_are_switched_on_under_a_relay_are_noticed() -> anyhow::Re
     outbox.sql.batch_execute(ENABLE).await?;
     refuses(&outbox, &mut relay, &["no policy lets it SELECT, UPDATE, DELETE"]).await?;
     outbox.add("7", "order.created").await?;
-    assert_eq!(relay.relay.run_once().await, Outcome::Unavailable);
+    assert_eq!(relay.relay.tick().await, TickOutcome::Unavailable);
     // A command's output would be wrong.
     let status = outbox.command(&["status"]).await?;
     ensure!(status.code == Some(1) && status.err.contains("row-level security"), "{status:?}");

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use outbox_relay::Outcome;
+use outbox_relay::TickOutcome;
 use pipeline_tests::outbox::{Outbox, PATIENCE, Stepped};
 use pipeline_tests::proxy::{Faults, Proxy};
 use pipeline_tests::readiness::readiness;
@@ -16,11 +16,11 @@ const A_TURN: Duration = Duration::from_secs(2);
 /// A relay tries to connect within this time.
 const KNOCKING: Duration = Duration::from_secs(1);
 
-async fn never_waits(relay: &mut Stepped, expected: Outcome) -> anyhow::Result<()> {
+async fn never_waits(relay: &mut Stepped, expected: TickOutcome) -> anyhow::Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < KNOCKING {
         let turn = Instant::now();
-        let outcome = Box::pin(relay.relay.run_once()).await;
+        let outcome = Box::pin(relay.relay.tick()).await;
         ensure!(turn.elapsed() < A_TURN, "a turn took {:?}", turn.elapsed());
         ensure!(outcome == expected, "{outcome:?}: {:?}", relay.health.statuses());
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -35,7 +35,7 @@ async fn a_broker_that_says_nothing_holds_up_no_turn() -> anyhow::Result<()> {
     outbox.vhost.amqp_url = format!("amqp://{}", silent.address());
     outbox.add("7", "order.created").await?;
     let mut relay = outbox.relay(&[])?;
-    never_waits(&mut relay, Outcome::Unavailable).await?;
+    never_waits(&mut relay, TickOutcome::Unavailable).await?;
     let statuses = relay.health.statuses();
     assert!(statuses["postgresql"].up, "the database is reached meanwhile: {statuses:?}");
     assert!(!statuses["rabbitmq"].up, "{statuses:?}");
@@ -48,7 +48,7 @@ async fn a_database_that_says_nothing_holds_up_no_turn() -> anyhow::Result<()> {
     let silent = SilentServer::start().await?;
     outbox.relay_url = format!("postgres://u:p@{}/d", silent.address());
     let mut relay = outbox.relay(&[])?;
-    never_waits(&mut relay, Outcome::Unavailable).await?;
+    never_waits(&mut relay, TickOutcome::Unavailable).await?;
     let statuses = relay.health.statuses();
     assert!(statuses["rabbitmq"].up, "the broker is reached meanwhile: {statuses:?}");
     assert!(!statuses["postgresql"].up, "{statuses:?}");

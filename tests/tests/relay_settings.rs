@@ -38,7 +38,7 @@ async fn a_wrong_setting_ends_the_relay_with_64_and_names_the_variable() -> anyh
 async fn broker_reason(relay: &mut Stepped, begins: &str) -> anyhow::Result<String> {
     let mut told = String::new();
     eventually(begins, async || {
-        relay.relay.run_once().await;
+        relay.relay.tick().await;
         told = relay.health.statuses()["rabbitmq"].reason.clone().unwrap_or_default();
         Ok(told.starts_with(begins))
     })

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use outbox_relay::Outcome;
+use outbox_relay::TickOutcome;
 use pipeline_tests::outbox::{Outbox, Stepped, aggregate_id, event_id, eventually};
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ const STUCK: &str =
 /// Steps until this many events are stuck and nothing is due.
 async fn until_stuck(outbox: &Outbox, relay: &mut Stepped, events: i64) -> anyhow::Result<()> {
     eventually("those that fail are given up", async || {
-        relay.relay.run_once().await;
+        relay.relay.tick().await;
         Ok(outbox.count(STUCK, &[]).await? == events)
     })
     .await?;
@@ -83,7 +83,7 @@ async fn without_a_limit_an_event_is_tried_for_ever() -> anyhow::Result<()> {
     let id = outbox.add("7", "order.unheard").await?;
     outbox.sql.execute("UPDATE outbox SET attempts = 100000", &[]).await?;
     let mut relay = outbox.relay(&["--relay-backoff-min", "1h", "--relay-backoff-max", "1h"])?;
-    relay.until(Outcome::Worked).await?;
+    relay.until(TickOutcome::Worked).await?;
     let waits = "SELECT count(*) FROM outbox
                  WHERE id = $1 AND attempts = 100001 AND next_attempt_at < 'infinity'";
     assert_eq!(outbox.count(waits, &[&id]).await?, 1);
@@ -124,7 +124,7 @@ async fn where_stuck_events_are_skipped_their_aggregates_go_on_in_order() -> any
     .await?;
     let mut relay = outbox.relay(&[&THREE[..], &SKIP].concat())?;
     eventually("those that fail were tried once", async || {
-        relay.relay.run_once().await;
+        relay.relay.tick().await;
         Ok(outbox
             .count("SELECT max(attempts)::bigint FROM outbox WHERE aggregate_id = '7'", &[])
             .await?
@@ -149,7 +149,7 @@ async fn an_event_that_fails_holds_back_those_behind_it_until_it_is_given_up_and
     let ids = add(&outbox, "7", &["order.unheard", "order.heard", "order.heard"]).await?;
     let hours = ["--relay-backoff-min", "1h", "--relay-backoff-max", "1h"];
     let mut relay = outbox.relay(&[&["--relay-max-attempts", "2"][..], &hours, &SKIP].concat())?;
-    relay.until(Outcome::Worked).await?;
+    relay.until(TickOutcome::Worked).await?;
     relay.until_idle().await?;
     assert_eq!(outbox.depth("all").await?, 0, "it is not stuck yet");
     outbox
@@ -158,7 +158,7 @@ async fn an_event_that_fails_holds_back_those_behind_it_until_it_is_given_up_and
         .await?;
     until_stuck(&outbox, &mut relay, 1).await?;
     eventually("those behind it are published", async || {
-        relay.relay.run_once().await;
+        relay.relay.tick().await;
         Ok(outbox.pending().await? == 1)
     })
     .await?;
@@ -188,7 +188,7 @@ async fn where_order_does_not_matter_nothing_waits_for_an_event_that_fails() -> 
         .execute("UPDATE outbox SET next_attempt_at = now() WHERE id = $1", &[&ids[0]])
         .await?;
     eventually("the one that failed is tried again", async || {
-        relay.relay.run_once().await;
+        relay.relay.tick().await;
         Ok(outbox.pending().await? == 1)
     })
     .await

@@ -86,8 +86,8 @@ async fn an_outbox_with_any_name_in_any_schema_is_served_by_relay_and_commands()
 
         let table = quoted(name, "");
         let stuck = format!(
-            "INSERT INTO {table} (aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
-             VALUES ('order', '8', 'order.created', '{{}}', 'infinity') RETURNING event_id::text"
+            "INSERT INTO {table} (aggregate_type, aggregate_id, event_type, payload, attempts, next_attempt_at)
+             VALUES ('order', '8', 'order.created', '{{}}', 1, 'infinity') RETURNING event_id::text"
         );
         let stuck: String = outbox.sql.query_one(&stuck, &[]).await?.get(0);
         let status = command(&outbox, name, &["status", "--json"]).await?.json()?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use outbox_relay::Outcome;
+use outbox_relay::TickOutcome;
 use pipeline_tests::outbox::{EXCHANGE, Outbox, aggregate_id, event_id, eventually};
 
 /// Failed events are retried soon.
@@ -35,7 +35,7 @@ async fn a_mixed_window_marks_exactly_the_events_that_were_routed() -> anyhow::R
                 &[&routed],
             )
             .await?;
-        relay.until(Outcome::Worked).await?;
+        relay.until(TickOutcome::Worked).await?;
         let wrong = outbox
             .sql
             .query(
@@ -123,7 +123,7 @@ async fn a_returned_event_is_published_once_a_queue_is_bound_and_holds_back_only
     outbox.add("other", "order.heard").await?;
     let mut relay = outbox.relay(&[&["--relay-window", "20"][..], &SOON].concat())?;
     eventually("the other aggregate's event is published", async || {
-        relay.relay.run_once().await;
+        relay.relay.tick().await;
         Ok(outbox.pending().await? == 1000)
     })
     .await?;
@@ -132,14 +132,14 @@ async fn a_returned_event_is_published_once_a_queue_is_bound_and_holds_back_only
     assert_eq!(aggregate_id(&messages[0])?, "other");
 
     eventually("each first one was tried again", async || {
-        relay.relay.run_once().await;
+        relay.relay.tick().await;
         let tried = "SELECT min(attempts)::bigint FROM outbox WHERE event_type = 'order.unheard'";
         Ok(outbox.count(tried, &[]).await? >= 3)
     })
     .await?;
     outbox.bind("heard", "order.unheard").await?;
     eventually("all are published", async || {
-        relay.relay.run_once().await;
+        relay.relay.tick().await;
         Ok(outbox.pending().await? == 0)
     })
     .await?;
@@ -165,7 +165,7 @@ async fn a_failing_event_is_retried_less_and_less_often() -> anyhow::Result<()> 
     for (attempts, shortest, longest) in
         [(1, 5, 10), (2, 10, 20), (3, 20, 40), (4, 30, 60), (5, 30, 60)]
     {
-        relay.until(Outcome::Worked).await?;
+        relay.until(TickOutcome::Worked).await?;
         let row = outbox
             .sql
             .query_one(
@@ -244,7 +244,7 @@ async fn an_exchange_that_was_deleted_is_declared_again_and_nothing_is_lost() ->
             outbox.add(aggregate, "order.shipped").await?;
         }
         eventually("the exchange is there again, so that the queue can be bound", async || {
-            relay.relay.run_once().await;
+            relay.relay.tick().await;
             assert_eq!(outbox.count(charged, &[]).await?, 0, "it is no message's fault");
             // A rejected binding closes its channel.
             outbox.reconnect().await?;
@@ -253,7 +253,7 @@ async fn an_exchange_that_was_deleted_is_declared_again_and_nothing_is_lost() ->
         })
         .await?;
         eventually("all is published", async || {
-            relay.relay.run_once().await;
+            relay.relay.tick().await;
             assert_eq!(outbox.count(charged, &[]).await?, 0, "it is no message's fault");
             Ok(outbox.pending().await? == 0)
         })
@@ -274,7 +274,7 @@ async fn an_event_is_returned_again_when_its_queue_is_unbound() -> anyhow::Resul
         .queue_unbind("all".into(), EXCHANGE.into(), "#".into(), FieldTable::default())
         .await?;
     outbox.add("7", "order.created").await?;
-    relay.until(Outcome::Worked).await?;
+    relay.until(TickOutcome::Worked).await?;
     assert_eq!(outbox.pending().await?, 1, "a confirm is no proof that a message was routed");
     Ok(())
 }

@@ -139,7 +139,7 @@ async fn a_pool_passes_over_servers_that_are_silent_or_read_only_and_follows_a_s
     let database = Database::new(Pool::new(&url, &args, "test")?, limit);
     let write = async || {
         database
-            .write(async |connection| {
+            .write("insert", async |connection| {
                 connection.execute("INSERT INTO written DEFAULT VALUES", &[]).await
             })
             .await

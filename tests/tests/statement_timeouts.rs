@@ -3,6 +3,7 @@
 
 use anyhow::ensure;
 use pipeline_tests::authority::Authority;
+use pipeline_tests::closed_port::ClosedPort;
 use pipeline_tests::disconnecting_client::{send_request, waiting_for};
 use pipeline_tests::order_api::{OrderApi, count, order, problem, status};
 use pipeline_tests::outbox::eventually;
@@ -70,8 +71,8 @@ async fn statements_are_cancelled_over_tls_and_through_several_hosts_as_well() -
     let database = server.database("orders").await?;
     let PostgresAccess { password, port } = server.access();
     let sql = connect(&database.url).await?;
-    let (nobody, right) = (stack::free_port()?, format!("localhost:{port}"));
-    for hosts in [right.clone(), format!("localhost:{nobody},{right}")] {
+    let (closed, right) = (ClosedPort::reserve()?, format!("localhost:{port}"));
+    for hosts in [right.clone(), format!("localhost:{},{right}", closed.port())] {
         let url = format!(
             "postgres://postgres:{password}@{hosts}/{}?sslmode=verify-full&sslrootcert={}&sslcert={}&sslkey={}",
             database.name,

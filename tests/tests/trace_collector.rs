@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use pipeline_tests::closed_port::ClosedPort;
 use pipeline_tests::collector::{CollectorBehaviour, TraceCollector};
 use pipeline_tests::order_api::{accepted, order};
 use pipeline_tests::outbox::{Outbox, eventually};
@@ -54,7 +55,8 @@ async fn a_collector_that_never_answers_holds_up_no_event_and_no_stop() -> anyho
 
 #[tokio::test]
 async fn a_collector_that_is_away_holds_up_no_event_and_no_stop() -> anyhow::Result<()> {
-    let nowhere = format!("http://127.0.0.1:{}", stack::free_port()?);
+    let closed = ClosedPort::reserve()?;
+    let nowhere = format!("http://{}", closed.address());
     let outbox = Outbox::new().await?;
     let relay = relay(&outbox, &nowhere, "no traces are exported until there is one").await?;
     publishes_all(&outbox).await?;

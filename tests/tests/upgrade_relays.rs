@@ -119,8 +119,8 @@ async fn commands_of_this_release_work_beside_relays_of_the_last_one() -> anyhow
         let outbox = outbox(&before, is_new).await?;
         let _old = before.relay_process(&outbox).await?;
         outbox.shared_among(1).await?;
-        let add = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
-                   VALUES ('order', $1, 'order.created', '{}', 'infinity') RETURNING event_id";
+        let add = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, attempts, next_attempt_at)
+                   VALUES ('order', $1, 'order.created', '{}', 1, 'infinity') RETURNING event_id";
         let mut ids = Vec::new();
         for aggregate in ["1", "2"] {
             let row = outbox.sql.query_one(add, &[&aggregate]).await?;
@@ -136,6 +136,12 @@ async fn commands_of_this_release_work_beside_relays_of_the_last_one() -> anyhow
             assert!(ended.out.starts_with(done), "{ended:?}");
             assert!(ended.err.contains("(an older release?)"), "{ended:?}");
         }
+        // It does not know pauses, which is reported; the older schema has no table for them.
+        let paused = outbox.command(&["pause", "--type", "order.never"]).await?;
+        let (code, told) =
+            if is_new { (3, "does not respect pauses") } else { (1, "outbox-relay check") };
+        assert_eq!(paused.code, Some(code), "{paused:?}");
+        assert!(paused.err.contains(told), "{paused:?}");
         outbox.all_published().await?;
         assert_eq!(outbox.depth("all").await?, 1);
         let again = outbox.command(&["replay", &ids[1]]).await?;

@@ -6,6 +6,7 @@
 
 mod bench;
 mod cli;
+mod demo;
 mod down;
 mod logins;
 mod nextest;

@@ -23,7 +23,7 @@ pub(crate) async fn restart(name: Name) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn restart_service(state: &mut State, name: Name) -> anyhow::Result<()> {
+pub(crate) async fn restart_service(state: &mut State, name: Name) -> anyhow::Result<()> {
     let stop_timeout = services::stop_timeout(&state.settings);
     if let Some(process) = state.service_mut(name)?.alive() {
         services::stop(name, process, stop_timeout).await?;
@@ -49,7 +49,7 @@ async fn restart_postgres(state: &State) -> anyhow::Result<()> {
     write_pid(Name::Postgres, server.process().context("PostgreSQL has ended again")?)
 }
 
-async fn restart_rabbitmq(state: &State) -> anyhow::Result<()> {
+pub(crate) async fn restart_rabbitmq(state: &State) -> anyhow::Result<()> {
     ensure!(state.own_rabbitmq, "RabbitMQ is not the stack's own: it was given by its URL");
     let mut server = own_rabbitmq()?;
     server.stop_gracefully().await?;

@@ -50,28 +50,31 @@ impl ExternalServers {
     pub(crate) fn needs_rabbitmq(&self) -> bool {
         self.rabbitmq.is_none()
     }
+
+    /// The servers that the stack starts, as names of Debian packages.
+    fn needed_packages(&self) -> Vec<&'static str> {
+        let postgres = self.needs_postgres().then_some("postgresql");
+        let rabbitmq = self.needs_rabbitmq().then_some("rabbitmq-server");
+        postgres.into_iter().chain(rabbitmq).collect()
+    }
 }
 
-/// Installs the missing servers; fails if an installed one is too old. Blocks.
-pub(crate) fn install(given: &ExternalServers) -> anyhow::Result<()> {
+/// Installs those of `packages` that are missing; fails if an installed one is too old. Blocks.
+fn install(packages: &[&str]) -> anyhow::Result<()> {
     let mut missing = stack::missing();
-    missing.retain(|package| match *package {
-        "postgresql" => given.needs_postgres(),
-        _ => given.needs_rabbitmq(),
-    });
+    missing.retain(|package| packages.contains(package));
     stack::install(&missing, progress)?;
-    let needed =
-        [("postgresql", given.needs_postgres()), ("rabbitmq-server", given.needs_rabbitmq())];
-    let needed = needed.into_iter().filter_map(|(package, needs)| needs.then_some(package));
-    stack::check_versions(&needed.collect::<Vec<_>>())
+    stack::check_versions(packages)
 }
 
-/// Starts the stack's own servers concurrently, and creates the databases.
+/// Installs the missing servers, starts the stack's own ones concurrently, and creates the databases.
 pub(crate) async fn start(
     state: &State,
     given: &ExternalServers,
     ports: &ServicePorts,
 ) -> anyhow::Result<ServerAddresses> {
+    let packages = given.needed_packages();
+    tokio::task::spawn_blocking(move || install(&packages)).await??;
     // Keeps the servers from choosing the services' ports.
     let services_ports = ports.occupy();
     let postgres = state.own_postgres.then(own_postgres).transpose()?;
@@ -139,8 +142,10 @@ async fn start_rabbitmq(
     progress("Starting RabbitMQ, which takes about ten seconds …");
     truncate(server.log())?;
     server.start().await?;
+    server.add_guest().await?;
     write_pid(Name::Rabbitmq, server.process().context("RabbitMQ has ended again")?)?;
-    Ok((server.access().amqp_url("%2f"), Some(server.access().management_url())))
+    let management = format!("http://guest:guest@127.0.0.1:{}", server.access().management_port);
+    Ok((server.access().amqp_url("%2f"), Some(management)))
 }
 
 /// The usual URL of a broker's management API: same host, same user, port 15672.

@@ -51,11 +51,22 @@ pub(crate) fn start(state: &mut State, name: Name) -> anyhow::Result<Process> {
 
 /// Migrates a database with a service's `migrate` command; `owner` is the owner's URL.
 pub(crate) async fn migrate(state: &State, package: &str, owner: &str) -> anyhow::Result<()> {
+    run_program(state, package, &["migrate".to_owned()], &[("DATABASE_URL", owner)]).await
+}
+
+/// Runs a command of a program to its end.
+pub(crate) async fn run_program(
+    state: &State,
+    package: &str,
+    arguments: &[String],
+    settings: &[(&str, &str)],
+) -> anyhow::Result<()> {
     let mut command = program(&state.bin_dir, package);
-    command.arg("migrate").envs(state.settings.iter().cloned()).env("DATABASE_URL", owner);
+    command.args(arguments).envs(state.settings.iter().cloned()).envs(settings.iter().copied());
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`{package} migrate` failed: {}", said.trim_end());
+    let what = arguments.first().map_or("", String::as_str);
+    ensure!(output.status.success(), "`{package} {what}` failed: {}", said.trim_end());
     Ok(())
 }
 

@@ -112,7 +112,7 @@ async fn depth(at: &Addresses) -> Option<u64> {
     queue.ok()??["messages"].as_u64()
 }
 
-async fn connect(url: &str) -> Option<tokio_postgres::Client> {
+pub(crate) async fn connect(url: &str) -> Option<tokio_postgres::Client> {
     let connecting = tokio_postgres::connect(url, tokio_postgres::NoTls);
     let timeout = std::time::Duration::from_secs(5);
     let (client, connection) = tokio::time::timeout(timeout, connecting).await.ok()?.ok()?;

@@ -8,9 +8,11 @@ pub(crate) fn line(text: &str) {
     writeln!(std::io::stdout(), "{text}").ok();
 }
 
-/// Prints a line of progress.
+/// Prints a line of progress. On a terminal it takes the place of cargo's progress bar, which cargo
+/// then draws below.
 pub(crate) fn progress(text: &str) {
-    line(&format!("{} {text}", paint("1;34", "·")));
+    let clear = if std::io::stdout().is_terminal() { "\r\x1b[K" } else { "" };
+    line(&format!("{clear}{} {text}", paint("1;34", "·")));
 }
 
 /// Prints a line of progress to standard error.

@@ -114,25 +114,24 @@ async fn start(options: &Options) -> anyhow::Result<Addresses> {
     let ports = ServicePorts::new(options.port_base)?;
     ports.check_free()?;
     let given = ExternalServers::from_environment();
-    let release = options.release;
-    let (given, bin_dir) = tokio::task::spawn_blocking(move || {
-        servers::install(&given)?;
-        anyhow::Ok((given, build(release)?))
-    })
-    .await??;
-
     let mut state = State {
         port_base: options.port_base,
-        release,
+        release: options.release,
         own_postgres: given.needs_postgres(),
         own_rabbitmq: given.needs_rabbitmq(),
-        bin_dir,
+        bin_dir: PathBuf::new(),
         settings: settings_from_environment(),
         addresses: None,
         services: Vec::new(),
     };
     state.save()?;
-    let addresses = Addresses::new(&ports, servers::start(&state, &given, &ports).await?);
+    // The compiler takes minutes; the servers are installed and started meanwhile.
+    let (bin_dir, servers) = tokio::try_join!(
+        Box::pin(build(options.release)),
+        Box::pin(servers::start(&state, &given, &ports))
+    )?;
+    state.bin_dir = bin_dir;
+    let addresses = Addresses::new(&ports, servers);
     state.addresses = Some(addresses.clone());
     roles::prepare(&state, &given, &addresses).await?;
     start_services(&mut state, &ports, &addresses).await?;
@@ -140,10 +139,12 @@ async fn start(options: &Options) -> anyhow::Result<Addresses> {
     Ok(addresses)
 }
 
-fn build(release: bool) -> anyhow::Result<PathBuf> {
+/// Builds the services and returns the folder in which their programs lie.
+async fn build(release: bool) -> anyhow::Result<PathBuf> {
     progress("Building the services …");
-    let profile = release.then(|| "--release".to_owned());
-    let built = stack::build(&stack::SERVICES, profile.as_slice())?;
+    // jemalloc makes programs fast and compiling slow.
+    let options = if release { "--release" } else { "--no-default-features" };
+    let built = stack::build_services(&[options.to_owned()]).await?;
     let program = built.get(stack::SERVICES[0]).context("cargo built no order-service")?;
     Ok(program.parent().context("a program lies in a folder")?.to_owned())
 }
@@ -167,7 +168,7 @@ async fn start_services(
 }
 
 /// Waits for Ctrl-C, `kill`, or a hangup.
-async fn stop_signal() -> anyhow::Result<()> {
+pub(crate) async fn stop_signal() -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;

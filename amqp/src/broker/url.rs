@@ -14,9 +14,10 @@ use service_kit::failover::HostOrder;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "RabbitMQ")]
 pub struct BrokerArgs {
-    /// The broker: amqp://user:password@host:5672/vhost (without a virtual host, the default one), or amqps:// for TLS with cacertfile, certfile, keyfile, verify
-    /// (verify_peer, verify_none) and server_name_indication as RabbitMQ's URIs have them. Of several URLs, separated by
-    /// commas, the first one that answers is used, and the next one when it fails
+    /// The broker: amqp://user:password@host:5672/vhost (without a virtual host, the default one),
+    /// or amqps:// for TLS with cacertfile, certfile, keyfile, verify (verify_peer, verify_none) and
+    /// server_name_indication as RabbitMQ's URIs have them. Of several URLs, separated by commas,
+    /// the first one that answers is used, and the next one when it fails
     #[arg(
         long,
         env = "RABBITMQ_URL",

@@ -6,7 +6,7 @@ use anyhow::{bail, ensure};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::run::Program;
+use super::program::ConsumerProgram;
 use crate::setup::{Servers, backend, connect_alone};
 
 /// The customers, and a session with their database.
@@ -23,7 +23,7 @@ impl Customers {
     pub(crate) async fn new(
         servers: &Servers,
         number: usize,
-        program: &Program,
+        program: &ConsumerProgram,
     ) -> anyhow::Result<Self> {
         let url = servers.postgres.database("customers").await?.url.clone();
         program.migrate(&url).await?;

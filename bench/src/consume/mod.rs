@@ -4,6 +4,7 @@ mod bare_consumer;
 mod customers;
 mod one_by_one;
 mod orders;
+mod program;
 mod run;
 
 use std::path::PathBuf;
@@ -21,7 +22,8 @@ pub(crate) use bare_consumer::consume as take;
 pub(crate) use customers::Customers;
 pub(crate) use one_by_one::one_by_one;
 pub(crate) use orders::Orders;
-pub(crate) use run::Program;
+pub(crate) use program::ConsumerProgram;
+pub(crate) use run::{count, declare};
 
 #[derive(Debug, Args)]
 pub(crate) struct Consume {
@@ -47,7 +49,7 @@ pub(crate) struct Consume {
     #[arg(long, default_value_t = 5)]
     seconds: u32,
     /// Any setting of the consumer, as often as you like
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = run::setting)]
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = program::setting)]
     settings: Vec<(String, String)>,
     /// The program to measure instead of the checkout's, say that of an older version
     #[arg(long, value_name = "PATH")]
@@ -58,13 +60,13 @@ impl Consume {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         ensure!(self.events > 0 && self.rounds > 0, "there is nothing to measure");
         ensure!(self.customers > 0 && self.consumers > 0, "somebody must order, and count");
-        let program = Program::new(self.consumer.clone(), self.settings.clone())?;
+        let program = ConsumerProgram::new(self.consumer.clone(), self.settings.clone())?;
         let servers = Servers::start().await?;
         let (customers, orders) = tokio::try_join!(
             Customers::new(&servers, self.customers, &program),
             Orders::new(&servers)
         )?;
-        program.declare(&customers, &orders).await?;
+        declare(&program, &customers, &orders).await?;
         orders.bind_bare().await?;
         eprintln!("adding {} events that were counted before", self.history);
         customers.remember(self.history).await?;
@@ -127,13 +129,14 @@ impl Consume {
     async fn count(
         &self,
         servers: &Servers,
-        program: &Program,
+        program: &ConsumerProgram,
         customers: &Customers,
         orders: &Orders,
     ) -> anyhow::Result<Counted> {
         let before = customers.counted().await?;
         let counted =
-            program.count(servers, customers, orders, self.consumers, before + self.events).await?;
+            run::count(servers, program, customers, orders, self.consumers, before + self.events)
+                .await?;
         customers.check(before + self.events).await?;
         orders.check_empty().await?;
         Ok(Counted { per_second: self.events as f64 / counted.seconds, ..counted })

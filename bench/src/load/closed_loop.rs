@@ -10,7 +10,7 @@ use super::load_result::LoadResult;
 use super::request::Requests;
 
 /// The interval at which a connection checks the backlog limit again.
-const LOOK: Duration = Duration::from_millis(1);
+const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// As many requests as this number of connections can carry.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ impl ClosedLoop {
         let backlog_limit = self.backlog_limit.as_deref();
         let next = |now| match backlog_limit {
             _ if now >= end => Next::Never,
-            Some(backlog_limit) if !backlog_limit.has_room() => Next::At(now + LOOK),
+            Some(backlog_limit) if !backlog_limit.has_room() => Next::At(now + CHECK_INTERVAL),
             _ => Next::Now { since: now },
         };
         connections.run(requests, &mut tally, next, |tally, success| {

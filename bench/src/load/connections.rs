@@ -15,7 +15,7 @@ use super::request::Requests;
 use super::timer::Timer;
 
 /// A response that takes longer is not coming.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// When the load client sends its next request on a connection.
 pub(super) enum Next {
@@ -144,11 +144,11 @@ impl Connections {
         if let Some(until) = until {
             self.timer.set(until.saturating_duration_since(Instant::now()))?;
         }
-        match self.poll.poll(events, Some(PATIENCE)) {
+        match self.poll.poll(events, Some(TIMEOUT)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
             polled => {
                 polled?;
-                ensure!(!events.is_empty(), "no answer came in {} s", PATIENCE.as_secs());
+                ensure!(!events.is_empty(), "no answer came in {} s", TIMEOUT.as_secs());
             }
         }
         Ok(())

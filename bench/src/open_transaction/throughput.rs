@@ -22,7 +22,7 @@ const AT_ONCE: usize = 200;
 const AHEAD: usize = 10_000;
 
 /// The timeout without progress.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The state of the other session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(crate) async fn measure(
     let relay = program.start(&outbox, &queue).await?;
     // The relay is running.
     Inserts::new(&outbox).await?.add(Uuid::now_v7()).await?;
-    arrivals.until(1, PATIENCE).await?;
+    arrivals.until(1, TIMEOUT).await?;
     arrivals.clear();
 
     let other = Inserts::new(&outbox).await?;
@@ -70,7 +70,7 @@ pub(crate) async fn measure(
     let postgres = cpu_with_children(servers.postgres_pid()?)?;
     let relay_before = cpu(relay.pid())?;
     write(&outbox, &arrivals, events).await?;
-    arrivals.until(events, PATIENCE).await?;
+    arrivals.until(events, TIMEOUT).await?;
     let relay_cpu = cpu(relay.pid())? - relay_before;
     let postgres_cpu = cpu_with_children(servers.postgres_pid()?)? - postgres;
     let tenths = tenths(&arrivals.times());
@@ -125,7 +125,7 @@ async fn end(
     if other_session == OtherSession::HoldsSnapshot {
         return Ok(None);
     }
-    arrivals.until(events + 1, PATIENCE).await?;
+    arrivals.until(events + 1, TIMEOUT).await?;
     let arrived = arrivals.of(late_event).context("another event arrived than the late one")?;
     Ok(Some(arrived.saturating_duration_since(committed)))
 }
@@ -142,7 +142,7 @@ async fn write(outbox: &Outbox, arrivals: &Arc<Arrivals>, events: usize) -> anyh
                 if first >= events {
                     return anyhow::Ok(());
                 }
-                arrivals.until(first.saturating_sub(AHEAD), PATIENCE).await?;
+                arrivals.until(first.saturating_sub(AHEAD), TIMEOUT).await?;
                 let now = AT_ONCE.min(events - first);
                 Events::distinct(now).insert(&sql).await?;
             }

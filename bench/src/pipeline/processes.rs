@@ -7,15 +7,15 @@ use stack::Service;
 
 use super::orders::OrderDatabase;
 use super::programs::{Api, Programs, ready, stop};
-use crate::consume::{Customers, Orders, Program};
+use crate::consume::{ConsumerProgram, Customers, Orders};
 use crate::load::Accepted;
 use crate::setup::{Servers, backend};
 
 /// The timeout without progress while orders are not counted yet.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The interval between checks.
-const LOOK: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The databases, the virtual host, and the orders accepted so far.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl<'a> Pipeline<'a> {
         programs: &'a Programs,
         customers: usize,
     ) -> anyhow::Result<Self> {
-        let program = Program::new(Some(programs.customer_service.clone()), Vec::new())?;
+        let program = ConsumerProgram::new(Some(programs.customer_service.clone()), Vec::new())?;
         let (orders, customers, broker) = tokio::try_join!(
             OrderDatabase::new(servers, programs),
             Customers::new(servers, customers, &program),
@@ -116,10 +116,10 @@ impl<'a> Pipeline<'a> {
                 (counted, progress) = (now, Instant::now());
             }
             ensure!(
-                progress.elapsed() < PATIENCE,
+                progress.elapsed() < TIMEOUT,
                 "{counted} of {accepted} accepted orders are counted: this run has no result"
             );
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
         self.check().await
     }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use stack::Service;
 
 /// The timeout for a process to start or stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The paths of the release programs.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl Api {
 /// Waits until a service is ready.
 pub(super) async fn ready(service: &Service) -> anyhow::Result<()> {
     let url = format!("http://{}/readyz", address(service, "operations port is open").await?);
-    let (http, end) = (stack::http_client()?, Instant::now() + PATIENCE);
+    let (http, end) = (stack::http_client()?, Instant::now() + TIMEOUT);
     while !http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
         ensure!(Instant::now() < end, "never ready: {}", service.last_lines());
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -87,13 +87,13 @@ pub(super) async fn ready(service: &Service) -> anyhow::Result<()> {
 /// Stops a service and waits until it has ended.
 pub(super) async fn stop(service: &Service) -> anyhow::Result<()> {
     service.sigterm()?;
-    let status = service.wait_exit(PATIENCE).await?;
+    let status = service.wait_exit(TIMEOUT).await?;
     ensure!(status.success(), "a service ended with {status}; {}", service.last_lines());
     Ok(())
 }
 
 async fn address(service: &Service, event: &str) -> anyhow::Result<SocketAddr> {
-    let line = service.wait_for_line(event, PATIENCE).await?;
+    let line = service.wait_for_line(event, TIMEOUT).await?;
     let (_, rest) =
         line.split_once("address=").with_context(|| format!("no address in {line:?}"))?;
     Ok(rest.split_whitespace().next().unwrap_or_default().parse()?)

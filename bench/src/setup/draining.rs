@@ -12,7 +12,7 @@ use super::servers::Servers;
 use crate::usage::{cpu, cpu_with_children, peak_memory};
 
 /// The interval at which to check whether the relay is done.
-const LOOK: Duration = Duration::from_millis(10);
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A relay's servers, outbox and queue.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +102,7 @@ impl Draining<'_> {
                 "the relay is not through after {patience:?}; {}",
                 relay.last_lines()
             );
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
         Ok(())
     }

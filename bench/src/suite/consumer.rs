@@ -4,7 +4,7 @@
 use super::Suite;
 use super::orders::CUSTOMERS;
 use super::row::{Goal, Row};
-use crate::consume::{Customers, Orders, Program, one_by_one, take};
+use crate::consume::{ConsumerProgram, Customers, Orders, count, declare, one_by_one, take};
 use crate::summary::grouped;
 
 /// Prefetch of the bare consumer, which acknowledges each quarter of it.
@@ -136,7 +136,7 @@ async fn in_turn(
 /// A backlog of messages, and the consumer's program.
 struct Backlog<'a> {
     suite: &'a Suite<'a>,
-    program: Program,
+    program: ConsumerProgram,
     number: usize,
     customers: Customers,
     orders: Orders,
@@ -145,12 +145,13 @@ struct Backlog<'a> {
 impl<'a> Backlog<'a> {
     /// An empty backlog for `number` customers, with `history` events counted before.
     async fn new(suite: &'a Suite<'a>, number: usize, history: i64) -> anyhow::Result<Self> {
-        let program = Program::new(Some(suite.programs.customer_service.clone()), Vec::new())?;
+        let program =
+            ConsumerProgram::new(Some(suite.programs.customer_service.clone()), Vec::new())?;
         let (customers, orders) = tokio::try_join!(
             Customers::new(suite.servers, number, &program),
             Orders::new(suite.servers)
         )?;
-        program.declare(&customers, &orders).await?;
+        declare(&program, &customers, &orders).await?;
         let backlog = Self { suite, program, number, customers, orders };
         backlog.say(&format!("{} events of the past", grouped(history)));
         backlog.customers.remember(usize::try_from(history)?).await?;
@@ -167,11 +168,11 @@ impl<'a> Backlog<'a> {
 
     /// Runs this many consumers on the backlog; returns events per second.
     async fn count(&self, consumers: usize) -> anyhow::Result<f64> {
-        let Self { suite, customers, orders, .. } = self;
+        let Self { suite, program, customers, orders, .. } = self;
         let events = suite.sizes.consume;
         customers.calm().await?;
         let counted = customers.counted().await? + events;
-        let run = self.program.count(suite.servers, customers, orders, consumers, counted).await?;
+        let run = count(suite.servers, program, customers, orders, consumers, counted).await?;
         customers.check(counted).await?;
         orders.check_empty().await?;
         Ok(events as f64 / run.seconds)

@@ -21,10 +21,10 @@ const RATE: f64 = 200.0;
 const CUSTOMERS: usize = 10_000;
 
 /// The interval at which to check for counted orders.
-const LOOK: Duration = Duration::from_millis(1);
+const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The timeout for an order to be counted.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::new(suite.servers, suite.programs, CUSTOMERS).await?;
@@ -114,9 +114,9 @@ async fn watch(
                     visible.saturating_record(u64::try_from(microseconds)?.max(1));
                 }
             }
-            let stalled = pending.values().any(|at| at.elapsed() > PATIENCE);
+            let stalled = pending.values().any(|at| at.elapsed() > TIMEOUT);
             ensure!(!stalled, "an accepted order is not counted: this run has no result");
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use crate::setup::{Servers, connect};
 
 /// The timeout for sessions to reload a setting.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Statements {
@@ -45,7 +45,7 @@ pub(super) async fn count(sql: &Client, counting: bool) -> anyhow::Result<()> {
     let track = if counting { "top" } else { "none" };
     sql.batch_execute(&format!("ALTER SYSTEM SET pg_stat_statements.track = '{track}'")).await?;
     sql.batch_execute("SELECT pg_reload_conf()").await?;
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     loop {
         let now: String = sql.query_one("SHOW pg_stat_statements.track", &[]).await?.try_get(0)?;
         if now == track {

@@ -2,13 +2,13 @@
 
 use poem::http::StatusCode;
 use service_kit::http::error_status::{
-    INTERNAL_ERROR, INVALID_JSON, INVALID_QUERY, PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT, UNAVAILABLE,
-    UNEXPECTED_PARAMETERS, UNSUPPORTED_MEDIA_TYPE,
+    INTERNAL_ERROR, INVALID_JSON, INVALID_PARAMETERS, INVALID_QUERY, PAYLOAD_TOO_LARGE,
+    REQUEST_TIMEOUT, UNAVAILABLE, UNEXPECTED_PARAMETERS, UNSUPPORTED_MEDIA_TYPE,
 };
 use service_kit::http::{ErrorStatuses, Problem};
 
-/// The type of the 404 for a customer. By it the order service tells an unknown customer from a wrong
-/// path or an ingress without a backend.
+/// The type of the 404 for a customer. By it the order service tells an unknown customer from a
+/// wrong path or an ingress without a backend.
 const CUSTOMER_NOT_FOUND: &str = "urn:problem:customer-not-found";
 
 /// The problem of an unknown customer, also for an id that is not a UUID.
@@ -16,29 +16,11 @@ pub(super) fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "No such customer.").of_type(CUSTOMER_NOT_FOUND)
 }
 
-/// An invalid request with these errors.
-fn invalid(errors: &[&str]) -> Problem {
-    Problem::invalid(errors.iter().map(|&error| error.to_owned()).collect())
-}
-
 pub(super) struct List;
 
 impl ErrorStatuses for List {
-    const ALL: &'static [(u16, &'static str)] = &[
-        INVALID_QUERY,
-        (422, "Query parameters are invalid, repeated or unknown"),
-        INTERNAL_ERROR,
-        UNAVAILABLE,
-    ];
-
-    fn example(status: u16) -> Option<Problem> {
-        (status == 422).then(|| {
-            invalid(&[
-                "limit must be an integer from 1 to 500",
-                "the query parameter page is unknown",
-            ])
-        })
-    }
+    const ALL: &'static [(u16, &'static str)] =
+        &[INVALID_QUERY, INVALID_PARAMETERS, INTERNAL_ERROR, UNAVAILABLE];
 }
 
 pub(super) struct Get;
@@ -76,7 +58,7 @@ impl ErrorStatuses for Create {
 
     fn example(status: u16) -> Option<Problem> {
         (status == 422).then(|| {
-            invalid(&[
+            Problem::invalid([
                 "customer.name must not be blank",
                 "customer.address is missing",
                 "customer.orders_count is unknown",

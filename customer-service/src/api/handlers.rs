@@ -30,8 +30,8 @@ enum Tag {
 impl CustomersApi {
     /// List customers
     ///
-    /// Returns a page of customers, ordered by id. The `Link` header with `rel="next"` refers to the
-    /// next page; the last page has none.
+    /// Returns a page of customers, ordered by id. The `Link` header with `rel="next"` refers to
+    /// the next page; the last page has none.
     #[oai(path = "/api/customers", method = "get", operation_id = "listCustomers")]
     #[expect(unused_variables, reason = "they stand for the parameters in the document")]
     async fn list(

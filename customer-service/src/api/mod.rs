@@ -109,10 +109,7 @@ async fn prepare(
                 tracing::debug!(%problem, "the seed data can't be loaded yet");
             }
         }
-        tokio::select! {
-            () = shutdown.cancelled() => (),
-            () = tokio::time::sleep(backoff.next_delay()) => (),
-        }
+        shutdown.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await;
     }
     Ok(())
 }

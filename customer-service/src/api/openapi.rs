@@ -11,7 +11,11 @@ const DESCRIPTION: &str = "Create customers and read them, with the number of th
 A consumer counts each order once, soon after it was created.
 
 Errors are `application/problem+json` (RFC 9457). An invalid request gets 422 with all its errors at \
-once; unknown members and query parameters are errors. Every response has an `X-Request-Id`.";
+once; unknown members and query parameters are errors. Every response has an `X-Request-Id`.
+
+**Try it** in the local stack: *List customers* shows Juan Perez, Maria Gomez and Carlos Ruiz with the \
+number of their orders. Create orders in the Orders API ([/docs on port \
+3000](http://127.0.0.1:3000/docs)) and list them again. A customer whom you create here can order at once.";
 
 /// Returns `api` with its description.
 pub(super) fn openapi_service<T: OpenApi>(api: T) -> OpenApiService<T, ()> {

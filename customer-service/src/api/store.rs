@@ -27,7 +27,7 @@ impl Store {
     ) -> Result<Vec<Customer>, DatabaseError> {
         let after = after.unwrap_or(Uuid::nil());
         self.database
-            .read(async |connection| {
+            .read("list_customers", async |connection| {
                 let rows = queries::list_customers(connection, after, limit).await?;
                 rows.iter().map(Customer::try_from).collect()
             })
@@ -36,7 +36,7 @@ impl Store {
 
     pub(super) async fn get(&self, id: Uuid) -> Result<Option<Customer>, DatabaseError> {
         self.database
-            .read(async |connection| {
+            .read("get_customer", async |connection| {
                 let row = queries::get_customer(connection, id).await?;
                 row.as_ref().map(Customer::try_from).transpose()
             })
@@ -52,7 +52,7 @@ impl Store {
                 let row = queries::insert_customer(connection, id, name, address).await?;
                 Customer::try_from(&row)
             };
-            database.write(insert).await
+            database.write("insert_customer", insert).await
         };
         self.database.finish(creating).await
     }
@@ -64,6 +64,8 @@ impl Store {
 
     /// Loads the seed data and returns how many customers were new.
     pub(super) async fn seed(&self) -> Result<u64, DatabaseError> {
-        self.database.write(async |connection| queries::seed_customers(connection).await).await
+        self.database
+            .write("seed_customers", async |connection| queries::seed_customers(connection).await)
+            .await
     }
 }

@@ -111,7 +111,7 @@ impl Acknowledger {
             if let Some(why) = &one.refused_dead_letter {
                 self.refusals.insert(DEAD_LETTER_EXCHANGE, why.clone());
             }
-            let tag = one.delivery.envelope.tag;
+            let tag = one.delivery.info.tag;
             match &one.outcome {
                 PublishOutcome::Confirmed => moved.push(tag),
                 PublishOutcome::Refused(why) => {

@@ -119,13 +119,11 @@ impl Batch {
                 spans.record_redirect(index, &reason);
                 redirects.push(Redirect::new(delivery, reason, failure, max_retries));
             } else {
-                done.push(delivery.envelope.tag);
+                done.push(delivery.info.tag);
             }
         }
         outcomes.report();
-        metrics::batch(
-            self.messages.iter().filter(|one| one.delivery.envelope.redelivered).count(),
-        );
+        metrics::batch(self.messages.iter().filter(|one| one.delivery.info.redelivered).count());
         // Before the redirects, which may take long or fail: counted messages are not delivered
         // again because of them. With redirects, one by one: `multiple` would also acknowledge
         // originals that are not redirected yet.

@@ -4,9 +4,12 @@
 //! |---|---|
 //! | `x-retry-count` | how many retries it has had |
 //! | `x-reason` | why the latest try failed |
-//! | `x-first-failed-at`, `x-last-failed-at` | when the first and the latest try failed (RFC 3339, UTC) |
+//! | `x-first-failed-at` | when the first try failed (RFC 3339, UTC) |
+//! | `x-last-failed-at` | when the latest try failed |
 //! | `x-original-exchange`, `x-original-routing-key` | where it was first published |
-//! | `x-tries` | how many tries it had; in the dead-letter queue only, so that a message with it was moved back by a person |
+//! | `x-tries` | how many tries it had; in the dead-letter queue only |
+//!
+//! A message that comes with `x-tries` was moved back from the dead-letter queue by a person.
 //!
 //! Other headers are copied, except those that the broker writes or obeys.
 
@@ -92,8 +95,8 @@ pub(super) fn for_redirect(
         (REASON, truncate(reason)),
         (FIRST_FAILED_AT, first_failed_at),
         (LAST_FAILED_AT, now),
-        (ORIGINAL_EXCHANGE, original(ORIGINAL_EXCHANGE, &delivery.envelope.exchange)),
-        (ORIGINAL_ROUTING_KEY, original(ORIGINAL_ROUTING_KEY, &delivery.envelope.routing_key)),
+        (ORIGINAL_EXCHANGE, original(ORIGINAL_EXCHANGE, &delivery.info.exchange)),
+        (ORIGINAL_ROUTING_KEY, original(ORIGINAL_ROUTING_KEY, &delivery.info.routing_key)),
     ] {
         ours.insert(name.into(), AMQPValue::LongString(value.into()));
     }
@@ -115,10 +118,10 @@ pub(super) fn for_redirect(
 pub(super) fn for_same_route(delivery: &Delivery, room: usize) -> FieldTable {
     let mut all = copy_headers(delivery, |_| true);
     let is_missing = string(delivery, ORIGINAL_EXCHANGE).is_none();
-    if is_missing && !delivery.envelope.exchange.is_empty() {
-        let envelope = &delivery.envelope;
+    if is_missing && !delivery.info.exchange.is_empty() {
+        let info = &delivery.info;
         for (name, value) in
-            [(ORIGINAL_EXCHANGE, &envelope.exchange), (ORIGINAL_ROUTING_KEY, &envelope.routing_key)]
+            [(ORIGINAL_EXCHANGE, &info.exchange), (ORIGINAL_ROUTING_KEY, &info.routing_key)]
         {
             all.insert(name.into(), AMQPValue::LongString(value.as_str().into()));
         }

@@ -45,6 +45,7 @@ pub(super) fn message(
     let message_id = properties.message_id().as_ref().map_or("", ShortString::as_str).to_owned();
     Message {
         message_id,
+        exchange: None,
         routing_key: routing_key.into(),
         content_header: content_header(original.body.len(), properties),
         body: original.body.clone(),

@@ -1,6 +1,7 @@
 //! The consumer's metrics.
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use service_kit::postgres::describe_transactions;
 use time::Duration;
 
 const EVENTS: &str = "consumer_events_total";
@@ -33,6 +34,7 @@ pub(super) fn describe() {
         "Exchanges, queues and bindings that differ from what the consumer declares, or that it may not declare"
     );
     topology_deviations(0);
+    describe_transactions();
     describe_histogram!(LAG, "From the event's occurrence to its count");
     for outcome in ["counted", "duplicate", "ignored", "retried", "dead_lettered"] {
         events(outcome, 0);

@@ -5,14 +5,17 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `command`, `config`, `terminal` | the commands `consumer`, `check` and `rebuild-queue`; settings; output of commands |
-//! | `run`, `reconnect`, `session` | the loop over sessions; connecting; the loop over the batches of a session |
+//! | `command`, `config` | the commands `consumer`, `check` and `rebuild-queue`; settings |
+//! | `terminal` | output of commands |
+//! | `run`, `session` | the loop over sessions; the loop over the batches of a session |
+//! | `reconnect` | connects and subscribes, again and again until both succeed |
 //! | `broker`, `topology` | the connection to RabbitMQ; exchanges, queues and bindings |
 //! | `subscription` | receives messages into the next batch while the current one is processed |
 //! | `batch`, `message` | the steps of a batch; parsing a message |
 //! | `counter` | counts a batch in one transaction, or splits it where the database refuses that |
 //! | `outcomes`, `retry_policy` | which messages are done and which are retried or dead-lettered |
-//! | `redirect`, `redirect_connection`, `message_copy`, `headers` | publish messages to the retry or the dead-letter queue, over a connection of their own |
+//! | `redirect`, `redirect_connection` | publish to the retry or the dead-letter queue |
+//! | `message_copy`, `headers` | the published message: a copy, with the consumer's headers |
 //! | `acknowledge` | acknowledges messages; holds those that could not be redirected |
 //! | `retry_ttl` | applies a shorter `RABBITMQ_RETRY_TTL_MS` to messages in the retry queue |
 //! | `dead_letters`, `metrics`, `spans` | the depth of the dead-letter queue; metrics; traces |
@@ -52,7 +55,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::schema::SCHEMA;
-use prune::prune_periodically;
 use reconnect::Dependencies;
 use run::run_sessions;
 
@@ -95,7 +97,7 @@ pub async fn run(
         SCHEMA.prepare(&config.migrate, url, &dependencies.database, &shutdown).await?;
         tokio::join!(
             run_sessions(&config, &dependencies, &shutdown),
-            prune_periodically(&config, &shutdown),
+            prune::run(&config, &shutdown),
         );
         anyhow::Ok(())
     };

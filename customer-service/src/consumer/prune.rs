@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use service_kit::postgres::{DatabaseUrl, connect};
-use tokio::time::timeout;
+use service_kit::prune::{PrunePasses, pass_interval};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::config::{ConsumerConfig, Retention};
@@ -19,28 +20,16 @@ const BATCH_SIZE: i64 = 1000;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Prunes periodically until `stop`, unless the retention is unlimited.
-pub(super) async fn prune_periodically(config: &ConsumerConfig, stop: &CancellationToken) {
+pub(super) async fn run(config: &ConsumerConfig, stop: &CancellationToken) {
     let Retention::For(retention) = config.processed_events_retention else {
         return;
     };
-    let interval = (retention / 10).clamp(Duration::from_secs(1), Duration::from_mins(10));
+    let interval = pass_interval(retention, Duration::from_mins(10));
     let (url, statement_timeout) = (config.database.url(), config.database_statement_timeout);
-    while !wait_for_stop(interval, stop).await {
-        let pruned = tokio::select! {
-            () = stop.cancelled() => return,
-            pruned = prune(url, retention, statement_timeout) => pruned,
-        };
-        match pruned {
-            Ok(0) => (),
-            Ok(events) => tracing::info!(events, "pruned events that were counted long ago"),
-            // The counting session reports a database that is down.
-            Err(error) => {
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    "old events could not be pruned: trying again later"
-                );
-            }
-        }
+    let passes = PrunePasses { rows: "events that were counted long ago", interval, stop };
+    while passes.is_due().await {
+        let pruning = prune(url, retention, statement_timeout);
+        passes.report(stop.run_until_cancelled(pruning).await.unwrap_or(Ok(0)));
     }
 }
 
@@ -75,14 +64,6 @@ async fn prune(
         if batch.scanned < BATCH_SIZE {
             return Ok(pruned);
         }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// Returns true on `stop`.
-async fn wait_for_stop(duration: Duration, stop: &CancellationToken) -> bool {
-    tokio::select! {
-        () = stop.cancelled() => true,
-        () = tokio::time::sleep(duration) => false,
+        sleep(PAUSE).await;
     }
 }

@@ -1,10 +1,8 @@
 //! Connects to the database and subscribes to the work queue, again and again until both succeed.
 
-use std::ops::ControlFlow;
-use std::time::Duration;
-
 use service_kit::backoff::Backoff;
 use service_kit::health::{Dependency, Health};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::acknowledge::Acknowledger;
@@ -19,6 +17,9 @@ pub(super) struct Dependencies {
     pub(super) broker: Dependency,
     pub(super) health: Health,
 }
+
+/// The note that says why messages can't be moved to the retry or the dead-letter queue.
+pub(super) const MOVES: &str = "moves";
 
 impl Dependencies {
     /// Shows a note at `/readyz`, or removes it.
@@ -39,10 +40,11 @@ pub(super) async fn open_counter(
     let mut backoff = Backoff::reconnect();
     loop {
         let opening = Counter::open(config.database.url(), config.database_statement_timeout);
-        match try_open(opening, &dependencies.database, &mut backoff, shutdown).await {
-            ControlFlow::Break(end) => return end,
-            ControlFlow::Continue(()) => (),
+        let opened = shutdown.run_until_cancelled(opening).await?;
+        if let Some(counter) = report(opened, &dependencies.database) {
+            return Some(counter);
         }
+        shutdown.run_until_cancelled(sleep(backoff.next_delay())).await?;
     }
 }
 
@@ -56,43 +58,24 @@ pub(super) async fn subscribe(
     let mut backoff = Backoff::reconnect();
     loop {
         let opening = Subscription::open(broker, &config.subscription);
-        match try_open(opening, &dependencies.broker, &mut backoff, shutdown).await {
-            ControlFlow::Break(end) => return end,
-            ControlFlow::Continue(()) => (),
+        let opened = shutdown.run_until_cancelled(opening).await?;
+        if let Some(subscribed) = report(opened, &dependencies.broker) {
+            return Some(subscribed);
         }
+        shutdown.run_until_cancelled(sleep(backoff.next_delay())).await?;
     }
 }
 
-/// Awaits `opening`, then the backoff if that failed. Breaks with what was opened, or with `None`
-/// on shutdown.
-async fn try_open<T>(
-    opening: impl Future<Output = Result<T, String>>,
-    dependency: &Dependency,
-    backoff: &mut Backoff,
-    shutdown: &CancellationToken,
-) -> ControlFlow<Option<T>> {
-    let opened = tokio::select! {
-        () = shutdown.cancelled() => return ControlFlow::Break(None),
-        opened = opening => opened,
-    };
+/// Reports whether a dependency is up. Returns what was opened.
+fn report<T>(opened: Result<T, String>, dependency: &Dependency) -> Option<T> {
     match opened {
         Ok(opened) => {
             dependency.up();
-            return ControlFlow::Break(Some(opened));
+            Some(opened)
         }
-        Err(reason) => dependency.down(reason),
-    }
-    if sleep_unless_cancelled(backoff.next_delay(), shutdown).await {
-        ControlFlow::Continue(())
-    } else {
-        ControlFlow::Break(None)
-    }
-}
-
-/// Returns false on shutdown.
-pub(super) async fn sleep_unless_cancelled(pause: Duration, shutdown: &CancellationToken) -> bool {
-    tokio::select! {
-        () = shutdown.cancelled() => false,
-        () = tokio::time::sleep(pause) => true,
+        Err(reason) => {
+            dependency.down(reason);
+            None
+        }
     }
 }

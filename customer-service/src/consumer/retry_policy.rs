@@ -80,7 +80,7 @@ pub(super) fn shortened_ttl(delivery: &Delivery, ttl_ms: u32, now: OffsetDateTim
 mod tests {
     use amq_protocol::protocol::BasicProperties;
     use amq_protocol::types::{AMQPValue, FieldTable};
-    use amqp::{Envelope, content_header};
+    use amqp::{DeliveryInfo, content_header};
 
     use super::*;
     use crate::consumer::topology::WORK_QUEUE;
@@ -113,9 +113,9 @@ mod tests {
         }
         let routing_key = WORK_QUEUE.to_owned();
         let exchange = RETRY_EXCHANGE.to_owned();
-        let envelope = Envelope { tag: 1, redelivered: false, exchange, routing_key };
+        let info = DeliveryInfo { tag: 1, redelivered: false, exchange, routing_key };
         let header = content_header(0, &properties);
-        shortened_ttl(&Delivery::new(envelope, header, Vec::new().into()), 10_000, NOON)
+        shortened_ttl(&Delivery::new(info, header, Vec::new().into()), 10_000, NOON)
     }
 
     #[test]

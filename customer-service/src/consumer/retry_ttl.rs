@@ -129,7 +129,7 @@ impl Scan<'_> {
             };
             let now = OffsetDateTime::now_utc();
             let Some(wait) = shortened_ttl(&delivery, self.ttl_ms, now) else {
-                let tag = delivery.envelope.tag;
+                let tag = delivery.info.tag;
                 with_timeout("take an answer", self.receiver.return_to_queue(&[tag])).await?;
                 return Ok((batch, true));
             };
@@ -165,7 +165,7 @@ impl Scan<'_> {
         if batch.len() > 1 && is_message_refused(&result) {
             // The others can still be published.
             for one in batch {
-                if confirmed.contains(&one.0.envelope.tag) {
+                if confirmed.contains(&one.0.info.tag) {
                     continue;
                 }
                 match self.publish(slice::from_ref(one), confirmed).await {
@@ -202,7 +202,7 @@ impl Scan<'_> {
         let before = confirmed.len();
         for ((delivery, _), outcome) in batch.iter().zip(channel.outcomes(&messages)) {
             if outcome == Some(Outcome::Confirmed) {
-                confirmed.push(delivery.envelope.tag);
+                confirmed.push(delivery.info.tag);
             }
         }
         if confirmed.len() - before == batch.len() {

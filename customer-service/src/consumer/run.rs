@@ -13,7 +13,7 @@ use super::broker::Broker;
 use super::config::ConsumerConfig;
 use super::dead_letters;
 use super::metrics;
-use super::reconnect::{Dependencies, open_counter, sleep_unless_cancelled, subscribe};
+use super::reconnect::{Dependencies, MOVES, open_counter, subscribe};
 use super::redirect::OnUnroutable;
 use super::retry_ttl::enforce_retry_ttl;
 use super::session::run_session;
@@ -58,7 +58,7 @@ pub(super) async fn run_sessions(
             && topology_missing_since.is_none_or(|since| since.elapsed() >= HOLD_TIME);
         acknowledger.on_unroutable =
             if may_redeclare { OnUnroutable::Redeclare } else { OnUnroutable::Refuse };
-        dependencies.set_note("moves", None);
+        dependencies.set_note(MOVES, None);
         metrics::topology_deviations(deviations.len());
         let note = (!deviations.is_empty()).then(|| deviations.join("; "));
         dependencies.set_note("topology", note);
@@ -84,9 +84,7 @@ pub(super) async fn run_sessions(
         if started.elapsed() > STABLE_AFTER {
             pause.reset();
         }
-        if !sleep_unless_cancelled(pause.next_delay(), shutdown).await {
-            break;
-        }
+        shutdown.run_until_cancelled(tokio::time::sleep(pause.next_delay())).await;
     }
     broker.close().await;
 }

@@ -9,7 +9,7 @@ use super::acknowledge::Acknowledger;
 use super::batch::{Batch, Interruption};
 use super::config::ConsumerConfig;
 use super::counter::Counter;
-use super::reconnect::Dependencies;
+use super::reconnect::{Dependencies, MOVES};
 use super::subscription::Subscription;
 
 /// How often the database is probed while no messages arrive.
@@ -58,7 +58,7 @@ pub(super) async fn run_session(
                 return Ok(());
             }
         }
-        dependencies.set_note("moves", acknowledger.refusal_summary());
+        dependencies.set_note(MOVES, acknowledger.refusal_summary());
         if shutdown.is_cancelled() {
             return Ok(());
         }

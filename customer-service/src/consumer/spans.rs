@@ -21,7 +21,7 @@ impl BatchSpans {
         };
         let start = |message: &Message| {
             let delivery = &message.delivery;
-            let key = delivery.envelope.routing_key.as_str();
+            let key = delivery.info.routing_key.as_str();
             let mut attributes = vec![
                 KeyValue::new("messaging.system", "rabbitmq"),
                 KeyValue::new("messaging.operation.type", "process"),
@@ -83,8 +83,7 @@ const STATEMENTS: &str = "INSERT processed_events UPDATE customers";
 
 /// The destination name of the conventions: exchange, routing key and queue.
 fn destination(delivery: &Delivery) -> String {
-    let (exchange, key) =
-        (delivery.envelope.exchange.as_str(), delivery.envelope.routing_key.as_str());
+    let (exchange, key) = (delivery.info.exchange.as_str(), delivery.info.routing_key.as_str());
     let parts = [exchange, key, WORK_QUEUE].into_iter().enumerate();
     // After the default exchange, the routing key is the queue's name.
     let kept =

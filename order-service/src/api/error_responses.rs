@@ -1,19 +1,46 @@
-//! The statuses with which each operation refuses, for the OpenAPI document.
+//! The problems with which the operations refuse, and the statuses of each for the OpenAPI
+//! document.
 
 use service_kit::http::error_status::{
-    INTERNAL_ERROR, INVALID_JSON, INVALID_QUERY, PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT, UNAVAILABLE,
-    UNEXPECTED_PARAMETERS, UNSUPPORTED_MEDIA_TYPE,
+    INTERNAL_ERROR, INVALID_JSON, INVALID_PARAMETERS, INVALID_QUERY, PAYLOAD_TOO_LARGE,
+    REQUEST_TIMEOUT, UNAVAILABLE, UNEXPECTED_PARAMETERS, UNSUPPORTED_MEDIA_TYPE,
 };
 use service_kit::http::{ErrorStatuses, Problem};
 
 use super::handlers::{not_allowed, not_found, order_missing};
+use crate::customers::CheckError;
 use crate::domain::Status;
+use crate::group_commit::WriteError;
 
 const NOT_FOUND: (u16, &str) = (404, "No such order, or the id is not a UUID");
 
-/// An invalid request with these errors.
-fn invalid(errors: &[&str]) -> Problem {
-    Problem::invalid(errors.iter().map(|&error| error.to_owned()).collect())
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::QueueFull | WriteError::TimedOut => {
+                Self::unavailable("Too many orders at once; try again soon.", error)
+            }
+            WriteError::Stopped => {
+                Self::unavailable("The service is stopping; try again soon.", error)
+            }
+            WriteError::NotStored => Self::internal(error),
+            WriteError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<CheckError> for Problem {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Unknown(customer) => Self::invalid([format!(
+                "order.customer_public_id {} is not a known customer",
+                customer.0
+            )]),
+            CheckError::Overloaded(_) | CheckError::Unavailable(_) => {
+                Self::unavailable("The customer can't be checked now; try again soon.", error)
+            }
+        }
+    }
 }
 
 pub(super) struct Create;
@@ -42,12 +69,12 @@ impl ErrorStatuses for Create {
     fn example(status: u16) -> Option<Problem> {
         match status {
             409 => Some(order_missing()),
-            422 => Some(invalid(&[
+            422 => Some(Problem::invalid([
                 "order.product_name must not be blank",
                 "order.quantity must be an integer from 1 to 1000000",
                 "order.colour is unknown",
             ])),
-            503 => Some(Problem::unavailable("Too many orders at once; try again soon.", "")),
+            503 => Some(WriteError::QueueFull.into()),
             _ => None,
         }
     }
@@ -56,21 +83,8 @@ impl ErrorStatuses for Create {
 pub(super) struct List;
 
 impl ErrorStatuses for List {
-    const ALL: &'static [(u16, &'static str)] = &[
-        INVALID_QUERY,
-        (422, "Query parameters are invalid, repeated or unknown"),
-        INTERNAL_ERROR,
-        UNAVAILABLE,
-    ];
-
-    fn example(status: u16) -> Option<Problem> {
-        (status == 422).then(|| {
-            invalid(&[
-                "limit must be an integer from 1 to 500",
-                "the query parameter page is unknown",
-            ])
-        })
-    }
+    const ALL: &'static [(u16, &'static str)] =
+        &[INVALID_QUERY, INVALID_PARAMETERS, INTERNAL_ERROR, UNAVAILABLE];
 }
 
 pub(super) struct Get;
@@ -103,7 +117,7 @@ impl ErrorStatuses for ChangeStatus {
         match status {
             404 => Some(not_found()),
             409 => Some(not_allowed(Status::Shipped, Status::Cancelled)),
-            422 => Some(invalid(&[
+            422 => Some(Problem::invalid([
                 "order.status must be one of created, processing, shipped, delivered, cancelled",
             ])),
             _ => None,

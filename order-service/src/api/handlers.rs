@@ -13,7 +13,7 @@ use super::response::{
 };
 use crate::batched_reads::OrderReader;
 use crate::customers::{Checked, CustomerCheck, CustomerDirectory, Lookup};
-use crate::domain::{CustomerId, IdempotencyKey, NewOrder, Order, OrderId, PendingOrder, Status};
+use crate::domain::{CustomerId, IdempotencyKey, NewOrder, Order, OrderId, OrderToWrite, Status};
 use crate::event_trace::EventTrace;
 use crate::group_commit::OrderQueue;
 use crate::idempotency::CreateOutcome;
@@ -37,8 +37,7 @@ pub(super) async fn create(
     headers: &HeaderMap,
     new: NewOrder,
 ) -> Result<CreateResponse, Problem> {
-    let key =
-        IdempotencyKey::from_headers(headers).map_err(|fault| Problem::invalid(vec![fault]))?;
+    let key = IdempotencyKey::from_headers(headers).map_err(|fault| Problem::invalid([fault]))?;
     // Before the customer is checked: what was accepted stays accepted, whatever became of the
     // customer. Boxed: most orders have no key, and the future of each would have room for it.
     if let Some(key) = &key
@@ -48,8 +47,8 @@ pub(super) async fn create(
     }
     let checked = api.customer_check.check(new.customer).await?;
     let trace = EventTrace::start(|| "order.created".to_owned());
-    let pending = PendingOrder { new, headers: trace.headers(headers), key };
-    let outcome = orders::create(&api.database, &api.queue, pending).await;
+    let order = OrderToWrite { new, headers: trace.headers(headers), key };
+    let outcome = orders::create(&api.database, &api.queue, order).await;
     match &outcome {
         Ok(CreateOutcome::Created(order)) => {
             if checked == Checked::Unchecked {
@@ -70,9 +69,9 @@ fn respond(outcome: CreateOutcome) -> Result<CreateResponse, Problem> {
             metrics::replayed();
             Ok(created(order, Some(true)))
         }
-        CreateOutcome::KeyReused => Err(Problem::invalid(vec![
-            "Idempotency-Key was used before with another body".to_owned(),
-        ])),
+        CreateOutcome::KeyReused => {
+            Err(Problem::invalid(["Idempotency-Key was used before with another body"]))
+        }
         CreateOutcome::OrderMissing => Err(order_missing()),
     }
 }

@@ -5,7 +5,7 @@
 //! | `routes` | the routes: paths, parameters and responses |
 //! | `handlers` | what each route does |
 //! | `request`, `response` | what clients send and receive |
-//! | `error_responses` | the statuses with which each route refuses |
+//! | `error_responses` | the problems with which each route refuses |
 //! | `openapi` | the OpenAPI document |
 
 mod error_responses;

@@ -47,8 +47,8 @@ impl OrdersApi {
 
     /// List orders
     ///
-    /// Returns a page of orders, newest first. The `Link` header with `rel="next"` refers to the next
-    /// page; the last page has none.
+    /// Returns a page of orders, newest first. The `Link` header with `rel="next"` refers to the
+    /// next page; the last page has none.
     #[oai(path = "/api/orders", method = "get", operation_id = "listOrders")]
     #[expect(unused_variables, reason = "they stand for the parameters in the document")]
     async fn list(
@@ -82,9 +82,9 @@ impl OrdersApi {
 
     /// Update an order's status
     ///
-    /// Allowed are `created` → `processing` → `shipped` → `delivered`, and `cancelled` from `created`
-    /// or `processing`. Creates an event `order.<status>`. An order that has the status already is
-    /// returned as it is, without a new event.
+    /// Allowed are `created` → `processing` → `shipped` → `delivered`, and `cancelled` from
+    /// `created` or `processing`. Creates an event `order.<status>`. An order that has the status
+    /// already is returned as it is, without a new event.
     #[oai(path = "/api/orders/:id", method = "patch", operation_id = "changeOrderStatus")]
     async fn change_status(
         &self,

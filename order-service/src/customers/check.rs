@@ -1,7 +1,6 @@
 //! The check that a new order's customer exists.
 
 use clap::ValueEnum;
-use service_kit::http::Problem;
 
 use super::directory::CustomerDirectory;
 use super::lookup::Lookup;
@@ -35,8 +34,8 @@ impl CustomerCheck {
     /// Checks whether an order of `customer` may be accepted.
     ///
     /// # Errors
-    /// 422 if there is no such customer; 503 if the mode requires an answer and there is none.
-    pub(crate) async fn check(&self, customer: CustomerId) -> Result<Checked, Problem> {
+    /// If there is no such customer, or the mode requires an answer and there is none.
+    pub(crate) async fn check(&self, customer: CustomerId) -> Result<Checked, CheckError> {
         if self.mode == CheckMode::Off {
             return Ok(Checked::Verified);
         }
@@ -53,24 +52,28 @@ pub(crate) enum Checked {
     Unchecked,
 }
 
+/// Why an order is refused because of its customer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CheckError {
+    /// There is no such customer.
+    #[error("the customer {} is unknown", .0.0)]
+    Unknown(CustomerId),
+    /// The customer service answers, but too many requests wait for it.
+    #[error("the customer service is overloaded: {0}")]
+    Overloaded(String),
+    /// The customer service does not answer.
+    #[error("the customer service does not answer: {0}")]
+    Unavailable(String),
+}
+
 impl CheckMode {
     /// Decides on an order whose customer was looked up.
-    fn decide(self, customer: CustomerId, found: Lookup) -> Result<Checked, Problem> {
-        const NOT_NOW: &str = "The customer can't be checked now; try again soon.";
+    fn decide(self, customer: CustomerId, found: Lookup) -> Result<Checked, CheckError> {
         match (found, self) {
             (Lookup::Known(_), _) => Ok(Checked::Verified),
-            (Lookup::Unknown, _) => Err(Problem::invalid(vec![format!(
-                "order.customer_public_id {} is not a known customer",
-                customer.0
-            )])),
-            (Lookup::Overloaded(reason), _) => Err(Problem::unavailable(
-                NOT_NOW,
-                format!("the customer service is overloaded: {reason}"),
-            )),
-            (Lookup::Unavailable(reason), Self::Require) => Err(Problem::unavailable(
-                NOT_NOW,
-                format!("the customer service does not answer: {reason}"),
-            )),
+            (Lookup::Unknown, _) => Err(CheckError::Unknown(customer)),
+            (Lookup::Overloaded(reason), _) => Err(CheckError::Overloaded(reason)),
+            (Lookup::Unavailable(reason), Self::Require) => Err(CheckError::Unavailable(reason)),
             (Lookup::Unavailable(reason), Self::Prefer | Self::Off) => {
                 tracing::debug!(reason, "accepting an order whose customer could not be checked");
                 Ok(Checked::Unchecked)
@@ -88,20 +91,18 @@ mod tests {
 
     #[test]
     fn an_order_is_accepted_unchecked_only_while_the_service_is_unavailable() {
+        use CheckError::{Overloaded, Unavailable, Unknown};
         let juan = Customer { name: "Juan".to_owned(), address: "Bogotá".to_owned() };
-        let reason = || "for a test".to_owned();
+        let (id, reason) = (CustomerId(Uuid::nil()), || "for a test".to_owned());
         for (found, prefer, require) in [
             (Lookup::Known(juan), None, None),
-            (Lookup::Unknown, Some(422), Some(422)),
-            (Lookup::Overloaded(reason()), Some(503), Some(503)),
-            (Lookup::Unavailable(reason()), None, Some(503)),
+            (Lookup::Unknown, Some(Unknown(id)), Some(Unknown(id))),
+            (Lookup::Overloaded(reason()), Some(Overloaded(reason())), Some(Overloaded(reason()))),
+            (Lookup::Unavailable(reason()), None, Some(Unavailable(reason()))),
         ] {
-            let status = |mode: CheckMode| {
-                let refused = mode.decide(CustomerId(Uuid::nil()), found.clone()).err();
-                refused.map(|problem| problem.status().as_u16())
-            };
-            assert_eq!(status(CheckMode::Prefer), prefer, "{found:?}");
-            assert_eq!(status(CheckMode::Require), require, "{found:?}");
+            let refused = |mode: CheckMode| mode.decide(id, found.clone()).err();
+            assert_eq!(refused(CheckMode::Prefer), prefer, "{found:?}");
+            assert_eq!(refused(CheckMode::Require), require, "{found:?}");
         }
     }
 }

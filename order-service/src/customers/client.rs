@@ -183,19 +183,12 @@ pub(crate) async fn health_check(
     dependency: Dependency,
     shutdown: CancellationToken,
 ) {
-    loop {
-        let answer = tokio::select! {
-            () = shutdown.cancelled() => return,
-            answer = client.ping() => answer,
-        };
+    while let Some(answer) = shutdown.run_until_cancelled(client.ping()).await {
         match answer {
             Ok(()) => dependency.up(),
             Err(reason) => dependency.down(reason),
         }
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(HEALTH_CHECK_INTERVAL) => (),
-        }
+        shutdown.run_until_cancelled(tokio::time::sleep(HEALTH_CHECK_INTERVAL)).await;
     }
 }
 

@@ -3,11 +3,13 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`check`](CustomerCheck) | decides whether an order of a customer may be accepted |
-//! | [`directory`](CustomerDirectory), [`lookup`](Lookup) | looks a customer up: in the cache, else by a call; what that found |
+//! | [`directory`](CustomerDirectory) | looks a customer up: in the cache, else by a call |
+//! | [`lookup`](Lookup) | the result of looking a customer up |
 //! | `shared_calls` | one call per customer, in a task of its own |
-//! | `cache`, `refresh` | known and unknown customers; known ones are refreshed before they expire |
-//! | `breaker`, `response_count` | the circuit breaker; whether the service answered anybody meanwhile |
-//! | [`client`](Client), `not_found`, `call_span` | the HTTP call, what its 404 means, its span in the trace |
+//! | `cache`, `refresh` | known and unknown customers; refreshes known ones before they expire |
+//! | `breaker` | the circuit breaker |
+//! | `response_count` | whether the service answered anybody meanwhile |
+//! | [`client`](Client), `not_found`, `call_span` | the HTTP call, what its 404 means, its span |
 //! | [`base_url`](BaseUrl) | where the customer service is |
 
 mod base_url;
@@ -24,7 +26,7 @@ mod response_count;
 mod shared_calls;
 
 pub(crate) use base_url::BaseUrl;
-pub(crate) use check::{CheckMode, Checked, CustomerCheck};
+pub(crate) use check::{CheckError, CheckMode, Checked, CustomerCheck};
 pub(crate) use client::{Client, health_check};
 pub(crate) use directory::CustomerDirectory;
 pub(crate) use lookup::Lookup;

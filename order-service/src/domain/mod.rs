@@ -6,9 +6,8 @@ mod price;
 mod status;
 
 pub(crate) use idempotency_key::IdempotencyKey;
-pub(crate) use order::PendingOrder;
 pub(crate) use order::{
-    CustomerId, DeliveryAddress, NewOrder, Order, OrderId, ProductName, Quantity,
+    CustomerId, DeliveryAddress, NewOrder, Order, OrderId, OrderToWrite, ProductName, Quantity,
 };
 pub(crate) use price::Price;
 pub(crate) use status::Status;

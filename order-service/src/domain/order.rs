@@ -66,9 +66,9 @@ pub(crate) struct NewOrder {
     pub(crate) delivery_address: DeliveryAddress,
 }
 
-/// An order to be written, with everything that is written with it.
+/// An order and everything that is written with it.
 #[derive(Debug)]
-pub(crate) struct PendingOrder {
+pub(crate) struct OrderToWrite {
     /// The order.
     pub(crate) new: NewOrder,
     /// The headers of its event.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::queue::{BatchOutcome, QueuedOrder, Responder};
 use super::reader::BatchReader;
-use crate::domain::{IdempotencyKey, Order, OrderId, PendingOrder};
+use crate::domain::{IdempotencyKey, Order, OrderId, OrderToWrite};
 use crate::idempotency::CreateOutcome;
 use crate::metrics;
 use crate::queries::{self, KeyWait};
@@ -36,10 +36,10 @@ pub(crate) async fn write_batches(
 async fn write_batch(database: &Database, batch: Vec<QueuedOrder>) {
     let (leaders, followers) = split_duplicates(batch);
     // Ids are generated here, and not on arrival, so that their order is that of the commits.
-    let rows: Vec<(OrderId, &PendingOrder)> =
-        leaders.iter().map(|leader| (OrderId(Uuid::now_v7()), &leader.pending)).collect();
+    let rows: Vec<(OrderId, &OrderToWrite)> =
+        leaders.iter().map(|leader| (OrderId(Uuid::now_v7()), &leader.order)).collect();
     let written = database
-        .write(async |connection| {
+        .write("create_orders", async |connection| {
             match queries::create_orders(connection, &rows, KeyWait::Short).await {
                 Err(error) if is_row_error(&error) => {
                     let (reason, orders) = (reason(&error), rows.len());
@@ -57,8 +57,8 @@ async fn write_batch(database: &Database, batch: Vec<QueuedOrder>) {
             metrics::created(created.len());
             respond(ids.into_iter().zip(leaders), followers, &created);
         }
-        Ok(None) => for_each(leaders, followers, |pending, responder| {
-            responder.respond(Ok(BatchOutcome::RetryAlone(pending)));
+        Ok(None) => for_each(leaders, followers, |order, responder| {
+            responder.respond(Ok(BatchOutcome::RetryAlone(order)));
         }),
         Err(error) => {
             for_each(leaders, followers, |_, responder| {
@@ -74,7 +74,7 @@ fn split_duplicates(batch: Vec<QueuedOrder>) -> (Vec<QueuedOrder>, Vec<QueuedOrd
     let mut keys: HashSet<IdempotencyKey> = HashSet::new();
     batch
         .into_iter()
-        .partition(|queued| queued.pending.key.as_ref().is_none_or(|key| keys.insert(key.clone())))
+        .partition(|queued| queued.order.key.as_ref().is_none_or(|key| keys.insert(key.clone())))
 }
 
 /// Returns whether the error may be due to one of the rows. Errors of the server itself are not: it
@@ -94,25 +94,25 @@ fn respond(
 ) {
     let mut by_key: HashMap<IdempotencyKey, Order> = HashMap::new();
     for (id, leader) in leaders {
-        let (pending, responder) = leader.into_parts();
+        let (order, responder) = leader.into_parts();
         let Some(&created_at) = created.get(&id.0) else {
-            responder.respond(Ok(BatchOutcome::RetryAlone(pending)));
+            responder.respond(Ok(BatchOutcome::RetryAlone(order)));
             continue;
         };
-        let order = Order::created(id, pending.new, created_at);
-        if let Some(key) = pending.key.filter(|_| !followers.is_empty()) {
-            by_key.insert(key, order.clone());
+        let stored = Order::created(id, order.new, created_at);
+        if let Some(key) = order.key.filter(|_| !followers.is_empty()) {
+            by_key.insert(key, stored.clone());
         }
-        responder.respond(Ok(BatchOutcome::Done(CreateOutcome::Created(order))));
+        responder.respond(Ok(BatchOutcome::Done(CreateOutcome::Created(stored))));
     }
     for follower in followers {
-        let (pending, responder) = follower.into_parts();
-        let order = pending.key.as_ref().and_then(|key| by_key.get(key));
-        responder.respond(Ok(match order {
-            Some(order) => {
-                BatchOutcome::Done(CreateOutcome::of_replay(order.clone(), &pending.new))
+        let (order, responder) = follower.into_parts();
+        let stored = order.key.as_ref().and_then(|key| by_key.get(key));
+        responder.respond(Ok(match stored {
+            Some(stored) => {
+                BatchOutcome::Done(CreateOutcome::of_replay(stored.clone(), &order.new))
             }
-            None => BatchOutcome::RetryAlone(pending),
+            None => BatchOutcome::RetryAlone(order),
         }));
     }
 }
@@ -120,10 +120,10 @@ fn respond(
 fn for_each(
     leaders: Vec<QueuedOrder>,
     followers: Vec<QueuedOrder>,
-    respond: impl Fn(PendingOrder, Responder),
+    respond: impl Fn(OrderToWrite, Responder),
 ) {
     for queued in leaders.into_iter().chain(followers) {
-        let (pending, responder) = queued.into_parts();
-        respond(pending, responder);
+        let (order, responder) = queued.into_parts();
+        respond(order, responder);
     }
 }

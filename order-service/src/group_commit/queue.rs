@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use service_kit::http::Problem;
 use service_kit::postgres::DatabaseError;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::domain::PendingOrder;
+use crate::domain::OrderToWrite;
 use crate::idempotency::CreateOutcome;
 use crate::metrics;
 
@@ -24,7 +23,7 @@ pub(crate) enum BatchOutcome {
     /// It is decided.
     Done(CreateOutcome),
     /// It was not written with its batch, and has to be written on its own.
-    RetryAlone(PendingOrder),
+    RetryAlone(OrderToWrite),
 }
 
 /// Why an order was not written, or may not have been.
@@ -47,25 +46,10 @@ pub(crate) enum WriteError {
     Database(#[from] DatabaseError),
 }
 
-impl From<WriteError> for Problem {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::QueueFull | WriteError::TimedOut => {
-                Self::unavailable("Too many orders at once; try again soon.", error)
-            }
-            WriteError::Stopped => {
-                Self::unavailable("The service is stopping; try again soon.", error)
-            }
-            WriteError::NotStored => Self::internal(error),
-            WriteError::Database(error) => error.into(),
-        }
-    }
-}
-
 /// An order in the queue.
 #[derive(Debug)]
 pub(super) struct QueuedOrder {
-    pub(super) pending: PendingOrder,
+    pub(super) order: OrderToWrite,
     responder: oneshot::Sender<Result<BatchOutcome, WriteError>>,
     /// Set once: by the reader, which then has the order written, or by the request, which then
     /// gives up.
@@ -79,8 +63,8 @@ impl QueuedOrder {
     }
 
     /// Splits it into the order and the means to respond.
-    pub(super) fn into_parts(self) -> (PendingOrder, Responder) {
-        (self.pending, Responder(self.responder))
+    pub(super) fn into_parts(self) -> (OrderToWrite, Responder) {
+        (self.order, Responder(self.responder))
     }
 }
 
@@ -122,10 +106,10 @@ impl OrderQueue {
 
     /// Queues the order and waits for its outcome. Dropping the future does not affect other
     /// orders.
-    pub(crate) async fn write(&self, pending: PendingOrder) -> Result<BatchOutcome, WriteError> {
+    pub(crate) async fn write(&self, order: OrderToWrite) -> Result<BatchOutcome, WriteError> {
         let (responder, mut response) = oneshot::channel();
         let claimed = Arc::new(AtomicBool::new(false));
-        let queued = QueuedOrder { pending, responder, claimed: Arc::clone(&claimed) };
+        let queued = QueuedOrder { order, responder, claimed: Arc::clone(&claimed) };
         self.sender.try_send(queued).map_err(|error| match error {
             TrySendError::Full(_) => WriteError::QueueFull,
             TrySendError::Closed(_) => WriteError::Stopped,

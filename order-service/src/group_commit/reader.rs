@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::queue::QueuedOrder;
-use crate::domain::PendingOrder;
+use crate::domain::OrderToWrite;
 use crate::metrics;
 
 /// The most orders in a batch. It bounds the time of a commit, for which the next batch waits.
@@ -39,7 +39,7 @@ impl BatchReader {
         };
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while let Some(queued) = next {
-            bytes += estimated_bytes(&queued.pending);
+            bytes += estimated_bytes(&queued.order);
             if batch.len() == MAX_ROWS || (bytes > MAX_BYTES && !batch.is_empty()) {
                 self.next = Some(queued);
                 break;
@@ -72,12 +72,12 @@ impl BatchReader {
 }
 
 /// Estimates the bytes that an order takes in a statement.
-fn estimated_bytes(pending: &PendingOrder) -> usize {
-    let headers = pending.headers.as_object().into_iter().flatten();
+fn estimated_bytes(order: &OrderToWrite) -> usize {
+    let headers = order.headers.as_object().into_iter().flatten();
     let headers: usize =
         headers.map(|(name, value)| name.len() + value.as_str().map_or(0, str::len)).sum();
-    let key = pending.key.as_ref().map_or(0, |key| key.as_str().len());
-    let (product, address) = (&pending.new.product_name.0, &pending.new.delivery_address.0);
+    let key = order.key.as_ref().map_or(0, |key| key.as_str().len());
+    let (product, address) = (&order.new.product_name.0, &order.new.delivery_address.0);
     ROW_OVERHEAD_BYTES + product.len() + address.len() + headers + key
 }
 
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::domain::{CustomerId, DeliveryAddress, NewOrder, Price, ProductName, Quantity};
 
-    fn pending(quantity: i32, address: usize) -> PendingOrder {
+    fn order(quantity: i32, address: usize) -> OrderToWrite {
         let new = NewOrder {
             customer: CustomerId(Uuid::nil()),
             product_name: ProductName("x".to_owned()),
@@ -102,15 +102,15 @@ mod tests {
             price: Price(Decimal::ONE),
             delivery_address: DeliveryAddress("x".repeat(address)),
         };
-        PendingOrder { new, headers: json!({}), key: None }
+        OrderToWrite { new, headers: json!({}), key: None }
     }
 
     /// The quantities of the orders in each batch, for orders whose addresses have these lengths.
     async fn batches(addresses: &[usize]) -> Vec<Vec<i32>> {
         let (queue, mut reader) = queue(addresses.len(), Duration::from_secs(60), 1);
         let orders = (1..).zip(addresses).map(|(number, &address)| {
-            let (queue, pending) = (queue.clone(), pending(number, address));
-            async move { queue.write(pending).await }
+            let (queue, order) = (queue.clone(), order(number, address));
+            async move { queue.write(order).await }
         });
         let all = futures_util::future::join_all(orders);
         let taken = async {
@@ -118,7 +118,7 @@ mod tests {
             while orders < addresses.len() {
                 let batch = reader.next_batch().await.expect("the queue is there");
                 orders += batch.len();
-                batches.push(batch.iter().map(|one| one.pending.new.quantity.0).collect());
+                batches.push(batch.iter().map(|one| one.order.new.quantity.0).collect());
             }
             batches
         };
@@ -141,12 +141,12 @@ mod tests {
     async fn an_order_whose_request_is_gone_is_skipped() {
         let (queue, mut reader) = queue(3, Duration::from_secs(60), 1);
         let mut orders: Vec<_> =
-            (1..=3).map(|number| Box::pin(queue.write(pending(number, 10)))).collect();
+            (1..=3).map(|number| Box::pin(queue.write(order(number, 10)))).collect();
         for order in &mut orders {
             assert!(order.now_or_never().is_none());
         }
         drop(orders.remove(0));
         let batch = reader.next_batch().await.expect("two are left");
-        assert_eq!(batch.iter().map(|one| one.pending.new.quantity.0).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(batch.iter().map(|one| one.order.new.quantity.0).collect::<Vec<_>>(), [2, 3]);
     }
 }

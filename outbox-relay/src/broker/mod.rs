@@ -74,6 +74,9 @@ impl Broker {
     async fn begin(url: &BrokerUrl, topology: &Topology, two: bool) -> anyhow::Result<Self> {
         let connection = Connection::open(url, "outbox-relay", FRAME_MAX).await?;
         ensure(&connection, topology).await?;
+        if timeout(OPEN_LIMIT, topology.warn_of_further(&connection)).await.is_err() {
+            tracing::debug!("the broker does not say whether the further exchanges exist");
+        }
         let mut connections = vec![Arc::new(connection)];
         if two {
             match timeout(OPEN_LIMIT, connections[0].another()).await {

@@ -1,4 +1,4 @@
-//! The exchange that the relay publishes to.
+//! The exchanges that the relay publishes to.
 
 use std::sync::{Arc, Once};
 
@@ -7,7 +7,7 @@ use amq_protocol::types::ShortString;
 use amqp::{Channel, CloseReason, Connection, Failure, Message, content_header};
 use bytes::Bytes;
 
-use crate::config::RelayArgs;
+use crate::config::{Name, RelayArgs};
 
 /// Why a broker refuses (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
 const ACCESS_REFUSED: u16 = 403;
@@ -17,11 +17,13 @@ const PRECONDITION_FAILED: u16 = 406;
 /// The routing key of the message that is published and rolled back, which no consumer gets.
 const PROBE_KEY: &str = "outbox-relay.check";
 
-/// The exchange, and whether the relay makes it.
+/// The relay's exchange, and whether the relay makes it; and those that others make.
 #[derive(Debug, Clone)]
 pub(crate) struct Topology {
     pub(crate) exchange: ShortString,
     declare: bool,
+    /// `RELAY_EXCHANGES`.
+    further: Arc<[ShortString]>,
     /// Logs once that the exchange is used as it is.
     log_once: Arc<Once>,
 }
@@ -39,8 +41,12 @@ pub(crate) enum Access {
 
 impl Topology {
     pub(crate) fn new(args: &RelayArgs) -> Self {
-        let exchange = args.relay_exchange.short();
-        Self { exchange, declare: args.relay_declare, log_once: Arc::new(Once::new()) }
+        Self {
+            exchange: args.relay_exchange.short(),
+            declare: args.relay_declare,
+            further: args.further_exchanges().iter().map(Name::short).collect(),
+            log_once: Arc::new(Once::new()),
+        }
     }
 
     /// Declares the exchange, or checks that it exists. One that the relay may neither declare nor
@@ -65,7 +71,7 @@ impl Topology {
 
     /// Since RabbitMQ 4.2.6 even a passive declare takes the permission to configure the exchange.
     async fn use_as_it_is(&self, connection: &Connection, refusal: &Failure) -> anyhow::Result<()> {
-        match self.try_publishing(connection).await {
+        match try_publishing(connection, &self.exchange).await {
             // Events that may not be written fail one by one, when they are published.
             Ok(Access::Allowed | Access::Forbidden(_)) => {
                 self.log_once.call_once(|| {
@@ -83,29 +89,20 @@ impl Topology {
         }
     }
 
-    /// Whether the relay may publish to the exchange; changes nothing.
-    ///
-    /// # Errors
-    /// When the broker does not say.
-    pub(crate) async fn try_publishing(&self, connection: &Connection) -> Result<Access, Failure> {
-        let channel = Channel::open(connection).await?;
-        let message = Message {
-            message_id: String::new(),
-            routing_key: PROBE_KEY.into(),
-            content_header: content_header(0, &AMQPProperties::default()),
-            body: Bytes::new(),
-        };
-        match channel.try_publish(&self.exchange, &message).await {
-            Ok(()) => channel.close().await.map(|()| Access::Allowed),
-            Err(failure) if is(&failure, NOT_FOUND) => Ok(Access::Missing(failure)),
-            // Permissions by routing key
-            // (https://www.rabbitmq.com/docs/access-control#topic-authorisation) are checked after
-            // those of the exchange.
-            Err(failure) if is(&failure, ACCESS_REFUSED) => Ok(match failure.to_string() {
-                text if text.contains(&format!("topic '{PROBE_KEY}'")) => Access::Allowed,
-                text => Access::Forbidden(text),
-            }),
-            Err(failure) => Err(failure),
+    /// Logs which further exchanges can't be published to. Events for those fail by themselves when
+    /// they are published; nothing else depends on them, so that the relay works without.
+    pub(crate) async fn warn_of_further(&self, connection: &Connection) {
+        for exchange in self.further.iter() {
+            let reason = match try_publishing(connection, exchange).await {
+                Ok(Access::Allowed) => continue,
+                Ok(Access::Missing(failure)) | Err(failure) => failure.to_string(),
+                Ok(Access::Forbidden(text)) => text,
+            };
+            tracing::warn!(
+                reason,
+                "the exchange {} of RELAY_EXCHANGES can't be published to: events for it wait",
+                exchange.as_str()
+            );
         }
     }
 
@@ -129,6 +126,36 @@ impl Topology {
             ),
             _ => format!("the exchange {exchange} is refused: {text}"),
         })
+    }
+}
+
+/// Asks the broker whether the relay may publish to `exchange`, by a message that is rolled back.
+///
+/// # Errors
+/// When the broker does not say.
+pub(crate) async fn try_publishing(
+    connection: &Connection,
+    exchange: &ShortString,
+) -> Result<Access, Failure> {
+    let channel = Channel::open(connection).await?;
+    let message = Message {
+        message_id: String::new(),
+        exchange: None,
+        routing_key: PROBE_KEY.into(),
+        content_header: content_header(0, &AMQPProperties::default()),
+        body: Bytes::new(),
+    };
+    match channel.try_publish(exchange, &message).await {
+        Ok(()) => channel.close().await.map(|()| Access::Allowed),
+        Err(failure) if is(&failure, NOT_FOUND) => Ok(Access::Missing(failure)),
+        // Permissions by routing key
+        // (https://www.rabbitmq.com/docs/access-control#topic-authorisation) are checked after
+        // those of the exchange, and refused with the same code: only the text tells.
+        Err(Failure::Refused(CloseReason { code: ACCESS_REFUSED, text })) => {
+            let is_over_key = text.contains(&format!("topic '{PROBE_KEY}'"));
+            Ok(if is_over_key { Access::Allowed } else { Access::Forbidden(text) })
+        }
+        Err(failure) => Err(failure),
     }
 }
 

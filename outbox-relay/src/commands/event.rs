@@ -20,8 +20,12 @@ pub(super) enum State {
     Behind,
     /// It failed and waits for its next attempt.
     Waiting,
+    /// Its time, which whoever wrote it has set, has not come.
+    Scheduled,
     /// It failed, and the relays have given it up.
     Stuck,
+    /// Its writer has set `next_attempt_at` to infinity: an operator retries or discards it.
+    Parked,
     /// The broker has confirmed it.
     Published,
     /// A person has deleted it; the audit table has a copy.
@@ -34,7 +38,9 @@ impl State {
             Self::Ready => "ready",
             Self::Behind => "behind",
             Self::Waiting => "waiting",
+            Self::Scheduled => "scheduled",
             Self::Stuck => "stuck",
+            Self::Parked => "parked",
             Self::Published => "published",
             Self::Discarded => "discarded",
         }
@@ -71,6 +77,10 @@ pub(super) struct Event {
     pub(super) attempts: i32,
     pub(super) next_attempt_at: Option<String>,
     pub(super) last_error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) error_kind: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) error_fingerprint: Option<String>,
 }
 
 /// Lays events out as a table.

@@ -2,10 +2,9 @@
 
 use clap::Args;
 
-use super::args::{BlockingArgs, ConnectionArgs, FilterArgs, TimeArg};
+use super::args::{BlockingArgs, ConnectionArgs, CreatedArgs, FilterArgs};
 use super::event::{self, Event};
 use super::outcome::Outcome;
-use super::queries::Filter;
 use super::session::Access;
 use super::{output, queries};
 
@@ -24,9 +23,8 @@ pub struct EventsArgs {
     published: bool,
     #[command(flatten)]
     filter: FilterArgs,
-    /// Only events created since this time: an age (90m, 7d) or a date (2026-02-01T22:25:31Z)
-    #[arg(long, value_name = "WHEN")]
-    since: Option<TimeArg>,
+    #[command(flatten)]
+    created: CreatedArgs,
     /// The maximum number of events
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
     limit: u32,
@@ -42,13 +40,11 @@ pub struct EventsArgs {
 impl EventsArgs {
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
         let session = self.connection.open("events", Access::Read).await?;
-        let since = match self.since {
-            Some(since) => Some(since.resolve(&session).await?),
-            None => None,
-        };
-        let filter = Filter { since, ..self.filter.into() };
+        let filter = self.created.add_to(self.filter.filter(&session)?, &session).await?;
         let holding = self.blocking.into();
-        let events: Vec<Event> = if self.pending || self.stuck {
+        // A published event has failed no more.
+        let is_pending = self.pending || self.stuck || (filter.names_cause() && !self.published);
+        let events: Vec<Event> = if is_pending {
             queries::list_pending(&session, self.stuck, &filter, self.limit, holding).await?
         } else {
             queries::list_events(&session, self.published, &filter, self.limit, holding).await?

@@ -3,27 +3,42 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `check`, `schema` | setting the outbox up |
-//! | `status`, `events`, `show` | inspecting it; `event` is an event as they print it |
-//! | `retry`, `discard`, `replay`, `prune` | changing it; all but `prune` add rows to the audit table |
+//! | `status`, `failures`, `events`, `show` | inspecting it; `event` is an event as they print it |
+//! | `retry`, `edit`, `replay`, `discard`, `restore`, `forget`, `prune` | changing it; all but `prune` write to the audit table |
+//! | `pause`, `resume`, `pauses` | what is not published for now; `paused` is a pause as they print it |
 //! | `propagation` | which relays have seen a change |
 //! | `skipped` | which events were not changed, and why |
+//! | `audit_actions` | the words that the audit table must take for what people do |
+//! | `selection`, `consent`, `progress` | the events that a command changes, the person's consent, and how far it is |
 //! | `args` | arguments that several commands share |
 //! | `session`, `queries` | the database session, and one function per SQL statement |
 //! | `output`, `outcome` | what is printed, and the exit status |
 
 mod args;
+mod audit_actions;
 mod check;
+mod consent;
 mod discard;
+mod edit;
 mod event;
 mod events;
+mod failures;
+mod forget;
 mod outcome;
 mod output;
+mod pause;
+mod paused;
+mod pauses;
+mod progress;
 mod propagation;
 mod prune;
 mod queries;
 mod replay;
+mod restore;
+mod resume;
 mod retry;
 mod schema;
+mod selection;
 mod session;
 mod show;
 mod skipped;
@@ -35,6 +50,7 @@ use clap::Subcommand;
 use service_kit::telemetry;
 
 use outcome::Outcome;
+pub(crate) use outcome::UsageError;
 
 /// A command of the operator.
 #[derive(Debug, Subcommand)]
@@ -56,9 +72,16 @@ pub enum AdminCommand {
     /// Prints how many events are pending, the oldest of them, how many of each type were published
     /// in the last minute, which relay owns which lanes, and the first stuck events.
     Status(Box<status::StatusArgs>),
+    /// Show what failed, by cause: how many events, what waits behind them, what fixes it
+    ///
+    /// Failures whose reasons differ in ids, numbers and quoted values only have one cause. Its
+    /// fingerprint selects them in `events`, `retry` and `discard`. Large groups are counted up to a
+    /// limit, marked with a plus sign: `retry --fingerprint CAUSE --dry-run` counts them all.
+    Failures(Box<failures::FailuresArgs>),
     /// List events
     ///
-    /// Pending and stuck events are listed oldest first, all others newest first. The state "behind
+    /// Pending and stuck events are listed oldest first, all others newest first. With --kind or
+    /// --fingerprint pending events are listed. The state "behind
     /// 17" means that event 17 of the same aggregate failed and holds this event back.
     Events(Box<events::EventsArgs>),
     /// Show one event with its payload, its headers and what people did to it
@@ -67,23 +90,64 @@ pub enum AdminCommand {
     Show(Box<show::ShowArgs>),
     /// Make events due that are stuck or wait for their next attempt
     ///
-    /// An event that another session has locked is skipped and named. The command ends when every
-    /// active relay has confirmed that it has seen the change. The exit status is 3 if a relay does
-    /// not confirm within 10 s.
+    /// With a filter the command asks for the number of events, or takes it from --expect. An event
+    /// that another session has locked, or that the database refuses to change, is skipped and named.
+    /// The command ends when every active relay has confirmed that it has seen the change. The exit
+    /// status is 1 if an event was skipped, and else 3 if a relay does not confirm within 10 s.
     Retry(Box<retry::RetryArgs>),
+    /// Change the payload, the headers or the type of an event that is not published yet
+    ///
+    /// On a terminal the contents are opened in $VISUAL or $EDITOR; the event is not locked
+    /// meanwhile, and not changed if somebody else has changed it since. A signal that ends the
+    /// command removes the text. What could not be a message is refused: give the command the
+    /// relays' settings. The audit table keeps the row as it was. The command ends when every active
+    /// relay has confirmed that it has seen the change. The exit status is 3 if the event may arrive
+    /// as it was before: it was in flight, or a relay does not confirm within 10 s.
+    Edit(Box<edit::EditArgs>),
     /// Delete events that must not be published, and keep a copy in the audit table
     ///
-    /// A published event can't be discarded. An event that another session has locked is skipped
-    /// and named. The command ends when every active relay has confirmed that it will not send the
-    /// events. An event that a relay had sent before is in flight: it may still arrive, or has
-    /// arrived. The exit status is 3 then, and also if a relay does not confirm within 10 s.
+    /// A published event can't be discarded. With a filter the command asks for the number of
+    /// events, or takes it from --expect. An event that another session has locked, or that the
+    /// database refuses to delete, is skipped and named. The command ends when every active relay has
+    /// confirmed that it will not send the events. An event that a relay had sent before is in
+    /// flight: it may still arrive, or has arrived. The exit status is 1 if an event was skipped, and
+    /// else 3 if one is in flight or a relay does not confirm within 10 s.
     Discard(Box<discard::DiscardArgs>),
+    /// Undo a discard
+    ///
+    /// Adds the events again from their copies in the audit table, with the same event_id and with
+    /// new ids: each is the last one of its aggregate. An event that is in the outbox again, or
+    /// whose copy was forgotten, is not restored.
+    Restore(Box<restore::RestoreArgs>),
+    /// Erase the contents of events that are discarded or published, for ever
+    ///
+    /// Erases payload, headers, aggregate_id and errors from the copies in the audit table, which
+    /// keeps who did what, when and why, and deletes the events if they are still in the outbox. A
+    /// pending event is not forgotten: discard it first. It can't be undone: the command asks
+    /// before, unless --yes is given. It may be repeated: what is forgotten already is no failure.
+    Forget(Box<forget::ForgetArgs>),
+    /// Keep relays from publishing some events for a while
+    ///
+    /// Events that match all that is named are paused; in strict order the later events of their
+    /// aggregates wait as well. What is in flight is finished. A pause ends by itself after --for or
+    /// at --until, or when somebody resumes it. The command ends when every active relay has
+    /// confirmed that it has seen the pause. The exit status is 3 if one does not, or does not
+    /// respect pauses: an older release.
+    Pause(Box<pause::PauseArgs>),
+    /// End pauses
+    ///
+    /// Pauses are named by their numbers, or by just what they name. What was paused is published,
+    /// each aggregate in its order. The command ends when every active relay has confirmed that it
+    /// has seen the change. The exit status is 3 if one does not.
+    Resume(Box<resume::ResumeArgs>),
+    /// List what is paused
+    Pauses(Box<pauses::PausesArgs>),
     /// Publish events again that were published before
     ///
     /// Messages keep their event_id, so that consumers which deduplicate skip what they have
     /// applied, and carry the header x-replayed. published_at does not change. Events are sent in
     /// the order of their ids, independently of what the relays publish meanwhile. Without EVENT_ID
-    /// the command asks before it publishes.
+    /// the command asks for the number of events, or takes it from --expect.
     Replay(Box<replay::ReplayArgs>),
     /// Delete events that were published long enough ago
     ///
@@ -95,8 +159,8 @@ pub enum AdminCommand {
 impl AdminCommand {
     /// Runs the command, prints an error to standard error, and returns the exit status.
     ///
-    /// The exit status is 0 on success, 1 when the command failed or found a problem, 3 when a
-    /// changed event may still arrive as it was before, and 64 for a usage error.
+    /// The exit status is 0 on success, 1 when the command failed or found a problem, 3 when all was
+    /// done but a changed event may still arrive as it was before, and 64 for a usage error.
     #[must_use]
     pub fn run(self) -> ExitCode {
         telemetry::install_tls();
@@ -115,12 +179,24 @@ impl AdminCommand {
             Self::Check(args) => Box::pin(args.run()).await,
             Self::Schema(args) => args.run(),
             Self::Status(args) => Box::pin(args.run()).await,
+            Self::Failures(args) => Box::pin(args.run()).await,
             Self::Events(args) => Box::pin(args.run()).await,
             Self::Show(args) => Box::pin(args.run()).await,
             Self::Retry(args) => Box::pin(args.run()).await,
+            Self::Edit(args) => Box::pin(args.run()).await,
             Self::Discard(args) => Box::pin(args.run()).await,
+            Self::Restore(args) => Box::pin(args.run()).await,
+            Self::Forget(args) => Box::pin(args.run()).await,
+            Self::Pause(args) => Box::pin(args.run()).await,
+            Self::Resume(args) => Box::pin(args.run()).await,
+            Self::Pauses(args) => Box::pin(args.run()).await,
             Self::Replay(args) => Box::pin(args.run()).await,
             Self::Prune(args) => Box::pin(args.run()).await,
         }
     }
+}
+
+/// Prints `text` or its error, and returns the exit status.
+pub(crate) fn print(text: anyhow::Result<String>) -> ExitCode {
+    outcome::exit_code(text.and_then(|text| output::text(&text)).map(|()| Outcome::Ok))
 }

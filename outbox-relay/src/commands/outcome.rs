@@ -23,7 +23,7 @@ const EXIT_MAY_STILL_ARRIVE: u8 = 3;
 /// Arguments or settings that make no sense, whatever the servers say.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct UsageError(pub(super) String);
+pub(crate) struct UsageError(pub(crate) String);
 
 /// Prints an error to standard error and returns the exit status.
 pub(super) fn exit_code(result: anyhow::Result<Outcome>) -> ExitCode {

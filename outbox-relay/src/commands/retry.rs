@@ -1,37 +1,42 @@
 //! `retry`: makes events due that are stuck or wait for their next attempt.
 
-use anyhow::anyhow;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::args::{ActorArgs, ConnectionArgs, FilterArgs, single_line};
+use super::args::{ActorArgs, ConnectionArgs, CreatedArgs, ExpectArgs, FilterArgs, single_line};
+use super::consent::Consent;
 use super::outcome::Outcome;
 use super::output;
 use super::propagation::{ActiveRelays, UnconfirmedRelay};
-use super::queries::{self, Attribution, Changed, Filter};
+use super::queries::{self, Candidates, Conditions, Filter};
+use super::selection::Selection;
 use super::session::{Access, Session};
 use super::skipped::{self, Eligible, SkipReason, SkippedEvent};
-
-/// How many events a statement makes due. Few enough not to delay the relays.
-const BATCH: i64 = 1000;
 
 /// Arguments of `retry`.
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "outbox-relay retry [OPTIONS] <EVENT_ID>...\n       outbox-relay retry [OPTIONS] [--stuck] [--aggregate <ID>] [--type <TYPE>]",
-    after_help = "Examples:\n  outbox-relay retry 0190163d-8694-739b-aea5-966c26f8ad91 --reason 'the queue is bound'\n  outbox-relay retry --stuck --type order.created",
-    group = ArgGroup::new("which").required(true).multiple(true).args(["EVENT_ID", "stuck", "aggregate", "event_type"])
+    override_usage = "outbox-relay retry [OPTIONS] <EVENT_ID>...\n       outbox-relay retry [OPTIONS] [--stuck] [--fingerprint <CAUSE>] [--type <TYPE>] [...]",
+    after_help = "Examples:\n  outbox-relay retry 0190163d-8694-739b-aea5-966c26f8ad91 --reason 'the queue is bound'\n  outbox-relay retry --stuck --type order.created --dry-run\n  outbox-relay retry --fingerprint 1c86b10cf079f317 --expect 1200 --up-to-id 5310",
+    group = ArgGroup::new("which").required(true).multiple(true).args(["EVENT_ID", "stuck", "aggregate", "aggregate_type", "event_type", "fingerprint", "kind", "error", "since", "until", "up_to_id"])
 )]
 pub struct RetryArgs {
     /// The event_id of each event
-    #[arg(value_name = "EVENT_ID", id = "EVENT_ID", conflicts_with_all = ["stuck", "aggregate", "event_type"])]
+    #[arg(value_name = "EVENT_ID", id = "EVENT_ID", conflicts_with_all = ["stuck", "aggregate", "aggregate_type", "event_type", "fingerprint", "kind", "error", "since", "until", "up_to_id", "expect"])]
     event_ids: Vec<Uuid>,
     /// Only stuck events, not those that wait for their next attempt
     #[arg(long)]
     stuck: bool,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    created: CreatedArgs,
+    #[command(flatten)]
+    expect: ExpectArgs,
+    /// Retry without asking, however many events match
+    #[arg(long, short)]
+    yes: bool,
     /// The reason, for the audit table
     #[arg(long, value_name = "TEXT", value_parser = single_line)]
     reason: Option<String>,
@@ -46,86 +51,88 @@ pub struct RetryArgs {
 
 #[derive(Serialize)]
 struct RetryReport {
-    retried: i64,
+    matched: usize,
+    retried: usize,
+    /// By which the audit table has the rows of this command.
+    operation_id: Uuid,
     not_confirmed_by: Vec<UnconfirmedRelay>,
-    not_retried: Vec<SkippedEvent>,
-}
-
-/// The events that were retried and those that were not.
-#[derive(Debug, Default)]
-struct Retry {
-    retried: i64,
-    /// At least the latest of the retried events.
-    latest: Changed,
     not_retried: Vec<SkippedEvent>,
 }
 
 impl RetryArgs {
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
+        let consent = Consent { verb: "retry", expect: self.expect, yes: Some(self.yes) };
+        let is_named = !self.event_ids.is_empty();
+        if !is_named {
+            consent.require_terminal()?;
+        }
         let session = self.connection.open("retry", Access::Write).await?;
+        let selection = self.select(&session).await?;
+        if self.expect.dry_run {
+            selection.print_dry_run(&session, "retried", self.json).await?;
+            return Ok(Outcome::Ok);
+        }
+        if !is_named {
+            consent.obtain(selection.len()).await?;
+        }
         let attribution = self.actor.attribution(&session, self.reason);
-        let relays = ActiveRelays::find(&session).await?;
-        let Retry { retried, latest, not_retried } = if self.event_ids.is_empty() {
-            let filter = self.filter.into();
-            retry_matching(&session, self.stuck, &filter, &attribution).await?
-        } else {
-            retry_named(&session, &self.event_ids, &attribution).await?
+        let mut relays = ActiveRelays::find(&session).await?;
+        let result = selection
+            .change(async |events, changed| {
+                let conditions = &selection.conditions;
+                let retried = queries::retry_events(&session, conditions, events, &attribution);
+                changed.extend(retried.await?);
+                relays.keep_reports(&session).await
+            })
+            .await?;
+        let named = if is_named { self.event_ids } else { selection.event_ids() };
+        let found = async {
+            let skipped = selection.skipped(&session, &named, &result, Eligible::HeldBack).await?;
+            anyhow::Ok((skipped, relays.wait_for(&session, &result.changed).await?))
         };
-        let propagation = relays.wait_for(&session, &latest).await?;
-        // An event that is due already is as the person wants it.
-        let failed = not_retried.iter().any(|event| event.reason != SkipReason::Pending);
+        let (not_retried, propagation) = match found.await {
+            Ok(found) => found,
+            Err(error) => return Err(result.into_error(error, "made due")),
+        };
+        // An event that is due already is as the person wants it. One that matched and was
+        // published meanwhile, too.
+        let failed = not_retried.iter().any(|event| match event.reason {
+            SkipReason::Locked | SkipReason::Refused => true,
+            SkipReason::Pending => false,
+            SkipReason::Published | SkipReason::NotFound => is_named,
+        });
         let outcome = propagation.outcome(if failed { Outcome::Problems } else { Outcome::Ok });
+        let changed = &result.changed;
         if self.json {
-            let not_confirmed_by = propagation.not_confirmed_by;
-            output::json(&RetryReport { retried, not_confirmed_by, not_retried })?;
+            let report = RetryReport {
+                matched: selection.len(),
+                retried: changed.len(),
+                operation_id: attribution.operation_id,
+                not_confirmed_by: propagation.not_confirmed_by,
+                not_retried,
+            };
+            output::json(&report)?;
         } else {
-            let plural = if retried == 1 { "event is" } else { "events are" };
-            output::text(&format!("{retried} {plural} due again.\n"))?;
+            let plural = if changed.len() == 1 { "event is" } else { "events are" };
+            output::text(&format!("{} {plural} due again.\n", changed.len()))?;
             propagation.print("retried");
-            skipped::print(&not_retried, "retried", "it is due already");
+            let if_pending = if is_named {
+                "it is due already"
+            } else {
+                "it is due already, or somebody changed it meanwhile"
+            };
+            skipped::print(&not_retried, "retried", if_pending);
         }
-        Ok(outcome)
+        result.finish(outcome, "made due")
     }
-}
 
-async fn retry_named(
-    session: &Session,
-    event_ids: &[Uuid],
-    attribution: &Attribution,
-) -> anyhow::Result<Retry> {
-    let latest = queries::retry_events(session, event_ids, attribution).await?;
-    let changed = latest.iter().map(|(event_id, _)| *event_id);
-    let not_retried = skipped::find(session, event_ids, changed, Eligible::HeldBack).await?;
-    Ok(Retry { retried: i64::try_from(latest.len())?, latest, not_retried })
-}
-
-async fn retry_matching(
-    session: &Session,
-    only_stuck: bool,
-    filter: &Filter,
-    attribution: &Attribution,
-) -> anyhow::Result<Retry> {
-    let (mut retry, mut above, mut skipped) = (Retry::default(), 0, Vec::new());
-    loop {
-        let batch = queries::retry_matching(session, above, BATCH, only_stuck, filter, attribution);
-        let batch = batch.await.map_err(|error| match retry.retried {
-            0 => error,
-            retried => anyhow!("{error:#}; {retried} events were made due before"),
-        })?;
-        retry.retried += batch.count;
-        skipped.extend(batch.skipped);
-        if let Some(audit_id) = batch.audit_id {
-            retry.latest = vec![(Uuid::nil(), audit_id)];
+    async fn select(&self, session: &Session) -> anyhow::Result<Selection> {
+        let candidates = if self.stuck { Candidates::Stuck } else { Candidates::HeldBack };
+        if !self.event_ids.is_empty() {
+            return Selection::named(session, candidates, &self.event_ids).await;
         }
-        match batch.highest {
-            // Even after a batch that was not full: locked events may have been settled meanwhile.
-            Some(highest) => above = highest,
-            None => break,
-        }
+        let filter = self.created.add_to(self.filter.filter(session)?, session).await?;
+        let filter = Filter { up_to_id: self.expect.up_to_id, ..filter };
+        Selection::matching(session, Conditions { filter, candidates }).await
     }
-    // Events that were settled or retried meanwhile match no more.
-    let skipped = skipped::find(session, &skipped, [], Eligible::HeldBack).await?;
-    retry.not_retried =
-        skipped.into_iter().filter(|event| event.reason == SkipReason::Locked).collect();
-    Ok(retry)
 }

@@ -10,11 +10,12 @@ use crate::database::OutboxTable;
 /// The SQL of the outbox, its views and its audit table.
 pub(super) const SCHEMA: &str = include_str!("../../../sql/outbox/schema.sql");
 
-/// The SQL of the roles of relays and writers.
+/// The SQL of the roles of relays, writers and people.
 const ROLES: &str = include_str!("../../../sql/roles.sql");
 
 /// Names that begin like the table's and stay as they are: roles belong to the whole server.
-const ROLE_NAMES: [&str; 2] = ["outbox_relay", "outbox_writer"];
+const ROLE_NAMES: [&str; 5] =
+    ["outbox_relay", "outbox_writer", "outbox_viewer", "outbox_operator", "outbox_admin"];
 
 /// Arguments of `schema`.
 #[derive(Debug, Args)]
@@ -131,7 +132,7 @@ mod tests {
     fn no_default_name_is_left() {
         for line in renamed(&format!("{SCHEMA}{ROLES}"), "shop.events").lines() {
             let code = line.split("--").next().unwrap_or_default();
-            let left = code.replace("outbox_relay", "").replace("outbox_writer", "");
+            let left = ROLE_NAMES.iter().fold(code.to_owned(), |left, role| left.replace(role, ""));
             assert!(!left.contains("outbox") || left.contains("COMMENT ON"), "{line}");
         }
     }

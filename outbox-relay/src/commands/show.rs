@@ -56,6 +56,10 @@ struct Event {
     attempts: i32,
     next_attempt_at: Option<String>,
     last_error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error_kind: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error_fingerprint: Option<String>,
     /// The first failed event of its aggregate, if that is earlier and holds this one back.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_behind: Option<Uuid>,
@@ -63,6 +67,9 @@ struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_behind_id: Option<i64>,
     headers: Box<RawValue>,
+    /// Set if the contents of a discarded event were erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forgotten: Option<bool>,
 }
 
 /// A row of the audit table: what a person did to the event.
@@ -153,10 +160,14 @@ fn page(event: &Event, payload: &Payload, audit: &[AuditEntry]) -> String {
     if let Some(lane) = event.lane {
         field("lane", &lane.to_string());
     }
-    field("headers", event.headers.get());
-    field("payload", &format!("{} bytes", payload.bytes));
-    page.push_str(&escape::lines(&payload.text));
-    page.push('\n');
+    if event.forgotten.is_some() {
+        field("contents", "forgotten");
+    } else {
+        field("headers", event.headers.get());
+        field("payload", &format!("{} bytes", payload.bytes));
+        page.push_str(&escape::lines(&payload.text));
+        page.push('\n');
+    }
     if payload.cut {
         page.push_str("… (--json shows all of it)\n");
     }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::output::escape;
 use super::queries::EventState;
 use super::session::{Backend, Session};
 use super::{output, queries};
@@ -16,10 +17,13 @@ const PRINT_LIMIT: usize = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SkipReason {
-    /// The event is pending, and the command does not change such an event.
+    /// The event is pending, and the command does not change such an event: it never did, or
+    /// somebody has changed the event meanwhile.
     Pending,
     /// The event should have been changed; a lock, a trigger or a policy prevents it.
     Locked,
+    /// The database refuses to change the event: a foreign key, a trigger, a constraint.
+    Refused,
     /// The event is published.
     Published,
     /// The event is not in the outbox.
@@ -36,18 +40,36 @@ pub(super) struct SkippedEvent {
     published_at: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     locked_by: Vec<Backend>,
+    /// What the database said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<String>,
 }
 
 impl SkippedEvent {
     fn new(event_id: Uuid, reason: SkipReason) -> Self {
-        Self { event_id, reason, published_at: None, locked_by: Vec::new() }
+        Self { event_id, reason, published_at: None, locked_by: Vec::new(), refusal: None }
+    }
+
+    /// An event that the database refuses to change.
+    pub(super) fn refused(event_id: Uuid, reason: String) -> Self {
+        Self { refusal: Some(reason), ..Self::new(event_id, SkipReason::Refused) }
+    }
+
+    /// Notes that the event, which counted as locked, is not one that the command changes.
+    pub(super) fn no_longer_matches(&mut self) {
+        self.reason = SkipReason::Pending;
+        self.locked_by.clear();
     }
 
     /// Says that the event was not, say, `retried`; `if_pending` is the reason if it is pending.
-    fn sentence(&self, changed: &str, if_pending: &str) -> String {
+    pub(super) fn sentence(&self, changed: &str, if_pending: &str) -> String {
         let id = self.event_id;
         match (self.reason, &self.published_at, self.locked_by.first()) {
             (SkipReason::Pending, ..) => format!("{id} was not {changed}: {if_pending}"),
+            (SkipReason::Refused, ..) => {
+                let reason = self.refusal.as_deref().unwrap_or_default();
+                format!("{id} was not {changed}: {}", escape::line(reason))
+            }
             (SkipReason::Locked, _, Some(holder)) => {
                 format!("{id} was not {changed}: {holder} has it locked")
             }

@@ -12,7 +12,7 @@ use service_kit::process::ProcessArgs;
 use crate::database::OutboxTable;
 
 pub(crate) use relay::{Envelope, Name, Ordering, RelayArgs, WhenStuck};
-pub(crate) use retention::{Retention, RetentionArgs};
+pub(crate) use retention::{AuditRetention, AuditRetentionArgs, Retention, RetentionArgs};
 
 /// Settings of `outbox-relay run`.
 #[derive(Debug, Clone, Args)]
@@ -29,6 +29,9 @@ pub struct Config {
     /// How long it keeps what is published.
     #[command(flatten)]
     pub retention: RetentionArgs,
+    /// How long it keeps what people did.
+    #[command(flatten)]
+    pub audit_retention: AuditRetentionArgs,
     /// How messages go there.
     #[command(flatten)]
     pub relay: RelayArgs,
@@ -58,10 +61,34 @@ pub struct OutboxArgs {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
     use service_kit::config::{SettingsError, try_parse_from};
 
     use super::*;
     use crate::cli::{Cli, with_default_command};
+
+    /// Settings that hold the URLs: the service of the Debian package reads them from files.
+    const URL_SETTINGS: [&str; 4] =
+        ["DATABASE_URL", "DATABASE_URL_FILE", "RABBITMQ_URL", "RABBITMQ_URL_FILE"];
+
+    #[test]
+    fn the_debian_package_lists_every_setting_with_its_default() {
+        let file = include_str!("../../../deploy/debian/outbox-relay.default");
+        let mut listed: Vec<&str> = file.lines().filter(|line| line.contains('=')).collect();
+        let program = Cli::command();
+        let run = program.find_subcommand("run").expect("a command");
+        let mut expected = Vec::new();
+        for arg in run.get_arguments() {
+            let Some(variable) = arg.get_env().and_then(|name| name.to_str()) else { continue };
+            if !URL_SETTINGS.contains(&variable) {
+                let default = arg.get_default_values().first().and_then(|value| value.to_str());
+                expected.push(format!("#{variable}={}", default.unwrap_or_default()));
+            }
+        }
+        listed.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(listed, expected);
+    }
 
     const URLS: [&str; 4] = ["--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
 
@@ -85,6 +112,19 @@ mod tests {
     }
 
     #[test]
+    fn exchanges_are_separated_by_commas() {
+        let cases: [(&str, &[&str]); 4] =
+            [("", &[]), (" ", &[]), ("a", &["a"]), ("a, b c ,d", &["a", "b c", "d"])];
+        for (value, expected) in cases {
+            let config = parse(&["run"], &["--relay-exchanges", value]).expect(value);
+            let names = config.relay.further_exchanges().iter().map(Name::as_str);
+            assert_eq!(names.collect::<Vec<_>>(), expected, "{value:?}");
+        }
+        let config = parse(&["run"], &[]).expect("good settings");
+        assert!(config.relay.further_exchanges().is_empty());
+    }
+
+    #[test]
     fn a_wrong_setting_is_named() {
         let long = "x".repeat(256);
         for (flag, value, variable) in [
@@ -92,11 +132,14 @@ mod tests {
             ("--relay-ordering", "loose", "RELAY_ORDERING"),
             ("--outbox-table", "a b", "OUTBOX_TABLE"),
             ("--outbox-retention", "soon", "OUTBOX_RETENTION"),
+            ("--outbox-audit-retention", "59s", "OUTBOX_AUDIT_RETENTION"),
             ("--relay-envelope", "xml", "RELAY_ENVELOPE"),
             ("--relay-poll-min", "0s", "RELAY_POLL_MIN"),
             ("--relay-poll-min", "200ms", "RELAY_POLL_MIN"),
             ("--relay-backoff-min", "6m", "RELAY_BACKOFF_MIN"),
             ("--relay-exchange", "", "RELAY_EXCHANGE"),
+            ("--relay-exchanges", "billing,,audit", "RELAY_EXCHANGES"),
+            ("--relay-exchanges", &long, "RELAY_EXCHANGES"),
             ("--relay-app-id", &long, "RELAY_APP_ID"),
             ("--relay-declare", "maybe", "RELAY_DECLARE"),
         ] {

@@ -15,6 +15,11 @@ pub struct RelayArgs {
     #[arg(long, env = "RELAY_EXCHANGE", default_value = "orders.events", value_name = "NAME")]
     pub relay_exchange: Name,
 
+    /// Further exchanges that a row may name in its header amqp-exchange, separated by commas. The
+    /// relay does not declare them
+    #[arg(long, env = "RELAY_EXCHANGES", value_name = "NAMES")]
+    pub relay_exchanges: Option<Names>,
+
     /// Declare the exchange (topic, durable); false: only check that it exists
     #[arg(long, env = "RELAY_DECLARE", action = ArgAction::Set, default_value_t = true, value_name = "BOOL")]
     pub relay_declare: bool,
@@ -43,8 +48,8 @@ pub struct RelayArgs {
     #[arg(long, env = "RELAY_MAX_MESSAGE_BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u32).range(1..=(128 << 20)), value_name = "BYTES")]
     pub relay_max_message_bytes: u32,
 
-    /// Wait between two scans for new events while events come in; after a quiet second it doubles up
-    /// to RELAY_POLL_MAX
+    /// Wait between two scans for new events while events come in; after a quiet second it doubles
+    /// up to RELAY_POLL_MAX
     #[arg(long, env = "RELAY_POLL_MIN", value_parser = pause, default_value = "5ms", value_name = "DURATION")]
     pub relay_poll_min: Duration,
 
@@ -82,6 +87,11 @@ pub struct RelayArgs {
 }
 
 impl RelayArgs {
+    /// `RELAY_EXCHANGES`.
+    pub(crate) fn further_exchanges(&self) -> &[Name] {
+        self.relay_exchanges.as_ref().map_or(&[], |Names(names)| names.as_slice())
+    }
+
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.relay_poll_min > self.relay_poll_max {
             return Err("RELAY_POLL_MIN is longer than RELAY_POLL_MAX".to_owned());
@@ -149,6 +159,23 @@ impl FromStr for Name {
             return Err("it must not be empty or hold control characters".to_owned());
         }
         ShortString::try_new(text).map(Self).map_err(|_| "it is longer than 255 bytes".to_owned())
+    }
+}
+
+/// Names, separated by commas; none if the text is empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names(Vec<Name>);
+
+impl FromStr for Names {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Ok(Self(Vec::new()));
+        }
+        let names = text.split(',').map(|name| name.trim().parse::<Name>());
+        let names = names.collect::<Result<Vec<_>, _>>();
+        names.map(Self).map_err(|error| format!("a name of those between commas: {error}"))
     }
 }
 

@@ -2,6 +2,7 @@
 //! settles, so that the next events are loaded while a commit is under way. [`queries`] has a
 //! function for each statement.
 
+mod audit_prune_session;
 mod columns;
 mod error;
 mod prune_session;
@@ -17,9 +18,10 @@ use tokio::time::timeout;
 
 use crate::config::{Config, Retention};
 use error::{STATEMENT_LIMIT, explain};
-use queries::{LoadUnsettledStatements, RelayStatements};
+use queries::{FoundTable, LoadUnsettledStatements, PauseStatements, RelayStatements};
 use session::{NAME, ensure_dedicated_backends, open};
 
+pub(crate) use audit_prune_session::AuditPruneSession;
 pub(crate) use error::DatabaseError;
 pub(crate) use prune_session::PruneSession;
 pub(crate) use row_security::HiddenRows;
@@ -37,12 +39,25 @@ pub(crate) struct Database {
     pub(crate) settle: Arc<SettleSession>,
     /// Read `outbox_unsettled`; `None` if that table is missing or may not be used.
     pub(crate) unsettled: Option<LoadUnsettledStatements>,
-    /// The outbox's name in SQL.
-    table: String,
+    pub(crate) pauses: PausesTable,
+    /// The outbox.
+    outbox: OutboxTable,
     /// Whether the relay deletes published events.
     deletes: bool,
     /// What the `application_name` shows after the name.
     status: Option<String>,
+}
+
+/// The table `outbox_pauses`.
+#[derive(Debug)]
+pub(crate) enum PausesTable {
+    /// It was not looked for in this session.
+    Unknown,
+    /// The schema is an older one.
+    Absent,
+    /// The role may not read it.
+    Unreadable,
+    Readable(PauseStatements),
 }
 
 impl Database {
@@ -68,9 +83,10 @@ impl Database {
                 ),
                 None => None,
             };
-            let table = table.quoted("");
+            let outbox = table.clone();
+            let (pauses, status) = (PausesTable::Unknown, None);
             let database =
-                Self { session, statements, settle, unsettled, table, deletes, status: None };
+                Self { session, statements, settle, unsettled, pauses, outbox, deletes, status };
             database.sees_all_rows().await?;
             Ok(database)
         });
@@ -80,9 +96,31 @@ impl Database {
     /// Fails when row-level security hides rows from the relay's role.
     pub(crate) async fn sees_all_rows(&self) -> Result<(), DatabaseError> {
         match queries::find_hidden_rows(&self.session, &self.statements, self.deletes).await? {
-            Some(hidden) => Err(DatabaseError::HiddenRows { hidden, table: self.table.clone() }),
+            Some(hidden) => {
+                Err(DatabaseError::HiddenRows { hidden, table: self.outbox.quoted("") })
+            }
             None => Ok(()),
         }
+    }
+
+    /// Looks for the table of pauses, unless it is known to be readable. If it is, commands know from
+    /// then on that this relay respects them.
+    pub(crate) async fn find_pauses(&mut self) -> Result<(), DatabaseError> {
+        if matches!(self.pauses, PausesTable::Readable(_)) {
+            return Ok(());
+        }
+        let client = self.session.client();
+        self.pauses =
+            match queries::find_pauses_table(client, &self.outbox).await.map_err(explain)? {
+                FoundTable::Absent => PausesTable::Absent,
+                FoundTable::Unreadable => PausesTable::Unreadable,
+                FoundTable::Readable => {
+                    let statements = queries::prepare_pauses(&self.session, &self.outbox).await?;
+                    queries::respect_pauses(&self.session, &statements).await?;
+                    PausesTable::Readable(statements)
+                }
+            };
+        Ok(())
     }
 
     /// Shows in the session's `application_name` what keeps the relay from publishing, for people

@@ -4,7 +4,7 @@ use service_kit::postgres::DatabaseUrl;
 
 use super::error::explain;
 use super::queries::{
-    self, ExpiredStatements, PruneStatements, UnsettledStatements, UnsettledTable,
+    self, ExpiredStatements, OptionalParts, PruneStatements, UnsettledStatements,
 };
 use super::{DatabaseError, OutboxTable, Session};
 
@@ -27,9 +27,9 @@ impl PruneSession {
         let session = Session::connect(url).await?;
         let client = session.client();
         let statements = PruneStatements::prepare(client, table).await.map_err(explain)?;
-        let UnsettledTable { is_usable, is_utf8 } =
-            queries::find_unsettled_table(client, table).await?;
-        let notes = if is_usable {
+        let OptionalParts { has_unsettled, is_utf8, .. } =
+            queries::find_optional_parts(client, table).await?;
+        let notes = if has_unsettled {
             let take = UnsettledStatements::prepare(client, table).await.map_err(explain)?;
             Some((take, ExpiredStatements::prepare(client, table).await.map_err(explain)?))
         } else {

@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use service_kit::postgres::{self, DatabaseUrl};
+use service_kit::postgres::{self, DatabaseUrl, record_transaction};
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Client, Row};
 
 use super::error::{DatabaseError, STATEMENT_LIMIT, explain};
-use super::queries;
+use super::queries::{self, NamedStatement};
 
 /// The sessions' `application_name`.
 pub(super) const NAME: &str = "outbox-relay";
@@ -76,23 +76,24 @@ impl Session {
 
     pub(crate) async fn query(
         &self,
-        statement: &Statement,
+        statement: &NamedStatement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, DatabaseError> {
-        self.bounded(self.session.client.query(statement, params)).await
+        self.bounded(statement.name, self.session.client.query(&statement.statement, params)).await
     }
 
     pub(crate) async fn query_one(
         &self,
-        statement: &Statement,
+        statement: &NamedStatement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, DatabaseError> {
-        self.bounded(self.session.client.query_one(statement, params)).await
+        self.bounded(statement.name, self.session.client.query_one(&statement.statement, params))
+            .await
     }
 
-    /// Runs `sql`, which has no parameters.
+    /// Runs `sql`, which has no parameters: it begins or ends a transaction, or changes a setting.
     pub(crate) async fn execute(&self, sql: &str) -> Result<(), DatabaseError> {
-        self.bounded(self.session.client.batch_execute(sql)).await
+        self.bounded("control", self.session.client.batch_execute(sql)).await
     }
 
     /// Begins a transaction, which [`commit`](Self::commit) or [`rollback`](Self::rollback) ends.
@@ -112,16 +113,16 @@ impl Session {
     pub(crate) async fn query_within(
         &self,
         limit: Duration,
-        statement: &Statement,
+        statement: &NamedStatement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, DatabaseError> {
         let client = &self.session.client;
         let begin = format!("BEGIN; SET LOCAL statement_timeout = {}", limit.as_millis());
-        self.bounded(async {
+        self.bounded(statement.name, async {
             // Sent one after the other and answered in one go.
             let (begun, rows, ended) = tokio::join!(
                 client.batch_execute(&begin),
-                client.query(statement, params),
+                client.query(&statement.statement, params),
                 client.batch_execute("COMMIT")
             );
             begun?;
@@ -134,11 +135,18 @@ impl Session {
 
     async fn bounded<T>(
         &self,
+        name: &'static str,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, DatabaseError> {
         // When the statement is sent: from then on the server counts the silence.
         let asked = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let answer = timeout(STATEMENT_LIMIT, answer).await.map_err(|_| DatabaseError::Silent)?;
+        let started = Instant::now();
+        let answer = timeout(STATEMENT_LIMIT, answer).await;
+        record_transaction(name, started.elapsed());
+        if !matches!(answer, Ok(Ok(_))) {
+            tracing::debug!(transaction = name, "transaction failed");
+        }
+        let answer = answer.map_err(|_| DatabaseError::Silent)?;
         // A refusal is an answer as well.
         if answer.as_ref().err().is_none_or(|error| error.as_db_error().is_some()) {
             self.answered.fetch_max(asked, Ordering::Relaxed);

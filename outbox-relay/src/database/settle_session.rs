@@ -4,7 +4,7 @@ use service_kit::postgres::{self, DatabaseUrl};
 use tokio::time::timeout;
 
 use super::error::{STATEMENT_LIMIT, explain};
-use super::queries::{self, SettleStatements, UnsettledStatements, UnsettledTable};
+use super::queries::{self, NamedStatement, OptionalParts, SettleStatements, UnsettledStatements};
 use super::session::open;
 use super::{DatabaseError, OutboxTable, Session};
 
@@ -13,6 +13,8 @@ use super::{DatabaseError, OutboxTable, Session};
 pub(crate) struct SettleSession {
     pub(crate) session: Session,
     pub(crate) statements: SettleStatements,
+    /// Notes failures, with their causes where the outbox has columns for these.
+    pub(crate) settle_failed: NamedStatement,
     /// Write into `outbox_unsettled`; `None` if that table is missing or may not be used.
     pub(crate) notes: Option<UnsettledStatements>,
     /// Whether the database can store every character.
@@ -38,13 +40,15 @@ impl SettleSession {
         let client = session.client();
         queries::prepare_settle_session(client).await?;
         let statements = SettleStatements::prepare(client, table).await.map_err(explain)?;
-        let UnsettledTable { is_usable, is_utf8 } =
-            queries::find_unsettled_table(client, table).await?;
-        let notes = if is_usable {
+        let OptionalParts { has_unsettled, has_causes, is_utf8 } =
+            queries::find_optional_parts(client, table).await?;
+        let settle_failed =
+            queries::prepare_settle_failed(client, table, has_causes).await.map_err(explain)?;
+        let notes = if has_unsettled {
             Some(UnsettledStatements::prepare(client, table).await.map_err(explain)?)
         } else {
             None
         };
-        Ok(Self { session, statements, notes, is_utf8 })
+        Ok(Self { session, statements, settle_failed, notes, is_utf8 })
     }
 }

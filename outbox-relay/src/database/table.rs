@@ -8,6 +8,18 @@ use std::str::FromStr;
 /// audit table's name is the longest that is made of the outbox's.
 const NAME_LIMIT: usize = 63 - "_held_back_by_aggregate".len();
 
+/// The condition that replaces `{is_held_back}` in the statements that scan for events.
+const IS_HELD_BACK: &str = include_str!("../../../sql/relay/fragments/is_held_back.sql");
+
+/// The assignments that replace `{set_cause}` in the statement that notes failures.
+const SET_CAUSE: &str = include_str!("../../../sql/relay/fragments/set_cause.sql");
+
+/// The expression that replaces `{contents_digest}` in the statements that edit an event.
+const CONTENTS_DIGEST: &str = include_str!("../../../sql/relay/fragments/contents_digest.sql");
+
+/// The expression that replaces `{pause_kind}` in these statements.
+const PAUSE_KIND: &str = include_str!("../../../sql/relay/fragments/pause_kind.sql");
+
 /// The table `outbox`, or one with another name or in another schema. Only plain identifiers are
 /// accepted, so that the name can stand in SQL text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,13 +29,19 @@ pub struct OutboxTable {
 }
 
 impl OutboxTable {
-    /// The statement `sql`, with `{outbox}`, `{audit}` and `{unsettled}` replaced by the names of
-    /// the outbox and the tables beside it.
+    /// The statement `sql`, with `{outbox}`, `{audit}`, `{unsettled}` and `{pauses}` replaced by the
+    /// names of the outbox and the tables beside it, and `{is_held_back}`, `{pause_kind}`,
+    /// `{set_cause}` and `{contents_digest}` by the parts of those names.
     #[must_use]
     pub fn fill_in(&self, sql: &str) -> String {
-        sql.replace("{outbox}", &self.quoted(""))
+        sql.replace("{is_held_back}", IS_HELD_BACK)
+            .replace("{pause_kind}", PAUSE_KIND)
+            .replace("{set_cause}", SET_CAUSE)
+            .replace("{contents_digest}", CONTENTS_DIGEST)
+            .replace("{outbox}", &self.quoted(""))
             .replace("{audit}", &self.quoted("_audit"))
             .replace("{unsettled}", &self.quoted("_unsettled"))
+            .replace("{pauses}", &self.quoted("_pauses"))
     }
 
     /// The schema, when one was named.
@@ -99,6 +117,13 @@ mod tests {
         };
         assert_eq!(fill("outbox"), r#"SELECT FROM "outbox", "outbox_audit""#);
         assert_eq!(fill("shop.Events"), r#"SELECT FROM "shop"."Events", "shop"."Events_audit""#);
+    }
+
+    #[test]
+    fn a_condition_that_statements_share_names_the_tables_as_well() {
+        let table: OutboxTable = "shop.events".parse().expect("a name");
+        let sql = table.fill_in("SELECT {is_held_back}");
+        assert!(sql.contains(r#"FROM "shop"."events" AS ahead"#) && !sql.contains('{'), "{sql}");
     }
 
     #[test]

@@ -122,9 +122,9 @@ impl Inspection {
                 measure = Instant::now() + Backlog::EVERY;
             }
             if sweep.next() <= Instant::now() {
-                let scope = *self.scope.borrow();
-                let seen = sweep.slice(&session, &statements, scope, self.policy).await;
-                if let Some(event_refs) = go_on(&session, seen, "the outbox could not be swept")?
+                let scope = self.scope.borrow().clone();
+                let swept = sweep.slice(&session, &statements, scope, self.policy).await;
+                if let Some(event_refs) = go_on(&session, swept, "the outbox could not be swept")?
                     && !event_refs.is_empty()
                 {
                     // The next slice waits until the relay has taken these.

@@ -9,6 +9,7 @@ use crate::database::queries::{self, BlockingPolicy, InspectStatements};
 use crate::database::{DatabaseError, Session};
 use crate::lanes::LaneSet;
 use crate::metrics;
+use crate::pauses::PauseSet;
 use crate::queue::EventRef;
 
 /// Rows that a statement reads.
@@ -27,11 +28,13 @@ const LEAST_BETWEEN: Duration = Duration::from_millis(20);
 const LONGEST_BETWEEN: Duration = Duration::from_secs(1);
 
 /// What the sweep covers; it changes while one is under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scope {
     pub(crate) lanes: LaneSet,
     /// Events up to this id have been read by scans.
     pub(crate) end: i64,
+    /// What is not to be published for now.
+    pub(crate) pauses: PauseSet,
 }
 
 /// See the [module](self).
@@ -60,19 +63,20 @@ impl Sweep {
         &mut self,
         session: &Session,
         statements: &InspectStatements,
-        Scope { lanes, end }: Scope,
+        Scope { lanes, end, pauses }: Scope,
         policy: BlockingPolicy,
     ) -> Result<Vec<EventRef>, DatabaseError> {
         let begun = Instant::now();
         let above = self.at.take().unwrap_or(i64::MIN);
         // In case the statement fails.
         self.next = begun + LONGEST;
-        let seen = queries::sweep(session, statements, above, lanes, SLICE, policy).await?;
-        metrics::rows_read(seen.rows);
-        self.at = seen.reached.filter(|&reached| seen.rows >= SLICE && reached < end);
+        let scanned =
+            queries::sweep(session, statements, above, lanes, SLICE, policy, &pauses).await?;
+        metrics::rows_read(scanned.rows);
+        self.at = scanned.reached.filter(|&reached| scanned.rows >= SLICE && reached < end);
         let now = Instant::now();
         self.next = now + self.rest.after(now - begun, self.at.is_some());
-        Ok(seen.event_refs.into_iter().filter(|event_ref| event_ref.id <= end).collect())
+        Ok(scanned.event_refs.into_iter().filter(|event_ref| event_ref.id <= end).collect())
     }
 }
 

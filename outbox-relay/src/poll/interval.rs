@@ -40,16 +40,25 @@ impl PollInterval {
         *self = Self::new(self.shortest, self.longest, now);
     }
 
-    /// Schedules the next scan after one that `found` new events or not, and after which there is
-    /// `more` to read or not.
-    pub(crate) fn scanned(&mut self, found: bool, more: bool, now: Instant) {
-        if found {
-            self.found_at = now;
-            self.current = self.shortest;
-        } else if now.duration_since(self.found_at) >= QUIET {
+    /// Schedules the next scan after one that found new events.
+    pub(crate) fn found_some(&mut self, now: Instant) {
+        self.found_at = now;
+        self.current = self.shortest;
+        self.next = now + self.current;
+    }
+
+    /// Schedules the next scan after one that found no new event.
+    pub(crate) fn found_none(&mut self, now: Instant) {
+        if now.duration_since(self.found_at) >= QUIET {
             self.current = (self.current * 2).min(self.longest);
         }
-        self.next = if more { now } else { now + self.current };
+        self.next = now + self.current;
+    }
+
+    /// Makes the next scan due at once, as the last one did not read everything. The following ones
+    /// stay as frequent as they are.
+    pub(crate) const fn skip_wait(&mut self, now: Instant) {
+        self.next = now;
     }
 }
 
@@ -68,17 +77,17 @@ mod tests {
         let mut interval = PollInterval::new(SHORTEST, LONGEST, now);
         assert!(interval.is_due(now), "the first scan is due at once");
         while now - interval.found_at < QUIET {
-            interval.scanned(false, false, now);
+            interval.found_none(now);
             assert_eq!(interval.current, SHORTEST, "it is not quiet for long");
             assert_eq!(interval.next(), now + SHORTEST);
             now = interval.next();
         }
         for millis in [10, 20, 40, 80, 100, 100] {
-            interval.scanned(false, false, now);
+            interval.found_none(now);
             assert_eq!(interval.current, Duration::from_millis(millis));
             now = interval.next();
         }
-        interval.scanned(true, false, now);
+        interval.found_some(now);
         assert_eq!(interval.current, SHORTEST);
         interval.current = LONGEST;
         interval.reset(now);
@@ -93,14 +102,17 @@ mod tests {
         ) {
             let mut now = Instant::now();
             let mut interval = PollInterval::new(SHORTEST, LONGEST, now);
-            for (found, more, later) in scans {
+            for (found, has_more, later) in scans {
                 now += Duration::from_millis(later);
-                interval.scanned(found, more, now);
-                let wait = interval.next() - now;
-                if more {
-                    prop_assert_eq!(wait, Duration::ZERO);
+                if found {
+                    interval.found_some(now);
                 } else {
-                    prop_assert!((SHORTEST..=LONGEST).contains(&wait));
+                    interval.found_none(now);
+                }
+                prop_assert!((SHORTEST..=LONGEST).contains(&(interval.next() - now)));
+                if has_more {
+                    interval.skip_wait(now);
+                    prop_assert_eq!(interval.next(), now);
                 }
             }
         }

@@ -17,12 +17,10 @@ use crate::database::queries::{self, BlockingPolicy};
 use crate::database::{Database, DatabaseError};
 use crate::lanes::LaneSet;
 use crate::metrics;
+use crate::pauses::PauseSet;
 use crate::queue::Queue;
 pub(crate) use scan::{Rows, Scan, ScanOutcome};
 pub(crate) use scanner::Scanner;
-
-/// Failed events that one scan reads.
-const RETRIES: i64 = 1000;
 
 /// Runs every scan that is due, and queues the events that it finds.
 ///
@@ -33,13 +31,15 @@ pub(crate) async fn poll(
     queue: &mut Queue,
     lanes: LaneSet,
     policy: BlockingPolicy,
+    pauses: &PauseSet,
     database: &Database,
 ) -> Result<ScanOutcome, DatabaseError> {
     while let Some(scan) = scanner.next_scan(queue, Instant::now()) {
-        let rows = read(&scan, database, policy, lanes).await?;
+        let rows = read(&scan, database, policy, pauses, lanes).await?;
         metrics::rows_read(match &rows {
-            Rows::Events(event_refs) => event_refs.len(),
-            Rows::Slice(_, seen) => usize::try_from(seen.rows).unwrap_or(usize::MAX),
+            Rows::Successors(found) => found.event_refs.len() + found.paused.len(),
+            Rows::Due(due) => due.rows(),
+            Rows::Scanned(_, scanned) => usize::try_from(scanned.rows).unwrap_or(usize::MAX),
         });
         scanner.apply(&scan, rows, lanes, queue, Instant::now());
     }
@@ -50,31 +50,38 @@ async fn read(
     scan: &Scan,
     database: &Database,
     policy: BlockingPolicy,
+    pauses: &PauseSet,
     lanes: LaneSet,
 ) -> Result<Rows, DatabaseError> {
     Ok(match scan {
         Scan::Successors { keys, ids } => {
             let most = i64::try_from(Queue::REFILL).unwrap_or(i64::MAX);
             let stuck_holds = policy.stuck_holds;
-            Rows::Events(queries::scan_successors(database, keys, ids, most, stuck_holds).await?)
+            Rows::Successors(
+                queries::scan_successors(database, keys, ids, most, stuck_holds, pauses).await?,
+            )
         }
-        Scan::DueRetries => {
-            Rows::Events(queries::scan_due_retries(database, lanes, RETRIES, policy).await?)
+        Scan::Due { failed, scheduled, scheduled_up_to, rows } => {
+            let cursors = [failed, scheduled];
+            let up_to = *scheduled_up_to;
+            Rows::Due(
+                queries::scan_due(database, lanes, *rows, policy, cursors, up_to, pauses).await?,
+            )
         }
         Scan::New { above, open, lists_writers, rows } => {
-            let look = queries::scan_new(database, *above, open, lanes, *rows, policy);
+            let scanning = queries::scan_new(database, *above, open, lanes, *rows, policy, pauses);
             if *lists_writers {
                 // Sent one after the other and answered in one go: the transactions are listed
                 // before the scan begins.
-                let (writers, seen) = tokio::join!(queries::list_writers(database), look);
-                Rows::Slice(Some(writers?), seen?)
+                let (writers, scanned) = tokio::join!(queries::list_writers(database), scanning);
+                Rows::Scanned(Some(writers?), scanned?)
             } else {
-                Rows::Slice(None, look.await?)
+                Rows::Scanned(None, scanning.await?)
             }
         }
         Scan::Suspects { above, rows, .. } => {
-            let seen = queries::scan_new(database, *above, &[], lanes, *rows, policy);
-            Rows::Slice(None, seen.await?)
+            let scanned = queries::scan_new(database, *above, &[], lanes, *rows, policy, pauses);
+            Rows::Scanned(None, scanned.await?)
         }
     })
 }

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use crate::database::queries::{OpenTransaction, ScannedRows, Writers};
-use crate::queue::EventRef;
+use crate::database::queries::{
+    DueCursor, DueEvents, OpenTransaction, ScannedRows, Successors, Writers,
+};
 
 /// Rows to be read.
 #[derive(Debug)]
 pub(crate) enum Scan {
     /// The successors of the events `ids` in the aggregates `keys`.
     Successors { keys: Vec<i64>, ids: Vec<i64> },
-    /// Failed events that are due.
-    DueRetries,
+    /// Failed events that are due again, and scheduled ones up to an id that are due: so many rows
+    /// of each page.
+    Due { failed: DueCursor, scheduled: DueCursor, scheduled_up_to: i64, rows: i64 },
     /// Events above an id, or above that of an open transaction which has ended since. With
     /// `lists_writers`, the open transactions are listed before.
     New { above: i64, open: Vec<OpenTransaction>, lists_writers: bool, rows: i64 },
@@ -22,10 +24,12 @@ pub(crate) enum Scan {
 /// What the table answered.
 #[derive(Debug)]
 pub(crate) enum Rows {
-    /// To [`Scan::Successors`] and [`Scan::DueRetries`].
-    Events(Vec<EventRef>),
+    /// To [`Scan::Successors`].
+    Successors(Successors),
+    /// To [`Scan::Due`].
+    Due(DueEvents),
     /// To [`Scan::New`], with the transactions if they were listed, and to [`Scan::Suspects`].
-    Slice(Option<Writers>, ScannedRows),
+    Scanned(Option<Writers>, ScannedRows),
 }
 
 /// What all scans of a round came to.

@@ -3,7 +3,12 @@
 //! A scan for new events goes from lower ids to higher ones and begins where the last one ended, or
 //! a little below, where a row may have appeared late ([`Watermark`]). So an event is found after
 //! all those of its aggregate that were committed before it. Failed events are found by their time,
-//! and the successors of a queued event by its aggregate.
+//! and the successors of a queued event by its aggregate. A scheduled event that is due is found in
+//! the order of the ids where a scan has yet to come, and by its time below that.
+//!
+//! Events are read by their time from earlier to later ones, each once when it becomes due, and
+//! then, a page at a time, again while it is due: one that may not be sent (it is paused, say) is in
+//! no other's way, and is not forgotten.
 //!
 //! All this is an optimisation that ends with the session. The guarantee is a scan of the whole
 //! table: at the start, when a lane is taken, when a person has changed something, and again and
@@ -18,6 +23,7 @@ use super::interval::PollInterval;
 use super::scan::{Scan, ScanOutcome};
 use super::watermark::Watermark;
 use crate::config::RelayArgs;
+use crate::database::queries::DueCursor;
 use crate::lanes::{LaneSet, lane};
 use crate::queue::{EventRef, Queue};
 
@@ -27,8 +33,11 @@ const SLICE: i64 = 2000;
 /// Least time between two lists of open transactions.
 const LIST_EVERY: Duration = Duration::from_millis(50);
 
-/// How often to scan for failed events that are due.
-const RETRIES_EVERY: Duration = Duration::from_millis(500);
+/// How often to scan for failed and scheduled events that are due.
+const DUE_EVERY: Duration = Duration::from_millis(500);
+
+/// Due events of one page.
+const DUE_PAGE: i64 = 1000;
 
 /// Aggregates of which successors are read at a time.
 const AGGREGATES: usize = 64;
@@ -37,7 +46,7 @@ const AGGREGATES: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Successors,
-    DueRetries,
+    Due,
     New,
     Suspects,
     End,
@@ -46,19 +55,21 @@ enum Step {
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Scanner {
-    /// With so many sendable events in the queue no new ones are scanned for.
-    enough: usize,
+    /// While so many events in the queue may be sent, no new ones are scanned for.
+    max_ready: usize,
     /// The most rows that one scan reads.
     slice: i64,
+    /// The most rows that a page of due events has.
+    due_page: i64,
     interval: PollInterval,
     state: ScanState,
     step: Step,
     /// What the round has come to so far.
     outcome: ScanOutcome,
-    /// Whether the scan for due retries was part of the round.
-    scanned_retries: bool,
+    /// Whether the scan for due events was part of the round.
+    scanned_due: bool,
     writers_listed_at: Instant,
-    retries_due: Instant,
+    due_scan_at: Instant,
     /// Ids of events that the sweep has found and that are not queued.
     suspects: BTreeSet<i64>,
     reported_at: Option<Instant>,
@@ -70,8 +81,12 @@ struct ScanState {
     watermark: Watermark,
     /// Everything up to this id has been read.
     cursor: i64,
+    /// How far events that failed and are due again have been read.
+    failed: DueCursor,
+    /// The same for scheduled ones.
+    scheduled: DueCursor,
     /// The last scan for new events ended before the table did.
-    more: bool,
+    has_more: bool,
     /// The latest row of the audit table, once it is known.
     audited: Option<Option<i64>>,
     /// The file that the table is stored in, once it is known.
@@ -82,22 +97,31 @@ impl Default for ScanState {
     /// Below any id.
     fn default() -> Self {
         let watermark = Watermark::default();
-        Self { watermark, cursor: i64::MIN, more: false, audited: None, filenode: None }
+        Self {
+            watermark,
+            cursor: i64::MIN,
+            failed: DueCursor::default(),
+            scheduled: DueCursor::default(),
+            has_more: false,
+            audited: None,
+            filenode: None,
+        }
     }
 }
 
 impl Scanner {
     pub(crate) fn new(args: &RelayArgs, now: Instant) -> Self {
         Self {
-            enough: 2 * usize::try_from(args.relay_window).unwrap_or(usize::MAX / 2),
+            max_ready: 2 * usize::try_from(args.relay_window).unwrap_or(usize::MAX / 2),
             slice: SLICE,
+            due_page: DUE_PAGE,
             interval: PollInterval::new(args.relay_poll_min, args.relay_poll_max, now),
             state: ScanState::default(),
             step: Step::Successors,
             outcome: ScanOutcome::Something,
-            scanned_retries: false,
+            scanned_due: false,
             writers_listed_at: now,
-            retries_due: now,
+            due_scan_at: now,
             suspects: BTreeSet::new(),
             reported_at: None,
         }
@@ -107,6 +131,7 @@ impl Scanner {
     #[cfg(test)]
     pub(crate) fn set_slice(&mut self, rows: i64) {
         self.slice = rows;
+        self.due_page = rows;
     }
 
     /// Begins at the start of the table with the next scan.
@@ -124,6 +149,21 @@ impl Scanner {
         self.state = ScanState::default();
         self.step = Step::Successors;
         self.start_over(now);
+    }
+
+    /// The server gave up a scan: the next round begins with those for new events.
+    pub(crate) fn scan_failed(&mut self, now: Instant) {
+        self.due_scan_at = now + DUE_EVERY;
+    }
+
+    /// Whether the next scan begins at the start of the table.
+    pub(crate) const fn is_at_start(&self) -> bool {
+        self.state.cursor == i64::MIN
+    }
+
+    /// Whether the last scan has reached the end of the table.
+    pub(crate) const fn is_at_end(&self) -> bool {
+        !self.is_at_start() && !self.state.has_more
     }
 
     /// The id up to which all events have been read, but for those of open transactions.
@@ -149,7 +189,7 @@ impl Scanner {
     }
 
     fn has_room(&self, queue: &Queue) -> bool {
-        queue.ready() < self.enough && !queue.is_full()
+        queue.ready() < self.max_ready && !queue.is_full() && !queue.holds_too_many()
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -159,9 +199,9 @@ impl Scanner {
     /// When a scan is due again.
     pub(crate) fn due_at(&self, queue: &Queue, now: Instant) -> Instant {
         if !self.has_room(queue) {
-            return self.retries_due;
+            return self.due_scan_at;
         }
-        if self.is_due(now) { now } else { self.retries_due.min(self.interval.next()) }
+        if self.is_due(now) { now } else { self.due_scan_at.min(self.interval.next()) }
     }
 
     /// The next scan of the round; `None` at its end. The rows go to [`apply`](Self::apply); where
@@ -170,24 +210,24 @@ impl Scanner {
         loop {
             match self.step {
                 Step::Successors => {
-                    self.step = Step::DueRetries;
+                    self.step = Step::Due;
                     self.outcome = ScanOutcome::Something;
                     let (keys, ids) = queue.underfilled(AGGREGATES);
                     if !keys.is_empty() {
                         return Some(Scan::Successors { keys, ids });
                     }
                 }
-                Step::DueRetries => {
+                Step::Due => {
                     self.step = Step::New;
-                    self.scanned_retries = self.retries_due <= now;
-                    if self.scanned_retries {
-                        self.retries_due = now + RETRIES_EVERY;
-                        return Some(Scan::DueRetries);
+                    self.scanned_due = self.due_scan_at <= now;
+                    if self.scanned_due {
+                        self.due_scan_at = now + DUE_EVERY;
+                        if !queue.is_overfull() {
+                            return Some(self.due_events());
+                        }
                     }
                 }
-                Step::New
-                    if !self.has_room(queue) || !self.scanned_retries && !self.is_due(now) =>
-                {
+                Step::New if !self.has_room(queue) || !self.scanned_due && !self.is_due(now) => {
                     self.step = Step::End;
                 }
                 Step::New => {
@@ -213,9 +253,19 @@ impl Scanner {
         }
     }
 
+    fn due_events(&self) -> Scan {
+        let ScanState { failed, scheduled, cursor, .. } = &self.state;
+        Scan::Due {
+            failed: failed.clone(),
+            scheduled: scheduled.clone(),
+            scheduled_up_to: *cursor,
+            rows: self.due_page,
+        }
+    }
+
     fn new_events(&mut self, now: Instant) -> Scan {
         let state = &self.state;
-        let may_list = state.more || now.duration_since(self.writers_listed_at) >= LIST_EVERY;
+        let may_list = state.has_more || now.duration_since(self.writers_listed_at) >= LIST_EVERY;
         // Before the first scan too: a transaction that is open now may be another relay's, which
         // notes that it has published an event that failed before. Those behind it, which the table
         // holds back until then, are found by a scan after its end.
@@ -235,7 +285,7 @@ impl Scanner {
     /// What the round that has ended came to.
     pub(crate) const fn outcome(&self) -> ScanOutcome {
         match self.outcome {
-            ScanOutcome::Nothing if !self.scanned_retries || self.state.more => {
+            ScanOutcome::Nothing if !self.scanned_due || self.state.has_more => {
                 ScanOutcome::Something
             }
             outcome => outcome,

@@ -6,9 +6,12 @@ use amq_protocol::types::{AMQPValue, ShortString};
 use amqp::content_header;
 use service_kit::trace::Span;
 
-use crate::config::{Envelope, Name, RelayArgs};
+use crate::config::{Envelope, RelayArgs};
 use crate::publish::event::{Event, Limits};
-use crate::publish::{envelope, headers, span};
+use crate::publish::event_time::EventTime;
+use crate::publish::exchanges::Exchanges;
+use crate::publish::payload_encoding::{PayloadEncoding, decode};
+use crate::publish::{envelope, headers, properties, span};
 
 /// Survives a restart of the broker (`delivery_mode`).
 const PERSISTENT: u8 = 2;
@@ -16,7 +19,7 @@ const PERSISTENT: u8 = 2;
 /// The header of a message that was published before.
 const REPLAYED: &str = "x-replayed";
 
-/// Room in a frame for all properties but the headers: five texts of at most 256 bytes, fixed
+/// Room in a frame for all properties but the headers: seven texts of at most 256 bytes, fixed
 /// fields, framing.
 const OTHER_PROPERTIES: usize = 2048;
 
@@ -29,7 +32,7 @@ const fn room(frame_max: usize) -> usize {
 #[derive(Debug, Clone)]
 pub(crate) struct MessageBuilder {
     envelope: Envelope,
-    exchange: Name,
+    exchanges: Exchanges,
     app_id: ShortString,
     source: String,
     /// `RELAY_MAX_MESSAGE_BYTES`.
@@ -42,7 +45,7 @@ impl MessageBuilder {
     pub(crate) fn new(args: &RelayArgs) -> Self {
         Self {
             envelope: args.relay_envelope,
-            exchange: args.relay_exchange.clone(),
+            exchanges: Exchanges::new(args),
             app_id: args.relay_app_id.short(),
             source: envelope::source(args.relay_app_id.as_str()),
             max_payload: args.relay_max_message_bytes,
@@ -53,6 +56,11 @@ impl MessageBuilder {
     /// The same for messages that were published before; a header of theirs says so.
     pub(crate) fn replaying(args: &RelayArgs) -> Self {
         Self { is_replay: true, ..Self::new(args) }
+    }
+
+    /// The exchange that `message` is published to.
+    pub(crate) fn exchange_of<'a>(&'a self, message: &'a Message) -> &'a str {
+        message.wire.exchange.as_ref().map_or(self.exchanges.own(), ShortString::as_str)
     }
 
     /// How long the parts of an event may be, for a connection whose frames hold `frame_max` bytes.
@@ -80,8 +88,15 @@ impl MessageBuilder {
         let Some(created_at) = &event.created_at else {
             return Err("created_at is not a time from 1970 to 9999".to_owned());
         };
-        let mut headers =
-            headers::table(&event.headers, &event.aggregate_type, &event.aggregate_id)?;
+        let (mut headers, mut row) = headers::table(
+            event.event_ref.id,
+            &event.headers,
+            &event.aggregate_type,
+            &event.aggregate_id,
+        )?;
+        let exchange = self.exchanges.find(row.exchange.take())?;
+        let (content_type, body) = self.body(event, created_at, row.encoding)?;
+        let content_type = row.content_type.take().unwrap_or_else(|| content_type.into());
         if self.is_replay {
             headers.insert(REPLAYED.into(), AMQPValue::Boolean(true));
         }
@@ -92,21 +107,42 @@ impl MessageBuilder {
                 "the headers and the aggregate's name take {size} bytes, the broker allows {room}"
             ));
         }
-        let span = span::start(event, self.exchange.as_str(), &mut headers);
+        let asks_for_delay = headers::ask_for_delay(&headers);
+        let destination = exchange.as_ref().map_or(self.exchanges.own(), ShortString::as_str);
+        let span = span::start(event, destination, &mut headers);
         let message_id = event.event_id.to_string();
         let properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
-            .with_content_type(self.envelope.content_type().into())
+            .with_content_type(content_type)
             .with_message_id(message_id.as_str().into())
             .with_type(routing_key.clone())
             .with_timestamp(created_at.seconds)
             .with_app_id(self.app_id.clone())
             .with_headers(headers);
-        let body = self.envelope.body(event, created_at, &self.source);
-        let content_header = content_header(body.len(), &properties);
+        let content_header = content_header(body.len(), &row.apply(properties));
         let body = body.into();
-        let wire = amqp::Message { message_id, routing_key, content_header, body };
-        Ok(Message { wire, span })
+        let wire = amqp::Message { message_id, exchange, routing_key, content_header, body };
+        Ok(Message { wire, asks_for_delay, span })
+    }
+
+    /// The body of the message of `event`, with its content type.
+    fn body(
+        &self,
+        event: &Event,
+        created_at: &EventTime,
+        encoding: PayloadEncoding,
+    ) -> Result<(&'static str, Vec<u8>), String> {
+        match (encoding, self.envelope) {
+            (PayloadEncoding::Json, envelope) => {
+                Ok((envelope.content_type(), envelope.body(event, created_at, &self.source)))
+            }
+            (PayloadEncoding::Base64, Envelope::None) => {
+                Ok(("application/octet-stream", decode(&event.payload)?))
+            }
+            (PayloadEncoding::Base64, Envelope::Default | Envelope::Cloudevents) => {
+                Err(properties::not_without_envelope())
+            }
+        }
     }
 }
 
@@ -115,6 +151,8 @@ impl MessageBuilder {
 pub(crate) struct Message {
     /// As it is sent.
     pub(crate) wire: amqp::Message,
+    /// Whether an exchange that can do so delays it.
+    pub(crate) asks_for_delay: bool,
     /// The span of its sending; it ends when the message is dropped.
     pub(crate) span: Option<Span>,
 }
@@ -126,80 +164,4 @@ impl AsRef<amqp::Message> for Message {
 }
 
 #[cfg(test)]
-mod tests {
-    use amq_protocol::frame::parsing::parse_content_header;
-    use service_kit::config::try_parse_from;
-
-    use super::*;
-    use crate::cli::Cli;
-    use crate::publish::event::tests::event;
-
-    const FRAME: usize = 131_072;
-
-    fn builder(args: &[&str]) -> MessageBuilder {
-        let urls = ["--database-url", "postgres://u@h/d", "--rabbitmq-url", "amqp://h"];
-        let cli: Cli = try_parse_from([&["outbox-relay", "run"], &urls[..], args].concat())
-            .expect("good settings");
-        MessageBuilder::new(&cli.into_config().expect("good settings").relay)
-    }
-
-    #[test]
-    fn the_properties_are_the_contracts() {
-        let message =
-            builder(&["--relay-app-id", "shop"]).build(&event(), FRAME).expect("a message");
-        assert_eq!(message.wire.routing_key.as_str(), "order.created");
-        let (rest, header) =
-            parse_content_header(message.wire.content_header.as_slice()).expect("well-formed");
-        assert_eq!((rest.len(), header.body_size), (0, message.wire.body.len() as u64));
-        let properties = header.properties;
-        assert_eq!(properties.delivery_mode(), &Some(2));
-        assert_eq!(properties.content_type().as_ref().expect("set").as_str(), "application/json");
-        assert_eq!(
-            properties.message_id().as_ref().expect("set").as_str(),
-            "0190163d-8694-739b-aea5-966c26f8ad91"
-        );
-        assert_eq!(properties.kind().as_ref().expect("set").as_str(), "order.created");
-        assert_eq!(properties.timestamp(), &Some(1_769_984_731));
-        assert_eq!(properties.app_id().as_ref().expect("set").as_str(), "shop");
-        let headers = properties.headers().as_ref().expect("set").inner();
-        assert_eq!(headers.len(), 3);
-        assert!(matches!(headers.get("traceparent"), Some(AMQPValue::LongString(_))));
-    }
-
-    #[test]
-    fn a_row_that_can_not_be_a_message_says_why() {
-        let builder = builder(&[]);
-        let refusal = |change: &dyn Fn(&mut Event)| {
-            let mut event = event();
-            change(&mut event);
-            builder.build(&event, FRAME).expect_err("no message")
-        };
-        assert_eq!(
-            refusal(&|event| event.event_type = "x".repeat(256)),
-            "event_type is the routing key and 256 bytes long, AMQP allows 255"
-        );
-        assert_eq!(
-            refusal(&|event| event.created_at = None),
-            "created_at is not a time from 1970 to 9999"
-        );
-        assert_eq!(
-            refusal(&|event| event.unfit = Some("its contents can't be read".to_owned())),
-            "its contents can't be read"
-        );
-        assert!(
-            refusal(&|event| event.aggregate_id = "x".repeat(FRAME)).starts_with("the headers and")
-        );
-        assert!(
-            refusal(&|event| event.headers = "7".to_owned())
-                .starts_with("the headers are a number")
-        );
-    }
-
-    #[test]
-    fn the_longest_routing_key_and_a_long_aggregate_are_fine() {
-        let mut event = event();
-        event.event_type = "x".repeat(255);
-        event.aggregate_type = "y".repeat(300);
-        assert!(builder(&[]).build(&event, FRAME).is_ok());
-    }
-}
+mod tests;

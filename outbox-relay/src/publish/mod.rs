@@ -6,6 +6,7 @@
 //! | `slow_start`, `quarantine` | few after a confirm timeout; some apart from all others |
 //! | `load`, `event` | their contents, as the database sends them |
 //! | `message`, `headers`, `envelope`, `event_time` | a row as an AMQP message |
+//! | `properties`, `exchanges`, `payload_encoding` | what a row's reserved headers set of it |
 //! | `span` | its part in a trace |
 //! | `window`, `verdict` | messages that are sent and then confirmed; the outcome of each |
 //! | `isolate`, `refusals` | the message over which the broker closes the channel |
@@ -15,10 +16,13 @@ pub(crate) mod dispatcher;
 mod envelope;
 pub(crate) mod event;
 mod event_time;
+mod exchanges;
 mod headers;
 pub(crate) mod isolate;
 pub(crate) mod load;
 pub(crate) mod message;
+mod payload_encoding;
+mod properties;
 mod quarantine;
 pub(crate) mod refusals;
 mod sent;
@@ -30,10 +34,12 @@ pub(crate) mod window;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use amqp::CloseReason;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Publisher;
 use crate::broker::topology::NOT_FOUND;
+use crate::metrics;
 use event::Event;
 use isolate::{isolate_poison, reopen};
 use message::{Message, MessageBuilder};
@@ -84,11 +90,13 @@ pub(crate) async fn publish(
         event.forget_contents();
     }
     let (decided, lost) = send(&mut publisher, &messages, &deadlines, &revoked).await;
+    let exchanges = messages.iter().map(|message| builder.exchange_of(message));
+    metrics::record_by_exchange(exchanges.zip(&decided));
     for ((index, verdict), message) in sent.into_iter().zip(decided).zip(&messages) {
         if let Some(span) = &message.span {
             span::record(span, &verdict);
         }
-        if matches!(verdict, Verdict::Failed(..)) {
+        if matches!(verdict, Verdict::Failed(..) | Verdict::Unpublishable(_)) {
             events[index].trace_id = span::trace_id(message.wire.content_header.as_slice());
         }
         verdicts[index] = verdict;
@@ -97,8 +105,8 @@ pub(crate) async fn publish(
 }
 
 /// Publishes `events`, which follow each other in one aggregate, each when the one ahead is
-/// confirmed. Ends early behind one that is not published, after [`RUN_TIME`], and once `revoked` is
-/// cancelled.
+/// confirmed. Ends early behind one that is not published, after [`RUN_TIME`], and once `revoked`
+/// is cancelled.
 pub(crate) async fn publish_run(
     mut publisher: Publisher,
     builder: Arc<MessageBuilder>,
@@ -151,9 +159,7 @@ async fn send(
             }
             Some(loss)
         }
-        // It went by itself, so that nothing is left to find out. A missing exchange is no
-        // message's fault.
-        WindowEnd::ChannelClosed(reason) if messages.len() == 1 && reason.code != NOT_FOUND => {
+        WindowEnd::ChannelClosed(reason) if is_over_single(messages, &reason) => {
             verdicts[0] = refusals::channel_closed(&reason);
             reopen(publisher).await.err()
         }
@@ -168,4 +174,13 @@ async fn send(
         }
     };
     (verdicts, lost)
+}
+
+/// Whether the broker closed the channel over a message that went by itself, so that nothing is left
+/// to find out. That the relay's own exchange is missing is no message's fault.
+fn is_over_single(messages: &[Message], reason: &CloseReason) -> bool {
+    match messages {
+        [message] => reason.code != NOT_FOUND || message.wire.exchange.is_some(),
+        _ => false,
+    }
 }

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::publish::event::Event;
-use crate::publish::verdict::{Refusal, Verdict};
+use crate::publish::verdict::{FailureCause, Verdict};
 use crate::publish::window::Loss;
 use crate::queue::{EventRef, Queue};
 
@@ -78,7 +78,10 @@ impl Quarantine {
                     self.add(id, Reason::Unconfirmed);
                 }
                 (Verdict::Unknown, Some(Loss::OverMessage(_)))
-                | (Verdict::Failed(Refusal::Refused | Refusal::Unacceptable, _), _) => {
+                | (
+                    Verdict::Failed(FailureCause::ChannelClosed | FailureCause::Unacceptable, _),
+                    _,
+                ) => {
                     self.add_refused(id);
                 }
                 (Verdict::Unknown, _) => (),

@@ -4,7 +4,7 @@
 
 use amqp::CloseReason;
 
-use crate::publish::verdict::{Refusal, Verdict};
+use crate::publish::verdict::{FailureCause, Verdict};
 
 /// How the reason of every refusal begins.
 const PREFIX: &str = "the broker closed the ";
@@ -65,8 +65,9 @@ pub(crate) fn is_over_frames(reason: &CloseReason) -> bool {
 
 fn refused(what: &str, CloseReason { code, text }: &CloseReason) -> Verdict {
     let is_over_message = OVER_MESSAGE.contains(code);
-    let refusal = if is_over_message { Refusal::Unacceptable } else { Refusal::Refused };
-    Verdict::Failed(refusal, format!("{PREFIX}{what} over the message: {text}"))
+    let cause =
+        if is_over_message { FailureCause::Unacceptable } else { FailureCause::ChannelClosed };
+    Verdict::Failed(cause, format!("{PREFIX}{what} over the message: {text}"))
 }
 
 #[cfg(test)]
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_third_refusal_over_the_message_itself_is_enough() {
-        let Verdict::Failed(Refusal::Unacceptable, reason) = refusal(406) else {
+        let Verdict::Failed(FailureCause::Unacceptable, reason) = refusal(406) else {
             panic!("it is over the message");
         };
         let mut refusals = RefusalHistory::default();
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn a_refusal_over_rights_or_the_exchange_is_remembered_and_not_counted() {
         for code in [403, 404] {
-            let Verdict::Failed(Refusal::Refused, reason) = refusal(code) else {
+            let Verdict::Failed(FailureCause::ChannelClosed, reason) = refusal(code) else {
                 panic!("{code} is not over the message");
             };
             assert_eq!(

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::publish::event::Event;
-use crate::publish::verdict::{Refusal, Verdict};
+use crate::publish::verdict::{FailureCause, Verdict};
 use crate::queue::EventRef;
 
 /// How long an event with an unknown outcome counts as sent. By then it was sent again, if it is
@@ -50,7 +50,7 @@ impl Sent {
                     }
                 }
                 // Of several queues some may have taken a message that is nacked.
-                Verdict::Published | Verdict::Failed(Refusal::Nacked, _) => (),
+                Verdict::Published | Verdict::Failed(FailureCause::Nacked, _) => (),
                 Verdict::Failed(..) | Verdict::Unpublishable(_) => {
                     self.unsettled.remove(&id);
                 }
@@ -108,9 +108,9 @@ mod tests {
     #[test]
     fn an_event_that_no_queue_took_does_not_count_as_sent() {
         let (mut sent, events) = sent(&[1, 2, 3]);
-        let failed = |refusal| Verdict::Failed(refusal, "a reason".to_owned());
-        let verdicts =
-            [failed(Refusal::Returned), failed(Refusal::Nacked), failed(Refusal::Refused)];
+        let failed = |cause| Verdict::Failed(cause, "a reason".to_owned());
+        let causes = [FailureCause::Returned, FailureCause::Nacked, FailureCause::ChannelClosed];
+        let verdicts = causes.map(failed);
         sent.window_ended(&events, &verdicts, &[]);
         let event_refs: Vec<EventRef> = events.iter().map(|event| event.event_ref).collect();
         assert_eq!(sent.ids(), [2], "one of several queues may have it");

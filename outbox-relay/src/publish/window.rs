@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use amq_protocol::types::ShortString;
 use amqp::{CloseReason, Failure, Outcome, Return};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::Publisher;
 use crate::publish::message::Message;
 use crate::publish::refusals;
-use crate::publish::verdict::{Refusal, Verdict};
+use crate::publish::verdict::{FailureCause, Verdict};
 
 /// How often to check whether the broker blocks publishers, while confirms are awaited.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
@@ -100,8 +101,8 @@ impl From<Failure> for WindowEnd {
             Failure::Closed(reason) if refusals::is_over_frames(&reason) => {
                 Self::Lost(Loss::OverMessage(reason))
             }
-            Failure::Closed(CloseReason { text, .. }) | Failure::Lost(text) => {
-                Self::Lost(Loss::Connection(text))
+            Failure::Closed(_) | Failure::Lost(_) | Failure::NoFreeChannel(_) => {
+                Self::Lost(Loss::Connection(failure.to_string()))
             }
         }
     }
@@ -123,8 +124,8 @@ pub(crate) async fn send(
     };
     let outcomes = publisher.channel.outcomes(messages);
     let is_nacked = outcomes.contains(&Some(Outcome::Nacked));
-    let verdict = |outcome| verdict(outcome, exchange.as_str());
-    let verdicts = outcomes.into_iter().map(verdict).collect();
+    let verdict = |(outcome, message)| verdict(outcome, message, exchange.as_str());
+    let verdicts = outcomes.into_iter().zip(messages).map(verdict).collect();
     match end {
         WindowEnd::Complete if is_nacked => (verdicts, renew(publisher).await),
         end => (verdicts, end),
@@ -141,20 +142,34 @@ async fn renew(publisher: &mut Publisher) -> WindowEnd {
     }
 }
 
-fn verdict(outcome: Option<Outcome>, exchange: &str) -> Verdict {
+fn verdict(outcome: Option<Outcome>, message: &Message, exchange: &str) -> Verdict {
     match outcome {
         None => Verdict::Unknown,
         Some(Outcome::Confirmed) => Verdict::Published,
         Some(Outcome::Nacked) => {
             let reason = "the broker could not take the message (nack)".to_owned();
-            Verdict::Failed(Refusal::Nacked, reason)
+            Verdict::Failed(FailureCause::Nacked, reason)
         }
-        Some(Outcome::Returned(why)) => Verdict::Failed(Refusal::Returned, reason(&why, exchange)),
+        Some(Outcome::Returned(why)) => {
+            let exchange = message.wire.exchange.as_ref().map_or(exchange, ShortString::as_str);
+            let reason = reason(&why, exchange);
+            // An x-delayed-message exchange returns what it delays and delivers later
+            // (https://github.com/rabbitmq/rabbitmq-delayed-message-exchange#limitations): to send
+            // that again and again would deliver a copy each time.
+            if message.asks_for_delay {
+                return Verdict::Unpublishable(format!("{reason}{OR_DELAYED}"));
+            }
+            Verdict::Failed(FailureCause::Returned, reason)
+        }
     }
 }
 
 /// `NO_ROUTE` (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
 const NO_ROUTE: u16 = 312;
+
+/// What else may be behind the return of a message with the header `x-delay`.
+const OR_DELAYED: &str = "; or it delays the event (header x-delay) and delivers it later all the same, as a broker \
+     returns what an x-delayed-message exchange delays: bind a queue and retry the event, or discard it if it arrives";
 
 fn reason(why: &Return, exchange: &str) -> String {
     let Return { reply_code, reply_text, routing_key } = why;

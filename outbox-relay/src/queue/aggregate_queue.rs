@@ -1,9 +1,9 @@
 //! The ordering rule: which event of an aggregate may be sent, and which wait behind it.
 //!
 //! One event of an aggregate, the head, may be sent at a time; the others wait until it is
-//! confirmed. A head that failed holds them back until its row says so, from when on the table
-//! itself holds them back. A confirmed event whose row can't be changed ("unsettled") holds them
-//! back until it can.
+//! confirmed. One that arrives with a lower id goes before a head that is not in flight. A head that
+//! failed holds them back until its row says so, from when on the table itself holds them back. A
+//! confirmed event whose row can't be changed ("unsettled") holds them back until it can.
 //!
 //! ```text
 //! Ready ── take ──▶ InFlight ── confirmed ──▶ Ready (the next one), or Drained if none waits
@@ -13,16 +13,15 @@
 //! any ── an event of the aggregate can't be settled ──▶ Unsettled ── unblocked ──▶ Drained
 //! ```
 
+mod refill;
+
 use std::collections::VecDeque;
 
 use super::EventRef;
-use super::transition::{Arrival, Effects, HeadState, Next, Refill};
+use super::transition::{Arrival, Effects, HeadState, Next};
 
 /// Events that are tracked behind the head; those further behind stay in the table.
 pub(super) const CAPACITY: usize = 128;
-
-/// With fewer than these, more are read from the table while the head is sent.
-const REFILL_BELOW: usize = CAPACITY / 2;
 
 /// The queued events of one aggregate, from when one is ready until none is left.
 #[derive(Debug)]
@@ -34,10 +33,13 @@ pub(super) struct AggregateQueue {
     waiting: VecDeque<EventRef>,
     /// Whether the table may hold more behind the last of them.
     has_more: bool,
-    /// The event that failed before and was sent again: until it is settled as published, the table
-    /// holds back those behind it. It is the head, or was it before events with lower ids that
-    /// appeared late.
+    /// The event that failed before and is sent again: until it is settled as published, the table
+    /// holds back those behind it. It is the head, or it is confirmed: then the head may be an event
+    /// with a lower id that appeared late, or an unsettled one.
     retried: Option<i64>,
+    /// The lowest of the events before the head that were found while it was failed or unsettled:
+    /// another relay skipped it as stuck, say, and lost its lane before the row said so.
+    passed_over: Option<i64>,
 }
 
 impl AggregateQueue {
@@ -50,19 +52,29 @@ impl AggregateQueue {
             waiting: VecDeque::new(),
             has_more: is_retry,
             retried: is_retry.then_some(first.id),
+            passed_over: None,
         }
     }
 
     /// The queue of an aggregate that waits for an unsettled event.
     pub(super) const fn unsettled(id: i64) -> Self {
-        let waiting = VecDeque::new();
-        Self { head: id, state: HeadState::Unsettled, waiting, has_more: true, retried: None }
+        Self {
+            head: id,
+            state: HeadState::Unsettled,
+            waiting: VecDeque::new(),
+            has_more: true,
+            retried: None,
+            passed_over: None,
+        }
     }
 
     /// Another event was found. Returns whether it is tracked; if not, it will be read again.
-    pub(super) fn arrive(&mut self, event: EventRef, arrival: Arrival) -> bool {
+    pub(super) fn arrive(&mut self, event: EventRef, arrival: Arrival) -> (bool, Effects) {
         if matches!(self.state, HeadState::Failed | HeadState::Unsettled) {
-            return false;
+            if event.id < self.head {
+                self.passed_over = Some(self.passed_over.map_or(event.id, |id| id.min(event.id)));
+            }
+            return (false, Effects::default());
         }
         let is_retry = arrival == Arrival::Retry;
         // One that appeared late, below those that are tracked, is not found by a refill.
@@ -70,10 +82,29 @@ impl AggregateQueue {
         let is_late = event.id < last && !is_retry;
         if !is_late && (self.has_more || is_retry || self.waiting.len() >= CAPACITY) {
             self.has_more = true;
-            return false;
+            return (false, Effects::default());
+        }
+        if self.state == HeadState::Ready && event.id < self.head && !is_retry {
+            return (true, self.displace(event));
         }
         self.insert(event);
-        true
+        let mut effects = Effects::default();
+        if self.waiting.len() > CAPACITY {
+            effects.forgotten.extend(self.waiting.pop_back());
+            self.has_more = true;
+        }
+        (true, effects)
+    }
+
+    /// Makes an event with a lower id the head, in place of one that is not in flight. All others
+    /// are read again behind it.
+    fn displace(&mut self, first: EventRef) -> Effects {
+        let withdrawn = Some(self.head);
+        self.forget_retry(self.head);
+        self.head = first.id;
+        self.has_more = true;
+        let forgotten = std::mem::take(&mut self.waiting);
+        Effects { ready: Some(first), withdrawn, forgotten, next: Next::Refill }
     }
 
     fn insert(&mut self, event: EventRef) {
@@ -141,6 +172,7 @@ impl AggregateQueue {
     /// An event that was taken failed, and holds back those behind it.
     pub(super) fn failed(&mut self) -> Effects {
         self.state = HeadState::Failed;
+        self.forget_retry(self.head);
         Effects { forgotten: std::mem::take(&mut self.waiting), ..Effects::default() }
     }
 
@@ -149,13 +181,34 @@ impl AggregateQueue {
     pub(super) fn lost(&mut self, event: EventRef, first_unsettled: Option<i64>) -> Effects {
         if self.head == event.id {
             if let Some(first) = first_unsettled {
+                self.forget_retry(event.id);
                 let mut effects = self.wait_for_unsettled(first);
                 effects.forgotten.push_back(event);
                 return effects;
             }
             self.state = HeadState::Ready;
+            if self.waiting.front().is_some_and(|first| first.id < event.id)
+                && let Some(first) = self.waiting.pop_front()
+            {
+                // It was in flight when an event appeared ahead of it.
+                return self.displace(first);
+            }
         }
         Effects { ready: Some(event), ..Effects::default() }
+    }
+
+    /// Events that were taken are not sent after all, as one of them is paused. All that wait are
+    /// forgotten, to be found by a scan from the beginning.
+    pub(super) fn paused(&mut self, ids: &[i64], first_unsettled: Option<i64>) -> Effects {
+        if !ids.contains(&self.head) {
+            return Effects { forgotten: std::mem::take(&mut self.waiting), ..Effects::default() };
+        }
+        self.forget_retry(self.head);
+        if let Some(first) = first_unsettled {
+            return self.wait_for_unsettled(first);
+        }
+        let forgotten = std::mem::take(&mut self.waiting);
+        Effects { forgotten, next: Next::Remove, ..Effects::default() }
     }
 
     /// An event that was taken failed before, as its row says: the table holds back those behind it
@@ -172,54 +225,74 @@ impl AggregateQueue {
         if self.state == HeadState::Failed && self.head == id {
             return self.failure_settled(first_unsettled);
         }
+        self.forget_retry(id);
+        Effects::default()
+    }
+
+    /// The event is not sent again, its row says by now that it is published, or another relay is to
+    /// write that.
+    pub(super) fn forget_retry(&mut self, id: i64) {
         if self.retried == Some(id) {
             self.retried = None;
         }
-        Effects::default()
     }
 
     /// From now on the table holds back those behind an event that failed.
     fn failure_settled(&mut self, first_unsettled: Option<i64>) -> Effects {
         match first_unsettled {
             Some(first) => self.wait_for_unsettled(first),
+            None if self.passed_over.is_some() => self.drain(),
             None => Effects { next: Next::Remove, ..Effects::default() },
         }
     }
 
     /// A confirmed event can't be settled: the others wait for it, behind what is in flight.
     pub(super) fn settle_blocked(&mut self, id: i64) -> Effects {
-        let forgotten = std::mem::take(&mut self.waiting);
-        let mut withdrawn = None;
-        self.has_more = true;
-        match self.state {
-            HeadState::Ready => {
-                withdrawn = Some(self.head);
-                *self = Self::unsettled(id);
+        let first = match self.state {
+            HeadState::Ready => id,
+            HeadState::Drained | HeadState::Unsettled => self.head.min(id),
+            HeadState::InFlight | HeadState::Failed => {
+                self.has_more = true;
+                let forgotten = std::mem::take(&mut self.waiting);
+                return Effects { forgotten, ..Effects::default() };
             }
-            HeadState::Drained => *self = Self::unsettled(self.head.min(id)),
-            HeadState::Unsettled => self.head = self.head.min(id),
-            HeadState::InFlight | HeadState::Failed => (),
+        };
+        let withdrawn = (self.state == HeadState::Ready).then_some(self.head);
+        if let Some(head) = withdrawn {
+            self.forget_retry(head);
         }
-        Effects { withdrawn, forgotten, ..Effects::default() }
+        Effects { withdrawn, ..self.wait_for_unsettled(first) }
     }
 
     /// An unsettled event is settled or gone by now; `first_unsettled` is the first one left.
     pub(super) fn unblocked(&mut self, id: i64, first_unsettled: Option<i64>) -> Effects {
+        self.forget_retry(id);
         let is_free = first_unsettled.is_none();
         match self.state {
             HeadState::Failed if self.head == id => return self.failure_settled(first_unsettled),
-            HeadState::Unsettled if is_free => self.state = HeadState::Drained,
+            HeadState::Unsettled if is_free => return self.drain(),
             _ if is_free && self.is_underfilled() => (),
             _ => return Effects::default(),
         }
         Effects { next: Next::Refill, ..Effects::default() }
     }
 
+    /// Nothing is waited for any more: what comes next is read from the table.
+    fn drain(&mut self) -> Effects {
+        if let Some(lowest) = self.passed_over.take() {
+            self.head = self.head.min(lowest.saturating_sub(1));
+        }
+        self.state = HeadState::Drained;
+        self.has_more = true;
+        Effects { next: Next::Refill, ..Effects::default() }
+    }
+
     /// All wait for `first`. Those behind it are read again: lower ids may have appeared since.
     fn wait_for_unsettled(&mut self, first: i64) -> Effects {
-        let forgotten = std::mem::take(&mut self.waiting);
-        *self = Self::unsettled(first);
-        Effects { forgotten, ..Effects::default() }
+        self.head = first;
+        self.state = HeadState::Unsettled;
+        self.has_more = true;
+        Effects { forgotten: std::mem::take(&mut self.waiting), ..Effects::default() }
     }
 
     /// The lane was taken: behind a retried event the table may still hold back the others.
@@ -231,52 +304,10 @@ impl AggregateQueue {
     /// failed is kept.
     pub(super) fn lane_lost(&mut self) -> Effects {
         self.has_more = false;
+        self.passed_over = None;
         let is_kept = matches!(self.state, HeadState::InFlight | HeadState::Failed);
         let next = if is_kept { Next::Keep } else { Next::Remove };
         Effects { forgotten: std::mem::take(&mut self.waiting), next, ..Effects::default() }
-    }
-
-    /// Whether fewer events wait than should, and the table may hold more.
-    pub(super) fn is_underfilled(&self) -> bool {
-        self.has_more && self.waiting.len() < REFILL_BELOW
-    }
-
-    pub(super) fn needs_refill(&self) -> Refill {
-        // Behind one that failed, the table is not asked before it knows of that.
-        let is_held = matches!(self.state, HeadState::Failed | HeadState::Unsettled);
-        if is_held || !self.is_underfilled() {
-            Refill::NotNeeded
-        } else if self.retried.is_some() {
-            Refill::Later
-        } else {
-            Refill::Above(self.waiting.back().map_or(self.head, |last| last.id))
-        }
-    }
-
-    /// Adds what the table holds behind those that are tracked, as far as `track` says that it is
-    /// new.
-    pub(super) fn refill(
-        &mut self,
-        found: Vec<EventRef>,
-        mut track: impl FnMut(&EventRef) -> bool,
-    ) -> Effects {
-        self.has_more = found.len() >= CAPACITY;
-        self.waiting.extend(found.into_iter().filter(|event| track(event)));
-        if self.state != HeadState::Drained {
-            return Effects::default();
-        }
-        let ready = self.advance();
-        let next = match ready {
-            Some(_) => Next::Keep,
-            None if self.has_more => Next::Refill,
-            None => Next::Remove,
-        };
-        Effects { ready, next, ..Effects::default() }
-    }
-
-    /// Whether events that are not tracked will be read without being found by a scan.
-    pub(super) const fn will_read_more(&self) -> bool {
-        self.has_more || matches!(self.state, HeadState::Failed | HeadState::Unsettled)
     }
 
     pub(super) fn is_unsettled(&self) -> bool {

@@ -7,11 +7,13 @@
 //! | `aggregate_queue`, `transition` | the ordering rule: the state of one aggregate's events |
 //! | `dispatch` | events are taken to be sent |
 //! | `outcomes` | what became of those |
+//! | `paused` | events that are not to be sent for now |
 //! | `refill` | more of an aggregate's events are read from the table |
 
 mod aggregate_queue;
 mod dispatch;
 mod outcomes;
+mod paused;
 mod refill;
 mod transition;
 
@@ -24,6 +26,9 @@ use transition::{Arrival, Effects, Next};
 
 /// Tracked events above which no new ones are read.
 const FULL: usize = 50_000;
+
+/// Aggregates with a paused event above which no new events are read: about 36 MB.
+const MAX_PAUSED: usize = 1_500_000;
 
 /// Of the aggregates. Tests go through them in the same order each time.
 #[cfg(not(test))]
@@ -56,6 +61,9 @@ pub(crate) struct Queue {
     tracked: HashSet<i64>,
     /// Ids of those that are published and can't be settled for now, by aggregate.
     unsettled: HashMap<i64, BTreeSet<i64>>,
+    /// The first paused event of each aggregate in which some are paused for their type. Those behind
+    /// it stay in the table.
+    paused: HashMap<i64, i64, Hasher>,
     /// How many events of each lane are in flight or not settled yet.
     busy: [usize; 64],
     /// Aggregates of which more events may have to be read; also some that need it no longer.
@@ -72,13 +80,14 @@ impl Queue {
             aggregates: HashMap::default(),
             tracked: HashSet::new(),
             unsettled: HashMap::new(),
+            paused: HashMap::default(),
             busy: [0; 64],
             underfilled: Vec::new(),
         }
     }
 
-    /// Adds an event that has not been tried yet, found by a scan from lower ids to higher ones.
-    /// Returns whether it is new.
+    /// Adds an event that has not been tried yet, found by a scan from lower ids to higher ones, or
+    /// scheduled and due. Returns whether it is new.
     pub(crate) fn push(&mut self, event: EventRef) -> bool {
         self.add(event, Arrival::New)
     }
@@ -89,7 +98,7 @@ impl Queue {
     }
 
     fn add(&mut self, event: EventRef, arrival: Arrival) -> bool {
-        if self.tracked.contains(&event.id) {
+        if self.tracked.contains(&event.id) || self.is_behind_paused(&event) {
             return false;
         }
         if self.ordered {
@@ -98,8 +107,11 @@ impl Queue {
                     aggregate.insert(AggregateQueue::new(event, arrival));
                 }
                 Entry::Occupied(mut aggregate) => {
-                    let is_tracked = aggregate.get_mut().arrive(event, arrival);
-                    return is_tracked && self.tracked.insert(event.id);
+                    let (is_tracked, effects) = aggregate.get_mut().arrive(event, arrival);
+                    // Before it is forgotten again, as others come first.
+                    let is_new = is_tracked && self.tracked.insert(event.id);
+                    self.apply(event.key, effects);
+                    return is_new;
                 }
             }
         }
@@ -110,6 +122,7 @@ impl Queue {
     /// Whether the queue has the event, or will read it without a scan finding it.
     pub(crate) fn tracks(&self, event: &EventRef) -> bool {
         self.tracked.contains(&event.id)
+            || self.is_behind_paused(event)
             || self.aggregates.get(&event.key).is_some_and(AggregateQueue::will_read_more)
     }
 
@@ -121,6 +134,11 @@ impl Queue {
     /// Whether it tracks as many events as it may.
     pub(crate) fn is_full(&self) -> bool {
         self.tracked.len() >= FULL
+    }
+
+    /// Whether it tracks so many events that not even those that are due are read.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.tracked.len() >= 2 * FULL
     }
 
     /// Whether nothing is left to be sent, awaited or settled, but for what can't be settled for
@@ -148,12 +166,17 @@ impl Queue {
 
     /// Forgets what is not in flight of the lanes that are not among `kept`.
     pub(crate) fn retain_lanes(&mut self, kept: LaneSet) {
+        self.paused.retain(|key, _| kept.has(lane(*key)));
         let tracked = &mut self.tracked;
+        let aggregates = &mut self.aggregates;
         self.unsettled.retain(|key, events| {
             let keep = kept.has(lane(*key));
             if !keep {
                 for id in events.iter() {
                     tracked.remove(id);
+                    if let Some(aggregate) = aggregates.get_mut(key) {
+                        aggregate.forget_retry(*id);
+                    }
                 }
             }
             keep

@@ -42,8 +42,10 @@ impl Queue {
     /// The event goes back, and is sent apart from the others next time: what it does to a window
     /// is no concern of theirs.
     pub(crate) fn quarantine(&mut self, event: EventRef) {
-        if let Some(event) = self.lost(event) {
-            self.quarantined.push_back(event);
+        match self.lost(event) {
+            Some(first) if first.id == event.id => self.quarantined.push_back(first),
+            Some(first) => self.ready.push_front(first),
+            None => (),
         }
     }
 

@@ -41,7 +41,8 @@ impl Queue {
     /// events of each.
     pub(crate) fn refill(&mut self, keys: &[i64], events: Vec<EventRef>) {
         let mut found: HashMap<i64, Vec<EventRef>> = HashMap::new();
-        for event in events {
+        // Those behind a paused one are not read before the pauses change.
+        for event in events.into_iter().filter(|event| !self.is_behind_paused(event)) {
             found.entry(event.key).or_default().push(event);
         }
         for key in keys {

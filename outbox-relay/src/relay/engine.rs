@@ -2,14 +2,16 @@
 //! what to settle. It takes the clock and the answers of database and broker, so that a test can
 //! simulate both.
 
-use std::time::Instant;
+mod log;
+mod pauses;
 
-use tracing::field::display;
+use std::time::Instant;
 
 use crate::config::RelayArgs;
 use crate::database::queries::BlockingPolicy;
 use crate::lanes::{LaneSet, Lanes, lane};
 use crate::metrics;
+use crate::pauses::PauseSet;
 use crate::poll::Scanner;
 use crate::publish::dispatcher::Dispatcher;
 use crate::publish::event::Event;
@@ -17,9 +19,20 @@ use crate::publish::verdict::Verdict;
 use crate::publish::window::Loss;
 use crate::queue::{EventRef, Queue};
 use crate::settle::SettleResult;
-use crate::settle::batch::Disposition;
 use crate::settle::schedule::SettleScheduler;
 use crate::settle::unsettled::UnsettledEvent;
+use log::{log_failure, log_unsettled};
+use pauses::PausedScans;
+
+/// Which outcomes the next scan waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum AwaitedOutcomes {
+    None,
+    /// The outcomes that were known when the server gave up a scan, or the table was rewritten.
+    New,
+    /// The outcomes of events of a lost session, including retries of unsettled events.
+    OfLostSession,
+}
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -37,8 +50,13 @@ pub(crate) struct Engine {
     pub(crate) dispatcher: Dispatcher,
     /// The outcomes that are to be written. The loop runs the statements.
     pub(crate) settling: SettleScheduler,
-    /// Whether the session is new, and outcomes of an earlier one are yet to be written.
-    is_catching_up: bool,
+    /// The outcomes that are to be written before the next scan, as the queue has forgotten their
+    /// events.
+    awaited: AwaitedOutcomes,
+    /// What is not to be published for now.
+    pauses: PauseSet,
+    /// When to scan for paused events again.
+    paused_scans: PausedScans,
 }
 
 impl Engine {
@@ -51,7 +69,9 @@ impl Engine {
             queue: Queue::new(policy.ordered),
             dispatcher: Dispatcher::new(args, now),
             settling: SettleScheduler::new(now),
-            is_catching_up: false,
+            awaited: AwaitedOutcomes::None,
+            pauses: PauseSet::default(),
+            paused_scans: PausedScans::default(),
         }
     }
 
@@ -67,6 +87,7 @@ impl Engine {
         self.settling.unsettled.add_noted(unsettled, now);
         self.block_on_unsettled(taken);
         self.scanner.start_over(now);
+        self.scan_paused_again(now);
     }
 
     /// Forgets what is not in flight of the lanes that are offered to other relays.
@@ -87,7 +108,7 @@ impl Engine {
         self.lanes = Lanes::default();
         self.broker_lost(now);
         self.leave_to_owners();
-        self.is_catching_up = true;
+        self.awaited = AwaitedOutcomes::OfLostSession;
     }
 
     /// Leaves events that hold back others, and are not settled yet, to the relays that own their
@@ -110,11 +131,18 @@ impl Engine {
 
     /// The server gave up a scan: all scans start over. The session and its lanes stay.
     pub(crate) fn scan_failed(&mut self, now: Instant) {
+        self.scans_broken_off(now);
+        self.scanner.scan_failed(now);
+    }
+
+    /// Forgets what is not in flight, and starts all scans over.
+    fn scans_broken_off(&mut self, now: Instant) {
         self.queue.retain_lanes(LaneSet::default());
         self.queue.lanes_taken(self.lanes.open());
         self.block_on_unsettled(self.lanes.open());
         self.dispatcher.clear_prefetched();
         self.scanner.forget(now);
+        self.await_new_outcomes();
     }
 
     /// The table holds other rows under the same ids.
@@ -123,6 +151,13 @@ impl Engine {
         // Their rows may be the same in another file, or gone.
         self.block_on_unsettled(self.lanes.open());
         self.settling.unsettled.retry_now(now);
+        self.await_new_outcomes();
+    }
+
+    /// The next scan waits for the outcomes that are known. Events that can't be settled hold back
+    /// those behind them without that: nobody else waits for them.
+    fn await_new_outcomes(&mut self) {
+        self.awaited = self.awaited.max(AwaitedOutcomes::New);
     }
 
     /// Makes the aggregates of `lanes` wait for those of their events that can't be settled.
@@ -132,11 +167,19 @@ impl Engine {
         }
     }
 
-    /// Whether outcomes of an earlier session are yet to be written. Nothing is sent before: it
-    /// might be the same events.
-    pub(crate) fn is_catching_up(&mut self) -> bool {
-        self.is_catching_up &= !self.settling.is_done();
-        self.is_catching_up
+    /// Returns the outcomes of forgotten events that are yet to be written. Nothing is scanned or
+    /// sent before: it might be the same events, and those behind the success of a retry are held
+    /// back by the table until then.
+    pub(crate) fn awaited_outcomes(&mut self) -> AwaitedOutcomes {
+        let is_done = match self.awaited {
+            AwaitedOutcomes::None => true,
+            AwaitedOutcomes::New => self.settling.is_new_done(),
+            AwaitedOutcomes::OfLostSession => self.settling.is_done(),
+        };
+        if is_done {
+            self.awaited = AwaitedOutcomes::None;
+        }
+        self.awaited
     }
 
     /// Whether nothing is left to be sent, awaited or settled.
@@ -163,8 +206,7 @@ impl Engine {
         self.dispatcher.window_ended(events, verdicts, unsent, lost);
         let (open, owned) = (self.lanes.open(), self.lanes.owned());
         if let (Some(last), false) = (events.last(), unsent.is_empty()) {
-            let unsent: Vec<EventRef> = unsent.iter().map(|event| event.event_ref).collect();
-            self.queue.run_interrupted(&last.event_ref, &unsent, open);
+            self.run_interrupted(&last.event_ref, unsent, open, now);
         }
         for (event, verdict) in events.iter().zip(verdicts) {
             let holds_back = event.attempts > 0 || !matches!(verdict, Verdict::Published);
@@ -179,10 +221,11 @@ impl Engine {
                     self.settling.waiting_mut(now).published(event);
                 }
                 Verdict::Failed(..) | Verdict::Unpublishable(_) => self.failed(event, verdict, now),
-                Verdict::Unknown if open.has(lane(event.event_ref.key)) => {
-                    self.queue.put_back(event.event_ref);
+                Verdict::Unknown if !open.has(lane(event.event_ref.key)) => {
+                    self.queue.release(&event.event_ref);
                 }
-                Verdict::Unknown => self.queue.release(&event.event_ref),
+                Verdict::Unknown if self.pauses.has(event) => self.lost_while_paused(event, now),
+                Verdict::Unknown => self.queue.put_back(event.event_ref),
             }
         }
     }
@@ -244,38 +287,6 @@ impl Engine {
             self.scanner.start_over(now);
         }
     }
-}
-
-/// Logs that an event was not published. A retry is logged for debugging only: it shows in the
-/// outbox and in the metrics, and there may be many at once.
-fn log_failure(event: &Event, verdict: &Verdict, disposition: Disposition) {
-    let (Verdict::Failed(_, reason) | Verdict::Unpublishable(reason)) = verdict else {
-        return;
-    };
-    let (event_id, trace_id) = (event.event_id, event.trace_id.map(display));
-    let event_type = event.event_type.as_str();
-    match disposition {
-        Disposition::Stuck => {
-            tracing::warn!(%event_id, trace_id, event_type, reason, "an event is stuck until somebody retries or discards it");
-        }
-        Disposition::Retry => {
-            tracing::debug!(%event_id, trace_id, event_type, reason, "an event was not published and is tried again");
-        }
-    }
-}
-
-/// Logs that events can't be settled for now.
-fn log_unsettled(unsettled: &[UnsettledEvent]) {
-    let Some(first) = unsettled.first() else {
-        return;
-    };
-    tracing::warn!(
-        events = unsettled.len(),
-        event_id = %first.item.event_id,
-        hindrance = first.error.kind(),
-        reason = first.error.reason(),
-        "events can't be settled, and their aggregates wait: trying again"
-    );
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Outcome, Relay};
+use super::{Relay, TickOutcome};
 
 /// How often to check, while nothing can be published, what sends no signal: a broker that takes
 /// messages again, another relay's lanes. Not `RELAY_POLL_MAX`, which may be long and is about
@@ -15,7 +15,7 @@ const RECHECK: Duration = Duration::from_millis(100);
 pub(crate) async fn run(mut relay: Relay) {
     let stop = relay.stop.clone();
     while !stop.is_cancelled() {
-        let outcome = relay.run_once().await;
+        let outcome = relay.tick().await;
         relay.pause(outcome, &stop).await;
     }
     let limit = relay.config.process.shutdown_grace / 4;
@@ -24,13 +24,13 @@ pub(crate) async fn run(mut relay: Relay) {
 
 impl Relay {
     /// Waits until something has ended or is due.
-    async fn pause(&mut self, outcome: Outcome, stop: &CancellationToken) {
+    async fn pause(&mut self, outcome: TickOutcome, stop: &CancellationToken) {
         let scan = match outcome {
-            Outcome::Worked => return,
-            Outcome::Busy | Outcome::Idle => {
+            TickOutcome::Worked => return,
+            TickOutcome::Busy | TickOutcome::Idle => {
                 self.engine.scanner.due_at(&self.engine.queue, Instant::now())
             }
-            Outcome::StandingBy | Outcome::Unavailable => Instant::now() + RECHECK,
+            TickOutcome::StandingBy | TickOutcome::Unavailable => Instant::now() + RECHECK,
         };
         let others = [
             self.engine.lanes.next_list(),
@@ -63,7 +63,7 @@ impl Relay {
                     drop(self.database.take());
                 }
                 self.connect_database();
-                self.settle();
+                self.begin_settling();
                 while let Some(done) = self.tasks.join_next().await {
                     self.handle_completion(done);
                 }

@@ -10,8 +10,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use service_kit::health::Health;
 use service_kit::postgres::reason;
 
+use super::engine::Engine;
+use super::pauses::{PauseKnowledge, PauseReader};
 use crate::database::{Database, DatabaseError, queries};
 use crate::publish::dispatcher::Dispatcher;
 
@@ -49,10 +52,12 @@ impl SeenChanges {
 
     /// Reads the audit table, if it is time, and acknowledges new changes. If the database refuses
     /// that, commands name this relay, and it goes on.
-    pub(crate) async fn check(
+    pub(super) async fn check(
         &mut self,
-        database: &Database,
-        dispatcher: &mut Dispatcher,
+        database: &mut Database,
+        engine: &mut Engine,
+        pauses: &mut PauseReader,
+        health: &Health,
     ) -> Result<(), DatabaseError> {
         if self.checked_at.is_some_and(|checked_at| checked_at.elapsed() < CHECK_EVERY) {
             return Ok(());
@@ -60,9 +65,15 @@ impl SeenChanges {
         let latest = queries::latest_audit_id(database).await?;
         self.checked_at = Some(Instant::now());
         if self.acknowledged != Some(latest) {
-            dispatcher.clear_prefetched();
+            engine.dispatcher.clear_prefetched();
+            // After the row was seen, so that what it tells of is known before it is acknowledged.
+            let known = pauses.read_changed(database, engine, health).await?;
+            if known == PauseKnowledge::Earlier {
+                // The command names this relay.
+                return Ok(());
+            }
         }
-        match self.acknowledge(database, dispatcher, latest).await {
+        match self.acknowledge(database, &mut engine.dispatcher, latest).await {
             Err(DatabaseError::Refused(error)) if error.as_db_error().is_some() => {
                 if self.refused != Some(latest) {
                     let error = reason(&error);

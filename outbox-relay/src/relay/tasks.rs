@@ -10,7 +10,7 @@ use crate::database::{Database, DatabaseError, SettleSession};
 use crate::metrics;
 use crate::publish::Published;
 use crate::settle::batch::SettleAction;
-use crate::settle::schedule::SettleJob;
+use crate::settle::schedule::{LaneOwnership, SettleJob, SettleWhen};
 use crate::settle::{SettleResult, settle, settle_again};
 
 /// A task that has ended.
@@ -28,16 +28,20 @@ pub(super) enum Completion {
 
 impl Relay {
     /// Begins to settle events, if it is time.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn begin_settling(&mut self) {
         let Some(database) = self.database.get() else {
             return;
         };
         if database.settle.session.is_closed() {
             return;
         }
-        let is_in_flight = !self.tasks.is_empty();
-        let owns = database.session.is_alive();
-        let Some(job) = self.engine.settling.next(is_in_flight, owns, Instant::now()) else {
+        let when = if self.tasks.is_empty() { SettleWhen::AtOnce } else { SettleWhen::Gathered };
+        let ownership = if database.session.is_alive() {
+            LaneOwnership::Certain
+        } else {
+            LaneOwnership::Doubtful
+        };
+        let Some(job) = self.engine.settling.next(when, ownership, Instant::now()) else {
             return;
         };
         let session = Arc::clone(&database.settle);

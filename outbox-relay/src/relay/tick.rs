@@ -1,124 +1,78 @@
-//! One tick of the relay: its lanes, the scans that are due, the next windows.
+//! One turn of the loop.
 
 use std::time::Instant;
 
-use service_kit::health::Health;
+use super::Relay;
+use crate::inspector::Scope;
+use crate::publish::window::BLOCKED;
 
-use super::engine::Engine;
-use super::{Outcome, Relay};
-use crate::database::{DatabaseError, queries};
-use crate::lanes;
-use crate::metrics;
-use crate::poll::{self, ScanOutcome};
-use crate::settle::schedule::SettleScheduler;
-
-impl Relay {
-    /// Begins what can begin; see [`run_once`](Relay::run_once).
-    pub(super) async fn tick(&mut self) -> Result<Outcome, DatabaseError> {
-        let busy = self.engine.queue.busy_lanes();
-        let Some(database) = self.database.get() else {
-            return Ok(self.not_publishing(
-                "can't publish: the database can't be reached",
-                Outcome::Unavailable,
-            ));
-        };
-        database.set_session_status(self.broker.unusable_reason()).await?;
-        self.seen_changes.check(database, &mut self.engine.dispatcher).await?;
-        let Some(broker) = self.broker.get() else {
-            // Another relay may be able to reach the broker.
-            self.engine.broker_lost(Instant::now());
-            lanes::release_all(&mut self.engine.lanes, database, busy).await?;
-            self.mark_database_healthy();
-            return Ok(self.not_publishing(
-                "can't publish: the broker can't be reached",
-                Outcome::Unavailable,
-            ));
-        };
-        let is_blocked = broker.is_blocked();
-        let taken = lanes::rebalance(&mut self.engine.lanes, database).await?;
-        if !taken.is_empty() {
-            // Before the first scan, so that nothing is sent again that is known to be published.
-            let unsettled = queries::load_unsettled(database, taken).await?;
-            self.engine.lanes_taken(taken, unsettled, Instant::now());
-        }
-        if self.engine.lanes.has_offered() {
-            self.engine.lanes_offered();
-            lanes::release_idle(&mut self.engine.lanes, database, busy).await?;
-        }
-        if is_blocked {
-            // It may last, and people may change what was prefetched.
-            self.engine.dispatcher.clear_prefetched();
-            self.mark_database_healthy();
-            return Ok(Outcome::Unavailable);
-        }
-        if self.engine.lanes.open().is_empty() {
-            self.mark_database_healthy();
-            return Ok(
-                self.not_publishing("standing by: other relays own all lanes", Outcome::StandingBy)
-            );
-        }
-        report_unsettled(&self.health, &self.engine.settling);
-        // Before any event is taken, so that none is sent again whose outcome is known.
-        let is_catching_up = self.engine.is_catching_up();
-        if let Some(reason) = self.engine.settling.blocked_reason() {
-            self.database.mark_blocked(&reason);
-            return Ok(
-                self.not_publishing("can't publish: outcomes can't be noted", Outcome::Unavailable)
-            );
-        }
-        if is_catching_up {
-            self.mark_database_healthy();
-            return Ok(Outcome::Unavailable);
-        }
-        let lanes = self.engine.lanes.open().len();
-        metrics::lanes(lanes);
-        self.health.note("relay", format!("publishing, {lanes} of 64 lanes"));
-        let begun = Instant::now();
-        let Engine { scanner, queue, lanes, policy, .. } = &mut self.engine;
-        let polled = match poll::poll(scanner, queue, lanes.open(), *policy, database).await {
-            Err(error) if error.is_given_up() => return Ok(self.scan_given_up(&error)),
-            polled => polled?,
-        };
-        metrics::polled(begun.elapsed());
-        if polled == ScanOutcome::Replaced {
-            self.engine.table_replaced(Instant::now());
-        }
-        self.mark_database_healthy();
-        if let (Some(database), Some(broker)) = (self.database.get(), self.broker.get()) {
-            self.sender.send(&mut self.engine, database, broker, &mut self.tasks).await?;
-        }
-        if self.engine.is_idle() && polled == ScanOutcome::Nothing {
-            self.broker.mark_healthy();
-            return Ok(Outcome::Idle);
-        }
-        Ok(Outcome::Busy)
-    }
-
-    /// The server gave up a scan. The session and its lanes stay; the scans start over.
-    fn scan_given_up(&mut self, error: &DatabaseError) -> Outcome {
-        self.engine.scan_failed(Instant::now());
-        self.database.mark_blocked(&error.to_string());
-        Outcome::Unavailable
-    }
-
-    /// The database works, unless nothing can be settled.
-    fn mark_database_healthy(&mut self) {
-        if self.engine.settling.blocked_reason().is_none() {
-            self.database.mark_healthy();
-        }
-    }
-
-    fn not_publishing(&self, note: &str, outcome: Outcome) -> Outcome {
-        metrics::lanes(0);
-        self.health.note("relay", note);
-        outcome
-    }
+/// What a tick did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TickOutcome {
+    /// Events were settled; there may be more to do.
+    Worked,
+    /// Events are in flight.
+    Busy,
+    /// Nothing is due.
+    Idle,
+    /// Other relays own all lanes.
+    StandingBy,
+    /// The database or the broker can't be used for now.
+    Unavailable,
 }
 
-/// Shows on `/readyz` which events can't be settled.
-fn report_unsettled(health: &Health, settling: &SettleScheduler) {
-    match settling.unsettled.summary() {
-        Some(note) => health.note("unsettled", note),
-        None => health.forget_note("unsettled"),
+impl Relay {
+    /// Handles what has ended, and begins what can begin. Waits for the answers of a database that
+    /// is connected, but never for the broker's, for a connection or for anything to become due.
+    ///
+    /// Has to be awaited to its end: if it is dropped before, events may be taken that nobody
+    /// sends.
+    pub async fn tick(&mut self) -> TickOutcome {
+        let settled = self.drain_completions();
+        self.database.poll_connected().await;
+        self.broker.poll_connected().await;
+        if let Some(event_refs) = self.inspector.take_found() {
+            self.engine.add_suspects(&event_refs);
+        }
+        self.detect_losses();
+        self.connect_database();
+        self.connect_broker();
+        self.reopen_settle_session();
+        self.begin_settling();
+        let outcome = match self.begin_work().await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.lose_database(&error.to_string());
+                TickOutcome::Unavailable
+            }
+        };
+        let (lanes, end) = (self.engine.lanes.open(), self.engine.scanner.low_watermark());
+        let pauses = self.engine.pauses().clone();
+        self.inspector.set_scope(Scope { lanes, end, pauses });
+        if settled { TickOutcome::Worked } else { outcome }
+    }
+
+    fn detect_losses(&mut self) {
+        if self.database.get().is_some_and(|database| database.is_closed()) {
+            self.lose_database("the server closed the connection");
+        }
+        let ended = self.broker.get().and_then(|broker| broker.ended().map(str::to_owned));
+        if let Some(reason) = ended {
+            self.broker.mark_lost(&reason);
+        }
+        // Here, and not in `begin_work`, so that it is noticed whatever the database does
+        // meanwhile.
+        if self.broker.get().is_some_and(|broker| broker.is_blocked()) {
+            self.broker.mark_blocked(BLOCKED);
+        }
+    }
+
+    /// The session that holds the lanes is gone, and the lanes with it.
+    fn lose_database(&mut self, reason: &str) {
+        self.database.mark_failed(reason);
+        self.sender.lose_lanes();
+        self.seen_changes.lose_session();
+        self.pauses.lose_session();
+        self.engine.session_lost(Instant::now());
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use service_kit::backoff::delay_after;
 use uuid::Uuid;
 
+use crate::cause::ErrorKind;
 use crate::config::RelayArgs;
 use crate::publish::event::Event;
-use crate::publish::verdict::{Refusal, Verdict};
+use crate::publish::verdict::{FailureCause, Verdict};
 use crate::queue::EventRef;
 
 /// Characters of a reason that are kept.
@@ -54,6 +55,7 @@ impl SettleItem {
 /// A failed attempt.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
+    pub(crate) kind: ErrorKind,
     pub(crate) reason: String,
     /// `None` when the event is stuck.
     pub(crate) retry_in: Option<Duration>,
@@ -91,23 +93,28 @@ impl SettleBatch {
         verdict: &Verdict,
         args: &RelayArgs,
     ) -> Disposition {
+        let Some(kind) = ErrorKind::of(verdict) else {
+            return Disposition::Retry;
+        };
         let made = event.attempts.saturating_add(1);
         let (reason, retry_in) = match verdict {
             Verdict::Unpublishable(reason) => (storable(reason), None),
             Verdict::Failed(_, reason) if (1..=made).contains(&args.relay_max_attempts) => {
                 (format!("given up after {made} attempts: {}", storable(reason)), None)
             }
-            Verdict::Failed(refusal, reason) => {
-                let (reason, is_stuck) = match refusal {
-                    Refusal::Unacceptable => event.refusals.add(&storable(reason)),
-                    _ => (storable(reason), false),
+            Verdict::Failed(cause, reason) => {
+                let (reason, is_stuck) = match cause {
+                    FailureCause::Unacceptable => event.refusals.add(&storable(reason)),
+                    FailureCause::Returned | FailureCause::Nacked | FailureCause::ChannelClosed => {
+                        (storable(reason), false)
+                    }
                 };
                 let (first, longest) = (args.relay_backoff_min, args.relay_backoff_max);
                 (reason, (!is_stuck).then(|| delay_after(event.attempts, first, longest)))
             }
             Verdict::Published | Verdict::Unknown => return Disposition::Retry,
         };
-        let failure = Failure { reason, retry_in };
+        let failure = Failure { kind, reason, retry_in };
         let disposition = failure.disposition();
         self.add(SettleItem {
             event_ref: event.event_ref,
@@ -198,7 +205,7 @@ mod tests {
             limit in 0..30_u32,
         ) {
             let limit_text = limit.to_string();
-            let verdict = Verdict::Failed(Refusal::Returned, "no queue".to_owned());
+            let verdict = Verdict::Failed(FailureCause::Returned, "no queue".to_owned());
             let (failed, failure) = noted(attempts, &verdict, &args(&["--relay-max-attempts", &limit_text]));
             if limit > 0 && attempts.saturating_add(1) >= limit {
                 prop_assert_eq!(failed, Disposition::Stuck);
@@ -229,7 +236,7 @@ mod tests {
         left.published(&event());
         left.failed(
             &event(),
-            &Verdict::Failed(Refusal::Returned, "no queue".to_owned()),
+            &Verdict::Failed(FailureCause::Returned, "no queue".to_owned()),
             &args(&[]),
         );
         batch.append(left);

@@ -261,6 +261,7 @@ async fn note_unsettled(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cause::ErrorKind;
     use crate::settle::batch::Failure;
     use proptest::prelude::*;
 
@@ -271,7 +272,7 @@ mod tests {
                 event_ref: EventRef { id, key: 7, size: 1 },
                 event_id: Uuid::nil(),
                 attempts: 0,
-                failure: (failed & 1 << id != 0).then(|| Failure { reason: String::new(), retry_in: None }),
+                failure: (failed & 1 << id != 0).then(|| Failure { kind: ErrorKind::Returned, reason: String::new(), retry_in: None }),
             }).collect();
             let kinds = [None, Some(NotSettled::Gone), Some(NotSettled::Locked), Some(NotSettled::Unchanged)];
             let answer = |id: i64| kinds[usize::from(answers[usize::try_from(id).expect("below 50")] % 4)];

@@ -31,6 +31,31 @@ pub(crate) enum SettleJob {
     Retry(Vec<UnsettledEvent>),
 }
 
+/// When outcomes that are known are settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SettleWhen {
+    /// At once, as nothing else is in flight.
+    AtOnce,
+    /// With those that follow shortly.
+    Gathered,
+}
+
+/// Whether the session still owns its lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LaneOwnership {
+    Certain,
+    /// The server may have ended the session and with it the locks.
+    Doubtful,
+}
+
+/// What a statement that is under way settles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Running {
+    New,
+    /// Events that could not be settled before.
+    Retry,
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct SettleScheduler {
@@ -38,8 +63,8 @@ pub(crate) struct SettleScheduler {
     waiting: SettleBatch,
     /// When the first of them was added.
     since: Instant,
-    /// Whether a statement is under way.
-    is_running: bool,
+    /// The statement that is under way.
+    running: Option<Running>,
     /// Events whose rows can't be changed.
     pub(crate) unsettled: UnsettledEvents,
     /// Why no event at all can be settled.
@@ -54,7 +79,7 @@ impl SettleScheduler {
         Self {
             waiting: SettleBatch::default(),
             since: now,
-            is_running: false,
+            running: None,
             unsettled: UnsettledEvents::new(now),
             blocked: None,
             backoff: Backoff::reconnect(),
@@ -77,7 +102,12 @@ impl SettleScheduler {
 
     /// Whether all events are settled that can be.
     pub(crate) const fn is_done(&self) -> bool {
-        self.waiting.is_empty() && !self.is_running
+        self.waiting.is_empty() && self.running.is_none()
+    }
+
+    /// Whether all events are settled that can be, but for those that could not be before.
+    pub(crate) fn is_new_done(&self) -> bool {
+        self.waiting.is_empty() && self.running != Some(Running::New)
     }
 
     /// Why nothing further should be sent, if so: too many outcomes wait, or none can be written.
@@ -95,7 +125,7 @@ impl SettleScheduler {
 
     /// When the next statement is due.
     pub(crate) fn due(&self) -> Option<Instant> {
-        if self.is_running {
+        if self.running.is_some() {
             return None;
         }
         let waiting = (!self.waiting.is_empty()).then(|| self.since + GATHER);
@@ -103,35 +133,37 @@ impl SettleScheduler {
         due.map(|due| due.max(self.not_before))
     }
 
-    /// What to settle now, if it is time: at once when nothing else `is_in_flight`. While it is not
-    /// certain that the session still `owns` its lanes, nothing that changes which events the table
-    /// holds back. [`ended`](Self::ended) has to follow.
+    /// What to settle now, if it is time. While the ownership of the lanes is doubtful, nothing
+    /// that changes which events the table holds back. [`ended`](Self::ended) has to follow.
     pub(crate) fn next(
         &mut self,
-        is_in_flight: bool,
-        owns: bool,
+        when: SettleWhen,
+        ownership: LaneOwnership,
         now: Instant,
     ) -> Option<SettleJob> {
-        if self.is_running || now < self.not_before {
+        if self.running.is_some() || now < self.not_before {
             return None;
         }
-        let gathers = is_in_flight && self.waiting.len() < GATHER_MAX;
+        let gathers = when == SettleWhen::Gathered && self.waiting.len() < GATHER_MAX;
         let is_due = !self.waiting.is_empty() && (!gathers || now >= self.since + GATHER);
-        let batch = match is_due {
-            true if owns => SettleJob::New(std::mem::take(&mut self.waiting)),
-            true => SettleJob::New(self.waiting.take_if(|item| !item.changes_what_is_held_back())),
-            false if owns && self.unsettled.due().is_some_and(|due| now >= due) => {
+        let job = match (ownership, is_due) {
+            (LaneOwnership::Certain, true) => SettleJob::New(std::mem::take(&mut self.waiting)),
+            (LaneOwnership::Doubtful, true) => {
+                SettleJob::New(self.waiting.take_if(|item| !item.changes_what_is_held_back()))
+            }
+            (LaneOwnership::Certain, false)
+                if self.unsettled.due().is_some_and(|due| now >= due) =>
+            {
                 SettleJob::Retry(self.unsettled.take())
             }
-            false => return None,
+            (_, false) => return None,
         };
-        if let SettleJob::New(settlement) = &batch
-            && settlement.is_empty()
-        {
-            return None;
-        }
-        self.is_running = true;
-        Some(batch)
+        self.running = match &job {
+            SettleJob::New(batch) if batch.is_empty() => return None,
+            SettleJob::New(_) => Some(Running::New),
+            SettleJob::Retry(_) => Some(Running::Retry),
+        };
+        Some(job)
     }
 
     /// Drops outcomes of events of other lanes than `owned`, if writing them would change which
@@ -149,7 +181,7 @@ impl SettleScheduler {
 
     /// A statement has ended. What it did not try is tried again.
     pub(crate) fn ended(&mut self, settled: &mut SettleResult, now: Instant) {
-        self.is_running = false;
+        self.running = None;
         match &settled.result {
             Ok(()) => {
                 self.blocked = None;

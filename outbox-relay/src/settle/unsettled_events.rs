@@ -165,6 +165,7 @@ impl UnsettledEvents {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cause::ErrorKind;
     use crate::settle::batch::Failure;
 
     fn unsettled(key: i64, is_noted: bool) -> UnsettledEvent {
@@ -216,7 +217,8 @@ mod tests {
         let mut events = UnsettledEvents::new(Instant::now());
         let mut refused = unsettled(1, true);
         refused.error = SettleError::Refused("this event is under audit".to_owned());
-        refused.item.failure = Some(Failure { reason: String::new(), retry_in: None });
+        refused.item.failure =
+            Some(Failure { kind: ErrorKind::Returned, reason: String::new(), retry_in: None });
         events.add(vec![refused], Instant::now());
         let note = events.summary().expect("one is there");
         assert!(note.starts_with("1 event can't") && note.ends_with("under audit"), "{note}");

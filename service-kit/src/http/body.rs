@@ -7,9 +7,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 use poem::{Body, Request};
 
-use super::metrics::{self, CloseReason};
 use super::problem::Problem;
-use super::progress::Progress;
+use crate::listener::{CloseReason, Progress, record_closed};
 
 /// The largest body that is read, in bytes.
 pub(super) const MAX_BODY: usize = 64 * 1024;
@@ -42,7 +41,7 @@ async fn with_timeout(
     body: impl Future<Output = Result<Vec<u8>, Problem>>,
 ) -> Result<Vec<u8>, Problem> {
     tokio::time::timeout(limit, body).await.unwrap_or_else(|_| {
-        metrics::record_closed(CloseReason::SlowBody);
+        record_closed(CloseReason::SlowBody);
         let detail = format!("The body took longer than {} s.", limit.as_secs());
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
             .header(header::CONNECTION, HeaderValue::from_static("close")))

@@ -10,8 +10,9 @@ use poem_openapi::registry::{
 use poem_openapi::types::Type;
 
 use super::body::{bad_request, too_large, unsupported};
-use super::problem::{CONTENT_TYPE, Problem, ProblemBody};
+use super::problem::{CONTENT_TYPE, Problem};
 use crate::postgres::DatabaseError;
+use crate::problem::ProblemBody;
 
 /// The error statuses of an operation.
 pub trait ErrorStatuses: Send + Sync + 'static {
@@ -32,6 +33,9 @@ pub mod error_status {
         (400, "The body is not JSON, or the percent-encoding of the query is invalid");
     /// The query can't be decoded.
     pub const INVALID_QUERY: (u16, &str) = (400, "The percent-encoding of the query is invalid");
+    /// A query that a list does not understand.
+    pub const INVALID_PARAMETERS: (u16, &str) =
+        (422, "Query parameters are invalid, repeated or unknown");
     /// A query where none is allowed.
     pub const UNEXPECTED_PARAMETERS: (u16, &str) =
         (422, "The request has query parameters; this operation has none");
@@ -115,8 +119,12 @@ fn example(status: u16, description: &'static str) -> Problem {
         error_status::UNSUPPORTED_MEDIA_TYPE => {
             unsupported("The Content-Type must be application/json.")
         }
+        error_status::INVALID_PARAMETERS => Problem::invalid([
+            "limit must be an integer from 1 to 500",
+            "the query parameter page is unknown",
+        ]),
         error_status::UNEXPECTED_PARAMETERS => {
-            Problem::invalid(vec!["the query parameter page is unknown".to_owned()])
+            Problem::invalid(["the query parameter page is unknown"])
         }
         error_status::INTERNAL_ERROR => Problem::internal(description),
         error_status::UNAVAILABLE => DatabaseError::Busy.into(),
@@ -150,8 +158,8 @@ impl From<DatabaseError> for Problem {
                 "The database does not answer; try again soon. A change that was asked for may have been made all the same.",
                 &error,
             ),
-            DatabaseError::Unstorable(_) => Self::invalid(vec![
-                "the body holds a character that the database's encoding does not have".to_owned(),
+            DatabaseError::Unstorable(_) => Self::invalid([
+                "the body holds a character that the database's encoding does not have",
             ]),
             DatabaseError::Refused(_) => Self::internal(&error),
         }

@@ -1,4 +1,4 @@
-//! Metrics of requests and connections.
+//! Metrics of requests.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -9,98 +9,11 @@ use poem::http::StatusCode;
 
 const REQUESTS: &str = "http_requests_total";
 const DURATION: &str = "http_request_duration_seconds";
-const ABANDONED: &str = "http_requests_abandoned_total";
-const REJECTED: &str = "http_connections_turned_away_total";
-const CLOSED: &str = "http_connections_closed_total";
-
-/// The route of an unknown path, and of a request that did not reach the application.
-pub(super) const NO_ROUTE: &str = "none";
-
-/// Why the server closed a connection that its client kept open.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum CloseReason {
-    /// Too many connections were open and too many were being rejected, or this one sent no request
-    /// in time.
-    Unanswered,
-    /// It had been idle for longest when another connection needed its slot.
-    Idle,
-    /// The headers of its request took too long.
-    SlowHeaders,
-    /// The body of its request took too long.
-    SlowBody,
-    /// Its client read a response too slowly.
-    SlowReading,
-}
-
-impl CloseReason {
-    const ALL: [Self; 5] =
-        [Self::Unanswered, Self::Idle, Self::SlowHeaders, Self::SlowBody, Self::SlowReading];
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Unanswered => "unanswered",
-            Self::Idle => "idle",
-            Self::SlowHeaders => "slow_headers",
-            Self::SlowBody => "slow_body",
-            Self::SlowReading => "slow_reading",
-        }
-    }
-}
 
 /// Describes the metrics of requests.
 pub(super) fn describe_requests() {
     describe_counter!(REQUESTS, "Requests that were answered");
     describe_histogram!(DURATION, "From a request's headers to its answer");
-}
-
-/// Describes the metrics of connections and sets them to zero, so that a rate of zero is visible.
-pub(super) fn describe_connections() {
-    describe_counter!(
-        REJECTED,
-        "Connections that were answered 503, as too many were open, those to the operations port included"
-    );
-    counter!(REJECTED).increment(0);
-    describe_counter!(
-        ABANDONED,
-        "Requests whose client went away before their answer, or that the end of the process cut off"
-    );
-    register_route(NO_ROUTE);
-    describe_counter!(
-        CLOSED,
-        "Connections that were closed for what their clients did or to make room, those to the operations port included"
-    );
-    for reason in CloseReason::ALL {
-        counter!(CLOSED, "reason" => reason.label()).increment(0);
-    }
-}
-
-/// Adds a route whose requests may be abandoned.
-pub(super) fn register_route(route: &str) {
-    counter!(ABANDONED, "route" => route.to_owned()).increment(0);
-}
-
-/// Counts a request as abandoned when it is dropped before [`AbandonGuard::disarm`].
-pub(super) struct AbandonGuard<'a>(Option<&'a str>);
-
-impl<'a> AbandonGuard<'a> {
-    /// Starts to guard a request for this route.
-    pub(super) const fn new(route: &'a str) -> Self {
-        Self(Some(route))
-    }
-
-    /// The request was answered.
-    pub(super) fn disarm(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for AbandonGuard<'_> {
-    fn drop(&mut self) {
-        if let Some(route) = self.0 {
-            tracing::debug!(target: "access", route, "the client went away before the answer");
-            counter!(ABANDONED, "route" => route.to_owned()).increment(1);
-        }
-    }
 }
 
 /// Counts an answered request. `route` is the route's pattern.
@@ -158,14 +71,4 @@ impl RouteMetrics {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         known.insert((method, status), metrics);
     }
-}
-
-/// Counts a closed connection.
-pub(super) fn record_closed(reason: CloseReason) {
-    counter!(CLOSED, "reason" => reason.label()).increment(1);
-}
-
-/// Counts a rejected connection.
-pub(super) fn record_rejected() {
-    counter!(REJECTED).increment(1);
 }

@@ -11,11 +11,11 @@ use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse as _, PathPattern, Request, Response};
 use tracing::Instrument as _;
 
-use super::metrics::{self, AbandonGuard, NO_ROUTE, RouteMetrics};
+use super::metrics::{self, RouteMetrics};
 use super::problem::{CONTENT_TYPE, Cause, Problem};
-use super::request_id::{HEADER, RequestId};
 use super::request_span::{RequestSpan, truncate_path};
 use super::response_memory::ResponseMemory;
+use crate::listener::{AbandonGuard, HEADER, NO_ROUTE, RequestId, register_route};
 
 /// The methods of read-only routes.
 const READ_METHODS: &str = "GET, HEAD";
@@ -67,7 +67,7 @@ pub(super) struct Middleware<E> {
 impl<E> Middleware<E> {
     pub(super) fn new(inner: E, routes: HashMap<String, ApiRoute>) -> Self {
         for route in routes.values() {
-            metrics::register_route(&route.path);
+            register_route(&route.path);
         }
         Self { inner, routes, memory: ResponseMemory::default() }
     }
@@ -89,7 +89,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Middleware<E> {
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let started = Instant::now();
-        let id = RequestId::of(&request);
+        let id = RequestId::of(request.headers());
         let method = method_label(request.method());
         let request_span = RequestSpan::start(&request, method);
         let trace_id = request_span.trace_id().map(tracing::field::display);
@@ -177,24 +177,6 @@ impl<E: Endpoint<Output = Response>> Middleware<E> {
         }
         replace_response(&response, problem)
     }
-}
-
-/// The middleware of the operations port: request ids, and errors of the framework as problems. No
-/// log span, trace or metrics, as probes are frequent.
-pub(crate) async fn operations_middleware(
-    inner: impl Endpoint<Output = Response>,
-    request: Request,
-) -> poem::Result<Response> {
-    let id = RequestId::of(&request);
-    let mut response = inner.call(request).await.unwrap_or_else(|error| {
-        let mut problem = Problem::new(error.status(), status_detail(error.status()));
-        if error.status() == StatusCode::METHOD_NOT_ALLOWED {
-            problem = problem.header(header::ALLOW, HeaderValue::from_static(READ_METHODS));
-        }
-        problem.into_response()
-    });
-    response.headers_mut().insert(HEADER, id.header());
-    Ok(response)
 }
 
 /// Replaces `response` by a problem, and keeps its route.

@@ -3,20 +3,19 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `app`, `middleware` | the application: an API with request ids, spans, metrics, and errors as problems |
-//! | `request_id`, `request_span`, `metrics` | what the middleware adds to each request |
+//! | `app`, `middleware` | an API with request ids, spans, metrics, and errors as problems |
+//! | `request_span`, `metrics` | what the middleware adds to each request, beside its id |
 //! | [`problem`], `error_responses` | RFC 9457 problems, and which of them an operation documents |
-//! | [`payload`], `body`, [`fields`], [`json`] | JSON bodies, read within limits, whose faults are reported all at once |
-//! | [`parameters`], [`page`] | query parameters, read the same way; keyset pages and their `Link` |
-//! | `json_response`, `response_memory`, `response_body` | JSON responses, and the memory that large ones may take |
+//! | [`payload`], `body`, [`fields`], [`json`] | JSON bodies within limits; all faults at once |
+//! | [`parameters`], [`page`] | query parameters, likewise; keyset pages and their `Link` |
+//! | `json_response` | JSON responses |
+//! | `response_memory` | the memory that large responses may take |
 //! | [`documents`], `openapi` | Swagger UI and the OpenAPI document |
-//! | `serve`, `slots` | the listener: bounded connections, eviction of idle ones, graceful shutdown |
-//! | `connection`, `progress`, `stream` | one connection, its phases and their time limits |
-//! | `raw_response`, `linger` | error responses without a request; a close that loses no response |
+//! | `serve` | the application on the listener |
 //!
 //! An operation takes [`JsonBody<T>`](JsonBody), [`Parameters`] or [`NoParameters`], with
-//! [`Unparsed`](parameters::Unparsed) ones for the document, and returns `Result<_, ErrorResponse<S>>`,
-//! where `S` lists the error statuses for the document:
+//! [`Unparsed`](parameters::Unparsed) ones for the document, and returns
+//! `Result<_, ErrorResponse<S>>`, where `S` lists the error statuses for the document:
 //!
 //! ```
 //! use poem_openapi::{Object, OpenApi, payload::Json};
@@ -60,7 +59,7 @@
 //!     async fn greet(&self, body: JsonBody<Name>) -> Result<Json<String>, ErrorResponse<Errors>> {
 //!         let JsonBody(Name(name)) = body;
 //!         if name == "nobody" {
-//!             return Err(Problem::invalid(vec!["name must be somebody's".to_owned()]).into());
+//!             return Err(Problem::invalid(["name must be somebody's"]).into());
 //!         }
 //!         Ok(Json(name))
 //!     }
@@ -71,13 +70,11 @@
 
 mod app;
 mod body;
-mod connection;
 pub mod documents;
 mod error_responses;
 pub mod fields;
 pub mod json;
 mod json_response;
-mod linger;
 mod metrics;
 mod middleware;
 mod number;
@@ -86,15 +83,9 @@ pub mod page;
 pub mod parameters;
 pub mod payload;
 pub mod problem;
-mod progress;
-mod raw_response;
-mod request_id;
 mod request_span;
-mod response_body;
 mod response_memory;
 mod serve;
-mod slots;
-mod stream;
 mod visible;
 
 pub use app::{Up, api, app};
@@ -102,10 +93,7 @@ pub use error_responses::{ErrorResponse, ErrorStatuses, error_status};
 pub use fields::Fields;
 pub use json::{FromJson, Json};
 pub use json_response::JsonResponse;
-pub(crate) use middleware::operations_middleware;
 pub use parameters::{NoParameters, Parameters};
 pub use payload::{FromBody, JsonBody};
 pub use problem::Problem;
-pub use request_id::RequestId;
-pub(crate) use serve::{Limits, serve_with_limits};
 pub use serve::{ServeArgs, serve};

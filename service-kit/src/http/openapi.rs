@@ -63,8 +63,8 @@ fn collect_references(value: &Value, names: &mut Vec<String>) {
     }
 }
 
-/// Moves the example of a schema that is `{allOf: [one], example}` to the media type, which then has
-/// the plain schema: in poem-openapi only schemas have examples.
+/// Moves the example of a schema that is `{allOf: [one], example}` to the media type, which then
+/// has the plain schema: in poem-openapi only schemas have examples.
 fn move_example(media_type: &mut Value) {
     let Some(schema) = media_type.get_mut("schema") else { return };
     let Some(example) = schema.get("example").cloned() else { return };

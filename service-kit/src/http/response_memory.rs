@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use poem::Response;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
+
+use crate::listener::MemoryPermit;
 
 /// The memory that all large responses may take together, in KiB.
 const MAX_MEMORY: usize = 32 * 1024;
@@ -24,12 +26,6 @@ impl BodySize {
         }
     }
 }
-
-/// The memory reserved for one response.
-#[derive(Debug, Clone)]
-pub(super) struct MemoryPermit(
-    #[expect(dead_code, reason = "held until the response is sent")] Arc<OwnedSemaphorePermit>,
-);
 
 /// The memory shared by all large responses.
 #[derive(Debug)]

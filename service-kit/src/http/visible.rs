@@ -3,9 +3,10 @@
 use std::ops::RangeInclusive;
 
 /// Characters without a visible mark that are neither white space nor control characters: those
-/// that Unicode lets programs ignore
-/// ([`Default_Ignorable_Code_Point`](https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point)),
-/// the other format characters, and letters and symbols that are drawn as nothing.
+/// that Unicode lets programs [ignore], the other format characters, and letters and symbols that
+/// are drawn as nothing.
+///
+/// [ignore]: https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point
 const INVISIBLE: &[RangeInclusive<char>] = &[
     '\u{ad}'..='\u{ad}',
     '\u{34f}'..='\u{34f}',

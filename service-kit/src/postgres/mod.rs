@@ -5,45 +5,46 @@
 //! |---|---|
 //! | `url`, `url_parameters`, `host`, `tls` | `DATABASE_URL` |
 //! | `connect`, `multi_host`, `writable` | one connection, to the first usable host |
-//! | `pool`, `pool_args`, `connector`, `connection` | the connection pool |
-//! | `database`, `checkout`, `cancel` | reads and writes with time limits, and what is cancelled after them |
 //! | `error` | errors of the driver |
-//! | `pooler`, `dedicated_backend` | whether a pooler is in between, and whether a session has its own backend |
-//! | `migrate`, `schema` | migrations |
-//! | `watch` | monitors the database |
+//! | `pooler` | whether a pooler is in between |
+//! | `dedicated_backend` | whether a session keeps its backend |
+//! | `transaction` | how long named transactions take |
+//!
+//! With the feature `api`:
+//!
+//! | folder | what it does |
+//! |---|---|
+//! | `pool` | the connection pool, and reads and writes with time limits |
+//! | `migrations` | migrations |
 
-mod cancel;
-mod checkout;
 mod connect;
-mod connection;
-mod connector;
-mod database;
 mod dedicated_backend;
 mod error;
 mod host;
-mod migrate;
+#[cfg(feature = "api")]
+mod migrations;
 mod multi_host;
+#[cfg(feature = "api")]
 mod pool;
-mod pool_args;
 mod pooler;
-mod schema;
 mod tls;
+mod transaction;
 mod url;
 mod url_parameters;
-mod watch;
 mod writable;
 
 pub use connect::{Session, connect, connect_writable};
-pub use connection::{Connection, Parameter};
-pub use database::Database;
 pub use dedicated_backend::{BackendCheckError, has_dedicated_backend};
-pub use error::{DatabaseError, reason};
-pub use migrate::{MigrateArgs, MigrateError, migrate, migrate_until_done};
-pub use pool::{Pool, PoolError};
-pub use pool_args::{PoolArgs, PreparedStatements};
+pub use error::reason;
+#[cfg(feature = "api")]
+pub use migrations::{MigrateArgs, MigrateError, Schema, migrate};
+#[cfg(feature = "api")]
+pub use pool::{
+    Connection, Database, DatabaseError, Parameter, Pool, PoolArgs, PoolError, PreparedStatements,
+    watch,
+};
 pub use pooler::is_pooled;
-pub use schema::Schema;
 pub use tls::SslMode;
+pub use transaction::{describe_transactions, record_transaction};
 pub use url::{DatabaseArgs, DatabaseUrl};
-pub use watch::watch;
 pub use writable::ReadOnly;

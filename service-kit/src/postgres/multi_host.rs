@@ -57,17 +57,7 @@ impl fmt::Display for HostFailure {
 #[derive(Debug)]
 pub(super) struct ConnectError {
     hosts: usize,
-    attempts: Vec<(Host, HostFailure)>,
-}
-
-impl ConnectError {
-    /// Returns the last error of the driver.
-    pub(super) fn into_driver_error(self) -> Option<tokio_postgres::Error> {
-        self.attempts.into_iter().rev().find_map(|(_, failure)| match failure {
-            HostFailure::Refused(error) => Some(error),
-            HostFailure::ReadOnly(_) | HostFailure::Lookup(_) | HostFailure::TimedOut(_) => None,
-        })
-    }
+    pub(super) attempts: Vec<(Host, HostFailure)>,
 }
 
 impl fmt::Display for ConnectError {

@@ -63,12 +63,6 @@ pub struct DatabaseUrl {
 }
 
 impl DatabaseUrl {
-    /// Returns the driver's settings, for setting an `application_name` or server options. They
-    /// have no hosts.
-    pub const fn config_mut(&mut self) -> &mut Config {
-        &mut self.config
-    }
-
     /// Logs a warning about ignored parameters, once. Called when the URL is first used, as logging
     /// is not set up when it is parsed.
     pub(super) fn warn_ignored(&self) {
@@ -85,11 +79,6 @@ impl DatabaseUrl {
     /// Returns the time limit for one host, from the first packet to a session.
     pub(super) fn connect_timeout(&self) -> Duration {
         self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT)
-    }
-
-    /// Returns the time limit for all hosts together.
-    pub(super) fn total_connect_timeout(&self) -> Duration {
-        self.connect_timeout() * u32::try_from(self.hosts.len()).unwrap_or(u32::MAX)
     }
 }
 

@@ -9,9 +9,9 @@ use url::Url;
 use super::headers::ExportHeaders;
 use crate::config::read_file;
 
-/// Settings of traces, named as
-/// [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)
-/// does. Its SDK reads `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_BSP_*` by itself.
+/// Settings of traces, named as OpenTelemetry does
+/// (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>). Its SDK
+/// reads `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_BSP_*` by itself.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Traces")]
 pub struct TraceArgs {

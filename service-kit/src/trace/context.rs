@@ -6,16 +6,12 @@ use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceId};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use poem::http::HeaderMap;
 
 /// The header with the ids of trace and span.
-pub(super) const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACEPARENT: &str = "traceparent";
 
 /// The header with vendor-specific trace state.
-pub(super) const TRACESTATE: &str = "tracestate";
-
-/// The longest `tracestate` that is propagated; the specification demands at least 512 characters.
-const MAX_TRACESTATE: usize = 512;
+pub(crate) const TRACESTATE: &str = "tracestate";
 
 /// The ids of a trace and a span in it: [W3C Trace Context](https://www.w3.org/TR/trace-context/).
 #[derive(Debug, Clone, PartialEq)]
@@ -30,20 +26,6 @@ impl TraceContext {
         let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
         let span_context = context.span().span_context().clone();
         span_context.is_valid().then_some(Self(span_context))
-    }
-
-    /// Parses the headers of a request.
-    pub(crate) fn of_request(headers: &HeaderMap) -> Option<Self> {
-        let mut given = headers.get_all(TRACEPARENT).iter();
-        let (Some(only), None) = (given.next(), given.next()) else {
-            return None;
-        };
-        let states: Result<Vec<&str>, _> =
-            headers.get_all(TRACESTATE).iter().map(|state| state.to_str()).collect();
-        // Several headers form one list; see section 3.3 of the specification.
-        let state = states.ok().map(|states| states.join(","));
-        let state = state.filter(|state| (1..=MAX_TRACESTATE).contains(&state.len()));
-        Self::read(only.to_str().ok()?, state.as_deref())
     }
 
     /// Returns the trace id, which links traces and logs.
@@ -90,8 +72,6 @@ impl Extractor for TraceHeaders<'_> {
 
 #[cfg(test)]
 mod tests {
-    use poem::http::{HeaderName, HeaderValue};
-
     use super::*;
 
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -116,28 +96,5 @@ mod tests {
         for wrong in ["", "00-1", &PARENT.replace('4', "0").replace('b', "x"), &PARENT[..35]] {
             assert_eq!(TraceContext::read(wrong, None), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_request_has_one_parent_and_its_states_are_one_list() {
-        let of = |given: &[(&'static str, &str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in given {
-                let value = HeaderValue::from_str(value).expect("a header's value");
-                headers.append(HeaderName::from_static(name), value);
-            }
-            let read = TraceContext::of_request(&headers)?;
-            Some(read.headers().map(|(_, value)| value).collect::<Vec<_>>())
-        };
-        assert_eq!(of(&[]), None);
-        assert_eq!(of(&[("traceparent", PARENT)]), Some(vec![PARENT.to_owned()]));
-        assert_eq!(of(&[("traceparent", PARENT), ("traceparent", PARENT)]), None);
-        assert_eq!(
-            of(&[("traceparent", PARENT), ("tracestate", "a=1"), ("tracestate", "b=2")]),
-            Some(vec![PARENT.to_owned(), "a=1,b=2".to_owned()])
-        );
-        let long = format!("a={}", "x".repeat(MAX_TRACESTATE));
-        let given = [("traceparent", PARENT), ("tracestate", long.as_str())];
-        assert_eq!(of(&given), Some(vec![PARENT.to_owned()]));
     }
 }

@@ -4,7 +4,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `args`, `headers` | the settings, named as OpenTelemetry does |
-//! | `context` | trace context between processes: [W3C Trace Context](https://www.w3.org/TR/trace-context/) |
+//! | `context` | trace context between processes: [W3C](https://www.w3.org/TR/trace-context/) |
 //! | `span` | starts and ends spans |
 //! | `export` | sends finished spans to the collector |
 //! | `collector` | tracks whether the collector is available |
@@ -21,6 +21,8 @@ mod span;
 
 pub use args::{Endpoint, SamplerName, TraceArgs};
 pub use context::TraceContext;
+#[cfg(feature = "api")]
+pub(crate) use context::{TRACEPARENT, TRACESTATE};
 pub(crate) use export::TraceExport;
 pub use headers::ExportHeaders;
 pub use opentelemetry::trace::{SpanKind, TraceId};

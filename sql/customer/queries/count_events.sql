@@ -1,11 +1,13 @@
--- count_events: adds the events that are new to their customers' counters and returns the others: duplicates, and those of unknown customers
+-- count_events: adds the events that are new to their customers' counters and returns the others:
+-- duplicates, and those of unknown customers
 -- $1: event ids, distinct; $2: the customer of each
 WITH incoming AS MATERIALIZED (
     SELECT event_id, customer_id, EXISTS (SELECT FROM customers WHERE id = customer_id) AS known
     FROM unnest($1::uuid[], $2::uuid[]) AS batch (event_id, customer_id)
 ),
 counted AS (
-    -- In key order: another consumer with the same events waits at the first of them, which avoids deadlocks.
+    -- In key order: another consumer with the same events waits at the first of them, which avoids
+    -- deadlocks.
     INSERT INTO processed_events (event_id)
     SELECT event_id FROM incoming WHERE known ORDER BY event_id
     ON CONFLICT DO NOTHING

@@ -1,4 +1,5 @@
--- find_missing_privileges: the privileges that the consumer needs and the role lacks, in the words of GRANT
+-- find_missing_privileges: the privileges that the consumer needs and the role lacks, in the words
+-- of GRANT
 -- $1: whether the consumer prunes processed_events
 SELECT privilege || ' ON ' || table_name AS missing
 FROM (

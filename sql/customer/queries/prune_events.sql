@@ -1,5 +1,6 @@
 -- prune_events: deletes a batch of events that were counted before the retention time
--- $1: retention in seconds; $2: batch size; $3: the newest time of the batch before, NULL for the first one
+-- $1: retention in seconds; $2: batch size; $3: the newest time of the batch before, NULL for the
+-- first one
 WITH old AS MATERIALIZED (
     SELECT event_id, processed_at
     FROM processed_events

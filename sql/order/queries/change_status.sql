@@ -1,6 +1,7 @@
--- change_status: changes the status of an order that is in one of the statuses $3, and inserts the event; else returns no row
--- The update locks the order's row before the event gets its id, so the ids of an order's events are in
--- the order of their commits.
+-- change_status: changes the status of an order that is in one of the statuses $3, and inserts the
+-- event; else returns no row
+-- The update locks the order's row before the event gets its id, so the ids of an order's events
+-- are in the order of their commits.
 WITH changed AS (
     UPDATE orders
     SET status = $2, updated_at = clock_timestamp()

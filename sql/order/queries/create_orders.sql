@@ -1,7 +1,9 @@
--- create_orders: inserts orders, their events and their keys; leaves out orders whose key created one within the last 24 hours
--- $10: how long to wait for a key that another transaction holds, with a unit; 0: as long as the statement
--- may take. A batch must not wait for long, since all its orders do. Keys are inserted in a fixed order, so
--- that concurrent batches can't deadlock. An order that a trigger leaves out has no event.
+-- create_orders: inserts orders, their events and their keys; leaves out orders whose key created
+-- one within the last 24 hours
+-- $10: how long to wait for a key that another transaction holds, with a unit; 0: as long as the
+-- statement may take. A batch must not wait for long, since all its orders do. Keys are inserted in
+-- a fixed order, so that concurrent batches can't deadlock. An order that a trigger leaves out has
+-- no event.
 WITH given AS (
     SELECT new.*
     FROM (SELECT set_config('lock_timeout', $10, true)) AS lock_timeout,

@@ -1,6 +1,6 @@
 -- list_orders_by_customer: a page of a customer's orders in the statuses $4, newest first
--- A page of each status is read in index order, and the newest of these orders are returned. NULLS LAST
--- matches the index orders_by_customer_and_status and no other.
+-- A page of each status is read in index order, and the newest of these orders are returned. NULLS
+-- LAST matches the index orders_by_customer_and_status and no other.
 SELECT page.*
 FROM unnest($4::text[]) AS wanted (status)
 CROSS JOIN LATERAL (

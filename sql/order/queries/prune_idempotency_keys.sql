@@ -1,6 +1,6 @@
 -- prune_idempotency_keys: deletes a batch of the keys older than 24 hours
--- An array makes the planner look the keys up one by one; it might read all keys for a join, whose size
--- it can't estimate.
+-- An array makes the planner look the keys up one by one; it might read all keys for a join, whose
+-- size it can't estimate.
 DELETE FROM idempotency_keys
 WHERE key = ANY (
     ARRAY(

@@ -9,8 +9,8 @@ SELECT json_build_object(
            'event_type', event.event_type,
            'state', CASE
                WHEN event.published_at IS NOT NULL THEN 'published'
-               WHEN event.next_attempt_at = 'infinity' THEN 'stuck'
-               WHEN event.next_attempt_at > now() THEN 'waiting'
+               WHEN event.next_attempt_at = 'infinity' THEN CASE WHEN event.attempts > 0 THEN 'stuck' ELSE 'parked' END
+               WHEN event.next_attempt_at > now() THEN CASE WHEN event.attempts > 0 THEN 'waiting' ELSE 'scheduled' END
                WHEN ahead.id IS NOT NULL THEN 'behind'
                ELSE 'ready'
            END,
@@ -22,14 +22,15 @@ SELECT json_build_object(
            'published_at', event.published_at,
            'attempts', event.attempts,
            'next_attempt_at', event.next_attempt_at,
-           'last_error', event.last_error,
+           'last_error', event.last_error{cause_members},
            'waits_behind', ahead.event_id,
            'waits_behind_id', ahead.id,
            'headers', event.headers
        )::text
 FROM {outbox} AS event
 LEFT JOIN LATERAL (
-    -- All of them first: a plan for the earlier ones, or for the first one, might read all pending rows of the aggregate.
+    -- All of them first: a plan for the earlier ones, or for the first one, might read all pending
+    -- rows of the aggregate.
     WITH failed AS MATERIALIZED (
         SELECT failed.id, failed.event_id
         FROM {outbox} AS failed
@@ -37,6 +38,7 @@ LEFT JOIN LATERAL (
           AND event.published_at IS NULL
           AND failed.published_at IS NULL
           AND failed.next_attempt_at IS NOT NULL
+          AND failed.attempts > 0
           AND hashtextextended(failed.aggregate_id, hashtextextended(failed.aggregate_type, 0))
               = ANY (ARRAY[hashtextextended(event.aggregate_id, hashtextextended(event.aggregate_type, 0))])
           AND ($3::boolean OR failed.next_attempt_at < 'infinity')

@@ -1,20 +1,18 @@
 -- list_events: events, the newest first; pending ones with the event of their aggregate that holds
 -- them back
--- $1: only published ones; $2: aggregate_id; $3: event_type; $4: created at or after; $5: at most
--- how many; NULL: any; $6: whether a failed event holds back the later ones of its aggregate; $7:
--- whether a stuck one does
+-- $1: the conditions; $2: only published ones; $3: at most how many; $4: whether a failed event holds
+-- back the later ones of its aggregate; $5: whether a stuck one does
 WITH listed AS MATERIALIZED (
-    SELECT id, event_id, aggregate_type, aggregate_id, event_type, created_at, published_at, attempts, next_attempt_at, last_error,
+    SELECT id, event_id, aggregate_type, aggregate_id, event_type, created_at, published_at, attempts, next_attempt_at, last_error{cause_columns},
            CASE
                WHEN published_at IS NULL THEN hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0))
            END AS key
     FROM {outbox}
-    WHERE (NOT $1::boolean OR published_at IS NOT NULL)
-      AND ($2::text IS NULL OR aggregate_id = $2)
-      AND ($3::text IS NULL OR event_type = $3)
-      AND ($4::timestamptz IS NULL OR created_at >= $4)
+    WHERE (NOT $2::boolean OR published_at IS NOT NULL)
+      AND {matches}
+      AND {matches_cause}
     ORDER BY id DESC
-    LIMIT $5::bigint
+    LIMIT $3::bigint
 ),
 -- The first failed event of each listed aggregate, from the index of failed events.
 ahead AS MATERIALIZED (
@@ -22,11 +20,12 @@ ahead AS MATERIALIZED (
     FROM (
         SELECT hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) AS key, id, event_id
         FROM {outbox}
-        WHERE $6::boolean
+        WHERE $4::boolean
           AND published_at IS NULL
           AND next_attempt_at IS NOT NULL
+          AND attempts > 0
           AND hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) = ANY (ARRAY(SELECT DISTINCT key FROM listed))
-          AND ($7::boolean OR next_attempt_at < 'infinity')
+          AND ($5::boolean OR next_attempt_at < 'infinity')
     ) AS failed
     ORDER BY key, id
 )
@@ -38,8 +37,8 @@ SELECT json_build_object(
            'event_type', event_type,
            'state', CASE
                WHEN published_at IS NOT NULL THEN 'published'
-               WHEN next_attempt_at = 'infinity' THEN 'stuck'
-               WHEN next_attempt_at > now() THEN 'waiting'
+               WHEN next_attempt_at = 'infinity' THEN CASE WHEN attempts > 0 THEN 'stuck' ELSE 'parked' END
+               WHEN next_attempt_at > now() THEN CASE WHEN attempts > 0 THEN 'waiting' ELSE 'scheduled' END
                WHEN ahead.id IS NOT NULL THEN 'behind'
                ELSE 'ready'
            END,
@@ -50,7 +49,7 @@ SELECT json_build_object(
            'published_at', published_at,
            'attempts', attempts,
            'next_attempt_at', next_attempt_at,
-           'last_error', last_error
+           'last_error', last_error{cause_members}
        )::text
 FROM listed
 LEFT JOIN ahead ON ahead.key = listed.key AND ahead.id < listed.id

@@ -8,7 +8,15 @@ SELECT set_config('statement_timeout', $1::text, true),
        set_config('TimeZone', 'UTC', true),
        set_config('DateStyle', 'ISO', true),
        set_config('quote_all_identifiers', 'off', true),
-       -- "off" would make each statement fail that policies restrict; find_hidden_rows checks for them.
+       -- The server checks what it sends as UTF-8, so that an event with other bytes could not be
+       -- shown. `session/decode.rs` reads them.
+       set_config(
+           'client_encoding',
+           CASE getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE current_setting('client_encoding') END,
+           true
+       ),
+       -- "off" would make each statement fail that policies restrict; find_hidden_rows checks for
+       -- them.
        set_config('row_security', 'on', true),
        -- Planned with its values, a statement loses the filters that are NULL.
        set_config('plan_cache_mode', 'force_custom_plan', true),

@@ -1,5 +1,6 @@
--- count_digits: events whose numbers alone are longer, written out, than a message may be: a few bytes stand for 100,000 digits. To make text
--- of them takes seconds in which the server heeds no limit; this heeds it
+-- count_digits: events whose numbers alone are longer, written out, than a message may be: a few
+-- bytes stand for 100,000 digits. To make text of them takes seconds in which the server heeds no
+-- limit; this heeds it
 -- $1: ids; $2: bytes of a payload at the most
 SELECT id, digits
 FROM (
@@ -19,7 +20,8 @@ FROM (
     ) AS digits
     FROM {outbox}
     WHERE id = ANY ($1::bigint[])
-      -- Put so that no index of pending events fits: one that has the id in second place would be read as a whole for each id.
+      -- Put so that no index of pending events fits: one that has the id in second place would be
+      -- read as a whole for each id.
       AND CASE WHEN published_at IS NULL THEN true ELSE false END
     OFFSET 0
 ) AS counted

@@ -1,4 +1,5 @@
--- describe_columns: the outbox's columns with their types; the base is the type under a domain, and under one over that
+-- describe_columns: the outbox's columns with their types; the base is the type under a domain, and
+-- under one over that
 WITH RECURSIVE kinds AS (
     SELECT attname, atttypid AS kind, atttypid AS base
     FROM pg_attribute

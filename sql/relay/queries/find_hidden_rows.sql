@@ -1,6 +1,7 @@
--- find_hidden_rows: for which commands row-level security lets the role reach some rows only, and by which policies; none: it reaches all
--- A policy that is literally true is the only one that is known to let every row pass. Permissive policies add up: one of them is
--- enough. Each restrictive one counts.
+-- find_hidden_rows: for which commands row-level security lets the role reach some rows only, and
+-- by which policies; none: it reaches all
+-- A policy that is literally true is the only one that is known to let every row pass. Permissive
+-- policies add up: one of them is enough. Each restrictive one counts.
 -- $1: whether the role has to delete
 WITH command (place, name, letter) AS (
     VALUES (1, 'SELECT', 'r'), (2, 'UPDATE', 'w'), (3, 'DELETE', 'd')

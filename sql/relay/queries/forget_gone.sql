@@ -1,4 +1,5 @@
--- forget_gone: takes back the notes on confirmed events that somebody else settled or deleted, while no relay looked after them
+-- forget_gone: takes back the notes on confirmed events that somebody else settled or deleted,
+-- while no relay looked after them
 DELETE FROM {unsettled}
 WHERE event_id IN (
     SELECT noted.event_id

@@ -1,4 +1,5 @@
--- list_relays: the relays at work, the lanes that each owns as bits, and what this session may do now
+-- list_relays: the relays at work, the lanes that each owns as bits, and what this session may do
+-- now
 SELECT pid,
        pid = pg_backend_pid() AS own,
        coalesce(bit_or(1::bigint << slot) FILTER (WHERE slot < 64), 0) AS lanes,

@@ -1,6 +1,7 @@
--- list_writers: the highest id, and then the transactions that may still add rows with ids below those that come next
--- An INSERT takes its lock on the table before it draws its id. The id is read first, as one statement's snapshot is older
--- than what it sees of pg_locks.
+-- list_writers: the highest id, and then the transactions that may still add rows with ids below
+-- those that come next
+-- An INSERT takes its lock on the table before it draws its id. The id is read first, as one
+-- statement's snapshot is older than what it sees of pg_locks.
 WITH lock AS MATERIALIZED (
     SELECT locktype, virtualtransaction, transactionid, relation, mode
     FROM pg_locks
@@ -18,7 +19,8 @@ WITH lock AS MATERIALIZED (
 ),
 writer AS MATERIALIZED (
     SELECT relation.virtualtransaction,
-           -- As 32 bits; NULL for one that has written nothing yet. The oldest is the transaction's own, the others are of savepoints.
+           -- As 32 bits; NULL for one that has written nothing yet. The oldest is the transaction's
+           -- own, the others are of savepoints.
            (
                SELECT own.transactionid::text::bigint
                FROM lock AS own

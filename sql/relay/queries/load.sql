@@ -1,7 +1,8 @@
--- load: the contents of pending events, as far as they are still pending; NULL for a text that is too long, whose size is told instead (0: it
--- was not counted), and for all texts of an event once enough bytes are loaded
--- $1: ids; $2: bytes after which no further event is loaded; $3: bytes of a payload at the most; $4: bytes that a message has room for in its
--- headers, the aggregate's name among them
+-- load: the contents of pending events, as far as they are still pending; NULL for a text that is
+-- too long, whose size is told instead (0: it was not counted), and for all texts of an event once
+-- enough bytes are loaded
+-- $1: ids; $2: bytes after which no further event is loaded; $3: bytes of a payload at the
+-- most; $4: bytes that a message has room for in its headers, the aggregate's name among them
 SELECT id,
        event_id,
        attempts,
@@ -21,7 +22,8 @@ SELECT id,
        payload_size
 FROM (
     SELECT sized.*,
-           -- What was loaded up to this one, less this one: a frame that leaves it out is computed anew for each row.
+           -- What was loaded up to this one, less this one: a frame that leaves it out is computed
+           -- anew for each row.
            sum(weight) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - weight < $2::bigint AS is_loaded
     FROM (
         SELECT id, event_id, attempts, last_error, created_at, aggregate_type, aggregate_id, event_type,
@@ -36,8 +38,9 @@ FROM (
                + coalesce(octet_length(aggregate_type), 0)
                + coalesce(octet_length(aggregate_id), 0) AS weight
         FROM (
-            -- A jsonb is at most 4 times as long as its text, and at most 255 times as long as it is stored. What is certainly too long is
-            -- never made into text, and only what may be is unpacked, into an array, to see how long it is.
+            -- A jsonb is at most 4 times as long as its text, and at most 255 times as long as it
+            -- is stored. What is certainly too long is never made into text, and only what may be
+            -- is unpacked, into an array, to see how long it is.
             SELECT id, event_id, attempts, created_at,
                    -- A relay writes no longer ones.
                    left(last_error::text, 2000) AS last_error,
@@ -69,8 +72,11 @@ FROM (
                    END AS payload_size
             FROM {outbox}
             WHERE id = ANY ($1::bigint[])
-              -- Put so that no index of pending events fits: one that has the id in second place would be read as a whole for each id.
+              -- Put so that no index of pending events fits: one that has the id in second place
+              -- would be read as a whole for each id.
               AND CASE WHEN published_at IS NULL THEN true ELSE false END
+              -- A person may have moved one that was never tried, since it was found.
+              AND (next_attempt_at > now() AND (attempts > 0) IS NOT TRUE) IS NOT TRUE
             OFFSET 0
         ) AS text
         OFFSET 0

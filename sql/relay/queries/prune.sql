@@ -1,5 +1,6 @@
--- prune: deletes those of some rows that were published long enough ago and that nobody has locked; says how many it looked at, how
--- many are old enough, how many of these it deleted, and the highest id
+-- prune: deletes those of some rows that were published long enough ago and that nobody has
+-- locked; says how many it looked at, how many are old enough, how many of these it deleted, and
+-- the highest id
 -- $1: above which id; $2: how many rows to look at; $3: seconds since they were published
 WITH seen AS MATERIALIZED (
     SELECT id, published_at < now() - $3::double precision * interval '1 second' AS old

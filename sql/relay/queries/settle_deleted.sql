@@ -1,7 +1,7 @@
--- settle_deleted: deletes events that the broker has confirmed, where published events are not kept; returns those that it did not
--- delete, and why
--- $1: their ids; $2: their event_ids, as a server that lost the latest rows gives their ids to other events; $3: the
--- failed attempts that were noted when they were loaded
+-- settle_deleted: deletes events that the broker has confirmed, where published events are not
+-- kept; returns those that it did not delete, and why
+-- $1: their ids; $2: their event_ids, as a server that lost the latest rows gives their ids to
+-- other events; $3: the failed attempts that were noted when they were loaded
 WITH confirmed AS MATERIALIZED (
     SELECT id, event_id, attempts
     FROM unnest($1::bigint[], $2::uuid[], $3::integer[]) AS confirmed (id, event_id, attempts)
@@ -12,9 +12,11 @@ free AS MATERIALIZED (
     FROM confirmed
     JOIN {outbox} AS outbox ON outbox.id = confirmed.id
     WHERE outbox.event_id = confirmed.event_id
-      -- An attempt that another relay has noted since is its affair: it holds back those behind the event until it has tried again.
+      -- An attempt that another relay has noted since is its affair: it holds back those behind the
+      -- event until it has tried again.
       AND GREATEST(coalesce(outbox.attempts, 0), 0) = confirmed.attempts
-      -- Put so that no index of pending events fits: one that has the id in second place would be read as a whole for each id.
+      -- Put so that no index of pending events fits: one that has the id in second place would be
+      -- read as a whole for each id.
       AND CASE WHEN outbox.published_at IS NULL THEN true ELSE false END
     FOR UPDATE OF outbox SKIP LOCKED
 ),

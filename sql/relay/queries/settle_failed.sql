@@ -1,27 +1,32 @@
--- settle_failed: notes failed attempts, when to try again and why the last one failed; returns those that it did not note, and why
--- $1: ids; $2: event_ids; $3: reasons; $4: seconds until the next attempt, NULL for
--- stuck; $5: the failed attempts that were noted when they were loaded
+-- settle_failed: notes failed attempts, when to try again and why the last one failed; returns
+-- those that it did not note, and why
+-- $1: ids; $2: event_ids; $3: reasons; $4: seconds until the next attempt, NULL for stuck; $5: the
+-- failed attempts that were noted when they were loaded; $6: kinds; $7: fingerprints of the reasons
 WITH failure AS MATERIALIZED (
-    SELECT id, event_id, reason, delay_seconds, attempts
-    FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::double precision[], $5::integer[])
-        AS failure (id, event_id, reason, delay_seconds, attempts)
+    SELECT *
+    FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::double precision[], $5::integer[], $6::text[], $7::text[])
+        AS failure (id, event_id, reason, delay_seconds, attempts, kind, fingerprint)
 ),
 free AS MATERIALIZED (
-    -- What somebody has locked is left out instead of waited for. A foreign-key check (FOR KEY SHARE) is no hindrance.
+    -- What somebody has locked is left out instead of waited for. A foreign-key check (FOR KEY
+    -- SHARE) is no hindrance.
     SELECT outbox.id
     FROM failure
     JOIN {outbox} AS outbox ON outbox.id = failure.id
     WHERE outbox.event_id = failure.event_id
-      -- An attempt that another relay has noted since is its affair: it holds back those behind the event until it has tried again.
+      -- An attempt that another relay has noted since is its affair: it holds back those behind the
+      -- event until it has tried again.
       AND GREATEST(coalesce(outbox.attempts, 0), 0) = failure.attempts
-      -- Put so that no index of pending events fits: one that has the id in second place would be read as a whole for each id.
+      -- Put so that no index of pending events fits: one that has the id in second place would be
+      -- read as a whole for each id.
       AND CASE WHEN outbox.published_at IS NULL THEN true ELSE false END
     FOR NO KEY UPDATE OF outbox SKIP LOCKED
 ),
 settled AS (
     UPDATE {outbox} AS outbox
-    SET attempts = LEAST(outbox.attempts, 2147483646) + 1,
+    SET attempts = GREATEST(LEAST(outbox.attempts, 2147483646), 0) + 1,
         last_error = failure.reason,
+        {set_cause}
         next_attempt_at = CASE
             WHEN failure.delay_seconds IS NULL THEN 'infinity'
             ELSE now() + failure.delay_seconds * interval '1 second'

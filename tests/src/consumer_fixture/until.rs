@@ -19,15 +19,15 @@ pub async fn until<T>(probe: impl AsyncFn() -> anyhow::Result<Option<T>>) -> any
 /// # Errors
 /// When the time is up, and when the probe fails.
 pub async fn until_within<T>(
-    patience: Duration,
+    timeout: Duration,
     probe: impl AsyncFn() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     loop {
         if let Some(found) = probe().await? {
             return Ok(found);
         }
-        ensure!(Instant::now() < deadline, "it does not happen within {patience:?}");
+        ensure!(Instant::now() < deadline, "it does not happen within {timeout:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

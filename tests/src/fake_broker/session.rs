@@ -12,30 +12,32 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{interval, sleep};
 
-use super::{BrokerBehaviour, Came, ODD, Seen, lock};
+use super::{AFFECTED_TYPE, BrokerBehaviour, Observed, ReceivedMessage, lock};
 
 /// The heartbeat interval.
-const SIGN_OF_LIFE: Duration = Duration::from_millis(200);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(200);
 
 /// See the [module](self).
 pub(super) struct Session {
     stream: TcpStream,
-    received: Vec<u8>,
-    manner: Arc<Mutex<BrokerBehaviour>>,
-    seen: Arc<Mutex<Seen>>,
+    /// Received bytes that no frame was read from yet.
+    buffer: Vec<u8>,
+    behaviour: Arc<Mutex<BrokerBehaviour>>,
+    observed: Arc<Mutex<Observed>>,
     connection: usize,
     channels: HashMap<u16, Channel>,
-    /// The confirms withheld while publishers are blocked.
-    owed: Option<Vec<AMQPFrame>>,
+    /// The confirms withheld while publishers are blocked; none before the first message.
+    withheld_confirms: Option<Vec<AMQPFrame>>,
 }
 
 /// A channel, and the message being received on it.
 #[derive(Default)]
 struct Channel {
-    messages: u64,
+    /// The tag of the latest message.
+    delivery_tag: u64,
     routing_key: String,
-    /// Missing bytes of the body.
-    missing: u64,
+    /// The bytes of the body that have not arrived yet.
+    missing_bytes: u64,
     /// Frames that arrive before the publisher's `channel.close-ok` are ignored.
     is_closing: bool,
 }
@@ -43,82 +45,82 @@ struct Channel {
 impl Session {
     pub(super) fn new(
         stream: TcpStream,
-        manner: Arc<Mutex<BrokerBehaviour>>,
-        seen: Arc<Mutex<Seen>>,
+        behaviour: Arc<Mutex<BrokerBehaviour>>,
+        observed: Arc<Mutex<Observed>>,
         connection: usize,
     ) -> Self {
-        let (received, channels) = (Vec::new(), HashMap::new());
-        Self { stream, received, manner, seen, connection, channels, owed: None }
+        let (buffer, channels) = (Vec::new(), HashMap::new());
+        Self { stream, buffer, behaviour, observed, connection, channels, withheld_confirms: None }
     }
 
     pub(super) async fn serve(mut self) -> anyhow::Result<()> {
-        if self.manner() == BrokerBehaviour::Mute {
+        if self.behaviour() == BrokerBehaviour::Silent {
             return std::future::pending().await;
         }
-        self.shake_hands().await?;
-        let mut signs = interval(SIGN_OF_LIFE);
+        self.handshake().await?;
+        let mut heartbeats = interval(HEARTBEAT_INTERVAL);
         loop {
             tokio::select! {
                 biased;
-                _ = signs.tick() => self.show_life().await?,
-                frame = self.hear() => self.answer(frame?).await?,
+                _ = heartbeats.tick() => self.heartbeat().await?,
+                frame = self.read_frame() => self.handle(frame?).await?,
             }
         }
     }
 
-    async fn show_life(&mut self) -> anyhow::Result<()> {
+    async fn heartbeat(&mut self) -> anyhow::Result<()> {
         self.send(&AMQPFrame::Heartbeat).await?;
-        if self.manner() == BrokerBehaviour::BlocksUntilTold {
+        if self.behaviour() == BrokerBehaviour::BlocksUntilChanged {
             return Ok(());
         }
-        if let Some(owed) = self.owed.take() {
+        if let Some(confirms) = self.withheld_confirms.take() {
             let unblocked = connection::AMQPMethod::Unblocked(connection::Unblocked {});
-            self.say(0, AMQPClass::Connection(unblocked)).await?;
-            for ack in owed {
-                self.send(&ack).await?;
+            self.send_method(0, AMQPClass::Connection(unblocked)).await?;
+            for confirm in confirms {
+                self.send(&confirm).await?;
             }
         }
         Ok(())
     }
 
-    async fn answer(&mut self, frame: AMQPFrame) -> anyhow::Result<()> {
+    async fn handle(&mut self, frame: AMQPFrame) -> anyhow::Result<()> {
         match frame {
             AMQPFrame::Heartbeat => Ok(()),
             AMQPFrame::Method(0, AMQPClass::Connection(connection::AMQPMethod::Close(_))) => {
                 let closed = connection::AMQPMethod::CloseOk(connection::CloseOk {});
-                self.say(0, AMQPClass::Connection(closed)).await
+                self.send_method(0, AMQPClass::Connection(closed)).await
             }
             AMQPFrame::Method(id, AMQPClass::Channel(method)) => match method {
                 channel::AMQPMethod::Open(_) => {
                     ensure!(self.channels.insert(id, Channel::default()).is_none(), "{id} is open");
-                    lock(&self.seen).open_channels += 1;
+                    lock(&self.observed).open_channels += 1;
                     let open = channel::AMQPMethod::OpenOk(channel::OpenOk {});
-                    self.say(id, AMQPClass::Channel(open)).await
+                    self.send_method(id, AMQPClass::Channel(open)).await
                 }
                 channel::AMQPMethod::Close(_) => {
                     self.close(id)?;
                     let closed = channel::AMQPMethod::CloseOk(channel::CloseOk {});
-                    self.say(id, AMQPClass::Channel(closed)).await
+                    self.send_method(id, AMQPClass::Channel(closed)).await
                 }
                 channel::AMQPMethod::CloseOk(_) => self.close(id),
-                other => bail!("{other:?} is none of a publisher's"),
+                other => bail!("unexpected frame {other:?}"),
             },
             AMQPFrame::Method(id, AMQPClass::Exchange(exchange::AMQPMethod::Declare(_))) => {
                 let declared = exchange::AMQPMethod::DeclareOk(exchange::DeclareOk {});
-                self.say(id, AMQPClass::Exchange(declared)).await
+                self.send_method(id, AMQPClass::Exchange(declared)).await
             }
             AMQPFrame::Method(id, AMQPClass::Confirm(confirm::AMQPMethod::Select(_))) => {
                 let selected = confirm::AMQPMethod::SelectOk(confirm::SelectOk {});
-                self.say(id, AMQPClass::Confirm(selected)).await
+                self.send_method(id, AMQPClass::Confirm(selected)).await
             }
             AMQPFrame::Method(..) | AMQPFrame::Header(..) | AMQPFrame::Body(..) => {
-                self.publish(frame).await
+                self.handle_publish(frame).await
             }
-            other => bail!("{other:?} is none of a publisher's"),
+            other => bail!("unexpected frame {other:?}"),
         }
     }
 
-    async fn publish(&mut self, frame: AMQPFrame) -> anyhow::Result<()> {
+    async fn handle_publish(&mut self, frame: AMQPFrame) -> anyhow::Result<()> {
         let id = frame.channel_id();
         let channel = self.channels.get_mut(&id).with_context(|| format!("{id} is not open"))?;
         if channel.is_closing {
@@ -130,25 +132,25 @@ impl Session {
                 Ok(())
             }
             AMQPFrame::Header(_, header) => {
-                channel.messages += 1;
-                channel.missing = header.body_size;
+                channel.delivery_tag += 1;
+                channel.missing_bytes = header.body_size;
                 let message_id = header.properties.message_id().as_ref();
-                lock(&self.seen).messages.push(Came {
+                lock(&self.observed).messages.push(ReceivedMessage {
                     connection: self.connection,
                     message_id: message_id.map(ToString::to_string).unwrap_or_default(),
                     routing_key: channel.routing_key.clone(),
                 });
-                self.begun().await
+                self.message_started().await
             }
             AMQPFrame::Body(_, part) => {
-                channel.missing -= part.len() as u64;
-                if channel.missing > 0 { Ok(()) } else { self.came(id).await }
+                channel.missing_bytes -= part.len() as u64;
+                if channel.missing_bytes > 0 { Ok(()) } else { self.message_completed(id).await }
             }
-            other => bail!("{other:?} is none of a publisher's"),
+            other => bail!("unexpected frame {other:?}"),
         }
     }
 
-    async fn shake_hands(&mut self) -> anyhow::Result<()> {
+    async fn handshake(&mut self) -> anyhow::Result<()> {
         // The protocol's header.
         self.stream.read_exact(&mut [0; 8]).await?;
         let start = connection::AMQPMethod::Start(connection::Start {
@@ -158,31 +160,31 @@ impl Session {
             mechanisms: "PLAIN".into(),
             locales: "en_US".into(),
         });
-        self.say(0, AMQPClass::Connection(start)).await?;
-        self.hear().await?;
+        self.send_method(0, AMQPClass::Connection(start)).await?;
+        self.read_frame().await?;
         let tune = connection::Tune { channel_max: 2047, frame_max: 131_072, heartbeat: 1 };
-        self.say(0, AMQPClass::Connection(connection::AMQPMethod::Tune(tune))).await?;
+        self.send_method(0, AMQPClass::Connection(connection::AMQPMethod::Tune(tune))).await?;
         // `connection.tune-ok` and `connection.open`.
-        self.hear().await?;
-        self.hear().await?;
+        self.read_frame().await?;
+        self.read_frame().await?;
         let open = connection::AMQPMethod::OpenOk(connection::OpenOk {});
-        self.say(0, AMQPClass::Connection(open)).await
+        self.send_method(0, AMQPClass::Connection(open)).await
     }
 
-    /// A message begins.
-    async fn begun(&mut self) -> anyhow::Result<()> {
-        match self.manner() {
+    /// Called at the header of a message.
+    async fn message_started(&mut self) -> anyhow::Result<()> {
+        match self.behaviour() {
             BrokerBehaviour::BlocksAndFallsSilent => {
                 self.block().await?;
                 std::future::pending().await
             }
-            BrokerBehaviour::BlocksUntilTold if self.owed.is_none() => {
-                self.owed = Some(Vec::new());
+            BrokerBehaviour::BlocksUntilChanged if self.withheld_confirms.is_none() => {
+                self.withheld_confirms = Some(Vec::new());
                 self.block().await
             }
             BrokerBehaviour::ReadsNothing => loop {
                 self.send(&AMQPFrame::Heartbeat).await?;
-                sleep(SIGN_OF_LIFE).await;
+                sleep(HEARTBEAT_INTERVAL).await;
             },
             _ => Ok(()),
         }
@@ -191,42 +193,42 @@ impl Session {
     async fn block(&mut self) -> anyhow::Result<()> {
         let reason = "low on memory".into();
         let blocked = connection::AMQPMethod::Blocked(connection::Blocked { reason });
-        self.say(0, AMQPClass::Connection(blocked)).await
+        self.send_method(0, AMQPClass::Connection(blocked)).await
     }
 
-    /// A message is complete.
-    async fn came(&mut self, id: u16) -> anyhow::Result<()> {
-        let channel = self.channels.get_mut(&id).context("it is open")?;
-        let is_odd = channel.routing_key == ODD;
-        let ack = basic::Ack { delivery_tag: channel.messages, multiple: false };
+    /// Called once the body of a message is complete.
+    async fn message_completed(&mut self, id: u16) -> anyhow::Result<()> {
+        let channel = self.channels.get_mut(&id).context("the channel is open")?;
+        let is_affected = channel.routing_key == AFFECTED_TYPE;
+        let ack = basic::Ack { delivery_tag: channel.delivery_tag, multiple: false };
         let ack = AMQPFrame::Method(id, AMQPClass::Basic(basic::AMQPMethod::Ack(ack)));
         let reply_text = "REFUSED - a message".into();
-        match self.manner() {
+        match self.behaviour() {
             BrokerBehaviour::NeverConfirms => Ok(()),
-            BrokerBehaviour::BlocksUntilTold => {
-                self.owed.get_or_insert_default().push(ack);
+            BrokerBehaviour::BlocksUntilChanged => {
+                self.withheld_confirms.get_or_insert_default().push(ack);
                 Ok(())
             }
-            BrokerBehaviour::ConfirmsOthers if is_odd => Ok(()),
-            BrokerBehaviour::BreaksOff => {
+            BrokerBehaviour::ConfirmsOthers if is_affected => Ok(()),
+            BrokerBehaviour::DisconnectsDuringConfirm => {
                 let confirm = bytes(&ack)?;
                 self.stream.write_all(&confirm[..confirm.len() / 2]).await?;
-                bail!("broken off")
+                bail!("disconnected")
             }
-            BrokerBehaviour::ClosesChannel(reply_code) if is_odd => {
+            BrokerBehaviour::ClosesChannel(reply_code) if is_affected => {
                 self.channels.entry(id).and_modify(|channel| channel.is_closing = true);
                 let (class_id, method_id) = (60, 40);
                 let close = channel::Close { reply_code, reply_text, class_id, method_id };
-                self.say(id, AMQPClass::Channel(channel::AMQPMethod::Close(close))).await
+                self.send_method(id, AMQPClass::Channel(channel::AMQPMethod::Close(close))).await
             }
-            BrokerBehaviour::ClosesConnection(reply_code) if is_odd => {
+            BrokerBehaviour::ClosesConnection(reply_code) if is_affected => {
                 let (class_id, method_id) = (60, 40);
                 let close = connection::Close { reply_code, reply_text, class_id, method_id };
                 let close = connection::AMQPMethod::Close(close);
-                self.say(0, AMQPClass::Connection(close)).await?;
+                self.send_method(0, AMQPClass::Connection(close)).await?;
                 let closed = connection::AMQPMethod::CloseOk(connection::CloseOk {});
                 let closed = AMQPFrame::Method(0, AMQPClass::Connection(closed));
-                while self.hear().await? != closed {}
+                while self.read_frame().await? != closed {}
                 bail!("the connection is closed")
             }
             _ => self.send(&ack).await,
@@ -235,21 +237,21 @@ impl Session {
 
     fn close(&mut self, id: u16) -> anyhow::Result<()> {
         ensure!(self.channels.remove(&id).is_some(), "{id} is not open");
-        lock(&self.seen).open_channels -= 1;
+        lock(&self.observed).open_channels -= 1;
         Ok(())
     }
 
-    fn manner(&self) -> BrokerBehaviour {
-        *lock(&self.manner)
+    fn behaviour(&self) -> BrokerBehaviour {
+        *lock(&self.behaviour)
     }
 
-    async fn say(&mut self, channel: u16, method: AMQPClass) -> anyhow::Result<()> {
+    async fn send_method(&mut self, channel: u16, method: AMQPClass) -> anyhow::Result<()> {
         self.send(&AMQPFrame::Method(channel, method)).await
     }
 
     async fn send(&mut self, frame: &AMQPFrame) -> anyhow::Result<()> {
         let bytes = bytes(frame)?;
-        if self.manner() != BrokerBehaviour::Trickles {
+        if self.behaviour() != BrokerBehaviour::Trickles {
             return Ok(self.stream.write_all(&bytes).await?);
         }
         self.stream.set_nodelay(true)?;
@@ -261,27 +263,30 @@ impl Session {
     }
 
     /// The next frame.
-    async fn hear(&mut self) -> anyhow::Result<AMQPFrame> {
-        /// Type, channel and size before a frame's contents.
-        const HEAD: usize = 7;
+    async fn read_frame(&mut self) -> anyhow::Result<AMQPFrame> {
+        /// The size of type, channel and size before a frame's contents.
+        const HEADER: usize = 7;
         loop {
-            if let Some(&[_, _, _, a, b, c, d]) = self.received.first_chunk::<HEAD>() {
-                let whole = HEAD + usize::try_from(u32::from_be_bytes([a, b, c, d]))? + 1;
-                if self.received.len() >= whole {
-                    let frame: Vec<u8> = self.received.drain(..whole).collect();
+            if let Some(&[_, _, _, a, b, c, d]) = self.buffer.first_chunk::<HEADER>() {
+                let whole = HEADER + usize::try_from(u32::from_be_bytes([a, b, c, d]))? + 1;
+                if self.buffer.len() >= whole {
+                    let frame: Vec<u8> = self.buffer.drain(..whole).collect();
                     let parsed = parse_frame(frame.as_slice());
                     let (_, frame) = parsed.map_err(|error| anyhow::anyhow!("{error:?}"))?;
                     return Ok(frame);
                 }
             }
-            ensure!(self.stream.read_buf(&mut self.received).await? > 0, "it is gone");
+            ensure!(
+                self.stream.read_buf(&mut self.buffer).await? > 0,
+                "the client has disconnected"
+            );
         }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        lock(&self.seen).open_channels -= self.channels.len();
+        lock(&self.observed).open_channels -= self.channels.len();
     }
 }
 

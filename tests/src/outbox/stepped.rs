@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use outbox_relay::{Outcome, Relay};
+use outbox_relay::{Relay, TickOutcome};
 use service_kit::health::Health;
 use tokio_util::sync::CancellationToken;
 
@@ -26,11 +26,11 @@ impl Stepped {
     ///
     /// # Errors
     /// When it does not in time.
-    pub async fn until(&mut self, outcome: Outcome) -> anyhow::Result<()> {
+    pub async fn until(&mut self, outcome: TickOutcome) -> anyhow::Result<()> {
         let end = Instant::now() + PATIENCE;
         loop {
             // On the heap: the future of a step holds a whole batch.
-            let now = Box::pin(self.relay.run_once()).await;
+            let now = Box::pin(self.relay.tick()).await;
             if now == outcome {
                 return Ok(());
             }
@@ -39,7 +39,7 @@ impl Stepped {
                 "the relay is {now:?}, not {outcome:?}: {:?}",
                 self.health.statuses()
             );
-            if now != Outcome::Worked {
+            if now != TickOutcome::Worked {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
@@ -56,7 +56,7 @@ impl Stepped {
         };
         let work = async {
             while !is_done.get() {
-                if Box::pin(self.relay.run_once()).await != Outcome::Worked {
+                if Box::pin(self.relay.tick()).await != TickOutcome::Worked {
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
             }
@@ -69,6 +69,6 @@ impl Stepped {
     /// # Errors
     /// When that takes too long.
     pub async fn until_idle(&mut self) -> anyhow::Result<()> {
-        self.until(Outcome::Idle).await
+        self.until(TickOutcome::Idle).await
     }
 }

@@ -71,7 +71,7 @@ async fn head(broker: &Broker) -> Result<Option<Delivery>, String> {
     let channel = broker.open_channel().await?;
     let head = with_timeout("answer", channel.get(RETRY_QUEUE)).await?;
     if let Some(head) = &head {
-        with_timeout("take an answer", channel.return_to_queue(&[head.envelope.tag])).await?;
+        with_timeout("take an answer", channel.return_to_queue(&[head.info.tag])).await?;
     }
     with_timeout("close a channel", channel.close()).await?;
     Ok(head)

@@ -2,7 +2,7 @@
 //!
 //! | file | what it checks |
 //! |---|---|
-//! | `database` | the database is reachable and writable, with its tables; the role has its privileges |
+//! | `database` | the database is reachable and writable; its tables, and the role's privileges |
 //! | `broker` | the broker is reachable; exchanges and queues exist with the right arguments |
 //! | `permissions` | the broker's user has the permissions of a consumer |
 //! | `backlog` | messages in the dead-letter and the retry queue |

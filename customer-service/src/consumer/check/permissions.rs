@@ -83,6 +83,7 @@ impl PermissionProbe {
         let (channel, _) = self.broker.connect().await?;
         let message = Message {
             message_id: String::new(),
+            exchange: None,
             routing_key: WORK_QUEUE.into(),
             content_header: content_header(0, &BasicProperties::default()),
             body: Vec::new().into(),

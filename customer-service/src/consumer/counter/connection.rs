@@ -1,10 +1,10 @@
 //! The transaction that counts events: their dedup rows and their customers' counters.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join4;
-use service_kit::postgres::{DatabaseUrl, Session, connect, reason};
+use service_kit::postgres::{DatabaseUrl, Session, connect, reason, record_transaction};
 use tokio::time::timeout;
 use tokio_postgres::Statement;
 use uuid::Uuid;
@@ -96,9 +96,11 @@ impl CounterConnection {
             queries::count_events(client, &self.count, &event_ids, &customer_ids),
             client.batch_execute("COMMIT"),
         );
-        let (began, locked, counted, committed) = timeout(self.response_timeout, transaction)
-            .await
-            .map_err(|_| ErrorClass::Database(no_response(self.response_timeout)))?;
+        let started = Instant::now();
+        let response = timeout(self.response_timeout, transaction).await;
+        record_transaction("count_events", started.elapsed());
+        let (began, locked, counted, committed) =
+            response.map_err(|_| ErrorClass::Database(no_response(self.response_timeout)))?;
         began?;
         locked?;
         let rows = counted?;

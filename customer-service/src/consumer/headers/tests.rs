@@ -1,6 +1,6 @@
 use amq_protocol::protocol::BasicProperties;
 use amq_protocol::types::ShortString;
-use amqp::{Envelope, content_header};
+use amqp::{DeliveryInfo, content_header};
 
 use super::*;
 
@@ -15,14 +15,14 @@ fn delivery<const N: usize>(headers: [(&str, AMQPValue); N]) -> Delivery {
     for (name, value) in headers {
         table.insert(name.into(), value);
     }
-    let envelope = Envelope {
+    let info = DeliveryInfo {
         tag: 1,
         redelivered: false,
         exchange: "orders.events".to_owned(),
         routing_key: "order.created".to_owned(),
     };
     let properties = BasicProperties::default().with_headers(table);
-    Delivery::new(envelope, content_header(0, &properties), Vec::new().into())
+    Delivery::new(info, content_header(0, &properties), Vec::new().into())
 }
 
 fn copied<const N: usize>(headers: [(&str, AMQPValue); N]) -> FieldTable {

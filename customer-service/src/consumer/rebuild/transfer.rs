@@ -134,7 +134,7 @@ impl<'a> Transfer<'a> {
         self.send(messages).await?;
         // In one frame: of many, the broker may drop some when the channel is closed after them.
         if let Some(newest) = messages.last() {
-            let all = self.receiver.acknowledge_up_to(newest.envelope.tag);
+            let all = self.receiver.acknowledge_up_to(newest.info.tag);
             with_timeout("take an answer", all).await?;
         }
         self.moved += messages.len() as u64;

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use nix::unistd::{User, geteuid};
+use uuid::Uuid;
 
 use crate::commands::queries::Attribution;
 use crate::commands::session::Session;
@@ -24,7 +25,7 @@ impl ActorArgs {
         reason: Option<String>,
     ) -> Attribution {
         let actor = self.actor.or_else(system_user).unwrap_or_else(|| session.role.clone());
-        Attribution { actor, reason }
+        Attribution { actor, reason, operation_id: Uuid::new_v4() }
     }
 }
 

@@ -36,8 +36,9 @@ impl ConnectionArgs {
         name: &str,
         access: Access,
     ) -> anyhow::Result<Session> {
-        let session = self.connect(name, access).await?;
+        let mut session = self.connect(name, access).await?;
         require_all_rows(&session).await?;
+        session.find_columns().await?;
         Ok(session)
     }
 

@@ -35,6 +35,19 @@ impl TimeArg {
     }
 }
 
+impl TimeArg {
+    /// Returns the time as RFC 3339, by the database's clock.
+    pub(in crate::commands) async fn resolve_optional(
+        time: Option<Self>,
+        session: &Session,
+    ) -> anyhow::Result<Option<String>> {
+        match time {
+            Some(time) => Ok(Some(time.resolve(session).await?.format(&Rfc3339)?)),
+            None => Ok(None),
+        }
+    }
+}
+
 impl FromStr for TimeArg {
     type Err = String;
 

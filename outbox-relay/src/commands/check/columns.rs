@@ -84,7 +84,8 @@ fn wrong_type(
     if !views.is_empty() {
         finding.push_str("; do it in one transaction, as views are created again");
     }
-    let mut changes = vec![format!("ALTER COLUMN {name} TYPE {kind} USING {value}")];
+    let mut changes =
+        vec![format!("ALTER COLUMN {name} TYPE {} USING {value}", column.collated_kind())];
     // A default from a sequence fits any integer type.
     let default = found.default.as_ref().filter(|default| !default.starts_with("nextval("));
     if let Some(default) = default {

@@ -1,4 +1,4 @@
-//! The columns and indexes of the outbox, read from `sql/outbox/schema.sql`, so that they are
+//! The columns, indexes and views of the outbox, read from `sql/outbox/schema.sql`, so that they are
 //! defined in one place.
 
 use crate::commands::schema::{SCHEMA, for_table};
@@ -17,8 +17,17 @@ pub(super) struct ExpectedColumn {
 impl ExpectedColumn {
     /// Returns true if a relay can use a column of type `kind`.
     pub(super) fn accepts(&self, kind: &str) -> bool {
-        // Most object-relational mappers use it for text.
-        self.kind == kind || (self.kind == "text" && kind == "character varying")
+        // Most object-relational mappers use it for text. They map no column of causes, which a
+        // relay leaves alone unless it has exactly its type.
+        let is_mapped = !["error_kind", "error_fingerprint"].contains(&self.name);
+        self.kind == kind || (is_mapped && self.kind == "text" && kind == "character varying")
+    }
+
+    /// Returns its type with its collation, as ALTER TABLE takes it.
+    pub(super) fn collated_kind(&self) -> String {
+        let collation = r#" COLLATE "C""#;
+        let collation = if self.definition.contains(collation) { collation } else { "" };
+        format!("{}{collation}", self.kind)
     }
 
     /// Returns the expression of its default.
@@ -61,6 +70,39 @@ impl ExpectedIndex {
         let statement = self.statement.replacen(&create, "CREATE INDEX CONCURRENTLY", 1);
         for_table(&statement, table)
     }
+}
+
+/// A view of the schema.
+#[derive(Debug)]
+pub(super) struct ExpectedView {
+    name: &'static str,
+    statement: &'static str,
+}
+
+impl ExpectedView {
+    /// Returns what follows `outbox` in its name.
+    pub(super) fn suffix(&self) -> &'static str {
+        self.name.strip_prefix("outbox").unwrap_or(self.name)
+    }
+
+    /// Returns its name for `table`.
+    pub(super) fn name_for(&self, table: &OutboxTable) -> String {
+        format!("{}{}", table.name(), self.suffix())
+    }
+
+    /// Returns the statement that creates it.
+    pub(super) fn statement(&self, table: &OutboxTable) -> String {
+        for_table(self.statement, table)
+    }
+}
+
+/// Returns the views.
+pub(super) fn views() -> Vec<ExpectedView> {
+    let view = |statement: &'static str| {
+        let (name, _) = statement.strip_prefix("CREATE VIEW ")?.split_once(' ')?;
+        Some(ExpectedView { name, statement })
+    };
+    statements().filter_map(view).collect()
 }
 
 /// Returns the columns of `outbox` or `outbox_audit`.
@@ -115,11 +157,12 @@ fn statements() -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// Removes parentheses, white space and casts, which PostgreSQL writes differently from people.
+/// Removes parentheses, quotes, white space and casts, which PostgreSQL writes differently from
+/// people.
 pub(super) fn normalize(definition: &str) -> String {
     let bare: String = definition
         .chars()
-        .filter(|c| !c.is_whitespace() && !matches!(c, '(' | ')' | ';'))
+        .filter(|c| !c.is_whitespace() && !matches!(c, '(' | ')' | '"' | ';'))
         .collect();
     // PostgreSQL casts a column of another type.
     bare.replace("::bigint", "").replace("::text", "")
@@ -132,12 +175,16 @@ mod tests {
     #[test]
     fn the_columns_are_read_from_the_schema() {
         let outbox = columns("outbox");
-        assert_eq!(outbox.len(), 12);
+        assert_eq!(outbox.len(), 14);
         assert_eq!(outbox[0].definition, "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY");
         assert_eq!((outbox[8].name, outbox[8].kind), ("published_at", "timestamp with time zone"));
         assert_eq!(outbox[6].definition, "jsonb NOT NULL DEFAULT '{}'");
         assert_eq!((outbox[1].default(), outbox[2].default()), (Some("gen_random_uuid()"), None));
         assert!(outbox[2].accepts("character varying") && !outbox[2].accepts("character"));
+        let cause = outbox.iter().find(|column| column.name == "error_kind").expect("the column");
+        assert!(cause.accepts("text") && !cause.accepts("character varying"));
+        assert_eq!(cause.collated_kind(), r#"text COLLATE "C""#);
+        assert_eq!(outbox[2].collated_kind(), "text");
         let audit = columns("outbox_audit");
         assert!(audit.iter().any(|column| column.name == "detail" && column.kind == "jsonb"));
     }
@@ -159,5 +206,15 @@ mod tests {
         let begin = r#"CREATE INDEX CONCURRENTLY ON "shop"."events" (next_attempt_at)"#;
         assert!(one.statement(&table, true).starts_with(begin));
         assert!(indexes.iter().any(|index| index.of_audit));
+    }
+
+    #[test]
+    fn the_views_are_read_from_the_schema() {
+        let views = views();
+        assert_eq!(views.len(), SCHEMA.matches("CREATE VIEW ").count());
+        let lag = views.iter().find(|view| view.name == "outbox_lag").expect("the view");
+        let statement = lag.statement(&"shop.events".parse().expect("a name"));
+        assert!(statement.starts_with(r#"CREATE VIEW "shop"."events_lag" AS"#), "{statement}");
+        assert!(statement.ends_with("WHERE published_at IS NULL;"), "{statement}");
     }
 }

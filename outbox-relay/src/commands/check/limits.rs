@@ -3,7 +3,7 @@
 //! <https://www.rabbitmq.com/docs/vhosts#limits>).
 
 use amqp::BrokerUrl;
-use amqp::{Channel, Connection};
+use amqp::{Channel, Connection, Failure};
 
 use super::report::{Check, Finding, shell_quote};
 use crate::broker::{CONNECTIONS, FRAME_MAX};
@@ -62,7 +62,7 @@ async fn check_channels(
         match Channel::open(connection).await {
             Ok(channel) => open.push(channel),
             Err(failure) => {
-                let (got, user) = (open.len(), shell_quote(url.user()));
+                let got = open.len();
                 let consequence = if got < MIN_CHANNELS {
                     "a relay can't publish with fewer than 2"
                 } else {
@@ -73,19 +73,28 @@ async fn check_channels(
                         "the relay wants {wanted} channels (RELAY_CHANNELS={channels}, and one more on each connection) and gets {got} beside those \
                          that are open: {failure}; {consequence}"
                     ),
-                    if failure.to_string().contains("user") {
-                        format!(
-                            "rabbitmqctl set_user_limits {user} '{{\"max-channels\": -1}}'   # or lower RELAY_CHANNELS"
-                        )
-                    } else {
-                        "raise channel_max in rabbitmq.conf and in RABBITMQ_URL, or lower RELAY_CHANNELS".to_owned()
-                    },
+                    channel_limit_fix(url, &failure),
                 ));
             }
         }
     }
     // The channels end with their connections.
     None
+}
+
+/// Returns how to raise the limit for which no channel could be opened. Of the broker's limits, only
+/// its text tells which one it was.
+fn channel_limit_fix(url: &BrokerUrl, failure: &Failure) -> String {
+    match failure {
+        Failure::Refused(reason) | Failure::Closed(reason) if reason.text.contains("user") => {
+            let user = shell_quote(url.user());
+            format!(
+                "rabbitmqctl set_user_limits {user} '{{\"max-channels\": -1}}'   # or lower RELAY_CHANNELS"
+            )
+        }
+        _ => "raise channel_max in rabbitmq.conf and in RABBITMQ_URL, or lower RELAY_CHANNELS"
+            .to_owned(),
+    }
 }
 
 /// Returns how to raise the limit for which the broker refused a connection, or `None` if it

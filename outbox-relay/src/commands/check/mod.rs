@@ -5,7 +5,7 @@
 //! | `server` | the database can be reached, is recent enough and accepts writes |
 //! | `pooler` | all statements of a session reach the same server process |
 //! | `settings` | which settings of the database or the role have no effect |
-//! | `table`, `columns`, `indexes`, `sequence` | the tables are as in `sql/outbox/schema.sql` |
+//! | `table`, `columns`, `views`, `indexes`, `sequence` | the tables and views are as in `sql/outbox/schema.sql` |
 //! | `privileges` | the role's privileges |
 //! | `broker` | the broker can be reached |
 //! | `exchange` | the relay may write to it |
@@ -27,6 +27,7 @@ mod sequence;
 mod server;
 mod settings;
 mod table;
+mod views;
 
 use std::iter;
 
@@ -38,7 +39,8 @@ use super::args::ConnectionArgs;
 use super::outcome::Outcome;
 use super::output;
 use super::session::Access;
-use crate::config::{RelayArgs, Retention, RetentionArgs};
+use crate::config::{AuditRetention, AuditRetentionArgs, RelayArgs, Retention, RetentionArgs};
+use queries::Deletes;
 use report::{Check, Finding};
 
 /// Arguments of `check`.
@@ -52,6 +54,8 @@ pub struct CheckArgs {
     connection: ConnectionArgs,
     #[command(flatten)]
     retention: RetentionArgs,
+    #[command(flatten)]
+    audit_retention: AuditRetentionArgs,
     #[command(flatten)]
     broker: BrokerArgs,
     #[command(flatten)]
@@ -79,8 +83,16 @@ impl CheckArgs {
     }
 
     async fn database(&self) -> Vec<Check> {
-        const TABLE_CHECKS: [&str; 6] =
-            [table::OUTBOX, table::AUDIT, table::UNSETTLED, "sequence", "indexes", "privileges"];
+        const TABLE_CHECKS: [&str; 8] = [
+            table::OUTBOX,
+            table::AUDIT,
+            table::UNSETTLED,
+            table::PAUSES,
+            views::CHECK,
+            "sequence",
+            "indexes",
+            "privileges",
+        ];
         // The other checks would fail for the same reason.
         let skip_others = |failed: Check| {
             let first = [pooler::CHECK, settings::CHECK];
@@ -111,19 +123,24 @@ impl CheckArgs {
                 return checks;
             }
         };
-        let prunes = self.retention.outbox_retention != Retention::Unlimited;
+        let deletes = Deletes {
+            events: self.retention.outbox_retention != Retention::Unlimited,
+            audit: self.audit_retention.outbox_audit_retention != AuditRetention::Unlimited,
+        };
         let columns = table::check(&session, &table).await;
         // A wrong column may be the only cause of what the others would find.
         let columns_ok = columns.findings.is_empty();
         checks.push(columns);
         checks.push(table::check_audit(&session, &table).await);
         checks.push(table::check_unsettled(&session).await);
+        checks.push(table::check_pauses(&session).await);
         if columns_ok {
+            checks.push(views::check(&session, &table).await);
             checks.push(sequence::check(&session, &table).await);
             checks.push(indexes::check(&session, &table).await);
-            checks.push(privileges::check(&session, &table, prunes).await);
+            checks.push(privileges::check(&session, &table, deletes).await);
         } else {
-            checks.extend(TABLE_CHECKS[3..].iter().map(|name| Check::skipped(name)));
+            checks.extend(TABLE_CHECKS[4..].iter().map(|name| Check::skipped(name)));
         }
         checks
     }

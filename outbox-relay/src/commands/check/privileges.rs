@@ -1,15 +1,14 @@
 //! Whether the role has the privileges that a relay and the commands need.
 
-use super::queries::{self, ExistingTable};
+use super::queries::{self, Deletes, ExistingTable};
 use super::report::{Check, Finding};
 use crate::commands::queries::find_hidden_rows;
 use crate::commands::session::Session;
 
-/// `prunes`: whether the relay deletes published events.
-pub(super) async fn check(session: &Session, table: &ExistingTable, prunes: bool) -> Check {
+pub(super) async fn check(session: &Session, table: &ExistingTable, deletes: Deletes) -> Check {
     const CHECK: &str = "privileges";
-    let missing = match queries::check_privileges(session, table.oid, table.audit_oid, prunes).await
-    {
+    let missing = queries::check_privileges(session, table.oid, table.audit_oid, deletes).await;
+    let missing = match missing {
         Ok(missing) => missing,
         Err(error) => return Check::from_error(CHECK, &error),
     };
@@ -29,7 +28,7 @@ pub(super) async fn check(session: &Session, table: &ExistingTable, prunes: bool
             ));
         }
     }
-    match find_hidden_rows(session, prunes).await {
+    match find_hidden_rows(session, deletes.events).await {
         Ok(Some(hidden)) => {
             findings.push(Finding::new(hidden.to_string(), hidden.fix(&outbox.quoted(""))));
         }

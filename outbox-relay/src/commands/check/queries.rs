@@ -207,14 +207,34 @@ pub(super) async fn check_sequence(
     }))
 }
 
+/// Returns the constraints on the column `action` of the audit table, by name and definition.
+pub(super) async fn check_actions(
+    session: &Session,
+    audit_oid: u32,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let sql = include_str!("../../../../sql/relay/commands/check_actions.sql");
+    let rows = session.query(sql, &[&audit_oid]).await?;
+    rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("definition")?))).collect()
+}
+
+/// What a relay deletes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deletes {
+    /// Published events.
+    pub(super) events: bool,
+    /// Old audit rows.
+    pub(super) audit: bool,
+}
+
 pub(super) async fn check_privileges(
     session: &Session,
     oid: u32,
     audit_oid: Option<u32>,
-    prunes: bool,
+    deletes: Deletes,
 ) -> anyhow::Result<MissingPrivileges> {
     let sql = include_str!("../../../../sql/relay/commands/check_privileges.sql");
-    let row = session.query_one(sql, &[&oid, &audit_oid, &prunes]).await?;
+    let Deletes { events, audit } = deletes;
+    let row = session.query_one(sql, &[&oid, &audit_oid, &events, &audit]).await?;
     Ok(MissingPrivileges {
         on_outbox: row.try_get("on_outbox")?,
         on_audit: row.try_get("on_audit")?,

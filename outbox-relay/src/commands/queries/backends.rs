@@ -25,6 +25,8 @@ pub(in crate::commands) struct RelayProgress {
     pub(in crate::commands) name: Option<String>,
     /// Whether it reports which audit rows it has seen. Older releases do not.
     pub(in crate::commands) reports: bool,
+    /// Whether it respects pauses. Older releases do not.
+    pub(in crate::commands) respects_pauses: bool,
     /// Whether it has seen the audit row that was asked for, and all before it.
     pub(in crate::commands) has_seen: bool,
     /// The lower 31 bits of the ids of audit rows whose events it had sent before it saw them.
@@ -47,6 +49,7 @@ pub(in crate::commands) async fn watch_relays(
                 reports: row.try_get(2)?,
                 has_seen: row.try_get(3)?,
                 in_flight: row.try_get(4)?,
+                respects_pauses: row.try_get(5)?,
             })
         })
         .collect()

@@ -1,12 +1,11 @@
 //! Statements that change events.
 
-use anyhow::Context as _;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::Filter;
+use super::{Candidates, Conditions, EventKey, ids};
 use crate::commands::session::Session;
 
 /// What an audit row records about the person.
@@ -14,65 +13,60 @@ use crate::commands::session::Session;
 pub(in crate::commands) struct Attribution {
     pub(in crate::commands) actor: String,
     pub(in crate::commands) reason: Option<String>,
+    /// The same for all rows of one command.
+    pub(in crate::commands) operation_id: Uuid,
 }
 
 /// Changed events, each with the id of its audit row.
 pub(in crate::commands) type Changed = Vec<(Uuid, i64)>;
 
+/// Returns those of `event_ids` that still meet the conditions.
+pub(in crate::commands) async fn find_matching(
+    session: &Session,
+    Conditions { filter, candidates }: &Conditions,
+    event_ids: &[Uuid],
+) -> anyhow::Result<Vec<Uuid>> {
+    let sql = include_str!("../../../../sql/relay/commands/find_matching.sql");
+    let only_stuck = *candidates == Candidates::Stuck;
+    let only_held_back = *candidates != Candidates::Pending;
+    ids(&session.query(sql, &[&filter.json()?, &event_ids, &only_stuck, &only_held_back]).await?)
+}
+
+/// Makes those of `events` due that are held back and still meet the conditions.
 pub(in crate::commands) async fn retry_events(
     session: &Session,
-    event_ids: &[Uuid],
+    conditions: &Conditions,
+    events: &[EventKey],
     attribution: &Attribution,
 ) -> anyhow::Result<Changed> {
     let sql = include_str!("../../../../sql/relay/commands/retry_events.sql");
-    let Attribution { actor, reason } = attribution;
-    changed(&session.query_audited(sql, &[&event_ids, actor, reason]).await?)
+    change(session, sql, conditions, events, attribution).await
 }
 
-/// The result of [`retry_matching`].
-#[derive(Debug)]
-pub(in crate::commands) struct Retried {
-    pub(in crate::commands) count: i64,
-    /// The highest id that the statement read.
-    pub(in crate::commands) highest: Option<i64>,
-    /// The id of the latest audit row.
-    pub(in crate::commands) audit_id: Option<i64>,
-    /// Locked events.
-    pub(in crate::commands) skipped: Vec<Uuid>,
-}
-
-/// Makes up to `limit` events due that match and have an id above `above`.
-pub(in crate::commands) async fn retry_matching(
+/// Deletes those of `events` that are pending and still meet the conditions.
+pub(in crate::commands) async fn discard_events(
     session: &Session,
-    above: i64,
-    limit: i64,
-    only_stuck: bool,
-    filter: &Filter,
-    attribution: &Attribution,
-) -> anyhow::Result<Retried> {
-    let sql = include_str!("../../../../sql/relay/commands/retry_matching.sql");
-    let Filter { aggregate, event_type, .. } = filter;
-    let Attribution { actor, reason } = attribution;
-    let params: [&(dyn ToSql + Sync); 7] =
-        [&above, &limit, &only_stuck, aggregate, event_type, actor, reason];
-    let rows = session.query_audited(sql, &params).await?;
-    let row = rows.first().context("the database answered without a row")?;
-    Ok(Retried {
-        count: row.try_get(0)?,
-        highest: row.try_get(1)?,
-        audit_id: row.try_get(2)?,
-        skipped: row.try_get(3)?,
-    })
-}
-
-pub(in crate::commands) async fn discard(
-    session: &Session,
-    event_ids: &[Uuid],
+    conditions: &Conditions,
+    events: &[EventKey],
     attribution: &Attribution,
 ) -> anyhow::Result<Changed> {
-    let sql = include_str!("../../../../sql/relay/commands/discard.sql");
-    let Attribution { actor, reason } = attribution;
-    changed(&session.query_audited(sql, &[&event_ids, actor, reason]).await?)
+    let sql = include_str!("../../../../sql/relay/commands/discard_events.sql");
+    change(session, sql, conditions, events, attribution).await
+}
+
+async fn change(
+    session: &Session,
+    sql: &str,
+    Conditions { filter, candidates }: &Conditions,
+    events: &[EventKey],
+    Attribution { actor, reason, operation_id }: &Attribution,
+) -> anyhow::Result<Changed> {
+    let (filter, only_stuck) = (filter.json()?, *candidates == Candidates::Stuck);
+    let ids: Vec<i64> = events.iter().map(|event| event.id).collect();
+    let event_ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&filter, &ids, &event_ids, &only_stuck, actor, reason, operation_id];
+    changed(&session.query_audited(sql, &params).await?)
 }
 
 fn changed(rows: &[Row]) -> anyhow::Result<Changed> {

@@ -1,10 +1,13 @@
 //! One function per statement of `sql/relay/commands`: here those that read events.
 //!
-//! `changes` holds the statements that change events, `backends` those about other sessions. The
+//! `changes` holds the statements that change events, `pauses` those about pauses, `backends` those
+//! about other sessions. The
 //! statements of `check`, `replay` and `status` are in their own folders.
 
 mod backends;
 mod changes;
+mod filter;
+mod pauses;
 
 use std::time::Duration;
 
@@ -20,15 +23,48 @@ use crate::database::HiddenRows;
 use crate::database::queries::BlockingPolicy;
 
 pub(super) use backends::{RelayProgress, find_lock_holders, watch_relays};
-pub(super) use changes::{Attribution, Changed, discard, prune, retry_events, retry_matching};
+pub(super) use changes::{
+    Attribution, Changed, discard_events, find_matching, prune, retry_events,
+};
+pub(super) use filter::{Candidates, Conditions, Filter};
+pub(super) use pauses::{PauseEnd, PauseSelection, check_pauses, list_pauses, pause, resume};
 
-/// The conditions that events must meet; `None` admits any.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Filter {
-    pub(super) aggregate: Option<String>,
-    pub(super) event_type: Option<String>,
-    pub(super) since: Option<OffsetDateTime>,
-    pub(super) until: Option<OffsetDateTime>,
+/// An event by both of its ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EventKey {
+    pub(super) id: i64,
+    pub(super) event_id: Uuid,
+}
+
+/// Returns at most `limit` events that match, in no order.
+pub(super) async fn select_events(
+    session: &Session,
+    Conditions { filter, candidates }: &Conditions,
+    limit: usize,
+) -> anyhow::Result<Vec<EventKey>> {
+    let sql = match candidates {
+        Candidates::Pending => include_str!("../../../../sql/relay/commands/select_pending.sql"),
+        Candidates::HeldBack | Candidates::Stuck => {
+            include_str!("../../../../sql/relay/commands/select_held_back.sql")
+        }
+    };
+    let only_stuck = *candidates == Candidates::Stuck;
+    let (filter, limit) = (filter.json()?, i64::try_from(limit)?);
+    keys(&session.query(sql, &[&filter, &only_stuck, &limit]).await?)
+}
+
+/// Returns the ids of those of `event_ids` that are in the outbox.
+pub(super) async fn find_ids(
+    session: &Session,
+    event_ids: &[Uuid],
+) -> anyhow::Result<Vec<EventKey>> {
+    let sql = include_str!("../../../../sql/relay/commands/find_ids.sql");
+    keys(&session.query(sql, &[&event_ids]).await?)
+}
+
+fn keys(rows: &[Row]) -> anyhow::Result<Vec<EventKey>> {
+    let key = |row: &Row| Ok(EventKey { id: row.try_get(0)?, event_id: row.try_get(1)? });
+    rows.iter().map(key).collect()
 }
 
 /// Returns the rows that row-level security hides; `deletes`: whether DELETE counts too.
@@ -54,13 +90,25 @@ pub(super) async fn list_events<T: DeserializeOwned>(
     holding: BlockingPolicy,
 ) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../../sql/relay/commands/list_events.sql");
-    let Filter { aggregate, event_type, since, .. } = filter;
-    let limit = i64::from(limit);
+    let (filter, limit) = (filter.json()?, i64::from(limit));
     let BlockingPolicy { ordered, stuck_holds } = holding;
-    let params: [&(dyn ToSql + Sync); 7] =
-        [&only_published, aggregate, event_type, since, &limit, &ordered, &stuck_holds];
+    let params: [&(dyn ToSql + Sync); 5] =
+        [&filter, &only_published, &limit, &ordered, &stuck_holds];
     let rows = session.query(sql, &params).await?;
     rows.iter().map(json).collect()
+}
+
+/// Returns the ids of the oldest failed events of the causes that `filter` names.
+async fn find_by_cause(
+    session: &Session,
+    only_stuck: bool,
+    filter: &Filter,
+    limit: u32,
+) -> anyhow::Result<Vec<i64>> {
+    let sql = include_str!("../../../../sql/relay/commands/find_by_cause.sql");
+    let (filter, limit) = (filter.json()?, i64::from(limit));
+    let rows = session.query(sql, &[&filter, &only_stuck, &limit]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 pub(super) async fn list_pending<T: DeserializeOwned>(
@@ -71,11 +119,16 @@ pub(super) async fn list_pending<T: DeserializeOwned>(
     holding: BlockingPolicy,
 ) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../../sql/relay/commands/list_pending.sql");
-    let Filter { aggregate, event_type, since, .. } = filter;
-    let limit = i64::from(limit);
+    // By the index of causes, which is not in the order of ids.
+    let ids = if filter.names_cause() {
+        Some(find_by_cause(session, only_stuck, filter, limit).await?)
+    } else {
+        None
+    };
+    let (filter, limit) = (filter.json()?, i64::from(limit));
     let BlockingPolicy { ordered, stuck_holds } = holding;
-    let params: [&(dyn ToSql + Sync); 7] =
-        [&only_stuck, aggregate, event_type, since, &limit, &ordered, &stuck_holds];
+    let params: [&(dyn ToSql + Sync); 6] =
+        [&filter, &only_stuck, &limit, &ordered, &stuck_holds, &ids];
     let rows = session.query(sql, &params).await?;
     rows.iter().map(json).collect()
 }
@@ -180,6 +233,47 @@ pub(super) async fn find_event_states(
 pub(super) async fn can_read_unsettled(session: &Session) -> anyhow::Result<bool> {
     let sql = include_str!("../../../../sql/relay/commands/can_read_unsettled.sql");
     Ok(session.query_one(sql, &[]).await?.try_get(0)?)
+}
+
+/// Returns the unsettled events by outcome and kind; none if the role can't read their table.
+pub(super) async fn list_unsettled<T: DeserializeOwned>(
+    session: &Session,
+) -> anyhow::Result<Vec<T>> {
+    if !can_read_unsettled(session).await? {
+        return Ok(Vec::new());
+    }
+    let sql = include_str!("../../../../sql/relay/commands/list_unsettled.sql");
+    session.query(sql, &[]).await?.iter().map(json).collect()
+}
+
+/// Returns the events that are published and can't be marked, by at most `most` reasons; none if the
+/// role can't read their table.
+pub(super) async fn group_unsettled<T: DeserializeOwned>(
+    session: &Session,
+    most: i64,
+) -> anyhow::Result<Vec<T>> {
+    if !can_read_unsettled(session).await? {
+        return Ok(Vec::new());
+    }
+    let sql = include_str!("../../../../sql/relay/commands/group_unsettled.sql");
+    session.query(sql, &[&most]).await?.iter().map(json).collect()
+}
+
+/// Returns failed events by cause and type, the most frequent first: at most `groups` groups, in
+/// which at most `most` events are counted together.
+pub(super) async fn list_failures<T: DeserializeOwned>(
+    session: &Session,
+    groups: i64,
+    most: i64,
+) -> anyhow::Result<Vec<T>> {
+    let sql = include_str!("../../../../sql/relay/commands/list_failures.sql");
+    session.query(sql, &[&groups, &most]).await?.iter().map(json).collect()
+}
+
+/// Returns how many failed events have no cause, counted up to `most`.
+pub(super) async fn count_without_cause(session: &Session, most: i64) -> anyhow::Result<i64> {
+    let sql = include_str!("../../../../sql/relay/commands/count_without_cause.sql");
+    Ok(session.query_one(sql, &[&most]).await?.try_get(0)?)
 }
 
 /// Reads a column of UUIDs.

@@ -1,11 +1,8 @@
 //! `replay`: publishes events again.
 //!
-//! `selection` says which, `prompt` asks the person, `load` reads them, `publisher` sends them,
-//! `progress` shows how far it is.
+//! `selection` says which, `load` reads them, `publisher` sends them.
 
 mod load;
-mod progress;
-mod prompt;
 mod publisher;
 mod queries;
 mod selection;
@@ -17,15 +14,17 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::args::{ActorArgs, ConnectionArgs, FilterArgs, TimeArg, single_line};
+use super::args::{ActorArgs, ConnectionArgs, ExpectArgs, FilterArgs, TimeArg, single_line};
+use super::consent::Consent;
+use super::event::{self, Event};
 use super::outcome::Outcome;
 use super::output::{self, escape};
+use super::progress::Progress;
 use super::queries::Filter;
 use super::session::{Access, Session};
 use super::skipped::{self, Eligible, SkippedEvent};
 use crate::config::RelayArgs;
 use load::load_page;
-use progress::Progress;
 use publisher::{FailedEvent, ReplayPublisher};
 use selection::ReplaySelection;
 
@@ -35,13 +34,13 @@ const FAILURE_PRINT_LIMIT: usize = 20;
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("which").required(true).multiple(true).args(["EVENT_ID", "aggregate", "event_type", "since", "until"]),
+    group = ArgGroup::new("which").required(true).multiple(true).args(["EVENT_ID", "aggregate", "aggregate_type", "event_type", "fingerprint", "kind", "error", "since", "until"]),
     override_usage = "outbox-relay replay [OPTIONS] <EVENT_ID>...\n       outbox-relay replay [OPTIONS] [--aggregate <ID>] [--type <TYPE>] [--since <WHEN>] [--until <WHEN>]",
     after_help = "Examples:\n  outbox-relay replay --type order.created --since 2h --dry-run\n  outbox-relay replay --type order.created --since 2h --reason 'the queue was purged' --yes"
 )]
 pub struct ReplayArgs {
     /// The event_id of each event
-    #[arg(value_name = "EVENT_ID", id = "EVENT_ID", conflicts_with_all = ["aggregate", "event_type", "since", "until", "above_id"])]
+    #[arg(value_name = "EVENT_ID", id = "EVENT_ID", conflicts_with_all = ["aggregate", "aggregate_type", "event_type", "fingerprint", "kind", "error", "since", "until", "above_id", "up_to_id", "expect"])]
     event_ids: Vec<Uuid>,
     #[command(flatten)]
     filter: FilterArgs,
@@ -54,9 +53,8 @@ pub struct ReplayArgs {
     /// Only events with a higher id, to continue an interrupted replay
     #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
     above_id: i64,
-    /// Only count the events
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    expect: ExpectArgs,
     /// Publish without asking
     #[arg(long, short)]
     yes: bool,
@@ -81,53 +79,67 @@ struct ReplayReport {
     matched: i64,
     replayed: i64,
     dry_run: bool,
+    /// For `--up-to-id`.
+    up_to_id: i64,
+    /// By which the audit table has the row of this command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    examples: Vec<Event>,
     not_replayed: Vec<SkippedEvent>,
     failed: Vec<FailedEvent>,
 }
 
 impl ReplayArgs {
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
-        if self.event_ids.is_empty() && !self.dry_run && !self.yes {
-            prompt::require_terminal()?;
+        let consent = Consent { verb: "replay", expect: self.expect, yes: Some(self.yes) };
+        let is_named = !self.event_ids.is_empty();
+        if !is_named {
+            consent.require_terminal()?;
         }
         let session = self.connection.open("replay", Access::Write).await?;
         let selection = self.select(&session).await?;
-        let not_replayed = if self.event_ids.is_empty() {
-            Vec::new()
-        } else {
+        let not_replayed = if is_named {
             let published = queries::find_published(&session, &self.event_ids).await?;
             skipped::find(&session, &self.event_ids, published, Eligible::None).await?
+        } else {
+            Vec::new()
         };
+        let dry_run = self.expect.dry_run;
         let mut report = ReplayReport {
             matched: selection.count,
             replayed: 0,
-            dry_run: self.dry_run,
+            dry_run,
+            up_to_id: selection.highest,
+            operation_id: None,
+            examples: Vec::new(),
             not_replayed,
             failed: Vec::new(),
         };
-        if !self.dry_run && selection.count > 0 {
-            if self.event_ids.is_empty()
-                && !self.yes
-                && !prompt::ask(session.table(), &selection).await?
-            {
-                return Err(anyhow!("nothing was published"));
+        if dry_run {
+            report.examples = selection.examples(&session).await?;
+        } else {
+            if !is_named {
+                consent.obtain(usize::try_from(selection.count)?).await?;
             }
-            self.replay(&session, &selection, &mut report).await?;
+            if selection.count > 0 {
+                self.replay(&session, &selection, &mut report).await?;
+            }
         }
         self.print(&report)
     }
 
     async fn select(&self, session: &Session) -> anyhow::Result<ReplaySelection> {
-        let resolve = async |time: Option<TimeArg>| match time {
-            Some(time) => time.resolve(session).await.map(Some),
-            None => Ok(None),
+        let filter = Filter {
+            published_since: TimeArg::resolve_optional(self.since, session).await?,
+            published_until: TimeArg::resolve_optional(self.until, session).await?,
+            above_id: (self.above_id != 0).then_some(self.above_id),
+            up_to_id: self.expect.up_to_id,
+            ..self.filter.filter(session)?
         };
-        let since = resolve(self.since).await?;
-        let until = resolve(self.until).await?;
-        let filter = Filter { since, until, ..self.filter.clone().into() };
         let event_ids = (!self.event_ids.is_empty()).then(|| self.event_ids.clone());
-        let mut selection = ReplaySelection::new(event_ids, filter, self.above_id);
-        (selection.count, selection.highest) =
+        let mut selection = ReplaySelection::new(event_ids, filter);
+        (selection.count, selection.highest, selection.counted_at) =
             queries::count_published(session, &selection).await?;
         Ok(selection)
     }
@@ -143,6 +155,7 @@ impl ReplayArgs {
             ReplayPublisher::connect(self.broker.url(), &self.relay, stop.clone()).await?;
         // Before the first message, so that each replay leaves an audit row.
         let attribution = self.actor.clone().attribution(session, self.reason.clone());
+        report.operation_id = Some(attribution.operation_id);
         let detail = selection.audit_detail();
         queries::audit_replay(session, &attribution, selection.only_event(), &detail).await?;
         let progress = Progress::new(selection.count);
@@ -171,13 +184,20 @@ impl ReplayArgs {
             output::json(report)?;
             return Ok(outcome);
         }
-        let (count, done) = if self.dry_run {
+        let (count, done) = if report.dry_run {
             (report.matched, "would be published again")
         } else {
             (report.replayed, "published again")
         };
         let plural = if count == 1 { "event" } else { "events" };
         output::text(&format!("{count} {plural} {done}.\n"))?;
+        if !report.examples.is_empty() {
+            output::text(&event::table(&report.examples))?;
+            if self.event_ids.is_empty() {
+                let id = report.up_to_id;
+                output::note(&format!("To publish these: --expect {count} --up-to-id {id}"));
+            }
+        }
         skipped::print(&report.not_replayed, "replayed", "it is not published yet");
         for failed in report.failed.iter().take(FAILURE_PRINT_LIMIT) {
             output::note(&escape::line(&format!("{}: {}", failed.event_id, failed.reason)));
@@ -199,7 +219,7 @@ async fn publish_all(
     progress: &Progress,
     report: &mut ReplayReport,
 ) -> anyhow::Result<i64> {
-    let mut reached = selection.above;
+    let mut reached = selection.filter.above_id.unwrap_or(i64::MIN);
     let mut page = load_page(session, selection, reached, relay).await?;
     while let Some(last) = page.last() {
         let last_id = last.event_ref.id;

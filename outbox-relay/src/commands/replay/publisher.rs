@@ -9,9 +9,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::progress::Progress;
 use crate::broker::topology::Topology;
 use crate::broker::{Broker, Publisher};
+use crate::commands::progress::Progress;
 use crate::config::RelayArgs;
 use crate::publish::event::Event;
 use crate::publish::isolate::isolate_poison;

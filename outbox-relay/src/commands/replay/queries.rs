@@ -5,10 +5,8 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::selection::ReplaySelection;
-use crate::commands::queries::{Attribution, Filter, ids};
+use crate::commands::queries::{Attribution, ids};
 use crate::commands::session::Session;
-
-type Param<'a> = &'a (dyn ToSql + Sync);
 
 /// Returns those of `event_ids` that are published.
 pub(super) async fn find_published(
@@ -19,14 +17,14 @@ pub(super) async fn find_published(
     ids(&session.query(sql, &[&event_ids]).await?)
 }
 
-/// Returns the number of selected events and the highest id.
+/// Returns the number of selected events, the highest id, and, for a filter, the time of the count.
 pub(super) async fn count_published(
     session: &Session,
     selection: &ReplaySelection,
-) -> anyhow::Result<(i64, i64)> {
+) -> anyhow::Result<(i64, i64, Option<String>)> {
     let sql = include_str!("../../../../sql/relay/commands/count_published.sql");
-    let row = session.query_one(sql, &selection_params(&selection.above, selection)).await?;
-    Ok((row.try_get(0)?, row.try_get(1)?))
+    let row = session.query_one(sql, &[&selection.filter.json()?, &selection.event_ids]).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
 }
 
 /// Loads a page. `limits`: the number of events, the bytes of all payloads, the bytes of one.
@@ -37,15 +35,19 @@ pub(super) async fn load_published(
     limits: [i64; 3],
 ) -> anyhow::Result<Vec<Row>> {
     let sql = include_str!("../../../../sql/relay/commands/load_published.sql");
-    let mut params = selection_params(&above, selection).to_vec();
-    params.push(&selection.highest);
-    params.extend(limits.iter().map(|limit| limit as Param<'_>));
+    let filter = selection.filter.json()?;
+    let [events, bytes, payload_bytes] = limits;
+    let params: [&(dyn ToSql + Sync); 8] = [
+        &filter,
+        &selection.event_ids,
+        &above,
+        &selection.highest,
+        &events,
+        &bytes,
+        &payload_bytes,
+        &selection.counted_at,
+    ];
     session.query(sql, &params).await
-}
-
-fn selection_params<'a>(above: &'a i64, selection: &'a ReplaySelection) -> [Param<'a>; 6] {
-    let Filter { aggregate, event_type, since, until } = &selection.filter;
-    [above, &selection.event_ids, aggregate, event_type, since, until]
 }
 
 /// Adds the audit row of a replay.
@@ -56,6 +58,6 @@ pub(super) async fn audit_replay(
     detail: &str,
 ) -> anyhow::Result<()> {
     let sql = include_str!("../../../../sql/relay/commands/audit_replay.sql");
-    let Attribution { actor, reason } = attribution;
-    session.query_audited(sql, &[actor, reason, &event_id, &detail]).await.map(drop)
+    let Attribution { actor, reason, operation_id } = attribution;
+    session.query_audited(sql, &[actor, reason, &event_id, &detail, operation_id]).await.map(drop)
 }

@@ -18,6 +18,25 @@ pub(in crate::commands) fn text(row: &Row, column: &str) -> anyhow::Result<Strin
     Ok(text)
 }
 
+/// Returns the text of `column`; `None` if it is NULL or not UTF-8.
+pub(in crate::commands) fn exact_text(row: &Row, column: &str) -> anyhow::Result<Option<String>> {
+    let text: Option<Exact> = row.try_get(column)?;
+    Ok(text.and_then(|Exact(text)| text))
+}
+
+/// Text, or `None` if it is not UTF-8.
+struct Exact(Option<String>);
+
+impl<'a> FromSql<'a> for Exact {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(std::str::from_utf8(raw).ok().map(ToOwned::to_owned)))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::TEXT
+    }
+}
+
 /// Text in which bytes that are not UTF-8 are replaced.
 struct Lossy(String);
 

@@ -9,6 +9,7 @@ use service_kit::postgres;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
+use super::group_role::group_role;
 use crate::commands::output::escape;
 use crate::database::OutboxTable;
 
@@ -31,8 +32,32 @@ impl fmt::Display for Backend {
     }
 }
 
-/// Explains why a statement on `table` failed that was allowed to take `limit`.
-pub(super) fn explain(error: &Error, table: &OutboxTable, limit: Duration) -> anyhow::Error {
+/// The database refuses a statement over the rows that it changes: a foreign key, a trigger, a
+/// constraint. Other rows may be changed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(in crate::commands) struct RowsRefused(pub(in crate::commands) String);
+
+/// The classes of SQLSTATE that are about rows: data exceptions, integrity constraints, WITH CHECK
+/// OPTION, limits on sizes, and exceptions of PL/pgSQL
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+const ABOUT_ROWS: [&str; 5] = ["22", "23", "44", "54", "P0"];
+
+/// The statement that failed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failed<'a> {
+    pub(super) table: &'a OutboxTable,
+    /// The command that it is part of.
+    pub(super) command: &'a str,
+    /// The role that the command's session began with.
+    pub(super) role: &'a str,
+    /// How long it was allowed to take.
+    pub(super) limit: Duration,
+}
+
+/// Explains why a statement failed.
+pub(super) fn explain(error: &Error, failed: Failed<'_>) -> anyhow::Error {
+    let Failed { table, limit, .. } = failed;
     let reason = postgres::reason(error);
     let Some(code) = error.code() else {
         return anyhow!("the database does not answer: {reason}");
@@ -45,15 +70,41 @@ pub(super) fn explain(error: &Error, table: &OutboxTable, limit: Duration) -> an
         SqlState::UNDEFINED_COLUMN | SqlState::DATATYPE_MISMATCH => {
             anyhow!("{table} is no outbox ({reason}): `outbox-relay check` says what is wrong")
         }
-        SqlState::INSUFFICIENT_PRIVILEGE => anyhow!(
-            "{reason}: `outbox-relay check` says what to grant, or use a role that may do more"
+        SqlState::INSUFFICIENT_PRIVILEGE => not_allowed(&reason, failed),
+        SqlState::CHECK_VIOLATION if refuses_action(error, table) => anyhow!(
+            "the database refuses: {reason}. The audit table of an older release does not know this action: \
+             `outbox-relay check` prints the ALTER TABLE"
         ),
         SqlState::QUERY_CANCELED => too_slow(limit),
         SqlState::READ_ONLY_SQL_TRANSACTION => anyhow!(
             "the database takes no writes any more ({reason}): `outbox-relay check` says why"
         ),
+        _ if ABOUT_ROWS.iter().any(|class| code.code().starts_with(class)) => {
+            RowsRefused(format!("the database refuses: {reason}")).into()
+        }
         _ => anyhow!("the database refuses: {reason}"),
     }
+}
+
+/// The role lacks a privilege.
+fn not_allowed(reason: &str, Failed { command, role, .. }: Failed<'_>) -> anyhow::Error {
+    let Some(needed) = group_role(command) else {
+        return anyhow!(
+            "{reason}: `outbox-relay check` says what to grant, or use a role that may do more"
+        );
+    };
+    let quoted = role.replace('"', "\"\"");
+    anyhow!(
+        "{reason}: {command} takes the role {needed}, which {role} lacks. As a superuser or an administrator of {needed}:\nGRANT {needed} TO \"{quoted}\";\nWhere the role is missing, or of an older release: outbox-relay schema --roles | psql \"$DATABASE_URL\" -v ON_ERROR_STOP=1 --single-transaction"
+    )
+}
+
+/// Whether a constraint of the audit table on the words for actions was violated.
+fn refuses_action(error: &Error, table: &OutboxTable) -> bool {
+    error.as_db_error().is_some_and(|error| {
+        error.table() == Some(&format!("{}_audit", table.name()))
+            && error.constraint().is_some_and(|name| name.contains("action"))
+    })
 }
 
 /// A statement took longer than `limit`.

@@ -1,10 +1,13 @@
 //! A command's session with the database.
 //!
-//! `transaction` runs each statement within limits, `error` explains failures, `decode` reads text
-//! that need not be UTF-8.
+//! `transaction` runs each statement within limits, `parts` completes its text, `error` explains
+//! failures, `group_role` knows the role that a command takes, `decode` reads text that need not be
+//! UTF-8.
 
 pub(super) mod decode;
 mod error;
+mod group_role;
+mod parts;
 mod transaction;
 
 use std::time::Duration;
@@ -18,13 +21,18 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use crate::database::OutboxTable;
+use error::Failed;
+use parts::Columns;
 use transaction::{AuditLock, Transaction};
 
-pub(super) use error::Backend;
+pub(super) use error::{Backend, RowsRefused};
 pub(super) use transaction::Access;
 
 /// How much longer than the server's own limit to wait for it: a server that answers says why.
 const MARGIN: Duration = Duration::from_secs(5);
+
+/// What stands before a command's name in its `application_name`.
+const NAME_PREFIX: &str = "outbox command ";
 
 /// A session with the database that has the outbox.
 #[derive(Debug)]
@@ -36,6 +44,7 @@ pub(super) struct Session {
     table: OutboxTable,
     limit: Duration,
     access: Access,
+    columns: Columns,
     /// The role that the session began with.
     pub(super) role: String,
 }
@@ -49,13 +58,24 @@ impl Session {
         name: &str,
         access: Access,
     ) -> anyhow::Result<Self> {
-        let name = format!("outbox command {name}");
+        let name = format!("{NAME_PREFIX}{name}");
         let session = Mutex::new(connect_for(url, &name, limit, access).await?);
-        let (url, role) = (url.clone(), String::new());
-        let mut session = Self { session, url, name, table, limit, access, role };
+        let (url, role, columns) = (url.clone(), String::new(), Columns::default());
+        let mut session = Self { session, url, name, table, limit, access, columns, role };
         let sql = include_str!("../../../../sql/relay/commands/session_role.sql");
         session.role = decode::text(&session.query_one(sql, &[]).await?, "role")?;
         Ok(session)
+    }
+
+    /// Finds out which columns the outbox has that an older schema lacks. Until then none are used.
+    pub(super) async fn find_columns(&mut self) -> anyhow::Result<()> {
+        let sql = include_str!("../../../../sql/relay/commands/find_columns.sql");
+        let row = self.query_one(sql, &[]).await?;
+        self.columns = Columns {
+            has_causes: row.try_get("has_causes")?,
+            has_operations: row.try_get("has_operations")?,
+        };
+        Ok(())
     }
 
     /// The name of the outbox.
@@ -65,6 +85,30 @@ impl Session {
 
     pub(super) const fn access(&self) -> Access {
         self.access
+    }
+
+    /// Fails if the audit table has no column for the numbers of operations.
+    pub(super) fn require_operations(&self) -> anyhow::Result<()> {
+        if self.columns.has_operations {
+            return Ok(());
+        }
+        Err(anyhow!(
+            "{} has no column operation_id: `outbox-relay check` prints the SQL that adds it",
+            self.table.quoted("_audit")
+        ))
+    }
+
+    /// Fails if the outbox has no columns for the causes of failures.
+    pub(super) fn require_causes(&self) -> anyhow::Result<()> {
+        if self.columns.has_causes {
+            return Ok(());
+        }
+        Err(anyhow!(
+            "{} has no columns for the causes of failures, or the role {} may not read them: `outbox-relay check` prints \
+             the SQL that adds them",
+            self.table,
+            self.role
+        ))
     }
 
     /// Returns the rows of `sql`, in which `{outbox}` and `{audit}` stand for the tables.
@@ -101,7 +145,7 @@ impl Session {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> anyhow::Result<Vec<Row>> {
-        let sql = self.table.fill_in(sql);
+        let sql = self.table.fill_in(&self.columns.fill_in(sql));
         let mut session = self.session.lock().await;
         if session.client.is_closed() {
             // A server may close a session that is idle while a person thinks or the broker is
@@ -120,7 +164,11 @@ impl Session {
                 let holders = Box::pin(self.find_table_lock_holders()).await.unwrap_or_default();
                 Err(error::locked(holders.first()))
             }
-            Err(error) => Err(error::explain(&error, &self.table, self.limit)),
+            Err(error) => {
+                let (table, role, limit) = (&self.table, self.role.as_str(), self.limit);
+                let command = self.name.strip_prefix(NAME_PREFIX).unwrap_or_default();
+                Err(error::explain(&error, Failed { table, command, role, limit }))
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use crate::commands::event::{self, aggregate};
 use crate::commands::output::duration_format::{age, format_seconds};
 use crate::commands::output::table::{Align, TextTable};
 use crate::commands::output::{BOLD, escape};
+use crate::commands::paused;
 
 /// How many event types are shown with their rate.
 const TYPE_LIMIT: usize = 10;
@@ -62,6 +63,10 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
     if !snapshot.relays.is_empty() {
         page.push_str(&format!("\n{}", relay_table(&snapshot.relays)));
     }
+    if !snapshot.pauses.is_empty() {
+        page.push_str(&format!("\n{BOLD}Paused{BOLD:#} (see resume)\n"));
+        page.push_str(&paused::table(&snapshot.pauses));
+    }
     if !snapshot.stuck.is_empty() {
         page.push_str(&format!("\n{BOLD}Stuck{BOLD:#} (see retry and discard)\n"));
         page.push_str(&event::table(&snapshot.stuck));
@@ -73,15 +78,22 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
 }
 
 fn backlog(backlog: &Backlog) -> String {
-    let Backlog { pending, waiting, stuck, .. } = backlog;
-    let ready = (pending - waiting - stuck).max(0);
-    format!(
+    let Backlog { pending, waiting, scheduled, stuck, parked, .. } = backlog;
+    let ready = (pending - waiting - scheduled - stuck - parked).max(0);
+    let mut text = format!(
         "{} pending: {} ready, {} waiting for their next attempt, {} stuck",
         bounded(*pending),
         bounded(ready),
         bounded(*waiting),
         bounded(*stuck)
-    )
+    );
+    for (count, state) in [(*scheduled, "scheduled"), (*parked, "parked")] {
+        if count > 0 {
+            // Writing to a string does not fail.
+            let _infallible = write!(text, ", {} {state}", bounded(count));
+        }
+    }
+    text
 }
 
 fn unsettled(unsettled: &Unsettled) -> String {
@@ -174,6 +186,6 @@ mod tests {
         for (count, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(number(count), text);
         }
-        assert_eq!(bounded(COUNT_LIMIT), "at least 1,000,000");
+        assert_eq!(bounded(COUNT_LIMIT), "at least 100,000");
     }
 }

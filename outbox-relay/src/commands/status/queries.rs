@@ -2,29 +2,17 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::commands::queries::can_read_unsettled;
 use crate::commands::session::Session;
 use crate::commands::session::decode::json;
 
-/// Returns the numbers of pending, waiting and stuck events, each counted up to `limit`, and the
-/// oldest pending event.
+/// Returns the numbers of pending, waiting, scheduled, stuck and parked events, each counted up to
+/// `limit`, and the oldest pending event.
 pub(super) async fn count_backlog<T: DeserializeOwned>(
     session: &Session,
     limit: i64,
 ) -> anyhow::Result<T> {
     let sql = include_str!("../../../../sql/relay/commands/count_backlog.sql");
     json(&session.query_one(sql, &[&limit]).await?)
-}
-
-/// Returns the unsettled events by outcome and kind; none if the role can't read their table.
-pub(super) async fn list_unsettled<T: DeserializeOwned>(
-    session: &Session,
-) -> anyhow::Result<Vec<T>> {
-    if !can_read_unsettled(session).await? {
-        return Ok(Vec::new());
-    }
-    let sql = include_str!("../../../../sql/relay/commands/list_unsettled.sql");
-    session.query(sql, &[]).await?.iter().map(json).collect()
 }
 
 /// Returns what was published in the last minute among the `rows` newest rows below the id `below`.

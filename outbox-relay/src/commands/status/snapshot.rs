@@ -6,12 +6,13 @@ use uuid::Uuid;
 use super::queries;
 use super::rate::{self, Rate};
 use crate::commands::event::Event;
-use crate::commands::queries::{Filter, list_pending};
+use crate::commands::paused::ActivePause;
+use crate::commands::queries::{Filter, list_pauses, list_pending, list_unsettled};
 use crate::commands::session::Session;
 use crate::database::queries::BlockingPolicy;
 
 /// Counting stops at this number of events.
-pub(super) const COUNT_LIMIT: i64 = 1_000_000;
+pub(super) const COUNT_LIMIT: i64 = 100_000;
 
 /// How many stuck events are listed; `events --stuck` lists more.
 const STUCK_LIMIT: u32 = 10;
@@ -33,6 +34,8 @@ pub(super) struct Snapshot {
     /// The oldest ones.
     pub(super) stuck: Vec<Event>,
     pub(super) unsettled: Vec<Unsettled>,
+    /// What is not published for now.
+    pub(super) pauses: Vec<ActivePause>,
 }
 
 /// Unsettled events of one outcome and kind, with the oldest as an example.
@@ -53,7 +56,9 @@ pub(super) struct Unsettled {
 pub(super) struct Backlog {
     pub(super) pending: i64,
     pub(super) waiting: i64,
+    pub(super) scheduled: i64,
     pub(super) stuck: i64,
+    pub(super) parked: i64,
     pub(super) oldest: Option<Oldest>,
 }
 
@@ -99,7 +104,8 @@ impl Snapshot {
             published_last_minute: rate::measure(session).await?,
             lanes: Lanes { owned, of: LANES },
             relays,
-            unsettled: queries::list_unsettled(session).await?,
+            unsettled: list_unsettled(session).await?,
+            pauses: list_pauses(session).await?,
             stuck: list_pending(session, true, &Filter::default(), STUCK_LIMIT, HOLDING).await?,
         })
     }

@@ -6,6 +6,7 @@ use tokio_postgres::{Error, Row};
 use super::{InspectStatements, OpenTransaction};
 use crate::database::{Database, DatabaseError, Session};
 use crate::lanes::LaneSet;
+use crate::pauses::{PauseColumns, PauseSet};
 use crate::queue::EventRef;
 use crate::settle::batch::Disposition;
 
@@ -28,10 +29,20 @@ impl BlockingPolicy {
     }
 }
 
+/// What comes next in some aggregates.
+#[derive(Debug, Default)]
+pub(crate) struct Successors {
+    pub(crate) event_refs: Vec<EventRef>,
+    /// Those that are paused.
+    pub(crate) paused: Vec<EventRef>,
+}
+
 /// What a scan has read.
 #[derive(Debug)]
 pub(crate) struct ScannedRows {
     pub(crate) event_refs: Vec<EventRef>,
+    /// Events that are paused for their type, where order matters; no other paused ones are here.
+    pub(crate) paused: Vec<EventRef>,
     /// How many rows were read, of all lanes.
     pub(crate) rows: i64,
     /// The highest id among them.
@@ -49,21 +60,27 @@ pub(crate) async fn scan_new(
     lanes: LaneSet,
     rows: i64,
     policy: BlockingPolicy,
+    pauses: &PauseSet,
 ) -> Result<ScannedRows, DatabaseError> {
+    let PauseColumns { aggregate_types, aggregate_ids, event_types } = pauses.columns();
     let xids: Vec<Option<i64>> = open.iter().map(|open| open.writer.xid).collect();
     let above_ids: Vec<i64> = open.iter().map(|open| open.above).collect();
     let virtual_ids: Vec<&str> = open.iter().map(|open| open.writer.virtual_id.as_str()).collect();
-    let params: [&(dyn ToSql + Sync); 8] = [
+    let params: [&(dyn ToSql + Sync); 12] = [
         &above,
-        &xids,
-        &above_ids,
         &lanes.0.cast_signed(),
-        &rows,
         &policy.ordered,
         &policy.stuck_holds,
+        &rows,
+        &xids,
+        &above_ids,
         &virtual_ids,
+        &true,
+        &aggregate_types,
+        &aggregate_ids,
+        &event_types,
     ];
-    seen(&database.session.query(&database.statements.scan_new, &params).await?)
+    scanned_rows(&database.session.query(&database.statements.scan_new, &params).await?)
 }
 
 /// As [`scan_new`], on another session and whatever transactions are open.
@@ -74,47 +91,57 @@ pub(crate) async fn sweep(
     lanes: LaneSet,
     rows: i64,
     policy: BlockingPolicy,
+    pauses: &PauseSet,
 ) -> Result<ScannedRows, DatabaseError> {
-    let params: [&(dyn ToSql + Sync); 8] = [
+    let PauseColumns { aggregate_types, aggregate_ids, event_types } = pauses.columns();
+    let params: [&(dyn ToSql + Sync); 12] = [
         &above,
-        &Vec::<i64>::new(),
-        &Vec::<i64>::new(),
         &lanes.0.cast_signed(),
-        &rows,
         &policy.ordered,
         &policy.stuck_holds,
+        &rows,
+        &Vec::<i64>::new(),
+        &Vec::<i64>::new(),
         &Vec::<&str>::new(),
+        // They are found by their time.
+        &false,
+        &aggregate_types,
+        &aggregate_ids,
+        &event_types,
     ];
-    seen(&session.query(&statements.scan_new, &params).await?)
+    scanned_rows(&session.query(&statements.scan_new, &params).await?)
 }
 
-fn seen(rows: &[Row]) -> Result<ScannedRows, DatabaseError> {
+fn scanned_rows(rows: &[Row]) -> Result<ScannedRows, DatabaseError> {
     let Some(first) = rows.first() else {
         return Ok(ScannedRows {
             event_refs: Vec::new(),
+            paused: Vec::new(),
             rows: 0,
             reached: None,
             audited: None,
             filenode: None,
         });
     };
-    Ok(ScannedRows {
+    let mut scanned = ScannedRows {
         rows: first.try_get("rows")?,
         reached: first.try_get("reached")?,
         audited: first.try_get("audited")?,
         filenode: first.try_get("filenode")?,
-        event_refs: rows
-            .iter()
-            .filter_map(|row| match row.try_get::<_, Option<i64>>("id") {
-                Ok(None) => None,
-                Ok(Some(_)) => Some(event_ref(row)),
-                Err(error) => Some(Err(error)),
-            })
-            .collect::<Result<_, _>>()?,
-    })
+        event_refs: Vec::new(),
+        paused: Vec::new(),
+    };
+    for row in rows {
+        if row.try_get::<_, Option<i64>>("id")?.is_some() {
+            let is_paused = row.try_get("is_paused")?;
+            let events = if is_paused { &mut scanned.paused } else { &mut scanned.event_refs };
+            events.push(event_ref(row)?);
+        }
+    }
+    Ok(scanned)
 }
 
-fn event_ref(row: &Row) -> Result<EventRef, Error> {
+pub(super) fn event_ref(row: &Row) -> Result<EventRef, Error> {
     Ok(EventRef {
         id: row.try_get("id")?,
         key: row.try_get("key")?,
@@ -123,34 +150,24 @@ fn event_ref(row: &Row) -> Result<EventRef, Error> {
     })
 }
 
-pub(crate) async fn scan_due_retries(
-    database: &Database,
-    lanes: LaneSet,
-    most: i64,
-    policy: BlockingPolicy,
-) -> Result<Vec<EventRef>, DatabaseError> {
-    let rows = database
-        .session
-        .query(
-            &database.statements.scan_due_retries,
-            &[&lanes.0.cast_signed(), &most, &policy.ordered, &policy.stuck_holds],
-        )
-        .await?;
-    Ok(rows.iter().map(event_ref).collect::<Result<_, _>>()?)
-}
-
 pub(crate) async fn scan_successors(
     database: &Database,
     keys: &[i64],
     ids: &[i64],
     most: i64,
     stuck_holds: bool,
-) -> Result<Vec<EventRef>, DatabaseError> {
-    let rows = database
-        .session
-        .query(&database.statements.scan_successors, &[&keys, &ids, &most, &stuck_holds])
-        .await?;
-    Ok(rows.iter().map(event_ref).collect::<Result<_, _>>()?)
+    pauses: &PauseSet,
+) -> Result<Successors, DatabaseError> {
+    let PauseColumns { aggregate_types, aggregate_ids, event_types } = pauses.columns();
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&keys, &ids, &most, &stuck_holds, &aggregate_types, &aggregate_ids, &event_types];
+    let mut successors = Successors::default();
+    for row in database.session.query(&database.statements.scan_successors, &params).await? {
+        let is_paused = row.try_get("is_paused")?;
+        let events = if is_paused { &mut successors.paused } else { &mut successors.event_refs };
+        events.push(event_ref(&row)?);
+    }
+    Ok(successors)
 }
 
 pub(crate) async fn measure_backlog(
@@ -159,4 +176,29 @@ pub(crate) async fn measure_backlog(
     most: i64,
 ) -> Result<Row, DatabaseError> {
     session.query_one(&statements.measure_backlog, &[&most]).await
+}
+
+/// The oldest of some pending events that is not scheduled for later.
+#[derive(Debug)]
+pub(crate) enum OldestPending {
+    AgeSeconds(f64),
+    /// There is none.
+    None,
+    /// All that were looked at, up to this id, are scheduled.
+    Above(i64),
+}
+
+pub(crate) async fn find_oldest(
+    session: &Session,
+    statements: &InspectStatements,
+    above: i64,
+    most: i64,
+) -> Result<OldestPending, DatabaseError> {
+    let row = session.query_one(&statements.find_oldest, &[&above, &most]).await?;
+    let (age, rows): (Option<f64>, i64) = (row.try_get("age_seconds")?, row.try_get("rows")?);
+    Ok(match (age, row.try_get("reached")?) {
+        (Some(age), _) => OldestPending::AgeSeconds(age.max(0.0)),
+        (None, Some(reached)) if rows >= most => OldestPending::Above(reached),
+        (None, _) => OldestPending::None,
+    })
 }

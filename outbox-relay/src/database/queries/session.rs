@@ -26,23 +26,29 @@ pub(crate) async fn find_hidden_rows(
     Ok(HiddenRows::read(&session.query(&statements.find_hidden_rows, &[&deletes]).await?)?)
 }
 
-/// What a session has to know of `outbox_unsettled`.
+/// What a relay can use, but works without: an older schema lacks it, or the role may not use it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct UnsettledTable {
-    /// Whether it is there and may be used.
-    pub(crate) is_usable: bool,
+pub(crate) struct OptionalParts {
+    /// The table `outbox_unsettled`.
+    pub(crate) has_unsettled: bool,
+    /// The columns for the cause of a failure.
+    pub(crate) has_causes: bool,
     /// Whether the database can store every character.
     pub(crate) is_utf8: bool,
 }
 
-pub(crate) async fn find_unsettled_table(
+pub(crate) async fn find_optional_parts(
     client: &Client,
     table: &OutboxTable,
-) -> Result<UnsettledTable, Error> {
-    let sql = table.fill_in(include_str!("../../../../sql/relay/queries/find_unsettled.sql"));
+) -> Result<OptionalParts, Error> {
+    let sql = table.fill_in(include_str!("../../../../sql/relay/queries/find_optional.sql"));
     let row = client.query_one(&sql, &[]).await?;
     let encoding: &str = row.try_get("encoding")?;
-    Ok(UnsettledTable { is_usable: row.try_get("usable")?, is_utf8: encoding == "UTF8" })
+    Ok(OptionalParts {
+        has_unsettled: row.try_get("has_unsettled")?,
+        has_causes: row.try_get("has_causes")?,
+        is_utf8: encoding == "UTF8",
+    })
 }
 
 pub(crate) async fn name_session(database: &Database, name: &str) -> Result<(), DatabaseError> {

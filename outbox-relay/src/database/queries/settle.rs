@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
-use crate::database::{DatabaseError, Session, SettleSession};
+use super::NamedStatement;
+use crate::cause::Fingerprint;
+use crate::database::{DatabaseError, OutboxTable, Session, SettleSession};
 use crate::settle::batch::{SettleAction, SettleItem, in_ascii};
 
 /// Why a statement did not settle an event.
@@ -21,7 +24,7 @@ pub(crate) enum NotSettled {
 
 /// Settles `items`; returns, by their ids, those that were not settled.
 pub(crate) async fn settle(
-    SettleSession { session, statements, is_utf8, .. }: &SettleSession,
+    SettleSession { session, statements, settle_failed, is_utf8, .. }: &SettleSession,
     action: SettleAction,
     items: &[SettleItem],
 ) -> Result<HashMap<i64, NotSettled>, DatabaseError> {
@@ -42,13 +45,31 @@ pub(crate) async fn settle(
     let reasons: Vec<String> = failures().map(|failure| stored(&failure.reason)).collect();
     let delays: Vec<Option<f64>> =
         failures().map(|failure| failure.retry_in.map(|delay| delay.as_secs_f64())).collect();
-    let params: [&(dyn ToSql + Sync); 5] = [&ids, &event_ids, &reasons, &delays, &attempts];
-    not_settled(session, &statements.settle_failed, &params).await
+    let kinds: Vec<&str> = failures().map(|failure| failure.kind.text()).collect();
+    let fingerprints: Vec<String> =
+        reasons.iter().map(|reason| Fingerprint::of(reason).to_string()).collect();
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&ids, &event_ids, &reasons, &delays, &attempts, &kinds, &fingerprints];
+    not_settled(session, settle_failed, &params).await
+}
+
+/// Prepares the statement that notes failures; `has_causes`: with their causes.
+pub(crate) async fn prepare_settle_failed(
+    client: &Client,
+    table: &OutboxTable,
+    has_causes: bool,
+) -> Result<NamedStatement, Error> {
+    let mut sql = include_str!("../../../../sql/relay/queries/settle_failed.sql").to_owned();
+    if !has_causes {
+        sql = sql.replace("{set_cause}", "");
+    }
+    let statement = client.prepare(&table.fill_in(&sql)).await?;
+    Ok(NamedStatement { name: "settle_failed", statement })
 }
 
 async fn not_settled(
     session: &Session,
-    statement: &tokio_postgres::Statement,
+    statement: &NamedStatement,
     params: &[&(dyn ToSql + Sync)],
 ) -> Result<HashMap<i64, NotSettled>, DatabaseError> {
     let rows = session.query(statement, params).await?;

@@ -4,22 +4,32 @@ use tokio_postgres::{Client, Error, Statement};
 
 use crate::database::OutboxTable;
 
+/// A prepared statement with its name, by which metrics and errors tell transactions apart.
+#[derive(Debug)]
+pub(crate) struct NamedStatement {
+    pub(crate) name: &'static str,
+    pub(crate) statement: Statement,
+}
+
 macro_rules! statements {
     ($name:ident: $($statement:ident),+ $(,)?) => {
         /// The statements of a session, prepared once.
         #[derive(Debug)]
         pub(crate) struct $name {
-            $(pub(super) $statement: Statement),+
+            $(pub(super) $statement: NamedStatement),+
         }
 
         impl $name {
             pub(crate) async fn prepare(client: &Client, table: &OutboxTable) -> Result<Self, Error> {
                 Ok(Self {
-                    $($statement: client
-                        .prepare(&table.fill_in(include_str!(concat!(
-                            "../../../../sql/relay/queries/", stringify!($statement), ".sql"
-                        ))))
-                        .await?),+
+                    $($statement: NamedStatement {
+                        name: stringify!($statement),
+                        statement: client
+                            .prepare(&table.fill_in(include_str!(concat!(
+                                "../../../../sql/relay/queries/", stringify!($statement), ".sql"
+                            ))))
+                            .await?,
+                    }),+
                 })
             }
         }
@@ -28,7 +38,7 @@ macro_rules! statements {
 
 statements!(
     RelayStatements: scan_new,
-    scan_due_retries,
+    scan_due,
     scan_successors,
     load,
     identify,
@@ -51,17 +61,20 @@ statements!(
 statements!(
     SettleStatements: settle_published,
     settle_deleted,
-    settle_failed,
     probe_marking,
     probe_deleting,
 );
 
-statements!(InspectStatements: scan_new, measure_backlog);
+statements!(InspectStatements: scan_new, measure_backlog, find_oldest);
 
 statements!(UnsettledStatements: note_unsettled, forget_unsettled);
 
 statements!(LoadUnsettledStatements: load_unsettled, forget_gone);
 
+statements!(PauseStatements: load_pauses, respect_pauses);
+
 statements!(PruneStatements: lock_pruning, prune, next_row);
 
 statements!(ExpiredStatements: forget_expired);
+
+statements!(AuditPruneStatements: lock_audit_pruning, prune_audit);

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::queue::transition::Refill;
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -147,4 +148,71 @@ proptest! {
             prop_assert!(model.last_confirmed > before, "it does not go on: {model:?}");
         }
     }
+}
+
+/// The queue of an aggregate whose event 2 failed, was sent again and is confirmed, as is event 1,
+/// which appeared late.
+fn after_a_retry_and_a_late_event() -> AggregateQueue {
+    let mut queue = AggregateQueue::new(event(2), Arrival::Retry);
+    queue.take(2);
+    assert!(queue.arrive(event(1), Arrival::New).0);
+    assert_eq!(queue.confirmed(2, None).ready, Some(event(1)));
+    queue.take(1);
+    queue.confirmed(1, None);
+    queue
+}
+
+#[test]
+fn nothing_is_read_behind_a_retry_before_its_row_says_so_whatever_else_can_not_be_settled() {
+    let mut queue = after_a_retry_and_a_late_event();
+    assert_eq!(queue.needs_refill(), Refill::Later);
+    queue.settle_blocked(1);
+    assert_eq!(queue.needs_refill(), Refill::NotNeeded);
+    assert_eq!(queue.unblocked(1, None).next, Next::Refill);
+    assert_eq!(queue.needs_refill(), Refill::Later, "the table still holds back event 3");
+    queue.settled(2, None);
+    assert_eq!(queue.needs_refill(), Refill::Above(1));
+}
+
+#[test]
+fn a_retry_that_is_withdrawn_or_fails_again_is_not_waited_for() {
+    let mut withdrawn = AggregateQueue::new(event(2), Arrival::Retry);
+    assert_eq!(withdrawn.settle_blocked(1).withdrawn, Some(2));
+    let mut lost = AggregateQueue::new(event(2), Arrival::Retry);
+    lost.take(2);
+    lost.lost(event(2), Some(1));
+    let mut failed = AggregateQueue::new(event(2), Arrival::Retry);
+    failed.take(2);
+    failed.failed();
+    failed.settled(2, Some(1));
+    for mut queue in [withdrawn, lost, failed] {
+        queue.unblocked(1, None);
+        assert_eq!(queue.needs_refill(), Refill::Above(1));
+    }
+}
+
+/// In a lane that came back: another relay skipped event 9 as stuck, published event 18, and ended
+/// before it could note either in its row.
+#[test]
+fn an_event_that_is_found_before_an_unsettled_or_a_failed_one_is_read_when_nothing_is_waited_for() {
+    let mut aggregate = AggregateQueue::unsettled(18);
+    assert!(
+        !aggregate.arrive(event(9), Arrival::New).0 && !aggregate.arrive(event(7), Arrival::New).0
+    );
+    assert_eq!(aggregate.unblocked(18, None).next, Next::Refill);
+    assert_eq!(aggregate.needs_refill(), Refill::Above(6));
+
+    let mut aggregate = AggregateQueue::new(event(18), Arrival::New);
+    aggregate.take(18);
+    aggregate.failed();
+    assert!(!aggregate.arrive(event(9), Arrival::New).0);
+    assert_eq!(aggregate.settled(18, None).next, Next::Refill);
+    assert_eq!(aggregate.needs_refill(), Refill::Above(8));
+
+    // Without such an event the aggregate is done: the table holds back what is behind.
+    let mut aggregate = AggregateQueue::new(event(18), Arrival::New);
+    aggregate.take(18);
+    aggregate.failed();
+    assert!(!aggregate.arrive(event(30), Arrival::New).0);
+    assert_eq!(aggregate.settled(18, None).next, Next::Remove);
 }

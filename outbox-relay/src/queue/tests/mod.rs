@@ -19,10 +19,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (key(), 1..6_usize).prop_map(|(key, rows)| Step::Add { key, rows }),
         1 => (key(), 100..300_usize).prop_map(|(key, rows)| Step::Add { key, rows }),
+        2 => (key(), 1..3_usize).prop_map(|(key, rows)| Step::Schedule { key, rows }),
+        1 => (key(), 100..300_usize).prop_map(|(key, rows)| Step::Schedule { key, rows }),
         2 => key().prop_map(|key| Step::Begin { key }),
         2 => which().prop_map(Step::Commit),
         10 => (1..500_usize).prop_map(|rows| Step::ScanNew { rows }),
         6 => (1..8_usize).prop_map(|rows| Step::ScanDueRetries { rows }),
+        1 => (100..300_usize).prop_map(|rows| Step::ScanDueRetries { rows }),
         10 => (1..4_usize).prop_map(|aggregates| Step::ScanSuccessors { aggregates }),
         20 => (1..10_usize, 1..40_i64).prop_map(|(count, bytes)| Step::Take { count, bytes }),
         10 => (1..20_usize).prop_map(|behind| Step::TakeRun { behind }),
@@ -114,6 +117,32 @@ fn an_event_that_appears_late_in_a_full_aggregate_comes_next() {
 }
 
 #[test]
+fn an_event_that_appears_late_goes_before_one_that_is_ready() {
+    let mut queue = Queue::new(true);
+    for id in 11..=13 {
+        queue.push(event_ref(id, 7));
+    }
+    assert!(queue.push(event_ref(1, 7)));
+    let first = queue.take(10, 10);
+    assert_eq!(first, [event_ref(1, 7)]);
+    assert_eq!(queue.underfilled(10), (vec![7], vec![1]), "the others are read again");
+    queue.refill(&[7], (11..=13).map(|id| event_ref(id, 7)).collect());
+    queue.confirmed(&first[0]);
+    assert_eq!(queue.take(10, 10), [event_ref(11, 7)]);
+}
+
+#[test]
+fn an_event_goes_before_one_that_was_in_flight_and_goes_back() {
+    let mut queue = Queue::new(true);
+    queue.push(event_ref(11, 7));
+    let sent = queue.take(1, 1)[0];
+    assert!(queue.push(event_ref(1, 7)));
+    queue.quarantine(sent);
+    assert_eq!(queue.take(10, 10), [event_ref(1, 7)]);
+    assert!(queue.take_quarantined(10, 10, |_| false).is_empty(), "it is read again");
+}
+
+#[test]
 fn an_event_that_appears_late_is_not_forgotten_while_its_aggregate_is_held() {
     let mut queue = Queue::new(true);
     queue.push(event_ref(2, 7));
@@ -168,4 +197,34 @@ fn many_hot_aggregates_that_failed_do_not_fill_it_beyond_its_bound() {
         queue.refill(&keys, Vec::new());
     }
     assert!(published >= FULL, "{published}");
+}
+
+#[test]
+fn more_events_that_appear_ahead_of_one_in_flight_than_are_tracked_are_read_again() {
+    let mut queue = Queue::new(true);
+    queue.push(event_ref(10_000, 1));
+    let in_flight = queue.take(1000, i64::MAX);
+    assert_eq!(in_flight.len(), 1);
+    for id in 1..=200 {
+        queue.push(event_ref(id, 1));
+    }
+    queue.confirmed(&in_flight[0]);
+    queue.settled(&in_flight[0]);
+    let mut left: Vec<i64> = (1..=200).collect();
+    for _ in 0..1000 {
+        if left.is_empty() {
+            return;
+        }
+        for event in queue.take(1000, i64::MAX) {
+            assert_eq!(event.id, left.remove(0));
+            queue.confirmed(&event);
+            queue.settled(&event);
+        }
+        let (keys, ids) = queue.underfilled(10);
+        let behind = ids.first().copied().unwrap_or(i64::MAX);
+        let found = left.iter().filter(|id| **id > behind).take(Queue::REFILL);
+        let found = found.map(|id| event_ref(*id, 1)).collect();
+        queue.refill(&keys, found);
+    }
+    panic!("{left:?} are never sent: {queue:?}");
 }

@@ -41,7 +41,7 @@ impl Model {
             self.queue.gone(&event_ref);
             return false;
         };
-        let is_ready = matches!(row, Row::New | Row::Due);
+        let is_ready = matches!(row, Row::New | Row::Due | Row::ScheduledDue);
         assert!(is_ready, "{event_ref:?} is taken while it is {row:?}");
         self.check_order(&event_ref);
         self.in_flight.push(event_ref);
@@ -70,7 +70,7 @@ impl Model {
         }
     }
 
-    /// All events ahead in the table are published, if not settled yet.
+    /// All events ahead in the table are published, if not settled yet, but for scheduled ones.
     pub(super) fn check_order(&self, event_ref: &EventRef) {
         if !self.ordered
             || self.late.contains(&event_ref.id)
@@ -79,7 +79,7 @@ impl Model {
             return;
         }
         let ahead = self.table[&event_ref.key].range(..event_ref.id);
-        for (id, row) in ahead.filter(|(_, row)| row.is_pending()) {
+        for (id, row) in ahead.filter(|(_, row)| row.is_pending() && !row.is_scheduled()) {
             let done = self.unsettled.iter().chain(&self.blocked).any(|(other, fate)| {
                 let goes_on = *fate == Fate::Stuck && !self.stuck_holds;
                 other.id == *id && (*fate == Fate::Published || goes_on)

@@ -83,6 +83,13 @@ impl Model {
                     self.rows(key).insert(id, Row::New);
                 }
             }
+            Step::Schedule { key, rows } => {
+                for _ in 0..rows {
+                    self.last_id += 1;
+                    let id = self.last_id;
+                    self.rows(key).insert(id, Row::Scheduled);
+                }
+            }
             Step::Begin { key } => {
                 self.last_id += 1;
                 self.open.push((self.last_id, key));
@@ -111,15 +118,19 @@ impl Model {
             Step::Unblock { count } => self.unblock(count),
             Step::BecomeDue => {
                 for row in self.table.values_mut().flat_map(BTreeMap::values_mut) {
-                    if *row == Row::Waits {
-                        *row = Row::Due;
+                    match *row {
+                        Row::Waits => *row = Row::Due,
+                        Row::Scheduled => *row = Row::ScheduledDue,
+                        _ => (),
                     }
                 }
             }
             Step::Retry(index) => {
                 if let Some((key, id)) = self.pick(index, |row| row.is_pending() && row != Row::New)
                 {
-                    self.rows(key).insert(id, Row::Due);
+                    let is_scheduled = self.table[&key][&id].is_scheduled();
+                    let due = if is_scheduled { Row::ScheduledDue } else { Row::Due };
+                    self.rows(key).insert(id, due);
                     self.cursor = 0;
                 }
             }

@@ -11,7 +11,8 @@ impl Model {
         self.table.iter().any(|(key, rows)| {
             let held = self.held_back_above(*key);
             rows.iter().any(|(id, row)| {
-                row.is_pending() && (*id > self.cursor || *row == Row::Due && *id <= held)
+                let is_due = matches!(row, Row::Due | Row::ScheduledDue);
+                row.is_pending() && (*id > self.cursor || is_due && *id <= held)
             })
         })
     }
@@ -36,7 +37,7 @@ impl Model {
         let held = KEYS.map(|key| (key, self.held_back_above(key)));
         let held = BTreeMap::from(held);
         for (id, key, row) in above {
-            if row == Row::New && self.has(key) && id < held[&key] {
+            if row.is_new() && self.has(key) && id < held[&key] {
                 self.queue.push(sized(id, key));
             }
         }
@@ -73,12 +74,21 @@ impl Model {
         }
         let due = self.table.iter().flat_map(|(key, rows)| {
             let held = self.held_back_above(*key);
-            let due = rows.iter().filter(move |(id, row)| **row == Row::Due && **id <= held);
-            due.map(|(id, _)| (*id, *key))
+            let is_due = |id: i64, row: Row| match row {
+                Row::Due => true,
+                Row::ScheduledDue => id <= self.cursor,
+                _ => false,
+            };
+            let due = rows.iter().filter(move |(id, row)| is_due(**id, **row) && **id <= held);
+            due.map(|(id, row)| (*id, *key, *row))
         });
-        let due: Vec<_> = due.filter(|(_, key)| self.has(*key)).take(rows).collect();
-        for (id, key) in due {
-            self.queue.push_retry(sized(id, key));
+        let due: Vec<_> = due.filter(|(_, key, _)| self.has(*key)).take(rows).collect();
+        for (id, key, row) in due {
+            if row.is_scheduled() {
+                self.queue.push(sized(id, key));
+            } else {
+                self.queue.push_retry(sized(id, key));
+            }
         }
     }
 
@@ -93,7 +103,7 @@ impl Model {
         for (&key, &id) in keys.iter().zip(&ids) {
             assert!(self.has(key), "it reads an aggregate that is another relay's");
             let end = self.held_back_above(key);
-            let rows = self.table[&key].range(id + 1..).filter(|(_, row)| **row == Row::New);
+            let rows = self.table[&key].range(id + 1..).filter(|(_, row)| row.is_new());
             let rows = rows.filter(|(id, _)| **id < end).take(Queue::REFILL);
             found.extend(rows.map(|(id, _)| sized(*id, key)));
         }

@@ -9,6 +9,11 @@ pub(crate) enum Step {
         key: i64,
         rows: usize,
     },
+    /// Events are written for later.
+    Schedule {
+        key: i64,
+        rows: usize,
+    },
     /// A transaction draws an id and is not committed yet.
     Begin {
         key: i64,
@@ -53,6 +58,7 @@ pub(crate) enum Step {
     Unblock {
         count: usize,
     },
+    /// What failed or was written for later is due.
     BecomeDue,
     /// A person makes a failed event due.
     Retry(Index),

@@ -9,6 +9,10 @@ use super::Model;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Row {
     New,
+    /// It was written for later.
+    Scheduled,
+    /// Its time has come.
+    ScheduledDue,
     Waits,
     Due,
     Stuck,
@@ -19,6 +23,15 @@ pub(super) enum Row {
 impl Row {
     pub(super) const fn is_pending(self) -> bool {
         !matches!(self, Self::Published)
+    }
+
+    /// Whether a scan in the order of the ids returns it.
+    pub(super) const fn is_new(self) -> bool {
+        matches!(self, Self::New | Self::ScheduledDue)
+    }
+
+    pub(super) const fn is_scheduled(self) -> bool {
+        matches!(self, Self::Scheduled | Self::ScheduledDue)
     }
 }
 
@@ -63,7 +76,7 @@ impl Model {
     /// The id behind which the table holds back the rows of an aggregate.
     pub(super) fn held_back_above(&self, key: i64) -> i64 {
         let holds = |row: Row| match row {
-            Row::New | Row::Published => false,
+            Row::New | Row::Scheduled | Row::ScheduledDue | Row::Published => false,
             Row::Waits | Row::Due => true,
             Row::Stuck => self.stuck_holds,
         };

@@ -19,6 +19,8 @@ pub(super) enum Fate {
     Nacked,
     /// The broker closes the channel over it.
     Unacceptable,
+    /// It is not sent: its row can't be a message.
+    Unpublishable,
 }
 
 /// The events that a queue has.
@@ -53,11 +55,17 @@ impl Delivered {
             // It was discarded, or the table emptied, after it was loaded.
             return;
         };
-        if !policy.ordered || row.is_late || row.was_stuck && !policy.stuck_holds {
+        // A scheduled one may overtake what was held back until a moment ago.
+        let is_exempt = row.is_late || row.is_scheduled();
+        if !policy.ordered || is_exempt || row.was_stuck && !policy.stuck_holds {
             return;
         }
         for (id, ahead) in table.rows.range(..event.event_ref.id) {
-            let is_ahead = ahead.key == row.key && ahead.is_committed() && ahead.is_pending;
+            // Relays check for scheduled ones that they know of.
+            let is_ahead = ahead.key == row.key
+                && ahead.is_committed()
+                && ahead.is_pending
+                && !ahead.is_scheduled();
             let is_skipped = ahead.was_stuck && !policy.stuck_holds;
             let is_done = self.events.contains(&ahead.event_id) || ahead.is_late || is_skipped;
             assert!(!is_ahead || is_done, "event {} overtakes event {id}", event.event_ref.id);

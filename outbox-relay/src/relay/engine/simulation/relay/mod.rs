@@ -1,5 +1,6 @@
 //! A relay of the simulation: an engine, and the connections around it as a model.
 
+mod send;
 mod settle;
 
 use std::collections::HashMap;
@@ -11,26 +12,24 @@ use super::delivered::Fate;
 use super::table::Table;
 use crate::config::RelayArgs;
 use crate::database::queries::BlockingPolicy;
-use crate::lanes::{LaneSet, lane};
-use crate::poll::ScanOutcome;
-use crate::publish::dispatcher::{Dispatch, SendOrder};
+use crate::lanes::LaneSet;
+use crate::pauses::PauseSet;
+use crate::poll::{Rows, Scan, ScanOutcome};
 use crate::publish::event::Event;
-use crate::publish::verdict::{Refusal, Verdict};
-use crate::publish::window::Loss;
-use crate::relay::engine::Engine;
-use crate::settle::schedule::SettleJob;
+use crate::queue::EventRef;
+use crate::relay::engine::{AwaitedOutcomes, Engine};
+use crate::settle::schedule::{LaneOwnership, SettleJob, SettleWhen};
+use send::InFlight;
 
-/// Messages that were sent together, or in a run.
-#[derive(Debug)]
-pub(super) struct InFlight {
-    /// Those that were sent, with what the broker did with each.
-    pub(super) sent: Vec<(Event, Fate)>,
-    /// The rest of a run: each is sent when the one ahead is confirmed.
-    behind: Vec<Event>,
-    order: SendOrder,
-    /// The session in which it began; once it is gone, nothing further of the run is sent.
-    session: Option<i32>,
-    begun: Instant,
+/// What goes wrong in a tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mishap {
+    /// The server gives up a scan.
+    ScanGivenUp,
+    /// The session is lost while events are loaded.
+    LoadFails,
+    /// There is room for one of the events only.
+    LoadDefers,
 }
 
 /// A relay and its connections.
@@ -38,7 +37,13 @@ pub(super) struct InFlight {
 pub(super) struct Relay {
     pub(super) engine: Engine,
     pub(super) session: Option<i32>,
+    /// The server has ended the session, and the relay has not noticed yet.
+    pub(super) is_cut_off: bool,
     pub(super) has_broker: bool,
+    /// How long a tick takes before its scans: they may be due later than the list of relays.
+    pub(super) delay: Duration,
+    /// What goes wrong in the next tick.
+    pub(super) mishap: Option<Mishap>,
     channels: usize,
     pub(super) in_flight: Vec<InFlight>,
     /// The statement that settles, while it is under way.
@@ -46,6 +51,10 @@ pub(super) struct Relay {
     audit: i64,
     /// Events that this relay knows to be published, with the attempts that failed before.
     known: HashMap<Uuid, u32>,
+    /// The scheduled events that its last scan for due ones has found.
+    known_due: Vec<EventRef>,
+    /// Events that were sent, each with one of those that it went before.
+    pub(super) overtaken: Vec<(Uuid, Uuid)>,
 }
 
 impl Relay {
@@ -55,19 +64,24 @@ impl Relay {
         Self {
             engine,
             session: None,
+            is_cut_off: false,
             has_broker: true,
+            delay: Duration::ZERO,
+            mishap: None,
             channels: usize::try_from(args.relay_channels).unwrap_or(usize::MAX),
             in_flight: Vec::new(),
             settling: None,
             audit: 0,
             known: HashMap::new(),
+            known_due: Vec::new(),
+            overtaken: Vec::new(),
         }
     }
 
     /// Events whose outcome this relay alone knows, or will know: when it ends now, they may be
     /// sent again. What is in `outbox_unsettled` is known to all.
     pub(super) fn events_in_doubt(&self, table: &Table) -> Vec<Uuid> {
-        let sent = self.in_flight.iter().flat_map(|one| &one.sent).map(|(event, _)| event.event_id);
+        let sent = self.in_flight.iter().flat_map(InFlight::event_ids);
         let known = self.known.keys().copied().filter(|event_id| !table.is_noted(*event_id));
         sent.chain(known).collect()
     }
@@ -77,10 +91,29 @@ impl Relay {
         self.in_flight.is_empty() && self.engine.settling.is_done()
     }
 
+    /// Whether nothing is left to be sent, awaited, settled or remembered.
+    pub(super) fn is_at_rest(&self, table: &Table) -> bool {
+        let Engine { queue, settling, .. } = &self.engine;
+        let is_settled = settling.unsettled.len() == 0 && queue.busy_lanes().is_empty();
+        let tracks = |(id, key)| queue.tracks(&EventRef { id, key, size: 1 });
+        let is_any_tracked = table.rows.iter().map(|(id, row)| (*id, row.key)).any(tracks);
+        self.in_flight.is_empty() && self.engine.is_idle() && is_settled && !is_any_tracked
+    }
+
+    /// The server ends the session.
+    pub(super) fn cut_off(&mut self, table: &mut Table) {
+        if let Some(pid) = self.session {
+            table.end_session(pid);
+            self.is_cut_off = true;
+        }
+    }
+
     pub(super) fn lose_session(&mut self, table: &mut Table, now: Instant) {
+        self.is_cut_off = false;
         if let Some(pid) = self.session.take() {
             table.end_session(pid);
             self.engine.session_lost(now);
+            self.known_due.clear();
             // Such an event is left to the next owner of its lane.
             self.known.retain(|_, attempts| *attempts == 0);
         }
@@ -92,22 +125,37 @@ impl Relay {
         &mut self,
         table: &mut Table,
         new_pid: i32,
-        now: Instant,
+        clock: &mut Instant,
         deliver: &mut impl FnMut(&Event, &Table) -> Fate,
     ) {
+        let now = *clock;
         let pid = *self.session.get_or_insert(new_pid);
-        let is_in_flight = !self.in_flight.is_empty() || self.settling.is_some();
-        if let Some(job) = self.engine.settling.next(is_in_flight, true, now) {
+        let is_idle = self.in_flight.is_empty() && self.settling.is_none();
+        let when = if is_idle { SettleWhen::AtOnce } else { SettleWhen::Gathered };
+        let ownership =
+            if self.is_cut_off { LaneOwnership::Doubtful } else { LaneOwnership::Certain };
+        if let Some(job) = self.engine.settling.next(when, ownership, now) {
             assert!(self.settling.is_none(), "two statements settle at the same time");
             self.settling = Some((job, table.begin_settling()));
         }
+        if self.is_cut_off {
+            self.lose_session(table, now);
+            return;
+        }
+        let mishap = self.mishap.take();
         let busy = self.engine.queue.busy_lanes();
+        let pauses = PauseSet::new(table.pauses.clone());
+        if *self.engine.pauses() != pauses {
+            self.engine.set_pauses(pauses, now);
+            self.known_due.clear();
+        }
         if self.audit != table.audit {
             self.audit = table.audit;
             self.engine.dispatcher.clear_prefetched();
         }
         if !self.has_broker {
             self.engine.broker_lost(now);
+            self.known_due.clear();
             self.release_all(table, pid, busy);
             return;
         }
@@ -118,13 +166,22 @@ impl Relay {
             table.release_lanes(idle);
             self.engine.lanes.released(idle);
         }
-        let is_catching_up = self.engine.is_catching_up();
-        let is_able = self.engine.settling.blocked_reason().is_none() && !is_catching_up;
+        let is_waiting = self.engine.awaited_outcomes() != AwaitedOutcomes::None;
+        let is_able = self.engine.settling.blocked_reason().is_none() && !is_waiting;
         if self.engine.lanes.open().is_empty() || !is_able {
             return;
         }
+        *clock += self.delay;
+        let now = *clock;
+        if mishap == Some(Mishap::ScanGivenUp) {
+            if self.engine.scanner.next_scan(&mut self.engine.queue, now).is_some() {
+                self.engine.scan_failed(now);
+                self.known_due.clear();
+            }
+            return;
+        }
         self.poll(table, now);
-        self.send(table, now, deliver);
+        self.send(table, mishap, now, deliver);
     }
 
     fn share(&mut self, table: &mut Table, pid: i32, now: Instant) {
@@ -142,6 +199,7 @@ impl Relay {
         lanes.took(taken);
         if !taken.is_empty() {
             self.engine.lanes_taken(taken, table.load_noted(taken), now);
+            self.known_due.clear();
         }
     }
 
@@ -158,141 +216,43 @@ impl Relay {
 
     fn poll(&mut self, table: &Table, now: Instant) {
         let lanes = self.engine.lanes.open();
+        self.engine.check_paused(now);
+        let pauses = self.engine.pauses().clone();
         let Engine { scanner, queue, policy, .. } = &mut self.engine;
         while let Some(scan) = scanner.next_scan(queue, now) {
-            let rows = table.scan(&scan, lanes, *policy, now);
+            let rows = table.scan(&scan, lanes, *policy, &pauses, now);
+            if let (Scan::Suspects { suspects, .. }, Rows::Scanned(_, scanned)) = (&scan, &rows) {
+                let overlooked = scanned.event_refs.iter().filter(|event_ref| {
+                    suspects.contains(&event_ref.id)
+                        && event_ref.id <= scanner.low_watermark()
+                        && !queue.tracks(event_ref)
+                });
+                for EventRef { id, .. } in overlooked {
+                    assert!(table.rows[id].is_late, "event {id} is overlooked by the scans");
+                }
+            }
+            let due = match &rows {
+                Rows::Due(due) => due.scheduled.event_refs.clone(),
+                _ => Vec::new(),
+            };
+            let is_due_scan = matches!(rows, Rows::Due(_));
             scanner.apply(&scan, rows, lanes, queue, now);
+            if is_due_scan {
+                let due = due.into_iter();
+                self.known_due = due.filter(|event_ref| queue.tracks(event_ref)).collect();
+            }
         }
         if scanner.outcome() == ScanOutcome::Replaced {
             self.engine.table_replaced(now);
+            self.known_due.clear();
         }
     }
 
     /// The sweep reports what it has found.
     pub(super) fn sweep(&mut self, table: &Table) {
         let (end, lanes) = (self.engine.scanner.low_watermark(), self.engine.lanes.open());
-        let event_refs = table.sweep(end, lanes, self.engine.policy);
+        let pauses = self.engine.pauses().clone();
+        let event_refs = table.sweep(end, lanes, self.engine.policy, &pauses);
         self.engine.add_suspects(&event_refs);
-    }
-
-    fn send(
-        &mut self,
-        table: &Table,
-        now: Instant,
-        deliver: &mut impl FnMut(&Event, &Table) -> Fate,
-    ) {
-        while self.in_flight.len() < self.channels && self.engine.dispatcher.has_room() {
-            let Engine { dispatcher, queue, .. } = &mut self.engine;
-            let Some(window) = dispatcher.take_window(queue, now) else {
-                break;
-            };
-            let loaded = table.load(&window.unloaded);
-            let events = dispatcher.loaded(window, loaded, queue);
-            if events.is_empty() {
-                return;
-            }
-            let Dispatch { mut events, order } = dispatcher.start(events, queue);
-            let behind = match order {
-                SendOrder::Run => events.split_off(1),
-                SendOrder::Window => Vec::new(),
-            };
-            for event in &events {
-                self.is_new(event);
-            }
-            let sent = events.into_iter().map(|event| {
-                let fate = deliver(&event, table);
-                (event, fate)
-            });
-            let sent = sent.collect();
-            let session = self.session;
-            self.in_flight.push(InFlight { sent, behind, order, session, begun: now });
-        }
-        let Engine { dispatcher, queue, .. } = &mut self.engine;
-        let event_refs = dispatcher.to_prefetch(queue);
-        if !event_refs.is_empty() {
-            dispatcher.set_prefetched(table.load(&event_refs).events, now);
-        }
-    }
-
-    /// An event is sent again after its relay knew it to be published only if another relay has
-    /// charged it with a failure since.
-    fn is_new(&self, event: &Event) {
-        let is_known = self.known.get(&event.event_id) == Some(&event.attempts);
-        assert!(
-            !is_known,
-            "event {} is sent though its relay knows that it is published",
-            event.event_ref.id
-        );
-    }
-
-    /// The broker answers to what was sent last of a window: the next of a run is sent, or the
-    /// window ends.
-    pub(super) fn answered(
-        &mut self,
-        index: usize,
-        table: &mut Table,
-        now: Instant,
-        deliver: &mut impl FnMut(&Event, &Table) -> Fate,
-    ) {
-        let owns = self.in_flight[index].session.is_some()
-            && self.in_flight[index].session == self.session;
-        let one = &mut self.in_flight[index];
-        let is_taken = one.sent.last().is_some_and(|(_, fate)| *fate == Fate::Taken);
-        let is_late = now.duration_since(one.begun) >= Duration::from_millis(50);
-        if is_taken && owns && !is_late && self.has_broker && !one.behind.is_empty() {
-            let next = one.behind.remove(0);
-            self.is_new(&next);
-            let fate = deliver(&next, table);
-            self.in_flight[index].sent.push((next, fate));
-            return;
-        }
-        self.end_window(index, None, table, now);
-    }
-
-    /// The connection is lost with all that is in flight.
-    pub(super) fn lose_broker(&mut self, table: &mut Table, now: Instant) {
-        self.has_broker = false;
-        while !self.in_flight.is_empty() {
-            let loss = Loss::Connection("the simulation closed it".to_owned());
-            self.end_window(0, Some(loss), table, now);
-        }
-    }
-
-    fn end_window(&mut self, index: usize, loss: Option<Loss>, table: &mut Table, now: Instant) {
-        let InFlight { sent, behind, order, .. } = self.in_flight.remove(index);
-        let is_unconfirmed = sent.iter().any(|(_, fate)| *fate == Fate::Unconfirmed);
-        let loss =
-            loss.or_else(|| is_unconfirmed.then(|| Loss::Unconfirmed("no confirm".to_owned())));
-        let failed = |refusal| Verdict::Failed(refusal, "the simulation says so".to_owned());
-        let refused = "the broker closed the channel: the simulation says so";
-        let last = sent.len() - 1;
-        let verdict = |(index, (_, fate)): (usize, &(Event, Fate))| match fate {
-            // The confirms of all but the last of a run have come.
-            Fate::Taken
-                if matches!(loss, Some(Loss::Connection(_)))
-                    && (order == SendOrder::Window || index == last) =>
-            {
-                Verdict::Unknown
-            }
-            Fate::Taken => Verdict::Published,
-            Fate::Unconfirmed => Verdict::Unknown,
-            Fate::Returned => failed(Refusal::Returned),
-            Fate::Nacked => failed(Refusal::Nacked),
-            Fate::Unacceptable => Verdict::Failed(Refusal::Unacceptable, refused.to_owned()),
-        };
-        let verdicts: Vec<Verdict> = sent.iter().enumerate().map(verdict).collect();
-        let events: Vec<Event> = sent.into_iter().map(|(event, _)| event).collect();
-        for (event, verdict) in events.iter().zip(&verdicts) {
-            let is_own = self.engine.lanes.owned().has(lane(event.event_ref.key));
-            if *verdict == Verdict::Published && (event.attempts == 0 || is_own) {
-                self.known.insert(event.event_id, event.attempts);
-            }
-        }
-        self.engine.window_completed(&events, &verdicts, &behind, loss.as_ref(), now);
-        for item in &self.engine.settling.waiting_mut(now).failed {
-            if item.failure.as_ref().is_some_and(|failure| failure.retry_in.is_none()) {
-                table.gave_up(item);
-            }
-        }
     }
 }

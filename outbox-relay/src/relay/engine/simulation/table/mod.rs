@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::database::queries::{
-    BlockingPolicy, NotSettled, OpenTransaction, ScannedRows, Writer, Writers,
+    BlockingPolicy, DueEvents, NotSettled, OpenTransaction, ScannedRows, Successors, Writer,
+    Writers,
 };
 use crate::lanes::{LaneSet, Member, lane};
+use crate::pauses::{Pause, PauseSet};
 use crate::poll::{Rows, Scan};
 use crate::publish::event::Event;
 use crate::publish::load::Loaded;
@@ -26,14 +28,16 @@ use crate::settle::unsettled::{SettleError, UnsettledEvent};
 pub(super) enum NextAttempt {
     /// It has not failed.
     Null,
+    /// It failed; without attempts it is scheduled.
     At(Instant),
-    /// Stuck.
+    /// Stuck; without attempts it is parked.
     Infinity,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) key: i64,
+    pub(super) event_type: &'static str,
     pub(super) event_id: Uuid,
     /// The transaction that wrote it, while that is open.
     writer: Option<u64>,
@@ -53,7 +57,22 @@ impl Row {
         self.writer.is_none()
     }
 
-    const fn is_visible_and_pending(&self) -> bool {
+    /// Whether it was written for later, and was not tried yet.
+    pub(super) fn is_scheduled(&self) -> bool {
+        self.attempts == 0 && self.next_attempt != NextAttempt::Null
+    }
+
+    /// Whether it was written for a time that has come.
+    pub(super) fn is_scheduled_and_due(&self, now: Instant) -> bool {
+        self.is_scheduled() && matches!(self.next_attempt, NextAttempt::At(at) if at <= now)
+    }
+
+    /// Whether a scan in the order of the ids returns it.
+    fn is_new(&self, now: Instant) -> bool {
+        self.next_attempt == NextAttempt::Null || self.is_scheduled_and_due(now)
+    }
+
+    pub(super) const fn is_visible_and_pending(&self) -> bool {
         self.is_committed() && self.is_pending
     }
 }
@@ -68,8 +87,10 @@ struct Transaction {
     xid: Option<i64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Table {
+    /// Before all times.
+    epoch: Instant,
     pub(super) rows: BTreeMap<i64, Row>,
     sequence: i64,
     filenode: i64,
@@ -82,15 +103,35 @@ pub(super) struct Table {
     noted: BTreeMap<Uuid, i64>,
     /// Which session owns each lane.
     lanes: BTreeMap<u8, i32>,
+    /// The table `outbox_pauses`.
+    pub(super) pauses: Vec<Pause>,
     /// The sessions of relays at work.
     members: BTreeSet<i32>,
 }
 
 /// What services and people do.
 impl Table {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            epoch: now,
+            rows: BTreeMap::new(),
+            sequence: 0,
+            filenode: 0,
+            audit: 0,
+            open: BTreeMap::new(),
+            next_transaction: 0,
+            locked: HashSet::new(),
+            noted: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            pauses: Vec::new(),
+            members: BTreeSet::new(),
+        }
+    }
+
     fn row(&mut self, key: i64, writer: Option<u64>, is_late: bool) -> Row {
         Row {
             key,
+            event_type: "created",
             event_id: Uuid::from_u128(rand_id(self)),
             writer,
             is_pending: true,
@@ -126,6 +167,11 @@ impl Table {
     }
 
     pub(super) fn insert(&mut self, transaction: u64, rows: usize) {
+        self.insert_for(transaction, rows, NextAttempt::Null);
+    }
+
+    /// Inserts rows with a `next_attempt_at`.
+    pub(super) fn insert_for(&mut self, transaction: u64, rows: usize, next_attempt: NextAttempt) {
         for _ in 0..rows {
             self.sequence += 1;
             let Some(open) = self.open.get_mut(&transaction) else {
@@ -133,7 +179,9 @@ impl Table {
             };
             open.xid = Some(i64::try_from(transaction).unwrap_or(i64::MAX));
             let key = open.key;
-            let row = self.row(key, Some(transaction), false);
+            // Every third one, so that each aggregate has some of both types.
+            let event_type = if self.sequence % 3 == 0 { "shipped" } else { "created" };
+            let row = Row { next_attempt, event_type, ..self.row(key, Some(transaction), false) };
             self.rows.insert(self.sequence, row);
         }
     }
@@ -183,6 +231,18 @@ impl Table {
         }
     }
 
+    /// A person pauses events.
+    pub(super) fn pause(&mut self, pause: Pause) {
+        self.pauses.push(pause);
+        self.audit += 1;
+    }
+
+    /// A person ends all pauses, or they end by themselves.
+    pub(super) fn resume(&mut self, is_audited: bool) {
+        self.pauses.clear();
+        self.audit += i64::from(is_audited);
+    }
+
     /// `TRUNCATE … RESTART IDENTITY`; it waits for open transactions.
     pub(super) fn truncate(&mut self) -> bool {
         let is_free = self.open.is_empty() && self.locked.is_empty();
@@ -195,6 +255,13 @@ impl Table {
         is_free
     }
 
+    /// `VACUUM FULL`: the same rows in another file. It waits for open transactions.
+    pub(super) fn rewrite(&mut self) {
+        if self.open.is_empty() {
+            self.filenode += 1;
+        }
+    }
+
     /// Published rows are deleted.
     pub(super) fn prune(&mut self) {
         self.rows.retain(|_, row| row.is_pending);
@@ -205,6 +272,20 @@ impl Table {
 fn rand_id(table: &mut Table) -> u128 {
     table.next_transaction += 1;
     u128::from(table.next_transaction)
+}
+
+/// The row's event as it is loaded.
+fn event(event_ref: EventRef, row: &Row) -> Event {
+    let contents = Event::unreadable(event_ref, row.event_id, row.attempts, String::new());
+    Event {
+        event_ref: EventRef { size: 1, ..event_ref },
+        aggregate_type: "order".to_owned(),
+        aggregate_id: row.key.to_string(),
+        event_type: row.event_type.to_owned(),
+        refusals: RefusalHistory::read(&row.last_error),
+        unfit: None,
+        ..contents
+    }
 }
 
 const fn event_ref(id: i64, row: &Row) -> EventRef {

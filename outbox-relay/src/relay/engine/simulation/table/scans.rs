@@ -1,11 +1,35 @@
 //! The answers to the relays' statements.
 
+use std::cmp::Ordering;
+
 use super::*;
+use crate::database::queries::{DueCursor, DuePage, DuePages, DuePosition};
+
+/// As the expression of that name in SQL.
+fn pause_kind(pauses: &PauseSet, row: &Row) -> u8 {
+    let event = event(event_ref(0, row), row);
+    let matching = pauses.iter().filter(|pause| pause.matches(&event));
+    matching.map(|pause| if pause.event_type.is_none() { 2 } else { 1 }).max().unwrap_or(0)
+}
+
+/// The kinds of events that are found by their time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DueKind {
+    Failed,
+    Scheduled,
+}
+
+fn order(one: &DuePosition, other: &DuePosition) -> Ordering {
+    // The start is no number.
+    let key = |position: &DuePosition| (position.at.parse::<u128>().ok(), position.id);
+    key(one).cmp(&key(other))
+}
 
 /// Statements of the relays.
 impl Table {
     fn holds_back(row: &Row, policy: BlockingPolicy) -> bool {
         let holds = match row.next_attempt {
+            _ if row.attempts == 0 => false,
             NextAttempt::Null => false,
             NextAttempt::At(_) => true,
             NextAttempt::Infinity => policy.stuck_holds,
@@ -29,61 +53,123 @@ impl Table {
         scan: &Scan,
         lanes: LaneSet,
         policy: BlockingPolicy,
+        pauses: &PauseSet,
         now: Instant,
     ) -> Rows {
         match scan {
-            Scan::Successors { keys, ids } => Rows::Events(self.successors(keys, ids, policy)),
-            Scan::DueRetries => Rows::Events(self.due_retries(lanes, policy, now)),
+            Scan::Successors { keys, ids } => {
+                Rows::Successors(self.successors(keys, ids, policy, pauses, now))
+            }
+            Scan::Due { failed, scheduled, scheduled_up_to, rows } => {
+                let held = self.held(policy);
+                let pages = |kind, cursor| {
+                    let most = usize::try_from(*rows).unwrap_or(usize::MAX);
+                    let is_wanted = |id: i64, row: &Row| {
+                        lanes.has(lane(row.key))
+                            && (kind == DueKind::Failed || id <= *scheduled_up_to)
+                            && pause_kind(pauses, row) == 0
+                            && held.get(&row.key).is_none_or(|held| *held >= id)
+                    };
+                    self.due_pages(kind, cursor, most, now, is_wanted)
+                };
+                Rows::Due(DueEvents {
+                    failed: pages(DueKind::Failed, failed),
+                    scheduled: pages(DueKind::Scheduled, scheduled),
+                })
+            }
             Scan::New { above, open, lists_writers, rows } => {
                 let writers = lists_writers.then(|| self.writers());
-                Rows::Slice(writers, self.scan_new(*above, open, lanes, *rows, policy))
+                Rows::Scanned(
+                    writers,
+                    self.scan_new(*above, open, *rows, (lanes, policy), pauses, Some(now)),
+                )
             }
-            Scan::Suspects { above, rows, .. } => {
-                Rows::Slice(None, self.scan_new(*above, &[], lanes, *rows, policy))
-            }
+            Scan::Suspects { above, rows, .. } => Rows::Scanned(
+                None,
+                self.scan_new(*above, &[], *rows, (lanes, policy), pauses, None),
+            ),
         }
     }
 
-    fn successors(&self, keys: &[i64], ids: &[i64], policy: BlockingPolicy) -> Vec<EventRef> {
+    fn successors(
+        &self,
+        keys: &[i64],
+        ids: &[i64],
+        policy: BlockingPolicy,
+        pauses: &PauseSet,
+        now: Instant,
+    ) -> Successors {
         let held = self.held(policy);
-        let mut found = Vec::new();
+        let mut found = Successors::default();
         for (&key, &id) in keys.iter().zip(ids) {
             let end = held.get(&key).copied().unwrap_or(i64::MAX);
             let behind = self.rows.range(id.saturating_add(1)..).filter(|(id, row)| {
-                row.key == key
-                    && row.is_visible_and_pending()
-                    && row.next_attempt == NextAttempt::Null
-                    && **id < end
+                row.key == key && row.is_visible_and_pending() && row.is_new(now) && **id < end
             });
-            found.extend(behind.take(Queue::REFILL).map(|(id, row)| event_ref(*id, row)));
+            let is_left_out = |row: &Row| row.is_scheduled() && pause_kind(pauses, row) > 0;
+            let behind = behind.filter(|(_, row)| !is_left_out(row));
+            for (id, row) in behind.take(Queue::REFILL) {
+                let is_paused = pause_kind(pauses, row) > 0;
+                let events = if is_paused { &mut found.paused } else { &mut found.event_refs };
+                events.push(event_ref(*id, row));
+            }
         }
         found
     }
 
-    fn due_retries(&self, lanes: LaneSet, policy: BlockingPolicy, now: Instant) -> Vec<EventRef> {
-        let held = self.held(policy);
-        let mut due: Vec<(Instant, EventRef)> = Vec::new();
+    fn due_pages(
+        &self,
+        kind: DueKind,
+        DueCursor { unread, again }: &DueCursor,
+        most: usize,
+        now: Instant,
+        is_wanted: impl Fn(i64, &Row) -> bool,
+    ) -> DuePages {
+        let is_kind = |row: &Row| (row.attempts > 0) == (kind == DueKind::Failed);
+        let mut due: Vec<(DuePosition, i64, &Row)> = Vec::new();
         for (id, row) in &self.rows {
             if let NextAttempt::At(at) = row.next_attempt
                 && row.is_visible_and_pending()
+                && is_kind(row)
                 && at <= now
-                && lanes.has(lane(row.key))
-                && held.get(&row.key).is_none_or(|held| held >= id)
             {
-                due.push((at, event_ref(*id, row)));
+                due.push((self.position(at, *id), *id, row));
             }
         }
-        due.sort_by_key(|(at, _)| *at);
-        due.into_iter().map(|(_, event_ref)| event_ref).collect()
+        due.sort_by(|(one, ..), (other, ..)| order(one, other));
+        let mut pages = DuePages::default();
+        let is_behind = |position: &DuePosition, other| order(position, other) == Ordering::Greater;
+        for is_unread in [true, false] {
+            let page = due.iter().filter(|(position, ..)| match is_unread {
+                true => is_behind(position, unread),
+                false => is_behind(position, again) && !is_behind(position, unread),
+            });
+            let page: Vec<_> = page.take(most).collect();
+            let read = DuePage {
+                rows: page.len(),
+                last: page.last().map(|(position, ..)| position.clone()),
+            };
+            *(if is_unread { &mut pages.unread } else { &mut pages.again }) = read;
+            let wanted = page.into_iter().filter(|(_, id, row)| is_wanted(*id, row));
+            pages.event_refs.extend(wanted.map(|(_, id, row)| event_ref(*id, row)));
+        }
+        pages
+    }
+
+    /// As the database writes it, so that it can be compared as text.
+    fn position(&self, at: Instant, id: i64) -> DuePosition {
+        DuePosition { at: format!("{:020}", at.duration_since(self.epoch).as_nanos()), id }
     }
 
     fn scan_new(
         &self,
         above: i64,
         open: &[OpenTransaction],
-        lanes: LaneSet,
         most: i64,
-        policy: BlockingPolicy,
+        (lanes, policy): (LaneSet, BlockingPolicy),
+        pauses: &PauseSet,
+        // Without it, scheduled events are left out.
+        now: Option<Instant>,
     ) -> ScannedRows {
         let above = open
             .iter()
@@ -91,8 +177,9 @@ impl Table {
             .map(|open| open.above)
             .fold(above, i64::min);
         let held = self.held(policy);
-        let mut seen = ScannedRows {
+        let mut scanned = ScannedRows {
             event_refs: Vec::new(),
+            paused: Vec::new(),
             rows: 0,
             reached: None,
             audited: Some(self.audit),
@@ -101,14 +188,22 @@ impl Table {
         let from = if above == i64::MIN { above } else { above + 1 };
         let pending = self.rows.range(from..).filter(|(_, row)| row.is_visible_and_pending());
         for (id, row) in pending.take(usize::try_from(most).unwrap_or(usize::MAX)) {
-            seen.rows += 1;
-            seen.reached = Some(*id);
+            scanned.rows += 1;
+            scanned.reached = Some(*id);
             let is_free = held.get(&row.key).is_none_or(|held| id <= held);
-            if row.next_attempt == NextAttempt::Null && lanes.has(lane(row.key)) && is_free {
-                seen.event_refs.push(event_ref(*id, row));
+            let is_new = row.next_attempt == NextAttempt::Null
+                || now.is_some_and(|now| row.is_scheduled_and_due(now));
+            if is_new && lanes.has(lane(row.key)) && is_free {
+                match pause_kind(pauses, row) {
+                    0 => scanned.event_refs.push(event_ref(*id, row)),
+                    1 if policy.ordered && !row.is_scheduled() => {
+                        scanned.paused.push(event_ref(*id, row));
+                    }
+                    _ => (),
+                }
             }
         }
-        seen
+        scanned
     }
 
     /// Whether the transaction may have committed, as the statement sees it.
@@ -138,21 +233,21 @@ impl Table {
         end: i64,
         lanes: LaneSet,
         policy: BlockingPolicy,
+        pauses: &PauseSet,
     ) -> Vec<EventRef> {
-        let all = self.scan_new(i64::MIN, &[], lanes, i64::MAX, policy);
+        let all = self.scan_new(i64::MIN, &[], i64::MAX, (lanes, policy), pauses, None);
         all.event_refs.into_iter().filter(|event_ref| event_ref.id <= end).collect()
     }
 
-    pub(in super::super) fn load(&self, event_refs: &[EventRef]) -> Loaded {
+    pub(in super::super) fn load(&self, event_refs: &[EventRef], now: Instant) -> Loaded {
         let mut loaded = Loaded::default();
         for event_ref in event_refs {
-            match self.rows.get(&event_ref.id).filter(|row| row.is_visible_and_pending()) {
+            let row = self.rows.get(&event_ref.id).filter(|row| {
+                row.is_visible_and_pending() && (!row.is_scheduled() || row.is_new(now))
+            });
+            match row {
                 Some(row) => {
-                    let contents =
-                        Event::unreadable(*event_ref, row.event_id, row.attempts, String::new());
-                    let refusals = RefusalHistory::read(&row.last_error);
-                    let event_ref = EventRef { size: 1, ..*event_ref };
-                    loaded.events.push(Event { event_ref, refusals, unfit: None, ..contents });
+                    loaded.events.push(event(*event_ref, row));
                 }
                 None => loaded.gone.push(*event_ref),
             }

@@ -1,0 +1,21 @@
+//! What answers the requests of a listener.
+
+use std::error::Error;
+
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::{Request, Response};
+
+/// Answers requests. A request's extensions hold its connection's
+/// [`Progress`](super::Progress), which a handler tells when it has read the whole body; a
+/// response's extensions may hold a [`MemoryPermit`](super::MemoryPermit), which is kept until the
+/// response is sent.
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// The body of a response.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin;
+
+    /// Returns the response to a request.
+    fn respond(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+}

@@ -1,0 +1,16 @@
+-- find_contents: the contents of a pending event, indented to be read, with their hash
+-- $1: event_id; $2: how many bytes the payload and the headers may have; of longer ones nothing is
+-- returned but the hash
+SELECT event_type::text AS event_type,
+       CASE WHEN is_short THEN coalesce(jsonb_pretty(headers), 'null') END AS headers,
+       CASE WHEN is_short THEN jsonb_pretty(payload) END AS payload,
+       is_short,
+       digest
+FROM (
+    SELECT event_type, headers, payload,
+           octet_length(payload::text)::bigint + coalesce(octet_length(headers::text), 0) <= $2::bigint AS is_short,
+           {contents_digest} AS digest
+    FROM {outbox}
+    WHERE event_id = $1::uuid AND published_at IS NULL
+    OFFSET 0
+) AS event

@@ -1,0 +1,36 @@
+//! People who run the relay's commands, each with a login of their own.
+
+use crate::command::Ended;
+use crate::outbox::Outbox;
+use crate::relay_command::outbox_relay;
+
+impl Outbox {
+    /// The URL of a login that is granted `role`, one of the group roles in `sql/roles.sql`.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn person(&self, role: &str) -> anyhow::Result<String> {
+        let login = format!("person_of_{role}");
+        // Logins belong to the server, and other tests make the same.
+        for statement in [
+            format!("CREATE ROLE {login} LOGIN"),
+            format!(
+                "IF NOT pg_has_role('{login}', '{role}', 'MEMBER') THEN GRANT {role} TO {login}; END IF"
+            ),
+        ] {
+            let tolerant = format!(
+                "DO $$ BEGIN {statement}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+            );
+            self.sql.batch_execute(&tolerant).await?;
+        }
+        self.database.url_as(&login).await
+    }
+
+    /// Runs a command as the login in `url`, without an address of the broker.
+    ///
+    /// # Errors
+    /// When it can't be started or does not end in time.
+    pub async fn command_as(&self, url: &str, arguments: &[&str]) -> anyhow::Result<Ended> {
+        outbox_relay(arguments, &[("DATABASE_URL", url), ("OUTBOX_ACTOR", "alice")]).await
+    }
+}

@@ -1,0 +1,82 @@
+//! A million failures, and what a look at them reads.
+
+use pipeline_tests::failed_events::{NO_QUEUE, TOO_LONG, add_failed};
+use pipeline_tests::outbox::{Outbox, eventually};
+
+/// Rows of the outbox that statements have fetched so far, and those of its indexes.
+async fn rows_read(outbox: &Outbox) -> anyhow::Result<i64> {
+    // A session reports what it has read when it ends, which may be after its client has.
+    eventually("the command's session has ended", async || {
+        let sessions = "SELECT count(*) FROM pg_stat_activity
+                        WHERE datname = current_database() AND application_name LIKE 'outbox command%'";
+        Ok(outbox.count(sessions, &[]).await? == 0)
+    })
+    .await?;
+    outbox.sql.batch_execute("SELECT pg_stat_clear_snapshot()").await?;
+    let sql = "SELECT (SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables WHERE relname = 'outbox')
+                    + (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE relname = 'outbox')";
+    Ok(outbox.sql.query_one(&format!("SELECT ({sql})::bigint"), &[]).await?.get(0))
+}
+
+#[tokio::test]
+async fn looks_at_a_million_failures_read_little_more_than_they_show() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    for (kind, fingerprint) in [("returned", NO_QUEUE), ("refused", TOO_LONG)] {
+        add_failed(&outbox, "order.created", [kind, fingerprint], 250_000).await?;
+        add_failed(&outbox, "order.paid", [kind, fingerprint], 250_000).await?;
+    }
+    outbox.sql.batch_execute("VACUUM ANALYZE outbox").await?;
+    for (arguments, most) in [
+        // 50,000 are counted, and what waits behind each is looked up.
+        (&["failures", "--json"][..], 150_000),
+        (&["events", "--stuck", "--fingerprint", TOO_LONG, "--json"], 1000),
+        (&["events", "--kind", "refused", "--type", "order.paid", "--json"], 1000),
+        (&["events", "--stuck", "--json", "--limit", "10"], 1000),
+    ] {
+        let before = rows_read(&outbox).await?;
+        let listed = outbox.command(arguments).await?;
+        assert_eq!(listed.code, Some(0), "{listed:?}");
+        let read = rows_read(&outbox).await? - before;
+        assert!((1..=most).contains(&read), "{arguments:?} read {read} rows");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_is_told_when_there_are_more_groups_than_can_be_asked_for() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, attempts, next_attempt_at, error_kind, error_fingerprint)
+                  SELECT 'order', i, 'order.created', '{}', 1, 'infinity', 'returned', lpad(i::text, 16, '0')
+                  FROM generate_series($1::bigint, $2::bigint) AS i";
+    for (from, to, has_more) in [(1_i64, 500_i64, false), (501, 501, true)] {
+        outbox.sql.execute(insert, &[&from, &to]).await?;
+        let listed = outbox.command(&["failures", "--limit", "500", "--json"]).await?.json()?;
+        assert_eq!(listed["failures"].as_array().map(Vec::len), Some(500));
+        assert_eq!(listed["has_more"], has_more, "{to} groups");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn unsettled_events_whose_reasons_differ_in_ids_are_one_group() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    let insert = "INSERT INTO outbox_unsettled (event_id, id, outcome, kind, reason)
+                  SELECT gen_random_uuid(), i, outcome, kind, format(reason, i)
+                  FROM generate_series(1, 300) AS i,
+                       (VALUES ('published', 'refused', 'row %s is still referenced from table \"bills\"'),
+                               ('published', 'refused', 'the month is closed'),
+                               ('expired', 'refused', 'row %s can not be deleted')) AS noted (outcome, kind, reason);
+                  INSERT INTO outbox_unsettled (event_id, id, outcome, kind) VALUES (gen_random_uuid(), 0, 'published', 'locked')";
+    outbox.sql.batch_execute(insert).await?;
+    let listed = outbox.command(&["failures", "--json"]).await?.json()?;
+    let groups = listed["failures"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut counts: Vec<i64> = groups.iter().filter_map(|group| group["events"].as_i64()).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [1, 300, 300], "{listed}");
+    assert!(groups.iter().all(|group| group["kind"] == "unsettled"), "{listed}");
+    assert!(groups.iter().all(|group| group["is_capped"] == false), "{listed}");
+    // `status` has no line for each row.
+    let status = outbox.command(&["status", "--json"]).await?.json()?;
+    assert_eq!(status["unsettled"].as_array().map(Vec::len), Some(3), "{}", status["unsettled"]);
+    Ok(())
+}
