@@ -49,6 +49,13 @@ impl Channel {
         self.request(AMQPClass::Confirm(select)).await
     }
 
+    /// Has returned messages recognised by the value of `header`, a long string, instead of their
+    /// `message_id`: for messages that others have made, of which several may have the same one or
+    /// none. Each message has to have the header, and its value as [`Message::message_id`].
+    pub fn recognize_returns_by(&self, header: &'static str) {
+        self.state.lock().return_header = Some(header);
+    }
+
     /// Closes the channel; if it consumes, cancels its consumer first, so that no acknowledgement
     /// is lost. RabbitMQ passes at most 33 pending acknowledgements to a quorum queue, holds the
     /// rest back, and forgets them when the channel ends; before it ends a consumer it waits for

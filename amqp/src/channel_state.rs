@@ -36,6 +36,8 @@ pub(super) struct Inner {
     pub(super) closed: Option<CloseReason>,
     pub(super) confirms: Confirms,
     pub(super) deliveries: Deliveries,
+    /// The header by which returned messages are recognised; `None`: by their `message_id`.
+    pub(super) return_header: Option<&'static str>,
     /// The returned message that is being received.
     pub(super) returning: Option<Return>,
 }

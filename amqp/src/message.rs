@@ -6,7 +6,8 @@ use bytes::Bytes;
 /// A message, as it is sent.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// By which a returned message is recognised: that of its properties.
+    /// By which a returned message is recognised: that of its properties, or the value of the
+    /// header that [`Channel::recognize_returns_by`](super::Channel::recognize_returns_by) names.
     pub message_id: String,
     /// Where it goes, if not to the exchange that it is published to together with others.
     pub exchange: Option<ShortString>,

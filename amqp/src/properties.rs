@@ -4,16 +4,17 @@
 use super::decoder::{long_string, short_string, u16};
 
 /// Bytes of class, weight and body size, which precede the properties.
-const BEFORE: usize = 12;
+pub(super) const BEFORE: usize = 12;
 
 /// Positions of properties in the order of the specification.
 pub(super) const CONTENT_TYPE: u16 = 0;
-const HEADERS: u16 = 2;
-const DELIVERY_MODE: u16 = 3;
-const PRIORITY: u16 = 4;
+pub(super) const HEADERS: u16 = 2;
+pub(super) const DELIVERY_MODE: u16 = 3;
+pub(super) const PRIORITY: u16 = 4;
 pub(super) const MESSAGE_ID: u16 = 8;
-const TIMESTAMP: u16 = 9;
+pub(super) const TIMESTAMP: u16 = 9;
 pub(super) const TYPE: u16 = 10;
+pub(super) const USER_ID: u16 = 11;
 
 /// Returns the size of the body; `None` if the bytes end too early.
 pub(super) fn body_size(content_header: &[u8]) -> Option<u64> {

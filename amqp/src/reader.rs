@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::channel_state::ChannelState;
 use super::confirms::Return;
 use super::connection::Shared;
+use super::content_header::ContentHeader;
 use super::frame::{self, Frame};
 use super::method::{DeliveryTags, Method};
 use super::properties::{self, MESSAGE_ID};
@@ -99,12 +100,9 @@ impl Reader {
                     self.arrived(arrived, state);
                     return Ok(());
                 };
-                let message_id = properties::text(&content_header, MESSAGE_ID);
-                let message_id =
-                    message_id.ok_or("the broker sent properties that can't be read")?;
-                let message_id =
-                    String::from_utf8_lossy(message_id.unwrap_or_default()).into_owned();
-                if known.confirms.record_return(message_id, why) {
+                let name = return_name(&content_header, known.return_header)
+                    .ok_or("the broker sent properties that can't be read")?;
+                if known.confirms.record_return(name, why) {
                     return Ok(());
                 }
                 Err("the broker returned more messages than were sent".to_owned())
@@ -192,6 +190,18 @@ impl Reader {
     fn reply(&self, reply: Reply) -> Result<(), String> {
         let taken = self.replies.try_send(reply);
         taken.map_err(|_| "the broker asks for more replies than it takes".to_owned())
+    }
+}
+
+/// Returns by what a returned message is recognised: the value of `header`, or its `message_id`;
+/// `None` if its properties can't be read.
+fn return_name(content_header: &[u8], header: Option<&str>) -> Option<String> {
+    match header {
+        Some(header) => Some(ContentHeader::read(content_header)?.header_text(header)?.to_owned()),
+        None => {
+            let message_id = properties::text(content_header, MESSAGE_ID)?;
+            Some(String::from_utf8_lossy(message_id.unwrap_or_default()).into_owned())
+        }
     }
 }
 
