@@ -1,30 +1,146 @@
--- Dead letters: messages that a consumer could not process, taken from its dead-letter queue, so that people can look at them, group
--- them by cause, edit them and return them. The tables may stand in any database; beside the consumer's own is the usual place.
+-- The desk: dead letters, messages that a consumer could not process, taken from its dead-letter queue, so that people can look at them,
+-- group them by cause, edit them and return them. The tables may stand in any database; beside the consumer's own is the usual place.
+-- Run it as the owner of the tables to be:
+--
+--     outbox-relay dead-letters schema | psql "$DEAD_LETTERS_DATABASE_URL" -v ON_ERROR_STOP=1 --single-transaction
 CREATE TABLE dead_letters (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    queue           text        NOT NULL,                -- the dead-letter queue that it was collected from
-    return_to       text,                                -- the queue that it goes back to
-    identity        bytea       NOT NULL,                -- SHA-256 of queue, content header and body
+    queue           text        COLLATE "C" NOT NULL,    -- the dead-letter queue that it was collected from
+    return_to       text,                                -- the queue that it goes back to; NULL: a person has to name one
+    identity        bytea       NOT NULL,                -- SHA-256 of message and queue: what the collector knows a redelivered message by
     message_id      text,                                -- property message_id; by it consumers of an outbox deduplicate
-    event_type      text,                                -- property type, or else the routing key that it was first published with
-    exchange        text,                                -- where it was first published
+    event_type      text        COLLATE "C" NOT NULL,    -- property type, or else the routing key that it was first published with, or ''
+    exchange        text,                                -- where it was first published, as far as its headers tell
     routing_key     text,
     body            bytea       NOT NULL,                -- what is returned: as it was collected, or as it was edited
     content_type    text,
-    content_header  bytea       NOT NULL,                -- all properties and headers in the encoding of AMQP 0-9-1: what is returned
-    properties      jsonb       NOT NULL,                -- the same for people
+    content_header  bytea       NOT NULL,                -- the payload of its header frame (AMQP 0-9-1, 2.3.5.2): all properties and headers
+    properties      jsonb       NOT NULL,                -- the same for people; {} if they can't be read
     headers         jsonb       NOT NULL,
-    original        jsonb,                               -- body (base64) and content_header (base64) as collected, once it was edited
-    error_kind      text        COLLATE "C" NOT NULL,    -- how it died: rejected, expired, maxlen, delivery_limit, or as the consumer says
-    reason          text,                                -- why, as the consumer or the broker says
+    original        jsonb,                               -- body and content_header as collected, both in base64, once it was edited
+    error_kind      text        COLLATE "C" NOT NULL,    -- how it died: failed, rejected, expired, maxlen, delivery_limit, unknown
+    reason          text,                                -- why, as the consumer says
     fingerprint     text        COLLATE "C" NOT NULL,    -- what dead letters with the same cause share
     tries           integer,                             -- how often the consumer tried it
     first_failed_at timestamptz,
     last_failed_at  timestamptz,
     collected_at    timestamptz NOT NULL DEFAULT now(),
-    state           text        NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'returning', 'returned', 'discarded')),
+    redelivered     boolean     NOT NULL DEFAULT false,  -- it had been delivered before: after a crash it may be the copy of another row
+    state           text        COLLATE "C" NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'returning', 'returned', 'discarded')),
     settled_at      timestamptz,                         -- when it was returned or discarded
     earlier_id      bigint,                              -- the row of its death before this one
-    returns         integer     NOT NULL DEFAULT 0,      -- how often it was returned before
-    note            text                                 -- what people noted
+    returns         integer     NOT NULL DEFAULT 0,      -- how often it had been returned when it died
+    note            text,                                -- what people noted
+    collector_session bigint,                            -- which session of a collector took it, as its delivery …
+    delivery_tag      bigint                             -- … with this number
 );
+
+-- What people look at: the open ones in order, of all queues or of one.
+CREATE INDEX dead_letters_open_by_id ON dead_letters (id) WHERE state = 'open';
+CREATE INDEX dead_letters_open_by_queue ON dead_letters (queue, id) WHERE state = 'open';
+
+-- The open ones with one cause are a range of it, and the groups are found by skipping from one to the next.
+CREATE INDEX dead_letters_open_by_cause ON dead_letters (queue, error_kind, fingerprint, event_type, id) WHERE state = 'open';
+CREATE INDEX dead_letters_open_by_fingerprint ON dead_letters (fingerprint, id) WHERE state = 'open';
+
+-- What is being returned, or was when the command ended too early.
+CREATE INDEX dead_letters_returning ON dead_letters (id) WHERE state = 'returning';
+
+-- What DEAD_LETTERS_RETENTION deletes.
+CREATE INDEX dead_letters_settled ON dead_letters (settled_at, id) WHERE state IN ('returned', 'discarded');
+
+-- All deaths of one message.
+CREATE INDEX dead_letters_by_message_id ON dead_letters (message_id) WHERE message_id IS NOT NULL;
+CREATE INDEX dead_letters_by_earlier_id ON dead_letters (earlier_id) WHERE earlier_id IS NOT NULL;
+
+-- What a session has taken and not yet acknowledged.
+CREATE INDEX dead_letters_by_delivery ON dead_letters (collector_session, delivery_tag) WHERE collector_session IS NOT NULL;
+
+COMMENT ON TABLE dead_letters IS 'Messages that a consumer could not process, taken from its dead-letter queue';
+COMMENT ON COLUMN dead_letters.queue IS 'The dead-letter queue that it was collected from';
+COMMENT ON COLUMN dead_letters.return_to IS 'The queue that it goes back to';
+COMMENT ON COLUMN dead_letters.body IS 'What is returned: as it was collected, or as it was edited';
+COMMENT ON COLUMN dead_letters.content_header IS 'All properties and headers in the encoding of AMQP 0-9-1: what is returned';
+COMMENT ON COLUMN dead_letters.original IS 'Body and content_header as they were collected, in base64, once it was edited';
+COMMENT ON COLUMN dead_letters.error_kind IS 'How it died: failed (the consumer says why), rejected, expired, maxlen, delivery_limit or unknown';
+COMMENT ON COLUMN dead_letters.fingerprint IS 'A hash of the reason without ids, numbers and values: the same for all with one cause';
+COMMENT ON COLUMN dead_letters.state IS 'open; returning: being published; returned: the broker has confirmed it; discarded';
+COMMENT ON COLUMN dead_letters.earlier_id IS 'The row of its death before this one, which retention may have deleted';
+COMMENT ON COLUMN dead_letters.redelivered IS 'It had been delivered before: if a collector or the broker crashed, it may be the copy of another row';
+
+-- The sessions of collectors that have not ended in order, and how far each has acknowledged. A row of dead_letters with a higher
+-- delivery_tag is still in the queue, and will be delivered again.
+CREATE TABLE dead_letters_sessions (
+    id                 bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    queue              text        NOT NULL,
+    acknowledged_up_to bigint      NOT NULL DEFAULT 0,   -- noted before the acknowledgement is sent
+    started_at         timestamptz NOT NULL DEFAULT now()
+);
+
+COMMENT ON TABLE dead_letters_sessions IS 'How far collectors of dead letters have acknowledged; collectors keep it';
+
+-- What people did to dead letters: who, when, what and why.
+CREATE TABLE dead_letters_audit (
+    id             bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    happened_at    timestamptz NOT NULL DEFAULT now(),
+    actor          text        NOT NULL,                      -- the person, as the command knows them
+    db_user        text        NOT NULL DEFAULT session_user, -- the role that the command used
+    action         text        NOT NULL CHECK (action IN ('edit', 'note', 'return', 'discard', 'forget')),
+    reason         text,
+    dead_letter_id bigint      NOT NULL,                      -- its row, which retention may have deleted
+    before         jsonb,                                     -- what was changed, as it was …
+    after          jsonb,                                     -- … and as it is since
+    detail         jsonb,                                     -- what was asked for, and what came of it
+    operation_id   uuid        NOT NULL                       -- the same for all rows of one command
+);
+
+CREATE INDEX dead_letters_audit_by_dead_letter ON dead_letters_audit (dead_letter_id, id);
+CREATE INDEX dead_letters_audit_by_operation ON dead_letters_audit (operation_id);
+
+COMMENT ON TABLE dead_letters_audit IS 'What people did to dead letters';
+
+-- The open ones, oldest first, without their contents.
+CREATE VIEW dead_letters_open AS
+SELECT id,
+       queue,
+       event_type,
+       message_id,
+       error_kind,
+       reason,
+       tries,
+       returns,
+       last_failed_at,
+       collected_at,
+       now() - collected_at AS age,
+       note
+FROM dead_letters
+WHERE state = 'open'
+ORDER BY id;
+
+-- The open ones by cause and type, the most frequent first.
+CREATE VIEW dead_letters_open_groups AS
+SELECT queue,
+       error_kind,
+       fingerprint,
+       event_type,
+       count(*) AS messages,
+       count(*) FILTER (WHERE returns > 0) AS returned_before,
+       min(collected_at) AS oldest_collected_at,
+       max(collected_at) AS newest_collected_at,
+       min(id) AS example_id,
+       (array_agg(reason ORDER BY id))[1] AS example_reason
+FROM dead_letters
+WHERE state = 'open'
+GROUP BY queue, error_kind, fingerprint, event_type
+ORDER BY messages DESC;
+
+-- What nobody has dealt with for a day, by queue.
+CREATE VIEW dead_letters_old AS
+SELECT queue,
+       count(*) AS messages,
+       min(collected_at) AS oldest_collected_at,
+       now() - min(collected_at) AS oldest_age
+FROM dead_letters
+WHERE state = 'open' AND collected_at < now() - interval '1 day'
+GROUP BY queue
+ORDER BY oldest_collected_at;
