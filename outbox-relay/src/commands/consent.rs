@@ -1,4 +1,4 @@
-//! A person's consent to a change of many events: their number, typed or expected.
+//! A person's consent to a change of many rows: their number, typed or expected.
 
 use std::io::{IsTerminal as _, stdin};
 
@@ -12,8 +12,10 @@ use super::output;
 /// How a command may get the consent to change what a filter matches.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Consent<'a> {
-    /// What is done with the events: `retry`, say.
+    /// What is done with them: `retry`, say.
     pub(super) verb: &'a str,
+    /// What one of them is: `event`, say.
+    pub(super) noun: &'a str,
     pub(super) expect: ExpectArgs,
     /// `--yes`, whatever their number is; `None` for a command that has no such flag.
     pub(super) yes: Option<bool>,
@@ -30,25 +32,28 @@ impl Consent<'_> {
         }
         let or_yes = if self.yes.is_some() { ", or --yes for any number" } else { "" };
         Err(UsageError(format!(
-            "{} asks before it changes what a filter matches, but standard input is no terminal: count the events with \
+            "{} asks before it changes what a filter matches, but standard input is no terminal: count the {}s with \
              --dry-run, and give their number with --expect{or_yes}",
-            self.verb
+            self.verb, self.noun
         )))
     }
 
-    /// Fails unless the person agrees to change `count` events.
+    /// Fails unless the person agrees to change `count` of them.
     pub(super) async fn obtain(self, count: usize) -> anyhow::Result<()> {
         if let Some(expected) = self.expect.expect {
             if usize::try_from(expected) != Ok(count) {
-                bail!("{count} events match, not {expected}: nothing was changed; see --dry-run");
+                let counted = output::counted(count, self.noun);
+                let matches = if count == 1 { "matches" } else { "match" };
+                bail!("{counted} {matches}, not {expected}: nothing was changed; see --dry-run");
             }
             return Ok(());
         }
         if self.yes == Some(true) || count == 0 {
             return Ok(());
         }
-        let events = if count == 1 { "1 event matches" } else { &format!("{count} events match") };
-        output::prompt(&format!("{events}. Type the number to {} them: ", self.verb));
+        let matches = if count == 1 { "matches" } else { "match" };
+        let counted = output::counted(count, self.noun);
+        output::prompt(&format!("{counted} {matches}. Type the number to {} them: ", self.verb));
         let answer = spawn_blocking(|| {
             let mut line = String::new();
             stdin().read_line(&mut line).map(|_| line)

@@ -68,7 +68,7 @@ struct DiscardReport {
 
 impl DiscardArgs {
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
-        let consent = Consent { verb: "discard", expect: self.expect, yes: None };
+        let consent = Consent { verb: "discard", noun: "event", expect: self.expect, yes: None };
         let is_named = !self.event_ids.is_empty();
         if !is_named {
             consent.require_terminal()?;

@@ -9,13 +9,14 @@
 //! | `propagation` | which relays have seen a change |
 //! | `skipped` | which events were not changed, and why |
 //! | `audit_actions` | the words that the audit table must take for what people do |
-//! | `selection`, `consent`, `progress` | the events that a command changes, the person's consent, and how far it is |
+//! | `selection`, `batches`, `consent`, `progress` | the events that a command changes, a batch at a time, the person's consent, and how far it is |
 //! | `args` | arguments that several commands share |
 //! | `session`, `queries` | the database session, and one function per SQL statement |
 //! | `output`, `outcome` | what is printed, and the exit status |
 
 mod args;
 mod audit_actions;
+mod batches;
 mod check;
 mod consent;
 mod discard;

@@ -1,4 +1,4 @@
-//! Shows on a terminal how far a change of many events is.
+//! Shows on a terminal how far a change of many rows is.
 
 use std::io::{IsTerminal as _, stderr};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,15 +16,17 @@ pub(super) struct Progress {
     done: AtomicI64,
     start: Instant,
     on_terminal: bool,
+    /// What one of them is: `event`, say.
+    noun: &'static str,
 }
 
 impl Progress {
-    pub(super) fn new(total: i64) -> Self {
+    pub(super) fn new(total: i64, noun: &'static str) -> Self {
         let on_terminal = stderr().is_terminal();
-        Self { total, done: AtomicI64::new(0), start: Instant::now(), on_terminal }
+        Self { total, done: AtomicI64::new(0), start: Instant::now(), on_terminal, noun }
     }
 
-    /// Shows that `done` events are done.
+    /// Shows that `done` of them are done.
     pub(super) fn set_done(&self, done: i64) {
         self.done.store(done, Ordering::Relaxed);
         self.show("");
@@ -42,7 +44,8 @@ impl Progress {
     fn show(&self, suffix: &str) {
         if self.on_terminal && (self.start.elapsed() > DELAY || !suffix.is_empty()) {
             let done = self.done.load(Ordering::Relaxed);
-            output::overwrite_line(&format!("{done} of {} events{suffix}", self.total));
+            let noun = self.noun;
+            output::overwrite_line(&format!("{done} of {} {noun}s{suffix}", self.total));
         }
     }
 

@@ -61,7 +61,8 @@ struct RetryReport {
 
 impl RetryArgs {
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
-        let consent = Consent { verb: "retry", expect: self.expect, yes: Some(self.yes) };
+        let consent =
+            Consent { verb: "retry", noun: "event", expect: self.expect, yes: Some(self.yes) };
         let is_named = !self.event_ids.is_empty();
         if !is_named {
             consent.require_terminal()?;

@@ -3,28 +3,20 @@
 
 use std::collections::HashSet;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::batches;
 use super::event::{self, Event};
-use super::outcome::Outcome;
 use super::output;
-use super::progress::Progress;
 use super::queries::{self, Candidates, Changed, Conditions, EventKey, Filter};
-use super::session::{RowsRefused, Session};
+use super::session::Session;
 use super::skipped::{self, Eligible, SkipReason, SkippedEvent};
 use crate::database::queries::BlockingPolicy;
 
 /// The most events that one command changes: their ids are held in memory.
 const LIMIT: usize = 1_000_000;
-
-/// How many events a statement changes. Few enough not to delay the relays.
-const BATCH: usize = 1000;
-
-/// How many events may be refused by the database before a command gives up: each costs some
-/// statements, and its reason is held in memory.
-const REFUSED_LIMIT: usize = 10_000;
 
 /// How many events a dry run shows.
 pub(super) const EXAMPLES: usize = 10;
@@ -125,34 +117,11 @@ impl Selection {
     }
 
     /// Changes the events with `change`, which adds those that it changed to its second argument.
-    /// Over rows that the database refuses a batch is halved, until each of these is found. Progress
-    /// is shown on a terminal.
     pub(super) async fn change(
         &self,
-        mut change: impl AsyncFnMut(&[EventKey], &mut Changed) -> anyhow::Result<()>,
+        change: impl AsyncFnMut(&[EventKey], &mut Changed) -> anyhow::Result<()>,
     ) -> anyhow::Result<ChangeResult> {
-        let progress = Progress::new(i64::try_from(self.len())?);
-        let mut result = ChangeResult::default();
-        let mut batches: Vec<&[EventKey]> = self.events.chunks(BATCH).rev().collect();
-        while let Some(batch) = batches.pop() {
-            match (change(batch, &mut result.changed).await, batch) {
-                (Ok(()), _) => (),
-                (Err(error), [event]) if result.may_go_on_after(&error) => {
-                    result.refused.push((event.event_id, format!("{error:#}")));
-                }
-                (Err(error), _) if result.may_go_on_after(&error) => {
-                    let (first, second) = batch.split_at(batch.len() / 2);
-                    batches.extend([second, first]);
-                }
-                (Err(error), _) => {
-                    result.stop(error);
-                    break;
-                }
-            }
-            progress.set_done(i64::try_from(result.changed.len())?);
-        }
-        progress.clear();
-        Ok(result)
+        batches::change(&self.events, "event", change).await
     }
 
     /// Returns why events were not changed: those that a person `named`, or that were selected.
@@ -165,13 +134,13 @@ impl Selection {
     ) -> anyhow::Result<Vec<SkippedEvent>> {
         let refused = result.refused.iter();
         let refused =
-            refused.map(|(event_id, reason)| SkippedEvent::refused(*event_id, reason.clone()));
-        if result.error.is_some() {
+            refused.map(|(event, reason)| SkippedEvent::refused(event.event_id, reason.clone()));
+        if result.is_ended() {
             // Which is why the rest was not tried.
             return Ok(refused.collect());
         }
         let tried = result.changed.iter().map(|(event_id, _)| *event_id);
-        let tried = tried.chain(result.refused.iter().map(|(event_id, _)| *event_id));
+        let tried = tried.chain(result.refused.iter().map(|(event, _)| event.event_id));
         let mut skipped = skipped::find(session, named, tried, eligible).await?;
         let locked = skipped.iter().filter(|event| event.reason == SkipReason::Locked);
         let locked: Vec<Uuid> = locked.map(|event| event.event_id).collect();
@@ -188,77 +157,11 @@ impl Selection {
     }
 }
 
-/// What became of a change.
-#[derive(Debug, Default)]
-pub(super) struct ChangeResult {
-    pub(super) changed: Changed,
-    /// Events that the database refuses to change, with its reasons.
-    refused: Vec<(Uuid, String)>,
-    /// Why the rest was not tried.
-    error: Option<anyhow::Error>,
-}
-
-impl ChangeResult {
-    /// Whether `error` is about single events, of which there may be some more.
-    fn may_go_on_after(&self, error: &anyhow::Error) -> bool {
-        error.is::<RowsRefused>() && self.refused.len() < REFUSED_LIMIT
-    }
-
-    /// Ends the change. The rest is not tried.
-    fn stop(&mut self, error: anyhow::Error) {
-        self.error = Some(if error.is::<RowsRefused>() {
-            error.context(format!("gave up after {REFUSED_LIMIT} events that were refused"))
-        } else {
-            error
-        });
-    }
-
-    /// Returns `outcome`, or the error that ended the change: to be called once all is reported.
-    pub(super) fn finish(mut self, outcome: Outcome, changed: &str) -> anyhow::Result<Outcome> {
-        match self.error.take() {
-            None => Ok(outcome),
-            Some(error) => Err(self.into_error(error, changed)),
-        }
-    }
-
-    /// Returns the error that ended the change, or else `error`, with the number of events that were,
-    /// say, `discarded` before.
-    pub(super) fn into_error(self, error: anyhow::Error, changed: &str) -> anyhow::Error {
-        let error = self.error.unwrap_or(error);
-        match self.changed.len() {
-            0 => error,
-            1 => anyhow!("{error:#}; 1 event was {changed} before"),
-            count => anyhow!("{error:#}; {count} events were {changed} before"),
-        }
-    }
-}
+/// What became of a change of events.
+pub(super) type ChangeResult = batches::ChangeResult<EventKey, (Uuid, i64)>;
 
 /// Those of `events` that are not among `changed`.
 pub(super) fn without(events: &[EventKey], changed: &Changed) -> Vec<EventKey> {
     let changed: HashSet<Uuid> = changed.iter().map(|(event_id, _)| *event_id).collect();
     events.iter().copied().filter(|event| !changed.contains(&event.event_id)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_gives_up_when_the_database_refuses_too_many_events() {
-        let error = || anyhow::Error::from(RowsRefused("under seal".to_owned()));
-        let mut result = ChangeResult::default();
-        assert!(!result.may_go_on_after(&anyhow!("no space left")));
-        for _ in 0..REFUSED_LIMIT {
-            assert!(result.may_go_on_after(&error()));
-            result.refused.push((Uuid::nil(), String::new()));
-        }
-        assert!(!result.may_go_on_after(&error()));
-        result.changed.push((Uuid::nil(), 1));
-        result.stop(error());
-        let ended = result.finish(Outcome::Problems, "discarded").expect_err("it gave up");
-        assert_eq!(
-            ended.to_string(),
-            "gave up after 10000 events that were refused: under seal; 1 event was discarded before"
-        );
-    }
 }

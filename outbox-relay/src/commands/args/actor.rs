@@ -19,9 +19,9 @@ pub(in crate::commands) struct ActorArgs {
 impl ActorArgs {
     /// Returns what the audit table is to record: the actor, or else the user of the operating
     /// system, or else the database role.
-    pub(in crate::commands) fn attribution(
+    pub(in crate::commands) fn attribution<T>(
         self,
-        session: &Session,
+        session: &Session<T>,
         reason: Option<String>,
     ) -> Attribution {
         let actor = self.actor.or_else(system_user).unwrap_or_else(|| session.role.clone());

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::commands::queries;
-use crate::commands::session::Session;
+use crate::commands::session::{Session, Tables};
 
 /// A longer age is a mistake, and out of PostgreSQL's range.
 const MAX_AGE: Duration = Duration::from_hours(24 * 365 * 1000);
@@ -24,9 +24,9 @@ pub(in crate::commands) enum TimeArg {
 
 impl TimeArg {
     /// Returns the time by the database's clock.
-    pub(in crate::commands) async fn resolve(
+    pub(in crate::commands) async fn resolve<T: Tables>(
         self,
-        session: &Session,
+        session: &Session<T>,
     ) -> anyhow::Result<OffsetDateTime> {
         match self {
             Self::Ago(age) => queries::ago(session, age).await,
@@ -37,9 +37,9 @@ impl TimeArg {
 
 impl TimeArg {
     /// Returns the time as RFC 3339, by the database's clock.
-    pub(in crate::commands) async fn resolve_optional(
+    pub(in crate::commands) async fn resolve_optional<T: Tables>(
         time: Option<Self>,
-        session: &Session,
+        session: &Session<T>,
     ) -> anyhow::Result<Option<String>> {
         match time {
             Some(time) => Ok(Some(time.resolve(session).await?.format(&Rfc3339)?)),

@@ -50,6 +50,11 @@ pub(super) fn json_lines<T: Serialize>(values: &[T]) -> anyhow::Result<()> {
     text(&lines)
 }
 
+/// Returns `1 event` or `2 events`, if `noun` is `event`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 /// Writes an error to standard error.
 pub(super) fn error(sentence: &str) {
     note(&format!("{RED}error:{RED:#} {}", escape::lines(sentence)));

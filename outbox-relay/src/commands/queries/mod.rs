@@ -17,8 +17,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::session::Session;
 use super::session::decode::{json, text};
+use super::session::{Session, Tables};
 use crate::database::HiddenRows;
 use crate::database::queries::BlockingPolicy;
 
@@ -77,7 +77,10 @@ pub(super) async fn find_hidden_rows(
 }
 
 /// Returns the time `age` ago by the database's clock.
-pub(super) async fn ago(session: &Session, age: Duration) -> anyhow::Result<OffsetDateTime> {
+pub(super) async fn ago<T: Tables>(
+    session: &Session<T>,
+    age: Duration,
+) -> anyhow::Result<OffsetDateTime> {
     let sql = include_str!("../../../../sql/relay/commands/ago.sql");
     Ok(session.query_one(sql, &[&age.as_secs_f64()]).await?.try_get(0)?)
 }

@@ -92,7 +92,8 @@ struct ReplayReport {
 
 impl ReplayArgs {
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
-        let consent = Consent { verb: "replay", expect: self.expect, yes: Some(self.yes) };
+        let consent =
+            Consent { verb: "replay", noun: "event", expect: self.expect, yes: Some(self.yes) };
         let is_named = !self.event_ids.is_empty();
         if !is_named {
             consent.require_terminal()?;
@@ -158,7 +159,7 @@ impl ReplayArgs {
         report.operation_id = Some(attribution.operation_id);
         let detail = selection.audit_detail();
         queries::audit_replay(session, &attribution, selection.only_event(), &detail).await?;
-        let progress = Progress::new(selection.count);
+        let progress = Progress::new(selection.count, "event");
         let result =
             publish_all(session, selection, &self.relay, &mut publisher, &progress, report).await;
         progress.clear();

@@ -45,40 +45,48 @@ const ABOUT_ROWS: [&str; 5] = ["22", "23", "44", "54", "P0"];
 
 /// The statement that failed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Failed<'a> {
-    pub(super) table: &'a OutboxTable,
+pub(in crate::commands) struct Failed<'a> {
     /// The command that it is part of.
-    pub(super) command: &'a str,
+    pub(in crate::commands) command: &'a str,
     /// The role that the command's session began with.
-    pub(super) role: &'a str,
+    pub(in crate::commands) role: &'a str,
     /// How long it was allowed to take.
-    pub(super) limit: Duration,
+    pub(in crate::commands) limit: Duration,
 }
 
-/// Explains why a statement failed.
-pub(super) fn explain(error: &Error, failed: Failed<'_>) -> anyhow::Error {
-    let Failed { table, limit, .. } = failed;
+/// Explains why a statement on the outbox failed.
+pub(super) fn explain(error: &Error, table: &OutboxTable, failed: Failed<'_>) -> anyhow::Error {
+    let reason = postgres::reason(error);
+    if error.code() == Some(&SqlState::CHECK_VIOLATION) && refuses_action(error, table) {
+        return anyhow!(
+            "the database refuses: {reason}. The audit table of an older release does not know this action: \
+             `outbox-relay check` prints the ALTER TABLE"
+        );
+    }
+    match error.code() {
+        Some(&SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME) => anyhow!(
+            "{reason}: add the outbox with `outbox-relay schema | psql \"$DATABASE_URL\"`, or name it in OUTBOX_TABLE \
+             (it is {table} now)"
+        ),
+        Some(&SqlState::UNDEFINED_COLUMN | &SqlState::DATATYPE_MISMATCH) => {
+            anyhow!("{table} is no outbox ({reason}): `outbox-relay check` says what is wrong")
+        }
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => not_allowed(&reason, failed),
+        Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => anyhow!(
+            "the database takes no writes any more ({reason}): `outbox-relay check` says why"
+        ),
+        _ => explain_any(error, failed.limit),
+    }
+}
+
+/// Explains why a statement failed that no remedy of certain tables is known for.
+pub(in crate::commands) fn explain_any(error: &Error, limit: Duration) -> anyhow::Error {
     let reason = postgres::reason(error);
     let Some(code) = error.code() else {
         return anyhow!("the database does not answer: {reason}");
     };
     match *code {
-        SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => anyhow!(
-            "{reason}: add the outbox with `outbox-relay schema | psql \"$DATABASE_URL\"`, or name it in OUTBOX_TABLE \
-             (it is {table} now)"
-        ),
-        SqlState::UNDEFINED_COLUMN | SqlState::DATATYPE_MISMATCH => {
-            anyhow!("{table} is no outbox ({reason}): `outbox-relay check` says what is wrong")
-        }
-        SqlState::INSUFFICIENT_PRIVILEGE => not_allowed(&reason, failed),
-        SqlState::CHECK_VIOLATION if refuses_action(error, table) => anyhow!(
-            "the database refuses: {reason}. The audit table of an older release does not know this action: \
-             `outbox-relay check` prints the ALTER TABLE"
-        ),
         SqlState::QUERY_CANCELED => too_slow(limit),
-        SqlState::READ_ONLY_SQL_TRANSACTION => anyhow!(
-            "the database takes no writes any more ({reason}): `outbox-relay check` says why"
-        ),
         _ if ABOUT_ROWS.iter().any(|class| code.code().starts_with(class)) => {
             RowsRefused(format!("the database refuses: {reason}")).into()
         }
@@ -114,12 +122,12 @@ pub(super) fn too_slow(limit: Duration) -> anyhow::Error {
 }
 
 /// A statement waited too long for a lock. `holder` has it: on a table, or else as another command
-/// that adds audit rows.
-pub(super) fn locked(holder: Option<&(Backend, Option<String>)>) -> anyhow::Error {
+/// that adds audit rows; `tables` are what is locked otherwise.
+pub(super) fn locked(holder: Option<&(Backend, Option<String>)>, tables: &str) -> anyhow::Error {
     let who = match holder {
         Some((backend, Some(table))) => format!("{backend} has {table} locked"),
         Some((backend, None)) => format!("{backend} is changing events"),
-        None => "somebody has the outbox locked".to_owned(),
+        None => format!("somebody has {tables} locked"),
     };
     anyhow!("{who}: nothing more was changed, try again when that transaction has ended")
 }

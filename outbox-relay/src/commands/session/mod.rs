@@ -1,50 +1,49 @@
 //! A command's session with the database.
 //!
-//! `transaction` runs each statement within limits, `parts` completes its text, `error` explains
-//! failures, `group_role` knows the role that a command takes, `decode` reads text that need not be
+//! `tables` says what differs between the outbox and the desk. `transaction` runs each statement
+//! within limits, `parts` completes its text, `error` explains failures, `group_role` knows the role that a command takes, `decode` reads text that need not be
 //! UTF-8.
 
 pub(super) mod decode;
 mod error;
 mod group_role;
+mod open_transaction;
 mod parts;
+mod tables;
 mod transaction;
 
 use std::time::Duration;
 
 use anyhow::anyhow;
 use service_kit::postgres::{self, DatabaseUrl, connect, connect_writable};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
-use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Row};
 
 use crate::database::OutboxTable;
-use error::Failed;
 use parts::Columns;
-use transaction::{AuditLock, Transaction};
+use tables::OutboxTables;
+use transaction::Transaction;
 
-pub(super) use error::{Backend, RowsRefused};
+pub(super) use error::{Backend, Failed, RowsRefused, explain_any};
+pub(super) use tables::Tables;
 pub(super) use transaction::Access;
 
 /// How much longer than the server's own limit to wait for it: a server that answers says why.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// What stands before a command's name in its `application_name`.
-const NAME_PREFIX: &str = "outbox command ";
-
-/// A session with the database that has the outbox.
+/// A session with the database that has the outbox, or other tables.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct Session<T = OutboxTables> {
     session: Mutex<postgres::Session>,
     url: DatabaseUrl,
-    /// The `application_name`. It differs from the relays', by which people count them.
+    /// The `application_name`.
     name: String,
-    table: OutboxTable,
     limit: Duration,
     access: Access,
-    columns: Columns,
+    tables: T,
     /// The role that the session began with.
     pub(super) role: String,
 }
@@ -58,20 +57,15 @@ impl Session {
         name: &str,
         access: Access,
     ) -> anyhow::Result<Self> {
-        let name = format!("{NAME_PREFIX}{name}");
-        let session = Mutex::new(connect_for(url, &name, limit, access).await?);
-        let (url, role, columns) = (url.clone(), String::new(), Columns::default());
-        let mut session = Self { session, url, name, table, limit, access, columns, role };
-        let sql = include_str!("../../../../sql/relay/commands/session_role.sql");
-        session.role = decode::text(&session.query_one(sql, &[]).await?, "role")?;
-        Ok(session)
+        let tables = OutboxTables { table, columns: Columns::default() };
+        Self::open_on(tables, url, limit, name, access).await
     }
 
     /// Finds out which columns the outbox has that an older schema lacks. Until then none are used.
     pub(super) async fn find_columns(&mut self) -> anyhow::Result<()> {
         let sql = include_str!("../../../../sql/relay/commands/find_columns.sql");
         let row = self.query_one(sql, &[]).await?;
-        self.columns = Columns {
+        self.tables.columns = Columns {
             has_causes: row.try_get("has_causes")?,
             has_operations: row.try_get("has_operations")?,
         };
@@ -80,44 +74,63 @@ impl Session {
 
     /// The name of the outbox.
     pub(super) const fn table(&self) -> &OutboxTable {
-        &self.table
+        &self.tables.table
+    }
+
+    /// Fails if the audit table has no column for the numbers of operations.
+    pub(super) fn require_operations(&self) -> anyhow::Result<()> {
+        if self.tables.columns.has_operations {
+            return Ok(());
+        }
+        Err(anyhow!(
+            "{} has no column operation_id: `outbox-relay check` prints the SQL that adds it",
+            self.table().quoted("_audit")
+        ))
+    }
+
+    /// Fails if the outbox has no columns for the causes of failures.
+    pub(super) fn require_causes(&self) -> anyhow::Result<()> {
+        if self.tables.columns.has_causes {
+            return Ok(());
+        }
+        Err(anyhow!(
+            "{} has no columns for the causes of failures, or the role {} may not read them: `outbox-relay check` prints \
+             the SQL that adds them",
+            self.table(),
+            self.role
+        ))
+    }
+}
+
+impl<T: Tables> Session<T> {
+    /// Connects for the command `name` on `tables`; each statement may take `limit`.
+    pub(super) async fn open_on(
+        tables: T,
+        url: &DatabaseUrl,
+        limit: Duration,
+        name: &str,
+        access: Access,
+    ) -> anyhow::Result<Self> {
+        let name = format!("{}{name}", T::NAME_PREFIX);
+        let session = Mutex::new(connect_for(url, &name, limit, access).await?);
+        let (url, role) = (url.clone(), String::new());
+        let mut session = Self { session, url, name, limit, access, tables, role };
+        let sql = include_str!("../../../../sql/relay/commands/session_role.sql");
+        session.role = decode::text(&session.query_one(sql, &[]).await?, "role")?;
+        Ok(session)
     }
 
     pub(super) const fn access(&self) -> Access {
         self.access
     }
 
-    /// Fails if the audit table has no column for the numbers of operations.
-    pub(super) fn require_operations(&self) -> anyhow::Result<()> {
-        if self.columns.has_operations {
-            return Ok(());
-        }
-        Err(anyhow!(
-            "{} has no column operation_id: `outbox-relay check` prints the SQL that adds it",
-            self.table.quoted("_audit")
-        ))
-    }
-
-    /// Fails if the outbox has no columns for the causes of failures.
-    pub(super) fn require_causes(&self) -> anyhow::Result<()> {
-        if self.columns.has_causes {
-            return Ok(());
-        }
-        Err(anyhow!(
-            "{} has no columns for the causes of failures, or the role {} may not read them: `outbox-relay check` prints \
-             the SQL that adds them",
-            self.table,
-            self.role
-        ))
-    }
-
-    /// Returns the rows of `sql`, in which `{outbox}` and `{audit}` stand for the tables.
+    /// Returns the rows of `sql`, in which names in braces stand for the tables and shared parts.
     pub(super) async fn query(
         &self,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> anyhow::Result<Vec<Row>> {
-        self.transaction(AuditLock::None, sql, params).await
+        self.transaction(None, sql, params).await
     }
 
     /// Returns the only row of `sql`.
@@ -136,46 +149,52 @@ impl Session {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> anyhow::Result<Vec<Row>> {
-        self.transaction(AuditLock::Exclusive, sql, params).await
+        self.transaction(T::LOCK_AUDIT, sql, params).await
     }
 
     async fn transaction(
         &self,
-        audit_lock: AuditLock,
+        lock_audit: Option<&str>,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> anyhow::Result<Vec<Row>> {
-        let sql = self.table.fill_in(&self.columns.fill_in(sql));
-        let mut session = self.session.lock().await;
-        if session.client.is_closed() {
-            // A server may close a session that is idle while a person thinks or the broker is
-            // busy. No state is lost with it.
-            *session = connect_for(&self.url, &self.name, self.limit, self.access).await?;
-        }
-        let (client, table) = (&session.client, &self.table);
-        let transaction =
-            Transaction { client, table, access: self.access, audit_lock, limit: self.limit };
-        let result = timeout(self.limit + MARGIN, transaction.query(&sql, params)).await;
+        let sql = self.tables.fill_in(sql);
+        let lock_audit = lock_audit.map(|sql| self.tables.fill_in(sql));
+        let session = self.lock().await?;
+        let (client, access, limit) = (&session.client, self.access, self.limit);
+        let lock_audit = lock_audit.as_deref();
+        let transaction = Transaction { client, access, lock_audit, limit };
+        let result = timeout(limit + MARGIN, transaction.query(&sql, params)).await;
         drop(session);
-        match result.map_err(|_| error::too_slow(self.limit))? {
+        match result.map_err(|_| error::too_slow(limit))? {
             Ok(rows) => Ok(rows),
             Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                 // Boxed because the query for the holders runs in a transaction too.
                 let holders = Box::pin(self.find_table_lock_holders()).await.unwrap_or_default();
-                Err(error::locked(holders.first()))
+                Err(error::locked(holders.first(), T::NAME))
             }
-            Err(error) => {
-                let (table, role, limit) = (&self.table, self.role.as_str(), self.limit);
-                let command = self.name.strip_prefix(NAME_PREFIX).unwrap_or_default();
-                Err(error::explain(&error, Failed { table, command, role, limit }))
-            }
+            Err(error) => Err(self.explain(&error)),
         }
+    }
+
+    /// Returns the connection, alone. A server may close a session that is idle while a person
+    /// thinks or the broker is busy; no state is lost with it.
+    async fn lock(&self) -> anyhow::Result<MutexGuard<'_, postgres::Session>> {
+        let mut session = self.session.lock().await;
+        if session.client.is_closed() {
+            *session = connect_for(&self.url, &self.name, self.limit, self.access).await?;
+        }
+        Ok(session)
+    }
+
+    fn explain(&self, error: &Error) -> anyhow::Error {
+        let command = self.name.strip_prefix(T::NAME_PREFIX).unwrap_or_default();
+        self.tables.explain(error, Failed { command, role: &self.role, limit: self.limit })
     }
 
     /// Returns who has a table locked, or, without a table, the audit lock.
     async fn find_table_lock_holders(&self) -> anyhow::Result<Vec<(Backend, Option<String>)>> {
-        let sql = include_str!("../../../../sql/relay/commands/find_table_lock_holders.sql");
-        let rows = self.query(sql, &[]).await?;
+        let rows = self.query(T::FIND_LOCK_HOLDERS, &[]).await?;
         rows.iter()
             .map(|row| {
                 let backend = Backend { pid: row.try_get(0)?, name: row.try_get(1)? };

@@ -6,8 +6,6 @@ use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
 
-use crate::database::OutboxTable;
-
 /// What the transactions of a session may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::commands) enum Access {
@@ -19,20 +17,13 @@ pub(in crate::commands) enum Access {
     Write,
 }
 
-/// Whether a transaction excludes those of other commands that add audit rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AuditLock {
-    None,
-    Exclusive,
-}
-
 /// A transaction that is about to run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Transaction<'a> {
     pub(super) client: &'a Client,
-    pub(super) table: &'a OutboxTable,
     pub(super) access: Access,
-    pub(super) audit_lock: AuditLock,
+    /// The statement that excludes the transactions of other commands that add audit rows.
+    pub(super) lock_audit: Option<&'a str>,
     /// How long a statement may take.
     pub(super) limit: Duration,
 }
@@ -40,6 +31,16 @@ pub(super) struct Transaction<'a> {
 impl Transaction<'_> {
     /// Runs `sql` and commits, or rolls back.
     pub(super) async fn query(
+        self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let rows = self.begin(sql, params).await?;
+        self.client.batch_execute("COMMIT").await.map(|()| rows)
+    }
+
+    /// Runs `sql` and leaves the transaction open, or rolls back.
+    pub(super) async fn begin(
         self,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
@@ -55,13 +56,13 @@ impl Transaction<'_> {
             .await?;
         let result = async {
             self.prepare().await?;
-            if self.audit_lock == AuditLock::Exclusive {
-                self.lock_audit().await?;
+            if let Some(lock_audit) = self.lock_audit {
+                client.query(lock_audit, &[]).await?;
             }
             client.query(sql, params).await
         };
         match result.await {
-            Ok(rows) => client.batch_execute("COMMIT").await.map(|()| rows),
+            Ok(rows) => Ok(rows),
             Err(error) => {
                 // The first error says more than a failed ROLLBACK.
                 client.batch_execute("ROLLBACK").await.ok();
@@ -73,10 +74,5 @@ impl Transaction<'_> {
     async fn prepare(self) -> Result<(), Error> {
         let sql = include_str!("../../../../sql/relay/commands/prepare_transaction.sql");
         self.client.query(sql, &[&self.limit.as_millis().to_string()]).await.map(drop)
-    }
-
-    async fn lock_audit(self) -> Result<(), Error> {
-        let sql = include_str!("../../../../sql/relay/commands/lock_audit.sql");
-        self.client.query(&self.table.fill_in(sql), &[]).await.map(drop)
     }
 }
