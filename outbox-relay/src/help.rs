@@ -6,13 +6,14 @@ use clap::Command;
 use clap::builder::{StyledStr, Styles};
 
 /// The commands, in the order of the help.
-const GROUPS: [(&str, &[&str]); 3] = [
+const GROUPS: [(&str, &[&str]); 4] = [
     ("Relay", &["run", "health", "check", "schema"]),
     ("Inspect", &["status", "failures", "events", "show", "pauses"]),
     (
         "Change",
         &["retry", "edit", "replay", "pause", "resume", "discard", "restore", "forget", "prune"],
     ),
+    ("Consumers", &["dead-letters"]),
 ];
 
 pub(crate) const EXAMPLES: &str =
@@ -109,6 +110,7 @@ pub(crate) fn with_layout(mut command: Command) -> Command {
 /// Shows the description of a command below its summary in the short help too, and keeps the
 /// compact layout of the options in the long help.
 fn describe(command: Command) -> Command {
+    let command = command.mut_subcommands(describe);
     match command.get_long_about().cloned() {
         Some(description) => command.about(description).long_about(None::<&str>),
         None => command,
@@ -131,7 +133,7 @@ fn template(command: &Command) -> StyledStr {
             let about = command.find_subcommand(name).and_then(Command::get_about);
             let about = about.map(ToString::to_string).unwrap_or_default();
             let summary = about.lines().next().unwrap_or_default();
-            write(&format!("  {literal}{name:<9}{literal:#}{summary}\n"));
+            write(&format!("  {literal}{name:<13}{literal:#}{summary}\n"));
         }
     }
     write(&format!("\n{heading}Examples:{heading:#}\n{EXAMPLES}\n\n{NOTES}\n"));

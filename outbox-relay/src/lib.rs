@@ -16,6 +16,8 @@
 //!
 //! What an event failed of: `cause` (`kind`, and `fingerprint`, by which failures form groups).
 //!
+//! What consumers could not process: `dead_letters` (messages of a dead-letter queue as rows).
+//!
 //! Around them: `relay` (the loop, its tick and its connections), `lanes` (which relay owns which
 //! share), `broker` and `database` (connections and statements), `inspector` (reads the table
 //! beside the loop: overlooked events, metrics of the backlog), `prune` (deletes old published
@@ -30,6 +32,7 @@ mod cli;
 mod commands;
 mod config;
 mod database;
+mod dead_letters;
 mod help;
 mod inspector;
 mod lanes;

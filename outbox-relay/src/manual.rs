@@ -85,12 +85,16 @@ fn command_page(program: Command, name: &str) -> anyhow::Result<String> {
     let command = program.find_subcommand(name).filter(is_shown).cloned();
     let command = command.ok_or_else(|| UsageError(format!("there is no command {name:?}")))?;
     let examples = command.get_after_help().map(ToString::to_string);
+    let has_subcommands = command.has_subcommands();
     let man = Man::new(command).source(source);
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
+    if has_subcommands {
+        man.render_subcommands_section(&mut page)?;
+    }
     man.render_options_section(&mut page)?;
     if let Some((_, examples)) = examples.as_ref().and_then(|text| text.split_once('\n')) {
         section("EXAMPLES", |roff| verbatim(roff, examples)).to_writer(&mut page)?;
@@ -119,6 +123,7 @@ fn source(program: &Command) -> String {
 /// Returns the command with one line as its summary, in place of the whole description, which the
 /// help shows.
 fn with_summary(command: Command) -> Command {
+    let command = command.mut_subcommands(with_summary);
     let Some(description) = command.get_about().map(ToString::to_string) else { return command };
     let summary = description.lines().next().unwrap_or_default().to_owned();
     command.about(summary).long_about(description)
@@ -163,7 +168,7 @@ mod tests {
         let page = program_page(Cli::command()).expect("a page");
         let program = Cli::command();
         for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
-            let name = command.get_name();
+            let name = command.get_name().replace('-', "\\-");
             assert!(page.contains(&format!("outbox\\-relay\\-{name}(1)")), "{name}: {page}");
         }
         let run = program.find_subcommand("run").expect("a command");
@@ -178,10 +183,11 @@ mod tests {
         for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
             let name = command.get_name();
             let page = command_page(Cli::command(), name).expect("a page");
+            let shown = name.replace('-', "\\-");
             let (_, summary) = page.split_once(".SH NAME\n").expect(name);
             let (summary, _) = summary.split_once(".SH").expect(name);
             assert_eq!(summary.lines().count(), 1, "{summary}");
-            assert!(summary.starts_with(&format!("outbox\\-relay\\-{name} \\- ")), "{summary}");
+            assert!(summary.starts_with(&format!("outbox\\-relay\\-{shown} \\- ")), "{summary}");
         }
         for name in ["man", "completions", "stauts"] {
             assert!(command_page(Cli::command(), name).is_err(), "{name}");

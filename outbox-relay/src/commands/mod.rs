@@ -6,6 +6,7 @@
 //! | `status`, `failures`, `events`, `show` | inspecting it; `event` is an event as they print it |
 //! | `retry`, `edit`, `replay`, `discard`, `restore`, `forget`, `prune` | changing it; all but `prune` write to the audit table |
 //! | `pause`, `resume`, `pauses` | what is not published for now; `paused` is a pause as they print it |
+//! | `dead_letters` | the desk for what consumers could not process, a file a command |
 //! | `propagation` | which relays have seen a change |
 //! | `skipped` | which events were not changed, and why |
 //! | `audit_actions` | the words that the audit table must take for what people do |
@@ -19,6 +20,7 @@ mod audit_actions;
 mod batches;
 mod check;
 mod consent;
+mod dead_letters;
 mod discard;
 mod edit;
 mod event;
@@ -155,6 +157,12 @@ pub enum AdminCommand {
     /// Deletes them in small batches, as a relay does after OUTBOX_RETENTION. An event that another
     /// session has locked is skipped and named.
     Prune(Box<prune::PruneArgs>),
+    /// Collect, look at, edit and return what consumers could not process
+    ///
+    /// The messages of a dead-letter queue, of a consumer in any language, become rows of the table
+    /// dead_letters, in any database (DEAD_LETTERS_DATABASE_URL).
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLettersCommand),
 }
 
 impl AdminCommand {
@@ -163,7 +171,13 @@ impl AdminCommand {
     /// The exit status is 0 on success, 1 when the command failed or found a problem, 3 when all was
     /// done but a changed event may still arrive as it was before, and 64 for a usage error.
     #[must_use]
-    pub fn run(self) -> ExitCode {
+    pub fn run(mut self) -> ExitCode {
+        if let Self::DeadLetters(command) = self {
+            match command.run_process() {
+                Ok(code) => return code,
+                Err(command) => self = Self::DeadLetters(command),
+            }
+        }
         telemetry::install_tls();
         let result =
             tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
@@ -193,6 +207,7 @@ impl AdminCommand {
             Self::Pauses(args) => Box::pin(args.run()).await,
             Self::Replay(args) => Box::pin(args.run()).await,
             Self::Prune(args) => Box::pin(args.run()).await,
+            Self::DeadLetters(command) => Box::pin(command.run()).await,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Settings.
 
+mod dead_letters;
 mod relay;
 mod retention;
 
@@ -11,6 +12,9 @@ use service_kit::process::ProcessArgs;
 
 use crate::database::OutboxTable;
 
+pub(crate) use dead_letters::{
+    CollectorArgs, CollectorConfig, DeadLetterRetention, DeskDatabaseArgs,
+};
 pub(crate) use relay::{Envelope, Name, Ordering, RelayArgs, WhenStuck};
 pub(crate) use retention::{AuditRetention, AuditRetentionArgs, Retention, RetentionArgs};
 

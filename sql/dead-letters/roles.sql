@@ -1,0 +1,83 @@
+-- Roles that may do with dead letters what their work takes and nothing else: dead_letters_collector for the collector, and three for
+-- people: dead_letters_viewer looks, dead_letters_operator mends as well (edits, notes, returns), dead_letters_admin also destroys
+-- (discards, forgets). Run it in the database of the desk, after the tables were made there, as a superuser or as the owner of the
+-- database and the tables (who needs CREATEROLE while the roles don't exist yet). Running it again does no harm:
+--
+--     outbox-relay dead-letters schema --roles | psql "$DEAD_LETTERS_DATABASE_URL" -v ON_ERROR_STOP=1 --single-transaction
+--
+-- Roles belong to the whole server, not to one database. The first one may log in, but not before it has a password (in psql):
+--
+--     \password dead_letters_collector
+--
+-- The other three can't log in: each person has a login of their own, which dead_letters_audit names, and is granted one of them:
+--
+--     GRANT dead_letters_operator TO alice;
+DO $$
+DECLARE
+    wanted text;
+    may_log_in text;
+    including text;
+    included text;
+BEGIN
+    FOR wanted, may_log_in IN
+        VALUES ('dead_letters_collector', 'LOGIN'),
+               ('dead_letters_viewer', 'NOLOGIN'),
+               ('dead_letters_operator', 'NOLOGIN'),
+               ('dead_letters_admin', 'NOLOGIN')
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I %s', wanted, may_log_in);
+            EXCEPTION
+                -- Somebody else was faster, in another database perhaps.
+                WHEN duplicate_object OR unique_violation THEN NULL;
+            END;
+        END IF;
+    END LOOP;
+    -- Who mends may look, and who destroys may mend.
+    FOR including, included IN
+        VALUES ('dead_letters_operator', 'dead_letters_viewer'), ('dead_letters_admin', 'dead_letters_operator')
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_auth_members WHERE roleid = included::regrole AND member = including::regrole) THEN
+            BEGIN
+                EXECUTE format('GRANT %I TO %I', included, including);
+            EXCEPTION
+                WHEN unique_violation THEN NULL;
+            END;
+        END IF;
+    END LOOP;
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO dead_letters_collector, dead_letters_viewer', current_database());
+    EXECUTE format(
+        'GRANT USAGE ON SCHEMA %s TO dead_letters_collector, dead_letters_viewer',
+        (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'dead_letters'::regclass)
+    );
+END
+$$;
+
+-- The collector adds rows, marks which of them a later session has taken again, and deletes settled ones after DEAD_LETTERS_RETENTION.
+-- It reads neither bodies nor headers, and changes nothing that people see.
+GRANT INSERT ON dead_letters TO dead_letters_collector;
+GRANT SELECT (id, queue, identity, state, settled_at, returns, collected_at, collector_session, delivery_tag) ON dead_letters
+    TO dead_letters_collector;
+GRANT UPDATE (collector_session, delivery_tag) ON dead_letters TO dead_letters_collector;
+GRANT DELETE ON dead_letters TO dead_letters_collector;
+GRANT SELECT, INSERT, DELETE ON dead_letters_sessions TO dead_letters_collector;
+GRANT UPDATE (acknowledged_up_to) ON dead_letters_sessions TO dead_letters_collector;
+
+-- A viewer looks, and changes nothing.
+GRANT SELECT ON dead_letters TO dead_letters_viewer;
+GRANT SELECT ON dead_letters_audit TO dead_letters_viewer;
+GRANT SELECT ON dead_letters_open TO dead_letters_viewer;
+GRANT SELECT ON dead_letters_open_groups TO dead_letters_viewer;
+GRANT SELECT ON dead_letters_old TO dead_letters_viewer;
+
+-- An operator mends: edits and returns dead letters and takes notes. What it did, it adds to the audit table; when, and as which login,
+-- the database fills in. It can't add or delete a dead letter.
+GRANT UPDATE (return_to, message_id, event_type, body, content_type, content_header, properties, headers, original, state, settled_at, note,
+              reason, last_failed_at)
+    ON dead_letters TO dead_letters_operator;
+GRANT INSERT (actor, action, reason, dead_letter_id, before, after, detail, operation_id) ON dead_letters_audit TO dead_letters_operator;
+
+-- An administrator also destroys: discards dead letters, and erases contents from rows and from the audit table. It deletes no row of
+-- either.
+GRANT UPDATE (before, after, detail) ON dead_letters_audit TO dead_letters_admin;
