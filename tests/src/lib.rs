@@ -15,6 +15,7 @@ pub mod collector;
 pub mod command;
 pub mod consumer;
 pub mod consumer_fixture;
+pub mod consumer_inbox;
 pub mod customer_api;
 pub mod customer_command;
 pub mod customer_stub;

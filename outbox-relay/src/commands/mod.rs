@@ -7,6 +7,7 @@
 //! | `retry`, `edit`, `replay`, `discard`, `restore`, `forget`, `prune` | changing it; all but `prune` write to the audit table |
 //! | `pause`, `resume`, `pauses` | what is not published for now; `paused` is a pause as they print it |
 //! | `dead_letters` | the desk for what consumers could not process, a file a command |
+//! | `whereabouts` | `where` and `reconcile`: where events are, from the outbox to each consumer |
 //! | `propagation` | which relays have seen a change |
 //! | `skipped` | which events were not changed, and why |
 //! | `audit_actions` | the words that the audit table must take for what people do |
@@ -46,6 +47,7 @@ mod session;
 mod show;
 mod skipped;
 mod status;
+mod whereabouts;
 
 use std::process::ExitCode;
 
@@ -91,6 +93,21 @@ pub enum AdminCommand {
     ///
     /// A discarded event is shown from its copy in the audit table.
     Show(Box<show::ShowArgs>),
+    /// Show where an event is: in the outbox, with which consumer, among which dead letters
+    ///
+    /// Asks the outbox, the inboxes of the consumers that a file names, the table of dead letters
+    /// and the dead-letter queues. The exit status is 0 if the event is delivered: all known
+    /// consumers of its type have applied it, or it is published and none is known. It is 1 if the
+    /// event failed or is not there, 2 if it is on its way, and 3 if that is unknown: a place can't
+    /// be read, or a dead-letter queue holds messages that nobody has collected.
+    Where(Box<whereabouts::WhereArgs>),
+    /// Find published events that a consumer has neither applied nor refused
+    ///
+    /// Reads the outbox once for all consumers that the file names. An event counts that was
+    /// published since --since and longer ago than the consumer's longest_retry, and of which
+    /// neither its inbox nor a dead letter knows. The exit status is 1 if there are any, and 3 if a
+    /// dead-letter queue holds messages that nobody has collected, which may be these.
+    Reconcile(Box<whereabouts::reconcile::ReconcileArgs>),
     /// Make events due that are stuck or wait for their next attempt
     ///
     /// With a filter the command asks for the number of events, or takes it from --expect. An event
@@ -197,6 +214,8 @@ impl AdminCommand {
             Self::Failures(args) => Box::pin(args.run()).await,
             Self::Events(args) => Box::pin(args.run()).await,
             Self::Show(args) => Box::pin(args.run()).await,
+            Self::Where(args) => Box::pin(args.run()).await,
+            Self::Reconcile(args) => Box::pin(args.run()).await,
             Self::Retry(args) => Box::pin(args.run()).await,
             Self::Edit(args) => Box::pin(args.run()).await,
             Self::Discard(args) => Box::pin(args.run()).await,

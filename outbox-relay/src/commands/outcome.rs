@@ -15,10 +15,17 @@ pub(super) enum Outcome {
     Problems,
     /// Everything was done, but a relay may still send an event as it was before.
     MayStillArrive,
+    /// What was looked for is not there yet, and nothing is wrong.
+    OnItsWay,
+    /// Somewhere could not be looked.
+    Unknown,
 }
 
-/// The exit status of [`Outcome::MayStillArrive`].
-const EXIT_MAY_STILL_ARRIVE: u8 = 3;
+/// The exit status of [`Outcome::OnItsWay`].
+const EXIT_ON_ITS_WAY: u8 = 2;
+
+/// The exit status of [`Outcome::MayStillArrive`] and [`Outcome::Unknown`].
+const EXIT_NOT_CERTAIN: u8 = 3;
 
 /// Arguments or settings that make no sense, whatever the servers say.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +37,8 @@ pub(super) fn exit_code(result: anyhow::Result<Outcome>) -> ExitCode {
     match result {
         Ok(Outcome::Ok) => ExitCode::SUCCESS,
         Ok(Outcome::Problems) => ExitCode::FAILURE,
-        Ok(Outcome::MayStillArrive) => ExitCode::from(EXIT_MAY_STILL_ARRIVE),
+        Ok(Outcome::OnItsWay) => ExitCode::from(EXIT_ON_ITS_WAY),
+        Ok(Outcome::MayStillArrive | Outcome::Unknown) => ExitCode::from(EXIT_NOT_CERTAIN),
         // The reader has what it wants, as with `head`.
         Err(error) if error.is::<OutputClosed>() => ExitCode::SUCCESS,
         Err(error) => {

@@ -20,6 +20,9 @@ SELECT json_build_object(
                WHEN isfinite(event.created_at) THEN extract(epoch FROM now() - event.created_at)::double precision
            END,
            'published_at', event.published_at,
+           'published_age_seconds', CASE
+               WHEN isfinite(event.published_at) THEN extract(epoch FROM now() - event.published_at)::double precision
+           END,
            'attempts', event.attempts,
            'next_attempt_at', event.next_attempt_at,
            'last_error', event.last_error{cause_members},

@@ -1,7 +1,9 @@
 //! Statements about other sessions: which locks they hold, and which changes the relays have seen.
 
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use crate::commands::session::decode::json;
 use crate::commands::session::{Backend, Session};
 
 /// Returns which sessions have which of `event_ids` locked. `groups`: look into locks that several
@@ -31,6 +33,14 @@ pub(in crate::commands) struct RelayProgress {
     pub(in crate::commands) has_seen: bool,
     /// The lower 31 bits of the ids of audit rows whose events it had sent before it saw them.
     pub(in crate::commands) in_flight: Vec<i64>,
+}
+
+/// Returns the active relays with their lanes.
+pub(in crate::commands) async fn list_relays<T: DeserializeOwned>(
+    session: &Session,
+) -> anyhow::Result<Vec<T>> {
+    let sql = include_str!("../../../../sql/relay/commands/list_relays.sql");
+    session.query(sql, &[]).await?.iter().map(json).collect()
 }
 
 /// Returns the active relays and those in `known_pids`, with their progress up to `audit_id`.

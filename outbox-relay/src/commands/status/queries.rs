@@ -24,9 +24,3 @@ pub(super) async fn measure_rate<T: DeserializeOwned>(
     let sql = include_str!("../../../../sql/relay/commands/measure_rate.sql");
     json(&session.query_one(sql, &[&below, &rows]).await?)
 }
-
-/// Returns the active relays with their lanes.
-pub(super) async fn list_relays<T: DeserializeOwned>(session: &Session) -> anyhow::Result<Vec<T>> {
-    let sql = include_str!("../../../../sql/relay/commands/list_relays.sql");
-    session.query(sql, &[]).await?.iter().map(json).collect()
-}

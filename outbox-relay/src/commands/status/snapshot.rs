@@ -7,7 +7,7 @@ use super::queries;
 use super::rate::{self, Rate};
 use crate::commands::event::Event;
 use crate::commands::paused::ActivePause;
-use crate::commands::queries::{Filter, list_pauses, list_pending, list_unsettled};
+use crate::commands::queries::{Filter, list_pauses, list_pending, list_relays, list_unsettled};
 use crate::commands::session::Session;
 use crate::database::queries::BlockingPolicy;
 
@@ -96,7 +96,7 @@ pub(super) struct Lanes {
 impl Snapshot {
     /// Reads the state of the outbox. Each part is a statement of its own.
     pub(super) async fn read(session: &Session) -> anyhow::Result<Self> {
-        let relays: Vec<Relay> = queries::list_relays(session).await?;
+        let relays: Vec<Relay> = list_relays(session).await?;
         let owned = relays.iter().map(|relay| relay.lanes.len()).sum();
         Ok(Self {
             table: session.table().to_string(),

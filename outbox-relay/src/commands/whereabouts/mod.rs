@@ -1,0 +1,230 @@
+//! `where`: where an event is, from the transaction that wrote it to each consumer.
+//!
+//! `places` are the places beside the outbox, of which `inboxes` are named in a file; `location` is
+//! what they say about an event, `page` lays it out. `reconcile` asks about all events of a time.
+
+mod binding;
+mod inbox_reader;
+mod inboxes;
+mod location;
+mod page;
+mod places;
+mod reader;
+pub(super) mod reconcile;
+
+use std::str::FromStr;
+
+use clap::Args;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::args::{BlockingArgs, ConnectionArgs};
+use super::event::{Event, State};
+use super::outcome::Outcome;
+use super::output;
+use super::paused::ActivePause;
+use super::queries::{self, Filter};
+use super::session::{Access, Session};
+use crate::database::queries::BlockingPolicy;
+use inbox_reader::InboxReader;
+use location::{Answer, LocatedEvent, Location, Places, Relay};
+use places::PlacesArgs;
+
+/// How many events of an aggregate are looked for, the newest ones.
+const EVENT_LIMIT: u32 = 10;
+
+/// How many other events of a transaction are counted.
+const NEIGHBOUR_LIMIT: i64 = 20;
+
+/// Arguments of `where`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  outbox-relay where 0190163d-8694-739b-aea5-966c26f8ad91\n  outbox-relay where order/7 --inboxes inboxes.toml"
+)]
+pub struct WhereArgs {
+    /// The event_id of an event; or an aggregate, for its newest events
+    #[arg(value_name = "EVENT_ID|AGGREGATE_TYPE/ID")]
+    target: Target,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    places: PlacesArgs,
+    #[command(flatten)]
+    blocking: BlockingArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// What is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    Event(Uuid),
+    Aggregate { aggregate_type: String, aggregate_id: String },
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(event_id) = text.parse() {
+            return Ok(Self::Event(event_id));
+        }
+        let wrong = "it must be an event_id (a UUID), or an aggregate, such as order/7";
+        let (aggregate_type, aggregate_id) = text.split_once('/').ok_or(wrong)?;
+        let [aggregate_type, aggregate_id] = [aggregate_type, aggregate_id].map(str::to_owned);
+        Ok(Self::Aggregate { aggregate_type, aggregate_id })
+    }
+}
+
+#[derive(Serialize)]
+struct WhereReport {
+    /// The worst of all.
+    answer: Answer,
+    events: Vec<Location>,
+}
+
+impl WhereArgs {
+    pub(super) async fn run(self) -> anyhow::Result<Outcome> {
+        let session = self.connection.open("where", Access::Read).await?;
+        let event_ids = self.event_ids(&session).await?;
+        let places = self.places.open("where").await;
+        let mut events = Vec::new();
+        for event_id in event_ids {
+            events.push(locate(&session, &places, event_id, self.blocking.into()).await?);
+        }
+        // There is one at least.
+        let answer = events.iter().map(|event| event.answer).max().unwrap_or(Answer::Failed);
+        if self.json {
+            output::json(&WhereReport { answer, events })?;
+        } else {
+            let pages: Vec<String> = events.iter().map(page::render).collect();
+            output::text(&pages.join("\n"))?;
+        }
+        Ok(answer.outcome())
+    }
+
+    async fn event_ids(&self, session: &Session) -> anyhow::Result<Vec<Uuid>> {
+        let (aggregate_type, aggregate_id) = match &self.target {
+            Target::Event(event_id) => return Ok(vec![*event_id]),
+            Target::Aggregate { aggregate_type, aggregate_id } => (aggregate_type, aggregate_id),
+        };
+        let filter = Filter {
+            aggregate: Some(aggregate_id.clone()),
+            aggregate_type: Some(aggregate_type.clone()),
+            ..Filter::default()
+        };
+        let holding = self.blocking.into();
+        let events: Vec<Event> =
+            queries::list_events(session, false, &filter, EVENT_LIMIT, holding).await?;
+        if events.is_empty() {
+            anyhow::bail!(
+                "{} has no event of {aggregate_type} {aggregate_id}: it never had, or they were published and deleted",
+                session.table()
+            );
+        }
+        if events.len() == usize::try_from(EVENT_LIMIT)? {
+            output::note(&format!("The newest {EVENT_LIMIT} events; there may be earlier ones."));
+        }
+        Ok(events.into_iter().map(|event| event.event_id).collect())
+    }
+}
+
+impl PlacesArgs {
+    /// Opens all places; of one that can't be opened, keeps the reason.
+    async fn open(&self, command: &str) -> Places<'_> {
+        let uncollected = self.count_uncollected().await;
+        let mut inboxes = Vec::new();
+        for inbox in self.inboxes() {
+            let reader = InboxReader::open(inbox, command).await;
+            inboxes.push((inbox, reader.map_err(|error| format!("{error:#}"))));
+        }
+        let desk = self.open_desk(command).await.map_err(|error| format!("{error:#}"));
+        Places { uncollected, inboxes, desk }
+    }
+}
+
+async fn locate(
+    session: &Session,
+    places: &Places<'_>,
+    event_id: Uuid,
+    holding: BlockingPolicy,
+) -> anyhow::Result<Location> {
+    let mut found: Option<LocatedEvent> = queries::find_event(session, event_id, holding).await?;
+    if found.is_none() {
+        let discarded = queries::find_discarded(session, event_id, Some(0)).await?;
+        found = discarded.map(|(event, _payload)| event);
+    }
+    let event = found.as_ref().map(|located| &located.event);
+    let pauses = match event.filter(|event| is_pending(event)) {
+        Some(event) => pauses_of(session, event).await?,
+        None => Vec::new(),
+    };
+    let relay = match found.as_ref().filter(|located| located.event.state == State::Ready) {
+        Some(LocatedEvent { lane: Some(lane), .. }) if pauses.is_empty() => {
+            let relays: Vec<Relay> = queries::list_relays(session).await?;
+            relays.into_iter().find(|relay| relay.lanes.contains(lane))
+        }
+        _ => None,
+    };
+    let written_with = queries::find_written_with(session, event_id, NEIGHBOUR_LIMIT).await?;
+    let published_seconds = found.as_ref().and_then(|located| located.published_age_seconds);
+    let event_type = event.map(|event| event.event_type.as_str());
+    let consumers = places.ask_consumers(event_id, event_type, published_seconds).await;
+    let (dead_letters, dead_letters_unknown) = match &places.desk {
+        Ok(None) => (Vec::new(), None),
+        Ok(Some(desk)) => match desk.find(event_id).await {
+            Ok(letters) => (letters, None),
+            Err(error) => (Vec::new(), Some(format!("{error:#}"))),
+        },
+        Err(reason) => (Vec::new(), Some(reason.clone())),
+    };
+    let mut location = Location {
+        event_id,
+        answer: Answer::Unknown,
+        because: String::new(),
+        event: found,
+        written_with,
+        pauses,
+        relay,
+        consumers,
+        dead_letters,
+        dead_letters_unknown,
+    };
+    location.decide();
+    Ok(location)
+}
+
+const fn is_pending(event: &Event) -> bool {
+    !matches!(event.state, State::Published | State::Discarded)
+}
+
+/// Returns the active pauses that keep an event back.
+async fn pauses_of(session: &Session, event: &Event) -> anyhow::Result<Vec<ActivePause>> {
+    let mut pauses: Vec<ActivePause> = queries::list_pauses(session).await?;
+    pauses.retain(|pause| {
+        let names = |named: &Option<String>, value: &str| named.as_deref().is_none_or(|named| named == value);
+        names(&pause.aggregate_type, &event.aggregate_type)
+            && names(&pause.aggregate_id, &event.aggregate_id)
+            && names(&pause.event_type, &event.event_type)
+    });
+    Ok(pauses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_an_event_or_an_aggregate() {
+        let event_id = Uuid::new_v4();
+        assert_eq!(event_id.to_string().parse(), Ok(Target::Event(event_id)));
+        let aggregate = |aggregate_type: &str, aggregate_id: &str| {
+            let [aggregate_type, aggregate_id] = [aggregate_type, aggregate_id].map(str::to_owned);
+            Target::Aggregate { aggregate_type, aggregate_id }
+        };
+        assert_eq!("order/7".parse(), Ok(aggregate("order", "7")));
+        assert_eq!("order/a/b".parse(), Ok(aggregate("order", "a/b")));
+        assert!("order".parse::<Target>().is_err());
+    }
+}

@@ -1,0 +1,156 @@
+//! Where an event may be beside the outbox: inboxes, the table of dead letters, dead-letter queues.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use amqp::{BrokerUrl, Channel, Connection, Failure};
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use service_kit::config::read_file;
+use service_kit::postgres::DatabaseUrl;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::inboxes::{Inbox, read_inboxes};
+use super::reader::Reader;
+use crate::broker::FRAME_MAX;
+use crate::commands::session::decode::json;
+
+/// How long the broker may take to answer.
+const BROKER_LIMIT: Duration = Duration::from_secs(10);
+
+/// The reply code of a queue that does not exist (AMQP 0-9-1, 1.2.1).
+const NOT_FOUND: u16 = 404;
+
+/// How many dead letters of one message are read, the latest ones.
+const LETTER_LIMIT: i64 = 20;
+
+/// Where an event may be beside the outbox.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Consumers")]
+pub(in crate::commands) struct PlacesArgs {
+    /// A file that names the consumers' inbox tables: docs/desk.md has an example
+    #[arg(long, env = "OUTBOX_INBOXES", value_name = "FILE", value_parser = read_inboxes)]
+    inboxes: Option<Inboxes>,
+
+    /// The database with the table dead_letters; without it, dead letters are not looked for
+    #[arg(long, env = "DEAD_LETTERS_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    dead_letters_database_url: Option<DatabaseUrl>,
+
+    /// A file that holds `DEAD_LETTERS_DATABASE_URL`
+    #[arg(long, env = "DEAD_LETTERS_DATABASE_URL_FILE", value_name = "FILE", value_parser = read_file::<DatabaseUrl>, conflicts_with = "dead_letters_database_url")]
+    dead_letters_database_url_file: Option<DatabaseUrl>,
+
+    /// The broker, which knows whether a dead-letter queue holds messages that nobody has collected
+    #[arg(long, env = "RABBITMQ_URL", hide_env_values = true, value_name = "URL")]
+    rabbitmq_url: Option<BrokerUrl>,
+
+    /// A file that holds `RABBITMQ_URL`
+    #[arg(long, env = "RABBITMQ_URL_FILE", value_name = "FILE", value_parser = read_file::<BrokerUrl>, conflicts_with = "rabbitmq_url")]
+    rabbitmq_url_file: Option<BrokerUrl>,
+}
+
+/// The inboxes of a file.
+pub(super) type Inboxes = Vec<Inbox>;
+
+/// A dead letter of an event.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct DeadLetter {
+    pub(super) id: i64,
+    /// The dead-letter queue that it was collected from.
+    pub(super) queue: String,
+    /// `open`, `returning`, `returned` or `discarded`.
+    pub(super) state: String,
+    pub(super) error_kind: String,
+    pub(super) reason: Option<String>,
+    pub(super) tries: Option<i32>,
+    /// How often it had been returned before.
+    pub(super) returns: i32,
+    pub(super) collected_at: String,
+    pub(super) settled_at: Option<String>,
+    /// The person who returned or discarded it.
+    pub(super) settled_by: Option<String>,
+}
+
+/// How many messages a dead-letter queue holds, or why that is unknown.
+pub(super) type Uncollected = BTreeMap<String, Result<u32, String>>;
+
+impl PlacesArgs {
+    pub(super) fn inboxes(&self) -> &[Inbox] {
+        self.inboxes.as_deref().unwrap_or_default()
+    }
+
+    /// Connects to the table of dead letters, if there is one.
+    pub(super) async fn open_desk(&self, command: &str) -> anyhow::Result<Option<Desk>> {
+        let url = self.dead_letters_database_url.as_ref();
+        let Some(url) = url.or(self.dead_letters_database_url_file.as_ref()) else {
+            return Ok(None);
+        };
+        let reader = Reader::open(url, command).await.context("dead letters can't be read")?;
+        Ok(Some(Desk(reader)))
+    }
+
+    /// Counts what waits in the dead-letter queues of the inboxes. Read it before the tables: what is
+    /// collected meanwhile is then found there.
+    pub(super) async fn count_uncollected(&self) -> Uncollected {
+        let queues = self.inboxes().iter().filter_map(|inbox| inbox.dead_letter_queue.as_deref());
+        let Some(url) = self.rabbitmq_url.as_ref().or(self.rabbitmq_url_file.as_ref()) else {
+            let unknown = || Err("RABBITMQ_URL is not set".to_owned());
+            return queues.map(|queue| (queue.to_owned(), unknown())).collect();
+        };
+        let mut uncollected = Uncollected::new();
+        for queue in queues {
+            let counted = timeout(BROKER_LIMIT, depth(url, queue)).await;
+            let counted = counted
+                .unwrap_or_else(|_| Err(anyhow!("the broker does not answer")))
+                .map_err(|error| format!("{error:#}"));
+            uncollected.insert(queue.to_owned(), counted);
+        }
+        uncollected
+    }
+}
+
+/// Returns how many messages are ready in a queue; none if there is no such queue.
+async fn depth(url: &BrokerUrl, queue: &str) -> anyhow::Result<u32> {
+    let connection = Connection::open(url, "outbox command where", FRAME_MAX).await?;
+    let channel = Channel::open(&connection).await.map_err(failed)?;
+    let depth = match channel.depth(queue).await {
+        Ok(depth) => Ok(depth.messages),
+        Err(Failure::Refused(refusal)) if refusal.code == NOT_FOUND => Ok(0),
+        Err(failure) => Err(failed(failure)),
+    };
+    connection.close().await;
+    depth
+}
+
+fn failed(failure: Failure) -> anyhow::Error {
+    anyhow!("{failure}")
+}
+
+/// The table of dead letters.
+#[derive(Debug)]
+pub(super) struct Desk(Reader);
+
+impl Desk {
+    /// Returns the dead letters of an event, the latest first.
+    pub(super) async fn find(&self, event_id: Uuid) -> anyhow::Result<Vec<DeadLetter>> {
+        let sql = include_str!("../../../../sql/dead-letters/commands/find_by_message.sql");
+        let rows = self.0.query(sql, &[&event_id.to_string(), &LETTER_LIMIT]).await;
+        let rows = rows.context("dead letters can't be read")?;
+        rows.iter().map(json).collect()
+    }
+
+    /// Returns which of some events are dead letters, each with its queue.
+    pub(super) async fn known(&self, event_ids: &[Uuid]) -> anyhow::Result<Vec<(Uuid, String)>> {
+        let sql = include_str!("../../../../sql/dead-letters/commands/find_known.sql");
+        let texts: Vec<String> = event_ids.iter().map(Uuid::to_string).collect();
+        let rows = self.0.query(sql, &[&texts]).await.context("dead letters can't be read")?;
+        let mut known = Vec::new();
+        for row in rows {
+            let message_id: String = row.try_get(0)?;
+            known.push((message_id.parse()?, row.try_get(1)?));
+        }
+        Ok(known)
+    }
+}

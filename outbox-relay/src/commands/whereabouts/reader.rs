@@ -1,0 +1,46 @@
+//! A session with a database beside the outbox's, which only reads.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use service_kit::postgres::{self, DatabaseUrl, connect};
+use tokio::time::timeout;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+/// How long a database may take to connect and for each statement.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What a transaction begins with. Only this transaction: behind a pooler the next one belongs to
+/// another client.
+const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '5s'; SET LOCAL jit = off";
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Reader(postgres::Session);
+
+impl Reader {
+    pub(super) async fn open(url: &DatabaseUrl, command: &str) -> anyhow::Result<Self> {
+        let connected = timeout(LIMIT, connect(url, &format!("outbox command {command}"))).await;
+        let connected = connected.map_err(|_| anyhow!("it does not answer within {LIMIT:?}"))?;
+        connected.map(Self).context("the database can't be reached")
+    }
+
+    /// Returns the rows of `sql`.
+    pub(super) async fn query(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> anyhow::Result<Vec<Row>> {
+        let client = &self.0.client;
+        let transaction = async {
+            client.batch_execute(BEGIN).await?;
+            let rows = client.query(sql, params).await;
+            client.batch_execute("ROLLBACK").await?;
+            rows
+        };
+        let rows = timeout(LIMIT * 2, transaction).await;
+        let rows = rows.map_err(|_| anyhow!("the database does not answer"))?;
+        rows.map_err(|error| anyhow!("{}", postgres::reason(&error)))
+    }
+}

@@ -1,0 +1,221 @@
+//! Where an event is, from the outbox to its consumer, and which events a consumer has missed.
+
+use lapin::BasicProperties;
+use lapin::options::BasicPublishOptions;
+use pipeline_tests::consumer_inbox::{ConsumerInbox, DEAD_LETTER_QUEUE};
+use pipeline_tests::outbox::eventually;
+use pipeline_tests::paused_process::PausedProcess;
+use uuid::Uuid;
+
+const PUBLISHED: &str = "published_at = now()";
+const LONG_AGO: &str = "published_at = now() - interval '2 hours'";
+
+#[tokio::test]
+async fn it_is_said_where_a_pending_event_is() -> anyhow::Result<()> {
+    let inbox = ConsumerInbox::new("uuid", "1h").await?;
+    let stuck = "attempts = 10, next_attempt_at = 'infinity', last_error = 'no queue is bound'";
+    for (assignment, code, answer, said) in [
+        ("attempts = 0", 2, "on_its_way", "no relay is at work"),
+        ("next_attempt_at = now() + interval '1 hour'", 2, "on_its_way", "scheduled"),
+        ("next_attempt_at = 'infinity'", 2, "on_its_way", "parked"),
+        ("attempts = 1, next_attempt_at = now() + interval '1 hour'", 2, "on_its_way", "tried again"),
+        (stuck, 1, "failed", "retry, edit or discard"),
+        ("attempts = 0", 2, "on_its_way", "an earlier event"),
+    ] {
+        let event_id = inbox.add("order.created", assignment).await?;
+        let (ended, location) = inbox.locate(event_id).await?;
+        assert_eq!((ended, &location["answer"]), (Some(code), &answer.into()), "{location}");
+        let because = location["because"].as_str().unwrap_or_default();
+        assert!(because.contains(said), "{location}");
+        if assignment.contains("interval '1 hour'") || assignment == stuck {
+            continue;
+        }
+        // Out of the way of the next one.
+        inbox.outbox.sql.batch_execute("DELETE FROM outbox WHERE attempts = 0").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_due_event_names_the_relay_or_the_pause() -> anyhow::Result<()> {
+    let inbox = ConsumerInbox::new("uuid", "1h").await?;
+    let paused = ["pause", "--type", "order.created", "--reason", "a bad deploy"];
+    assert_eq!(inbox.outbox.command(&paused).await?.code, Some(0));
+    let event_id = inbox.add("order.created", "attempts = 0").await?;
+    let (code, location) = inbox.locate(event_id).await?;
+    assert_eq!((code, &location["because"]), (Some(2), &"it is paused".into()), "{location}");
+    assert_eq!(location["pauses"][0]["reason"], "a bad deploy");
+
+    let resumed = inbox.outbox.command(&["resume", "--type", "order.created"]).await?;
+    assert_eq!(resumed.code, Some(0), "{resumed:?}");
+    inbox.outbox.queue("audience", "order.created").await?;
+    let relay = inbox.outbox.relay_process(&[]).await?;
+    inbox.outbox.all_published().await?;
+    assert_eq!(inbox.locate(event_id).await?.1["event"]["state"], "published");
+    // Stopped, it keeps its lanes.
+    let _stopped = PausedProcess::new(relay.process_id()?)?;
+    let event_id = inbox.add("order.created", "attempts = 0").await?;
+    let (code, location) = inbox.locate(event_id).await?;
+    assert_eq!(code, Some(2), "{location}");
+    assert_eq!(location["because"], "a relay has sent it, or sends it next");
+    assert_eq!(location["relay"]["name"], "outbox-relay");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_published_event_is_followed_to_its_consumer() -> anyhow::Result<()> {
+    for key_type in ["uuid", "text", "varchar(36)"] {
+        let inbox = ConsumerInbox::new(key_type, "1h").await?;
+        let recent = inbox.add("order.created", PUBLISHED).await?;
+        let late = inbox.add("order.created", LONG_AGO).await?;
+        let other = inbox.add("invoice.created", PUBLISHED).await?;
+        for (event_id, code, answer, said) in [
+            (recent, 2, "on_its_way", "not applied by all yet"),
+            (late, 1, "failed", "billing has not applied it, and no dead letter tells why"),
+            (other, 0, "delivered", "no known consumer handles events of its type"),
+            (Uuid::new_v4(), 1, "failed", "it is not in the outbox"),
+        ] {
+            let (ended, location) = inbox.locate(event_id).await?;
+            assert_eq!((ended, &location["answer"]), (Some(code), &answer.into()), "{location}");
+            let because = location["because"].as_str().unwrap_or_default();
+            assert!(because.contains(said), "{location}");
+        }
+        inbox.apply(late).await?;
+        let (code, location) = inbox.locate(late).await?;
+        assert_eq!((code, &location["answer"]), (Some(0), &"delivered".into()), "{location}");
+        assert_eq!(location["consumers"][0]["state"], "applied");
+
+        // Published and deleted since.
+        inbox.outbox.sql.batch_execute("DELETE FROM outbox").await?;
+        assert_eq!(inbox.locate(late).await?.0, Some(0));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dead_letter_tells_why_an_event_failed() -> anyhow::Result<()> {
+    let inbox = ConsumerInbox::new("uuid", "1h").await?;
+    for (state, code, answer) in
+        [("open", 1, "failed"), ("discarded", 1, "failed"), ("returned", 2, "on_its_way")]
+    {
+        let event_id = inbox.add("order.created", LONG_AGO).await?;
+        let id = inbox.add_dead_letter(event_id, state).await?;
+        let (ended, location) = inbox.locate(event_id).await?;
+        assert_eq!((ended, &location["answer"]), (Some(code), &answer.into()), "{location}");
+        assert_eq!(location["dead_letters"][0]["id"], id);
+        assert_eq!(location["dead_letters"][0]["reason"], "no such customer");
+        let page = inbox.command(&["where", &event_id.to_string()]).await?;
+        let said = format!("{id} of {DEAD_LETTER_QUEUE}, {state}: failed after 3 tries: no such customer");
+        assert!(page.out.contains(&said), "{}", page.out);
+        // Applied after all: what is left of its death does not matter.
+        inbox.apply(event_id).await?;
+        assert_eq!(inbox.locate(event_id).await?.0, Some(0));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_can_not_be_looked_at_makes_the_answer_unknown() -> anyhow::Result<()> {
+    let inbox = ConsumerInbox::new("uuid", "1h").await?;
+    let event_id = inbox.add("order.created", LONG_AGO).await?;
+    inbox.outbox.queue(DEAD_LETTER_QUEUE, "nothing").await?;
+    assert_eq!(inbox.locate(event_id).await?.0, Some(1));
+
+    let reconcile = ["reconcile", "--since", "1d", "--json"];
+    assert_eq!(inbox.command(&reconcile).await?.code, Some(1));
+    let options = BasicPublishOptions::default();
+    let properties = BasicProperties::default();
+    let channel = &inbox.outbox.channel;
+    channel.basic_publish("".into(), DEAD_LETTER_QUEUE.into(), options, b"x", properties).await?;
+    eventually("the message is in the queue", async || {
+        Ok(inbox.outbox.depth(DEAD_LETTER_QUEUE).await? == 1)
+    })
+    .await?;
+    let (code, location) = inbox.locate(event_id).await?;
+    assert_eq!((code, &location["answer"]), (Some(3), &"unknown".into()), "{location}");
+    assert!(location["because"].as_str().unwrap_or_default().contains("billing.dlq holds 1"));
+    assert_eq!(inbox.command(&reconcile).await?.code, Some(3));
+
+    inbox.lose()?;
+    let (code, location) = inbox.locate(event_id).await?;
+    assert_eq!(code, Some(3), "{location}");
+    let because = location["because"].as_str().unwrap_or_default();
+    assert!(because.contains("the inbox billing can't be read"), "{location}");
+    let reconciled = inbox.command(&reconcile).await?;
+    assert_eq!(reconciled.code, Some(1), "{reconciled:?}");
+    assert!(reconciled.err.contains("the inbox billing can't be read"), "{reconciled:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_newest_events_of_an_aggregate_are_found() -> anyhow::Result<()> {
+    let inbox = ConsumerInbox::new("uuid", "1h").await?;
+    let applied = inbox.add("order.created", PUBLISHED).await?;
+    inbox.apply(applied).await?;
+    assert_eq!(inbox.command(&["where", "order/7", "--json"]).await?.code, Some(0));
+    let late = inbox.add("order.created", LONG_AGO).await?;
+    let found = inbox.command(&["where", "order/7", "--json"]).await?;
+    assert_eq!(found.code, Some(1));
+    let found = found.json()?;
+    assert_eq!(found["events"][0]["event_id"], late.to_string());
+    assert_eq!(found["events"][1]["event_id"], applied.to_string());
+    let none = inbox.command(&["where", "order/8"]).await?;
+    assert_eq!(none.code, Some(1));
+    assert!(none.err.contains("has no event of order 8"), "{none:?}");
+    let wrong = inbox.command(&["where", "order"]).await?;
+    assert_eq!(wrong.code, Some(64), "{wrong:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn events_that_a_consumer_has_missed_are_found() -> anyhow::Result<()> {
+    let inbox = ConsumerInbox::new("uuid", "1h").await?;
+    let applied = inbox.add("order.created", LONG_AGO).await?;
+    inbox.apply(applied).await?;
+    let refused = inbox.add("order.created", LONG_AGO).await?;
+    inbox.add_dead_letter(refused, "open").await?;
+    inbox.add("order.created", PUBLISHED).await?;
+    inbox.add("invoice.created", LONG_AGO).await?;
+    inbox.add("order.created", "published_at = now() - interval '3 days'").await?;
+    inbox.add("order.created", "published_at = 'infinity'").await?;
+    let reconcile = ["reconcile", "--since", "1d", "--json"];
+    let clean = inbox.command(&reconcile).await?;
+    assert_eq!(clean.code, Some(0), "{clean:?}");
+    assert_eq!(clean.json()?["consumers"][0]["checked"], 2);
+
+    let missed = inbox.add("order.created", LONG_AGO).await?;
+    let found = inbox.command(&reconcile).await?;
+    assert_eq!(found.code, Some(1), "{found:?}");
+    let found = found.json()?;
+    assert_eq!(found["missing"].as_array().map(Vec::len), Some(1), "{found}");
+    assert_eq!(found["missing"][0]["event_id"], missed.to_string());
+    assert_eq!(found["missing"][0]["consumer"], "billing");
+
+    let page = inbox.command(&["reconcile"]).await?;
+    assert!(page.out.contains("billing: 3 events published, 1 neither applied nor a dead letter"), "{page:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_pages_of_the_outbox_are_read() -> anyhow::Result<()> {
+    let inbox = ConsumerInbox::new("uuid", "1h").await?;
+    let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, published_at)
+                  SELECT 'order', i, 'order.created', '{}', now() - interval '2 hours' FROM generate_series(1, 25000) AS i;
+                  INSERT INTO billing_inbox SELECT event_id FROM outbox WHERE aggregate_id NOT IN ('1', '10001', '25000')";
+    inbox.outbox.sql.batch_execute(insert).await?;
+    let found = inbox.command(&["reconcile", "--json"]).await?;
+    assert_eq!(found.code, Some(1));
+    let found = found.json()?;
+    assert_eq!(found["consumers"][0]["checked"], 25_000);
+    assert_eq!(found["consumers"][0]["missing"], 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn reconcile_needs_to_know_an_inbox() -> anyhow::Result<()> {
+    let inbox = ConsumerInbox::new("uuid", "1h").await?;
+    let ended = inbox.outbox.command(&["reconcile"]).await?;
+    assert_eq!(ended.code, Some(64), "{ended:?}");
+    assert!(ended.err.contains("--inboxes"), "{ended:?}");
+    Ok(())
+}
