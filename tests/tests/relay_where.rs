@@ -1,10 +1,12 @@
 //! Where an event is, from the outbox to its consumer, and which events a consumer has missed.
 
+use anyhow::Context as _;
 use lapin::BasicProperties;
 use lapin::options::BasicPublishOptions;
 use pipeline_tests::consumer_inbox::{ConsumerInbox, DEAD_LETTER_QUEUE};
 use pipeline_tests::outbox::eventually;
 use pipeline_tests::paused_process::PausedProcess;
+use stack::ProcessId;
 use uuid::Uuid;
 
 const PUBLISHED: &str = "published_at = now()";
@@ -18,7 +20,12 @@ async fn it_is_said_where_a_pending_event_is() -> anyhow::Result<()> {
         ("attempts = 0", 2, "on_its_way", "no relay is at work"),
         ("next_attempt_at = now() + interval '1 hour'", 2, "on_its_way", "scheduled"),
         ("next_attempt_at = 'infinity'", 2, "on_its_way", "parked"),
-        ("attempts = 1, next_attempt_at = now() + interval '1 hour'", 2, "on_its_way", "tried again"),
+        (
+            "attempts = 1, next_attempt_at = now() + interval '1 hour'",
+            2,
+            "on_its_way",
+            "tried again",
+        ),
         (stuck, 1, "failed", "retry, edit or discard"),
         ("attempts = 0", 2, "on_its_way", "an earlier event"),
     ] {
@@ -53,7 +60,7 @@ async fn a_due_event_names_the_relay_or_the_pause() -> anyhow::Result<()> {
     inbox.outbox.all_published().await?;
     assert_eq!(inbox.locate(event_id).await?.1["event"]["state"], "published");
     // Stopped, it keeps its lanes.
-    let _stopped = PausedProcess::new(relay.process_id()?)?;
+    let _stopped = PausedProcess::new(ProcessId::of(relay.pid()).context("it runs")?)?;
     let event_id = inbox.add("order.created", "attempts = 0").await?;
     let (code, location) = inbox.locate(event_id).await?;
     assert_eq!(code, Some(2), "{location}");
@@ -105,7 +112,8 @@ async fn a_dead_letter_tells_why_an_event_failed() -> anyhow::Result<()> {
         assert_eq!(location["dead_letters"][0]["id"], id);
         assert_eq!(location["dead_letters"][0]["reason"], "no such customer");
         let page = inbox.command(&["where", &event_id.to_string()]).await?;
-        let said = format!("{id} of {DEAD_LETTER_QUEUE}, {state}: failed after 3 tries: no such customer");
+        let said =
+            format!("{id} of {DEAD_LETTER_QUEUE}, {state}: failed after 3 tries: no such customer");
         assert!(page.out.contains(&said), "{}", page.out);
         // Applied after all: what is left of its death does not matter.
         inbox.apply(event_id).await?;
@@ -192,7 +200,10 @@ async fn events_that_a_consumer_has_missed_are_found() -> anyhow::Result<()> {
     assert_eq!(found["missing"][0]["consumer"], "billing");
 
     let page = inbox.command(&["reconcile"]).await?;
-    assert!(page.out.contains("billing: 3 events published, 1 neither applied nor a dead letter"), "{page:?}");
+    assert!(
+        page.out.contains("billing: 3 events published, 1 neither applied nor a dead letter"),
+        "{page:?}"
+    );
     Ok(())
 }
 

@@ -39,7 +39,11 @@ mod tests {
     #[test]
     fn a_binding_matches_as_in_a_topic_exchange() {
         for (key, matching, others) in [
-            ("order.created", &["order.created"][..], &["order", "order.paid", "order.created.x"][..]),
+            (
+                "order.created",
+                &["order.created"][..],
+                &["order", "order.paid", "order.created.x"][..],
+            ),
             ("order.*", &["order.created", "order."], &["order", "order.item.added", "x.order"]),
             ("#", &["", "order", "order.item.added"], &[]),
             ("order.#", &["order", "order.item.added"], &["orders", "x.order"]),

@@ -191,7 +191,9 @@ impl Location {
             State::Behind => {
                 (Answer::OnItsWay, "an earlier event of its aggregate is ahead".to_owned())
             }
-            State::Ready if !self.pauses.is_empty() => (Answer::OnItsWay, "it is paused".to_owned()),
+            State::Ready if !self.pauses.is_empty() => {
+                (Answer::OnItsWay, "it is paused".to_owned())
+            }
             State::Ready => match &self.relay {
                 Some(_) => (Answer::OnItsWay, "a relay has sent it, or sends it next".to_owned()),
                 None => (Answer::OnItsWay, "no relay is at work on its lane".to_owned()),
@@ -210,7 +212,8 @@ impl Location {
         if let Some(unknown) = self.unknown(handling) {
             return (Answer::Unknown, unknown);
         }
-        let missing = handling.iter().filter(|consumer| consumer.state == ConsumerState::NotApplied);
+        let missing =
+            handling.iter().filter(|consumer| consumer.state == ConsumerState::NotApplied);
         let late = missing.clone().find(|consumer| consumer.is_late);
         match late.filter(|consumer| self.returned_to(consumer).is_none()) {
             Some(consumer) => {
@@ -222,8 +225,7 @@ impl Location {
     }
 
     fn without_row(&self, handling: &[&Consumer]) -> (Answer, String) {
-        let some_applied =
-            handling.iter().any(|consumer| consumer.state == ConsumerState::Applied);
+        let some_applied = handling.iter().any(|consumer| consumer.state == ConsumerState::Applied);
         if some_applied {
             let because = "it is no more in the outbox; some consumers have applied it";
             return (Answer::Delivered, because.to_owned());

@@ -203,7 +203,9 @@ const fn is_pending(event: &Event) -> bool {
 async fn pauses_of(session: &Session, event: &Event) -> anyhow::Result<Vec<ActivePause>> {
     let mut pauses: Vec<ActivePause> = queries::list_pauses(session).await?;
     pauses.retain(|pause| {
-        let names = |named: &Option<String>, value: &str| named.as_deref().is_none_or(|named| named == value);
+        let names = |named: &Option<String>, value: &str| {
+            named.as_deref().is_none_or(|named| named == value)
+        };
         names(&pause.aggregate_type, &event.aggregate_type)
             && names(&pause.aggregate_id, &event.aggregate_id)
             && names(&pause.event_type, &event.event_type)

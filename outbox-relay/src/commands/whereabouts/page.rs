@@ -55,9 +55,9 @@ pub(super) fn render(location: &Location) -> String {
 }
 
 fn written(event: &Event, others: usize) -> String {
-    let ago = event.age_seconds.map_or_else(String::new, |age_seconds| {
-        format!(" ({} ago)", age(Some(age_seconds)))
-    });
+    let ago = event
+        .age_seconds
+        .map_or_else(String::new, |age_seconds| format!(" ({} ago)", age(Some(age_seconds))));
     let with = match others {
         0 => String::new(),
         _ => format!(", with {} of its transaction", counted(others, "other event")),
@@ -94,7 +94,10 @@ fn consumer_line(Consumer { name, state, uncollected, .. }: &Consumer) -> String
     let uncollected = match uncollected {
         None => String::new(),
         Some((queue, Ok(messages))) => {
-            format!("; {} in {queue}, not collected", counted(usize::try_from(*messages).unwrap_or(0), "message"))
+            format!(
+                "; {} in {queue}, not collected",
+                counted(usize::try_from(*messages).unwrap_or(0), "message")
+            )
         }
         Some((queue, Err(reason))) => format!("; {queue} is unknown: {reason}"),
     };
@@ -103,9 +106,10 @@ fn consumer_line(Consumer { name, state, uncollected, .. }: &Consumer) -> String
 
 fn letter_line(letter: &DeadLetter) -> String {
     let DeadLetter { id, queue, state, error_kind, .. } = letter;
-    let reason = letter.reason.as_deref().map_or_else(String::new, |reason| {
-        format!(": {}", escape::truncated(reason, ERROR_LIMIT))
-    });
+    let reason = letter
+        .reason
+        .as_deref()
+        .map_or_else(String::new, |reason| format!(": {}", escape::truncated(reason, ERROR_LIMIT)));
     let tries = letter.tries.map_or_else(String::new, |tries| format!(" after {tries} tries"));
     let by = match (&letter.settled_by, &letter.settled_at) {
         (Some(by), Some(at)) => format!(" by {by} at {at}"),

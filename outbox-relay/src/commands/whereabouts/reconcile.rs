@@ -132,7 +132,8 @@ async fn read(
     let mut consumers = Vec::new();
     for (inbox, _) in &known.inboxes {
         let queue = inbox.dead_letter_queue.as_ref();
-        let uncollected = queue.and_then(|queue| Some((queue.clone(), uncollected.get(queue)?.clone())));
+        let uncollected =
+            queue.and_then(|queue| Some((queue.clone(), uncollected.get(queue)?.clone())));
         consumers.push(ConsumerReport {
             name: inbox.name.clone(),
             checked: 0,
@@ -150,8 +151,7 @@ async fn read(
     let total = queries::count_rows(session).await?;
     let (progress, mut done, mut above) = (Progress::new(total, "event"), 0, None);
     loop {
-        let page: Page =
-            queries::list_published_page(session, above, PAGE_ROWS, &bounds).await?;
+        let page: Page = queries::list_published_page(session, above, PAGE_ROWS, &bounds).await?;
         check(known, &page.published, &mut report).await?;
         done += page.rows;
         progress.set_done(done);
@@ -179,11 +179,8 @@ async fn check(
         }
         consumer.checked += due.len();
         let event_ids: Vec<Uuid> = due.iter().map(|event| event.event_id).collect();
-        let applied = if event_ids.is_empty() {
-            HashSet::new()
-        } else {
-            reader.applied(&event_ids).await?
-        };
+        let applied =
+            if event_ids.is_empty() { HashSet::new() } else { reader.applied(&event_ids).await? };
         due.retain(|event| !applied.contains(&event.event_id));
         let refused = match &known.desk {
             Some(desk) if !due.is_empty() => refused(desk, inbox, &due).await?,
@@ -234,7 +231,9 @@ fn page(report: &ReconcileReport) -> String {
     for consumer in &report.consumers {
         let ConsumerReport { name, checked, missing, uncollected, .. } = consumer;
         let checked = counted(*checked, "event");
-        page.push_str(&format!("{name}: {checked} published, {missing} neither applied nor a dead letter\n"));
+        page.push_str(&format!(
+            "{name}: {checked} published, {missing} neither applied nor a dead letter\n"
+        ));
         match uncollected {
             Some((queue, Ok(messages))) if *missing > 0 => page.push_str(&format!(
                 "  {queue} holds {messages} messages that nobody has collected: these may be among them\n"
