@@ -47,7 +47,7 @@ CREATE INDEX dead_letters_open_by_fingerprint ON dead_letters (fingerprint, id) 
 CREATE INDEX dead_letters_returning ON dead_letters (id) WHERE state = 'returning';
 
 -- What DEAD_LETTERS_RETENTION deletes.
-CREATE INDEX dead_letters_settled ON dead_letters (settled_at, id) WHERE state IN ('returned', 'discarded');
+CREATE INDEX dead_letters_settled ON dead_letters (queue, settled_at, id) WHERE state IN ('returned', 'discarded');
 
 -- All deaths of one message.
 CREATE INDEX dead_letters_by_message_id ON dead_letters (message_id) WHERE message_id IS NOT NULL;
