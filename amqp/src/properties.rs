@@ -67,7 +67,7 @@ fn is_shallow(mut bytes: &[u8]) -> Option<bool> {
 }
 
 /// Skips a value of this kind, with all that is in it.
-fn skip_value(kind: u8, bytes: &mut &[u8]) -> Option<()> {
+pub(super) fn skip_value(kind: u8, bytes: &mut &[u8]) -> Option<()> {
     let size = match kind {
         b'F' | b'A' | b'S' | b'x' => return long_string(bytes).map(drop),
         b'V' => 0,

@@ -11,6 +11,7 @@
 //! | `skipped` | which events were not changed, and why |
 //! | `audit_actions` | the words that the audit table must take for what people do |
 //! | `selection`, `batches`, `consent`, `progress` | the events that a command changes, a batch at a time, the person's consent, and how far it is |
+//! | `stop` | ends a command that publishes, after the window in flight |
 //! | `args` | arguments that several commands share |
 //! | `session`, `queries` | the database session, and one function per SQL statement |
 //! | `output`, `outcome` | what is printed, and the exit status |
@@ -46,6 +47,7 @@ mod session;
 mod show;
 mod skipped;
 mod status;
+mod stop;
 
 use std::process::ExitCode;
 

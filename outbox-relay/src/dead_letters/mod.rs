@@ -9,6 +9,7 @@
 //! | `store`, `queries` | the session with the database; one function per statement |
 //! | `session`, `held` | stores batch after batch; the messages that the database refuses |
 //! | `follow` | session after session, with a pause after each interruption |
+//! | `returned`, `publisher` | a row as the message that goes back, and how it is published |
 //! | `measure`, `metrics`, `prune` | beside it: what waits; the metrics; deleting what was settled long ago |
 
 mod conventions;
@@ -22,7 +23,9 @@ mod measure;
 mod message;
 mod metrics;
 mod prune;
+mod publisher;
 mod queries;
+mod returned;
 mod session;
 mod store;
 mod subscription;
@@ -41,6 +44,9 @@ use crate::config::CollectorConfig;
 use follow::{Dependencies, Unopened, open};
 use message::Reading;
 use session::{Interruption, Until};
+
+pub(crate) use publisher::{Broken, CONFIRM_LIMIT, Publisher, Verdict};
+pub(crate) use returned::ReturningRow;
 
 /// How long the broker may take to notice that an earlier collector was killed.
 const MAX_DETECTION_TIME: Duration = Duration::from_secs(5);

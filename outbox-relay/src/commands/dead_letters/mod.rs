@@ -18,6 +18,7 @@ mod letter;
 mod list;
 mod note;
 mod queries;
+mod return_letters;
 mod schema;
 mod selection;
 mod show;
@@ -58,6 +59,15 @@ pub enum DeadLettersCommand {
     Groups(Box<groups::GroupsArgs>),
     /// Show one dead letter with its headers, its body, its earlier deaths and what people did to it
     Show(Box<show::ShowArgs>),
+    /// Return dead letters to the queues that they came from
+    ///
+    /// Messages keep their properties, headers and body, but for what counts their deaths, and carry
+    /// the header x-returned-from. A dead letter is returned once the broker has confirmed it; one
+    /// that the broker does not take is open again, and named with the reason. With a filter the
+    /// command asks for the number of dead letters, or takes it from --expect. What was being
+    /// returned when a command ended too early is returned again. The exit status is 1 if one was
+    /// not returned.
+    Return(Box<return_letters::ReturnArgs>),
     /// Write a note beside dead letters
     ///
     /// The note replaces the one before, which the audit table keeps. With a filter the command asks
@@ -97,6 +107,7 @@ impl DeadLettersCommand {
             Self::List(args) => Box::pin(args.run()).await,
             Self::Groups(args) => Box::pin(args.run()).await,
             Self::Show(args) => Box::pin(args.run()).await,
+            Self::Return(args) => Box::pin(args.run()).await,
             Self::Note(args) => Box::pin(args.run()).await,
             Self::Discard(args) => Box::pin(args.run()).await,
             Self::Forget(args) => Box::pin(args.run()).await,

@@ -88,14 +88,27 @@ pub(super) async fn find(
     let mut skipped: Vec<SkippedLetter> =
         refused.iter().map(|(id, why)| refused_by_database(*id, why)).collect();
     if !result.is_ended() {
-        let changed: HashSet<i64> = result.changed.iter().copied().collect();
-        let is_left = |id: &i64| !changed.contains(id) && !refused.contains_key(id);
-        let rest: Vec<i64> = ids.iter().copied().filter(is_left).collect();
-        for batch in rest.chunks(BATCH) {
-            skipped.extend(look_up(session, batch, states).await?);
-        }
+        let tried = result.changed.iter().chain(refused.keys()).copied();
+        skipped.extend(find_unless(session, ids, tried, states).await?);
     }
     skipped.sort_unstable_by_key(|letter| letter.id);
+    Ok(skipped)
+}
+
+/// Returns why those of `ids` were not changed of which nothing is `known`, when they had to be in
+/// one of `states`.
+pub(super) async fn find_unless(
+    session: &Session,
+    ids: &[i64],
+    known: impl Iterator<Item = i64>,
+    states: &[&str],
+) -> anyhow::Result<Vec<SkippedLetter>> {
+    let known: HashSet<i64> = known.collect();
+    let rest: Vec<i64> = ids.iter().copied().filter(|id| !known.contains(id)).collect();
+    let mut skipped = Vec::new();
+    for batch in rest.chunks(BATCH) {
+        skipped.extend(look_up(session, batch, states).await?);
+    }
     Ok(skipped)
 }
 
