@@ -11,7 +11,7 @@ use super::{metrics, queries};
 use crate::config::CollectorConfig;
 
 /// How often the table is looked at.
-const INTERVAL: Duration = Duration::from_secs(15);
+const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Updates the metrics of the table until `stop`, over a session of its own. When it can't be
 /// looked at, they stay as they were.

@@ -5,6 +5,17 @@ use tokio_postgres::{Client, Error, GenericClient, Statement};
 
 use super::message::DeadLetter;
 
+const BEGIN_SESSION: &str = include_str!("../../../sql/dead-letters/queries/begin_session.sql");
+const RELEASE: &str = include_str!("../../../sql/dead-letters/queries/release.sql");
+const ADOPT_REDELIVERED: &str =
+    include_str!("../../../sql/dead-letters/queries/adopt_redelivered.sql");
+const INSERT_DEAD_LETTERS: &str =
+    include_str!("../../../sql/dead-letters/queries/insert_dead_letters.sql");
+const FORGET_SESSIONS: &str = include_str!("../../../sql/dead-letters/queries/forget_sessions.sql");
+const END_SESSION: &str = include_str!("../../../sql/dead-letters/queries/end_session.sql");
+const MEASURE: &str = include_str!("../../../sql/dead-letters/queries/measure.sql");
+const PRUNE: &str = include_str!("../../../sql/dead-letters/queries/prune.sql");
+
 /// The prepared statements of a collector.
 #[derive(Debug)]
 pub(super) struct Statements {
@@ -18,18 +29,13 @@ pub(super) struct Statements {
 
 impl Statements {
     pub(super) async fn prepare(client: &Client) -> Result<Self, Error> {
-        macro_rules! prepare {
-            ($file:literal) => {
-                client.prepare(include_str!(concat!("../../../sql/dead-letters/queries/", $file)))
-            };
-        }
         Ok(Self {
-            begin_session: prepare!("begin_session.sql").await?,
-            release: prepare!("release.sql").await?,
-            adopt_redelivered: prepare!("adopt_redelivered.sql").await?,
-            insert_dead_letters: prepare!("insert_dead_letters.sql").await?,
-            forget_sessions: prepare!("forget_sessions.sql").await?,
-            end_session: prepare!("end_session.sql").await?,
+            begin_session: client.prepare(BEGIN_SESSION).await?,
+            release: client.prepare(RELEASE).await?,
+            adopt_redelivered: client.prepare(ADOPT_REDELIVERED).await?,
+            insert_dead_letters: client.prepare(INSERT_DEAD_LETTERS).await?,
+            forget_sessions: client.prepare(FORGET_SESSIONS).await?,
+            end_session: client.prepare(END_SESSION).await?,
         })
     }
 
@@ -120,8 +126,7 @@ impl Statements {
 
 /// How many dead letters are open, and the age of the oldest in seconds.
 pub(super) async fn measure(client: &Client, queue: &str) -> Result<(i64, Option<f64>), Error> {
-    let sql = include_str!("../../../sql/dead-letters/queries/measure.sql");
-    let row = client.query_one(sql, &[&queue]).await?;
+    let row = client.query_one(MEASURE, &[&queue]).await?;
     Ok((row.try_get("open")?, row.try_get("oldest_age")?))
 }
 
@@ -132,8 +137,7 @@ pub(super) async fn prune(
     seconds: f64,
     most: i64,
 ) -> Result<u64, Error> {
-    let sql = include_str!("../../../sql/dead-letters/queries/prune.sql");
-    client.execute(sql, &[&queue, &seconds, &most]).await
+    client.execute(PRUNE, &[&queue, &seconds, &most]).await
 }
 
 fn column<'a, T>(messages: &[&'a DeadLetter], value: impl Fn(&'a DeadLetter) -> T) -> Vec<T> {

@@ -27,7 +27,7 @@ use super::subscription::Subscription;
 /// Bytes of messages that one transaction stores; the last one may exceed it.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// How often the database is probed while no messages arrive.
+/// How often the database is probed while no messages arrive, and the depth of the queue measured.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long no message must arrive before the queue counts as collected.
@@ -82,6 +82,8 @@ pub(super) struct CollectorSession<'a> {
     left: u64,
     /// Whether earlier sessions are forgotten.
     has_forgotten: bool,
+    /// When the depth of the queue was measured last.
+    measured: Option<Instant>,
     /// What was done so far.
     pub(super) collected: Collected,
 }
@@ -111,6 +113,7 @@ impl<'a> CollectorSession<'a> {
             unstored: None,
             left: u64::from(waiting) + u64::from(prefetch),
             has_forgotten: false,
+            measured: None,
             collected: Collected::default(),
         })
     }
@@ -153,6 +156,7 @@ impl<'a> CollectorSession<'a> {
                 let batch = batch.collect();
                 self.store_all(batch).await?;
             }
+            self.measure_queue().await?;
             self.retry_held().await?;
             self.note_refused(health);
             if until == Until::Collected && (self.left == 0 || self.held.is_full()) {
@@ -177,10 +181,12 @@ impl<'a> CollectorSession<'a> {
 
     /// Looks around when nothing has arrived. Returns true if all is collected that was there.
     async fn is_idle_over(&mut self, until: Until) -> Result<bool, Interruption> {
-        let waiting = self.subscription.depth().await.map_err(Interruption::Broker)?;
-        metrics::queued(waiting);
         self.store.probe().await.map_err(Interruption::Database)?;
-        if until == Until::Stopped || waiting > 0 || self.subscription.is_receiving() {
+        if until == Until::Stopped {
+            return Ok(false);
+        }
+        let waiting = self.subscription.depth().await.map_err(Interruption::Broker)?;
+        if waiting > 0 || self.subscription.is_receiving() {
             return Ok(false);
         }
         if !self.has_forgotten {
@@ -188,6 +194,15 @@ impl<'a> CollectorSession<'a> {
             self.has_forgotten = true;
         }
         Ok(true)
+    }
+
+    /// Measures the depth of the queue, if it is time to.
+    async fn measure_queue(&mut self) -> Result<(), Interruption> {
+        if self.measured.is_none_or(|measured| measured.elapsed() >= PROBE_INTERVAL) {
+            self.measured = Some(Instant::now());
+            metrics::queued(self.subscription.depth().await.map_err(Interruption::Broker)?);
+        }
+        Ok(())
     }
 
     /// Stores a batch. One that the database refuses is halved, until what it refuses is alone.
