@@ -8,7 +8,7 @@ use amq_protocol::types::FieldTable;
 
 use super::content_header as encode;
 use super::decoder::{long_string, short_string, u16};
-use super::properties::{BEFORE, DELIVERY_MODE, HEADERS, PRIORITY, TIMESTAMP, USER_ID};
+use super::properties::{BEFORE, DELIVERY_MODE, HEADERS, PRIORITY, TIMESTAMP, USER_ID, skip_value};
 
 /// How many properties there are (AMQP 0-9-1 specification, class `basic`).
 const COUNT: u16 = 14;
@@ -155,22 +155,8 @@ fn value<'a>(bytes: &mut &'a [u8], property: u16) -> Option<&'a [u8]> {
 fn entry<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     let whole = *rest;
     let name = short_string(rest)?;
-    // The types are those of RabbitMQ
-    // (https://www.rabbitmq.com/docs/amqp-0-9-1-errata#section_3).
-    let size = match *rest.split_off_first()? {
-        b'F' | b'A' | b'S' | b'x' => {
-            long_string(rest)?;
-            0
-        }
-        b'V' => 0,
-        b't' | b'b' | b'B' => 1,
-        b's' | b'u' => 2,
-        b'I' | b'i' | b'f' => 4,
-        b'D' => 5,
-        b'l' | b'd' | b'T' => 8,
-        _ => return None,
-    };
-    rest.split_off(..size)?;
+    let kind = *rest.split_off_first()?;
+    skip_value(kind, rest)?;
     Some((name, &whole[..whole.len() - rest.len()]))
 }
 

@@ -44,6 +44,12 @@ impl Delivery {
         Self { info, content_header, properties: OnceLock::new(), body }
     }
 
+    /// Returns the encoded content header.
+    #[must_use]
+    pub fn content_header(&self) -> &[u8] {
+        &self.content_header
+    }
+
     /// Returns the property `content_type`.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {

@@ -33,3 +33,4 @@ pub use failure::Failure;
 pub use frame::content_header;
 pub use message::Message;
 pub use method::{CloseReason, QueueDepth};
+pub use properties::EncodedProperties;

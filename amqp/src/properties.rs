@@ -6,6 +6,9 @@ use super::decoder::{long_string, short_string, u16};
 /// Bytes of class, weight and body size, which precede the properties.
 pub(super) const BEFORE: usize = 12;
 
+/// Bytes of the flags that say which properties follow.
+const FLAGS: usize = 2;
+
 /// Positions of properties in the order of the specification.
 pub(super) const CONTENT_TYPE: u16 = 0;
 pub(super) const HEADERS: u16 = 2;
@@ -58,22 +61,60 @@ fn is_shallow(mut bytes: &[u8]) -> Option<bool> {
                 open.push((bytes, named));
                 (bytes, named) = (inner, kind == b'F');
             }
-            b'S' | b'x' => {
-                long_string(&mut bytes)?;
-            }
-            _ => {
-                let size = match kind {
-                    b'V' => 0,
-                    b't' | b'b' | b'B' => 1,
-                    b's' | b'u' => 2,
-                    b'I' | b'i' | b'f' => 4,
-                    b'D' => 5,
-                    b'l' | b'd' | b'T' => 8,
-                    _ => return None,
-                };
-                bytes.split_off(..size)?;
-            }
+            _ => skip_value(kind, &mut bytes)?,
         }
+    }
+}
+
+/// Skips a value of this kind, with all that is in it.
+pub(super) fn skip_value(kind: u8, bytes: &mut &[u8]) -> Option<()> {
+    let size = match kind {
+        b'F' | b'A' | b'S' | b'x' => return long_string(bytes).map(drop),
+        b'V' => 0,
+        b't' | b'b' | b'B' => 1,
+        b's' | b'u' => 2,
+        b'I' | b'i' | b'f' => 4,
+        b'D' => 5,
+        b'l' | b'd' | b'T' => 8,
+        _ => return None,
+    };
+    bytes.split_off(..size).map(drop)
+}
+
+/// The properties of a message in their encoding, with the headers taken apart. Names and values
+/// need not be text, and values may nest without end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedProperties<'a> {
+    /// Which properties the message has besides headers.
+    pub flags: u16,
+    /// The properties that precede the headers.
+    pub before: &'a [u8],
+    /// Each header's name and its value, with the value's type in front.
+    pub headers: Vec<(&'a [u8], &'a [u8])>,
+    /// The properties that follow the headers.
+    pub after: &'a [u8],
+}
+
+impl<'a> EncodedProperties<'a> {
+    /// Takes a content header apart, as [`content_header`](super::content_header) encodes it;
+    /// `None` if its bytes end too early or a value's type is unknown.
+    #[must_use]
+    pub fn parse(content_header: &'a [u8]) -> Option<Self> {
+        let flags = u16(&mut content_header.get(BEFORE..)?)?;
+        let list = content_header.get(BEFORE + FLAGS..)?;
+        let mut rest = content_header;
+        let has_headers = go_to(&mut rest, HEADERS)?;
+        let before = list.get(..list.len() - rest.len())?;
+        let mut table = if has_headers { long_string(&mut rest)? } else { &[] };
+        let mut headers = Vec::new();
+        while !table.is_empty() {
+            let name = short_string(&mut table)?;
+            let value = table;
+            let kind = *table.split_off_first()?;
+            skip_value(kind, &mut table)?;
+            headers.push((name, value.get(..value.len() - table.len())?));
+        }
+        Some(Self { flags: flags & !(1 << (15 - HEADERS)), before, headers, after: rest })
     }
 }
 
@@ -145,6 +186,34 @@ mod tests {
         }
     }
 
+    #[test]
+    fn headers_are_taken_apart_without_being_read() {
+        let mut nested = AMQPValue::LongLongInt(7);
+        for _ in 0..500 {
+            nested = AMQPValue::FieldArray(vec![nested].into());
+        }
+        let mut table = FieldTable::default();
+        table.insert("a".into(), AMQPValue::LongString("x".into()));
+        table.insert("b".into(), nested);
+        let properties = AMQPProperties::default()
+            .with_content_type("t".into())
+            .with_headers(table)
+            .with_message_id("0190".into());
+        let bytes = content_header(5, &properties);
+        let parsed = EncodedProperties::parse(&bytes).expect("properties");
+        assert_eq!(parsed.flags, (1 << 15) | (1 << (15 - MESSAGE_ID)));
+        assert_eq!((parsed.before, parsed.after), (&b"\x01t"[..], &b"\x040190"[..]));
+        let names: Vec<_> = parsed.headers.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, [b"a", b"b"]);
+        assert_eq!(parsed.headers[0].1, b"S\0\0\0\x01x");
+        for end in 0..bytes.len() - parsed.after.len() {
+            assert_eq!(EncodedProperties::parse(&bytes[..end]), None, "{end} bytes of it");
+        }
+        let none = content_header(5, &AMQPProperties::default());
+        let none = EncodedProperties::parse(&none).expect("properties");
+        assert!(none.flags == 0 && none.headers.is_empty());
+    }
+
     proptest! {
         #[test]
         fn any_bytes_have_a_text_or_none(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -154,6 +223,11 @@ mod tests {
                 }
             }
             prop_assert_eq!(body_size(&bytes).is_some(), bytes.len() >= BEFORE);
+            if let Some(parsed) = EncodedProperties::parse(&bytes) {
+                let headers = parsed.headers.iter().map(|(name, value)| 1 + name.len() + value.len());
+                let size = parsed.before.len() + headers.sum::<usize>() + parsed.after.len();
+                prop_assert!(size + BEFORE + FLAGS <= bytes.len());
+            }
             if let Some(those) = that_can_be_parsed(&bytes) {
                 prop_assert_eq!(those.len(), bytes.len() - BEFORE);
             }

@@ -81,3 +81,20 @@ GRANT INSERT (actor, action, reason, dead_letter_id, before, after, detail, oper
 -- An administrator also destroys: discards dead letters, and erases contents from rows and from the audit table. It deletes no row of
 -- either.
 GRANT UPDATE (before, after, detail) ON dead_letters_audit TO dead_letters_admin;
+
+-- Operators change the state of a dead letter when they return it. That only an administrator discards, which is a state as well, no
+-- privilege of a column can say.
+CREATE OR REPLACE FUNCTION dead_letters_refuse_discard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'permission denied to discard dead letters' USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+DROP TRIGGER IF EXISTS dead_letters_refuse_discard ON dead_letters;
+CREATE TRIGGER dead_letters_refuse_discard BEFORE UPDATE OF state ON dead_letters FOR EACH ROW
+    WHEN (
+        NEW.state = 'discarded'
+        AND OLD.state <> 'discarded'
+        AND pg_has_role(current_user, 'dead_letters_operator', 'USAGE')
+        AND NOT pg_has_role(current_user, 'dead_letters_admin', 'USAGE')
+    )
+    EXECUTE FUNCTION dead_letters_refuse_discard();

@@ -31,8 +31,8 @@ CREATE TABLE dead_letters (
     earlier_id      bigint,                              -- the row of its death before this one
     returns         integer     NOT NULL DEFAULT 0,      -- how often it had been returned when it died
     note            text,                                -- what people noted
-    collector_session bigint,                            -- which session of a collector took it, as its delivery …
-    delivery_tag      bigint                             -- … with this number
+    collector_session bigint,                            -- which session of a collector took it
+    delivery_tag      bigint                             -- as which of its deliveries
 );
 
 -- What people look at: the open ones in order, of all queues or of one.
@@ -47,7 +47,7 @@ CREATE INDEX dead_letters_open_by_fingerprint ON dead_letters (fingerprint, id) 
 CREATE INDEX dead_letters_returning ON dead_letters (id) WHERE state = 'returning';
 
 -- What DEAD_LETTERS_RETENTION deletes.
-CREATE INDEX dead_letters_settled ON dead_letters (settled_at, id) WHERE state IN ('returned', 'discarded');
+CREATE INDEX dead_letters_settled ON dead_letters (queue, settled_at, id) WHERE state IN ('returned', 'discarded');
 
 -- All deaths of one message.
 CREATE INDEX dead_letters_by_message_id ON dead_letters (message_id) WHERE message_id IS NOT NULL;
@@ -88,8 +88,8 @@ CREATE TABLE dead_letters_audit (
     action         text        NOT NULL CHECK (action IN ('edit', 'note', 'return', 'discard', 'forget')),
     reason         text,
     dead_letter_id bigint      NOT NULL,                      -- its row, which retention may have deleted
-    before         jsonb,                                     -- what was changed, as it was …
-    after          jsonb,                                     -- … and as it is since
+    before         jsonb,                                     -- what was changed, as it was before
+    after          jsonb,                                     -- and as it is since
     detail         jsonb,                                     -- what was asked for, and what came of it
     operation_id   uuid        NOT NULL                       -- the same for all rows of one command
 );

@@ -19,6 +19,7 @@ pub mod consumer_inbox;
 pub mod customer_api;
 pub mod customer_command;
 pub mod customer_stub;
+pub mod dead_letter_queue;
 pub mod deliveries;
 pub mod disconnecting_client;
 pub mod edited_events;

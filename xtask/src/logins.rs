@@ -10,6 +10,8 @@ pub(crate) struct Logins {
     pub(crate) outbox_relay: String,
     pub(crate) customer_api: String,
     pub(crate) customer_consumer: String,
+    #[serde(default)]
+    pub(crate) dead_letters_collector: String,
 }
 
 impl Logins {
@@ -20,6 +22,7 @@ impl Logins {
             outbox_relay: orders.to_owned(),
             customer_api: customers.to_owned(),
             customer_consumer: customers.to_owned(),
+            dead_letters_collector: customers.to_owned(),
         }
     }
 }

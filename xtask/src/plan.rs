@@ -17,19 +17,25 @@ pub(crate) struct ServicePorts {
     customer_api: u16,
     /// order-service, outbox-relay, customer api, customer consumer
     ops: [u16; 4],
+    /// The collector of dead letters.
+    desk_ops: Option<u16>,
 }
 
 impl ServicePorts {
-    /// The documented ports, or six consecutive ones from `base`.
-    pub(crate) fn new(base: Option<u16>) -> anyhow::Result<Self> {
+    /// The documented ports, or six consecutive ones from `base`, seven with the desk.
+    pub(crate) fn new(base: Option<u16>, desk: bool) -> anyhow::Result<Self> {
         let Some(base) = base else {
-            return Ok(Self { order_api: 3000, customer_api: 3001, ops: [9000, 9001, 9002, 9003] });
+            let ops = [9000, 9001, 9002, 9003];
+            let desk_ops = desk.then_some(9004);
+            return Ok(Self { order_api: 3000, customer_api: 3001, ops, desk_ops });
         };
-        base.checked_add(5).context("--port-base leaves no room for six ports below 65536")?;
+        base.checked_add(5 + u16::from(desk))
+            .context("--port-base leaves no room for the services' ports below 65536")?;
         Ok(Self {
             order_api: base,
             customer_api: base + 1,
             ops: [base + 2, base + 3, base + 4, base + 5],
+            desk_ops: desk.then(|| base + 6),
         })
     }
 
@@ -53,15 +59,17 @@ impl ServicePorts {
         self.named().into_iter().filter_map(listen).collect()
     }
 
-    fn named(&self) -> [(u16, &'static str); 6] {
-        [
+    fn named(&self) -> Vec<(u16, &'static str)> {
+        let desk = self.desk_ops.map(|port| (port, "the operations port of dead-letters"));
+        let services = [
             (self.order_api, "order-service"),
             (self.customer_api, "customer-service"),
             (self.ops[0], "the operations port of order-service"),
             (self.ops[1], "the operations port of outbox-relay"),
             (self.ops[2], "the operations port of customer-service"),
             (self.ops[3], "the operations port of customer-consumer"),
-        ]
+        ];
+        services.into_iter().chain(desk).collect()
     }
 }
 
@@ -83,6 +91,9 @@ pub(crate) struct Addresses {
     pub(crate) relay_ops: String,
     pub(crate) customer_service_ops: String,
     pub(crate) customer_consumer_ops: String,
+    /// None without the desk.
+    #[serde(default)]
+    pub(crate) desk_ops: Option<String>,
 }
 
 /// The servers' addresses.
@@ -109,6 +120,7 @@ impl Addresses {
             relay_ops: on(ports.ops[1]),
             customer_service_ops: on(ports.ops[2]),
             customer_consumer_ops: on(ports.ops[3]),
+            desk_ops: ports.desk_ops.map(on),
         }
     }
 }
@@ -125,7 +137,7 @@ pub(crate) struct Command {
     pub(crate) port: u16,
 }
 
-/// The four services. Each logs in as its role; one that is not the owner does not migrate.
+/// The four services, and the collector of dead letters with the desk. Each logs in as its role; one that is not the owner does not migrate.
 pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Command)> {
     let database = |login: &String, owner: &String| {
         let url = ("DATABASE_URL", login.clone());
@@ -134,12 +146,12 @@ pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Comma
     };
     let broker = ("RABBITMQ_URL", at.rabbitmq.clone());
     let listen = |port: u16| ("LISTEN_ADDR", format!("127.0.0.1:{port}"));
-    let command = |package: &str, role: &str, api: Option<u16>, ops: u16, settings: Vec<_>| {
+    let command = |package: &str, arguments: &str, api: Option<u16>, ops: u16, settings: Vec<_>| {
         let ops_addr = ("OPS_ADDR", format!("127.0.0.1:{ops}"));
         let settings = settings.into_iter().chain([ops_addr]);
         Command {
             package: package.to_owned(),
-            arguments: vec![role.to_owned()],
+            arguments: arguments.split(' ').map(ToOwned::to_owned).collect(),
             environment: settings.map(|(name, value)| (name.to_owned(), value)).collect(),
             ops: format!("http://127.0.0.1:{ops}"),
             port: api.unwrap_or(ops),
@@ -152,9 +164,18 @@ pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Comma
     consumer.push(broker.clone());
     let mut orders = database(&at.logins.order_service, &at.order_database);
     orders.extend([listen(ports.order_api), ("CUSTOMER_SERVICE_URL", at.customer_service.clone())]);
+    let desk = vec![
+        ("DEAD_LETTERS_DATABASE_URL", at.logins.dead_letters_collector.clone()),
+        ("DEAD_LETTERS_QUEUE", DEAD_LETTER_QUEUE.to_owned()),
+        broker.clone(),
+    ];
     let relay = vec![("DATABASE_URL", at.logins.outbox_relay.clone()), broker];
     let [order_ops, relay_ops, api_ops, consumer_ops] = ports.ops;
-    vec![
+    let collector = ports.desk_ops.map(|ops| {
+        let collect = command("outbox-relay", "dead-letters collect --follow", None, ops, desk);
+        (Name::DeadLetters, collect)
+    });
+    let services = [
         (
             Name::CustomerService,
             command("customer-service", "api", Some(ports.customer_api), api_ops, api),
@@ -168,11 +189,15 @@ pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Comma
             command("order-service", "serve", Some(ports.order_api), order_ops, orders),
         ),
         (Name::OutboxRelay, command("outbox-relay", "run", None, relay_ops, relay)),
-    ]
+    ];
+    services.into_iter().chain(collector).collect()
 }
 
+/// The dead-letter queue of the customer consumer.
+const DEAD_LETTER_QUEUE: &str = "customer.orders_count.dlq";
+
 /// Variables that would connect a service to servers or ports other than the stack's.
-const OURS: [&str; 11] = [
+const OURS: [&str; 14] = [
     "DATABASE_URL",
     "DATABASE_URL_FILE",
     "RABBITMQ_URL",
@@ -182,15 +207,19 @@ const OURS: [&str; 11] = [
     "ORDER_DATABASE_URL",
     "RELAY_DATABASE_URL",
     "CUSTOMER_DATABASE_URL",
+    "DEAD_LETTERS_DATABASE_URL",
+    "DEAD_LETTERS_DATABASE_URL_FILE",
+    "DEAD_LETTERS_QUEUE",
     "LISTEN_ADDR",
     "OPS_ADDR",
 ];
 
 /// Prefixes of the services' settings, which `restart` reads from the state.
-const SETTINGS: [&str; 13] = [
+const SETTINGS: [&str; 14] = [
     "CONSUMER_",
     "CUSTOMER_",
     "DATABASE_",
+    "DEAD_LETTERS_",
     "HTTP_",
     "LOG_",
     "MIGRATE_",
@@ -225,7 +254,7 @@ mod tests {
     const OWNER: &str = "postgres://owner@h/db";
 
     fn commands_with(logins: Logins) -> anyhow::Result<Vec<(Name, Command)>> {
-        let ports = ServicePorts::new(None)?;
+        let ports = ServicePorts::new(None, true)?;
         let servers = ServerAddresses {
             order_database: OWNER.to_owned(),
             customer_database: OWNER.to_owned(),
@@ -248,6 +277,7 @@ mod tests {
             outbox_relay: "outbox_relay".to_owned(),
             customer_api: "customer_api".to_owned(),
             customer_consumer: "customer_consumer".to_owned(),
+            dead_letters_collector: "dead_letters_collector".to_owned(),
         })?;
         for (service, role) in [
             (Name::OrderService, "order_service"),
@@ -265,9 +295,27 @@ mod tests {
     }
 
     #[test]
+    fn the_collector_runs_with_the_desk_only_and_as_its_own_role() -> anyhow::Result<()> {
+        let logins = Logins {
+            dead_letters_collector: "dead_letters_collector".to_owned(),
+            ..Logins::of_owners(OWNER, OWNER)
+        };
+        let commands = commands_with(logins)?;
+        let collector = commands.iter().find(|(name, _)| *name == Name::DeadLetters);
+        let (_, collector) = collector.context("a command")?;
+        let database = setting(collector, "DEAD_LETTERS_DATABASE_URL");
+        assert_eq!(database, Some("dead_letters_collector"));
+        assert_eq!(collector.arguments, ["dead-letters", "collect", "--follow"]);
+        assert_eq!(ServicePorts::new(Some(4000), true)?.desk_ops, Some(4006));
+        assert_eq!(ServicePorts::new(Some(4000), false)?.desk_ops, None);
+        Ok(())
+    }
+
+    #[test]
     fn whoever_owns_its_database_migrates_it_as_it_is_set() -> anyhow::Result<()> {
         for (_, command) in commands_with(Logins::of_owners(OWNER, OWNER))? {
-            assert_eq!(setting(&command, "DATABASE_URL"), Some(OWNER));
+            let desk = setting(&command, "DEAD_LETTERS_DATABASE_URL");
+            assert_eq!(setting(&command, "DATABASE_URL").or(desk), Some(OWNER));
             assert_eq!(setting(&command, "MIGRATE_ON_START"), None);
         }
         Ok(())

@@ -13,15 +13,17 @@ pub(crate) enum Name {
     OutboxRelay,
     CustomerService,
     CustomerConsumer,
+    DeadLetters,
 }
 
 impl Name {
     /// Producers before consumers, services before servers, so that each stops before what it
     /// depends on.
-    pub(crate) const IN_STOPPING_ORDER: [Self; 6] = [
+    pub(crate) const IN_STOPPING_ORDER: [Self; 7] = [
         Self::OrderService,
         Self::OutboxRelay,
         Self::CustomerConsumer,
+        Self::DeadLetters,
         Self::CustomerService,
         Self::Rabbitmq,
         Self::Postgres,
@@ -35,6 +37,7 @@ impl Name {
             Self::OutboxRelay => "outbox-relay",
             Self::CustomerService => "customer-service",
             Self::CustomerConsumer => "customer-consumer",
+            Self::DeadLetters => "dead-letters",
         }
     }
 }

@@ -31,6 +31,29 @@ pub(crate) async fn prepare(
         let roles = [logins.customer_api.as_str(), &logins.customer_consumer];
         make(owner, include_str!("../../sql/customer/roles.sql"), &roles).await?;
     }
+    if state.desk {
+        prepare_desk(given, at).await?;
+    }
+    Ok(())
+}
+
+/// Adds the tables of the desk to the customer database, unless they are there, and the
+/// collector's role to the stack's own.
+async fn prepare_desk(given: &ExternalServers, at: &Addresses) -> anyhow::Result<()> {
+    let owner = &at.customer_database;
+    let (client, connection) =
+        tokio_postgres::connect(owner, NoTls).await.context("cannot connect to the database")?;
+    // Ends when the client is dropped.
+    tokio::spawn(connection);
+    let there = client.query_one("SELECT to_regclass('dead_letters') IS NOT NULL", &[]).await?;
+    if !there.try_get::<_, bool>(0)? {
+        let schema = include_str!("../../sql/dead-letters/schema.sql");
+        client.batch_execute(schema).await.context("cannot make the tables of the desk")?;
+    }
+    if given.owns_customer_database() {
+        let sql = include_str!("../../sql/dead-letters/roles.sql");
+        make(owner, sql, &[&at.logins.dead_letters_collector]).await?;
+    }
     Ok(())
 }
 

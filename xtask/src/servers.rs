@@ -121,6 +121,7 @@ async fn start_postgres(
         access.create_if_missing("customers").await?;
         logins.customer_api = login("customer_api", "customers");
         logins.customer_consumer = login("customer_consumer", "customers");
+        logins.dead_letters_collector = login("dead_letters_collector", "customers");
     }
     if let Some(relay) = &given.relay_database {
         logins.outbox_relay.clone_from(relay);

@@ -15,6 +15,9 @@ use crate::process_name::Name;
 pub(crate) struct State {
     pub(crate) port_base: Option<u16>,
     pub(crate) release: bool,
+    /// Whether dead letters are collected.
+    #[serde(default)]
+    pub(crate) desk: bool,
     /// Whether PostgreSQL and RabbitMQ are the stack's own, to be stopped by `down`.
     pub(crate) own_postgres: bool,
     pub(crate) own_rabbitmq: bool,
@@ -158,6 +161,7 @@ pub(crate) fn write_env(at: &Addresses) -> anyhow::Result<()> {
         ("RELAY_OPS_URL", &at.relay_ops),
         ("CUSTOMER_SERVICE_OPS_URL", &at.customer_service_ops),
         ("CUSTOMER_CONSUMER_OPS_URL", &at.customer_consumer_ops),
+        ("DESK_OPS_URL", at.desk_ops.as_deref().unwrap_or_default()),
         // By this, `up` from such a shell recognizes these servers as its own.
         (SOURCED, &own),
     ];

@@ -10,8 +10,13 @@ use crate::process_name::Name;
 use crate::state::{self, State};
 use crate::terminal::{line, nth_colour, red};
 
-const SERVICES: [Name; 4] =
-    [Name::OrderService, Name::OutboxRelay, Name::CustomerService, Name::CustomerConsumer];
+const SERVICES: [Name; 5] = [
+    Name::OrderService,
+    Name::OutboxRelay,
+    Name::CustomerService,
+    Name::CustomerConsumer,
+    Name::DeadLetters,
+];
 
 /// A log, and how much of it was shown.
 struct Log {

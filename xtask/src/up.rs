@@ -23,9 +23,12 @@ pub(crate) struct Options {
     /// Build and run optimised programs
     #[arg(long)]
     release: bool,
+    /// Also collect the consumer's dead letters into the customer database (docs/desk.md)
+    #[arg(long)]
+    desk: bool,
     /// Give the services the six ports from here on: order-service, customer-service, then the
-    /// operations ports of order-service, outbox-relay, customer-service and customer-consumer
-    /// [default: 3000, 3001 and 9000 to 9003]
+    /// operations ports of order-service, outbox-relay, customer-service and customer-consumer; with
+    /// --desk a seventh, of the collector [default: 3000, 3001 and 9000 to 9003; 9004]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port_base: Option<u16>,
 }
@@ -99,7 +102,9 @@ fn already_up(state: &State, options: &Options) -> anyhow::Result<Option<ExitCod
             dead.join(", ")
         );
     }
-    let same = state.port_base == options.port_base && state.release == options.release;
+    let same = state.port_base == options.port_base
+        && state.release == options.release
+        && state.desk == options.desk;
     let Some(addresses) = state.addresses.as_ref().filter(|_| same && options.detach) else {
         bail!(
             "the stack is already up; `cargo xtask status` shows it, `cargo xtask down` stops it"
@@ -111,12 +116,13 @@ fn already_up(state: &State, options: &Options) -> anyhow::Result<Option<ExitCod
 }
 
 async fn start(options: &Options) -> anyhow::Result<Addresses> {
-    let ports = ServicePorts::new(options.port_base)?;
+    let ports = ServicePorts::new(options.port_base, options.desk)?;
     ports.check_free()?;
     let given = ExternalServers::from_environment();
     let mut state = State {
         port_base: options.port_base,
         release: options.release,
+        desk: options.desk,
         own_postgres: given.needs_postgres(),
         own_rabbitmq: given.needs_rabbitmq(),
         bin_dir: PathBuf::new(),

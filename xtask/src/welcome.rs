@@ -28,6 +28,12 @@ pub(crate) fn welcome(at: &Addresses, detached: bool) -> anyhow::Result<()> {
     line("Look into the outbox:");
     line(&format!("  . {}", relative(&env_file()?)));
     line(&format!("  {} \"$ORDER_DATABASE_URL\" -c '{OUTBOX}'", psql()));
+    if let Some(ops) = &at.desk_ops {
+        line("Look at the consumer's dead letters:");
+        line("  export DEAD_LETTERS_DATABASE_URL=\"$CUSTOMER_DATABASE_URL\"");
+        line("  cargo run -q -p outbox-relay -- dead-letters groups");
+        line(&format!("  curl -sS {ops}/metrics | grep ^dead_letters"));
+    }
     line("Kill the broker and the relay, and see that nothing is lost:");
     line("  cargo xtask demo");
     line("");

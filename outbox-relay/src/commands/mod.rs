@@ -12,6 +12,7 @@
 //! | `skipped` | which events were not changed, and why |
 //! | `audit_actions` | the words that the audit table must take for what people do |
 //! | `selection`, `batches`, `consent`, `progress` | the events that a command changes, a batch at a time, the person's consent, and how far it is |
+//! | `stop` | ends a command that publishes, after the window in flight |
 //! | `args` | arguments that several commands share |
 //! | `session`, `queries` | the database session, and one function per SQL statement |
 //! | `output`, `outcome` | what is printed, and the exit status |
@@ -47,7 +48,11 @@ mod session;
 mod show;
 mod skipped;
 mod status;
+<<<<<<< HEAD
 mod whereabouts;
+=======
+mod stop;
+>>>>>>> desk-commands
 
 use std::process::ExitCode;
 

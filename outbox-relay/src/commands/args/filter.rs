@@ -77,7 +77,7 @@ impl CreatedArgs {
 }
 
 /// A `value_parser` for a fingerprint as `failures` prints it.
-fn fingerprint(text: &str) -> Result<String, String> {
+pub(in crate::commands) fn fingerprint(text: &str) -> Result<String, String> {
     let text = text.to_ascii_lowercase();
     if text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Ok(text);

@@ -11,5 +11,5 @@ pub(super) use actor::{ActorArgs, single_line};
 pub(super) use blocking::BlockingArgs;
 pub(super) use connection::ConnectionArgs;
 pub(super) use expect::ExpectArgs;
-pub(super) use filter::{CreatedArgs, FilterArgs};
+pub(super) use filter::{CreatedArgs, FilterArgs, fingerprint};
 pub(super) use time_arg::TimeArg;

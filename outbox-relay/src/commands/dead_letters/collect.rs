@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 use service_kit::{ops, process};
-use tokio_util::sync::CancellationToken;
 
 use crate::commands::outcome::Outcome;
 use crate::commands::output::{self, escape};
@@ -40,8 +39,7 @@ impl CollectArgs {
     /// Collects what is in the queue now.
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
         let queue = self.config.collect.queue.clone();
-        let stop = CancellationToken::new();
-        let collected = Box::pin(dead_letters::collect_once(&self.config, &stop)).await?;
+        let collected = Box::pin(dead_letters::collect_once(&self.config)).await?;
         if self.json {
             output::json(&collected)?;
         } else {

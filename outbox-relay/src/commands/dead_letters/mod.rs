@@ -1,7 +1,29 @@
-//! `dead-letters`: the desk for what consumers could not process. Each file is a command.
+//! `dead-letters`: the desk for what consumers could not process.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `schema`, `collect` | setting the desk up, and filling it |
+//! | `list`, `groups`, `show` | inspecting it; `letter` is a dead letter as they print it |
+//! | ``note`, `discard`, `forget` | changing it; all write to the audit table |
+//! | `selection`, `skipped` | the dead letters that a command changes; which it did not change, and why |
+//! | `args` | arguments that several commands share |
+//! | `tables`, `queries` | the session with its tables, and one function per SQL statement |
 
+mod args;
 mod collect;
+mod discard;
+mod forget;
+mod groups;
+mod letter;
+mod list;
+mod note;
+mod queries;
+mod return_letters;
 mod schema;
+mod selection;
+mod show;
+mod skipped;
+mod tables;
 
 use std::process::ExitCode;
 
@@ -24,6 +46,49 @@ pub enum DeadLettersCommand {
     /// is then 1. One collector at a time collects a queue; with --follow a second one waits for
     /// its turn.
     Collect(Box<collect::CollectArgs>),
+    /// List dead letters
+    ///
+    /// Open ones are listed, oldest first, or those in another --state: the ones that were settled
+    /// last first, and of all states the latest first.
+    List(Box<list::ListArgs>),
+    /// Show open dead letters by cause: how many, since when, an example
+    ///
+    /// Reasons that differ in ids, numbers and quoted values only are one cause. Its fingerprint
+    /// selects them in the other commands. Large groups are counted up to a limit, marked with a
+    /// plus sign: `return --fingerprint CAUSE --dry-run` counts them all.
+    Groups(Box<groups::GroupsArgs>),
+    /// Show one dead letter with its headers, its body, its earlier deaths and what people did to it
+    Show(Box<show::ShowArgs>),
+    /// Return dead letters to the queues that they came from
+    ///
+    /// Messages keep their properties, headers and body, but for what counts their deaths, and carry
+    /// the header x-returned-from. A dead letter is returned once the broker has confirmed it; one
+    /// that the broker does not take is open again, and named with the reason. With a filter the
+    /// command asks for the number of dead letters, or takes it from --expect. What was being
+    /// returned when a command ended too early is returned again. The exit status is 1 if one was
+    /// not returned.
+    Return(Box<return_letters::ReturnArgs>),
+    /// Write a note beside dead letters
+    ///
+    /// The note replaces the one before, which the audit table keeps. With a filter the command asks
+    /// for the number of dead letters, or takes it from --expect, and notes those that are not
+    /// settled.
+    Note(Box<note::NoteArgs>),
+    /// Settle dead letters that are not to be returned
+    ///
+    /// The rows stay, with their contents, until retention deletes them. With a filter the command
+    /// asks for the number of dead letters, or takes it from --expect. One that another session has
+    /// locked, that is not open, or that the database refuses to change is skipped and named; the
+    /// exit status is then 1.
+    Discard(Box<discard::DiscardArgs>),
+    /// Erase the contents of returned and discarded dead letters, for ever
+    ///
+    /// Erases body, headers, properties, routing key, reason and note from the rows, and the edited
+    /// contents and the notes from the audit table, which keeps who did what, when and why. An open
+    /// dead letter is not forgotten: discard it first. It can't be undone: the command asks before,
+    /// unless --yes or --expect is given. It may be repeated: what is forgotten already is no
+    /// failure.
+    Forget(Box<forget::ForgetArgs>),
 }
 
 impl DeadLettersCommand {
@@ -39,6 +104,13 @@ impl DeadLettersCommand {
         match self {
             Self::Schema(args) => args.run(),
             Self::Collect(args) => Box::pin(args.run()).await,
+            Self::List(args) => Box::pin(args.run()).await,
+            Self::Groups(args) => Box::pin(args.run()).await,
+            Self::Show(args) => Box::pin(args.run()).await,
+            Self::Return(args) => Box::pin(args.run()).await,
+            Self::Note(args) => Box::pin(args.run()).await,
+            Self::Discard(args) => Box::pin(args.run()).await,
+            Self::Forget(args) => Box::pin(args.run()).await,
         }
     }
 }

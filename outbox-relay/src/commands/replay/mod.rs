@@ -11,7 +11,6 @@ use amqp::BrokerArgs;
 use anyhow::anyhow;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::args::{ActorArgs, ConnectionArgs, ExpectArgs, FilterArgs, TimeArg, single_line};
@@ -23,6 +22,7 @@ use super::progress::Progress;
 use super::queries::Filter;
 use super::session::{Access, Session};
 use super::skipped::{self, Eligible, SkippedEvent};
+use super::stop::stop_on_signals;
 use crate::config::RelayArgs;
 use load::load_page;
 use publisher::{FailedEvent, ReplayPublisher};
@@ -239,23 +239,4 @@ async fn publish_all(
         page = next?;
     }
     Ok(reached)
-}
-
-/// Returns a token that SIGINT and SIGTERM cancel. The window in flight is confirmed first, so that
-/// the command can say what was published.
-fn stop_on_signals() -> anyhow::Result<CancellationToken> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let stop = CancellationToken::new();
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let cancelled = stop.clone();
-    // The task ends with the process.
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => (),
-            _ = interrupt.recv() => (),
-        }
-        cancelled.cancel();
-    });
-    Ok(stop)
 }

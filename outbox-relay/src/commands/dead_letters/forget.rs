@@ -1,0 +1,117 @@
+//! `dead-letters forget`: erases the contents of dead letters that are settled.
+
+use std::collections::HashSet;
+
+use clap::Args;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::args::{DeskArgs, WhichArgs};
+use super::queries;
+use super::selection::{NOUN, Selection};
+use super::skipped::{self, SkipReason, SkippedLetter};
+use crate::commands::args::{ActorArgs, single_line};
+use crate::commands::consent::Consent;
+use crate::commands::outcome::{Outcome, UsageError};
+use crate::commands::output;
+use crate::commands::session::Access;
+
+/// The states of dead letters that can be forgotten.
+const STATES: &[&str] = &["returned", "discarded"];
+
+/// Arguments of `dead-letters forget`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "outbox-relay dead-letters forget [OPTIONS] --reason <TEXT> --yes <ID>...\n       outbox-relay dead-letters forget [OPTIONS] --reason <TEXT> [--message-id <ID>] [--queue <QUEUE>] [...]",
+    after_help = "Examples:\n  outbox-relay dead-letters forget 17 --reason 'request 4711 of a customer' --yes\n  outbox-relay dead-letters forget --message-id 0190163d-8694-739b-aea5-966c26f8ad91 --reason 'request 4711' --expect 2"
+)]
+pub struct ForgetArgs {
+    #[command(flatten)]
+    which: WhichArgs,
+    /// Erase what is named without asking
+    #[arg(long, short)]
+    yes: bool,
+    /// The reason, for the audit table
+    #[arg(long, value_name = "TEXT", value_parser = single_line, required = true)]
+    reason: String,
+    #[command(flatten)]
+    actor: ActorArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    desk: DeskArgs,
+}
+
+#[derive(Serialize)]
+struct ForgetReport {
+    matched: usize,
+    forgotten: Vec<i64>,
+    /// Those of whose contents nothing was kept any more.
+    forgotten_before: Vec<i64>,
+    /// By which the audit table has the rows of this command.
+    operation_id: Uuid,
+    not_forgotten: Vec<SkippedLetter>,
+}
+
+impl ForgetArgs {
+    pub(super) async fn run(self) -> anyhow::Result<Outcome> {
+        let expect = self.which.expect;
+        let consent = Consent { verb: "forget", noun: NOUN, expect, yes: Some(self.yes) };
+        // What is erased is asked about even if it is named: nobody can bring it back.
+        consent.require_terminal().map_err(|UsageError(sentence)| {
+            UsageError(sentence.replace("what a filter matches", "anything"))
+        })?;
+        let session = self.desk.open("forget", Access::Write).await?;
+        let selection = Selection::find(&session, &self.which, STATES).await?;
+        if expect.dry_run {
+            selection.print_dry_run(&session, "forgotten", self.json).await?;
+            return Ok(Outcome::Ok);
+        }
+        consent.obtain(selection.ids.len()).await?;
+        let attribution = self.actor.attribution(&session, Some(self.reason));
+        let result = selection
+            .change(&session, async |ids| queries::forget(&session, ids, &attribution).await)
+            .await?;
+        let found = async {
+            let mut skipped = skipped::find(&session, &selection.ids, &result, STATES).await?;
+            let states = queries::find_states(&session, &ids_of(&skipped)).await?;
+            let empty = states.into_iter().filter(|letter| letter.is_forgotten);
+            let forgotten_before: HashSet<i64> = empty.map(|letter| letter.id).collect();
+            skipped.retain(|letter| !forgotten_before.contains(&letter.id));
+            anyhow::Ok((skipped, forgotten_before))
+        };
+        let (not_forgotten, forgotten_before) = match found.await {
+            Ok(found) => found,
+            Err(error) => return Err(result.into_error(error, "forgotten")),
+        };
+        let outcome = if not_forgotten.is_empty() { Outcome::Ok } else { Outcome::Problems };
+        if self.json {
+            let mut before: Vec<i64> = forgotten_before.into_iter().collect();
+            before.sort_unstable();
+            output::json(&ForgetReport {
+                matched: selection.ids.len(),
+                forgotten: result.changed.clone(),
+                forgotten_before: before,
+                operation_id: attribution.operation_id,
+                not_forgotten,
+            })?;
+            return result.finish(outcome, "forgotten");
+        }
+        let count = result.changed.len();
+        let is = if count == 1 { "is" } else { "are" };
+        output::text(&format!("{} {is} forgotten.\n", output::counted(count, NOUN)))?;
+        if !forgotten_before.is_empty() {
+            let count = forgotten_before.len();
+            output::note(&format!("Of {count} more nothing was kept any more."));
+        }
+        skipped::print(&not_forgotten, "forgotten");
+        result.finish(outcome, "forgotten")
+    }
+}
+
+/// The ids of those whose rows are there and could not be changed.
+fn ids_of(skipped: &[SkippedLetter]) -> Vec<i64> {
+    let locked = skipped.iter().filter(|letter| letter.reason == SkipReason::Locked);
+    locked.map(|letter| letter.id).collect()
+}

@@ -1,0 +1,91 @@
+//! `dead-letters list`: lists dead letters.
+
+use clap::{Args, ValueEnum};
+
+use super::args::{DeskArgs, LetterFilter, LetterFilterArgs};
+use super::letter::{self, Letter};
+use super::queries;
+use super::tables::Session;
+use crate::commands::outcome::Outcome;
+use crate::commands::output;
+use crate::commands::session::Access;
+
+/// Arguments of `dead-letters list`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  outbox-relay dead-letters list --queue customer.orders_count.dlq --since 1h\n  outbox-relay dead-letters list --state any --message-id 0190163d-8694-739b-aea5-966c26f8ad91"
+)]
+pub struct ListArgs {
+    /// Only those in this state: open, returning (being returned, or it was when the command ended
+    /// too early), returned, discarded, or any
+    #[arg(long, value_enum, default_value = "open", hide_possible_values = true)]
+    state: State,
+    #[command(flatten)]
+    filter: LetterFilterArgs,
+    /// The same as --error
+    #[arg(long, value_name = "TEXT", conflicts_with = "error")]
+    reason: Option<String>,
+    /// The maximum number of dead letters
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
+    limit: u32,
+    /// Print one JSON object per line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    desk: DeskArgs,
+}
+
+/// The state of the dead letters that are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum State {
+    Open,
+    Returning,
+    Returned,
+    Discarded,
+    Any,
+}
+
+impl ListArgs {
+    pub(super) async fn run(self) -> anyhow::Result<Outcome> {
+        let session = self.desk.open("list", Access::Read).await?;
+        let mut filter = self.filter.filter(&session).await?;
+        filter.error = filter.error.or(self.reason);
+        let ids = find(&session, self.state, &filter, self.limit).await?;
+        let letters: Vec<Letter> = queries::list(&session, &ids).await?;
+        if self.json {
+            output::json_lines(&letters)?;
+            return Ok(Outcome::Ok);
+        }
+        if letters.is_empty() {
+            output::note("No dead letters match.");
+            return Ok(Outcome::Ok);
+        }
+        output::text(&letter::table(&letters))?;
+        if u32::try_from(letters.len()) == Ok(self.limit) {
+            output::note(&format!(
+                "There may be more than these {} dead letters: raise --limit.",
+                self.limit
+            ));
+        }
+        Ok(Outcome::Ok)
+    }
+}
+
+/// Finds dead letters by an index that has the wanted ones in their order.
+async fn find(
+    session: &Session,
+    state: State,
+    filter: &LetterFilter,
+    limit: u32,
+) -> anyhow::Result<Vec<i64>> {
+    match state {
+        State::Open if filter.kind.is_some() || filter.event_type.is_some() => {
+            queries::find_by_cause(session, filter, limit).await
+        }
+        State::Open => queries::find_unsettled(session, filter, "open", limit).await,
+        State::Returning => queries::find_unsettled(session, filter, "returning", limit).await,
+        State::Returned => queries::find_settled(session, filter, "returned", limit).await,
+        State::Discarded => queries::find_settled(session, filter, "discarded", limit).await,
+        State::Any => queries::find_any(session, filter, limit).await,
+    }
+}

@@ -1,0 +1,201 @@
+//! One function per statement of `sql/dead-letters/commands`. Those of `return` and `edit` are in
+//! their folders.
+
+use serde::de::DeserializeOwned;
+use tokio_postgres::Row;
+
+use super::args::LetterFilter;
+use super::letter::Letter;
+use super::tables::Session;
+use crate::commands::queries::Attribution;
+use crate::commands::session::decode::{json, text};
+
+/// Returns the ids of the oldest dead letters that are open, or that are being returned.
+pub(super) async fn find_unsettled(
+    session: &Session,
+    filter: &LetterFilter,
+    state: &str,
+    limit: u32,
+) -> anyhow::Result<Vec<i64>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/find_unsettled.sql");
+    ids(&session.query(sql, &[&filter.json()?, &state, &i64::from(limit)]).await?)
+}
+
+/// Returns the ids of the oldest open dead letters of the causes and types that `filter` names.
+pub(super) async fn find_by_cause(
+    session: &Session,
+    filter: &LetterFilter,
+    limit: u32,
+) -> anyhow::Result<Vec<i64>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/find_by_cause.sql");
+    ids(&session.query(sql, &[&filter.json()?, &i64::from(limit)]).await?)
+}
+
+/// Returns the ids of the dead letters that were returned, or discarded, last.
+pub(super) async fn find_settled(
+    session: &Session,
+    filter: &LetterFilter,
+    state: &str,
+    limit: u32,
+) -> anyhow::Result<Vec<i64>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/find_settled.sql");
+    ids(&session.query(sql, &[&filter.json()?, &state, &i64::from(limit)]).await?)
+}
+
+/// Returns the ids of the latest dead letters, whatever their state is.
+pub(super) async fn find_any(
+    session: &Session,
+    filter: &LetterFilter,
+    limit: u32,
+) -> anyhow::Result<Vec<i64>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/find_any.sql");
+    ids(&session.query(sql, &[&filter.json()?, &i64::from(limit)]).await?)
+}
+
+/// Returns dead letters without their contents, in the order of `ids`.
+pub(super) async fn list(session: &Session, ids: &[i64]) -> anyhow::Result<Vec<Letter>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/list.sql");
+    session.query(sql, &[&ids]).await?.iter().map(json).collect()
+}
+
+/// Returns at most `groups` groups of open dead letters, of which at most `count` are counted.
+pub(super) async fn list_groups<T: DeserializeOwned>(
+    session: &Session,
+    queue: Option<&str>,
+    kind: Option<&str>,
+    groups: i64,
+    count: i64,
+) -> anyhow::Result<Vec<T>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/list_groups.sql");
+    session.query(sql, &[&queue, &kind, &groups, &count]).await?.iter().map(json).collect()
+}
+
+/// A body, or its beginning.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) bytes: Vec<u8>,
+    /// The size of all of it.
+    pub(super) size: i32,
+}
+
+/// Returns one dead letter, with at most `longest` bytes of its body.
+pub(super) async fn find_letter<T: DeserializeOwned>(
+    session: &Session,
+    id: i64,
+    longest: Option<i32>,
+) -> anyhow::Result<Option<(T, Body)>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/find_letter.sql");
+    let rows = session.query(sql, &[&id, &longest]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let body = Body { bytes: row.try_get("body")?, size: row.try_get("bytes")? };
+    Ok(Some((json(row)?, body)))
+}
+
+/// Returns the earlier deaths of a message, the latest first.
+pub(super) async fn find_deaths<T: DeserializeOwned>(
+    session: &Session,
+    id: i64,
+    limit: i64,
+) -> anyhow::Result<Vec<T>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/find_deaths.sql");
+    session.query(sql, &[&id, &limit]).await?.iter().map(json).collect()
+}
+
+/// Returns what people did to a dead letter, the oldest first.
+pub(super) async fn find_audit<T: DeserializeOwned>(
+    session: &Session,
+    id: i64,
+    limit: i64,
+) -> anyhow::Result<Vec<T>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/find_audit.sql");
+    session.query(sql, &[&id, &limit]).await?.iter().map(json).collect()
+}
+
+/// Returns the ids of at most `limit` dead letters in one of `states` that match, in no order.
+pub(super) async fn select_matching(
+    session: &Session,
+    filter: &LetterFilter,
+    states: &[&str],
+    limit: usize,
+) -> anyhow::Result<Vec<i64>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/select_matching.sql");
+    ids(&session.query(sql, &[&filter.json()?, &states, &i64::try_from(limit)?]).await?)
+}
+
+/// What is known of a dead letter that was not changed.
+#[derive(Debug)]
+pub(super) struct LetterState {
+    pub(super) id: i64,
+    pub(super) state: String,
+    /// Who changed it last.
+    pub(super) actor: Option<String>,
+    /// Whether no queue is known that it goes back to.
+    pub(super) has_no_way_back: bool,
+    /// Whether its contents were erased.
+    pub(super) is_forgotten: bool,
+}
+
+/// Returns the states of those of `ids` that are there.
+pub(super) async fn find_states(
+    session: &Session,
+    ids: &[i64],
+) -> anyhow::Result<Vec<LetterState>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/find_states.sql");
+    let rows = session.query(sql, &[&ids]).await?;
+    let state = |row: &Row| {
+        Ok(LetterState {
+            id: row.try_get("id")?,
+            state: text(row, "state")?,
+            actor: row.try_get("actor")?,
+            has_no_way_back: row.try_get("has_no_way_back")?,
+            is_forgotten: row.try_get("is_forgotten")?,
+        })
+    };
+    rows.iter().map(state).collect()
+}
+
+/// Marks those of `ids` as discarded that are open and free. Returns them.
+pub(super) async fn discard(
+    session: &Session,
+    ids: &[i64],
+    attribution: &Attribution,
+) -> anyhow::Result<Vec<i64>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/discard.sql");
+    change(session, sql, ids, attribution).await
+}
+
+/// Erases the contents of those of `ids` that are settled and free. Returns those of which something
+/// was erased.
+pub(super) async fn forget(
+    session: &Session,
+    ids: &[i64],
+    attribution: &Attribution,
+) -> anyhow::Result<Vec<i64>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/forget.sql");
+    change(session, sql, ids, attribution).await
+}
+
+/// Replaces the notes of those of `ids` that are free. Returns them.
+pub(super) async fn note(
+    session: &Session,
+    letters: &[i64],
+    note: Option<&str>,
+    Attribution { actor, reason, operation_id }: &Attribution,
+) -> anyhow::Result<Vec<i64>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/note.sql");
+    ids(&session.query_audited(sql, &[&letters, actor, reason, operation_id, &note]).await?)
+}
+
+async fn change(
+    session: &Session,
+    sql: &str,
+    letters: &[i64],
+    Attribution { actor, reason, operation_id }: &Attribution,
+) -> anyhow::Result<Vec<i64>> {
+    ids(&session.query_audited(sql, &[&letters, actor, reason, operation_id]).await?)
+}
+
+/// Returns the ids in the first column.
+pub(super) fn ids(rows: &[Row]) -> anyhow::Result<Vec<i64>> {
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}

@@ -1,0 +1,147 @@
+//! The dead letters that a command changes: found once, agreed to by the person, and then changed
+//! batch by batch, with nothing among them that came since.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use anyhow::bail;
+use serde::Serialize;
+use tokio::time::sleep;
+
+use super::args::{LetterFilter, WhichArgs};
+use super::letter::{self, Letter};
+use super::queries;
+use super::tables::Session;
+use crate::commands::batches::{self, ChangeResult};
+use crate::commands::consent::Consent;
+use crate::commands::output;
+use crate::commands::selection::EXAMPLES;
+
+/// What one of them is called.
+pub(super) const NOUN: &str = "dead letter";
+
+/// The most that one command changes: their ids are held in memory.
+const LIMIT: usize = 1_000_000;
+
+/// How often to try one that is locked, and the pause in between. Another command holds its locks
+/// for less time, unless it waits for the broker.
+const ATTEMPTS: u32 = 5;
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Selection {
+    /// In ascending order.
+    pub(super) ids: Vec<i64>,
+    /// Whether a person named each of them.
+    pub(super) is_named: bool,
+    /// The states that they must be in to be changed.
+    states: &'static [&'static str],
+}
+
+/// What a dry run found.
+#[derive(Serialize)]
+struct DryRun {
+    matched: usize,
+    /// For `--up-to-id`.
+    up_to_id: Option<i64>,
+    dry_run: bool,
+    examples: Vec<Letter>,
+}
+
+impl Selection {
+    /// Finds the dead letters that are named, or that match now and are in one of `states`.
+    pub(super) async fn find(
+        session: &Session,
+        which: &WhichArgs,
+        states: &'static [&'static str],
+    ) -> anyhow::Result<Self> {
+        let is_named = !which.ids.is_empty();
+        let mut ids = if is_named {
+            which.ids.clone()
+        } else {
+            let filter = which.filter.filter(session).await?;
+            let filter = LetterFilter { up_to_id: which.expect.up_to_id, ..filter };
+            queries::select_matching(session, &filter, states, LIMIT + 1).await?
+        };
+        if ids.len() > LIMIT {
+            bail!(
+                "more than {LIMIT} dead letters match: change them in parts, by --queue, --until or --up-to-id"
+            );
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(Self { ids, is_named, states })
+    }
+
+    /// Prints how many dead letters would be, say, `returned`, and some of them.
+    pub(super) async fn print_dry_run(
+        mut self,
+        session: &Session,
+        changed: &str,
+        json: bool,
+    ) -> anyhow::Result<()> {
+        if self.is_named {
+            let mut states = queries::find_states(session, &self.ids).await?;
+            states.retain(|letter| self.states.contains(&letter.state.as_str()));
+            self.ids = states.into_iter().map(|letter| letter.id).collect();
+            self.ids.sort_unstable();
+        }
+        let examples: Vec<i64> = self.ids.iter().copied().take(EXAMPLES).collect();
+        let examples = queries::list(session, &examples).await?;
+        let (matched, up_to_id) = (self.ids.len(), self.ids.last().copied());
+        if json {
+            return output::json(&DryRun { matched, up_to_id, dry_run: true, examples });
+        }
+        output::text(&format!("{} would be {changed}.\n", output::counted(matched, NOUN)))?;
+        if let Some(id) = up_to_id {
+            output::text(&letter::table(&examples))?;
+            if matched > EXAMPLES {
+                output::text(&format!("… and {} more\n", matched - EXAMPLES))?;
+            }
+            if !self.is_named {
+                output::note(&format!("To change these: --expect {matched} --up-to-id {id}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails unless the person agrees. Nobody is asked about what is named.
+    pub(super) async fn obtain(&self, consent: Consent<'_>) -> anyhow::Result<()> {
+        if self.is_named { Ok(()) } else { consent.obtain(self.ids.len()).await }
+    }
+
+    /// Changes them with `change`, which returns those that it changed. Those that are locked are
+    /// tried again for a second.
+    pub(super) async fn change(
+        &self,
+        session: &Session,
+        mut change: impl AsyncFnMut(&[i64]) -> anyhow::Result<Vec<i64>>,
+    ) -> anyhow::Result<ChangeResult<i64, i64>> {
+        batches::change(&self.ids, NOUN, async |batch: &[i64], changed: &mut Vec<i64>| {
+            let mut rest = batch.to_vec();
+            for attempt in 1.. {
+                let done = change(&rest).await?;
+                let is_done: HashSet<i64> = done.iter().copied().collect();
+                rest.retain(|id| !is_done.contains(id));
+                changed.extend(done);
+                if attempt >= ATTEMPTS || !self.any_is_changeable(session, &rest).await? {
+                    break;
+                }
+                sleep(RETRY_INTERVAL).await;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether one of `ids` would be changed if nobody had it locked.
+    async fn any_is_changeable(&self, session: &Session, ids: &[i64]) -> anyhow::Result<bool> {
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        let states = queries::find_states(session, ids).await?;
+        let mut left = states.iter().filter(|letter| !letter.is_forgotten);
+        Ok(left.any(|letter| self.states.contains(&letter.state.as_str())))
+    }
+}

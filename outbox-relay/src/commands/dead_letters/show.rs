@@ -1,0 +1,262 @@
+//! `dead-letters show`: prints everything that is known about one dead letter.
+
+use std::fmt::Write as _;
+
+use anyhow::bail;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::args::DeskArgs;
+use super::queries::{self, Body};
+use crate::commands::outcome::Outcome;
+use crate::commands::output::duration_format::age;
+use crate::commands::output::{self, BOLD, escape};
+use crate::commands::session::Access;
+
+/// How many bytes of a body are printed.
+const BODY_LIMIT: i32 = 100_000;
+
+/// How many rows of the audit table are printed, the latest ones.
+const AUDIT_LIMIT: i64 = 100;
+
+/// How many earlier deaths are printed.
+const DEATHS_LIMIT: i64 = 20;
+
+/// Arguments of `dead-letters show`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  outbox-relay dead-letters show 17")]
+pub struct ShowArgs {
+    /// The id of the dead letter
+    #[arg(value_name = "ID", id = "ID")]
+    id: i64,
+    /// Print one JSON document, with the whole body: as text, or else in base64
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    desk: DeskArgs,
+}
+
+/// A dead letter without its body.
+#[derive(Debug, Serialize, Deserialize)]
+struct Letter {
+    id: i64,
+    queue: String,
+    return_to: Option<String>,
+    message_id: Option<String>,
+    event_type: String,
+    exchange: Option<String>,
+    routing_key: Option<String>,
+    content_type: Option<String>,
+    state: String,
+    error_kind: String,
+    fingerprint: String,
+    reason: Option<String>,
+    tries: Option<i64>,
+    returns: i64,
+    earlier_id: Option<i64>,
+    first_failed_at: Option<String>,
+    last_failed_at: Option<String>,
+    collected_at: String,
+    age_seconds: Option<f64>,
+    redelivered: bool,
+    settled_at: Option<String>,
+    note: Option<String>,
+    properties: Box<RawValue>,
+    headers: Box<RawValue>,
+    is_edited: bool,
+    is_forgotten: bool,
+}
+
+/// An earlier death of the same message.
+#[derive(Debug, Serialize, Deserialize)]
+struct Death {
+    id: i64,
+    state: String,
+    error_kind: String,
+    fingerprint: String,
+    reason: Option<String>,
+    collected_at: String,
+    settled_at: Option<String>,
+}
+
+/// What a person did to it.
+#[derive(Debug, Serialize, Deserialize)]
+struct AuditEntry {
+    happened_at: String,
+    actor: String,
+    db_user: String,
+    action: String,
+    reason: Option<String>,
+    before: Option<Box<RawValue>>,
+    after: Option<Box<RawValue>>,
+    detail: Option<Box<RawValue>>,
+    operation_id: String,
+}
+
+/// The members of `after` and `detail` that the page shows.
+#[derive(Default, Deserialize)]
+struct Outcomes {
+    state: Option<String>,
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct LetterReport {
+    dead_letter: Letter,
+    /// If it is UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
+    earlier_deaths: Vec<Death>,
+    audit: Vec<AuditEntry>,
+}
+
+impl ShowArgs {
+    pub(super) async fn run(self) -> anyhow::Result<Outcome> {
+        let session = self.desk.open("show", Access::Read).await?;
+        let longest = if self.json { None } else { Some(BODY_LIMIT) };
+        let found = queries::find_letter(&session, self.id, longest).await?;
+        let Some((letter, body)) = found else {
+            bail!(
+                "there is no dead letter {}: it never existed, or retention has deleted it",
+                self.id
+            );
+        };
+        let deaths: Vec<Death> = queries::find_deaths(&session, self.id, DEATHS_LIMIT).await?;
+        let audit: Vec<AuditEntry> = queries::find_audit(&session, self.id, AUDIT_LIMIT).await?;
+        if self.json {
+            let (body, body_base64) = match String::from_utf8(body.bytes) {
+                Ok(text) => (Some(text), None),
+                Err(error) => (None, Some(STANDARD.encode(error.into_bytes()))),
+            };
+            output::json(&LetterReport {
+                dead_letter: letter,
+                body,
+                body_base64,
+                earlier_deaths: deaths,
+                audit,
+            })?;
+        } else {
+            output::text(&page(&letter, &body, &deaths, &audit))?;
+        }
+        Ok(Outcome::Ok)
+    }
+}
+
+fn page(letter: &Letter, body: &Body, deaths: &[Death], audit: &[AuditEntry]) -> String {
+    let mut page = String::new();
+    let mut field = |name: &str, value: &str| {
+        // Writing to a string does not fail.
+        let _infallible = writeln!(page, "{BOLD}{name:<14}{BOLD:#}{}", escape::line(value));
+    };
+    let edited = if letter.is_edited { ", edited" } else { "" };
+    field("dead letter", &letter.id.to_string());
+    field("state", &format!("{}{edited}", letter.state));
+    field("queue", &letter.queue);
+    field("goes back to", letter.return_to.as_deref().unwrap_or("? (name a queue with --to)"));
+    field("type", &letter.event_type);
+    for (name, value) in [
+        ("message id", &letter.message_id),
+        ("exchange", &letter.exchange),
+        ("routing key", &letter.routing_key),
+        ("content type", &letter.content_type),
+    ] {
+        if let Some(value) = value {
+            field(name, value);
+        }
+    }
+    field("died of", &format!("{}, cause {}", letter.error_kind, letter.fingerprint));
+    field("reason", letter.reason.as_deref().unwrap_or("it does not say why"));
+    if let Some(tries) = letter.tries {
+        field("tries", &tries.to_string());
+    }
+    for (name, value) in
+        [("first failed", &letter.first_failed_at), ("last failed", &letter.last_failed_at)]
+    {
+        if let Some(value) = value {
+            field(name, value);
+        }
+    }
+    field("collected", &format!("{} ({} ago)", letter.collected_at, age(letter.age_seconds)));
+    if let Some(settled_at) = &letter.settled_at {
+        field(&letter.state, settled_at);
+    }
+    if letter.returns > 0 {
+        field("returned", &returned_before(letter, deaths));
+    }
+    if let Some(note) = &letter.note {
+        field("note", note);
+    }
+    if letter.is_forgotten {
+        field("contents", "forgotten");
+    } else {
+        field("properties", letter.properties.get());
+        field("headers", letter.headers.get());
+        field("body", &format!("{} bytes", body.size));
+        page.push_str(&shown_body(body));
+    }
+    if !audit.is_empty() {
+        page.push_str(&format!("{BOLD}audit{BOLD:#}\n"));
+    }
+    for entry in audit {
+        page.push_str(&escape::line(&sentence(entry)));
+        page.push('\n');
+    }
+    page
+}
+
+/// Says how often the message was returned before, and whether it died of the same cause.
+fn returned_before(letter: &Letter, deaths: &[Death]) -> String {
+    let times = match letter.returns {
+        1 => "once before".to_owned(),
+        2 => "twice before".to_owned(),
+        times => format!("{times} times before"),
+    };
+    let same = deaths.iter().filter(|death| death.fingerprint == letter.fingerprint).count();
+    let cause = match same {
+        0 if deaths.is_empty() => "",
+        0 => ", other cause",
+        same if same == deaths.len() => ", same cause",
+        _ => ", sometimes of the same cause",
+    };
+    let ids: Vec<String> = deaths.iter().map(|death| death.id.to_string()).collect();
+    let rows = if ids.is_empty() { String::new() } else { format!(" (see {})", ids.join(", ")) };
+    format!("{times}{cause}{rows}")
+}
+
+fn shown_body(body: &Body) -> String {
+    let is_cut = usize::try_from(body.size).is_ok_and(|size| size > body.bytes.len());
+    // A cut may divide a character.
+    let text = match std::str::from_utf8(&body.bytes) {
+        Ok(text) => Some(text),
+        Err(error) if is_cut && error.error_len().is_none() => {
+            std::str::from_utf8(&body.bytes[..error.valid_up_to()]).ok()
+        }
+        Err(_) => None,
+    };
+    match text {
+        Some(text) if is_cut => {
+            format!("{}\n… (--json shows all of it)\n", escape::lines(text))
+        }
+        Some(text) => format!("{}\n", escape::lines(text)),
+        None => "no text (--json shows it in base64)\n".to_owned(),
+    }
+}
+
+fn sentence(entry: &AuditEntry) -> String {
+    let read = |json: &Option<Box<RawValue>>| -> Outcomes {
+        let json = json.as_deref().map(RawValue::get);
+        json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+    };
+    let state = read(&entry.after).state.map_or_else(String::new, |state| format!(" ({state})"));
+    let error = read(&entry.detail).error.map_or_else(String::new, |error| format!("; {error}"));
+    let why = entry.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    format!(
+        "{}  {}{state} by {} (database role {}){why}{error}",
+        entry.happened_at, entry.action, entry.actor, entry.db_user
+    )
+}

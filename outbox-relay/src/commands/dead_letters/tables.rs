@@ -1,0 +1,97 @@
+//! The tables of the desk, as a session of a command knows them.
+
+use anyhow::anyhow;
+use service_kit::postgres;
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+use crate::commands::session::{self, Failed, Tables, explain_any};
+
+/// A session with the database that has the dead letters.
+pub(super) type Session = session::Session<DeskTables>;
+
+/// Whether a dead letter meets the conditions of a filter.
+const MATCHES: &str = include_str!("../../../../sql/dead-letters/fragments/matches.sql");
+/// The group behind one that was seen.
+const NEXT_GROUP: &str = include_str!("../../../../sql/dead-letters/fragments/next_group.sql");
+/// Whether a dead letter is one of a group.
+const IS_IN_GROUP: &str = include_str!("../../../../sql/dead-letters/fragments/is_in_group.sql");
+/// A hash of what can be edited.
+const CONTENTS_DIGEST: &str =
+    include_str!("../../../../sql/dead-letters/fragments/contents_digest.sql");
+
+/// The statements that add the tables.
+const ADD_TABLES: &str = "outbox-relay dead-letters schema | psql \"$DEAD_LETTERS_DATABASE_URL\" -v ON_ERROR_STOP=1 --single-transaction";
+
+/// `dead_letters` and the tables beside it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::commands) struct DeskTables;
+
+impl Tables for DeskTables {
+    const NAME_PREFIX: &'static str = "dead-letters command ";
+    /// Nobody follows the audit table of the desk.
+    const LOCK_AUDIT: Option<&'static str> = None;
+    const FIND_LOCK_HOLDERS: &'static str =
+        include_str!("../../../../sql/dead-letters/commands/find_lock_holders.sql");
+    const NAME: &'static str = "the dead letters";
+
+    fn fill_in(&self, sql: &str) -> String {
+        sql.replace("{matches}", MATCHES)
+            .replace("{next_group}", NEXT_GROUP)
+            .replace("{is_in_group}", IS_IN_GROUP)
+            .replace("{contents_digest}", CONTENTS_DIGEST)
+    }
+
+    fn explain(&self, error: &Error, failed: Failed<'_>) -> anyhow::Error {
+        let reason = postgres::reason(error);
+        match error.code() {
+            Some(&SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME) => {
+                anyhow!("{reason}: add the tables of the desk with `{ADD_TABLES}`")
+            }
+            Some(&SqlState::UNDEFINED_COLUMN | &SqlState::DATATYPE_MISMATCH) => anyhow!(
+                "these are not the tables of this release ({reason}): compare them with `outbox-relay dead-letters schema`"
+            ),
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => not_allowed(&reason, failed),
+            Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => anyhow!(
+                "the database takes no writes ({reason}): name one that does in DEAD_LETTERS_DATABASE_URL"
+            ),
+            _ => explain_any(error, failed.limit),
+        }
+    }
+}
+
+/// The role lacks a privilege.
+fn not_allowed(reason: &str, Failed { command, role, .. }: Failed<'_>) -> anyhow::Error {
+    let needed = group_role(command);
+    let quoted = role.replace('"', "\"\"");
+    anyhow!(
+        "{reason}: dead-letters {command} takes the role {needed}, which {role} lacks. As a superuser or an administrator of {needed}:\nGRANT {needed} TO \"{quoted}\";\nWhere the role is missing, or of an older release: outbox-relay dead-letters schema --roles | psql \"$DEAD_LETTERS_DATABASE_URL\" -v ON_ERROR_STOP=1 --single-transaction"
+    )
+}
+
+/// Returns which role of `sql/dead-letters/roles.sql` people need who run the command `name`.
+fn group_role(name: &str) -> &'static str {
+    match name {
+        "edit" | "note" | "return" => "dead_letters_operator",
+        "discard" | "forget" => "dead_letters_admin",
+        _ => "dead_letters_viewer",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_statement_is_left_open() {
+        for sql in [
+            include_str!("../../../../sql/dead-letters/commands/find_by_cause.sql"),
+            include_str!("../../../../sql/dead-letters/commands/list_groups.sql"),
+            include_str!("../../../../sql/dead-letters/commands/select_matching.sql"),
+            include_str!("../../../../sql/dead-letters/commands/edit.sql"),
+        ] {
+            let filled_in = DeskTables.fill_in(sql);
+            assert!(filled_in != sql && !filled_in.contains("({"), "{filled_in}");
+        }
+    }
+}

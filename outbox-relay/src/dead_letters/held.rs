@@ -1,0 +1,58 @@
+//! Messages that the database refuses: unacknowledged, so that they stay in the queue, and tried
+//! again from time to time without being delivered again, as quorum queues count deliveries.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::message::DeadLetter;
+
+/// When a refused message is tried again.
+const RETRY_AFTER: Duration = Duration::from_mins(1);
+
+/// How many messages are held before nothing further is received.
+const MOST: usize = 100;
+
+/// How many bytes of messages.
+const MOST_BYTES: usize = 128 << 20;
+
+/// The messages that are held, the one that was tried longest ago first.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    messages: VecDeque<(Instant, DeadLetter)>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Holds a message that was refused now.
+    pub(super) fn push(&mut self, message: DeadLetter) {
+        self.bytes += message.weight();
+        self.messages.push_back((Instant::now(), message));
+    }
+
+    /// Whether it is time to try one again.
+    pub(super) fn is_due(&self) -> bool {
+        self.messages.front().is_some_and(|(tried, _)| tried.elapsed() >= RETRY_AFTER)
+    }
+
+    /// Takes the message that was tried longest ago.
+    pub(super) fn pop(&mut self) -> Option<DeadLetter> {
+        let (_, message) = self.messages.pop_front()?;
+        self.bytes -= message.weight();
+        Some(message)
+    }
+
+    /// Whether so many are held that the database refuses everything, or would.
+    pub(super) fn is_full(&self) -> bool {
+        self.messages.len() >= MOST || self.bytes >= MOST_BYTES
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+}

@@ -1,0 +1,56 @@
+//! Measures how many dead letters wait, in the queue and in the table, for the metrics.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use service_kit::postgres::{Session, connect, reason};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{metrics, queries};
+use crate::config::CollectorConfig;
+
+/// How often the table is looked at.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Updates the metrics of the table until `stop`, over a session of its own. When it can't be
+/// looked at, they stay as they were.
+pub(super) async fn run(config: &CollectorConfig, stop: &CancellationToken) {
+    let never = stop.run_until_cancelled(watch(config)).await;
+    if let Some(never) = never {
+        match never {}
+    }
+}
+
+async fn watch(config: &CollectorConfig) -> Infallible {
+    let mut kept = None;
+    let mut ticks = interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let limit = config.collect.statement_timeout;
+        match timeout(limit, measure(config, &mut kept)).await {
+            Ok(Ok(())) => (),
+            Ok(Err(reason)) => tracing::debug!(reason, "can't measure the open dead letters"),
+            Err(_) => {
+                // The session may be in the middle of a statement.
+                kept = None;
+                tracing::debug!("the open dead letters take longer than {limit:?} to count");
+            }
+        }
+    }
+}
+
+async fn measure(config: &CollectorConfig, kept: &mut Option<Session>) -> Result<(), String> {
+    let session = match kept.take() {
+        Some(session) if !session.client.is_closed() => session,
+        _ => connect(config.database.url(), "outbox-relay dead-letters metrics")
+            .await
+            .map_err(|error| format!("{error:#}"))?,
+    };
+    let measured = queries::measure(&session.client, &config.collect.queue).await;
+    let (open, oldest) = measured.map_err(|error| reason(&error))?;
+    metrics::open(open, oldest);
+    *kept = Some(session);
+    Ok(())
+}

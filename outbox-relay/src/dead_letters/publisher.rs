@@ -1,0 +1,135 @@
+//! Publishes messages to the queues that they go back to: mandatory, and confirmed.
+
+use std::time::Duration;
+
+use amqp::{BrokerUrl, Channel, Connection, Failure, Message, Outcome};
+use tokio::time::timeout;
+
+use super::message::RETURNED_FROM;
+use crate::publish::refusals::is_over_frames;
+
+/// How long the broker may take to open a channel.
+const OPEN_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the broker may take to confirm a window.
+pub(crate) const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long the broker may take to close the connection.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Bytes of a frame: properties are never divided, and may be as long as brokers allow by default.
+const FRAME_MAX: u32 = 128 << 10;
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The broker has taken responsibility for it.
+    Confirmed,
+    /// The broker has not taken it, for this reason.
+    Refused(String),
+    /// The broker may have it.
+    Unknown,
+}
+
+/// Why a window did not end with a verdict on each message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The broker closed the channel or the connection over a message of the window.
+    OverMessage(String),
+    /// The connection is lost, or the broker does not answer.
+    Lost(String),
+}
+
+/// A connection that publishes one window at a time, and is made anew when it is lost.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    url: BrokerUrl,
+    connection: Option<(Connection, Channel)>,
+}
+
+impl Publisher {
+    pub(crate) fn new(url: &BrokerUrl) -> Self {
+        Self { url: url.clone(), connection: None }
+    }
+
+    /// Connects if there is no connection. Returns the longest frame that it takes, in bytes.
+    pub(crate) async fn connect(&mut self) -> anyhow::Result<usize> {
+        if let Some((connection, channel)) = &self.connection
+            && channel.is_open()
+        {
+            return Ok(connection.frame_max());
+        }
+        self.connection = None;
+        let connection =
+            Connection::open(&self.url, "outbox-relay dead-letters", FRAME_MAX).await?;
+        let opened = timeout(OPEN_LIMIT, async {
+            let channel = Channel::open(&connection).await?;
+            channel.confirm().await?;
+            anyhow::Ok(channel)
+        });
+        let channel = opened.await.map_err(|_| {
+            anyhow::anyhow!("the broker does not open a channel within {} s", OPEN_LIMIT.as_secs())
+        })??;
+        // Messages of others need not have a message_id, or one of their own.
+        channel.recognize_returns_by(RETURNED_FROM);
+        let frame_max = connection.frame_max();
+        self.connection = Some((connection, channel));
+        Ok(frame_max)
+    }
+
+    /// Publishes `messages` to the default exchange. Returns a verdict on each, and why some are
+    /// unknown.
+    pub(crate) async fn publish(&mut self, messages: &[Message]) -> (Vec<Verdict>, Option<Broken>) {
+        let Some((connection, channel)) = &self.connection else {
+            let unknown = vec![Verdict::Unknown; messages.len()];
+            return (unknown, Some(Broken::Lost("it is not connected".to_owned())));
+        };
+        let default_exchange = "".into();
+        let published = channel.publish(&default_exchange, messages);
+        let broken = match timeout(CONFIRM_LIMIT, published).await {
+            Ok(Ok(())) => None,
+            Ok(Err(Failure::Refused(reason))) => Some(Broken::OverMessage(reason.text)),
+            Ok(Err(Failure::Closed(reason))) if is_over_frames(&reason) => {
+                Some(Broken::OverMessage(reason.text))
+            }
+            Ok(Err(failure)) => Some(Broken::Lost(failure.to_string())),
+            Err(_) if connection.is_blocked() => Some(Broken::Lost(
+                "the broker has told publishers to wait (memory or disk alarm)".to_owned(),
+            )),
+            Err(_) => Some(Broken::Lost(format!(
+                "the broker did not confirm within {} s",
+                CONFIRM_LIMIT.as_secs()
+            ))),
+        };
+        let outcomes = channel.outcomes(messages);
+        // RabbitMQ 3.10 nacks all that follows over a channel that was used while the queue had no
+        // leader.
+        if broken.is_some() || outcomes.contains(&Some(Outcome::Nacked)) {
+            self.close().await;
+        }
+        (outcomes.into_iter().map(verdict).collect(), broken)
+    }
+
+    /// Closes the connection.
+    pub(crate) async fn close(&mut self) {
+        if let Some((connection, _)) = self.connection.take() {
+            // A connection that is dropped is closed as well.
+            timeout(CLOSE_LIMIT, connection.close()).await.ok();
+        }
+    }
+}
+
+fn verdict(outcome: Option<Outcome>) -> Verdict {
+    match outcome {
+        None => Verdict::Unknown,
+        Some(Outcome::Confirmed) => Verdict::Confirmed,
+        Some(Outcome::Nacked) => {
+            let reason =
+                "the queue could not take the message (nack): is it full, or without a leader?";
+            Verdict::Refused(reason.to_owned())
+        }
+        Some(Outcome::Returned(why)) => {
+            Verdict::Refused(format!("there is no queue {} ({})", why.routing_key, why.reply_text))
+        }
+    }
+}

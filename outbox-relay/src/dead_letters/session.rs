@@ -1,0 +1,349 @@
+//! A session of collecting: stores batch after batch from one subscription.
+//!
+//! What a crash leaves, and what the next session does with it:
+//!
+//! | crash | rows | messages | next session |
+//! |---|---|---|---|
+//! | before a batch is committed | none | delivered again | makes the rows |
+//! | after that | the batch's, above `acknowledged_up_to` | delivered again | finds each row by its identity |
+//! | after the release is committed | the batch's | acknowledged, or delivered again if that was lost | in doubt: makes second rows |
+//!
+//! A batch is released in the transaction that stores the next one, or by itself when nothing has
+//! arrived, and acknowledged after that.
+
+use std::time::Duration;
+
+use service_kit::health::Health;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::Collected;
+use super::held::Held;
+use super::message::{DeadLetter, Reading};
+use super::metrics;
+use super::store::{Store, StoreError};
+use super::subscription::Subscription;
+
+/// Bytes of messages that one transaction stores; the last one may exceed it.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// How often the database is probed while no messages arrive, and the depth of the queue measured.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long no message must arrive before the queue counts as collected.
+const QUIET_TIME: Duration = Duration::from_millis(200);
+
+/// How long the broker may take to requeue what an earlier session had not acknowledged.
+const REQUEUE_TIME: Duration = Duration::from_secs(10);
+
+/// The note at `/readyz` that the database refuses messages.
+const REFUSED: &str = "refused";
+
+/// When a session ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// When all that was in the queue at the start is collected.
+    Collected,
+    /// When it is told to.
+    Stopped,
+}
+
+/// Why a session ended early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Interruption {
+    Database(String),
+    Broker(String),
+}
+
+impl From<StoreError> for Interruption {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(reason) | StoreError::Unavailable(reason) => Self::Database(reason),
+        }
+    }
+}
+
+/// A session of collecting.
+pub(super) struct CollectorSession<'a> {
+    store: Store,
+    subscription: Subscription,
+    reading: &'a Reading,
+    prefetch: u16,
+    begun: Instant,
+    /// Deliveries that were stored, and not acknowledged yet.
+    stored: Vec<u64>,
+    /// The latest delivery that was released.
+    released: u64,
+    /// Messages that the database refuses.
+    held: Held,
+    /// A message that the database could not store, as it can't store any.
+    unstored: Option<DeadLetter>,
+    /// At most how many deliveries may still come of what was in the queue at the start.
+    left: u64,
+    /// Whether earlier sessions are forgotten.
+    has_forgotten: bool,
+    /// When the depth of the queue was measured last.
+    measured: Option<Instant>,
+    /// What was done so far.
+    pub(super) collected: Collected,
+}
+
+impl<'a> CollectorSession<'a> {
+    /// Begins a session with the only subscription to the queue.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub(super) async fn begin(
+        store: Store,
+        subscription: Subscription,
+        reading: &'a Reading,
+        prefetch: u16,
+    ) -> Result<Self, Interruption> {
+        // Messages that are on the way are not counted, and are no more than the prefetch.
+        let waiting = subscription.depth().await.map_err(Interruption::Broker)?;
+        Ok(Self {
+            store,
+            subscription,
+            reading,
+            prefetch,
+            begun: Instant::now(),
+            stored: Vec::new(),
+            released: 0,
+            held: Held::default(),
+            unstored: None,
+            left: u64::from(waiting) + u64::from(prefetch),
+            has_forgotten: false,
+            measured: None,
+            collected: Collected::default(),
+        })
+    }
+
+    /// Stores batches until `stop` or the end that `until` says. Call [`close`](Self::close) after.
+    ///
+    /// # Errors
+    /// Why the session has to end.
+    pub(super) async fn run(
+        &mut self,
+        until: Until,
+        stop: &CancellationToken,
+        health: &Health,
+    ) -> Result<(), Interruption> {
+        let wait = if until == Until::Collected { QUIET_TIME } else { PROBE_INTERVAL };
+        while !stop.is_cancelled() {
+            if !self.subscription.is_receiving() {
+                self.release().await?;
+            }
+            // A quarter, so that the broker sends the next ones while these are stored.
+            let most = usize::from(self.prefetch).div_ceil(4);
+            let arrived = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = self.store.closed() => {
+                    return Err(Interruption::Database("the database closed the connection".to_owned()));
+                }
+                arrived = self.subscription.receive(most, BATCH_BYTES), if !self.held.is_full() => {
+                    arrived.map_err(Interruption::Broker)?
+                }
+                () = sleep(wait) => Vec::new(),
+            };
+            if arrived.is_empty() {
+                if self.is_idle_over(until).await? {
+                    break;
+                }
+            } else {
+                self.left = self.left.saturating_sub(arrived.len() as u64);
+                let batch = arrived.into_iter().map(|delivery| self.reading.read(delivery));
+                let batch = batch.collect();
+                self.store_all(batch).await?;
+            }
+            self.measure_queue().await?;
+            self.retry_held().await?;
+            self.note_refused(health);
+            if until == Until::Collected && (self.left == 0 || self.held.is_full()) {
+                break;
+            }
+        }
+        self.release().await
+    }
+
+    /// Closes the subscription. After an orderly end nothing is left to be recognised.
+    pub(super) async fn close(self) {
+        self.subscription.close().await;
+        if self.stored.is_empty() {
+            self.store.end().await;
+        }
+    }
+
+    /// Returns the message that could not be stored, if that is why the session ended.
+    pub(super) fn take_unstored(&mut self) -> Option<DeadLetter> {
+        self.unstored.take()
+    }
+
+    /// Looks around when nothing has arrived. Returns true if all is collected that was there.
+    async fn is_idle_over(&mut self, until: Until) -> Result<bool, Interruption> {
+        self.store.probe().await.map_err(Interruption::Database)?;
+        if until == Until::Stopped {
+            return Ok(false);
+        }
+        let waiting = self.subscription.depth().await.map_err(Interruption::Broker)?;
+        if waiting > 0 || self.subscription.is_receiving() {
+            return Ok(false);
+        }
+        if !self.has_forgotten {
+            self.store.forget_sessions().await?;
+            self.has_forgotten = true;
+        }
+        Ok(true)
+    }
+
+    /// Measures the depth of the queue, if it is time to.
+    async fn measure_queue(&mut self) -> Result<(), Interruption> {
+        if self.measured.is_none_or(|measured| measured.elapsed() >= PROBE_INTERVAL) {
+            self.measured = Some(Instant::now());
+            metrics::queued(self.subscription.depth().await.map_err(Interruption::Broker)?);
+        }
+        Ok(())
+    }
+
+    /// Stores a batch. One that the database refuses is halved, until what it refuses is alone.
+    async fn store_all(&mut self, batch: Vec<DeadLetter>) -> Result<(), Interruption> {
+        let begun = Instant::now();
+        let mut parts = vec![batch];
+        while let Some(mut part) = parts.pop() {
+            match self.store_part(&part).await {
+                Ok(()) => (),
+                Err(StoreError::Refused(_)) if part.len() > 1 => {
+                    let second = part.split_off(part.len() / 2);
+                    parts.extend([second, part]);
+                }
+                Err(StoreError::Refused(reason)) => {
+                    if let Some(message) = part.pop() {
+                        self.store_alone(message, reason).await?;
+                    }
+                }
+                Err(StoreError::Unavailable(reason)) => {
+                    self.unstored = part.pop();
+                    return Err(Interruption::Database(reason));
+                }
+            }
+        }
+        metrics::stored_batch(begun.elapsed());
+        Ok(())
+    }
+
+    /// Stores messages in one transaction, and acknowledges what it releases.
+    async fn store_part(&mut self, part: &[DeadLetter]) -> Result<(), StoreError> {
+        let release = self.last_stored().unwrap_or(self.released);
+        let forgets = self.may_forget(part);
+        let stored = self.store.store(part, release, forgets).await?;
+        self.has_forgotten |= forgets;
+        self.collected.stored += stored.new;
+        self.collected.known += stored.known;
+        metrics::collected(stored.new, stored.known);
+        // A failure shows when the next message is received.
+        self.acknowledge(release).await.ok();
+        self.stored.extend(part.iter().map(|message| message.tag));
+        Ok(())
+    }
+
+    /// Whether earlier sessions can be forgotten with `part`: what they had not acknowledged is
+    /// back at the head of the queue some moments after they ended, and a new message comes behind
+    /// it.
+    fn may_forget(&self, part: &[DeadLetter]) -> bool {
+        let is_behind = self.left == 0 || part.iter().any(|message| !message.redelivered);
+        !self.has_forgotten && self.begun.elapsed() >= REQUEUE_TIME && is_behind
+    }
+
+    /// Stores a message that was refused, with ASCII alone for people, or else holds it.
+    async fn store_alone(
+        &mut self,
+        mut message: DeadLetter,
+        reason: String,
+    ) -> Result<(), Interruption> {
+        message.reduce_to_ascii();
+        match self.store_part(std::slice::from_ref(&message)).await {
+            Ok(()) => Ok(()),
+            Err(StoreError::Unavailable(reason)) => {
+                self.unstored = Some(message);
+                Err(Interruption::Database(reason))
+            }
+            Err(StoreError::Refused(_)) => {
+                let name = message.name();
+                tracing::warn!(
+                    message = name,
+                    reason,
+                    "the database refuses a message: it stays in the queue"
+                );
+                self.collected.refused.push(format!("{name}: {reason}"));
+                self.held.push(message);
+                Ok(())
+            }
+        }
+    }
+
+    /// Tries the message again that the database refused longest ago, if it is time to.
+    async fn retry_held(&mut self) -> Result<(), Interruption> {
+        if !self.held.is_due() {
+            return Ok(());
+        }
+        // What was stored meanwhile is acknowledged while all others are still held.
+        self.release().await?;
+        let Some(message) = self.held.pop() else {
+            return Ok(());
+        };
+        match self.store.store(std::slice::from_ref(&message), self.released, false).await {
+            Ok(stored) => {
+                self.collected.stored += stored.new;
+                metrics::collected(stored.new, stored.known);
+                tracing::info!(message = message.name(), "the database takes the message now");
+                self.subscription.acknowledge(&[message.tag]).await.map_err(Interruption::Broker)
+            }
+            Err(StoreError::Refused(_)) => {
+                self.held.push(message);
+                Ok(())
+            }
+            Err(StoreError::Unavailable(reason)) => {
+                self.unstored = Some(message);
+                Err(Interruption::Database(reason))
+            }
+        }
+    }
+
+    fn note_refused(&self, health: &Health) {
+        metrics::refused(self.held.len());
+        match self.held.len() {
+            0 => health.forget_note(REFUSED),
+            held if self.held.is_full() => health.note(
+                REFUSED,
+                format!(
+                    "the database refuses {held} messages: nothing is collected until it takes some"
+                ),
+            ),
+            held => health.note(REFUSED, format!("the database refuses {held} messages")),
+        }
+    }
+
+    /// Notes that what was stored will be acknowledged, and acknowledges it.
+    async fn release(&mut self) -> Result<(), Interruption> {
+        let Some(release) = self.last_stored() else {
+            return Ok(());
+        };
+        self.store.release(release).await?;
+        self.acknowledge(release).await.map_err(Interruption::Broker)
+    }
+
+    fn last_stored(&self) -> Option<u64> {
+        self.stored.iter().copied().max().map(|last| last.max(self.released))
+    }
+
+    /// Acknowledges what was stored and is released up to `release`.
+    async fn acknowledge(&mut self, release: u64) -> Result<(), String> {
+        let tags = std::mem::take(&mut self.stored);
+        self.released = release;
+        match tags.iter().copied().max() {
+            None => Ok(()),
+            Some(last) if self.held.is_empty() => self.subscription.acknowledge_up_to(last).await,
+            Some(_) => self.subscription.acknowledge(&tags).await,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+-- find_contents: what a person can edit in a dead letter, a hash of it, and its state
+-- $1: id; $2: longer contents are left out, in bytes
+SELECT state,
+       {contents_digest} AS digest,
+       octet_length(body) + octet_length(headers::text) <= $2::bigint AS is_short,
+       content_header,
+       CASE WHEN octet_length(body) + octet_length(headers::text) <= $2::bigint THEN body ELSE '' END AS body,
+       jsonb_pretty(headers) AS headers,
+       octet_length(body) AS bytes
+FROM dead_letters
+WHERE id = $1::bigint

@@ -1,0 +1,34 @@
+-- find_letter: one dead letter with its properties and headers, and its body
+-- $1: id; $2: at most how many bytes of the body, NULL: all
+SELECT json_build_object(
+           'id', id,
+           'queue', queue,
+           'return_to', return_to,
+           'message_id', message_id,
+           'event_type', event_type,
+           'exchange', exchange,
+           'routing_key', routing_key,
+           'content_type', content_type,
+           'state', state,
+           'error_kind', error_kind,
+           'fingerprint', fingerprint,
+           'reason', reason,
+           'tries', tries,
+           'returns', returns,
+           'earlier_id', earlier_id,
+           'first_failed_at', first_failed_at,
+           'last_failed_at', last_failed_at,
+           'collected_at', collected_at,
+           'age_seconds', extract(epoch FROM now() - collected_at)::double precision,
+           'redelivered', redelivered,
+           'settled_at', settled_at,
+           'note', note,
+           'properties', properties,
+           'headers', headers,
+           'is_edited', original IS NOT NULL,
+           'is_forgotten', octet_length(content_header) = 0
+       )::text,
+       CASE WHEN $2::integer IS NULL THEN body ELSE substring(body FROM 1 FOR $2) END AS body,
+       octet_length(body) AS bytes
+FROM dead_letters
+WHERE id = $1::bigint

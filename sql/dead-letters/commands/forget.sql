@@ -1,0 +1,44 @@
+-- forget: erases the contents of returned and discarded dead letters that nobody has locked, from
+-- their rows and from the audit table; returns the ids of those of which something was erased
+-- $1: ids; $2: actor; $3: reason; $4: operation_id
+WITH free AS MATERIALIZED (
+    SELECT id
+    FROM dead_letters
+    WHERE id = ANY ($1::bigint[]) AND CASE WHEN state IN ('returned', 'discarded') THEN true ELSE false END
+    ORDER BY id
+    FOR UPDATE SKIP LOCKED
+),
+emptied AS (
+    UPDATE dead_letters
+    SET body = '', content_header = '', properties = '{}', headers = '{}', original = NULL, identity = '',
+        routing_key = NULL, reason = NULL, note = NULL
+    WHERE id = ANY (ARRAY(SELECT id FROM free))
+      AND (octet_length(content_header) > 0 OR original IS NOT NULL OR reason IS NOT NULL OR note IS NOT NULL)
+    RETURNING id
+),
+-- Of the contents, which may be personal data, the audit table has what was edited and noted.
+bare AS MATERIALIZED (
+    SELECT id,
+           CASE WHEN before ? 'state' THEN jsonb_build_object('state', before -> 'state') END AS before,
+           CASE WHEN after ? 'state' THEN jsonb_build_object('state', after -> 'state') END AS after
+    FROM dead_letters_audit
+    WHERE dead_letter_id = ANY (ARRAY(SELECT id FROM free))
+),
+erased AS (
+    UPDATE dead_letters_audit AS entry
+    SET before = bare.before, after = bare.after
+    FROM bare
+    WHERE entry.id = bare.id
+      AND (entry.before IS DISTINCT FROM bare.before OR entry.after IS DISTINCT FROM bare.after)
+    RETURNING entry.dead_letter_id AS id
+),
+forgotten AS MATERIALIZED (
+    SELECT id FROM emptied UNION SELECT id FROM erased
+),
+audited AS (
+    INSERT INTO dead_letters_audit (actor, action, reason, dead_letter_id, operation_id)
+    SELECT $2::text, 'forget', $3::text, id, $4::uuid
+    FROM forgotten
+    ORDER BY id
+)
+SELECT id FROM forgotten

@@ -1,0 +1,64 @@
+-- list_groups: open dead letters by queue, cause and type; of each group no more rows are read than
+-- are counted
+-- $1: only this queue, NULL: any; $2: only this kind, NULL: any; $3: at most how many groups; $4: at
+-- which sum counting stops, shared evenly by the groups
+WITH RECURSIVE seen AS (
+    (
+        SELECT queue, error_kind, fingerprint, event_type
+        FROM dead_letters
+        WHERE state = 'open'
+        ORDER BY queue, error_kind, fingerprint, event_type
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT next.* FROM seen CROSS JOIN LATERAL ({next_group}) AS next
+),
+grouped AS MATERIALIZED (
+    SELECT *
+    FROM seen
+    WHERE ($1::text IS NULL OR queue = $1) AND ($2::text IS NULL OR error_kind = $2)
+    LIMIT $3::bigint
+),
+counting AS MATERIALIZED (
+    SELECT GREATEST($4::bigint / GREATEST(count(*), 1), 100) AS most FROM grouped
+)
+SELECT json_build_object(
+           'queue', grouped.queue,
+           'kind', grouped.error_kind,
+           'fingerprint', grouped.fingerprint,
+           'event_type', grouped.event_type,
+           'messages', counted.messages,
+           'is_capped', counted.messages >= (SELECT most FROM counting),
+           'returned_before', counted.returned_before,
+           'oldest_collected_at', first.collected_at,
+           'newest_collected_at', last.collected_at,
+           'up_to_id', last.id,
+           'example_id', first.id,
+           'example_reason', first.reason
+       )::text
+FROM grouped
+CROSS JOIN LATERAL (
+    SELECT count(*) AS messages, count(*) FILTER (WHERE returns > 0) AS returned_before
+    FROM (
+        SELECT returns
+        FROM dead_letters
+        WHERE {is_in_group}
+        ORDER BY id
+        LIMIT (SELECT most FROM counting)
+    ) AS letter
+) AS counted
+CROSS JOIN LATERAL (
+    SELECT id, collected_at, left(reason, 10000) AS reason
+    FROM dead_letters
+    WHERE {is_in_group}
+    ORDER BY id
+    LIMIT 1
+) AS first
+CROSS JOIN LATERAL (
+    SELECT id, collected_at
+    FROM dead_letters
+    WHERE {is_in_group}
+    ORDER BY id DESC
+    LIMIT 1
+) AS last
+ORDER BY counted.messages DESC, grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type

@@ -1,0 +1,6 @@
+-- measure: the sizes of dead letters, so that a window of them fits into memory
+-- $1: ids
+SELECT id, octet_length(body) + octet_length(content_header) AS bytes
+FROM dead_letters
+WHERE id = ANY ($1::bigint[])
+ORDER BY id

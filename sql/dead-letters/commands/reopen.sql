@@ -1,0 +1,17 @@
+-- reopen: marks dead letters that the broker did not take as open again; the audit table says why
+-- $1: ids; $2: actor; $3: reason; $4: operation_id; $5: for each id why
+WITH refused AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $5::text[]) AS refused (id, error)
+),
+opened AS (
+    UPDATE dead_letters
+    SET state = 'open'
+    WHERE id = ANY ($1::bigint[]) AND CASE WHEN state = 'returning' THEN true ELSE false END
+    RETURNING id
+)
+INSERT INTO dead_letters_audit (actor, action, reason, dead_letter_id, before, after, detail, operation_id)
+SELECT $2::text, 'return', $3::text, id, '{"state": "returning"}', '{"state": "open"}',
+       jsonb_build_object('error', refused.error), $4::uuid
+FROM opened
+JOIN refused USING (id)
+ORDER BY id

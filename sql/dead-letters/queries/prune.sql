@@ -1,0 +1,14 @@
+-- prune: deletes some of a queue's rows that were returned or discarded long enough ago; skips those
+-- that another transaction has locked
+-- $1: the dead-letter queue; $2: seconds since that; $3: at most how many
+DELETE FROM dead_letters
+WHERE id = ANY (ARRAY(
+    SELECT id
+    FROM dead_letters
+    WHERE queue = $1::text
+      AND state IN ('returned', 'discarded')
+      AND settled_at < now() - $2::double precision * interval '1 second'
+    ORDER BY settled_at, id
+    LIMIT $3::bigint
+    FOR UPDATE SKIP LOCKED
+))

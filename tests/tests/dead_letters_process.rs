@@ -1,0 +1,234 @@
+//! `dead-letters collect --follow` as a process: health, metrics, outages, a clean end.
+
+use anyhow::{Context as _, ensure};
+use lapin::BasicProperties;
+use pipeline_tests::dead_letter_queue::{DeadLetterQueue, QUEUE};
+use pipeline_tests::metrics::shows;
+use pipeline_tests::outbox::eventually;
+use pipeline_tests::pipeline::{PATIENCE, address, connect, ready};
+use pipeline_tests::readiness::readiness;
+use stack::{PostgresServer, RabbitServer, Service};
+
+type Tested = anyhow::Result<()>;
+
+fn plain() -> BasicProperties {
+    BasicProperties::default()
+}
+
+/// Waits until `/readyz` says why a dependency is down.
+async fn down(collector: &Service, dependency: &str) -> anyhow::Result<()> {
+    eventually(&format!("{dependency} is down"), async || {
+        let told = readiness(collector).await?;
+        Ok(told["ready"] == false && told["dependencies"][dependency]["reason"].is_string())
+    })
+    .await
+}
+
+/// How often the broker has delivered the message that it delivered most often, besides the first
+/// time.
+async fn redeliveries(desk: &DeadLetterQueue) -> anyhow::Result<i64> {
+    let most =
+        "SELECT coalesce(max((headers ->> 'x-delivery-count')::bigint), 0) FROM dead_letters";
+    Ok(desk.sql.query_one(most, &[]).await?.get(0))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_shows_what_it_has_collected_and_what_waits() -> Tested {
+    let desk = DeadLetterQueue::start().await?;
+    let collector = desk.follow(&[]).await?;
+    ready(&collector).await?;
+    let ops = address(&collector, "operations port is open").await?;
+    let live = stack::http_client()?.get(format!("{ops}/livez")).send().await?;
+    assert!(live.status().is_success());
+    let zeros = ["dead_letters_collected_total 0", "dead_letters_refused 0", "dead_letters_open 0"];
+    shows(&collector, &zeros).await?;
+    desk.add(50, b"x", plain()).await?;
+    desk.collected(50).await?;
+    let lines = [
+        "dead_letters_collected_total 50",
+        "dead_letters_known_total 0",
+        "dead_letters_pruned_total 0",
+        "dead_letters_queue_messages 0",
+        "dead_letters_open 50",
+        r#"dependency_up{dependency="postgresql"} 1"#,
+        r#"dependency_up{dependency="rabbitmq"} 1"#,
+    ];
+    shows(&collector, &lines).await?;
+    desk.sql
+        .batch_execute("UPDATE dead_letters SET collected_at = now() - interval '2 days'")
+        .await?;
+    eventually("it tells how old they are", async || {
+        let shown = pipeline_tests::metrics::metrics(&collector).await?;
+        let age = shown.lines().find_map(|it| it.strip_prefix("dead_letters_oldest_open_seconds "));
+        Ok(age.context("the age")?.parse::<f64>()? > 172_000.0)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn told_to_stop_it_acknowledges_what_it_has_stored() -> Tested {
+    let desk = DeadLetterQueue::start().await?;
+    desk.add(3000, b"x", plain()).await?;
+    let collector = desk.follow(&[("DEAD_LETTERS_PREFETCH", "40")]).await?;
+    eventually("it collects", async || Ok(desk.rows().await? > 0)).await?;
+    collector.sigterm()?;
+    let status = collector.wait_exit(PATIENCE).await?;
+    assert!(status.success(), "{}", collector.last_lines());
+    let rows = desk.rows().await?;
+    let left = u32::try_from(3000 - rows)?;
+    eventually("the rest is back", async || Ok(desk.depth().await? == (left, 0))).await?;
+    let sessions = "SELECT count(*) FROM dead_letters_sessions";
+    let sessions: i64 = desk.sql.query_one(sessions, &[]).await?.get(0);
+    assert_eq!(sessions, 0, "its session has ended in order");
+    desk.collect_all().await?;
+    assert_eq!((desk.rows().await?, desk.depth().await?.0), (3000, 0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_is_down_the_messages_wait_in_the_queue() -> Tested {
+    let mut postgres = PostgresServer::start_temporary().await?;
+    let broker = stack::shared().await?.vhost("desk").await?;
+    let mut desk = DeadLetterQueue::with(postgres.database("desk").await?, broker).await?;
+    desk.add(3000, b"x", plain()).await?;
+    let collector = desk.follow(&[("DEAD_LETTERS_PREFETCH", "40")]).await?;
+    eventually("it collects", async || Ok(desk.rows().await? > 0)).await?;
+    postgres.stop_immediately().await?;
+    down(&collector, "postgresql").await?;
+    eventually("nothing is held back", async || Ok(desk.depth().await?.1 == 0)).await?;
+    desk.add(100, b"x", plain()).await?;
+
+    postgres.start().await?;
+    desk.sql = connect(&desk.database.url).await?;
+    ready(&collector).await?;
+    // The outage may have hit between the note of a release and its acknowledgement.
+    eventually("all is collected", async || {
+        Ok(desk.rows().await? >= 3100 && desk.depth().await?.0 == 0)
+    })
+    .await?;
+    let rows = desk.rows().await?;
+    ensure!((3100..=3110).contains(&rows), "{rows} rows: more than one batch was in doubt");
+    assert!(redeliveries(&desk).await? <= 1, "requeued more than once");
+    Ok(())
+}
+
+/// A database that answers and can store nothing, such as one without room on its disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_can_store_nothing_the_messages_are_not_requeued_in_a_loop() -> Tested {
+    let desk = DeadLetterQueue::start().await?;
+    desk.sql
+        .batch_execute(
+            "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$;
+             CREATE TRIGGER no_room BEFORE INSERT ON dead_letters FOR EACH ROW EXECUTE FUNCTION no_room()",
+        )
+        .await?;
+    desk.add(100, b"x", plain()).await?;
+    let collector = desk.follow(&[]).await?;
+    down(&collector, "postgresql").await?;
+    let told = readiness(&collector).await?;
+    let reason = told["dependencies"]["postgresql"]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("no space left"), "{told}");
+    // It tries again some times, without receiving anything.
+    let tries = "SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+    let begun: i64 = desk.sql.query_one(tries, &[]).await?.get(0);
+    eventually("it tries again", async || {
+        ensure!(desk.depth().await?.1 == 0, "it consumes");
+        Ok(desk.sql.query_one(tries, &[]).await?.get::<_, i64>(0) >= begun + 5)
+    })
+    .await?;
+    desk.sql.batch_execute("DROP FUNCTION no_room CASCADE").await?;
+    desk.collected(100).await?;
+    assert!(redeliveries(&desk).await? <= 1, "requeued more than once");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_broker_is_down_the_collector_waits_for_it() -> Tested {
+    let mut rabbit = RabbitServer::start_temporary().await?;
+    let database = stack::shared().await?.database("desk").await?;
+    let mut desk = DeadLetterQueue::with(database, rabbit.vhost("desk").await?).await?;
+    let collector = desk.follow(&[]).await?;
+    desk.add(100, b"x", plain()).await?;
+    desk.collected(100).await?;
+    let released = "SELECT max(acknowledged_up_to) FROM dead_letters_sessions";
+    eventually("it has acknowledged them", async || {
+        Ok(desk.sql.query_one(released, &[]).await?.get::<_, Option<i64>>(0) == Some(100))
+    })
+    .await?;
+    rabbit.stop_gracefully().await?;
+    down(&collector, "rabbitmq").await?;
+    rabbit.start().await?;
+    ready(&collector).await?;
+    desk.reconnect().await?;
+    desk.add(50, b"x", plain()).await?;
+    desk.collected(150).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_collector_takes_over_when_the_first_dies() -> Tested {
+    let desk = DeadLetterQueue::start().await?;
+    let first = desk.follow(&[]).await?;
+    ready(&first).await?;
+    let second = desk.follow(&[]).await?;
+    ready(&second).await?;
+    let note = readiness(&second).await?.to_string();
+    assert!(note.contains(&format!("another collector collects {QUEUE}")), "{note}");
+    desk.add(20, b"x", plain()).await?;
+    desk.collected(20).await?;
+    let released = "SELECT max(acknowledged_up_to) FROM dead_letters_sessions";
+    eventually("the first one has acknowledged them", async || {
+        Ok(desk.sql.query_one(released, &[]).await?.get::<_, Option<i64>>(0) == Some(20))
+    })
+    .await?;
+    first.sigkill()?;
+    eventually("the second one takes over", async || {
+        Ok(!readiness(&second).await?.to_string().contains("another collector"))
+    })
+    .await?;
+    desk.add(20, b"x", plain()).await?;
+    desk.collected(40).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_database_refuses_is_held_and_shown_while_the_others_go_on() -> Tested {
+    let desk = DeadLetterQueue::start().await?;
+    let constraint =
+        "ALTER TABLE dead_letters ADD CONSTRAINT no_bad CHECK (message_id IS DISTINCT FROM 'bad')";
+    desk.sql.batch_execute(constraint).await?;
+    let collector = desk.follow(&[]).await?;
+    desk.add(1, b"x", plain().with_message_id("bad".into())).await?;
+    desk.add(20, b"x", plain()).await?;
+    desk.collected(20).await?;
+    shows(&collector, &["dead_letters_refused 1"]).await?;
+    let told = readiness(&collector).await?;
+    assert!(told["ready"] == true, "{told}");
+    assert!(told.to_string().contains("the database refuses 1 messages"), "{told}");
+    collector.wait_for_line("message_id bad", PATIENCE).await?;
+    // The others are acknowledged.
+    collector.sigterm()?;
+    collector.wait_exit(PATIENCE).await?;
+    eventually("it is back", async || Ok(desk.depth().await? == (1, 0))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settled_rows_are_deleted_after_their_retention() -> Tested {
+    let desk = DeadLetterQueue::start().await?;
+    desk.add(6, b"x", plain()).await?;
+    desk.collect_all().await?;
+    desk.sql
+        .batch_execute(
+            "UPDATE dead_letters SET state = 'returned', settled_at = now() - interval '2 minutes' WHERE id = 1;
+             UPDATE dead_letters SET state = 'discarded', settled_at = now() - interval '2 minutes' WHERE id = 2;
+             UPDATE dead_letters SET state = 'returned', settled_at = now() WHERE id = 3;
+             UPDATE dead_letters SET collected_at = now() - interval '1 year' WHERE id IN (4, 5);
+             UPDATE dead_letters SET state = 'returning' WHERE id = 5;
+             UPDATE dead_letters SET queue = 'another.dlq', state = 'returned', settled_at = now() - interval '1 year' WHERE id = 6",
+        )
+        .await?;
+    let collector = desk.follow(&[("DEAD_LETTERS_RETENTION", "90s")]).await?;
+    shows(&collector, &["dead_letters_pruned_total 2"]).await?;
+    let ids: Vec<i64> = desk.letters().await?.iter().filter_map(|row| row["id"].as_i64()).collect();
+    assert_eq!(ids, [3, 4, 5, 6]);
+    Ok(())
+}
