@@ -145,8 +145,24 @@ pub(crate) fn own_rabbitmq() -> anyhow::Result<RabbitServer> {
     RabbitServer::in_folder(&dir, &log(Name::Rabbitmq)?, stack::Ports::usual()?)
 }
 
-/// Writes `.stack/env`, to be sourced in a shell.
+/// The consumer's inbox, for `outbox-relay where` and `reconcile`: its longest retry is that of the
+/// settings by default, and a little more.
+const INBOXES: &str = r##"[[inbox]]
+name = "customer-service"
+url_file = "customer_database_url"
+table = "processed_events"
+key = "event_id"
+types = ["order.created"]
+dead_letter_queue = "customer.orders_count.dlq"
+longest_retry = "5m"
+"##;
+
+/// Writes `.stack/env`, to be sourced in a shell, and the files that it names.
 pub(crate) fn write_env(at: &Addresses) -> anyhow::Result<()> {
+    let inboxes = folder()?.join("inboxes.toml");
+    stack::write_private(&folder()?.join("customer_database_url"), &at.customer_database)?;
+    stack::write_private(&inboxes, INBOXES)?;
+    let inboxes = inboxes.display().to_string();
     let urls = [&at.order_database, &at.logins.outbox_relay, &at.customer_database, &at.rabbitmq];
     let own = urls.map(String::as_str).join(" ");
     let lines = [
@@ -156,6 +172,7 @@ pub(crate) fn write_env(at: &Addresses) -> anyhow::Result<()> {
         ("RELAY_DATABASE_URL", &at.logins.outbox_relay),
         ("CUSTOMER_DATABASE_URL", &at.customer_database),
         ("RABBITMQ_URL", &at.rabbitmq),
+        ("OUTBOX_INBOXES", &inboxes),
         ("RABBITMQ_MANAGEMENT_URL", at.rabbitmq_management.as_deref().unwrap_or_default()),
         ("ORDER_SERVICE_OPS_URL", &at.order_service_ops),
         ("RELAY_OPS_URL", &at.relay_ops),

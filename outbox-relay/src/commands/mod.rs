@@ -48,11 +48,8 @@ mod session;
 mod show;
 mod skipped;
 mod status;
-<<<<<<< HEAD
-mod whereabouts;
-=======
 mod stop;
->>>>>>> desk-commands
+mod whereabouts;
 
 use std::process::ExitCode;
 
