@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::inbox::{apply_once, check_writable};
 use crate::queues::Queues;
+use crate::settings::Settings;
 
 const QUEUE: &str = "shipments";
 const KEYS: [&str; 1] = ["stock.picked"];
@@ -28,11 +29,11 @@ const LONGEST_DELAY: Duration = Duration::from_secs(15);
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Consumes until `stop`, through outages of both servers.
-pub async fn consume_forever(pool: &PgPool, rabbitmq_url: &str, stop: &CancellationToken) {
+pub async fn consume_forever(pool: &PgPool, settings: &Settings, stop: &CancellationToken) {
     let mut delay = FIRST_DELAY;
     while !stop.is_cancelled() {
         let started = Instant::now();
-        let Err(error) = consume(pool, rabbitmq_url, stop).await else { break };
+        let Err(error) = consume(pool, settings, stop).await else { break };
         if started.elapsed() > LONGEST_DELAY {
             delay = FIRST_DELAY;
         }
@@ -48,13 +49,14 @@ pub async fn consume_forever(pool: &PgPool, rabbitmq_url: &str, stop: &Cancellat
 /// Consumes until `stop`, or until a server is lost.
 async fn consume(
     pool: &PgPool,
-    rabbitmq_url: &str,
+    settings: &Settings,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     // The database first: while it is down nothing is consumed.
     database(check_writable(pool)).await?;
-    let connection = Connection::connect(rabbitmq_url, ConnectionProperties::default()).await?;
-    let ended = handle_deliveries(pool, &connection, stop).await;
+    let connection =
+        Connection::connect(&settings.rabbitmq_url, ConnectionProperties::default()).await?;
+    let ended = handle_deliveries(pool, &connection, settings, stop).await;
     // Returns the messages that are not acknowledged, so that none sits here during an outage.
     let closed = connection.close(200, "".into()).await;
     ended.and(closed.context("close the connection"))
@@ -63,10 +65,11 @@ async fn consume(
 async fn handle_deliveries(
     pool: &PgPool,
     connection: &Connection,
+    settings: &Settings,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let channel = connection.create_channel().await?;
-    let queues = Queues::declare(channel.clone(), QUEUE, &KEYS).await?;
+    let queues = Queues::declare(channel.clone(), QUEUE, &KEYS, settings).await?;
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
     let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
     let mut deliveries = channel.basic_consume(QUEUE.into(), "".into(), options, arguments).await?;
@@ -83,7 +86,7 @@ async fn handle_deliveries(
     }
 }
 
-async fn handle(pool: &PgPool, queues: &Queues, delivery: &Delivery) -> anyhow::Result<()> {
+async fn handle(pool: &PgPool, queues: &Queues<'_>, delivery: &Delivery) -> anyhow::Result<()> {
     let applied = timeout(DATABASE_TIMEOUT, apply_once(pool, &delivery.data)).await;
     let Err(failure) = applied.context("the database does not answer")? else { return Ok(()) };
     // Otherwise the message is not to blame, and no retry is charged.

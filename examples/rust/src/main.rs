@@ -3,9 +3,11 @@
 
 mod api;
 mod consumer;
+mod event;
 mod headers;
 mod inbox;
 mod queues;
+mod settings;
 mod shipments;
 
 use std::time::Duration;
@@ -16,16 +18,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// The value of an environment variable, or a default.
-fn setting(name: &str, default: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| default.to_owned())
-}
+use crate::settings::Settings;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let database_url = std::env::var("DATABASE_URL").context("DATABASE_URL is missing")?;
-    let rabbitmq_url = std::env::var("RABBITMQ_URL").context("RABBITMQ_URL is missing")?;
-    let database: PgConnectOptions = database_url.parse().context("DATABASE_URL")?;
+    let settings = Settings::from_env()?;
+    let database: PgConnectOptions = settings.database_url.parse().context("DATABASE_URL")?;
     // Connects when it is needed: the process starts while the database is down.
     let pool = PgPoolOptions::new()
         .acquire_timeout(Duration::from_secs(10))
@@ -40,12 +38,12 @@ async fn main() -> anyhow::Result<()> {
         signalled.cancel();
     });
 
-    let listener = TcpListener::bind(setting("LISTEN_ADDR", "127.0.0.1:3002")).await?;
+    let listener = TcpListener::bind(&settings.listen_addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let server = axum::serve(listener, api::routes(pool.clone()))
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     let ((), served) =
-        tokio::join!(consumer::consume_forever(&pool, &rabbitmq_url, &stop), server.into_future(),);
+        tokio::join!(consumer::consume_forever(&pool, &settings, &stop), server.into_future(),);
     pool.close().await;
     println!("stopped");
     Ok(served?)

@@ -1,39 +1,42 @@
 //! The consumer's three queues: events, those that wait for a retry, and dead letters.
 
-use anyhow::bail;
+use anyhow::ensure;
 use lapin::message::Delivery;
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
     QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, ExchangeKind};
+use lapin::{Channel, Confirmation, ExchangeKind};
 
 use crate::headers;
-use crate::setting;
+use crate::settings::Settings;
 
 /// A message with which the consumer crashes is a dead letter after so many returns to the queue.
 const MAX_RETURNS: i32 = 20;
 
 /// The queues of a consumer, on a channel in confirm mode.
-pub struct Queues {
+pub struct Queues<'a> {
     channel: Channel,
     retry: String,
     dead_letters: String,
-    max_retries: i64,
-    retry_ttl_ms: String,
+    settings: &'a Settings,
 }
 
-impl Queues {
+impl<'a> Queues<'a> {
     /// Declares the queues and binds the first with `keys`.
-    pub async fn declare(channel: Channel, name: &str, keys: &[&str]) -> anyhow::Result<Self> {
+    pub async fn declare(
+        channel: Channel,
+        name: &str,
+        keys: &[&str],
+        settings: &'a Settings,
+    ) -> anyhow::Result<Self> {
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let queues = Self {
             channel,
             retry: format!("{name}.retry"),
             dead_letters: format!("{name}.dlq"),
-            max_retries: setting("RABBITMQ_MAX_RETRIES", "20").parse()?,
-            retry_ttl_ms: setting("RABBITMQ_RETRY_TTL_MS", "10000"),
+            settings,
         };
         queues.declare_queue(&queues.dead_letters, []).await?;
         // Expired messages return to this queue alone: through the exchange every subscriber would
@@ -43,7 +46,7 @@ impl Queues {
         let arguments = forward_to(&queues.dead_letters).into_iter().chain([limit]);
         queues.declare_queue(name, arguments).await?;
 
-        let exchange: ShortString = setting("RELAY_EXCHANGE", "orders.events").into();
+        let exchange: ShortString = settings.exchange.as_str().into();
         let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
         let (channel, none) = (&queues.channel, FieldTable::default());
         channel
@@ -80,12 +83,12 @@ impl Queues {
         can_retry: bool,
     ) -> anyhow::Result<()> {
         let retries = headers::retry_count(original);
-        let is_retry = can_retry && retries < self.max_retries;
+        let is_retry = can_retry && retries < self.settings.max_retries;
         let headers = headers::for_copy(original, reason, retries, is_retry);
         let mut properties = headers::copy_properties(&original.properties).with_headers(headers);
         let queue = if is_retry { &self.retry } else { &self.dead_letters };
         if is_retry {
-            properties = properties.with_expiration(self.retry_ttl_ms.as_str().into());
+            properties = properties.with_expiration(self.settings.retry_ttl_ms.to_string().into());
         }
         let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
         // One message at a time: lapin may hold a return against another one in flight.
@@ -94,9 +97,7 @@ impl Queues {
             .basic_publish("".into(), queue.as_str().into(), mandatory, &original.data, properties)
             .await?
             .await?;
-        if confirm != Confirmation::Ack(None) {
-            bail!("{queue} did not take a message: {confirm:?}");
-        }
+        ensure!(confirm == Confirmation::Ack(None), "{queue} did not take a message: {confirm:?}");
         eprintln!("event {:?} went to {queue}: {reason}", original.properties.message_id());
         Ok(())
     }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 
-use crate::inbox::{Event, Failure};
+use crate::event::{Event, Failure};
 
 /// A shipment, as a client sends it.
 #[derive(Deserialize)]
