@@ -94,6 +94,11 @@ async fn killed_at_random(program: Program, work: &'static Work) -> Tested {
     let service = example.start(&url, &settings).await?;
     example.all_applied().await?;
     assert_eq!(example.wrong_rows().await?, 0);
+    // Copies may be in the consumer still. Once a last event is applied, all before it were handled.
+    example.sql.batch_execute(work.enable).await?;
+    let last = example.add_early_event().await?;
+    eventually("the last event is applied", async || example.has_applied(last).await).await?;
+    assert_eq!(example.wrong_rows().await?, 0, "after the last copies");
     service.sigterm()?;
     let status = service.wait_exit(PATIENCE).await?;
     ensure!(status.success(), "{status}: {}", service.last_lines());

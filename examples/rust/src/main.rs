@@ -26,7 +26,7 @@ async fn main() -> anyhow::Result<()> {
     let database: PgConnectOptions = settings.database_url.parse().context("DATABASE_URL")?;
     // Connects when it is needed: the process starts while the database is down.
     let pool = PgPoolOptions::new()
-        .acquire_timeout(Duration::from_secs(10))
+        .acquire_timeout(Duration::from_secs(3))
         .connect_lazy_with(database.options([("statement_timeout", "10s")]));
 
     let stop = CancellationToken::new();
