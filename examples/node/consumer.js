@@ -97,6 +97,8 @@ function parse(body) {
   } catch (error) {
     throw new Malformed(error.message);
   }
-  if (typeof event?.event_id !== 'string') throw new Malformed('event_id is missing');
+  for (const member of ['event_id', 'event']) {
+    if (typeof event?.[member] !== 'string') throw new Malformed(`${member} is missing`);
+  }
   return event;
 }

@@ -65,7 +65,8 @@ export class Queues {
     // The broker accepts no other user's id than that of the connection.
     const changed = { headers, expiration, userId: undefined, persistent: true };
     await this.#publish(queue, content, { ...properties, ...changed });
-    console.warn(`event ${properties.messageId} went to ${queue}: ${reason}`);
+    const event = JSON.stringify(properties.messageId);
+    console.warn(`event ${event} went to ${queue}: ${JSON.stringify(reason)}`);
   }
 
   // One message at a time: a return that arrives before the confirm is this message's.

@@ -4,8 +4,11 @@
 //   node turnover.js
 import { Malformed, NotYet, consumeForever } from './consumer.js';
 
+const EVENTS = ['stock.received', 'stock.picked'];
+
 // Applies an event in the transaction that remembers its id.
 async function apply(db, { event, data }) {
+  if (!EVENTS.includes(event)) return; // Somebody has bound the queue with more keys.
   const { item, quantity } = data ?? {};
   if (typeof item !== 'string' || !Number.isSafeInteger(quantity)) {
     throw new Malformed('data needs an item and a quantity');
@@ -14,7 +17,7 @@ async function apply(db, { event, data }) {
     const receive = `INSERT INTO turnover AS t (item, received) VALUES ($1, $2)
                      ON CONFLICT (item) DO UPDATE SET received = t.received + excluded.received`;
     await db.query(receive, [item, quantity]);
-  } else if (event === 'stock.picked') {
+  } else {
     const pick = 'UPDATE turnover SET picked = picked + $2 WHERE item = $1';
     const { rowCount } = await db.query(pick, [item, quantity]);
     // A retry may overtake: the first event of this item may still be on its way.
@@ -22,4 +25,4 @@ async function apply(db, { event, data }) {
   }
 }
 
-await consumeForever('turnover', ['stock.received', 'stock.picked'], apply);
+await consumeForever('turnover', EVENTS, apply);

@@ -9,13 +9,18 @@ from decimal import Decimal
 from consumer import NotYet, consume_forever
 
 
+EVENTS = ["invoice.issued", "invoice.paid"]
+
+
 def apply(db, event):
     """Applies an event in the transaction that remembers its id."""
+    if event["event"] not in EVENTS:
+        return  # Somebody has bound the queue with more keys.
     data = event["data"]
     invoice, amount = int(data["invoice"]), Decimal(data["amount"])
     if event["event"] == "invoice.issued":
         db.execute("INSERT INTO balances (invoice, due) VALUES (%s, %s)", (invoice, amount))
-    elif event["event"] == "invoice.paid":
+    else:
         pay = "UPDATE balances SET due = due - %s WHERE invoice = %s"
         if not db.execute(pay, (amount, invoice)).rowcount:
             # A retry may overtake: the first event of this invoice may still be on its way.
@@ -23,4 +28,4 @@ def apply(db, event):
 
 
 if __name__ == "__main__":
-    sys.exit(consume_forever("balances", ["invoice.issued", "invoice.paid"], apply))
+    sys.exit(consume_forever("balances", EVENTS, apply))

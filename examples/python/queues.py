@@ -73,4 +73,4 @@ class Queues:
         # The broker accepts no other user's id than that of the connection.
         properties.headers, properties.user_id, properties.delivery_mode = headers, None, 2
         self.channel.basic_publish("", queue, body, properties, mandatory=True)
-        log.warning("event %s went to %s: %s", properties.message_id, queue, reason)
+        log.warning("event %r went to %s: %r", properties.message_id, queue, reason)

@@ -10,7 +10,7 @@ use stack::{Database, Service};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::example::Example;
+use crate::example::{Example, build_rust};
 use crate::outbox::{Outbox, PATIENCE, connect, eventually};
 
 pub use work::{BALANCES, SHIPMENTS, TURNOVER, Work};
@@ -22,6 +22,32 @@ pub enum Program {
     Script(Example, &'static str),
     /// A program.
     Binary(PathBuf),
+}
+
+impl Program {
+    /// The consumer in Python. `target_tmp` is the suite's `CARGO_TARGET_TMPDIR`.
+    ///
+    /// # Errors
+    /// When what it needs can't be installed.
+    pub fn python(target_tmp: &str) -> anyhow::Result<Self> {
+        Ok(Self::Script(Example::python(target_tmp)?, "balances.py"))
+    }
+
+    /// The consumer in Node.js.
+    ///
+    /// # Errors
+    /// When what it needs can't be installed.
+    pub fn node(target_tmp: &str) -> anyhow::Result<Self> {
+        Ok(Self::Script(Example::node(target_tmp)?, "turnover.js"))
+    }
+
+    /// The service in Rust.
+    ///
+    /// # Errors
+    /// When it does not compile.
+    pub fn rust(target_tmp: &str) -> anyhow::Result<Self> {
+        Ok(Self::Binary(build_rust(target_tmp)?))
+    }
 }
 
 /// A consumer and its servers. The events come from the table of another database.

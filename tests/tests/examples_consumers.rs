@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use pipeline_tests::example::{Example, build_rust};
 use pipeline_tests::example_consumer::{
     BALANCES, ExampleConsumer, Program, SHIPMENTS, TURNOVER, Work,
 };
@@ -18,20 +17,10 @@ use rand::{RngExt as _, SeedableRng as _};
 
 type Tested = anyhow::Result<()>;
 
+const TMP: &str = env!("CARGO_TARGET_TMPDIR");
+
 /// Fewer than the returns after which a message is a dead letter.
 const ROUNDS: u32 = 12;
-
-fn python() -> anyhow::Result<Program> {
-    Ok(Program::Script(Example::python(env!("CARGO_TARGET_TMPDIR"))?, "balances.py"))
-}
-
-fn node() -> anyhow::Result<Program> {
-    Ok(Program::Script(Example::node(env!("CARGO_TARGET_TMPDIR"))?, "turnover.js"))
-}
-
-fn rust() -> anyhow::Result<Program> {
-    Ok(Program::Binary(build_rust(env!("CARGO_TARGET_TMPDIR"))?))
-}
 
 /// Kills the consumer again and again while events come, some of them twice.
 async fn killed_at_random(program: Program, work: &'static Work) -> Tested {
@@ -113,15 +102,15 @@ async fn applied_at_least(example: &ExampleConsumer, number: i64) -> Tested {
 
 #[tokio::test]
 async fn a_python_consumer_that_is_killed_at_random_applies_each_event_once() -> Tested {
-    killed_at_random(python()?, &BALANCES).await
+    killed_at_random(Program::python(TMP)?, &BALANCES).await
 }
 
 #[tokio::test]
 async fn a_node_consumer_that_is_killed_at_random_applies_each_event_once() -> Tested {
-    killed_at_random(node()?, &TURNOVER).await
+    killed_at_random(Program::node(TMP)?, &TURNOVER).await
 }
 
 #[tokio::test]
 async fn a_rust_service_that_is_killed_at_random_applies_each_event_once() -> Tested {
-    killed_at_random(rust()?, &SHIPMENTS).await
+    killed_at_random(Program::rust(TMP)?, &SHIPMENTS).await
 }

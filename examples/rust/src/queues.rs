@@ -98,7 +98,7 @@ impl<'a> Queues<'a> {
             .await?
             .await?;
         ensure!(confirm == Confirmation::Ack(None), "{queue} did not take a message: {confirm:?}");
-        eprintln!("event {:?} went to {queue}: {reason}", original.properties.message_id());
+        eprintln!("event {:?} went to {queue}: {reason:?}", original.properties.message_id());
         Ok(())
     }
 }

@@ -42,6 +42,7 @@ pub async fn create(pool: &PgPool, shipment: &NewShipment) -> sqlx::Result<bool>
 /// Applies an event in the transaction that remembers its id.
 pub async fn apply(db: &mut PgConnection, event: Event) -> Result<(), Failure> {
     if event.event != "stock.picked" {
+        // Somebody has bound the queue with more keys.
         return Ok(());
     }
     let StockPicked { order, quantity } = serde_json::from_value(event.data)?;
