@@ -1,4 +1,4 @@
-// Consumes events and applies each once. docs/consumers.md explains why each step is where it is.
+// Consumes events and applies each once. docs/consumers.md explains what is done when, and why.
 import { setTimeout as sleep } from 'node:timers/promises';
 import amqp from 'amqplib';
 import { checkWritable, connectDatabase, transaction } from './database.js';
@@ -6,7 +6,7 @@ import { Queues } from './queues.js';
 
 // As many messages may lie in this process at a time.
 const PREFETCH = 20;
-const [FIRST_DELAY, LONGEST_DELAY] = [500, 15_000];
+const [FIRST_DELAY, LONGEST_DELAY] = [500, 5_000];
 
 // Thrown by `apply` when an event can't be applied now, but later may be.
 export class NotYet extends Error {}
@@ -21,6 +21,7 @@ for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => stop.abor
 export async function consumeForever(name, keys, apply) {
   let delay = FIRST_DELAY;
   while (!stop.signal.aborted) {
+    const started = Date.now();
     let db, broker;
     try {
       // The database first: while it is down nothing is consumed. When either is lost, both
@@ -31,9 +32,10 @@ export async function consumeForever(name, keys, apply) {
       broker.on('error', () => {}); // 'close' follows.
       const queues = await Queues.declare(broker, name, keys);
       console.log(`consuming from ${name}`);
-      delay = FIRST_DELAY;
       await consume(db, broker, queues, apply);
     } catch (error) {
+      // Longer and longer, unless it has worked for a while: each interruption returns messages.
+      if (Date.now() - started > LONGEST_DELAY) delay = FIRST_DELAY;
       console.warn(`interrupted, trying again in at most ${delay} ms: ${error}`);
       const waiting = sleep(delay * (0.5 + Math.random() / 2), null, { signal: stop.signal });
       await waiting.catch(() => {}); // Woken by the signal.
@@ -75,7 +77,7 @@ async function handle(db, queues, apply, message) {
     await transaction(db, 'COMMIT', async () => {
       // The id and the effect are saved together or not at all. A copy of the event finds its id
       // here; one that is applied by another consumer right now is waited for.
-      const remember = 'INSERT INTO inbox (event_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING 1';
+      const remember = 'INSERT INTO inbox (event_id) VALUES ($1) ON CONFLICT DO NOTHING';
       const { rowCount } = await db.query(remember, [event.event_id]);
       if (rowCount === 1) await apply(db, event);
     });

@@ -1,4 +1,4 @@
-"""Consumes events and applies each once. docs/consumers.md explains why each step is where it is."""
+"""Consumes events and applies each once. docs/consumers.md explains what is done when, and why."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from queues import Queues
 
 # As many messages may lie in this process at a time.
 PREFETCH = 20
-FIRST_DELAY, LONGEST_DELAY = 0.5, 15.0
+FIRST_DELAY, LONGEST_DELAY = 0.5, 5.0
 
 log = logging.getLogger("consumer")
 stopping = False
@@ -36,6 +36,7 @@ def consume_forever(name, keys, apply):
     broker_parameters.blocked_connection_timeout = 60
     delay = FIRST_DELAY
     while not stopping:
+        started = time.monotonic()
         try:
             # The database first: while it is down nothing is consumed. When either is lost, both
             # connections are closed, so that no message sits here unacknowledged.
@@ -46,9 +47,11 @@ def consume_forever(name, keys, apply):
                 queues = Queues(channel, name)
                 queues.declare(keys)
                 log.info("consuming from %s", name)
-                delay = FIRST_DELAY
                 consume(db, channel, queues, apply)
         except (psycopg.Error, AMQPError, OSError) as error:
+            # Longer and longer, unless it has worked for a while: each interruption returns messages.
+            if time.monotonic() - started > LONGEST_DELAY:
+                delay = FIRST_DELAY
             log.warning("interrupted, trying again in at most %.1f s: %r", delay, error)
             wait(delay * random.uniform(0.5, 1))
             delay = min(2 * delay, LONGEST_DELAY)

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::example::{Example, build_rust};
 use crate::outbox::{Outbox, PATIENCE, connect, eventually};
+use crate::relay_role::ROLES;
 
 pub use work::{BALANCES, SHIPMENTS, TURNOVER, Work};
 
@@ -60,6 +61,8 @@ pub struct ExampleConsumer {
     /// What the consumer does.
     pub work: &'static Work,
     database: Database,
+    /// `postgres://…` for the consumer.
+    database_url: String,
     program: Program,
 }
 
@@ -88,7 +91,14 @@ impl ExampleConsumer {
         let tables = stack::root().join("examples").join(work.tables);
         sql.batch_execute(&std::fs::read_to_string(tables)?).await?;
         sql.batch_execute(work.prepare).await?;
-        Ok(Self { outbox: Outbox::new().await?, sql, work, database, program })
+        sql.batch_execute(ROLES).await?;
+        let grants = format!(
+            "GRANT INSERT ON inbox TO outbox_writer; GRANT {} TO outbox_writer",
+            work.grants
+        );
+        sql.batch_execute(&grants).await?;
+        let database_url = database.url_as("outbox_writer").await?;
+        Ok(Self { outbox: Outbox::new().await?, sql, work, database, database_url, program })
     }
 
     /// Reconnects to the consumer's database after it was down.
@@ -110,7 +120,7 @@ impl ExampleConsumer {
         settings: &[(&str, &str)],
     ) -> anyhow::Result<Service> {
         let mut environment = vec![
-            ("DATABASE_URL", self.database.url.as_str()),
+            ("DATABASE_URL", self.database_url.as_str()),
             ("RABBITMQ_URL", rabbitmq_url),
             ("LISTEN_ADDR", "127.0.0.1:0"),
         ];

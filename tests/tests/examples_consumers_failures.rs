@@ -7,6 +7,7 @@ use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
 use lapin::types::AMQPValue;
+use pipeline_tests::broker_user::BrokerUser;
 use pipeline_tests::example_consumer::{
     BALANCES, ExampleConsumer, Program, SHIPMENTS, TURNOVER, Work,
 };
@@ -78,7 +79,12 @@ async fn publish(
 /// After its retries an event is a dead letter that tells its story, and moved back it is applied.
 async fn retried_then_dead_lettered(program: Program, work: &'static Work) -> Tested {
     let example = ExampleConsumer::new(program, work).await?;
-    let service = example.start(&example.outbox.vhost.amqp_url, &SOON).await?;
+    // Its user has no more permissions than docs/consumers.md says.
+    let (events, queues) = (EXCHANGE.replace('.', "\\."), format!("{}.*", work.queue));
+    let (configure, write) =
+        (format!("^({events}|{queues})$"), format!("^(amq\\.default|{queues})$"));
+    let user = BrokerUser::new(&example.outbox.vhost, &configure, &write).await?;
+    let service = example.start(&user.url, &SOON).await?;
     // A copy that no queue takes is no reason to acknowledge the original: the consumer declares
     // the queue again.
     let retry_queue = example.retry_queue().as_str().into();

@@ -1,4 +1,4 @@
-//! Consumes events and applies each once. docs/consumers.md explains why each step is where it is.
+//! Consumes events and applies each once. docs/consumers.md explains what is done when, and why.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ const KEYS: [&str; 1] = ["stock.picked"];
 const PREFETCH: u16 = 20;
 
 const FIRST_DELAY: Duration = Duration::from_millis(500);
-const LONGEST_DELAY: Duration = Duration::from_secs(15);
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
 /// How long the database may take for an event before it counts as down.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,6 +34,7 @@ pub async fn consume_forever(pool: &PgPool, settings: &Settings, stop: &Cancella
     while !stop.is_cancelled() {
         let started = Instant::now();
         let Err(error) = consume(pool, settings, stop).await else { break };
+        // Longer and longer, unless it has worked for a while: each interruption returns messages.
         if started.elapsed() > LONGEST_DELAY {
             delay = FIRST_DELAY;
         }

@@ -7,6 +7,8 @@ pub struct Work {
     pub queue: &'static str,
     /// The file of its tables, below `examples/`.
     pub tables: &'static str,
+    /// What its database user may do.
+    pub grants: &'static str,
     /// Rows of its database that are there from the beginning.
     pub prepare: &'static str,
     /// Adds hundreds of events to the outbox. Some of them can't be applied yet.
@@ -27,6 +29,7 @@ pub struct Work {
 pub const BALANCES: Work = Work {
     queue: "balances",
     tables: "python/balances.sql",
+    grants: "SELECT, INSERT, UPDATE ON balances",
     prepare: "",
     events: r#"
         INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
@@ -47,6 +50,7 @@ pub const BALANCES: Work = Work {
 pub const TURNOVER: Work = Work {
     queue: "turnover",
     tables: "node/turnover.sql",
+    grants: "SELECT, INSERT, UPDATE ON turnover",
     prepare: "",
     events: r#"
         INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
@@ -68,6 +72,7 @@ pub const TURNOVER: Work = Work {
 pub const SHIPMENTS: Work = Work {
     queue: "shipments",
     tables: "rust/shipments.sql",
+    grants: "SELECT, INSERT, UPDATE ON shipments",
     prepare: "INSERT INTO shipments (order_number, address) SELECT n, 'Cali' FROM generate_series(1, 45) AS n",
     events: r#"
         INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
