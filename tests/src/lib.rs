@@ -25,6 +25,7 @@ pub mod disconnecting_client;
 pub mod edited_events;
 pub mod event_contents;
 pub mod example;
+pub mod example_consumer;
 pub mod extreme_rows;
 pub mod failed_events;
 pub mod fake_broker;

@@ -1,12 +1,13 @@
-//! Services in other languages use the outbox with one INSERT: runs the programs in `examples/`.
+//! Services of others use the outbox with one INSERT: runs the programs in `examples/`.
 
 use std::process::Output;
 
 use anyhow::ensure;
 use lapin::message::BasicGetMessage;
-use pipeline_tests::example::Example;
-use pipeline_tests::outbox::{Outbox, connect, eventually};
+use pipeline_tests::example::{Example, build_rust};
+use pipeline_tests::outbox::{Outbox, PATIENCE, connect, eventually};
 use serde_json::{Value, json};
+use stack::Service;
 use tokio::task::spawn_blocking;
 
 /// An outbox with a queue for `key`, and a user with the privileges to write events and those in
@@ -146,5 +147,48 @@ async fn a_node_service_saves_a_change_of_stock_with_its_event_or_neither() -> a
     let left = "SELECT on_hand::bigint FROM stock WHERE item = 'chair'";
     assert_eq!(outbox.count(left, &[]).await?, 1);
     assert_eq!(outbox.count("SELECT count(*) FROM picks", &[]).await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rust_service_saves_a_shipment_with_its_event_or_neither() -> anyhow::Result<()> {
+    let program = build_rust(env!("CARGO_TARGET_TMPDIR"))?;
+    let grants = "SELECT, INSERT, UPDATE ON shipments, inbox";
+    let (outbox, url) = outbox_for("shipment.*", "rust/shipments.sql", grants).await?;
+    let environment = [
+        ("DATABASE_URL", url.as_str()),
+        ("RABBITMQ_URL", &outbox.vhost.amqp_url),
+        ("LISTEN_ADDR", "127.0.0.1:0"),
+    ];
+    let service = Service::spawn(program, [""; 0], environment).await?;
+    let line = service.wait_for_line("listening on ", PATIENCE).await?;
+    let address = line.replace("listening on ", "");
+    let client = stack::http_client()?;
+    let create = async |order: &str| {
+        let shipment = json!({"order": order, "address": "Cali"});
+        let answer = client.post(format!("{address}/shipments")).json(&shipment).send().await?;
+        anyhow::Ok(answer.status().as_u16())
+    };
+
+    assert_eq!(create("order-1").await?, 201);
+    assert_eq!(create("order-1").await?, 409);
+    outbox.sql.batch_execute("REVOKE INSERT ON outbox FROM outbox_writer").await?;
+    assert_eq!(create("order-2").await?, 503);
+    let shipments = "SELECT count(*) FROM shipments";
+    assert_eq!(outbox.count(shipments, &[]).await?, 1, "none without its event");
+    outbox.sql.batch_execute("GRANT INSERT ON outbox TO outbox_writer").await?;
+    assert_eq!(create("order-2").await?, 201);
+
+    let relay = outbox.relay_process(&[]).await?;
+    let mut arrived = arrived(&outbox, 2).await?;
+    arrived.sort_by(|one, other| one.1.cmp(&other.1));
+    let event = |order: &str| {
+        let data = json!({"address": "Cali", "order": order});
+        ("shipment.created".to_owned(), order.to_owned(), data)
+    };
+    assert_eq!(arrived, [event("order-1"), event("order-2")], "{}", relay.last_lines());
+    service.sigterm()?;
+    let status = service.wait_exit(PATIENCE).await?;
+    ensure!(status.success(), "{status}: {}", service.last_lines());
     Ok(())
 }

@@ -1,0 +1,59 @@
+//! An event, and why it could not be applied.
+
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+/// The relay's default envelope.
+#[derive(Deserialize)]
+pub struct Event {
+    pub event_id: Uuid,
+    pub event: String,
+    pub data: Value,
+}
+
+/// Why an event was not applied.
+#[derive(Debug)]
+pub enum Failure {
+    /// It can't be applied now; later it may.
+    NotYet(String),
+    /// It can never be applied.
+    Malformed(serde_json::Error),
+    /// PostgreSQL refused it, or is down.
+    Database(sqlx::Error),
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl Failure {
+    /// Whether another try may succeed. PostgreSQL's class 22 is a value that no column takes.
+    pub fn can_retry(&self) -> bool {
+        match self {
+            Self::NotYet(_) => true,
+            Self::Malformed(_) => false,
+            Self::Database(error) => !error
+                .as_database_error()
+                .and_then(|error| error.code())
+                .is_some_and(|code| code.starts_with("22")),
+        }
+    }
+
+    /// Why, for the header `x-reason`.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::NotYet(reason) => reason.clone(),
+            Self::Malformed(error) => format!("malformed: {error}"),
+            Self::Database(error) => error.to_string(),
+        }
+    }
+}

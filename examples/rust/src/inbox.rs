@@ -1,0 +1,30 @@
+//! The inbox: the ids of the events that were applied.
+
+use sqlx::PgPool;
+
+use crate::event::{Event, Failure};
+use crate::shipments;
+
+/// Applies an event unless that was done before.
+pub async fn apply_once(pool: &PgPool, body: &[u8]) -> Result<(), Failure> {
+    let event: Event = serde_json::from_slice(body)?;
+    let mut transaction = pool.begin().await?;
+    // The id and the effect are saved together or not at all. A copy of the event finds its id
+    // here; one that is applied by another consumer right now is waited for.
+    let remember = "INSERT INTO inbox (event_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING 1";
+    let is_new =
+        sqlx::query(remember).bind(event.event_id).fetch_optional(&mut *transaction).await?;
+    if is_new.is_some() {
+        shipments::apply(&mut transaction, event).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Fails if the database is down, read-only or full.
+pub async fn check_writable(pool: &PgPool) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    let insert = "INSERT INTO inbox (event_id) VALUES (gen_random_uuid())";
+    sqlx::query(insert).execute(&mut *transaction).await?;
+    transaction.rollback().await
+}
