@@ -25,6 +25,13 @@ pub(super) async fn measure_rate<T: DeserializeOwned>(
     json(&session.query_one(sql, &[&below, &rows]).await?)
 }
 
+/// Returns the id above which events are pending, which is at most `lowest`: where a run of pending
+/// events reaches to.
+pub(super) async fn skip_pending(session: &Session, lowest: i64) -> anyhow::Result<Option<i64>> {
+    let sql = include_str!("../../../../sql/relay/commands/skip_pending.sql");
+    Ok(session.query_one(sql, &[&lowest]).await?.try_get(0)?)
+}
+
 /// Returns the active relays with their lanes.
 pub(super) async fn list_relays<T: DeserializeOwned>(session: &Session) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../../sql/relay/commands/list_relays.sql");
