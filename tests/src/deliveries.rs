@@ -12,6 +12,8 @@ use lapin::{Connection, ConnectionProperties};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use crate::outbox::eventually;
+
 /// A delivery.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -61,6 +63,14 @@ impl Deliveries {
     #[must_use]
     pub fn count(&self) -> usize {
         self.got.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Waits until there are `count` deliveries.
+    ///
+    /// # Errors
+    /// When it takes too long.
+    pub async fn wait_for(&self, count: usize) -> anyhow::Result<()> {
+        eventually(&format!("{count} are delivered"), async || Ok(self.count() >= count)).await
     }
 
     /// The ids of the events delivered so far.

@@ -20,7 +20,32 @@ pub async fn check(
     arguments: &[&str],
 ) -> anyhow::Result<(Ended, Vec<(String, Value)>)> {
     let settings = [("DATABASE_URL", url), ("RABBITMQ_URL", outbox.vhost.amqp_url.as_str())];
-    let ended = outbox_relay(&[&["check", "--json"], arguments].concat(), &settings).await?;
+    check_with(arguments, &settings).await
+}
+
+/// Runs the check with a user of the broker, whose `url` is given, and with `more` settings.
+/// Returns the findings.
+///
+/// # Errors
+/// As [`check`].
+///
+/// # Panics
+/// As [`check`].
+pub async fn check_as_broker_user(
+    outbox: &Outbox,
+    url: &str,
+    more: &[(&str, &str)],
+) -> anyhow::Result<Vec<(String, Value)>> {
+    let urls = [("DATABASE_URL", outbox.relay_url.as_str()), ("RABBITMQ_URL", url)];
+    let settings: Vec<_> = urls.into_iter().chain(more.iter().copied()).collect();
+    Ok(check_with(&[], &settings).await?.1)
+}
+
+async fn check_with(
+    arguments: &[&str],
+    settings: &[(&str, &str)],
+) -> anyhow::Result<(Ended, Vec<(String, Value)>)> {
+    let ended = outbox_relay(&[&["check", "--json"], arguments].concat(), settings).await?;
     let document = ended.json()?;
     let mut findings = Vec::new();
     for check in document["checks"].as_array().context("checks")? {

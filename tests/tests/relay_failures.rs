@@ -160,6 +160,16 @@ async fn failures_form_groups_with_what_waits_behind_them() -> anyhow::Result<()
     ];
     assert_eq!(json!(groups), json!(expected));
     assert_eq!((&listed["has_more"], &listed["without_cause"]), (&json!(false), &json!(1)));
+    assert_eq!(listed["without_cause_is_capped"], false);
+    let without_cause = outbox
+        .sql
+        .query_one(
+            "SELECT events, is_capped, example_error FROM outbox_failures WHERE error_kind IS NULL",
+            &[],
+        )
+        .await?;
+    let (events, is_capped): (i64, bool) = (without_cause.get(0), without_cause.get(1));
+    assert_eq!((events, is_capped, without_cause.get::<_, &str>(2)), (1, false, "x"));
 
     // The view says the same.
     let view =

@@ -1,11 +1,8 @@
 //! Events that are written for later (`next_attempt_at` in the future, no attempts): they hold back
 //! nobody, and are published when their time has come, before the later ones of their aggregate.
 
-use std::time::Duration;
-
 use anyhow::ensure;
-use pipeline_tests::deliveries::Deliveries;
-use pipeline_tests::outbox::{Outbox, PATIENCE, connect, eventually};
+use pipeline_tests::outbox::{Outbox, eventually};
 use uuid::Uuid;
 
 /// Adds an event for a time, an expression of SQL, as a service does. Returns its `event_id`.
@@ -27,25 +24,14 @@ async fn add(outbox: &Outbox, aggregate: &str, first: i32, last: i32) -> anyhow:
     Ok(())
 }
 
-async fn listened_to() -> anyhow::Result<(Outbox, Deliveries)> {
-    let outbox = Outbox::new().await?;
-    outbox.queue("all", "#").await?;
-    let deliveries = Deliveries::collect(&outbox.vhost.amqp_url, "all");
-    Ok((outbox, deliveries))
-}
-
-async fn delivered(deliveries: &Deliveries, count: usize) -> anyhow::Result<()> {
-    eventually(&format!("{count} are delivered"), async || Ok(deliveries.count() >= count)).await
-}
-
 #[tokio::test]
 async fn a_scheduled_event_holds_back_nobody_and_goes_when_its_time_has_come() -> anyhow::Result<()>
 {
-    let (outbox, deliveries) = listened_to().await?;
+    let (outbox, deliveries) = Outbox::with_consumer().await?;
     let relay = outbox.relay_process(&[]).await?;
     let later = schedule(&outbox, "7", 1, "now() + interval '1 hour'").await?;
     add(&outbox, "7", 2, 4).await?;
-    delivered(&deliveries, 3).await?;
+    deliveries.wait_for(3).await?;
     assert_eq!(deliveries.first_deliveries()["7"], [2, 3, 4], "{}", relay.last_lines());
     eventually("all but one are settled", async || Ok(outbox.pending().await? == 1)).await?;
 
@@ -54,7 +40,7 @@ async fn a_scheduled_event_holds_back_nobody_and_goes_when_its_time_has_come() -
         .execute("UPDATE outbox SET next_attempt_at = now() WHERE event_id = $1", &[&later])
         .await?;
     outbox.all_published().await?;
-    delivered(&deliveries, 4).await?;
+    deliveries.wait_for(4).await?;
     assert_eq!(deliveries.first_deliveries()["7"], [2, 3, 4, 1]);
     let attempts = "SELECT count(*) FROM outbox WHERE attempts > 0 OR next_attempt_at IS NOT NULL";
     assert_eq!(outbox.count(attempts, &[]).await?, 0);
@@ -63,11 +49,11 @@ async fn a_scheduled_event_holds_back_nobody_and_goes_when_its_time_has_come() -
 
 #[tokio::test]
 async fn a_scheduled_event_is_published_at_its_time_by_itself() -> anyhow::Result<()> {
-    let (outbox, deliveries) = listened_to().await?;
+    let (outbox, deliveries) = Outbox::with_consumer().await?;
     let _relay = outbox.relay_process(&[]).await?;
     schedule(&outbox, "7", 1, "now() + interval '2 seconds'").await?;
     outbox.all_published().await?;
-    delivered(&deliveries, 1).await?;
+    deliveries.wait_for(1).await?;
     let early =
         "SELECT count(*) FROM outbox WHERE published_at < created_at + interval '2 seconds'";
     assert_eq!(outbox.count(early, &[]).await?, 0, "not before");
@@ -80,7 +66,7 @@ async fn a_scheduled_event_is_published_at_its_time_by_itself() -> anyhow::Resul
 #[tokio::test]
 async fn an_event_that_became_due_while_no_relay_was_there_comes_in_the_order_of_its_id()
 -> anyhow::Result<()> {
-    let (outbox, deliveries) = listened_to().await?;
+    let (outbox, deliveries) = Outbox::with_consumer().await?;
     // More than a scan reads, so that the relay comes to it by and by.
     add(&outbox, "7", 1, 2500).await?;
     schedule(&outbox, "7", 2501, "now() + interval '1 millisecond'").await?;
@@ -89,7 +75,7 @@ async fn an_event_that_became_due_while_no_relay_was_there_comes_in_the_order_of
     add(&outbox, "7", 2502, 2600).await?;
     let _relay = outbox.relay_process(&[]).await?;
     eventually("all but two are published", async || Ok(outbox.pending().await? == 2)).await?;
-    delivered(&deliveries, 2600).await?;
+    deliveries.wait_for(2600).await?;
     let first = deliveries.first_deliveries();
     assert!(first["7"].iter().copied().eq(1..=2600), "{first:?}");
     Ok(())
@@ -98,12 +84,12 @@ async fn an_event_that_became_due_while_no_relay_was_there_comes_in_the_order_of
 #[tokio::test]
 async fn a_due_event_goes_before_all_later_ones_of_its_aggregate_that_are_not_in_flight()
 -> anyhow::Result<()> {
-    let (outbox, deliveries) = listened_to().await?;
+    let (outbox, deliveries) = Outbox::with_consumer().await?;
     let later = schedule(&outbox, "7", 1, "now() + interval '1 hour'").await?;
     // They go one after the other, far more than a relay keeps of one aggregate.
     add(&outbox, "7", 2, 20_000).await?;
     let _relay = outbox.relay_process(&[]).await?;
-    delivered(&deliveries, 50).await?;
+    deliveries.wait_for(50).await?;
     outbox
         .sql
         .execute("UPDATE outbox SET next_attempt_at = now() WHERE event_id = $1", &[&later])
@@ -121,52 +107,23 @@ async fn a_due_event_goes_before_all_later_ones_of_its_aggregate_that_are_not_in
     Ok(())
 }
 
-/// After an outage, say: in each aggregate the event with the higher id was due first.
-#[tokio::test]
-async fn tens_of_thousands_that_are_due_at_once_are_published() -> anyhow::Result<()> {
-    let outbox = Outbox::new().await?;
-    outbox.queue("all", "#").await?;
-    outbox
-        .sql
-        .batch_execute(
-            "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
-             SELECT 'order', (n % 25000)::text, 'order.created', '{}', now() + interval '3 seconds' - n * interval '20 microseconds'
-             FROM generate_series(1, 50000) AS n;
-             -- All in one aggregate.
-             INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
-             SELECT 'order', 'one', 'order.created', '{}', now() + interval '2 seconds' FROM generate_series(1, 3000)",
-        )
-        .await?;
-    // Failed ones among them are tried as well.
-    outbox
-        .sql
-        .batch_execute(
-            "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, attempts, next_attempt_at)
-             SELECT 'order', 'failed ' || n, 'order.created', '{}', 1, now() + interval '2 seconds' FROM generate_series(1, 3000) AS n",
-        )
-        .await?;
-    let _relay = outbox.relay_process(&[]).await?;
-    outbox.all_published().await?;
-    Ok(())
-}
-
 #[tokio::test]
 async fn a_parked_event_waits_for_a_person() -> anyhow::Result<()> {
-    let (outbox, deliveries) = listened_to().await?;
+    let (outbox, deliveries) = Outbox::with_consumer().await?;
     let _relay = outbox.relay_process(&[]).await?;
     let parked = schedule(&outbox, "7", 1, "'infinity'").await?.to_string();
     add(&outbox, "7", 2, 2).await?;
-    delivered(&deliveries, 1).await?;
+    deliveries.wait_for(1).await?;
     let retried = outbox.command(&["retry", &parked]).await?;
     assert_eq!(retried.code, Some(0), "{retried:?}");
-    delivered(&deliveries, 2).await?;
+    deliveries.wait_for(2).await?;
     assert_eq!(deliveries.first_deliveries()["7"], [2, 1]);
     Ok(())
 }
 
 #[tokio::test]
 async fn discard_cancels_a_scheduled_event() -> anyhow::Result<()> {
-    let (outbox, deliveries) = listened_to().await?;
+    let (outbox, deliveries) = Outbox::with_consumer().await?;
     let _relay = outbox.relay_process(&[]).await?;
     outbox.shared_among(1).await?;
     let later = schedule(&outbox, "7", 1, "now() + interval '1 hour'").await?.to_string();
@@ -174,7 +131,7 @@ async fn discard_cancels_a_scheduled_event() -> anyhow::Result<()> {
     assert_eq!(discarded.code, Some(0), "{discarded:?}");
     add(&outbox, "7", 2, 2).await?;
     outbox.all_published().await?;
-    delivered(&deliveries, 1).await?;
+    deliveries.wait_for(1).await?;
     assert_eq!(deliveries.first_deliveries()["7"], [2]);
     let audit =
         "SELECT count(*) FROM outbox_audit WHERE action = 'discard' AND event_id = $1::text::uuid";
@@ -184,7 +141,7 @@ async fn discard_cancels_a_scheduled_event() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn edit_moves_a_scheduled_event_and_no_failed_one() -> anyhow::Result<()> {
-    let (outbox, deliveries) = listened_to().await?;
+    let (outbox, deliveries) = Outbox::with_consumer().await?;
     let _relay = outbox.relay_process(&[]).await?;
     outbox.shared_among(1).await?;
     let person = outbox.person("outbox_operator").await?;
@@ -202,7 +159,7 @@ async fn edit_moves_a_scheduled_event_and_no_failed_one() -> anyhow::Result<()> 
     let soon = "SELECT to_json(now() + interval '3 seconds') #>> '{}'";
     let soon: String = outbox.sql.query_one(soon, &[]).await?.get(0);
     at(&soon).await?;
-    delivered(&deliveries, 1).await?;
+    deliveries.wait_for(1).await?;
     let early = "SELECT count(*) FROM outbox WHERE published_at < $1::text::timestamptz";
     eventually("it is settled", async || Ok(outbox.pending().await? == 0)).await?;
     assert_eq!(outbox.count(early, &[&soon]).await?, 0);
@@ -230,18 +187,18 @@ async fn edit_moves_a_scheduled_event_and_no_failed_one() -> anyhow::Result<()> 
 #[tokio::test]
 async fn an_event_that_is_moved_while_it_waits_for_its_turn_is_not_published() -> anyhow::Result<()>
 {
-    let (outbox, deliveries) = listened_to().await?;
+    let (outbox, deliveries) = Outbox::with_consumer().await?;
     add(&outbox, "7", 1, 1000).await?;
     // Windows of four events, far fewer than it keeps of one aggregate.
     let mut relay = outbox.relay(&["--relay-window", "4"])?;
-    relay.work_until(delivered(&deliveries, 20)).await?;
+    relay.work_until(deliveries.wait_for(20)).await?;
     let next =
         "SELECT event_id FROM outbox WHERE published_at IS NULL ORDER BY id OFFSET 60 LIMIT 1";
     let next: Uuid = outbox.sql.query_one(next, &[]).await?.get(0);
     let park = "UPDATE outbox SET next_attempt_at = 'infinity' WHERE event_id = $1";
     outbox.sql.execute(park, &[&next]).await?;
     relay.until_idle().await?;
-    delivered(&deliveries, 999).await?;
+    deliveries.wait_for(999).await?;
     assert_eq!(outbox.pending().await?, 1);
     assert!(!deliveries.event_ids().contains(&next));
     Ok(())
@@ -249,7 +206,7 @@ async fn an_event_that_is_moved_while_it_waits_for_its_turn_is_not_published() -
 
 #[tokio::test]
 async fn a_scheduled_event_that_fails_holds_back_the_later_ones() -> anyhow::Result<()> {
-    let (outbox, deliveries) = listened_to().await?;
+    let (outbox, deliveries) = Outbox::with_consumer().await?;
     let _relay = outbox.relay_process(&[]).await?;
     // A row that can't be a message.
     let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, headers, next_attempt_at)
@@ -259,7 +216,7 @@ async fn a_scheduled_event_that_fails_holds_back_the_later_ones() -> anyhow::Res
     eventually("it is stuck", async || Ok(outbox.count(stuck, &[]).await? == 1)).await?;
     add(&outbox, "7", 2, 2).await?;
     add(&outbox, "8", 1, 1).await?;
-    delivered(&deliveries, 1).await?;
+    deliveries.wait_for(1).await?;
     eventually("the other one is settled", async || Ok(outbox.pending().await? == 2)).await?;
     assert!(!deliveries.first_deliveries().contains_key("7"));
     Ok(())
@@ -293,51 +250,5 @@ async fn commands_tell_scheduled_and_parked_events_from_failed_ones() -> anyhow:
         page.contains("1 ready, 0 waiting for their next attempt, 0 stuck, 1 scheduled, 1 parked"),
         "{page}"
     );
-    Ok(())
-}
-
-/// A relay is killed between the confirm and the note of it, again and again.
-#[tokio::test]
-async fn relays_that_are_killed_lose_no_scheduled_event_and_keep_the_order_of_the_others()
--> anyhow::Result<()> {
-    let (outbox, deliveries) = listened_to().await?;
-    let writing = async {
-        let sql = connect(&outbox.database.url).await?;
-        for number in 1..=200 {
-            // In each aggregate one of two is for later.
-            let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, headers, next_attempt_at)
-                          SELECT 'order', kind || aggregate, 'order.created', '{}', jsonb_build_object('number', $1::integer),
-                                 CASE kind WHEN 'later ' THEN now() + random() * interval '2 seconds' END
-                          FROM generate_series(1, 10) AS aggregate, (VALUES ('ready '), ('later ')) AS kinds (kind)
-                          ORDER BY 2";
-            sql.execute(insert, &[&number]).await?;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        anyhow::Ok(())
-    };
-    let killing = async {
-        for _ in 0..6 {
-            let relay = outbox.relay_process(&[]).await?;
-            let before = deliveries.count();
-            eventually("it works", async || Ok(deliveries.count() > before + 50)).await?;
-            relay.sigkill()?;
-            relay.wait_exit(PATIENCE).await?;
-        }
-        anyhow::Ok(())
-    };
-    tokio::try_join!(writing, killing)?;
-    let relay = outbox.relay_process(&[]).await?;
-    outbox.all_published().await?;
-    let events = outbox.event_ids().await?;
-    eventually("every event is delivered", async || Ok(deliveries.event_ids() == events)).await?;
-    for (aggregate, numbers) in deliveries.first_deliveries() {
-        let is_in_order = numbers.iter().copied().eq(1..=200);
-        ensure!(
-            is_in_order || aggregate.starts_with("later"),
-            "{aggregate}: {numbers:?}\n{}",
-            relay.last_lines()
-        );
-        ensure!(numbers.len() == 200, "{aggregate}: {numbers:?}");
-    }
     Ok(())
 }

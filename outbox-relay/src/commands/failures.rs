@@ -15,7 +15,7 @@ use super::session::{Access, Session};
 use crate::cause::{ErrorKind, Fingerprint};
 
 /// How many events are counted in all groups together.
-const COUNT_LIMIT: i64 = 50_000;
+const COUNT_LIMIT: i64 = 20_000;
 
 /// How many groups are read, in the order of their kinds and fingerprints; those with the most
 /// events are printed. One more than can be asked for: it tells that there are more.
@@ -83,6 +83,8 @@ struct FailureReport {
     has_more: bool,
     /// Failed events whose cause an older release did not note.
     without_cause: i64,
+    /// Whether counting them stopped before all were looked at.
+    without_cause_is_capped: bool,
 }
 
 impl FailuresArgs {
@@ -98,10 +100,14 @@ impl FailuresArgs {
         if report.has_more {
             output::note("There are more groups: raise --limit.");
         }
-        if report.without_cause > 0 {
+        let without_cause = report.without_cause;
+        if report.without_cause_is_capped {
             output::note(&format!(
-                "Failed events without a cause: {}. An older release noted them; they get one with their next attempt.",
-                number(report.without_cause, COUNT_LIMIT)
+                "Failed events without a cause: {without_cause} among the first {COUNT_LIMIT} without one, scheduled ones included."
+            ));
+        } else if without_cause > 0 {
+            output::note(&format!(
+                "Failed events without a cause: {without_cause}. An older release noted them; they get one with their next attempt."
             ));
         }
         Ok(Outcome::Ok)
@@ -120,8 +126,9 @@ impl FailuresArgs {
         let most = usize::from(self.limit);
         let has_more = failures.len() > most;
         failures.truncate(most);
-        let without_cause = queries::count_without_cause(session, COUNT_LIMIT).await?;
-        Ok(FailureReport { failures, has_more, without_cause })
+        let (without_cause, without_cause_is_capped) =
+            queries::count_without_cause(session, COUNT_LIMIT).await?;
+        Ok(FailureReport { failures, has_more, without_cause, without_cause_is_capped })
     }
 }
 
@@ -202,9 +209,4 @@ fn add_group(page: &mut String, group: &FailureGroup) {
     let error = escape::truncated(group.example_error.as_deref().unwrap_or_default(), ERROR_LIMIT);
     writeln!(page, "  for example {}: {error}", group.example_event_id).ok();
     writeln!(page, "  {}", group.remedy).ok();
-}
-
-/// A number whose counting stopped at `limit`.
-fn number(count: i64, limit: i64) -> String {
-    if count >= limit { format!("{count} or more") } else { count.to_string() }
 }

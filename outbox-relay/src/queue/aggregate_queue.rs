@@ -13,6 +13,7 @@
 //! any ── an event of the aggregate can't be settled ──▶ Unsettled ── unblocked ──▶ Drained
 //! ```
 
+mod outcomes;
 mod refill;
 
 use std::collections::VecDeque;
@@ -107,6 +108,14 @@ impl AggregateQueue {
         Effects { ready: Some(first), withdrawn, forgotten, next: Next::Refill }
     }
 
+    /// Makes the first of those that wait the head, if any waits, and returns it.
+    fn advance(&mut self) -> Option<EventRef> {
+        let next = self.waiting.pop_front();
+        self.state = if next.is_some() { HeadState::Ready } else { HeadState::Drained };
+        self.head = next.map_or(self.head, |next| next.id);
+        next
+    }
+
     fn insert(&mut self, event: EventRef) {
         let at = self.waiting.partition_point(|other| other.id < event.id);
         self.waiting.insert(at, event);
@@ -142,157 +151,6 @@ impl AggregateQueue {
         for event in unsent {
             self.insert(*event);
         }
-    }
-
-    /// An event that was taken is confirmed: the next one is ready, unless it went in the same run.
-    pub(super) fn confirmed(&mut self, id: i64, first_unsettled: Option<i64>) -> Effects {
-        if self.head != id {
-            return Effects::default();
-        }
-        if let Some(first) = first_unsettled {
-            return self.wait_for_unsettled(first);
-        }
-        let ready = self.advance();
-        let next = match ready {
-            _ if self.is_underfilled() => Next::Refill,
-            Some(_) => Next::Keep,
-            None => Next::Remove,
-        };
-        Effects { ready, next, ..Effects::default() }
-    }
-
-    /// Makes the first of those that wait the head, if any waits, and returns it.
-    fn advance(&mut self) -> Option<EventRef> {
-        let next = self.waiting.pop_front();
-        self.state = if next.is_some() { HeadState::Ready } else { HeadState::Drained };
-        self.head = next.map_or(self.head, |next| next.id);
-        next
-    }
-
-    /// An event that was taken failed, and holds back those behind it.
-    pub(super) fn failed(&mut self) -> Effects {
-        self.state = HeadState::Failed;
-        self.forget_retry(self.head);
-        Effects { forgotten: std::mem::take(&mut self.waiting), ..Effects::default() }
-    }
-
-    /// An event that was taken goes back: its outcome is unknown, or it was not sent. It is ready
-    /// again, unless the aggregate waits for an unsettled event by now.
-    pub(super) fn lost(&mut self, event: EventRef, first_unsettled: Option<i64>) -> Effects {
-        if self.head == event.id {
-            if let Some(first) = first_unsettled {
-                self.forget_retry(event.id);
-                let mut effects = self.wait_for_unsettled(first);
-                effects.forgotten.push_back(event);
-                return effects;
-            }
-            self.state = HeadState::Ready;
-            if self.waiting.front().is_some_and(|first| first.id < event.id)
-                && let Some(first) = self.waiting.pop_front()
-            {
-                // It was in flight when an event appeared ahead of it.
-                return self.displace(first);
-            }
-        }
-        Effects { ready: Some(event), ..Effects::default() }
-    }
-
-    /// Events that were taken are not sent after all, as one of them is paused. All that wait are
-    /// forgotten, to be found by a scan from the beginning.
-    pub(super) fn paused(&mut self, ids: &[i64], first_unsettled: Option<i64>) -> Effects {
-        if !ids.contains(&self.head) {
-            return Effects { forgotten: std::mem::take(&mut self.waiting), ..Effects::default() };
-        }
-        self.forget_retry(self.head);
-        if let Some(first) = first_unsettled {
-            return self.wait_for_unsettled(first);
-        }
-        let forgotten = std::mem::take(&mut self.waiting);
-        Effects { forgotten, next: Next::Remove, ..Effects::default() }
-    }
-
-    /// An event that was taken failed before, as its row says: the table holds back those behind it
-    /// until it is settled as published, so that no scan has found them.
-    pub(super) fn mark_retried(&mut self, id: i64) {
-        if self.head == id {
-            self.retried = Some(id);
-            self.has_more = true;
-        }
-    }
-
-    /// The row says what became of an event that was taken.
-    pub(super) fn settled(&mut self, id: i64, first_unsettled: Option<i64>) -> Effects {
-        if self.state == HeadState::Failed && self.head == id {
-            return self.failure_settled(first_unsettled);
-        }
-        self.forget_retry(id);
-        Effects::default()
-    }
-
-    /// The event is not sent again, its row says by now that it is published, or another relay is to
-    /// write that.
-    pub(super) fn forget_retry(&mut self, id: i64) {
-        if self.retried == Some(id) {
-            self.retried = None;
-        }
-    }
-
-    /// From now on the table holds back those behind an event that failed.
-    fn failure_settled(&mut self, first_unsettled: Option<i64>) -> Effects {
-        match first_unsettled {
-            Some(first) => self.wait_for_unsettled(first),
-            None if self.passed_over.is_some() => self.drain(),
-            None => Effects { next: Next::Remove, ..Effects::default() },
-        }
-    }
-
-    /// A confirmed event can't be settled: the others wait for it, behind what is in flight.
-    pub(super) fn settle_blocked(&mut self, id: i64) -> Effects {
-        let first = match self.state {
-            HeadState::Ready => id,
-            HeadState::Drained | HeadState::Unsettled => self.head.min(id),
-            HeadState::InFlight | HeadState::Failed => {
-                self.has_more = true;
-                let forgotten = std::mem::take(&mut self.waiting);
-                return Effects { forgotten, ..Effects::default() };
-            }
-        };
-        let withdrawn = (self.state == HeadState::Ready).then_some(self.head);
-        if let Some(head) = withdrawn {
-            self.forget_retry(head);
-        }
-        Effects { withdrawn, ..self.wait_for_unsettled(first) }
-    }
-
-    /// An unsettled event is settled or gone by now; `first_unsettled` is the first one left.
-    pub(super) fn unblocked(&mut self, id: i64, first_unsettled: Option<i64>) -> Effects {
-        self.forget_retry(id);
-        let is_free = first_unsettled.is_none();
-        match self.state {
-            HeadState::Failed if self.head == id => return self.failure_settled(first_unsettled),
-            HeadState::Unsettled if is_free => return self.drain(),
-            _ if is_free && self.is_underfilled() => (),
-            _ => return Effects::default(),
-        }
-        Effects { next: Next::Refill, ..Effects::default() }
-    }
-
-    /// Nothing is waited for any more: what comes next is read from the table.
-    fn drain(&mut self) -> Effects {
-        if let Some(lowest) = self.passed_over.take() {
-            self.head = self.head.min(lowest.saturating_sub(1));
-        }
-        self.state = HeadState::Drained;
-        self.has_more = true;
-        Effects { next: Next::Refill, ..Effects::default() }
-    }
-
-    /// All wait for `first`. Those behind it are read again: lower ids may have appeared since.
-    fn wait_for_unsettled(&mut self, first: i64) -> Effects {
-        self.head = first;
-        self.state = HeadState::Unsettled;
-        self.has_more = true;
-        Effects { forgotten: std::mem::take(&mut self.waiting), ..Effects::default() }
     }
 
     /// The lane was taken: behind a retried event the table may still hold back the others.

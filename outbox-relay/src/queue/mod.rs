@@ -61,8 +61,8 @@ pub(crate) struct Queue {
     tracked: HashSet<i64>,
     /// Ids of those that are published and can't be settled for now, by aggregate.
     unsettled: HashMap<i64, BTreeSet<i64>>,
-    /// The first paused event of each aggregate in which some are paused for their type. Those behind
-    /// it stay in the table.
+    /// The first paused event of each aggregate in which some are paused for their type. Those
+    /// behind it stay in the table.
     paused: HashMap<i64, i64, Hasher>,
     /// How many events of each lane are in flight or not settled yet.
     busy: [usize; 64],

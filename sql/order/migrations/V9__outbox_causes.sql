@@ -19,36 +19,112 @@ COMMENT ON COLUMN outbox.error_kind IS 'How the latest failed attempt failed: re
 COMMENT ON COLUMN outbox.error_fingerprint IS 'A hash of last_error without ids, numbers and values: the same for all failures with one cause';
 
 -- What failed, by cause and type of event, the most frequent first; and what waits behind it, if the relays keep events in strict order.
+-- Of 500 groups at most, the first by cause; 20,000 events are counted, shared evenly by the groups, so that a look at millions of
+-- failures takes no longer than one at thousands: is_capped says where counting stopped. What an older release noted has no cause.
 CREATE VIEW outbox_failures AS
-WITH failed AS MATERIALIZED (
-    SELECT id, event_id, event_type, created_at, next_attempt_at, last_error, error_kind, error_fingerprint,
-           hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) AS aggregate
-    FROM outbox
-    WHERE published_at IS NULL AND next_attempt_at IS NOT NULL AND attempts > 0
+WITH RECURSIVE cause AS (
+    -- From one group to the next by the index, however many events are between.
+    (
+        SELECT error_kind, error_fingerprint, left(event_type, 255) AS event_type
+        FROM outbox
+        WHERE published_at IS NULL AND next_attempt_at IS NOT NULL AND error_kind IS NOT NULL AND error_fingerprint IS NOT NULL
+        ORDER BY error_kind, error_fingerprint, left(event_type, 255)
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT next.*
+    FROM cause
+    CROSS JOIN LATERAL (
+        SELECT error_kind, error_fingerprint, left(outbox.event_type, 255)
+        FROM outbox
+        WHERE published_at IS NULL
+          AND next_attempt_at IS NOT NULL
+          AND (error_kind, error_fingerprint, left(outbox.event_type, 255)) > (cause.error_kind, cause.error_fingerprint, cause.event_type)
+          AND error_fingerprint IS NOT NULL
+        ORDER BY error_kind, error_fingerprint, left(outbox.event_type, 255)
+        LIMIT 1
+    ) AS next
+),
+-- The limits stand in subqueries: the planner would take the numbers themselves for what there is, and compile the statement.
+grouped AS MATERIALIZED (
+    SELECT * FROM cause LIMIT (SELECT 500)
+),
+counting AS MATERIALIZED (
+    SELECT GREATEST(20000 / GREATEST(count(*), 1), 100) AS most FROM grouped
 )
-SELECT error_kind,
-       error_fingerprint,
-       event_type,
-       count(*) AS events,
-       count(*) FILTER (WHERE next_attempt_at = 'infinity') AS stuck,
-       count(DISTINCT failed.aggregate) AS aggregates,
+SELECT grouped.error_kind,
+       grouped.error_fingerprint,
+       grouped.event_type,
+       counted.events,
+       counted.events >= (SELECT most FROM counting) AS is_capped,
+       counted.stuck,
+       counted.aggregates,
        (
-           SELECT count(DISTINCT behind.id)
-           FROM failed AS ahead
-           JOIN outbox AS behind ON hashtextextended(behind.aggregate_id, hashtextextended(behind.aggregate_type, 0)) = ahead.aggregate
-           WHERE ahead.error_kind IS NOT DISTINCT FROM failed.error_kind
-             AND ahead.error_fingerprint IS NOT DISTINCT FROM failed.error_fingerprint
-             AND ahead.event_type = failed.event_type
-             AND behind.id > ahead.id
-             AND behind.published_at IS NULL
-             AND behind.next_attempt_at IS NULL
+           SELECT count(*)
+           FROM (
+               SELECT
+               FROM unnest(counted.keys, counted.ids) AS ahead (key, id)
+               CROSS JOIN LATERAL (
+                   SELECT
+                   FROM outbox AS behind
+                   WHERE hashtextextended(behind.aggregate_id, hashtextextended(behind.aggregate_type, 0)) = ahead.key
+                     AND behind.id > ahead.id
+                     AND behind.published_at IS NULL
+                     AND behind.next_attempt_at IS NULL
+                   LIMIT (SELECT most FROM counting)
+               ) AS behind
+               LIMIT (SELECT most FROM counting)
+           ) AS behind
        ) AS waiting_behind,
-       min(created_at) FILTER (WHERE isfinite(created_at)) AS oldest_created_at,
-       max(created_at) FILTER (WHERE isfinite(created_at)) AS newest_created_at,
-       (array_agg(event_id ORDER BY id))[1] AS example_event_id,
-       (array_agg(last_error ORDER BY id))[1] AS example_error
-FROM failed
-GROUP BY error_kind, error_fingerprint, event_type
+       counted.oldest_created_at,
+       counted.newest_created_at,
+       example.event_id AS example_event_id,
+       example.last_error AS example_error
+FROM grouped
+CROSS JOIN LATERAL (
+    SELECT sum(events)::bigint AS events, sum(stuck)::bigint AS stuck, count(*) AS aggregates,
+           min(oldest) AS oldest_created_at, max(newest) AS newest_created_at, array_agg(key) AS keys, array_agg(id) AS ids
+    FROM (
+        SELECT key, min(id) AS id, count(*) AS events, count(*) FILTER (WHERE next_attempt_at = 'infinity') AS stuck,
+               min(created_at) FILTER (WHERE isfinite(created_at)) AS oldest, max(created_at) FILTER (WHERE isfinite(created_at)) AS newest
+        FROM (
+            SELECT id, next_attempt_at, created_at, hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) AS key
+            FROM outbox
+            WHERE published_at IS NULL
+              AND next_attempt_at IS NOT NULL
+              AND error_kind = grouped.error_kind
+              AND error_fingerprint = grouped.error_fingerprint
+              AND left(outbox.event_type, 255) = grouped.event_type
+            ORDER BY id
+            LIMIT (SELECT most FROM counting)
+        ) AS event
+        GROUP BY key
+    ) AS aggregate
+) AS counted
+CROSS JOIN LATERAL (
+    SELECT event_id, last_error
+    FROM outbox
+    WHERE published_at IS NULL
+      AND next_attempt_at IS NOT NULL
+      AND error_kind = grouped.error_kind
+      AND error_fingerprint = grouped.error_fingerprint
+      AND left(outbox.event_type, 255) = grouped.event_type
+    ORDER BY id
+    LIMIT 1
+) AS example
+UNION ALL
+SELECT NULL, NULL, NULL, count(*), count(*) >= 20000, count(*) FILTER (WHERE next_attempt_at = 'infinity'), NULL, NULL,
+       min(created_at) FILTER (WHERE isfinite(created_at)), max(created_at) FILTER (WHERE isfinite(created_at)),
+       (array_agg(event_id ORDER BY id))[1], (array_agg(last_error ORDER BY id))[1]
+FROM (
+    SELECT id, event_id, attempts, next_attempt_at, created_at, last_error
+    FROM outbox
+    WHERE published_at IS NULL AND next_attempt_at IS NOT NULL AND error_kind IS NULL AND error_fingerprint IS NULL
+    ORDER BY error_kind, error_fingerprint, left(event_type, 255), id
+    LIMIT (SELECT 20000)
+) AS without_cause
+WHERE attempts > 0
+HAVING count(*) > 0
 ORDER BY events DESC;
 
 ALTER TABLE outbox_audit ADD COLUMN operation_id uuid; -- the same for all rows of one command

@@ -6,7 +6,7 @@ WITH RECURSIVE cause AS (
     (
         SELECT error_kind, error_fingerprint, left(event_type, 255) AS event_type
         FROM {outbox}
-        WHERE published_at IS NULL AND next_attempt_at IS NOT NULL AND error_fingerprint IS NOT NULL
+        WHERE published_at IS NULL AND next_attempt_at IS NOT NULL AND error_kind IS NOT NULL AND error_fingerprint IS NOT NULL
         ORDER BY error_kind, error_fingerprint, left(event_type, 255)
         LIMIT 1
     )

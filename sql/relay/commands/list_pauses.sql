@@ -1,15 +1,5 @@
 -- list_pauses: the active pauses, the oldest first
-SELECT json_build_object(
-           'id', id,
-           'aggregate_type', aggregate_type,
-           'aggregate_id', aggregate_id,
-           'event_type', event_type,
-           'until', until,
-           'reason', reason,
-           'actor', actor,
-           'created_at', created_at,
-           'age_seconds', CASE WHEN isfinite(created_at) THEN extract(epoch FROM now() - created_at)::double precision ELSE 0 END
-       )::text
+SELECT {pause_json}
 FROM {pauses}
 WHERE until IS NULL OR until > now()
 ORDER BY id

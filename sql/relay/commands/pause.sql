@@ -25,16 +25,6 @@ noted AS (
     FROM added
     RETURNING id
 )
-SELECT json_build_object(
-           'id', id,
-           'aggregate_type', aggregate_type,
-           'aggregate_id', aggregate_id,
-           'event_type', event_type,
-           'until', until,
-           'reason', reason,
-           'actor', actor,
-           'created_at', created_at,
-           'age_seconds', CASE WHEN isfinite(created_at) THEN extract(epoch FROM now() - created_at)::double precision ELSE 0 END
-       )::text,
+SELECT {pause_json},
        (SELECT noted.id FROM noted) AS audit_id
 FROM added

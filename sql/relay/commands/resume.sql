@@ -27,17 +27,7 @@ noted AS (
     ORDER BY id
     RETURNING id
 )
-SELECT json_build_object(
-           'id', id,
-           'aggregate_type', aggregate_type,
-           'aggregate_id', aggregate_id,
-           'event_type', event_type,
-           'until', until,
-           'reason', reason,
-           'actor', actor,
-           'created_at', created_at,
-           'age_seconds', CASE WHEN isfinite(created_at) THEN extract(epoch FROM now() - created_at)::double precision ELSE 0 END
-       )::text,
+SELECT {pause_json},
        (SELECT max(noted.id) FROM noted) AS audit_id
 FROM ended
 ORDER BY id

@@ -10,6 +10,7 @@ use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use uuid::Uuid;
 
 use super::{EXCHANGE, Outbox};
+use crate::deliveries::Deliveries;
 
 impl Outbox {
     /// Declares the exchange and a queue bound to it with `key`.
@@ -26,6 +27,17 @@ impl Outbox {
         let durable = QueueDeclareOptions { durable: true, ..Default::default() };
         self.channel.queue_declare(name.into(), durable, quorum).await?;
         self.bind(name, key).await
+    }
+
+    /// A fresh outbox, and a consumer of all that its relays publish.
+    ///
+    /// # Errors
+    /// When a server does not answer.
+    pub async fn with_consumer() -> anyhow::Result<(Self, Deliveries)> {
+        let outbox = Self::new().await?;
+        outbox.queue("all", "#").await?;
+        let deliveries = Deliveries::collect(&outbox.vhost.amqp_url, "all");
+        Ok((outbox, deliveries))
     }
 
     /// Binds a queue to the exchange.

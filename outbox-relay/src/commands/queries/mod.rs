@@ -283,10 +283,15 @@ pub(super) async fn list_failures<T: DeserializeOwned>(
     session.query(sql, &[&groups, &most]).await?.iter().map(json).collect()
 }
 
-/// Returns how many failed events have no cause, counted up to `most`.
-pub(super) async fn count_without_cause(session: &Session, most: i64) -> anyhow::Result<i64> {
+/// Returns how many failed events have no cause, among at most `most` that are looked at, and
+/// whether there may be more.
+pub(super) async fn count_without_cause(
+    session: &Session,
+    most: i64,
+) -> anyhow::Result<(i64, bool)> {
     let sql = include_str!("../../../../sql/relay/commands/count_without_cause.sql");
-    Ok(session.query_one(sql, &[&most]).await?.try_get(0)?)
+    let row = session.query_one(sql, &[&most]).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 /// Returns about how many rows the outbox has.

@@ -8,6 +8,9 @@ const MATCHES_CAUSE: &str = include_str!("../../../../sql/relay/fragments/matche
 /// Whether a row is one of a group of failures.
 const IS_IN_GROUP: &str = include_str!("../../../../sql/relay/fragments/is_in_group.sql");
 
+/// A pause as JSON.
+const PAUSE_JSON: &str = include_str!("../../../../sql/relay/fragments/pause_json.sql");
+
 /// Which columns the outbox and its audit table have that an older schema lacks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Columns {
@@ -41,7 +44,8 @@ impl Columns {
         } else {
             [("{operation_column}", ""), ("{operation_value}", "")]
         };
-        let shared = [("{matches}", MATCHES), ("{is_in_group}", IS_IN_GROUP)];
+        let shared =
+            [("{matches}", MATCHES), ("{is_in_group}", IS_IN_GROUP), ("{pause_json}", PAUSE_JSON)];
         shared
             .into_iter()
             .chain(causes)

@@ -24,3 +24,10 @@ pub(super) async fn measure_rate<T: DeserializeOwned>(
     let sql = include_str!("../../../../sql/relay/commands/measure_rate.sql");
     json(&session.query_one(sql, &[&below, &rows]).await?)
 }
+
+/// Returns the id above which events are pending, which is at most `lowest`: where a run of pending
+/// events reaches to.
+pub(super) async fn skip_pending(session: &Session, lowest: i64) -> anyhow::Result<Option<i64>> {
+    let sql = include_str!("../../../../sql/relay/commands/skip_pending.sql");
+    Ok(session.query_one(sql, &[&lowest]).await?.try_get(0)?)
+}

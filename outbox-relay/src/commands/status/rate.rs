@@ -17,7 +17,7 @@ const PAGE_LIMIT: usize = 40;
 #[derive(Debug, Serialize)]
 pub(super) struct Rate {
     pub(super) events: i64,
-    /// Whether more rows would have to be read to count all.
+    /// Whether there may be more: among rows that were skipped, or that are older than those read.
     pub(super) at_least: bool,
     pub(super) by_type: Vec<TypeRate>,
 }
@@ -48,12 +48,15 @@ struct Recent {
 }
 
 /// Reads the newest rows, page by page, down to those published before the last minute. No index is
-/// by `published_at`, and a backlog of any length may lie above the events that are published now.
+/// by `published_at`, and a backlog of any length may lie above the events that are published now:
+/// it is skipped, not read.
 pub(super) async fn measure(session: &Session) -> anyhow::Result<Rate> {
     let mut types: BTreeMap<String, Recent> = BTreeMap::new();
     let (mut below, mut at_least) = (None, true);
+    let mut has_skipped = false;
     for _ in 0..PAGE_LIMIT {
         let page: Page = queries::measure_rate(session, below, PAGE_ROWS).await?;
+        let is_pending = page.recent.is_empty() && !page.published_before;
         let over = page.rows < PAGE_ROWS || (page.recent.is_empty() && page.published_before);
         for recent in page.recent {
             let sum = types.entry(recent.event_type).or_default();
@@ -62,10 +65,14 @@ pub(super) async fn measure(session: &Session) -> anyhow::Result<Rate> {
             sum.delayed += recent.delayed;
         }
         if over {
-            at_least = false;
+            at_least = has_skipped;
             break;
         }
         below = page.lowest_id;
+        if let Some(lowest_id) = page.lowest_id.filter(|_| is_pending) {
+            below = queries::skip_pending(session, lowest_id).await?;
+            has_skipped = true;
+        }
     }
     let mut by_type: Vec<TypeRate> = types.into_iter().map(type_rate).collect();
     by_type.sort_by_key(|rate| std::cmp::Reverse(rate.events));

@@ -25,6 +25,16 @@ impl Simulation {
         self.tick_with(0, || Fate::Taken);
     }
 
+    /// So many events are written and published, one after the other.
+    fn publish(&mut self, rows: usize) {
+        self.commit(rows);
+        for _ in 0..rows {
+            self.turn();
+            self.answer_with(0, 0, || Fate::Taken);
+            self.settle(0);
+        }
+    }
+
     fn in_flight(&self) -> usize {
         self.relays[0].in_flight.len()
     }
@@ -92,6 +102,49 @@ fn an_event_of_unknown_outcome_that_was_paused_meanwhile_is_not_sent_again() {
         assert_eq!(simulation.in_flight(), 0, "nor those behind it");
     }
     simulation.resume();
+    simulation.go_on();
+}
+
+#[test]
+fn those_behind_an_event_of_unknown_outcome_that_was_paused_meanwhile_wait_for_it() {
+    let mut simulation = Simulation::of_two_relays();
+    simulation.publish(2);
+    simulation.commit(1);
+    simulation.tick_with(0, || Fate::Unconfirmed);
+    simulation.pause("shipped");
+    simulation.commit(1);
+    simulation.turn();
+    assert_eq!(simulation.in_flight(), 1, "event 3, whose outcome will be unknown");
+    simulation.answer_with(0, 0, || Fate::Taken);
+    for _ in 0..3 {
+        simulation.turn();
+        simulation.relays[0].sweep(&simulation.table);
+        assert_eq!(simulation.in_flight(), 0, "event 4 is not paused, and waits for 3");
+    }
+    simulation.resume();
+    assert_eq!(simulation.in_flight(), 1);
+    simulation.go_on();
+}
+
+#[test]
+fn a_run_that_ends_early_leaves_out_what_was_paused_meanwhile_and_those_behind_it() {
+    let mut simulation = Simulation::of_two_relays();
+    simulation.commit(4);
+    simulation.tick_with(0, || Fate::Taken);
+    simulation.answer_with(0, 0, || Fate::Taken);
+    simulation.settle(0);
+    assert_eq!(simulation.in_flight(), 1, "event 2, with 3 and 4 in its run");
+    simulation.pause("shipped");
+    // Too late for the others to follow.
+    simulation.answer_with(0, 0, || Fate::Taken);
+    simulation.settle(0);
+    for _ in 0..3 {
+        simulation.turn();
+        simulation.relays[0].sweep(&simulation.table);
+        assert_eq!(simulation.in_flight(), 0, "3 is paused, and 4 behind it");
+    }
+    simulation.resume();
+    assert_eq!(simulation.in_flight(), 1);
     simulation.go_on();
 }
 

@@ -1,6 +1,7 @@
 //! A model of the outbox: rows, the transactions that write them, locks, and what the relay's
 //! statements answer.
 
+mod due;
 mod locks;
 mod scans;
 

@@ -1,28 +1,13 @@
 //! The answers to the relays' statements.
 
-use std::cmp::Ordering;
-
+use super::due::DueKind;
 use super::*;
-use crate::database::queries::{DueCursor, DuePage, DuePages, DuePosition};
 
 /// As the expression of that name in SQL.
 fn pause_kind(pauses: &PauseSet, row: &Row) -> u8 {
     let event = event(event_ref(0, row), row);
     let matching = pauses.iter().filter(|pause| pause.matches(&event));
     matching.map(|pause| if pause.event_type.is_none() { 2 } else { 1 }).max().unwrap_or(0)
-}
-
-/// The kinds of events that are found by their time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DueKind {
-    Failed,
-    Scheduled,
-}
-
-fn order(one: &DuePosition, other: &DuePosition) -> Ordering {
-    // The start is no number.
-    let key = |position: &DuePosition| (position.at.parse::<u128>().ok(), position.id);
-    key(one).cmp(&key(other))
 }
 
 /// Statements of the relays.
@@ -115,50 +100,6 @@ impl Table {
             }
         }
         found
-    }
-
-    fn due_pages(
-        &self,
-        kind: DueKind,
-        DueCursor { unread, again }: &DueCursor,
-        most: usize,
-        now: Instant,
-        is_wanted: impl Fn(i64, &Row) -> bool,
-    ) -> DuePages {
-        let is_kind = |row: &Row| (row.attempts > 0) == (kind == DueKind::Failed);
-        let mut due: Vec<(DuePosition, i64, &Row)> = Vec::new();
-        for (id, row) in &self.rows {
-            if let NextAttempt::At(at) = row.next_attempt
-                && row.is_visible_and_pending()
-                && is_kind(row)
-                && at <= now
-            {
-                due.push((self.position(at, *id), *id, row));
-            }
-        }
-        due.sort_by(|(one, ..), (other, ..)| order(one, other));
-        let mut pages = DuePages::default();
-        let is_behind = |position: &DuePosition, other| order(position, other) == Ordering::Greater;
-        for is_unread in [true, false] {
-            let page = due.iter().filter(|(position, ..)| match is_unread {
-                true => is_behind(position, unread),
-                false => is_behind(position, again) && !is_behind(position, unread),
-            });
-            let page: Vec<_> = page.take(most).collect();
-            let read = DuePage {
-                rows: page.len(),
-                last: page.last().map(|(position, ..)| position.clone()),
-            };
-            *(if is_unread { &mut pages.unread } else { &mut pages.again }) = read;
-            let wanted = page.into_iter().filter(|(_, id, row)| is_wanted(*id, row));
-            pages.event_refs.extend(wanted.map(|(_, id, row)| event_ref(*id, row)));
-        }
-        pages
-    }
-
-    /// As the database writes it, so that it can be compared as text.
-    fn position(&self, at: Instant, id: i64) -> DuePosition {
-        DuePosition { at: format!("{:020}", at.duration_since(self.epoch).as_nanos()), id }
     }
 
     fn scan_new(
