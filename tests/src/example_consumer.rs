@@ -60,7 +60,8 @@ pub struct ExampleConsumer {
     pub sql: Client,
     /// What the consumer does.
     pub work: &'static Work,
-    database: Database,
+    /// The consumer's database.
+    pub database: Database,
     /// `postgres://…` for the consumer.
     database_url: String,
     program: Program,
