@@ -11,6 +11,8 @@
 //! A batch is released in the transaction that stores the next one, or by itself when nothing has
 //! arrived, and acknowledged after that.
 
+mod refusals;
+
 use std::time::Duration;
 
 use service_kit::health::Health;
@@ -35,9 +37,6 @@ const QUIET_TIME: Duration = Duration::from_millis(200);
 
 /// How long the broker may take to requeue what an earlier session had not acknowledged.
 const REQUEUE_TIME: Duration = Duration::from_secs(10);
-
-/// The note at `/readyz` that the database refuses messages.
-const REFUSED: &str = "refused";
 
 /// When a session ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,19 +88,16 @@ pub(super) struct CollectorSession<'a> {
 }
 
 impl<'a> CollectorSession<'a> {
-    /// Begins a session with the only subscription to the queue.
-    ///
-    /// # Errors
-    /// When the broker does not answer.
-    pub(super) async fn begin(
+    /// A session that has begun, with the only subscription to the queue, in which so many messages
+    /// are `waiting`. Those that are on the way are not counted, and are no more than the prefetch.
+    pub(super) fn new(
         store: Store,
         subscription: Subscription,
         reading: &'a Reading,
         prefetch: u16,
-    ) -> Result<Self, Interruption> {
-        // Messages that are on the way are not counted, and are no more than the prefetch.
-        let waiting = subscription.depth().await.map_err(Interruption::Broker)?;
-        Ok(Self {
+        waiting: u32,
+    ) -> Self {
+        Self {
             store,
             subscription,
             reading,
@@ -115,7 +111,7 @@ impl<'a> CollectorSession<'a> {
             has_forgotten: false,
             measured: None,
             collected: Collected::default(),
-        })
+        }
     }
 
     /// Stores batches until `stop` or the end that `until` says. Call [`close`](Self::close) after.
@@ -252,75 +248,6 @@ impl<'a> CollectorSession<'a> {
     fn may_forget(&self, part: &[DeadLetter]) -> bool {
         let is_behind = self.left == 0 || part.iter().any(|message| !message.redelivered);
         !self.has_forgotten && self.begun.elapsed() >= REQUEUE_TIME && is_behind
-    }
-
-    /// Stores a message that was refused, with ASCII alone for people, or else holds it.
-    async fn store_alone(
-        &mut self,
-        mut message: DeadLetter,
-        reason: String,
-    ) -> Result<(), Interruption> {
-        message.reduce_to_ascii();
-        match self.store_part(std::slice::from_ref(&message)).await {
-            Ok(()) => Ok(()),
-            Err(StoreError::Unavailable(reason)) => {
-                self.unstored = Some(message);
-                Err(Interruption::Database(reason))
-            }
-            Err(StoreError::Refused(_)) => {
-                let name = message.name();
-                tracing::warn!(
-                    message = name,
-                    reason,
-                    "the database refuses a message: it stays in the queue"
-                );
-                self.collected.refused.push(format!("{name}: {reason}"));
-                self.held.push(message);
-                Ok(())
-            }
-        }
-    }
-
-    /// Tries the message again that the database refused longest ago, if it is time to.
-    async fn retry_held(&mut self) -> Result<(), Interruption> {
-        if !self.held.is_due() {
-            return Ok(());
-        }
-        // What was stored meanwhile is acknowledged while all others are still held.
-        self.release().await?;
-        let Some(message) = self.held.pop() else {
-            return Ok(());
-        };
-        match self.store.store(std::slice::from_ref(&message), self.released, false).await {
-            Ok(stored) => {
-                self.collected.stored += stored.new;
-                metrics::collected(stored.new, stored.known);
-                tracing::info!(message = message.name(), "the database takes the message now");
-                self.subscription.acknowledge(&[message.tag]).await.map_err(Interruption::Broker)
-            }
-            Err(StoreError::Refused(_)) => {
-                self.held.push(message);
-                Ok(())
-            }
-            Err(StoreError::Unavailable(reason)) => {
-                self.unstored = Some(message);
-                Err(Interruption::Database(reason))
-            }
-        }
-    }
-
-    fn note_refused(&self, health: &Health) {
-        metrics::refused(self.held.len());
-        match self.held.len() {
-            0 => health.forget_note(REFUSED),
-            held if self.held.is_full() => health.note(
-                REFUSED,
-                format!(
-                    "the database refuses {held} messages: nothing is collected until it takes some"
-                ),
-            ),
-            held => health.note(REFUSED, format!("the database refuses {held} messages")),
-        }
     }
 
     /// Notes that what was stored will be acknowledged, and acknowledges it.

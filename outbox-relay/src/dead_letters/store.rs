@@ -135,14 +135,19 @@ impl Store {
         Ok(Some(Stored { new: new.len() as u64, known: known.len() as u64 }))
     }
 
-    /// Stores a message and takes that back, to see whether the database can store any.
+    /// Does all that storing a message takes and takes it back, to see whether the database can.
     ///
     /// # Errors
     /// Returns why it can't. That it refuses this message is no such reason.
     pub(super) async fn rehearse(&mut self, message: &DeadLetter) -> Result<(), String> {
         let rehearsing = async {
+            let (statements, queue, messages) = (&self.statements, &self.queue, &[message]);
             let transaction = self.session.client.transaction().await?;
-            self.statements.insert_dead_letters(&transaction, &self.queue, 0, &[message]).await?;
+            let number = statements.begin_session(&transaction, queue).await?;
+            statements.release(&transaction, number, 1).await?;
+            statements.adopt_redelivered(&transaction, queue, number, messages).await?;
+            statements.insert_dead_letters(&transaction, queue, number, messages).await?;
+            statements.forget_sessions(&transaction, queue, number).await?;
             transaction.rollback().await
         };
         let rehearsed = timeout(self.limit + MARGIN, rehearsing).await;
