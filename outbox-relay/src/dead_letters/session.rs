@@ -8,8 +8,8 @@
 //! | after that | the batch's, above `acknowledged_up_to` | delivered again | finds each row by its identity |
 //! | after the release is committed | the batch's | acknowledged, or delivered again if that was lost | in doubt: makes second rows |
 //!
-//! A batch is released in the transaction that stores the next one, or by itself when nothing has
-//! arrived, and acknowledged after that.
+//! A batch is released and acknowledged as soon as it is committed. The release is no more than a
+//! round trip to the database, without a flush of its log.
 
 mod refusals;
 
@@ -62,6 +62,13 @@ impl From<StoreError> for Interruption {
     }
 }
 
+/// What became of messages that were to be stored in one transaction.
+enum PartOutcome {
+    Stored,
+    /// The database refuses at least one of them, for this reason.
+    Refused(String),
+}
+
 /// A session of collecting.
 pub(super) struct CollectorSession<'a> {
     store: Store,
@@ -69,8 +76,8 @@ pub(super) struct CollectorSession<'a> {
     reading: &'a Reading,
     prefetch: u16,
     begun: Instant,
-    /// Deliveries that were stored, and not acknowledged yet.
-    stored: Vec<u64>,
+    /// Whether all that was stored is acknowledged.
+    is_acknowledged: bool,
     /// The latest delivery that was released.
     released: u64,
     /// Messages that the database refuses.
@@ -103,7 +110,7 @@ impl<'a> CollectorSession<'a> {
             reading,
             prefetch,
             begun: Instant::now(),
-            stored: Vec::new(),
+            is_acknowledged: true,
             released: 0,
             held: Held::default(),
             unstored: None,
@@ -126,9 +133,6 @@ impl<'a> CollectorSession<'a> {
     ) -> Result<(), Interruption> {
         let wait = if until == Until::Collected { QUIET_TIME } else { PROBE_INTERVAL };
         while !stop.is_cancelled() {
-            if !self.subscription.is_receiving() {
-                self.release().await?;
-            }
             // A quarter, so that the broker sends the next ones while these are stored.
             let most = usize::from(self.prefetch).div_ceil(4);
             let arrived = tokio::select! {
@@ -159,13 +163,13 @@ impl<'a> CollectorSession<'a> {
                 break;
             }
         }
-        self.release().await
+        Ok(())
     }
 
     /// Closes the subscription. After an orderly end nothing is left to be recognised.
     pub(super) async fn close(self) {
         self.subscription.close().await;
-        if self.stored.is_empty() {
+        if self.is_acknowledged {
             self.store.end().await;
         }
     }
@@ -206,20 +210,16 @@ impl<'a> CollectorSession<'a> {
         let begun = Instant::now();
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
-            match self.store_part(&part).await {
-                Ok(()) => (),
-                Err(StoreError::Refused(_)) if part.len() > 1 => {
+            match self.store_part(&part).await? {
+                PartOutcome::Stored => (),
+                PartOutcome::Refused(_) if part.len() > 1 => {
                     let second = part.split_off(part.len() / 2);
                     parts.extend([second, part]);
                 }
-                Err(StoreError::Refused(reason)) => {
+                PartOutcome::Refused(reason) => {
                     if let Some(message) = part.pop() {
                         self.store_alone(message, reason).await?;
                     }
-                }
-                Err(StoreError::Unavailable(reason)) => {
-                    self.unstored = part.pop();
-                    return Err(Interruption::Database(reason));
                 }
             }
         }
@@ -227,18 +227,42 @@ impl<'a> CollectorSession<'a> {
         Ok(())
     }
 
-    /// Stores messages in one transaction, and acknowledges what it releases.
-    async fn store_part(&mut self, part: &[DeadLetter]) -> Result<(), StoreError> {
-        let release = self.last_stored().unwrap_or(self.released);
+    /// Stores messages in one transaction, and acknowledges them.
+    async fn store_part(&mut self, part: &[DeadLetter]) -> Result<PartOutcome, Interruption> {
         let forgets = self.may_forget(part);
-        let stored = self.store.store(part, release, forgets).await?;
+        let stored = match self.store.store(part, forgets).await {
+            Ok(stored) => stored,
+            Err(StoreError::Refused(reason)) => return Ok(PartOutcome::Refused(reason)),
+            Err(StoreError::Unavailable(reason)) => {
+                self.unstored = part.first().cloned();
+                return Err(Interruption::Database(reason));
+            }
+        };
         self.has_forgotten |= forgets;
         self.collected.stored += stored.new;
         self.collected.known += stored.known;
         metrics::collected(stored.new, stored.known);
-        // A failure shows when the next message is received.
-        self.acknowledge(release).await.ok();
-        self.stored.extend(part.iter().map(|message| message.tag));
+        self.acknowledge(part).await?;
+        Ok(PartOutcome::Stored)
+    }
+
+    /// Notes that the messages will be acknowledged, and acknowledges them. From the note on their
+    /// rows are taken for no message that is delivered again.
+    async fn acknowledge(&mut self, part: &[DeadLetter]) -> Result<(), Interruption> {
+        let Some(last) = part.iter().map(|message| message.tag).max() else {
+            return Ok(());
+        };
+        self.is_acknowledged = false;
+        self.released = self.released.max(last);
+        self.store.release(self.released).await?;
+        let acknowledged = if self.held.is_empty() {
+            self.subscription.acknowledge_up_to(last).await
+        } else {
+            let tags: Vec<_> = part.iter().map(|message| message.tag).collect();
+            self.subscription.acknowledge(&tags).await
+        };
+        acknowledged.map_err(Interruption::Broker)?;
+        self.is_acknowledged = true;
         Ok(())
     }
 
@@ -248,29 +272,5 @@ impl<'a> CollectorSession<'a> {
     fn may_forget(&self, part: &[DeadLetter]) -> bool {
         let is_behind = self.left == 0 || part.iter().any(|message| !message.redelivered);
         !self.has_forgotten && self.begun.elapsed() >= REQUEUE_TIME && is_behind
-    }
-
-    /// Notes that what was stored will be acknowledged, and acknowledges it.
-    async fn release(&mut self) -> Result<(), Interruption> {
-        let Some(release) = self.last_stored() else {
-            return Ok(());
-        };
-        self.store.release(release).await?;
-        self.acknowledge(release).await.map_err(Interruption::Broker)
-    }
-
-    fn last_stored(&self) -> Option<u64> {
-        self.stored.iter().copied().max().map(|last| last.max(self.released))
-    }
-
-    /// Acknowledges what was stored and is released up to `release`.
-    async fn acknowledge(&mut self, release: u64) -> Result<(), String> {
-        let tags = std::mem::take(&mut self.stored);
-        self.released = release;
-        match tags.iter().copied().max() {
-            None => Ok(()),
-            Some(last) if self.held.is_empty() => self.subscription.acknowledge_up_to(last).await,
-            Some(_) => self.subscription.acknowledge(&tags).await,
-        }
     }
 }

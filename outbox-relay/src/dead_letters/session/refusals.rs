@@ -2,10 +2,9 @@
 
 use service_kit::health::Health;
 
-use super::{CollectorSession, Interruption};
+use super::{CollectorSession, Interruption, PartOutcome};
 use crate::dead_letters::message::DeadLetter;
 use crate::dead_letters::metrics;
-use crate::dead_letters::store::StoreError;
 
 /// The note at `/readyz` that the database refuses messages.
 const REFUSED: &str = "refused";
@@ -18,55 +17,31 @@ impl CollectorSession<'_> {
         reason: String,
     ) -> Result<(), Interruption> {
         message.reduce_to_ascii();
-        match self.store_part(std::slice::from_ref(&message)).await {
-            Ok(()) => Ok(()),
-            Err(StoreError::Unavailable(reason)) => {
-                self.unstored = Some(message);
-                Err(Interruption::Database(reason))
-            }
-            Err(StoreError::Refused(_)) => {
-                let name = message.name();
-                tracing::warn!(
-                    message = name,
-                    reason,
-                    "the database refuses a message: it stays in the queue"
-                );
-                self.collected.refused.push(format!("{name}: {reason}"));
-                self.held.push(message);
-                Ok(())
-            }
+        if let PartOutcome::Refused(_) = self.store_part(std::slice::from_ref(&message)).await? {
+            let name = message.name();
+            tracing::warn!(
+                message = name,
+                reason,
+                "the database refuses a message: it stays in the queue"
+            );
+            self.collected.refused.push(format!("{name}: {reason}"));
+            self.held.push(message);
         }
+        Ok(())
     }
 
     /// Tries the message again that the database refused longest ago, if it is time to.
     pub(super) async fn retry_held(&mut self) -> Result<(), Interruption> {
-        if !self.held.is_due() {
-            return Ok(());
-        }
-        // What was stored meanwhile is acknowledged while all others are still held.
-        self.release().await?;
-        let Some(message) = self.held.pop() else {
+        let Some(message) = self.held.pop_due() else {
             return Ok(());
         };
-        // Released with the row: it is acknowledged at once.
-        let release = self.released.max(message.tag);
-        match self.store.store(std::slice::from_ref(&message), release, false).await {
-            Ok(stored) => {
-                self.released = release;
-                self.collected.stored += stored.new;
-                metrics::collected(stored.new, stored.known);
+        match self.store_part(std::slice::from_ref(&message)).await? {
+            PartOutcome::Stored => {
                 tracing::info!(message = message.name(), "the database takes the message now");
-                self.subscription.acknowledge(&[message.tag]).await.map_err(Interruption::Broker)
             }
-            Err(StoreError::Refused(_)) => {
-                self.held.push(message);
-                Ok(())
-            }
-            Err(StoreError::Unavailable(reason)) => {
-                self.unstored = Some(message);
-                Err(Interruption::Database(reason))
-            }
+            PartOutcome::Refused(_) => self.held.push(message),
         }
+        Ok(())
     }
 
     /// Shows at `/readyz` and in the metrics how many are refused.
