@@ -80,6 +80,7 @@ GRANT INSERT (actor, action, reason, dead_letter_id, before, after, detail, oper
 
 -- An administrator also destroys: discards dead letters, and erases contents from rows and from the audit table. It deletes no row of
 -- either.
+GRANT UPDATE (identity, routing_key) ON dead_letters TO dead_letters_admin;
 GRANT UPDATE (before, after, detail) ON dead_letters_audit TO dead_letters_admin;
 
 -- Operators change the state of a dead letter when they return it. That only an administrator discards, which is a state as well, no

@@ -69,8 +69,9 @@ COMMENT ON COLUMN dead_letters.earlier_id IS 'The row of its death before this o
 COMMENT ON COLUMN dead_letters.redelivered IS 'It had been delivered before: if a collector or the broker crashed, it may be the copy of another row';
 
 -- The sessions of collectors that have not ended in order, and how far each has acknowledged. A row of dead_letters with a higher
--- delivery_tag is still in the queue, and will be delivered again.
-CREATE TABLE dead_letters_sessions (
+-- delivery_tag is still in the queue, and will be delivered again. Unlogged: noting costs no flush of the log, so that a note and its
+-- acknowledgement are hardly ever apart; and where PostgreSQL may have lost a note, it has emptied the table, and nobody relies on it.
+CREATE UNLOGGED TABLE dead_letters_sessions (
     id                 bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     queue              text        NOT NULL,
     acknowledged_up_to bigint      NOT NULL DEFAULT 0,   -- noted before the acknowledgement is sent

@@ -21,6 +21,7 @@ pub mod customer_command;
 pub mod customer_stub;
 pub mod dead_letter_queue;
 pub mod deliveries;
+pub mod desk;
 pub mod disconnecting_client;
 pub mod edited_events;
 pub mod event_contents;

@@ -1,5 +1,8 @@
 //! People who run the relay's commands, each with a login of their own.
 
+use stack::Database;
+use tokio_postgres::Client;
+
 use crate::command::Ended;
 use crate::outbox::Outbox;
 use crate::relay_command::outbox_relay;
@@ -10,20 +13,7 @@ impl Outbox {
     /// # Errors
     /// When the database refuses.
     pub async fn person(&self, role: &str) -> anyhow::Result<String> {
-        let login = format!("person_of_{role}");
-        // Logins belong to the server, and other tests make the same.
-        for statement in [
-            format!("CREATE ROLE {login} LOGIN"),
-            format!(
-                "IF NOT pg_has_role('{login}', '{role}', 'MEMBER') THEN GRANT {role} TO {login}; END IF"
-            ),
-        ] {
-            let tolerant = format!(
-                "DO $$ BEGIN {statement}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
-            );
-            self.sql.batch_execute(&tolerant).await?;
-        }
-        self.database.url_as(&login).await
+        person(&self.sql, &self.database, role).await
     }
 
     /// Runs a command as the login in `url`, without an address of the broker.
@@ -33,4 +23,26 @@ impl Outbox {
     pub async fn command_as(&self, url: &str, arguments: &[&str]) -> anyhow::Result<Ended> {
         outbox_relay(arguments, &[("DATABASE_URL", url), ("OUTBOX_ACTOR", "alice")]).await
     }
+}
+
+/// The URL of a login in `database` that is granted the group role `role`. `sql` is a superuser's
+/// session.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn person(sql: &Client, database: &Database, role: &str) -> anyhow::Result<String> {
+    let login = format!("person_of_{role}");
+    // Logins belong to the server, and other tests make the same.
+    for statement in [
+        format!("CREATE ROLE {login} LOGIN"),
+        format!(
+            "IF NOT pg_has_role('{login}', '{role}', 'MEMBER') THEN GRANT {role} TO {login}; END IF"
+        ),
+    ] {
+        let tolerant = format!(
+            "DO $$ BEGIN {statement}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+        );
+        sql.batch_execute(&tolerant).await?;
+    }
+    database.url_as(&login).await
 }

@@ -35,12 +35,29 @@ pub async fn on_a_terminal_after(
     ready: impl Future<Output = anyhow::Result<()>>,
     typed: &str,
 ) -> anyhow::Result<Ended> {
+    let settings = [
+        ("DATABASE_URL", outbox.relay_url.as_str()),
+        ("RABBITMQ_URL", outbox.vhost.amqp_url.as_str()),
+    ];
+    run_on_a_terminal(&settings, arguments, ready, typed).await
+}
+
+/// Runs the program with `arguments` and only the variables in `settings` on a pseudo-terminal, and
+/// types `typed` once `ready` has completed.
+///
+/// # Errors
+/// When it can't be started or does not end in time, or when `ready` fails.
+pub async fn run_on_a_terminal(
+    settings: &[(&str, &str)],
+    arguments: &[&str],
+    ready: impl Future<Output = anyhow::Result<()>>,
+    typed: &str,
+) -> anyhow::Result<Ended> {
     let pty = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     let mut command = Command::new(stack::python()?);
     // Python may need this shell's variables; the program inherits none of them.
     command.args(["-c", pty, "env", "-i", "TERM=xterm"]);
-    command.arg(format!("DATABASE_URL={}", outbox.relay_url));
-    command.arg(format!("RABBITMQ_URL={}", outbox.vhost.amqp_url));
+    command.args(settings.iter().map(|(name, value)| format!("{name}={value}")));
     command.arg(stack::binary("outbox-relay").await?).args(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn()?;

@@ -119,12 +119,13 @@ async fn rows_that_were_not_acknowledged_are_recognised_by_count() -> Tested {
     let desk = DeadLetterQueue::start().await?;
     let holder = connect(&desk.database.url).await?;
     desk.add(100, b"all alike", BasicProperties::default()).await?;
-    // The first batch of ten is committed, and its release is not.
+    // The first batch is committed, and its release is not.
     hold(&holder, "UPDATE ON dead_letters_sessions", "NEW.acknowledged_up_to > 0").await?;
     let settings = [("DEAD_LETTERS_PREFETCH", "40"), ("DEAD_LETTERS_STATEMENT_TIMEOUT", "60s")];
     let collector = desk.follow(&settings).await?;
     until_held(&holder).await?;
-    assert_eq!(desk.rows().await?, 10);
+    let committed = desk.rows().await?;
+    assert!((1..=10).contains(&committed), "{committed}");
     collector.sigkill()?;
     collector.wait_exit(PATIENCE).await?;
     let_go(&holder).await?;
@@ -132,7 +133,7 @@ async fn rows_that_were_not_acknowledged_are_recognised_by_count() -> Tested {
 
     let ended = desk.collect(&["--json"]).await?;
     let told = ended.json().with_context(|| format!("{ended:?}"))?;
-    assert_eq!((&told["stored"], &told["known"]), (&90.into(), &10.into()));
+    assert_eq!((&told["stored"], &told["known"]), (&(100 - committed).into(), &committed.into()));
     assert_eq!((desk.rows().await?, desk.depth().await?.0), (100, 0));
     Ok(())
 }

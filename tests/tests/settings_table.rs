@@ -8,11 +8,12 @@ use clap::{Arg, Command, CommandFactory};
 const REWRITE: &str = "WRITE_SETTINGS=1 cargo test -p pipeline-tests --test settings_table";
 
 /// The long-running processes: each program's command, and the process's name.
-const PROCESSES: [(&str, &str, &str); 4] = [
+const PROCESSES: [(&str, &str, &str); 5] = [
     ("order-service", "serve", "order-service"),
     ("outbox-relay", "run", "outbox-relay"),
     ("customer-service", "api", "customer-service api"),
     ("customer-service", "consumer", "customer-service consumer"),
+    ("outbox-relay", "dead-letters collect", "dead-letters"),
 ];
 
 const HEAD: &str = "# Settings
@@ -20,7 +21,7 @@ const HEAD: &str = "# Settings
 Written by `tests/tests/settings_table.rs` from what the programs read; not to be changed by hand.
 
 Each setting is an environment variable, and a flag of the same name in lower case with dashes (`RELAY_WINDOW`, `--relay-window`), unless another flag stands
-beside it. The flag wins. Whoever reads `DATABASE_URL` or `RABBITMQ_URL` needs it or the file that holds it; all others have a default or can be left out. Durations are
+beside it. The flag wins. `dead-letters` is `outbox-relay dead-letters collect`. Whoever reads `DATABASE_URL` or `RABBITMQ_URL` needs it or the file that holds it; all others have a default or can be left out. Durations are
 written `5ms`, `30s`, `7d`. A wrong value ends the process at start with one sentence that names the variable, and exit status 64.
 
 ";
@@ -39,6 +40,18 @@ fn programs() -> [(&'static str, Command); 3] {
         ("outbox-relay", outbox_relay::Cli::command()),
         ("customer-service", customer_service::config::Cli::command()),
     ]
+}
+
+/// All commands of a program, with those of commands, by their names.
+fn all_commands(program: &Command) -> Vec<(String, &Command)> {
+    let mut all = Vec::new();
+    for command in program.get_subcommands() {
+        let name = command.get_name();
+        all.push((name.to_owned(), command));
+        let nested = command.get_subcommands();
+        all.extend(nested.map(|nested| (format!("{name} {}", nested.get_name()), nested)));
+    }
+    all
 }
 
 /// The arguments that have an environment variable.
@@ -85,14 +98,17 @@ fn settings() -> Vec<(Setting, Vec<&'static str>)> {
     };
     for (program, command, process) in PROCESSES {
         let (_, cli) = programs.iter().find(|(name, _)| *name == program).expect("a program");
-        for (argument, variable) in variables(cli.find_subcommand(command).expect("a command")) {
+        let commands = all_commands(cli);
+        let (_, found) = commands.iter().find(|(name, _)| name == command).expect("a command");
+        for (argument, variable) in variables(found) {
             add(setting(argument, variable), process);
         }
     }
     rows.sort_by_key(|(_, readers)| std::cmp::Reverse(readers.len()));
     // Those read by commands only.
     for (_, cli) in &programs {
-        for (argument, variable) in cli.get_subcommands().flat_map(variables) {
+        for (argument, variable) in all_commands(cli).into_iter().flat_map(|(_, it)| variables(it))
+        {
             let own = setting(argument, variable);
             if !rows.iter().any(|(known, _)| known.variable == own.variable) {
                 rows.push((own, vec!["commands"]));
@@ -106,27 +122,20 @@ fn page() -> String {
     let mut page = format!("{HEAD}| variable | default | read by | meaning |\n|---|---|---|---|\n");
     for (Setting { variable, default, meaning }, readers) in settings() {
         let readers = match readers.len() {
-            4 => "all processes".to_owned(),
+            readers if readers == PROCESSES.len() => "all processes".to_owned(),
             _ => readers.join(", "),
         };
         writeln!(page, "| {variable} | {default} | {readers} | {meaning} |").expect("memory");
     }
     page.push_str("\n## What the other commands read\n\n| command | variables |\n|---|---|\n");
     for (program, cli) in programs() {
-        for command in cli.get_subcommands() {
-            let name = command.get_name();
+        for (name, command) in all_commands(&cli) {
             let names: Vec<String> =
                 variables(command).map(|(_, variable)| format!("`{variable}`")).collect();
-            let runs = PROCESSES.iter().any(|process| (process.0, process.1) == (program, name));
-            if !runs && !names.is_empty() {
+            let runs = PROCESSES.iter().any(|process| (process.0, process.1) == (program, &name));
+            let is_nested = name.contains(' ');
+            if !runs && (is_nested || !names.is_empty()) {
                 writeln!(page, "| `{program} {name}` | {} |", names.join(", ")).expect("memory");
-            }
-            for nested in command.get_subcommands() {
-                let names: Vec<String> =
-                    variables(nested).map(|(_, variable)| format!("`{variable}`")).collect();
-                let nested = nested.get_name();
-                writeln!(page, "| `{program} {name} {nested}` | {} |", names.join(", "))
-                    .expect("memory");
             }
         }
     }
@@ -152,12 +161,12 @@ fn every_secret_can_also_stand_in_a_file() -> anyhow::Result<()> {
     let page = page();
     let mut secrets = 0;
     for (program, cli) in programs() {
-        for command in cli.get_subcommands() {
-            for (_, name) in variables(command).filter(|(arg, _)| arg.is_hide_env_values_set()) {
+        for (command, found) in all_commands(&cli) {
+            for (_, name) in variables(found).filter(|(arg, _)| arg.is_hide_env_values_set()) {
                 secrets += 1;
                 let file = format!("{name}_FILE");
-                let read = variables(command).any(|(_, other)| other == file);
-                ensure!(read, "{program} {} does not read {file}", command.get_name());
+                let read = variables(found).any(|(_, other)| other == file);
+                ensure!(read, "{program} {command} does not read {file}");
                 ensure!(page.contains(&format!("\n| `{file}` |")), "{file} is not in the table");
             }
         }

@@ -17,7 +17,7 @@ use crate::config::CollectorConfig;
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 
 /// How often a collector that waits for its turn looks whether the other one is gone.
-const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
+const STANDBY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The note at `/readyz` of a collector that waits for its turn.
 const STANDBY: &str = "standby";
@@ -113,7 +113,19 @@ pub(super) async fn open<'a>(
         SubscribeError::Unavailable(reason) => broker(reason),
     })?;
     store.begin().await.map_err(database)?;
-    subscription.consume(args.prefetch).await.map_err(broker)?;
-    let session = CollectorSession::begin(store, subscription, reading, args.prefetch);
-    session.await.map_err(Unopened::Interrupted)
+    let consuming = async {
+        subscription.consume(args.prefetch).await?;
+        subscription.depth().await
+    };
+    match consuming.await {
+        Ok(waiting) => {
+            let prefetch = args.prefetch;
+            Ok(CollectorSession::new(store, subscription, reading, prefetch, waiting))
+        }
+        Err(reason) => {
+            store.end().await;
+            subscription.close().await;
+            Err(broker(reason))
+        }
+    }
 }

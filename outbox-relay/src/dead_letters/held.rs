@@ -31,13 +31,9 @@ impl Held {
         self.messages.push_back((Instant::now(), message));
     }
 
-    /// Whether it is time to try one again.
-    pub(super) fn is_due(&self) -> bool {
-        self.messages.front().is_some_and(|(tried, _)| tried.elapsed() >= RETRY_AFTER)
-    }
-
-    /// Takes the message that was tried longest ago.
-    pub(super) fn pop(&mut self) -> Option<DeadLetter> {
+    /// Takes the message that was tried longest ago, if it is time to try it again.
+    pub(super) fn pop_due(&mut self) -> Option<DeadLetter> {
+        self.messages.front().filter(|(tried, _)| tried.elapsed() >= RETRY_AFTER)?;
         let (_, message) = self.messages.pop_front()?;
         self.bytes -= message.weight();
         Some(message)

@@ -7,7 +7,7 @@
 //! | `identity`, `json` | what a message is known by when it is delivered again; headers for people |
 //! | `subscription` | the connection to RabbitMQ, with the lock that keeps other collectors away |
 //! | `store`, `queries` | the session with the database; one function per statement |
-//! | `session`, `held` | stores batch after batch; the messages that the database refuses |
+//! | `session`, `session/refusals`, `held` | stores batch after batch; the messages that the database refuses |
 //! | `follow` | session after session, with a pause after each interruption |
 //! | `returned`, `publisher` | a row as the message that goes back, and how it is published |
 //! | `measure`, `metrics`, `prune` | beside it: what waits; the metrics; deleting what was settled long ago |

@@ -40,7 +40,11 @@ impl Statements {
     }
 
     /// Notes a new session and returns its number.
-    pub(super) async fn begin_session(&self, client: &Client, queue: &str) -> Result<i64, Error> {
+    pub(super) async fn begin_session(
+        &self,
+        client: &impl GenericClient,
+        queue: &str,
+    ) -> Result<i64, Error> {
         client.query_one(&self.begin_session, &[&queue]).await?.try_get(0)
     }
 

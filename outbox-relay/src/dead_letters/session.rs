@@ -8,8 +8,10 @@
 //! | after that | the batch's, above `acknowledged_up_to` | delivered again | finds each row by its identity |
 //! | after the release is committed | the batch's | acknowledged, or delivered again if that was lost | in doubt: makes second rows |
 //!
-//! A batch is released in the transaction that stores the next one, or by itself when nothing has
-//! arrived, and acknowledged after that.
+//! A batch is released and acknowledged as soon as it is committed. The release is no more than a
+//! round trip to the database, without a flush of its log.
+
+mod refusals;
 
 use std::time::Duration;
 
@@ -36,9 +38,6 @@ const QUIET_TIME: Duration = Duration::from_millis(200);
 /// How long the broker may take to requeue what an earlier session had not acknowledged.
 const REQUEUE_TIME: Duration = Duration::from_secs(10);
 
-/// The note at `/readyz` that the database refuses messages.
-const REFUSED: &str = "refused";
-
 /// When a session ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
@@ -63,6 +62,13 @@ impl From<StoreError> for Interruption {
     }
 }
 
+/// What became of messages that were to be stored in one transaction.
+enum PartOutcome {
+    Stored,
+    /// The database refuses at least one of them, for this reason.
+    Refused(String),
+}
+
 /// A session of collecting.
 pub(super) struct CollectorSession<'a> {
     store: Store,
@@ -70,8 +76,8 @@ pub(super) struct CollectorSession<'a> {
     reading: &'a Reading,
     prefetch: u16,
     begun: Instant,
-    /// Deliveries that were stored, and not acknowledged yet.
-    stored: Vec<u64>,
+    /// Whether all that was stored is acknowledged.
+    is_acknowledged: bool,
     /// The latest delivery that was released.
     released: u64,
     /// Messages that the database refuses.
@@ -89,25 +95,22 @@ pub(super) struct CollectorSession<'a> {
 }
 
 impl<'a> CollectorSession<'a> {
-    /// Begins a session with the only subscription to the queue.
-    ///
-    /// # Errors
-    /// When the broker does not answer.
-    pub(super) async fn begin(
+    /// A session that has begun, with the only subscription to the queue, in which so many messages
+    /// are `waiting`. Those that are on the way are not counted, and are no more than the prefetch.
+    pub(super) fn new(
         store: Store,
         subscription: Subscription,
         reading: &'a Reading,
         prefetch: u16,
-    ) -> Result<Self, Interruption> {
-        // Messages that are on the way are not counted, and are no more than the prefetch.
-        let waiting = subscription.depth().await.map_err(Interruption::Broker)?;
-        Ok(Self {
+        waiting: u32,
+    ) -> Self {
+        Self {
             store,
             subscription,
             reading,
             prefetch,
             begun: Instant::now(),
-            stored: Vec::new(),
+            is_acknowledged: true,
             released: 0,
             held: Held::default(),
             unstored: None,
@@ -115,7 +118,7 @@ impl<'a> CollectorSession<'a> {
             has_forgotten: false,
             measured: None,
             collected: Collected::default(),
-        })
+        }
     }
 
     /// Stores batches until `stop` or the end that `until` says. Call [`close`](Self::close) after.
@@ -130,9 +133,6 @@ impl<'a> CollectorSession<'a> {
     ) -> Result<(), Interruption> {
         let wait = if until == Until::Collected { QUIET_TIME } else { PROBE_INTERVAL };
         while !stop.is_cancelled() {
-            if !self.subscription.is_receiving() {
-                self.release().await?;
-            }
             // A quarter, so that the broker sends the next ones while these are stored.
             let most = usize::from(self.prefetch).div_ceil(4);
             let arrived = tokio::select! {
@@ -163,13 +163,13 @@ impl<'a> CollectorSession<'a> {
                 break;
             }
         }
-        self.release().await
+        Ok(())
     }
 
     /// Closes the subscription. After an orderly end nothing is left to be recognised.
     pub(super) async fn close(self) {
         self.subscription.close().await;
-        if self.stored.is_empty() {
+        if self.is_acknowledged {
             self.store.end().await;
         }
     }
@@ -210,20 +210,16 @@ impl<'a> CollectorSession<'a> {
         let begun = Instant::now();
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
-            match self.store_part(&part).await {
-                Ok(()) => (),
-                Err(StoreError::Refused(_)) if part.len() > 1 => {
+            match self.store_part(&part).await? {
+                PartOutcome::Stored => (),
+                PartOutcome::Refused(_) if part.len() > 1 => {
                     let second = part.split_off(part.len() / 2);
                     parts.extend([second, part]);
                 }
-                Err(StoreError::Refused(reason)) => {
+                PartOutcome::Refused(reason) => {
                     if let Some(message) = part.pop() {
                         self.store_alone(message, reason).await?;
                     }
-                }
-                Err(StoreError::Unavailable(reason)) => {
-                    self.unstored = part.pop();
-                    return Err(Interruption::Database(reason));
                 }
             }
         }
@@ -231,18 +227,42 @@ impl<'a> CollectorSession<'a> {
         Ok(())
     }
 
-    /// Stores messages in one transaction, and acknowledges what it releases.
-    async fn store_part(&mut self, part: &[DeadLetter]) -> Result<(), StoreError> {
-        let release = self.last_stored().unwrap_or(self.released);
+    /// Stores messages in one transaction, and acknowledges them.
+    async fn store_part(&mut self, part: &[DeadLetter]) -> Result<PartOutcome, Interruption> {
         let forgets = self.may_forget(part);
-        let stored = self.store.store(part, release, forgets).await?;
+        let stored = match self.store.store(part, forgets).await {
+            Ok(stored) => stored,
+            Err(StoreError::Refused(reason)) => return Ok(PartOutcome::Refused(reason)),
+            Err(StoreError::Unavailable(reason)) => {
+                self.unstored = part.first().cloned();
+                return Err(Interruption::Database(reason));
+            }
+        };
         self.has_forgotten |= forgets;
         self.collected.stored += stored.new;
         self.collected.known += stored.known;
         metrics::collected(stored.new, stored.known);
-        // A failure shows when the next message is received.
-        self.acknowledge(release).await.ok();
-        self.stored.extend(part.iter().map(|message| message.tag));
+        self.acknowledge(part).await?;
+        Ok(PartOutcome::Stored)
+    }
+
+    /// Notes that the messages will be acknowledged, and acknowledges them. From the note on their
+    /// rows are taken for no message that is delivered again.
+    async fn acknowledge(&mut self, part: &[DeadLetter]) -> Result<(), Interruption> {
+        let Some(last) = part.iter().map(|message| message.tag).max() else {
+            return Ok(());
+        };
+        self.is_acknowledged = false;
+        self.released = self.released.max(last);
+        self.store.release(self.released).await?;
+        let acknowledged = if self.held.is_empty() {
+            self.subscription.acknowledge_up_to(last).await
+        } else {
+            let tags: Vec<_> = part.iter().map(|message| message.tag).collect();
+            self.subscription.acknowledge(&tags).await
+        };
+        acknowledged.map_err(Interruption::Broker)?;
+        self.is_acknowledged = true;
         Ok(())
     }
 
@@ -252,98 +272,5 @@ impl<'a> CollectorSession<'a> {
     fn may_forget(&self, part: &[DeadLetter]) -> bool {
         let is_behind = self.left == 0 || part.iter().any(|message| !message.redelivered);
         !self.has_forgotten && self.begun.elapsed() >= REQUEUE_TIME && is_behind
-    }
-
-    /// Stores a message that was refused, with ASCII alone for people, or else holds it.
-    async fn store_alone(
-        &mut self,
-        mut message: DeadLetter,
-        reason: String,
-    ) -> Result<(), Interruption> {
-        message.reduce_to_ascii();
-        match self.store_part(std::slice::from_ref(&message)).await {
-            Ok(()) => Ok(()),
-            Err(StoreError::Unavailable(reason)) => {
-                self.unstored = Some(message);
-                Err(Interruption::Database(reason))
-            }
-            Err(StoreError::Refused(_)) => {
-                let name = message.name();
-                tracing::warn!(
-                    message = name,
-                    reason,
-                    "the database refuses a message: it stays in the queue"
-                );
-                self.collected.refused.push(format!("{name}: {reason}"));
-                self.held.push(message);
-                Ok(())
-            }
-        }
-    }
-
-    /// Tries the message again that the database refused longest ago, if it is time to.
-    async fn retry_held(&mut self) -> Result<(), Interruption> {
-        if !self.held.is_due() {
-            return Ok(());
-        }
-        // What was stored meanwhile is acknowledged while all others are still held.
-        self.release().await?;
-        let Some(message) = self.held.pop() else {
-            return Ok(());
-        };
-        match self.store.store(std::slice::from_ref(&message), self.released, false).await {
-            Ok(stored) => {
-                self.collected.stored += stored.new;
-                metrics::collected(stored.new, stored.known);
-                tracing::info!(message = message.name(), "the database takes the message now");
-                self.subscription.acknowledge(&[message.tag]).await.map_err(Interruption::Broker)
-            }
-            Err(StoreError::Refused(_)) => {
-                self.held.push(message);
-                Ok(())
-            }
-            Err(StoreError::Unavailable(reason)) => {
-                self.unstored = Some(message);
-                Err(Interruption::Database(reason))
-            }
-        }
-    }
-
-    fn note_refused(&self, health: &Health) {
-        metrics::refused(self.held.len());
-        match self.held.len() {
-            0 => health.forget_note(REFUSED),
-            held if self.held.is_full() => health.note(
-                REFUSED,
-                format!(
-                    "the database refuses {held} messages: nothing is collected until it takes some"
-                ),
-            ),
-            held => health.note(REFUSED, format!("the database refuses {held} messages")),
-        }
-    }
-
-    /// Notes that what was stored will be acknowledged, and acknowledges it.
-    async fn release(&mut self) -> Result<(), Interruption> {
-        let Some(release) = self.last_stored() else {
-            return Ok(());
-        };
-        self.store.release(release).await?;
-        self.acknowledge(release).await.map_err(Interruption::Broker)
-    }
-
-    fn last_stored(&self) -> Option<u64> {
-        self.stored.iter().copied().max().map(|last| last.max(self.released))
-    }
-
-    /// Acknowledges what was stored and is released up to `release`.
-    async fn acknowledge(&mut self, release: u64) -> Result<(), String> {
-        let tags = std::mem::take(&mut self.stored);
-        self.released = release;
-        match tags.iter().copied().max() {
-            None => Ok(()),
-            Some(last) if self.held.is_empty() => self.subscription.acknowledge_up_to(last).await,
-            Some(_) => self.subscription.acknowledge(&tags).await,
-        }
     }
 }

@@ -86,9 +86,8 @@ impl Store {
         self.session.closed().await;
     }
 
-    /// Stores `batch` in one transaction: a row for each message that has none. Also notes that the
-    /// deliveries up to `release` will be acknowledged, and if `forgets`, that no message will be
-    /// delivered again that an earlier session had not acknowledged.
+    /// Stores `batch` in one transaction: a row for each message that has none. If `forgets`, also
+    /// notes that no message will be delivered again that an earlier session had not acknowledged.
     ///
     /// # Errors
     /// Nothing was stored, or it is unknown whether it was: then the messages must be delivered
@@ -96,27 +95,17 @@ impl Store {
     pub(super) async fn store(
         &mut self,
         batch: &[DeadLetter],
-        release: u64,
         forgets: bool,
     ) -> Result<Stored, StoreError> {
         let limit = self.limit;
-        let storing =
-            timeout(limit.saturating_mul(4) + MARGIN, self.transact(batch, release, forgets));
+        let storing = timeout(limit.saturating_mul(4) + MARGIN, self.transact(batch, forgets));
         let stored = storing.await.map_err(|_| StoreError::Unavailable(too_slow(limit)))?;
-        stored.map_err(|error| classify(&error))?.ok_or_else(taken_over)
+        stored.map_err(|error| classify(&error))
     }
 
-    async fn transact(
-        &mut self,
-        batch: &[DeadLetter],
-        release: u64,
-        forgets: bool,
-    ) -> Result<Option<Stored>, Error> {
+    async fn transact(&mut self, batch: &[DeadLetter], forgets: bool) -> Result<Stored, Error> {
         let (statements, queue, number) = (&self.statements, &self.queue, self.number);
         let transaction = self.session.client.transaction().await?;
-        if !statements.release(&transaction, number, signed(release)).await? {
-            return Ok(None);
-        }
         let redelivered: Vec<_> = batch.iter().filter(|message| message.redelivered).collect();
         let mut known = Vec::new();
         if !redelivered.is_empty() {
@@ -132,17 +121,22 @@ impl Store {
             statements.forget_sessions(&transaction, queue, number).await?;
         }
         transaction.commit().await?;
-        Ok(Some(Stored { new: new.len() as u64, known: known.len() as u64 }))
+        Ok(Stored { new: new.len() as u64, known: known.len() as u64 })
     }
 
-    /// Stores a message and takes that back, to see whether the database can store any.
+    /// Does all that storing a message takes and takes it back, to see whether the database can.
     ///
     /// # Errors
     /// Returns why it can't. That it refuses this message is no such reason.
     pub(super) async fn rehearse(&mut self, message: &DeadLetter) -> Result<(), String> {
         let rehearsing = async {
+            let (statements, queue, messages) = (&self.statements, &self.queue, &[message]);
             let transaction = self.session.client.transaction().await?;
-            self.statements.insert_dead_letters(&transaction, &self.queue, 0, &[message]).await?;
+            let number = statements.begin_session(&transaction, queue).await?;
+            statements.release(&transaction, number, 1).await?;
+            statements.adopt_redelivered(&transaction, queue, number, messages).await?;
+            statements.insert_dead_letters(&transaction, queue, number, messages).await?;
+            statements.forget_sessions(&transaction, queue, number).await?;
             transaction.rollback().await
         };
         let rehearsed = timeout(self.limit + MARGIN, rehearsing).await;
@@ -173,7 +167,9 @@ impl Store {
         let noted = timeout(self.limit + MARGIN, noting).await;
         let noted = noted.map_err(|_| StoreError::Unavailable(too_slow(self.limit)))?;
         let noted = noted.map_err(|error| StoreError::Unavailable(explain(&error)))?;
-        if noted { Ok(()) } else { Err(taken_over()) }
+        let gone =
+            || StoreError::Unavailable("another collector has taken over the queue".to_owned());
+        if noted { Ok(()) } else { Err(gone()) }
     }
 
     /// Asks the database for a sign of life.
@@ -198,10 +194,6 @@ impl Store {
 
 fn signed(tag: u64) -> i64 {
     i64::try_from(tag).unwrap_or(i64::MAX)
-}
-
-fn taken_over() -> StoreError {
-    StoreError::Unavailable("another collector has taken over the queue".to_owned())
 }
 
 fn too_slow(limit: Duration) -> String {

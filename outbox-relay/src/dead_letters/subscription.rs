@@ -57,10 +57,17 @@ impl Subscription {
             let channel = Channel::open(&connection).await.map_err(unavailable)?;
             Ok((channel, side_channel))
         };
-        let (channel, side_channel) = timeout(RESPONSE_TIMEOUT, opening)
-            .await
-            .unwrap_or_else(|_| Err(SubscribeError::Unavailable(too_slow())))?;
-        Ok(Self { channel, side_channel, connection, queue: queue.to_owned() })
+        let opened = timeout(RESPONSE_TIMEOUT, opening).await;
+        match opened.unwrap_or_else(|_| Err(SubscribeError::Unavailable(too_slow()))) {
+            Ok((channel, side_channel)) => {
+                Ok(Self { channel, side_channel, connection, queue: queue.to_owned() })
+            }
+            Err(error) => {
+                // The broker logs connections that end without a word.
+                timeout(RESPONSE_TIMEOUT, connection.close()).await.ok();
+                Err(error)
+            }
+        }
     }
 
     /// Starts to consume the queue.

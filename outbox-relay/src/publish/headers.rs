@@ -85,7 +85,11 @@ fn own(headers: &str) -> Result<Map<String, Value>, String> {
     }
 }
 
-fn value(header: Value) -> Result<AMQPValue, &'static str> {
+/// A plain value as AMQP carries it.
+///
+/// # Errors
+/// What it is instead.
+pub(crate) fn value(header: Value) -> Result<AMQPValue, &'static str> {
     match header {
         Value::Null => Ok(AMQPValue::Void),
         Value::Bool(truth) => Ok(AMQPValue::Boolean(truth)),

@@ -17,7 +17,7 @@ mod envelope;
 pub(crate) mod event;
 mod event_time;
 mod exchanges;
-mod headers;
+pub(crate) mod headers;
 pub(crate) mod isolate;
 pub(crate) mod load;
 pub(crate) mod message;

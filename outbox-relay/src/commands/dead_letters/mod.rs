@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `schema`, `collect` | setting the desk up, and filling it |
 //! | `list`, `groups`, `show` | inspecting it; `letter` is a dead letter as they print it |
-//! | ``note`, `discard`, `forget` | changing it; all write to the audit table |
+//! | `edit`, `return_letters`, `note`, `discard`, `forget` | changing it; all write to the audit table |
 //! | `selection`, `skipped` | the dead letters that a command changes; which it did not change, and why |
 //! | `args` | arguments that several commands share |
 //! | `tables`, `queries` | the session with its tables, and one function per SQL statement |
@@ -12,6 +12,7 @@
 mod args;
 mod collect;
 mod discard;
+mod edit;
 mod forget;
 mod groups;
 mod letter;
@@ -59,6 +60,13 @@ pub enum DeadLettersCommand {
     Groups(Box<groups::GroupsArgs>),
     /// Show one dead letter with its headers, its body, its earlier deaths and what people did to it
     Show(Box<show::ShowArgs>),
+    /// Change the body or headers of an open dead letter
+    ///
+    /// On a terminal the contents are opened in $VISUAL or $EDITOR: the headers as JSON, and behind a
+    /// mark the body. The dead letter is not locked meanwhile, and not changed if somebody else has
+    /// changed it since. A signal that ends the command removes the text. Headers that are not edited
+    /// keep their types. The row keeps what was collected, the audit table both versions.
+    Edit(Box<edit::EditArgs>),
     /// Return dead letters to the queues that they came from
     ///
     /// Messages keep their properties, headers and body, but for what counts their deaths, and carry
@@ -107,6 +115,7 @@ impl DeadLettersCommand {
             Self::List(args) => Box::pin(args.run()).await,
             Self::Groups(args) => Box::pin(args.run()).await,
             Self::Show(args) => Box::pin(args.run()).await,
+            Self::Edit(args) => Box::pin(args.run()).await,
             Self::Return(args) => Box::pin(args.run()).await,
             Self::Note(args) => Box::pin(args.run()).await,
             Self::Discard(args) => Box::pin(args.run()).await,

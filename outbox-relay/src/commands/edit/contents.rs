@@ -12,12 +12,12 @@ use super::json;
 use crate::commands::outcome::UsageError;
 
 /// The longest text that is read: more than a relay can be told to load.
-pub(super) const LONGEST: u64 = 128 << 20;
+pub(in crate::commands) const LONGEST: u64 = 128 << 20;
 
 /// Contents that can't be those of an event.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Invalid(pub(super) String);
+pub(in crate::commands) struct Invalid(pub(in crate::commands) String);
 
 /// The new contents of an event, and its new time; what is `None` stays as it is. The JSON is text, so that numbers
 /// keep their digits.

@@ -18,7 +18,7 @@ const DEFAULT: &str = "vi";
 
 /// Which editor a person uses.
 #[derive(Debug, Clone, Args)]
-pub(super) struct EditorArgs {
+pub(in crate::commands) struct EditorArgs {
     /// The editor, with its options; by default $EDITOR, or else vi
     #[arg(long, env = "VISUAL", value_name = "COMMAND")]
     editor: Option<String>,
@@ -35,7 +35,11 @@ impl EditorArgs {
 
     /// Runs the editor on `file` until the person leaves it. Fails with
     /// [`Terminated`](super::signals::Terminated) if a signal ends both.
-    pub(super) async fn run(&self, file: &EditedFile, signals: &mut Signals) -> anyhow::Result<()> {
+    pub(in crate::commands) async fn run(
+        &self,
+        file: &EditedFile,
+        signals: &mut Signals,
+    ) -> anyhow::Result<()> {
         let command = self.command();
         // As git does: the command may have options.
         let mut shell = Command::new("sh");
@@ -53,20 +57,21 @@ impl EditorArgs {
 /// A file that only this user can read, in a folder of its own, so that what the editor leaves
 /// beside it is removed with it.
 #[derive(Debug)]
-pub(super) struct EditedFile {
+pub(in crate::commands) struct EditedFile {
     folder: PathBuf,
     path: PathBuf,
     is_kept: bool,
 }
 
 impl EditedFile {
-    pub(super) fn create(event_id: Uuid, text: &str) -> anyhow::Result<Self> {
+    /// Creates a file of this `name` in a folder of its own.
+    pub(in crate::commands) fn create(name: &str, text: &str) -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("outbox-relay-{}", Uuid::new_v4()));
         DirBuilder::new()
             .mode(0o700)
             .create(&folder)
             .with_context(|| format!("the folder {} can't be made", folder.display()))?;
-        let path = folder.join(format!("event-{event_id}.json"));
+        let path = folder.join(name);
         let file = Self { folder, path, is_kept: false };
         let mut open = OpenOptions::new();
         open.write(true).create_new(true).mode(0o600);
@@ -77,7 +82,7 @@ impl EditedFile {
     }
 
     /// Returns the text in the file, which may be another file by now.
-    pub(super) fn read(&self) -> anyhow::Result<String> {
+    pub(in crate::commands) fn read(&self) -> anyhow::Result<String> {
         let mut text = String::new();
         File::open(&self.path)
             .and_then(|file| file.take(LONGEST).read_to_string(&mut text))
@@ -86,7 +91,7 @@ impl EditedFile {
     }
 
     /// Leaves the file where it is, and returns its path.
-    pub(super) fn keep(&mut self) -> &Path {
+    pub(in crate::commands) fn keep(&mut self) -> &Path {
         self.is_kept = true;
         &self.path
     }
@@ -109,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_file_is_this_users_alone_and_removed() {
-        let file = EditedFile::create(Uuid::nil(), "{}").expect("a file");
+        let file = EditedFile::create("event.json", "{}").expect("a file");
         let (path, folder) = (file.path.clone(), file.folder.clone());
         let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode();
         assert_eq!((mode(&path) & 0o777, mode(&folder) & 0o777), (0o600, 0o700));
@@ -121,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_kept_file_stays() {
-        let mut file = EditedFile::create(Uuid::nil(), "{}").expect("a file");
+        let mut file = EditedFile::create("event.json", "{}").expect("a file");
         let path = file.keep().to_owned();
         let folder = file.folder.clone();
         drop(file);

@@ -42,7 +42,7 @@ pub(super) async fn edit(
     };
     // Before there is a file that a signal must not leave behind.
     let mut signals = Signals::new()?;
-    let mut file = EditedFile::create(event_id, &document(&shown))?;
+    let mut file = EditedFile::create(&format!("event-{event_id}.json"), &document(&shown))?;
     let edited = async {
         let prepared = ask(session, args, &shown, &file, &mut signals).await?;
         let Some((edit, preview)) = prepared else { return Ok(Edited::Unchanged) };
@@ -91,7 +91,7 @@ async fn ask(
 }
 
 /// Asks whether to go on editing, and returns the answer.
-async fn ask_again() -> anyhow::Result<bool> {
+pub(in crate::commands) async fn ask_again() -> anyhow::Result<bool> {
     output::prompt("Go on editing? [Y/n] ");
     let answer = spawn_blocking(|| {
         let mut line = String::new();

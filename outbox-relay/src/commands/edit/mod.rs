@@ -12,7 +12,7 @@
 mod contents;
 mod editor;
 mod interactive;
-mod json;
+pub(super) mod json;
 mod preview;
 mod queries;
 mod signals;
@@ -38,8 +38,12 @@ use super::session::{Access, Session};
 use super::skipped::{self, Eligible};
 use crate::config::RelayArgs;
 use contents::Edit;
-use editor::EditorArgs;
 use preview::Preview;
+
+pub(super) use contents::{Invalid, LONGEST};
+pub(super) use editor::{EditedFile, EditorArgs};
+pub(super) use interactive::ask_again;
+pub(super) use signals::{Signals, Terminated};
 
 /// How often to try a locked event, and the pause in between. A relay that settles an event holds
 /// its lock for less time.

@@ -19,14 +19,12 @@ const SIGNAL_DELAY: Duration = Duration::from_millis(200);
 
 /// A signal has ended the edit.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "ended by {0}: the edited text is removed; outbox-relay show says whether the event was edited"
-)]
-pub(super) struct Terminated(&'static str);
+#[error("ended by {0}: the edited text is removed; `show` says whether the edit was stored")]
+pub(in crate::commands) struct Terminated(&'static str);
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Signals {
+pub(in crate::commands) struct Signals {
     /// Ctrl-C, which may be meant for the editor.
     interrupt: Signal,
     end: EndSignals,
@@ -52,7 +50,7 @@ impl EndSignals {
 }
 
 impl Signals {
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub(in crate::commands) fn new() -> anyhow::Result<Self> {
         let end = EndSignals {
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
@@ -87,7 +85,7 @@ impl Signals {
     }
 
     /// Returns the result of `running`, or fails at Ctrl-C, and with [`Terminated`] at other signals.
-    pub(super) async fn or_ended<T>(
+    pub(in crate::commands) async fn or_ended<T>(
         &mut self,
         running: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
@@ -95,7 +93,7 @@ impl Signals {
             biased;
             terminated = self.end.recv() => Err(terminated.into()),
             _ = self.interrupt.recv() => {
-                bail!("interrupted: outbox-relay show says whether the event was edited")
+                bail!("interrupted: `show` says whether the edit was stored")
             }
             result = running => result,
         }
