@@ -30,6 +30,7 @@ impl ConsumerInbox {
         let inbox = format!("CREATE TABLE billing_inbox (event_id {key_type} PRIMARY KEY)");
         outbox.sql.batch_execute(&inbox).await?;
         outbox.sql.batch_execute(include_str!("../../sql/dead-letters/schema.sql")).await?;
+        outbox.queue(DEAD_LETTER_QUEUE, "dead").await?;
         let folder = TempFolder::new()?;
         folder.write("billing_url", &outbox.database.url)?;
         folder.write(
@@ -42,12 +43,35 @@ impl ConsumerInbox {
         Ok(Self { outbox, folder })
     }
 
+    /// The path of the file that names the inbox.
+    #[must_use]
+    pub fn inboxes(&self) -> String {
+        self.folder.path("inboxes.toml")
+    }
+
     /// Points the file at a database that can't be reached.
     ///
     /// # Errors
     /// When the file can't be written.
     pub fn lose(&self) -> anyhow::Result<()> {
         self.folder.write("billing_url", "postgres://billing@127.0.0.1:1/billing")?;
+        Ok(())
+    }
+
+    /// Adds another consumer of the same events to the file, which notes what it has applied in the
+    /// table `shipping_inbox`.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub async fn add_shipping(&self) -> anyhow::Result<()> {
+        let inbox = "CREATE TABLE shipping_inbox (event_id uuid PRIMARY KEY)";
+        self.outbox.sql.batch_execute(inbox).await?;
+        let file = std::fs::read_to_string(self.folder.path("inboxes.toml"))?;
+        let shipping = file
+            .replace("\"billing\"", "\"shipping\"")
+            .replace("billing_inbox", "shipping_inbox")
+            .replace(&format!("dead_letter_queue = \"{DEAD_LETTER_QUEUE}\"\n"), "");
+        self.folder.write("inboxes.toml", &(file + &shipping))?;
         Ok(())
     }
 
@@ -100,8 +124,9 @@ impl ConsumerInbox {
     /// When the database refuses.
     pub async fn add_dead_letter(&self, event_id: Uuid, state: &str) -> anyhow::Result<i64> {
         let insert = "INSERT INTO dead_letters (queue, return_to, identity, message_id, event_type, body, content_header,
-                                                properties, headers, error_kind, reason, fingerprint, tries, state)
-                      VALUES ($1, 'billing', '', $2, 'order.created', '', '', '{}', '{}', 'failed', 'no such customer', 'x', 3, $3)
+                                                properties, headers, error_kind, reason, fingerprint, tries, state, settled_at)
+                      VALUES ($1, 'billing', '', $2, 'order.created', '', '', '{}', '{}', 'failed', 'no such customer', 'x', 3, $3,
+                              CASE WHEN $3 IN ('returned', 'discarded') THEN now() END)
                       RETURNING id";
         let row = self
             .outbox

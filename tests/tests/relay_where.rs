@@ -17,9 +17,9 @@ async fn it_is_said_where_a_pending_event_is() -> anyhow::Result<()> {
     let inbox = ConsumerInbox::new("uuid", "1h").await?;
     let stuck = "attempts = 10, next_attempt_at = 'infinity', last_error = 'no queue is bound'";
     for (assignment, code, answer, said) in [
-        ("attempts = 0", 2, "on_its_way", "no relay is at work"),
+        ("attempts = 0", 1, "failed", "no relay is at work"),
         ("next_attempt_at = now() + interval '1 hour'", 2, "on_its_way", "scheduled"),
-        ("next_attempt_at = 'infinity'", 2, "on_its_way", "parked"),
+        ("next_attempt_at = 'infinity'", 1, "failed", "parked"),
         (
             "attempts = 1, next_attempt_at = now() + interval '1 hour'",
             2,
@@ -27,7 +27,7 @@ async fn it_is_said_where_a_pending_event_is() -> anyhow::Result<()> {
             "tried again",
         ),
         (stuck, 1, "failed", "retry, edit or discard"),
-        ("attempts = 0", 2, "on_its_way", "an earlier event"),
+        ("attempts = 0", 2, "on_its_way", "an earlier event of its aggregate failed"),
     ] {
         let event_id = inbox.add("order.created", assignment).await?;
         let (ended, location) = inbox.locate(event_id).await?;
@@ -71,7 +71,7 @@ async fn a_due_event_names_the_relay_or_the_pause() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_published_event_is_followed_to_its_consumer() -> anyhow::Result<()> {
-    for key_type in ["uuid", "text", "varchar(36)"] {
+    for key_type in ["uuid", "text", "varchar(36)", "char(36)"] {
         let inbox = ConsumerInbox::new(key_type, "1h").await?;
         let recent = inbox.add("order.created", PUBLISHED).await?;
         let late = inbox.add("order.created", LONG_AGO).await?;
@@ -80,7 +80,7 @@ async fn a_published_event_is_followed_to_its_consumer() -> anyhow::Result<()> {
             (recent, 2, "on_its_way", "not applied by all yet"),
             (late, 1, "failed", "billing has not applied it, and no dead letter tells why"),
             (other, 0, "delivered", "no known consumer handles events of its type"),
-            (Uuid::new_v4(), 1, "failed", "it is not in the outbox"),
+            (Uuid::new_v4(), 3, "unknown", "it is not in the outbox"),
         ] {
             let (ended, location) = inbox.locate(event_id).await?;
             assert_eq!((ended, &location["answer"]), (Some(code), &answer.into()), "{location}");
@@ -126,7 +126,6 @@ async fn a_dead_letter_tells_why_an_event_failed() -> anyhow::Result<()> {
 async fn what_can_not_be_looked_at_makes_the_answer_unknown() -> anyhow::Result<()> {
     let inbox = ConsumerInbox::new("uuid", "1h").await?;
     let event_id = inbox.add("order.created", LONG_AGO).await?;
-    inbox.outbox.queue(DEAD_LETTER_QUEUE, "nothing").await?;
     assert_eq!(inbox.locate(event_id).await?.0, Some(1));
 
     let reconcile = ["reconcile", "--since", "1d", "--json"];
@@ -143,6 +142,10 @@ async fn what_can_not_be_looked_at_makes_the_answer_unknown() -> anyhow::Result<
     assert_eq!((code, &location["answer"]), (Some(3), &"unknown".into()), "{location}");
     assert!(location["because"].as_str().unwrap_or_default().contains("billing.dlq holds 1"));
     assert_eq!(inbox.command(&reconcile).await?.code, Some(3));
+
+    // No more than one event can be that message.
+    inbox.add("order.created", LONG_AGO).await?;
+    assert_eq!(inbox.command(&reconcile).await?.code, Some(1));
 
     inbox.lose()?;
     let (code, location) = inbox.locate(event_id).await?;
@@ -168,7 +171,7 @@ async fn the_newest_events_of_an_aggregate_are_found() -> anyhow::Result<()> {
     assert_eq!(found["events"][0]["event_id"], late.to_string());
     assert_eq!(found["events"][1]["event_id"], applied.to_string());
     let none = inbox.command(&["where", "order/8"]).await?;
-    assert_eq!(none.code, Some(1));
+    assert_eq!(none.code, Some(3));
     assert!(none.err.contains("has no event of order 8"), "{none:?}");
     let wrong = inbox.command(&["where", "order"]).await?;
     assert_eq!(wrong.code, Some(64), "{wrong:?}");
@@ -228,5 +231,95 @@ async fn reconcile_needs_to_know_an_inbox() -> anyhow::Result<()> {
     let ended = inbox.outbox.command(&["reconcile"]).await?;
     assert_eq!(ended.code, Some(64), "{ended:?}");
     assert!(ended.err.contains("--inboxes"), "{ended:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_is_no_text_is_refused() -> anyhow::Result<()> {
+    let inbox = ConsumerInbox::new("bytea", "1h").await?;
+    let event_id = inbox.add("order.created", LONG_AGO).await?;
+    let (code, location) = inbox.locate(event_id).await?;
+    assert_eq!(code, Some(3), "{location}");
+    let because = location["because"].as_str().unwrap_or_default();
+    assert!(because.contains("is of the type bytea, and has to be uuid, text"), "{location}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_is_delivered_when_all_consumers_have_applied_it() -> anyhow::Result<()> {
+    let inbox = ConsumerInbox::new("uuid", "1h").await?;
+    inbox.add_shipping().await?;
+    let event_id = inbox.add("order.created", LONG_AGO).await?;
+    inbox.apply(event_id).await?;
+    let (code, location) = inbox.locate(event_id).await?;
+    assert_eq!(code, Some(1), "{location}");
+    assert!(location["because"].as_str().unwrap_or_default().contains("shipping has not applied"));
+    // Without the row nobody knows whether shipping should have.
+    let gone = "CREATE TABLE kept AS TABLE outbox; DELETE FROM outbox";
+    inbox.outbox.sql.batch_execute(gone).await?;
+    let (code, location) = inbox.locate(event_id).await?;
+    assert_eq!((code, &location["answer"]), (Some(3), &"unknown".into()), "{location}");
+    let applied = format!("INSERT INTO shipping_inbox VALUES ('{event_id}')");
+    inbox.outbox.sql.batch_execute(&applied).await?;
+    assert_eq!(inbox.locate(event_id).await?.0, Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_was_returned_long_ago_excuses_nobody() -> anyhow::Result<()> {
+    let inbox = ConsumerInbox::new("uuid", "1h").await?;
+    let event_id = inbox.add("order.created", LONG_AGO).await?;
+    let id = inbox.add_dead_letter(event_id, "returned").await?;
+    assert_eq!(inbox.locate(event_id).await?.0, Some(2));
+    assert_eq!(inbox.command(&["reconcile"]).await?.code, Some(0));
+    let long_ago = format!(
+        "UPDATE dead_letters SET settled_at = now() - interval '90 minutes' WHERE id = {id}"
+    );
+    inbox.outbox.sql.batch_execute(&long_ago).await?;
+    let (code, location) = inbox.locate(event_id).await?;
+    assert_eq!((code, &location["answer"]), (Some(1), &"failed".into()), "{location}");
+    assert!(
+        location["because"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("was returned, and billing has not applied it")
+    );
+    assert_eq!(inbox.command(&["reconcile"]).await?.code, Some(1));
+
+    let event_id = inbox.add("order.created", PUBLISHED).await?;
+    inbox.add_dead_letter(event_id, "returning").await?;
+    let (code, location) = inbox.locate(event_id).await?;
+    assert_eq!((code, &location["answer"]), (Some(3), &"unknown".into()), "{location}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_daily_reconcile_leaves_no_gap() -> anyhow::Result<()> {
+    let inbox = ConsumerInbox::new("uuid", "1h").await?;
+    // Too young for the run of yesterday.
+    inbox.add("order.created", "published_at = now() - interval '24 hours 30 minutes'").await?;
+    assert_eq!(inbox.command(&["reconcile", "--since", "1d"]).await?.code, Some(1));
+    let at = time::OffsetDateTime::now_utc() - time::Duration::minutes(30);
+    let at = at.format(&time::format_description::well_known::Rfc3339)?;
+    let nothing = inbox.command(&["reconcile", "--since", &at]).await?;
+    assert_eq!(nothing.code, Some(64), "{nothing:?}");
+    assert!(nothing.err.contains("longest_retry"), "{nothing:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_table_of_dead_letters_none_are_claimed_to_be_looked_for() -> anyhow::Result<()>
+{
+    let inbox = ConsumerInbox::new("uuid", "1h").await?;
+    let event_id = inbox.add("order.created", LONG_AGO).await?;
+    let file = inbox.inboxes();
+    let (event_id, file) = (event_id.to_string(), file.as_str());
+    let located = inbox.outbox.command(&["where", &event_id, "--inboxes", file]).await?;
+    assert_eq!(located.code, Some(3), "{located:?}");
+    assert!(located.out.contains("DEAD_LETTERS_DATABASE_URL is not set"), "{located:?}");
+    let reconciled = inbox.outbox.command(&["reconcile", "--inboxes", file]).await?;
+    assert_eq!(reconciled.code, Some(1), "{reconciled:?}");
+    assert!(reconciled.out.contains("1 not applied"), "{reconciled:?}");
+    assert!(reconciled.out.contains("Dead letters were not looked for"), "{reconciled:?}");
     Ok(())
 }

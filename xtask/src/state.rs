@@ -153,6 +153,7 @@ url_file = "customer_database_url"
 table = "processed_events"
 key = "event_id"
 types = ["order.created"]
+queue = "customer.orders_count"
 dead_letter_queue = "customer.orders_count.dlq"
 longest_retry = "5m"
 "##;

@@ -98,17 +98,18 @@ pub enum AdminCommand {
     /// Show where an event is: in the outbox, with which consumer, among which dead letters
     ///
     /// Asks the outbox, the inboxes of the consumers that a file names, the table of dead letters
-    /// and the dead-letter queues. The exit status is 0 if the event is delivered: all known
-    /// consumers of its type have applied it, or it is published and none is known. It is 1 if the
-    /// event failed or is not there, 2 if it is on its way, and 3 if that is unknown: a place can't
-    /// be read, or a dead-letter queue holds messages that nobody has collected.
+    /// and the consumers' queues. The exit status is 0 if the event is delivered: all known consumers
+    /// of its type have applied it, or it is published and none is known. It is 1 if the event does
+    /// not arrive unless a person does something, 2 if it is on its way, and 3 if that is unknown: a
+    /// place can't be read, a queue holds messages of which it may be one, or the outbox does not
+    /// have it.
     Where(Box<whereabouts::WhereArgs>),
     /// Find published events that a consumer has neither applied nor refused
     ///
-    /// Reads the outbox once for all consumers that the file names. An event counts that was
-    /// published since --since and longer ago than the consumer's longest_retry, and of which
-    /// neither its inbox nor a dead letter knows. The exit status is 1 if there are any, and 3 if a
-    /// dead-letter queue holds messages that nobody has collected, which may be these.
+    /// Reads the whole outbox once, for all consumers that the file names. An event counts that was
+    /// published longer ago than the consumer's longest_retry, and of which neither its inbox nor an
+    /// unreturned dead letter knows. The exit status is 1 if there are any, and 3 if all of them may
+    /// wait in the consumer's queues, which hold messages.
     Reconcile(Box<whereabouts::reconcile::ReconcileArgs>),
     /// Make events due that are stuck or wait for their next attempt
     ///

@@ -1,5 +1,5 @@
--- find_by_message: the dead letters of a message, the latest first, and who returned or discarded
--- each
+-- find_by_message: the latest dead letter of a message in each queue, and who returned or discarded
+-- it
 -- $1: message_id; $2: at most how many
 SELECT json_build_object(
            'id', id,
@@ -11,6 +11,7 @@ SELECT json_build_object(
            'returns', returns,
            'collected_at', collected_at,
            'settled_at', settled_at,
+           'settled_age_seconds', extract(epoch FROM now() - settled_at)::double precision,
            'settled_by', (
                SELECT actor
                FROM dead_letters_audit AS entry
@@ -19,7 +20,11 @@ SELECT json_build_object(
                LIMIT 1
            )
        )::text
-FROM dead_letters AS letter
-WHERE message_id = $1::text
-ORDER BY id DESC
+FROM (
+    SELECT DISTINCT ON (queue) *
+    FROM dead_letters
+    WHERE message_id = $1::text
+    ORDER BY queue, id DESC
+) AS letter
+ORDER BY queue
 LIMIT $2::bigint

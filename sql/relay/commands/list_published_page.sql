@@ -1,5 +1,5 @@
 -- list_published_page: of some rows in the order of their ids, those that were published within a
--- time; how many rows there were, and the id of the last of them
+-- time; how many rows there were, the id of the last of them, and when the first was published
 -- $1: above which id, NULL: from the first; $2: how many rows to read; $3, $4: published since, and
 -- before
 WITH page AS MATERIALIZED (
@@ -12,6 +12,7 @@ WITH page AS MATERIALIZED (
 SELECT json_build_object(
            'rows', (SELECT count(*) FROM page),
            'last_id', (SELECT max(id) FROM page),
+           'oldest_published_at', (SELECT min(published_at) FROM page WHERE isfinite(published_at)),
            'published', coalesce(
                (
                    SELECT json_agg(

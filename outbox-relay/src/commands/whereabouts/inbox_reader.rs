@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use uuid::Uuid;
 
 use super::inboxes::Inbox;
@@ -26,11 +26,13 @@ impl InboxReader {
             let row = rows.first().ok_or_else(|| {
                 anyhow!("there is no column {} in a table {}", inbox.key, inbox.table)
             })?;
-            let key_type: String = row.try_get(0)?;
-            let find_applied = include_str!("../../../../sql/relay/commands/find_applied.sql")
-                .replace("{table}", &inbox.table)
-                .replace("{key}", &inbox.key)
-                .replace("{type}", &key_type);
+            let (key_type, is_known): (String, bool) = (row.try_get(0)?, row.try_get(1)?);
+            ensure!(
+                is_known,
+                "the key {} is of the type {key_type}, and has to be uuid, text, varchar or char: name a view that casts it",
+                inbox.key
+            );
+            let find_applied = find_applied(&inbox.table, &inbox.key, &key_type);
             anyhow::Ok(Self { reader, find_applied })
         };
         opened.await.with_context(|| format!("the inbox {} can't be read", inbox.name))
@@ -46,5 +48,37 @@ impl InboxReader {
                 text.parse().with_context(|| format!("{text} is no event_id"))
             })
             .collect()
+    }
+}
+
+/// The statement that finds the events that an inbox has, with its names in place. It is filled in
+/// at once: a name may look like a place that is left open.
+fn find_applied(table: &str, key: &str, key_type: &str) -> String {
+    let sql = include_str!("../../../../sql/relay/commands/find_applied.sql");
+    let mut filled = String::new();
+    for part in sql.split_inclusive('}') {
+        let place = part.rfind('{').unwrap_or(part.len());
+        filled.push_str(&part[..place]);
+        filled.push_str(match &part[place..] {
+            "{table}" => table,
+            "{key}" => key,
+            "{type}" => key_type,
+            other => other,
+        });
+    }
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_looks_like_a_place_is_left_alone() {
+        let sql = find_applied("\"a{key}\"", "\"{type}\"", "uuid");
+        assert!(
+            sql.contains("FROM \"a{key}\" WHERE \"{type}\" = ANY ($1::text[]::uuid[])"),
+            "{sql}"
+        );
     }
 }

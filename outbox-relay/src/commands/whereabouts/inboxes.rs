@@ -27,6 +27,8 @@ pub(super) struct Inbox {
     pub(super) key: String,
     /// Which events the consumer handles, by their types.
     bindings: Vec<Binding>,
+    /// The queue that the consumer consumes from: what waits there is on its way.
+    pub(super) queue: Option<String>,
     pub(super) dead_letter_queue: Option<String>,
     /// An event that was published longer ago is applied, or is a dead letter.
     pub(super) longest_retry: Duration,
@@ -54,6 +56,7 @@ struct InboxEntry {
     table: String,
     key: String,
     types: Vec<String>,
+    queue: Option<String>,
     dead_letter_queue: Option<String>,
     longest_retry: Option<String>,
 }
@@ -72,7 +75,8 @@ fn parse(text: &str, folder: &Path) -> Result<Vec<Inbox>, String> {
 }
 
 fn inbox(entry: InboxEntry, folder: &Path) -> Result<Inbox, String> {
-    let InboxEntry { name, url_file, table, key, types, dead_letter_queue, longest_retry } = entry;
+    let InboxEntry { name, url_file, table, key, types, queue, dead_letter_queue, longest_retry } =
+        entry;
     let about = |error: String| format!("the inbox {name}: {error}");
     if types.is_empty() {
         return Err(about("types is empty; [\"#\"] stands for all events".to_owned()));
@@ -85,7 +89,7 @@ fn inbox(entry: InboxEntry, folder: &Path) -> Result<Inbox, String> {
     })?;
     let (table, key) = (table_name(&table), quoted(&key));
     let bindings = types.iter().map(|text| Binding::new(text)).collect();
-    Ok(Inbox { name, url, table, key, bindings, dead_letter_queue, longest_retry })
+    Ok(Inbox { name, url, table, key, bindings, queue, dead_letter_queue, longest_retry })
 }
 
 /// A name as an identifier of SQL, whatever it holds.
@@ -109,6 +113,7 @@ mod tests {
         table = "billing.in\"box"
         key = "event_id"
         types = ["order.*", "payment.#"]
+        queue = "billing"
         dead_letter_queue = "billing.dlq"
         longest_retry = "10m"
     "#;

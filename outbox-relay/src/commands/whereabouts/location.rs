@@ -1,13 +1,11 @@
 //! Where an event is: what each place says of it, and what follows from that.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::inbox_reader::InboxReader;
 use super::inboxes::Inbox;
-use super::places::{DeadLetter, Desk, Uncollected};
+use super::places::{DeadLetter, Depths, Desk};
 use crate::commands::event::{Event, State};
 use crate::commands::outcome::Outcome;
 use crate::commands::paused::ActivePause;
@@ -49,15 +47,25 @@ pub(super) enum ConsumerState {
 pub(super) struct Consumer {
     pub(super) name: String,
     pub(super) state: ConsumerState,
-    /// The dead-letter queue from which nobody has collected yet, and how many messages it holds or
-    /// why that is unknown, if the event may be among them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) uncollected: Option<(String, Result<u32, String>)>,
-    /// Whether it has had the time to apply the event.
+    /// Its queues that hold messages of which the event may be one, or of which that is unknown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) waiting: Vec<WaitingQueue>,
+    /// How many seconds it may go on trying an event.
     #[serde(skip)]
-    is_late: bool,
+    longest_retry: f64,
     #[serde(skip)]
     dead_letter_queue: Option<String>,
+}
+
+/// A queue of a consumer that is not known to be empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct WaitingQueue {
+    pub(super) queue: String,
+    pub(super) is_dead_letter_queue: bool,
+    /// None if that is unknown.
+    pub(super) messages: Option<u32>,
+    /// Why it is unknown.
+    pub(super) reason: Option<String>,
 }
 
 /// Whether an event has arrived.
@@ -95,8 +103,11 @@ pub(super) struct Location {
     /// Its row, or the copy of the row in the audit table. None: it never existed, or was published
     /// and deleted.
     pub(super) event: Option<LocatedEvent>,
-    /// Other events of the transaction that wrote it.
+    /// Other events of the transaction that wrote it, those next to it.
     pub(super) written_with: Vec<Uuid>,
+    /// Whether the event that it waits behind is stuck.
+    #[serde(skip)]
+    pub(super) is_behind_stuck: bool,
     /// The pauses that keep it back.
     pub(super) pauses: Vec<ActivePause>,
     /// The relay that publishes it next or has sent it, if it is due.
@@ -109,18 +120,17 @@ pub(super) struct Location {
 
 /// The places beside the outbox, as far as they could be opened.
 pub(super) struct Places<'a> {
-    pub(super) uncollected: Uncollected,
+    pub(super) depths: Depths,
     pub(super) inboxes: Vec<(&'a Inbox, Result<InboxReader, String>)>,
     pub(super) desk: Result<Option<Desk>, String>,
 }
 
 impl Places<'_> {
-    /// Asks each consumer about an event. `published_seconds` is how long ago it was published.
+    /// Asks each consumer about an event.
     pub(super) async fn ask_consumers(
         &self,
         event_id: Uuid,
         event_type: Option<&str>,
-        published_seconds: Option<f64>,
     ) -> Vec<Consumer> {
         let mut consumers = Vec::new();
         for (inbox, reader) in &self.inboxes {
@@ -137,21 +147,56 @@ impl Places<'_> {
                     },
                 }
             };
-            let queue = inbox.dead_letter_queue.as_ref();
-            let uncollected = queue
-                .filter(|_| state == ConsumerState::NotApplied)
-                .and_then(|queue| Some((queue.clone(), self.uncollected.get(queue)?.clone())))
-                .filter(|(_, messages)| *messages != Ok(0));
-            let longest = inbox.longest_retry.as_secs_f64();
+            let waiting = match state {
+                ConsumerState::NotApplied => waiting_queues(inbox, &self.depths),
+                _ => Vec::new(),
+            };
             consumers.push(Consumer {
                 name: inbox.name.clone(),
                 state,
-                uncollected,
-                is_late: published_seconds.is_none_or(|seconds| seconds > longest),
+                waiting,
+                longest_retry: inbox.longest_retry.as_secs_f64(),
                 dead_letter_queue: inbox.dead_letter_queue.clone(),
             });
         }
         consumers
+    }
+}
+
+/// Returns the queues of a consumer that are not known to be empty.
+pub(super) fn waiting_queues(inbox: &Inbox, depths: &Depths) -> Vec<WaitingQueue> {
+    let queues = [(&inbox.queue, false), (&inbox.dead_letter_queue, true)];
+    let mut waiting = Vec::new();
+    for (queue, is_dead_letter_queue) in queues {
+        let Some(queue) = queue else { continue };
+        let (messages, reason) = match depths.get(queue) {
+            Some(Ok(0)) | None => continue,
+            Some(Ok(messages)) => (Some(*messages), None),
+            Some(Err(reason)) => (None, Some(reason.clone())),
+        };
+        waiting.push(WaitingQueue { queue: queue.clone(), is_dead_letter_queue, messages, reason });
+    }
+    waiting
+}
+
+impl WaitingQueue {
+    /// Says why an event may be there.
+    pub(super) fn sentence(&self) -> String {
+        let Self { queue, is_dead_letter_queue, messages, reason } = self;
+        match (messages, reason) {
+            (Some(messages), _) if *is_dead_letter_queue => {
+                format!(
+                    "{queue} holds {messages} messages that nobody has collected: it may be one of them"
+                )
+            }
+            (Some(messages), _) => {
+                format!("{queue} holds {messages} messages: it may be one of them")
+            }
+            (None, reason) => {
+                let reason = reason.as_deref().unwrap_or_default();
+                format!("whether {queue} holds messages is unknown: {reason}")
+            }
+        }
     }
 }
 
@@ -176,65 +221,109 @@ impl Location {
         if !handling.is_empty() && handling.iter().all(applied) {
             return (Answer::Delivered, "all known consumers have applied it".to_owned());
         }
-        let Some(LocatedEvent { event, .. }) = &self.event else {
-            return self.without_row(&handling);
+        let Some(LocatedEvent { event, published_age_seconds, .. }) = &self.event else {
+            return (Answer::Unknown, self.without_row(&handling));
         };
-        match event.state {
-            State::Discarded => (Answer::Failed, "a person discarded it".to_owned()),
-            State::Stuck => {
-                (Answer::Failed, "no relay tries it again: retry, edit or discard it".to_owned())
+        let (answer, because) = match event.state {
+            State::Published => return self.published(&handling, *published_age_seconds),
+            State::Discarded => (Answer::Failed, "a person discarded it"),
+            State::Stuck => (Answer::Failed, "no relay tries it again: retry, edit or discard it"),
+            State::Parked => (Answer::Failed, "its writer parked it: retry publishes it"),
+            State::Waiting => (Answer::OnItsWay, "it failed, and is tried again"),
+            State::Scheduled => (Answer::OnItsWay, "it is scheduled for later"),
+            State::Behind if self.is_behind_stuck => {
+                (Answer::Failed, "an earlier event of its aggregate is stuck")
             }
-            State::Published => self.published(&handling),
-            State::Parked => (Answer::OnItsWay, "it is parked: retry publishes it".to_owned()),
-            State::Waiting => (Answer::OnItsWay, "it failed, and is tried again".to_owned()),
-            State::Scheduled => (Answer::OnItsWay, "it is scheduled for later".to_owned()),
             State::Behind => {
-                (Answer::OnItsWay, "an earlier event of its aggregate is ahead".to_owned())
+                (Answer::OnItsWay, "an earlier event of its aggregate failed, and is tried again")
             }
-            State::Ready if !self.pauses.is_empty() => {
-                (Answer::OnItsWay, "it is paused".to_owned())
+            State::Ready if !self.pauses.is_empty() => (Answer::OnItsWay, "it is paused"),
+            State::Ready if self.relay.is_some() => {
+                (Answer::OnItsWay, "a relay has sent it, or sends it next")
             }
-            State::Ready => match &self.relay {
-                Some(_) => (Answer::OnItsWay, "a relay has sent it, or sends it next".to_owned()),
-                None => (Answer::OnItsWay, "no relay is at work on its lane".to_owned()),
-            },
-        }
+            State::Ready => (Answer::Failed, "no relay is at work on its lane: start one"),
+        };
+        (answer, because.to_owned())
     }
 
-    fn published(&self, handling: &[&Consumer]) -> (Answer, String) {
+    fn published(&self, handling: &[&Consumer], age_seconds: Option<f64>) -> (Answer, String) {
         if handling.is_empty() {
-            let because = match self.consumers.is_empty() {
-                true => "it is published; no consumer's inbox is known",
-                false => "it is published; no known consumer handles events of its type",
+            let because = if self.consumers.is_empty() {
+                "it is published; no consumer's inbox is known"
+            } else {
+                "it is published; no known consumer handles events of its type"
             };
             return (Answer::Delivered, because.to_owned());
         }
+        let missing: Vec<&&Consumer> = handling
+            .iter()
+            .filter(|consumer| consumer.state == ConsumerState::NotApplied)
+            .collect();
+        let seconds = |consumer: &Consumer| match self.returned_to(consumer) {
+            // It has its tries again.
+            Some(letter) => letter.settled_age_seconds,
+            None => age_seconds,
+        };
+        let late = missing.iter().find(|consumer| {
+            seconds(consumer).is_none_or(|seconds| seconds > consumer.longest_retry)
+        });
         if let Some(unknown) = self.unknown(handling) {
-            return (Answer::Unknown, unknown);
+            // Within its time a consumer's own queue is where the event should be.
+            return match late {
+                None if self.all_are_readable(handling) => self.on_its_way(),
+                _ => (Answer::Unknown, unknown),
+            };
         }
-        let missing =
-            handling.iter().filter(|consumer| consumer.state == ConsumerState::NotApplied);
-        let late = missing.clone().find(|consumer| consumer.is_late);
-        match late.filter(|consumer| self.returned_to(consumer).is_none()) {
+        match late {
+            None => self.on_its_way(),
             Some(consumer) => {
                 let name = &consumer.name;
-                (Answer::Failed, format!("{name} has not applied it, and no dead letter tells why"))
+                let because = match self.returned_to(consumer) {
+                    Some(letter) => format!(
+                        "dead letter {} was returned, and {name} has not applied it",
+                        letter.id
+                    ),
+                    None => format!("{name} has not applied it, and no dead letter tells why"),
+                };
+                (Answer::Failed, because)
+            }
+        }
+    }
+
+    fn on_its_way(&self) -> (Answer, String) {
+        let returning = self.dead_letters.iter().find(|letter| letter.state == "returning");
+        match returning {
+            Some(letter) => {
+                let because = format!(
+                    "dead letter {} is being returned, or a return was interrupted: return it again",
+                    letter.id
+                );
+                (Answer::Unknown, because)
             }
             None => (Answer::OnItsWay, "it is published, and not applied by all yet".to_owned()),
         }
     }
 
-    fn without_row(&self, handling: &[&Consumer]) -> (Answer, String) {
-        let some_applied = handling.iter().any(|consumer| consumer.state == ConsumerState::Applied);
-        if some_applied {
-            let because = "it is no more in the outbox; some consumers have applied it";
-            return (Answer::Delivered, because.to_owned());
+    /// Of an event that is no more in the outbox not even the type is known.
+    fn without_row(&self, handling: &[&Consumer]) -> String {
+        let names = |state: &ConsumerState| {
+            let names = handling.iter().filter(|consumer| consumer.state == *state);
+            names.map(|consumer| consumer.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let absent = "it is not in the outbox: it never was, or it was published and deleted";
+        let applied = names(&ConsumerState::Applied);
+        if applied.is_empty() {
+            return absent.to_owned();
         }
-        let because = "it is not in the outbox: it never was, or it was published and deleted";
-        match self.unknown(handling) {
-            Some(unknown) => (Answer::Unknown, format!("{because}; {unknown}")),
-            None => (Answer::Failed, because.to_owned()),
-        }
+        let others = names(&ConsumerState::NotApplied);
+        format!(
+            "{absent}; {applied} has applied it, and {others} has not, or handles no such events"
+        )
+    }
+
+    fn all_are_readable(&self, handling: &[&Consumer]) -> bool {
+        let unreadable = |consumer: &&Consumer| matches!(consumer.state, ConsumerState::Unknown(_));
+        self.dead_letters_unknown.is_none() && !handling.iter().any(unreadable)
     }
 
     /// Why the answer is unknown, if it is.
@@ -242,21 +331,16 @@ impl Location {
         if let Some(reason) = &self.dead_letters_unknown {
             return Some(reason.clone());
         }
-        handling.iter().find_map(|consumer| match (&consumer.state, &consumer.uncollected) {
-            (ConsumerState::Unknown(reason), _) => Some(reason.clone()),
-            (_, Some((queue, Ok(messages)))) => Some(format!(
-                "{queue} holds {messages} messages that nobody has collected: it may be one of them"
-            )),
-            (_, Some((queue, Err(reason)))) => {
-                Some(format!("whether {queue} holds messages is unknown: {reason}"))
-            }
-            _ => None,
+        handling.iter().find_map(|consumer| match &consumer.state {
+            ConsumerState::Unknown(reason) => Some(reason.clone()),
+            _ => consumer.waiting.first().map(WaitingQueue::sentence),
         })
     }
 
-    /// The latest dead letter, unless it was returned or its consumer has applied the event.
+    /// The latest dead letter of a queue, unless it was returned or its consumer has applied the
+    /// event.
     fn unreturned_letter(&self) -> Option<&DeadLetter> {
-        self.latest_letters().into_values().find(|letter| {
+        self.dead_letters.iter().find(|letter| {
             let of_queue = |consumer: &&Consumer| {
                 consumer.dead_letter_queue.as_deref() == Some(letter.queue.as_str())
             };
@@ -270,13 +354,7 @@ impl Location {
     /// The latest dead letter of a consumer, if it was returned.
     fn returned_to(&self, consumer: &Consumer) -> Option<&DeadLetter> {
         let queue = consumer.dead_letter_queue.as_deref()?;
-        self.latest_letters().remove(queue).filter(|letter| letter.state.starts_with("return"))
-    }
-
-    /// The latest dead letter of each queue.
-    fn latest_letters(&self) -> BTreeMap<&str, &DeadLetter> {
-        // They are in descending order.
-        self.dead_letters.iter().rev().map(|letter| (letter.queue.as_str(), letter)).collect()
+        self.dead_letters.iter().find(|letter| letter.queue == queue && letter.state == "returned")
     }
 }
 

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::args::{BlockingArgs, ConnectionArgs};
 use super::event::{Event, State};
 use super::outcome::Outcome;
-use super::output;
+use super::output::{self, OutputClosed};
 use super::paused::ActivePause;
 use super::queries::{self, Filter};
 use super::session::{Access, Session};
@@ -33,8 +33,8 @@ use places::PlacesArgs;
 /// How many events of an aggregate are looked for, the newest ones.
 const EVENT_LIMIT: u32 = 10;
 
-/// How many other events of a transaction are counted.
-const NEIGHBOUR_LIMIT: i64 = 20;
+/// Why dead letters are not looked for.
+const NO_DESK: &str = "dead letters were not looked for: DEAD_LETTERS_DATABASE_URL is not set";
 
 /// Arguments of `where`.
 #[derive(Debug, Args)]
@@ -86,6 +86,17 @@ struct WhereReport {
 
 impl WhereArgs {
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
+        match self.answer().await {
+            Ok(answer) => Ok(answer.outcome()),
+            Err(error) if error.is::<OutputClosed>() => Err(error),
+            Err(error) => {
+                output::error(&format!("{error:#}"));
+                Ok(Outcome::Unknown)
+            }
+        }
+    }
+
+    async fn answer(&self) -> anyhow::Result<Answer> {
         let session = self.connection.open("where", Access::Read).await?;
         let event_ids = self.event_ids(&session).await?;
         let places = self.places.open("where").await;
@@ -101,7 +112,7 @@ impl WhereArgs {
             let pages: Vec<String> = events.iter().map(page::render).collect();
             output::text(&pages.join("\n"))?;
         }
-        Ok(answer.outcome())
+        Ok(answer)
     }
 
     async fn event_ids(&self, session: &Session) -> anyhow::Result<Vec<Uuid>> {
@@ -133,14 +144,14 @@ impl WhereArgs {
 impl PlacesArgs {
     /// Opens all places; of one that can't be opened, keeps the reason.
     async fn open(&self, command: &str) -> Places<'_> {
-        let uncollected = self.count_uncollected().await;
+        let depths = self.count_messages().await;
         let mut inboxes = Vec::new();
         for inbox in self.inboxes() {
             let reader = InboxReader::open(inbox, command).await;
             inboxes.push((inbox, reader.map_err(|error| format!("{error:#}"))));
         }
         let desk = self.open_desk(command).await.map_err(|error| format!("{error:#}"));
-        Places { uncollected, inboxes, desk }
+        Places { depths, inboxes, desk }
     }
 }
 
@@ -167,12 +178,14 @@ async fn locate(
         }
         _ => None,
     };
-    let written_with = queries::find_written_with(session, event_id, NEIGHBOUR_LIMIT).await?;
-    let published_seconds = found.as_ref().and_then(|located| located.published_age_seconds);
+    let limit = i64::try_from(page::NEIGHBOURS)?;
+    let written_with = queries::find_written_with(session, event_id, limit).await?;
+    let is_behind_stuck = is_behind_stuck(session, event, holding).await?;
     let event_type = event.map(|event| event.event_type.as_str());
-    let consumers = places.ask_consumers(event_id, event_type, published_seconds).await;
+    let consumers = places.ask_consumers(event_id, event_type).await;
     let (dead_letters, dead_letters_unknown) = match &places.desk {
-        Ok(None) => (Vec::new(), None),
+        Ok(None) if places.inboxes.is_empty() => (Vec::new(), None),
+        Ok(None) => (Vec::new(), Some(NO_DESK.to_owned())),
         Ok(Some(desk)) => match desk.find(event_id).await {
             Ok(letters) => (letters, None),
             Err(error) => (Vec::new(), Some(format!("{error:#}"))),
@@ -185,6 +198,7 @@ async fn locate(
         because: String::new(),
         event: found,
         written_with,
+        is_behind_stuck,
         pauses,
         relay,
         consumers,
@@ -193,6 +207,19 @@ async fn locate(
     };
     location.decide();
     Ok(location)
+}
+
+/// Whether the event that holds another one back is stuck.
+async fn is_behind_stuck(
+    session: &Session,
+    event: Option<&Event>,
+    holding: BlockingPolicy,
+) -> anyhow::Result<bool> {
+    let Some(ahead) = event.and_then(|event| event.waits_behind) else {
+        return Ok(false);
+    };
+    let ahead: Option<Event> = queries::find_event(session, ahead, holding).await?;
+    Ok(ahead.is_some_and(|ahead| ahead.state == State::Stuck))
 }
 
 const fn is_pending(event: &Event) -> bool {

@@ -8,6 +8,9 @@ use crate::commands::event::{Event, State, aggregate};
 use crate::commands::output::duration_format::age;
 use crate::commands::output::{BOLD, counted, escape};
 
+/// How many other events of a transaction are counted.
+pub(super) const NEIGHBOURS: usize = 20;
+
 /// How many characters of an error are printed.
 const ERROR_LIMIT: usize = 300;
 
@@ -60,6 +63,7 @@ fn written(event: &Event, others: usize) -> String {
         .map_or_else(String::new, |age_seconds| format!(" ({} ago)", age(Some(age_seconds))));
     let with = match others {
         0 => String::new(),
+        NEIGHBOURS.. => format!(", with {others} or more other events of its transaction"),
         _ => format!(", with {} of its transaction", counted(others, "other event")),
     };
     format!("{}{ago}{with}", event.created_at)
@@ -84,24 +88,15 @@ fn state(event: &Event) -> String {
     }
 }
 
-fn consumer_line(Consumer { name, state, uncollected, .. }: &Consumer) -> String {
+fn consumer_line(Consumer { name, state, waiting, .. }: &Consumer) -> String {
     let state = match state {
         ConsumerState::Applied => "has applied it".to_owned(),
         ConsumerState::NotApplied => "has not applied it".to_owned(),
         ConsumerState::NotHandled => "handles no events of its type".to_owned(),
         ConsumerState::Unknown(reason) => format!("is unknown: {reason}"),
     };
-    let uncollected = match uncollected {
-        None => String::new(),
-        Some((queue, Ok(messages))) => {
-            format!(
-                "; {} in {queue}, not collected",
-                counted(usize::try_from(*messages).unwrap_or(0), "message")
-            )
-        }
-        Some((queue, Err(reason))) => format!("; {queue} is unknown: {reason}"),
-    };
-    format!("{name} {state}{uncollected}")
+    let waiting: String = waiting.iter().map(|queue| format!("; {}", queue.sentence())).collect();
+    format!("{name} {state}{waiting}")
 }
 
 fn letter_line(letter: &DeadLetter) -> String {

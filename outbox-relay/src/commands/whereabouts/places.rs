@@ -23,7 +23,7 @@ const BROKER_LIMIT: Duration = Duration::from_secs(10);
 /// The reply code of a queue that does not exist (AMQP 0-9-1, 1.2.1).
 const NOT_FOUND: u16 = 404;
 
-/// How many dead letters of one message are read, the latest ones.
+/// How many dead letters of one message are read, the latest of each queue.
 const LETTER_LIMIT: i64 = 20;
 
 /// Where an event may be beside the outbox.
@@ -69,12 +69,25 @@ pub(super) struct DeadLetter {
     pub(super) returns: i32,
     pub(super) collected_at: String,
     pub(super) settled_at: Option<String>,
+    #[serde(default, skip_serializing)]
+    pub(super) settled_age_seconds: Option<f64>,
     /// The person who returned or discarded it.
     pub(super) settled_by: Option<String>,
 }
 
-/// How many messages a dead-letter queue holds, or why that is unknown.
-pub(super) type Uncollected = BTreeMap<String, Result<u32, String>>;
+/// How many ready messages queues hold, or why that is unknown.
+pub(super) type Depths = BTreeMap<String, Result<u32, String>>;
+
+/// What the table of dead letters says of a message.
+#[derive(Debug)]
+pub(super) struct KnownLetter {
+    pub(super) event_id: Uuid,
+    pub(super) queue: String,
+    /// Whether it is open or was discarded.
+    pub(super) is_unreturned: bool,
+    /// How long ago it was returned.
+    pub(super) returned_seconds: Option<f64>,
+}
 
 impl PlacesArgs {
     pub(super) fn inboxes(&self) -> &[Inbox] {
@@ -91,33 +104,36 @@ impl PlacesArgs {
         Ok(Some(Desk(reader)))
     }
 
-    /// Counts what waits in the dead-letter queues of the inboxes. Read it before the tables: what is
-    /// collected meanwhile is then found there.
-    pub(super) async fn count_uncollected(&self) -> Uncollected {
-        let queues = self.inboxes().iter().filter_map(|inbox| inbox.dead_letter_queue.as_deref());
+    /// Counts what waits in the queues and the dead-letter queues of the inboxes. Read it before the
+    /// tables: what is applied or collected meanwhile is then found there.
+    pub(super) async fn count_messages(&self) -> Depths {
+        let inboxes = self.inboxes().iter();
+        let queues = inboxes.flat_map(|inbox| [&inbox.queue, &inbox.dead_letter_queue]).flatten();
         let Some(url) = self.rabbitmq_url.as_ref().or(self.rabbitmq_url_file.as_ref()) else {
             let unknown = || Err("RABBITMQ_URL is not set".to_owned());
-            return queues.map(|queue| (queue.to_owned(), unknown())).collect();
+            return queues.map(|queue| (queue.clone(), unknown())).collect();
         };
-        let mut uncollected = Uncollected::new();
+        let mut depths = Depths::new();
         for queue in queues {
             let counted = timeout(BROKER_LIMIT, depth(url, queue)).await;
             let counted = counted
                 .unwrap_or_else(|_| Err(anyhow!("the broker does not answer")))
                 .map_err(|error| format!("{error:#}"));
-            uncollected.insert(queue.to_owned(), counted);
+            depths.insert(queue.clone(), counted);
         }
-        uncollected
+        depths
     }
 }
 
-/// Returns how many messages are ready in a queue; none if there is no such queue.
+/// Returns how many messages are ready in a queue.
 async fn depth(url: &BrokerUrl, queue: &str) -> anyhow::Result<u32> {
     let connection = Connection::open(url, "outbox command where", FRAME_MAX).await?;
     let channel = Channel::open(&connection).await.map_err(failed)?;
     let depth = match channel.depth(queue).await {
         Ok(depth) => Ok(depth.messages),
-        Err(Failure::Refused(refusal)) if refusal.code == NOT_FOUND => Ok(0),
+        Err(Failure::Refused(refusal)) if refusal.code == NOT_FOUND => {
+            Err(anyhow!("there is no such queue"))
+        }
         Err(failure) => Err(failed(failure)),
     };
     connection.close().await;
@@ -133,7 +149,7 @@ fn failed(failure: Failure) -> anyhow::Error {
 pub(super) struct Desk(Reader);
 
 impl Desk {
-    /// Returns the dead letters of an event, the latest first.
+    /// Returns the latest dead letter of an event in each queue.
     pub(super) async fn find(&self, event_id: Uuid) -> anyhow::Result<Vec<DeadLetter>> {
         let sql = include_str!("../../../../sql/dead-letters/commands/find_by_message.sql");
         let rows = self.0.query(sql, &[&event_id.to_string(), &LETTER_LIMIT]).await;
@@ -141,15 +157,20 @@ impl Desk {
         rows.iter().map(json).collect()
     }
 
-    /// Returns which of some events are dead letters, each with its queue.
-    pub(super) async fn known(&self, event_ids: &[Uuid]) -> anyhow::Result<Vec<(Uuid, String)>> {
+    /// Returns the latest dead letter of each of some events in each queue.
+    pub(super) async fn known(&self, event_ids: &[Uuid]) -> anyhow::Result<Vec<KnownLetter>> {
         let sql = include_str!("../../../../sql/dead-letters/commands/find_known.sql");
         let texts: Vec<String> = event_ids.iter().map(Uuid::to_string).collect();
         let rows = self.0.query(sql, &[&texts]).await.context("dead letters can't be read")?;
         let mut known = Vec::new();
         for row in rows {
             let message_id: String = row.try_get(0)?;
-            known.push((message_id.parse()?, row.try_get(1)?));
+            known.push(KnownLetter {
+                event_id: message_id.parse()?,
+                queue: row.try_get(1)?,
+                is_unreturned: row.try_get(2)?,
+                returned_seconds: row.try_get(3)?,
+            });
         }
         Ok(known)
     }

@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::inbox_reader::InboxReader;
 use super::inboxes::Inbox;
-use super::places::{Desk, PlacesArgs, Uncollected};
+use super::location::{WaitingQueue, waiting_queues};
+use super::places::{Depths, Desk, KnownLetter, PlacesArgs};
 use crate::commands::args::{ConnectionArgs, TimeArg};
 use crate::commands::outcome::{Outcome, UsageError};
 use crate::commands::output::table::{Align, TextTable};
@@ -33,7 +34,8 @@ const PRINT_LIMIT: usize = 50;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  outbox-relay reconcile --since 1d --inboxes inboxes.toml")]
 pub struct ReconcileArgs {
-    /// Only events published since this time: an age (90m, 7d) or a date (2026-02-01T22:25:31Z)
+    /// Only events published since this time: an age (90m, 7d), counted back from longest_retry ago,
+    /// so that a daily 1d leaves no gap; or a date (2026-02-01T22:25:31Z)
     #[arg(long, value_name = "WHEN", default_value = "1d")]
     since: TimeArg,
     /// Print one JSON document
@@ -58,6 +60,7 @@ struct Published {
 struct Page {
     rows: i64,
     last_id: Option<i64>,
+    oldest_published_at: Option<String>,
     published: Vec<Published>,
 }
 
@@ -77,16 +80,22 @@ struct ConsumerReport {
     /// The events of its types that were looked for.
     checked: usize,
     missing: usize,
-    /// Its dead-letter queue with messages that nobody has collected.
-    uncollected: Option<(String, Result<u32, String>)>,
-    #[serde(skip)]
+    /// Its queues that hold messages, or of which that is unknown.
+    waiting: Vec<WaitingQueue>,
+    /// Events published since then, and before `until`, are looked for.
+    #[serde(with = "time::serde::rfc3339")]
+    since: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
     until: OffsetDateTime,
 }
 
 #[derive(Debug, Serialize)]
 struct ReconcileReport {
-    since: String,
     consumers: Vec<ConsumerReport>,
+    /// When the first event was published that the outbox still has.
+    oldest_published_at: Option<String>,
+    /// Whether dead letters were looked for.
+    knows_dead_letters: bool,
     missing: Vec<Missing>,
     /// Whether the list ends before all are named.
     is_cut: bool,
@@ -105,14 +114,15 @@ impl ReconcileArgs {
             return Err(UsageError(why.to_owned()).into());
         }
         let session = self.connection.open("reconcile", Access::Read).await?;
-        // Before the tables: what is collected meanwhile is found there.
-        let uncollected = self.places.count_uncollected().await;
+        // Before the tables: what is applied or collected meanwhile is found there.
+        let depths = self.places.count_messages().await;
         let mut inboxes = Vec::new();
         for inbox in self.places.inboxes() {
             inboxes.push((inbox, InboxReader::open(inbox, "reconcile").await?));
         }
         let known = Known { inboxes, desk: self.places.open_desk("reconcile").await? };
-        let report = read(&session, &known, self.since, &uncollected).await?;
+        let consumers = windows(&session, &known, self.since, &depths).await?;
+        let report = read(&session, &known, consumers).await?;
         if self.json {
             output::json(&report)?;
         } else {
@@ -122,37 +132,64 @@ impl ReconcileArgs {
     }
 }
 
-async fn read(
+/// Returns what is to be found out about each consumer.
+async fn windows(
     session: &Session,
     known: &Known<'_>,
     since: TimeArg,
-    uncollected: &Uncollected,
-) -> anyhow::Result<ReconcileReport> {
-    let since = since.resolve(session).await?;
+    depths: &Depths,
+) -> anyhow::Result<Vec<ConsumerReport>> {
     let mut consumers = Vec::new();
     for (inbox, _) in &known.inboxes {
-        let queue = inbox.dead_letter_queue.as_ref();
-        let uncollected =
-            queue.and_then(|queue| Some((queue.clone(), uncollected.get(queue)?.clone())));
+        let until = queries::ago(session, inbox.longest_retry).await?;
+        let since = match since {
+            TimeArg::Ago(age) => until - age,
+            TimeArg::At(time) => time,
+        };
+        if since >= until {
+            return Err(UsageError(format!(
+                "--since has to be earlier than {}: {} may go on trying what was published later (longest_retry)",
+                until.format(&Rfc3339)?,
+                inbox.name
+            ))
+            .into());
+        }
         consumers.push(ConsumerReport {
             name: inbox.name.clone(),
             checked: 0,
             missing: 0,
-            uncollected: uncollected.filter(|(_, messages)| *messages != Ok(0)),
-            until: queries::ago(session, inbox.longest_retry).await?,
+            waiting: waiting_queues(inbox, depths),
+            since,
+            until,
         });
     }
-    let Some(latest) = consumers.iter().map(|consumer| consumer.until).max() else {
+    Ok(consumers)
+}
+
+async fn read(
+    session: &Session,
+    known: &Known<'_>,
+    consumers: Vec<ConsumerReport>,
+) -> anyhow::Result<ReconcileReport> {
+    let since = consumers.iter().map(|consumer| consumer.since).min();
+    let until = consumers.iter().map(|consumer| consumer.until).max();
+    let (Some(since), Some(until)) = (since, until) else {
         bail!("no inbox is named");
     };
-    let bounds = [since.format(&Rfc3339)?, latest.format(&Rfc3339)?];
-    let mut report =
-        ReconcileReport { since: bounds[0].clone(), consumers, missing: Vec::new(), is_cut: false };
+    let bounds = [since.format(&Rfc3339)?, until.format(&Rfc3339)?];
+    let mut report = ReconcileReport {
+        consumers,
+        oldest_published_at: None,
+        knows_dead_letters: known.desk.is_some(),
+        missing: Vec::new(),
+        is_cut: false,
+    };
     let total = queries::count_rows(session).await?;
     let (progress, mut done, mut above) = (Progress::new(total, "event"), 0, None);
     loop {
         let page: Page = queries::list_published_page(session, above, PAGE_ROWS, &bounds).await?;
         check(known, &page.published, &mut report).await?;
+        report.oldest_published_at = earlier(report.oldest_published_at, page.oldest_published_at);
         done += page.rows;
         progress.set_done(done);
         above = page.last_id;
@@ -173,7 +210,8 @@ async fn check(
     for ((inbox, reader), consumer) in known.inboxes.iter().zip(&mut report.consumers) {
         let mut due = Vec::new();
         for event in published.iter().filter(|event| inbox.handles(&event.event_type)) {
-            if OffsetDateTime::parse(&event.published_at, &Rfc3339)? < consumer.until {
+            let published_at = OffsetDateTime::parse(&event.published_at, &Rfc3339)?;
+            if (consumer.since..consumer.until).contains(&published_at) {
                 due.push(event);
             }
         }
@@ -200,26 +238,44 @@ async fn check(
     Ok(())
 }
 
-/// Returns which of some events are dead letters of a consumer; without the name of its queue, of
-/// any.
+/// Returns the earlier one of two times.
+fn earlier(one: Option<String>, other: Option<String>) -> Option<String> {
+    // By their text, as PostgreSQL writes times of one zone.
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Returns which of some events are dead letters of a consumer that nobody has returned, or that it
+/// may still be trying; without the name of its queue, those of any.
 async fn refused(
     desk: &Desk,
     inbox: &Inbox,
     events: &[&Published],
 ) -> anyhow::Result<HashSet<Uuid>> {
     let event_ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
-    let known = desk.known(&event_ids).await?;
-    let is_of_inbox =
-        |queue: &String| inbox.dead_letter_queue.as_ref().is_none_or(|of_inbox| of_inbox == queue);
-    Ok(known.into_iter().filter(|(_, queue)| is_of_inbox(queue)).map(|(id, _)| id).collect())
+    let longest = inbox.longest_retry.as_secs_f64();
+    let mut known = desk.known(&event_ids).await?;
+    known.retain(|KnownLetter { queue, is_unreturned, returned_seconds, .. }| {
+        inbox.dead_letter_queue.as_ref().is_none_or(|of_inbox| of_inbox == queue)
+            && (*is_unreturned || returned_seconds.is_some_and(|seconds| seconds <= longest))
+    });
+    Ok(known.into_iter().map(|letter| letter.event_id).collect())
 }
 
 fn outcome(report: &ReconcileReport) -> Outcome {
     let missing: Vec<&ConsumerReport> =
         report.consumers.iter().filter(|consumer| consumer.missing > 0).collect();
+    // All that a consumer misses may wait in its queues, if these hold as much.
+    let may_wait = |consumer: &&ConsumerReport| {
+        let messages = consumer.waiting.iter().map(|queue| queue.messages.unwrap_or(u32::MAX));
+        let messages = messages.fold(0, u32::saturating_add);
+        consumer.missing <= usize::try_from(messages).unwrap_or(usize::MAX)
+    };
     if missing.is_empty() {
         Outcome::Ok
-    } else if missing.iter().all(|consumer| consumer.uncollected.is_some()) {
+    } else if missing.iter().all(may_wait) {
         Outcome::Unknown
     } else {
         Outcome::Problems
@@ -228,21 +284,21 @@ fn outcome(report: &ReconcileReport) -> Outcome {
 
 fn page(report: &ReconcileReport) -> String {
     let mut page = String::new();
+    let not_applied =
+        if report.knows_dead_letters { "neither applied nor a dead letter" } else { "not applied" };
     for consumer in &report.consumers {
-        let ConsumerReport { name, checked, missing, uncollected, .. } = consumer;
+        let ConsumerReport { name, checked, missing, waiting, .. } = consumer;
         let checked = counted(*checked, "event");
-        page.push_str(&format!(
-            "{name}: {checked} published, {missing} neither applied nor a dead letter\n"
-        ));
-        match uncollected {
-            Some((queue, Ok(messages))) if *missing > 0 => page.push_str(&format!(
-                "  {queue} holds {messages} messages that nobody has collected: these may be among them\n"
-            )),
-            Some((queue, Err(reason))) if *missing > 0 => page.push_str(&format!(
-                "  whether {queue} holds messages is unknown: {reason}\n"
-            )),
-            _ => {}
+        page.push_str(&format!("{name}: {checked} published, {missing} {not_applied}\n"));
+        for queue in waiting.iter().filter(|_| *missing > 0) {
+            page.push_str(&format!("  {}\n", queue.sentence()));
         }
+    }
+    if !report.knows_dead_letters {
+        page.push_str("Dead letters were not looked for: DEAD_LETTERS_DATABASE_URL is not set.\n");
+    }
+    if let Some(oldest) = &report.oldest_published_at {
+        page.push_str(&format!("The outbox goes back to {oldest}.\n"));
     }
     if report.missing.is_empty() {
         return page;
