@@ -34,7 +34,7 @@ export async function consumeForever(name, keys, apply) {
       console.log(`consuming from ${name}`);
       await consume(db, broker, queues, apply);
     } catch (error) {
-      // Longer and longer, unless it has worked for a while: each interruption returns messages.
+      // Longer and longer, unless it has worked for a while: each time messages return.
       if (Date.now() - started > LONGEST_DELAY) delay = FIRST_DELAY;
       console.warn(`interrupted, trying again in at most ${delay} ms: ${error}`);
       const waiting = sleep(delay * (0.5 + Math.random() / 2), null, { signal: stop.signal });

@@ -49,7 +49,7 @@ def consume_forever(name, keys, apply):
                 log.info("consuming from %s", name)
                 consume(db, channel, queues, apply)
         except (psycopg.Error, AMQPError, OSError) as error:
-            # Longer and longer, unless it has worked for a while: each interruption returns messages.
+            # Longer and longer, unless it has worked for a while: each time messages return.
             if time.monotonic() - started > LONGEST_DELAY:
                 delay = FIRST_DELAY
             log.warning("interrupted, trying again in at most %.1f s: %r", delay, error)

@@ -34,7 +34,7 @@ pub async fn consume_forever(pool: &PgPool, settings: &Settings, stop: &Cancella
     while !stop.is_cancelled() {
         let started = Instant::now();
         let Err(error) = consume(pool, settings, stop).await else { break };
-        // Longer and longer, unless it has worked for a while: each interruption returns messages.
+        // Longer and longer, unless it has worked for a while: each time messages return.
         if started.elapsed() > LONGEST_DELAY {
             delay = FIRST_DELAY;
         }
