@@ -50,11 +50,13 @@ impl Subscription {
         let connection =
             connecting.await.map_err(|error| SubscribeError::Unavailable(format!("{error:#}")))?;
         let opening = async {
-            let side_channel = Channel::open(&connection).await.map_err(unavailable)?;
+            let side_channel =
+                Channel::open(&connection).await.map_err(|failure| unavailable(&failure))?;
             let lock = lock_name(queue);
             let locked = side_channel.declare_exclusive_queue(&lock).await;
             locked.map_err(|failure| explain_lock(queue, &lock, &failure))?;
-            let channel = Channel::open(&connection).await.map_err(unavailable)?;
+            let channel =
+                Channel::open(&connection).await.map_err(|failure| unavailable(&failure))?;
             Ok((channel, side_channel))
         };
         let opened = timeout(RESPONSE_TIMEOUT, opening).await;
@@ -141,7 +143,7 @@ fn lock_name(queue: &str) -> String {
     format!("{}.collecting", &queue[..queue.floor_char_boundary(NAME_LIMIT)])
 }
 
-fn unavailable(failure: Failure) -> SubscribeError {
+fn unavailable(failure: &Failure) -> SubscribeError {
     SubscribeError::Unavailable(failure.to_string())
 }
 
@@ -155,7 +157,7 @@ fn explain_lock(queue: &str, lock: &str, failure: &Failure) -> SubscribeError {
                 "{text}: the collector declares the queue {lock}, by which it keeps others away; give its user the permission to configure it"
             ))
         }
-        failure => SubscribeError::Unavailable(failure.to_string()),
+        failure => unavailable(failure),
     }
 }
 
