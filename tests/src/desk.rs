@@ -1,5 +1,7 @@
 //! The desk as people see it: rows of dead letters, roles, and the commands.
 
+use std::collections::BTreeMap;
+
 use amq_protocol::protocol::basic::AMQPProperties;
 use anyhow::Context as _;
 use lapin::message::BasicGetMessage;
@@ -154,6 +156,18 @@ impl DeadLetterQueue {
             messages.push(message);
         }
         Ok(messages)
+    }
+
+    /// How often each row was delivered to a queue, which is empty then.
+    ///
+    /// # Errors
+    /// When the broker refuses, or a message was not returned.
+    pub async fn deliveries(&self, queue: &str) -> anyhow::Result<BTreeMap<i64, usize>> {
+        let mut times = BTreeMap::new();
+        for message in self.take_all(queue).await? {
+            *times.entry(row_id(&message)?).or_default() += 1;
+        }
+        Ok(times)
     }
 }
 

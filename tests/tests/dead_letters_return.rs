@@ -1,16 +1,14 @@
-//! `outbox-relay dead-letters return`: what goes back, what stays, and what a crash leaves.
+//! `outbox-relay dead-letters return`: what goes back, and what stays.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use lapin::BasicProperties;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use pipeline_tests::dead_letter_queue::{DeadLetterQueue, QUEUE};
-use pipeline_tests::desk::{HOME, Rows, row_id};
-use pipeline_tests::outbox::eventually;
+use pipeline_tests::desk::{HOME, Rows};
 use serde_json::json;
-use stack::Service;
 
 fn text(text: &str) -> AMQPValue {
     AMQPValue::LongString(text.into())
@@ -22,15 +20,6 @@ fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
         table.insert((*name).into(), value.clone());
     }
     table
-}
-
-/// How often each row was delivered to the queue, which is empty then.
-async fn deliveries(desk: &DeadLetterQueue, queue: &str) -> anyhow::Result<BTreeMap<i64, usize>> {
-    let mut times = BTreeMap::new();
-    for message in desk.take_all(queue).await? {
-        *times.entry(row_id(&message)?).or_default() += 1;
-    }
-    Ok(times)
 }
 
 #[tokio::test]
@@ -113,7 +102,7 @@ async fn what_no_queue_takes_is_open_again_and_its_neighbours_without_an_id_are_
     let ids: BTreeSet<i64> = refused.iter().filter_map(|letter| letter["id"].as_i64()).collect();
     assert_eq!(ids, homeless);
     assert_eq!(refused[0]["reason"], "there is no queue gone (NO_ROUTE)");
-    let delivered = deliveries(&desk, HOME).await?;
+    let delivered = desk.deliveries(HOME).await?;
     assert!(delivered.values().all(|times| *times == 1));
     assert_eq!(delivered.into_keys().collect::<BTreeSet<_>>(), all);
     assert_eq!((desk.in_state("open").await?, desk.in_state("returned").await?), (20, 100));
@@ -124,7 +113,7 @@ async fn what_no_queue_takes_is_open_again_and_its_neighbours_without_an_id_are_
     assert!(shown.out.contains("there is no queue gone"), "{shown:?}");
     let ended = desk.command(&["return", &id, "--to", HOME]).await?;
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert_eq!(deliveries(&desk, HOME).await?.len(), 1);
+    assert_eq!(desk.deliveries(HOME).await?.len(), 1);
     Ok(())
 }
 
@@ -142,7 +131,7 @@ async fn what_a_full_queue_nacks_is_open_again() -> anyhow::Result<()> {
     let refused = report["refused"].as_array().expect("a list");
     assert!(!refused.is_empty(), "{report}");
     assert!(refused[0]["reason"].as_str().is_some_and(|why| why.contains("nack")), "{report}");
-    let delivered = deliveries(&desk, "full").await?;
+    let delivered = desk.deliveries("full").await?;
     let returned = desk.in_state("returned").await?;
     assert_eq!(i64::try_from(delivered.len())?, returned, "{report}");
     assert_eq!(desk.in_state("open").await?, 30 - returned);
@@ -186,87 +175,7 @@ async fn a_rate_is_kept_to() -> anyhow::Result<()> {
     let ended = desk.command(&["return", "--kind", "failed", "--yes", "--rate", "10/s"]).await?;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
-    assert_eq!(deliveries(&desk, HOME).await?.len(), 21);
-    Ok(())
-}
-
-#[tokio::test]
-async fn two_at_once_return_each_dead_letter_once_and_tell_the_truth() -> anyhow::Result<()> {
-    let desk = DeadLetterQueue::desk().await?;
-    let ids = desk.add_rows(3000, Rows::default()).await?;
-    let arguments =
-        ["return", "--fingerprint", "00000000000000aa", "--yes", "--json", "--rate", "2000/s"];
-    let (one, other) = tokio::try_join!(
-        desk.command_as(&desk.database.url, "alice", &arguments),
-        desk.command_as(&desk.database.url, "bob", &arguments)
-    )?;
-    let mut told = 0;
-    for (ended, actor) in [(&one, "alice"), (&other, "bob")] {
-        let report = ended.json()?;
-        let returned = report["returned"].as_i64().expect("a number");
-        let settled = desk
-            .count(&format!(
-                "SELECT count(*) FROM dead_letters_audit WHERE actor = '{actor}' AND after = '{{\"state\": \"returned\"}}'"
-            ))
-            .await?;
-        assert_eq!(returned, settled, "{report}");
-        assert_eq!(report["refused"], json!([]), "{report}");
-        assert_eq!(report["unknown"], json!([]), "{report}");
-        told += returned;
-    }
-    assert_eq!(told, 3000);
-    let delivered = deliveries(&desk, HOME).await?;
-    assert!(delivered.values().all(|times| *times == 1), "something was sent twice");
-    assert_eq!(delivered.into_keys().collect::<Vec<_>>(), ids);
-    assert_eq!(desk.in_state("returned").await?, 3000);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_command_killed_in_the_middle_loses_nothing_and_repeats_only_what_was_in_flight()
--> anyhow::Result<()> {
-    let desk = DeadLetterQueue::desk().await?;
-    let ids = desk.add_rows(4000, Rows::default()).await?;
-    let mut repeatable = BTreeSet::new();
-    let program = stack::binary("outbox-relay").await?;
-    for round in 1..=3 {
-        let settings = [
-            ("DEAD_LETTERS_DATABASE_URL", desk.database.url.as_str()),
-            ("RABBITMQ_URL", desk.broker.amqp_url.as_str()),
-        ];
-        let arguments = [
-            "dead-letters",
-            "return",
-            "--fingerprint",
-            "00000000000000aa",
-            "--yes",
-            "--rate",
-            "2000/s",
-        ];
-        let command = Service::spawn(program.clone(), arguments, settings).await?;
-        eventually("some are returned", async || {
-            Ok(desk.in_state("returned").await? >= round * 500)
-        })
-        .await?;
-        command.sigkill()?;
-        eventually("its sessions are gone", async || {
-            let sessions = "SELECT count(*) FROM pg_stat_activity
-                            WHERE datname = current_database() AND application_name LIKE 'dead-letters command%'";
-            Ok(desk.count(sessions).await? == 0)
-        })
-        .await?;
-        let returning = "SELECT id FROM dead_letters WHERE state = 'returning'";
-        let rows = desk.sql.query(returning, &[]).await?;
-        repeatable.extend(rows.iter().map(|row| row.get::<_, i64>(0)));
-    }
-    let ended = desk.command(&["return", "--fingerprint", "00000000000000aa", "--yes"]).await?;
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert_eq!(desk.in_state("returned").await?, 4000);
-    let delivered = deliveries(&desk, HOME).await?;
-    let repeated: BTreeSet<i64> =
-        delivered.iter().filter(|(_, times)| **times > 1).map(|(id, _)| *id).collect();
-    assert!(repeated.is_subset(&repeatable), "{repeated:?} but not {repeatable:?}");
-    assert_eq!(delivered.into_keys().collect::<Vec<_>>(), ids);
+    assert_eq!(desk.deliveries(HOME).await?.len(), 21);
     Ok(())
 }
 
@@ -306,5 +215,38 @@ async fn without_a_broker_nothing_is_changed() -> anyhow::Result<()> {
     assert!(ended.err.contains("nothing was changed"), "{ended:?}");
     assert_eq!(desk.in_state("open").await?, 2);
     assert!(desk.audit().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_whose_return_can_not_be_noted_is_named_and_the_others_are_settled()
+-> anyhow::Result<()> {
+    let desk = DeadLetterQueue::desk().await?;
+    let ids = desk.add_rows(300, Rows::default()).await?;
+    let gone = desk.add_rows(3, Rows { return_to: "gone", ..Rows::default() }).await?;
+    let (sealed, closed) = (ids[123], gone[1]);
+    desk.sql
+        .batch_execute(&format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'under seal'; END $$;
+             CREATE TRIGGER refuse BEFORE UPDATE ON dead_letters FOR EACH ROW
+             WHEN (OLD.id IN ({sealed}, {closed}) AND OLD.state = 'returning') EXECUTE FUNCTION refuse()"
+        ))
+        .await?;
+    let ended = desk.command(&["return", "--queue", QUEUE, "--yes", "--json"]).await?;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let report = ended.json()?;
+    assert_eq!(report["returned"], 299, "{report}");
+    assert_eq!(report["refused"].as_array().map(Vec::len), Some(2), "{report}");
+    let not_noted = report["not_noted"].as_array().expect("a list");
+    let told: Vec<_> = not_noted.iter().map(|letter| letter["id"].as_i64()).collect();
+    assert_eq!(told, [Some(sealed), Some(closed)], "{report}");
+    assert!(not_noted[0]["reason"].as_str().is_some_and(|why| why.contains("under seal")));
+    assert_eq!(desk.in_state("returned").await?, 299);
+    assert_eq!((desk.in_state("returning").await?, desk.in_state("open").await?), (2, 2));
+    let delivered = desk.deliveries(HOME).await?;
+    assert_eq!(
+        delivered.into_iter().collect::<Vec<_>>(),
+        ids.iter().map(|id| (*id, 1)).collect::<Vec<_>>()
+    );
     Ok(())
 }

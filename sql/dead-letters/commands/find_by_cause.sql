@@ -15,18 +15,15 @@ WITH RECURSIVE seen AS (
 grouped AS MATERIALIZED (
     SELECT *
     FROM seen
-    WHERE ($1::text::jsonb ->> 'queue' IS NULL OR queue = $1::text::jsonb ->> 'queue')
-      AND ($1::text::jsonb ->> 'fingerprint' IS NULL OR fingerprint = $1::text::jsonb ->> 'fingerprint')
-      AND ($1::text::jsonb ->> 'kind' IS NULL OR error_kind = $1::text::jsonb ->> 'kind')
-      AND ($1::text::jsonb ->> 'type' IS NULL OR event_type = $1::text::jsonb ->> 'type')
+    WHERE {matches_group}
 )
 SELECT letter.id
 FROM grouped
 CROSS JOIN LATERAL (
     SELECT id
     FROM dead_letters
-    WHERE {is_in_group} AND {matches}
-    ORDER BY id
+    WHERE {is_in_group} AND {matches_letter}
+    ORDER BY queue, error_kind, fingerprint, event_type, id
     LIMIT $2::bigint
 ) AS letter
 ORDER BY letter.id

@@ -43,7 +43,7 @@ CROSS JOIN LATERAL (
         SELECT returns
         FROM dead_letters
         WHERE {is_in_group}
-        ORDER BY id
+        ORDER BY queue, error_kind, fingerprint, event_type, id
         LIMIT (SELECT most FROM counting)
     ) AS letter
 ) AS counted
@@ -51,14 +51,14 @@ CROSS JOIN LATERAL (
     SELECT id, collected_at, left(reason, 10000) AS reason
     FROM dead_letters
     WHERE {is_in_group}
-    ORDER BY id
+    ORDER BY queue, error_kind, fingerprint, event_type, id
     LIMIT 1
 ) AS first
 CROSS JOIN LATERAL (
     SELECT id, collected_at
     FROM dead_letters
     WHERE {is_in_group}
-    ORDER BY id DESC
+    ORDER BY queue DESC, error_kind DESC, fingerprint DESC, event_type DESC, id DESC
     LIMIT 1
 ) AS last
 ORDER BY counted.messages DESC, grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type

@@ -64,7 +64,7 @@ pub(super) struct LetterFilterArgs {
 }
 
 /// Conditions; `None` admits any dead letter. The statements read them as a JSON object of text
-/// (`sql/dead-letters/fragments/matches.sql`).
+/// (`sql/dead-letters/fragments/matches_*.sql`).
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct LetterFilter {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,6 +94,11 @@ impl LetterFilter {
     /// The parameter of the statements.
     pub(super) fn json(&self) -> anyhow::Result<String> {
         Ok(serde_json::to_string(self)?)
+    }
+
+    /// Whether a condition is about the cause or the type.
+    pub(super) const fn names_cause(&self) -> bool {
+        self.fingerprint.is_some() || self.kind.is_some() || self.event_type.is_some()
     }
 }
 

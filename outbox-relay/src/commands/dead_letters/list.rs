@@ -79,9 +79,7 @@ async fn find(
     limit: u32,
 ) -> anyhow::Result<Vec<i64>> {
     match state {
-        State::Open if filter.kind.is_some() || filter.event_type.is_some() => {
-            queries::find_by_cause(session, filter, limit).await
-        }
+        State::Open if filter.names_cause() => queries::find_by_cause(session, filter, limit).await,
         State::Open => queries::find_unsettled(session, filter, "open", limit).await,
         State::Returning => queries::find_unsettled(session, filter, "returning", limit).await,
         State::Returned => queries::find_settled(session, filter, "returned", limit).await,

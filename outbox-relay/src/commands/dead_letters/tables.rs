@@ -10,8 +10,12 @@ use crate::commands::session::{self, Failed, Tables, explain_any};
 /// A session with the database that has the dead letters.
 pub(super) type Session = session::Session<DeskTables>;
 
-/// Whether a dead letter meets the conditions of a filter.
-const MATCHES: &str = include_str!("../../../../sql/dead-letters/fragments/matches.sql");
+/// Whether queue, cause and type are those of a filter.
+const MATCHES_GROUP: &str =
+    include_str!("../../../../sql/dead-letters/fragments/matches_group.sql");
+/// Whether a dead letter meets the other conditions of a filter.
+const MATCHES_LETTER: &str =
+    include_str!("../../../../sql/dead-letters/fragments/matches_letter.sql");
 /// The group behind one that was seen.
 const NEXT_GROUP: &str = include_str!("../../../../sql/dead-letters/fragments/next_group.sql");
 /// Whether a dead letter is one of a group.
@@ -36,7 +40,9 @@ impl Tables for DeskTables {
     const NAME: &'static str = "the dead letters";
 
     fn fill_in(&self, sql: &str) -> String {
-        sql.replace("{matches}", MATCHES)
+        sql.replace("{matches}", "{matches_group} AND {matches_letter}")
+            .replace("{matches_group}", MATCHES_GROUP)
+            .replace("{matches_letter}", MATCHES_LETTER)
             .replace("{next_group}", NEXT_GROUP)
             .replace("{is_in_group}", IS_IN_GROUP)
             .replace("{contents_digest}", CONTENTS_DIGEST)

@@ -38,10 +38,24 @@ impl<T: Tables> Session<T> {
         queried.map_err(|_| error::too_slow(self.limit))?.map_err(|error| self.explain(&error))
     }
 
+    /// Sets the savepoint of the open transaction: what it has done, and the locks that it has.
+    pub(in crate::commands) async fn savepoint(&mut self) -> anyhow::Result<()> {
+        self.execute_open("SAVEPOINT before").await
+    }
+
+    /// Undoes what the open transaction has done since its savepoint.
+    pub(in crate::commands) async fn rollback_to_savepoint(&mut self) -> anyhow::Result<()> {
+        self.execute_open("ROLLBACK TO SAVEPOINT before").await
+    }
+
     /// Commits the open transaction.
     pub(in crate::commands) async fn commit(&mut self) -> anyhow::Result<()> {
-        let committed = self.session.get_mut().client.batch_execute("COMMIT");
-        let committed = timeout(self.limit + MARGIN, committed).await;
-        committed.map_err(|_| error::too_slow(self.limit))?.map_err(|error| self.explain(&error))
+        self.execute_open("COMMIT").await
+    }
+
+    async fn execute_open(&mut self, statement: &str) -> anyhow::Result<()> {
+        let executed = self.session.get_mut().client.batch_execute(statement);
+        let executed = timeout(self.limit + MARGIN, executed).await;
+        executed.map_err(|_| error::too_slow(self.limit))?.map_err(|error| self.explain(&error))
     }
 }

@@ -3,12 +3,14 @@
 //! | module | what it does |
 //! |---|---|
 //! | `returner` | marks, publishes and settles, a window at a time |
+//! | `settle` | notes what became of a window |
 //! | `rate` | keeps to a number of messages a second |
 //! | `queries` | one function per statement |
 
 mod queries;
 mod rate;
 mod returner;
+mod settle;
 
 use amqp::BrokerArgs;
 use clap::Args;
@@ -80,6 +82,8 @@ struct ReturnReport {
     operation_id: Uuid,
     /// They are open again.
     refused: Vec<RefusedLetter>,
+    /// The database refuses to note what became of them: they are marked as being returned.
+    not_noted: Vec<RefusedLetter>,
     /// They may have arrived, and are marked as being returned.
     unknown: Vec<i64>,
     /// They were not tried, as the command was ended.
@@ -100,6 +104,7 @@ impl ReturnArgs {
             selection.print_dry_run(&session, "returned", self.json).await?;
             return Ok(Outcome::Ok);
         }
+        queries::probe_return(&session).await?;
         selection.obtain(consent).await?;
         let attribution = self.actor.clone().attribution(&session, self.reason.clone());
         let stop = stop_on_signals()?;
@@ -118,19 +123,18 @@ impl ReturnArgs {
             progress: Progress::new(i64::try_from(selection.ids.len())?, NOUN),
         };
         let (done, ended) = Box::pin(returner.run(&selection.ids)).await;
-        let skipped = find_skipped(&session, &selection, &done).await;
-        let (not_returned, ended) = match (skipped, ended) {
-            (Ok(skipped), ended) => (skipped, ended),
-            (Err(error), Ok(())) => (Vec::new(), Err(error)),
-            (Err(_), Err(error)) => (Vec::new(), Err(error)),
+        let (not_returned, looked_up) = match find_skipped(&session, &selection, &done).await {
+            Ok(skipped) => (skipped, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
         };
         let report = report(&selection, done, not_returned, attribution.operation_id);
         self.print(&report)?;
-        ended?;
+        ended.and(looked_up)?;
         // What matched and was settled by somebody else meanwhile is no failure.
         let is_failure =
             |letter: &SkippedLetter| selection.is_named || letter.reason != SkipReason::State;
         let all_well = report.refused.is_empty()
+            && report.not_noted.is_empty()
             && report.unknown.is_empty()
             && report.untried == 0
             && !report.not_returned.iter().any(is_failure);
@@ -149,6 +153,10 @@ impl ReturnArgs {
         if report.refused.len() > REFUSED_PRINT_LIMIT {
             let more = report.refused.len() - REFUSED_PRINT_LIMIT;
             output::note(&format!("… and {more} more were not returned; --json names them all"));
+        }
+        for RefusedLetter { id, reason } in report.not_noted.iter().take(REFUSED_PRINT_LIMIT) {
+            let sentence = format!("{id} stays marked as being returned: {reason}");
+            output::note(&escape::line(&sentence));
         }
         if !report.unknown.is_empty() {
             output::note(&format!(
@@ -171,12 +179,15 @@ fn report(
     not_returned: Vec<SkippedLetter>,
     operation_id: Uuid,
 ) -> ReturnReport {
-    let refused = done.refused.into_iter().map(|(id, reason)| RefusedLetter { id, reason });
+    let with_reason = |letters: Vec<(i64, String)>| -> Vec<RefusedLetter> {
+        letters.into_iter().map(|(id, reason)| RefusedLetter { id, reason }).collect()
+    };
     ReturnReport {
         matched: selection.ids.len(),
         returned: done.returned.len(),
         operation_id,
-        refused: refused.collect(),
+        refused: with_reason(done.refused),
+        not_noted: with_reason(done.unnoted),
         unknown: done.unknown,
         untried: done.untried.len(),
         not_returned,
@@ -189,7 +200,7 @@ async fn find_skipped(
     selection: &Selection,
     done: &Returned,
 ) -> anyhow::Result<Vec<SkippedLetter>> {
-    let refused = done.refused.iter().map(|(id, _)| id);
+    let refused = done.refused.iter().chain(&done.unnoted).map(|(id, _)| id);
     let known = done.returned.iter().chain(refused).chain(&done.unknown).chain(&done.untried);
     skipped::find_unless(session, &selection.ids, known.copied(), RETURNABLE).await
 }

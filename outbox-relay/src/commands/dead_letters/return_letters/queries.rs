@@ -12,6 +12,12 @@ use crate::dead_letters::{CONFIRM_LIMIT, ReturningRow};
 /// part of it.
 const MARGIN: u128 = 90_000;
 
+/// Fails unless the role may return dead letters.
+pub(super) async fn probe_return(session: &Session) -> anyhow::Result<()> {
+    let sql = include_str!("../../../../../sql/dead-letters/commands/probe_return.sql");
+    session.query(sql, &[]).await.map(drop)
+}
+
 /// Returns the sizes of dead letters that are there, in bytes, in the order of their ids.
 pub(super) async fn measure(session: &Session, letters: &[i64]) -> anyhow::Result<Vec<(i64, i32)>> {
     let sql = include_str!("../../../../../sql/dead-letters/commands/measure.sql");

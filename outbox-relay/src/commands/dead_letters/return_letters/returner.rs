@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::tables::Session;
 use super::queries;
 use super::rate::Pace;
+use super::settle::Published;
 use crate::commands::progress::Progress;
 use crate::commands::queries::Attribution;
 use crate::commands::session::RowsRefused;
@@ -54,6 +55,9 @@ pub(super) struct Returned {
     pub(super) refused: Vec<(i64, String)>,
     /// They may have arrived, and are marked as being returned.
     pub(super) unknown: Vec<i64>,
+    /// The database refuses to note what became of them, for this reason: they are marked as being
+    /// returned.
+    pub(super) unnoted: Vec<(i64, String)>,
     /// They were not tried.
     pub(super) untried: Vec<i64>,
 }
@@ -102,7 +106,7 @@ impl Returner<'_> {
             }
             let before = done.returned.len() + done.refused.len();
             match self.return_window(window, done, &mut windows).await {
-                Ok(None) => {}
+                Ok(None) => failures = 0,
                 Ok(Some(_)) if done.returned.len() + done.refused.len() > before => failures = 0,
                 Ok(Some(lost)) => {
                     failures += 1;
@@ -154,21 +158,22 @@ impl Returner<'_> {
                 return Err(error);
             }
         };
-        let published = self.publish(&marked, frame_max).await;
-        let Published { confirmed, refused, unknown, broken } = match published {
-            Ok(published) => published,
-            Err(error) => {
-                done.unknown.extend(marked);
-                return Err(error);
-            }
-        };
+        let Published { confirmed, refused, unknown, lost, unnoted } =
+            match self.publish(&marked, frame_max).await {
+                Ok(published) => published,
+                Err(error) => {
+                    done.unknown.extend(marked);
+                    return Err(error);
+                }
+            };
         done.returned.extend(confirmed);
         done.refused.extend(refused);
+        done.unnoted.extend(unnoted);
         // Each alone, as one of them may be what the broker closes the connection over.
         for id in unknown.into_iter().rev() {
             windows.push_front(Window { ids: vec![id], is_suspect: true });
         }
-        Ok(broken)
+        Ok(lost)
     }
 
     async fn mark(&self, ids: &[i64]) -> anyhow::Result<Vec<i64>> {
@@ -203,36 +208,20 @@ impl Returner<'_> {
                 (Verdict::Unknown, _) => published.unknown.push(*id),
             }
         }
-        published.broken = broken.and_then(|broken| match broken {
+        published.lost = broken.and_then(|broken| match broken {
             Broken::OverMessage(_) => None,
             Broken::Lost(reason) => Some(reason),
         });
-        self.note(&published).await.map_err(|error| match published.confirmed.len() {
+        let arrived = published.confirmed.len();
+        published.note(&mut self.locking, self.attribution).await.map_err(|error| match arrived {
             0 => error,
-            arrived => anyhow!(
-                "{error:#}; {arrived} have arrived, but that could not be noted: they stay marked as being returned, \
-                 and the next return would send them again"
+            _ => anyhow!(
+                "{error:#}; {arrived} have arrived, but that could not be noted: they stay marked as being returned, and \
+                 the next return would send them again"
             ),
         })?;
         Ok(published)
     }
-
-    async fn note(&mut self, published: &Published) -> anyhow::Result<()> {
-        let (locking, attribution) = (&mut self.locking, self.attribution);
-        queries::settle_returned(locking, &published.confirmed, attribution).await?;
-        queries::reopen(locking, &published.refused, attribution).await?;
-        locking.commit().await
-    }
-}
-
-/// What became of a window.
-#[derive(Debug, Default)]
-struct Published {
-    confirmed: Vec<i64>,
-    refused: Vec<(i64, String)>,
-    unknown: Vec<i64>,
-    /// Why the connection to the broker was lost.
-    broken: Option<String>,
 }
 
 /// Divides dead letters of these sizes into windows of at most `most`.
