@@ -23,6 +23,8 @@ pub async fn add(outbox: &Outbox, aggregate: &str, next: Option<&str>) -> anyhow
 /// # Errors
 /// When it takes too long, or a server does not answer.
 pub async fn before_a_proxy() -> anyhow::Result<(Outbox, Proxy)> {
+    // A command that has to be built first would outlast the relay's patience with the broker.
+    stack::binary("outbox-relay").await?;
     let mut outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     let (broker, url) = Proxy::before(&outbox.vhost.amqp_url)?;

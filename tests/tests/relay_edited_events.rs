@@ -1,4 +1,4 @@
-//! An operator's edit of a row that a relay has prefetched is what is published.
+//! An operator's edit of a row that a relay has prefetched is what is published, or paused.
 
 use std::time::{Duration, Instant};
 
@@ -68,5 +68,26 @@ async fn an_edit_is_what_is_published_once_a_command_has_returned() -> anyhow::R
     assert_eq!((ended.code, &ended.json()?["in_flight"]), (Some(0), &json!([])), "{ended:?}");
     relay.until_idle().await?;
     assert_eq!(arrived(&outbox).await?, ["before", "after"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_waits_its_turn_is_not_published_once_its_type_was_edited_to_a_paused_one()
+-> anyhow::Result<()> {
+    let (outbox, broker) = before_a_proxy().await?;
+    let operator = outbox.person("outbox_operator").await?;
+    let (mut relay, [second, _third]) = loaded_ahead(&outbox, &broker).await?;
+    let paused = relay.work_until(outbox.command(&["pause", "--type", "order.shipped"])).await?;
+    assert_eq!(paused.code, Some(0), "{paused:?}");
+    let edit = ["edit", &second, "--type", "order.shipped", "--reason", "x"];
+    let edited = relay.work_until(outbox.command_as(&operator, &edit)).await?;
+    assert_eq!(edited.code, Some(0), "{edited:?}");
+    broker.to_client(Faults::default());
+    relay.until_idle().await?;
+    assert_eq!(outbox.pending().await?, 2, "the second, and the third behind it");
+    let resumed = relay.work_until(outbox.command(&["resume", "--all"])).await?;
+    assert_eq!(resumed.code, Some(0), "{resumed:?}");
+    relay.until_idle().await?;
+    assert_eq!(outbox.pending().await?, 0);
     Ok(())
 }

@@ -153,6 +153,38 @@ async fn a_lock_on_the_table_of_pauses_stops_no_relay() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Waits until a session waits for a lock on the table of pauses, or until none does.
+async fn waits_for_pauses(outbox: &Outbox, waits: bool) -> anyhow::Result<()> {
+    let waiting = "SELECT count(*) FROM pg_locks
+                   WHERE relation = 'outbox_pauses'::regclass AND NOT granted";
+    eventually(&format!("somebody waits for the lock: {waits}"), async || {
+        Ok((outbox.count(waiting, &[]).await? > 0) == waits)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_relay_that_starts_while_the_pauses_can_not_be_read_publishes_nothing_before_it_has_read_them()
+-> anyhow::Result<()> {
+    let (outbox, deliveries) = Outbox::with_consumer().await?;
+    run(&outbox, &["pause", "--type", "order.created"]).await?;
+    add(&outbox, "7", "order.created", 1).await?;
+    let locker = connect(&outbox.database.url).await?;
+    locker.batch_execute("BEGIN; LOCK TABLE outbox_pauses").await?;
+    let _relay = outbox.relay_process(&[]).await?;
+    // It gives up, and tries again.
+    for waits in [true, false, true, false, true] {
+        waits_for_pauses(&outbox, waits).await?;
+    }
+    assert_eq!(outbox.pending().await?, 1);
+    locker.batch_execute("ROLLBACK").await?;
+    others_are_published(&outbox).await?;
+    assert_eq!(pending_of(&outbox, "7").await?, 1);
+    run(&outbox, &["resume", "--all"]).await?;
+    outbox.all_published().await?;
+    deliveries.wait_for(2).await
+}
+
 /// Ends the sessions of all relays of the outbox, which open others.
 async fn end_sessions(outbox: &Outbox) -> anyhow::Result<()> {
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity

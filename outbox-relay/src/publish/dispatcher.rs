@@ -182,6 +182,11 @@ impl Dispatcher {
         events
     }
 
+    /// An event that was taken is neither sent nor put back.
+    pub(crate) fn not_sent(&mut self, event_ref: &EventRef) {
+        self.quarantine.completed(event_ref.id);
+    }
+
     /// Counts `events` as in flight. A single one is followed by the prefetched events right behind
     /// it.
     pub(crate) fn start(&mut self, mut events: Vec<Event>, queue: &mut Queue) -> Dispatch {

@@ -224,7 +224,7 @@ impl Engine {
                 Verdict::Unknown if !open.has(lane(event.event_ref.key)) => {
                     self.queue.release(&event.event_ref);
                 }
-                Verdict::Unknown if self.pauses.has(event) => self.lost_while_paused(event, now),
+                Verdict::Unknown if self.pauses.has(event) => self.taken_while_paused(event, now),
                 Verdict::Unknown => self.queue.put_back(event.event_ref),
             }
         }

@@ -56,9 +56,9 @@ impl Sender {
         broker: &mut Broker,
         tasks: &mut JoinSet<Completion>,
     ) -> Result<(), DatabaseError> {
-        let Engine { dispatcher, queue, .. } = engine;
         let limits = self.builder.limits(broker.frame_max());
-        while broker.has_free_channel() && dispatcher.has_room() {
+        while broker.has_free_channel() && engine.dispatcher.has_room() {
+            let Engine { dispatcher, queue, .. } = &mut *engine;
             let Some(window) = dispatcher.take_window(queue, Instant::now()) else {
                 break;
             };
@@ -69,7 +69,7 @@ impl Sender {
                     return Err(error);
                 }
             };
-            let events = dispatcher.loaded(window, loaded, queue);
+            let events = engine.window_loaded(window, loaded, Instant::now());
             if events.is_empty() {
                 // Whatever goes on in the table, the next tick checks the lanes first.
                 return Ok(());
@@ -77,6 +77,7 @@ impl Sender {
             // A relay that was frozen can't know for how long: the next tick asks whether the lanes
             // are still its own.
             let may_send = !self.revoked.is_cancelled() && database.session.is_alive();
+            let Engine { dispatcher, queue, .. } = &mut *engine;
             let Some(publisher) = may_send.then(|| broker.take_channel()).flatten() else {
                 dispatcher
                     .put_back(queue, events.into_iter().map(|event| event.event_ref).collect());
@@ -97,11 +98,11 @@ impl Sender {
                 })
             });
         }
-        let event_refs = dispatcher.to_prefetch(queue);
+        let event_refs = engine.dispatcher.to_prefetch(&engine.queue);
         if !event_refs.is_empty() {
             let begun = Instant::now();
             let loaded = self.loader.load(database, &event_refs, PREFETCH_BYTES, limits).await?;
-            dispatcher.set_prefetched(loaded.events, begun);
+            engine.prefetched(loaded.events, begun);
         }
         Ok(())
     }

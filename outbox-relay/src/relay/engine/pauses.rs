@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use crate::lanes::{LaneSet, lane};
 use crate::pauses::PauseSet;
+use crate::publish::dispatcher::Window;
 use crate::publish::event::Event;
+use crate::publish::load::Loaded;
 use crate::queue::EventRef;
 
-/// How long after lanes were taken, or events paused, the table is scanned again for paused events: another relay may
-/// have had one of them in flight, and it may be published by now. It doubles each time, as a person
-/// may have deleted one without a command.
+/// How long after lanes were taken, or events paused, the table is scanned again for paused events:
+/// another relay may have had one of them in flight, and it may be published by now. It doubles
+/// each time, as a person may have deleted one without a command.
 const SCAN_PAUSED_AGAIN: Duration = Duration::from_mins(1);
 const SCAN_PAUSED_AT_LEAST_EVERY: Duration = Duration::from_mins(30);
 
@@ -22,8 +24,8 @@ const MOST_BETWEEN: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct PausedScans {
     again: Option<(Instant, Duration)>,
-    /// What is left of the pauses, if some have ended and the table is not scanned yet for what they
-    /// held back.
+    /// What is left of the pauses, if some have ended and the table is not scanned yet for what
+    /// they held back.
     left: Option<PauseSet>,
     /// When the table may be scanned for that.
     next: Option<Instant>,
@@ -42,8 +44,8 @@ impl Engine {
         &self.pauses
     }
 
-    /// Other events are paused from now on. What is in flight is finished. If more are paused, all else
-    /// is forgotten, and the scans start over; if pauses have only ended,
+    /// Other events are paused from now on. What is in flight is finished. If more are paused, all
+    /// else is forgotten, and the scans start over; if pauses have only ended,
     /// [`check_paused`](Self::check_paused) follows.
     pub(crate) fn set_pauses(&mut self, pauses: PauseSet, now: Instant) {
         self.paused_scans.left = None;
@@ -76,9 +78,9 @@ impl Engine {
     }
 
     /// Respects only the pauses that are left, and starts the scans over: what comes first in an
-    /// aggregate was left out. Until then they go on as they began. Pauses that end one after the other
-    /// must not keep the scans from the end of the table: each scan that was cut short doubles the time
-    /// to the next.
+    /// aggregate was left out. Until then they go on as they began. Pauses that end one after the
+    /// other must not keep the scans from the end of the table: each scan that was cut short
+    /// doubles the time to the next.
     fn adopt_left(&mut self, now: Instant) {
         let scans = &mut self.paused_scans;
         let has_begun = !self.scanner.is_at_start();
@@ -108,8 +110,32 @@ impl Engine {
         }
     }
 
-    /// The outcome of an event that was in flight is unknown, and it was paused meanwhile.
-    pub(super) fn lost_while_paused(&mut self, event: &Event, now: Instant) {
+    /// Completes a window by what was loaded for it. Leaves out events that are paused by now:
+    /// their type was changed since they were found, say.
+    pub(crate) fn window_loaded(
+        &mut self,
+        window: Window,
+        loaded: Loaded,
+        now: Instant,
+    ) -> Vec<Event> {
+        let events = self.dispatcher.loaded(window, loaded, &mut self.queue);
+        let (paused, others): (Vec<_>, Vec<_>) =
+            events.into_iter().partition(|event| self.pauses.has(event));
+        for event in &paused {
+            self.dispatcher.not_sent(&event.event_ref);
+            self.taken_while_paused(event, now);
+        }
+        others
+    }
+
+    /// Keeps events that were prefetched at `now`, but for those that are paused.
+    pub(crate) fn prefetched(&mut self, mut events: Vec<Event>, now: Instant) {
+        events.retain(|event| !self.pauses.has(event));
+        self.dispatcher.set_prefetched(events, now);
+    }
+
+    /// An event that was taken is paused by now: its outcome is unknown, or it was not sent.
+    pub(super) fn taken_while_paused(&mut self, event: &Event, now: Instant) {
         self.queue.pause_taken(event.event_ref.key, &[event.event_ref]);
         self.scanner.start_over(now);
     }

@@ -135,13 +135,38 @@ fn a_run_that_ends_early_leaves_out_what_was_paused_meanwhile_and_those_behind_i
     simulation.settle(0);
     assert_eq!(simulation.in_flight(), 1, "event 2, with 3 and 4 in its run");
     simulation.pause("shipped");
+    simulation.commit(1);
+    simulation.turn();
     // Too late for the others to follow.
     simulation.answer_with(0, 0, || Fate::Taken);
     simulation.settle(0);
     for _ in 0..3 {
         simulation.turn();
         simulation.relays[0].sweep(&simulation.table);
-        assert_eq!(simulation.in_flight(), 0, "3 is paused, and 4 behind it");
+        assert_eq!(simulation.in_flight(), 0, "3 is paused, and 4 and 5 behind it");
+    }
+    simulation.resume();
+    assert_eq!(simulation.in_flight(), 1);
+    simulation.go_on();
+}
+
+#[test]
+fn an_event_that_waits_its_turn_is_not_sent_once_a_person_has_given_it_a_paused_type() {
+    let mut simulation = Simulation::of_two_relays();
+    simulation.pause("shipped");
+    simulation.commit(2);
+    simulation.tick_with(0, || Fate::Taken);
+    assert_eq!(simulation.in_flight(), 1, "event 1");
+    simulation.table.rows.get_mut(&2).expect("event 2").event_type = "shipped";
+    simulation.table.audit += 1;
+    simulation.turn();
+    simulation.answer_with(0, 0, || Fate::Taken);
+    simulation.settle(0);
+    simulation.commit(2);
+    for _ in 0..3 {
+        simulation.turn();
+        simulation.relays[0].sweep(&simulation.table);
+        assert_eq!(simulation.in_flight(), 0, "2 is paused, and 4 behind it");
     }
     simulation.resume();
     assert_eq!(simulation.in_flight(), 1);

@@ -64,10 +64,11 @@ impl Relay {
                 let deferred = loaded.events.split_off(1);
                 loaded.deferred.extend(deferred.into_iter().map(|event| event.event_ref));
             }
-            let events = dispatcher.loaded(window, loaded, queue);
+            let events = self.engine.window_loaded(window, loaded, now);
             if events.is_empty() {
                 return;
             }
+            let Engine { dispatcher, queue, .. } = &mut self.engine;
             let Dispatch { mut events, order } = dispatcher.start(events, queue);
             let behind = match order {
                 SendOrder::Run => events.split_off(1),
@@ -86,10 +87,9 @@ impl Relay {
             let session = self.session;
             self.in_flight.push(InFlight { sent, behind, order, session, begun: now });
         }
-        let Engine { dispatcher, queue, .. } = &mut self.engine;
-        let event_refs = dispatcher.to_prefetch(queue);
+        let event_refs = self.engine.dispatcher.to_prefetch(&self.engine.queue);
         if !event_refs.is_empty() {
-            dispatcher.set_prefetched(table.load(&event_refs, now).events, now);
+            self.engine.prefetched(table.load(&event_refs, now).events, now);
         }
     }
 
