@@ -99,7 +99,7 @@ pub(crate) struct CollectorArgs {
     #[arg(long, env = "DEAD_LETTERS_TRIES_HEADER", value_name = "NAME")]
     pub(crate) tries_header: Option<String>,
 
-    /// Prefetch limit; up to half of it is stored in one transaction
+    /// Prefetch limit; up to a quarter of it is stored in one transaction
     #[arg(long, env = "DEAD_LETTERS_PREFETCH", default_value_t = 2000, value_parser = clap::value_parser!(u16).range(2..), value_name = "N")]
     pub(crate) prefetch: u16,
 
