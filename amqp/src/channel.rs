@@ -82,6 +82,16 @@ impl Channel {
         self.shared.ended().is_none() && self.state.lock().closed.is_none()
     }
 
+    /// Waits until the channel is of no more use, and returns why: the broker closed it or ended its
+    /// consumer, or the connection is over. Cancel safe.
+    pub async fn closed(&self) -> Failure {
+        loop {
+            if let Err(failure) = self.wait_until(|_| false).await {
+                return failure;
+            }
+        }
+    }
+
     /// Publishes `messages`, each mandatory, and waits until all are confirmed or nacked. Those that
     /// name no exchange go to `exchange`. [`outcomes`](Self::outcomes) returns what is known of
     /// each, also after an error or if this future is dropped.

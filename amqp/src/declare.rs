@@ -1,7 +1,7 @@
 //! Declaring, binding and deleting exchanges and queues.
 
 use amq_protocol::protocol::{AMQPClass, exchange, queue};
-use amq_protocol::types::{FieldTable, ShortString};
+use amq_protocol::types::{AMQPValue, FieldTable, ShortString};
 
 use super::channel::Channel;
 use super::failure::Failure;
@@ -53,6 +53,9 @@ impl Channel {
     /// # Errors
     /// See [`Failure`]; the channel is closed with 405 if another connection has it.
     pub async fn declare_exclusive_queue(&self, queue: &str) -> Result<(), Failure> {
+        // A virtual host may make quorum queues by default, which can't be exclusive.
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
         let declare = queue::AMQPMethod::Declare(queue::Declare {
             queue: queue.into(),
             passive: false,
@@ -60,7 +63,7 @@ impl Channel {
             exclusive: true,
             auto_delete: false,
             nowait: false,
-            arguments: FieldTable::default(),
+            arguments,
         });
         self.request(AMQPClass::Queue(declare)).await
     }

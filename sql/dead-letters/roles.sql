@@ -54,15 +54,69 @@ BEGIN
 END
 $$;
 
--- The collector adds rows, marks which of them a later session has taken again, and deletes settled ones after DEAD_LETTERS_RETENTION.
--- It reads neither bodies nor headers, and changes nothing that people see.
-GRANT INSERT ON dead_letters TO dead_letters_collector;
+-- The collector adds rows, which are open, marks which of them a later session has taken again, and deletes settled ones after
+-- DEAD_LETTERS_RETENTION. It reads neither bodies nor headers, and changes nothing that people see.
+GRANT INSERT (queue, collector_session, delivery_tag, identity, return_to, message_id, event_type, exchange, routing_key, body,
+              content_type, content_header, properties, headers, error_kind, reason, fingerprint, tries, first_failed_at, last_failed_at,
+              redelivered, earlier_id, returns)
+    ON dead_letters TO dead_letters_collector;
 GRANT SELECT (id, queue, identity, state, settled_at, returns, collected_at, collector_session, delivery_tag) ON dead_letters
     TO dead_letters_collector;
 GRANT UPDATE (collector_session, delivery_tag) ON dead_letters TO dead_letters_collector;
 GRANT DELETE ON dead_letters TO dead_letters_collector;
 GRANT SELECT, INSERT, DELETE ON dead_letters_sessions TO dead_letters_collector;
 GRANT UPDATE (acknowledged_up_to) ON dead_letters_sessions TO dead_letters_collector;
+
+-- It deletes what is settled, which no privilege can say. Who may destroy is not held up, nor is anybody where the roles are missing, as
+-- after a restore on another server.
+CREATE OR REPLACE FUNCTION dead_letters_refuse_delete() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_has_role(current_user, to_regrole('dead_letters_collector')::oid, 'USAGE')
+       AND pg_has_role(current_user, to_regrole('dead_letters_admin')::oid, 'USAGE') IS NOT TRUE
+    THEN
+        RAISE EXCEPTION 'permission denied to delete dead letters that are not settled' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN OLD;
+END
+$$;
+DROP TRIGGER IF EXISTS dead_letters_refuse_delete ON dead_letters;
+CREATE TRIGGER dead_letters_refuse_delete BEFORE DELETE ON dead_letters FOR EACH ROW
+    WHEN (OLD.state NOT IN ('returned', 'discarded'))
+    EXECUTE FUNCTION dead_letters_refuse_delete();
+
+-- What operators may change, no privilege can say either: nothing becomes returned that was not being returned, nor at another time than
+-- now; what is settled stays so; and the first change keeps what was collected.
+CREATE OR REPLACE FUNCTION dead_letters_guard_update() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_has_role(current_user, to_regrole('dead_letters_operator')::oid, 'USAGE') IS NOT TRUE
+       OR pg_has_role(current_user, to_regrole('dead_letters_admin')::oid, 'USAGE')
+    THEN
+        RETURN NEW;
+    END IF;
+    IF OLD.state IN ('returned', 'discarded')
+       AND (NEW.state, NEW.settled_at, NEW.body, NEW.content_header)
+           IS DISTINCT FROM (OLD.state, OLD.settled_at, OLD.body, OLD.content_header)
+    THEN
+        RAISE EXCEPTION 'permission denied to change dead letters that are settled' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF NEW.state = 'returned' AND OLD.state <> 'returned' THEN
+        IF OLD.state <> 'returning' THEN
+            RAISE EXCEPTION 'permission denied to settle dead letters that were not returned'
+                USING ERRCODE = 'insufficient_privilege';
+        END IF;
+        NEW.settled_at := now();
+    END IF;
+    IF OLD.original IS NULL AND (NEW.body, NEW.content_header) IS DISTINCT FROM (OLD.body, OLD.content_header) THEN
+        NEW.original := jsonb_build_object(
+            'body', translate(encode(OLD.body, 'base64'), E'\n', ''),
+            'content_header', translate(encode(OLD.content_header, 'base64'), E'\n', '')
+        );
+    END IF;
+    RETURN NEW;
+END
+$$;
+DROP TRIGGER IF EXISTS dead_letters_guard_update ON dead_letters;
+CREATE TRIGGER dead_letters_guard_update BEFORE UPDATE ON dead_letters FOR EACH ROW EXECUTE FUNCTION dead_letters_guard_update();
 
 -- A viewer looks, and changes nothing.
 GRANT SELECT ON dead_letters TO dead_letters_viewer;

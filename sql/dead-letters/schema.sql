@@ -31,8 +31,9 @@ CREATE TABLE dead_letters (
     earlier_id      bigint,                              -- the row of its death before this one
     returns         integer     NOT NULL DEFAULT 0,      -- how often it had been returned when it died
     note            text,                                -- what people noted
-    collector_session bigint,                            -- which session of a collector took it
-    delivery_tag      bigint                             -- as which of its deliveries
+    collector_session uuid,                              -- which session of a collector took it
+    delivery_tag      bigint,                            -- as which of its deliveries
+    CHECK ((settled_at IS NULL) = (state IN ('open', 'returning')))
 );
 
 -- What people look at: the open ones in order, of all queues or of one.
@@ -70,9 +71,10 @@ COMMENT ON COLUMN dead_letters.redelivered IS 'It had been delivered before: if 
 
 -- The sessions of collectors that have not ended in order, and how far each has acknowledged. A row of dead_letters with a higher
 -- delivery_tag is still in the queue, and will be delivered again. Unlogged: noting costs no flush of the log, so that a note and its
--- acknowledgement are hardly ever apart; and where PostgreSQL may have lost a note, it has emptied the table, and nobody relies on it.
+-- acknowledgement are hardly ever apart; and where PostgreSQL may have lost a note, it has emptied the table. The ids are random: an
+-- unlogged table would count from 1 again then, and rows that were acknowledged long ago would be those of a new session.
 CREATE UNLOGGED TABLE dead_letters_sessions (
-    id                 bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id                 uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
     queue              text        NOT NULL,
     acknowledged_up_to bigint      NOT NULL DEFAULT 0,   -- noted before the acknowledgement is sent
     started_at         timestamptz NOT NULL DEFAULT now()

@@ -91,8 +91,14 @@ async fn without_a_right_the_collector_says_which_role_it_takes() -> Tested {
 #[tokio::test]
 async fn each_role_may_do_what_its_work_takes_and_nothing_else() -> Tested {
     let desk = with_roles().await?;
-    desk.add(1, b"x", BasicProperties::default()).await?;
+    desk.add(3, b"x", BasicProperties::default()).await?;
     desk.collect_all().await?;
+    desk.sql
+        .batch_execute(
+            "UPDATE dead_letters SET state = 'discarded', settled_at = now() WHERE id = 2;
+             UPDATE dead_letters SET state = 'returning' WHERE id = 3",
+        )
+        .await?;
     let sql = connect(&desk.database.url).await?;
     let roles = [
         "dead_letters_collector",
@@ -101,10 +107,21 @@ async fn each_role_may_do_what_its_work_takes_and_nothing_else() -> Tested {
         "dead_letters_admin",
     ];
     let audit = "INSERT INTO dead_letters_audit (actor, action, dead_letter_id, operation_id) VALUES ('a', 'note', 1, gen_random_uuid())";
+    let returned =
+        "UPDATE dead_letters SET state = 'returned', settled_at = '-infinity' WHERE id = 3";
+    let discarded = "UPDATE dead_letters SET state = 'discarded', settled_at = now() WHERE id = 1";
+    let insert = "INSERT INTO dead_letters (queue, identity, event_type, body, content_header, properties, headers, error_kind, fingerprint)
+                  VALUES ('q', '', '', '', '', '{}', '{}', 'unknown', '')";
     for (statement, expected) in [
         // Of the collector alone.
         ("INSERT INTO dead_letters_sessions (queue) VALUES ('q')", [true, false, false, false]),
-        ("DELETE FROM dead_letters WHERE id = 1", [true, false, false, false]),
+        ("DELETE FROM dead_letters WHERE id = 2", [true, false, false, false]),
+        ("DELETE FROM dead_letters WHERE id = 1", [false; 4]),
+        (insert, [true, false, false, false]),
+        (
+            "INSERT INTO dead_letters (queue, state, settled_at) VALUES ('q', 'discarded', now())",
+            [false; 4],
+        ),
         ("UPDATE dead_letters SET delivery_tag = 1", [true, false, false, false]),
         // Looking.
         ("SELECT id, state FROM dead_letters", [true, true, true, true]),
@@ -115,10 +132,25 @@ async fn each_role_may_do_what_its_work_takes_and_nothing_else() -> Tested {
         ("SELECT * FROM dead_letters_audit", [false, true, true, true]),
         // Mending.
         ("UPDATE dead_letters SET body = 'y', note = 'z'", [false, false, true, true]),
-        ("UPDATE dead_letters SET state = 'returning'", [false, false, true, true]),
+        ("UPDATE dead_letters SET state = 'returning' WHERE id = 1", [false, false, true, true]),
+        ("UPDATE dead_letters SET state = 'open' WHERE id = 3", [false, false, true, true]),
+        (returned, [false, false, true, true]),
         (audit, [false, false, true, true]),
         // Destroying.
-        ("UPDATE dead_letters SET state = 'discarded'", [false, false, false, true]),
+        (discarded, [false, false, false, true]),
+        // What has not been returned, or was settled before.
+        (
+            "UPDATE dead_letters SET state = 'returned', settled_at = now() WHERE id = 1",
+            [false, false, false, true],
+        ),
+        (
+            "UPDATE dead_letters SET state = 'open', settled_at = NULL WHERE id = 2",
+            [false, false, false, true],
+        ),
+        (
+            "UPDATE dead_letters SET settled_at = '-infinity' WHERE id = 2",
+            [false, false, false, true],
+        ),
         ("UPDATE dead_letters SET identity = '', routing_key = NULL", [false, false, false, true]),
         ("UPDATE dead_letters_audit SET before = NULL", [false, false, false, true]),
         // Nobody.
@@ -132,5 +164,30 @@ async fn each_role_may_do_what_its_work_takes_and_nothing_else() -> Tested {
             assert_eq!(may(&sql, role, statement).await?, expected, "{role}: {statement}");
         }
     }
+    Ok(())
+}
+
+/// What an operator changes is kept, and when it returned a message is no matter of its own.
+#[tokio::test]
+async fn an_operator_changes_nothing_without_a_trace() -> Tested {
+    let desk = with_roles().await?;
+    desk.add(1, b"x", BasicProperties::default()).await?;
+    desk.collect_all().await?;
+    let original = "SELECT original ->> 'body' FROM dead_letters";
+    let kept = "SELECT settled_at > now() - interval '1 minute' FROM dead_letters";
+    let sql = connect(&desk.database.url).await?;
+    sql.batch_execute("SET ROLE dead_letters_operator").await?;
+    sql.batch_execute("UPDATE dead_letters SET body = 'y', original = NULL").await?;
+    assert_eq!(sql.query_one(original, &[]).await?.get::<_, Option<&str>>(0), Some("eA=="));
+    sql.batch_execute("UPDATE dead_letters SET body = 'z'").await?;
+    assert_eq!(sql.query_one(original, &[]).await?.get::<_, Option<&str>>(0), Some("eA=="));
+    let steps = [
+        "UPDATE dead_letters SET state = 'returning'",
+        "UPDATE dead_letters SET state = 'returned', settled_at = '-infinity'",
+    ];
+    for step in steps {
+        sql.batch_execute(step).await?;
+    }
+    assert!(sql.query_one(kept, &[]).await?.get::<_, bool>(0));
     Ok(())
 }

@@ -7,6 +7,7 @@ use service_kit::health::{Dependency, Health, Need};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::depth::DepthProbe;
 use super::message::{DeadLetter, Reading};
 use super::session::{CollectorSession, Interruption, Until};
 use super::store::Store;
@@ -46,12 +47,12 @@ pub(super) async fn run(
     dependencies: &Dependencies,
     stop: &CancellationToken,
 ) {
-    let reading = Reading::new(&config.collect);
+    let reading = Reading::new(&config.collect, config.broker.url().virtual_host());
     let mut pause = Backoff::reconnect();
-    let mut unstored: Option<DeadLetter> = None;
+    let mut unstored: Vec<DeadLetter> = Vec::new();
     while !stop.is_cancelled() {
         let started = Instant::now();
-        let opening = open(config, dependencies, &reading, unstored.as_ref());
+        let opening = open(config, dependencies, &reading, &unstored);
         let ended = match stop.run_until_cancelled(opening).await {
             None => break,
             Some(Ok(mut session)) => {
@@ -91,41 +92,48 @@ pub(super) enum Unopened {
 }
 
 /// Begins a session: first with the database, so that no message is received before it can be
-/// stored. `unstored` is a message that could not be stored before, and is tried without effect.
+/// stored. `unstored` are messages that could not be stored before, and are tried without effect.
 pub(super) async fn open<'a>(
     config: &CollectorConfig,
     dependencies: &Dependencies,
     reading: &'a Reading,
-    unstored: Option<&DeadLetter>,
+    unstored: &[DeadLetter],
 ) -> Result<CollectorSession<'a>, Unopened> {
     let database = |reason| Unopened::Interrupted(Interruption::Database(reason));
     let broker = |reason| Unopened::Interrupted(Interruption::Broker(reason));
     let (url, args) = (config.database.url(), &config.collect);
     let connecting = Store::connect(url, &args.queue, args.statement_timeout);
     let mut store = connecting.await.map_err(database)?;
-    if let Some(message) = unstored {
-        store.rehearse(message).await.map_err(database)?;
-    }
+    store.rehearse_all(unstored).await.map_err(database)?;
     dependencies.database.up();
     let locking = Subscription::lock(config.broker.url(), &args.queue);
     let subscription = locking.await.map_err(|error| match error {
         SubscribeError::Taken(reason) => Unopened::Standby(reason),
         SubscribeError::Unavailable(reason) => broker(reason),
     })?;
-    store.begin().await.map_err(database)?;
-    let consuming = async {
-        subscription.consume(args.prefetch).await?;
-        subscription.depth().await
-    };
-    match consuming.await {
-        Ok(waiting) => {
-            let prefetch = args.prefetch;
-            Ok(CollectorSession::new(store, subscription, reading, prefetch, waiting))
+    let mut depth = DepthProbe::new(config);
+    let beginning = async {
+        if !store.lock_queue().await.map_err(database)? {
+            return Err(Unopened::Standby(format!(
+                "another collector collects a queue {} of another broker or virtual host into the same tables: give it tables of its own",
+                args.queue
+            )));
         }
-        Err(reason) => {
+        // Before any message is received: none is requeued if this fails.
+        let waiting = depth.measure().await.map_err(broker)?;
+        store.begin().await.map_err(database)?;
+        subscription.consume(args.prefetch).await.map_err(broker)?;
+        Ok(waiting)
+    };
+    match beginning.await {
+        Ok(waiting) => {
+            Ok(CollectorSession::new(store, subscription, depth, reading, args.prefetch, waiting))
+        }
+        Err(unopened) => {
             store.end().await;
+            depth.close().await;
             subscription.close().await;
-            Err(broker(reason))
+            Err(unopened)
         }
     }
 }

@@ -4,7 +4,7 @@ use amq_protocol::types::{AMQPValue, FieldTable};
 use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
-use time::{OffsetDateTime, PrimitiveDateTime};
+use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 /// The times of NServiceBus.
 const NSERVICEBUS: &[BorrowedFormatItem<'_>] =
@@ -71,7 +71,9 @@ fn parse_time(text: &str) -> Option<OffsetDateTime> {
     let time = OffsetDateTime::parse(text, &Rfc3339).or_else(|_| {
         PrimitiveDateTime::parse(text, NSERVICEBUS).map(PrimitiveDateTime::assume_utc)
     });
-    time.ok().filter(|time| time.year() >= 1)
+    // PostgreSQL knows no offsets from 16 hours on, which RFC 3339 allows.
+    let time = time.ok()?.checked_to_offset(UtcOffset::UTC)?;
+    (1..=9999).contains(&time.year()).then_some(time)
 }
 
 #[cfg(test)]
@@ -101,6 +103,9 @@ mod tests {
             ("stamp", AMQPValue::Timestamp(1_769_984_731)),
             ("far", AMQPValue::Timestamp(u64::MAX)),
             ("wrong", string("yesterday")),
+            ("east", string("2026-02-02T21:25:31.5+23:59")),
+            ("early", string("0001-01-01T00:00:00+01:00")),
+            ("late", string("9999-12-31T23:59:59-23:59")),
         ]);
         assert_eq!(text(&table, "text").as_deref(), Some("a\u{fffd}b"));
         assert_eq!(text(&table, "bytes").as_deref(), Some("\u{fffd}!"));
@@ -110,7 +115,9 @@ mod tests {
         assert_eq!((count(&table, "negative"), count(&table, "text")), (None, None));
         assert_eq!(time(&table, "rfc"), time(&table, "nservicebus"));
         assert_eq!(time(&table, "stamp").map(OffsetDateTime::unix_timestamp), Some(1_769_984_731));
-        for name in ["far", "wrong", "number", "none"] {
+        let east = time(&table, "east").and_then(|time| time.format(&Rfc3339).ok());
+        assert_eq!(east.as_deref(), Some("2026-02-01T21:26:31.5Z"));
+        for name in ["far", "wrong", "number", "none", "early", "late"] {
             assert_eq!(time(&table, name), None, "{name}");
         }
     }

@@ -11,20 +11,28 @@ use super::message::DeadLetter;
 /// When a refused message is tried again.
 const RETRY_AFTER: Duration = Duration::from_mins(1);
 
-/// How many messages are held before nothing further is received.
+/// How many messages are held before nothing further is received; with a small prefetch half of it,
+/// as the broker counts them among those.
 const MOST: usize = 100;
 
 /// How many bytes of messages.
 const MOST_BYTES: usize = 128 << 20;
 
 /// The messages that are held, the one that was tried longest ago first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Held {
     messages: VecDeque<(Instant, DeadLetter)>,
     bytes: usize,
+    most: usize,
 }
 
 impl Held {
+    /// None are held, of a subscription with this prefetch.
+    pub(super) fn new(prefetch: u16) -> Self {
+        let most = MOST.min(usize::from(prefetch) / 2);
+        Self { messages: VecDeque::new(), bytes: 0, most }
+    }
+
     /// Holds a message that was refused now.
     pub(super) fn push(&mut self, message: DeadLetter) {
         self.bytes += message.weight();
@@ -39,9 +47,9 @@ impl Held {
         Some(message)
     }
 
-    /// Whether so many are held that the database refuses everything, or would.
+    /// Returns true if nothing further may be received.
     pub(super) fn is_full(&self) -> bool {
-        self.messages.len() >= MOST || self.bytes >= MOST_BYTES
+        self.messages.len() >= self.most || self.bytes >= MOST_BYTES
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -10,11 +10,12 @@ const DELIVERY_COUNTS: [&[u8]; 3] =
 /// Bytes of a content header that precede the properties.
 const BEFORE_PROPERTIES: usize = 12;
 
-/// Returns the SHA-256 of a message and the queue that it was delivered from: the same for each of
-/// its deliveries. RabbitMQ may sort the headers when it adds its own, so their order does not
+/// Returns the SHA-256 of a message and the queue that it was delivered from, with the virtual host
+/// of that: the same for each of its deliveries. RabbitMQ may sort the headers when it adds its own, so their order does not
 /// count.
-pub(super) fn identity(queue: &str, delivery: &Delivery) -> [u8; 32] {
+pub(super) fn identity(virtual_host: &str, queue: &str, delivery: &Delivery) -> [u8; 32] {
     let mut hash = Sha256::new();
+    part(&mut hash, virtual_host.as_bytes());
     part(&mut hash, queue.as_bytes());
     let content_header = delivery.content_header();
     match EncodedProperties::parse(content_header) {
@@ -60,7 +61,8 @@ mod tests {
         let (exchange, routing_key) = (String::new(), queue.to_owned());
         let info = DeliveryInfo { tag: 1, redelivered: false, exchange, routing_key };
         let content_header = content_header(body.len(), &properties);
-        identity(queue, &Delivery::new(info, content_header, body.into()))
+        let (virtual_host, queue) = queue.split_once(':').unwrap_or(("/", queue));
+        identity(virtual_host, queue, &Delivery::new(info, content_header, body.into()))
     }
 
     #[test]
@@ -76,6 +78,7 @@ mod tests {
         let all = [
             identity_of("q", &[], b"x"),
             identity_of("p", &[], b"x"),
+            identity_of("v:q", &[], b"x"),
             identity_of("q", &[], b"y"),
             identity_of("q", &[("a", 1)], b"x"),
             identity_of("q", &[("a", 2)], b"x"),
@@ -97,8 +100,8 @@ mod tests {
             };
             Delivery::new(info, [&[0; 12][..], bytes].concat(), b"x"[..].into())
         };
-        let one = identity("q", &delivery(b"\xff\xff\xff"));
-        assert_eq!(one, identity("q", &delivery(b"\xff\xff\xff")));
-        assert_ne!(one, identity("q", &delivery(b"\xff\xff\xfe")));
+        let one = identity("/", "q", &delivery(b"\xff\xff\xff"));
+        assert_eq!(one, identity("/", "q", &delivery(b"\xff\xff\xff")));
+        assert_ne!(one, identity("/", "q", &delivery(b"\xff\xff\xfe")));
     }
 }

@@ -7,36 +7,50 @@ use service_kit::postgres::{Session, connect, reason};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::depth::DepthProbe;
 use super::{metrics, queries};
 use crate::config::CollectorConfig;
 
-/// How often the table is looked at.
+/// How often they are looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Updates the metrics of the table until `stop`, over a session of its own. When it can't be
-/// looked at, they stay as they were.
+/// Updates the metrics of the queue and the table until `stop`, over sessions of its own. What can't
+/// be looked at stays as it was.
 pub(super) async fn run(config: &CollectorConfig, stop: &CancellationToken) {
-    let never = stop.run_until_cancelled(watch(config)).await;
+    let mut depth = DepthProbe::new(config);
+    let never = stop.run_until_cancelled(watch(config, &mut depth)).await;
+    depth.close().await;
     if let Some(never) = never {
         match never {}
     }
 }
 
-async fn watch(config: &CollectorConfig) -> Infallible {
+async fn watch(config: &CollectorConfig, depth: &mut DepthProbe) -> Infallible {
     let mut kept = None;
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let limit = config.collect.statement_timeout;
-        match timeout(limit, measure(config, &mut kept)).await {
-            Ok(Ok(())) => (),
-            Ok(Err(reason)) => tracing::debug!(reason, "can't measure the open dead letters"),
-            Err(_) => {
-                // The session may be in the middle of a statement.
-                kept = None;
-                tracing::debug!("the open dead letters take longer than {limit:?} to count");
-            }
+        tokio::join!(measure_queue(depth), measure_table(config, &mut kept));
+    }
+}
+
+async fn measure_queue(depth: &mut DepthProbe) {
+    match depth.measure().await {
+        Ok(messages) => metrics::queued(messages),
+        Err(reason) => tracing::debug!(reason, "can't measure the depth of the queue"),
+    }
+}
+
+async fn measure_table(config: &CollectorConfig, kept: &mut Option<Session>) {
+    let limit = config.collect.statement_timeout;
+    match timeout(limit, measure(config, kept)).await {
+        Ok(Ok(())) => (),
+        Ok(Err(reason)) => tracing::debug!(reason, "can't measure the open dead letters"),
+        Err(_) => {
+            // The session may be in the middle of a statement.
+            *kept = None;
+            tracing::debug!("the open dead letters take longer than {limit:?} to count");
         }
     }
 }

@@ -22,16 +22,22 @@ const TYPE_LIMIT: usize = 255;
 /// How the messages of a queue are read.
 #[derive(Debug, Clone)]
 pub(super) struct Reading {
+    virtual_host: String,
     queue: String,
     return_to: Option<String>,
     named: NamedHeaders,
 }
 
 impl Reading {
-    pub(super) fn new(args: &CollectorArgs) -> Self {
+    pub(super) fn new(args: &CollectorArgs, virtual_host: &str) -> Self {
         let named =
             NamedHeaders { reason: args.reason_header.clone(), tries: args.tries_header.clone() };
-        Self { queue: args.queue.clone(), return_to: args.return_to.clone(), named }
+        Self {
+            virtual_host: virtual_host.to_owned(),
+            queue: args.queue.clone(),
+            return_to: args.return_to.clone(),
+            named,
+        }
     }
 
     /// Makes a row of a message.
@@ -49,7 +55,7 @@ impl Reading {
         DeadLetter {
             tag: delivery.info.tag,
             redelivered: delivery.info.redelivered,
-            identity: identity(&self.queue, &delivery),
+            identity: identity(&self.virtual_host, &self.queue, &delivery),
             return_to: self.return_to(table, death),
             message_id: delivery.message_id().map(plain),
             event_type: self.event_type(table, &delivery, &routing_key),
@@ -131,16 +137,17 @@ impl DeadLetter {
     }
 
     /// Replaces what is not ASCII in what people read: a database in another encoding than UTF-8
-    /// can't store every character. Body and `content_header` keep it.
+    /// can't store every character. Body and `content_header` keep it. The name of a queue and an id
+    /// would be those of others then.
     pub(super) fn reduce_to_ascii(&mut self) {
+        self.return_to.take_if(|queue| !queue.is_ascii());
+        self.message_id.take_if(|id| !id.is_ascii());
         for text in [
             Some(&mut self.event_type),
             Some(&mut self.exchange),
             Some(&mut self.routing_key),
             Some(&mut self.properties),
             Some(&mut self.headers),
-            self.return_to.as_mut(),
-            self.message_id.as_mut(),
             self.content_type.as_mut(),
             self.reason.as_mut(),
         ]
@@ -148,6 +155,46 @@ impl DeadLetter {
         .flatten()
         {
             *text = text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
+        }
+    }
+
+    /// Leaves out what was only read for people, in case the database refuses that. Body and
+    /// `content_header` have it all.
+    pub(super) fn reduce_to_contents(&mut self) {
+        self.properties = "{}".to_owned();
+        self.headers = "{}".to_owned();
+        self.exchange.clear();
+        self.routing_key.clear();
+        self.content_type = None;
+        self.reason = None;
+        self.tries = None;
+        self.first_failed_at = None;
+        self.last_failed_at = None;
+    }
+
+    /// A message that nothing is wrong with, to see whether the database can store any.
+    pub(super) fn sample() -> Self {
+        Self {
+            tag: 1,
+            redelivered: false,
+            identity: [0; 32],
+            return_to: None,
+            message_id: None,
+            event_type: String::new(),
+            exchange: String::new(),
+            routing_key: String::new(),
+            content_type: None,
+            properties: "{}".to_owned(),
+            headers: "{}".to_owned(),
+            kind: "unknown",
+            reason: None,
+            fingerprint: Fingerprint::of("unknown").to_string(),
+            tries: None,
+            first_failed_at: None,
+            last_failed_at: None,
+            returned_from: None,
+            content_header: Vec::new(),
+            body: Bytes::new(),
         }
     }
 

@@ -6,14 +6,17 @@
 //! | `conventions`, `deaths`, `headers` | what consumers' libraries and RabbitMQ write into headers, and how it is read |
 //! | `identity`, `json` | what a message is known by when it is delivered again; headers for people |
 //! | `subscription` | the connection to RabbitMQ, with the lock that keeps other collectors away |
-//! | `store`, `queries` | the session with the database; one function per statement |
-//! | `session`, `session/refusals`, `held` | stores batch after batch; the messages that the database refuses |
+//! | `depth` | how many messages wait in the queue |
+//! | `store`, `queries`, `blame` | the session with the database; one function per statement; whose fault it is when one fails |
+//! | `session`, `session/batches`, `session/refusals`, `held` | stores batch after batch; the messages that the database refuses |
 //! | `follow` | session after session, with a pause after each interruption |
 //! | `returned`, `publisher` | a row as the message that goes back, and how it is published |
 //! | `measure`, `metrics`, `prune` | beside it: what waits; the metrics; deleting what was settled long ago |
 
+mod blame;
 mod conventions;
 mod deaths;
+mod depth;
 mod follow;
 mod headers;
 mod held;
@@ -60,6 +63,8 @@ pub(crate) struct Collected {
     pub(crate) known: u64,
     /// Messages that the database refuses, and why.
     pub(crate) refused: Vec<String>,
+    /// So many are refused that the others were left in the queue.
+    pub(crate) is_incomplete: bool,
 }
 
 /// Collects what is in the queue at the start.
@@ -68,12 +73,12 @@ pub(crate) struct Collected {
 /// When the database or the broker can't be used, or another collector is at work. What was
 /// collected until then is in the table.
 pub(crate) async fn collect_once(config: &CollectorConfig) -> anyhow::Result<Collected> {
-    let reading = Reading::new(&config.collect);
+    let reading = Reading::new(&config.collect, config.broker.url().virtual_host());
     let health = Health::default();
     let dependencies = Dependencies::new(&health);
     let deadline = Instant::now() + MAX_DETECTION_TIME;
     let mut session = loop {
-        match open(config, &dependencies, &reading, None).await {
+        match open(config, &dependencies, &reading, &[]).await {
             Ok(session) => break session,
             Err(Unopened::Interrupted(interruption)) => return Err(explain(interruption)),
             Err(Unopened::Standby(reason)) if Instant::now() > deadline => {

@@ -2,6 +2,7 @@
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, GenericClient, Statement};
+use uuid::Uuid;
 
 use super::message::DeadLetter;
 
@@ -12,6 +13,9 @@ const ADOPT_REDELIVERED: &str =
 const INSERT_DEAD_LETTERS: &str =
     include_str!("../../../sql/dead-letters/queries/insert_dead_letters.sql");
 const FORGET_SESSIONS: &str = include_str!("../../../sql/dead-letters/queries/forget_sessions.sql");
+const HAS_EARLIER_SESSIONS: &str =
+    include_str!("../../../sql/dead-letters/queries/has_earlier_sessions.sql");
+const LOCK_QUEUE: &str = include_str!("../../../sql/dead-letters/queries/lock_queue.sql");
 const END_SESSION: &str = include_str!("../../../sql/dead-letters/queries/end_session.sql");
 const MEASURE: &str = include_str!("../../../sql/dead-letters/queries/measure.sql");
 const PRUNE: &str = include_str!("../../../sql/dead-letters/queries/prune.sql");
@@ -24,6 +28,7 @@ pub(super) struct Statements {
     adopt_redelivered: Statement,
     insert_dead_letters: Statement,
     forget_sessions: Statement,
+    has_earlier_sessions: Statement,
     end_session: Statement,
 }
 
@@ -35,16 +40,17 @@ impl Statements {
             adopt_redelivered: client.prepare(ADOPT_REDELIVERED).await?,
             insert_dead_letters: client.prepare(INSERT_DEAD_LETTERS).await?,
             forget_sessions: client.prepare(FORGET_SESSIONS).await?,
+            has_earlier_sessions: client.prepare(HAS_EARLIER_SESSIONS).await?,
             end_session: client.prepare(END_SESSION).await?,
         })
     }
 
-    /// Notes a new session and returns its number.
+    /// Notes a new session and returns its id.
     pub(super) async fn begin_session(
         &self,
         client: &impl GenericClient,
         queue: &str,
-    ) -> Result<i64, Error> {
+    ) -> Result<Uuid, Error> {
         client.query_one(&self.begin_session, &[&queue]).await?.try_get(0)
     }
 
@@ -53,7 +59,7 @@ impl Statements {
     pub(super) async fn release(
         &self,
         client: &impl GenericClient,
-        session: i64,
+        session: Uuid,
         up_to: i64,
     ) -> Result<bool, Error> {
         Ok(client.execute(&self.release, &[&session, &up_to]).await? == 1)
@@ -65,7 +71,7 @@ impl Statements {
         &self,
         client: &impl GenericClient,
         queue: &str,
-        session: i64,
+        session: Uuid,
         messages: &[&DeadLetter],
     ) -> Result<Vec<u64>, Error> {
         let identities = column(messages, |message| &message.identity[..]);
@@ -80,7 +86,7 @@ impl Statements {
         &self,
         client: &impl GenericClient,
         queue: &str,
-        session: i64,
+        session: Uuid,
         messages: &[&DeadLetter],
     ) -> Result<u64, Error> {
         let earlier = column(messages, |message| message.returned_from.as_ref());
@@ -117,15 +123,30 @@ impl Statements {
         &self,
         client: &impl GenericClient,
         queue: &str,
-        session: i64,
+        session: Uuid,
     ) -> Result<(), Error> {
         client.execute(&self.forget_sessions, &[&queue, &session]).await.map(drop)
     }
 
+    /// Whether there are sessions of the queue besides this one.
+    pub(super) async fn has_earlier_sessions(
+        &self,
+        client: &Client,
+        queue: &str,
+        session: Uuid,
+    ) -> Result<bool, Error> {
+        client.query_one(&self.has_earlier_sessions, &[&queue, &session]).await?.try_get(0)
+    }
+
     /// Forgets a session that has acknowledged everything.
-    pub(super) async fn end_session(&self, client: &Client, session: i64) -> Result<(), Error> {
+    pub(super) async fn end_session(&self, client: &Client, session: Uuid) -> Result<(), Error> {
         client.execute(&self.end_session, &[&session]).await.map(drop)
     }
+}
+
+/// Locks the queue for the session with the database. Returns false if another one has it.
+pub(super) async fn lock_queue(client: &Client, queue: &str) -> Result<bool, Error> {
+    client.query_one(LOCK_QUEUE, &[&queue]).await?.try_get(0)
 }
 
 /// How many dead letters are open, and the age of the oldest in seconds.

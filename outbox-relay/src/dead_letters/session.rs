@@ -11,6 +11,7 @@
 //! A batch is released and acknowledged as soon as it is committed. The release is no more than a
 //! round trip to the database, without a flush of its log.
 
+mod batches;
 mod refusals;
 
 use std::time::Duration;
@@ -20,16 +21,16 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Collected;
+use super::depth::DepthProbe;
 use super::held::Held;
 use super::message::{DeadLetter, Reading};
-use super::metrics;
 use super::store::{Store, StoreError};
 use super::subscription::Subscription;
 
 /// Bytes of messages that one transaction stores; the last one may exceed it.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// How often the database is probed while no messages arrive, and the depth of the queue measured.
+/// How often the database is probed while no messages arrive.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long no message must arrive before the queue counts as collected.
@@ -37,6 +38,9 @@ const QUIET_TIME: Duration = Duration::from_millis(200);
 
 /// How long the broker may take to requeue what an earlier session had not acknowledged.
 const REQUEUE_TIME: Duration = Duration::from_secs(10);
+
+/// How long the broker may deliver nothing of what waits in the queue.
+const STARVED_AFTER: Duration = Duration::from_secs(15);
 
 /// When a session ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +77,7 @@ enum PartOutcome {
 pub(super) struct CollectorSession<'a> {
     store: Store,
     subscription: Subscription,
+    depth: DepthProbe,
     reading: &'a Reading,
     prefetch: u16,
     begun: Instant,
@@ -82,24 +87,28 @@ pub(super) struct CollectorSession<'a> {
     released: u64,
     /// Messages that the database refuses.
     held: Held,
-    /// A message that the database could not store, as it can't store any.
-    unstored: Option<DeadLetter>,
-    /// At most how many deliveries may still come of what was in the queue at the start.
+    /// What has arrived and is to be stored, in parts, the last one first.
+    pending: Vec<Vec<DeadLetter>>,
+    /// Messages that the database could not store, as it can't store any.
+    unstored: Vec<DeadLetter>,
+    /// At most how many deliveries may still come of what was in the queue when the session began.
     left: u64,
     /// Whether earlier sessions are forgotten.
     has_forgotten: bool,
-    /// When the depth of the queue was measured last.
-    measured: Option<Instant>,
+    /// When messages arrived last.
+    arrived: Instant,
     /// What was done so far.
     pub(super) collected: Collected,
 }
 
 impl<'a> CollectorSession<'a> {
     /// A session that has begun, with the only subscription to the queue, in which so many messages
-    /// are `waiting`. Those that are on the way are not counted, and are no more than the prefetch.
+    /// are `waiting`. Those that are on their way back are not counted, and are no more than the
+    /// prefetch.
     pub(super) fn new(
         store: Store,
         subscription: Subscription,
+        depth: DepthProbe,
         reading: &'a Reading,
         prefetch: u16,
         waiting: u32,
@@ -107,16 +116,18 @@ impl<'a> CollectorSession<'a> {
         Self {
             store,
             subscription,
+            depth,
             reading,
             prefetch,
             begun: Instant::now(),
             is_acknowledged: true,
             released: 0,
-            held: Held::default(),
-            unstored: None,
+            held: Held::new(prefetch),
+            pending: Vec::new(),
+            unstored: Vec::new(),
             left: u64::from(waiting) + u64::from(prefetch),
             has_forgotten: false,
-            measured: None,
+            arrived: Instant::now(),
             collected: Collected::default(),
         }
     }
@@ -135,13 +146,17 @@ impl<'a> CollectorSession<'a> {
         while !stop.is_cancelled() {
             // A quarter, so that the broker sends the next ones while these are stored.
             let most = usize::from(self.prefetch).div_ceil(4);
+            let receives = self.pending.is_empty() && !self.held.is_full();
             let arrived = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 () = self.store.closed() => {
                     return Err(Interruption::Database("the database closed the connection".to_owned()));
                 }
-                arrived = self.subscription.receive(most, BATCH_BYTES), if !self.held.is_full() => {
+                reason = self.subscription.closed(), if !receives => {
+                    return Err(Interruption::Broker(reason));
+                }
+                arrived = self.subscription.receive(most, BATCH_BYTES), if receives => {
                     arrived.map_err(Interruption::Broker)?
                 }
                 () = sleep(wait) => Vec::new(),
@@ -151,42 +166,62 @@ impl<'a> CollectorSession<'a> {
                     break;
                 }
             } else {
+                self.arrived = Instant::now();
                 self.left = self.left.saturating_sub(arrived.len() as u64);
                 let batch = arrived.into_iter().map(|delivery| self.reading.read(delivery));
-                let batch = batch.collect();
-                self.store_all(batch).await?;
+                self.pending.push(batch.collect());
             }
-            self.measure_queue().await?;
             self.retry_held().await?;
+            self.store_pending(stop).await?;
             self.note_refused(health);
-            if until == Until::Collected && (self.left == 0 || self.held.is_full()) {
+            if until == Until::Collected && self.is_collected() {
                 break;
             }
         }
         Ok(())
     }
 
+    /// Returns true if all was received that was there, or no more can be.
+    fn is_collected(&mut self) -> bool {
+        self.collected.is_incomplete = self.held.is_full();
+        self.held.is_full() || (self.left == 0 && self.pending.is_empty())
+    }
+
     /// Closes the subscription. After an orderly end nothing is left to be recognised.
     pub(super) async fn close(self) {
+        self.depth.close().await;
         self.subscription.close().await;
         if self.is_acknowledged {
             self.store.end().await;
         }
     }
 
-    /// Returns the message that could not be stored, if that is why the session ended.
-    pub(super) fn take_unstored(&mut self) -> Option<DeadLetter> {
-        self.unstored.take()
+    /// Returns the messages that could not be stored, if that is why the session ended.
+    pub(super) fn take_unstored(&mut self) -> Vec<DeadLetter> {
+        std::mem::take(&mut self.unstored)
     }
 
     /// Looks around when nothing has arrived. Returns true if all is collected that was there.
     async fn is_idle_over(&mut self, until: Until) -> Result<bool, Interruption> {
         self.store.probe().await.map_err(Interruption::Database)?;
-        if until == Until::Stopped {
+        if until == Until::Stopped && self.has_forgotten {
             return Ok(false);
         }
-        let waiting = self.subscription.depth().await.map_err(Interruption::Broker)?;
-        if waiting > 0 || self.subscription.is_receiving() {
+        let waiting = self.depth.measure().await;
+        if waiting == Ok(0) && !self.subscription.is_receiving() && self.pending.is_empty() {
+            return Ok(self.forget_sessions().await? && until == Until::Collected);
+        }
+        if until == Until::Collected && self.arrived.elapsed() >= STARVED_AFTER {
+            return Err(Interruption::Broker(starved(waiting)));
+        }
+        Ok(false)
+    }
+
+    /// Forgets earlier sessions when the queue is empty: none of their messages will be delivered
+    /// again, unless the broker has yet to requeue them. Returns true if they are forgotten.
+    async fn forget_sessions(&mut self) -> Result<bool, Interruption> {
+        let is_certain = self.has_forgotten || self.begun.elapsed() >= REQUEUE_TIME;
+        if !is_certain && self.store.has_earlier_sessions().await? {
             return Ok(false);
         }
         if !self.has_forgotten {
@@ -195,82 +230,15 @@ impl<'a> CollectorSession<'a> {
         }
         Ok(true)
     }
+}
 
-    /// Measures the depth of the queue, if it is time to.
-    async fn measure_queue(&mut self) -> Result<(), Interruption> {
-        if self.measured.is_none_or(|measured| measured.elapsed() >= PROBE_INTERVAL) {
-            self.measured = Some(Instant::now());
-            metrics::queued(self.subscription.depth().await.map_err(Interruption::Broker)?);
-        }
-        Ok(())
-    }
-
-    /// Stores a batch. One that the database refuses is halved, until what it refuses is alone.
-    async fn store_all(&mut self, batch: Vec<DeadLetter>) -> Result<(), Interruption> {
-        let begun = Instant::now();
-        let mut parts = vec![batch];
-        while let Some(mut part) = parts.pop() {
-            match self.store_part(&part).await? {
-                PartOutcome::Stored => (),
-                PartOutcome::Refused(_) if part.len() > 1 => {
-                    let second = part.split_off(part.len() / 2);
-                    parts.extend([second, part]);
-                }
-                PartOutcome::Refused(reason) => {
-                    if let Some(message) = part.pop() {
-                        self.store_alone(message, reason).await?;
-                    }
-                }
-            }
-        }
-        metrics::stored_batch(begun.elapsed());
-        Ok(())
-    }
-
-    /// Stores messages in one transaction, and acknowledges them.
-    async fn store_part(&mut self, part: &[DeadLetter]) -> Result<PartOutcome, Interruption> {
-        let forgets = self.may_forget(part);
-        let stored = match self.store.store(part, forgets).await {
-            Ok(stored) => stored,
-            Err(StoreError::Refused(reason)) => return Ok(PartOutcome::Refused(reason)),
-            Err(StoreError::Unavailable(reason)) => {
-                self.unstored = part.first().cloned();
-                return Err(Interruption::Database(reason));
-            }
-        };
-        self.has_forgotten |= forgets;
-        self.collected.stored += stored.new;
-        self.collected.known += stored.known;
-        metrics::collected(stored.new, stored.known);
-        self.acknowledge(part).await?;
-        Ok(PartOutcome::Stored)
-    }
-
-    /// Notes that the messages will be acknowledged, and acknowledges them. From the note on their
-    /// rows are taken for no message that is delivered again.
-    async fn acknowledge(&mut self, part: &[DeadLetter]) -> Result<(), Interruption> {
-        let Some(last) = part.iter().map(|message| message.tag).max() else {
-            return Ok(());
-        };
-        self.is_acknowledged = false;
-        self.released = self.released.max(last);
-        self.store.release(self.released).await?;
-        let acknowledged = if self.held.is_empty() {
-            self.subscription.acknowledge_up_to(last).await
-        } else {
-            let tags: Vec<_> = part.iter().map(|message| message.tag).collect();
-            self.subscription.acknowledge(&tags).await
-        };
-        acknowledged.map_err(Interruption::Broker)?;
-        self.is_acknowledged = true;
-        Ok(())
-    }
-
-    /// Whether earlier sessions can be forgotten with `part`: what they had not acknowledged is
-    /// back at the head of the queue some moments after they ended, and a new message comes behind
-    /// it.
-    fn may_forget(&self, part: &[DeadLetter]) -> bool {
-        let is_behind = self.left == 0 || part.iter().any(|message| !message.redelivered);
-        !self.has_forgotten && self.begun.elapsed() >= REQUEUE_TIME && is_behind
+/// Says that nothing is delivered although messages wait.
+fn starved(waiting: Result<u32, String>) -> String {
+    match waiting {
+        Ok(0) => "a message arrives in part and does not go on".to_owned(),
+        Ok(waiting) => format!(
+            "{waiting} messages wait in the queue and are not delivered: does another consumer have the queue to itself (x-single-active-consumer)?"
+        ),
+        Err(reason) => reason,
     }
 }

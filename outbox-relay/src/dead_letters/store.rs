@@ -6,9 +6,11 @@ use service_kit::postgres::{self, DatabaseUrl, connect_writable};
 use tokio::time::timeout;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
+use uuid::Uuid;
 
+use super::blame::Blame;
 use super::message::DeadLetter;
-use super::queries::Statements;
+use super::queries::{self, Statements};
 
 /// How much longer than the server's own limit to wait for it: a server that answers says why.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -39,8 +41,8 @@ pub(super) struct Store {
     statements: Statements,
     queue: String,
     limit: Duration,
-    /// The number of the session of collecting.
-    number: i64,
+    /// The id of the session of collecting.
+    id: Uuid,
 }
 
 impl Store {
@@ -56,18 +58,24 @@ impl Store {
         let connecting = connect_writable(url, "outbox-relay dead-letters collect");
         let session = connecting.await.map_err(|error| format!("{error:#}"))?;
         let preparing = async {
-            // The planner has little to choose, and no statistics of rows that were just added.
-            let settings = format!(
-                "SET statement_timeout = {}; SET lock_timeout = {}; SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off",
-                limit.as_millis(),
-                LOCK_TIMEOUT.as_millis()
-            );
+            let settings = settings(limit);
             session.client.batch_execute(&settings).await?;
             Statements::prepare(&session.client).await
         };
         let prepared = timeout(limit + MARGIN, preparing).await.map_err(|_| too_slow(limit))?;
         let statements = prepared.map_err(|error| explain(&error))?;
-        Ok(Self { session, statements, queue: queue.to_owned(), limit, number: 0 })
+        Ok(Self { session, statements, queue: queue.to_owned(), limit, id: Uuid::nil() })
+    }
+
+    /// Keeps collectors of other brokers and virtual hosts, whose queues may have the same name, from
+    /// collecting into the same tables. Returns false if there is one.
+    ///
+    /// # Errors
+    /// Returns why that is not possible now.
+    pub(super) async fn lock_queue(&self) -> Result<bool, String> {
+        let locking = queries::lock_queue(&self.session.client, &self.queue);
+        let locked = timeout(self.limit + MARGIN, locking).await;
+        locked.map_err(|_| too_slow(self.limit))?.map_err(|error| explain(&error))
     }
 
     /// Begins a session of collecting. Nobody else collects the queue.
@@ -77,7 +85,7 @@ impl Store {
     pub(super) async fn begin(&mut self) -> Result<(), String> {
         let begun = self.statements.begin_session(&self.session.client, &self.queue);
         let begun = timeout(self.limit + MARGIN, begun).await.map_err(|_| too_slow(self.limit))?;
-        self.number = begun.map_err(|error| explain(&error))?;
+        self.id = begun.map_err(|error| explain(&error))?;
         Ok(())
     }
 
@@ -99,51 +107,104 @@ impl Store {
     ) -> Result<Stored, StoreError> {
         let limit = self.limit;
         let storing = timeout(limit.saturating_mul(4) + MARGIN, self.transact(batch, forgets));
-        let stored = storing.await.map_err(|_| StoreError::Unavailable(too_slow(limit)))?;
-        stored.map_err(|error| classify(&error))
+        match storing.await {
+            Ok(Ok(stored)) => Ok(stored),
+            Ok(Err(error)) => Err(self.judge(&error).await),
+            Err(_) => Err(StoreError::Unavailable(too_slow(limit))),
+        }
     }
 
     async fn transact(&mut self, batch: &[DeadLetter], forgets: bool) -> Result<Stored, Error> {
-        let (statements, queue, number) = (&self.statements, &self.queue, self.number);
+        let (statements, queue, id) = (&self.statements, &self.queue, self.id);
         let transaction = self.session.client.transaction().await?;
         let redelivered: Vec<_> = batch.iter().filter(|message| message.redelivered).collect();
         let mut known = Vec::new();
         if !redelivered.is_empty() {
-            known = statements.adopt_redelivered(&transaction, queue, number, &redelivered).await?;
+            known = statements.adopt_redelivered(&transaction, queue, id, &redelivered).await?;
             known.sort_unstable();
         }
         let is_new = |message: &&DeadLetter| known.binary_search(&message.tag).is_err();
         let new: Vec<_> = batch.iter().filter(is_new).collect();
         if !new.is_empty() {
-            statements.insert_dead_letters(&transaction, queue, number, &new).await?;
+            statements.insert_dead_letters(&transaction, queue, id, &new).await?;
         }
         if forgets {
-            statements.forget_sessions(&transaction, queue, number).await?;
+            statements.forget_sessions(&transaction, queue, id).await?;
         }
         transaction.commit().await?;
         Ok(Stored { new: new.len() as u64, known: known.len() as u64 })
     }
 
-    /// Does all that storing a message takes and takes it back, to see whether the database can.
+    /// Decides whether messages were refused or nothing can be stored.
+    async fn judge(&mut self, error: &Error) -> StoreError {
+        let reason = explain(error);
+        match Blame::of(error) {
+            Blame::Rows => StoreError::Refused(reason),
+            Blame::Database => StoreError::Unavailable(reason),
+            Blame::Unclear => match self.rehearse(&[DeadLetter::sample()]).await {
+                Ok(()) | Err((Blame::Rows, _)) => StoreError::Refused(reason),
+                Err((_, reason)) => StoreError::Unavailable(reason),
+            },
+        }
+    }
+
+    /// Does all that storing messages takes and takes it back, to see whether the database can: with
+    /// all at once, and if it refuses some, in parts.
     ///
     /// # Errors
-    /// Returns why it can't. That it refuses this message is no such reason.
-    pub(super) async fn rehearse(&mut self, message: &DeadLetter) -> Result<(), String> {
+    /// Returns why it can't. That it refuses some of these messages is no such reason.
+    pub(super) async fn rehearse_all(&mut self, messages: &[DeadLetter]) -> Result<(), String> {
+        let mut parts = vec![messages];
+        while let Some(part) = parts.pop() {
+            match self.rehearse(part).await {
+                Ok(()) => continue,
+                Err((Blame::Rows, _)) => (),
+                Err((Blame::Database, reason)) => return Err(reason),
+                Err((Blame::Unclear, _)) => {
+                    let innocent = self.rehearse(&[DeadLetter::sample()]).await;
+                    innocent.or_else(|(blame, reason)| match blame {
+                        Blame::Rows => Ok(()),
+                        Blame::Database | Blame::Unclear => Err(reason),
+                    })?;
+                }
+            }
+            if part.len() > 1 {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.extend([second, first]);
+            }
+        }
+        Ok(())
+    }
+
+    async fn rehearse(&mut self, messages: &[DeadLetter]) -> Result<(), (Blame, String)> {
+        let messages: Vec<_> = messages.iter().collect();
         let rehearsing = async {
-            let (statements, queue, messages) = (&self.statements, &self.queue, &[message]);
+            let (statements, queue) = (&self.statements, &self.queue);
             let transaction = self.session.client.transaction().await?;
-            let number = statements.begin_session(&transaction, queue).await?;
-            statements.release(&transaction, number, 1).await?;
-            statements.adopt_redelivered(&transaction, queue, number, messages).await?;
-            statements.insert_dead_letters(&transaction, queue, number, messages).await?;
-            statements.forget_sessions(&transaction, queue, number).await?;
+            let id = statements.begin_session(&transaction, queue).await?;
+            statements.release(&transaction, id, 1).await?;
+            statements.adopt_redelivered(&transaction, queue, id, &messages).await?;
+            statements.insert_dead_letters(&transaction, queue, id, &messages).await?;
+            statements.forget_sessions(&transaction, queue, id).await?;
             transaction.rollback().await
         };
-        let rehearsed = timeout(self.limit + MARGIN, rehearsing).await;
-        match rehearsed.map_err(|_| too_slow(self.limit))?.map_err(|error| classify(&error)) {
-            Ok(()) | Err(StoreError::Refused(_)) => Ok(()),
-            Err(StoreError::Unavailable(reason)) => Err(reason),
+        match timeout(self.limit.saturating_mul(4) + MARGIN, rehearsing).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err((Blame::of(&error), explain(&error))),
+            Err(_) => Err((Blame::Database, too_slow(self.limit))),
         }
+    }
+
+    /// Whether a session before this one has not ended in order.
+    ///
+    /// # Errors
+    /// Returns why that is not known.
+    pub(super) async fn has_earlier_sessions(&self) -> Result<bool, StoreError> {
+        let client = &self.session.client;
+        let asking = self.statements.has_earlier_sessions(client, &self.queue, self.id);
+        let asked = timeout(self.limit + MARGIN, asking).await;
+        let asked = asked.map_err(|_| StoreError::Unavailable(too_slow(self.limit)))?;
+        asked.map_err(|error| StoreError::Unavailable(explain(&error)))
     }
 
     /// Forgets earlier sessions: none of their messages will be delivered again.
@@ -152,7 +213,7 @@ impl Store {
     /// Returns why they are not known to be forgotten.
     pub(super) async fn forget_sessions(&self) -> Result<(), StoreError> {
         let client = &self.session.client;
-        let forgetting = self.statements.forget_sessions(client, &self.queue, self.number);
+        let forgetting = self.statements.forget_sessions(client, &self.queue, self.id);
         let forgotten = timeout(self.limit + MARGIN, forgetting).await;
         let forgotten = forgotten.map_err(|_| StoreError::Unavailable(too_slow(self.limit)))?;
         forgotten.map_err(|error| StoreError::Unavailable(explain(&error)))
@@ -163,7 +224,7 @@ impl Store {
     /// # Errors
     /// Returns why it is not noted, or not known to be.
     pub(super) async fn release(&self, release: u64) -> Result<(), StoreError> {
-        let noting = self.statements.release(&self.session.client, self.number, signed(release));
+        let noting = self.statements.release(&self.session.client, self.id, signed(release));
         let noted = timeout(self.limit + MARGIN, noting).await;
         let noted = noted.map_err(|_| StoreError::Unavailable(too_slow(self.limit)))?;
         let noted = noted.map_err(|error| StoreError::Unavailable(explain(&error)))?;
@@ -184,7 +245,10 @@ impl Store {
 
     /// Ends the session of collecting after everything that it stored was acknowledged.
     pub(super) async fn end(&self) {
-        let ending = self.statements.end_session(&self.session.client, self.number);
+        if self.id.is_nil() {
+            return;
+        }
+        let ending = self.statements.end_session(&self.session.client, self.id);
         // Otherwise the next session forgets it.
         if !matches!(timeout(self.limit + MARGIN, ending).await, Ok(Ok(()))) {
             tracing::debug!("the end of the session could not be noted");
@@ -200,19 +264,19 @@ fn too_slow(limit: Duration) -> String {
     format!("the database takes longer than {}", humantime::format_duration(limit))
 }
 
-/// The classes of SQLSTATE that are about rows: data exceptions, integrity constraints, WITH CHECK
-/// OPTION, limits on sizes, and exceptions of PL/pgSQL
-/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
-const ABOUT_ROWS: [&str; 5] = ["22", "23", "44", "54", "P0"];
-
-fn classify(error: &Error) -> StoreError {
-    let about_rows = error.code().is_some_and(|code| {
-        *code == SqlState::QUERY_CANCELED
-            || *code == SqlState::OUT_OF_MEMORY
-            || ABOUT_ROWS.iter().any(|class| code.code().starts_with(class))
-    });
-    let reason = explain(error);
-    if about_rows { StoreError::Refused(reason) } else { StoreError::Unavailable(reason) }
+/// What the session is set to. The planner has little to choose, and no statistics of rows that were
+/// just added. A commit that may be lost would be one of acknowledged messages. A collector whose
+/// machine is gone holds the lock of its queue no longer than the server takes to notice that.
+fn settings(limit: Duration) -> String {
+    format!(
+        "SET statement_timeout = {}; SET lock_timeout = {};
+         SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off;
+         SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+         SELECT set_config('synchronous_commit', 'on', false)
+         WHERE current_setting('synchronous_commit') = 'off'",
+        limit.as_millis(),
+        LOCK_TIMEOUT.as_millis()
+    )
 }
 
 /// Returns why a statement failed, with what to do about it.

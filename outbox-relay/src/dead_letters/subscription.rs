@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use amqp::{BrokerUrl, Channel, CloseReason, Connection, Delivery, Failure};
+use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
 /// How long the broker may take to answer.
@@ -33,9 +34,7 @@ pub(super) enum SubscribeError {
 #[derive(Debug)]
 pub(super) struct Subscription {
     channel: Channel,
-    /// Asks for the depth, beside the deliveries.
-    side_channel: Channel,
-    /// The queue is locked for as long as this lives, and closed after its channels.
+    /// The queue is locked for as long as this lives, and closed after its channel.
     connection: Connection,
     queue: String,
 }
@@ -50,20 +49,15 @@ impl Subscription {
         let connection =
             connecting.await.map_err(|error| SubscribeError::Unavailable(format!("{error:#}")))?;
         let opening = async {
-            let side_channel =
-                Channel::open(&connection).await.map_err(|failure| unavailable(&failure))?;
+            let channel = Channel::open(&connection).await.map_err(|failure| unavailable(&failure))?;
             let lock = lock_name(queue);
-            let locked = side_channel.declare_exclusive_queue(&lock).await;
+            let locked = channel.declare_exclusive_queue(&lock).await;
             locked.map_err(|failure| explain_lock(queue, &lock, &failure))?;
-            let channel =
-                Channel::open(&connection).await.map_err(|failure| unavailable(&failure))?;
-            Ok((channel, side_channel))
+            Ok(channel)
         };
         let opened = timeout(RESPONSE_TIMEOUT, opening).await;
         match opened.unwrap_or_else(|_| Err(SubscribeError::Unavailable(too_slow()))) {
-            Ok((channel, side_channel)) => {
-                Ok(Self { channel, side_channel, connection, queue: queue.to_owned() })
-            }
+            Ok(channel) => Ok(Self { channel, connection, queue: queue.to_owned() }),
             Err(error) => {
                 // The broker logs connections that end without a word.
                 timeout(RESPONSE_TIMEOUT, connection.close()).await.ok();
@@ -112,14 +106,9 @@ impl Subscription {
         self.channel.acknowledge(tags).await
     }
 
-    /// Returns how many messages wait in the queue, besides those that were delivered.
-    ///
-    /// # Errors
-    /// Returns why the broker does not tell.
-    pub(super) async fn depth(&self) -> Result<u32, String> {
-        let depth = timeout(RESPONSE_TIMEOUT, self.side_channel.depth(&self.queue));
-        let depth = depth.await.map_err(|_| too_slow())?;
-        depth.map(|depth| depth.messages).map_err(|failure| failure.to_string())
+    /// Waits until no more messages can arrive, and returns why. Cancel safe.
+    pub(super) async fn closed(&self) -> String {
+        self.channel.closed().await.to_string()
     }
 
     /// Closes the channel, so that no acknowledgement is lost, and then the connection. What was
@@ -138,9 +127,19 @@ impl Subscription {
 }
 
 /// The exclusive queue that keeps other collectors from this one: it lasts as long as the
-/// connection. RabbitMQ's own exclusive consumers would do for classic queues only.
+/// connection. RabbitMQ's own exclusive consumers would do for classic queues only. Of a long name
+/// its hash is part, as two may differ at their ends only.
 fn lock_name(queue: &str) -> String {
-    format!("{}.collecting", &queue[..queue.floor_char_boundary(NAME_LIMIT)])
+    if queue.len() <= NAME_LIMIT {
+        return format!("{queue}.collecting");
+    }
+    let hash = hex(&Sha256::digest(queue)[..8]);
+    let begin = &queue[..queue.floor_char_boundary(NAME_LIMIT - hash.len() - 1)];
+    format!("{begin}.{hash}.collecting")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unavailable(failure: &Failure) -> SubscribeError {
@@ -175,4 +174,17 @@ fn explain_consume(queue: &str, failure: &Failure) -> String {
 
 fn too_slow() -> String {
     format!("the broker takes longer than {RESPONSE_TIMEOUT:?} to answer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_queue_has_a_lock_of_its_own() {
+        assert_eq!(lock_name("billing.dlq"), "billing.dlq.collecting");
+        let long = |end: &str| lock_name(&format!("{}{end}", "\u{e9}".repeat(126)));
+        assert_ne!(long("one"), long("two"));
+        assert!(long("one").len() <= 255 && long("one").ends_with(".collecting"));
+    }
 }

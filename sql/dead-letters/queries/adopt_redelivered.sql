@@ -10,10 +10,10 @@ unacknowledged AS MATERIALIZED (
     SELECT row.id, row.identity, row_number() OVER (PARTITION BY row.identity ORDER BY row.id) AS number
     FROM dead_letters_sessions AS session
     JOIN dead_letters AS row ON row.collector_session = session.id AND row.delivery_tag > session.acknowledged_up_to
-    WHERE session.queue = $1::text AND session.id <> $2::bigint AND row.identity = ANY ($3::bytea[])
+    WHERE session.queue = $1::text AND session.id <> $2::uuid AND row.identity = ANY ($3::bytea[])
 )
 UPDATE dead_letters AS row
-SET collector_session = $2::bigint, delivery_tag = redelivered.tag
+SET collector_session = $2::uuid, delivery_tag = redelivered.tag
 FROM unacknowledged
 JOIN redelivered USING (identity, number)
 WHERE row.id = unacknowledged.id

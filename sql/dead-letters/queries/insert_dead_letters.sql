@@ -8,7 +8,7 @@ INSERT INTO dead_letters (
     content_header, properties, headers, error_kind, reason, fingerprint, tries, first_failed_at, last_failed_at, redelivered,
     earlier_id, returns
 )
-SELECT $1::text, $2::bigint, message.tag, message.identity, message.return_to, message.message_id, message.event_type,
+SELECT $1::text, $2::uuid, message.tag, message.identity, message.return_to, message.message_id, message.event_type,
        message.exchange, message.routing_key, message.body, message.content_type, message.content_header,
        message.properties::jsonb, message.headers::jsonb, message.error_kind, message.reason, message.fingerprint,
        message.tries, message.first_failed_at::timestamptz, message.last_failed_at::timestamptz, message.redelivered,

@@ -1,14 +1,19 @@
--- measure: how many dead letters of a queue are open, counted up to 100,000, and how many seconds
+-- measure: how many dead letters of a queue are open, counted up to 10,000, and how many seconds
 -- ago the oldest one was collected
 -- $1: the dead-letter queue
 SELECT (
            SELECT count(*)
-           FROM (SELECT FROM dead_letters WHERE queue = $1::text AND state = 'open' LIMIT 100000) AS open
+           FROM (SELECT FROM dead_letters WHERE queue = $1::text AND state = 'open' LIMIT 10000) AS open
        ) AS open,
        (
-           SELECT extract(epoch FROM now() - collected_at)::double precision
-           FROM dead_letters
-           WHERE queue = $1::text AND state = 'open'
-           ORDER BY id
-           LIMIT 1
+           SELECT extract(epoch FROM now() - first.collected_at)::double precision
+           FROM (
+               -- From the queue on: with one queue alone the planner may walk all open ones by id.
+               SELECT queue, collected_at
+               FROM dead_letters
+               WHERE state = 'open' AND queue >= $1::text
+               ORDER BY queue, id
+               LIMIT 1
+           ) AS first
+           WHERE first.queue = $1::text
        ) AS oldest_age

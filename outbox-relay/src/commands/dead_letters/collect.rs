@@ -51,7 +51,7 @@ impl CollectArgs {
 
 fn summary(collected: &Collected, queue: &str) -> String {
     let queue = escape::line(queue);
-    let Collected { stored, known, refused } = collected;
+    let Collected { stored, known, refused, is_incomplete } = collected;
     let mut page = format!("Collected from {queue}: {stored}\n");
     if *known > 0 {
         page.push_str(&format!("Already collected, and acknowledged now: {known}\n"));
@@ -61,6 +61,9 @@ fn summary(collected: &Collected, queue: &str) -> String {
             "Refused by the database, and still in the queue: {}\n",
             escape::line(message)
         ));
+    }
+    if *is_incomplete {
+        page.push_str("So many were refused that the others were left in the queue\n");
     }
     page
 }

@@ -9,14 +9,15 @@ use super::*;
 const QUEUE: &str = "billing.dlq";
 
 fn reading(return_to: Option<&str>) -> Reading {
-    Reading::new(&CollectorArgs {
+    let args = CollectorArgs {
         queue: QUEUE.to_owned(),
         return_to: return_to.map(ToOwned::to_owned),
         reason_header: None,
         tries_header: None,
         prefetch: 2,
         statement_timeout: Duration::from_secs(1),
-    })
+    };
+    Reading::new(&args, "/")
 }
 
 fn delivery(properties: &AMQPProperties) -> Delivery {

@@ -10,23 +10,33 @@ use crate::dead_letters::metrics;
 const REFUSED: &str = "refused";
 
 impl CollectorSession<'_> {
-    /// Stores a message that was refused, with ASCII alone for people, or else holds it.
+    /// Stores a message that was refused: with ASCII alone for people, or without what is for them
+    /// alone, or else holds it.
     pub(super) async fn store_alone(
         &mut self,
         mut message: DeadLetter,
         reason: String,
     ) -> Result<(), Interruption> {
-        message.reduce_to_ascii();
-        if let PartOutcome::Refused(_) = self.store_part(std::slice::from_ref(&message)).await? {
-            let name = message.name();
-            tracing::warn!(
-                message = name,
-                reason,
-                "the database refuses a message: it stays in the queue"
-            );
-            self.collected.refused.push(format!("{name}: {reason}"));
-            self.held.push(message);
+        for reduce in [DeadLetter::reduce_to_ascii, DeadLetter::reduce_to_contents] {
+            reduce(&mut message);
+            if let PartOutcome::Stored = self.store_part(std::slice::from_ref(&message)).await? {
+                let name = message.name();
+                tracing::warn!(
+                    message = name,
+                    reason,
+                    "the database refuses what was read from a message: the row has less for people"
+                );
+                return Ok(());
+            }
         }
+        let name = message.name();
+        tracing::warn!(
+            message = name,
+            reason,
+            "the database refuses a message: it stays in the queue"
+        );
+        self.collected.refused.push(format!("{name}: {reason}"));
+        self.held.push(message);
         Ok(())
     }
 
