@@ -157,7 +157,7 @@ async fn each_role_may_do_what_its_work_takes_and_nothing_else() -> Tested {
         ("DELETE FROM dead_letters_audit", [false; 4]),
         ("UPDATE dead_letters_audit SET actor = 'b'", [false; 4]),
         ("UPDATE dead_letters SET collected_at = now()", [false; 4]),
-        ("UPDATE dead_letters SET queue = 'q'", [false; 4]),
+        ("UPDATE dead_letters SET identity = 'x'", [false; 4]),
         ("TRUNCATE dead_letters", [false; 4]),
     ] {
         for (role, expected) in roles.into_iter().zip(expected) {
