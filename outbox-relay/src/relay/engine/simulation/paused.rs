@@ -90,6 +90,23 @@ fn what_is_in_flight_is_finished_and_the_next_one_waits_for_nobody() {
 }
 
 #[test]
+fn nobody_waits_for_an_event_that_was_in_flight_when_it_was_paused() {
+    let mut simulation = Simulation::of_two_relays();
+    simulation.publish(2);
+    simulation.commit(1);
+    simulation.tick_with(0, || Fate::Taken);
+    simulation.pause("shipped");
+    simulation.commit(1);
+    simulation.turn();
+    assert_eq!(simulation.in_flight(), 1, "event 3, which is paused by now");
+    simulation.answer_with(0, 0, || Fate::Taken);
+    simulation.settle(0);
+    assert_eq!(simulation.in_flight(), 1, "event 4");
+    simulation.resume();
+    simulation.go_on();
+}
+
+#[test]
 fn an_event_of_unknown_outcome_that_was_paused_meanwhile_is_not_sent_again() {
     let mut simulation = Simulation::of_two_relays();
     simulation.commit(3);
