@@ -121,13 +121,13 @@ async fn a_million_paused_rows_are_read_once_and_never_again() -> anyhow::Result
     outbox.sql.batch_execute(&format!("ALTER DATABASE \"{database}\" CONNECTION LIMIT 3")).await?;
     let mut relay = outbox.relay(&[])?;
     let begun = Instant::now();
-    relay.until_idle().await?;
+    relay.until_much_is_done().await?;
     println!("read once after {:?}", begun.elapsed());
     // A minute after it has taken its lanes it looks again, as somebody else may have had some of
     // them in flight.
     let looked_again = begun + Duration::from_secs(63);
     relay.work_until(tokio::time::sleep_until(looked_again.into())).await;
-    relay.until_idle().await?;
+    relay.until_much_is_done().await?;
     let before = relay.work_until(reported(&outbox)).await?;
     let published = relay.work_until(async {
         let (begun, mut published) = (Instant::now(), 0);

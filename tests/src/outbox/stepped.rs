@@ -27,7 +27,11 @@ impl Stepped {
     /// # Errors
     /// When it does not in time.
     pub async fn until(&mut self, outcome: TickOutcome) -> anyhow::Result<()> {
-        let end = Instant::now() + PATIENCE;
+        self.until_within(PATIENCE, outcome).await
+    }
+
+    async fn until_within(&mut self, limit: Duration, outcome: TickOutcome) -> anyhow::Result<()> {
+        let end = Instant::now() + limit;
         loop {
             // On the heap: the future of a step holds a whole batch.
             let now = Box::pin(self.relay.tick()).await;
@@ -70,5 +74,13 @@ impl Stepped {
     /// When that takes too long.
     pub async fn until_idle(&mut self) -> anyhow::Result<()> {
         self.until(TickOutcome::Idle).await
+    }
+
+    /// The same for work that takes an unoptimised relay minutes.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn until_much_is_done(&mut self) -> anyhow::Result<()> {
+        self.until_within(5 * PATIENCE, TickOutcome::Idle).await
     }
 }
