@@ -223,7 +223,8 @@ mod tests {
             }
             prop_assert_eq!(body_size(&bytes).is_some(), bytes.len() >= BEFORE);
             if let Some(parsed) = EncodedProperties::parse(&bytes) {
-                let headers = parsed.headers.iter().map(|(name, value)| 1 + name.len() + value.len());
+                let headers = parsed.headers.iter();
+                let headers = headers.map(|(name, value)| 1 + name.len() + value.len());
                 let size = parsed.before.len() + headers.sum::<usize>() + parsed.after.len();
                 prop_assert!(size + BEFORE + FLAGS <= bytes.len());
             }

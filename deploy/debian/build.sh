@@ -30,7 +30,7 @@ install -m 755 "$program" "$files/outbox-relay"
 relay() { env -i "$files/outbox-relay" "$@"; }
 
 relay man >"$files/man/outbox-relay.1"
-mapfile -t commands < <(sed -n 's/^outbox\\-relay\\-\([a-z]*\)(1)$/\1/p' "$files/man/outbox-relay.1")
+mapfile -t commands < <(sed -n 's/^outbox\\-relay\\-\([a-z\\-]*\)(1)$/\1/p' "$files/man/outbox-relay.1" | tr -d '\\')
 [ ${#commands[@]} -gt 10 ]
 for command in "${commands[@]}"; do relay man "$command" >"$files/man/outbox-relay-$command.1"; done
 gzip --no-name --best "$files"/man/*.1

@@ -110,7 +110,6 @@ pub(crate) fn with_layout(mut command: Command) -> Command {
 /// Shows the description of a command below its summary in the short help too, and keeps the
 /// compact layout of the options in the long help.
 fn describe(command: Command) -> Command {
-    let command = command.mut_subcommands(describe);
     match command.get_long_about().cloned() {
         Some(description) => command.about(description).long_about(None::<&str>),
         None => command,

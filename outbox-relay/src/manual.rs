@@ -123,7 +123,6 @@ fn source(program: &Command) -> String {
 /// Returns the command with one line as its summary, in place of the whole description, which the
 /// help shows.
 fn with_summary(command: Command) -> Command {
-    let command = command.mut_subcommands(with_summary);
     let Some(description) = command.get_about().map(ToString::to_string) else { return command };
     let summary = description.lines().next().unwrap_or_default().to_owned();
     command.about(summary).long_about(description)

@@ -228,20 +228,14 @@ async fn hostile_messages_are_rows_like_any_other() -> Tested {
     desk.add(1, b"", plain().with_type("\0".into()).with_message_id("\0".into())).await?;
     // RabbitMQ 4 takes no more than 16 MiB, others 128 MiB.
     let large = vec![b'x'; 64 << 20];
-    let size = match desk.add(1, &large, plain()).await {
-        Ok(()) => large.len(),
-        Err(_) => {
-            let (_connection, channel) = reopened(url).await?;
-            let publish = channel.basic_publish(
-                "".into(),
-                QUEUE.into(),
-                BasicPublishOptions::default(),
-                &large[..15 << 20],
-                plain(),
-            );
-            publish.await?.await?;
-            15 << 20
-        }
+    let size = if desk.add(1, &large, plain()).await.is_ok() {
+        large.len()
+    } else {
+        let (_connection, channel) = reopened(url).await?;
+        let (key, options) = (QUEUE.into(), BasicPublishOptions::default());
+        let publish = channel.basic_publish("".into(), key, options, &large[..15 << 20], plain());
+        publish.await?.await?;
+        15 << 20
     };
     let ended = desk.collect(&["--json"]).await?;
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -422,7 +416,7 @@ async fn what_is_missing_is_said_in_one_sentence() -> Tested {
 #[tokio::test]
 async fn other_consumers_of_the_queue_do_no_harm() -> Tested {
     let desk = DeadLetterQueue::start().await?;
-    let (_connection, channel) = reopened(&desk.broker.amqp_url).await?;
+    let (connection, channel) = reopened(&desk.broker.amqp_url).await?;
     let options = BasicConsumeOptions::default();
     let consuming =
         channel.basic_consume(QUEUE.into(), "other".into(), options, FieldTable::default());
@@ -433,7 +427,7 @@ async fn other_consumers_of_the_queue_do_no_harm() -> Tested {
     let stored = ended.json()?["stored"].as_i64().context("a number")?;
     assert_eq!(stored, desk.rows().await?);
     // What the other one was given comes back, and is collected as well.
-    drop((consumer, channel, _connection));
+    drop((consumer, channel, connection));
     let left = u32::try_from(100 - stored)?;
     eventually("they are back", async || Ok(desk.depth().await?.0 == left)).await?;
     desk.collect_all().await?;

@@ -49,7 +49,8 @@ impl Subscription {
         let connection =
             connecting.await.map_err(|error| SubscribeError::Unavailable(format!("{error:#}")))?;
         let opening = async {
-            let channel = Channel::open(&connection).await.map_err(unavailable)?;
+            let channel =
+                Channel::open(&connection).await.map_err(|failure| unavailable(&failure))?;
             let lock = lock_name(queue);
             let locked = channel.declare_exclusive_queue(&lock).await;
             locked.map_err(|failure| explain_lock(queue, &lock, &failure))?;
@@ -142,7 +143,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unavailable(failure: Failure) -> SubscribeError {
+fn unavailable(failure: &Failure) -> SubscribeError {
     SubscribeError::Unavailable(failure.to_string())
 }
 
@@ -156,7 +157,7 @@ fn explain_lock(queue: &str, lock: &str, failure: &Failure) -> SubscribeError {
                 "{text}: the collector declares the queue {lock}, by which it keeps others away; give its user the permission to configure it"
             ))
         }
-        failure => SubscribeError::Unavailable(failure.to_string()),
+        failure => unavailable(failure),
     }
 }
 

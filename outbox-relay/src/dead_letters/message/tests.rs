@@ -20,14 +20,14 @@ fn reading(return_to: Option<&str>) -> Reading {
     Reading::new(&args, "/")
 }
 
-fn delivery(properties: AMQPProperties) -> Delivery {
+fn delivery(properties: &AMQPProperties) -> Delivery {
     let info = DeliveryInfo {
         tag: 7,
         redelivered: true,
         exchange: "billing.dlx".to_owned(),
         routing_key: QUEUE.to_owned(),
     };
-    Delivery::new(info, content_header(1, &properties), b"x"[..].into())
+    Delivery::new(info, content_header(1, properties), b"x"[..].into())
 }
 
 fn with_headers(values: Vec<(&str, AMQPValue)>) -> Delivery {
@@ -35,7 +35,7 @@ fn with_headers(values: Vec<(&str, AMQPValue)>) -> Delivery {
     for (name, value) in values {
         table.insert(name.into(), value);
     }
-    delivery(AMQPProperties::default().with_headers(table))
+    delivery(&AMQPProperties::default().with_headers(table))
 }
 
 fn string(text: &str) -> AMQPValue {
@@ -93,12 +93,12 @@ fn the_consumers_own_headers_say_more_than_deaths() {
 
 #[test]
 fn a_message_that_says_nothing_is_a_row_as_well() {
-    let row = reading(None).read(delivery(AMQPProperties::default()));
+    let row = reading(None).read(delivery(&AMQPProperties::default()));
     assert_eq!((row.kind, row.reason, row.tries), ("unknown", None, None));
     assert_eq!((row.event_type.as_str(), row.routing_key.as_str()), ("", QUEUE));
     assert_eq!(row.return_to.as_deref(), Some("billing"));
     assert_eq!((row.properties.as_str(), row.headers.as_str()), ("{}", "{}"));
-    let row = reading(Some("elsewhere")).read(delivery(AMQPProperties::default()));
+    let row = reading(Some("elsewhere")).read(delivery(&AMQPProperties::default()));
     assert_eq!(row.return_to.as_deref(), Some("elsewhere"));
 }
 
@@ -119,7 +119,7 @@ fn a_returned_message_names_its_row() {
 #[test]
 fn texts_can_be_reduced_to_ascii() {
     let properties = AMQPProperties::default().with_type("bestellung.geändert".into());
-    let mut row = reading(None).read(delivery(properties));
+    let mut row = reading(None).read(delivery(&properties));
     row.reduce_to_ascii();
     assert_eq!(row.event_type, "bestellung.ge?ndert");
     assert_eq!(row.properties, r#"{"type":"bestellung.ge?ndert"}"#);
