@@ -49,7 +49,8 @@ impl Subscription {
         let connection =
             connecting.await.map_err(|error| SubscribeError::Unavailable(format!("{error:#}")))?;
         let opening = async {
-            let channel = Channel::open(&connection).await.map_err(|failure| unavailable(&failure))?;
+            let channel =
+                Channel::open(&connection).await.map_err(|failure| unavailable(&failure))?;
             let lock = lock_name(queue);
             let locked = channel.declare_exclusive_queue(&lock).await;
             locked.map_err(|failure| explain_lock(queue, &lock, &failure))?;
