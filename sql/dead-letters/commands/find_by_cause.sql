@@ -1,5 +1,5 @@
 -- find_by_cause: the ids of the oldest open dead letters of some causes or types; of each group no
--- more rows are read than are asked for
+-- more rows are read than are asked for, without conditions besides queue, kind, cause and type
 -- $1: the conditions; $2: at most how many
 WITH RECURSIVE seen AS (
     (
@@ -26,7 +26,7 @@ CROSS JOIN LATERAL (
     SELECT id
     FROM dead_letters
     WHERE {is_in_group} AND {matches}
-    ORDER BY id
+    ORDER BY queue, error_kind, fingerprint, event_type, id
     LIMIT $2::bigint
 ) AS letter
 ORDER BY letter.id

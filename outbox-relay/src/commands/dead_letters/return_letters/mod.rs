@@ -2,13 +2,17 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `returner` | marks, publishes and settles, a window at a time |
+//! | `returner` | goes from window to window: marks it, tries it, and tries again |
+//! | `attempt` | one attempt at a window: locks, publishes, and notes what became of it |
+//! | `window` | divides dead letters into windows |
 //! | `rate` | keeps to a number of messages a second |
 //! | `queries` | one function per statement |
 
+mod attempt;
 mod queries;
 mod rate;
 mod returner;
+mod window;
 
 use amqp::BrokerArgs;
 use clap::Args;
@@ -27,6 +31,7 @@ use crate::commands::progress::Progress;
 use crate::commands::session::Access;
 use crate::commands::stop::stop_on_signals;
 use crate::dead_letters::Publisher;
+use attempt::Refused;
 use rate::{Pace, Rate};
 use returner::{Returned, Returner};
 
@@ -65,9 +70,18 @@ pub struct ReturnArgs {
     broker: BrokerArgs,
 }
 
-/// A dead letter that the broker or the database did not take.
+/// A dead letter that the broker did not take.
 #[derive(Debug, Serialize)]
 struct RefusedLetter {
+    id: i64,
+    reason: String,
+    /// Whether an earlier attempt ended without an answer.
+    may_have_arrived: bool,
+}
+
+/// A dead letter whose row the database refuses to change.
+#[derive(Debug, Serialize)]
+struct UnchangedLetter {
     id: i64,
     reason: String,
 }
@@ -80,6 +94,7 @@ struct ReturnReport {
     operation_id: Uuid,
     /// They are open again.
     refused: Vec<RefusedLetter>,
+    unchanged: Vec<UnchangedLetter>,
     /// They may have arrived, and are marked as being returned.
     unknown: Vec<i64>,
     /// They were not tried, as the command was ended.
@@ -111,6 +126,7 @@ impl ReturnArgs {
             session: &session,
             locking: self.desk.open("return", Access::Write).await?,
             publisher,
+            was_allowed: false,
             pace: Pace::new(self.rate),
             to: self.to.as_deref(),
             attribution: &attribution,
@@ -131,6 +147,7 @@ impl ReturnArgs {
         let is_failure =
             |letter: &SkippedLetter| selection.is_named || letter.reason != SkipReason::State;
         let all_well = report.refused.is_empty()
+            && report.unchanged.is_empty()
             && report.unknown.is_empty()
             && report.untried == 0
             && !report.not_returned.iter().any(is_failure);
@@ -143,12 +160,21 @@ impl ReturnArgs {
         }
         let is = if report.returned == 1 { "is" } else { "are" };
         output::text(&format!("{} {is} returned.\n", output::counted(report.returned, NOUN)))?;
-        for RefusedLetter { id, reason } in report.refused.iter().take(REFUSED_PRINT_LIMIT) {
-            output::note(&escape::line(&format!("{id} was not returned and is open: {reason}")));
+        for letter in report.refused.iter().take(REFUSED_PRINT_LIMIT) {
+            output::note(&escape::line(&letter.sentence()));
         }
         if report.refused.len() > REFUSED_PRINT_LIMIT {
             let more = report.refused.len() - REFUSED_PRINT_LIMIT;
             output::note(&format!("… and {more} more were not returned; --json names them all"));
+        }
+        for UnchangedLetter { id, reason } in report.unchanged.iter().take(REFUSED_PRINT_LIMIT) {
+            output::note(&escape::line(&format!("{id}: {reason}")));
+        }
+        if report.unchanged.len() > REFUSED_PRINT_LIMIT {
+            let more = report.unchanged.len() - REFUSED_PRINT_LIMIT;
+            output::note(&format!(
+                "… and {more} more rows can't be changed; --json names them all"
+            ));
         }
         if !report.unknown.is_empty() {
             output::note(&format!(
@@ -165,18 +191,31 @@ impl ReturnArgs {
     }
 }
 
+impl RefusedLetter {
+    fn sentence(&self) -> String {
+        let Self { id, reason, may_have_arrived } = self;
+        let but =
+            if *may_have_arrived { ", though an earlier attempt may have arrived" } else { "" };
+        format!("{id} was not returned and is open{but}: {reason}")
+    }
+}
+
 fn report(
     selection: &Selection,
     done: Returned,
     not_returned: Vec<SkippedLetter>,
     operation_id: Uuid,
 ) -> ReturnReport {
-    let refused = done.refused.into_iter().map(|(id, reason)| RefusedLetter { id, reason });
+    let refused = done.refused.into_iter().map(|Refused { id, reason, may_have_arrived }| {
+        RefusedLetter { id, reason, may_have_arrived }
+    });
+    let unchanged = done.unchanged.into_iter().map(|(id, reason)| UnchangedLetter { id, reason });
     ReturnReport {
         matched: selection.ids.len(),
         returned: done.returned.len(),
         operation_id,
         refused: refused.collect(),
+        unchanged: unchanged.collect(),
         unknown: done.unknown,
         untried: done.untried.len(),
         not_returned,
@@ -189,7 +228,9 @@ async fn find_skipped(
     selection: &Selection,
     done: &Returned,
 ) -> anyhow::Result<Vec<SkippedLetter>> {
-    let refused = done.refused.iter().map(|(id, _)| id);
-    let known = done.returned.iter().chain(refused).chain(&done.unknown).chain(&done.untried);
+    let refused = done.refused.iter().map(|letter| &letter.id);
+    let unchanged = done.unchanged.iter().map(|(id, _)| id);
+    let known = done.returned.iter().chain(refused).chain(unchanged);
+    let known = known.chain(&done.unknown).chain(&done.untried);
     skipped::find_unless(session, &selection.ids, known.copied(), RETURNABLE).await
 }
