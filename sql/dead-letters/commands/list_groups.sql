@@ -17,7 +17,9 @@ grouped AS MATERIALIZED (
     SELECT *
     FROM seen
     WHERE ($1::text IS NULL OR queue = $1) AND ($2::text IS NULL OR error_kind = $2)
-    LIMIT $3::bigint
+    -- In a subquery: the planner would take the number itself for what there is, and compile the
+    -- statement.
+    LIMIT (SELECT $3::bigint)
 ),
 counting AS MATERIALIZED (
     SELECT GREATEST($4::bigint / GREATEST(count(*), 1), 100) AS most FROM grouped
@@ -70,7 +72,9 @@ CROSS JOIN LATERAL (
     CROSS JOIN LATERAL (
         SELECT id
         FROM dead_letters
-        WHERE {is_in_group} AND id >= point.id
+        WHERE state = 'open'
+          AND (queue, error_kind, fingerprint, event_type, id)
+              >= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type, point.id)
         ORDER BY queue, error_kind, fingerprint, event_type, id
         LIMIT 1
     ) AS next
