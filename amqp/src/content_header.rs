@@ -8,7 +8,9 @@ use amq_protocol::types::FieldTable;
 
 use super::content_header as encode;
 use super::decoder::{long_string, short_string, u16};
-use super::properties::{BEFORE, DELIVERY_MODE, HEADERS, PRIORITY, TIMESTAMP, USER_ID, skip_value};
+use super::properties::{
+    BEFORE, DELIVERY_MODE, EXPIRATION, HEADERS, PRIORITY, TIMESTAMP, USER_ID, skip_value,
+};
 
 /// How many properties there are (AMQP 0-9-1 specification, class `basic`).
 const COUNT: u16 = 14;
@@ -127,6 +129,12 @@ impl<'a> ContentHeader<'a> {
         self.properties[usize::from(USER_ID)] = None;
     }
 
+    /// Removes `expiration`: the message stays in its queue until it is consumed, unless the queue
+    /// has a time to live of its own.
+    pub fn remove_expiration(&mut self) {
+        self.properties[usize::from(EXPIRATION)] = None;
+    }
+
     /// Has the message outlive a restart of the broker.
     pub fn make_persistent(&mut self) {
         self.properties[usize::from(DELIVERY_MODE)] = Some(Cow::Owned(vec![PERSISTENT]));
@@ -218,6 +226,7 @@ mod tests {
         header.retain_headers(|name| name != b"n");
         header.add_headers(table(&[("x", text("added"))]));
         header.remove_user_id();
+        header.remove_expiration();
         header.make_persistent();
         assert_eq!(header.header_names().collect::<Vec<_>>(), [&b"a"[..], b"s", b"x"]);
         assert_eq!(header.header_text("x"), Some("added"));
@@ -230,6 +239,7 @@ mod tests {
         assert!(rest.is_empty() && without_user > 0);
         assert_eq!(read.headers(), &Some(table(&headers)));
         assert_eq!((read.user_id(), read.delivery_mode()), (&None, &Some(2)));
+        assert_eq!(read.expiration(), &None);
         assert_eq!(read.cluster_id(), all().cluster_id());
     }
 

@@ -14,6 +14,7 @@ pub(super) const CONTENT_TYPE: u16 = 0;
 pub(super) const HEADERS: u16 = 2;
 pub(super) const DELIVERY_MODE: u16 = 3;
 pub(super) const PRIORITY: u16 = 4;
+pub(super) const EXPIRATION: u16 = 7;
 pub(super) const MESSAGE_ID: u16 = 8;
 pub(super) const TIMESTAMP: u16 = 9;
 pub(super) const TYPE: u16 = 10;

@@ -127,29 +127,32 @@ GRANT SELECT ON dead_letters_old TO dead_letters_viewer;
 
 -- An operator mends: edits and returns dead letters and takes notes. What it did, it adds to the audit table; when, and as which login,
 -- the database fills in. It can't add or delete a dead letter.
-GRANT UPDATE (return_to, message_id, event_type, body, content_type, content_header, properties, headers, original, state, settled_at, note,
-              reason, last_failed_at)
-    ON dead_letters TO dead_letters_operator;
+GRANT UPDATE (body, content_header, headers, original, state, settled_at, note) ON dead_letters TO dead_letters_operator;
 GRANT INSERT (actor, action, reason, dead_letter_id, before, after, detail, operation_id) ON dead_letters_audit TO dead_letters_operator;
 
 -- An administrator also destroys: discards dead letters, and erases contents from rows and from the audit table. It deletes no row of
 -- either.
-GRANT UPDATE (identity, routing_key) ON dead_letters TO dead_letters_admin;
+GRANT UPDATE (identity, routing_key, properties, reason) ON dead_letters TO dead_letters_admin;
 GRANT UPDATE (before, after, detail) ON dead_letters_audit TO dead_letters_admin;
 
--- Operators change the state of a dead letter when they return it. That only an administrator discards, which is a state as well, no
--- privilege of a column can say.
-CREATE OR REPLACE FUNCTION dead_letters_refuse_discard() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Operators change the state of a dead letter when they return it, and keep what was collected when they edit it. That only an
+-- administrator discards, or brings back, which is a state as well, and that what was collected stays, no privilege of a column can say.
+CREATE OR REPLACE FUNCTION dead_letters_refuse_destruction() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF NEW.original IS DISTINCT FROM OLD.original THEN
+        RAISE EXCEPTION 'permission denied to change what was collected' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     RAISE EXCEPTION 'permission denied to discard dead letters' USING ERRCODE = 'insufficient_privilege';
 END
 $$;
-DROP TRIGGER IF EXISTS dead_letters_refuse_discard ON dead_letters;
-CREATE TRIGGER dead_letters_refuse_discard BEFORE UPDATE OF state ON dead_letters FOR EACH ROW
+DROP TRIGGER IF EXISTS dead_letters_refuse_destruction ON dead_letters;
+CREATE TRIGGER dead_letters_refuse_destruction BEFORE UPDATE OF state, original ON dead_letters FOR EACH ROW
     WHEN (
-        NEW.state = 'discarded'
-        AND OLD.state <> 'discarded'
+        (
+            (NEW.state = 'discarded') IS DISTINCT FROM (OLD.state = 'discarded')
+            OR (OLD.original IS NOT NULL AND NEW.original IS DISTINCT FROM OLD.original)
+        )
         AND pg_has_role(current_user, 'dead_letters_operator', 'USAGE')
         AND NOT pg_has_role(current_user, 'dead_letters_admin', 'USAGE')
     )
-    EXECUTE FUNCTION dead_letters_refuse_discard();
+    EXECUTE FUNCTION dead_letters_refuse_destruction();

@@ -47,8 +47,8 @@ CREATE INDEX dead_letters_open_by_fingerprint ON dead_letters (fingerprint, id) 
 -- What is being returned, or was when the command ended too early.
 CREATE INDEX dead_letters_returning ON dead_letters (id) WHERE state = 'returning';
 
--- What DEAD_LETTERS_RETENTION deletes.
-CREATE INDEX dead_letters_settled ON dead_letters (queue, settled_at, id) WHERE state IN ('returned', 'discarded');
+-- What was returned or discarded last, and what DEAD_LETTERS_RETENTION deletes.
+CREATE INDEX dead_letters_settled ON dead_letters (queue, state, settled_at, id) WHERE state IN ('returned', 'discarded');
 
 -- All deaths of one message.
 CREATE INDEX dead_letters_by_message_id ON dead_letters (message_id) WHERE message_id IS NOT NULL;
@@ -120,30 +120,125 @@ FROM dead_letters
 WHERE state = 'open'
 ORDER BY id;
 
--- The open ones by cause and type, the most frequent first.
+-- The open ones by cause and type, the most frequent first. Of 500 groups at most, the first by queue and cause; 20,000 are counted,
+-- shared evenly by the groups, so that a look at millions takes no longer than one at thousands: is_capped says where counting stopped.
 CREATE VIEW dead_letters_open_groups AS
-SELECT queue,
-       error_kind,
-       fingerprint,
-       event_type,
-       count(*) AS messages,
-       count(*) FILTER (WHERE returns > 0) AS returned_before,
-       min(collected_at) AS oldest_collected_at,
-       max(collected_at) AS newest_collected_at,
-       min(id) AS example_id,
-       (array_agg(reason ORDER BY id))[1] AS example_reason
-FROM dead_letters
-WHERE state = 'open'
-GROUP BY queue, error_kind, fingerprint, event_type
-ORDER BY messages DESC;
+WITH RECURSIVE seen AS (
+    -- From one group to the next by the index, however many rows are between.
+    (
+        SELECT queue, error_kind, fingerprint, event_type
+        FROM dead_letters
+        WHERE state = 'open'
+        ORDER BY queue, error_kind, fingerprint, event_type
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT next.*
+    FROM seen
+    CROSS JOIN LATERAL (
+        SELECT queue, error_kind, fingerprint, event_type
+        FROM dead_letters
+        WHERE state = 'open'
+          AND (queue, error_kind, fingerprint, event_type) > (seen.queue, seen.error_kind, seen.fingerprint, seen.event_type)
+        ORDER BY queue, error_kind, fingerprint, event_type
+        LIMIT 1
+    ) AS next
+),
+-- The limits stand in subqueries: the planner would take the numbers themselves for what there is, and compile the statement.
+grouped AS MATERIALIZED (
+    SELECT * FROM seen LIMIT (SELECT 500)
+),
+counting AS MATERIALIZED (
+    SELECT GREATEST(20000 / GREATEST(count(*), 1), 100) AS most FROM grouped
+)
+-- Of each group a range of the index by cause, put so that only an order by all its columns is free: with an equality of each the
+-- planner would take the index by id, and read all that is not in the group.
+SELECT grouped.queue,
+       grouped.error_kind,
+       grouped.fingerprint,
+       grouped.event_type,
+       counted.messages,
+       counted.messages >= (SELECT most FROM counting) AS is_capped,
+       counted.returned_before,
+       first.collected_at AS oldest_collected_at,
+       last.collected_at AS newest_collected_at,
+       first.id AS example_id,
+       first.reason AS example_reason
+FROM grouped
+CROSS JOIN LATERAL (
+    SELECT count(*) AS messages, count(*) FILTER (WHERE returns > 0) AS returned_before
+    FROM (
+        SELECT returns
+        FROM dead_letters
+        WHERE state = 'open'
+          AND (queue, error_kind, fingerprint, event_type)
+              >= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type)
+          AND (queue, error_kind, fingerprint, event_type)
+              <= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type)
+        ORDER BY queue, error_kind, fingerprint, event_type, id
+        LIMIT (SELECT most FROM counting)
+    ) AS letter
+) AS counted
+CROSS JOIN LATERAL (
+    SELECT id, collected_at, reason
+    FROM dead_letters
+    WHERE state = 'open'
+      AND (queue, error_kind, fingerprint, event_type) >= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type)
+      AND (queue, error_kind, fingerprint, event_type) <= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type)
+    ORDER BY queue, error_kind, fingerprint, event_type, id
+    LIMIT 1
+) AS first
+CROSS JOIN LATERAL (
+    SELECT collected_at
+    FROM dead_letters
+    WHERE state = 'open'
+      AND (queue, error_kind, fingerprint, event_type) >= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type)
+      AND (queue, error_kind, fingerprint, event_type) <= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type)
+    ORDER BY queue DESC, error_kind DESC, fingerprint DESC, event_type DESC, id DESC
+    LIMIT 1
+) AS last
+ORDER BY counted.messages DESC, grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type;
 
--- What nobody has dealt with for a day, by queue.
+-- What nobody has dealt with for a day, by queue: what is open, and what is being returned, or was when the command ended too early.
+-- Up to 20,000 of each queue are counted: is_capped says where counting stopped.
 CREATE VIEW dead_letters_old AS
-SELECT queue,
+WITH RECURSIVE seen AS (
+    (
+        SELECT queue FROM dead_letters WHERE state = 'open' ORDER BY queue LIMIT 1
+    )
+    UNION ALL
+    SELECT next.queue
+    FROM seen
+    CROSS JOIN LATERAL (
+        SELECT queue FROM dead_letters WHERE state = 'open' AND queue > seen.queue ORDER BY queue LIMIT 1
+    ) AS next
+),
+known AS (
+    SELECT queue FROM seen
+    UNION
+    SELECT queue FROM dead_letters WHERE state = 'returning'
+)
+SELECT known.queue,
        count(*) AS messages,
-       min(collected_at) AS oldest_collected_at,
-       now() - min(collected_at) AS oldest_age
-FROM dead_letters
-WHERE state = 'open' AND collected_at < now() - interval '1 day'
-GROUP BY queue
+       count(*) >= 20000 AS is_capped,
+       min(letter.collected_at) AS oldest_collected_at,
+       now() - min(letter.collected_at) AS oldest_age
+FROM known
+CROSS JOIN LATERAL (
+    -- By id, which is nearly the order of collecting: the oldest ones come first.
+    (
+        SELECT collected_at
+        FROM (
+            SELECT collected_at
+            FROM dead_letters
+            WHERE state = 'open' AND queue >= known.queue AND queue <= known.queue
+            ORDER BY queue, id
+            LIMIT (SELECT 20000)
+        ) AS first
+    )
+    UNION ALL
+    SELECT collected_at FROM dead_letters WHERE state = 'returning' AND queue = known.queue
+) AS letter
+WHERE letter.collected_at < now() - interval '1 day'
+GROUP BY known.queue
 ORDER BY oldest_collected_at;

@@ -109,6 +109,26 @@ async fn groups_are_told_with_their_numbers_and_an_example() -> anyhow::Result<(
 }
 
 #[tokio::test]
+async fn the_largest_of_many_groups_is_first_though_none_is_counted_to_its_end()
+-> anyhow::Result<()> {
+    let desk = DeadLetterQueue::desk().await?;
+    // 300 causes by turns, and one more that came at once.
+    desk.sql
+        .batch_execute(
+            "INSERT INTO dead_letters (queue, identity, event_type, body, content_header, properties, headers, error_kind, fingerprint)
+             SELECT 'billing.dlq', '', '', '', '', '{}', '{}', 'failed', lpad((i % 300)::text, 16, '0') FROM generate_series(1, 60000) AS i",
+        )
+        .await?;
+    let large = Rows { fingerprint: "ffffffffffffffff", ..Rows::default() };
+    desk.add_rows(5000, large).await?;
+    let report = desk.command(&["groups", "--limit", "1", "--json"]).await?.json()?;
+    let group = &report["groups"][0];
+    assert_eq!(group["fingerprint"], "ffffffffffffffff", "{report}");
+    assert_eq!((&group["is_capped"], &report["is_cut"]), (&json!(true), &json!(false)), "{report}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_body_is_shown_as_far_as_a_terminal_takes_it() -> anyhow::Result<()> {
     let desk = DeadLetterQueue::desk().await?;
     let viewer = desk.person("dead_letters_viewer").await?;
@@ -175,6 +195,7 @@ async fn wrong_arguments_end_with_64() -> anyhow::Result<()> {
         &["list", "--limit", "0"][..],
         &["list", "--state", "lost"],
         &["list", "--fingerprint", "7"],
+        &["list", "--kind", "fialed"],
         &["show", "x"],
         &["return"],
         &["return", "7", "--queue", "q"],

@@ -48,7 +48,8 @@ async fn a_message_goes_back_as_it_was_but_for_what_counts_its_deaths() -> anyho
         .with_type("invoice.sent".into())
         .with_app_id("shop".into());
     let body: Vec<u8> = (0..=255).cycle().take(300_000).collect();
-    desk.add(1, &body, properties.clone().with_headers(died)).await?;
+    let expiring = properties.clone().with_expiration("600000".into());
+    desk.add(1, &body, expiring.with_headers(died)).await?;
     desk.collect_all().await?;
     let id = desk.letters().await?[0]["id"].as_i64().expect("an id");
 

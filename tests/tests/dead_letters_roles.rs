@@ -91,8 +91,10 @@ async fn without_a_right_the_collector_says_which_role_it_takes() -> Tested {
 #[tokio::test]
 async fn each_role_may_do_what_its_work_takes_and_nothing_else() -> Tested {
     let desk = with_roles().await?;
-    desk.add(1, b"x", BasicProperties::default()).await?;
+    desk.add(2, b"x", BasicProperties::default()).await?;
     desk.collect_all().await?;
+    let discard = "UPDATE dead_letters SET state = 'discarded', settled_at = now(), original = '{}' WHERE id = 2";
+    desk.sql.batch_execute(discard).await?;
     let sql = connect(&desk.database.url).await?;
     let roles = [
         "dead_letters_collector",
@@ -115,20 +117,27 @@ async fn each_role_may_do_what_its_work_takes_and_nothing_else() -> Tested {
         ("SELECT * FROM dead_letters_audit", [false, true, true, true]),
         // Mending.
         ("UPDATE dead_letters SET body = 'y', note = 'z'", [false, false, true, true]),
-        ("UPDATE dead_letters SET state = 'returning'", [false, false, true, true]),
+        ("UPDATE dead_letters SET state = 'returning' WHERE id = 1", [false, false, true, true]),
+        ("UPDATE dead_letters SET original = '{}' WHERE id = 1", [false, false, true, true]),
         (audit, [false, false, true, true]),
         // Destroying.
         (
             "UPDATE dead_letters SET state = 'discarded', settled_at = now()",
             [false, false, false, true],
         ),
+        (
+            "UPDATE dead_letters SET state = 'open', settled_at = NULL WHERE id = 2",
+            [false, false, false, true],
+        ),
+        ("UPDATE dead_letters SET original = NULL WHERE id = 2", [false, false, false, true]),
+        ("UPDATE dead_letters SET reason = NULL, properties = '{}'", [false, false, false, true]),
         ("UPDATE dead_letters SET identity = '', routing_key = NULL", [false, false, false, true]),
         ("UPDATE dead_letters_audit SET before = NULL", [false, false, false, true]),
         // Nobody.
         ("DELETE FROM dead_letters_audit", [false; 4]),
         ("UPDATE dead_letters_audit SET actor = 'b'", [false; 4]),
         ("UPDATE dead_letters SET collected_at = now()", [false; 4]),
-        ("UPDATE dead_letters SET identity = 'x'", [false; 4]),
+        ("UPDATE dead_letters SET message_id = 'm'", [false; 4]),
         ("TRUNCATE dead_letters", [false; 4]),
     ] {
         for (role, expected) in roles.into_iter().zip(expected) {

@@ -227,3 +227,41 @@ async fn what_is_forgotten_is_in_no_row_any_more() -> anyhow::Result<()> {
     assert_eq!(report["forgotten"], json!([]));
     Ok(())
 }
+
+#[tokio::test]
+async fn an_open_dead_letter_of_a_message_that_is_forgotten_is_named() -> anyhow::Result<()> {
+    let desk = DeadLetterQueue::desk().await?;
+    let first = desk.add_rows(1, Rows::default()).await?[0];
+    let second = desk.add_rows(1, Rows::default()).await?[0];
+    let ended = desk.command(&["discard", &first.to_string(), "--reason", "x"]).await?;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let forget = ["forget", "--message-id", "m1", "--reason", "x", "--yes", "--json"];
+    let ended = desk.command(&forget).await?;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let report = ended.json()?;
+    assert_eq!(report["forgotten"], json!([first]), "{report}");
+    let kept = &report["not_forgotten"];
+    assert_eq!((&kept[0]["id"], &kept[0]["state"]), (&json!(second), &json!("open")), "{report}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_audit_has_of_a_row_that_retention_deleted_is_forgotten_too() -> anyhow::Result<()>
+{
+    let desk = DeadLetterQueue::desk().await?;
+    let admin = desk.person("dead_letters_admin").await?;
+    let id = desk.add_rows(1, Rows::default()).await?[0];
+    let named = id.to_string();
+    let ended = desk.command(&["note", &named, "--text", "secret"]).await?;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    desk.sql.batch_execute("DELETE FROM dead_letters").await?;
+    for member in ["forgotten", "forgotten_before"] {
+        let forget = ["forget", &named, "--reason", "request 4711", "--yes", "--json"];
+        let ended = desk.command_as(&admin, "alice", &forget).await?;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!(ended.json()?[member], json!([id]), "{member}: {ended:?}");
+    }
+    let left = "SELECT count(*) FROM dead_letters_audit AS entry WHERE entry::text LIKE '%secret%'";
+    assert_eq!(desk.count(left).await?, 0);
+    Ok(())
+}

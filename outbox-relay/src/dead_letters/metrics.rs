@@ -27,7 +27,10 @@ pub(super) fn describe() {
     describe_gauge!(REFUSED, "Messages that the database refuses: they stay in the queue");
     gauge!(REFUSED).set(0);
     describe_gauge!(QUEUED, "Messages that wait in the dead-letter queue");
-    describe_gauge!(OPEN, "Rows of this queue that are open, counted up to 10,000");
+    describe_gauge!(
+        OPEN,
+        "Rows of this queue that are open or being returned, each counted up to 10,000"
+    );
     describe_gauge!(OLDEST, "Since when the oldest open row of this queue was collected; 0: none");
     describe_histogram!(STORE, "How long it took to store a batch");
 }

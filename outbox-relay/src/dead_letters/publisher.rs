@@ -20,6 +20,10 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// Bytes of a frame: properties are never divided, and may be as long as brokers allow by default.
 const FRAME_MAX: u32 = 128 << 10;
 
+/// The reply code for a right that the user lacks
+/// (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
+const ACCESS_REFUSED: u16 = 403;
+
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -36,6 +40,8 @@ pub(crate) enum Verdict {
 pub(crate) enum Broken {
     /// The broker closed the channel or the connection over a message of the window.
     OverMessage(String),
+    /// The user may not publish to the default exchange: no message would be taken.
+    Denied(String),
     /// The connection is lost, or the broker does not answer.
     Lost(String),
 }
@@ -88,6 +94,9 @@ impl Publisher {
         let published = channel.publish(&default_exchange, messages);
         let broken = match timeout(CONFIRM_LIMIT, published).await {
             Ok(Ok(())) => None,
+            Ok(Err(Failure::Refused(reason))) if reason.code == ACCESS_REFUSED => {
+                Some(Broken::Denied(reason.text))
+            }
             Ok(Err(Failure::Refused(reason))) => Some(Broken::OverMessage(reason.text)),
             Ok(Err(Failure::Closed(reason))) if is_over_frames(&reason) => {
                 Some(Broken::OverMessage(reason.text))

@@ -7,6 +7,7 @@
 //! | `CC`, `BCC` | the broker would route copies to other queues |
 //! | `x-returned-from` is added | a message that dies again finds its earlier row |
 //! | `user_id` is removed | the broker refuses that of another user |
+//! | `expiration` is removed | it would be dropped while the consumer is down, though it counts as returned |
 //! | `delivery_mode` is 2 | a restart of the broker must not lose what is settled here |
 
 use amq_protocol::types::{AMQPValue, FieldTable, ShortString};
@@ -16,12 +17,13 @@ use bytes::Bytes;
 use super::message::RETURNED_FROM;
 
 /// Headers that are not returned.
-const DROPPED: [&[u8]; 18] = [
+const DROPPED: [&[u8]; 19] = [
     b"CC",
     b"BCC",
     b"x-death",
     b"x-delivery-count",
     b"x-opt-delivery-count",
+    b"x-acquired-count",
     // This project's consumer.
     b"x-retry-count",
     b"x-tries",
@@ -78,6 +80,7 @@ impl ReturningRow {
         added.insert(RETURNED_FROM.into(), AMQPValue::LongString(returned_from.as_str().into()));
         header.add_headers(added);
         header.remove_user_id();
+        header.remove_expiration();
         header.make_persistent();
         let content_header = header.encode(body.len());
         if content_header.len() + FRAME_OVERHEAD > frame_max {
@@ -148,6 +151,7 @@ mod tests {
         all.insert(RETURNED_FROM.into(), text("billing.dlq/3"));
         let base = AMQPProperties::default().with_message_id("0190".into()).with_priority(3);
         let died = base.clone().with_headers(all).with_user_id("shop".into()).with_delivery_mode(1);
+        let died = died.with_expiration("5".into());
         let message = row(&died).into_message(FRAME_MAX).expect("a message");
         assert_eq!((message.routing_key.as_str(), &message.body[..]), ("billing", &b"body"[..]));
         assert_eq!(message.message_id, "billing.dlq/17");

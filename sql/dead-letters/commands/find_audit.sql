@@ -1,13 +1,13 @@
 -- find_audit: what people did to a dead letter, the oldest first
--- $1: id; $2: at most how many, the latest ones
+-- $1: id; $2: at most how many, the latest ones; $3: whether with the bodies before and after an edit
 SELECT json_build_object(
            'happened_at', happened_at,
            'actor', actor,
            'db_user', db_user,
            'action', action,
            'reason', reason,
-           'before', before,
-           'after', after,
+           'before', CASE WHEN $3::boolean THEN before ELSE before - 'body' END,
+           'after', CASE WHEN $3::boolean THEN after ELSE after - 'body' END,
            'detail', detail,
            'operation_id', operation_id
        )::text

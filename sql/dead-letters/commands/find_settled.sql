@@ -1,5 +1,5 @@
 -- find_settled: the ids of the dead letters that were returned, or discarded, last: of each queue no
--- more rows are read than are asked for
+-- more rows are read than are asked for, without conditions besides the queue
 -- $1: the conditions; $2: the state; $3: at most how many
 WITH RECURSIVE seen AS (
     -- From one queue to the next by the index, however many are settled.

@@ -1,5 +1,6 @@
 -- forget: erases the contents of returned and discarded dead letters that nobody has locked, from
--- their rows and from the audit table; returns the ids of those of which something was erased
+-- their rows and from the audit table, also of those whose rows retention has deleted; returns the
+-- ids of those of which something was erased
 -- $1: ids; $2: actor; $3: reason; $4: operation_id
 WITH free AS MATERIALIZED (
     SELECT id
@@ -21,8 +22,12 @@ bare AS MATERIALIZED (
     SELECT id,
            CASE WHEN before ? 'state' THEN jsonb_build_object('state', before -> 'state') END AS before,
            CASE WHEN after ? 'state' THEN jsonb_build_object('state', after -> 'state') END AS after
-    FROM dead_letters_audit
+    FROM dead_letters_audit AS entry
     WHERE dead_letter_id = ANY (ARRAY(SELECT id FROM free))
+       OR (
+           dead_letter_id = ANY ($1::bigint[])
+           AND NOT EXISTS (SELECT FROM dead_letters AS letter WHERE letter.id = entry.dead_letter_id)
+       )
 ),
 erased AS (
     UPDATE dead_letters_audit AS entry

@@ -1,5 +1,5 @@
--- list_groups: open dead letters by queue, cause and type; of each group no more rows are read than
--- are counted
+-- list_groups: open dead letters by queue, cause and type, the most frequent first; of each group few
+-- more rows are read than are counted
 -- $1: only this queue, NULL: any; $2: only this kind, NULL: any; $3: at most how many groups; $4: at
 -- which sum counting stops, shared evenly by the groups
 WITH RECURSIVE seen AS (
@@ -17,7 +17,9 @@ grouped AS MATERIALIZED (
     SELECT *
     FROM seen
     WHERE ($1::text IS NULL OR queue = $1) AND ($2::text IS NULL OR error_kind = $2)
-    LIMIT $3::bigint
+    -- In a subquery: the planner would take the number itself for what there is, and compile the
+    -- statement.
+    LIMIT (SELECT $3::bigint)
 ),
 counting AS MATERIALIZED (
     SELECT GREATEST($4::bigint / GREATEST(count(*), 1), 100) AS most FROM grouped
@@ -61,4 +63,21 @@ CROSS JOIN LATERAL (
     ORDER BY queue DESC, error_kind DESC, fingerprint DESC, event_type DESC, id DESC
     LIMIT 1
 ) AS last
-ORDER BY counted.messages DESC, grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type
+-- How many there may be, for the order of those that are not counted to the end: from some points
+-- between the first and the last one, how far it is to the next.
+CROSS JOIN LATERAL (
+    SELECT (last.id - first.id + 1) / (2 * avg(next.id - point.id) + 1) AS messages
+    FROM generate_series(1, 8) AS place
+    CROSS JOIN LATERAL (SELECT first.id + ((last.id - first.id) * (place / 9.0))::bigint AS id) AS point
+    CROSS JOIN LATERAL (
+        SELECT id
+        FROM dead_letters
+        WHERE state = 'open'
+          AND (queue, error_kind, fingerprint, event_type, id)
+              >= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type, point.id)
+        ORDER BY queue, error_kind, fingerprint, event_type, id
+        LIMIT 1
+    ) AS next
+    WHERE counted.messages >= (SELECT most FROM counting)
+) AS estimated
+ORDER BY GREATEST(counted.messages, estimated.messages) DESC, grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type

@@ -1,5 +1,5 @@
 -- mark_returning: marks dead letters that nobody has locked as being returned, before they are
--- published; returns their ids
+-- published; returns their ids, and whether they were marked before
 -- One that is marked already was so when a command ended too early, or is another command's: that
 -- has it locked while it is published.
 -- $1: ids; $2: actor; $3: reason; $4: operation_id; $5: the queue, NULL: the one that each has
@@ -13,16 +13,19 @@ WITH free AS MATERIALIZED (
 ),
 marked AS (
     UPDATE dead_letters
-    SET state = 'returning', return_to = coalesce($5::text, return_to)
+    SET state = 'returning'
     WHERE id = ANY (ARRAY(SELECT id FROM free))
     RETURNING id, return_to
 ),
 audited AS (
     INSERT INTO dead_letters_audit (actor, action, reason, dead_letter_id, before, after, detail, operation_id)
     SELECT $2::text, 'return', $3::text, id, jsonb_build_object('state', free.state), '{"state": "returning"}',
-           jsonb_build_object('to', marked.return_to), $4::uuid
+           jsonb_build_object('to', coalesce($5::text, marked.return_to)), $4::uuid
     FROM marked
     JOIN free USING (id)
     ORDER BY id
 )
-SELECT id FROM marked
+SELECT id, free.state = 'returning' AS may_have_arrived
+FROM marked
+JOIN free USING (id)
+ORDER BY id

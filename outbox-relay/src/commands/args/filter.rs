@@ -82,5 +82,6 @@ pub(in crate::commands) fn fingerprint(text: &str) -> Result<String, String> {
     if text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Ok(text);
     }
-    Err("it must be 16 hexadecimal digits, as outbox-relay failures prints them".to_owned())
+    Err("it must be 16 hexadecimal digits, as `failures` and `dead-letters groups` print them"
+        .to_owned())
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 use service_kit::config::limit;
@@ -34,6 +35,10 @@ impl DeskArgs {
     }
 }
 
+/// How dead letters die.
+pub(super) const KINDS: [&str; 6] =
+    ["failed", "rejected", "expired", "maxlen", "delivery_limit", "unknown"];
+
 /// Arguments that select dead letters by what they are and why they died.
 #[derive(Debug, Clone, Args)]
 pub(super) struct LetterFilterArgs {
@@ -43,8 +48,8 @@ pub(super) struct LetterFilterArgs {
     /// Only those with this cause, as `groups` shows it: 16 hexadecimal digits
     #[arg(long, value_name = "CAUSE", value_parser = fingerprint)]
     fingerprint: Option<String>,
-    /// Only those that died in this way: failed, rejected, expired, maxlen, delivery_limit, unknown
-    #[arg(long, value_name = "KIND")]
+    /// Only those that died in this way
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(KINDS))]
     kind: Option<String>,
     /// Only messages of this type, such as order.created
     #[arg(long = "type", value_name = "TYPE")]

@@ -19,6 +19,12 @@ use crate::commands::session::Access;
 /// The states of dead letters that can be forgotten.
 const STATES: &[&str] = &["returned", "discarded"];
 
+/// The states of those that match as well and keep their contents.
+const KEPT: &[&str] = &["open", "returning"];
+
+/// How many of these are named.
+const KEPT_LIMIT: usize = 10_000;
+
 /// Arguments of `dead-letters forget`.
 #[derive(Debug, Args)]
 #[command(
@@ -47,7 +53,7 @@ pub struct ForgetArgs {
 struct ForgetReport {
     matched: usize,
     forgotten: Vec<i64>,
-    /// Those of whose contents nothing was kept any more.
+    /// Those of whose contents nothing was kept any more, in their rows or in the audit table.
     forgotten_before: Vec<i64>,
     /// By which the audit table has the rows of this command.
     operation_id: Uuid,
@@ -75,10 +81,15 @@ impl ForgetArgs {
             .await?;
         let found = async {
             let mut skipped = skipped::find(&session, &selection.ids, &result, STATES).await?;
-            let states = queries::find_states(&session, &ids_of(&skipped)).await?;
+            let states =
+                queries::find_states(&session, &ids_of(&skipped, SkipReason::Locked)).await?;
             let empty = states.into_iter().filter(|letter| letter.is_forgotten);
-            let forgotten_before: HashSet<i64> = empty.map(|letter| letter.id).collect();
+            let mut forgotten_before: HashSet<i64> = empty.map(|letter| letter.id).collect();
+            let gone = ids_of(&skipped, SkipReason::NotFound);
+            forgotten_before.extend(queries::find_pruned(&session, &gone).await?);
             skipped.retain(|letter| !forgotten_before.contains(&letter.id));
+            let kept = Selection::find_beside(&session, &self.which, KEPT, KEPT_LIMIT).await?;
+            skipped.extend(skipped::find_unless(&session, &kept, [].into_iter(), STATES).await?);
             anyhow::Ok((skipped, forgotten_before))
         };
         let (not_forgotten, forgotten_before) = match found.await {
@@ -110,8 +121,8 @@ impl ForgetArgs {
     }
 }
 
-/// The ids of those whose rows are there and could not be changed.
-fn ids_of(skipped: &[SkippedLetter]) -> Vec<i64> {
-    let locked = skipped.iter().filter(|letter| letter.reason == SkipReason::Locked);
-    locked.map(|letter| letter.id).collect()
+/// The ids of those that were not changed for this reason.
+fn ids_of(skipped: &[SkippedLetter], reason: SkipReason) -> Vec<i64> {
+    let skipped = skipped.iter().filter(|letter| letter.reason == reason);
+    skipped.map(|letter| letter.id).collect()
 }

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde::{Deserialize, Serialize};
 
-use super::args::DeskArgs;
+use super::args::{DeskArgs, KINDS};
+use super::list::note_returning;
 use super::queries;
 use crate::cause::Fingerprint;
 use crate::commands::outcome::Outcome;
@@ -31,8 +33,8 @@ pub struct GroupsArgs {
     /// Only those from this dead-letter queue
     #[arg(long, value_name = "QUEUE")]
     queue: Option<String>,
-    /// Only those that died in this way: failed, rejected, expired, maxlen, delivery_limit, unknown
-    #[arg(long, value_name = "KIND")]
+    /// Only those that died in this way
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(KINDS))]
     kind: Option<String>,
     /// The maximum number of groups
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500), value_name = "N")]
@@ -72,6 +74,10 @@ struct GroupReport {
     groups: Vec<Group>,
     /// Whether there are more groups.
     has_more: bool,
+    /// Whether there are so many that not even all were read, so that larger ones may be missing.
+    is_cut: bool,
+    /// How many are being returned, or were when a command ended too early.
+    returning: i64,
 }
 
 impl GroupsArgs {
@@ -85,15 +91,23 @@ impl GroupsArgs {
             Fingerprint::of(reason).name().clone_into(&mut group.cause);
         }
         let has_more = groups.len() > usize::from(self.limit);
+        let is_cut = i64::try_from(groups.len()) == Ok(GROUP_LIMIT);
         groups.truncate(usize::from(self.limit));
         if self.json {
-            output::json(&GroupReport { groups, has_more })?;
+            let returning = queries::count_returning(&session, queue).await?;
+            output::json(&GroupReport { groups, has_more, is_cut, returning })?;
             return Ok(Outcome::Ok);
         }
         output::text(&page(&groups))?;
-        if has_more {
+        if is_cut {
+            output::note(&format!(
+                "These are some of the first {GROUP_LIMIT} groups by queue, kind and fingerprint: there may be more, and larger \
+                 ones. Ask with --queue or --kind."
+            ));
+        } else if has_more {
             output::note("There are more groups: raise --limit.");
         }
+        note_returning(&session, queue).await?;
         Ok(Outcome::Ok)
     }
 }

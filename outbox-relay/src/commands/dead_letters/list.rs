@@ -13,7 +13,7 @@ use crate::commands::session::Access;
 /// Arguments of `dead-letters list`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  outbox-relay dead-letters list --queue customer.orders_count.dlq --since 1h\n  outbox-relay dead-letters list --state any --message-id 0190163d-8694-739b-aea5-966c26f8ad91"
+    after_help = "Examples:\n  outbox-relay dead-letters list --queue customer.orders_count.dlq --limit 100\n  outbox-relay dead-letters list --state any --message-id 0190163d-8694-739b-aea5-966c26f8ad91"
 )]
 pub struct ListArgs {
     /// Only those in this state: open, returning (being returned, or it was when the command ended
@@ -58,6 +58,9 @@ impl ListArgs {
         }
         if letters.is_empty() {
             output::note("No dead letters match.");
+            if self.state == State::Open {
+                note_returning(&session, filter.queue.as_deref()).await?;
+            }
             return Ok(Outcome::Ok);
         }
         output::text(&letter::table(&letters))?;
@@ -67,8 +70,24 @@ impl ListArgs {
                 self.limit
             ));
         }
+        if self.state == State::Open {
+            note_returning(&session, filter.queue.as_deref()).await?;
+        }
         Ok(Outcome::Ok)
     }
+}
+
+/// Tells of dead letters that are not open, but that nobody may be returning any more.
+pub(super) async fn note_returning(session: &Session, queue: Option<&str>) -> anyhow::Result<()> {
+    let count = queries::count_returning(session, queue).await?;
+    if count > 0 {
+        let is = if count == 1 { "is" } else { "are" };
+        output::note(&format!(
+            "{count} {is} being returned, or {} when a command ended too early (list --state returning).",
+            if count == 1 { "was" } else { "were" }
+        ));
+    }
+    Ok(())
 }
 
 /// Finds dead letters by an index that has the wanted ones in their order.

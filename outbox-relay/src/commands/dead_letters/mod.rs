@@ -92,10 +92,12 @@ pub enum DeadLettersCommand {
     /// Erase the contents of returned and discarded dead letters, for ever
     ///
     /// Erases body, headers, properties, routing key, reason and note from the rows, and the edited
-    /// contents and the notes from the audit table, which keeps who did what, when and why. An open
-    /// dead letter is not forgotten: discard it first. It can't be undone: the command asks before,
-    /// unless --yes or --expect is given. It may be repeated: what is forgotten already is no
-    /// failure.
+    /// contents and the notes from the audit table, which keeps who did what, when and why. What is
+    /// left are the message_id, and in the audit table the names of edited headers and what the
+    /// broker said. An open dead letter is not forgotten, but named, and the exit status is 1: discard
+    /// it first. Of a row that retention has deleted the audit table may still have contents: give
+    /// its id. It can't be undone: the command asks before, unless --yes or --expect is given. It may
+    /// be repeated: what is forgotten already is no failure.
     Forget(Box<forget::ForgetArgs>),
 }
 

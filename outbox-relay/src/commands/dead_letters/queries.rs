@@ -101,14 +101,16 @@ pub(super) async fn find_deaths<T: DeserializeOwned>(
     session.query(sql, &[&id, &limit]).await?.iter().map(json).collect()
 }
 
-/// Returns what people did to a dead letter, the oldest first.
+/// Returns what people did to a dead letter, the oldest first, with or without the bodies before and
+/// after an edit.
 pub(super) async fn find_audit<T: DeserializeOwned>(
     session: &Session,
     id: i64,
     limit: i64,
+    with_bodies: bool,
 ) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../../sql/dead-letters/commands/find_audit.sql");
-    session.query(sql, &[&id, &limit]).await?.iter().map(json).collect()
+    session.query(sql, &[&id, &limit, &with_bodies]).await?.iter().map(json).collect()
 }
 
 /// Returns the ids of at most `limit` dead letters in one of `states` that match, in no order.
@@ -119,7 +121,25 @@ pub(super) async fn select_matching(
     limit: usize,
 ) -> anyhow::Result<Vec<i64>> {
     let sql = include_str!("../../../../sql/dead-letters/commands/select_matching.sql");
-    ids(&session.query(sql, &[&filter.json()?, &states, &i64::try_from(limit)?]).await?)
+    let filter = filter.json()?;
+    let mut found = Vec::new();
+    for state in states {
+        let rest = i64::try_from(limit - found.len())?;
+        found.extend(ids(&session.query(sql, &[&filter, state, &rest]).await?)?);
+    }
+    Ok(found)
+}
+
+/// Returns how many dead letters are being returned, or were when a command ended too early.
+pub(super) async fn count_returning(session: &Session, queue: Option<&str>) -> anyhow::Result<i64> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/count_returning.sql");
+    Ok(session.query_one(sql, &[&queue]).await?.try_get(0)?)
+}
+
+/// Returns those of `letters` whose rows retention has deleted, but not what was done to them.
+pub(super) async fn find_pruned(session: &Session, letters: &[i64]) -> anyhow::Result<Vec<i64>> {
+    let sql = include_str!("../../../../sql/dead-letters/commands/find_pruned.sql");
+    ids(&session.query(sql, &[&letters]).await?)
 }
 
 /// What is known of a dead letter that was not changed.

@@ -60,8 +60,7 @@ impl Selection {
         let mut ids = if is_named {
             which.ids.clone()
         } else {
-            let filter = which.filter.filter(session).await?;
-            let filter = LetterFilter { up_to_id: which.expect.up_to_id, ..filter };
+            let filter = conditions(session, which).await?;
             queries::select_matching(session, &filter, states, LIMIT + 1).await?
         };
         if ids.len() > LIMIT {
@@ -72,6 +71,21 @@ impl Selection {
         ids.sort_unstable();
         ids.dedup();
         Ok(Self { ids, is_named, states })
+    }
+
+    /// Returns at most `limit` of those that match as well, but are in one of `states`, in which they
+    /// are not changed.
+    pub(super) async fn find_beside(
+        session: &Session,
+        which: &WhichArgs,
+        states: &[&str],
+        limit: usize,
+    ) -> anyhow::Result<Vec<i64>> {
+        if !which.ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let filter = conditions(session, which).await?;
+        queries::select_matching(session, &filter, states, limit).await
     }
 
     /// Prints how many dead letters would be, say, `returned`, and some of them.
@@ -144,4 +158,9 @@ impl Selection {
         let mut left = states.iter().filter(|letter| !letter.is_forgotten);
         Ok(left.any(|letter| self.states.contains(&letter.state.as_str())))
     }
+}
+
+async fn conditions(session: &Session, which: &WhichArgs) -> anyhow::Result<LetterFilter> {
+    let filter = which.filter.filter(session).await?;
+    Ok(LetterFilter { up_to_id: which.expect.up_to_id, ..filter })
 }

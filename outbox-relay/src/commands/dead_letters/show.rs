@@ -127,7 +127,8 @@ impl ShowArgs {
             );
         };
         let deaths: Vec<Death> = queries::find_deaths(&session, self.id, DEATHS_LIMIT).await?;
-        let audit: Vec<AuditEntry> = queries::find_audit(&session, self.id, AUDIT_LIMIT).await?;
+        let audit: Vec<AuditEntry> =
+            queries::find_audit(&session, self.id, AUDIT_LIMIT, self.json).await?;
         if self.json {
             let (body, body_base64) = match String::from_utf8(body.bytes) {
                 Ok(text) => (Some(text), None),

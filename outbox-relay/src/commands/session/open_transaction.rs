@@ -6,7 +6,7 @@ use tokio_postgres::types::ToSql;
 
 use super::tables::Tables;
 use super::transaction::Transaction;
-use super::{MARGIN, Session, error};
+use super::{MARGIN, RowsRefused, Session, error};
 
 /// Each takes the session alone, as the transaction is the session's. Dropping the session ends the
 /// connection, and rolls back.
@@ -38,14 +38,25 @@ impl<T: Tables> Session<T> {
         queried.map_err(|_| error::too_slow(self.limit))?.map_err(|error| self.explain(&error))
     }
 
-    /// Sets the savepoint of the open transaction: what it has done, and the locks that it has.
-    pub(in crate::commands) async fn savepoint(&mut self) -> anyhow::Result<()> {
-        self.execute_open("SAVEPOINT before").await
-    }
-
-    /// Undoes what the open transaction has done since its savepoint.
-    pub(in crate::commands) async fn rollback_to_savepoint(&mut self) -> anyhow::Result<()> {
-        self.execute_open("ROLLBACK TO SAVEPOINT before").await
+    /// The same, but if the database refuses `sql` over its rows, the transaction goes on as if
+    /// that had not been tried.
+    pub(in crate::commands) async fn try_open(
+        &mut self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> anyhow::Result<Vec<Row>> {
+        self.execute_open("SAVEPOINT part").await?;
+        match self.query_open(sql, params).await {
+            Ok(rows) => {
+                self.execute_open("RELEASE SAVEPOINT part").await?;
+                Ok(rows)
+            }
+            Err(error) if error.is::<RowsRefused>() => {
+                self.execute_open("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part").await?;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Commits the open transaction.

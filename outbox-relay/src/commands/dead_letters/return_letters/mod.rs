@@ -2,15 +2,17 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `returner` | marks, publishes and settles, a window at a time |
-//! | `settle` | notes what became of a window |
+//! | `returner` | goes from window to window: marks it, tries it, and tries again |
+//! | `attempt` | one attempt at a window: locks, publishes, and notes what became of it |
+//! | `window` | divides dead letters into windows |
 //! | `rate` | keeps to a number of messages a second |
 //! | `queries` | one function per statement |
 
+mod attempt;
 mod queries;
 mod rate;
 mod returner;
-mod settle;
+mod window;
 
 use amqp::BrokerArgs;
 use clap::Args;
@@ -29,6 +31,7 @@ use crate::commands::progress::Progress;
 use crate::commands::session::Access;
 use crate::commands::stop::stop_on_signals;
 use crate::dead_letters::Publisher;
+use attempt::Refused;
 use rate::{Pace, Rate};
 use returner::{Returned, Returner};
 
@@ -67,9 +70,18 @@ pub struct ReturnArgs {
     broker: BrokerArgs,
 }
 
-/// A dead letter that the broker or the database did not take.
+/// A dead letter that the broker did not take.
 #[derive(Debug, Serialize)]
 struct RefusedLetter {
+    id: i64,
+    reason: String,
+    /// Whether an earlier attempt ended without an answer.
+    may_have_arrived: bool,
+}
+
+/// A dead letter whose row the database refuses to change.
+#[derive(Debug, Serialize)]
+struct UnchangedLetter {
     id: i64,
     reason: String,
 }
@@ -82,8 +94,7 @@ struct ReturnReport {
     operation_id: Uuid,
     /// They are open again.
     refused: Vec<RefusedLetter>,
-    /// The database refuses to note what became of them: they are marked as being returned.
-    not_noted: Vec<RefusedLetter>,
+    unchanged: Vec<UnchangedLetter>,
     /// They may have arrived, and are marked as being returned.
     unknown: Vec<i64>,
     /// They were not tried, as the command was ended.
@@ -104,7 +115,6 @@ impl ReturnArgs {
             selection.print_dry_run(&session, "returned", self.json).await?;
             return Ok(Outcome::Ok);
         }
-        queries::probe_return(&session).await?;
         selection.obtain(consent).await?;
         let attribution = self.actor.clone().attribution(&session, self.reason.clone());
         let stop = stop_on_signals()?;
@@ -116,6 +126,7 @@ impl ReturnArgs {
             session: &session,
             locking: self.desk.open("return", Access::Write).await?,
             publisher,
+            was_allowed: false,
             pace: Pace::new(self.rate),
             to: self.to.as_deref(),
             attribution: &attribution,
@@ -123,18 +134,20 @@ impl ReturnArgs {
             progress: Progress::new(i64::try_from(selection.ids.len())?, NOUN),
         };
         let (done, ended) = Box::pin(returner.run(&selection.ids)).await;
-        let (not_returned, looked_up) = match find_skipped(&session, &selection, &done).await {
-            Ok(skipped) => (skipped, Ok(())),
-            Err(error) => (Vec::new(), Err(error)),
+        let skipped = find_skipped(&session, &selection, &done).await;
+        let (not_returned, ended) = match (skipped, ended) {
+            (Ok(skipped), ended) => (skipped, ended),
+            (Err(error), Ok(())) => (Vec::new(), Err(error)),
+            (Err(_), Err(error)) => (Vec::new(), Err(error)),
         };
         let report = report(&selection, done, not_returned, attribution.operation_id);
         self.print(&report)?;
-        ended.and(looked_up)?;
+        ended?;
         // What matched and was settled by somebody else meanwhile is no failure.
         let is_failure =
             |letter: &SkippedLetter| selection.is_named || letter.reason != SkipReason::State;
         let all_well = report.refused.is_empty()
-            && report.not_noted.is_empty()
+            && report.unchanged.is_empty()
             && report.unknown.is_empty()
             && report.untried == 0
             && !report.not_returned.iter().any(is_failure);
@@ -147,16 +160,21 @@ impl ReturnArgs {
         }
         let is = if report.returned == 1 { "is" } else { "are" };
         output::text(&format!("{} {is} returned.\n", output::counted(report.returned, NOUN)))?;
-        for RefusedLetter { id, reason } in report.refused.iter().take(REFUSED_PRINT_LIMIT) {
-            output::note(&escape::line(&format!("{id} was not returned and is open: {reason}")));
+        for letter in report.refused.iter().take(REFUSED_PRINT_LIMIT) {
+            output::note(&escape::line(&letter.sentence()));
         }
         if report.refused.len() > REFUSED_PRINT_LIMIT {
             let more = report.refused.len() - REFUSED_PRINT_LIMIT;
             output::note(&format!("… and {more} more were not returned; --json names them all"));
         }
-        for RefusedLetter { id, reason } in report.not_noted.iter().take(REFUSED_PRINT_LIMIT) {
-            let sentence = format!("{id} stays marked as being returned: {reason}");
-            output::note(&escape::line(&sentence));
+        for UnchangedLetter { id, reason } in report.unchanged.iter().take(REFUSED_PRINT_LIMIT) {
+            output::note(&escape::line(&format!("{id}: {reason}")));
+        }
+        if report.unchanged.len() > REFUSED_PRINT_LIMIT {
+            let more = report.unchanged.len() - REFUSED_PRINT_LIMIT;
+            output::note(&format!(
+                "… and {more} more rows can't be changed; --json names them all"
+            ));
         }
         if !report.unknown.is_empty() {
             output::note(&format!(
@@ -173,21 +191,31 @@ impl ReturnArgs {
     }
 }
 
+impl RefusedLetter {
+    fn sentence(&self) -> String {
+        let Self { id, reason, may_have_arrived } = self;
+        let but =
+            if *may_have_arrived { ", though an earlier attempt may have arrived" } else { "" };
+        format!("{id} was not returned and is open{but}: {reason}")
+    }
+}
+
 fn report(
     selection: &Selection,
     done: Returned,
     not_returned: Vec<SkippedLetter>,
     operation_id: Uuid,
 ) -> ReturnReport {
-    let with_reason = |letters: Vec<(i64, String)>| -> Vec<RefusedLetter> {
-        letters.into_iter().map(|(id, reason)| RefusedLetter { id, reason }).collect()
-    };
+    let refused = done.refused.into_iter().map(|Refused { id, reason, may_have_arrived }| {
+        RefusedLetter { id, reason, may_have_arrived }
+    });
+    let unchanged = done.unchanged.into_iter().map(|(id, reason)| UnchangedLetter { id, reason });
     ReturnReport {
         matched: selection.ids.len(),
         returned: done.returned.len(),
         operation_id,
-        refused: with_reason(done.refused),
-        not_noted: with_reason(done.unnoted),
+        refused: refused.collect(),
+        unchanged: unchanged.collect(),
         unknown: done.unknown,
         untried: done.untried.len(),
         not_returned,
@@ -200,7 +228,9 @@ async fn find_skipped(
     selection: &Selection,
     done: &Returned,
 ) -> anyhow::Result<Vec<SkippedLetter>> {
-    let refused = done.refused.iter().chain(&done.unnoted).map(|(id, _)| id);
-    let known = done.returned.iter().chain(refused).chain(&done.unknown).chain(&done.untried);
+    let refused = done.refused.iter().map(|letter| &letter.id);
+    let unchanged = done.unchanged.iter().map(|(id, _)| id);
+    let known = done.returned.iter().chain(refused).chain(unchanged);
+    let known = known.chain(&done.unknown).chain(&done.untried);
     skipped::find_unless(session, &selection.ids, known.copied(), RETURNABLE).await
 }

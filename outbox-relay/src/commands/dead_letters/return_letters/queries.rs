@@ -3,20 +3,14 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::queries::ids;
 use super::super::tables::Session;
+use super::attempt::Refused;
 use crate::commands::queries::Attribution;
 use crate::dead_letters::{CONFIRM_LIMIT, ReturningRow};
 
 /// How much longer than for the confirms a transaction may wait, in milliseconds: connecting takes
 /// part of it.
 const MARGIN: u128 = 90_000;
-
-/// Fails unless the role may return dead letters.
-pub(super) async fn probe_return(session: &Session) -> anyhow::Result<()> {
-    let sql = include_str!("../../../../../sql/dead-letters/commands/probe_return.sql");
-    session.query(sql, &[]).await.map(drop)
-}
 
 /// Returns the sizes of dead letters that are there, in bytes, in the order of their ids.
 pub(super) async fn measure(session: &Session, letters: &[i64]) -> anyhow::Result<Vec<(i64, i32)>> {
@@ -25,29 +19,46 @@ pub(super) async fn measure(session: &Session, letters: &[i64]) -> anyhow::Resul
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
+/// A dead letter that was marked as being returned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Marked {
+    pub(super) id: i64,
+    /// Whether it was marked before: that attempt ended without an answer, or goes on.
+    pub(super) may_have_arrived: bool,
+}
+
 /// Marks those of `letters` that are open or being returned, and free. Returns them.
 pub(super) async fn mark_returning(
     session: &Session,
     letters: &[i64],
     to: Option<&str>,
     Attribution { actor, reason, operation_id }: &Attribution,
-) -> anyhow::Result<Vec<i64>> {
+) -> anyhow::Result<Vec<Marked>> {
     let sql = include_str!("../../../../../sql/dead-letters/commands/mark_returning.sql");
     let params: [&(dyn ToSql + Sync); 5] = [&letters, actor, reason, operation_id, &to];
-    ids(&session.query_audited(sql, &params).await?)
+    let rows = session.query_audited(sql, &params).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Marked {
+                id: row.try_get("id")?,
+                may_have_arrived: row.try_get("may_have_arrived")?,
+            })
+        })
+        .collect()
 }
 
 /// Begins a transaction that has those of `letters` locked that are being returned, and nobody else
-/// has. Returns them.
+/// has. Returns them, with `to` in place of the queue that each has.
 pub(super) async fn lock_returning(
     session: &mut Session,
     letters: &[i64],
+    to: Option<&str>,
 ) -> anyhow::Result<Vec<ReturningRow>> {
     let sql = include_str!("../../../../../sql/dead-letters/commands/allow_idle.sql");
     let limit = (CONFIRM_LIMIT.as_millis() + MARGIN).to_string();
     session.begin(sql, &[&limit]).await?;
     let sql = include_str!("../../../../../sql/dead-letters/commands/lock_returning.sql");
-    session.query_open(sql, &[&letters]).await?.iter().map(returning_row).collect()
+    session.query_open(sql, &[&letters, &to]).await?.iter().map(returning_row).collect()
 }
 
 fn returning_row(row: &Row) -> anyhow::Result<ReturningRow> {
@@ -60,7 +71,7 @@ fn returning_row(row: &Row) -> anyhow::Result<ReturningRow> {
     })
 }
 
-/// Marks letters as returned in the open transaction.
+/// Marks letters as returned in the open transaction, which goes on if the database refuses.
 pub(super) async fn settle_returned(
     session: &mut Session,
     letters: &[i64],
@@ -70,22 +81,23 @@ pub(super) async fn settle_returned(
         return Ok(());
     }
     let sql = include_str!("../../../../../sql/dead-letters/commands/settle_returned.sql");
-    session.query_open(sql, &[&letters, actor, reason, operation_id]).await.map(drop)
+    session.try_open(sql, &[&letters, actor, reason, operation_id]).await.map(drop)
 }
 
-/// Marks letters as open again in the open transaction. `refused`: which, and why.
+/// Marks letters as open again in the open transaction, which goes on if the database refuses.
 pub(super) async fn reopen(
     session: &mut Session,
-    refused: &[(i64, String)],
+    refused: &[Refused],
     Attribution { actor, reason, operation_id }: &Attribution,
 ) -> anyhow::Result<()> {
     if refused.is_empty() {
         return Ok(());
     }
     let sql = include_str!("../../../../../sql/dead-letters/commands/reopen.sql");
-    let letters: Vec<i64> = refused.iter().map(|(id, _)| *id).collect();
+    let letters: Vec<i64> = refused.iter().map(|letter| letter.id).collect();
     // PostgreSQL holds no NUL in a text.
-    let why: Vec<String> = refused.iter().map(|(_, why)| why.replace('\0', "")).collect();
-    let params: [&(dyn ToSql + Sync); 5] = [&letters, actor, reason, operation_id, &why];
-    session.query_open(sql, &params).await.map(drop)
+    let why: Vec<String> = refused.iter().map(|letter| letter.reason.replace('\0', "")).collect();
+    let in_doubt: Vec<bool> = refused.iter().map(|letter| letter.may_have_arrived).collect();
+    let params: [&(dyn ToSql + Sync); 6] = [&letters, actor, reason, operation_id, &why, &in_doubt];
+    session.try_open(sql, &params).await.map(drop)
 }

@@ -31,17 +31,21 @@ impl FromStr for Rate {
     }
 }
 
-/// Keeps to a rate, from its creation on.
+/// After a delay so much of the lost time is made up for, and no more: the consumer must not get all
+/// at once that an outage held back.
+const SLACK: Duration = Duration::from_millis(100);
+
+/// Keeps to a rate.
 #[derive(Debug)]
 pub(super) struct Pace {
     rate: Option<Rate>,
-    start: Instant,
-    sent: u32,
+    /// When the next message may be sent.
+    next_at: Instant,
 }
 
 impl Pace {
     pub(super) fn new(rate: Option<Rate>) -> Self {
-        Self { rate, start: Instant::now(), sent: 0 }
+        Self { rate, next_at: Instant::now() }
     }
 
     /// Returns how many messages may be sent at once: at most `most`, and at a limited rate those of
@@ -57,11 +61,23 @@ impl Pace {
         window
     }
 
-    /// Waits until the next message may be sent, and counts `sending` messages as sent.
-    pub(super) async fn wait(&mut self, sending: usize) {
+    /// Waits until the next message may be sent.
+    pub(super) async fn wait(&self) {
+        if self.rate.is_some() {
+            sleep_until(self.next_at).await;
+        }
+    }
+
+    /// Counts `sending` messages as sent from now on.
+    pub(super) fn count(&mut self, sending: usize) {
+        self.count_at(sending, Instant::now());
+    }
+
+    fn count_at(&mut self, sending: usize, now: Instant) {
         let Some(Rate { per_second }) = self.rate else { return };
-        sleep_until(self.start + Duration::from_secs_f64(f64::from(self.sent) / per_second)).await;
-        self.sent = self.sent.saturating_add(u32::try_from(sending).unwrap_or(u32::MAX));
+        let sending = f64::from(u32::try_from(sending).unwrap_or(u32::MAX));
+        let from = self.next_at.max(now.checked_sub(SLACK).unwrap_or(now));
+        self.next_at = from + Duration::from_secs_f64(sending / per_second);
     }
 }
 
@@ -89,9 +105,21 @@ mod tests {
     #[tokio::test]
     async fn each_message_has_its_time() {
         let mut pace = Pace::new(Some("100/s".parse().expect("a rate")));
-        for _ in 0..5 {
-            pace.wait(1).await;
+        let begun = Instant::now();
+        for _ in 0..25 {
+            pace.wait().await;
+            pace.count(1);
         }
-        assert!(pace.start.elapsed() >= Duration::from_millis(40), "{:?}", pace.start.elapsed());
+        assert!(begun.elapsed() >= Duration::from_millis(140), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn what_a_delay_held_back_is_not_sent_at_once() {
+        let mut pace = Pace::new(Some("10/s".parse().expect("a rate")));
+        let later = Instant::now() + Duration::from_secs(60);
+        for _ in 0..3 {
+            pace.count_at(1, later);
+        }
+        assert_eq!(pace.next_at - later, Duration::from_millis(200));
     }
 }

@@ -6,30 +6,31 @@
 //! lives, and ends with its connection. Nothing is marked as returned that the broker has not
 //! confirmed.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use service_kit::backoff::Backoff;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::super::queries as letters;
 use super::super::tables::Session;
-use super::queries;
+use super::attempt::Refused;
+use super::queries::{self, Marked};
 use super::rate::Pace;
-use super::settle::Published;
+use super::window::{WINDOW, Window, windows};
 use crate::commands::progress::Progress;
 use crate::commands::queries::Attribution;
 use crate::commands::session::RowsRefused;
-use crate::dead_letters::{Broken, Publisher, Verdict};
-
-/// How many messages are in flight at most.
-const WINDOW: usize = 1000;
-
-/// How many bytes they have at most, unless it is one message.
-const WINDOW_BYTES: i64 = 16 << 20;
+use crate::dead_letters::Publisher;
 
 /// How often to go on after the broker was lost, without a confirm in between.
 const ATTEMPTS: u32 = 8;
+
+/// How often to try to lock what is marked, and the pause in between: a note is taken in a moment.
+const LOCK_ATTEMPTS: u32 = 6;
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What returns dead letters.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Returner<'a> {
     /// A session of its own, as it keeps a transaction open while the broker is asked.
     pub(super) locking: Session,
     pub(super) publisher: Publisher,
+    /// Whether the broker has let this user publish.
+    pub(super) was_allowed: bool,
     pub(super) pace: Pace,
     /// The queue, instead of the one that each has.
     pub(super) to: Option<&'a str>,
@@ -51,23 +54,21 @@ pub(super) struct Returner<'a> {
 pub(super) struct Returned {
     /// The broker has confirmed them.
     pub(super) returned: Vec<i64>,
-    /// They are open again, or still, for this reason.
-    pub(super) refused: Vec<(i64, String)>,
+    /// They are open again.
+    pub(super) refused: Vec<Refused>,
+    /// The database refuses to change their rows, for this reason.
+    pub(super) unchanged: Vec<(i64, String)>,
     /// They may have arrived, and are marked as being returned.
     pub(super) unknown: Vec<i64>,
-    /// The database refuses to note what became of them, for this reason: they are marked as being
-    /// returned.
-    pub(super) unnoted: Vec<(i64, String)>,
     /// They were not tried.
     pub(super) untried: Vec<i64>,
 }
 
-/// A window that is to be returned.
-#[derive(Debug)]
-struct Window {
-    ids: Vec<i64>,
-    /// Whether the broker was lost over it before, so that each is sent alone.
-    is_suspect: bool,
+impl Returned {
+    /// How many of them are known to have arrived or not to.
+    const fn count(&self) -> usize {
+        self.returned.len() + self.refused.len() + self.unchanged.len()
+    }
 }
 
 impl Returner<'_> {
@@ -104,17 +105,19 @@ impl Returner<'_> {
                 rest.extend(window.ids);
                 continue;
             }
-            let before = done.returned.len() + done.refused.len();
+            let before = done.count();
             match self.return_window(window, done, &mut windows).await {
-                Ok(None) => failures = 0,
-                Ok(Some(_)) if done.returned.len() + done.refused.len() > before => failures = 0,
+                Ok(None) => {}
+                Ok(Some(_)) if done.count() > before => {
+                    (failures, backoff) = (0, Backoff::reconnect());
+                }
                 Ok(Some(lost)) => {
                     failures += 1;
                     if failures >= ATTEMPTS {
                         result = Err(anyhow!("the broker is lost: {lost}"));
                     } else {
                         self.progress.set_waiting(&lost);
-                        sleep(backoff.next_delay()).await;
+                        self.stop.run_until_cancelled(sleep(backoff.next_delay())).await;
                     }
                 }
                 Err(error) => result = Err(error),
@@ -128,136 +131,108 @@ impl Returner<'_> {
     /// was lost, if it was.
     async fn return_window(
         &mut self,
-        Window { ids, is_suspect }: Window,
+        window: Window,
         done: &mut Returned,
         windows: &mut VecDeque<Window>,
     ) -> anyhow::Result<Option<String>> {
         let frame_max = match self.publisher.connect().await {
             Ok(frame_max) => frame_max,
             Err(error) => {
-                windows.push_front(Window { ids, is_suspect });
+                windows.push_front(window);
                 return Ok(Some(format!("{error:#}")));
             }
         };
-        self.pace.wait(ids.len()).await;
-        let marked = match self.mark(&ids).await {
-            Ok(marked) => marked,
-            Err(error) if error.is::<RowsRefused>() && ids.len() > 1 => {
-                let mut first = ids;
-                let second = first.split_off(first.len() / 2);
-                windows.push_front(Window { ids: second, is_suspect });
-                windows.push_front(Window { ids: first, is_suspect });
-                return Ok(None);
-            }
-            Err(error) if error.is::<RowsRefused>() => {
-                done.refused.extend(ids.into_iter().map(|id| (id, format!("{error:#}"))));
-                return Ok(None);
-            }
-            Err(error) => {
-                done.untried.extend(ids);
-                return Err(error);
-            }
-        };
-        let Published { confirmed, refused, unknown, lost, unnoted } =
-            match self.publish(&marked, frame_max).await {
+        if self.stop.run_until_cancelled(self.pace.wait()).await.is_none() {
+            windows.push_front(window);
+            return Ok(None);
+        }
+        let Some(marked) = self.mark(window, done, windows).await? else { return Ok(None) };
+        let mut rest: Vec<i64> = marked.iter().map(|letter| letter.id).collect();
+        let in_doubt = marked.into_iter().filter(|letter| letter.may_have_arrived);
+        let in_doubt: HashSet<i64> = in_doubt.map(|letter| letter.id).collect();
+        for attempt in 1.. {
+            // Somebody else may have sent what was locked.
+            let may_have_arrived = |id: i64| attempt > 1 || in_doubt.contains(&id);
+            let published = match self.publish(&rest, may_have_arrived, frame_max).await {
                 Ok(published) => published,
                 Err(error) => {
-                    done.unknown.extend(marked);
+                    done.unknown.extend(rest);
                     return Err(error);
                 }
             };
-        done.returned.extend(confirmed);
-        done.refused.extend(refused);
-        done.unnoted.extend(unnoted);
-        // Each alone, as one of them may be what the broker closes the connection over.
-        for id in unknown.into_iter().rev() {
-            windows.push_front(Window { ids: vec![id], is_suspect: true });
+            done.returned.extend(published.confirmed);
+            done.refused.extend(published.refused);
+            done.unchanged.extend(published.unchanged);
+            // Each alone, as one of them may be what the broker closes the connection over.
+            for id in published.unknown.into_iter().rev() {
+                windows.push_front(Window { ids: vec![id], is_suspect: true });
+            }
+            rest = published.locked;
+            if published.lost.is_some() || published.denied.is_some() {
+                if !rest.is_empty() {
+                    windows.push_back(Window { ids: rest, is_suspect: true });
+                }
+                return match published.denied {
+                    Some(reason) => Err(anyhow!(
+                        "the broker does not let this user publish ({reason}): grant it to write to amq.default"
+                    )),
+                    None => Ok(published.lost),
+                };
+            }
+            rest = match still_returning(self.session, &rest).await {
+                Ok(rest) => rest,
+                Err(error) => {
+                    done.unknown.extend(rest);
+                    return Err(error);
+                }
+            };
+            if rest.is_empty() {
+                break;
+            }
+            if attempt >= LOCK_ATTEMPTS {
+                done.unknown.extend(rest);
+                break;
+            }
+            sleep(LOCK_RETRY_INTERVAL).await;
         }
-        Ok(lost)
+        Ok(None)
     }
 
-    async fn mark(&self, ids: &[i64]) -> anyhow::Result<Vec<i64>> {
-        queries::mark_returning(self.session, ids, self.to, self.attribution).await
-    }
-
-    /// Publishes those of the `marked` ones that nobody else publishes, and notes what became of
-    /// them.
-    async fn publish(&mut self, marked: &[i64], frame_max: usize) -> anyhow::Result<Published> {
-        let rows = queries::lock_returning(&mut self.locking, marked).await?;
-        let (mut sent, mut messages) = (Vec::new(), Vec::new());
-        let mut published = Published::default();
-        for row in rows {
-            let id = row.id;
-            match row.into_message(frame_max) {
-                Ok(message) => {
-                    sent.push(id);
-                    messages.push(message);
-                }
-                Err(reason) => published.refused.push((id, reason)),
+    /// Marks a window. `None` if the database refuses a row of it: then it is halved, down to that
+    /// one.
+    async fn mark(
+        &self,
+        Window { mut ids, is_suspect }: Window,
+        done: &mut Returned,
+        windows: &mut VecDeque<Window>,
+    ) -> anyhow::Result<Option<Vec<Marked>>> {
+        let marked = queries::mark_returning(self.session, &ids, self.to, self.attribution).await;
+        match marked {
+            Ok(marked) => return Ok(Some(marked)),
+            Err(error) if !error.is::<RowsRefused>() => {
+                if is_suspect { &mut done.unknown } else { &mut done.untried }.extend(ids);
+                return Err(error);
+            }
+            Err(error) if ids.len() == 1 => {
+                let reason = format!("it was not sent: {error:#}");
+                done.unchanged.extend(ids.into_iter().map(|id| (id, reason.clone())));
+            }
+            Err(_) => {
+                let second = ids.split_off(ids.len() / 2);
+                windows.push_front(Window { ids: second, is_suspect });
+                windows.push_front(Window { ids, is_suspect });
             }
         }
-        let (verdicts, broken) = self.publisher.publish(&messages).await;
-        for (id, verdict) in sent.iter().zip(verdicts) {
-            match (verdict, &broken) {
-                (Verdict::Confirmed, _) => published.confirmed.push(*id),
-                (Verdict::Refused(reason), _) => published.refused.push((*id, reason)),
-                (Verdict::Unknown, Some(Broken::OverMessage(reason))) if sent.len() == 1 => {
-                    let reason = format!("the broker refuses the message: {reason}");
-                    published.refused.push((*id, reason));
-                }
-                (Verdict::Unknown, _) => published.unknown.push(*id),
-            }
-        }
-        published.lost = broken.and_then(|broken| match broken {
-            Broken::OverMessage(_) => None,
-            Broken::Lost(reason) => Some(reason),
-        });
-        let arrived = published.confirmed.len();
-        published.note(&mut self.locking, self.attribution).await.map_err(|error| match arrived {
-            0 => error,
-            _ => anyhow!(
-                "{error:#}; {arrived} have arrived, but that could not be noted: they stay marked as being returned, and \
-                 the next return would send them again"
-            ),
-        })?;
-        Ok(published)
+        Ok(None)
     }
 }
 
-/// Divides dead letters of these sizes into windows of at most `most`.
-fn windows(sizes: &[(i64, i32)], most: usize) -> VecDeque<Window> {
-    let mut windows: VecDeque<Window> = VecDeque::new();
-    let mut bytes = 0;
-    for (id, size) in sizes {
-        let size = i64::from(*size);
-        match windows.back_mut() {
-            Some(window) if window.ids.len() < most && bytes + size <= WINDOW_BYTES => {
-                window.ids.push(*id);
-                bytes += size;
-            }
-            _ => {
-                windows.push_back(Window { ids: vec![*id], is_suspect: false });
-                bytes = size;
-            }
-        }
+/// Returns those of `ids` that are marked as being returned.
+async fn still_returning(session: &Session, ids: &[i64]) -> anyhow::Result<Vec<i64>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
     }
-    windows
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_window_is_limited_by_messages_and_by_bytes() {
-        let divided = |sizes: &[i32], most: usize| {
-            let sizes: Vec<(i64, i32)> = (1..).zip(sizes.iter().copied()).collect();
-            windows(&sizes, most).into_iter().map(|window| window.ids).collect::<Vec<_>>()
-        };
-        assert_eq!(divided(&[], 3), Vec::<Vec<i64>>::new());
-        assert_eq!(divided(&[1, 1, 1, 1], 3), [vec![1, 2, 3], vec![4]]);
-        let (half, whole) = (8 << 20, 64 << 20);
-        assert_eq!(divided(&[half, half, half], 9), [vec![1, 2], vec![3]]);
-        assert_eq!(divided(&[whole, 1, whole], 9), [vec![1], vec![2], vec![3]]);
-    }
+    let states = letters::find_states(session, ids).await?;
+    let returning = states.into_iter().filter(|letter| letter.state == "returning");
+    Ok(returning.map(|letter| letter.id).collect())
 }

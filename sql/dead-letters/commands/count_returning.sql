@@ -1,0 +1,7 @@
+-- count_returning: how many dead letters are being returned, or were when a command ended too early,
+-- counted up to 10,000
+-- $1: only this queue, NULL: any
+SELECT count(*)
+FROM (
+    SELECT FROM dead_letters WHERE state = 'returning' AND ($1::text IS NULL OR queue = $1) LIMIT 10000
+) AS returning

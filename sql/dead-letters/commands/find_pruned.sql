@@ -1,0 +1,7 @@
+-- find_pruned: those dead letters whose rows retention has deleted, while the audit table still has
+-- what was done to them
+-- $1: ids
+SELECT DISTINCT dead_letter_id AS id
+FROM dead_letters_audit AS entry
+WHERE dead_letter_id = ANY ($1::bigint[])
+  AND NOT EXISTS (SELECT FROM dead_letters AS letter WHERE letter.id = entry.dead_letter_id)
