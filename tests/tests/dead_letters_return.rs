@@ -238,7 +238,7 @@ async fn one_whose_return_can_not_be_noted_is_named_and_the_others_are_settled()
     let report = ended.json()?;
     assert_eq!(report["returned"], 299, "{report}");
     assert_eq!(report["refused"].as_array().map(Vec::len), Some(2), "{report}");
-    let not_noted = report["not_noted"].as_array().expect("a list");
+    let not_noted = report["unchanged"].as_array().expect("a list");
     let told: Vec<_> = not_noted.iter().map(|letter| letter["id"].as_i64()).collect();
     assert_eq!(told, [Some(sealed), Some(closed)], "{report}");
     assert!(not_noted[0]["reason"].as_str().is_some_and(|why| why.contains("under seal")));
