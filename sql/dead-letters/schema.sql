@@ -151,8 +151,8 @@ grouped AS MATERIALIZED (
 counting AS MATERIALIZED (
     SELECT GREATEST(20000 / GREATEST(count(*), 1), 100) AS most FROM grouped
 )
--- Of each group a range of the index by cause, put so that only an order by all its columns is free: with an equality of each the
--- planner would take the index by id, and read all that is not in the group.
+-- Of each group a range of the index by cause, put so that only this one has its order: with an equality of each column the planner
+-- may take the index by id, and read all that is not in the group.
 SELECT grouped.queue,
        grouped.error_kind,
        grouped.fingerprint,
@@ -171,10 +171,9 @@ CROSS JOIN LATERAL (
         SELECT returns
         FROM dead_letters
         WHERE state = 'open'
-          AND (queue, error_kind, fingerprint, event_type)
-              >= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type)
-          AND (queue, error_kind, fingerprint, event_type)
-              <= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type)
+          AND queue = grouped.queue
+          AND (error_kind, fingerprint, event_type) >= (grouped.error_kind, grouped.fingerprint, grouped.event_type)
+          AND (error_kind, fingerprint, event_type) <= (grouped.error_kind, grouped.fingerprint, grouped.event_type)
         ORDER BY queue, error_kind, fingerprint, event_type, id
         LIMIT (SELECT most FROM counting)
     ) AS letter
@@ -183,8 +182,9 @@ CROSS JOIN LATERAL (
     SELECT id, collected_at, reason
     FROM dead_letters
     WHERE state = 'open'
-      AND (queue, error_kind, fingerprint, event_type) >= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type)
-      AND (queue, error_kind, fingerprint, event_type) <= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type)
+      AND queue = grouped.queue
+      AND (error_kind, fingerprint, event_type) >= (grouped.error_kind, grouped.fingerprint, grouped.event_type)
+      AND (error_kind, fingerprint, event_type) <= (grouped.error_kind, grouped.fingerprint, grouped.event_type)
     ORDER BY queue, error_kind, fingerprint, event_type, id
     LIMIT 1
 ) AS first
@@ -192,8 +192,9 @@ CROSS JOIN LATERAL (
     SELECT collected_at
     FROM dead_letters
     WHERE state = 'open'
-      AND (queue, error_kind, fingerprint, event_type) >= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type)
-      AND (queue, error_kind, fingerprint, event_type) <= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type)
+      AND queue = grouped.queue
+      AND (error_kind, fingerprint, event_type) >= (grouped.error_kind, grouped.fingerprint, grouped.event_type)
+      AND (error_kind, fingerprint, event_type) <= (grouped.error_kind, grouped.fingerprint, grouped.event_type)
     ORDER BY queue DESC, error_kind DESC, fingerprint DESC, event_type DESC, id DESC
     LIMIT 1
 ) AS last

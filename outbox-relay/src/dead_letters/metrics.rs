@@ -31,7 +31,7 @@ pub(super) fn describe() {
         OPEN,
         "Rows of this queue that are open or being returned, each counted up to 10,000"
     );
-    describe_gauge!(OLDEST, "Since when the oldest open row of this queue was collected; 0: none");
+    describe_gauge!(OLDEST, "Seconds since the oldest of these rows was collected; 0: none");
     describe_histogram!(STORE, "How long it took to store a batch");
 }
 

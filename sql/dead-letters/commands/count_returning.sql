@@ -4,4 +4,4 @@
 SELECT count(*)
 FROM (
     SELECT FROM dead_letters WHERE state = 'returning' AND ($1::text IS NULL OR queue = $1) LIMIT 10000
-) AS returning
+) AS letter

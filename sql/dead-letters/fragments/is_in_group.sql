@@ -1,8 +1,7 @@
 -- is_in_group: whether a dead letter is an open one of the group `grouped`
--- Put as a range of the index by cause, and to be read in the order of that index: with equality the
--- planner may take the index of ids, and read all that is open.
+-- A range of the index by cause, put so that only this one has its order: with an equality of each
+-- column the planner may take the index by id, and read all that is not in the group.
 state = 'open'
-AND (queue, error_kind, fingerprint, event_type)
-    >= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type)
-AND (queue, error_kind, fingerprint, event_type)
-    <= (grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type)
+AND queue = grouped.queue
+AND (error_kind, fingerprint, event_type) >= (grouped.error_kind, grouped.fingerprint, grouped.event_type)
+AND (error_kind, fingerprint, event_type) <= (grouped.error_kind, grouped.fingerprint, grouped.event_type)

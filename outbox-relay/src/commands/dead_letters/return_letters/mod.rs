@@ -118,6 +118,9 @@ impl ReturnArgs {
         selection.obtain(consent).await?;
         let attribution = self.actor.clone().attribution(&session, self.reason.clone());
         let stop = stop_on_signals()?;
+        // What is wrong with the tables is told before the broker is asked.
+        let first = selection.ids.get(..1).unwrap_or_default();
+        super::queries::find_states(&session, first).await?;
         let mut publisher = Publisher::new(self.broker.url());
         if let Err(error) = publisher.connect().await {
             anyhow::bail!("the broker can't be used, and nothing was changed: {error:#}");
