@@ -176,16 +176,6 @@ pub(super) async fn find_payload(
     session.query(sql, &[&event_id, &pretty]).await?.first().map(Payload::from_row).transpose()
 }
 
-/// Returns other events that the transaction of an event wrote, as far as they stand near it.
-pub(super) async fn find_written_with(
-    session: &Session,
-    event_id: Uuid,
-    limit: i64,
-) -> anyhow::Result<Vec<Uuid>> {
-    let sql = include_str!("../../../../sql/relay/commands/find_written_with.sql");
-    ids(&session.query(sql, &[&event_id, &limit]).await?)
-}
-
 /// Returns the copy of a discarded event in the audit table, and its payload as [`find_payload`]
 /// does.
 pub(super) async fn find_discarded<T: DeserializeOwned>(
@@ -292,23 +282,6 @@ pub(super) async fn count_without_cause(
     let sql = include_str!("../../../../sql/relay/commands/count_without_cause.sql");
     let row = session.query_one(sql, &[&most]).await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
-}
-
-/// Returns about how many rows the outbox has.
-pub(super) async fn count_rows(session: &Session) -> anyhow::Result<i64> {
-    let sql = include_str!("../../../../sql/relay/commands/count_rows.sql");
-    Ok(session.query_one(sql, &[]).await?.try_get(0)?)
-}
-
-/// Returns which of the first `rows` rows above the id `above` were published within two times.
-pub(super) async fn list_published_page<T: DeserializeOwned>(
-    session: &Session,
-    above: Option<i64>,
-    rows: i64,
-    [since, until]: &[String; 2],
-) -> anyhow::Result<T> {
-    let sql = include_str!("../../../../sql/relay/commands/list_published_page.sql");
-    json(&session.query_one(sql, &[&above, &rows, since, until]).await?)
 }
 
 /// Reads a column of UUIDs.

@@ -1,13 +1,13 @@
-//! Where an event is: what each place says of it, and what follows from that.
+//! Where an event is: what each place says of it.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::answer::Answer;
 use super::inbox_reader::InboxReader;
 use super::inboxes::Inbox;
 use super::places::{DeadLetter, Depths, Desk};
-use crate::commands::event::{Event, State};
-use crate::commands::outcome::Outcome;
+use crate::commands::event::Event;
 use crate::commands::paused::ActivePause;
 
 /// A relay that has the lane of a due event.
@@ -52,9 +52,9 @@ pub(super) struct Consumer {
     pub(super) waiting: Vec<WaitingQueue>,
     /// How many seconds it may go on trying an event.
     #[serde(skip)]
-    longest_retry: f64,
+    pub(super) longest_retry: f64,
     #[serde(skip)]
-    dead_letter_queue: Option<String>,
+    pub(super) dead_letter_queue: Option<String>,
 }
 
 /// A queue of a consumer that is not known to be empty.
@@ -66,31 +66,6 @@ pub(super) struct WaitingQueue {
     pub(super) messages: Option<u32>,
     /// Why it is unknown.
     pub(super) reason: Option<String>,
-}
-
-/// Whether an event has arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Answer {
-    /// All known consumers of its type have applied it, or it is published and none is known.
-    Delivered,
-    /// Nothing is wrong, but it is not there yet.
-    OnItsWay,
-    /// A place where it may be can't be read, or holds messages that nobody has looked at.
-    Unknown,
-    /// It does not arrive unless a person does something.
-    Failed,
-}
-
-impl Answer {
-    pub(super) const fn outcome(self) -> Outcome {
-        match self {
-            Self::Delivered => Outcome::Ok,
-            Self::OnItsWay => Outcome::OnItsWay,
-            Self::Unknown => Outcome::Unknown,
-            Self::Failed => Outcome::Problems,
-        }
-    }
 }
 
 /// What is known about an event.
@@ -197,172 +172,5 @@ impl WaitingQueue {
                 format!("whether {queue} holds messages is unknown: {reason}")
             }
         }
-    }
-}
-
-impl Location {
-    /// Decides from all that is known.
-    pub(super) fn decide(&mut self) {
-        let (answer, because) = self.judge();
-        self.answer = answer;
-        self.because = because;
-    }
-
-    fn judge(&self) -> (Answer, String) {
-        let handling: Vec<&Consumer> = self
-            .consumers
-            .iter()
-            .filter(|consumer| consumer.state != ConsumerState::NotHandled)
-            .collect();
-        if let Some(letter) = self.unreturned_letter() {
-            return (Answer::Failed, unreturned(letter));
-        }
-        let applied = |consumer: &&Consumer| consumer.state == ConsumerState::Applied;
-        if !handling.is_empty() && handling.iter().all(applied) {
-            return (Answer::Delivered, "all known consumers have applied it".to_owned());
-        }
-        let Some(LocatedEvent { event, published_age_seconds, .. }) = &self.event else {
-            return (Answer::Unknown, self.without_row(&handling));
-        };
-        let (answer, because) = match event.state {
-            State::Published => return self.published(&handling, *published_age_seconds),
-            State::Discarded => (Answer::Failed, "a person discarded it"),
-            State::Stuck => (Answer::Failed, "no relay tries it again: retry, edit or discard it"),
-            State::Parked => (Answer::Failed, "its writer parked it: retry publishes it"),
-            State::Waiting => (Answer::OnItsWay, "it failed, and is tried again"),
-            State::Scheduled => (Answer::OnItsWay, "it is scheduled for later"),
-            State::Behind if self.is_behind_stuck => {
-                (Answer::Failed, "an earlier event of its aggregate is stuck")
-            }
-            State::Behind => {
-                (Answer::OnItsWay, "an earlier event of its aggregate failed, and is tried again")
-            }
-            State::Ready if !self.pauses.is_empty() => (Answer::OnItsWay, "it is paused"),
-            State::Ready if self.relay.is_some() => {
-                (Answer::OnItsWay, "a relay has sent it, or sends it next")
-            }
-            State::Ready => (Answer::Failed, "no relay is at work on its lane: start one"),
-        };
-        (answer, because.to_owned())
-    }
-
-    fn published(&self, handling: &[&Consumer], age_seconds: Option<f64>) -> (Answer, String) {
-        if handling.is_empty() {
-            let because = if self.consumers.is_empty() {
-                "it is published; no consumer's inbox is known"
-            } else {
-                "it is published; no known consumer handles events of its type"
-            };
-            return (Answer::Delivered, because.to_owned());
-        }
-        let missing: Vec<&&Consumer> = handling
-            .iter()
-            .filter(|consumer| consumer.state == ConsumerState::NotApplied)
-            .collect();
-        let seconds = |consumer: &Consumer| match self.returned_to(consumer) {
-            // It has its tries again.
-            Some(letter) => letter.settled_age_seconds,
-            None => age_seconds,
-        };
-        let late = missing.iter().find(|consumer| {
-            seconds(consumer).is_none_or(|seconds| seconds > consumer.longest_retry)
-        });
-        if let Some(unknown) = self.unknown(handling) {
-            // Within its time a consumer's own queue is where the event should be.
-            return match late {
-                None if self.all_are_readable(handling) => self.on_its_way(),
-                _ => (Answer::Unknown, unknown),
-            };
-        }
-        match late {
-            None => self.on_its_way(),
-            Some(consumer) => {
-                let name = &consumer.name;
-                let because = match self.returned_to(consumer) {
-                    Some(letter) => format!(
-                        "dead letter {} was returned, and {name} has not applied it",
-                        letter.id
-                    ),
-                    None => format!("{name} has not applied it, and no dead letter tells why"),
-                };
-                (Answer::Failed, because)
-            }
-        }
-    }
-
-    fn on_its_way(&self) -> (Answer, String) {
-        let returning = self.dead_letters.iter().find(|letter| letter.state == "returning");
-        match returning {
-            Some(letter) => {
-                let because = format!(
-                    "dead letter {} is being returned, or a return was interrupted: return it again",
-                    letter.id
-                );
-                (Answer::Unknown, because)
-            }
-            None => (Answer::OnItsWay, "it is published, and not applied by all yet".to_owned()),
-        }
-    }
-
-    /// Of an event that is no more in the outbox not even the type is known.
-    fn without_row(&self, handling: &[&Consumer]) -> String {
-        let names = |state: &ConsumerState| {
-            let names = handling.iter().filter(|consumer| consumer.state == *state);
-            names.map(|consumer| consumer.name.as_str()).collect::<Vec<_>>().join(", ")
-        };
-        let absent = "it is not in the outbox: it never was, or it was published and deleted";
-        let applied = names(&ConsumerState::Applied);
-        if applied.is_empty() {
-            return absent.to_owned();
-        }
-        let others = names(&ConsumerState::NotApplied);
-        format!(
-            "{absent}; {applied} has applied it, and {others} has not, or handles no such events"
-        )
-    }
-
-    fn all_are_readable(&self, handling: &[&Consumer]) -> bool {
-        let unreadable = |consumer: &&Consumer| matches!(consumer.state, ConsumerState::Unknown(_));
-        self.dead_letters_unknown.is_none() && !handling.iter().any(unreadable)
-    }
-
-    /// Why the answer is unknown, if it is.
-    fn unknown(&self, handling: &[&Consumer]) -> Option<String> {
-        if let Some(reason) = &self.dead_letters_unknown {
-            return Some(reason.clone());
-        }
-        handling.iter().find_map(|consumer| match &consumer.state {
-            ConsumerState::Unknown(reason) => Some(reason.clone()),
-            _ => consumer.waiting.first().map(WaitingQueue::sentence),
-        })
-    }
-
-    /// The latest dead letter of a queue, unless it was returned or its consumer has applied the
-    /// event.
-    fn unreturned_letter(&self) -> Option<&DeadLetter> {
-        self.dead_letters.iter().find(|letter| {
-            let of_queue = |consumer: &&Consumer| {
-                consumer.dead_letter_queue.as_deref() == Some(letter.queue.as_str())
-            };
-            let consumer = self.consumers.iter().find(of_queue);
-            let is_applied =
-                consumer.is_some_and(|consumer| consumer.state == ConsumerState::Applied);
-            !is_applied && matches!(letter.state.as_str(), "open" | "discarded")
-        })
-    }
-
-    /// The latest dead letter of a consumer, if it was returned.
-    fn returned_to(&self, consumer: &Consumer) -> Option<&DeadLetter> {
-        let queue = consumer.dead_letter_queue.as_deref()?;
-        self.dead_letters.iter().find(|letter| letter.queue == queue && letter.state == "returned")
-    }
-}
-
-fn unreturned(letter: &DeadLetter) -> String {
-    let DeadLetter { id, queue, .. } = letter;
-    if letter.state == "discarded" {
-        format!("dead letter {id} of {queue} was discarded")
-    } else {
-        format!("it is dead letter {id} of {queue}: return or discard it")
     }
 }

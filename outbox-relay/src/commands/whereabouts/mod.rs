@@ -1,14 +1,17 @@
 //! `where`: where an event is, from the transaction that wrote it to each consumer.
 //!
 //! `places` are the places beside the outbox, of which `inboxes` are named in a file; `location` is
-//! what they say about an event, `page` lays it out. `reconcile` asks about all events of a time.
+//! what they say about an event, `answer` what follows from that, `page` lays it out. `reconcile`
+//! asks about all events of a time.
 
+mod answer;
 mod binding;
 mod inbox_reader;
 mod inboxes;
 mod location;
 mod page;
 mod places;
+mod queries;
 mod reader;
 pub(super) mod reconcile;
 
@@ -20,14 +23,15 @@ use uuid::Uuid;
 
 use super::args::{BlockingArgs, ConnectionArgs};
 use super::event::{Event, State};
+use super::queries::{self as outbox, Filter};
 use super::outcome::Outcome;
 use super::output::{self, OutputClosed};
 use super::paused::ActivePause;
-use super::queries::{self, Filter};
 use super::session::{Access, Session};
 use crate::database::queries::BlockingPolicy;
+use answer::Answer;
 use inbox_reader::InboxReader;
-use location::{Answer, LocatedEvent, Location, Places, Relay};
+use location::{LocatedEvent, Location, Places, Relay};
 use places::PlacesArgs;
 
 /// How many events of an aggregate are looked for, the newest ones.
@@ -127,7 +131,7 @@ impl WhereArgs {
         };
         let holding = self.blocking.into();
         let events: Vec<Event> =
-            queries::list_events(session, false, &filter, EVENT_LIMIT, holding).await?;
+            outbox::list_events(session, false, &filter, EVENT_LIMIT, holding).await?;
         if events.is_empty() {
             anyhow::bail!(
                 "{} has no event of {aggregate_type} {aggregate_id}: it never had, or they were published and deleted",
@@ -161,9 +165,9 @@ async fn locate(
     event_id: Uuid,
     holding: BlockingPolicy,
 ) -> anyhow::Result<Location> {
-    let mut found: Option<LocatedEvent> = queries::find_event(session, event_id, holding).await?;
+    let mut found: Option<LocatedEvent> = outbox::find_event(session, event_id, holding).await?;
     if found.is_none() {
-        let discarded = queries::find_discarded(session, event_id, Some(0)).await?;
+        let discarded = outbox::find_discarded(session, event_id, Some(0)).await?;
         found = discarded.map(|(event, _payload)| event);
     }
     let event = found.as_ref().map(|located| &located.event);
@@ -173,7 +177,7 @@ async fn locate(
     };
     let relay = match found.as_ref().filter(|located| located.event.state == State::Ready) {
         Some(LocatedEvent { lane: Some(lane), .. }) if pauses.is_empty() => {
-            let relays: Vec<Relay> = queries::list_relays(session).await?;
+            let relays: Vec<Relay> = outbox::list_relays(session).await?;
             relays.into_iter().find(|relay| relay.lanes.contains(lane))
         }
         _ => None,
@@ -218,7 +222,7 @@ async fn is_behind_stuck(
     let Some(ahead) = event.and_then(|event| event.waits_behind) else {
         return Ok(false);
     };
-    let ahead: Option<Event> = queries::find_event(session, ahead, holding).await?;
+    let ahead: Option<Event> = outbox::find_event(session, ahead, holding).await?;
     Ok(ahead.is_some_and(|ahead| ahead.state == State::Stuck))
 }
 
@@ -228,7 +232,7 @@ const fn is_pending(event: &Event) -> bool {
 
 /// Returns the active pauses that keep an event back.
 async fn pauses_of(session: &Session, event: &Event) -> anyhow::Result<Vec<ActivePause>> {
-    let mut pauses: Vec<ActivePause> = queries::list_pauses(session).await?;
+    let mut pauses: Vec<ActivePause> = outbox::list_pauses(session).await?;
     pauses.retain(|pause| {
         let names = |named: &Option<String>, value: &str| {
             named.as_deref().is_none_or(|named| named == value)

@@ -1,5 +1,7 @@
 //! `reconcile`: finds published events that a consumer has neither applied nor refused.
 
+mod page;
+
 use std::collections::HashSet;
 
 use anyhow::bail;
@@ -13,12 +15,12 @@ use super::inbox_reader::InboxReader;
 use super::inboxes::Inbox;
 use super::location::{WaitingQueue, waiting_queues};
 use super::places::{Depths, Desk, KnownLetter, PlacesArgs};
+use super::queries;
 use crate::commands::args::{ConnectionArgs, TimeArg};
 use crate::commands::outcome::{Outcome, UsageError};
-use crate::commands::output::table::{Align, TextTable};
-use crate::commands::output::{self, counted};
+use crate::commands::output;
 use crate::commands::progress::Progress;
-use crate::commands::queries;
+use crate::commands::queries::ago;
 use crate::commands::session::{Access, Session};
 
 /// How many rows of the outbox a statement reads, and how many events an inbox is asked about.
@@ -26,9 +28,6 @@ const PAGE_ROWS: i64 = 10_000;
 
 /// How many missing events are kept: they are held in memory.
 const MISSING_LIMIT: usize = 10_000;
-
-/// How many are printed; --json prints all.
-const PRINT_LIMIT: usize = 50;
 
 /// Arguments of `reconcile`.
 #[derive(Debug, Args)]
@@ -126,7 +125,7 @@ impl ReconcileArgs {
         if self.json {
             output::json(&report)?;
         } else {
-            output::text(&page(&report))?;
+            output::text(&page::render(&report))?;
         }
         Ok(outcome(&report))
     }
@@ -141,7 +140,7 @@ async fn windows(
 ) -> anyhow::Result<Vec<ConsumerReport>> {
     let mut consumers = Vec::new();
     for (inbox, _) in &known.inboxes {
-        let until = queries::ago(session, inbox.longest_retry).await?;
+        let until = ago(session, inbox.longest_retry).await?;
         let since = match since {
             TimeArg::Ago(age) => until - age,
             TimeArg::At(time) => time,
@@ -280,48 +279,4 @@ fn outcome(report: &ReconcileReport) -> Outcome {
     } else {
         Outcome::Problems
     }
-}
-
-fn page(report: &ReconcileReport) -> String {
-    let mut page = String::new();
-    let not_applied =
-        if report.knows_dead_letters { "neither applied nor a dead letter" } else { "not applied" };
-    for consumer in &report.consumers {
-        let ConsumerReport { name, checked, missing, waiting, .. } = consumer;
-        let checked = counted(*checked, "event");
-        page.push_str(&format!("{name}: {checked} published, {missing} {not_applied}\n"));
-        for queue in waiting.iter().filter(|_| *missing > 0) {
-            page.push_str(&format!("  {}\n", queue.sentence()));
-        }
-    }
-    if !report.knows_dead_letters {
-        page.push_str("Dead letters were not looked for: DEAD_LETTERS_DATABASE_URL is not set.\n");
-    }
-    if let Some(oldest) = &report.oldest_published_at {
-        page.push_str(&format!("The outbox goes back to {oldest}.\n"));
-    }
-    if report.missing.is_empty() {
-        return page;
-    }
-    let mut table = TextTable::new([
-        ("CONSUMER", Align::Left),
-        ("EVENT", Align::Left),
-        ("TYPE", Align::Left),
-        ("PUBLISHED", Align::Left),
-    ]);
-    for missing in report.missing.iter().take(PRINT_LIMIT) {
-        table.add_row([
-            &missing.consumer,
-            &missing.event_id.to_string(),
-            &missing.event_type,
-            &missing.published_at,
-        ]);
-    }
-    page.push('\n');
-    page.push_str(&table.render());
-    if report.missing.len() > PRINT_LIMIT {
-        page.push_str(&format!("… and {} more: --json\n", report.missing.len() - PRINT_LIMIT));
-    }
-    page.push_str("\nWhere one is: outbox-relay where EVENT_ID. To publish it again: outbox-relay replay EVENT_ID\n");
-    page
 }
