@@ -118,7 +118,7 @@ pub(crate) async fn follow(
     let work = async {
         tokio::join!(
             Box::pin(follow::run(&config, &dependencies, &shutdown)),
-            measure::run(&config, &shutdown),
+            Box::pin(measure::run(&config, &shutdown)),
             prune::run(&config, &shutdown),
         );
         ops_stop.cancel();

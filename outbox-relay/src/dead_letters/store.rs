@@ -154,7 +154,7 @@ impl Store {
     /// # Errors
     /// Returns why it can't. That it refuses some of these messages is no such reason.
     pub(super) async fn rehearse_all(&mut self, messages: &[DeadLetter]) -> Result<(), String> {
-        let mut parts = vec![messages];
+        let mut parts = Vec::from_iter((!messages.is_empty()).then_some(messages));
         while let Some(part) = parts.pop() {
             match self.rehearse(part).await {
                 Ok(()) => continue,
