@@ -196,13 +196,11 @@ impl Reader {
 /// Returns by what a returned message is recognised: the value of `header`, or its `message_id`;
 /// `None` if its properties can't be read.
 fn return_name(content_header: &[u8], header: Option<&str>) -> Option<String> {
-    match header {
-        Some(header) => Some(ContentHeader::read(content_header)?.header_text(header)?.to_owned()),
-        None => {
-            let message_id = properties::text(content_header, MESSAGE_ID)?;
-            Some(String::from_utf8_lossy(message_id.unwrap_or_default()).into_owned())
-        }
+    if let Some(header) = header {
+        return Some(ContentHeader::read(content_header)?.header_text(header)?.to_owned());
     }
+    let message_id = properties::text(content_header, MESSAGE_ID)?;
+    Some(String::from_utf8_lossy(message_id.unwrap_or_default()).into_owned())
 }
 
 fn record_confirms(state: &ChannelState, tags: DeliveryTags, confirmed: bool) {
