@@ -73,7 +73,7 @@ async fn one_that_somebody_locks_once_it_is_marked_is_told_as_being_returned() -
 {
     let desk = DeadLetterQueue::desk().await?;
     let id = desk.add_rows(1, Rows::default()).await?[0];
-    // The mark waits for this lock, and so has the row while the other one asks for it.
+    // The mark waits for this lock, and has the row while the other one asks for it.
     desk.sql
         .batch_execute(
             "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NEW; END $$;
@@ -89,18 +89,30 @@ async fn one_that_somebody_locks_once_it_is_marked_is_told_as_being_returned() -
         })
         .await
     };
-    let other = connect(&desk.database.url).await?;
+    let (other, third) = (connect(&desk.database.url).await?, connect(&desk.database.url).await?);
     let lock = format!("BEGIN; SELECT FROM dead_letters WHERE id = {id} FOR UPDATE");
     let named = id.to_string();
     let arguments = ["return", &named, "--json"];
     let (ended, ()) = tokio::try_join!(desk.command(&arguments), async {
         waiting(1).await?;
-        let unlock = async {
-            waiting(2).await?;
-            desk.sql.batch_execute("SELECT pg_advisory_unlock(7)").await?;
-            anyhow::Ok(())
+        let hold = async {
+            other.batch_execute(&lock).await?;
+            let cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+                          WHERE datname = current_database() AND query LIKE 'BEGIN; LOCK TABLE%'";
+            anyhow::Ok(desk.sql.batch_execute(cancel).await?)
         };
-        tokio::try_join!(async { Ok(other.batch_execute(&lock).await?) }, unlock)?;
+        // Until the other one has the row, the command is kept from it, behind this.
+        let keep_back = async {
+            waiting(2).await?;
+            let lock = "BEGIN; LOCK TABLE dead_letters IN EXCLUSIVE MODE";
+            anyhow::ensure!(third.batch_execute(lock).await.is_err(), "nobody had the row");
+            Ok(())
+        };
+        let unlock = async {
+            waiting(3).await?;
+            anyhow::Ok(desk.sql.batch_execute("SELECT pg_advisory_unlock(7)").await?)
+        };
+        tokio::try_join!(hold, keep_back, unlock)?;
         Ok(())
     })?;
     assert_eq!(ended.code, Some(1), "{ended:?}");

@@ -74,7 +74,7 @@ impl Returner<'_> {
             match (verdict, &broken) {
                 (Verdict::Confirmed, _) => published.confirmed.push(*id),
                 (Verdict::Refused(reason), _) => {
-                    published.refused.push(refused(*id, reason, false))
+                    published.refused.push(refused(*id, reason, false));
                 }
                 (Verdict::Unknown, Some(Broken::OverMessage(reason))) if sent.len() == 1 => {
                     let reason = format!("the broker refuses the message: {reason}");

@@ -140,8 +140,7 @@ impl ReturnArgs {
         let skipped = find_skipped(&session, &selection, &done).await;
         let (not_returned, ended) = match (skipped, ended) {
             (Ok(skipped), ended) => (skipped, ended),
-            (Err(error), Ok(())) => (Vec::new(), Err(error)),
-            (Err(_), Err(error)) => (Vec::new(), Err(error)),
+            (Err(error), Ok(())) | (Err(_), Err(error)) => (Vec::new(), Err(error)),
         };
         let report = report(&selection, done, not_returned, attribution.operation_id);
         self.print(&report)?;
