@@ -23,10 +23,10 @@ use uuid::Uuid;
 
 use super::args::{BlockingArgs, ConnectionArgs};
 use super::event::{Event, State};
-use super::queries::{self as outbox, Filter};
 use super::outcome::Outcome;
 use super::output::{self, OutputClosed};
 use super::paused::ActivePause;
+use super::queries::{self as outbox, Filter};
 use super::session::{Access, Session};
 use crate::database::queries::BlockingPolicy;
 use answer::Answer;

@@ -128,19 +128,19 @@ impl PlacesArgs {
 /// Returns how many messages are ready in a queue.
 async fn depth(url: &BrokerUrl, queue: &str) -> anyhow::Result<u32> {
     let connection = Connection::open(url, "outbox command where", FRAME_MAX).await?;
-    let channel = Channel::open(&connection).await.map_err(failed)?;
+    let channel = Channel::open(&connection).await.map_err(|failure| failed(&failure))?;
     let depth = match channel.depth(queue).await {
         Ok(depth) => Ok(depth.messages),
         Err(Failure::Refused(refusal)) if refusal.code == NOT_FOUND => {
             Err(anyhow!("there is no such queue"))
         }
-        Err(failure) => Err(failed(failure)),
+        Err(failure) => Err(failed(&failure)),
     };
     connection.close().await;
     depth
 }
 
-fn failed(failure: Failure) -> anyhow::Error {
+fn failed(failure: &Failure) -> anyhow::Error {
     anyhow!("{failure}")
 }
 
