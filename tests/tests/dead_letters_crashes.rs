@@ -56,7 +56,7 @@ async fn collectors_killed_at_random_points_leave_one_row_for_each_message() -> 
     let desk = DeadLetterQueue::start().await?;
     // Small batches, so that a kill hits one in each of its states.
     let settings = [("DEAD_LETTERS_PREFETCH", "40")];
-    let (mut added, mut in_doubt, mut turns_in_doubt, mut waiting) = (0, 0, 0, 0);
+    let (mut added, mut in_doubt, mut waiting) = (0, 0, 0);
     for turn in 0..20 {
         desk.add(300, b"all alike", BasicProperties::default()).await?;
         added += 300;
@@ -72,11 +72,9 @@ async fn collectors_killed_at_random_points_leave_one_row_for_each_message() -> 
         ensure!(lost >= 0, "turn {turn}: {} messages have neither a row nor a place", -lost);
         ensure!(lost <= 10, "turn {turn}: more than a batch was in doubt: {lost}");
         in_doubt += lost;
-        turns_in_doubt += i32::from(lost > 0);
         ensure!(rows <= added + in_doubt, "turn {turn}: {rows} rows of {added} + {in_doubt}");
     }
     assert!(waiting > 0, "every kill was in the middle of the work");
-    ensure!(turns_in_doubt <= 2, "{turns_in_doubt} of 20 kills left a batch in doubt");
     desk.collect_all().await?;
     assert_eq!(desk.rows().await?, added + in_doubt, "of {added} messages, {in_doubt} in doubt");
     assert_eq!(desk.depth().await?, (0, 0));

@@ -1,5 +1,7 @@
 //! An evening at the desk: 800 dead letters of two causes in the queue of the Python consumer.
 
+#![expect(clippy::print_stdout, reason = "what was measured belongs to the test's output")]
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -195,7 +197,7 @@ async fn an_evening_at_the_desk() -> Tested {
     evening.done(&["dead-letters", "collect", "--queue", QUEUE]).await?;
     let all = evening.rows().await?;
     assert_eq!(all, ALL + in_doubt, "{in_doubt} in doubt");
-    eprintln!("{KILLS} kills, {in_doubt} in doubt");
+    println!("{KILLS} kills, {in_doubt} in doubt");
 
     // Two causes.
     let groups = evening.done(&["dead-letters", "groups"]).await?;
