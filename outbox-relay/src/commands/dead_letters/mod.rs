@@ -42,15 +42,15 @@ pub enum DeadLettersCommand {
     /// Move the messages of a dead-letter queue into the table
     ///
     /// Each message becomes a row before it is acknowledged. The command ends when the messages
-    /// that were in the queue at its start are collected; with --follow it goes on until SIGTERM or
+    /// that were in the queue at its start are collected; with --follow it runs until SIGTERM or
     /// SIGINT. A message that the database refuses stays in the queue and is named; the exit status
     /// is then 1. One collector at a time collects a queue; with --follow a second one waits for
     /// its turn.
     Collect(Box<collect::CollectArgs>),
     /// List dead letters
     ///
-    /// Open ones are listed, oldest first, or those in another --state: the ones that were settled
-    /// last first, and of all states the latest first.
+    /// Lists the open ones, oldest first. With --state returned or discarded, those that were
+    /// settled last come first; with --state any, the newest.
     List(Box<list::ListArgs>),
     /// Show open dead letters by cause: how many, since when, an example
     ///
@@ -69,12 +69,12 @@ pub enum DeadLettersCommand {
     Edit(Box<edit::EditArgs>),
     /// Return dead letters to the queues that they came from
     ///
-    /// Messages keep their properties, headers and body, but for what counts their deaths, and carry
-    /// the header x-returned-from. A dead letter is returned once the broker has confirmed it; one
-    /// that the broker does not take is open again, and named with the reason. With a filter the
-    /// command asks for the number of dead letters, or takes it from --expect. What was being
-    /// returned when a command ended too early is returned again. The exit status is 1 if one was
-    /// not returned.
+    /// Messages keep their properties, headers and body, except for the headers that count or
+    /// explain their failures, and get the header x-returned-from. A dead letter is returned once
+    /// the broker has confirmed it; one that the broker does not take is open again, and named with
+    /// the reason. With a filter the command asks for the number of dead letters, or takes it from
+    /// --expect. Dead letters that an interrupted command left as returning are published again.
+    /// The exit status is 1 if one was not returned.
     Return(Box<return_letters::ReturnArgs>),
     /// Write a note beside dead letters
     ///
@@ -94,15 +94,16 @@ pub enum DeadLettersCommand {
     /// Erases body, headers, properties, routing key, reason and note from the rows, and the edited
     /// contents and the notes from the audit table, which keeps who did what, when and why. What is
     /// left are the message_id, and in the audit table the names of edited headers and what the
-    /// broker said. An open dead letter is not forgotten, but named, and the exit status is 1: discard
-    /// it first. Of a row that retention has deleted the audit table may still have contents: give
-    /// its id. It can't be undone: the command asks before, unless --yes or --expect is given. It may
-    /// be repeated: what is forgotten already is no failure.
+    /// broker said. An open dead letter is not forgotten, but named, and the exit status is 1:
+    /// discard it first. Of a row that retention has deleted the audit table may still have
+    /// contents: give its id. This can't be undone: the command asks first, unless --yes or
+    /// --expect is given. Repeating it is safe: a dead letter that is already forgotten is no
+    /// failure.
     Forget(Box<forget::ForgetArgs>),
 }
 
 impl DeadLettersCommand {
-    /// Runs a command that goes on until it is stopped; returns any other.
+    /// Runs `collect --follow`, which is a process of its own; returns any other command.
     pub(super) fn run_process(self) -> Result<ExitCode, Self> {
         match self {
             Self::Collect(args) if args.follow => Ok(args.run_process()),
