@@ -1,4 +1,4 @@
-//! Where an event is: what each place says of it, and what follows from that.
+//! The location of an event: what each place knows about it, and the answer that follows.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -19,7 +19,7 @@ pub(super) struct Relay {
     pub(super) lanes: Vec<u8>,
 }
 
-/// An event with its lane.
+/// An event's row with its lane.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct LocatedEvent {
     #[serde(flatten)]
@@ -30,7 +30,7 @@ pub(super) struct LocatedEvent {
     pub(super) published_age_seconds: Option<f64>,
 }
 
-/// What a consumer has done with an event.
+/// What a consumer's inbox says about an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ConsumerState {
@@ -42,12 +42,12 @@ pub(super) enum ConsumerState {
     Unknown(String),
 }
 
-/// A consumer and what it has done.
+/// A consumer's state of an event.
 #[derive(Debug, Serialize)]
 pub(super) struct Consumer {
     pub(super) name: String,
     pub(super) state: ConsumerState,
-    /// Its queues that hold messages of which the event may be one, or of which that is unknown.
+    /// The consumer's queues that may hold the event: not empty, or of unknown depth.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) waiting: Vec<WaitingQueue>,
     /// How many seconds it may go on trying an event.
@@ -62,9 +62,9 @@ pub(super) struct Consumer {
 pub(super) struct WaitingQueue {
     pub(super) queue: String,
     pub(super) is_dead_letter_queue: bool,
-    /// None if that is unknown.
+    /// The number of ready messages. None: unknown.
     pub(super) messages: Option<u32>,
-    /// Why it is unknown.
+    /// Why the number is unknown.
     pub(super) reason: Option<String>,
 }
 
@@ -74,9 +74,9 @@ pub(super) struct WaitingQueue {
 pub(super) enum Answer {
     /// All known consumers of its type have applied it, or it is published and none is known.
     Delivered,
-    /// Nothing is wrong, but it is not there yet.
+    /// Nothing is wrong, but it has not arrived yet.
     OnItsWay,
-    /// A place where it may be can't be read, or holds messages that nobody has looked at.
+    /// A place where it may be can't be read, or holds uncollected messages of which it may be one.
     Unknown,
     /// It does not arrive unless a person does something.
     Failed,
@@ -103,14 +103,14 @@ pub(super) struct Location {
     /// Its row, or the copy of the row in the audit table. None: it never existed, or was published
     /// and deleted.
     pub(super) event: Option<LocatedEvent>,
-    /// Other events of the transaction that wrote it, those next to it.
+    /// Other events that the same transaction wrote, those with the nearest ids.
     pub(super) written_with: Vec<Uuid>,
     /// Whether the event that it waits behind is stuck.
     #[serde(skip)]
     pub(super) is_behind_stuck: bool,
     /// The pauses that keep it back.
     pub(super) pauses: Vec<ActivePause>,
-    /// The relay that publishes it next or has sent it, if it is due.
+    /// The relay that holds its lane, if the event is due.
     pub(super) relay: Option<Relay>,
     pub(super) consumers: Vec<Consumer>,
     pub(super) dead_letters: Vec<DeadLetter>,
@@ -180,7 +180,7 @@ pub(super) fn waiting_queues(inbox: &Inbox, depths: &Depths) -> Vec<WaitingQueue
 }
 
 impl WaitingQueue {
-    /// Says why an event may be there.
+    /// Returns a sentence that says why the event may be in this queue.
     pub(super) fn sentence(&self) -> String {
         let Self { queue, is_dead_letter_queue, messages, reason } = self;
         match (messages, reason) {
@@ -201,7 +201,7 @@ impl WaitingQueue {
 }
 
 impl Location {
-    /// Decides from all that is known.
+    /// Derives the answer from everything that is known.
     pub(super) fn decide(&mut self) {
         let (answer, because) = self.judge();
         self.answer = answer;
@@ -260,7 +260,7 @@ impl Location {
             .filter(|consumer| consumer.state == ConsumerState::NotApplied)
             .collect();
         let seconds = |consumer: &Consumer| match self.returned_to(consumer) {
-            // It has its tries again.
+            // A returned event has all its tries again, counted from its return.
             Some(letter) => letter.settled_age_seconds,
             None => age_seconds,
         };
@@ -268,7 +268,7 @@ impl Location {
             seconds(consumer).is_none_or(|seconds| seconds > consumer.longest_retry)
         });
         if let Some(unknown) = self.unknown(handling) {
-            // Within its time a consumer's own queue is where the event should be.
+            // Within `longest_retry` the event is expected in the consumer's queue.
             return match late {
                 None if self.all_are_readable(handling) => self.on_its_way(),
                 _ => (Answer::Unknown, unknown),
@@ -304,7 +304,7 @@ impl Location {
         }
     }
 
-    /// Of an event that is no more in the outbox not even the type is known.
+    /// Describes an event that is not in the outbox: even its type is unknown.
     fn without_row(&self, handling: &[&Consumer]) -> String {
         let names = |state: &ConsumerState| {
             let names = handling.iter().filter(|consumer| consumer.state == *state);
@@ -326,7 +326,7 @@ impl Location {
         self.dead_letters_unknown.is_none() && !handling.iter().any(unreadable)
     }
 
-    /// Why the answer is unknown, if it is.
+    /// Returns why the answer is unknown, if it is.
     fn unknown(&self, handling: &[&Consumer]) -> Option<String> {
         if let Some(reason) = &self.dead_letters_unknown {
             return Some(reason.clone());
@@ -337,8 +337,8 @@ impl Location {
         })
     }
 
-    /// The latest dead letter of a queue, unless it was returned or its consumer has applied the
-    /// event.
+    /// Returns a queue's latest dead letter of the event, unless it was returned or the queue's
+    /// consumer has applied the event.
     fn unreturned_letter(&self) -> Option<&DeadLetter> {
         self.dead_letters.iter().find(|letter| {
             let of_queue = |consumer: &&Consumer| {
@@ -351,7 +351,7 @@ impl Location {
         })
     }
 
-    /// The latest dead letter of a consumer, if it was returned.
+    /// Returns the consumer's latest dead letter of the event, if it was returned.
     fn returned_to(&self, consumer: &Consumer) -> Option<&DeadLetter> {
         let queue = consumer.dead_letter_queue.as_deref()?;
         self.dead_letters.iter().find(|letter| letter.queue == queue && letter.state == "returned")

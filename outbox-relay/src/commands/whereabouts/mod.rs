@@ -1,7 +1,8 @@
 //! `where`: where an event is, from the transaction that wrote it to each consumer.
 //!
-//! `places` are the places beside the outbox, of which `inboxes` are named in a file; `location` is
-//! what they say about an event, `page` lays it out. `reconcile` asks about all events of a time.
+//! `places` opens the places besides the outbox, and `inboxes` reads the file that names the
+//! consumers' inboxes. `location` is the answer about one event, `page` prints it. `reconcile`
+//! checks all events of a period.
 
 mod binding;
 mod inbox_reader;
@@ -30,7 +31,7 @@ use inbox_reader::InboxReader;
 use location::{Answer, LocatedEvent, Location, Places, Relay};
 use places::PlacesArgs;
 
-/// How many events of an aggregate are looked for, the newest ones.
+/// The maximum number of an aggregate's events that are located, the newest ones.
 const EVENT_LIMIT: u32 = 10;
 
 /// Why dead letters are not looked for.
@@ -56,7 +57,7 @@ pub struct WhereArgs {
     connection: ConnectionArgs,
 }
 
-/// What is looked for.
+/// What to locate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
     Event(Uuid),
@@ -79,7 +80,7 @@ impl FromStr for Target {
 
 #[derive(Serialize)]
 struct WhereReport {
-    /// The worst of all.
+    /// The worst answer of all events; it decides the exit status.
     answer: Answer,
     events: Vec<Location>,
 }
@@ -104,7 +105,7 @@ impl WhereArgs {
         for event_id in event_ids {
             events.push(locate(&session, &places, event_id, self.blocking.into()).await?);
         }
-        // There is one at least.
+        // Never empty: `event_ids` fails if there is none.
         let answer = events.iter().map(|event| event.answer).max().unwrap_or(Answer::Failed);
         if self.json {
             output::json(&WhereReport { answer, events })?;
@@ -142,7 +143,7 @@ impl WhereArgs {
 }
 
 impl PlacesArgs {
-    /// Opens all places; of one that can't be opened, keeps the reason.
+    /// Opens all places, and keeps the reason for each that can't be opened.
     async fn open(&self, command: &str) -> Places<'_> {
         let depths = self.count_messages().await;
         let mut inboxes = Vec::new();
@@ -209,7 +210,7 @@ async fn locate(
     Ok(location)
 }
 
-/// Whether the event that holds another one back is stuck.
+/// Returns true if the event that this one waits behind is stuck.
 async fn is_behind_stuck(
     session: &Session,
     event: Option<&Event>,

@@ -21,13 +21,13 @@ use crate::commands::progress::Progress;
 use crate::commands::queries;
 use crate::commands::session::{Access, Session};
 
-/// How many rows of the outbox a statement reads, and how many events an inbox is asked about.
+/// How many rows of the outbox one statement reads, and how many events one query of an inbox has.
 const PAGE_ROWS: i64 = 10_000;
 
-/// How many missing events are kept: they are held in memory.
+/// The maximum number of missing events that are listed: they are held in memory.
 const MISSING_LIMIT: usize = 10_000;
 
-/// How many are printed; --json prints all.
+/// The maximum number of missing events that are printed; --json prints all of the list.
 const PRINT_LIMIT: usize = 50;
 
 /// Arguments of `reconcile`.
@@ -64,7 +64,7 @@ struct Page {
     published: Vec<Published>,
 }
 
-/// An event that a consumer should know.
+/// An event that is missing at a consumer.
 #[derive(Debug, Serialize)]
 struct Missing {
     consumer: String,
@@ -77,12 +77,12 @@ struct Missing {
 #[derive(Debug, Serialize)]
 struct ConsumerReport {
     name: String,
-    /// The events of its types that were looked for.
+    /// The number of events of the consumer's types that were checked.
     checked: usize,
     missing: usize,
-    /// Its queues that hold messages, or of which that is unknown.
+    /// The consumer's queues that hold messages, or whose depth is unknown.
     waiting: Vec<WaitingQueue>,
-    /// Events published since then, and before `until`, are looked for.
+    /// The start of the checked period, which ends before `until`.
     #[serde(with = "time::serde::rfc3339")]
     since: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
@@ -92,16 +92,16 @@ struct ConsumerReport {
 #[derive(Debug, Serialize)]
 struct ReconcileReport {
     consumers: Vec<ConsumerReport>,
-    /// When the first event was published that the outbox still has.
+    /// When the oldest event that the outbox still has was published.
     oldest_published_at: Option<String>,
-    /// Whether dead letters were looked for.
+    /// Whether the table of dead letters was read.
     knows_dead_letters: bool,
     missing: Vec<Missing>,
-    /// Whether the list ends before all are named.
+    /// Whether there are more missing events than the list has.
     is_cut: bool,
 }
 
-/// What is asked about events.
+/// The places that the events of a page are looked up in.
 struct Known<'a> {
     inboxes: Vec<(&'a Inbox, InboxReader)>,
     desk: Option<Desk>,
@@ -114,7 +114,7 @@ impl ReconcileArgs {
             return Err(UsageError(why.to_owned()).into());
         }
         let session = self.connection.open("reconcile", Access::Read).await?;
-        // Before the tables: what is applied or collected meanwhile is found there.
+        // Before the tables: a message that is applied or collected in between is then found there.
         let depths = self.places.count_messages().await;
         let mut inboxes = Vec::new();
         for inbox in self.places.inboxes() {
@@ -132,7 +132,7 @@ impl ReconcileArgs {
     }
 }
 
-/// Returns what is to be found out about each consumer.
+/// Returns a report for each consumer, with its period and no findings yet.
 async fn windows(
     session: &Session,
     known: &Known<'_>,
@@ -201,7 +201,7 @@ async fn read(
     Ok(report)
 }
 
-/// Asks about the events of one page.
+/// Checks one page of events, and adds the missing ones to the reports.
 async fn check(
     known: &Known<'_>,
     published: &[Published],
@@ -240,15 +240,16 @@ async fn check(
 
 /// Returns the earlier one of two times.
 fn earlier(one: Option<String>, other: Option<String>) -> Option<String> {
-    // By their text, as PostgreSQL writes times of one zone.
+    // Compared as text: PostgreSQL writes both in one time zone.
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     }
 }
 
-/// Returns which of some events are dead letters of a consumer that nobody has returned, or that it
-/// may still be trying; without the name of its queue, those of any.
+/// Returns which events are dead letters of the consumer that were not returned, or were returned
+/// so recently that it may still be trying them. Without a configured dead-letter queue, dead
+/// letters of any queue count.
 async fn refused(
     desk: &Desk,
     inbox: &Inbox,
@@ -267,7 +268,7 @@ async fn refused(
 fn outcome(report: &ReconcileReport) -> Outcome {
     let missing: Vec<&ConsumerReport> =
         report.consumers.iter().filter(|consumer| consumer.missing > 0).collect();
-    // All that a consumer misses may wait in its queues, if these hold as much.
+    // The missing events may all wait in the consumer's queues, if these hold as many messages.
     let may_wait = |consumer: &&ConsumerReport| {
         let messages = consumer.waiting.iter().map(|queue| queue.messages.unwrap_or(u32::MAX));
         let messages = messages.fold(0, u32::saturating_add);
