@@ -1,5 +1,5 @@
-//! `outbox-relay dead-letters return` where something is in its way: what it says is true, and what
-//! one dead letter meets is not put upon the others.
+//! `outbox-relay dead-letters return` with failures on its way: its report is true, and the failure
+//! of one dead letter does not affect the others.
 
 use std::time::{Duration, Instant};
 
@@ -69,11 +69,11 @@ async fn one_that_the_database_does_not_settle_is_named_and_the_others_are_settl
 }
 
 #[tokio::test]
-async fn one_that_somebody_locks_once_it_is_marked_is_told_as_being_returned() -> anyhow::Result<()>
-{
+async fn one_locked_after_its_mark_is_reported_as_being_returned() -> anyhow::Result<()> {
     let desk = DeadLetterQueue::desk().await?;
     let id = desk.add_rows(1, Rows::default()).await?[0];
-    // The mark waits for this lock, and so has the row while the other one asks for it.
+    // The marking statement waits for this lock while it has the row locked, for which the other
+    // session queues.
     desk.sql
         .batch_execute(
             "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NEW; END $$;

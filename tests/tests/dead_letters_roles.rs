@@ -1,4 +1,4 @@
-//! The roles of the desk: each may do what its work takes and nothing else.
+//! The roles of the desk have the privileges that their work needs, and no others.
 
 use anyhow::{Context as _, ensure};
 use lapin::BasicProperties;
@@ -24,7 +24,7 @@ async fn with_roles() -> anyhow::Result<DeadLetterQueue> {
     Ok(desk)
 }
 
-/// Whether `role` may run a statement, which has no effect.
+/// Returns whether `role` may run a statement, which is rolled back.
 async fn may(sql: &Client, role: &str, statement: &str) -> anyhow::Result<bool> {
     let run = sql.batch_execute(&format!("BEGIN; SET LOCAL ROLE {role}; {statement}")).await;
     sql.batch_execute("ROLLBACK").await?;
@@ -104,23 +104,23 @@ async fn each_role_may_do_what_its_work_takes_and_nothing_else() -> Tested {
     ];
     let audit = "INSERT INTO dead_letters_audit (actor, action, dead_letter_id, operation_id) VALUES ('a', 'note', 1, gen_random_uuid())";
     for (statement, expected) in [
-        // Of the collector alone.
+        // The collector only.
         ("INSERT INTO dead_letters_sessions (queue) VALUES ('q')", [true, false, false, false]),
         ("DELETE FROM dead_letters WHERE id = 1", [false; 4]),
         ("UPDATE dead_letters SET delivery_tag = 1", [true, false, false, false]),
-        // Looking.
+        // Viewers and above.
         ("SELECT id, state FROM dead_letters", [true, true, true, true]),
         ("SELECT body, headers FROM dead_letters", [false, true, true, true]),
         ("SELECT * FROM dead_letters_open", [false, true, true, true]),
         ("SELECT * FROM dead_letters_open_groups", [false, true, true, true]),
         ("SELECT * FROM dead_letters_old", [false, true, true, true]),
         ("SELECT * FROM dead_letters_audit", [false, true, true, true]),
-        // Mending.
+        // Operators and above.
         ("UPDATE dead_letters SET body = 'y', note = 'z'", [false, false, true, true]),
         ("UPDATE dead_letters SET state = 'returning' WHERE id = 1", [false, false, true, true]),
         ("UPDATE dead_letters SET original = '{}' WHERE id = 1", [false, false, true, true]),
         (audit, [false, false, true, true]),
-        // Destroying.
+        // Administrators only.
         (
             "UPDATE dead_letters SET state = 'discarded', settled_at = now()",
             [false, false, false, true],
@@ -147,7 +147,7 @@ async fn each_role_may_do_what_its_work_takes_and_nothing_else() -> Tested {
     Ok(())
 }
 
-/// What no privilege of a column can say.
+/// Rules that column privileges can't express.
 #[tokio::test]
 async fn nobody_settles_or_deletes_by_hand_what_was_not_returned() -> Tested {
     let desk = with_roles().await?;
@@ -184,7 +184,7 @@ async fn nobody_settles_or_deletes_by_hand_what_was_not_returned() -> Tested {
     Ok(())
 }
 
-/// What an operator changes is kept, and when it returned a message is no matter of its own.
+/// An operator's edit keeps what was collected, and the database sets the time of a return.
 #[tokio::test]
 async fn an_operator_changes_nothing_without_a_trace() -> Tested {
     let desk = with_roles().await?;

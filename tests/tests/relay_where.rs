@@ -1,4 +1,5 @@
-//! Where an event is, from the outbox to its consumer, and which events a consumer has missed.
+//! `outbox-relay where` and `reconcile`: the location of an event, and the events that a consumer
+//! has missed.
 
 use anyhow::Context as _;
 use lapin::BasicProperties;
@@ -13,7 +14,7 @@ const PUBLISHED: &str = "published_at = now()";
 const LONG_AGO: &str = "published_at = now() - interval '2 hours'";
 
 #[tokio::test]
-async fn it_is_said_where_a_pending_event_is() -> anyhow::Result<()> {
+async fn where_tells_the_state_of_a_pending_event() -> anyhow::Result<()> {
     let inbox = ConsumerInbox::new("uuid", "1h").await?;
     let stuck = "attempts = 10, next_attempt_at = 'infinity', last_error = 'no queue is bound'";
     for (assignment, code, answer, said) in [
