@@ -4,7 +4,7 @@ import amqp from 'amqplib';
 import { checkWritable, connectDatabase, transaction } from './database.js';
 import { Queues } from './queues.js';
 
-// As many messages may lie in this process at a time.
+// The prefetch: how many unacknowledged messages this process may have at a time.
 const PREFETCH = 20;
 const [FIRST_DELAY, LONGEST_DELAY] = [500, 5_000];
 
@@ -24,8 +24,8 @@ export async function consumeForever(name, keys, apply) {
     const started = Date.now();
     let db, broker;
     try {
-      // The database first: while it is down nothing is consumed. When either is lost, both
-      // connections are closed, so that no message sits here unacknowledged.
+      // The database first: while it is down, nothing is consumed. When one connection is lost,
+      // both are closed, so that no message is held here unacknowledged.
       db = await connectDatabase();
       await checkWritable(db);
       broker = await amqp.connect(process.env.RABBITMQ_URL, { timeout: 10_000 });
@@ -34,7 +34,8 @@ export async function consumeForever(name, keys, apply) {
       console.log(`consuming from ${name}`);
       await consume(db, broker, queues, apply);
     } catch (error) {
-      // Longer and longer, unless it has worked for a while: each time messages return.
+      // The wait grows after each failure, and resets after a while without one: each reconnect
+      // returns messages to the queue, which counts that.
       if (Date.now() - started > LONGEST_DELAY) delay = FIRST_DELAY;
       console.warn(`interrupted, trying again in at most ${delay} ms: ${error}`);
       const waiting = sleep(delay * (0.5 + Math.random() / 2), null, { signal: stop.signal });
@@ -75,15 +76,16 @@ async function handle(db, queues, apply, message) {
   try {
     const event = parse(message.content);
     await transaction(db, 'COMMIT', async () => {
-      // The id and the effect are saved together or not at all. A copy of the event finds its id
-      // here; one that is applied by another consumer right now is waited for.
+      // The id and the effect are saved together or not at all. For a copy of an applied event the
+      // INSERT returns no row; if another consumer is applying the event right now, the INSERT
+      // waits for its end.
       const remember = 'INSERT INTO inbox (event_id) VALUES ($1) ON CONFLICT DO NOTHING';
       const { rowCount } = await db.query(remember, [event.event_id]);
       if (rowCount === 1) await apply(db, event);
     });
   } catch (error) {
     await checkWritable(db); // Otherwise the message is not to blame, and no retry is charged.
-    // PostgreSQL's class 22: a value that no column takes.
+    // SQLSTATE class 22 (data exception): a value that no column takes.
     const canRetry = !(error instanceof Malformed || error.code?.startsWith('22'));
     await queues.redirect(message, error.message, canRetry);
   }

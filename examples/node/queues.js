@@ -4,9 +4,9 @@ const {
   RABBITMQ_MAX_RETRIES: MAX_RETRIES = '20',
   RABBITMQ_RETRY_TTL_MS: RETRY_TTL_MS = '10000',
 } = process.env;
-// A message with which the consumer crashes is a dead letter after so many returns to the queue.
+// The delivery limit: a message that crashes the consumer this often is dead-lettered.
 const MAX_RETURNS = 20;
-// Headers that the broker writes, or by which it would route a copy elsewhere.
+// Headers that a copy must not have: the broker writes them, or would route by them.
 const BROKER_HEADERS = /^(x-death|x-(first|last)-death-.*|x-(opt-)?delivery-count|CC|BCC)$/;
 
 export class Queues {
@@ -30,7 +30,8 @@ export class Queues {
   }
 
   async #declare(queue, { forwardTo, ...more } = {}) {
-    // RabbitMQ keeps a message until the next queue has it; that needs reject-publish.
+    // At-least-once dead-lettering: RabbitMQ keeps a message until the next queue has confirmed it.
+    // It requires reject-publish.
     const forwards = forwardTo && {
       'x-dead-letter-exchange': '',
       'x-dead-letter-routing-key': forwardTo,
@@ -45,7 +46,8 @@ export class Queues {
   // Resolves when the broker has confirmed it; rejects if it was refused or no queue took it.
   async redirect({ content, fields, properties }, reason, canRetry) {
     const before = properties.headers ?? {};
-    // One with x-tries was moved back from the dead-letter queue: it has all its tries again.
+    // A message with x-tries was moved back from the dead-letter queue, and starts again with all
+    // its tries.
     const isCounted = !('x-tries' in before) && Number.isSafeInteger(before['x-retry-count']);
     const retries = isCounted ? before['x-retry-count'] : 0;
     const isRetry = canRetry && retries < Number(MAX_RETRIES);
@@ -62,14 +64,14 @@ export class Queues {
     };
     const queue = isRetry ? this.retry : this.deadLetters;
     const expiration = isRetry ? RETRY_TTL_MS : undefined;
-    // The broker accepts no other user's id than that of the connection.
+    // Without user_id: the broker accepts only the connection's own user.
     const changed = { headers, expiration, userId: undefined, persistent: true };
     await this.#publish(queue, content, { ...properties, ...changed });
     const event = JSON.stringify(properties.messageId);
     console.warn(`event ${event} went to ${queue}: ${JSON.stringify(reason)}`);
   }
 
-  // One message at a time: a return that arrives before the confirm is this message's.
+  // One message is in flight at a time, so a return that arrives before the confirm belongs to it.
   async #publish(queue, content, options) {
     let isReturned = false;
     const onReturn = () => { isReturned = true; };

@@ -20,7 +20,7 @@ async function apply(db, { event, data }) {
   } else {
     const pick = 'UPDATE turnover SET picked = picked + $2 WHERE item = $1';
     const { rowCount } = await db.query(pick, [item, quantity]);
-    // A retry may overtake: the first event of this item may still be on its way.
+    // Retries change the order: the first event of this item may still be on its way.
     if (rowCount === 0) throw new NotYet(`item ${item} is not known yet`);
   }
 }

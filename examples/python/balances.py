@@ -23,7 +23,7 @@ def apply(db, event):
     else:
         pay = "UPDATE balances SET due = due - %s WHERE invoice = %s"
         if not db.execute(pay, (amount, invoice)).rowcount:
-            # A retry may overtake: the first event of this invoice may still be on its way.
+            # Retries change the order: the event that issued this invoice may still be on its way.
             raise NotYet(f"invoice {invoice} is not known yet")
 
 

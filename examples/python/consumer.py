@@ -13,7 +13,7 @@ from pika.exceptions import AMQPError, ConsumerCancelled
 
 from queues import Queues
 
-# As many messages may lie in this process at a time.
+# The prefetch: how many unacknowledged messages this process may have at a time.
 PREFETCH = 20
 FIRST_DELAY, LONGEST_DELAY = 0.5, 5.0
 
@@ -32,14 +32,14 @@ def consume_forever(name, keys, apply):
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     broker_parameters = pika.URLParameters(os.environ["RABBITMQ_URL"])
-    # While the broker is short of memory or disk it accepts nothing, and says so.
+    # A broker that is short of memory or disk blocks publishing connections.
     broker_parameters.blocked_connection_timeout = 60
     delay = FIRST_DELAY
     while not stopping:
         started = time.monotonic()
         try:
-            # The database first: while it is down nothing is consumed. When either is lost, both
-            # connections are closed, so that no message sits here unacknowledged.
+            # The database first: while it is down, nothing is consumed. When one connection is
+            # lost, both are closed, so that no message is held here unacknowledged.
             with connect_database() as db, pika.BlockingConnection(broker_parameters) as broker:
                 check_writable(db)
                 channel = broker.channel()
@@ -49,7 +49,8 @@ def consume_forever(name, keys, apply):
                 log.info("consuming from %s", name)
                 consume(db, channel, queues, apply)
         except (psycopg.Error, AMQPError, OSError) as error:
-            # Longer and longer, unless it has worked for a while: each time messages return.
+            # The wait grows after each failure, and resets after a while without one: each
+            # reconnect returns messages to the queue, which counts that.
             if time.monotonic() - started > LONGEST_DELAY:
                 delay = FIRST_DELAY
             log.warning("interrupted, trying again in at most %.1f s: %r", delay, error)
@@ -74,8 +75,9 @@ def handle(db, queues, apply, method, properties, body):
     try:
         event = json.loads(body)
         with db.transaction():
-            # The id and the effect are saved together or not at all. A copy of the event finds its
-            # id here; one that is applied by another consumer right now is waited for.
+            # The id and the effect are saved together or not at all. For a copy of an applied event
+            # the INSERT returns no row; if another consumer is applying the event right now, the
+            # INSERT waits for its end.
             remember = "INSERT INTO inbox (event_id) VALUES (%s) ON CONFLICT DO NOTHING RETURNING 1"
             if db.execute(remember, (event["event_id"],)).fetchone():
                 apply(db, event)
@@ -88,7 +90,7 @@ def handle(db, queues, apply, method, properties, body):
 
 
 def connect_database():
-    # With autocommit the transactions are those written here, and no others.
+    # With autocommit, psycopg opens no transactions besides those written here.
     return psycopg.connect(
         os.environ["DATABASE_URL"], autocommit=True, connect_timeout=10,
         options="-c statement_timeout=10s",

@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 EXCHANGE = os.environ.get("RELAY_EXCHANGE", "orders.events")
 MAX_RETRIES = int(os.environ.get("RABBITMQ_MAX_RETRIES", "20"))
 RETRY_TTL_MS = int(os.environ.get("RABBITMQ_RETRY_TTL_MS", "10000"))
-# A message with which the consumer crashes is a dead letter after so many returns to the queue.
+# The delivery limit: a message that crashes the consumer this often is dead-lettered.
 MAX_RETURNS = 20
-# Headers that the broker writes, or by which it would route a copy elsewhere.
+# Headers that a copy must not have: the broker writes them, or would route by them.
 BROKER_HEADERS = re.compile(r"x-death|x-(first|last)-death-.*|x-(opt-)?delivery-count|CC|BCC")
 
 log = logging.getLogger("queues")
@@ -35,7 +35,7 @@ class Queues:
     def _declare(self, queue, forward_to=None, **arguments):
         arguments["x-queue-type"] = "quorum"
         if forward_to:
-            # RabbitMQ keeps a message until the next queue has it; that needs reject-publish.
+            # at-least-once: a message is kept until the next queue has it. Needs reject-publish.
             arguments |= {
                 "x-dead-letter-exchange": "",
                 "x-dead-letter-routing-key": forward_to,
@@ -51,7 +51,8 @@ class Queues:
         """
         before = properties.headers or {}
         retries = before.get("x-retry-count")
-        # One with x-tries was moved back from the dead-letter queue: it has all its tries again.
+        # A message with x-tries was moved back from the dead-letter queue, and starts again with
+        # all its tries.
         if "x-tries" in before or not isinstance(retries, int):
             retries = 0
         now = datetime.now(timezone.utc).isoformat()
@@ -70,7 +71,7 @@ class Queues:
         else:
             queue, properties.expiration = self.dead_letters, None
             headers |= {"x-retry-count": retries, "x-tries": retries + 1}
-        # The broker accepts no other user's id than that of the connection.
+        # Without user_id: the broker accepts only the connection's own user.
         properties.headers, properties.user_id, properties.delivery_mode = headers, None, 2
         self.channel.basic_publish("", queue, body, properties, mandatory=True)
         log.warning("event %r went to %s: %r", properties.message_id, queue, reason)

@@ -9,6 +9,6 @@ CREATE TABLE inbox (
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 
--- What is older than anything that may still be delivered or replayed can be forgotten:
+-- Ids older than any event that may still be delivered or replayed can be deleted:
 -- DELETE FROM inbox WHERE applied_at < now() - interval '90 days'
 CREATE INDEX inbox_applied_at ON inbox (applied_at);

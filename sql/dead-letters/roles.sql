@@ -1,15 +1,18 @@
--- Roles that may do with dead letters what their work takes and nothing else: dead_letters_collector for the collector, and three for
--- people: dead_letters_viewer looks, dead_letters_operator mends as well (edits, notes, returns), dead_letters_admin also destroys
--- (discards, forgets). Run it in the database of the desk, after the tables were made there, as a superuser or as the owner of the
--- database and the tables (who needs CREATEROLE while the roles don't exist yet). Running it again does no harm:
+-- Least-privilege roles of the desk: dead_letters_collector for the collector, and three for
+-- people: dead_letters_viewer may read, dead_letters_operator may also edit, note and return,
+-- dead_letters_admin may also discard and forget. Run it in the database of the desk, after its
+-- tables exist, as a superuser or as the owner of the database and the tables (who needs CREATEROLE
+-- while the roles don't exist yet). Running it again is safe:
 --
 --     outbox-relay dead-letters schema --roles | psql "$DEAD_LETTERS_DATABASE_URL" -v ON_ERROR_STOP=1 --single-transaction
 --
--- Roles belong to the whole server, not to one database. The first one may log in, but not before it has a password (in psql):
+-- Roles belong to the whole server, not to one database. The first one may log in, once it has a
+-- password (in psql):
 --
 --     \password dead_letters_collector
 --
--- The other three can't log in: each person has a login of their own, which dead_letters_audit names, and is granted one of them:
+-- The other three can't log in. Each person has a login of their own, which dead_letters_audit
+-- records, and is granted one of the three:
 --
 --     GRANT dead_letters_operator TO alice;
 DO $$
@@ -29,12 +32,12 @@ BEGIN
             BEGIN
                 EXECUTE format('CREATE ROLE %I %s', wanted, may_log_in);
             EXCEPTION
-                -- Somebody else was faster, in another database perhaps.
+                -- Created concurrently, perhaps from another database.
                 WHEN duplicate_object OR unique_violation THEN NULL;
             END;
         END IF;
     END LOOP;
-    -- Who mends may look, and who destroys may mend.
+    -- Operators include viewers, and administrators include operators.
     FOR including, included IN
         VALUES ('dead_letters_operator', 'dead_letters_viewer'), ('dead_letters_admin', 'dead_letters_operator')
     LOOP
@@ -54,8 +57,9 @@ BEGIN
 END
 $$;
 
--- The collector adds rows, which are open, marks which of them a later session has taken again, and deletes settled ones after
--- DEAD_LETTERS_RETENTION. It reads neither bodies nor headers, and changes nothing that people see.
+-- The collector adds open rows, assigns them to a later session after a crash, and deletes settled
+-- ones after DEAD_LETTERS_RETENTION. It reads neither bodies nor headers, and changes nothing that
+-- people see.
 GRANT INSERT (queue, collector_session, delivery_tag, identity, return_to, message_id, event_type, exchange, routing_key, body,
               content_type, content_header, properties, headers, error_kind, reason, fingerprint, tries, first_failed_at, last_failed_at,
               redelivered, earlier_id, returns)
@@ -67,8 +71,8 @@ GRANT DELETE ON dead_letters TO dead_letters_collector;
 GRANT SELECT, INSERT, DELETE ON dead_letters_sessions TO dead_letters_collector;
 GRANT UPDATE (acknowledged_up_to) ON dead_letters_sessions TO dead_letters_collector;
 
--- It deletes what is settled, which no privilege can say. Who may destroy is not held up, nor is anybody where the roles are missing, as
--- after a restore on another server.
+-- A trigger limits its DELETE to settled rows, which no privilege can express. It does not restrict
+-- administrators, nor anybody while the roles are missing, as after a restore on another server.
 CREATE OR REPLACE FUNCTION dead_letters_refuse_delete() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF pg_has_role(current_user, to_regrole('dead_letters_collector')::oid, 'USAGE')
@@ -84,8 +88,8 @@ CREATE TRIGGER dead_letters_refuse_delete BEFORE DELETE ON dead_letters FOR EACH
     WHEN (OLD.state NOT IN ('returned', 'discarded'))
     EXECUTE FUNCTION dead_letters_refuse_delete();
 
--- What operators may change, no privilege can say either: nothing becomes returned that was not being returned, nor at another time than
--- now; what is settled stays so; and the first change keeps what was collected.
+-- Nor can privileges express what operators may change: only a returning row becomes returned, with
+-- the current time; a settled row stays settled; and the first edit keeps what was collected.
 CREATE OR REPLACE FUNCTION dead_letters_guard_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF pg_has_role(current_user, to_regrole('dead_letters_operator')::oid, 'USAGE') IS NOT TRUE
@@ -118,25 +122,26 @@ $$;
 DROP TRIGGER IF EXISTS dead_letters_guard_update ON dead_letters;
 CREATE TRIGGER dead_letters_guard_update BEFORE UPDATE ON dead_letters FOR EACH ROW EXECUTE FUNCTION dead_letters_guard_update();
 
--- A viewer looks, and changes nothing.
+-- A viewer may read, and change nothing.
 GRANT SELECT ON dead_letters TO dead_letters_viewer;
 GRANT SELECT ON dead_letters_audit TO dead_letters_viewer;
 GRANT SELECT ON dead_letters_open TO dead_letters_viewer;
 GRANT SELECT ON dead_letters_open_groups TO dead_letters_viewer;
 GRANT SELECT ON dead_letters_old TO dead_letters_viewer;
 
--- An operator mends: edits and returns dead letters and takes notes. What it did, it adds to the audit table; when, and as which login,
--- the database fills in. It can't add or delete a dead letter.
+-- An operator edits, notes and returns dead letters, and adds rows to the audit table, where the
+-- database fills in the time and the login. It can't add or delete a dead letter.
 GRANT UPDATE (body, content_header, headers, original, state, settled_at, note) ON dead_letters TO dead_letters_operator;
 GRANT INSERT (actor, action, reason, dead_letter_id, before, after, detail, operation_id) ON dead_letters_audit TO dead_letters_operator;
 
--- An administrator also destroys: discards dead letters, and erases contents from rows and from the audit table. It deletes no row of
--- either.
+-- An administrator also discards dead letters, and erases contents from rows and from the audit
+-- table. It deletes no row of either.
 GRANT UPDATE (identity, routing_key, properties, reason) ON dead_letters TO dead_letters_admin;
 GRANT UPDATE (before, after, detail) ON dead_letters_audit TO dead_letters_admin;
 
--- Operators change the state of a dead letter when they return it, and keep what was collected when they edit it. That only an
--- administrator discards, or brings back, which is a state as well, and that what was collected stays, no privilege of a column can say.
+-- Operators need to change the column state to return, and original to edit. A trigger has to
+-- ensure that only an administrator discards a dead letter or reopens a discarded one, and that
+-- what was collected stays: column privileges can't express that.
 CREATE OR REPLACE FUNCTION dead_letters_refuse_destruction() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.original IS DISTINCT FROM OLD.original THEN

@@ -1,6 +1,7 @@
--- The desk: dead letters, messages that a consumer could not process, taken from its dead-letter queue, so that people can look at them,
--- group them by cause, edit them and return them. The tables may stand in any database; beside the consumer's own is the usual place.
--- Run it as the owner of the tables to be:
+-- The desk: a table of dead letters, messages that a consumer could not process, collected from its
+-- dead-letter queue, so that people can list them, group them by cause, edit them and return them.
+-- The tables may be in any database; the consumer's own is the usual place. Run it as the role that
+-- is to own the tables:
 --
 --     outbox-relay dead-letters schema | psql "$DEAD_LETTERS_DATABASE_URL" -v ON_ERROR_STOP=1 --single-transaction
 CREATE TABLE dead_letters (
@@ -36,25 +37,26 @@ CREATE TABLE dead_letters (
     CHECK ((settled_at IS NULL) = (state IN ('open', 'returning')))
 );
 
--- What people look at: the open ones in order, of all queues or of one.
+-- For list: the open rows in order, of all queues or of one.
 CREATE INDEX dead_letters_open_by_id ON dead_letters (id) WHERE state = 'open';
 CREATE INDEX dead_letters_open_by_queue ON dead_letters (queue, id) WHERE state = 'open';
 
--- The open ones with one cause are a range of it, and the groups are found by skipping from one to the next.
+-- For groups: the open rows with one cause are a range, and groups are found by skipping from one
+-- to the next.
 CREATE INDEX dead_letters_open_by_cause ON dead_letters (queue, error_kind, fingerprint, event_type, id) WHERE state = 'open';
 CREATE INDEX dead_letters_open_by_fingerprint ON dead_letters (fingerprint, id) WHERE state = 'open';
 
--- What is being returned, or was when the command ended too early.
+-- Returning rows: a command is publishing them, or was interrupted.
 CREATE INDEX dead_letters_returning ON dead_letters (id) WHERE state = 'returning';
 
--- What was returned or discarded last, and what DEAD_LETTERS_RETENTION deletes.
+-- Rows by the time of their settlement, for list and for DEAD_LETTERS_RETENTION.
 CREATE INDEX dead_letters_settled ON dead_letters (queue, state, settled_at, id) WHERE state IN ('returned', 'discarded');
 
 -- All deaths of one message.
 CREATE INDEX dead_letters_by_message_id ON dead_letters (message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX dead_letters_by_earlier_id ON dead_letters (earlier_id) WHERE earlier_id IS NOT NULL;
 
--- What a session has taken and not yet acknowledged.
+-- The rows of a session, to find those that it had not acknowledged.
 CREATE INDEX dead_letters_by_delivery ON dead_letters (collector_session, delivery_tag) WHERE collector_session IS NOT NULL;
 
 COMMENT ON TABLE dead_letters IS 'Messages that a consumer could not process, taken from its dead-letter queue';
@@ -69,10 +71,12 @@ COMMENT ON COLUMN dead_letters.state IS 'open; returning: being published; retur
 COMMENT ON COLUMN dead_letters.earlier_id IS 'The row of its death before this one, which retention may have deleted';
 COMMENT ON COLUMN dead_letters.redelivered IS 'It had been delivered before: if a collector or the broker crashed, it may be the copy of another row';
 
--- The sessions of collectors that have not ended in order, and how far each has acknowledged. A row of dead_letters with a higher
--- delivery_tag is still in the queue, and will be delivered again. Unlogged: noting costs no flush of the log, so that a note and its
--- acknowledgement are hardly ever apart; and where PostgreSQL may have lost a note, it has emptied the table. The ids are random: an
--- unlogged table would count from 1 again then, and rows that were acknowledged long ago would be those of a new session.
+-- The collectors' sessions that are running or were interrupted, and how far each has acknowledged.
+-- The message of a row of dead_letters with a higher delivery_tag is still in the queue, and will
+-- be delivered again. Unlogged: an update does not wait for the disk, so that little time passes
+-- between it and the acknowledgement; and after a crash in which an update may be lost, PostgreSQL
+-- empties the table. The ids are random: an identity column of an unlogged table would restart at 1
+-- then, and rows that were acknowledged long ago would seem to be a new session's.
 CREATE UNLOGGED TABLE dead_letters_sessions (
     id                 uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
     queue              text        NOT NULL,
@@ -102,7 +106,7 @@ CREATE INDEX dead_letters_audit_by_operation ON dead_letters_audit (operation_id
 
 COMMENT ON TABLE dead_letters_audit IS 'What people did to dead letters';
 
--- The open ones, oldest first, without their contents.
+-- The open dead letters, oldest first, without their contents.
 CREATE VIEW dead_letters_open AS
 SELECT id,
        queue,
@@ -120,11 +124,12 @@ FROM dead_letters
 WHERE state = 'open'
 ORDER BY id;
 
--- The open ones by cause and type, the most frequent first. Of 500 groups at most, the first by queue and cause; 20,000 are counted,
--- shared evenly by the groups, so that a look at millions takes no longer than one at thousands: is_capped says where counting stopped.
+-- The open dead letters by queue, cause and type, the most frequent first. It shows at most 500
+-- groups, the first by queue and cause, and counts at most 20,000 rows, shared evenly by the
+-- groups, so that millions take no longer than thousands: is_capped says where counting stopped.
 CREATE VIEW dead_letters_open_groups AS
 WITH RECURSIVE seen AS (
-    -- From one group to the next by the index, however many rows are between.
+    -- Skips from group to group by the index, however many rows are between.
     (
         SELECT queue, error_kind, fingerprint, event_type
         FROM dead_letters
@@ -144,15 +149,16 @@ WITH RECURSIVE seen AS (
         LIMIT 1
     ) AS next
 ),
--- The limits stand in subqueries: the planner would take the numbers themselves for what there is, and compile the statement.
+-- The limits stand in subqueries: from plain numbers the planner would overestimate the rows, and
+-- use JIT.
 grouped AS MATERIALIZED (
     SELECT * FROM seen LIMIT (SELECT 500)
 ),
 counting AS MATERIALIZED (
     SELECT GREATEST(20000 / GREATEST(count(*), 1), 100) AS most FROM grouped
 )
--- Of each group a range of the index by cause, put so that only this one has its order: with an equality of each column the planner
--- may take the index by id, and read all that is not in the group.
+-- Each group is read as a range that only the index by cause has: with an equality for each column
+-- the planner may choose the index by id, and read all rows outside the group.
 SELECT grouped.queue,
        grouped.error_kind,
        grouped.fingerprint,
@@ -200,8 +206,8 @@ CROSS JOIN LATERAL (
 ) AS last
 ORDER BY counted.messages DESC, grouped.queue, grouped.error_kind, grouped.fingerprint, grouped.event_type;
 
--- What nobody has dealt with for a day, by queue: what is open, and what is being returned, or was when the command ended too early.
--- Up to 20,000 of each queue are counted: is_capped says where counting stopped.
+-- Dead letters that have been open or returning for a day, by queue. It counts up to 20,000 of each
+-- queue: is_capped says where counting stopped.
 CREATE VIEW dead_letters_old AS
 WITH RECURSIVE seen AS (
     (
@@ -226,7 +232,7 @@ SELECT known.queue,
        now() - min(letter.collected_at) AS oldest_age
 FROM known
 CROSS JOIN LATERAL (
-    -- By id, which is nearly the order of collecting: the oldest ones come first.
+    -- By id, which is nearly the order of collection, so the oldest come first.
     (
         SELECT collected_at
         FROM (

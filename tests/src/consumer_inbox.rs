@@ -49,7 +49,7 @@ impl ConsumerInbox {
         self.folder.path("inboxes.toml")
     }
 
-    /// Points the file at a database that can't be reached.
+    /// Rewrites the file so that it names an unreachable database.
     ///
     /// # Errors
     /// When the file can't be written.
@@ -75,7 +75,7 @@ impl ConsumerInbox {
         Ok(())
     }
 
-    /// Runs a command with all places known.
+    /// Runs a command with the inboxes, the desk and the broker configured.
     ///
     /// # Errors
     /// When it can't be started or does not end in time.
@@ -89,7 +89,7 @@ impl ConsumerInbox {
         outbox_relay(arguments, &settings).await
     }
 
-    /// Asks where an event is: the exit status and the only event of the answer.
+    /// Runs `where` for an event. Returns the exit status and the event of the JSON answer.
     ///
     /// # Errors
     /// When the command fails.

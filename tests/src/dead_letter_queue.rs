@@ -45,7 +45,7 @@ impl DeadLetterQueue {
         Self::with(servers.database("desk").await?, servers.vhost("desk").await?).await
     }
 
-    /// The same for this database and virtual host.
+    /// An empty quorum queue and empty tables, in this virtual host and database.
     ///
     /// # Errors
     /// When they do not answer.
@@ -149,7 +149,7 @@ impl DeadLetterQueue {
         Ok(())
     }
 
-    /// A collector that goes on, as a process.
+    /// Starts `dead-letters collect --follow` as a process. `settings` are environment variables.
     ///
     /// # Errors
     /// When it can't be started.
@@ -187,7 +187,7 @@ impl DeadLetterQueue {
     /// Waits until there are `expected` rows. More are an error.
     ///
     /// # Errors
-    /// When there are not in time.
+    /// When there are fewer when the time is up, or more.
     pub async fn collected(&self, expected: i64) -> anyhow::Result<()> {
         let mut rows = 0;
         eventually("all is collected", async || {

@@ -20,7 +20,7 @@ pub const HOME: &str = "billing";
 /// The SQL of the roles.
 const ROLES: &str = include_str!("../../sql/dead-letters/roles.sql");
 
-/// What rows of dead letters have in common.
+/// The columns that rows added by a test share.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a> {
     /// How they died.
@@ -29,7 +29,7 @@ pub struct Rows<'a> {
     pub fingerprint: &'a str,
     /// The type of the messages.
     pub event_type: &'a str,
-    /// Their reason, with `%s` for a number.
+    /// Their reason, in which `%s` stands for the number of the row.
     pub reason: &'a str,
     /// The queue that they go back to.
     pub return_to: &'a str,

@@ -1,4 +1,4 @@
-//! `dead-letters collect` with a backlog, a broker or a database that is in its way.
+//! `dead-letters collect` with a large backlog, a difficult broker or a difficult database.
 
 use anyhow::{Context as _, ensure};
 use lapin::BasicProperties;
@@ -31,7 +31,7 @@ async fn refuse(desk: &DeadLetterQueue, condition: &str, state: &str) -> anyhow:
     Ok(desk.sql.batch_execute(&trigger).await?)
 }
 
-/// More than the collector reads ahead waits, so that its connection is not read all the time.
+/// The backlog exceeds the collector's read buffer, so that at times its connection is not read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backlog_of_large_messages_is_delivered_once() -> Tested {
     let desk = DeadLetterQueue::start().await?;
@@ -52,7 +52,7 @@ async fn a_backlog_of_large_messages_is_delivered_once() -> Tested {
 /// PostgreSQL empties the unlogged table of sessions when it crashes: a session that begins after
 /// that must not be taken for one that stored rows before it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_crash_of_postgresql_rows_of_long_ago_hide_no_message() -> Tested {
+async fn after_a_crash_of_postgresql_old_rows_hide_no_new_message() -> Tested {
     let mut postgres = PostgresServer::start_temporary().await?;
     let broker = stack::shared().await?.vhost("desk").await?;
     let mut desk = DeadLetterQueue::with(postgres.database("desk").await?, broker).await?;
@@ -115,7 +115,7 @@ async fn what_the_database_raises_over_every_message_is_an_outage() -> Tested {
     Ok(())
 }
 
-/// The database refuses what was read for people: body and headers as they came are what counts.
+/// The database refuses a column for people; the row still has body and headers as they came.
 #[tokio::test]
 async fn a_message_is_stored_without_what_can_not_be_stored_of_it() -> Tested {
     let desk = DeadLetterQueue::start().await?;
@@ -130,7 +130,7 @@ async fn a_message_is_stored_without_what_can_not_be_stored_of_it() -> Tested {
     Ok(())
 }
 
-/// With a small prefetch, fewer refused messages are all that the broker delivers.
+/// With a small prefetch, a few unacknowledged refused messages would use all of it.
 #[tokio::test]
 async fn refused_messages_leave_room_for_others_also_with_a_small_prefetch() -> Tested {
     let desk = DeadLetterQueue::start().await?;
@@ -145,14 +145,14 @@ async fn refused_messages_leave_room_for_others_also_with_a_small_prefetch() -> 
         Ok(readiness(&collector).await?.to_string().contains("nothing is collected"))
     })
     .await?;
-    // Although it is full it notices when it is told to stop.
+    // Even with no room for another message it stops on SIGTERM.
     collector.sigterm()?;
     ensure!(collector.wait_exit(PATIENCE).await?.success(), "{}", collector.last_lines());
     Ok(())
 }
 
 #[tokio::test]
-async fn a_queue_that_another_consumer_has_to_itself_is_named() -> Tested {
+async fn an_error_names_a_queue_with_another_single_active_consumer() -> Tested {
     let desk = DeadLetterQueue::start().await?;
     let mut arguments = FieldTable::default();
     arguments.insert("x-single-active-consumer".into(), lapin::types::AMQPValue::Boolean(true));

@@ -188,7 +188,7 @@ async fn what_known_libraries_write_into_headers_is_read() -> Tested {
     }
     assert_ne!(letters[0]["fingerprint"], letters[1]["fingerprint"]);
 
-    // Of a consumer with headers of its own.
+    // A consumer with headers of its own.
     let own = [("why", string("it rains")), ("attempt", string("5")), ("x-reason", string("no"))];
     desk.add_with_headers(b"x", &own).await?;
     let named = ["--reason-header", "why", "--tries-header", "attempt", "--return-to", "elsewhere"];
@@ -253,7 +253,7 @@ async fn hostile_messages_are_rows_like_any_other() -> Tested {
     let sizes = "SELECT octet_length(body) FROM dead_letters ORDER BY id DESC LIMIT 1";
     let stored: i32 = desk.sql.query_one(sizes, &[]).await?.get(0);
     assert_eq!(usize::try_from(stored)?, size);
-    // What can't be read for people is kept as it came.
+    // Headers that can't be shown as JSON are kept as bytes.
     let kept = "SELECT octet_length(content_header) FROM dead_letters WHERE headers = '{}' ORDER BY id LIMIT 2";
     let kept: Vec<i32> = desk.sql.query(kept, &[]).await?.iter().map(|row| row.get(0)).collect();
     assert!(kept.len() == 2 && kept[1] > 25_000, "{kept:?}");
@@ -304,7 +304,7 @@ async fn a_returned_message_that_dies_again_is_linked_to_its_row() -> Tested {
     let first = desk.letters().await?[0]["id"].as_i64().context("an id")?;
     let from = |queue: &str, id: i64| [("x-returned-from", string(&format!("{queue}/{id}")))];
 
-    // Nobody has returned it: whoever wrote the header knows nothing of the row.
+    // The row was never returned, so the header does not link the message to it.
     desk.add_with_headers(b"x", &from(QUEUE, first)).await?;
     desk.collect_all().await?;
     for state in ["returned", "returning"] {
@@ -375,7 +375,7 @@ async fn a_database_in_latin1_gets_what_it_can_hold() -> Tested {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_said_in_one_sentence() -> Tested {
+async fn each_reason_not_to_collect_is_one_error_line() -> Tested {
     let desk = DeadLetterQueue::start().await?;
     let said = |ended: &Ended, code, part: &str| {
         assert!(ended.code == Some(code) && ended.out.is_empty(), "{ended:?}");

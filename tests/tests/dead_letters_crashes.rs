@@ -1,4 +1,5 @@
-//! Collectors that die: no dead letter is lost, and none becomes two rows but in doubt.
+//! Collectors that are killed: no dead letter is lost, and none becomes two rows unless its
+//! acknowledgement is in doubt.
 
 use std::time::Duration;
 
@@ -65,8 +66,8 @@ async fn collectors_killed_at_random_points_leave_one_row_for_each_message() -> 
         eventually("it has begun", async || Ok(desk.rows().await? > begun)).await?;
         sleep(Duration::from_micros(rand::rng().random_range(0..60_000))).await;
         waiting = kill(&desk, &collector).await?;
-        // Whose acknowledgement was noted and is lost is still in the queue, and becomes a second
-        // row: it is the only doubt there is.
+        // A message whose acknowledgement was noted and then lost is still in the queue, and
+        // becomes a second row. There is no other doubt.
         let (rows, released) = (desk.rows().await?, number(&desk.sql, RELEASED).await?);
         let lost = waiting - (added + in_doubt - released);
         ensure!(lost >= 0, "turn {turn}: {} messages have neither a row nor a place", -lost);
@@ -78,14 +79,14 @@ async fn collectors_killed_at_random_points_leave_one_row_for_each_message() -> 
     desk.collect_all().await?;
     assert_eq!(desk.rows().await?, added + in_doubt, "of {added} messages, {in_doubt} in doubt");
     assert_eq!(desk.depth().await?, (0, 0));
-    // A second row can be told by its mark.
+    // Second rows are marked as redelivered.
     let marked = number(&desk.sql, "SELECT count(*) FROM dead_letters WHERE redelivered").await?;
     assert!(marked >= in_doubt, "{marked} marked, {in_doubt} in doubt");
     Ok(())
 }
 
-/// Holds up what the collector does with `dead_letters_sessions` or `dead_letters`, from the first
-/// row for which `condition` holds.
+/// Adds a trigger that blocks the collector's statements on `dead_letters_sessions` or
+/// `dead_letters`, from the first row for which `condition` holds.
 async fn hold(sql: &Client, on: &str, condition: &str) -> anyhow::Result<()> {
     let trigger = format!(
         "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$

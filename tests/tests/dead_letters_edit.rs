@@ -90,7 +90,7 @@ async fn what_can_not_be_edited_is_told_and_changes_nothing() -> anyhow::Result<
     }
     let none = desk.command(&["edit", "999999", "--reason", "x", "--header", "a=b"]).await?;
     assert!(none.err.contains("there is no dead letter 999999"), "{none:?}");
-    // Somebody else is at it.
+    // Another session has the row locked.
     let other = connect(&desk.database.url).await?;
     other.batch_execute("BEGIN; SELECT FROM dead_letters FOR UPDATE").await?;
     let ended = desk.command(&["edit", &id, "--reason", "x", "--header", "a=b"]).await?;

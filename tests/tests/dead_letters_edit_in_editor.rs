@@ -71,7 +71,7 @@ async fn what_a_person_saves_is_stored_and_the_file_is_removed() -> anyhow::Resu
 }
 
 #[tokio::test]
-async fn a_mistake_is_told_and_can_be_mended_or_given_up() -> anyhow::Result<()> {
+async fn an_invalid_edit_can_be_corrected_or_abandoned() -> anyhow::Result<()> {
     let (desk, id) = with_letter("{\"n\": 1}").await?;
     let folder = TempFolder::new()?;
     let second = folder.path("second");

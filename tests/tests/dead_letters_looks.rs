@@ -23,7 +23,7 @@ fn ids(listed: &[Value]) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn each_condition_selects_what_it_says() -> anyhow::Result<()> {
+async fn each_filter_option_selects_its_dead_letters() -> anyhow::Result<()> {
     let (desk, all) = three_groups().await?;
     let viewer = desk.person("dead_letters_viewer").await?;
     desk.sql
@@ -72,7 +72,7 @@ async fn each_condition_selects_what_it_says() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn groups_are_told_with_their_numbers_and_an_example() -> anyhow::Result<()> {
+async fn groups_are_printed_with_their_counts_and_an_example() -> anyhow::Result<()> {
     let (desk, all) = three_groups().await?;
     let viewer = desk.person("dead_letters_viewer").await?;
     let more = desk.add_rows(3, Rows::default()).await?;
@@ -200,7 +200,7 @@ async fn wrong_arguments_end_with_64() -> anyhow::Result<()> {
         &["return"],
         &["return", "7", "--queue", "q"],
         &["return", "7", "--rate", "fast"],
-        // Nobody can be asked.
+        // Without a terminal nobody can be asked.
         &["return", "--queue", "q"],
         &["discard", "7"],
         &["discard", "7", "--reason", " "],

@@ -24,8 +24,7 @@ async fn down(collector: &Service, dependency: &str) -> anyhow::Result<()> {
     .await
 }
 
-/// How often the broker has delivered the message that it delivered most often, besides the first
-/// time.
+/// Returns the maximum number of redeliveries of one message.
 async fn redeliveries(desk: &DeadLetterQueue) -> anyhow::Result<i64> {
     let most =
         "SELECT coalesce(max((headers ->> 'x-delivery-count')::bigint), 0) FROM dead_letters";
@@ -112,7 +111,7 @@ async fn while_the_database_is_down_the_messages_wait_in_the_queue() -> Tested {
     Ok(())
 }
 
-/// A database that answers and can store nothing, such as one without room on its disk.
+/// The database answers, but can store nothing, as when its disk is full.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_can_store_nothing_the_messages_are_not_requeued_in_a_loop() -> Tested {
     let desk = DeadLetterQueue::start().await?;

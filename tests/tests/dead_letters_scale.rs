@@ -1,4 +1,4 @@
-//! A million open dead letters, and what a look at them reads.
+//! The number of rows that commands and views read with a million open dead letters.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! `outbox-relay dead-letters note`, `discard` and `forget`: what they change, what the audit table
-//! has of it, and what happens when somebody else is at it.
+//! `outbox-relay dead-letters note`, `discard` and `forget`: what they change, their audit rows,
+//! and concurrent commands.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! An evening at the desk: 800 dead letters of two causes in the queue of the Python consumer.
+//! A whole story: 800 dead letters of two causes are collected, edited, returned and discarded,
+//! with the Python consumer.
 
 #![expect(clippy::print_stdout, reason = "what was measured belongs to the test's output")]
 
@@ -101,7 +102,7 @@ impl Evening {
         self.number("SELECT count(*) FROM dead_letters").await
     }
 
-    /// A consumer that gives nothing a second try.
+    /// Starts the consumer without retries.
     async fn consumer(&self) -> anyhow::Result<Service> {
         let url = &self.example.outbox.vhost.amqp_url;
         self.example.start(url, &[("RABBITMQ_MAX_RETRIES", "0")]).await
@@ -234,7 +235,7 @@ async fn an_evening_at_the_desk() -> Tested {
     })
     .await?;
 
-    // What else has no amount does not matter. Copies of the edited one may be among them.
+    // The other wrong invoices are discarded. Second rows of the edited one may be among them.
     let useless = (count(&wrong) - 1).to_string();
     let expected = ["--expect", useless.as_str(), "--reason", "test invoices"];
     let no_amount = cause(&wrong);

@@ -20,7 +20,7 @@ type Tested = anyhow::Result<()>;
 
 const TMP: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// Fewer than the returns after which a message is a dead letter.
+/// Fewer than the queue's delivery limit, so that the kills make no dead letters.
 const ROUNDS: u32 = 12;
 
 /// In the first rounds the consumer is killed while no acknowledgement reaches the broker.

@@ -76,7 +76,7 @@ async fn publish(
     Ok(())
 }
 
-/// After its retries an event is a dead letter that tells its story, and moved back it is applied.
+/// After its retries an event becomes a dead letter with all headers; moved back, it is applied.
 async fn retried_then_dead_lettered(program: Program, work: &'static Work) -> Tested {
     let example = ExampleConsumer::new(program, work).await?;
     // Its user has no more permissions than docs/consumers.md says.
@@ -158,7 +158,7 @@ async fn malformed(program: Program, work: &'static Work) -> Tested {
         assert_eq!(dead.properties.expiration(), &None, "a dead letter must not expire");
     }
     assert_eq!(example.applied().await?, 0);
-    // A type that it does not know is nothing to it.
+    // An event of an unknown type is skipped.
     let other = json!({"event_id": id, "event": "other.type", "data": {}}).to_string();
     publish(&example, "", work.queue, other.as_bytes(), BasicProperties::default()).await?;
     eventually("it is left out", async || example.has_applied(id).await).await?;

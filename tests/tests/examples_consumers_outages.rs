@@ -46,7 +46,7 @@ async fn database_outage(program: Program, work: &'static Work) -> Tested {
     let database = server.database(work.queue).await?;
     let mut example = ExampleConsumer::on(database, program, work).await?;
     example.sql.batch_execute(work.enable).await?;
-    // Each try that is charged makes a dead letter.
+    // With no retries, each charged try would make a dead letter.
     let settings = [("RABBITMQ_MAX_RETRIES", "0")];
     let service = example.start(&example.outbox.vhost.amqp_url, &settings).await?;
     let _relay = example.outbox.relay_process(&[]).await?;

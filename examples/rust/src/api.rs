@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 use crate::shipments::{self, NewShipment};
 
-/// The routes, on this database.
+/// Returns the routes of the API, which work on this database.
 pub fn routes(pool: PgPool) -> Router {
     Router::new().route("/shipments", post(create)).with_state(pool)
 }
@@ -18,8 +18,8 @@ async fn create(State(pool): State<PgPool>, Json(shipment): Json<NewShipment>) -
         Ok(true) => StatusCode::CREATED,
         Ok(false) => StatusCode::CONFLICT,
         Err(error) => {
-            // It may have been saved if it failed at the commit. The client tries again, and is
-            // told that there is such a shipment already.
+            // If the commit failed, the shipment may have been saved all the same. A client that
+            // tries again is then told that it exists.
             eprintln!("the shipment of {} was not saved: {error}", shipment.order);
             StatusCode::SERVICE_UNAVAILABLE
         }

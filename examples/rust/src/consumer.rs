@@ -19,7 +19,7 @@ use crate::settings::Settings;
 const QUEUE: &str = "shipments";
 const KEYS: [&str; 1] = ["stock.picked"];
 
-/// As many messages may lie in this process at a time.
+/// The prefetch: how many unacknowledged messages this process may have at a time.
 const PREFETCH: u16 = 20;
 
 const FIRST_DELAY: Duration = Duration::from_millis(500);
@@ -34,14 +34,15 @@ pub async fn consume_forever(pool: &PgPool, settings: &Settings, stop: &Cancella
     while !stop.is_cancelled() {
         let started = Instant::now();
         let Err(error) = consume(pool, settings, stop).await else { break };
-        // Longer and longer, unless it has worked for a while: each time messages return.
+        // The wait grows after each failure, and resets after a while without one: each reconnect
+        // returns messages to the queue, which counts that.
         if started.elapsed() > LONGEST_DELAY {
             delay = FIRST_DELAY;
         }
         let jitter = uuid::Uuid::new_v4().as_bytes()[0];
         let wait = delay.mul_f32(0.5 + f32::from(jitter) / 512.0);
         eprintln!("interrupted, trying again in {wait:.1?}: {error:#}");
-        // Woken by `stop`.
+        // `stop` ends the wait early.
         timeout(wait, stop.cancelled()).await.ok();
         delay = (2 * delay).min(LONGEST_DELAY);
     }
@@ -53,12 +54,12 @@ async fn consume(
     settings: &Settings,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    // The database first: while it is down nothing is consumed.
+    // The database first: while it is down, nothing is consumed.
     database(check_writable(pool)).await?;
     let connection =
         Connection::connect(&settings.rabbitmq_url, ConnectionProperties::default()).await?;
     let ended = handle_deliveries(pool, &connection, settings, stop).await;
-    // Returns the messages that are not acknowledged, so that none sits here during an outage.
+    // Requeues the unacknowledged messages, so that none is held here during an outage.
     let closed = connection.close(200, "".into()).await;
     ended.and(closed.context("close the connection"))
 }
@@ -90,7 +91,7 @@ async fn handle_deliveries(
 async fn handle(pool: &PgPool, queues: &Queues<'_>, delivery: &Delivery) -> anyhow::Result<()> {
     let applied = timeout(DATABASE_TIMEOUT, apply_once(pool, &delivery.data)).await;
     let Err(failure) = applied.context("the database does not answer")? else { return Ok(()) };
-    // Otherwise the message is not to blame, and no retry is charged.
+    // If the database is down, the message is not the cause, and no retry is charged.
     database(check_writable(pool)).await?;
     queues.redirect(delivery, &failure.reason(), failure.can_retry()).await
 }

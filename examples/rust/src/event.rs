@@ -36,7 +36,8 @@ impl From<sqlx::Error> for Failure {
 }
 
 impl Failure {
-    /// Whether another try may succeed. PostgreSQL's class 22 is a value that no column takes.
+    /// Returns true if another try may succeed. SQLSTATE class 22 (data exception) is a value that
+    /// no column takes.
     pub fn can_retry(&self) -> bool {
         match self {
             Self::NotYet(_) => true,
@@ -48,7 +49,7 @@ impl Failure {
         }
     }
 
-    /// Why, for the header `x-reason`.
+    /// Returns the reason, for the header `x-reason`.
     pub fn reason(&self) -> String {
         match self {
             Self::NotYet(reason) => reason.clone(),

@@ -6,7 +6,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Headers that the broker writes, or by which it would route a copy elsewhere.
+/// Headers that a copy must not have: the broker writes them, or would route by them.
 const BROKER_HEADERS: [&str; 5] =
     ["x-death", "x-delivery-count", "x-opt-delivery-count", "CC", "BCC"];
 const BROKER_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
@@ -24,7 +24,7 @@ fn header<'a>(message: &'a Delivery, name: &str) -> Option<&'a AMQPValue> {
     message.properties.headers().as_ref()?.inner().get(name)
 }
 
-/// The headers of a copy of a message that could not be applied for this reason.
+/// Returns the headers of a copy of a message that could not be applied, for this reason.
 pub fn for_copy(original: &Delivery, reason: &str, retries: i64, is_retry: bool) -> FieldTable {
     let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
     let text = |text: &str| AMQPValue::LongString(text.into());
@@ -49,8 +49,8 @@ pub fn for_copy(original: &Delivery, reason: &str, retries: i64, is_retry: bool)
     headers
 }
 
-/// The properties of a copy: without `expiration`, by which a dead letter would be lost, and
-/// without `user_id`, as the broker accepts no other user's than that of the connection.
+/// Returns the properties of a copy: without `expiration`, which would delete a dead letter, and
+/// without `user_id`, as the broker accepts only the connection's own user.
 pub fn copy_properties(original: &BasicProperties) -> BasicProperties {
     const PERSISTENT: u8 = 2;
     let mut copy = BasicProperties::default().with_delivery_mode(PERSISTENT);

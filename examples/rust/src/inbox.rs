@@ -5,12 +5,13 @@ use sqlx::PgPool;
 use crate::event::{Event, Failure};
 use crate::shipments;
 
-/// Applies an event unless that was done before.
+/// Applies an event, unless it was applied before.
 pub async fn apply_once(pool: &PgPool, body: &[u8]) -> Result<(), Failure> {
     let event: Event = serde_json::from_slice(body)?;
     let mut transaction = pool.begin().await?;
-    // The id and the effect are saved together or not at all. A copy of the event finds its id
-    // here; one that is applied by another consumer right now is waited for.
+    // The id and the effect are saved together or not at all. For a copy of an applied event the
+    // INSERT returns no row; if another consumer is applying the event right now, the INSERT waits
+    // for its end.
     let remember = "INSERT INTO inbox (event_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING 1";
     let is_new =
         sqlx::query(remember).bind(event.event_id).fetch_optional(&mut *transaction).await?;

@@ -24,7 +24,7 @@ use crate::settings::Settings;
 async fn main() -> anyhow::Result<()> {
     let settings = Settings::from_env()?;
     let database: PgConnectOptions = settings.database_url.parse().context("DATABASE_URL")?;
-    // Connects when it is needed: the process starts while the database is down.
+    // Connects lazily, so that the process can start while the database is down.
     let pool = PgPoolOptions::new()
         .acquire_timeout(Duration::from_secs(3))
         .connect_lazy_with(database.options([("statement_timeout", "10s")]));

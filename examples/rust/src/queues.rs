@@ -12,7 +12,7 @@ use lapin::{Channel, Confirmation, ExchangeKind};
 use crate::headers;
 use crate::settings::Settings;
 
-/// A message with which the consumer crashes is a dead letter after so many returns to the queue.
+/// The delivery limit: a message that crashes the consumer this often is dead-lettered.
 const MAX_RETURNS: i32 = 20;
 
 /// The queues of a consumer, on a channel in confirm mode.
@@ -91,7 +91,7 @@ impl<'a> Queues<'a> {
             properties = properties.with_expiration(self.settings.retry_ttl_ms.to_string().into());
         }
         let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
-        // One message at a time: lapin may hold a return against another one in flight.
+        // One message is in flight at a time: lapin may attribute a return to another one.
         let confirm = self
             .channel
             .basic_publish("".into(), queue.as_str().into(), mandatory, &original.data, properties)
@@ -103,7 +103,7 @@ impl<'a> Queues<'a> {
     }
 }
 
-/// RabbitMQ keeps a message until the next queue has it; that needs reject-publish.
+/// at-least-once: a message is kept until the next queue has it. Needs reject-publish.
 fn forward_to(queue: &str) -> [(&'static str, AMQPValue); 4] {
     [
         ("x-dead-letter-exchange", text("")),

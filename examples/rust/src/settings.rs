@@ -2,8 +2,8 @@
 
 use anyhow::Context as _;
 
-/// The values of environment variables. The consumer's have the names that they have everywhere in
-/// the pipeline.
+/// The settings, one for each environment variable. The consumer's variables have the same names as
+/// in the other services.
 pub struct Settings {
     pub database_url: String,
     pub rabbitmq_url: String,

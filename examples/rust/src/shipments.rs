@@ -20,7 +20,7 @@ struct StockPicked {
     quantity: i32,
 }
 
-/// Saves a shipment. Returns false if there is one for that order.
+/// Saves a shipment. Returns false if there already is one for that order.
 pub async fn create(pool: &PgPool, shipment: &NewShipment) -> sqlx::Result<bool> {
     let mut transaction = pool.begin().await?;
     let insert =
@@ -42,7 +42,7 @@ pub async fn create(pool: &PgPool, shipment: &NewShipment) -> sqlx::Result<bool>
 /// Applies an event in the transaction that remembers its id.
 pub async fn apply(db: &mut PgConnection, event: Event) -> Result<(), Failure> {
     if event.event != "stock.picked" {
-        // Somebody has bound the queue with more keys.
+        // Another type: somebody has bound the queue with more keys.
         return Ok(());
     }
     let StockPicked { order, quantity } = serde_json::from_value(event.data)?;
@@ -64,8 +64,8 @@ async fn announce(
     event_type: &str,
     data: Value,
 ) -> sqlx::Result<()> {
-    // No id is asked for with RETURNING: it takes the right to read the outbox, which a writer need
-    // not have.
+    // Without RETURNING, which would need the privilege to read the outbox; a writer need not have
+    // it.
     let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload) \
                   VALUES ('shipment', $1, $2, $3)";
     sqlx::query(insert).bind(order).bind(event_type).bind(data).execute(db).await?;

@@ -1,17 +1,17 @@
-//! Whose fault it is when a statement fails: the rows', or the database's.
+//! Classifies a failed statement: is a row the cause, or the database?
 
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-/// Whose fault it is.
+/// The cause of a failed statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blame {
     /// One of the rows can't be stored; others may be.
     Rows,
     /// Nothing can be stored now.
     Database,
-    /// Either: a trigger may raise whatever it likes over one row, and a statement that takes too
-    /// long may be a large one. An innocent message tells.
+    /// Either: a trigger may raise any error over one row, and a slow statement may just be large.
+    /// Storing a sample message tells which.
     Unclear,
 }
 
@@ -20,17 +20,17 @@ pub(super) enum Blame {
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 const ABOUT_ROWS: [&str; 5] = ["22", "23", "44", "54", "P0"];
 
-/// Those that are about the database: the connection, its resources, the intervention of its
-/// operator, and errors of its system.
+/// The classes of SQLSTATE that are about the database: connection exceptions, insufficient
+/// resources, operator intervention (57P) and system errors.
 const ABOUT_DATABASE: [&str; 4] = ["08", "53", "57P", "58"];
 
 impl Blame {
-    /// Decides over a statement that failed.
+    /// Classifies the error of a failed statement by its SQLSTATE.
     pub(super) fn of(error: &Error) -> Self {
         Self::of_state(error.code())
     }
 
-    /// An error without a SQLSTATE is one of the connection.
+    /// Without a SQLSTATE the error comes from the connection, not from the server.
     fn of_state(state: Option<&SqlState>) -> Self {
         let Some(state) = state else {
             return Self::Database;

@@ -14,7 +14,7 @@ use amq_protocol::types::FieldTable;
 
 use super::headers;
 
-/// Headers that say why.
+/// Headers with the reason of the failure; the first one that is present counts.
 const REASONS: [&str; 5] = [
     "x-reason",
     "x-exception-message",
@@ -23,11 +23,11 @@ const REASONS: [&str; 5] = [
     "x-exception-stacktrace",
 ];
 
-/// Headers that name the type of the error, which says more than many a message.
+/// Headers with the type of the error, which often says more than its message.
 const ERROR_TYPES: [&str; 2] =
     ["MT-Fault-ExceptionType", "NServiceBus.ExceptionInfo.ExceptionType"];
 
-/// Headers that count tries, and what has to be added.
+/// Headers that count tries or retries, and the number to add to get tries.
 const TRIES: [(&str, i64); 3] = [("x-tries", 0), ("x-retry-count", 1), ("MT-Fault-RetryCount", 1)];
 
 /// Headers that say when the first and when the latest try failed.
@@ -43,21 +43,21 @@ pub(super) const ROUTING_KEYS: [&str; 2] = ["x-original-routing-key", "x-origina
 pub(super) const TYPES: [&str; 3] =
     ["MT-Fault-MessageType", "NServiceBus.EnclosedMessageTypes", "__TypeId__"];
 
-/// What a dead-letter queue's name has behind that of its queue.
+/// Endings that turn the name of a queue into that of its dead-letter queue.
 const SUFFIXES: [&str; 8] =
     [".dlq", "-dlq", "_dlq", ".DLQ", ".dead", ".dead-letter", ".dead-letters", "_error"];
 
-/// Characters of a reason that are stored. The whole one stays among the headers.
+/// The maximum length of a stored reason, in characters. The headers keep all of it.
 const REASON_LIMIT: usize = 4000;
 
-/// Headers that the operator names, before the known ones.
+/// Headers that the operator configured; they take precedence over the known ones.
 #[derive(Debug, Clone, Default)]
 pub(super) struct NamedHeaders {
     pub(super) reason: Option<String>,
     pub(super) tries: Option<String>,
 }
 
-/// Returns why the message died, as the consumer says.
+/// Returns the consumer's reason for the failure, if a header has one.
 pub(super) fn reason(table: &FieldTable, named: &NamedHeaders) -> Option<String> {
     let named = named.reason.as_deref().and_then(|name| headers::text(table, name));
     let reason = named.or_else(|| {
@@ -76,7 +76,7 @@ pub(super) fn reason(table: &FieldTable, named: &NamedHeaders) -> Option<String>
     reason.map(|reason| reason.chars().take(REASON_LIMIT).collect())
 }
 
-/// Returns how often the message was tried, as the consumer says.
+/// Returns the consumer's count of tries, if a header has one.
 pub(super) fn tries(table: &FieldTable, named: &NamedHeaders) -> Option<i64> {
     let named = named.tries.as_deref().and_then(|name| headers::count(table, name));
     named.or_else(|| {

@@ -18,12 +18,12 @@ pub(super) struct Death {
     pub(super) exchange: Option<String>,
     /// The first of the keys that it was published with.
     pub(super) routing_key: Option<String>,
-    /// How often.
+    /// How often this happened.
     pub(super) count: i64,
     pub(super) time: Option<OffsetDateTime>,
 }
 
-/// Reads the deaths of a message, the latest first. Entries that are none are skipped: a client may
+/// Reads the deaths of a message, the latest first. Malformed entries are skipped: a client may
 /// have written the header.
 pub(super) fn deaths(table: &FieldTable) -> Vec<Death> {
     let Some(AMQPValue::FieldArray(entries)) = table.inner().get(X_DEATH) else {

@@ -1,5 +1,5 @@
-//! Asks how many messages wait in the queue, over a connection of its own: while enough messages
-//! have arrived on the one that consumes, nothing is read there, and no answer either.
+//! Asks how many messages wait in the queue, over a connection of its own: while the consuming
+//! connection's buffer is full it is not read, so no answer would arrive on it.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const FRAME_MAX: u32 = 4096;
 /// (<https://www.rabbitmq.com/amqp-0-9-1-reference#constants>).
 const NOT_FOUND: u16 = 404;
 
-/// Measures the depth of a queue as often as it is asked to.
+/// Measures the depth of a queue on request.
 #[derive(Debug)]
 pub(super) struct DepthProbe {
     url: BrokerUrl,
@@ -28,16 +28,16 @@ pub(super) struct DepthProbe {
 }
 
 impl DepthProbe {
-    /// A probe that connects when it is needed.
+    /// Returns a probe that connects at its first measurement.
     pub(super) fn new(config: &CollectorConfig) -> Self {
         let (url, queue) = (config.broker.url().clone(), config.collect.queue.clone());
         Self { url, queue, open: None }
     }
 
-    /// Returns how many messages wait in the queue, besides those that were delivered.
+    /// Returns the number of ready messages; delivered ones are not counted.
     ///
     /// # Errors
-    /// Returns why that is not known. It is tried again with another connection.
+    /// Returns why the depth is unknown. The next call uses a new connection.
     pub(super) async fn measure(&mut self) -> Result<u32, String> {
         let measured = timeout(RESPONSE_TIMEOUT, self.ask()).await;
         let measured = measured.unwrap_or_else(|_| {
@@ -63,7 +63,7 @@ impl DepthProbe {
         depth.map(|depth| depth.messages).map_err(|failure| explain(&self.queue, &failure))
     }
 
-    /// Closes the connection, so that the broker logs none that ends without a word.
+    /// Closes the connection in order; RabbitMQ logs a warning for one that is just dropped.
     pub(super) async fn close(self) {
         if let Some((channel, connection)) = self.open {
             drop(channel);

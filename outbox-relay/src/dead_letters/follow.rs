@@ -17,10 +17,10 @@ use crate::config::CollectorConfig;
 /// A session that lasted this long resets the backoff.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 
-/// How often a collector that waits for its turn looks whether the other one is gone.
+/// How often a standby collector tries to take over.
 const STANDBY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The note at `/readyz` of a collector that waits for its turn.
+/// The note at `/readyz` of a standby collector.
 const STANDBY: &str = "standby";
 
 /// The dependencies whose state `/readyz` shows.
@@ -92,7 +92,8 @@ pub(super) enum Unopened {
 }
 
 /// Begins a session: first with the database, so that no message is received before it can be
-/// stored. `unstored` are messages that could not be stored before, and are tried without effect.
+/// stored. `unstored` are messages that could not be stored before: storing them is tried first,
+/// and rolled back.
 pub(super) async fn open<'a>(
     config: &CollectorConfig,
     dependencies: &Dependencies,
@@ -119,7 +120,7 @@ pub(super) async fn open<'a>(
                 args.queue
             )));
         }
-        // Before any message is received: none is requeued if this fails.
+        // Before consuming: if this fails, no message has been delivered that would be requeued.
         let waiting = depth.measure().await.map_err(broker)?;
         store.begin().await.map_err(database)?;
         subscription.consume(args.prefetch).await.map_err(broker)?;

@@ -8,14 +8,14 @@ use tokio::time::Instant;
 
 use super::message::DeadLetter;
 
-/// When a refused message is tried again.
+/// The pause before a refused message is tried again.
 const RETRY_AFTER: Duration = Duration::from_mins(1);
 
-/// How many messages are held before nothing further is received; with a small prefetch half of it,
-/// as the broker counts them among those.
+/// The number of held messages at which receiving stops, or half the prefetch if that is less: held
+/// messages are unacknowledged and count towards it.
 const MOST: usize = 100;
 
-/// How many bytes of messages.
+/// The size of all held messages, in bytes, at which receiving stops.
 const MOST_BYTES: usize = 128 << 20;
 
 /// The messages that are held, the one that was tried longest ago first.
@@ -27,13 +27,13 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// None are held, of a subscription with this prefetch.
+    /// Returns an empty list, for a subscription with this prefetch.
     pub(super) fn new(prefetch: u16) -> Self {
         let most = MOST.min(usize::from(prefetch) / 2);
         Self { messages: VecDeque::new(), bytes: 0, most }
     }
 
-    /// Holds a message that was refused now.
+    /// Adds a message that was just refused.
     pub(super) fn push(&mut self, message: DeadLetter) {
         self.bytes += message.weight();
         self.messages.push_back((Instant::now(), message));

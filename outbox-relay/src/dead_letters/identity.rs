@@ -1,4 +1,4 @@
-//! What a message is known by when it is delivered again.
+//! The identity of a message, by which a redelivery is recognised.
 
 use amqp::{Delivery, EncodedProperties};
 use sha2::{Digest as _, Sha256};
@@ -10,9 +10,9 @@ const DELIVERY_COUNTS: [&[u8]; 3] =
 /// Bytes of a content header that precede the properties.
 const BEFORE_PROPERTIES: usize = 12;
 
-/// Returns the SHA-256 of a message and the queue that it was delivered from, with the virtual host
-/// of that: the same for each of its deliveries. RabbitMQ may sort the headers when it adds its own, so their order does not
-/// count.
+/// Returns the SHA-256 of a message, its queue and its virtual host: the same for each delivery of
+/// the message. The order of headers does not count, as RabbitMQ may sort them when it adds its
+/// own.
 pub(super) fn identity(virtual_host: &str, queue: &str, delivery: &Delivery) -> [u8; 32] {
     let mut hash = Sha256::new();
     part(&mut hash, virtual_host.as_bytes());

@@ -1,4 +1,4 @@
-//! Properties and headers as JSON, for people. What is returned are the bytes in `content_header`.
+//! Properties and headers as JSON, for people. `return` publishes the bytes in `content_header`.
 
 use amq_protocol::protocol::basic::AMQPProperties;
 use amq_protocol::types::{AMQPValue, FieldTable, ShortString};
@@ -46,7 +46,7 @@ pub(crate) fn table(table: &FieldTable) -> Value {
     )
 }
 
-/// The nesting is bounded by what `amqp` decodes.
+/// The recursion is bounded: `amqp` decodes nested tables to a limited depth only.
 fn value(item: &AMQPValue) -> Value {
     match item {
         AMQPValue::Boolean(truth) => Value::Bool(*truth),
@@ -66,7 +66,7 @@ fn value(item: &AMQPValue) -> Value {
     }
 }
 
-/// RFC 3339, or the seconds where the year has more than four digits.
+/// Returns the time as RFC 3339, or as Unix seconds if its year has more than four digits.
 fn time(seconds: u64) -> Value {
     let text = timestamp(seconds).and_then(|time| time.format(&Rfc3339).ok());
     text.map_or_else(|| Value::from(seconds), Value::String)

@@ -11,11 +11,11 @@ use super::depth::DepthProbe;
 use super::{metrics, queries};
 use crate::config::CollectorConfig;
 
-/// How often they are looked at.
+/// The pause between two measurements.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Updates the metrics of the queue and the table until `stop`, over sessions of its own. What can't
-/// be looked at stays as it was.
+/// Updates the metrics of the queue and the table until `stop`, over connections of its own. A
+/// metric that can't be measured keeps its last value.
 pub(super) async fn run(config: &CollectorConfig, stop: &CancellationToken) {
     let mut depth = DepthProbe::new(config);
     let never = stop.run_until_cancelled(watch(config, &mut depth)).await;

@@ -16,7 +16,7 @@ use crate::config::CollectorArgs;
 /// The header of a returned message that names its row: `<dead-letter queue>/<id>`.
 pub(crate) const RETURNED_FROM: &str = "x-returned-from";
 
-/// Bytes of a type that are stored: as much as AMQP allows for the property.
+/// The maximum length of a stored type, in bytes: AMQP's limit for the property.
 const TYPE_LIMIT: usize = 255;
 
 /// How the messages of a queue are read.
@@ -96,7 +96,7 @@ impl Reading {
             types.split([',', ';']).next().map(ToOwned::to_owned)
         };
         let mut event_type = named.or_else(known).unwrap_or_else(|| {
-            // A message that was published to the dead-letter queue itself.
+            // Published straight to the dead-letter queue: its routing key is no type.
             if routing_key == self.queue { String::new() } else { routing_key.to_owned() }
         });
         event_type.truncate(event_type.floor_char_boundary(TYPE_LIMIT));
@@ -131,14 +131,14 @@ pub(super) struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// About how many bytes of memory it takes.
+    /// Returns about how much memory the message takes, in bytes.
     pub(super) fn weight(&self) -> usize {
         self.body.len() + self.content_header.len() + self.properties.len() + self.headers.len()
     }
 
-    /// Replaces what is not ASCII in what people read: a database in another encoding than UTF-8
-    /// can't store every character. Body and `content_header` keep it. The name of a queue and an id
-    /// would be those of others then.
+    /// Replaces non-ASCII characters in the columns for people: a database in another encoding than
+    /// UTF-8 can't store every character. `body` and `content_header` stay as they are. A queue's
+    /// name or an id that is not ASCII is dropped, as replacements could make it that of another.
     pub(super) fn reduce_to_ascii(&mut self) {
         self.return_to.take_if(|queue| !queue.is_ascii());
         self.message_id.take_if(|id| !id.is_ascii());
@@ -158,8 +158,8 @@ impl DeadLetter {
         }
     }
 
-    /// Leaves out what was only read for people, in case the database refuses that. Body and
-    /// `content_header` have it all.
+    /// Clears the columns for people, in case the database refuses one of them. `body` and
+    /// `content_header` have everything.
     pub(super) fn reduce_to_contents(&mut self) {
         self.properties = "{}".to_owned();
         self.headers = "{}".to_owned();
@@ -172,7 +172,7 @@ impl DeadLetter {
         self.last_failed_at = None;
     }
 
-    /// A message that nothing is wrong with, to see whether the database can store any.
+    /// Returns a harmless message, to test whether the database can store any.
     pub(super) fn sample() -> Self {
         Self {
             tag: 1,
@@ -198,7 +198,7 @@ impl DeadLetter {
         }
     }
 
-    /// What identifies it for people.
+    /// Returns what identifies the message in logs and reports.
     pub(super) fn name(&self) -> String {
         match &self.message_id {
             Some(id) => format!("message_id {id}"),
@@ -207,7 +207,7 @@ impl DeadLetter {
     }
 }
 
-/// How a message died, for people and groups.
+/// Returns the `error_kind` of a message.
 fn kind(reason: Option<&str>, death: Option<&Death>) -> &'static str {
     match (reason, death.map(|death| death.reason.as_str())) {
         (Some(_), _) => "failed",
@@ -219,8 +219,8 @@ fn kind(reason: Option<&str>, death: Option<&Death>) -> &'static str {
     }
 }
 
-/// How often the queue of `death` gave the message to a consumer that rejected it, as far as
-/// RabbitMQ counts that.
+/// Returns how often consumers of `death`'s queue rejected the message, as far as RabbitMQ counts
+/// it.
 fn tried(deaths: &[Death], death: Option<&Death>) -> Option<i64> {
     let death = death.filter(|death| death.reason == "rejected")?;
     let same =
@@ -228,8 +228,8 @@ fn tried(deaths: &[Death], death: Option<&Death>) -> Option<i64> {
     Some(same.fold(0, |sum, death| sum.saturating_add(death.count)))
 }
 
-/// Where the message was first published: as its headers say, or else its first death, or else
-/// where it was published to the dead-letter queue.
+/// Returns the exchange and routing key that the message was first published with: from its
+/// headers, or else its first death, or else the delivery.
 fn origin(table: &FieldTable, deaths: &[Death], delivery: &Delivery) -> (String, String) {
     let first = deaths.last();
     let exchange = first_text(table, &conventions::EXCHANGES)
@@ -268,7 +268,7 @@ fn parse_row(text: &str) -> Option<(String, i64)> {
     Some((queue.to_owned(), id.parse().ok()?))
 }
 
-/// `text` as PostgreSQL can hold it.
+/// Returns `text` without NUL, which PostgreSQL's text can't hold.
 fn plain(text: &str) -> String {
     headers::lossy(text.as_bytes())
 }

@@ -13,8 +13,8 @@ const OLDEST: &str = "dead_letters_oldest_open_seconds";
 const PRUNED: &str = "dead_letters_pruned_total";
 const STORE: &str = "dead_letters_store_duration_seconds";
 
-/// Registers the metrics, so that they are there from the start. What is measured comes later: a
-/// zero would be wrong.
+/// Registers the metrics. Measured gauges have no value until the first measurement, as 0 would be
+/// wrong.
 pub(super) fn describe() {
     for (name, what) in [
         (COLLECTED, "Messages that became rows"),

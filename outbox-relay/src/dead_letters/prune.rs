@@ -30,7 +30,7 @@ pub(super) async fn run(config: &CollectorConfig, stop: &CancellationToken) {
     }
 }
 
-/// Deletes all that is old enough. Returns how many rows.
+/// Deletes all rows whose retention has passed. Returns how many.
 async fn pass(
     config: &CollectorConfig,
     retention: Duration,

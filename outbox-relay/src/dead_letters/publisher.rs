@@ -17,7 +17,7 @@ pub(crate) const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
 /// How long the broker may take to close the connection.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Bytes of a frame: properties are never divided, and may be as long as brokers allow by default.
+/// The maximum frame size in bytes, RabbitMQ's default: a content header must fit into one frame.
 const FRAME_MAX: u32 = 128 << 10;
 
 /// The reply code for a right that the user lacks
@@ -31,7 +31,7 @@ pub(crate) enum Verdict {
     Confirmed,
     /// The broker has not taken it, for this reason.
     Refused(String),
-    /// The broker may have it.
+    /// The broker has not answered: it may have the message.
     Unknown,
 }
 
@@ -46,7 +46,7 @@ pub(crate) enum Broken {
     Lost(String),
 }
 
-/// A connection that publishes one window at a time, and is made anew when it is lost.
+/// Publishes one window at a time, over a connection that is reopened after a loss.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     url: BrokerUrl,
@@ -76,7 +76,7 @@ impl Publisher {
         let channel = opened.await.map_err(|_| {
             anyhow::anyhow!("the broker does not open a channel within {} s", OPEN_LIMIT.as_secs())
         })??;
-        // Messages of others need not have a message_id, or one of their own.
+        // Any service's messages: the message_id may be missing, or the same for several.
         channel.recognize_returns_by(RETURNED_FROM);
         let frame_max = connection.frame_max();
         self.connection = Some((connection, channel));
@@ -111,8 +111,8 @@ impl Publisher {
             ))),
         };
         let outcomes = channel.outcomes(messages);
-        // RabbitMQ 3.10 nacks all that follows over a channel that was used while the queue had no
-        // leader.
+        // If a channel was used while the queue had no leader, RabbitMQ 3.10 nacks everything later
+        // on it.
         if broken.is_some() || outcomes.contains(&Some(Outcome::Nacked)) {
             self.close().await;
         }

@@ -1,5 +1,5 @@
-//! A dead letter as the message that is returned: as it was collected or edited, but for what would
-//! keep it from being processed anew.
+//! Builds the message that `return` publishes: the collected or edited one, without whatever would
+//! keep the consumer from processing it afresh.
 //!
 //! | what | why |
 //! |---|---|
@@ -43,7 +43,7 @@ const DROPPED: [&[u8]; 19] = [
     b"NServiceBus.FailedQ",
 ];
 
-/// The same, by how their names begin.
+/// Prefixes of further headers that are not returned.
 const DROPPED_PREFIXES: [&[u8]; 4] =
     [b"x-first-death-", b"x-last-death-", b"MT-Fault-", b"NServiceBus.ExceptionInfo."];
 
@@ -66,7 +66,7 @@ impl ReturningRow {
     /// Makes the message, for a connection with frames of `frame_max` bytes.
     ///
     /// # Errors
-    /// Why it can't be one.
+    /// Returns why no valid message can be made of the row.
     pub(crate) fn into_message(self, frame_max: usize) -> Result<Message, String> {
         let Self { id, queue, return_to, content_header, body } = self;
         let routing_key = ShortString::try_new(return_to.as_str()).map_err(|_| {

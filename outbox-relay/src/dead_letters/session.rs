@@ -33,13 +33,13 @@ const BATCH_BYTES: usize = 8 << 20;
 /// How often the database is probed while no messages arrive.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long no message must arrive before the queue counts as collected.
+/// How long the queue must be quiet to count as collected.
 const QUIET_TIME: Duration = Duration::from_millis(200);
 
 /// How long the broker may take to requeue what an earlier session had not acknowledged.
 const REQUEUE_TIME: Duration = Duration::from_secs(10);
 
-/// How long the broker may deliver nothing of what waits in the queue.
+/// How long the broker may deliver nothing although messages wait in the queue.
 const STARVED_AFTER: Duration = Duration::from_secs(15);
 
 /// When a session ends by itself.
@@ -89,13 +89,13 @@ pub(super) struct CollectorSession<'a> {
     held: Held,
     /// What has arrived and is to be stored, in parts, the last one first.
     pending: Vec<Vec<DeadLetter>>,
-    /// Messages that the database could not store, as it can't store any.
+    /// Messages that were not stored because the database can't store any.
     unstored: Vec<DeadLetter>,
-    /// At most how many deliveries may still come of what was in the queue when the session began.
+    /// An upper bound of the deliveries still to come of what was in the queue at the start.
     left: u64,
     /// Whether earlier sessions are forgotten.
     has_forgotten: bool,
-    /// When messages arrived last.
+    /// When the latest messages arrived.
     arrived: Instant,
     /// What was done so far.
     pub(super) collected: Collected,
@@ -181,7 +181,7 @@ impl<'a> CollectorSession<'a> {
         Ok(())
     }
 
-    /// Returns true if all was received that was there, or no more can be.
+    /// Returns true if everything that was in the queue was received, or nothing more can be.
     fn is_collected(&mut self) -> bool {
         self.collected.is_incomplete = self.held.is_full();
         self.held.is_full() || (self.left == 0 && self.pending.is_empty())
@@ -201,7 +201,8 @@ impl<'a> CollectorSession<'a> {
         std::mem::take(&mut self.unstored)
     }
 
-    /// Looks around when nothing has arrived. Returns true if all is collected that was there.
+    /// Checks queue and database when nothing has arrived. Returns true if everything that was in
+    /// the queue is collected.
     async fn is_idle_over(&mut self, until: Until) -> Result<bool, Interruption> {
         self.store.probe().await.map_err(Interruption::Database)?;
         if until == Until::Stopped && self.has_forgotten {
@@ -232,7 +233,7 @@ impl<'a> CollectorSession<'a> {
     }
 }
 
-/// Says that nothing is delivered although messages wait.
+/// Describes a queue that delivers nothing although messages wait.
 fn starved(waiting: Result<u32, String>) -> String {
     match waiting {
         Ok(0) => "a message arrives in part and does not go on".to_owned(),

@@ -12,7 +12,7 @@ use super::blame::Blame;
 use super::message::DeadLetter;
 use super::queries::{self, Statements};
 
-/// How much longer than the server's own limit to wait for it: a server that answers says why.
+/// The client's margin over the server's own timeout, so that the server's error arrives first.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// How long a statement waits for a lock. People's commands hold theirs for moments.
@@ -148,11 +148,11 @@ impl Store {
         }
     }
 
-    /// Does all that storing messages takes and takes it back, to see whether the database can: with
-    /// all at once, and if it refuses some, in parts.
+    /// Stores messages and rolls back, to test whether the database can store: all at once, and if
+    /// it refuses some, in parts.
     ///
     /// # Errors
-    /// Returns why it can't. That it refuses some of these messages is no such reason.
+    /// Returns why the database can't store anything. Refusing some of the messages is no error.
     pub(super) async fn rehearse_all(&mut self, messages: &[DeadLetter]) -> Result<(), String> {
         let mut parts = Vec::from_iter((!messages.is_empty()).then_some(messages));
         while let Some(part) = parts.pop() {
@@ -233,10 +233,10 @@ impl Store {
         if noted { Ok(()) } else { Err(gone()) }
     }
 
-    /// Asks the database for a sign of life.
+    /// Checks that the database answers.
     ///
     /// # Errors
-    /// Returns why there is none.
+    /// Returns why it does not.
     pub(super) async fn probe(&self) -> Result<(), String> {
         let probing = self.session.client.batch_execute("SELECT 1");
         let probed = timeout(self.limit + MARGIN, probing).await;
@@ -264,9 +264,10 @@ fn too_slow(limit: Duration) -> String {
     format!("the database takes longer than {}", humantime::format_duration(limit))
 }
 
-/// What the session is set to. The planner has little to choose, and no statistics of rows that were
-/// just added. A commit that may be lost would be one of acknowledged messages. A collector whose
-/// machine is gone holds the lock of its queue no longer than the server takes to notice that.
+/// Returns the session's settings. Only index scans are allowed, as the planner has no statistics
+/// of rows just added. Commits are synchronous: the messages are acknowledged after them.
+/// Keepalives end the session of a collector whose machine is gone, and with it the lock of its
+/// queue.
 fn settings(limit: Duration) -> String {
     format!(
         "SET statement_timeout = {}; SET lock_timeout = {};
@@ -279,7 +280,7 @@ fn settings(limit: Duration) -> String {
     )
 }
 
-/// Returns why a statement failed, with what to do about it.
+/// Returns why a statement failed, with a hint where there is one.
 fn explain(error: &Error) -> String {
     let reason = postgres::reason(error);
     match error.code() {

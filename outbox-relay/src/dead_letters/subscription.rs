@@ -86,7 +86,7 @@ impl Subscription {
         self.channel.deliveries(most, bytes).await.map_err(|failure| failure.to_string())
     }
 
-    /// Returns true if a message, or a part of one, has arrived and was not received.
+    /// Returns true if a message, or part of one, has arrived that `receive` has not returned.
     pub(super) fn is_receiving(&self) -> bool {
         self.channel.is_receiving()
     }
@@ -128,8 +128,8 @@ impl Subscription {
 }
 
 /// The exclusive queue that keeps other collectors from this one: it lasts as long as the
-/// connection. RabbitMQ's own exclusive consumers would do for classic queues only. Of a long name
-/// its hash is part, as two may differ at their ends only.
+/// connection. RabbitMQ's exclusive consumers work for classic queues only. A long name is cut, and
+/// its hash added, as two names may differ at their ends only.
 fn lock_name(queue: &str) -> String {
     if queue.len() <= NAME_LIMIT {
         return format!("{queue}.collecting");

@@ -1,5 +1,5 @@
--- count_returning: how many dead letters are being returned, or were when a command ended too early,
--- counted up to 10,000
+-- count_returning: how many dead letters are returning, whether a command is publishing them or was
+-- interrupted, counted up to 10,000
 -- $1: only this queue, NULL: any
 SELECT count(*)
 FROM (

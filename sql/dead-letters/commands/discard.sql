@@ -3,7 +3,7 @@
 WITH free AS MATERIALIZED (
     SELECT id
     FROM dead_letters
-    -- Put so that no index fits but that of ids.
+    -- An expression, so that the planner can use no index but that on id.
     WHERE id = ANY ($1::bigint[]) AND CASE WHEN state = 'open' THEN true ELSE false END
     ORDER BY id
     FOR UPDATE SKIP LOCKED

@@ -1,5 +1,5 @@
--- edit: replaces the contents of an open dead letter, if they are still those that the person saw and
--- nobody has it locked; keeps what was collected; returns its id
+-- edit: replaces the contents of an open dead letter, unless they have changed since the person saw
+-- them or it is locked; keeps what was collected; returns its id
 -- $1: id; $2: actor; $3: reason; $4: operation_id; $5: the hash of the contents that the person saw;
 -- $6: body, NULL: as it is; $7: content_header; $8: the new values of headers, as people see them;
 -- $9: the names of headers that are removed; $10: the names of what was changed
@@ -26,7 +26,7 @@ edited AS (
     RETURNING letter.id, letter.headers
 ),
 audited AS (
-    -- Of the body both versions, if it is another one; in base64, as it need not be text.
+    -- Both versions of the body, if it was edited; in base64, as it need not be text.
     INSERT INTO dead_letters_audit (actor, action, reason, dead_letter_id, before, after, detail, operation_id)
     SELECT $2::text, 'edit', $3::text, edited.id,
            jsonb_build_object('headers', free.headers)

@@ -1,4 +1,4 @@
--- find_audit: what people did to a dead letter, the oldest first
+-- find_audit: the audit rows of a dead letter, the oldest first
 -- $1: id; $2: at most how many, the latest ones; $3: whether with the bodies before and after an edit
 SELECT json_build_object(
            'happened_at', happened_at,

@@ -1,5 +1,5 @@
--- find_by_cause: the ids of the oldest open dead letters of some causes or types; of each group no
--- more rows are read than are asked for
+-- find_by_cause: the ids of the oldest open dead letters of some causes or types; reads at most the
+-- wanted number of rows from each group
 -- $1: the conditions; $2: at most how many
 WITH RECURSIVE seen AS (
     (

@@ -1,4 +1,4 @@
--- find_contents: what a person can edit in a dead letter, a hash of it, and its state
+-- find_contents: the editable contents of a dead letter, their hash, and its state
 -- $1: id; $2: longer contents are left out, in bytes
 SELECT state,
        {contents_digest} AS digest,

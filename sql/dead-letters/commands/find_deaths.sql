@@ -1,5 +1,5 @@
--- find_deaths: the deaths of the same message before this one, the latest first, as far as their
--- rows are there
+-- find_deaths: the earlier deaths of the same message, the latest first, as far as their rows still
+-- exist
 -- $1: id; $2: at most how many
 WITH RECURSIVE death AS (
     SELECT earlier_id AS id, 1 AS number FROM dead_letters WHERE id = $1::bigint AND earlier_id IS NOT NULL

@@ -1,5 +1,4 @@
--- find_pruned: those dead letters whose rows retention has deleted, while the audit table still has
--- what was done to them
+-- find_pruned: the ids of dead letters whose rows retention has deleted, but that have audit rows
 -- $1: ids
 SELECT DISTINCT dead_letter_id AS id
 FROM dead_letters_audit AS entry

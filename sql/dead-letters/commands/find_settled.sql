@@ -1,8 +1,8 @@
--- find_settled: the ids of the dead letters that were returned, or discarded, last: of each queue no
--- more rows are read than are asked for, without conditions besides the queue
+-- find_settled: the ids of the dead letters that were returned, or discarded, last; without
+-- conditions besides the queue, reads at most the wanted number of rows of each queue
 -- $1: the conditions; $2: the state; $3: at most how many
 WITH RECURSIVE seen AS (
-    -- From one queue to the next by the index, however many are settled.
+    -- Skips from queue to queue by the index, however many rows are settled.
     (
         SELECT queue
         FROM dead_letters

@@ -1,5 +1,5 @@
--- find_states: the state of each dead letter that is there, who changed it last, and whether
--- something is left of its contents
+-- find_states: the state of each dead letter that exists, who changed it last, whether its
+-- return_to is unknown, and whether it is forgotten
 -- $1: ids
 SELECT letter.id,
        letter.state,

@@ -17,7 +17,7 @@ emptied AS (
       AND (octet_length(content_header) > 0 OR original IS NOT NULL OR reason IS NOT NULL OR note IS NOT NULL)
     RETURNING id
 ),
--- Of the contents, which may be personal data, the audit table has what was edited and noted.
+-- The audit table has edited contents and notes, which may be personal data.
 bare AS MATERIALIZED (
     SELECT id,
            CASE WHEN before ? 'state' THEN jsonb_build_object('state', before -> 'state') END AS before,

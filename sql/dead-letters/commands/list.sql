@@ -1,4 +1,4 @@
--- list: dead letters without their contents, in the order in which they are named
+-- list: dead letters without their contents, in the order of the given ids
 -- $1: ids
 SELECT json_build_object(
            'id', id,

@@ -1,5 +1,5 @@
--- list_groups: open dead letters by queue, cause and type, the most frequent first; of each group few
--- more rows are read than are counted
+-- list_groups: open dead letters by queue, cause and type, the most frequent first; reads few more
+-- rows of each group than it counts
 -- $1: only this queue, NULL: any; $2: only this kind, NULL: any; $3: at most how many groups; $4: at
 -- which sum counting stops, shared evenly by the groups
 WITH RECURSIVE seen AS (
@@ -17,8 +17,7 @@ grouped AS MATERIALIZED (
     SELECT *
     FROM seen
     WHERE ($1::text IS NULL OR queue = $1) AND ($2::text IS NULL OR error_kind = $2)
-    -- In a subquery: the planner would take the number itself for what there is, and compile the
-    -- statement.
+    -- In a subquery: from a plain number the planner would overestimate the rows, and use JIT.
     LIMIT (SELECT $3::bigint)
 ),
 counting AS MATERIALIZED (
@@ -63,8 +62,8 @@ CROSS JOIN LATERAL (
     ORDER BY queue DESC, error_kind DESC, fingerprint DESC, event_type DESC, id DESC
     LIMIT 1
 ) AS last
--- How many there may be, for the order of those that are not counted to the end: from some points
--- between the first and the last one, how far it is to the next.
+-- An estimate of the size, to order groups that were not counted to the end: the average distance
+-- from some points between the first and the last id to the next id of the group.
 CROSS JOIN LATERAL (
     SELECT (last.id - first.id + 1) / (2 * avg(next.id - point.id) + 1) AS messages
     FROM generate_series(1, 8) AS place

@@ -1,5 +1,5 @@
--- lock_returning: loads dead letters that are being returned, and locks them until the broker has
--- confirmed them and that is noted, so that no other command publishes them meanwhile
+-- lock_returning: loads returning dead letters and locks them until their outcomes are stored, so
+-- that no other command publishes them meanwhile
 -- $1: ids; $2: the queue, NULL: the one that each has
 SELECT id, queue, coalesce($2::text, return_to) AS return_to, content_header, body
 FROM dead_letters

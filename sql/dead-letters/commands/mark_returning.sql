@@ -1,7 +1,7 @@
 -- mark_returning: marks dead letters that nobody has locked as being returned, before they are
--- published; returns their ids, and whether they were marked before
--- One that is marked already was so when a command ended too early, or is another command's: that
--- has it locked while it is published.
+-- published; returns their ids, and whether they were marked before One that was marked before is
+-- left from an interrupted command, or is being published by another command, which then has it
+-- locked.
 -- $1: ids; $2: actor; $3: reason; $4: operation_id; $5: the queue, NULL: the one that each has
 WITH free AS MATERIALIZED (
     SELECT id, state

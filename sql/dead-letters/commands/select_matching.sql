@@ -1,4 +1,4 @@
--- select_matching: the ids of dead letters in one state that match, in no order
+-- select_matching: the ids of matching dead letters in one state, in no order
 -- $1: the conditions; $2: the state: one, as each has indexes of its own; $3: at most how many
 SELECT id
 FROM dead_letters

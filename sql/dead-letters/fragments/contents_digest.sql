@@ -1,2 +1,2 @@
--- contents_digest: a hash of what a person can edit in a dead letter
+-- contents_digest: a hash of the editable contents of a dead letter
 encode(sha256(sha256(body) || sha256(content_header)), 'hex')

@@ -1,4 +1,4 @@
--- matches_group: whether queue, cause and type are those that a command is about
+-- matches_group: whether a dead letter meets the conditions on queue, cause and type
 -- $1: the conditions as a JSON object of text; one that is left out admits any
 ($1::text::jsonb ->> 'queue' IS NULL OR queue = $1::text::jsonb ->> 'queue')
 AND ($1::text::jsonb ->> 'fingerprint' IS NULL OR fingerprint = $1::text::jsonb ->> 'fingerprint')

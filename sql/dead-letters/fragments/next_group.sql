@@ -1,5 +1,5 @@
--- next_group: the group behind `seen` in the index by cause, found by a probe however large a group
--- is
+-- next_group: the group after `seen` in the index by cause, found by one index probe however large
+-- the groups are
 SELECT queue, error_kind, fingerprint, event_type
 FROM dead_letters
 WHERE state = 'open'

@@ -1,6 +1,6 @@
--- adopt_redelivered: finds the rows of redelivered messages among those that earlier sessions stored
--- and did not acknowledge, and makes them this session's; each row belongs to one message. Returns
--- the deliveries that have a row
+-- adopt_redelivered: finds the rows of redelivered messages among those that earlier sessions
+-- stored and did not acknowledge, and assigns them to this session; each row to one message.
+-- Returns the tags of the deliveries that have a row
 -- $1: the dead-letter queue; $2: the session; $3: identities; $4: delivery tags
 WITH redelivered AS (
     SELECT identity, tag, row_number() OVER (PARTITION BY identity ORDER BY tag) AS number

@@ -1,4 +1,5 @@
--- insert_dead_letters: adds rows; one whose message was returned before is linked to that row
+-- insert_dead_letters: adds rows; links the row of a message that was returned before to its
+-- earlier row
 -- $1: the dead-letter queue; $2: the session; $3 to $23: of each message its delivery tag, identity,
 -- return_to, message_id, event_type, exchange, routing_key, body, content_type, content_header,
 -- properties, headers, error_kind, reason, fingerprint, tries, first_failed_at, last_failed_at,

@@ -6,7 +6,7 @@ SELECT (
            FROM (
                (SELECT FROM dead_letters WHERE queue = $1::text AND state = 'open' LIMIT 10000)
                UNION ALL
-               -- What a command was returning when it ended too early is nobody's either.
+               -- Dead letters that an interrupted command left returning need a person, too.
                (SELECT FROM dead_letters WHERE queue = $1::text AND state = 'returning' LIMIT 10000)
            ) AS unsettled
        ) AS open,
@@ -14,7 +14,8 @@ SELECT (
            SELECT extract(epoch FROM now() - min(first.collected_at))::double precision
            FROM (
                (
-                   -- From the queue on: with one queue alone the planner may walk all open ones by id.
+                   -- A range from the queue on: with an equality the planner may walk all open rows
+                   -- by id.
                    SELECT queue, collected_at
                    FROM dead_letters
                    WHERE state = 'open' AND queue >= $1::text

@@ -1,9 +1,9 @@
--- prune: deletes some of a queue's rows that were returned or discarded long enough ago; skips those
--- that another transaction has locked
+-- prune: deletes a limited number of a queue's rows whose retention has passed; skips those that
+-- another transaction has locked
 -- $1: the dead-letter queue; $2: seconds since that; $3: at most how many
 DELETE FROM dead_letters
 WHERE id = ANY (ARRAY(
-    -- One state after the other, as the index has them.
+    -- One state after the other, to follow the index.
     SELECT letter.id
     FROM (VALUES ('returned'), ('discarded')) AS settled (state)
     CROSS JOIN LATERAL (

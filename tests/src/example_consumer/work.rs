@@ -15,15 +15,15 @@ pub struct Work {
     pub events: &'static str,
     /// Adds events that can't be applied yet.
     pub early_events: &'static str,
-    /// The rows that they need.
+    /// Adds the rows that the early events need.
     pub late_rows: &'static str,
     /// The number of rows that are not as they are when each event was applied once.
     pub wrong_rows: &'static str,
     /// Type and data of one more event that can't be applied yet.
     pub early_event: (&'static str, &'static str),
-    /// Why not.
+    /// The reason why it can't be applied yet, as in `x-reason`.
     pub reason: &'static str,
-    /// The row that it needs.
+    /// Adds the row that the early event needs.
     pub enable: &'static str,
 }
 

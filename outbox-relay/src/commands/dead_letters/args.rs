@@ -12,7 +12,7 @@ use crate::commands::args::{ExpectArgs, TimeArg, fingerprint};
 use crate::commands::session::Access;
 use crate::config::DeskDatabaseArgs;
 
-/// Arguments that say where the dead letters are, and how long a statement may take.
+/// Arguments of the connection to the desk's database.
 #[derive(Debug, Clone, Args)]
 pub(super) struct DeskArgs {
     #[command(flatten)]
@@ -35,7 +35,7 @@ impl DeskArgs {
     }
 }
 
-/// How dead letters die.
+/// The values of `error_kind`.
 pub(super) const KINDS: [&str; 6] =
     ["failed", "rejected", "expired", "maxlen", "delivery_limit", "unknown"];
 
@@ -68,8 +68,8 @@ pub(super) struct LetterFilterArgs {
     until: Option<TimeArg>,
 }
 
-/// Conditions; `None` admits any dead letter. The statements read them as a JSON object of text
-/// (`sql/dead-letters/fragments/matches_*.sql`).
+/// Conditions on dead letters; `None` matches all. The statements take them as one JSON object
+/// whose values are strings (`sql/dead-letters/fragments/matches_*.sql`).
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct LetterFilter {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,12 +96,12 @@ pub(super) struct LetterFilter {
 }
 
 impl LetterFilter {
-    /// The parameter of the statements.
+    /// Returns the conditions as the JSON parameter of the statements.
     pub(super) fn json(&self) -> anyhow::Result<String> {
         Ok(serde_json::to_string(self)?)
     }
 
-    /// Whether a condition is about the cause or the type.
+    /// Returns true if there is a condition on fingerprint, kind or type.
     pub(super) const fn names_cause(&self) -> bool {
         self.fingerprint.is_some() || self.kind.is_some() || self.event_type.is_some()
     }

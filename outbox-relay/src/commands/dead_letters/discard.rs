@@ -42,7 +42,7 @@ pub struct DiscardArgs {
 struct DiscardReport {
     matched: usize,
     discarded: Vec<i64>,
-    /// By which the audit table has the rows of this command.
+    /// The `operation_id` of this command's rows in the audit table.
     operation_id: Uuid,
     not_discarded: Vec<SkippedLetter>,
 }

@@ -19,10 +19,10 @@ use crate::commands::session::Access;
 /// The states of dead letters that can be forgotten.
 const STATES: &[&str] = &["returned", "discarded"];
 
-/// The states of those that match as well and keep their contents.
+/// The states of dead letters that match the filter, but keep their contents.
 const KEPT: &[&str] = &["open", "returning"];
 
-/// How many of these are named.
+/// The maximum number of these that are named.
 const KEPT_LIMIT: usize = 10_000;
 
 /// Arguments of `dead-letters forget`.
@@ -53,9 +53,9 @@ pub struct ForgetArgs {
 struct ForgetReport {
     matched: usize,
     forgotten: Vec<i64>,
-    /// Those of whose contents nothing was kept any more, in their rows or in the audit table.
+    /// Dead letters without any contents left to erase, in their rows or in the audit table.
     forgotten_before: Vec<i64>,
-    /// By which the audit table has the rows of this command.
+    /// The `operation_id` of this command's rows in the audit table.
     operation_id: Uuid,
     not_forgotten: Vec<SkippedLetter>,
 }
@@ -64,7 +64,7 @@ impl ForgetArgs {
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
         let expect = self.which.expect;
         let consent = Consent { verb: "forget", noun: NOUN, expect, yes: Some(self.yes) };
-        // What is erased is asked about even if it is named: nobody can bring it back.
+        // Asks even if each id is given: what is erased can't be restored.
         consent.require_terminal().map_err(|UsageError(sentence)| {
             UsageError(sentence.replace("what a filter matches", "anything"))
         })?;
@@ -121,7 +121,7 @@ impl ForgetArgs {
     }
 }
 
-/// The ids of those that were not changed for this reason.
+/// Returns the ids that were skipped for this reason.
 fn ids_of(skipped: &[SkippedLetter], reason: SkipReason) -> Vec<i64> {
     let skipped = skipped.iter().filter(|letter| letter.reason == reason);
     skipped.map(|letter| letter.id).collect()

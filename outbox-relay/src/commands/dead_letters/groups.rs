@@ -14,11 +14,11 @@ use crate::commands::outcome::Outcome;
 use crate::commands::output::{self, BOLD, escape};
 use crate::commands::session::Access;
 
-/// How many dead letters are counted in all groups together.
+/// The maximum number of dead letters that are counted, over all groups.
 const COUNT_LIMIT: i64 = 50_000;
 
-/// How many groups are read, in the order of queues, kinds and fingerprints; those with the most
-/// messages are printed. One more than can be asked for: it tells that there are more.
+/// How many groups are read, ordered by queue, kind and fingerprint; the largest of them are
+/// printed. One more than --limit allows, to know whether there are more.
 const GROUP_LIMIT: i64 = 501;
 
 /// How many characters of a reason are printed.
@@ -52,18 +52,18 @@ struct Group {
     queue: String,
     kind: String,
     fingerprint: String,
-    /// What the reasons have in common.
+    /// The common form of the reasons, without ids, numbers and quoted values.
     #[serde(default)]
     cause: String,
     event_type: String,
     messages: i64,
-    /// Whether counting stopped there.
+    /// Whether counting stopped at `messages`: there may be more.
     is_capped: bool,
-    /// How many of those that were counted had been returned before.
+    /// How many of the counted ones had been returned before.
     returned_before: i64,
     oldest_collected_at: String,
     newest_collected_at: String,
-    /// The highest id: what is collected later is not among them.
+    /// The highest id in the group, for `--up-to-id`.
     up_to_id: i64,
     example_id: i64,
     example_reason: Option<String>,
@@ -74,9 +74,9 @@ struct GroupReport {
     groups: Vec<Group>,
     /// Whether there are more groups.
     has_more: bool,
-    /// Whether there are so many that not even all were read, so that larger ones may be missing.
+    /// Whether more than `GROUP_LIMIT` groups exist, so that a larger one may be missing.
     is_cut: bool,
-    /// How many are being returned, or were when a command ended too early.
+    /// How many are `returning`: a command is publishing them, or was interrupted.
     returning: i64,
 }
 

@@ -6,7 +6,7 @@ use crate::commands::output::duration_format::age;
 use crate::commands::output::escape;
 use crate::commands::output::table::{Align, TextTable};
 
-/// How many characters of a reason a table shows; `show` prints all.
+/// The maximum length of a reason in a table, in characters; `show` prints all of it.
 const REASON_LIMIT: usize = 160;
 
 /// A dead letter without its contents.

@@ -16,8 +16,8 @@ use crate::commands::session::Access;
     after_help = "Examples:\n  outbox-relay dead-letters list --queue customer.orders_count.dlq --limit 100\n  outbox-relay dead-letters list --state any --message-id 0190163d-8694-739b-aea5-966c26f8ad91"
 )]
 pub struct ListArgs {
-    /// Only those in this state: open, returning (being returned, or it was when the command ended
-    /// too early), returned, discarded, or any
+    /// Only those in this state: open, returning (being published, or left so by an interrupted
+    /// command), returned, discarded, or any
     #[arg(long, value_enum, default_value = "open", hide_possible_values = true)]
     state: State,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub struct ListArgs {
     desk: DeskArgs,
 }
 
-/// The state of the dead letters that are listed.
+/// The value of `--state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum State {
     Open,
@@ -77,7 +77,7 @@ impl ListArgs {
     }
 }
 
-/// Tells of dead letters that are not open, but that nobody may be returning any more.
+/// Prints a note if dead letters are `returning`: an interrupted command may have left them.
 pub(super) async fn note_returning(session: &Session, queue: Option<&str>) -> anyhow::Result<()> {
     let count = queries::count_returning(session, queue).await?;
     if count > 0 {
@@ -90,7 +90,7 @@ pub(super) async fn note_returning(session: &Session, queue: Option<&str>) -> an
     Ok(())
 }
 
-/// Finds dead letters by an index that has the wanted ones in their order.
+/// Finds the ids to list, with the statement whose index matches the filter and the order.
 async fn find(
     session: &Session,
     state: State,

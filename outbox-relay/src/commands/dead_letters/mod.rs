@@ -42,19 +42,19 @@ pub enum DeadLettersCommand {
     /// Move the messages of a dead-letter queue into the table
     ///
     /// Each message becomes a row before it is acknowledged. The command ends when the messages
-    /// that were in the queue at its start are collected; with --follow it goes on until SIGTERM or
+    /// that were in the queue at its start are collected; with --follow it runs until SIGTERM or
     /// SIGINT. A message that the database refuses stays in the queue and is named; the exit status
     /// is then 1. One collector at a time collects a queue; with --follow a second one waits for
     /// its turn.
     Collect(Box<collect::CollectArgs>),
     /// List dead letters
     ///
-    /// Open ones are listed, oldest first, or those in another --state: the ones that were settled
-    /// last first, and of all states the latest first.
+    /// Lists the open ones, oldest first. With --state returned or discarded, those that were
+    /// settled last come first; with --state any, the newest.
     List(Box<list::ListArgs>),
     /// Show open dead letters by cause: how many, since when, an example
     ///
-    /// Reasons that differ in ids, numbers and quoted values only are one cause. Its fingerprint
+    /// Reasons that differ only in ids, numbers and quoted values are one cause. Its fingerprint
     /// selects them in the other commands. Large groups are counted up to a limit, marked with a
     /// plus sign: `return --fingerprint CAUSE --dry-run` counts them all.
     Groups(Box<groups::GroupsArgs>),
@@ -62,18 +62,20 @@ pub enum DeadLettersCommand {
     Show(Box<show::ShowArgs>),
     /// Change the body or headers of an open dead letter
     ///
-    /// On a terminal the contents are opened in $VISUAL or $EDITOR: the headers as JSON, and behind a
-    /// mark the body. The dead letter is not locked meanwhile, and not changed if somebody else has
-    /// changed it since. A signal that ends the command removes the text. Headers that are not edited
-    /// keep their types. The row keeps what was collected, the audit table both versions.
+    /// On a terminal the contents are opened in $VISUAL or $EDITOR: the headers as JSON, then a
+    /// separator line, then the body. The dead letter is not locked meanwhile; if somebody else has
+    /// changed it, the edit is not stored. A signal that ends the command removes the edited text.
+    /// Headers that are not edited keep their types. The row keeps what was collected, the audit
+    /// table both versions.
     Edit(Box<edit::EditArgs>),
     /// Return dead letters to the queues that they came from
     ///
-    /// Messages keep their properties, headers and body, but for what counts their deaths, and carry
-    /// the header x-returned-from. A dead letter is returned once the broker has confirmed it; one
+    /// The body stays as it is, and so do the headers and properties, except for those that count
+    /// or explain failures or would hinder a new try (docs/desk.md lists them). The header
+    /// x-returned-from is added. A dead letter is returned once the broker has confirmed it; one
     /// that the broker does not take is open again, and named with the reason. With a filter the
-    /// command asks for the number of dead letters, or takes it from --expect. What was being
-    /// returned when a command ended too early is returned again. The exit status is 1 if one was
+    /// command asks for the number of dead letters, or takes it from --expect. Dead letters that an
+    /// interrupted command left as returning are published again. The exit status is 1 if one was
     /// not returned.
     Return(Box<return_letters::ReturnArgs>),
     /// Write a note beside dead letters
@@ -92,17 +94,17 @@ pub enum DeadLettersCommand {
     /// Erase the contents of returned and discarded dead letters, for ever
     ///
     /// Erases body, headers, properties, routing key, reason and note from the rows, and the edited
-    /// contents and the notes from the audit table, which keeps who did what, when and why. What is
-    /// left are the message_id, and in the audit table the names of edited headers and what the
-    /// broker said. An open dead letter is not forgotten, but named, and the exit status is 1: discard
-    /// it first. Of a row that retention has deleted the audit table may still have contents: give
-    /// its id. It can't be undone: the command asks before, unless --yes or --expect is given. It may
-    /// be repeated: what is forgotten already is no failure.
+    /// contents and the notes from the audit table, which keeps who did what, when and why. The
+    /// message_id is kept, and in the audit table the names of edited headers and the broker's
+    /// replies. An open dead letter is not forgotten, but named, and the exit status is 1: discard
+    /// it first. The audit table may still have contents of a row that retention has deleted: give
+    /// its id. This can't be undone: the command asks first, unless --yes or --expect is given.
+    /// Repeating it is safe: a dead letter that is already forgotten is no failure.
     Forget(Box<forget::ForgetArgs>),
 }
 
 impl DeadLettersCommand {
-    /// Runs a command that goes on until it is stopped; returns any other.
+    /// Runs `collect --follow`, which is a process of its own; returns any other command.
     pub(super) fn run_process(self) -> Result<ExitCode, Self> {
         match self {
             Self::Collect(args) if args.follow => Ok(args.run_process()),

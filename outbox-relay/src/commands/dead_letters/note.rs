@@ -14,10 +14,10 @@ use crate::commands::outcome::Outcome;
 use crate::commands::output;
 use crate::commands::session::Access;
 
-/// The states of dead letters that are noted when a filter matches them.
+/// The states in which dead letters get a note if they are selected by a filter.
 const UNSETTLED: &[&str] = &["open", "returning"];
 
-/// The states of dead letters that are noted when a person names them.
+/// The states in which dead letters get a note if their ids are given.
 const ALL: &[&str] = &["open", "returning", "returned", "discarded"];
 
 /// Arguments of `dead-letters note`.
@@ -51,7 +51,7 @@ pub struct NoteArgs {
 struct NoteReport {
     matched: usize,
     noted: usize,
-    /// By which the audit table has the rows of this command.
+    /// The `operation_id` of this command's rows in the audit table.
     operation_id: Uuid,
     not_noted: Vec<SkippedLetter>,
 }

@@ -101,7 +101,7 @@ pub(super) async fn find_deaths<T: DeserializeOwned>(
     session.query(sql, &[&id, &limit]).await?.iter().map(json).collect()
 }
 
-/// Returns what people did to a dead letter, the oldest first, with or without the bodies before and
+/// Returns the audit rows of a dead letter, the oldest first, with or without the bodies before and
 /// after an edit.
 pub(super) async fn find_audit<T: DeserializeOwned>(
     session: &Session,
@@ -113,7 +113,7 @@ pub(super) async fn find_audit<T: DeserializeOwned>(
     session.query(sql, &[&id, &limit, &with_bodies]).await?.iter().map(json).collect()
 }
 
-/// Returns the ids of at most `limit` dead letters in one of `states` that match, in no order.
+/// Returns the ids of at most `limit` matching dead letters in one of `states`, in no order.
 pub(super) async fn select_matching(
     session: &Session,
     filter: &LetterFilter,
@@ -130,32 +130,32 @@ pub(super) async fn select_matching(
     Ok(found)
 }
 
-/// Returns how many dead letters are being returned, or were when a command ended too early.
+/// Returns how many dead letters are `returning`.
 pub(super) async fn count_returning(session: &Session, queue: Option<&str>) -> anyhow::Result<i64> {
     let sql = include_str!("../../../../sql/dead-letters/commands/count_returning.sql");
     Ok(session.query_one(sql, &[&queue]).await?.try_get(0)?)
 }
 
-/// Returns those of `letters` whose rows retention has deleted, but not what was done to them.
+/// Returns the ids in `letters` whose rows retention has deleted, but that have audit rows.
 pub(super) async fn find_pruned(session: &Session, letters: &[i64]) -> anyhow::Result<Vec<i64>> {
     let sql = include_str!("../../../../sql/dead-letters/commands/find_pruned.sql");
     ids(&session.query(sql, &[&letters]).await?)
 }
 
-/// What is known of a dead letter that was not changed.
+/// The state of a dead letter, to explain why it was not changed.
 #[derive(Debug)]
 pub(super) struct LetterState {
     pub(super) id: i64,
     pub(super) state: String,
     /// Who changed it last.
     pub(super) actor: Option<String>,
-    /// Whether no queue is known that it goes back to.
+    /// Whether its `return_to` is unknown.
     pub(super) has_no_way_back: bool,
     /// Whether its contents were erased.
     pub(super) is_forgotten: bool,
 }
 
-/// Returns the states of those of `ids` that are there.
+/// Returns the states of the dead letters in `ids` that exist.
 pub(super) async fn find_states(
     session: &Session,
     ids: &[i64],
@@ -174,7 +174,7 @@ pub(super) async fn find_states(
     rows.iter().map(state).collect()
 }
 
-/// Marks those of `ids` as discarded that are open and free. Returns them.
+/// Marks the dead letters in `ids` that are open and not locked as discarded. Returns their ids.
 pub(super) async fn discard(
     session: &Session,
     ids: &[i64],
@@ -184,8 +184,8 @@ pub(super) async fn discard(
     change(session, sql, ids, attribution).await
 }
 
-/// Erases the contents of those of `ids` that are settled and free. Returns those of which something
-/// was erased.
+/// Erases the contents of the dead letters in `ids` that are settled and not locked. Returns the
+/// ids of those that had contents.
 pub(super) async fn forget(
     session: &Session,
     ids: &[i64],
@@ -195,7 +195,7 @@ pub(super) async fn forget(
     change(session, sql, ids, attribution).await
 }
 
-/// Replaces the notes of those of `ids` that are free. Returns them.
+/// Replaces the notes of the dead letters in `ids` that are not locked. Returns their ids.
 pub(super) async fn note(
     session: &Session,
     letters: &[i64],

@@ -17,14 +17,14 @@ use crate::commands::consent::Consent;
 use crate::commands::output;
 use crate::commands::selection::EXAMPLES;
 
-/// What one of them is called.
+/// The noun in counts and questions.
 pub(super) const NOUN: &str = "dead letter";
 
-/// The most that one command changes: their ids are held in memory.
+/// The maximum number that one command changes: their ids are held in memory.
 const LIMIT: usize = 1_000_000;
 
-/// How often to try one that is locked, and the pause in between. Another command holds its locks
-/// for less time, unless it waits for the broker.
+/// How often to try a locked dead letter, and the pause in between. Other commands hold their locks
+/// for less time in all, unless they wait for the broker.
 const ATTEMPTS: u32 = 5;
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -73,8 +73,8 @@ impl Selection {
         Ok(Self { ids, is_named, states })
     }
 
-    /// Returns at most `limit` of those that match as well, but are in one of `states`, in which they
-    /// are not changed.
+    /// Returns at most `limit` dead letters that match the filter, but are in one of `states`,
+    /// which the command does not change.
     pub(super) async fn find_beside(
         session: &Session,
         which: &WhichArgs,
@@ -120,13 +120,13 @@ impl Selection {
         Ok(())
     }
 
-    /// Fails unless the person agrees. Nobody is asked about what is named.
+    /// Fails unless the person agrees. Does not ask if each id was given.
     pub(super) async fn obtain(&self, consent: Consent<'_>) -> anyhow::Result<()> {
         if self.is_named { Ok(()) } else { consent.obtain(self.ids.len()).await }
     }
 
-    /// Changes them with `change`, which returns those that it changed. Those that are locked are
-    /// tried again for a second.
+    /// Applies `change`, which returns the ids that it changed, batch by batch. Retries locked dead
+    /// letters for a second.
     pub(super) async fn change(
         &self,
         session: &Session,
@@ -149,7 +149,7 @@ impl Selection {
         .await
     }
 
-    /// Whether one of `ids` would be changed if nobody had it locked.
+    /// Returns true if one of `ids` is in a state to be changed, so that only a lock prevents it.
     async fn any_is_changeable(&self, session: &Session, ids: &[i64]) -> anyhow::Result<bool> {
         if ids.is_empty() {
             return Ok(false);

@@ -106,7 +106,7 @@ struct Outcomes {
 #[derive(Serialize)]
 struct LetterReport {
     dead_letter: Letter,
-    /// If it is UTF-8.
+    /// The body as text, if it is UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -231,7 +231,7 @@ fn returned_before(letter: &Letter, deaths: &[Death]) -> String {
 
 fn shown_body(body: &Body) -> String {
     let is_cut = usize::try_from(body.size).is_ok_and(|size| size > body.bytes.len());
-    // A cut may divide a character.
+    // The limit may cut a character in two.
     let text = match std::str::from_utf8(&body.bytes) {
         Ok(text) => Some(text),
         Err(error) if is_cut && error.error_len().is_none() => {

@@ -15,8 +15,8 @@ const PRINT_LIMIT: usize = 20;
 /// How many are looked up at once.
 const BATCH: usize = 1000;
 
-/// The states of dead letters that can be returned. What was being returned when a command ended too
-/// early is published again.
+/// The states of dead letters that can be returned. `returning` ones may be left by an interrupted
+/// command, and are published again.
 pub(super) const RETURNABLE: &[&str] = &["open", "returning"];
 
 /// Why a dead letter was not changed.
@@ -75,8 +75,8 @@ impl SkippedLetter {
     }
 }
 
-/// Returns why those of `ids` that are not `changed` were not, when they had to be in one of
-/// `states`.
+/// Returns the dead letters in `ids` that were not changed, with the reasons: those that `result`
+/// has as refused, and those that were locked, missing or in none of `states`.
 pub(super) async fn find(
     session: &Session,
     ids: &[i64],
@@ -95,8 +95,7 @@ pub(super) async fn find(
     Ok(skipped)
 }
 
-/// Returns why those of `ids` were not changed of which nothing is `known`, when they had to be in
-/// one of `states`.
+/// Returns why the dead letters in `ids` were skipped, except those in `known`.
 pub(super) async fn find_unless(
     session: &Session,
     ids: &[i64],

@@ -1,4 +1,4 @@
-//! The tables of the desk, as a session of a command knows them.
+//! What a command's session has to know about the tables of the desk.
 
 use anyhow::anyhow;
 use service_kit::postgres;
@@ -16,7 +16,7 @@ const MATCHES_GROUP: &str =
 /// Whether a dead letter meets the other conditions of a filter.
 const MATCHES_LETTER: &str =
     include_str!("../../../../sql/dead-letters/fragments/matches_letter.sql");
-/// The group behind one that was seen.
+/// The next group in the index by cause.
 const NEXT_GROUP: &str = include_str!("../../../../sql/dead-letters/fragments/next_group.sql");
 /// Whether a dead letter is one of a group.
 const IS_IN_GROUP: &str = include_str!("../../../../sql/dead-letters/fragments/is_in_group.sql");
@@ -33,7 +33,7 @@ pub(in crate::commands) struct DeskTables;
 
 impl Tables for DeskTables {
     const NAME_PREFIX: &'static str = "dead-letters command ";
-    /// Nobody follows the audit table of the desk.
+    /// Nothing follows the audit table of the desk in order, so writers need no lock.
     const LOCK_AUDIT: Option<&'static str> = None;
     const FIND_LOCK_HOLDERS: &'static str =
         include_str!("../../../../sql/dead-letters/commands/find_lock_holders.sql");
@@ -66,7 +66,7 @@ impl Tables for DeskTables {
     }
 }
 
-/// The role lacks a privilege.
+/// Returns the error for a role that lacks a privilege.
 fn not_allowed(reason: &str, Failed { command, role, .. }: Failed<'_>) -> anyhow::Error {
     let needed = group_role(command);
     let quoted = role.replace('"', "\"\"");

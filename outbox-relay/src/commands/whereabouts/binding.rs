@@ -1,4 +1,4 @@
-//! Binding keys of topic exchanges, by which a consumer says which events it handles.
+//! Binding keys of topic exchanges, which select the events that a consumer handles.
 
 /// A binding key: words between dots, of which `*` stands for any word and `#` for any number of
 /// words (<https://www.rabbitmq.com/tutorials/amqp-concepts#exchange-topic>).
@@ -10,9 +10,10 @@ impl Binding {
         Self(key.split('.').map(str::to_owned).collect())
     }
 
-    /// Whether a topic exchange would pass a message with this routing key on.
+    /// Returns true if a topic exchange would route a message with this routing key.
     pub(super) fn matches(&self, routing_key: &str) -> bool {
-        // How many words of the routing key the words of the binding so far can stand for.
+        // Which prefixes of the routing key, by their number of words, the binding's words so far
+        // can match.
         let words: Vec<&str> = routing_key.split('.').collect();
         let mut reached = vec![false; words.len() + 1];
         reached[0] = true;
@@ -62,7 +63,7 @@ mod tests {
         }
     }
 
-    /// A pattern of many words must not be tried in each possible way.
+    /// Many `#` in a pattern must not take exponential time.
     #[test]
     fn a_binding_of_many_words_is_matched_at_once() {
         let binding = Binding::new(&vec!["#"; 100].join(".").replace("#.#", "#.*"));

@@ -1,4 +1,4 @@
-//! What a consumer has applied, by its inbox.
+//! Reads from a consumer's inbox which events it has applied.
 
 use std::collections::HashSet;
 
@@ -8,16 +8,16 @@ use uuid::Uuid;
 use super::inboxes::Inbox;
 use super::reader::Reader;
 
-/// An inbox that can be read.
+/// A session with the database of an inbox.
 #[derive(Debug)]
 pub(super) struct InboxReader {
     reader: Reader,
-    /// The statement, with the names of this inbox.
+    /// The statement, with this inbox's table and column filled in.
     find_applied: String,
 }
 
 impl InboxReader {
-    /// Connects, and finds out of which type the key is, so that its index can be used.
+    /// Connects, and looks up the type of the key column, so that the statement can use its index.
     pub(super) async fn open(inbox: &Inbox, command: &str) -> anyhow::Result<Self> {
         let opened = async {
             let reader = Reader::open(&inbox.url, command).await?;
@@ -51,8 +51,8 @@ impl InboxReader {
     }
 }
 
-/// The statement that finds the events that an inbox has, with its names in place. It is filled in
-/// at once: a name may look like a place that is left open.
+/// Returns the statement that finds events in an inbox. All placeholders are replaced in one pass,
+/// as a name may look like a placeholder.
 fn find_applied(table: &str, key: &str, key_type: &str) -> String {
     let sql = include_str!("../../../../sql/relay/commands/find_applied.sql");
     let mut filled = String::new();

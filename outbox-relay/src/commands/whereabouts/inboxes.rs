@@ -12,7 +12,7 @@ use super::binding::Binding;
 /// How long a consumer may go on trying an event, unless the file says otherwise.
 const LONGEST_RETRY: Duration = Duration::from_hours(1);
 
-/// What PostgreSQL's timestamps can be counted back by.
+/// The longest accepted duration; PostgreSQL's timestamps can be counted back by it.
 const LONGEST: Duration = Duration::from_hours(24 * 365 * 1000);
 
 /// A consumer's inbox.
@@ -21,16 +21,17 @@ pub(super) struct Inbox {
     /// The consumer's name.
     pub(super) name: String,
     pub(super) url: DatabaseUrl,
-    /// The table, as it stands in SQL.
+    /// The table's name, quoted for SQL.
     pub(super) table: String,
-    /// The column with the event_id, as it stands in SQL.
+    /// The name of the column with the event_id, quoted for SQL.
     pub(super) key: String,
-    /// Which events the consumer handles, by their types.
+    /// The binding keys of the event types that the consumer handles.
     bindings: Vec<Binding>,
-    /// The queue that the consumer consumes from: what waits there is on its way.
+    /// The queue that the consumer consumes: an event may be on its way there.
     pub(super) queue: Option<String>,
     pub(super) dead_letter_queue: Option<String>,
-    /// An event that was published longer ago is applied, or is a dead letter.
+    /// How long the consumer may go on trying an event. One that was published longer ago must be
+    /// applied, or be a dead letter.
     pub(super) longest_retry: Duration,
 }
 
@@ -41,7 +42,7 @@ impl Inbox {
     }
 }
 
-/// The file, as a person writes it.
+/// The contents of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct InboxesFile {
@@ -61,7 +62,7 @@ struct InboxEntry {
     longest_retry: Option<String>,
 }
 
-/// A `value_parser` for the path of the file. Paths in it are relative to its folder.
+/// A `value_parser` that reads the file at a path. Paths in the file are relative to its folder.
 pub(super) fn read_inboxes(path: &str) -> Result<Vec<Inbox>, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("the file {path} can't be read: {error}"))?;
@@ -92,12 +93,12 @@ fn inbox(entry: InboxEntry, folder: &Path) -> Result<Inbox, String> {
     Ok(Inbox { name, url, table, key, bindings, queue, dead_letter_queue, longest_retry })
 }
 
-/// A name as an identifier of SQL, whatever it holds.
+/// Quotes a name as an SQL identifier.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// `schema.table` or `table`, as it stands in SQL.
+/// Quotes `schema.table` or `table` for SQL.
 fn table_name(name: &str) -> String {
     name.split('.').map(quoted).collect::<Vec<_>>().join(".")
 }

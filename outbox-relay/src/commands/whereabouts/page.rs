@@ -1,4 +1,4 @@
-//! What `where` prints about an event.
+//! Lays out what `where` prints about an event.
 
 use std::fmt::Write as _;
 
@@ -9,10 +9,10 @@ use crate::commands::event::{Event, State, aggregate};
 use crate::commands::output::duration_format::age;
 use crate::commands::output::{BOLD, counted, escape};
 
-/// How many other events of a transaction are counted.
+/// The maximum number of other events of a transaction that are counted.
 pub(super) const NEIGHBOURS: usize = 20;
 
-/// How many characters of an error are printed.
+/// The maximum length of a printed error, in characters.
 const ERROR_LIMIT: usize = 300;
 
 /// Lays out all that is known about an event on one screen.

@@ -1,4 +1,5 @@
-//! Where an event may be beside the outbox: inboxes, the table of dead letters, dead-letter queues.
+//! The places besides the outbox where an event may be: inboxes, the table of dead letters, and the
+//! consumers' queues.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +27,7 @@ const NOT_FOUND: u16 = 404;
 /// How many dead letters of one message are read, the latest of each queue.
 const LETTER_LIMIT: i64 = 20;
 
-/// Where an event may be beside the outbox.
+/// Arguments that name the places besides the outbox where an event may be.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Consumers")]
 pub(in crate::commands) struct PlacesArgs {
@@ -42,7 +43,7 @@ pub(in crate::commands) struct PlacesArgs {
     #[arg(long, env = "DEAD_LETTERS_DATABASE_URL_FILE", value_name = "FILE", value_parser = read_file::<DatabaseUrl>, conflicts_with = "dead_letters_database_url")]
     dead_letters_database_url_file: Option<DatabaseUrl>,
 
-    /// The broker, which knows whether a dead-letter queue holds messages that nobody has collected
+    /// The broker: it tells whether messages wait in the consumers' queues and dead-letter queues
     #[arg(long, env = "RABBITMQ_URL", hide_env_values = true, value_name = "URL")]
     rabbitmq_url: Option<BrokerUrl>,
 
@@ -51,7 +52,7 @@ pub(in crate::commands) struct PlacesArgs {
     rabbitmq_url_file: Option<BrokerUrl>,
 }
 
-/// The inboxes of a file.
+/// The inboxes that one file names: an alias, so that clap takes them as one value.
 pub(super) type Inboxes = Vec<Inbox>;
 
 /// A dead letter of an event.
@@ -75,17 +76,17 @@ pub(super) struct DeadLetter {
     pub(super) settled_by: Option<String>,
 }
 
-/// How many ready messages queues hold, or why that is unknown.
+/// The number of ready messages by queue, or why it is unknown.
 pub(super) type Depths = BTreeMap<String, Result<u32, String>>;
 
-/// What the table of dead letters says of a message.
+/// The state of a message's latest dead letter in one queue.
 #[derive(Debug)]
 pub(super) struct KnownLetter {
     pub(super) event_id: Uuid,
     pub(super) queue: String,
     /// Whether it is open or was discarded.
     pub(super) is_unreturned: bool,
-    /// How long ago it was returned.
+    /// The seconds since it was returned, if it was.
     pub(super) returned_seconds: Option<f64>,
 }
 
@@ -94,7 +95,7 @@ impl PlacesArgs {
         self.inboxes.as_deref().unwrap_or_default()
     }
 
-    /// Connects to the table of dead letters, if there is one.
+    /// Connects to the table of dead letters. Returns `None` if no database is configured.
     pub(super) async fn open_desk(&self, command: &str) -> anyhow::Result<Option<Desk>> {
         let url = self.dead_letters_database_url.as_ref();
         let Some(url) = url.or(self.dead_letters_database_url_file.as_ref()) else {
@@ -104,8 +105,9 @@ impl PlacesArgs {
         Ok(Some(Desk(reader)))
     }
 
-    /// Counts what waits in the queues and the dead-letter queues of the inboxes. Read it before the
-    /// tables: what is applied or collected meanwhile is then found there.
+    /// Counts the ready messages in the queues and dead-letter queues of the inboxes. Call it
+    /// before reading the tables: a message that is applied or collected in between is then found
+    /// there.
     pub(super) async fn count_messages(&self) -> Depths {
         let inboxes = self.inboxes().iter();
         let queues = inboxes.flat_map(|inbox| [&inbox.queue, &inbox.dead_letter_queue]).flatten();

@@ -1,4 +1,4 @@
-//! A session with a database beside the outbox's, which only reads.
+//! A read-only session with another database than the outbox's.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-/// How long a database may take to connect and for each statement.
+/// The time limit for connecting, and for each statement.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What a transaction begins with. Only this transaction: behind a pooler the next one belongs to
-/// another client.
+/// The start of each transaction. The settings are local to it: behind a pooler, the next
+/// transaction on the connection may be another client's.
 const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '5s'; SET LOCAL jit = off";
 
 /// See the [module](self).
@@ -26,7 +26,7 @@ impl Reader {
         connected.map(Self).context("the database can't be reached")
     }
 
-    /// Returns the rows of `sql`.
+    /// Runs `sql` in a read-only transaction and returns its rows.
     pub(super) async fn query(
         &self,
         sql: &str,

@@ -1,4 +1,4 @@
-//! Stores what has arrived, in transactions that the database takes.
+//! Stores arrived messages in batches, halving a batch that the database refuses.
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +46,7 @@ impl CollectorSession<'_> {
         part: &[DeadLetter],
     ) -> Result<PartOutcome, Interruption> {
         let forgets = self.may_forget(part);
-        // Whether a commit took effect may remain unknown: then its rows are to be recognised.
+        // A commit may end without an answer: the next session must then recognise its rows.
         self.is_acknowledged = false;
         let stored = match self.store.store(part, forgets).await {
             Ok(stored) => stored,

@@ -10,8 +10,8 @@ use crate::dead_letters::metrics;
 const REFUSED: &str = "refused";
 
 impl CollectorSession<'_> {
-    /// Stores a message that was refused: with ASCII alone for people, or without what is for them
-    /// alone, or else holds it.
+    /// Stores a refused message: with the columns for people reduced to ASCII, or else without
+    /// them. Holds it if the database refuses both.
     pub(super) async fn store_alone(
         &mut self,
         mut message: DeadLetter,

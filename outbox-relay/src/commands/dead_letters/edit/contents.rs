@@ -1,4 +1,4 @@
-//! What a person changes in a dead letter, as options or as one text.
+//! An edit of a dead letter's headers and body, given as options or as an edited text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -19,7 +19,7 @@ const MARK: &str = "---- body ----";
 /// A header's new value, as in `NAME=VALUE`.
 pub(super) type NewHeader = (String, String);
 
-/// What is changed; the rest stays as it is.
+/// An edit: the changed parts only.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct LetterEdit {
     pub(super) body: Option<Vec<u8>>,
@@ -38,7 +38,7 @@ pub(super) fn new_header(text: &str) -> Result<NewHeader, String> {
 }
 
 impl LetterEdit {
-    /// What the options ask for.
+    /// Returns the edit that the command's options describe.
     pub(super) fn read(
         body: Option<&Path>,
         set: &[NewHeader],
@@ -52,7 +52,7 @@ impl LetterEdit {
         })
     }
 
-    /// Leaves out what is so already. Fails if a header that is to be removed is not there.
+    /// Drops changes that have no effect. Fails if a header to be removed does not exist.
     pub(super) fn without_unchanged(
         mut self,
         body: &[u8],
@@ -71,7 +71,7 @@ impl LetterEdit {
         *self == Self::default()
     }
 
-    /// The names of what is changed.
+    /// Returns the names of the changed parts, for the audit table and the report.
     pub(super) fn changed(&self) -> Vec<String> {
         let body = self.body.iter().map(|_| "body".to_owned());
         let names: BTreeMap<&String, ()> =
@@ -79,8 +79,8 @@ impl LetterEdit {
         body.chain(names.into_keys().map(|name| format!("header {name}"))).collect()
     }
 
-    /// Returns the content header of the edited message, whose body has `body_size` bytes: what is
-    /// not edited keeps its bytes.
+    /// Returns the content header of the edited message, whose body has `body_size` bytes.
+    /// Properties and headers that were not edited keep their encoding.
     pub(super) fn content_header(
         &self,
         before: &[u8],
@@ -134,7 +134,7 @@ fn read_body(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(body)
 }
 
-/// What a person is shown.
+/// The contents that the editor is opened with.
 #[derive(Debug, Clone)]
 pub(super) struct Shown {
     /// Indented JSON.
@@ -148,7 +148,7 @@ impl Shown {
         format!("{}\n{MARK}\n{}", self.headers, self.body)
     }
 
-    /// Returns what differs in an edited text.
+    /// Compares an edited text with the original contents. Returns the differences.
     pub(super) fn parse(&self, text: &str) -> Result<LetterEdit, Invalid> {
         let mark = format!("\n{MARK}\n");
         let (head, body) = text.split_once(&mark).ok_or_else(|| {
@@ -157,7 +157,7 @@ impl Shown {
         json::validate(head)
             .map_err(|wrong| Invalid(format!("the headers are no JSON: {wrong}")))?;
         let (edited, before) = (object(head)?, object(&self.headers)?);
-        // An editor ends a text with a line break, whether it had one or not.
+        // Editors add a line break at the end: remove it if the body had none.
         let body = match body.strip_suffix('\n') {
             Some(body) if !self.body.ends_with('\n') => body,
             _ => body,
@@ -179,7 +179,7 @@ impl Shown {
     }
 }
 
-/// Reads the headers of a dead letter.
+/// Parses headers as a JSON object.
 pub(super) fn object(text: &str) -> Result<Map<String, Value>, Invalid> {
     serde_json::from_str(text)
         .map_err(|wrong| Invalid(format!("the headers are no object: {wrong}")))

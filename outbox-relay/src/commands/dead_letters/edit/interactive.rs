@@ -10,8 +10,8 @@ use crate::commands::edit::{EditedFile, Invalid, Signals, Terminated, ask_again}
 use crate::commands::output;
 use crate::commands::queries::Attribution;
 
-/// Has a person edit the dead letter, and stores the edit. If that fails, the edited text stays in a
-/// file that the error names, unless a signal ends the command: then nobody would read that.
+/// Opens the dead letter in an editor, and stores the edit. If storing fails, the edited text is
+/// kept in a file that the error names. A signal that ends the command removes the file.
 pub(super) async fn edit(
     session: &Session,
     args: &EditArgs,
@@ -28,7 +28,7 @@ pub(super) async fn edit(
         );
     };
     let shown = Shown { headers: contents.headers.clone(), body };
-    // Before there is a file that a signal must not leave behind.
+    // Handled before the file is created, so that a signal can't leave it behind.
     let mut signals = Signals::new()?;
     let mut file = EditedFile::create(&format!("dead-letter-{id}.txt"), &shown.text())?;
     let edited = async {
@@ -39,7 +39,7 @@ pub(super) async fn edit(
     };
     let edited: anyhow::Result<Edited> = edited.await;
     edited.map_err(|error| {
-        // An editor that could not be started has edited nothing.
+        // Keep no file without an edit, for example when the editor could not be started.
         if error.is::<Terminated>() || file.read().is_ok_and(|text| text == shown.text()) {
             return error;
         }
@@ -47,7 +47,7 @@ pub(super) async fn edit(
     })
 }
 
-/// Runs the editor until the text is that of a message. Returns `None` if nothing was edited.
+/// Runs the editor until its text is valid. Returns `None` if nothing was edited.
 async fn ask(
     args: &EditArgs,
     contents: &Contents,

@@ -30,10 +30,10 @@ use crate::commands::session::Access;
 use contents::{LetterEdit, NewHeader, new_header, object};
 use queries::Contents;
 
-/// The longest contents that are given to an editor, in bytes.
+/// The maximum size of contents that are opened in an editor, in bytes.
 const EDITOR_LIMIT: i64 = 16 << 20;
 
-/// How often to try one that is locked, and the pause in between.
+/// How often to try a locked dead letter, and the pause in between.
 const ATTEMPTS: u32 = 5;
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -80,7 +80,7 @@ struct EditReport {
 enum Edited {
     /// Nothing differs from what is stored.
     Unchanged,
-    /// It is stored: these are the names of what was changed.
+    /// The edit is stored; the names of the changed parts.
     Stored(Vec<String>),
 }
 
@@ -97,7 +97,7 @@ impl EditArgs {
         }
         let given = LetterEdit::read(self.body_file.as_deref(), &self.header, &self.remove_header)?;
         let session = self.desk.open("edit", Access::Write).await?;
-        // Before a person has begun to edit.
+        // A missing privilege is reported before anybody edits in vain.
         queries::probe_edit(&session).await?;
         let attribution = self.actor.clone().attribution(&session, Some(self.reason.clone()));
         let limit = if is_typed { EDITOR_LIMIT } else { i64::MAX };
@@ -140,7 +140,7 @@ impl EditArgs {
         Ok(contents)
     }
 
-    /// Stores the edit, if the dead letter still is as the person saw it, trying again while it is
+    /// Stores the edit, unless the dead letter has changed since it was read. Retries while it is
     /// locked.
     async fn store(
         &self,
@@ -159,7 +159,7 @@ impl EditArgs {
             if queries::edit(session, id, &edit, &header, digest, attribution).await? {
                 return Ok(Edited::Stored(edit.changed()));
             }
-            // Only the hash is asked for.
+            // -1 leaves out the contents: only the hash is needed.
             let now = self.find_open(session, -1).await?;
             if now.digest != digest {
                 bail!(

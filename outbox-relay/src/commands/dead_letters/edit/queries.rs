@@ -13,13 +13,13 @@ pub(super) async fn probe_edit(session: &Session) -> anyhow::Result<()> {
     session.query(sql, &[]).await.map(drop)
 }
 
-/// What a person can edit in a dead letter.
+/// The editable contents of a dead letter.
 #[derive(Debug)]
 pub(super) struct Contents {
     pub(super) state: String,
-    /// A hash of it.
+    /// A hash of the contents, to notice concurrent changes.
     pub(super) digest: String,
-    /// Whether it is short enough; if not, `body` is empty.
+    /// Whether the contents are within the limit; if not, `body` is empty.
     pub(super) is_short: bool,
     pub(super) content_header: Vec<u8>,
     pub(super) body: Vec<u8>,
@@ -29,7 +29,7 @@ pub(super) struct Contents {
     pub(super) headers: String,
 }
 
-/// Returns the contents of a dead letter, which are too long with more than `longest` bytes.
+/// Returns the contents of a dead letter, without the body if they exceed `longest` bytes.
 pub(super) async fn find_contents(
     session: &Session,
     id: i64,
@@ -49,8 +49,8 @@ pub(super) async fn find_contents(
     }))
 }
 
-/// Edits the dead letter if the hash of its contents is `digest`, it is open, and nobody has it
-/// locked. Returns whether it was edited.
+/// Stores the edit if the dead letter is open, not locked, and its contents still hash to `digest`.
+/// Returns whether it was stored.
 pub(super) async fn edit(
     session: &Session,
     id: i64,

@@ -25,20 +25,20 @@ pub(super) struct Refused {
 pub(super) struct Published {
     pub(super) confirmed: Vec<i64>,
     pub(super) refused: Vec<Refused>,
-    /// The database refuses to note what became of them, for this reason.
+    /// Dead letters whose outcome the database refuses to store, with its reason.
     pub(super) unchanged: Vec<(i64, String)>,
     pub(super) unknown: Vec<i64>,
-    /// Somebody else has them locked, or has settled them: they were not sent.
+    /// Another session has locked or settled them: they were not sent.
     pub(super) locked: Vec<i64>,
     /// Why the connection to the broker was lost.
     pub(super) lost: Option<String>,
-    /// Why the broker takes nothing from this user.
+    /// Why the broker lets this user publish nothing.
     pub(super) denied: Option<String>,
 }
 
 impl Returner<'_> {
-    /// Publishes those of the `marked` ones that nobody else publishes, and notes what became of
-    /// them.
+    /// Locks those of the `marked` dead letters that no other command has locked, publishes them,
+    /// and stores the outcomes.
     pub(super) async fn publish(
         &mut self,
         marked: &[i64],
@@ -80,7 +80,7 @@ impl Returner<'_> {
                     let reason = format!("the broker refuses the message: {reason}");
                     published.refused.push(refused(*id, reason, false));
                 }
-                // The right may have been taken away in the middle of the window.
+                // The permission may have been revoked in the middle of the window.
                 (Verdict::Unknown, Some(Broken::Denied(reason))) => {
                     published.refused.push(refused(*id, reason.clone(), self.was_allowed));
                 }
@@ -102,7 +102,8 @@ impl Returner<'_> {
         Ok(published)
     }
 
-    /// Notes what became of a window. Those that the database refuses are moved to `unchanged`.
+    /// Stores the outcomes of a window. Dead letters whose row the database refuses to change are
+    /// moved to `unchanged`.
     async fn note(&mut self, published: &mut Published) -> anyhow::Result<()> {
         let (locking, attribution) = (&mut self.locking, self.attribution);
         let mut unchanged = settle_returned(locking, &published.confirmed, attribution).await?;
@@ -116,8 +117,8 @@ impl Returner<'_> {
     }
 }
 
-/// Marks letters as returned in the open transaction. Returns those that the database refuses, which
-/// are found by halving, and why.
+/// Marks dead letters as returned in the open transaction. Halves the set to find those that the
+/// database refuses. Returns these, with its reason.
 async fn settle_returned(
     locking: &mut Session,
     confirmed: &[i64],
@@ -144,8 +145,8 @@ async fn settle_returned(
     Ok(unchanged)
 }
 
-/// Marks letters as open again in the open transaction. Returns those that the database refuses, and
-/// why.
+/// Marks dead letters as open again in the open transaction. Returns those that the database
+/// refuses, with its reason.
 async fn reopen(
     locking: &mut Session,
     refused: &[Refused],

@@ -47,10 +47,10 @@ const REFUSED_PRINT_LIMIT: usize = 20;
 pub struct ReturnArgs {
     #[command(flatten)]
     which: WhichArgs,
-    /// The queue, instead of the one that each came from
+    /// Return all to this queue, instead of the one that each came from
     #[arg(long, value_name = "QUEUE")]
     to: Option<String>,
-    /// How many messages are returned at most: 50/s, 600/m, 10/h
+    /// The maximum rate: 50/s, 600/m, 10/h
     #[arg(long, value_name = "RATE")]
     rate: Option<Rate>,
     /// Return without asking, however many match
@@ -90,14 +90,14 @@ struct UnchangedLetter {
 struct ReturnReport {
     matched: usize,
     returned: usize,
-    /// By which the audit table has the rows of this command.
+    /// The `operation_id` of this command's rows in the audit table.
     operation_id: Uuid,
-    /// They are open again.
+    /// Dead letters that are open again.
     refused: Vec<RefusedLetter>,
     unchanged: Vec<UnchangedLetter>,
-    /// They may have arrived, and are marked as being returned.
+    /// Dead letters that may have arrived, and stay `returning`.
     unknown: Vec<i64>,
-    /// They were not tried, as the command was ended.
+    /// The number of dead letters that were not tried, as the command ended early.
     untried: usize,
     not_returned: Vec<SkippedLetter>,
 }
@@ -118,7 +118,7 @@ impl ReturnArgs {
         selection.obtain(consent).await?;
         let attribution = self.actor.clone().attribution(&session, self.reason.clone());
         let stop = stop_on_signals()?;
-        // What is wrong with the tables is told before the broker is asked.
+        // A problem with the tables is reported before connecting to the broker.
         let first = selection.ids.get(..1).unwrap_or_default();
         super::queries::find_states(&session, first).await?;
         let mut publisher = Publisher::new(self.broker.url());
@@ -145,7 +145,7 @@ impl ReturnArgs {
         let report = report(&selection, done, not_returned, attribution.operation_id);
         self.print(&report)?;
         ended?;
-        // What matched and was settled by somebody else meanwhile is no failure.
+        // A match that somebody else settled meanwhile is no failure.
         let is_failure =
             |letter: &SkippedLetter| selection.is_named || letter.reason != SkipReason::State;
         let all_well = report.refused.is_empty()
@@ -224,7 +224,7 @@ fn report(
     }
 }
 
-/// Returns those that nothing has become of, and why.
+/// Returns the dead letters that were skipped, and why.
 async fn find_skipped(
     session: &Session,
     selection: &Selection,

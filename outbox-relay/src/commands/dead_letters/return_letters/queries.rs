@@ -8,11 +8,11 @@ use super::attempt::Refused;
 use crate::commands::queries::Attribution;
 use crate::dead_letters::{CONFIRM_LIMIT, ReturningRow};
 
-/// How much longer than for the confirms a transaction may wait, in milliseconds: connecting takes
-/// part of it.
+/// How much longer than for the confirms a transaction may stay idle, in milliseconds: it includes
+/// connecting to the broker.
 const MARGIN: u128 = 90_000;
 
-/// Returns the sizes of dead letters that are there, in bytes, in the order of their ids.
+/// Returns the ids and sizes, in bytes, of the dead letters that exist, ordered by id.
 pub(super) async fn measure(session: &Session, letters: &[i64]) -> anyhow::Result<Vec<(i64, i32)>> {
     let sql = include_str!("../../../../../sql/dead-letters/commands/measure.sql");
     let rows = session.query(sql, &[&letters]).await?;
@@ -23,11 +23,11 @@ pub(super) async fn measure(session: &Session, letters: &[i64]) -> anyhow::Resul
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Marked {
     pub(super) id: i64,
-    /// Whether it was marked before: that attempt ended without an answer, or goes on.
+    /// Whether it was already marked: an earlier attempt ended without an answer, or is running.
     pub(super) may_have_arrived: bool,
 }
 
-/// Marks those of `letters` that are open or being returned, and free. Returns them.
+/// Marks the dead letters in `letters` that are open or `returning`, and not locked. Returns them.
 pub(super) async fn mark_returning(
     session: &Session,
     letters: &[i64],
@@ -47,8 +47,8 @@ pub(super) async fn mark_returning(
         .collect()
 }
 
-/// Begins a transaction that has those of `letters` locked that are being returned, and nobody else
-/// has. Returns them, with `to` in place of the queue that each has.
+/// Begins a transaction and locks the dead letters in `letters` that are `returning` and not locked
+/// by another session. Returns them, with `to`, if given, as the queue of each.
 pub(super) async fn lock_returning(
     session: &mut Session,
     letters: &[i64],
@@ -71,7 +71,7 @@ fn returning_row(row: &Row) -> anyhow::Result<ReturningRow> {
     })
 }
 
-/// Marks letters as returned in the open transaction, which goes on if the database refuses.
+/// Marks dead letters as returned in the open transaction, which survives a refusal.
 pub(super) async fn settle_returned(
     session: &mut Session,
     letters: &[i64],
@@ -84,7 +84,7 @@ pub(super) async fn settle_returned(
     session.try_open(sql, &[&letters, actor, reason, operation_id]).await.map(drop)
 }
 
-/// Marks letters as open again in the open transaction, which goes on if the database refuses.
+/// Marks dead letters as open again in the open transaction, which survives a refusal.
 pub(super) async fn reopen(
     session: &mut Session,
     refused: &[Refused],

@@ -1,4 +1,4 @@
-//! How many messages a second are returned at most.
+//! The rate limit of `dead-letters return`.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -31,11 +31,11 @@ impl FromStr for Rate {
     }
 }
 
-/// After a delay so much of the lost time is made up for, and no more: the consumer must not get all
-/// at once that an outage held back.
+/// How much time lost to a delay may be made up for. No more, or the consumer would get everything
+/// that an outage held back at once.
 const SLACK: Duration = Duration::from_millis(100);
 
-/// Keeps to a rate.
+/// Paces the sending of messages to a rate.
 #[derive(Debug)]
 pub(super) struct Pace {
     rate: Option<Rate>,
@@ -48,8 +48,8 @@ impl Pace {
         Self { rate, next_at: Instant::now() }
     }
 
-    /// Returns how many messages may be sent at once: at most `most`, and at a limited rate those of
-    /// a tenth of a second.
+    /// Returns the size of a window: `most`, or at a limited rate the messages of a tenth of a
+    /// second if these are fewer.
     pub(super) fn window(&self, most: usize) -> usize {
         let Some(Rate { per_second }) = self.rate else { return most };
         let mut window = 1;
@@ -68,7 +68,7 @@ impl Pace {
         }
     }
 
-    /// Counts `sending` messages as sent from now on.
+    /// Records that `sending` messages are sent now.
     pub(super) fn count(&mut self, sending: usize) {
         self.count_at(sending, Instant::now());
     }

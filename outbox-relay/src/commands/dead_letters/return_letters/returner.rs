@@ -2,9 +2,9 @@
 //! and notes what the broker says.
 //!
 //! The mark is committed first. So what is found marked after a crash may have arrived, and is
-//! published again: a duplicate at most. The lock keeps other commands from doing that while this one
-//! lives, and ends with its connection. Nothing is marked as returned that the broker has not
-//! confirmed.
+//! published again: a duplicate at most. The lock keeps other commands from doing that while this
+//! one lives, and ends with its connection. A dead letter becomes returned only once the broker has
+//! confirmed it.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -25,14 +25,15 @@ use crate::commands::queries::Attribution;
 use crate::commands::session::RowsRefused;
 use crate::dead_letters::Publisher;
 
-/// How often to go on after the broker was lost, without a confirm in between.
+/// After how many losses of the broker in a row, without an outcome in between, to give up.
 const ATTEMPTS: u32 = 8;
 
-/// How often to try to lock what is marked, and the pause in between: a note is taken in a moment.
+/// How often to try to lock marked dead letters, and the pause in between. `note` holds its locks
+/// briefly.
 const LOCK_ATTEMPTS: u32 = 6;
 const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What returns dead letters.
+/// Returns dead letters to their queues.
 #[derive(Debug)]
 pub(super) struct Returner<'a> {
     pub(super) session: &'a Session,
@@ -49,7 +50,7 @@ pub(super) struct Returner<'a> {
     pub(super) progress: Progress,
 }
 
-/// What has become of dead letters.
+/// The outcomes of a command's dead letters.
 #[derive(Debug, Default)]
 pub(super) struct Returned {
     /// The broker has confirmed them.
@@ -65,14 +66,14 @@ pub(super) struct Returned {
 }
 
 impl Returned {
-    /// How many of them are known to have arrived or not to.
+    /// Returns the number of dead letters with a known outcome.
     const fn count(&self) -> usize {
         self.returned.len() + self.refused.len() + self.unchanged.len()
     }
 }
 
 impl Returner<'_> {
-    /// Returns the dead letters `ids`, and what has become of them: also when an error ended it.
+    /// Publishes the dead letters `ids`. Returns the outcomes, also if an error ended it early.
     pub(super) async fn run(mut self, ids: &[i64]) -> (Returned, anyhow::Result<()>) {
         let mut done = Returned::default();
         let mut rest = ids;
@@ -127,8 +128,8 @@ impl Returner<'_> {
         result
     }
 
-    /// Returns a window. What is unknown of it goes to the front of `windows`. Returns why the broker
-    /// was lost, if it was.
+    /// Publishes a window. Dead letters without an answer go to the front of `windows`. Returns why
+    /// the broker was lost, if it was.
     async fn return_window(
         &mut self,
         window: Window,
@@ -151,7 +152,7 @@ impl Returner<'_> {
         let in_doubt = marked.into_iter().filter(|letter| letter.may_have_arrived);
         let in_doubt: HashSet<i64> = in_doubt.map(|letter| letter.id).collect();
         for attempt in 1.. {
-            // Somebody else may have sent what was locked.
+            // The session that held the lock may have sent it.
             let may_have_arrived = |id: i64| attempt > 1 || in_doubt.contains(&id);
             let published = match self.publish(&rest, may_have_arrived, frame_max).await {
                 Ok(published) => published,
@@ -163,7 +164,7 @@ impl Returner<'_> {
             done.returned.extend(published.confirmed);
             done.refused.extend(published.refused);
             done.unchanged.extend(published.unchanged);
-            // Each alone, as one of them may be what the broker closes the connection over.
+            // One at a time: one of them may make the broker close the connection.
             for id in published.unknown.into_iter().rev() {
                 windows.push_front(Window { ids: vec![id], is_suspect: true });
             }
@@ -198,8 +199,8 @@ impl Returner<'_> {
         Ok(None)
     }
 
-    /// Marks a window. `None` if the database refuses a row of it: then it is halved, down to that
-    /// one.
+    /// Marks a window. Returns `None` if the database refuses one of its rows: the window is then
+    /// halved until that row is alone.
     async fn mark(
         &self,
         Window { mut ids, is_suspect }: Window,

@@ -1,19 +1,19 @@
-//! Windows: dead letters that are returned together, as many as fit into memory.
+//! Windows of dead letters that are published together, bounded in number and bytes.
 
 use std::collections::VecDeque;
 
-/// How many messages are in flight at most.
+/// The maximum number of messages in a window.
 pub(super) const WINDOW: usize = 1000;
 
-/// How many bytes they have at most, unless it is one message.
+/// The maximum size of a window in bytes; one message alone may exceed it.
 const WINDOW_BYTES: i64 = 16 << 20;
 
 /// A window that is to be returned.
 #[derive(Debug)]
 pub(super) struct Window {
     pub(super) ids: Vec<i64>,
-    /// Whether they are marked as being returned already, as the broker was lost over them or
-    /// somebody else had them locked.
+    /// Whether an earlier attempt marked them: the broker was lost, or another session had them
+    /// locked.
     pub(super) is_suspect: bool,
 }
 
