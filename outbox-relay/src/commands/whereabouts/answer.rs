@@ -1,36 +1,8 @@
 //! Whether an event has arrived: what follows from all that is known about it.
 
-use serde::Serialize;
-
-use super::location::{Consumer, ConsumerState, LocatedEvent, Location, WaitingQueue};
+use super::location::{Answer, Consumer, ConsumerState, LocatedEvent, Location, WaitingQueue};
 use super::places::DeadLetter;
 use crate::commands::event::State;
-use crate::commands::outcome::Outcome;
-
-/// Whether an event has arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Answer {
-    /// All known consumers of its type have applied it, or it is published and none is known.
-    Delivered,
-    /// Nothing is wrong, but it is not there yet.
-    OnItsWay,
-    /// A place where it may be can't be read, or holds messages that nobody has looked at.
-    Unknown,
-    /// It does not arrive unless a person does something.
-    Failed,
-}
-
-impl Answer {
-    pub(super) const fn outcome(self) -> Outcome {
-        match self {
-            Self::Delivered => Outcome::Ok,
-            Self::OnItsWay => Outcome::OnItsWay,
-            Self::Unknown => Outcome::Unknown,
-            Self::Failed => Outcome::Problems,
-        }
-    }
-}
 
 impl Location {
     /// Decides from all that is known.

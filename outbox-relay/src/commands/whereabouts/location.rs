@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::answer::Answer;
 use super::inbox_reader::InboxReader;
 use super::inboxes::Inbox;
 use super::places::{DeadLetter, Depths, Desk};
 use crate::commands::event::Event;
+use crate::commands::outcome::Outcome;
 use crate::commands::paused::ActivePause;
 
 /// A relay that has the lane of a due event.
@@ -66,6 +66,31 @@ pub(super) struct WaitingQueue {
     pub(super) messages: Option<u32>,
     /// Why it is unknown.
     pub(super) reason: Option<String>,
+}
+
+/// Whether an event has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Answer {
+    /// All known consumers of its type have applied it, or it is published and none is known.
+    Delivered,
+    /// Nothing is wrong, but it is not there yet.
+    OnItsWay,
+    /// A place where it may be can't be read, or holds messages that nobody has looked at.
+    Unknown,
+    /// It does not arrive unless a person does something.
+    Failed,
+}
+
+impl Answer {
+    pub(super) const fn outcome(self) -> Outcome {
+        match self {
+            Self::Delivered => Outcome::Ok,
+            Self::OnItsWay => Outcome::OnItsWay,
+            Self::Unknown => Outcome::Unknown,
+            Self::Failed => Outcome::Problems,
+        }
+    }
 }
 
 /// What is known about an event.

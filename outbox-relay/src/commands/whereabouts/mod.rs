@@ -29,9 +29,8 @@ use super::paused::ActivePause;
 use super::queries::{self as outbox, Filter};
 use super::session::{Access, Session};
 use crate::database::queries::BlockingPolicy;
-use answer::Answer;
 use inbox_reader::InboxReader;
-use location::{LocatedEvent, Location, Places, Relay};
+use location::{Answer, LocatedEvent, Location, Places, Relay};
 use places::PlacesArgs;
 
 /// How many events of an aggregate are looked for, the newest ones.

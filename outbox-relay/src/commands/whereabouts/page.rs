@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::answer::Answer;
-use super::location::{Consumer, ConsumerState, Location};
+use super::location::{Answer, Consumer, ConsumerState, Location};
 use super::places::DeadLetter;
 use crate::commands::event::{Event, State, aggregate};
 use crate::commands::output::duration_format::age;

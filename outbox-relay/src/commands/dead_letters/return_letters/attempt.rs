@@ -6,19 +6,11 @@ use anyhow::anyhow;
 
 use super::super::tables::Session;
 use super::queries;
+use super::refused::Refused;
 use super::returner::Returner;
 use crate::commands::queries::Attribution;
 use crate::commands::session::RowsRefused;
 use crate::dead_letters::{Broken, Verdict};
-
-/// A dead letter that the broker did not take.
-#[derive(Debug, Clone)]
-pub(super) struct Refused {
-    pub(super) id: i64,
-    pub(super) reason: String,
-    /// Whether an earlier attempt ended without an answer.
-    pub(super) may_have_arrived: bool,
-}
 
 /// What became of a window.
 #[derive(Debug, Default)]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `returner` | goes from window to window: marks it, tries it, and tries again |
 //! | `attempt` | one attempt at a window: locks, publishes, and notes what became of it |
+//! | `refused` | a dead letter that the broker did not take |
 //! | `window` | divides dead letters into windows |
 //! | `rate` | keeps to a number of messages a second |
 //! | `queries` | one function per statement |
@@ -11,6 +12,7 @@
 mod attempt;
 mod queries;
 mod rate;
+mod refused;
 mod returner;
 mod window;
 
@@ -31,8 +33,8 @@ use crate::commands::progress::Progress;
 use crate::commands::session::Access;
 use crate::commands::stop::stop_on_signals;
 use crate::dead_letters::Publisher;
-use attempt::Refused;
 use rate::{Pace, Rate};
+use refused::Refused;
 use returner::{Returned, Returner};
 
 /// How many refused dead letters are printed.

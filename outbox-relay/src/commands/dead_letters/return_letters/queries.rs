@@ -4,7 +4,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::tables::Session;
-use super::attempt::Refused;
+use super::refused::Refused;
 use crate::commands::queries::Attribution;
 use crate::dead_letters::{CONFIRM_LIMIT, ReturningRow};
 

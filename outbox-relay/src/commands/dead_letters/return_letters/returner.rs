@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::queries as letters;
 use super::super::tables::Session;
-use super::attempt::Refused;
 use super::queries::{self, Marked};
 use super::rate::Pace;
+use super::refused::Refused;
 use super::window::{WINDOW, Window, windows};
 use crate::commands::progress::Progress;
 use crate::commands::queries::Attribution;
