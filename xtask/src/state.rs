@@ -70,7 +70,7 @@ impl State {
     }
 
     pub(crate) fn remove() -> anyhow::Result<()> {
-        for leftover in [file()?, folder()?.join("env")] {
+        for leftover in [file()?, env_file()?, inboxes_file()?, customer_database_url_file()?] {
             std::fs::remove_file(leftover).ok();
         }
         for leftover in [folder()?.join("pids"), started_dir()?] {
@@ -160,10 +160,9 @@ longest_retry = "5m"
 
 /// Writes `.stack/env`, to be sourced in a shell, and the files that it names.
 pub(crate) fn write_env(at: &Addresses) -> anyhow::Result<()> {
-    let inboxes = folder()?.join("inboxes.toml");
-    stack::write_private(&folder()?.join("customer_database_url"), &at.customer_database)?;
-    stack::write_private(&inboxes, INBOXES)?;
-    let inboxes = inboxes.display().to_string();
+    stack::write_private(&customer_database_url_file()?, &at.customer_database)?;
+    stack::write_private(&inboxes_file()?, INBOXES)?;
+    let inboxes = inboxes_file()?.display().to_string();
     let urls = [&at.order_database, &at.logins.outbox_relay, &at.customer_database, &at.rabbitmq];
     let own = urls.map(String::as_str).join(" ");
     let lines = [
@@ -191,6 +190,15 @@ pub(crate) fn write_env(at: &Addresses) -> anyhow::Result<()> {
 
 pub(crate) fn env_file() -> anyhow::Result<PathBuf> {
     Ok(folder()?.join("env"))
+}
+
+fn inboxes_file() -> anyhow::Result<PathBuf> {
+    Ok(folder()?.join("inboxes.toml"))
+}
+
+/// Its name stands in [`INBOXES`].
+fn customer_database_url_file() -> anyhow::Result<PathBuf> {
+    Ok(folder()?.join("customer_database_url"))
 }
 
 const SOURCED: &str = "LOCAL_STACK_SERVERS";

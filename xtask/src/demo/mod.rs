@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use stack::{Process, Signal};
+use tokio::time::sleep;
 
 use crate::process_name::Name;
+use crate::ready::{Health, health};
 use crate::restart::{restart_rabbitmq, restart_service};
 use crate::state::{self, State, own_rabbitmq};
 use crate::terminal::{line, print_error, progress};
@@ -18,6 +20,9 @@ use shop::Shop;
 
 /// How many orders each customer places while the broker is down.
 const ORDERS_EACH: u64 = 10;
+
+/// How long all services may take to be ready after the broker is back.
+const READY_AGAIN: Duration = Duration::from_secs(30);
 
 /// How long a killed process may take to be gone.
 const GONE: Duration = Duration::from_secs(10);
@@ -95,8 +100,24 @@ async fn tell(state: &mut State) -> anyhow::Result<()> {
     let counted: Vec<String> =
         names.iter().zip(&counts).map(|(name, count)| format!("{name} {count}")).collect();
     progress(&format!("orders_count: {}.", counted.join(", ")));
+    wait_for_all(state).await?;
     progress("Nothing lost, nothing counted twice.");
     line(&format!("\nLook at it: {}/docs, {}/docs", at.order_service, at.customer_service));
+    Ok(())
+}
+
+/// Waits until each service is ready: one with nothing to do may still wait before it tries the
+/// broker again.
+async fn wait_for_all(state: &State) -> anyhow::Result<()> {
+    let http = stack::http_client()?;
+    let end = Instant::now() + READY_AGAIN;
+    for service in &state.services {
+        while !matches!(health(&http, &service.command.ops).await, Health::Ready) {
+            let name = service.name.text();
+            ensure!(Instant::now() < end, "{name} is not ready; `cargo xtask status` says why");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
     Ok(())
 }
 
