@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,12 @@ pub(crate) fn lock() -> anyhow::Result<File> {
         }
         Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
     }
+}
+
+/// How long ago the stack was started, or a part of it.
+pub(crate) fn age() -> anyhow::Result<Duration> {
+    // A clock that was set back makes it new.
+    Ok(std::fs::metadata(file()?)?.modified()?.elapsed().unwrap_or_default())
 }
 
 pub(crate) fn log(name: Name) -> anyhow::Result<PathBuf> {
