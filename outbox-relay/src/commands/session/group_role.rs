@@ -3,7 +3,9 @@
 /// Returns the role that people need who run the command `name`.
 pub(super) fn group_role(name: &str) -> Option<&'static str> {
     match name {
-        "status" | "failures" | "events" | "show" | "pauses" => Some("outbox_viewer"),
+        "status" | "failures" | "events" | "show" | "where" | "reconcile" | "pauses" => {
+            Some("outbox_viewer")
+        }
         "retry" | "edit" | "replay" | "pause" | "resume" => Some("outbox_operator"),
         "discard" | "restore" | "forget" | "prune" => Some("outbox_admin"),
         _ => None,
