@@ -13,7 +13,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
         "Change",
         &["retry", "edit", "replay", "pause", "resume", "discard", "restore", "forget", "prune"],
     ),
-    ("Consumers", &["dead-letters"]),
+    ("Consumers", &["where", "reconcile", "dead-letters"]),
 ];
 
 pub(crate) const EXAMPLES: &str =
@@ -35,7 +35,7 @@ with --json. outbox-relay --version prints the version, outbox-relay man [COMMAN
 outbox-relay completions SHELL what a shell needs to complete commands and flags.
 
 Exit status: 0 on success, 1 if the command failed or found a problem, 3 if a changed event may
-still arrive as it was before, 64 if the arguments or settings are wrong.";
+still arrive as it was before, 64 if the arguments or settings are wrong. where has its own.";
 
 /// Settings of the relay that a command does not use.
 const HIDDEN_SETTINGS: [(&str, &[&str]); 3] = [
