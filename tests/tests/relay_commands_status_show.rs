@@ -205,7 +205,9 @@ async fn the_rate_is_seen_also_under_a_long_backlog() -> anyhow::Result<()> {
         )
         .await?;
     let status = outbox.command(&["status", "--json"]).await?.json()?;
-    assert_eq!(status["backlog"]["pending"], 120_000);
-    assert_eq!(status["published_last_minute"]["events"], 700);
+    assert_eq!(status["backlog"]["pending"], 100_000, "counting stops there");
+    let rate = &status["published_last_minute"];
+    // The backlog was skipped, and may hide some.
+    assert_eq!((&rate["events"], &rate["at_least"]), (&700.into(), &true.into()));
     Ok(())
 }
