@@ -7,6 +7,7 @@ use clap::CommandFactory as _;
 use pipeline_tests::edited_events::add;
 use pipeline_tests::outbox::{Outbox, connect};
 use pipeline_tests::relay_command::outbox_relay;
+use pipeline_tests::temp_folder::TempFolder;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
@@ -33,14 +34,27 @@ fn documented() -> anyhow::Result<BTreeMap<String, BTreeSet<&'static str>>> {
     Ok(documented)
 }
 
+/// A file that names an inbox, for `reconcile`.
+async fn write_inboxes(outbox: &Outbox, folder: &TempFolder) -> anyhow::Result<String> {
+    outbox.sql.batch_execute("CREATE TABLE inbox (event_id uuid PRIMARY KEY)").await?;
+    folder.write("url", &outbox.database.url)?;
+    let inbox = "[[inbox]]\nname = \"none\"\nurl_file = \"url\"\ntable = \"inbox\"\nkey = \"event_id\"\ntypes = [\"none\"]\n";
+    folder.write("inboxes.toml", inbox)
+}
+
 /// An event for `command`, and the command's arguments.
-async fn prepare(outbox: &Outbox, admin: &str, command: &str) -> anyhow::Result<Vec<String>> {
+async fn prepare(
+    outbox: &Outbox,
+    admin: &str,
+    inboxes: &str,
+    command: &str,
+) -> anyhow::Result<Vec<String>> {
     let id = add(outbox, command, Some("infinity")).await?;
     let publish =
         "UPDATE outbox SET published_at = now() - $2::text::interval, next_attempt_at = NULL
                    WHERE event_id = $1::text::uuid";
     match command {
-        "replay" | "forget" => outbox.sql.execute(publish, &[&id, &"1 minute"]).await?,
+        "replay" | "forget" | "where" => outbox.sql.execute(publish, &[&id, &"1 minute"]).await?,
         "prune" => outbox.sql.execute(publish, &[&id, &"2 hours"]).await?,
         "restore" => {
             let ended = outbox.command_as(admin, &["discard", &id, "--reason", "x"]).await?;
@@ -51,6 +65,9 @@ async fn prepare(outbox: &Outbox, admin: &str, command: &str) -> anyhow::Result<
     };
     let more: &[&str] = match command {
         "status" | "failures" | "events" | "pauses" => return Ok(vec![command.to_owned()]),
+        "reconcile" => {
+            return Ok(["reconcile", "--inboxes", inboxes].map(ToOwned::to_owned).to_vec());
+        }
         "prune" => {
             return Ok(["prune", "--older-than", "1h"].map(ToOwned::to_owned).to_vec());
         }
@@ -60,7 +77,7 @@ async fn prepare(outbox: &Outbox, admin: &str, command: &str) -> anyhow::Result<
             ensure!(ended.code == Some(0), "{ended:?}");
             return Ok(["resume", "--type", "y"].map(ToOwned::to_owned).to_vec());
         }
-        "show" => &[],
+        "show" | "where" => &[],
         "edit" => &["--reason", "x", "--type", "order.edited"],
         "forget" => &["--reason", "x", "--yes"],
         _ => &["--reason", "x"],
@@ -88,6 +105,8 @@ async fn each_role_may_run_the_commands_that_the_documentation_says() -> anyhow:
     let outbox = Outbox::new().await?;
     outbox.queue("all", "#").await?;
     let admin = outbox.person("outbox_admin").await?;
+    let folder = TempFolder::new()?;
+    let inboxes = write_inboxes(&outbox, &folder).await?;
     for role in ROLES {
         let url = outbox.person(role).await?;
         let settings = [
@@ -96,7 +115,7 @@ async fn each_role_may_run_the_commands_that_the_documentation_says() -> anyhow:
             ("OUTBOX_ACTOR", "alice"),
         ];
         for (command, may) in &documented {
-            let arguments = prepare(&outbox, &admin, command).await?;
+            let arguments = prepare(&outbox, &admin, &inboxes, command).await?;
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             let before = contents(&outbox).await?;
             let ended = outbox_relay(&arguments, &settings).await?;
