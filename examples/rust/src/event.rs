@@ -15,9 +15,9 @@ pub struct Event {
 /// Why an event was not applied.
 #[derive(Debug)]
 pub enum Failure {
-    /// It can't be applied now; later it may.
+    /// The event needs something that is not there yet, such as a row; the text says what.
     NotYet(String),
-    /// It can never be applied.
+    /// The event is no JSON, or lacks a member: a retry does not mend that.
     Malformed(serde_json::Error),
     /// PostgreSQL refused it, or is down.
     Database(sqlx::Error),

@@ -12,7 +12,7 @@ pub(super) struct Quoted {
     pub(super) content: Content,
 }
 
-/// What is quoted.
+/// Which kind of text stands in quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     Name,
@@ -21,7 +21,8 @@ pub(super) enum Content {
     Value,
 }
 
-/// What comes before a name: words of databases, of brokers, and of programs.
+/// The words before quotes that hold a name (`constraint "x"`), as PostgreSQL, RabbitMQ and
+/// programming languages write them.
 const BEFORE_NAME: &str = "\
     arg argument arguments attribute because class collation column command constraint database \
     encoding exchange extension field fields function header index interface invoke key keyerror \
@@ -29,7 +30,7 @@ const BEFORE_NAME: &str = "\
     procedure properties property queue reading reason relation role schema sequence service \
     setting stream table task template topic trigger type variable vhost view";
 
-/// What comes after a name.
+/// The words after quotes that hold a name (`'price' is required`).
 const AFTER_NAME: [&str; 8] = [
     " codec ",
     " is required",
@@ -41,8 +42,8 @@ const AFTER_NAME: [&str; 8] = [
     " is null",
 ];
 
-/// What comes before a sentence. Another place is the first text of an exception:
-/// `NotFound(404, 'no such queue')`.
+/// The words before quotes that hold what another program said. Such a sentence is also the first
+/// text of an exception: `NotFound(404, 'no such queue')`.
 const BEFORE_SENTENCE: &str = "detail error message reason text";
 
 /// The longest name.
