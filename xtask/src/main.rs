@@ -19,6 +19,7 @@ mod restart;
 mod roles;
 mod run_tests;
 mod servers;
+mod service_ports;
 mod services;
 mod state;
 mod status;

@@ -1,77 +1,12 @@
-//! The parts of a stack: ports, addresses, and each service's command and settings.
+//! The parts of a stack: addresses, and each service's command and settings.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
-use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::logins::Logins;
-use crate::port_owner::port_owner;
 use crate::process_name::Name;
-
-/// The services' ports on 127.0.0.1.
-#[derive(Clone, Debug)]
-pub(crate) struct ServicePorts {
-    order_api: u16,
-    customer_api: u16,
-    /// order-service, outbox-relay, customer api, customer consumer
-    ops: [u16; 4],
-    /// The collector of dead letters.
-    desk_ops: Option<u16>,
-}
-
-impl ServicePorts {
-    /// The documented ports, or six consecutive ones from `base`, seven with the desk.
-    pub(crate) fn new(base: Option<u16>, desk: bool) -> anyhow::Result<Self> {
-        let Some(base) = base else {
-            let ops = [9000, 9001, 9002, 9003];
-            let desk_ops = desk.then_some(9004);
-            return Ok(Self { order_api: 3000, customer_api: 3001, ops, desk_ops });
-        };
-        base.checked_add(5 + u16::from(desk))
-            .context("--port-base leaves no room for the services' ports below 65536")?;
-        Ok(Self {
-            order_api: base,
-            customer_api: base + 1,
-            ops: [base + 2, base + 3, base + 4, base + 5],
-            desk_ops: desk.then(|| base + 6),
-        })
-    }
-
-    /// Fails if a port is taken, naming the first one and its owner.
-    pub(crate) fn check_free(&self) -> anyhow::Result<()> {
-        for (port, name) in self.named() {
-            if !stack::is_free(port) {
-                let owner = port_owner(port).unwrap_or_else(|| "another process".to_owned());
-                bail!(
-                    "port {port}, for {name}, is taken by {owner}; stop that, or choose other \
-                     ports for the services, such as `cargo xtask up --port-base 4000`"
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// Binds the ports until the result is dropped, so that nothing else takes them.
-    pub(crate) fn occupy(&self) -> Vec<TcpListener> {
-        let listen = |(port, _)| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
-        self.named().into_iter().filter_map(listen).collect()
-    }
-
-    fn named(&self) -> Vec<(u16, &'static str)> {
-        let desk = self.desk_ops.map(|port| (port, "the operations port of dead-letters"));
-        let services = [
-            (self.order_api, "order-service"),
-            (self.customer_api, "customer-service"),
-            (self.ops[0], "the operations port of order-service"),
-            (self.ops[1], "the operations port of outbox-relay"),
-            (self.ops[2], "the operations port of customer-service"),
-            (self.ops[3], "the operations port of customer-consumer"),
-        ];
-        services.into_iter().chain(desk).collect()
-    }
-}
+use crate::service_ports::ServicePorts;
 
 /// The addresses in `.stack/env`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -249,6 +184,8 @@ pub(crate) fn program(bin_dir: &Path, package: &str) -> std::path::PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::Context as _;
+
     use super::*;
 
     const OWNER: &str = "postgres://owner@h/db";

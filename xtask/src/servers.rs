@@ -5,8 +5,9 @@ use stack::{PostgresServer, RabbitServer};
 use url::Url;
 
 use crate::logins::Logins;
-use crate::plan::{ServerAddresses, ServicePorts};
+use crate::plan::ServerAddresses;
 use crate::process_name::Name;
+use crate::service_ports::ServicePorts;
 use crate::state::{State, given, own_postgres, own_rabbitmq, write_pid};
 use crate::terminal::progress;
 

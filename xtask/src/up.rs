@@ -8,9 +8,10 @@ use clap::Args;
 use stack::Process;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::plan::{Addresses, ServicePorts, commands, settings_from_environment};
+use crate::plan::{Addresses, commands, settings_from_environment};
 use crate::process_name::Name;
 use crate::servers::{self, ExternalServers, truncate};
+use crate::service_ports::ServicePorts;
 use crate::state::{self, Service, State, own_postgres, own_rabbitmq};
 use crate::terminal::{line, print_error, progress};
 use crate::{down, roles, services, tail_logs, welcome};
