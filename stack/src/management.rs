@@ -8,6 +8,9 @@ use anyhow::{Context, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
+/// RabbitMQ itself gives up after 45 s at most, and says what it waited for.
+const ANSWER: Duration = Duration::from_secs(60);
+
 /// A client of one node's management API.
 #[derive(Debug)]
 pub struct Management {
@@ -64,7 +67,8 @@ impl Management {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<(StatusCode, String)> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = request.timeout(ANSWER);
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -37,6 +37,8 @@ use settings::Settings;
 pub use cluster::RabbitCluster;
 
 const READY: Duration = Duration::from_secs(120);
+/// What a node logs once it has booted.
+const BOOTED: &[u8] = b"Server startup complete";
 const STOPPED: Duration = Duration::from_secs(60);
 
 /// A private RabbitMQ node with the management plugin and its own Erlang port mapper.
@@ -129,6 +131,7 @@ impl RabbitServer {
         self.start_epmd().await?;
 
         let mut server = self.command(&program);
+        let logged_before = std::fs::metadata(&self.log).map_or(0, |log| log.len());
         let running = self.running.insert(Process::spawn(&mut server, &self.log)?);
         self.settings.process = Some(running.id.clone());
         if self.temporary {
@@ -148,12 +151,25 @@ impl RabbitServer {
                 Some(port) => listens_on(port).await,
                 None => true,
             };
-            with_tls && listens_on(access.amqp_port).await
+            with_tls && listens_on(access.amqp_port).await && self.has_booted(logged_before)
         };
         let running = self.running.as_ref().context("RabbitMQ was just started")?;
         wait_until_ready("RabbitMQ", running, &self.log, READY, answers).await?;
         let overview = management.get("/api/overview").await?;
         version::check_running_rabbitmq(&overview.unwrap_or_default())
+    }
+
+    /// Whether the node's log says so, after its first `logged_before` bytes.
+    ///
+    /// A node listens a moment before it has booted. What another node of its cluster creates in
+    /// that moment waits in vain for this one: a virtual host is never started here, and its
+    /// creator waits 45 seconds (`rabbit_vhost_sup_sup:start_on_all_nodes` and
+    /// `rabbit_vhost:put_vhost` in RabbitMQ's source).
+    fn has_booted(&self, logged_before: u64) -> bool {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        let since = usize::try_from(logged_before).ok().and_then(|before| log.get(before..));
+        let since = since.unwrap_or_default();
+        since.windows(BOOTED.len()).any(|words| words == BOOTED)
     }
 
     /// Gives the running node the administrator `guest` with the password `guest`, whom people
