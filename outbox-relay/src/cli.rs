@@ -43,6 +43,13 @@ pub enum Command {
         #[arg(long, env = "OPS_ADDR", default_value = "127.0.0.1:9001", value_name = "HOST:PORT")]
         ops_addr: HostPort,
     },
+    /// Serve the console: what the commands do, in a browser and as JSON
+    ///
+    /// Every page and every change is one of the other commands, run as a process of its own. The
+    /// console answers on CONSOLE_ADDR; whoever else than this machine is to reach it has to log in
+    /// (CONSOLE_AUTH). Settings of the commands, such as RELAY_*, are read from the environment.
+    #[cfg(feature = "console")]
+    Console(Box<crate::console::ConsoleConfig>),
     /// A command of the operator.
     #[command(flatten)]
     Admin(AdminCommand),
@@ -60,9 +67,7 @@ impl Cli {
     pub fn into_config(self) -> Result<Config, String> {
         match self.command {
             Command::Run(config) => config.relay.check().map(|()| *config),
-            Command::Health { .. } | Command::Admin(_) | Command::Manual(_) => {
-                Err("the command is not run".to_owned())
-            }
+            _ => Err("the command is not run".to_owned()),
         }
     }
 }

@@ -6,8 +6,10 @@ use clap::Command;
 use clap::builder::{StyledStr, Styles};
 
 /// The commands, in the order of the help.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: &[(&str, &[&str])] = &[
     ("Relay", &["run", "health", "check", "schema"]),
+    #[cfg(feature = "console")]
+    ("Console", &["console"]),
     ("Inspect", &["status", "failures", "events", "show", "pauses"]),
     (
         "Change",
@@ -126,7 +128,7 @@ fn template(command: &Command) -> StyledStr {
         let _infallible = page.write_str(text);
     };
     write("{about}\n\n{usage-heading} {usage}\n");
-    for (group, names) in GROUPS {
+    for (group, names) in GROUPS.iter().copied() {
         write(&format!("\n{heading}{group}:{heading:#}\n"));
         for name in names {
             let about = command.find_subcommand(name).and_then(Command::get_about);

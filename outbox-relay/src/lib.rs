@@ -23,7 +23,7 @@
 //! beside the loop: overlooked events, metrics of the backlog), `prune` (deletes old published
 //! rows), `prune_audit` (deletes old audit rows), `pauses` (what is not published for now),
 //! `metrics`, `config`, `cli`, `help`, `manual` (completions and man pages), `commands` (what a
-//! person can run) and `app` (puts it together).
+//! person can run), `console` (the same in a browser) and `app` (puts it together).
 
 mod app;
 mod broker;
@@ -31,6 +31,8 @@ mod cause;
 mod cli;
 mod commands;
 mod config;
+#[cfg(feature = "console")]
+mod console;
 mod database;
 mod dead_letters;
 mod help;
@@ -51,6 +53,8 @@ pub use app::run;
 pub use cli::{Cli, Command};
 pub use commands::AdminCommand;
 pub use config::Config;
+#[cfg(feature = "console")]
+pub use console::ConsoleConfig;
 pub use database::OutboxTable;
 pub use manual::ManualCommand;
 pub use relay::{Relay, TickOutcome};

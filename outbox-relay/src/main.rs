@@ -11,6 +11,8 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Admin(command) => return command.run(),
         Command::Manual(command) => return command.run(Cli::command()),
+        #[cfg(feature = "console")]
+        Command::Console(config) => return config.run(),
         Command::Health { ops_addr } => return healthcheck::run(&ops_addr),
         Command::Run(_) => {}
     }

@@ -264,7 +264,7 @@ async fn a_batch_of_a_bulk_change_is_found_by_its_ids_right_after_a_burst_of_fai
     let (ids, event_ids): (String, String) = (batch.get(0), batch.get(1));
     outbox.sql.batch_execute("BEGIN").await?;
     let prepare_transaction = include_str!("../../sql/relay/commands/prepare_transaction.sql");
-    outbox.sql.query(prepare_transaction, &[&"30000"]).await?;
+    outbox.sql.query(prepare_transaction, &[&"30000", &None::<&str>]).await?;
     for [name, statement, types, values] in CHANGES {
         let table: OutboxTable = "outbox".parse().map_err(anyhow::Error::msg)?;
         let statement = table.fill_in(&complete(statement));

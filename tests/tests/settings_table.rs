@@ -8,12 +8,13 @@ use clap::{Arg, Command, CommandFactory};
 const REWRITE: &str = "WRITE_SETTINGS=1 cargo test -p pipeline-tests --test settings_table";
 
 /// The long-running processes: each program's command, and the process's name.
-const PROCESSES: [(&str, &str, &str); 5] = [
+const PROCESSES: [(&str, &str, &str); 6] = [
     ("order-service", "serve", "order-service"),
     ("outbox-relay", "run", "outbox-relay"),
     ("customer-service", "api", "customer-service api"),
     ("customer-service", "consumer", "customer-service consumer"),
     ("outbox-relay", "dead-letters collect", "dead-letters"),
+    ("outbox-relay", "console", "console"),
 ];
 
 const HEAD: &str = "# Settings

@@ -23,12 +23,22 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reads the body of a request, which must be JSON.
 pub(super) async fn read_json(request: &Request, body: Body) -> Result<Vec<u8>, Problem> {
     check_content_type(request.headers())?;
+    read_body(request, body, MAX_BODY).await
+}
+
+/// Reads the body of a request, of at most `limit` bytes.
+///
+/// # Errors
+/// When it is larger, ends before it is complete, or takes too long to arrive.
+pub async fn read_body(request: &Request, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     let content_length =
         request.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-    if content_length.is_some_and(|length| length > (MAX_BODY + MAX_DRAIN) as u64) {
-        return Err(too_large().header(header::CONNECTION, HeaderValue::from_static("close")));
+    if content_length.is_some_and(|length| length > (limit + MAX_DRAIN) as u64) {
+        return Err(
+            larger_than(limit).header(header::CONNECTION, HeaderValue::from_static("close"))
+        );
     }
-    let bytes = with_timeout(READ_TIMEOUT, collect(body)).await?;
+    let bytes = with_timeout(READ_TIMEOUT, collect(body, limit)).await?;
     if let Some(progress) = request.data::<Arc<Progress>>() {
         progress.body_read();
     }
@@ -49,21 +59,21 @@ async fn with_timeout(
 }
 
 /// Counts while reading: `Content-Length` may be wrong or, with chunks, missing.
-async fn collect(body: Body) -> Result<Vec<u8>, Problem> {
+async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     let mut stream = std::pin::pin!(body.into_bytes_stream());
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.next().await {
         let chunk =
             chunk.map_err(|_| bad_request("The body ended before it was complete.".to_owned()))?;
-        if bytes.len() + chunk.len() > MAX_BODY {
+        if bytes.len() + chunk.len() > limit {
             let mut rest = bytes.len() + chunk.len();
             while let Ok(Some(chunk)) = stream.try_next().await {
                 rest += chunk.len();
-                if rest > MAX_BODY + MAX_DRAIN {
+                if rest > limit + MAX_DRAIN {
                     break;
                 }
             }
-            return Err(too_large());
+            return Err(larger_than(limit));
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -75,7 +85,12 @@ pub(super) fn bad_request(detail: String) -> Problem {
 }
 
 pub(super) fn too_large() -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB.")
+    larger_than(MAX_BODY)
+}
+
+fn larger_than(limit: usize) -> Problem {
+    let detail = format!("The body is larger than {} KiB.", limit / 1024);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
 pub(super) fn unsupported(detail: &'static str) -> Problem {
@@ -140,7 +155,7 @@ mod tests {
     async fn a_body_that_never_ends_is_given_up() {
         let first = futures_util::stream::once(async { Ok::<_, std::io::Error>("x") });
         let silent = first.chain(futures_util::stream::pending());
-        let body = collect(Body::from_bytes_stream(silent));
+        let body = collect(Body::from_bytes_stream(silent), MAX_BODY);
         let problem =
             with_timeout(Duration::from_millis(20), body).await.expect_err("the body never ends");
         assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);

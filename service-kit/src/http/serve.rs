@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::metrics;
 use crate::config::limit_or_none;
-use crate::listener::{self, Handler, Limits};
+use crate::listener::{self, Handler, Limits, PeerAddress};
 
 /// Settings of the listener.
 #[derive(Debug, Clone, Args)]
@@ -61,8 +61,10 @@ impl<E: Endpoint<Output = Response> + 'static> Handler for Application<E> {
     type Body = BoxBody<Bytes, io::Error>;
 
     async fn respond(&self, request: hyper::Request<Incoming>) -> hyper::Response<Self::Body> {
-        // Nothing here asks for the addresses.
-        let (local, remote) = (LocalAddr::default(), RemoteAddr::default());
+        let peer = request.extensions().get::<PeerAddress>();
+        let remote = peer.map_or_else(RemoteAddr::default, |peer| RemoteAddr(peer.0.into()));
+        // Nothing here asks for it.
+        let local = LocalAddr::default();
         self.0.get_response((request, local, remote, Scheme::HTTP).into()).await.into()
     }
 }

@@ -1,6 +1,7 @@
 //! One client connection: serves its requests, and closes it if the client takes too long.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -18,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::handler::Handler;
+use super::handler::{Handler, PeerAddress};
 use super::linger;
 use super::metrics::{self, AbandonGuard, CloseReason, NO_ROUTE};
 use super::progress::{MemoryPermit, Phase, Progress};
@@ -54,6 +55,8 @@ pub(super) enum Permit {
 pub(super) struct Connection<H> {
     pub(super) handler: Arc<H>,
     pub(super) permit: Permit,
+    /// The client's address.
+    pub(super) peer: SocketAddr,
     pub(super) progress: Arc<Progress>,
     /// How long the headers of a request may take.
     pub(super) headers: Duration,
@@ -135,6 +138,7 @@ impl<H: Handler> Connection<H> {
         }
         let has_body = !request.body().is_end_stream();
         request.extensions_mut().insert(Arc::clone(&self.progress));
+        request.extensions_mut().insert(PeerAddress(self.peer));
         let mut response = match self.permit {
             Permit::Served(_) => self.handler.respond(request).await.map(Either::Left),
             Permit::Rejected(_) => reject(&request).map(Either::Right),
@@ -236,7 +240,7 @@ mod tests {
         let mut client = TcpStream::connect(address).await.expect("connected");
         client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("sent");
         drop(client);
-        let (accepted, _) = listener.accept().await.expect("accepted");
+        let (accepted, peer) = listener.accept().await.expect("accepted");
         // The kernel may report the request before it reports that the client has closed.
         while !accepted.ready(Interest::READABLE).await.expect("readable").is_read_closed() {
             tokio::task::yield_now().await;
@@ -247,6 +251,7 @@ mod tests {
         let connection = Connection {
             handler: Arc::clone(&begun),
             permit: Permit::Served(slot),
+            peer,
             progress,
             headers: limits.headers,
         };

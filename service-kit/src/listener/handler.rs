@@ -1,11 +1,16 @@
 //! What answers the requests of a listener.
 
 use std::error::Error;
+use std::net::SocketAddr;
 
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::{Request, Response};
 
-/// Answers requests. A request's extensions hold its connection's
+/// The address of the client at the other end of a request's connection: its own, or a proxy's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PeerAddress(pub(crate) SocketAddr);
+
+/// Answers requests. A request's extensions hold its [`PeerAddress`] and its connection's
 /// [`Progress`](super::Progress), which a handler tells when it has read the whole body; a
 /// response's extensions may hold a [`MemoryPermit`](super::MemoryPermit), which is kept until the
 /// response is sent.

@@ -27,6 +27,8 @@ mod stream;
 
 pub(crate) use handler::Handler;
 #[cfg(feature = "api")]
+pub(crate) use handler::PeerAddress;
+#[cfg(feature = "api")]
 pub(crate) use metrics::{AbandonGuard, CloseReason, NO_ROUTE, record_closed, register_route};
 #[cfg(feature = "api")]
 pub(crate) use progress::{MemoryPermit, Progress};

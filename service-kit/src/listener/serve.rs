@@ -118,8 +118,8 @@ impl<H: Handler> Server<H> {
 
     /// Serves a connection in its own task, or rejects it.
     async fn admit(&mut self, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "can't accept a connection");
                 // Usually out of file descriptors: wait until other connections close.
@@ -140,6 +140,7 @@ impl<H: Handler> Server<H> {
         let connection = Connection {
             handler: Arc::clone(&self.handler),
             permit,
+            peer,
             progress,
             headers: self.limits.times.headers,
         };

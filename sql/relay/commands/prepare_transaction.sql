@@ -2,7 +2,9 @@
 -- database or the role has
 -- Only for this transaction: behind a pooler the next one belongs to another client.
 -- $1: milliseconds that a statement may take
+-- $2: the role to take, as SET LOCAL ROLE does; NULL for the role of the session
 SELECT set_config('statement_timeout', $1::text, true),
+       set_config('role', coalesce($2::text, current_setting('role')), true),
        set_config('lock_timeout', '5s', true),
        set_config('idle_in_transaction_session_timeout', '10s', true),
        set_config('TimeZone', 'UTC', true),

@@ -8,7 +8,7 @@ use service_kit::config::limit;
 use service_kit::postgres::DatabaseArgs;
 
 use crate::commands::queries;
-use crate::commands::session::{Access, Session};
+use crate::commands::session::{Access, Limits, Session};
 use crate::config::OutboxArgs;
 
 /// Arguments that say where the outbox is, and how long a statement may take.
@@ -27,6 +27,10 @@ pub(in crate::commands) struct ConnectionArgs {
         help_heading = "Outbox"
     )]
     timeout: Duration,
+    /// A role whose rights each transaction takes, as with SET LOCAL ROLE; the login must be a
+    /// member of it
+    #[arg(long, env = "OUTBOX_ROLE", value_name = "ROLE", help_heading = "PostgreSQL")]
+    role: Option<String>,
 }
 
 impl ConnectionArgs {
@@ -49,7 +53,8 @@ impl ConnectionArgs {
         access: Access,
     ) -> anyhow::Result<Session> {
         let table = self.outbox.outbox_table.clone();
-        Session::open(self.database.url(), table, self.timeout, name, access).await
+        let limits = Limits { statement: self.timeout, role: self.role.clone() };
+        Session::open(self.database.url(), table, limits, name, access).await
     }
 }
 

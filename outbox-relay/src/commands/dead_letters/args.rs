@@ -9,7 +9,7 @@ use service_kit::config::limit;
 
 use super::tables::{DeskTables, Session};
 use crate::commands::args::{ExpectArgs, TimeArg, fingerprint};
-use crate::commands::session::Access;
+use crate::commands::session::{Access, Limits};
 use crate::config::DeskDatabaseArgs;
 
 /// Arguments of the connection to the desk's database.
@@ -26,12 +26,17 @@ pub(super) struct DeskArgs {
         help_heading = "PostgreSQL"
     )]
     timeout: Duration,
+    /// A role whose rights each transaction takes, as with SET LOCAL ROLE; the login must be a
+    /// member of it
+    #[arg(long, env = "DEAD_LETTERS_ROLE", value_name = "ROLE", help_heading = "PostgreSQL")]
+    role: Option<String>,
 }
 
 impl DeskArgs {
     /// Connects for the command `name`.
     pub(super) async fn open(&self, name: &str, access: Access) -> anyhow::Result<Session> {
-        Session::open_on(DeskTables, self.database.url(), self.timeout, name, access).await
+        let limits = Limits { statement: self.timeout, role: self.role.clone() };
+        Session::open_on(DeskTables, self.database.url(), limits, name, access).await
     }
 }
 

@@ -34,6 +34,15 @@ pub(super) use transaction::Access;
 /// How much longer than the server's own limit to wait for it: a server that answers says why.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// What the transactions of a session are kept to.
+#[derive(Debug, Clone)]
+pub(super) struct Limits {
+    /// How long a statement may take.
+    pub(super) statement: Duration,
+    /// The role whose rights they have, if not the session's own.
+    pub(super) role: Option<String>,
+}
+
 /// A session with the database that has the outbox, or other tables.
 #[derive(Debug)]
 pub(super) struct Session<T = OutboxTables> {
@@ -44,21 +53,23 @@ pub(super) struct Session<T = OutboxTables> {
     limit: Duration,
     access: Access,
     tables: T,
-    /// The role that the session began with.
+    /// The role that each transaction takes, if not the session's own.
+    take_role: Option<String>,
+    /// The role that the statements run as.
     pub(super) role: String,
 }
 
 impl Session {
-    /// Connects for the command `name`; each statement may take `limit`.
+    /// Connects for the command `name`.
     pub(super) async fn open(
         url: &DatabaseUrl,
         table: OutboxTable,
-        limit: Duration,
+        limits: Limits,
         name: &str,
         access: Access,
     ) -> anyhow::Result<Self> {
         let tables = OutboxTables { table, columns: Columns::default() };
-        Self::open_on(tables, url, limit, name, access).await
+        Self::open_on(tables, url, limits, name, access).await
     }
 
     /// Finds out which columns the outbox has that an older schema lacks. Until then none are used.
@@ -103,18 +114,19 @@ impl Session {
 }
 
 impl<T: Tables> Session<T> {
-    /// Connects for the command `name` on `tables`; each statement may take `limit`.
+    /// Connects for the command `name` on `tables`.
     pub(super) async fn open_on(
         tables: T,
         url: &DatabaseUrl,
-        limit: Duration,
+        limits: Limits,
         name: &str,
         access: Access,
     ) -> anyhow::Result<Self> {
+        let Limits { statement: limit, role: take_role } = limits;
         let name = format!("{}{name}", T::NAME_PREFIX);
         let session = Mutex::new(connect_for(url, &name, limit, access).await?);
         let (url, role) = (url.clone(), String::new());
-        let mut session = Self { session, url, name, limit, access, tables, role };
+        let mut session = Self { session, url, name, limit, access, tables, take_role, role };
         let sql = include_str!("../../../../sql/relay/commands/session_role.sql");
         session.role = decode::text(&session.query_one(sql, &[]).await?, "role")?;
         Ok(session)
@@ -163,7 +175,8 @@ impl<T: Tables> Session<T> {
         let session = self.lock().await?;
         let (client, access, limit) = (&session.client, self.access, self.limit);
         let lock_audit = lock_audit.as_deref();
-        let transaction = Transaction { client, access, lock_audit, limit };
+        let role = self.take_role.as_deref();
+        let transaction = Transaction { client, access, lock_audit, limit, role };
         let result = timeout(limit + MARGIN, transaction.query(&sql, params)).await;
         drop(session);
         match result.map_err(|_| error::too_slow(limit))? {

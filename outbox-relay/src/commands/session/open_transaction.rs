@@ -20,7 +20,8 @@ impl<T: Tables> Session<T> {
         let sql = self.tables.fill_in(sql);
         let session = self.lock().await?;
         let (client, access, limit) = (&session.client, self.access, self.limit);
-        let transaction = Transaction { client, access, lock_audit: None, limit };
+        let role = self.take_role.as_deref();
+        let transaction = Transaction { client, access, lock_audit: None, limit, role };
         let begun = timeout(limit + MARGIN, transaction.begin(&sql, params)).await;
         drop(session);
         begun.map_err(|_| error::too_slow(limit))?.map_err(|error| self.explain(&error))

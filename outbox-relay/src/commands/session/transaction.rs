@@ -26,6 +26,8 @@ pub(super) struct Transaction<'a> {
     pub(super) lock_audit: Option<&'a str>,
     /// How long a statement may take.
     pub(super) limit: Duration,
+    /// The role that the transaction takes, if not the session's.
+    pub(super) role: Option<&'a str>,
 }
 
 impl Transaction<'_> {
@@ -73,6 +75,7 @@ impl Transaction<'_> {
 
     async fn prepare(self) -> Result<(), Error> {
         let sql = include_str!("../../../../sql/relay/commands/prepare_transaction.sql");
-        self.client.query(sql, &[&self.limit.as_millis().to_string()]).await.map(drop)
+        let limit = self.limit.as_millis().to_string();
+        self.client.query(sql, &[&limit, &self.role]).await.map(drop)
     }
 }

@@ -1,0 +1,78 @@
+//! The fields of a form or of a query, in their order; a field may be there several times.
+
+use serde_json::{Map, Value};
+
+/// See the [module](self).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Reads `application/x-www-form-urlencoded` text. What is no UTF-8 is replaced.
+    pub(super) fn parse(text: &str) -> Self {
+        let fields = url::form_urlencoded::parse(text.as_bytes()).into_owned();
+        // Browsers send the line ends of a text area as CRLF.
+        Self(fields.map(|(name, value)| (name, value.replace("\r\n", "\n"))).collect())
+    }
+
+    /// The first value of a field that is not blank.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// The values of a field that are not blank.
+    pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        let named =
+            self.0.iter().filter(|(field, value)| field == name && !value.trim().is_empty());
+        // Collected, so that the name need not live as long.
+        named.map(|(_, value)| value.as_str()).collect::<Vec<_>>().into_iter()
+    }
+
+    /// Whether a field is there with a value other than `false`.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| value != "false")
+    }
+
+    /// A value of a field as it was sent, blank or not.
+    pub(super) fn raw(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The query with these fields alone, and `changed` in place of one.
+    pub(super) fn query_with(&self, names: &[&str], changed: (&str, &str)) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for name in names {
+            for value in self.all(name).filter(|_| *name != changed.0) {
+                query.append_pair(name, value);
+            }
+        }
+        if !changed.1.is_empty() {
+            query.append_pair(changed.0, changed.1);
+        }
+        query.finish()
+    }
+
+    /// For templates: each field with its first value.
+    pub(super) fn to_object(&self) -> Value {
+        let mut object = Map::new();
+        for (name, value) in &self.0 {
+            object.entry(name).or_insert_with(|| Value::from(value.as_str()));
+        }
+        Value::Object(object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blank_fields_are_absent_and_repeated_ones_are_all_there() {
+        let form = Form::parse("a=1&b=+&a=2&c=x%26y&d=1%0D%0A2");
+        assert_eq!(form.all("a").collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(form.get("b"), None);
+        assert_eq!(form.get("c"), Some("x&y"));
+        assert_eq!(form.get("d"), Some("1\n2"));
+        assert_eq!(form.query_with(&["a", "c"], ("after", "7 8")), "a=1&a=2&c=x%26y&after=7+8");
+        assert_eq!(form.query_with(&["a", "c"], ("a", "")), "c=x%26y");
+    }
+}

@@ -1,0 +1,159 @@
+//! What the overview shows of the last hour: one sampler, whoever watches.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::invocation::{Commands, InvocationError};
+use super::rights::Rights;
+use super::users::User;
+
+/// The time between two samples.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// How many samples are an hour.
+const SAMPLES: usize = 360;
+
+/// The size of a sparkline.
+const WIDTH: f64 = 120.0;
+const HEIGHT: f64 = 24.0;
+
+/// The samples of the last hour, and the latest status.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    samples: Mutex<VecDeque<Sample>>,
+    latest: Mutex<Option<Result<Value, InvocationError>>>,
+    /// Grows with each status that differs from the one before.
+    version: AtomicU64,
+}
+
+/// One look at the outbox.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    backlog: f64,
+    rate: f64,
+    oldest: f64,
+}
+
+impl History {
+    /// Takes samples until `shutdown`.
+    pub(super) async fn sample(&self, commands: &Commands, shutdown: &CancellationToken) {
+        let arguments = ["status".to_owned(), "--json".to_owned()];
+        let user = User { name: "console".to_owned(), rights: Rights::Viewer };
+        let mut ticks = tokio::time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => (),
+                () = shutdown.cancelled() => return,
+            }
+            let read = tokio::select! {
+                read = commands.read(&arguments, &user) => read,
+                () = shutdown.cancelled() => return,
+            };
+            let status = read.and_then(|output| output.value());
+            if let Ok(status) = &status {
+                self.add(Sample::of(status));
+            }
+            let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = latest.as_ref().and_then(|status| status.as_ref().ok()).map(essence);
+            if before != status.as_ref().ok().map(essence) {
+                self.version.fetch_add(1, Ordering::Relaxed);
+            }
+            *latest = Some(status);
+        }
+    }
+
+    /// Tells whether something has changed since a page was made: by the process's start, so that a
+    /// page that was left open over a restart is made anew, and by the statuses since.
+    pub(super) fn version(&self) -> String {
+        format!("{}-{}", std::process::id(), self.version.load(Ordering::Relaxed))
+    }
+
+    /// The latest status, or why there is none.
+    pub(super) fn latest(&self) -> Option<Result<Value, InvocationError>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add(&self, sample: Sample) {
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        if samples.len() == SAMPLES {
+            samples.pop_front();
+        }
+        samples.push_back(sample);
+    }
+
+    /// The points of the lines for `<polyline>`; nothing before there are two samples.
+    pub(super) fn sparklines(&self) -> Value {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let line =
+            |value: fn(&Sample) -> f64| points(&samples.iter().map(value).collect::<Vec<_>>());
+        json!({
+            "backlog": line(|sample| sample.backlog),
+            "rate": line(|sample| sample.rate),
+            "oldest": line(|sample| sample.oldest),
+        })
+    }
+}
+
+impl Sample {
+    /// Reads what `status --json` printed.
+    fn of(status: &Value) -> Self {
+        let number = |path: &str| status.pointer(path).and_then(Value::as_f64).unwrap_or_default();
+        Self {
+            backlog: number("/backlog/pending"),
+            rate: number("/published_last_minute/events") / 60.0,
+            oldest: number("/backlog/oldest/age_seconds"),
+        }
+    }
+}
+
+/// What of a status is worth a new page: ages grow whatever happens.
+fn essence(status: &Value) -> String {
+    let parts = ["/backlog/pending", "/backlog/waiting", "/backlog/scheduled", "/backlog/stuck"];
+    let more = ["/published_last_minute/events", "/relays", "/pauses", "/unsettled"];
+    let parts = parts.iter().chain(&more).map(|path| match status.pointer(path) {
+        Some(Value::Array(items)) => items.len().to_string(),
+        other => other.map(ToString::to_string).unwrap_or_default(),
+    });
+    parts.collect::<Vec<_>>().join(" ")
+}
+
+/// The values from left to right, the largest at the top and zero at the bottom.
+fn points(values: &[f64]) -> Option<String> {
+    if values.len() < 2 {
+        return None;
+    }
+    let top = values.iter().copied().fold(1.0, f64::max);
+    #[expect(clippy::cast_precision_loss, reason = "360 samples at the most")]
+    let step = WIDTH / (SAMPLES - 1) as f64;
+    #[expect(clippy::cast_precision_loss, reason = "360 samples at the most")]
+    let first = WIDTH - step * (values.len() - 1) as f64;
+    let mut x = first;
+    let points = values.iter().map(|value| {
+        // One unit from the edges, where half of the line would be cut off.
+        let point = format!("{x:.1},{:.1}", HEIGHT - 1.0 - value / top * (HEIGHT - 2.0));
+        x += step;
+        point
+    });
+    Some(points.collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_ends_at_the_right_and_begins_where_its_samples_do() {
+        assert_eq!(points(&[]), None);
+        assert_eq!(points(&[1.0]), None);
+        let two = points(&[0.0, 5.0]).expect("two samples");
+        assert_eq!(two, "119.7,23.0 120.0,1.0");
+        let full = points(&[0.0; SAMPLES]).expect("an hour");
+        assert!(full.starts_with("0.0,23.0 0.3,23.0 ") && full.ends_with(" 120.0,23.0"), "{full}");
+    }
+}

@@ -1,0 +1,249 @@
+//! Runs the commands of this program, each as a process of its own: what the console shows and does
+//! is what they print and do, a slow or broken one harms no page but its own, and its memory is
+//! free again when it ends.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use service_kit::config::EXIT_USAGE;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::config::PassedOnArgs;
+use super::users::User;
+
+/// The running program, even if an upgrade has replaced its file.
+#[cfg(target_os = "linux")]
+fn program() -> std::io::Result<std::path::PathBuf> {
+    Ok("/proc/self/exe".into())
+}
+
+/// The running program.
+#[cfg(not(target_os = "linux"))]
+fn program() -> std::io::Result<std::path::PathBuf> {
+    std::env::current_exe()
+}
+
+/// How many commands that only read run at a time: each needs a session with the database.
+const READERS: usize = 8;
+
+/// How many changes run at a time.
+const CHANGES: usize = 4;
+
+/// How long a page waits for its turn.
+const TURN: Duration = Duration::from_secs(5);
+
+/// How long a statement of a page may take.
+const STATEMENT: &str = "2s";
+
+/// How long a command that only reads may take: it may run several statements.
+const READING: Duration = Duration::from_secs(10);
+
+/// The most that a command may print.
+const LARGEST_OUTPUT: u64 = 64 * 1024 * 1024;
+
+/// The most of its errors and notes that is kept.
+const LARGEST_NOTES: u64 = 64 * 1024;
+
+/// Why a command has no result.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum InvocationError {
+    /// Too many others run.
+    #[error("too many pages are being made at once: try again soon")]
+    Busy,
+    /// It took too long.
+    #[error("the database takes too long to answer")]
+    TooSlow,
+    /// It printed too much.
+    #[error("the answer is too large: ask for less")]
+    TooLarge,
+    /// It failed, and says why.
+    #[error("{0}")]
+    Failed(String),
+    /// It could not be run, or printed no JSON.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// What a command printed and how it ended.
+#[derive(Debug, Clone)]
+pub(super) struct Output {
+    pub(super) status: u8,
+    pub(super) text: String,
+    /// Its errors and notes.
+    pub(super) notes: String,
+}
+
+impl Output {
+    /// The JSON documents that it printed.
+    pub(super) fn values(&self) -> Result<Vec<Value>, InvocationError> {
+        let values = serde_json::Deserializer::from_str(&self.text).into_iter::<Value>();
+        values.collect::<Result<_, _>>().map_err(|error| InvocationError::Broken(error.to_string()))
+    }
+
+    /// The JSON document that it printed, if any.
+    pub(super) fn value(&self) -> Result<Value, InvocationError> {
+        Ok(self.values()?.into_iter().next().unwrap_or(Value::Null))
+    }
+
+    /// Its errors as sentences.
+    fn error(&self) -> String {
+        let lines = self.notes.lines().map(|line| line.strip_prefix("error: ").unwrap_or(line));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        if text.is_empty() {
+            format!("the command ended with status {}", self.status)
+        } else {
+            text
+        }
+    }
+}
+
+/// Runs commands.
+pub(super) struct Commands {
+    environment: Vec<(&'static str, String)>,
+    without_roles: bool,
+    readers: Semaphore,
+    changes: Semaphore,
+}
+
+impl Commands {
+    /// Commands with these settings, beside those in the environment.
+    pub(super) fn new(passed_on: &PassedOnArgs, without_roles: bool) -> Self {
+        let path = |path: &Option<std::path::PathBuf>| {
+            path.as_ref().map(|path| path.to_string_lossy().into_owned())
+        };
+        let url = |text: Option<&String>| text.cloned();
+        let PassedOnArgs {
+            database_url,
+            database_url_file,
+            dead_letters_database_url,
+            dead_letters_database_url_file,
+            outbox_table,
+            rabbitmq_url,
+            rabbitmq_url_file,
+        } = passed_on;
+        let settings = [
+            ("DATABASE_URL", url(database_url.as_ref().map(|url| &url.text))),
+            ("DATABASE_URL_FILE", path(database_url_file)),
+            (
+                "DEAD_LETTERS_DATABASE_URL",
+                url(dead_letters_database_url.as_ref().map(|url| &url.text)),
+            ),
+            ("DEAD_LETTERS_DATABASE_URL_FILE", path(dead_letters_database_url_file)),
+            ("OUTBOX_TABLE", Some(outbox_table.text.clone())),
+            ("RABBITMQ_URL", url(rabbitmq_url.as_ref().map(|url| &url.text))),
+            ("RABBITMQ_URL_FILE", path(rabbitmq_url_file)),
+        ];
+        let given = settings.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        Self {
+            environment: given.collect(),
+            without_roles,
+            readers: Semaphore::new(READERS),
+            changes: Semaphore::new(CHANGES),
+        }
+    }
+
+    /// Runs a command that only reads, with the rights of `user`.
+    ///
+    /// # Errors
+    /// When it fails. Exit statuses by which a command tells what it found are no failure, if it
+    /// printed that.
+    pub(super) async fn read(
+        &self,
+        args: &[String],
+        user: &User,
+    ) -> Result<Output, InvocationError> {
+        let turn = timeout(TURN, self.readers.acquire()).await;
+        let Ok(Ok(_turn)) = turn else { return Err(InvocationError::Busy) };
+        let mut args = args.to_vec();
+        insert_option(&mut args, format!("--timeout={STATEMENT}"));
+        let output = timeout(READING, self.run(&args, None, user)).await;
+        let output = output.map_err(|_| InvocationError::TooSlow)??;
+        if output.status == 0 || (output.status != EXIT_USAGE && !output.text.is_empty()) {
+            return Ok(output);
+        }
+        // An empty answer of a list is no failure; a sentence on standard error is.
+        Err(InvocationError::Failed(output.error()))
+    }
+
+    /// Runs a command that changes something, with the rights of `user`, however long it takes.
+    /// `contents` is what it reads from standard input.
+    ///
+    /// # Errors
+    /// When it can't be run.
+    pub(super) async fn change(
+        &self,
+        args: &[String],
+        contents: Option<&str>,
+        user: &User,
+    ) -> Result<Output, InvocationError> {
+        let _turn = self.changes.acquire().await.map_err(|_| InvocationError::Busy)?;
+        self.run(args, contents, user).await
+    }
+
+    async fn run(
+        &self,
+        args: &[String],
+        contents: Option<&str>,
+        user: &User,
+    ) -> Result<Output, InvocationError> {
+        let broken = |error: std::io::Error| InvocationError::Broken(error.to_string());
+        let mut command = Command::new(program().map_err(broken)?);
+        let stdin = if contents.is_some() { Stdio::piped() } else { Stdio::null() };
+        command.args(args).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.env("OUTBOX_ACTOR", &user.name).env("NO_COLOR", "1").kill_on_drop(true);
+        if !self.without_roles {
+            command.env("OUTBOX_ROLE", user.rights.outbox_role());
+            command.env("DEAD_LETTERS_ROLE", user.rights.dead_letters_role());
+        }
+        // Ctrl-C at a terminal must not end a change that the console still waits for.
+        command.process_group(0);
+        let mut child = command.spawn().map_err(broken)?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let stdin = child.stdin.take();
+        let write = async {
+            if let (Some(mut stdin), Some(contents)) = (stdin, contents) {
+                // A command that reads no more says why.
+                stdin.write_all(contents.as_bytes()).await.ok();
+            }
+        };
+        let (text, notes, ()) = tokio::join!(
+            read_text(stdout, LARGEST_OUTPUT),
+            read_text(stderr, LARGEST_NOTES),
+            write
+        );
+        let (text, notes) = (text.map_err(broken)?, notes.map_err(broken)?);
+        if text.len() as u64 > LARGEST_OUTPUT {
+            return Err(InvocationError::TooLarge);
+        }
+        let status = child.wait().await.map_err(broken)?;
+        let status = status.code().and_then(|code| u8::try_from(code).ok());
+        let status = status.ok_or_else(|| {
+            InvocationError::Broken("the command was killed: too little memory?".to_owned())
+        })?;
+        Ok(Output { status, text, notes: notes.trim().to_owned() })
+    }
+}
+
+/// Adds an option to the arguments of a command: before what is no option.
+pub(super) fn insert_option(args: &mut Vec<String>, option: String) {
+    let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+    args.insert(end, option);
+}
+
+/// Reads all of `stream`, and keeps one byte more than `limit` at the most.
+async fn read_text(stream: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Result<String> {
+    let Some(mut stream) = stream else { return Ok(String::new()) };
+    let mut bytes = Vec::new();
+    (&mut stream).take(limit + 1).read_to_end(&mut bytes).await?;
+    if bytes.len() as u64 <= limit {
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    // The command must be able to end.
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,247 @@
+//! `/confirm/{action}`: what an action will do, to how many, with examples. Its form carries what
+//! was counted, so that it changes nothing else.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{NoPage, Page, PageRequest, read, require_desk};
+use crate::console::Console;
+use crate::console::action::{Action, Input, InputKind, Subject};
+use crate::console::command_line::CommandLine;
+use crate::console::users::User;
+
+/// To destroy more than this, the person types the number.
+pub(super) const MANY: u64 = 100;
+
+/// How many that are named one by one are shown.
+const EXAMPLES: usize = 10;
+
+/// How many may be named one by one.
+const NAMED: usize = 1000;
+
+pub(super) async fn confirm(
+    console: &Console,
+    request: &PageRequest,
+    name: &str,
+) -> Result<Page, NoPage> {
+    let action = Action::find(name);
+    let action = action.ok_or_else(|| NoPage::NotFound(format!("There is no action {name}.")))?;
+    if action.subject == Subject::DeadLetters {
+        require_desk(console)?;
+    }
+    let form = &request.form;
+    let ids: Vec<&str> = form.all(action.id_field()).collect();
+    if ids.len() > NAMED {
+        return Err(NoPage::Invalid(format!("Select {NAMED} at the most, or all by a filter.")));
+    }
+    let selected = Selected::count(console, request, action, &ids).await?;
+    let why_not = refusal(&request.user, action);
+    let mut fields = vec![
+        json!({ "name": "operation", "value": Uuid::new_v4() }),
+        json!({ "name": "back", "value": form.get("back") }),
+    ];
+    for name in action.selecting_fields() {
+        let values = form.all(&name).map(|value| json!({ "name": name, "value": value }));
+        fields.extend(values);
+    }
+    if let Some(count) = selected.count {
+        fields.push(json!({ "name": "expect", "value": count }));
+    }
+    if let Some(id) = &selected.up_to_id {
+        fields.push(json!({ "name": "up_to_id", "value": id }));
+    }
+    let (inputs, originals) = inputs(console, request, action, &ids).await?;
+    fields.extend(originals);
+    let line = action.selecting(form);
+    let data = json!({
+        "action": action.name,
+        "verb": action.verb,
+        "noun": action.noun(),
+        "what": what(action, &ids, &selected, &line),
+        "count": selected.count,
+        "examples": selected.examples,
+        "up_to_id": selected.up_to_id,
+        "fields": fields,
+        "inputs": inputs,
+        "needs_number": needs_number(action, selected.count),
+        "needs_reason": action.needs_reason,
+        "is_destroying": action.is_destroying,
+        "allowed": why_not.is_none(),
+        "why_not": why_not,
+    });
+    let title = format!("{} {}", action.verb, action.noun());
+    let section = match action.subject {
+        Subject::Events => "events",
+        Subject::DeadLetters => "dead-letters",
+        Subject::Pauses => "pauses",
+    };
+    Ok(Page { template: "confirm.html", title, section, command: Some(line.typed()), data })
+}
+
+/// Why the user may not do it, if so.
+pub(super) fn refusal(user: &User, action: &Action) -> Option<String> {
+    if user.rights >= action.rights {
+        return None;
+    }
+    let (has, needs) = (user.rights.text(), action.rights.text());
+    Some(format!("This needs the rights of {needs}; {} has those of {has}.", user.name))
+}
+
+/// Whether the person types the number.
+pub(super) fn needs_number(action: &Action, count: Option<u64>) -> bool {
+    action.is_destroying && count.is_some_and(|count| count > MANY)
+}
+
+/// What an action is about to change.
+struct Selected {
+    /// None for what can't be counted: pauses, say.
+    count: Option<u64>,
+    up_to_id: Option<Value>,
+    examples: Vec<Value>,
+}
+
+impl Selected {
+    async fn count(
+        console: &Console,
+        request: &PageRequest,
+        action: &Action,
+        ids: &[&str],
+    ) -> Result<Self, NoPage> {
+        if action.has_filter {
+            let line = action.selecting(&request.form).flag("dry-run", true);
+            // A note needs its text to be a command.
+            let line = if action.name == "note" { line.flag("clear", true) } else { line };
+            let line = if action.needs_reason { line.option("reason", Some("?")) } else { line };
+            let counted = read(console, &request.user, &line).await?;
+            return Ok(Self {
+                count: counted.get("matched").and_then(Value::as_u64),
+                up_to_id: counted.get("up_to_id").filter(|id| !id.is_null()).cloned(),
+                examples: counted
+                    .get("examples")
+                    .and_then(Value::as_array)
+                    .cloned()
+                    .unwrap_or_default(),
+            });
+        }
+        let mut examples = Vec::new();
+        if action.subject != Subject::Pauses {
+            let (command, field) = match action.subject {
+                Subject::DeadLetters => ("dead-letters show", "dead_letter"),
+                Subject::Events | Subject::Pauses => ("show", "event"),
+            };
+            for id in ids.iter().take(EXAMPLES) {
+                let line = CommandLine::new(command).operand(*id);
+                let shown = read(console, &request.user, &line).await?;
+                examples.extend(shown.get(field).cloned());
+            }
+        }
+        let count = u64::try_from(ids.len()).ok().filter(|count| *count > 0);
+        Ok(Self { count, up_to_id: None, examples })
+    }
+}
+
+/// What will happen, as a sentence.
+fn what(action: &Action, ids: &[&str], selected: &Selected, line: &CommandLine) -> String {
+    let of = match selected.count {
+        Some(1) => format!("1 {}", action.noun()),
+        Some(count) => format!("{count} {}s", action.noun()),
+        None => "what is named below".to_owned(),
+    };
+    let whole = if ids.is_empty() { ", which match the filter now" } else { "" };
+    let then = match action.name {
+        "retry" => "They are due at once, and the relays publish them in order.",
+        "discard" => "They are deleted and never published; the audit table keeps a copy of each.",
+        "replay" => {
+            "They are published again, with the header x-replayed; consumers that deduplicate skip what they have applied."
+        }
+        "edit" | "edit-headers" => "The audit table keeps the event as it was.",
+        "restore" => "They are written again from their copies, each as the last of its aggregate.",
+        "forget" | "forget-letters" => "Their contents are erased for ever. It can't be undone.",
+        "pause" => "Relays publish none of them until the pause ends; nothing is lost.",
+        "resume" => "Relays publish again what was paused, in order.",
+        "return" => {
+            "They are published to the queues that they came from, for their consumers to try again."
+        }
+        "discard-letters" => {
+            "They are settled and not returned; the rows stay until their retention ends."
+        }
+        "edit-letter" => "The audit table keeps both versions.",
+        _ => "The audit table keeps the note before.",
+    };
+    let _ = line;
+    format!("{} {of}{whole}. {then}", action.verb)
+}
+
+/// The fields to fill in, and the contents as they were, by which a change is told.
+async fn inputs(
+    console: &Console,
+    request: &PageRequest,
+    action: &Action,
+    ids: &[&str],
+) -> Result<(Vec<Value>, Vec<Value>), NoPage> {
+    let (mut inputs, mut originals) = (Vec::new(), Vec::new());
+    for input in action.inputs {
+        let value = match input.kind {
+            InputKind::Contents => {
+                let original = original(console, request, action, input, ids).await?;
+                originals
+                    .push(json!({ "name": format!("original_{}", input.name), "value": original }));
+                Some(original)
+            }
+            _ => request.form.get(input.name).map(ToOwned::to_owned),
+        };
+        inputs.push(json!({
+            "name": input.name,
+            "label": input.label,
+            "hint": input.hint,
+            "type": if input.kind == InputKind::Flag { "checkbox" } else { "text" },
+            "required": input.kind == InputKind::RequiredLine,
+            "rows": (input.kind == InputKind::Contents).then_some(12),
+            "value": value.unwrap_or_default(),
+            "options": None::<Value>,
+        }));
+    }
+    if action.name == "pause"
+        && action.selecting_fields().iter().all(|name| !request.form.is_set(name))
+    {
+        for (name, label) in
+            [("type", "Type"), ("aggregate_type", "Aggregate type"), ("aggregate", "Aggregate id")]
+        {
+            inputs.insert(0, json!({ "name": name, "label": label, "type": "text", "value": "" }));
+        }
+    }
+    Ok((inputs, originals))
+}
+
+/// The contents that are about to be edited, as text.
+async fn original(
+    console: &Console,
+    request: &PageRequest,
+    action: &Action,
+    input: &Input,
+    ids: &[&str],
+) -> Result<String, NoPage> {
+    let [id] = ids else {
+        return Err(NoPage::Invalid("Edit one at a time.".to_owned()));
+    };
+    if console.hide_payloads {
+        return Err(NoPage::Forbidden(
+            "This console hides payloads (CONSOLE_HIDE_PAYLOADS), and so can't edit them."
+                .to_owned(),
+        ));
+    }
+    let (command, pointer) = match (action.subject, input.name) {
+        (Subject::DeadLetters, _) => ("dead-letters show", "/body"),
+        (_, "headers") => ("show", "/event/headers"),
+        _ => ("show", "/payload"),
+    };
+    let shown = read(console, &request.user, &CommandLine::new(command).operand(*id)).await?;
+    let contents = shown.pointer(pointer).filter(|contents| !contents.is_null());
+    match contents {
+        Some(Value::String(text)) if action.subject == Subject::DeadLetters => Ok(text.clone()),
+        Some(value) => Ok(format!("{value:#}")),
+        None => Err(NoPage::Invalid(
+            "Its contents are no text: edit them with the command, from a file.".to_owned(),
+        )),
+    }
+}

@@ -1,0 +1,127 @@
+//! `/events` and `/aggregates/{type}/{id}`: lists of events.
+
+use serde_json::{Value, json};
+
+use super::{NoPage, Page, PageRequest, read, read_lines};
+use crate::console::Console;
+use crate::console::command_line::CommandLine;
+use crate::console::form::Form;
+
+/// How many events a page shows.
+const EVENTS: &str = "50";
+
+/// The states that can be listed: the value in the address, the name, and the option of `events`.
+const TABS: [(&str, &str, Option<&str>); 6] = [
+    ("", "All", None),
+    ("pending", "Pending", Some("pending")),
+    ("waiting", "Waiting", Some("waiting")),
+    ("scheduled", "Scheduled", Some("scheduled")),
+    ("stuck", "Stuck", Some("stuck")),
+    ("published", "Published", Some("published")),
+];
+
+/// The fields that filter.
+const FILTERS: [&str; 9] = [
+    "state",
+    "aggregate_type",
+    "aggregate",
+    "type",
+    "kind",
+    "fingerprint",
+    "error",
+    "since",
+    "until",
+];
+
+pub(super) async fn events(console: &Console, request: &PageRequest) -> Result<Page, NoPage> {
+    let form = &request.form;
+    let state = form.get("state").unwrap_or_default();
+    let Some((_, _, option)) = TABS.iter().find(|(name, _, _)| *name == state) else {
+        return Err(NoPage::Invalid(format!("There is no state {state}.")));
+    };
+    let mut line = CommandLine::new("events");
+    if let Some(option) = option {
+        line = line.flag(option, true);
+    }
+    for name in &FILTERS[1..] {
+        line = line.option(&name.replace('_', "-"), form.get(name));
+    }
+    line = line.option("after", form.get("after")).option("limit", Some(EVENTS));
+    let events = read_lines(console, &request.user, &line).await?;
+    let path = format!("{}/events", console.prefix);
+    let counts = console.history.latest().and_then(Result::ok);
+    let tabs = TABS.iter().map(|(name, title, _)| {
+        let count = counts.as_ref().and_then(|status| status.pointer(&format!("/backlog/{name}")));
+        json!({
+            "name": title,
+            "href": format!("{path}?{}", form.query_with(&FILTERS, ("state", name))),
+            "is_current": *name == state,
+            "count": count,
+        })
+    });
+    let data = json!({
+        "tabs": tabs.collect::<Vec<_>>(),
+        "next": next_page(&events, EVENTS, form, &path, &FILTERS),
+        "previous": None::<&str>,
+        "events": events,
+    });
+    let (title, command) = ("Events".to_owned(), Some(line.typed()));
+    Ok(Page { template: "events.html", title, section: "events", command, data })
+}
+
+pub(super) async fn aggregate(
+    console: &Console,
+    request: &PageRequest,
+    aggregate_type: &str,
+    aggregate_id: &str,
+) -> Result<Page, NoPage> {
+    let line = CommandLine::new("events")
+        .option("aggregate-type", Some(aggregate_type))
+        .option("aggregate", Some(aggregate_id))
+        .option("after", request.form.get("after"))
+        .option("limit", Some(EVENTS));
+    let place = CommandLine::new("where").operand(format!("{aggregate_type}/{aggregate_id}"));
+    let (events, place) = tokio::join!(
+        read_lines(console, &request.user, &line),
+        read(console, &request.user, &place),
+    );
+    let events = events?;
+    let encode =
+        |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let path = format!(
+        "{}/aggregates/{}/{}",
+        console.prefix,
+        encode(aggregate_type),
+        encode(aggregate_id)
+    );
+    let data = json!({
+        "aggregate_type": aggregate_type,
+        "aggregate_id": aggregate_id,
+        "next": next_page(&events, EVENTS, &request.form, &path, &[]),
+        "events": events,
+        // An aggregate without events is none, and `where` says so.
+        "where": place.ok(),
+    });
+    let title = format!("{aggregate_type} {aggregate_id}");
+    let command = Some(line.typed());
+    Ok(Page { template: "aggregate.html", title, section: "events", command, data })
+}
+
+/// The address of the next page of a list, if this one is full: what comes after its last row.
+pub(super) fn next_page(
+    rows: &Value,
+    limit: &str,
+    form: &Form,
+    path: &str,
+    names: &[&str],
+) -> Option<String> {
+    let rows = rows.as_array()?;
+    let is_full = limit.parse().is_ok_and(|limit: usize| rows.len() >= limit);
+    let last = rows.last().filter(|_| is_full)?;
+    let cursor = match last.get("cursor").and_then(Value::as_str) {
+        Some(cursor) => cursor.to_owned(),
+        None => last.get("id")?.to_string(),
+    };
+    let names: Vec<&str> = names.iter().copied().chain(["after"]).collect();
+    Some(format!("{path}?{}", form.query_with(&names, ("after", &cursor))))
+}

@@ -1,0 +1,43 @@
+//! `/pauses`, `/relays` and `/audit`.
+
+use serde_json::json;
+
+use super::events::next_page;
+use super::{NoPage, Page, PageRequest, read, read_lines};
+use crate::console::Console;
+use crate::console::command_line::CommandLine;
+
+/// How many rows of the audit table a page shows.
+const AUDIT_ROWS: &str = "50";
+
+pub(super) async fn pauses(console: &Console, request: &PageRequest) -> Result<Page, NoPage> {
+    let line = CommandLine::new("pauses");
+    let data = json!({ "pauses": read_lines(console, &request.user, &line).await? });
+    let (title, command) = ("Pauses".to_owned(), Some(line.typed()));
+    Ok(Page { template: "pauses.html", title, section: "pauses", command, data })
+}
+
+pub(super) async fn relays(console: &Console, request: &PageRequest) -> Result<Page, NoPage> {
+    let line = CommandLine::new("status");
+    let data = json!({ "status": read(console, &request.user, &line).await? });
+    let (title, command) = ("Relays".to_owned(), Some(line.typed()));
+    Ok(Page { template: "relays.html", title, section: "relays", command, data })
+}
+
+pub(super) async fn audit(console: &Console, request: &PageRequest) -> Result<Page, NoPage> {
+    const FILTERS: [&str; 6] = ["actor", "action", "event", "operation", "since", "until"];
+    let form = &request.form;
+    let mut line = CommandLine::new("audit");
+    for name in FILTERS {
+        line = line.option(name, form.get(name));
+    }
+    line = line.option("after", form.get("after")).option("limit", Some(AUDIT_ROWS));
+    let rows = read_lines(console, &request.user, &line).await?;
+    let path = format!("{}/audit", console.prefix);
+    let data = json!({
+        "next": next_page(&rows, AUDIT_ROWS, form, &path, &FILTERS),
+        "rows": rows,
+    });
+    let (title, command) = ("Audit".to_owned(), Some(line.typed()));
+    Ok(Page { template: "audit.html", title, section: "audit", command, data })
+}

@@ -1,0 +1,158 @@
+//! The pages: each runs the commands that print what it shows.
+//!
+//! | file | pages |
+//! |---|---|
+//! | `overview` | `/` |
+//! | `failures` | `/failures`, `/failures/{fingerprint}` |
+//! | `events` | `/events`, `/aggregates/{type}/{id}` |
+//! | `event` | `/events/{id}` |
+//! | `dead_letters` | `/dead-letters`, its groups, `/dead-letters/{id}` |
+//! | `lists` | `/pauses`, `/relays`, `/audit` |
+//! | `about` | `/about` |
+//! | `search` | `/search` |
+//! | `confirm` | `/confirm/{action}` |
+//! | `operation` | `/operations`, `/operations/{id}` |
+
+mod about;
+mod confirm;
+mod dead_letters;
+mod event;
+mod events;
+mod failures;
+mod lists;
+mod operation;
+mod overview;
+mod search;
+
+use poem::http::StatusCode;
+use serde_json::Value;
+
+use super::Console;
+use super::command_line::CommandLine;
+use super::form::Form;
+use super::invocation::InvocationError;
+use super::users::User;
+
+pub(super) use operation::begin;
+
+/// A request for a page.
+#[derive(Debug, Clone)]
+pub(super) struct PageRequest {
+    pub(super) user: User,
+    /// The path without the prefix, in parts, decoded.
+    pub(super) path: Vec<String>,
+    pub(super) form: Form,
+}
+
+/// What a page shows.
+#[derive(Debug, Clone)]
+pub(super) struct Page {
+    pub(super) template: &'static str,
+    pub(super) title: String,
+    /// The part of the console that it belongs to.
+    pub(super) section: &'static str,
+    /// The command that shows the same.
+    pub(super) command: Option<String>,
+    pub(super) data: Value,
+}
+
+/// Why there is no page.
+#[derive(Debug, Clone)]
+pub(super) enum NoPage {
+    /// There is nothing of that name.
+    NotFound(String),
+    /// The request makes no sense.
+    Invalid(String),
+    /// The user may not do it.
+    Forbidden(String),
+    /// A command failed.
+    Failed(InvocationError),
+    /// Another page has what was looked for: its path without the prefix.
+    At(String),
+}
+
+impl From<InvocationError> for NoPage {
+    fn from(error: InvocationError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl NoPage {
+    /// The status, a title, what is wrong, and what may help.
+    pub(super) fn describe(&self) -> (StatusCode, &'static str, String, &'static str) {
+        match self {
+            Self::NotFound(what) => {
+                (StatusCode::NOT_FOUND, "Not found", what.clone(), "Look for it in the search box.")
+            }
+            Self::Invalid(what) => (
+                StatusCode::BAD_REQUEST,
+                "That makes no sense",
+                what.clone(),
+                "Go back and change it.",
+            ),
+            Self::Forbidden(why) => (StatusCode::FORBIDDEN, "Not allowed", why.clone(), ""),
+            Self::Failed(InvocationError::Busy) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Busy", InvocationError::Busy.to_string(), "")
+            }
+            Self::Failed(error @ InvocationError::TooSlow) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too slow",
+                error.to_string(),
+                "Ask for less: a filter by type or time reads fewer rows.",
+            ),
+            Self::Failed(error) => (
+                StatusCode::BAD_GATEWAY,
+                "That could not be read",
+                error.to_string(),
+                "The command below says the same, and may say more with a longer --timeout.",
+            ),
+            Self::At(path) => (StatusCode::SEE_OTHER, "Elsewhere", path.clone(), ""),
+        }
+    }
+}
+
+/// Finds the page of a path.
+pub(super) async fn find(console: &Console, request: &PageRequest) -> Result<Page, NoPage> {
+    let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+    match path.as_slice() {
+        [] => overview::overview(console, request).await,
+        ["failures"] => failures::causes(console, request).await,
+        ["failures", fingerprint] => failures::cause(console, request, fingerprint).await,
+        ["events"] => events::events(console, request).await,
+        ["events", event_id] => event::event(console, request, event_id).await,
+        ["aggregates", aggregate_type, aggregate_id] => {
+            events::aggregate(console, request, aggregate_type, aggregate_id).await
+        }
+        ["dead-letters"] => dead_letters::letters(console, request).await,
+        ["dead-letters", "groups"] => dead_letters::groups(console, request).await,
+        ["dead-letters", id] => dead_letters::letter(console, request, id).await,
+        ["pauses"] => lists::pauses(console, request).await,
+        ["relays"] => lists::relays(console, request).await,
+        ["audit"] => lists::audit(console, request).await,
+        ["about"] => about::about(console, request).await,
+        ["search"] => search::search(console, request).await,
+        ["confirm", action] => confirm::confirm(console, request, action).await,
+        ["operations", id] => operation::operation(console, request, id),
+        _ => Err(NoPage::NotFound("There is no such page.".to_owned())),
+    }
+}
+
+/// Runs a command that prints one JSON document.
+async fn read(console: &Console, user: &User, line: &CommandLine) -> Result<Value, NoPage> {
+    Ok(console.commands.read(&line.arguments(), user).await?.value()?)
+}
+
+/// Runs a command that prints a JSON document a line.
+async fn read_lines(console: &Console, user: &User, line: &CommandLine) -> Result<Value, NoPage> {
+    Ok(Value::Array(console.commands.read(&line.arguments(), user).await?.values()?))
+}
+
+/// Fails unless the desk's database is configured.
+fn require_desk(console: &Console) -> Result<(), NoPage> {
+    if console.has_desk {
+        return Ok(());
+    }
+    Err(NoPage::NotFound(
+        "This console knows no table of dead letters: set DEAD_LETTERS_DATABASE_URL.".to_owned(),
+    ))
+}
