@@ -8,7 +8,7 @@ use clap::builder::{StyledStr, Styles};
 /// The commands, in the order of the help.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Relay", &["run", "health", "check", "schema"]),
-    ("Inspect", &["status", "failures", "events", "show", "pauses"]),
+    ("Inspect", &["status", "failures", "events", "show", "pauses", "audit"]),
     (
         "Change",
         &["retry", "edit", "replay", "pause", "resume", "discard", "restore", "forget", "prune"],
