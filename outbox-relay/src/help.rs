@@ -10,7 +10,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Relay", &["run", "health", "check", "schema"]),
     #[cfg(feature = "console")]
     ("Console", &["console"]),
-    ("Inspect", &["status", "failures", "events", "show", "pauses"]),
+    ("Inspect", &["status", "failures", "events", "show", "pauses", "audit"]),
     (
         "Change",
         &["retry", "edit", "replay", "pause", "resume", "discard", "restore", "forget", "prune"],

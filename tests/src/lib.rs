@@ -56,6 +56,7 @@ pub mod relay_check;
 pub mod relay_command;
 pub mod relay_role;
 pub mod reserved_headers;
+pub mod rows_read;
 pub mod rss;
 pub mod scaled_out;
 pub mod seed;

@@ -65,7 +65,8 @@ async fn each_filter_option_selects_its_dead_letters() -> anyhow::Result<()> {
         ended.out.starts_with("     ID  QUEUE") || ended.out.contains("ID  QUEUE"),
         "{ended:?}"
     );
-    assert!(ended.err.contains("raise --limit"), "{ended:?}");
+    let more = format!("There are more dead letters: --after {} lists the next ones.", all[2]);
+    assert!(ended.err.contains(&more), "{ended:?}");
     let ended = desk.command(&["list", "--state", "returning"]).await?;
     assert_eq!((ended.code, ended.err.trim()), (Some(0), "No dead letters match."));
     Ok(())
@@ -174,6 +175,7 @@ async fn without_the_tables_every_command_says_how_to_add_them() -> anyhow::Resu
     for arguments in [
         &["list"][..],
         &["groups"],
+        &["audit"],
         &["show", "7"],
         &["return", "7"],
         &["note", "7", "--text", "x"],
@@ -196,6 +198,9 @@ async fn wrong_arguments_end_with_64() -> anyhow::Result<()> {
         &["list", "--state", "lost"],
         &["list", "--fingerprint", "7"],
         &["list", "--kind", "fialed"],
+        &["list", "--after", "tomorrow/7"],
+        &["audit", "--action", "retry"],
+        &["audit", "--operation", "7"],
         &["show", "x"],
         &["return"],
         &["return", "7", "--queue", "q"],
@@ -223,7 +228,7 @@ async fn wrong_arguments_end_with_64() -> anyhow::Result<()> {
 async fn every_command_has_a_help_with_an_example() -> anyhow::Result<()> {
     let help = outbox_relay(&["dead-letters", "--help"], &[]).await?;
     assert_eq!(help.code, Some(0), "{help:?}");
-    for command in ["list", "groups", "show", "return", "note", "discard", "forget"] {
+    for command in ["list", "groups", "show", "audit", "return", "note", "discard", "forget"] {
         assert!(help.out.contains(command), "{}", help.out);
         let help = outbox_relay(&["dead-letters", command, "--help"], &[]).await?;
         assert_eq!(help.code, Some(0), "{help:?}");

@@ -4,22 +4,7 @@ use std::time::{Duration, Instant};
 
 use pipeline_tests::dead_letter_queue::{DeadLetterQueue, QUEUE};
 use pipeline_tests::desk::Rows;
-use pipeline_tests::outbox::eventually;
-
-/// Rows of the table that statements have fetched so far, and those of its indexes.
-async fn rows_read(desk: &DeadLetterQueue) -> anyhow::Result<i64> {
-    // A session reports what it has read when it ends, which may be after its client has.
-    eventually("the command's session has ended", async || {
-        let sessions = "SELECT count(*) FROM pg_stat_activity
-                        WHERE datname = current_database() AND application_name LIKE 'dead-letters command%'";
-        Ok(desk.count(sessions).await? == 0)
-    })
-    .await?;
-    desk.sql.batch_execute("SELECT pg_stat_clear_snapshot()").await?;
-    let sql = "SELECT ((SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables WHERE relname = 'dead_letters')
-                     + (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE relname = 'dead_letters'))::bigint";
-    desk.count(sql).await
-}
+use pipeline_tests::rows_read::rows_read;
 
 /// Rows that a view takes from the table, as its plan tells.
 async fn rows_of_view(desk: &DeadLetterQueue, view: &str) -> anyhow::Result<f64> {
@@ -63,13 +48,25 @@ async fn looks_at_a_million_dead_letters_read_little_more_than_they_show() -> an
         (&["note", "--fingerprint", "00000000000000cc", "--text", "x", "--dry-run", "--json"], 500),
         (&["list", "--state", "any", "--message-id", "m250000", "--json"], 500),
         (&["show", &rare, "--json"], 500),
+        (&["list", "--message-id", "m250000", "--json"], 500),
+        (&["list", "--json", "--after", "500000"], 500),
+        (&["list", "--queue", QUEUE, "--json", "--after", "500000"], 500),
+        (&["list", "--kind", "expired", "--json", "--after", "700000"], 500),
+        (&["list", "--state", "any", "--json", "--after", "500000"], 500),
+        (&["list", "--state", "returned", "--json", "--after", "2026-02-01T22:25:31Z/7"], 500),
+        // As many as are allowed, and as many once more to find out where that was.
+        (&["list", "--error", "x", "--json", "--scan-limit", "1000"], 2500),
+        (&["list", "--until", "1d", "--json", "--scan-limit", "1000"], 2500),
+        (&["list", "--kind", "expired", "--until", "1d", "--json", "--scan-limit", "1000"], 2500),
+        (&["list", "--state", "any", "--error", "x", "--json", "--scan-limit", "1000"], 2500),
+        (&["list", "--state", "returned", "--error", "x", "--json", "--scan-limit", "1000"], 2500),
     ] {
-        let before = rows_read(&desk).await?;
+        let before = rows_read(&desk.sql, "dead_letters").await?;
         let begun = Instant::now();
         let listed = desk.command(arguments).await?;
         let took = begun.elapsed();
         assert_eq!(listed.code, Some(0), "{listed:?}");
-        let read = rows_read(&desk).await? - before;
+        let read = rows_read(&desk.sql, "dead_letters").await? - before;
         assert!(read <= most, "{arguments:?} read {read} rows");
         // A debug build on a busy machine.
         assert!(took < Duration::from_secs(10), "{arguments:?} took {took:?}");
@@ -80,5 +77,34 @@ async fn looks_at_a_million_dead_letters_read_little_more_than_they_show() -> an
     }
     let report = desk.command(&["groups", "--json"]).await?.json()?;
     assert_eq!(report["groups"][0]["is_capped"], true, "{report}");
+    Ok(())
+}
+
+/// They are fewer than a page may read, so that to read and sort them all looks possible.
+#[tokio::test]
+async fn a_page_reads_few_rows_of_a_table_that_was_never_analysed() -> anyhow::Result<()> {
+    let desk = DeadLetterQueue::desk().await?;
+    desk.sql.batch_execute("ALTER TABLE dead_letters SET (autovacuum_enabled = off)").await?;
+    desk.add_rows(40_000, Rows::default()).await?;
+    desk.add_rows(10_000, Rows { kind: "expired", ..Rows::default() }).await?;
+    let settle = "UPDATE dead_letters SET state = 'returned', settled_at = now() WHERE id % 2 = 0";
+    desk.sql.batch_execute(settle).await?;
+    for arguments in [
+        &["list"][..],
+        &["list", "--after", "20000"],
+        &["list", "--queue", QUEUE],
+        &["list", "--kind", "expired"],
+        &["list", "--kind", "expired", "--after", "45000"],
+        &["list", "--state", "returned"],
+        &["list", "--state", "any"],
+        &["list", "--state", "any", "--after", "20000"],
+    ] {
+        let before = rows_read(&desk.sql, "dead_letters").await?;
+        let listed = desk.command(&[arguments, &["--json"]].concat()).await?;
+        assert_eq!(listed.code, Some(0), "{listed:?}");
+        assert_eq!(listed.out.lines().count(), 50, "{arguments:?}");
+        let read = rows_read(&desk.sql, "dead_letters").await? - before;
+        assert!((1..=300).contains(&read), "{arguments:?} read {read} rows");
+    }
     Ok(())
 }

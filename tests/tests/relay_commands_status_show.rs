@@ -62,8 +62,10 @@ async fn events_are_listed_by_state_aggregate_type_and_age() -> anyhow::Result<(
     assert!(lines[1].contains("order 2") && lines[1].contains("  2d  "), "{}", table.out);
     assert!(lines[2].contains("waiting") && lines[2].ends_with("no queue"), "{}", table.out);
     assert_eq!(table.err, "");
-    let cut = outbox.command(&["events", "--limit", "4"]).await?;
-    assert!(cut.err.contains("--limit"), "{}", cut.err);
+    let cut = outbox.command(&["events", "--limit", "3"]).await?;
+    assert_eq!(cut.err, "There are more events: --after 2 lists the next ones.\n");
+    let all = outbox.command(&["events", "--limit", "4"]).await?;
+    assert_eq!(all.err, "");
     Ok(())
 }
 

@@ -1,22 +1,8 @@
 //! A million failures, and what a look at them reads.
 
 use pipeline_tests::failed_events::{NO_QUEUE, TOO_LONG, add_failed};
-use pipeline_tests::outbox::{Outbox, connect, eventually};
-
-/// Rows of the outbox that statements have fetched so far, and those of its indexes.
-async fn rows_read(outbox: &Outbox) -> anyhow::Result<i64> {
-    // A session reports what it has read when it ends, which may be after its client has.
-    eventually("the command's session has ended", async || {
-        let sessions = "SELECT count(*) FROM pg_stat_activity
-                        WHERE datname = current_database() AND application_name LIKE 'outbox command%'";
-        Ok(outbox.count(sessions, &[]).await? == 0)
-    })
-    .await?;
-    outbox.sql.batch_execute("SELECT pg_stat_clear_snapshot()").await?;
-    let sql = "SELECT (SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables WHERE relname = 'outbox')
-                    + (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE relname = 'outbox')";
-    Ok(outbox.sql.query_one(&format!("SELECT ({sql})::bigint"), &[]).await?.get(0))
-}
+use pipeline_tests::outbox::{Outbox, connect};
+use pipeline_tests::rows_read::rows_read;
 
 #[tokio::test]
 async fn looks_at_a_million_failures_read_little_more_than_they_show() -> anyhow::Result<()> {
@@ -39,14 +25,42 @@ async fn looks_at_a_million_failures_read_little_more_than_they_show() -> anyhow
         (&["events", "--stuck", "--fingerprint", TOO_LONG, "--json"], 1000),
         (&["events", "--kind", "refused", "--type", "order.paid", "--json"], 1000),
         (&["events", "--stuck", "--json", "--limit", "10"], 1000),
+        (&["events", "--json"], 1000),
+        (&["events", "--json", "--after", "500000"], 1000),
+        (&["events", "--pending", "--json", "--after", "500000"], 1000),
+        (&["events", "--stuck", "--json", "--after", "500000"], 1000),
+        (&["events", "--kind", "refused", "--json", "--after", "700000"], 1000),
+        (&["events", "--waiting", "--json"], 100),
+        (&["events", "--scheduled", "--json"], 100),
+        (&["events", "--parked", "--json"], 100),
+        // As many as are allowed, and as many once more to find out where that was.
+        (&["events", "--published", "--json", "--scan-limit", "1000"], 2200),
+        (&["events", "--aggregate", "x", "--json", "--scan-limit", "1000"], 2200),
+        (&["events", "--pending", "--error", "x", "--json", "--scan-limit", "1000"], 2200),
+        (&["events", "--stuck", "--error", "x", "--json", "--scan-limit", "1000"], 2200),
+        (
+            &[
+                "events",
+                "--stuck",
+                "--until",
+                "1d",
+                "--json",
+                "--after",
+                "9999",
+                "--scan-limit",
+                "1000",
+            ],
+            2200,
+        ),
+        (&["events", "--kind", "refused", "--error", "x", "--json", "--scan-limit", "1000"], 2200),
     ] {
-        let before = rows_read(&outbox).await?;
+        let before = rows_read(&outbox.sql, "outbox").await?;
         let listed = outbox.command(arguments).await?;
         assert_eq!(listed.code, Some(0), "{listed:?}");
-        let read = rows_read(&outbox).await? - before;
+        let read = rows_read(&outbox.sql, "outbox").await? - before;
         assert!((0..=most).contains(&read), "{arguments:?} read {read} rows");
     }
-    let before = rows_read(&outbox).await?;
+    let before = rows_read(&outbox.sql, "outbox").await?;
     let view = "SELECT count(*), bool_and(is_capped) FROM outbox_failures";
     // In a session of its own, which reports at its end what it has read.
     let session = connect(&outbox.database.url).await?;
@@ -54,7 +68,7 @@ async fn looks_at_a_million_failures_read_little_more_than_they_show() -> anyhow
     let groups = session.query_one(view, &[]).await?;
     drop(session);
     assert_eq!((groups.get::<_, i64>(0), groups.get::<_, bool>(1)), (4, true));
-    let read = rows_read(&outbox).await? - before;
+    let read = rows_read(&outbox.sql, "outbox").await? - before;
     assert!((20_000..=60_000).contains(&read), "the view read {read} rows");
     Ok(())
 }
@@ -69,11 +83,11 @@ async fn scheduled_events_are_not_all_looked_at_for_failures_without_a_cause() -
     for statement in insert.split(';') {
         outbox.sql.batch_execute(statement).await?;
     }
-    let before = rows_read(&outbox).await?;
+    let before = rows_read(&outbox.sql, "outbox").await?;
     let listed = outbox.command(&["failures", "--json"]).await?.json()?;
     assert_eq!(listed["without_cause"], 0);
     assert_eq!(listed["without_cause_is_capped"], true);
-    let read = rows_read(&outbox).await? - before;
+    let read = rows_read(&outbox.sql, "outbox").await? - before;
     assert!((1..=25_000).contains(&read), "{read} rows were read");
     Ok(())
 }

@@ -64,7 +64,9 @@ async fn prepare(
         _ => 0,
     };
     let more: &[&str] = match command {
-        "status" | "failures" | "events" | "pauses" => return Ok(vec![command.to_owned()]),
+        "status" | "failures" | "events" | "pauses" | "audit" => {
+            return Ok(vec![command.to_owned()]);
+        }
         "reconcile" => {
             return Ok(["reconcile", "--inboxes", inboxes].map(ToOwned::to_owned).to_vec());
         }

@@ -7,7 +7,7 @@ use crate::database::OutboxTable;
 const CONSTRAINT: &str = "CHECK (action IN (";
 
 /// Returns the words that this release writes into the column `action`.
-fn words() -> Vec<&'static str> {
+pub(super) fn words() -> Vec<&'static str> {
     let list = SCHEMA.split_once(CONSTRAINT).and_then(|(_, rest)| rest.split_once(')'));
     list.map_or_else(Vec::new, |(list, _)| quoted(list).collect())
 }

@@ -2,32 +2,28 @@
 
 use clap::Args;
 
-use super::args::{BlockingArgs, ConnectionArgs, CreatedArgs, FilterArgs};
+use super::args::{BlockingArgs, ConnectionArgs, CreatedArgs, FilterArgs, PageArgs};
 use super::event::{self, Event};
 use super::outcome::Outcome;
-use super::session::Access;
+use super::paging::Page;
+use super::queries::HeldBack;
+use super::session::{Access, Session};
 use super::{output, queries};
 
 /// Arguments of `events`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  outbox-relay events --pending --type order.created --since 1h")]
+#[command(
+    after_help = "Examples:\n  outbox-relay events --pending --type order.created --since 1h\n  outbox-relay events --stuck --after 4711"
+)]
 pub struct EventsArgs {
-    /// Only pending events, including stuck ones
-    #[arg(long, group = "state")]
-    pending: bool,
-    /// Only stuck events, which the relays have given up
-    #[arg(long, group = "state")]
-    stuck: bool,
-    /// Only published events
-    #[arg(long, group = "state")]
-    published: bool,
+    #[command(flatten)]
+    state: StateArgs,
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
     created: CreatedArgs,
-    /// The maximum number of events
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
-    limit: u32,
+    #[command(flatten)]
+    page: PageArgs,
     /// Print one JSON object per line
     #[arg(long)]
     json: bool,
@@ -37,33 +33,74 @@ pub struct EventsArgs {
     connection: ConnectionArgs,
 }
 
+/// Arguments that select events by their state.
+#[derive(Debug, Clone, Copy, Args)]
+#[group(id = "state", multiple = false)]
+struct StateArgs {
+    /// Only pending events, including stuck ones
+    #[arg(long)]
+    pending: bool,
+    /// Only events that failed and wait for their next attempt, the next one first
+    #[arg(long)]
+    waiting: bool,
+    /// Only events whose time, set by their writer, has not come, the next one first
+    #[arg(long, conflicts_with_all = ["kind", "fingerprint"])]
+    scheduled: bool,
+    /// Only stuck events, which the relays have given up
+    #[arg(long)]
+    stuck: bool,
+    /// Only events that their writer has parked, until an operator decides
+    #[arg(long, conflicts_with_all = ["kind", "fingerprint"])]
+    parked: bool,
+    /// Only published events
+    #[arg(long)]
+    published: bool,
+}
+
+impl StateArgs {
+    const fn held_back(self) -> Option<HeldBack> {
+        match self {
+            Self { waiting: true, .. } => Some(HeldBack::Waiting),
+            Self { scheduled: true, .. } => Some(HeldBack::Scheduled),
+            Self { stuck: true, .. } => Some(HeldBack::Stuck),
+            Self { parked: true, .. } => Some(HeldBack::Parked),
+            _ => None,
+        }
+    }
+}
+
 impl EventsArgs {
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
         let session = self.connection.open("events", Access::Read).await?;
-        let filter = self.created.add_to(self.filter.filter(&session)?, &session).await?;
-        let holding = self.blocking.into();
-        // A published event has failed no more.
-        let is_pending = self.pending || self.stuck || (filter.names_cause() && !self.published);
-        let events: Vec<Event> = if is_pending {
-            queries::list_pending(&session, self.stuck, &filter, self.limit, holding).await?
-        } else {
-            queries::list_events(&session, self.published, &filter, self.limit, holding).await?
-        };
+        let page = self.find(&session).await?;
         if self.json {
-            output::json_lines(&events)?;
-            return Ok(Outcome::Ok);
-        }
-        if events.is_empty() {
+            output::json_lines(&page.rows)?;
+        } else if !page.rows.is_empty() {
+            output::text(&event::table(&page.rows))?;
+        } else if page.next.is_none() {
             output::note("No events match.");
-            return Ok(Outcome::Ok);
         }
-        output::text(&event::table(&events))?;
-        if u32::try_from(events.len()) == Ok(self.limit) {
-            output::note(&format!(
-                "There may be more than these {} events: raise --limit.",
-                self.limit
-            ));
-        }
+        page.note_more(self.page.size(), "events");
         Ok(Outcome::Ok)
+    }
+
+    /// Reads the page, with the statement whose index has the order.
+    async fn find(&self, session: &Session) -> anyhow::Result<Page<Event>> {
+        let filter = self.created.add_to(self.filter.filter(session)?, session).await?;
+        let (after, size, holding) =
+            (self.page.after.as_ref(), self.page.size(), self.blocking.into());
+        let StateArgs { pending, published, .. } = self.state;
+        let held_back = self.state.held_back();
+        // A published event has failed no more.
+        if filter.names_cause() && !published {
+            return queries::page_by_cause(session, held_back, &filter, after, size, holding).await;
+        }
+        match held_back {
+            Some(state) => {
+                queries::page_held_back(session, state, &filter, after, size, holding).await
+            }
+            None if pending => queries::page_pending(session, &filter, after, size, holding).await,
+            None => queries::page_newest(session, published, &filter, after, size, holding).await,
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `check`, `schema` | setting the outbox up |
 //! | `status`, `failures`, `events`, `show` | inspecting it; `event` is an event as they print it |
+//! | `audit` | what people did; `audit_entry` is what lists of it print |
 //! | `retry`, `edit`, `replay`, `discard`, `restore`, `forget`, `prune` | changing it; all but `prune` write to the audit table |
 //! | `pause`, `resume`, `pauses` | what is not published for now; `paused` is a pause as they print it |
 //! | `dead_letters` | the desk for what consumers could not process, a file a command |
@@ -13,12 +14,15 @@
 //! | `audit_actions` | the words that the audit table must take for what people do |
 //! | `selection`, `batches`, `consent`, `progress` | the events that a command changes, a batch at a time, the person's consent, and how far it is |
 //! | `stop` | ends a command that publishes, after the window in flight |
+//! | `paging` | a page of a list, and where the next one begins |
 //! | `args` | arguments that several commands share |
 //! | `session`, `queries` | the database session, and one function per SQL statement |
 //! | `output`, `outcome` | what is printed, and the exit status |
 
 mod args;
+mod audit;
 mod audit_actions;
+mod audit_entry;
 mod batches;
 mod check;
 mod consent;
@@ -31,6 +35,7 @@ mod failures;
 mod forget;
 mod outcome;
 mod output;
+pub(crate) mod paging;
 mod pause;
 mod paused;
 mod pauses;
@@ -87,14 +92,23 @@ pub enum AdminCommand {
     Failures(Box<failures::FailuresArgs>),
     /// List events
     ///
-    /// Pending and stuck events are listed oldest first, all others newest first. With --kind or
-    /// --fingerprint pending events are listed. The state "behind
-    /// 17" means that event 17 of the same aggregate failed and holds this event back.
+    /// Pending, stuck and parked events are listed oldest first, waiting and scheduled ones by their
+    /// time, all others newest first. With --kind or --fingerprint pending events are listed. The
+    /// state "behind 17" means that event 17 of the same aggregate failed and holds this event back.
+    /// A page is followed by the next one with --after. For filters without an index a bounded number
+    /// of rows is read; the command says so if the search ended for that.
     Events(Box<events::EventsArgs>),
     /// Show one event with its payload, its headers and what people did to it
     ///
     /// A discarded event is shown from its copy in the audit table.
     Show(Box<show::ShowArgs>),
+    /// List what people did with these commands, the latest first
+    ///
+    /// Prints who did what, when, as which database role and why. All rows of one command have the
+    /// same operation. The copies of events are left out: `show EVENT_ID` prints them. Rows of one
+    /// event or of one operation are found by an index; with other filters a bounded number of rows
+    /// is read.
+    Audit(Box<audit::AuditArgs>),
     /// Show where an event is: in the outbox, with which consumer, among which dead letters
     ///
     /// Asks the outbox, the inboxes of the consumers that a file names, the table of dead letters
@@ -217,6 +231,7 @@ impl AdminCommand {
             Self::Failures(args) => Box::pin(args.run()).await,
             Self::Events(args) => Box::pin(args.run()).await,
             Self::Show(args) => Box::pin(args.run()).await,
+            Self::Audit(args) => Box::pin(args.run()).await,
             Self::Where(args) => Box::pin(args.run()).await,
             Self::Reconcile(args) => Box::pin(args.run()).await,
             Self::Retry(args) => Box::pin(args.run()).await,

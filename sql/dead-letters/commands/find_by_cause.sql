@@ -1,6 +1,8 @@
--- find_by_cause: the ids of the oldest open dead letters of some causes or types; reads at most the
--- wanted number of rows from each group
--- $1: the conditions; $2: at most how many
+-- find_by_cause: the ids of the oldest open dead letters of some causes or types; if the rows that may
+-- be read were read before there were enough, the last id up to which all were read comes at the
+-- end, without a match
+-- $1: the conditions; $2: only above this id, NULL: any; $3: at most how many; $4: how many rows may
+-- be read, shared evenly by the groups
 WITH RECURSIVE seen AS (
     (
         SELECT queue, error_kind, fingerprint, event_type
@@ -16,15 +18,56 @@ grouped AS MATERIALIZED (
     SELECT *
     FROM seen
     WHERE {matches_group}
+),
+reading AS MATERIALIZED (
+    SELECT GREATEST($4::bigint / GREATEST(count(*), 1), 100) AS most FROM grouped
+),
+found AS MATERIALIZED (
+    SELECT matching.ids, last_read.id AS read_up_to
+    FROM grouped
+    CROSS JOIN LATERAL (
+        SELECT array_agg(id) AS ids, count(*) AS letters
+        FROM (
+            SELECT id
+            FROM (
+                SELECT {conditions_columns}
+                FROM dead_letters
+                WHERE {is_in_group_after}
+                ORDER BY queue, error_kind, fingerprint, event_type, id
+                LIMIT (SELECT most FROM reading)
+            ) AS read
+            WHERE {matches_letter}
+            ORDER BY error_kind, fingerprint, event_type, id
+            LIMIT $3::bigint
+        ) AS letter
+    ) AS matching
+    LEFT JOIN LATERAL (
+        SELECT id
+        FROM dead_letters
+        WHERE {is_in_group_after} AND matching.letters < $3
+        ORDER BY queue, error_kind, fingerprint, event_type, id
+        OFFSET (SELECT most - 1 FROM reading)
+        LIMIT 1
+    ) AS last_read ON true
+),
+-- Behind the first group that was not read to its end, rows of it may be missing.
+read AS MATERIALIZED (
+    SELECT min(read_up_to) AS up_to_id FROM found
+),
+listed AS MATERIALIZED (
+    SELECT matching.id
+    FROM found
+    CROSS JOIN LATERAL unnest(ids) AS matching (id)
+    WHERE (SELECT up_to_id FROM read) IS NULL OR matching.id <= (SELECT up_to_id FROM read)
+    ORDER BY matching.id
+    LIMIT $3::bigint
 )
-SELECT letter.id
-FROM grouped
-CROSS JOIN LATERAL (
-    SELECT id
-    FROM dead_letters
-    WHERE {is_in_group} AND {matches_letter}
-    ORDER BY queue, error_kind, fingerprint, event_type, id
-    LIMIT $2::bigint
-) AS letter
-ORDER BY letter.id
-LIMIT $2::bigint
+SELECT found, id, NULL::text AS at
+FROM (
+    SELECT true AS found, id FROM listed
+    UNION ALL
+    SELECT NULL, up_to_id
+    FROM read
+    WHERE up_to_id IS NOT NULL AND (SELECT count(*) FROM listed) < $3
+) AS page
+ORDER BY found IS NULL, id

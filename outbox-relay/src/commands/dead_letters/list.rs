@@ -4,10 +4,12 @@ use clap::{Args, ValueEnum};
 
 use super::args::{DeskArgs, LetterFilter, LetterFilterArgs};
 use super::letter::{self, Letter};
-use super::queries;
 use super::tables::Session;
+use super::{pages, queries};
+use crate::commands::args::PageArgs;
 use crate::commands::outcome::Outcome;
 use crate::commands::output;
+use crate::commands::paging::Page;
 use crate::commands::session::Access;
 
 /// Arguments of `dead-letters list`.
@@ -25,9 +27,8 @@ pub struct ListArgs {
     /// The same as --error
     #[arg(long, value_name = "TEXT", conflicts_with = "error")]
     reason: Option<String>,
-    /// The maximum number of dead letters
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
-    limit: u32,
+    #[command(flatten)]
+    page: PageArgs,
     /// Print one JSON object per line
     #[arg(long)]
     json: bool,
@@ -50,27 +51,17 @@ impl ListArgs {
         let session = self.desk.open("list", Access::Read).await?;
         let mut filter = self.filter.filter(&session).await?;
         filter.error = filter.error.or(self.reason);
-        let ids = find(&session, self.state, &filter, self.limit).await?;
-        let letters: Vec<Letter> = queries::list(&session, &ids).await?;
+        let page = find(&session, self.state, &filter, &self.page).await?;
+        let letters: Vec<Letter> = queries::list(&session, &page.rows).await?;
         if self.json {
             output::json_lines(&letters)?;
-            return Ok(Outcome::Ok);
-        }
-        if letters.is_empty() {
+        } else if !letters.is_empty() {
+            output::text(&letter::table(&letters))?;
+        } else if page.next.is_none() {
             output::note("No dead letters match.");
-            if self.state == State::Open {
-                note_returning(&session, filter.queue.as_deref()).await?;
-            }
-            return Ok(Outcome::Ok);
         }
-        output::text(&letter::table(&letters))?;
-        if u32::try_from(letters.len()) == Ok(self.limit) {
-            output::note(&format!(
-                "There may be more than these {} dead letters: raise --limit.",
-                self.limit
-            ));
-        }
-        if self.state == State::Open {
+        page.note_more(self.page.size(), "dead letters");
+        if self.state == State::Open && !self.json {
             note_returning(&session, filter.queue.as_deref()).await?;
         }
         Ok(Outcome::Ok)
@@ -95,14 +86,17 @@ async fn find(
     session: &Session,
     state: State,
     filter: &LetterFilter,
-    limit: u32,
-) -> anyhow::Result<Vec<i64>> {
+    page: &PageArgs,
+) -> anyhow::Result<Page<i64>> {
+    let (after, size) = (page.after.as_ref(), page.size());
     match state {
-        State::Open if filter.names_cause() => queries::find_by_cause(session, filter, limit).await,
-        State::Open => queries::find_unsettled(session, filter, "open", limit).await,
-        State::Returning => queries::find_unsettled(session, filter, "returning", limit).await,
-        State::Returned => queries::find_settled(session, filter, "returned", limit).await,
-        State::Discarded => queries::find_settled(session, filter, "discarded", limit).await,
-        State::Any => queries::find_any(session, filter, limit).await,
+        State::Open if filter.names_cause() => {
+            pages::find_by_cause(session, filter, after, size).await
+        }
+        State::Open => pages::find_unsettled(session, filter, "open", after, size).await,
+        State::Returning => pages::find_unsettled(session, filter, "returning", after, size).await,
+        State::Returned => pages::find_settled(session, filter, "returned", after, size).await,
+        State::Discarded => pages::find_settled(session, filter, "discarded", after, size).await,
+        State::Any => pages::find_any(session, filter, after, size).await,
     }
 }

@@ -3,13 +3,14 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `schema`, `collect` | setting the desk up, and filling it |
-//! | `list`, `groups`, `show` | inspecting it; `letter` is a dead letter as they print it |
+//! | `list`, `groups`, `show`, `audit` | inspecting it; `letter` is a dead letter as they print it |
 //! | `edit`, `return_letters`, `note`, `discard`, `forget` | changing it; all write to the audit table |
 //! | `selection`, `skipped` | the dead letters that a command changes; which it did not change, and why |
 //! | `args` | arguments that several commands share |
-//! | `tables`, `queries` | the session with its tables, and one function per SQL statement |
+//! | `tables`, `queries`, `pages` | the session with its tables, and one function per SQL statement |
 
 mod args;
+mod audit;
 mod collect;
 mod discard;
 mod edit;
@@ -18,6 +19,7 @@ mod groups;
 mod letter;
 mod list;
 mod note;
+mod pages;
 mod queries;
 mod return_letters;
 mod schema;
@@ -50,7 +52,9 @@ pub enum DeadLettersCommand {
     /// List dead letters
     ///
     /// Lists the open ones, oldest first. With --state returned or discarded, those that were
-    /// settled last come first; with --state any, the newest.
+    /// settled last come first; with --state any, the newest. A page is followed by the next one with
+    /// --after. For filters without an index a bounded number of rows is read; the command says so if
+    /// the search ended for that.
     List(Box<list::ListArgs>),
     /// Show open dead letters by cause: how many, since when, an example
     ///
@@ -60,6 +64,12 @@ pub enum DeadLettersCommand {
     Groups(Box<groups::GroupsArgs>),
     /// Show one dead letter with its headers, its body, its earlier deaths and what people did to it
     Show(Box<show::ShowArgs>),
+    /// List what people did to dead letters, the latest first
+    ///
+    /// Prints who did what, when, as which database role and why. All rows of one command have the
+    /// same operation. Contents are left out: `show ID` prints them. Rows of one dead letter or of
+    /// one operation are found by an index; with other filters a bounded number of rows is read.
+    Audit(Box<audit::AuditArgs>),
     /// Change the body or headers of an open dead letter
     ///
     /// On a terminal the contents are opened in $VISUAL or $EDITOR: the headers as JSON, then a
@@ -119,6 +129,7 @@ impl DeadLettersCommand {
             Self::List(args) => Box::pin(args.run()).await,
             Self::Groups(args) => Box::pin(args.run()).await,
             Self::Show(args) => Box::pin(args.run()).await,
+            Self::Audit(args) => Box::pin(args.run()).await,
             Self::Edit(args) => Box::pin(args.run()).await,
             Self::Return(args) => Box::pin(args.run()).await,
             Self::Note(args) => Box::pin(args.run()).await,

@@ -10,48 +10,6 @@ use super::tables::Session;
 use crate::commands::queries::Attribution;
 use crate::commands::session::decode::{json, text};
 
-/// Returns the ids of the oldest dead letters that are open, or that are being returned.
-pub(super) async fn find_unsettled(
-    session: &Session,
-    filter: &LetterFilter,
-    state: &str,
-    limit: u32,
-) -> anyhow::Result<Vec<i64>> {
-    let sql = include_str!("../../../../sql/dead-letters/commands/find_unsettled.sql");
-    ids(&session.query(sql, &[&filter.json()?, &state, &i64::from(limit)]).await?)
-}
-
-/// Returns the ids of the oldest open dead letters of the causes and types that `filter` names.
-pub(super) async fn find_by_cause(
-    session: &Session,
-    filter: &LetterFilter,
-    limit: u32,
-) -> anyhow::Result<Vec<i64>> {
-    let sql = include_str!("../../../../sql/dead-letters/commands/find_by_cause.sql");
-    ids(&session.query(sql, &[&filter.json()?, &i64::from(limit)]).await?)
-}
-
-/// Returns the ids of the dead letters that were returned, or discarded, last.
-pub(super) async fn find_settled(
-    session: &Session,
-    filter: &LetterFilter,
-    state: &str,
-    limit: u32,
-) -> anyhow::Result<Vec<i64>> {
-    let sql = include_str!("../../../../sql/dead-letters/commands/find_settled.sql");
-    ids(&session.query(sql, &[&filter.json()?, &state, &i64::from(limit)]).await?)
-}
-
-/// Returns the ids of the latest dead letters, whatever their state is.
-pub(super) async fn find_any(
-    session: &Session,
-    filter: &LetterFilter,
-    limit: u32,
-) -> anyhow::Result<Vec<i64>> {
-    let sql = include_str!("../../../../sql/dead-letters/commands/find_any.sql");
-    ids(&session.query(sql, &[&filter.json()?, &i64::from(limit)]).await?)
-}
-
 /// Returns dead letters without their contents, in the order of `ids`.
 pub(super) async fn list(session: &Session, ids: &[i64]) -> anyhow::Result<Vec<Letter>> {
     let sql = include_str!("../../../../sql/dead-letters/commands/list.sql");

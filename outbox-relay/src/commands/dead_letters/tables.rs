@@ -20,6 +20,20 @@ const MATCHES_LETTER: &str =
 const NEXT_GROUP: &str = include_str!("../../../../sql/dead-letters/fragments/next_group.sql");
 /// Whether a dead letter is one of a group.
 const IS_IN_GROUP: &str = include_str!("../../../../sql/dead-letters/fragments/is_in_group.sql");
+/// What conditions on dead letters are about.
+const CONDITIONS_COLUMNS: &str =
+    include_str!("../../../../sql/dead-letters/fragments/conditions_columns.sql");
+/// Whether a dead letter meets the conditions for which indexes are: one of any state, one that is
+/// not settled, one that is.
+const HAS_MESSAGE_ID: &str =
+    include_str!("../../../../sql/dead-letters/fragments/has_message_id.sql");
+const IS_INDEXED: &str = include_str!("../../../../sql/dead-letters/fragments/is_indexed.sql");
+const IS_SETTLED: &str = include_str!("../../../../sql/dead-letters/fragments/is_settled.sql");
+/// Whether a dead letter is one of a group, above an id.
+const IS_IN_GROUP_AFTER: &str =
+    include_str!("../../../../sql/dead-letters/fragments/is_in_group_after.sql");
+/// Whether an audit row is one that its indexes find.
+const IS_IN_AUDIT: &str = include_str!("../../../../sql/dead-letters/fragments/is_in_audit.sql");
 /// A hash of what can be edited.
 const CONTENTS_DIGEST: &str =
     include_str!("../../../../sql/dead-letters/fragments/contents_digest.sql");
@@ -45,6 +59,12 @@ impl Tables for DeskTables {
             .replace("{matches_letter}", MATCHES_LETTER)
             .replace("{next_group}", NEXT_GROUP)
             .replace("{is_in_group}", IS_IN_GROUP)
+            .replace("{conditions_columns}", CONDITIONS_COLUMNS)
+            .replace("{has_message_id}", HAS_MESSAGE_ID)
+            .replace("{is_indexed}", IS_INDEXED)
+            .replace("{is_settled}", IS_SETTLED)
+            .replace("{is_in_group_after}", IS_IN_GROUP_AFTER)
+            .replace("{is_in_audit}", IS_IN_AUDIT)
             .replace("{contents_digest}", CONTENTS_DIGEST)
     }
 
@@ -92,6 +112,10 @@ mod tests {
     fn no_part_of_a_statement_is_left_open() {
         for sql in [
             include_str!("../../../../sql/dead-letters/commands/find_by_cause.sql"),
+            include_str!("../../../../sql/dead-letters/commands/find_unsettled.sql"),
+            include_str!("../../../../sql/dead-letters/commands/find_settled.sql"),
+            include_str!("../../../../sql/dead-letters/commands/find_any.sql"),
+            include_str!("../../../../sql/dead-letters/commands/list_audit.sql"),
             include_str!("../../../../sql/dead-letters/commands/list_groups.sql"),
             include_str!("../../../../sql/dead-letters/commands/select_matching.sql"),
             include_str!("../../../../sql/dead-letters/commands/edit.sql"),

@@ -1,12 +1,13 @@
 //! One function per statement of `sql/relay/commands`: here those that read events.
 //!
-//! `changes` holds the statements that change events, `pauses` those about pauses, `backends` those
-//! about other sessions. The
-//! statements of `check`, `replay` and `status` are in their own folders.
+//! `pages` holds the statements that list events page by page, `changes` those that change events,
+//! `pauses` those about pauses, `backends` those about other sessions. The statements of `check`,
+//! `replay` and `status` are in their own folders.
 
 mod backends;
 mod changes;
 mod filter;
+mod pages;
 mod pauses;
 
 use std::time::Duration;
@@ -27,6 +28,9 @@ pub(super) use changes::{
     Attribution, Changed, discard_events, find_matching, prune, retry_events,
 };
 pub(super) use filter::{Candidates, Conditions, Filter};
+pub(super) use pages::{
+    AuditFilter, HeldBack, list_audit, page_by_cause, page_held_back, page_newest, page_pending,
+};
 pub(super) use pauses::{PauseEnd, PauseSelection, check_pauses, list_pauses, pause, resume};
 
 /// An event by both of its ids.
@@ -97,41 +101,6 @@ pub(super) async fn list_events<T: DeserializeOwned>(
     let BlockingPolicy { ordered, stuck_holds } = holding;
     let params: [&(dyn ToSql + Sync); 5] =
         [&filter, &only_published, &limit, &ordered, &stuck_holds];
-    let rows = session.query(sql, &params).await?;
-    rows.iter().map(json).collect()
-}
-
-/// Returns the ids of the oldest failed events of the causes that `filter` names.
-async fn find_by_cause(
-    session: &Session,
-    only_stuck: bool,
-    filter: &Filter,
-    limit: u32,
-) -> anyhow::Result<Vec<i64>> {
-    let sql = include_str!("../../../../sql/relay/commands/find_by_cause.sql");
-    let (filter, limit) = (filter.json()?, i64::from(limit));
-    let rows = session.query(sql, &[&filter, &only_stuck, &limit]).await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}
-
-pub(super) async fn list_pending<T: DeserializeOwned>(
-    session: &Session,
-    only_stuck: bool,
-    filter: &Filter,
-    limit: u32,
-    holding: BlockingPolicy,
-) -> anyhow::Result<Vec<T>> {
-    let sql = include_str!("../../../../sql/relay/commands/list_pending.sql");
-    // By the index of causes, which is not in the order of ids.
-    let ids = if filter.names_cause() {
-        Some(find_by_cause(session, only_stuck, filter, limit).await?)
-    } else {
-        None
-    };
-    let (filter, limit) = (filter.json()?, i64::from(limit));
-    let BlockingPolicy { ordered, stuck_holds } = holding;
-    let params: [&(dyn ToSql + Sync); 6] =
-        [&filter, &only_stuck, &limit, &ordered, &stuck_holds, &ids];
     let rows = session.query(sql, &params).await?;
     rows.iter().map(json).collect()
 }

@@ -12,6 +12,11 @@ pub(in crate::commands) fn json<T: DeserializeOwned>(row: &Row) -> anyhow::Resul
     serde_json::from_str(&text).context("the database answered with JSON that can't be read")
 }
 
+/// Returns true if the row's first column is NULL, whatever its type.
+pub(in crate::commands) fn is_null(row: &Row) -> anyhow::Result<bool> {
+    Ok(row.try_get::<_, Option<Anything>>(0)?.is_none())
+}
+
 /// Returns the text of `column`.
 pub(in crate::commands) fn text(row: &Row, column: &str) -> anyhow::Result<String> {
     let Lossy(text) = row.try_get(column)?;
@@ -34,6 +39,19 @@ impl<'a> FromSql<'a> for Exact {
 
     fn accepts(ty: &Type) -> bool {
         *ty == Type::TEXT
+    }
+}
+
+/// A value that is not looked at.
+struct Anything;
+
+impl<'a> FromSql<'a> for Anything {
+    fn from_sql(_: &Type, _: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
     }
 }
 

@@ -3,7 +3,7 @@
 /// Returns the role that people need who run the command `name`.
 pub(super) fn group_role(name: &str) -> Option<&'static str> {
     match name {
-        "status" | "failures" | "events" | "show" | "where" | "reconcile" | "pauses" => {
+        "status" | "failures" | "events" | "show" | "where" | "reconcile" | "pauses" | "audit" => {
             Some("outbox_viewer")
         }
         "retry" | "edit" | "replay" | "pause" | "resume" => Some("outbox_operator"),

@@ -8,6 +8,21 @@ const MATCHES_CAUSE: &str = include_str!("../../../../sql/relay/fragments/matche
 /// Whether a row is one of a group of failures.
 const IS_IN_GROUP: &str = include_str!("../../../../sql/relay/fragments/is_in_group.sql");
 
+/// The columns of a listed event.
+const LISTED_COLUMNS: &str = include_str!("../../../../sql/relay/fragments/listed_columns.sql");
+
+/// The events that hold back listed ones.
+const FIRST_FAILED: &str = include_str!("../../../../sql/relay/fragments/first_failed.sql");
+
+/// A listed event as JSON.
+const EVENT_JSON: &str = include_str!("../../../../sql/relay/fragments/event_json.sql");
+
+/// Whether a row is not due, and behind a place in the order of the times.
+const IS_NOT_DUE: &str = include_str!("../../../../sql/relay/fragments/is_not_due.sql");
+
+/// Whether an audit row is one that its indexes find.
+const IS_IN_AUDIT: &str = include_str!("../../../../sql/relay/fragments/is_in_audit.sql");
+
 /// A pause as JSON.
 const PAUSE_JSON: &str = include_str!("../../../../sql/relay/fragments/pause_json.sql");
 
@@ -36,16 +51,31 @@ impl Columns {
         } else {
             [("{matches_cause}", "true"), ("{cause_columns}", ""), ("{cause_members}", "")]
         };
-        let operations: [(&str, &str); 2] = if self.has_operations {
+        let operations: [(&str, &str); 4] = if self.has_operations {
             [
                 ("{operation_column}", ", operation_id"),
                 ("{operation_value}", ", (SELECT id FROM operation)"),
+                ("{operation_member}", ", 'operation_id', operation_id"),
+                ("{operation_id}", "operation_id"),
             ]
         } else {
-            [("{operation_column}", ""), ("{operation_value}", "")]
+            [
+                ("{operation_column}", ""),
+                ("{operation_value}", ""),
+                ("{operation_member}", ""),
+                ("{operation_id}", "NULL::uuid"),
+            ]
         };
-        let shared =
-            [("{matches}", MATCHES), ("{is_in_group}", IS_IN_GROUP), ("{pause_json}", PAUSE_JSON)];
+        let shared = [
+            ("{matches}", MATCHES),
+            ("{is_in_group}", IS_IN_GROUP),
+            ("{pause_json}", PAUSE_JSON),
+            ("{listed_columns}", LISTED_COLUMNS),
+            ("{first_failed}", FIRST_FAILED),
+            ("{event_json}", EVENT_JSON),
+            ("{is_not_due}", IS_NOT_DUE),
+            ("{is_in_audit}", IS_IN_AUDIT),
+        ];
         shared
             .into_iter()
             .chain(causes)

@@ -6,8 +6,11 @@ use uuid::Uuid;
 use super::queries;
 use super::rate::{self, Rate};
 use crate::commands::event::Event;
+use crate::commands::paging::{Page, PageSize};
 use crate::commands::paused::ActivePause;
-use crate::commands::queries::{Filter, list_pauses, list_pending, list_relays, list_unsettled};
+use crate::commands::queries::{
+    Filter, HeldBack, list_pauses, list_relays, list_unsettled, page_held_back,
+};
 use crate::commands::session::Session;
 use crate::database::queries::BlockingPolicy;
 
@@ -15,7 +18,7 @@ use crate::database::queries::BlockingPolicy;
 pub(super) const COUNT_LIMIT: i64 = 100_000;
 
 /// How many stuck events are listed; `events --stuck` lists more.
-const STUCK_LIMIT: u32 = 10;
+const STUCK: PageSize = PageSize::new(10, 0);
 
 /// The number of lanes.
 const LANES: usize = 64;
@@ -97,6 +100,9 @@ impl Snapshot {
     /// Reads the state of the outbox. Each part is a statement of its own.
     pub(super) async fn read(session: &Session) -> anyhow::Result<Self> {
         let relays: Vec<Relay> = list_relays(session).await?;
+        let stuck: Page<Event> =
+            page_held_back(session, HeldBack::Stuck, &Filter::default(), None, STUCK, HOLDING)
+                .await?;
         let owned = relays.iter().map(|relay| relay.lanes.len()).sum();
         Ok(Self {
             table: session.table().to_string(),
@@ -106,7 +112,7 @@ impl Snapshot {
             relays,
             unsettled: list_unsettled(session).await?,
             pauses: list_pauses(session).await?,
-            stuck: list_pending(session, true, &Filter::default(), STUCK_LIMIT, HOLDING).await?,
+            stuck: stuck.rows,
         })
     }
 }

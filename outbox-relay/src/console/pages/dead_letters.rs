@@ -5,8 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::event::hide;
-use super::events::next_page;
-use super::{NoPage, Page, PageRequest, read, read_lines, require_desk};
+use super::{NoPage, Page, PageRequest, read, read_list, require_desk};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
 use crate::console::invocation::InvocationError;
@@ -41,8 +40,8 @@ pub(super) async fn letters(console: &Console, request: &PageRequest) -> Result<
     for name in &FILTERS[1..] {
         line = line.option(&name.replace('_', "-"), form.get(name));
     }
-    line = line.option("after", form.get("after")).option("limit", Some(LETTERS));
-    let letters = read_lines(console, &request.user, &line).await?;
+    line = line.option("limit", Some(LETTERS));
+    let letters = read_list(console, request, &line, "/dead-letters", &FILTERS).await?;
     let path = format!("{}/dead-letters", console.prefix);
     let tabs = TABS.iter().map(|(name, title)| {
         json!({
@@ -54,9 +53,9 @@ pub(super) async fn letters(console: &Console, request: &PageRequest) -> Result<
     });
     let data = json!({
         "tabs": tabs.collect::<Vec<_>>(),
-        "next": next_page(&letters, LETTERS, form, &path, &FILTERS),
-        "previous": None::<&str>,
-        "letters": letters,
+        "next": letters.next,
+        "note": letters.note,
+        "letters": letters.rows,
     });
     let (title, command) = ("Dead letters".to_owned(), Some(line.typed()));
     Ok(Page { template: "dead_letters.html", title, section: "dead-letters", command, data })

@@ -1,22 +1,22 @@
 //! `/events` and `/aggregates/{type}/{id}`: lists of events.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{NoPage, Page, PageRequest, read, read_lines};
+use super::{NoPage, Page, PageRequest, read, read_list};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
-use crate::console::form::Form;
 
 /// How many events a page shows.
 const EVENTS: &str = "50";
 
 /// The states that can be listed: the value in the address, the name, and the option of `events`.
-const TABS: [(&str, &str, Option<&str>); 6] = [
+const TABS: [(&str, &str, Option<&str>); 7] = [
     ("", "All", None),
     ("pending", "Pending", Some("pending")),
     ("waiting", "Waiting", Some("waiting")),
     ("scheduled", "Scheduled", Some("scheduled")),
     ("stuck", "Stuck", Some("stuck")),
+    ("parked", "Parked", Some("parked")),
     ("published", "Published", Some("published")),
 ];
 
@@ -46,8 +46,8 @@ pub(super) async fn events(console: &Console, request: &PageRequest) -> Result<P
     for name in &FILTERS[1..] {
         line = line.option(&name.replace('_', "-"), form.get(name));
     }
-    line = line.option("after", form.get("after")).option("limit", Some(EVENTS));
-    let events = read_lines(console, &request.user, &line).await?;
+    line = line.option("limit", Some(EVENTS));
+    let events = read_list(console, request, &line, "/events", &FILTERS).await?;
     let path = format!("{}/events", console.prefix);
     let counts = console.history.latest().and_then(Result::ok);
     let tabs = TABS.iter().map(|(name, title, _)| {
@@ -61,9 +61,9 @@ pub(super) async fn events(console: &Console, request: &PageRequest) -> Result<P
     });
     let data = json!({
         "tabs": tabs.collect::<Vec<_>>(),
-        "next": next_page(&events, EVENTS, form, &path, &FILTERS),
-        "previous": None::<&str>,
-        "events": events,
+        "next": events.next,
+        "note": events.note,
+        "events": events.rows,
     });
     let (title, command) = ("Events".to_owned(), Some(line.typed()));
     Ok(Page { template: "events.html", title, section: "events", command, data })
@@ -78,11 +78,11 @@ pub(super) async fn aggregate(
     let line = CommandLine::new("events")
         .option("aggregate-type", Some(aggregate_type))
         .option("aggregate", Some(aggregate_id))
-        .option("after", request.form.get("after"))
         .option("limit", Some(EVENTS));
     let place = CommandLine::new("where").operand(format!("{aggregate_type}/{aggregate_id}"));
+    let path = aggregate_path(aggregate_type, aggregate_id);
     let (events, place) = tokio::join!(
-        read_lines(console, &request.user, &line),
+        read_list(console, request, &line, &path, &[]),
         read(console, &request.user, &place),
     );
     let events = events?;
@@ -97,8 +97,9 @@ pub(super) async fn aggregate(
     let data = json!({
         "aggregate_type": aggregate_type,
         "aggregate_id": aggregate_id,
-        "next": next_page(&events, EVENTS, &request.form, &path, &[]),
-        "events": events,
+        "next": events.next,
+        "note": events.note,
+        "events": events.rows,
         // An aggregate without events is none, and `where` says so.
         "where": place.ok(),
     });
@@ -107,21 +108,8 @@ pub(super) async fn aggregate(
     Ok(Page { template: "aggregate.html", title, section: "events", command, data })
 }
 
-/// The address of the next page of a list, if this one is full: what comes after its last row.
-pub(super) fn next_page(
-    rows: &Value,
-    limit: &str,
-    form: &Form,
-    path: &str,
-    names: &[&str],
-) -> Option<String> {
-    let rows = rows.as_array()?;
-    let is_full = limit.parse().is_ok_and(|limit: usize| rows.len() >= limit);
-    let last = rows.last().filter(|_| is_full)?;
-    let cursor = match last.get("cursor").and_then(Value::as_str) {
-        Some(cursor) => cursor.to_owned(),
-        None => last.get("id")?.to_string(),
-    };
-    let names: Vec<&str> = names.iter().copied().chain(["after"]).collect();
-    Some(format!("{path}?{}", form.query_with(&names, ("after", &cursor))))
+/// The path of an aggregate's page, without the prefix.
+pub(super) fn aggregate_path(aggregate_type: &str, aggregate_id: &str) -> String {
+    let encode = |text| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC);
+    format!("/aggregates/{}/{}", encode(aggregate_type), encode(aggregate_id))
 }

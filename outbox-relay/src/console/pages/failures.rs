@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::events::next_page;
-use super::{NoPage, Page, PageRequest, read, read_lines};
+use super::{NoPage, Page, PageRequest, read, read_list};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
 
@@ -28,11 +27,11 @@ pub(super) async fn cause(
         .option("fingerprint", Some(fingerprint))
         .option("kind", form.get("kind"))
         .option("type", form.get("type"))
-        .option("after", form.get("after"))
         .option("limit", Some(EVENTS));
+    let path = format!("/failures/{fingerprint}");
     let (groups, events) = tokio::join!(
         read(console, &request.user, &all),
-        read_lines(console, &request.user, &line),
+        read_list(console, request, &line, &path, &["kind", "type"]),
     );
     let (groups, events) = (groups?, events?);
     let is_it = |group: &&Value| {
@@ -45,12 +44,12 @@ pub(super) async fn cause(
     };
     let group = groups.get("failures").and_then(Value::as_array);
     let group = group.and_then(|groups| groups.iter().find(is_it));
-    let path = format!("{}/failures/{fingerprint}", console.prefix);
     let data = json!({
         "fingerprint": fingerprint,
         "group": group,
-        "next": next_page(&events, EVENTS, form, &path, &["kind", "type"]),
-        "events": events,
+        "next": events.next,
+        "note": events.note,
+        "events": events.rows,
     });
     let (title, command) = (format!("Cause {fingerprint}"), Some(line.typed()));
     Ok(Page { template: "group.html", title, section: "failures", command, data })

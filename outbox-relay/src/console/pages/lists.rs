@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use super::events::next_page;
-use super::{NoPage, Page, PageRequest, read, read_lines};
+use super::{NoPage, Page, PageRequest, read, read_lines, read_list};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
 
@@ -31,13 +30,9 @@ pub(super) async fn audit(console: &Console, request: &PageRequest) -> Result<Pa
     for name in FILTERS {
         line = line.option(name, form.get(name));
     }
-    line = line.option("after", form.get("after")).option("limit", Some(AUDIT_ROWS));
-    let rows = read_lines(console, &request.user, &line).await?;
-    let path = format!("{}/audit", console.prefix);
-    let data = json!({
-        "next": next_page(&rows, AUDIT_ROWS, form, &path, &FILTERS),
-        "rows": rows,
-    });
+    line = line.option("limit", Some(AUDIT_ROWS));
+    let list = read_list(console, request, &line, "/audit", &FILTERS).await?;
+    let data = json!({ "next": list.next, "note": list.note, "rows": list.rows });
     let (title, command) = ("Audit".to_owned(), Some(line.typed()));
     Ok(Page { template: "audit.html", title, section: "audit", command, data })
 }

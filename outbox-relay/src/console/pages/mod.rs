@@ -32,6 +32,7 @@ use super::command_line::CommandLine;
 use super::form::Form;
 use super::invocation::InvocationError;
 use super::users::User;
+use crate::commands::paging::next_in_notes;
 
 pub(super) use operation::begin;
 
@@ -145,6 +146,36 @@ async fn read(console: &Console, user: &User, line: &CommandLine) -> Result<Valu
 /// Runs a command that prints a JSON document a line.
 async fn read_lines(console: &Console, user: &User, line: &CommandLine) -> Result<Value, NoPage> {
     Ok(Value::Array(console.commands.read(&line.arguments(), user).await?.values()?))
+}
+
+/// A part of a list.
+struct List {
+    rows: Value,
+    /// The address of the next page.
+    next: Option<String>,
+    /// Why there may be more although the page is not full.
+    note: Option<String>,
+}
+
+/// Runs a command that prints a part of a list. `path` is the page's address, and `names` are the
+/// fields of its query.
+async fn read_list(
+    console: &Console,
+    request: &PageRequest,
+    line: &CommandLine,
+    path: &str,
+    names: &[&str],
+) -> Result<List, NoPage> {
+    let line = line.clone().option("after", request.form.get("after"));
+    let output = console.commands.read(&line.arguments(), &request.user).await?;
+    let names: Vec<&str> = names.iter().copied().chain(["after"]).collect();
+    let next = next_in_notes(&output.notes).map(|cursor| {
+        format!("{}{path}?{}", console.prefix, request.form.query_with(&names, ("after", cursor)))
+    });
+    let is_cut_short = output.notes.starts_with("The search ended");
+    let note = output.notes.split(": --after").next().filter(|_| is_cut_short);
+    let note = note.map(|note| format!("{note}: the next page goes on."));
+    Ok(List { rows: Value::Array(output.values()?), next, note })
 }
 
 /// Fails unless the desk's database is configured.

@@ -3,6 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
+use super::events::aggregate_path;
 use super::{NoPage, Page, PageRequest, read};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
@@ -30,8 +31,7 @@ pub(super) async fn search(console: &Console, request: &PageRequest) -> Result<P
         }));
     }
     if let Some((aggregate_type, aggregate_id)) = query.split_once('/') {
-        let path = format!("/aggregates/{}/{}", encode(aggregate_type), encode(aggregate_id));
-        return Err(NoPage::At(path.replace('+', "%20")));
+        return Err(NoPage::At(aggregate_path(aggregate_type, aggregate_id)));
     }
     if console.has_desk && query.parse::<i64>().is_ok() {
         let line = CommandLine::new("dead-letters show").operand(query);

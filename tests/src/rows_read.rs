@@ -1,0 +1,24 @@
+//! How many rows commands read.
+
+use tokio_postgres::Client;
+
+use crate::outbox::eventually;
+
+/// The rows of a table that statements have fetched so far, and those of its indexes. `sql` is a
+/// session with the database of the table.
+///
+/// # Errors
+/// When the server does not answer, or a command's session does not end.
+pub async fn rows_read(sql: &Client, table: &str) -> anyhow::Result<i64> {
+    // A session reports what it has read when it ends, which may be after its client has.
+    eventually("the command's session has ended", async || {
+        let sessions = "SELECT count(*) FROM pg_stat_activity
+                        WHERE datname = current_database() AND application_name LIKE '% command %'";
+        Ok(sql.query_one(sessions, &[]).await?.get::<_, i64>(0) == 0)
+    })
+    .await?;
+    sql.batch_execute("SELECT pg_stat_clear_snapshot()").await?;
+    let read = "SELECT ((SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables WHERE relname = $1)
+                      + (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE relname = $1))::bigint";
+    Ok(sql.query_one(read, &[&table]).await?.get(0))
+}
