@@ -1,0 +1,199 @@
+// What the console's pages do beyond HTML: keys, selection, copying, and a page that redraws
+// itself. Every page works without it.
+"use strict";
+
+const prefix = document.body.dataset.prefix;
+const byId = (id) => document.getElementById(id);
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const [main, help, keysOn] = ["main", "help", "keys-on"].map(byId);
+const announce = (text) => { byId("announcement").textContent = text; };
+
+// Times. The browser's clock may be wrong: the footer says when the server drew the page.
+const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+let clockOffset = 0;
+
+function relative(seconds) {
+  const size = Math.abs(seconds);
+  const [length, unit] = UNITS.find(([unitLength]) => size >= unitLength * 2) ?? UNITS.at(-1);
+  const text = `${Math.floor(size / length)} ${unit}`;
+  return seconds < 0 ? `in ${text}` : `${text} ago`;
+}
+
+function refreshTimes() {
+  for (const time of all("time[datetime]")) {
+    const at = Date.parse(time.dateTime);
+    if (Number.isNaN(at)) continue;
+    time.title ||= time.dateTime;
+    time.textContent = relative((Date.now() + clockOffset - at) / 1000);
+  }
+}
+
+// Selection: the checkboxes in the rows of a form.
+const checkboxes = () => all("main .selection tbody input[type=checkbox]");
+let lastChecked = null;
+
+function showSelection() {
+  const boxes = checkboxes();
+  const count = boxes.filter((box) => box.checked).length;
+  for (const text of all("[data-selected]")) text.textContent = `${count} selected:`;
+  for (const button of all("[data-bulk]")) button.disabled = count === 0;
+  for (const box of all("[data-check-all]")) {
+    box.checked = count > 0 && count === boxes.length;
+    box.indeterminate = count > 0 && count < boxes.length;
+  }
+}
+
+function checkRange(box) {
+  const boxes = checkboxes();
+  const [first, last] = [boxes.indexOf(lastChecked), boxes.indexOf(box)].sort((a, b) => a - b);
+  if (first >= 0) for (const each of boxes.slice(first, last + 1)) each.checked = box.checked;
+}
+
+document.addEventListener("click", ({ target, shiftKey }) => {
+  if (target.matches(".selection tbody input[type=checkbox]")) {
+    if (shiftKey) checkRange(target);
+    lastChecked = target;
+  } else if (target.matches("[data-check-all]")) {
+    for (const box of checkboxes()) box.checked = target.checked;
+  } else if (target.matches("[data-copy]")) copy(target);
+  else if (target.closest("#help-open")) help.showModal();
+  showSelection();
+});
+
+async function copy(button) {
+  const text = document.querySelector(button.dataset.copy).textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch { // Without TLS browsers have no clipboard but this one.
+    const area = Object.assign(document.createElement("textarea"), { className: "out-of-sight", value: text });
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+    button.focus();
+  }
+  const label = button.dataset.label ??= button.textContent;
+  button.textContent = "Copied";
+  announce("Copied");
+  setTimeout(() => { button.textContent = label; }, 2000);
+}
+
+// A form that changes something is sent once, however often its button is pressed.
+document.addEventListener("submit", ({ target }) => {
+  if (!target.matches("[data-once]")) return;
+  setTimeout(() => all("button", target).forEach((button) => { button.disabled = true; }));
+});
+window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+// Keys, which a person can turn off, if the browser may keep that.
+try { keysOn.checked = localStorage.getItem("keys") !== "off"; } catch { /* They are on. */ }
+keysOn.addEventListener("change", () => {
+  try { localStorage.setItem("keys", keysOn.checked ? "on" : "off"); } catch { /* For this page. */ }
+});
+
+const currentRow = () => document.activeElement?.closest("tr[data-href]");
+const rows = () => all("tr[data-href]", main);
+
+function moveRow(step) {
+  const at = rows().indexOf(currentRow());
+  const row = rows().at(at < 0 ? Math.min(step, 0) : Math.max(at + step, 0));
+  row?.querySelector("a").focus();
+}
+
+function toggleRow() {
+  const box = currentRow()?.querySelector("input[type=checkbox]");
+  if (box) box.checked = !box.checked;
+  showSelection();
+}
+
+function retry() {
+  if (checkboxes().length && !checkboxes().some((box) => box.checked)) toggleRow();
+  main.querySelector("[data-key=r]")?.click();
+}
+
+const go = (page) => () => { location.href = `${prefix}/${page}`; };
+const KEYS = {
+  "/": () => byId("q").select(), "?": () => help.showModal(),
+  j: () => moveRow(1), k: () => moveRow(-1), x: toggleRow, r: retry,
+  "g o": go(""), "g f": go("failures"), "g e": go("events"), "g d": go("dead-letters"), "g p": go("pauses"),
+};
+let firstKeyAt = -Infinity;
+
+document.addEventListener("keydown", (event) => {
+  const { key, target, timeStamp } = event;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  const isTyping = target.closest("input:not([type=checkbox]), textarea, select");
+  if (key === "Escape" && isTyping) target.blur();
+  if (help.open && key === "?") return help.close();
+  if (isTyping || help.open || !keysOn.checked) return;
+  const chord = timeStamp - firstKeyAt < 1500 ? `g ${key}` : key;
+  firstKeyAt = key === "g" ? timeStamp : -Infinity;
+  if (key === "Enter" && target.matches("tr[data-href] input")) location.href = currentRow().dataset.href;
+  else if (Object.hasOwn(KEYS, chord)) KEYS[chord]();
+  else return;
+  event.preventDefault();
+});
+
+// The page redraws itself when something has changed, but never under somebody's hands.
+const isChanged = (field) => field.checked !== field.defaultChecked
+  || (field.type !== "hidden" && field.value !== field.defaultValue);
+
+function isInUse() {
+  return document.hidden || help.open || !getSelection().isCollapsed
+    || document.activeElement?.matches("input, textarea, select")
+    || all("input, textarea", main).some(isChanged) || main.querySelector("form[method=post]");
+}
+
+function showLive(text) {
+  byId("live").hidden = !text;
+  byId("live-text").textContent = text;
+}
+
+async function redraw() {
+  const answer = await fetch(location.href);
+  const drawn = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const next = drawn.getElementById("main");
+  if (!next || isInUse()) return false;
+  const news = () => all("[data-announce]", main).map((each) => each.textContent.trim()).join(" ");
+  const [before, row] = [news(), currentRow()?.dataset.href];
+  const open = all("details", main).map((each) => each.open);
+  main.replaceChildren(...next.childNodes);
+  const details = all("details", main);
+  if (details.length === open.length) details.forEach((each, index) => { each.open = open[index]; });
+  document.querySelector("footer time").replaceWith(drawn.querySelector("footer time"));
+  document.title = drawn.title;
+  start();
+  if (row) rows().find((each) => each.dataset.href === row)?.querySelector("a").focus();
+  if (news() !== before) announce(news());
+  return true;
+}
+
+let shownVersion = null;
+
+async function poll() {
+  if (document.hidden) return;
+  try {
+    const answer = await fetch(`${prefix}/changes`);
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    const { version } = await answer.json();
+    const isOld = shownVersion !== null && version !== shownVersion;
+    if (isOld && (isInUse() || !(await redraw()))) return showLive("Something has changed.");
+    shownVersion = version;
+    showLive("");
+  } catch {
+    showLive("The console does not answer: this page may be out of date.");
+  }
+}
+
+function start() {
+  for (const each of all("[data-copy], [data-check-all], #help-open")) each.hidden = false;
+  clockOffset = Date.parse(document.querySelector("footer time").dateTime) - Date.now() || 0;
+  refreshTimes();
+  showSelection();
+}
+
+start();
+poll();
+setInterval(poll, 5000);
+setInterval(refreshTimes, 10000);
+document.addEventListener("visibilitychange", poll);
