@@ -135,13 +135,13 @@ document.addEventListener("keydown", (event) => {
 });
 
 // The page redraws itself when something has changed, but never under somebody's hands.
-const isChanged = (field) => field.checked !== field.defaultChecked
-  || (field.type !== "hidden" && field.value !== field.defaultValue);
+let isTouched = false;
+document.addEventListener("input", ({ target }) => { isTouched ||= target.matches("main :not([type=checkbox])"); });
 
 function isInUse() {
   return document.hidden || help.open || !getSelection().isCollapsed
     || document.activeElement?.matches("input, textarea, select")
-    || all("input, textarea", main).some(isChanged) || main.querySelector("form[method=post]");
+    || checkboxes().some((box) => box.checked) || isTouched || main.querySelector("form[method=post]");
 }
 
 function showLive(text) {
@@ -196,4 +196,5 @@ start();
 poll();
 setInterval(poll, 5000);
 setInterval(refreshTimes, 10000);
+setInterval(() => main.querySelector("[data-running]") && redraw().catch(() => {}), 2000);
 document.addEventListener("visibilitychange", poll);
