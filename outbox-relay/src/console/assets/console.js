@@ -108,7 +108,7 @@ function toggleRow() {
 
 function retry() {
   if (checkboxes().length && !checkboxes().some((box) => box.checked)) toggleRow();
-  main.querySelector("[data-key=r]")?.click();
+  (main.querySelector("button[data-key=r]:enabled") ?? main.querySelector("a[data-key=r]"))?.click();
 }
 
 const go = (page) => () => { location.href = `${prefix}/${page}`; };
@@ -135,7 +135,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 // The page redraws itself when something has changed, but never under somebody's hands.
-let isTouched = false;
+let [shownVersion, isTouched] = [null, false];
 document.addEventListener("input", ({ target }) => { isTouched ||= target.matches("main :not([type=checkbox])"); });
 
 function isInUse() {
@@ -168,8 +168,6 @@ async function redraw() {
   return true;
 }
 
-let shownVersion = null;
-
 async function poll() {
   if (document.hidden) return;
   try {
@@ -193,6 +191,8 @@ function start() {
 }
 
 start();
+const firstField = main.querySelector("form[method=post] :is(input:not([type=hidden]), select, textarea)");
+if (matchMedia("(pointer: fine)").matches) firstField?.focus({ preventScroll: true });
 poll();
 setInterval(poll, 5000);
 setInterval(refreshTimes, 10000);
