@@ -9,14 +9,14 @@ const [main, help, keysOn] = ["main", "help", "keys-on"].map(byId);
 const announce = (text) => { byId("announcement").textContent = text; };
 
 // Times. The browser's clock may be wrong: the footer says when the server drew the page.
-const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+const UNITS = [[172800, 86400, "days"], [3600, 3600, "h"], [60, 60, "min"], [0, 1, "s"]];
 let clockOffset = 0;
 
 function relative(seconds) {
   const size = Math.abs(seconds);
-  const [length, unit] = UNITS.find(([unitLength]) => size >= unitLength * 2) ?? UNITS.at(-1);
+  const [, length, unit] = UNITS.find(([from]) => size >= from);
   const text = `${Math.floor(size / length)} ${unit}`;
-  return seconds < 0 ? `in ${text}` : `${text} ago`;
+  return size < 1 ? "now" : seconds < 0 ? `in ${text}` : `${text} ago`;
 }
 
 function refreshTimes() {
@@ -141,7 +141,7 @@ document.addEventListener("input", ({ target }) => { isTouched ||= target.matche
 function isInUse() {
   return document.hidden || help.open || !getSelection().isCollapsed
     || document.activeElement?.matches("input, textarea, select")
-    || checkboxes().some((box) => box.checked) || isTouched || main.querySelector("form[method=post]");
+    || checkboxes().some((box) => box.checked) || isTouched || main.querySelector("form[method=post], [data-fixed]");
 }
 
 function showLive(text) {
