@@ -35,7 +35,7 @@ pub use install::{install, missing, missing_for_tests};
 #[doc(hidden)]
 pub use keeper::keeper_main;
 pub use locate::{pgbouncer, psql};
-pub use management::{Management, http_client};
+pub use management::{Management, http_client, http_client_builder};
 pub use nix::sys::signal::Signal;
 pub use ports::{Ports, free_port, is_free};
 pub use postgres::PostgresServer;

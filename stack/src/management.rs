@@ -84,6 +84,14 @@ impl Management {
 /// # Errors
 /// When the HTTP client can't be built.
 pub fn http_client() -> anyhow::Result<reqwest::Client> {
+    Ok(http_client_builder()?.build()?)
+}
+
+/// The same, to be completed.
+///
+/// # Errors
+/// When TLS can't be set up.
+pub fn http_client_builder() -> anyhow::Result<reqwest::ClientBuilder> {
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
         rustls::crypto::ring::default_provider(),
     ))
@@ -93,7 +101,6 @@ pub fn http_client() -> anyhow::Result<reqwest::Client> {
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .no_proxy()
-        .timeout(Duration::from_secs(20))
-        .build()?;
+        .timeout(Duration::from_secs(20));
     Ok(client)
 }

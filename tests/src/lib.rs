@@ -13,6 +13,7 @@ pub mod broker_user;
 pub mod closed_port;
 pub mod collector;
 pub mod command;
+pub mod console;
 pub mod consumer;
 pub mod consumer_fixture;
 pub mod consumer_inbox;

@@ -43,6 +43,10 @@ pub(in crate::commands) struct PlacesArgs {
     #[arg(long, env = "DEAD_LETTERS_DATABASE_URL_FILE", value_name = "FILE", value_parser = read_file::<DatabaseUrl>, conflicts_with = "dead_letters_database_url")]
     dead_letters_database_url_file: Option<DatabaseUrl>,
 
+    /// A role whose rights are taken to read the table dead_letters
+    #[arg(long, env = "DEAD_LETTERS_ROLE", value_name = "ROLE")]
+    dead_letters_role: Option<String>,
+
     /// The broker: it tells whether messages wait in the consumers' queues and dead-letter queues
     #[arg(long, env = "RABBITMQ_URL", hide_env_values = true, value_name = "URL")]
     rabbitmq_url: Option<BrokerUrl>,
@@ -101,7 +105,8 @@ impl PlacesArgs {
         let Some(url) = url.or(self.dead_letters_database_url_file.as_ref()) else {
             return Ok(None);
         };
-        let reader = Reader::open(url, command).await.context("dead letters can't be read")?;
+        let reader = Reader::open(url, command, self.dead_letters_role.clone());
+        let reader = reader.await.context("dead letters can't be read")?;
         Ok(Some(Desk(reader)))
     }
 

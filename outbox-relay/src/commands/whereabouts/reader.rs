@@ -15,15 +15,27 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// transaction on the connection may be another client's.
 const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '5s'; SET LOCAL jit = off";
 
+/// Takes a role for the rest of the transaction, as SET LOCAL ROLE does.
+const TAKE_ROLE: &str = "SELECT set_config('role', $1, true)";
+
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Reader(postgres::Session);
+pub(super) struct Reader {
+    session: postgres::Session,
+    /// The role whose rights it has, if not its own.
+    role: Option<String>,
+}
 
 impl Reader {
-    pub(super) async fn open(url: &DatabaseUrl, command: &str) -> anyhow::Result<Self> {
+    pub(super) async fn open(
+        url: &DatabaseUrl,
+        command: &str,
+        role: Option<String>,
+    ) -> anyhow::Result<Self> {
         let connected = timeout(LIMIT, connect(url, &format!("outbox command {command}"))).await;
         let connected = connected.map_err(|_| anyhow!("it does not answer within {LIMIT:?}"))?;
-        connected.map(Self).context("the database can't be reached")
+        let session = connected.context("the database can't be reached")?;
+        Ok(Self { session, role })
     }
 
     /// Runs `sql` in a read-only transaction and returns its rows.
@@ -32,10 +44,16 @@ impl Reader {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> anyhow::Result<Vec<Row>> {
-        let client = &self.0.client;
+        let client = &self.session.client;
         let transaction = async {
             client.batch_execute(BEGIN).await?;
-            let rows = client.query(sql, params).await;
+            let read = async {
+                if let Some(role) = &self.role {
+                    client.query(TAKE_ROLE, &[role]).await?;
+                }
+                client.query(sql, params).await
+            };
+            let rows = read.await;
             client.batch_execute("ROLLBACK").await?;
             rows
         };

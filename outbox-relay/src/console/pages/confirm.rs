@@ -4,10 +4,12 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{NoPage, Page, PageRequest, read, require_desk};
+use super::{NoPage, Page, PageRequest, raw_member, read, require_desk};
 use crate::console::Console;
 use crate::console::action::{Action, Input, InputKind, Subject};
 use crate::console::command_line::CommandLine;
+use crate::console::invocation::InvocationError;
+use crate::console::json_text::indent;
 use crate::console::users::User;
 
 /// To destroy more than this, the person types the number.
@@ -57,7 +59,7 @@ pub(super) async fn confirm(
         "action": action.name,
         "verb": action.verb,
         "noun": action.noun(),
-        "what": what(action, &ids, &selected, &line),
+        "what": what(action, &ids, &selected),
         "count": selected.count,
         "examples": selected.examples,
         "up_to_id": selected.up_to_id,
@@ -141,13 +143,14 @@ impl Selected {
 }
 
 /// What will happen, as a sentence.
-fn what(action: &Action, ids: &[&str], selected: &Selected, line: &CommandLine) -> String {
+fn what(action: &Action, ids: &[&str], selected: &Selected) -> String {
     let of = match selected.count {
         Some(1) => format!("1 {}", action.noun()),
         Some(count) => format!("{count} {}s", action.noun()),
-        None => "what is named below".to_owned(),
+        None => "what is named".to_owned(),
     };
-    let whole = if ids.is_empty() { ", which match the filter now" } else { "" };
+    let by_filter = ids.is_empty() && selected.count.is_some();
+    let whole = if by_filter { ", which match the filter now" } else { "" };
     let then = match action.name {
         "retry" => "They are due at once, and the relays publish them in order.",
         "discard" => "They are deleted and never published; the audit table keeps a copy of each.",
@@ -168,7 +171,6 @@ fn what(action: &Action, ids: &[&str], selected: &Selected, line: &CommandLine) 
         "edit-letter" => "The audit table keeps both versions.",
         _ => "The audit table keeps the note before.",
     };
-    let _ = line;
     format!("{} {of}{whole}. {then}", action.verb)
 }
 
@@ -230,16 +232,19 @@ async fn original(
                 .to_owned(),
         ));
     }
-    let (command, pointer) = match (action.subject, input.name) {
-        (Subject::DeadLetters, _) => ("dead-letters show", "/body"),
-        (_, "headers") => ("show", "/event/headers"),
-        _ => ("show", "/payload"),
+    let (command, path): (_, &[&str]) = match (action.subject, input.name) {
+        (Subject::DeadLetters, _) => ("dead-letters show", &["body"]),
+        (_, "headers") => ("show", &["event", "headers"]),
+        _ => ("show", &["payload"]),
     };
-    let shown = read(console, &request.user, &CommandLine::new(command).operand(*id)).await?;
-    let contents = shown.pointer(pointer).filter(|contents| !contents.is_null());
+    let line = CommandLine::new(command).operand(*id);
+    let shown = console.commands.read(&line.arguments(), &request.user).await?;
+    let contents = raw_member(&shown.text, path).filter(|contents| *contents != "null");
     match contents {
-        Some(Value::String(text)) if action.subject == Subject::DeadLetters => Ok(text.clone()),
-        Some(value) => Ok(format!("{value:#}")),
+        // The text of a body is a string in this document.
+        Some(contents) if action.subject == Subject::DeadLetters => serde_json::from_str(contents)
+            .map_err(|error| NoPage::Failed(InvocationError::Broken(error.to_string()))),
+        Some(contents) => Ok(indent(contents)),
         None => Err(NoPage::Invalid(
             "Its contents are no text: edit them with the command, from a file.".to_owned(),
         )),

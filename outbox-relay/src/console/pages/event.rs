@@ -3,10 +3,14 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{NoPage, Page, PageRequest, read};
+use super::{NoPage, Page, PageRequest, raw_member, read};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
 use crate::console::invocation::InvocationError;
+
+/// What may be personal, and has numbers of any length: where it stands.
+const CONTENTS: [(&[&str], &str); 2] =
+    [(&["payload"], "/payload"), (&["event", "headers"], "/event/headers")];
 
 pub(super) async fn event(
     console: &Console,
@@ -32,7 +36,7 @@ pub(super) async fn event(
     let trace_url = console.trace_url.as_deref().zip(trace_id);
     let trace_url = trace_url.map(|(url, id)| url.replace("{trace_id}", id));
     if console.hide_payloads {
-        hide(&mut event, &["/payload", "/event/headers"]);
+        hide(&mut event, &CONTENTS.map(|(_, pointer)| pointer));
     }
     let data = json!({
         "event": event,

@@ -86,14 +86,6 @@ pub(super) async fn aggregate(
         read(console, &request.user, &place),
     );
     let events = events?;
-    let encode =
-        |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let path = format!(
-        "{}/aggregates/{}/{}",
-        console.prefix,
-        encode(aggregate_type),
-        encode(aggregate_id)
-    );
     let data = json!({
         "aggregate_type": aggregate_type,
         "aggregate_id": aggregate_id,
@@ -110,6 +102,7 @@ pub(super) async fn aggregate(
 
 /// The path of an aggregate's page, without the prefix.
 pub(super) fn aggregate_path(aggregate_type: &str, aggregate_id: &str) -> String {
-    let encode = |text| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC);
+    let encode =
+        |text| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC);
     format!("/aggregates/{}/{}", encode(aggregate_type), encode(aggregate_id))
 }

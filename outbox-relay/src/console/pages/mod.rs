@@ -24,8 +24,11 @@ mod operation;
 mod overview;
 mod search;
 
+use std::collections::BTreeMap;
+
 use poem::http::StatusCode;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Console;
 use super::command_line::CommandLine;
@@ -148,6 +151,14 @@ async fn read_lines(console: &Console, user: &User, line: &CommandLine) -> Resul
     Ok(Value::Array(console.commands.read(&line.arguments(), user).await?.values()?))
 }
 
+/// A member of a JSON document, as the text that it is: numbers keep all their digits.
+fn raw_member<'a>(json: &'a str, path: &[&str]) -> Option<&'a str> {
+    let (name, rest) = path.split_first()?;
+    let members: BTreeMap<&str, &RawValue> = serde_json::from_str(json).ok()?;
+    let member = members.get(name)?.get();
+    if rest.is_empty() { Some(member) } else { raw_member(member, rest) }
+}
+
 /// A part of a list.
 struct List {
     rows: Value,
@@ -186,4 +197,19 @@ fn require_desk(console: &Console) -> Result<(), NoPage> {
     Err(NoPage::NotFound(
         "This console knows no table of dead letters: set DEAD_LETTERS_DATABASE_URL.".to_owned(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_read_as_it_is_written() {
+        let json =
+            r#"{"event": {"headers": {"a": 1.10}, "x": "y"}, "payload": 12345678901234567890.1}"#;
+        assert_eq!(raw_member(json, &["payload"]), Some("12345678901234567890.1"));
+        assert_eq!(raw_member(json, &["event", "headers"]), Some(r#"{"a": 1.10}"#));
+        assert_eq!(raw_member(json, &["event", "nothing"]), None);
+        assert_eq!(raw_member(json, &["payload", "a"]), None);
+    }
 }
