@@ -24,6 +24,7 @@ use super::Collected;
 use super::depth::DepthProbe;
 use super::held::Held;
 use super::message::{DeadLetter, Reading};
+use super::metrics::QueueMetrics;
 use super::store::{Store, StoreError};
 use super::subscription::Subscription;
 
@@ -79,6 +80,7 @@ pub(super) struct CollectorSession<'a> {
     subscription: Subscription,
     depth: DepthProbe,
     reading: &'a Reading,
+    metrics: QueueMetrics,
     prefetch: u16,
     begun: Instant,
     /// Whether all that was stored is acknowledged.
@@ -118,6 +120,7 @@ impl<'a> CollectorSession<'a> {
             subscription,
             depth,
             reading,
+            metrics: QueueMetrics::of(reading.queue()),
             prefetch,
             begun: Instant::now(),
             is_acknowledged: true,
