@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, reason = "progress goes there")]
 
 mod bare_publisher;
+mod collect;
 mod commit_latency;
 mod consume;
 mod drain;
@@ -69,6 +70,9 @@ enum Measure {
     /// The consumer counts what waits in its queue; the limits are a bare consumer, and pgbench
     /// with one event at a time (4 minutes)
     Consume(consume::Consume),
+    /// The collector turns a dead-letter queue into rows; the limits are a bare consumer, and COPY
+    /// of the same rows (2 minutes)
+    Collect(collect::Collect),
     /// Memory, CPU time and statements of a relay, idle and with much to do (5 minutes)
     Footprint(footprint::Footprint),
     /// What LISTEN/NOTIFY would cost the writers and gain over polling (5 minutes)
@@ -86,6 +90,7 @@ async fn main() -> anyhow::Result<()> {
     );
     match Bench::parse().measure {
         Measure::Consume(consume) => consume.run().await,
+        Measure::Collect(collect) => collect.run().await,
         Measure::Drain(drain) => drain.run().await,
         Measure::SingleAggregate(measure) => measure.run().await,
         Measure::CommitLatency(measure) => measure.run().await,

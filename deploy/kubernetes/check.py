@@ -7,6 +7,7 @@ Usage: check.py BUILT BIN_DIR
 import re
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import kubernetes_validate
@@ -15,12 +16,19 @@ import yaml
 # API groups of operators. operators.mjs checks those with published models.
 OPERATORS = {"keda.sh", "monitoring.coreos.com", "postgresql.cnpg.io", "rabbitmq.com"}
 PROGRAMS = ("order-service", "outbox-relay", "customer-service")
+# The settings of a database, and the steps of a Job that is no service's migrations.
+DATABASE_URLS = ("DATABASE_URL", "DEAD_LETTERS_DATABASE_URL")
+STEPS_OF = {"desk-schema": ["print", "apply"]}
+# Containers of programs that never migrate.
+NEVER_MIGRATE = {"outbox-relay", "dead-letters"}
+DESK_ROLES = Path(__file__).parents[2] / "sql/dead-letters/roles.sql"
 SECURE = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 
 
-def settings(bin_dir, program, command):
-    """The environment variables that a program's command accepts."""
-    shown = subprocess.run([bin_dir / program, command, "--help"], capture_output=True, text=True, check=True)
+def settings(bin_dir, program, arguments):
+    """The environment variables that a program's command accepts: the arguments before the first option."""
+    command = takewhile(lambda argument: not argument.startswith("-"), arguments)
+    shown = subprocess.run([bin_dir / program, *command, "--help"], capture_output=True, text=True, check=True)
     return set(re.findall(r"\[env: ([A-Z_]+)", shown.stdout))
 
 
@@ -34,7 +42,7 @@ def faults_of(container, bin_dir):
     if container.get("securityContext") != SECURE:
         yield "its securityContext is not the restricted one"
     if program in PROGRAMS and "args" in container:
-        known = settings(bin_dir, program, container["args"][0])
+        known = settings(bin_dir, program, container["args"])
         yield from (f"{one['name']} is no setting of it" for one in container.get("env", []) if one["name"] not in known)
     ports = {port["name"]: port["containerPort"] for port in container.get("ports", [])}
     for one in container.get("env", []):
@@ -53,7 +61,8 @@ def env_of(container):
 def privilege_faults(documents):
     """Faults in the database logins.
 
-    Only migrations may log in as the owner, and the operator must create each other role.
+    Only migrations may log in as the owner, and the operator must create each other role, as the
+    owner may not.
     """
     made = [role for one in documents if one["kind"] == "Cluster" for role in one["spec"]["managed"]["roles"] if role["login"]]
     roles = {role["name"].replace("_", "-") for role in made if role["passwordSecret"]["name"] == role["name"].replace("_", "-") + "-role"}
@@ -61,18 +70,24 @@ def privilege_faults(documents):
         name = f"{document['kind']} {document['metadata']['name']}"
         for container in containers(document):
             env = env_of(container)
-            secret = env.get("DATABASE_URL")
-            if secret and document["kind"] != "Job":
+            for secret in (env[setting] for setting in DATABASE_URLS if setting in env and document["kind"] != "Job"):
                 if secret.endswith("-app"):
                     yield f"{name}, {container['name']}: it logs in as the owner of its database"
                 elif secret.removesuffix("-database") not in roles:
                     yield f"{name}, {container['name']}: no role is made for {secret}"
-                if container["name"] != "outbox-relay" and env.get("MIGRATE_ON_START") != "false":
+                if container["name"] not in NEVER_MIGRATE and env.get("MIGRATE_ON_START") != "false":
                     yield f"{name}, {container['name']}: it migrates, and its role may not"
     for job in (one for one in documents if one["kind"] == "Job"):
-        steps = [container["name"] for container in containers(job)]
-        if [step for step in steps if step in ("migrate", "grant", "limit")] != ["migrate", "grant", "limit"]:
-            yield f"Job {job['metadata']['name']}: it does not migrate, grant and limit, in this order"
+        name = job["metadata"]["name"]
+        wanted = STEPS_OF.get(name, ["migrate", "grant", "limit"])
+        if [step for step in (container["name"] for container in containers(job)) if step in wanted] != wanted:
+            yield f"Job {name}: its steps are not {', '.join(wanted)}, in this order"
+        if name == "desk-schema":
+            there = {role["name"] for one in documents if one["kind"] == "Cluster" for role in one["spec"]["managed"]["roles"]}
+            granted = set(re.findall(r"\('(\w+)', '(?:NO)?LOGIN'\)", DESK_ROLES.read_text()))
+            yield from (f"Job {name}: no Cluster makes the role {role}" for role in sorted(granted - there))
+            if not granted:
+                yield f"Job {name}: {DESK_ROLES.name} names no role"
 
 
 def label(selector):
@@ -129,7 +144,7 @@ def network_faults(documents):
             env, pod = env_of(container), document["metadata"]["name"]
             if "OPS_ADDR" in env:
                 yield from (f"{pod} reaches no collector on {port}" for port in (4317, 4318) if (pod, MONITORING, port) not in out)
-            for setting, port, servers in (("DATABASE_URL", 5432, DATABASES), ("RABBITMQ_URL", 5672, ("rabbitmq",)), ("RABBITMQ_URL", 5671, ("rabbitmq",))):
+            for setting, port, servers in (*((url, 5432, DATABASES) for url in DATABASE_URLS), ("RABBITMQ_URL", 5672, ("rabbitmq",)), ("RABBITMQ_URL", 5671, ("rabbitmq",))):
                 if setting in env and not any((pod, server, port) in out for server in servers):
                     yield f"{pod} may not go where {setting} leads, on {port}"
 

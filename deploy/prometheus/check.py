@@ -1,10 +1,11 @@
 """Compares the metrics of running programs with the table of metrics in the runbook, which names
-all of them, and with alerts.yml. Also checks the runbook links of alerts.yml, and lints the metrics
-with promtool, which must be in PATH.
+all of them, with alerts.yml and with the dashboards. Also checks the runbook links of alerts.yml,
+and lints the metrics with promtool, which must be in PATH.
 
 Usage: check.py OPS_URL...
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).parent
+DASHBOARDS = HERE.parent / "grafana/dashboards"
 RUNBOOK = HERE.parents[1] / "docs/operations.md"
 # Metrics that Prometheus adds for each process that it scrapes.
 OF_PROMETHEUS = {"up"}
@@ -76,6 +78,23 @@ def wrong_rules(rules, known):
     return faults
 
 
+def expressions(panels):
+    """The titles and PromQL expressions of panels, with those in rows."""
+    for panel in panels:
+        yield from ((panel["title"], target["expr"]) for target in panel.get("targets", []))
+        yield from expressions(panel.get("panels", []))
+
+
+def wrong_panels(known):
+    """Unknown metrics in the dashboards."""
+    faults, named = [], set()
+    for file in sorted(DASHBOARDS.glob("*.json")):
+        for title, expression in expressions(json.loads(file.read_text())["panels"]):
+            named |= (metrics := metrics_in(expression))
+            faults += [f"{file.name}, {title}: nobody exports {name}" for name in sorted(metrics - known)]
+    return faults if named else ["the dashboards name no metric at all"]
+
+
 def main():
     table, seen, known, faults = described(), set(), set(), []
     for url in sys.argv[1:]:
@@ -96,10 +115,11 @@ def main():
     rules = [rule for group in yaml.safe_load((HERE / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
     named = set().union(*(metrics_in(rule["expr"]) for rule in rules))
     faults += wrong_rules(rules, known)
+    faults += wrong_panels(known)
     if not named:
         faults.append("the rules name no metric at all")
     documented = set().union(*table.values())
-    print("\n".join(faults) or f"{len(seen)} programs export the {len(documented)} metrics of the table, and {len(rules)} alerts name {len(named)} of them")
+    print("\n".join(faults) or f"{len(seen)} programs export the {len(documented)} metrics of the table, and {len(rules)} alerts name {len(named)} of them, and the dashboards no others")
     sys.exit(bool(faults))
 
 

@@ -10,7 +10,12 @@ with_prometheus() {
     PROMETHEUS_PROGRAM=$prometheus PROMETHEUS_PORT=0 \
         compose --file compose.yml --file tests/compose/prometheus.yml --profile observability "$@"
 }
+# A dashboard is about the desk, which has data once it has collected a message.
+quietly compose --profile desk up --detach --wait --no-recreate --scale outbox-relay=3 --scale customer-consumer=3 dead-letters
+curl -sS --fail-with-body --user guest:guest "http://$(address rabbitmq 15672)/api/exchanges/%2F/amq.default/publish" \
+    -d '{"properties":{},"routing_key":"customer.orders_count.dlq","payload":"{}","payload_encoding":"string"}' >"$log" ||
+    fail "no dead letter: $(cat "$log")"
 quietly with_prometheus up --detach --wait --no-recreate --no-deps prometheus
 quietly python3 tests/compose/prometheus.py "http://$(with_prometheus port prometheus 9090)" \
-    order-service=3 outbox-relay=3 customer-service=1 customer-consumer=3
+    order-service=3 outbox-relay=3 customer-service=1 customer-consumer=3 dead-letters=1
 step "$(tail -n 1 "$log")"

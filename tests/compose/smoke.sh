@@ -83,8 +83,8 @@ crash() {
 
 ours() { docker "$@" --quiet --filter "label=com.docker.compose.project=$project"; }
 
-# With the profile: otherwise its containers would stay.
-down() { compose --profile observability down --remove-orphans "$@" >"$log" 2>&1; }
+# With the profiles: otherwise their containers would stay.
+down() { compose --profile observability --profile desk down --remove-orphans "$@" >"$log" 2>&1; }
 images() { docker images --quiet "$IMAGE_PREFIX/*"; }
 wipe() {
     down --volumes --timeout 10

@@ -39,16 +39,20 @@ async fn a_collector_shows_what_it_has_collected_and_what_waits() -> Tested {
     let ops = address(&collector, "operations port is open").await?;
     let live = stack::http_client()?.get(format!("{ops}/livez")).send().await?;
     assert!(live.status().is_success());
-    let zeros = ["dead_letters_collected_total 0", "dead_letters_refused 0", "dead_letters_open 0"];
+    let zeros = [
+        r#"dead_letters_collected_total{queue="billing.dlq"} 0"#,
+        r#"dead_letters_refused{queue="billing.dlq"} 0"#,
+        r#"dead_letters_open{queue="billing.dlq"} 0"#,
+    ];
     shows(&collector, &zeros).await?;
     desk.add(50, b"x", plain()).await?;
     desk.collected(50).await?;
     let lines = [
-        "dead_letters_collected_total 50",
-        "dead_letters_known_total 0",
-        "dead_letters_pruned_total 0",
-        "dead_letters_queue_messages 0",
-        "dead_letters_open 50",
+        r#"dead_letters_collected_total{queue="billing.dlq"} 50"#,
+        r#"dead_letters_known_total{queue="billing.dlq"} 0"#,
+        r#"dead_letters_pruned_total{queue="billing.dlq"} 0"#,
+        r#"dead_letters_queue_messages{queue="billing.dlq"} 0"#,
+        r#"dead_letters_open{queue="billing.dlq"} 50"#,
         r#"dependency_up{dependency="postgresql"} 1"#,
         r#"dependency_up{dependency="rabbitmq"} 1"#,
     ];
@@ -58,7 +62,8 @@ async fn a_collector_shows_what_it_has_collected_and_what_waits() -> Tested {
         .await?;
     eventually("it tells how old they are", async || {
         let shown = pipeline_tests::metrics::metrics(&collector).await?;
-        let age = shown.lines().find_map(|it| it.strip_prefix("dead_letters_oldest_open_seconds "));
+        let oldest = r#"dead_letters_oldest_open_seconds{queue="billing.dlq"} "#;
+        let age = shown.lines().find_map(|line| line.strip_prefix(oldest));
         Ok(age.context("the age")?.parse::<f64>()? > 172_000.0)
     })
     .await
@@ -199,7 +204,7 @@ async fn what_the_database_refuses_is_held_and_shown_while_the_others_go_on() ->
     desk.add(1, b"x", plain().with_message_id("bad".into())).await?;
     desk.add(20, b"x", plain()).await?;
     desk.collected(20).await?;
-    shows(&collector, &["dead_letters_refused 1"]).await?;
+    shows(&collector, &[r#"dead_letters_refused{queue="billing.dlq"} 1"#]).await?;
     let told = readiness(&collector).await?;
     assert!(told["ready"] == true, "{told}");
     assert!(told.to_string().contains("the database refuses 1 messages"), "{told}");
@@ -226,8 +231,34 @@ async fn settled_rows_are_deleted_after_their_retention() -> Tested {
         )
         .await?;
     let collector = desk.follow(&[("DEAD_LETTERS_RETENTION", "90s")]).await?;
-    shows(&collector, &["dead_letters_pruned_total 2"]).await?;
+    shows(&collector, &[r#"dead_letters_pruned_total{queue="billing.dlq"} 2"#]).await?;
     let ids: Vec<i64> = desk.letters().await?.iter().filter_map(|row| row["id"].as_i64()).collect();
     assert_eq!(ids, [3, 4, 5, 6]);
     Ok(())
+}
+
+/// What people settle is counted once each, in the process that measures it, ten seconds later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_collector_counts_what_people_return_and_discard() -> Tested {
+    let desk = DeadLetterQueue::start().await?;
+    desk.add(6, b"x", plain()).await?;
+    desk.collect_all().await?;
+    let settle = "UPDATE dead_letters SET state = $1, settled_at = now() - $2::text::interval WHERE id = ANY ($3)";
+    // Before the collector began.
+    desk.sql.execute(settle, &[&"returned", &"1 hour", &[1_i64].as_slice()]).await?;
+    let collector = desk.follow(&[]).await?;
+    shows(&collector, &[r#"dead_letters_open{queue="billing.dlq"} 5"#]).await?;
+    desk.sql.execute(settle, &[&"returned", &"0", &[2_i64, 3, 4].as_slice()]).await?;
+    desk.sql.execute(settle, &[&"discarded", &"0", &[5_i64].as_slice()]).await?;
+    let lines = [
+        r#"dead_letters_settled_total{queue="billing.dlq",state="returned"} 3"#,
+        r#"dead_letters_settled_total{queue="billing.dlq",state="discarded"} 1"#,
+        r#"dead_letters_open{queue="billing.dlq"} 1"#,
+    ];
+    shows(&collector, &lines).await?;
+    // A later measurement counts none of them again.
+    desk.sql.execute(settle, &[&"discarded", &"0", &[6_i64].as_slice()]).await?;
+    let lines =
+        [lines[0], r#"dead_letters_settled_total{queue="billing.dlq",state="discarded"} 2"#];
+    shows(&collector, &lines).await
 }

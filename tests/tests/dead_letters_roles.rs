@@ -63,7 +63,11 @@ async fn a_collector_works_with_the_rights_of_its_role() -> Tested {
     let arguments = ["dead-letters", "collect", "--queue", QUEUE, "--follow"];
     let binary = stack::binary("outbox-relay").await?;
     let collector = Service::spawn(binary, arguments, settings).await?;
-    shows(&collector, &["dead_letters_pruned_total 5", "dead_letters_open 15"]).await?;
+    let lines = [
+        r#"dead_letters_pruned_total{queue="billing.dlq"} 5"#,
+        r#"dead_letters_open{queue="billing.dlq"} 15"#,
+    ];
+    shows(&collector, &lines).await?;
     desk.add(10, b"x", BasicProperties::default()).await?;
     desk.collected(25).await
 }

@@ -21,8 +21,8 @@ use run::Counted;
 pub(crate) use bare_consumer::consume as take;
 pub(crate) use customers::Customers;
 pub(crate) use one_by_one::one_by_one;
-pub(crate) use orders::Orders;
-pub(crate) use program::ConsumerProgram;
+pub(crate) use orders::{BARE_QUEUE, Orders};
+pub(crate) use program::{ConsumerProgram, setting};
 pub(crate) use run::{count, declare};
 
 #[derive(Debug, Args)]

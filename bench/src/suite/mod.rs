@@ -2,10 +2,11 @@
 //! goals reached or not. `cargo xtask bench` runs it.
 //!
 //! Each part is a file that measures one thing: `orders` (with `write_limits`), `reads`, `relay`,
-//! `consumer`, `count_latency`, `sustained`, `history` (with `statements`). The results are `row`s
-//! of the `table`, `costs` and `plots`, which `draw` draws; `latest` writes the files. `sizes`
-//! holds the durations, `progress` reports them, `machine` describes the machine.
+//! `consumer`, `collector`, `count_latency`, `sustained`, `history` (with `statements`). The
+//! results are `row`s of the `table`, `costs` and `plots`, which `draw` draws; `latest` writes the
+//! files. `sizes` holds the durations, `progress` reports them, `machine` describes the machine.
 
+mod collector;
 mod consumer;
 mod costs;
 mod count_latency;
@@ -73,6 +74,8 @@ enum Part {
     Relay,
     /// The consumer
     Consumer,
+    /// The collector of dead letters
+    Desk,
     /// From an order to its count, at a small rate
     Visible,
     /// The rate that everything can follow
@@ -164,6 +167,9 @@ impl SuiteArgs {
         }
         if wanted(Part::Consumer) {
             Box::pin(consumer::measure(suite)).await?;
+        }
+        if wanted(Part::Desk) {
+            Box::pin(collector::measure(suite)).await?;
         }
         if wanted(Part::Visible) {
             Box::pin(count_latency::measure(suite)).await?;

@@ -20,6 +20,8 @@ pub(super) struct Sizes {
     pub(super) drain: usize,
     /// Messages of each run of the consumer.
     pub(super) consume: usize,
+    /// Dead letters of each run of the collector.
+    pub(super) collect: usize,
     /// How long a rate must hold without a growing backlog.
     pub(super) sustained: Duration,
     /// Length of the search for that rate.
@@ -41,6 +43,7 @@ impl Sizes {
             drain: 20_000,
             // With fewer, the start of the process would dominate.
             consume: 60_000,
+            collect: 30_000,
             sustained: Duration::from_secs(10),
             search: Duration::from_secs(6),
             history: vec![100_000],
@@ -57,6 +60,7 @@ impl Sizes {
             short: Duration::from_secs(5),
             drain: 200_000,
             consume: 200_000,
+            collect: 100_000,
             sustained: Duration::from_secs(180),
             search: Duration::from_secs(30),
             history: vec![1_000, 1_000_000],

@@ -1,4 +1,5 @@
-//! Measures how many dead letters wait, in the queue and in the table, for the metrics.
+//! Measures how many dead letters wait, in the queue and in the table, and how many people settle,
+//! for the metrics.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::depth::DepthProbe;
-use super::{metrics, queries};
+use super::metrics::QueueMetrics;
+use super::queries;
 use crate::config::CollectorConfig;
 
 /// The pause between two measurements.
@@ -26,45 +28,61 @@ pub(super) async fn run(config: &CollectorConfig, stop: &CancellationToken) {
 }
 
 async fn watch(config: &CollectorConfig, depth: &mut DepthProbe) -> Infallible {
-    let mut kept = None;
+    let metrics = QueueMetrics::of(&config.collect.queue);
+    let mut table = TableMeter { config, metrics: &metrics, session: None, counted_until: None };
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        tokio::join!(measure_queue(depth), measure_table(config, &mut kept));
+        tokio::join!(measure_queue(depth, &metrics), table.measure());
     }
 }
 
-async fn measure_queue(depth: &mut DepthProbe) {
+async fn measure_queue(depth: &mut DepthProbe, metrics: &QueueMetrics) {
     match depth.measure().await {
-        Ok(messages) => metrics::queued(messages),
+        Ok(messages) => metrics.queued(messages),
         Err(reason) => tracing::debug!(reason, "can't measure the depth of the queue"),
     }
 }
 
-async fn measure_table(config: &CollectorConfig, kept: &mut Option<Session>) {
-    let limit = config.collect.statement_timeout;
-    match timeout(limit, measure(config, kept)).await {
-        Ok(Ok(())) => (),
-        Ok(Err(reason)) => tracing::debug!(reason, "can't measure the open dead letters"),
-        Err(_) => {
-            // The session may be in the middle of a statement.
-            *kept = None;
-            tracing::debug!("the open dead letters take longer than {limit:?} to count");
-        }
-    }
+/// Measures the rows of the queue.
+struct TableMeter<'a> {
+    config: &'a CollectorConfig,
+    metrics: &'a QueueMetrics,
+    session: Option<Session>,
+    /// The time up to which settled rows are counted.
+    counted_until: Option<String>,
 }
 
-async fn measure(config: &CollectorConfig, kept: &mut Option<Session>) -> Result<(), String> {
-    let session = match kept.take() {
-        Some(session) if !session.client.is_closed() => session,
-        _ => connect(config.database.url(), "outbox-relay dead-letters metrics")
-            .await
-            .map_err(|error| format!("{error:#}"))?,
-    };
-    let measured = queries::measure(&session.client, &config.collect.queue).await;
-    let (open, oldest) = measured.map_err(|error| reason(&error))?;
-    metrics::open(open, oldest);
-    *kept = Some(session);
-    Ok(())
+impl TableMeter<'_> {
+    async fn measure(&mut self) {
+        let limit = self.config.collect.statement_timeout;
+        match timeout(limit, self.ask()).await {
+            Ok(Ok(())) => (),
+            Ok(Err(reason)) => tracing::debug!(reason, "can't measure the dead letters"),
+            Err(_) => tracing::debug!("the dead letters take longer than {limit:?} to count"),
+        }
+    }
+
+    /// Keeps the session only after an answer: else it may be in the middle of a statement.
+    async fn ask(&mut self) -> Result<(), String> {
+        let session = match self.session.take() {
+            Some(session) if !session.client.is_closed() => session,
+            _ => connect(self.config.database.url(), "outbox-relay dead-letters metrics")
+                .await
+                .map_err(|error| format!("{error:#}"))?,
+        };
+        let queue = &self.config.collect.queue;
+        let measured = queries::measure(&session.client, queue).await;
+        let (open, oldest) = measured.map_err(|error| reason(&error))?;
+        self.metrics.open(open, oldest);
+        let since = self.counted_until.as_deref();
+        let settled = queries::count_settled(&session.client, queue, since).await;
+        let settled = settled.map_err(|error| reason(&error))?;
+        self.metrics.settled("returned", settled.returned.unsigned_abs());
+        self.metrics.settled("discarded", settled.discarded.unsigned_abs());
+        self.counted_until = Some(settled.until);
+        self.session = Some(session);
+        Ok(())
+    }
 }

@@ -40,6 +40,11 @@ impl Reading {
         }
     }
 
+    /// The dead-letter queue.
+    pub(super) fn queue(&self) -> &str {
+        &self.queue
+    }
+
     /// Makes a row of a message.
     pub(super) fn read(&self, delivery: Delivery) -> DeadLetter {
         let table = delivery.properties().headers().as_ref();

@@ -46,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::CollectorConfig;
 use follow::{Dependencies, Unopened, open};
 use message::Reading;
+use metrics::QueueMetrics;
 use session::{Interruption, Until};
 
 pub(crate) use publisher::{Broken, CONFIRM_LIMIT, Publisher, Verdict};
@@ -109,7 +110,7 @@ pub(crate) async fn follow(
     ops_listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    metrics::describe();
+    QueueMetrics::of(&config.collect.queue).describe();
     let health = Health::default();
     let dependencies = Dependencies::new(&health);
     // The port answers until the last message is acknowledged.

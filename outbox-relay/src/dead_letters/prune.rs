@@ -9,7 +9,8 @@ use service_kit::prune::{PrunePasses, pass_interval, pause};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{metrics, queries};
+use super::metrics::QueueMetrics;
+use super::queries;
 use crate::config::{CollectorConfig, DeadLetterRetention};
 
 /// Rows per statement. A row may be large.
@@ -39,6 +40,7 @@ async fn pass(
     let session =
         connect_writable(config.database.url(), "outbox-relay dead-letters prune").await?;
     let (queue, limit) = (&config.collect.queue, config.collect.statement_timeout);
+    let metrics = QueueMetrics::of(queue);
     let mut deleted = 0;
     loop {
         let pruning = queries::prune(&session.client, queue, retention.as_secs_f64(), BATCH_SIZE);
@@ -46,7 +48,7 @@ async fn pass(
             .await
             .map_err(|_| anyhow!("the database takes longer than {limit:?}"))?
             .map_err(|error| anyhow!("{}", reason(&error)))?;
-        metrics::pruned(rows);
+        metrics.pruned(rows);
         deleted += rows;
         if rows < BATCH_SIZE.unsigned_abs() || pause(PAUSE, stop).await {
             return Ok(deleted);

@@ -18,6 +18,7 @@ const HAS_EARLIER_SESSIONS: &str =
 const LOCK_QUEUE: &str = include_str!("../../../sql/dead-letters/queries/lock_queue.sql");
 const END_SESSION: &str = include_str!("../../../sql/dead-letters/queries/end_session.sql");
 const MEASURE: &str = include_str!("../../../sql/dead-letters/queries/measure.sql");
+const COUNT_SETTLED: &str = include_str!("../../../sql/dead-letters/queries/count_settled.sql");
 const PRUNE: &str = include_str!("../../../sql/dead-letters/queries/prune.sql");
 
 /// The prepared statements of a collector.
@@ -153,6 +154,29 @@ pub(super) async fn lock_queue(client: &Client, queue: &str) -> Result<bool, Err
 pub(super) async fn measure(client: &Client, queue: &str) -> Result<(i64, Option<f64>), Error> {
     let row = client.query_one(MEASURE, &[&queue]).await?;
     Ok((row.try_get("open")?, row.try_get("oldest_age")?))
+}
+
+/// The rows that people settled in a period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SettledRows {
+    pub(super) returned: i64,
+    pub(super) discarded: i64,
+    /// The end of the period: the beginning of the next one.
+    pub(super) until: String,
+}
+
+/// Counts the rows that people settled `since` the end of the period before, or none the first time.
+pub(super) async fn count_settled(
+    client: &Client,
+    queue: &str,
+    since: Option<&str>,
+) -> Result<SettledRows, Error> {
+    let row = client.query_one(COUNT_SETTLED, &[&queue, &since]).await?;
+    Ok(SettledRows {
+        returned: row.try_get("returned")?,
+        discarded: row.try_get("discarded")?,
+        until: row.try_get("until")?,
+    })
 }
 
 /// Deletes at most `most` rows that were settled `seconds` ago. Returns how many.

@@ -24,6 +24,7 @@ use super::Collected;
 use super::depth::DepthProbe;
 use super::held::Held;
 use super::message::{DeadLetter, Reading};
+use super::metrics::QueueMetrics;
 use super::store::{Store, StoreError};
 use super::subscription::Subscription;
 
@@ -79,6 +80,7 @@ pub(super) struct CollectorSession<'a> {
     subscription: Subscription,
     depth: DepthProbe,
     reading: &'a Reading,
+    metrics: QueueMetrics,
     prefetch: u16,
     begun: Instant,
     /// Whether all that was stored is acknowledged.
@@ -118,6 +120,7 @@ impl<'a> CollectorSession<'a> {
             subscription,
             depth,
             reading,
+            metrics: QueueMetrics::of(reading.queue()),
             prefetch,
             begun: Instant::now(),
             is_acknowledged: true,
@@ -209,13 +212,22 @@ impl<'a> CollectorSession<'a> {
             return Ok(false);
         }
         let waiting = self.depth.measure().await;
-        if waiting == Ok(0) && !self.subscription.is_receiving() && self.pending.is_empty() {
+        let is_starved = self.arrived.elapsed() >= STARVED_AFTER;
+        let is_all_here = !self.subscription.is_receiving() && self.pending.is_empty();
+        if waiting == Ok(0) && is_all_here && (is_starved || !self.is_owed()) {
             return Ok(self.forget_sessions().await? && until == Until::Collected);
         }
-        if until == Until::Collected && self.arrived.elapsed() >= STARVED_AFTER {
+        if until == Until::Collected && is_starved {
             return Err(Interruption::Broker(starved(waiting)));
         }
         Ok(false)
+    }
+
+    /// Returns true while fewer messages have arrived than were ready at the start: RabbitMQ counts
+    /// a message as delivered before it has read it from its disk, which takes seconds where
+    /// messages are large. Those that expired, or that somebody else took, never arrive.
+    fn is_owed(&self) -> bool {
+        self.left > u64::from(self.prefetch)
     }
 
     /// Forgets earlier sessions when the queue is empty: none of their messages will be delivered

@@ -5,7 +5,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CollectorSession, Interruption, PartOutcome, REQUEUE_TIME};
 use crate::dead_letters::message::DeadLetter;
-use crate::dead_letters::metrics;
 use crate::dead_letters::store::StoreError;
 
 impl CollectorSession<'_> {
@@ -35,7 +34,7 @@ impl CollectorSession<'_> {
             }
         }
         if has_begun {
-            metrics::stored_batch(begun.elapsed());
+            self.metrics.stored_batch(begun.elapsed());
         }
         Ok(())
     }
@@ -62,7 +61,7 @@ impl CollectorSession<'_> {
         self.has_forgotten |= forgets;
         self.collected.stored += stored.new;
         self.collected.known += stored.known;
-        metrics::collected(stored.new, stored.known);
+        self.metrics.collected(stored.new, stored.known);
         self.acknowledge(part).await?;
         Ok(PartOutcome::Stored)
     }

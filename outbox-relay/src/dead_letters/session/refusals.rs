@@ -4,7 +4,6 @@ use service_kit::health::Health;
 
 use super::{CollectorSession, Interruption, PartOutcome};
 use crate::dead_letters::message::DeadLetter;
-use crate::dead_letters::metrics;
 
 /// The note at `/readyz` that the database refuses messages.
 const REFUSED: &str = "refused";
@@ -56,7 +55,7 @@ impl CollectorSession<'_> {
 
     /// Shows at `/readyz` and in the metrics how many are refused.
     pub(super) fn note_refused(&self, health: &Health) {
-        metrics::refused(self.held.len());
+        self.metrics.refused(self.held.len());
         match self.held.len() {
             0 => health.forget_note(REFUSED),
             held if self.held.is_full() => health.note(
