@@ -20,7 +20,7 @@ impl InboxReader {
     /// Connects, and looks up the type of the key column, so that the statement can use its index.
     pub(super) async fn open(inbox: &Inbox, command: &str) -> anyhow::Result<Self> {
         let opened = async {
-            let reader = Reader::open(&inbox.url, command).await?;
+            let reader = Reader::open(&inbox.url, command, None).await?;
             let sql = include_str!("../../../../sql/relay/commands/find_key_type.sql");
             let rows = reader.query(sql, &[&inbox.table, &inbox.key]).await?;
             let row = rows.first().ok_or_else(|| {

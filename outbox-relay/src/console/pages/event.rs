@@ -22,12 +22,14 @@ pub(super) async fn event(
     };
     let line = CommandLine::new("show").operand(event_id);
     let place = CommandLine::new("where").operand(event_id);
+    let (arguments, user) = (line.arguments(), &request.user);
     let (event, place) =
-        tokio::join!(read(console, &request.user, &line), read(console, &request.user, &place),);
-    let mut event = match event {
-        Err(NoPage::Failed(InvocationError::Failed(said))) => return Err(NoPage::NotFound(said)),
+        tokio::join!(console.commands.read(&arguments, user), read(console, user, &place));
+    let printed = match event {
+        Err(InvocationError::Failed(said)) => return Err(NoPage::NotFound(said)),
         other => other?,
     };
+    let mut event = printed.value()?;
     let place = place.ok();
     let row = event.get("event").cloned().unwrap_or_default();
     let (sentence, next_step) = describe(&row);
@@ -35,6 +37,13 @@ pub(super) async fn event(
     let trace_id = trace_id.and_then(|header| header.split('-').nth(1));
     let trace_url = console.trace_url.as_deref().zip(trace_id);
     let trace_url = trace_url.map(|(url, id)| url.replace("{trace_id}", id));
+    // As text, in which numbers keep their digits.
+    for (path, pointer) in CONTENTS {
+        let contents = raw_member(&printed.text, path).filter(|text| *text != "{}");
+        if let (Some(contents), Some(shown)) = (contents, event.pointer_mut(pointer)) {
+            *shown = Value::from(contents);
+        }
+    }
     if console.hide_payloads {
         hide(&mut event, &CONTENTS.map(|(_, pointer)| pointer));
     }
