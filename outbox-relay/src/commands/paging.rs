@@ -89,6 +89,7 @@ pub(super) struct PageSize {
 }
 
 impl PageSize {
+    /// A page of at most `limit` rows, for which `scan_limit` more may be read.
     pub(super) const fn new(limit: u32, scan_limit: u32) -> Self {
         Self { limit, scan_limit }
     }
@@ -107,6 +108,7 @@ impl PageSize {
 /// A part of a list.
 #[derive(Debug)]
 pub(super) struct Page<T> {
+    /// What the page shows, in the order of the list.
     pub(super) rows: Vec<T>,
     /// Where the next page begins; `None`: this is the last one.
     pub(super) next: Option<Cursor>,
@@ -180,7 +182,36 @@ pub(crate) fn next_in_notes(notes: &str) -> Option<&str> {
     rest.split_whitespace().next()
 }
 
+/// The place behind a row of a statement.
 fn cursor(row: &Row) -> anyhow::Result<Cursor> {
     let at: Option<&str> = row.try_get("at")?;
     Ok(Cursor { at: at.map(ToOwned::to_owned), id: row.try_get("id")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_an_id_or_a_time_and_an_id() {
+        for text in ["7", "-7", "2026-02-01T22:25:31.5+00:00/7", "infinity/7"] {
+            let cursor = text.parse::<Cursor>().map(|cursor| cursor.to_string());
+            assert_eq!(cursor.as_deref(), Ok(text));
+        }
+        for wrong in
+            ["", "x", "7/", "/7", "yesterday/7", "2026-02-01/7", "7/8", "9223372036854775808"]
+        {
+            assert!(wrong.parse::<Cursor>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_fits_the_lists_of_its_order() {
+        let id: Cursor = "7".parse().expect("an id");
+        let time: Cursor = "infinity/7".parse().expect("a time and an id");
+        assert_eq!(Cursor::by_id(Some(&id)).expect("an id"), Some(7));
+        let at = Some("infinity".to_owned());
+        assert_eq!(Cursor::by_time(Some(&time)).expect("both"), (Some(7), at));
+        assert!(Cursor::by_id(Some(&time)).is_err() && Cursor::by_time(Some(&id)).is_err());
+    }
 }

@@ -5,7 +5,7 @@ published_at IS NULL
 AND next_attempt_at IS NOT NULL
 -- In a subquery: the planner would make IS NOT TRUE of it, which the index does not have.
 AND ((attempts > 0) IS TRUE) = (SELECT $8::boolean)
--- Never as an equality, which would leave an order that any index of the ids has.
+-- Not as an equality, which would leave the order of the ids alone, in which other indexes are.
 AND (NOT $9::boolean OR next_attempt_at >= 'infinity')
 AND ($9::boolean OR (next_attempt_at > now() AND next_attempt_at < 'infinity'))
 AND ($2::bigint IS NULL OR (next_attempt_at, id) > ($7::text::timestamptz, $2))
