@@ -64,7 +64,7 @@ GRANT INSERT (queue, collector_session, delivery_tag, identity, return_to, messa
               content_type, content_header, properties, headers, error_kind, reason, fingerprint, tries, first_failed_at, last_failed_at,
               redelivered, earlier_id, returns)
     ON dead_letters TO dead_letters_collector;
-GRANT SELECT (id, queue, identity, state, settled_at, returns, collected_at, collector_session, delivery_tag) ON dead_letters
+GRANT SELECT (id, queue, identity, state, may_have_arrived, settled_at, returns, collected_at, collector_session, delivery_tag) ON dead_letters
     TO dead_letters_collector;
 GRANT UPDATE (collector_session, delivery_tag) ON dead_letters TO dead_letters_collector;
 GRANT DELETE ON dead_letters TO dead_letters_collector;
@@ -131,7 +131,7 @@ GRANT SELECT ON dead_letters_old TO dead_letters_viewer;
 
 -- An operator edits, notes and returns dead letters, and adds rows to the audit table, where the
 -- database fills in the time and the login. It can't add or delete a dead letter.
-GRANT UPDATE (body, content_header, headers, original, state, settled_at, note) ON dead_letters TO dead_letters_operator;
+GRANT UPDATE (body, content_header, headers, original, state, may_have_arrived, settled_at, note) ON dead_letters TO dead_letters_operator;
 GRANT INSERT (actor, action, reason, dead_letter_id, before, after, detail, operation_id) ON dead_letters_audit TO dead_letters_operator;
 
 -- An administrator also discards dead letters, and erases contents from rows and from the audit

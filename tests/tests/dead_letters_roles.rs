@@ -119,6 +119,7 @@ async fn each_role_may_do_what_its_work_takes_and_nothing_else() -> Tested {
         ("UPDATE dead_letters SET body = 'y', note = 'z' WHERE id = 1", [false, false, true, true]),
         ("UPDATE dead_letters SET state = 'returning' WHERE id = 1", [false, false, true, true]),
         ("UPDATE dead_letters SET original = '{}' WHERE id = 1", [false, false, true, true]),
+        ("UPDATE dead_letters SET may_have_arrived = true", [false, false, true, true]),
         (audit, [false, false, true, true]),
         // Destroying.
         (
