@@ -133,7 +133,11 @@ async fn each_role_may_do_what_its_work_takes_and_nothing_else() -> Tested {
         ("UPDATE dead_letters SET original = NULL WHERE id = 2", [false, false, false, true]),
         ("UPDATE dead_letters SET reason = NULL, properties = '{}'", [false, false, false, true]),
         ("UPDATE dead_letters SET identity = '', routing_key = NULL", [false, false, false, true]),
-        ("UPDATE dead_letters_audit SET before = NULL", [false, false, false, true]),
+        (
+            "UPDATE dead_letters SET exchange = NULL, content_type = NULL, event_type = ''",
+            [false, false, false, true],
+        ),
+        ("UPDATE dead_letters_audit SET before = NULL, reason = NULL", [false, false, false, true]),
         // Nobody.
         ("DELETE FROM dead_letters_audit", [false; 4]),
         ("UPDATE dead_letters_audit SET actor = 'b'", [false; 4]),
