@@ -122,4 +122,15 @@ GRANT INSERT, DELETE ON outbox_pauses TO outbox_operator;
 -- An administrator also destroys: discards events (and restores them), prunes them, and erases copies. It deletes no audit row.
 GRANT DELETE ON outbox TO outbox_admin;
 GRANT INSERT (event_id, aggregate_type, aggregate_id, event_type, payload, headers, created_at, next_attempt_at) ON outbox TO outbox_admin;
-GRANT UPDATE (event, detail) ON outbox_audit TO outbox_admin;
+GRANT UPDATE (event, detail, reason) ON outbox_audit TO outbox_admin;
+
+-- A reason may name a person, and can then be erased. Nobody rewrites one, which no privilege can say.
+CREATE OR REPLACE FUNCTION outbox_audit_keep_reason() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'permission denied to rewrite reasons: they can only be erased' USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+DROP TRIGGER IF EXISTS keep_reason ON outbox_audit;
+CREATE TRIGGER keep_reason BEFORE UPDATE OF reason ON outbox_audit FOR EACH ROW
+    WHEN (NEW.reason IS DISTINCT FROM OLD.reason AND NEW.reason IS NOT NULL)
+    EXECUTE FUNCTION outbox_audit_keep_reason();

@@ -78,7 +78,7 @@ GRANT INSERT (queue, collector_session, delivery_tag, identity, return_to, messa
               content_type, content_header, properties, headers, error_kind, reason, fingerprint, tries, first_failed_at, last_failed_at,
               redelivered, earlier_id, returns)
     ON dead_letters TO dead_letters_collector;
-GRANT SELECT (id, queue, identity, state, settled_at, returns, collected_at, collector_session, delivery_tag) ON dead_letters
+GRANT SELECT (id, queue, identity, state, may_have_arrived, settled_at, returns, collected_at, collector_session, delivery_tag) ON dead_letters
     TO dead_letters_collector;
 GRANT UPDATE (collector_session, delivery_tag) ON dead_letters TO dead_letters_collector;
 GRANT DELETE ON dead_letters TO dead_letters_collector;
@@ -145,13 +145,25 @@ GRANT SELECT ON dead_letters_old TO dead_letters_viewer;
 
 -- An operator edits, notes and returns dead letters, and adds rows to the audit table, where the
 -- database fills in the time and the login. It can't add or delete a dead letter.
-GRANT UPDATE (body, content_header, headers, original, state, settled_at, note) ON dead_letters TO dead_letters_operator;
+GRANT UPDATE (body, content_header, headers, original, state, may_have_arrived, settled_at, note) ON dead_letters TO dead_letters_operator;
 GRANT INSERT (actor, action, reason, dead_letter_id, before, after, detail, operation_id) ON dead_letters_audit TO dead_letters_operator;
 
 -- An administrator also discards dead letters, and erases contents from rows and from the audit
 -- table. It deletes no row of either.
-GRANT UPDATE (identity, routing_key, properties, reason) ON dead_letters TO dead_letters_admin;
-GRANT UPDATE (before, after, detail) ON dead_letters_audit TO dead_letters_admin;
+GRANT UPDATE (identity, exchange, routing_key, event_type, content_type, properties, reason) ON dead_letters TO dead_letters_admin;
+GRANT UPDATE (before, after, detail, reason) ON dead_letters_audit TO dead_letters_admin;
+
+-- A reason in the audit table may name a person, and can then be erased. Nobody rewrites one, which
+-- privileges can't express.
+CREATE OR REPLACE FUNCTION dead_letters_keep_reason() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'permission denied to rewrite reasons: they can only be erased' USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+DROP TRIGGER IF EXISTS dead_letters_keep_reason ON dead_letters_audit;
+CREATE TRIGGER dead_letters_keep_reason BEFORE UPDATE OF reason ON dead_letters_audit FOR EACH ROW
+    WHEN (NEW.reason IS DISTINCT FROM OLD.reason AND NEW.reason IS NOT NULL)
+    EXECUTE FUNCTION dead_letters_keep_reason();
 
 -- Operators need to change the column state to return, and original to edit. A trigger has to
 -- ensure that only an administrator discards a dead letter or reopens a discarded one, and that

@@ -29,6 +29,7 @@ CREATE TABLE dead_letters (
     redelivered     boolean     NOT NULL DEFAULT false,  -- it had been delivered before: after a crash it may be the copy of another row
     state           text        COLLATE "C" NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'returning', 'returned', 'discarded')),
     settled_at      timestamptz,                         -- when it was returned or discarded
+    may_have_arrived boolean    NOT NULL DEFAULT false,  -- a return had no answer, and a later one was refused
     earlier_id      bigint,                              -- the row of its death before this one
     returns         integer     NOT NULL DEFAULT 0,      -- how often it had been returned when it died
     note            text,                                -- what people noted
@@ -69,6 +70,7 @@ COMMENT ON COLUMN dead_letters.error_kind IS 'How it died: failed (the consumer 
 COMMENT ON COLUMN dead_letters.fingerprint IS 'A hash of the reason without ids, numbers and values: the same for all with one cause';
 COMMENT ON COLUMN dead_letters.state IS 'open; returning: being published; returned: the broker has confirmed it; discarded';
 COMMENT ON COLUMN dead_letters.earlier_id IS 'The row of its death before this one, which retention may have deleted';
+COMMENT ON COLUMN dead_letters.may_have_arrived IS 'A return ended without an answer of the broker, and a later one was refused: its message may be at the queue';
 COMMENT ON COLUMN dead_letters.redelivered IS 'It had been delivered before: if a collector or the broker crashed, it may be the copy of another row';
 
 -- The collectors' sessions that are running or were interrupted, and how far each has acknowledged.

@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, ensure};
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions,
+    BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
+    QueuePurgeOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -114,11 +115,28 @@ impl DeadLetterQueue {
     /// # Errors
     /// When the broker does not answer.
     pub async fn depth(&self) -> anyhow::Result<(u32, u32)> {
+        self.depth_of(QUEUE).await
+    }
+
+    /// The same of another queue.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn depth_of(&self, queue: &str) -> anyhow::Result<(u32, u32)> {
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let channel = self.connection.create_channel().await?;
-        let declared = channel.queue_declare(QUEUE.into(), options, FieldTable::default()).await?;
+        let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
         channel.close(200, "".into()).await?;
         Ok((declared.message_count(), declared.consumer_count()))
+    }
+
+    /// Makes the dead-letter queue anew, of this type.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn make_anew(&self, queue_type: &str) -> anyhow::Result<()> {
+        self.channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
+        declare(&self.channel, QUEUE, &[("x-queue-type", queue_type)]).await
     }
 
     /// Removes all ready messages.
@@ -154,9 +172,21 @@ impl DeadLetterQueue {
     /// # Errors
     /// When it can't be started.
     pub async fn follow(&self, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
+        self.spawn_collect(&["--follow"], settings).await
+    }
+
+    /// Starts `dead-letters collect` with further arguments as a process.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub async fn spawn_collect(
+        &self,
+        arguments: &[&str],
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Service> {
         let common = self.settings().into_iter().chain([("OPS_ADDR", "127.0.0.1:0")]);
         let settings = common.chain(settings.iter().copied());
-        let arguments = ["dead-letters", "collect", "--queue", QUEUE, "--follow"];
+        let arguments = [&["dead-letters", "collect", "--queue", QUEUE], arguments].concat();
         Service::spawn(stack::binary("outbox-relay").await?, arguments, settings).await
     }
 

@@ -1,10 +1,12 @@
 //! People who run the relay's commands, each with a login of their own.
 
+use anyhow::ensure;
 use stack::Database;
-use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error};
 
 use crate::command::Ended;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, connect};
 use crate::relay_command::outbox_relay;
 
 impl Outbox {
@@ -45,4 +47,16 @@ pub async fn person(sql: &Client, database: &Database, role: &str) -> anyhow::Re
         sql.batch_execute(&tolerant).await?;
     }
     database.url_as(&login).await
+}
+
+/// Checks that the login in `url`, an administrator's, can't replace a reason in the table `audit`.
+///
+/// # Errors
+/// When it can, or the server does not answer.
+pub async fn can_not_rewrite_reasons(url: &str, audit: &str) -> anyhow::Result<()> {
+    let session = connect(url).await?;
+    let rewritten = session.batch_execute(&format!("UPDATE {audit} SET reason = 'another'")).await;
+    let code = rewritten.as_ref().err().and_then(Error::code);
+    ensure!(code == Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{audit}: {rewritten:?}");
+    Ok(())
 }

@@ -117,7 +117,15 @@ async fn let_go(sql: &Client) -> anyhow::Result<()> {
 /// Killed when rows are committed that are not acknowledged: each is recognised, once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_were_not_acknowledged_are_recognised_by_count() -> Tested {
+    for queue_type in ["quorum", "classic"] {
+        rows_are_recognised(queue_type).await.context(queue_type)?;
+    }
+    Ok(())
+}
+
+async fn rows_are_recognised(queue_type: &str) -> Tested {
     let desk = DeadLetterQueue::start().await?;
+    desk.make_anew(queue_type).await?;
     let holder = connect(&desk.database.url).await?;
     desk.add(100, b"all alike", BasicProperties::default()).await?;
     // The first batch is committed, and its release is not.

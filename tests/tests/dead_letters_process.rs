@@ -1,5 +1,7 @@
 //! `dead-letters collect --follow` as a process: health, metrics, outages, a clean end.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, ensure};
 use lapin::BasicProperties;
 use pipeline_tests::dead_letter_queue::{DeadLetterQueue, QUEUE};
@@ -86,6 +88,34 @@ async fn told_to_stop_it_acknowledges_what_it_has_stored() -> Tested {
     assert_eq!(sessions, 0, "its session has ended in order");
     desk.collect_all().await?;
     assert_eq!((desk.rows().await?, desk.depth().await?.0), (3000, 0));
+    Ok(())
+}
+
+/// Somebody holds the table for longer than the collector may take to stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn told_to_stop_while_it_can_not_store_it_leaves_the_messages_in_the_queue() -> Tested {
+    for arguments in [&["--follow"][..], &[]] {
+        let desk = DeadLetterQueue::start().await?;
+        desk.add(500, b"x", plain()).await?;
+        let other = connect(&desk.database.url).await?;
+        other.batch_execute("BEGIN; LOCK TABLE dead_letters IN SHARE MODE").await?;
+        let collector = desk.spawn_collect(arguments, &[("SHUTDOWN_GRACE", "8s")]).await?;
+        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'dead_letters'::regclass
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        eventually("it waits", async || Ok(desk.count(waits).await? == 1)).await?;
+        let begun = Instant::now();
+        collector.sigterm()?;
+        collector.wait_exit(PATIENCE).await?;
+        ensure!(begun.elapsed() < Duration::from_secs(9), "it took {:?}", begun.elapsed());
+        eventually("all are back", async || Ok(desk.depth().await? == (500, 0))).await?;
+        other.batch_execute("COMMIT").await?;
+        // Its statement ends with its session.
+        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                        AND application_name = 'outbox-relay dead-letters collect'";
+        eventually("it is gone", async || Ok(desk.count(sessions).await? == 0)).await?;
+        desk.collect_all().await?;
+        assert_eq!((desk.rows().await?, desk.depth().await?.0), (500, 0), "{arguments:?}");
+    }
     Ok(())
 }
 

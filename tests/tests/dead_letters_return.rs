@@ -205,6 +205,37 @@ async fn a_message_that_dies_again_is_linked_to_its_earlier_death() -> anyhow::R
     Ok(())
 }
 
+/// The first return was interrupted, and the next one was refused: the row is open, and its message
+/// arrived nevertheless.
+#[tokio::test]
+async fn a_message_that_arrived_unnoticed_and_dies_again_is_linked() -> anyhow::Result<()> {
+    let desk = DeadLetterQueue::desk().await?;
+    let ids = desk.add_rows(2, Rows { return_to: "gone", ..Rows::default() }).await?;
+    let mark = format!("UPDATE dead_letters SET state = 'returning' WHERE id = {}", ids[0]);
+    desk.sql.batch_execute(&mark).await?;
+    let operator = desk.person("dead_letters_operator").await?;
+    let ended =
+        desk.command_as(&operator, "alice", &["return", "--kind", "failed", "--yes"]).await?;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(desk.in_state("open").await?, 2);
+    // The second one was never sent, whatever a header says.
+    for id in &ids {
+        desk.add_with_headers(b"{}", &[("x-returned-from", text(&format!("{QUEUE}/{id}")))])
+            .await?;
+    }
+    desk.collect_all().await?;
+    let letters = desk.letters().await?;
+    assert_eq!((&letters[2]["earlier_id"], &letters[2]["returns"]), (&json!(ids[0]), &json!(1)));
+    assert_eq!((&letters[3]["earlier_id"], &letters[3]["returns"]), (&json!(null), &json!(0)));
+    assert_eq!(letters[0]["state"], "open", "no return is confirmed");
+    let shown = desk.command(&["show", &letters[2]["id"].to_string()]).await?;
+    let told = format!("once before, other cause (see {}, by a return without an answer)", ids[0]);
+    assert!(shown.out.contains(&told), "{shown:?}");
+    let shown = desk.command(&["show", &ids[0].to_string()]).await?;
+    assert!(shown.out.contains("open; a return had no answer, and may have arrived"), "{shown:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn without_a_broker_nothing_is_changed() -> anyhow::Result<()> {
     let desk = DeadLetterQueue::desk().await?;

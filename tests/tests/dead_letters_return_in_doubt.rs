@@ -177,3 +177,29 @@ async fn a_command_that_waits_for_its_rate_ends_when_it_is_told_to() -> anyhow::
     assert_eq!(desk.in_state("open").await?, 2);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_command_told_to_stop_between_its_windows_leaves_none_in_doubt() -> anyhow::Result<()> {
+    let desk = DeadLetterQueue::desk().await?;
+    desk.add_rows(200, Rows::default()).await?;
+    let settings = [
+        ("DEAD_LETTERS_DATABASE_URL", desk.database.url.as_str()),
+        ("RABBITMQ_URL", desk.broker.amqp_url.as_str()),
+    ];
+    let arguments = [&["dead-letters"], &ALL[..], &["--rate", "5/s"]].concat();
+    let command = Service::spawn(stack::binary("outbox-relay").await?, arguments, settings).await?;
+    eventually("some are returned", async || Ok(desk.in_state("returned").await? >= 3)).await?;
+    let begun = Instant::now();
+    command.sigterm()?;
+    let status = command.wait_exit(Duration::from_secs(30)).await?;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(status.code(), Some(1), "{}", command.log());
+    let returned = desk.in_state("returned").await?;
+    let told = format!("{} dead letters were not tried", 200 - returned);
+    assert!(command.log().contains(&told), "{}", command.log());
+    assert_eq!(desk.in_state("open").await?, 200 - returned);
+    let delivered = desk.deliveries(HOME).await?;
+    assert!(delivered.values().all(|times| *times == 1), "{delivered:?}");
+    assert_eq!(i64::try_from(delivered.len())?, returned);
+    Ok(())
+}

@@ -123,6 +123,7 @@ async fn each_role_may_do_what_its_work_takes_and_nothing_else() -> Tested {
         ("UPDATE dead_letters SET body = 'y', note = 'z' WHERE id = 1", [false, false, true, true]),
         ("UPDATE dead_letters SET state = 'returning' WHERE id = 1", [false, false, true, true]),
         ("UPDATE dead_letters SET original = '{}' WHERE id = 1", [false, false, true, true]),
+        ("UPDATE dead_letters SET may_have_arrived = true", [false, false, true, true]),
         (audit, [false, false, true, true]),
         // Destroying.
         (
@@ -136,7 +137,11 @@ async fn each_role_may_do_what_its_work_takes_and_nothing_else() -> Tested {
         ("UPDATE dead_letters SET original = NULL WHERE id = 2", [false, false, false, true]),
         ("UPDATE dead_letters SET reason = NULL, properties = '{}'", [false, false, false, true]),
         ("UPDATE dead_letters SET identity = '', routing_key = NULL", [false, false, false, true]),
-        ("UPDATE dead_letters_audit SET before = NULL", [false, false, false, true]),
+        (
+            "UPDATE dead_letters SET exchange = NULL, content_type = NULL, event_type = ''",
+            [false, false, false, true],
+        ),
+        ("UPDATE dead_letters_audit SET before = NULL, reason = NULL", [false, false, false, true]),
         // Nobody.
         ("DELETE FROM dead_letters_audit", [false; 4]),
         ("UPDATE dead_letters_audit SET actor = 'b'", [false; 4]),

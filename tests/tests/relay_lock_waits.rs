@@ -54,7 +54,7 @@ const EVENT_IDS: &str =
 const KEYS: &str = "ARRAY[hashtextextended('locked', hashtextextended('order', 0)), hashtextextended('other', hashtextextended('order', 0))]";
 
 /// Each statement file, with its parameters and the locks it waits for.
-const STATEMENTS: [(&str, &str, WaitsFor); 43] = [
+const STATEMENTS: [(&str, &str, WaitsFor); 46] = [
     ("acknowledge_audit", "1, NULL", NOTHING),
     ("count_digits", "'{1,2}', 1000", READS),
     ("describe_columns", "", NOTHING),
@@ -63,9 +63,11 @@ const STATEMENTS: [(&str, &str, WaitsFor); 43] = [
     ("find_oldest", "-1, 10", READS),
     ("find_optional", "", NOTHING),
     ("find_pauses", "", NOTHING),
+    ("find_questions", "10", NOTHING),
     ("forget_expired", "", READS),
     ("forget_gone", "", READS),
     ("forget_unsettled", "EVENT_IDS", CHANGES_NOTES),
+    ("give_answers", "'{72,73}', '{1,2}'", NOTHING),
     ("identify", "'{1,2}'", READS),
     ("join_relays", "", NOTHING),
     ("latest_audit_id", "", NOTHING),
@@ -113,6 +115,7 @@ const STATEMENTS: [(&str, &str, WaitsFor); 43] = [
         CHANGES,
     ),
     ("settle_published", "'{1,2}', EVENT_IDS, '{0,0}'", CHANGES),
+    ("take_back_answers", "'{72,73}', '{1,2}'", NOTHING),
     ("take_lanes", "'{1}'", NOTHING),
     ("unlock_in_flight", "'{1}'", NOTHING),
 ];

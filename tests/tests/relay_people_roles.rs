@@ -172,7 +172,7 @@ const ADMINS: [&str; 4] = [
     "DELETE FROM outbox",
     "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, payload, headers, created_at)
      VALUES (gen_random_uuid(), 'a', 'b', 'c', '{}', '{}', now())",
-    "UPDATE outbox_audit SET event = NULL, detail = NULL",
+    "UPDATE outbox_audit SET event = NULL, detail = NULL, reason = NULL",
     "SELECT FROM outbox FOR UPDATE; DELETE FROM outbox",
 ];
 
@@ -188,6 +188,9 @@ const OPERATORS: [&str; 3] = [
 async fn a_role_may_do_what_its_commands_take_and_nothing_else() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     add(&outbox, "7", None).await?;
+    let audit =
+        "INSERT INTO outbox_audit (actor, action, reason) VALUES ('x', 'retry', 'a reason')";
+    outbox.sql.batch_execute(audit).await?;
     let mut sessions = Vec::new();
     for role in ROLES {
         let session = connect(&outbox.person(role).await?).await?;

@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::args::{ActorArgs, ConnectionArgs, single_line};
@@ -31,6 +32,9 @@ pub struct ForgetArgs {
     /// The reason, for the audit table
     #[arg(long, value_name = "TEXT", value_parser = single_line, required = true)]
     reason: String,
+    /// Erase also the reasons that people gave for other changes of it, which may name a person
+    #[arg(long)]
+    with_reasons: bool,
     #[command(flatten)]
     actor: ActorArgs,
     /// Print one JSON document
@@ -64,7 +68,7 @@ impl ForgetArgs {
             return Err(anyhow!("nothing was erased"));
         }
         let attribution = self.actor.attribution(&session, Some(self.reason));
-        let forgotten = forget(&session, &self.event_ids, &attribution).await?;
+        let forgotten = forget(&session, &self.event_ids, self.with_reasons, &attribution).await?;
         let mut not_forgotten = find_skipped(&session, &self.event_ids, &forgotten).await?;
         let forgotten_before = take_forgotten_before(&session, &mut not_forgotten).await?;
         let outcome = if not_forgotten.is_empty() { Outcome::Ok } else { Outcome::Problems };
@@ -98,11 +102,13 @@ async fn ask(events: usize) -> anyhow::Result<bool> {
 async fn forget(
     session: &Session,
     event_ids: &[Uuid],
+    with_reasons: bool,
     attribution: &Attribution,
 ) -> anyhow::Result<Vec<Uuid>> {
     let sql = include_str!("../../../sql/relay/commands/forget.sql");
     let Attribution { actor, reason, operation_id } = attribution;
-    ids(&session.query_audited(sql, &[&event_ids, actor, reason, operation_id]).await?)
+    let params: [&(dyn ToSql + Sync); 5] = [&event_ids, actor, reason, operation_id, &with_reasons];
+    ids(&session.query_audited(sql, &params).await?)
 }
 
 /// Returns the events that were not forgotten. A published one that is still there counts as locked.

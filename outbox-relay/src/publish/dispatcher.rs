@@ -9,6 +9,7 @@ use crate::publish::load::Loaded;
 use crate::publish::quarantine::Quarantine;
 use crate::publish::sent::Sent;
 use crate::publish::slow_start::SlowStart;
+use crate::publish::stage::RunProgress;
 use crate::publish::verdict::Verdict;
 use crate::publish::window::Loss;
 use crate::queue::{EventRef, Queue};
@@ -52,6 +53,8 @@ impl Window {
 pub(crate) struct Dispatch {
     pub(crate) events: Vec<Event>,
     pub(crate) order: SendOrder,
+    /// Counts, of a run, what has been sent.
+    pub(crate) progress: RunProgress,
 }
 
 /// How the events of a [`Dispatch`] are sent.
@@ -202,8 +205,12 @@ impl Dispatcher {
         events.extend(run);
         self.events += events.len();
         self.bytes += events.iter().map(|event| event.event_ref.size).sum::<i64>();
-        self.sent.start(&events);
-        Dispatch { events, order }
+        let progress = RunProgress::default();
+        match order {
+            SendOrder::Window => self.sent.start(&events),
+            SendOrder::Run => self.sent.start_run(&events, progress.clone()),
+        }
+        Dispatch { events, order, progress }
     }
 
     /// Takes the events of the next window: quarantined ones or others, never both. While slow

@@ -11,6 +11,7 @@
 //! | `window`, `verdict` | messages that are sent and then confirmed; the outcome of each |
 //! | `isolate`, `refusals` | the message over which the broker closes the channel |
 //! | `sent` | events for which a change that a person makes comes too late |
+//! | `stage` | how far an event has been sent, as commands are told |
 
 pub(crate) mod dispatcher;
 mod envelope;
@@ -25,9 +26,10 @@ mod payload_encoding;
 mod properties;
 mod quarantine;
 pub(crate) mod refusals;
-mod sent;
+pub(crate) mod sent;
 mod slow_start;
 mod span;
+pub(crate) mod stage;
 pub(crate) mod verdict;
 pub(crate) mod window;
 
@@ -43,6 +45,7 @@ use crate::metrics;
 use event::Event;
 use isolate::{isolate_poison, reopen};
 use message::{Message, MessageBuilder};
+use stage::RunProgress;
 use verdict::Verdict;
 use window::{Deadlines, Loss, WindowEnd};
 
@@ -105,14 +108,15 @@ pub(crate) async fn publish(
 }
 
 /// Publishes `events`, which follow each other in one aggregate, each when the one ahead is
-/// confirmed. Ends early behind one that is not published, after [`RUN_TIME`], and once `revoked`
-/// is cancelled.
+/// confirmed, and counts them in `progress`. Ends early behind one that is not published, after
+/// [`RUN_TIME`], and once `revoked` is cancelled.
 pub(crate) async fn publish_run(
     mut publisher: Publisher,
     builder: Arc<MessageBuilder>,
     events: Vec<Event>,
     deadlines: Deadlines,
     revoked: CancellationToken,
+    progress: RunProgress,
 ) -> Published {
     let begun = Instant::now();
     let mut published = Vec::with_capacity(events.len());
@@ -120,6 +124,7 @@ pub(crate) async fn publish_run(
     let mut unsent = events.into_iter();
     let mut lost = None;
     for event in unsent.by_ref() {
+        progress.advance();
         let one = publish(
             publisher,
             Arc::clone(&builder),

@@ -1,16 +1,20 @@
 //! Events whose contents were sent to a broker, or are about to be. A change that a person makes
 //! now comes too late for them.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::publish::event::Event;
+use crate::publish::stage::{RunProgress, Stage};
 use crate::publish::verdict::{FailureCause, Verdict};
 use crate::queue::EventRef;
 
 /// How long an event with an unknown outcome counts as sent. By then it was sent again, if it is
 /// still pending.
 const DOUBT: Duration = Duration::from_mins(1);
+
+/// The bits of an id by which a command asks about an event: what a lock's key has room for.
+pub(crate) const ASKED_BITS: i64 = 0x7fff_ffff;
 
 /// See the [module](self). All are ids.
 #[derive(Debug, Default)]
@@ -22,11 +26,20 @@ pub(crate) struct Sent {
     settled: Vec<i64>,
     /// Lost with a connection, and since when.
     unknown: VecDeque<(Instant, i64)>,
+    /// Runs that have not ended: their events count as sent from the start, which is on the safe
+    /// side for a change, but each is sent only when the one ahead is confirmed.
+    runs: Vec<(Vec<i64>, RunProgress)>,
 }
 
 impl Sent {
     pub(crate) fn start<'a>(&mut self, events: impl IntoIterator<Item = &'a Event>) {
         self.unsettled.extend(events.into_iter().map(|event| event.event_ref.id));
+    }
+
+    /// The same for a run.
+    pub(crate) fn start_run(&mut self, events: &[Event], progress: RunProgress) {
+        self.start(events);
+        self.runs.push((events.iter().map(|event| event.event_ref.id).collect(), progress));
     }
 
     /// Notes how a window ended: one verdict for each of `events`; `unsent` were not sent after
@@ -38,6 +51,8 @@ impl Sent {
         unsent: &[Event],
     ) {
         let now = Instant::now();
+        let first = events.first().map(|event| event.event_ref.id);
+        self.runs.retain(|(ids, _)| ids.first() != first.as_ref());
         for event in unsent {
             self.unsettled.remove(&event.event_ref.id);
         }
@@ -70,6 +85,20 @@ impl Sent {
     pub(crate) fn ids(&self) -> Vec<i64> {
         let unknown = self.unknown.iter().map(|(_, id)| id);
         self.unsettled.iter().chain(&self.settled).chain(unknown).copied().collect()
+    }
+
+    /// How far the events with these ids, modulo [`ASKED_BITS`], have been sent. All are pending.
+    pub(crate) fn stages(&self, asked: &[i64]) -> Vec<Stage> {
+        let unsent = self.runs.iter().flat_map(|(ids, progress)| ids.iter().skip(progress.sent()));
+        let unsent: HashSet<i64> = unsent.copied().collect();
+        let mut stages: HashMap<i64, Stage> =
+            asked.iter().map(|id| (*id, Stage::NotSent)).collect();
+        let in_doubt = self.unknown.iter().map(|(_, id)| (id, Stage::InDoubt));
+        let in_flight = self.unsettled.difference(&unsent).map(|id| (id, Stage::InFlight));
+        for (id, stage) in in_doubt.chain(in_flight) {
+            stages.entry(id & ASKED_BITS).and_modify(|known| *known = stage);
+        }
+        asked.iter().map(|id| stages[id]).collect()
     }
 
     /// Forgets settled events, after all changes up to now were compared with [`ids`](Self::ids).
@@ -116,6 +145,35 @@ mod tests {
         assert_eq!(sent.ids(), [2], "one of several queues may have it");
         sent.settled(&event_refs);
         assert_eq!(sent.ids(), [2]);
+    }
+
+    #[test]
+    fn an_event_of_a_run_is_in_flight_once_its_turn_has_come() {
+        let (_, events) = sent(&[1, 2, 3]);
+        let mut sent = Sent::default();
+        let progress = RunProgress::default();
+        sent.start_run(&events, progress.clone());
+        progress.advance();
+        let asked = [1, 2, 4];
+        assert_eq!(sent.stages(&asked), [Stage::InFlight, Stage::NotSent, Stage::NotSent]);
+        progress.advance();
+        assert_eq!(sent.stages(&asked), [Stage::InFlight, Stage::InFlight, Stage::NotSent]);
+        let verdicts = [Verdict::Published, Verdict::Unknown];
+        sent.window_ended(&events[..2], &verdicts, &events[2..]);
+        assert_eq!(sent.stages(&asked), [Stage::InFlight, Stage::InDoubt, Stage::NotSent]);
+        sent.settled(&[events[0].event_ref]);
+        // Sent once more.
+        sent.start(&events[1..2]);
+        assert_eq!(sent.stages(&asked), [Stage::NotSent, Stage::InFlight, Stage::NotSent]);
+    }
+
+    #[test]
+    fn a_question_names_the_lower_bits_of_an_id() {
+        let id = (5 << 31) + 7;
+        let (sent, _) = sent(&[id]);
+        assert_eq!(sent.stages(&[7, 8]), [Stage::InFlight, Stage::NotSent]);
+        let (sent, _) = self::sent(&[-1]);
+        assert_eq!(sent.stages(&[ASKED_BITS]), [Stage::InFlight]);
     }
 
     #[test]

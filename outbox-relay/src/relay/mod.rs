@@ -10,8 +10,10 @@
 //! | `reconnect` | connections that are opened again and again |
 //! | `pauses` | what is not to be published for now is read |
 //! | `seen_changes` | commands are told that this relay has seen their changes |
+//! | `answers` | commands are told how far this relay has sent an event |
 //! | `engine` | what the relay knows and decides, without its connections |
 
+mod answers;
 mod begin;
 mod completions;
 mod engine;

@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 use service_kit::health::Health;
 use service_kit::postgres::reason;
 
+use super::answers::Answers;
 use super::engine::Engine;
 use super::pauses::{PauseKnowledge, PauseReader};
-use crate::database::{Database, DatabaseError, queries};
+use crate::database::queries::{self, Audited};
+use crate::database::{Database, DatabaseError};
 use crate::publish::dispatcher::Dispatcher;
 
 /// Least time between two reads of the audit table.
@@ -41,6 +43,8 @@ pub(crate) struct SeenChanges {
     reported: VecDeque<(Instant, Vec<i64>)>,
     /// The one that the database did not let this session acknowledge.
     refused: Option<i64>,
+    /// What commands that ask about events were answered.
+    answers: Answers,
 }
 
 impl SeenChanges {
@@ -48,10 +52,12 @@ impl SeenChanges {
     pub(crate) fn lose_session(&mut self) {
         self.acknowledged = None;
         self.checked_at = None;
+        self.answers.lose_session();
     }
 
-    /// Reads the audit table, if it is time, and acknowledges new changes. If the database refuses
-    /// that, commands name this relay, and it goes on.
+    /// Reads the audit table, if it is time, answers commands that ask about events, and
+    /// acknowledges new changes. If the database refuses that, commands name this relay, and it
+    /// goes on.
     pub(super) async fn check(
         &mut self,
         database: &mut Database,
@@ -62,8 +68,9 @@ impl SeenChanges {
         if self.checked_at.is_some_and(|checked_at| checked_at.elapsed() < CHECK_EVERY) {
             return Ok(());
         }
-        let latest = queries::latest_audit_id(database).await?;
+        let Audited { latest, is_asked } = queries::latest_audit_id(database).await?;
         self.checked_at = Some(Instant::now());
+        self.answers.update(database, &engine.dispatcher.sent, is_asked).await?;
         if self.acknowledged != Some(latest) {
             engine.dispatcher.clear_prefetched();
             // After the row was seen, so that what it tells of is known before it is acknowledged.

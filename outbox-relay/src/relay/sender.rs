@@ -83,14 +83,14 @@ impl Sender {
                     .put_back(queue, events.into_iter().map(|event| event.event_ref).collect());
                 return Ok(());
             };
-            let Dispatch { events, order } = dispatcher.start(events, queue);
+            let Dispatch { events, order, progress } = dispatcher.start(events, queue);
             metrics::window(events.len());
             let (builder, deadlines) = (Arc::clone(&self.builder), self.deadlines.clone());
             let revoked = self.revoked.clone();
             tasks.spawn(async move {
                 Completion::Published(match order {
                     SendOrder::Run => {
-                        publish_run(publisher, builder, events, deadlines, revoked).await
+                        publish_run(publisher, builder, events, deadlines, revoked, progress).await
                     }
                     SendOrder::Window => {
                         publish(publisher, builder, events, deadlines, revoked).await

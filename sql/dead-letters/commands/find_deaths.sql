@@ -16,7 +16,8 @@ SELECT json_build_object(
            'fingerprint', letter.fingerprint,
            'reason', left(letter.reason, 10000),
            'collected_at', letter.collected_at,
-           'settled_at', letter.settled_at
+           'settled_at', letter.settled_at,
+           'may_have_arrived', letter.may_have_arrived
        )::text
 FROM death
 JOIN dead_letters AS letter ON letter.id = death.id

@@ -22,6 +22,7 @@ SELECT json_build_object(
            'age_seconds', extract(epoch FROM now() - collected_at)::double precision,
            'redelivered', redelivered,
            'settled_at', settled_at,
+           'may_have_arrived', may_have_arrived,
            'note', note,
            'properties', properties,
            'headers', headers,

@@ -6,7 +6,10 @@ WITH refused AS MATERIALIZED (
 ),
 opened AS (
     UPDATE dead_letters
-    SET state = 'open'
+    -- For the row of a message that dies again after it had arrived, whatever happens to this one.
+    SET state = 'open',
+        may_have_arrived = may_have_arrived
+            OR id = ANY (ARRAY(SELECT refused.id FROM refused WHERE refused.may_have_arrived))
     WHERE id = ANY ($1::bigint[]) AND CASE WHEN state = 'returning' THEN true ELSE false END
     RETURNING id
 )

@@ -1,5 +1,5 @@
--- insert_dead_letters: adds rows; links the row of a message that was returned before to its
--- earlier row
+-- insert_dead_letters: adds rows; links the row of a message that was returned before, or may have
+-- been, to its earlier row
 -- $1: the dead-letter queue; $2: the session; $3 to $23: of each message its delivery tag, identity,
 -- return_to, message_id, event_type, exchange, routing_key, body, content_type, content_header,
 -- properties, headers, error_kind, reason, fingerprint, tries, first_failed_at, last_failed_at,
@@ -27,6 +27,6 @@ LEFT JOIN LATERAL (
     FROM dead_letters AS row
     WHERE row.id = message.earlier_id
       AND row.queue = message.earlier_queue
-      AND row.state IN ('returning', 'returned')
+      AND (row.state IN ('returning', 'returned') OR row.may_have_arrived)
 ) AS earlier ON true
 ORDER BY message.tag

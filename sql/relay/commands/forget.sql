@@ -1,7 +1,8 @@
 -- forget: deletes published events that nobody has locked, and erases what the audit table has of
 -- the contents of these and of events that are not in the outbox; returns the event_ids of which
 -- something was erased
--- $1: event_ids; $2: actor; $3: reason; $4: operation_id
+-- $1: event_ids; $2: actor; $3: reason; $4: operation_id; $5: whether to erase the reasons of the
+-- audit rows as well, but for those of erasures
 WITH free AS MATERIALIZED (
     SELECT id
     FROM {outbox}
@@ -34,16 +35,17 @@ bare AS (
            CASE
                WHEN jsonb_typeof(detail) = 'object'
                    THEN detail - ARRAY['before', 'after', 'payload', 'headers', 'last_error', 'aggregate', 'aggregate_id']
-           END AS detail
+           END AS detail,
+           CASE WHEN NOT $5::boolean OR action = 'forget' THEN reason END AS reason
     FROM {audit}
     WHERE event_id = ANY ($1::uuid[]) AND event_id NOT IN (SELECT event_id FROM kept)
 ),
 erased AS (
     UPDATE {audit} AS entry
-    SET event = bare.event, detail = bare.detail
+    SET event = bare.event, detail = bare.detail, reason = bare.reason
     FROM bare
     WHERE entry.id = bare.id
-      AND (entry.event IS DISTINCT FROM bare.event OR entry.detail IS DISTINCT FROM bare.detail)
+      AND (entry.event, entry.detail, entry.reason) IS DISTINCT FROM (bare.event, bare.detail, bare.reason)
     RETURNING entry.event_id
 )
 INSERT INTO {audit} (actor, action, reason, event_id, operation_id)

@@ -40,6 +40,9 @@ pub struct ForgetArgs {
     /// The reason, for the audit table
     #[arg(long, value_name = "TEXT", value_parser = single_line, required = true)]
     reason: String,
+    /// Erase also the reasons that people gave for other changes of it, which may name a person
+    #[arg(long)]
+    with_reasons: bool,
     #[command(flatten)]
     actor: ActorArgs,
     /// Print one JSON document
@@ -77,7 +80,9 @@ impl ForgetArgs {
         consent.obtain(selection.ids.len()).await?;
         let attribution = self.actor.attribution(&session, Some(self.reason));
         let result = selection
-            .change(&session, async |ids| queries::forget(&session, ids, &attribution).await)
+            .change(&session, async |ids| {
+                queries::forget(&session, ids, self.with_reasons, &attribution).await
+            })
             .await?;
         let found = async {
             let mut skipped = skipped::find(&session, &selection.ids, &result, STATES).await?;

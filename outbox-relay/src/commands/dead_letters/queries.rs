@@ -3,6 +3,7 @@
 
 use serde::de::DeserializeOwned;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::args::LetterFilter;
 use super::letter::Letter;
@@ -135,22 +136,24 @@ pub(super) async fn find_states(
 /// Marks the dead letters in `ids` that are open and not locked as discarded. Returns their ids.
 pub(super) async fn discard(
     session: &Session,
-    ids: &[i64],
-    attribution: &Attribution,
+    letters: &[i64],
+    Attribution { actor, reason, operation_id }: &Attribution,
 ) -> anyhow::Result<Vec<i64>> {
     let sql = include_str!("../../../../sql/dead-letters/commands/discard.sql");
-    change(session, sql, ids, attribution).await
+    ids(&session.query_audited(sql, &[&letters, actor, reason, operation_id]).await?)
 }
 
-/// Erases the contents of the dead letters in `ids` that are settled and not locked. Returns the
-/// ids of those that had contents.
+/// Erases the contents of the dead letters that are settled and not locked, and with `with_reasons`
+/// the reasons of what people did to them. Returns the ids of those of which something was erased.
 pub(super) async fn forget(
     session: &Session,
-    ids: &[i64],
-    attribution: &Attribution,
+    letters: &[i64],
+    with_reasons: bool,
+    Attribution { actor, reason, operation_id }: &Attribution,
 ) -> anyhow::Result<Vec<i64>> {
     let sql = include_str!("../../../../sql/dead-letters/commands/forget.sql");
-    change(session, sql, ids, attribution).await
+    let params: [&(dyn ToSql + Sync); 5] = [&letters, actor, reason, operation_id, &with_reasons];
+    ids(&session.query_audited(sql, &params).await?)
 }
 
 /// Replaces the notes of the dead letters in `ids` that are not locked. Returns their ids.
@@ -162,15 +165,6 @@ pub(super) async fn note(
 ) -> anyhow::Result<Vec<i64>> {
     let sql = include_str!("../../../../sql/dead-letters/commands/note.sql");
     ids(&session.query_audited(sql, &[&letters, actor, reason, operation_id, &note]).await?)
-}
-
-async fn change(
-    session: &Session,
-    sql: &str,
-    letters: &[i64],
-    Attribution { actor, reason, operation_id }: &Attribution,
-) -> anyhow::Result<Vec<i64>> {
-    ids(&session.query_audited(sql, &[&letters, actor, reason, operation_id]).await?)
 }
 
 /// Returns the ids in the first column.

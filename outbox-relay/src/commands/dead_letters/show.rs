@@ -63,6 +63,8 @@ struct Letter {
     age_seconds: Option<f64>,
     redelivered: bool,
     settled_at: Option<String>,
+    /// Whether a return had no answer, and a later one was refused.
+    may_have_arrived: bool,
     note: Option<String>,
     properties: Box<RawValue>,
     headers: Box<RawValue>,
@@ -80,6 +82,14 @@ struct Death {
     reason: Option<String>,
     collected_at: String,
     settled_at: Option<String>,
+    may_have_arrived: bool,
+}
+
+impl Death {
+    /// Whether the broker has confirmed none of its returns.
+    fn is_in_doubt(&self) -> bool {
+        self.may_have_arrived && self.state != "returned"
+    }
 }
 
 /// What a person did to it.
@@ -156,7 +166,13 @@ fn page(letter: &Letter, body: &Body, deaths: &[Death], audit: &[AuditEntry]) ->
     };
     let edited = if letter.is_edited { ", edited" } else { "" };
     field("dead letter", &letter.id.to_string());
-    field("state", &format!("{}{edited}", letter.state));
+    let in_doubt = match letter.state.as_str() {
+        "open" | "discarded" if letter.may_have_arrived => {
+            "; a return had no answer, and may have arrived"
+        }
+        _ => "",
+    };
+    field("state", &format!("{}{edited}{in_doubt}", letter.state));
     field("queue", &letter.queue);
     field("goes back to", letter.return_to.as_deref().unwrap_or("? (name a queue with --to)"));
     field("type", &letter.event_type);
@@ -224,7 +240,13 @@ fn returned_before(letter: &Letter, deaths: &[Death]) -> String {
         same if same == deaths.len() => ", same cause",
         _ => ", sometimes of the same cause",
     };
-    let ids: Vec<String> = deaths.iter().map(|death| death.id.to_string()).collect();
+    let ids: Vec<String> = deaths
+        .iter()
+        .map(|death| {
+            let in_doubt = if death.is_in_doubt() { ", by a return without an answer" } else { "" };
+            format!("{}{in_doubt}", death.id)
+        })
+        .collect();
     let rows = if ids.is_empty() { String::new() } else { format!(" (see {})", ids.join(", ")) };
     format!("{times}{cause}{rows}")
 }

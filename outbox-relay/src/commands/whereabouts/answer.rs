@@ -1,8 +1,11 @@
 //! Whether an event has arrived: what follows from all that is known about it.
 
-use super::location::{Answer, Consumer, ConsumerState, LocatedEvent, Location, WaitingQueue};
+use super::location::{
+    Answer, Consumer, ConsumerState, LocatedEvent, Location, Relay, WaitingQueue,
+};
 use super::places::DeadLetter;
 use crate::commands::event::State;
+use crate::publish::stage::Stage;
 
 impl Location {
     /// Decides from all that is known.
@@ -43,11 +46,44 @@ impl Location {
             }
             State::Ready if !self.pauses.is_empty() => (Answer::OnItsWay, "it is paused"),
             State::Ready if self.relay.is_some() => {
-                (Answer::OnItsWay, "a relay has sent it, or sends it next")
+                return (Answer::OnItsWay, self.of_relay(event.attempts));
             }
-            State::Ready => (Answer::Failed, "no relay is at work on its lane: start one"),
+            State::Ready => return (Answer::Failed, self.without_relay()),
         };
         (answer, because.to_owned())
+    }
+
+    /// What the relay that has the lane of a due event says of it.
+    fn of_relay(&self, attempts: i32) -> String {
+        match (&self.relay, self.stage) {
+            (Some(relay), Some(Stage::InFlight)) => {
+                format!(
+                    "relay {relay} has sent it and waits for the broker's confirm, or to note it"
+                )
+            }
+            (Some(relay), Some(Stage::NotSent)) if attempts > 0 => {
+                format!("relay {relay} has not sent it again yet")
+            }
+            (Some(relay), Some(Stage::NotSent)) => format!("relay {relay} has not sent it yet"),
+            (Some(relay), Some(Stage::InDoubt)) => format!(
+                "relay {relay} had sent it when it lost the broker: it may have arrived, and is sent again"
+            ),
+            _ => "a relay has sent it, or sends it next".to_owned(),
+        }
+    }
+
+    /// Why no relay has the lane of a due event.
+    fn without_relay(&self) -> String {
+        if self.idle_relays.is_empty() {
+            return "no relay is at work on its lane: start one".to_owned();
+        }
+        let relays: Vec<String> = self.idle_relays.iter().map(Relay::to_string).collect();
+        let sent = match self.stage {
+            Some(Stage::NotSent) => "it has not been sent",
+            Some(Stage::InFlight | Stage::InDoubt) => "it was sent before, and may have arrived",
+            None => "whether it was sent before is unknown",
+        };
+        format!("no relay can publish it for now, and {sent}: {}", relays.join(", "))
     }
 
     fn published(&self, handling: &[&Consumer], age_seconds: Option<f64>) -> (Answer, String) {

@@ -1,5 +1,7 @@
 //! Where an event is: what each place says of it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -9,14 +11,30 @@ use super::places::{DeadLetter, Depths, Desk};
 use crate::commands::event::Event;
 use crate::commands::outcome::Outcome;
 use crate::commands::paused::ActivePause;
+use crate::commands::session::Backend;
+use crate::publish::stage::Stage;
 
-/// A relay that has the lane of a due event.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A relay, such as the one that has the lane of a due event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Relay {
     pub(super) pid: i32,
     pub(super) name: Option<String>,
     #[serde(skip_serializing)]
     pub(super) lanes: Vec<u8>,
+}
+
+impl Relay {
+    /// Whether its session's name says why it can't publish. Such a relay has given up its lanes.
+    pub(super) fn cannot_publish(&self) -> bool {
+        let name = self.name.as_deref().unwrap_or_default();
+        self.lanes.is_empty() && name.starts_with("outbox-relay: ")
+    }
+}
+
+impl fmt::Display for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Backend { pid: Some(self.pid), name: self.name.clone() }.fmt(f)
+    }
 }
 
 /// An event with its lane.
@@ -112,6 +130,15 @@ pub(super) struct Location {
     pub(super) pauses: Vec<ActivePause>,
     /// The relay that publishes it next or has sent it, if it is due.
     pub(super) relay: Option<Relay>,
+    /// If none has its lane, the relays that can't publish for now.
+    #[serde(skip)]
+    pub(super) idle_relays: Vec<Relay>,
+    /// Whether that relay has sent it and waits for the broker's confirm. None: no relay was asked,
+    /// or it has not answered, or does not know.
+    pub(super) in_flight: Option<bool>,
+    /// The answer of the relays that were asked.
+    #[serde(skip)]
+    pub(super) stage: Option<Stage>,
     pub(super) consumers: Vec<Consumer>,
     pub(super) dead_letters: Vec<DeadLetter>,
     /// Why dead letters were not looked for.

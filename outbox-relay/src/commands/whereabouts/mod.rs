@@ -1,11 +1,13 @@
 //! `where`: where an event is, from the transaction that wrote it to each consumer.
 //!
 //! `places` are the places beside the outbox, of which `inboxes` are named in a file; `location` is
-//! what they say about an event, `answer` what follows from that, `page` lays it out. `reconcile`
-//! asks about all events of a time.
+//! what they say about an event, `answer` what follows from that, `page` lays it out. `found` is
+//! what the outbox says of the event, and `relays` asks the relay that has its lane, if it is due.
+//! `reconcile` asks about all events of a time.
 
 mod answer;
 mod binding;
+mod found;
 mod inbox_reader;
 mod inboxes;
 mod location;
@@ -14,6 +16,7 @@ mod places;
 mod queries;
 mod reader;
 pub(super) mod reconcile;
+mod relays;
 
 use std::str::FromStr;
 
@@ -25,13 +28,15 @@ use super::args::{BlockingArgs, ConnectionArgs};
 use super::event::{Event, State};
 use super::outcome::Outcome;
 use super::output::{self, OutputClosed};
-use super::paused::ActivePause;
 use super::queries::{self as outbox, Filter};
 use super::session::{Access, Session};
 use crate::database::queries::BlockingPolicy;
+use crate::publish::stage::Stage;
+use found::Found;
 use inbox_reader::InboxReader;
-use location::{Answer, LocatedEvent, Location, Places, Relay};
+use location::{Answer, Location, Places};
 use places::PlacesArgs;
+use relays::SilentRelays;
 
 /// How many events of an aggregate are looked for, the newest ones.
 const EVENT_LIMIT: u32 = 10;
@@ -100,12 +105,14 @@ impl WhereArgs {
     }
 
     async fn answer(&self) -> anyhow::Result<Answer> {
-        let session = self.connection.open("where", Access::Read).await?;
+        let mut session = self.connection.open("where", Access::Read).await?;
         let event_ids = self.event_ids(&session).await?;
         let places = self.places.open("where").await;
-        let mut events = Vec::new();
+        let (mut events, mut silent) = (Vec::new(), SilentRelays::default());
         for event_id in event_ids {
-            events.push(locate(&session, &places, event_id, self.blocking.into()).await?);
+            let holding = self.blocking.into();
+            let found = Found::find(&mut session, event_id, holding, &mut silent).await?;
+            events.push(locate(&session, &places, event_id, holding, found).await?);
         }
         // There is one at least.
         let answer = events.iter().map(|event| event.answer).max().unwrap_or(Answer::Failed);
@@ -163,24 +170,10 @@ async fn locate(
     places: &Places<'_>,
     event_id: Uuid,
     holding: BlockingPolicy,
+    found: Found,
 ) -> anyhow::Result<Location> {
-    let mut found: Option<LocatedEvent> = outbox::find_event(session, event_id, holding).await?;
-    if found.is_none() {
-        let discarded = outbox::find_discarded(session, event_id, Some(0)).await?;
-        found = discarded.map(|(event, _payload)| event);
-    }
+    let Found { event: found, pauses, relay, idle_relays, stage } = found;
     let event = found.as_ref().map(|located| &located.event);
-    let pauses = match event.filter(|event| is_pending(event)) {
-        Some(event) => pauses_of(session, event).await?,
-        None => Vec::new(),
-    };
-    let relay = match found.as_ref().filter(|located| located.event.state == State::Ready) {
-        Some(LocatedEvent { lane: Some(lane), .. }) if pauses.is_empty() => {
-            let relays: Vec<Relay> = outbox::list_relays(session).await?;
-            relays.into_iter().find(|relay| relay.lanes.contains(lane))
-        }
-        _ => None,
-    };
     let limit = i64::try_from(page::NEIGHBOURS)?;
     let written_with = queries::find_written_with(session, event_id, limit).await?;
     let is_behind_stuck = is_behind_stuck(session, event, holding).await?;
@@ -204,6 +197,9 @@ async fn locate(
         is_behind_stuck,
         pauses,
         relay,
+        idle_relays,
+        in_flight: stage.and_then(Stage::in_flight),
+        stage,
         consumers,
         dead_letters,
         dead_letters_unknown,
@@ -223,24 +219,6 @@ async fn is_behind_stuck(
     };
     let ahead: Option<Event> = outbox::find_event(session, ahead, holding).await?;
     Ok(ahead.is_some_and(|ahead| ahead.state == State::Stuck))
-}
-
-const fn is_pending(event: &Event) -> bool {
-    !matches!(event.state, State::Published | State::Discarded)
-}
-
-/// Returns the active pauses that keep an event back.
-async fn pauses_of(session: &Session, event: &Event) -> anyhow::Result<Vec<ActivePause>> {
-    let mut pauses: Vec<ActivePause> = outbox::list_pauses(session).await?;
-    pauses.retain(|pause| {
-        let names = |named: &Option<String>, value: &str| {
-            named.as_deref().is_none_or(|named| named == value)
-        };
-        names(&pause.aggregate_type, &event.aggregate_type)
-            && names(&pause.aggregate_id, &event.aggregate_id)
-            && names(&pause.event_type, &event.event_type)
-    });
-    Ok(pauses)
 }
 
 #[cfg(test)]

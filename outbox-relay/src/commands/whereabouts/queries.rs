@@ -1,11 +1,17 @@
 //! One function per statement of `where` and `reconcile`.
 
+use std::collections::HashMap;
+
 use serde::de::DeserializeOwned;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::commands::queries::ids;
 use crate::commands::session::Session;
 use crate::commands::session::decode::json;
+use crate::publish::stage::Stage;
+
+const ASK_RELAYS: &str = include_str!("../../../../sql/relay/commands/ask_relays.sql");
 
 /// Returns other events that the transaction of an event wrote, as far as they stand near it.
 pub(super) async fn find_written_with(
@@ -32,4 +38,33 @@ pub(super) async fn list_published_page<T: DeserializeOwned>(
 ) -> anyhow::Result<T> {
     let sql = include_str!("../../../../sql/relay/commands/list_published_page.sql");
     json(&session.query_one(sql, &[&above, &rows, since, until]).await?)
+}
+
+/// Asks, in a transaction that it begins, how far the relays with these pids have sent an event.
+/// Returns their answers so far.
+pub(super) async fn begin_asking(
+    session: &mut Session,
+    id: i64,
+    pids: &[i32],
+) -> anyhow::Result<HashMap<i32, Stage>> {
+    answers(&session.begin(ASK_RELAYS, &[&id, &pids]).await?)
+}
+
+/// Goes on to ask in the open transaction.
+pub(super) async fn go_on_asking(
+    session: &mut Session,
+    id: i64,
+    pids: &[i32],
+) -> anyhow::Result<HashMap<i32, Stage>> {
+    answers(&session.query_open(ASK_RELAYS, &[&id, &pids]).await?)
+}
+
+fn answers(rows: &[Row]) -> anyhow::Result<HashMap<i32, Stage>> {
+    let mut answers = HashMap::new();
+    for row in rows {
+        if let Some(stage) = Stage::from_lock_number(row.try_get(1)?) {
+            answers.insert(row.try_get(0)?, stage);
+        }
+    }
+    Ok(answers)
 }

@@ -2,10 +2,21 @@
 
 use crate::database::{Database, DatabaseError};
 
-/// The id of the latest audit row, 0 while there is none.
-pub(crate) async fn latest_audit_id(database: &Database) -> Result<i64, DatabaseError> {
+/// What commands have left for the relays.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Audited {
+    /// The id of the latest audit row, 0 while there is none.
+    pub(crate) latest: i64,
+    /// Whether one may ask about events.
+    pub(crate) is_asked: bool,
+}
+
+pub(crate) async fn latest_audit_id(database: &Database) -> Result<Audited, DatabaseError> {
     let row = database.session.query_one(&database.statements.latest_audit_id, &[]).await?;
-    Ok(row.try_get::<_, Option<i64>>("audited")?.unwrap_or(0))
+    Ok(Audited {
+        latest: row.try_get::<_, Option<i64>>("audited")?.unwrap_or(0),
+        is_asked: row.try_get("is_asked")?,
+    })
 }
 
 /// The audit rows in `above..=up_to` that keep one of the `sent` events as it was before.

@@ -6,6 +6,7 @@
 //! | `session` | the session itself |
 //! | `lanes`, `writers` | the relays and their lanes; transactions that may still add events |
 //! | `audit` | the changes that people make, and this relay's acknowledgements |
+//! | `questions` | what commands ask, and this relay's answers |
 //! | `pending`, `due` | finding events |
 //! | `pauses` | what is not to be published for now |
 //! | `contents` | loading them |
@@ -19,6 +20,7 @@ mod pauses;
 mod pending;
 mod prune;
 mod prune_audit;
+mod questions;
 mod session;
 mod settle;
 mod statements;
@@ -26,7 +28,7 @@ mod unsettled;
 mod writers;
 
 pub(crate) use audit::{
-    acknowledge_audit, find_overtaken, latest_audit_id, lock_in_flight, unlock_in_flight,
+    Audited, acknowledge_audit, find_overtaken, latest_audit_id, lock_in_flight, unlock_in_flight,
 };
 pub(crate) use contents::{count_digits, identify, load};
 #[cfg(test)]
@@ -42,6 +44,7 @@ pub(crate) use pending::{
 };
 pub(crate) use prune::{forget_expired, lock_pruning, next_row, note_expired, prune};
 pub(crate) use prune_audit::{AuditSlice, lock_audit_pruning, prune_audit};
+pub(crate) use questions::{Question, find_questions, give_answers, take_back_answers};
 pub(crate) use session::{
     OptionalParts, find_hidden_rows, find_optional_parts, name_session, prepare_session,
     prepare_settle_session,

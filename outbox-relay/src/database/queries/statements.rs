@@ -56,6 +56,9 @@ statements!(
     lock_in_flight,
     unlock_in_flight,
     acknowledge_audit,
+    find_questions,
+    give_answers,
+    take_back_answers,
 );
 
 statements!(

@@ -69,7 +69,7 @@ impl Relay {
                 return;
             }
             let Engine { dispatcher, queue, .. } = &mut self.engine;
-            let Dispatch { mut events, order } = dispatcher.start(events, queue);
+            let Dispatch { mut events, order, .. } = dispatcher.start(events, queue);
             let behind = match order {
                 SendOrder::Run => events.split_off(1),
                 SendOrder::Window => Vec::new(),
