@@ -1,5 +1,5 @@
--- Roles that may do what their work takes and nothing else: outbox_relay for the relay, outbox_writer for whatever writes events, and
--- three for people: outbox_viewer looks, outbox_operator mends as well, outbox_admin also destroys.
+-- Roles that may do what their work takes and nothing else: outbox_relay for the relay, outbox_writer for whatever writes events,
+-- three for people: outbox_viewer looks, outbox_operator mends as well, outbox_admin also destroys; and outbox_console for the console.
 -- Run it in the outbox's database, after the outbox was made there, as a superuser or as the owner of the database and the outbox
 -- (who needs CREATEROLE while the roles don't exist yet). Running it again does no harm:
 --
@@ -13,34 +13,44 @@
 --
 --     GRANT outbox_writer TO shop_service;
 --
--- The other three can't log in: each person has a login of their own, which outbox_audit names, and is granted one of them:
+-- The three for people can't log in: each person has a login of their own, which outbox_audit names, and is granted one of them:
 --
 --     GRANT outbox_operator TO alice;
+--
+-- outbox_console may log in too, once it has a password. By itself it may do nothing: it is a member of these three without inheriting
+-- from them, and each command of the console takes the one of the person who asked for it, with SET LOCAL ROLE.
 DO $$
 DECLARE
     wanted text;
-    may_log_in text;
+    attributes text;
     including text;
     included text;
 BEGIN
-    FOR wanted, may_log_in IN
+    FOR wanted, attributes IN
         VALUES ('outbox_relay', 'LOGIN'),
                ('outbox_writer', 'LOGIN'),
                ('outbox_viewer', 'NOLOGIN'),
                ('outbox_operator', 'NOLOGIN'),
-               ('outbox_admin', 'NOLOGIN')
+               ('outbox_admin', 'NOLOGIN'),
+               ('outbox_console', 'LOGIN NOINHERIT')
     LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
             BEGIN
-                EXECUTE format('CREATE ROLE %I %s', wanted, may_log_in);
+                EXECUTE format('CREATE ROLE %I %s', wanted, attributes);
             EXCEPTION
                 -- Somebody else was faster, in another database perhaps.
                 WHEN duplicate_object OR unique_violation THEN NULL;
             END;
         END IF;
     END LOOP;
-    -- Who mends may look, and who destroys may mend.
-    FOR including, included IN VALUES ('outbox_operator', 'outbox_viewer'), ('outbox_admin', 'outbox_operator') LOOP
+    -- Who mends may look, and who destroys may mend. The console may become each of them.
+    FOR including, included IN
+        VALUES ('outbox_operator', 'outbox_viewer'),
+               ('outbox_admin', 'outbox_operator'),
+               ('outbox_console', 'outbox_viewer'),
+               ('outbox_console', 'outbox_operator'),
+               ('outbox_console', 'outbox_admin')
+    LOOP
         IF NOT EXISTS (SELECT FROM pg_auth_members WHERE roleid = included::regrole AND member = including::regrole) THEN
             BEGIN
                 EXECUTE format('GRANT %I TO %I', included, including);
@@ -49,7 +59,8 @@ BEGIN
             END;
         END IF;
     END LOOP;
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO outbox_relay, outbox_writer, outbox_viewer', current_database());
+    -- The console connects before it takes a role.
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO outbox_relay, outbox_writer, outbox_viewer, outbox_console', current_database());
     EXECUTE format(
         'GRANT USAGE ON SCHEMA %s TO outbox_relay, outbox_writer, outbox_viewer',
         (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'outbox'::regclass)

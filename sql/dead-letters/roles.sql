@@ -1,8 +1,9 @@
--- Least-privilege roles of the desk: dead_letters_collector for the collector, and three for
--- people: dead_letters_viewer may read, dead_letters_operator may also edit, note and return,
--- dead_letters_admin may also discard and forget. Run it in the database of the desk, after its
--- tables exist, as a superuser or as the owner of the database and the tables (who needs CREATEROLE
--- while the roles don't exist yet). Running it again is safe:
+-- Least-privilege roles of the desk: dead_letters_collector for the collector; three for people:
+-- dead_letters_viewer may read, dead_letters_operator may also edit, note and return,
+-- dead_letters_admin may also discard and forget; and dead_letters_console for the console. Run it
+-- in the database of the desk, after its tables exist, as a superuser or as the owner of the
+-- database and the tables (who needs CREATEROLE while the roles don't exist yet). Running it again
+-- is safe:
 --
 --     outbox-relay dead-letters schema --roles | psql "$DEAD_LETTERS_DATABASE_URL" -v ON_ERROR_STOP=1 --single-transaction
 --
@@ -11,35 +12,44 @@
 --
 --     \password dead_letters_collector
 --
--- The other three can't log in. Each person has a login of their own, which dead_letters_audit
+-- The three for people can't log in. Each person has a login of their own, which dead_letters_audit
 -- records, and is granted one of the three:
 --
 --     GRANT dead_letters_operator TO alice;
+--
+-- dead_letters_console may log in too, once it has a password. It has no privilege of its own: it is
+-- a member of these three without inheriting from them, and each command of the console takes that
+-- of the person who asked for it, with SET LOCAL ROLE.
 DO $$
 DECLARE
     wanted text;
-    may_log_in text;
+    attributes text;
     including text;
     included text;
 BEGIN
-    FOR wanted, may_log_in IN
+    FOR wanted, attributes IN
         VALUES ('dead_letters_collector', 'LOGIN'),
                ('dead_letters_viewer', 'NOLOGIN'),
                ('dead_letters_operator', 'NOLOGIN'),
-               ('dead_letters_admin', 'NOLOGIN')
+               ('dead_letters_admin', 'NOLOGIN'),
+               ('dead_letters_console', 'LOGIN NOINHERIT')
     LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
             BEGIN
-                EXECUTE format('CREATE ROLE %I %s', wanted, may_log_in);
+                EXECUTE format('CREATE ROLE %I %s', wanted, attributes);
             EXCEPTION
                 -- Created concurrently, perhaps from another database.
                 WHEN duplicate_object OR unique_violation THEN NULL;
             END;
         END IF;
     END LOOP;
-    -- Operators include viewers, and administrators include operators.
+    -- Operators include viewers, and administrators include operators. The console may become each.
     FOR including, included IN
-        VALUES ('dead_letters_operator', 'dead_letters_viewer'), ('dead_letters_admin', 'dead_letters_operator')
+        VALUES ('dead_letters_operator', 'dead_letters_viewer'),
+               ('dead_letters_admin', 'dead_letters_operator'),
+               ('dead_letters_console', 'dead_letters_viewer'),
+               ('dead_letters_console', 'dead_letters_operator'),
+               ('dead_letters_console', 'dead_letters_admin')
     LOOP
         IF NOT EXISTS (SELECT FROM pg_auth_members WHERE roleid = included::regrole AND member = including::regrole) THEN
             BEGIN
@@ -49,7 +59,11 @@ BEGIN
             END;
         END IF;
     END LOOP;
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO dead_letters_collector, dead_letters_viewer', current_database());
+    -- The console connects before it takes a role.
+    EXECUTE format(
+        'GRANT CONNECT ON DATABASE %I TO dead_letters_collector, dead_letters_viewer, dead_letters_console',
+        current_database()
+    );
     EXECUTE format(
         'GRANT USAGE ON SCHEMA %s TO dead_letters_collector, dead_letters_viewer',
         (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'dead_letters'::regclass)
