@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::plan::settings_from_environment;
+use crate::passed_settings::settings_from_environment;
 use crate::process_name::Name;
 use crate::services::{self, stop_timeout};
 use crate::state::{self, Service, State, own_postgres, own_rabbitmq};

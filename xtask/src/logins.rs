@@ -12,6 +12,12 @@ pub(crate) struct Logins {
     pub(crate) customer_consumer: String,
     #[serde(default)]
     pub(crate) dead_letters_collector: String,
+    /// The console's, for the outbox and for the desk. Both are roles that may do nothing before
+    /// they take another, or both are owners.
+    #[serde(default)]
+    pub(crate) outbox_console: String,
+    #[serde(default)]
+    pub(crate) dead_letters_console: String,
 }
 
 impl Logins {
@@ -23,6 +29,8 @@ impl Logins {
             customer_api: customers.to_owned(),
             customer_consumer: customers.to_owned(),
             dead_letters_collector: customers.to_owned(),
+            outbox_console: orders.to_owned(),
+            dead_letters_console: customers.to_owned(),
         }
     }
 }

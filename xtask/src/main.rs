@@ -11,6 +11,7 @@ mod down;
 mod logins;
 mod nextest;
 mod openapi;
+mod passed_settings;
 mod plan;
 mod port_owner;
 mod process_name;

@@ -29,6 +29,10 @@ pub(crate) struct Addresses {
     /// None without the desk.
     #[serde(default)]
     pub(crate) desk_ops: Option<String>,
+    #[serde(default)]
+    pub(crate) console: String,
+    #[serde(default)]
+    pub(crate) console_ops: String,
 }
 
 /// The servers' addresses.
@@ -56,6 +60,8 @@ impl Addresses {
             customer_service_ops: on(ports.ops[2]),
             customer_consumer_ops: on(ports.ops[3]),
             desk_ops: ports.desk_ops.map(on),
+            console: on(ports.console),
+            console_ops: on(ports.console_ops),
         }
     }
 }
@@ -72,8 +78,13 @@ pub(crate) struct Command {
     pub(crate) port: u16,
 }
 
-/// The four services, and the collector of dead letters with the desk. Each logs in as its role; one that is not the owner does not migrate.
-pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Command)> {
+/// The four services, the collector of dead letters with the desk, and the console, which reads the
+/// file `inboxes`. Each logs in as its role; one that is not the owner does not migrate.
+pub(crate) fn commands(
+    ports: &ServicePorts,
+    at: &Addresses,
+    inboxes: &Path,
+) -> Vec<(Name, Command)> {
     let database = |login: &String, owner: &String| {
         let url = ("DATABASE_URL", login.clone());
         let migrate = (login != owner).then(|| ("MIGRATE_ON_START", "false".to_owned()));
@@ -104,7 +115,15 @@ pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Comma
         ("DEAD_LETTERS_QUEUE", DEAD_LETTER_QUEUE.to_owned()),
         broker.clone(),
     ];
-    let relay = vec![("DATABASE_URL", at.logins.outbox_relay.clone()), broker];
+    let relay = vec![("DATABASE_URL", at.logins.outbox_relay.clone()), broker.clone()];
+    let mut console = console_databases(ports, at);
+    console.extend([
+        broker,
+        ("CONSOLE_ADDR", format!("127.0.0.1:{}", ports.console)),
+        ("OUTBOX_INBOXES", inboxes.display().to_string()),
+    ]);
+    let console =
+        command("outbox-relay", "console", Some(ports.console), ports.console_ops, console);
     let [order_ops, relay_ops, api_ops, consumer_ops] = ports.ops;
     let collector = ports.desk_ops.map(|ops| {
         let collect = command("outbox-relay", "dead-letters collect --follow", None, ops, desk);
@@ -125,57 +144,22 @@ pub(crate) fn commands(ports: &ServicePorts, at: &Addresses) -> Vec<(Name, Comma
         ),
         (Name::OutboxRelay, command("outbox-relay", "run", None, relay_ops, relay)),
     ];
-    services.into_iter().chain(collector).collect()
+    services.into_iter().chain(collector).chain([(Name::Console, console)]).collect()
+}
+
+/// The databases of the console. As an owner its commands take no role: an external database need
+/// not have those for people.
+fn console_databases(ports: &ServicePorts, at: &Addresses) -> Vec<(&'static str, String)> {
+    let outbox = ("DATABASE_URL", at.logins.outbox_console.clone());
+    let dead_letters = || ("DEAD_LETTERS_DATABASE_URL", at.logins.dead_letters_console.clone());
+    let desk = ports.desk_ops.map(|_| dead_letters());
+    let is_owner = at.logins.outbox_console == at.order_database;
+    let without_roles = is_owner.then(|| ("CONSOLE_WITHOUT_ROLES", "true".to_owned()));
+    [outbox].into_iter().chain(desk).chain(without_roles).collect()
 }
 
 /// The dead-letter queue of the customer consumer.
 const DEAD_LETTER_QUEUE: &str = "customer.orders_count.dlq";
-
-/// Variables that would connect a service to servers or ports other than the stack's.
-const OURS: [&str; 14] = [
-    "DATABASE_URL",
-    "DATABASE_URL_FILE",
-    "RABBITMQ_URL",
-    "RABBITMQ_URL_FILE",
-    "CUSTOMER_SERVICE_URL",
-    "ORDER_SERVICE_URL",
-    "ORDER_DATABASE_URL",
-    "RELAY_DATABASE_URL",
-    "CUSTOMER_DATABASE_URL",
-    "DEAD_LETTERS_DATABASE_URL",
-    "DEAD_LETTERS_DATABASE_URL_FILE",
-    "DEAD_LETTERS_QUEUE",
-    "LISTEN_ADDR",
-    "OPS_ADDR",
-];
-
-/// Prefixes of the services' settings, which `restart` reads from the state.
-const SETTINGS: [&str; 14] = [
-    "CONSUMER_",
-    "CUSTOMER_",
-    "DATABASE_",
-    "DEAD_LETTERS_",
-    "HTTP_",
-    "LOG_",
-    "MIGRATE_",
-    "ORDER_",
-    "OTEL_",
-    "RABBITMQ_MAX_RETRIES",
-    "RABBITMQ_RETRY_TTL_MS",
-    "RELAY_",
-    "RUST_LOG",
-    "SHUTDOWN_",
-];
-
-/// The services' settings in this process's environment.
-pub(crate) fn settings_from_environment() -> Vec<(String, String)> {
-    let is_setting = |name: &str| SETTINGS.iter().any(|prefix| name.starts_with(prefix));
-    std::env::vars().filter(|(name, _)| is_setting(name) && !is_ours(name)).collect()
-}
-
-pub(crate) fn is_ours(name: &str) -> bool {
-    OURS.contains(&name)
-}
 
 /// The path of `package`'s program in a folder of built programs.
 pub(crate) fn program(bin_dir: &Path, package: &str) -> std::path::PathBuf {
@@ -191,7 +175,10 @@ mod tests {
     const OWNER: &str = "postgres://owner@h/db";
 
     fn commands_with(logins: Logins) -> anyhow::Result<Vec<(Name, Command)>> {
-        let ports = ServicePorts::new(None, true)?;
+        commands_on(&ServicePorts::new(None, true)?, logins)
+    }
+
+    fn commands_on(ports: &ServicePorts, logins: Logins) -> anyhow::Result<Vec<(Name, Command)>> {
         let servers = ServerAddresses {
             order_database: OWNER.to_owned(),
             customer_database: OWNER.to_owned(),
@@ -199,7 +186,25 @@ mod tests {
             rabbitmq: "amqp://h".to_owned(),
             rabbitmq_management: None,
         };
-        Ok(commands(&ports, &Addresses::new(&ports, servers)))
+        Ok(commands(ports, &Addresses::new(ports, servers), Path::new("/stack/inboxes.toml")))
+    }
+
+    /// The roles' logins of the stack's own databases.
+    fn roles() -> Logins {
+        Logins {
+            order_service: "order_service".to_owned(),
+            outbox_relay: "outbox_relay".to_owned(),
+            customer_api: "customer_api".to_owned(),
+            customer_consumer: "customer_consumer".to_owned(),
+            dead_letters_collector: "dead_letters_collector".to_owned(),
+            outbox_console: "outbox_console".to_owned(),
+            dead_letters_console: "dead_letters_console".to_owned(),
+        }
+    }
+
+    fn console(commands: &[(Name, Command)]) -> anyhow::Result<&Command> {
+        let console = commands.iter().find(|(name, _)| *name == Name::Console);
+        Ok(&console.context("a command")?.1)
     }
 
     fn setting<'a>(command: &'a Command, wanted: &str) -> Option<&'a str> {
@@ -209,13 +214,7 @@ mod tests {
 
     #[test]
     fn each_service_logs_in_as_its_own_role_and_migrates_nothing() -> anyhow::Result<()> {
-        let commands = commands_with(Logins {
-            order_service: "order_service".to_owned(),
-            outbox_relay: "outbox_relay".to_owned(),
-            customer_api: "customer_api".to_owned(),
-            customer_consumer: "customer_consumer".to_owned(),
-            dead_letters_collector: "dead_letters_collector".to_owned(),
-        })?;
+        let commands = commands_with(roles())?;
         for (service, role) in [
             (Name::OrderService, "order_service"),
             (Name::OutboxRelay, "outbox_relay"),
@@ -245,6 +244,47 @@ mod tests {
         assert_eq!(collector.arguments, ["dead-letters", "collect", "--follow"]);
         assert_eq!(ServicePorts::new(Some(4000), true)?.desk_ops, Some(4006));
         assert_eq!(ServicePorts::new(Some(4000), false)?.desk_ops, None);
+        Ok(())
+    }
+
+    #[test]
+    fn the_console_logs_in_as_its_roles_and_takes_one_of_a_person_with_each_command()
+    -> anyhow::Result<()> {
+        let commands = commands_with(roles())?;
+        let console = console(&commands)?;
+        assert_eq!(console.arguments, ["console"]);
+        for (name, value) in [
+            ("DATABASE_URL", "outbox_console"),
+            ("DEAD_LETTERS_DATABASE_URL", "dead_letters_console"),
+            ("RABBITMQ_URL", "amqp://h"),
+            ("OUTBOX_INBOXES", "/stack/inboxes.toml"),
+            ("CONSOLE_ADDR", "127.0.0.1:9010"),
+            ("OPS_ADDR", "127.0.0.1:9011"),
+        ] {
+            assert_eq!(setting(console, name), Some(value));
+        }
+        assert_eq!(setting(console, "CONSOLE_WITHOUT_ROLES"), None);
+        assert_eq!((console.port, console.ops.as_str()), (9010, "http://127.0.0.1:9011"));
+        Ok(())
+    }
+
+    #[test]
+    fn the_console_of_a_database_that_is_not_the_stacks_own_takes_no_roles() -> anyhow::Result<()> {
+        let commands = commands_with(Logins::of_owners(OWNER, OWNER))?;
+        assert_eq!(setting(console(&commands)?, "CONSOLE_WITHOUT_ROLES"), Some("true"));
+        Ok(())
+    }
+
+    #[test]
+    fn the_console_has_the_same_ports_with_the_desk_and_without() -> anyhow::Result<()> {
+        for desk in [true, false] {
+            let ports = ServicePorts::new(Some(4000), desk)?;
+            let commands = commands_on(&ports, roles())?;
+            let console = console(&commands)?;
+            assert_eq!((console.port, console.ops.as_str()), (4007, "http://127.0.0.1:4008"));
+            assert_eq!(setting(console, "DEAD_LETTERS_DATABASE_URL").is_some(), desk);
+        }
+        assert!(ServicePorts::new(Some(65528), true).is_err(), "there is no port 65536");
         Ok(())
     }
 

@@ -14,12 +14,14 @@ pub(crate) enum Name {
     CustomerService,
     CustomerConsumer,
     DeadLetters,
+    Console,
 }
 
 impl Name {
     /// Producers before consumers, services before servers, so that each stops before what it
     /// depends on.
-    pub(crate) const IN_STOPPING_ORDER: [Self; 7] = [
+    pub(crate) const IN_STOPPING_ORDER: [Self; 8] = [
+        Self::Console,
         Self::OrderService,
         Self::OutboxRelay,
         Self::CustomerConsumer,
@@ -38,6 +40,7 @@ impl Name {
             Self::CustomerService => "customer-service",
             Self::CustomerConsumer => "customer-consumer",
             Self::DeadLetters => "dead-letters",
+            Self::Console => "console",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 
-use crate::plan::settings_from_environment;
+use crate::passed_settings::settings_from_environment;
 use crate::process_name::Name;
 use crate::services;
 use crate::state::{self, State, own_postgres, own_rabbitmq, write_pid};

@@ -22,7 +22,10 @@ pub(crate) async fn prepare(
         services::migrate(state, "order-service", owner).await?;
         make(owner, include_str!("../../sql/order/roles.sql"), &[&logins.order_service]).await?;
         if given.makes_relay_role() {
-            make(owner, include_str!("../../sql/roles.sql"), &[&logins.outbox_relay]).await?;
+            let console = given.makes_console_roles().then_some(logins.outbox_console.as_str());
+            let roles: Vec<&str> =
+                [logins.outbox_relay.as_str()].into_iter().chain(console).collect();
+            make(owner, include_str!("../../sql/roles.sql"), &roles).await?;
         }
     }
     if given.owns_customer_database() {
@@ -37,8 +40,8 @@ pub(crate) async fn prepare(
     Ok(())
 }
 
-/// Adds the tables of the desk to the customer database, unless they are there, and the
-/// collector's role to the stack's own.
+/// Adds the tables of the desk to the customer database, unless they are there, and the roles of
+/// the collector and the console to the stack's own.
 async fn prepare_desk(given: &ExternalServers, at: &Addresses) -> anyhow::Result<()> {
     let owner = &at.customer_database;
     let (client, connection) =
@@ -52,7 +55,11 @@ async fn prepare_desk(given: &ExternalServers, at: &Addresses) -> anyhow::Result
     }
     if given.owns_customer_database() {
         let sql = include_str!("../../sql/dead-letters/roles.sql");
-        make(owner, sql, &[&at.logins.dead_letters_collector]).await?;
+        let logins = &at.logins;
+        let console = given.makes_console_roles().then_some(logins.dead_letters_console.as_str());
+        let roles: Vec<&str> =
+            [logins.dead_letters_collector.as_str()].into_iter().chain(console).collect();
+        make(owner, sql, &roles).await?;
     }
     Ok(())
 }

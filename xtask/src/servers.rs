@@ -48,6 +48,11 @@ impl ExternalServers {
         self.order_database.is_none() && self.relay_database.is_none()
     }
 
+    /// Whether the stack creates the console's roles, which are one in each database.
+    pub(crate) fn makes_console_roles(&self) -> bool {
+        self.makes_relay_role() && self.owns_customer_database()
+    }
+
     pub(crate) fn needs_rabbitmq(&self) -> bool {
         self.rabbitmq.is_none()
     }
@@ -128,6 +133,10 @@ async fn start_postgres(
         logins.outbox_relay.clone_from(relay);
     } else if given.makes_relay_role() {
         logins.outbox_relay = login("outbox_relay", "orders");
+    }
+    if given.makes_console_roles() {
+        logins.outbox_console = login("outbox_console", "orders");
+        logins.dead_letters_console = login("dead_letters_console", "customers");
     }
     Ok((orders, customers, logins))
 }

@@ -15,23 +15,30 @@ pub(crate) struct ServicePorts {
     pub(crate) ops: [u16; 4],
     /// The collector of dead letters.
     pub(crate) desk_ops: Option<u16>,
+    pub(crate) console: u16,
+    pub(crate) console_ops: u16,
 }
 
 impl ServicePorts {
-    /// The documented ports, or six consecutive ones from `base`, seven with the desk.
+    /// The documented ports, or nine consecutive ones from `base`. The desk's among them stays free
+    /// without the desk, so that the console's are the same.
     pub(crate) fn new(base: Option<u16>, desk: bool) -> anyhow::Result<Self> {
         let Some(base) = base else {
             let ops = [9000, 9001, 9002, 9003];
             let desk_ops = desk.then_some(9004);
-            return Ok(Self { order_api: 3000, customer_api: 3001, ops, desk_ops });
+            let (console, console_ops) = (9010, 9011);
+            let (order_api, customer_api) = (3000, 3001);
+            return Ok(Self { order_api, customer_api, ops, desk_ops, console, console_ops });
         };
-        base.checked_add(5 + u16::from(desk))
+        base.checked_add(8)
             .context("--port-base leaves no room for the services' ports below 65536")?;
         Ok(Self {
             order_api: base,
             customer_api: base + 1,
             ops: [base + 2, base + 3, base + 4, base + 5],
             desk_ops: desk.then(|| base + 6),
+            console: base + 7,
+            console_ops: base + 8,
         })
     }
 
@@ -64,6 +71,8 @@ impl ServicePorts {
             (self.ops[1], "the operations port of outbox-relay"),
             (self.ops[2], "the operations port of customer-service"),
             (self.ops[3], "the operations port of customer-consumer"),
+            (self.console, "the console"),
+            (self.console_ops, "the operations port of the console"),
         ];
         services.into_iter().chain(desk).collect()
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::ensure;
 use stack::{Process, ProcessId, Signal};
 
-use crate::plan::{self, is_ours};
+use crate::passed_settings::is_ours;
+use crate::plan;
 use crate::process_name::Name;
 use crate::ready::wait_until_healthy;
 use crate::state::{self, Service, State, write_pid};

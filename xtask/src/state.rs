@@ -152,8 +152,8 @@ pub(crate) fn own_rabbitmq() -> anyhow::Result<RabbitServer> {
     RabbitServer::in_folder(&dir, &log(Name::Rabbitmq)?, stack::Ports::usual()?)
 }
 
-/// The consumer's inbox, for `outbox-relay where` and `reconcile`: its longest retry is that of the
-/// settings by default, and a little more.
+/// The consumer's inbox, for `outbox-relay where` and `reconcile`, and for the console: its longest
+/// retry is that of the settings by default, and a little more.
 const INBOXES: &str = r##"[[inbox]]
 name = "customer-service"
 url_file = "customer_database_url"
@@ -186,6 +186,8 @@ pub(crate) fn write_env(at: &Addresses) -> anyhow::Result<()> {
         ("CUSTOMER_SERVICE_OPS_URL", &at.customer_service_ops),
         ("CUSTOMER_CONSUMER_OPS_URL", &at.customer_consumer_ops),
         ("DESK_OPS_URL", at.desk_ops.as_deref().unwrap_or_default()),
+        ("CONSOLE_URL", &at.console),
+        ("CONSOLE_OPS_URL", &at.console_ops),
         // By this, `up` from such a shell recognizes these servers as its own.
         (SOURCED, &own),
     ];
@@ -199,7 +201,7 @@ pub(crate) fn env_file() -> anyhow::Result<PathBuf> {
     Ok(folder()?.join("env"))
 }
 
-fn inboxes_file() -> anyhow::Result<PathBuf> {
+pub(crate) fn inboxes_file() -> anyhow::Result<PathBuf> {
     Ok(folder()?.join("inboxes.toml"))
 }
 

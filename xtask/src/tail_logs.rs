@@ -10,12 +10,13 @@ use crate::process_name::Name;
 use crate::state::{self, State};
 use crate::terminal::{line, nth_colour, red};
 
-const SERVICES: [Name; 5] = [
+const SERVICES: [Name; 6] = [
     Name::OrderService,
     Name::OutboxRelay,
     Name::CustomerService,
     Name::CustomerConsumer,
     Name::DeadLetters,
+    Name::Console,
 ];
 
 /// A log, and how much of it was shown.

@@ -8,7 +8,8 @@ use clap::Args;
 use stack::Process;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::plan::{Addresses, commands, settings_from_environment};
+use crate::passed_settings::settings_from_environment;
+use crate::plan::{Addresses, commands};
 use crate::process_name::Name;
 use crate::servers::{self, ExternalServers, truncate};
 use crate::service_ports::ServicePorts;
@@ -27,9 +28,10 @@ pub(crate) struct Options {
     /// Also collect the consumer's dead letters into the customer database (docs/desk.md)
     #[arg(long)]
     desk: bool,
-    /// Give the services the six ports from here on: order-service, customer-service, then the
-    /// operations ports of order-service, outbox-relay, customer-service and customer-consumer; with
-    /// --desk a seventh, of the collector [default: 3000, 3001 and 9000 to 9003; 9004]
+    /// Give the services the nine ports from here on: order-service, customer-service, the
+    /// operations ports of order-service, outbox-relay, customer-service, customer-consumer and,
+    /// with --desk, the collector, then the console and its operations port [default: 3000, 3001,
+    /// 9000 to 9004, 9010 and 9011]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port_base: Option<u16>,
 }
@@ -150,8 +152,11 @@ async fn start(options: &Options) -> anyhow::Result<Addresses> {
 async fn build(release: bool) -> anyhow::Result<PathBuf> {
     progress("Building the services …");
     // jemalloc makes programs fast and compiling slow.
-    let options = if release { "--release" } else { "--no-default-features" };
-    let built = stack::build_services(&[options.to_owned()]).await?;
+    let without_jemalloc: &[&str] =
+        &["--no-default-features", "--features", "outbox-relay/console"];
+    let options = if release { &["--release"] } else { without_jemalloc };
+    let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+    let built = stack::build_services(&options).await?;
     let program = built.get(stack::SERVICES[0]).context("cargo built no order-service")?;
     Ok(program.parent().context("a program lies in a folder")?.to_owned())
 }
@@ -163,12 +168,21 @@ async fn start_services(
 ) -> anyhow::Result<()> {
     progress("Starting the services …");
     let mut started: Vec<Process> = Vec::new();
-    for (name, command) in commands(ports, addresses) {
+    for (name, command) in commands(ports, addresses, &state::inboxes_file()?) {
+        // The first thing that the console shows is not a pipeline that is still starting.
+        if name == Name::Console {
+            wait_for_all(state, &started).await?;
+        }
         truncate(&state::log(name)?)?;
         state.services.push(Service { name, command, process: None });
         started.push(services::start(state, name)?);
     }
-    for (service, process) in state.services.iter().zip(&started) {
+    wait_for_all(state, &started).await
+}
+
+/// Waits until each service that was just started is ready.
+async fn wait_for_all(state: &State, started: &[Process]) -> anyhow::Result<()> {
+    for (service, process) in state.services.iter().zip(started) {
         services::wait(service, process).await?;
     }
     Ok(())

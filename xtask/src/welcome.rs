@@ -9,6 +9,10 @@ use crate::terminal::{bold, line};
 pub(crate) fn welcome(at: &Addresses, detached: bool) -> anyhow::Result<()> {
     let (orders, customers) = (&at.order_service, &at.customer_service);
     line(&format!("\n{}\n", bold("The pipeline is ready.")));
+    line(&format!(
+        "  Console         {}/   failures, events, dead letters in a browser",
+        at.console
+    ));
     line(&format!("  Orders API      {orders}/docs"));
     line(&format!("  Customers API   {customers}/docs"));
     if let Some(management) = at.rabbitmq_management.as_deref().and_then(|u| Url::parse(u).ok()) {

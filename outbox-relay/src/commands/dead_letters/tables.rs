@@ -52,6 +52,7 @@ impl Tables for DeskTables {
     const FIND_LOCK_HOLDERS: &'static str =
         include_str!("../../../../sql/dead-letters/commands/find_lock_holders.sql");
     const NAME: &'static str = "the dead letters";
+    const ROLE_SETTING: &'static str = "DEAD_LETTERS_ROLE";
 
     fn fill_in(&self, sql: &str) -> String {
         sql.replace("{matches}", "{matches_group} AND {matches_letter}")
@@ -87,11 +88,11 @@ impl Tables for DeskTables {
 }
 
 /// Returns the error for a role that lacks a privilege.
-fn not_allowed(reason: &str, Failed { command, role, .. }: Failed<'_>) -> anyhow::Error {
-    let needed = group_role(command);
-    let quoted = role.replace('"', "\"\"");
+fn not_allowed(reason: &str, failed: Failed<'_>) -> anyhow::Error {
+    let needed = group_role(failed.command);
+    let needs = failed.needs(&format!("dead-letters {}", failed.command), needed);
     anyhow!(
-        "{reason}: dead-letters {command} takes the role {needed}, which {role} lacks. As a superuser or an administrator of {needed}:\nGRANT {needed} TO \"{quoted}\";\nWhere the role is missing, or of an older release: outbox-relay dead-letters schema --roles | psql \"$DEAD_LETTERS_DATABASE_URL\" -v ON_ERROR_STOP=1 --single-transaction"
+        "{reason}: {needs}\nWhere the role is missing, or of an older release: outbox-relay dead-letters schema --roles | psql \"$DEAD_LETTERS_DATABASE_URL\" -v ON_ERROR_STOP=1 --single-transaction"
     )
 }
 

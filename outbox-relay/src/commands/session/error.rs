@@ -50,8 +50,46 @@ pub(in crate::commands) struct Failed<'a> {
     pub(in crate::commands) command: &'a str,
     /// The role that the command's session began with.
     pub(in crate::commands) role: &'a str,
+    /// The role that its transactions took instead, and the setting that names it.
+    pub(in crate::commands) taken: Option<(&'a str, &'static str)>,
     /// How long it was allowed to take.
     pub(in crate::commands) limit: Duration,
+}
+
+impl Failed<'_> {
+    /// Says that the command takes the role `needed`, and how it can have it. `command` is its name
+    /// in the sentence.
+    pub(in crate::commands) fn needs(&self, command: &str, needed: &str) -> String {
+        match self.taken {
+            Some((taken, _)) if taken == needed => {
+                format!("{command} takes the role {needed} of this release")
+            }
+            Some((taken, setting)) => format!(
+                "{command} takes the role {needed}, and {setting} (or --role) is {taken}, which lacks it"
+            ),
+            None => format!(
+                "{command} takes the role {needed}, which {} lacks. {}",
+                self.role,
+                grant(needed, self.role)
+            ),
+        }
+    }
+}
+
+/// Says how `role` becomes a member of `needed`, as it stands in SQL.
+fn grant(needed: &str, role: &str) -> String {
+    format!("As a superuser or an administrator of {needed}:\nGRANT {needed} TO {};", quoted(role))
+}
+
+/// A role's name in SQL.
+fn quoted(role: &str) -> String {
+    format!("\"{}\"", role.replace('"', "\"\""))
+}
+
+/// The login can't take the role that `setting` names.
+pub(super) fn no_member(login: &str, taken: &str, setting: &str) -> anyhow::Error {
+    let grant = grant(&quoted(taken), login);
+    anyhow!("{setting} (or --role) is {taken}, of which {login} is no member. {grant}")
 }
 
 /// Explains why a statement on the outbox failed.
@@ -95,15 +133,15 @@ pub(in crate::commands) fn explain_any(error: &Error, limit: Duration) -> anyhow
 }
 
 /// The role lacks a privilege.
-fn not_allowed(reason: &str, Failed { command, role, .. }: Failed<'_>) -> anyhow::Error {
-    let Some(needed) = group_role(command) else {
+fn not_allowed(reason: &str, failed: Failed<'_>) -> anyhow::Error {
+    let Some(needed) = group_role(failed.command) else {
         return anyhow!(
             "{reason}: `outbox-relay check` says what to grant, or use a role that may do more"
         );
     };
-    let quoted = role.replace('"', "\"\"");
+    let needs = failed.needs(failed.command, needed);
     anyhow!(
-        "{reason}: {command} takes the role {needed}, which {role} lacks. As a superuser or an administrator of {needed}:\nGRANT {needed} TO \"{quoted}\";\nWhere the role is missing, or of an older release: outbox-relay schema --roles | psql \"$DATABASE_URL\" -v ON_ERROR_STOP=1 --single-transaction"
+        "{reason}: {needs}\nWhere the role is missing, or of an older release: outbox-relay schema --roles | psql \"$DATABASE_URL\" -v ON_ERROR_STOP=1 --single-transaction"
     )
 }
 

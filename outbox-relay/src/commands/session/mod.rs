@@ -55,7 +55,7 @@ pub(super) struct Session<T = OutboxTables> {
     tables: T,
     /// The role that each transaction takes, if not the session's own.
     take_role: Option<String>,
-    /// The role that the statements run as.
+    /// The role that the session began with.
     pub(super) role: String,
 }
 
@@ -108,7 +108,7 @@ impl Session {
             "{} has no columns for the causes of failures, or the role {} may not read them: `outbox-relay check` prints \
              the SQL that adds them",
             self.table(),
-            self.role
+            self.take_role.as_ref().unwrap_or(&self.role)
         ))
     }
 }
@@ -126,9 +126,15 @@ impl<T: Tables> Session<T> {
         let name = format!("{}{name}", T::NAME_PREFIX);
         let session = Mutex::new(connect_for(url, &name, limit, access).await?);
         let (url, role) = (url.clone(), String::new());
-        let mut session = Self { session, url, name, limit, access, tables, take_role, role };
+        let mut session = Self { session, url, name, limit, access, tables, take_role: None, role };
         let sql = include_str!("../../../../sql/relay/commands/session_role.sql");
-        session.role = decode::text(&session.query_one(sql, &[]).await?, "role")?;
+        let row = session.query_one(sql, &[&take_role]).await?;
+        session.role = decode::text(&row, "role")?;
+        let may_take: bool = row.try_get("may_take")?;
+        if let Some(role) = take_role.as_deref().filter(|_| !may_take) {
+            return Err(error::no_member(&session.role, role, T::ROLE_SETTING));
+        }
+        session.take_role = take_role;
         Ok(session)
     }
 
@@ -202,7 +208,8 @@ impl<T: Tables> Session<T> {
 
     fn explain(&self, error: &Error) -> anyhow::Error {
         let command = self.name.strip_prefix(T::NAME_PREFIX).unwrap_or_default();
-        self.tables.explain(error, Failed { command, role: &self.role, limit: self.limit })
+        let taken = self.take_role.as_deref().map(|role| (role, T::ROLE_SETTING));
+        self.tables.explain(error, Failed { command, role: &self.role, taken, limit: self.limit })
     }
 
     /// Returns who has a table locked, or, without a table, the audit lock.

@@ -22,6 +22,9 @@ pub(in crate::commands) trait Tables {
     /// What stands in a sentence for the tables.
     const NAME: &'static str;
 
+    /// The setting that names the role to take.
+    const ROLE_SETTING: &'static str;
+
     /// Returns the statement `sql` with the names and parts in place that it leaves open.
     fn fill_in(&self, sql: &str) -> String;
 
@@ -43,6 +46,7 @@ impl Tables for OutboxTables {
     const FIND_LOCK_HOLDERS: &'static str =
         include_str!("../../../../sql/relay/commands/find_table_lock_holders.sql");
     const NAME: &'static str = "the outbox";
+    const ROLE_SETTING: &'static str = "OUTBOX_ROLE";
 
     fn fill_in(&self, sql: &str) -> String {
         self.table.fill_in(&self.columns.fill_in(sql))
