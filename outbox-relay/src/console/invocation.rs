@@ -12,7 +12,7 @@ use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::config::PassedOnArgs;
+use super::passed_on::PassedOnArgs;
 use super::users::User;
 
 /// The running program, even if an upgrade has replaced its file.

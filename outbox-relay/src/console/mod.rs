@@ -5,17 +5,18 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `config` | settings |
+//! | `config`, `passed_on` | settings: its own, and those of the commands |
 //! | `app` | answers requests: checks, login, then a page, JSON, or a change |
 //! | `request_checks`, `network` | refuses what a foreign page made a browser send |
 //! | `login`, `users`, `rights`, `attempts` | who sends a request, and what they may do |
 //! | `pages`, `form` | the pages, and the fields that they are asked with |
-//! | `action`, `operations` | what can be changed, and what runs or has ended |
+//! | `action`, `actions`, `operations` | what can be changed, and what runs or has ended |
 //! | `invocation`, `command_line` | runs commands |
 //! | `history` | samples of the last hour |
 //! | `render`, `json_text`, `responses` | templates, JSON as text, responses with their headers |
 
 mod action;
+mod actions;
 mod app;
 mod attempts;
 mod command_line;
@@ -28,6 +29,7 @@ mod login;
 mod network;
 mod operations;
 mod pages;
+mod passed_on;
 mod render;
 mod request_checks;
 mod responses;

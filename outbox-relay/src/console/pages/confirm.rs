@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{NoPage, Page, PageRequest, raw_member, read, require_desk};
 use crate::console::Console;
 use crate::console::action::{Action, Input, InputKind, Subject};
+use crate::console::actions;
 use crate::console::command_line::CommandLine;
 use crate::console::invocation::InvocationError;
 use crate::console::json_text::indent;
@@ -26,7 +27,7 @@ pub(super) async fn confirm(
     request: &PageRequest,
     name: &str,
 ) -> Result<Page, NoPage> {
-    let action = Action::find(name);
+    let action = actions::find(name);
     let action = action.ok_or_else(|| NoPage::NotFound(format!("There is no action {name}.")))?;
     if action.subject == Subject::DeadLetters {
         require_desk(console)?;

@@ -7,13 +7,14 @@ use super::confirm::{needs_number, refusal};
 use super::{NoPage, Page, PageRequest};
 use crate::console::Console;
 use crate::console::action::{Action, InputKind};
+use crate::console::actions;
 use crate::console::form::Form;
 use crate::console::operations::{Operation, State};
 
 /// Begins the operation of a confirmed form, and returns its number.
 pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Result<Uuid, NoPage> {
     let form = &request.form;
-    let action = form.get("action").and_then(Action::find);
+    let action = form.get("action").and_then(actions::find);
     let action = action.ok_or_else(|| NoPage::Invalid("The form names no action.".to_owned()))?;
     if let Some(why) = refusal(&request.user, action) {
         return Err(NoPage::Forbidden(why));
