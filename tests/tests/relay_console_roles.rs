@@ -8,6 +8,7 @@ use pipeline_tests::dead_letter_queue::DeadLetterQueue;
 use pipeline_tests::edited_events::add;
 use pipeline_tests::outbox::{Outbox, connect};
 use pipeline_tests::relay_command::outbox_relay;
+use stack::Database;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
@@ -23,7 +24,7 @@ async fn needs_a_role(login: &Client, role: &str, statements: &[&str]) -> anyhow
     Ok(())
 }
 
-/// Checks that a role logs in, inherits nothing, has no attribute beyond that, and owns nothing.
+/// Checks that a role may log in, inherits nothing, and has no attribute beyond that.
 async fn is_a_mere_login(sql: &Client, role: &str) -> anyhow::Result<()> {
     let query = "SELECT rolcanlogin AND NOT (rolinherit OR rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)
                  FROM pg_roles WHERE rolname = $1";
@@ -31,7 +32,18 @@ async fn is_a_mere_login(sql: &Client, role: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a command on `outbox` as `login`, with the rights of `role`, as the console does.
+/// A session of a login, in a database that not everybody may connect to.
+async fn connect_where_few_may(
+    sql: &Client,
+    database: &Database,
+    login: &str,
+) -> anyhow::Result<Client> {
+    let revoke = format!("REVOKE CONNECT ON DATABASE \"{}\" FROM PUBLIC", database.name);
+    sql.batch_execute(&revoke).await?;
+    connect(&database.url_as(login).await?).await
+}
+
+/// Runs a command on `outbox` with the rights of `role`, as the console does.
 async fn with_role(outbox: &Outbox, role: &str, arguments: &[&str]) -> anyhow::Result<Ended> {
     let login = outbox.database.url_as("outbox_console").await?;
     let settings =
@@ -68,7 +80,7 @@ async fn the_console_may_do_nothing_in_the_outbox_before_it_takes_a_role() -> an
     let outbox = Outbox::new().await?;
     add(&outbox, "7", Some("infinity")).await?;
     is_a_mere_login(&outbox.sql, "outbox_console").await?;
-    let login = connect(&outbox.database.url_as("outbox_console").await?).await?;
+    let login = connect_where_few_may(&outbox.sql, &outbox.database, "outbox_console").await?;
     let looks = [
         "SELECT FROM outbox",
         "SELECT FROM outbox_audit",
@@ -141,7 +153,7 @@ async fn the_console_may_do_nothing_on_the_desk_before_it_takes_a_role() -> anyh
     desk.add(1, b"x", BasicProperties::default()).await?;
     desk.collect_all().await?;
     is_a_mere_login(&desk.sql, "dead_letters_console").await?;
-    let login = connect(&desk.database.url_as("dead_letters_console").await?).await?;
+    let login = connect_where_few_may(&desk.sql, &desk.database, "dead_letters_console").await?;
     let looks = ["SELECT FROM dead_letters", "SELECT FROM dead_letters_audit"];
     needs_a_role(&login, "dead_letters_viewer", &looks).await?;
     let mends = ["UPDATE dead_letters SET note = 'x'"];
