@@ -41,7 +41,7 @@ pub(super) async fn confirm(
     let why_not = refusal(&request.user, action);
     let mut fields = vec![
         json!({ "name": "operation", "value": Uuid::new_v4() }),
-        json!({ "name": "back", "value": form.get("back") }),
+        json!({ "name": "back", "value": form.get("back").unwrap_or_default() }),
     ];
     for name in action.selecting_fields() {
         let values = form.all(&name).map(|value| json!({ "name": name, "value": value }));
