@@ -14,8 +14,14 @@ pub(super) const SCHEMA: &str = include_str!("../../../sql/outbox/schema.sql");
 const ROLES: &str = include_str!("../../../sql/roles.sql");
 
 /// Names that begin like the table's and stay as they are: roles belong to the whole server.
-const ROLE_NAMES: [&str; 5] =
-    ["outbox_relay", "outbox_writer", "outbox_viewer", "outbox_operator", "outbox_admin"];
+const ROLE_NAMES: [&str; 6] = [
+    "outbox_relay",
+    "outbox_writer",
+    "outbox_viewer",
+    "outbox_operator",
+    "outbox_admin",
+    "outbox_console",
+];
 
 /// Arguments of `schema`.
 #[derive(Debug, Args)]
