@@ -5,12 +5,16 @@ use std::fmt::Write as _;
 use clap::Command;
 use clap::builder::{StyledStr, Styles};
 
+const INSPECT: &[&str] = if cfg!(feature = "console") {
+    &["console", "status", "failures", "events", "show", "pauses", "audit"]
+} else {
+    &["status", "failures", "events", "show", "pauses", "audit"]
+};
+
 /// The commands, in the order of the help.
-const GROUPS: &[(&str, &[&str])] = &[
+const GROUPS: [(&str, &[&str]); 4] = [
     ("Relay", &["run", "health", "check", "schema"]),
-    #[cfg(feature = "console")]
-    ("Console", &["console"]),
-    ("Inspect", &["status", "failures", "events", "show", "pauses", "audit"]),
+    ("Inspect", INSPECT),
     (
         "Change",
         &["retry", "edit", "replay", "pause", "resume", "discard", "restore", "forget", "prune"],
@@ -128,7 +132,7 @@ fn template(command: &Command) -> StyledStr {
         let _infallible = page.write_str(text);
     };
     write("{about}\n\n{usage-heading} {usage}\n");
-    for (group, names) in GROUPS.iter().copied() {
+    for (group, names) in GROUPS {
         write(&format!("\n{heading}{group}:{heading:#}\n"));
         for name in names {
             let about = command.find_subcommand(name).and_then(Command::get_about);
