@@ -38,8 +38,9 @@ pub(super) struct AggregateQueue {
     /// holds back those behind it. It is the head, or it is confirmed: then the head may be an event
     /// with a lower id that appeared late, or an unsettled one.
     retried: Option<i64>,
-    /// The lowest of the events before the head that were found while it was failed or unsettled:
-    /// another relay skipped it as stuck, say, and lost its lane before the row said so.
+    /// The lowest of the events before a failed or unsettled head that are not tracked: they were
+    /// found since (another relay skipped one as stuck, say, and lost its lane before the row said
+    /// so), or waited while the head, a scheduled event that went ahead of them, was in flight.
     passed_over: Option<i64>,
 }
 
@@ -72,9 +73,7 @@ impl AggregateQueue {
     /// Another event was found. Returns whether it is tracked; if not, it will be read again.
     pub(super) fn arrive(&mut self, event: EventRef, arrival: Arrival) -> (bool, Effects) {
         if matches!(self.state, HeadState::Failed | HeadState::Unsettled) {
-            if event.id < self.head {
-                self.passed_over = Some(self.passed_over.map_or(event.id, |id| id.min(event.id)));
-            }
+            self.pass_over(event.id);
             return (false, Effects::default());
         }
         let is_retry = arrival == Arrival::Retry;
@@ -106,6 +105,13 @@ impl AggregateQueue {
         self.has_more = true;
         let forgotten = std::mem::take(&mut self.waiting);
         Effects { ready: Some(first), withdrawn, forgotten, next: Next::Refill }
+    }
+
+    /// Reads the event again before anything behind the head, if it comes first.
+    fn pass_over(&mut self, id: i64) {
+        if id < self.head {
+            self.passed_over = Some(self.passed_over.map_or(id, |other| other.min(id)));
+        }
     }
 
     /// Makes the first of those that wait the head, if any waits, and returns it.

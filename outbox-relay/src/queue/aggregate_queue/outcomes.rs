@@ -27,6 +27,10 @@ impl AggregateQueue {
     pub(in crate::queue) fn failed(&mut self) -> Effects {
         self.state = HeadState::Failed;
         self.forget_retry(self.head);
+        // The table holds back only those behind it, and scans have gone past these.
+        if let Some(first) = self.waiting.front() {
+            self.pass_over(first.id);
+        }
         Effects { forgotten: std::mem::take(&mut self.waiting), ..Effects::default() }
     }
 
@@ -118,7 +122,9 @@ impl AggregateQueue {
             HeadState::Drained | HeadState::Unsettled => self.head.min(id),
             HeadState::InFlight | HeadState::Failed => {
                 self.has_more = true;
-                let forgotten = std::mem::take(&mut self.waiting);
+                // Those before it would not be read again.
+                let behind = self.waiting.partition_point(|event| event.id < self.head);
+                let forgotten = self.waiting.split_off(behind);
                 return Effects { forgotten, ..Effects::default() };
             }
         };
@@ -152,9 +158,12 @@ impl AggregateQueue {
         Effects { next: Next::Refill, ..Effects::default() }
     }
 
-    /// All wait for `first`. Those behind it are read again: lower ids may have appeared since.
+    /// All wait for `first`. Those behind it are read again: lower ids may have appeared since. So
+    /// are those before it: it was scheduled, and went ahead of them.
     fn wait_for_unsettled(&mut self, first: i64) -> Effects {
+        let next = self.waiting.front().map_or(self.head, |next| next.id.min(self.head));
         self.head = first;
+        self.pass_over(next);
         self.state = HeadState::Unsettled;
         self.has_more = true;
         Effects { forgotten: std::mem::take(&mut self.waiting), ..Effects::default() }

@@ -216,3 +216,46 @@ fn an_event_that_is_found_before_an_unsettled_or_a_failed_one_is_read_when_nothi
     assert!(!aggregate.arrive(event(30), Arrival::New).0);
     assert_eq!(aggregate.settled(18, None).next, Next::Remove);
 }
+
+/// Event 18, which was scheduled, is in flight, and went ahead of 7 and 9, which were held back until
+/// a moment before.
+fn with_one_that_went_ahead() -> AggregateQueue {
+    let mut aggregate = AggregateQueue::new(event(18), Arrival::New);
+    aggregate.take(18);
+    assert!(aggregate.arrive(event(7), Arrival::New).0);
+    assert!(aggregate.arrive(event(9), Arrival::New).0);
+    aggregate
+}
+
+#[test]
+fn events_that_another_one_went_ahead_of_are_read_when_it_fails_or_can_not_be_settled() {
+    let mut failed = with_one_that_went_ahead();
+    failed.failed();
+    assert_eq!(failed.settled(18, None).next, Next::Refill);
+    assert_eq!(failed.needs_refill(), Refill::Above(6));
+
+    let mut ready = with_one_that_went_ahead();
+    assert_eq!(ready.confirmed(18, None).ready, Some(event(7)));
+    assert_eq!(ready.settle_blocked(18).withdrawn, Some(7));
+
+    let mut lost = with_one_that_went_ahead();
+    lost.confirmed(18, None);
+    lost.take(7);
+    lost.settle_blocked(18);
+    lost.lost(event(7), Some(18));
+
+    for mut aggregate in [ready, lost] {
+        assert_eq!(aggregate.unblocked(18, None).next, Next::Refill);
+        assert_eq!(aggregate.needs_refill(), Refill::Above(6));
+    }
+}
+
+#[test]
+fn events_that_another_one_went_ahead_of_wait_for_it_while_a_third_one_can_not_be_settled() {
+    let mut aggregate = with_one_that_went_ahead();
+    assert!(aggregate.arrive(event(30), Arrival::New).0);
+    assert_eq!(aggregate.settle_blocked(3).forgotten, [event(30)], "it is read again");
+    aggregate.unblocked(3, None);
+    assert_eq!(aggregate.needs_refill(), Refill::Above(9));
+    assert_eq!(aggregate.confirmed(18, None).ready, Some(event(7)));
+}

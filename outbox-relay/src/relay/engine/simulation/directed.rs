@@ -9,10 +9,10 @@ use crate::database::queries::BlockingPolicy;
 use crate::lanes::lane;
 
 /// The aggregate of these tests.
-const KEY: i64 = 0;
+pub(super) const KEY: i64 = 0;
 
 /// The longest wait between two scans for new events.
-const POLL_MAX: Duration = Duration::from_millis(100);
+pub(super) const POLL_MAX: Duration = Duration::from_millis(100);
 
 /// How often a relay looks for failed events that are due.
 const RETRIES_EVERY: Duration = Duration::from_millis(500);

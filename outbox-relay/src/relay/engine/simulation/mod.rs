@@ -21,6 +21,7 @@
 //! | `steps` | what may happen |
 //! | `directed` | sequences that chance seldom plays |
 //! | `paused` | such sequences about what people pause |
+//! | `scheduled` | such sequences about scheduled events that go ahead of others |
 //! | `recovery` | everything works again |
 //! | `table` | the rows, transactions and locks, and the answers to the relays' statements |
 //! | `relay` | an engine, with a model of the connections around it |
@@ -32,6 +33,7 @@ mod directed;
 mod paused;
 mod recovery;
 mod relay;
+mod scheduled;
 mod steps;
 mod table;
 

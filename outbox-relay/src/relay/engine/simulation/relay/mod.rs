@@ -19,7 +19,7 @@ use crate::publish::event::Event;
 use crate::queue::EventRef;
 use crate::relay::engine::{AwaitedOutcomes, Engine};
 use crate::settle::schedule::{LaneOwnership, SettleJob, SettleWhen};
-use send::InFlight;
+pub(super) use send::InFlight;
 
 /// What goes wrong in a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,6 +35,11 @@ impl InFlight {
         sent.chain(&self.behind).map(|event| event.event_id)
     }
 
+    /// The rows of those that were sent.
+    pub(in super::super) fn ids(&self) -> impl Iterator<Item = i64> {
+        self.sent.iter().map(|(event, _)| event.event_ref.id)
+    }
+
     fn has(&self, key: i64) -> bool {
         let mut sent = self.sent.iter().map(|(event, _)| event);
         sent.any(|event| event.event_ref.key == key)
