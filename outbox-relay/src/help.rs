@@ -26,7 +26,6 @@ pub(crate) const EXAMPLES: &str =
     "  outbox-relay schema | psql \"$DATABASE_URL\"          add the outbox to a database
   outbox-relay check                                  find what keeps a relay from working
   outbox-relay status --watch                         watch the backlog and the relays
-  outbox-relay events --stuck                         list the events that the relays have given up
   outbox-relay failures                               group what failed by its cause
   outbox-relay retry --stuck --type order.created     publish them once the cause is fixed
   outbox-relay edit 0190163d-… --reason 'a wrong price' --retry

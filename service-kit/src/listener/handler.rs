@@ -8,6 +8,7 @@ use hyper::{Request, Response};
 
 /// The address of the client at the other end of a request's connection: its own, or a proxy's.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "api"), expect(dead_code, reason = "only applications ask for it"))]
 pub(crate) struct PeerAddress(pub(crate) SocketAddr);
 
 /// Answers requests. A request's extensions hold its [`PeerAddress`] and its connection's
