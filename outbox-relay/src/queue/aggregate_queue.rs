@@ -38,10 +38,10 @@ pub(super) struct AggregateQueue {
     /// holds back those behind it. It is the head, or it is confirmed: then the head may be an event
     /// with a lower id that appeared late, or an unsettled one.
     retried: Option<i64>,
-    /// The lowest of the events before a failed or unsettled head that are not tracked: they were
-    /// found since (another relay skipped one as stuck, say, and lost its lane before the row said
-    /// so), or waited while the head, a scheduled event that went ahead of them, was in flight.
-    passed_over: Option<i64>,
+    /// Whether events before a head that failed are not tracked: they were found since (another
+    /// relay skipped one as stuck, say, and lost its lane before the row said so), or waited while
+    /// the head, a scheduled event that went ahead of them, was in flight.
+    passed_over: bool,
 }
 
 impl AggregateQueue {
@@ -54,7 +54,7 @@ impl AggregateQueue {
             waiting: VecDeque::new(),
             has_more: is_retry,
             retried: is_retry.then_some(first.id),
-            passed_over: None,
+            passed_over: false,
         }
     }
 
@@ -66,14 +66,14 @@ impl AggregateQueue {
             waiting: VecDeque::new(),
             has_more: true,
             retried: None,
-            passed_over: None,
+            passed_over: false,
         }
     }
 
     /// Another event was found. Returns whether it is tracked; if not, it will be read again.
     pub(super) fn arrive(&mut self, event: EventRef, arrival: Arrival) -> (bool, Effects) {
         if matches!(self.state, HeadState::Failed | HeadState::Unsettled) {
-            self.pass_over(event.id);
+            self.passed_over |= event.id < self.head;
             return (false, Effects::default());
         }
         let is_retry = arrival == Arrival::Retry;
@@ -105,13 +105,6 @@ impl AggregateQueue {
         self.has_more = true;
         let forgotten = std::mem::take(&mut self.waiting);
         Effects { ready: Some(first), withdrawn, forgotten, next: Next::Refill }
-    }
-
-    /// Reads the event again before anything behind the head, if it comes first.
-    fn pass_over(&mut self, id: i64) {
-        if id < self.head {
-            self.passed_over = Some(self.passed_over.map_or(id, |other| other.min(id)));
-        }
     }
 
     /// Makes the first of those that wait the head, if any waits, and returns it.
@@ -168,7 +161,7 @@ impl AggregateQueue {
     /// failed is kept.
     pub(super) fn lane_lost(&mut self) -> Effects {
         self.has_more = false;
-        self.passed_over = None;
+        self.passed_over = false;
         let is_kept = matches!(self.state, HeadState::InFlight | HeadState::Failed);
         let next = if is_kept { Next::Keep } else { Next::Remove };
         Effects { forgotten: std::mem::take(&mut self.waiting), next, ..Effects::default() }

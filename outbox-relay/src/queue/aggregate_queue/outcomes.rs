@@ -28,9 +28,7 @@ impl AggregateQueue {
         self.state = HeadState::Failed;
         self.forget_retry(self.head);
         // The table holds back only those behind it, and scans have gone past these.
-        if let Some(first) = self.waiting.front() {
-            self.pass_over(first.id);
-        }
+        self.passed_over = self.waiting.front().is_some_and(|first| first.id < self.head);
         Effects { forgotten: std::mem::take(&mut self.waiting), ..Effects::default() }
     }
 
@@ -94,6 +92,9 @@ impl AggregateQueue {
         if self.state == HeadState::Failed && self.head == id {
             return self.failure_settled(first_unsettled);
         }
+        if self.retried == Some(id) && self.state == HeadState::Drained {
+            self.read_all();
+        }
         self.forget_retry(id);
         Effects::default()
     }
@@ -110,7 +111,7 @@ impl AggregateQueue {
     fn failure_settled(&mut self, first_unsettled: Option<i64>) -> Effects {
         match first_unsettled {
             Some(first) => self.wait_for_unsettled(first),
-            None if self.passed_over.is_some() => self.drain(),
+            None if self.passed_over => self.drain(),
             None => Effects { next: Next::Remove, ..Effects::default() },
         }
     }
@@ -150,20 +151,22 @@ impl AggregateQueue {
 
     /// Nothing is waited for any more: what comes next is read from the table.
     fn drain(&mut self) -> Effects {
-        if let Some(lowest) = self.passed_over.take() {
-            self.head = self.head.min(lowest.saturating_sub(1));
-        }
+        self.passed_over = false;
+        self.read_all();
         self.state = HeadState::Drained;
         self.has_more = true;
         Effects { next: Next::Refill, ..Effects::default() }
     }
 
-    /// All wait for `first`. Those behind it are read again: lower ids may have appeared since. So
-    /// are those before it: it was scheduled, and went ahead of them.
+    /// What comes next is read from the first event on that the table has. The head may have gone
+    /// ahead of earlier ones, as it was scheduled, and the scans may not have come to them again.
+    fn read_all(&mut self) {
+        self.head = i64::MIN;
+    }
+
+    /// All wait for `first`. They are read again then.
     fn wait_for_unsettled(&mut self, first: i64) -> Effects {
-        let next = self.waiting.front().map_or(self.head, |next| next.id.min(self.head));
         self.head = first;
-        self.pass_over(next);
         self.state = HeadState::Unsettled;
         self.has_more = true;
         Effects { forgotten: std::mem::take(&mut self.waiting), ..Effects::default() }

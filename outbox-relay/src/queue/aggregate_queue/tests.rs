@@ -88,7 +88,9 @@ impl Model {
             Step::Refill => {
                 let refill = self.queue.as_ref().map(AggregateQueue::needs_refill);
                 if let Some(Refill::Above(id)) = refill {
-                    let found = (id + 1..=self.last_id).take(CAPACITY).map(event).collect();
+                    // Those that are confirmed are pending no more, or tracked.
+                    let next = id.max(self.last_confirmed) + 1;
+                    let found = (next..=self.last_id).take(CAPACITY).map(event).collect();
                     self.run(|queue| queue.refill(found, |_| true));
                 }
             }
@@ -171,7 +173,7 @@ fn nothing_is_read_behind_a_retry_before_its_row_says_so_whatever_else_can_not_b
     assert_eq!(queue.unblocked(1, None).next, Next::Refill);
     assert_eq!(queue.needs_refill(), Refill::Later, "the table still holds back event 3");
     queue.settled(2, None);
-    assert_eq!(queue.needs_refill(), Refill::Above(1));
+    assert_eq!(queue.needs_refill(), Refill::Above(i64::MIN));
 }
 
 #[test]
@@ -187,7 +189,7 @@ fn a_retry_that_is_withdrawn_or_fails_again_is_not_waited_for() {
     failed.settled(2, Some(1));
     for mut queue in [withdrawn, lost, failed] {
         queue.unblocked(1, None);
-        assert_eq!(queue.needs_refill(), Refill::Above(1));
+        assert_eq!(queue.needs_refill(), Refill::Above(i64::MIN));
     }
 }
 
@@ -200,14 +202,14 @@ fn an_event_that_is_found_before_an_unsettled_or_a_failed_one_is_read_when_nothi
         !aggregate.arrive(event(9), Arrival::New).0 && !aggregate.arrive(event(7), Arrival::New).0
     );
     assert_eq!(aggregate.unblocked(18, None).next, Next::Refill);
-    assert_eq!(aggregate.needs_refill(), Refill::Above(6));
+    assert_eq!(aggregate.needs_refill(), Refill::Above(i64::MIN));
 
     let mut aggregate = AggregateQueue::new(event(18), Arrival::New);
     aggregate.take(18);
     aggregate.failed();
     assert!(!aggregate.arrive(event(9), Arrival::New).0);
     assert_eq!(aggregate.settled(18, None).next, Next::Refill);
-    assert_eq!(aggregate.needs_refill(), Refill::Above(8));
+    assert_eq!(aggregate.needs_refill(), Refill::Above(i64::MIN));
 
     // Without such an event the aggregate is done: the table holds back what is behind.
     let mut aggregate = AggregateQueue::new(event(18), Arrival::New);
@@ -232,7 +234,7 @@ fn events_that_another_one_went_ahead_of_are_read_when_it_fails_or_can_not_be_se
     let mut failed = with_one_that_went_ahead();
     failed.failed();
     assert_eq!(failed.settled(18, None).next, Next::Refill);
-    assert_eq!(failed.needs_refill(), Refill::Above(6));
+    assert_eq!(failed.needs_refill(), Refill::Above(i64::MIN));
 
     let mut ready = with_one_that_went_ahead();
     assert_eq!(ready.confirmed(18, None).ready, Some(event(7)));
@@ -246,7 +248,7 @@ fn events_that_another_one_went_ahead_of_are_read_when_it_fails_or_can_not_be_se
 
     for mut aggregate in [ready, lost] {
         assert_eq!(aggregate.unblocked(18, None).next, Next::Refill);
-        assert_eq!(aggregate.needs_refill(), Refill::Above(6));
+        assert_eq!(aggregate.needs_refill(), Refill::Above(i64::MIN));
     }
 }
 

@@ -55,8 +55,8 @@ impl Delivered {
             // It was discarded, or the table emptied, after it was loaded.
             return;
         };
-        // A scheduled one may overtake what was held back until a moment ago.
-        let is_exempt = row.is_late || row.is_scheduled();
+        // A scheduled one may overtake what was held back until a moment ago, also with a retry.
+        let is_exempt = row.is_late || row.was_scheduled;
         if !policy.ordered || is_exempt || row.was_stuck && !policy.stuck_holds {
             return;
         }

@@ -53,7 +53,7 @@ impl Simulation {
         self.commit_of(KEY, rows);
     }
 
-    fn commit_of(&mut self, key: i64, rows: usize) {
+    pub(super) fn commit_of(&mut self, key: i64, rows: usize) {
         self.now += POLL_MAX;
         let transaction = self.table.begin(key).expect("nobody else writes");
         self.table.insert(transaction, rows);

@@ -51,6 +51,8 @@ pub(super) struct Row {
     pub(super) is_late: bool,
     /// It was stuck once.
     pub(super) was_stuck: bool,
+    /// It was written for later.
+    pub(super) was_scheduled: bool,
 }
 
 impl Row {
@@ -141,6 +143,7 @@ impl Table {
             last_error: String::new(),
             is_late,
             was_stuck: false,
+            was_scheduled: false,
         }
     }
 
@@ -182,7 +185,9 @@ impl Table {
             let key = open.key;
             // Every third one, so that each aggregate has some of both types.
             let event_type = if self.sequence % 3 == 0 { "shipped" } else { "created" };
-            let row = Row { next_attempt, event_type, ..self.row(key, Some(transaction), false) };
+            let was_scheduled = next_attempt != NextAttempt::Null;
+            let row = self.row(key, Some(transaction), false);
+            let row = Row { next_attempt, event_type, was_scheduled, ..row };
             self.rows.insert(self.sequence, row);
         }
     }
