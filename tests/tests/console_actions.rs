@@ -5,7 +5,7 @@ use pipeline_tests::console::Console;
 use pipeline_tests::dead_letter_queue::DeadLetterQueue;
 use pipeline_tests::desk::{HOME, Rows};
 use pipeline_tests::failed_events::{NO_QUEUE, TOO_LONG, add_failed};
-use pipeline_tests::outbox::{Outbox, eventually};
+use pipeline_tests::outbox::{Outbox, PATIENCE, connect, eventually};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -97,6 +97,20 @@ async fn to_destroy_needs_a_reason_and_many_need_their_number() -> Tested {
         assert_eq!(refused.status, StatusCode::BAD_REQUEST);
         ensure!(refused.text.contains(said), "{said}: {}", refused.text);
     }
+    // Named one by one they are as many.
+    let ids = "SELECT string_agg(event_id::text, ' ') FROM outbox";
+    let ids: String = outbox.sql.query_one(ids, &[]).await?.get(0);
+    let ids = ids.split(' ').map(|id| ("event_id".to_owned(), id.to_owned()));
+    let fields = [
+        ("action", "forget"),
+        ("operation", "0190163d-8694-739b-aea5-966c26f8ad91"),
+        ("reason", "x"),
+    ];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let named: Vec<_> = fields.into_iter().chain(ids).collect();
+    let refused = console.post("/operations", &named, &[]).await?;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    ensure!(refused.text.contains("Type the number 101 to go on."), "{}", refused.text);
     assert_eq!(outbox.count("SELECT count(*) FROM outbox", &[]).await?, 101);
     let ended = console.operate(&with(&with_reason, "typed", "101")).await?;
     assert_eq!(ended["state"], "done", "{ended}");
@@ -168,6 +182,27 @@ async fn dead_letters_are_noted_edited_returned_and_discarded() -> Tested {
     assert_eq!(ended["state"], "done", "{ended}");
     assert_eq!((desk.in_state("returned").await?, desk.in_state("discarded").await?), (11, 1));
     assert_eq!(desk.take_all(HOME).await?.len(), 11);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_console_that_stops_tells_its_changes_to_stop() -> Tested {
+    let outbox = Outbox::new().await?;
+    add_failed(&outbox, "order.created", ["returned", NO_QUEUE], 3).await?;
+    let console = Console::start(&outbox, None, &[("SHUTDOWN_GRACE", "60s")]).await?;
+    let form = console.form(&format!("/confirm/retry?fingerprint={NO_QUEUE}")).await?;
+    let locker = connect(&outbox.database.url).await?;
+    locker.batch_execute("BEGIN; LOCK TABLE outbox IN SHARE MODE").await?;
+    let begun = console.post("/operations", &form, &[]).await?;
+    assert_eq!(begun.status, StatusCode::SEE_OTHER, "{}", begun.text);
+    let waits = "SELECT count(*) FROM pg_stat_activity
+                 WHERE application_name = 'outbox command retry' AND wait_event_type = 'Lock' AND datname = current_database()";
+    eventually("the change waits", async || Ok(outbox.count(waits, &[]).await? == 1)).await?;
+    console.process.sigterm()?;
+    let stopped = console.process.wait_exit(PATIENCE).await?;
+    ensure!(stopped.success(), "{stopped}: {}", console.process.log());
+    locker.batch_execute("ROLLBACK").await?;
+    assert_eq!(outbox.count(DUE, &[]).await?, 0);
     Ok(())
 }
 

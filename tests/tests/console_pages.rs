@@ -164,10 +164,18 @@ async fn payloads_are_hidden_from_pages_json_and_editors_alike() -> Tested {
     let event_id: String = outbox.sql.query_one(insert, &[]).await?.get(0);
     let letters = desk.add_rows(1, Rows::default()).await?;
     desk.sql.execute("UPDATE dead_letters SET body = 'secret of a person'", &[]).await?;
+    // What an edit was about stands in the audit table, before and after.
+    let audit = "INSERT INTO outbox_audit (actor, action, event_id, event, detail)
+                 VALUES ('alice', 'edit', $1::text::uuid, '{\"payload\": \"secret of a person\"}', '{\"before\": \"secret of a person\"}')";
+    outbox.sql.execute(audit, &[&event_id]).await?;
+    let audit = "INSERT INTO dead_letters_audit (actor, action, dead_letter_id, operation_id, before)
+                 VALUES ('alice', 'edit', $1, gen_random_uuid(), '{\"body\": \"secret of a person\"}')";
+    desk.sql.execute(audit, &[&letters[0]]).await?;
     let hidden = [("CONSOLE_HIDE_PAYLOADS", "true")];
     let console = Console::start(&outbox, Some(&desk), &hidden).await?;
     let (event, letter) = (format!("/events/{event_id}"), format!("/dead-letters/{}", letters[0]));
-    for path in [&event, &letter, &format!("/api{event}"), &format!("/api{letter}")] {
+    let api = [format!("/api{event}"), format!("/api{letter}"), "/api/audit".to_owned()];
+    for path in [&event, &letter].into_iter().chain(&api) {
         let text = console.page(path).await?;
         ensure!(!text.contains("secret"), "{path}: {text}");
     }
@@ -179,6 +187,40 @@ async fn payloads_are_hidden_from_pages_json_and_editors_alike() -> Tested {
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}: {}", refused.text);
         ensure!(!refused.text.contains("secret"), "{}", refused.text);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_can_not_be_read_is_said_and_not_shown_as_nothing() -> Tested {
+    let outbox = Outbox::new().await?;
+    add_failed(&outbox, "order.created", ["returned", NO_QUEUE], 1).await?;
+    let event_id: String =
+        outbox.sql.query_one("SELECT event_id::text FROM outbox", &[]).await?.get(0);
+    let console = Console::start(&outbox, None, &[]).await?;
+    let page = console.page("/").await?;
+    ensure!(!page.contains("could not be read"), "{page}");
+    let wrong = console.get("/events?kind=x").await?;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST, "{}", wrong.text);
+    outbox.sql.batch_execute("BEGIN; LOCK TABLE outbox_audit IN ACCESS EXCLUSIVE MODE").await?;
+    let page = console.page("/").await?;
+    ensure!(page.contains("They could not be read: "), "{page}");
+    outbox.sql.batch_execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE").await?;
+    let unread = console.get(&format!("/events/{event_id}")).await?;
+    assert_eq!(unread.status, StatusCode::BAD_GATEWAY, "{}", unread.text);
+    outbox.sql.batch_execute("ROLLBACK").await?;
+    ensure!(console.page(&format!("/events/{event_id}")).await?.contains("order.created"), "back");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_aggregate_is_found_by_its_id_also_if_that_looks_like_an_event_id() -> Tested {
+    let outbox = Outbox::new().await?;
+    let aggregate = "0190163d-8694-739b-aea5-966c26f8ad91";
+    outbox.add(aggregate, "order.created").await?;
+    let console = Console::start(&outbox, None, &[]).await?;
+    let found = console.get(&format!("/api/search?q={aggregate}")).await?;
+    assert_eq!(found.status, StatusCode::SEE_OTHER, "{}", found.text);
+    assert_eq!(found.headers["location"], format!("/api/events?aggregate={aggregate}"));
     Ok(())
 }
 

@@ -87,6 +87,12 @@ impl Action {
         }
     }
 
+    /// The fields that name what is to be paused.
+    pub(super) fn inputs_of_names(&self) -> impl Iterator<Item = &'static str> {
+        let names = ["type", "aggregate_type", "aggregate"].into_iter();
+        names.filter(|_| self.name == "pause")
+    }
+
     /// The fields that select what it changes.
     pub(super) fn selecting_fields(&self) -> Vec<String> {
         let filters: &[&str] = match self.subject {

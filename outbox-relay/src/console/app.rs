@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use poem::http::{HeaderValue, Method, StatusCode, header};
-use poem::{Addr, Endpoint, Request, Response};
+use poem::{Addr, Endpoint, IntoResponse as _, Request, Response};
 use serde_json::{Value, json};
 use service_kit::http::read_body;
 use time::OffsetDateTime;
@@ -15,15 +15,17 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Console;
 use super::form::Form;
-use super::login::Refusal;
-use super::pages::{self, NoPage, Page, PageRequest};
-use super::request_checks::Suspicion;
+use super::pages::{self, NoPage, Page, PageRequest, back};
+use super::refusals::{refuse_login, refuse_suspicion, text};
 use super::responses;
 use super::rights::Rights;
 use super::users::User;
 
 /// The largest form: a payload with what it was before.
-const LARGEST_FORM: usize = 16 * 1024 * 1024;
+const LARGEST_FORM: usize = 8 * 1024 * 1024;
+
+/// How many forms are read at a time.
+pub(super) const FORMS: usize = 2;
 
 /// What a browser may keep: path, type, text.
 const FILES: [(&str, &str, &str); 3] = [
@@ -83,6 +85,7 @@ impl Console {
             );
         }
         let is_proxy = self.checks.is_proxy(address);
+        let address = self.checks.client(headers, address);
         let user = match self.login.user(headers, address, is_proxy) {
             Ok(user) => user,
             Err(refusal) => return refuse_login(&refusal),
@@ -100,19 +103,26 @@ impl Console {
                 self.answer(&request, &shown_path, format, page)
             }
             Method::POST if path == ["operations"] => {
+                if user.rights < Rights::Operator {
+                    let why = NoPage::Forbidden(format!(
+                        "This needs the rights of operator at least; {} has those of viewer.",
+                        user.name
+                    ));
+                    let request = PageRequest { user, path, form };
+                    return self.answer(&request, &shown_path, format, Err(why));
+                }
+                // Each large form is in memory several times.
+                let Ok(_turn) = self.forms.acquire().await else {
+                    return text(StatusCode::SERVICE_UNAVAILABLE, "The console ends.\n");
+                };
                 let body = request.take_body();
                 match read_body(&request, body, LARGEST_FORM).await {
                     Ok(bytes) => form = Form::parse(&String::from_utf8_lossy(&bytes)),
-                    Err(_) => {
-                        return text(
-                            StatusCode::PAYLOAD_TOO_LARGE,
-                            "The form is too large, or was not sent whole.\n",
-                        );
-                    }
+                    Err(problem) => return problem.into_response(),
                 }
                 let request = PageRequest { user, path, form };
                 match pages::begin(self, &request) {
-                    Ok(id) => responses::see_other(&format!("{}/operations/{id}", self.prefix)),
+                    Ok(id) => self.see_other(format, &format!("/operations/{id}")),
                     Err(why) => self.answer(&request, &shown_path, format, Err(why)),
                 }
             }
@@ -123,6 +133,12 @@ impl Console {
                 refused
             }
         }
+    }
+
+    /// Leads to another page, for programs in JSON too.
+    fn see_other(&self, format: Format, path: &str) -> Response {
+        let api = if format == Format::Json { "/api" } else { "" };
+        responses::see_other(&format!("{}{api}{path}", self.prefix))
     }
 
     /// What tells an open page that it is old.
@@ -138,7 +154,7 @@ impl Console {
         page: Result<Page, NoPage>,
     ) -> Response {
         if let Err(NoPage::At(path)) = &page {
-            return responses::see_other(&format!("{}{path}", self.prefix));
+            return self.see_other(format, path);
         }
         let (status, template, title, section, command, data, problem) = match page {
             Ok(page) => {
@@ -152,6 +168,7 @@ impl Console {
                     "title": title,
                     "detail": detail,
                     "remedy": remedy,
+                    "back": request.form.get("back").map(|_| back(&self.prefix, &request.form)),
                 });
                 let problem = data.clone();
                 (status, "problem.html", title.to_owned(), "", None, data, problem)
@@ -227,46 +244,6 @@ fn format(mut path: Vec<String>, headers: &poem::http::HeaderMap) -> (Vec<String
     let is_json =
         accepted.is_some_and(|accept| accept.trim_start().starts_with("application/json"));
     (path, if is_json { Format::Json } else { Format::Html })
-}
-
-fn refuse_suspicion(suspicion: &Suspicion) -> Response {
-    match suspicion {
-        Suspicion::UnknownHost(host) => text(
-            StatusCode::MISDIRECTED_REQUEST,
-            &format!("The console is not known as {host}: add it to CONSOLE_ALLOWED_HOSTS.\n"),
-        ),
-        Suspicion::ForeignOrigin => text(
-            StatusCode::FORBIDDEN,
-            "Another site's page has sent this, or a program without credentials: it is refused.\n",
-        ),
-    }
-}
-
-fn refuse_login(refusal: &Refusal) -> Response {
-    match refusal {
-        Refusal::Unauthenticated { challenge, detail } => {
-            let status = StatusCode::UNAUTHORIZED;
-            let mut response = text(status, &format!("{detail}\n"));
-            if let Some(challenge) = challenge {
-                let challenge = HeaderValue::from_static(challenge);
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-            }
-            response
-        }
-        Refusal::TooManyAttempts { seconds } => {
-            let mut response = text(
-                StatusCode::TOO_MANY_REQUESTS,
-                &format!("Too many wrong names or secrets came from here: wait {seconds} s.\n"),
-            );
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
-            response
-        }
-    }
-}
-
-fn text(status: StatusCode, text: &str) -> Response {
-    let builder = Response::builder().status(status);
-    builder.content_type("text/plain; charset=utf-8").body(text.to_owned())
 }
 
 #[cfg(test)]

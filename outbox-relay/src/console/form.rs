@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+/// How many fields are read: twice as many as can be selected on a page.
+const FIELDS: usize = 2000;
+
 /// See the [module](self).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Form(Vec<(String, String)>);
@@ -9,7 +12,7 @@ pub(super) struct Form(Vec<(String, String)>);
 impl Form {
     /// Reads `application/x-www-form-urlencoded` text. What is no UTF-8 is replaced.
     pub(super) fn parse(text: &str) -> Self {
-        let fields = url::form_urlencoded::parse(text.as_bytes()).into_owned();
+        let fields = url::form_urlencoded::parse(text.as_bytes()).into_owned().take(FIELDS);
         // Browsers send the line ends of a text area as CRLF.
         Self(fields.map(|(name, value)| (name, value.replace("\r\n", "\n"))).collect())
     }

@@ -6,11 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use service_kit::health::Dependency;
 use tokio_util::sync::CancellationToken;
 
 use super::invocation::{Commands, InvocationError};
 use super::rights::Rights;
 use super::users::User;
+use super::verdict::verdict;
 
 /// The time between two samples.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -29,6 +31,8 @@ pub(super) struct History {
     latest: Mutex<Option<Result<Value, InvocationError>>>,
     /// Grows with each status that differs from the one before.
     version: AtomicU64,
+    /// Differs from that of an earlier process.
+    start: u64,
 }
 
 /// One look at the outbox.
@@ -40,8 +44,17 @@ struct Sample {
 }
 
 impl History {
+    pub(super) fn new() -> Self {
+        Self { start: rand::random(), ..Self::default() }
+    }
+
     /// Takes samples until `shutdown`.
-    pub(super) async fn sample(&self, commands: &Commands, shutdown: &CancellationToken) {
+    pub(super) async fn sample(
+        &self,
+        commands: &Commands,
+        database: &Dependency,
+        shutdown: &CancellationToken,
+    ) {
         let arguments = ["status".to_owned(), "--json".to_owned()];
         let user = User { name: "console".to_owned(), rights: Rights::Viewer };
         let mut ticks = tokio::time::interval(INTERVAL);
@@ -56,8 +69,12 @@ impl History {
                 () = shutdown.cancelled() => return,
             };
             let status = read.and_then(|output| output.value());
-            if let Ok(status) = &status {
-                self.add(Sample::of(status));
+            match &status {
+                Ok(status) => {
+                    self.add(Sample::of(status));
+                    database.up();
+                }
+                Err(error) => database.down(error.to_string()),
             }
             let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
             let before = latest.as_ref().and_then(|status| status.as_ref().ok()).map(essence);
@@ -68,10 +85,10 @@ impl History {
         }
     }
 
-    /// Tells whether something has changed since a page was made: by the process's start, so that a
-    /// page that was left open over a restart is made anew, and by the statuses since.
+    /// Tells whether something has changed since a page was made: by a number of this process, so
+    /// that a page that was left open over a restart is made anew, and by the statuses since.
     pub(super) fn version(&self) -> String {
-        format!("{}-{}", std::process::id(), self.version.load(Ordering::Relaxed))
+        format!("{}-{}", self.start, self.version.load(Ordering::Relaxed))
     }
 
     /// The latest status, or why there is none.
@@ -114,13 +131,15 @@ impl Sample {
 
 /// What of a status is worth a new page: ages grow whatever happens.
 fn essence(status: &Value) -> String {
+    let verdict = verdict("", status);
     let parts = ["/backlog/pending", "/backlog/waiting", "/backlog/scheduled", "/backlog/stuck"];
-    let more = ["/published_last_minute/events", "/relays", "/pauses", "/unsettled"];
+    let more =
+        ["/published_last_minute/events", "/lanes/owned", "/relays", "/pauses", "/unsettled"];
     let parts = parts.iter().chain(&more).map(|path| match status.pointer(path) {
         Some(Value::Array(items)) => items.len().to_string(),
         other => other.map(ToString::to_string).unwrap_or_default(),
     });
-    parts.collect::<Vec<_>>().join(" ")
+    format!("{} {}", verdict["sentence"], parts.collect::<Vec<_>>().join(" "))
 }
 
 /// The values from left to right, the largest at the top and zero at the bottom.

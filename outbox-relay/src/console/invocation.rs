@@ -5,12 +5,15 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use service_kit::config::EXIT_USAGE;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::passed_on::PassedOnArgs;
 use super::users::User;
@@ -31,7 +34,7 @@ fn program() -> std::io::Result<std::path::PathBuf> {
 const READERS: usize = 8;
 
 /// How many changes run at a time.
-const CHANGES: usize = 4;
+const CHANGES: usize = 8;
 
 /// How long a page waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
@@ -63,6 +66,9 @@ pub(super) enum InvocationError {
     /// It failed, and says why.
     #[error("{0}")]
     Failed(String),
+    /// Its arguments make no sense.
+    #[error("{0}")]
+    Usage(String),
     /// It could not be run, or printed no JSON.
     #[error("{0}")]
     Broken(String),
@@ -107,11 +113,17 @@ pub(super) struct Commands {
     without_roles: bool,
     readers: Semaphore,
     changes: Semaphore,
+    /// Cancelled when the process is told to stop.
+    stopping: CancellationToken,
 }
 
 impl Commands {
     /// Commands with these settings, beside those in the environment.
-    pub(super) fn new(passed_on: &PassedOnArgs, without_roles: bool) -> Self {
+    pub(super) fn new(
+        passed_on: &PassedOnArgs,
+        without_roles: bool,
+        stopping: CancellationToken,
+    ) -> Self {
         let path = |path: &Option<std::path::PathBuf>| {
             path.as_ref().map(|path| path.to_string_lossy().into_owned())
         };
@@ -143,6 +155,7 @@ impl Commands {
             without_roles,
             readers: Semaphore::new(READERS),
             changes: Semaphore::new(CHANGES),
+            stopping,
         }
     }
 
@@ -165,12 +178,28 @@ impl Commands {
         if output.status == 0 || (output.status != EXIT_USAGE && !output.text.is_empty()) {
             return Ok(output);
         }
-        // An empty answer of a list is no failure; a sentence on standard error is.
-        Err(InvocationError::Failed(output.error()))
+        Err(match output.status {
+            EXIT_USAGE => InvocationError::Usage(output.error()),
+            _ => InvocationError::Failed(output.error()),
+        })
+    }
+
+    /// Waits until a change may begin.
+    ///
+    /// # Errors
+    /// When the process is told to stop meanwhile.
+    pub(super) async fn turn_to_change(&self) -> Result<SemaphorePermit<'_>, InvocationError> {
+        tokio::select! {
+            turn = self.changes.acquire() => turn.map_err(|_| InvocationError::Busy),
+            () = self.stopping.cancelled() => Err(InvocationError::Failed(
+                "the console was stopped before this began: nothing was changed".to_owned(),
+            )),
+        }
     }
 
     /// Runs a command that changes something, with the rights of `user`, however long it takes.
-    /// `contents` is what it reads from standard input.
+    /// `contents` is what it reads from standard input. When the process is told to stop, the
+    /// command gets SIGTERM, and ends as it does at a terminal.
     ///
     /// # Errors
     /// When it can't be run.
@@ -180,7 +209,6 @@ impl Commands {
         contents: Option<&str>,
         user: &User,
     ) -> Result<Output, InvocationError> {
-        let _turn = self.changes.acquire().await.map_err(|_| InvocationError::Busy)?;
         self.run(args, contents, user).await
     }
 
@@ -211,11 +239,19 @@ impl Commands {
                 stdin.write_all(contents.as_bytes()).await.ok();
             }
         };
-        let (text, notes, ()) = tokio::join!(
-            read_text(stdout, LARGEST_OUTPUT),
-            read_text(stderr, LARGEST_NOTES),
-            write
-        );
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
+        let printed = async {
+            tokio::join!(read_text(stdout, LARGEST_OUTPUT), read_text(stderr, LARGEST_NOTES), write)
+        };
+        let mut printed = std::pin::pin!(printed);
+        let (text, notes, ()) = tokio::select! {
+            printed = &mut printed => printed,
+            () = self.stopping.cancelled() => {
+                // It has not been waited for, so that its pid is its own.
+                pid.and_then(|pid| kill(pid, Signal::SIGTERM).ok());
+                printed.await
+            }
+        };
         let (text, notes) = (text.map_err(broken)?, notes.map_err(broken)?);
         if text.len() as u64 > LARGEST_OUTPUT {
             return Err(InvocationError::TooLarge);

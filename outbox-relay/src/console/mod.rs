@@ -12,8 +12,8 @@
 //! | `pages`, `form` | the pages, and the fields that they are asked with |
 //! | `action`, `actions`, `operations` | what can be changed, and what runs or has ended |
 //! | `invocation`, `command_line` | runs commands |
-//! | `history` | samples of the last hour |
-//! | `render`, `json_text`, `responses` | templates, JSON as text, responses with their headers |
+//! | `history`, `verdict` | samples of the last hour, and whether events flow |
+//! | `render`, `json_text`, `responses`, `refusals` | templates, JSON as text, responses with their headers |
 
 mod action;
 mod actions;
@@ -30,19 +30,22 @@ mod network;
 mod operations;
 mod pages;
 mod passed_on;
+mod refusals;
 mod render;
 mod request_checks;
 mod responses;
 mod rights;
 mod users;
+mod verdict;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use service_kit::health::Health;
+use service_kit::health::{Health, Need};
 use service_kit::{config as settings, http, ops, process};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use config::ConsoleConfig;
@@ -67,6 +70,8 @@ struct Console {
     checks: RequestChecks,
     commands: Arc<Commands>,
     operations: Arc<Operations>,
+    /// Held while a form is read.
+    forms: Semaphore,
     history: History,
     templates: Templates,
 }
@@ -91,20 +96,23 @@ async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()
     let listener = ops::bind(&config.access.console_addr, "CONSOLE_ADDR").await?;
     let ops_listener = ops::bind(&config.ops_addr, "OPS_ADDR").await?;
     let address = listener.local_addr().context("the port was just opened")?;
-    let console = Arc::new(Console::new(&config)?);
+    let console = Arc::new(Console::new(&config, shutdown.clone())?);
     if config.access.console_auth == AuthKind::None {
         tracing::info!(%address, "the console asks nobody to log in: it can be reached from this machine alone");
     }
     let health = Health::default();
+    // Pages of the desk work without the outbox, and each page says what can't be read.
+    let database = health.dependency("postgresql", Need::Optional);
     // The port answers until the last change has ended.
     let ops_stop = CancellationToken::new();
     let ops = ops::serve(ops_listener, health, shutdown.clone(), ops_stop.clone());
     let work = async {
         let app = app::App(Arc::clone(&console));
-        let grace = config.process.shutdown_grace;
+        // The rest is for changes, which are told to stop at once.
+        let grace = config.process.shutdown_grace / 2;
         let (served, ()) = tokio::join!(
             http::serve(listener, app, &config.http, grace, shutdown.clone()),
-            console.history.sample(&console.commands, &shutdown),
+            console.history.sample(&console.commands, &database, &shutdown),
         );
         console.operations.finish().await;
         ops_stop.cancel();
@@ -114,7 +122,7 @@ async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()
 }
 
 impl Console {
-    fn new(config: &Config) -> anyhow::Result<Self> {
+    fn new(config: &Config, stopping: CancellationToken) -> anyhow::Result<Self> {
         let passed_on = &config.passed_on;
         Ok(Self {
             prefix: config.pages.console_prefix.0.clone(),
@@ -126,9 +134,14 @@ impl Console {
             settings: shown_settings(config),
             login: Login::new(&config.access)?,
             checks: RequestChecks::new(config),
-            commands: Arc::new(Commands::new(passed_on, config.access.console_without_roles)),
+            commands: Arc::new(Commands::new(
+                passed_on,
+                config.access.console_without_roles,
+                stopping,
+            )),
             operations: Arc::new(Operations::default()),
-            history: History::default(),
+            forms: Semaphore::new(app::FORMS),
+            history: History::new(),
             templates: Templates::parse()?,
         })
     }

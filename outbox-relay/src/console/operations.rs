@@ -17,6 +17,12 @@ use super::users::User;
 /// How many ended ones are kept, the latest.
 const KEPT: usize = 500;
 
+/// How many rows that were not changed are shown.
+const SHOWN_SKIPPED: usize = 1000;
+
+/// How many bytes of a command's output are kept.
+const KEPT_OUTPUT: usize = 1024 * 1024;
+
 /// How many may run or wait at a time.
 const RUNNING: usize = 32;
 
@@ -29,8 +35,10 @@ pub(super) struct Operation {
     pub(super) what: String,
     pub(super) user: User,
     pub(super) arguments: Vec<String>,
-    /// What it reads from standard input.
+    /// What it reads from standard input, until it has ended.
     pub(super) contents: Option<String>,
+    /// By which the same form is known.
+    pub(super) digest: [u8; 32],
     /// As one would type it.
     pub(super) command: String,
     /// The page to go on with.
@@ -42,6 +50,8 @@ pub(super) struct Operation {
 /// How far an operation is.
 #[derive(Debug, Clone)]
 pub(super) enum State {
+    /// Others run first.
+    Waiting,
     Running,
     Ended(Result<Output, InvocationError>),
 }
@@ -56,6 +66,8 @@ pub(super) struct Report {
     state: &'static str,
     started_at: String,
     command: String,
+    /// Why nothing happens yet.
+    progress: Option<&'static str>,
     outcome_sentence: Option<String>,
     result: Value,
     errors: Option<String>,
@@ -80,35 +92,47 @@ impl Operations {
         self: &Arc<Self>,
         commands: &Arc<Commands>,
         operation: Operation,
-    ) -> Result<Uuid, &'static str> {
+    ) -> Result<Uuid, NotBegun> {
         let id = operation.id;
         let mut all = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = all.get(&id) {
-            let is_same = known.arguments == operation.arguments
-                && known.contents == operation.contents
-                && known.user == operation.user;
-            return is_same.then_some(id).ok_or("this form was sent before, with other values");
+            let is_same = known.digest == operation.digest && known.user == operation.user;
+            return is_same.then_some(id).ok_or(NotBegun::AnotherForm);
         }
-        let running = all.values().filter(|one| matches!(one.state, State::Running)).count();
-        if running >= RUNNING {
-            return Err("too many changes run at once: wait until one has ended");
+        let ended = |one: &&Operation| matches!(one.state, State::Ended(_));
+        if all.len() - all.values().filter(ended).count() >= RUNNING {
+            return Err(NotBegun::TooMany);
         }
         forget_oldest(&mut all);
         let Operation { arguments, contents, user, .. } = operation.clone();
-        tracing::info!(user = user.name, command = operation.command, "a change begins");
+        // Not its reason and ids: the audit table has them, where they can be erased.
+        tracing::info!(operation = %id, user = user.name, action = operation.action, "a change begins");
         all.insert(id, operation);
         drop(all);
         let (this, commands) = (Arc::clone(self), Arc::clone(commands));
         self.running.spawn(async move {
-            let result = commands.change(&arguments, contents.as_deref(), &user).await;
+            let result = match commands.turn_to_change().await {
+                Ok(_turn) => {
+                    this.set(id, State::Running);
+                    commands.change(&arguments, contents.as_deref(), &user).await
+                }
+                Err(error) => Err(error),
+            };
             let status = result.as_ref().ok().map(|output| output.status);
             tracing::info!(operation = %id, status, "a change has ended");
-            let mut all = this.by_id.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(operation) = all.get_mut(&id) {
-                operation.state = State::Ended(result);
-            }
+            this.set(id, State::Ended(result.map(shortened)));
         });
         Ok(id)
+    }
+
+    fn set(&self, id: Uuid, state: State) {
+        let mut all = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(operation) = all.get_mut(&id) {
+            if matches!(state, State::Ended(_)) {
+                operation.contents = None;
+            }
+            operation.state = state;
+        }
     }
 
     /// Returns the operation with this number.
@@ -121,6 +145,25 @@ impl Operations {
         self.running.close();
         self.running.wait().await;
     }
+}
+
+/// Why an operation was not begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotBegun {
+    /// Too many others run or wait.
+    TooMany,
+    /// Its number belongs to a form with other values.
+    AnotherForm,
+}
+
+/// What of an output is kept: many are, and each could be large.
+fn shortened(output: Output) -> Output {
+    if output.text.len() <= KEPT_OUTPUT {
+        return output;
+    }
+    let notes =
+        format!("{}\nIts answer is too large to be kept here: see the audit.", output.notes);
+    Output { text: String::new(), notes: notes.trim_start().to_owned(), ..output }
 }
 
 /// Makes room for one more.
@@ -137,7 +180,7 @@ impl Operation {
     pub(super) fn report(&self) -> Report {
         let started_at = self.started_at.format(&Rfc3339).unwrap_or_default();
         let (state, result, notes, status) = match &self.state {
-            State::Running => ("running", Value::Null, None, None),
+            State::Waiting | State::Running => ("running", Value::Null, None, None),
             State::Ended(Ok(output)) => {
                 let value = output.value().unwrap_or(Value::Null);
                 let is_done = matches!(output.status, 0 | 3);
@@ -146,7 +189,9 @@ impl Operation {
             }
             State::Ended(Err(error)) => ("failed", Value::Null, Some(error.to_string()), None),
         };
-        let skipped = skipped(&result);
+        let mut skipped = skipped(&result);
+        let skipped_count = skipped.len();
+        skipped.truncate(SHOWN_SKIPPED);
         Report {
             id: self.id,
             action: self.action.clone(),
@@ -155,7 +200,17 @@ impl Operation {
             state,
             started_at,
             command: self.command.clone(),
-            outcome_sentence: status.map(|status| outcome(status, &result, skipped.len())),
+            progress: matches!(self.state, State::Waiting)
+                .then_some("It waits until another change has ended."),
+            outcome_sentence: match (&self.state, status) {
+                (State::Ended(Err(InvocationError::TooLarge)), _) => {
+                    Some("It ran, and its answer is too large to be shown.".to_owned())
+                }
+                (State::Ended(Err(_)), _) => Some(
+                    "It could not be run, or was killed: the audit has what was done.".to_owned(),
+                ),
+                (_, status) => status.map(|status| outcome(status, &result, skipped_count)),
+            },
             result,
             errors: notes.map(|notes| notes.replace("error: ", "")),
             skipped,

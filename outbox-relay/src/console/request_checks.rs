@@ -1,7 +1,7 @@
 //! Refuses requests that a foreign page made a browser send: under another name of the host (DNS
 //! rebinding), or from another origin (cross-site request forgery).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use poem::http::{HeaderMap, Method, Uri, header};
 
@@ -10,6 +10,9 @@ use super::network::Network;
 
 /// What a trusted proxy was asked for.
 const FORWARDED_HOST: &str = "x-forwarded-host";
+
+/// Whom a trusted proxy was asked by.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// Refuses requests that no page of the console made.
 #[derive(Debug)]
@@ -46,6 +49,21 @@ impl RequestChecks {
     /// Whether `address` is a trusted proxy's.
     pub(super) fn is_proxy(&self, address: IpAddr) -> bool {
         self.proxies.iter().any(|network| network.contains(address))
+    }
+
+    /// The client's own address, as a trusted proxy names it: the last one of X-Forwarded-For, which
+    /// the proxy has added. Of IPv6 the first half, as a client has all addresses of its network.
+    pub(super) fn client(&self, headers: &HeaderMap, address: IpAddr) -> IpAddr {
+        let last = headers.get_all(FORWARDED_FOR).iter().next_back();
+        let last =
+            last.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+        let client: IpAddr = last.filter(|_| self.is_proxy(address)).unwrap_or(address);
+        match client.to_canonical() {
+            IpAddr::V6(address) => {
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+            }
+            address => address,
+        }
     }
 
     /// Checks a request from `address`.
@@ -145,5 +163,23 @@ mod tests {
         assert_eq!(post(LOCAL, ("accept", "*/*")), Ok(()));
         assert_eq!(post(remote, ("accept", "*/*")), foreign);
         assert_eq!(post(remote, ("authorization", "Bearer x")), Ok(()));
+    }
+
+    #[test]
+    fn a_client_is_whom_its_proxy_names() {
+        let checks = RequestChecks {
+            hosts: Vec::new(),
+            proxies: vec!["10.1.0.0/16".parse().expect("a network")],
+        };
+        let client = |forwarded: &str, from: IpAddr| {
+            let headers = [(FORWARDED_FOR, forwarded)].map(|(name, value)| {
+                (name.parse().expect("a name"), value.parse().expect("a value"))
+            });
+            checks.client(&headers.into_iter().collect(), from).to_string()
+        };
+        assert_eq!(client("192.0.2.1, 192.0.2.7", PROXY.into()), "192.0.2.7");
+        assert_eq!(client("192.0.2.1", LOCAL), "127.0.0.1", "nobody else is believed");
+        assert_eq!(client("unknown", PROXY.into()), "10.1.0.1");
+        assert_eq!(client("2001:db8:1:2:3:4:5:6", PROXY.into()), "2001:db8:1:2::");
     }
 }

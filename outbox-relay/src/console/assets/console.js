@@ -1,5 +1,4 @@
-// What the console's pages do beyond HTML: keys, selection, copying, and a page that redraws
-// itself. Every page works without it.
+// Keys, selection, copying, and a page that redraws itself. Every page works without it.
 "use strict";
 
 const prefix = document.body.dataset.prefix;
@@ -135,12 +134,12 @@ document.addEventListener("keydown", (event) => {
 });
 
 // The page redraws itself when something has changed, but never under somebody's hands.
-let [shownVersion, isTouched] = [null, false];
+let [shownVersion, isTouched, isPolling] = [null, false, false];
 document.addEventListener("input", ({ target }) => { isTouched ||= target.matches("main :not([type=checkbox])"); });
 
 function isInUse() {
   return document.hidden || help.open || !getSelection().isCollapsed
-    || document.activeElement?.matches("input, textarea, select")
+    || document.activeElement?.matches("input, textarea, select, main :is(a, button, summary):not(tr *)")
     || checkboxes().some((box) => box.checked) || isTouched || main.querySelector("form[method=post], [data-fixed]");
 }
 
@@ -150,7 +149,8 @@ function showLive(text) {
 }
 
 async function redraw() {
-  const answer = await fetch(location.href);
+  const answer = await fetch(location.href, { signal: AbortSignal.timeout(10000) });
+  if (!answer.ok) return false;
   const drawn = new DOMParser().parseFromString(await answer.text(), "text/html");
   const next = drawn.getElementById("main");
   if (!next || isInUse()) return false;
@@ -169,18 +169,18 @@ async function redraw() {
 }
 
 async function poll() {
-  if (document.hidden) return;
+  if (document.hidden || isPolling) return;
+  isPolling = true;
   try {
-    const answer = await fetch(`${prefix}/changes`);
+    const answer = await fetch(`${prefix}/changes`, { signal: AbortSignal.timeout(10000) });
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     const { version } = await answer.json();
-    const isOld = shownVersion !== null && version !== shownVersion;
-    if (isOld && (isInUse() || !(await redraw()))) return showLive("Something has changed.");
+    if (shownVersion !== null && version !== shownVersion && (isInUse() || !(await redraw()))) return showLive("Something has changed.");
     shownVersion = version;
     showLive("");
   } catch {
     showLive("The console does not answer: this page may be out of date.");
-  }
+  } finally { isPolling = false; }
 }
 
 function start() {

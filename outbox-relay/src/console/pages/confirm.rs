@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::back::back;
 use super::{NoPage, Page, PageRequest, raw_member, read, require_desk};
 use crate::console::Console;
 use crate::console::action::{Action, Input, InputKind, Subject};
@@ -20,7 +21,7 @@ pub(super) const MANY: u64 = 100;
 const EXAMPLES: usize = 10;
 
 /// How many may be named one by one.
-const NAMED: usize = 1000;
+pub(super) const NAMED: usize = 1000;
 
 pub(super) async fn confirm(
     console: &Console,
@@ -33,7 +34,12 @@ pub(super) async fn confirm(
         require_desk(console)?;
     }
     let form = &request.form;
-    let ids: Vec<&str> = form.all(action.id_field()).collect();
+    let mut ids: Vec<&str> = form.all(action.id_field()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if form.is_set("all") && action.inputs_of_names().any(|name| form.get(name).is_some()) {
+        return Err(NoPage::Invalid("Pause everything, or what is named: not both.".to_owned()));
+    }
     if ids.len() > NAMED {
         return Err(NoPage::Invalid(format!("Select {NAMED} at the most, or all by a filter.")));
     }
@@ -41,7 +47,7 @@ pub(super) async fn confirm(
     let why_not = refusal(&request.user, action);
     let mut fields = vec![
         json!({ "name": "operation", "value": Uuid::new_v4() }),
-        json!({ "name": "back", "value": form.get("back").unwrap_or_default() }),
+        json!({ "name": "back", "value": back(&console.prefix, form) }),
     ];
     for name in action.selecting_fields() {
         let values = form.all(&name).map(|value| json!({ "name": name, "value": value }));
@@ -55,7 +61,7 @@ pub(super) async fn confirm(
     }
     let (inputs, originals) = inputs(console, request, action, &ids).await?;
     fields.extend(originals);
-    let line = action.selecting(form);
+    let line = action.selecting(form).flag("dry-run", action.has_filter);
     let data = json!({
         "action": action.name,
         "verb": action.verb,
@@ -69,6 +75,7 @@ pub(super) async fn confirm(
         "needs_number": needs_number(action, selected.count),
         "needs_reason": action.needs_reason,
         "is_destroying": action.is_destroying,
+        "back": back(&console.prefix, form),
         "allowed": why_not.is_none(),
         "why_not": why_not,
     });
@@ -164,7 +171,7 @@ fn what(action: &Action, ids: &[&str], selected: &Selected) -> String {
         "pause" => "Relays publish none of them until the pause ends; nothing is lost.",
         "resume" => "Relays publish again what was paused, in order.",
         "return" => {
-            "They are published to the queues that they came from, for their consumers to try again."
+            "They are published to the queues that they came from, or to the one that is named below."
         }
         "discard-letters" => {
             "They are settled and not returned; the rows stay until their retention ends."

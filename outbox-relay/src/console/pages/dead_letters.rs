@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::event::hide;
+use super::event::{ABSENT, hide, hide_details};
 use super::{NoPage, Page, PageRequest, read, read_list, require_desk};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
@@ -83,7 +83,9 @@ pub(super) async fn letter(
     }
     let line = CommandLine::new("dead-letters show").operand(id);
     let mut data = match read(console, &request.user, &line).await {
-        Err(NoPage::Failed(InvocationError::Failed(said))) => return Err(NoPage::NotFound(said)),
+        Err(NoPage::Failed(InvocationError::Failed(said))) if said.starts_with(ABSENT) => {
+            return Err(NoPage::NotFound(said));
+        }
         other => other?,
     };
     if let Some(bytes) = data.get("body_base64").and_then(Value::as_str)
@@ -100,6 +102,7 @@ pub(super) async fn letter(
             "/dead_letter/properties",
         ];
         hide(&mut data, &contents);
+        hide_details(data.get_mut("audit"));
     }
     let (title, command) = (format!("Dead letter {id}"), Some(line.typed()));
     Ok(Page { template: "dead_letter.html", title, section: "dead-letters", command, data })

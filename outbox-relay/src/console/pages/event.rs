@@ -8,6 +8,9 @@ use crate::console::Console;
 use crate::console::command_line::CommandLine;
 use crate::console::invocation::InvocationError;
 
+/// How a command begins that did not find what it was to show.
+pub(super) const ABSENT: &str = "there is no ";
+
 /// What may be personal, and has numbers of any length: where it stands.
 const CONTENTS: [(&[&str], &str); 2] =
     [(&["payload"], "/payload"), (&["event", "headers"], "/event/headers")];
@@ -26,7 +29,9 @@ pub(super) async fn event(
     let (event, place) =
         tokio::join!(console.commands.read(&arguments, user), read(console, user, &place));
     let printed = match event {
-        Err(InvocationError::Failed(said)) => return Err(NoPage::NotFound(said)),
+        Err(InvocationError::Failed(said)) if said.starts_with(ABSENT) => {
+            return Err(NoPage::NotFound(said));
+        }
         other => other?,
     };
     let mut event = printed.value()?;
@@ -35,6 +40,9 @@ pub(super) async fn event(
     let (sentence, next_step) = describe(&row);
     let trace_id = row.pointer("/headers/traceparent").and_then(Value::as_str);
     let trace_id = trace_id.and_then(|header| header.split('-').nth(1));
+    // Nothing else, as whoever wrote the event would choose where the link leads.
+    let is_id = |id: &&str| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let trace_id = trace_id.filter(is_id);
     let trace_url = console.trace_url.as_deref().zip(trace_id);
     let trace_url = trace_url.map(|(url, id)| url.replace("{trace_id}", id));
     // As text, in which numbers keep their digits.
@@ -46,6 +54,7 @@ pub(super) async fn event(
     }
     if console.hide_payloads {
         hide(&mut event, &CONTENTS.map(|(_, pointer)| pointer));
+        hide_details(event.get_mut("audit"));
     }
     let data = json!({
         "event": event,
@@ -56,6 +65,13 @@ pub(super) async fn event(
     });
     let (title, command) = (format!("Event {event_id}"), Some(line.typed()));
     Ok(Page { template: "event.html", title, section: "events", command, data })
+}
+
+/// Empties what of audit rows may be personal: contents before and after a change.
+pub(super) fn hide_details(rows: Option<&mut Value>) {
+    for row in rows.and_then(Value::as_array_mut).into_iter().flatten() {
+        hide(row, &["/detail", "/before", "/after"]);
+    }
 }
 
 /// Empties what may be personal.

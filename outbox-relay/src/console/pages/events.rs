@@ -49,7 +49,9 @@ pub(super) async fn events(console: &Console, request: &PageRequest) -> Result<P
     line = line.option("limit", Some(EVENTS));
     let events = read_list(console, request, &line, "/events", &FILTERS).await?;
     let path = format!("{}/events", console.prefix);
-    let counts = console.history.latest().and_then(Result::ok);
+    // Of all events, and so only where no filter leaves some out.
+    let is_filtered = FILTERS[1..].iter().any(|name| form.get(name).is_some());
+    let counts = console.history.latest().and_then(Result::ok).filter(|_| !is_filtered);
     let tabs = TABS.iter().map(|(name, title, _)| {
         let count = counts.as_ref().and_then(|status| status.pointer(&format!("/backlog/{name}")));
         json!({

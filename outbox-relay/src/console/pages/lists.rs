@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::event::hide_details;
 use super::{NoPage, Page, PageRequest, read, read_lines, read_list};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
@@ -31,7 +32,10 @@ pub(super) async fn audit(console: &Console, request: &PageRequest) -> Result<Pa
         line = line.option(name, form.get(name));
     }
     line = line.option("limit", Some(AUDIT_ROWS));
-    let list = read_list(console, request, &line, "/audit", &FILTERS).await?;
+    let mut list = read_list(console, request, &line, "/audit", &FILTERS).await?;
+    if console.hide_payloads {
+        hide_details(Some(&mut list.rows));
+    }
     let data = json!({ "next": list.next, "note": list.note, "rows": list.rows });
     let (title, command) = ("Audit".to_owned(), Some(line.typed()));
     Ok(Page { template: "audit.html", title, section: "audit", command, data })

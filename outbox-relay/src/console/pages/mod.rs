@@ -12,8 +12,10 @@
 //! | `search` | `/search` |
 //! | `confirm` | `/confirm/{action}` |
 //! | `operation` | `/operations`, `/operations/{id}` |
+//! | `back` | none: where a form leads back to |
 
 mod about;
+mod back;
 mod confirm;
 mod dead_letters;
 mod event;
@@ -37,6 +39,7 @@ use super::invocation::InvocationError;
 use super::users::User;
 use crate::commands::paging::next_in_notes;
 
+pub(super) use back::back;
 pub(super) use operation::begin;
 
 /// A request for a page.
@@ -77,7 +80,10 @@ pub(super) enum NoPage {
 
 impl From<InvocationError> for NoPage {
     fn from(error: InvocationError) -> Self {
-        Self::Failed(error)
+        match error {
+            InvocationError::Usage(what) => Self::Invalid(what),
+            error => Self::Failed(error),
+        }
     }
 }
 
@@ -108,7 +114,7 @@ impl NoPage {
                 StatusCode::BAD_GATEWAY,
                 "That could not be read",
                 error.to_string(),
-                "The command below says the same, and may say more with a longer --timeout.",
+                "The command does the same, and may take longer with --timeout.",
             ),
             Self::At(path) => (StatusCode::SEE_OTHER, "Elsewhere", path.clone(), ""),
         }

@@ -1,15 +1,23 @@
 //! `/operations`: begins what was confirmed; `/operations/{id}`: shows how far it is.
 
+use std::collections::HashSet;
+
+use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::confirm::{needs_number, refusal};
+use super::back::back;
+use super::confirm::{NAMED, needs_number, refusal};
 use super::{NoPage, Page, PageRequest};
 use crate::console::Console;
-use crate::console::action::{Action, InputKind};
+use crate::console::action::{Action, InputKind, Subject};
 use crate::console::actions;
 use crate::console::form::Form;
-use crate::console::operations::{Operation, State};
+use crate::console::invocation::InvocationError;
+use crate::console::operations::{NotBegun, Operation, State};
+
+/// How many characters a reason or a note may have.
+const LONGEST_LINE: usize = 1000;
 
 /// Begins the operation of a confirmed form, and returns its number.
 pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Result<Uuid, NoPage> {
@@ -21,14 +29,25 @@ pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Res
     }
     let id = form.get("operation").and_then(|id| id.parse::<Uuid>().ok());
     let id = id.ok_or_else(|| NoPage::Invalid("The form has no number.".to_owned()))?;
-    check(action, form)?;
+    if console.hide_payloads && action.inputs.iter().any(|input| input.kind == InputKind::Contents)
+    {
+        return Err(NoPage::Forbidden(
+            "This console hides payloads, and can't edit them.".to_owned(),
+        ));
+    }
+    let count = check(action, form)?;
     let (line, contents) = action.confirmed(form);
-    let count = form.get("expect");
-    let what = match count {
-        Some("1") => format!("{} 1 {}", action.verb, action.noun()),
-        Some(count) => format!("{} {count} {}s", action.verb, action.noun()),
-        None => format!("{} {}s", action.verb, action.noun()),
+    let what = match (action.subject, count) {
+        (Subject::Pauses, _) => action.verb.to_owned(),
+        (_, Some(1)) => format!("{} 1 {}", action.verb, action.noun()),
+        (_, Some(count)) => format!("{} {count} {}s", action.verb, action.noun()),
+        (_, None) => format!("{} {}s", action.verb, action.noun()),
     };
+    let mut digest = Sha256::new();
+    for part in line.arguments().iter().chain(&contents) {
+        digest.update(part.len().to_be_bytes());
+        digest.update(part);
+    }
     let operation = Operation {
         id,
         action: action.name.to_owned(),
@@ -36,22 +55,30 @@ pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Res
         user: request.user.clone(),
         arguments: line.arguments(),
         contents,
+        digest: digest.finalize().into(),
         command: line.typed(),
-        back: back(console, form),
+        back: back(&console.prefix, form),
         started_at: OffsetDateTime::now_utc(),
-        state: State::Running,
+        state: State::Waiting,
     };
-    console
-        .operations
-        .begin(&console.commands, operation)
-        .map_err(|why| NoPage::Invalid(why.to_owned()))
+    console.operations.begin(&console.commands, operation).map_err(|why| match why {
+        NotBegun::TooMany => NoPage::Failed(InvocationError::Busy),
+        NotBegun::AnotherForm => {
+            NoPage::Invalid("This form was sent before, with other values.".to_owned())
+        }
+    })
 }
 
-/// Fails unless the form has what the action needs.
-fn check(action: &Action, form: &Form) -> Result<(), NoPage> {
+/// Fails unless the form has what the action needs. Returns how many are changed, if that is known.
+fn check(action: &Action, form: &Form) -> Result<Option<u64>, NoPage> {
     let invalid = |text: String| Err(NoPage::Invalid(text));
-    let count = form.get("expect").and_then(|count| count.parse::<u64>().ok());
-    if action.has_filter && !action.is_named(form) && count.is_none() {
+    let named = form.all(action.id_field()).collect::<HashSet<_>>().len();
+    if named > NAMED {
+        return invalid(format!("Name {NAMED} at the most."));
+    }
+    let expected = form.get("expect").and_then(|count| count.parse::<u64>().ok());
+    let count = if named > 0 { u64::try_from(named).ok() } else { expected };
+    if action.has_filter && count.is_none() {
         return invalid("The form does not say how many are expected.".to_owned());
     }
     if needs_number(action, count) {
@@ -68,18 +95,18 @@ fn check(action: &Action, form: &Form) -> Result<(), NoPage> {
         .inputs
         .iter()
         .find(|input| input.kind == InputKind::RequiredLine && form.get(input.name).is_none());
-    match blank {
-        Some(input) => invalid(format!("Fill in: {}.", input.label)),
-        None => Ok(()),
+    if let Some(input) = blank {
+        return invalid(format!("Fill in: {}.", input.label));
     }
-}
-
-/// The page to go on with: one of the console's own.
-fn back(console: &Console, form: &Form) -> String {
-    let back = form.get("back").unwrap_or_default();
-    let own = format!("{}/", console.prefix);
-    let is_own = back.starts_with(&own) && !back.starts_with("//") && !back.contains('\\');
-    if is_own { back.to_owned() } else { own }
+    let lines = action.inputs.iter().filter(|input| input.kind != InputKind::Contents);
+    let lines = lines.map(|input| input.name).chain(["reason"]);
+    if let Some(long) = lines
+        .into_iter()
+        .find(|name| form.get(name).is_some_and(|text| text.chars().count() > LONGEST_LINE))
+    {
+        return invalid(format!("The field {long} is longer than {LONGEST_LINE} characters."));
+    }
+    Ok(count)
 }
 
 pub(super) fn operation(

@@ -3,17 +3,24 @@
 use serde_json::json;
 use uuid::Uuid;
 
+use super::event::ABSENT;
 use super::events::aggregate_path;
 use super::{NoPage, Page, PageRequest, read};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
+use crate::console::invocation::InvocationError;
 
 pub(super) async fn search(console: &Console, request: &PageRequest) -> Result<Page, NoPage> {
     let query = request.form.get("q").unwrap_or_default().trim();
     let encode =
         |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     if query.parse::<Uuid>().is_ok() {
-        return Err(NoPage::At(format!("/events/{query}")));
+        let line = CommandLine::new("show").operand(query);
+        match read(console, &request.user, &line).await {
+            // It may be the id of an aggregate.
+            Err(NoPage::Failed(InvocationError::Failed(said))) if said.starts_with(ABSENT) => (),
+            _ => return Err(NoPage::At(format!("/events/{query}"))),
+        }
     }
     let is_fingerprint = query.len() == 16 && query.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_fingerprint {

@@ -1,0 +1,100 @@
+//! Whether events flow, in one sentence: what a person who was just woken needs first.
+
+use serde_json::{Value, json};
+
+/// An event that is due and older than this does not flow, in seconds.
+const LATE: f64 = 60.0;
+
+/// Returns the verdict on a status: its `state`, `sentence`, since when, and the page to look at `next`.
+pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
+    let number = |path: &str| status.pointer(path).and_then(Value::as_f64).unwrap_or_default();
+    let oldest = number("/backlog/oldest/age_seconds");
+    let created_at = status.pointer("/backlog/oldest/created_at");
+    let (stuck, pending) = (number("/backlog/stuck"), number("/backlog/pending"));
+    let (owned, lanes) = (number("/lanes/owned"), number("/lanes/of"));
+    let relays = status.get("relays").and_then(Value::as_array).map_or(0, Vec::len);
+    let pauses = status.get("pauses").and_then(Value::as_array).map_or(0, Vec::len);
+    let next = |text: &str, path: &str| json!({ "text": text, "href": format!("{prefix}{path}") });
+    if relays == 0 {
+        return json!({
+            "state": "problem",
+            "sentence": "No relay is at work: events are written, and none is published.",
+            "since": if pending > 0.0 { created_at } else { None },
+            "next": next("Look at the relays", "/relays"),
+        });
+    }
+    if owned < lanes {
+        return json!({
+            "state": "warning",
+            "sentence": format!("Nobody publishes {} of {lanes} lanes: a relay begins, or ends.", lanes - owned),
+            "since": None::<&str>,
+            "next": next("Look at the relays", "/relays"),
+        });
+    }
+    if stuck > 0.0 {
+        let events = if stuck == 1.0 {
+            "1 event is stuck".to_owned()
+        } else {
+            format!("{stuck} events are stuck")
+        };
+        return json!({
+            "state": "problem",
+            "sentence": format!("{events}: the relays have given up."),
+            "since": None::<&str>,
+            "next": next("Find the cause", "/failures"),
+        });
+    }
+    let active = if pauses == 1 { "1 pause is".to_owned() } else { format!("{pauses} pauses are") };
+    if oldest > LATE {
+        let sentence = if pauses == 0 {
+            "Events are late: the oldest one that is pending should have been published.".to_owned()
+        } else {
+            format!("Events are late; {active} active, which may be why.")
+        };
+        return json!({
+            "state": "warning",
+            "sentence": sentence,
+            "since": created_at,
+            "next": next("Look at what is pending", "/events?state=pending"),
+        });
+    }
+    if pauses > 0 {
+        return json!({
+            "state": "warning",
+            "sentence": format!("Events flow; {active} active."),
+            "since": None::<&str>,
+            "next": next("Look at what is paused", "/pauses"),
+        });
+    }
+    json!({ "state": "ok", "sentence": "Events flow.", "since": None::<&str>, "next": None::<&str> })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_is_said_first() {
+        let status = |relays: usize, owned: i64, stuck: i64, age: f64, pauses: usize| {
+            json!({
+                "relays": vec![1; relays], "lanes": {"owned": owned, "of": 64}, "pauses": vec![1; pauses],
+                "backlog": {"pending": 1, "stuck": stuck, "oldest": {"age_seconds": age}},
+            })
+        };
+        for (status, state, begin) in [
+            (status(0, 0, 5, 900.0, 0), "problem", "No relay is at work"),
+            (status(1, 63, 5, 0.0, 0), "warning", "Nobody publishes 1 of 64 lanes"),
+            (status(1, 64, 1, 900.0, 0), "problem", "1 event is stuck"),
+            (status(1, 64, 5, 0.0, 0), "problem", "5 events are stuck"),
+            (status(1, 64, 0, 61.0, 0), "warning", "Events are late"),
+            (status(1, 64, 0, 61.0, 1), "warning", "Events are late; 1 pause is active, which"),
+            (status(1, 64, 0, 3.0, 2), "warning", "Events flow; 2 pauses are active"),
+            (status(2, 64, 0, 3.0, 0), "ok", "Events flow."),
+        ] {
+            let verdict = verdict("", &status);
+            assert_eq!(verdict["state"], state, "{status}");
+            let sentence = verdict["sentence"].as_str().unwrap_or_default();
+            assert!(sentence.starts_with(begin), "{sentence}");
+        }
+    }
+}
