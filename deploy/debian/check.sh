@@ -69,7 +69,7 @@ completed() {
         echo "${COMPREPLY[*]}"' - "$root/usr/share/bash-completion/completions/outbox-relay" "$@"
 }
 [ "$(completed outbox-relay sta)" = status ] || fail "bash does not complete commands"
-[ "$(completed outbox-relay events --p)" = '--pending --published' ] || fail "bash does not complete flags"
+[ "$(completed outbox-relay events --p)" = '--pending --parked --published' ] || fail "bash does not complete flags"
 
 # The unit is one that systemd takes.
 if has systemd-analyze; then
