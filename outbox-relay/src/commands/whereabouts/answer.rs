@@ -44,11 +44,19 @@ impl Location {
             State::Behind => {
                 (Answer::OnItsWay, "an earlier event of its aggregate failed, and is tried again")
             }
+            State::Ready if self.is_unsettled => (
+                Answer::OnItsWay,
+                "the broker has confirmed it; its row can't be changed for now (locked, or refused)",
+            ),
             State::Ready if !self.pauses.is_empty() => (Answer::OnItsWay, "it is paused"),
             State::Ready if self.relay.is_some() => {
                 return (Answer::OnItsWay, self.of_relay(event.attempts));
             }
-            State::Ready => return (Answer::Failed, self.without_relay()),
+            // One that has lost the broker connects again by itself.
+            State::Ready if !self.idle_relays.is_empty() => {
+                return (Answer::OnItsWay, self.without_relay());
+            }
+            State::Ready => (Answer::Failed, "no relay is at work on its lane: start one"),
         };
         (answer, because.to_owned())
     }
@@ -72,16 +80,12 @@ impl Location {
         }
     }
 
-    /// Why no relay has the lane of a due event.
+    /// Why no relay has the lane of a due event, although some are at work.
     fn without_relay(&self) -> String {
-        if self.idle_relays.is_empty() {
-            return "no relay is at work on its lane: start one".to_owned();
-        }
         let relays: Vec<String> = self.idle_relays.iter().map(Relay::to_string).collect();
         let sent = match self.stage {
-            Some(Stage::NotSent) => "it has not been sent",
             Some(Stage::InFlight | Stage::InDoubt) => "it was sent before, and may have arrived",
-            None => "whether it was sent before is unknown",
+            Some(Stage::NotSent) | None => "whether it was sent before is unknown",
         };
         format!("no relay can publish it for now, and {sent}: {}", relays.join(", "))
     }

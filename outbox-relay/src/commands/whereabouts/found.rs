@@ -27,6 +27,8 @@ pub(super) struct Found {
     pub(super) idle_relays: Vec<Relay>,
     /// How far these have sent it, if they have answered.
     pub(super) stage: Option<Stage>,
+    /// Whether the broker has confirmed it, and its row can't be changed for now.
+    pub(super) is_unsettled: bool,
 }
 
 impl Found {
@@ -73,15 +75,19 @@ impl Found {
             _ => Vec::new(),
         };
         let (mut relay, mut idle_relays) = (None, Vec::new());
+        let is_ready = event.as_ref().is_some_and(|located| located.event.state == State::Ready);
+        let is_unsettled =
+            is_ready && !outbox::find_unsettled_published(session, &[event_id]).await?.is_empty();
         if let Some(LocatedEvent { lane: Some(lane), event, .. }) = &event
             && event.state == State::Ready
             && pauses.is_empty()
+            && !is_unsettled
         {
             idle_relays = outbox::list_relays::<Relay>(session).await?;
             relay = idle_relays.iter().find(|relay| relay.lanes.contains(lane)).cloned();
             idle_relays.retain(|other| relay.is_none() && other.cannot_publish());
         }
-        Ok(Self { event, pauses, relay, idle_relays, stage: None })
+        Ok(Self { event, pauses, relay, idle_relays, stage: None, is_unsettled })
     }
 
     /// The relays that can tell whether the event was sent.

@@ -133,6 +133,9 @@ pub(super) struct Location {
     /// If none has its lane, the relays that can't publish for now.
     #[serde(skip)]
     pub(super) idle_relays: Vec<Relay>,
+    /// Whether the broker has confirmed it, and its row can't be changed for now.
+    #[serde(skip)]
+    pub(super) is_unsettled: bool,
     /// Whether that relay has sent it and waits for the broker's confirm. None: no relay was asked,
     /// or it has not answered, or does not know.
     pub(super) in_flight: Option<bool>,

@@ -172,7 +172,7 @@ async fn locate(
     holding: BlockingPolicy,
     found: Found,
 ) -> anyhow::Result<Location> {
-    let Found { event: found, pauses, relay, idle_relays, stage } = found;
+    let Found { event: found, pauses, relay, idle_relays, stage, is_unsettled } = found;
     let event = found.as_ref().map(|located| &located.event);
     let limit = i64::try_from(page::NEIGHBOURS)?;
     let written_with = queries::find_written_with(session, event_id, limit).await?;
@@ -188,6 +188,8 @@ async fn locate(
         },
         Err(reason) => (Vec::new(), Some(reason.clone())),
     };
+    // That a relay without the lane has not sent it tells nothing of the one that had it.
+    let stage = stage.filter(|stage| relay.is_some() || !matches!(stage, Stage::NotSent));
     let mut location = Location {
         event_id,
         answer: Answer::Unknown,
@@ -198,6 +200,7 @@ async fn locate(
         pauses,
         relay,
         idle_relays,
+        is_unsettled,
         in_flight: stage.and_then(Stage::in_flight),
         stage,
         consumers,
