@@ -122,7 +122,7 @@ BEGIN
             RAISE EXCEPTION 'permission denied to settle dead letters that were not returned'
                 USING ERRCODE = 'insufficient_privilege';
         END IF;
-        NEW.settled_at := now();
+        NEW.settled_at := clock_timestamp();
     END IF;
     IF OLD.original IS NULL AND (NEW.body, NEW.content_header) IS DISTINCT FROM (OLD.body, OLD.content_header) THEN
         NEW.original := jsonb_build_object(

@@ -180,8 +180,10 @@ CROSS JOIN LATERAL (
         FROM dead_letters
         WHERE state = 'open'
           AND queue = grouped.queue
-          AND (error_kind, fingerprint, event_type) >= (grouped.error_kind, grouped.fingerprint, grouped.event_type)
-          AND (error_kind, fingerprint, event_type) <= (grouped.error_kind, grouped.fingerprint, grouped.event_type)
+          AND error_kind = grouped.error_kind
+          AND fingerprint = grouped.fingerprint
+          AND event_type >= grouped.event_type
+          AND event_type <= grouped.event_type
         ORDER BY queue, error_kind, fingerprint, event_type, id
         LIMIT (SELECT most FROM counting)
     ) AS letter
@@ -191,8 +193,10 @@ CROSS JOIN LATERAL (
     FROM dead_letters
     WHERE state = 'open'
       AND queue = grouped.queue
-      AND (error_kind, fingerprint, event_type) >= (grouped.error_kind, grouped.fingerprint, grouped.event_type)
-      AND (error_kind, fingerprint, event_type) <= (grouped.error_kind, grouped.fingerprint, grouped.event_type)
+      AND error_kind = grouped.error_kind
+      AND fingerprint = grouped.fingerprint
+      AND event_type >= grouped.event_type
+      AND event_type <= grouped.event_type
     ORDER BY queue, error_kind, fingerprint, event_type, id
     LIMIT 1
 ) AS first
@@ -201,8 +205,10 @@ CROSS JOIN LATERAL (
     FROM dead_letters
     WHERE state = 'open'
       AND queue = grouped.queue
-      AND (error_kind, fingerprint, event_type) >= (grouped.error_kind, grouped.fingerprint, grouped.event_type)
-      AND (error_kind, fingerprint, event_type) <= (grouped.error_kind, grouped.fingerprint, grouped.event_type)
+      AND error_kind = grouped.error_kind
+      AND fingerprint = grouped.fingerprint
+      AND event_type >= grouped.event_type
+      AND event_type <= grouped.event_type
     ORDER BY queue DESC, error_kind DESC, fingerprint DESC, event_type DESC, id DESC
     LIMIT 1
 ) AS last

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pipeline_tests::dead_letter_queue::{DeadLetterQueue, QUEUE};
 use pipeline_tests::desk::Rows;
-use pipeline_tests::rows_read::rows_read;
+use pipeline_tests::rows_read::{index_blocks_read, rows_read};
 
 /// Rows that a view takes from the table, as its plan tells.
 async fn rows_of_view(desk: &DeadLetterQueue, view: &str) -> anyhow::Result<f64> {
@@ -70,6 +70,19 @@ async fn looks_at_a_million_dead_letters_read_little_more_than_they_show() -> an
         assert!(read <= most, "{arguments:?} read {read} rows");
         // A debug build on a busy machine.
         assert!(took < Duration::from_secs(10), "{arguments:?} took {took:?}");
+    }
+    // A small group is read without the large ones behind it, of which no row would match.
+    let small = Rows { fingerprint: "0000000000000001", ..Rows::default() };
+    desk.add_rows(3, small).await?;
+    for arguments in [
+        &["list", "--fingerprint", "0000000000000001", "--json"][..],
+        &["list", "--kind", "failed", "--limit", "1", "--json", "--after", "1100001"],
+    ] {
+        let before = index_blocks_read(&desk.sql, "dead_letters").await?;
+        let listed = desk.command(arguments).await?;
+        assert_eq!(listed.code, Some(0), "{listed:?}");
+        let read = index_blocks_read(&desk.sql, "dead_letters").await? - before;
+        assert!(read <= 500, "{arguments:?} read {read} blocks of indexes");
     }
     for view in ["dead_letters_open_groups", "dead_letters_old"] {
         let read = rows_of_view(&desk, view).await?;

@@ -37,7 +37,8 @@ found AS MATERIALIZED (
                 LIMIT (SELECT most FROM reading)
             ) AS read
             WHERE {matches_letter}
-            ORDER BY error_kind, fingerprint, event_type, id
+            -- The order in which they are read: all else is the same in a group.
+            ORDER BY event_type, id
             LIMIT $3::bigint
         ) AS letter
     ) AS matching
