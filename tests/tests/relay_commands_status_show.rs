@@ -47,7 +47,13 @@ async fn events_are_listed_by_state_aggregate_type_and_age() -> anyhow::Result<(
         (&["--type", "x' OR true --"], &[]),
     ] {
         let ended = outbox.command(&[&["events", "--json"], arguments].concat()).await?;
-        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{arguments:?}");
+        // How to go on is said on standard error, so that a program can read it too.
+        let more = if arguments.contains(&"--limit") {
+            "There are more events: --after 3 lists the next ones.\n"
+        } else {
+            ""
+        };
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), more), "{arguments:?}");
         assert_eq!(aggregates(&ended.json_lines()?), expected, "{arguments:?}");
     }
     let stuck = outbox.command(&["events", "--stuck", "--json"]).await?.json_lines()?;
