@@ -8,7 +8,8 @@ use crate::consume::take;
 /// Prefetch of the bare consumer, which acknowledges each quarter of it.
 const PREFETCH: u16 = 2000;
 
-/// What docs/desk.md promises, in messages a second.
+/// The lowest rate at which a collector stores dead letters, in messages a second: the promise of
+/// docs/desk.md.
 const PROMISED: f64 = 5000.0;
 
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::output::table::{Align, TextTable};
 
-/// What a person did, without copies of what they did it to.
+/// A row of an audit table: an action of a person. Copies of the event or dead letter are left out.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct AuditEntry {
     id: i64,
@@ -27,7 +27,7 @@ pub(super) struct AuditEntry {
     /// The same for all rows of one command. An older table has no such column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     operation_id: Option<Uuid>,
-    /// What was asked for, or changed.
+    /// The arguments of the command, or the values that it changed, by the action.
     detail: Option<Box<RawValue>>,
 }
 

@@ -63,7 +63,8 @@ struct Letter {
     age_seconds: Option<f64>,
     redelivered: bool,
     settled_at: Option<String>,
-    /// Whether a return had no answer, and a later one was refused.
+    /// Whether the message may be with its consumer: the broker did not answer a return of it, and
+    /// refused a later one.
     may_have_arrived: bool,
     note: Option<String>,
     properties: Box<RawValue>,
@@ -86,7 +87,7 @@ struct Death {
 }
 
 impl Death {
-    /// Whether the broker has confirmed none of its returns.
+    /// Whether the message may have been returned, without a confirm of the broker.
     fn is_in_doubt(&self) -> bool {
         self.may_have_arrived && self.state != "returned"
     }

@@ -20,14 +20,15 @@ const MATCHES_LETTER: &str =
 const NEXT_GROUP: &str = include_str!("../../../../sql/dead-letters/fragments/next_group.sql");
 /// Whether a dead letter is one of a group.
 const IS_IN_GROUP: &str = include_str!("../../../../sql/dead-letters/fragments/is_in_group.sql");
-/// What conditions on dead letters are about.
+/// The columns of dead letters that the filters of commands name.
 const CONDITIONS_COLUMNS: &str =
     include_str!("../../../../sql/dead-letters/fragments/conditions_columns.sql");
-/// Whether a dead letter meets the conditions for which indexes are: one of any state, one that is
-/// not settled, one that is.
+/// Whether a dead letter of any state has the message id of the filter.
 const HAS_MESSAGE_ID: &str =
     include_str!("../../../../sql/dead-letters/fragments/has_message_id.sql");
+/// Whether a dead letter that is not settled has the queue and the message id of the filter.
 const IS_INDEXED: &str = include_str!("../../../../sql/dead-letters/fragments/is_indexed.sql");
+/// Whether a dead letter was settled in a state, before a place in the list.
 const IS_SETTLED: &str = include_str!("../../../../sql/dead-letters/fragments/is_settled.sql");
 /// Whether a dead letter is one of a group, above an id.
 const IS_IN_GROUP_AFTER: &str =
