@@ -172,3 +172,16 @@ async fn rows_with_the_first_and_the_last_id_are_on_pages_too() -> anyhow::Resul
     assert_eq!(after, i64::MAX.to_string());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_list_goes_on_beyond_the_year_9999() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    let insert = "
+        INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
+        SELECT 'order', i, 'order.created', '{}', make_timestamptz(12000 + i, 2, 28, 12, 30, 1.5, 'UTC')
+        FROM generate_series(1, 3) AS i";
+    outbox.sql.batch_execute(insert).await?;
+    let found = pages(&outbox, &["--scheduled", "--limit", "1"]).await?;
+    assert_eq!(found, [[1], [2], [3]]);
+    Ok(())
+}

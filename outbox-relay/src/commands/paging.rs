@@ -71,12 +71,22 @@ impl FromStr for Cursor {
             Some((at, id)) => (Some(at), id),
             None => (None, text),
         };
-        if at.is_some_and(|at| at != "infinity" && OffsetDateTime::parse(at, &Rfc3339).is_err()) {
+        if at.is_some_and(|at| at != "infinity" && !is_time(at)) {
             return Err(wrong());
         }
         let id = id.parse().map_err(|_| wrong())?;
         Ok(Self { at: at.map(ToOwned::to_owned), id })
     }
+}
+
+/// Whether PostgreSQL may have written this time in JSON: as RFC 3339 has it, but the year may have
+/// up to six digits.
+fn is_time(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(year, rest)| {
+        let is_year = (4..=6).contains(&year.len()) && year.bytes().all(|b| b.is_ascii_digit());
+        // Every day that there is, is one in this year.
+        is_year && OffsetDateTime::parse(&format!("2000-{rest}"), &Rfc3339).is_ok()
+    })
 }
 
 /// How much a page has, and how much may be read for it.
@@ -194,13 +204,27 @@ mod tests {
 
     #[test]
     fn a_cursor_is_an_id_or_a_time_and_an_id() {
-        for text in ["7", "-7", "2026-02-01T22:25:31.5+00:00/7", "infinity/7"] {
+        for text in [
+            "7",
+            "-7",
+            "2026-02-01T22:25:31.5+00:00/7",
+            "infinity/7",
+            "12026-02-01T22:25:31+00:00/7",
+        ] {
             let cursor = text.parse::<Cursor>().map(|cursor| cursor.to_string());
             assert_eq!(cursor.as_deref(), Ok(text));
         }
-        for wrong in
-            ["", "x", "7/", "/7", "yesterday/7", "2026-02-01/7", "7/8", "9223372036854775808"]
-        {
+        for wrong in [
+            "",
+            "x",
+            "7/",
+            "/7",
+            "yesterday/7",
+            "2026-02-01/7",
+            "2026-13-01T00:00:00Z/7",
+            "7/8",
+            "9223372036854775808",
+        ] {
             assert!(wrong.parse::<Cursor>().is_err(), "{wrong}");
         }
     }
