@@ -12,6 +12,9 @@ use super::outcome::UsageError;
 use super::output;
 use super::session::decode::{is_null, json};
 
+/// How many causes a page is searched in. Of each a hundred rows may be read at least.
+pub(super) const CAUSE_LIMIT: i64 = 1000;
+
 /// A place in a list: behind the row with this id, or with this time and id in a list that is in the
 /// order of a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,11 +127,14 @@ pub(super) struct Page<T> {
     pub(super) next: Option<Cursor>,
     /// Whether the search ended before the page was full, as enough rows had been read.
     pub(super) is_cut_short: bool,
+    /// Whether there are more causes than [`CAUSE_LIMIT`].
+    pub(super) has_more_causes: bool,
 }
 
 impl<T: DeserializeOwned> Page<T> {
     /// Reads the rows of a statement: JSON, or NULL in a last row that tells how far the statement
-    /// has read; `id`; and `at`, the time by which the list is ordered, if it is.
+    /// has read; `id`, or NULL in a first row, if there are too many causes; and `at`, the time by
+    /// which the list is ordered, if it is.
     pub(super) fn read(rows: &[Row], size: PageSize) -> anyhow::Result<Self> {
         Self::read_with(rows, size, json)
     }
@@ -142,9 +148,14 @@ impl<T> Page<T> {
         read: impl Fn(&Row) -> anyhow::Result<T>,
     ) -> anyhow::Result<Self> {
         let limit = usize::try_from(size.limit)?;
-        let mut page = Self { rows: Vec::new(), next: None, is_cut_short: false };
+        let mut page =
+            Self { rows: Vec::new(), next: None, is_cut_short: false, has_more_causes: false };
         let mut last = None;
         for row in rows {
+            if row.try_get::<_, Option<i64>>("id")?.is_none() {
+                page.has_more_causes = true;
+                continue;
+            }
             if is_null(row)? {
                 page.is_cut_short = true;
                 last = Some(row);
@@ -173,6 +184,11 @@ impl<T> Page<T> {
 
     /// Prints a note how to see more of the `noun`, if there may be more.
     pub(super) fn note_more(&self, size: PageSize, noun: &str) {
+        if self.has_more_causes {
+            output::note(&format!(
+                "More than {CAUSE_LIMIT} causes exist: only {noun} of {CAUSE_LIMIT} of them are listed. Name one with --fingerprint."
+            ));
+        }
         let Some(next) = &self.next else { return };
         output::note(&if self.is_cut_short {
             format!(
