@@ -57,6 +57,9 @@ async fn wrong_arguments_end_with_64_and_failures_with_1() -> anyhow::Result<()>
     let ended = outbox_relay(&["status"], &[]).await?;
     assert_eq!(ended.code, Some(64));
     assert_eq!(ended.err, "error: DATABASE_URL is not set; see --help\n");
+    let ended = outbox_relay(&["status"], &[url, ("OUTBOX_ROLE", "")]).await?;
+    let said = "error: --role (OUTBOX_ROLE) is empty; give it a value or unset it\n";
+    assert_eq!((ended.code, ended.err.as_str()), (Some(64), said));
 
     let ended = outbox_relay(&["status"], &[url]).await?;
     assert_eq!(ended.code, Some(1), "{ended:?}");
