@@ -44,7 +44,7 @@ pub struct DiscardArgs {
     #[command(flatten)]
     expect: ExpectArgs,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line, required = true)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line, required = true)]
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,

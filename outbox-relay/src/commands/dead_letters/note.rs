@@ -36,7 +36,7 @@ pub struct NoteArgs {
     #[arg(long, conflicts_with = "text")]
     clear: bool,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line)]
     reason: Option<String>,
     #[command(flatten)]
     actor: ActorArgs,

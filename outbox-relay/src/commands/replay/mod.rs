@@ -59,7 +59,7 @@ pub struct ReplayArgs {
     #[arg(long, short)]
     yes: bool,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line)]
     reason: Option<String>,
     #[command(flatten)]
     actor: ActorArgs,

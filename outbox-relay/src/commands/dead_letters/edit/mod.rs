@@ -56,7 +56,7 @@ pub struct EditArgs {
     #[arg(long, value_name = "NAME")]
     remove_header: Vec<String>,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line, required = true)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line, required = true)]
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,
