@@ -79,7 +79,7 @@ impl RetryArgs {
         let attribution = self.actor.attribution(&session, self.reason);
         let mut relays = ActiveRelays::find(&session).await?;
         let result = selection
-            .change(async |events, changed| {
+            .change(self.json, async |events, changed| {
                 let conditions = &selection.conditions;
                 let retried = queries::retry_events(&session, conditions, events, &attribution);
                 changed.extend(retried.await?);

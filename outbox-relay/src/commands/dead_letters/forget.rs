@@ -80,7 +80,7 @@ impl ForgetArgs {
         consent.obtain(selection.ids.len()).await?;
         let attribution = self.actor.attribution(&session, Some(self.reason));
         let result = selection
-            .change(&session, async |ids| {
+            .change(&session, self.json, async |ids| {
                 queries::forget(&session, ids, self.with_reasons, &attribution).await
             })
             .await?;

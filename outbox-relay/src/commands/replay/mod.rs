@@ -159,7 +159,7 @@ impl ReplayArgs {
         report.operation_id = Some(attribution.operation_id);
         let detail = selection.audit_detail();
         queries::audit_replay(session, &attribution, selection.only_event(), &detail).await?;
-        let progress = Progress::new(selection.count, "event");
+        let progress = Progress::new(selection.count, "event", self.json);
         let result =
             publish_all(session, selection, &self.relay, &mut publisher, &progress, report).await;
         progress.clear();

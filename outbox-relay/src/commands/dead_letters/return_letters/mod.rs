@@ -136,7 +136,7 @@ impl ReturnArgs {
             to: self.to.as_deref(),
             attribution: &attribution,
             stop,
-            progress: Progress::new(i64::try_from(selection.ids.len())?, NOUN),
+            progress: Progress::new(i64::try_from(selection.ids.len())?, NOUN, self.json),
         };
         let (done, ended) = Box::pin(returner.run(&selection.ids)).await;
         let skipped = find_skipped(&session, &selection, &done).await;
