@@ -81,8 +81,8 @@ fn settings_error<C: Parser>(error: clap::Error) -> SettingsError {
     sentence(&command, &error).map_or_else(|| SettingsError::Clap(error), SettingsError::Setting)
 }
 
-/// Returns clap's error as a sentence that names the environment variable, or `None` if clap's own
-/// text is fine.
+/// Returns clap's error as a sentence that names the environment variable, with the flag if that has
+/// another name, or `None` if clap's own text is fine.
 fn sentence(command: &Command, error: &clap::Error) -> Option<String> {
     let shown = match error.get(ContextKind::InvalidArg)? {
         ContextValue::String(shown) => vec![shown.clone()],
@@ -140,8 +140,12 @@ fn find<'a>(command: &'a Command, shown: &str) -> Option<&'a Arg> {
 }
 
 fn describe(arg: &Arg) -> String {
-    match (arg.get_env(), arg.get_long()) {
-        (Some(env), _) => env.to_string_lossy().into_owned(),
+    let env = arg.get_env().map(|env| env.to_string_lossy());
+    match (env, arg.get_long()) {
+        (Some(env), Some(long)) if env != long.to_uppercase().replace('-', "_") => {
+            format!("--{long} ({env})")
+        }
+        (Some(env), _) => env.into_owned(),
         (None, Some(long)) => format!("--{long}"),
         (None, None) => arg.get_id().to_string(),
     }
@@ -156,7 +160,7 @@ mod tests {
     struct Settings {
         #[arg(long, env = "KIT_TEST_URL", hide_env_values = true)]
         url: String,
-        #[arg(long, env = "KIT_TEST_TRIES", default_value_t = 3)]
+        #[arg(long = "kit-test-tries", env = "KIT_TEST_TRIES", default_value_t = 3)]
         tries: u32,
         #[arg(long, env = "KIT_TEST_PAUSE", value_parser = duration, default_value = "5ms")]
         pause: std::time::Duration,
@@ -213,20 +217,20 @@ mod tests {
 
     #[test]
     fn a_wrong_setting_is_named_by_its_variable() {
-        assert_eq!(refusal(&[]), "KIT_TEST_URL is not set; see --help");
+        assert_eq!(refusal(&[]), "--url (KIT_TEST_URL) is not set; see --help");
         assert!(
-            refusal(&["--url", "x", "--tries", "many"])
+            refusal(&["--url", "x", "--kit-test-tries", "many"])
                 .starts_with("KIT_TEST_TRIES: \"many\" is refused: ")
         );
         assert!(
             refusal(&["--url", "x", "--pause", "soon"])
-                .starts_with("KIT_TEST_PAUSE: \"soon\" is refused: ")
+                .starts_with("--pause (KIT_TEST_PAUSE): \"soon\" is refused: ")
         );
     }
 
     #[test]
     fn a_wrong_secret_is_not_shown() {
         let sentence = refusal(&["--url", "x", "--token", "hunter2"]);
-        assert_eq!(sentence, "KIT_TEST_TOKEN: its value is refused: it must be a number");
+        assert_eq!(sentence, "--token (KIT_TEST_TOKEN): its value is refused: it must be a number");
     }
 }

@@ -127,7 +127,14 @@ impl Console {
     /// # Errors
     /// When the page is not there.
     pub async fn form(&self, path: &str) -> anyhow::Result<Vec<(String, String)>> {
-        let data = self.json(path).await?;
+        Self::fields(&self.json(path).await?)
+    }
+
+    /// Reads the fields of a page of confirmation, from its JSON.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn fields(data: &Value) -> anyhow::Result<Vec<(String, String)>> {
         let action = data["action"].as_str().context("the page names an action")?.to_owned();
         let mut form = vec![("action".to_owned(), action)];
         let fields = data["fields"].as_array().context("the page has fields")?;

@@ -13,6 +13,10 @@ type Tested = anyhow::Result<()>;
 
 const DUE: &str = "SELECT count(*) FROM outbox WHERE next_attempt_at <> 'infinity'";
 
+/// The numbers of forms that were opened a second time.
+const OTHER_FORM: [&str; 2] =
+    ["0190163d-8694-739b-aea5-966c26f8ad91", "0190163d-8694-739b-aea5-966c26f8ad92"];
+
 fn with(form: &[(String, String)], name: &str, value: &str) -> Vec<(String, String)> {
     let others = form.iter().filter(|(field, _)| field != name).cloned();
     others.chain([(name.to_owned(), value.to_owned())]).collect()
@@ -138,6 +142,43 @@ async fn an_event_is_edited_digit_by_digit_and_retried() -> Tested {
     let now = "SELECT payload::text FROM outbox WHERE next_attempt_at <> 'infinity'";
     let now: String = outbox.sql.query_one(now, &[]).await?.get(0);
     assert_eq!(now, r#"{"lines": [3, 2], "price": 12345678901234567890.10}"#);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_edits_second_is_told_so_and_keeps_what_they_typed() -> Tested {
+    let (outbox, desk) = (Outbox::new().await?, DeadLetterQueue::desk().await?);
+    add_failed(&outbox, "order.created", ["returned", NO_QUEUE], 1).await?;
+    let event_id = outbox.sql.query_one("SELECT event_id::text FROM outbox", &[]).await?;
+    let event_id: String = event_id.get(0);
+    let letters = desk.add_rows(1, Rows::default()).await?;
+    let console = Console::start(&outbox, Some(&desk), &[]).await?;
+    for (confirm, name, id) in [
+        (format!("/confirm/edit?event_id={event_id}"), "payload", OTHER_FORM[0]),
+        (format!("/confirm/edit-letter?id={}", letters[0]), "body", OTHER_FORM[1]),
+    ] {
+        let form = with(&console.form(&confirm).await?, "reason", "a wrong number");
+        let (one, other) = (with(&form, name, "{\"n\": 7}"), with(&form, name, "{\"n\": 8}"));
+        let other = with(&other, "operation", id);
+        assert_eq!(console.operate(&one).await?["state"], "done");
+        let ended = console.operate(&other).await?;
+        assert_eq!((&ended["state"], &ended["typed"]), (&json!("failed"), &json!("{\"n\": 8}")));
+        ensure!(
+            ended["errors"].to_string().contains("somebody else changed it meanwhile"),
+            "{ended}"
+        );
+        let again = ended["again"].as_str().unwrap_or_default();
+        let page = console.json(again).await?;
+        assert_eq!(
+            (&page["inputs"][0]["value"], &page["reason"]),
+            (&json!("{\"n\": 8}"), &json!("a wrong number"))
+        );
+        let now = page["inputs"][0]["now"].as_str().unwrap_or_default();
+        ensure!(now.contains("\"n\": 7"), "{page}");
+        let form = with(&console.form(again).await?, "reason", "a wrong number");
+        let ended = console.operate(&with(&form, name, "{\"n\": 8}")).await?;
+        assert_eq!((&ended["state"], &ended["typed"]), (&json!("done"), &json!(null)), "{ended}");
+    }
     Ok(())
 }
 

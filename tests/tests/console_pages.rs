@@ -69,6 +69,14 @@ async fn a_page_of_an_event_an_aggregate_and_a_dead_letter_has_all_that_is_known
     ensure!(page.contains("a relay publishes it next"), "{page}");
     let page = console.page("/aggregates/order/a%2Fb%20c").await?;
     ensure!(page.contains(&event_id), "{page}");
+    let fail = "UPDATE outbox SET attempts = 1, next_attempt_at = 'infinity', last_error = 'x'";
+    outbox.sql.batch_execute(fail).await?;
+    let held: String = outbox.sql.query_one(insert, &[]).await?.get(0);
+    let page = console.page(&format!("/events/{event_id}")).await?;
+    ensure!(page.contains("1 later event of its aggregate"), "{page}");
+    ensure!(page.contains(&format!("/events/{held}\"")), "{page}");
+    let page = console.page(&format!("/events/{held}")).await?;
+    ensure!(page.contains("Held back by") && page.contains(&event_id), "{page}");
     let page = console.page(&format!("/dead-letters/{}", letters[0])).await?;
     ensure!(
         page.contains("customer 1 is unknown") && page.contains("{&quot;n&quot;: 1}"),

@@ -172,3 +172,19 @@ async fn what_people_did_is_listed_the_latest_first_and_selected_by_each_filter(
     assert_eq!(of_one.out.lines().count(), 3, "{of_one:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_list_of_very_many_causes_looks_at_some_and_says_so() -> anyhow::Result<()> {
+    let desk = DeadLetterQueue::desk().await?;
+    desk.add_rows(1001, Rows::default()).await?;
+    let list = ["list", "--kind", "failed", "--limit", "5"];
+    let ended = desk.command(&list).await?;
+    ensure!(!ended.err.contains("causes exist"), "{ended:?}");
+    desk.sql
+        .batch_execute("UPDATE dead_letters SET fingerprint = lpad(to_hex(id), 16, '0')")
+        .await?;
+    let ended = desk.command(&list).await?;
+    let said = "More than 1000 causes exist: only dead letters of 1000 of them are listed.";
+    ensure!(ended.code == Some(0) && ended.err.starts_with(said), "{ended:?}");
+    Ok(())
+}

@@ -57,6 +57,15 @@ async fn wrong_arguments_end_with_64_and_failures_with_1() -> anyhow::Result<()>
     let ended = outbox_relay(&["status"], &[]).await?;
     assert_eq!(ended.code, Some(64));
     assert_eq!(ended.err, "error: DATABASE_URL is not set; see --help\n");
+    let ended = outbox_relay(&["status"], &[url, ("OUTBOX_ROLE", "")]).await?;
+    let said = "error: --role (OUTBOX_ROLE) is empty; give it a value or unset it\n";
+    assert_eq!((ended.code, ended.err.as_str()), (Some(64), said));
+    let restore = ["restore", "0190163d-8694-739b-aea5-966c26f8ad91"];
+    let ended = outbox_relay(&restore, &[url]).await?;
+    assert_eq!(ended.err, "error: --reason (OUTBOX_REASON) is not set; see --help\n");
+    // From the environment, which other users of the machine can't read.
+    let ended = outbox_relay(&restore, &[url, ("OUTBOX_REASON", "no test order")]).await?;
+    assert_eq!(ended.code, Some(1), "it tries to connect: {ended:?}");
 
     let ended = outbox_relay(&["status"], &[url]).await?;
     assert_eq!(ended.code, Some(1), "{ended:?}");

@@ -172,3 +172,38 @@ async fn rows_with_the_first_and_the_last_id_are_on_pages_too() -> anyhow::Resul
     assert_eq!(after, i64::MAX.to_string());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_list_goes_on_beyond_the_year_9999() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    let insert = "
+        INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
+        SELECT 'order', i, 'order.created', '{}', make_timestamptz(12000 + i, 2, 28, 12, 30, 1.5, 'UTC')
+        FROM generate_series(1, 3) AS i";
+    outbox.sql.batch_execute(insert).await?;
+    let found = pages(&outbox, &["--scheduled", "--limit", "1"]).await?;
+    assert_eq!(found, [[1], [2], [3]]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_list_of_very_many_causes_looks_at_some_and_says_so() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    let insert = "
+        INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, attempts, next_attempt_at, error_kind, error_fingerprint)
+        SELECT 'order', i, 'order.created', '{}', 1, 'infinity', 'returned', lpad(to_hex(i), 16, '0') FROM generate_series(1, 1000) AS i";
+    outbox.sql.batch_execute(insert).await?;
+    let list = ["events", "--kind", "returned", "--limit", "5"];
+    let ended = outbox.command(&list).await?;
+    ensure!(!ended.err.contains("causes exist"), "{ended:?}");
+    add_failed(&outbox, "order.created", ["returned", "ffffffffffffffff"], 1).await?;
+    for arguments in [&list[..], &["events", "--kind", "returned", "--json"]] {
+        let ended = outbox.command(arguments).await?;
+        let said = "More than 1000 causes exist: only events of 1000 of them are listed. Name one with --fingerprint.\n";
+        ensure!(ended.code == Some(0) && ended.err.starts_with(said), "{ended:?}");
+    }
+    let named = ["events", "--fingerprint", "ffffffffffffffff", "--json"];
+    let ended = outbox.command(&named).await?;
+    assert_eq!((ids(&ended.json_lines()?), ended.err.as_str()), (vec![1001], ""));
+    Ok(())
+}

@@ -253,3 +253,32 @@ async fn without_the_table_of_dead_letters_none_are_claimed_to_be_looked_for() -
     assert!(reconciled.out.contains("Dead letters were not looked for"), "{reconciled:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_failed_event_names_those_that_it_holds_back() -> anyhow::Result<()> {
+    let inbox = ConsumerInbox::new("uuid", "1h").await?;
+    let stuck = "attempts = 10, next_attempt_at = 'infinity', last_error = 'no queue is bound'";
+    let first = inbox.add("order.created", stuck).await?;
+    let mut held = Vec::new();
+    for _ in 0..12 {
+        held.push(inbox.add("order.created", "attempts = 0").await?.to_string());
+    }
+    // Neither of these waits behind it.
+    inbox.add("order.created", "next_attempt_at = now() + interval '1 hour'").await?;
+    inbox.outbox.add("8", "order.created").await?;
+    let (_, location) = inbox.locate(first).await?;
+    assert_eq!(location["holds"], serde_json::json!(held[..10]), "{location}");
+    assert_eq!(
+        (&location["holds_count"], &location["holds_is_capped"]),
+        (&12.into(), &false.into())
+    );
+    let (_, location) = inbox.locate(held[0].parse()?).await?;
+    assert_eq!(location["holds_count"], 0, "{location}");
+    let text = inbox.command(&["where", &first.to_string()]).await?;
+    let said = format!("holds back    12 later events of its aggregate, the first {}", held[0]);
+    assert!(text.out.contains(&said), "{text:?}");
+    let skipping = ["where", &first.to_string(), "--json", "--relay-when-stuck", "skip"];
+    let location = inbox.command(&skipping).await?.json()?["events"][0].take();
+    assert_eq!(location["holds_count"], 0, "{location}");
+    Ok(())
+}

@@ -211,3 +211,31 @@ async fn many_questions_are_answered_in_part_and_keep_nothing_from_being_publish
     assert_eq!(answers(&outbox).await?, 0);
     Ok(())
 }
+
+/// A session of a relay of `table` that can't publish.
+async fn idle_relay(outbox: &Outbox, table: &str) -> anyhow::Result<Client> {
+    let relay = connect(&outbox.relay_url).await?;
+    let names = format!(
+        "SET application_name = 'outbox-relay: the broker of {table} is lost';
+         SELECT pg_advisory_lock_shared(1869968384 + 69, '{table}'::regclass::oid::integer)"
+    );
+    relay.batch_execute(&names).await?;
+    Ok(relay)
+}
+
+#[tokio::test]
+async fn an_idle_relay_of_another_table_is_not_named() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox.sql.batch_execute("CREATE TABLE orders (); GRANT SELECT ON orders TO PUBLIC").await?;
+    let _other = idle_relay(&outbox, "orders").await?;
+    let event_id = add(&outbox, "1", None).await?;
+    let location = locate(&outbox, &event_id).await?;
+    assert_eq!(location["because"], "no relay is at work on its lane: start one", "{location}");
+    let relays = outbox.command(&["status", "--json"]).await?.json()?["relays"].take();
+    assert_eq!(relays, serde_json::json!([]));
+    let _own = idle_relay(&outbox, "outbox").await?;
+    let location = locate(&outbox, &event_id).await?;
+    let because = location["because"].as_str().unwrap_or_default();
+    ensure!(because.contains("the broker of outbox is lost"), "{location}");
+    Ok(())
+}

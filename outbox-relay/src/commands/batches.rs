@@ -1,5 +1,5 @@
 //! A change of many rows, batch by batch: rows that the database refuses are found and named, and
-//! the others are changed.
+//! the others are changed. A signal ends it after the batch at hand.
 
 use anyhow::anyhow;
 
@@ -7,6 +7,7 @@ use super::outcome::Outcome;
 use super::output;
 use super::progress::Progress;
 use super::session::RowsRefused;
+use super::stop::stop_on_signals;
 
 /// How many rows a statement changes. Few enough not to delay relays and consumers.
 const BATCH: usize = 1000;
@@ -28,17 +29,23 @@ pub(super) struct ChangeResult<K, C> {
 }
 
 /// Changes `rows` with `change`, which adds what it changed to its second argument. Over rows that
-/// the database refuses a batch is halved, until each of these is found. Progress is shown on a
-/// terminal.
+/// the database refuses a batch is halved, until each of these is found. `json` says how progress is
+/// shown.
 pub(super) async fn change<K: Copy, C>(
     rows: &[K],
     noun: &'static str,
+    json: bool,
     mut change: impl AsyncFnMut(&[K], &mut Vec<C>) -> anyhow::Result<()>,
 ) -> anyhow::Result<ChangeResult<K, C>> {
-    let progress = Progress::new(i64::try_from(rows.len())?, noun);
+    let stop = stop_on_signals()?;
+    let progress = Progress::new(i64::try_from(rows.len())?, noun, json);
     let mut result = ChangeResult::new(noun);
     let mut batches: Vec<&[K]> = rows.chunks(BATCH).rev().collect();
     while let Some(batch) = batches.pop() {
+        if stop.is_cancelled() {
+            result.stop(anyhow!("stopped"));
+            break;
+        }
         match (change(batch, &mut result.changed).await, batch) {
             (Ok(()), _) => (),
             (Err(error), [row]) if result.may_go_on_after(&error) => {

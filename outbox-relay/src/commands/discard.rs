@@ -44,7 +44,7 @@ pub struct DiscardArgs {
     #[command(flatten)]
     expect: ExpectArgs,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line, required = true)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line, required = true)]
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,
@@ -88,7 +88,7 @@ impl DiscardArgs {
         // First, as the rows of outbox_unsettled are deleted with the events.
         let confirmed = queries::find_unsettled_published(&session, &named).await?;
         let result = selection
-            .change(async |events, changed| {
+            .change(self.json, async |events, changed| {
                 let conditions = &selection.conditions;
                 discard(&session, conditions, events, &attribution, changed).await?;
                 relays.keep_reports(&session).await

@@ -30,7 +30,7 @@ pub struct ForgetArgs {
     #[arg(long, short)]
     yes: bool,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line, required = true)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line, required = true)]
     reason: String,
     /// Erase also the reasons that people gave for other changes of it, which may name a person
     #[arg(long)]

@@ -13,7 +13,7 @@
 //! | `skipped` | which events were not changed, and why |
 //! | `audit_actions` | the words that the audit table must take for what people do |
 //! | `selection`, `batches`, `consent`, `progress` | the events that a command changes, a batch at a time, the person's consent, and how far it is |
-//! | `stop` | ends a command that publishes, after the window in flight |
+//! | `stop` | ends a command after the window or the batch at hand |
 //! | `paging` | a page of a list, and where the next one begins |
 //! | `args` | arguments that several commands share |
 //! | `session`, `queries` | the database session, and one function per SQL statement |
@@ -39,7 +39,7 @@ pub(crate) mod paging;
 mod pause;
 mod paused;
 mod pauses;
-mod progress;
+pub(crate) mod progress;
 mod propagation;
 mod prune;
 mod queries;

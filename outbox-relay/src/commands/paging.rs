@@ -12,6 +12,9 @@ use super::outcome::UsageError;
 use super::output;
 use super::session::decode::{is_null, json};
 
+/// How many causes a page is searched in. Of each a hundred rows may be read at least.
+pub(super) const CAUSE_LIMIT: i64 = 1000;
+
 /// A place in a list: behind the row with this id, or with this time and id in a list that is in the
 /// order of a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,12 +74,22 @@ impl FromStr for Cursor {
             Some((at, id)) => (Some(at), id),
             None => (None, text),
         };
-        if at.is_some_and(|at| at != "infinity" && OffsetDateTime::parse(at, &Rfc3339).is_err()) {
+        if at.is_some_and(|at| at != "infinity" && !is_time(at)) {
             return Err(wrong());
         }
         let id = id.parse().map_err(|_| wrong())?;
         Ok(Self { at: at.map(ToOwned::to_owned), id })
     }
+}
+
+/// Whether PostgreSQL may have written this time in JSON: as RFC 3339 has it, but the year may have
+/// up to six digits.
+fn is_time(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(year, rest)| {
+        let is_year = (4..=6).contains(&year.len()) && year.bytes().all(|b| b.is_ascii_digit());
+        // Every day that there is, is one in this year.
+        is_year && OffsetDateTime::parse(&format!("2000-{rest}"), &Rfc3339).is_ok()
+    })
 }
 
 /// How much a page has, and how much may be read for it.
@@ -114,11 +127,14 @@ pub(super) struct Page<T> {
     pub(super) next: Option<Cursor>,
     /// Whether the search ended before the page was full, as enough rows had been read.
     pub(super) is_cut_short: bool,
+    /// Whether there are more causes than [`CAUSE_LIMIT`].
+    pub(super) has_more_causes: bool,
 }
 
 impl<T: DeserializeOwned> Page<T> {
     /// Reads the rows of a statement: JSON, or NULL in a last row that tells how far the statement
-    /// has read; `id`; and `at`, the time by which the list is ordered, if it is.
+    /// has read; `id`, or NULL in a first row, if there are too many causes; and `at`, the time by
+    /// which the list is ordered, if it is.
     pub(super) fn read(rows: &[Row], size: PageSize) -> anyhow::Result<Self> {
         Self::read_with(rows, size, json)
     }
@@ -132,9 +148,14 @@ impl<T> Page<T> {
         read: impl Fn(&Row) -> anyhow::Result<T>,
     ) -> anyhow::Result<Self> {
         let limit = usize::try_from(size.limit)?;
-        let mut page = Self { rows: Vec::new(), next: None, is_cut_short: false };
+        let mut page =
+            Self { rows: Vec::new(), next: None, is_cut_short: false, has_more_causes: false };
         let mut last = None;
         for row in rows {
+            if row.try_get::<_, Option<i64>>("id")?.is_none() {
+                page.has_more_causes = true;
+                continue;
+            }
             if is_null(row)? {
                 page.is_cut_short = true;
                 last = Some(row);
@@ -163,6 +184,11 @@ impl<T> Page<T> {
 
     /// Prints a note how to see more of the `noun`, if there may be more.
     pub(super) fn note_more(&self, size: PageSize, noun: &str) {
+        if self.has_more_causes {
+            output::note(&format!(
+                "More than {CAUSE_LIMIT} causes exist: only {noun} of {CAUSE_LIMIT} of them are listed. Name one with --fingerprint."
+            ));
+        }
         let Some(next) = &self.next else { return };
         output::note(&if self.is_cut_short {
             format!(
@@ -194,13 +220,27 @@ mod tests {
 
     #[test]
     fn a_cursor_is_an_id_or_a_time_and_an_id() {
-        for text in ["7", "-7", "2026-02-01T22:25:31.5+00:00/7", "infinity/7"] {
+        for text in [
+            "7",
+            "-7",
+            "2026-02-01T22:25:31.5+00:00/7",
+            "infinity/7",
+            "12026-02-01T22:25:31+00:00/7",
+        ] {
             let cursor = text.parse::<Cursor>().map(|cursor| cursor.to_string());
             assert_eq!(cursor.as_deref(), Ok(text));
         }
-        for wrong in
-            ["", "x", "7/", "/7", "yesterday/7", "2026-02-01/7", "7/8", "9223372036854775808"]
-        {
+        for wrong in [
+            "",
+            "x",
+            "7/",
+            "/7",
+            "yesterday/7",
+            "2026-02-01/7",
+            "2026-13-01T00:00:00Z/7",
+            "7/8",
+            "9223372036854775808",
+        ] {
             assert!(wrong.parse::<Cursor>().is_err(), "{wrong}");
         }
     }

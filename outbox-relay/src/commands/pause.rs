@@ -42,7 +42,7 @@ pub struct PauseArgs {
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<OffsetDateTime>,
     /// The reason, for people and for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line)]
     reason: Option<String>,
     #[command(flatten)]
     actor: ActorArgs,

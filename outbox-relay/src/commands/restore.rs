@@ -23,7 +23,7 @@ pub struct RestoreArgs {
     #[arg(value_name = "EVENT_ID", id = "EVENT_ID", required = true)]
     event_ids: Vec<Uuid>,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line, required = true)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line, required = true)]
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,

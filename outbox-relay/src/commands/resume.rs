@@ -28,7 +28,7 @@ pub struct ResumeArgs {
     #[arg(long, conflicts_with_all = ["event_type", "aggregate_type", "aggregate"])]
     all: bool,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line)]
     reason: Option<String>,
     #[command(flatten)]
     actor: ActorArgs,

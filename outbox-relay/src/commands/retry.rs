@@ -38,7 +38,7 @@ pub struct RetryArgs {
     #[arg(long, short)]
     yes: bool,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line)]
     reason: Option<String>,
     #[command(flatten)]
     actor: ActorArgs,
@@ -79,7 +79,7 @@ impl RetryArgs {
         let attribution = self.actor.attribution(&session, self.reason);
         let mut relays = ActiveRelays::find(&session).await?;
         let result = selection
-            .change(async |events, changed| {
+            .change(self.json, async |events, changed| {
                 let conditions = &selection.conditions;
                 let retried = queries::retry_events(&session, conditions, events, &attribution);
                 changed.extend(retried.await?);

@@ -117,11 +117,13 @@ impl Selection {
     }
 
     /// Changes the events with `change`, which adds those that it changed to its second argument.
+    /// `json` says how progress is shown.
     pub(super) async fn change(
         &self,
+        json: bool,
         change: impl AsyncFnMut(&[EventKey], &mut Changed) -> anyhow::Result<()>,
     ) -> anyhow::Result<ChangeResult> {
-        batches::change(&self.events, "event", change).await
+        batches::change(&self.events, "event", json, change).await
     }
 
     /// Returns why events were not changed: those that a person `named`, or that were selected.

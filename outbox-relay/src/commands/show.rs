@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::args::{BlockingArgs, ConnectionArgs};
+use super::edit;
 use super::event::{State, aggregate};
 use super::outcome::Outcome;
 use super::output::duration_format::age;
@@ -88,12 +89,18 @@ struct EventReport {
     event: Event,
     payload: Box<RawValue>,
     audit: Vec<AuditEntry>,
+    /// Of a pending event, for `edit --if-unchanged`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
 }
 
 impl ShowArgs {
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
         let session = self.connection.open("show", Access::Read).await?;
         let pretty = if self.json { None } else { Some(PAYLOAD_LIMIT) };
+        // First, so that an edit is refused if the contents below are newer ones.
+        let digest =
+            if self.json { edit::find_digest(&session, self.event_id).await? } else { None };
         let holding = self.blocking.into();
         let Some((event, payload)) = find(&session, self.event_id, pretty, holding).await? else {
             bail!(
@@ -106,7 +113,7 @@ impl ShowArgs {
             queries::find_audit(&session, self.event_id, AUDIT_LIMIT).await?;
         if self.json {
             let payload = RawValue::from_string(payload.text)?;
-            output::json(&EventReport { event, payload, audit })?;
+            output::json(&EventReport { event, payload, audit, digest })?;
         } else {
             output::text(&page(&event, &payload, &audit))?;
         }

@@ -1,9 +1,9 @@
-//! Stopping a command that publishes.
+//! Stopping a command that publishes, or changes many rows.
 
 use tokio_util::sync::CancellationToken;
 
-/// Returns a token that SIGINT and SIGTERM cancel. The window in flight is confirmed first, so that
-/// the command can say what was published.
+/// Returns a token that SIGINT and SIGTERM cancel. The window or the batch at hand is ended first, so
+/// that the command can say what was done.
 pub(super) fn stop_on_signals() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let stop = CancellationToken::new();

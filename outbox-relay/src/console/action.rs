@@ -132,8 +132,8 @@ impl Action {
             .flag("all", self.subject == Subject::Pauses && form.is_set("all"))
     }
 
-    /// The command that does it, as the confirmed `form` says, and what it reads from standard
-    /// input.
+    /// The command that does it, as the confirmed `form` says, without the reason, and what it
+    /// reads from standard input.
     pub(super) fn confirmed(&self, form: &Form) -> (CommandLine, Option<String>) {
         let mut line = self.selecting(form);
         if self.has_filter && !self.is_named(form) {
@@ -144,6 +144,9 @@ impl Action {
             line = line.flag(consent, form.get("expect").is_none() || self.is_named(form));
         }
         let mut contents = None;
+        if self.inputs.iter().any(|input| input.kind == InputKind::Contents) {
+            line = line.option("if-unchanged", form.get("if_unchanged"));
+        }
         for input in self.inputs {
             match input.kind {
                 InputKind::Line | InputKind::RequiredLine => {
@@ -161,6 +164,6 @@ impl Action {
                 }
             }
         }
-        (line.option("reason", form.get("reason")), contents)
+        (line, contents)
     }
 }

@@ -202,7 +202,10 @@ mod tests {
             }
             for input in action.inputs {
                 match input.kind {
-                    InputKind::Contents => has(&format!("{}-file", input.name)),
+                    InputKind::Contents => {
+                        has(&format!("{}-file", input.name));
+                        has("if-unchanged");
+                    }
                     _ => has(input.name),
                 }
             }
@@ -214,10 +217,7 @@ mod tests {
         let form = Form::parse("type=a%20b&kind=&stuck=true&expect=3&up_to_id=9&reason=it+works");
         let retry = find("retry").expect("an action");
         let (line, contents) = retry.confirmed(&form);
-        assert_eq!(
-            line.typed(),
-            "outbox-relay retry --type 'a b' --stuck --expect 3 --up-to-id 9 --reason 'it works'"
-        );
+        assert_eq!(line.typed(), "outbox-relay retry --type 'a b' --stuck --expect 3 --up-to-id 9");
         assert_eq!(contents, None);
         let named = Form::parse("event_id=x&event_id=y&expect=2&type=z");
         assert_eq!(retry.confirmed(&named).0.typed(), "outbox-relay retry x y");
@@ -231,7 +231,9 @@ mod tests {
             edit.confirmed(&same),
             (CommandLine::new("edit").operand("x").flag("retry", true), None)
         );
-        let changed = Form::parse("event_id=x&payload=1&original_payload=%7B%7D");
-        assert_eq!(edit.confirmed(&changed).1, Some("1".to_owned()));
+        let changed = Form::parse("event_id=x&payload=1&original_payload=%7B%7D&if_unchanged=a0");
+        let (line, contents) = edit.confirmed(&changed);
+        assert_eq!(line.typed(), "outbox-relay edit --if-unchanged a0 --payload-file - x");
+        assert_eq!(contents, Some("1".to_owned()));
     }
 }

@@ -2,21 +2,24 @@
 //! is what they print and do, a slow or broken one harms no page but its own, and its memory is
 //! free again when it ends.
 
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use service_kit::config::EXIT_USAGE;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::child_output::{LARGEST_OUTPUT, read_notes, read_text};
 use super::passed_on::PassedOnArgs;
 use super::users::User;
+use crate::commands::progress::ProgressLine;
 
 /// The running program, even if an upgrade has replaced its file.
 #[cfg(target_os = "linux")]
@@ -45,12 +48,6 @@ const STATEMENT: &str = "2s";
 /// How long a command that only reads may take: it may run several statements.
 const READING: Duration = Duration::from_secs(10);
 
-/// The most that a command may print.
-const LARGEST_OUTPUT: u64 = 64 * 1024 * 1024;
-
-/// The most of its errors and notes that is kept.
-const LARGEST_NOTES: u64 = 64 * 1024;
-
 /// Why a command has no result.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum InvocationError {
@@ -69,6 +66,12 @@ pub(super) enum InvocationError {
     /// Its arguments make no sense.
     #[error("{0}")]
     Usage(String),
+    /// It was told to stop before it began.
+    #[error("it was stopped before it began: nothing was changed")]
+    NotBegun,
+    /// It was told to stop, and did so at once.
+    #[error("the command was stopped")]
+    Stopped,
     /// It could not be run, or printed no JSON.
     #[error("{0}")]
     Broken(String),
@@ -105,6 +108,15 @@ impl Output {
             text
         }
     }
+}
+
+/// What a command is told beside its arguments, which every user of the machine can read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Told<'a> {
+    /// What it reads from standard input.
+    pub(super) contents: Option<&'a str>,
+    /// Why it is run, for the audit table.
+    pub(super) reason: Option<&'a str>,
 }
 
 /// Runs commands.
@@ -173,7 +185,8 @@ impl Commands {
         let Ok(Ok(_turn)) = turn else { return Err(InvocationError::Busy) };
         let mut args = args.to_vec();
         insert_option(&mut args, format!("--timeout={STATEMENT}"));
-        let output = timeout(READING, self.run(&args, None, user)).await;
+        let output =
+            timeout(READING, self.run(&args, Told::default(), user, &self.stopping, |_| ())).await;
         let output = output.map_err(|_| InvocationError::TooSlow)??;
         if output.status == 0 || (output.status != EXIT_USAGE && !output.text.is_empty()) {
             return Ok(output);
@@ -184,39 +197,38 @@ impl Commands {
         })
     }
 
+    /// Returns a token that stops a change, as the end of this process does.
+    pub(super) fn stop_token(&self) -> CancellationToken {
+        self.stopping.child_token()
+    }
+
     /// Waits until a change may begin.
     ///
     /// # Errors
-    /// When the process is told to stop meanwhile.
-    pub(super) async fn turn_to_change(&self) -> Result<SemaphorePermit<'_>, InvocationError> {
+    /// When it is told to `stop` meanwhile.
+    pub(super) async fn turn_to_change(
+        &self,
+        stop: &CancellationToken,
+    ) -> Result<SemaphorePermit<'_>, InvocationError> {
         tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(InvocationError::NotBegun),
             turn = self.changes.acquire() => turn.map_err(|_| InvocationError::Busy),
-            () = self.stopping.cancelled() => Err(InvocationError::Failed(
-                "the console was stopped before this began: nothing was changed".to_owned(),
-            )),
         }
     }
 
-    /// Runs a command that changes something, with the rights of `user`, however long it takes.
-    /// `contents` is what it reads from standard input. When the process is told to stop, the
-    /// command gets SIGTERM, and ends as it does at a terminal.
+    /// Runs a command with the rights of `user`, however long it takes. `on_progress` is told how
+    /// far it is. When it is told to `stop`, it gets SIGTERM, and ends as it does at a terminal.
     ///
     /// # Errors
     /// When it can't be run.
-    pub(super) async fn change(
+    pub(super) async fn run(
         &self,
         args: &[String],
-        contents: Option<&str>,
+        Told { contents, reason }: Told<'_>,
         user: &User,
-    ) -> Result<Output, InvocationError> {
-        self.run(args, contents, user).await
-    }
-
-    async fn run(
-        &self,
-        args: &[String],
-        contents: Option<&str>,
-        user: &User,
+        stop: &CancellationToken,
+        on_progress: impl Fn(ProgressLine),
     ) -> Result<Output, InvocationError> {
         let broken = |error: std::io::Error| InvocationError::Broken(error.to_string());
         let mut command = Command::new(program().map_err(broken)?);
@@ -224,6 +236,8 @@ impl Commands {
         command.args(args).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.env("OUTBOX_ACTOR", &user.name).env("NO_COLOR", "1").kill_on_drop(true);
+        command.env_remove("OUTBOX_REASON");
+        command.envs(reason.map(|reason| ("OUTBOX_REASON", reason)));
         if !self.without_roles {
             command.env("OUTBOX_ROLE", user.rights.outbox_role());
             command.env("DEAD_LETTERS_ROLE", user.rights.dead_letters_role());
@@ -240,13 +254,12 @@ impl Commands {
             }
         };
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
-        let printed = async {
-            tokio::join!(read_text(stdout, LARGEST_OUTPUT), read_text(stderr, LARGEST_NOTES), write)
-        };
+        let printed =
+            async { tokio::join!(read_text(stdout), read_notes(stderr, on_progress), write) };
         let mut printed = std::pin::pin!(printed);
         let (text, notes, ()) = tokio::select! {
             printed = &mut printed => printed,
-            () = self.stopping.cancelled() => {
+            () = stop.cancelled() => {
                 // It has not been waited for, so that its pid is its own.
                 pid.and_then(|pid| kill(pid, Signal::SIGTERM).ok());
                 printed.await
@@ -257,11 +270,14 @@ impl Commands {
             return Err(InvocationError::TooLarge);
         }
         let status = child.wait().await.map_err(broken)?;
-        let status = status.code().and_then(|code| u8::try_from(code).ok());
-        let status = status.ok_or_else(|| {
+        let is_told = stop.is_cancelled() && status.signal() == Some(Signal::SIGTERM as i32);
+        let status = exit_status(status).ok_or_else(|| {
+            if is_told {
+                return InvocationError::Stopped;
+            }
             InvocationError::Broken("the command was killed: too little memory?".to_owned())
         })?;
-        Ok(Output { status, text, notes: notes.trim().to_owned() })
+        Ok(Output { status, text, notes })
     }
 }
 
@@ -271,15 +287,7 @@ pub(super) fn insert_option(args: &mut Vec<String>, option: String) {
     args.insert(end, option);
 }
 
-/// Reads all of `stream`, and keeps one byte more than `limit` at the most.
-async fn read_text(stream: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Result<String> {
-    let Some(mut stream) = stream else { return Ok(String::new()) };
-    let mut bytes = Vec::new();
-    (&mut stream).take(limit + 1).read_to_end(&mut bytes).await?;
-    if bytes.len() as u64 <= limit {
-        return Ok(String::from_utf8_lossy(&bytes).into_owned());
-    }
-    // The command must be able to end.
-    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+/// The status by which a process said how it ended; `None` if it was killed.
+fn exit_status(status: ExitStatus) -> Option<u8> {
+    status.code().and_then(|code| u8::try_from(code).ok())
 }

@@ -10,8 +10,9 @@
 //! | `request_checks`, `network` | refuses what a foreign page made a browser send |
 //! | `login`, `users`, `rights`, `attempts` | who sends a request, and what they may do |
 //! | `pages`, `form` | the pages, and the fields that they are asked with |
-//! | `action`, `actions`, `operations` | what can be changed, and what runs or has ended |
-//! | `invocation`, `command_line` | runs commands |
+//! | `action`, `actions` | what can be changed |
+//! | `operations`, `report` | what runs or has ended, and how it stands |
+//! | `invocation`, `command_line`, `child_output` | runs commands |
 //! | `history`, `verdict` | samples of the last hour, and whether events flow |
 //! | `render`, `json_text`, `responses`, `refusals` | templates, JSON as text, responses with their headers |
 
@@ -19,6 +20,7 @@ mod action;
 mod actions;
 mod app;
 mod attempts;
+mod child_output;
 mod command_line;
 mod config;
 mod form;
@@ -32,6 +34,7 @@ mod pages;
 mod passed_on;
 mod refusals;
 mod render;
+mod report;
 mod request_checks;
 mod responses;
 mod rights;

@@ -4,24 +4,23 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
-use serde_json::Value;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::invocation::{Commands, InvocationError, Output};
+use super::invocation::{Commands, InvocationError, Output, Told};
 use super::users::User;
+use crate::commands::progress::ProgressLine;
 
 /// How many ended ones are kept, the latest.
 const KEPT: usize = 500;
 
-/// How many rows that were not changed are shown.
-const SHOWN_SKIPPED: usize = 1000;
-
 /// How many bytes of a command's output are kept.
 const KEPT_OUTPUT: usize = 1024 * 1024;
+
+/// How many bytes of contents are kept that were typed and not stored.
+const KEPT_CONTENTS: usize = 16 * 1024 * 1024;
 
 /// How many may run or wait at a time.
 const RUNNING: usize = 32;
@@ -35,8 +34,12 @@ pub(super) struct Operation {
     pub(super) what: String,
     pub(super) user: User,
     pub(super) arguments: Vec<String>,
-    /// What it reads from standard input, until it has ended.
+    /// What it reads from standard input, until that is stored.
     pub(super) contents: Option<String>,
+    /// Why, for the audit table.
+    pub(super) reason: Option<String>,
+    /// The page on which its contents can be typed anew, if it has any.
+    pub(super) again: Option<String>,
     /// By which the same form is known.
     pub(super) digest: [u8; 32],
     /// As one would type it.
@@ -45,6 +48,10 @@ pub(super) struct Operation {
     pub(super) back: String,
     pub(super) started_at: OffsetDateTime,
     pub(super) state: State,
+    /// How far it is, if its command has said so.
+    pub(super) progress: Option<ProgressLine>,
+    /// Cancelled when it is told to stop.
+    pub(super) stop: CancellationToken,
 }
 
 /// How far an operation is.
@@ -56,31 +63,18 @@ pub(super) enum State {
     Ended(Result<Output, InvocationError>),
 }
 
-/// An operation as pages and programs see it.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
-    id: Uuid,
-    action: String,
-    what: String,
-    by: String,
-    state: &'static str,
-    started_at: String,
-    command: String,
-    /// Why nothing happens yet.
-    progress: Option<&'static str>,
-    outcome_sentence: Option<String>,
-    result: Value,
-    errors: Option<String>,
-    skipped: Vec<Value>,
-    exit_status: Option<u8>,
-    back: String,
-}
-
 /// The operations of this process.
 #[derive(Default)]
 pub(super) struct Operations {
     by_id: Mutex<HashMap<Uuid, Operation>>,
     running: TaskTracker,
+}
+
+impl Operation {
+    /// Whether all was done that was asked for.
+    pub(super) const fn is_done(&self) -> bool {
+        matches!(&self.state, State::Ended(Ok(Output { status: 0 | 3, .. })))
+    }
 }
 
 impl Operations {
@@ -104,17 +98,19 @@ impl Operations {
             return Err(NotBegun::TooMany);
         }
         forget_oldest(&mut all);
-        let Operation { arguments, contents, user, .. } = operation.clone();
+        let Operation { arguments, contents, reason, user, stop, .. } = operation.clone();
         // Not its reason and ids: the audit table has them, where they can be erased.
         tracing::info!(operation = %id, user = user.name, action = operation.action, "a change begins");
         all.insert(id, operation);
         drop(all);
         let (this, commands) = (Arc::clone(self), Arc::clone(commands));
         self.running.spawn(async move {
-            let result = match commands.turn_to_change().await {
+            let result = match commands.turn_to_change(&stop).await {
                 Ok(_turn) => {
                     this.set(id, State::Running);
-                    commands.change(&arguments, contents.as_deref(), &user).await
+                    let on_progress = |line| this.set_progress(id, line);
+                    let told = Told { contents: contents.as_deref(), reason: reason.as_deref() };
+                    commands.run(&arguments, told, &user, &stop, on_progress).await
                 }
                 Err(error) => Err(error),
             };
@@ -128,10 +124,18 @@ impl Operations {
     fn set(&self, id: Uuid, state: State) {
         let mut all = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(operation) = all.get_mut(&id) {
-            if matches!(state, State::Ended(_)) {
+            operation.state = state;
+            if operation.is_done() {
                 operation.contents = None;
             }
-            operation.state = state;
+        }
+        forget_contents(&mut all);
+    }
+
+    fn set_progress(&self, id: Uuid, line: ProgressLine) {
+        let mut all = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(operation) = all.get_mut(&id) {
+            operation.progress = Some(line);
         }
     }
 
@@ -166,83 +170,25 @@ fn shortened(output: Output) -> Output {
     Output { text: String::new(), notes: notes.trim_start().to_owned(), ..output }
 }
 
+/// Drops the oldest contents of operations that have ended, if there are too many.
+fn forget_contents(all: &mut HashMap<Uuid, Operation>) {
+    let mut kept: Vec<&mut Operation> =
+        all.values_mut().filter(|one| matches!(one.state, State::Ended(_))).collect();
+    kept.sort_unstable_by_key(|one| std::cmp::Reverse(one.started_at));
+    let mut bytes = 0;
+    for operation in kept {
+        bytes += operation.contents.as_ref().map_or(0, String::len);
+        if bytes > KEPT_CONTENTS {
+            operation.contents = None;
+        }
+    }
+}
+
 /// Makes room for one more.
 fn forget_oldest(all: &mut HashMap<Uuid, Operation>) {
     while all.len() >= KEPT {
         let ended = all.values().filter(|one| matches!(one.state, State::Ended(_)));
         let Some(oldest) = ended.min_by_key(|one| one.started_at).map(|one| one.id) else { break };
         all.remove(&oldest);
-    }
-}
-
-impl Operation {
-    /// Returns how it stands.
-    pub(super) fn report(&self) -> Report {
-        let started_at = self.started_at.format(&Rfc3339).unwrap_or_default();
-        let (state, result, notes, status) = match &self.state {
-            State::Waiting | State::Running => ("running", Value::Null, None, None),
-            State::Ended(Ok(output)) => {
-                let value = output.value().unwrap_or(Value::Null);
-                let is_done = matches!(output.status, 0 | 3);
-                let notes = Some(output.notes.clone()).filter(|notes| !notes.is_empty());
-                (if is_done { "done" } else { "failed" }, value, notes, Some(output.status))
-            }
-            State::Ended(Err(error)) => ("failed", Value::Null, Some(error.to_string()), None),
-        };
-        let mut skipped = skipped(&result);
-        let skipped_count = skipped.len();
-        skipped.truncate(SHOWN_SKIPPED);
-        Report {
-            id: self.id,
-            action: self.action.clone(),
-            what: self.what.clone(),
-            by: self.user.name.clone(),
-            state,
-            started_at,
-            command: self.command.clone(),
-            progress: matches!(self.state, State::Waiting)
-                .then_some("It waits until another change has ended."),
-            outcome_sentence: match (&self.state, status) {
-                (State::Ended(Err(InvocationError::TooLarge)), _) => {
-                    Some("It ran, and its answer is too large to be shown.".to_owned())
-                }
-                (State::Ended(Err(_)), _) => Some(
-                    "It could not be run, or was killed: the audit has what was done.".to_owned(),
-                ),
-                (_, status) => status.map(|status| outcome(status, &result, skipped_count)),
-            },
-            result,
-            errors: notes.map(|notes| notes.replace("error: ", "")),
-            skipped,
-            exit_status: status,
-            back: self.back.clone(),
-        }
-    }
-}
-
-/// The rows that a command names as not changed: its fields `not_retried`, `not_discarded` and so
-/// on.
-fn skipped(result: &Value) -> Vec<Value> {
-    let fields = result.as_object().into_iter().flatten();
-    let named = fields.filter(|(name, _)| name.starts_with("not_") && *name != "not_confirmed_by");
-    named.filter_map(|(_, value)| value.as_array()).flatten().cloned().collect()
-}
-
-/// What a command did, as a sentence.
-fn outcome(status: u8, result: &Value, skipped: usize) -> String {
-    let not_changed = match skipped {
-        0 => String::new(),
-        1 => " 1 was not changed: see below.".to_owned(),
-        count => format!(" {count} were not changed: see below."),
-    };
-    let matched = result.get("matched").and_then(Value::as_u64);
-    let of = matched.map(|matched| format!(" {matched} matched.")).unwrap_or_default();
-    match status {
-        0 => format!("Done.{of}{not_changed}"),
-        3 => format!(
-            "Done.{of}{not_changed} Some may still arrive as they were before: they were in flight, or a relay has not confirmed the change."
-        ),
-        _ if skipped > 0 => format!("Not all was done.{of}{not_changed}"),
-        _ => "Nothing was changed, or not all was done.".to_owned(),
     }
 }

@@ -118,14 +118,15 @@ fn count(number: &Value) -> String {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return if number.is_none() || number.is_undefined() { String::new() } else { text };
     }
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|group| std::str::from_utf8(group).unwrap_or_default())
-        .collect();
     let fraction = rest.filter(|rest| *rest != "0").map(|rest| format!(".{rest}"));
-    format!("{sign}{}{}", groups.join(","), fraction.unwrap_or_default())
+    format!("{sign}{}{}", grouped(digits), fraction.unwrap_or_default())
+}
+
+/// Digits with commas between their thousands.
+pub(super) fn grouped(digits: &str) -> String {
+    let groups = digits.as_bytes().rchunks(3).rev();
+    let groups = groups.map(|group| std::str::from_utf8(group).unwrap_or_default());
+    groups.collect::<Vec<_>>().join(",")
 }
 
 /// A JSON value as indented text. Text that is itself an object or an array in JSON is shown as

@@ -13,6 +13,10 @@ use crate::queue::EventRef;
 /// still pending.
 const DOUBT: Duration = Duration::from_mins(1);
 
+/// How many settled events are kept for the next comparison, the latest ones: more than are settled
+/// while a command waits for it. It is put off while the pauses can't be read.
+const SETTLED_LIMIT: usize = 1_000_000;
+
 /// The bits of an id by which a command asks about an event: what a lock's key has room for.
 pub(crate) const ASKED_BITS: i64 = 0x7fff_ffff;
 
@@ -23,7 +27,7 @@ pub(crate) struct Sent {
     unsettled: HashSet<i64>,
     /// Settled since the last comparison with the audit table: a person may have discarded one just
     /// before.
-    settled: Vec<i64>,
+    settled: VecDeque<i64>,
     /// Lost with a connection, and since when.
     unknown: VecDeque<(Instant, i64)>,
     /// Runs that have not ended: their events count as sent from the start, which is on the safe
@@ -73,12 +77,14 @@ impl Sent {
         }
     }
 
+    /// Notes that events are settled, or left to another relay to be settled.
     pub(crate) fn settled(&mut self, event_refs: &[EventRef]) {
         for event_ref in event_refs {
             if self.unsettled.remove(&event_ref.id) {
-                self.settled.push(event_ref.id);
+                self.settled.push_back(event_ref.id);
             }
         }
+        self.settled.drain(..self.settled.len().saturating_sub(SETTLED_LIMIT));
     }
 
     /// The events for which a change that is seen now comes too late.
@@ -132,6 +138,20 @@ mod tests {
         assert_eq!(sent.ids().len(), 2);
         sent.mark_compared();
         assert_eq!(sent.ids(), [2], "confirmed, and not settled yet");
+    }
+
+    #[test]
+    fn of_settled_events_the_latest_are_kept_until_they_are_compared() {
+        let mut sent = Sent::default();
+        let ids: Vec<i64> = (0..i64::try_from(SETTLED_LIMIT).expect("few") + 10).collect();
+        for ids in ids.chunks(100_000) {
+            sent.unsettled.extend(ids);
+            let event_refs: Vec<EventRef> =
+                ids.iter().map(|id| EventRef { id: *id, key: 0, size: 1 }).collect();
+            sent.settled(&event_refs);
+        }
+        assert_eq!(sent.ids().len(), SETTLED_LIMIT);
+        assert_eq!((sent.ids()[0], sent.ids().last()), (10, ids.last()));
     }
 
     #[test]

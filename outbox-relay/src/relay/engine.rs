@@ -115,6 +115,7 @@ impl Engine {
     /// lanes by now.
     fn leave_to_owners(&mut self) {
         let (waiting, unsettled) = self.settling.leave_to_owners(self.lanes.owned());
+        self.dispatcher.sent.settled(&[waiting.as_slice(), &unsettled].concat());
         for event_ref in &waiting {
             self.queue.settled(event_ref);
         }
@@ -126,7 +127,12 @@ impl Engine {
     /// Forgets what is not in flight of the lanes that are not among `kept`.
     fn retain_lanes(&mut self, kept: LaneSet) {
         self.queue.retain_lanes(kept);
-        self.settling.unsettled.retain_lanes(kept);
+        self.leave_noted(kept);
+    }
+
+    /// Leaves noted events of other lanes than `kept` to the relays that own these.
+    fn leave_noted(&mut self, kept: LaneSet) {
+        self.dispatcher.sent.settled(&self.settling.unsettled.retain_lanes(kept));
     }
 
     /// The server gave up a scan: all scans start over. The session and its lanes stay.
@@ -213,6 +219,7 @@ impl Engine {
             if holds_back && !owned.has(lane(event.event_ref.key)) {
                 // Its outcome is left to the owner, as by `leave_to_owners`.
                 self.queue.release(&event.event_ref);
+                self.dispatcher.sent.settled(&[event.event_ref]);
                 continue;
             }
             match verdict {
@@ -280,7 +287,7 @@ impl Engine {
 
     fn ended(&mut self, settled: &mut SettleResult, now: Instant) {
         // The lanes may have gone to another relay since.
-        self.settling.unsettled.retain_lanes(self.lanes.open());
+        self.leave_noted(self.lanes.open());
         self.settling.ended(settled, now);
         self.leave_to_owners();
         if settled.freed {

@@ -120,17 +120,21 @@ impl UnsettledEvents {
         of_lanes.filter(is_blocking).map(|event| event.item.event_ref).collect()
     }
 
-    /// Drops the noted events of other lanes than `kept`: the relays that own these find the notes.
-    pub(crate) fn retain_lanes(&mut self, kept: LaneSet) {
-        self.waiting.retain(|event| kept.has(lane(event.item.event_ref.key)) || !event.is_noted);
-        self.report();
+    /// Drops the noted events of other lanes than `kept`, and returns them: the relays that own
+    /// these find the notes.
+    pub(crate) fn retain_lanes(&mut self, kept: LaneSet) -> Vec<EventRef> {
+        self.drop_if(|event| event.is_noted && !kept.has(lane(event.item.event_ref.key)))
     }
 
     /// Removes the waiting events for which `is_taken` returns true.
     pub(crate) fn take_if(&mut self, is_taken: impl Fn(&SettleItem) -> bool) -> Vec<EventRef> {
+        self.drop_if(|event| is_taken(&event.item))
+    }
+
+    fn drop_if(&mut self, is_dropped: impl Fn(&UnsettledEvent) -> bool) -> Vec<EventRef> {
         let (mut taken, mut kept) = (Vec::new(), VecDeque::new());
         for event in self.waiting.drain(..) {
-            if is_taken(&event.item) {
+            if is_dropped(&event) {
                 taken.push(event.item.event_ref);
             } else {
                 kept.push_back(event);

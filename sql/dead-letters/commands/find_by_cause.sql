@@ -1,8 +1,9 @@
 -- find_by_cause: the ids of the oldest open dead letters of some causes or types; if the rows that may
 -- be read were read before there were enough, the last id up to which all were read comes at the
--- end, without a match
+-- end, without a match; if there are more causes than may be looked at, a row without an id comes
+-- first
 -- $1: the conditions; $2: only above this id, NULL: any; $3: at most how many; $4: how many rows may
--- be read, shared evenly by the groups
+-- be read, shared evenly by the groups; $5: how many groups may be looked at
 WITH RECURSIVE seen AS (
     (
         SELECT queue, error_kind, fingerprint, event_type
@@ -14,9 +15,12 @@ WITH RECURSIVE seen AS (
     UNION ALL
     SELECT next.* FROM seen CROSS JOIN LATERAL ({next_group}) AS next
 ),
+walked AS MATERIALIZED (
+    SELECT * FROM seen LIMIT (SELECT $5::bigint + 1)
+),
 grouped AS MATERIALIZED (
     SELECT *
-    FROM seen
+    FROM (SELECT * FROM walked LIMIT (SELECT $5::bigint)) AS looked_at
     WHERE {matches_group}
 ),
 reading AS MATERIALIZED (
@@ -65,10 +69,12 @@ listed AS MATERIALIZED (
 )
 SELECT found, id, NULL::text AS at
 FROM (
-    SELECT true AS found, id FROM listed
+    SELECT NULL::boolean AS found, NULL::bigint AS id WHERE (SELECT count(*) FROM walked) > $5
+    UNION ALL
+    SELECT true, id FROM listed
     UNION ALL
     SELECT NULL, up_to_id
     FROM read
     WHERE up_to_id IS NOT NULL AND (SELECT count(*) FROM listed) < $3
 ) AS page
-ORDER BY found IS NULL, id
+ORDER BY id IS NOT NULL, found IS NULL, id

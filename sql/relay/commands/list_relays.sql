@@ -1,5 +1,5 @@
 -- list_relays: the active relays with their lanes, by the locks that they hold; also relays whose
--- application_name says why they can't work
+-- application_name says why they can't work, but those that respect the pauses of another table
 SELECT json_build_object(
            'pid', pid,
            'name', name,
@@ -33,7 +33,10 @@ FROM (
           WHERE own.pid = idle.pid
             AND own.locktype = 'advisory'
             AND own.objsubid = 2
-            AND own.classid::bigint BETWEEN 1869968384 AND 1869968448
+            AND (
+                own.classid::bigint BETWEEN 1869968384 AND 1869968448
+                OR own.classid::bigint = 1869968384 + 69 AND own.objid <> '{outbox}'::regclass
+            )
       )
 ) AS relay
 ORDER BY pid

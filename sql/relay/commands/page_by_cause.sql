@@ -1,10 +1,11 @@
 -- page_by_cause: failed events of some causes, the oldest first, with their ids; if the rows that may
 -- be read were read before there were enough, the last id up to which all were read comes at the
--- end, without an event
+-- end, without an event; if there are more causes than may be looked at, a row without an id comes
+-- first
 -- $1: the conditions, a kind or a fingerprint among them; $2: only above this id, NULL: any; $3: at
 -- most how many; $4: whether a failed event holds back the later ones of its aggregate; $5: whether a
 -- stuck one does; $6: how many rows may be read, shared evenly by the groups; $7: only those in this
--- state (stuck, waiting), NULL: any
+-- state (stuck, waiting), NULL: any; $8: how many causes may be looked at
 WITH RECURSIVE grouped AS (
     SELECT first.*
     FROM unnest('{returned,nacked,refused,unpublishable}'::text[]) AS of (kind)
@@ -35,9 +36,12 @@ WITH RECURSIVE grouped AS (
         LIMIT 1
     ) AS next
 ),
+walked AS MATERIALIZED (
+    SELECT * FROM grouped LIMIT (SELECT $8::bigint + 1)
+),
 wanted AS MATERIALIZED (
     SELECT *
-    FROM grouped
+    FROM (SELECT * FROM walked LIMIT (SELECT $8::bigint)) AS looked_at
     WHERE $1::text::jsonb ->> 'type' IS NULL OR event_type = left($1::text::jsonb ->> 'type', 255)
 ),
 reading AS MATERIALIZED (
@@ -95,7 +99,9 @@ listed AS MATERIALIZED (
 ahead AS MATERIALIZED ({first_failed})
 SELECT event, id, NULL::text AS at
 FROM (
-    SELECT {event_json} AS event, listed.id
+    SELECT NULL::text AS event, NULL::bigint AS id WHERE (SELECT count(*) FROM walked) > $8
+    UNION ALL
+    SELECT {event_json}, listed.id
     FROM listed
     LEFT JOIN ahead ON ahead.key = listed.key AND ahead.id < listed.id
     UNION ALL
@@ -103,4 +109,4 @@ FROM (
     FROM read
     WHERE up_to_id IS NOT NULL AND (SELECT count(*) FROM listed) < $3
 ) AS page
-ORDER BY event IS NULL, id
+ORDER BY id IS NOT NULL, event IS NULL, id

@@ -7,6 +7,7 @@ use clap::Args;
 use service_kit::config::limit;
 use service_kit::postgres::DatabaseArgs;
 
+use super::single_line;
 use crate::commands::queries;
 use crate::commands::session::{Access, Limits, Session};
 use crate::config::OutboxArgs;
@@ -29,7 +30,7 @@ pub(in crate::commands) struct ConnectionArgs {
     timeout: Duration,
     /// A role whose rights each transaction takes, as with SET LOCAL ROLE; the login must be a
     /// member of it
-    #[arg(long, env = "OUTBOX_ROLE", value_name = "ROLE", help_heading = "PostgreSQL")]
+    #[arg(long, env = "OUTBOX_ROLE", value_parser = single_line, value_name = "ROLE", help_heading = "PostgreSQL")]
     role: Option<String>,
 }
 

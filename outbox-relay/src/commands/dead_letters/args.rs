@@ -8,7 +8,7 @@ use serde::Serialize;
 use service_kit::config::limit;
 
 use super::tables::{DeskTables, Session};
-use crate::commands::args::{ExpectArgs, TimeArg, fingerprint};
+use crate::commands::args::{ExpectArgs, TimeArg, fingerprint, single_line};
 use crate::commands::session::{Access, Limits};
 use crate::config::DeskDatabaseArgs;
 
@@ -28,7 +28,7 @@ pub(super) struct DeskArgs {
     timeout: Duration,
     /// A role whose rights each transaction takes, as with SET LOCAL ROLE; the login must be a
     /// member of it
-    #[arg(long, env = "DEAD_LETTERS_ROLE", value_name = "ROLE", help_heading = "PostgreSQL")]
+    #[arg(long, env = "DEAD_LETTERS_ROLE", value_parser = single_line, value_name = "ROLE", help_heading = "PostgreSQL")]
     role: Option<String>,
 }
 

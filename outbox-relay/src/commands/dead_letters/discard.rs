@@ -27,7 +27,7 @@ pub struct DiscardArgs {
     #[command(flatten)]
     which: WhichArgs,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line, required = true)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line, required = true)]
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,
@@ -63,7 +63,9 @@ impl DiscardArgs {
         selection.obtain(consent).await?;
         let attribution = self.actor.attribution(&session, Some(self.reason));
         let result = selection
-            .change(&session, async |ids| queries::discard(&session, ids, &attribution).await)
+            .change(&session, self.json, async |ids| {
+                queries::discard(&session, ids, &attribution).await
+            })
             .await?;
         let not_discarded = match skipped::find(&session, &selection.ids, &result, STATES).await {
             Ok(skipped) => skipped,

@@ -38,7 +38,7 @@ pub struct ForgetArgs {
     #[arg(long, short)]
     yes: bool,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line, required = true)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line, required = true)]
     reason: String,
     /// Erase also the reasons that people gave for other changes of it, which may name a person
     #[arg(long)]
@@ -80,7 +80,7 @@ impl ForgetArgs {
         consent.obtain(selection.ids.len()).await?;
         let attribution = self.actor.attribution(&session, Some(self.reason));
         let result = selection
-            .change(&session, async |ids| {
+            .change(&session, self.json, async |ids| {
                 queries::forget(&session, ids, self.with_reasons, &attribution).await
             })
             .await?;

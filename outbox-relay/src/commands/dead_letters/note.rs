@@ -36,7 +36,7 @@ pub struct NoteArgs {
     #[arg(long, conflicts_with = "text")]
     clear: bool,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line)]
     reason: Option<String>,
     #[command(flatten)]
     actor: ActorArgs,
@@ -74,7 +74,7 @@ impl NoteArgs {
         let attribution = self.actor.attribution(&session, self.reason);
         let text = self.text.as_deref();
         let note = async |ids: &[i64]| queries::note(&session, ids, text, &attribution).await;
-        let result = selection.change(&session, note).await?;
+        let result = selection.change(&session, self.json, note).await?;
         let not_noted = match skipped::find(&session, &selection.ids, &result, ALL).await {
             Ok(skipped) => skipped,
             Err(error) => return Err(result.into_error(error, "noted")),

@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 use super::args::LetterFilter;
 use super::tables::Session;
 use crate::commands::audit_entry::AuditEntry;
-use crate::commands::paging::{Cursor, Page, PageSize};
+use crate::commands::paging::{CAUSE_LIMIT, Cursor, Page, PageSize};
 use crate::commands::queries::AuditFilter;
 
 /// Finds the ids of the oldest dead letters that are open, or that are being returned.
@@ -33,7 +33,8 @@ pub(super) async fn find_by_cause(
 ) -> anyhow::Result<Page<i64>> {
     let sql = include_str!("../../../../sql/dead-letters/commands/find_by_cause.sql");
     let (filter, after) = (filter.json()?, Cursor::by_id(after)?);
-    let params: [&(dyn ToSql + Sync); 4] = [&filter, &after, &size.wanted(), &size.read()];
+    let params: [&(dyn ToSql + Sync); 5] =
+        [&filter, &after, &size.wanted(), &size.read(), &CAUSE_LIMIT];
     page(&session.query(sql, &params).await?, size)
 }
 

@@ -126,13 +126,14 @@ impl Selection {
     }
 
     /// Applies `change`, which returns the ids that it changed, batch by batch. Retries locked dead
-    /// letters for a second.
+    /// letters for a second. `json` says how progress is shown.
     pub(super) async fn change(
         &self,
         session: &Session,
+        json: bool,
         mut change: impl AsyncFnMut(&[i64]) -> anyhow::Result<Vec<i64>>,
     ) -> anyhow::Result<ChangeResult<i64, i64>> {
-        batches::change(&self.ids, NOUN, async |batch: &[i64], changed: &mut Vec<i64>| {
+        batches::change(&self.ids, NOUN, json, async |batch: &[i64], changed: &mut Vec<i64>| {
             let mut rest = batch.to_vec();
             for attempt in 1.. {
                 let done = change(&rest).await?;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::args::DeskArgs;
+use super::edit;
 use super::queries::{self, Body};
 use crate::commands::outcome::Outcome;
 use crate::commands::output::duration_format::age;
@@ -124,11 +125,16 @@ struct LetterReport {
     body_base64: Option<String>,
     earlier_deaths: Vec<Death>,
     audit: Vec<AuditEntry>,
+    /// Of an open dead letter, for `edit --if-unchanged`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
 }
 
 impl ShowArgs {
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
         let session = self.desk.open("show", Access::Read).await?;
+        // First, so that an edit is refused if the contents below are newer ones.
+        let digest = if self.json { edit::find_digest(&session, self.id).await? } else { None };
         let longest = if self.json { None } else { Some(BODY_LIMIT) };
         let found = queries::find_letter(&session, self.id, longest).await?;
         let Some((letter, body)) = found else {
@@ -151,6 +157,7 @@ impl ShowArgs {
                 body_base64,
                 earlier_deaths: deaths,
                 audit,
+                digest,
             })?;
         } else {
             output::text(&page(&letter, &body, &deaths, &audit))?;

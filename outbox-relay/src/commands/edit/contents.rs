@@ -14,6 +14,14 @@ use crate::commands::outcome::UsageError;
 /// The longest text that is read: more than a relay can be told to load.
 pub(in crate::commands) const LONGEST: u64 = 128 << 20;
 
+/// A `value_parser` for a hash of contents.
+pub(in crate::commands) fn digest(text: &str) -> Result<String, String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err("it must be the digest that show --json prints: hexadecimal digits".to_owned())
+}
+
 /// Contents that can't be those of an event.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

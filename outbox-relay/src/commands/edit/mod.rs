@@ -21,7 +21,7 @@ use std::io::{IsTerminal as _, stdin, stdout};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -40,9 +40,10 @@ use crate::config::RelayArgs;
 use contents::Edit;
 use preview::Preview;
 
-pub(super) use contents::{Invalid, LONGEST};
+pub(super) use contents::{Invalid, LONGEST, digest};
 pub(super) use editor::{EditedFile, EditorArgs};
 pub(super) use interactive::ask_again;
+pub(super) use queries::find_digest;
 pub(super) use signals::{Signals, Terminated};
 
 /// How often to try a locked event, and the pause in between. A relay that settles an event holds
@@ -75,8 +76,11 @@ pub struct EditArgs {
     /// Make the event due as well if it is stuck or waits for its time
     #[arg(long)]
     retry: bool,
+    /// Change nothing unless the event is as it was when `show --json` printed this digest
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    if_unchanged: Option<String>,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line, required = true)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line, required = true)]
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,
@@ -132,12 +136,17 @@ impl EditArgs {
         session.require_operations()?;
         // Before a person has begun to edit.
         queries::probe_edit(&session).await?;
+        let expected = self.if_unchanged.as_deref();
+        let now = queries::find_digest(&session, self.event_id).await?;
+        if expected.zip(now.as_deref()).is_some_and(|(expected, now)| expected != now) {
+            return Err(changed_meanwhile(self.event_id));
+        }
         let attribution = self.actor.clone().attribution(&session, Some(self.reason.clone()));
         let edited = if is_typed {
             interactive::edit(&session, &self, &attribution).await?
         } else {
             let preview = preview::preview(&session, self.event_id, &given, &self.relay).await?;
-            self.store(&session, &given, preview, None, &attribution).await?
+            self.store(&session, &given, preview, expected, &attribution).await?
         };
         self.report(edited)
     }
@@ -180,9 +189,7 @@ impl EditArgs {
                 return Ok(changed);
             }
             match queries::find_digest(session, event_id).await? {
-                Some(now) if now != digest => bail!(
-                    "{event_id} was not edited: somebody else changed it meanwhile; see outbox-relay show {event_id}"
-                ),
+                Some(now) if now != digest => return Err(changed_meanwhile(event_id)),
                 Some(_) if attempt < ATTEMPTS => sleep(RETRY_INTERVAL).await,
                 _ => break,
             }
@@ -225,6 +232,12 @@ impl EditArgs {
         }
         Ok(outcome)
     }
+}
+
+fn changed_meanwhile(event_id: Uuid) -> anyhow::Error {
+    anyhow!(
+        "{event_id} was not edited: somebody else changed it meanwhile; see outbox-relay show {event_id}"
+    )
 }
 
 /// Returns why a pending event can't be edited, or is none.

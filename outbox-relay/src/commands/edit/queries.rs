@@ -61,7 +61,7 @@ fn contents(row: &Row) -> anyhow::Result<Contents> {
 }
 
 /// Returns the hash of the contents of a pending event.
-pub(super) async fn find_digest(
+pub(in crate::commands) async fn find_digest(
     session: &Session,
     event_id: Uuid,
 ) -> anyhow::Result<Option<String>> {

@@ -6,7 +6,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::Filter;
-use crate::commands::paging::{Cursor, Page, PageSize};
+use crate::commands::paging::{CAUSE_LIMIT, Cursor, Page, PageSize};
 use crate::commands::session::Session;
 use crate::database::queries::BlockingPolicy;
 
@@ -116,8 +116,16 @@ pub(in crate::commands) async fn page_by_cause<T: DeserializeOwned>(
     let sql = include_str!("../../../../sql/relay/commands/page_by_cause.sql");
     let (filter, after) = (filter.json()?, Cursor::by_id(after)?);
     let state = state.map(HeldBack::as_str);
-    let params: [&(dyn ToSql + Sync); 7] =
-        [&filter, &after, &size.wanted(), &ordered, &stuck_holds, &size.read(), &state];
+    let params: [&(dyn ToSql + Sync); 8] = [
+        &filter,
+        &after,
+        &size.wanted(),
+        &ordered,
+        &stuck_holds,
+        &size.read(),
+        &state,
+        &CAUSE_LIMIT,
+    ];
     Page::read(&session.query(sql, &params).await?, size)
 }
 

@@ -59,7 +59,7 @@ pub struct ReplayArgs {
     #[arg(long, short)]
     yes: bool,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line)]
     reason: Option<String>,
     #[command(flatten)]
     actor: ActorArgs,
@@ -159,7 +159,7 @@ impl ReplayArgs {
         report.operation_id = Some(attribution.operation_id);
         let detail = selection.audit_detail();
         queries::audit_replay(session, &attribution, selection.only_event(), &detail).await?;
-        let progress = Progress::new(selection.count, "event");
+        let progress = Progress::new(selection.count, "event", self.json);
         let result =
             publish_all(session, selection, &self.relay, &mut publisher, &progress, report).await;
         progress.clear();

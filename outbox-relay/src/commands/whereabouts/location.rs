@@ -48,6 +48,19 @@ pub(super) struct LocatedEvent {
     pub(super) published_age_seconds: Option<f64>,
 }
 
+/// The later events of its aggregate that an event holds back.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Held {
+    /// The first of them.
+    #[serde(rename = "holds")]
+    pub(super) first: Vec<Uuid>,
+    #[serde(rename = "holds_count")]
+    pub(super) count: u64,
+    /// Whether there may be more than were counted.
+    #[serde(rename = "holds_is_capped")]
+    pub(super) is_capped: bool,
+}
+
 /// What a consumer has done with an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -123,6 +136,9 @@ pub(super) struct Location {
     pub(super) event: Option<LocatedEvent>,
     /// Other events of the transaction that wrote it, those next to it.
     pub(super) written_with: Vec<Uuid>,
+    /// The events that it holds back.
+    #[serde(flatten)]
+    pub(super) held: Held,
     /// Whether the event that it waits behind is stuck.
     #[serde(skip)]
     pub(super) is_behind_stuck: bool,

@@ -41,6 +41,12 @@ use relays::SilentRelays;
 /// How many events of an aggregate are looked for, the newest ones.
 const EVENT_LIMIT: u32 = 10;
 
+/// How many pending events behind an event are looked at, whether it holds them back.
+const HELD_LIMIT: i64 = 10_000;
+
+/// How many of those that it holds back are named.
+const HELD_NAMED: i64 = 10;
+
 /// Why dead letters are not looked for.
 const NO_DESK: &str = "dead letters were not looked for: DEAD_LETTERS_DATABASE_URL is not set";
 
@@ -176,6 +182,7 @@ async fn locate(
     let event = found.as_ref().map(|located| &located.event);
     let limit = i64::try_from(page::NEIGHBOURS)?;
     let written_with = queries::find_written_with(session, event_id, limit).await?;
+    let held = queries::find_held(session, event_id, holding, [HELD_LIMIT, HELD_NAMED]).await?;
     let is_behind_stuck = is_behind_stuck(session, event, holding).await?;
     let event_type = event.map(|event| event.event_type.as_str());
     let consumers = places.ask_consumers(event_id, event_type).await;
@@ -196,6 +203,7 @@ async fn locate(
         because: String::new(),
         event: found,
         written_with,
+        held,
         is_behind_stuck,
         pauses,
         relay,

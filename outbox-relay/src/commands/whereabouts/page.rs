@@ -31,6 +31,12 @@ pub(super) fn render(location: &Location) -> String {
     } else {
         field("outbox", "it has no such event");
     }
+    if let Some(first) = location.held.first.first() {
+        let count = usize::try_from(location.held.count).unwrap_or(usize::MAX);
+        let or_more = if location.held.is_capped { " or more" } else { "" };
+        let events = counted(count, "later event");
+        field("holds back", &format!("{events}{or_more} of its aggregate, the first {first}"));
+    }
     for pause in &location.pauses {
         field("paused", &format!("{} by {}, pause {}", pause.what(), pause.actor, pause.id));
     }

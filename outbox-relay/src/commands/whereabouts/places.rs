@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::inboxes::{Inbox, read_inboxes};
 use super::reader::Reader;
 use crate::broker::FRAME_MAX;
+use crate::commands::args::single_line;
 use crate::commands::session::decode::json;
 
 /// How long the broker may take to answer.
@@ -44,7 +45,7 @@ pub(in crate::commands) struct PlacesArgs {
     dead_letters_database_url_file: Option<DatabaseUrl>,
 
     /// A role whose rights are taken to read the table dead_letters
-    #[arg(long, env = "DEAD_LETTERS_ROLE", value_name = "ROLE")]
+    #[arg(long, env = "DEAD_LETTERS_ROLE", value_parser = single_line, value_name = "ROLE")]
     dead_letters_role: Option<String>,
 
     /// The broker: it tells whether messages wait in the consumers' queues and dead-letter queues

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 
 use serde::de::DeserializeOwned;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use super::location::Held;
 use crate::commands::queries::ids;
 use crate::commands::session::Session;
 use crate::commands::session::decode::json;
+use crate::database::queries::BlockingPolicy;
 use crate::publish::stage::Stage;
 
 const ASK_RELAYS: &str = include_str!("../../../../sql/relay/commands/ask_relays.sql");
@@ -21,6 +24,19 @@ pub(super) async fn find_written_with(
 ) -> anyhow::Result<Vec<Uuid>> {
     let sql = include_str!("../../../../sql/relay/commands/find_written_with.sql");
     ids(&session.query(sql, &[&event_id, &limit]).await?)
+}
+
+/// Returns which events an event holds back: at most `named` of them by their ids, counted among the
+/// first `limit` pending ones behind it.
+pub(super) async fn find_held(
+    session: &Session,
+    event_id: Uuid,
+    BlockingPolicy { ordered, stuck_holds }: BlockingPolicy,
+    [limit, named]: [i64; 2],
+) -> anyhow::Result<Held> {
+    let sql = include_str!("../../../../sql/relay/commands/find_held.sql");
+    let params: [&(dyn ToSql + Sync); 5] = [&event_id, &ordered, &stuck_holds, &limit, &named];
+    json(&session.query_one(sql, &params).await?)
 }
 
 /// Returns about how many rows the outbox has.

@@ -121,7 +121,7 @@ impl ReconcileArgs {
         }
         let known = Known { inboxes, desk: self.places.open_desk("reconcile").await? };
         let consumers = windows(&session, &known, self.since, &depths).await?;
-        let report = read(&session, &known, consumers).await?;
+        let report = read(&session, &known, consumers, self.json).await?;
         if self.json {
             output::json(&report)?;
         } else {
@@ -169,6 +169,7 @@ async fn read(
     session: &Session,
     known: &Known<'_>,
     consumers: Vec<ConsumerReport>,
+    json: bool,
 ) -> anyhow::Result<ReconcileReport> {
     let since = consumers.iter().map(|consumer| consumer.since).min();
     let until = consumers.iter().map(|consumer| consumer.until).max();
@@ -184,7 +185,7 @@ async fn read(
         is_cut: false,
     };
     let total = queries::count_rows(session).await?;
-    let (progress, mut done, mut above) = (Progress::new(total, "event"), 0, None);
+    let (progress, mut done, mut above) = (Progress::new(total, "event", json), 0, None);
     loop {
         let page: Page = queries::list_published_page(session, above, PAGE_ROWS, &bounds).await?;
         check(known, &page.published, &mut report).await?;

@@ -140,7 +140,7 @@ document.addEventListener("input", ({ target }) => { isTouched ||= target.matche
 function isInUse() {
   return document.hidden || help.open || !getSelection().isCollapsed
     || document.activeElement?.matches("input, textarea, select, main :is(a, button, summary):not(tr *)")
-    || checkboxes().some((box) => box.checked) || isTouched || main.querySelector("form[method=post], [data-fixed]");
+    || checkboxes().some((box) => box.checked) || isTouched || main.querySelector("form[method=post]:not([data-redraws]), [data-fixed]");
 }
 
 function showLive(text) {

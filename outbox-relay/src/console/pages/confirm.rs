@@ -12,6 +12,7 @@ use crate::console::actions;
 use crate::console::command_line::CommandLine;
 use crate::console::invocation::InvocationError;
 use crate::console::json_text::indent;
+use crate::console::operations::Operation;
 use crate::console::users::User;
 
 /// To destroy more than this, the person types the number.
@@ -22,6 +23,9 @@ const EXAMPLES: usize = 10;
 
 /// How many may be named one by one.
 pub(super) const NAMED: usize = 1000;
+
+/// The field that names an operation whose contents were typed and not stored.
+pub(super) const TYPED_IN: &str = "typed_in";
 
 pub(super) async fn confirm(
     console: &Console,
@@ -59,7 +63,9 @@ pub(super) async fn confirm(
     if let Some(id) = &selected.up_to_id {
         fields.push(json!({ "name": "up_to_id", "value": id }));
     }
-    let (inputs, originals) = inputs(console, request, action, &ids).await?;
+    let typed = typed_before(console, request, action);
+    let (inputs, originals) = inputs(console, request, action, &ids, typed.as_ref()).await?;
+    let reason = typed.and_then(|typed| typed.reason);
     fields.extend(originals);
     let line = action.selecting(form).flag("dry-run", action.has_filter);
     let data = json!({
@@ -74,6 +80,7 @@ pub(super) async fn confirm(
         "inputs": inputs,
         "needs_number": needs_number(action, selected.count),
         "needs_reason": action.needs_reason,
+        "reason": reason.as_deref().or_else(|| form.get("reason")),
         "is_destroying": action.is_destroying,
         "back": back(&console.prefix, form),
         "allowed": why_not.is_none(),
@@ -188,15 +195,19 @@ async fn inputs(
     request: &PageRequest,
     action: &Action,
     ids: &[&str],
+    typed: Option<&Operation>,
 ) -> Result<(Vec<Value>, Vec<Value>), NoPage> {
     let (mut inputs, mut originals) = (Vec::new(), Vec::new());
     for input in action.inputs {
+        let mut now = None;
         let value = match input.kind {
             InputKind::Contents => {
-                let original = original(console, request, action, input, ids).await?;
+                let (original, digest) = original(console, request, action, input, ids).await?;
                 originals
                     .push(json!({ "name": format!("original_{}", input.name), "value": original }));
-                Some(original)
+                originals.push(json!({ "name": "if_unchanged", "value": digest }));
+                now = Some(original.clone()).filter(|_| typed.is_some());
+                Some(typed.and_then(|typed| typed.contents.clone()).unwrap_or(original))
             }
             _ => request.form.get(input.name).map(ToOwned::to_owned),
         };
@@ -208,6 +219,7 @@ async fn inputs(
             "required": input.kind == InputKind::RequiredLine,
             "rows": (input.kind == InputKind::Contents).then_some(12),
             "value": value.unwrap_or_default(),
+            "now": now,
             "options": None::<Value>,
         }));
     }
@@ -223,14 +235,22 @@ async fn inputs(
     Ok((inputs, originals))
 }
 
-/// The contents that are about to be edited, as text.
+/// The operation of this user in which contents for this action were typed and not stored, if the
+/// form names one.
+fn typed_before(console: &Console, request: &PageRequest, action: &Action) -> Option<Operation> {
+    let id = request.form.get(TYPED_IN)?.parse().ok()?;
+    let typed = console.operations.find(id)?;
+    (typed.user == request.user && typed.action == action.name).then_some(typed)
+}
+
+/// The contents that are about to be edited, as text, and their digest.
 async fn original(
     console: &Console,
     request: &PageRequest,
     action: &Action,
     input: &Input,
     ids: &[&str],
-) -> Result<String, NoPage> {
+) -> Result<(String, Value), NoPage> {
     let [id] = ids else {
         return Err(NoPage::Invalid("Edit one at a time.".to_owned()));
     };
@@ -248,13 +268,17 @@ async fn original(
     let line = CommandLine::new(command).operand(*id);
     let shown = console.commands.read(&line.arguments(), &request.user).await?;
     let contents = raw_member(&shown.text, path).filter(|contents| *contents != "null");
-    match contents {
+    let digest = shown.value()?.get("digest").cloned().unwrap_or_default();
+    let text = match contents {
         // The text of a body is a string in this document.
         Some(contents) if action.subject == Subject::DeadLetters => serde_json::from_str(contents)
-            .map_err(|error| NoPage::Failed(InvocationError::Broken(error.to_string()))),
-        Some(contents) => Ok(indent(contents)),
-        None => Err(NoPage::Invalid(
-            "Its contents are no text: edit them with the command, from a file.".to_owned(),
-        )),
-    }
+            .map_err(|error| NoPage::Failed(InvocationError::Broken(error.to_string())))?,
+        Some(contents) => indent(contents),
+        None => {
+            return Err(NoPage::Invalid(
+                "Its contents are no text: edit them with the command, from a file.".to_owned(),
+            ));
+        }
+    };
+    Ok((text, digest))
 }

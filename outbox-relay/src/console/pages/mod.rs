@@ -189,9 +189,14 @@ async fn read_list(
     let next = next_in_notes(&output.notes).map(|cursor| {
         format!("{}{path}?{}", console.prefix, request.form.query_with(&names, ("after", cursor)))
     });
-    let is_cut_short = output.notes.starts_with("The search ended");
-    let note = output.notes.split(": --after").next().filter(|_| is_cut_short);
-    let note = note.map(|note| format!("{note}: the next page goes on."));
+    let mut notes = output.notes.lines().filter_map(|line| match line.split_once(": --after") {
+        Some((note, _)) if note.starts_with("The search ended") => {
+            Some(format!("{note}: the next page goes on."))
+        }
+        None if line.starts_with("More than ") => Some(line.to_owned()),
+        _ => None,
+    });
+    let note = notes.next().map(|first| notes.fold(first, |all, note| format!("{all} {note}")));
     Ok(List { rows: Value::Array(output.values()?), next, note })
 }
 

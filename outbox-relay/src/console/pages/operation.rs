@@ -1,4 +1,4 @@
-//! `/operations`: begins what was confirmed; `/operations/{id}`: shows how far it is.
+//! `/operations`: begins what was confirmed, or stops it; `/operations/{id}`: shows how far it is.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::back::back;
-use super::confirm::{NAMED, needs_number, refusal};
+use super::confirm::{NAMED, TYPED_IN, needs_number, refusal};
 use super::{NoPage, Page, PageRequest};
 use crate::console::Console;
 use crate::console::action::{Action, InputKind, Subject};
@@ -19,9 +19,16 @@ use crate::console::operations::{NotBegun, Operation, State};
 /// How many characters a reason or a note may have.
 const LONGEST_LINE: usize = 1000;
 
-/// Begins the operation of a confirmed form, and returns its number.
+/// The action that stops an operation.
+const STOP: &str = "stop";
+
+/// Begins the operation of a confirmed form, and returns its number. The action `stop` stops the
+/// operation that has this number.
 pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Result<Uuid, NoPage> {
     let form = &request.form;
+    if form.get("action") == Some(STOP) {
+        return stop(console, request);
+    }
     let action = form.get("action").and_then(actions::find);
     let action = action.ok_or_else(|| NoPage::Invalid("The form names no action.".to_owned()))?;
     if let Some(why) = refusal(&request.user, action) {
@@ -44,9 +51,10 @@ pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Res
         (_, None) => format!("{} {}s", action.verb, action.noun()),
     };
     let mut digest = Sha256::new();
-    for part in line.arguments().iter().chain(&contents) {
-        digest.update(part.len().to_be_bytes());
-        digest.update(part);
+    let reason = form.get("reason").map(ToOwned::to_owned);
+    for part in line.arguments().iter().map(Some).chain([contents.as_ref(), reason.as_ref()]) {
+        digest.update(part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
+        digest.update(part.map(String::as_str).unwrap_or_default());
     }
     let operation = Operation {
         id,
@@ -54,12 +62,16 @@ pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Res
         what,
         user: request.user.clone(),
         arguments: line.arguments(),
+        again: contents.is_some().then(|| again(console, action, form, id)),
         contents,
+        reason,
         digest: digest.finalize().into(),
-        command: line.typed(),
+        command: line.option("reason", form.get("reason")).typed(),
         back: back(&console.prefix, form),
         started_at: OffsetDateTime::now_utc(),
         state: State::Waiting,
+        progress: None,
+        stop: console.commands.stop_token(),
     };
     console.operations.begin(&console.commands, operation).map_err(|why| match why {
         NotBegun::TooMany => NoPage::Failed(InvocationError::Busy),
@@ -67,6 +79,15 @@ pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Res
             NoPage::Invalid("This form was sent before, with other values.".to_owned())
         }
     })
+}
+
+/// The page on which an edit is made again, with what was typed in operation `id`.
+fn again(console: &Console, action: &Action, form: &Form, id: Uuid) -> String {
+    let lines = action.inputs.iter().filter(|input| input.kind != InputKind::Contents);
+    let names = [action.id_field(), "back"].into_iter().chain(lines.map(|input| input.name));
+    let names: Vec<&str> = names.collect();
+    let query = form.query_with(&names, (TYPED_IN, &id.to_string()));
+    format!("{}/confirm/{}?{query}", console.prefix, action.name)
 }
 
 /// Fails unless the form has what the action needs. Returns how many are changed, if that is known.
@@ -109,21 +130,38 @@ fn check(action: &Action, form: &Form) -> Result<Option<u64>, NoPage> {
     Ok(count)
 }
 
+/// Tells an operation to stop. One that has ended already stays as it is.
+fn stop(console: &Console, request: &PageRequest) -> Result<Uuid, NoPage> {
+    let found = find(console, request, request.form.get("operation"))?;
+    if !found.stop.is_cancelled() {
+        tracing::info!(operation = %found.id, user = request.user.name, "a change is told to stop");
+        found.stop.cancel();
+    }
+    Ok(found.id)
+}
+
+/// The operation with this number, for who has begun it.
+fn find(console: &Console, request: &PageRequest, id: Option<&str>) -> Result<Operation, NoPage> {
+    let id = id.and_then(|id| id.parse().ok());
+    let found = id.and_then(|id| console.operations.find(id)).ok_or_else(|| {
+        NoPage::NotFound(
+            "This console knows no such operation: it was restarted since, or has forgotten it. The audit page has what was done.".to_owned(),
+        )
+    })?;
+    // What others do stands in the audit table; what they typed need not. The rights are those that
+    // it was begun with.
+    if found.user != request.user {
+        return Err(NoPage::Forbidden(format!("{} has begun this operation.", found.user.name)));
+    }
+    Ok(found)
+}
+
 pub(super) fn operation(
     console: &Console,
     request: &PageRequest,
     id: &str,
 ) -> Result<Page, NoPage> {
-    let found = id.parse().ok().and_then(|id| console.operations.find(id));
-    let Some(found) = found else {
-        return Err(NoPage::NotFound(
-            "This console knows no such operation: it was restarted since, or has forgotten it. The audit page has what was done.".to_owned(),
-        ));
-    };
-    // What others do stands in the audit table; what they typed need not.
-    if found.user != request.user {
-        return Err(NoPage::Forbidden(format!("{} has begun this operation.", found.user.name)));
-    }
+    let found = find(console, request, Some(id))?;
     let report = found.report();
     let data = serde_json::to_value(&report).unwrap_or_default();
     let title = found.what.clone();

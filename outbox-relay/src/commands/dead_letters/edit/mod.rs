@@ -22,7 +22,7 @@ use tokio::time::sleep;
 use super::args::DeskArgs;
 use super::tables::Session;
 use crate::commands::args::{ActorArgs, single_line};
-use crate::commands::edit::EditorArgs;
+use crate::commands::edit::{EditorArgs, digest};
 use crate::commands::outcome::{Outcome, UsageError};
 use crate::commands::output;
 use crate::commands::queries::Attribution;
@@ -55,8 +55,11 @@ pub struct EditArgs {
     /// A header that is removed; may be repeated
     #[arg(long, value_name = "NAME")]
     remove_header: Vec<String>,
+    /// Change nothing unless the dead letter is as it was when `show --json` printed this digest
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    if_unchanged: Option<String>,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line, required = true)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line, required = true)]
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,
@@ -73,6 +76,12 @@ pub struct EditArgs {
 struct EditReport {
     edited: Vec<i64>,
     changed: Vec<String>,
+}
+
+/// Returns the hash of the contents of an open dead letter.
+pub(super) async fn find_digest(session: &Session, id: i64) -> anyhow::Result<Option<String>> {
+    let contents = queries::find_contents(session, id, -1).await?;
+    Ok(contents.filter(|contents| contents.state == "open").map(|contents| contents.digest))
 }
 
 /// What became of an edit.
@@ -102,6 +111,9 @@ impl EditArgs {
         let attribution = self.actor.clone().attribution(&session, Some(self.reason.clone()));
         let limit = if is_typed { EDITOR_LIMIT } else { i64::MAX };
         let contents = self.find_open(&session, limit).await?;
+        if self.if_unchanged.as_ref().is_some_and(|expected| *expected != contents.digest) {
+            return Err(self.changed_meanwhile());
+        }
         let edited = if is_typed {
             interactive::edit(&session, &self, contents, &attribution).await?
         } else {
@@ -123,6 +135,13 @@ impl EditArgs {
             output::note(&format!("outbox-relay dead-letters return {} returns it.", self.id));
         }
         Ok(Outcome::Ok)
+    }
+
+    fn changed_meanwhile(&self) -> anyhow::Error {
+        let id = self.id;
+        anyhow!(
+            "{id} was not edited: somebody else changed it meanwhile; see outbox-relay dead-letters show {id}"
+        )
     }
 
     /// Returns the contents of the dead letter. Fails unless it is open.
@@ -162,9 +181,7 @@ impl EditArgs {
             // -1 leaves out the contents: only the hash is needed.
             let now = self.find_open(session, -1).await?;
             if now.digest != digest {
-                bail!(
-                    "{id} was not edited: somebody else changed it meanwhile; see outbox-relay dead-letters show {id}"
-                );
+                return Err(self.changed_meanwhile());
             }
             if attempt >= ATTEMPTS {
                 break;

@@ -59,7 +59,7 @@ pub struct ReturnArgs {
     #[arg(long, short)]
     yes: bool,
     /// The reason, for the audit table
-    #[arg(long, value_name = "TEXT", value_parser = single_line)]
+    #[arg(long, env = "OUTBOX_REASON", value_name = "TEXT", value_parser = single_line)]
     reason: Option<String>,
     #[command(flatten)]
     actor: ActorArgs,
@@ -136,7 +136,7 @@ impl ReturnArgs {
             to: self.to.as_deref(),
             attribution: &attribution,
             stop,
-            progress: Progress::new(i64::try_from(selection.ids.len())?, NOUN),
+            progress: Progress::new(i64::try_from(selection.ids.len())?, NOUN, self.json),
         };
         let (done, ended) = Box::pin(returner.run(&selection.ids)).await;
         let skipped = find_skipped(&session, &selection, &done).await;

@@ -36,7 +36,7 @@ impl Simulation {
 
     /// The first relay has an event in flight that failed before, and is confirmed with the next
     /// answer. Another one waits behind it.
-    fn with_a_retry_in_flight() -> Self {
+    pub(super) fn with_a_retry_in_flight() -> Self {
         let mut simulation = Self::of_two_relays();
         simulation.commit(2);
         simulation.tick_with(0, || Fate::Returned);
@@ -115,6 +115,7 @@ mod the_success_of_a_retry_is_left_to_the_owner_of_the_lane {
         simulation.answer_with(0, 0, || Fate::Taken);
         simulation.second_looks_for_retries();
         simulation.lose_session(0);
+        simulation.has_left_what_it_sent(0);
         simulation.second_takes_over();
         simulation.settle(0);
         simulation.go_on();
@@ -127,6 +128,7 @@ mod the_success_of_a_retry_is_left_to_the_owner_of_the_lane {
         simulation.lose_session(0);
         simulation.second_takes_over();
         simulation.answer_with(0, 0, || Fate::Taken);
+        simulation.has_left_what_it_sent(0);
         simulation.settle(0);
         simulation.go_on();
     }

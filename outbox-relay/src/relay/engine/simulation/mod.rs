@@ -20,6 +20,7 @@
 //! |---|---|
 //! | `steps` | what may happen |
 //! | `directed` | sequences that chance seldom plays |
+//! | `left` | such sequences about what is left to the relay that owns the lane by now |
 //! | `paused` | such sequences about what people pause |
 //! | `scheduled` | such sequences about scheduled events that go ahead of others |
 //! | `recovery` | everything works again |
@@ -30,6 +31,7 @@
 mod delivered;
 mod dice;
 mod directed;
+mod left;
 mod paused;
 mod recovery;
 mod relay;
