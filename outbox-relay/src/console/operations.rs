@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -81,6 +82,8 @@ pub(super) struct Report {
 pub(super) struct Operations {
     by_id: Mutex<HashMap<Uuid, Operation>>,
     running: TaskTracker,
+    /// Notified whenever the state of one changes.
+    changed: Notify,
 }
 
 impl Operations {
@@ -133,6 +136,26 @@ impl Operations {
             }
             operation.state = state;
         }
+        drop(all);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until the operation with this number has ended or is forgotten.
+    pub(super) async fn ended(&self, id: Uuid) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // From here on none is missed.
+            changed.as_mut().enable();
+            if !self.is_under_way(id) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn is_under_way(&self, id: Uuid) -> bool {
+        let all = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&id).is_some_and(|one| !matches!(one.state, State::Ended(_)))
     }
 
     /// Returns the operation with this number.
