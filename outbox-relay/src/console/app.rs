@@ -9,9 +9,11 @@ use futures_util::FutureExt as _;
 use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Addr, Endpoint, Request, Response};
 use serde_json::{Value, json};
+use service_kit::http::documents;
 
 use super::Console;
 use super::answers::Asked;
+use super::api::openapi_document;
 use super::form::Form;
 use super::format::Format;
 use super::pages::{self, PageRequest};
@@ -82,6 +84,9 @@ impl Console {
         match *method {
             Method::GET | Method::HEAD if asked.page.path == ["changes"] => {
                 responses::json(StatusCode::OK, &self.changes())
+            }
+            Method::GET | Method::HEAD if asked.page.path == ["openapi.json"] => {
+                responses::document(openapi_document(&self.prefix, documents::Format::Json))
             }
             Method::GET | Method::HEAD => {
                 let page = pages::find(self, &asked.page).await;

@@ -8,7 +8,7 @@
 //! | `config`, `passed_on` | settings: its own, and those of the commands |
 //! | `app` | takes requests: checks, login, then a page or a change |
 //! | `answers`, `format`, `posting` | a page or its JSON; begins a change |
-//! | `api` | JSON bodies of changes |
+//! | `api` | JSON bodies of changes, the OpenAPI document |
 //! | `request_checks`, `network` | refuses what a foreign page made a browser send |
 //! | `login`, `users`, `rights`, `attempts` | who sends a request, and what they may do |
 //! | `pages`, `form` | the pages, and the fields that they are asked with |
@@ -54,6 +54,7 @@ use service_kit::{config as settings, http, ops, process};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub use api::openapi_document;
 pub use config::ConsoleConfig;
 use config::{AuthKind, ConsoleConfig as Config};
 use history::History;

@@ -37,6 +37,11 @@ pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Response {
     with_type(status, "application/json", value.to_string())
 }
 
+/// The text of a JSON document.
+pub(super) fn document(text: String) -> Response {
+    with_type(StatusCode::OK, "application/json", text)
+}
+
 /// An error for a program (RFC 9457): what is wrong, what may help, and one sentence for each fault
 /// of a request.
 pub(super) fn problem(
