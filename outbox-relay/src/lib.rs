@@ -54,7 +54,7 @@ pub use cli::{Cli, Command};
 pub use commands::AdminCommand;
 pub use config::Config;
 #[cfg(feature = "console")]
-pub use console::ConsoleConfig;
+pub use console::{ConsoleConfig, openapi_document};
 pub use database::OutboxTable;
 pub use manual::ManualCommand;
 pub use relay::{Relay, TickOutcome};

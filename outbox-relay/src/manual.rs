@@ -1,5 +1,5 @@
 //! Shell completions and manual pages for packages, generated from the definition of the command
-//! line.
+//! line, and the document of the console's API.
 
 use std::process::ExitCode;
 
@@ -26,6 +26,14 @@ pub enum ManualCommand {
         /// The command that the page is about; without it, the program with the settings of run
         command: Option<String>,
     },
+    /// Print the OpenAPI document of the console's API
+    #[cfg(feature = "console")]
+    #[command(hide = true)]
+    Openapi {
+        /// The format of the document
+        #[arg(long, value_enum, default_value = "yaml")]
+        format: service_kit::http::documents::Format,
+    },
 }
 
 impl ManualCommand {
@@ -36,6 +44,8 @@ impl ManualCommand {
             Self::Completions { shell } => completions(program, shell),
             Self::Man { command: None } => program_page(program),
             Self::Man { command: Some(command) } => command_page(program, &command),
+            #[cfg(feature = "console")]
+            Self::Openapi { format } => Ok(crate::console::openapi_document("", format)),
         })
     }
 }
@@ -188,7 +198,7 @@ mod tests {
             assert_eq!(summary.lines().count(), 1, "{summary}");
             assert!(summary.starts_with(&format!("outbox\\-relay\\-{shown} \\- ")), "{summary}");
         }
-        for name in ["man", "completions", "stauts"] {
+        for name in ["man", "completions", "openapi", "stauts"] {
             assert!(command_page(Cli::command(), name).is_err(), "{name}");
         }
     }

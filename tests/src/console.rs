@@ -122,6 +122,23 @@ impl Console {
         Answer::of(request.body(encoded(form)).send().await?).await
     }
 
+    /// Sends JSON, with headers.
+    ///
+    /// # Errors
+    /// When the console does not answer.
+    pub async fn post_json(
+        &self,
+        path: &str,
+        body: &Value,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<Answer> {
+        let mut request = self.http.post(format!("{}{path}", self.url)).json(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::of(request.send().await?).await
+    }
+
     /// Reads the form of a page of confirmation: its fields, as a browser would send them.
     ///
     /// # Errors
@@ -168,6 +185,14 @@ impl Console {
 }
 
 impl Answer {
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn json(&self) -> anyhow::Result<Value> {
+        serde_json::from_str(&self.text).with_context(|| self.text.clone())
+    }
+
     async fn of(response: reqwest::Response) -> anyhow::Result<Self> {
         let (status, headers) = (response.status(), response.headers().clone());
         Ok(Self { status, headers, text: response.text().await? })

@@ -36,6 +36,7 @@ pub mod load;
 pub mod load_clients;
 pub mod malformed_message;
 pub mod metrics;
+pub mod openapi;
 pub mod order_api;
 pub mod outbox;
 pub mod paused_events;

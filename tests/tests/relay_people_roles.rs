@@ -14,8 +14,17 @@ use tokio_postgres::error::SqlState;
 const ROLES: [&str; 3] = ["outbox_viewer", "outbox_operator", "outbox_admin"];
 
 /// Commands that are not an operator's.
-const OTHERS: [&str; 8] =
-    ["run", "health", "check", "schema", "man", "completions", "dead-letters", "console"];
+const OTHERS: [&str; 9] = [
+    "run",
+    "health",
+    "check",
+    "schema",
+    "man",
+    "completions",
+    "dead-letters",
+    "console",
+    "openapi",
+];
 
 /// The roles that may run each command, as the table in docs/relay.md says.
 fn documented() -> anyhow::Result<BTreeMap<String, BTreeSet<&'static str>>> {

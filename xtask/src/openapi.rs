@@ -1,4 +1,4 @@
-//! `openapi`: writes the documents in `openapi/`, as the services print them.
+//! `openapi`: writes the documents in `openapi/`, as the programs print them.
 
 use std::process::{ExitCode, Stdio};
 
@@ -9,9 +9,13 @@ use crate::terminal::{print_error, progress};
 
 pub(crate) fn run(check: bool) -> anyhow::Result<ExitCode> {
     let mut stale = false;
-    for service in ["order-service", "customer-service"] {
-        let document = print_by(service)?;
-        let path = stack::root().join("openapi").join(format!("{service}.yaml"));
+    for (program, name) in [
+        ("order-service", "order-service"),
+        ("customer-service", "customer-service"),
+        ("outbox-relay", "outbox-console"),
+    ] {
+        let document = print_by(program)?;
+        let path = stack::root().join("openapi").join(format!("{name}.yaml"));
         if std::fs::read(&path).is_ok_and(|known| known == document) {
             progress(&format!("{} is up to date.", relative(&path)));
         } else if check {
@@ -30,11 +34,11 @@ pub(crate) fn run(check: bool) -> anyhow::Result<ExitCode> {
     Ok(if stale { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn print_by(service: &str) -> anyhow::Result<Vec<u8>> {
+fn print_by(program: &str) -> anyhow::Result<Vec<u8>> {
     let mut command = stack::cargo();
-    command.args(["run", "-p", service, "--bin", service, "--", "openapi"]);
+    command.args(["run", "-p", program, "--bin", program, "--", "openapi"]);
     let output = command.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
-    ensure!(output.status.success(), "`{service} openapi` failed ({})", output.status);
-    ensure!(!output.stdout.is_empty(), "`{service} openapi` printed nothing");
+    ensure!(output.status.success(), "`{program} openapi` failed ({})", output.status);
+    ensure!(!output.stdout.is_empty(), "`{program} openapi` printed nothing");
     Ok(output.stdout)
 }

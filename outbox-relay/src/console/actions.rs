@@ -170,6 +170,11 @@ pub(super) fn find(name: &str) -> Option<&'static Action> {
     ACTIONS.iter().find(|action| action.name == name)
 }
 
+/// The names of all actions.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    ACTIONS.iter().map(|action| action.name)
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;

@@ -126,7 +126,8 @@ pub(super) struct PageArgs {
 pub(super) enum AuthKind {
     /// nobody has to: whoever reaches the port is CONSOLE_RIGHTS
     None,
-    /// with a name and a password of CONSOLE_USERS_FILE
+    /// with a name and a password of CONSOLE_USERS_FILE; programs, with the password as a bearer
+    /// token
     Basic,
     /// with a bearer token, which is a secret of CONSOLE_USERS_FILE
     Token,

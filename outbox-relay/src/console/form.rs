@@ -17,6 +17,11 @@ impl Form {
         Self(fields.map(|(name, value)| (name, value.replace("\r\n", "\n"))).collect())
     }
 
+    /// Fields from elsewhere than a form.
+    pub(super) fn of(fields: Vec<(String, String)>) -> Self {
+        Self(fields)
+    }
+
     /// The first value of a field that is not blank.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()

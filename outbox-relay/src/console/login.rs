@@ -77,9 +77,12 @@ impl Login {
             AuthKind::None => {
                 Ok(User { name: self.local_user.clone(), rights: self.default_rights })
             }
+            // People with passwords, and programs with tokens.
             AuthKind::Basic => self.check(address, Some("Basic realm=\"outbox\""), || {
-                let (name, secret) = basic(headers)?;
-                Some(self.users.with_password(&name, &secret))
+                Some(match basic(headers) {
+                    Some((name, secret)) => self.users.with_password(&name, &secret),
+                    None => self.users.with_token(bearer(headers)?),
+                })
             }),
             AuthKind::Token => self.check(address, Some("Bearer realm=\"outbox\""), || {
                 Some(self.users.with_token(bearer(headers)?))

@@ -6,7 +6,9 @@
 //! | file | what it does |
 //! |---|---|
 //! | `config`, `passed_on` | settings: its own, and those of the commands |
-//! | `app` | answers requests: checks, login, then a page, JSON, or a change |
+//! | `app` | takes requests: checks, login, then a page or a change |
+//! | `answers`, `format`, `posting` | a page or its JSON; begins a change |
+//! | `api` | JSON bodies of changes, the OpenAPI document |
 //! | `request_checks`, `network` | refuses what a foreign page made a browser send |
 //! | `login`, `users`, `rights`, `attempts` | who sends a request, and what they may do |
 //! | `pages`, `form` | the pages, and the fields that they are asked with |
@@ -18,12 +20,15 @@
 
 mod action;
 mod actions;
+mod answers;
+mod api;
 mod app;
 mod attempts;
 mod child_output;
 mod command_line;
 mod config;
 mod form;
+mod format;
 mod history;
 mod invocation;
 mod json_text;
@@ -32,6 +37,7 @@ mod network;
 mod operations;
 mod pages;
 mod passed_on;
+mod posting;
 mod refusals;
 mod render;
 mod report;
@@ -51,6 +57,7 @@ use service_kit::{config as settings, http, ops, process};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub use api::openapi_document;
 pub use config::ConsoleConfig;
 use config::{AuthKind, ConsoleConfig as Config};
 use history::History;
@@ -73,8 +80,8 @@ struct Console {
     checks: RequestChecks,
     commands: Arc<Commands>,
     operations: Arc<Operations>,
-    /// Held while a form is read.
-    forms: Semaphore,
+    /// Held while a body is read.
+    bodies: Semaphore,
     history: History,
     templates: Templates,
 }
@@ -143,7 +150,7 @@ impl Console {
                 stopping,
             )),
             operations: Arc::new(Operations::default()),
-            forms: Semaphore::new(app::FORMS),
+            bodies: Semaphore::new(posting::BODIES),
             history: History::new(),
             templates: Templates::parse()?,
         })

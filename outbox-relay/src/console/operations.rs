@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -68,6 +69,8 @@ pub(super) enum State {
 pub(super) struct Operations {
     by_id: Mutex<HashMap<Uuid, Operation>>,
     running: TaskTracker,
+    /// Notified whenever the state of one changes.
+    changed: Notify,
 }
 
 impl Operation {
@@ -130,6 +133,8 @@ impl Operations {
             }
         }
         forget_contents(&mut all);
+        drop(all);
+        self.changed.notify_waiters();
     }
 
     fn set_progress(&self, id: Uuid, line: ProgressLine) {
@@ -137,6 +142,24 @@ impl Operations {
         if let Some(operation) = all.get_mut(&id) {
             operation.progress = Some(line);
         }
+    }
+
+    /// Waits until the operation with this number has ended or is forgotten.
+    pub(super) async fn ended(&self, id: Uuid) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // From here on none is missed.
+            changed.as_mut().enable();
+            if !self.is_under_way(id) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn is_under_way(&self, id: Uuid) -> bool {
+        let all = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&id).is_some_and(|one| !matches!(one.state, State::Ended(_)))
     }
 
     /// Returns the operation with this number.

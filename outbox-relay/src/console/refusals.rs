@@ -1,44 +1,71 @@
 //! Responses to requests that get no page.
 
 use poem::Response;
-use poem::http::{HeaderValue, StatusCode, header};
+use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 
+use super::format::Format;
 use super::login::Refusal;
 use super::request_checks::Suspicion;
+use super::responses;
 
-/// Why a suspicious request is not answered.
-pub(super) fn refuse_suspicion(suspicion: &Suspicion) -> Response {
-    match suspicion {
-        Suspicion::UnknownHost(host) => text(
-            StatusCode::MISDIRECTED_REQUEST,
-            &format!("The console is not known as {host}: add it to CONSOLE_ALLOWED_HOSTS.\n"),
-        ),
-        Suspicion::ForeignOrigin => text(
-            StatusCode::FORBIDDEN,
-            "Another site's page has sent this, or a program without credentials: it is refused.\n",
-        ),
+/// Why a request gets no page.
+#[derive(Debug, Clone)]
+pub(super) struct Refused {
+    status: StatusCode,
+    detail: String,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Refused {
+    /// A refusal with a sentence for the client.
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), header: None }
+    }
+
+    /// The same with a header.
+    pub(super) fn with(self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        Self { header: Some((name, value.into())), ..self }
+    }
+
+    /// A sentence, or a problem for a program.
+    pub(super) fn response(self, format: Format) -> Response {
+        let mut response = match format {
+            Format::Html => text(self.status, &format!("{}\n", self.detail)),
+            Format::Json => responses::problem(self.status, &self.detail, "", &[]),
+        };
+        response.headers_mut().extend(self.header);
+        response
     }
 }
 
-/// Why nobody is logged in.
-pub(super) fn refuse_login(refusal: &Refusal) -> Response {
-    match refusal {
-        Refusal::Unauthenticated { challenge, detail } => {
-            let status = StatusCode::UNAUTHORIZED;
-            let mut response = text(status, &format!("{detail}\n"));
-            if let Some(challenge) = challenge {
-                let challenge = HeaderValue::from_static(challenge);
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-            }
-            response
+impl From<Suspicion> for Refused {
+    fn from(suspicion: Suspicion) -> Self {
+        match suspicion {
+            Suspicion::UnknownHost(host) => Self::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                format!("The console is not known as {host}: add it to CONSOLE_ALLOWED_HOSTS."),
+            ),
+            Suspicion::ForeignOrigin => Self::new(
+                StatusCode::FORBIDDEN,
+                "Another site's page has sent this, or a program without credentials: it is refused.",
+            ),
         }
-        Refusal::TooManyAttempts { seconds } => {
-            let mut response = text(
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unauthenticated { challenge, detail } => {
+                let refused = Self::new(StatusCode::UNAUTHORIZED, detail);
+                let challenge = challenge.map(HeaderValue::from_static);
+                Self { header: challenge.map(|value| (header::WWW_AUTHENTICATE, value)), ..refused }
+            }
+            Refusal::TooManyAttempts { seconds } => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
-                &format!("Too many wrong names or secrets came from here: wait {seconds} s.\n"),
-            );
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
-            response
+                format!("Too many wrong names or secrets came from here: wait {seconds} s."),
+            )
+            .with(header::RETRY_AFTER, seconds),
         }
     }
 }

@@ -37,6 +37,34 @@ pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Response {
     with_type(status, "application/json", value.to_string())
 }
 
+/// The text of a JSON document.
+pub(super) fn document(text: String) -> Response {
+    with_type(StatusCode::OK, "application/json", text)
+}
+
+/// An error for a program (RFC 9457): what is wrong, what may help, and one sentence for each fault
+/// of a request.
+pub(super) fn problem(
+    status: StatusCode,
+    detail: &str,
+    remedy: &str,
+    errors: &[String],
+) -> Response {
+    let mut problem = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or("Error"),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    if !remedy.is_empty() {
+        problem["remedy"] = remedy.into();
+    }
+    if !errors.is_empty() {
+        problem["errors"] = errors.into();
+    }
+    with_type(status, service_kit::http::problem::CONTENT_TYPE, problem.to_string())
+}
+
 /// A file of the console's own, which changes with its release only.
 pub(super) fn file(content_type: &'static str, text: &'static str) -> Response {
     Response::builder()

@@ -21,8 +21,17 @@ mod tests {
 
     #[test]
     fn every_command_of_an_operator_takes_a_role() {
-        let others =
-            ["run", "health", "check", "schema", "man", "completions", "dead-letters", "console"];
+        let others = [
+            "run",
+            "health",
+            "check",
+            "schema",
+            "man",
+            "completions",
+            "dead-letters",
+            "console",
+            "openapi",
+        ];
         for command in Cli::command().get_subcommands() {
             let name = command.get_name();
             assert_eq!(group_role(name).is_none(), others.contains(&name), "{name}");

@@ -12,6 +12,10 @@ pub(super) async fn about(console: &Console, _request: &PageRequest) -> Result<P
         "settings": console.settings,
         "links": [
             { "text": "The JSON API", "href": format!("{}/api", console.prefix) },
+            {
+                "text": "Its OpenAPI document",
+                "href": format!("{}/api/openapi.json", console.prefix),
+            },
         ],
     });
     let title = "About".to_owned();

@@ -1,0 +1,13 @@
+//! What only programs use.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `body` | a change as JSON: the fields of a form |
+//! | `document`, `calls`, `schemas` | the OpenAPI document |
+
+pub(super) mod body;
+mod calls;
+mod document;
+mod schemas;
+
+pub use document::openapi_document;

@@ -1,0 +1,147 @@
+//! Events and their lists.
+
+use poem_openapi::{Enum, Object};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::place::Where;
+use super::records::AuditRow;
+use super::shapes::Nullable;
+
+/// The state of an event
+#[derive(Debug, Enum)]
+#[oai(rename_all = "lowercase")]
+pub(super) enum EventState {
+    /// Due: a relay publishes it next
+    Ready,
+    /// Held back by an earlier event of its aggregate that failed
+    Behind,
+    /// Failed, and tried again later
+    Waiting,
+    /// Published when its time has come
+    Scheduled,
+    /// Given up: needs a person
+    Stuck,
+    /// Its writer wants a person to decide
+    Parked,
+    /// Confirmed by the broker
+    Published,
+    /// Deleted by a person; the audit table has a copy
+    Discarded,
+}
+
+/// An event without payload and headers
+#[derive(Debug, Object)]
+pub(super) struct Event {
+    /// Its place in the order of its aggregate
+    id: i64,
+    /// What consumers deduplicate by
+    event_id: Uuid,
+    aggregate_type: String,
+    aggregate_id: String,
+    /// Its routing key
+    event_type: String,
+    state: EventState,
+    /// The failed event that holds it back
+    waits_behind: Option<Uuid>,
+    /// The id of that event
+    waits_behind_id: Option<i64>,
+    /// RFC 3339, or infinity
+    created_at: String,
+    age_seconds: Nullable<f64>,
+    published_at: Nullable<String>,
+    attempts: i32,
+    /// RFC 3339, or infinity: never by itself
+    next_attempt_at: Nullable<String>,
+    last_error: Nullable<String>,
+    error_kind: Option<String>,
+    /// The cause, by which failures form groups
+    error_fingerprint: Option<String>,
+}
+
+/// An event with its lane and headers
+#[derive(Debug, Object)]
+pub(super) struct ShownEvent {
+    id: i64,
+    event_id: Uuid,
+    aggregate_type: String,
+    aggregate_id: String,
+    event_type: String,
+    state: EventState,
+    /// The share of the aggregates that it belongs to, if it is pending
+    lane: Option<u8>,
+    /// RFC 3339, or infinity
+    created_at: String,
+    age_seconds: Nullable<f64>,
+    published_at: Nullable<String>,
+    attempts: i32,
+    next_attempt_at: Nullable<String>,
+    last_error: Nullable<String>,
+    error_kind: Option<String>,
+    error_fingerprint: Option<String>,
+    waits_behind: Option<Uuid>,
+    waits_behind_id: Option<i64>,
+    /// JSON as text, in which numbers keep their digits; an object if it is empty; null if the
+    /// console hides payloads
+    headers: Value,
+    /// Whether the contents were erased
+    forgotten: Option<bool>,
+}
+
+/// An event with its contents
+#[derive(Debug, Object)]
+pub(super) struct EventWithContents {
+    event: ShownEvent,
+    /// As the headers
+    payload: Value,
+    /// What people did to it
+    audit: Vec<AuditRow>,
+}
+
+/// An event, and what is known of it
+#[derive(Debug, Object)]
+pub(in crate::console::api) struct EventPage {
+    event: EventWithContents,
+    /// Null if that could not be found out
+    r#where: Nullable<Where>,
+    /// Its state as a sentence
+    sentence: String,
+    /// What to do about it, if anything
+    next_step: Nullable<String>,
+    /// The page of its trace (`CONSOLE_TRACE_URL`)
+    trace_url: Nullable<String>,
+}
+
+/// The link to a state of a list
+#[derive(Debug, Object)]
+pub(super) struct Tab {
+    name: String,
+    /// The page for people
+    href: String,
+    is_current: bool,
+    count: Nullable<u64>,
+}
+
+/// A part of a list of events
+#[derive(Debug, Object)]
+pub(in crate::console::api) struct EventList {
+    tabs: Vec<Tab>,
+    /// The path of the next part, if there is one
+    next: Nullable<String>,
+    /// Why there may be more although this part is not full
+    note: Nullable<String>,
+    events: Vec<Event>,
+}
+
+/// The events of an aggregate, newest first
+#[derive(Debug, Object)]
+pub(in crate::console::api) struct AggregatePage {
+    aggregate_type: String,
+    aggregate_id: String,
+    /// The path of the next part, if there is one
+    next: Nullable<String>,
+    note: Nullable<String>,
+    events: Vec<Event>,
+    /// Where its newest events are
+    r#where: Nullable<Where>,
+}
