@@ -15,7 +15,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     find . -path ./target -prune -o -path '*/src/*.rs' -exec touch {} + \
  && if [ "$PROFILE" = trial ]; then \
-        cargo build --profile trial --locked --no-default-features -p order-service -p outbox-relay -p customer-service; \
+        cargo build --profile trial --locked --no-default-features --features outbox-relay/console \
+            -p order-service -p outbox-relay -p customer-service; \
     else \
         cargo build --profile "$PROFILE" --locked -p order-service -p customer-service \
         # By itself: else it is built with what only an API needs.

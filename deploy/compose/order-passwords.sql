@@ -4,3 +4,5 @@
 ALTER ROLE outbox_relay PASSWORD :'password';
 \set password `cat /run/secrets/order-service-password`
 ALTER ROLE order_service PASSWORD :'password';
+\set password `cat /run/secrets/outbox-console-password`
+ALTER ROLE outbox_console PASSWORD :'password';

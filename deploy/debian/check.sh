@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the Debian package of the built relay and runs what is in it against real servers: the
-# command of the unit, with the settings, the files and the credentials that the unit names. Usage:
+# commands of the units, with the settings, the files and the credentials that they name. Usage:
 # check.sh. Without systemd, and without installing anything; only root in CI installs the package
 # and purges it.
 set -euo pipefail
@@ -27,9 +27,9 @@ if [ "${CI:-}" = true ] && [ "$(id -u)" = 0 ] && ! dpkg --status outbox-relay >/
 else
     root=$work/root how=unpacked
 fi
-relay=
+running=
 clean_up() {
-    [ -z "$relay" ] || kill "$relay" 2>/dev/null || true
+    [ -z "$running" ] || kill "$running" 2>/dev/null || true
     cargo xtask down --wipe || true
     if [ "$how" = installed ]; then
         dpkg --purge outbox-relay || true
@@ -41,14 +41,16 @@ if [ "$how" = installed ]; then dpkg --install "$package"; else dpkg-deb --extra
 
 # What is in it.
 dpkg-deb --fsys-tarfile "$package" | tar --list >"$work/files"
-unit=$root/usr/lib/systemd/system/outbox-relay.service
-for file in usr/bin/outbox-relay etc/default/outbox-relay usr/share/doc/outbox-relay/{copyright,changelog.gz,changelog.Debian.gz} \
-    usr/share/man/man1/outbox-relay{,-run,-check,-status}.1.gz usr/share/bash-completion/completions/outbox-relay \
+for file in usr/bin/outbox-relay etc/default/outbox-{relay,console} usr/lib/systemd/system/outbox-{relay,console}.service \
+    usr/share/doc/outbox-relay/{copyright,changelog.gz,changelog.Debian.gz} \
+    usr/share/man/man1/outbox-relay{,-run,-check,-status,-console}.1.gz usr/share/bash-completion/completions/outbox-relay \
     usr/share/zsh/vendor-completions/_outbox-relay usr/share/fish/vendor_completions.d/outbox-relay.fish; do
     grep --quiet --line-regexp "./$file" "$work/files" || fail "$file is missing"
 done
 [ "$(dpkg-deb --field "$package" Depends)" ] || fail "it depends on no library"
-[ ! -e "$root/etc/systemd/system/multi-user.target.wants/outbox-relay.service" ] || fail "the service is enabled"
+for service in outbox-relay outbox-console; do
+    [ ! -e "$root/etc/systemd/system/multi-user.target.wants/$service.service" ] || fail "the service $service is enabled"
+done
 
 # The pages can be read.
 for page in "$root"/usr/share/man/man1/outbox-relay*.1.gz; do
@@ -71,39 +73,66 @@ completed() {
 [ "$(completed outbox-relay sta)" = status ] || fail "bash does not complete commands"
 [ "$(completed outbox-relay events --p)" = '--pending --parked --published' ] || fail "bash does not complete flags"
 
-# The unit is one that systemd takes.
+# The units are ones that systemd takes.
 if has systemd-analyze; then
-    sed "s|^ExecStart=/|ExecStart=$root/|" "$unit" >"$work/outbox-relay.service"
-    systemd-analyze verify --man=no "$work/outbox-relay.service" || fail "systemd does not take the unit"
+    for service in outbox-relay outbox-console; do
+        sed "s|^ExecStart=/|ExecStart=$root/|" "$root/usr/lib/systemd/system/$service.service" >"$work/$service.service"
+        systemd-analyze verify --man=no "$work/$service.service" || fail "systemd does not take the unit $service"
+    done
 fi
 
-# As systemd starts it: from here on everything is read from the unit.
-values() { sed -n "s/^$1=//p" "$unit"; }
-credentials=$work/credentials
+# As systemd starts a service: everything is read from its unit.
+values() { sed -n "s/^$2=//p" "$root/usr/lib/systemd/system/$1.service"; }
 start() {
-    local environment=() command assignment file name path
+    local environment=() command assignment file name path credentials=$work/credentials-$1
     rm -rf "$credentials"
     mkdir "$credentials"
-    while IFS=: read -r name path; do install -m 400 "$root$path" "$credentials/$name"; done < <(values LoadCredential)
-    while read -r assignment; do environment+=("${assignment//%d/$credentials}"); done < <(values Environment)
+    while IFS=: read -r name path; do install -m 400 "$root$path" "$credentials/$name"; done < <(values "$1" LoadCredential)
+    while read -r assignment; do environment+=("${assignment//%d/$credentials}"); done < <(values "$1" Environment)
     while read -r file; do
         while read -r assignment; do environment+=("$assignment"); done < <(grep '^[A-Z]' "$root${file#-}")
-    done < <(values EnvironmentFile)
-    read -r -a command < <(values ExecStart)
+    done < <(values "$1" EnvironmentFile)
+    read -r -a command < <(values "$1" ExecStart)
     exec env --ignore-environment "${environment[@]}" "$root${command[0]}" "${command[@]:1}"
 }
 
-# Without the two URLs it does not start; wrong settings end it with a status after which it is not
-# started again.
-for path in $(values LoadCredential | cut -d: -f2); do
-    grep --quiet --line-regexp "AssertPathExists=$path" "$unit" || fail "the unit starts without $path"
-    install -D -m 600 /dev/stdin "$root$path" <<<'no-url'
-done
-status=0
-(start) 2>"$work/refused.log" || status=$?
-[[ " $(values RestartPreventExitStatus) " == *" $status "* ]] || fail "systemd would start it again after status $status"
+# Starts a service, and waits until it is ready. Usage: start_ready SERVICE OPS_ADDR
+start_ready() {
+    local ready
+    sed -i "s/^#OPS_ADDR=.*/OPS_ADDR=$2/" "$root/etc/default/$1"
+    (start "$1") 2>"$work/$1.log" &
+    running=$!
+    for _ in $(seq 300); do
+        ready=$(curl --silent --fail "http://$2/readyz") && return
+        kill -0 "$running" || { cat "$work/$1.log" >&2; fail "$1 has ended"; }
+        sleep 0.1
+    done
+    cat "$work/$1.log" >&2
+    fail "$1 does not get ready: $ready"
+}
+stop() {
+    local status=0
+    kill "$running"
+    wait "$running" || status=$?
+    running=
+    [ "$status" = 0 ] || { cat "$work/$1.log" >&2; fail "stopped by SIGTERM, $1 ends with status $status"; }
+}
 
-# With them it publishes in place of the stack's own relay.
+# Without its secrets a service does not start; wrong settings end it with a status after which it
+# is not started again.
+for service in outbox-relay outbox-console; do
+    for path in $(values "$service" LoadCredential | cut -d: -f2); do
+        values "$service" AssertPathExists | grep --quiet --line-regexp "$path" || fail "$service starts without $path"
+        install -D -m 600 /dev/stdin "$root$path" <<<'no-url'
+    done
+    echo SHUTDOWN_GRACE=never >>"$root/etc/default/$service"
+    status=0
+    (start "$service") 2>"$work/refused.log" || status=$?
+    sed -i '$d' "$root/etc/default/$service"
+    [[ " $(values "$service" RestartPreventExitStatus) " == *" $status "* ]] || fail "systemd would start $service again after status $status"
+done
+
+# With them the relay publishes in place of the stack's own.
 cargo xtask down --wipe
 cargo xtask up --detach --port-base 31100
 # shellcheck source=/dev/null
@@ -111,16 +140,7 @@ cargo xtask up --detach --port-base 31100
 kill "$(cat "$STACK_DIR/pids/outbox-relay")"
 install -m 600 /dev/stdin "$root/etc/outbox-relay/database-url" <<<"$RELAY_DATABASE_URL"
 install -m 600 /dev/stdin "$root/etc/outbox-relay/rabbitmq-url" <<<"$RABBITMQ_URL"
-ops=127.0.0.1:31109
-sed -i "s/^#OPS_ADDR=.*/OPS_ADDR=$ops/" "$root/etc/default/outbox-relay"
-(start) 2>"$work/relay.log" &
-relay=$!
-for _ in $(seq 300); do
-    ready=$(curl --silent --fail "http://$ops/readyz") && break
-    kill -0 "$relay" || { cat "$work/relay.log" >&2; fail "the relay has ended"; }
-    sleep 0.1
-done
-[ "$ready" ] || { cat "$work/relay.log" >&2; fail "the relay does not get ready"; }
+start_ready outbox-relay 127.0.0.1:31109
 customer=11111111-1111-1111-1111-111111111111
 curl -sS --fail-with-body --output "$work/order.json" "$ORDER_SERVICE_URL/api/orders" -H 'content-type: application/json' -d '{"order":{
     "customer_public_id":"'$customer'","product_name":"Laptop","quantity":1,"price":"1200.00","delivery_address":"Cali"}}'
@@ -129,14 +149,24 @@ for _ in $(seq 100); do
     case $counted in *'"orders_count":1}') break ;; esac
     sleep 0.1
 done
-[[ $counted == *'"orders_count":1}' ]] || { cat "$work/relay.log" >&2; fail "the order's event did not arrive"; }
-kill "$relay"
-status=0
-wait "$relay" || status=$?
-relay=
-[ "$status" = 0 ] || { cat "$work/relay.log" >&2; fail "stopped by SIGTERM, it ends with status $status"; }
+[[ $counted == *'"orders_count":1}' ]] || { cat "$work/outbox-relay.log" >&2; fail "the order's event did not arrive"; }
+stop outbox-relay
+
+# The console shows its event to who logs in, and to nobody else.
+url=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["addresses"]["logins"]["outbox_console"])' <"$STACK_DIR/state.json")
+install -m 600 /dev/stdin "$root/etc/outbox-relay/console-database-url" <<<"$url"
+install -m 600 /dev/stdin "$root/etc/outbox-relay/console-users" <<<'vera:viewer:the secret of vera'
+console=127.0.0.1:31110
+sed -i "s/^#CONSOLE_ADDR=.*/CONSOLE_ADDR=$console/" "$root/etc/default/outbox-console"
+start_ready outbox-console 127.0.0.1:31111
+asked() { curl -sS --output "$work/page" --write-out '%{http_code}' "$@" "http://$console/events?state=published"; }
+[ "$(asked)" = 401 ] || fail "the console asks nobody to log in"
+[ "$(asked --user 'vera:the secret of vera')" = 200 ] || { cat "$work/page" "$work/outbox-console.log" >&2; fail "the console shows no events"; }
+order=$(sed 's/.*"id":"\([^"]*\)".*/\1/;q' "$work/order.json")
+grep --quiet --fixed-strings "$order" "$work/page" || { cat "$work/page" >&2; fail "the console does not show the order's event"; }
+stop outbox-console
 if [ "$how" = installed ]; then
     dpkg --purge outbox-relay
-    [ ! -e /usr/bin/outbox-relay ] && [ ! -e /etc/default/outbox-relay ] || fail "it leaves files behind"
+    [ ! -e /usr/bin/outbox-relay ] && [ ! -e /etc/default/outbox-relay ] && [ ! -e /etc/default/outbox-console ] || fail "it leaves files behind"
 fi
-echo "$(basename "$package"), $how, is complete: its relay starts as the unit says, publishes and stops"
+echo "$(basename "$package"), $how, is complete: its relay and its console start as the units say, work and stop"

@@ -20,8 +20,10 @@ PROGRAMS = ("order-service", "outbox-relay", "customer-service")
 DATABASE_URLS = ("DATABASE_URL", "DEAD_LETTERS_DATABASE_URL")
 STEPS_OF = {"desk-schema": ["print", "apply"]}
 # Containers of programs that never migrate.
-NEVER_MIGRATE = {"outbox-relay", "dead-letters"}
-DESK_ROLES = Path(__file__).parents[2] / "sql/dead-letters/roles.sql"
+NEVER_MIGRATE = {"outbox-relay", "dead-letters", "console"}
+# The roles that a Job's SQL would create, if the operator had not.
+SQL = Path(__file__).parents[2] / "sql"
+ROLES_OF = {"order-migrations": SQL / "roles.sql", "desk-schema": SQL / "dead-letters/roles.sql"}
 SECURE = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 
 
@@ -37,10 +39,24 @@ def containers(document):
     return spec.get("initContainers", []) + spec.get("containers", [])
 
 
+def pod_faults(document):
+    pod = document.get("spec", {}).get("template", {}).get("spec")
+    if pod and pod.get("automountServiceAccountToken") is not False:
+        yield "its pods have a service account's token"
+    if pod and pod.get("securityContext", {}).get("runAsNonRoot") is not True:
+        yield "its pods may run as root"
+
+
 def faults_of(container, bin_dir):
     program = container["image"].rsplit("/", 1)[-1].split(":")[0]
     if container.get("securityContext") != SECURE:
         yield "its securityContext is not the restricted one"
+    if "memory" not in container.get("resources", {}).get("limits", {}):
+        yield "it has no memory limit"
+    for one in container.get("env", []):
+        # Port-forwarding reaches this address, and no other pod does.
+        if one["name"] == "CONSOLE_ADDR" and not one["value"].startswith("127.0.0.1:"):
+            yield f"its console listens on {one['value']}"
     if program in PROGRAMS and "args" in container:
         known = settings(bin_dir, program, container["args"])
         yield from (f"{one['name']} is no setting of it" for one in container.get("env", []) if one["name"] not in known)
@@ -82,12 +98,25 @@ def privilege_faults(documents):
         wanted = STEPS_OF.get(name, ["migrate", "grant", "limit"])
         if [step for step in (container["name"] for container in containers(job)) if step in wanted] != wanted:
             yield f"Job {name}: its steps are not {', '.join(wanted)}, in this order"
-        if name == "desk-schema":
-            there = {role["name"] for one in documents if one["kind"] == "Cluster" for role in one["spec"]["managed"]["roles"]}
-            granted = set(re.findall(r"\('(\w+)', '(?:NO)?LOGIN'\)", DESK_ROLES.read_text()))
-            yield from (f"Job {name}: no Cluster makes the role {role}" for role in sorted(granted - there))
-            if not granted:
-                yield f"Job {name}: {DESK_ROLES.name} names no role"
+        if name in ROLES_OF:
+            yield from (f"Job {name}: {fault}" for fault in role_faults(documents, ROLES_OF[name]))
+
+
+def role_faults(documents, file):
+    """Roles of an SQL file that no Cluster makes as the file would: the owner may not."""
+    there = {role["name"]: role for one in documents if one["kind"] == "Cluster" for role in one["spec"]["managed"]["roles"]}
+    text = file.read_text()
+    wanted = re.findall(r"\('(\w+)', '((?:NO)?LOGIN)( NOINHERIT)?'\)", text)
+    members = re.findall(r"\('(\w+)', '([a-z_]+)'\)", text)
+    if not wanted or not members:
+        yield f"{file.name} names no role or no member"
+    for name, login, no_inherit in wanted:
+        if not (role := there.get(name)):
+            yield f"no Cluster makes the role {name}"
+        elif (role["login"] and login == "NOLOGIN") or role.get("inherit", True) == bool(no_inherit):
+            yield f"the Cluster makes the role {name} with more rights"
+        elif set(role.get("inRoles", [])) != {group for member, group in members if member == name}:
+            yield f"the Cluster does not make the role {name} a member of the same roles"
 
 
 def label(selector):
@@ -124,8 +153,13 @@ def network_faults(documents):
     """Faults in the network policies.
 
     Every pod needs a policy for both directions, egress and ingress must agree, and the pipeline's
-    programs must reach a trace collector, their database and the broker.
+    programs must reach a trace collector, their databases and the broker.
     """
+    home = {}
+    for cluster in (one for one in documents if one["kind"] == "Cluster"):
+        name = cluster["metadata"]["name"]
+        home[f"{name}-app"] = name
+        home |= {role["name"].replace("_", "-") + "-database": name for role in cluster["spec"]["managed"]["roles"]}
     policies = {label(one["spec"]["podSelector"]): one["spec"]["policyTypes"] for one in documents if one["kind"] == "NetworkPolicy"}
     pods = {one["metadata"]["name"] for one in documents if one["kind"] in ("Deployment", "Job", "Cluster", "RabbitmqCluster")}
     yield from (f"no NetworkPolicy for both directions of {pod}" for pod in sorted(pods) if policies.get(pod) != ["Ingress", "Egress"])
@@ -144,8 +178,9 @@ def network_faults(documents):
             env, pod = env_of(container), document["metadata"]["name"]
             if "OPS_ADDR" in env:
                 yield from (f"{pod} reaches no collector on {port}" for port in (4317, 4318) if (pod, MONITORING, port) not in out)
-            for setting, port, servers in (*((url, 5432, DATABASES) for url in DATABASE_URLS), ("RABBITMQ_URL", 5672, ("rabbitmq",)), ("RABBITMQ_URL", 5671, ("rabbitmq",))):
-                if setting in env and not any((pod, server, port) in out for server in servers):
+            for setting, port in (*((url, 5432) for url in DATABASE_URLS), ("RABBITMQ_URL", 5672), ("RABBITMQ_URL", 5671)):
+                server = home.get(env.get(setting), "rabbitmq")
+                if setting in env and (pod, server, port) not in out:
                     yield f"{pod} may not go where {setting} leads, on {port}"
 
 
@@ -159,6 +194,7 @@ def main():
                 kubernetes_validate.validate(document, "1.37", strict=True)
             except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
                 faults.append(f"{name}: {error}")
+        faults += [f"{name}: {fault}" for fault in pod_faults(document)]
         for container in containers(document):
             faults += [f"{name}, {container['name']}: {fault}" for fault in faults_of(container, Path(sys.argv[2]))]
     faults += privilege_faults(documents)

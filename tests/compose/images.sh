@@ -11,6 +11,6 @@ for service in order-service outbox-relay customer-service; do
     [ "$(docker image inspect --format '{{index .Config.Labels "org.opencontainers.image.title"}}' "$image")" = "$service" ] || fail "$image has no title"
     size=$((($(docker image inspect --format '{{.Size}}' "$image") - base) / 1000000))
     [ "$size" -lt 60 ] || fail "$image adds $size MB to its base"
-    compose exec -T "$service" sh -c 'touch /written 2>/dev/null' && fail "$service can write to its image"
+    compose exec -T "$service" sh -c 'touch /tmp/written 2>/dev/null' && fail "$service can write to its image"
     step "$service adds $size MB to its base, and is read-only"
 done

@@ -17,5 +17,5 @@ curl -sS --fail-with-body --user guest:guest "http://$(address rabbitmq 15672)/a
     fail "no dead letter: $(cat "$log")"
 quietly with_prometheus up --detach --wait --no-recreate --no-deps prometheus
 quietly python3 tests/compose/prometheus.py "http://$(with_prometheus port prometheus 9090)" \
-    order-service=3 outbox-relay=3 customer-service=1 customer-consumer=3 dead-letters=1
+    order-service=3 outbox-relay=3 customer-service=1 customer-consumer=3 console=1 dead-letters=1
 step "$(tail -n 1 "$log")"

@@ -9,7 +9,7 @@ mkdir -p target
 
 # Its own project and ports, and none of the settings of the shell.
 project=outbox-smoke
-export ORDER_SERVICE_PORT=0 CUSTOMER_SERVICE_PORT=0 RABBITMQ_MANAGEMENT_PORT=0
+export ORDER_SERVICE_PORT=0 CUSTOMER_SERVICE_PORT=0 RABBITMQ_MANAGEMENT_PORT=0 CONSOLE_PORT=0
 export IMAGE_PREFIX=$project
 unset BUILD_PROFILE IMAGE_TAG SECRETS_DIR COMPOSE_PROFILES COMPOSE_FILE LOG_FORMAT RUST_LOG OTEL_EXPORTER_OTLP_ENDPOINT
 compose() { docker compose --env-file /dev/null --project-name "$project" "$@"; }
@@ -123,6 +123,8 @@ unnamed=$(compose ps --all --quiet | xargs docker inspect --format '{{range .Mou
 order
 all_counted
 wait_until 30 "the event, published, in the outbox" answers "1|1" "SELECT count(*), count(published_at) FROM outbox"
+
+. tests/compose/console.sh
 
 curl -sS --fail --user guest:guest "http://$(address rabbitmq 15672)/api/whoami" >"$log" || fail "guest may not see the management page"
 
