@@ -12,6 +12,7 @@ use service_kit::process::ProcessArgs;
 use super::network::Network;
 use super::passed_on::PassedOnArgs;
 use super::rights::Rights;
+use super::webhook::WebhookArgs;
 
 /// Settings of `console`.
 #[derive(Debug, Clone, Args)]
@@ -25,6 +26,9 @@ pub struct ConsoleConfig {
     /// What its pages show.
     #[command(flatten)]
     pub(super) pages: PageArgs,
+    /// Whom it tells what is new.
+    #[command(flatten)]
+    pub(super) webhook: WebhookArgs,
     /// Limits of its port.
     #[command(flatten)]
     pub(super) http: ServeArgs,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use service_kit::health::Dependency;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::invocation::{Commands, InvocationError};
@@ -33,6 +34,8 @@ pub(super) struct History {
     version: AtomicU64,
     /// Differs from that of an earlier process.
     start: u64,
+    /// Notified after each look, also one that failed.
+    sampled: Notify,
 }
 
 /// One look at the outbox.
@@ -76,13 +79,23 @@ impl History {
                 }
                 Err(error) => database.down(error.to_string()),
             }
-            let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = latest.as_ref().and_then(|status| status.as_ref().ok()).map(essence);
-            if before != status.as_ref().ok().map(essence) {
-                self.version.fetch_add(1, Ordering::Relaxed);
-            }
-            *latest = Some(status);
+            self.replace_latest(status);
+            self.sampled.notify_waiters();
         }
+    }
+
+    /// Waits until the outbox was looked at once more.
+    pub(super) async fn next_sample(&self) {
+        self.sampled.notified().await;
+    }
+
+    fn replace_latest(&self, status: Result<Value, InvocationError>) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = latest.as_ref().and_then(|status| status.as_ref().ok()).map(essence);
+        if before != status.as_ref().ok().map(essence) {
+            self.version.fetch_add(1, Ordering::Relaxed);
+        }
+        *latest = Some(status);
     }
 
     /// Tells whether something has changed since a page was made: by a number of this process, so

@@ -16,6 +16,7 @@
 //! | `operations`, `report` | what runs or has ended, and how it stands |
 //! | `invocation`, `command_line`, `child_output` | runs commands |
 //! | `history`, `verdict` | samples of the last hour, and whether events flow |
+//! | `webhook` | tells somebody else's program what is new |
 //! | `render`, `json_text`, `responses`, `refusals` | templates, JSON as text, responses with their headers |
 
 mod action;
@@ -46,6 +47,7 @@ mod responses;
 mod rights;
 mod users;
 mod verdict;
+mod webhook;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -107,6 +109,7 @@ async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()
     let ops_listener = ops::bind(&config.ops_addr, "OPS_ADDR").await?;
     let address = listener.local_addr().context("the port was just opened")?;
     let console = Arc::new(Console::new(&config, shutdown.clone())?);
+    let client = webhook::client().context("the client of the webhook")?;
     if config.access.console_auth == AuthKind::None {
         tracing::info!(%address, "the console asks nobody to log in: it can be reached from this machine alone");
     }
@@ -120,8 +123,9 @@ async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()
         let app = app::App(Arc::clone(&console));
         // The rest is for changes, which are told to stop at once.
         let grace = config.process.shutdown_grace / 2;
-        let (served, ()) = tokio::join!(
+        let (served, (), ()) = tokio::join!(
             http::serve(listener, app, &config.http, grace, shutdown.clone()),
+            webhook::run(&config.webhook, &client, &console, &shutdown),
             console.history.sample(&console.commands, &database, &shutdown),
         );
         console.operations.finish().await;

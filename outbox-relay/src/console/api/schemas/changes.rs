@@ -193,7 +193,7 @@ pub(in crate::console::api) struct Operation {
 /// An example of what is changed
 #[derive(Debug, Union)]
 pub(super) enum Example {
-    Event(Event),
+    Event(Box<Event>),
     ShownEvent(Box<ShownEvent>),
     Letter(Box<Letter>),
     ShownLetter(Box<ShownLetter>),

@@ -1,0 +1,95 @@
+//! The webhook: tells somebody else's program what is new.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `args` | settings |
+//! | `news` | what is new since the console began |
+//! | `post` | posts notices, and tries again |
+
+mod args;
+mod news;
+mod post;
+
+use std::time::Instant;
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Console;
+use super::invocation::InvocationError;
+use super::rights::Rights;
+use super::users::User;
+
+pub(super) use args::WebhookArgs;
+use news::News;
+use post::Outcome;
+pub(super) use post::client;
+
+/// How many causes are looked at.
+const CAUSES: &str = "--limit=500";
+
+/// How many of the newest dead letters are looked at.
+const LETTERS: &str = "--limit=500";
+
+/// Looks for news after each sample, and posts it, until `shutdown`.
+pub(super) async fn run(
+    args: &WebhookArgs,
+    client: &reqwest::Client,
+    console: &Console,
+    shutdown: &CancellationToken,
+) {
+    post::describe();
+    if args.url().is_none() {
+        return;
+    }
+    let (sender, queue) = mpsc::channel(post::QUEUE);
+    let news = News::new(args.base(&console.prefix), console.environment.clone());
+    let watch = async {
+        tokio::select! {
+            () = watch(console, news, sender) => (),
+            () = shutdown.cancelled() => (),
+        }
+    };
+    tokio::join!(watch, post::post_all(client, args, queue, shutdown));
+}
+
+/// Looks for news after each sample. What can't be read is looked at the next time.
+async fn watch(console: &Console, mut news: News, notices: mpsc::Sender<news::Notice>) {
+    let user = User { name: "console".to_owned(), rights: Rights::Viewer };
+    let read = async |arguments: &[&str]| -> Result<Vec<Value>, InvocationError> {
+        let arguments: Vec<String> =
+            arguments.iter().chain(&["--json"]).map(|&text| text.to_owned()).collect();
+        let output = console.commands.read(&arguments, &user).await?;
+        output.values()
+    };
+    let mut has_begun = false;
+    loop {
+        console.history.next_sample().await;
+        if let Some(Ok(status)) = console.history.latest() {
+            news.look_at_status(&status);
+        }
+        match read(&["failures", CAUSES]).await {
+            Ok(reports) => reports.iter().for_each(|report| news.look_at_failures(report)),
+            Err(error) => tracing::debug!("failures could not be read for the webhook: {error}"),
+        }
+        if console.has_desk {
+            match read(&["dead-letters", "list", "--state=any", LETTERS]).await {
+                Ok(rows) => news.look_at_letters(&rows),
+                Err(error) => {
+                    tracing::debug!("dead letters could not be read for the webhook: {error}");
+                }
+            }
+        }
+        if !has_begun && news.has_begun(console.has_desk) {
+            has_begun = true;
+            tracing::info!("the webhook is told what is new from here on");
+        }
+        for notice in news.take(Instant::now()) {
+            if notices.try_send(notice).is_err() {
+                tracing::warn!("a notice for the webhook is dropped: too many others wait");
+                Outcome::Dropped.count(1);
+            }
+        }
+    }
+}
