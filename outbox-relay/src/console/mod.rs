@@ -12,7 +12,7 @@
 //! | `pages`, `form` | the pages, and the fields that they are asked with |
 //! | `action`, `actions`, `operations` | what can be changed, and what runs or has ended |
 //! | `invocation`, `command_line` | runs commands |
-//! | `history`, `verdict` | samples of the last hour, and whether events flow |
+//! | `history`, `shared_look`, `verdict` | samples of the last hour, what is read once for all who look, and whether events flow |
 //! | `render`, `json_text`, `responses`, `refusals` | templates, JSON as text, responses with their headers |
 
 mod action;
@@ -35,6 +35,7 @@ mod render;
 mod request_checks;
 mod responses;
 mod rights;
+mod shared_look;
 mod users;
 mod verdict;
 
@@ -56,6 +57,7 @@ use login::Login;
 use operations::Operations;
 use render::Templates;
 use request_checks::RequestChecks;
+use shared_look::SharedLook;
 
 /// What the pages are made of.
 struct Console {
@@ -73,6 +75,8 @@ struct Console {
     /// Held while a form is read.
     forms: Semaphore,
     history: History,
+    /// The causes with the most events.
+    causes: SharedLook,
     templates: Templates,
 }
 
@@ -142,6 +146,7 @@ impl Console {
             operations: Arc::new(Operations::default()),
             forms: Semaphore::new(app::FORMS),
             history: History::new(),
+            causes: SharedLook::default(),
             templates: Templates::parse()?,
         })
     }
