@@ -114,8 +114,10 @@ impl FailuresArgs {
     }
 
     async fn read(&self, session: &Session) -> anyhow::Result<FailureReport> {
+        // One more tells that there are more.
+        let wanted = i64::from(self.limit) + 1;
         let mut failures: Vec<FailureGroup> =
-            queries::list_failures(session, GROUP_LIMIT, COUNT_LIMIT).await?;
+            queries::list_failures(session, GROUP_LIMIT, COUNT_LIMIT, wanted).await?;
         failures.extend(group_unsettled(queries::group_unsettled(session, REASON_LIMIT).await?));
         for group in &mut failures {
             let reason = group.example_error.as_deref().unwrap_or_default();

@@ -16,6 +16,7 @@
 //! | `operations`, `report` | what runs or has ended, and how it stands |
 //! | `invocation`, `command_line`, `child_output` | runs commands |
 //! | `history`, `verdict` | samples of the last hour, and whether events flow |
+//! | `shared_look` | what is read once for all who look |
 //! | `webhook` | tells somebody else's program what is new |
 //! | `render`, `json_text`, `responses`, `refusals` | templates, JSON as text, responses with their headers |
 
@@ -45,6 +46,7 @@ mod report;
 mod request_checks;
 mod responses;
 mod rights;
+mod shared_look;
 mod users;
 mod verdict;
 mod webhook;
@@ -68,6 +70,7 @@ use login::Login;
 use operations::Operations;
 use render::Templates;
 use request_checks::RequestChecks;
+use shared_look::SharedLook;
 
 /// What the pages are made of.
 struct Console {
@@ -85,6 +88,8 @@ struct Console {
     /// Held while a body is read.
     bodies: Semaphore,
     history: History,
+    /// The causes with the most events.
+    causes: SharedLook,
     templates: Templates,
 }
 
@@ -156,6 +161,7 @@ impl Console {
             operations: Arc::new(Operations::default()),
             bodies: Semaphore::new(posting::BODIES),
             history: History::new(),
+            causes: SharedLook::default(),
             templates: Templates::parse()?,
         })
     }

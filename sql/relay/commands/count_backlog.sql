@@ -3,15 +3,17 @@
 -- $1: where counting stops
 -- Put so (SELECT false) that the planner does not make IS NOT TRUE of it, which no index has, and in
 -- the order of the one index that is meant; an equality with infinity would leave that of the ids
-WITH pending AS MATERIALIZED (
-    SELECT id, event_id, aggregate_type, aggregate_id, event_type, created_at, attempts, next_attempt_at
-    FROM {outbox}
-    WHERE published_at IS NULL
-    ORDER BY id
-    LIMIT $1::bigint
-)
 SELECT json_build_object(
-           'pending', (SELECT count(*) FROM pending),
+           'pending', (
+               SELECT count(*)
+               FROM (
+                   SELECT
+                   FROM {outbox}
+                   WHERE published_at IS NULL
+                   ORDER BY id
+                   LIMIT $1::bigint
+               ) AS pending
+           ),
            'waiting', (
                SELECT count(*)
                FROM (
@@ -61,9 +63,18 @@ SELECT json_build_object(
                               WHEN isfinite(created_at) THEN extract(epoch FROM now() - created_at)::double precision
                           END
                       )
-               FROM pending
-               WHERE next_attempt_at IS NULL OR attempts > 0 OR next_attempt_at <= now()
-               ORDER BY id
-               LIMIT 1
+               FROM (
+                   SELECT *
+                   FROM (
+                       SELECT id, event_id, aggregate_type, aggregate_id, event_type, created_at, attempts, next_attempt_at
+                       FROM {outbox}
+                       WHERE published_at IS NULL
+                       ORDER BY id
+                       LIMIT $1::bigint
+                   ) AS pending
+                   WHERE next_attempt_at IS NULL OR attempts > 0 OR next_attempt_at <= now()
+                   ORDER BY id
+                   LIMIT 1
+               ) AS oldest
            )
        )::text

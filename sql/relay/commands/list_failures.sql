@@ -1,6 +1,7 @@
--- list_failures: failed events by cause and type; of each group no more rows are read than are
--- counted
--- $1: at most how many groups; $2: at which sum counting stops, shared evenly by the groups
+-- list_failures: failed events by cause and type, the most frequent first; of each group no more rows
+-- are read than are counted
+-- $1: at most how many groups are read; $2: at which sum counting stops, shared evenly by the groups;
+-- $3: at most how many groups are returned: what waits behind the others is not looked up
 WITH RECURSIVE cause AS (
     -- From one group to the next by the index, however many events are between.
     (
@@ -30,29 +31,50 @@ grouped AS MATERIALIZED (
 ),
 counting AS MATERIALIZED (
     SELECT GREATEST($2::bigint / GREATEST(count(*), 1), 100) AS most FROM grouped
+),
+counted AS MATERIALIZED (
+    SELECT *
+    FROM grouped
+    CROSS JOIN LATERAL (
+        SELECT sum(events)::bigint AS events, sum(stuck)::bigint AS stuck, count(*) AS aggregates,
+               array_agg(key) AS keys, array_agg(id) AS ids
+        FROM (
+            SELECT key, min(id) AS id, count(*) AS events, count(*) FILTER (WHERE next_attempt_at = 'infinity') AS stuck
+            FROM (
+                SELECT id, next_attempt_at, hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) AS key
+                FROM {outbox} AS outbox
+                WHERE {is_in_group}
+                ORDER BY id
+                LIMIT (SELECT most FROM counting)
+            ) AS event
+            GROUP BY key
+        ) AS aggregate
+    ) AS of_group
+    ORDER BY events DESC, error_kind, error_fingerprint, event_type
+    LIMIT (SELECT $3::bigint)
 )
 SELECT json_build_object(
            'kind', grouped.error_kind,
            'fingerprint', grouped.error_fingerprint,
            'event_type', grouped.event_type,
-           'events', counted.events,
-           'is_capped', counted.events >= (SELECT most FROM counting),
-           'stuck', counted.stuck,
-           'aggregates', counted.aggregates,
+           'events', grouped.events,
+           'is_capped', grouped.events >= (SELECT most FROM counting),
+           'stuck', grouped.stuck,
+           'aggregates', grouped.aggregates,
            'waiting_behind', (
-               SELECT count(*)
+               SELECT count(*) FILTER (WHERE next_attempt_at IS NULL)
                FROM (
-                   SELECT
-                   FROM unnest(counted.keys, counted.ids) AS ahead (key, id)
+                   SELECT behind.next_attempt_at
+                   FROM unnest(grouped.keys, grouped.ids) AS ahead (key, id)
                    CROSS JOIN LATERAL (
-                       SELECT
+                       SELECT next_attempt_at
                        FROM {outbox} AS behind
                        WHERE hashtextextended(behind.aggregate_id, hashtextextended(behind.aggregate_type, 0)) = ahead.key
                          AND behind.id > ahead.id
                          AND behind.published_at IS NULL
-                         AND behind.next_attempt_at IS NULL
                        LIMIT (SELECT most FROM counting)
                    ) AS behind
+                   -- Of what is read: failed ones may be behind as well.
                    LIMIT (SELECT most FROM counting)
                ) AS behind
            ),
@@ -61,22 +83,7 @@ SELECT json_build_object(
            'example_event_id', first.event_id,
            'example_error', first.last_error
        )::text
-FROM grouped
-CROSS JOIN LATERAL (
-    SELECT sum(events)::bigint AS events, sum(stuck)::bigint AS stuck, count(*) AS aggregates,
-           array_agg(key) AS keys, array_agg(id) AS ids
-    FROM (
-        SELECT key, min(id) AS id, count(*) AS events, count(*) FILTER (WHERE next_attempt_at = 'infinity') AS stuck
-        FROM (
-            SELECT id, next_attempt_at, hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) AS key
-            FROM {outbox} AS outbox
-            WHERE {is_in_group}
-            ORDER BY id
-            LIMIT (SELECT most FROM counting)
-        ) AS event
-        GROUP BY key
-    ) AS aggregate
-) AS counted
+FROM counted AS grouped
 CROSS JOIN LATERAL (
     SELECT event_id, created_at, last_error
     FROM {outbox} AS outbox
@@ -91,4 +98,4 @@ CROSS JOIN LATERAL (
     ORDER BY id DESC
     LIMIT 1
 ) AS last
-ORDER BY counted.events DESC, grouped.error_kind, grouped.error_fingerprint, grouped.event_type
+ORDER BY grouped.events DESC, grouped.error_kind, grouped.error_fingerprint, grouped.event_type

@@ -237,9 +237,10 @@ pub(super) async fn list_failures<T: DeserializeOwned>(
     session: &Session,
     groups: i64,
     most: i64,
+    wanted: i64,
 ) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../../sql/relay/commands/list_failures.sql");
-    session.query(sql, &[&groups, &most]).await?.iter().map(json).collect()
+    session.query(sql, &[&groups, &most, &wanted]).await?.iter().map(json).collect()
 }
 
 /// Returns how many failed events have no cause, among at most `most` that are looked at, and

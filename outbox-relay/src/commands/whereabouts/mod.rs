@@ -28,7 +28,7 @@ use super::args::{BlockingArgs, ConnectionArgs};
 use super::event::{Event, State};
 use super::outcome::Outcome;
 use super::output::{self, OutputClosed};
-use super::queries::{self as outbox, Filter};
+use super::queries as outbox;
 use super::session::{Access, Session};
 use crate::database::queries::BlockingPolicy;
 use crate::publish::stage::Stage;
@@ -39,7 +39,10 @@ use places::PlacesArgs;
 use relays::SilentRelays;
 
 /// How many events of an aggregate are looked for, the newest ones.
-const EVENT_LIMIT: u32 = 10;
+const EVENT_LIMIT: i64 = 10;
+
+/// How many rows are read in search of its published events: no index leads to them.
+const SCAN_LIMIT: i64 = 100_000;
 
 /// How many pending events behind an event are looked at, whether it holds them back.
 const HELD_LIMIT: i64 = 10_000;
@@ -136,24 +139,23 @@ impl WhereArgs {
             Target::Event(event_id) => return Ok(vec![*event_id]),
             Target::Aggregate { aggregate_type, aggregate_id } => (aggregate_type, aggregate_id),
         };
-        let filter = Filter {
-            aggregate: Some(aggregate_id.clone()),
-            aggregate_type: Some(aggregate_type.clone()),
-            ..Filter::default()
-        };
-        let holding = self.blocking.into();
-        let events: Vec<Event> =
-            outbox::list_events(session, false, &filter, EVENT_LIMIT, holding).await?;
-        if events.is_empty() {
+        let event_ids = queries::newest_of_aggregate(
+            session,
+            [aggregate_type, aggregate_id],
+            EVENT_LIMIT,
+            SCAN_LIMIT,
+        )
+        .await?;
+        if event_ids.is_empty() {
             anyhow::bail!(
-                "{} has no event of {aggregate_type} {aggregate_id}: it never had, or they were published and deleted",
+                "{} has no event of {aggregate_type} {aggregate_id} that is pending or among its newest {SCAN_LIMIT} rows: name an earlier one by its event_id",
                 session.table()
             );
         }
-        if events.len() == usize::try_from(EVENT_LIMIT)? {
+        if i64::try_from(event_ids.len())? == EVENT_LIMIT {
             output::note(&format!("The newest {EVENT_LIMIT} events; there may be earlier ones."));
         }
-        Ok(events.into_iter().map(|event| event.event_id).collect())
+        Ok(event_ids)
     }
 }
 

@@ -16,6 +16,18 @@ use crate::publish::stage::Stage;
 
 const ASK_RELAYS: &str = include_str!("../../../../sql/relay/commands/ask_relays.sql");
 
+/// Returns at most `limit` events of an aggregate, the newest first: pending ones, and published ones
+/// that are among the table's newest `rows` rows.
+pub(super) async fn newest_of_aggregate(
+    session: &Session,
+    [aggregate_type, aggregate_id]: [&str; 2],
+    limit: i64,
+    rows: i64,
+) -> anyhow::Result<Vec<Uuid>> {
+    let sql = include_str!("../../../../sql/relay/commands/newest_of_aggregate.sql");
+    ids(&session.query(sql, &[&aggregate_type, &aggregate_id, &limit, &rows]).await?)
+}
+
 /// Returns other events that the transaction of an event wrote, as far as they stand near it.
 pub(super) async fn find_written_with(
     session: &Session,

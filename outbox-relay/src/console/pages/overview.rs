@@ -17,7 +17,7 @@ pub(super) async fn overview(console: &Console, request: &PageRequest) -> Result
     let failures = CommandLine::new("failures").option("limit", Some("5"));
     let audit = CommandLine::new("audit").option("limit", Some("10"));
     let (failures, audit) = tokio::join!(
-        read(console, &request.user, &failures),
+        console.causes.get(read(console, &request.user, &failures)),
         read_lines(console, &request.user, &audit),
     );
     let (failures, failures_problem) = or_problem(failures);
