@@ -26,16 +26,16 @@ const SEARCH: i64 = 205_000;
 /// A page of a list by cause: as many rows as are shown of each of the groups that match.
 const BY_CAUSE: i64 = 40_000;
 
-/// Pages with groups: 20,000 events are counted, or 100 of each of 500 groups if these are more, and
-/// what waits behind each is looked up; 50,000 dead letters.
+/// Pages with groups: 20,000 events are counted, or 100 of each of 500 groups if these are more,
+/// and what waits behind each is looked up; 50,000 dead letters.
 const GROUPS: i64 = 80_000;
 
 /// Pages with the figures of the backlog: 100,000 are counted in each state, and 50,000 are looked
 /// at for the rate.
 const FIGURES: i64 = 350_000;
 
-/// Addresses of the outbox's pages, with the rows that each may read. Names in braces stand for rows
-/// that are there.
+/// Addresses of the outbox's pages, with the rows that each may read. Names in braces stand for
+/// rows that are there.
 const OUTBOX_PAGES: [(&str, i64); 37] = [
     ("/failures", GROUPS),
     ("/failures/{fingerprint}", GROUPS),
@@ -214,11 +214,13 @@ async fn every_page_reads_few_of_100_000_rows_and_walks_through_no_table() -> an
             }
         }
     }
-    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     for ((sql, table), before) in tables.into_iter().zip(scans) {
         let scans = sequential_scans(sql, table).await? - before;
-        assert_eq!(scans, 0, "{table} was read from its begin to its end");
+        if scans != 0 {
+            wrong.push(format!("{table} was read from its begin to its end, {scans} times"));
+        }
     }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }
 
