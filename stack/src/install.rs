@@ -36,6 +36,19 @@ pub fn missing_for_tests() -> Vec<&'static str> {
     packages
 }
 
+/// What the tests of the console need and this machine lacks, as names of Debian packages.
+#[must_use]
+pub fn missing_browser() -> Vec<&'static str> {
+    let mut packages = Vec::new();
+    if locate::chrome().is_err() {
+        packages.push("chromium");
+    }
+    if locate::chromedriver().is_err() {
+        packages.push("chromium-driver");
+    }
+    packages
+}
+
 /// Installs packages with apt-get, as root or through passwordless sudo. Starts and enables no
 /// service and creates no default database cluster. Reports progress through `say`; apt-get's own
 /// output only when it fails.
@@ -76,7 +89,7 @@ pub fn install(packages: &[&str], say: impl Fn(&str)) -> anyhow::Result<()> {
         output.status,
         command_for_people(packages)
     );
-    let still = [missing(), missing_for_tests()].concat();
+    let still = [missing(), missing_for_tests(), missing_browser()].concat();
     ensure!(
         !packages.iter().any(|package| still.contains(package)),
         "apt-get has installed {names}, but the programs are not where they are looked for"
@@ -95,11 +108,13 @@ fn sudo_asks_nothing() -> bool {
 }
 
 /// What a package is called on Debian and Ubuntu, on Fedora, and in Homebrew.
-const NAMES: [[&str; 3]; 4] = [
+const NAMES: [[&str; 3]; 6] = [
     ["postgresql", "postgresql-server", "postgresql@17"],
     ["rabbitmq-server", "rabbitmq-server", "rabbitmq"],
     [python::PACKAGE, "python3", "python3"],
     ["pgbouncer", "pgbouncer", "pgbouncer"],
+    ["chromium", "chromium", "chromium"],
+    ["chromium-driver", "chromedriver", "chromedriver"],
 ];
 
 /// The command that installs packages, named as on Debian, on this kind of machine.

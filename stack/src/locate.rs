@@ -66,6 +66,34 @@ pub fn pgbouncer() -> anyhow::Result<PathBuf> {
     })
 }
 
+/// Chrome or Chromium.
+///
+/// # Errors
+/// When it is not installed.
+pub fn chrome() -> anyhow::Result<PathBuf> {
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
+    let of_macos = PathBuf::from("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome");
+    let of_macos = Some(of_macos).filter(|program| program.is_file());
+    // Debian's is a script that finds its program beside the name it is called by.
+    let found = names.iter().find_map(|name| in_path(name)).or(of_macos);
+    found.with_context(|| no_browser("Chrome"))
+}
+
+/// The program that drives Chrome for tests.
+///
+/// # Errors
+/// When it is not installed.
+pub fn chromedriver() -> anyhow::Result<PathBuf> {
+    in_path("chromedriver").with_context(|| no_browser("chromedriver"))
+}
+
+fn no_browser(program: &str) -> String {
+    format!(
+        "{program} is not installed: run `cargo xtask test`, which installs it where it may, or install it yourself: {}",
+        crate::install::command_for_people(&["chromium", "chromium-driver"])
+    )
+}
+
 /// Erlang's port mapper.
 pub(crate) fn epmd() -> Option<PathBuf> {
     let known = [

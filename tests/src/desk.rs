@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use lapin::message::BasicGetMessage;
 use lapin::options::BasicGetOptions;
 use serde_json::Value;
+use stack::{Database, Vhost};
 use tokio_postgres::types::ToSql;
 
 use crate::command::Ended;
@@ -53,7 +54,16 @@ impl DeadLetterQueue {
     /// # Errors
     /// When a server does not answer.
     pub async fn desk() -> anyhow::Result<Self> {
-        let desk = Self::start().await?;
+        let servers = stack::shared().await?;
+        Self::desk_on(servers.database("desk").await?, servers.vhost("desk").await?).await
+    }
+
+    /// The same in this database and virtual host.
+    ///
+    /// # Errors
+    /// When a server does not answer.
+    pub async fn desk_on(database: Database, broker: Vhost) -> anyhow::Result<Self> {
+        let desk = Self::with(database, broker).await?;
         desk.sql.batch_execute(ROLES).await?;
         declare(&desk.channel, HOME, &[("x-queue-type", "quorum")]).await?;
         Ok(desk)

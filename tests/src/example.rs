@@ -24,7 +24,7 @@ impl Example {
     /// # Errors
     /// When there is no Python on this machine, or what the example needs can't be installed.
     pub fn python(target_tmp: &str) -> anyhow::Result<Self> {
-        let dir = installed(target_tmp, "python", "requirements.txt", |dir| {
+        let dir = installed(target_tmp, &example("python"), "requirements.txt", |dir| {
             let pip = python_environment(dir)?.join("pip");
             command(dir, &pip, &["install", "--quiet", "--requirement", "requirements.txt"])
         })?;
@@ -37,15 +37,7 @@ impl Example {
     /// When there is neither Node.js nor Python on this machine, or what the example needs can't be
     /// installed.
     pub fn node(target_tmp: &str) -> anyhow::Result<Self> {
-        let dir = installed(target_tmp, "node", "package-lock.json", |dir| {
-            if !is_there("node") || !is_there("npm") {
-                let pip = python_environment(dir)
-                    .context("the example needs Node.js with npm, or a Python that can bring them")?
-                    .join("pip");
-                command(dir, &pip, &["install", "--quiet", NODE_FOR_PYTHON])?;
-            }
-            command(dir, Path::new("npm"), &["ci", "--no-audit", "--no-fund"])
-        })?;
+        let dir = installed(target_tmp, &example("node"), "package-lock.json", npm_ci)?;
         Ok(Self { interpreter: "node".into(), dir, script: "stock.js" })
     }
 
@@ -86,19 +78,43 @@ pub fn build_rust(target_tmp: &str) -> anyhow::Result<PathBuf> {
     Ok(target_dir.join("debug/outbox-example"))
 }
 
-/// A copy of the example's files in which `install` has run for the current contents of `manifest`.
+/// The folder `node_modules` with what the `package-lock.json` in `source` names.
+///
+/// # Errors
+/// When there is neither Node.js nor Python on this machine, or the packages can't be fetched.
+pub(crate) fn node_modules(target_tmp: &str, source: &Path) -> anyhow::Result<PathBuf> {
+    Ok(installed(target_tmp, source, "package-lock.json", npm_ci)?.join("node_modules"))
+}
+
+/// Installs what `package-lock.json` names, and Node.js with Python where it is missing.
+fn npm_ci(dir: &Path) -> anyhow::Result<()> {
+    if !is_there("node") || !is_there("npm") {
+        let pip = python_environment(dir)
+            .context("this needs Node.js with npm, or a Python that can bring them")?
+            .join("pip");
+        command(dir, &pip, &["install", "--quiet", NODE_FOR_PYTHON])?;
+    }
+    command(dir, Path::new("npm"), &["ci", "--no-audit", "--no-fund"])
+}
+
+fn example(name: &str) -> PathBuf {
+    stack::root().join("examples").join(name)
+}
+
+/// A copy of the files in `source` in which `install` has run for the current contents of
+/// `manifest`.
 fn installed(
     target_tmp: &str,
-    name: &str,
+    source: &Path,
     manifest: &str,
     install: impl FnOnce(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<PathBuf> {
-    let source = stack::root().join("examples").join(name);
+    let name = source.file_name().context("the folder has a name")?;
     let dir = Path::new(target_tmp).join("examples").join(name);
     std::fs::create_dir_all(&dir)?;
     let one_at_a_time = std::fs::File::create(dir.join("lock"))?;
     one_at_a_time.lock()?;
-    for entry in std::fs::read_dir(&source)? {
+    for entry in std::fs::read_dir(source)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
             let (content, copy) = (std::fs::read(entry.path())?, dir.join(entry.file_name()));

@@ -10,6 +10,7 @@ pub mod blocked_command;
 pub mod blocked_consumer;
 pub mod blocked_order;
 pub mod broker_user;
+pub mod browser;
 pub mod closed_port;
 pub mod collector;
 pub mod command;

@@ -35,6 +35,14 @@ impl TempFolder {
         Ok(self.path(name))
     }
 
+    /// Removes it before this is dropped.
+    ///
+    /// # Errors
+    /// When something is in the way, such as a process that still writes to it.
+    pub(crate) fn remove(&self) -> std::io::Result<()> {
+        std::fs::remove_dir_all(&self.0)
+    }
+
     /// Waits until a program has written a file, and returns the text.
     ///
     /// # Errors
@@ -53,6 +61,6 @@ impl TempFolder {
 impl Drop for TempFolder {
     fn drop(&mut self) {
         // What is left is in the system's folder for temporary files.
-        std::fs::remove_dir_all(&self.0).ok();
+        self.remove().ok();
     }
 }

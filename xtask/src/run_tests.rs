@@ -15,6 +15,9 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
     if let Err(error) = stack::install(&stack::missing_for_tests(), progress) {
         progress(&format!("{error:#}. Without it the tests of the examples fail."));
     }
+    if let Err(error) = stack::install(&stack::missing_browser(), progress) {
+        progress(&format!("{error:#}. Without it the tests of the console in a browser fail."));
+    }
     let path = nextest::path()?;
 
     progress("Building the programs that the tests start …");

@@ -34,6 +34,8 @@ pub(super) struct History {
     version: AtomicU64,
     /// Differs from that of an earlier process.
     start: u64,
+    /// Wakes the sampler.
+    again: Notify,
     /// Notified after each look, also one that failed.
     sampled: Notify,
 }
@@ -63,10 +65,12 @@ impl History {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                _ = ticks.tick() => (),
+            // The lines have a point for each interval.
+            let is_point = tokio::select! {
+                _ = ticks.tick() => true,
+                () = self.again.notified() => false,
                 () = shutdown.cancelled() => return,
-            }
+            };
             let read = tokio::select! {
                 read = commands.read(&arguments, &user) => read,
                 () = shutdown.cancelled() => return,
@@ -74,7 +78,9 @@ impl History {
             let status = read.and_then(|output| output.value());
             match &status {
                 Ok(status) => {
-                    self.add(Sample::of(status));
+                    if is_point {
+                        self.add(Sample::of(status));
+                    }
                     database.up();
                 }
                 Err(error) => database.down(error.to_string()),
@@ -82,6 +88,11 @@ impl History {
             self.replace_latest(status);
             self.sampled.notify_waiters();
         }
+    }
+
+    /// Takes a sample now: somebody has changed something, and looks whether it helped.
+    pub(super) fn look_again(&self) {
+        self.again.notify_one();
     }
 
     /// Waits until the outbox was looked at once more.

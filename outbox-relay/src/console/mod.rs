@@ -13,7 +13,7 @@
 //! | `login`, `users`, `rights`, `attempts` | who sends a request, and what they may do |
 //! | `pages`, `form` | the pages, and the fields that they are asked with |
 //! | `action`, `actions` | what can be changed |
-//! | `operations`, `report` | what runs or has ended, and how it stands |
+//! | `operations`, `report`, `outcome` | what runs or has ended, and how it stands |
 //! | `invocation`, `command_line`, `child_output` | runs commands |
 //! | `history`, `verdict` | samples of the last hour, and whether events flow |
 //! | `shared_look` | what is read once for all who look |
@@ -37,6 +37,7 @@ mod json_text;
 mod login;
 mod network;
 mod operations;
+mod outcome;
 mod pages;
 mod passed_on;
 mod posting;

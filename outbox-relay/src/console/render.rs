@@ -10,6 +10,9 @@ use time::format_description::well_known::Rfc3339;
 
 use super::json_text::indent;
 
+/// The longest id that is shown as it is, in characters.
+const SHORT: usize = 14;
+
 /// The templates, by name.
 const TEMPLATES: [(&str, &str); 19] = [
     ("about.html", include_str!("templates/about.html")),
@@ -141,9 +144,16 @@ fn pretty(value: &Value) -> String {
     if is_json { indent(text) } else { text.to_owned() }
 }
 
-/// The first characters of an id, enough to tell a few apart.
+/// The ends of a long id, enough to tell a few apart: those that begin with the time (UUIDv7) begin
+/// alike.
 fn short(id: &Value) -> String {
-    id.to_string().chars().take(8).collect()
+    let id = id.to_string();
+    let length = id.chars().count();
+    if length <= SHORT {
+        return id;
+    }
+    let (first, last) = (id.chars().take(8), id.chars().skip(length - 4));
+    first.chain(['…']).chain(last).collect()
 }
 
 #[cfg(test)]
@@ -153,6 +163,13 @@ mod tests {
     #[test]
     fn all_templates_can_be_parsed() -> anyhow::Result<()> {
         Templates::parse().map(drop)
+    }
+
+    #[test]
+    fn ids_that_were_made_in_one_minute_look_different() {
+        let short = |id: &str| super::short(&Value::from(id));
+        assert_eq!(short("0190163d-8694-739b-aea5-966c26f8ad91"), "0190163d…ad91");
+        assert_eq!(short("4711"), "4711");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::invocation::InvocationError;
 use super::operations::{Operation, State};
+use super::outcome::{outcome, skipped};
 use super::render::grouped;
 use crate::commands::progress::ProgressLine;
 
@@ -123,32 +124,5 @@ impl Operation {
             }
             (State::Running, None) => None,
         }
-    }
-}
-
-/// The rows that a command names as not changed: its fields `not_retried`, `not_discarded` and so
-/// on.
-fn skipped(result: &Value) -> Vec<Value> {
-    let fields = result.as_object().into_iter().flatten();
-    let named = fields.filter(|(name, _)| name.starts_with("not_") && *name != "not_confirmed_by");
-    named.filter_map(|(_, value)| value.as_array()).flatten().cloned().collect()
-}
-
-/// What a command did, as a sentence.
-fn outcome(status: u8, result: &Value, skipped: usize) -> String {
-    let not_changed = match skipped {
-        0 => String::new(),
-        1 => " 1 was not changed: see below.".to_owned(),
-        count => format!(" {count} were not changed: see below."),
-    };
-    let matched = result.get("matched").and_then(Value::as_u64);
-    let of = matched.map(|matched| format!(" {matched} matched.")).unwrap_or_default();
-    match status {
-        0 => format!("Done.{of}{not_changed}"),
-        3 => format!(
-            "Done.{of}{not_changed} Some may still arrive as they were before: they were in flight, or a relay has not confirmed the change."
-        ),
-        _ if skipped > 0 => format!("Not all was done.{of}{not_changed}"),
-        _ => "Nothing was changed, or not all was done.".to_owned(),
     }
 }

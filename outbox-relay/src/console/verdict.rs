@@ -40,7 +40,7 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         return json!({
             "state": "problem",
             "sentence": format!("{events}: the relays have given up."),
-            "since": None::<&str>,
+            "since": created_at,
             "next": next("Find the cause", "/failures"),
         });
     }
@@ -78,7 +78,9 @@ mod tests {
         let status = |relays: usize, owned: i64, stuck: i64, age: f64, pauses: usize| {
             json!({
                 "relays": vec![1; relays], "lanes": {"owned": owned, "of": 64}, "pauses": vec![1; pauses],
-                "backlog": {"pending": 1, "stuck": stuck, "oldest": {"age_seconds": age}},
+                "backlog": {
+                    "pending": 1, "stuck": stuck, "oldest": {"age_seconds": age, "created_at": "2026-01-02T03:04:05Z"},
+                },
             })
         };
         for (status, state, begin) in [
@@ -95,6 +97,9 @@ mod tests {
             assert_eq!(verdict["state"], state, "{status}");
             let sentence = verdict["sentence"].as_str().unwrap_or_default();
             assert!(sentence.starts_with(begin), "{sentence}");
+            if state == "problem" {
+                assert_eq!(verdict["since"], "2026-01-02T03:04:05Z", "{sentence}");
+            }
         }
     }
 }

@@ -150,7 +150,7 @@ function showLive(text) {
 
 async function redraw() {
   const answer = await fetch(location.href, { signal: AbortSignal.timeout(10000) });
-  if (!answer.ok) return false;
+  if (!answer.ok) { if (answer.status < 500) return false; throw new Error("unread"); }
   const drawn = new DOMParser().parseFromString(await answer.text(), "text/html");
   const next = drawn.getElementById("main");
   if (!next || isInUse()) return false;
@@ -178,8 +178,8 @@ async function poll() {
     if (shownVersion !== null && version !== shownVersion && (isInUse() || !(await redraw()))) return showLive("Something has changed.");
     shownVersion = version;
     showLive("");
-  } catch {
-    showLive("The console does not answer: this page may be out of date.");
+  } catch ({ message }) {
+    showLive(`The console ${message === "unread" ? "can't read what is new" : "does not answer"}: this page may be out of date.`);
   } finally { isPolling = false; }
 }
 

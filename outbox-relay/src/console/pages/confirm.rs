@@ -271,8 +271,17 @@ async fn original(
     let digest = shown.value()?.get("digest").cloned().unwrap_or_default();
     let text = match contents {
         // The text of a body is a string in this document.
-        Some(contents) if action.subject == Subject::DeadLetters => serde_json::from_str(contents)
-            .map_err(|error| NoPage::Failed(InvocationError::Broken(error.to_string())))?,
+        Some(contents) if action.subject == Subject::DeadLetters => {
+            let text: String = serde_json::from_str(contents)
+                .map_err(|error| NoPage::Failed(InvocationError::Broken(error.to_string())))?;
+            if text.contains(['\r', '\0']) {
+                return Err(NoPage::Invalid(
+                    "A form would change its line ends: edit it with the command, from a file."
+                        .to_owned(),
+                ));
+            }
+            text
+        }
         Some(contents) => indent(contents),
         None => {
             return Err(NoPage::Invalid(

@@ -162,6 +162,9 @@ pub(super) fn operation(
     id: &str,
 ) -> Result<Page, NoPage> {
     let found = find(console, request, Some(id))?;
+    if matches!(found.state, State::Ended(_)) {
+        console.history.look_again();
+    }
     let report = found.report();
     let data = serde_json::to_value(&report).unwrap_or_default();
     let title = found.what.clone();

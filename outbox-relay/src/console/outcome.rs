@@ -1,0 +1,98 @@
+//! What the answer of a command says that it did, and what it left as it was.
+
+use serde_json::{Value, json};
+
+/// The rows that a command names as not changed: its fields `not_retried`, `not_discarded` and so
+/// on, and what became of dead letters that were not returned.
+pub(super) fn skipped(result: &Value) -> Vec<Value> {
+    let fields = result.as_object().into_iter().flatten();
+    let is_named = |name: &str| {
+        name.starts_with("not_") && name != "not_confirmed_by"
+            || ["refused", "unchanged", "unknown"].contains(&name)
+    };
+    let named = fields.filter(|(name, _)| is_named(name));
+    let rows = named.filter_map(|(name, value)| Some((name, value.as_array()?)));
+    rows.flat_map(|(name, rows)| {
+        rows.iter().map(move |row| match name.as_str() {
+            "unknown" => json!({ "id": row, "reason": "it may have arrived, or not" }),
+            _ => row.clone(),
+        })
+    })
+    .collect()
+}
+
+/// What a command says that it did to how many.
+fn changed(result: &Value) -> Option<(&'static str, u64)> {
+    let verbs = ["retried", "discarded", "replayed", "returned", "forgotten", "noted"];
+    verbs.into_iter().find_map(|verb| {
+        let count = match result.get(verb)? {
+            Value::Array(rows) => u64::try_from(rows.len()).ok(),
+            other => other.as_u64(),
+        };
+        Some((verb, count?))
+    })
+}
+
+/// What a command did, as a sentence.
+pub(super) fn outcome(status: u8, result: &Value, skipped: usize) -> String {
+    let not_changed = match skipped {
+        0 => String::new(),
+        1 => " 1 was not changed: see below.".to_owned(),
+        count => format!(" {count} were not changed: see below."),
+    };
+    let matched = result.get("matched").and_then(Value::as_u64);
+    let changed = changed(result);
+    let of = match (matched, changed) {
+        (Some(matched), Some((verb, count))) if count > 0 => {
+            format!(" {matched} matched, {count} {verb}.")
+        }
+        (Some(matched), _) => format!(" {matched} matched."),
+        (None, _) => String::new(),
+    };
+    if matches!((status, matched, changed), (0 | 3, Some(1..), Some((_, 0)))) {
+        return format!("Nothing was changed.{of}{not_changed}");
+    }
+    match status {
+        0 => format!("Done.{of}{not_changed}"),
+        3 => format!(
+            "Done.{of}{not_changed} Some may still arrive as they were before: they were in flight, or a relay has not confirmed the change."
+        ),
+        _ if skipped > 0 => format!("Not all was done.{of}{not_changed}"),
+        _ => "Nothing was changed, or not all was done.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_returned_is_named_with_the_reason() {
+        let result = json!({
+            "returned": 1, "not_returned": [{"id": 4, "why": "state"}], "not_confirmed_by": ["a relay"],
+            "refused": [{"id": 5, "reason": "no queue"}], "unknown": [6], "untried": 0,
+        });
+        let rows = skipped(&result);
+        let ids: Vec<_> = rows.iter().map(|row| row["id"].as_i64()).collect();
+        assert_eq!(ids, [Some(4), Some(5), Some(6)]);
+        assert_eq!(rows[1]["reason"], "no queue");
+        let sentence = outcome(1, &result, rows.len());
+        assert_eq!(sentence, "Not all was done. 3 were not changed: see below.");
+    }
+
+    #[test]
+    fn done_is_not_said_of_what_others_did_before() {
+        for (result, skipped, said) in [
+            (json!({"matched": 3, "retried": 3}), 0, "Done. 3 matched, 3 retried."),
+            (json!({"matched": 3, "returned": 2}), 0, "Done. 3 matched, 2 returned."),
+            (
+                json!({"matched": 3, "retried": 0}),
+                3,
+                "Nothing was changed. 3 matched. 3 were not changed: see below.",
+            ),
+            (json!({"matched": 1, "discarded": ["x"]}), 0, "Done. 1 matched, 1 discarded."),
+        ] {
+            assert_eq!(outcome(0, &result, skipped), said, "{result}");
+        }
+    }
+}
