@@ -4,6 +4,7 @@
 mod bare_publisher;
 mod collect;
 mod commit_latency;
+mod console;
 mod consume;
 mod drain;
 mod failing_aggregate;
@@ -73,6 +74,9 @@ enum Measure {
     /// The collector turns a dead-letter queue into rows; the limits are a bare consumer, and COPY
     /// of the same rows (2 minutes)
     Collect(collect::Collect),
+    /// How long the console's pages take beside many rows, and what ten consoles that are open cost
+    /// a drain (25 minutes, 15 GB of disk): what `cargo xtask bench console` runs
+    Console(console::Console),
     /// Memory, CPU time and statements of a relay, idle and with much to do (5 minutes)
     Footprint(footprint::Footprint),
     /// What LISTEN/NOTIFY would cost the writers and gain over polling (5 minutes)
@@ -91,6 +95,7 @@ async fn main() -> anyhow::Result<()> {
     match Bench::parse().measure {
         Measure::Consume(consume) => consume.run().await,
         Measure::Collect(collect) => collect.run().await,
+        Measure::Console(console) => console.run().await,
         Measure::Drain(drain) => drain.run().await,
         Measure::SingleAggregate(measure) => measure.run().await,
         Measure::CommitLatency(measure) => measure.run().await,

@@ -22,6 +22,10 @@ impl Summary {
         self.0.get(rank - 1).copied().unwrap_or(f64::NAN)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn min(&self) -> f64 {
         self.percentile(0)
     }

@@ -27,6 +27,17 @@ pub async fn index_blocks_read(sql: &Client, table: &str) -> anyhow::Result<i64>
     Ok(sql.query_one(read, &[&table]).await?.get(0))
 }
 
+/// How often statements have read a table from its begin to its end so far.
+///
+/// # Errors
+/// When the server does not answer, or a command's session does not end.
+pub async fn sequential_scans(sql: &Client, table: &str) -> anyhow::Result<i64> {
+    commands_ended(sql).await?;
+    let read =
+        "SELECT coalesce(sum(seq_scan), 0)::bigint FROM pg_stat_user_tables WHERE relname = $1";
+    Ok(sql.query_one(read, &[&table]).await?.get(0))
+}
+
 /// Waits until the statistics have what commands have read.
 async fn commands_ended(sql: &Client) -> anyhow::Result<()> {
     // A session reports what it has read when it ends, which may be after its client has.

@@ -60,6 +60,28 @@ async fn a_port_that_others_can_reach_needs_logins() -> Tested {
 }
 
 #[tokio::test]
+async fn a_file_of_users_that_cannot_be_used_ends_the_start_with_one_sentence() -> Tested {
+    for (file, said) in [
+        (
+            "/nowhere/users",
+            "error: CONSOLE_USERS_FILE /nowhere/users: No such file or directory (os error 2)\n",
+        ),
+        // It has no end.
+        (
+            "/dev/zero",
+            "error: CONSOLE_USERS_FILE /dev/zero: it has more than the 1048576 bytes that are allowed\n",
+        ),
+        ("/etc/hostname", "error: CONSOLE_USERS_FILE /etc/hostname: line 1: "),
+    ] {
+        let settings = [DATABASE, ("CONSOLE_AUTH", "basic"), ("CONSOLE_USERS_FILE", file)];
+        let ended = outbox_relay(&["console"], &settings).await?;
+        assert_eq!(ended.code, Some(64), "{ended:?}");
+        ensure!(ended.err.starts_with(said), "{ended:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn without_a_right_secret_there_is_nothing_to_see_and_few_attempts() -> Tested {
     let folder = TempFolder::new()?;
     let users = folder.write("users", USERS)?;

@@ -1,4 +1,4 @@
-//! `bench`: measures the whole pipeline against its limits.
+//! `bench`: measures the whole pipeline against its limits, or the console.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,10 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
     stack::install(&stack::missing(), print_note)?;
     stack::check_versions(&["postgresql", "rabbitmq-server"])?;
     let mut bench = stack::cargo();
-    bench.args(["run", "--quiet", "--release", "--package", "bench", "--", "suite"]);
+    bench.args(["run", "--quiet", "--release", "--package", "bench", "--"]);
+    if args.first().is_none_or(|first| first != "console") {
+        bench.arg("suite");
+    }
     let status = bench.args(args).status().context("cannot start cargo")?;
     if !status.success() {
         print_error("the benchmark has no result");

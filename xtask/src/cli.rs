@@ -80,7 +80,8 @@ enum Command {
     /// docs/benchmarks/. Run nothing else meanwhile.
     Bench {
         /// --quick (four minutes), --full (10 million rows of history), --json, and whatever
-        /// `cargo run --release -p bench -- help suite` lists
+        /// `cargo run --release -p bench -- help suite` lists; or `console`, which times the
+        /// console's pages beside many rows, with what `… -- help console` lists
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         args: Vec<String>,
     },

@@ -11,8 +11,8 @@ use crate::setup::{Servers, connect_alone};
 /// The tables, and a session with their database.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    pub(super) url: String,
-    sql: Client,
+    pub(crate) url: String,
+    pub(crate) sql: Client,
 }
 
 impl Desk {

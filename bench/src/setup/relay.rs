@@ -1,6 +1,6 @@
 //! The relay: the release program as a process, configured by environment variables.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -65,6 +65,11 @@ impl RelayProgram {
     /// The program at `path` with default settings.
     pub(crate) const fn at(path: PathBuf) -> Self {
         Self { path, settings: Vec::new() }
+    }
+
+    /// The program.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Adds a setting.

@@ -102,19 +102,23 @@ impl ConsoleConfig {
         if let Err(sentence) = self.check() {
             settings::exit_with(&sentence);
         }
+        let login = match Login::new(&self.access) {
+            Ok(login) => login,
+            Err(error) => settings::exit_with(&format!("{error:#}")),
+        };
         let process = self.process.clone();
         process::run("outbox-console", &process, self.http.shutdown_delay, |shutdown| async move {
-            Box::pin(serve(self, shutdown)).await
+            Box::pin(serve(self, login, shutdown)).await
         })
     }
 }
 
 /// Serves the console and its operations port until `shutdown`.
-async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn serve(config: Config, login: Login, shutdown: CancellationToken) -> anyhow::Result<()> {
     let listener = ops::bind(&config.access.console_addr, "CONSOLE_ADDR").await?;
     let ops_listener = ops::bind(&config.ops_addr, "OPS_ADDR").await?;
     let address = listener.local_addr().context("the port was just opened")?;
-    let console = Arc::new(Console::new(&config, shutdown.clone())?);
+    let console = Arc::new(Console::new(&config, login, shutdown.clone())?);
     let client = webhook::client().context("the client of the webhook")?;
     if config.access.console_auth == AuthKind::None {
         tracing::info!(%address, "the console asks nobody to log in: it can be reached from this machine alone");
@@ -142,7 +146,7 @@ async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()
 }
 
 impl Console {
-    fn new(config: &Config, stopping: CancellationToken) -> anyhow::Result<Self> {
+    fn new(config: &Config, login: Login, stopping: CancellationToken) -> anyhow::Result<Self> {
         let passed_on = &config.passed_on;
         Ok(Self {
             prefix: config.pages.console_prefix.0.clone(),
@@ -152,7 +156,7 @@ impl Console {
             has_desk: passed_on.dead_letters_database_url.is_some()
                 || passed_on.dead_letters_database_url_file.is_some(),
             settings: shown_settings(config),
-            login: Login::new(&config.access)?,
+            login,
             checks: RequestChecks::new(config),
             commands: Arc::new(Commands::new(
                 passed_on,

@@ -1,6 +1,8 @@
 //! The file of users: who may log in, with what secret, and what they may do.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
@@ -43,9 +45,11 @@ impl Users {
     /// When a line is wrong; the error names its number and shows nothing of it.
     pub(super) fn read(path: &Path, needs_secrets: bool) -> anyhow::Result<Self> {
         let read = || {
-            let size = std::fs::metadata(path)?.len();
-            ensure!(size <= LARGEST_FILE, "it has {size} bytes, {LARGEST_FILE} are allowed");
-            Ok::<_, anyhow::Error>(std::fs::read_to_string(path)?)
+            let mut text = String::new();
+            File::open(path)?.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
+            let is_small = text.len() as u64 <= LARGEST_FILE;
+            ensure!(is_small, "it has more than the {LARGEST_FILE} bytes that are allowed");
+            Ok::<_, anyhow::Error>(text)
         };
         let text = read().with_context(|| format!("CONSOLE_USERS_FILE {}", path.display()))?;
         Self::parse(&text, needs_secrets)

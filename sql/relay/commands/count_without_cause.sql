@@ -11,5 +11,6 @@ FROM (
       AND error_fingerprint IS NULL
     -- In the order of the one index that is meant.
     ORDER BY error_kind, error_fingerprint, left(event_type, 255), id
-    LIMIT $1::bigint
+    -- In a subquery: the planner would expect that a plain number of rows is read, and sort.
+    LIMIT (SELECT $1::bigint)
 ) AS event

@@ -1,7 +1,7 @@
--- list_failures: failed events by cause and type, the most frequent first; of each group no more rows
--- are read than are counted
--- $1: at most how many groups are read; $2: at which sum counting stops, shared evenly by the groups;
--- $3: at most how many groups are returned: what waits behind the others is not looked up
+-- list_failures: failed events by cause and type, the most frequent first; of each group no more
+-- rows are read than are counted
+-- $1: at most how many groups are read; $2: at which sum counting stops, shared evenly by the
+-- groups; $3: at most how many groups are returned: what waits behind the others is not looked up
 WITH RECURSIVE cause AS (
     -- From one group to the next by the index, however many events are between.
     (

@@ -1,7 +1,7 @@
 -- newest_of_aggregate: the ids of an aggregate's newest events: those that are pending, which an
 -- index has, and published ones that are among the table's newest rows
--- $1, $2: type and id of the aggregate; $3: at most how many; $4: how many rows may be read in search
--- of published ones
+-- $1, $2: type and id of the aggregate; $3: at most how many; $4: how many rows may be read in
+-- search of published ones
 SELECT event_id
 FROM (
     (
@@ -24,7 +24,7 @@ FROM (
             SELECT id, event_id, aggregate_type, aggregate_id, published_at
             FROM {outbox}
             ORDER BY id DESC
-            -- In a subquery: the planner would expect that a plain number of rows is read, and sort.
+            -- In a subquery: from a plain number the planner would expect that many rows, and sort.
             LIMIT (SELECT $4::bigint)
         ) AS read
         WHERE published_at IS NOT NULL AND aggregate_type = $1::text AND aggregate_id = $2::text

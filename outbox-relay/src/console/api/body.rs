@@ -65,8 +65,8 @@ struct Known {
     /// Those that select what is changed.
     filters: Vec<String>,
     inputs: Vec<&'static str>,
-    /// What was counted.
-    counted: &'static [&'static str],
+    /// What was counted, or shown: if it is another one by now, nothing is done.
+    seen: &'static [&'static str],
 }
 
 impl Known {
@@ -84,12 +84,16 @@ impl Known {
             ids: (action.name != "pause").then(|| action.id_field()),
             filters,
             inputs: action.inputs.iter().map(|input| input.name).collect(),
-            counted: if action.has_filter { &["expect", "up_to_id"] } else { &[] },
+            seen: match action.inputs.iter().any(|input| input.kind == InputKind::Contents) {
+                _ if action.has_filter => &["expect", "up_to_id"],
+                true => &["if_unchanged"],
+                false => &[],
+            },
         }
     }
 
     fn all(&self) -> impl Iterator<Item = &str> {
-        let own = self.ids.iter().chain(&self.inputs).chain(self.counted).chain(&COMMON);
+        let own = self.ids.iter().chain(&self.inputs).chain(self.seen).chain(&COMMON);
         self.filters.iter().map(String::as_str).chain(own.copied())
     }
 }
@@ -189,8 +193,9 @@ mod tests {
         let discard = actions::find("discard").expect("an action");
         assert_eq!(
             discard.confirmed(&form).0.typed(),
-            "outbox-relay discard --type order.created --stuck --expect 300 --up-to-id 9007199254740993 --reason 'a test'"
+            "outbox-relay discard --type order.created --stuck --expect 300 --up-to-id 9007199254740993"
         );
+        assert_eq!(form.get("reason"), Some("a test"));
         assert_eq!(form.get("typed"), Some("300"));
         assert!(form.get("operation").is_some_and(|id| id.parse::<Uuid>().is_ok()));
         let many = serde_json::json!({"action": "return", "id": [7, "8", 8], "rate": "50/s"});
@@ -233,6 +238,10 @@ mod tests {
             (serde_json::json!({"action": "forget", "event_id": "x"}), "`reason` is missing"),
             (serde_json::json!({"action": "edit", "reason": "x"}), "`event_id` is missing"),
             (serde_json::json!({"action": "edit", "payload": {}}), "`payload` must be text"),
+            (
+                serde_json::json!({"action": "retry", "if_unchanged": "x"}),
+                "`if_unchanged` is no field of retry",
+            ),
             (
                 serde_json::json!({"action": "pause", "reason": "x"}),
                 "Nothing is named: give one of",

@@ -1,25 +1,12 @@
-//! The calls of the API, as the document shows them.
+//! The calls of the API.
 
-use std::collections::HashMap;
+use serde_json::Value;
 
-use poem::http::Method;
-use poem_openapi::registry::{
-    MetaHeader, MetaMediaType, MetaOperation, MetaOperationParam, MetaParamIn, MetaRequest,
-    MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
-};
-use poem_openapi::types::Type;
-use serde_json::{Value, json};
-use service_kit::http::problem::CONTENT_TYPE;
-
+use super::call::{Call, Query, get};
 use super::schemas::{
     About, AggregatePage, AuditList, Cause, Changes, Confirmation, EventList, EventPage, Failures,
-    LetterGroups, LetterList, LetterPage, NewOperation, Operation, Overview, Pauses, Problem,
-    Relays, Search,
+    LetterGroups, LetterList, LetterPage, Operation, Overview, Pauses, Relays, Search,
 };
-
-/// The security schemes.
-pub(super) const BASIC: &str = "password";
-pub(super) const BEARER: &str = "token";
 
 const READ: &str = "read";
 const DESK: &str = "desk";
@@ -31,51 +18,6 @@ pub(super) const TAGS: [(&str, &str); 3] = [
     (DESK, "Read dead letters: the rights of viewer, and DEAD_LETTERS_DATABASE_URL"),
     (CHANGE, "Mend and destroy: the rights of operator or admin, by the action"),
 ];
-
-const JSON: &str = "application/json";
-
-/// A call.
-pub(super) struct Call {
-    pub(super) path: &'static str,
-    id: &'static str,
-    tag: &'static str,
-    summary: &'static str,
-    /// What each part of the path in braces is.
-    parts: &'static [(&'static str, &'static str)],
-    query: &'static [Query],
-    /// The statuses with an answer of its own type, and what they mean.
-    answers: &'static [(u16, &'static str)],
-    schema: fn() -> MetaSchemaRef,
-    register: fn(&mut Registry),
-    example: Option<&'static str>,
-    problems: &'static [u16],
-    is_post: bool,
-}
-
-/// A field of the query: its name and its meaning.
-type Query = (&'static str, &'static str);
-
-const fn get<T: Type>(
-    path: &'static str,
-    id: &'static str,
-    tag: &'static str,
-    summary: &'static str,
-) -> Call {
-    Call {
-        path,
-        id,
-        tag,
-        summary,
-        parts: &[],
-        query: &[],
-        answers: &[(200, "What the page shows")],
-        schema: T::schema_ref,
-        register: T::register,
-        example: None,
-        problems: &[],
-        is_post: false,
-    }
-}
 
 const AFTER: Query = ("after", "Where to go on, as `next` of the part before has it");
 const SINCE: Query = ("since", "Not before this time, or this duration before now, such as 2h");
@@ -244,151 +186,3 @@ pub(super) const CALLS: [Call; 19] = [
     },
     get::<Value>("/api/openapi.json", "getDocument", READ, "This document"),
 ];
-
-/// The problems of every call.
-const PROBLEMS: [(u16, &str); 11] = [
-    (400, "The request makes no sense"),
-    (401, "Log in first, or the secret is wrong"),
-    (403, "This needs other rights, which the problem names; or another site's page has sent it"),
-    (404, "There is nothing of that name"),
-    (408, "The body took too long to arrive"),
-    (413, "The body is larger than 8 MiB"),
-    (421, "The console is not known under this name (`CONSOLE_ALLOWED_HOSTS`)"),
-    (429, "Too many wrong secrets came from this address"),
-    (500, "Internal error"),
-    (502, "A command failed: the database does not answer, say"),
-    (503, "Too many requests at once, or the database takes too long"),
-];
-
-/// The problems that only some calls have.
-const SOME: [u16; 3] = [404, 408, 413];
-
-impl Call {
-    pub(super) fn register(&self, registry: &mut Registry) {
-        (self.register)(registry);
-        if self.is_post {
-            NewOperation::register(registry);
-        }
-    }
-
-    pub(super) fn operation(&self) -> MetaOperation {
-        let parts = self.parts.iter().map(|part| parameter(part, MetaParamIn::Path));
-        let query = self.query.iter().map(|field| parameter(field, MetaParamIn::Query));
-        let security = [BASIC, BEARER].map(|name| HashMap::from([(name, Vec::new())]));
-        MetaOperation {
-            method: if self.is_post { Method::POST } else { Method::GET },
-            tags: vec![self.tag],
-            summary: Some(self.summary),
-            description: None,
-            external_docs: None,
-            params: parts.chain(query).collect(),
-            request: self.is_post.then(request),
-            responses: MetaResponses { responses: self.responses() },
-            deprecated: false,
-            // Or neither, with CONSOLE_AUTH=none and behind a proxy.
-            security: security.into_iter().chain([HashMap::new()]).collect(),
-            operation_id: Some(self.id),
-            code_samples: Vec::new(),
-        }
-    }
-
-    fn responses(&self) -> Vec<MetaResponse> {
-        let mut responses: Vec<MetaResponse> = self
-            .answers
-            .iter()
-            .map(|&(status, description)| MetaResponse {
-                description,
-                status: Some(status),
-                status_range: None,
-                content: vec![media(JSON, (self.schema)(), self.example)],
-                headers: if self.is_post { vec![location()] } else { Vec::new() },
-            })
-            .collect();
-        for (status, description) in PROBLEMS {
-            if SOME.contains(&status) && !self.problems.contains(&status) {
-                continue;
-            }
-            let problem = media(CONTENT_TYPE, Problem::schema_ref(), None);
-            let known = responses.iter_mut().find(|known| known.status == Some(status));
-            match known {
-                Some(known) => known.content.push(problem),
-                None => responses.push(MetaResponse {
-                    description,
-                    status: Some(status),
-                    status_range: None,
-                    content: vec![with_example(problem, problem_example(status, description))],
-                    headers: Vec::new(),
-                }),
-            }
-        }
-        if self.path == "/api/search" {
-            responses.push(MetaResponse {
-                description: "It was found: `Location` has it",
-                status: Some(303),
-                status_range: None,
-                content: Vec::new(),
-                headers: vec![location()],
-            });
-        }
-        responses.sort_by_key(|response| response.status);
-        responses
-    }
-}
-
-fn request() -> MetaRequest {
-    let example = include_str!("examples/new_operation.json");
-    MetaRequest {
-        description: None,
-        content: vec![media(JSON, NewOperation::schema_ref(), Some(example))],
-        required: true,
-    }
-}
-
-fn parameter((name, description): &Query, in_type: MetaParamIn) -> MetaOperationParam {
-    let is_list = matches!(*name, "event_id" | "id" | "pause_id") && in_type == MetaParamIn::Query;
-    MetaOperationParam {
-        name: (*name).to_owned(),
-        schema: if is_list { <Vec<String>>::schema_ref() } else { String::schema_ref() },
-        in_type,
-        description: Some((*description).to_owned()),
-        required: in_type == MetaParamIn::Path,
-        deprecated: false,
-        explode: true,
-        style: None,
-    }
-}
-
-fn media(
-    content_type: &'static str,
-    schema: MetaSchemaRef,
-    example: Option<&'static str>,
-) -> MetaMediaType {
-    let media = MetaMediaType { content_type, schema };
-    match example.map(|text| serde_json::from_str(text).expect("an example is JSON")) {
-        Some(example) => with_example(media, example),
-        None => media,
-    }
-}
-
-/// In this framework only schemas have examples; the document has them beside.
-fn with_example(media: MetaMediaType, example: Value) -> MetaMediaType {
-    let schema =
-        MetaSchema { all_of: vec![media.schema], example: Some(example), ..MetaSchema::ANY };
-    MetaMediaType { schema: MetaSchemaRef::Inline(Box::new(schema)), ..media }
-}
-
-fn problem_example(status: u16, description: &str) -> Value {
-    let title = poem::http::StatusCode::from_u16(status).ok();
-    let title = title.and_then(|status| status.canonical_reason());
-    json!({ "type": "about:blank", "title": title, "status": status, "detail": description })
-}
-
-fn location() -> MetaHeader {
-    MetaHeader {
-        name: "Location".to_owned(),
-        description: Some("The path of what to get".to_owned()),
-        required: true,
-        deprecated: false,
-        schema: String::schema_ref(),
-    }
-}

@@ -9,7 +9,8 @@ use poem_openapi::types::Type as _;
 use poem_openapi::{OpenApi, OpenApiService, ServerObject};
 use service_kit::http::documents::{self, Format};
 
-use super::calls::{BASIC, BEARER, CALLS, TAGS};
+use super::call::{BASIC, BEARER};
+use super::calls::{CALLS, TAGS};
 use super::schemas::Problem;
 
 const DESCRIPTION: &str = "What `outbox-relay console` shows, as JSON, and what it can change.

@@ -3,9 +3,10 @@
 //! | file | what it does |
 //! |---|---|
 //! | `body` | a change as JSON: the fields of a form |
-//! | `document`, `calls`, `schemas` | the OpenAPI document |
+//! | `document`, `calls`, `call`, `schemas` | the OpenAPI document |
 
 pub(super) mod body;
+mod call;
 mod calls;
 mod document;
 mod schemas;

@@ -69,6 +69,9 @@ pub(in crate::console::api) struct NewOperation {
     expect: Option<i64>,
     /// With a filter: the highest id that was counted. What came since is left as it is
     up_to_id: Option<i64>,
+    /// Of the edits: `digest` of the event or dead letter as you have seen it. If it is another one
+    /// by now, nothing is done
+    if_unchanged: Option<String>,
     /// Filter, or what is paused; of `edit` the new type
     r#type: Option<String>,
     aggregate_type: Option<String>,

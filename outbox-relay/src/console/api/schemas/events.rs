@@ -4,7 +4,6 @@ use poem_openapi::{Enum, Object};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::place::Where;
 use super::records::AuditRow;
 use super::shapes::Nullable;
 
@@ -98,20 +97,6 @@ pub(super) struct EventWithContents {
     audit: Vec<AuditRow>,
 }
 
-/// An event, and what is known of it
-#[derive(Debug, Object)]
-pub(in crate::console::api) struct EventPage {
-    event: EventWithContents,
-    /// Null if that could not be found out
-    r#where: Nullable<Where>,
-    /// Its state as a sentence
-    sentence: String,
-    /// What to do about it, if anything
-    next_step: Nullable<String>,
-    /// The page of its trace (`CONSOLE_TRACE_URL`)
-    trace_url: Nullable<String>,
-}
-
 /// The link to a state of a list
 #[derive(Debug, Object)]
 pub(super) struct Tab {
@@ -131,17 +116,4 @@ pub(in crate::console::api) struct EventList {
     /// Why there may be more although this part is not full
     note: Nullable<String>,
     events: Vec<Event>,
-}
-
-/// The events of an aggregate, newest first
-#[derive(Debug, Object)]
-pub(in crate::console::api) struct AggregatePage {
-    aggregate_type: String,
-    aggregate_id: String,
-    /// The path of the next part, if there is one
-    next: Nullable<String>,
-    note: Nullable<String>,
-    events: Vec<Event>,
-    /// Where its newest events are
-    r#where: Nullable<Where>,
 }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `shapes` | a member that may be null, or of two types |
 //! | `events` | events and their lists |
-//! | `place` | where an event is |
+//! | `place` | where an event is, and the pages that say so |
 //! | `status` | the state of the outbox, and the overview |
 //! | `failures` | failed events by cause |
 //! | `dead_letters` | the desk |
@@ -23,7 +23,8 @@ mod status;
 
 pub(super) use changes::{Confirmation, NewOperation, Operation, Problem};
 pub(super) use dead_letters::{LetterGroups, LetterList, LetterPage};
-pub(super) use events::{AggregatePage, EventList, EventPage};
+pub(super) use events::EventList;
 pub(super) use failures::{Cause, Failures};
+pub(super) use place::{AggregatePage, EventPage};
 pub(super) use records::{About, AuditList, Changes, Pauses, Search};
 pub(super) use status::{Overview, Relays};

@@ -1,9 +1,9 @@
-//! Where an event is.
+//! Where an event is, and the pages that say so.
 
 use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 
-use super::events::Event;
+use super::events::{Event, EventWithContents};
 use super::records::Pause;
 use super::shapes::{Either, Nullable};
 
@@ -99,4 +99,31 @@ pub(super) struct Where {
     /// The worst of all
     answer: Answer,
     events: Vec<Location>,
+}
+
+/// An event, and what is known of it
+#[derive(Debug, Object)]
+pub(in crate::console::api) struct EventPage {
+    event: EventWithContents,
+    /// Null if that could not be found out
+    r#where: Nullable<Where>,
+    /// Its state as a sentence
+    sentence: String,
+    /// What to do about it, if anything
+    next_step: Nullable<String>,
+    /// The page of its trace (`CONSOLE_TRACE_URL`)
+    trace_url: Nullable<String>,
+}
+
+/// The events of an aggregate, newest first
+#[derive(Debug, Object)]
+pub(in crate::console::api) struct AggregatePage {
+    aggregate_type: String,
+    aggregate_id: String,
+    /// The path of the next part, if there is one
+    next: Nullable<String>,
+    note: Nullable<String>,
+    events: Vec<Event>,
+    /// Where its newest events are
+    r#where: Nullable<Where>,
 }
