@@ -19,7 +19,7 @@ mod tab;
 mod vendor;
 
 use std::os::unix::fs::MetadataExt as _;
-use std::sync::{Mutex, PoisonError};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -27,7 +27,7 @@ use fantoccini::ClientBuilder;
 use fantoccini::wd::Capabilities;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
-use stack::{ProcessId, Service};
+use stack::Service;
 
 use crate::outbox::PATIENCE;
 use crate::temp_folder::TempFolder;
@@ -41,7 +41,6 @@ pub use vendor::Media;
 #[derive(Debug)]
 pub struct Browser {
     driver: Service,
-    processes: Mutex<Vec<ProcessId>>,
     url: String,
     folder: TempFolder,
 }
@@ -78,7 +77,7 @@ impl Browser {
         let line = driver.wait_for_line("started successfully on port", PATIENCE).await?;
         let port = line.trim_end_matches('.').rsplit(' ').next().context("a port")?;
         let url = format!("http://127.0.0.1:{port}");
-        Ok(Self { driver, processes: Mutex::default(), url, folder })
+        Ok(Self { driver, url, folder })
     }
 
     /// Opens a browser of its own, with a fresh profile, on a page of `origin`.
@@ -114,23 +113,18 @@ impl Browser {
         let client =
             tokio::time::timeout(PATIENCE, client).await.context("Chrome does not start")?;
         let client = client.with_context(|| self.driver.last_lines())?;
-        let pid = client.capabilities().and_then(|found| found.get("goog:processID")?.as_u64());
-        let process = ProcessId::of(u32::try_from(pid.context("Chrome has a pid")?)?);
-        self.processes.lock().unwrap_or_else(PoisonError::into_inner).extend(process);
         Ok(Tab::new(client, origin, hands))
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // One that can't be signalled has ended.
-        self.driver.sigkill().ok();
-        // Browsers that end write to their profiles until they and their helpers are gone.
-        let processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        // The browsers and their helpers are in its process group, and write to their profiles until
+        // they are gone. What can't be signalled has ended.
+        let kill = format!("kill -s KILL -- -{}", self.driver.pid());
+        Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status().ok();
         let end = Instant::now() + PATIENCE;
-        while Instant::now() < end
-            && (processes.iter().any(ProcessId::is_alive) || self.folder.remove().is_err())
-        {
+        while self.folder.remove().is_err() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(20));
         }
     }

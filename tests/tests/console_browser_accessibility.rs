@@ -111,6 +111,7 @@ async fn looked_at(media: Media, name: &str) -> Tested {
 }
 
 /// Writes a picture of the page.
+#[allow(clippy::disallowed_methods, reason = "the environment asks for the pictures of the docs")]
 async fn keep(tab: &Tab, name: &str) -> Tested {
     tab.run(STEADY, vec![]).await?;
     let picture = tab.picture(TALLEST).await?;
