@@ -220,6 +220,8 @@ pub(super) struct Input {
     required: Option<bool>,
     rows: Option<Nullable<u32>>,
     value: String,
+    /// What it is at present, where `value` is what somebody typed before
+    now: Option<Nullable<String>>,
     options: Option<Value>,
 }
 
@@ -241,6 +243,8 @@ pub(in crate::console::api) struct Confirmation {
     /// Whether a person types the number; a program need not
     needs_number: bool,
     needs_reason: bool,
+    /// What a page fills in as the reason, as `?reason=` says
+    reason: Nullable<String>,
     is_destroying: bool,
     back: String,
     /// Whether you may do it

@@ -95,6 +95,8 @@ pub(super) struct EventWithContents {
     payload: Value,
     /// What people did to it
     audit: Vec<AuditRow>,
+    /// Of a pending event, for `if_unchanged` of an edit
+    digest: Option<String>,
 }
 
 /// The link to a state of a list

@@ -83,6 +83,12 @@ pub(super) struct Location {
     event: Nullable<Event>,
     /// Other events of the transaction that wrote it
     written_with: Vec<Uuid>,
+    /// The first of the later events of its aggregate that it holds back
+    holds: Vec<Uuid>,
+    /// How many it holds back
+    holds_count: u64,
+    /// Whether there may be more
+    holds_is_capped: bool,
     pauses: Vec<Pause>,
     relay: Nullable<RelayName>,
     /// Whether it was sent and the broker's confirm is awaited
