@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::back::back;
+use super::event::hide;
 use super::{NoPage, Page, PageRequest, raw_member, read, require_desk};
 use crate::console::Console;
 use crate::console::action::{Action, Input, InputKind, Subject};
@@ -47,7 +48,12 @@ pub(super) async fn confirm(
     if ids.len() > NAMED {
         return Err(NoPage::Invalid(format!("Select {NAMED} at the most, or all by a filter.")));
     }
-    let selected = Selected::count(console, request, action, &ids).await?;
+    let mut selected = Selected::count(console, request, action, &ids).await?;
+    if console.hide_payloads {
+        for example in &mut selected.examples {
+            hide(example, &["/payload", "/headers", "/properties", "/body"]);
+        }
+    }
     let why_not = refusal(&request.user, action);
     let mut fields = vec![
         json!({ "name": "operation", "value": Uuid::new_v4() }),
@@ -224,7 +230,7 @@ async fn inputs(
         }));
     }
     if action.name == "pause"
-        && action.selecting_fields().iter().all(|name| !request.form.is_set(name))
+        && action.selecting_fields().iter().all(|name| request.form.get(name).is_none())
     {
         for (name, label) in
             [("type", "Type"), ("aggregate_type", "Aggregate type"), ("aggregate", "Aggregate id")]
