@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::back::back;
+use super::kept::is_kept;
 use super::{NoPage, Page, PageRequest, raw_member, read, require_desk};
 use crate::console::Console;
 use crate::console::action::{Action, Input, InputKind, Subject};
@@ -148,8 +149,11 @@ impl Selected {
             };
             for id in ids.iter().take(EXAMPLES) {
                 let line = CommandLine::new(command).operand(*id);
-                let shown = read(console, &request.user, &line).await?;
-                examples.extend(shown.get(field).cloned());
+                match read(console, &request.user, &line).await {
+                    Ok(shown) => examples.extend(shown.get(field).cloned()),
+                    Err(NoPage::NotFound(_)) if is_kept(console, request, action, id).await? => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         let count = u64::try_from(ids.len()).ok().filter(|count| *count > 0);

@@ -13,6 +13,7 @@
 //! | `confirm` | `/confirm/{action}` |
 //! | `operation` | `/operations`, `/operations/{id}` |
 //! | `back` | none: where a form leads back to |
+//! | `kept` | none: whether something is kept of an event that is gone |
 
 mod about;
 mod back;
@@ -21,6 +22,7 @@ mod dead_letters;
 mod event;
 mod events;
 mod failures;
+mod kept;
 mod lists;
 mod operation;
 mod overview;
@@ -82,6 +84,9 @@ impl From<InvocationError> for NoPage {
     fn from(error: InvocationError) -> Self {
         match error {
             InvocationError::Usage(what) => Self::Invalid(what),
+            InvocationError::Failed(said) if said.starts_with(event::ABSENT) => {
+                Self::NotFound(said)
+            }
             error => Self::Failed(error),
         }
     }
