@@ -132,7 +132,7 @@ async fn a_webhook_that_hangs_holds_up_neither_the_sampler_nor_the_end() -> Test
     let url = format!("http://{}/", server.address());
     let console = watching(&outbox, None, &[("CONSOLE_WEBHOOK_URL", url.as_str())]).await?;
     add_failed(&outbox, "order.created", ["returned", NO_QUEUE], 1).await?;
-    let late = "the webhook did not take a notice";
+    let late = "the webhook did not take a notice: error sending request: operation timed out";
     console.process.wait_for_line(late, PATIENCE).await?;
     // It is tried again meanwhile, and the overview goes on.
     for events in 2..4 {
@@ -147,5 +147,18 @@ async fn a_webhook_that_hangs_holds_up_neither_the_sampler_nor_the_end() -> Test
     console.process.sigterm()?;
     let stopped = console.process.wait_exit(PATIENCE).await?;
     ensure!(stopped.success(), "{stopped}: {}", console.process.log());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_gone_is_logged_with_the_cause_and_without_its_address() -> Tested {
+    let outbox = Outbox::new().await?;
+    let url = ("CONSOLE_WEBHOOK_URL", "http://127.0.0.1:1/hooks/T0-secret");
+    let console = watching(&outbox, None, &[url]).await?;
+    add_failed(&outbox, "order.created", ["returned", NO_QUEUE], 1).await?;
+    let line = console.process.wait_for_line("the webhook did not take", PATIENCE).await?;
+    ensure!(line.contains("Connection refused"), "{line}");
+    let log = console.process.log();
+    ensure!(!log.contains("T0-secret"), "{log}");
     Ok(())
 }
