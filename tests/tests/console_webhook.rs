@@ -9,6 +9,7 @@ use pipeline_tests::desk::Rows;
 use pipeline_tests::failed_events::{NO_QUEUE, TOO_LONG, add_failed};
 use pipeline_tests::metrics::{metrics, shows};
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
+use pipeline_tests::relay_command::outbox_relay;
 use pipeline_tests::silent_server::SilentServer;
 use pipeline_tests::tcp_server::TcpServer;
 use pipeline_tests::temp_folder::TempFolder;
@@ -160,5 +161,21 @@ async fn a_webhook_that_is_gone_is_logged_with_the_cause_and_without_its_address
     ensure!(line.contains("Connection refused"), "{line}");
     let log = console.process.log();
     ensure!(!log.contains("T0-secret"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_login_and_a_token_for_one_webhook_are_refused_at_the_start() -> Tested {
+    let folder = TempFolder::new()?;
+    let token = folder.write("token", "the-token\n")?;
+    let url = "http://u:hunter2@127.0.0.1:1/";
+    let file = folder.write("url", url)?;
+    for url in [("CONSOLE_WEBHOOK_URL", url), ("CONSOLE_WEBHOOK_URL_FILE", file.as_str())] {
+        let database = ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
+        let settings = [database, url, ("CONSOLE_WEBHOOK_TOKEN_FILE", token.as_str())];
+        let ended = outbox_relay(&["console"], &settings).await?;
+        let said = "error: CONSOLE_WEBHOOK_URL has a login, and CONSOLE_WEBHOOK_TOKEN_FILE a token: a post carries one of them, so leave out the other\n";
+        assert_eq!((ended.code, ended.err.as_str()), (Some(64), said));
+    }
     Ok(())
 }
