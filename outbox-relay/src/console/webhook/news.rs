@@ -19,7 +19,7 @@ const NAMED: usize = 10;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Notice {
     kind: &'static str,
-    /// A sentence, which chats show.
+    /// A sentence, which chats show: without markup.
     text: String,
     /// How many causes, events or dead letters are new.
     count: usize,
@@ -182,11 +182,16 @@ impl News {
     ) -> Notice {
         let environment = self.environment.clone();
         let text = match &environment {
-            Some(name) => format!("[{name}] {text}: {url}"),
-            None => format!("{text}: {url}"),
+            Some(name) => escaped(&format!("[{name}] {text}: {url}")),
+            None => escaped(&format!("{text}: {url}")),
         };
         Notice { kind, text, count, url, environment, causes }
     }
+}
+
+/// Returns a text in which chats such as Slack find no links and mentions of their markup.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -222,6 +227,18 @@ mod tests {
         let told = news.take(now + PAUSE);
         assert_eq!((told.len(), told[0].count, told[0].causes.len()), (1, 2, 2));
         assert_eq!(told[0].url, "https://a/failures");
+    }
+
+    #[test]
+    fn a_cause_is_no_markup_of_chats() {
+        let mut news = News::new("https://a".to_owned(), Some("<x>".to_owned()));
+        news.look_at_failures(&report(&[]));
+        let cause = "boom & <!channel> <http://evil|click>";
+        let group = json!({"kind": "returned", "fingerprint": "f", "cause": cause});
+        news.look_at_failures(&json!({"failures": [group]}));
+        let notice = news.take(Instant::now()).pop().expect("it is new");
+        let text = "[&lt;x&gt;] New cause of failures: boom &amp; &lt;!channel&gt; &lt;http://evil|click&gt;: https://a/failures/f";
+        assert_eq!((notice.text.as_str(), &notice.causes[0]["cause"]), (text, &cause.into()));
     }
 
     #[test]
