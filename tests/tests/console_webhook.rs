@@ -179,3 +179,19 @@ async fn a_login_and_a_token_for_one_webhook_are_refused_at_the_start() -> Teste
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn more_dead_letters_than_are_looked_at_are_told_as_such() -> Tested {
+    let (outbox, desk) = (Outbox::new().await?, DeadLetterQueue::desk().await?);
+    let (server, posted) = webhook(0)?;
+    let url = format!("http://{}/", server.address);
+    let settings = [("CONSOLE_WEBHOOK_URL", url.as_str())];
+    let console = watching(&outbox, Some(&desk), &settings).await?;
+    desk.add_rows(700, Rows::default()).await?;
+    shows(&console.process, &["outbox_console_notices_total{outcome=\"posted\"} 1"]).await?;
+    let letters = bodies(&posted, "dead_letters");
+    assert_eq!((&letters[0]["count"], &letters[0]["count_is_capped"]), (&500.into(), &true.into()));
+    let text = "500 or more new dead letters arrived: /dead-letters";
+    assert_eq!(letters[0]["text"], text);
+    Ok(())
+}

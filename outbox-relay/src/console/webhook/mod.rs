@@ -22,15 +22,9 @@ use super::rights::Rights;
 use super::users::User;
 
 pub(super) use args::WebhookArgs;
-use news::News;
+use news::{LIMIT, News};
 use post::Outcome;
 pub(super) use post::client;
-
-/// How many causes are looked at.
-const CAUSES: &str = "--limit=500";
-
-/// How many of the newest dead letters are looked at.
-const LETTERS: &str = "--limit=500";
 
 /// Looks for news after each sample, and posts it, until `shutdown`.
 pub(super) async fn run(
@@ -63,18 +57,19 @@ async fn watch(console: &Console, mut news: News, notices: mpsc::Sender<news::No
         let output = console.commands.read(&arguments, &user).await?;
         output.values()
     };
+    let limit = format!("--limit={LIMIT}");
     let mut has_begun = false;
     loop {
         console.history.next_sample().await;
         if let Some(Ok(status)) = console.history.latest() {
             news.look_at_status(&status);
         }
-        match read(&["failures", CAUSES]).await {
+        match read(&["failures", &limit]).await {
             Ok(reports) => reports.iter().for_each(|report| news.look_at_failures(report)),
             Err(error) => tracing::debug!("failures could not be read for the webhook: {error}"),
         }
         if console.has_desk {
-            match read(&["dead-letters", "list", "--state=any", LETTERS]).await {
+            match read(&["dead-letters", "list", "--state=any", &limit]).await {
                 Ok(rows) => news.look_at_letters(&rows),
                 Err(error) => {
                     tracing::debug!("dead letters could not be read for the webhook: {error}");
