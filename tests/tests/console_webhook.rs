@@ -195,3 +195,24 @@ async fn more_dead_letters_than_are_looked_at_are_told_as_such() -> Tested {
     assert_eq!(letters[0]["text"], text);
     Ok(())
 }
+
+#[tokio::test]
+async fn dead_letters_that_cannot_be_read_are_logged_once_and_so_is_the_recovery() -> Tested {
+    let (outbox, desk) = (Outbox::new().await?, DeadLetterQueue::desk().await?);
+    desk.sql.batch_execute("ALTER TABLE dead_letters RENAME TO away").await?;
+    let settings = [("CONSOLE_WEBHOOK_URL", "http://127.0.0.1:1/")];
+    let console = Console::start(&outbox, Some(&desk), &settings).await?;
+    let failed = "the webhook's news can't be read";
+    let line = console.process.wait_for_line(failed, PATIENCE).await?;
+    ensure!(line.contains("dead_letters") && line.contains("WARN"), "{line}");
+    let count = |source, count| {
+        format!("outbox_console_webhook_read_failures_total{{source=\"{source}\"}} {count}")
+    };
+    let counts = [count("dead_letters", 2), count("failures", 0), count("status", 0)];
+    shows(&console.process, &counts.each_ref().map(String::as_str)).await?;
+    desk.sql.batch_execute("ALTER TABLE away RENAME TO dead_letters").await?;
+    console.process.wait_for_line("the webhook's news can be read again", PATIENCE).await?;
+    console.process.wait_for_line("the webhook is told what is new", PATIENCE).await?;
+    assert_eq!(console.process.log().matches(failed).count(), 1, "{}", console.process.log());
+    Ok(())
+}
