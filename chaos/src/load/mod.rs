@@ -6,6 +6,7 @@ mod operators;
 mod orders;
 mod transactions;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -56,7 +57,7 @@ pub(crate) async fn send(
 ) -> anyhow::Result<()> {
     let shared = Arc::new(Shared { topology, history, troubles });
     transactions::prepare(&shared.topology).await?;
-    let kinds: [(u64, fn(Arc<Shared>, u64) -> Client); 4] = [
+    let kinds: [(u64, MakeClient); 4] = [
         (40, |shared, number| Box::pin(orders::order(shared, number))),
         (20, |shared, number| Box::pin(transactions::transaction(shared, number))),
         (4, |shared, number| Box::pin(foreign::message(shared, number))),
@@ -75,12 +76,16 @@ pub(crate) async fn send(
     Ok(())
 }
 
-type Client = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+/// What a client does.
+type Client = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// Makes the client with this number.
+type MakeClient = fn(Arc<Shared>, u64) -> Client;
 
 /// Lets so many clients a second come.
 async fn come(
     rate: u64,
-    client: fn(Arc<Shared>, u64) -> Client,
+    client: MakeClient,
     first: u64,
     shared: Arc<Shared>,
     stop: CancellationToken,
