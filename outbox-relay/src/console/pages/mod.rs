@@ -14,6 +14,7 @@
 //! | `operation` | `/operations`, `/operations/{id}` |
 //! | `back` | none: where a form leads back to |
 //! | `kept` | none: whether something is kept of an event that is gone |
+//! | `what` | none: what an action will do, in words |
 
 mod about;
 mod back;
@@ -27,6 +28,7 @@ mod lists;
 mod operation;
 mod overview;
 mod search;
+mod what;
 
 use std::collections::BTreeMap;
 
