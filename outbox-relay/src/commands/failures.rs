@@ -7,7 +7,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::args::ConnectionArgs;
+use super::args::{ConnectionArgs, fingerprint};
 use super::outcome::Outcome;
 use super::output::{self, BOLD, escape};
 use super::queries;
@@ -17,8 +17,8 @@ use crate::cause::{ErrorKind, Fingerprint};
 /// How many events are counted in all groups together.
 const COUNT_LIMIT: i64 = 20_000;
 
-/// How many groups are read, in the order of their kinds and fingerprints; those with the most
-/// events are printed. One more than can be asked for: it tells that there are more.
+/// How many groups are read, of each kind the first by fingerprint; those with the most events are
+/// printed. One more than can be asked for: it tells that there are more.
 const GROUP_LIMIT: i64 = 501;
 
 /// How many reasons of unsettled events are read.
@@ -31,6 +31,9 @@ const ERROR_LIMIT: usize = 300;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  outbox-relay failures --limit 5")]
 pub struct FailuresArgs {
+    /// Only those of this cause
+    #[arg(long, value_name = "CAUSE", value_parser = fingerprint)]
+    fingerprint: Option<String>,
     /// The maximum number of groups
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500), value_name = "N")]
     limit: u16,
@@ -116,9 +119,12 @@ impl FailuresArgs {
     async fn read(&self, session: &Session) -> anyhow::Result<FailureReport> {
         // One more tells that there are more.
         let wanted = i64::from(self.limit) + 1;
+        let fingerprint = self.fingerprint.as_deref();
         let mut failures: Vec<FailureGroup> =
-            queries::list_failures(session, GROUP_LIMIT, COUNT_LIMIT, wanted).await?;
-        failures.extend(group_unsettled(queries::group_unsettled(session, REASON_LIMIT).await?));
+            queries::list_failures(session, fingerprint, GROUP_LIMIT, COUNT_LIMIT, wanted).await?;
+        let unsettled = group_unsettled(queries::group_unsettled(session, REASON_LIMIT).await?);
+        failures
+            .extend(unsettled.filter(|group| fingerprint.is_none_or(|it| group.fingerprint == it)));
         for group in &mut failures {
             let reason = group.example_error.as_deref().unwrap_or_default();
             Fingerprint::of(reason).name().clone_into(&mut group.cause);

@@ -1,16 +1,23 @@
 -- list_failures: failed events by cause and type, the most frequent first; of each group no more
 -- rows are read than are counted
 -- $1: at most how many groups are read; $2: at which sum counting stops, shared evenly by the
--- groups; $3: at most how many groups are returned: what waits behind the others is not looked up
+-- groups; $3: at most how many groups are returned: what waits behind the others is not looked up;
+-- $4: only this fingerprint, NULL: any
 WITH RECURSIVE cause AS (
     -- From one group to the next by the index, however many events are between.
-    (
-        SELECT error_kind, error_fingerprint, left(event_type, 255) AS event_type
-        FROM {outbox}
-        WHERE published_at IS NULL AND next_attempt_at IS NOT NULL AND error_kind IS NOT NULL AND error_fingerprint IS NOT NULL
-        ORDER BY error_kind, error_fingerprint, left(event_type, 255)
+    SELECT first.*
+    FROM unnest('{returned,nacked,refused,unpublishable}'::text[]) AS of (kind)
+    CROSS JOIN LATERAL (
+        SELECT error_kind, error_fingerprint, left(outbox.event_type, 255) AS event_type
+        FROM {outbox} AS outbox
+        WHERE published_at IS NULL
+          AND next_attempt_at IS NOT NULL
+          AND error_kind = of.kind
+          AND error_fingerprint IS NOT NULL
+          AND ($4::text IS NULL OR error_fingerprint = $4)
+        ORDER BY error_kind, error_fingerprint, left(outbox.event_type, 255)
         LIMIT 1
-    )
+    ) AS first
     UNION ALL
     SELECT next.*
     FROM cause
@@ -19,9 +26,9 @@ WITH RECURSIVE cause AS (
         FROM {outbox} AS outbox
         WHERE published_at IS NULL
           AND next_attempt_at IS NOT NULL
-          AND (error_kind, error_fingerprint, left(outbox.event_type, 255))
-              > (cause.error_kind, cause.error_fingerprint, cause.event_type)
-          AND error_fingerprint IS NOT NULL
+          AND error_kind = cause.error_kind
+          AND (error_fingerprint, left(outbox.event_type, 255)) > (cause.error_fingerprint, cause.event_type)
+          AND ($4::text IS NULL OR error_fingerprint = $4)
         ORDER BY error_kind, error_fingerprint, left(outbox.event_type, 255)
         LIMIT 1
     ) AS next

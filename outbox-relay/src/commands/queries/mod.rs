@@ -231,16 +231,17 @@ pub(super) async fn group_unsettled<T: DeserializeOwned>(
     session.query(sql, &[&most]).await?.iter().map(json).collect()
 }
 
-/// Returns failed events by cause and type, the most frequent first: at most `groups` groups, in
-/// which at most `most` events are counted together.
+/// Returns failed events by cause and type, or those of one cause, the most frequent first: at most
+/// `groups` groups, in which at most `most` events are counted together.
 pub(super) async fn list_failures<T: DeserializeOwned>(
     session: &Session,
+    fingerprint: Option<&str>,
     groups: i64,
     most: i64,
     wanted: i64,
 ) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../../sql/relay/commands/list_failures.sql");
-    session.query(sql, &[&groups, &most, &wanted]).await?.iter().map(json).collect()
+    session.query(sql, &[&groups, &most, &wanted, &fingerprint]).await?.iter().map(json).collect()
 }
 
 /// Returns how many failed events have no cause, among at most `most` that are looked at, and

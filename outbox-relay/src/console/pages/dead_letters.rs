@@ -4,11 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::event::{ABSENT, hide, hide_details};
+use super::event::{hide, hide_details};
 use super::{NoPage, Page, PageRequest, read, read_list, require_desk};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
-use crate::console::invocation::InvocationError;
 
 /// How many dead letters a page shows.
 const LETTERS: &str = "50";
@@ -82,12 +81,7 @@ pub(super) async fn letter(
         return Err(NoPage::NotFound(format!("{id} is no id of a dead letter.")));
     }
     let line = CommandLine::new("dead-letters show").operand(id);
-    let mut data = match read(console, &request.user, &line).await {
-        Err(NoPage::Failed(InvocationError::Failed(said))) if said.starts_with(ABSENT) => {
-            return Err(NoPage::NotFound(said));
-        }
-        other => other?,
-    };
+    let mut data = read(console, &request.user, &line).await?;
     if let Some(bytes) = data.get("body_base64").and_then(Value::as_str)
         && let Ok(bytes) = STANDARD.decode(bytes)
     {

@@ -6,10 +6,6 @@ use uuid::Uuid;
 use super::{NoPage, Page, PageRequest, raw_member, read};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
-use crate::console::invocation::InvocationError;
-
-/// How a command begins that did not find what it was to show.
-pub(super) const ABSENT: &str = "there is no ";
 
 /// What may be personal, and has numbers of any length: where it stands.
 const CONTENTS: [(&[&str], &str); 2] =
@@ -28,12 +24,7 @@ pub(super) async fn event(
     let (arguments, user) = (line.arguments(), &request.user);
     let (event, place) =
         tokio::join!(console.commands.read(&arguments, user), read(console, user, &place));
-    let printed = match event {
-        Err(InvocationError::Failed(said)) if said.starts_with(ABSENT) => {
-            return Err(NoPage::NotFound(said));
-        }
-        other => other?,
-    };
+    let printed = event?;
     let mut event = printed.value()?;
     let place = place.ok();
     let row = event.get("event").cloned().unwrap_or_default();

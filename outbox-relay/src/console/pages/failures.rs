@@ -22,7 +22,9 @@ pub(super) async fn cause(
     fingerprint: &str,
 ) -> Result<Page, NoPage> {
     let form = &request.form;
-    let all = CommandLine::new("failures").option("limit", Some("500"));
+    let all = CommandLine::new("failures")
+        .option("fingerprint", Some(fingerprint))
+        .option("limit", Some("500"));
     let line = CommandLine::new("events")
         .option("fingerprint", Some(fingerprint))
         .option("kind", form.get("kind"))

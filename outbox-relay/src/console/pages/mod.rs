@@ -46,6 +46,9 @@ use crate::commands::paging::next_in_notes;
 pub(super) use back::back;
 pub(super) use operation::begin;
 
+/// How a command begins that did not find what it was to show.
+const ABSENT: &str = "there is no ";
+
 /// A request for a page.
 #[derive(Debug, Clone)]
 pub(super) struct PageRequest {
@@ -86,9 +89,7 @@ impl From<InvocationError> for NoPage {
     fn from(error: InvocationError) -> Self {
         match error {
             InvocationError::Usage(what) => Self::Invalid(what),
-            InvocationError::Failed(said) if said.starts_with(event::ABSENT) => {
-                Self::NotFound(said)
-            }
+            InvocationError::Failed(said) if said.starts_with(ABSENT) => Self::NotFound(said),
             error => Self::Failed(error),
         }
     }

@@ -3,12 +3,10 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::event::ABSENT;
 use super::events::aggregate_path;
 use super::{NoPage, Page, PageRequest, read};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
-use crate::console::invocation::InvocationError;
 
 pub(super) async fn search(console: &Console, request: &PageRequest) -> Result<Page, NoPage> {
     let query = request.form.get("q").unwrap_or_default().trim();
@@ -18,7 +16,7 @@ pub(super) async fn search(console: &Console, request: &PageRequest) -> Result<P
         let line = CommandLine::new("show").operand(query);
         match read(console, &request.user, &line).await {
             // It may be the id of an aggregate.
-            Err(NoPage::Failed(InvocationError::Failed(said))) if said.starts_with(ABSENT) => (),
+            Err(NoPage::NotFound(_)) => (),
             _ => return Err(NoPage::At(format!("/events/{query}"))),
         }
     }
