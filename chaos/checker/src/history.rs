@@ -27,8 +27,6 @@ pub enum Outcome {
 pub struct Create {
     /// The product, which no other order has.
     pub product: String,
-    /// The customer.
-    pub customer: String,
     /// What the client was told.
     pub outcome: Outcome,
     /// The id of the order, when that was told.

@@ -34,7 +34,13 @@ pub(super) async fn order(shared: Arc<Shared>, number: u64) -> anyhow::Result<()
     let url = one_of(&mut rng, &shared.topology.order_urls).clone();
     let way = *one_of(&mut rng, &WAYS);
     let product = format!("product-{number}");
-    let Some(id) = create(&shared, &url, &product, customer, has_key).await else { return Ok(()) };
+    // Some are refused.
+    let quantity = if rng.random_bool(0.05) { 0 } else { 1 };
+    let order = json!({ "order": {
+        "customer_public_id": customer, "product_name": product, "quantity": quantity, "price": "10.50",
+        "delivery_address": "Cra 7 #12-34",
+    }});
+    let Some(id) = create(&shared, &url, &product, &order, has_key).await else { return Ok(()) };
     for status in way {
         let other = one_of(&mut rng, &shared.topology.order_urls).clone();
         if !change(&shared, &format!("{other}/{id}"), &id, status).await {
@@ -49,24 +55,19 @@ async fn create(
     shared: &Shared,
     url: &str,
     product: &str,
-    customer: &str,
+    order: &Value,
     has_key: bool,
 ) -> Option<String> {
-    let order = json!({ "order": {
-        "customer_public_id": customer, "product_name": product, "quantity": 1, "price": "10.50",
-        "delivery_address": "Cra 7 #12-34",
-    }});
     let start = Instant::now();
     loop {
-        let mut request = shared.topology.http.post(url).json(&order);
+        let mut request = shared.topology.http.post(url).json(order);
         if has_key {
             request = request.header("Idempotency-Key", product);
         }
         let (outcome, id) = answered(shared, request).await;
-        shared.history.record(
-            "creates",
-            &json!({ "product": product, "customer": customer, "outcome": outcome, "order": id }),
-        );
+        shared
+            .history
+            .record("creates", &json!({ "product": product, "outcome": outcome, "order": id }));
         if id.is_some() || !has_key || outcome == "refused" || start.elapsed() > PATIENCE {
             return id;
         }
