@@ -100,6 +100,8 @@ pub(super) struct ShownLetter {
     tries: Nullable<i64>,
     returns: i64,
     earlier_id: Nullable<i64>,
+    /// Its next death, if it was returned and died again
+    later_id: Nullable<i64>,
     first_failed_at: Nullable<String>,
     last_failed_at: Nullable<String>,
     collected_at: String,
