@@ -159,18 +159,12 @@ pub(super) async fn read_status(
     user: &User,
     has_desk: bool,
 ) -> Result<Value, InvocationError> {
-    let groups = CommandLine::new("dead-letters groups").option("limit", Some("500"));
-    let letters = async {
-        if !has_desk {
-            return None;
-        }
-        let read = commands.read(&groups.arguments(), user).await;
-        Some(open_letters(read.and_then(|output| output.value())))
-    };
-    let status = CommandLine::new("status").arguments();
-    let (status, letters) = tokio::join!(commands.read(&status, user), letters);
-    let mut status = status?.value()?;
-    if let (Some(status), Some(letters)) = (status.as_object_mut(), letters) {
+    let line = CommandLine::new("status");
+    let mut status = commands.read(&line.arguments(), user).await?.value()?;
+    if let Some(status) = status.as_object_mut().filter(|_| has_desk) {
+        let line = CommandLine::new("dead-letters groups").option("limit", Some("500"));
+        let groups = commands.read(&line.arguments(), user).await;
+        let letters = open_letters(groups.and_then(|output| output.value()));
         status.insert("dead_letters".to_owned(), letters);
     }
     Ok(status)
