@@ -3,8 +3,7 @@
 use poem_openapi::{Enum, Object};
 use serde_json::Value;
 
-use super::events::Tab;
-use super::shapes::Nullable;
+use super::shapes::{Nullable, Tab};
 
 #[derive(Debug, Enum)]
 #[oai(rename_all = "lowercase")]

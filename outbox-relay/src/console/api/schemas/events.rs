@@ -5,7 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::records::AuditRow;
-use super::shapes::Nullable;
+use super::shapes::{Nullable, Tab};
 
 /// The state of an event
 #[derive(Debug, Enum)]
@@ -97,16 +97,6 @@ pub(super) struct EventWithContents {
     audit: Vec<AuditRow>,
     /// Of a pending event, for `if_unchanged` of an edit
     digest: Option<String>,
-}
-
-/// The link to a state of a list
-#[derive(Debug, Object)]
-pub(super) struct Tab {
-    name: String,
-    /// The page for people
-    href: String,
-    is_current: bool,
-    count: Nullable<u64>,
 }
 
 /// A part of a list of events

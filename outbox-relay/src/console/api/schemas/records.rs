@@ -4,8 +4,7 @@ use poem_openapi::Object;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::events::Tab;
-use super::shapes::Nullable;
+use super::shapes::{Nullable, Tab};
 
 /// What is not published for now
 #[derive(Debug, Object)]
