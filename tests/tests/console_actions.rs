@@ -263,3 +263,30 @@ async fn a_part_that_is_down_is_named_and_the_others_work() -> Tested {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn an_event_that_is_pruned_but_was_edited_is_forgotten() -> Tested {
+    let outbox = Outbox::new().await?;
+    let event_id = "0190163d-8694-739b-aea5-966c26f8ad91";
+    let audit = "INSERT INTO outbox_audit (actor, action, event_id, event)
+                 VALUES ('alice', 'edit', $1::text::uuid, '{\"payload\": {\"name\": \"a person\"}}')";
+    outbox.sql.execute(audit, &[&event_id]).await?;
+    let console = Console::start(&outbox, None, &[]).await?;
+    let confirm = format!("/confirm/forget?event_id={event_id}");
+    let page = console.json(&confirm).await?;
+    assert_eq!((&page["count"], &page["examples"]), (&json!(1), &json!([])));
+    let form = console.form(&confirm).await?;
+    let ended = console.operate(&with(&form, "reason", "request 4711")).await?;
+    assert_eq!(ended["state"], "done", "{ended}");
+    let kept = "SELECT count(*) FROM outbox_audit WHERE event::text LIKE '%a person%'";
+    assert_eq!(outbox.count(kept, &[]).await?, 0);
+    console.page(&format!("/confirm/restore?event_id={event_id}")).await?;
+    let page = console.get(&format!("/confirm/edit?event_id={event_id}")).await?;
+    assert_eq!(page.status, StatusCode::NOT_FOUND, "{}", page.text);
+    for action in ["edit", "forget", "restore"] {
+        let page = console.get(&format!("/confirm/{action}?event_id={}", OTHER_FORM[1])).await?;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{action}: {}", page.text);
+        ensure!(page.text.contains("it never existed"), "{action}: {}", page.text);
+    }
+    Ok(())
+}

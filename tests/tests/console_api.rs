@@ -121,6 +121,11 @@ async fn what_a_program_gets_wrong_is_a_problem_that_names_it() -> Tested {
     ] {
         problem(&console.get(path).await?, status, "")?;
     }
+    // What is remembered, and given to a command, is short.
+    let long = json!({"action": "retry", "type": "x".repeat(1001), "expect": 1, "up_to_id": 9});
+    let refused = console.post_json(operations, &long, &[]).await?;
+    problem(&refused, StatusCode::BAD_REQUEST, "type is longer than 1000 characters")?;
+    problem(&console.get("/api/events?type=%00").await?, StatusCode::BAD_REQUEST, "NUL")?;
     let foreign = [("origin", "https://evil.example")];
     let refused = console.post_json(operations, &kind, &foreign).await?;
     problem(&refused, StatusCode::FORBIDDEN, "Another site's page")?;

@@ -4,8 +4,9 @@ use anyhow::{Context as _, ensure};
 use pipeline_tests::console::Console;
 use pipeline_tests::failed_events::{NO_QUEUE, add_failed};
 use pipeline_tests::outbox::{Outbox, eventually};
+use pipeline_tests::temp_folder::TempFolder;
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 type Tested = anyhow::Result<()>;
 
@@ -87,23 +88,40 @@ async fn a_long_change_says_how_far_it_is_and_a_stopped_one_what_it_has_done() -
     let said = format!("stopped; {retried} events were made due before");
     ensure!(ended["errors"].to_string().contains(&said), "{ended}");
     ensure!(!ended["errors"].to_string().contains("progress"), "{ended}");
-    // What has ended can't be stopped, and stays as it is.
-    let late = console.post("/operations", &stop(&path), &[]).await?;
-    assert_eq!(late.status, StatusCode::SEE_OTHER, "{}", late.text);
-    assert_eq!(console.json(&path).await?["state"], "stopped");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_change_is_stopped_by_who_began_it_and_nobody_else() -> Tested {
+async fn what_has_ended_is_not_stopped_any_more() -> Tested {
+    let outbox = Outbox::new().await?;
+    add_failed(&outbox, "order.created", ["returned", NO_QUEUE], 2).await?;
+    let console = Console::start(&outbox, None, &[]).await?;
+    let retry = json!({
+        "action": "retry", "fingerprint": NO_QUEUE, "expect": 7, "up_to_id": 9,
+        "operation": "0190163d-8694-739b-aea5-966c26f8ad91",
+    });
+    let failed = console.post_json("/api/operations?wait=30", &retry, &[]).await?;
+    assert_eq!(failed.status, StatusCode::CONFLICT, "{}", failed.text);
+    let stop = json!({"action": "stop", "operation": retry["operation"]});
+    let late = console.post_json("/api/operations?wait=1", &stop, &[]).await?;
+    let report = late.json()?;
+    assert_eq!((&report["state"], &report["is_stopping"]), (&json!("failed"), &json!(false)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_change_is_stopped_by_who_began_it_or_may_destroy_and_by_nobody_else() -> Tested {
     let outbox = Outbox::new().await?;
     add_failed(&outbox, "order.created", ["returned", NO_QUEUE], EVENTS).await?;
     outbox.sql.batch_execute(SLOW_BATCHES).await?;
+    let folder = TempFolder::new()?;
+    let users = folder.write("users", "carol:admin\n")?;
     let settings = [
         ("CONSOLE_AUTH", "proxy"),
         ("CONSOLE_USER_HEADER", "X-User"),
         ("CONSOLE_TRUSTED_PROXIES", "127.0.0.1"),
         ("CONSOLE_RIGHTS", "operator"),
+        ("CONSOLE_USERS_FILE", users.as_str()),
     ];
     let console = Console::start(&outbox, None, &settings).await?;
     let (alice, bob) = ([("X-User", "alice")], [("X-User", "bob")]);
@@ -120,7 +138,7 @@ async fn a_change_is_stopped_by_who_began_it_and_nobody_else() -> Tested {
         Ok::<Value, anyhow::Error>(serde_json::from_str(&answer.text)?)
     };
     assert_eq!(state().await?["is_stopping"], false);
-    let told = console.post("/operations", &stop(&path), &alice).await?;
+    let told = console.post("/operations", &stop(&path), &[("X-User", "carol")]).await?;
     assert_eq!(told.status, StatusCode::SEE_OTHER, "{}", told.text);
     eventually("it has ended", async || Ok(state().await?["state"] != "running")).await?;
     let ended = state().await?;

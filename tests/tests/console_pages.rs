@@ -183,9 +183,15 @@ async fn payloads_are_hidden_from_pages_json_and_editors_alike() -> Tested {
     let console = Console::start(&outbox, Some(&desk), &hidden).await?;
     let (event, letter) = (format!("/events/{event_id}"), format!("/dead-letters/{}", letters[0]));
     let api = [format!("/api{event}"), format!("/api{letter}"), "/api/audit".to_owned()];
-    for path in [&event, &letter].into_iter().chain(&api) {
+    let by_event = ["retry", "discard", "replay", "restore", "forget"]
+        .map(|action| format!("/api/confirm/{action}?event_id={event_id}"));
+    let by_letter = ["return", "note", "discard-letters", "forget-letters"]
+        .map(|action| format!("/api/confirm/{action}?id={}", letters[0]));
+    for path in [&event, &letter].into_iter().chain(&api).chain(&by_event).chain(&by_letter) {
         let text = console.page(path).await?;
         ensure!(!text.contains("secret"), "{path}: {text}");
+        // By a hash one could tell whether a guess is right.
+        ensure!(!text.contains(r#""digest":""#), "{path}: {text}");
     }
     for path in [
         format!("/confirm/edit?event_id={event_id}"),

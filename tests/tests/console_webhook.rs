@@ -9,6 +9,7 @@ use pipeline_tests::desk::Rows;
 use pipeline_tests::failed_events::{NO_QUEUE, TOO_LONG, add_failed};
 use pipeline_tests::metrics::{metrics, shows};
 use pipeline_tests::outbox::{Outbox, PATIENCE, eventually};
+use pipeline_tests::relay_command::outbox_relay;
 use pipeline_tests::silent_server::SilentServer;
 use pipeline_tests::tcp_server::TcpServer;
 use pipeline_tests::temp_folder::TempFolder;
@@ -132,7 +133,7 @@ async fn a_webhook_that_hangs_holds_up_neither_the_sampler_nor_the_end() -> Test
     let url = format!("http://{}/", server.address());
     let console = watching(&outbox, None, &[("CONSOLE_WEBHOOK_URL", url.as_str())]).await?;
     add_failed(&outbox, "order.created", ["returned", NO_QUEUE], 1).await?;
-    let late = "the webhook did not take a notice";
+    let late = "the webhook did not take a notice: error sending request: operation timed out";
     console.process.wait_for_line(late, PATIENCE).await?;
     // It is tried again meanwhile, and the overview goes on.
     for events in 2..4 {
@@ -147,5 +148,71 @@ async fn a_webhook_that_hangs_holds_up_neither_the_sampler_nor_the_end() -> Test
     console.process.sigterm()?;
     let stopped = console.process.wait_exit(PATIENCE).await?;
     ensure!(stopped.success(), "{stopped}: {}", console.process.log());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_gone_is_logged_with_the_cause_and_without_its_address() -> Tested {
+    let outbox = Outbox::new().await?;
+    let url = ("CONSOLE_WEBHOOK_URL", "http://127.0.0.1:1/hooks/T0-secret");
+    let console = watching(&outbox, None, &[url]).await?;
+    add_failed(&outbox, "order.created", ["returned", NO_QUEUE], 1).await?;
+    let line = console.process.wait_for_line("the webhook did not take", PATIENCE).await?;
+    ensure!(line.contains("Connection refused"), "{line}");
+    let log = console.process.log();
+    ensure!(!log.contains("T0-secret"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_login_and_a_token_for_one_webhook_are_refused_at_the_start() -> Tested {
+    let folder = TempFolder::new()?;
+    let token = folder.write("token", "the-token\n")?;
+    let url = "http://u:hunter2@127.0.0.1:1/";
+    let file = folder.write("url", url)?;
+    for url in [("CONSOLE_WEBHOOK_URL", url), ("CONSOLE_WEBHOOK_URL_FILE", file.as_str())] {
+        let database = ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
+        let settings = [database, url, ("CONSOLE_WEBHOOK_TOKEN_FILE", token.as_str())];
+        let ended = outbox_relay(&["console"], &settings).await?;
+        let said = "error: CONSOLE_WEBHOOK_URL has a login, and CONSOLE_WEBHOOK_TOKEN_FILE a token: a post carries one of them, so leave out the other\n";
+        assert_eq!((ended.code, ended.err.as_str()), (Some(64), said));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn more_dead_letters_than_are_looked_at_are_told_as_such() -> Tested {
+    let (outbox, desk) = (Outbox::new().await?, DeadLetterQueue::desk().await?);
+    let (server, posted) = webhook(0)?;
+    let url = format!("http://{}/", server.address);
+    let settings = [("CONSOLE_WEBHOOK_URL", url.as_str())];
+    let console = watching(&outbox, Some(&desk), &settings).await?;
+    desk.add_rows(700, Rows::default()).await?;
+    shows(&console.process, &["outbox_console_notices_total{outcome=\"posted\"} 1"]).await?;
+    let letters = bodies(&posted, "dead_letters");
+    assert_eq!((&letters[0]["count"], &letters[0]["count_is_capped"]), (&500.into(), &true.into()));
+    let text = "500 or more new dead letters arrived: /dead-letters";
+    assert_eq!(letters[0]["text"], text);
+    Ok(())
+}
+
+#[tokio::test]
+async fn dead_letters_that_cannot_be_read_are_logged_once_and_so_is_the_recovery() -> Tested {
+    let (outbox, desk) = (Outbox::new().await?, DeadLetterQueue::desk().await?);
+    desk.sql.batch_execute("ALTER TABLE dead_letters RENAME TO away").await?;
+    let settings = [("CONSOLE_WEBHOOK_URL", "http://127.0.0.1:1/")];
+    let console = Console::start(&outbox, Some(&desk), &settings).await?;
+    let failed = "the webhook's news can't be read";
+    let line = console.process.wait_for_line(failed, PATIENCE).await?;
+    ensure!(line.contains("dead_letters") && line.contains("WARN"), "{line}");
+    let count = |source, count| {
+        format!("outbox_console_webhook_read_failures_total{{source=\"{source}\"}} {count}")
+    };
+    let counts = [count("dead_letters", 2), count("failures", 0), count("status", 0)];
+    shows(&console.process, &counts.each_ref().map(String::as_str)).await?;
+    desk.sql.batch_execute("ALTER TABLE away RENAME TO dead_letters").await?;
+    console.process.wait_for_line("the webhook's news can be read again", PATIENCE).await?;
+    console.process.wait_for_line("the webhook is told what is new", PATIENCE).await?;
+    assert_eq!(console.process.log().matches(failed).count(), 1, "{}", console.process.log());
     Ok(())
 }

@@ -188,3 +188,34 @@ async fn a_list_of_very_many_causes_looks_at_some_and_says_so() -> anyhow::Resul
     ensure!(ended.code == Some(0) && ended.err.starts_with(said), "{ended:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_cause_that_is_named_is_found_among_very_many() -> anyhow::Result<()> {
+    let desk = DeadLetterQueue::desk().await?;
+    desk.add_rows(1505, Rows::default()).await?;
+    desk.sql
+        .batch_execute(
+            "UPDATE dead_letters SET queue = 'a', fingerprint = lpad(to_hex(id), 16, '0') WHERE id <= 1500;
+             UPDATE dead_letters SET queue = 'b', error_kind = 'expired' WHERE id = 1501;
+             UPDATE dead_letters SET queue = 'z', fingerprint = 'ffffffffffffffff', event_type = 't.special' WHERE id = 1502;
+             UPDATE dead_letters SET queue = 'z', fingerprint = 'fffffffffffffffe' WHERE id = 1503;
+             UPDATE dead_letters SET queue = 'a', fingerprint = 'ffffffffffffffff' WHERE id IN (1504, 1505);
+             UPDATE dead_letters SET event_type = 't.special' WHERE id = 1505",
+        )
+        .await?;
+    for (arguments, expected) in [
+        (&["--fingerprint", "ffffffffffffffff"][..], &[1502, 1504, 1505][..]),
+        (&["--fingerprint", "00000000000005dc"], &[1500]),
+        (&["--fingerprint", "ffffffffffffffff", "--type", "t.special"], &[1502, 1505]),
+        (&["--queue", "z", "--fingerprint", "ffffffffffffffff"], &[1502]),
+        (&["--queue", "z", "--type", "t.special"], &[1502]),
+        (&["--queue", "z", "--kind", "failed"], &[1502, 1503]),
+        (&["--queue", "y", "--kind", "failed"], &[]),
+        (&["--kind", "expired"], &[1501]),
+    ] {
+        let listed = desk.command(&[&["list", "--json"], arguments].concat()).await?;
+        assert_eq!(ids(&listed.json_lines()?), expected, "{arguments:?}: {listed:?}");
+        ensure!(!listed.err.contains("causes exist"), "{arguments:?}: {listed:?}");
+    }
+    Ok(())
+}

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::process_name::Name;
-use crate::{bench, demo, down, openapi, restart, run_tests, status, up};
+use crate::{bench, chaos, demo, down, openapi, restart, run_tests, status, up};
 
 /// Runs the pipeline on this machine: real PostgreSQL and RabbitMQ, private to this checkout, and
 /// the four processes of the pipeline.
@@ -85,6 +85,19 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         args: Vec<String>,
     },
+    /// Put faults into the whole pipeline under load, on servers started for it, and check its
+    /// guarantees
+    ///
+    /// Three of each program, a RabbitMQ cluster of three nodes and a PostgreSQL for each database
+    /// are killed, stopped, cut off and slowed down, while clients order, services write by plain
+    /// SQL and operators discard and replay events. A checker that knows only what the clients
+    /// were told, what was published and what is in the tables says whether anything was lost,
+    /// doubled, out of order or untrue.
+    Chaos {
+        /// --faults N, --seed N, and whatever `cargo run -p chaos -- --help` lists
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        args: Vec<String>,
+    },
     /// Write openapi/order-service.yaml and openapi/customer-service.yaml from the code
     Openapi {
         /// Write nothing; exit status 1 when a document is stale
@@ -103,6 +116,7 @@ impl Cli {
             Command::Status { json } => status::status(json).await,
             Command::Test { args } => run_tests::run(&args),
             Command::Bench { args } => bench::run(&args),
+            Command::Chaos { args } => chaos::run(&args),
             Command::Openapi { check } => openapi::run(check),
         }
     }

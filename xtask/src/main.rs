@@ -5,6 +5,7 @@
 )]
 
 mod bench;
+mod chaos;
 mod cli;
 mod demo;
 mod down;

@@ -16,7 +16,7 @@ use super::answers::Asked;
 use super::api::openapi_document;
 use super::form::Form;
 use super::format::Format;
-use super::pages::{self, PageRequest};
+use super::pages::{self, NoPage, PageRequest};
 use super::refusals::Refused;
 use super::responses;
 
@@ -89,7 +89,12 @@ impl Console {
                 responses::document(openapi_document(&self.prefix, documents::Format::Json))
             }
             Method::GET | Method::HEAD => {
-                let page = pages::find(self, &asked.page).await;
+                let page = match asked.page.form.unusable() {
+                    Some(name) => {
+                        Err(NoPage::Invalid(format!("The field {name} has a NUL character.")))
+                    }
+                    None => pages::find(self, &asked.page).await,
+                };
                 self.answer(&asked, page)
             }
             Method::POST if asked.page.path == ["operations"] => self.post(request, asked).await,

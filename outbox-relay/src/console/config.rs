@@ -202,7 +202,7 @@ impl ConsoleConfig {
                 "CONSOLE_AUTH=proxy needs CONSOLE_TRUSTED_PROXIES: anybody else could send CONSOLE_USER_HEADER too"
                     .to_owned(),
             ),
-            _ => Ok(()),
+            _ => self.webhook.check(),
         }
     }
 }

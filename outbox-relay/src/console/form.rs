@@ -35,9 +35,21 @@ impl Form {
         named.map(|(_, value)| value.as_str()).collect::<Vec<_>>().into_iter()
     }
 
-    /// Whether a field is there with a value other than `false`.
+    /// Whether a field says yes: what it does may be large, so that nothing else means yes.
     pub(super) fn is_set(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| value != "false")
+        self.get(name) == Some("true")
+    }
+
+    /// The first field whose name or value has a character that no command can be given.
+    pub(super) fn unusable(&self) -> Option<&str> {
+        let is_unusable =
+            |(name, value): &&(String, String)| name.contains('\0') || value.contains('\0');
+        self.0.iter().find(is_unusable).map(|(name, _)| name.as_str())
+    }
+
+    /// The names and values of all fields.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// A value of a field as it was sent, blank or not.
@@ -82,5 +94,14 @@ mod tests {
         assert_eq!(form.get("d"), Some("1\n2"));
         assert_eq!(form.query_with(&["a", "c"], ("after", "7 8")), "a=1&a=2&c=x%26y&after=7+8");
         assert_eq!(form.query_with(&["a", "c"], ("a", "")), "c=x%26y");
+    }
+
+    #[test]
+    fn nothing_but_true_means_yes_and_no_command_is_given_a_nul() {
+        for (value, is_set) in [("true", true), ("false", false), ("0", false), ("no", false)] {
+            assert_eq!(Form::parse(&format!("all={value}")).is_set("all"), is_set, "{value}");
+        }
+        assert_eq!(Form::parse("a=1&reason=a%00b").unusable(), Some("reason"));
+        assert_eq!(Form::parse("a=1").unusable(), None);
     }
 }

@@ -20,8 +20,8 @@ const KEPT: usize = 500;
 /// How many bytes of a command's output are kept.
 const KEPT_OUTPUT: usize = 1024 * 1024;
 
-/// How many bytes of contents are kept that were typed and not stored.
-const KEPT_CONTENTS: usize = 16 * 1024 * 1024;
+/// How many bytes are kept of all that have ended: answers, and contents that were not stored.
+const KEPT_BYTES: usize = 32 * 1024 * 1024;
 
 /// How many may run or wait at a time.
 const RUNNING: usize = 32;
@@ -53,6 +53,8 @@ pub(super) struct Operation {
     pub(super) progress: Option<ProgressLine>,
     /// Cancelled when it is told to stop.
     pub(super) stop: CancellationToken,
+    /// Whether it was told to stop before it ended.
+    pub(super) is_stopped: bool,
 }
 
 /// How far an operation is.
@@ -127,12 +129,16 @@ impl Operations {
     fn set(&self, id: Uuid, state: State) {
         let mut all = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(operation) = all.get_mut(&id) {
+            if matches!(state, State::Ended(_)) {
+                operation.is_stopped = operation.stop.is_cancelled();
+                operation.arguments = Vec::new();
+            }
             operation.state = state;
             if operation.is_done() {
                 operation.contents = None;
             }
         }
-        forget_contents(&mut all);
+        forget_bytes(&mut all);
         drop(all);
         self.changed.notify_waiters();
     }
@@ -193,16 +199,24 @@ fn shortened(output: Output) -> Output {
     Output { text: String::new(), notes: notes.trim_start().to_owned(), ..output }
 }
 
-/// Drops the oldest contents of operations that have ended, if there are too many.
-fn forget_contents(all: &mut HashMap<Uuid, Operation>) {
+/// Drops the oldest answers and contents of operations that have ended, if there are too many.
+fn forget_bytes(all: &mut HashMap<Uuid, Operation>) {
     let mut kept: Vec<&mut Operation> =
         all.values_mut().filter(|one| matches!(one.state, State::Ended(_))).collect();
     kept.sort_unstable_by_key(|one| std::cmp::Reverse(one.started_at));
     let mut bytes = 0;
     for operation in kept {
-        bytes += operation.contents.as_ref().map_or(0, String::len);
-        if bytes > KEPT_CONTENTS {
-            operation.contents = None;
+        bytes += operation.contents.as_ref().map_or(0, String::len) + operation.command.len();
+        if let State::Ended(Ok(output)) = &operation.state {
+            bytes += output.text.len() + output.notes.len();
+        }
+        if bytes <= KEPT_BYTES {
+            continue;
+        }
+        operation.contents = None;
+        if let State::Ended(Ok(output)) = &mut operation.state {
+            output.text = String::new();
+            output.notes = "Its answer is no longer kept here: see the audit.".to_owned();
         }
     }
 }

@@ -25,6 +25,9 @@ const LARGEST_BODY: usize = 8 * 1024 * 1024;
 /// How many bodies are read at a time.
 pub(super) const BODIES: usize = 2;
 
+/// How long a body waits for its turn: others may be sent slowly.
+const TURN: Duration = Duration::from_secs(15);
+
 /// How long a program can wait for the end of its operation.
 const LONGEST_WAIT: u64 = 60;
 
@@ -63,9 +66,10 @@ impl Console {
     /// Reads the fields of a body.
     async fn read_form(&self, request: &mut Request, is_json: bool) -> Result<Form, Response> {
         // Each large one is in memory several times.
-        let Ok(_turn) = self.bodies.acquire().await else {
-            let ends = Refused::new(StatusCode::SERVICE_UNAVAILABLE, "The console ends.");
-            return Err(ends.response(Format::Html));
+        let Ok(Ok(_turn)) = tokio::time::timeout(TURN, self.bodies.acquire()).await else {
+            let why = "Too many changes arrive at once: try again soon.";
+            let format = if is_json { Format::Json } else { Format::Html };
+            return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, why).response(format));
         };
         let body = request.take_body();
         let bytes = read_body(request, body, LARGEST_BODY).await;

@@ -53,7 +53,7 @@ impl Operation {
                 let notes = Some(output.notes.clone()).filter(|notes| !notes.is_empty());
                 let state = match self.is_done() {
                     true => "done",
-                    false if self.stop.is_cancelled() => "stopped",
+                    false if self.is_stopped => "stopped",
                     false => "failed",
                 };
                 (state, value, notes, Some(output.status))
@@ -80,7 +80,7 @@ impl Operation {
             progress: self.progress(),
             done: self.progress.as_ref().map(|line| line.done),
             total: self.progress.as_ref().map(|line| line.total),
-            is_stopping: self.stop.is_cancelled(),
+            is_stopping: !is_ended && self.stop.is_cancelled(),
             outcome_sentence: match (&self.state, status) {
                 (State::Ended(Err(InvocationError::TooLarge)), _) => {
                     Some("It ran, and its answer is too large to be shown.".to_owned())

@@ -4,16 +4,49 @@
 -- first
 -- $1: the conditions; $2: only above this id, NULL: any; $3: at most how many; $4: how many rows may
 -- be read, shared evenly by the groups; $5: how many groups may be looked at
-WITH RECURSIVE seen AS (
+WITH RECURSIVE place AS (
+    -- Skips from kind to kind of each queue by the index, however many causes are between.
     (
-        SELECT queue, error_kind, fingerprint, event_type
+        SELECT queue, error_kind
         FROM dead_letters
         WHERE state = 'open'
-        ORDER BY queue, error_kind, fingerprint, event_type
+        ORDER BY queue, error_kind
         LIMIT 1
     )
     UNION ALL
-    SELECT next.* FROM seen CROSS JOIN LATERAL ({next_group}) AS next
+    SELECT next.*
+    FROM place
+    CROSS JOIN LATERAL (
+        SELECT queue, error_kind
+        FROM dead_letters
+        WHERE state = 'open' AND (queue, error_kind) > (place.queue, place.error_kind)
+        ORDER BY queue, error_kind
+        LIMIT 1
+    ) AS next
+),
+-- Only groups that may match, so that those of other causes leave them room among the $5.
+seen AS (
+    SELECT first.*
+    FROM place
+    CROSS JOIN LATERAL (
+        SELECT queue, error_kind, fingerprint, event_type
+        FROM dead_letters
+        WHERE state = 'open'
+          AND (queue, error_kind, fingerprint, event_type)
+              >= (place.queue, place.error_kind, coalesce($1::text::jsonb ->> 'fingerprint', ''), '')
+        ORDER BY queue, error_kind, fingerprint, event_type
+        LIMIT 1
+    ) AS first
+    WHERE ($1::text::jsonb ->> 'queue' IS NULL OR place.queue = $1::text::jsonb ->> 'queue')
+      AND ($1::text::jsonb ->> 'kind' IS NULL OR place.error_kind = $1::text::jsonb ->> 'kind')
+      AND (first.queue, first.error_kind) = (place.queue, place.error_kind)
+      AND ($1::text::jsonb ->> 'fingerprint' IS NULL OR first.fingerprint = $1::text::jsonb ->> 'fingerprint')
+    UNION ALL
+    SELECT next.*
+    FROM seen
+    CROSS JOIN LATERAL ({next_group}) AS next
+    WHERE (next.queue, next.error_kind) = (seen.queue, seen.error_kind)
+      AND ($1::text::jsonb ->> 'fingerprint' IS NULL OR next.fingerprint = seen.fingerprint)
 ),
 walked AS MATERIALIZED (
     SELECT * FROM seen LIMIT (SELECT $5::bigint + 1)
@@ -21,7 +54,7 @@ walked AS MATERIALIZED (
 grouped AS MATERIALIZED (
     SELECT *
     FROM (SELECT * FROM walked LIMIT (SELECT $5::bigint)) AS looked_at
-    WHERE {matches_group}
+    WHERE $1::text::jsonb ->> 'type' IS NULL OR event_type = $1::text::jsonb ->> 'type'
 ),
 reading AS MATERIALIZED (
     SELECT GREATEST($4::bigint / GREATEST(count(*), 1), 100) AS most FROM grouped

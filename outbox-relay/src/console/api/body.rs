@@ -3,9 +3,11 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::members::Members;
 use crate::console::action::{Action, EVENT_FILTERS, InputKind, LETTER_FILTERS, Subject};
 use crate::console::actions;
 use crate::console::form::Form;
@@ -13,35 +15,50 @@ use crate::console::form::Form;
 /// The fields of every action.
 const COMMON: [&str; 3] = ["action", "operation", "reason"];
 
+/// The fields that say yes or no, beside those that a person ticks.
+const FLAGS: [&str; 2] = ["stuck", "all"];
+
 /// What a pause names.
 const PAUSE_NAMES: [&str; 3] = ["type", "aggregate_type", "aggregate"];
+
+/// The longest member that is no contents, in bytes: a thousand ids fit.
+const LONGEST: usize = 64 * 1024;
+
+/// How many faults are named.
+const FAULTS: usize = 20;
+
+/// The action that stops an operation.
+const STOP: &str = "stop";
 
 /// Reads a change.
 ///
 /// # Errors
 /// A sentence for each fault, which names the field and what to do.
 pub(in crate::console) fn form(json: &[u8]) -> Result<Form, Vec<String>> {
-    let members: Map<String, Value> = serde_json::from_slice(json)
-        .map_err(|error| vec![format!("The body is no JSON object: {error}.")])?;
-    let name = members.get("action").and_then(Value::as_str).unwrap_or_default();
-    let Some(action) = actions::find(name) else {
+    let Members(members) = serde_json::from_slice(json)
+        .map_err(|error| vec![format!("The body is no change as JSON: {error}.")])?;
+    let name = members.iter().find(|(name, _)| name == "action");
+    let name = name.and_then(|(_, value)| serde_json::from_str::<String>(value.get()).ok());
+    let name = name.unwrap_or_default();
+    if name == STOP {
+        return stop(&members);
+    }
+    let Some(action) = actions::find(&name) else {
         let names = actions::names().collect::<Vec<_>>().join(", ");
-        return Err(vec![format!("`action` must be one of {names}.")]);
+        return Err(vec![format!("`action` must be one of {names}, {STOP}.")]);
     };
     let known = Known::of(action);
-    let (mut fields, mut faults) = (Vec::new(), Vec::new());
+    let (mut fields, mut faults): (Vec<(String, String)>, _) = (Vec::new(), Vec::new());
     for (name, value) in &members {
-        if !known.all().any(|known| known == name) {
-            let known = known.all().collect::<Vec<_>>().join(", ");
-            faults.push(format!(
-                "`{name}` is no field of {}: leave it out. It has {known}.",
-                action.name
-            ));
-            continue;
+        if faults.len() == FAULTS {
+            return Err(faults);
         }
-        match texts(value, name == action.id_field()) {
+        match known.read(action, name, value) {
+            Err(fault) => faults.push(fault),
+            Ok(_) if fields.iter().any(|(field, _)| field == name) => {
+                faults.push(format!("`{name}` is there twice: leave one out."));
+            }
             Ok(texts) => fields.extend(texts.into_iter().map(|text| (name.clone(), text))),
-            Err(wrong) => faults.push(format!("`{name}` {wrong}.")),
         }
     }
     let form = Form::of(fields.clone());
@@ -57,6 +74,20 @@ pub(in crate::console) fn form(json: &[u8]) -> Result<Form, Vec<String>> {
         fields.push(("operation".to_owned(), Uuid::new_v4().to_string()));
     }
     Ok(Form::of(fields))
+}
+
+/// The form that stops an operation.
+fn stop(members: &[(String, &RawValue)]) -> Result<Form, Vec<String>> {
+    let id = members.iter().find(|(name, _)| name == "operation");
+    let id = id.and_then(|(_, value)| serde_json::from_str::<Uuid>(value.get()).ok());
+    match (id, members.len()) {
+        (Some(id), 2) => Ok(Form::of(
+            [("action", STOP.to_owned()), ("operation", id.to_string())]
+                .map(|(name, value)| (name.to_owned(), value))
+                .to_vec(),
+        )),
+        _ => Err(vec![format!("`{STOP}` has one field, `operation`: the id of what is stopped.")]),
+    }
 }
 
 /// The fields that an action has.
@@ -92,6 +123,28 @@ impl Known {
         }
     }
 
+    /// Reads a member as the texts of a form.
+    fn read(&self, action: &Action, name: &str, value: &RawValue) -> Result<Vec<String>, String> {
+        if !self.all().any(|known| known == name) {
+            let name: String = name.chars().take(50).collect();
+            let known = self.all().collect::<Vec<_>>().join(", ");
+            return Err(format!(
+                "`{name}` is no field of {}: leave it out. It has {known}.",
+                action.name
+            ));
+        }
+        let of_input = action.inputs.iter().find(|input| input.name == name);
+        let kind = of_input.map(|input| input.kind);
+        if value.get().len() > LONGEST && kind != Some(InputKind::Contents) {
+            return Err(format!("`{name}` is too long."));
+        }
+        let value: Value =
+            serde_json::from_str(value.get()).map_err(|error| format!("`{name}`: {error}."))?;
+        let is_flag = kind == Some(InputKind::Flag) || FLAGS.contains(&name);
+        texts(&value, name == action.id_field(), is_flag)
+            .map_err(|wrong| format!("`{name}` {wrong}."))
+    }
+
     fn all(&self) -> impl Iterator<Item = &str> {
         let own = self.ids.iter().chain(&self.inputs).chain(self.seen).chain(&COMMON);
         self.filters.iter().map(String::as_str).chain(own.copied())
@@ -99,29 +152,36 @@ impl Known {
 }
 
 /// The values of a member as the texts of a form.
-fn texts(value: &Value, may_be_many: bool) -> Result<Vec<String>, &'static str> {
+fn texts(value: &Value, may_be_many: bool, is_flag: bool) -> Result<Vec<String>, &'static str> {
     match value {
         Value::Null => Ok(Vec::new()),
+        Value::Bool(is) if is_flag => Ok(vec![is.to_string()]),
+        _ if is_flag => Err("must be true or false"),
+        Value::Bool(_) => Err("must be text or a number"),
+        Value::String(text) if text.contains('\0') => Err("has a NUL character"),
         Value::String(text) => Ok(vec![text.clone()]),
-        Value::Bool(is) => Ok(vec![is.to_string()]),
         Value::Number(number) if number.is_i64() || number.is_u64() => Ok(vec![number.to_string()]),
         Value::Number(_) => Err("must be a whole number"),
         Value::Array(values) if may_be_many => {
             let texts = values.iter().map(|value| match value {
                 Value::Array(_) => Err("must be a list of ids"),
-                value => texts(value, false),
+                value => texts(value, false, false),
             });
             Ok(texts.collect::<Result<Vec<_>, _>>()?.concat())
         }
         Value::Array(_) => Err("must be one value, not a list"),
-        Value::Object(_) => Err("must be text, a number, or true or false: write JSON as text"),
+        Value::Object(_) => Err("must be text or a number: write JSON as text"),
     }
 }
 
 /// What an action lacks, or must not have.
 fn missing(action: &Action, known: &Known, form: &Form) -> Vec<String> {
     let mut faults = Vec::new();
-    let filters = || known.filters.iter().filter(|name| form.is_set(name));
+    let is_given = |name: &str| match FLAGS.contains(&name) {
+        true => form.is_set(name),
+        false => form.get(name).is_some(),
+    };
+    let filters = || known.filters.iter().filter(|name| is_given(name));
     let (ids, names) = (action.id_field(), known.filters.join("`, `"));
     let is_named = action.is_named(form);
     if is_named && let Some(filter) = filters().next() {
@@ -176,84 +236,4 @@ fn number(form: &Form, name: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(json: &Value) -> Result<Form, Vec<String>> {
-        form(json.to_string().as_bytes())
-    }
-
-    #[test]
-    fn a_change_becomes_the_form_of_a_page() {
-        let json = serde_json::json!({
-            "action": "discard", "type": "order.created", "stuck": true, "expect": 300,
-            "up_to_id": 9_007_199_254_740_993_i64, "reason": "a test",
-        });
-        let form = read(&json).expect("a form");
-        let discard = actions::find("discard").expect("an action");
-        assert_eq!(
-            discard.confirmed(&form).0.typed(),
-            "outbox-relay discard --type order.created --stuck --expect 300 --up-to-id 9007199254740993"
-        );
-        assert_eq!(form.get("reason"), Some("a test"));
-        assert_eq!(form.get("typed"), Some("300"));
-        assert!(form.get("operation").is_some_and(|id| id.parse::<Uuid>().is_ok()));
-        let many = serde_json::json!({"action": "return", "id": [7, "8", 8], "rate": "50/s"});
-        let form = read(&many).expect("a form");
-        assert_eq!((form.all("id").count(), form.get("typed")), (3, Some("2")));
-    }
-
-    #[test]
-    fn each_fault_is_named_with_its_remedy() {
-        for (json, said) in [
-            (serde_json::json!({"action": "destroy"}), "`action` must be one of retry, discard,"),
-            (
-                serde_json::json!({"action": "retry", "typ": "x", "stuck": true, "expect": 1, "up_to_id": 1}),
-                "`typ` is no field of retry: leave it out. It has aggregate, ",
-            ),
-            (
-                serde_json::json!({"action": "retry", "stuck": true}),
-                "`expect` is missing or no number: how many match now; GET /api/confirm/retry",
-            ),
-            (
-                serde_json::json!({"action": "retry", "stuck": true, "expect": 2}),
-                "`up_to_id` is missing or no number",
-            ),
-            (
-                serde_json::json!({"action": "retry", "stuck": true, "expect": 1.5, "up_to_id": 1}),
-                "`expect` must be a whole number",
-            ),
-            (
-                serde_json::json!({"action": "retry", "expect": 1, "up_to_id": 1}),
-                "Nothing is selected",
-            ),
-            (
-                serde_json::json!({"action": "retry", "event_id": "x", "type": "y"}),
-                "`event_id` names them already: leave out `type`",
-            ),
-            (
-                serde_json::json!({"action": "retry", "event_id": ["x", "y"], "expect": 3}),
-                "`expect` is 3, and `event_id` names 2",
-            ),
-            (serde_json::json!({"action": "forget", "event_id": "x"}), "`reason` is missing"),
-            (serde_json::json!({"action": "edit", "reason": "x"}), "`event_id` is missing"),
-            (serde_json::json!({"action": "edit", "payload": {}}), "`payload` must be text"),
-            (
-                serde_json::json!({"action": "retry", "if_unchanged": "x"}),
-                "`if_unchanged` is no field of retry",
-            ),
-            (
-                serde_json::json!({"action": "pause", "reason": "x"}),
-                "Nothing is named: give one of",
-            ),
-            (serde_json::json!({"action": "pause", "pause_id": 1}), "`pause_id` is no field"),
-            (serde_json::json!({"action": "note", "id": 1}), "`text` is missing: in place of"),
-            (serde_json::json!({"action": "retry", "type": ["a"]}), "`type` must be one value"),
-            (serde_json::json!({"action": "retry", "operation": "1"}), "`operation` is no UUID"),
-            (serde_json::json!([]), "The body is no JSON object"),
-        ] {
-            let faults = read(&json).expect_err(said);
-            assert!(faults.iter().any(|fault| fault.starts_with(said)), "{json}: {faults:?}");
-        }
-    }
-}
+mod tests;

@@ -2,13 +2,14 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `body` | a change as JSON: the fields of a form |
+//! | `body`, `members` | a change as JSON: the fields of a form |
 //! | `document`, `calls`, `call`, `schemas` | the OpenAPI document |
 
 pub(super) mod body;
 mod call;
 mod calls;
 mod document;
+mod members;
 mod schemas;
 
 pub use document::openapi_document;

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::back::back;
+use super::event::hide;
+use super::kept::is_kept;
+use super::what::what;
 use super::{NoPage, Page, PageRequest, raw_member, read, require_desk};
 use crate::console::Console;
 use crate::console::action::{Action, Input, InputKind, Subject};
@@ -47,7 +50,12 @@ pub(super) async fn confirm(
     if ids.len() > NAMED {
         return Err(NoPage::Invalid(format!("Select {NAMED} at the most, or all by a filter.")));
     }
-    let selected = Selected::count(console, request, action, &ids).await?;
+    let mut selected = Selected::count(console, request, action, &ids).await?;
+    if console.hide_payloads {
+        for example in &mut selected.examples {
+            hide(example, &["/payload", "/headers", "/properties", "/body"]);
+        }
+    }
     let why_not = refusal(&request.user, action);
     let mut fields = vec![
         json!({ "name": "operation", "value": Uuid::new_v4() }),
@@ -72,7 +80,7 @@ pub(super) async fn confirm(
         "action": action.name,
         "verb": action.verb,
         "noun": action.noun(),
-        "what": what(action, &ids, &selected),
+        "what": what(action, !ids.is_empty(), selected.count),
         "count": selected.count,
         "examples": selected.examples,
         "up_to_id": selected.up_to_id,
@@ -148,45 +156,16 @@ impl Selected {
             };
             for id in ids.iter().take(EXAMPLES) {
                 let line = CommandLine::new(command).operand(*id);
-                let shown = read(console, &request.user, &line).await?;
-                examples.extend(shown.get(field).cloned());
+                match read(console, &request.user, &line).await {
+                    Ok(shown) => examples.extend(shown.get(field).cloned()),
+                    Err(NoPage::NotFound(_)) if is_kept(console, request, action, id).await? => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         let count = u64::try_from(ids.len()).ok().filter(|count| *count > 0);
         Ok(Self { count, up_to_id: None, examples })
     }
-}
-
-/// What will happen, as a sentence.
-fn what(action: &Action, ids: &[&str], selected: &Selected) -> String {
-    let of = match selected.count {
-        Some(1) => format!("1 {}", action.noun()),
-        Some(count) => format!("{count} {}s", action.noun()),
-        None => "what is named".to_owned(),
-    };
-    let by_filter = ids.is_empty() && selected.count.is_some();
-    let whole = if by_filter { ", which match the filter now" } else { "" };
-    let then = match action.name {
-        "retry" => "They are due at once, and the relays publish them in order.",
-        "discard" => "They are deleted and never published; the audit table keeps a copy of each.",
-        "replay" => {
-            "They are published again, with the header x-replayed; consumers that deduplicate skip what they have applied."
-        }
-        "edit" | "edit-headers" => "The audit table keeps the event as it was.",
-        "restore" => "They are written again from their copies, each as the last of its aggregate.",
-        "forget" | "forget-letters" => "Their contents are erased for ever. It can't be undone.",
-        "pause" => "Relays publish none of them until the pause ends; nothing is lost.",
-        "resume" => "Relays publish again what was paused, in order.",
-        "return" => {
-            "They are published to the queues that they came from, or to the one that is named below."
-        }
-        "discard-letters" => {
-            "They are settled and not returned; the rows stay until their retention ends."
-        }
-        "edit-letter" => "The audit table keeps both versions.",
-        _ => "The audit table keeps the note before.",
-    };
-    format!("{} {of}{whole}. {then}", action.verb)
 }
 
 /// The fields to fill in, and the contents as they were, by which a change is told.
@@ -224,7 +203,7 @@ async fn inputs(
         }));
     }
     if action.name == "pause"
-        && action.selecting_fields().iter().all(|name| !request.form.is_set(name))
+        && action.selecting_fields().iter().all(|name| request.form.get(name).is_none())
     {
         for (name, label) in
             [("type", "Type"), ("aggregate_type", "Aggregate type"), ("aggregate", "Aggregate id")]

@@ -100,6 +100,7 @@ pub(super) async fn letter(
             "/body_hex",
             "/dead_letter/headers",
             "/dead_letter/properties",
+            "/digest",
         ];
         hide(&mut data, &contents);
         hide_details(data.get_mut("audit"));

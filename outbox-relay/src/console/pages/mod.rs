@@ -13,6 +13,8 @@
 //! | `confirm` | `/confirm/{action}` |
 //! | `operation` | `/operations`, `/operations/{id}` |
 //! | `back` | none: where a form leads back to |
+//! | `kept` | none: whether something is kept of an event that is gone |
+//! | `what` | none: what an action will do, in words |
 
 mod about;
 mod back;
@@ -21,10 +23,12 @@ mod dead_letters;
 mod event;
 mod events;
 mod failures;
+mod kept;
 mod lists;
 mod operation;
 mod overview;
 mod search;
+mod what;
 
 use std::collections::BTreeMap;
 
@@ -82,6 +86,9 @@ impl From<InvocationError> for NoPage {
     fn from(error: InvocationError) -> Self {
         match error {
             InvocationError::Usage(what) => Self::Invalid(what),
+            InvocationError::Failed(said) if said.starts_with(event::ABSENT) => {
+                Self::NotFound(said)
+            }
             error => Self::Failed(error),
         }
     }

@@ -15,6 +15,7 @@ use crate::console::actions;
 use crate::console::form::Form;
 use crate::console::invocation::InvocationError;
 use crate::console::operations::{NotBegun, Operation, State};
+use crate::console::rights::Rights;
 
 /// How many characters a reason or a note may have.
 const LONGEST_LINE: usize = 1000;
@@ -43,6 +44,7 @@ pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Res
         ));
     }
     let count = check(action, form)?;
+    check_lengths(action, form)?;
     let (line, contents) = action.confirmed(form);
     let what = match (action.subject, count) {
         (Subject::Pauses, _) => action.verb.to_owned(),
@@ -72,6 +74,7 @@ pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Res
         state: State::Waiting,
         progress: None,
         stop: console.commands.stop_token(),
+        is_stopped: false,
     };
     console.operations.begin(&console.commands, operation).map_err(|why| match why {
         NotBegun::TooMany => NoPage::Failed(InvocationError::Busy),
@@ -119,35 +122,57 @@ fn check(action: &Action, form: &Form) -> Result<Option<u64>, NoPage> {
     if let Some(input) = blank {
         return invalid(format!("Fill in: {}.", input.label));
     }
-    let lines = action.inputs.iter().filter(|input| input.kind != InputKind::Contents);
-    let lines = lines.map(|input| input.name).chain(["reason"]);
-    if let Some(long) = lines
-        .into_iter()
-        .find(|name| form.get(name).is_some_and(|text| text.chars().count() > LONGEST_LINE))
-    {
-        return invalid(format!("The field {long} is longer than {LONGEST_LINE} characters."));
-    }
     Ok(count)
 }
 
-/// Tells an operation to stop. One that has ended already stays as it is.
+/// Fails if a field other than contents and the way back is long, or has a NUL: all are arguments
+/// of a command, and are remembered.
+fn check_lengths(action: &Action, form: &Form) -> Result<(), NoPage> {
+    if let Some(name) = form.unusable() {
+        return Err(NoPage::Invalid(format!("The field {name} has a NUL character.")));
+    }
+    let contents = action.inputs.iter().filter(|input| input.kind == InputKind::Contents);
+    let contents: Vec<&str> = contents.map(|input| input.name).collect();
+    let is_line = |name: &str| {
+        name != "back" && !contents.contains(&name.strip_prefix("original_").unwrap_or(name))
+    };
+    let mut lines = form.fields().filter(|(name, _)| is_line(name));
+    match lines.find(|(_, value)| value.chars().count() > LONGEST_LINE) {
+        Some((name, _)) => Err(NoPage::Invalid(format!(
+            "The field {} is longer than {LONGEST_LINE} characters.",
+            name.chars().take(50).collect::<String>()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Tells an operation to stop. One that has ended already stays as it is. Whoever may destroy can
+/// stop what others have begun.
 fn stop(console: &Console, request: &PageRequest) -> Result<Uuid, NoPage> {
-    let found = find(console, request, request.form.get("operation"))?;
-    if !found.stop.is_cancelled() {
+    let id = request.form.get("operation");
+    let found = match request.user.rights {
+        Rights::Admin => find_any(console, id)?,
+        Rights::Viewer | Rights::Operator => find(console, request, id)?,
+    };
+    if !matches!(found.state, State::Ended(_)) && !found.stop.is_cancelled() {
         tracing::info!(operation = %found.id, user = request.user.name, "a change is told to stop");
         found.stop.cancel();
     }
     Ok(found.id)
 }
 
-/// The operation with this number, for who has begun it.
-fn find(console: &Console, request: &PageRequest, id: Option<&str>) -> Result<Operation, NoPage> {
+fn find_any(console: &Console, id: Option<&str>) -> Result<Operation, NoPage> {
     let id = id.and_then(|id| id.parse().ok());
-    let found = id.and_then(|id| console.operations.find(id)).ok_or_else(|| {
+    id.and_then(|id| console.operations.find(id)).ok_or_else(|| {
         NoPage::NotFound(
             "This console knows no such operation: it was restarted since, or has forgotten it. The audit page has what was done.".to_owned(),
         )
-    })?;
+    })
+}
+
+/// The operation with this number, for who has begun it.
+fn find(console: &Console, request: &PageRequest, id: Option<&str>) -> Result<Operation, NoPage> {
+    let found = find_any(console, id)?;
     // What others do stands in the audit table; what they typed need not. The rights are those that
     // it was begun with.
     if found.user != request.user {

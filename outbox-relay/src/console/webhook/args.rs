@@ -32,6 +32,18 @@ pub(in crate::console) struct WebhookArgs {
 }
 
 impl WebhookArgs {
+    /// Checks what can't be checked one by one.
+    ///
+    /// # Errors
+    /// A sentence that names the settings.
+    pub(in crate::console) fn check(&self) -> Result<(), String> {
+        // Either is the one `Authorization` of a post.
+        if self.authorization().is_some() && self.url().is_some_and(has_login) {
+            return Err("CONSOLE_WEBHOOK_URL has a login, and CONSOLE_WEBHOOK_TOKEN_FILE a token: a post carries one of them, so leave out the other".to_owned());
+        }
+        Ok(())
+    }
+
     /// Where news is posted to, if anywhere.
     pub(super) fn url(&self) -> Option<&Url> {
         let url = self.console_webhook_url.as_ref().or(self.console_webhook_url_file.as_ref());
@@ -60,7 +72,7 @@ impl FromStr for PublicUrl {
         let form = || "it must look like https://ops.example.com/outbox".to_owned();
         let url: Url = text.parse().map_err(|_| form())?;
         let is_plain = url.query().is_none() && url.fragment().is_none();
-        if !is_web(&url) || !is_plain || !url.username().is_empty() || url.password().is_some() {
+        if !is_web(&url) || !is_plain || has_login(&url) {
             return Err(form());
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
@@ -106,6 +118,10 @@ impl FromStr for Token {
 
 fn is_web(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && url.has_host()
+}
+
+fn has_login(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 #[cfg(test)]

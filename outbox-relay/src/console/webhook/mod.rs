@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `args` | settings |
 //! | `news` | what is new since the console began |
+//! | `source` | what news comes from, and whether it can be read |
 //! | `post` | posts notices, and tries again |
 
 mod args;
 mod news;
 mod post;
+mod source;
 
 use std::time::Instant;
 
@@ -22,15 +24,10 @@ use super::rights::Rights;
 use super::users::User;
 
 pub(super) use args::WebhookArgs;
-use news::News;
+use news::{LIMIT, News};
 use post::Outcome;
 pub(super) use post::client;
-
-/// How many causes are looked at.
-const CAUSES: &str = "--limit=500";
-
-/// How many of the newest dead letters are looked at.
-const LETTERS: &str = "--limit=500";
+use source::Source;
 
 /// Looks for news after each sample, and posts it, until `shutdown`.
 pub(super) async fn run(
@@ -40,6 +37,7 @@ pub(super) async fn run(
     shutdown: &CancellationToken,
 ) {
     post::describe();
+    source::describe();
     if args.url().is_none() {
         return;
     }
@@ -47,8 +45,10 @@ pub(super) async fn run(
     let news = News::new(args.base(&console.prefix), console.environment.clone());
     let watch = async {
         tokio::select! {
-            () = watch(console, news, sender) => (),
+            biased;
+            // First, as a read that is stopped then is no failure.
             () = shutdown.cancelled() => (),
+            () = watch(console, news, sender) => (),
         }
     };
     tokio::join!(watch, post::post_all(client, args, queue, shutdown));
@@ -63,22 +63,22 @@ async fn watch(console: &Console, mut news: News, notices: mpsc::Sender<news::No
         let output = console.commands.read(&arguments, &user).await?;
         output.values()
     };
+    let (mut status, mut failures) = (Source::STATUS, Source::FAILURES);
+    let mut letters = Source::DEAD_LETTERS;
+    let limit = format!("--limit={LIMIT}");
     let mut has_begun = false;
     loop {
         console.history.next_sample().await;
-        if let Some(Ok(status)) = console.history.latest() {
+        if let Some(status) = console.history.latest().and_then(|latest| status.read(latest)) {
             news.look_at_status(&status);
         }
-        match read(&["failures", CAUSES]).await {
-            Ok(reports) => reports.iter().for_each(|report| news.look_at_failures(report)),
-            Err(error) => tracing::debug!("failures could not be read for the webhook: {error}"),
+        if let Some(reports) = failures.read(read(&["failures", &limit]).await) {
+            reports.iter().for_each(|report| news.look_at_failures(report));
         }
         if console.has_desk {
-            match read(&["dead-letters", "list", "--state=any", LETTERS]).await {
-                Ok(rows) => news.look_at_letters(&rows),
-                Err(error) => {
-                    tracing::debug!("dead letters could not be read for the webhook: {error}");
-                }
+            let rows = read(&["dead-letters", "list", "--state=any", &limit]).await;
+            if let Some(rows) = letters.read(rows) {
+                news.look_at_letters(&rows);
             }
         }
         if !has_begun && news.has_begun(console.has_desk) {

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 /// The time between two notices of one kind: what comes meanwhile is in the next one.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// How many causes, and how many of the newest dead letters, are looked at.
+pub(super) const LIMIT: usize = 500;
+
 /// How many causes are remembered.
 const CAUSES: usize = 10_000;
 
@@ -19,10 +22,12 @@ const NAMED: usize = 10;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Notice {
     kind: &'static str,
-    /// A sentence, which chats show.
+    /// A sentence, which chats show: without markup.
     text: String,
     /// How many causes, events or dead letters are new.
     count: usize,
+    /// Whether there may be more, beyond those that were looked at.
+    count_is_capped: bool,
     /// The page that shows them.
     url: String,
     environment: Option<String>,
@@ -50,18 +55,26 @@ pub(super) struct News {
 #[derive(Debug, Default)]
 struct Waiting {
     count: usize,
+    is_capped: bool,
     named: Vec<Value>,
     last: Option<Instant>,
 }
 
 impl Waiting {
-    fn take(&mut self, now: Instant) -> Option<(usize, Vec<Value>)> {
+    fn take(&mut self, now: Instant) -> Option<Self> {
         let is_early = self.last.is_some_and(|last| now.duration_since(last) < PAUSE);
         if self.count == 0 || is_early {
             return None;
         }
         self.last = Some(now);
-        Some((std::mem::take(&mut self.count), std::mem::take(&mut self.named)))
+        Some(std::mem::replace(self, Self { last: self.last, ..Self::default() }))
+    }
+
+    /// Such as "1 event" or "500 or more events".
+    fn counted(&self, what: &str) -> String {
+        let or_more = if self.is_capped { " or more" } else { "" };
+        let plural = if self.count == 1 && !self.is_capped { "" } else { "s" };
+        format!("{}{or_more} {what}{plural}", self.count)
     }
 }
 
@@ -81,6 +94,7 @@ impl News {
 
     /// Looks at what `failures --json` prints. The first look is at what is no news.
     pub(super) fn look_at_failures(&mut self, report: &Value) {
+        let has_more = report["has_more"] == true;
         let groups = report.get("failures").and_then(Value::as_array);
         let groups = groups.into_iter().flatten();
         let name = |group: &Value| format!("{} {}", group["kind"], group["fingerprint"]);
@@ -98,6 +112,7 @@ impl News {
                 continue;
             }
             self.new_causes.count += 1;
+            self.new_causes.is_capped |= has_more;
             if self.new_causes.named.len() < NAMED {
                 let fingerprint = group["fingerprint"].as_str().unwrap_or_default();
                 self.new_causes.named.push(json!({
@@ -126,8 +141,10 @@ impl News {
         if let Some(known) = &self.letters {
             // One that was collected by a slow transaction may be below the newest one.
             let lowest = known.first().copied().unwrap_or(i64::MIN);
-            let new = ids.iter().filter(|id| **id > lowest && !known.contains(id));
-            self.new_letters.count += new.count();
+            let new = ids.iter().filter(|id| **id > lowest && !known.contains(id)).count();
+            self.new_letters.count += new;
+            // Below the lowest of them may be more.
+            self.new_letters.is_capped |= new == LIMIT;
         }
         // Without any, what was known tells as much.
         if self.letters.is_none() || !ids.is_empty() {
@@ -143,118 +160,50 @@ impl News {
     /// Returns what may be told now.
     pub(super) fn take(&mut self, now: Instant) -> Vec<Notice> {
         let mut notices = Vec::new();
-        if let Some((count, causes)) = self.new_causes.take(now) {
+        if let Some(new) = self.new_causes.take(now) {
             let text = |cause: &Value| cause["cause"].as_str().unwrap_or_default().to_owned();
-            let first = causes.first().map(text).unwrap_or_default();
-            let (text, url) = match &causes[..] {
-                [cause] => (
+            let first = new.named.first().map(text).unwrap_or_default();
+            let (text, url) = match &new.named[..] {
+                [cause] if !new.is_capped => (
                     format!("New cause of failures: {first}"),
                     cause["url"].as_str().unwrap_or_default().to_owned(),
                 ),
                 _ => (
-                    format!("{count} new causes of failures, the first: {first}"),
+                    format!("{} of failures, the first: {first}", new.counted("new cause")),
                     format!("{}/failures", self.base),
                 ),
             };
-            notices.push(self.notice("new_cause", &text, count, url, causes));
+            notices.push(self.notice("new_cause", &text, url, new));
         }
-        if let Some((count, _)) = self.newly_stuck.take(now) {
+        if let Some(new) = self.newly_stuck.take(now) {
             let now_stuck = self.stuck.unwrap_or_default();
-            let text = format!("{} became stuck; stuck now: {now_stuck}", counted(count, "event"));
+            let text = format!("{} became stuck; stuck now: {now_stuck}", new.counted("event"));
             let url = format!("{}/events?state=stuck", self.base);
-            notices.push(self.notice("stuck", &text, count, url, Vec::new()));
+            notices.push(self.notice("stuck", &text, url, new));
         }
-        if let Some((count, _)) = self.new_letters.take(now) {
-            let text = format!("{} arrived", counted(count, "new dead letter"));
+        if let Some(new) = self.new_letters.take(now) {
+            let text = format!("{} arrived", new.counted("new dead letter"));
             let url = format!("{}/dead-letters", self.base);
-            notices.push(self.notice("dead_letters", &text, count, url, Vec::new()));
+            notices.push(self.notice("dead_letters", &text, url, new));
         }
         notices
     }
 
-    fn notice(
-        &self,
-        kind: &'static str,
-        text: &str,
-        count: usize,
-        url: String,
-        causes: Vec<Value>,
-    ) -> Notice {
+    fn notice(&self, kind: &'static str, text: &str, url: String, new: Waiting) -> Notice {
         let environment = self.environment.clone();
         let text = match &environment {
-            Some(name) => format!("[{name}] {text}: {url}"),
-            None => format!("{text}: {url}"),
+            Some(name) => escaped(&format!("[{name}] {text}: {url}")),
+            None => escaped(&format!("{text}: {url}")),
         };
-        Notice { kind, text, count, url, environment, causes }
+        let Waiting { count, is_capped: count_is_capped, named: causes, .. } = new;
+        Notice { kind, text, count, count_is_capped, url, environment, causes }
     }
 }
 
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+/// Returns a text in which chats such as Slack find no links and mentions of their markup.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn report(fingerprints: &[&str]) -> Value {
-        let group = |name: &&str| json!({"kind": "returned", "fingerprint": name, "cause": name, "events": 2});
-        json!({ "failures": fingerprints.iter().map(group).collect::<Vec<_>>() })
-    }
-
-    fn texts(news: &mut News, now: Instant) -> Vec<String> {
-        news.take(now).into_iter().map(|notice| notice.text).collect()
-    }
-
-    #[test]
-    fn a_new_cause_is_told_once_and_what_was_there_is_no_news() {
-        let (mut news, now) =
-            (News::new("https://a".to_owned(), Some("x".to_owned())), Instant::now());
-        news.look_at_failures(&report(&["old"]));
-        assert_eq!(texts(&mut news, now), [""; 0]);
-        news.look_at_failures(&report(&["old", "new"]));
-        let told = texts(&mut news, now);
-        assert_eq!(told, ["[x] New cause of failures: new: https://a/failures/new"]);
-        // It goes and comes back; others come within the minute.
-        news.look_at_failures(&report(&["old"]));
-        news.look_at_failures(&report(&["new", "b", "c"]));
-        assert_eq!(texts(&mut news, now + PAUSE / 2), [""; 0]);
-        let told = news.take(now + PAUSE);
-        assert_eq!((told.len(), told[0].count, told[0].causes.len()), (1, 2, 2));
-        assert_eq!(told[0].url, "https://a/failures");
-    }
-
-    #[test]
-    fn stuck_events_are_told_when_they_become_more() {
-        let (mut news, now) = (News::new(String::new(), None), Instant::now());
-        let status = |stuck: u64| json!({"backlog": {"stuck": stuck}});
-        for (stuck, told) in [(5, None), (5, None), (7, Some(2)), (3, None), (4, Some(1))] {
-            news.look_at_status(&status(stuck));
-            news.newly_stuck.last = None;
-            let notice = news.take(now).pop();
-            assert_eq!(notice.map(|notice| notice.count), told, "{stuck}");
-        }
-        news.look_at_status(&status(5));
-        assert_eq!(texts(&mut news, now), [""; 0], "not twice in a minute");
-        let told = texts(&mut news, now + PAUSE);
-        assert_eq!(told, ["1 event became stuck; stuck now: 5: /events?state=stuck"]);
-    }
-
-    #[test]
-    fn dead_letters_are_new_once_also_those_of_slow_transactions() {
-        let mut news = News::new("/outbox".to_owned(), None);
-        let mut new = |ids: &[i64]| {
-            news.look_at_letters(&ids.iter().map(|id| json!({"id": id})).collect::<Vec<_>>());
-            std::mem::take(&mut news.new_letters.count)
-        };
-        assert_eq!(new(&[9, 5]), 0);
-        assert_eq!(new(&[9, 7, 5]), 1);
-        assert_eq!(new(&[5, 4]), 0, "4 was below those that were shown");
-        assert_eq!(new(&[]), 0);
-        assert_eq!(new(&[6, 5, 4]), 1);
-        let mut empty = News::new(String::new(), None);
-        empty.look_at_letters(&[]);
-        empty.look_at_letters(&[json!({"id": 1})]);
-        assert_eq!(texts(&mut empty, Instant::now()), ["1 new dead letter arrived: /dead-letters"]);
-    }
-}
+mod tests;

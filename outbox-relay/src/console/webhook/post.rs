@@ -116,8 +116,10 @@ async fn try_once(
     if let Some(authorization) = args.authorization() {
         request = request.header(AUTHORIZATION, authorization);
     }
-    // Its address may be a secret.
-    let response = request.send().await.map_err(|error| error.without_url().to_string())?;
+    // Its address may be a secret. The sources say what went wrong.
+    let with_sources =
+        |error: reqwest::Error| format!("{:#}", anyhow::Error::new(error.without_url()));
+    let response = request.send().await.map_err(with_sources)?;
     let status = response.status();
     if status.is_success() { Ok(()) } else { Err(format!("it answered {status}")) }
 }

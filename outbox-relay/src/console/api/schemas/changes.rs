@@ -43,6 +43,9 @@ pub(super) enum ActionName {
     EditLetter,
     DiscardLetters,
     ForgetLetters,
+    /// Stops the operation that `operation` names, after the batch in hand: who began it may, and
+    /// who has the rights of admin
+    Stop,
 }
 
 /// A change. Which fields an action has is what its command has as options (`outbox-relay retry

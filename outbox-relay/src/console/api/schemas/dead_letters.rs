@@ -156,6 +156,7 @@ pub(in crate::console::api) struct LetterPage {
     body_hex: Option<Nullable<String>>,
     earlier_deaths: Vec<Death>,
     audit: Vec<LetterAuditRow>,
-    /// Of an open dead letter, for `if_unchanged` of an edit
-    digest: Option<String>,
+    /// Of an open dead letter, for `if_unchanged` of an edit; null if the
+    /// console hides payloads
+    digest: Option<Nullable<String>>,
 }

@@ -95,8 +95,9 @@ pub(super) struct EventWithContents {
     payload: Value,
     /// What people did to it
     audit: Vec<AuditRow>,
-    /// Of a pending event, for `if_unchanged` of an edit
-    digest: Option<String>,
+    /// Of a pending event, for `if_unchanged` of an edit; null if the
+    /// console hides payloads
+    digest: Option<Nullable<String>>,
 }
 
 /// A part of a list of events

@@ -1,0 +1,44 @@
+//! What a check says.
+
+/// The most violations that are told in words.
+const TOLD: usize = 20;
+
+/// A guarantee, how often it was examined, and where it was broken.
+#[derive(Debug)]
+pub struct Check {
+    /// The guarantee, as a sentence.
+    pub guarantee: &'static str,
+    /// How many times the history could have broken it.
+    pub examined: usize,
+    /// How many times it did.
+    pub broken: usize,
+    /// The first of them, in words.
+    pub violations: Vec<String>,
+}
+
+impl Check {
+    /// A check that has examined nothing yet.
+    #[must_use]
+    pub const fn new(guarantee: &'static str) -> Self {
+        Self { guarantee, examined: 0, broken: 0, violations: Vec::new() }
+    }
+
+    /// Counts one examination, which is a violation unless `holds`.
+    pub fn examine(&mut self, holds: bool, violation: impl FnOnce() -> String) {
+        self.examined += 1;
+        if holds {
+            return;
+        }
+        self.broken += 1;
+        if self.violations.len() < TOLD {
+            self.violations.push(violation());
+        }
+    }
+
+    /// Whether it was examined and never broken. What the history never put to the test is not
+    /// shown to hold.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.examined > 0 && self.broken == 0
+    }
+}

@@ -1,0 +1,37 @@
+//! Operators: what a command answered is true.
+
+use std::collections::BTreeMap;
+
+use crate::check::Check;
+use crate::history::History;
+
+pub(super) fn checks(history: &History) -> Vec<Check> {
+    let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+    for message in &history.messages {
+        let at = last.entry(&message.message_id).or_default();
+        *at = message.at.max(*at);
+    }
+    let mut discarded =
+        Check::new("an event that was answered as discarded is not published afterwards");
+    let mut kept = Check::new("an event that was answered as discarded is in the audit and gone");
+    let mut replayed = Check::new("an event that was answered as replayed was published");
+    for command in &history.commands {
+        let event_id = command.event_id.as_str();
+        let published = last.get(event_id).copied();
+        match command.done.as_deref() {
+            Some("discarded") => {
+                discarded.examine(published.is_none_or(|at| at <= command.ended), || {
+                    format!("{event_id}: discarded by {}, received at {published:?}", command.ended)
+                });
+                let is_kept = history.discarded.contains_key(event_id);
+                let is_there = history.outbox.contains_key(event_id);
+                kept.examine(is_kept && !is_there, || event_id.to_owned());
+            }
+            Some("replayed") => {
+                replayed.examine(published.is_some(), || event_id.to_owned());
+            }
+            _ => {}
+        }
+    }
+    vec![discarded, kept, replayed]
+}

@@ -1,0 +1,49 @@
+//! The whole pipeline on real servers, under load, while faults happen to it; then a checker that
+//! knows the history alone says whether anything was lost, doubled, out of order or untrue.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `cli` | the command line |
+//! | `run` | a run from its start to its verdict |
+//! | `topology`, `program`, `links` | servers, processes, and the connections between them |
+//! | `load` | clients: orders, status changes, plain SQL, other programs' messages, operators |
+//! | `plan`, `nemesis`, `inject` | which faults, when, and how each is put in and taken back |
+//! | `tap` | a queue that gets every message of the exchange |
+//! | `calm`, `backlog` | times without faults, in which the backlog must go |
+//! | `history`, `tables` | what the checker reads |
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it starts programs in the environment of whoever runs it"
+)]
+
+mod backlog;
+mod calm;
+mod cli;
+mod history;
+mod inject;
+mod links;
+mod load;
+mod nemesis;
+mod plan;
+mod program;
+mod run;
+mod tables;
+mod tap;
+mod topology;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    match Box::pin(run::run(cli::Cli::parse())).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            writeln!(std::io::stderr(), "chaos: {error:#}").ok();
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Which faults happen, drawn from a seed.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde::{Deserialize, Serialize};
+
+use crate::topology::{Topology, node_name};
+
+/// What happens to a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// SIGKILL, and started again after a while.
+    Kill,
+    /// SIGTERM, and started again after a while.
+    Restart,
+    /// SIGSTOP, and SIGCONT after a while.
+    Suspend,
+    /// All connections of a link are reset, again and again.
+    Cut,
+    /// A link forwards nothing.
+    Hold,
+    /// A link loses what the server answers: it hears, and is not heard.
+    Deafen,
+    /// A link forwards little, late.
+    Slow,
+    /// Another session ends all sessions of a database.
+    EndSessions,
+    /// The broker closes all its clients' connections.
+    CloseConnections,
+    /// A session holds a lock on rows of the outbox.
+    LockRows,
+    /// An operator pauses an aggregate type, and resumes it.
+    Pause,
+}
+
+/// A fault of a plan.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Fault {
+    /// From 1.
+    pub(crate) number: usize,
+    /// What happens.
+    pub(crate) kind: Kind,
+    /// To whom.
+    pub(crate) target: String,
+    /// In milliseconds.
+    pub(crate) lasts: u64,
+    /// How many milliseconds after the fault before it begins.
+    pub(crate) gap: u64,
+}
+
+/// All faults of a run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    /// What they were drawn from.
+    pub(crate) seed: u64,
+    /// In the order in which they happen.
+    pub(crate) faults: Vec<Fault>,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, kind, target, lasts, .. } = self;
+        write!(f, "{number}: {kind:?} {target} for {lasts} ms")
+    }
+}
+
+/// The share of each kind, in percent.
+const SHARES: [(Kind, u32); 11] = [
+    (Kind::Kill, 27),
+    (Kind::Restart, 10),
+    (Kind::Suspend, 15),
+    (Kind::Cut, 12),
+    (Kind::Hold, 8),
+    (Kind::Deafen, 8),
+    (Kind::Slow, 6),
+    (Kind::EndSessions, 4),
+    (Kind::CloseConnections, 4),
+    (Kind::LockRows, 3),
+    (Kind::Pause, 3),
+];
+
+impl Plan {
+    /// Draws `count` faults with a mean gap.
+    pub(crate) fn draw(seed: u64, count: usize, gap: Duration, topology: &Topology) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let programs: Vec<String> =
+            topology.programs.iter().map(|program| program.name.clone()).collect();
+        let databases = [topology.orders.name, topology.customers.name].map(ToOwned::to_owned);
+        let nodes = [0, 1, 2].map(node_name);
+        let links: Vec<String> = topology.links.iter().map(|link| link.name.clone()).collect();
+        let gap = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
+        let faults = (1..=count).map(|number| {
+            let kind = kind(rng.random_range(0..100));
+            let pick =
+                |rng: &mut StdRng, from: &[String]| from[rng.random_range(0..from.len())].clone();
+            let target = match kind {
+                Kind::Kill | Kind::Restart | Kind::Suspend => match rng.random_range(0..20) {
+                    0..3 => pick(&mut rng, &nodes),
+                    3..6 => pick(&mut rng, &databases),
+                    _ => pick(&mut rng, &programs),
+                },
+                Kind::Cut | Kind::Hold | Kind::Deafen | Kind::Slow => pick(&mut rng, &links),
+                Kind::EndSessions => pick(&mut rng, &databases),
+                Kind::CloseConnections => pick(&mut rng, &nodes),
+                Kind::LockRows => databases[0].clone(),
+                Kind::Pause => ["order", "counter"][rng.random_range(0..2)].to_owned(),
+            };
+            let (lasts, gap) =
+                (rng.random_range(200..=5_000), rng.random_range(gap / 2..=gap * 3 / 2));
+            Fault { number, kind, target, lasts, gap }
+        });
+        Self { seed, faults: faults.collect() }
+    }
+
+    /// Reads the plan of an earlier run.
+    pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
+        let place = || file.display().to_string();
+        serde_json::from_str(&std::fs::read_to_string(file).with_context(place)?)
+            .with_context(place)
+    }
+
+    /// Writes it to where [`read`](Self::read) finds it.
+    pub(crate) fn write(&self, file: &Path) -> anyhow::Result<()> {
+        std::fs::write(file, serde_json::to_string_pretty(self)?)
+            .with_context(|| file.display().to_string())
+    }
+}
+
+fn kind(mut percent: u32) -> Kind {
+    for (kind, share) in SHARES {
+        if percent < share {
+            return kind;
+        }
+        percent -= share;
+    }
+    Kind::Kill
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SHARES;
+
+    #[test]
+    fn the_shares_are_a_whole() {
+        assert_eq!(SHARES.iter().map(|(_, share)| share).sum::<u32>(), 100);
+    }
+}

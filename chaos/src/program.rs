@@ -1,0 +1,120 @@
+//! A program of the pipeline as a process that can be ended and started again, with the same
+//! addresses.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use stack::Service;
+use tokio::sync::Mutex;
+
+/// How long a program may take to end after SIGTERM.
+const ENDED: Duration = Duration::from_secs(60);
+
+/// A program of the pipeline.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// What the plan calls it.
+    pub(crate) name: String,
+    binary: &'static str,
+    arguments: Vec<&'static str>,
+    settings: Vec<(&'static str, String)>,
+    ops_port: u16,
+    /// None while a fault keeps it down.
+    process: Mutex<Option<Service>>,
+}
+
+impl Program {
+    /// One that is not started yet. Its operations port is added to the settings.
+    pub(crate) fn new(
+        name: String,
+        binary: &'static str,
+        arguments: Vec<&'static str>,
+        mut settings: Vec<(&'static str, String)>,
+    ) -> anyhow::Result<Self> {
+        let ops_port = stack::free_port()?;
+        settings.push(("OPS_ADDR", format!("127.0.0.1:{ops_port}")));
+        let process = Mutex::new(None);
+        Ok(Self { name, binary, arguments, settings, ops_port, process })
+    }
+
+    /// Starts it, unless it runs.
+    pub(crate) async fn start(&self) -> anyhow::Result<()> {
+        let mut process = self.process.lock().await;
+        if process.as_ref().is_some_and(Service::is_running) {
+            return Ok(());
+        }
+        let settings = self.settings.iter().map(|(name, value)| (*name, value.as_str()));
+        let binary = stack::binary(self.binary).await?;
+        *process = Some(Service::spawn(binary, &self.arguments, settings).await?);
+        Ok(())
+    }
+
+    /// Starts it again if it has ended by itself, as an orchestrator would. Returns its last lines
+    /// then.
+    pub(crate) async fn start_if_ended(&self) -> anyhow::Result<Option<String>> {
+        let ended = {
+            let process = self.process.lock().await;
+            process.as_ref().filter(|process| !process.is_running()).map(Service::last_lines)
+        };
+        if ended.is_some() {
+            self.start().await?;
+        }
+        Ok(ended)
+    }
+
+    /// Ends it with SIGKILL, and keeps it down.
+    pub(crate) async fn kill(&self) -> anyhow::Result<()> {
+        let process = self.process.lock().await.take();
+        let process = process.with_context(|| format!("{} is down already", self.name))?;
+        process.sigkill()?;
+        process.wait_exit(ENDED).await?;
+        Ok(())
+    }
+
+    /// Ends it with SIGTERM, and keeps it down.
+    pub(crate) async fn stop(&self) -> anyhow::Result<()> {
+        let process = self.process.lock().await.take();
+        let process = process.with_context(|| format!("{} is down already", self.name))?;
+        process.sigterm()?;
+        process.wait_exit(ENDED).await?;
+        Ok(())
+    }
+
+    /// Suspends it.
+    pub(crate) async fn suspend(&self) -> anyhow::Result<()> {
+        self.process.lock().await.as_ref().map_or(Ok(()), Service::sigstop)
+    }
+
+    /// Resumes it.
+    pub(crate) async fn resume(&self) -> anyhow::Result<()> {
+        self.process.lock().await.as_ref().map_or(Ok(()), Service::sigcont)
+    }
+
+    /// Whether it says that it is ready.
+    pub(crate) async fn is_ready(&self, http: &reqwest::Client) -> bool {
+        let url = format!("http://127.0.0.1:{}/readyz", self.ops_port);
+        http.get(url).send().await.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// How many warnings and errors it has logged since it was started.
+    pub(crate) async fn warnings(&self) -> usize {
+        let process = self.process.lock().await;
+        let log = process.as_ref().map(Service::log).unwrap_or_default();
+        log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).count()
+    }
+
+    /// The end of its log.
+    pub(crate) async fn last_lines(&self) -> String {
+        self.process.lock().await.as_ref().map(Service::last_lines).unwrap_or_default()
+    }
+
+    /// The sum of its metrics with this name.
+    pub(crate) async fn metric(&self, http: &reqwest::Client, name: &str) -> Option<f64> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.ops_port);
+        let text = http.get(url).send().await.ok()?.text().await.ok()?;
+        let of_it = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+        });
+        Some(of_it.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+}

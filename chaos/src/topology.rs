@@ -1,0 +1,242 @@
+//! All servers and processes of a run.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use pipeline_tests::pipeline::connect;
+use pipeline_tests::relay_role::relay_url;
+use stack::{Database, PostgresServer, RabbitCluster};
+use tokio::sync::Mutex;
+
+use crate::links::Link;
+use crate::program::Program;
+
+/// The cluster's only virtual host.
+pub(crate) const VHOST: &str = "%2f";
+/// How many there are of each replicated program.
+const REPLICAS: usize = 3;
+const READY: Duration = Duration::from_secs(120);
+const DESK: &str = include_str!("../../sql/dead-letters/schema.sql");
+
+/// A PostgreSQL server of a run, with its database.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    /// What the plan calls it.
+    pub(crate) name: &'static str,
+    /// Its database, as superuser.
+    pub(crate) database: Database,
+    /// Locked while a fault happens to it.
+    pub(crate) server: Mutex<PostgresServer>,
+}
+
+/// Everything that runs.
+#[derive(Debug)]
+pub(crate) struct Topology {
+    /// The order database.
+    pub(crate) orders: Postgres,
+    /// The customer database, with the desk's tables.
+    pub(crate) customers: Postgres,
+    /// The broker.
+    pub(crate) cluster: Mutex<RabbitCluster>,
+    /// The URLs of its nodes, which do not change.
+    pub(crate) amqp_urls: [String; 3],
+    /// The management APIs of its nodes.
+    pub(crate) management_urls: [String; 3],
+    /// The programs: order services, relays, consumers, the customer API, the collector.
+    pub(crate) programs: Vec<Program>,
+    /// The connections between programs and servers.
+    pub(crate) links: Vec<Link>,
+    /// Where each order service listens.
+    pub(crate) order_urls: Vec<String>,
+    /// A client with a short deadline.
+    pub(crate) http: reqwest::Client,
+}
+
+impl Topology {
+    /// Starts everything and waits until all programs are ready.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let (orders, customers, cluster) = tokio::try_join!(
+            Box::pin(Postgres::start("orders-database", "orders")),
+            Box::pin(Postgres::start("customers-database", "customers")),
+            Box::pin(RabbitCluster::start_temporary()),
+        )?;
+        let url_of = |place: usize| cluster.nodes[place].access().amqp_url(VHOST);
+        let api_of = |place: usize| cluster.nodes[place].access().management_url();
+        let amqp_urls = [url_of(0), url_of(1), url_of(2)];
+        let management_urls = [api_of(0), api_of(1), api_of(2)];
+        let http = stack::http_client_builder()?.timeout(Duration::from_secs(10)).build()?;
+        let mut topology = Self {
+            orders,
+            customers,
+            cluster: Mutex::new(cluster),
+            amqp_urls,
+            management_urls,
+            programs: Vec::new(),
+            links: Vec::new(),
+            order_urls: Vec::new(),
+            http,
+        };
+        topology.start_programs().await?;
+        Ok(topology)
+    }
+
+    async fn start_programs(&mut self) -> anyhow::Result<()> {
+        let customer_api = self.add_customer_api().await?;
+        for replica in 1..=REPLICAS {
+            self.add_order_service(replica, &customer_api).await?;
+        }
+        let owner = connect(&self.orders.database.url).await?;
+        let relay = relay_url(&self.orders.database, &owner).await?;
+        connect(&self.customers.database.url).await?.batch_execute(DESK).await?;
+        for replica in 1..=REPLICAS {
+            self.add_consumer(replica)?;
+            self.add_relay(replica, &relay)?;
+        }
+        self.add_collector()?;
+        for program in &self.programs {
+            program.start().await?;
+        }
+        self.all_ready().await
+    }
+
+    /// Waits until every program is ready.
+    pub(crate) async fn all_ready(&self) -> anyhow::Result<()> {
+        let end = Instant::now() + READY;
+        for program in &self.programs {
+            while !program.is_ready(&self.http).await {
+                let why = async || {
+                    format!("{} is not ready: {}", program.name, program.last_lines().await)
+                };
+                ensure!(Instant::now() < end, "{}", why().await);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The program with this name.
+    pub(crate) fn program(&self, name: &str) -> anyhow::Result<&Program> {
+        let found = self.programs.iter().find(|program| program.name == name);
+        found.with_context(|| format!("no program {name}"))
+    }
+
+    /// The link with this name.
+    pub(crate) fn link(&self, name: &str) -> anyhow::Result<&Link> {
+        let found = self.links.iter().find(|link| link.name == name);
+        found.with_context(|| format!("no link {name}"))
+    }
+
+    /// The server with this name.
+    pub(crate) fn postgres(&self, name: &str) -> anyhow::Result<&Postgres> {
+        let found = [&self.orders, &self.customers].into_iter().find(|one| one.name == name);
+        found.with_context(|| format!("no database {name}"))
+    }
+
+    async fn add_customer_api(&mut self) -> anyhow::Result<String> {
+        let address = format!("127.0.0.1:{}", stack::free_port()?);
+        let database = self.through(
+            "customer-api",
+            "customers-database",
+            &self.customers.database.url.clone(),
+        )?;
+        let settings = vec![
+            ("DATABASE_URL", database),
+            ("SEED_CUSTOMERS", "true".to_owned()),
+            ("LISTEN_ADDR", address.clone()),
+        ];
+        let api =
+            Program::new("customer-api".to_owned(), "customer-service", vec!["api"], settings)?;
+        api.start().await?;
+        self.programs.push(api);
+        self.all_ready().await?;
+        Ok(address)
+    }
+
+    async fn add_order_service(
+        &mut self,
+        replica: usize,
+        customer_api: &str,
+    ) -> anyhow::Result<()> {
+        let name = format!("order-service-{replica}");
+        let database = self.through(&name, "orders-database", &self.orders.database.url.clone())?;
+        let (link, customers) = Link::before_address(&name, "customer-api", customer_api)?;
+        self.links.push(link);
+        let address = format!("127.0.0.1:{}", stack::free_port()?);
+        let settings = vec![
+            ("DATABASE_URL", database),
+            ("CUSTOMER_SERVICE_URL", format!("http://{customers}")),
+            ("LISTEN_ADDR", address.clone()),
+        ];
+        self.order_urls.push(format!("http://{address}/api/orders"));
+        let service = Program::new(name, "order-service", vec!["serve"], settings)?;
+        service.start().await?;
+        self.programs.push(service);
+        self.all_ready().await
+    }
+
+    fn add_relay(&mut self, replica: usize, database: &str) -> anyhow::Result<()> {
+        let name = format!("relay-{replica}");
+        let settings = vec![
+            ("DATABASE_URL", self.through(&name, "orders-database", database)?),
+            ("RABBITMQ_URL", self.brokers_for(&name, replica)?),
+            ("OUTBOX_RETENTION", "off".to_owned()),
+        ];
+        self.programs.push(Program::new(name, "outbox-relay", vec!["run"], settings)?);
+        Ok(())
+    }
+
+    fn add_consumer(&mut self, replica: usize) -> anyhow::Result<()> {
+        let name = format!("consumer-{replica}");
+        let database = self.customers.database.url.clone();
+        let settings = vec![
+            ("DATABASE_URL", self.through(&name, "customers-database", &database)?),
+            ("RABBITMQ_URL", self.brokers_for(&name, replica)?),
+            ("RABBITMQ_RETRY_TTL_MS", "2000".to_owned()),
+        ];
+        self.programs.push(Program::new(name, "customer-service", vec!["consumer"], settings)?);
+        Ok(())
+    }
+
+    fn add_collector(&mut self) -> anyhow::Result<()> {
+        let name = "collector".to_owned();
+        let database = self.customers.database.url.clone();
+        let settings = vec![
+            ("DEAD_LETTERS_DATABASE_URL", self.through(&name, "customers-database", &database)?),
+            ("RABBITMQ_URL", self.brokers_for(&name, 1)?),
+        ];
+        let arguments =
+            vec!["dead-letters", "collect", "--queue", "customer.orders_count.dlq", "--follow"];
+        self.programs.push(Program::new(name, "outbox-relay", arguments, settings)?);
+        Ok(())
+    }
+
+    /// The URL of a server through a link of its own.
+    fn through(&mut self, from: &str, to: &str, url: &str) -> anyhow::Result<String> {
+        let (link, url) = Link::before(from, to, url)?;
+        self.links.push(link);
+        Ok(url)
+    }
+
+    /// `RABBITMQ_URL` with a link to each node, beginning with another one for each replica.
+    fn brokers_for(&mut self, from: &str, replica: usize) -> anyhow::Result<String> {
+        let mut urls = Vec::new();
+        for place in (0..3).map(|place| (place + replica - 1) % 3) {
+            let url = self.amqp_urls[place].clone();
+            urls.push(self.through(from, &node_name(place), &url)?);
+        }
+        Ok(urls.join(","))
+    }
+}
+
+/// What the plan calls the node at this index.
+pub(crate) fn node_name(place: usize) -> String {
+    format!("rabbitmq-{}", place + 1)
+}
+
+impl Postgres {
+    async fn start(name: &'static str, database: &str) -> anyhow::Result<Self> {
+        let server = PostgresServer::start_temporary().await?;
+        let database = server.database(database).await?;
+        Ok(Self { name, database, server: Mutex::new(server) })
+    }
+}

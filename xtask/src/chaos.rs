@@ -1,0 +1,17 @@
+//! `chaos`: puts faults into the whole pipeline under load.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::terminal::print_note;
+
+pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
+    stack::install(&stack::missing(), print_note)?;
+    stack::check_versions(&["postgresql", "rabbitmq-server"])?;
+    let mut chaos = stack::cargo();
+    chaos.args(["run", "--quiet", "--package", "chaos", "--"]);
+    let status = chaos.args(args).status().context("cannot start cargo")?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
