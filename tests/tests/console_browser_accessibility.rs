@@ -26,7 +26,7 @@ const PICTURES: [(&str, &str); 6] = [
 ];
 
 /// Pages that differ from those and from each other.
-const OTHERS: [&str; 24] = [
+const OTHERS: [&str; 25] = [
     "/events",
     "/events?state=stuck",
     "/events?state=published",
@@ -42,6 +42,7 @@ const OTHERS: [&str; 24] = [
     "/relays",
     "/audit",
     "/audit?actor=bea",
+    "/audit?of=dead_letters",
     "/about",
     "/search?q=nothing",
     "/nowhere",
@@ -58,6 +59,14 @@ const TOO_WIDE: &str = "
     const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
     return wide > 0 ? `the page is ${wide} pixels too wide` : '';";
 
+/// Checkboxes that stand apart from their label, or from those of the other rows.
+const MISPLACED: &str = "
+    const place = (each) => each.getBoundingClientRect();
+    const gap = (box) => place(box.parentElement.querySelector('label')).left - place(box).right;
+    const apart = [...document.querySelectorAll('.row.is-check input')].some((box) => gap(box) > 24);
+    const sides = [...document.querySelectorAll('tbody .check input')].map((box) => Math.round(place(box).right));
+    return apart ? 'a label is far from its checkbox' : new Set(sides).size > 1 ? 'a checkbox is not below the others' : '';";
+
 /// Times of the page, which differ from picture to picture.
 const STEADY: &str = "
     document.querySelector('footer time').textContent = 'now';
@@ -73,10 +82,11 @@ async fn looked_at(media: Media, name: &str) -> Tested {
     let look = async |barriers: &mut Vec<String>, page: &str| -> Tested {
         let found = tab.barriers(&axe).await.with_context(|| page.to_owned())?;
         barriers.extend(found.into_iter().map(|finding| format!("{page}: {finding}")));
-        let wide = tab.run(TOO_WIDE, vec![]).await?;
-        barriers.extend(
-            wide.as_str().filter(|wide| !wide.is_empty()).map(|wide| format!("{page}: {wide}")),
-        );
+        for script in [TOO_WIDE, MISPLACED] {
+            let found = tab.run(script, vec![]).await?;
+            let found = found.as_str().filter(|found| !found.is_empty());
+            barriers.extend(found.map(|found| format!("{page}: {found}")));
+        }
         Ok(())
     };
     for (picture, page) in PICTURES {

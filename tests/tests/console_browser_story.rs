@@ -78,7 +78,7 @@ impl Night {
         tab.press("Edit headers").await?;
         assert_eq!(tab.value("Headers, as JSON").await?, "[]");
         tab.fill("Headers, as JSON", r#"{"number": 1}"#).await?;
-        tab.check("Retry it as well").await?;
+        ensure!(tab.is_checked("Retry it as well").await?, "it is stuck");
         tab.fill("Reason", "an array by mistake").await?;
         tab.press("Edit the headers of 1 event").await?;
         tab.see("Done.").await?;

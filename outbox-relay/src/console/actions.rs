@@ -27,7 +27,12 @@ const EDIT_INPUTS: [Input; 3] = [
 ];
 
 const EDIT_HEADERS_INPUTS: [Input; 2] = [
-    Input { name: "headers", label: "Headers, as JSON", hint: "", kind: InputKind::Contents },
+    Input {
+        name: "headers",
+        label: "Headers, as JSON",
+        hint: r#"A JSON object, such as {"region": "eu"}; {} for none."#,
+        kind: InputKind::Contents,
+    },
     EDIT_INPUTS[2],
 ];
 

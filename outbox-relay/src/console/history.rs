@@ -10,6 +10,7 @@ use service_kit::health::Dependency;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::command_line::CommandLine;
 use super::invocation::{Commands, InvocationError};
 use super::rights::Rights;
 use super::users::User;
@@ -57,10 +58,10 @@ impl History {
     pub(super) async fn sample(
         &self,
         commands: &Commands,
+        has_desk: bool,
         database: &Dependency,
         shutdown: &CancellationToken,
     ) {
-        let arguments = ["status".to_owned(), "--json".to_owned()];
         let user = User { name: "console".to_owned(), rights: Rights::Viewer };
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -71,11 +72,10 @@ impl History {
                 () = self.again.notified() => false,
                 () = shutdown.cancelled() => return,
             };
-            let read = tokio::select! {
-                read = commands.read(&arguments, &user) => read,
+            let status = tokio::select! {
+                status = read_status(commands, &user, has_desk) => status,
                 () = shutdown.cancelled() => return,
             };
-            let status = read.and_then(|output| output.value());
             match &status {
                 Ok(status) => {
                     if is_point {
@@ -153,12 +153,53 @@ impl Sample {
     }
 }
 
+/// Reads what `status --json` prints, and adds the open dead letters if there is a desk.
+pub(super) async fn read_status(
+    commands: &Commands,
+    user: &User,
+    has_desk: bool,
+) -> Result<Value, InvocationError> {
+    let line = CommandLine::new("status");
+    let mut status = commands.read(&line.arguments(), user).await?.value()?;
+    if let Some(status) = status.as_object_mut().filter(|_| has_desk) {
+        let line = CommandLine::new("dead-letters groups").option("limit", Some("500"));
+        let groups = commands.read(&line.arguments(), user).await;
+        let letters = open_letters(groups.and_then(|output| output.value()));
+        status.insert("dead_letters".to_owned(), letters);
+    }
+    Ok(status)
+}
+
+/// How many dead letters are open, of what `dead-letters groups --json` prints. A desk that can't be
+/// read leaves the outbox to be shown.
+fn open_letters(groups: Result<Value, InvocationError>) -> Value {
+    let groups = match groups {
+        Ok(groups) => groups,
+        Err(error) => {
+            return json!({ "open": null, "at_least": false, "problem": error.to_string() });
+        }
+    };
+    let is_set = |value: &Value, name: &str| value.get(name).and_then(Value::as_bool) == Some(true);
+    let rows = groups.get("groups").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let messages = rows.iter().filter_map(|row| row.get("messages").and_then(Value::as_u64));
+    let at_least = is_set(&groups, "has_more")
+        || is_set(&groups, "is_cut")
+        || rows.iter().any(|row| is_set(row, "is_capped"));
+    json!({ "open": messages.sum::<u64>(), "at_least": at_least, "problem": null })
+}
+
 /// What of a status is worth a new page: ages grow whatever happens.
 fn essence(status: &Value) -> String {
     let verdict = verdict("", status);
     let parts = ["/backlog/pending", "/backlog/waiting", "/backlog/scheduled", "/backlog/stuck"];
-    let more =
-        ["/published_last_minute/events", "/lanes/owned", "/relays", "/pauses", "/unsettled"];
+    let more = [
+        "/published_last_minute/events",
+        "/lanes/owned",
+        "/relays",
+        "/pauses",
+        "/unsettled",
+        "/dead_letters/open",
+    ];
     let parts = parts.iter().chain(&more).map(|path| match status.pointer(path) {
         Some(Value::Array(items)) => items.len().to_string(),
         other => other.map(ToString::to_string).unwrap_or_default(),

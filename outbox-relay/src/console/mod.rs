@@ -136,7 +136,7 @@ async fn serve(config: Config, login: Login, shutdown: CancellationToken) -> any
         let (served, (), ()) = tokio::join!(
             http::serve(listener, app, &config.http, grace, shutdown.clone()),
             webhook::run(&config.webhook, &client, &console, &shutdown),
-            console.history.sample(&console.commands, &database, &shutdown),
+            console.history.sample(&console.commands, console.has_desk, &database, &shutdown),
         );
         console.operations.finish().await;
         ops_stop.cancel();

@@ -58,6 +58,26 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
             "next": next("Look at what is pending", "/events?state=pending"),
         });
     }
+    if let Some(letters) = open_letters(status).filter(|(open, _)| *open > 0) {
+        let letters = match letters {
+            (1, false) => "1 message".to_owned(),
+            (open, false) => format!("{open} messages"),
+            (open, true) => format!("at least {open} messages"),
+        };
+        let sentence = if pauses == 0 {
+            format!("Events flow, but {letters} could not be processed by a consumer.")
+        } else {
+            format!(
+                "Events flow; {active} active, and {letters} could not be processed by a consumer."
+            )
+        };
+        return json!({
+            "state": "warning",
+            "sentence": sentence,
+            "since": None::<&str>,
+            "next": next("See why", "/dead-letters/groups"),
+        });
+    }
     if pauses > 0 {
         return json!({
             "state": "warning",
@@ -66,12 +86,56 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
             "next": next("Look at what is paused", "/pauses"),
         });
     }
-    json!({ "state": "ok", "sentence": "Events flow.", "since": None::<&str>, "next": None::<&str> })
+    let sentence = match open_letters(status) {
+        Some(_) => "Events flow. No dead letter is open.",
+        None => "Events flow.",
+    };
+    json!({ "state": "ok", "sentence": sentence, "since": None::<&str>, "next": None::<&str> })
+}
+
+/// How many dead letters are open, and whether there may be more; none without a desk that can be
+/// read.
+fn open_letters(status: &Value) -> Option<(u64, bool)> {
+    let letters = status.get("dead_letters")?;
+    let open = letters.get("open").and_then(Value::as_u64)?;
+    Some((open, letters.get("at_least").and_then(Value::as_bool) == Some(true)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn open_dead_letters_are_said_where_events_flow() {
+        let status = |letters: Value, pauses: usize| {
+            json!({
+                "relays": [1], "lanes": {"owned": 64, "of": 64}, "pauses": vec![1; pauses],
+                "backlog": {"pending": 0, "stuck": 0}, "dead_letters": letters,
+            })
+        };
+        let letters = |open: i64, at_least: bool| json!({ "open": open, "at_least": at_least });
+        for (status, state, sentence) in [
+            (status(letters(0, false), 0), "ok", "Events flow. No dead letter is open."),
+            (status(json!({ "open": null, "problem": "locked" }), 0), "ok", "Events flow."),
+            (status(letters(0, false), 1), "warning", "Events flow; 1 pause is active."),
+            (
+                status(letters(1, false), 0),
+                "warning",
+                "Events flow, but 1 message could not be processed by a consumer.",
+            ),
+            (
+                status(letters(5, true), 1),
+                "warning",
+                "Events flow; 1 pause is active, and at least 5 messages could not be processed by a consumer.",
+            ),
+        ] {
+            let verdict = verdict("", &status);
+            assert_eq!(
+                (&verdict["state"], &verdict["sentence"]),
+                (&json!(state), &json!(sentence))
+            );
+        }
+    }
 
     #[test]
     fn the_worst_is_said_first() {

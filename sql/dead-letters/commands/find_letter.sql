@@ -16,6 +16,7 @@ SELECT json_build_object(
            'tries', tries,
            'returns', returns,
            'earlier_id', earlier_id,
+           'later_id', (SELECT min(later.id) FROM dead_letters AS later WHERE later.earlier_id = dead_letters.id),
            'first_failed_at', first_failed_at,
            'last_failed_at', last_failed_at,
            'collected_at', collected_at,

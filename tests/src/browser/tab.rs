@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use fantoccini::elements::Element;
 use fantoccini::{Client, Locator};
 use serde_json::Value;
@@ -119,21 +119,12 @@ impl Tab {
         .with_context(|| format!("{label:?} can't be filled in"))
     }
 
-    /// Checks the box whose label begins with `label`.
+    /// Whether the checkbox with this label is checked.
     ///
     /// # Errors
-    /// When the page has none.
-    pub async fn check(&self, label: &str) -> anyhow::Result<()> {
-        self.steps.fetch_add(1, Ordering::Relaxed);
-        match self.hands {
-            Hands::Mouse => self.field(label).await?.click().await?,
-            Hands::Keyboard => {
-                self.tab_to(label).await?;
-                self.keys(" ").await?;
-            }
-        }
-        ensure!(self.field(label).await?.is_selected().await?, "{label:?} is not checked");
-        Ok(())
+    /// When there is none.
+    pub async fn is_checked(&self, label: &str) -> anyhow::Result<bool> {
+        Ok(self.field(label).await?.is_selected().await?)
     }
 
     /// How often something was pressed, filled in or checked.

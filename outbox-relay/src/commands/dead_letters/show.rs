@@ -58,6 +58,8 @@ struct Letter {
     tries: Option<i64>,
     returns: i64,
     earlier_id: Option<i64>,
+    /// Its next death: it was returned, and died again.
+    later_id: Option<i64>,
     first_failed_at: Option<String>,
     last_failed_at: Option<String>,
     collected_at: String,
@@ -209,6 +211,9 @@ fn page(letter: &Letter, body: &Body, deaths: &[Death], audit: &[AuditEntry]) ->
     field("collected", &format!("{} ({} ago)", letter.collected_at, age(letter.age_seconds)));
     if let Some(settled_at) = &letter.settled_at {
         field(&letter.state, settled_at);
+    }
+    if let Some(later_id) = letter.later_id {
+        field("died again", &format!("as dead letter {later_id}"));
     }
     if letter.returns > 0 {
         field("returned", &returned_before(letter, deaths));

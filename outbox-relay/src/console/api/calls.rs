@@ -112,9 +112,11 @@ pub(super) const CALLS: [Call; 19] = [
     get::<Relays>("/api/relays", "listRelays", READ, "The relays and their lanes"),
     Call {
         query: &[
+            ("of", "`events`, or `dead_letters`: what was done to those"),
             ("actor", "What this person did"),
             ("action", "Only this action"),
             ("event", "About this `event_id`"),
+            ("dead_letter", "About this dead letter, with `of=dead_letters`"),
             ("operation", "Of the command with this `operation_id`"),
             SINCE,
             UNTIL,

@@ -1,27 +1,33 @@
 //! `/`: whether events flow, and what to do if not.
 
+use std::cmp::Reverse;
+
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::{NoPage, Page, PageRequest, read, read_lines};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
+use crate::console::history::read_status;
 use crate::console::verdict::verdict;
+
+/// How many of the latest actions are shown.
+const ACTIONS: usize = 10;
 
 pub(super) async fn overview(console: &Console, request: &PageRequest) -> Result<Page, NoPage> {
     let line = CommandLine::new("status");
     // The sampler's, so that it costs nothing how many people watch.
     let status = match console.history.latest() {
         Some(status) => status?,
-        None => read(console, &request.user, &line).await?,
+        None => read_status(&console.commands, &request.user, console.has_desk).await?,
     };
     let failures = CommandLine::new("failures").option("limit", Some("5"));
-    let audit = CommandLine::new("audit").option("limit", Some("10"));
-    let (failures, audit) = tokio::join!(
+    let (failures, (audit, audit_problem)) = tokio::join!(
         console.causes.get(read(console, &request.user, &failures)),
-        read_lines(console, &request.user, &audit),
+        latest_actions(console, request),
     );
     let (failures, failures_problem) = or_problem(failures);
-    let (audit, audit_problem) = or_problem(audit);
     let data = json!({
         "verdict": verdict(&console.prefix, &status),
         "pauses": status.get("pauses"),
@@ -34,6 +40,34 @@ pub(super) async fn overview(console: &Console, request: &PageRequest) -> Result
     });
     let (title, command) = ("Overview".to_owned(), Some(line.typed()));
     Ok(Page { template: "overview.html", title, section: "overview", command, data })
+}
+
+/// The latest actions on events and on dead letters, and why some could not be read.
+async fn latest_actions(console: &Console, request: &PageRequest) -> (Value, Option<String>) {
+    let limit = ACTIONS.to_string();
+    let line = |command| CommandLine::new(command).option("limit", Some(&limit));
+    let (on_events, on_letters) = (line("audit"), line("dead-letters audit"));
+    let (on_events, on_letters) =
+        tokio::join!(read_lines(console, &request.user, &on_events), async {
+            if console.has_desk {
+                read_lines(console, &request.user, &on_letters).await
+            } else {
+                Ok(Value::Null)
+            }
+        });
+    let (mut rows, mut problem) = (Vec::new(), None);
+    for (read, why) in [or_problem(on_events), or_problem(on_letters)] {
+        if let Value::Array(read) = read {
+            rows.extend(read);
+        }
+        problem = problem.or(why);
+    }
+    rows.sort_by_cached_key(|row| {
+        let at = row.get("happened_at").and_then(Value::as_str).unwrap_or_default();
+        Reverse(OffsetDateTime::parse(at, &Rfc3339).ok())
+    });
+    rows.truncate(ACTIONS);
+    (Value::Array(rows), problem)
 }
 
 /// What was read, or why it was not: what could not be read is not shown as if there were nothing.

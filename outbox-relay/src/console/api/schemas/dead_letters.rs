@@ -3,8 +3,7 @@
 use poem_openapi::{Enum, Object};
 use serde_json::Value;
 
-use super::events::Tab;
-use super::shapes::Nullable;
+use super::shapes::{Nullable, Tab};
 
 #[derive(Debug, Enum)]
 #[oai(rename_all = "lowercase")]
@@ -100,6 +99,8 @@ pub(super) struct ShownLetter {
     tries: Nullable<i64>,
     returns: i64,
     earlier_id: Nullable<i64>,
+    /// Its next death, if it was returned and died again
+    later_id: Nullable<i64>,
     first_failed_at: Nullable<String>,
     last_failed_at: Nullable<String>,
     collected_at: String,

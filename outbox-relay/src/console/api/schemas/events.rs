@@ -5,7 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::records::AuditRow;
-use super::shapes::Nullable;
+use super::shapes::{Nullable, Tab};
 
 /// The state of an event
 #[derive(Debug, Enum)]
@@ -98,16 +98,6 @@ pub(super) struct EventWithContents {
     /// Of a pending event, for `if_unchanged` of an edit; null if the
     /// console hides payloads
     digest: Option<Nullable<String>>,
-}
-
-/// The link to a state of a list
-#[derive(Debug, Object)]
-pub(super) struct Tab {
-    name: String,
-    /// The page for people
-    href: String,
-    is_current: bool,
-    count: Nullable<u64>,
 }
 
 /// A part of a list of events

@@ -3,7 +3,7 @@
 //!
 //! | file | what it describes |
 //! |---|---|
-//! | `shapes` | a member that may be null, or of two types |
+//! | `shapes` | a member that may be null, or of two types; the tabs of a list |
 //! | `events` | events and their lists |
 //! | `place` | where an event is, and the pages that say so |
 //! | `status` | the state of the outbox, and the overview |

@@ -4,7 +4,7 @@ use poem_openapi::Object;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::shapes::Nullable;
+use super::shapes::{Nullable, Tab};
 
 /// What is not published for now
 #[derive(Debug, Object)]
@@ -39,6 +39,8 @@ pub(super) struct AuditRow {
     reason: Nullable<String>,
     /// Absent if it was about many events at once
     event_id: Option<Uuid>,
+    /// Of what was done to a dead letter
+    dead_letter_id: Option<i64>,
     /// The same for all rows of one command
     operation_id: Option<Uuid>,
     /// By the action; null if the console hides payloads
@@ -48,6 +50,8 @@ pub(super) struct AuditRow {
 /// A part of the audit table
 #[derive(Debug, Object)]
 pub(in crate::console::api) struct AuditList {
+    /// Empty without a desk
+    tabs: Vec<Tab>,
     /// The path of the next part, if there is one
     next: Nullable<String>,
     note: Nullable<String>,

@@ -1,8 +1,9 @@
 //! Shapes of JSON that the framework has no types for: a member that is always there and may be
-//! null, and a member of two types.
+//! null, and a member of two types. And the tabs that several lists have.
 
 use std::borrow::Cow;
 
+use poem_openapi::Object;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde_json::Value;
@@ -112,4 +113,14 @@ impl<A: ToJSON, B: ToJSON> ToJSON for Either<A, B> {
             Self::Other(other) => other.to_json(),
         }
     }
+}
+
+/// The link to another state of a list, or to another list
+#[derive(Debug, Object)]
+pub(super) struct Tab {
+    name: String,
+    /// The page for people
+    href: String,
+    is_current: bool,
+    count: Nullable<u64>,
 }

@@ -75,6 +75,17 @@ pub(super) struct Unsettled {
     reason: Nullable<String>,
 }
 
+/// The open dead letters
+#[derive(Debug, Object)]
+pub(super) struct OpenLetters {
+    /// Null: they could not be read
+    open: Nullable<u64>,
+    /// Whether there may be more
+    at_least: bool,
+    /// Why they could not be read
+    problem: Nullable<String>,
+}
+
 /// The state of the outbox
 #[derive(Debug, Object)]
 pub(super) struct Status {
@@ -87,6 +98,8 @@ pub(super) struct Status {
     stuck: Vec<Event>,
     unsettled: Vec<Unsettled>,
     pauses: Vec<Pause>,
+    /// In the overview of a console with a desk
+    dead_letters: Option<OpenLetters>,
 }
 
 /// Relays and their lanes
@@ -137,8 +150,9 @@ pub(in crate::console::api) struct Overview {
     failures: Nullable<Failures>,
     /// Why failures could not be read
     failures_problem: Nullable<String>,
-    /// The latest actions
-    audit: Nullable<Vec<AuditRow>>,
+    /// The latest actions on events and dead letters
+    audit: Vec<AuditRow>,
+    /// Why some could not be read
     audit_problem: Nullable<String>,
     sparklines: Sparklines,
 }
