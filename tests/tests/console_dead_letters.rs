@@ -36,6 +36,18 @@ async fn the_overview_says_that_dead_letters_are_open() -> Tested {
 }
 
 #[tokio::test]
+async fn a_dead_letter_is_found_by_its_message_id() -> Tested {
+    let (outbox, desk) = (Outbox::new().await?, DeadLetterQueue::desk().await?);
+    desk.add_rows(2, Rows::default()).await?;
+    let console = Console::start(&outbox, Some(&desk), &[]).await?;
+    let found = console.get("/search?q=m2").await?;
+    assert_eq!(found.headers["location"], "/dead-letters?state=any&message_id=m2");
+    let page = console.page("/search?q=m3").await?;
+    ensure!(page.contains("Nothing is known as"), "{page}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_people_did_to_dead_letters_stands_in_the_audit() -> Tested {
     let (outbox, desk) = (Outbox::new().await?, DeadLetterQueue::desk().await?);
     let letters = desk.add_rows(2, Rows::default()).await?;
@@ -49,6 +61,8 @@ async fn what_people_did_to_dead_letters_stands_in_the_audit() -> Tested {
     outbox.sql.batch_execute(audit).await?;
     let operation = ended["id"].as_str().unwrap_or_default();
     let page = console.page(&format!("/operations/{operation}")).await?;
+    let subject = format!("href=\"/dead-letters/{}\">See the dead letter</a>", letters[0]);
+    ensure!(page.replace("&#x2f;", "/").contains(&subject), "{page}");
     let rows = page.split("href=\"").find(|link| link.contains("the rows of this operation"));
     let rows = rows.and_then(|link| link.split('"').next()).unwrap_or_default();
     let rows = rows.replace("&amp;", "&");

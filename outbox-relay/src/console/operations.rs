@@ -47,6 +47,8 @@ pub(super) struct Operation {
     pub(super) command: String,
     /// The page to go on with.
     pub(super) back: String,
+    /// The page of what it changes, if that is one event or dead letter.
+    pub(super) subject: Option<String>,
     pub(super) started_at: OffsetDateTime,
     pub(super) state: State,
     /// How far it is, if its command has said so.

@@ -40,6 +40,8 @@ pub(super) struct Report {
     /// The page on which it can be changed and sent again.
     again: Option<String>,
     back: String,
+    /// The page of what it changes, if that is one.
+    subject: Option<String>,
 }
 
 impl Operation {
@@ -106,6 +108,7 @@ impl Operation {
             typed: self.contents.clone().filter(|_| is_ended),
             again: self.again.clone().filter(|_| is_ended && self.contents.is_some()),
             back: self.back.clone(),
+            subject: self.subject.clone(),
         }
     }
 

@@ -114,7 +114,7 @@ const go = (page) => () => { location.href = `${prefix}/${page}`; };
 const KEYS = {
   "/": () => byId("q").select(), "?": () => help.showModal(),
   j: () => moveRow(1), k: () => moveRow(-1), x: toggleRow, r: retry,
-  "g o": go(""), "g f": go("failures"), "g e": go("events"), "g d": go("dead-letters"), "g p": go("pauses"),
+  "g o": go(""), "g f": go("failures"), "g e": go("events"), "g d": go("dead-letters"), "g p": go("pauses"), "g r": go("relays"), "g a": go("audit"),
 };
 let firstKeyAt = -Infinity;
 

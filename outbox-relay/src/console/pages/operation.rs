@@ -70,6 +70,7 @@ pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Res
         digest: digest.finalize().into(),
         command: line.option("reason", form.get("reason")).typed(),
         back: back(&console.prefix, form),
+        subject: subject(&console.prefix, action, form),
         started_at: OffsetDateTime::now_utc(),
         state: State::Waiting,
         progress: None,
@@ -82,6 +83,18 @@ pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Res
             NoPage::Invalid("This form was sent before, with other values.".to_owned())
         }
     })
+}
+
+/// The page of what is changed, if that is one event or dead letter.
+fn subject(prefix: &str, action: &Action, form: &Form) -> Option<String> {
+    let mut ids = form.all(action.id_field());
+    let (id, None) = (ids.next()?, ids.next()) else { return None };
+    let id: String = url::form_urlencoded::byte_serialize(id.trim().as_bytes()).collect();
+    match action.subject {
+        Subject::Events => Some(format!("{prefix}/events/{id}")),
+        Subject::DeadLetters => Some(format!("{prefix}/dead-letters/{id}")),
+        Subject::Pauses => None,
+    }
 }
 
 /// The page on which an edit is made again, with what was typed in operation `id`.

@@ -44,6 +44,19 @@ pub(super) async fn search(console: &Console, request: &PageRequest) -> Result<P
             return Err(NoPage::At(format!("/dead-letters/{query}")));
         }
     }
+    if console.has_desk && !query.is_empty() {
+        let line = CommandLine::new("dead-letters list")
+            .option("message-id", Some(query))
+            .option("state", Some("any"))
+            .option("limit", Some("1"));
+        let letters = super::read_lines(console, &request.user, &line).await;
+        if letters.is_ok_and(|letters| letters.as_array().is_some_and(|all| !all.is_empty())) {
+            return Err(NoPage::At(format!(
+                "/dead-letters?state=any&message_id={}",
+                encode(query)
+            )));
+        }
+    }
     if !query.is_empty() {
         let line =
             CommandLine::new("events").option("aggregate", Some(query)).option("limit", Some("1"));

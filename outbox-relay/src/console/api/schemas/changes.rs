@@ -194,6 +194,8 @@ pub(in crate::console::api) struct Operation {
     again: Nullable<String>,
     /// The page that a person goes on with
     back: String,
+    /// The page of what is changed, if that is one event or dead letter
+    subject: Nullable<String>,
 }
 
 /// An example of what is changed
