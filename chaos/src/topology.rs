@@ -235,7 +235,12 @@ pub(crate) fn node_name(place: usize) -> String {
 
 impl Postgres {
     async fn start(name: &'static str, database: &str) -> anyhow::Result<Self> {
-        let server = PostgresServer::start_temporary().await?;
+        let mut server = PostgresServer::start_temporary().await?;
+        // For clients that commit in two phases.
+        let owner = connect(&server.url("postgres")).await?;
+        owner.batch_execute("ALTER SYSTEM SET max_prepared_transactions = 50").await?;
+        server.stop_gracefully().await?;
+        server.start().await?;
         let database = server.database(database).await?;
         Ok(Self { name, database, server: Mutex::new(server) })
     }

@@ -4,6 +4,8 @@
 mod foreign;
 mod operators;
 mod orders;
+mod prepared;
+mod strangers;
 mod transactions;
 
 use std::pin::Pin;
@@ -57,17 +59,18 @@ pub(crate) async fn send(
 ) -> anyhow::Result<()> {
     let shared = Arc::new(Shared { topology, history, troubles });
     transactions::prepare(&shared.topology).await?;
-    let kinds: [(u64, MakeClient); 4] = [
+    let kinds: [(u64, MakeClient); 5] = [
         (40, |shared, number| Box::pin(orders::order(shared, number))),
         (20, |shared, number| Box::pin(transactions::transaction(shared, number))),
         (4, |shared, number| Box::pin(foreign::message(shared, number))),
         (2, |shared, number| Box::pin(operators::discard_or_replay(shared, number))),
+        (2, |shared, number| Box::pin(strangers::event(shared, number))),
     ];
     let mut sending = JoinSet::new();
     for (place, (rate, client)) in (0..).zip(kinds) {
         let (shared, stop) = (Arc::clone(&shared), stop.clone());
         // Numbers of clients seed what each of them does.
-        let first = seed.wrapping_mul(4).wrapping_add(place) << 24;
+        let first = seed.wrapping_mul(8).wrapping_add(place) << 24;
         sending.spawn(come(rate, client, first, shared, stop));
     }
     while let Some(ended) = sending.join_next().await {

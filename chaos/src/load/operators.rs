@@ -14,28 +14,30 @@ use super::{Shared, rng};
 use crate::history::now;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// An event that nobody needs. Each has an aggregate of its own.
-const SPARE: &str =
-    "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, payload)
-                     VALUES ($1, 'spare', $2, 'spare.made', '{}')";
+/// An event that nobody needs, some of them scheduled. Each has an aggregate of its own.
+const SPARE: &str = "
+    INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type, payload, next_attempt_at)
+    VALUES ($1, 'spare', $2, 'spare.made', '{}', now() + $3::bigint * interval '1 millisecond')";
 
 /// Writes an event that nobody needs and discards it, or replays it.
 pub(super) async fn discard_or_replay(shared: Arc<Shared>, number: u64) -> anyhow::Result<()> {
     let mut rng = rng(number);
     let event_id = Uuid::new_v4();
+    let discards = rng.random_bool(0.7);
+    let due_in = (discards && rng.random_bool(0.6)).then(|| rng.random_range(300..2_000_i64));
     let written = timeout(PATIENCE, async {
         let session = connect(&shared.topology.orders.database.url).await?;
-        anyhow::Ok(session.execute(SPARE, &[&event_id, &event_id.to_string()]).await?)
+        anyhow::Ok(session.execute(SPARE, &[&event_id, &event_id.to_string(), &due_in]).await?)
     });
     if !matches!(written.await, Ok(Ok(_))) {
         shared.troubles.add();
         return Ok(());
     }
-    let (action, wait) = if rng.random_bool(0.7) {
-        // In the moment in which it is published, too.
-        ("discard", Duration::from_millis(rng.random_range(0..60)))
-    } else {
-        ("replay", Duration::from_secs(2))
+    // Before it is published, and in that moment.
+    let soon = due_in.and_then(|due_in| u64::try_from(due_in).ok()).unwrap_or(60);
+    let (action, wait) = match discards {
+        true => ("discard", Duration::from_millis(rng.random_range(0..soon))),
+        false => ("replay", Duration::from_secs(2)),
     };
     sleep(wait).await;
     let database = shared.topology.orders.database.url.clone();

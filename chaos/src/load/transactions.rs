@@ -11,14 +11,14 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::Transaction;
 use uuid::Uuid;
 
-use super::{Shared, rng};
+use super::{Shared, prepared, rng};
 use crate::history::now;
 use crate::topology::Topology;
 
 /// How many aggregates there are.
 const AGGREGATES: i64 = 40;
 /// How long a transaction may take, with its servers suspended.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Locks the aggregate by counting in its row, and adds the event with its number.
 const COUNT: &str = "
@@ -77,6 +77,7 @@ async fn write(
     let stays_open =
         rng.random_bool(0.1).then(|| Duration::from_millis(rng.random_range(100..3_000)));
     let (has_savepoint, is_rolled_back) = (rng.random_bool(0.2), rng.random_bool(0.1));
+    let has_two_phases = rng.random_bool(0.1);
 
     let mut session = connect(&topology.orders.database.url).await?;
     let mut transaction = session.transaction().await?;
@@ -95,6 +96,16 @@ async fn write(
         return Ok(false);
     }
     *commit_sent = Some(now());
+    if has_two_phases {
+        let prepared = transaction.batch_execute(&format!("PREPARE TRANSACTION '{name}'")).await;
+        drop(transaction);
+        return match (prepared, prepared::commit(topology, name).await) {
+            (_, Some(true)) => Ok(true),
+            // It may be prepared a moment later.
+            (Err(error), _) => Err(error.into()),
+            (Ok(()), _) => anyhow::bail!("whether it is committed is unknown"),
+        };
+    }
     transaction.commit().await?;
     Ok(true)
 }
