@@ -25,7 +25,7 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// What people call large.
+    /// The sizes of a full run: as many rows as a large installation has.
     pub(super) const fn usual() -> Self {
         Self {
             pending: 1_000_000,
@@ -59,7 +59,7 @@ impl Sizes {
     }
 }
 
-/// What the console looks at.
+/// The outbox and the desk that the console shows, filled with rows.
 #[derive(Debug)]
 pub(super) struct Databases {
     pub(super) outbox: Outbox,

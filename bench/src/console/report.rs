@@ -15,14 +15,14 @@ const PAGE_WITHIN: f64 = 300.0;
 /// The goal for the ratio of a drain with open consoles to one without.
 const DRAIN_KEEPS: f64 = 0.97;
 
-/// What was measured.
+/// The times of pages and the rates of drains that a run has measured.
 #[derive(Debug, Default)]
 pub(super) struct Measured {
     /// In the order of the report.
     pub(super) pages: Vec<String>,
     /// The times of pages while nothing is published.
     pub(super) at_rest: Times,
-    /// Those of the open consoles during a drain.
+    /// The times of pages that the open consoles load while a relay drains the outbox.
     pub(super) meanwhile: Times,
     /// Events a second without open consoles.
     pub(super) without: Vec<f64>,

@@ -1,4 +1,4 @@
-//! What a check says.
+//! A guarantee that was held against a history, and the places where the history breaks it.
 
 /// The most violations that are told in words.
 const TOLD: usize = 20;
@@ -35,8 +35,8 @@ impl Check {
         }
     }
 
-    /// Whether it was examined and never broken. What the history never put to the test is not
-    /// shown to hold.
+    /// Whether the history could have broken the guarantee at least once, and never did. A guarantee
+    /// that no event of the history concerns is not shown to hold.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.examined > 0 && self.broken == 0

@@ -7,7 +7,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `history` | reads the folder |
-//! | `check` | what a check says |
+//! | `check` | a guarantee, and where a history breaks it |
 //! | `checks` | the checks, a file for each subject |
 //! | `verdict` | all of them, as text and as JSON |
 
