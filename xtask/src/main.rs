@@ -10,6 +10,7 @@ mod cli;
 mod demo;
 mod down;
 mod logins;
+mod mutants;
 mod nextest;
 mod openapi;
 mod passed_settings;
