@@ -219,3 +219,30 @@ async fn the_rate_is_seen_also_under_a_long_backlog() -> anyhow::Result<()> {
     assert_eq!((&rate["events"], &rate["at_least"]), (&700.into(), &true.into()));
     Ok(())
 }
+
+/// A thousand a second: not all of a minute are read to say so.
+#[tokio::test]
+async fn the_rate_of_many_events_is_that_of_the_newest() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    outbox
+        .sql
+        .batch_execute(
+            "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload, published_at)
+             SELECT 'order', i, CASE WHEN i % 4 = 0 THEN 'order.shipped' ELSE 'order.created' END, '{}',
+                    now() - (60000 - i) * interval '1 millisecond'
+             FROM generate_series(1, 60000) AS i",
+        )
+        .await?;
+    let status = outbox.command(&["status", "--json"]).await?.json()?;
+    let rate = &status["published_last_minute"];
+    assert_eq!((&rate["estimated"], &rate["at_least"]), (&true.into(), &false.into()));
+    // The insert and the command take a moment, in which nothing more is published.
+    let events = |rate: &Value| rate["events"].as_i64().unwrap_or_default();
+    assert!((40_000..=60_000).contains(&events(rate)), "{rate}");
+    let shipped = &rate["by_type"][1];
+    assert_eq!(shipped["event_type"], "order.shipped");
+    assert!((events(rate) / 4 - events(shipped)).abs() < 10, "{rate}");
+    let page = outbox.command(&["status"]).await?.out;
+    assert!(page.contains("about "), "{page}");
+    Ok(())
+}

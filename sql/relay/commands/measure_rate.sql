@@ -20,6 +20,11 @@ recent AS (
 SELECT json_build_object(
            'rows', (SELECT count(*) FROM seen),
            'lowest_id', (SELECT min(id) FROM seen),
+           'first_age_ms', (
+               SELECT ceil(extract(epoch FROM now() - min(published_at)) * 1000)::bigint
+               FROM seen
+               WHERE published_at > now() - interval '1 minute'
+           ),
            'published_before', EXISTS (SELECT FROM seen WHERE published_at <= now() - interval '1 minute'),
            'recent', coalesce((SELECT json_agg(recent) FROM recent), '[]')
        )::text

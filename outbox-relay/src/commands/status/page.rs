@@ -34,8 +34,12 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
         );
     }
     let rate = &snapshot.published_last_minute;
-    let least = if rate.at_least { "at least " } else { "" };
-    field("rate", &format!("{least}{} published in the last minute", number(rate.events)));
+    let precision = match (rate.estimated, rate.at_least) {
+        (true, _) => "about ",
+        (false, true) => "at least ",
+        (false, false) => "",
+    };
+    field("rate", &format!("{precision}{} published in the last minute", number(rate.events)));
     let (owned, relays) = (snapshot.lanes.owned, snapshot.relays.len());
     field(
         "lanes",

@@ -44,6 +44,8 @@ pub(super) struct Rate {
     events: i64,
     /// Whether there may be more
     at_least: bool,
+    /// Whether the numbers are those of the newest events, extrapolated to a minute
+    estimated: bool,
     by_type: Vec<TypeRate>,
 }
 
