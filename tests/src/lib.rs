@@ -32,6 +32,7 @@ pub mod example_consumer;
 pub mod extreme_rows;
 pub mod failed_events;
 pub mod fake_broker;
+pub mod hostile_messages;
 pub mod lane_shares;
 pub mod load;
 pub mod load_clients;
