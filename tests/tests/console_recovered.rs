@@ -1,4 +1,4 @@
-//! What has recovered after somebody mended it.
+//! What has recovered after somebody mended it, and what is left of its cause.
 
 use anyhow::{Context as _, ensure};
 use pipeline_tests::console::Console;
@@ -96,5 +96,42 @@ async fn a_look_at_what_recovered_reads_little_however_much_was_mended() -> Test
     let read = rows_read(&outbox.sql, "outbox").await? - before.0;
     ensure!((2000..=2100).contains(&read), "{read} rows were read");
     assert_eq!(sequential_scans(&outbox.sql, "outbox").await?, before.1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_one_event_of_a_cause_the_next_one_is_a_click_away() -> Tested {
+    let outbox = Outbox::new().await?;
+    add_failed(&outbox, "order.paid", ["returned", NO_QUEUE], 3).await?;
+    add_failed(&outbox, "order.paid", ["nacked", NO_QUEUE], 1).await?;
+    let console = Console::start(&outbox, None, &[]).await?;
+    let events = failed(&outbox).await?;
+    // From the second on: those before it come last.
+    for (event, next, left) in [(1, Some(2), 2), (2, Some(0), 1), (0, None, 0)] {
+        let ended = retry(&console, &events[event]).await?;
+        let path = format!("/operations/{}", ended["id"].as_str().unwrap_or_default());
+        let page = console.page(&path).await?;
+        let expected = json!({
+            "event_id": next.map(|next: usize| &events[next]), "left": left, "is_capped": false,
+        });
+        assert_eq!(ended["next_of_cause"], expected, "{ended}");
+        let Some(next) = next else {
+            ensure!(page.contains("No other event fails of its cause now."), "{page}");
+            continue;
+        };
+        let link =
+            format!("href=\"/events/{}\">Next event of this cause ({left} left)", events[next]);
+        ensure!(page.contains(&link), "{page}");
+    }
+    let form = console.form(&format!("/confirm/edit?event_id={}", events[3])).await?;
+    let form = form.into_iter().filter(|(name, _)| name != "payload");
+    let more = [("payload", "{\"n\": 1}"), ("reason", "a wrong number")];
+    let more = more.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let ended = console.operate(&form.chain(more).collect::<Vec<_>>()).await?;
+    assert_eq!(ended["next_of_cause"]["left"], 0, "{ended}");
+    // Neither an event that never failed, nor many at once, have a next one.
+    outbox.add("7", "order.created").await?;
+    let all = console.operate(&console.form("/confirm/retry?kind=nacked").await?).await?;
+    ensure!(all["state"] == "done" && all.get("next_of_cause").is_none(), "{all}");
     Ok(())
 }
