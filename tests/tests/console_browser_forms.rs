@@ -1,6 +1,8 @@
-//! Forms in a browser: what is typed wrong is said at the field.
+//! Forms and lists in a browser: what is typed wrong is said at the field, and what can't be done to a
+//! selection is not offered.
 
 use anyhow::ensure;
+use fantoccini::Locator;
 use pipeline_tests::browser::{Browser, Hands, Scripts, Tab};
 use pipeline_tests::console::Console;
 use pipeline_tests::failed_events::{NO_QUEUE, add_failed};
@@ -88,4 +90,37 @@ async fn without_javascript_the_server_says_it_and_what_was_typed_is_kept() -> T
     tab.press("Edit again with this text").await?;
     assert_eq!(tab.value("Payload").await?, "{\"n\": 1");
     Ok(())
+}
+
+#[tokio::test]
+async fn what_can_not_be_done_to_a_selection_is_not_offered() -> Tested {
+    let opened = Opened::with(Hands::Mouse, Scripts::On).await?;
+    let tab = &opened.tab;
+    tab.open("/events").await?;
+    let toggle = async |state: &str| -> Tested {
+        let rows = format!(".selection tbody input[data-state={state}]");
+        Ok(tab.client.find(Locator::Css(&rows)).await?.click().await?)
+    };
+    let offered = async || {
+        let offered = "
+            const buttons = [...document.querySelectorAll('[data-bulk]')].filter((each) => !each.disabled);
+            return [buttons.map((each) => each.textContent), document.querySelector('[data-selected]').textContent];";
+        tab.run(offered, vec![]).await
+    };
+    assert_eq!(offered().await?, json!([[], "0 selected:"]));
+    toggle("published").await?;
+    assert_eq!(offered().await?, json!([["Replay…"], "1 selected (1 published):"]));
+    toggle("stuck").await?;
+    let both = offered().await?;
+    assert_eq!(both[0], json!([]), "{both}");
+    let why = "return document.querySelector('[formaction$=\"/retry\"]').title";
+    assert_eq!(
+        tab.run(why, vec![]).await?,
+        "Only for those that are waiting or scheduled or stuck or parked"
+    );
+    toggle("published").await?;
+    assert_eq!(offered().await?, json!([["Retry…", "Discard…"], "1 selected (1 stuck):"]));
+    tab.press("Retry…").await?;
+    tab.see("Retry 1 event?").await?;
+    tab.no_errors().await
 }

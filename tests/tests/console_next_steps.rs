@@ -2,6 +2,8 @@
 
 use anyhow::ensure;
 use pipeline_tests::console::Console;
+use pipeline_tests::dead_letter_queue::DeadLetterQueue;
+use pipeline_tests::desk::Rows;
 use pipeline_tests::failed_events::{NO_QUEUE, TOO_LONG, add_failed};
 use pipeline_tests::outbox::Outbox;
 use uuid::Uuid;
@@ -86,6 +88,32 @@ async fn the_words_of_the_pages_are_explained() -> Tested {
     let page = console.page("/about").await?;
     for word in ["Aggregate", "Lane", "Stuck", "Waiting", "Behind", "Scheduled", "Parked"] {
         ensure!(page.contains(&format!("<dt>{word}</dt>")), "{word}: {page}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_selected_in_one_state_is_offered_what_applies_to_it() -> Tested {
+    let (outbox, desk) = (Outbox::new().await?, DeadLetterQueue::desk().await?);
+    add_failed(&outbox, "order.created", ["returned", NO_QUEUE], 1).await?;
+    outbox.add("7", "order.created").await?;
+    outbox.sql.batch_execute("UPDATE outbox SET published_at = now() WHERE attempts = 0").await?;
+    desk.add_rows(2, Rows::default()).await?;
+    let discard = "UPDATE dead_letters SET state = 'discarded', settled_at = now() WHERE id = (SELECT min(id) FROM dead_letters)";
+    desk.sql.batch_execute(discard).await?;
+    let console = Console::start(&outbox, Some(&desk), &[]).await?;
+    for (path, offered) in [
+        ("/events?state=published", &["replay"][..]),
+        ("/events?state=stuck", &["retry", "discard"]),
+        ("/events", &["retry", "discard", "replay"]),
+        ("/dead-letters", &["return", "discard-letters"]),
+        ("/dead-letters?state=discarded", &["forget-letters"]),
+        ("/dead-letters?state=any", &["return", "discard-letters"]),
+    ] {
+        let page = console.page(path).await?;
+        let actions = page.split("formaction=\"/confirm/").skip(1);
+        let actions: Vec<_> = actions.filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(actions, offered, "{path}: {page}");
     }
     Ok(())
 }

@@ -33,9 +33,16 @@ let lastChecked = null;
 
 function showSelection() {
   const boxes = checkboxes();
-  const count = boxes.filter((box) => box.checked).length;
-  for (const text of all("[data-selected]")) text.textContent = `${count} selected:`;
-  for (const button of all("[data-bulk]")) button.disabled = count === 0;
+  const states = boxes.filter((box) => box.checked).map((box) => box.dataset.state);
+  const count = states.length;
+  const tally = [...new Set(states)].map((state) => `${states.filter((each) => each === state).length} ${state}`);
+  for (const text of all("[data-selected]")) text.textContent = `${count} selected${count ? ` (${tally.join(", ")})` : ""}:`;
+  for (const button of all("[data-bulk]")) {
+    const fitting = button.dataset.bulk.split(" ");
+    const fits = states.every((state) => fitting.includes(state));
+    button.disabled = count === 0 || !fits;
+    button.title = fits ? "" : `Only for those that are ${fitting.join(" or ")}`;
+  }
   for (const box of all("[data-check-all]")) {
     box.checked = count > 0 && count === boxes.length;
     box.indeterminate = count > 0 && count < boxes.length;
