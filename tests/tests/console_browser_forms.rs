@@ -1,9 +1,9 @@
-//! Forms and lists in a browser: what is typed wrong is said at the field, and what can't be done to a
-//! selection is not offered.
+//! Forms and lists in a browser: what is typed wrong is said at the field, what can't be done to a
+//! selection is not offered, and filters are folded on a phone.
 
 use anyhow::ensure;
 use fantoccini::Locator;
-use pipeline_tests::browser::{Browser, Hands, Scripts, Tab};
+use pipeline_tests::browser::{Browser, Hands, Media, Scripts, Tab};
 use pipeline_tests::console::Console;
 use pipeline_tests::failed_events::{NO_QUEUE, add_failed};
 use pipeline_tests::outbox::Outbox;
@@ -14,7 +14,7 @@ type Tested = anyhow::Result<()>;
 /// A page in a browser, of an outbox with an event that failed and one that is published.
 struct Opened {
     outbox: Outbox,
-    _console: Console,
+    console: Console,
     _browser: Browser,
     tab: Tab,
 }
@@ -29,7 +29,7 @@ impl Opened {
         let console = Console::start(&outbox, None, &[]).await?;
         let browser = Browser::start().await?;
         let tab = browser.open(&console.url, hands, scripts).await?;
-        Ok(Self { outbox, _console: console, _browser: browser, tab })
+        Ok(Self { outbox, console, _browser: browser, tab })
     }
 
     async fn failed(&self) -> anyhow::Result<String> {
@@ -123,4 +123,27 @@ async fn what_can_not_be_done_to_a_selection_is_not_offered() -> Tested {
     tab.press("Retry…").await?;
     tab.see("Retry 1 event?").await?;
     tab.no_errors().await
+}
+
+#[tokio::test]
+async fn filters_are_folded_on_a_phone_until_they_are_asked_for() -> Tested {
+    let opened = Opened::with(Hands::Mouse, Scripts::Off).await?;
+    let tab = &opened.tab;
+    let is_open = async || {
+        let form = tab.client.find(Locator::Css("main .filter")).await?;
+        anyhow::Ok(form.is_displayed().await?)
+    };
+    for page in ["/events", "/audit"] {
+        tab.show_as(Media::Light).await?;
+        tab.open(page).await?;
+        ensure!(is_open().await?, "{page}: there is room for it");
+        tab.show_as(Media::Narrow).await?;
+        ensure!(!is_open().await?, "{page}: it is folded");
+        tab.press("Filter").await?;
+        ensure!(is_open().await?, "{page}: it was asked for");
+    }
+    tab.open("/events?type=order.paid").await?;
+    ensure!(is_open().await?, "a filter that leaves events out is shown");
+    ensure!(opened.console.process.is_running(), "{}", opened.console.process.last_lines());
+    Ok(())
 }
