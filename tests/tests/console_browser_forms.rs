@@ -1,5 +1,5 @@
 //! Forms and lists in a browser: what is typed wrong is said at the field, what can't be done to a
-//! selection is not offered, and filters are folded on a phone.
+//! selection is not offered, filters are folded on a phone, and ordinary names fit on a line.
 
 use anyhow::ensure;
 use fantoccini::Locator;
@@ -145,5 +145,41 @@ async fn filters_are_folded_on_a_phone_until_they_are_asked_for() -> Tested {
     tab.open("/events?type=order.paid").await?;
     ensure!(is_open().await?, "a filter that leaves events out is shown");
     ensure!(opened.console.process.is_running(), "{}", opened.console.process.last_lines());
+    Ok(())
+}
+
+/// The cells of ordinary length that take more than a line, and folded details that are narrow when
+/// they are open.
+const CRAMPED: &str = "
+    const lines = (element) => {
+        const range = document.createRange();
+        range.selectNodeContents(element);
+        return new Set([...range.getClientRects()].map((box) => Math.round(box.bottom / 8))).size;
+    };
+    const cells = [...document.querySelectorAll('td:is([data-label=Type], [data-label=Aggregate]) bdi, td summary')];
+    const broken = cells.filter((cell) => lines(cell) > 1).map((cell) => cell.textContent);
+    for (const details of document.querySelectorAll('td details')) {
+        details.open = true;
+        if (details.clientWidth < 250) broken.push(`details of ${details.clientWidth} pixels`);
+    }
+    return [cells.length, broken];";
+
+#[tokio::test]
+async fn ordinary_names_and_ids_fit_on_a_line() -> Tested {
+    let opened = Opened::with(Hands::Mouse, Scripts::On).await?;
+    let (tab, event) = (&opened.tab, opened.failed().await?);
+    opened.outbox.add("7", "shipment.scheduled").await?;
+    let uuids = "UPDATE outbox SET aggregate_id = gen_random_uuid()::text";
+    opened.outbox.sql.batch_execute(uuids).await?;
+    let actor = "release-manager@example.com";
+    let retry =
+        ["retry", &event, "--actor", actor, "--reason", "the queue is bound again, at last"];
+    ensure!(opened.outbox.command(&retry).await?.code == Some(0), "it is retried");
+    tab.show_as(Media::Light).await?;
+    for page in ["/events", "/audit"] {
+        tab.open(page).await?;
+        let found = tab.run(CRAMPED, vec![]).await?;
+        ensure!(found[0] != 0 && found[1] == json!([]), "{page}: {found}");
+    }
     Ok(())
 }
