@@ -1,5 +1,5 @@
 //! Forms and lists in a browser: what is typed wrong is said at the field, what can't be done to a
-//! selection is not offered, filters are folded on a phone, and ordinary names fit on a line.
+//! selection is not offered, filters are folded on a phone, and the help gives the focus back.
 
 use anyhow::ensure;
 use fantoccini::Locator;
@@ -182,4 +182,31 @@ async fn ordinary_names_and_ids_fit_on_a_line() -> Tested {
         ensure!(found[0] != 0 && found[1] == json!([]), "{page}: {found}");
     }
     Ok(())
+}
+
+/// `\u{e007}` is Enter, `\u{e00c}` Escape.
+#[tokio::test]
+async fn the_help_takes_the_focus_and_gives_it_back() -> Tested {
+    let opened = Opened::with(Hands::Keyboard, Scripts::On).await?;
+    let tab = &opened.tab;
+    let is_in_help = async || {
+        let is_in = "return document.getElementById('help').contains(document.activeElement)";
+        anyhow::Ok(tab.run(is_in, vec![]).await? == true)
+    };
+    tab.open("/events").await?;
+    tab.keys("j").await?;
+    let row = tab.focused().await?;
+    tab.keys("?").await?;
+    assert_eq!((tab.focused().await?.as_str(), is_in_help().await?), ("Close", true));
+    tab.keys("\u{e00c}").await?;
+    assert_eq!((tab.focused().await?, is_in_help().await?), (row.clone(), false));
+    // The same key closes it, and so does its button.
+    tab.keys("??").await?;
+    assert_eq!(tab.focused().await?, row);
+    tab.tab_to("Keys").await?;
+    tab.keys("\u{e007}").await?;
+    ensure!(is_in_help().await?, "{}", tab.focused().await?);
+    tab.keys("\u{e007}").await?;
+    ensure!(tab.focused().await?.starts_with("Keys"), "{}", tab.focused().await?);
+    tab.no_errors().await
 }
