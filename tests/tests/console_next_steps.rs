@@ -117,3 +117,24 @@ async fn what_is_selected_in_one_state_is_offered_what_applies_to_it() -> Tested
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn contents_are_forgotten_in_the_same_words_from_the_button_to_the_result() -> Tested {
+    let outbox = Outbox::new().await?;
+    outbox.add("7", "order.created").await?;
+    let event: Uuid = outbox.sql.query_one("SELECT event_id FROM outbox", &[]).await?.get(0);
+    let discard = ["discard", &event.to_string(), "--reason", "x"];
+    ensure!(outbox.command(&discard).await?.code == Some(0), "its copy is kept");
+    let console = Console::start(&outbox, None, &[]).await?;
+    let page = console.page(&format!("/events/{event}")).await?;
+    ensure!(page.contains(">Forget contents…<"), "{page}");
+    let confirm = format!("/confirm/forget?event_id={event}");
+    let page = console.page(&confirm).await?;
+    assert_eq!(page.matches("Forget the contents of 1 event").count(), 3, "{page}");
+    let mut form = console.form(&confirm).await?;
+    form.push(("reason".to_owned(), "request 4711".to_owned()));
+    assert_eq!(console.operate(&form).await?["what"], "Forget the contents of 1 event");
+    let page = console.page(&format!("/events/{event}")).await?;
+    ensure!(page.contains("Its contents were forgotten."), "{page}");
+    Ok(())
+}
