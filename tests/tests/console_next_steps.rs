@@ -5,7 +5,7 @@ use pipeline_tests::console::Console;
 use pipeline_tests::dead_letter_queue::DeadLetterQueue;
 use pipeline_tests::desk::Rows;
 use pipeline_tests::failed_events::{NO_QUEUE, TOO_LONG, add_failed};
-use pipeline_tests::outbox::Outbox;
+use pipeline_tests::outbox::{Outbox, eventually};
 use uuid::Uuid;
 
 type Tested = anyhow::Result<()>;
@@ -136,5 +136,25 @@ async fn contents_are_forgotten_in_the_same_words_from_the_button_to_the_result(
     assert_eq!(console.operate(&form).await?["what"], "Forget the contents of 1 event");
     let page = console.page(&format!("/events/{event}")).await?;
     ensure!(page.contains("Its contents were forgotten."), "{page}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_database_does_not_tell_of_relays_has_no_column() -> Tested {
+    let outbox = Outbox::new().await?;
+    let _relay = outbox.relay_process(&[]).await?;
+    let console = Console::start(&outbox, None, &[]).await?;
+    eventually("it is at work", async || Ok(console.page("/relays").await?.contains("PID")))
+        .await?;
+    let page = console.page("/relays").await?;
+    ensure!(!page.contains(">From<") && !page.contains(">Connected<"), "{page}");
+    // As the owner of the relay's sessions the console sees them.
+    let own = [("DATABASE_URL", outbox.database.url.as_str()), ("CONSOLE_WITHOUT_ROLES", "true")];
+    let console = Console::start(&outbox, None, &own).await?;
+    let page = console.page("/relays").await?;
+    ensure!(
+        page.contains(">Connected<") && page.contains("data-label=\"Connected\"><time"),
+        "{page}"
+    );
     Ok(())
 }
