@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::args::{ConnectionArgs, fingerprint};
 use super::outcome::Outcome;
 use super::output::{self, BOLD, escape};
-use super::queries;
 use super::session::{Access, Session};
+use super::{queries, recovered};
 use crate::cause::{ErrorKind, Fingerprint};
 
 /// How many events are counted in all groups together.
@@ -34,6 +34,10 @@ pub struct FailuresArgs {
     /// Only those of this cause
     #[arg(long, value_name = "CAUSE", value_parser = fingerprint)]
     fingerprint: Option<String>,
+    /// What has recovered instead: causes of events that were published in the last hour, after
+    /// somebody had retried or edited them
+    #[arg(long)]
+    recovered: bool,
     /// The maximum number of groups
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500), value_name = "N")]
     limit: u16,
@@ -94,6 +98,10 @@ impl FailuresArgs {
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
         let session = self.connection.open("failures", Access::Read).await?;
         session.require_causes()?;
+        if self.recovered {
+            let fingerprint = self.fingerprint.as_deref();
+            return recovered::print(&session, fingerprint, self.limit, self.json).await;
+        }
         let report = self.read(&session).await?;
         if self.json {
             output::json(&report)?;

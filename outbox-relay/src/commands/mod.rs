@@ -3,7 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `check`, `schema` | setting the outbox up |
-//! | `status`, `failures`, `events`, `show` | inspecting it; `event` is an event as they print it |
+//! | `status`, `failures`, `events`, `show` | inspecting it; `event` is an event as they print it, `recovered` the causes that ended |
 //! | `audit` | what people did; `audit_entry` is what lists of it print |
 //! | `retry`, `edit`, `replay`, `discard`, `restore`, `forget`, `prune` | changing it; all but `prune` write to the audit table |
 //! | `pause`, `resume`, `pauses` | what is not published for now; `paused` is a pause as they print it |
@@ -43,6 +43,7 @@ pub(crate) mod progress;
 mod propagation;
 mod prune;
 mod queries;
+mod recovered;
 mod replay;
 mod restore;
 mod resume;

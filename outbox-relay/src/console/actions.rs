@@ -104,7 +104,7 @@ const ACTIONS: [Action; 14] = [
     },
     Action {
         name: "forget",
-        verb: "Forget",
+        verb: "Forget the contents of",
         command: "forget",
         has_filter: false,
         consent: Some("yes"),
@@ -162,7 +162,7 @@ const ACTIONS: [Action; 14] = [
     },
     Action {
         name: "forget-letters",
-        verb: "Forget",
+        verb: "Forget the contents of",
         command: "dead-letters forget",
         subject: Subject::DeadLetters,
         consent: Some("yes"),

@@ -91,6 +91,8 @@ struct Console {
     history: History,
     /// The causes with the most events.
     causes: SharedLook,
+    /// The causes that ended lately.
+    recovered: SharedLook,
     templates: Templates,
 }
 
@@ -167,6 +169,7 @@ impl Console {
             bodies: Semaphore::new(posting::BODIES),
             history: History::new(),
             causes: SharedLook::default(),
+            recovered: SharedLook::default(),
             templates: Templates::parse()?,
         })
     }

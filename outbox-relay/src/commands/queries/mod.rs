@@ -244,6 +244,18 @@ pub(super) async fn list_failures<T: DeserializeOwned>(
     session.query(sql, &[&groups, &most, &wanted, &fingerprint]).await?.iter().map(json).collect()
 }
 
+/// Returns at most `limit` causes of events that were published in the last hour after somebody had
+/// changed them, by the newest `audit_rows` rows of the audit table.
+pub(super) async fn list_recovered<T: DeserializeOwned>(
+    session: &Session,
+    audit_rows: i64,
+    fingerprint: Option<&str>,
+    limit: i64,
+) -> anyhow::Result<Vec<T>> {
+    let sql = include_str!("../../../../sql/relay/commands/list_recovered.sql");
+    session.query(sql, &[&audit_rows, &fingerprint, &limit]).await?.iter().map(json).collect()
+}
+
 /// Returns how many failed events have no cause, among at most `most` that are looked at, and
 /// whether there may be more.
 pub(super) async fn count_without_cause(

@@ -33,9 +33,16 @@ let lastChecked = null;
 
 function showSelection() {
   const boxes = checkboxes();
-  const count = boxes.filter((box) => box.checked).length;
-  for (const text of all("[data-selected]")) text.textContent = `${count} selected:`;
-  for (const button of all("[data-bulk]")) button.disabled = count === 0;
+  const states = boxes.filter((box) => box.checked).map((box) => box.dataset.state);
+  const count = states.length;
+  const tally = [...new Set(states)].map((state) => `${states.filter((each) => each === state).length} ${state}`);
+  for (const text of all("[data-selected]")) text.textContent = `${count} selected${count ? ` (${tally.join(", ")})` : ""}:`;
+  for (const button of all("[data-bulk]")) {
+    const fitting = button.dataset.bulk.split(" ");
+    const fits = states.every((state) => fitting.includes(state));
+    button.disabled = count === 0 || !fits;
+    button.title = fits ? "" : `Only for those that are ${fitting.join(" or ")}`;
+  }
   for (const box of all("[data-check-all]")) {
     box.checked = count > 0 && count === boxes.length;
     box.indeterminate = count > 0 && count < boxes.length;
@@ -77,9 +84,35 @@ async function copy(button) {
   setTimeout(() => { button.textContent = label; }, 2000);
 }
 
+// What is wrong with JSON that was typed. The server, which looks again, has the last word.
+function faultOf({ name, value, form }) {
+  if (value === form.elements[`original_${name}`]?.value) return "";
+  try {
+    const parsed = JSON.parse(value);
+    const isObject = parsed instanceof Object && !Array.isArray(parsed);
+    return isObject || name !== "headers" ? "" : "Headers are a JSON object, such as {\"region\": \"eu\"}.";
+  } catch ({ message }) { return `This is no JSON: ${message}`; }
+}
+
+function isWrong(field) {
+  const [note, fault] = [byId(`wrong-${field.name}`), faultOf(field)];
+  note.textContent = fault;
+  note.hidden = !fault;
+  field.setAttribute("aria-invalid", fault !== "");
+  return fault !== "";
+}
+
+document.addEventListener("input", ({ target }) => { if (target.matches("[data-json][aria-invalid=true]")) isWrong(target); });
+
 // A form that changes something is sent once, however often its button is pressed.
-document.addEventListener("submit", ({ target }) => {
+document.addEventListener("submit", (event) => {
+  const { target } = event;
   if (!target.matches("[data-once]")) return;
+  const [wrong] = all("[data-json]", target).filter(isWrong);
+  if (wrong) {
+    event.preventDefault();
+    return wrong.focus();
+  }
   setTimeout(() => all("button", target).forEach((button) => { button.disabled = true; }));
 });
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });

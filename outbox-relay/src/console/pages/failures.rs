@@ -30,9 +30,11 @@ pub(super) async fn cause(
         .option("kind", form.get("kind"))
         .option("type", form.get("type"))
         .option("limit", Some(EVENTS));
+    let recovered = all.clone().flag("recovered", true);
     let path = format!("/failures/{fingerprint}");
-    let (groups, events) = tokio::join!(
+    let (groups, recovered, events) = tokio::join!(
         read(console, &request.user, &all),
+        read(console, &request.user, &recovered),
         read_list(console, request, &line, &path, &["kind", "type"]),
     );
     let (groups, events) = (groups?, events?);
@@ -46,9 +48,14 @@ pub(super) async fn cause(
     };
     let group = groups.get("failures").and_then(Value::as_array);
     let group = group.and_then(|groups| groups.iter().find(is_it));
+    // What fails now is shown whether or not the audit can be read.
+    let recovered = recovered.ok();
+    let recovered = recovered.as_ref().and_then(|report| report.get("recovered")?.as_array());
+    let recovered: Vec<&Value> = recovered.into_iter().flatten().filter(is_it).collect();
     let data = json!({
         "fingerprint": fingerprint,
         "group": group,
+        "recovered": recovered,
         "next": events.next,
         "note": events.note,
         "events": events.rows,

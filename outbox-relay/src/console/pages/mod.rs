@@ -14,6 +14,7 @@
 //! | `operation` | `/operations`, `/operations/{id}` |
 //! | `back` | none: where a form leads back to |
 //! | `kept` | none: whether something is kept of an event that is gone |
+//! | `next_of_cause` | none: what else fails of the cause of an event that was mended |
 //! | `what` | none: what an action will do, in words |
 
 mod about;
@@ -25,6 +26,7 @@ mod events;
 mod failures;
 mod kept;
 mod lists;
+mod next_of_cause;
 mod operation;
 mod overview;
 mod search;
@@ -150,7 +152,7 @@ pub(super) async fn find(console: &Console, request: &PageRequest) -> Result<Pag
         ["about"] => about::about(console, request).await,
         ["search"] => search::search(console, request).await,
         ["confirm", action] => confirm::confirm(console, request, action).await,
-        ["operations", id] => operation::operation(console, request, id),
+        ["operations", id] => operation::operation(console, request, id).await,
         _ => Err(NoPage::NotFound("There is no such page.".to_owned())),
     }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::back::back;
 use super::confirm::{NAMED, TYPED_IN, needs_number, refusal};
+use super::next_of_cause::next_of_cause;
 use super::{NoPage, Page, PageRequest};
 use crate::console::Console;
 use crate::console::action::{Action, InputKind, Subject};
@@ -194,7 +195,7 @@ fn find(console: &Console, request: &PageRequest, id: Option<&str>) -> Result<Op
     Ok(found)
 }
 
-pub(super) fn operation(
+pub(super) async fn operation(
     console: &Console,
     request: &PageRequest,
     id: &str,
@@ -204,7 +205,11 @@ pub(super) fn operation(
         console.history.look_again();
     }
     let report = found.report();
-    let data = serde_json::to_value(&report).unwrap_or_default();
+    let mut data = serde_json::to_value(&report).unwrap_or_default();
+    // It is done, whether or not that can be read.
+    if let Ok(Some(next)) = next_of_cause(console, request, &found).await {
+        data["next_of_cause"] = next;
+    }
     let title = found.what.clone();
     Ok(Page { template: "operation.html", title, section: "", command: Some(found.command), data })
 }

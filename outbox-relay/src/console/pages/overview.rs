@@ -23,17 +23,22 @@ pub(super) async fn overview(console: &Console, request: &PageRequest) -> Result
         None => read_status(&console.commands, &request.user, console.has_desk).await?,
     };
     let failures = CommandLine::new("failures").option("limit", Some("5"));
-    let (failures, (audit, audit_problem)) = tokio::join!(
+    let recovered = failures.clone().flag("recovered", true);
+    let (failures, recovered, (audit, audit_problem)) = tokio::join!(
         console.causes.get(read(console, &request.user, &failures)),
+        console.recovered.get(read(console, &request.user, &recovered)),
         latest_actions(console, request),
     );
     let (failures, failures_problem) = or_problem(failures);
+    let (recovered, recovered_problem) = or_problem(recovered);
     let data = json!({
         "verdict": verdict(&console.prefix, &status),
         "pauses": status.get("pauses"),
         "status": status,
         "failures": failures,
         "failures_problem": failures_problem,
+        "recovered": recovered.get("recovered"),
+        "recovered_problem": recovered_problem,
         "audit": audit,
         "audit_problem": audit_problem,
         "sparklines": console.history.sparklines(),

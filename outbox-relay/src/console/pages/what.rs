@@ -19,9 +19,6 @@ pub(super) fn what(action: &Action, is_named: bool, count: Option<u64>) -> Strin
             "It is published again, with the header x-replayed; consumers that deduplicate skip what they have applied."
         }
         "restore" if is_one => "It is written again from its copy, as the last of its aggregate.",
-        "forget" | "forget-letters" if is_one => {
-            "Its contents are erased for ever. It can't be undone."
-        }
         "return" if is_one => {
             "It is published to the queue that it came from, or to the one that is named below."
         }
@@ -35,7 +32,7 @@ pub(super) fn what(action: &Action, is_named: bool, count: Option<u64>) -> Strin
         }
         "edit" | "edit-headers" => "The audit table keeps the event as it was.",
         "restore" => "They are written again from their copies, each as the last of its aggregate.",
-        "forget" | "forget-letters" => "Their contents are erased for ever. It can't be undone.",
+        "forget" | "forget-letters" => "They are erased for ever. It can't be undone.",
         "pause" => "Relays publish none of them until the pause ends; nothing is lost.",
         "resume" => "Relays publish again what was paused, in order.",
         "return" => {

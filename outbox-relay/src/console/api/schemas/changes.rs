@@ -158,6 +158,16 @@ pub(super) enum Skipped {
     Letter(SkippedLetter),
 }
 
+/// What else fails of the cause of the event that was mended
+#[derive(Debug, Object)]
+pub(super) struct NextOfCause {
+    /// The next one
+    event_id: Nullable<Uuid>,
+    left: u64,
+    /// Whether there may be more
+    is_capped: bool,
+}
+
 /// A change, and how it stands. The console remembers the last 500 until it ends; the audit table
 /// has all
 #[derive(Debug, Object)]
@@ -196,6 +206,8 @@ pub(in crate::console::api) struct Operation {
     back: String,
     /// The page of what is changed, if that is one event or dead letter
     subject: Nullable<String>,
+    /// When it is asked for again
+    next_of_cause: Option<NextOfCause>,
 }
 
 /// An example of what is changed

@@ -38,12 +38,30 @@ pub(in crate::console::api) struct Failures {
     without_cause_is_capped: bool,
 }
 
+/// A cause of events that were published in the last hour, after somebody had retried or edited them
+#[derive(Debug, Object)]
+pub(super) struct RecoveredGroup {
+    kind: String,
+    fingerprint: String,
+    /// What the reasons had in common
+    cause: String,
+    event_type: String,
+    events: i64,
+    /// Whether there may be more
+    is_capped: bool,
+    /// Whether no event fails of it any more
+    is_over: bool,
+    last_published_at: String,
+}
+
 /// The events of one cause
 #[derive(Debug, Object)]
 pub(in crate::console::api) struct Cause {
     fingerprint: String,
     /// Null if no event fails of it any more
     group: Nullable<FailureGroup>,
+    /// Of each type
+    recovered: Vec<RecoveredGroup>,
     /// The path of the next part, if there is one
     next: Nullable<String>,
     note: Nullable<String>,

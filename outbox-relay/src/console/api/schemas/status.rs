@@ -4,7 +4,7 @@ use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 
 use super::events::Event;
-use super::failures::Failures;
+use super::failures::{Failures, RecoveredGroup};
 use super::records::{AuditRow, Pause};
 use super::shapes::Nullable;
 
@@ -152,6 +152,10 @@ pub(in crate::console::api) struct Overview {
     failures: Nullable<Failures>,
     /// Why failures could not be read
     failures_problem: Nullable<String>,
+    /// The causes with the latest ones
+    recovered: Nullable<Vec<RecoveredGroup>>,
+    /// Why they could not be read
+    recovered_problem: Nullable<String>,
     /// The latest actions on events and dead letters
     audit: Vec<AuditRow>,
     /// Why some could not be read
