@@ -62,6 +62,8 @@ use clap::Subcommand;
 use service_kit::telemetry;
 
 use outcome::Outcome;
+#[cfg(feature = "console")]
+pub(crate) use edit::json::validate as validate_json;
 pub(crate) use outcome::UsageError;
 
 /// A command of the operator.

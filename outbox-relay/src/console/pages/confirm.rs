@@ -10,7 +10,7 @@ use super::kept::is_kept;
 use super::what::what;
 use super::{NoPage, Page, PageRequest, raw_member, read, require_desk};
 use crate::console::Console;
-use crate::console::action::{Action, Input, InputKind, Subject};
+use crate::console::action::{Action, Input, InputKind, NAMED, Subject};
 use crate::console::actions;
 use crate::console::command_line::CommandLine;
 use crate::console::invocation::InvocationError;
@@ -23,9 +23,6 @@ pub(super) const MANY: u64 = 100;
 
 /// How many that are named one by one are shown.
 const EXAMPLES: usize = 10;
-
-/// How many may be named one by one.
-pub(super) const NAMED: usize = 1000;
 
 /// The field that names an operation whose contents were typed and not stored.
 pub(super) const TYPED_IN: &str = "typed_in";
@@ -44,7 +41,7 @@ pub(super) async fn confirm(
     let mut ids: Vec<&str> = form.all(action.id_field()).collect();
     ids.sort_unstable();
     ids.dedup();
-    if form.is_set("all") && action.inputs_of_names().any(|name| form.get(name).is_some()) {
+    if form.is_set("all") && action.inputs_of_names().any(|name| form.get(&name).is_some()) {
         return Err(NoPage::Invalid("Pause everything, or what is named: not both.".to_owned()));
     }
     if ids.len() > NAMED {
