@@ -40,7 +40,8 @@ with --json. outbox-relay --version prints the version, outbox-relay man [COMMAN
 outbox-relay completions SHELL what a shell needs to complete commands and flags.
 
 Exit status: 0 on success, 1 if the command failed or found a problem, 3 if a changed event may
-still arrive as it was before, 64 if the arguments or settings are wrong. where has its own.";
+still arrive as it was before, 64 if the arguments or settings are wrong, 69 if the database or the
+broker is away. where has its own.";
 
 /// Settings of the relay that a command does not use.
 const HIDDEN_SETTINGS: [(&str, &[&str]); 3] = [

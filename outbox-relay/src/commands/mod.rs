@@ -61,9 +61,11 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use service_kit::telemetry;
 
-use outcome::Outcome;
 #[cfg(feature = "console")]
 pub(crate) use edit::json::validate as validate_json;
+#[cfg(feature = "console")]
+pub(crate) use outcome::EXIT_UNAVAILABLE;
+use outcome::Outcome;
 pub(crate) use outcome::UsageError;
 
 /// A command of the operator.
@@ -205,7 +207,8 @@ impl AdminCommand {
     /// Runs the command, prints an error to standard error, and returns the exit status.
     ///
     /// The exit status is 0 on success, 1 when the command failed or found a problem, 3 when all was
-    /// done but a changed event may still arrive as it was before, and 64 for a usage error.
+    /// done but a changed event may still arrive as it was before, 64 for a usage error, and 69 when
+    /// a server is away.
     #[must_use]
     pub fn run(mut self) -> ExitCode {
         if let Self::DeadLetters(command) = self {

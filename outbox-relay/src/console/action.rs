@@ -137,6 +137,11 @@ impl Action {
         filters.chain([self.id_field(), "stuck", "all"].map(ToOwned::to_owned)).collect()
     }
 
+    /// Whether `form` keeps it to a rate, so that it may take hours.
+    pub(super) fn is_paced(&self, form: &Form) -> bool {
+        self.inputs.iter().any(|input| input.name == "rate") && form.get("rate").is_some()
+    }
+
     /// Whether the subject is named one by one.
     pub(super) fn is_named(&self, form: &Form) -> bool {
         form.get(self.id_field()).is_some()

@@ -58,6 +58,7 @@ pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Res
         what,
         user: request.user.clone(),
         arguments: line.arguments(),
+        is_paced: action.is_paced(form),
         again: contents.is_some().then(|| again(console, action, form, id)),
         contents,
         reason,
@@ -72,7 +73,12 @@ pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Res
         is_stopped: false,
     };
     console.operations.begin(&console.commands, operation).map_err(|why| match why {
-        NotBegun::TooMany => NoPage::Failed(InvocationError::Busy),
+        NotBegun::TooMany => NoPage::Failed(InvocationError::Busy(
+            "too many changes run or wait already: try again when one has ended",
+        )),
+        NotBegun::TooManyPaced => NoPage::Failed(InvocationError::Busy(
+            "four changes that are kept to a rate run already, and leave room for others: try again when one has ended, stop one, or leave out the rate",
+        )),
         NotBegun::AnotherForm => {
             NoPage::Invalid("This form was sent before, with other values.".to_owned())
         }
