@@ -67,6 +67,8 @@ pub(crate) use edit::json::validate as validate_json;
 pub(crate) use outcome::EXIT_UNAVAILABLE;
 use outcome::Outcome;
 pub(crate) use outcome::UsageError;
+#[cfg(feature = "console")]
+pub(crate) use whereabouts::inboxes::check_inboxes;
 
 /// A command of the operator.
 #[derive(Debug, Subcommand)]

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use service_kit::config::EXIT_USAGE;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{ChildStdout, Command};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -37,14 +37,23 @@ fn program() -> std::io::Result<std::path::PathBuf> {
 /// How many commands that only read run at a time: each needs a session with the database.
 const READERS: usize = 8;
 
+/// How many of them read the contents of an event or a dead letter.
+const READERS_OF_CONTENTS: usize = 2;
+
 /// How many changes run at a time.
 pub(super) const CHANGES: usize = 8;
 
+/// How many of them have large contents: each holds these several times, as PostgreSQL does.
+const LARGE_CHANGES: usize = 2;
+
+/// How many bytes make contents large.
+const LARGE: usize = 256 * 1024;
+
 /// What is said if a page does not get its turn.
-const MANY_PAGES: &str = "too many pages are being made at once: try again soon";
+pub(super) const MANY_PAGES: &str = "too many pages are being made at once: try again soon";
 
 /// How long a page waits for its turn.
-const TURN: Duration = Duration::from_secs(5);
+pub(super) const TURN: Duration = Duration::from_secs(5);
 
 /// How long a statement of a page may take.
 const STATEMENT: &str = "2s";
@@ -61,12 +70,22 @@ pub(super) struct Told<'a> {
     pub(super) reason: Option<&'a str>,
 }
 
+/// The turn of a change. Dropping it lets others begin.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    _large: Option<SemaphorePermit<'a>>,
+    _change: SemaphorePermit<'a>,
+}
+
 /// Runs commands.
 pub(super) struct Commands {
     environment: Vec<(&'static str, String)>,
     without_roles: bool,
     readers: Semaphore,
+    /// Of commands that read contents.
+    pub(super) contents: Semaphore,
     changes: Semaphore,
+    large_changes: Semaphore,
     /// Cancelled when the process is told to stop.
     stopping: CancellationToken,
 }
@@ -87,6 +106,7 @@ impl Commands {
             database_url_file,
             dead_letters_database_url,
             dead_letters_database_url_file,
+            inboxes,
             outbox_table,
             rabbitmq_url,
             rabbitmq_url_file,
@@ -99,6 +119,7 @@ impl Commands {
                 url(dead_letters_database_url.as_ref().map(|url| &url.text)),
             ),
             ("DEAD_LETTERS_DATABASE_URL_FILE", path(dead_letters_database_url_file)),
+            ("OUTBOX_INBOXES", path(inboxes)),
             ("OUTBOX_TABLE", Some(outbox_table.text.clone())),
             ("RABBITMQ_URL", url(rabbitmq_url.as_ref().map(|url| &url.text))),
             ("RABBITMQ_URL_FILE", path(rabbitmq_url_file)),
@@ -108,7 +129,9 @@ impl Commands {
             environment: given.collect(),
             without_roles,
             readers: Semaphore::new(READERS),
+            contents: Semaphore::new(READERS_OF_CONTENTS),
             changes: Semaphore::new(CHANGES),
+            large_changes: Semaphore::new(LARGE_CHANGES),
             stopping,
         }
     }
@@ -147,18 +170,26 @@ impl Commands {
         self.stopping.child_token()
     }
 
-    /// Waits until a change may begin.
+    /// Waits until a change with so many bytes of contents may begin.
     ///
     /// # Errors
     /// When it is told to `stop` meanwhile.
     pub(super) async fn turn_to_change(
         &self,
+        contents: usize,
         stop: &CancellationToken,
-    ) -> Result<SemaphorePermit<'_>, InvocationError> {
+    ) -> Result<Turn<'_>, InvocationError> {
+        let turn = async {
+            let large = match contents > LARGE {
+                true => Some(self.large_changes.acquire().await?),
+                false => None,
+            };
+            Ok(Turn { _large: large, _change: self.changes.acquire().await? })
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => Err(InvocationError::NotBegun),
-            turn = self.changes.acquire() => turn.map_err(|_| InvocationError::NotBegun),
+            turn = turn => turn.map_err(|_: AcquireError| InvocationError::NotBegun),
         }
     }
 

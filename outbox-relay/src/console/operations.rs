@@ -23,6 +23,9 @@ const KEPT_BYTES: usize = 32 * 1024 * 1024;
 /// How many may run or wait at a time.
 const RUNNING: usize = 32;
 
+/// How many bytes of contents those have together.
+const UNDER_WAY_BYTES: usize = 32 * 1024 * 1024;
+
 /// How many of them may be kept to a rate, and so take hours: half of those that run at a time, so
 /// that nobody waits for them.
 const PACED: usize = CHANGES / 2;
@@ -104,7 +107,9 @@ impl Operations {
             return is_same.then_some(id).ok_or(NotBegun::AnotherForm);
         }
         let under_way = || all.values().filter(|one| !matches!(one.state, State::Ended(_)));
-        if under_way().count() >= RUNNING {
+        let bytes = |one: &Operation| one.contents.as_ref().map_or(0, String::len);
+        let sent: usize = under_way().map(bytes).sum();
+        if under_way().count() >= RUNNING || sent + bytes(&operation) > UNDER_WAY_BYTES {
             return Err(NotBegun::TooMany);
         }
         if operation.is_paced && under_way().filter(|one| one.is_paced).count() >= PACED {
@@ -118,7 +123,10 @@ impl Operations {
         drop(all);
         let (this, commands) = (Arc::clone(self), Arc::clone(commands));
         self.running.spawn(async move {
-            let result = match commands.turn_to_change(&stop).await {
+            let result = match commands
+                .turn_to_change(contents.as_ref().map_or(0, String::len), &stop)
+                .await
+            {
                 Ok(_turn) => {
                     this.set(id, State::Running);
                     let on_progress = |line| this.set_progress(id, line);

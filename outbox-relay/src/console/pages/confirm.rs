@@ -13,6 +13,7 @@ use crate::console::Console;
 use crate::console::action::{Action, Input, InputKind, NAMED, Subject};
 use crate::console::actions;
 use crate::console::command_line::CommandLine;
+use crate::console::contents::Longest;
 use crate::console::invocation::InvocationError;
 use crate::console::json_text::indent;
 use crate::console::operations::Operation;
@@ -153,7 +154,8 @@ impl Selected {
             };
             for id in ids.iter().take(EXAMPLES) {
                 let line = CommandLine::new(command).operand(*id);
-                match read(console, &request.user, &line).await {
+                let shown = console.commands.show(&line, Longest::Nothing, &request.user).await;
+                match shown.and_then(|shown| shown.value()).map_err(NoPage::from) {
                     Ok(shown) => examples.extend(shown.get(field).cloned()),
                     Err(NoPage::NotFound(_)) if is_kept(console, request, action, id).await? => {}
                     Err(error) => return Err(error),
@@ -236,15 +238,26 @@ async fn original(
                 .to_owned(),
         ));
     }
-    let (command, path): (_, &[&str]) = match (action.subject, input.name) {
-        (Subject::DeadLetters, _) => ("dead-letters show", &["body"]),
-        (_, "headers") => ("show", &["event", "headers"]),
-        _ => ("show", &["payload"]),
+    let (command, path, cut): (_, &[&str], _) = match (action.subject, input.name) {
+        (Subject::DeadLetters, _) => ("dead-letters show", &["body"], "/cut_body"),
+        (_, "headers") => ("show", &["event", "headers"], "/event/headers_stored_bytes"),
+        _ => ("show", &["payload"], "/cut_payload"),
     };
     let line = CommandLine::new(command).operand(*id);
-    let shown = console.commands.read(&line.arguments(), &request.user).await?;
+    let shown = console.commands.show(&line, Longest::Edited, &request.user).await?;
+    let document = shown.value()?;
+    // Without the digest of large contents nobody would be kept from undoing another one's edit.
+    let cuts = ["/cut_payload", "/event/headers_stored_bytes"];
+    let is_unguarded =
+        document.get("digest").is_none() && cuts.iter().any(|cut| document.pointer(cut).is_some());
+    if document.pointer(cut).is_some() || is_unguarded {
+        return Err(NoPage::Invalid(
+            "Its contents are too large for a page: edit them with the command, from a file."
+                .to_owned(),
+        ));
+    }
     let contents = raw_member(&shown.text, path).filter(|contents| *contents != "null");
-    let digest = shown.value()?.get("digest").cloned().unwrap_or_default();
+    let digest = document.get("digest").cloned().unwrap_or_default();
     let text = match contents {
         // The text of a body is a string in this document.
         Some(contents) if action.subject == Subject::DeadLetters => {

@@ -122,7 +122,7 @@ impl NoPage {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "That could not be read",
                 error.to_string(),
-                "Try again when it is back.",
+                "Try again soon. The command does the same, and may take longer with --timeout.",
             ),
             Self::Failed(error) => (
                 StatusCode::BAD_GATEWAY,
