@@ -164,7 +164,7 @@ async fn a_statement_that_has_to_wait_too_long_is_given_up() -> anyhow::Result<(
     outbox.sql.batch_execute("BEGIN; LOCK TABLE outbox IN SHARE MODE").await?;
     let ended =
         outbox.command(&["discard", &pending, "--reason", "x", "--timeout", "300ms"]).await?;
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.code, Some(69), "{ended:?}");
     assert!(
         ended.err.contains("longer than 300ms") && ended.err.contains("--timeout"),
         "{ended:?}"

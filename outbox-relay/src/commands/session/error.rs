@@ -44,6 +44,9 @@ pub(in crate::commands) struct RowsRefused(pub(in crate::commands) String);
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 const ABOUT_ROWS: [&str; 5] = ["22", "23", "44", "54", "P0"];
 
+/// The class of `SQLSTATE`s about a server without space, memory or connections.
+const NO_RESOURCES: &str = "53";
+
 /// The statement that failed.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::commands) struct Failed<'a> {
@@ -128,6 +131,9 @@ pub(in crate::commands) fn explain_any(error: &Error, limit: Duration) -> anyhow
         SqlState::QUERY_CANCELED => too_slow(limit),
         SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW => {
             Unavailable(format!("the database goes away: {reason}")).into()
+        }
+        _ if code.code().starts_with(NO_RESOURCES) => {
+            Unavailable(format!("the database refuses: {reason}")).into()
         }
         _ if ABOUT_ROWS.iter().any(|class| code.code().starts_with(class)) => {
             RowsRefused(format!("the database refuses: {reason}")).into()
