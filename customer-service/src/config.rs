@@ -30,8 +30,8 @@ pub enum Command {
     Consumer(ConsumerCommand),
     /// Migrate the database schema and exit
     Migrate(Box<MigrateConfig>),
-    /// Print the SQL that creates the least-privilege roles customer_api and customer_consumer, and
-    /// exit
+    /// Print the SQL that creates the least-privilege roles customer_api, customer_consumer and
+    /// customer_inbox, and exit
     Roles,
     /// Ask the api or consumer on this machine whether it is ready: exit status 0 when it is
     Health {

@@ -4,3 +4,5 @@
 ALTER ROLE customer_api PASSWORD :'password';
 \set password `cat /run/secrets/customer-consumer-password`
 ALTER ROLE customer_consumer PASSWORD :'password';
+\set password `cat /run/secrets/customer-inbox-password`
+ALTER ROLE customer_inbox PASSWORD :'password';

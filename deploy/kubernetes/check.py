@@ -86,7 +86,8 @@ def privilege_faults(documents):
         name = f"{document['kind']} {document['metadata']['name']}"
         for container in containers(document):
             env = env_of(container)
-            for secret in (env[setting] for setting in DATABASE_URLS if setting in env and document["kind"] != "Job"):
+            named = [env[setting] for setting in DATABASE_URLS if setting in env and document["kind"] != "Job"]
+            for secret in named + mounted_logins(document):
                 if secret.endswith("-app"):
                     yield f"{name}, {container['name']}: it logs in as the owner of its database"
                 elif secret.removesuffix("-database") not in roles:
@@ -100,6 +101,13 @@ def privilege_faults(documents):
             yield f"Job {name}: its steps are not {', '.join(wanted)}, in this order"
         if name in ROLES_OF:
             yield from (f"Job {name}: {fault}" for fault in role_faults(documents, ROLES_OF[name]))
+
+
+def mounted_logins(document):
+    """The Secrets with a database's URL that are mounted as files."""
+    volumes = document.get("spec", {}).get("template", {}).get("spec", {}).get("volumes", [])
+    names = (volume.get("secret", {}).get("secretName", "") for volume in volumes)
+    return [name for name in names if name.endswith(("-database", "-app"))]
 
 
 def role_faults(documents, file):

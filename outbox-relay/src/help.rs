@@ -39,8 +39,8 @@ see outbox-relay COMMAND --help. Except for run, health and schema, commands pri
 with --json. outbox-relay --version prints the version, outbox-relay man [COMMAND] a manual page,
 outbox-relay completions SHELL what a shell needs to complete commands and flags.
 
-Exit status: 0 on success, 1 if the command failed or found a problem, 3 if a changed event may
-still arrive as it was before, 64 if the arguments or settings are wrong. where has its own.";
+Exit status: 0 on success, 1 if it failed or found a problem, 3 if a changed event may still arrive
+as it was before, 64 for wrong arguments or settings, 69 if a server is away. where has its own.";
 
 /// Settings of the relay that a command does not use.
 const HIDDEN_SETTINGS: [(&str, &[&str]); 3] = [

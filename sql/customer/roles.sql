@@ -1,17 +1,18 @@
--- Least-privilege roles of the API (customer_api) and the consumer (customer_consumer). Run this in the customer database after
+-- Least-privilege roles of the API (customer_api), the consumer (customer_consumer), and of whoever asks which events it has counted
+-- (customer_inbox: `outbox-relay where`, `reconcile` and the console). Run this in the customer database after
 -- `customer-service migrate`, as a superuser or as the owner of the database and its tables (with CREATEROLE while the roles don't exist),
--- and start both processes as these roles with MIGRATE_ON_START=false. It can be run again, which renews privileges and limits:
+-- and start both processes as their roles with MIGRATE_ON_START=false. It can be run again, which renews privileges and limits:
 --
 --     customer-service roles | psql "$DATABASE_URL" -v ON_ERROR_STOP=1 --single-transaction
 --
--- Both may log in once they have a password (in psql):
+-- Each may log in once they have a password (in psql):
 --
 --     \password customer_api
 DO $$
 DECLARE
     wanted text;
 BEGIN
-    FOREACH wanted IN ARRAY ARRAY['customer_api', 'customer_consumer'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['customer_api', 'customer_consumer', 'customer_inbox'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I LOGIN', wanted);
@@ -21,9 +22,9 @@ BEGIN
             END;
         END IF;
     END LOOP;
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO customer_api, customer_consumer', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO customer_api, customer_consumer, customer_inbox', current_database());
     EXECUTE format(
-        'GRANT USAGE ON SCHEMA %s TO customer_api, customer_consumer',
+        'GRANT USAGE ON SCHEMA %s TO customer_api, customer_consumer, customer_inbox',
         (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'customers'::regclass)
     );
     -- Limits of the API's sessions, for poolers that don't pass on startup options. Options that the API sends take precedence. The consumer
@@ -46,3 +47,6 @@ GRANT SELECT (id, orders_count), UPDATE (orders_count) ON customers TO customer_
 
 -- It inserts the ids of counted events and prunes old ones.
 GRANT SELECT, INSERT (event_id), DELETE ON processed_events TO customer_consumer;
+
+-- Whoever asks for events reads their ids alone.
+GRANT SELECT (event_id) ON processed_events TO customer_inbox;

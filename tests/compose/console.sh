@@ -31,6 +31,12 @@ done
 status=$(asked viewer /api/dead-letters)
 [ "$status" = 200 ] || fail "the console answers $status on the page of dead letters: $(cat "$log")"
 
+# A login that reads which events the consumer has counted, and nothing else.
+event_id=$(sql 'SELECT event_id FROM outbox')
+status=$(asked viewer "/api/events/$event_id")
+[ "$status" = 200 ] || fail "the console answers $status on the page of an event: $(cat "$log")"
+grep --quiet --extended-regexp '"name": ?"customer-service"[^}]*"state": ?"applied"' "$log" || fail "the page does not say that the consumer has counted the event: $(cat "$log")"
+
 # A type that no event has: nothing is held up.
 pause() { asked "$1" /operations --data "action=pause&operation=$(cat /proc/sys/kernel/random/uuid)&type=smoke.none&reason=smoke"; }
 paused="SELECT string_agg(actor, ',') FROM outbox_pauses"

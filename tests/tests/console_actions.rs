@@ -254,7 +254,7 @@ async fn a_part_that_is_down_is_named_and_the_others_work() -> Tested {
     let gone = [("DATABASE_URL", "postgres://nobody:secret@127.0.0.1:1/none")];
     let console = Console::start(&outbox, Some(&desk), &gone).await?;
     let broken = console.get("/events").await?;
-    assert_eq!(broken.status, StatusCode::BAD_GATEWAY, "{}", broken.text);
+    assert_eq!(broken.status, StatusCode::SERVICE_UNAVAILABLE, "{}", broken.text);
     ensure!(broken.text.contains("the database can&#x27;t be reached"), "{}", broken.text);
     ensure!(!broken.text.contains("secret"), "{}", broken.text);
     ensure!(

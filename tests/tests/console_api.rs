@@ -108,12 +108,15 @@ async fn what_a_program_gets_wrong_is_a_problem_that_names_it() -> Tested {
     }
     let two = json!({"action": "retry", "stuck": true, "colour": "red"});
     let errors = console.post_json(operations, &two, &[]).await?.json()?["errors"].clone();
-    assert_eq!(errors.as_array().map(Vec::len), Some(2), "{errors}");
-    // Values that only the command knows to be wrong.
-    let kind = json!({"action": "retry", "kind": "x", "expect": 1, "up_to_id": 9});
-    let wrong = console.post_json("/api/operations?wait=30", &kind, &[]).await?;
-    assert_eq!(wrong.status, StatusCode::BAD_REQUEST, "{}", wrong.text);
-    ensure!(wrong.json()?["errors"].to_string().contains("--kind"), "{}", wrong.text);
+    assert_eq!(errors.as_array().map(Vec::len), Some(3), "{errors}");
+    // Values that the command would refuse are named with the other faults.
+    let kind = json!({"action": "retry", "kind": "x", "since": "soon", "up_to_id": "y"});
+    let errors = console.post_json(operations, &kind, &[]).await?.json()?["errors"].clone();
+    assert_eq!(errors.as_array().map(Vec::len), Some(4), "{errors}");
+    for said in ["`kind` is “x”", "`since` is “soon”", "`up_to_id` is “y”", "`expect` is missing"]
+    {
+        ensure!(errors.to_string().contains(said), "{said}: {errors}");
+    }
     for (path, status) in [
         ("/api/nowhere", StatusCode::NOT_FOUND),
         ("/api/events?kind=x", StatusCode::BAD_REQUEST),
@@ -124,7 +127,7 @@ async fn what_a_program_gets_wrong_is_a_problem_that_names_it() -> Tested {
     // What is remembered, and given to a command, is short.
     let long = json!({"action": "retry", "type": "x".repeat(1001), "expect": 1, "up_to_id": 9});
     let refused = console.post_json(operations, &long, &[]).await?;
-    problem(&refused, StatusCode::BAD_REQUEST, "type is longer than 1000 characters")?;
+    problem(&refused, StatusCode::BAD_REQUEST, "`type` is longer than 1000 characters")?;
     problem(&console.get("/api/events?type=%00").await?, StatusCode::BAD_REQUEST, "NUL")?;
     let foreign = [("origin", "https://evil.example")];
     let refused = console.post_json(operations, &kind, &foreign).await?;

@@ -220,7 +220,7 @@ async fn what_can_not_be_read_is_said_and_not_shown_as_nothing() -> Tested {
     ensure!(page.contains("They could not be read: "), "{page}");
     outbox.sql.batch_execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE").await?;
     let unread = console.get(&format!("/events/{event_id}")).await?;
-    assert_eq!(unread.status, StatusCode::BAD_GATEWAY, "{}", unread.text);
+    assert_eq!(unread.status, StatusCode::SERVICE_UNAVAILABLE, "{}", unread.text);
     outbox.sql.batch_execute("ROLLBACK").await?;
     ensure!(console.page(&format!("/events/{event_id}")).await?.contains("order.created"), "back");
     Ok(())

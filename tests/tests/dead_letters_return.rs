@@ -243,7 +243,7 @@ async fn without_a_broker_nothing_is_changed() -> anyhow::Result<()> {
     let nowhere = ["--rabbitmq-url", "amqp://127.0.0.1:1"];
     let ended =
         desk.command(&[&["return", "--kind", "failed", "--yes"], &nowhere[..]].concat()).await?;
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.code, Some(69), "{ended:?}");
     assert!(ended.err.contains("nothing was changed"), "{ended:?}");
     assert_eq!(desk.in_state("open").await?, 2);
     assert!(desk.audit().await?.is_empty());

@@ -143,7 +143,7 @@ async fn what_was_changed_before_an_error_is_told() -> anyhow::Result<()> {
             add_failed(&outbox, "order.created", ["returned", NO_QUEUE], 2001).await?;
             outbox.sql.batch_execute(&FAIL.replace("{}", failure)).await?;
             let ended = bulk(&outbox, command, 2001).await?;
-            assert_eq!(ended.code, Some(1), "{ended:?}");
+            assert_eq!(ended.code, Some(69), "{ended:?}");
             let document = ended.json()?;
             assert_eq!(changed(&document), Some(1000), "{document}");
             let left = document["not_discarded"].as_array().or(document["not_retried"].as_array());

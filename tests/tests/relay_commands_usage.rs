@@ -65,10 +65,10 @@ async fn wrong_arguments_end_with_64_and_failures_with_1() -> anyhow::Result<()>
     assert_eq!(ended.err, "error: --reason (OUTBOX_REASON) is not set; see --help\n");
     // From the environment, which other users of the machine can't read.
     let ended = outbox_relay(&restore, &[url, ("OUTBOX_REASON", "no test order")]).await?;
-    assert_eq!(ended.code, Some(1), "it tries to connect: {ended:?}");
+    assert_eq!(ended.code, Some(69), "it tries to connect: {ended:?}");
 
     let ended = outbox_relay(&["status"], &[url]).await?;
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.code, Some(69), "{ended:?}");
     assert!(ended.err.starts_with("error: the database can't be reached: "), "{ended:?}");
     assert!(!ended.err.contains("hunter2") && ended.err.lines().count() == 1, "{ended:?}");
     Ok(())
@@ -164,7 +164,7 @@ async fn a_statement_that_has_to_wait_too_long_is_given_up() -> anyhow::Result<(
     outbox.sql.batch_execute("BEGIN; LOCK TABLE outbox IN SHARE MODE").await?;
     let ended =
         outbox.command(&["discard", &pending, "--reason", "x", "--timeout", "300ms"]).await?;
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.code, Some(69), "{ended:?}");
     assert!(
         ended.err.contains("longer than 300ms") && ended.err.contains("--timeout"),
         "{ended:?}"

@@ -195,6 +195,10 @@ async fn the_customer_service_may_do_nothing_else() -> Tested {
             "schema public USAGE",
         ]
     );
+    assert_eq!(
+        migrated.grants("customer_inbox").await?,
+        ["database CONNECT", "processed_events SELECT event_id", "schema public USAGE"]
+    );
     let session = connect(&url).await?;
     refuses(
         &session,
@@ -234,7 +238,7 @@ async fn sessions_of_the_apis_roles_are_limited_without_startup_options() -> Tes
 async fn an_owner_who_may_make_no_roles_grants_their_rights() -> Tested {
     let server = stack::PostgresServer::start_temporary().await?;
     let admin = connect(&server.url("postgres")).await?;
-    let all = ["order_service", "customer_api", "customer_consumer", "app"];
+    let all = ["order_service", "customer_api", "customer_consumer", "customer_inbox", "app"];
     for role in all {
         admin.batch_execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'secret'")).await?;
     }

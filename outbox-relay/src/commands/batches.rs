@@ -3,7 +3,7 @@
 
 use anyhow::anyhow;
 
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Unavailable};
 use super::output;
 use super::progress::Progress;
 use super::session::RowsRefused;
@@ -108,7 +108,8 @@ impl<K, C> ChangeResult<K, C> {
             count => {
                 let were = if count == 1 { "was" } else { "were" };
                 let counted = output::counted(count, self.noun);
-                anyhow!("{error:#}; {counted} {were} {changed} before")
+                let sentence = format!("{error:#}; {counted} {were} {changed} before");
+                Unavailable::keep(&error, sentence)
             }
         }
     }

@@ -62,8 +62,14 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use service_kit::telemetry;
 
+#[cfg(feature = "console")]
+pub(crate) use edit::json::validate as validate_json;
+#[cfg(feature = "console")]
+pub(crate) use outcome::EXIT_UNAVAILABLE;
 use outcome::Outcome;
 pub(crate) use outcome::UsageError;
+#[cfg(feature = "console")]
+pub(crate) use whereabouts::inboxes::check_inboxes;
 
 /// A command of the operator.
 #[derive(Debug, Subcommand)]
@@ -204,7 +210,8 @@ impl AdminCommand {
     /// Runs the command, prints an error to standard error, and returns the exit status.
     ///
     /// The exit status is 0 on success, 1 when the command failed or found a problem, 3 when all was
-    /// done but a changed event may still arrive as it was before, and 64 for a usage error.
+    /// done but a changed event may still arrive as it was before, 64 for a usage error, and 69 when
+    /// a server is away.
     #[must_use]
     pub fn run(mut self) -> ExitCode {
         if let Self::DeadLetters(command) = self {

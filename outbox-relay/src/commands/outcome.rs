@@ -27,6 +27,25 @@ const EXIT_ON_ITS_WAY: u8 = 2;
 /// The exit status of [`Outcome::MayStillArrive`] and [`Outcome::Unknown`].
 const EXIT_NOT_CERTAIN: u8 = 3;
 
+/// The exit status of [`Unavailable`]: `EX_UNAVAILABLE` of BSD's sysexits.h.
+pub(crate) const EXIT_UNAVAILABLE: u8 = 69;
+
+/// A server that the command needs is away or does not answer in time: the command may succeed when
+/// it is back.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unavailable(pub(super) String);
+
+impl Unavailable {
+    /// Returns `sentence` as an error, which is of this kind if `error` is.
+    pub(super) fn keep(error: &anyhow::Error, sentence: String) -> anyhow::Error {
+        match error.is::<Self>() {
+            true => Self(sentence).into(),
+            false => anyhow::Error::msg(sentence),
+        }
+    }
+}
+
 /// Arguments or settings that make no sense, whatever the servers say.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -43,7 +62,11 @@ pub(super) fn exit_code(result: anyhow::Result<Outcome>) -> ExitCode {
         Err(error) if error.is::<OutputClosed>() => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&format!("{error:#}"));
-            if error.is::<UsageError>() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+            match () {
+                () if error.is::<UsageError>() => ExitCode::from(EXIT_USAGE),
+                () if error.is::<Unavailable>() => ExitCode::from(EXIT_UNAVAILABLE),
+                () => ExitCode::FAILURE,
+            }
         }
     }
 }

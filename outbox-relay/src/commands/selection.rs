@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::batches;
 use super::event::{self, Event};
 use super::output;
-use super::queries::{self, Candidates, Changed, Conditions, EventKey, Filter};
+use super::queries::{self, Candidates, Changed, Conditions, Contents, EventKey, Filter};
 use super::session::Session;
 use super::skipped::{self, Eligible, SkipReason, SkippedEvent};
 use crate::database::queries::BlockingPolicy;
@@ -96,7 +96,8 @@ impl Selection {
         }
         let mut examples: Vec<Event> = Vec::new();
         for key in self.events.iter().take(EXAMPLES) {
-            examples.extend(queries::find_event(session, key.event_id, POLICY).await?);
+            let contents = Contents::NONE;
+            examples.extend(queries::find_event(session, key.event_id, contents, POLICY).await?);
         }
         let (matched, up_to_id) = (self.len(), self.events.last().map(|event| event.id));
         if json {

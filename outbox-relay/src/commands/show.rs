@@ -14,7 +14,7 @@ use super::event::{State, aggregate};
 use super::outcome::Outcome;
 use super::output::duration_format::age;
 use super::output::{self, BOLD, escape};
-use super::queries::{self, Payload};
+use super::queries::{self, Contents, Payload};
 use super::session::{Access, Session};
 use crate::database::queries::BlockingPolicy;
 
@@ -23,6 +23,9 @@ const PAYLOAD_LIMIT: i32 = 100_000;
 
 /// How many rows of the audit table are printed, the latest ones.
 const AUDIT_LIMIT: i64 = 100;
+
+/// How many details of audit rows may be as long as a payload together.
+const DETAILS: i32 = 16;
 
 /// Arguments of `show`.
 #[derive(Debug, Args)]
@@ -34,6 +37,10 @@ pub struct ShowArgs {
     /// Print one JSON document, with the whole payload as it is stored
     #[arg(long)]
     json: bool,
+    /// Print at most so many characters of the payload, and nothing of contents that take more bytes
+    /// in the database
+    #[arg(long, requires = "json", value_parser = clap::value_parser!(i32).range(0..), value_name = "N")]
+    cut_at: Option<i32>,
     #[command(flatten)]
     blocking: BlockingArgs,
     #[command(flatten)]
@@ -67,7 +74,12 @@ struct Event {
     /// The id of that event.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_behind_id: Option<i64>,
+    /// Null if they were too large to be read.
     headers: Box<RawValue>,
+    /// How much they take on disk, if they were too large to be read; of a discarded event, with all
+    /// that is kept of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    headers_stored_bytes: Option<i64>,
     /// Set if the contents of a discarded event were erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     forgotten: Option<bool>,
@@ -87,33 +99,57 @@ struct AuditEntry {
 #[derive(Serialize)]
 struct EventReport {
     event: Event,
-    payload: Box<RawValue>,
+    /// Null if it is cut.
+    payload: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_payload: Option<CutContents>,
     audit: Vec<AuditEntry>,
-    /// Of a pending event, for `edit --if-unchanged`.
+    /// Of a pending event, for `edit --if-unchanged`; with `--cut-at` only if it is short.
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
+}
+
+/// What is printed of contents that are longer than `--cut-at`.
+#[derive(Debug, Serialize)]
+pub(super) struct CutContents {
+    /// Empty if they were not read.
+    pub(super) beginning: String,
+    /// The size of all, if they were read.
+    pub(super) bytes: Option<i64>,
+    /// How much they take on disk.
+    pub(super) stored_bytes: i64,
 }
 
 impl ShowArgs {
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
         let session = self.connection.open("show", Access::Read).await?;
-        let pretty = if self.json { None } else { Some(PAYLOAD_LIMIT) };
+        let contents = match (self.json, self.cut_at) {
+            (false, _) => Contents::Indented(PAYLOAD_LIMIT),
+            (true, None) => Contents::All,
+            (true, Some(longest)) => Contents::Short(longest),
+        };
         // First, so that an edit is refused if the contents below are newer ones.
-        let digest =
-            if self.json { edit::find_digest(&session, self.event_id).await? } else { None };
+        let digest = match self.json {
+            true => edit::find_digest(&session, self.event_id, self.cut_at).await?,
+            false => None,
+        };
         let holding = self.blocking.into();
-        let Some((event, payload)) = find(&session, self.event_id, pretty, holding).await? else {
+        let Some((event, payload)) = find(&session, self.event_id, contents, holding).await? else {
             bail!(
                 "there is no event {} in {}: it never existed, or it was published and pruned",
                 self.event_id,
                 session.table()
             );
         };
+        let longest_detail = self.cut_at.map(|longest| longest / DETAILS);
         let audit: Vec<AuditEntry> =
-            queries::find_audit(&session, self.event_id, AUDIT_LIMIT).await?;
+            queries::find_audit(&session, self.event_id, AUDIT_LIMIT, longest_detail).await?;
         if self.json {
-            let payload = RawValue::from_string(payload.text)?;
-            output::json(&EventReport { event, payload, audit, digest })?;
+            let Payload { text, cut, bytes, stored_bytes } = payload;
+            let cut_payload =
+                cut.then(|| CutContents { beginning: text.clone(), bytes, stored_bytes });
+            let payload = if cut { None } else { Some(RawValue::from_string(text)?) };
+            output::json(&EventReport { event, payload, cut_payload, audit, digest })?;
         } else {
             output::text(&page(&event, &payload, &audit))?;
         }
@@ -125,16 +161,16 @@ impl ShowArgs {
 async fn find(
     session: &Session,
     event_id: Uuid,
-    pretty: Option<i32>,
+    contents: Contents,
     holding: BlockingPolicy,
 ) -> anyhow::Result<Option<(Event, Payload)>> {
     // It may be deleted between the two statements.
-    if let Some(event) = queries::find_event(session, event_id, holding).await?
-        && let Some(payload) = queries::find_payload(session, event_id, pretty).await?
+    if let Some(event) = queries::find_event(session, event_id, contents, holding).await?
+        && let Some(payload) = queries::find_payload(session, event_id, contents).await?
     {
         return Ok(Some((event, payload)));
     }
-    queries::find_discarded(session, event_id, pretty).await
+    queries::find_discarded(session, event_id, contents).await
 }
 
 fn page(event: &Event, payload: &Payload, audit: &[AuditEntry]) -> String {
@@ -171,7 +207,7 @@ fn page(event: &Event, payload: &Payload, audit: &[AuditEntry]) -> String {
         field("contents", "forgotten");
     } else {
         field("headers", event.headers.get());
-        field("payload", &format!("{} bytes", payload.bytes));
+        field("payload", &format!("{} bytes", payload.bytes.unwrap_or_default()));
         page.push_str(&escape::lines(&payload.text));
         page.push('\n');
     }

@@ -68,6 +68,13 @@ pub(super) const LETTER_FILTERS: [&str; 8] =
 /// What a pause names.
 const PAUSE_NAMES: [&str; 3] = ["type", "aggregate-type", "aggregate"];
 
+/// How many events, dead letters or pauses are named one by one at the most.
+pub(super) const NAMED: usize = 1000;
+
+/// How many characters a field other than contents may have: it is an argument of a command, and is
+/// remembered.
+pub(super) const LONGEST_LINE: usize = 1000;
+
 impl Action {
     /// What one of its subject is called.
     pub(super) const fn noun(&self) -> &'static str {
@@ -88,9 +95,35 @@ impl Action {
     }
 
     /// The fields that name what is to be paused.
-    pub(super) fn inputs_of_names(&self) -> impl Iterator<Item = &'static str> {
-        let names = ["type", "aggregate_type", "aggregate"].into_iter();
-        names.filter(|_| self.name == "pause")
+    pub(super) fn inputs_of_names(&self) -> impl Iterator<Item = String> {
+        let names = PAUSE_NAMES.iter().filter(|_| self.name == "pause");
+        names.map(|name| name.replace('-', "_"))
+    }
+
+    /// The options that select what it changes, beside `stuck` and `all`.
+    pub(super) const fn filters(&self) -> &'static [&'static str] {
+        match self.subject {
+            Subject::Events if self.has_filter => &EVENT_FILTERS,
+            Subject::DeadLetters if self.has_filter => &LETTER_FILTERS,
+            Subject::Pauses => &PAUSE_NAMES,
+            Subject::Events | Subject::DeadLetters => &[],
+        }
+    }
+
+    /// Whether it can be kept to stuck events.
+    pub(super) fn knows_stuck(&self) -> bool {
+        matches!(self.name, "retry" | "discard")
+    }
+
+    /// The fields that are longer than [`LONGEST_LINE`], except contents and the way back.
+    pub(super) fn long_fields<'a>(&self, form: &'a Form) -> impl Iterator<Item = &'a str> {
+        let contents = self.inputs.iter().filter(|input| input.kind == InputKind::Contents);
+        let contents: Vec<&str> = contents.map(|input| input.name).collect();
+        let lines = form.fields().filter(move |(name, _)| {
+            let name = name.strip_prefix("original_").unwrap_or(name);
+            name != "back" && !contents.contains(&name)
+        });
+        lines.filter(|(_, value)| value.chars().count() > LONGEST_LINE).map(|(name, _)| name)
     }
 
     /// The fields that select what it changes.
@@ -102,6 +135,11 @@ impl Action {
         };
         let filters = filters.iter().map(|filter| filter.replace('-', "_"));
         filters.chain([self.id_field(), "stuck", "all"].map(ToOwned::to_owned)).collect()
+    }
+
+    /// Whether `form` keeps it to a rate, so that it may take hours.
+    pub(super) fn is_paced(&self, form: &Form) -> bool {
+        self.inputs.iter().any(|input| input.name == "rate") && form.get("rate").is_some()
     }
 
     /// Whether the subject is named one by one.
@@ -118,17 +156,10 @@ impl Action {
             }
             return line;
         }
-        let filters: &[&str] = match self.subject {
-            Subject::Events if self.has_filter => &EVENT_FILTERS,
-            Subject::DeadLetters if self.has_filter => &LETTER_FILTERS,
-            Subject::Pauses => &PAUSE_NAMES,
-            Subject::Events | Subject::DeadLetters => &[],
-        };
-        for name in filters {
+        for name in self.filters() {
             line = line.option(name, form.get(&name.replace('-', "_")));
         }
-        let knows_stuck = matches!(self.name, "retry" | "discard");
-        line.flag("stuck", knows_stuck && form.is_set("stuck"))
+        line.flag("stuck", self.knows_stuck() && form.is_set("stuck"))
             .flag("all", self.subject == Subject::Pauses && form.is_set("all"))
     }
 

@@ -1,7 +1,12 @@
 //! Reads what a command prints.
 
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use std::fs::File;
 
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::process::ChildStdout;
+use tokio::task::spawn_blocking;
+
+use super::cut_lists;
 use crate::commands::progress::ProgressLine;
 
 /// The most that a command may print.
@@ -20,6 +25,20 @@ pub(super) async fn read_text(stream: Option<impl AsyncRead + Unpin>) -> std::io
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Reads the report of a change, however large it is, with its lists cut. Returns no text if it is
+/// no report.
+pub(super) async fn read_report(stream: Option<ChildStdout>) -> std::io::Result<String> {
+    let Some(stream) = stream else { return Ok(String::new()) };
+    let mut file = File::from(stream.into_owned_fd()?);
+    let read = spawn_blocking(move || {
+        let report = cut_lists::read(std::io::BufReader::new(&file));
+        // The command must be able to end.
+        std::io::copy(&mut file, &mut std::io::sink())?;
+        Ok(report.map(|report| report.to_string()).unwrap_or_default())
+    });
+    read.await.map_err(std::io::Error::other)?
 }
 
 /// Reads errors and notes. Lines of progress are given to `on_progress`; of the others no more are

@@ -45,6 +45,11 @@ impl CommandLine {
         arguments
     }
 
+    /// The options with a value, as `--name=value`.
+    pub(super) fn values(&self) -> impl Iterator<Item = &str> {
+        self.options.iter().map(String::as_str).filter(|option| option.contains('='))
+    }
+
     /// As one would type it in a shell.
     pub(super) fn typed(&self) -> String {
         let words = self.options.iter().map(|option| match option.split_once('=') {

@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
 use service_kit::config::EXIT_USAGE;
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::process::{ChildStdout, Command};
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::child_output::{LARGEST_OUTPUT, read_notes, read_text};
+use super::child_output::{LARGEST_OUTPUT, read_notes, read_report, read_text};
+pub(super) use super::output::{InvocationError, Output};
 use super::passed_on::PassedOnArgs;
 use super::users::User;
+use crate::commands::EXIT_UNAVAILABLE;
 use crate::commands::progress::ProgressLine;
 
 /// The running program, even if an upgrade has replaced its file.
@@ -36,79 +37,29 @@ fn program() -> std::io::Result<std::path::PathBuf> {
 /// How many commands that only read run at a time: each needs a session with the database.
 const READERS: usize = 8;
 
+/// How many of them read the contents of an event or a dead letter.
+const READERS_OF_CONTENTS: usize = 2;
+
 /// How many changes run at a time.
-const CHANGES: usize = 8;
+pub(super) const CHANGES: usize = 8;
+
+/// How many of them have large contents: each holds these several times, as PostgreSQL does.
+const LARGE_CHANGES: usize = 2;
+
+/// How many bytes make contents large.
+const LARGE: usize = 256 * 1024;
+
+/// What is said if a page does not get its turn.
+pub(super) const MANY_PAGES: &str = "too many pages are being made at once: try again soon";
 
 /// How long a page waits for its turn.
-const TURN: Duration = Duration::from_secs(5);
+pub(super) const TURN: Duration = Duration::from_secs(5);
 
 /// How long a statement of a page may take.
 const STATEMENT: &str = "2s";
 
 /// How long a command that only reads may take: it may run several statements.
 const READING: Duration = Duration::from_secs(10);
-
-/// Why a command has no result.
-#[derive(Debug, Clone, thiserror::Error)]
-pub(super) enum InvocationError {
-    /// Too many others run.
-    #[error("too many pages are being made at once: try again soon")]
-    Busy,
-    /// It took too long.
-    #[error("the database takes too long to answer")]
-    TooSlow,
-    /// It printed too much.
-    #[error("the answer is too large: ask for less")]
-    TooLarge,
-    /// It failed, and says why.
-    #[error("{0}")]
-    Failed(String),
-    /// Its arguments make no sense.
-    #[error("{0}")]
-    Usage(String),
-    /// It was told to stop before it began.
-    #[error("it was stopped before it began: nothing was changed")]
-    NotBegun,
-    /// It was told to stop, and did so at once.
-    #[error("the command was stopped")]
-    Stopped,
-    /// It could not be run, or printed no JSON.
-    #[error("{0}")]
-    Broken(String),
-}
-
-/// What a command printed and how it ended.
-#[derive(Debug, Clone)]
-pub(super) struct Output {
-    pub(super) status: u8,
-    pub(super) text: String,
-    /// Its errors and notes.
-    pub(super) notes: String,
-}
-
-impl Output {
-    /// The JSON documents that it printed.
-    pub(super) fn values(&self) -> Result<Vec<Value>, InvocationError> {
-        let values = serde_json::Deserializer::from_str(&self.text).into_iter::<Value>();
-        values.collect::<Result<_, _>>().map_err(|error| InvocationError::Broken(error.to_string()))
-    }
-
-    /// The JSON document that it printed, if any.
-    pub(super) fn value(&self) -> Result<Value, InvocationError> {
-        Ok(self.values()?.into_iter().next().unwrap_or(Value::Null))
-    }
-
-    /// Its errors as sentences.
-    fn error(&self) -> String {
-        let lines = self.notes.lines().map(|line| line.strip_prefix("error: ").unwrap_or(line));
-        let text = lines.collect::<Vec<_>>().join("\n");
-        if text.is_empty() {
-            format!("the command ended with status {}", self.status)
-        } else {
-            text
-        }
-    }
-}
 
 /// What a command is told beside its arguments, which every user of the machine can read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -119,12 +70,22 @@ pub(super) struct Told<'a> {
     pub(super) reason: Option<&'a str>,
 }
 
+/// The turn of a change. Dropping it lets others begin.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    _large: Option<SemaphorePermit<'a>>,
+    _change: SemaphorePermit<'a>,
+}
+
 /// Runs commands.
 pub(super) struct Commands {
     environment: Vec<(&'static str, String)>,
     without_roles: bool,
     readers: Semaphore,
+    /// Of commands that read contents.
+    pub(super) contents: Semaphore,
     changes: Semaphore,
+    large_changes: Semaphore,
     /// Cancelled when the process is told to stop.
     stopping: CancellationToken,
 }
@@ -145,6 +106,7 @@ impl Commands {
             database_url_file,
             dead_letters_database_url,
             dead_letters_database_url_file,
+            inboxes,
             outbox_table,
             rabbitmq_url,
             rabbitmq_url_file,
@@ -157,6 +119,7 @@ impl Commands {
                 url(dead_letters_database_url.as_ref().map(|url| &url.text)),
             ),
             ("DEAD_LETTERS_DATABASE_URL_FILE", path(dead_letters_database_url_file)),
+            ("OUTBOX_INBOXES", path(inboxes)),
             ("OUTBOX_TABLE", Some(outbox_table.text.clone())),
             ("RABBITMQ_URL", url(rabbitmq_url.as_ref().map(|url| &url.text))),
             ("RABBITMQ_URL_FILE", path(rabbitmq_url_file)),
@@ -166,7 +129,9 @@ impl Commands {
             environment: given.collect(),
             without_roles,
             readers: Semaphore::new(READERS),
+            contents: Semaphore::new(READERS_OF_CONTENTS),
             changes: Semaphore::new(CHANGES),
+            large_changes: Semaphore::new(LARGE_CHANGES),
             stopping,
         }
     }
@@ -182,17 +147,20 @@ impl Commands {
         user: &User,
     ) -> Result<Output, InvocationError> {
         let turn = timeout(TURN, self.readers.acquire()).await;
-        let Ok(Ok(_turn)) = turn else { return Err(InvocationError::Busy) };
+        let Ok(Ok(_turn)) = turn else { return Err(InvocationError::Busy(MANY_PAGES)) };
         let mut args = args.to_vec();
         insert_option(&mut args, format!("--timeout={STATEMENT}"));
-        let output =
-            timeout(READING, self.run(&args, Told::default(), user, &self.stopping, |_| ())).await;
-        let output = output.map_err(|_| InvocationError::TooSlow)??;
+        let run = self.run(&args, Told::default(), user, &self.stopping, |_| (), read_text);
+        let output = timeout(READING, run).await.map_err(|_| InvocationError::TooSlow)??;
+        if output.text.len() as u64 > LARGEST_OUTPUT {
+            return Err(InvocationError::TooLarge);
+        }
         if output.status == 0 || (output.status != EXIT_USAGE && !output.text.is_empty()) {
             return Ok(output);
         }
         Err(match output.status {
             EXIT_USAGE => InvocationError::Usage(output.error()),
+            EXIT_UNAVAILABLE => InvocationError::Unavailable(output.error()),
             _ => InvocationError::Failed(output.error()),
         })
     }
@@ -202,33 +170,54 @@ impl Commands {
         self.stopping.child_token()
     }
 
-    /// Waits until a change may begin.
+    /// Waits until a change with so many bytes of contents may begin.
     ///
     /// # Errors
     /// When it is told to `stop` meanwhile.
     pub(super) async fn turn_to_change(
         &self,
+        contents: usize,
         stop: &CancellationToken,
-    ) -> Result<SemaphorePermit<'_>, InvocationError> {
+    ) -> Result<Turn<'_>, InvocationError> {
+        let turn = async {
+            let large = match contents > LARGE {
+                true => Some(self.large_changes.acquire().await?),
+                false => None,
+            };
+            Ok(Turn { _large: large, _change: self.changes.acquire().await? })
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => Err(InvocationError::NotBegun),
-            turn = self.changes.acquire() => turn.map_err(|_| InvocationError::Busy),
+            turn = turn => turn.map_err(|_: AcquireError| InvocationError::NotBegun),
         }
     }
 
-    /// Runs a command with the rights of `user`, however long it takes. `on_progress` is told how
-    /// far it is. When it is told to `stop`, it gets SIGTERM, and ends as it does at a terminal.
+    /// Runs a change with the rights of `user`, however long it takes. `on_progress` is told how far
+    /// it is. When it is told to `stop`, it gets SIGTERM, and ends as it does at a terminal. Of long
+    /// lists in its report the beginning is kept.
     ///
     /// # Errors
     /// When it can't be run.
-    pub(super) async fn run(
+    pub(super) async fn change(
+        &self,
+        args: &[String],
+        told: Told<'_>,
+        user: &User,
+        stop: &CancellationToken,
+        on_progress: impl Fn(ProgressLine),
+    ) -> Result<Output, InvocationError> {
+        self.run(args, told, user, stop, on_progress, read_report).await
+    }
+
+    async fn run(
         &self,
         args: &[String],
         Told { contents, reason }: Told<'_>,
         user: &User,
         stop: &CancellationToken,
         on_progress: impl Fn(ProgressLine),
+        read_stdout: impl AsyncFnOnce(Option<ChildStdout>) -> std::io::Result<String>,
     ) -> Result<Output, InvocationError> {
         let broken = |error: std::io::Error| InvocationError::Broken(error.to_string());
         let mut command = Command::new(program().map_err(broken)?);
@@ -255,7 +244,7 @@ impl Commands {
         };
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
         let printed =
-            async { tokio::join!(read_text(stdout), read_notes(stderr, on_progress), write) };
+            async { tokio::join!(read_stdout(stdout), read_notes(stderr, on_progress), write) };
         let mut printed = std::pin::pin!(printed);
         let (text, notes, ()) = tokio::select! {
             printed = &mut printed => printed,
@@ -266,9 +255,6 @@ impl Commands {
             }
         };
         let (text, notes) = (text.map_err(broken)?, notes.map_err(broken)?);
-        if text.len() as u64 > LARGEST_OUTPUT {
-            return Err(InvocationError::TooLarge);
-        }
         let status = child.wait().await.map_err(broken)?;
         let is_told = stop.is_cancelled() && status.signal() == Some(Signal::SIGTERM as i32);
         let status = exit_status(status).ok_or_else(|| {

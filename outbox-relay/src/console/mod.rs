@@ -14,7 +14,8 @@
 //! | `pages`, `form` | the pages, and the fields that they are asked with |
 //! | `action`, `actions` | what can be changed |
 //! | `operations`, `report`, `outcome` | what runs or has ended, and how it stands |
-//! | `invocation`, `command_line`, `child_output` | runs commands |
+//! | `invocation`, `contents`, `command_line` | runs commands, and those that read contents |
+//! | `output`, `child_output`, `cut_lists` | what they print, and how much of it is kept |
 //! | `history`, `verdict` | samples of the last hour, and whether events flow |
 //! | `shared_look` | what is read once for all who look |
 //! | `webhook` | tells somebody else's program what is new |
@@ -29,6 +30,8 @@ mod attempts;
 mod child_output;
 mod command_line;
 mod config;
+mod contents;
+mod cut_lists;
 mod form;
 mod format;
 mod history;
@@ -38,6 +41,7 @@ mod login;
 mod network;
 mod operations;
 mod outcome;
+mod output;
 mod pages;
 mod passed_on;
 mod posting;

@@ -10,21 +10,25 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::invocation::{Commands, InvocationError, Output, Told};
+use super::invocation::{CHANGES, Commands, InvocationError, Output, Told};
 use super::users::User;
 use crate::commands::progress::ProgressLine;
 
 /// How many ended ones are kept, the latest.
 const KEPT: usize = 500;
 
-/// How many bytes of a command's output are kept.
-const KEPT_OUTPUT: usize = 1024 * 1024;
-
 /// How many bytes are kept of all that have ended: answers, and contents that were not stored.
 const KEPT_BYTES: usize = 32 * 1024 * 1024;
 
 /// How many may run or wait at a time.
 const RUNNING: usize = 32;
+
+/// How many bytes of contents those have together.
+const UNDER_WAY_BYTES: usize = 32 * 1024 * 1024;
+
+/// How many of them may be kept to a rate, and so take hours: half of those that run at a time, so
+/// that nobody waits for them.
+const PACED: usize = CHANGES / 2;
 
 /// A change that somebody asked for.
 #[derive(Debug, Clone)]
@@ -35,6 +39,8 @@ pub(super) struct Operation {
     pub(super) what: String,
     pub(super) user: User,
     pub(super) arguments: Vec<String>,
+    /// Whether it is kept to a rate.
+    pub(super) is_paced: bool,
     /// What it reads from standard input, until that is stored.
     pub(super) contents: Option<String>,
     /// Why, for the audit table.
@@ -100,9 +106,14 @@ impl Operations {
             let is_same = known.digest == operation.digest && known.user == operation.user;
             return is_same.then_some(id).ok_or(NotBegun::AnotherForm);
         }
-        let ended = |one: &&Operation| matches!(one.state, State::Ended(_));
-        if all.len() - all.values().filter(ended).count() >= RUNNING {
+        let under_way = || all.values().filter(|one| !matches!(one.state, State::Ended(_)));
+        let bytes = |one: &Operation| one.contents.as_ref().map_or(0, String::len);
+        let sent: usize = under_way().map(bytes).sum();
+        if under_way().count() >= RUNNING || sent + bytes(&operation) > UNDER_WAY_BYTES {
             return Err(NotBegun::TooMany);
+        }
+        if operation.is_paced && under_way().filter(|one| one.is_paced).count() >= PACED {
+            return Err(NotBegun::TooManyPaced);
         }
         forget_oldest(&mut all);
         let Operation { arguments, contents, reason, user, stop, .. } = operation.clone();
@@ -112,18 +123,21 @@ impl Operations {
         drop(all);
         let (this, commands) = (Arc::clone(self), Arc::clone(commands));
         self.running.spawn(async move {
-            let result = match commands.turn_to_change(&stop).await {
+            let result = match commands
+                .turn_to_change(contents.as_ref().map_or(0, String::len), &stop)
+                .await
+            {
                 Ok(_turn) => {
                     this.set(id, State::Running);
                     let on_progress = |line| this.set_progress(id, line);
                     let told = Told { contents: contents.as_deref(), reason: reason.as_deref() };
-                    commands.run(&arguments, told, &user, &stop, on_progress).await
+                    commands.change(&arguments, told, &user, &stop, on_progress).await
                 }
                 Err(error) => Err(error),
             };
             let status = result.as_ref().ok().map(|output| output.status);
             tracing::info!(operation = %id, status, "a change has ended");
-            this.set(id, State::Ended(result.map(shortened)));
+            this.set(id, State::Ended(result));
         });
         Ok(id)
     }
@@ -187,18 +201,10 @@ impl Operations {
 pub(super) enum NotBegun {
     /// Too many others run or wait.
     TooMany,
+    /// Too many others are kept to a rate.
+    TooManyPaced,
     /// Its number belongs to a form with other values.
     AnotherForm,
-}
-
-/// What of an output is kept: many are, and each could be large.
-fn shortened(output: Output) -> Output {
-    if output.text.len() <= KEPT_OUTPUT {
-        return output;
-    }
-    let notes =
-        format!("{}\nIts answer is too large to be kept here: see the audit.", output.notes);
-    Output { text: String::new(), notes: notes.trim_start().to_owned(), ..output }
 }
 
 /// Drops the oldest answers and contents of operations that have ended, if there are too many.

@@ -2,15 +2,13 @@
 
 use serde_json::{Value, json};
 
+use super::cut_lists::{CUT, length};
+
 /// The rows that a command names as not changed: its fields `not_retried`, `not_discarded` and so
 /// on, and what became of dead letters that were not returned.
 pub(super) fn skipped(result: &Value) -> Vec<Value> {
     let fields = result.as_object().into_iter().flatten();
-    let is_named = |name: &str| {
-        name.starts_with("not_") && name != "not_confirmed_by"
-            || ["refused", "unchanged", "unknown"].contains(&name)
-    };
-    let named = fields.filter(|(name, _)| is_named(name));
+    let named = fields.filter(|(name, _)| is_skipped(name));
     let rows = named.filter_map(|(name, value)| Some((name, value.as_array()?)));
     rows.flat_map(|(name, rows)| {
         rows.iter().map(move |row| match name.as_str() {
@@ -21,12 +19,28 @@ pub(super) fn skipped(result: &Value) -> Vec<Value> {
     .collect()
 }
 
+/// How many rows a command left as they were: it may have named more than are kept.
+pub(super) fn count_skipped(result: &Value, kept: usize) -> u64 {
+    let cut = result.get(CUT).and_then(Value::as_object).into_iter().flatten();
+    let left_out = cut.filter(|(name, _)| is_skipped(name)).filter_map(|(name, _)| {
+        let kept = u64::try_from(result.get(name)?.as_array()?.len()).ok()?;
+        length(result, name)?.checked_sub(kept)
+    });
+    left_out.sum::<u64>() + kept as u64
+}
+
+/// Whether a member of a report names rows that were left as they were.
+fn is_skipped(name: &str) -> bool {
+    name.starts_with("not_") && name != "not_confirmed_by"
+        || ["refused", "unchanged", "unknown"].contains(&name)
+}
+
 /// What a command says that it did to how many.
 fn changed(result: &Value) -> Option<(&'static str, u64)> {
     let verbs = ["retried", "discarded", "replayed", "returned", "forgotten", "noted"];
     verbs.into_iter().find_map(|verb| {
         let count = match result.get(verb)? {
-            Value::Array(rows) => u64::try_from(rows.len()).ok(),
+            Value::Array(_) => length(result, verb),
             other => other.as_u64(),
         };
         Some((verb, count?))
@@ -34,7 +48,7 @@ fn changed(result: &Value) -> Option<(&'static str, u64)> {
 }
 
 /// What a command did, as a sentence.
-pub(super) fn outcome(status: u8, result: &Value, skipped: usize) -> String {
+pub(super) fn outcome(status: u8, result: &Value, skipped: u64) -> String {
     let not_changed = match skipped {
         0 => String::new(),
         1 => " 1 was not changed: see below.".to_owned(),
@@ -76,7 +90,7 @@ mod tests {
         let ids: Vec<_> = rows.iter().map(|row| row["id"].as_i64()).collect();
         assert_eq!(ids, [Some(4), Some(5), Some(6)]);
         assert_eq!(rows[1]["reason"], "no queue");
-        let sentence = outcome(1, &result, rows.len());
+        let sentence = outcome(1, &result, count_skipped(&result, rows.len()));
         assert_eq!(sentence, "Not all was done. 3 were not changed: see below.");
     }
 

@@ -9,6 +9,7 @@ use amqp::BrokerUrl;
 use clap::Args;
 use service_kit::postgres::DatabaseUrl;
 
+use crate::commands::check_inboxes;
 use crate::database::OutboxTable;
 
 /// Settings of the commands that the console runs. Those that are not listed, such as RELAY_*, they
@@ -58,6 +59,16 @@ pub(super) struct PassedOnArgs {
     )]
     pub(super) dead_letters_database_url_file: Option<PathBuf>,
 
+    /// A file that names the consumers' inbox tables: docs/desk.md has an example
+    #[arg(
+        long,
+        env = "OUTBOX_INBOXES",
+        value_name = "FILE",
+        value_parser = inboxes_file,
+        help_heading = "Consumers"
+    )]
+    pub(super) inboxes: Option<PathBuf>,
+
     /// The outbox's table; with its schema if that is not on the search path
     #[arg(
         long,
@@ -87,6 +98,12 @@ pub(super) struct PassedOnArgs {
         conflicts_with = "rabbitmq_url"
     )]
     pub(super) rabbitmq_url_file: Option<PathBuf>,
+}
+
+/// A `value_parser` for the path of a file that names inboxes.
+fn inboxes_file(path: &str) -> Result<PathBuf, String> {
+    check_inboxes(path)?;
+    Ok(path.into())
 }
 
 /// The text of a setting that a `T` can be read from. Its `Debug` shows nothing, as it may hold a

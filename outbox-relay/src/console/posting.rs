@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Request, Response};
+use service_kit::config::EXIT_USAGE;
 use service_kit::http::read_body;
 use uuid::Uuid;
 
@@ -18,6 +19,7 @@ use super::pages::{self, NoPage};
 use super::refusals::Refused;
 use super::responses;
 use super::rights::Rights;
+use crate::commands::EXIT_UNAVAILABLE;
 
 /// The largest body: a payload with what it was before.
 const LARGEST_BODY: usize = 8 * 1024 * 1024;
@@ -115,13 +117,14 @@ fn status(operation: &Operation) -> StatusCode {
         State::Waiting | State::Running => StatusCode::ACCEPTED,
         State::Ended(Ok(output)) => match output.status {
             0 | 3 => StatusCode::OK,
-            service_kit::config::EXIT_USAGE => StatusCode::BAD_REQUEST,
+            EXIT_USAGE => StatusCode::BAD_REQUEST,
+            EXIT_UNAVAILABLE => StatusCode::SERVICE_UNAVAILABLE,
             // Another number matches by now, or some could not be changed.
             _ => StatusCode::CONFLICT,
         },
-        State::Ended(Err(InvocationError::Busy | InvocationError::TooSlow)) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        State::Ended(Err(
+            InvocationError::Busy(_) | InvocationError::TooSlow | InvocationError::Unavailable(_),
+        )) => StatusCode::SERVICE_UNAVAILABLE,
         // Somebody has stopped it.
         State::Ended(Err(InvocationError::NotBegun | InvocationError::Stopped)) => {
             StatusCode::CONFLICT

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::invocation::InvocationError;
 use super::operations::{Operation, State};
-use super::outcome::{outcome, skipped};
+use super::outcome::{count_skipped, outcome, skipped};
 use super::render::grouped;
 use crate::commands::progress::ProgressLine;
 
@@ -69,7 +69,7 @@ impl Operation {
         };
         let is_ended = matches!(self.state, State::Ended(_));
         let mut skipped = skipped(&result);
-        let skipped_count = skipped.len();
+        let skipped_count = count_skipped(&result, skipped.len());
         skipped.truncate(SHOWN_SKIPPED);
         Report {
             id: self.id,
@@ -84,9 +84,6 @@ impl Operation {
             total: self.progress.as_ref().map(|line| line.total),
             is_stopping: !is_ended && self.stop.is_cancelled(),
             outcome_sentence: match (&self.state, status) {
-                (State::Ended(Err(InvocationError::TooLarge)), _) => {
-                    Some("It ran, and its answer is too large to be shown.".to_owned())
-                }
                 (State::Ended(Err(InvocationError::NotBegun)), _) => {
                     Some("It was stopped before it began.".to_owned())
                 }

@@ -1,5 +1,6 @@
 -- find_letter: one dead letter with its properties and headers, and its body
--- $1: id; $2: at most how many bytes of the body, NULL: all
+-- $1: id; $2: at most how many bytes of the body, NULL: all; $3: headers and properties that take
+-- more bytes on disk are left out, NULL: none
 SELECT json_build_object(
            'id', id,
            'queue', queue,
@@ -25,12 +26,16 @@ SELECT json_build_object(
            'settled_at', settled_at,
            'may_have_arrived', may_have_arrived,
            'note', note,
-           'properties', properties,
-           'headers', headers,
+           'properties', CASE WHEN are_short THEN properties END,
+           'headers', CASE WHEN are_short THEN headers END,
+           'headers_stored_bytes', CASE WHEN NOT are_short THEN pg_column_size(properties) + pg_column_size(headers) END,
            'is_edited', original IS NOT NULL,
            'is_forgotten', octet_length(content_header) = 0
        )::text,
        CASE WHEN $2::integer IS NULL THEN body ELSE substring(body FROM 1 FOR $2) END AS body,
        octet_length(body) AS bytes
 FROM dead_letters
+CROSS JOIN LATERAL (
+    SELECT coalesce(greatest(pg_column_size(properties), pg_column_size(headers)) <= $3::integer, true) AS are_short
+) AS measured
 WHERE id = $1::bigint

@@ -1,6 +1,6 @@
 -- find_event: an event without its payload, and the event of its aggregate that it waits behind
 -- $1: event_id; $2: whether a failed event holds back the later ones of its aggregate; $3: whether
--- a stuck one does
+-- a stuck one does; $4: headers that take more bytes on disk are left out; NULL: none
 SELECT json_build_object(
            'id', event.id,
            'event_id', event.event_id,
@@ -28,7 +28,8 @@ SELECT json_build_object(
            'last_error', event.last_error{cause_members},
            'waits_behind', ahead.event_id,
            'waits_behind_id', ahead.id,
-           'headers', event.headers
+           'headers', CASE WHEN headers.are_short THEN event.headers END,
+           'headers_stored_bytes', CASE WHEN NOT headers.are_short THEN pg_column_size(event.headers) END
        )::text
 FROM {outbox} AS event
 LEFT JOIN LATERAL (
@@ -48,4 +49,5 @@ LEFT JOIN LATERAL (
     )
     SELECT id, event_id FROM failed WHERE id < event.id ORDER BY id LIMIT 1
 ) AS ahead ON true
+CROSS JOIN LATERAL (SELECT coalesce(pg_column_size(event.headers) <= $4::integer, true) AS are_short) AS headers
 WHERE event.event_id = $1::uuid

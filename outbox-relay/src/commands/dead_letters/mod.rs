@@ -25,6 +25,7 @@ mod return_letters;
 mod schema;
 mod selection;
 mod show;
+mod shown_body;
 mod skipped;
 mod tables;
 

@@ -37,14 +37,16 @@ pub(super) struct Body {
     pub(super) size: i32,
 }
 
-/// Returns one dead letter, with at most `longest` bytes of its body.
+/// Returns one dead letter, with at most `longest` bytes of its body, without headers and properties
+/// that take more than `stored` bytes on disk.
 pub(super) async fn find_letter<T: DeserializeOwned>(
     session: &Session,
     id: i64,
     longest: Option<i32>,
+    stored: Option<i32>,
 ) -> anyhow::Result<Option<(T, Body)>> {
     let sql = include_str!("../../../../sql/dead-letters/commands/find_letter.sql");
-    let rows = session.query(sql, &[&id, &longest]).await?;
+    let rows = session.query(sql, &[&id, &longest, &stored]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let body = Body { bytes: row.try_get("body")?, size: row.try_get("bytes")? };
     Ok(Some((json(row)?, body)))
@@ -67,9 +69,11 @@ pub(super) async fn find_audit<T: DeserializeOwned>(
     id: i64,
     limit: i64,
     with_bodies: bool,
+    longest_change: Option<i32>,
 ) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../../sql/dead-letters/commands/find_audit.sql");
-    session.query(sql, &[&id, &limit, &with_bodies]).await?.iter().map(json).collect()
+    let params: [&(dyn ToSql + Sync); 4] = [&id, &limit, &with_bodies, &longest_change];
+    session.query(sql, &params).await?.iter().map(json).collect()
 }
 
 /// Returns the ids of at most `limit` matching dead letters in one of `states`, in no order.

@@ -3,8 +3,6 @@
 use std::fmt::Write as _;
 
 use anyhow::bail;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -12,6 +10,7 @@ use serde_json::value::RawValue;
 use super::args::DeskArgs;
 use super::edit;
 use super::queries::{self, Body};
+use super::shown_body::BodyReport;
 use crate::commands::outcome::Outcome;
 use crate::commands::output::duration_format::age;
 use crate::commands::output::{self, BOLD, escape};
@@ -22,6 +21,9 @@ const BODY_LIMIT: i32 = 100_000;
 
 /// How many rows of the audit table are printed, the latest ones.
 const AUDIT_LIMIT: i64 = 100;
+
+/// How many changes in audit rows may be as long as a body together.
+const CHANGES: i32 = 16;
 
 /// How many earlier deaths are printed.
 const DEATHS_LIMIT: i64 = 20;
@@ -36,6 +38,10 @@ pub struct ShowArgs {
     /// Print one JSON document, with the whole body: as text, or else in base64
     #[arg(long)]
     json: bool,
+    /// Print at most so many bytes of the body, and nothing of headers, properties and changes that
+    /// take more in the database
+    #[arg(long, requires = "json", value_parser = clap::value_parser!(i32).range(0..), value_name = "N")]
+    cut_at: Option<i32>,
     #[command(flatten)]
     desk: DeskArgs,
 }
@@ -70,8 +76,12 @@ struct Letter {
     /// refused a later one.
     may_have_arrived: bool,
     note: Option<String>,
+    /// Null if they were too large to be read, as the headers.
     properties: Box<RawValue>,
     headers: Box<RawValue>,
+    /// How much both take on disk, if they were too large to be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    headers_stored_bytes: Option<i64>,
     is_edited: bool,
     is_forgotten: bool,
 }
@@ -120,14 +130,11 @@ struct Outcomes {
 #[derive(Serialize)]
 struct LetterReport {
     dead_letter: Letter,
-    /// The body as text, if it is UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body_base64: Option<String>,
+    #[serde(flatten)]
+    body: BodyReport,
     earlier_deaths: Vec<Death>,
     audit: Vec<AuditEntry>,
-    /// Of an open dead letter, for `edit --if-unchanged`.
+    /// Of an open dead letter, for `edit --if-unchanged`; with `--cut-at` only if it is short.
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
 }
@@ -136,9 +143,12 @@ impl ShowArgs {
     pub(super) async fn run(self) -> anyhow::Result<Outcome> {
         let session = self.desk.open("show", Access::Read).await?;
         // First, so that an edit is refused if the contents below are newer ones.
-        let digest = if self.json { edit::find_digest(&session, self.id).await? } else { None };
-        let longest = if self.json { None } else { Some(BODY_LIMIT) };
-        let found = queries::find_letter(&session, self.id, longest).await?;
+        let digest = match self.json {
+            true => edit::find_digest(&session, self.id, self.cut_at).await?,
+            false => None,
+        };
+        let longest = if self.json { self.cut_at } else { Some(BODY_LIMIT) };
+        let found = queries::find_letter(&session, self.id, longest, self.cut_at).await?;
         let Some((letter, body)) = found else {
             bail!(
                 "there is no dead letter {}: it never existed, or retention has deleted it",
@@ -146,17 +156,13 @@ impl ShowArgs {
             );
         };
         let deaths: Vec<Death> = queries::find_deaths(&session, self.id, DEATHS_LIMIT).await?;
+        let longest_change = self.cut_at.map(|longest| longest / CHANGES);
         let audit: Vec<AuditEntry> =
-            queries::find_audit(&session, self.id, AUDIT_LIMIT, self.json).await?;
+            queries::find_audit(&session, self.id, AUDIT_LIMIT, self.json, longest_change).await?;
         if self.json {
-            let (body, body_base64) = match String::from_utf8(body.bytes) {
-                Ok(text) => (Some(text), None),
-                Err(error) => (None, Some(STANDARD.encode(error.into_bytes()))),
-            };
             output::json(&LetterReport {
                 dead_letter: letter,
-                body,
-                body_base64,
+                body: BodyReport::new(&body),
                 earlier_deaths: deaths,
                 audit,
                 digest,
@@ -227,7 +233,7 @@ fn page(letter: &Letter, body: &Body, deaths: &[Death], audit: &[AuditEntry]) ->
         field("properties", letter.properties.get());
         field("headers", letter.headers.get());
         field("body", &format!("{} bytes", body.size));
-        page.push_str(&shown_body(body));
+        page.push_str(&body.shown());
     }
     if !audit.is_empty() {
         page.push_str(&format!("{BOLD}audit{BOLD:#}\n"));
@@ -262,25 +268,6 @@ fn returned_before(letter: &Letter, deaths: &[Death]) -> String {
         .collect();
     let rows = if ids.is_empty() { String::new() } else { format!(" (see {})", ids.join(", ")) };
     format!("{times}{cause}{rows}")
-}
-
-fn shown_body(body: &Body) -> String {
-    let is_cut = usize::try_from(body.size).is_ok_and(|size| size > body.bytes.len());
-    // The limit may cut a character in two.
-    let text = match std::str::from_utf8(&body.bytes) {
-        Ok(text) => Some(text),
-        Err(error) if is_cut && error.error_len().is_none() => {
-            std::str::from_utf8(&body.bytes[..error.valid_up_to()]).ok()
-        }
-        Err(_) => None,
-    };
-    match text {
-        Some(text) if is_cut => {
-            format!("{}\n… (--json shows all of it)\n", escape::lines(text))
-        }
-        Some(text) => format!("{}\n", escape::lines(text)),
-        None => "no text (--json shows it in base64)\n".to_owned(),
-    }
 }
 
 fn sentence(entry: &AuditEntry) -> String {

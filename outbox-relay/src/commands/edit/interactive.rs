@@ -26,7 +26,7 @@ pub(super) async fn edit(
     attribution: &Attribution,
 ) -> anyhow::Result<Edited> {
     let event_id = args.event_id;
-    let Some(contents) = queries::find_contents(session, event_id, LONGEST).await? else {
+    let Some(contents) = queries::find_contents(session, event_id, LONGEST, None).await? else {
         return Err(not_editable(session, event_id).await?);
     };
     let Contents { texts, digest } = contents;

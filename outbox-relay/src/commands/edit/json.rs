@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 ///
 /// # Errors
 /// What is wrong, with its line and column.
-pub(in crate::commands) fn validate(text: &str) -> Result<(), String> {
+pub(crate) fn validate(text: &str) -> Result<(), String> {
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string())?;
     match find_bad_escape(text.as_bytes()) {
         Some((at, what)) => {

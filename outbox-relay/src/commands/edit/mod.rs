@@ -137,7 +137,7 @@ impl EditArgs {
         // Before a person has begun to edit.
         queries::probe_edit(&session).await?;
         let expected = self.if_unchanged.as_deref();
-        let now = queries::find_digest(&session, self.event_id).await?;
+        let now = queries::find_digest(&session, self.event_id, None).await?;
         if expected.zip(now.as_deref()).is_some_and(|(expected, now)| expected != now) {
             return Err(changed_meanwhile(self.event_id));
         }
@@ -188,7 +188,7 @@ impl EditArgs {
             if !changed.is_empty() {
                 return Ok(changed);
             }
-            match queries::find_digest(session, event_id).await? {
+            match queries::find_digest(session, event_id, None).await? {
                 Some(now) if now != digest => return Err(changed_meanwhile(event_id)),
                 Some(_) if attempt < ATTEMPTS => sleep(RETRY_INTERVAL).await,
                 _ => break,

@@ -33,14 +33,16 @@ pub(super) struct Contents {
     pub(super) digest: String,
 }
 
-/// Returns the contents of a pending event, which are too long with more than `longest` bytes.
+/// Returns the contents of a pending event, which are too long with more than `longest` bytes. Of
+/// what takes more than `stored` bytes on disk nothing is read.
 pub(super) async fn find_contents(
     session: &Session,
     event_id: Uuid,
     longest: i64,
+    stored: Option<i32>,
 ) -> anyhow::Result<Option<Contents>> {
     let sql = include_str!("../../../../sql/relay/commands/find_contents.sql");
-    let rows = session.query(sql, &[&event_id, &longest]).await?;
+    let rows = session.query(sql, &[&event_id, &longest, &stored]).await?;
     rows.first().map(contents).transpose()
 }
 
@@ -60,12 +62,14 @@ fn contents(row: &Row) -> anyhow::Result<Contents> {
     Ok(Contents { texts, digest })
 }
 
-/// Returns the hash of the contents of a pending event.
+/// Returns the hash of the contents of a pending event, unless these take more than `stored` bytes
+/// on disk.
 pub(in crate::commands) async fn find_digest(
     session: &Session,
     event_id: Uuid,
+    stored: Option<i32>,
 ) -> anyhow::Result<Option<String>> {
-    Ok(find_contents(session, event_id, -1).await?.map(|contents| contents.digest))
+    Ok(find_contents(session, event_id, -1, stored).await?.map(|contents| contents.digest))
 }
 
 /// Returns the row of an event as it would be after the edit.

@@ -1,11 +1,12 @@
 //! One function per statement of `sql/relay/commands`: here those that read events.
 //!
 //! `pages` holds the statements that list events page by page, `changes` those that change events,
-//! `pauses` those about pauses, `backends` those about other sessions. The statements of `check`,
-//! `replay` and `status` are in their own folders.
+//! `event` those about one event and its contents, `pauses` those about pauses, `backends` those
+//! about other sessions. The statements of `check`, `replay` and `status` are in their own folders.
 
 mod backends;
 mod changes;
+mod event;
 mod filter;
 mod pages;
 mod pauses;
@@ -18,7 +19,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::session::decode::{json, text};
+use super::session::decode::json;
 use super::session::{Session, Tables};
 use crate::database::HiddenRows;
 use crate::database::queries::BlockingPolicy;
@@ -27,6 +28,7 @@ pub(super) use backends::{RelayProgress, find_lock_holders, list_relays, watch_r
 pub(super) use changes::{
     Attribution, Changed, discard_events, find_matching, prune, retry_events,
 };
+pub(super) use event::{Contents, Payload, find_discarded, find_event, find_payload};
 pub(super) use filter::{Candidates, Conditions, Filter};
 pub(super) use pages::{
     AuditFilter, HeldBack, list_audit, page_by_cause, page_held_back, page_newest, page_pending,
@@ -105,65 +107,14 @@ pub(super) async fn list_events<T: DeserializeOwned>(
     rows.iter().map(json).collect()
 }
 
-pub(super) async fn find_event<T: DeserializeOwned>(
-    session: &Session,
-    event_id: Uuid,
-    holding: BlockingPolicy,
-) -> anyhow::Result<Option<T>> {
-    let sql = include_str!("../../../../sql/relay/commands/find_event.sql");
-    let BlockingPolicy { ordered, stuck_holds } = holding;
-    session.query(sql, &[&event_id, &ordered, &stuck_holds]).await?.first().map(json).transpose()
-}
-
-/// A payload as PostgreSQL prints it.
-#[derive(Debug)]
-pub(super) struct Payload {
-    pub(super) text: String,
-    /// Whether `text` is only the beginning.
-    pub(super) cut: bool,
-    /// The size of the whole payload.
-    pub(super) bytes: i64,
-}
-
-impl Payload {
-    fn from_row(row: &Row) -> anyhow::Result<Self> {
-        Ok(Self {
-            text: text(row, "payload")?,
-            cut: row.try_get("cut")?,
-            bytes: row.try_get("bytes")?,
-        })
-    }
-}
-
-/// Returns the payload of an event: `pretty` indents it and cuts it off after so many characters.
-pub(super) async fn find_payload(
-    session: &Session,
-    event_id: Uuid,
-    pretty: Option<i32>,
-) -> anyhow::Result<Option<Payload>> {
-    let sql = include_str!("../../../../sql/relay/commands/find_payload.sql");
-    session.query(sql, &[&event_id, &pretty]).await?.first().map(Payload::from_row).transpose()
-}
-
-/// Returns the copy of a discarded event in the audit table, and its payload as [`find_payload`]
-/// does.
-pub(super) async fn find_discarded<T: DeserializeOwned>(
-    session: &Session,
-    event_id: Uuid,
-    pretty: Option<i32>,
-) -> anyhow::Result<Option<(T, Payload)>> {
-    let sql = include_str!("../../../../sql/relay/commands/find_discarded.sql");
-    let rows = session.query(sql, &[&event_id, &pretty]).await?;
-    rows.first().map(|row| Ok((json(row)?, Payload::from_row(row)?))).transpose()
-}
-
 pub(super) async fn find_audit<T: DeserializeOwned>(
     session: &Session,
     event_id: Uuid,
     limit: i64,
+    longest_detail: Option<i32>,
 ) -> anyhow::Result<Vec<T>> {
     let sql = include_str!("../../../../sql/relay/commands/find_audit.sql");
-    session.query(sql, &[&event_id, &limit]).await?.iter().map(json).collect()
+    session.query(sql, &[&event_id, &limit, &longest_detail]).await?.iter().map(json).collect()
 }
 
 /// Returns those of `event_ids` that the broker has confirmed although their rows are pending.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::args::{ActorArgs, ConnectionArgs, ExpectArgs, FilterArgs, TimeArg, single_line};
 use super::consent::Consent;
 use super::event::{self, Event};
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Unavailable};
 use super::output::{self, escape};
 use super::progress::Progress;
 use super::queries::Filter;
@@ -166,7 +166,11 @@ impl ReplayArgs {
         publisher.close().await;
         let reached = result.map_err(|error| {
             let done = report.replayed;
-            anyhow!("{error:#}; {done} of {} events were published again before", selection.count)
+            let sentence = format!(
+                "{error:#}; {done} of {} events were published again before",
+                selection.count
+            );
+            Unavailable::keep(&error, sentence)
         })?;
         if stop.is_cancelled() {
             let done = report.replayed;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::broker::topology::Topology;
 use crate::broker::{Broker, Publisher};
+use crate::commands::outcome::Unavailable;
 use crate::commands::progress::Progress;
 use crate::config::RelayArgs;
 use crate::publish::event::Event;
@@ -56,7 +57,7 @@ impl ReplayPublisher {
             connection: None,
         };
         let connected = replay_publisher.open().await;
-        connected.map_err(|error| anyhow::anyhow!("the broker can't be used: {error:#}"))?;
+        connected.map_err(|error| Unavailable(format!("the broker can't be used: {error:#}")))?;
         Ok(replay_publisher)
     }
 
@@ -88,7 +89,7 @@ impl ReplayPublisher {
             progress.set_waiting(&lost);
             sleep(backoff.next_delay()).await;
         }
-        Err(anyhow::anyhow!("the broker is lost: {lost}"))
+        Err(Unavailable(format!("the broker is lost: {lost}")).into())
     }
 
     /// Sends the events of `rest` and keeps those in it whose outcome is unknown.

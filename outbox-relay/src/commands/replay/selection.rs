@@ -4,7 +4,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::commands::event::Event;
-use crate::commands::queries::{Filter, find_event, list_events};
+use crate::commands::queries::{Contents, Filter, find_event, list_events};
 use crate::commands::selection::{EXAMPLES, POLICY};
 use crate::commands::session::Session;
 
@@ -32,7 +32,8 @@ impl ReplaySelection {
         if let Some(event_ids) = &self.event_ids {
             let mut events = Vec::new();
             for event_id in event_ids.iter().take(EXAMPLES) {
-                let event: Option<Event> = find_event(session, *event_id, POLICY).await?;
+                let event: Option<Event> =
+                    find_event(session, *event_id, Contents::NONE, POLICY).await?;
                 events.extend(event.filter(|event| event.published_at.is_some()));
             }
             return Ok(events);

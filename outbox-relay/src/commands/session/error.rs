@@ -10,6 +10,7 @@ use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
 use super::group_role::group_role;
+use crate::commands::outcome::Unavailable;
 use crate::commands::output::escape;
 use crate::database::OutboxTable;
 
@@ -42,6 +43,9 @@ pub(in crate::commands) struct RowsRefused(pub(in crate::commands) String);
 /// OPTION, limits on sizes, and exceptions of PL/pgSQL
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 const ABOUT_ROWS: [&str; 5] = ["22", "23", "44", "54", "P0"];
+
+/// The class of `SQLSTATE`s about a server without space, memory or connections.
+const NO_RESOURCES: &str = "53";
 
 /// The statement that failed.
 #[derive(Debug, Clone, Copy)]
@@ -121,10 +125,16 @@ pub(super) fn explain(error: &Error, table: &OutboxTable, failed: Failed<'_>) ->
 pub(in crate::commands) fn explain_any(error: &Error, limit: Duration) -> anyhow::Error {
     let reason = postgres::reason(error);
     let Some(code) = error.code() else {
-        return anyhow!("the database does not answer: {reason}");
+        return Unavailable(format!("the database does not answer: {reason}")).into();
     };
     match *code {
         SqlState::QUERY_CANCELED => too_slow(limit),
+        SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW => {
+            Unavailable(format!("the database goes away: {reason}")).into()
+        }
+        _ if code.code().starts_with(NO_RESOURCES) => {
+            Unavailable(format!("the database refuses: {reason}")).into()
+        }
         _ if ABOUT_ROWS.iter().any(|class| code.code().starts_with(class)) => {
             RowsRefused(format!("the database refuses: {reason}")).into()
         }
@@ -156,7 +166,8 @@ fn refuses_action(error: &Error, table: &OutboxTable) -> bool {
 /// A statement took longer than `limit`.
 pub(super) fn too_slow(limit: Duration) -> anyhow::Error {
     let limit = humantime::format_duration(limit);
-    anyhow!("the database took longer than {limit}: ask for less, or raise --timeout")
+    Unavailable(format!("the database took longer than {limit}: ask for less, or raise --timeout"))
+        .into()
 }
 
 /// A statement waited too long for a lock. `holder` has it: on a table, or else as another command

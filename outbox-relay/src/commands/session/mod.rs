@@ -22,6 +22,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
+use crate::commands::outcome::Unavailable;
 use crate::database::OutboxTable;
 use parts::Columns;
 use tables::OutboxTables;
@@ -243,5 +244,5 @@ async fn connect_for(
     connected
         .await
         .unwrap_or_else(|_| Err(anyhow!("it does not answer within {limit:?}")))
-        .map_err(|error| anyhow!("the database can't be reached: {error:#}"))
+        .map_err(|error| Unavailable(format!("the database can't be reached: {error:#}")).into())
 }

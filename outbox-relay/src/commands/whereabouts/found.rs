@@ -65,9 +65,10 @@ impl Found {
         holding: BlockingPolicy,
     ) -> anyhow::Result<Self> {
         let mut event: Option<LocatedEvent> =
-            outbox::find_event(session, event_id, holding).await?;
+            outbox::find_event(session, event_id, outbox::Contents::NONE, holding).await?;
         if event.is_none() {
-            let discarded = outbox::find_discarded(session, event_id, Some(0)).await?;
+            let discarded =
+                outbox::find_discarded(session, event_id, outbox::Contents::NONE).await?;
             event = discarded.map(|(event, _payload)| event);
         }
         let pauses = match event.as_ref().map(|located| &located.event) {

@@ -70,6 +70,12 @@ pub(super) fn read_inboxes(path: &str) -> Result<Vec<Inbox>, String> {
     parse(&text, folder).map_err(|error| format!("in the file {path}: {error}"))
 }
 
+/// Fails unless the file at a path names inboxes.
+#[cfg(feature = "console")]
+pub(crate) fn check_inboxes(path: &str) -> Result<(), String> {
+    read_inboxes(path).map(drop)
+}
+
 fn parse(text: &str, folder: &Path) -> Result<Vec<Inbox>, String> {
     let file: InboxesFile = toml::from_str(text).map_err(|error| error.to_string())?;
     file.inbox.into_iter().map(|entry| inbox(entry, folder)).collect()

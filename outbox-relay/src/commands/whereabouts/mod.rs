@@ -9,7 +9,7 @@ mod answer;
 mod binding;
 mod found;
 mod inbox_reader;
-mod inboxes;
+pub(super) mod inboxes;
 mod location;
 mod page;
 mod places;
@@ -230,7 +230,8 @@ async fn is_behind_stuck(
     let Some(ahead) = event.and_then(|event| event.waits_behind) else {
         return Ok(false);
     };
-    let ahead: Option<Event> = outbox::find_event(session, ahead, holding).await?;
+    let ahead: Option<Event> =
+        outbox::find_event(session, ahead, outbox::Contents::NONE, holding).await?;
     Ok(ahead.is_some_and(|ahead| ahead.state == State::Stuck))
 }
 

@@ -8,8 +8,9 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::members::Members;
-use crate::console::action::{Action, EVENT_FILTERS, InputKind, LETTER_FILTERS, Subject};
-use crate::console::actions;
+use super::values;
+use crate::console::action::{Action, InputKind, LONGEST_LINE, NAMED, Subject};
+use crate::console::actions::{self, STOP};
 use crate::console::form::Form;
 
 /// The fields of every action.
@@ -18,17 +19,11 @@ const COMMON: [&str; 3] = ["action", "operation", "reason"];
 /// The fields that say yes or no, beside those that a person ticks.
 const FLAGS: [&str; 2] = ["stuck", "all"];
 
-/// What a pause names.
-const PAUSE_NAMES: [&str; 3] = ["type", "aggregate_type", "aggregate"];
-
 /// The longest member that is no contents, in bytes: a thousand ids fit.
 const LONGEST: usize = 64 * 1024;
 
 /// How many faults are named.
 const FAULTS: usize = 20;
-
-/// The action that stops an operation.
-const STOP: &str = "stop";
 
 /// Reads a change.
 ///
@@ -63,6 +58,8 @@ pub(in crate::console) fn form(json: &[u8]) -> Result<Form, Vec<String>> {
     }
     let form = Form::of(fields.clone());
     faults.extend(missing(action, &known, &form));
+    faults.extend(too_long(action, &form));
+    faults.extend(values::faults(action, &form, FAULTS.saturating_sub(faults.len())));
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -102,14 +99,9 @@ struct Known {
 
 impl Known {
     fn of(action: &Action) -> Self {
-        let names: &[&str] = match action.subject {
-            Subject::Events if action.has_filter => &EVENT_FILTERS,
-            Subject::DeadLetters if action.has_filter => &LETTER_FILTERS,
-            Subject::Pauses => &PAUSE_NAMES,
-            Subject::Events | Subject::DeadLetters => &[],
-        };
-        let mut filters: Vec<String> = names.iter().map(|name| name.replace('-', "_")).collect();
-        filters.extend(matches!(action.name, "retry" | "discard").then(|| "stuck".to_owned()));
+        let names = action.filters().iter();
+        let mut filters: Vec<String> = names.map(|name| name.replace('-', "_")).collect();
+        filters.extend(action.knows_stuck().then(|| "stuck".to_owned()));
         filters.extend((action.subject == Subject::Pauses).then(|| "all".to_owned()));
         Self {
             ids: (action.name != "pause").then(|| action.id_field()),
@@ -198,13 +190,12 @@ fn missing(action: &Action, known: &Known, form: &Form) -> Vec<String> {
     }
     if action.has_filter && !is_named {
         let counted = format!("GET /api/confirm/{} with the same filter has it", action.name);
-        if number(form, "expect").is_none() {
+        if form.get("expect").is_none() {
+            faults.push(format!("`expect` is missing: how many match now; {counted} as `count`."));
+        }
+        if form.get("up_to_id").is_none() && form.get("expect") != Some("0") {
             faults.push(format!(
-                "`expect` is missing or no number: how many match now; {counted} as `count`."
-            ));
-        } else if number(form, "up_to_id").is_none() && text(form, "expect") != "0" {
-            faults.push(format!(
-                "`up_to_id` is missing or no number: the highest id that was counted; {counted}."
+                "`up_to_id` is missing: the highest id that was counted; {counted}."
             ));
         }
     }
@@ -213,6 +204,9 @@ fn missing(action: &Action, known: &Known, form: &Form) -> Vec<String> {
         let expect = text(form, "expect");
         faults
             .push(format!("`expect` is {expect}, and `{ids}` names {named}: correct one of them."));
+    }
+    if named > NAMED {
+        faults.push(format!("`{ids}` names {named}: name {NAMED} at the most, or give a filter."));
     }
     if action.needs_reason && form.get("reason").is_none() {
         faults.push("`reason` is missing: give one, for the audit table.".to_owned());
@@ -231,8 +225,12 @@ fn text(form: &Form, name: &str) -> String {
     form.get(name).unwrap_or_default().to_owned()
 }
 
-fn number(form: &Form, name: &str) -> Option<i64> {
-    form.get(name)?.parse().ok()
+/// A sentence for each field that is too long for an argument of a command.
+fn too_long(action: &Action, form: &Form) -> Vec<String> {
+    let fields = action.long_fields(form);
+    let fault =
+        |name: &str| format!("`{name}` is longer than {LONGEST_LINE} characters: shorten it.");
+    fields.map(fault).collect()
 }
 
 #[cfg(test)]

@@ -74,8 +74,8 @@ const PROBLEMS: [(u16, &str); 11] = [
     (421, "The console is not known under this name (`CONSOLE_ALLOWED_HOSTS`)"),
     (429, "Too many wrong secrets came from this address"),
     (500, "Internal error"),
-    (502, "A command failed: the database does not answer, say"),
-    (503, "Too many requests at once, or the database takes too long"),
+    (502, "A command failed"),
+    (503, "Too many requests at once, or the database is away or takes too long"),
 ];
 
 /// The problems that only some calls have.

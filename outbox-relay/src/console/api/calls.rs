@@ -169,6 +169,10 @@ pub(super) const CALLS: [Call; 19] = [
                 "Not all was done, within `wait`: another number matches by now, or some were left",
             ),
             (502, "It could not be run, within `wait`"),
+            (
+                503,
+                "The database or the broker is away, within `wait`: what was done before stays; or a problem",
+            ),
         ],
         example: Some(include_str!("examples/operation.json")),
         problems: &[400, 408, 413],

@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `body`, `members` | a change as JSON: the fields of a form |
+//! | `values` | whether the command would take the values of the fields |
 //! | `document`, `calls`, `call`, `schemas` | the OpenAPI document |
 
 pub(super) mod body;
@@ -11,5 +12,6 @@ mod calls;
 mod document;
 mod members;
 mod schemas;
+mod values;
 
 pub use document::openapi_document;

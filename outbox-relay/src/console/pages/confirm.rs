@@ -10,9 +10,10 @@ use super::kept::is_kept;
 use super::what::what;
 use super::{NoPage, Page, PageRequest, raw_member, read, require_desk};
 use crate::console::Console;
-use crate::console::action::{Action, Input, InputKind, Subject};
+use crate::console::action::{Action, Input, InputKind, NAMED, Subject};
 use crate::console::actions;
 use crate::console::command_line::CommandLine;
+use crate::console::contents::Longest;
 use crate::console::invocation::InvocationError;
 use crate::console::json_text::indent;
 use crate::console::operations::Operation;
@@ -23,9 +24,6 @@ pub(super) const MANY: u64 = 100;
 
 /// How many that are named one by one are shown.
 const EXAMPLES: usize = 10;
-
-/// How many may be named one by one.
-pub(super) const NAMED: usize = 1000;
 
 /// The field that names an operation whose contents were typed and not stored.
 pub(super) const TYPED_IN: &str = "typed_in";
@@ -44,7 +42,7 @@ pub(super) async fn confirm(
     let mut ids: Vec<&str> = form.all(action.id_field()).collect();
     ids.sort_unstable();
     ids.dedup();
-    if form.is_set("all") && action.inputs_of_names().any(|name| form.get(name).is_some()) {
+    if form.is_set("all") && action.inputs_of_names().any(|name| form.get(&name).is_some()) {
         return Err(NoPage::Invalid("Pause everything, or what is named: not both.".to_owned()));
     }
     if ids.len() > NAMED {
@@ -156,7 +154,8 @@ impl Selected {
             };
             for id in ids.iter().take(EXAMPLES) {
                 let line = CommandLine::new(command).operand(*id);
-                match read(console, &request.user, &line).await {
+                let shown = console.commands.show(&line, Longest::Nothing, &request.user).await;
+                match shown.and_then(|shown| shown.value()).map_err(NoPage::from) {
                     Ok(shown) => examples.extend(shown.get(field).cloned()),
                     Err(NoPage::NotFound(_)) if is_kept(console, request, action, id).await? => {}
                     Err(error) => return Err(error),
@@ -239,15 +238,26 @@ async fn original(
                 .to_owned(),
         ));
     }
-    let (command, path): (_, &[&str]) = match (action.subject, input.name) {
-        (Subject::DeadLetters, _) => ("dead-letters show", &["body"]),
-        (_, "headers") => ("show", &["event", "headers"]),
-        _ => ("show", &["payload"]),
+    let (command, path, cut): (_, &[&str], _) = match (action.subject, input.name) {
+        (Subject::DeadLetters, _) => ("dead-letters show", &["body"], "/cut_body"),
+        (_, "headers") => ("show", &["event", "headers"], "/event/headers_stored_bytes"),
+        _ => ("show", &["payload"], "/cut_payload"),
     };
     let line = CommandLine::new(command).operand(*id);
-    let shown = console.commands.read(&line.arguments(), &request.user).await?;
+    let shown = console.commands.show(&line, Longest::Edited, &request.user).await?;
+    let document = shown.value()?;
+    // Without the digest of large contents nobody would be kept from undoing another one's edit.
+    let cuts = ["/cut_payload", "/event/headers_stored_bytes"];
+    let is_unguarded =
+        document.get("digest").is_none() && cuts.iter().any(|cut| document.pointer(cut).is_some());
+    if document.pointer(cut).is_some() || is_unguarded {
+        return Err(NoPage::Invalid(
+            "Its contents are too large for a page: edit them with the command, from a file."
+                .to_owned(),
+        ));
+    }
     let contents = raw_member(&shown.text, path).filter(|contents| *contents != "null");
-    let digest = shown.value()?.get("digest").cloned().unwrap_or_default();
+    let digest = document.get("digest").cloned().unwrap_or_default();
     let text = match contents {
         // The text of a body is a string in this document.
         Some(contents) if action.subject == Subject::DeadLetters => {

@@ -8,6 +8,7 @@ use super::event::{hide, hide_details};
 use super::{NoPage, Page, PageRequest, read, read_list, require_desk};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
+use crate::console::contents::Longest;
 
 /// How many dead letters a page shows.
 const LETTERS: &str = "50";
@@ -81,8 +82,9 @@ pub(super) async fn letter(
         return Err(NoPage::NotFound(format!("{id} is no id of a dead letter.")));
     }
     let line = CommandLine::new("dead-letters show").operand(id);
-    let mut data = read(console, &request.user, &line).await?;
-    if let Some(bytes) = data.get("body_base64").and_then(Value::as_str)
+    let mut data = console.commands.show(&line, Longest::Shown, &request.user).await?.value()?;
+    let base64 = data.get("body_base64").or_else(|| data.pointer("/cut_body/beginning_base64"));
+    if let Some(bytes) = base64.and_then(Value::as_str)
         && let Ok(bytes) = STANDARD.decode(bytes)
     {
         data["body_hex"] = Value::from(hex(&bytes));
@@ -92,6 +94,8 @@ pub(super) async fn letter(
             "/body",
             "/body_base64",
             "/body_hex",
+            "/cut_body/beginning",
+            "/cut_body/beginning_base64",
             "/dead_letter/headers",
             "/dead_letter/properties",
             "/digest",

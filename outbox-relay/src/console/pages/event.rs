@@ -6,10 +6,14 @@ use uuid::Uuid;
 use super::{NoPage, Page, PageRequest, raw_member, read};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
+use crate::console::contents::Longest;
 
-/// What may be personal, and has numbers of any length: where it stands.
-const CONTENTS: [(&[&str], &str); 2] =
-    [(&["payload"], "/payload"), (&["event", "headers"], "/event/headers")];
+/// What may be personal, and has numbers of any length: where it stands, and what is there if it was
+/// too large to be read.
+const CONTENTS: [(&[&str], &str, &str); 2] = [
+    (&["payload"], "/payload", "/cut_payload"),
+    (&["event", "headers"], "/event/headers", "/event/headers_stored_bytes"),
+];
 
 pub(super) async fn event(
     console: &Console,
@@ -21,9 +25,9 @@ pub(super) async fn event(
     };
     let line = CommandLine::new("show").operand(event_id);
     let place = CommandLine::new("where").operand(event_id);
-    let (arguments, user) = (line.arguments(), &request.user);
-    let (event, place) =
-        tokio::join!(console.commands.read(&arguments, user), read(console, user, &place));
+    let user = &request.user;
+    let shown = console.commands.show(&line, Longest::Shown, user);
+    let (event, place) = tokio::join!(shown, read(console, user, &place));
     let printed = event?;
     let mut event = printed.value()?;
     let place = place.ok();
@@ -37,14 +41,16 @@ pub(super) async fn event(
     let trace_url = console.trace_url.as_deref().zip(trace_id);
     let trace_url = trace_url.map(|(url, id)| url.replace("{trace_id}", id));
     // As text, in which numbers keep their digits.
-    for (path, pointer) in CONTENTS {
-        let contents = raw_member(&printed.text, path).filter(|text| *text != "{}");
+    for (path, pointer, cut) in CONTENTS {
+        let is_read = event.pointer(cut).is_none();
+        let contents = raw_member(&printed.text, path).filter(|text| is_read && *text != "{}");
         if let (Some(contents), Some(shown)) = (contents, event.pointer_mut(pointer)) {
             *shown = Value::from(contents);
         }
     }
     if console.hide_payloads {
-        hide(&mut event, &CONTENTS.map(|(_, pointer)| pointer));
+        hide(&mut event, &CONTENTS.map(|(_, pointer, _)| pointer));
+        hide(&mut event, &["/cut_payload/beginning"]);
         // By a hash one could tell whether a guess is right.
         hide(&mut event, &["/digest"]);
         hide_details(event.get_mut("audit"));

@@ -111,14 +111,20 @@ impl NoPage {
                 "Go back and change it.",
             ),
             Self::Forbidden(why) => (StatusCode::FORBIDDEN, "Not allowed", why.clone(), ""),
-            Self::Failed(InvocationError::Busy) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "Busy", InvocationError::Busy.to_string(), "")
+            Self::Failed(InvocationError::Busy(why)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Busy", (*why).to_owned(), "")
             }
             Self::Failed(error @ InvocationError::TooSlow) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Too slow",
                 error.to_string(),
                 "Ask for less: a filter by type or time reads fewer rows.",
+            ),
+            Self::Failed(error @ InvocationError::Unavailable(_)) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "That could not be read",
+                error.to_string(),
+                "Try again soon. The command does the same, and may take longer with --timeout.",
             ),
             Self::Failed(error) => (
                 StatusCode::BAD_GATEWAY,

@@ -7,22 +7,16 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::back::back;
-use super::confirm::{NAMED, TYPED_IN, needs_number, refusal};
+use super::confirm::{TYPED_IN, needs_number, refusal};
 use super::next_of_cause::next_of_cause;
 use super::{NoPage, Page, PageRequest};
 use crate::console::Console;
-use crate::console::action::{Action, InputKind, Subject};
-use crate::console::actions;
+use crate::console::action::{Action, InputKind, LONGEST_LINE, NAMED, Subject};
+use crate::console::actions::{self, STOP};
 use crate::console::form::Form;
 use crate::console::invocation::InvocationError;
 use crate::console::operations::{NotBegun, Operation, State};
 use crate::console::rights::Rights;
-
-/// How many characters a reason or a note may have.
-const LONGEST_LINE: usize = 1000;
-
-/// The action that stops an operation.
-const STOP: &str = "stop";
 
 /// Begins the operation of a confirmed form, and returns its number. The action `stop` stops the
 /// operation that has this number.
@@ -65,6 +59,7 @@ pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Res
         what,
         user: request.user.clone(),
         arguments: line.arguments(),
+        is_paced: action.is_paced(form),
         again: contents.is_some().then(|| again(console, action, form, id)),
         contents,
         reason,
@@ -79,7 +74,12 @@ pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Res
         is_stopped: false,
     };
     console.operations.begin(&console.commands, operation).map_err(|why| match why {
-        NotBegun::TooMany => NoPage::Failed(InvocationError::Busy),
+        NotBegun::TooMany => NoPage::Failed(InvocationError::Busy(
+            "too many changes run or wait already: try again when one has ended",
+        )),
+        NotBegun::TooManyPaced => NoPage::Failed(InvocationError::Busy(
+            "four changes that are kept to a rate run already, and leave room for others: try again when one has ended, stop one, or leave out the rate",
+        )),
         NotBegun::AnotherForm => {
             NoPage::Invalid("This form was sent before, with other values.".to_owned())
         }
@@ -145,14 +145,8 @@ fn check_lengths(action: &Action, form: &Form) -> Result<(), NoPage> {
     if let Some(name) = form.unusable() {
         return Err(NoPage::Invalid(format!("The field {name} has a NUL character.")));
     }
-    let contents = action.inputs.iter().filter(|input| input.kind == InputKind::Contents);
-    let contents: Vec<&str> = contents.map(|input| input.name).collect();
-    let is_line = |name: &str| {
-        name != "back" && !contents.contains(&name.strip_prefix("original_").unwrap_or(name))
-    };
-    let mut lines = form.fields().filter(|(name, _)| is_line(name));
-    match lines.find(|(_, value)| value.chars().count() > LONGEST_LINE) {
-        Some((name, _)) => Err(NoPage::Invalid(format!(
+    match action.long_fields(form).next() {
+        Some(name) => Err(NoPage::Invalid(format!(
             "The field {} is longer than {LONGEST_LINE} characters.",
             name.chars().take(50).collect::<String>()
         ))),

@@ -4,9 +4,10 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::events::aggregate_path;
-use super::{NoPage, Page, PageRequest, read};
+use super::{NoPage, Page, PageRequest};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
+use crate::console::contents::Longest;
 
 pub(super) async fn search(console: &Console, request: &PageRequest) -> Result<Page, NoPage> {
     let query = request.form.get("q").unwrap_or_default().trim();
@@ -14,7 +15,8 @@ pub(super) async fn search(console: &Console, request: &PageRequest) -> Result<P
         |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     if query.parse::<Uuid>().is_ok() {
         let line = CommandLine::new("show").operand(query);
-        match read(console, &request.user, &line).await {
+        let shown = console.commands.show(&line, Longest::Nothing, &request.user).await;
+        match shown.map_err(NoPage::from) {
             // It may be the id of an aggregate.
             Err(NoPage::NotFound(_)) => (),
             _ => return Err(NoPage::At(format!("/events/{query}"))),
@@ -40,7 +42,7 @@ pub(super) async fn search(console: &Console, request: &PageRequest) -> Result<P
     }
     if console.has_desk && query.parse::<i64>().is_ok() {
         let line = CommandLine::new("dead-letters show").operand(query);
-        if read(console, &request.user, &line).await.is_ok() {
+        if console.commands.show(&line, Longest::Nothing, &request.user).await.is_ok() {
             return Err(NoPage::At(format!("/dead-letters/{query}")));
         }
     }

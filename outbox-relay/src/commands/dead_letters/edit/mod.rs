@@ -78,9 +78,14 @@ struct EditReport {
     changed: Vec<String>,
 }
 
-/// Returns the hash of the contents of an open dead letter.
-pub(super) async fn find_digest(session: &Session, id: i64) -> anyhow::Result<Option<String>> {
-    let contents = queries::find_contents(session, id, -1).await?;
+/// Returns the hash of the contents of an open dead letter, unless its body has more than `most`
+/// bytes.
+pub(super) async fn find_digest(
+    session: &Session,
+    id: i64,
+    most: Option<i32>,
+) -> anyhow::Result<Option<String>> {
+    let contents = queries::find_contents(session, id, -1, most).await?;
     Ok(contents.filter(|contents| contents.state == "open").map(|contents| contents.digest))
 }
 
@@ -147,9 +152,12 @@ impl EditArgs {
     /// Returns the contents of the dead letter. Fails unless it is open.
     async fn find_open(&self, session: &Session, limit: i64) -> anyhow::Result<Contents> {
         let id = self.id;
-        let contents = queries::find_contents(session, id, limit).await?.ok_or_else(|| {
-            anyhow!("there is no dead letter {id}: it never existed, or retention has deleted it")
-        })?;
+        let contents =
+            queries::find_contents(session, id, limit, None).await?.ok_or_else(|| {
+                anyhow!(
+                    "there is no dead letter {id}: it never existed, or retention has deleted it"
+                )
+            })?;
         if contents.state != "open" {
             bail!(
                 "{id} is {}, and only an open dead letter is edited; see outbox-relay dead-letters show {id}",

@@ -29,14 +29,16 @@ pub(super) struct Contents {
     pub(super) headers: String,
 }
 
-/// Returns the contents of a dead letter, without the body if they exceed `longest` bytes.
+/// Returns the contents of a dead letter, without the body if they exceed `longest` bytes. Of one
+/// whose body has more than `most` bytes nothing is read.
 pub(super) async fn find_contents(
     session: &Session,
     id: i64,
     longest: i64,
+    most: Option<i32>,
 ) -> anyhow::Result<Option<Contents>> {
     let sql = include_str!("../../../../../sql/dead-letters/commands/find_contents.sql");
-    let rows = session.query(sql, &[&id, &longest]).await?;
+    let rows = session.query(sql, &[&id, &longest, &most]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     Ok(Some(Contents {
         state: text(row, "state")?,

@@ -27,7 +27,7 @@ use super::skipped::{self, RETURNABLE, SkipReason, SkippedLetter};
 use super::tables::Session;
 use crate::commands::args::{ActorArgs, single_line};
 use crate::commands::consent::Consent;
-use crate::commands::outcome::Outcome;
+use crate::commands::outcome::{Outcome, Unavailable};
 use crate::commands::output::{self, escape};
 use crate::commands::progress::Progress;
 use crate::commands::session::Access;
@@ -125,7 +125,8 @@ impl ReturnArgs {
         super::queries::find_states(&session, first).await?;
         let mut publisher = Publisher::new(self.broker.url());
         if let Err(error) = publisher.connect().await {
-            anyhow::bail!("the broker can't be used, and nothing was changed: {error:#}");
+            let sentence = format!("the broker can't be used, and nothing was changed: {error:#}");
+            return Err(Unavailable(sentence).into());
         }
         let returner = Returner {
             session: &session,

@@ -20,6 +20,7 @@ use super::queries::{self, Marked};
 use super::rate::Pace;
 use super::refused::Refused;
 use super::window::{WINDOW, Window, windows};
+use crate::commands::outcome::Unavailable;
 use crate::commands::progress::Progress;
 use crate::commands::queries::Attribution;
 use crate::commands::session::RowsRefused;
@@ -115,7 +116,8 @@ impl Returner<'_> {
                 Ok(Some(lost)) => {
                     failures += 1;
                     if failures >= ATTEMPTS {
-                        result = Err(anyhow!("the broker is lost: {lost}"));
+                        let sentence = format!("the broker is lost: {lost}");
+                        result = Err(Unavailable(sentence).into());
                     } else {
                         self.progress.set_waiting(&lost);
                         self.stop.run_until_cancelled(sleep(backoff.next_delay())).await;

@@ -36,11 +36,11 @@ fn each_fault_is_named_with_its_remedy() {
         ),
         (
             serde_json::json!({"action": "retry", "stuck": true}),
-            "`expect` is missing or no number: how many match now; GET /api/confirm/retry",
+            "`expect` is missing: how many match now; GET /api/confirm/retry",
         ),
         (
             serde_json::json!({"action": "retry", "stuck": true, "expect": 2}),
-            "`up_to_id` is missing or no number",
+            "`up_to_id` is missing: ",
         ),
         (
             serde_json::json!({"action": "retry", "stuck": true, "expect": 1.5, "up_to_id": 1}),

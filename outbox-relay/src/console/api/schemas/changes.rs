@@ -190,11 +190,13 @@ pub(in crate::console::api) struct Operation {
     is_stopping: bool,
     outcome_sentence: Nullable<String>,
     /// What the command prints with `--json`: `matched`, how many it `retried`, and so on; null
-    /// until it has ended
+    /// until it has ended. Of a long list the beginning is there, up to 1,000 rows, and `cut` has
+    /// the length of each list that is cut
     result: Value,
     /// What the command says
     errors: Nullable<String>,
-    /// What was left as it is; of `resume` the ids of pauses that are not active
+    /// What was left as it is, as far as `result` has it; of `resume` the ids of pauses that are not
+    /// active
     skipped: Vec<Either<i64, Skipped>>,
     /// 3: done, and some may still arrive as they were before
     exit_status: Nullable<u8>,

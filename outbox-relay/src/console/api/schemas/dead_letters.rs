@@ -113,6 +113,8 @@ pub(super) struct ShownLetter {
     /// Null if the console hides payloads
     properties: Value,
     headers: Value,
+    /// How many bytes both take in the database, if they are too large to be read
+    headers_stored_bytes: Option<i64>,
     is_edited: bool,
     is_forgotten: bool,
 }
@@ -144,6 +146,17 @@ pub(super) struct LetterAuditRow {
     operation_id: String,
 }
 
+/// The beginning of a body of which not all is read: the first 262,144 bytes
+#[derive(Debug, Object)]
+pub(super) struct CutBody {
+    /// If it is text; null if the console hides payloads
+    beginning: Option<Nullable<String>>,
+    /// If it is no text
+    beginning_base64: Option<Nullable<String>>,
+    /// The size of all of it
+    bytes: i64,
+}
+
 /// A dead letter with its contents
 #[derive(Debug, Object)]
 pub(in crate::console::api) struct LetterPage {
@@ -152,11 +165,13 @@ pub(in crate::console::api) struct LetterPage {
     body: Option<Nullable<String>>,
     /// The body, if it is no text
     body_base64: Option<Nullable<String>>,
+    /// If the body is too large: `outbox-relay dead-letters show --json` prints all of it
+    cut_body: Option<CutBody>,
     /// The same for people, its beginning
     body_hex: Option<Nullable<String>>,
     earlier_deaths: Vec<Death>,
     audit: Vec<LetterAuditRow>,
-    /// Of an open dead letter, for `if_unchanged` of an edit; null if the
-    /// console hides payloads
+    /// Of an open dead letter, for `if_unchanged` of an edit; null if the console hides payloads,
+    /// absent if the body is too large
     digest: Option<Nullable<String>>,
 }

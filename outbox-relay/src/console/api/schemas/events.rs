@@ -83,20 +83,37 @@ pub(super) struct ShownEvent {
     /// JSON as text, in which numbers keep their digits; an object if it is empty; null if the
     /// console hides payloads
     headers: Value,
+    /// How many bytes they take in the database, if they are too large to be read; of a discarded
+    /// event, with all that is kept of it
+    headers_stored_bytes: Option<i64>,
     /// Whether the contents were erased
     forgotten: Option<bool>,
+}
+
+/// The beginning of a payload of which not all is read
+#[derive(Debug, Object)]
+pub(super) struct CutPayload {
+    /// The first 262,144 characters; empty if it takes as many bytes in the database, so that nothing
+    /// is read of it; null if the console hides payloads
+    beginning: Nullable<String>,
+    /// The size of all of it, if it was read
+    bytes: Nullable<i64>,
+    /// How many bytes it takes in the database; of a discarded event, with all that is kept of it
+    stored_bytes: i64,
 }
 
 /// An event with its contents
 #[derive(Debug, Object)]
 pub(super) struct EventWithContents {
     event: ShownEvent,
-    /// As the headers
+    /// As the headers; null if it is cut
     payload: Value,
+    /// If the payload is too large: `outbox-relay show --json` prints all of it
+    cut_payload: Option<CutPayload>,
     /// What people did to it
     audit: Vec<AuditRow>,
-    /// Of a pending event, for `if_unchanged` of an edit; null if the
-    /// console hides payloads
+    /// Of a pending event, for `if_unchanged` of an edit; null if the console hides payloads, absent
+    /// if the contents are too large
     digest: Option<Nullable<String>>,
 }
 
