@@ -224,6 +224,11 @@ fn every_call_has_an_id_a_tag_its_problems_and_true_examples() -> Tested {
     let whole: Value = serde_json::from_str(&text)?;
     assert_eq!(whole["servers"][0]["url"], "/outbox");
     assert_eq!(whole["components"]["schemas"]["NewOperation"]["additionalProperties"], false);
+    let begin = &whole["paths"]["/api/operations"]["post"]["responses"];
+    for (status, required) in [("202", true), ("400", false), ("502", false)] {
+        let location = &begin[status]["headers"]["Location"];
+        assert_eq!(location["required"] == true, required, "{status}: {location}");
+    }
     let schemes = whole["components"]["securitySchemes"].as_object();
     assert_eq!(schemes.map(serde_json::Map::len), Some(2));
     Ok(())

@@ -10,6 +10,7 @@ use poem_openapi::registry::{
 use poem_openapi::types::Type;
 use serde_json::{Value, json};
 use service_kit::http::problem::CONTENT_TYPE;
+use uuid::Uuid;
 
 use super::schemas::{NewOperation, Problem};
 
@@ -119,7 +120,15 @@ impl Call {
                 status: Some(status),
                 status_range: None,
                 content: vec![media(JSON, (self.schema)(), self.example)],
-                headers: if self.is_post { vec![location()] } else { Vec::new() },
+                // A problem with the same status has none.
+                headers: if self.is_post {
+                    vec![MetaHeader {
+                        required: !PROBLEMS.iter().any(|(problem, _)| *problem == status),
+                        ..location()
+                    }]
+                } else {
+                    Vec::new()
+                },
             })
             .collect();
         for (status, description) in PROBLEMS {
@@ -163,10 +172,16 @@ fn request() -> MetaRequest {
 }
 
 fn parameter((name, description): &Query, in_type: MetaParamIn) -> MetaOperationParam {
-    let is_list = matches!(*name, "event_id" | "id" | "pause_id") && in_type == MetaParamIn::Query;
+    let schema = match (in_type, *name) {
+        (MetaParamIn::Path, "event_id" | "operation") => Uuid::schema_ref(),
+        (MetaParamIn::Path, "id") => i64::schema_ref(),
+        (MetaParamIn::Path, "fingerprint") => fingerprint(),
+        (MetaParamIn::Query, "event_id" | "id" | "pause_id") => <Vec<String>>::schema_ref(),
+        _ => String::schema_ref(),
+    };
     MetaOperationParam {
         name: (*name).to_owned(),
-        schema: if is_list { <Vec<String>>::schema_ref() } else { String::schema_ref() },
+        schema,
         in_type,
         description: Some((*description).to_owned()),
         required: in_type == MetaParamIn::Path,
@@ -174,6 +189,11 @@ fn parameter((name, description): &Query, in_type: MetaParamIn) -> MetaOperation
         explode: true,
         style: None,
     }
+}
+
+fn fingerprint() -> MetaSchemaRef {
+    let pattern = Some("^[0-9a-f]{16}$".to_owned());
+    MetaSchemaRef::Inline(Box::new(MetaSchema { pattern, ..MetaSchema::new("string") }))
 }
 
 fn media(
