@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use service_kit::http::problem::CONTENT_TYPE;
 use uuid::Uuid;
 
-use super::schemas::{NewOperation, Problem};
+use super::change_schemas;
+use super::schemas::Problem;
+use crate::console::actions;
 
 /// The security schemes.
 pub(super) const BASIC: &str = "password";
@@ -86,7 +88,7 @@ impl Call {
     pub(super) fn register(&self, registry: &mut Registry) {
         (self.register)(registry);
         if self.is_post {
-            NewOperation::register(registry);
+            change_schemas::register(registry);
         }
     }
 
@@ -166,7 +168,7 @@ fn request() -> MetaRequest {
     let example = include_str!("examples/new_operation.json");
     MetaRequest {
         description: None,
-        content: vec![media(JSON, NewOperation::schema_ref(), Some(example))],
+        content: vec![media(JSON, change_schemas::schema_ref(), Some(example))],
         required: true,
     }
 }
@@ -176,6 +178,8 @@ fn parameter((name, description): &Query, in_type: MetaParamIn) -> MetaOperation
         (MetaParamIn::Path, "event_id" | "operation") => Uuid::schema_ref(),
         (MetaParamIn::Path, "id") => i64::schema_ref(),
         (MetaParamIn::Path, "fingerprint") => fingerprint(),
+        (MetaParamIn::Path, "action") => action(),
+        (MetaParamIn::Query, "wait") => seconds(),
         (MetaParamIn::Query, "event_id" | "id" | "pause_id") => <Vec<String>>::schema_ref(),
         _ => String::schema_ref(),
     };
@@ -194,6 +198,17 @@ fn parameter((name, description): &Query, in_type: MetaParamIn) -> MetaOperation
 fn fingerprint() -> MetaSchemaRef {
     let pattern = Some("^[0-9a-f]{16}$".to_owned());
     MetaSchemaRef::Inline(Box::new(MetaSchema { pattern, ..MetaSchema::new("string") }))
+}
+
+fn seconds() -> MetaSchemaRef {
+    let (minimum, maximum) = (Some(0.0), Some(60.0));
+    MetaSchemaRef::Inline(Box::new(MetaSchema { minimum, maximum, ..MetaSchema::new("integer") }))
+}
+
+/// An action that has a page of confirmation.
+fn action() -> MetaSchemaRef {
+    let enum_items = actions::names().map(Value::from).collect();
+    MetaSchemaRef::Inline(Box::new(MetaSchema { enum_items, ..MetaSchema::new("string") }))
 }
 
 fn media(
