@@ -12,7 +12,7 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask fuzz-http", bin_name = "cargo xtask fuzz-http")]
 pub(crate) struct Cli {
-    /// How many requests at least; each API gets a third
+    /// How many requests at least, in all; each API gets what it answers in the same time
     #[arg(long, value_name = "N", default_value_t = 2000)]
     pub(crate) requests: u64,
     /// What the requests are drawn from [default: random]

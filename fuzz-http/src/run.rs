@@ -1,6 +1,8 @@
 //! Rounds of requests until enough were sent, and the verdict.
 
 use std::io::Write as _;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 
 use anyhow::ensure;
@@ -9,8 +11,8 @@ use crate::apis::{Api, Apis};
 use crate::cli::Cli;
 use crate::schemathesis::{Report, Round, Schemathesis};
 
-/// How many requests a round draws for each operation and kind of request, at the most.
-const EXAMPLES: u64 = 500;
+/// How many requests a round draws for each operation, valid and invalid ones each, at the most.
+const EXAMPLES: u64 = 100;
 
 /// Sends the requests. Returns true if all answers were as documented.
 pub(crate) async fn run(cli: &Cli) -> anyhow::Result<bool> {
@@ -18,63 +20,75 @@ pub(crate) async fn run(cli: &Cli) -> anyhow::Result<bool> {
     let seed = cli.seed.unwrap_or_else(rand::random);
     let apis = Apis::start().await?;
     say(&format!("At least {} requests, with --seed {seed}.", cli.requests))?;
-    let share = cli.requests.div_ceil(apis.all.len() as u64);
+    let rounds = Rounds {
+        schemathesis,
+        seed,
+        wanted: cli.requests,
+        sent: AtomicU64::new(0),
+        failed: AtomicBool::new(false),
+    };
     let [orders, customers, console] = &apis.all;
-    let (orders, customers, console) = tokio::try_join!(
-        Box::pin(send_to(orders, &schemathesis, seed, share)),
-        Box::pin(send_to(customers, &schemathesis, seed, share)),
-        Box::pin(send_to(console, &schemathesis, seed, share)),
+    tokio::try_join!(
+        Box::pin(rounds.send_to(orders)),
+        Box::pin(rounds.send_to(customers)),
+        Box::pin(rounds.send_to(console)),
     )?;
     if let Some(last_lines) = apis.ended() {
         say(&format!("A program has ended; {last_lines}"))?;
         return Ok(false);
     }
-    let all = [orders, customers, console];
-    let sent: u64 = all.iter().map(|outcome| outcome.sent).sum();
-    let is_well = all.iter().all(|outcome| outcome.is_well);
+    let (sent, is_well) = (rounds.sent.into_inner(), !rounds.failed.into_inner());
     ensure!(!is_well || sent >= cli.requests, "only {sent} requests were sent");
     let verdict = if is_well { "every answer was as documented" } else { "see above" };
     say(&format!("{sent} requests: {verdict}."))?;
     Ok(is_well)
 }
 
-/// What became of the requests to an API.
-struct Outcome {
-    sent: u64,
-    is_well: bool,
+/// Rounds of requests to all APIs.
+struct Rounds {
+    schemathesis: Schemathesis,
+    seed: u32,
+    /// How many requests are to be sent in all.
+    wanted: u64,
+    /// How many were.
+    sent: AtomicU64,
+    /// Whether an answer was wrong.
+    failed: AtomicBool,
 }
 
-/// Sends at least `share` requests to an API, in rounds, unless a round finds a failure.
-async fn send_to(
-    api: &Api,
-    schemathesis: &Schemathesis,
-    seed: u32,
-    share: u64,
-) -> anyhow::Result<Outcome> {
-    let (begun, mut sent, mut rounds) = (Instant::now(), 0, 0);
-    while sent < share {
-        let round = Round {
-            seed: seed.wrapping_add(rounds),
-            is_first: rounds == 0,
-            examples: (share / 20 + 1).min(EXAMPLES),
-        };
-        let report = schemathesis.send(api, round).await?;
-        ensure!(report.complete && report.test_cases.generated > 0, "{}", report.text);
-        rounds += 1;
-        sent += report.test_cases.generated;
-        if !report.failures.is_empty() || !report.errors.is_empty() {
-            tell_failures(api, &report)?;
-            return Ok(Outcome { sent, is_well: false });
+impl Rounds {
+    /// Sends requests to an API: one round at least, and more until enough were sent in all or a
+    /// round has found a failure.
+    async fn send_to(&self, api: &Api) -> anyhow::Result<()> {
+        let examples = (self.wanted / 60 + 1).min(EXAMPLES);
+        let (mut rounds, mut own) = (0, 0);
+        let goes_on = || !self.failed.load(Relaxed) && self.sent.load(Relaxed) < self.wanted;
+        while rounds == 0 || goes_on() {
+            let seed = self.seed.wrapping_add(rounds);
+            let round = Round { seed, is_first: rounds == 0, examples };
+            let begun = Instant::now();
+            let report = self.schemathesis.send(api, round).await?;
+            let count = report.test_cases.generated;
+            ensure!(report.complete && count > 0, "{}", report.text);
+            if !report.failures.is_empty() || !report.errors.is_empty() {
+                self.failed.store(true, Relaxed);
+                tell_failures(api, &report)?;
+            }
+            rounds += 1;
+            own += count;
+            let all = self.sent.fetch_add(count, Relaxed) + count;
+            let (name, seconds) = (api.name, begun.elapsed().as_secs());
+            say(&format!(
+                "{name}: round {rounds}, {count} requests in {seconds} s; {own} of {all}"
+            ))?;
         }
+        Ok(())
     }
-    let seconds = begun.elapsed().as_secs();
-    say(&format!("{}: {sent} requests in {rounds} rounds and {seconds} s", api.name))?;
-    Ok(Outcome { sent, is_well: true })
 }
 
 fn tell_failures(api: &Api, report: &Report) -> anyhow::Result<()> {
     say(&report.text)?;
-    say(&format!("{}: {} requests", api.name, report.test_cases.generated))?;
+    say(&format!("{}:", api.name))?;
     let failures = report.failures.iter().map(|failure| (&failure.title, failure.count));
     let errors = report.errors.iter().map(|error| (&error.title, error.count));
     for (title, count) in failures.chain(errors) {

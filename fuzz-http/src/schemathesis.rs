@@ -86,8 +86,8 @@ impl Schemathesis {
 
     /// Sends the requests of a round to `api`.
     pub(crate) async fn send(&self, api: &Api, round: Round) -> anyhow::Result<Report> {
-        let report = self.folder.join(format!("{}.json", api.name));
-        std::fs::remove_file(&report).ok();
+        // Another run may send to the same API.
+        let report = self.folder.join(format!("{}-{}.json", api.name, std::process::id()));
         let phases =
             if round.is_first { "examples,coverage,fuzzing,stateful" } else { "fuzzing,stateful" };
         let program = self.folder.join("python/bin/schemathesis");
@@ -104,7 +104,9 @@ impl Schemathesis {
         command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
         let output = command.output().await.context("cannot start schemathesis")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        Ok(Report { text: text.clone(), ..read(&report).with_context(|| text)? })
+        let read = read(&report).with_context(|| text.clone());
+        std::fs::remove_file(&report).ok();
+        Ok(Report { text, ..read? })
     }
 }
 
