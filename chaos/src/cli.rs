@@ -22,6 +22,9 @@ pub(crate) struct Cli {
     /// The faults of an earlier run, from its plan.json
     #[arg(long, value_name = "FILE", conflicts_with_all = ["faults", "seed"])]
     pub(crate) replay: Option<PathBuf>,
+    /// Look for the fewest faults of `--replay` after which a guarantee still does not hold
+    #[arg(long, requires = "replay")]
+    pub(crate) minimise: bool,
     /// The mean time between faults
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = humantime::parse_duration)]
     pub(crate) gap: std::time::Duration,

@@ -11,8 +11,17 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 /// The files that a run writes, which exist even if they stay empty.
-const FILES: [&str; 8] =
-    ["creates", "changes", "transactions", "foreign", "messages", "commands", "calms", "faults"];
+const FILES: [&str; 9] = [
+    "creates",
+    "changes",
+    "transactions",
+    "foreign",
+    "messages",
+    "commands",
+    "calms",
+    "faults",
+    "samples",
+];
 
 /// The folder of a run.
 #[derive(Debug)]
@@ -29,7 +38,9 @@ impl History {
             std::fs::remove_dir_all(folder)?;
         }
         let place = || format!("cannot write to {}", folder.display());
-        std::fs::create_dir_all(folder.join("tables")).with_context(place)?;
+        for inner in ["tables", "clocks"] {
+            std::fs::create_dir_all(folder.join(inner)).with_context(place)?;
+        }
         let mut files = BTreeMap::new();
         for name in FILES {
             let path = folder.join(format!("{name}.jsonl"));

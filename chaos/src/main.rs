@@ -9,8 +9,10 @@
 //! | `load` | clients: orders, status changes, plain SQL, other programs' messages, operators |
 //! | `plan`, `nemesis`, `inject` | which faults, when, and how each is put in and taken back |
 //! | `tap` | a queue that gets every message of the exchange |
+//! | `minimise` | the fewest faults after which a guarantee does not hold |
 //! | `calm`, `backlog` | times without faults, in which the backlog must go |
 //! | `history`, `tables` | what the checker reads |
+//! | `samples`, `plot` | the faults, the backlog and its age as a picture |
 #![allow(
     clippy::disallowed_methods,
     reason = "it starts programs in the environment of whoever runs it"
@@ -23,10 +25,13 @@ mod history;
 mod inject;
 mod links;
 mod load;
+mod minimise;
 mod nemesis;
 mod plan;
+mod plot;
 mod program;
 mod run;
+mod samples;
 mod tables;
 mod tap;
 mod topology;

@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Restart,
     /// SIGSTOP, and SIGCONT after a while.
     Suspend,
+    /// The clock of a program jumps forwards or back, and later to the right time again.
+    ClockJump,
     /// All connections of a link are reset, again and again.
     Cut,
     /// A link forwards nothing.
@@ -33,6 +35,14 @@ pub(crate) enum Kind {
     EndSessions,
     /// The broker closes all its clients' connections.
     CloseConnections,
+    /// A node of the broker is short of memory.
+    MemoryAlarm,
+    /// A node of the broker is short of disk space.
+    DiskAlarm,
+    /// A node of the broker goes into maintenance and gives away the leadership of its queues.
+    Drain,
+    /// There are five relays, then two, and three again.
+    Scale,
     /// A session holds a lock on rows of the outbox.
     LockRows,
     /// An operator pauses an aggregate type, and resumes it.
@@ -71,16 +81,21 @@ impl fmt::Display for Fault {
 }
 
 /// The share of each kind, in percent.
-const SHARES: [(Kind, u32); 11] = [
-    (Kind::Kill, 27),
+const SHARES: [(Kind, u32); 16] = [
+    (Kind::Kill, 22),
     (Kind::Restart, 10),
-    (Kind::Suspend, 15),
-    (Kind::Cut, 12),
-    (Kind::Hold, 8),
-    (Kind::Deafen, 8),
+    (Kind::Suspend, 13),
+    (Kind::ClockJump, 2),
+    (Kind::Cut, 11),
+    (Kind::Hold, 7),
+    (Kind::Deafen, 7),
     (Kind::Slow, 6),
     (Kind::EndSessions, 4),
     (Kind::CloseConnections, 4),
+    (Kind::MemoryAlarm, 2),
+    (Kind::DiskAlarm, 2),
+    (Kind::Drain, 2),
+    (Kind::Scale, 2),
     (Kind::LockRows, 3),
     (Kind::Pause, 3),
 ];
@@ -105,9 +120,13 @@ impl Plan {
                     3..6 => pick(&mut rng, &databases),
                     _ => pick(&mut rng, &programs),
                 },
+                Kind::ClockJump => pick(&mut rng, &programs),
                 Kind::Cut | Kind::Hold | Kind::Deafen | Kind::Slow => pick(&mut rng, &links),
                 Kind::EndSessions => pick(&mut rng, &databases),
-                Kind::CloseConnections => pick(&mut rng, &nodes),
+                Kind::CloseConnections | Kind::MemoryAlarm | Kind::DiskAlarm | Kind::Drain => {
+                    pick(&mut rng, &nodes)
+                }
+                Kind::Scale => "relays".to_owned(),
                 Kind::LockRows => databases[0].clone(),
                 Kind::Pause => ["order", "counter"][rng.random_range(0..2)].to_owned(),
             };

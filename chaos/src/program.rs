@@ -1,6 +1,7 @@
 //! A program of the pipeline as a process that can be ended and started again, with the same
 //! addresses.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,22 +20,42 @@ pub(crate) struct Program {
     arguments: Vec<&'static str>,
     settings: Vec<(&'static str, String)>,
     ops_port: u16,
+    /// The file with the distance of its clock from the right time.
+    clock: PathBuf,
     /// None while a fault keeps it down.
     process: Mutex<Option<Service>>,
 }
 
 impl Program {
-    /// One that is not started yet. Its operations port is added to the settings.
+    /// One that is not started yet. Its operations port is added to the settings, and a clock of its
+    /// own.
     pub(crate) fn new(
         name: String,
         binary: &'static str,
         arguments: Vec<&'static str>,
         mut settings: Vec<(&'static str, String)>,
+        clocks: &Path,
     ) -> anyhow::Result<Self> {
         let ops_port = stack::free_port()?;
         settings.push(("OPS_ADDR", format!("127.0.0.1:{ops_port}")));
+        let clock = clocks.join(&name);
+        // Timers do not follow the time of day, and its change is noticed within a second.
+        settings.extend([
+            ("LD_PRELOAD", stack::faketime()?.display().to_string()),
+            ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
+            ("FAKETIME_CACHE_DURATION", "1".to_owned()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ]);
         let process = Mutex::new(None);
-        Ok(Self { name, binary, arguments, settings, ops_port, process })
+        let program = Self { name, binary, arguments, settings, ops_port, clock, process };
+        program.set_clock(0)?;
+        Ok(program)
+    }
+
+    /// Sets its clock to so many seconds after the right time.
+    pub(crate) fn set_clock(&self, seconds: i64) -> anyhow::Result<()> {
+        let file = &self.clock;
+        std::fs::write(file, format!("{seconds:+}\n")).with_context(|| file.display().to_string())
     }
 
     /// Starts it, unless it runs.

@@ -12,23 +12,30 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::Cli;
 use crate::history::History;
 use crate::load::{self, Troubles};
+use crate::minimise::minimise;
 use crate::plan::Plan;
 use crate::topology::Topology;
-use crate::{backlog, nemesis, tables, tap};
+use crate::{backlog, nemesis, plot, samples, tables, tap};
 
 /// How long the end may take: retries wait, and the broker counts its messages every 5 s.
 const SETTLED: Duration = Duration::from_secs(180);
 
 /// Returns whether all guarantees held.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<bool> {
+    if let Some(file) = cli.replay.as_ref().filter(|_| cli.minimise) {
+        minimise(Plan::read(file)?, &cli.out)?;
+        return Ok(false);
+    }
     let mut err = std::io::stderr();
+    // Before the folder is emptied that may have it.
+    let earlier = cli.replay.as_deref().map(Plan::read).transpose()?;
     writeln!(err, "starting PostgreSQL, a RabbitMQ cluster and the programs")?;
-    let topology = Arc::new(Box::pin(Topology::start()).await?);
-    let plan = match &cli.replay {
-        Some(file) => Plan::read(file)?,
-        None => Plan::draw(cli.seed.unwrap_or_else(rand::random), cli.faults, cli.gap, &topology),
-    };
     let history = Arc::new(History::create(&cli.out)?);
+    let clocks = std::path::absolute(history.folder.join("clocks"))?;
+    let topology = Arc::new(Box::pin(Topology::start(&clocks)).await?);
+    let plan = earlier.unwrap_or_else(|| {
+        Plan::draw(cli.seed.unwrap_or_else(rand::random), cli.faults, cli.gap, &topology)
+    });
     plan.write(&history.folder.join("plan.json"))?;
     writeln!(
         err,
@@ -48,6 +55,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<bool> {
         plan.seed,
         stop.clone(),
     ));
+    let sampling = samples::take(Arc::clone(&topology), Arc::clone(&history));
     let begun = Instant::now();
     let put_in = nemesis::run(&plan, &topology, &history, &troubles).await;
     stop.cancel();
@@ -57,8 +65,10 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<bool> {
     topology.all_ready().await?;
     settled(&topology).await?;
     tapping.abort();
+    sampling.abort();
     tables::write(&topology, &history.folder).await?;
 
+    plot::draw(&history.folder)?;
     let verdict = Verdict::on(&Read::read(&history.folder)?);
     let mut out = std::io::stdout();
     write!(out, "{verdict}")?;

@@ -1,5 +1,6 @@
 //! All servers and processes of a run.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -15,6 +16,8 @@ use crate::program::Program;
 pub(crate) const VHOST: &str = "%2f";
 /// How many there are of each replicated program.
 const REPLICAS: usize = 3;
+/// How many more relays there are when they are scaled up.
+const SPARE_RELAYS: usize = 2;
 const READY: Duration = Duration::from_secs(120);
 const DESK: &str = include_str!("../../sql/dead-letters/schema.sql");
 
@@ -42,8 +45,11 @@ pub(crate) struct Topology {
     pub(crate) amqp_urls: [String; 3],
     /// The management APIs of its nodes.
     pub(crate) management_urls: [String; 3],
+    clocks: PathBuf,
     /// The programs: order services, relays, consumers, the customer API, the collector.
     pub(crate) programs: Vec<Program>,
+    /// Relays that are down, and started to scale up.
+    pub(crate) spare_relays: Vec<Program>,
     /// The connections between programs and servers.
     pub(crate) links: Vec<Link>,
     /// Where each order service listens.
@@ -54,7 +60,9 @@ pub(crate) struct Topology {
 
 impl Topology {
     /// Starts everything and waits until all programs are ready.
-    pub(crate) async fn start() -> anyhow::Result<Self> {
+    ///
+    /// `clocks` is an empty folder for the clocks of the programs.
+    pub(crate) async fn start(clocks: &Path) -> anyhow::Result<Self> {
         let (orders, customers, cluster) = tokio::try_join!(
             Box::pin(Postgres::start("orders-database", "orders")),
             Box::pin(Postgres::start("customers-database", "customers")),
@@ -71,7 +79,9 @@ impl Topology {
             cluster: Mutex::new(cluster),
             amqp_urls,
             management_urls,
+            clocks: clocks.to_owned(),
             programs: Vec::new(),
+            spare_relays: Vec::new(),
             links: Vec::new(),
             order_urls: Vec::new(),
             http,
@@ -86,11 +96,16 @@ impl Topology {
             self.add_order_service(replica, &customer_api).await?;
         }
         let owner = connect(&self.orders.database.url).await?;
-        let relay = relay_url(&self.orders.database, &owner).await?;
+        let outbox = relay_url(&self.orders.database, &owner).await?;
         connect(&self.customers.database.url).await?.batch_execute(DESK).await?;
         for replica in 1..=REPLICAS {
             self.add_consumer(replica)?;
-            self.add_relay(replica, &relay)?;
+            let relay = self.relay(replica, &outbox)?;
+            self.programs.push(relay);
+        }
+        for replica in REPLICAS + 1..=REPLICAS + SPARE_RELAYS {
+            let relay = self.relay(replica, &outbox)?;
+            self.spare_relays.push(relay);
         }
         self.add_collector()?;
         for program in &self.programs {
@@ -144,8 +159,13 @@ impl Topology {
             ("SEED_CUSTOMERS", "true".to_owned()),
             ("LISTEN_ADDR", address.clone()),
         ];
-        let api =
-            Program::new("customer-api".to_owned(), "customer-service", vec!["api"], settings)?;
+        let api = Program::new(
+            "customer-api".to_owned(),
+            "customer-service",
+            vec!["api"],
+            settings,
+            &self.clocks,
+        )?;
         api.start().await?;
         self.programs.push(api);
         self.all_ready().await?;
@@ -168,21 +188,20 @@ impl Topology {
             ("LISTEN_ADDR", address.clone()),
         ];
         self.order_urls.push(format!("http://{address}/api/orders"));
-        let service = Program::new(name, "order-service", vec!["serve"], settings)?;
+        let service = Program::new(name, "order-service", vec!["serve"], settings, &self.clocks)?;
         service.start().await?;
         self.programs.push(service);
         self.all_ready().await
     }
 
-    fn add_relay(&mut self, replica: usize, database: &str) -> anyhow::Result<()> {
+    fn relay(&mut self, replica: usize, database: &str) -> anyhow::Result<Program> {
         let name = format!("relay-{replica}");
         let settings = vec![
             ("DATABASE_URL", self.through(&name, "orders-database", database)?),
             ("RABBITMQ_URL", self.brokers_for(&name, replica)?),
             ("OUTBOX_RETENTION", "off".to_owned()),
         ];
-        self.programs.push(Program::new(name, "outbox-relay", vec!["run"], settings)?);
-        Ok(())
+        Program::new(name, "outbox-relay", vec!["run"], settings, &self.clocks)
     }
 
     fn add_consumer(&mut self, replica: usize) -> anyhow::Result<()> {
@@ -193,7 +212,13 @@ impl Topology {
             ("RABBITMQ_URL", self.brokers_for(&name, replica)?),
             ("RABBITMQ_RETRY_TTL_MS", "2000".to_owned()),
         ];
-        self.programs.push(Program::new(name, "customer-service", vec!["consumer"], settings)?);
+        self.programs.push(Program::new(
+            name,
+            "customer-service",
+            vec!["consumer"],
+            settings,
+            &self.clocks,
+        )?);
         Ok(())
     }
 
@@ -206,7 +231,7 @@ impl Topology {
         ];
         let arguments =
             vec!["dead-letters", "collect", "--queue", "customer.orders_count.dlq", "--follow"];
-        self.programs.push(Program::new(name, "outbox-relay", arguments, settings)?);
+        self.programs.push(Program::new(name, "outbox-relay", arguments, settings, &self.clocks)?);
         Ok(())
     }
 
@@ -231,6 +256,12 @@ impl Topology {
 /// What the plan calls the node at this index.
 pub(crate) fn node_name(place: usize) -> String {
     format!("rabbitmq-{}", place + 1)
+}
+
+/// The index of the node with this name.
+pub(crate) fn node_place(name: &str) -> anyhow::Result<usize> {
+    let place = (0..3).find(|place| node_name(*place) == name);
+    place.with_context(|| format!("nothing is called {name}"))
 }
 
 impl Postgres {

@@ -49,6 +49,13 @@ pub fn missing_browser() -> Vec<&'static str> {
     packages
 }
 
+/// What a chaos run needs besides the servers and this machine lacks, as names of Debian packages:
+/// clocks of their own for its processes.
+#[must_use]
+pub fn missing_for_chaos() -> Vec<&'static str> {
+    if locate::faketime().is_err() { vec!["libfaketime"] } else { Vec::new() }
+}
+
 /// Installs packages with apt-get, as root or through passwordless sudo. Starts and enables no
 /// service and creates no default database cluster. Reports progress through `say`; apt-get's own
 /// output only when it fails.
@@ -108,13 +115,14 @@ fn sudo_asks_nothing() -> bool {
 }
 
 /// What a package is called on Debian and Ubuntu, on Fedora, and in Homebrew.
-const NAMES: [[&str; 3]; 6] = [
+const NAMES: [[&str; 3]; 7] = [
     ["postgresql", "postgresql-server", "postgresql@17"],
     ["rabbitmq-server", "rabbitmq-server", "rabbitmq"],
     [python::PACKAGE, "python3", "python3"],
     ["pgbouncer", "pgbouncer", "pgbouncer"],
     ["chromium", "chromium", "chromium"],
     ["chromium-driver", "chromedriver", "chromedriver"],
+    ["libfaketime", "libfaketime", "libfaketime"],
 ];
 
 /// The command that installs packages, named as on Debian, on this kind of machine.

@@ -31,10 +31,10 @@ mod vhost;
 pub use cargo::{SERVICES, binary, build, build_services, cargo};
 pub use checkout::{postgres_dir, remove_postgres_dir, root, stack_dir};
 pub use database::{Database, PostgresAccess};
-pub use install::{install, missing, missing_browser, missing_for_tests};
+pub use install::{install, missing, missing_browser, missing_for_chaos, missing_for_tests};
 #[doc(hidden)]
 pub use keeper::keeper_main;
-pub use locate::{chrome, chromedriver, pgbouncer, psql};
+pub use locate::{chrome, chromedriver, faketime, pgbouncer, psql};
 pub use management::{Management, http_client, http_client_builder};
 pub use nix::sys::signal::Signal;
 pub use ports::{Ports, free_port, is_free};

@@ -87,6 +87,20 @@ pub fn chromedriver() -> anyhow::Result<PathBuf> {
     in_path("chromedriver").with_context(|| no_browser("chromedriver"))
 }
 
+/// The library that gives a process a clock of its own: <https://github.com/wolfcw/libfaketime>.
+///
+/// # Errors
+/// When it is not installed.
+pub fn faketime() -> anyhow::Result<PathBuf> {
+    let known = ["/usr/lib/*/faketime", "/usr/lib64/faketime", "/usr/local/lib/faketime"];
+    let folders = known.iter().flat_map(|pattern| newest_first(pattern));
+    let mut libraries = folders.map(|folder| folder.join("libfaketimeMT.so.1"));
+    libraries.find(|library| library.is_file()).with_context(|| {
+        let command = crate::install::command_for_people(&["libfaketime"]);
+        format!("libfaketime is not installed: {command}")
+    })
+}
+
 fn no_browser(program: &str) -> String {
     format!(
         "{program} is not installed: run `cargo xtask test`, which installs it where it may, or install it yourself: {}",

@@ -1,4 +1,4 @@
-//! `rabbitmqctl` for a temporary server.
+//! `rabbitmqctl` and `rabbitmq-upgrade` for a temporary server.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,6 +11,18 @@ use stack::RabbitServer;
 /// # Errors
 /// When the server does not run, or refuses.
 pub fn rabbitmqctl(server: &RabbitServer, arguments: &[&str]) -> anyhow::Result<()> {
+    run("rabbitmqctl", server, arguments)
+}
+
+/// Runs `rabbitmq-upgrade` with `arguments`.
+///
+/// # Errors
+/// When the server does not run, or refuses.
+pub fn rabbitmq_upgrade(server: &RabbitServer, arguments: &[&str]) -> anyhow::Result<()> {
+    run("rabbitmq-upgrade", server, arguments)
+}
+
+fn run(program: &str, server: &RabbitServer, arguments: &[&str]) -> anyhow::Result<()> {
     let dir = server.log().parent().context("the log is in the server's folder")?;
     let settings: serde_json::Value =
         serde_json::from_slice(&std::fs::read(dir.join("server.json"))?)?;
@@ -19,7 +31,7 @@ pub fn rabbitmqctl(server: &RabbitServer, arguments: &[&str]) -> anyhow::Result<
     let environment = std::fs::read_to_string(format!("/proc/{pid}/environ"))?;
     let plugins = environment.split('\0').find_map(|variable| variable.strip_prefix("ERL_LIBS="));
     let plugins = plugins.and_then(|paths| paths.split(':').next()).context("where it lies")?;
-    let program = Path::new(plugins).with_file_name("sbin").join("rabbitmqctl");
+    let program = Path::new(plugins).with_file_name("sbin").join(program);
     let done = Command::new(program)
         .args(["-n", settings["node"].as_str().context("a node")?])
         .args(arguments)

@@ -7,7 +7,8 @@ use anyhow::Context;
 use crate::terminal::print_note;
 
 pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
-    stack::install(&stack::missing(), print_note)?;
+    let missing = [stack::missing(), stack::missing_for_chaos()].concat();
+    stack::install(&missing, print_note)?;
     stack::check_versions(&["postgresql", "rabbitmq-server"])?;
     let mut chaos = stack::cargo();
     chaos.args(["run", "--quiet", "--package", "chaos", "--"]);

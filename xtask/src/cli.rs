@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::process_name::Name;
-use crate::{bench, chaos, demo, down, fuzz_http, openapi, restart, run_tests, status, up};
+use crate::{
+    bench, chaos, demo, down, fuzz_http, mutants, openapi, restart, run_tests, status, up,
+};
 
 /// Runs the pipeline on this machine: real PostgreSQL and RabbitMQ, private to this checkout, and
 /// the four processes of the pipeline.
@@ -110,6 +112,15 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         args: Vec<String>,
     },
+    /// Break one guarantee after the other, as the patches in tests/mutants/ do, and say which test
+    /// notices it
+    ///
+    /// The last commit is checked out and built in target/mutants/. Each patch says which tests
+    /// are run. Prints a table; exit status 1 when a mutant is not found.
+    Mutants {
+        /// The patches' names without `.patch` [default: all]
+        names: Vec<String>,
+    },
     /// Write openapi/order-service.yaml and openapi/customer-service.yaml from the code
     Openapi {
         /// Write nothing; exit status 1 when a document is stale
@@ -130,6 +141,7 @@ impl Cli {
             Command::Bench { args } => bench::run(&args),
             Command::Chaos { args } => chaos::run(&args),
             Command::FuzzHttp { args } => fuzz_http::run(&args),
+            Command::Mutants { names } => mutants::run(&names),
             Command::Openapi { check } => openapi::run(check),
         }
     }

@@ -11,6 +11,7 @@ mod demo;
 mod down;
 mod fuzz_http;
 mod logins;
+mod mutants;
 mod nextest;
 mod openapi;
 mod passed_settings;

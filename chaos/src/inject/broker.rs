@@ -1,0 +1,77 @@
+//! Faults that the broker itself makes.
+
+use std::time::Duration;
+
+use pipeline_tests::rabbitmqctl::{rabbitmq_upgrade, rabbitmqctl};
+use stack::Management;
+use tokio::time::sleep;
+
+use crate::topology::{Topology, node_place};
+
+/// The share of the machine's memory that a node may use without an alarm: RabbitMQ's default.
+const USUAL_MEMORY: &str = "0.4";
+/// The free space on the disk below which a node raises an alarm: RabbitMQ's default.
+const USUAL_FREE_DISK: &str = "50MB";
+
+/// Closes the connections of all clients.
+pub(super) async fn close_connections(target: &str, topology: &Topology) -> anyhow::Result<()> {
+    let management = Management::new(&topology.management_urls[node_place(target)?])?;
+    let connections = management.get("/api/connections").await?.unwrap_or_default();
+    for connection in connections.as_array().map_or(&[][..], Vec::as_slice) {
+        let name = connection["name"].as_str().unwrap_or_default();
+        let escaped: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        management.delete(&format!("/api/connections/{escaped}")).await?;
+    }
+    Ok(())
+}
+
+/// A node is short of memory: the whole cluster reads nothing from connections that publish.
+/// See <https://www.rabbitmq.com/docs/alarms>.
+pub(super) async fn memory_alarm(
+    target: &str,
+    lasts: Duration,
+    topology: &Topology,
+) -> anyhow::Result<()> {
+    let watermark = "set_vm_memory_high_watermark";
+    set_for(target, [watermark, "0.0000001"], [watermark, USUAL_MEMORY], lasts, topology).await
+}
+
+/// A node is short of disk space, with the same consequence.
+pub(super) async fn disk_alarm(
+    target: &str,
+    lasts: Duration,
+    topology: &Topology,
+) -> anyhow::Result<()> {
+    let limit = "set_disk_free_limit";
+    set_for(target, [limit, "1000TB"], [limit, USUAL_FREE_DISK], lasts, topology).await
+}
+
+/// A node goes into maintenance, as before an upgrade: it closes its clients' connections, takes no
+/// new ones, and gives the leadership of its queues away.
+/// See <https://www.rabbitmq.com/docs/upgrade#maintenance-mode>.
+pub(super) async fn drain(
+    target: &str,
+    lasts: Duration,
+    topology: &Topology,
+) -> anyhow::Result<()> {
+    let cluster = topology.cluster.lock().await;
+    let node = &cluster.nodes[node_place(target)?];
+    tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["drain"]))?;
+    sleep(lasts).await;
+    tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["revive"]))
+}
+
+/// Gives a node a setting, waits, and gives it the usual one.
+async fn set_for(
+    target: &str,
+    fault: [&str; 2],
+    usual: [&str; 2],
+    lasts: Duration,
+    topology: &Topology,
+) -> anyhow::Result<()> {
+    let cluster = topology.cluster.lock().await;
+    let node = &cluster.nodes[node_place(target)?];
+    tokio::task::block_in_place(|| rabbitmqctl(node, &fault))?;
+    sleep(lasts).await;
+    tokio::task::block_in_place(|| rabbitmqctl(node, &usual))
+}

@@ -1,0 +1,58 @@
+//! Faults that other sessions make in a database.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use pipeline_tests::command::run;
+use pipeline_tests::pipeline::connect;
+use tokio::time::{sleep, timeout};
+
+use crate::topology::Topology;
+
+/// How long the server may take to answer the nemesis, which it may be unable to.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Ends all sessions of a database.
+pub(super) async fn end_sessions(target: &str, topology: &Topology) -> anyhow::Result<()> {
+    let url = &topology.postgres(target)?.database.url;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let session = timeout(ANSWER, connect(url)).await??;
+    session.execute(end, &[]).await?;
+    Ok(())
+}
+
+/// Holds a lock on some pending rows.
+pub(super) async fn lock_rows(lasts: Duration, topology: &Topology) -> anyhow::Result<()> {
+    let mut session = timeout(ANSWER, connect(&topology.orders.database.url)).await??;
+    let transaction = session.transaction().await?;
+    let lock =
+        "SELECT FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED";
+    transaction.execute(lock, &[]).await?;
+    sleep(lasts).await;
+    transaction.rollback().await?;
+    Ok(())
+}
+
+/// Pauses an aggregate type, and resumes it.
+pub(super) async fn pause(
+    aggregate_type: &str,
+    lasts: Duration,
+    topology: &Topology,
+) -> anyhow::Result<()> {
+    let settings =
+        [("DATABASE_URL", topology.orders.database.url.as_str()), ("OUTBOX_ACTOR", "nemesis")];
+    let pause = ["pause", "--aggregate-type", aggregate_type, "--reason", "chaos", "--json"];
+    let paused = run("outbox-relay", &pause, &settings).await?;
+    if paused.code != Some(0) {
+        bail!("pause: {paused:?}");
+    }
+    sleep(lasts).await;
+    let resumed =
+        run("outbox-relay", &["resume", "--aggregate-type", aggregate_type, "--json"], &settings)
+            .await?;
+    if resumed.code != Some(0) {
+        bail!("resume: {resumed:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Faults of processes: programs and servers that are killed, stopped, suspended, more or fewer.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use stack::{ProcessId, Signal};
+use tokio::time::sleep;
+
+use crate::plan::{Fault, Kind};
+use crate::topology::{Topology, node_place};
+
+/// How far a clock jumps, in seconds.
+const JUMPS: [i64; 4] = [3_600, -3_600, 10, -10];
+
+/// Ends the target of a fault, or suspends it, and starts it again.
+pub(super) async fn end(fault: &Fault, lasts: Duration, topology: &Topology) -> anyhow::Result<()> {
+    let target = fault.target.as_str();
+    if let Ok(program) = topology.program(target) {
+        match fault.kind {
+            Kind::Kill => program.kill().await?,
+            Kind::Restart => program.stop().await?,
+            _ => program.suspend().await?,
+        }
+        sleep(lasts).await;
+        return if fault.kind == Kind::Suspend {
+            program.resume().await
+        } else {
+            program.start().await
+        };
+    }
+    if let Ok(postgres) = topology.postgres(target) {
+        let mut server = postgres.server.lock().await;
+        match fault.kind {
+            Kind::Kill => server.kill().await?,
+            Kind::Restart => server.stop_gracefully().await?,
+            _ => suspend(server.process().cloned(), lasts).await?,
+        }
+        if fault.kind != Kind::Suspend {
+            sleep(lasts).await;
+        }
+        return server.start().await;
+    }
+    let place = node_place(target)?;
+    let mut cluster = topology.cluster.lock().await;
+    let node = &mut cluster.nodes[place];
+    match fault.kind {
+        Kind::Kill => node.kill().await?,
+        Kind::Restart => node.stop_gracefully().await?,
+        _ => suspend(node.process().cloned(), lasts).await?,
+    }
+    if fault.kind != Kind::Suspend {
+        sleep(lasts).await;
+    }
+    node.start().await
+}
+
+/// Suspends a server and all that it has started.
+async fn suspend(process: Option<ProcessId>, lasts: Duration) -> anyhow::Result<()> {
+    let process = process.context("the server runs")?;
+    let mut all = children(process.pid);
+    all.push(process);
+    for one in &all {
+        one.signal(Signal::SIGSTOP)?;
+    }
+    sleep(lasts).await;
+    for one in &all {
+        one.signal(Signal::SIGCONT)?;
+    }
+    Ok(())
+}
+
+fn children(pid: u32) -> Vec<ProcessId> {
+    let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let pids = listed.unwrap_or_default();
+    pids.split_whitespace().filter_map(|pid| ProcessId::of(pid.parse().ok()?)).collect()
+}
+
+/// Moves the clock of a program by one of [`JUMPS`], and back.
+pub(super) async fn clock_jump(
+    fault: &Fault,
+    lasts: Duration,
+    topology: &Topology,
+) -> anyhow::Result<()> {
+    let program = topology.program(&fault.target)?;
+    program.set_clock(JUMPS[fault.number % JUMPS.len()])?;
+    sleep(lasts).await;
+    program.set_clock(0)
+}
+
+/// Scales the relays from three to five, from five to two, and back.
+pub(super) async fn scale(lasts: Duration, topology: &Topology) -> anyhow::Result<()> {
+    for spare in &topology.spare_relays {
+        spare.start().await?;
+    }
+    sleep(lasts / 2).await;
+    let relays = || topology.programs.iter().filter(|program| program.name.starts_with("relay-"));
+    for relay in relays() {
+        relay.stop().await?;
+    }
+    sleep(lasts / 2).await;
+    for relay in relays() {
+        relay.start().await?;
+    }
+    for spare in &topology.spare_relays {
+        spare.stop().await?;
+    }
+    Ok(())
+}
