@@ -5,7 +5,7 @@ use pipeline_tests::console::{Answer, Console};
 use pipeline_tests::failed_events::{NO_QUEUE, TOO_LONG, add_failed};
 use pipeline_tests::outbox::{Outbox, connect, eventually};
 use pipeline_tests::temp_folder::TempFolder;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 type Tested = anyhow::Result<()>;
@@ -177,6 +177,24 @@ async fn each_program_reads_mends_or_destroys_as_its_token_says() -> Tested {
         }
         let gone = format!("SELECT count(*) FROM outbox WHERE event_id = '{event_id}'");
         eventually("it is discarded", async || Ok(outbox.count(&gone, &[]).await? == 0)).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_method_is_refused_with_those_of_the_path() -> Tested {
+    let outbox = Outbox::new().await?;
+    let console = Console::start(&outbox, None, &[]).await?;
+    for (method, path, allowed) in [
+        (Method::OPTIONS, "/api", "GET, HEAD"),
+        (Method::DELETE, "/api/events", "GET, HEAD"),
+        (Method::PUT, "/api/operations", "POST"),
+        (Method::GET, "/api/operations", "POST"),
+    ] {
+        let url = format!("{}{path}", console.url);
+        let answer = stack::http_client()?.request(method.clone(), url).send().await?;
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        assert_eq!(answer.headers()["allow"], allowed, "{method} {path}");
     }
     Ok(())
 }

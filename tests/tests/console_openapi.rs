@@ -144,7 +144,7 @@ async fn changes(outbox: &Outbox, desk: &DeadLetterQueue) -> anyhow::Result<Vec<
         (json!({"action": "discard-letters", "id": letter(2), "reason": "x"}), 200),
         (json!({"action": "discard-letters", "id": [letter(2), 999_999], "reason": "x"}), 409),
         (json!({"action": "return", "id": letter(3)}), 200),
-        (json!({"action": "retry"}), 400),
+        (json!({"action": "retry", "expect": 1, "up_to_id": 99}), 400),
     ])
 }
 
@@ -223,7 +223,19 @@ fn every_call_has_an_id_a_tag_its_problems_and_true_examples() -> Tested {
     }
     let whole: Value = serde_json::from_str(&text)?;
     assert_eq!(whole["servers"][0]["url"], "/outbox");
-    assert_eq!(whole["components"]["schemas"]["NewOperation"]["additionalProperties"], false);
+    let schemas = &whole["components"]["schemas"];
+    let changes =
+        schemas["NewOperation"]["oneOf"].as_array().context("a schema for each action")?;
+    assert_eq!(changes.len(), 23, "14 actions by id or by filter, and stop: {changes:?}");
+    for change in changes {
+        let name = change["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+        assert_eq!(schemas[name.context("a reference")?]["additionalProperties"], false);
+    }
+    let begin = &whole["paths"]["/api/operations"]["post"]["responses"];
+    for (status, required) in [("202", true), ("400", false), ("502", false)] {
+        let location = &begin[status]["headers"]["Location"];
+        assert_eq!(location["required"] == true, required, "{status}: {location}");
+    }
     let schemes = whole["components"]["securitySchemes"].as_object();
     assert_eq!(schemes.map(serde_json::Map::len), Some(2));
     Ok(())

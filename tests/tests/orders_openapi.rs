@@ -83,6 +83,13 @@ fn every_call_and_every_answer_is_documented() -> anyhow::Result<()> {
     assert!(list["responses"]["200"]["headers"]["LINK"].is_object());
     let limit = &list["parameters"][0]["schema"];
     assert_eq!(limit, &json!({"type": "integer", "default": 50, "minimum": 1.0, "maximum": 500.0}));
+    let cursor = &list["parameters"][1]["schema"];
+    assert_eq!(cursor, &json!({"type": "string", "pattern": "^[0-9A-Fa-f]{32}$"}));
+    let new = &document["components"]["schemas"]["NewOrder"]["properties"];
+    assert_eq!(new["price"]["oneOf"][1]["multipleOf"], 0.01);
+    for line in ["product_name", "delivery_address"] {
+        assert!(new[line]["pattern"].is_string(), "no control characters in {line}");
+    }
     for schema in ["Order", "CreateOrder", "ChangeOrder"] {
         assert!(document["components"]["schemas"][schema]["example"].is_object(), "{schema}");
     }

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::process_name::Name;
-use crate::{bench, chaos, demo, down, mutants, openapi, restart, run_tests, status, up};
+use crate::{
+    bench, chaos, demo, down, fuzz_http, mutants, openapi, restart, run_tests, status, up,
+};
 
 /// Runs the pipeline on this machine: real PostgreSQL and RabbitMQ, private to this checkout, and
 /// the four processes of the pipeline.
@@ -98,6 +100,18 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         args: Vec<String>,
     },
+    /// Send generated requests to the HTTP APIs, on servers started for it, and hold every answer
+    /// against the OpenAPI documents
+    ///
+    /// Schemathesis, installed from PyPI into target/, draws valid and invalid requests from
+    /// openapi/*.yaml: the examples, a request for each constraint, random ones, and sequences that
+    /// use what earlier answers said. An answer that is 5xx, not documented or late fails the run,
+    /// which then shows the curl command that repeats the request.
+    FuzzHttp {
+        /// --requests N, --seed N, as `cargo run -p fuzz-http -- --help` has it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        args: Vec<String>,
+    },
     /// Break one guarantee after the other, as the patches in tests/mutants/ do, and say which test
     /// notices it
     ///
@@ -126,6 +140,7 @@ impl Cli {
             Command::Test { args } => run_tests::run(&args),
             Command::Bench { args } => bench::run(&args),
             Command::Chaos { args } => chaos::run(&args),
+            Command::FuzzHttp { args } => fuzz_http::run(&args),
             Command::Mutants { names } => mutants::run(&names),
             Command::Openapi { check } => openapi::run(check),
         }

@@ -9,6 +9,7 @@ mod chaos;
 mod cli;
 mod demo;
 mod down;
+mod fuzz_http;
 mod logins;
 mod mutants;
 mod nextest;

@@ -47,10 +47,18 @@ pub(super) struct CreateCustomerBody {
 #[oai(rename = "NewCustomer")]
 struct NewCustomerBody {
     /// The customer's name: one line, not blank
-    #[oai(validator(min_length = 1, max_length = 255))]
+    #[oai(validator(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F\u2028\u2029]*$"
+    ))]
     name: String,
     /// The customer's address: one line, not blank
-    #[oai(validator(min_length = 1, max_length = 1_000))]
+    #[oai(validator(
+        min_length = 1,
+        max_length = 1_000,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F\u2028\u2029]*$"
+    ))]
     address: String,
 }
 

@@ -1,7 +1,7 @@
 //! The OpenAPI document.
 
 use poem_openapi::{OpenApi, OpenApiService, ServerObject};
-use service_kit::http::documents::{self, Described, Format};
+use service_kit::http::documents::{self, Described, Format, OUTSIDE_OPERATIONS};
 use service_kit::http::{self, Up};
 
 use super::handlers::OrdersApi;
@@ -27,7 +27,7 @@ Her count follows when the broker is back.";
 /// Returns `api` with its description.
 pub(crate) fn openapi_service<T: OpenApi>(api: T) -> OpenApiService<T, ()> {
     http::api(api, "Orders API", env!("CARGO_PKG_VERSION"))
-        .description(DESCRIPTION)
+        .description(format!("{DESCRIPTION}\n\n{OUTSIDE_OPERATIONS}"))
         .license("MIT OR Apache-2.0")
         .server(ServerObject::new("/").description("The host that serves this document"))
         .server(ServerObject::new("http://127.0.0.1:3000").description("The default LISTEN_ADDR"))

@@ -26,7 +26,11 @@ struct NewOrderBody {
     /// The customer's id
     customer_public_id: Uuid,
     /// The name of the product: one line, not blank
-    #[oai(validator(min_length = 1, max_length = 255))]
+    #[oai(validator(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F\u2028\u2029]*$"
+    ))]
     product_name: String,
     /// The number of pieces
     #[oai(validator(minimum(value = "1"), maximum(value = "1000000")))]
@@ -34,7 +38,11 @@ struct NewOrderBody {
     /// The price of one piece: a number, or a string that holds one, with at most two decimals
     price: PriceText,
     /// The delivery address: one line, not blank
-    #[oai(validator(min_length = 1, max_length = 1000))]
+    #[oai(validator(
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F\u2028\u2029]*$"
+    ))]
     delivery_address: String,
 }
 
@@ -130,12 +138,13 @@ impl Type for PriceText {
 
     fn schema_ref() -> MetaSchemaRef {
         let text = MetaSchema {
-            pattern: Some(r"^\d{1,8}(\.\d{1,2})?$".to_owned()),
+            pattern: Some(r"^[0-9]{1,8}(\.[0-9]{1,2})?$".to_owned()),
             ..MetaSchema::new("string")
         };
         let number = MetaSchema {
             minimum: Some(0.0),
             maximum: Some(99_999_999.99),
+            multiple_of: Some(0.01),
             ..MetaSchema::new("number")
         };
         MetaSchemaRef::Inline(Box::new(MetaSchema {

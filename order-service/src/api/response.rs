@@ -29,7 +29,7 @@ pub(super) struct OrderBody {
     #[oai(validator(minimum(value = "1"), maximum(value = "1000000")))]
     pub(super) quantity: i32,
     /// The price of one piece, with two decimals
-    #[oai(validator(pattern = r"^\d{1,8}\.\d{2}$"))]
+    #[oai(validator(pattern = r"^[0-9]{1,8}\.[0-9]{2}$"))]
     pub(super) price: String,
     /// The delivery address
     pub(super) delivery_address: String,

@@ -173,6 +173,11 @@ const ACTIONS: [Action; 14] = [
 /// The name that stops an operation, in place of an action's.
 pub(super) const STOP: &str = "stop";
 
+/// All actions.
+pub(super) const fn all() -> &'static [Action] {
+    &ACTIONS
+}
+
 /// The action with this name in addresses.
 pub(super) fn find(name: &str) -> Option<&'static Action> {
     ACTIONS.iter().find(|action| action.name == name)

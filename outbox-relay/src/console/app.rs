@@ -88,7 +88,7 @@ impl Console {
             Method::GET | Method::HEAD if asked.page.path == ["openapi.json"] => {
                 responses::document(openapi_document(&self.prefix, documents::Format::Json))
             }
-            Method::GET | Method::HEAD => {
+            Method::GET | Method::HEAD if asked.page.path != ["operations"] => {
                 let page = match asked.page.form.unusable() {
                     Some(name) => {
                         Err(NoPage::Invalid(format!("The field {name} has a NUL character.")))
@@ -99,7 +99,7 @@ impl Console {
             }
             Method::POST if asked.page.path == ["operations"] => self.post(request, asked).await,
             _ => Refused::new(StatusCode::METHOD_NOT_ALLOWED, "No such method here.")
-                .with(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"))
+                .with(header::ALLOW, HeaderValue::from_static(methods(&asked.page.path)))
                 .response(format),
         }
     }
@@ -108,6 +108,11 @@ impl Console {
     fn changes(&self) -> Value {
         json!({ "version": self.history.version() })
     }
+}
+
+/// The methods of a path.
+fn methods(path: &[String]) -> &'static str {
+    if path == ["operations"] { "POST" } else { "GET, HEAD" }
 }
 
 /// The parts of a path behind the prefix, decoded. None for a path that is not the console's.

@@ -14,6 +14,12 @@ use serde_json::Value;
 
 use super::openapi;
 
+/// A paragraph for the description of an API: the responses that no operation documents, since the
+/// request reaches none.
+pub const OUTSIDE_OPERATIONS: &str = "Any request can also get one of these problems: 400 (it is not HTTP/1.1), 404 (no such path), \
+     405 (`Allow` has the path's methods), 408 (its headers took too long to arrive), 431 (its request line and headers are larger \
+     than 16 KiB, or more than 100), 503 (too many connections).";
+
 /// The format of the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {

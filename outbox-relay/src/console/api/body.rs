@@ -14,7 +14,7 @@ use crate::console::actions::{self, STOP};
 use crate::console::form::Form;
 
 /// The fields of every action.
-const COMMON: [&str; 3] = ["action", "operation", "reason"];
+pub(super) const COMMON: [&str; 3] = ["action", "operation", "reason"];
 
 /// The fields that say yes or no, beside those that a person ticks.
 const FLAGS: [&str; 2] = ["stuck", "all"];
@@ -88,17 +88,19 @@ fn stop(members: &[(String, &RawValue)]) -> Result<Form, Vec<String>> {
 }
 
 /// The fields that an action has.
-struct Known {
-    ids: Option<&'static str>,
+pub(super) struct Known {
+    /// That which names each of what is changed.
+    pub(super) ids: Option<&'static str>,
     /// Those that select what is changed.
-    filters: Vec<String>,
-    inputs: Vec<&'static str>,
+    pub(super) filters: Vec<String>,
+    /// Those that a person fills in.
+    pub(super) inputs: Vec<&'static str>,
     /// What was counted, or shown: if it is another one by now, nothing is done.
-    seen: &'static [&'static str],
+    pub(super) seen: &'static [&'static str],
 }
 
 impl Known {
-    fn of(action: &Action) -> Self {
+    pub(super) fn of(action: &Action) -> Self {
         let names = action.filters().iter();
         let mut filters: Vec<String> = names.map(|name| name.replace('-', "_")).collect();
         filters.extend(action.knows_stuck().then(|| "stuck".to_owned()));

@@ -10,8 +10,11 @@ use poem_openapi::registry::{
 use poem_openapi::types::Type;
 use serde_json::{Value, json};
 use service_kit::http::problem::CONTENT_TYPE;
+use uuid::Uuid;
 
-use super::schemas::{NewOperation, Problem};
+use super::change_schemas;
+use super::schemas::Problem;
+use crate::console::actions;
 
 /// The security schemes.
 pub(super) const BASIC: &str = "password";
@@ -85,7 +88,7 @@ impl Call {
     pub(super) fn register(&self, registry: &mut Registry) {
         (self.register)(registry);
         if self.is_post {
-            NewOperation::register(registry);
+            change_schemas::register(registry);
         }
     }
 
@@ -119,7 +122,15 @@ impl Call {
                 status: Some(status),
                 status_range: None,
                 content: vec![media(JSON, (self.schema)(), self.example)],
-                headers: if self.is_post { vec![location()] } else { Vec::new() },
+                // A problem with the same status has none.
+                headers: if self.is_post {
+                    vec![MetaHeader {
+                        required: !PROBLEMS.iter().any(|(problem, _)| *problem == status),
+                        ..location()
+                    }]
+                } else {
+                    Vec::new()
+                },
             })
             .collect();
         for (status, description) in PROBLEMS {
@@ -157,16 +168,24 @@ fn request() -> MetaRequest {
     let example = include_str!("examples/new_operation.json");
     MetaRequest {
         description: None,
-        content: vec![media(JSON, NewOperation::schema_ref(), Some(example))],
+        content: vec![media(JSON, change_schemas::schema_ref(), Some(example))],
         required: true,
     }
 }
 
 fn parameter((name, description): &Query, in_type: MetaParamIn) -> MetaOperationParam {
-    let is_list = matches!(*name, "event_id" | "id" | "pause_id") && in_type == MetaParamIn::Query;
+    let schema = match (in_type, *name) {
+        (MetaParamIn::Path, "event_id" | "operation") => Uuid::schema_ref(),
+        (MetaParamIn::Path, "id") => i64::schema_ref(),
+        (MetaParamIn::Path, "fingerprint") => fingerprint(),
+        (MetaParamIn::Path, "action") => action(),
+        (MetaParamIn::Query, "wait") => seconds(),
+        (MetaParamIn::Query, "event_id" | "id" | "pause_id") => <Vec<String>>::schema_ref(),
+        _ => String::schema_ref(),
+    };
     MetaOperationParam {
         name: (*name).to_owned(),
-        schema: if is_list { <Vec<String>>::schema_ref() } else { String::schema_ref() },
+        schema,
         in_type,
         description: Some((*description).to_owned()),
         required: in_type == MetaParamIn::Path,
@@ -174,6 +193,22 @@ fn parameter((name, description): &Query, in_type: MetaParamIn) -> MetaOperation
         explode: true,
         style: None,
     }
+}
+
+fn fingerprint() -> MetaSchemaRef {
+    let pattern = Some("^[0-9a-f]{16}$".to_owned());
+    MetaSchemaRef::Inline(Box::new(MetaSchema { pattern, ..MetaSchema::new("string") }))
+}
+
+fn seconds() -> MetaSchemaRef {
+    let (minimum, maximum) = (Some(0.0), Some(60.0));
+    MetaSchemaRef::Inline(Box::new(MetaSchema { minimum, maximum, ..MetaSchema::new("integer") }))
+}
+
+/// An action that has a page of confirmation.
+fn action() -> MetaSchemaRef {
+    let enum_items = actions::names().map(Value::from).collect();
+    MetaSchemaRef::Inline(Box::new(MetaSchema { enum_items, ..MetaSchema::new("string") }))
 }
 
 fn media(

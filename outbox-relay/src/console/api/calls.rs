@@ -175,7 +175,7 @@ pub(super) const CALLS: [Call; 19] = [
             ),
         ],
         example: Some(include_str!("examples/operation.json")),
-        problems: &[400, 408, 413],
+        problems: &[400, 404, 408, 413],
         is_post: true,
         ..get::<Operation>("/api/operations", "beginOperation", CHANGE, "Change something")
     },

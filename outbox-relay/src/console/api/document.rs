@@ -7,7 +7,7 @@ use poem::http::Method;
 use poem_openapi::registry::{MetaApi, MetaPath, MetaSecurityScheme, MetaTag, Registry};
 use poem_openapi::types::Type as _;
 use poem_openapi::{OpenApi, OpenApiService, ServerObject};
-use service_kit::http::documents::{self, Format};
+use service_kit::http::documents::{self, Format, OUTSIDE_OPERATIONS};
 
 use super::call::{BASIC, BEARER};
 use super::calls::{CALLS, TAGS};
@@ -81,7 +81,7 @@ impl OpenApi for ConsoleApi {
 pub fn openapi_document(prefix: &str, format: Format) -> String {
     let host = if prefix.is_empty() { "/" } else { prefix };
     let service = OpenApiService::new(ConsoleApi, "Outbox console", env!("CARGO_PKG_VERSION"))
-        .description(DESCRIPTION)
+        .description(format!("{DESCRIPTION}\n\n{OUTSIDE_OPERATIONS}"))
         .license("MIT OR Apache-2.0")
         .server(ServerObject::new(host).description("The host that serves this document"))
         .server(ServerObject::new("http://127.0.0.1:9010").description("The default CONSOLE_ADDR"));

@@ -48,11 +48,9 @@ pub(super) enum ActionName {
     Stop,
 }
 
-/// A change. Which fields an action has is what its command has as options (`outbox-relay retry
-/// --help`): a field that it has not is refused. `discard`, `restore`, `forget`, `pause`, the edits
-/// and what destroys dead letters need a `reason`
+/// A change: what is named one by one, or what a filter selects, which then has at least one field
+/// of it. What has other fields than its action is refused
 #[derive(Debug, Object)]
-#[oai(deny_unknown_fields)]
 pub(in crate::console::api) struct NewOperation {
     action: ActionName,
     /// A number of your own: sent again with the same fields, it is the same operation
