@@ -13,7 +13,7 @@ use crate::plan::{Fault, Plan};
 ///
 /// # Errors
 /// When the whole plan does not fail again.
-pub(crate) fn minimise(plan: Plan, out: &Path) -> anyhow::Result<()> {
+pub(crate) fn minimise(plan: &Plan, out: &Path) -> anyhow::Result<()> {
     let out = std::path::absolute(out)?;
     std::fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
     let mut runs = 0;

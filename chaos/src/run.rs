@@ -23,7 +23,7 @@ const SETTLED: Duration = Duration::from_secs(180);
 /// Returns whether all guarantees held.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<bool> {
     if let Some(file) = cli.replay.as_ref().filter(|_| cli.minimise) {
-        minimise(Plan::read(file)?, &cli.out)?;
+        minimise(&Plan::read(file)?, &cli.out)?;
         return Ok(false);
     }
     let mut err = std::io::stderr();

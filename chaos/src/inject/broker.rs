@@ -43,7 +43,7 @@ pub(super) async fn disk_alarm(
     topology: &Topology,
 ) -> anyhow::Result<()> {
     let limit = "set_disk_free_limit";
-    set_for(target, [limit, "1000TB"], [limit, USUAL_FREE_DISK], lasts, topology).await
+    set_for(target, [limit, "1000000GB"], [limit, USUAL_FREE_DISK], lasts, topology).await
 }
 
 /// A node goes into maintenance, as before an upgrade: it closes its clients' connections, takes no
