@@ -165,10 +165,14 @@ dead_letter_queue = "customer.orders_count.dlq"
 longest_retry = "5m"
 "##;
 
-/// Writes `.stack/env`, to be sourced in a shell, and the files that it names.
-pub(crate) fn write_env(at: &Addresses) -> anyhow::Result<()> {
+/// Writes the file that names the consumer's inbox, which the console reads at its start.
+pub(crate) fn write_inboxes(at: &Addresses) -> anyhow::Result<()> {
     stack::write_private(&customer_database_url_file()?, &at.customer_database)?;
-    stack::write_private(&inboxes_file()?, INBOXES)?;
+    stack::write_private(&inboxes_file()?, INBOXES)
+}
+
+/// Writes `.stack/env`, to be sourced in a shell.
+pub(crate) fn write_env(at: &Addresses) -> anyhow::Result<()> {
     let inboxes = inboxes_file()?.display().to_string();
     let urls = [&at.order_database, &at.logins.outbox_relay, &at.customer_database, &at.rabbitmq];
     let own = urls.map(String::as_str).join(" ");

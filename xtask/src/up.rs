@@ -167,6 +167,7 @@ async fn start_services(
     addresses: &Addresses,
 ) -> anyhow::Result<()> {
     progress("Starting the services …");
+    state::write_inboxes(addresses)?;
     let mut started: Vec<Process> = Vec::new();
     for (name, command) in commands(ports, addresses, &state::inboxes_file()?) {
         // The first thing that the console shows is not a pipeline that is still starting.
