@@ -27,6 +27,6 @@ pub(crate) async fn pending(topology: &Topology, up_to: i64) -> anyhow::Result<i
 
 /// The server answers, or will soon: no fault is in.
 async fn session(topology: &Topology) -> anyhow::Result<Client> {
-    let session = timeout(ANSWER, connect(&topology.orders.database.url));
+    let session = timeout(ANSWER, connect(&topology.orders.url));
     session.await.context("the order database does not answer")?
 }

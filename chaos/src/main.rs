@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `cli` | the command line |
 //! | `run` | a run from its start to its verdict |
-//! | `topology`, `program`, `links` | servers, processes, and the connections between them |
+//! | `topology`, `postgres`, `program`, `links` | servers, processes, and the connections between them |
 //! | `load` | clients: orders, status changes, plain SQL, other programs' messages, operators |
 //! | `plan`, `nemesis`, `inject` | which faults, when, and how each is put in and taken back |
 //! | `tap` | a queue that gets every message of the exchange |
@@ -29,6 +29,7 @@ mod minimise;
 mod nemesis;
 mod plan;
 mod plot;
+mod postgres;
 mod program;
 mod run;
 mod samples;

@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
+use crate::postgres::Postgres;
 use crate::topology::{Topology, node_name};
 
 /// What happens to a target.
@@ -21,6 +22,8 @@ pub(crate) enum Kind {
     Restart,
     /// SIGSTOP, and SIGCONT after a while.
     Suspend,
+    /// A standby takes the place of its primary, which is killed, and built anew after a while.
+    FailOver,
     /// The clock of a program jumps forwards or back, and later to the right time again.
     ClockJump,
     /// All connections of a link are reset, again and again.
@@ -81,10 +84,11 @@ impl fmt::Display for Fault {
 }
 
 /// The share of each kind, in percent.
-const SHARES: [(Kind, u32); 16] = [
-    (Kind::Kill, 22),
+const SHARES: [(Kind, u32); 17] = [
+    (Kind::Kill, 20),
     (Kind::Restart, 10),
     (Kind::Suspend, 13),
+    (Kind::FailOver, 2),
     (Kind::ClockJump, 2),
     (Kind::Cut, 11),
     (Kind::Hold, 7),
@@ -107,6 +111,7 @@ impl Plan {
         let programs: Vec<String> =
             topology.programs.iter().map(|program| program.name.clone()).collect();
         let databases = [topology.orders.name, topology.customers.name].map(ToOwned::to_owned);
+        let standbys = [&topology.orders, &topology.customers].map(Postgres::standby_name);
         let nodes = [0, 1, 2].map(node_name);
         let links: Vec<String> = topology.links.iter().map(|link| link.name.clone()).collect();
         let gap = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
@@ -118,11 +123,12 @@ impl Plan {
                 Kind::Kill | Kind::Restart | Kind::Suspend => match rng.random_range(0..20) {
                     0..3 => pick(&mut rng, &nodes),
                     3..6 => pick(&mut rng, &databases),
+                    6 => pick(&mut rng, &standbys),
                     _ => pick(&mut rng, &programs),
                 },
                 Kind::ClockJump => pick(&mut rng, &programs),
                 Kind::Cut | Kind::Hold | Kind::Deafen | Kind::Slow => pick(&mut rng, &links),
-                Kind::EndSessions => pick(&mut rng, &databases),
+                Kind::FailOver | Kind::EndSessions => pick(&mut rng, &databases),
                 Kind::CloseConnections | Kind::MemoryAlarm | Kind::DiskAlarm | Kind::Drain => {
                     pick(&mut rng, &nodes)
                 }

@@ -80,7 +80,10 @@ fn draw_faults(
         .x_label_area_size(30)
         .y_label_area_size(NAMES)
         .build_cartesian_2d(0.0..end, 0.0..rows.max(1.0))?;
-    chart.configure_mesh().disable_y_mesh().y_labels(0).x_desc("seconds").draw()?;
+    let whole = |value: &f64| format!("{value:.0}");
+    let mut mesh = chart.configure_mesh();
+    mesh.disable_y_mesh().y_labels(0).max_light_lines(0).x_label_formatter(&whole);
+    mesh.x_desc("seconds").draw()?;
     let mut bottom = 0.0;
     for kind in kinds {
         let of_kind = faults.iter().filter(|fault| fault.kind == kind);
@@ -111,7 +114,10 @@ fn draw_line(
         .x_label_area_size(30)
         .y_label_area_size(NAMES)
         .build_cartesian_2d(0.0..end, 0.0..highest)?;
-    chart.configure_mesh().x_desc("seconds").draw()?;
+    let whole = |value: &f64| format!("{value:.0}");
+    let mut mesh = chart.configure_mesh();
+    mesh.max_light_lines(0).x_label_formatter(&whole).y_label_formatter(&whole);
+    mesh.x_desc("seconds").draw()?;
     chart.draw_series(LineSeries::new(points, LINE.stroke_width(1)))?;
     Ok(())
 }

@@ -44,7 +44,7 @@ async fn sample(
 ) -> anyhow::Result<(Client, i64, f64)> {
     let session = match session {
         Some(open) => open,
-        None => connect(&topology.orders.database.url).await?,
+        None => connect(&topology.orders.url).await?,
     };
     let row = session.query_one(PENDING, &[]).await?;
     let (pending, oldest) = (row.get(0), row.get(1));

@@ -24,7 +24,7 @@ const OF_CUSTOMERS: [(&str, &str); 3] = [
 /// Writes them to the folder.
 pub(crate) async fn write(topology: &Topology, folder: &Path) -> anyhow::Result<()> {
     for (postgres, tables) in [(&topology.orders, OF_ORDERS), (&topology.customers, OF_CUSTOMERS)] {
-        let session = connect(&postgres.database.url).await?;
+        let session = connect(&postgres.url).await?;
         for (name, select) in tables {
             let mut text = String::new();
             for row in session.query(select, &[]).await? {

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use pipeline_tests::pipeline::connect;
 use pipeline_tests::relay_role::relay_url;
-use stack::{Database, PostgresServer, RabbitCluster};
+use pipeline_tests::tcp_server::server_of;
+use stack::RabbitCluster;
 use tokio::sync::Mutex;
 
 use crate::links::Link;
+use crate::postgres::{Postgres, Role};
 use crate::program::Program;
 
 /// The cluster's only virtual host.
@@ -20,17 +22,6 @@ const REPLICAS: usize = 3;
 const SPARE_RELAYS: usize = 2;
 const READY: Duration = Duration::from_secs(120);
 const DESK: &str = include_str!("../../sql/dead-letters/schema.sql");
-
-/// A PostgreSQL server of a run, with its database.
-#[derive(Debug)]
-pub(crate) struct Postgres {
-    /// What the plan calls it.
-    pub(crate) name: &'static str,
-    /// Its database, as superuser.
-    pub(crate) database: Database,
-    /// Locked while a fault happens to it.
-    pub(crate) server: Mutex<PostgresServer>,
-}
 
 /// Everything that runs.
 #[derive(Debug)]
@@ -95,9 +86,9 @@ impl Topology {
         for replica in 1..=REPLICAS {
             self.add_order_service(replica, &customer_api).await?;
         }
-        let owner = connect(&self.orders.database.url).await?;
+        let owner = connect(&self.orders.url).await?;
         let outbox = relay_url(&self.orders.database, &owner).await?;
-        connect(&self.customers.database.url).await?.batch_execute(DESK).await?;
+        connect(&self.customers.url).await?.batch_execute(DESK).await?;
         for replica in 1..=REPLICAS {
             self.add_consumer(replica)?;
             let relay = self.relay(replica, &outbox)?;
@@ -141,19 +132,25 @@ impl Topology {
         found.with_context(|| format!("no link {name}"))
     }
 
-    /// The server with this name.
+    /// The database whose primary has this name.
     pub(crate) fn postgres(&self, name: &str) -> anyhow::Result<&Postgres> {
         let found = [&self.orders, &self.customers].into_iter().find(|one| one.name == name);
         found.with_context(|| format!("no database {name}"))
     }
 
+    /// The PostgreSQL server with this name.
+    pub(crate) fn postgres_server(&self, name: &str) -> Option<(&Postgres, Role)> {
+        [&self.orders, &self.customers].into_iter().find_map(|one| match name {
+            _ if name == one.name => Some((one, Role::Primary)),
+            _ if name == one.standby_name() => Some((one, Role::Standby)),
+            _ => None,
+        })
+    }
+
     async fn add_customer_api(&mut self) -> anyhow::Result<String> {
         let address = format!("127.0.0.1:{}", stack::free_port()?);
-        let database = self.through(
-            "customer-api",
-            "customers-database",
-            &self.customers.database.url.clone(),
-        )?;
+        let url = self.customers.database.url.clone();
+        let database = self.through_pair("customer-api", "customers-database", &url)?;
         let settings = vec![
             ("DATABASE_URL", database),
             ("SEED_CUSTOMERS", "true".to_owned()),
@@ -178,7 +175,8 @@ impl Topology {
         customer_api: &str,
     ) -> anyhow::Result<()> {
         let name = format!("order-service-{replica}");
-        let database = self.through(&name, "orders-database", &self.orders.database.url.clone())?;
+        let url = self.orders.database.url.clone();
+        let database = self.through_pair(&name, "orders-database", &url)?;
         let (link, customers) = Link::before_address(&name, "customer-api", customer_api)?;
         self.links.push(link);
         let address = format!("127.0.0.1:{}", stack::free_port()?);
@@ -197,7 +195,7 @@ impl Topology {
     fn relay(&mut self, replica: usize, database: &str) -> anyhow::Result<Program> {
         let name = format!("relay-{replica}");
         let settings = vec![
-            ("DATABASE_URL", self.through(&name, "orders-database", database)?),
+            ("DATABASE_URL", self.through_pair(&name, "orders-database", database)?),
             ("RABBITMQ_URL", self.brokers_for(&name, replica)?),
             ("OUTBOX_RETENTION", "off".to_owned()),
         ];
@@ -208,7 +206,7 @@ impl Topology {
         let name = format!("consumer-{replica}");
         let database = self.customers.database.url.clone();
         let settings = vec![
-            ("DATABASE_URL", self.through(&name, "customers-database", &database)?),
+            ("DATABASE_URL", self.through_pair(&name, "customers-database", &database)?),
             ("RABBITMQ_URL", self.brokers_for(&name, replica)?),
             ("RABBITMQ_RETRY_TTL_MS", "2000".to_owned()),
         ];
@@ -226,7 +224,10 @@ impl Topology {
         let name = "collector".to_owned();
         let database = self.customers.database.url.clone();
         let settings = vec![
-            ("DEAD_LETTERS_DATABASE_URL", self.through(&name, "customers-database", &database)?),
+            (
+                "DEAD_LETTERS_DATABASE_URL",
+                self.through_pair(&name, "customers-database", &database)?,
+            ),
             ("RABBITMQ_URL", self.brokers_for(&name, 1)?),
         ];
         let arguments =
@@ -240,6 +241,15 @@ impl Topology {
         let (link, url) = Link::before(from, to, url)?;
         self.links.push(link);
         Ok(url)
+    }
+
+    /// The URL of a database with both servers, each through a link of its own.
+    fn through_pair(&mut self, from: &str, to: &str, url: &str) -> anyhow::Result<String> {
+        let [first, second] = self.postgres(to)?.url_of_each(url)?;
+        let first = self.through(from, &format!("{to} (1)"), &first)?;
+        let second = self.through(from, &format!("{to} (2)"), &second)?;
+        let (one, other) = (server_of(&first)?, server_of(&second)?);
+        Ok(first.replace(one, &format!("{one},{other}")))
     }
 
     /// `RABBITMQ_URL` with a link to each node, beginning with another one for each replica.
@@ -262,17 +272,4 @@ pub(crate) fn node_name(place: usize) -> String {
 pub(crate) fn node_place(name: &str) -> anyhow::Result<usize> {
     let place = (0..3).find(|place| node_name(*place) == name);
     place.with_context(|| format!("nothing is called {name}"))
-}
-
-impl Postgres {
-    async fn start(name: &'static str, database: &str) -> anyhow::Result<Self> {
-        let mut server = PostgresServer::start_temporary().await?;
-        // For clients that commit in two phases.
-        let owner = connect(&server.url("postgres")).await?;
-        owner.batch_execute("ALTER SYSTEM SET max_prepared_transactions = 50").await?;
-        server.stop_gracefully().await?;
-        server.start().await?;
-        let database = server.database(database).await?;
-        Ok(Self { name, database, server: Mutex::new(server) })
-    }
 }

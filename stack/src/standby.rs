@@ -12,22 +12,32 @@ impl PostgresServer {
     /// When this one does not run, or the other one does not start.
     pub async fn start_standby(&self) -> anyhow::Result<Self> {
         let mut standby = Self::new_temporary().await?;
+        standby.follow(self).await?;
+        Ok(standby)
+    }
+
+    /// Replaces this server's data by those of `primary` and starts it as a hot standby of that:
+    /// a former primary, for instance, after another server took its place.
+    ///
+    /// # Errors
+    /// When this one runs, or the other one does not.
+    pub async fn follow(&mut self, primary: &Self) -> anyhow::Result<()> {
+        ensure!(self.process().is_none(), "a server that runs keeps its data");
         // The base backup includes the passwords.
-        standby.settings.access.password.clone_from(&self.access().password);
-        let data = standby.make_data_folder()?;
+        self.settings.access.password.clone_from(&primary.access().password);
+        let data = self.make_data_folder()?;
         let bin = locate::or_missing(locate::postgres_bin(), "PostgreSQL")?;
-        let output = standby
+        let output = self
             .command(&bin.join("pg_basebackup"))?
             .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname"])
-            .arg(self.url("postgres"))
+            .arg(primary.url("postgres"))
             .arg("--pgdata")
             .arg(&data)
             .output()
             .context("cannot start pg_basebackup")?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "pg_basebackup failed: {}", said.trim());
-        standby.start().await?;
-        Ok(standby)
+        self.start().await
     }
 
     /// Promotes a standby to a primary.

@@ -14,7 +14,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// Ends all sessions of a database.
 pub(super) async fn end_sessions(target: &str, topology: &Topology) -> anyhow::Result<()> {
-    let url = &topology.postgres(target)?.database.url;
+    let url = &topology.postgres(target)?.url;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let session = timeout(ANSWER, connect(url)).await??;
@@ -24,7 +24,7 @@ pub(super) async fn end_sessions(target: &str, topology: &Topology) -> anyhow::R
 
 /// Holds a lock on some pending rows.
 pub(super) async fn lock_rows(lasts: Duration, topology: &Topology) -> anyhow::Result<()> {
-    let mut session = timeout(ANSWER, connect(&topology.orders.database.url)).await??;
+    let mut session = timeout(ANSWER, connect(&topology.orders.url)).await??;
     let transaction = session.transaction().await?;
     let lock =
         "SELECT FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED";
@@ -40,8 +40,7 @@ pub(super) async fn pause(
     lasts: Duration,
     topology: &Topology,
 ) -> anyhow::Result<()> {
-    let settings =
-        [("DATABASE_URL", topology.orders.database.url.as_str()), ("OUTBOX_ACTOR", "nemesis")];
+    let settings = [("DATABASE_URL", topology.orders.url.as_str()), ("OUTBOX_ACTOR", "nemesis")];
     let pause = ["pause", "--aggregate-type", aggregate_type, "--reason", "chaos", "--json"];
     let paused = run("outbox-relay", &pause, &settings).await?;
     if paused.code != Some(0) {

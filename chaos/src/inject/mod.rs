@@ -31,6 +31,7 @@ pub(crate) async fn put_in(fault: &Fault, topology: &Topology) -> anyhow::Result
     let target = fault.target.as_str();
     match fault.kind {
         Kind::Kill | Kind::Restart | Kind::Suspend => processes::end(fault, lasts, topology).await,
+        Kind::FailOver => processes::fail_over(target, lasts, topology).await,
         Kind::ClockJump => processes::clock_jump(fault, lasts, topology).await,
         Kind::Scale => processes::scale(lasts, topology).await,
         Kind::Cut => {

@@ -28,8 +28,9 @@ pub(super) async fn end(fault: &Fault, lasts: Duration, topology: &Topology) -> 
             program.start().await
         };
     }
-    if let Ok(postgres) = topology.postgres(target) {
-        let mut server = postgres.server.lock().await;
+    if let Some((postgres, role)) = topology.postgres_server(target) {
+        let mut servers = postgres.servers.lock().await;
+        let server = servers.of(role);
         match fault.kind {
             Kind::Kill => server.kill().await?,
             Kind::Restart => server.stop_gracefully().await?,
@@ -52,6 +53,18 @@ pub(super) async fn end(fault: &Fault, lasts: Duration, topology: &Topology) -> 
         sleep(lasts).await;
     }
     node.start().await
+}
+
+/// Fails over to a database's standby, and later builds the former primary anew as the standby.
+pub(super) async fn fail_over(
+    target: &str,
+    lasts: Duration,
+    topology: &Topology,
+) -> anyhow::Result<()> {
+    let postgres = topology.postgres(target)?;
+    postgres.fail_over().await?;
+    sleep(lasts).await;
+    postgres.rebuild().await
 }
 
 /// Suspends a server and all that it has started.

@@ -26,7 +26,7 @@ pub(super) async fn discard_or_replay(shared: Arc<Shared>, number: u64) -> anyho
     let discards = rng.random_bool(0.7);
     let due_in = (discards && rng.random_bool(0.6)).then(|| rng.random_range(300..2_000_i64));
     let written = timeout(PATIENCE, async {
-        let session = connect(&shared.topology.orders.database.url).await?;
+        let session = connect(&shared.topology.orders.url).await?;
         anyhow::Ok(session.execute(SPARE, &[&event_id, &event_id.to_string(), &due_in]).await?)
     });
     if !matches!(written.await, Ok(Ok(_))) {
@@ -40,7 +40,7 @@ pub(super) async fn discard_or_replay(shared: Arc<Shared>, number: u64) -> anyho
         false => ("replay", Duration::from_secs(2)),
     };
     sleep(wait).await;
-    let database = shared.topology.orders.database.url.clone();
+    let database = shared.topology.orders.url.clone();
     let broker = shared.topology.amqp_urls.join(",");
     let settings = [
         ("DATABASE_URL", database.as_str()),

@@ -19,7 +19,7 @@ pub(super) async fn commit(topology: &Topology, name: &str) -> Option<bool> {
     let mut was_sent = false;
     while Instant::now() < end {
         let tried = timeout(ANSWER, async {
-            let session = connect(&topology.orders.database.url).await?;
+            let session = connect(&topology.orders.url).await?;
             if session.query_opt(FIND, &[&name]).await?.is_none() {
                 return anyhow::Ok(was_sent);
             }

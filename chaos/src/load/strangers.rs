@@ -24,7 +24,7 @@ const CUSTOMER: &str = "INSERT INTO customers (id, name, address) VALUES ($1, 'a
 pub(super) async fn event(shared: Arc<Shared>, number: u64) -> anyhow::Result<()> {
     let customer = Uuid::new_v4();
     let written = timeout(ANSWER, async {
-        let session = connect(&shared.topology.orders.database.url).await?;
+        let session = connect(&shared.topology.orders.url).await?;
         anyhow::Ok(session.execute(EVENT, &[&customer.to_string()]).await?)
     });
     if !matches!(written.await, Ok(Ok(_))) {
@@ -35,7 +35,7 @@ pub(super) async fn event(shared: Arc<Shared>, number: u64) -> anyhow::Result<()
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         let created = timeout(ANSWER, async {
-            let session = connect(&shared.topology.customers.database.url).await?;
+            let session = connect(&shared.topology.customers.url).await?;
             anyhow::Ok(session.execute(CUSTOMER, &[&customer]).await?)
         });
         if matches!(created.await, Ok(Ok(_))) {

@@ -31,7 +31,7 @@ const UNDONE: &str = "
 
 /// Makes the table of aggregates.
 pub(super) async fn prepare(topology: &Topology) -> anyhow::Result<()> {
-    let session = connect(&topology.orders.database.url).await?;
+    let session = connect(&topology.orders.url).await?;
     let make = format!(
         "CREATE TABLE counters (aggregate text PRIMARY KEY, n bigint NOT NULL DEFAULT 0);
          INSERT INTO counters (aggregate) SELECT 'counter ' || i FROM generate_series(1, {AGGREGATES}) AS i"
@@ -79,7 +79,7 @@ async fn write(
     let (has_savepoint, is_rolled_back) = (rng.random_bool(0.2), rng.random_bool(0.1));
     let has_two_phases = rng.random_bool(0.1);
 
-    let mut session = connect(&topology.orders.database.url).await?;
+    let mut session = connect(&topology.orders.url).await?;
     let mut transaction = session.transaction().await?;
     for aggregate in aggregates {
         let aggregate = format!("counter {aggregate}");
