@@ -58,7 +58,7 @@ impl Night {
         tab.press("Find the cause").await?;
 
         // The first cause says what fixes it: somebody binds a queue.
-        tab.see("3 groups, the most frequent first").await?;
+        tab.see("3 groups, the stuck ones first").await?;
         tab.press("no queue is bound").await?;
         tab.see("What usually fixes it").await?;
         self.outbox.bind("all", "order.paid").await?;
@@ -179,7 +179,7 @@ async fn by_the_consoles_own_keys() -> Tested {
     tab.see("to the next or previous row").await?;
     tab.keys("\u{e00c}").await?;
     tab.keys("gf").await?;
-    tab.see("3 groups, the most frequent first").await?;
+    tab.see("3 groups, the stuck ones first").await?;
     tab.keys("jj").await?;
     ensure!(tab.focused().await?.starts_with('3'), "the second row: {}", tab.focused().await?);
     tab.keys("k\u{e007}").await?;

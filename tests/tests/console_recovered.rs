@@ -31,7 +31,7 @@ async fn a_cause_that_ended_is_said_to_have_recovered_if_somebody_mended_it() ->
     add_failed(&outbox, "order.shipped", ["nacked", TOO_LONG], 2).await?;
     let console = Console::start(&outbox, None, &[]).await?;
     let cause = format!("/failures/{NO_QUEUE}?kind=returned&type=order.paid");
-    ensure!(!console.page("/").await?.contains("Recovered"), "nobody has mended anything");
+    ensure!(!console.page("/").await?.contains("Published again"), "nobody has mended anything");
     let events = failed(&outbox).await?;
     let two = ["retry", &events[0], &events[1], "--reason", "the queue is bound"];
     ensure!(outbox.command(&two).await?.code == Some(0), "they are retried");
@@ -40,7 +40,7 @@ async fn a_cause_that_ended_is_said_to_have_recovered_if_somebody_mended_it() ->
     assert_eq!(listed, json!({ "recovered": [] }));
     outbox.sql.batch_execute(PUBLISH).await?;
     let page = console.page(&cause).await?;
-    ensure!(page.contains("Recovered in the last hour: 2 events"), "{page}");
+    ensure!(page.contains("Published again in the last hour: 2 events"), "{page}");
     ensure!(page.contains("Retry all of this cause"), "the third one still fails: {page}");
 
     // What nobody has mended, and what was published long ago, is not among them.
@@ -67,12 +67,12 @@ async fn a_cause_that_ended_is_said_to_have_recovered_if_somebody_mended_it() ->
     // A console of its own, as what is shown is up to ten seconds old.
     let console = Console::start(&outbox, None, &[]).await?;
     let page = console.page("/").await?;
-    ensure!(page.contains("Recovered in the last hour"), "{page}");
+    ensure!(page.contains("Published again in the last hour"), "{page}");
     ensure!(page.contains("the reason of …"), "{page}");
     ensure!(!page.contains("others still fail"), "{page}");
     let page = console.page(&cause).await?;
     ensure!(page.contains("No event has this cause now"), "{page}");
-    ensure!(page.contains("Recovered in the last hour: 2 events"), "{page}");
+    ensure!(page.contains("Published again in the last hour: 2 events"), "{page}");
     Ok(())
 }
 
@@ -112,7 +112,8 @@ async fn after_one_event_of_a_cause_the_next_one_is_a_click_away() -> Tested {
         let path = format!("/operations/{}", ended["id"].as_str().unwrap_or_default());
         let page = console.page(&path).await?;
         let expected = json!({
-            "event_id": next.map(|next: usize| &events[next]), "left": left, "is_capped": false,
+            "event_id": next.map(|next: usize| &events[next]), "edit": null, "left": left,
+            "is_capped": false,
         });
         assert_eq!(ended["next_of_cause"], expected, "{ended}");
         let Some(next) = next else {
@@ -129,6 +130,28 @@ async fn after_one_event_of_a_cause_the_next_one_is_a_click_away() -> Tested {
     let more = more.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let ended = console.operate(&form.chain(more).collect::<Vec<_>>()).await?;
     assert_eq!(ended["next_of_cause"]["left"], 0, "{ended}");
+
+    // The same headers are proposed for the next one.
+    add_failed(&outbox, "order.late", ["nacked", TOO_LONG], 2).await?;
+    let late = failed(&outbox).await?.split_off(4);
+    let first = format!("/confirm/edit-headers?event_id={}&back=/failures", late[0]);
+    let form = console.form(&first).await?.into_iter().filter(|(name, _)| name != "headers");
+    let more = [("headers", "{\"region\": \"eu\"}"), ("reason", "they were wrong & late")];
+    let more = more.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let ended = console.operate(&form.chain(more).collect::<Vec<_>>()).await?;
+    let edit = ended["next_of_cause"]["edit"].as_str().context("a page")?;
+    ensure!(edit.contains(&late[1]), "{edit}");
+    let form = console.form(edit).await?;
+    let value = |name: &str| form.iter().find(|field| field.0 == name).map(|field| &*field.1);
+    let page = console.page(edit).await?;
+    ensure!(page.contains("&quot;region&quot;: &quot;eu&quot;"), "{page}");
+    ensure!(page.contains("the headers of the event that was mended before"), "{page}");
+    ensure!(page.contains("value=\"they were wrong &amp; late\""), "{page}");
+    assert_eq!(
+        (value("event_id"), value("back"), value("original_headers")),
+        (Some(&*late[1]), Some("/failures"), Some("{}"))
+    );
+
     // Neither an event that never failed, nor many at once, have a next one.
     outbox.add("7", "order.created").await?;
     let all = console.operate(&console.form("/confirm/retry?kind=nacked").await?).await?;

@@ -58,7 +58,7 @@ impl ErrorKind {
     pub(crate) const fn remedy(self) -> &'static str {
         match self {
             Self::Returned => {
-                "Bind a queue for this type to the exchange. Events that wait go by themselves, stuck ones after `retry`."
+                "Bind a queue for this type to the exchange. Events that wait go by themselves, stuck ones after `retry`. If nobody needs them, discard them."
             }
             Self::Nacked => {
                 "Make room in the queue that refuses, or give it its majority of members back. Events that wait go by \

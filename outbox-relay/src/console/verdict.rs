@@ -55,7 +55,10 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
             "state": "warning",
             "sentence": sentence,
             "since": created_at,
-            "next": next("Look at what is pending", "/events?state=pending"),
+            "next": match number("/backlog/waiting") > 0.0 {
+                true => next("Look at what has failed", "/failures"),
+                false => next("Look at what is pending", "/events?state=pending"),
+            },
         });
     }
     if let Some(letters) = open_letters(status).filter(|(open, _)| *open > 0) {

@@ -79,7 +79,7 @@ fn a_body_without_a_type_takes_the_messages_type() {
     let body = without("event").to_string();
     order(parse(body.as_bytes(), None, Some("order.created")));
     assert_eq!(parse(body.as_bytes(), None, Some("order.shipped")), Parsed::Ignored);
-    assert_eq!(reason(parse(body.as_bytes(), None, None)), "event is missing");
+    assert_eq!(reason(parse(body.as_bytes(), None, None)), "the member event is missing");
     // What the body says goes before what the property says.
     let body = default_envelope().to_string();
     order(parse(body.as_bytes(), None, Some("order.shipped")));

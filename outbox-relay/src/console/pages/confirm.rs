@@ -28,6 +28,9 @@ const EXAMPLES: usize = 10;
 /// The field that names an operation whose contents were typed and not stored.
 pub(super) const TYPED_IN: &str = "typed_in";
 
+/// The field that names an event whose headers are proposed.
+pub(super) const LIKE: &str = "like";
+
 pub(super) async fn confirm(
     console: &Console,
     request: &PageRequest,
@@ -184,8 +187,15 @@ async fn inputs(
                 originals
                     .push(json!({ "name": format!("original_{}", input.name), "value": original }));
                 originals.push(json!({ "name": "if_unchanged", "value": digest }));
-                now = Some(original.clone()).filter(|_| typed.is_some());
-                Some(typed.and_then(|typed| typed.contents.clone()).unwrap_or(original))
+                let like = match request.form.get(LIKE).filter(|_| input.name == "headers") {
+                    Some(like) => {
+                        Some(self::original(console, request, action, input, &[like]).await?.0)
+                    }
+                    None => None,
+                };
+                let before = typed.and_then(|typed| typed.contents.clone()).or(like);
+                now = before.is_some().then(|| original.clone());
+                Some(before.unwrap_or(original))
             }
             _ => request.form.get(input.name).map(ToOwned::to_owned),
         };

@@ -2,15 +2,35 @@
 
 use serde_json::{Value, json};
 
+use super::confirm::LIKE;
 use super::{NoPage, PageRequest, read, read_lines};
 use crate::console::Console;
 use crate::console::action::Subject;
 use crate::console::actions;
 use crate::console::command_line::CommandLine;
+use crate::console::form::Form;
 use crate::console::operations::Operation;
 
 /// How many events of the cause are counted.
 const MOST: usize = 100;
+
+/// The form for the same edit of the next event, after one of `event_id`: with the same headers and
+/// the same reason. A payload is the event's own.
+fn edit(operation: &Operation, event_id: &str, next_id: &str) -> Option<String> {
+    let (page, query) = operation.again.as_deref()?.split_once('?')?;
+    let form = Form::parse(query);
+    let like = if operation.action == "edit-headers" { event_id } else { "" };
+    let reason = operation.reason.as_deref().unwrap_or_default();
+    let mut next = url::form_urlencoded::Serializer::new(String::new());
+    next.append_pair("event_id", next_id);
+    for (name, value) in [("back", form.get("back")), ("retry", form.get("retry"))] {
+        next.extend_pairs(value.map(|value| (name, value)));
+    }
+    for (name, value) in [(LIKE, like), ("reason", reason)] {
+        next.extend_pairs((!value.is_empty()).then_some((name, value)));
+    }
+    Some(format!("{page}?{}", next.finish()))
+}
 
 /// The event to go on with after `operation`, if that has mended one event that had failed.
 pub(super) async fn next_of_cause(
@@ -43,8 +63,10 @@ pub(super) async fn next_of_cause(
     let left: Vec<&Value> = listed.as_array().into_iter().flatten().filter(is_left).collect();
     let id = |event: &Value| event["id"].as_i64();
     let next = left.iter().find(|event| id(event) > id(&shown["event"])).or(left.first());
+    let next_id = next.and_then(|event| event["event_id"].as_str());
     Ok(Some(json!({
-        "event_id": next.map(|event| &event["event_id"]),
+        "event_id": next_id,
+        "edit": next_id.and_then(|next_id| edit(operation, event_id, next_id)),
         "left": left.len().min(MOST),
         "is_capped": left.len() > MOST,
     })))

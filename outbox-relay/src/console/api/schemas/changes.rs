@@ -161,6 +161,8 @@ pub(super) enum Skipped {
 pub(super) struct NextOfCause {
     /// The next one
     event_id: Nullable<Uuid>,
+    /// The page of the same edit of it, if this was an edit
+    edit: Nullable<String>,
     left: u64,
     /// Whether there may be more
     is_capped: bool,
