@@ -98,7 +98,7 @@ async fn a_dead_letter_that_died_again_says_so_and_what_helps() -> Tested {
     ensure!(second.contains("class=\"button is-main\" href=\"/confirm/edit-letter"), "{second}");
     let third = page(letters[2]).await?;
     ensure!(third.contains("Return it only after its consumer or the message was mended"));
-    ensure!(third.contains("class=\"button is-main\" href=\"/confirm/return"), "{third}");
+    ensure!(!third.contains("button is-main"), "which of them helps is not known: {third}");
     let shown = desk.command(&["show", &letters[0].to_string()]).await?.out;
     ensure!(shown.contains(&format!("as dead letter {}", letters[1])), "{shown}");
     Ok(())

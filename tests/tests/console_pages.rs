@@ -1,11 +1,11 @@
 //! The pages of the console: each shows what its command prints, and text as text.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use pipeline_tests::console::Console;
 use pipeline_tests::dead_letter_queue::DeadLetterQueue;
 use pipeline_tests::desk::Rows;
 use pipeline_tests::failed_events::{NO_QUEUE, add_failed};
-use pipeline_tests::outbox::Outbox;
+use pipeline_tests::outbox::{Outbox, eventually};
 use reqwest::StatusCode;
 
 type Tested = anyhow::Result<()>;
@@ -51,6 +51,28 @@ async fn every_page_is_drawn_and_names_the_command_that_shows_the_same() -> Test
     ensure!(cause.contains("order.created"), "{cause}");
     let overview = console.page("/").await?;
     ensure!(overview.contains("No relay is at work: events are written"), "{overview}");
+    Ok(())
+}
+
+/// It compares that with `/changes`: what changed while it was drawn would be missed otherwise.
+#[tokio::test]
+async fn a_page_says_up_to_which_change_it_was_drawn() -> Tested {
+    let outbox = Outbox::new().await?;
+    let console = Console::start(&outbox, None, &[]).await?;
+    let drawn_at = async || {
+        let page = console.page("/events").await?;
+        let (_, rest) = page.split_once("data-changes=\"").context("a page has a version")?;
+        anyhow::Ok(rest.split('"').next().unwrap_or_default().to_owned())
+    };
+    let now = async || {
+        let changes = console.json("/changes").await?;
+        changes["version"].as_str().map(ToOwned::to_owned).context("a version")
+    };
+    eventually("the first look is over", async || Ok(drawn_at().await? == now().await?)).await?;
+    let before = drawn_at().await?;
+    outbox.add("7", "order.created").await?;
+    eventually("it is seen", async || Ok(now().await? != before)).await?;
+    assert_ne!(drawn_at().await?, before);
     Ok(())
 }
 

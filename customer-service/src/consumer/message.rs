@@ -101,14 +101,14 @@ fn try_parse(
     let event_type = match (&event_type, message_type) {
         (Some(Value::String(event_type)), _) => event_type.as_str(),
         (None, Some(message_type)) => message_type,
-        (None, None) => return Err(format!("the member {type_member} is missing")),
+        (None, None) => return Err(format!("the body's member {type_member} is missing")),
         (Some(_), _) => return Err(format!("{type_member} is no string")),
     };
     if event_type != ORDER_CREATED {
         return Ok(Parsed::Ignored);
     }
     let event_id = uuid(id_member, id.as_ref())?;
-    let data = envelope.data.ok_or("the member data is missing")?;
+    let data = envelope.data.ok_or("the body's member data is missing")?;
     if !data.get().starts_with('{') {
         return Err("data is no JSON object".to_owned());
     }
@@ -138,7 +138,7 @@ fn parse_error(error: &serde_json::Error) -> String {
 
 fn uuid(member: &str, value: Option<&Value>) -> Result<Uuid, String> {
     match value {
-        None => Err(format!("the member {member} is missing")),
+        None => Err(format!("the body's member {member} is missing")),
         Some(Value::String(text)) => text.parse().map_err(|_| format!("{member} is no UUID")),
         Some(_) => Err(format!("{member} is no UUID")),
     }

@@ -21,6 +21,8 @@ pub(super) struct Asked {
     /// Its path and query as they were sent.
     pub(super) shown_path: String,
     pub(super) format: Format,
+    /// What has changed up to then ([`History::version`](super::history::History::version)).
+    pub(super) version: String,
 }
 
 impl Console {
@@ -84,6 +86,7 @@ impl Console {
             "command": command,
             "now": OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
             "version": env!("CARGO_PKG_VERSION"),
+            "changes": asked.version,
             "hide_payloads": self.hide_payloads,
             "has_desk": self.has_desk,
             "data": data,

@@ -80,7 +80,9 @@ impl Console {
         };
         let form = Form::parse(uri.query().unwrap_or_default());
         let shown_path = uri.path_and_query().map_or_else(String::new, ToString::to_string);
-        let asked = Asked { page: PageRequest { user, path, form }, shown_path, format };
+        // Before anything is read: what changes meanwhile makes the page old.
+        let version = self.history.version();
+        let asked = Asked { page: PageRequest { user, path, form }, shown_path, format, version };
         match *method {
             Method::GET | Method::HEAD if asked.page.path == ["changes"] => {
                 responses::json(StatusCode::OK, &self.changes())

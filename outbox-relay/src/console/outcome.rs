@@ -69,7 +69,7 @@ pub(super) fn outcome(status: u8, result: &Value, skipped: u64) -> String {
     match status {
         0 => format!("Done.{of}{not_changed}"),
         3 => format!(
-            "Done.{of}{not_changed} Some may still arrive as they were before: they were in flight, or a relay has not confirmed the change."
+            "Done.{of}{not_changed} A copy from before may still arrive: it was in flight, or a relay has not confirmed the change."
         ),
         _ if skipped > 0 => format!("Not all was done.{of}{not_changed}"),
         _ => "Nothing was changed, or not all was done.".to_owned(),

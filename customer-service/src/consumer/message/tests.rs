@@ -79,7 +79,7 @@ fn a_body_without_a_type_takes_the_messages_type() {
     let body = without("event").to_string();
     order(parse(body.as_bytes(), None, Some("order.created")));
     assert_eq!(parse(body.as_bytes(), None, Some("order.shipped")), Parsed::Ignored);
-    assert_eq!(reason(parse(body.as_bytes(), None, None)), "the member event is missing");
+    assert_eq!(reason(parse(body.as_bytes(), None, None)), "the body's member event is missing");
     // What the body says goes before what the property says.
     let body = default_envelope().to_string();
     order(parse(body.as_bytes(), None, Some("order.shipped")));
@@ -88,15 +88,15 @@ fn a_body_without_a_type_takes_the_messages_type() {
 #[test]
 fn a_missing_or_wrong_member_is_named() {
     for (body, expected) in [
-        (without("event_id"), "event_id is missing"),
-        (with("event_id", Value::Null), "event_id is missing"),
+        (without("event_id"), "the body's member event_id is missing"),
+        (with("event_id", Value::Null), "the body's member event_id is missing"),
         (with("event_id", json!("42")), "event_id is no UUID"),
         (with("event_id", json!(42)), "event_id is no UUID"),
         (with("event", json!(["order.created"])), "event is no string"),
-        (without("data"), "data is missing"),
+        (without("data"), "the body's member data is missing"),
         (with("data", json!("text")), "data is no JSON object"),
         (with("data", json!([CUSTOMER])), "data is no JSON object"),
-        (with("data", json!({})), "data.customer_public_id is missing"),
+        (with("data", json!({})), "the body's member data.customer_public_id is missing"),
         (with("data", json!({"customer_public_id": "Juan"})), "data.customer_public_id is no UUID"),
         (with("data", json!({"customer_public_id": {}})), "data.customer_public_id is no UUID"),
     ] {

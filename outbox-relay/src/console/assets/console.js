@@ -167,7 +167,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 // The page redraws itself when something has changed, but never under somebody's hands.
-let [shownVersion, isTouched, isPolling] = [null, false, false];
+let [shownVersion, isTouched, isPolling] = [document.body.dataset.changes, false, false];
 document.addEventListener("input", ({ target }) => { isTouched ||= target.matches("main :not([type=checkbox])"); });
 
 function isInUse() {
@@ -208,7 +208,7 @@ async function poll() {
     const answer = await fetch(`${prefix}/changes`, { signal: AbortSignal.timeout(10000) });
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     const { version } = await answer.json();
-    if (shownVersion !== null && version !== shownVersion && (isInUse() || !(await redraw()))) return showLive("Something has changed.");
+    if (version !== shownVersion && (isInUse() || !(await redraw()))) return showLive("Something has changed.");
     shownVersion = version;
     showLive("");
   } catch ({ message }) {
