@@ -75,7 +75,7 @@ enum Measure {
     /// of the same rows (2 minutes)
     Collect(collect::Collect),
     /// How long the console's pages take beside many rows, and what ten consoles that are open cost
-    /// a drain (25 minutes, 15 GB of disk): what `cargo xtask bench console` runs
+    /// a drain (15 minutes, 15 GB of disk): what `cargo xtask bench console` runs
     Console(console::Console),
     /// Memory, CPU time and statements of a relay, idle and with much to do (5 minutes)
     Footprint(footprint::Footprint),
