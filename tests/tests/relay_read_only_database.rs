@@ -58,7 +58,7 @@ async fn a_database_that_becomes_read_only_under_a_relay_is_reported_and_nothing
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!((outbox.pending().await?, outbox.depth("all").await?), (1, 1));
     let refused = outbox.command(&["retry", "--stuck", "--yes"]).await?;
-    ensure!(refused.code == Some(1) && refused.err.contains("read-only"), "{refused:?}");
+    ensure!(refused.code == Some(69) && refused.err.contains("read-only"), "{refused:?}");
     let looked = outbox.command(&["status"]).await?;
     ensure!(looked.code == Some(0), "{looked:?}");
 
@@ -89,7 +89,7 @@ async fn a_standby_is_reported_before_anything_is_sent_and_used_once_it_is_promo
     let checked = outbox.command(&["check"]).await?;
     ensure!(checked.out.contains("the server is a standby"), "{}", checked.out);
     let refused = outbox.command(&["prune"]).await?;
-    ensure!(refused.code == Some(1) && refused.err.contains("a standby"), "{refused:?}");
+    ensure!(refused.code == Some(69) && refused.err.contains("a standby"), "{refused:?}");
     assert_eq!(outbox.depth("all").await?, 0);
 
     standby.promote().await?;
