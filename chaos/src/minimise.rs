@@ -64,7 +64,8 @@ fn fewest(
     Ok(faults)
 }
 
-/// Whether a guarantee did not hold in a run of its own.
+/// Runs the faults of the file `plan` in another process. Returns true if the checker finds that a
+/// guarantee does not hold.
 fn replay_fails(plan: &Path, out: &Path) -> anyhow::Result<bool> {
     let program = std::env::current_exe()?;
     let mut run = Command::new(program);

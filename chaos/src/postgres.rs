@@ -16,7 +16,7 @@ const REPLAYED: Duration = Duration::from_secs(30);
 /// A database of a run.
 #[derive(Debug)]
 pub(crate) struct Postgres {
-    /// What the plan calls its primary.
+    /// The name of the primary server in a plan's targets.
     pub(crate) name: &'static str,
     /// The database on whichever server is the primary, as superuser.
     pub(crate) url: String,
@@ -75,7 +75,7 @@ impl Postgres {
         Ok(Self { name, url, database, addresses, servers })
     }
 
-    /// What the plan calls its standby.
+    /// Returns the name of the standby server in a plan's targets.
     pub(crate) fn standby_name(&self) -> String {
         format!("{}-standby", self.name)
     }

@@ -60,7 +60,7 @@ impl Apis {
         Ok(Self { orders, customers: (customers, database), console, all })
     }
 
-    /// What a program that has ended says at last, if one has.
+    /// Returns the last lines of the log of a program that has ended, or `None` while all run.
     pub(crate) fn ended(&self) -> Option<String> {
         let programs = [self.orders.service(), &self.customers.0, &self.console.0.process];
         programs.iter().find(|program| !program.is_running()).map(|program| program.last_lines())

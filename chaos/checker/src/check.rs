@@ -35,8 +35,8 @@ impl Check {
         }
     }
 
-    /// Whether the history could have broken the guarantee at least once, and never did. A
-    /// guarantee that no event of the history concerns is not shown to hold.
+    /// Returns true if the check examined at least one record of the history and found no
+    /// violation. A check without anything to examine shows nothing.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.examined > 0 && self.broken == 0

@@ -71,7 +71,8 @@ pub(crate) async fn put_in(fault: &Fault, topology: &Topology) -> anyhow::Result
     .with_context(|| format!("fault {fault}"))
 }
 
-/// Whether the target of a signal is at work: only then does the signal interrupt something.
+/// Returns true if the process that the fault kills, restarts or suspends is busy: a signal to an
+/// idle program interrupts nothing. Servers always count as busy.
 pub(crate) async fn is_working(fault: &Fault, topology: &Topology) -> bool {
     let (Kind::Kill | Kind::Restart | Kind::Suspend) = fault.kind else { return false };
     let Ok(program) = topology.program(&fault.target) else {
