@@ -9,7 +9,6 @@ use time::format_description::well_known::Rfc3339;
 use super::{NoPage, Page, PageRequest, read, read_lines};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
-use crate::console::history::read_status;
 use crate::console::verdict::verdict;
 
 /// How many of the latest actions are shown.
@@ -17,17 +16,16 @@ const ACTIONS: usize = 10;
 
 pub(super) async fn overview(console: &Console, request: &PageRequest) -> Result<Page, NoPage> {
     let line = CommandLine::new("status");
+    // Before the status, which is then of this sample or a later one.
+    let sample = console.history.taken();
     // The sampler's, so that it costs nothing how many people watch.
-    let status = match console.history.latest() {
-        Some(status) => status?,
-        None => read_status(&console.commands, &request.user, console.has_desk).await?,
-    };
+    let status = console.history.status().await?;
     let failures = CommandLine::new("failures").option("limit", Some("5"));
     let recovered = failures.clone().flag("recovered", true);
     let (failures, recovered, (audit, audit_problem)) = tokio::join!(
-        console.causes.get(read(console, &request.user, &failures)),
-        console.recovered.get(read(console, &request.user, &recovered)),
-        latest_actions(console, request),
+        console.causes.get(sample, read(console, &request.user, &failures)),
+        console.recovered.get(sample, read(console, &request.user, &recovered)),
+        latest_actions(console, request, sample),
     );
     let (failures, failures_problem) = or_problem(failures);
     let (recovered, recovered_problem) = or_problem(recovered);
@@ -48,18 +46,25 @@ pub(super) async fn overview(console: &Console, request: &PageRequest) -> Result
 }
 
 /// The latest actions on events and on dead letters, and why some could not be read.
-async fn latest_actions(console: &Console, request: &PageRequest) -> (Value, Option<String>) {
+async fn latest_actions(
+    console: &Console,
+    request: &PageRequest,
+    sample: u64,
+) -> (Value, Option<String>) {
     let limit = ACTIONS.to_string();
     let line = |command| CommandLine::new(command).option("limit", Some(&limit));
     let (on_events, on_letters) = (line("audit"), line("dead-letters audit"));
-    let (on_events, on_letters) =
-        tokio::join!(read_lines(console, &request.user, &on_events), async {
-            if console.has_desk {
-                read_lines(console, &request.user, &on_letters).await
-            } else {
-                Ok(Value::Null)
-            }
-        });
+    let read_letters = async {
+        if console.has_desk {
+            read_lines(console, &request.user, &on_letters).await
+        } else {
+            Ok(Value::Null)
+        }
+    };
+    let (on_events, on_letters) = tokio::join!(
+        console.event_actions.get(sample, read_lines(console, &request.user, &on_events)),
+        console.letter_actions.get(sample, read_letters),
+    );
     let (mut rows, mut problem) = (Vec::new(), None);
     for (read, why) in [or_problem(on_events), or_problem(on_letters)] {
         if let Value::Array(read) = read {
