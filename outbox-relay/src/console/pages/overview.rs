@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::event::hide;
 use super::{NoPage, Page, PageRequest, read, read_lines};
 use crate::console::Console;
 use crate::console::command_line::CommandLine;
@@ -25,7 +26,7 @@ pub(super) async fn overview(console: &Console, request: &PageRequest) -> Result
     let status = console.history.status().await?;
     let failures = CommandLine::new("failures").option("limit", Some("5"));
     let recovered = failures.clone().flag("recovered", true);
-    let (failures, recovered, (audit, audit_problem)) = tokio::join!(
+    let (failures, recovered, (actions, actions_problem)) = tokio::join!(
         console.causes.get(sample, read(console, &request.user, &failures)),
         console.recovered.get(sample, read(console, &request.user, &recovered)),
         latest_actions(console, request, sample),
@@ -40,8 +41,8 @@ pub(super) async fn overview(console: &Console, request: &PageRequest) -> Result
         "failures_problem": failures_problem,
         "recovered": recovered.get("recovered"),
         "recovered_problem": recovered_problem,
-        "audit": audit,
-        "audit_problem": audit_problem,
+        "actions": actions,
+        "actions_problem": actions_problem,
         "sparklines": console.history.sparklines(),
     });
     let (title, command) = ("Overview".to_owned(), Some(line.typed()));
@@ -75,30 +76,33 @@ async fn latest_actions(
         }
         problem = problem.or(why);
     }
-    actions.sort_by_cached_key(|row| {
-        let at = row.get("happened_at").and_then(Value::as_str).unwrap_or_default();
+    if console.hide_payloads {
+        for action in &mut actions {
+            hide(action, &["/row/detail", "/row/before", "/row/after"]);
+        }
+    }
+    actions.sort_by_cached_key(|action| {
+        let at = action.pointer("/row/happened_at").and_then(Value::as_str).unwrap_or_default();
         Reverse(OffsetDateTime::parse(at, &Rfc3339).ok())
     });
     actions.truncate(ACTIONS);
     (Value::Array(actions), problem)
 }
 
-/// Makes one of the rows that one operation wrote, with their number as `of`. The oldest operation
-/// may have more than were read.
+/// Makes one action of the rows that one operation wrote. The oldest operation may have more rows
+/// than were read.
 fn by_operation(rows: Vec<Value>) -> Vec<Value> {
     let is_cut = rows.len() == AUDIT_ROWS;
     let mut actions: Vec<(Value, usize)> = Vec::new();
     for row in rows {
         match actions.last_mut() {
-            Some((action, of)) if is_same_operation(action, &row) => *of += 1,
+            Some((first, number)) if is_same_operation(first, &row) => *number += 1,
             _ => actions.push((row, 1)),
         }
     }
     let last = actions.len();
-    let actions = actions.into_iter().zip(1..).map(|((mut action, of), number)| {
-        action["of"] = json!(of);
-        action["of_at_least"] = json!(is_cut && number == last);
-        action
+    let actions = actions.into_iter().zip(1..).map(|((row, rows), place)| {
+        json!({ "row": row, "rows": rows, "at_least": is_cut && place == last })
     });
     actions.collect()
 }
@@ -133,10 +137,10 @@ mod tests {
             row(None, "prune"),
             row(Some(1), "retry"),
         ];
-        let of: Vec<_> = by_operation(rows).iter().map(|action| action["of"].clone()).collect();
-        assert_eq!(of, [2, 1, 1, 1, 1]);
+        let rows: Vec<_> = by_operation(rows).iter().map(|action| action["rows"].clone()).collect();
+        assert_eq!(rows, [2, 1, 1, 1, 1]);
         let many = by_operation(vec![row(Some(3), "discard"); AUDIT_ROWS]);
         assert_eq!(many.len(), 1);
-        assert_eq!((&many[0]["of"], &many[0]["of_at_least"]), (&json!(AUDIT_ROWS), &json!(true)));
+        assert_eq!((&many[0]["rows"], &many[0]["at_least"]), (&json!(AUDIT_ROWS), &json!(true)));
     }
 }

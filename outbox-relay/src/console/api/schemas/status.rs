@@ -143,6 +143,17 @@ pub(super) struct Sparklines {
     oldest: Nullable<String>,
 }
 
+/// What one operation did, or a part of one that other actions interrupted
+#[derive(Debug, Object)]
+pub(super) struct LatestAction {
+    /// The latest row that it wrote
+    row: AuditRow,
+    /// How many rows it wrote: one for each event or dead letter
+    rows: u64,
+    /// Whether there may be more of them
+    at_least: bool,
+}
+
 /// Whether events flow, and what to do if not
 #[derive(Debug, Object)]
 pub(in crate::console::api) struct Overview {
@@ -157,8 +168,8 @@ pub(in crate::console::api) struct Overview {
     /// Why they could not be read
     recovered_problem: Nullable<String>,
     /// The latest actions on events and dead letters
-    audit: Vec<AuditRow>,
+    actions: Vec<LatestAction>,
     /// Why some could not be read
-    audit_problem: Nullable<String>,
+    actions_problem: Nullable<String>,
     sparklines: Sparklines,
 }
