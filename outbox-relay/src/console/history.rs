@@ -98,9 +98,11 @@ impl History {
         }
     }
 
-    /// Takes a sample now: somebody has changed something, and looks whether it helped.
-    pub(super) fn look_again(&self) {
+    /// Takes a sample now, and waits for it.
+    pub(super) async fn sample_now(&self) {
+        let sampled = self.sampled.notified();
         self.again.notify_one();
+        sampled.await;
     }
 
     /// Waits until the outbox was looked at once more.

@@ -66,10 +66,15 @@ pub(super) fn outcome(status: u8, result: &Value, skipped: u64) -> String {
     if matches!((status, matched, changed), (0 | 3, Some(1..), Some((_, 0)))) {
         return format!("Nothing was changed.{of}{not_changed}");
     }
+    let done = match result.get("retried") {
+        Some(Value::Bool(true)) => "Saved, and to be published now.",
+        Some(Value::Bool(false)) => "Saved.",
+        _ => "Done.",
+    };
     match status {
-        0 => format!("Done.{of}{not_changed}"),
+        0 => format!("{done}{of}{not_changed}"),
         3 => format!(
-            "Done.{of}{not_changed} A copy from before may still arrive: it was in flight, or a relay has not confirmed the change."
+            "{done}{of}{not_changed} A copy from before may still arrive: it was in flight, or a relay has not confirmed the change."
         ),
         _ if skipped > 0 => format!("Not all was done.{of}{not_changed}"),
         _ => "Nothing was changed, or not all was done.".to_owned(),
@@ -105,6 +110,8 @@ mod tests {
                 "Nothing was changed. 3 matched. 3 were not changed: see below.",
             ),
             (json!({"matched": 1, "discarded": ["x"]}), 0, "Done. 1 matched, 1 discarded."),
+            (json!({"edited": ["x"], "retried": true}), 0, "Saved, and to be published now."),
+            (json!({"edited": ["x"], "retried": false}), 0, "Saved."),
         ] {
             assert_eq!(outcome(0, &result, skipped), said, "{result}");
         }

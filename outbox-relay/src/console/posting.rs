@@ -30,6 +30,10 @@ pub(super) const BODIES: usize = 2;
 /// How long a body waits for its turn: others may be sent slowly.
 const TURN: Duration = Duration::from_secs(15);
 
+/// How long a person waits for the end of an operation before its page is shown: most end sooner,
+/// and need no page that says that they have begun.
+const ENDS_SOON: Duration = Duration::from_secs(1);
+
 /// How long a program can wait for the end of its operation.
 const LONGEST_WAIT: u64 = 60;
 
@@ -61,7 +65,10 @@ impl Console {
                 tokio::time::timeout(wait, self.operations.ended(id)).await.ok();
                 self.tell(id, !wait.is_zero())
             }
-            Ok(id) => self.see_other(asked.format, &format!("/operations/{id}")),
+            Ok(id) => {
+                tokio::time::timeout(ENDS_SOON, self.operations.ended(id)).await.ok();
+                self.see_other(asked.format, &format!("/operations/{id}"))
+            }
         }
     }
 

@@ -39,7 +39,7 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         };
         return json!({
             "state": "problem",
-            "sentence": format!("{events}: the relays have given up."),
+            "sentence": format!("{events}: the relays have given up.{}", besides(status)),
             "since": created_at,
             "next": next("Find the cause", "/failures"),
         });
@@ -96,6 +96,26 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
     json!({ "state": "ok", "sentence": sentence, "since": None::<&str>, "next": None::<&str> })
 }
 
+/// What else needs a person while events are stuck.
+fn besides(status: &Value) -> String {
+    let waiting = status.pointer("/backlog/waiting").and_then(Value::as_u64).unwrap_or_default();
+    let waiting = match waiting {
+        0 => None,
+        1 => Some("1 that failed waits for its next attempt".to_owned()),
+        _ => Some(format!("{waiting} that failed wait for their next attempt")),
+    };
+    let letters = open_letters(status).and_then(|letters| match letters {
+        (0, _) => None,
+        (1, false) => Some("1 message could not be processed by a consumer".to_owned()),
+        (open, at_least) => {
+            let at_least = if at_least { "at least " } else { "" };
+            Some(format!("{at_least}{open} messages could not be processed by a consumer"))
+        }
+    });
+    let parts: Vec<String> = waiting.into_iter().chain(letters).collect();
+    if parts.is_empty() { String::new() } else { format!(" Besides, {}.", parts.join(", and ")) }
+}
+
 /// How many dead letters are open, and whether there may be more; none without a desk that can be
 /// read.
 fn open_letters(status: &Value) -> Option<(u64, bool)> {
@@ -107,6 +127,31 @@ fn open_letters(status: &Value) -> Option<(u64, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_stuck_does_not_hide_what_else_is_wrong() {
+        let status = |waiting: u64, letters: Value| {
+            let status = json!({
+                "relays": [1], "lanes": {"owned": 64, "of": 64}, "pauses": [],
+                "backlog": {"pending": 9, "stuck": 3, "waiting": waiting}, "dead_letters": letters,
+            });
+            verdict("", &status)["sentence"].clone()
+        };
+        let stuck = "3 events are stuck: the relays have given up.";
+        assert_eq!(status(0, Value::Null), stuck);
+        let letters = json!({ "open": 5, "at_least": true });
+        assert_eq!(
+            status(40, letters),
+            format!(
+                "{stuck} Besides, 40 that failed wait for their next attempt, and at least 5 messages could not be processed by a consumer."
+            )
+        );
+        let letter = json!({ "open": 1, "at_least": false });
+        assert_eq!(
+            status(0, letter),
+            format!("{stuck} Besides, 1 message could not be processed by a consumer.")
+        );
+    }
 
     #[test]
     fn open_dead_letters_are_said_where_events_flow() {

@@ -64,7 +64,7 @@ async fn json_is_checked_at_the_field_before_it_is_sent() -> Tested {
     tab.fill("Payload", "{\"n\": 1}").await?;
     assert_eq!(fault(tab, "payload").await?, (String::new(), false));
     tab.press("Edit 1 event").await?;
-    tab.see("Done.").await?;
+    tab.see("Saved").await?;
 
     tab.open(&format!("/confirm/edit-headers?event_id={event}")).await?;
     tab.fill("Reason", "a region").await?;
@@ -74,7 +74,7 @@ async fn json_is_checked_at_the_field_before_it_is_sent() -> Tested {
     ensure!(said.starts_with("Headers are a JSON object") && is_marked, "{said} {is_marked}");
     tab.fill("Headers, as JSON", "{\"region\": \"eu\"}").await?;
     tab.press("Edit the headers of 1 event").await?;
-    tab.see("Done.").await?;
+    tab.see("Saved").await?;
     tab.no_errors().await
 }
 

@@ -30,6 +30,9 @@ fn control() -> String {
 /// How much of a payload or a body a page shows.
 const SHOWN: usize = 256 * 1024;
 
+/// How much of another text.
+const SHOWN_OF_A_TEXT: usize = 10_000;
+
 /// A text of one megabyte, without a space at which a line could break.
 fn long() -> String {
     format!("{MARKUP}{}", "0123456789abcdef".repeat(65536))
@@ -151,8 +154,13 @@ async fn is_only_text(text: &str, media: Media) -> Tested {
     } else {
         holds(&tab, "#payload", &"0123456789abcdef".repeat(SHOWN / 16 / 2)).await?;
     }
-    holds(&tab, "dl.facts", line).await?;
+    holds(&tab, "dl.facts", line.get(..SHOWN_OF_A_TEXT).unwrap_or(line)).await?;
     tab.open(&format!("/dead-letters/{letter}")).await?;
+    eventually("the dead letter is shown", async || {
+        tab.client.refresh().await?;
+        Ok(tab.run("return !!document.querySelector('#body')", vec![]).await? == true)
+    })
+    .await?;
     holds(&tab, "#body", line.get(..SHOWN).unwrap_or(line)).await
 }
 

@@ -81,7 +81,7 @@ impl Night {
         ensure!(tab.is_checked("Retry it as well").await?, "it is stuck");
         tab.fill("Reason", "an array by mistake").await?;
         tab.press("Edit the headers of 1 event").await?;
-        tab.see("Done.").await?;
+        tab.see("Saved, and to be published now.").await?;
 
         // Wrong priorities: those orders were tests.
         tab.press("Failures").await?;
@@ -91,6 +91,7 @@ impl Night {
         tab.fill("Reason", "orders of a test").await?;
         tab.press("Discard 3 events").await?;
         tab.see("Done. 3 matched, 3 discarded.").await?;
+        tab.see("2 messages could not be processed by a consumer.").await?;
 
         // What a consumer could not process goes back to it.
         tab.press("Dead letters").await?;

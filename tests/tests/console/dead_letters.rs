@@ -73,8 +73,8 @@ async fn what_people_did_to_dead_letters_stands_in_the_audit() -> Tested {
     let page = console.page("/audit").await?;
     ensure!(!page.contains(&link) && page.contains("audit?of=dead_letters\""), "{page}");
     let overview = console.json("/").await?;
-    let actions = overview["audit"].as_array().into_iter().flatten();
-    let actions: Vec<_> = actions.map(|row| row["action"].as_str()).collect();
+    let actions = overview["actions"].as_array().into_iter().flatten();
+    let actions: Vec<_> = actions.map(|action| action["row"]["action"].as_str()).collect();
     assert_eq!(actions, [Some("pause"), Some("discard")], "the latest first");
     ensure!(console.page("/").await?.contains(&link), "a link to the dead letter");
     Ok(())

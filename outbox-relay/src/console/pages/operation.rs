@@ -1,9 +1,11 @@
 //! `/operations`: begins what was confirmed, or stops it; `/operations/{id}`: shows how far it is.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::back::back;
@@ -17,6 +19,10 @@ use crate::console::form::Form;
 use crate::console::invocation::InvocationError;
 use crate::console::operations::{NotBegun, Operation, State};
 use crate::console::rights::Rights;
+use crate::console::verdict::verdict;
+
+/// How long the page of an operation that has ended waits for a look at what else is wrong.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Begins the operation of a confirmed form, and returns its number. The action `stop` stops the
 /// operation that has this number.
@@ -196,13 +202,16 @@ pub(super) async fn operation(
 ) -> Result<Page, NoPage> {
     let found = find(console, request, Some(id))?;
     if matches!(found.state, State::Ended(_)) {
-        console.history.look_again();
+        timeout(LOOK, console.history.sample_now()).await.ok();
     }
     let report = found.report();
     let mut data = serde_json::to_value(&report).unwrap_or_default();
     // It is done, whether or not that can be read.
     if let Ok(Some(next)) = next_of_cause(console, request, &found).await {
         data["next_of_cause"] = next;
+    }
+    if let (true, Some(Ok(status))) = (found.is_done(), console.history.latest()) {
+        data["verdict"] = verdict(&console.prefix, &status);
     }
     let title = found.what.clone();
     Ok(Page { template: "operation.html", title, section: "", command: Some(found.command), data })

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::dead_letters::{Letter, ShownLetter};
 use super::events::{Event, ShownEvent};
 use super::shapes::{Either, Nullable};
+use super::status::Verdict;
 
 /// An error (RFC 9457)
 #[derive(Debug, Object)]
@@ -210,6 +211,8 @@ pub(in crate::console::api) struct Operation {
     subject: Nullable<String>,
     /// When it is asked for again
     next_of_cause: Option<NextOfCause>,
+    /// When it is asked for again and is done: whether events flow now
+    verdict: Option<Verdict>,
 }
 
 /// An example of what is changed
