@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::command_line::CommandLine;
 use super::invocation::{Commands, InvocationError};
+use super::open_letters::OpenLetters;
 use super::rights::Rights;
 use super::users::User;
 use super::verdict::verdict;
@@ -31,8 +32,10 @@ const HEIGHT: f64 = 24.0;
 pub(super) struct History {
     samples: Mutex<VecDeque<Sample>>,
     latest: Mutex<Option<Result<Value, InvocationError>>>,
-    /// Grows with each status that differs from the one before.
+    /// Grows with each status that differs from the one before, and with each change.
     version: AtomicU64,
+    /// How many samples were taken.
+    taken: AtomicU64,
     /// Differs from that of an earlier process.
     start: u64,
     /// Wakes the sampler.
@@ -63,6 +66,7 @@ impl History {
         shutdown: &CancellationToken,
     ) {
         let user = User { name: "console".to_owned(), rights: Rights::Viewer };
+        let mut letters = None;
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -72,8 +76,12 @@ impl History {
                 () = self.again.notified() => false,
                 () = shutdown.cancelled() => return,
             };
+            if !is_point {
+                letters = None;
+            }
+            let letters = has_desk.then_some(&mut letters);
             let status = tokio::select! {
-                status = read_status(commands, &user, has_desk) => status,
+                status = read_status(commands, &user, letters) => status,
                 () = shutdown.cancelled() => return,
             };
             match &status {
@@ -85,7 +93,7 @@ impl History {
                 }
                 Err(error) => database.down(error.to_string()),
             }
-            self.replace_latest(status);
+            self.replace_latest(status, !is_point);
             self.sampled.notify_waiters();
         }
     }
@@ -100,13 +108,20 @@ impl History {
         self.sampled.notified().await;
     }
 
-    fn replace_latest(&self, status: Result<Value, InvocationError>) {
+    /// `has_changed`: a change has ended, of which the status may tell nothing, as of a note.
+    fn replace_latest(&self, status: Result<Value, InvocationError>, has_changed: bool) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let before = latest.as_ref().and_then(|status| status.as_ref().ok()).map(essence);
-        if before != status.as_ref().ok().map(essence) {
+        if has_changed || before != status.as_ref().ok().map(essence) {
             self.version.fetch_add(1, Ordering::Relaxed);
         }
+        self.taken.fetch_add(1, Ordering::Relaxed);
         *latest = Some(status);
+    }
+
+    /// The number of the latest sample. What is read beside it is read once.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Tells whether something has changed since a page was made: by a number of this process, so
@@ -118,6 +133,18 @@ impl History {
     /// The latest status, or why there is none.
     pub(super) fn latest(&self) -> Option<Result<Value, InvocationError>> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The latest status; the first one is waited for.
+    pub(super) async fn status(&self) -> Result<Value, InvocationError> {
+        loop {
+            // Before the look, so that a sample that ends between the two is noticed.
+            let sampled = self.sampled.notified();
+            if let Some(status) = self.latest() {
+                return status;
+            }
+            sampled.await;
+        }
     }
 
     fn add(&self, sample: Sample) {
@@ -153,39 +180,23 @@ impl Sample {
     }
 }
 
-/// Reads what `status --json` prints, and adds the open dead letters if there is a desk.
-pub(super) async fn read_status(
+/// Reads what `status --json` prints, and adds the open dead letters if there is a desk, those of an
+/// earlier status until they are counted again.
+async fn read_status(
     commands: &Commands,
     user: &User,
-    has_desk: bool,
+    letters: Option<&mut Option<OpenLetters>>,
 ) -> Result<Value, InvocationError> {
     let line = CommandLine::new("status");
     let mut status = commands.read(&line.arguments(), user).await?.value()?;
-    if let Some(status) = status.as_object_mut().filter(|_| has_desk) {
-        let line = CommandLine::new("dead-letters groups").option("limit", Some("500"));
-        let groups = commands.read(&line.arguments(), user).await;
-        let letters = open_letters(groups.and_then(|output| output.value()));
-        status.insert("dead_letters".to_owned(), letters);
+    if let Some((status, letters)) = status.as_object_mut().zip(letters) {
+        let counted = match letters.take().filter(OpenLetters::are_recent) {
+            Some(counted) => counted,
+            None => OpenLetters::count(commands, user).await,
+        };
+        status.insert("dead_letters".to_owned(), letters.insert(counted).shown.clone());
     }
     Ok(status)
-}
-
-/// How many dead letters are open, of what `dead-letters groups --json` prints. A desk that can't be
-/// read leaves the outbox to be shown.
-fn open_letters(groups: Result<Value, InvocationError>) -> Value {
-    let groups = match groups {
-        Ok(groups) => groups,
-        Err(error) => {
-            return json!({ "open": null, "at_least": false, "problem": error.to_string() });
-        }
-    };
-    let is_set = |value: &Value, name: &str| value.get(name).and_then(Value::as_bool) == Some(true);
-    let rows = groups.get("groups").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let messages = rows.iter().filter_map(|row| row.get("messages").and_then(Value::as_u64));
-    let at_least = is_set(&groups, "has_more")
-        || is_set(&groups, "is_cut")
-        || rows.iter().any(|row| is_set(row, "is_capped"));
-    json!({ "open": messages.sum::<u64>(), "at_least": at_least, "problem": null })
 }
 
 /// What of a status is worth a new page: ages grow whatever happens.
@@ -230,6 +241,22 @@ fn points(values: &[f64]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_old_after_a_change_and_when_the_status_differs() {
+        let history = History::new();
+        let status = |pending: u64| Ok(json!({ "backlog": { "pending": pending } }));
+        history.replace_latest(status(1), false);
+        let first = history.version();
+        history.replace_latest(status(1), false);
+        assert_eq!(history.version(), first);
+        history.replace_latest(status(1), true);
+        let second = history.version();
+        assert_ne!(second, first, "a note, say, which no status shows");
+        history.replace_latest(status(2), false);
+        assert_ne!(history.version(), second);
+        assert_eq!(history.taken(), 4);
+    }
 
     #[test]
     fn a_line_ends_at_the_right_and_begins_where_its_samples_do() {

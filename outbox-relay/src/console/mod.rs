@@ -39,6 +39,7 @@ mod invocation;
 mod json_text;
 mod login;
 mod network;
+mod open_letters;
 mod operations;
 mod outcome;
 mod output;
@@ -97,6 +98,9 @@ struct Console {
     causes: SharedLook,
     /// The causes that ended lately.
     recovered: SharedLook,
+    /// The latest actions on events, and on dead letters.
+    event_actions: SharedLook,
+    letter_actions: SharedLook,
     templates: Templates,
 }
 
@@ -174,6 +178,8 @@ impl Console {
             history: History::new(),
             causes: SharedLook::default(),
             recovered: SharedLook::default(),
+            event_actions: SharedLook::default(),
+            letter_actions: SharedLook::default(),
             templates: Templates::parse()?,
         })
     }

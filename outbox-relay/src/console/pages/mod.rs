@@ -141,7 +141,8 @@ impl NoPage {
 pub(super) async fn find(console: &Console, request: &PageRequest) -> Result<Page, NoPage> {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     match path.as_slice() {
-        [] => overview::overview(console, request).await,
+        // In a box, as it awaits five commands at once.
+        [] => Box::pin(overview::overview(console, request)).await,
         ["failures"] => failures::causes(console, request).await,
         ["failures", fingerprint] => failures::cause(console, request, fingerprint).await,
         ["events"] => events::events(console, request).await,

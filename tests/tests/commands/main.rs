@@ -1,0 +1,35 @@
+//! What operators type at the relay, and who may.
+
+mod audit;
+mod audit_actions;
+mod audit_retention;
+mod audit_scale;
+mod bulk;
+mod check;
+mod check_fixes;
+mod concurrent;
+mod console_roles;
+mod edit;
+mod edit_in_editor;
+mod edited_events;
+mod failures;
+mod failures_scale;
+mod forget_reasons;
+mod held_back;
+mod in_flight;
+mod locked_rows;
+mod mending_story;
+mod pages;
+mod pages_scale;
+mod pauses;
+mod people_roles;
+mod prune;
+mod reconcile;
+mod replay;
+mod replay_faults;
+mod restore_forget;
+mod retry_discard;
+mod status_show;
+mod usage;
+mod where_in_flight;
+mod whereabouts;

@@ -1,0 +1,30 @@
+//! The two APIs over HTTP, and their clients on good and bad days.
+
+mod client_disconnects;
+mod customers_api;
+mod customers_database_down;
+mod graceful_shutdown;
+mod health_command;
+mod http_hostile_clients;
+mod invalid_requests;
+mod log_fields;
+mod migrations;
+mod orders_batched_reads;
+mod orders_create;
+mod orders_customer_check;
+mod orders_customer_check_load;
+mod orders_database_down;
+mod orders_group_commit;
+mod orders_group_commit_queue;
+mod orders_idempotency;
+mod orders_list;
+mod orders_malformed_requests;
+mod orders_process;
+mod orders_status;
+mod secret_files;
+mod service_query_plans;
+mod service_roles;
+mod settings_extremes;
+mod shell_environment;
+mod slow_clients;
+mod statement_timeouts;
