@@ -173,7 +173,7 @@ async fn columns_may_be_added_and_stand_in_any_order() -> anyhow::Result<()> {
     meets(sequence, Published("order.created")).await?;
     meets("ALTER TABLE outbox SET UNLOGGED", Published("order.created")).await?;
 
-    let schema = include_str!("../../sql/outbox/schema.sql");
+    let schema = include_str!("../../../sql/outbox/schema.sql");
     let (head, rest) = schema.split_once("CREATE TABLE outbox (").context("the table")?;
     let (columns, tail) = rest.split_once("\n);").context("its end")?;
     let lines = columns.lines().filter(|line| !line.trim().is_empty());
@@ -197,7 +197,7 @@ async fn with_schema(schema: &str) -> anyhow::Result<Outbox> {
 
 #[tokio::test]
 async fn an_outbox_may_be_partitioned_by_id() -> anyhow::Result<()> {
-    let schema = include_str!("../../sql/outbox/schema.sql");
+    let schema = include_str!("../../../sql/outbox/schema.sql");
     // A unique constraint of a partitioned table has to include the column that divides it, and the
     // storage settings are those of each partition.
     let schema = schema
