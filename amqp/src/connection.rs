@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::broker::{Address, BrokerUrl};
+use crate::broker::{Address, BrokerStream, BrokerUrl};
 use amq_protocol::frame::AMQPFrame;
 use amq_protocol::protocol::{AMQPClass, connection};
 use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
@@ -59,6 +59,19 @@ impl Connection {
 
     async fn at(address: Address, name: &str, wanted_frame_max: u32) -> anyhow::Result<Self> {
         let stream = address.stream().await?;
+        Self::over(stream, address, name, wanted_frame_max).await
+    }
+
+    /// Connects over `stream`, which leads to the broker at `address`.
+    ///
+    /// # Errors
+    /// The broker's reason to refuse.
+    pub async fn over(
+        stream: BrokerStream,
+        address: Address,
+        name: &str,
+        wanted_frame_max: u32,
+    ) -> anyhow::Result<Self> {
         let agreed = handshake::shake_hands(stream, address.uri(), name, wanted_frame_max).await?;
         let (shared, _tasks) = Self::start(agreed);
         Ok(Self { shared, address, name: name.to_owned(), wanted_frame_max, _tasks })

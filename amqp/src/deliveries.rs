@@ -218,6 +218,16 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_exchange_and_key_take_room_too() {
+        let mut deliveries = Deliveries::default();
+        let name = "\u{fffd}".repeat(255);
+        let info = DeliveryInfo { exchange: name.clone(), routing_key: name, ..info(1) };
+        deliveries.begin(info);
+        assert_eq!(deliveries.push_properties(&header(0)), Ok(true));
+        assert!(deliveries.weight > 2 * 3 * 255);
+    }
+
+    #[test]
     fn what_is_no_message_is_refused() {
         let mut deliveries = Deliveries::default();
         deliveries.push_properties(&header(1)).expect_err("nothing has begun");

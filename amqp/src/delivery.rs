@@ -86,7 +86,8 @@ impl Delivery {
     /// About how many bytes of memory it takes.
     #[must_use]
     pub fn weight(&self) -> usize {
-        FIXED + self.content_header.len() + self.body.len()
+        let DeliveryInfo { exchange, routing_key, .. } = &self.info;
+        FIXED + exchange.len() + routing_key.len() + self.content_header.len() + self.body.len()
     }
 }
 

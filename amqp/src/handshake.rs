@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::frame::{self, Frame};
-use super::method::Method;
+use super::method::{Method, excerpt};
 
 /// The longest frame before both sides have agreed on a limit, in bytes.
 const FRAME_MIN: usize = 4096;
@@ -94,7 +94,8 @@ fn stricter<N: Ord + Default>(ours: N, theirs: N, none: N) -> N {
 fn log_in(mechanisms: &str, uri: &AMQPUri, name: &str) -> anyhow::Result<connection::StartOk> {
     let mechanism = uri.query.auth_mechanism.unwrap_or_default();
     if !mechanisms.split(' ').any(|offered| offered == mechanism.name()) {
-        bail!("the broker does not let users log in by {}, only by {mechanisms}", mechanism.name());
+        let (ours, theirs) = (mechanism.name(), excerpt(mechanisms));
+        bail!("the broker does not let users log in by {ours}, only by {theirs}");
     }
     let credentials = Credentials::from(uri.authority.userinfo.clone());
     Ok(connection::StartOk {

@@ -133,6 +133,14 @@ fn delivery_tags(bytes: &mut &[u8]) -> Option<DeliveryTags> {
     Some(DeliveryTags { tag: u64(bytes)?, multiple: bytes.split_off_first()? & 1 == 1 })
 }
 
+/// The longest part of what the broker said that is quoted in a sentence, in bytes.
+const LONGEST_EXCERPT: usize = 300;
+
+/// Returns the beginning of `text`, for a sentence that is logged: the broker may say any amount.
+pub(super) fn excerpt(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST_EXCERPT)]
+}
+
 /// Text for people; invalid UTF-8 is replaced.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

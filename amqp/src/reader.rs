@@ -15,7 +15,7 @@ use super::confirms::Return;
 use super::connection::Shared;
 use super::content_header::ContentHeader;
 use super::frame::{self, Frame};
-use super::method::{DeliveryTags, Method};
+use super::method::{DeliveryTags, Method, excerpt};
 use super::properties::{self, MESSAGE_ID};
 use super::responder::Reply;
 
@@ -28,6 +28,10 @@ const ROOM_FOR_MESSAGES: usize = 64 << 10;
 /// The longest frame accepted, in bytes. It exceeds `frame_max`, since properties are never
 /// divided: the broker passes on what other clients sent, who may have agreed on longer frames.
 const LONGEST: usize = 1 << 20;
+
+/// The longest value by which a returned message is recognised, in bytes: it is kept for each
+/// message of a window.
+const LONGEST_NAME: usize = 1 << 10;
 
 const OF_NO_CHANNEL: &str = "the broker sent a message on no channel";
 
@@ -194,10 +198,12 @@ impl Reader {
 }
 
 /// Returns by what a returned message is recognised: the value of `header`, or its `message_id`;
-/// `None` if its properties can't be read.
+/// `None` if its properties can't be read, or it is longer than that of any message that was sent.
 fn return_name(content_header: &[u8], header: Option<&str>) -> Option<String> {
     if let Some(header) = header {
-        return Some(ContentHeader::read(content_header)?.header_text(header)?.to_owned());
+        let properties = ContentHeader::read(content_header)?;
+        let name = properties.header_text(header)?;
+        return (name.len() <= LONGEST_NAME).then(|| name.to_owned());
     }
     let message_id = properties::text(content_header, MESSAGE_ID)?;
     Some(String::from_utf8_lossy(message_id.unwrap_or_default()).into_owned())
@@ -218,5 +224,32 @@ fn answered(state: &ChannelState) {
 }
 
 fn unexpected(method: &Method) -> String {
-    format!("the broker sent what nobody expects: {method:?}")
+    format!("the broker sent what nobody expects: {}", excerpt(&format!("{method:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use amq_protocol::protocol::basic::AMQPProperties;
+    use amq_protocol::types::{AMQPValue, FieldTable};
+
+    use super::*;
+
+    #[test]
+    fn a_returned_message_has_no_longer_name_than_any_that_was_sent() {
+        let named = |size: usize| {
+            let mut headers = FieldTable::default();
+            headers.insert("x".into(), AMQPValue::LongString("n".repeat(size).into()));
+            let properties = AMQPProperties::default().with_headers(headers);
+            return_name(&frame::content_header(0, &properties), Some("x"))
+        };
+        assert_eq!(named(LONGEST_NAME), Some("n".repeat(LONGEST_NAME)));
+        assert_eq!(named(LONGEST_NAME + 1), None);
+    }
+
+    #[test]
+    fn of_a_method_that_nobody_expects_no_more_is_quoted_than_a_sentence_has_room_for() {
+        let said = unexpected(&Method::Start { mechanisms: "\u{e9}".repeat(100_000) });
+        assert!(said.starts_with("the broker sent what nobody expects: Start"), "{said}");
+        assert!(said.len() < 400, "{}", said.len());
+    }
 }

@@ -23,7 +23,8 @@
 //! beside the loop: overlooked events, metrics of the backlog), `prune` (deletes old published
 //! rows), `prune_audit` (deletes old audit rows), `pauses` (what is not published for now),
 //! `metrics`, `config`, `cli`, `help`, `manual` (completions and man pages), `commands` (what a
-//! person can run), `console` (the same in a browser) and `app` (puts it together).
+//! person can run), `console` (the same in a browser), `app` (puts it together) and `fuzz` (what the
+//! fuzzer calls).
 
 mod app;
 mod broker;
@@ -35,6 +36,8 @@ mod config;
 mod console;
 mod database;
 mod dead_letters;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod help;
 mod inspector;
 mod lanes;

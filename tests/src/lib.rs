@@ -13,6 +13,7 @@ pub mod broker_user;
 pub mod browser;
 pub mod closed_port;
 pub mod collector;
+pub mod column_extremes;
 pub mod command;
 pub mod console;
 pub mod consumer;

@@ -56,7 +56,7 @@ WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $1::text)
 SELECT 'attribute of the role' FROM pg_roles JOIN role USING (oid)
 WHERE rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls
 UNION ALL
-SELECT 'member of ' || roleid::regrole FROM pg_auth_members JOIN role ON member = oid
+SELECT 'member of ' || roleid::regrole FROM pg_auth_members JOIN role ON member = role.oid
 UNION ALL
 SELECT 'owner of ' || relname FROM pg_class JOIN role ON relowner = role.oid
 UNION ALL

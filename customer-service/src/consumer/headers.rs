@@ -168,7 +168,8 @@ fn string(delivery: &Delivery, name: &str) -> Option<String> {
     }
 }
 
-fn truncate(reason: &str) -> String {
+/// Returns the first characters of a reason.
+pub(super) fn truncate(reason: &str) -> String {
     reason.chars().take(MAX_REASON_CHARS).collect()
 }
 

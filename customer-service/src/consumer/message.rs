@@ -8,6 +8,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
+use super::headers::truncate;
+
 /// The event type that is counted.
 const ORDER_CREATED: &str = "order.created";
 
@@ -74,7 +76,9 @@ struct Data {
 /// Parses `body`, which takes precedence over the properties `content_type` and `message_type`. The
 /// routing key is not used: after the retry queue it is the name of the work queue.
 fn parse(body: &[u8], content_type: Option<&str>, message_type: Option<&str>) -> Parsed {
-    try_parse(body, content_type, message_type).unwrap_or_else(Parsed::Malformed)
+    // It may quote the body, and is logged.
+    try_parse(body, content_type, message_type)
+        .unwrap_or_else(|reason| Parsed::Malformed(truncate(&reason)))
 }
 
 fn try_parse(
@@ -89,8 +93,10 @@ fn try_parse(
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         return Err("the body is no JSON object".to_owned());
     }
-    let envelope: Envelope<'_> =
-        serde_json::from_slice(body).map_err(|error| parse_error(&error))?;
+    // Members that are not read would be skipped, whatever their bytes are.
+    let body = std::str::from_utf8(body)
+        .map_err(|error| format!("the body is not JSON: it is not UTF-8: {error}"))?;
+    let envelope: Envelope<'_> = serde_json::from_str(body).map_err(|error| parse_error(&error))?;
 
     let cloud_event = envelope.specversion.is_some() || content_type.is_some_and(is_cloud_event);
     let (id_member, id, type_member, event_type, occurred_at) = if cloud_event {

@@ -21,6 +21,7 @@
 //! | `dead_letters`, `metrics`, `spans` | the depth of the dead-letter queue; metrics; traces |
 //! | `prune` | deletes the ids of events that were counted long ago |
 //! | `check`, `rebuild` | `consumer check`; `consumer rebuild-queue` |
+//! | `fuzz` | what the fuzzer calls; not compiled otherwise |
 
 mod acknowledge;
 mod batch;
@@ -30,6 +31,8 @@ mod command;
 mod config;
 mod counter;
 mod dead_letters;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod headers;
 mod message;
 mod message_copy;

@@ -204,7 +204,8 @@ fn after_close(
     }
 }
 
-fn message(
+/// Makes the message that is published.
+pub(super) fn message(
     one: &Redirect<'_>,
     now: OffsetDateTime,
     args: &SubscriptionArgs,

@@ -18,7 +18,7 @@ pub(super) const CAUSE_LIMIT: i64 = 1000;
 /// A place in a list: behind the row with this id, or with this time and id in a list that is in the
 /// order of a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     /// RFC 3339, or infinity, as PostgreSQL writes it in JSON.
     at: Option<String>,
     id: i64,

@@ -11,6 +11,7 @@
 //! | `session`, `session/batches`, `session/refusals`, `held` | stores batch after batch; the messages that the database refuses |
 //! | `follow` | session after session, with a pause after each interruption |
 //! | `returned`, `publisher` | a row as the message that goes back, and how it is published |
+//! | `fuzz` | what the fuzzer calls; not compiled otherwise |
 //! | `measure`, `metrics`, `prune` | beside it: what waits; the metrics; deleting what was settled long ago |
 
 mod blame;
@@ -18,6 +19,8 @@ mod conventions;
 mod deaths;
 mod depth;
 mod follow;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod headers;
 mod held;
 mod identity;

@@ -26,10 +26,11 @@ settled AS (
     SET published_at = now(), next_attempt_at = NULL
     WHERE id = ANY (ARRAY(SELECT id FROM free))
       AND CASE WHEN published_at IS NULL THEN true ELSE false END
-    RETURNING id
+    RETURNING id, published_at
 ),
 unsettled AS (
-    SELECT id FROM confirmed EXCEPT SELECT id FROM settled
+    -- A trigger may take the mark back: the event would be sent again, and again.
+    SELECT id FROM confirmed EXCEPT SELECT id FROM settled WHERE published_at IS NOT NULL
 )
 SELECT unsettled.id,
        -- In the snapshot that all parts of the statement share.

@@ -1,6 +1,7 @@
 //! The relay alone, on an outbox without a service.
 
 mod amqp_properties;
+mod column_extremes;
 mod column_types;
 mod edge_cases;
 mod exchanges;
@@ -34,6 +35,7 @@ mod scheduled_events_load;
 mod settings;
 mod stuck;
 mod table_names;
+mod table_shapes;
 mod undeliverable_events;
 mod unsettled;
 mod unsettled_notes;

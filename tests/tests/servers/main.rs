@@ -9,6 +9,7 @@ mod broker_unreachable;
 mod database_encodings;
 mod lapin_canary;
 mod relay_database_settings;
+mod relay_encodings;
 mod relay_failover;
 mod relay_pooler;
 mod relay_read_only_database;

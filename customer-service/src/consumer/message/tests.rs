@@ -140,3 +140,19 @@ fn a_time_that_is_none_does_no_harm() {
         assert_eq!(order(parse_json(&with("occurred_at", time))).occurred_at, None);
     }
 }
+
+#[test]
+fn a_body_that_is_not_utf_8_is_malformed_wherever_that_is() {
+    let body = default_envelope().to_string();
+    let body = body.replacen('{', "{\"more\":\"\u{1}\",", 1).into_bytes();
+    let body: Vec<u8> = body.into_iter().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
+    let reason = reason(parse(&body, Some("application/json"), None));
+    assert!(reason.starts_with("the body is not JSON: it is not UTF-8"), "{reason}");
+}
+
+#[test]
+fn a_reason_is_short_however_much_of_the_body_it_quotes() {
+    let reason = reason(parse_json(&json!("x".repeat(100_000))));
+    assert!(reason.starts_with("the body is no event:"), "{reason}");
+    assert_eq!(reason.len(), 500);
+}
