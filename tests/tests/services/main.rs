@@ -20,6 +20,7 @@ mod orders_idempotency;
 mod orders_list;
 mod orders_malformed_requests;
 mod orders_process;
+mod orders_server_errors;
 mod orders_status;
 mod secret_files;
 mod service_query_plans;
