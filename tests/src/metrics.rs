@@ -28,3 +28,18 @@ pub async fn shows(service: &Service, lines: &[&str]) -> anyhow::Result<()> {
     .await
     .with_context(|| format!("{lines:?} are not all in\n{shown}"))
 }
+
+/// Waits until a relay has looked for new events this many times more.
+///
+/// # Errors
+/// When that takes too long.
+pub async fn until_polled(relay: &Service, times: u64) -> anyhow::Result<()> {
+    let polls = async || -> anyhow::Result<u64> {
+        let name = "database_transaction_duration_seconds_count{transaction=\"scan_new\"} ";
+        let shown = metrics(relay).await?;
+        let count = shown.lines().find_map(|line| line.strip_prefix(name));
+        Ok(count.context("it has not polled")?.parse()?)
+    };
+    let before = polls().await?;
+    eventually("it polls again", async || Ok(polls().await? >= before + times)).await
+}

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use stack::{Database, Service};
 use tokio_postgres::Client;
 
+use crate::closed_port::ClosedPort;
 use crate::pgbouncer::PgBouncer;
 use crate::pipeline::{PATIENCE, address, connect};
 
@@ -25,6 +26,7 @@ pub struct OrderApi {
     pub http: reqwest::Client,
     service: Service,
     database: Option<Database>,
+    _nowhere: ClosedPort,
     _pooler: Option<PgBouncer>,
 }
 
@@ -60,7 +62,8 @@ impl OrderApi {
     /// When the settings are wrong.
     pub async fn launch(url: &str, settings: &[&str]) -> anyhow::Result<Self> {
         // By default there is no customer service, whatever else runs on this machine.
-        let nowhere = format!("http://127.0.0.1:{}", stack::free_port()?);
+        let closed = ClosedPort::reserve()?;
+        let nowhere = format!("http://{}", closed.address());
         let (pooler, url) = match std::env::var_os(BEHIND_PGBOUNCER) {
             Some(_) => {
                 let (pooler, url) = PgBouncer::before(url).await?;
@@ -81,6 +84,7 @@ impl OrderApi {
             http: stack::http_client()?,
             service,
             database: None,
+            _nowhere: closed,
             _pooler: pooler,
         })
     }

@@ -118,7 +118,17 @@ enum Command {
     /// The last commit is checked out and built in target/mutants/. Each patch says which tests
     /// are run. Prints a table; exit status 1 when a mutant is not found.
     Mutants {
-        /// The patches' names without `.patch` [default: all]
+        /// Break the statements in sql/*/queries by rules instead: drop an ORDER BY, a row lock, a
+        /// condition. Without names or --sample they are only listed
+        #[arg(long)]
+        sql: bool,
+        /// Test so many of them, drawn by --seed
+        #[arg(long, requires = "sql", conflicts_with = "names", value_name = "N")]
+        sample: Option<usize>,
+        /// What to draw the sample by
+        #[arg(long, requires = "sample", default_value_t = 0, value_name = "S")]
+        seed: u64,
+        /// The patches' names without `.patch` [default: all]; the statements' mutants as listed
         names: Vec<String>,
     },
     /// Write openapi/order-service.yaml and openapi/customer-service.yaml from the code
@@ -141,7 +151,14 @@ impl Cli {
             Command::Bench { args } => bench::run(&args),
             Command::Chaos { args } => chaos::run(&args),
             Command::FuzzHttp { args } => fuzz_http::run(&args),
-            Command::Mutants { names } => mutants::run(&names),
+            Command::Mutants { sql: false, names, .. } => mutants::run(&names),
+            Command::Mutants { sample: Some(size), seed, .. } => {
+                mutants::run_sql(&mutants::Chosen::Sample(size, seed))
+            }
+            Command::Mutants { names, .. } if names.is_empty() => {
+                mutants::run_sql(&mutants::Chosen::None)
+            }
+            Command::Mutants { names, .. } => mutants::run_sql(&mutants::Chosen::Named(names)),
             Command::Openapi { check } => openapi::run(check),
         }
     }

@@ -273,6 +273,20 @@ mod tests {
     }
 
     #[test]
+    fn a_session_without_the_locks_that_it_took_is_noticed() {
+        let (now, own) = (Instant::now(), LaneSet(0b1011));
+        let mut lanes = Lanes::default();
+        lanes.took(own);
+        let member = |pid, lanes| Member { pid, lanes: LaneSet(lanes), at_work: true };
+        assert_eq!(lanes.members_listed(Some(7), &[member(7, own.0)], now), Ok(()));
+        for listed in [0b0011, 0b1111, 0] {
+            let members = [member(8, own.0), member(7, listed)];
+            assert_eq!(lanes.members_listed(Some(7), &members, now), Err(LocksLost), "{listed:b}");
+        }
+        assert_eq!(lanes.members_listed(Some(7), &[member(8, own.0)], now), Err(LocksLost));
+    }
+
+    #[test]
     fn a_set_and_its_numbers_are_the_same() {
         let set = LaneSet(1 | 1 << 5 | 1 << 63);
         assert_eq!(set.numbers(), [0, 5, 63]);

@@ -197,3 +197,28 @@ impl SettleScheduler {
         self.waiting_mut(now).append(std::mem::take(&mut settled.untried));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publish::event::tests::event;
+
+    #[test]
+    fn nothing_further_is_sent_while_as_many_outcomes_wait_as_may() {
+        let now = Instant::now();
+        let mut settling = SettleScheduler::new(now);
+        for _ in 1..FULL {
+            settling.waiting_mut(now).published(&event());
+        }
+        assert_eq!(settling.blocked_reason(), None);
+        settling.waiting_mut(now).published(&event());
+        let reason = "the outcomes of 20000 events wait to be noted in the outbox";
+        assert_eq!(settling.blocked_reason().as_deref(), Some(reason));
+        let Some(SettleJob::New(batch)) =
+            settling.next(SettleWhen::AtOnce, LaneOwnership::Certain, now)
+        else {
+            panic!("nothing is settled")
+        };
+        assert_eq!((batch.len(), settling.blocked_reason()), (FULL, None));
+    }
+}

@@ -180,7 +180,7 @@ async fn several_consumers_of_few_customers_never_deadlock() -> Tested {
 /// After waiting for another consumer, PostgreSQL re-evaluates each customer's row separately. With
 /// a plan that scans all customers of the batch, that takes quadratic time.
 #[tokio::test]
-async fn a_customer_that_was_waited_for_is_looked_up_by_itself() -> Tested {
+async fn customers_are_locked_in_order_and_looked_up_one_by_one() -> Tested {
     let statement = include_str!("../../../sql/customer/queries/lock_customers.sql");
     let fixture = ConsumerFixture::start().await?;
     let customers = "INSERT INTO customers (id, name, address) SELECT gen_random_uuid(), 'A', 'B' FROM generate_series(1, 5000)";
@@ -200,6 +200,9 @@ async fn a_customer_that_was_waited_for_is_looked_up_by_itself() -> Tested {
         });
         let plan = lines.collect::<Vec<_>>().join("\n");
         assert!(plan.contains("Index Cond: (id = batch.id)"), "{state}:\n{plan}");
+        // Consumers that lock in any other order deadlock, if rarely.
+        let sorts = ["Sort Key: customers.id", "Sort Key: given.id"];
+        assert!(sorts.iter().any(|sort| plan.contains(sort)), "{state}:\n{plan}");
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use lapin::message::Delivery;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use pipeline_tests::consumer_fixture::{
-    ConsumerFixture, DEAD_LETTER_QUEUE, RETRY_QUEUE, order_created, until,
+    ConsumerFixture, DEAD_LETTER_QUEUE, RETRY_QUEUE, order_created, orders_of, until,
 };
 use pipeline_tests::malformed_message::{Malformed, publish_malformed};
 use pipeline_tests::pipeline::{connect, ready};
@@ -140,6 +140,35 @@ async fn only_the_event_that_the_database_refuses_is_diverted() -> Tested {
 /// Another transaction holds the event and waits for the customer; the consumer holds the customer
 /// and waits for the event. As it does not wait for long, it rarely is the one that detects the
 /// deadlock.
+/// The constraint is checked at the end of the transaction, when each statement has succeeded.
+#[tokio::test]
+async fn an_event_over_which_the_commit_fails_is_diverted_and_no_other() -> Tested {
+    let fixture = ConsumerFixture::start().await?;
+    let (customer, guarded) = (fixture.customer().await?, fixture.customer().await?);
+    fixture.consumer(&[]).await?.stop().await?;
+    let guard = format!(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+             AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+         CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON customers DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW WHEN (NEW.id = '{guarded}') EXECUTE FUNCTION refuse()"
+    );
+    fixture.sql.batch_execute(&guard).await?;
+    let mut bodies = orders_of(20, customer);
+    bodies.insert(7, order_created(Uuid::now_v7(), guarded).to_string().into_bytes());
+    fixture.publish_all(bodies).await?;
+
+    let settings = ["--rabbitmq-retry-ttl-ms", "50", "--rabbitmq-max-retries", "1"];
+    let consumer = fixture.consumer(&settings).await?;
+    fixture.counted(customer, 20).await?;
+    let dead = fixture.take(DEAD_LETTER_QUEUE).await?;
+    let reason = reason(&dead)?;
+    ensure!(reason.contains("not this one"), "{reason}");
+    fixture.finished(consumer).await?;
+    assert_eq!((fixture.count(customer).await?, fixture.count(guarded).await?), (20, 0));
+    assert_eq!(fixture.waiting(RETRY_QUEUE).await?, 0);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_deadlock_with_someone_elses_transaction_charges_no_message() -> Tested {
     let fixture = ConsumerFixture::start().await?;

@@ -107,6 +107,7 @@ async fn a_relay_that_is_told_to_stop_hands_over_at_once_and_nothing_is_sent_twi
     let (outbox, deliveries) = Outbox::listened_to().await?;
     let _first = outbox.joined_by(&[]).await?;
     let mut load = Load::default();
+    let mut quickest = Duration::MAX;
     for _ in 0..3 {
         let (second, _) = outbox.joined_by(&[]).await?;
         load.during(&outbox, async {
@@ -118,12 +119,15 @@ async fn a_relay_that_is_told_to_stop_hands_over_at_once_and_nothing_is_sent_twi
             let took = told.elapsed();
             println!("handed over after {took:?}");
             ensure!(took < ON_A_BUSY_MACHINE, "it took {took:?}");
+            quickest = quickest.min(took);
             let status = second.wait_exit(PATIENCE).await?;
             ensure!(status.success(), "{status:?}: {}", second.last_lines());
             outbox.shared_among(1).await
         })
         .await?;
     }
+    // The other relay lists the relays twice a second.
+    assert!(quickest < Duration::from_secs(1), "it took {quickest:?}");
     load.arrived(&outbox, &deliveries).await?;
     assert_eq!(deliveries.count(), outbox.event_ids().await?.len(), "nothing was sent twice");
     Ok(())

@@ -1,9 +1,8 @@
 //! Events that a person has paused: no relay publishes them, they hold back the later ones of their
 //! aggregates, and all come in order when they are resumed.
 
-use std::time::Duration;
-
 use anyhow::ensure;
+use pipeline_tests::metrics::until_polled;
 use pipeline_tests::outbox::{Outbox, PATIENCE, connect, eventually};
 use pipeline_tests::paused_events::{add, others_are_published, pending_of, run};
 
@@ -41,7 +40,7 @@ async fn a_paused_event_holds_back_the_later_ones_of_its_aggregate_and_all_come_
 #[tokio::test]
 async fn an_aggregate_and_everything_can_be_paused() -> anyhow::Result<()> {
     let (outbox, deliveries) = Outbox::with_consumer().await?;
-    let _relay = outbox.relay_process(&[]).await?;
+    let relay = outbox.relay_process(&[]).await?;
     outbox.shared_among(1).await?;
     for arguments in [
         &["--aggregate", "7"][..],
@@ -62,8 +61,7 @@ async fn an_aggregate_and_everything_can_be_paused() -> anyhow::Result<()> {
     run(&outbox, &["pause", "--all"]).await?;
     let before = deliveries.count();
     add(&outbox, "9", "order.created", 1).await?;
-    // Longer than a relay takes to find it.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    until_polled(&relay, 5).await?;
     assert_eq!((pending_of(&outbox, "9").await?, deliveries.count()), (1, before));
     run(&outbox, &["resume", "--all"]).await?;
     outbox.all_published().await?;
@@ -114,7 +112,7 @@ async fn a_failed_event_that_is_paused_is_not_tried() -> anyhow::Result<()> {
     let outbox = Outbox::new().await?;
     // No queue takes it.
     outbox.queue("some", "probe.*").await?;
-    let _relay = outbox
+    let relay = outbox
         .relay_process(&[("RELAY_BACKOFF_MIN", "50ms"), ("RELAY_BACKOFF_MAX", "50ms")])
         .await?;
     add(&outbox, "7", "order.created", 1).await?;
@@ -123,7 +121,7 @@ async fn a_failed_event_that_is_paused_is_not_tried() -> anyhow::Result<()> {
     run(&outbox, &["pause", "--type", "order.created"]).await?;
     others_are_published(&outbox).await?;
     let before = outbox.count(tried, &[]).await?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    until_polled(&relay, 10).await?;
     assert_eq!(outbox.count(tried, &[]).await?, before);
     outbox.bind("some", "#").await?;
     run(&outbox, &["resume", "--all"]).await?;

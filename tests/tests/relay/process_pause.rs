@@ -42,6 +42,29 @@ async fn a_frozen_relay_gives_its_lanes_up_within_15_seconds_and_disturbs_nothin
     Ok(())
 }
 
+/// It may hold events in its memory that the other relay has not published yet.
+#[tokio::test]
+async fn a_frozen_relay_that_wakes_up_while_its_events_are_published_keeps_their_order()
+-> anyhow::Result<()> {
+    let (outbox, deliveries) = Outbox::listened_to().await?;
+    let (_first, first) = outbox.joined_by(&[]).await?;
+    let (second, _) = outbox.joined_by(&[]).await?;
+    let mut load = Load::default();
+    load.during(&outbox, async {
+        at_work(&deliveries).await?;
+        let frozen = freeze(&second)?;
+        gives_up(&outbox, first).await?;
+        ensure!(outbox.pending().await? > 0, "nothing was left for the other one");
+        frozen.resume()?;
+        at_work(&deliveries).await?;
+        outbox.shared_among(2).await
+    })
+    .await?;
+    load.arrived(&outbox, &deliveries).await?;
+    ensure!(second.is_running(), "{}", second.last_lines());
+    Ok(())
+}
+
 /// Waits until the relay whose session is `heir` owns all lanes.
 async fn gives_up(outbox: &Outbox, heir: i32) -> anyhow::Result<()> {
     let frozen = Instant::now();

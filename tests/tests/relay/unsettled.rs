@@ -1,6 +1,7 @@
 //! Rows that can't be updated when their outcome is known, because they are locked or the database
 //! rejects the update. All others continue.
 
+use anyhow::Context as _;
 use pipeline_tests::outbox::{Outbox, eventually};
 use pipeline_tests::unsettled_event::{
     ADD_OTHERS, FIRST, GUARD, NOTED, open_transaction, outbox_with_one_event, sent,
@@ -85,6 +86,32 @@ async fn a_row_that_a_trigger_guards_holds_up_its_own_aggregate_only() -> anyhow
         relay.work_until(outbox.all_published()).await?;
         relay.until_idle().await?;
         assert_eq!(outbox.count(NOTED, &[]).await?, 0, "{does}");
+    }
+    Ok(())
+}
+
+/// The server would refuse to change any row.
+#[tokio::test]
+async fn an_error_of_the_server_is_blamed_on_no_row() -> anyhow::Result<()> {
+    // Connection exception, read-only transaction, disk full, shutdown.
+    for code in ["08006", "25006", "53100", "57P01"] {
+        let outbox = outbox_with_one_event().await?;
+        let refuses = format!("RAISE EXCEPTION 'refused' USING ERRCODE = '{code}';");
+        outbox.sql.batch_execute(&GUARD.replace("{}", &refuses)).await?;
+        let mut relay = outbox.relay(&[])?;
+        let health = relay.health.clone();
+        let reported = eventually("it is reported", async || {
+            let status = &health.statuses()["postgresql"];
+            let reason = status.reason.as_deref().unwrap_or_default();
+            Ok(!status.up && reason.contains("can't be noted in the outbox: "))
+        });
+        relay.work_until(reported).await.with_context(|| code)?;
+        assert_eq!(outbox.count(NOTED, &[]).await?, 0, "{code}");
+
+        outbox.sql.batch_execute("DROP TRIGGER guard ON outbox").await?;
+        relay.work_until(outbox.all_published()).await?;
+        relay.until_idle().await?;
+        assert_eq!(outbox.depth("all").await?, 1, "{code}: sent once");
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod broker_permissions_check;
 mod broker_unreachable;
 mod database_encodings;
 mod lapin_canary;
+mod platform_limits;
 mod relay_database_settings;
 mod relay_encodings;
 mod relay_failover;

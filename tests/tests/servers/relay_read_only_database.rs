@@ -1,8 +1,6 @@
 //! A read-only database, because its disk is full or it is a standby: nothing is published that
 //! can't be settled.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, ensure};
 use pipeline_tests::outbox::{Outbox, connect, eventually};
 use pipeline_tests::readiness::of_postgresql;
@@ -54,8 +52,10 @@ async fn a_database_that_becomes_read_only_under_a_relay_is_reported_and_nothing
     set_read_only(&outbox, "on").await?;
     says(&relay, "the database is read-only: default_transaction_read_only is on").await?;
     outbox.add("7", "order.shipped").await?;
-    // Long enough for several further attempts.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let sessions = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()";
+    let before = outbox.count(sessions, &[]).await?;
+    eventually("it tries again", async || Ok(outbox.count(sessions, &[]).await? >= before + 3))
+        .await?;
     assert_eq!((outbox.pending().await?, outbox.depth("all").await?), (1, 1));
     let refused = outbox.command(&["retry", "--stuck", "--yes"]).await?;
     ensure!(refused.code == Some(69) && refused.err.contains("read-only"), "{refused:?}");

@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use pipeline_tests::blocked_order::until_order_blocked;
+use pipeline_tests::blocked_order::{metric, until_order_blocked};
 use pipeline_tests::closed_port::ClosedPort;
 use pipeline_tests::order_api::{OrderApi, accepted, count, order, problem};
+use pipeline_tests::outbox::eventually;
 use pipeline_tests::paused_process::PausedProcess;
 use pipeline_tests::pipeline::{PATIENCE, connect};
 use stack::{PostgresServer, ProcessId};
+use tokio::time::timeout;
 
 /// Posts until an order is accepted.
 async fn until_accepted(api: &OrderApi) -> anyhow::Result<()> {
@@ -80,8 +82,43 @@ async fn a_service_that_waits_for_its_database_can_be_stopped() -> anyhow::Resul
     tokio::time::timeout(Duration::from_secs(10), api.stop()).await?
 }
 
+/// Settings of an order service with one connection, for which requests wait as long as they may.
+const ONE_CONNECTION: [&str; 8] = [
+    "--customer-check",
+    "off",
+    "--database-pool-size",
+    "1",
+    "--database-pool-wait",
+    "1h",
+    "--database-statement-timeout",
+    "1h",
+];
+
 #[tokio::test]
-async fn more_requests_than_the_pool_can_serve_are_rejected_at_once() -> anyhow::Result<()> {
+async fn more_requests_than_may_wait_for_a_connection_are_rejected_at_once() -> anyhow::Result<()> {
+    let api = OrderApi::start_with(&ONE_CONNECTION).await?;
+    let mut sql = api.sql().await?;
+    let lock = sql.transaction().await?;
+    lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
+    let list = || api.http.get(format!("{}/api/orders", api.url)).send();
+    // One has the connection, and 16 wait for it.
+    let lists: Vec<_> = (0..17).map(|_| tokio::spawn(list())).collect();
+    eventually("16 wait", async || Ok(metric(&api, "database_pool_waiting").await? == 16)).await?;
+    for _ in 0..10 {
+        let refused = timeout(Duration::from_secs(10), list()).await?;
+        let told = problem(refused?, 503).await?;
+        assert_eq!(told["detail"], "Too many requests at once; try again soon.");
+    }
+    assert!(lists.iter().all(|waiting| !waiting.is_finished()));
+    lock.rollback().await?;
+    for waiting in lists {
+        assert_eq!(waiting.await??.status(), 200);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn orders_that_the_pool_can_not_serve_are_rejected_and_never_written() -> anyhow::Result<()> {
     let settings = [
         "--customer-check",
         "off",
