@@ -4,7 +4,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `cli` | the command line |
-//! | `run` | a run from its start to its verdict |
+//! | `run`, `round`, `report` | a run and its rounds, each from its start to its verdict, and their figures |
 //! | `topology`, `postgres`, `program`, `links` | servers, processes, and the connections between them |
 //! | `load` | clients: orders, status changes, plain SQL, other programs' messages, operators |
 //! | `plan`, `nemesis`, `inject` | which faults, when, and how each is put in and taken back |
@@ -31,6 +31,8 @@ mod plan;
 mod plot;
 mod postgres;
 mod program;
+mod report;
+mod round;
 mod run;
 mod samples;
 mod tables;

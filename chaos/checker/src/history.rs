@@ -94,6 +94,13 @@ pub struct Command {
     pub done: Option<String>,
 }
 
+/// How much was pending at a moment.
+#[derive(Debug, Deserialize)]
+pub struct Sample {
+    /// The age of the oldest event that was due, in seconds.
+    pub oldest: f64,
+}
+
 /// A time without faults.
 #[derive(Debug, Deserialize)]
 pub struct Calm {
@@ -110,6 +117,8 @@ pub struct Calm {
 /// A fault that the run put in.
 #[derive(Debug, Deserialize)]
 pub struct Fault {
+    /// Its name.
+    pub kind: String,
     /// Whether it interrupted work.
     pub interrupted: bool,
 }
@@ -136,6 +145,8 @@ pub struct History {
     pub calms: Vec<Calm>,
     /// Faults.
     pub faults: Vec<Fault>,
+    /// How much was pending, twice a second.
+    pub samples: Vec<Sample>,
     /// Table `orders`, by id.
     pub orders: Rows,
     /// Table `outbox`, by event id.
@@ -170,6 +181,7 @@ impl History {
             commands: lines(&folder.join("commands.jsonl"))?,
             calms: lines(&folder.join("calms.jsonl"))?,
             faults: lines(&folder.join("faults.jsonl"))?,
+            samples: lines(&folder.join("samples.jsonl"))?,
             orders: rows(&tables.join("orders.jsonl"), "id")?,
             outbox: rows(&tables.join("outbox.jsonl"), "event_id")?,
             discarded: rows(&tables.join("discarded.jsonl"), "event_id")?,
