@@ -62,7 +62,9 @@ pub struct Foreign {
     pub kind: String,
     /// Its message id.
     pub message_id: String,
-    /// Whether the broker has confirmed it.
+    /// The customer of an event.
+    pub customer: Option<String>,
+    /// Whether the broker has confirmed it. If it has not, each queue may have it or not.
     pub confirmed: bool,
 }
 
@@ -88,6 +90,8 @@ pub struct Command {
     pub command: String,
     /// The event that it was for.
     pub event_id: String,
+    /// The row of the dead letter that it was for, if it was for one.
+    pub letter: Option<i64>,
     /// When it ended.
     pub ended: u64,
     /// What it said was done: the name of its action, or null if it failed.
@@ -127,7 +131,7 @@ pub struct Fault {
 pub(crate) type Rows = BTreeMap<String, Value>;
 
 /// All that is known of a run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct History {
     /// Orders that clients posted.
     pub creates: Vec<Create>,

@@ -5,6 +5,7 @@ mod foreign;
 mod operators;
 mod orders;
 mod prepared;
+mod repairs;
 mod strangers;
 mod transactions;
 
@@ -59,12 +60,13 @@ pub(crate) async fn send(
 ) -> anyhow::Result<()> {
     let shared = Arc::new(Shared { topology, history, troubles });
     transactions::prepare(&shared.topology).await?;
-    let kinds: [(u64, MakeClient); 5] = [
+    let kinds: [(u64, MakeClient); 6] = [
         (40, |shared, number| Box::pin(orders::order(shared, number))),
         (20, |shared, number| Box::pin(transactions::transaction(shared, number))),
         (4, |shared, number| Box::pin(foreign::message(shared, number))),
         (2, |shared, number| Box::pin(operators::discard_or_replay(shared, number))),
         (2, |shared, number| Box::pin(strangers::event(shared, number))),
+        (1, |shared, number| Box::pin(repairs::retry_or_return(shared, number))),
     ];
     let mut sending = JoinSet::new();
     for (place, (rate, client)) in (0..).zip(kinds) {

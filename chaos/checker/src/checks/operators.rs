@@ -15,6 +15,10 @@ pub(super) fn checks(history: &History) -> Vec<Check> {
         Check::new("an event that was answered as discarded is not published afterwards");
     let mut kept = Check::new("an event that was answered as discarded is in the audit and gone");
     let mut replayed = Check::new("an event that was answered as replayed was published");
+    let mut retried = Check::new("an event that was answered as retried was published");
+    let mut settled = Check::new("a dead letter that was answered as returned is noted as that");
+    let mut returned =
+        Check::new("a dead letter that was answered as returned has its effect, or died again");
     for command in &history.commands {
         let event_id = command.event_id.as_str();
         let published = last.get(event_id).copied();
@@ -30,8 +34,22 @@ pub(super) fn checks(history: &History) -> Vec<Check> {
             Some("replayed") => {
                 replayed.examine(published.is_some(), || event_id.to_owned());
             }
+            Some("retried") => {
+                retried.examine(published.is_some(), || event_id.to_owned());
+            }
+            Some("returned") => {
+                let told = || format!("dead letter {:?} of message {event_id}", command.letter);
+                let letter =
+                    command.letter.and_then(|id| history.dead_letters.get(&id.to_string()));
+                let is_noted = letter.is_some_and(|row| row["state"] == "returned");
+                settled.examine(is_noted, told);
+                let died_again = history.dead_letters.values().any(|row| {
+                    row["message_id"] == event_id && row["id"].as_i64() > command.letter
+                });
+                returned.examine(died_again || history.processed.contains_key(event_id), told);
+            }
             _ => {}
         }
     }
-    vec![discarded, kept, replayed]
+    vec![discarded, kept, replayed, retried, settled, returned]
 }
