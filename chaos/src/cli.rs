@@ -32,7 +32,7 @@ pub(crate) struct Cli {
     #[arg(long, requires = "replay")]
     pub(crate) minimise: bool,
     /// The mean time between faults
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = parse_duration)]
     pub(crate) gap: Duration,
     /// Where the plans, the histories and the report are written
     #[arg(long, value_name = "FOLDER", default_value = "target/chaos")]

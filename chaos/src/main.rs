@@ -8,6 +8,7 @@
 //! | `topology`, `postgres`, `program`, `links` | servers, processes, and the connections between them |
 //! | `load` | clients: orders, status changes, plain SQL, other programs' messages, operators |
 //! | `plan`, `nemesis`, `inject` | which faults, when, and how each is put in and taken back |
+//! | `thread` | what runs on a thread of its own |
 //! | `tap` | a queue that gets every message of the exchange |
 //! | `minimise` | the fewest faults after which a guarantee does not hold |
 //! | `calm`, `backlog` | times without faults, in which the backlog must go |
@@ -37,6 +38,7 @@ mod run;
 mod samples;
 mod tables;
 mod tap;
+mod thread;
 mod topology;
 
 use std::io::Write as _;

@@ -1,6 +1,7 @@
 //! Which faults happen, drawn from a seed.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
+use crate::links::Link;
 use crate::postgres::Postgres;
 use crate::topology::{Topology, node_name};
 
@@ -26,13 +28,13 @@ pub(crate) enum Kind {
     FailOver,
     /// The clock of a program jumps forwards or back, and later to the right time again.
     ClockJump,
-    /// All connections of a link are reset, again and again.
+    /// The connections of a program to a server are reset, again and again.
     Cut,
-    /// A link forwards nothing.
+    /// Nothing gets through between a program and a server.
     Hold,
-    /// A link loses what the server answers: it hears, and is not heard.
+    /// A server hears a program, and is not heard.
     Deafen,
-    /// A link forwards little, late.
+    /// Little gets through between a program and a server, late.
     Slow,
     /// Another session ends all sessions of a database.
     EndSessions,
@@ -83,6 +85,10 @@ impl fmt::Display for Fault {
     }
 }
 
+/// How long most faults last, in milliseconds, and how long some do.
+const SHORT: RangeInclusive<u64> = 200..=3_000;
+const LONG: RangeInclusive<u64> = 3_000..=10_000;
+
 /// The share of each kind, in percent.
 const SHARES: [(Kind, u32); 17] = [
     (Kind::Kill, 20),
@@ -113,7 +119,14 @@ impl Plan {
         let databases = [topology.orders.name, topology.customers.name].map(ToOwned::to_owned);
         let standbys = [&topology.orders, &topology.customers].map(Postgres::standby_name);
         let nodes = [0, 1, 2].map(node_name);
-        let links: Vec<String> = topology.links.iter().map(|link| link.name.clone()).collect();
+        // Spare relays are down most of the time.
+        let mut links: Vec<String> = topology
+            .links
+            .iter()
+            .filter(|link| programs.contains(&link.from))
+            .map(Link::name)
+            .collect();
+        links.dedup();
         let gap = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
         let faults = (1..=count).map(|number| {
             let kind = kind(rng.random_range(0..100));
@@ -136,8 +149,9 @@ impl Plan {
                 Kind::LockRows => databases[0].clone(),
                 Kind::Pause => ["order", "counter"][rng.random_range(0..2)].to_owned(),
             };
-            let (lasts, gap) =
-                (rng.random_range(200..=5_000), rng.random_range(gap / 2..=gap * 3 / 2));
+            let range = if rng.random_ratio(1, 10) { LONG } else { SHORT };
+            let lasts = rng.random_range(range);
+            let gap = rng.random_range(gap / 2..=gap * 3 / 2);
             Fault { number, kind, target, lasts, gap }
         });
         Self { seed, faults: faults.collect() }

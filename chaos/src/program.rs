@@ -11,6 +11,9 @@ use tokio::sync::Mutex;
 /// How long a program may take to end after SIGTERM.
 const ENDED: Duration = Duration::from_secs(60);
 
+/// What a consumer logs about a message that it can't process.
+const POISON: &str = "sent a message to the dead-letter queue";
+
 /// A program of the pipeline.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -117,11 +120,14 @@ impl Program {
         http.get(url).send().await.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// How many warnings and errors it has logged since it was started.
+    /// How many warnings and errors it has logged since it was started, but for those about poison,
+    /// of which the load has some every second.
     pub(crate) async fn warnings(&self) -> usize {
         let process = self.process.lock().await;
         let log = process.as_ref().map(Service::log).unwrap_or_default();
-        log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).count()
+        let warnings =
+            log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
+        warnings.filter(|line| !line.contains(POISON)).count()
     }
 
     /// The end of its log.

@@ -149,7 +149,7 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seconds, orders, events, longest_wait, .. } = self;
         let Faults { count, interrupted } = self.all_faults();
-        writeln!(
+        write!(
             f,
             "{count} faults in {} min {:02} s, {interrupted} of them interrupted work; {orders} orders \
              accepted, {events} events published; the longest wait of an event was {longest_wait:.1} s",
@@ -161,18 +161,18 @@ impl fmt::Display for Figures {
 
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, figures, verdict } = self;
-        write!(f, "{verdict}seed {seed}: {figures}")
+        let held = if self.holds() { "each guarantee held" } else { "NOT each guarantee held" };
+        write!(f, "{held}: {}", self.figures)
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nrounds: {}", self.rounds.len())?;
+        writeln!(f, "rounds: {}", self.rounds.len())?;
         for (kind, Faults { count, interrupted }) in &self.figures.faults {
             writeln!(f, "{kind:20} {count:5} faults, {interrupted:5} interrupted work")?;
         }
-        write!(f, "{}{}", self.verdict, self.figures)?;
+        writeln!(f, "{}{}", self.verdict, self.figures)?;
         let held = if self.holds() { "every guarantee held" } else { "NOT every guarantee held" };
         writeln!(f, "{held}")
     }

@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::history::History;
 use crate::load::{self, Troubles};
+use crate::nemesis::Nemesis;
 use crate::plan::Plan;
 use crate::report::Round;
+use crate::samples::LastWait;
 use crate::topology::Topology;
-use crate::{backlog, nemesis, plot, samples, tables, tap};
+use crate::{backlog, plot, samples, tables, tap};
 
 /// How long the end may take: retries wait, and the broker counts its messages every 5 s.
 const SETTLED: Duration = Duration::from_secs(180);
@@ -51,9 +53,13 @@ pub(crate) async fn run(
         *seed,
         stop.clone(),
     ));
-    let sampling = samples::take(Arc::clone(&topology), Arc::clone(&history));
+    let last_wait = LastWait::default();
+    let sampling =
+        samples::take(Arc::clone(&topology), Arc::clone(&history), Arc::clone(&last_wait));
     let begun = Instant::now();
-    let put_in = nemesis::run(&plan, &topology, &history, &troubles).await;
+    let nemesis = Nemesis { topology: Arc::clone(&topology), history, troubles, last_wait };
+    let put_in = nemesis.run(&plan).await;
+    drop(nemesis);
     stop.cancel();
     sending.await??;
     put_in?;
@@ -74,7 +80,7 @@ pub(crate) async fn run(
     let read = Read::read(folder)?;
     let round = Round::on(*seed, started.elapsed(), &read, Verdict::on(&read));
     round.write(folder)?;
-    write!(std::io::stdout(), "{round}")?;
+    writeln!(err, "{round}")?;
     Ok(round)
 }
 

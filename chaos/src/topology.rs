@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use crate::links::Link;
 use crate::postgres::{Postgres, Role};
 use crate::program::Program;
+use crate::thread;
 
 /// The cluster's only virtual host.
 pub(crate) const VHOST: &str = "%2f";
@@ -20,6 +21,8 @@ pub(crate) const VHOST: &str = "%2f";
 const REPLICAS: usize = 3;
 /// How many more relays there are when they are scaled up.
 const SPARE_RELAYS: usize = 2;
+/// What the plan calls the broker, and its nodes with a number.
+const BROKER: &str = "rabbitmq";
 const READY: Duration = Duration::from_secs(120);
 const DESK: &str = include_str!("../../sql/dead-letters/schema.sql");
 
@@ -54,11 +57,11 @@ impl Topology {
     ///
     /// `clocks` is an empty folder for the clocks of the programs.
     pub(crate) async fn start(clocks: &Path) -> anyhow::Result<Self> {
-        let (orders, customers, cluster) = tokio::try_join!(
-            Box::pin(Postgres::start("orders-database", "orders")),
-            Box::pin(Postgres::start("customers-database", "customers")),
-            Box::pin(RabbitCluster::start_temporary()),
-        )?;
+        let orders = thread::spawn(|| Postgres::start("orders-database", "orders"));
+        let customers = thread::spawn(|| Postgres::start("customers-database", "customers"));
+        let cluster = thread::spawn(RabbitCluster::start_temporary);
+        let (orders, customers, cluster) = tokio::try_join!(orders, customers, cluster)?;
+        let (orders, customers, cluster) = (orders?, customers?, cluster?);
         let url_of = |place: usize| cluster.nodes[place].access().amqp_url(VHOST);
         let api_of = |place: usize| cluster.nodes[place].access().management_url();
         let amqp_urls = [url_of(0), url_of(1), url_of(2)];
@@ -126,10 +129,11 @@ impl Topology {
         found.with_context(|| format!("no program {name}"))
     }
 
-    /// The link with this name.
-    pub(crate) fn link(&self, name: &str) -> anyhow::Result<&Link> {
-        let found = self.links.iter().find(|link| link.name == name);
-        found.with_context(|| format!("no link {name}"))
+    /// The links with this name.
+    pub(crate) fn links(&self, name: &str) -> anyhow::Result<Vec<&Link>> {
+        let found: Vec<&Link> = self.links.iter().filter(|link| link.name() == name).collect();
+        ensure!(!found.is_empty(), "no link {name}");
+        Ok(found)
     }
 
     /// The database whose primary has this name.
@@ -246,8 +250,7 @@ impl Topology {
     /// The URL of a database with both servers, each through a link of its own.
     fn through_pair(&mut self, from: &str, to: &str, url: &str) -> anyhow::Result<String> {
         let [first, second] = self.postgres(to)?.url_of_each(url)?;
-        let first = self.through(from, &format!("{to} (1)"), &first)?;
-        let second = self.through(from, &format!("{to} (2)"), &second)?;
+        let (first, second) = (self.through(from, to, &first)?, self.through(from, to, &second)?);
         let (one, other) = (server_of(&first)?, server_of(&second)?);
         Ok(first.replace(one, &format!("{one},{other}")))
     }
@@ -257,7 +260,7 @@ impl Topology {
         let mut urls = Vec::new();
         for place in (0..3).map(|place| (place + replica - 1) % 3) {
             let url = self.amqp_urls[place].clone();
-            urls.push(self.through(from, &node_name(place), &url)?);
+            urls.push(self.through(from, BROKER, &url)?);
         }
         Ok(urls.join(","))
     }
@@ -265,7 +268,7 @@ impl Topology {
 
 /// What the plan calls the node at this index.
 pub(crate) fn node_name(place: usize) -> String {
-    format!("rabbitmq-{}", place + 1)
+    format!("{BROKER}-{}", place + 1)
 }
 
 /// The index of the node with this name.
