@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `cli` | the command line |
 //! | `run`, `round`, `report` | a run and its rounds, each from its start to its verdict, and their figures |
-//! | `topology`, `postgres`, `program`, `links` | servers, processes, and the connections between them |
+//! | `topology`, `wiring`, `postgres`, `program`, `links` | servers, processes, and the connections between them |
+//! | `mounts` | disks that can be filled |
 //! | `load` | clients: orders, status changes, plain SQL, other programs' messages, operators |
 //! | `plan`, `nemesis`, `inject` | which faults, when, and how each is put in and taken back |
 //! | `thread` | what runs on a thread of its own |
@@ -27,6 +28,7 @@ mod inject;
 mod links;
 mod load;
 mod minimise;
+mod mounts;
 mod nemesis;
 mod plan;
 mod plot;
@@ -40,15 +42,16 @@ mod tables;
 mod tap;
 mod thread;
 mod topology;
+mod wiring;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tokio::runtime::Builder;
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> ExitCode {
-    match Box::pin(run::run(cli::Cli::parse())).await {
+fn main() -> ExitCode {
+    match start() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -56,4 +59,11 @@ async fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn start() -> anyhow::Result<bool> {
+    let cli = cli::Cli::parse();
+    mounts::enter()?;
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(Box::pin(run::run(cli)))
 }

@@ -19,8 +19,9 @@ const POISON: &str = "sent a message to the dead-letter queue";
 pub(crate) struct Program {
     /// What the plan calls it.
     pub(crate) name: String,
-    binary: &'static str,
-    arguments: Vec<&'static str>,
+    /// The file name of its program.
+    pub(crate) binary: &'static str,
+    pub(crate) arguments: Vec<&'static str>,
     settings: Vec<(&'static str, String)>,
     ops_port: u16,
     /// The file with the distance of its clock from the right time.
@@ -63,13 +64,17 @@ impl Program {
 
     /// Starts it, unless it runs.
     pub(crate) async fn start(&self) -> anyhow::Result<()> {
+        self.start_from(stack::binary(self.binary).await?).await
+    }
+
+    /// Starts another build of it, unless it runs.
+    pub(crate) async fn start_from(&self, file: PathBuf) -> anyhow::Result<()> {
         let mut process = self.process.lock().await;
         if process.as_ref().is_some_and(Service::is_running) {
             return Ok(());
         }
         let settings = self.settings.iter().map(|(name, value)| (*name, value.as_str()));
-        let binary = stack::binary(self.binary).await?;
-        *process = Some(Service::spawn(binary, &self.arguments, settings).await?);
+        *process = Some(Service::spawn(file, &self.arguments, settings).await?);
         Ok(())
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Report {
     figures: Figures,
     #[serde(flatten)]
     verdict: Verdict,
+    /// Kinds of fault that this machine can't make, and why.
+    left_out: Vec<String>,
     /// In their order.
     pub(crate) rounds: Vec<Round>,
 }
@@ -130,13 +132,13 @@ impl Round {
 
 impl Report {
     /// Sums up the rounds of a run.
-    pub(crate) fn on(rounds: Vec<Round>) -> Self {
+    pub(crate) fn on(rounds: Vec<Round>, left_out: Vec<String>) -> Self {
         let (mut figures, mut verdict) = (Figures::default(), Verdict::default());
         for round in &rounds {
             figures.add(&round.figures);
             verdict = verdict.and(&round.verdict);
         }
-        Self { figures, verdict, rounds }
+        Self { figures, verdict, left_out, rounds }
     }
 
     /// Whether every guarantee was examined and held in every round.
@@ -171,6 +173,9 @@ impl fmt::Display for Report {
         writeln!(f, "rounds: {}", self.rounds.len())?;
         for (kind, Faults { count, interrupted }) in &self.figures.faults {
             writeln!(f, "{kind:20} {count:5} faults, {interrupted:5} interrupted work")?;
+        }
+        for kind in &self.left_out {
+            writeln!(f, "left out: {kind}")?;
         }
         writeln!(f, "{}{}", self.verdict, self.figures)?;
         let held = if self.holds() { "every guarantee held" } else { "NOT every guarantee held" };
@@ -209,8 +214,8 @@ mod tests {
 
     #[test]
     fn a_run_holds_only_if_each_round_does() {
-        assert!(Report::on(vec![round(3, 1.0, true), round(2, 7.0, true)]).holds());
-        let report = Report::on(vec![round(3, 1.0, true), round(2, 7.0, false)]);
+        assert!(Report::on(vec![round(3, 1.0, true), round(2, 7.0, true)], Vec::new()).holds());
+        let report = Report::on(vec![round(3, 1.0, true), round(2, 7.0, false)], Vec::new());
         assert!(!report.holds());
         let told = report.to_string();
         assert!(told.contains("BROKEN        nothing is lost (1 of 2)\n"), "{told}");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use chaos_checker::{History as Read, Verdict};
+use pipeline_tests::previous_release::PreviousRelease;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -25,13 +26,14 @@ const SETTLED: Duration = Duration::from_secs(180);
 /// Runs the plan that `draw` makes for the servers and programs. All that happens is in `folder`.
 pub(crate) async fn run(
     folder: &Path,
+    previous: Option<Arc<PreviousRelease>>,
     draw: impl FnOnce(&Topology) -> Plan,
 ) -> anyhow::Result<Round> {
     let (mut err, started) = (std::io::stderr(), Instant::now());
     writeln!(err, "starting PostgreSQL, a RabbitMQ cluster and the programs")?;
     let history = Arc::new(History::create(folder)?);
     let clocks = std::path::absolute(folder.join("clocks"))?;
-    let topology = Arc::new(Box::pin(Topology::start(&clocks)).await?);
+    let topology = Arc::new(Box::pin(Topology::start(&clocks, previous)).await?);
     let plan = draw(&topology);
     plan.write(&folder.join("plan.json"))?;
     let Plan { seed, faults } = &plan;

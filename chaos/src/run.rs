@@ -2,15 +2,18 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use pipeline_tests::previous_release::PreviousRelease;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Cli;
 use crate::minimise::minimise;
+use crate::mounts::may_mount;
 use crate::plan::Plan;
 use crate::plot;
 use crate::report::{Report, Round};
@@ -28,6 +31,26 @@ struct Run {
     gap: u64,
 }
 
+/// What some faults need.
+struct Means {
+    previous: Option<Arc<PreviousRelease>>,
+    /// The kinds of fault for which something is missing, and what.
+    left_out: Vec<String>,
+}
+
+impl Means {
+    async fn find() -> Self {
+        let mut left_out = Vec::new();
+        if !may_mount() {
+            left_out.push("full_disk: only root may mount a small disk".to_owned());
+        }
+        let previous = PreviousRelease::get().await;
+        let previous =
+            previous.map_err(|error| left_out.push(format!("previous_release: {error:#}"))).ok();
+        Self { previous: previous.map(Arc::new), left_out }
+    }
+}
+
 /// Returns whether all guarantees held.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<bool> {
     if let Some(file) = &cli.replay {
@@ -38,11 +61,13 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<bool> {
             return Ok(false);
         }
         empty(&cli.out)?;
-        let round = Box::pin(round::run(&folder(&cli.out, 1), |_| plan)).await?;
-        return tell(&cli.out, vec![round]);
+        let means = Means::find().await;
+        let round = Box::pin(round::run(&folder(&cli.out, 1), means.previous, |_| plan)).await?;
+        return tell(&cli.out, vec![round], means.left_out);
     }
     let (run, mut rounds) = if cli.resume { resumed(&cli)? } else { (begun(&cli)?, Vec::new()) };
     write(&cli.out, &run)?;
+    let means = Means::find().await;
     loop {
         let done: usize = rounds.iter().map(Round::faults).sum();
         let left = run.faults.saturating_sub(done);
@@ -55,14 +80,15 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<bool> {
         let gap = Duration::from_millis(run.gap);
         let seed = seed_of_round(run.seed, number);
         let draw = |topology: &_| Plan::draw(seed, count, gap, topology);
-        let round = Box::pin(round::run(&folder(&cli.out, number), draw)).await?;
+        let round =
+            Box::pin(round::run(&folder(&cli.out, number), means.previous.clone(), draw)).await?;
         let holds = round.holds();
         rounds.push(round);
         if !holds {
             break;
         }
     }
-    tell(&cli.out, rounds)
+    tell(&cli.out, rounds, means.left_out)
 }
 
 /// A new run in an empty folder.
@@ -95,10 +121,10 @@ fn write(out: &Path, run: &Run) -> anyhow::Result<()> {
 }
 
 /// Prints the report and writes it beside the rounds. Returns whether all guarantees held.
-fn tell(out: &Path, rounds: Vec<Round>) -> anyhow::Result<bool> {
+fn tell(out: &Path, rounds: Vec<Round>, left_out: Vec<String>) -> anyhow::Result<bool> {
     let folders: Vec<PathBuf> = (1..=rounds.len()).map(|number| folder(out, number)).collect();
     plot::draw(&folders, &out.join("plot.svg"))?;
-    let report = Report::on(rounds);
+    let report = Report::on(rounds, left_out);
     std::fs::write(out.join("report.json"), serde_json::to_string_pretty(&report)?)?;
     let mut stdout = std::io::stdout();
     write!(stdout, "{report}")?;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use pipeline_tests::rabbitmqctl::{rabbitmq_upgrade, rabbitmqctl};
-use stack::Management;
-use tokio::time::sleep;
+use stack::{Management, RabbitServer};
+use tokio::time::{sleep, timeout};
 
 use crate::topology::{Topology, node_place};
 
@@ -12,6 +13,8 @@ use crate::topology::{Topology, node_place};
 const USUAL_MEMORY: &str = "0.4";
 /// The free space on the disk below which a node raises an alarm: RabbitMQ's default.
 const USUAL_FREE_DISK: &str = "50MB";
+/// How soon a node that is cut off pauses itself.
+const PAUSED: Duration = Duration::from_secs(30);
 
 /// Closes the connections of all clients. Returns true if there were any.
 pub(super) async fn close_connections(target: &str, topology: &Topology) -> anyhow::Result<bool> {
@@ -61,6 +64,47 @@ pub(super) async fn drain(
     sleep(lasts).await;
     tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["revive"]))?;
     Ok(true)
+}
+
+/// Cuts a node off from the two others, both ways: it pauses itself, as it is the smaller part, and
+/// comes back once it reaches them again. Returns true.
+/// See <https://www.rabbitmq.com/docs/partitions#automatic-handling>.
+pub(super) async fn isolate(
+    target: &str,
+    lasts: Duration,
+    topology: &Topology,
+) -> anyhow::Result<bool> {
+    let mut cluster = topology.cluster.lock().await;
+    let node = &cluster.nodes[node_place(target)?];
+    let names = cluster.nodes.iter().map(RabbitServer::name);
+    let peers = names.filter(|name| *name != node.name()).map(|name| format!("'{name}'"));
+    let peers = peers.collect::<Vec<_>>().join(",");
+    // As deploy/kubernetes has it. Nodes let no other in whose cookie is not the one that they
+    // expect of it.
+    let cut = format!(
+        "[rpc:call(N, application, set_env, [rabbit, cluster_partition_handling, pause_minority]) || N <- [node(),{peers}]],
+         [begin erlang:set_cookie(N, cut_off), erlang:disconnect_node(N) end || N <- [{peers}]]."
+    );
+    let join = format!("[erlang:set_cookie(N, erlang:get_cookie()) || N <- [{peers}]].");
+    let pauses_before = pauses(node);
+    tokio::task::block_in_place(|| rabbitmqctl(node, &["eval", &cut]))?;
+    sleep(lasts).await;
+    let has_paused = async {
+        while pauses(node) == pauses_before {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PAUSED, has_paused).await.context("the node that was cut off has not paused itself")?;
+    tokio::task::block_in_place(|| rabbitmqctl(node, &["eval", &join]))?;
+    // All run already: it waits until they are one cluster again.
+    cluster.start().await?;
+    Ok(true)
+}
+
+/// How often a node has paused itself, as its log says.
+fn pauses(node: &RabbitServer) -> usize {
+    let log = std::fs::read(node.log()).unwrap_or_default();
+    String::from_utf8_lossy(&log).matches("minority/secondary status detected").count()
 }
 
 /// Gives a node a setting, waits, and gives it the usual one. Returns false: whether anybody had to

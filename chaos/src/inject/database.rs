@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use pipeline_tests::command::run;
 use pipeline_tests::pipeline::connect;
 use tokio::time::{sleep, timeout};
@@ -11,6 +11,8 @@ use crate::topology::Topology;
 
 /// How long the server may take to answer the nemesis, which it may be unable to.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How long a server may take to recover once it has room again.
+const RECOVERED: Duration = Duration::from_secs(60);
 
 /// Ends all sessions of a database. Returns true if there were any.
 pub(super) async fn end_sessions(target: &str, topology: &Topology) -> anyhow::Result<bool> {
@@ -58,4 +60,30 @@ pub(super) async fn pause(
         bail!("resume: {resumed:?}");
     }
     Ok(waiting)
+}
+
+/// Fills the disk of the server that has a small one, which may be the primary or the standby, and
+/// makes room again. Returns false: whether anybody was refused is not known here.
+pub(super) async fn full_disk(
+    target: &str,
+    lasts: Duration,
+    topology: &Topology,
+) -> anyhow::Result<bool> {
+    let postgres = topology.postgres(target)?;
+    let disk = postgres.disk.as_ref().context("its disk is not small")?;
+    let mut servers = postgres.servers.lock().await;
+    tokio::task::block_in_place(|| disk.fill())?;
+    sleep(lasts).await;
+    disk.free()?;
+    let server = servers.on(disk);
+    // It has ended if it found no room for its log.
+    server.start().await?;
+    let url = server.url("postgres");
+    let answers = async {
+        while connect(&url).await.is_err() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(RECOVERED, answers).await.context("it does not recover from the full disk")?;
+    Ok(false)
 }

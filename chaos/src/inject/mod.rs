@@ -23,6 +23,8 @@ pub(crate) async fn put_in(fault: &Fault, topology: &Topology) -> anyhow::Result
         Kind::Kill | Kind::Restart | Kind::Suspend => processes::end(fault, lasts, topology).await,
         Kind::FailOver => processes::fail_over(target, lasts, topology).await,
         Kind::ClockJump => processes::clock_jump(fault, lasts, topology).await,
+        Kind::PreviousRelease => processes::previous_release(target, lasts, topology).await,
+        Kind::FullDisk => database::full_disk(target, lasts, topology).await,
         Kind::Scale => processes::scale(lasts, topology).await,
         Kind::Cut | Kind::Hold | Kind::Deafen | Kind::Slow => {
             network::disturb(fault, lasts, topology).await
@@ -34,6 +36,7 @@ pub(crate) async fn put_in(fault: &Fault, topology: &Topology) -> anyhow::Result
         Kind::MemoryAlarm => broker::memory_alarm(target, lasts, topology).await,
         Kind::DiskAlarm => broker::disk_alarm(target, lasts, topology).await,
         Kind::Drain => broker::drain(target, lasts, topology).await,
+        Kind::Isolate => broker::isolate(target, lasts, topology).await,
     }
     .with_context(|| format!("fault {fault}"))
 }

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::LOOKED_AT;
 use crate::plan::{Fault, Kind};
 use crate::program::Program;
-use crate::topology::{Topology, node_place};
+use crate::topology::{POOLERS, Topology, node_place};
 
 /// How far a clock jumps, in seconds.
 const JUMPS: [i64; 4] = [3_600, -3_600, 10, -10];
@@ -36,6 +36,17 @@ pub(super) async fn end(
             program.start().await?;
         }
         return Ok(was_busy);
+    }
+    if target == POOLERS {
+        let mut poolers = topology.poolers.lock().await;
+        for pooler in &*poolers {
+            if fault.kind == Kind::Kill { pooler.kill().await? } else { pooler.stop().await? }
+        }
+        sleep(lasts).await;
+        for pooler in &mut *poolers {
+            pooler.restart().await?;
+        }
+        return Ok(true);
     }
     if let Some((postgres, role)) = topology.postgres_server(target) {
         let mut servers = postgres.servers.lock().await;
@@ -92,6 +103,28 @@ pub(super) async fn fail_over(
     postgres.fail_over().await?;
     sleep(lasts).await;
     postgres.rebuild().await?;
+    Ok(true)
+}
+
+/// Runs the previous release's program in place of this one's, and this one's again. Returns true.
+pub(super) async fn previous_release(
+    target: &str,
+    lasts: Duration,
+    topology: &Topology,
+) -> anyhow::Result<bool> {
+    let previous = topology.previous.as_ref().context("there are no programs of it")?;
+    let program = topology.program(target)?;
+    let file = match program.binary {
+        "outbox-relay" => previous.outbox_relay(),
+        "order-service" => previous.order_service(),
+        _ => previous.customer_service(),
+    };
+    program.stop().await?;
+    program.start_from(file).await?;
+    topology.ready(program).await?;
+    sleep(lasts).await;
+    program.stop().await?;
+    program.start().await?;
     Ok(true)
 }
 
