@@ -28,6 +28,8 @@ pub(crate) struct Program {
     clock: PathBuf,
     /// None while a fault keeps it down.
     process: Mutex<Option<Service>>,
+    /// How many bytes of the process's log were searched for warnings, and how many there were.
+    searched: Mutex<(usize, usize)>,
 }
 
 impl Program {
@@ -50,8 +52,9 @@ impl Program {
             ("FAKETIME_CACHE_DURATION", "1".to_owned()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ]);
-        let process = Mutex::new(None);
-        let program = Self { name, binary, arguments, settings, ops_port, clock, process };
+        let (process, searched) = (Mutex::new(None), Mutex::default());
+        let program =
+            Self { name, binary, arguments, settings, ops_port, clock, process, searched };
         program.set_clock(0)?;
         Ok(program)
     }
@@ -75,6 +78,7 @@ impl Program {
         }
         let settings = self.settings.iter().map(|(name, value)| (*name, value.as_str()));
         *process = Some(Service::spawn(file, &self.arguments, settings).await?);
+        *self.searched.lock().await = (0, 0);
         Ok(())
     }
 
@@ -128,11 +132,15 @@ impl Program {
     /// How many warnings and errors it has logged since it was started, but for those about poison,
     /// of which the load has some every second.
     pub(crate) async fn warnings(&self) -> usize {
-        let process = self.process.lock().await;
-        let log = process.as_ref().map(Service::log).unwrap_or_default();
-        let warnings =
-            log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
-        warnings.filter(|line| !line.contains(POISON)).count()
+        let log = self.process.lock().await.as_ref().map(Service::log).unwrap_or_default();
+        let mut searched = self.searched.lock().await;
+        let (length, warnings) = &mut *searched;
+        let new = log.get(*length..).unwrap_or_default();
+        let new = &new[..new.rfind('\n').map_or(0, |end| end + 1)];
+        let lines = new.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
+        *warnings += lines.filter(|line| !line.contains(POISON)).count();
+        *length += new.len();
+        *warnings
     }
 
     /// The end of its log.
