@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use anyhow::Context as _;
 use serde_json::Value;
 
-/// The files that a run writes, which exist even if they stay empty.
+/// The files that a round writes, which exist even if they stay empty.
 const FILES: [&str; 9] = [
     "creates",
     "changes",
@@ -23,11 +23,9 @@ const FILES: [&str; 9] = [
     "samples",
 ];
 
-/// The folder of a run.
+/// The files of a round.
 #[derive(Debug)]
 pub(crate) struct History {
-    /// Where it is.
-    pub(crate) folder: PathBuf,
     files: BTreeMap<&'static str, Mutex<File>>,
 }
 
@@ -47,7 +45,7 @@ impl History {
             let file = OpenOptions::new().create(true).truncate(true).write(true).open(path);
             files.insert(name, Mutex::new(file.with_context(place)?));
         }
-        Ok(Self { folder: folder.to_owned(), files })
+        Ok(Self { files })
     }
 
     /// Adds a line to one of [`FILES`].

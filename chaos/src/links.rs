@@ -3,19 +3,21 @@
 use anyhow::Context as _;
 use pipeline_tests::proxy::{Faults, Proxy};
 
-/// A connection that faults can happen to.
+/// The connections of a program to one server, which faults can happen to.
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// What the plan calls it, as in `relay-1 to rabbitmq-2`.
-    pub(crate) name: String,
+    /// The program.
+    pub(crate) from: String,
+    /// The database, broker or program that the server belongs to.
+    to: String,
     proxy: Proxy,
 }
 
 impl Link {
-    /// A proxy between `from` and the server that is named `to`, and the URL through it.
+    /// A proxy between `from` and a server of `to`, and the URL through it.
     pub(crate) fn before(from: &str, to: &str, url: &str) -> anyhow::Result<(Self, String)> {
         let (proxy, url) = Proxy::before(url)?;
-        Ok((Self { name: format!("{from} to {to}"), proxy }, url))
+        Ok((Self { from: from.to_owned(), to: to.to_owned(), proxy }, url))
     }
 
     /// The same for a server without a password, as `127.0.0.1:port`.
@@ -27,6 +29,17 @@ impl Link {
         let (link, url) = Self::before(from, to, &format!("@{address}/"))?;
         let address = url.strip_prefix('@').and_then(|url| url.strip_suffix('/'));
         Ok((link, address.context("the proxy keeps the rest")?.to_owned()))
+    }
+
+    /// What a plan calls it and the program's links to the other servers of the same database or
+    /// broker, as in `relay-1 to rabbitmq`.
+    pub(crate) fn name(&self) -> String {
+        format!("{} to {}", self.from, self.to)
+    }
+
+    /// How many bytes it has forwarded.
+    pub(crate) fn forwarded(&self) -> u64 {
+        self.proxy.forwarded()
     }
 
     /// Resets its connections.

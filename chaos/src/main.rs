@@ -4,10 +4,12 @@
 //! | file | what it does |
 //! |---|---|
 //! | `cli` | the command line |
-//! | `run` | a run from its start to its verdict |
-//! | `topology`, `postgres`, `program`, `links` | servers, processes, and the connections between them |
+//! | `run`, `round`, `report` | a run and its rounds, each from its start to its verdict, and their figures |
+//! | `topology`, `wiring`, `postgres`, `program`, `links` | servers, processes, and the connections between them |
+//! | `mounts` | disks that can be filled |
 //! | `load` | clients: orders, status changes, plain SQL, other programs' messages, operators |
 //! | `plan`, `nemesis`, `inject` | which faults, when, and how each is put in and taken back |
+//! | `thread` | what runs on a thread of its own |
 //! | `tap` | a queue that gets every message of the exchange |
 //! | `minimise` | the fewest faults after which a guarantee does not hold |
 //! | `calm`, `backlog` | times without faults, in which the backlog must go |
@@ -26,25 +28,30 @@ mod inject;
 mod links;
 mod load;
 mod minimise;
+mod mounts;
 mod nemesis;
 mod plan;
 mod plot;
 mod postgres;
 mod program;
+mod report;
+mod round;
 mod run;
 mod samples;
 mod tables;
 mod tap;
+mod thread;
 mod topology;
+mod wiring;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tokio::runtime::Builder;
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> ExitCode {
-    match Box::pin(run::run(cli::Cli::parse())).await {
+fn main() -> ExitCode {
+    match start() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -52,4 +59,11 @@ async fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn start() -> anyhow::Result<bool> {
+    let cli = cli::Cli::parse();
+    mounts::enter()?;
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(Box::pin(run::run(cli)))
 }

@@ -1,6 +1,7 @@
 //! Which faults happen, drawn from a seed.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
+use crate::links::Link;
 use crate::postgres::Postgres;
-use crate::topology::{Topology, node_name};
+use crate::topology::{POOLERS, Topology, node_name};
 
 /// What happens to a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -26,13 +28,13 @@ pub(crate) enum Kind {
     FailOver,
     /// The clock of a program jumps forwards or back, and later to the right time again.
     ClockJump,
-    /// All connections of a link are reset, again and again.
+    /// The connections of a program to a server are reset, again and again.
     Cut,
-    /// A link forwards nothing.
+    /// Nothing gets through between a program and a server.
     Hold,
-    /// A link loses what the server answers: it hears, and is not heard.
+    /// A server hears a program, and is not heard.
     Deafen,
-    /// A link forwards little, late.
+    /// Little gets through between a program and a server, late.
     Slow,
     /// Another session ends all sessions of a database.
     EndSessions,
@@ -44,10 +46,16 @@ pub(crate) enum Kind {
     DiskAlarm,
     /// A node of the broker goes into maintenance and gives away the leadership of its queues.
     Drain,
+    /// A node of the broker is cut off from the others, both ways.
+    Isolate,
     /// There are five relays, then two, and three again.
     Scale,
     /// A session holds a lock on rows of the outbox.
     LockRows,
+    /// A program of the previous release runs in place of this one's.
+    PreviousRelease,
+    /// The disk of a database's server is full.
+    FullDisk,
     /// An operator pauses an aggregate type, and resumes it.
     Pause,
 }
@@ -83,11 +91,15 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The share of each kind, in percent.
-const SHARES: [(Kind, u32); 17] = [
-    (Kind::Kill, 20),
-    (Kind::Restart, 10),
-    (Kind::Suspend, 13),
+/// How long most faults last, in milliseconds, and how long some do.
+const SHORT: RangeInclusive<u64> = 200..=3_000;
+const LONG: RangeInclusive<u64> = 3_000..=10_000;
+
+/// The share of each kind, in percent where all are possible.
+const SHARES: [(Kind, u32); 20] = [
+    (Kind::Kill, 17),
+    (Kind::Restart, 9),
+    (Kind::Suspend, 12),
     (Kind::FailOver, 2),
     (Kind::ClockJump, 2),
     (Kind::Cut, 11),
@@ -99,7 +111,10 @@ const SHARES: [(Kind, u32); 17] = [
     (Kind::MemoryAlarm, 2),
     (Kind::DiskAlarm, 2),
     (Kind::Drain, 2),
+    (Kind::Isolate, 1),
     (Kind::Scale, 2),
+    (Kind::PreviousRelease, 3),
+    (Kind::FullDisk, 1),
     (Kind::LockRows, 3),
     (Kind::Pause, 3),
 ];
@@ -110,13 +125,32 @@ impl Plan {
         let mut rng = StdRng::seed_from_u64(seed);
         let programs: Vec<String> =
             topology.programs.iter().map(|program| program.name.clone()).collect();
+        let released: Vec<String> = topology
+            .programs
+            .iter()
+            .filter(|program| topology.had_release(program))
+            .map(|program| program.name.clone())
+            .collect();
         let databases = [topology.orders.name, topology.customers.name].map(ToOwned::to_owned);
         let standbys = [&topology.orders, &topology.customers].map(Postgres::standby_name);
         let nodes = [0, 1, 2].map(node_name);
-        let links: Vec<String> = topology.links.iter().map(|link| link.name.clone()).collect();
+        // Spare relays are down most of the time.
+        let mut links: Vec<String> = topology
+            .links
+            .iter()
+            .filter(|link| programs.contains(&link.from))
+            .map(Link::name)
+            .collect();
+        links.dedup();
         let gap = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
+        let kinds = SHARES.into_iter().filter(|(kind, _)| match kind {
+            Kind::PreviousRelease => topology.previous.is_some(),
+            Kind::FullDisk => topology.orders.disk.is_some(),
+            _ => true,
+        });
+        let kinds: Vec<(Kind, u32)> = kinds.collect();
         let faults = (1..=count).map(|number| {
-            let kind = kind(rng.random_range(0..100));
+            let kind = pick_kind(&mut rng, &kinds);
             let pick =
                 |rng: &mut StdRng, from: &[String]| from[rng.random_range(0..from.len())].clone();
             let target = match kind {
@@ -124,20 +158,25 @@ impl Plan {
                     0..3 => pick(&mut rng, &nodes),
                     3..6 => pick(&mut rng, &databases),
                     6 => pick(&mut rng, &standbys),
+                    7 if kind != Kind::Suspend => POOLERS.to_owned(),
                     _ => pick(&mut rng, &programs),
                 },
+                Kind::PreviousRelease => pick(&mut rng, &released),
                 Kind::ClockJump => pick(&mut rng, &programs),
                 Kind::Cut | Kind::Hold | Kind::Deafen | Kind::Slow => pick(&mut rng, &links),
                 Kind::FailOver | Kind::EndSessions => pick(&mut rng, &databases),
-                Kind::CloseConnections | Kind::MemoryAlarm | Kind::DiskAlarm | Kind::Drain => {
-                    pick(&mut rng, &nodes)
-                }
+                Kind::CloseConnections
+                | Kind::MemoryAlarm
+                | Kind::DiskAlarm
+                | Kind::Drain
+                | Kind::Isolate => pick(&mut rng, &nodes),
                 Kind::Scale => "relays".to_owned(),
-                Kind::LockRows => databases[0].clone(),
+                Kind::LockRows | Kind::FullDisk => databases[0].clone(),
                 Kind::Pause => ["order", "counter"][rng.random_range(0..2)].to_owned(),
             };
-            let (lasts, gap) =
-                (rng.random_range(200..=5_000), rng.random_range(gap / 2..=gap * 3 / 2));
+            let range = if rng.random_ratio(1, 10) { LONG } else { SHORT };
+            let lasts = rng.random_range(range);
+            let gap = rng.random_range(gap / 2..=gap * 3 / 2);
             Fault { number, kind, target, lasts, gap }
         });
         Self { seed, faults: faults.collect() }
@@ -157,12 +196,13 @@ impl Plan {
     }
 }
 
-fn kind(mut percent: u32) -> Kind {
-    for (kind, share) in SHARES {
-        if percent < share {
-            return kind;
+fn pick_kind(rng: &mut StdRng, shares: &[(Kind, u32)]) -> Kind {
+    let mut left = rng.random_range(0..shares.iter().map(|(_, share)| share).sum());
+    for (kind, share) in shares {
+        if left < *share {
+            return *kind;
         }
-        percent -= share;
+        left -= share;
     }
     Kind::Kill
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use plotters::coord::Shift;
@@ -41,37 +41,50 @@ struct Sample {
     oldest: f64,
 }
 
-/// Draws `plot.svg` into the folder of a run.
-pub(crate) fn draw(folder: &Path) -> anyhow::Result<()> {
-    let faults: Vec<Fault> = read(&folder.join("faults.jsonl"))?;
-    let samples: Vec<Sample> = read(&folder.join("samples.jsonl"))?;
-    let times =
-        samples.iter().map(|sample| sample.at).chain(faults.iter().map(|fault| fault.ended));
-    let (start, end) = times
-        .chain(faults.iter().map(|fault| fault.began))
-        .fold((f64::MAX, 0.0_f64), |(start, end), at| (start.min(at), end.max(at)));
-    let seconds = |at: f64| (at - start) / MICROSECONDS;
-
-    let file = folder.join("plot.svg");
-    let root = SVGBackend::new(&file, SIZE).into_drawing_area();
+/// Draws the rounds in these folders, one behind the other, into the file.
+pub(crate) fn draw(folders: &[PathBuf], file: &Path) -> anyhow::Result<()> {
+    let (mut faults, mut samples, mut end) = (Vec::new(), Vec::new(), 0.0);
+    for folder in folders {
+        end = read_round(folder, end, &mut faults, &mut samples)?;
+    }
+    let root = SVGBackend::new(file, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let (timeline, lines) = root.split_vertically(TIMELINE);
     let (backlog, lag) = lines.split_vertically((SIZE.1 - TIMELINE) / 2);
-    draw_faults(&timeline, &faults, seconds, seconds(end))?;
-    let pending = samples.iter().map(|sample| (seconds(sample.at), sample.pending));
-    draw_line(&backlog, "events that are due", pending.collect(), seconds(end))?;
-    let oldest = samples.iter().map(|sample| (seconds(sample.at), sample.oldest));
-    draw_line(&lag, "age of the oldest, in seconds", oldest.collect(), seconds(end))?;
+    draw_faults(&timeline, &faults, end)?;
+    let pending = samples.iter().map(|sample| (sample.at, sample.pending));
+    draw_line(&backlog, "events that are due", pending.collect(), end)?;
+    let oldest = samples.iter().map(|sample| (sample.at, sample.oldest));
+    draw_line(&lag, "age of the oldest, in seconds", oldest.collect(), end)?;
     Ok(root.present()?)
 }
 
+/// Adds what happened in a round, in seconds, as if it had begun at `start`. Returns when it ended.
+fn read_round(
+    folder: &Path,
+    start: f64,
+    faults: &mut Vec<Fault>,
+    samples: &mut Vec<Sample>,
+) -> anyhow::Result<f64> {
+    let of_round: Vec<Fault> = read(&folder.join("faults.jsonl"))?;
+    let samples_of_round: Vec<Sample> = read(&folder.join("samples.jsonl"))?;
+    let times = of_round.iter().flat_map(|fault| [fault.began, fault.ended]);
+    let times: Vec<f64> = times.chain(samples_of_round.iter().map(|sample| sample.at)).collect();
+    let began = times.iter().copied().fold(f64::MAX, f64::min);
+    let seconds = |at: f64| start + (at - began) / MICROSECONDS;
+    faults.extend(of_round.into_iter().map(|fault| Fault {
+        began: seconds(fault.began),
+        ended: seconds(fault.ended),
+        ..fault
+    }));
+    samples.extend(
+        samples_of_round.into_iter().map(|sample| Sample { at: seconds(sample.at), ..sample }),
+    );
+    Ok(times.into_iter().map(seconds).fold(start, f64::max))
+}
+
 /// A row for each kind of fault.
-fn draw_faults(
-    area: &Area<'_>,
-    faults: &[Fault],
-    seconds: impl Fn(f64) -> f64,
-    end: f64,
-) -> anyhow::Result<()> {
+fn draw_faults(area: &Area<'_>, faults: &[Fault], end: f64) -> anyhow::Result<()> {
     let kinds: BTreeSet<&str> = faults.iter().map(|fault| fault.kind.as_str()).collect();
     let rows = f64::from(u32::try_from(kinds.len())?);
     let mut chart = ChartBuilder::on(area)
@@ -88,8 +101,7 @@ fn draw_faults(
     for kind in kinds {
         let of_kind = faults.iter().filter(|fault| fault.kind == kind);
         chart.draw_series(of_kind.map(|fault| {
-            let corners =
-                [(seconds(fault.began), bottom + 0.15), (seconds(fault.ended), bottom + 0.85)];
+            let corners = [(fault.began, bottom + 0.15), (fault.ended, bottom + 0.85)];
             let color = if fault.interrupted { INTERRUPTED } else { NO_EFFECT };
             Rectangle::new(corners, color.filled())
         }))?;

@@ -10,6 +10,8 @@ use stack::{Database, PostgresServer};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
+use crate::mounts::SmallDisk;
+
 /// How long a standby may take to replay what the primary has written.
 const REPLAYED: Duration = Duration::from_secs(30);
 
@@ -24,6 +26,8 @@ pub(crate) struct Postgres {
     pub(crate) database: Database,
     /// The address of each server.
     addresses: [String; 2],
+    /// The disk of one of the servers, if it is small. Dropped before them, who remove their files.
+    pub(crate) disk: Option<SmallDisk>,
     /// Locked while a fault happens to them.
     pub(crate) servers: Mutex<Servers>,
 }
@@ -49,16 +53,30 @@ impl Servers {
             Role::Standby => &mut self.standby,
         }
     }
+
+    /// The one that has its files on this disk.
+    pub(crate) fn on(&mut self, disk: &SmallDisk) -> &mut PostgresServer {
+        let is_primary = self.primary.log().parent().is_some_and(|folder| disk.is_under(folder));
+        if is_primary { &mut self.primary } else { &mut self.standby }
+    }
 }
 
 impl Postgres {
-    pub(crate) async fn start(name: &'static str, database: &str) -> anyhow::Result<Self> {
+    /// Starts both servers, the first one with a small disk if it should have one.
+    pub(crate) async fn start(
+        name: &'static str,
+        database: &str,
+        has_small_disk: bool,
+    ) -> anyhow::Result<Self> {
         let mut primary = PostgresServer::start_temporary().await?;
         let owner = connect(&primary.url("postgres")).await?;
         // For clients that commit in two phases, and for a standby that was down.
         owner.batch_execute("ALTER SYSTEM SET max_prepared_transactions = 50").await?;
-        owner.batch_execute("ALTER SYSTEM SET wal_keep_size = '1GB'").await?;
+        owner.batch_execute("ALTER SYSTEM SET wal_keep_size = '256MB'").await?;
+        owner.batch_execute("ALTER SYSTEM SET max_wal_size = '256MB'").await?;
         primary.stop_gracefully().await?;
+        let folder = primary.log().parent().context("the log is in the server's folder")?;
+        let disk = has_small_disk.then(|| SmallDisk::under(folder)).transpose()?;
         primary.start().await?;
         let database = primary.database(database).await?;
         // Whoever is told that a transaction is committed finds it on the standby as well. The
@@ -72,7 +90,7 @@ impl Postgres {
         let both = database.url.replace(&addresses[0], &addresses.join(","));
         let url = format!("{both}?target_session_attrs=read-write");
         let servers = Mutex::new(Servers { primary, standby });
-        Ok(Self { name, url, database, addresses, servers })
+        Ok(Self { name, url, database, addresses, disk, servers })
     }
 
     /// Returns the name of the standby server in a plan's targets.

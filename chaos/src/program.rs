@@ -11,19 +11,25 @@ use tokio::sync::Mutex;
 /// How long a program may take to end after SIGTERM.
 const ENDED: Duration = Duration::from_secs(60);
 
+/// What a consumer logs about a message that it can't process.
+const POISON: &str = "sent a message to the dead-letter queue";
+
 /// A program of the pipeline.
 #[derive(Debug)]
 pub(crate) struct Program {
     /// What the plan calls it.
     pub(crate) name: String,
-    binary: &'static str,
-    arguments: Vec<&'static str>,
+    /// The file name of its program.
+    pub(crate) binary: &'static str,
+    pub(crate) arguments: Vec<&'static str>,
     settings: Vec<(&'static str, String)>,
     ops_port: u16,
     /// The file with the distance of its clock from the right time.
     clock: PathBuf,
     /// None while a fault keeps it down.
     process: Mutex<Option<Service>>,
+    /// How many bytes of the process's log were searched for warnings, and how many there were.
+    searched: Mutex<(usize, usize)>,
 }
 
 impl Program {
@@ -46,8 +52,9 @@ impl Program {
             ("FAKETIME_CACHE_DURATION", "1".to_owned()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ]);
-        let process = Mutex::new(None);
-        let program = Self { name, binary, arguments, settings, ops_port, clock, process };
+        let (process, searched) = (Mutex::new(None), Mutex::default());
+        let program =
+            Self { name, binary, arguments, settings, ops_port, clock, process, searched };
         program.set_clock(0)?;
         Ok(program)
     }
@@ -60,13 +67,18 @@ impl Program {
 
     /// Starts it, unless it runs.
     pub(crate) async fn start(&self) -> anyhow::Result<()> {
+        self.start_from(stack::binary(self.binary).await?).await
+    }
+
+    /// Starts another build of it, unless it runs.
+    pub(crate) async fn start_from(&self, file: PathBuf) -> anyhow::Result<()> {
         let mut process = self.process.lock().await;
         if process.as_ref().is_some_and(Service::is_running) {
             return Ok(());
         }
         let settings = self.settings.iter().map(|(name, value)| (*name, value.as_str()));
-        let binary = stack::binary(self.binary).await?;
-        *process = Some(Service::spawn(binary, &self.arguments, settings).await?);
+        *process = Some(Service::spawn(file, &self.arguments, settings).await?);
+        *self.searched.lock().await = (0, 0);
         Ok(())
     }
 
@@ -117,11 +129,18 @@ impl Program {
         http.get(url).send().await.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// How many warnings and errors it has logged since it was started.
+    /// How many warnings and errors it has logged since it was started, but for those about poison,
+    /// of which the load has some every second.
     pub(crate) async fn warnings(&self) -> usize {
-        let process = self.process.lock().await;
-        let log = process.as_ref().map(Service::log).unwrap_or_default();
-        log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).count()
+        let log = self.process.lock().await.as_ref().map(Service::log).unwrap_or_default();
+        let mut searched = self.searched.lock().await;
+        let (length, warnings) = &mut *searched;
+        let new = log.get(*length..).unwrap_or_default();
+        let new = &new[..new.rfind('\n').map_or(0, |end| end + 1)];
+        let lines = new.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
+        *warnings += lines.filter(|line| !line.contains(POISON)).count();
+        *length += new.len();
+        *warnings
     }
 
     /// The end of its log.

@@ -1,6 +1,7 @@
 //! How much was pending at each moment, for the plot.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pipeline_tests::pipeline::connect;
@@ -20,13 +21,23 @@ const PENDING: &str = "
     FROM outbox
     WHERE published_at IS NULL AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())";
 
+/// When an event was last found to have waited for a second: in microseconds since 1970, or 0.
+pub(crate) type LastWait = Arc<AtomicU64>;
+
 /// Records the number of due events and the age of the oldest, in seconds, until it is aborted.
-pub(crate) fn take(topology: Arc<Topology>, history: Arc<History>) -> JoinHandle<()> {
+pub(crate) fn take(
+    topology: Arc<Topology>,
+    history: Arc<History>,
+    last_wait: LastWait,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut session = None;
         loop {
             let sample = timeout(ANSWER, sample(&topology, session.take())).await;
             if let Ok(Ok((open, pending, oldest))) = sample {
+                if oldest >= 1.0 {
+                    last_wait.store(now(), Ordering::Relaxed);
+                }
                 history.record(
                     "samples",
                     &json!({ "at": now(), "pending": pending, "oldest": oldest }),

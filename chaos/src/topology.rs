@@ -1,27 +1,28 @@
 //! All servers and processes of a run.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use pipeline_tests::pipeline::connect;
-use pipeline_tests::relay_role::relay_url;
-use pipeline_tests::tcp_server::server_of;
+use pipeline_tests::pgbouncer::PgBouncer;
+use pipeline_tests::previous_release::PreviousRelease;
 use stack::RabbitCluster;
 use tokio::sync::Mutex;
 
 use crate::links::Link;
+use crate::mounts::may_mount;
 use crate::postgres::{Postgres, Role};
 use crate::program::Program;
+use crate::thread;
 
 /// The cluster's only virtual host.
 pub(crate) const VHOST: &str = "%2f";
-/// How many there are of each replicated program.
-const REPLICAS: usize = 3;
-/// How many more relays there are when they are scaled up.
-const SPARE_RELAYS: usize = 2;
+/// What the plan calls the broker, and its nodes with a number.
+pub(crate) const BROKER: &str = "rabbitmq";
+/// What the plan calls the poolers.
+pub(crate) const POOLERS: &str = "pgbouncer";
 const READY: Duration = Duration::from_secs(120);
-const DESK: &str = include_str!("../../sql/dead-letters/schema.sql");
 
 /// Everything that runs.
 #[derive(Debug)]
@@ -36,7 +37,11 @@ pub(crate) struct Topology {
     pub(crate) amqp_urls: [String; 3],
     /// The management APIs of its nodes.
     pub(crate) management_urls: [String; 3],
-    clocks: PathBuf,
+    pub(crate) clocks: PathBuf,
+    /// The programs of the previous release, where they can be built.
+    pub(crate) previous: Option<Arc<PreviousRelease>>,
+    /// The poolers between an order service and its database.
+    pub(crate) poolers: Mutex<Vec<PgBouncer>>,
     /// The programs: order services, relays, consumers, the customer API, the collector.
     pub(crate) programs: Vec<Program>,
     /// Relays that are down, and started to scale up.
@@ -53,12 +58,15 @@ impl Topology {
     /// Starts everything and waits until all programs are ready.
     ///
     /// `clocks` is an empty folder for the clocks of the programs.
-    pub(crate) async fn start(clocks: &Path) -> anyhow::Result<Self> {
-        let (orders, customers, cluster) = tokio::try_join!(
-            Box::pin(Postgres::start("orders-database", "orders")),
-            Box::pin(Postgres::start("customers-database", "customers")),
-            Box::pin(RabbitCluster::start_temporary()),
-        )?;
+    pub(crate) async fn start(
+        clocks: &Path,
+        previous: Option<Arc<PreviousRelease>>,
+    ) -> anyhow::Result<Self> {
+        let orders = thread::spawn(|| Postgres::start("orders-database", "orders", may_mount()));
+        let customers = thread::spawn(|| Postgres::start("customers-database", "customers", false));
+        let cluster = thread::spawn(RabbitCluster::start_temporary);
+        let (orders, customers, cluster) = tokio::try_join!(orders, customers, cluster)?;
+        let (orders, customers, cluster) = (orders?, customers?, cluster?);
         let url_of = |place: usize| cluster.nodes[place].access().amqp_url(VHOST);
         let api_of = |place: usize| cluster.nodes[place].access().management_url();
         let amqp_urls = [url_of(0), url_of(1), url_of(2)];
@@ -71,6 +79,8 @@ impl Topology {
             amqp_urls,
             management_urls,
             clocks: clocks.to_owned(),
+            previous,
+            poolers: Mutex::default(),
             programs: Vec::new(),
             spare_relays: Vec::new(),
             links: Vec::new(),
@@ -81,41 +91,22 @@ impl Topology {
         Ok(topology)
     }
 
-    async fn start_programs(&mut self) -> anyhow::Result<()> {
-        let customer_api = self.add_customer_api().await?;
-        for replica in 1..=REPLICAS {
-            self.add_order_service(replica, &customer_api).await?;
-        }
-        let owner = connect(&self.orders.url).await?;
-        let outbox = relay_url(&self.orders.database, &owner).await?;
-        connect(&self.customers.url).await?.batch_execute(DESK).await?;
-        for replica in 1..=REPLICAS {
-            self.add_consumer(replica)?;
-            let relay = self.relay(replica, &outbox)?;
-            self.programs.push(relay);
-        }
-        for replica in REPLICAS + 1..=REPLICAS + SPARE_RELAYS {
-            let relay = self.relay(replica, &outbox)?;
-            self.spare_relays.push(relay);
-        }
-        self.add_collector()?;
-        for program in &self.programs {
-            program.start().await?;
-        }
-        self.all_ready().await
-    }
-
     /// Waits until every program is ready.
     pub(crate) async fn all_ready(&self) -> anyhow::Result<()> {
-        let end = Instant::now() + READY;
         for program in &self.programs {
-            while !program.is_ready(&self.http).await {
-                let why = async || {
-                    format!("{} is not ready: {}", program.name, program.last_lines().await)
-                };
-                ensure!(Instant::now() < end, "{}", why().await);
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+            self.ready(program).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a program is ready.
+    pub(crate) async fn ready(&self, program: &Program) -> anyhow::Result<()> {
+        let end = Instant::now() + READY;
+        while !program.is_ready(&self.http).await {
+            let why =
+                async || format!("{} is not ready: {}", program.name, program.last_lines().await);
+            ensure!(Instant::now() < end, "{}", why().await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(())
     }
@@ -126,10 +117,21 @@ impl Topology {
         found.with_context(|| format!("no program {name}"))
     }
 
-    /// The link with this name.
-    pub(crate) fn link(&self, name: &str) -> anyhow::Result<&Link> {
-        let found = self.links.iter().find(|link| link.name == name);
-        found.with_context(|| format!("no link {name}"))
+    /// Whether the previous release's program can take the place of this one.
+    pub(crate) fn had_release(&self, program: &Program) -> bool {
+        // The collector is new. Consumers of that release can't use the queue that those of this one
+        // declare (docs/operations.md, "A queue with other arguments"), and its order service no
+        // pooler.
+        let name = program.name.as_str();
+        let is_pooled = self.links.iter().any(|link| link.name() == format!("{name} to {POOLERS}"));
+        name != "collector" && program.arguments != ["consumer"] && !is_pooled
+    }
+
+    /// The links with this name.
+    pub(crate) fn links(&self, name: &str) -> anyhow::Result<Vec<&Link>> {
+        let found: Vec<&Link> = self.links.iter().filter(|link| link.name() == name).collect();
+        ensure!(!found.is_empty(), "no link {name}");
+        Ok(found)
     }
 
     /// The database whose primary has this name.
@@ -146,126 +148,11 @@ impl Topology {
             _ => None,
         })
     }
-
-    async fn add_customer_api(&mut self) -> anyhow::Result<String> {
-        let address = format!("127.0.0.1:{}", stack::free_port()?);
-        let url = self.customers.database.url.clone();
-        let database = self.through_pair("customer-api", "customers-database", &url)?;
-        let settings = vec![
-            ("DATABASE_URL", database),
-            ("SEED_CUSTOMERS", "true".to_owned()),
-            ("LISTEN_ADDR", address.clone()),
-        ];
-        let api = Program::new(
-            "customer-api".to_owned(),
-            "customer-service",
-            vec!["api"],
-            settings,
-            &self.clocks,
-        )?;
-        api.start().await?;
-        self.programs.push(api);
-        self.all_ready().await?;
-        Ok(address)
-    }
-
-    async fn add_order_service(
-        &mut self,
-        replica: usize,
-        customer_api: &str,
-    ) -> anyhow::Result<()> {
-        let name = format!("order-service-{replica}");
-        let url = self.orders.database.url.clone();
-        let database = self.through_pair(&name, "orders-database", &url)?;
-        let (link, customers) = Link::before_address(&name, "customer-api", customer_api)?;
-        self.links.push(link);
-        let address = format!("127.0.0.1:{}", stack::free_port()?);
-        let settings = vec![
-            ("DATABASE_URL", database),
-            ("CUSTOMER_SERVICE_URL", format!("http://{customers}")),
-            ("LISTEN_ADDR", address.clone()),
-        ];
-        self.order_urls.push(format!("http://{address}/api/orders"));
-        let service = Program::new(name, "order-service", vec!["serve"], settings, &self.clocks)?;
-        service.start().await?;
-        self.programs.push(service);
-        self.all_ready().await
-    }
-
-    fn relay(&mut self, replica: usize, database: &str) -> anyhow::Result<Program> {
-        let name = format!("relay-{replica}");
-        let settings = vec![
-            ("DATABASE_URL", self.through_pair(&name, "orders-database", database)?),
-            ("RABBITMQ_URL", self.brokers_for(&name, replica)?),
-            ("OUTBOX_RETENTION", "off".to_owned()),
-        ];
-        Program::new(name, "outbox-relay", vec!["run"], settings, &self.clocks)
-    }
-
-    fn add_consumer(&mut self, replica: usize) -> anyhow::Result<()> {
-        let name = format!("consumer-{replica}");
-        let database = self.customers.database.url.clone();
-        let settings = vec![
-            ("DATABASE_URL", self.through_pair(&name, "customers-database", &database)?),
-            ("RABBITMQ_URL", self.brokers_for(&name, replica)?),
-            ("RABBITMQ_RETRY_TTL_MS", "2000".to_owned()),
-        ];
-        self.programs.push(Program::new(
-            name,
-            "customer-service",
-            vec!["consumer"],
-            settings,
-            &self.clocks,
-        )?);
-        Ok(())
-    }
-
-    fn add_collector(&mut self) -> anyhow::Result<()> {
-        let name = "collector".to_owned();
-        let database = self.customers.database.url.clone();
-        let settings = vec![
-            (
-                "DEAD_LETTERS_DATABASE_URL",
-                self.through_pair(&name, "customers-database", &database)?,
-            ),
-            ("RABBITMQ_URL", self.brokers_for(&name, 1)?),
-        ];
-        let arguments =
-            vec!["dead-letters", "collect", "--queue", "customer.orders_count.dlq", "--follow"];
-        self.programs.push(Program::new(name, "outbox-relay", arguments, settings, &self.clocks)?);
-        Ok(())
-    }
-
-    /// The URL of a server through a link of its own.
-    fn through(&mut self, from: &str, to: &str, url: &str) -> anyhow::Result<String> {
-        let (link, url) = Link::before(from, to, url)?;
-        self.links.push(link);
-        Ok(url)
-    }
-
-    /// The URL of a database with both servers, each through a link of its own.
-    fn through_pair(&mut self, from: &str, to: &str, url: &str) -> anyhow::Result<String> {
-        let [first, second] = self.postgres(to)?.url_of_each(url)?;
-        let first = self.through(from, &format!("{to} (1)"), &first)?;
-        let second = self.through(from, &format!("{to} (2)"), &second)?;
-        let (one, other) = (server_of(&first)?, server_of(&second)?);
-        Ok(first.replace(one, &format!("{one},{other}")))
-    }
-
-    /// `RABBITMQ_URL` with a link to each node, beginning with another one for each replica.
-    fn brokers_for(&mut self, from: &str, replica: usize) -> anyhow::Result<String> {
-        let mut urls = Vec::new();
-        for place in (0..3).map(|place| (place + replica - 1) % 3) {
-            let url = self.amqp_urls[place].clone();
-            urls.push(self.through(from, &node_name(place), &url)?);
-        }
-        Ok(urls.join(","))
-    }
 }
 
 /// What the plan calls the node at this index.
 pub(crate) fn node_name(place: usize) -> String {
-    format!("rabbitmq-{}", place + 1)
+    format!("{BROKER}-{}", place + 1)
 }
 
 /// The index of the node with this name.

@@ -50,10 +50,17 @@ pub fn missing_browser() -> Vec<&'static str> {
 }
 
 /// What a chaos run needs besides the servers and this machine lacks, as names of Debian packages:
-/// clocks of their own for its processes.
+/// clocks of their own for its processes, and a pooler.
 #[must_use]
 pub fn missing_for_chaos() -> Vec<&'static str> {
-    if locate::faketime().is_err() { vec!["libfaketime"] } else { Vec::new() }
+    let mut packages = Vec::new();
+    if locate::faketime().is_err() {
+        packages.push("libfaketime");
+    }
+    if locate::pgbouncer().is_err() {
+        packages.push("pgbouncer");
+    }
+    packages
 }
 
 /// Installs packages with apt-get, as root or through passwordless sudo. Starts and enables no

@@ -15,6 +15,7 @@ use crate::tcp_server::server_of;
 #[derive(Debug)]
 pub struct PgBouncer {
     service: Service,
+    arguments: Vec<String>,
     dir: PathBuf,
     version: (u32, u32),
 }
@@ -80,12 +81,41 @@ impl PgBouncer {
             arguments.extend(["-u".to_owned(), "postgres".to_owned()]);
         }
         arguments.push(config.display().to_string());
-        let none: [(&str, &str); 0] = [];
-        let service = Service::spawn(stack::pgbouncer()?, arguments, none).await?;
+        let service = start(&arguments).await?;
         let line = service.wait_for_line("process up", PATIENCE).await?;
         let version = version_in(&line).with_context(|| line.clone())?;
         let url = url.replace(server, &format!("127.0.0.1:{port}"));
-        Ok((Self { service, dir, version }, url))
+        Ok((Self { service, arguments, dir, version }, url))
+    }
+
+    /// Kills it, as a crash would.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn kill(&self) -> anyhow::Result<()> {
+        self.service.sigkill()?;
+        self.service.wait_exit(PATIENCE).await?;
+        Ok(())
+    }
+
+    /// Stops it: at once, as the system would.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn stop(&self) -> anyhow::Result<()> {
+        self.service.sigterm()?;
+        self.service.wait_exit(PATIENCE).await?;
+        Ok(())
+    }
+
+    /// Starts it again with the same settings, after it has ended.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.service = start(&self.arguments).await?;
+        self.service.wait_for_line("process up", PATIENCE).await?;
+        Ok(())
     }
 
     /// Its log.
@@ -99,6 +129,11 @@ impl Drop for PgBouncer {
     fn drop(&mut self) {
         fs::remove_dir_all(&self.dir).ok();
     }
+}
+
+async fn start(arguments: &[String]) -> anyhow::Result<Service> {
+    let none: [(&str, &str); 0] = [];
+    Service::spawn(stack::pgbouncer()?, arguments, none).await
 }
 
 fn is_root() -> anyhow::Result<bool> {

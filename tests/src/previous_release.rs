@@ -55,6 +55,12 @@ impl PreviousRelease {
         Service::spawn(self.outbox_relay.clone(), ["run"], settings).await
     }
 
+    /// Its relay's program.
+    #[must_use]
+    pub fn outbox_relay(&self) -> PathBuf {
+        self.outbox_relay.clone()
+    }
+
     /// Its order service's program.
     #[must_use]
     pub fn order_service(&self) -> PathBuf {

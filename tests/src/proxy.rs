@@ -1,5 +1,7 @@
 //! A TCP proxy that injects faults.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -36,6 +38,7 @@ pub struct Proxy {
     to_server: watch::Sender<Faults>,
     to_client: watch::Sender<Faults>,
     resets: watch::Sender<()>,
+    forwarded: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -50,15 +53,17 @@ impl Proxy {
         let (sending, receiving, reset) =
             (to_server.subscribe(), to_client.subscribe(), resets.subscribe());
         let server_name = server.to_owned();
+        let forwarded = Arc::<AtomicU64>::default();
+        let counter = Arc::clone(&forwarded);
         let tcp_server = TcpServer::start(move |client| {
-            let server_name = server_name.clone();
+            let (server_name, counter) = (server_name.clone(), Arc::clone(&counter));
             let (sending, receiving, mut reset) =
                 (sending.clone(), receiving.clone(), reset.clone());
             reset.mark_unchanged();
-            async move { serve(client, &server_name, sending, receiving, reset).await }
+            async move { serve(client, &server_name, sending, receiving, reset, &counter).await }
         })?;
         let url = url.replace(server, &tcp_server.address.to_string());
-        Ok((Self { _listening: tcp_server, to_server, to_client, resets }, url))
+        Ok((Self { _listening: tcp_server, to_server, to_client, resets, forwarded }, url))
     }
 
     /// Sets the faults of the direction to the server.
@@ -69,6 +74,12 @@ impl Proxy {
     /// Sets the faults of the direction to the clients.
     pub fn to_client(&self, faults: Faults) {
         self.to_client.send_replace(faults);
+    }
+
+    /// How many bytes it has forwarded, in both directions.
+    #[must_use]
+    pub fn forwarded(&self) -> u64 {
+        self.forwarded.load(Ordering::Relaxed)
     }
 
     /// Resets every connection (RST) at both ends.
@@ -83,6 +94,7 @@ async fn serve(
     to_server: watch::Receiver<Faults>,
     to_client: watch::Receiver<Faults>,
     mut reset: watch::Receiver<()>,
+    forwarded: &AtomicU64,
 ) -> anyhow::Result<()> {
     let mut server = TcpStream::connect(server).await?;
     server.set_nodelay(true)?;
@@ -93,8 +105,8 @@ async fn serve(
         tokio::select! {
             passed = async {
                 tokio::try_join!(
-                    pass(from_client, into_server, to_server),
-                    pass(from_server, into_client, to_client),
+                    pass(from_client, into_server, to_server, forwarded),
+                    pass(from_server, into_client, to_client, forwarded),
                 )
             } => {
                 passed?;
@@ -115,6 +127,7 @@ async fn pass(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut faults: watch::Receiver<Faults>,
+    forwarded: &AtomicU64,
 ) -> anyhow::Result<()> {
     let mut buffer = vec![0; 16 << 10];
     let mut passed = 0;
@@ -145,5 +158,6 @@ async fn pass(
         });
         tokio::time::sleep(pause + delay).await;
         to.write_all(&buffer[..count]).await?;
+        forwarded.fetch_add(u64::try_from(count)?, Ordering::Relaxed);
     }
 }

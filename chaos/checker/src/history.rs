@@ -62,7 +62,9 @@ pub struct Foreign {
     pub kind: String,
     /// Its message id.
     pub message_id: String,
-    /// Whether the broker has confirmed it.
+    /// The customer of an event.
+    pub customer: Option<String>,
+    /// Whether the broker has confirmed it. If it has not, each queue may have it or not.
     pub confirmed: bool,
 }
 
@@ -88,10 +90,19 @@ pub struct Command {
     pub command: String,
     /// The event that it was for.
     pub event_id: String,
+    /// The row of the dead letter that it was for, if it was for one.
+    pub letter: Option<i64>,
     /// When it ended.
     pub ended: u64,
     /// What it said was done: the name of its action, or null if it failed.
     pub done: Option<String>,
+}
+
+/// How much was pending at a moment.
+#[derive(Debug, Deserialize)]
+pub struct Sample {
+    /// The age of the oldest event that was due, in seconds.
+    pub oldest: f64,
 }
 
 /// A time without faults.
@@ -110,6 +121,8 @@ pub struct Calm {
 /// A fault that the run put in.
 #[derive(Debug, Deserialize)]
 pub struct Fault {
+    /// Its name.
+    pub kind: String,
     /// Whether it interrupted work.
     pub interrupted: bool,
 }
@@ -118,7 +131,7 @@ pub struct Fault {
 pub(crate) type Rows = BTreeMap<String, Value>;
 
 /// All that is known of a run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct History {
     /// Orders that clients posted.
     pub creates: Vec<Create>,
@@ -136,6 +149,8 @@ pub struct History {
     pub calms: Vec<Calm>,
     /// Faults.
     pub faults: Vec<Fault>,
+    /// How much was pending, twice a second.
+    pub samples: Vec<Sample>,
     /// Table `orders`, by id.
     pub orders: Rows,
     /// Table `outbox`, by event id.
@@ -170,6 +185,7 @@ impl History {
             commands: lines(&folder.join("commands.jsonl"))?,
             calms: lines(&folder.join("calms.jsonl"))?,
             faults: lines(&folder.join("faults.jsonl"))?,
+            samples: lines(&folder.join("samples.jsonl"))?,
             orders: rows(&tables.join("orders.jsonl"), "id")?,
             outbox: rows(&tables.join("outbox.jsonl"), "event_id")?,
             discarded: rows(&tables.join("discarded.jsonl"), "event_id")?,

@@ -17,5 +17,5 @@ mod history;
 mod verdict;
 
 pub use check::Check;
-pub use history::History;
+pub use history::{History, Outcome};
 pub use verdict::Verdict;

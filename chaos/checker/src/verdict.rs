@@ -2,14 +2,15 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::check::Check;
 use crate::checks;
 use crate::history::History;
 
-/// What all checks say of a history.
-#[derive(Debug)]
+/// What all checks say of a history, or of several.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Verdict {
     /// One for each guarantee.
     pub checks: Vec<Check>,
@@ -28,18 +29,22 @@ impl Verdict {
         self.checks.iter().all(Check::holds)
     }
 
+    /// Adds the verdict on another history. Returns both.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        for check in &other.checks {
+            match self.checks.iter_mut().find(|known| known.guarantee == check.guarantee) {
+                Some(known) => known.add(check),
+                None => self.checks.push(check.clone()),
+            }
+        }
+        self
+    }
+
     /// For programs.
     #[must_use]
     pub fn json(&self) -> Value {
-        let checks = self.checks.iter().map(|check| {
-            json!({
-                "guarantee": check.guarantee,
-                "examined": check.examined,
-                "broken": check.broken,
-                "violations": check.violations,
-            })
-        });
-        json!({ "holds": self.holds(), "checks": checks.collect::<Vec<_>>() })
+        json!({ "holds": self.holds(), "checks": self.checks })
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use pipeline_tests::rabbitmqctl::{rabbitmq_upgrade, rabbitmqctl};
-use stack::Management;
-use tokio::time::sleep;
+use stack::{Management, RabbitServer};
+use tokio::time::{sleep, timeout};
 
 use crate::topology::{Topology, node_place};
 
@@ -12,17 +13,20 @@ use crate::topology::{Topology, node_place};
 const USUAL_MEMORY: &str = "0.4";
 /// The free space on the disk below which a node raises an alarm: RabbitMQ's default.
 const USUAL_FREE_DISK: &str = "50MB";
+/// How soon a node that is cut off pauses itself.
+const PAUSED: Duration = Duration::from_secs(30);
 
-/// Closes the connections of all clients.
-pub(super) async fn close_connections(target: &str, topology: &Topology) -> anyhow::Result<()> {
+/// Closes the connections of all clients. Returns true if there were any.
+pub(super) async fn close_connections(target: &str, topology: &Topology) -> anyhow::Result<bool> {
     let management = Management::new(&topology.management_urls[node_place(target)?])?;
     let connections = management.get("/api/connections").await?.unwrap_or_default();
-    for connection in connections.as_array().map_or(&[][..], Vec::as_slice) {
+    let connections = connections.as_array().map_or(&[][..], Vec::as_slice);
+    for connection in connections {
         let name = connection["name"].as_str().unwrap_or_default();
         let escaped: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
         management.delete(&format!("/api/connections/{escaped}")).await?;
     }
-    Ok(())
+    Ok(!connections.is_empty())
 }
 
 /// A node is short of memory: the whole cluster reads nothing from connections that publish.
@@ -31,7 +35,7 @@ pub(super) async fn memory_alarm(
     target: &str,
     lasts: Duration,
     topology: &Topology,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let watermark = "set_vm_memory_high_watermark";
     set_for(target, [watermark, "0.0000001"], [watermark, USUAL_MEMORY], lasts, topology).await
 }
@@ -41,37 +45,81 @@ pub(super) async fn disk_alarm(
     target: &str,
     lasts: Duration,
     topology: &Topology,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let limit = "set_disk_free_limit";
     set_for(target, [limit, "1000000GB"], [limit, USUAL_FREE_DISK], lasts, topology).await
 }
 
 /// A node goes into maintenance, as before an upgrade: it closes its clients' connections, takes no
-/// new ones, and gives the leadership of its queues away.
+/// new ones, and gives the leadership of its queues away. Returns true.
 /// See <https://www.rabbitmq.com/docs/upgrade#maintenance-mode>.
 pub(super) async fn drain(
     target: &str,
     lasts: Duration,
     topology: &Topology,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let cluster = topology.cluster.lock().await;
     let node = &cluster.nodes[node_place(target)?];
     tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["drain"]))?;
     sleep(lasts).await;
-    tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["revive"]))
+    tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["revive"]))?;
+    Ok(true)
 }
 
-/// Gives a node a setting, waits, and gives it the usual one.
+/// Cuts a node off from the two others, both ways: it pauses itself, as it is the smaller part, and
+/// comes back once it reaches them again. Returns true.
+/// See <https://www.rabbitmq.com/docs/partitions#automatic-handling>.
+pub(super) async fn isolate(
+    target: &str,
+    lasts: Duration,
+    topology: &Topology,
+) -> anyhow::Result<bool> {
+    let mut cluster = topology.cluster.lock().await;
+    let node = &cluster.nodes[node_place(target)?];
+    let names = cluster.nodes.iter().map(RabbitServer::name);
+    let peers = names.filter(|name| *name != node.name()).map(|name| format!("'{name}'"));
+    let peers = peers.collect::<Vec<_>>().join(",");
+    // As deploy/kubernetes has it. Nodes let no other in whose cookie is not the one that they
+    // expect of it.
+    let cut = format!(
+        "[rpc:call(N, application, set_env, [rabbit, cluster_partition_handling, pause_minority]) || N <- [node(),{peers}]],
+         [begin erlang:set_cookie(N, cut_off), erlang:disconnect_node(N) end || N <- [{peers}]]."
+    );
+    let join = format!("[erlang:set_cookie(N, erlang:get_cookie()) || N <- [{peers}]].");
+    let pauses_before = pauses(node);
+    tokio::task::block_in_place(|| rabbitmqctl(node, &["eval", &cut]))?;
+    sleep(lasts).await;
+    let has_paused = async {
+        while pauses(node) == pauses_before {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PAUSED, has_paused).await.context("the node that was cut off has not paused itself")?;
+    tokio::task::block_in_place(|| rabbitmqctl(node, &["eval", &join]))?;
+    // All run already: it waits until they are one cluster again.
+    cluster.start().await?;
+    Ok(true)
+}
+
+/// How often a node has paused itself, as its log says.
+fn pauses(node: &RabbitServer) -> usize {
+    let log = std::fs::read(node.log()).unwrap_or_default();
+    String::from_utf8_lossy(&log).matches("minority/secondary status detected").count()
+}
+
+/// Gives a node a setting, waits, and gives it the usual one. Returns false: whether anybody had to
+/// wait is not known here.
 async fn set_for(
     target: &str,
     fault: [&str; 2],
     usual: [&str; 2],
     lasts: Duration,
     topology: &Topology,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let cluster = topology.cluster.lock().await;
     let node = &cluster.nodes[node_place(target)?];
     tokio::task::block_in_place(|| rabbitmqctl(node, &fault))?;
     sleep(lasts).await;
-    tokio::task::block_in_place(|| rabbitmqctl(node, &usual))
+    tokio::task::block_in_place(|| rabbitmqctl(node, &usual))?;
+    Ok(false)
 }

@@ -26,10 +26,10 @@ pub(super) async fn message(shared: Arc<Shared>, number: u64) -> anyhow::Result<
     let mut rng = rng(number);
     let id = Uuid::new_v4().to_string();
     let is_poison = rng.random_bool(0.3);
+    let customer = *one_of(&mut rng, &CUSTOMERS);
     let body = if is_poison {
         (*one_of(&mut rng, &POISON)).to_owned()
     } else {
-        let customer = one_of(&mut rng, &CUSTOMERS);
         json!({ "event_id": id, "event": KEY, "data": { "order_public_id": id, "customer_public_id": customer } })
             .to_string()
     };
@@ -40,10 +40,11 @@ pub(super) async fn message(shared: Arc<Shared>, number: u64) -> anyhow::Result<
     if !confirmed {
         shared.troubles.add();
     }
-    let kind = if is_poison { "poison" } else { "event" };
-    shared
-        .history
-        .record("foreign", &json!({ "kind": kind, "message_id": id, "confirmed": confirmed }));
+    let (kind, customer) = if is_poison { ("poison", None) } else { ("event", Some(customer)) };
+    shared.history.record(
+        "foreign",
+        &json!({ "kind": kind, "message_id": id, "customer": customer, "confirmed": confirmed }),
+    );
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod foreign;
 mod operators;
 mod orders;
 mod prepared;
+mod repairs;
 mod strangers;
 mod transactions;
 
@@ -25,6 +26,8 @@ use crate::topology::Topology;
 /// The most clients of one kind at a time, of which most have a session with a database that serves
 /// 400. Those that come while so many wait are turned away.
 const MOST: usize = 90;
+/// The most people at a time: a command that waits for a relay asks the database again and again.
+const PEOPLE: usize = 5;
 
 /// How often clients were hindered: an error, a refusal, or an answer that took over a second.
 #[derive(Debug, Default)]
@@ -59,19 +62,20 @@ pub(crate) async fn send(
 ) -> anyhow::Result<()> {
     let shared = Arc::new(Shared { topology, history, troubles });
     transactions::prepare(&shared.topology).await?;
-    let kinds: [(u64, MakeClient); 5] = [
-        (40, |shared, number| Box::pin(orders::order(shared, number))),
-        (20, |shared, number| Box::pin(transactions::transaction(shared, number))),
-        (4, |shared, number| Box::pin(foreign::message(shared, number))),
-        (2, |shared, number| Box::pin(operators::discard_or_replay(shared, number))),
-        (2, |shared, number| Box::pin(strangers::event(shared, number))),
+    let kinds: [(u64, usize, MakeClient); 6] = [
+        (40, MOST, |shared, number| Box::pin(orders::order(shared, number))),
+        (20, MOST, |shared, number| Box::pin(transactions::transaction(shared, number))),
+        (4, MOST, |shared, number| Box::pin(foreign::message(shared, number))),
+        (2, PEOPLE, |shared, number| Box::pin(operators::discard_or_replay(shared, number))),
+        (2, MOST, |shared, number| Box::pin(strangers::event(shared, number))),
+        (1, PEOPLE, |shared, number| Box::pin(repairs::retry_or_return(shared, number))),
     ];
     let mut sending = JoinSet::new();
-    for (place, (rate, client)) in (0..).zip(kinds) {
+    for (place, (rate, most, client)) in (0..).zip(kinds) {
         let (shared, stop) = (Arc::clone(&shared), stop.clone());
         // Numbers of clients seed what each of them does.
         let first = seed.wrapping_mul(8).wrapping_add(place) << 24;
-        sending.spawn(come(rate, client, first, shared, stop));
+        sending.spawn(come((rate, most), client, first, shared, stop));
     }
     while let Some(ended) = sending.join_next().await {
         ended??;
@@ -85,9 +89,9 @@ type Client = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 /// Makes the client with this number.
 type MakeClient = fn(Arc<Shared>, u64) -> Client;
 
-/// Lets so many clients a second come.
+/// Lets so many clients a second come, unless the most are there.
 async fn come(
-    rate: u64,
+    (rate, most): (u64, usize),
     client: MakeClient,
     first: u64,
     shared: Arc<Shared>,
@@ -104,7 +108,7 @@ async fn come(
         while let Some(ended) = clients.try_join_next() {
             ended??;
         }
-        if clients.len() < MOST {
+        if clients.len() < most {
             clients.spawn(client(Arc::clone(&shared), number));
         }
     }

@@ -40,39 +40,50 @@ pub(super) async fn discard_or_replay(shared: Arc<Shared>, number: u64) -> anyho
         false => ("replay", Duration::from_secs(2)),
     };
     sleep(wait).await;
-    let database = shared.topology.orders.url.clone();
-    let broker = shared.topology.amqp_urls.join(",");
-    let settings = [
-        ("DATABASE_URL", database.as_str()),
-        ("RABBITMQ_URL", broker.as_str()),
-        ("OUTBOX_ACTOR", "chaos"),
-    ];
     let id = event_id.to_string();
     let arguments: &[&str] = match action {
         "discard" => &["discard", &id, "--reason", "chaos", "--json"],
         _ => &["replay", &id, "--json"],
     };
-    // A command that does not end has answered nothing.
-    let Ok(ended) = run("outbox-relay", arguments, &settings).await else {
-        shared.troubles.add();
-        return Ok(());
-    };
+    let Some(answer) = command(&shared, arguments).await else { return Ok(()) };
+    let done = (answer.code == Some(0)).then(|| done(action, &answer)).flatten();
     shared.history.record(
         "commands",
-        &json!({ "command": action, "event_id": id, "ended": now(), "done": done(action, &ended), "exit": ended.code }),
+        &json!({ "command": action, "event_id": id, "ended": now(), "done": done, "exit": answer.code }),
     );
     Ok(())
 }
 
-/// What the command said that it did, if it did.
-fn done(action: &str, ended: &Ended) -> Option<&'static str> {
-    let report: Value = serde_json::from_str(&ended.out).ok()?;
-    let (member, word) =
-        if action == "discard" { ("discarded", "discarded") } else { ("replayed", "replayed") };
-    let count = match &report[member] {
+/// Runs a command of an operator. Returns none if it does not end: it has answered nothing.
+pub(super) async fn command(shared: &Shared, arguments: &[&str]) -> Option<Ended> {
+    let topology = &shared.topology;
+    let broker = topology.amqp_urls.join(",");
+    let settings = [
+        ("DATABASE_URL", topology.orders.url.as_str()),
+        ("DEAD_LETTERS_DATABASE_URL", topology.customers.url.as_str()),
+        ("RABBITMQ_URL", broker.as_str()),
+        ("OUTBOX_ACTOR", "chaos"),
+    ];
+    let ended = run("outbox-relay", arguments, &settings).await.ok();
+    if ended.is_none() {
+        shared.troubles.add();
+    }
+    ended
+}
+
+/// What the command said that it did to the one event or dead letter that it was for, if it did.
+pub(super) fn done(action: &str, answer: &Ended) -> Option<&'static str> {
+    let report: Value = serde_json::from_str(&answer.out).ok()?;
+    let word = match action {
+        "discard" => "discarded",
+        "replay" => "replayed",
+        "retry" => "retried",
+        _ => "returned",
+    };
+    let count = match &report[word] {
         Value::Array(ids) => ids.len(),
         Value::Number(number) => usize::try_from(number.as_u64()?).ok()?,
         _ => 0,
     };
-    (ended.code == Some(0) && count == 1).then_some(word)
+    (count == 1).then_some(word)
 }
