@@ -1,7 +1,7 @@
 //! What the overview shows of the last hour: one sampler, whoever watches.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub(super) struct History {
     start: u64,
     /// Wakes the sampler.
     again: Notify,
+    /// Whether a change has ended since the latest sample began.
+    has_changed: AtomicBool,
     /// Notified after each look, also one that failed.
     sampled: Notify,
 }
@@ -79,6 +81,7 @@ impl History {
             if !is_point {
                 letters = None;
             }
+            let has_changed = self.has_changed.swap(false, Ordering::Relaxed);
             let letters = has_desk.then_some(&mut letters);
             let status = tokio::select! {
                 status = read_status(commands, &user, letters) => status,
@@ -93,9 +96,15 @@ impl History {
                 }
                 Err(error) => database.down(error.to_string()),
             }
-            self.replace_latest(status, !is_point);
+            self.replace_latest(status, has_changed);
             self.sampled.notify_waiters();
         }
+    }
+
+    /// Takes a sample soon, after which all pages are old: a change has ended.
+    pub(super) fn change_has_ended(&self) {
+        self.has_changed.store(true, Ordering::Relaxed);
+        self.again.notify_one();
     }
 
     /// Takes a sample now, and waits for it.

@@ -93,7 +93,7 @@ struct Console {
     operations: Arc<Operations>,
     /// Held while a body is read.
     bodies: Semaphore,
-    history: History,
+    history: Arc<History>,
     /// The causes with the most events.
     causes: SharedLook,
     /// The causes that ended lately.
@@ -175,7 +175,7 @@ impl Console {
             )),
             operations: Arc::new(Operations::default()),
             bodies: Semaphore::new(posting::BODIES),
-            history: History::new(),
+            history: Arc::new(History::new()),
             causes: SharedLook::default(),
             recovered: SharedLook::default(),
             event_actions: SharedLook::default(),

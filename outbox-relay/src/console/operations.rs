@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::history::History;
 use super::invocation::{CHANGES, Commands, InvocationError, Output, Told};
 use super::users::User;
 use crate::commands::progress::ProgressLine;
@@ -98,6 +99,7 @@ impl Operations {
     pub(super) fn begin(
         self: &Arc<Self>,
         commands: &Arc<Commands>,
+        history: &Arc<History>,
         operation: Operation,
     ) -> Result<Uuid, NotBegun> {
         let id = operation.id;
@@ -122,6 +124,7 @@ impl Operations {
         all.insert(id, operation);
         drop(all);
         let (this, commands) = (Arc::clone(self), Arc::clone(commands));
+        let history = Arc::clone(history);
         self.running.spawn(async move {
             let result = match commands
                 .turn_to_change(contents.as_ref().map_or(0, String::len), &stop)
@@ -138,6 +141,7 @@ impl Operations {
             let status = result.as_ref().ok().map(|output| output.status);
             tracing::info!(operation = %id, status, "a change has ended");
             this.set(id, State::Ended(result));
+            history.change_has_ended();
         });
         Ok(id)
     }

@@ -66,7 +66,12 @@ impl Console {
                 self.tell(id, !wait.is_zero())
             }
             Ok(id) => {
-                tokio::time::timeout(ENDS_SOON, self.operations.ended(id)).await.ok();
+                let soon = tokio::time::timeout(ENDS_SOON, async {
+                    self.operations.ended(id).await;
+                    // Its page says what else is wrong.
+                    self.history.sample_now().await;
+                });
+                soon.await.ok();
                 self.see_other(asked.format, &format!("/operations/{id}"))
             }
         }

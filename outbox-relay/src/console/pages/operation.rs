@@ -1,11 +1,9 @@
 //! `/operations`: begins what was confirmed, or stops it; `/operations/{id}`: shows how far it is.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::back::back;
@@ -20,9 +18,6 @@ use crate::console::invocation::InvocationError;
 use crate::console::operations::{NotBegun, Operation, State};
 use crate::console::rights::Rights;
 use crate::console::verdict::verdict;
-
-/// How long the page of an operation that has ended waits for a look at what else is wrong.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Begins the operation of a confirmed form, and returns its number. The action `stop` stops the
 /// operation that has this number.
@@ -79,7 +74,7 @@ pub(in crate::console) fn begin(console: &Console, request: &PageRequest) -> Res
         stop: console.commands.stop_token(),
         is_stopped: false,
     };
-    console.operations.begin(&console.commands, operation).map_err(|why| match why {
+    console.operations.begin(&console.commands, &console.history, operation).map_err(|why| match why {
         NotBegun::TooMany => NoPage::Failed(InvocationError::Busy(
             "too many changes run or wait already: try again when one has ended",
         )),
@@ -201,9 +196,6 @@ pub(super) async fn operation(
     id: &str,
 ) -> Result<Page, NoPage> {
     let found = find(console, request, Some(id))?;
-    if matches!(found.state, State::Ended(_)) {
-        timeout(LOOK, console.history.sample_now()).await.ok();
-    }
     let report = found.report();
     let mut data = serde_json::to_value(&report).unwrap_or_default();
     // It is done, whether or not that can be read.
