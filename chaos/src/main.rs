@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `cli` | the command line |
 //! | `run`, `round`, `report` | a run and its rounds, each from its start to its verdict, and their figures |
-//! | `topology`, `wiring`, `postgres`, `program`, `links` | servers, processes, and the connections between them |
+//! | `topology`, `wiring`, `postgres`, `cluster`, `program`, `links` | servers, processes, and the connections between them |
 //! | `mounts` | disks that can be filled |
 //! | `load` | clients: orders, status changes, plain SQL, other programs' messages, operators |
 //! | `plan`, `nemesis`, `inject` | which faults, when, and how each is put in and taken back |
@@ -23,6 +23,7 @@
 mod backlog;
 mod calm;
 mod cli;
+mod cluster;
 mod history;
 mod inject;
 mod links;
@@ -64,6 +65,8 @@ fn main() -> ExitCode {
 fn start() -> anyhow::Result<bool> {
     let cli = cli::Cli::parse();
     mounts::enter()?;
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // All bytes pass through this process, which gets the more of busy processors the more threads
+    // it has.
+    let runtime = Builder::new_multi_thread().worker_threads(8).enable_all().build()?;
     runtime.block_on(Box::pin(run::run(cli)))
 }

@@ -88,9 +88,8 @@ impl Round {
             of_kind.interrupted += usize::from(fault.interrupted);
         }
         let accepted = history.creates.iter().filter(|create| create.outcome == Outcome::Done);
-        let published = history.messages.iter().filter(|message| message.outbox_id.is_some());
         let published: BTreeSet<&str> =
-            published.map(|message| message.message_id.as_str()).collect();
+            history.published().map(|message| message.message_id.as_str()).collect();
         let figures = Figures {
             seconds: took.as_secs(),
             orders: accepted.count(),

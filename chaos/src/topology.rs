@@ -10,6 +10,7 @@ use pipeline_tests::previous_release::PreviousRelease;
 use stack::RabbitCluster;
 use tokio::sync::Mutex;
 
+use crate::cluster;
 use crate::links::Link;
 use crate::mounts::may_mount;
 use crate::postgres::{Postgres, Role};
@@ -64,7 +65,7 @@ impl Topology {
     ) -> anyhow::Result<Self> {
         let orders = thread::spawn(|| Postgres::start("orders-database", "orders", may_mount()));
         let customers = thread::spawn(|| Postgres::start("customers-database", "customers", false));
-        let cluster = thread::spawn(RabbitCluster::start_temporary);
+        let cluster = thread::spawn(cluster::start);
         let (orders, customers, cluster) = tokio::try_join!(orders, customers, cluster)?;
         let (orders, customers, cluster) = (orders?, customers?, cluster?);
         let url_of = |place: usize| cluster.nodes[place].access().amqp_url(VHOST);

@@ -156,7 +156,9 @@ async fn pass(
             Duration::from_secs(1) * u32::try_from(count).unwrap_or(u32::MAX)
                 / u32::try_from(rate).unwrap_or(u32::MAX)
         });
-        tokio::time::sleep(pause + delay).await;
+        if !(pause + delay).is_zero() {
+            tokio::time::sleep(pause + delay).await;
+        }
         to.write_all(&buffer[..count]).await?;
         forwarded.fetch_add(u64::try_from(count)?, Ordering::Relaxed);
     }

@@ -35,6 +35,8 @@ fn run(program: &str, server: &RabbitServer, arguments: &[&str]) -> anyhow::Resu
     let done = Command::new(program)
         .args(["-n", settings["node"].as_str().context("a node")?])
         .args(arguments)
+        // Where it leaves a dump if it crashes.
+        .current_dir(dir)
         .env("HOME", dir)
         .env("ERL_EPMD_PORT", settings["epmd_port"].to_string())
         .output()?;

@@ -1,7 +1,7 @@
 //! The folder of a run. Each file has one JSON object a line; times are microseconds since 1970, of
 //! one clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -194,6 +194,16 @@ impl History {
             dead_letters: rows(&tables.join("dead_letters.jsonl"), "id")?,
             queues: serde_json::from_str(&text).context("queues.json")?,
         })
+    }
+}
+
+impl History {
+    /// The messages of the outbox: all that no other program has sent. Relays of the previous
+    /// release do not tell the id of the row.
+    pub fn published(&self) -> impl Iterator<Item = &Message> {
+        let foreign: BTreeSet<&str> =
+            self.foreign.iter().map(|foreign| foreign.message_id.as_str()).collect();
+        self.messages.iter().filter(move |message| !foreign.contains(message.message_id.as_str()))
     }
 }
 

@@ -79,11 +79,9 @@ pub(super) async fn isolate(
     let names = cluster.nodes.iter().map(RabbitServer::name);
     let peers = names.filter(|name| *name != node.name()).map(|name| format!("'{name}'"));
     let peers = peers.collect::<Vec<_>>().join(",");
-    // As deploy/kubernetes has it. Nodes let no other in whose cookie is not the one that they
-    // expect of it.
+    // Nodes let no other in whose cookie is not the one that they expect of it.
     let cut = format!(
-        "[rpc:call(N, application, set_env, [rabbit, cluster_partition_handling, pause_minority]) || N <- [node(),{peers}]],
-         [begin erlang:set_cookie(N, cut_off), erlang:disconnect_node(N) end || N <- [{peers}]]."
+        "[begin erlang:set_cookie(N, cut_off), erlang:disconnect_node(N) end || N <- [{peers}]]."
     );
     let join = format!("[erlang:set_cookie(N, erlang:get_cookie()) || N <- [{peers}]].");
     let pauses_before = pauses(node);

@@ -7,7 +7,7 @@ use crate::history::{History, Outcome};
 
 pub(super) fn checks(history: &History) -> Vec<Check> {
     let mut published: BTreeMap<&str, u64> = BTreeMap::new();
-    for message in history.messages.iter().filter(|message| message.outbox_id.is_some()) {
+    for message in history.published() {
         published.entry(&message.message_id).or_insert(message.at);
     }
     let mut of_transaction: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -69,4 +69,58 @@ pub(super) fn checks(history: &History) -> Vec<Check> {
         savepoints.examine(wrongly == 0, || transaction.transaction.clone());
     }
     vec![announced, settled, saved, committed, rolled_back, later, savepoints]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::checks;
+    use crate::history::{Foreign, History, Message};
+
+    const UNANNOUNCED: &str = "an event whose transaction committed is published";
+    const UNKNOWN: &str = "a message is of an event that was committed";
+
+    /// What is broken if this message came, which says no id of a row.
+    fn broken(message_id: &str, mut history: History) -> Vec<String> {
+        let (message_id, key) = (message_id.to_owned(), "order.created".to_owned());
+        history.messages.push(Message {
+            at: 2,
+            message_id,
+            key,
+            outbox_id: None,
+            body: Value::Null,
+        });
+        let broken = checks(&history).into_iter().filter(|check| check.broken > 0);
+        broken.map(|check| check.guarantee.into_owned()).collect()
+    }
+
+    fn outbox() -> History {
+        let mut history = History::default();
+        let row = json!({ "event_id": "e", "published_at": "now", "payload": {} });
+        history.outbox.insert("e".to_owned(), row);
+        history
+    }
+
+    #[test]
+    fn a_message_of_an_older_relay_counts() {
+        assert_eq!(broken("e", outbox()), [""; 0]);
+    }
+
+    #[test]
+    fn a_message_that_nobody_sent_is_of_no_event() {
+        assert_eq!(broken("x", outbox()), [UNANNOUNCED, UNKNOWN]);
+    }
+
+    #[test]
+    fn a_message_of_another_program_is_not_of_the_outbox() {
+        let mut history = outbox();
+        history.foreign.push(Foreign {
+            kind: "event".to_owned(),
+            message_id: "x".to_owned(),
+            customer: None,
+            confirmed: true,
+        });
+        assert_eq!(broken("x", history), [UNANNOUNCED]);
+    }
 }

@@ -12,11 +12,11 @@ pub(super) fn checks(history: &History) -> Vec<Check> {
     // The latest row id of each aggregate that was delivered.
     let mut latest: BTreeMap<(&str, &str), i64> = BTreeMap::new();
     for message in &history.messages {
-        let Some(id) = message.outbox_id else { continue };
         if !seen.insert(message.message_id.as_str()) {
             continue;
         }
         let Some(event) = history.outbox.get(&message.message_id) else { continue };
+        let Some(id) = event["id"].as_i64() else { continue };
         let aggregate = (
             event["aggregate_type"].as_str().unwrap_or_default(),
             event["aggregate_id"].as_str().unwrap_or_default(),
