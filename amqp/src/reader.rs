@@ -177,6 +177,10 @@ impl Reader {
                 self.reply(Reply::ChannelClosed(id))?;
                 state.wake();
             }
+            // The channel would be forgotten, and not told when the connection ends.
+            Method::ChannelCloseOk if !state.lock().is_close_sent => {
+                return Err(unexpected(&Method::ChannelCloseOk));
+            }
             Method::ChannelCloseOk => {
                 self.shared.remove_channel(id);
                 answered(state);

@@ -1,6 +1,7 @@
 //! What a broker sends: from the first byte of the handshake, and on a connection with two channels.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use amq_protocol::frame::{AMQPFrame, gen_frame};
 use amq_protocol::protocol::{AMQPClass, basic, channel, confirm, connection};
@@ -8,6 +9,7 @@ use amq_protocol::types::ShortString;
 use amqp::{Address, BrokerUrl, Channel, Connection, Failure, Message, content_header};
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 use crate::memory::within;
 
@@ -86,10 +88,13 @@ fn is_short(reason: &str) {
     assert!(length <= LONGEST_REASON, "a reason of {length} characters");
 }
 
+/// Longer than any target takes, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     static RUNTIME: LazyLock<Runtime> =
         LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime"));
-    RUNTIME.block_on(future)
+    RUNTIME.block_on(async { timeout(PATIENCE, future).await.expect("it hangs") })
 }
 
 async fn connect(stream: DuplexStream) -> anyhow::Result<Connection> {

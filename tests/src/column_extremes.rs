@@ -50,11 +50,12 @@ const NO_EVENT_TIME: Fate = Stuck("created_at is not a time from 1970 to 9999");
 
 /// Events that failed, or were written for later, by other columns than that of the case.
 const FAILED: &[(&str, &str)] = &[("attempts", "3")];
+const FIRST_OF_ALL: &[(&str, &str)] = &[("attempts", "3"), ("next_attempt_at", "'-infinity'")];
 const STUCK: &[(&str, &str)] = &[("attempts", "3"), ("next_attempt_at", "'infinity'")];
 
 /// All cases.
 pub static CASES: &[Case] = &[
-    case("id", "-9223372036854775808", Published),
+    Case { others: FIRST_OF_ALL, ..case("id", "-9223372036854775808", Published) },
     case("id", "-1", Published),
     case("id", "0", Published),
     case("id", "9223372036854775807", Published),

@@ -40,7 +40,13 @@ CROSS JOIN LATERAL (
     WHERE published_at IS NULL
       AND next_attempt_at IS NOT NULL
       AND ((attempts > 0) IS TRUE) = page.has_failed
-      AND (next_attempt_at, id) > (page.after_time::timestamptz, page.after_id)
+      AND (next_attempt_at, id) >= (page.after_time::timestamptz, page.after_id)
+      -- Behind the row where the page begins; but no place precedes the lowest id of all.
+      AND (
+          next_attempt_at > page.after_time::timestamptz
+          OR id > page.after_id
+          OR id = -9223372036854775808
+      )
       AND (next_attempt_at, id) <= (least(page.last_time::timestamptz, now()), page.last_id)
     ORDER BY next_attempt_at, id
     LIMIT $2::bigint
