@@ -15,6 +15,13 @@ pub struct Rss {
 }
 
 impl Rss {
+    /// The peak without the pages of the program's file: what a debug build has in common with a
+    /// release build.
+    #[must_use]
+    pub const fn peak_of_data(&self) -> u64 {
+        self.peak.saturating_sub(self.current.saturating_sub(self.anonymous))
+    }
+
     /// Of a running service.
     ///
     /// # Errors

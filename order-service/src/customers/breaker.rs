@@ -119,6 +119,9 @@ impl Drop for Permit {
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
     use super::*;
 
     fn fail(breaker: &CircuitBreaker, times: u32, now: Instant) {
@@ -196,5 +199,35 @@ mod tests {
         succeeding.succeeded();
         assert!(breaker.try_acquire(now).is_none());
         assert!(breaker.try_acquire(now + INITIAL_PAUSE).is_some());
+    }
+
+    /// Whatever becomes of the calls, in whatever order.
+    #[test]
+    fn one_probe_at_most_is_under_way_and_no_circuit_stays_open() {
+        let mut random = StdRng::seed_from_u64(7);
+        for _ in 0..500 {
+            let (breaker, mut now) = (CircuitBreaker::new(), Instant::now());
+            let mut calls: Vec<Permit> = Vec::new();
+            for _ in 0..100 {
+                let is_open = breaker.is_open(now);
+                if random.random_bool(0.5) {
+                    let call = breaker.try_acquire(now);
+                    assert_eq!(call.is_none(), is_open);
+                    calls.extend(call);
+                } else if !calls.is_empty() {
+                    let call = calls.swap_remove(random.random_range(0..calls.len()));
+                    match random.random_range(0..6) {
+                        0 => call.succeeded(),
+                        1 => drop(call),
+                        _ => call.failed(now),
+                    }
+                }
+                let probes = calls.iter().filter(|call| call.probe.is_some()).count();
+                assert_eq!(probes, usize::from(matches!(*breaker.lock(), State::HalfOpen { .. })));
+                now = now.max(Instant::now()) + Duration::from_millis(random.random_range(0..1500));
+            }
+            calls.clear();
+            assert!(!breaker.is_open(now.max(Instant::now()) + MAX_PAUSE));
+        }
     }
 }

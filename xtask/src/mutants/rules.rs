@@ -118,18 +118,20 @@ fn end(masked: &str, from: usize, words: &[&str]) -> usize {
     let rest = &masked[from..];
     let mut ends: Vec<usize> = words.iter().flat_map(|word| places(rest, word)).collect();
     ends.sort_unstable();
+    let (opens, closes) = (places(rest, "CASE"), places(rest, "END"));
     let mut depth = 0_usize;
     for (at, c) in rest.char_indices() {
+        let is_closed = matches!(c, ')' | ']') || closes.contains(&at);
         let ends_here = match c {
-            '(' | '[' => {
+            _ if matches!(c, '(' | '[') || opens.contains(&at) => {
                 depth += 1;
                 false
             }
-            ')' | ']' if depth > 0 => {
+            _ if is_closed && depth > 0 => {
                 depth -= 1;
                 false
             }
-            ')' | ']' | ';' => true,
+            _ if is_closed || c == ';' => true,
             // Of a list of sort keys the comma is a part.
             ',' => depth == 0 && words.contains(&"AND"),
             _ => depth == 0 && ends.binary_search(&at).is_ok(),
@@ -148,7 +150,7 @@ mod tests {
     #[test]
     fn each_rule_changes_what_it_says_and_nothing_in_comments_and_strings() {
         let sql = "-- a WHERE in a comment\nSELECT 'ORDER BY' FROM (\n    SELECT id FROM t\n    \
-                   WHERE a < 'AND' AND b BETWEEN 1 AND 2 AND c IN (1, 2)\n    ORDER BY a, b DESC\n    \
+                   WHERE a < 'AND' AND b BETWEEN 1 AND 2 AND CASE WHEN c THEN d END\n    ORDER BY a, b DESC\n    \
                    LIMIT $1\n    FOR UPDATE SKIP LOCKED\n)\n";
         let found: Vec<(&str, usize, String)> = mutations(sql)
             .into_iter()
@@ -161,10 +163,22 @@ mod tests {
             ("no ORDER BY", 5, ""),
             ("no row lock", 7, ""),
             ("no SKIP LOCKED", 7, "FOR UPDATE"),
-            ("no WHERE", 4, "WHERE true OR a < 'AND' AND b BETWEEN 1 AND 2 AND c IN (1, 2)"),
-            ("no condition", 4, "WHERE a < 'AND' AND (true OR b BETWEEN 1 AND 2) AND c IN (1, 2)"),
-            ("no condition", 4, "WHERE a < 'AND' AND b BETWEEN 1 AND 2 AND (true OR c IN (1, 2))"),
-            ("other bound", 4, "WHERE a <= 'AND' AND b BETWEEN 1 AND 2 AND c IN (1, 2)"),
+            (
+                "no WHERE",
+                4,
+                "WHERE true OR a < 'AND' AND b BETWEEN 1 AND 2 AND CASE WHEN c THEN d END",
+            ),
+            (
+                "no condition",
+                4,
+                "WHERE a < 'AND' AND (true OR b BETWEEN 1 AND 2) AND CASE WHEN c THEN d END",
+            ),
+            (
+                "no condition",
+                4,
+                "WHERE a < 'AND' AND b BETWEEN 1 AND 2 AND (true OR CASE WHEN c THEN d END)",
+            ),
+            ("other bound", 4, "WHERE a <= 'AND' AND b BETWEEN 1 AND 2 AND CASE WHEN c THEN d END"),
             ("ascending", 5, "ORDER BY a, b ASC"),
             ("no LIMIT", 6, "LIMIT nullif($1::bigint, $1::bigint)"),
         ];
