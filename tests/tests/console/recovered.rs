@@ -158,3 +158,22 @@ async fn after_one_event_of_a_cause_the_next_one_is_a_click_away() -> Tested {
     ensure!(all["state"] == "done" && all.get("next_of_cause").is_none(), "{all}");
     Ok(())
 }
+
+#[tokio::test]
+async fn the_page_of_a_cause_has_its_figures_among_very_many_causes() -> Tested {
+    let outbox = Outbox::new().await?;
+    add_failed(&outbox, "order.created", ["returned", NO_QUEUE], 600).await?;
+    let number = "UPDATE outbox SET error_fingerprint = lpad(to_hex(id), 16, '0')";
+    outbox.sql.batch_execute(number).await?;
+    let last = "ffffffffffffffff";
+    add_failed(&outbox, "order.created", ["returned", last], 3).await?;
+    add_failed(&outbox, "order.paid", ["unpublishable", last], 2).await?;
+    let console = Console::start(&outbox, None, &[]).await?;
+    for (query, events) in [("", 3), ("?kind=returned", 3), ("?kind=unpublishable", 2)] {
+        let page = console.json(&format!("/failures/{last}{query}")).await?;
+        assert_eq!(page["group"]["events"], events, "{query}: {page}");
+    }
+    let listed = outbox.command(&["failures", "--fingerprint", last, "--json"]).await?.json()?;
+    assert_eq!(listed["failures"].as_array().map(Vec::len), Some(2), "{listed}");
+    Ok(())
+}
