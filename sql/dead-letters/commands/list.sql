@@ -1,4 +1,4 @@
--- list: dead letters without their contents, in the order of the given ids
+-- list: dead letters with the beginning of a body that is not long, in the order of the given ids
 -- $1: ids
 SELECT json_build_object(
            'id', id,
@@ -19,6 +19,8 @@ SELECT json_build_object(
            'age_seconds', extract(epoch FROM now() - collected_at)::double precision,
            'settled_at', settled_at,
            'bytes', octet_length(body),
+           -- Not of a body that is stored in parts elsewhere.
+           'body_start', CASE WHEN octet_length(body) <= 1000 THEN encode(substring(body FROM 1 FOR 160), 'hex') END,
            'is_edited', original IS NOT NULL,
            'note', note
        )::text

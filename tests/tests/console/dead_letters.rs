@@ -103,3 +103,24 @@ async fn a_dead_letter_that_died_again_says_so_and_what_helps() -> Tested {
     ensure!(shown.contains(&format!("as dead letter {}", letters[1])), "{shown}");
     Ok(())
 }
+
+#[tokio::test]
+async fn what_a_message_says_stands_in_the_list_and_where_it_is_discarded() -> Tested {
+    let (outbox, desk) = (Outbox::new().await?, DeadLetterQueue::desk().await?);
+    let letters = desk.add_rows(3, Rows::default()).await?;
+    for (id, body) in letters.iter().zip(["{\"amount\": 7}", "\\xff00", "long"]) {
+        let fill = "UPDATE dead_letters
+                    SET body = CASE $2::text WHEN 'long' THEN convert_to(repeat('long ', 300), 'UTF8')
+                                             WHEN '\\xff00' THEN '\\xff00' ELSE convert_to($2, 'UTF8') END
+                    WHERE id = $1";
+        desk.sql.execute(fill, &[id, &body]).await?;
+    }
+    let console = Console::start(&outbox, Some(&desk), &[]).await?;
+    for path in ["/dead-letters".to_owned(), format!("/confirm/discard-letters?id={}", letters[0])]
+    {
+        let page = console.page(&path).await?.replace("&quot;", "\"").replace("&#34;", "\"");
+        ensure!(page.contains("Body: <bdi>{\"amount\": 7}</bdi>"), "{path}: {page}");
+        assert_eq!(page.matches("Body: ").count(), 1, "no bytes, and nothing long: {page}");
+    }
+    Ok(())
+}

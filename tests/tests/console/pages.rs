@@ -204,8 +204,16 @@ async fn payloads_are_hidden_from_pages_json_and_editors_alike() -> Tested {
     let hidden = [("CONSOLE_HIDE_PAYLOADS", "true")];
     let console = Console::start(&outbox, Some(&desk), &hidden).await?;
     let (event, letter) = (format!("/events/{event_id}"), format!("/dead-letters/{}", letters[0]));
-    let api = [&format!("/api{event}"), &format!("/api{letter}"), "/api/audit", "/", "/api"]
-        .map(ToOwned::to_owned);
+    let api = [
+        &format!("/api{event}"),
+        &format!("/api{letter}"),
+        "/api/audit",
+        "/",
+        "/api",
+        "/dead-letters",
+        "/api/dead-letters",
+    ]
+    .map(ToOwned::to_owned);
     let by_event = ["retry", "discard", "replay", "restore", "forget"]
         .map(|action| format!("/api/confirm/{action}?event_id={event_id}"));
     let by_letter = ["return", "note", "discard-letters", "forget-letters"]

@@ -1,6 +1,6 @@
 //! A dead letter as `list` and the dry runs print it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::commands::output::duration_format::age;
 use crate::commands::output::escape;
@@ -9,7 +9,7 @@ use crate::commands::output::table::{Align, TextTable};
 /// The maximum length of a reason in a table, in characters; `show` prints all of it.
 const REASON_LIMIT: usize = 160;
 
-/// A dead letter without its contents.
+/// A dead letter, of whose contents there is the beginning.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Letter {
     pub(super) id: i64,
@@ -31,8 +31,31 @@ pub(super) struct Letter {
     age_seconds: Option<f64>,
     settled_at: Option<String>,
     bytes: i64,
+    /// The beginning of a body that is text and not long.
+    #[serde(deserialize_with = "text_of_hex")]
+    body_start: Option<String>,
     is_edited: bool,
     note: Option<String>,
+}
+
+/// Reads bytes in hexadecimal digits as text, up to a character that is cut at their end; `None` if
+/// they are none.
+fn text_of_hex<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    let digits: Option<String> = Option::deserialize(value)?;
+    let bytes: Option<Vec<u8>> = digits.and_then(|digits| {
+        let pairs = digits.as_bytes().chunks(2).map(|pair| {
+            std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        });
+        pairs.collect()
+    });
+    Ok(bytes.and_then(|mut bytes| {
+        if let Err(error) = std::str::from_utf8(&bytes)
+            && error.error_len().is_none()
+        {
+            bytes.truncate(error.valid_up_to());
+        }
+        String::from_utf8(bytes).ok()
+    }))
 }
 
 /// Lays out dead letters as a table.
@@ -63,4 +86,23 @@ pub(super) fn table(letters: &[Letter]) -> String {
         ]);
     }
     table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text_of_hex;
+
+    #[test]
+    fn the_beginning_of_a_body_is_text_or_nothing() {
+        let read = |json: &str| text_of_hex(&mut serde_json::Deserializer::from_str(json)).ok();
+        assert_eq!(read("null"), Some(None));
+        assert_eq!(read(r#""""#), Some(Some(String::new())));
+        assert_eq!(read(r#""7b2261""#), Some(Some("{\"a".to_owned())));
+        assert_eq!(
+            read(r#""61c3""#),
+            Some(Some("a".to_owned())),
+            "cut in the middle of a character"
+        );
+        assert_eq!(read(r#""61ff62""#), Some(None), "no text");
+    }
 }

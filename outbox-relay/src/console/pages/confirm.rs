@@ -54,7 +54,7 @@ pub(super) async fn confirm(
     let mut selected = Selected::count(console, request, action, &ids).await?;
     if console.hide_payloads {
         for example in &mut selected.examples {
-            hide(example, &["/payload", "/headers", "/properties", "/body"]);
+            hide(example, &["/payload", "/headers", "/properties", "/body", "/body_start"]);
         }
     }
     let why_not = refusal(&request.user, action);

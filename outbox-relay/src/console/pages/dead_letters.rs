@@ -41,7 +41,12 @@ pub(super) async fn letters(console: &Console, request: &PageRequest) -> Result<
         line = line.option(&name.replace('_', "-"), form.get(name));
     }
     line = line.option("limit", Some(LETTERS));
-    let letters = read_list(console, request, &line, "/dead-letters", &FILTERS).await?;
+    let mut letters = read_list(console, request, &line, "/dead-letters", &FILTERS).await?;
+    if console.hide_payloads {
+        for letter in letters.rows.as_array_mut().into_iter().flatten() {
+            hide(letter, &["/body_start"]);
+        }
+    }
     let path = format!("{}/dead-letters", console.prefix);
     let tabs = TABS.iter().map(|(name, title)| {
         json!({

@@ -39,6 +39,9 @@ pub(super) struct Letter {
     age_seconds: Nullable<f64>,
     settled_at: Nullable<String>,
     bytes: i64,
+    /// Of a body that is text and has up to 1,000 bytes: the first 160; null if the console hides
+    /// payloads
+    body_start: Nullable<String>,
     is_edited: bool,
     note: Nullable<String>,
 }
