@@ -12,9 +12,10 @@ use crate::terminal::{line, progress};
 
 /// The tests of a statement, as arguments of cargo-nextest, by the beginning of its name. The first
 /// that fits counts.
-const TESTS: [(&str, &str); 16] = [
+const TESTS: [(&str, &str); 17] = [
     ("customer/find_locked_customers", "--test consumer lock_waits::"),
     ("customer/find_missing", "--test consumer check::"),
+    ("customer/has_customers", "--test consumer check::"),
     (
         "customer/find_schema",
         "--test consumer --test services process:: migrations:: database_down::",
@@ -24,7 +25,7 @@ const TESTS: [(&str, &str); 16] = [
     ("customer/", "--test consumer"),
     (
         "order/find_order",
-        "--test services orders_create:: orders_idempotency:: orders_batched_reads::",
+        "--test services orders_create:: orders_idempotency:: orders_batched_reads:: orders_status:: service_query_plans::",
     ),
     ("order/list", "--test services orders_list:: service_query_plans::"),
     ("order/prune", "--test services orders_idempotency:: service_query_plans::"),
