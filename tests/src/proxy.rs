@@ -103,6 +103,9 @@ async fn serve(
         let (from_client, into_client) = client.split();
         let (from_server, into_server) = server.split();
         tokio::select! {
+            // Before what may be forwarded again since then.
+            biased;
+            changed = reset.changed() => changed.is_ok(),
             passed = async {
                 tokio::try_join!(
                     pass(from_client, into_server, to_server, forwarded),
@@ -112,7 +115,6 @@ async fn serve(
                 passed?;
                 false
             }
-            changed = reset.changed() => changed.is_ok(),
         }
     };
     if is_reset {
