@@ -19,7 +19,7 @@ const SIZE: &str = "768m";
 /// is gone with its last process, however that ends.
 ///
 /// # Errors
-/// When it was allowed a moment ago and fails now.
+/// When the namespace can't be made although the system allowed one a moment ago.
 pub(crate) fn enter() -> anyhow::Result<()> {
     let unshare = |program: &Path| {
         let mut unshare = Command::new("unshare");
@@ -42,7 +42,7 @@ pub(crate) fn may_mount() -> bool {
 /// A disk of a fixed size. Dropping it removes it and what it has.
 #[derive(Debug)]
 pub(crate) struct SmallDisk {
-    /// The link to it.
+    /// The symbolic link that stands where the folder was.
     folder: PathBuf,
     mounted_at: PathBuf,
 }
@@ -63,7 +63,7 @@ impl SmallDisk {
         Ok(disk)
     }
 
-    /// Whether it is under this folder.
+    /// Whether the disk is mounted below this folder.
     pub(crate) fn is_under(&self, folder: &Path) -> bool {
         self.folder == folder
     }

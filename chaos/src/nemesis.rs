@@ -24,7 +24,7 @@ const BETWEEN_CALMS: usize = 20;
 const CONSEQUENCES: Duration = Duration::from_millis(1_500);
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Whom the faults happen to, and what shows that they interrupted work.
+/// The servers and programs that faults happen to, and what shows that work was interrupted.
 #[derive(Debug, Clone)]
 pub(crate) struct Nemesis {
     pub(crate) topology: Arc<Topology>,
@@ -89,8 +89,8 @@ impl Nemesis {
         Ok(())
     }
 
-    /// What shows at the moment that somebody is hindered. A fault of one program or its network is
-    /// judged by that program alone: what others complain of may be a fault at the broker.
+    /// The present signs that a program or client is hindered. A fault of one program or its network
+    /// is judged by that program alone: what others complain of may be a fault at the broker.
     async fn evidence(&self, fault: &Fault) -> Evidence {
         let program = fault.target.split(" to ").next().unwrap_or_default();
         if let Ok(program) = self.topology.program(program) {
@@ -105,7 +105,7 @@ impl Nemesis {
     }
 }
 
-/// What hindered programs and clients leave.
+/// The traces that hindered programs and clients leave.
 #[derive(Debug)]
 struct Evidence {
     /// In the programs' logs. That of a program that was started again is empty.

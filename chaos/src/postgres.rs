@@ -54,7 +54,7 @@ impl Servers {
         }
     }
 
-    /// The one that has its files on this disk.
+    /// The server whose data folder is on this disk.
     pub(crate) fn on(&mut self, disk: &SmallDisk) -> &mut PostgresServer {
         let is_primary = self.primary.log().parent().is_some_and(|folder| disk.is_under(folder));
         if is_primary { &mut self.primary } else { &mut self.standby }

@@ -31,7 +31,7 @@ struct Run {
     gap: u64,
 }
 
-/// What some faults need.
+/// The means that some kinds of fault need: root, other builds.
 struct Means {
     previous: Option<Arc<PreviousRelease>>,
     /// The kinds of fault for which something is missing, and what.

@@ -14,7 +14,7 @@ pub fn fingerprint(reason: &str) -> (String, String) {
 /// Reads the place in a list at which a page begins, and returns it as it is printed.
 ///
 /// # Errors
-/// What is wrong with it.
+/// When the text is no such place, with the reason.
 pub fn cursor(text: &str) -> Result<String, String> {
     text.parse::<Cursor>().map(|cursor| cursor.to_string())
 }

@@ -26,7 +26,8 @@ use crate::topology::Topology;
 /// The most clients of one kind at a time, of which most have a session with a database that serves
 /// 400. Those that come while so many wait are turned away.
 const MOST: usize = 90;
-/// The most people at a time: a command that waits for a relay asks the database again and again.
+/// The maximum number of operators at a time: a command that waits for a relay asks the database
+/// again and again.
 const PEOPLE: usize = 5;
 
 /// How often clients were hindered: an error, a refusal, or an answer that took over a second.
@@ -89,7 +90,7 @@ type Client = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 /// Makes the client with this number.
 type MakeClient = fn(Arc<Shared>, u64) -> Client;
 
-/// Lets so many clients a second come, unless the most are there.
+/// Starts this many clients a second, as long as fewer than the maximum are at work.
 async fn come(
     (rate, most): (u64, usize),
     client: MakeClient,

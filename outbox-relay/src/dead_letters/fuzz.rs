@@ -13,7 +13,7 @@ const QUEUE: &str = "billing.dlq";
 /// A message as a row.
 #[derive(Debug, Clone)]
 pub struct Letter {
-    /// By which a message that is delivered again is recognised.
+    /// The identity by which a redelivered message is recognised.
     pub identity: [u8; 32],
     /// The columns of type text.
     pub texts: Vec<String>,

@@ -92,7 +92,7 @@ mod tests {
     use super::checks;
     use crate::history::{Foreign, History, Message};
 
-    /// An event of another program, of which the queues of the tap and of the consumer have these.
+    /// An event that another program sent, and its messages in the tap and in the consumer's queue.
     fn broken(confirmed: bool, tapped: bool, counted: bool) -> Vec<String> {
         let (id, customer) = ("e", "c");
         let body = json!({ "event_id": id, "data": { "customer_public_id": customer } });

@@ -81,7 +81,7 @@ mod tests {
     const UNANNOUNCED: &str = "an event whose transaction committed is published";
     const UNKNOWN: &str = "a message is of an event that was committed";
 
-    /// What is broken if this message came, which says no id of a row.
+    /// The complaints if this message came, which has no id of an outbox row.
     fn broken(message_id: &str, mut history: History) -> Vec<String> {
         let (message_id, key) = (message_id.to_owned(), "order.created".to_owned());
         history.messages.push(Message {

@@ -61,7 +61,7 @@ mod tests {
     use super::checks;
     use crate::history::{Command, History};
 
-    /// What is broken if a command answered this about event `e` and the dead letter 7.
+    /// The complaints if a command gave this answer about event `e` and dead letter 7.
     fn broken(done: &str, history: History) -> Vec<String> {
         let command = Command {
             command: "any".to_owned(),
