@@ -41,7 +41,7 @@ async fn each_program_starts_with_the_settings_of_its_test() -> anyhow::Result<(
 
 #[test]
 fn variables_of_the_shell_change_nothing() -> anyhow::Result<()> {
-    let test = "each_program_starts_with_the_settings_of_its_test";
+    let test = "shell_environment::each_program_starts_with_the_settings_of_its_test";
     let again =
         Command::new(std::env::current_exe()?).args(["--exact", test]).envs(SET).output()?;
     let said = String::from_utf8_lossy(&again.stdout);
