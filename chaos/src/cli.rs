@@ -19,7 +19,7 @@ pub(crate) struct Cli {
     /// How many faults [default: 100; with --resume: as before]
     #[arg(long, value_name = "N")]
     pub(crate) faults: Option<usize>,
-    /// What the faults are drawn from; the same seed makes the same plans [default: random]
+    /// The seed of the faults; the same seed makes the same plans [default: random]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
     /// Go on with the run in `--out`, after its last round that has a verdict

@@ -31,8 +31,8 @@ impl Link {
         Ok((link, address.context("the proxy keeps the rest")?.to_owned()))
     }
 
-    /// What a plan calls it and the program's links to the other servers of the same database or
-    /// broker, as in `relay-1 to rabbitmq`.
+    /// The name in a plan, such as `relay-1 to rabbitmq`. A program's links to all servers of one
+    /// database or broker share it.
     pub(crate) fn name(&self) -> String {
         format!("{} to {}", self.from, self.to)
     }

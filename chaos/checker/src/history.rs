@@ -64,7 +64,8 @@ pub struct Foreign {
     pub message_id: String,
     /// The customer of an event.
     pub customer: Option<String>,
-    /// Whether the broker has confirmed it. If it has not, each queue may have it or not.
+    /// Whether the broker confirmed the message. An unconfirmed message may be in any of the bound
+    /// queues, and missing in the others.
     pub confirmed: bool,
 }
 

@@ -9,7 +9,7 @@ use crate::check::Check;
 use crate::checks;
 use crate::history::History;
 
-/// What all checks say of a history, or of several.
+/// The results of all checks of one history, or of several together.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Verdict {
     /// One for each guarantee.

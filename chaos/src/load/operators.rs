@@ -71,7 +71,8 @@ pub(super) async fn command(shared: &Shared, arguments: &[&str]) -> Option<Ended
     ended
 }
 
-/// What the command said that it did to the one event or dead letter that it was for, if it did.
+/// The verb by which the command's answer says that it changed its event or dead letter (`retried`,
+/// say); `None` if the answer says that nothing was changed.
 pub(super) fn done(action: &str, answer: &Ended) -> Option<&'static str> {
     let report: Value = serde_json::from_str(&answer.out).ok()?;
     let word = match action {

@@ -63,7 +63,7 @@ async fn retry(shared: &Shared) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the command answered that the event had been published before.
+/// Whether `retry` answered that it left the event alone because a relay had published it.
 fn is_published(answer: &str) -> bool {
     let report: serde_json::Value = serde_json::from_str(answer).unwrap_or_default();
     report["not_retried"][0]["why"] == "published"
