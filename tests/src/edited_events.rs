@@ -31,3 +31,24 @@ pub async fn before_a_proxy() -> anyhow::Result<(Outbox, Proxy)> {
     outbox.vhost.amqp_url = url;
     Ok((outbox, broker))
 }
+
+/// What a relay tells of an audit row, by an advisory lock.
+#[derive(Debug, Clone, Copy)]
+pub enum AuditLock {
+    /// It has seen the row, and holds nothing of an event from before it.
+    Seen = 67,
+    /// It had sent the row's event as it was before.
+    InFlight = 68,
+}
+
+/// Whether a relay of this database tells it of an audit row: other tests have relays on the same
+/// server.
+///
+/// # Errors
+/// When a server does not answer.
+pub async fn relay_tells(outbox: &Outbox, lock: AuditLock, audit_id: i64) -> anyhow::Result<bool> {
+    let held = "SELECT count(*) FROM pg_locks
+                WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                  AND locktype = 'advisory' AND classid::bigint = 1869968384 + $1::bigint AND objid::bigint = $2";
+    Ok(outbox.count(held, &[&(lock as i64), &audit_id]).await? > 0)
+}

@@ -31,6 +31,9 @@ pub(crate) struct Event {
     pub(crate) created_at: Option<EventTime>,
     /// Why the row can't be a message, if that is known from loading it.
     pub(crate) unfit: Option<String>,
+    /// The latest row of the audit table when the contents were read; 0 while there is none. Changes
+    /// by people up to it are in the contents.
+    pub(crate) audit_id: i64,
     /// Set when the event was not published, for the log.
     pub(crate) trace_id: Option<TraceId>,
 }
@@ -55,6 +58,7 @@ impl Event {
             refusals: RefusalHistory::default(),
             created_at: None,
             unfit: Some(reason),
+            audit_id: 0,
             trace_id: None,
         }
     }
@@ -108,6 +112,7 @@ impl Event {
             created_at: created_at
                 .and_then(|created_at| EventTime::new(created_at, loaded_at, loaded)),
             unfit,
+            audit_id: 0,
             trace_id: None,
         }))
     }
@@ -215,6 +220,7 @@ pub(crate) mod tests {
             refusals: RefusalHistory::default(),
             created_at: Some(crate::publish::event_time::tests::event_time()),
             unfit: None,
+            audit_id: 0,
             trace_id: None,
         }
     }

@@ -61,12 +61,22 @@ impl Loader {
         limits: Limits,
     ) -> Result<Loaded, DatabaseError> {
         let mut loaded = Loaded::default();
-        let result = self.load_parts(database, event_refs, bytes, limits, &mut loaded).await;
+        // One after the other, and answered in one go: what is loaded includes all changes up to
+        // this one. In one statement a lock on the audit table would be held against the contents.
+        let (audited, result) = tokio::join!(
+            queries::latest_audit_id(database),
+            self.load_parts(database, event_refs, bytes, limits, &mut loaded)
+        );
         if matches!(result, Err(DatabaseError::Silent)) {
             // The session ends over it: the next one loads with caution.
             self.failed_at = Some(Instant::now());
         }
-        result.map(|()| loaded)
+        result?;
+        let audit_id = audited?.latest;
+        for event in &mut loaded.events {
+            event.audit_id = audit_id;
+        }
+        Ok(loaded)
     }
 
     async fn load_parts(

@@ -20,24 +20,32 @@ const SETTLED_LIMIT: usize = 1_000_000;
 /// The bits of an id by which a command asks about an event: what a lock's key has room for.
 pub(crate) const ASKED_BITS: i64 = 0x7fff_ffff;
 
-/// See the [module](self). All are ids.
+/// An event as it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SentContents {
+    pub(crate) id: i64,
+    /// See [`Event::audit_id`].
+    pub(crate) audit_id: i64,
+}
+
+/// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
-    /// In flight, or confirmed but not settled yet.
-    unsettled: HashSet<i64>,
+    /// In flight, or confirmed but not settled yet: `audit_id` by `id`.
+    unsettled: HashMap<i64, i64>,
     /// Settled since the last comparison with the audit table: a person may have discarded one just
     /// before.
-    settled: VecDeque<i64>,
+    settled: VecDeque<SentContents>,
     /// Lost with a connection, and since when.
-    unknown: VecDeque<(Instant, i64)>,
-    /// Runs that have not ended: their events count as sent from the start, which is on the safe
-    /// side for a change, but each is sent only when the one ahead is confirmed.
+    unknown: VecDeque<(Instant, SentContents)>,
+    /// The ids of runs that have not ended: their events count as sent from the start, which is on
+    /// the safe side for a change, but each is sent only when the one ahead is confirmed.
     runs: Vec<(Vec<i64>, RunProgress)>,
 }
 
 impl Sent {
     pub(crate) fn start<'a>(&mut self, events: impl IntoIterator<Item = &'a Event>) {
-        self.unsettled.extend(events.into_iter().map(|event| event.event_ref.id));
+        self.unsettled.extend(events.into_iter().map(|event| (event.event_ref.id, event.audit_id)));
     }
 
     /// The same for a run.
@@ -64,8 +72,8 @@ impl Sent {
             let id = event.event_ref.id;
             match verdict {
                 Verdict::Unknown => {
-                    if self.unsettled.remove(&id) {
-                        self.unknown.push_back((now, id));
+                    if let Some(audit_id) = self.unsettled.remove(&id) {
+                        self.unknown.push_back((now, SentContents { id, audit_id }));
                     }
                 }
                 // Of several queues some may have taken a message that is nacked.
@@ -80,17 +88,23 @@ impl Sent {
     /// Notes that events are settled, or left to another relay to be settled.
     pub(crate) fn settled(&mut self, event_refs: &[EventRef]) {
         for event_ref in event_refs {
-            if self.unsettled.remove(&event_ref.id) {
-                self.settled.push_back(event_ref.id);
+            let id = event_ref.id;
+            if let Some(audit_id) = self.unsettled.remove(&id) {
+                self.settled.push_back(SentContents { id, audit_id });
             }
         }
         self.settled.drain(..self.settled.len().saturating_sub(SETTLED_LIMIT));
     }
 
-    /// The events for which a change that is seen now comes too late.
-    pub(crate) fn ids(&self) -> Vec<i64> {
-        let unknown = self.unknown.iter().map(|(_, id)| id);
-        self.unsettled.iter().chain(&self.settled).chain(unknown).copied().collect()
+    /// The events for which a change that is seen now, and was not in their contents, comes too
+    /// late.
+    pub(crate) fn contents(&self) -> Vec<SentContents> {
+        let unsettled = self
+            .unsettled
+            .iter()
+            .map(|(id, audit_id)| SentContents { id: *id, audit_id: *audit_id });
+        let unknown = self.unknown.iter().map(|(_, contents)| *contents);
+        unsettled.chain(self.settled.iter().copied()).chain(unknown).collect()
     }
 
     /// How far the events with these ids, modulo [`ASKED_BITS`], have been sent. All are pending.
@@ -99,15 +113,16 @@ impl Sent {
         let unsent: HashSet<i64> = unsent.copied().collect();
         let mut stages: HashMap<i64, Stage> =
             asked.iter().map(|id| (*id, Stage::NotSent)).collect();
-        let in_doubt = self.unknown.iter().map(|(_, id)| (id, Stage::InDoubt));
-        let in_flight = self.unsettled.difference(&unsent).map(|id| (id, Stage::InFlight));
+        let in_doubt = self.unknown.iter().map(|(_, contents)| (contents.id, Stage::InDoubt));
+        let sent = self.unsettled.keys().filter(|id| !unsent.contains(id));
+        let in_flight = sent.map(|id| (*id, Stage::InFlight));
         for (id, stage) in in_doubt.chain(in_flight) {
             stages.entry(id & ASKED_BITS).and_modify(|known| *known = stage);
         }
         asked.iter().map(|id| stages[id]).collect()
     }
 
-    /// Forgets settled events, after all changes up to now were compared with [`ids`](Self::ids).
+    /// Forgets settled events, after all changes up to now were compared with [`contents`](Self::contents).
     pub(crate) fn mark_compared(&mut self) {
         self.settled.clear();
         while self.unknown.front().is_some_and(|(since, _)| since.elapsed() >= DOUBT) {
@@ -130,14 +145,32 @@ mod tests {
         (sent, events)
     }
 
+    fn ids(sent: &Sent) -> Vec<i64> {
+        sent.contents().iter().map(|contents| contents.id).collect()
+    }
+
+    #[test]
+    fn an_event_that_is_sent_again_keeps_what_was_known_when_it_was_lost() {
+        let at = |audit_id| Event { audit_id, ..event() };
+        let mut sent = Sent::default();
+        sent.start(&[at(3)]);
+        sent.window_ended(&[at(3)], &[Verdict::Unknown], &[]);
+        sent.start(&[at(5)]);
+        let id = event().event_ref.id;
+        let contents = |audit_id| SentContents { id, audit_id };
+        assert_eq!(sent.contents(), [contents(5), contents(3)]);
+        sent.settled(&[event().event_ref]);
+        assert_eq!(sent.contents(), [contents(5), contents(3)]);
+    }
+
     #[test]
     fn an_event_counts_as_sent_until_the_first_comparison_after_it_was_settled() {
         let (mut sent, events) = sent(&[1, 2]);
         sent.window_ended(&events, &[Verdict::Published, Verdict::Published], &[]);
         sent.settled(&[events[0].event_ref]);
-        assert_eq!(sent.ids().len(), 2);
+        assert_eq!(sent.contents().len(), 2);
         sent.mark_compared();
-        assert_eq!(sent.ids(), [2], "confirmed, and not settled yet");
+        assert_eq!(ids(&sent), [2], "confirmed, and not settled yet");
     }
 
     #[test]
@@ -145,13 +178,14 @@ mod tests {
         let mut sent = Sent::default();
         let ids: Vec<i64> = (0..i64::try_from(SETTLED_LIMIT).expect("few") + 10).collect();
         for ids in ids.chunks(100_000) {
-            sent.unsettled.extend(ids);
+            sent.unsettled.extend(ids.iter().map(|id| (*id, 0)));
             let event_refs: Vec<EventRef> =
                 ids.iter().map(|id| EventRef { id: *id, key: 0, size: 1 }).collect();
             sent.settled(&event_refs);
         }
-        assert_eq!(sent.ids().len(), SETTLED_LIMIT);
-        assert_eq!((sent.ids()[0], sent.ids().last()), (10, ids.last()));
+        assert_eq!(sent.contents().len(), SETTLED_LIMIT);
+        let kept = self::ids(&sent);
+        assert_eq!((kept[0], kept.last()), (10, ids.last()));
     }
 
     #[test]
@@ -162,9 +196,9 @@ mod tests {
         let verdicts = causes.map(failed);
         sent.window_ended(&events, &verdicts, &[]);
         let event_refs: Vec<EventRef> = events.iter().map(|event| event.event_ref).collect();
-        assert_eq!(sent.ids(), [2], "one of several queues may have it");
+        assert_eq!(ids(&sent), [2], "one of several queues may have it");
         sent.settled(&event_refs);
-        assert_eq!(sent.ids(), [2]);
+        assert_eq!(ids(&sent), [2]);
     }
 
     #[test]
@@ -201,12 +235,12 @@ mod tests {
         let (mut sent, events) = sent(&[1, 2]);
         sent.window_ended(&events[..1], &[Verdict::Unknown], &events[1..]);
         sent.mark_compared();
-        assert_eq!(sent.ids(), [1]);
+        assert_eq!(ids(&sent), [1]);
         let Some(long_ago) = Instant::now().checked_sub(DOUBT) else {
             return;
         };
         sent.unknown[0].0 = long_ago;
         sent.mark_compared();
-        assert!(sent.ids().is_empty());
+        assert!(sent.contents().is_empty());
     }
 }

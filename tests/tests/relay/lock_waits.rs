@@ -59,7 +59,7 @@ const STATEMENTS: [(&str, &str, WaitsFor); 46] = [
     ("count_digits", "'{1,2}', 1000", READS),
     ("describe_columns", "", NOTHING),
     ("find_hidden_rows", "true", NOTHING),
-    ("find_overtaken", "0, 10, '{1,2}', 10", NOTHING),
+    ("find_overtaken", "0, 10, '{1,2}', '{0,0}', 10", NOTHING),
     ("find_oldest", "-1, 10", READS),
     ("find_optional", "", NOTHING),
     ("find_pauses", "", NOTHING),

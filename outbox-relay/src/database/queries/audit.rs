@@ -1,6 +1,9 @@
 //! The changes that people make to events, and this relay's acknowledgements.
 
+use tokio_postgres::types::ToSql;
+
 use crate::database::{Database, DatabaseError};
+use crate::publish::sent::SentContents;
 
 /// What commands have left for the relays.
 #[derive(Debug, Clone, Copy)]
@@ -19,17 +22,20 @@ pub(crate) async fn latest_audit_id(database: &Database) -> Result<Audited, Data
     })
 }
 
-/// The audit rows in `above..=up_to` that keep one of the `sent` events as it was before.
+/// The audit rows above `above`, up to `up_to`, that keep one of the `sent` events as it was before a
+/// change that its contents, as they were sent, did not include.
 pub(crate) async fn find_overtaken(
     database: &Database,
     above: i64,
     up_to: i64,
-    sent: &[i64],
+    sent: &[SentContents],
     most: i64,
 ) -> Result<Vec<i64>, DatabaseError> {
     let statement = &database.statements.find_overtaken;
-    let sent: Vec<String> = sent.iter().map(i64::to_string).collect();
-    let rows = database.session.query(statement, &[&above, &up_to, &sent, &most]).await?;
+    let ids: Vec<String> = sent.iter().map(|sent| sent.id.to_string()).collect();
+    let audit_ids: Vec<i64> = sent.iter().map(|sent| sent.audit_id).collect();
+    let params: [&(dyn ToSql + Sync); 5] = [&above, &up_to, &ids, &audit_ids, &most];
+    let rows = database.session.query(statement, &params).await?;
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
