@@ -73,11 +73,23 @@ pub(super) fn outcome(status: u8, result: &Value, skipped: u64) -> String {
     };
     match status {
         0 => format!("{done}{of}{not_changed}"),
-        3 => format!(
-            "{done}{of}{not_changed} A copy from before may still arrive: it was in flight, or a relay has not confirmed the change."
-        ),
+        3 => format!("{done}{of}{not_changed} {}", may_still_arrive(result)),
         _ if skipped > 0 => format!("Not all was done.{of}{not_changed}"),
         _ => "Nothing was changed, or not all was done.".to_owned(),
+    }
+}
+
+/// Why an event may still arrive as it was before.
+fn may_still_arrive(result: &Value) -> &'static str {
+    let names_any = |field| length(result, field).is_some_and(|length| length > 0);
+    match (names_any("in_flight"), names_any("not_confirmed_by")) {
+        (_, false) => "A copy from before may still arrive: it was in flight.",
+        (false, true) => {
+            "A copy from before may still arrive: a relay has not confirmed the change."
+        }
+        (true, true) => {
+            "A copy from before may still arrive: it was in flight, and a relay has not confirmed the change."
+        }
     }
 }
 
@@ -97,6 +109,25 @@ mod tests {
         assert_eq!(rows[1]["reason"], "no queue");
         let sentence = outcome(1, &result, count_skipped(&result, rows.len()));
         assert_eq!(sentence, "Not all was done. 3 were not changed: see below.");
+    }
+
+    #[test]
+    fn what_may_still_arrive_is_said_with_the_reason() {
+        for (in_flight, unconfirmed, reason) in [
+            (vec!["x"], vec![], "it was in flight."),
+            (vec![], vec!["a relay"], "a relay has not confirmed the change."),
+            (
+                vec!["x"],
+                vec!["a relay"],
+                "it was in flight, and a relay has not confirmed the change.",
+            ),
+        ] {
+            let result = json!({
+                "edited": ["x"], "retried": false, "in_flight": in_flight, "not_confirmed_by": unconfirmed,
+            });
+            let said = format!("Saved. A copy from before may still arrive: {reason}");
+            assert_eq!(outcome(3, &result, 0), said);
+        }
     }
 
     #[test]

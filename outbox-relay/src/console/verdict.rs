@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 /// An event that is due and older than this does not flow, in seconds.
 const LATE: f64 = 60.0;
 
-/// Returns the verdict on a status: its `state`, `sentence`, since when, and the page to look at `next`.
+/// Returns the verdict on a status: its `state`, `sentence`, since when, the page to look at `next`,
+/// and what is wrong `besides`.
 pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
     let number = |path: &str| status.pointer(path).and_then(Value::as_f64).unwrap_or_default();
     let oldest = number("/backlog/oldest/age_seconds");
@@ -19,6 +20,7 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         return json!({
             "state": "problem",
             "sentence": "No relay is at work: events are written, and none is published.",
+            "besides": None::<&str>,
             "since": if pending > 0.0 { created_at } else { None },
             "next": next("Look at the relays", "/relays"),
         });
@@ -27,6 +29,7 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         return json!({
             "state": "warning",
             "sentence": format!("Nobody publishes {} of {lanes} lanes: a relay begins, or ends.", lanes - owned),
+            "besides": None::<&str>,
             "since": None::<&str>,
             "next": next("Look at the relays", "/relays"),
         });
@@ -39,7 +42,8 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         };
         return json!({
             "state": "problem",
-            "sentence": format!("{events}: the relays have given up.{}", besides(status)),
+            "sentence": format!("{events}: the relays have given up."),
+            "besides": besides(status),
             "since": created_at,
             "next": next("Find the cause", "/failures"),
         });
@@ -54,6 +58,7 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         return json!({
             "state": "warning",
             "sentence": sentence,
+            "besides": None::<&str>,
             "since": created_at,
             "next": match number("/backlog/waiting") > 0.0 {
                 true => next("Look at what has failed", "/failures"),
@@ -77,6 +82,7 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         return json!({
             "state": "warning",
             "sentence": sentence,
+            "besides": None::<&str>,
             "since": None::<&str>,
             "next": next("See why", "/dead-letters/groups"),
         });
@@ -85,6 +91,7 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         return json!({
             "state": "warning",
             "sentence": format!("Events flow; {active} active."),
+            "besides": None::<&str>,
             "since": None::<&str>,
             "next": next("Look at what is paused", "/pauses"),
         });
@@ -93,11 +100,11 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         Some(_) => "Events flow. No dead letter is open.",
         None => "Events flow.",
     };
-    json!({ "state": "ok", "sentence": sentence, "since": None::<&str>, "next": None::<&str> })
+    json!({ "state": "ok", "sentence": sentence, "besides": None::<&str>, "since": None::<&str>, "next": None::<&str> })
 }
 
 /// What else needs a person while events are stuck.
-fn besides(status: &Value) -> String {
+fn besides(status: &Value) -> Option<String> {
     let waiting = status.pointer("/backlog/waiting").and_then(Value::as_u64).unwrap_or_default();
     let waiting = match waiting {
         0 => None,
@@ -113,7 +120,7 @@ fn besides(status: &Value) -> String {
         }
     });
     let parts: Vec<String> = waiting.into_iter().chain(letters).collect();
-    if parts.is_empty() { String::new() } else { format!(" Besides, {}.", parts.join(", and ")) }
+    if parts.is_empty() { None } else { Some(format!("Besides, {}.", parts.join(", and "))) }
 }
 
 /// How many dead letters are open, and whether there may be more; none without a desk that can be
@@ -135,22 +142,18 @@ mod tests {
                 "relays": [1], "lanes": {"owned": 64, "of": 64}, "pauses": [],
                 "backlog": {"pending": 9, "stuck": 3, "waiting": waiting}, "dead_letters": letters,
             });
-            verdict("", &status)["sentence"].clone()
+            let verdict = verdict("", &status);
+            assert_eq!(verdict["sentence"], "3 events are stuck: the relays have given up.");
+            verdict["besides"].clone()
         };
-        let stuck = "3 events are stuck: the relays have given up.";
-        assert_eq!(status(0, Value::Null), stuck);
+        assert_eq!(status(0, Value::Null), Value::Null);
         let letters = json!({ "open": 5, "at_least": true });
         assert_eq!(
             status(40, letters),
-            format!(
-                "{stuck} Besides, 40 that failed wait for their next attempt, and at least 5 messages could not be processed by a consumer."
-            )
+            "Besides, 40 that failed wait for their next attempt, and at least 5 messages could not be processed by a consumer."
         );
         let letter = json!({ "open": 1, "at_least": false });
-        assert_eq!(
-            status(0, letter),
-            format!("{stuck} Besides, 1 message could not be processed by a consumer.")
-        );
+        assert_eq!(status(0, letter), "Besides, 1 message could not be processed by a consumer.");
     }
 
     #[test]

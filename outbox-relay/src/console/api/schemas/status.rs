@@ -131,6 +131,8 @@ pub(super) struct Link {
 pub(super) struct Verdict {
     state: VerdictState,
     sentence: String,
+    /// What else is wrong while events are stuck
+    besides: Nullable<String>,
     since: Nullable<String>,
     next: Nullable<Link>,
 }
