@@ -1,11 +1,18 @@
 //! `test`: runs every test of the workspace.
 
+use std::env;
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 
 use anyhow::Context;
 
 use crate::nextest;
 use crate::terminal::progress;
+
+/// How many tests run at the same time; `--test-threads` wins. See
+/// <https://nexte.st/docs/configuration/env-vars/>.
+const THREADS: &str = "NEXTEST_TEST_THREADS";
 
 pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
     stack::install(&stack::missing(), progress)?;
@@ -32,6 +39,11 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
     let names_packages = |arg: &String| arg.starts_with("-p") || arg.starts_with("--package");
     if !args.iter().any(names_packages) {
         tests.arg("--workspace");
+    }
+    if env::var_os(THREADS).is_none() {
+        // A test waits for servers a good part of its time.
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        tests.env(THREADS, (cores + cores.div_ceil(2)).to_string());
     }
     let status = tests.args(args).env("STACK_BIN_DIR", bin_dir).status();
     let status = status.context("cannot start cargo")?;
