@@ -7,9 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use tokio::time::{sleep, timeout};
 
 /// RabbitMQ itself gives up after 45 s at most, and says what it waited for.
 const ANSWER: Duration = Duration::from_secs(60);
+
+/// How soon a node no longer lists a connection that has ended: it takes its figures each 5 s.
+const UNLISTED: Duration = Duration::from_secs(15);
 
 /// A client of one node's management API.
 #[derive(Debug)]
@@ -59,6 +63,34 @@ impl Management {
         let gone = status.is_success() || status == StatusCode::NOT_FOUND;
         ensure!(gone, "RabbitMQ answered DELETE {path} with {status}: {answer}");
         Ok(())
+    }
+
+    /// Closes the connections of all clients. Returns how many were listed: a new one is after 5 s.
+    ///
+    /// # Errors
+    /// When the node does not answer or refuses.
+    pub async fn close_connections(&self) -> anyhow::Result<usize> {
+        let connections = self.get("/api/connections").await?.unwrap_or_default();
+        let connections = connections.as_array().map_or(&[][..], Vec::as_slice);
+        for connection in connections {
+            let name = connection["name"].as_str().unwrap_or_default();
+            let escaped: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            self.close_connection(&format!("/api/connections/{escaped}")).await?;
+        }
+        Ok(connections.len())
+    }
+
+    /// Its client may end a connection at the same moment: the node answers 500 then, and lists the
+    /// connection until it next takes its figures.
+    async fn close_connection(&self, connection: &str) -> anyhow::Result<()> {
+        let Err(refusal) = self.delete(connection).await else { return Ok(()) };
+        let has_ended = async {
+            while self.get(connection).await?.is_some() {
+                sleep(Duration::from_millis(100)).await;
+            }
+            anyhow::Ok(())
+        };
+        timeout(UNLISTED, has_ended).await.unwrap_or(Err(refusal))
     }
 
     async fn call(

@@ -13,35 +13,13 @@ use crate::topology::{Topology, node_place};
 const USUAL_MEMORY: &str = "0.4";
 /// The free space on the disk below which a node raises an alarm: RabbitMQ's default.
 const USUAL_FREE_DISK: &str = "50MB";
-/// How soon a node no longer lists a connection that has ended: it takes its figures each 5 s.
-const UNLISTED: Duration = Duration::from_secs(15);
 /// How soon a node that is cut off pauses itself.
 const PAUSED: Duration = Duration::from_secs(30);
 
 /// Closes the connections of all clients. Returns true if there were any.
 pub(super) async fn close_connections(target: &str, topology: &Topology) -> anyhow::Result<bool> {
     let management = Management::new(&topology.management_urls[node_place(target)?])?;
-    let connections = management.get("/api/connections").await?.unwrap_or_default();
-    let connections = connections.as_array().map_or(&[][..], Vec::as_slice);
-    for connection in connections {
-        let name = connection["name"].as_str().unwrap_or_default();
-        let escaped: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        close(&management, &format!("/api/connections/{escaped}")).await?;
-    }
-    Ok(!connections.is_empty())
-}
-
-/// Closes one connection. Its client may end it at the same moment, as its program is killed: the
-/// node answers 500 then, and lists the connection until it next takes its figures.
-async fn close(management: &Management, connection: &str) -> anyhow::Result<()> {
-    let Err(refusal) = management.delete(connection).await else { return Ok(()) };
-    let has_ended = async {
-        while management.get(connection).await?.is_some() {
-            sleep(Duration::from_millis(100)).await;
-        }
-        anyhow::Ok(())
-    };
-    timeout(UNLISTED, has_ended).await.unwrap_or(Err(refusal))
+    Ok(management.close_connections().await? > 0)
 }
 
 /// A node is short of memory: the whole cluster reads nothing from connections that publish.
