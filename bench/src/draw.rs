@@ -23,24 +23,24 @@ const COLOURS: [RGBColor; 6] = [
 
 /// A line through points.
 #[derive(Debug, Clone)]
-pub(super) struct Series {
-    pub(super) name: String,
-    pub(super) points: Vec<(f64, f64)>,
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// A plot.
 #[derive(Debug)]
-pub(super) struct Plot {
-    pub(super) file: &'static str,
-    pub(super) title: &'static str,
-    pub(super) x: Axis,
-    pub(super) y: Axis,
-    pub(super) series: Vec<Series>,
+pub(crate) struct Plot {
+    pub(crate) file: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
+    pub(crate) series: Vec<Series>,
 }
 
 /// An axis's scale: `scale` maps a value to its position, `label` a position to its value.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     name: &'static str,
     scale: fn(f64) -> f64,
     label: fn(&f64) -> String,
@@ -50,12 +50,12 @@ pub(super) struct Axis {
 
 impl Axis {
     /// Linear from 0.
-    pub(super) const fn linear(name: &'static str) -> Self {
+    pub(crate) const fn linear(name: &'static str) -> Self {
         Self { name, scale: |value| value, label: |place| format!("{place}"), whole_steps: false }
     }
 
     /// Rows of a table: logarithmic, with zero at the left end.
-    pub(super) const fn rows(name: &'static str) -> Self {
+    pub(crate) const fn rows(name: &'static str) -> Self {
         Self {
             name,
             scale: |rows| rows.max(FEW_ROWS).log10(),
@@ -68,7 +68,7 @@ impl Axis {
     }
 
     /// Logarithmic.
-    pub(super) const fn logarithmic(name: &'static str) -> Self {
+    pub(crate) const fn logarithmic(name: &'static str) -> Self {
         Self {
             name,
             scale: |value| value.max(1e-3).log10(),
@@ -78,7 +78,7 @@ impl Axis {
     }
 
     /// Percentiles, one step per further nine: 0, 90 %, 99 %, 99.9 %.
-    pub(super) const fn nines(name: &'static str) -> Self {
+    pub(crate) const fn nines(name: &'static str) -> Self {
         Self {
             name,
             scale: |part| -(1.0 - part).log10(),
@@ -108,7 +108,7 @@ impl Axis {
 }
 
 /// Draws a plot into a file.
-pub(super) fn draw(plot: &Plot, file: &Path) -> anyhow::Result<()> {
+pub(crate) fn draw(plot: &Plot, file: &Path) -> anyhow::Result<()> {
     let mut text = String::new();
     // The library's errors borrow the output; only their text can be returned.
     render(plot, &mut text).map_err(|error| anyhow::anyhow!("{}: {error}", plot.file))?;

@@ -7,6 +7,7 @@ mod commit_latency;
 mod console;
 mod consume;
 mod drain;
+mod draw;
 mod failing_aggregate;
 mod footprint;
 mod history;
@@ -20,6 +21,7 @@ mod pgbench;
 mod pipeline;
 mod setup;
 mod single_aggregate;
+mod soak;
 mod suite;
 mod summary;
 mod usage;
@@ -79,6 +81,9 @@ enum Measure {
     Console(console::Console),
     /// Memory, CPU time and statements of a relay, idle and with much to do (5 minutes)
     Footprint(footprint::Footprint),
+    /// Half of the orders that the pipeline sustains, for two hours, with a fault each minute: what
+    /// processes and tables use must not grow. What `cargo xtask soak` runs
+    Soak(soak::Soak),
     /// What LISTEN/NOTIFY would cost the writers and gain over polling (5 minutes)
     Notify(notify::Notify),
     /// The limit of an HTTP service, which the suite starts
@@ -88,11 +93,13 @@ enum Measure {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let measure = Bench::parse().measure;
+    // A soak looks for growth, whatever the speed.
     ensure!(
-        !cfg!(debug_assertions),
+        !cfg!(debug_assertions) || matches!(measure, Measure::Soak(_)),
         "a debug build measures nothing: cargo run --release -p bench -- drain"
     );
-    match Bench::parse().measure {
+    match measure {
         Measure::Consume(consume) => consume.run().await,
         Measure::Collect(collect) => collect.run().await,
         Measure::Console(console) => console.run().await,
@@ -105,6 +112,7 @@ async fn main() -> anyhow::Result<()> {
         Measure::Writer(beside) => beside.run("writer", OtherSession::HasWritten).await,
         Measure::Wal(wal) => wal.run().await,
         Measure::Footprint(footprint) => footprint.run().await,
+        Measure::Soak(soak) => soak.run().await,
         Measure::Notify(notify) => notify.run().await,
         Measure::Suite(suite) => suite.run().await,
         Measure::NoDatabase(limit) => limit.run().await,

@@ -26,12 +26,24 @@ pub(crate) fn cpu_with_children(pid: u32) -> anyhow::Result<Duration> {
 
 /// The resident set size of a process, in bytes.
 pub(crate) fn memory(pid: u32) -> anyhow::Result<u64> {
-    status(pid, "VmRSS:")
+    kilobytes(pid, "VmRSS:")
 }
 
 /// The peak resident set size of a process, in bytes.
 pub(crate) fn peak_memory(pid: u32) -> anyhow::Result<u64> {
-    status(pid, "VmHWM:")
+    kilobytes(pid, "VmHWM:")
+}
+
+/// The number of a process's threads.
+pub(crate) fn threads(pid: u32) -> anyhow::Result<u64> {
+    Ok(status(pid, "Threads:")?.parse()?)
+}
+
+/// The number of a process's open file descriptors.
+pub(crate) fn open_files(pid: u32) -> anyhow::Result<u64> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .with_context(|| format!("process {pid} has ended"))?;
+    Ok(files.count().try_into()?)
 }
 
 struct Stat {
@@ -60,13 +72,18 @@ impl Stat {
     }
 }
 
-fn status(pid: u32, name: &str) -> anyhow::Result<u64> {
+fn kilobytes(pid: u32, name: &str) -> anyhow::Result<u64> {
+    let text = status(pid, name)?;
+    let kilobytes = text.strip_suffix("kB").context("the process has no memory")?;
+    Ok(kilobytes.trim().parse::<u64>()? * 1024)
+}
+
+/// A line of `/proc/PID/status`, without its name.
+fn status(pid: u32, name: &str) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status"))
         .with_context(|| format!("process {pid} has ended"))?;
     let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB"));
-    let kilobytes: u64 = kilobytes.context("the process has no memory")?.trim().parse()?;
-    Ok(kilobytes * 1024)
+    Ok(line.with_context(|| format!("process {pid} has no {name}"))?.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -86,6 +103,8 @@ mod tests {
     fn this_process_has_memory() {
         let own = std::process::id();
         assert!(memory(own).expect("memory") > 0);
+        assert!(threads(own).expect("threads") > 0);
+        assert!(open_files(own).expect("files") > 2);
         assert!(peak_memory(own).expect("memory") >= memory(own).expect("memory") / 2);
         assert!(cpu_with_children(own).is_ok());
     }

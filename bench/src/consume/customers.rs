@@ -57,6 +57,11 @@ impl Customers {
         Ok(())
     }
 
+    /// A session with the database.
+    pub(crate) const fn session(&self) -> &Client {
+        &self.sql
+    }
+
     /// The backend pid of this session.
     pub(crate) async fn backend(&self) -> anyhow::Result<u32> {
         backend(&self.sql).await

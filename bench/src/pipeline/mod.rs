@@ -2,13 +2,15 @@
 //!
 //! `programs` builds and starts them; `orders` is the order database; `processes` connects them to
 //! two databases and a virtual host, and checks that each accepted order is counted once; `cost`
-//! measures what each of them uses.
+//! measures what each of them uses, and `backlog` watches what is not counted yet.
 
+mod backlog;
 mod cost;
 mod orders;
 mod processes;
 mod programs;
 
+pub(crate) use backlog::{Sample, as_many_as_counted, watched};
 pub(crate) use cost::{Cost, Usage};
 pub(crate) use orders::OrderDatabase;
 pub(crate) use processes::{Apis, Pipeline, Workers};

@@ -72,6 +72,13 @@ impl OrderDatabase {
         ids.collect()
     }
 
+    /// The number of orders of each of this many customers.
+    pub(crate) async fn by_customer(&self, customers: usize) -> anyhow::Result<Vec<u64>> {
+        let count = include_str!("../../sql/orders_of_customers.sql");
+        let rows = self.sql.query(count, &[&i64::try_from(customers)?]).await?;
+        rows.iter().map(|row| Ok(u64::try_from(row.try_get::<_, i64>(0)?)?)).collect()
+    }
+
     /// Fails unless exactly this many orders were written besides the history, each with one event.
     pub(crate) async fn check(&self, accepted: u64) -> anyhow::Result<()> {
         let check = include_str!("../../sql/check_orders.sql");

@@ -14,6 +14,9 @@ use crate::setup::{Servers, backend};
 /// The timeout without progress while orders are not counted yet.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Each program serves its metrics on a port of its own.
+const ANY_OPS_PORT: (&str, &str) = ("OPS_ADDR", "127.0.0.1:0");
+
 /// The interval between checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -24,7 +27,7 @@ pub(crate) struct Pipeline<'a> {
     programs: &'a Programs,
     pub(crate) orders: OrderDatabase,
     pub(crate) customers: Customers,
-    broker: Orders,
+    pub(crate) broker: Orders,
     accepted: Accepted,
 }
 
@@ -78,17 +81,37 @@ impl<'a> Pipeline<'a> {
 
     /// Starts relay and consumer with default settings.
     pub(crate) async fn start_workers(&self) -> anyhow::Result<Workers> {
-        let broker = ("RABBITMQ_URL", self.broker.url.as_str());
-        let ops = ("OPS_ADDR", "127.0.0.1:0");
-        let settings = [("DATABASE_URL", self.customers.url.as_str()), broker, ops];
+        // The consumer declares the queue; until then the relay's messages would be returned.
+        let consumer = self.start_consumer(&[]).await?;
+        let relay = self.start_relay(&[]).await?;
+        Ok(Workers { relay, consumer })
+    }
+
+    /// Starts a consumer with these settings besides its addresses, and waits until it is ready.
+    pub(crate) async fn start_consumer(
+        &self,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Service> {
+        let own = [("DATABASE_URL", self.customers.url.as_str()), self.broker_url(), ANY_OPS_PORT];
+        let settings = own.iter().chain(settings).copied();
         let consumer =
             Service::spawn(&self.programs.customer_service, ["consumer"], settings).await?;
-        // The consumer declares the queue; until then the relay's messages would be returned.
         ready(&consumer).await?;
-        let settings = [("DATABASE_URL", self.orders.relay_url.as_str()), broker, ops];
+        Ok(consumer)
+    }
+
+    /// The same for a relay.
+    pub(crate) async fn start_relay(&self, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
+        let url = self.orders.relay_url.as_str();
+        let own = [("DATABASE_URL", url), self.broker_url(), ANY_OPS_PORT];
+        let settings = own.iter().chain(settings).copied();
         let relay = Service::spawn(&self.programs.outbox_relay, ["run"], settings).await?;
         ready(&relay).await?;
-        Ok(Workers { relay, consumer })
+        Ok(relay)
+    }
+
+    fn broker_url(&self) -> (&'static str, &str) {
+        ("RABBITMQ_URL", self.broker.url.as_str())
     }
 
     /// Adds the orders that the order service accepted.

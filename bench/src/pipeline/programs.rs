@@ -63,6 +63,10 @@ impl Api {
         ready(&self.service).await
     }
 
+    pub(crate) const fn process(&self) -> &Service {
+        &self.service
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.service.pid()
     }

@@ -3,14 +3,13 @@
 //!
 //! Each part is a file that measures one thing: `orders` (with `write_limits`), `reads`, `relay`,
 //! `consumer`, `collector`, `count_latency`, `sustained`, `history` (with `statements`). The
-//! results are `row`s of the `table`, `costs` and `plots`, which `draw` draws; `latest` writes the
-//! files. `sizes` holds the durations, `progress` reports them, `machine` describes the machine.
+//! results are `row`s of the `table`, `costs` and `plots`; `latest` writes the files. `sizes` holds
+//! the durations, `progress` reports them, `machine` describes the machine.
 
 mod collector;
 mod consumer;
 mod costs;
 mod count_latency;
-mod draw;
 mod history;
 mod latest;
 mod machine;

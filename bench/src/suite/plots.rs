@@ -5,7 +5,7 @@ use std::path::Path;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::draw::{Axis, Plot, Series, draw};
+use crate::draw::{Axis, Plot, Series, draw};
 use crate::load::{LoadResult, SLICE};
 use crate::summary::rounded;
 

@@ -1,8 +1,7 @@
 //! Measures how many orders per second the whole pipeline sustains without a growing backlog.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
 
@@ -11,13 +10,9 @@ use super::orders::{CONNECTIONS, CUSTOMERS};
 use super::row::{Goal, Row};
 use super::write_limits::{self, WriteLimit};
 use crate::load::{BacklogLimit, ClosedLoop, LoadResult, OpenLoop, Requests};
-use crate::pipeline::{Apis, OrderDatabase, Pipeline, Usage, Workers};
-
-/// The backlog limit during the search for the rate: about a second's orders.
-const ON_THEIR_WAY: u64 = 4000;
-
-/// The interval at which counted orders are sampled.
-const SAMPLE: Duration = Duration::from_millis(250);
+use crate::pipeline::{
+    Apis, OrderDatabase, Pipeline, Sample, Usage, Workers, as_many_as_counted, watched,
+};
 
 /// The fraction of the found rate to try first, and of each rate that was too high to try next.
 const FIRST: f64 = 0.95;
@@ -31,20 +26,18 @@ const SHORT: Duration = Duration::from_secs(30);
 /// The share of the orders that may have piled up; less is due to batching.
 const PILED_UP: f64 = 0.01;
 
-/// A sample of the progress.
-#[derive(Debug, Clone, Copy)]
-struct Sample {
-    seconds: f64,
-    accepted: f64,
-    counted: f64,
-}
-
 pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
     let limit = TwoStatements::new(suite).await?;
     let mut pipeline = Pipeline::new(suite.servers, suite.programs, CUSTOMERS).await?;
     let (apis, workers) = tokio::try_join!(pipeline.start_apis(), pipeline.start_workers())?;
     suite.progress.say("end to end: looking for the rate that everything can follow");
-    let mut rate = FIRST * search(suite, &mut pipeline, &apis).await?.per_second();
+    let search = ClosedLoop {
+        measured: suite.sizes.search,
+        // The orders in progress at first are not counted yet.
+        warm_up: suite.sizes.search / 4,
+        ..suite.closed(apis.order_service.address, CONNECTIONS)
+    };
+    let mut rate = FIRST * as_many_as_counted(&mut pipeline, search).await?.per_second();
     // A rate that is too high usually fails soon: the long stretch follows only a successful short
     // one.
     let mut stretch =
@@ -122,27 +115,6 @@ impl TwoStatements {
     }
 }
 
-/// Sends as many orders as are counted.
-async fn search(
-    suite: &Suite<'_>,
-    pipeline: &mut Pipeline<'_>,
-    apis: &Apis,
-) -> anyhow::Result<LoadResult> {
-    let backlog_limit = Arc::new(BacklogLimit::new(ON_THEIR_WAY));
-    let load = ClosedLoop {
-        backlog_limit: Some(Arc::clone(&backlog_limit)),
-        measured: suite.sizes.search,
-        // The orders in progress at first are not counted yet.
-        warm_up: suite.sizes.search / 4,
-        ..suite.closed(apis.order_service.address, CONNECTIONS)
-    };
-    let requests = Requests::NewOrders { customers: CUSTOMERS };
-    let tally = watched(pipeline, &backlog_limit, &mut Vec::new(), load.run(&requests)).await?;
-    pipeline.accept(&tally.accepted);
-    pipeline.settle().await?;
-    Ok(tally)
-}
-
 async fn hold(
     suite: &mut Suite<'_>,
     pipeline: &mut Pipeline<'_>,
@@ -174,37 +146,6 @@ async fn hold(
     }
     suite.failures(&format!("end to end, {rate:.0} orders/s"), &tally);
     Ok((tally, samples))
-}
-
-/// Runs the load, and meanwhile updates the backlog limit and the samples.
-async fn watched(
-    pipeline: &Pipeline<'_>,
-    backlog_limit: &BacklogLimit,
-    samples: &mut Vec<Sample>,
-    load: impl Future<Output = anyhow::Result<LoadResult>>,
-) -> anyhow::Result<LoadResult> {
-    tokio::select! {
-        tally = load => tally,
-        failed = count(pipeline, backlog_limit, samples) => match failed {
-            Err(error) => Err(error),
-            Ok(never) => match never {},
-        },
-    }
-}
-
-async fn count(
-    pipeline: &Pipeline<'_>,
-    backlog_limit: &BacklogLimit,
-    samples: &mut Vec<Sample>,
-) -> anyhow::Result<Infallible> {
-    let (begun, before) = (Instant::now(), pipeline.accepted());
-    loop {
-        let counted = u64::try_from(pipeline.customers.counted().await?)?.saturating_sub(before);
-        backlog_limit.counted(counted);
-        let (seconds, accepted) = (begun.elapsed().as_secs_f64(), backlog_limit.accepted() as f64);
-        samples.push(Sample { seconds, accepted, counted: counted as f64 });
-        tokio::time::sleep(SAMPLE).await;
-    }
 }
 
 /// Whether the backlog in the last quarter of the time exceeds that of the second quarter. An order

@@ -1,0 +1,103 @@
+//! The faults of a soak. Two programs are killed at the beginning; what happens later leaves all of
+//! them alive, so that they can be seen to grow.
+
+use std::time::Duration;
+
+use stack::{Management, Service};
+use tokio_postgres::Client;
+
+use super::Soaking;
+use crate::pipeline::Apis;
+
+/// For how long a program is suspended.
+const SUSPENDED: Duration = Duration::from_secs(3);
+
+/// What happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    KillRelay,
+    KillConsumer,
+    EndOrderSessions,
+    CloseConnections,
+    SuspendRelay,
+    EndCustomerSessions,
+    SuspendConsumer,
+    SuspendOrderService,
+}
+
+/// What happens in turn once both have been killed.
+const IN_TURN: [Fault; 6] = [
+    Fault::EndOrderSessions,
+    Fault::CloseConnections,
+    Fault::SuspendRelay,
+    Fault::EndCustomerSessions,
+    Fault::SuspendConsumer,
+    Fault::SuspendOrderService,
+];
+
+impl Fault {
+    /// The fault with this number, from 0.
+    pub(super) fn numbered(number: usize) -> Self {
+        match number {
+            0 => Self::KillRelay,
+            1 => Self::KillConsumer,
+            later => IN_TURN[(later - 2) % IN_TURN.len()],
+        }
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::KillRelay => "the relay is killed",
+            Self::KillConsumer => "the consumer is killed",
+            Self::EndOrderSessions => "all sessions with the order database are ended",
+            Self::CloseConnections => "the broker closes all connections",
+            Self::SuspendRelay => "the relay is suspended",
+            Self::EndCustomerSessions => "all sessions with the customer database are ended",
+            Self::SuspendConsumer => "the consumer is suspended",
+            Self::SuspendOrderService => "the order service is suspended",
+        }
+    }
+}
+
+impl Soaking<'_> {
+    /// Puts a fault in, and takes it back.
+    pub(super) async fn put_in(&mut self, fault: Fault, apis: &Apis) -> anyhow::Result<()> {
+        let pipeline = self.pipeline;
+        match fault {
+            Fault::KillRelay => {
+                self.workers.relay.sigkill()?;
+                let settings = self.settings.of_relay();
+                self.workers.relay = pipeline.start_relay(&settings).await?;
+            }
+            Fault::KillConsumer => {
+                self.workers.consumer.sigkill()?;
+                let settings = self.settings.of_consumer();
+                self.workers.consumer = pipeline.start_consumer(&settings).await?;
+            }
+            Fault::EndOrderSessions => self.end_sessions(&pipeline.orders.sql).await?,
+            Fault::EndCustomerSessions => self.end_sessions(pipeline.customers.session()).await?,
+            Fault::CloseConnections => {
+                let url = pipeline.servers.rabbit.access().management_url();
+                Management::new(&url)?.close_connections().await?;
+            }
+            Fault::SuspendRelay => suspend(&self.workers.relay).await?,
+            Fault::SuspendConsumer => suspend(&self.workers.consumer).await?,
+            Fault::SuspendOrderService => suspend(apis.order_service.process()).await?,
+        }
+        Ok(())
+    }
+
+    /// Ends all sessions with a database but the benchmark's.
+    async fn end_sessions(&self, database: &Client) -> anyhow::Result<()> {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> ALL ($1)";
+        database.query(end, &[&self.meters.own_sessions]).await?;
+        Ok(())
+    }
+}
+
+async fn suspend(program: &Service) -> anyhow::Result<()> {
+    program.sigstop()?;
+    tokio::time::sleep(SUSPENDED).await;
+    program.sigcont()
+}
