@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::process_name::Name;
 use crate::{
-    bench, chaos, demo, down, fuzz_http, mutants, openapi, restart, run_tests, status, up,
+    bench, chaos, demo, down, fuzz_http, mutants, openapi, restart, run_tests, soak, status, up,
 };
 
 /// Runs the pipeline on this machine: real PostgreSQL and RabbitMQ, private to this checkout, and
@@ -104,6 +104,21 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         args: Vec<String>,
     },
+    /// Run the pipeline for two hours at half of the orders that it sustains, with a fault each
+    /// minute, on servers started for it, and say whether it uses more and more
+    ///
+    /// Memory, open files and threads of each process, sessions with each database, and dead rows
+    /// and sizes of the tables that are pruned are read all the time; each order must be counted
+    /// once. Writes the figures and plots to target/soak. Exit status 0 when nothing has grown.
+    /// Tables are judged in soaks of 20 minutes and more.
+    Soak {
+        /// Debug builds, which the tests have compiled already
+        #[arg(long)]
+        dev: bool,
+        /// --seconds N, --rate N, and whatever `cargo run --release -p bench -- help soak` lists
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        args: Vec<String>,
+    },
     /// Send generated requests to the HTTP APIs, on servers started for it, and hold every answer
     /// against the OpenAPI documents
     ///
@@ -154,6 +169,7 @@ impl Cli {
             Command::Test { args } => run_tests::run(&args),
             Command::Bench { args } => bench::run(&args),
             Command::Chaos { dev, args } => chaos::run(dev, &args),
+            Command::Soak { dev, args } => soak::run(dev, &args),
             Command::FuzzHttp { args } => fuzz_http::run(&args),
             Command::Mutants { sql: false, names, .. } => mutants::run(&names),
             Command::Mutants { sample: Some(size), seed, .. } => {

@@ -25,6 +25,7 @@ mod run_tests;
 mod servers;
 mod service_ports;
 mod services;
+mod soak;
 mod state;
 mod status;
 mod tail_logs;
