@@ -174,3 +174,17 @@ async fn a_relay_that_can_not_reach_the_broker_leaves_all_lanes_to_the_others() 
     assert!(cut_off.is_running(), "{}", cut_off.last_lines());
     Ok(())
 }
+
+#[tokio::test]
+async fn advisory_locks_of_other_programs_take_no_lane_away() -> anyhow::Result<()> {
+    let (outbox, _deliveries) = Outbox::listened_to().await?;
+    // With the table's oid, and numbers below and above those of relays.
+    let lock = "SELECT pg_advisory_lock(number, 'outbox'::regclass::oid::integer)
+                FROM unnest(ARRAY[-1, 3, 1869968384 - 61, 1869968384 + 128 + 3]) AS other (number)";
+    outbox.sql.execute(lock, &[]).await?;
+    let (_relay, pid) = outbox.joined_by(&[]).await?;
+    outbox.every_lane_is_served().await?;
+    let shares = outbox.shares().await?;
+    assert_eq!((shares.len(), shares[&pid].len()), (1, 64), "{shares:?}");
+    Ok(())
+}

@@ -15,7 +15,7 @@ use crate::terminal::{line, progress};
 const TESTS: [(&str, &str); 17] = [
     ("customer/find_locked_customers", "--test consumer lock_waits::"),
     ("customer/find_missing", "--test consumer check::"),
-    ("customer/has_customers", "--test consumer check::"),
+    ("customer/has_customers", "--test consumer --test services check:: service_query_plans::"),
     (
         "customer/find_schema",
         "--test consumer --test services process:: migrations:: database_down::",
