@@ -1,5 +1,5 @@
-//! Statements of the services that lock several rows take them in a fixed order: two batches with
-//! the same rows in another order wait for each other, and never deadlock.
+//! Statements that lock several rows take them in a fixed order: two batches with the same rows in
+//! another order wait for each other, and never deadlock.
 
 use anyhow::Context as _;
 use pipeline_tests::outbox::eventually;
@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 
 const COUNT_EVENTS: &str = include_str!("../../../sql/customer/queries/count_events.sql");
 const CREATE_ORDERS: &str = include_str!("../../../sql/order/queries/create_orders.sql");
+const NOTE_UNSETTLED: &str = include_str!("../../../sql/relay/queries/note_unsettled.sql");
 
 /// Runs the prepared statement with these values in a session of its own, and waits until it waits
 /// for a lock.
@@ -122,5 +123,31 @@ async fn order_services_write_the_same_keys_in_one_order() -> anyhow::Result<()>
     both_succeed(&migrated, holder, &prepare, batches.each_ref().map(String::as_str)).await?;
     let orders = migrated.owner.query_one("SELECT count(*) FROM orders", &[]).await?;
     assert_eq!(orders.get::<_, i64>(0), 3, "the first batch took the keys");
+    Ok(())
+}
+
+/// A relay that has lost its lanes may note what the one that owns them by now notes.
+#[tokio::test]
+async fn relays_note_the_same_events_in_one_order() -> anyhow::Result<()> {
+    let migrated = Migrated::by("order-service").await?;
+    let [low, middle, high] = [1, 2, 3].map(event);
+    let holder = connect(&migrated.database.url).await?;
+    let hold = format!(
+        "BEGIN; INSERT INTO outbox_unsettled (event_id, id, outcome, kind) VALUES ('{middle}', 2, 'published', 'locked')"
+    );
+    holder.batch_execute(&hold).await?;
+    let notes = |events: [&str; 3]| {
+        let events = events.join(",");
+        format!(
+            "'{{{events}}}', '{{1,2,3}}', 'published', '{{locked,locked,locked}}', '{{NULL,NULL,NULL}}'"
+        )
+    };
+    let batches = [notes([&high, &middle, &low]), notes([&low, &middle, &high])];
+    let types = "uuid[], bigint[], text, text[], text[]";
+    let note = NOTE_UNSETTLED.replace("{unsettled}", "outbox_unsettled");
+    let prepare = format!("PREPARE batch ({types}) AS {note}");
+    both_succeed(&migrated, holder, &prepare, batches.each_ref().map(String::as_str)).await?;
+    let noted = migrated.owner.query_one("SELECT count(*) FROM outbox_unsettled", &[]).await?;
+    assert_eq!(noted.get::<_, i64>(0), 3);
     Ok(())
 }
