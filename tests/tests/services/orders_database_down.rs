@@ -101,8 +101,13 @@ async fn more_requests_than_may_wait_for_a_connection_are_rejected_at_once() -> 
     let lock = sql.transaction().await?;
     lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
     let list = || api.http.get(format!("{}/api/orders", api.url)).send();
-    // One has the connection, and 16 wait for it.
-    let lists: Vec<_> = (0..17).map(|_| tokio::spawn(list())).collect();
+    // One has the connection, and only then do 16 wait for it: at the same moment all 17 would wait.
+    let first = tokio::spawn(list());
+    eventually("one has it", async || {
+        Ok(metric(&api, "database_pool_connections_in_use").await? == 1)
+    })
+    .await?;
+    let lists: Vec<_> = (0..16).map(|_| tokio::spawn(list())).chain([first]).collect();
     eventually("16 wait", async || Ok(metric(&api, "database_pool_waiting").await? == 16)).await?;
     for _ in 0..10 {
         let refused = timeout(Duration::from_secs(10), list()).await?;
