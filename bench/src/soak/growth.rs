@@ -60,7 +60,8 @@ mod tests {
         // A megabyte in four seconds.
         let leak = soak(120, |at| 30.0 + at / 4.0);
         assert_eq!(Growth::of(Kind::Memory, &leak, 120).has_grown, Some(true));
-        let files = soak(120, |at| 20.0 + (at / 6.0).floor());
+        // A file in three seconds.
+        let files = soak(120, |at| 20.0 + (at / 3.0).floor());
         assert_eq!(Growth::of(Kind::Files, &files, 120).has_grown, Some(true));
     }
 
