@@ -1,7 +1,9 @@
-//! Whether something grew: the most that was used in the last quarter of a soak, beside the most in
-//! its second quarter.
+//! Whether something grew: what was used in the last quarter of a soak, beside its second quarter.
+//! The medians are compared, as the faults that fall into the two differ, and a leak raises the
+//! median as well.
 
 use super::resources::Kind;
+use crate::summary::Summary;
 
 /// Tables reach their final size once retention and vacuum have gone round a few times. They are
 /// not judged in a shorter soak, in seconds.
@@ -10,9 +12,9 @@ const TABLES_AFTER: u64 = 1200;
 /// What one value was in the course of a soak.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Growth {
-    /// The most in the second quarter.
+    /// The median of the second quarter.
     pub(super) before: f64,
-    /// The most in the last quarter.
+    /// The median of the last quarter.
     pub(super) after: f64,
     /// Whether it grew; none when the soak was too short to say so.
     pub(super) has_grown: Option<bool>,
@@ -22,14 +24,17 @@ impl Growth {
     /// Of `(seconds, value)` in a soak of `seconds`.
     pub(super) fn of(kind: Kind, points: &[(f64, f64)], seconds: u64) -> Self {
         let quarter = seconds as f64 / 4.0;
-        let most = |from: f64, to: f64| {
+        let median = |from: f64, to: f64| {
             let within = points.iter().filter(|(at, _)| (from..to).contains(at));
-            within.map(|(_, value)| *value).fold(0.0, f64::max)
+            within.map(|(_, value)| *value).collect::<Summary>().median()
         };
-        let (before, after) = (most(quarter, 2.0 * quarter), most(3.0 * quarter, f64::INFINITY));
+        let before = median(quarter, 2.0 * quarter);
+        let after = median(3.0 * quarter, f64::INFINITY);
         let (share, slack) = allowance(kind);
         let is_judged = seconds >= TABLES_AFTER || !matches!(kind, Kind::DeadRows | Kind::Size);
-        Self { before, after, has_grown: is_judged.then_some(after > before * share + slack) }
+        // A quarter without samples is not flat.
+        let is_flat = after <= before * share + slack;
+        Self { before, after, has_grown: is_judged.then_some(!is_flat) }
     }
 }
 
@@ -55,7 +60,9 @@ mod tests {
 
     #[test]
     fn what_is_used_more_and_more_has_grown() {
-        let flat = soak(120, |at| 30.0 + at % 7.0);
+        // With what a fault leaves behind for a while.
+        let flat =
+            soak(120, |at| if (105.0..112.0).contains(&at) { 90.0 } else { 30.0 + at % 7.0 });
         assert_eq!(Growth::of(Kind::Memory, &flat, 120).has_grown, Some(false));
         // A megabyte in four seconds.
         let leak = soak(120, |at| 30.0 + at / 4.0);
@@ -70,6 +77,12 @@ mod tests {
         let start = soak(120, |at| if at < 20.0 { 90.0 } else { 30.0 });
         let growth = Growth::of(Kind::Memory, &start, 120);
         assert_eq!((growth.before, growth.after, growth.has_grown), (30.0, 30.0, Some(false)));
+    }
+
+    #[test]
+    fn what_was_not_sampled_is_not_flat() {
+        let start = soak(80, |_| 30.0);
+        assert_eq!(Growth::of(Kind::Memory, &start, 120).has_grown, Some(true));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::usage::{memory, open_files, threads};
 
 const MEGABYTE: f64 = 1e6;
 
-/// What is read, and by how much it may differ between two quarters of a soak without having grown.
+/// What is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Resident memory of a process, in megabytes.
