@@ -6,6 +6,7 @@ mod examples;
 mod examples_consumers;
 mod examples_consumers_failures;
 mod examples_consumers_outages;
+mod from_debezium;
 mod partitioned_tables;
 mod scaled_out;
 mod trace_collector;
