@@ -53,7 +53,13 @@ pub(super) async fn drain(
 ) -> anyhow::Result<bool> {
     let cluster = topology.cluster.lock().await;
     let node = &cluster.nodes[node_place(target)?];
-    tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["drain"]))?;
+    while let Err(refusal) = tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["drain"])) {
+        // The command fails when a client ends its connection at that moment. Given again, it closes
+        // the connections that are left.
+        if !format!("{refusal:#}").contains("noproc") {
+            return Err(refusal);
+        }
+    }
     sleep(lasts).await;
     tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["revive"]))?;
     Ok(true)
