@@ -32,7 +32,7 @@ pub async fn before_a_proxy() -> anyhow::Result<(Outbox, Proxy)> {
     Ok((outbox, broker))
 }
 
-/// What a relay tells of an audit row, by an advisory lock.
+/// What a relay reports of an audit row, by an advisory lock.
 #[derive(Debug, Clone, Copy)]
 pub enum AuditLock {
     /// It has seen the row, and holds nothing of an event from before it.
@@ -41,12 +41,12 @@ pub enum AuditLock {
     InFlight = 68,
 }
 
-/// Whether a relay of this database tells it of an audit row: other tests have relays on the same
-/// server.
+/// Whether a relay of this outbox's database reports `lock` of an audit row.
 ///
 /// # Errors
 /// When a server does not answer.
-pub async fn relay_tells(outbox: &Outbox, lock: AuditLock, audit_id: i64) -> anyhow::Result<bool> {
+pub async fn is_reported(outbox: &Outbox, lock: AuditLock, audit_id: i64) -> anyhow::Result<bool> {
+    // Other tests have relays on the same server.
     let held = "SELECT count(*) FROM pg_locks
                 WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
                   AND locktype = 'advisory' AND classid::bigint = 1869968384 + $1::bigint AND objid::bigint = $2";

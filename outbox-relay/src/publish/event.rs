@@ -31,8 +31,8 @@ pub(crate) struct Event {
     pub(crate) created_at: Option<EventTime>,
     /// Why the row can't be a message, if that is known from loading it.
     pub(crate) unfit: Option<String>,
-    /// The latest row of the audit table when the contents were read; 0 while there is none. Changes
-    /// by people up to it are in the contents.
+    /// The latest row of the audit table when the contents were read, 0 while there is none. All
+    /// operators' changes up to this row are in the contents.
     pub(crate) audit_id: i64,
     /// Set when the event was not published, for the log.
     pub(crate) trace_id: Option<TraceId>,

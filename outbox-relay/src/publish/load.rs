@@ -61,10 +61,11 @@ impl Loader {
         limits: Limits,
     ) -> Result<Loaded, DatabaseError> {
         let mut loaded = Loaded::default();
-        // One after the other, and answered in one go: what is loaded includes all changes up to
-        // this one. In one statement a lock on the audit table would be held against the contents.
+        // The audit row is read before the contents, which then include its change. Not by one
+        // statement: a lock on the audit table would count as a fault of the contents.
         let (audited, result) = tokio::join!(
-            queries::latest_audit_id(database),
+            biased;
+            queries::audited_up_to(database),
             self.load_parts(database, event_refs, bytes, limits, &mut loaded)
         );
         if matches!(result, Err(DatabaseError::Silent)) {
@@ -72,7 +73,7 @@ impl Loader {
             self.failed_at = Some(Instant::now());
         }
         result?;
-        let audit_id = audited?.latest;
+        let audit_id = audited?;
         for event in &mut loaded.events {
             event.audit_id = audit_id;
         }

@@ -21,11 +21,11 @@ const SETTLED_LIMIT: usize = 1_000_000;
 pub(crate) const ASKED_BITS: i64 = 0x7fff_ffff;
 
 /// An event as it was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SentContents {
-    pub(crate) id: i64,
+#[derive(Debug, Clone, Copy)]
+struct SentContents {
+    id: i64,
     /// See [`Event::audit_id`].
-    pub(crate) audit_id: i64,
+    audit_id: i64,
 }
 
 /// See the [module](self).
@@ -45,7 +45,22 @@ pub(crate) struct Sent {
 
 impl Sent {
     pub(crate) fn start<'a>(&mut self, events: impl IntoIterator<Item = &'a Event>) {
-        self.unsettled.extend(events.into_iter().map(|event| (event.event_ref.id, event.audit_id)));
+        for event in events {
+            // Of an event that is sent again before its outcome was written, the earlier contents
+            // may have arrived as well.
+            let earliest = self.unsettled.entry(event.event_ref.id).or_insert(event.audit_id);
+            *earliest = event.audit_id.min(*earliest);
+        }
+    }
+
+    /// The next session may be with a server that has lost audit rows and gives their ids again:
+    /// any change may be one that the contents do not include.
+    pub(crate) fn session_lost(&mut self) {
+        let settled = self.settled.iter_mut().map(|contents| &mut contents.audit_id);
+        let unknown = self.unknown.iter_mut().map(|(_, contents)| &mut contents.audit_id);
+        for audit_id in self.unsettled.values_mut().chain(settled).chain(unknown) {
+            *audit_id = 0;
+        }
     }
 
     /// The same for a run.
@@ -96,15 +111,16 @@ impl Sent {
         self.settled.drain(..self.settled.len().saturating_sub(SETTLED_LIMIT));
     }
 
-    /// The events for which a change that is seen now, and was not in their contents, comes too
-    /// late.
-    pub(crate) fn contents(&self) -> Vec<SentContents> {
-        let unsettled = self
-            .unsettled
-            .iter()
-            .map(|(id, audit_id)| SentContents { id: *id, audit_id: *audit_id });
-        let unknown = self.unknown.iter().map(|(_, contents)| *contents);
-        unsettled.chain(self.settled.iter().copied()).chain(unknown).collect()
+    /// The events for which a change that is seen now comes too late, by id, and the latest audit
+    /// row whose change all that was sent of them includes.
+    pub(crate) fn audit_ids(&self) -> HashMap<i64, i64> {
+        let mut audit_ids = self.unsettled.clone();
+        let unknown = self.unknown.iter().map(|(_, contents)| contents);
+        for contents in self.settled.iter().chain(unknown) {
+            let earliest = audit_ids.entry(contents.id).or_insert(contents.audit_id);
+            *earliest = contents.audit_id.min(*earliest);
+        }
+        audit_ids
     }
 
     /// How far the events with these ids, modulo [`ASKED_BITS`], have been sent. All are pending.
@@ -122,7 +138,7 @@ impl Sent {
         asked.iter().map(|id| stages[id]).collect()
     }
 
-    /// Forgets settled events, after all changes up to now were compared with [`contents`](Self::contents).
+    /// Forgets settled events, after all changes up to now were compared with [`audit_ids`](Self::audit_ids).
     pub(crate) fn mark_compared(&mut self) {
         self.settled.clear();
         while self.unknown.front().is_some_and(|(since, _)| since.elapsed() >= DOUBT) {
@@ -146,21 +162,27 @@ mod tests {
     }
 
     fn ids(sent: &Sent) -> Vec<i64> {
-        sent.contents().iter().map(|contents| contents.id).collect()
+        let mut ids: Vec<i64> = sent.audit_ids().into_keys().collect();
+        ids.sort_unstable();
+        ids
     }
 
     #[test]
-    fn an_event_that_is_sent_again_keeps_what_was_known_when_it_was_lost() {
+    fn of_an_event_that_is_sent_again_the_earliest_contents_count() {
         let at = |audit_id| Event { audit_id, ..event() };
+        let id = event().event_ref.id;
         let mut sent = Sent::default();
         sent.start(&[at(3)]);
+        // Its outcome could not be written.
+        sent.start(&[at(4)]);
+        assert_eq!(sent.audit_ids(), HashMap::from([(id, 3)]));
         sent.window_ended(&[at(3)], &[Verdict::Unknown], &[]);
         sent.start(&[at(5)]);
-        let id = event().event_ref.id;
-        let contents = |audit_id| SentContents { id, audit_id };
-        assert_eq!(sent.contents(), [contents(5), contents(3)]);
+        assert_eq!(sent.audit_ids(), HashMap::from([(id, 3)]), "lost with a connection");
         sent.settled(&[event().event_ref]);
-        assert_eq!(sent.contents(), [contents(5), contents(3)]);
+        assert_eq!(sent.audit_ids(), HashMap::from([(id, 3)]));
+        sent.session_lost();
+        assert_eq!(sent.audit_ids(), HashMap::from([(id, 0)]), "ids may be given again");
     }
 
     #[test]
@@ -168,7 +190,7 @@ mod tests {
         let (mut sent, events) = sent(&[1, 2]);
         sent.window_ended(&events, &[Verdict::Published, Verdict::Published], &[]);
         sent.settled(&[events[0].event_ref]);
-        assert_eq!(sent.contents().len(), 2);
+        assert_eq!(sent.audit_ids().len(), 2);
         sent.mark_compared();
         assert_eq!(ids(&sent), [2], "confirmed, and not settled yet");
     }
@@ -183,7 +205,7 @@ mod tests {
                 ids.iter().map(|id| EventRef { id: *id, key: 0, size: 1 }).collect();
             sent.settled(&event_refs);
         }
-        assert_eq!(sent.contents().len(), SETTLED_LIMIT);
+        assert_eq!(sent.audit_ids().len(), SETTLED_LIMIT);
         let kept = self::ids(&sent);
         assert_eq!((kept[0], kept.last()), (10, ids.last()));
     }
@@ -241,6 +263,6 @@ mod tests {
         };
         sent.unknown[0].0 = long_ago;
         sent.mark_compared();
-        assert!(sent.contents().is_empty());
+        assert!(sent.audit_ids().is_empty());
     }
 }

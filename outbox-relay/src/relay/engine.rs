@@ -106,6 +106,7 @@ impl Engine {
     /// The session is gone, and the lanes with it. What is in flight may still be settled.
     pub(crate) fn session_lost(&mut self, now: Instant) {
         self.lanes = Lanes::default();
+        self.dispatcher.sent.session_lost();
         self.broker_lost(now);
         self.leave_to_owners();
         self.awaited = AwaitedOutcomes::OfLostSession;

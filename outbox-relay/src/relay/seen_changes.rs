@@ -125,7 +125,7 @@ impl SeenChanges {
                 queries::lock_in_flight(database, &reported).await?;
             }
         }
-        let (sent, seen) = (dispatcher.sent.contents(), self.seen.unwrap_or(latest));
+        let (sent, seen) = (dispatcher.sent.audit_ids(), self.seen.unwrap_or(latest));
         let reported: usize = self.reported.iter().map(|(_, ids)| ids.len()).sum();
         let most = i64::try_from((MAX_REPORTED + 1).saturating_sub(reported)).unwrap_or(0);
         if sent.is_empty() || seen >= latest || most == 0 {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use lapin::message::BasicGetMessage;
-use pipeline_tests::edited_events::{AuditLock, add, before_a_proxy, relay_tells};
+use pipeline_tests::edited_events::{AuditLock, add, before_a_proxy, is_reported};
 use pipeline_tests::outbox::{Outbox, PATIENCE, connect, eventually};
 use pipeline_tests::paused_process::PausedProcess;
 use pipeline_tests::proxy::Faults;
@@ -103,10 +103,10 @@ async fn an_event_that_was_published_in_the_moment_of_its_discard_is_told() -> a
     relay.until_idle().await?;
     let audit_id: i64 = discarded.get("id");
     let confirms = eventually("the relay confirms", async || {
-        relay_tells(&outbox, AuditLock::Seen, audit_id).await
+        is_reported(&outbox, AuditLock::Seen, audit_id).await
     });
     relay.work_until(confirms).await?;
-    assert!(relay_tells(&outbox, AuditLock::InFlight, audit_id).await?);
+    assert!(is_reported(&outbox, AuditLock::InFlight, audit_id).await?);
     Ok(())
 }
 

@@ -54,12 +54,13 @@ const EVENT_IDS: &str =
 const KEYS: &str = "ARRAY[hashtextextended('locked', hashtextextended('order', 0)), hashtextextended('other', hashtextextended('order', 0))]";
 
 /// Each statement file, with its parameters and the locks it waits for.
-const STATEMENTS: [(&str, &str, WaitsFor); 46] = [
+const STATEMENTS: [(&str, &str, WaitsFor); 47] = [
     ("acknowledge_audit", "1, NULL", NOTHING),
+    ("audited_up_to", "", NOTHING),
     ("count_digits", "'{1,2}', 1000", READS),
     ("describe_columns", "", NOTHING),
     ("find_hidden_rows", "true", NOTHING),
-    ("find_overtaken", "0, 10, '{1,2}', '{0,0}', 10", NOTHING),
+    ("find_overtaken", "0, 10, '{\"1\": 0}', 10", NOTHING),
     ("find_oldest", "-1, 10", READS),
     ("find_optional", "", NOTHING),
     ("find_pauses", "", NOTHING),

@@ -1,9 +1,10 @@
 //! The changes that people make to events, and this relay's acknowledgements.
 
-use tokio_postgres::types::ToSql;
+use std::collections::HashMap;
+
+use tokio_postgres::types::Json;
 
 use crate::database::{Database, DatabaseError};
-use crate::publish::sent::SentContents;
 
 /// What commands have left for the relays.
 #[derive(Debug, Clone, Copy)]
@@ -22,20 +23,23 @@ pub(crate) async fn latest_audit_id(database: &Database) -> Result<Audited, Data
     })
 }
 
-/// The audit rows above `above`, up to `up_to`, that keep one of the `sent` events as it was before a
-/// change that its contents, as they were sent, did not include.
+/// The id of the latest audit row, 0 while there is none.
+pub(crate) async fn audited_up_to(database: &Database) -> Result<i64, DatabaseError> {
+    let row = database.session.query_one(&database.statements.audited_up_to, &[]).await?;
+    Ok(row.try_get::<_, Option<i64>>("audited")?.unwrap_or(0))
+}
+
+/// The audit rows above `above`, up to `up_to`, of changes that what was sent of their events did
+/// not include. `sent`: the ids of events, and the latest audit row whose change was included.
 pub(crate) async fn find_overtaken(
     database: &Database,
     above: i64,
     up_to: i64,
-    sent: &[SentContents],
+    sent: &HashMap<i64, i64>,
     most: i64,
 ) -> Result<Vec<i64>, DatabaseError> {
     let statement = &database.statements.find_overtaken;
-    let ids: Vec<String> = sent.iter().map(|sent| sent.id.to_string()).collect();
-    let audit_ids: Vec<i64> = sent.iter().map(|sent| sent.audit_id).collect();
-    let params: [&(dyn ToSql + Sync); 5] = [&above, &up_to, &ids, &audit_ids, &most];
-    let rows = database.session.query(statement, &params).await?;
+    let rows = database.session.query(statement, &[&above, &up_to, &Json(sent), &most]).await?;
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 

@@ -28,7 +28,8 @@ mod unsettled;
 mod writers;
 
 pub(crate) use audit::{
-    Audited, acknowledge_audit, find_overtaken, latest_audit_id, lock_in_flight, unlock_in_flight,
+    Audited, acknowledge_audit, audited_up_to, find_overtaken, latest_audit_id, lock_in_flight,
+    unlock_in_flight,
 };
 pub(crate) use contents::{count_digits, identify, load};
 #[cfg(test)]

@@ -52,6 +52,7 @@ statements!(
     take_lanes,
     release_lanes,
     latest_audit_id,
+    audited_up_to,
     find_overtaken,
     lock_in_flight,
     unlock_in_flight,

@@ -8,7 +8,7 @@ impl Simulation {
     pub(super) fn has_left_what_it_sent(&mut self, relay: usize) {
         let sent = &mut self.relays[relay].engine.dispatcher.sent;
         sent.mark_compared();
-        assert!(sent.contents().is_empty(), "{sent:?}");
+        assert!(sent.audit_ids().is_empty(), "{sent:?}");
     }
 }
 
