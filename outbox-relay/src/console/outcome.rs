@@ -83,12 +83,15 @@ pub(super) fn outcome(status: u8, result: &Value, skipped: u64) -> String {
 fn may_still_arrive(result: &Value) -> &'static str {
     let names_any = |field| length(result, field).is_some_and(|length| length > 0);
     match (names_any("in_flight"), names_any("not_confirmed_by")) {
-        (_, false) => "A copy from before may still arrive: it was in flight.",
+        (true, false) => "A copy from before may still arrive: it was in flight.",
         (false, true) => {
             "A copy from before may still arrive: a relay has not confirmed the change."
         }
         (true, true) => {
             "A copy from before may still arrive: it was in flight, and a relay has not confirmed the change."
+        }
+        (false, false) => {
+            "A copy from before may still arrive: it was in flight, or a relay has not confirmed the change."
         }
     }
 }

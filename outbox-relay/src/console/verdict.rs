@@ -5,9 +5,17 @@ use serde_json::{Value, json};
 /// An event that is due and older than this does not flow, in seconds.
 const LATE: f64 = 60.0;
 
-/// Returns the verdict on a status: its `state`, `sentence`, since when, the page to look at `next`,
-/// and what is wrong `besides`.
+/// Returns the verdict on a status: its `state`, its `sentence`, since when, the page to look at
+/// `next`, and what is wrong `besides` while events are stuck.
 pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
+    let mut verdict = worst(prefix, status);
+    let is_stuck = status.pointer("/backlog/stuck").and_then(Value::as_f64) > Some(0.0);
+    verdict["besides"] = json!(if is_stuck { besides(status) } else { None });
+    verdict
+}
+
+/// The worst that is wrong.
+fn worst(prefix: &str, status: &Value) -> Value {
     let number = |path: &str| status.pointer(path).and_then(Value::as_f64).unwrap_or_default();
     let oldest = number("/backlog/oldest/age_seconds");
     let created_at = status.pointer("/backlog/oldest/created_at");
@@ -20,7 +28,6 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         return json!({
             "state": "problem",
             "sentence": "No relay is at work: events are written, and none is published.",
-            "besides": None::<&str>,
             "since": if pending > 0.0 { created_at } else { None },
             "next": next("Look at the relays", "/relays"),
         });
@@ -29,7 +36,6 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         return json!({
             "state": "warning",
             "sentence": format!("Nobody publishes {} of {lanes} lanes: a relay begins, or ends.", lanes - owned),
-            "besides": None::<&str>,
             "since": None::<&str>,
             "next": next("Look at the relays", "/relays"),
         });
@@ -43,7 +49,6 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         return json!({
             "state": "problem",
             "sentence": format!("{events}: the relays have given up."),
-            "besides": besides(status),
             "since": created_at,
             "next": next("Find the cause", "/failures"),
         });
@@ -58,7 +63,6 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         return json!({
             "state": "warning",
             "sentence": sentence,
-            "besides": None::<&str>,
             "since": created_at,
             "next": match number("/backlog/waiting") > 0.0 {
                 true => next("Look at what has failed", "/failures"),
@@ -82,7 +86,6 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         return json!({
             "state": "warning",
             "sentence": sentence,
-            "besides": None::<&str>,
             "since": None::<&str>,
             "next": next("See why", "/dead-letters/groups"),
         });
@@ -91,7 +94,6 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         return json!({
             "state": "warning",
             "sentence": format!("Events flow; {active} active."),
-            "besides": None::<&str>,
             "since": None::<&str>,
             "next": next("Look at what is paused", "/pauses"),
         });
@@ -100,7 +102,7 @@ pub(super) fn verdict(prefix: &str, status: &Value) -> Value {
         Some(_) => "Events flow. No dead letter is open.",
         None => "Events flow.",
     };
-    json!({ "state": "ok", "sentence": sentence, "besides": None::<&str>, "since": None::<&str>, "next": None::<&str> })
+    json!({ "state": "ok", "sentence": sentence, "since": None::<&str>, "next": None::<&str> })
 }
 
 /// What else needs a person while events are stuck.
