@@ -12,8 +12,8 @@ use tokio::time::{sleep, timeout};
 /// RabbitMQ itself gives up after 45 s at most, and says what it waited for.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// How soon a node no longer lists a connection that has ended: it takes its figures each 5 s.
-const UNLISTED: Duration = Duration::from_secs(15);
+/// For how long a node may list a connection that has ended: it takes its figures each 5 s.
+const LISTED_FOR: Duration = Duration::from_secs(15);
 
 /// A client of one node's management API.
 #[derive(Debug)]
@@ -65,7 +65,8 @@ impl Management {
         Ok(())
     }
 
-    /// Closes the connections of all clients. Returns how many were listed: a new one is after 5 s.
+    /// Closes the connections of all clients that the node lists. One that was opened in the last
+    /// 5 s may not be listed yet, and stays open. Returns how many were listed.
     ///
     /// # Errors
     /// When the node does not answer or refuses.
@@ -80,8 +81,8 @@ impl Management {
         Ok(connections.len())
     }
 
-    /// Its client may end a connection at the same moment: the node answers 500 then, and lists the
-    /// connection until it next takes its figures.
+    /// Closes one connection. If its client ends it meanwhile, the node answers 500, and lists it
+    /// until it next takes its figures.
     async fn close_connection(&self, connection: &str) -> anyhow::Result<()> {
         let Err(refusal) = self.delete(connection).await else { return Ok(()) };
         let has_ended = async {
@@ -90,7 +91,7 @@ impl Management {
             }
             anyhow::Ok(())
         };
-        timeout(UNLISTED, has_ended).await.unwrap_or(Err(refusal))
+        timeout(LISTED_FOR, has_ended).await.unwrap_or(Err(refusal))
     }
 
     async fn call(
