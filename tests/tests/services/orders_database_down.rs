@@ -101,12 +101,13 @@ async fn more_requests_than_may_wait_for_a_connection_are_rejected_at_once() -> 
     let lock = sql.transaction().await?;
     lock.batch_execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await?;
     let list = || api.http.get(format!("{}/api/orders", api.url)).send();
-    // One has the connection, and only then do 16 wait for it: at the same moment all 17 would wait.
+    // One has the connection, and only then do 16 wait for it: at the same moment 17 would wait.
     let first = tokio::spawn(list());
-    eventually("one has it", async || {
-        Ok(metric(&api, "database_pool_connections_in_use").await? == 1)
-    })
-    .await?;
+    let watch = api.sql().await?;
+    let reads = "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let reads = async || Ok(watch.query_one(reads, &[]).await?.get::<_, i64>(0) == 1);
+    eventually("one waits for the table", reads).await?;
     let lists: Vec<_> = (0..16).map(|_| tokio::spawn(list())).chain([first]).collect();
     eventually("16 wait", async || Ok(metric(&api, "database_pool_waiting").await? == 16)).await?;
     for _ in 0..10 {
