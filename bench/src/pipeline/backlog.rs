@@ -13,15 +13,16 @@ const ON_THEIR_WAY: u64 = 4000;
 /// The interval at which counted orders are sampled.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// A sample of the progress.
+/// How many orders were accepted and counted at a moment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sample {
+pub(crate) struct BacklogSample {
     pub(crate) seconds: f64,
     pub(crate) accepted: f64,
     pub(crate) counted: f64,
 }
 
-/// Sends as many orders as are counted: what the whole pipeline sustains.
+/// Sends as many orders as are counted: what the whole pipeline sustains. The load's limit on the
+/// backlog is set here.
 pub(crate) async fn as_many_as_counted(
     pipeline: &mut Pipeline<'_>,
     load: ClosedLoop,
@@ -39,7 +40,7 @@ pub(crate) async fn as_many_as_counted(
 pub(crate) async fn watched(
     pipeline: &Pipeline<'_>,
     backlog_limit: &BacklogLimit,
-    samples: &mut Vec<Sample>,
+    samples: &mut Vec<BacklogSample>,
     load: impl Future<Output = anyhow::Result<LoadResult>>,
 ) -> anyhow::Result<LoadResult> {
     tokio::select! {
@@ -54,14 +55,14 @@ pub(crate) async fn watched(
 async fn count(
     pipeline: &Pipeline<'_>,
     backlog_limit: &BacklogLimit,
-    samples: &mut Vec<Sample>,
+    samples: &mut Vec<BacklogSample>,
 ) -> anyhow::Result<Infallible> {
     let (begun, before) = (Instant::now(), pipeline.accepted());
     loop {
         let counted = u64::try_from(pipeline.customers.counted().await?)?.saturating_sub(before);
         backlog_limit.counted(counted);
         let (seconds, accepted) = (begun.elapsed().as_secs_f64(), backlog_limit.accepted() as f64);
-        samples.push(Sample { seconds, accepted, counted: counted as f64 });
+        samples.push(BacklogSample { seconds, accepted, counted: counted as f64 });
         tokio::time::sleep(INTERVAL).await;
     }
 }

@@ -10,8 +10,14 @@ mod orders;
 mod processes;
 mod programs;
 
-pub(crate) use backlog::{Sample, as_many_as_counted, watched};
+pub(crate) use backlog::{BacklogSample, as_many_as_counted, watched};
 pub(crate) use cost::{Cost, Usage};
 pub(crate) use orders::OrderDatabase;
 pub(crate) use processes::{Apis, Pipeline, Workers};
 pub(crate) use programs::{Api, Programs};
+
+/// Keep-alive connections that saturate the order service.
+pub(crate) const CONNECTIONS: usize = 64;
+
+/// Customers, who order in turn.
+pub(crate) const CUSTOMERS: usize = 1000;

@@ -79,6 +79,12 @@ impl OrderDatabase {
         rows.iter().map(|row| Ok(u64::try_from(row.try_get::<_, i64>(0)?)?)).collect()
     }
 
+    /// The number of events that are not published.
+    pub(crate) async fn pending(&self) -> anyhow::Result<i64> {
+        let count = "SELECT count(*) FROM outbox WHERE published_at IS NULL";
+        Ok(self.sql.query_one(count, &[]).await?.try_get(0)?)
+    }
+
     /// Fails unless exactly this many orders were written besides the history, each with one event.
     pub(crate) async fn check(&self, accepted: u64) -> anyhow::Result<()> {
         let check = include_str!("../../sql/check_orders.sql");

@@ -6,8 +6,7 @@ use std::time::Duration;
 use stack::{Management, Service};
 use tokio_postgres::Client;
 
-use super::Soaking;
-use crate::pipeline::Apis;
+use super::run::Run;
 
 /// For how long a program is suspended.
 const SUSPENDED: Duration = Duration::from_secs(3);
@@ -37,7 +36,7 @@ const IN_TURN: [Fault; 6] = [
 
 impl Fault {
     /// The fault with this number, from 0.
-    pub(super) fn numbered(number: usize) -> Self {
+    pub(super) fn nth(number: usize) -> Self {
         match number {
             0 => Self::KillRelay,
             1 => Self::KillConsumer,
@@ -59,19 +58,19 @@ impl Fault {
     }
 }
 
-impl Soaking<'_> {
+impl Run<'_> {
     /// Puts a fault in, and takes it back.
-    pub(super) async fn put_in(&mut self, fault: Fault, apis: &Apis) -> anyhow::Result<()> {
+    pub(super) async fn put_in(&mut self, fault: Fault) -> anyhow::Result<()> {
         let pipeline = self.pipeline;
         match fault {
             Fault::KillRelay => {
                 self.workers.relay.sigkill()?;
-                let settings = self.settings.of_relay();
+                let settings = self.retention.of_relay();
                 self.workers.relay = pipeline.start_relay(&settings).await?;
             }
             Fault::KillConsumer => {
                 self.workers.consumer.sigkill()?;
-                let settings = self.settings.of_consumer();
+                let settings = self.retention.of_consumer();
                 self.workers.consumer = pipeline.start_consumer(&settings).await?;
             }
             Fault::EndOrderSessions => self.end_sessions(&pipeline.orders.sql).await?,
@@ -82,7 +81,7 @@ impl Soaking<'_> {
             }
             Fault::SuspendRelay => suspend(&self.workers.relay).await?,
             Fault::SuspendConsumer => suspend(&self.workers.consumer).await?,
-            Fault::SuspendOrderService => suspend(apis.order_service.process()).await?,
+            Fault::SuspendOrderService => suspend(self.apis.order_service.process()).await?,
         }
         Ok(())
     }

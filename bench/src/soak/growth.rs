@@ -41,11 +41,13 @@ impl Growth {
 /// The most that may be used later, as a share of what was used before and a constant.
 const fn allowance(kind: Kind) -> (f64, f64) {
     match kind {
-        Kind::Memory | Kind::Files => (1.1, 8.0),
-        Kind::Threads => (1.0, 4.0),
+        Kind::Memory => (1.1, 8.0),
+        Kind::Files | Kind::Threads => (1.0, 4.0),
+        Kind::ServiceFiles => (1.2, 32.0),
         Kind::Sessions => (1.0, 3.0),
         Kind::DeadRows => (1.5, 10_000.0),
-        Kind::Size => (1.2, 32.0),
+        Kind::Size => (1.2, 16.0),
+        Kind::Backlog => (1.5, 1_000.0),
     }
 }
 

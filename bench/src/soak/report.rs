@@ -14,32 +14,33 @@ use crate::draw::{Axis, Plot, Series, draw};
 use crate::output::print_text;
 use crate::summary::rounded;
 
-/// A soak that has ended, in which each order was counted once.
+/// The most requests that may fail, as a share of all: clients are refused for seconds after some
+/// faults, and then no more.
+const MAY_FAIL: f64 = 0.01;
+
+/// A soak, or what was seen of it until it failed.
 #[derive(Debug)]
-pub(super) struct Soaked {
+pub(super) struct Report {
     pub(super) seconds: u64,
     /// Orders per second.
     pub(super) rate: f64,
-    /// All that were written.
-    pub(super) orders: u64,
     pub(super) samples: Vec<Sample>,
     pub(super) faults: Vec<(f64, Fault)>,
+    /// Orders that clients were told of.
+    pub(super) accepted: u64,
+    /// All that were written, each counted once; none if that was not seen.
+    pub(super) orders: Option<u64>,
     /// The requests that failed, by kind.
     pub(super) errors: BTreeMap<String, u64>,
 }
 
-impl Soaked {
-    /// Prints the figures, and writes them and the plots to a folder. Fails if something grew.
-    pub(super) fn tell(&self, out: &Path) -> anyhow::Result<()> {
-        let growths: Vec<Growth> = SERIES
-            .iter()
-            .enumerate()
-            .map(|(place, (kind, _))| Growth::of(*kind, &self.points(place), self.seconds))
-            .collect();
+impl Report {
+    /// Prints the figures.
+    pub(super) fn print(&self) {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_header(["what", "of", "second quarter", "last quarter", "has grown"]);
-        for ((kind, of), growth) in SERIES.iter().zip(&growths) {
+        for (kind, of, growth) in self.growths() {
             let has_grown = match growth.has_grown {
                 Some(true) => "yes",
                 Some(false) => "no",
@@ -47,33 +48,59 @@ impl Soaked {
             };
             table.add_row([
                 kind.name().to_owned(),
-                (*of).to_owned(),
+                of.to_owned(),
                 rounded(growth.before).to_string(),
                 rounded(growth.after).to_string(),
                 has_grown.to_owned(),
             ]);
         }
-        let failed: u64 = self.errors.values().sum();
         print_text(&format!(
-            "{} s with {:.0} orders a second and {} faults: {} orders, each counted once; {failed} requests failed.\n{table}",
+            "{} s with {:.0} orders a second and {} faults: {} orders, each counted once; {} requests failed.\n{table}",
             self.seconds,
             self.rate,
             self.faults.len(),
-            self.orders
+            self.orders.unwrap_or_default(),
+            self.failed()
         ));
+    }
+
+    /// Writes the figures and the plots to a folder.
+    pub(super) fn write(&self, out: &Path) -> anyhow::Result<()> {
         std::fs::create_dir_all(out)
             .with_context(|| format!("cannot write to {}", out.display()))?;
-        std::fs::write(out.join("soak.json"), format!("{:#}\n", self.json(&growths)))?;
-        for kind in Kind::ALL {
-            self.draw(kind, out)?;
+        std::fs::write(out.join("soak.json"), format!("{:#}\n", self.json()))?;
+        if !self.samples.is_empty() {
+            for kind in Kind::ALL {
+                self.draw(kind, out)?;
+            }
         }
-        self.draw_backlog(out)?;
-        let grown =
-            SERIES.iter().zip(&growths).filter(|(_, growth)| growth.has_grown == Some(true));
+        Ok(())
+    }
+
+    /// Fails if something grew, or if too many requests failed.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let (failed, accepted) = (self.failed(), self.accepted);
+        ensure!(
+            failed as f64 <= MAY_FAIL * accepted as f64,
+            "{failed} requests failed beside {accepted} that were accepted: {:?}",
+            self.errors
+        );
+        let grown = self.growths().filter(|(.., growth)| growth.has_grown == Some(true));
         let grown: Vec<String> =
-            grown.map(|((kind, of), _)| format!("{} of {of}", kind.name())).collect();
+            grown.map(|(kind, of, _)| format!("{} of {of}", kind.name())).collect();
         ensure!(grown.is_empty(), "more and more is used: {}", grown.join(", "));
         Ok(())
+    }
+
+    fn failed(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    /// Each of [`SERIES`], and whether it has grown.
+    fn growths(&self) -> impl Iterator<Item = (Kind, &'static str, Growth)> {
+        SERIES.iter().enumerate().map(|(place, (kind, of))| {
+            (*kind, *of, Growth::of(*kind, &self.points(place), self.seconds))
+        })
     }
 
     /// The course of one of [`SERIES`].
@@ -81,8 +108,8 @@ impl Soaked {
         self.samples.iter().map(|sample| (sample.seconds, sample.values[place])).collect()
     }
 
-    fn json(&self, growths: &[Growth]) -> Value {
-        let used = SERIES.iter().zip(growths).map(|((kind, of), growth)| {
+    fn json(&self) -> Value {
+        let used = self.growths().map(|(kind, of, growth)| {
             json!({
                 "what": kind.name(), "of": of, "second_quarter": rounded(growth.before),
                 "last_quarter": rounded(growth.after), "has_grown": growth.has_grown,
@@ -90,7 +117,8 @@ impl Soaked {
         });
         let faults = self.faults.iter().map(|(at, fault)| json!([rounded(*at), fault.name()]));
         json!({
-            "seconds": self.seconds, "orders_per_second": rounded(self.rate), "orders": self.orders,
+            "seconds": self.seconds, "orders_per_second": rounded(self.rate),
+            "accepted": self.accepted, "orders": self.orders,
             "failed_requests": self.errors, "used": used.collect::<Vec<_>>(),
             "faults": faults.collect::<Vec<_>>(),
         })
@@ -111,32 +139,29 @@ impl Soaked {
         };
         draw(&plot, &out.join(file))
     }
-
-    fn draw_backlog(&self, out: &Path) -> anyhow::Result<()> {
-        let points = self.samples.iter().map(|sample| (sample.seconds, sample.backlog)).collect();
-        let plot = Plot {
-            file: "soak-backlog.svg",
-            title: "Orders that were accepted and not yet counted",
-            x: Axis::linear("seconds"),
-            y: Axis::linear("orders"),
-            series: vec![Series { name: "backlog".to_owned(), points }],
-        };
-        draw(&plot, &out.join(plot.file))
-    }
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Memory, Self::Files, Self::Threads, Self::Sessions, Self::DeadRows, Self::Size];
+    const ALL: [Self; 8] = [
+        Self::Memory,
+        Self::Files,
+        Self::ServiceFiles,
+        Self::Threads,
+        Self::Sessions,
+        Self::DeadRows,
+        Self::Size,
+        Self::Backlog,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Memory => "resident memory, MB",
-            Self::Files => "open files",
+            Self::Files | Self::ServiceFiles => "open files",
             Self::Threads => "threads",
             Self::Sessions => "sessions",
             Self::DeadRows => "dead rows",
             Self::Size => "size with indexes, MB",
+            Self::Backlog => "backlog",
         }
     }
 
@@ -144,11 +169,17 @@ impl Kind {
     const fn plot(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Memory => ("soak-memory.svg", "Resident memory of each process", "MB"),
-            Self::Files => ("soak-files.svg", "Open files of each process", "files"),
+            Self::Files => ("soak-files.svg", "Open files of relay and consumer", "files"),
+            Self::ServiceFiles => {
+                ("soak-service-files.svg", "Open files of the services, with clients", "files")
+            }
             Self::Threads => ("soak-threads.svg", "Threads of each process", "threads"),
             Self::Sessions => ("soak-sessions.svg", "Sessions with each database", "sessions"),
             Self::DeadRows => ("soak-dead-rows.svg", "Rows that wait for vacuum", "rows"),
             Self::Size => ("soak-sizes.svg", "Tables with their indexes", "MB"),
+            Self::Backlog => {
+                ("soak-backlog.svg", "Orders that are accepted and not counted", "orders")
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 
 use crate::pipeline::{Apis, Pipeline, Workers};
-use crate::setup::connect_alone;
+use crate::setup::{backend, connect_alone};
 use crate::usage::{memory, open_files, threads};
 
 const MEGABYTE: f64 = 1e6;
@@ -13,8 +13,10 @@ const MEGABYTE: f64 = 1e6;
 pub(super) enum Kind {
     /// Resident memory of a process, in megabytes.
     Memory,
-    /// Open file descriptors of a process.
+    /// Open file descriptors of a process that has connections of its own only.
     Files,
+    /// The same of a service, whose clients open and close connections.
+    ServiceFiles,
     /// Threads of a process.
     Threads,
     /// Sessions of the programs with a database.
@@ -23,28 +25,33 @@ pub(super) enum Kind {
     DeadRows,
     /// The size of a table with its indexes, in megabytes.
     Size,
+    /// Orders that were accepted and not counted.
+    Backlog,
 }
 
 /// Each value of a [`Sample`]: what, and of whom.
-pub(super) const SERIES: [(Kind, &str); 18] = [
+pub(super) const SERIES: [(Kind, &str); 21] = [
     (Kind::Memory, "order-service"),
     (Kind::Memory, "outbox-relay"),
     (Kind::Memory, "customer-service consumer"),
     (Kind::Memory, "customer-service api"),
-    (Kind::Files, "order-service"),
+    (Kind::ServiceFiles, "order-service"),
     (Kind::Files, "outbox-relay"),
     (Kind::Files, "customer-service consumer"),
-    (Kind::Files, "customer-service api"),
+    (Kind::ServiceFiles, "customer-service api"),
     (Kind::Threads, "order-service"),
     (Kind::Threads, "outbox-relay"),
     (Kind::Threads, "customer-service consumer"),
     (Kind::Threads, "customer-service api"),
     (Kind::Sessions, "orders"),
-    (Kind::Sessions, "customers"),
     (Kind::DeadRows, "outbox"),
-    (Kind::DeadRows, "processed_events"),
     (Kind::Size, "outbox"),
+    (Kind::Sessions, "customers"),
+    (Kind::DeadRows, "processed_events"),
     (Kind::Size, "processed_events"),
+    (Kind::DeadRows, "customers"),
+    (Kind::Size, "customers"),
+    (Kind::Backlog, "orders"),
 ];
 
 /// What was read at a moment.
@@ -52,8 +59,6 @@ pub(super) const SERIES: [(Kind, &str); 18] = [
 pub(super) struct Sample {
     /// Since the load began.
     pub(super) seconds: f64,
-    /// Orders that were accepted and not counted.
-    pub(super) backlog: f64,
     /// In the order of [`SERIES`].
     pub(super) values: Vec<f64>,
 }
@@ -74,13 +79,18 @@ impl Meters {
         let own = [&orders, &customers, &pipeline.orders.sql, pipeline.customers.session()];
         let mut own_sessions = Vec::new();
         for session in own {
-            own_sessions.push(session.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?);
+            own_sessions.push(i32::try_from(backend(session).await?)?);
         }
         Ok(Self { orders, customers, own_sessions })
     }
 
     /// Reads all values of a sample.
-    pub(super) async fn read(&self, apis: &Apis, workers: &Workers) -> anyhow::Result<Vec<f64>> {
+    pub(super) async fn read(
+        &self,
+        apis: &Apis,
+        workers: &Workers,
+        backlog: f64,
+    ) -> anyhow::Result<Vec<f64>> {
         let pids = [
             apis.order_service.pid(),
             workers.relay.pid(),
@@ -97,11 +107,10 @@ impl Meters {
         for pid in pids {
             values.push(threads(pid)? as f64);
         }
-        let orders = self.table(&self.orders, "outbox").await?;
-        let customers = self.table(&self.customers, "processed_events").await?;
-        for value in 0..orders.len() {
-            values.extend([orders[value], customers[value]]);
-        }
+        values.extend(self.table(&self.orders, "outbox").await?);
+        values.extend(self.table(&self.customers, "processed_events").await?);
+        let [_, dead_rows, size] = self.table(&self.customers, "customers").await?;
+        values.extend([dead_rows, size, backlog]);
         Ok(values)
     }
 

@@ -2,9 +2,9 @@
 //! transaction per event.
 
 use super::Suite;
-use super::orders::CUSTOMERS;
 use super::row::{Goal, Row};
 use crate::consume::{ConsumerProgram, Customers, Orders, count, declare, one_by_one, take};
+use crate::pipeline::CUSTOMERS;
 use crate::summary::grouped;
 
 /// Prefetch of the bare consumer, which acknowledges each quarter of it.

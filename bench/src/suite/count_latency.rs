@@ -8,11 +8,10 @@ use anyhow::ensure;
 use hdrhistogram::Histogram;
 
 use super::Suite;
-use super::orders::CONNECTIONS;
 use super::row::{Goal, Row};
 use crate::consume::Customers;
 use crate::load::{OpenLoop, Requests};
-use crate::pipeline::{Pipeline, Usage};
+use crate::pipeline::{CONNECTIONS, Pipeline, Usage};
 
 /// Orders per second.
 const RATE: f64 = 200.0;

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use super::Suite;
-use super::orders::{CONNECTIONS, CUSTOMERS};
 use super::row::{Goal, Row};
 use super::statements::Statements;
 use crate::load::{ClosedLoop, LoadResult, OpenLoop, Requests};
-use crate::pipeline::{Apis, Cost, Pipeline, Usage};
+use crate::pipeline::{Apis, CONNECTIONS, CUSTOMERS, Cost, Pipeline, Usage};
 use crate::summary::{Summary, grouped};
 
 /// Orders of a page.

@@ -8,14 +8,8 @@ use super::Suite;
 use super::row::{Goal, Row};
 use super::write_limits::{self, WriteLimit};
 use crate::load::{ClosedLoop, LoadResult, OpenLoop, Requests};
-use crate::pipeline::{Apis, OrderDatabase, Pipeline};
+use crate::pipeline::{Apis, CONNECTIONS, CUSTOMERS, OrderDatabase, Pipeline};
 use crate::summary::Summary;
-
-/// Keep-alive connections that saturate the service.
-pub(super) const CONNECTIONS: usize = 64;
-
-/// Customers, who order in turn.
-pub(super) const CUSTOMERS: usize = 1000;
 
 /// The results of one round.
 #[derive(Debug)]

@@ -1,10 +1,9 @@
 //! Measures reading an order against a handler of the same framework without a database.
 
 use super::Suite;
-use super::orders::{CONNECTIONS, CUSTOMERS};
 use super::row::{Goal, Row};
 use crate::load::{LoadResult, Requests};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{CONNECTIONS, CUSTOMERS, Pipeline};
 
 /// The number of orders, which are read in turn.
 const ORDERS: i64 = 1000;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::bail;
 
 use super::Suite;
-use super::orders::{CONNECTIONS, CUSTOMERS};
 use super::row::{Goal, Row};
 use super::write_limits::{self, WriteLimit};
 use crate::load::{BacklogLimit, ClosedLoop, LoadResult, OpenLoop, Requests};
 use crate::pipeline::{
-    Apis, OrderDatabase, Pipeline, Sample, Usage, Workers, as_many_as_counted, watched,
+    Apis, BacklogSample, CONNECTIONS, CUSTOMERS, OrderDatabase, Pipeline, Usage, Workers,
+    as_many_as_counted, watched,
 };
 
 /// The fraction of the found rate to try first, and of each rate that was too high to try next.
@@ -121,7 +121,7 @@ async fn hold(
     (apis, workers): (&Apis, &Workers),
     rate: f64,
     stretch: Duration,
-) -> anyhow::Result<(LoadResult, Vec<Sample>)> {
+) -> anyhow::Result<(LoadResult, Vec<BacklogSample>)> {
     let backlog_limit = Arc::new(BacklogLimit::new(u64::MAX));
     let load = OpenLoop {
         address: apis.order_service.address,
@@ -151,36 +151,36 @@ async fn hold(
 /// Whether the backlog in the last quarter of the time exceeds that of the second quarter. An order
 /// counts from its due time: one that waits for a connection to the service is as late as one that
 /// waits behind it.
-fn piled_up(samples: &[Sample], rate: f64) -> bool {
+fn piled_up(samples: &[BacklogSample], rate: f64) -> bool {
     let quarter = samples.len() / 4;
     if quarter == 0 {
         return true;
     }
-    let mean = |samples: &[Sample], of: &dyn Fn(&Sample) -> f64| {
+    let mean = |samples: &[BacklogSample], of: &dyn Fn(&BacklogSample) -> f64| {
         samples.iter().map(of).sum::<f64>() / samples.len() as f64
     };
     let (second, last) = (&samples[quarter..2 * quarter], &samples[samples.len() - quarter..]);
-    let backlog = |samples: &[Sample]| mean(samples, &|it| rate * it.seconds - it.counted);
+    let backlog = |samples: &[BacklogSample]| mean(samples, &|it| rate * it.seconds - it.counted);
     let came = rate * (mean(last, &|it| it.seconds) - mean(second, &|it| it.seconds));
     backlog(last) - backlog(second) > PILED_UP * came
 }
 
-fn points(samples: &[Sample], of: fn(&Sample) -> f64) -> Vec<(f64, f64)> {
+fn points(samples: &[BacklogSample], of: fn(&BacklogSample) -> f64) -> Vec<(f64, f64)> {
     samples.iter().map(|sample| (sample.seconds, of(sample))).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Sample, piled_up};
+    use super::{BacklogSample, piled_up};
 
     #[test]
     fn orders_that_come_faster_than_they_are_counted_pile_up() {
         // Everything accepted is counted at once; late orders wait in front of the service.
-        let run = |counted_per_second: f64| -> Vec<Sample> {
+        let run = |counted_per_second: f64| -> Vec<BacklogSample> {
             let sample = |n: i32| {
                 let seconds = f64::from(n) / 4.0;
                 let counted = (counted_per_second * seconds - 30.0).max(0.0);
-                Sample { seconds, accepted: counted, counted }
+                BacklogSample { seconds, accepted: counted, counted }
             };
             (0..48).map(sample).collect()
         };
