@@ -6,7 +6,8 @@ use std::time::Duration;
 use stack::{Management, Service};
 use tokio_postgres::Client;
 
-use super::run::Run;
+use super::retention::Retention;
+use crate::pipeline::{Apis, Pipeline, Workers};
 
 /// For how long a program is suspended.
 const SUSPENDED: Duration = Duration::from_secs(3);
@@ -58,41 +59,52 @@ impl Fault {
     }
 }
 
-impl Run<'_> {
-    /// Puts a fault in, and takes it back.
-    pub(super) async fn put_in(&mut self, fault: Fault) -> anyhow::Result<()> {
-        let pipeline = self.pipeline;
-        match fault {
-            Fault::KillRelay => {
-                self.workers.relay.sigkill()?;
-                let settings = self.retention.of_relay();
-                self.workers.relay = pipeline.start_relay(&settings).await?;
+/// What a fault is put into.
+pub(super) struct Target<'a> {
+    pub(super) pipeline: &'a Pipeline<'a>,
+    pub(super) apis: &'a Apis,
+    pub(super) workers: &'a mut Workers,
+    /// Of programs that are started again.
+    pub(super) retention: &'a Retention,
+    /// The backend pids of the benchmark's sessions, which stay.
+    pub(super) own_sessions: &'a [i32],
+}
+
+impl Fault {
+    /// Puts the fault in, and takes it back.
+    pub(super) async fn put_into(self, target: Target<'_>) -> anyhow::Result<()> {
+        let Target { pipeline, apis, workers, retention, own_sessions } = target;
+        match self {
+            Self::KillRelay => {
+                workers.relay.sigkill()?;
+                workers.relay = pipeline.start_relay(&retention.of_relay()).await?;
             }
-            Fault::KillConsumer => {
-                self.workers.consumer.sigkill()?;
-                let settings = self.retention.of_consumer();
-                self.workers.consumer = pipeline.start_consumer(&settings).await?;
+            Self::KillConsumer => {
+                workers.consumer.sigkill()?;
+                workers.consumer = pipeline.start_consumer(&retention.of_consumer()).await?;
             }
-            Fault::EndOrderSessions => self.end_sessions(&pipeline.orders.sql).await?,
-            Fault::EndCustomerSessions => self.end_sessions(pipeline.customers.session()).await?,
-            Fault::CloseConnections => {
+            Self::EndOrderSessions => end_sessions(&pipeline.orders.sql, own_sessions).await?,
+            Self::EndCustomerSessions => {
+                end_sessions(pipeline.customers.session(), own_sessions).await?;
+            }
+            Self::CloseConnections => {
                 let url = pipeline.servers.rabbit.access().management_url();
                 Management::new(&url)?.close_connections().await?;
             }
-            Fault::SuspendRelay => suspend(&self.workers.relay).await?,
-            Fault::SuspendConsumer => suspend(&self.workers.consumer).await?,
-            Fault::SuspendOrderService => suspend(self.apis.order_service.process()).await?,
+            Self::SuspendRelay => suspend(&workers.relay).await?,
+            Self::SuspendConsumer => suspend(&workers.consumer).await?,
+            Self::SuspendOrderService => suspend(apis.order_service.process()).await?,
         }
         Ok(())
     }
+}
 
-    /// Ends all sessions with a database but the benchmark's.
-    async fn end_sessions(&self, database: &Client) -> anyhow::Result<()> {
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                   WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> ALL ($1)";
-        database.query(end, &[&self.meters.own_sessions]).await?;
-        Ok(())
-    }
+/// Ends all sessions with a database but the benchmark's.
+async fn end_sessions(database: &Client, own_sessions: &[i32]) -> anyhow::Result<()> {
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> ALL ($1)";
+    database.query(end, &[&own_sessions]).await?;
+    Ok(())
 }
 
 async fn suspend(program: &Service) -> anyhow::Result<()> {

@@ -1,13 +1,15 @@
 //! `bench soak`: half of the orders that the pipeline sustains, for hours, and a fault now and
 //! then. What the processes and the tables use must not grow, and each order must be counted once.
 //!
-//! `run` is a soak under way, `faults` are what happens, `resources` what is read of processes and
-//! tables, `growth` judges it; `report` prints and draws it.
+//! `run` is a soak under way, with the `retention` of its programs; `faults` are what happens,
+//! `resources` what is read of processes and tables, `growth` judges it; `report` prints and draws
+//! it.
 
 mod faults;
 mod growth;
 mod report;
 mod resources;
+mod retention;
 mod run;
 
 use std::net::SocketAddr;
@@ -22,7 +24,8 @@ use crate::load::{BacklogLimit, ClosedLoop, OpenLoop, Requests};
 use crate::pipeline::{CONNECTIONS, CUSTOMERS, Pipeline, Programs, as_many_as_counted};
 use crate::setup::Servers;
 use report::Report;
-use run::{Retention, Run, settle};
+use retention::Retention;
+use run::{Run, settle};
 
 /// For how long the rate is looked for that the pipeline sustains.
 const SEARCH: Duration = Duration::from_secs(10);

@@ -7,8 +7,9 @@ use anyhow::ensure;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::faults::Fault;
+use super::faults::{Fault, Target};
 use super::resources::{Meters, Sample};
+use super::retention::Retention;
 use crate::load::{BacklogLimit, LoadResult};
 use crate::pipeline::{Apis, CUSTOMERS, Pipeline, Workers};
 
@@ -21,31 +22,13 @@ const LAST: Duration = Duration::from_secs(10);
 /// How long it may take, after the load, until every order is counted.
 const SETTLED: Duration = Duration::from_secs(120);
 
-/// How long relay and consumer keep events that are done with, as they are told.
-#[derive(Debug, Clone)]
-pub(super) struct Retention(String);
-
-impl Retention {
-    pub(super) fn seconds(seconds: u64) -> Self {
-        Self(format!("{seconds}s"))
-    }
-
-    pub(super) fn of_consumer(&self) -> [(&str, &str); 1] {
-        [("PROCESSED_EVENTS_RETENTION", &self.0)]
-    }
-
-    pub(super) fn of_relay(&self) -> [(&str, &str); 1] {
-        [("OUTBOX_RETENTION", &self.0)]
-    }
-}
-
 /// See the [module](self).
 pub(super) struct Run<'a> {
-    pub(super) pipeline: &'a Pipeline<'a>,
-    pub(super) apis: &'a Apis,
+    pipeline: &'a Pipeline<'a>,
+    apis: &'a Apis,
     pub(super) workers: Workers,
-    pub(super) retention: Retention,
-    pub(super) meters: Meters,
+    retention: Retention,
+    meters: Meters,
     pub(super) samples: Vec<Sample>,
     /// When each happened, in seconds.
     pub(super) faults: Vec<(f64, Fault)>,
@@ -94,7 +77,14 @@ impl<'a> Run<'a> {
                 let at = begun.elapsed().as_secs_f64();
                 eprintln!("{at:.0} s: {}", fault.name());
                 self.faults.push((at, fault));
-                self.put_in(fault).await?;
+                let target = Target {
+                    pipeline: self.pipeline,
+                    apis: self.apis,
+                    workers: &mut self.workers,
+                    retention: &self.retention,
+                    own_sessions: &self.meters.own_sessions,
+                };
+                fault.put_into(target).await?;
             }
             if now >= next_sample {
                 next_sample = now + between;

@@ -54,8 +54,8 @@ pub(super) async fn drain(
     let cluster = topology.cluster.lock().await;
     let node = &cluster.nodes[node_place(target)?];
     while let Err(refusal) = tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["drain"])) {
-        // The command fails when a client ends its connection at that moment. Given again, it closes
-        // the connections that are left.
+        // The command fails when a client ends its connection at that moment. Given again, it
+        // closes the connections that are left.
         if !format!("{refusal:#}").contains("noproc") {
             return Err(refusal);
         }

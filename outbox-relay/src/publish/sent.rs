@@ -138,7 +138,8 @@ impl Sent {
         asked.iter().map(|id| stages[id]).collect()
     }
 
-    /// Forgets settled events, after all changes up to now were compared with [`audit_ids`](Self::audit_ids).
+    /// Forgets settled events, after all changes up to now were compared with
+    /// [`audit_ids`](Self::audit_ids).
     pub(crate) fn mark_compared(&mut self) {
         self.settled.clear();
         while self.unknown.front().is_some_and(|(since, _)| since.elapsed() >= DOUBT) {
