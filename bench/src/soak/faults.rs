@@ -12,7 +12,7 @@ use crate::pipeline::{Apis, Pipeline, Workers};
 /// For how long a program is suspended.
 const SUSPENDED: Duration = Duration::from_secs(3);
 
-/// What happens.
+/// A fault that a soak puts into a program, its sessions or its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     KillRelay,
@@ -25,7 +25,7 @@ pub(super) enum Fault {
     SuspendOrderService,
 }
 
-/// What happens in turn once both have been killed.
+/// The faults that follow in turn, once relay and consumer have been killed.
 const IN_TURN: [Fault; 6] = [
     Fault::EndOrderSessions,
     Fault::CloseConnections,
@@ -59,7 +59,7 @@ impl Fault {
     }
 }
 
-/// What a fault is put into.
+/// The pipeline under soak, as a fault needs it.
 pub(super) struct Target<'a> {
     pub(super) pipeline: &'a Pipeline<'a>,
     pub(super) apis: &'a Apis,

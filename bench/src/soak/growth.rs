@@ -1,6 +1,5 @@
-//! Whether something grew: what was used in the last quarter of a soak, beside its second quarter.
-//! The medians are compared, as the faults that fall into the two differ, and a leak raises the
-//! median as well.
+//! Compares the median of a resource in the last quarter of a soak with that in the second quarter.
+//! Different faults fall into the two, which the medians pass over; a leak raises the median.
 
 use super::resources::Kind;
 use crate::summary::Summary;
@@ -9,14 +8,14 @@ use crate::summary::Summary;
 /// not judged in a shorter soak, in seconds.
 const TABLES_AFTER: u64 = 1200;
 
-/// What one value was in the course of a soak.
+/// The use of one resource in two quarters of a soak.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Growth {
     /// The median of the second quarter.
     pub(super) before: f64,
     /// The median of the last quarter.
     pub(super) after: f64,
-    /// Whether it grew; none when the soak was too short to say so.
+    /// True if the resource grew; `None` when the soak was too short to judge it.
     pub(super) has_grown: Option<bool>,
 }
 
