@@ -15,6 +15,9 @@ const USUAL_MEMORY: &str = "0.4";
 const USUAL_FREE_DISK: &str = "50MB";
 /// How soon a node that is cut off pauses itself.
 const PAUSED: Duration = Duration::from_secs(30);
+/// How often a node is told to go into maintenance: each time, fewer clients are left that may end
+/// their connections meanwhile.
+const MOST_DRAINS: u32 = 10;
 
 /// Closes the connections of all clients. Returns true if there were any.
 pub(super) async fn close_connections(target: &str, topology: &Topology) -> anyhow::Result<bool> {
@@ -53,12 +56,14 @@ pub(super) async fn drain(
 ) -> anyhow::Result<bool> {
     let cluster = topology.cluster.lock().await;
     let node = &cluster.nodes[node_place(target)?];
+    let mut tries = 1;
     while let Err(refusal) = tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["drain"])) {
-        // The command fails when a client ends its connection at that moment. Given again, it
-        // closes the connections that are left.
-        if !format!("{refusal:#}").contains("noproc") {
-            return Err(refusal);
+        // The command asks the process of each connection to end, and fails with whatever reason a
+        // process has that ends by itself at that moment. Given again, it closes those that are left.
+        if tries == MOST_DRAINS {
+            return Err(refusal.context(format!("tried {tries} times")));
         }
+        tries += 1;
     }
     sleep(lasts).await;
     tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["revive"]))?;
