@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 /// The relay's default envelope.
 #[derive(Deserialize)]
-pub struct Event {
+pub struct ReceivedEvent {
     pub event_id: Uuid,
     pub event: String,
     pub data: Value,
@@ -32,6 +32,15 @@ impl From<serde_json::Error> for Failure {
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
+    }
+}
+
+impl From<outbox_writer::Error<sqlx::Error>> for Failure {
+    fn from(error: outbox_writer::Error<sqlx::Error>) -> Self {
+        match error {
+            outbox_writer::Error::Payload(error) => error.into(),
+            outbox_writer::Error::Database(error) => error.into(),
+        }
     }
 }
 

@@ -2,12 +2,12 @@
 
 use sqlx::PgPool;
 
-use crate::event::{Event, Failure};
+use crate::event::{Failure, ReceivedEvent};
 use crate::shipments;
 
 /// Applies an event, unless it was applied before.
 pub async fn apply_once(pool: &PgPool, body: &[u8]) -> Result<(), Failure> {
-    let event: Event = serde_json::from_slice(body)?;
+    let event: ReceivedEvent = serde_json::from_slice(body)?;
     let mut transaction = pool.begin().await?;
     // The id and the effect are saved together or not at all. For a copy of an applied event the
     // INSERT returns no row; if another consumer is applying the event right now, the INSERT waits

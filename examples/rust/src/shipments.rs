@@ -1,10 +1,11 @@
 //! Shipments. Each change is saved in one transaction with the event that tells of it.
 
+use outbox_writer::Event;
 use serde::Deserialize;
-use serde_json::{Value, json};
-use sqlx::{PgConnection, PgPool};
+use serde_json::json;
+use sqlx::{PgPool, PgTransaction};
 
-use crate::event::{Event, Failure};
+use crate::event::{Failure, ReceivedEvent};
 
 /// A shipment, as a client sends it.
 #[derive(Deserialize)]
@@ -21,7 +22,7 @@ struct StockPicked {
 }
 
 /// Saves a shipment. Returns false if there already is one for that order.
-pub async fn create(pool: &PgPool, shipment: &NewShipment) -> sqlx::Result<bool> {
+pub async fn create(pool: &PgPool, shipment: &NewShipment) -> anyhow::Result<bool> {
     let mut transaction = pool.begin().await?;
     let insert =
         "INSERT INTO shipments (order_number, address) VALUES ($1, $2) ON CONFLICT DO NOTHING";
@@ -34,13 +35,18 @@ pub async fn create(pool: &PgPool, shipment: &NewShipment) -> sqlx::Result<bool>
         return Ok(false);
     }
     let data = json!({"order": shipment.order, "address": shipment.address});
-    announce(&mut transaction, &shipment.order, "shipment.created", data).await?;
+    Event::new("shipment", &shipment.order, "shipment.created", &data)
+        .write(&mut transaction)
+        .await?;
     transaction.commit().await?;
     Ok(true)
 }
 
 /// Applies an event in the transaction that remembers its id.
-pub async fn apply(db: &mut PgConnection, event: Event) -> Result<(), Failure> {
+pub async fn apply(
+    transaction: &mut PgTransaction<'_>,
+    event: ReceivedEvent,
+) -> Result<(), Failure> {
     if event.event != "stock.picked" {
         // Another type: somebody has bound the queue with more keys.
         return Ok(());
@@ -49,25 +55,11 @@ pub async fn apply(db: &mut PgConnection, event: Event) -> Result<(), Failure> {
     // The UPDATE locks the row: changes of one shipment take turns, so that their events get their
     // ids in the order in which they commit. That is the order in which the relay delivers them.
     let pack = "UPDATE shipments SET packed = packed + $2 WHERE order_number = $1";
-    let packed = sqlx::query(pack).bind(&order).bind(quantity).execute(&mut *db).await?;
+    let packed = sqlx::query(pack).bind(&order).bind(quantity).execute(&mut **transaction).await?;
     if packed.rows_affected() == 0 {
         return Err(Failure::NotYet(format!("there is no shipment of {order} yet")));
     }
     let data = json!({"order": order, "quantity": quantity});
-    announce(db, &order, "shipment.packed", data).await?;
-    Ok(())
-}
-
-async fn announce(
-    db: &mut PgConnection,
-    order: &str,
-    event_type: &str,
-    data: Value,
-) -> sqlx::Result<()> {
-    // Without RETURNING, which would need the privilege to read the outbox; a writer need not have
-    // it.
-    let insert = "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload) \
-                  VALUES ('shipment', $1, $2, $3)";
-    sqlx::query(insert).bind(order).bind(event_type).bind(data).execute(db).await?;
+    Event::new("shipment", &order, "shipment.packed", &data).write(transaction).await?;
     Ok(())
 }

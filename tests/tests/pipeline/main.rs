@@ -7,6 +7,7 @@ mod examples_consumers;
 mod examples_consumers_failures;
 mod examples_consumers_outages;
 mod from_debezium;
+mod outbox_writer;
 mod partitioned_tables;
 mod scaled_out;
 mod trace_collector;
