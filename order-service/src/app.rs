@@ -17,6 +17,7 @@ use crate::customers::{self, CheckMode, Client, CustomerCheck, CustomerDirectory
 use crate::group_commit;
 use crate::idempotency;
 use crate::metrics;
+use crate::phases;
 use crate::schema::SCHEMA;
 
 /// The open ports of the process.
@@ -60,6 +61,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     telemetry::install_tls();
     metrics::describe();
+    phases::describe();
     let health = Health::default();
     let postgresql = health.dependency("postgresql", Need::Required);
     let connections = |args: &PoolArgs| Pool::new(config.database.url(), args, "order-service");

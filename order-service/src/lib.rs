@@ -27,6 +27,7 @@ mod group_commit;
 pub mod idempotency;
 mod metrics;
 mod orders;
+mod phases;
 mod queries;
 pub mod schema;
 

@@ -1,10 +1,12 @@
 //! What each route does.
 
+use std::time::Instant;
+
 use poem::Request;
 use poem::http::{HeaderMap, StatusCode};
 use service_kit::http::json::parse_uuid;
 use service_kit::http::page::Page;
-use service_kit::http::{JsonResponse, Parameters, Problem};
+use service_kit::http::{JsonResponse, Parameters, Problem, time_since_headers};
 use service_kit::postgres::Database;
 
 use super::response::{
@@ -19,6 +21,7 @@ use crate::group_commit::OrderQueue;
 use crate::idempotency::CreateOutcome;
 use crate::metrics;
 use crate::orders::{self, StatusChange};
+use crate::phases::Phase;
 use crate::queries::Filter;
 
 /// The API, with what its operations need.
@@ -34,9 +37,13 @@ pub(crate) struct OrdersApi {
 /// `POST /api/orders`
 pub(super) async fn create(
     api: &OrdersApi,
-    headers: &HeaderMap,
+    request: &Request,
     new: NewOrder,
 ) -> Result<CreateResponse, Problem> {
+    let headers = request.headers();
+    if let Some(took) = time_since_headers(request) {
+        Phase::Parse.record(took);
+    }
     let key = IdempotencyKey::from_headers(headers).map_err(|fault| Problem::invalid([fault]))?;
     // Before the customer is checked: what was accepted stays accepted, whatever became of the
     // customer. Boxed: most orders have no key, and the future of each would have room for it.
@@ -45,7 +52,9 @@ pub(super) async fn create(
     {
         return respond(outcome);
     }
+    let started = Instant::now();
     let checked = api.customer_check.check(new.customer).await?;
+    Phase::Check.record(started.elapsed());
     let trace = EventTrace::start(|| "order.created".to_owned());
     let order = OrderToWrite { new, headers: trace.headers(headers), key };
     let outcome = orders::create(&api.database, &api.queue, order).await;

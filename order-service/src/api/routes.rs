@@ -42,7 +42,7 @@ impl OrdersApi {
         key: Header<Option<Unparsed<IdempotencyKeyText>>>,
         body: JsonBody<NewOrder>,
     ) -> Result<CreateResponse, ErrorResponse<error_responses::Create>> {
-        Ok(handlers::create(self, request.headers(), body.0).await?)
+        Ok(handlers::create(self, request, body.0).await?)
     }
 
     /// List orders

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use service_kit::postgres::DatabaseError;
 use tokio::sync::mpsc::error::TrySendError;
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::domain::OrderToWrite;
 use crate::idempotency::CreateOutcome;
 use crate::metrics;
+use crate::phases::Phase;
 
 /// The shortest `max_wait`: an order waits for the commit of the batch before its own, so this is a
 /// few commits.
@@ -50,32 +51,48 @@ pub(crate) enum WriteError {
 #[derive(Debug)]
 pub(super) struct QueuedOrder {
     pub(super) order: OrderToWrite,
-    responder: oneshot::Sender<Result<BatchOutcome, WriteError>>,
+    responder: oneshot::Sender<Response>,
     /// Set once: by the reader, which then has the order written, or by the request, which then
     /// gives up.
     claimed: Arc<AtomicBool>,
+    /// When the order came into the queue; later, when it was claimed for writing.
+    since: Instant,
+}
+
+/// What became of an order, and how long that took.
+#[derive(Debug)]
+struct Response {
+    result: Result<BatchOutcome, WriteError>,
+    claimed_at: Instant,
+    responded_at: Instant,
 }
 
 impl QueuedOrder {
     /// Claims the order for writing. Returns false if its request has given up.
-    pub(super) fn claim(&self) -> bool {
+    pub(super) fn claim(&mut self) -> bool {
+        self.since = Instant::now();
         !self.responder.is_closed() && !self.claimed.swap(true, Ordering::AcqRel)
     }
 
     /// Splits it into the order and the means to respond.
     pub(super) fn into_parts(self) -> (OrderToWrite, Responder) {
-        (self.order, Responder(self.responder))
+        (self.order, Responder { sender: self.responder, claimed_at: self.since })
     }
 }
 
 /// Sends the outcome to the request that waits for it.
 #[derive(Debug)]
-pub(super) struct Responder(oneshot::Sender<Result<BatchOutcome, WriteError>>);
+pub(super) struct Responder {
+    sender: oneshot::Sender<Response>,
+    claimed_at: Instant,
+}
 
 impl Responder {
     /// Sends the outcome; it is dropped if the client has disconnected.
     pub(super) fn respond(self, result: Result<BatchOutcome, WriteError>) {
-        if self.0.send(result).is_err() {
+        let response =
+            Response { result, claimed_at: self.claimed_at, responded_at: Instant::now() };
+        if self.sender.send(response).is_err() {
             tracing::debug!("client disconnected before the response to its order");
         }
     }
@@ -109,7 +126,9 @@ impl OrderQueue {
     pub(crate) async fn write(&self, order: OrderToWrite) -> Result<BatchOutcome, WriteError> {
         let (responder, mut response) = oneshot::channel();
         let claimed = Arc::new(AtomicBool::new(false));
-        let queued = QueuedOrder { order, responder, claimed: Arc::clone(&claimed) };
+        let queued_at = Instant::now();
+        let queued =
+            QueuedOrder { order, responder, claimed: Arc::clone(&claimed), since: queued_at };
         self.sender.try_send(queued).map_err(|error| match error {
             TrySendError::Full(_) => WriteError::QueueFull,
             TrySendError::Closed(_) => WriteError::Stopped,
@@ -120,7 +139,15 @@ impl OrderQueue {
             Err(_) if !claimed.swap(true, Ordering::AcqRel) => return Err(WriteError::TimedOut),
             Err(_) => response.await,
         };
-        outcome.unwrap_or(Err(WriteError::Stopped))
+        let Ok(Response { result, claimed_at, responded_at }) = outcome else {
+            return Err(WriteError::Stopped);
+        };
+        if matches!(result, Ok(BatchOutcome::Done(_))) {
+            Phase::Queue.record(claimed_at - queued_at);
+            Phase::Statement.record(responded_at - claimed_at);
+            Phase::Answer.record(responded_at.elapsed());
+        }
+        result
     }
 
     /// Waits for a permit to write an order on its own. The permits keep a rejected batch, whose

@@ -52,7 +52,7 @@ impl BatchReader {
 
     async fn recv_claimed(&mut self) -> Option<QueuedOrder> {
         loop {
-            let queued = self.receiver.recv().await?;
+            let mut queued = self.receiver.recv().await?;
             metrics::order_dequeued();
             if queued.claim() {
                 return Some(queued);
@@ -62,7 +62,7 @@ impl BatchReader {
 
     fn try_recv_claimed(&mut self) -> Option<QueuedOrder> {
         loop {
-            let queued = self.receiver.try_recv().ok()?;
+            let mut queued = self.receiver.try_recv().ok()?;
             metrics::order_dequeued();
             if queued.claim() {
                 return Some(queued);

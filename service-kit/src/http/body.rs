@@ -20,6 +20,12 @@ const MAX_DRAIN: usize = 1024 * 1024;
 /// How long a body may take to arrive. A body of the largest size has to arrive at 6.5 KB/s.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Returns how long ago the headers of a request were complete, or `None` if it came over no
+/// connection of this process.
+pub fn time_since_headers(request: &Request) -> Option<Duration> {
+    Some(request.data::<Arc<Progress>>()?.handled_for())
+}
+
 /// Reads the body of a request, which must be JSON.
 pub(super) async fn read_json(request: &Request, body: Body) -> Result<Vec<u8>, Problem> {
     check_content_type(request.headers())?;

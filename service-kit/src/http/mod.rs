@@ -89,7 +89,7 @@ mod serve;
 mod visible;
 
 pub use app::{Up, api, app};
-pub use body::read_body;
+pub use body::{read_body, time_since_headers};
 pub use error_responses::{ErrorResponse, ErrorStatuses, error_status};
 pub use fields::Fields;
 pub use json::{FromJson, Json};

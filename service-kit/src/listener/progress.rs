@@ -119,6 +119,12 @@ impl Progress {
         true
     }
 
+    /// How long the handler has had the request.
+    #[cfg(feature = "api")]
+    pub(crate) fn handled_for(&self) -> Duration {
+        self.lock().since.elapsed()
+    }
+
     /// The handler has read the whole body.
     #[cfg(feature = "api")]
     pub(crate) fn body_read(&self) {

@@ -1,5 +1,7 @@
 //! Group commit: concurrent orders are written in one transaction, and each has its own outcome.
 
+use std::time::Duration;
+
 use futures_util::future::try_join_all;
 use pipeline_tests::blocked_order::{
     KEY, PATIENT, metric, post_behind_blocked, quantity, send, until_order_blocked, waiting,
@@ -66,6 +68,35 @@ async fn transactions_are_measured_by_their_names() -> anyhow::Result<()> {
         let name =
             format!("database_transaction_duration_seconds_count{{transaction=\"{transaction}\"}}");
         assert_eq!(metric(&api, &name).await?, 1, "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn phases_tell_whether_a_slow_order_waited_for_others_or_for_the_database()
+-> anyhow::Result<()> {
+    let api = OrderApi::start_with(&PATIENT).await?;
+    let mut sql = api.sql().await?;
+    let lock = sql.transaction().await?;
+    lock.batch_execute("LOCK TABLE orders IN SHARE MODE").await?;
+    let first = send(&api, &[(order(), None)]);
+    until_order_blocked(&lock).await?;
+    let second = send(&api, &[(order(), None)]);
+    waiting(&api, 1).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    lock.rollback().await?;
+    for answer in try_join_all(first.into_iter().chain(second)).await? {
+        accepted(answer?).await?;
+    }
+    // Of the two orders, one waited for the lock, and one for the batch before its own.
+    for (phase, within_2_5_seconds) in
+        [("parse", 2), ("check", 2), ("queue", 1), ("statement", 1), ("answer", 2)]
+    {
+        for (le, count) in [("2.5", within_2_5_seconds), ("+Inf", 2)] {
+            let name =
+                format!("order_phase_duration_seconds_bucket{{phase=\"{phase}\",le=\"{le}\"}}");
+            assert_eq!(metric(&api, &name).await?, count, "{name}");
+        }
     }
     Ok(())
 }
