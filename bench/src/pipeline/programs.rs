@@ -63,6 +63,13 @@ impl Api {
         ready(&self.service).await
     }
 
+    /// What its operations port answers for `/metrics`.
+    pub(crate) async fn metrics(&self) -> anyhow::Result<String> {
+        let address = address(&self.service, "operations port is open").await?;
+        let url = format!("http://{address}/metrics");
+        Ok(stack::http_client()?.get(url).send().await?.text().await?)
+    }
+
     pub(crate) const fn process(&self) -> &Service {
         &self.service
     }

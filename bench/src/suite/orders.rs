@@ -8,7 +8,7 @@ use super::Suite;
 use super::row::{Goal, Row};
 use super::write_limits::{self, WriteLimit};
 use crate::load::{ClosedLoop, LoadResult, OpenLoop, Requests};
-use crate::pipeline::{Apis, CONNECTIONS, CUSTOMERS, OrderDatabase, Pipeline};
+use crate::pipeline::{Apis, CONNECTIONS, CUSTOMERS, OrderDatabase, PHASES, Phases, Pipeline};
 use crate::summary::Summary;
 
 /// The results of one round.
@@ -20,6 +20,7 @@ struct Round {
     no_database: f64,
     alone: LoadResult,
     half: LoadResult,
+    half_phases: Phases,
     half_without: LoadResult,
 }
 
@@ -59,7 +60,9 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
         let alone = one_client(suite, &mut pipeline, &apis).await?;
         say("order-service at half of its rate");
         let rate = saturated.per_second() / 2.0;
+        let before = Phases::of(&apis.order_service).await?;
         let half = at(suite, apis.order_service.address, rate).await?;
+        let half_phases = Phases::of(&apis.order_service).await?.since(&before);
         pipeline.accept(&half.accepted);
         say("the framework at that rate");
         let half_without = at(suite, no_database.address, rate).await?;
@@ -71,6 +74,7 @@ pub(super) async fn measure(suite: &mut Suite<'_>) -> anyhow::Result<()> {
             no_database,
             alone,
             half,
+            half_phases,
             half_without,
         });
     }
@@ -164,6 +168,18 @@ fn tell(suite: &mut Suite<'_>, rounds: &[Round]) -> anyhow::Result<()> {
         ),
         Row::alone(
             part,
+            "p99.9 at half of that rate",
+            each(|it| it.half.percentile(99.9)).into_iter().collect::<Summary>(),
+            "ms",
+        ),
+        Row::alone(
+            part,
+            "longest at half of that rate",
+            each(|it| it.half.percentile(100.0)).into_iter().collect::<Summary>(),
+            "ms",
+        ),
+        Row::alone(
+            part,
             "p50 at half of that rate",
             each(|it| it.half.percentile(50.0)).into_iter().collect::<Summary>(),
             "ms",
@@ -175,6 +191,15 @@ fn tell(suite: &mut Suite<'_>, rounds: &[Round]) -> anyhow::Result<()> {
             "ms",
         ),
     ]);
+    for phase in PHASES {
+        let of_rounds = rounds.iter().filter_map(|it| it.half_phases.percentile(phase, 99.0));
+        let of_rounds: Vec<f64> = of_rounds.collect();
+        // Programs of an earlier version do not tell.
+        if !of_rounds.is_empty() {
+            let what = format!("of that, p99 of the phase {phase}");
+            suite.rows.push(Row::alone(part, what, of_rounds.into_iter().collect(), "ms"));
+        }
+    }
     for round in rounds {
         for (name, tally) in [
             ("64 clients", &round.saturated),

@@ -55,8 +55,8 @@ pub(super) struct QueuedOrder {
     /// Set once: by the reader, which then has the order written, or by the request, which then
     /// gives up.
     claimed: Arc<AtomicBool>,
-    /// When the order came into the queue; later, when it was claimed for writing.
-    since: Instant,
+    /// When it was claimed for writing; until then, when it came into the queue.
+    claimed_at: Instant,
 }
 
 /// What became of an order, and how long that took.
@@ -70,13 +70,13 @@ struct Response {
 impl QueuedOrder {
     /// Claims the order for writing. Returns false if its request has given up.
     pub(super) fn claim(&mut self) -> bool {
-        self.since = Instant::now();
+        self.claimed_at = Instant::now();
         !self.responder.is_closed() && !self.claimed.swap(true, Ordering::AcqRel)
     }
 
     /// Splits it into the order and the means to respond.
     pub(super) fn into_parts(self) -> (OrderToWrite, Responder) {
-        (self.order, Responder { sender: self.responder, claimed_at: self.since })
+        (self.order, Responder { sender: self.responder, claimed_at: self.claimed_at })
     }
 }
 
@@ -128,7 +128,7 @@ impl OrderQueue {
         let claimed = Arc::new(AtomicBool::new(false));
         let queued_at = Instant::now();
         let queued =
-            QueuedOrder { order, responder, claimed: Arc::clone(&claimed), since: queued_at };
+            QueuedOrder { order, responder, claimed: Arc::clone(&claimed), claimed_at: queued_at };
         self.sender.try_send(queued).map_err(|error| match error {
             TrySendError::Full(_) => WriteError::QueueFull,
             TrySendError::Closed(_) => WriteError::Stopped,
