@@ -44,10 +44,8 @@ async fn keep() -> anyhow::Result<()> {
 
     let keeper = ProcessId::own();
     rendezvous.write(&Status { keeper: keeper.clone(), phase: Phase::Starting })?;
-    let started = tokio::try_join!(
-        Box::pin(PostgresServer::start_temporary()),
-        Box::pin(RabbitServer::start_temporary())
-    );
+    let started =
+        tokio::try_join!(Box::pin(start_postgres()), Box::pin(RabbitServer::start_temporary()));
     let phase = match &started {
         Ok((postgres, rabbitmq)) => Phase::Ready {
             postgres: postgres.access().clone(),
@@ -69,6 +67,16 @@ async fn keep() -> anyhow::Result<()> {
     drop(started);
     rendezvous.clear();
     Ok(())
+}
+
+/// Starts a server that nobody crashes. Its databases live for seconds and are gone with it, so that
+/// no file need reach the disk: with `fsync` each DROP DATABASE writes the files of all others.
+async fn start_postgres() -> anyhow::Result<PostgresServer> {
+    let postgres = PostgresServer::start_temporary().await?;
+    let client = postgres.access().connect("postgres").await?;
+    client.batch_execute("ALTER SYSTEM SET fsync = off").await?;
+    client.batch_execute("SELECT pg_reload_conf()").await?;
+    Ok(postgres)
 }
 
 /// Returns with the exclusive lock held, once no shared lock was held for the time of `linger`.

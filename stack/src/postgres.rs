@@ -35,7 +35,8 @@ const STOPPED: Duration = Duration::from_secs(60);
 
 /// A private PostgreSQL server.
 ///
-/// Durability settings (`fsync`, `synchronous_commit`, `full_page_writes`) have their defaults.
+/// Durability settings (`fsync`, `synchronous_commit`, `full_page_writes`) have their defaults,
+/// but for the server that tests [share](crate::shared()).
 /// Port, password and data survive [`stop_gracefully`](Self::stop_gracefully),
 /// [`stop_immediately`](Self::stop_immediately), [`kill`](Self::kill) and another
 /// [`start`](Self::start). A temporary server is stopped and removed on drop; any other keeps

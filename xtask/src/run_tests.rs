@@ -41,9 +41,9 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<ExitCode> {
         tests.arg("--workspace");
     }
     if env::var_os(THREADS).is_none() {
-        // A test waits for servers a good part of its time.
+        // A test waits for servers half of its time.
         let cores = available_parallelism().map_or(1, NonZero::get);
-        tests.env(THREADS, (cores + cores.div_ceil(2)).to_string());
+        tests.env(THREADS, (2 * cores).to_string());
     }
     let status = tests.args(args).env("STACK_BIN_DIR", bin_dir).status();
     let status = status.context("cannot start cargo")?;
